@@ -1,0 +1,297 @@
+"""Words that every room shares. Base units, the unit in the name; values are frozen and compare by content.
+
+Vocabulary follows OCPP 2.1 (part 2, appendices) where it has a word, IEC 61851-1 for the pilot and the cable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+EvseId: TypeAlias = int
+"""1..n in the order of the station file; 0 speaks of the station as a whole."""
+
+STATION: EvseId = 0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stamp:
+    """An instant as it was known when it happened: which boot of the kernel, and seconds of CLOCK_BOOTTIME in it.
+
+    It becomes UTC only when a message leaves (``services/clock.py``): an event before the first contact with the
+    backend has no trustworthy wall-clock time, but always a stamp.
+    """
+
+    boot: int
+    t_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Now, as the domain gets it: a stamp, and UTC (seconds since 1970) if the clock is trusted."""
+
+    stamp: Stamp
+    utc_s: float | None = None
+
+    @property
+    def t_s(self) -> float:
+        return self.stamp.t_s
+
+
+# --- who ---------------------------------------------------------------------------------------------------------
+
+
+class TokenType(StrEnum):
+    """IdTokenEnumType of OCPP 2.x."""
+
+    CENTRAL = "Central"
+    DIRECT_PAYMENT = "DirectPayment"
+    EMAID = "eMAID"
+    ISO14443 = "ISO14443"
+    ISO15693 = "ISO15693"
+    KEY_CODE = "KeyCode"
+    LOCAL = "Local"
+    MAC_ADDRESS = "MacAddress"
+    NO_AUTHORIZATION = "NoAuthorization"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What identifies a driver. ``value`` is passed on unchanged (1-36 characters)."""
+
+    value: str
+    type: TokenType = TokenType.ISO14443
+
+    def masked(self) -> str:
+        """For logs and screens: the last four characters at most."""
+        return "…" + self.value[-4:] if len(self.value) > 6 else "…"
+
+
+class AuthorizationStatus(StrEnum):
+    """AuthorizationStatusEnumType of OCPP 2.x."""
+
+    ACCEPTED = "Accepted"
+    BLOCKED = "Blocked"
+    CONCURRENT_TX = "ConcurrentTx"
+    EXPIRED = "Expired"
+    INVALID = "Invalid"
+    NO_CREDIT = "NoCredit"
+    NOT_ALLOWED_TYPE_EVSE = "NotAllowedTypeEVSE"
+    NOT_AT_THIS_LOCATION = "NotAtThisLocation"
+    NOT_AT_THIS_TIME = "NotAtThisTime"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the backend (or a list) says of a token. ``expires_utc_s``: when it stops being true; ``group``: the
+    token of its group (``parentIdTag`` of 1.x, ``groupIdToken`` of 2.x)."""
+
+    status: AuthorizationStatus
+    group: str | None = None
+    expires_utc_s: float | None = None
+
+    @property
+    def accepted(self) -> bool:
+        return self.status is AuthorizationStatus.ACCEPTED
+
+
+# --- energy ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at a meter. ``energy_wh`` is the lifetime import register, floored: the only number that is billed.
+
+    Per-phase tuples are L1, L2, L3 (one or three entries, empty = not measured). ``at`` is when it was read: a
+    value that was not read again is never published with a newer stamp.
+    """
+
+    at: Stamp
+    energy_wh: int
+    power_w: float | None = None
+    voltage_v: tuple[float, ...] = ()
+    current_a: tuple[float, ...] = ()
+    power_phase_w: tuple[float, ...] = ()
+    frequency_hz: float | None = None
+    power_factor: float | None = None
+    export_wh: int | None = None
+    soc_percent: float | None = None
+    offered_a: float | None = None
+
+
+class ReadingContext(StrEnum):
+    """ReadingContextEnumType of OCPP."""
+
+    BEGIN = "Transaction.Begin"
+    END = "Transaction.End"
+    PERIODIC = "Sample.Periodic"
+    CLOCK = "Sample.Clock"
+    TRIGGER = "Trigger"
+    INTERRUPTION_BEGIN = "Interruption.Begin"
+    INTERRUPTION_END = "Interruption.End"
+    OTHER = "Other"
+
+
+@dataclass(frozen=True, slots=True)
+class MeterIdentity:
+    """Who the meter is. ``serial`` is pinned at commissioning: a changed one bills nothing."""
+
+    vendor: str = ""
+    model: str = ""
+    serial: str = ""
+    firmware: str = ""
+    register_step_wh: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Wanted upper bound. ``current_a`` per phase; below 6 A (IEC 61851-1 knows nothing between 0 and 6 A) it means
+    *pause*. ``None`` = no bound of ours."""
+
+    current_a: float | None = None
+    phases: int | None = None
+    power_w: float | None = None
+
+
+# --- the board ---------------------------------------------------------------------------------------------------
+
+
+class Pilot(StrEnum):
+    """Control pilot state of IEC 61851-1: A no vehicle, B connected, C asks for energy, D with ventilation, E error,
+    F station not available."""
+
+    A = "A"
+    B = "B"
+    C = "C"
+    D = "D"
+    E = "E"
+    F = "F"
+    UNKNOWN = "?"
+
+
+class Fault(StrEnum):
+    """What can be wrong, in the station's own words; ``domain/faults.py`` says what follows from each."""
+
+    EMERGENCY_STOP = "EmergencyStop"
+    GROUND_FAILURE = "GroundFailure"
+    RCD_TEST_FAILED = "ResidualCurrentTestFailed"
+    OVER_CURRENT = "OverCurrentFailure"
+    OVER_VOLTAGE = "OverVoltage"
+    UNDER_VOLTAGE = "UnderVoltage"
+    POWER_LOSS = "PowerLoss"
+    CONTACTOR_WELDED = "ContactorWelded"
+    CONTACTOR_STUCK_OPEN = "ContactorStuckOpen"
+    LOCK_FAILURE = "ConnectorLockFailure"
+    UNLOCK_FAILURE = "UnlockFailure"
+    PILOT_FAULT = "PilotFault"
+    DIODE_FAULT = "DiodeFault"
+    PROXIMITY_FAULT = "ProximityFault"
+    CABLE_REJECTED = "CableRejected"
+    VENTILATION_REFUSED = "VentilationRefused"
+    HIGH_TEMPERATURE = "HighTemperature"
+    TEMPERATURE_DERATING = "TemperatureDerating"
+    PLUG_HOT = "PlugOverTemperature"
+    PLUG_DERATING = "PlugTemperatureDerating"
+    DOOR_OPEN = "DoorOpen"
+    TILT = "Tilt"
+    METER_SILENT = "MeterSilent"
+    METER_IMPLAUSIBLE = "MeterImplausible"
+    METER_EXCHANGED = "MeterExchanged"
+    READER_SILENT = "ReaderSilent"
+    DISPLAY_SILENT = "DisplaySilent"
+    BOARD_SILENT = "BoardSilent"
+    BOARD_CONFIG = "BoardMisconfigured"
+    STORE_FAILED = "StoreFailed"
+    RECORD_POISONED = "RecordPoisoned"
+    WEAK_SIGNAL = "WeakSignal"
+    RESET_FAILURE = "ResetFailure"
+    INTERNAL_ERROR = "InternalError"
+
+
+@dataclass(frozen=True, slots=True)
+class EvseState:
+    """The full picture a board gives of one EVSE, cheap to compare; ``None`` = the board cannot tell.
+
+    ``plugged_s`` is the board's own count of seconds since the present vehicle was connected: the proof of an
+    uninterrupted plug after the agent was away.
+    """
+
+    pilot: Pilot = Pilot.UNKNOWN
+    pwm: bool | None = None
+    cable: bool = False
+    cable_a: int | None = None
+    locked: bool | None = None
+    contactor: bool | None = None
+    released: bool | None = None
+    offered_a: float | None = None
+    faults: frozenset[Fault] = frozenset()
+    plugged_s: float | None = None
+    bay_occupied: bool | None = None
+
+    @property
+    def vehicle(self) -> bool:
+        """A vehicle is on the cable (B, C, D)."""
+        return self.pilot in (Pilot.B, Pilot.C, Pilot.D)
+
+    @property
+    def asks(self) -> bool:
+        """The vehicle asks for energy (C, D)."""
+        return self.pilot in (Pilot.C, Pilot.D)
+
+
+@dataclass(frozen=True, slots=True)
+class EvseTraits:
+    """What a board can do. ``tethered``: fixed cable (case C), nothing to unlock. ``counts_plugged``: delivers
+    ``EvseState.plugged_s``. ``fallback_stop``: its watchdog withdraws release when the agent goes silent."""
+
+    tethered: bool = False
+    lockable: bool = True
+    phases: int = 3
+    min_a: float = 6.0
+    max_a: float = 32.0
+    counts_plugged: bool = False
+    contactor_feedback: bool = True
+    fallback_stop: bool = True
+
+
+# --- what a person sees ------------------------------------------------------------------------------------------
+
+
+class ScreenName(StrEnum):
+    STARTING = "starting"
+    IDLE = "idle"
+    CHECKING = "checking"
+    PLUG_IN = "plug_in"
+    REFUSED = "refused"
+    PREPARING = "preparing"
+    CHARGING = "charging"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    OUT_OF_SERVICE = "out_of_service"
+    RESERVED = "reserved"
+    OFFLINE = "offline"
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What the display of an EVSE has to say. Numbers travel raw (``energy_wh`` 812, ``since_s`` 65): the display
+    words them in ``language`` from ``config/texts``. ``detail`` is a key of the texts, never a sentence."""
+
+    name: ScreenName
+    language: str = "fr"
+    detail: str = ""
+    values: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.language, self.detail, tuple(sorted(self.values.items()))))
+
+
+class Lamp(StrEnum):
+    OFF = "off"
+    GREEN = "green"
+    BLUE = "blue"
+    YELLOW = "yellow"
+    RED = "red"

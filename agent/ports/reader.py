@@ -1,0 +1,25 @@
+"""Port of a badge reader."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.kinds import Token
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """One card held to the reader. ``token`` is None for a card that cannot identify anybody (``reason``:
+    ``random_uid``, ``unreadable``, ``too_many_cards``)."""
+
+    token: Token | None
+    reason: str = ""
+
+
+class ReaderPort(Protocol):
+    """Must: one card presence = one ``Tap``, told at once, not at removal. Must not: use a random UID as a token; log a
+    whole UID; block the event loop. Raises (out of ``taps``): ``Unreachable``, ``Broken``."""
+
+    def taps(self) -> AsyncIterator[Tap]: ...

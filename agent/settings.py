@@ -1,0 +1,319 @@
+"""The station file: TOML to frozen dataclasses. An unknown key is an error; every error names the path and helps.
+
+Keys and meaning: docs/station-file.md (the file as suites use it is a public contract).
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote, urlsplit
+
+T = TypeVar("T")
+
+
+class SettingsError(Exception):
+    """Everything that is wrong with a station file, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device's table: its driver and the driver's own keys, judged by the driver's settings class."""
+
+    driver: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    id: str = "CHARGY-SIM"
+    number: str = ""
+    hotline: str = ""
+    vendor: str = "Chargy"
+    model: str = "SimStation"
+    serial: str = ""
+    firmware_version: str = ""
+    timezone: str = "Europe/Luxembourg"
+    languages: tuple[str, ...] = ("fr", "de", "lb", "en")
+    price_line: str = ""
+    qr_url: str = ""
+    state_dir: Path = Path("state")
+    status_socket: Path | None = None
+    store_max_mb: int = 32
+    features_off: tuple[str, ...] = ()
+    free_vending: bool = False
+    resume_within_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    name: str = "chargy"
+    url: str = ""
+    charge_point_id: str = ""
+    versions: tuple[str, ...] = ("1.6",)
+    security_profile: int = 0
+    password: str = field(default="", repr=False)
+    password_file: Path | None = None
+    ca: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    manufacturer_ca: Path | None = None
+    cpo_name: str = "Chargy"
+    reconnect_s: float | None = None
+    call_timeout_s: float = 30.0
+    scope: str = "full"
+
+    @property
+    def endpoint(self) -> str:
+        """``url`` with the charge point id appended, unless it ends with it already."""
+        tail = self.url.rstrip("/").rsplit("/", 1)[-1]
+        if unquote(tail) == self.charge_point_id and urlsplit(self.url).path.strip("/"):
+            return self.url.rstrip("/")
+        return self.url.rstrip("/") + "/" + quote(self.charge_point_id, safe="")
+
+
+@dataclass(frozen=True, slots=True)
+class Evse:
+    number: int
+    kind: str = "AC"
+    outlet: str = "socket"
+    phases: int = 3
+    max_a: float = 32.0
+    bay_sensor: bool = False
+    board: Device | None = None
+    meter: Device | None = None
+    reader: tuple[Device, ...] = ()
+    display: Device | None = None
+    terminal: Device | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedEvse:
+    number: int
+    plugged: bool = False
+    ev_connected: bool = False
+    ev_ready: bool = False
+    meter_wh: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    port: int = 8080
+    seed: int = 1
+    restart_s: float = 0.1
+    boot_s: float = 0.1
+    state_dir: Path = Path("world")
+    evse: tuple[SimulatedEvse, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StationFile:
+    """One whole file. ``settings`` holds initial values: own names flat, ``ocpp16`` and ``ocpp2`` as sub-tables."""
+
+    path: Path
+    station: Station
+    backends: tuple[Backend, ...]
+    evses: tuple[Evse, ...]
+    settings: Mapping[str, Any]
+    readers: tuple[Device, ...]
+    display: Device | None
+    meter: Device | None
+    board: Device | None
+    terminal: Device | None
+    simulation: Simulation
+
+    def evse(self, number: int) -> Evse:
+        return next(e for e in self.evses if e.number == number)
+
+
+TABLES = (
+    "station", "backend", "backends", "settings", "evse", "simulation",
+    "board", "meter", "reader", "display", "terminal",
+)  # fmt: skip
+_CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {
+    ("evse", "kind"): ("AC", "DC"),
+    ("evse", "outlet"): ("socket", "tethered"),
+    ("evse", "phases"): (1, 3),
+    ("backend", "scope"): ("full", "billing"),
+    ("backend", "security_profile"): (0, 1, 2, 3),
+}
+
+
+def load(path: Path) -> StationFile:
+    """Read and judge a station file. Raises ``SettingsError`` with every problem found, not only the first."""
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as e:
+        raise SettingsError([f"{path}: cannot be read: {e.strerror or e}"]) from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise SettingsError([f"{path}: is not valid TOML: {e}"]) from e
+    return parse(raw, path)
+
+
+def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
+    """Judge an already read file; relative paths in it are relative to ``path``'s folder."""
+    wrong: list[str] = []
+    base = path.resolve().parent
+    for key in raw:
+        if key not in TABLES:
+            wrong.append(f"[{key}]: unknown table{_meant(key, TABLES)}")
+    station = build(Station, raw.get("station", {}), "station", wrong, base)
+    backends = tuple(_backend(b, where, station, wrong, base) for where, b in _backend_tables(raw, wrong))
+    names = [b.name for b in backends]
+    wrong += [f"backends: the name {n!r} is used twice" for n in sorted({n for n in names if names.count(n) > 1})]
+    evses = tuple(
+        build(Evse, e, f"evse[{i}]", wrong, base, {"number": i}) for i, e in enumerate(_tables(raw, "evse", wrong), 1)
+    )
+    if not evses:
+        wrong.append("[[evse]]: at least one EVSE is needed, for example: [[evse]] number = 1")
+    if sorted(e.number for e in evses) != list(range(1, len(evses) + 1)):
+        wrong.append(f"[[evse]] number: must count 1 to {len(evses)}, is {[e.number for e in evses]}")
+    settings = raw.get("settings", {})
+    if not isinstance(settings, dict):
+        wrong.append("[settings]: must be a table")
+        settings = {}
+    file = StationFile(
+        path=path,
+        station=station,
+        backends=backends,
+        evses=tuple(sorted(evses, key=lambda e: e.number)),
+        settings=settings,
+        readers=_devices(raw.get("reader", ()), "reader", wrong),
+        display=_device(raw.get("display"), "display", wrong),
+        meter=_device(raw.get("meter"), "meter", wrong),
+        board=_device(raw.get("board"), "board", wrong),
+        terminal=_device(raw.get("terminal"), "terminal", wrong),
+        simulation=build(Simulation, raw.get("simulation", {}), "simulation", wrong, base),
+    )
+    if wrong:
+        raise SettingsError([f"{path}: {w}" for w in wrong])
+    return file
+
+
+def build(
+    cls: type[T],
+    raw: Any,
+    where: str,
+    wrong: list[str],
+    base: Path = Path(),
+    given: Mapping[str, Any] | None = None,
+) -> T:
+    """A frozen dataclass from a TOML table. Problems are added to ``wrong``; a wrong value is replaced by the default
+    so that the rest of the file is judged too. Drivers' settings classes are built by the same rules."""
+    if not isinstance(raw, Mapping):
+        wrong.append(f"[{where}]: must be a table")
+        raw = {}
+    known = {f.name: f for f in fields(typing.cast(Any, cls))}
+    hints = typing.get_type_hints(cls)
+    values: dict[str, Any] = dict(given or {})
+    for key, value in raw.items():
+        if key not in known:
+            wrong.append(f"{where}.{key}: unknown key{_meant(key, known)}")
+            continue
+        try:
+            values[key] = _convert(hints[key], value, f"{where}.{key}", wrong, base)
+        except ValueError as e:
+            wrong.append(f"{where}.{key}: {e}")
+            continue
+        choices = _CHOICES.get((where.split("[")[0], key))
+        if choices and values[key] not in choices:
+            wrong.append(f"{where}.{key}: must be one of {', '.join(map(repr, choices))}, is {value!r}")
+            del values[key]
+    for name, f in known.items():
+        if name not in values and f.default is MISSING and f.default_factory is MISSING:
+            wrong.append(f"{where}.{name}: is missing")
+            values[name] = _EMPTY.get(hints[name], "")
+    for name in ("state_dir",):
+        if name in known and name not in values:
+            values[name] = base / typing.cast(Any, known[name].default)
+    return cls(**values)
+
+
+_EMPTY: dict[Any, Any] = {int: 0, float: 0.0, str: "", bool: False, Path: Path()}
+
+
+def _convert(hint: Any, value: Any, where: str, wrong: list[str], base: Path) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _convert(next(a for a in typing.get_args(hint) if a is not type(None)), value, where, wrong, base)
+    if origin is tuple:
+        item = typing.get_args(hint)[0]
+        items = value if isinstance(value, list) else [value] if item is Device else None
+        if items is None:
+            raise ValueError(f"must be a list, is {value!r}")
+        return tuple(_convert(item, v, f"{where}[{i}]", wrong, base) for i, v in enumerate(items))
+    if hint is Device:
+        return _device(value, where, wrong)
+    if is_dataclass(hint):
+        return build(typing.cast(Any, hint), value, where, wrong, base)
+    if hint is Path:
+        if not isinstance(value, str):
+            raise ValueError(f"must be a path in quotes, is {value!r}")
+        return base / value
+    if hint is float and type(value) in (int, float):
+        return float(value)
+    if hint is Any or type(value) is hint:
+        return value
+    if origin in (Mapping, dict, types.MappingProxyType) or hint in (dict, Mapping):
+        if isinstance(value, dict):
+            return value
+        raise ValueError(f"must be a table, is {value!r}")
+    names = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
+    raise ValueError(f"must be {names.get(hint, hint)}, is {value!r}")
+
+
+def _device(raw: Any, where: str, wrong: list[str]) -> Device | None:
+    if raw is None:
+        return None
+    if not isinstance(raw, dict) or not isinstance(raw.get("driver"), str):
+        wrong.append(f'{where}: a device needs driver = "..." in its table')
+        return None
+    return Device(raw["driver"], {k: v for k, v in raw.items() if k != "driver"})
+
+
+def _devices(raw: Any, where: str, wrong: list[str]) -> tuple[Device, ...]:
+    items = raw if isinstance(raw, list | tuple) else [raw]
+    return tuple(d for i, r in enumerate(items) if (d := _device(r, f"{where}[{i}]", wrong)))
+
+
+def _tables(raw: Mapping[str, Any], name: str, wrong: list[str]) -> list[Any]:
+    value = raw.get(name, [])
+    if isinstance(value, dict):
+        return [value]
+    if isinstance(value, list):
+        return value
+    wrong.append(f"[[{name}]]: must be a table")
+    return []
+
+
+def _backend_tables(raw: Mapping[str, Any], wrong: list[str]) -> list[tuple[str, Any]]:
+    first = [("backend", raw["backend"])] if "backend" in raw else []
+    return first + [(f"backends[{i}]", b) for i, b in enumerate(_tables(raw, "backends", wrong), 1)]
+
+
+def _backend(raw: Any, where: str, station: Station, wrong: list[str], base: Path) -> Backend:
+    given = {"charge_point_id": station.id} if not (isinstance(raw, dict) and "charge_point_id" in raw) else {}
+    b = build(Backend, raw, where, wrong, base, given)
+    if b.url and urlsplit(b.url).scheme not in ("ws", "wss", "http", "https"):
+        wrong.append(f"{where}.url: must begin with ws:// or wss:// (http:// for SOAP), is {b.url!r}")
+    if b.security_profile == 1 and not (b.password or b.password_file):
+        wrong.append(f"{where}: security_profile 1 needs password or password_file")
+    return b
+
+
+def _meant(key: str, known: typing.Iterable[str]) -> str:
+    near = difflib.get_close_matches(key, list(known), 1, 0.6)
+    return f" (did you mean {near[0]!r}?)" if near else f"; known: {', '.join(sorted(known))}"
+
+
+Check = Callable[[StationFile], list[str]]

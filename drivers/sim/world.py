@@ -1,0 +1,1 @@
+"""Placeholder: the world's model is written by its own author."""
