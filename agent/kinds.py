@@ -209,6 +209,25 @@ class Fault(StrEnum):
     WEAK_SIGNAL = "WeakSignal"
     RESET_FAILURE = "ResetFailure"
     INTERNAL_ERROR = "InternalError"
+    # ChargeX/INL minimum required error codes by their full name, for boards that report them
+    MREC1 = "MREC1ConnectorLockFailure"
+    MREC2 = "MREC2GroundFailure"
+    MREC3 = "MREC3HighTemperature"
+    MREC4 = "MREC4OverCurrentFailure"
+    MREC5 = "MREC5OverVoltage"
+    MREC6 = "MREC6UnderVoltage"
+    MREC8 = "MREC8EmergencyStop"
+    MREC10 = "MREC10InvalidVehicleMode"
+    MREC14 = "MREC14PilotFault"
+    MREC15 = "MREC15PowerLoss"
+    MREC17 = "MREC17EVSEContactorFault"
+    MREC18 = "MREC18CableOverTempDerate"
+    MREC19 = "MREC19CableOverTempStop"
+    MREC20 = "MREC20PartialInsertion"
+    MREC23 = "MREC23ProximityFault"
+    MREC24 = "MREC24ConnectorVoltageHigh"
+    MREC25 = "MREC25BrokenLatch"
+    MREC26 = "MREC26CutCable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,8 @@ class Backend:
     reconnect_s: float | None = None
     call_timeout_s: float = 30.0
     scope: str = "full"
+    via: str = ""
+    """``host:port`` to dial instead of the URL's own (a tunnel, a gateway); name, TLS check and path stay the URL's."""
 
     @property
     def endpoint(self) -> str:
@@ -130,6 +132,7 @@ class StationFile:
     meter: Device | None
     board: Device | None
     terminal: Device | None
+    buttons: Device | None
     simulation: Simulation
 
     def evse(self, number: int) -> Evse:
@@ -138,7 +141,7 @@ class StationFile:
 
 TABLES = (
     "station", "backend", "backends", "settings", "evse", "simulation",
-    "board", "meter", "reader", "display", "terminal",
+    "board", "meter", "reader", "display", "terminal", "buttons",
 )  # fmt: skip
 _CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("evse", "kind"): ("AC", "DC"),
@@ -193,6 +196,7 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
         meter=_device(raw.get("meter"), "meter", wrong),
         board=_device(raw.get("board"), "board", wrong),
         terminal=_device(raw.get("terminal"), "terminal", wrong),
+        buttons=_device(raw.get("buttons"), "buttons", wrong),
         simulation=build(Simulation, raw.get("simulation", {}), "simulation", wrong, base),
     )
     if wrong:

@@ -1,0 +1,13 @@
+"""Port of push buttons."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+
+class ButtonsPort(Protocol):
+    """Must: one press = one name (``language``, ``stop``, ``outlet-1`` ...), told at the press, not at release; no
+    repeats while held. Raises (out of ``presses``): ``Unreachable``, ``Broken``."""
+
+    def presses(self) -> AsyncIterator[str]: ...
