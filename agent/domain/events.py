@@ -1,0 +1,335 @@
+"""Facts that reach the domain, in the past participle. Every event comes with a ``Moment``; none carries a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from agent.kinds import EvseId, EvseState, EvseTraits, Fault, Reading, Token, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that has happened."""
+
+
+# --- life ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Event):
+    """The agent came up; ``remembered`` is the store: kind -> key -> value, as the ``Remember`` orders wrote it."""
+
+    remembered: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested(Event):
+    """SIGTERM: withdraw release, keep the sessions for resume."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeCame(Event):
+    """A ``WakeMe`` is due."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFailed(Event):
+    """What had to be on disk is not: nothing new may start. ``StoreRecovered`` takes it back."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRecovered(Event):
+    pass
+
+
+# --- the street side -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EvseEvent(Event):
+    evse: EvseId
+
+
+@dataclass(frozen=True, slots=True)
+class BoardOpened(EvseEvent):
+    """First picture after the board was (re)opened. Release is off now, whatever it was."""
+
+    state: EvseState
+    traits: EvseTraits
+
+
+@dataclass(frozen=True, slots=True)
+class CablePlugged(EvseEvent):
+    """A cable is in the socket (or a vehicle on the fixed cable)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CableRemoved(EvseEvent):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleConnected(EvseEvent):
+    """Pilot left A: a vehicle is on the cable."""
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleLeft(EvseEvent):
+    """Pilot is A again; the cable may still be in the socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleReady(EvseEvent):
+    """Pilot C or D: asks for energy."""
+
+
+@dataclass(frozen=True, slots=True)
+class VehiclePaused(EvseEvent):
+    """Pilot back to B."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactorClosed(EvseEvent):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ContactorOpened(EvseEvent):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockTried(EvseEvent):
+    """Outcome of an ``Unlock`` order. ``request`` is that order's."""
+
+    request: str
+    freed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRaised(EvseEvent):
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class FaultCleared(EvseEvent):
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class BayChanged(EvseEvent):
+    occupied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MeterRead(EvseEvent):
+    """Answer to ``ReadMeter``; ``purpose`` is that order's."""
+
+    purpose: str
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class MeterFailed(EvseEvent):
+    """No trustworthy reading could be had for this purpose."""
+
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardPresented(Event):
+    """``evse`` 0: at a reader that serves the whole station. ``token`` None: a card that says nothing (``reason``)."""
+
+    evse: EvseId
+    token: Token | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonPressed(Event):
+    name: str
+
+
+# --- the back-office side ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged(Event):
+    """``up``: connected and BootNotification accepted."""
+
+    link: str
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClockTrusted(Event):
+    """UTC is known from now on (or was corrected)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenJudged(Event):
+    """Answer to ``JudgeToken``. ``verdict`` None: nobody could be asked (offline, time-out, error)."""
+
+    request: str
+    token: Token
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionHeard(Event):
+    """The backend has answered a transaction's start or end. ``verdict`` None: it said nothing of the token."""
+
+    link: str
+    session: str
+    transaction_id: str
+    verdict: Verdict | None
+
+
+class Trigger(StrEnum):
+    """MessageTriggerEnumType of OCPP 2.1 (those that exist here)."""
+
+    BOOT = "BootNotification"
+    HEARTBEAT = "Heartbeat"
+    METER_VALUES = "MeterValues"
+    STATUS = "StatusNotification"
+    FIRMWARE_STATUS = "FirmwareStatusNotification"
+    LOG_STATUS = "LogStatusNotification"
+
+
+@dataclass(frozen=True, slots=True)
+class AskStart:
+    """RequestStartTransaction. ``evse`` None: the station may choose."""
+
+    evse: EvseId | None
+    token: Token
+    remote_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AskStop:
+    """RequestStopTransaction; ``session`` "" when the dialect knows no session by that transaction id."""
+
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskAvailability:
+    """ChangeAvailability; evse 0 is the station."""
+
+    evse: EvseId
+    operative: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AskUnlock:
+    evse: EvseId
+    stop_first: bool = False
+    """1.x: a running transaction is stopped and the connector unlocked; 2.x refuses instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskReset:
+    """``hard``: 1.x Hard; otherwise an orderly one."""
+
+    hard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AskTrigger:
+    what: Trigger
+    evse: EvseId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskClearCache:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class AskSet:
+    """Set settings: our own names (``domain/variables.py``) -> text as it came."""
+
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class AskGet:
+    """Read settings; empty = all."""
+
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AskData:
+    """DataTransfer."""
+
+    vendor: str
+    message: str = ""
+    data: str = ""
+
+
+Ask: TypeAlias = (
+    AskStart | AskStop | AskAvailability | AskUnlock | AskReset | AskTrigger | AskClearCache | AskSet | AskGet | AskData
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Event):
+    """The backend wants something; exactly one ``Reply`` with this ``request`` follows."""
+
+    link: str
+    request: str
+    ask: Ask
+
+
+# --- facts that blocks tell each other ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAccepted(EvseEvent):
+    """Somebody may charge here. ``movable``: the driver has not chosen the outlet; the first cable decides."""
+
+    token: Token
+    verdict: Verdict | None
+    remote_id: str = ""
+    movable: bool = False
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StopWanted(EvseEvent):
+    """Somebody who may do so (or a rule) wants the running session ended. ``note`` distinguishes what 2.1's words
+    do not (soft/hard)."""
+
+    reason: str
+    trigger: str
+    token: Token | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened(EvseEvent):
+    session: str
+    trigger: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed(EvseEvent):
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class SituationChanged(EvseEvent):
+    """Status, screen and lamp of this EVSE may have to change (0: of all)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChanged(Event):
+    name: str

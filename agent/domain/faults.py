@@ -1,0 +1,99 @@
+"""Faults once: what each means for charging and for a person. How an OCPP version names it: ``ocpp/names.py``.
+
+``severity``: BLOCK stops the session and takes the EVSE out of service until it is gone; SESSION stops the session,
+the next one may try; WARN is told and charging goes on. ``latched``: stays until a technician or a hard reset
+acknowledges it. Severity after the MREC catalogue (ChargeX/INL) and what open stations found workable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.domain.messages import StopReason
+from agent.kinds import Fault
+
+
+class Severity(StrEnum):
+    BLOCK = "block"
+    SESSION = "session"
+    WARN = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRow:
+    severity: Severity
+    reason: StopReason = StopReason.OTHER
+    latched: bool = False
+    alert: bool = True
+
+
+B, S, W = Severity.BLOCK, Severity.SESSION, Severity.WARN
+R = StopReason
+
+CATALOGUE: dict[Fault, FaultRow] = {
+    Fault.EMERGENCY_STOP: FaultRow(B, R.EMERGENCY_STOP),
+    Fault.GROUND_FAILURE: FaultRow(B, R.GROUND_FAULT),
+    Fault.RCD_TEST_FAILED: FaultRow(B, R.GROUND_FAULT, latched=True),
+    Fault.OVER_CURRENT: FaultRow(B, R.OVERCURRENT_FAULT),
+    Fault.OVER_VOLTAGE: FaultRow(B, R.POWER_QUALITY),
+    Fault.UNDER_VOLTAGE: FaultRow(B, R.POWER_QUALITY),
+    Fault.POWER_LOSS: FaultRow(B, R.POWER_LOSS),
+    Fault.CONTACTOR_WELDED: FaultRow(B, latched=True),
+    Fault.CONTACTOR_STUCK_OPEN: FaultRow(B),
+    Fault.LOCK_FAILURE: FaultRow(B),
+    Fault.UNLOCK_FAILURE: FaultRow(W),
+    Fault.PILOT_FAULT: FaultRow(B),
+    Fault.DIODE_FAULT: FaultRow(B, R.GROUND_FAULT),
+    Fault.PROXIMITY_FAULT: FaultRow(B),
+    Fault.CABLE_REJECTED: FaultRow(S, alert=False),
+    Fault.VENTILATION_REFUSED: FaultRow(S, alert=False),
+    Fault.HIGH_TEMPERATURE: FaultRow(B),
+    Fault.TEMPERATURE_DERATING: FaultRow(W),
+    Fault.PLUG_HOT: FaultRow(B),
+    Fault.PLUG_DERATING: FaultRow(W),
+    Fault.DOOR_OPEN: FaultRow(B),
+    Fault.TILT: FaultRow(B),
+    Fault.METER_SILENT: FaultRow(B),
+    Fault.METER_IMPLAUSIBLE: FaultRow(B),
+    Fault.METER_EXCHANGED: FaultRow(B, latched=True),
+    Fault.READER_SILENT: FaultRow(W),
+    Fault.DISPLAY_SILENT: FaultRow(W),
+    Fault.BOARD_SILENT: FaultRow(B),
+    Fault.BOARD_CONFIG: FaultRow(B),
+    Fault.STORE_FAILED: FaultRow(B),
+    Fault.RECORD_POISONED: FaultRow(B),
+    Fault.WEAK_SIGNAL: FaultRow(W),
+    Fault.RESET_FAILURE: FaultRow(W),
+    Fault.INTERNAL_ERROR: FaultRow(B),
+    Fault.MREC1: FaultRow(B),
+    Fault.MREC2: FaultRow(B, R.GROUND_FAULT),
+    Fault.MREC3: FaultRow(W),
+    Fault.MREC4: FaultRow(B, R.OVERCURRENT_FAULT),
+    Fault.MREC5: FaultRow(B, R.POWER_QUALITY),
+    Fault.MREC6: FaultRow(B, R.POWER_QUALITY),
+    Fault.MREC8: FaultRow(B, R.EMERGENCY_STOP),
+    Fault.MREC10: FaultRow(S),
+    Fault.MREC14: FaultRow(S),
+    Fault.MREC15: FaultRow(B, R.POWER_LOSS),
+    Fault.MREC17: FaultRow(B, latched=True),
+    Fault.MREC18: FaultRow(W),
+    Fault.MREC19: FaultRow(B),
+    Fault.MREC20: FaultRow(S),
+    Fault.MREC23: FaultRow(B),
+    Fault.MREC24: FaultRow(B),
+    Fault.MREC25: FaultRow(B),
+    Fault.MREC26: FaultRow(B),
+}
+
+GRACE_S: dict[Fault, float] = {Fault.BOARD_SILENT: 10.0, Fault.METER_SILENT: 60.0, Fault.METER_IMPLAUSIBLE: 60.0}
+"""How long a running session outlives these: the far side may come back, and the register proves what was drawn."""
+
+
+def blocks(fault: Fault) -> bool:
+    return CATALOGUE[fault].severity is Severity.BLOCK
+
+
+def heaviest_first(faults: frozenset[Fault]) -> tuple[Fault, ...]:
+    order = list(CATALOGUE)
+    return tuple(sorted(faults, key=lambda f: (not blocks(f), order.index(f))))

@@ -1,0 +1,193 @@
+"""What the station tells a backend, in no version's words. A dialect has a row for each, or says why it is mute.
+
+Messages are stored as they are (``services/store.py``) and encoded when they leave, so everything in here is frozen and
+made of ``agent.kinds`` and plain values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.kinds import EvseId, Fault, Reading, ReadingContext, Stamp, Token
+
+
+class ConnectorStatus(StrEnum):
+    """ConnectorStatusEnumType of OCPP 2.x."""
+
+    AVAILABLE = "Available"
+    OCCUPIED = "Occupied"
+    RESERVED = "Reserved"
+    UNAVAILABLE = "Unavailable"
+    FAULTED = "Faulted"
+
+
+class ChargingState(StrEnum):
+    """ChargingStateEnumType of OCPP 2.x."""
+
+    EV_CONNECTED = "EVConnected"
+    CHARGING = "Charging"
+    SUSPENDED_EV = "SuspendedEV"
+    SUSPENDED_EVSE = "SuspendedEVSE"
+    IDLE = "Idle"
+
+
+class StopReason(StrEnum):
+    """ReasonEnumType of OCPP 2.x (those that occur here)."""
+
+    DEAUTHORIZED = "DeAuthorized"
+    EMERGENCY_STOP = "EmergencyStop"
+    EV_DISCONNECTED = "EVDisconnected"
+    GROUND_FAULT = "GroundFault"
+    IMMEDIATE_RESET = "ImmediateReset"
+    LOCAL = "Local"
+    OTHER = "Other"
+    OVERCURRENT_FAULT = "OvercurrentFault"
+    POWER_LOSS = "PowerLoss"
+    POWER_QUALITY = "PowerQuality"
+    REBOOT = "Reboot"
+    REMOTE = "Remote"
+    TIMEOUT = "Timeout"
+
+
+class TriggerReason(StrEnum):
+    """TriggerReasonEnumType of OCPP 2.x (those that occur here)."""
+
+    ABNORMAL_CONDITION = "AbnormalCondition"
+    AUTHORIZED = "Authorized"
+    CABLE_PLUGGED_IN = "CablePluggedIn"
+    CHARGING_STATE_CHANGED = "ChargingStateChanged"
+    DEAUTHORIZED = "Deauthorized"
+    EV_COMMUNICATION_LOST = "EVCommunicationLost"
+    EV_DEPARTED = "EVDeparted"
+    REMOTE_START = "RemoteStart"
+    REMOTE_STOP = "RemoteStop"
+    RESET_COMMAND = "ResetCommand"
+    STOP_AUTHORIZED = "StopAuthorized"
+    TX_RESUMED = "TxResumed"
+    UNLOCK_COMMAND = "UnlockCommand"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something to tell. ``BILLED`` kinds travel in the durable first-in-first-out queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A reading and what of it is to be told: ``measurands`` are OCPP names, optionally with ``.L1`` and the like."""
+
+    context: ReadingContext
+    reading: Reading
+    measurands: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionStarted(Message):
+    session: str
+    evse: EvseId
+    token: Token
+    at: Stamp
+    meter_wh: int
+    trigger: TriggerReason = TriggerReason.AUTHORIZED
+    charging: ChargingState = ChargingState.EV_CONNECTED
+    offline: bool = False
+    remote_id: str = ""
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionUpdated(Message):
+    """The charging state changed."""
+
+    session: str
+    evse: EvseId
+    at: Stamp
+    trigger: TriggerReason
+    charging: ChargingState
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionEnded(Message):
+    """``token``: who ended it, None if nobody did. ``note``: "soft" or "hard" after a reset."""
+
+    session: str
+    evse: EvseId
+    token: Token | None
+    at: Stamp
+    meter_wh: int
+    reason: StopReason
+    trigger: TriggerReason
+    offline: bool = False
+    note: str = ""
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MeterSampled(Message):
+    """Values of a running transaction (``session``) or of an idle meter ("")."""
+
+    session: str
+    evse: EvseId
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChanged(Message):
+    """The whole situation of an EVSE (0: of the station), for a dialect to project.
+
+    ``authorised``: somebody has the right to charge and no energy flows yet; ``ended``: a session is over and the cable
+    is still there. ``faults`` are ordered by weight, blocking ones first.
+    """
+
+    evse: EvseId
+    at: Stamp
+    connector: ConnectorStatus
+    charging: ChargingState = ChargingState.IDLE
+    authorised: bool = False
+    ended: bool = False
+    faults: tuple[Fault, ...] = ()
+    forced: bool = False
+    """Told although nothing changed (after a boot, on request)."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatWanted(Message):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class BootWanted(Message):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwareStatusWanted(Message):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class LogStatusWanted(Message):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityHappened(Message):
+    """``kind``: a name of the security events list of OCPP."""
+
+    kind: str
+    at: Stamp
+    info: str = ""
+
+
+BILLED: tuple[type[Message], ...] = (TransactionStarted, TransactionUpdated, TransactionEnded, MeterSampled)
+MESSAGES: tuple[type[Message], ...] = (
+    *BILLED,
+    StatusChanged,
+    HeartbeatWanted,
+    BootWanted,
+    FirmwareStatusWanted,
+    LogStatusWanted,
+    SecurityHappened,
+)

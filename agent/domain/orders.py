@@ -1,0 +1,118 @@
+"""What the domain wants done, in the imperative. Orders to hardware are levels: they say what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.domain.messages import Message
+from agent.kinds import EvseId, Lamp, Limit, Screen, Token
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Something to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remember(Order):
+    """Durable before anything else of the same event happens. ``value`` None forgets. Values are JSON objects."""
+
+    kind: str
+    key: str
+    value: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetRelease(Order):
+    evse: EvseId
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetLimit(Order):
+    evse: EvseId
+    limit: Limit
+
+
+@dataclass(frozen=True, slots=True)
+class SetService(Order):
+    evse: EvseId
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unlock(Order):
+    """Free the cable; ``UnlockTried`` comes back."""
+
+    evse: EvseId
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClearFaults(Order):
+    evse: EvseId
+
+
+@dataclass(frozen=True, slots=True)
+class SetLamp(Order):
+    evse: EvseId
+    lamp: Lamp
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMeter(Order):
+    """``MeterRead`` or ``MeterFailed`` comes back with the same purpose. ``billing``: the register that is paid."""
+
+    evse: EvseId
+    purpose: str
+    billing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeToken(Order):
+    """Ask the backend; ``TokenJudged`` comes back with the same request, within the call time-out."""
+
+    link: str
+    request: str
+    token: Token
+    evse: EvseId = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Order):
+    """Answer an ``Asked``. ``status`` is the neutral word (2.1's where it exists), ``data`` what else is asked for."""
+
+    link: str
+    request: str
+    status: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tell(Order):
+    link: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Show(Order):
+    evse: EvseId
+    screen: Screen
+
+
+@dataclass(frozen=True, slots=True)
+class WakeMe(Order):
+    """``TimeCame(key)`` when the stamp clock (or, with ``utc``, the wall clock) reaches ``at_s``; replaces an earlier
+    one of this key. ``at_s`` None cancels."""
+
+    key: str
+    at_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Restart(Order):
+    """Flush what was replied, then end the process; the supervisor starts it again."""
+
+    hard: bool = False

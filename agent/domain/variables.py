@@ -1,0 +1,179 @@
+"""Every run-time setting, once: type, default, range, and what a change does. ``ocpp/names.py`` says how a version
+calls it. Values travel as text in OCPP; here they are typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Value: TypeAlias = bool | int | str | tuple[str, ...]
+
+MEASURANDS = (
+    "Current.Import",
+    "Current.Offered",
+    "Energy.Active.Export.Register",
+    "Energy.Active.Import.Register",
+    "Frequency",
+    "Power.Active.Import",
+    "Power.Factor",
+    "SoC",
+    "Voltage",
+)
+"""What an AC station can measure; a phase may follow (``Voltage.L1-N``, ``Current.Import.L2``)."""
+PHASES = ("L1", "L2", "L3", "L1-N", "L2-N", "L3-N")
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """``kind``: bool, int, text, list (comma separated). ``low``/``high``: range of an int, length of a text, count
+    of a list. ``writable``: by a backend. ``reboot``: takes effect after a restart. ``secret``: never shown."""
+
+    name: str
+    kind: str
+    default: Value
+    low: int = 0
+    high: int = 2**31 - 1
+    choices: tuple[str, ...] = ()
+    writable: bool = True
+    reboot: bool = False
+    secret: bool = False
+
+
+def _v(name: str, default: Value, low: int = 0, high: int = 2**31 - 1, **more: Any) -> Variable:
+    kind = {bool: "bool", int: "int", str: "text", tuple: "list"}[type(default)]
+    if kind == "text" and high == 2**31 - 1:
+        high = 500
+    return Variable(name, kind, default, low, high, **more)
+
+
+ENERGY = ("Energy.Active.Import.Register",)
+
+VARIABLES: dict[str, Variable] = {
+    v.name: v
+    for v in (
+        # authorisation
+        _v("authorize_remote_start", False),
+        _v("auth_cache_enabled", True),
+        _v("auth_cache_lifetime_s", 0),
+        _v("local_authorize_offline", True),
+        _v("local_pre_authorize", False),
+        _v("offline_tx_for_unknown_id", False),
+        _v("local_list_enabled", False, writable=False),
+        # transactions
+        _v("connection_timeout_s", 60, 1, 86400),
+        _v("stop_on_ev_disconnect", True),
+        _v("stop_on_invalid_id", True),
+        _v("max_energy_on_invalid_wh", 0),
+        _v("unlock_on_ev_disconnect", True),
+        _v("message_attempts", 3, 0, 1000),
+        _v("message_retry_interval_s", 60, 0, 86400),
+        _v("free_vending", False, writable=False),
+        # metering
+        _v("sample_interval_s", 300, 0, 86400),
+        _v("sampled_measurands", ENERGY, 0, 20),
+        _v("clock_aligned_interval_s", 0, 0, 86400),
+        _v("aligned_measurands", ENERGY, 0, 20),
+        _v("stop_sampled_measurands", (), 0, 20),
+        _v("stop_aligned_measurands", (), 0, 20),
+        _v("snapshot_interval_s", 300, 10, 3600, writable=False),
+        # link
+        _v("heartbeat_interval_s", 900, 0, 86400),
+        _v("ping_interval_s", 240, 0, 86400),
+        _v("minimum_status_duration_s", 0, 0, 3600),
+        _v("reset_retries", 1, 0, 100),
+        _v("get_maximum", 100, writable=False),
+        # station
+        _v("connector_phase_rotation", ("0.RST",), 0, 50),
+        _v("connector_count", 1, writable=False),
+        _v("feature_profiles", ("Core", "RemoteTrigger"), writable=False),
+        _v("authorization_key", "", 0, 40, secret=True),
+        _v("security_profile", 0, 0, 3, writable=False),
+        _v("blink_repeat", 3, 0, 100),
+        _v("light_intensity", 100, 0, 100),
+    )
+}
+
+
+class WrongValue(ValueError):
+    """The text is not a value of this setting; ``str()`` says why."""
+
+
+def read(variable: Variable, text: str) -> Value:
+    """Text from the wire to a typed value. Raises ``WrongValue``."""
+    text = text.strip()
+    if variable.kind == "bool":
+        if text.lower() not in ("true", "false"):
+            raise WrongValue(f"{variable.name}: must be true or false, is {text!r}")
+        return text.lower() == "true"
+    if variable.kind == "int":
+        digits = text[1:] if text[:1] in "+-" else text
+        if not (digits.isascii() and digits.isdigit()) or len(digits) > 12:
+            raise WrongValue(f"{variable.name}: must be a whole number, is {text!r}")
+        number = int(text)
+        if not variable.low <= number <= variable.high:
+            raise WrongValue(f"{variable.name}: must be {variable.low} to {variable.high}, is {number}")
+        return number
+    if variable.kind == "list":
+        return _list(variable, text)
+    if not variable.low <= len(text) <= variable.high or (variable.choices and text not in variable.choices):
+        raise WrongValue(f"{variable.name}: is not acceptable")
+    return text
+
+
+def _list(variable: Variable, text: str) -> tuple[str, ...]:
+    items = tuple(i.strip() for i in text.split(",") if i.strip())
+    if len(items) > variable.high:
+        raise WrongValue(f"{variable.name}: has {len(items)} entries, at most {variable.high} are possible")
+    if variable.name.endswith("_measurands"):
+        for item in items:
+            if not known_measurand(item):
+                raise WrongValue(f"{variable.name}: {item!r} is not measured here")
+    return items
+
+
+def known_measurand(item: str) -> bool:
+    if item in MEASURANDS:
+        return True
+    head, _, phase = item.rpartition(".")
+    return phase in PHASES and head in ("Current.Import", "Power.Active.Import", "Voltage")
+
+
+def write(variable: Variable, value: Value) -> str:
+    """A typed value to text for the wire."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value)
+
+
+class Settings:
+    """Present values. Reading is attribute-like (``settings["sample_interval_s"]``); only the settings block writes."""
+
+    def __init__(self, initial: Mapping[str, Value] | None = None) -> None:
+        self._values: dict[str, Value] = {n: v.default for n, v in VARIABLES.items()}
+        for name, value in (initial or {}).items():
+            self.put(name, value)
+
+    def put(self, name: str, value: Value) -> None:
+        if name not in VARIABLES:
+            raise KeyError(f"no setting is called {name!r}")
+        self._values[name] = value
+
+    def __getitem__(self, name: str) -> Value:
+        return self._values[name]
+
+    def flag(self, name: str) -> bool:
+        return bool(self._values[name])
+
+    def number(self, name: str) -> int:
+        value = self._values[name]
+        return value if isinstance(value, int) else 0
+
+    def text(self, name: str) -> str:
+        return str(self._values[name])
+
+    def items_of(self, name: str) -> tuple[str, ...]:
+        value = self._values[name]
+        return value if isinstance(value, tuple) else ()
