@@ -1,0 +1,91 @@
+"""Frozen dataclasses to JSON objects and back, for what is stored. The class name travels as ``"$"``.
+
+A stored message outlives the program that wrote it: a field added later has a default and may be missing in an old
+record; an unknown field is ignored; an unknown class is a ``Poisoned``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from enum import Enum
+from functools import cache
+from typing import Any, cast
+
+from agent import kinds
+from agent.domain import messages
+
+
+class Poisoned(Exception):
+    """A stored record that cannot be read back."""
+
+
+_CLASSES: dict[str, type[Any]] = {
+    c.__name__: c
+    for c in (*messages.MESSAGES, messages.Sample, kinds.Reading, kinds.Stamp, kinds.Token, kinds.Verdict)
+}
+
+
+def dump(value: Any) -> Any:
+    """A JSON-able copy."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        out: dict[str, Any] = {"$": type(value).__name__}
+        for f in dataclasses.fields(value):
+            item = getattr(value, f.name)
+            if f.default is dataclasses.MISSING or item != f.default:
+                out[f.name] = dump(item)
+        return out
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, tuple | list | frozenset):
+        return [dump(v) for v in value]
+    if isinstance(value, Mapping):
+        return {str(k): dump(v) for k, v in value.items()}
+    return value
+
+
+def load(data: Any) -> Any:
+    """The object that ``dump`` was given. Raises ``Poisoned``."""
+    try:
+        cls = _CLASSES[data["$"]]
+        return _loader(cls)(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise Poisoned(f"stored record cannot be read back: {type(e).__name__}: {e}") from e
+
+
+@cache
+def _loader(cls: type[Any]) -> Callable[[Any], Any]:
+    hints = typing.get_type_hints(cls)
+    converters = {f.name: _converter(hints[f.name]) for f in dataclasses.fields(cls)}
+
+    def read(data: Any) -> Any:
+        if data.get("$") != cls.__name__:
+            raise ValueError(f"{cls.__name__} expected, is {data.get('$')!r}")
+        return cls(**{k: converters[k](v) for k, v in data.items() if k in converters})
+
+    return read
+
+
+def _converter(hint: Any) -> Callable[[Any], Any]:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        inner = _converter(next(a for a in args if a is not type(None)))
+        return lambda v: None if v is None else inner(v)
+    if origin is tuple:
+        item = _converter(args[0])
+        return lambda v: tuple(item(i) for i in v)
+    if dataclasses.is_dataclass(hint):
+        return _loader(cast(type[Any], hint))
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return hint
+    if hint is float:
+        return float
+    return lambda v: _plain(hint, v)
+
+
+def _plain(hint: Any, value: Any) -> Any:
+    if isinstance(hint, type) and not isinstance(value, hint):
+        raise ValueError(f"{hint.__name__} expected, is {value!r}")
+    return value

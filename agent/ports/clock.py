@@ -1,0 +1,24 @@
+"""What rooms need of the clock; ``services/clock.py`` is the real one."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from agent.kinds import Moment, Stamp
+
+
+class ClockPort(Protocol):
+    """``rate`` scales domain time only (simulation); I/O time-outs stay real seconds."""
+
+    rate: float
+
+    def now(self) -> Moment: ...
+
+    def utc_s(self, stamp: Stamp) -> float:
+        """UTC of a stamp, as well as it can be known now: exact for this boot once the time is trusted, bracketed for
+        an earlier boot without one. Never 1970: at least the build time of the program."""
+        ...
+
+    def heard_utc(self, utc_s: float, round_trip_s: float) -> None:
+        """The backend said what time it is."""
+        ...
