@@ -66,6 +66,13 @@ class BoardOpened(EvseEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class BoardChanged(EvseEvent):
+    """A picture that differs from the last; ``blocks/street.py`` makes the single facts below of it."""
+
+    state: EvseState
+
+
+@dataclass(frozen=True, slots=True)
 class CablePlugged(EvseEvent):
     """A cable is in the socket (or a vehicle on the fixed cable)."""
 
@@ -103,6 +110,13 @@ class ContactorClosed(EvseEvent):
 @dataclass(frozen=True, slots=True)
 class ContactorOpened(EvseEvent):
     pass
+
+
+@dataclass(frozen=True, slots=True)
+class OfferChanged(EvseEvent):
+    """The board signals (or no longer signals) to the vehicle that it may draw current."""
+
+    on: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +329,13 @@ class StopWanted(EvseEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class GrantDropped(EvseEvent):
+    """The right to charge is gone before anything started. ``why``: a detail key of the refused/finished screens."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionOpened(EvseEvent):
     session: str
     trigger: str
@@ -323,6 +344,14 @@ class SessionOpened(EvseEvent):
 @dataclass(frozen=True, slots=True)
 class SessionClosed(EvseEvent):
     session: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CardRefused(EvseEvent):
+    """For the screen; ``why`` is a detail key of the texts."""
+
+    why: str
 
 
 @dataclass(frozen=True, slots=True)

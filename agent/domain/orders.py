@@ -104,8 +104,7 @@ class Show(Order):
 
 @dataclass(frozen=True, slots=True)
 class WakeMe(Order):
-    """``TimeCame(key)`` when the stamp clock (or, with ``utc``, the wall clock) reaches ``at_s``; replaces an earlier
-    one of this key. ``at_s`` None cancels."""
+    """``TimeCame(key)`` when the stamp clock reaches ``at_s``; replaces an earlier one of this key. None cancels."""
 
     key: str
     at_s: float | None

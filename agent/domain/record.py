@@ -11,7 +11,6 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import cache
 from typing import Any, cast
 
 from agent import kinds
@@ -23,8 +22,7 @@ class Poisoned(Exception):
 
 
 _CLASSES: dict[str, type[Any]] = {
-    c.__name__: c
-    for c in (*messages.MESSAGES, messages.Sample, kinds.Reading, kinds.Stamp, kinds.Token, kinds.Verdict)
+    c.__name__: c for c in (*messages.MESSAGES, messages.Sample, kinds.Reading, kinds.Stamp, kinds.Token, kinds.Verdict)
 }
 
 
@@ -55,8 +53,12 @@ def load(data: Any) -> Any:
         raise Poisoned(f"stored record cannot be read back: {type(e).__name__}: {e}") from e
 
 
-@cache
+_LOADERS: dict[type[Any], Callable[[Any], Any]] = {}
+
+
 def _loader(cls: type[Any]) -> Callable[[Any], Any]:
+    if cls in _LOADERS:
+        return _LOADERS[cls]
     hints = typing.get_type_hints(cls)
     converters = {f.name: _converter(hints[f.name]) for f in dataclasses.fields(cls)}
 
@@ -65,6 +67,7 @@ def _loader(cls: type[Any]) -> Callable[[Any], Any]:
             raise ValueError(f"{cls.__name__} expected, is {data.get('$')!r}")
         return cls(**{k: converters[k](v) for k, v in data.items() if k in converters})
 
+    _LOADERS[cls] = read
     return read
 
 

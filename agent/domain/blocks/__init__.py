@@ -1,0 +1,1 @@
+"""Functional blocks, one per file. ``agent/compose.py`` chooses and orders them."""

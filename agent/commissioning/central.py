@@ -1,0 +1,300 @@
+"""The test central system: ``chargy-agent csms``. The independent other side of the agent's OCPP link.
+
+Built on the ``ocpp`` package and the ``websockets`` server, so it shares no codec with the agent. It accepts any
+station, keeps the ledger that bills are checked against, and hands commands to stations. Run as a child process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import hmac
+import importlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+from agent.commissioning.ledger import Ledger
+from agent.commissioning.tokens import TokenTable, parse_token
+from agent.kinds import Verdict
+
+if TYPE_CHECKING:
+    from websockets.asyncio.server import ServerConnection
+    from websockets.http11 import Request, Response
+
+SPOKEN = {"ocpp1.6": "agent.commissioning.station16:Station16"}
+"""Subprotocol to the class that speaks it, in order of preference; loaded when the first station asks for it."""
+
+STOP_WITHIN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """``port`` 0 takes a free one. ``passwords`` by station id: if any is given, every station needs one (HTTP Basic,
+    OCPP security profile 1). ``journal``: JSON lines, taken up again at the next start."""
+
+    host: str = "127.0.0.1"
+    port: int = 9000
+    passwords: dict[str, str] = field(default_factory=dict, repr=False)
+    tokens: dict[str, Verdict] = field(default_factory=dict)
+    accept_all: bool = False
+    interval_s: int = 300
+    answer_within_s: float = 30.0
+    journal: Path | None = None
+    quiet: bool = False
+
+
+class Station(Protocol):
+    """One connected station; a class per OCPP version."""
+
+    id: str
+
+    async def start(self) -> None:
+        """Receive until the connection ends (raises ``ConnectionClosed``)."""
+        ...
+
+    async def command(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Ask the station. Raises ``ValueError`` for a wrong action or payload, ``TimeoutError``."""
+        ...
+
+
+class NotConnected(Exception):
+    """The station that a command is for has no connection now."""
+
+
+class Central:
+    """State of one running central system. ``port`` is the one it listens on."""
+
+    def __init__(self, options: Options, ledger: Ledger) -> None:
+        self.options, self.ledger = options, ledger
+        self.tokens = TokenTable(options.tokens, options.accept_all or not options.tokens)
+        self.connected: dict[str, tuple[Station, ServerConnection]] = {}
+        self.port = options.port
+        ledger.on_violation = lambda v: self.say(f"{v.station} VIOLATION {v.kind}: {v.text}")
+
+    async def command(self, station: str, action: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Raises ``NotConnected``, ``ValueError``, ``TimeoutError``."""
+        if station not in self.connected:
+            connected = ", ".join(sorted(self.connected)) or "none"
+            raise NotConnected(f"station {station!r} is not connected (connected: {connected})")
+        self.say(f"{station} <- {action}")
+        return await self.connected[station][0].command(action, payload)
+
+    async def attend(self, connection: ServerConnection) -> None:
+        """One connection of one station, from handshake to close. A newer connection of the same id replaces it."""
+        assert connection.request is not None
+        station_id = _station_id(connection.request.path)
+        if connection.subprotocol is None:
+            self.ledger.violate(station_id, "subprotocol", f"none of {', '.join(SPOKEN)} was offered")
+            await connection.close(1002, "no common OCPP version")
+            return
+        if station_id in self.connected:
+            await self.connected[station_id][1].close(1000, "replaced by a newer connection")
+        station = self._speaker(connection.subprotocol)(
+            station_id, Wire(connection, station_id, self), self.ledger, self.tokens,
+            self.options.interval_s, self.options.answer_within_s,
+        )  # fmt: skip
+        self.connected[station_id] = (station, connection)
+        self.say(f"{station_id} connected ({connection.subprotocol})")
+        try:
+            await station.start()
+        except _closed():
+            self.say(f"{station_id} gone ({connection.close_code})")
+        finally:
+            if self.connected.get(station_id, (None,))[0] is station:
+                del self.connected[station_id]
+
+    async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        """A station's handshake goes on (None) or is refused; anything else is a person or a script at the page."""
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            from agent.commissioning.console import answer
+
+            return await answer(self, connection, request)
+        station_id = _station_id(request.path)
+        if not station_id:
+            return connection.respond(404, "the path must end with the station's id: ws://host:port/STATION\n")
+        if self.options.passwords and not _knows_password(request, station_id, self.options.passwords):
+            self.say(f"{station_id} refused: wrong or missing password")
+            refusal = connection.respond(401, "wrong or missing password\n")
+            refusal.headers["WWW-Authenticate"] = 'Basic realm="ocpp"'
+            return refusal
+        return None
+
+    def say(self, line: str) -> None:
+        if not self.options.quiet:
+            print(line, flush=True)
+
+    @staticmethod
+    def _speaker(subprotocol: str) -> Any:
+        module, _, name = SPOKEN[subprotocol].partition(":")
+        return getattr(importlib.import_module(module), name)
+
+
+class Wire:
+    """A connection as the ``ocpp`` package wants it; on the way it notes what came and what had to be refused."""
+
+    def __init__(self, connection: ServerConnection, station: str, central: Central) -> None:
+        self._connection, self._station, self._central = connection, station, central
+        self._asked: dict[str, str] = {}
+
+    async def recv(self) -> str:
+        """The next frame of OCPP's form; anything else is written down and passed over."""
+        while True:
+            raw = await self._connection.recv()
+            text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
+            match _frame(text):
+                case [2, str(id), str(action), _]:
+                    self._asked[id] = action
+                    self._central.ledger.count(self._station, action)
+                    self._central.say(f"{self._station} -> {action}")
+                    return text
+                case [3, str(), _] | [4, str(), str(), str(), dict()]:
+                    return text
+                case _:
+                    self._central.ledger.violate(self._station, "garbage", f"not an OCPP frame: {text[:200]!r}")
+
+    async def send(self, text: str) -> None:
+        match _frame(text):
+            case [4, id, code, description, details]:
+                cause = details.get("cause", description) if isinstance(details, dict) else description
+                action = self._asked.get(id, "?")
+                self._central.ledger.violate(self._station, "schema", f"{action}: {code}: {cause}")
+            case [3 | 4, id, *_]:
+                self._asked.pop(id, None)
+        await self._connection.send(text)
+
+
+@contextlib.asynccontextmanager
+async def open_central(options: Options) -> AsyncIterator[Central]:
+    """A listening central system. Raises ``OSError`` if the address or the journal cannot be had."""
+    from websockets.asyncio.server import serve as listen
+
+    with contextlib.ExitStack() as stack:
+        ledger = _ledger(options.journal, stack)
+        central = Central(options, ledger)
+        async with listen(
+            central.attend, options.host, options.port, process_request=central.admit, subprotocols=None,
+            select_subprotocol=_choose_subprotocol, ping_interval=None, compression=None, server_header=None,
+            open_timeout=options.answer_within_s + 5, close_timeout=STOP_WITHIN_S,
+        ) as server:  # fmt: skip
+            central.port = next(iter(server.sockets)).getsockname()[1]
+            yield central
+
+
+async def serve(options: Options) -> None:
+    """Listen until SIGTERM or SIGINT; commands as JSON lines on stdin, one JSON line per answer on stdout."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_central(options) as central:
+        at = f"{options.host}:{central.port}"
+        print(f"central system: ws://{at}/STATION   page: http://{at}/", flush=True)
+        from agent.commissioning.console import follow_stdin
+
+        following = asyncio.create_task(follow_stdin(central))
+        await stop.wait()
+        following.cancel()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=9000, help="port to listen on, 0 = any free one")
+    parser.add_argument(
+        "--password", action="append", default=[], metavar="ID=PW", help="station ID must log in with PW (repeatable)"
+    )
+    parser.add_argument(
+        "--token", action="append", default=[], metavar="TOKEN[=STATUS[:GROUP]]",
+        help="a token and what to answer, e.g. 04A1B2=Blocked (repeatable); with it, unknown tokens are Invalid",
+    )  # fmt: skip
+    parser.add_argument("--accept-all", action="store_true", help="accept unknown tokens even where --token is given")
+    parser.add_argument("--interval", type=int, default=300, metavar="S", help="heartbeat interval given to stations")
+    parser.add_argument("--journal", type=Path, metavar="FILE", help="write the ledger as JSON lines, and take it up")
+    parser.add_argument("--quiet", action="store_true", help="say only where it listens")
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 after an orderly end, 1 if it could not listen, 2 for a wrong argument."""
+    try:
+        options = options_of(args)
+    except ValueError as e:
+        print(f"chargy-agent csms: {e}", file=sys.stderr)
+        return 2
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)
+    try:
+        asyncio.run(serve(options))
+    except OSError as e:
+        print(f"chargy-agent csms: cannot serve on {options.host}:{options.port}: {e}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def options_of(args: argparse.Namespace) -> Options:
+    """Raises ``ValueError`` with one line for a person."""
+    passwords = {}
+    for pair in args.password:
+        station, equals, password = pair.partition("=")
+        if not equals or not station:
+            raise ValueError("--password: must be STATION=PASSWORD")
+        passwords[station] = password
+    try:
+        tokens = dict(parse_token(t) for t in args.token)
+    except ValueError as e:
+        raise ValueError(f"--token {e}") from e
+    return Options(
+        args.host, args.port, passwords, tokens, args.accept_all, args.interval, journal=args.journal, quiet=args.quiet
+    )
+
+
+def _ledger(journal: Path | None, stack: contextlib.ExitStack) -> Ledger:
+    if journal is None:
+        return Ledger()
+    before = journal.read_text("utf-8").splitlines() if journal.exists() else []
+    ledger = Ledger(stack.enter_context(journal.open("a", encoding="utf-8")))
+    ledger.restore(before)
+    return ledger
+
+
+def _choose_subprotocol(connection: ServerConnection, offered: Any) -> Any:
+    """None = none in common: the handshake completes without one and is closed then (OCPP-J 1.6, section 3.1.2)."""
+    return next((s for s in SPOKEN if s in offered), None)
+
+
+def _station_id(path: str) -> str:
+    return unquote(urlsplit(path).path.rstrip("/").rsplit("/", 1)[-1])
+
+
+def _knows_password(request: Request, station: str, passwords: dict[str, str]) -> bool:
+    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    try:
+        user, _, password = base64.b64decode(encoded, validate=True).partition(b":")
+    except ValueError:
+        return False
+    right = passwords.get(station)
+    return (
+        scheme.lower() == "basic"
+        and right is not None
+        and hmac.compare_digest(user, station.encode())
+        and hmac.compare_digest(password, right.encode())
+    )
+
+
+def _closed() -> type[Exception]:
+    from websockets.exceptions import ConnectionClosed
+
+    return ConnectionClosed
+
+
+def _frame(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,165 @@
+"""Where a person or a script looks at the test central system and gives it commands: HTTP GET, and lines on stdin."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import ipaddress
+import json
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from agent.commissioning.central import Central, NotConnected
+from agent.commissioning.ledger import StationRecord, Transaction
+
+if TYPE_CHECKING:
+    from websockets.asyncio.server import ServerConnection
+    from websockets.http11 import Request, Response
+
+HTTP_OF = {NotConnected: 409, ValueError: 400, TimeoutError: 504}
+
+
+async def answer(central: Central, connection: ServerConnection, request: Request) -> Response:
+    """``/`` the page, ``/ledger.json``, ``/command?station=..&action=..&payload=..`` (from this machine only)."""
+    url = urlsplit(request.path)
+    match url.path:
+        case "/":
+            return _respond(connection, 200, page(central), "text/html; charset=utf-8")
+        case "/ledger.json":
+            return _respond(connection, 200, json.dumps(snapshot(central)), "application/json")
+        case "/command":
+            status, body = await _command(central, connection, parse_qs(url.query))
+            return _respond(connection, status, json.dumps(body), "application/json")
+        case _:
+            return _respond(connection, 404, "unknown page; there are / /ledger.json /command\n", "text/plain")
+
+
+def snapshot(central: Central) -> dict[str, Any]:
+    """The ledger and who is connected now."""
+    return {**central.ledger.as_json(), "connected": sorted(central.connected)}
+
+
+async def follow_stdin(central: Central) -> None:
+    """Lines ``{"station": .., "action": .., "payload": {..}}`` until end of file; the answer is one line on stdout."""
+    lines = _stdin_lines()
+    while (line := await lines.get()) is not None:
+        if line.strip():
+            print(json.dumps(await run_line(central, line)), flush=True)
+
+
+async def run_line(central: Central, line: str) -> dict[str, Any]:
+    """One command line to its answer; a wrong one is answered by ``{"error": text}``."""
+    try:
+        wish = json.loads(line)
+        station, action, payload = wish["station"], wish["action"], wish.get("payload", {})
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {"error": 'a command is one line: {"station": "CP-1", "action": "Reset", "payload": {"type": "Soft"}}'}
+    return (await _ask(central, station, action, payload))[1]
+
+
+async def _command(central: Central, connection: ServerConnection, query: dict[str, list[str]]) -> tuple[int, Any]:
+    if not ipaddress.ip_address(connection.remote_address[0]).is_loopback:
+        return 403, {"error": "commands are taken from this machine only"}
+    try:
+        station, action = query["station"][0], query["action"][0]
+        payload = json.loads(query.get("payload", ["{}"])[0])
+    except KeyError as e:
+        return 400, {"error": f"{e.args[0]} is missing: /command?station=CP-1&action=Reset&payload=URLENCODED_JSON"}
+    except ValueError as e:
+        return 400, {"error": f"payload is not JSON: {e}"}
+    return await _ask(central, station, action, payload)
+
+
+async def _ask(central: Central, station: str, action: str, payload: Any) -> tuple[int, dict[str, Any]]:
+    if not isinstance(payload, dict):
+        return 400, {"error": "payload must be a JSON object"}
+    try:
+        return 200, await central.command(station, action, payload)
+    except (NotConnected, ValueError, TimeoutError) as e:
+        status = next(s for kind, s in HTTP_OF.items() if isinstance(e, kind))
+        return status, {"error": str(e) or f"{station} did not answer in time"}
+
+
+def _respond(connection: ServerConnection, status: int, body: str, content_type: str) -> Response:
+    response = connection.respond(status, body)
+    del response.headers["Content-Type"]
+    response.headers["Content-Type"] = content_type
+    return response
+
+
+def _stdin_lines() -> asyncio.Queue[str | None]:
+    """stdin may be a pipe, a file or a terminal; only a thread can read all three. It reads the descriptor itself,
+    because a lock of ``sys.stdin`` held at exit would abort the interpreter."""
+    lines: asyncio.Queue[str | None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    if sys.stdin is None or _in_background():
+        return lines
+
+    def put(line: str | None) -> None:
+        try:
+            loop.call_soon_threadsafe(lines.put_nowait, line)
+        except RuntimeError:  # the loop has ended while we were reading
+            pass
+
+    def read() -> None:
+        rest = b""
+        while chunk := _read_some():
+            *whole, rest = (rest + chunk).split(b"\n")
+            for line in whole:
+                put(line.decode("utf-8", "replace"))
+        put(rest.decode("utf-8", "replace"))
+        put(None)
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+    return lines
+
+
+def _read_some() -> bytes:
+    try:
+        return os.read(0, 65536)
+    except OSError:
+        return b""
+
+
+def _in_background() -> bool:
+    """A background job that reads its terminal would be stopped by the kernel (SIGTTIN)."""
+    try:
+        return os.isatty(0) and os.tcgetpgrp(0) != os.getpgrp()
+    except OSError:
+        return True
+
+
+def page(central: Central) -> str:
+    """Plain HTML, no script; it reloads itself."""
+    data = central.ledger
+    stations = "".join(_station_row(r, r.id in central.connected) for r in data.stations.values())
+    bills = "".join(_bill_row(t) for t in reversed(data.transactions.values()))
+    wrong = "".join(f"<li>{_e(v.station)}: {_e(v.kind)}: {_e(v.text)}</li>" for v in data.violations)
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=2>"
+        "<title>Test central system</title><style>body{font:15px system-ui;margin:2em;max-width:70em}"
+        "td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #ccc}</style>"
+        "<h1>Test central system</h1>"
+        f"<h2>Stations</h2><table><tr><th>id<th>link<th>boots<th>connectors</tr>{stations}</table>"
+        "<h2>Transactions</h2><table><tr><th>id<th>station<th>connector<th>started<th>stopped<th>energy"
+        f"<th>reason</tr>{bills}</table>"
+        f"<h2>Violations: {len(data.violations)}</h2><ul>{wrong}</ul></html>"
+    )
+
+
+def _station_row(record: StationRecord, up: bool) -> str:
+    told = ", ".join(f"{c}: {t.get('status')} {t.get('errorCode')}" for c, t in sorted(record.told.items()))
+    return f"<tr><td>{_e(record.id)}<td>{'up' if up else 'down'}<td>{record.boots}<td>{_e(told)}</tr>"
+
+
+def _bill_row(t: Transaction) -> str:
+    energy_wh = t.last_wh - t.meter_start_wh if t.energy_wh is None else t.energy_wh
+    cells = (t.transaction_id, t.station, t.connector, t.started, t.stopped or "running", f"{energy_wh} Wh", t.reason)
+    return "<tr>" + "".join(f"<td>{_e(c or '')}" for c in cells) + "</tr>"
+
+
+def _e(value: object) -> str:
+    return html.escape(str(value))

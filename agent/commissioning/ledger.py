@@ -1,0 +1,248 @@
+"""What the test central system knows of its stations: bills, what was told, and what was wrong with it.
+
+Facts come in as plain values in base units (Wh), whatever OCPP version carried them. Each fact is one JSON line of the
+journal; a ledger restored from its journal gives the same transaction ids again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+FIRST_TRANSACTION_ID = 1001
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One bill. Registers in Wh, instants as the station wrote them; ``repeats`` counts lawful retransmissions."""
+
+    transaction_id: int
+    station: str
+    connector: int
+    id_tag: str
+    meter_start_wh: int
+    started: str
+    meter_stop_wh: int | None = None
+    stopped: str | None = None
+    reason: str | None = None
+    last_wh: int = 0
+    last_at: str = ""
+    readings: int = 0
+    repeats: int = 0
+
+    @property
+    def energy_wh(self) -> int | None:
+        return None if self.meter_stop_wh is None else self.meter_stop_wh - self.meter_start_wh
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "energy_wh": self.energy_wh}
+
+
+@dataclass(slots=True)
+class Violation:
+    """Something that a station must not do. ``kind`` is stable and short: schema, register, order, overlap, orphan,
+    doubled, timestamp, garbage, subprotocol."""
+
+    t: float
+    station: str
+    kind: str
+    text: str
+    transaction_id: int | None = None
+
+
+@dataclass(slots=True)
+class StationRecord:
+    """One station: ``told`` is the last StatusNotification per connector, ``calls`` how often each action came."""
+
+    id: str
+    boots: int = 0
+    boot: dict[str, Any] = field(default_factory=dict)
+    told: dict[int, dict[str, Any]] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
+    registers: dict[int, tuple[str, int]] = field(default_factory=dict)
+
+
+class Ledger:
+    """All bills of all stations. ``journal`` gets one JSON line per fact, flushed at once."""
+
+    def __init__(self, journal: TextIO | None = None, clock: Callable[[], float] = time.time) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._restoring = False
+        self.on_violation: Callable[[Violation], None] = lambda violation: None
+        self._ids: dict[tuple[Any, ...], int] = {}
+        self.stations: dict[str, StationRecord] = {}
+        self.transactions: dict[int, Transaction] = {}
+        self.violations: list[Violation] = []
+
+    def station(self, station: str) -> StationRecord:
+        return self.stations.setdefault(station, StationRecord(station))
+
+    def count(self, station: str, action: str) -> None:
+        calls = self.station(station).calls
+        calls[action] = calls.get(action, 0) + 1
+
+    def boot(self, station: str, payload: dict[str, Any]) -> None:
+        record = self.station(station)
+        record.boots += 1
+        record.boot = payload
+        self._write("boot", station=station, payload=payload)
+
+    def status(self, station: str, connector: int, told: dict[str, Any]) -> None:
+        self.station(station).told[connector] = told
+        self._write("status", station=station, connector=connector, told=told)
+
+    def start(
+        self, station: str, message_id: str, connector: int, id_tag: str, meter_start_wh: int, timestamp: str
+    ) -> int:
+        """The transaction's id. Sent twice (same message id, or same connector, register and instant) it is one
+        transaction: an answer may have been lost on the way."""
+        keys = (("message", station, message_id), ("start", station, connector, meter_start_wh, timestamp))
+        known = next((self._ids[k] for k in keys if k in self._ids), None)
+        if known is not None:
+            self.transactions[known].repeats += 1
+            return known
+        transaction_id = max(self.transactions, default=FIRST_TRANSACTION_ID - 1) + 1
+        self._ids.update(dict.fromkeys(keys, transaction_id))
+        running = next((t for t in self.running(station) if t.connector == connector), None)
+        if running:
+            text = f"connector {connector}: started while transaction {running.transaction_id} runs"
+            self.violate(station, "overlap", text, transaction_id)
+        self.transactions[transaction_id] = Transaction(
+            transaction_id, station, connector, id_tag, meter_start_wh, timestamp,
+            last_wh=meter_start_wh, last_at=timestamp,
+        )  # fmt: skip
+        self._write(
+            "start", station=station, message_id=message_id, connector=connector, id_tag=id_tag,
+            meter_start_wh=meter_start_wh, timestamp=timestamp, transaction_id=transaction_id,
+        )  # fmt: skip
+        self._register(station, connector, timestamp, meter_start_wh, transaction_id)
+        return transaction_id
+
+    def stop(
+        self, station: str, transaction_id: int, meter_stop_wh: int, timestamp: str, reason: str | None = None
+    ) -> Transaction | None:
+        """The transaction, or None if this station never started one of that id."""
+        transaction = self._of(station, transaction_id, "stopped")
+        if transaction is None:
+            return None
+        if transaction.stopped is not None:
+            self._stopped_again(transaction, meter_stop_wh, timestamp)
+            return transaction
+        self._in_order(transaction, timestamp)
+        transaction.meter_stop_wh, transaction.stopped, transaction.reason = meter_stop_wh, timestamp, reason
+        self._write(
+            "stop", station=station, transaction_id=transaction_id, meter_stop_wh=meter_stop_wh,
+            timestamp=timestamp, reason=reason, energy_wh=transaction.energy_wh,
+        )  # fmt: skip
+        self._register(station, transaction.connector, timestamp, meter_stop_wh, transaction_id)
+        return transaction
+
+    def meter(self, station: str, connector: int, transaction_id: int | None, readings: list[tuple[str, int]]) -> None:
+        """Energy registers as (instant, Wh); ``transaction_id`` None = measured outside of any transaction."""
+        transaction = None if transaction_id is None else self._of(station, transaction_id, "measured")
+        self._write("meter", station=station, connector=connector, transaction_id=transaction_id, readings=readings)
+        for timestamp, energy_wh in readings:
+            if transaction:
+                self._in_order(transaction, timestamp)
+                transaction.readings += 1
+                transaction.last_wh, transaction.last_at = energy_wh, timestamp
+            self._register(station, connector, timestamp, energy_wh, transaction_id)
+
+    def running(self, station: str) -> list[Transaction]:
+        return [t for t in self.transactions.values() if t.station == station and t.stopped is None]
+
+    def violate(self, station: str, kind: str, text: str, transaction_id: int | None = None) -> None:
+        if self._restoring:
+            return
+        violation = Violation(self._clock(), station, kind, text, transaction_id)
+        self.violations.append(violation)
+        self.on_violation(violation)
+        self._write("violation", violation=asdict(violation))
+
+    def restore(self, lines: Iterable[str]) -> None:
+        """Take up what an earlier run wrote. A torn last line (power cut) is passed over."""
+        self._restoring = True
+        for line in lines:
+            try:
+                fact = json.loads(line)
+            except ValueError:
+                continue
+            self._take_up(fact)
+        self._restoring = False
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "stations": {s.id: _station_json(s) for s in self.stations.values()},
+            "transactions": [t.as_json() for t in self.transactions.values()],
+            "violations": [asdict(v) for v in self.violations],
+        }
+
+    def _take_up(self, fact: dict[str, Any]) -> None:
+        kind, _ = fact.pop("kind"), fact.pop("t")
+        match kind:
+            case "boot" | "status" | "meter":
+                getattr(self, kind)(**fact)
+            case "start":
+                self.start(**{k: v for k, v in fact.items() if k != "transaction_id"})
+            case "stop":
+                self.stop(**{k: v for k, v in fact.items() if k != "energy_wh"})
+            case "violation":
+                self.violations.append(Violation(**fact["violation"]))
+
+    def _of(self, station: str, transaction_id: int, what: str) -> Transaction | None:
+        transaction = self.transactions.get(transaction_id)
+        if transaction is None or transaction.station != station:
+            text = f"transaction {transaction_id} {what}, but this station never started it"
+            self.violate(station, "orphan", text, transaction_id)
+            return None
+        return transaction
+
+    def _stopped_again(self, t: Transaction, meter_stop_wh: int, timestamp: str) -> None:
+        if (t.meter_stop_wh, t.stopped) == (meter_stop_wh, timestamp):
+            t.repeats += 1
+            return
+        text = f"stopped at {t.meter_stop_wh} Wh ({t.stopped}), stopped again at {meter_stop_wh} Wh ({timestamp})"
+        self.violate(t.station, "doubled", text, t.transaction_id)
+
+    def _in_order(self, t: Transaction, timestamp: str) -> None:
+        before, now = _instant(t.last_at), _instant(timestamp)
+        if before and now and now < before:
+            self.violate(t.station, "order", f"{timestamp} arrived after {t.last_at}", t.transaction_id)
+
+    def _register(self, station: str, connector: int, timestamp: str, wh: int, transaction_id: int | None) -> None:
+        instant = _instant(timestamp)
+        if instant is None:
+            self.violate(station, "timestamp", f"{timestamp!r} is not an instant of ISO 8601", transaction_id)
+            return
+        registers = self.station(station).registers
+        last_at, last_wh = registers.get(connector, (timestamp, wh))
+        last = _instant(last_at)
+        if last is None or instant >= last:
+            if wh < last_wh:
+                text = f"connector {connector}: register went back from {last_wh} Wh ({last_at}) to {wh} ({timestamp})"
+                self.violate(station, "register", text, transaction_id)
+            registers[connector] = (timestamp, wh)
+
+    def _write(self, kind: str, **fact: Any) -> None:
+        if self._journal is None or self._restoring:
+            return
+        self._journal.write(json.dumps({"t": self._clock(), "kind": kind, **fact}, separators=(",", ":")) + "\n")
+        self._journal.flush()
+
+
+def _station_json(record: StationRecord) -> dict[str, Any]:
+    return {**asdict(record), "registers": {c: wh for c, (_, wh) in record.registers.items()}}
+
+
+def _instant(text: str) -> datetime | None:
+    """None for what is no instant. Without an offset UTC is meant (OCPP 1.6 recommends UTC, section 3.13)."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -1,0 +1,83 @@
+"""A functional block answers to events; a board of blocks is the domain.
+
+``@on(Event)`` marks a generator method ``(event, now)`` that yields orders, and facts for the other blocks. ``@answers
+(AskX)`` marks the one method that replies to a request of the backend: two answerers are a start-up error.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+from agent.domain.events import Asked, Event
+from agent.domain.orders import Order, Reply
+from agent.kinds import Moment
+
+Yielded: TypeAlias = Order | Event
+Handler: TypeAlias = Callable[[Any, Moment], Iterator[Yielded]]
+
+
+def on(*kinds: type[Event]) -> Callable[[Any], Any]:
+    """Mark a method as handler of these events."""
+
+    def mark(method: Any) -> Any:
+        method.handles = kinds
+        return method
+
+    return mark
+
+
+def answers(*asks: type[Any]) -> Callable[[Any], Any]:
+    """Mark a method as the answerer of these requests."""
+
+    def mark(method: Any) -> Any:
+        method.answers = asks
+        return method
+
+    return mark
+
+
+class TwoAnswerers(Exception):
+    """Two blocks want to answer the same request."""
+
+
+class Blocks:
+    """All blocks of a station. ``handle`` is the whole domain: an event in, orders out, in the order they were
+    yielded; facts that blocks yield are handled after the event that caused them."""
+
+    def __init__(self, blocks: Sequence[object]) -> None:
+        self._handlers: dict[type[Any], list[Handler]] = {}
+        self._answerers: dict[type[Any], Handler] = {}
+        for block in blocks:
+            for name in dir(type(block)):
+                method = getattr(type(block), name)
+                for kind in getattr(method, "handles", ()):
+                    self._handlers.setdefault(kind, []).append(getattr(block, name))
+                for ask in getattr(method, "answers", ()):
+                    if ask in self._answerers:
+                        raise TwoAnswerers(f"{ask.__name__}: {type(block).__name__} is the second block to answer it")
+                    self._answerers[ask] = getattr(block, name)
+
+    def handle(self, event: Event, now: Moment) -> list[Order]:
+        orders: list[Order] = []
+        events: deque[Event] = deque([event])
+        while events:
+            current = events.popleft()
+            for handler in self._handlers_of(current):
+                for item in handler(current, now):
+                    if isinstance(item, Event):
+                        events.append(item)
+                    else:
+                        orders.append(item)
+        return orders
+
+    def _handlers_of(self, event: Event) -> list[Handler]:
+        if isinstance(event, Asked):
+            answerer = self._answerers.get(type(event.ask))
+            return [answerer] if answerer else [_nobody]
+        return self._handlers.get(type(event), [])
+
+
+def _nobody(event: Asked, now: Moment) -> Iterator[Yielded]:
+    yield Reply(event.link, event.request, "NotImplemented")

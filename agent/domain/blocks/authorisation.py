@@ -1,0 +1,294 @@
+"""Who may charge, who may stop: cards, remote starts, the cache, and what holds while nobody can be asked.
+
+Order of the questions (OCPP 1.6 4.1, 4.2; 2.x C10-C12): local list (seam: ``listed``), cache, backend. Off line, list
+and cache decide if ``local_authorize_offline``; unknown tokens only if ``offline_tx_for_unknown_id``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from agent.domain.block import Yielded, answers, on
+from agent.domain.events import (
+    AskClearCache,
+    Asked,
+    AskStart,
+    BoardOpened,
+    CardPresented,
+    CardRefused,
+    SituationChanged,
+    Started,
+    StopWanted,
+    TokenAccepted,
+    TokenJudged,
+    TransactionHeard,
+    VehicleConnected,
+)
+from agent.domain.evse import Evse, Service, Site, State
+from agent.domain.messages import StopReason, TriggerReason
+from agent.domain.orders import JudgeToken, Remember, Reply
+from agent.domain.record import Poisoned, dump, load
+from agent.kinds import AuthorizationStatus, EvseId, Moment, Token, TokenType, Verdict
+
+FREE_TOKEN = Token("FREE", TokenType.NO_AUTHORIZATION)
+CACHE_MAX = 1000
+
+_WHY = {
+    AuthorizationStatus.BLOCKED: "blocked",
+    AuthorizationStatus.EXPIRED: "expired",
+    AuthorizationStatus.CONCURRENT_TX: "concurrent",
+}
+
+
+@dataclass(slots=True)
+class Pending:
+    """A question under way. ``stops``: asked to end the session of another member of the group."""
+
+    evse: EvseId
+    token: Token
+    movable: bool = False
+    remote_id: str = ""
+    stops: bool = False
+
+
+class Authorisation:
+    def __init__(self, site: Site, listed: Callable[[Token], Verdict | None] = lambda token: None) -> None:
+        self._site = site
+        self._listed = listed
+        self._cache: dict[str, Verdict] = {}
+        self._pending: dict[str, Pending] = {}
+        self._asked = 0
+
+    # --- the cache ---------------------------------------------------------------------------------------------
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        for key, record in event.remembered.get("cache", {}).items():
+            try:
+                self._cache[key] = load(record)
+            except Poisoned:
+                yield Remember("cache", key, None)
+
+    def known(self, token: Token, now: Moment) -> Verdict | None:
+        """What list or cache say, if it still holds. Without trusted time an expiry cannot be judged and counts."""
+        verdict = self._listed(token)
+        if verdict is None and self._site.settings.flag("auth_cache_enabled"):
+            verdict = self._cache.get(token.value)
+        if verdict and verdict.expires_utc_s is not None and (now.utc_s is None or now.utc_s > verdict.expires_utc_s):
+            return None
+        return verdict
+
+    def _learn(self, token: Token, verdict: Verdict) -> Iterator[Yielded]:
+        if not self._site.settings.flag("auth_cache_enabled") or self._cache.get(token.value) == verdict:
+            return
+        if len(self._cache) >= CACHE_MAX and token.value not in self._cache:
+            oldest = next(iter(self._cache))
+            del self._cache[oldest]
+            yield Remember("cache", oldest, None)
+        self._cache[token.value] = verdict
+        yield Remember("cache", token.value, dump(verdict))
+
+    @answers(AskClearCache)
+    def clear(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        if not self._site.settings.flag("auth_cache_enabled"):
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        for key in self._cache:
+            yield Remember("cache", key, None)
+        self._cache.clear()
+        yield Reply(event.link, event.request, "Accepted")
+
+    @on(TransactionHeard)
+    def heard(self, event: TransactionHeard, now: Moment) -> Iterator[Yielded]:
+        for evse in self._site.evses.values():
+            if evse.session and evse.session.id == event.session and event.verdict:
+                if evse.session.token.type is not TokenType.NO_AUTHORIZATION:
+                    yield from self._learn(evse.session.token, event.verdict)
+                evse.session.group = event.verdict.group or evse.session.group
+
+    # --- a card ------------------------------------------------------------------------------------------------
+
+    @on(CardPresented)
+    def card(self, event: CardPresented, now: Moment) -> Iterator[Yielded]:
+        evse, movable = self._target(event)
+        if evse is None:
+            yield CardRefused(event.evse, "unavailable")
+            return
+        if event.token is None:
+            yield CardRefused(evse.number, event.reason or "unreadable")
+        elif len(event.token.value) > self._site.max_token_length():
+            yield CardRefused(evse.number, "too_long")
+        elif self._asking(evse):
+            return
+        elif evse.state in (State.ACTIVE, State.RECOVERING):
+            yield from self._card_on_session(evse, event.token, now)
+        elif evse.state in (State.BEGINNING, State.ENDING, State.AUTHORISED):
+            yield from self._card_while_waiting(evse, event.token)
+        elif self._closed_for(evse, event.token):
+            yield CardRefused(evse.number, "unavailable")
+        else:
+            yield from self._judge(Pending(evse.number, event.token, movable), now)
+
+    def _target(self, event: CardPresented) -> tuple[Evse | None, bool]:
+        """The outlet that a card at this reader means, and whether the first cable may still decide otherwise."""
+        evses = self._site.evses
+        if event.evse:
+            return evses.get(event.evse), False
+        own = [e for e in evses.values() if event.token and event.token in _tokens(e)]
+        if own:
+            return own[0], False
+        open_ = [e for e in evses.values() if not self._closed_for(e, event.token) and not self._asking(e)]
+        plugged = [e for e in open_ if e.vehicle and e.state in (State.OCCUPIED, State.ENDED)]
+        if plugged:
+            return max(plugged, key=lambda e: (e.state is State.OCCUPIED, _plug_time(e))), False
+        free = [e for e in open_ if e.state in (State.FREE, State.OCCUPIED, State.ENDED)]
+        if free:
+            return free[0], len(free) > 1
+        busy = [e for e in evses.values() if e.state is State.ACTIVE]
+        return next(iter(busy), None), False
+
+    def _closed_for(self, evse: Evse, token: Token | None) -> bool:
+        service = self._site.service(evse)
+        if service is Service.RESERVED:
+            return token != evse.reserved_for
+        return service is not Service.IN_SERVICE or not evse.known or self._site.stopping
+
+    def _asking(self, evse: Evse) -> bool:
+        return any(p.evse == evse.number for p in self._pending.values())
+
+    def _card_on_session(self, evse: Evse, token: Token, now: Moment) -> Iterator[Yielded]:
+        session = evse.session
+        assert session is not None
+        if token == session.token:
+            yield StopWanted(evse.number, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, token)
+        elif session.group is None:
+            yield CardRefused(evse.number, "wrong_card")
+        else:
+            yield from self._judge(Pending(evse.number, token, stops=True), now)
+
+    def _card_while_waiting(self, evse: Evse, token: Token) -> Iterator[Yielded]:
+        if evse.grant is None or token == evse.grant.token:
+            yield SituationChanged(evse.number)  # a second tap to be sure: nothing to do but to show it again
+        else:
+            yield CardRefused(evse.number, "concurrent")
+
+    # --- the question ------------------------------------------------------------------------------------------
+
+    def _judge(self, pending: Pending, now: Moment) -> Iterator[Yielded]:
+        known = self.known(pending.token, now)
+        if not self._site.online:
+            yield from self._offline(pending, known)
+        elif known and known.accepted and self._site.settings.flag("local_pre_authorize"):
+            yield from self._decide(pending, known, offline=False)
+        else:
+            self._asked += 1
+            request = f"token:{self._asked}"
+            self._pending[request] = pending
+            yield JudgeToken(self._site.links[0], request, pending.token, pending.evse)
+            yield SituationChanged(pending.evse)
+
+    @on(TokenJudged)
+    def judged(self, event: TokenJudged, now: Moment) -> Iterator[Yielded]:
+        pending = self._pending.pop(event.request, None)
+        if pending is None:
+            return
+        if event.verdict is None:
+            yield from self._offline(pending, self.known(pending.token, now))
+            return
+        yield from self._learn(pending.token, event.verdict)
+        yield from self._decide(pending, event.verdict, offline=False)
+
+    def _offline(self, pending: Pending, known: Verdict | None) -> Iterator[Yielded]:
+        settings = self._site.settings
+        if known is not None and settings.flag("local_authorize_offline"):
+            yield from self._decide(pending, known, offline=True)
+        elif known is None and settings.flag("offline_tx_for_unknown_id") and not pending.stops:
+            yield from self._decide(pending, Verdict(AuthorizationStatus.ACCEPTED), offline=True)
+        else:
+            yield CardRefused(pending.evse, "offline")
+
+    def _decide(self, pending: Pending, verdict: Verdict, offline: bool) -> Iterator[Yielded]:
+        evse = self._meant(pending)
+        if not verdict.accepted:
+            yield CardRefused(evse.number, _WHY.get(verdict.status, "invalid"))
+        elif pending.stops:
+            yield from self._stop_by_group(evse, pending.token, verdict)
+        elif self._closed_for(evse, pending.token) or evse.state not in (State.FREE, State.OCCUPIED, State.ENDED):
+            yield CardRefused(evse.number, "unavailable")  # the world moved on while the backend was thinking
+        else:
+            yield TokenAccepted(
+                evse.number, pending.token, verdict, pending.remote_id, pending.movable and not evse.vehicle, offline
+            )
+
+    def _meant(self, pending: Pending) -> Evse:
+        """A cable that was plugged at another outlet while the backend was thinking decides."""
+        evse = self._site.evses[pending.evse]
+        if pending.movable and not evse.vehicle:
+            plugged = [e for e in self._site.evses.values() if e.vehicle and e.state is State.OCCUPIED]
+            return next((e for e in plugged if not self._closed_for(e, pending.token)), evse)
+        return evse
+
+    def _stop_by_group(self, evse: Evse, token: Token, verdict: Verdict) -> Iterator[Yielded]:
+        session = evse.session
+        if session is not None and verdict.group is not None and verdict.group == session.group:
+            yield StopWanted(evse.number, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, token)
+        else:
+            yield CardRefused(evse.number, "wrong_card")
+
+    # --- without a card ----------------------------------------------------------------------------------------
+
+    @on(VehicleConnected, BoardOpened)
+    def plugged(self, event: VehicleConnected | BoardOpened, now: Moment) -> Iterator[Yielded]:
+        """Free vending starts by the plug; a right that waits at another outlet moves to the first cable."""
+        evse = self._site.evses[event.evse]
+        if evse.state is not State.OCCUPIED or not evse.vehicle or self._closed_for(evse, None):
+            return
+        for other in self._site.evses.values():
+            if other.state is State.AUTHORISED and other.grant and other.grant.movable:
+                moved = other.grant
+                yield StopWanted(other.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
+                yield TokenAccepted(evse.number, moved.token, moved.verdict, moved.remote_id, False, moved.offline)
+                return
+        if self._site.free_vending:
+            yield TokenAccepted(evse.number, FREE_TOKEN, Verdict(AuthorizationStatus.ACCEPTED))
+
+    @answers(AskStart)
+    def remote(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskStart)
+        evse = self._remote_target(ask)
+        if evse is None or len(ask.token.value) > self._site.max_token_length():
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        yield Reply(event.link, event.request, "Accepted")
+        remote_id = ask.remote_id or "remote"
+        if self._site.settings.flag("authorize_remote_start"):
+            yield from self._judge(Pending(evse.number, ask.token, remote_id=remote_id), now)
+        else:
+            yield TokenAccepted(evse.number, ask.token, None, remote_id)
+
+    def _remote_target(self, ask: AskStart) -> Evse | None:
+        startable = (State.FREE, State.OCCUPIED, State.ENDED)
+        candidates = [
+            e
+            for e in self._site.evses.values()
+            if (ask.evse is None or e.number == ask.evse)
+            and e.state in startable
+            and not self._closed_for(e, ask.token)
+            and not self._asking(e)
+        ]
+        return max(candidates, key=lambda e: e.vehicle, default=None)
+
+    def checking(self, evse: EvseId) -> bool:
+        """A question for this EVSE is under way (for the screen)."""
+        return any(p.evse == evse for p in self._pending.values())
+
+
+def _tokens(evse: Evse) -> tuple[Token, ...]:
+    session = (evse.session.token,) if evse.session else ()
+    return session + ((evse.grant.token,) if evse.grant else ())
+
+
+def _plug_time(evse: Evse) -> float:
+    return evse.plugged_at.t_s if evse.plugged_at else 0.0

@@ -1,0 +1,148 @@
+"""The service region: operative or not (durable), faults and what they end. SVG: ``docs/states/service.svg``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.block import Yielded, answers, on
+from agent.domain.events import (
+    AskAvailability,
+    Asked,
+    BoardOpened,
+    CableRemoved,
+    FaultCleared,
+    FaultRaised,
+    SessionClosed,
+    SituationChanged,
+    Started,
+    StopWanted,
+    StoreFailed,
+    StoreRecovered,
+    TimeCame,
+    VehicleLeft,
+)
+from agent.domain.evse import Evse, Site, State
+from agent.domain.faults import CATALOGUE, GRACE_S, Severity
+from agent.domain.messages import StopReason, TriggerReason
+from agent.domain.orders import Remember, Reply, SetService, WakeMe
+from agent.kinds import STATION, Fault, Moment
+
+_IDLE = (State.FREE, State.OCCUPIED, State.ENDED)
+
+
+class Availability:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        for key, record in event.remembered.get("availability", {}).items():
+            operative = bool(record.get("operative", True))
+            if key == str(STATION):
+                self._site.operative = operative
+            elif key.isdigit() and int(key) in self._site.evses:
+                self._site.evses[int(key)].operative = operative
+        return iter(())
+
+    @answers(AskAvailability)
+    def change(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """Durable before it is promised; a running session finishes first (``Scheduled``)."""
+        ask = event.ask
+        assert isinstance(ask, AskAvailability)
+        if ask.evse != STATION and ask.evse not in self._site.evses:
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        yield Remember("availability", str(ask.evse), {"operative": ask.operative})
+        touched = list(self._site.evses.values()) if ask.evse == STATION else [self._site.evses[ask.evse]]
+        if ask.evse == STATION:
+            self._site.operative = ask.operative
+            for evse in touched:  # 1.6 5.2: connector 0 speaks for all of them
+                evse.operative = ask.operative
+                yield Remember("availability", str(evse.number), {"operative": ask.operative})
+        else:
+            touched[0].operative = ask.operative
+        busy = any(e.state not in _IDLE for e in touched)
+        yield Reply(event.link, event.request, "Scheduled" if busy and not ask.operative else "Accepted")
+        for evse in touched:
+            if evse.state in (State.AUTHORISED, State.BEGINNING) and not ask.operative:
+                yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="unavailable")
+            yield from self._service(evse)
+        yield SituationChanged(STATION)
+
+    @on(BoardOpened, CableRemoved, VehicleLeft)
+    def look(self, event: BoardOpened | CableRemoved | VehicleLeft, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        if isinstance(event, BoardOpened):
+            evse.service_on = True  # what a board comes up with; an inoperative one is told so again
+        yield from self._service(evse)
+
+    @on(SessionClosed)
+    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+        yield from self._service(self._site.evses[event.evse])
+
+    def _service(self, evse: Evse) -> Iterator[Yielded]:
+        """Pilot F only on an empty socket: with a cable in, it would hide the vehicle that is still there."""
+        wanted = evse.operative and self._site.operative
+        if not evse.known or (not wanted and evse.state is not State.FREE):
+            return
+        if wanted != evse.service_on:
+            evse.service_on = wanted
+            yield SetService(evse.number, wanted)
+            yield SituationChanged(evse.number)
+
+    # --- faults ------------------------------------------------------------------------------------------------
+
+    @on(FaultRaised)
+    def raised(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
+        for evse in self._touched(event.evse):
+            if event.fault in evse.faults:
+                continue
+            evse.faults.add(event.fault)
+            yield SituationChanged(evse.number)
+            grace = GRACE_S.get(event.fault, 0.0)
+            if CATALOGUE[event.fault].severity is Severity.WARN:
+                continue
+            if grace and evse.state in (State.ACTIVE, State.RECOVERING):
+                yield WakeMe(f"fault:{event.fault}:{evse.number}", now.t_s + grace)
+            else:
+                yield from self._end(evse, event.fault)
+
+    def _touched(self, number: int) -> list[Evse]:
+        return list(self._site.evses.values()) if number == STATION else [self._site.evses[number]]
+
+    def _end(self, evse: Evse, fault: Fault) -> Iterator[Yielded]:
+        if evse.state in (State.AUTHORISED, State.BEGINNING, State.ACTIVE):
+            yield StopWanted(evse.number, CATALOGUE[fault].reason, TriggerReason.ABNORMAL_CONDITION, note="fault")
+
+    @on(TimeCame)
+    def grace_over(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        kind, _, rest = event.key.partition(":")
+        if kind != "fault":
+            return
+        name, _, number = rest.rpartition(":")
+        evse, fault = self._site.evses[int(number)], Fault(name)
+        if fault in evse.faults:
+            yield from self._end(evse, fault)
+
+    @on(FaultCleared)
+    def cleared(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
+        """A latched fault stays until the restart after a technician's (or a Hard) reset."""
+        for evse in self._touched(event.evse):
+            if event.fault in evse.faults and not CATALOGUE[event.fault].latched:
+                evse.faults.discard(event.fault)
+                yield WakeMe(f"fault:{event.fault}:{evse.number}", None)
+                yield SituationChanged(evse.number)
+
+    @on(StoreFailed)
+    def store_failed(self, event: StoreFailed, now: Moment) -> Iterator[Yielded]:
+        """Nothing new may start that could not be billed; what runs goes on, its begin is on disk."""
+        self._site.store_ok = False
+        yield SituationChanged(STATION)
+        for evse in self._site.evses.values():
+            if evse.state in (State.AUTHORISED, State.BEGINNING):
+                yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="fault")
+
+    @on(StoreRecovered)
+    def store_recovered(self, event: StoreRecovered, now: Moment) -> Iterator[Yielded]:
+        self._site.store_ok = True
+        yield SituationChanged(STATION)

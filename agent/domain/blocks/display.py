@@ -1,0 +1,251 @@
+"""What the driver in the rain sees: one screen and one lamp per EVSE, derived from its situation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import ceil
+from typing import TypeAlias
+
+from agent.domain.block import Yielded, on
+from agent.domain.events import (
+    ButtonPressed,
+    CardRefused,
+    ClockTrusted,
+    Event,
+    GrantDropped,
+    SessionClosed,
+    SessionOpened,
+    SituationChanged,
+    Started,
+    TimeCame,
+)
+from agent.domain.evse import Evse, Service, Session, Site, State
+from agent.domain.faults import blocks, heaviest_first
+from agent.domain.messages import ChargingState
+from agent.domain.orders import Remember, SetLamp, Show, WakeMe
+from agent.kinds import STATION, EvseId, Lamp, Moment, Screen, ScreenName, TokenType
+
+Values: TypeAlias = dict[str, str | int | float | bool | None]
+
+NOTICE_S = 4.0
+"""How long a refusal stays on the screen (real seconds)."""
+FAREWELL_S = 15.0
+"""How long the result stays after the cable is gone (real seconds)."""
+
+_ENDED_BY = {
+    "EVDisconnected": "unplug",
+    "Local": "stopped",
+    "Remote": "remote",
+    "PowerLoss": "power_loss",
+    "Timeout": "timeout",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a session ended, for the screen. ``until_s``: when the screen forgets it once the cable is gone."""
+
+    detail: str
+    energy_wh: int
+    since_s: int
+    until_s: float
+
+
+class Display:
+    def __init__(self, site: Site, checking: Callable[[EvseId], bool]) -> None:
+        self._site = site
+        self._checking = checking
+        self._shown: dict[EvseId, Screen] = {}
+        self._lamps: dict[EvseId, Lamp] = {}
+        self._notice: dict[EvseId, tuple[str, float]] = {}
+        self._finished: dict[EvseId, Result] = {}
+        self._ending: dict[EvseId, Session] = {}
+
+    # --- what happens ------------------------------------------------------------------------------------------
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        language = event.remembered.get("screen", {}).get("language", {}).get("code")
+        if language in self._site.languages:
+            self._site.language = str(language)
+        yield from self._all(now)
+
+    @on(SituationChanged)
+    def changed(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
+        if event.evse == STATION:
+            yield from self._all(now)
+        else:
+            yield from self._show(self._site.evses[event.evse], now)
+
+    @on(ClockTrusted)
+    def clock(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        yield from self._all(now)
+
+    @on(CardRefused)
+    def refused(self, event: CardRefused, now: Moment) -> Iterator[Yielded]:
+        numbers = list(self._site.evses) if event.evse == STATION else [event.evse]
+        until = now.t_s + NOTICE_S * self._site.io_s
+        for number in numbers:
+            self._notice[number] = (event.why, until)
+            yield WakeMe(f"notice:{number}", until)
+            yield from self._show(self._site.evses[number], now)
+
+    @on(GrantDropped)
+    def dropped(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
+        if event.why == "unavailable":
+            self._notice[event.evse] = ("unavailable", now.t_s + NOTICE_S * self._site.io_s)
+            yield WakeMe(f"notice:{event.evse}", now.t_s + NOTICE_S * self._site.io_s)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        kind, _, number = event.key.partition(":")
+        if kind == "notice":
+            self._notice.pop(int(number), None)
+            yield from self._show(self._site.evses[int(number)], now)
+        elif kind in ("countdown", "farewell"):
+            yield from self._show(self._site.evses[int(number)], now)
+
+    @on(SessionOpened)
+    def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+        self._finished.pop(event.evse, None)
+        self._notice.pop(event.evse, None)
+        session = self._site.evses[event.evse].session
+        if session is not None:
+            self._ending[event.evse] = session
+        return iter(())
+
+    @on(SessionClosed)
+    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        session = self._ending.pop(event.evse, None)
+        if session is None or session.stop is None:
+            return
+        end_wh = evse.reading.energy_wh if evse.reading else session.last_wh
+        seconds = session.stop.at.t_s - session.started.t_s if session.stop.at.boot == session.started.boot else 0.0
+        until = now.t_s + FAREWELL_S * self._site.io_s
+        self._finished[event.evse] = Result(
+            detail="fault" if session.stop.note == "fault" else _ENDED_BY.get(event.reason, "stopped"),
+            energy_wh=max(end_wh, session.last_wh) - session.start_wh,
+            since_s=round(seconds),
+            until_s=until,
+        )
+        yield WakeMe(f"farewell:{event.evse}", until)
+        yield from self._show(evse, now)
+
+    @on(ButtonPressed)
+    def button(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
+        if event.name != "language":
+            return
+        languages = self._site.languages
+        position = languages.index(self._site.language) if self._site.language in languages else -1
+        self._site.language = languages[(position + 1) % len(languages)]
+        yield Remember("screen", "language", {"code": self._site.language})
+        yield from self._all(now)
+
+    # --- the screen --------------------------------------------------------------------------------------------
+
+    def _all(self, now: Moment) -> Iterator[Yielded]:
+        for evse in self._site.evses.values():
+            yield from self._show(evse, now)
+
+    def _show(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        name, detail, values = self._screen(evse, now)
+        screen = Screen(name, self._site.language, detail, {**self._common(evse), **values})
+        if screen != self._shown.get(evse.number):
+            self._shown[evse.number] = screen
+            yield Show(evse.number, screen)
+        if name is ScreenName.PLUG_IN:
+            yield WakeMe(f"countdown:{evse.number}", now.t_s + self._site.io_s)
+        lamp = self._lamp(evse, name)
+        if lamp is not self._lamps.get(evse.number):
+            self._lamps[evse.number] = lamp
+            yield SetLamp(evse.number, lamp)
+
+    def _common(self, evse: Evse) -> Values:
+        site = self._site
+        return {
+            "number": site.number,
+            "hotline": site.hotline,
+            "evse": evse.number,
+            "evses": len(site.evses),
+            "online": site.online,
+        }
+
+    def _screen(self, evse: Evse, now: Moment) -> tuple[ScreenName, str, Values]:
+        """First match wins: what a person at this outlet has to know now."""
+        site, service = self._site, self._site.service(evse)
+        notice = self._notice.get(evse.number)
+        if notice and now.t_s < notice[1]:
+            return ScreenName.REFUSED, notice[0], {}
+        if service is Service.FAULTED and evse.session is None:
+            return ScreenName.OUT_OF_SERVICE, self._fault(evse), {}
+        if evse.session is not None and evse.state in (State.ACTIVE, State.ENDING, State.RECOVERING):
+            return self._session_screen(evse, evse.session, now)
+        if evse.state is State.BEGINNING:
+            return ScreenName.PREPARING, "", {}
+        if evse.state is State.AUTHORISED:
+            left_s = evse.grant.until_s - now.t_s if evse.grant else 0.0
+            return ScreenName.PLUG_IN, "", {"remaining_s": max(0, ceil(left_s))}
+        if self._checking(evse.number):
+            return ScreenName.CHECKING, "", {}
+        result = self._finished.get(evse.number)
+        if result and (evse.state is State.ENDED or (evse.state is State.FREE and now.t_s < result.until_s)):
+            return ScreenName.FINISHED, result.detail, {"energy_wh": result.energy_wh, "since_s": result.since_s}
+        return self._idle_screen(evse, service, now)
+
+    def _idle_screen(self, evse: Evse, service: Service, now: Moment) -> tuple[ScreenName, str, Values]:
+        site = self._site
+        if not evse.known:
+            return ScreenName.STARTING, "", {}
+        if service is Service.UNAVAILABLE:
+            return ScreenName.OUT_OF_SERVICE, "unavailable", {}
+        if service is Service.RESERVED:
+            return ScreenName.RESERVED, "", {}
+        if not site.online and not self._may_start_offline():
+            return ScreenName.OFFLINE, "", {}
+        values: Values = {
+            "price_line": site.price_line,
+            "qr_url": site.qr_url if site.online and not site.free_vending else "",
+            "free": site.free_vending,
+            "plugged": evse.vehicle,
+        }
+        return ScreenName.IDLE, "", values
+
+    def _may_start_offline(self) -> bool:
+        settings = self._site.settings
+        return (
+            self._site.free_vending
+            or settings.flag("local_authorize_offline")
+            or settings.flag("offline_tx_for_unknown_id")
+        )
+
+    def _session_screen(self, evse: Evse, session: Session, now: Moment) -> tuple[ScreenName, str, Values]:
+        reading = evse.reading
+        same_boot = session.started.boot == now.stamp.boot
+        values: Values = {
+            "energy_wh": max(session.last_wh, reading.energy_wh if reading else 0) - session.start_wh,
+            "power_w": round(reading.power_w) if reading and reading.power_w is not None else None,
+            "since_s": int(now.t_s - session.started.t_s) if same_boot else None,
+            "limit_a": evse.max_a,
+            "soc_percent": reading.soc_percent if reading else None,
+            "stop_hint": session.token.type is not TokenType.NO_AUTHORIZATION,
+        }
+        if evse.state is State.ENDING or evse.charging is ChargingState.EV_CONNECTED:
+            return ScreenName.PREPARING, "", values
+        if evse.charging is ChargingState.CHARGING:
+            return ScreenName.CHARGING, "", values
+        return ScreenName.PAUSED, "car" if evse.charging is ChargingState.SUSPENDED_EV else "station", values
+
+    def _fault(self, evse: Evse) -> str:
+        heavy = [f for f in heaviest_first(frozenset(evse.faults)) if blocks(f)]
+        return str(heavy[0]) if heavy else "StoreFailed"
+
+    def _lamp(self, evse: Evse, name: ScreenName) -> Lamp:
+        if name in (ScreenName.OUT_OF_SERVICE, ScreenName.OFFLINE, ScreenName.STARTING):
+            return Lamp.RED
+        if name is ScreenName.CHARGING:
+            return Lamp.BLUE
+        if name in (ScreenName.IDLE, ScreenName.FINISHED) and not evse.session:
+            return Lamp.GREEN
+        return Lamp.YELLOW

@@ -1,0 +1,159 @@
+"""Values of the meter: sampled, clock-aligned, on request, and the live look for the screen.
+
+Begin and end of a transaction belong to the session table; here is what happens in between (OCPP 1.6 3.16, 4.7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from agent.domain.block import Yielded, on
+from agent.domain.events import (
+    ClockTrusted,
+    FaultCleared,
+    FaultRaised,
+    MeterRead,
+    SessionClosed,
+    SessionOpened,
+    SettingChanged,
+    SituationChanged,
+    Started,
+    TimeCame,
+)
+from agent.domain.evse import Evse, Site, State
+from agent.domain.messages import MeterSampled, Sample
+from agent.domain.orders import ReadMeter, Remember, Tell, WakeMe
+from agent.domain.sampling import next_mark_utc_s, next_sample_s, thinned
+from agent.kinds import Fault, Moment, Reading, ReadingContext, Stamp
+
+LIVE_S = 2.0
+"""How often the screen of a running session is refreshed (real seconds)."""
+STOP_SAMPLES_MAX = 100
+
+
+class Metering:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._mark: Stamp | None = None
+
+    # --- sampled -----------------------------------------------------------------------------------------------
+
+    @on(SessionOpened)
+    def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        yield from self._arm_sample(evse, now)
+        yield WakeMe(f"live:{evse.number}", now.t_s + LIVE_S * self._site.io_s)
+        yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._site.settings.number("snapshot_interval_s"))
+
+    def _arm_sample(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        interval = self._site.settings.number("sample_interval_s")
+        session = evse.session
+        if session is None or interval == 0:
+            yield WakeMe(f"sample:{evse.number}", None)
+            return
+        same_boot = session.started.boot == now.stamp.boot
+        started = session.started.t_s if same_boot else now.t_s
+        yield WakeMe(f"sample:{evse.number}", next_sample_s(started, interval, now.t_s))
+
+    @on(SessionClosed)
+    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+        for kind in ("sample", "live", "snapshot"):
+            yield WakeMe(f"{kind}:{event.evse}", None)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        kind, _, number = event.key.partition(":")
+        if kind == "clock":
+            yield from self._clock(now)
+        elif kind in ("sample", "live", "snapshot"):
+            evse = self._site.evses[int(number)]
+            if evse.session is not None:
+                yield from self._due(kind, evse, now)
+
+    def _due(self, kind: str, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        if kind == "sample":
+            yield ReadMeter(evse.number, "sample")
+            yield from self._arm_sample(evse, now)
+        elif kind == "live":
+            if evse.state is State.ACTIVE:
+                yield ReadMeter(evse.number, "live")
+            yield WakeMe(f"live:{evse.number}", now.t_s + LIVE_S * self._site.io_s)
+        elif evse.session is not None:
+            yield Remember("session", evse.session.id, evse.session.record())
+            yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._site.settings.number("snapshot_interval_s"))
+
+    # --- clock-aligned -----------------------------------------------------------------------------------------
+
+    @on(Started, ClockTrusted)
+    def clock_known(self, event: Started | ClockTrusted, now: Moment) -> Iterator[Yielded]:
+        yield from self._arm_clock(now)
+
+    def _arm_clock(self, now: Moment) -> Iterator[Yielded]:
+        interval = self._site.settings.number("clock_aligned_interval_s")
+        if interval == 0 or now.utc_s is None:
+            self._mark = None
+            yield WakeMe("clock:", None)
+            return
+        ahead = next_mark_utc_s(interval, now.utc_s) - now.utc_s
+        self._mark = Stamp(now.stamp.boot, now.t_s + ahead)
+        yield WakeMe("clock:", now.t_s + ahead)
+
+    def _clock(self, now: Moment) -> Iterator[Yielded]:
+        mark = self._mark
+        if mark is not None:
+            for number in self._site.evses:
+                yield ReadMeter(number, f"clock:{mark.t_s!r}")
+        yield from self._arm_clock(now)
+
+    @on(SettingChanged)
+    def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
+        if event.name == "sample_interval_s":
+            for evse in self._site.evses.values():
+                yield from self._arm_sample(evse, now)
+        elif event.name == "clock_aligned_interval_s":
+            yield from self._arm_clock(now)
+
+    # --- readings ----------------------------------------------------------------------------------------------
+
+    @on(MeterRead)
+    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+        evse, reading = self._site.evses[event.evse], event.reading
+        yield from self._backwards(evse, reading)
+        if evse.reading is None or reading.energy_wh >= evse.reading.energy_wh:
+            evse.reading = reading
+        kind = event.purpose.partition(":")[0]
+        if kind == "sample" and evse.session:
+            yield from self._sampled(evse, reading, ReadingContext.PERIODIC, "sampled_measurands")
+            self._for_the_stop(evse, reading, ReadingContext.PERIODIC, "stop_sampled_measurands")
+        elif kind == "clock":
+            at_mark = replace(reading, at=Stamp(reading.at.boot, float(event.purpose.partition(":")[2])))
+            yield from self._sampled(evse, at_mark, ReadingContext.CLOCK, "aligned_measurands")
+            self._for_the_stop(evse, at_mark, ReadingContext.CLOCK, "stop_aligned_measurands")
+        elif kind == "trigger":
+            yield from self._sampled(evse, reading, ReadingContext.TRIGGER, "sampled_measurands")
+        elif kind in ("live", "end"):
+            yield SituationChanged(evse.number)
+
+    def _backwards(self, evse: Evse, reading: Reading) -> Iterator[Yielded]:
+        """A lifetime register never runs backwards: exchanged or broken meter, nothing can be billed from it."""
+        floor = evse.session.last_wh if evse.session else None
+        if floor is not None and reading.energy_wh < floor:
+            yield FaultRaised(evse.number, Fault.METER_IMPLAUSIBLE)
+        elif Fault.METER_IMPLAUSIBLE in evse.faults:
+            yield FaultCleared(evse.number, Fault.METER_IMPLAUSIBLE)
+
+    def _sampled(self, evse: Evse, reading: Reading, context: ReadingContext, names: str) -> Iterator[Yielded]:
+        measurands = self._site.settings.items_of(names)
+        if not measurands or reading.energy_wh < (evse.session.last_wh if evse.session else 0):
+            return
+        session = evse.session.id if evse.session else ""
+        message = MeterSampled(session, evse.number, (Sample(context, reading, measurands),))
+        for link in self._site.links:
+            yield Tell(link, message)
+
+    def _for_the_stop(self, evse: Evse, reading: Reading, context: ReadingContext, names: str) -> None:
+        measurands = self._site.settings.items_of(names)
+        if measurands and evse.session:
+            kept = (*evse.session.samples, Sample(context, reading, measurands))
+            evse.session.samples = thinned(kept, STOP_SAMPLES_MAX)

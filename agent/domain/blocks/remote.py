@@ -1,0 +1,181 @@
+"""What a backend may do from afar: stop, unlock, reset, trigger (OCPP 1.6 5.10-5.18; 2.x F03-F06, B11-B12)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agent.domain.block import Yielded, answers, on
+from agent.domain.blocks.status import Status
+from agent.domain.events import (
+    AskData,
+    Asked,
+    AskReset,
+    AskStop,
+    AskTrigger,
+    AskUnlock,
+    SessionClosed,
+    StopWanted,
+    TimeCame,
+    Trigger,
+    UnlockTried,
+)
+from agent.domain.evse import Evse, Site, State
+from agent.domain.messages import (
+    BootWanted,
+    FirmwareStatusWanted,
+    HeartbeatWanted,
+    LogStatusWanted,
+    Message,
+    StopReason,
+    TriggerReason,
+)
+from agent.domain.orders import ReadMeter, Reply, Restart, Tell, Unlock, WakeMe
+from agent.kinds import Moment
+
+RESET_PATIENCE_S = 30.0
+"""How long a reset waits for the end readings of running sessions; they are on disk and told after the boot anyway."""
+
+_PLAIN: dict[Trigger, Message] = {
+    Trigger.BOOT: BootWanted(),
+    Trigger.HEARTBEAT: HeartbeatWanted(),
+    Trigger.FIRMWARE_STATUS: FirmwareStatusWanted(),
+    Trigger.LOG_STATUS: LogStatusWanted(),
+}
+
+
+@dataclass(slots=True)
+class _Unlocking:
+    link: str
+    request: str
+    asked_for: bool = False
+
+
+class Remote:
+    def __init__(self, site: Site, status: Status) -> None:
+        self._site = site
+        self._status = status
+        self._unlocking: dict[int, _Unlocking] = {}
+        self._reset: AskReset | None = None
+
+    @answers(AskStop)
+    def stop(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskStop)
+        evse = next((e for e in self._site.evses.values() if e.session and e.session.id == ask.session), None)
+        if evse is None or evse.state not in (State.ACTIVE, State.RECOVERING):
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        yield Reply(event.link, event.request, "Accepted")
+        yield StopWanted(evse.number, StopReason.REMOTE, TriggerReason.REMOTE_STOP)
+
+    # --- unlock ------------------------------------------------------------------------------------------------
+
+    @answers(AskUnlock)
+    def unlock(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskUnlock)
+        evse = self._site.evses.get(ask.evse)
+        status = self._unlock_refusal(evse, ask)
+        if status or evse is None:
+            yield Reply(event.link, event.request, status)
+            return
+        self._unlocking[evse.number] = _Unlocking(event.link, event.request)
+        if evse.state in (State.ACTIVE, State.RECOVERING):
+            yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.UNLOCK_COMMAND)
+        elif evse.state is not State.ENDING:
+            yield from self._try_unlock(evse.number)
+
+    def _unlock_refusal(self, evse: Evse | None, ask: AskUnlock) -> str:
+        if evse is None:
+            return "UnknownConnector"
+        if evse.tethered:
+            return "NotSupported"
+        if evse.number in self._unlocking or not evse.known:
+            return "UnlockFailed"
+        if evse.session is not None and not ask.stop_first:
+            return "OngoingAuthorizedTransaction"
+        return ""
+
+    def _try_unlock(self, number: int) -> Iterator[Yielded]:
+        waiting = self._unlocking[number]
+        waiting.asked_for = True
+        yield Unlock(number, waiting.request)
+
+    @on(SessionClosed)
+    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+        waiting = self._unlocking.get(event.evse)
+        if waiting and not waiting.asked_for:
+            yield from self._try_unlock(event.evse)
+        if self._reset and not self._running():
+            yield from self._restart()
+
+    @on(UnlockTried)
+    def tried(self, event: UnlockTried, now: Moment) -> Iterator[Yielded]:
+        waiting = self._unlocking.get(event.evse)
+        if waiting and event.request == waiting.request:
+            del self._unlocking[event.evse]
+            yield Reply(waiting.link, waiting.request, "Unlocked" if event.freed else "UnlockFailed")
+
+    # --- reset -------------------------------------------------------------------------------------------------
+
+    @answers(AskReset)
+    def reset(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """Promised, then the sessions end in order (once), then the process ends."""
+        ask = event.ask
+        assert isinstance(ask, AskReset)
+        yield Reply(event.link, event.request, "Accepted")
+        if self._reset is not None:
+            return
+        self._reset = ask
+        if not self._running():
+            yield from self._restart()
+            return
+        yield WakeMe("reset:", now.t_s + max(RESET_PATIENCE_S, 10 * self._site.io_s))
+        for evse in self._site.evses.values():
+            yield StopWanted(
+                evse.number,
+                StopReason.IMMEDIATE_RESET,
+                TriggerReason.RESET_COMMAND,
+                note="hard" if ask.hard else "soft",
+            )
+
+    def _running(self) -> bool:
+        return any(e.session is not None for e in self._site.evses.values())
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        if event.key == "reset:":
+            yield from self._restart()
+
+    def _restart(self) -> Iterator[Yielded]:
+        reset, self._reset = self._reset, None
+        self._site.stopping = True
+        yield WakeMe("reset:", None)
+        yield Restart(hard=bool(reset and reset.hard))
+
+    # --- trigger, data -----------------------------------------------------------------------------------------
+
+    @answers(AskTrigger)
+    def trigger(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskTrigger)
+        number = ask.evse
+        if number is not None and number != 0 and number not in self._site.evses:
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        if ask.what in (Trigger.METER_VALUES, Trigger.STATUS):
+            yield Reply(event.link, event.request, "Accepted")
+            if ask.what is Trigger.STATUS:
+                yield from self._status.again(event.link, number, now)
+            else:
+                for n in self._site.evses if not number else (number,):
+                    yield ReadMeter(n, "trigger")
+            return
+        yield Reply(event.link, event.request, "Accepted")
+        yield Tell(event.link, _PLAIN[ask.what])
+
+    @answers(AskData)
+    def data(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """No vendor extension is spoken yet."""
+        yield Reply(event.link, event.request, "UnknownVendorId")

@@ -1,0 +1,94 @@
+"""Runs the session table for every EVSE, and brings back the sessions that were open when the agent went away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from agent.domain.block import Yielded, on
+from agent.domain.events import (
+    EvseEvent,
+    FaultRaised,
+    Started,
+    StopRequested,
+    StopWanted,
+    TimeCame,
+    TransactionHeard,
+)
+from agent.domain.evse import Evse, Session, Site, State
+from agent.domain.messages import StopReason, TriggerReason
+from agent.domain.orders import Remember, SetRelease, WakeMe
+from agent.domain.record import Poisoned
+from agent.domain.session import EVENTS, RECOVER_S, end, hold, step, timer
+from agent.kinds import Fault, Moment
+
+_OF_ONE_EVSE = tuple(e for e in EVENTS if issubclass(e, EvseEvent))
+
+
+class Sessions:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    @on(*_OF_ONE_EVSE)
+    def of_one(self, event: Any, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses.get(event.evse)
+        if evse is not None:
+            yield from step(self._site, evse, event, now)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        for evse in self._site.evses.values():
+            yield from step(self._site, evse, event, now)
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        """Open sessions wait for their board; a record that cannot be read is set aside and its EVSE stays out of
+        service, the rest of the station lives."""
+        for key, record in event.remembered.get("session", {}).items():
+            try:
+                session = Session.of(key, record)
+                evse = self._site.evses[session.evse]
+            except (Poisoned, KeyError, TypeError, ValueError) as e:
+                yield from self._set_aside(key, record, str(e))
+                continue
+            if evse.session is not None:
+                yield from self._set_aside(key, record, "second open session of the same EVSE")
+                continue
+            evse.session, evse.state = session, State.RECOVERING
+            yield WakeMe(timer("recover", evse), now.t_s + RECOVER_S)
+
+    def _set_aside(self, key: str, record: Any, why: str) -> Iterator[Yielded]:
+        yield Remember("poisoned", key, {"record": dict(record), "why": why})
+        yield Remember("session", key, None)
+        number = record.get("evse") if isinstance(record, dict) else None
+        for evse in self._site.evses.values():
+            if number not in self._site.evses or evse.number == number:
+                yield FaultRaised(evse.number, Fault.RECORD_POISONED)
+
+    @on(StopRequested)
+    def stop(self, event: StopRequested, now: Moment) -> Iterator[Yielded]:
+        """SIGTERM: no energy without an agent, the session stays open for the restart."""
+        self._site.stopping = True
+        for evse in self._site.evses.values():
+            if evse.release:
+                evse.release = False
+                yield SetRelease(evse.number, False)
+            if evse.session is not None:
+                evse.session.alive_at = now.stamp
+                yield Remember("session", evse.session.id, evse.session.record())
+
+    @on(TransactionHeard)
+    def heard(self, event: TransactionHeard, now: Moment) -> Iterator[Yielded]:
+        """The backend refuses the token of a session that runs already (OCPP 1.6, StartTransaction.conf)."""
+        evse = self._of(event.session)
+        if evse is None or event.verdict is None or event.verdict.accepted:
+            return
+        if self._site.settings.flag("stop_on_invalid_id"):
+            wanted = StopWanted(evse.number, StopReason.DEAUTHORIZED, TriggerReason.DEAUTHORIZED)
+            if evse.state in (State.ACTIVE, State.RECOVERING):
+                yield from end(self._site, evse, wanted, now)
+        else:
+            yield from hold(self._site, evse, now)
+
+    def _of(self, session: str) -> Evse | None:
+        return next((e for e in self._site.evses.values() if e.session and e.session.id == session), None)

@@ -1,0 +1,63 @@
+"""Run-time settings: read, set, kept. A value set by the backend wins over the station file and survives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.block import Yielded, answers, on
+from agent.domain.events import AskGet, Asked, AskSet, SettingChanged, Started
+from agent.domain.evse import Site
+from agent.domain.orders import Remember, Reply
+from agent.domain.variables import VARIABLES, Variable, WrongValue, read, write
+from agent.kinds import Moment
+
+
+class SettingsBlock:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        for name, record in event.remembered.get("setting", {}).items():
+            variable = VARIABLES.get(name)
+            try:
+                if variable is not None:
+                    self._site.settings.put(name, read(variable, str(record["text"])))
+            except (WrongValue, KeyError):
+                yield Remember("setting", name, None)  # a range that has become narrower: back to the file's value
+
+    @answers(AskGet)
+    def get(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskGet)
+        names = ask.names or tuple(VARIABLES)
+        data = {n: self._site.settings[n] for n in names if n in VARIABLES and not VARIABLES[n].secret}
+        yield Reply(event.link, event.request, "Accepted", data)
+
+    @answers(AskSet)
+    def set(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """Durable before it is promised."""
+        ask = event.ask
+        assert isinstance(ask, AskSet)
+        results: dict[str, str] = {}
+        for name, text in ask.values.items():
+            variable = VARIABLES.get(name)
+            results[name] = status = self._judge(variable, text)
+            if variable is None or status == "Rejected" or status == "NotSupported":
+                continue
+            yield Remember("setting", name, {"text": write(variable, read(variable, text))})
+            if status == "Accepted":
+                self._site.settings.put(name, read(variable, text))
+                yield SettingChanged(name)
+        yield Reply(event.link, event.request, "Accepted", results)
+
+    def _judge(self, variable: Variable | None, text: str) -> str:
+        if variable is None:
+            return "NotSupported"
+        if not variable.writable:
+            return "Rejected"
+        try:
+            read(variable, text)
+        except WrongValue:
+            return "Rejected"
+        return "RebootRequired" if variable.reboot else "Accepted"

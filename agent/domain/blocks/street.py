@@ -1,0 +1,144 @@
+"""The board's picture becomes single facts, in an order that is safe: first what takes energy away, then the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.block import Yielded, on
+from agent.domain.events import (
+    BayChanged,
+    BoardChanged,
+    BoardOpened,
+    CablePlugged,
+    CableRemoved,
+    ContactorClosed,
+    ContactorOpened,
+    FaultCleared,
+    FaultRaised,
+    OfferChanged,
+    SituationChanged,
+    VehicleConnected,
+    VehicleLeft,
+    VehiclePaused,
+    VehicleReady,
+)
+from agent.domain.evse import Evse, Site
+from agent.kinds import EvseState, Fault, Moment, Stamp
+
+OF_THE_BOARD = frozenset(Fault) - {
+    Fault.METER_SILENT,
+    Fault.METER_IMPLAUSIBLE,
+    Fault.METER_EXCHANGED,
+    Fault.READER_SILENT,
+    Fault.DISPLAY_SILENT,
+    Fault.BOARD_SILENT,
+    Fault.STORE_FAILED,
+    Fault.RECORD_POISONED,
+    Fault.WEAK_SIGNAL,
+    Fault.RESET_FAILURE,
+    Fault.INTERNAL_ERROR,
+}
+"""Faults that a board's picture raises and clears; the others come from elsewhere and stay as they are."""
+
+
+class Street:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    @on(BoardOpened)
+    def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+        """The fields are set before anybody looks; single facts would lie about what happened while nobody saw it."""
+        evse = self._site.evses[event.evse]
+        state = event.state
+        if not state.vehicle:
+            evse.plugged_at = None
+        elif evse.plugged_at is None or event.traits.counts_plugged:
+            evse.plugged_at = _since(state, now)
+        evse.known, evse.tethered = True, event.traits.tethered  # before the cable is judged
+        evse.counts_plugged = event.traits.counts_plugged
+        evse.cable, evse.vehicle, evse.asks = _cable(evse, state), state.vehicle, state.asks
+        evse.contactor, evse.locked, evse.release = bool(state.contactor), state.locked, False
+        evse.offering, evse.bay = bool(state.pwm), state.bay_occupied
+        yield from self._faults(evse, state)
+        yield FaultCleared(event.evse, Fault.BOARD_SILENT)
+        yield SituationChanged(event.evse)
+
+    @on(BoardChanged)
+    def changed(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
+        evse, state, n = self._site.evses[event.evse], event.state, event.evse
+        evse.locked = state.locked
+        cable = _cable(evse, state)
+        yield from self._faults(evse, state)
+        if evse.contactor and state.contactor is False:
+            yield ContactorOpened(n)
+        if evse.asks and not state.asks:
+            yield VehiclePaused(n)
+        if evse.vehicle and not state.vehicle:
+            yield VehicleLeft(n)
+        if evse.cable and not cable:
+            yield CableRemoved(n)
+        if cable and not evse.cable:
+            yield CablePlugged(n)
+        if state.vehicle and not evse.vehicle:
+            yield VehicleConnected(n)
+        if state.pwm is not None and evse.offering != state.pwm:
+            yield OfferChanged(n, state.pwm)
+        if state.asks and not evse.asks:
+            yield VehicleReady(n)
+        if state.contactor and not evse.contactor:
+            yield ContactorClosed(n)
+        if state.bay_occupied is not None and state.bay_occupied != evse.bay:
+            yield BayChanged(n, state.bay_occupied)
+
+    def _faults(self, evse: Evse, state: EvseState) -> Iterator[Yielded]:
+        for fault in sorted(state.faults - evse.faults):
+            yield FaultRaised(evse.number, fault)
+        for fault in sorted((evse.faults & OF_THE_BOARD) - state.faults):
+            yield FaultCleared(evse.number, fault)
+
+    # The facts themselves, whoever states them, keep the picture: a play may state them without a board.
+
+    @on(CablePlugged, CableRemoved)
+    def cable(self, event: CablePlugged | CableRemoved, now: Moment) -> Iterator[Yielded]:
+        self._site.evses[event.evse].cable = isinstance(event, CablePlugged)
+        return iter(())
+
+    @on(VehicleConnected, VehicleLeft)
+    def vehicle(self, event: VehicleConnected | VehicleLeft, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        evse.vehicle = isinstance(event, VehicleConnected)
+        evse.plugged_at = now.stamp if evse.vehicle else None
+        if not evse.vehicle:
+            evse.asks = False
+        if evse.tethered:
+            evse.cable = evse.vehicle
+        return iter(())
+
+    @on(VehicleReady, VehiclePaused)
+    def ready(self, event: VehicleReady | VehiclePaused, now: Moment) -> Iterator[Yielded]:
+        self._site.evses[event.evse].asks = isinstance(event, VehicleReady)
+        return iter(())
+
+    @on(ContactorClosed, ContactorOpened)
+    def contactor(self, event: ContactorClosed | ContactorOpened, now: Moment) -> Iterator[Yielded]:
+        self._site.evses[event.evse].contactor = isinstance(event, ContactorClosed)
+        return iter(())
+
+    @on(OfferChanged)
+    def offer(self, event: OfferChanged, now: Moment) -> Iterator[Yielded]:
+        self._site.evses[event.evse].offering = event.on
+        return iter(())
+
+    @on(BayChanged)
+    def bay(self, event: BayChanged, now: Moment) -> Iterator[Yielded]:
+        self._site.evses[event.evse].bay = event.occupied
+        return iter(())
+
+
+def _cable(evse: Evse, state: EvseState) -> bool:
+    return state.vehicle if evse.tethered else state.cable or state.vehicle
+
+
+def _since(state: EvseState, now: Moment) -> Stamp:
+    """When the vehicle came, by the board's own count; without one, now."""
+    return Stamp(now.stamp.boot, now.t_s - (state.plugged_s or 0.0))

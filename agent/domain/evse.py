@@ -1,0 +1,210 @@
+"""What the domain knows of one EVSE. Each field is written by one room, named beside it; everybody may read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from agent.domain.faults import blocks
+from agent.domain.messages import ChargingState, Sample
+from agent.domain.record import dump, load
+from agent.domain.variables import Settings
+from agent.kinds import EvseId, Fault, Limit, Reading, Stamp, Token, Verdict
+
+
+class State(StrEnum):
+    """The session region of an EVSE (the service region is ``Service``)."""
+
+    FREE = "Free"
+    OCCUPIED = "Occupied"
+    AUTHORISED = "Authorised"
+    BEGINNING = "Beginning"
+    ACTIVE = "Active"
+    ENDING = "Ending"
+    ENDED = "Ended"
+    RECOVERING = "Recovering"
+
+
+class Service(StrEnum):
+    """The service region: may anybody start here at all?"""
+
+    IN_SERVICE = "InService"
+    RESERVED = "Reserved"
+    UNAVAILABLE = "Unavailable"
+    FAULTED = "Faulted"
+
+
+@dataclass(slots=True)
+class Grant:
+    """Somebody's right to charge here, before a session exists."""
+
+    token: Token
+    verdict: Verdict | None = None
+    remote_id: str = ""
+    offline: bool = False
+    movable: bool = False
+    until_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Stop:
+    """Why a session is being ended: on disk before anything is told, so that a crash cannot change the reason."""
+
+    reason: str
+    trigger: str
+    at: Stamp
+    token: Token | None = None
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Session:
+    """A transaction of ours. ``last_wh`` is the newest register that is on disk or better."""
+
+    id: str
+    evse: EvseId
+    token: Token
+    started: Stamp
+    start_wh: int
+    last_wh: int
+    plugged_at: Stamp
+    alive_at: Stamp
+    group: str | None = None
+    remote_id: str = ""
+    offline: bool = False
+    held: bool = False
+    stop: Stop | None = None
+    samples: tuple[Sample, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """For ``Remember("session", id, ...)``."""
+        stop = None
+        if self.stop:
+            s = self.stop
+            stop = {"reason": s.reason, "trigger": s.trigger, "at": dump(s.at), "token": dump(s.token), "note": s.note}
+        return {
+            "evse": self.evse,
+            "token": dump(self.token),
+            "started": dump(self.started),
+            "start_wh": self.start_wh,
+            "last_wh": self.last_wh,
+            "plugged_at": dump(self.plugged_at),
+            "alive_at": dump(self.alive_at),
+            "group": self.group,
+            "remote_id": self.remote_id,
+            "offline": self.offline,
+            "held": self.held,
+            "stop": stop,
+            "samples": dump(self.samples),
+        }
+
+    @classmethod
+    def of(cls, key: str, r: Mapping[str, Any]) -> Session:
+        """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``."""
+        s = r["stop"]
+        stop = None
+        if s:
+            token = load(s["token"]) if s["token"] else None
+            stop = Stop(str(s["reason"]), str(s["trigger"]), load(s["at"]), token, str(s["note"]))
+        return cls(
+            id=key,
+            evse=int(r["evse"]),
+            token=load(r["token"]),
+            started=load(r["started"]),
+            start_wh=int(r["start_wh"]),
+            last_wh=int(r["last_wh"]),
+            plugged_at=load(r["plugged_at"]),
+            alive_at=load(r["alive_at"]),
+            group=r["group"],
+            remote_id=str(r["remote_id"]),
+            offline=bool(r["offline"]),
+            held=bool(r.get("held", False)),
+            stop=stop,
+            samples=tuple(load(x) for x in r["samples"]),
+        )
+
+
+@dataclass(slots=True)
+class Evse:
+    """Mutable: the one place where a block's memory of an EVSE lives."""
+
+    number: EvseId
+    tethered: bool = False
+    max_a: float = 32.0
+    phases: int = 3
+    # blocks/street.py
+    known: bool = False
+    cable: bool = False
+    vehicle: bool = False
+    asks: bool = False
+    contactor: bool = False
+    offering: bool = False
+    locked: bool | None = None
+    counts_plugged: bool = False
+    plugged_at: Stamp | None = None
+    faults: set[Fault] = field(default_factory=set)
+    bay: bool | None = None
+    # blocks/sessions.py and session.py
+    state: State = State.FREE
+    grant: Grant | None = None
+    session: Session | None = None
+    charging: ChargingState = ChargingState.IDLE
+    settled: bool = False
+    release: bool = False
+    begin_try: int = 0
+    end_try: int = 0
+    # blocks/metering.py
+    reading: Reading | None = None
+    # blocks/availability.py
+    operative: bool = True
+    service_on: bool = True
+    reserved_for: Token | None = None
+
+    @property
+    def limit(self) -> Limit:
+        return Limit(current_a=self.max_a, phases=self.phases)
+
+
+@dataclass(slots=True)
+class Site:
+    """The station as the blocks see it, built once by the composition root.
+
+    ``io_s``: how much domain time may pass while a device answers (its real second times the clock's rate).
+    ``max_token_length``: what the version in use can carry.
+    """
+
+    evses: dict[EvseId, Evse]
+    settings: Settings
+    links: tuple[str, ...] = ("chargy",)
+    new_id: Callable[[], str] = lambda: "session"
+    io_s: float = 1.0
+    free_vending: bool = False
+    resume_within_s: float = 60.0
+    max_token_length: Callable[[], int] = lambda: 36
+    languages: tuple[str, ...] = ("fr", "de", "lb", "en")
+    number: str = ""
+    hotline: str = ""
+    price_line: str = ""
+    qr_url: str = ""
+    language: str = "fr"
+    link_up: dict[str, bool] = field(default_factory=dict)
+    operative: bool = True
+    store_ok: bool = True
+    stopping: bool = False
+
+    @property
+    def online(self) -> bool:
+        """The backend that authorises can be asked."""
+        return self.link_up.get(self.links[0], False) if self.links else False
+
+    def service(self, evse: Evse) -> Service:
+        """First match wins, as a driver would have it: broken, closed, kept for somebody, open."""
+        if any(blocks(f) for f in evse.faults) or not self.store_ok:
+            return Service.FAULTED
+        if not (evse.operative and self.operative):
+            return Service.UNAVAILABLE
+        if evse.reserved_for is not None:
+            return Service.RESERVED
+        return Service.IN_SERVICE

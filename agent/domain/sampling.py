@@ -1,0 +1,28 @@
+"""When the next value is due. Pure arithmetic."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def next_sample_s(started_s: float, interval_s: int, now_s: float) -> float:
+    """The next point of the grid ``started + k x interval`` after now: late handling never drifts the grid."""
+    steps = math.floor((now_s - started_s) / interval_s + 1e-6) + 1
+    return started_s + steps * interval_s
+
+
+def next_mark_utc_s(interval_s: int, utc_s: float) -> float:
+    """The next multiple of the interval, counted from midnight UTC (OCPP 1.6 ClockAlignedDataInterval)."""
+    midnight = utc_s - utc_s % 86400
+    steps = math.floor((utc_s - midnight) / interval_s + 1e-6) + 1
+    return midnight + min(steps * interval_s, 86400)
+
+
+def thinned(items: tuple[T, ...], most: int) -> tuple[T, ...]:
+    """At most ``most`` of them: first and last stay, every second of the rest goes until it fits."""
+    while len(items) > most:
+        items = items[:1] + items[1:-1][1::2] + items[-1:]
+    return items
