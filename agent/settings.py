@@ -49,6 +49,7 @@ class Station:
     qr_url: str = ""
     state_dir: Path = Path("state")
     status_socket: Path | None = None
+    config_dir: Path | None = None
     store_max_mb: int = 32
     features_off: tuple[str, ...] = ()
     free_vending: bool = False
@@ -167,9 +168,7 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
     """Judge an already read file; relative paths in it are relative to ``path``'s folder."""
     wrong: list[str] = []
     base = path.resolve().parent
-    for key in raw:
-        if key not in TABLES:
-            wrong.append(f"[{key}]: unknown table{_meant(key, TABLES)}")
+    wrong += [f"[{key}]: unknown table{_meant(key, TABLES)}" for key in raw if key not in TABLES]
     station = build(Station, raw.get("station", {}), "station", wrong, base)
     backends = tuple(_backend(b, where, station, wrong, base) for where, b in _backend_tables(raw, wrong))
     names = [b.name for b in backends]

@@ -1,0 +1,41 @@
+"""Copy me: a whole driver, small. A meter that answers ``READ`` on a network socket with one line of text such as
+``ENERGY_WH 123456 POWER_W 2300.5`` (serial servers and small converters speak like this).
+
+To make a driver of your own: copy this folder, name the role (evse, meter, reader, display), say what the station file
+may contain in the settings class, put the device's language into one module and its translation into the port's words
+into another, register ``DRIVER`` under the entry points ``chargy_agent.drivers`` in ``pyproject.toml``, and let
+``drivers/testkit`` check it. This file is imported at every start: heavy imports belong into ``_open``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from agent.ports.driver import Driver, Where
+from agent.ports.meter import MeterPort
+
+
+@dataclass(frozen=True, slots=True)
+class TextMeterSettings:
+    """Keys of the device's table in the station file. ``silent_s``: no answer for so long means that it is gone."""
+
+    host: str
+    port: int = 4001
+    silent_s: float = 3.0
+
+
+@asynccontextmanager
+async def _open(settings: TextMeterSettings, where: Where) -> AsyncIterator[MeterPort]:
+    from drivers.blueprint.text_meter import open_text_meter
+
+    async with open_text_meter(settings, where) as meter:
+        yield meter
+
+
+def _check(settings: TextMeterSettings, where: Where) -> list[str]:
+    return [] if 0 < settings.port < 65536 else [f"port: must be 1 to 65535, is {settings.port}"]
+
+
+DRIVER = Driver("blueprint", "meter", TextMeterSettings, _open, _check)

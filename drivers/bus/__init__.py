@@ -1,0 +1,11 @@
+"""Modbus lines (RTU, RTU over TCP, Modbus TCP) shared by several devices: the one package that drivers may share.
+
+pymodbus is imported when a line connects for the first time, not by importing this package.
+"""
+
+from __future__ import annotations
+
+from drivers.bus.line import LineSettings, Priority
+from drivers.bus.registry import Line, open_line
+
+__all__ = ["Line", "LineSettings", "Priority", "open_line"]

@@ -1,0 +1,54 @@
+"""Push buttons as a Linux input device (``gpio-keys`` and the like), or a FIFO that carries the same records."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from agent.ports import Broken
+from agent.ports.buttons import ButtonsPort
+from agent.ports.driver import Driver, Where
+
+KEY_MAX = 0x2FF
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonsSettings:
+    """``path``: ``/dev/input/event0`` or a symlink in ``/dev/input/by-path``. ``keys``: name to key code
+    (``linux/input-event-codes.h``), for example ``{language = 59, stop = 60}``."""
+
+    path: str
+    keys: dict[str, int] = field(default_factory=dict)
+
+
+def complaints(settings: ButtonsSettings, where: Where | None = None) -> list[str]:
+    """What is wrong with the settings, one line each, without touching a device."""
+    wrong = []
+    if not settings.path:
+        wrong.append('path: is missing, for example path = "/dev/input/event0"')
+    if not settings.keys:
+        wrong.append("keys: no button has a name, for example keys = { language = 59 }")
+    for name, code in settings.keys.items():
+        if type(code) is not int or not 0 < code <= KEY_MAX:
+            wrong.append(f"keys.{name}: must be a key code from 1 to {KEY_MAX}, is {code!r}")
+    codes = list(settings.keys.values())
+    wrong += [f"keys: code {c} has two names" for c in dict.fromkeys(codes) if codes.count(c) > 1]
+    return wrong
+
+
+@asynccontextmanager
+async def open_buttons(settings: ButtonsSettings, where: Where) -> AsyncIterator[ButtonsPort]:
+    """Yields the buttons. Raises ``Unreachable`` (no such device), ``Broken`` (settings)."""
+    from drivers.buttons_evdev.device import EvdevButtons
+
+    if wrong := complaints(settings):
+        raise Broken(f"buttons_evdev {settings.path}: " + "; ".join(wrong))
+    buttons = EvdevButtons(settings)
+    try:
+        yield buttons
+    finally:
+        buttons.close()
+
+
+DRIVER = Driver("buttons_evdev", "buttons", ButtonsSettings, open_buttons, complaints)

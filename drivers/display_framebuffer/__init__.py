@@ -1,0 +1,66 @@
+"""Colour display behind a Linux frame buffer (``/dev/fb0``), or a plain file that holds the same bytes.
+
+Pillow is imported by the drawing thread when the display is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from agent.ports import Broken
+from agent.ports.display import DisplayPort
+from agent.ports.driver import Driver, Where
+
+FORMATS = ("auto", "RGB565", "XRGB8888")
+
+
+@dataclass(frozen=True, slots=True)
+class FramebufferSettings:
+    """``path``: ``/dev/fb0`` or a file. ``width``, ``height`` (pixels of the panel as the bytes lie) and ``format``:
+    0 and ``auto`` ask the kernel, a plain file needs all three. ``rotate``: clockwise, 0, 90, 180 or 270, for a panel
+    that is mounted turned. ``margin``: pixels on each side that the bezel hides."""
+
+    path: str
+    width: int = 0
+    height: int = 0
+    format: str = "auto"
+    rotate: int = 0
+    margin: int = 0
+
+
+def complaints(settings: FramebufferSettings, where: Where | None = None) -> list[str]:
+    """What is wrong with the settings, one line each, without touching a device."""
+    wrong = []
+    if not settings.path:
+        wrong.append('path: is missing, for example path = "/dev/fb0"')
+    if settings.format not in FORMATS:
+        wrong.append(f"format: must be one of {', '.join(FORMATS)}, is {settings.format!r}")
+    if settings.rotate not in (0, 90, 180, 270):
+        wrong.append(f"rotate: must be 0, 90, 180 or 270, is {settings.rotate}")
+    wrong += [
+        f"{name}: must be 0 (ask the kernel) or 160 to 8192, is {n}"
+        for name, n in (("width", settings.width), ("height", settings.height))
+        if n != 0 and not 160 <= n <= 8192
+    ]
+    if not 0 <= settings.margin <= 100:
+        wrong.append(f"margin: must be 0 to 100, is {settings.margin}")
+    return wrong
+
+
+@asynccontextmanager
+async def open_display(settings: FramebufferSettings, where: Where) -> AsyncIterator[DisplayPort]:
+    """Yields the display. Raises ``Unreachable`` (no such device), ``Broken`` (settings, texts)."""
+    from drivers.display_framebuffer.display import FramebufferDisplay
+
+    if wrong := complaints(settings):
+        raise Broken(f"display {settings.path}: " + "; ".join(wrong))
+    display = await FramebufferDisplay.open(settings, where)
+    try:
+        yield display
+    finally:
+        await display.close()
+
+
+DRIVER = Driver("display_framebuffer", "display", FramebufferSettings, open_display, complaints)

@@ -1,0 +1,50 @@
+"""Charge controller boards on Modbus. Which registers a board has is data: ``config/boards/<map>.toml``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from agent.ports.driver import Driver, Where
+from agent.ports.evse import EvsePort
+
+
+@dataclass(frozen=True, slots=True)
+class BoardSettings:
+    """``map``: a file of ``boards/``. ``line``, ``device``, ``host``, ``port``, ``unit``: as for meters. ``point``: the
+    charging point behind that address. ``watchdog_s``: so long after the last ``beat`` the board stops by itself.
+    ``bay_input``: the bit of the digital inputs that says that the parking bay is occupied. ``extra_fault_names``:
+    faults (values of ``agent.kinds.Fault``) that the station's wiring reports in registers from ``extra_fault_base``,
+    16 to a register, the lowest bit first."""
+
+    map: str
+    line: str = "tcp"
+    host: str = "127.0.0.1"
+    port: int = 502
+    device: str = ""
+    unit: int = 1
+    point: int = 1
+    poll_s: float = 0.5
+    watchdog_s: int = 10
+    timeout_s: float = 0.5
+    bay_input: int | None = None
+    extra_fault_names: tuple[str, ...] = ()
+    extra_fault_base: int = 900
+
+
+@asynccontextmanager
+async def _open(settings: BoardSettings, where: Where) -> AsyncIterator[EvsePort]:
+    from drivers.evse_modbus.opening import open_board
+
+    async with open_board(settings, where) as board:
+        yield board
+
+
+def _check(settings: BoardSettings, where: Where) -> list[str]:
+    from drivers.evse_modbus.opening import complaints
+
+    return complaints(settings, where)
+
+
+DRIVER = Driver("evse_modbus", "evse", BoardSettings, _open, _check)

@@ -1,0 +1,93 @@
+"""Contactless badge reader: ISO/IEC 14443 type A cards (MIFARE DESFire and others) through nfcpy.
+
+Readers: PN532 on a serial line (``tty:AMA0:pn532``, ``tty:/dev/serial/by-id/usb-...:pn532``), USB readers that nfcpy
+knows (``usb``, ``usb:054c:06c3``), a simulated field (``udp:127.0.0.1:54321``). nfcpy itself is imported by the
+reader's own thread when the reader is opened.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from agent.ports import Broken
+from agent.ports.driver import Driver, Where
+from agent.ports.reader import ReaderPort
+
+
+@dataclass(frozen=True, slots=True)
+class NfcSettings:
+    """``path``: see the package. ``mode``: ``uid`` (the card's serial number is the token). ``uid_order``: ``normal``
+    (byte 0 first) or ``reversed``; ``uid_case``: ``upper`` or ``lower``. ``poll_ms``: pause between two looks for a
+    card; ``presence_ms``: pause between two questions to a card in the field; ``removal_misses``: unanswered questions
+    in a row that mean it was taken away; ``same_card_holdoff_ms``: time after which the same card counts again.
+    ``accept``: ``iso14443a`` or ``desfire_only`` (cards with ISO/IEC 14443-4)."""
+
+    path: str
+    mode: str = "uid"
+    uid_order: str = "normal"
+    uid_case: str = "upper"
+    poll_ms: int = 120
+    presence_ms: int = 100
+    removal_misses: int = 2
+    same_card_holdoff_ms: int = 1500
+    accept: str = "iso14443a"
+
+
+_CHOICES = {
+    "mode": ("uid",),
+    "uid_order": ("normal", "reversed"),
+    "uid_case": ("upper", "lower"),
+    "accept": ("iso14443a", "desfire_only"),
+}
+_RANGES = {
+    "poll_ms": (0, 5000),
+    "presence_ms": (10, 2000),
+    "removal_misses": (1, 20),
+    "same_card_holdoff_ms": (0, 60_000),
+}
+_PATHS = (
+    re.compile(r"usb(:[0-9a-fA-F]{4}(:[0-9a-fA-F]{4})?|:\d{1,3}(:\d{1,3})?)?"),
+    re.compile(r"tty:([A-Za-z0-9-]+|/[^:\0]+):(pn532|arygon)"),
+    re.compile(r"udp:[A-Za-z0-9.-]+:\d{1,5}"),
+)
+
+
+def complaints(settings: NfcSettings, where: Where | None = None) -> list[str]:
+    """What is wrong with the settings, one line each, without touching a device."""
+    wrong = [
+        f"{key}: must be one of {', '.join(choices)}, is {getattr(settings, key)!r}"
+        for key, choices in _CHOICES.items()
+        if getattr(settings, key) not in choices
+    ]
+    wrong += [
+        f"{key}: must be {low} to {high}, is {getattr(settings, key)}"
+        for key, (low, high) in _RANGES.items()
+        if not low <= getattr(settings, key) <= high
+    ]
+    if not any(p.fullmatch(settings.path) for p in _PATHS):
+        wrong.append(
+            f"path: must look like usb, usb:054c:06c3, tty:AMA0:pn532, tty:/dev/serial/by-id/...:pn532 or "
+            f"udp:127.0.0.1:54321, is {settings.path!r}"
+        )
+    return wrong
+
+
+@asynccontextmanager
+async def open_reader(settings: NfcSettings, where: Where) -> AsyncIterator[ReaderPort]:
+    """Yields the reader once it has answered. Raises ``Unreachable`` (no reader), ``Broken`` (settings)."""
+    from drivers.reader_nfc.reader import NfcReader
+
+    if wrong := complaints(settings):
+        raise Broken(f"reader_nfc {settings.path}: " + "; ".join(wrong))
+    reader = NfcReader(settings)
+    try:
+        await reader.start()
+        yield reader
+    finally:
+        await reader.stop()
+
+
+DRIVER = Driver("reader_nfc", "reader", NfcSettings, open_reader, complaints)

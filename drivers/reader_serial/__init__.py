@@ -1,0 +1,68 @@
+"""Badge reader that sends each card as one line of text over a serial line (RS-232, USB serial, pseudo terminal)."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from agent.kinds import TokenType
+from agent.ports import Broken
+from agent.ports.driver import Driver, Where
+from agent.ports.reader import ReaderPort
+
+
+@dataclass(frozen=True, slots=True)
+class SerialReaderSettings:
+    """``device``: ``/dev/ttyUSB0``, a symlink in ``/dev/serial/by-id``, a pseudo terminal. ``strip``: drop blanks
+    around the text, for readers that pad; otherwise a line is passed on exactly as it came. ``min_length``,
+    ``max_length``: characters of a token (OCPP 2.x: at most 36). ``repeat_holdoff_ms``: for readers that send the same
+    card over and over while it is held: ignore it until the line was free of it for so long. ``token_type``: how OCPP
+    2.x calls what this reader reads."""
+
+    device: str
+    baud: int = 9600
+    encoding: str = "utf-8"
+    strip: bool = False
+    min_length: int = 1
+    max_length: int = 36
+    repeat_holdoff_ms: int = 0
+    token_type: str = "ISO14443"
+
+
+def complaints(settings: SerialReaderSettings, where: Where | None = None) -> list[str]:
+    """What is wrong with the settings, one line each, without touching a device."""
+    wrong = []
+    if not settings.device:
+        wrong.append('device: is missing, for example device = "/dev/ttyUSB0"')
+    if settings.baud <= 0:
+        wrong.append(f"baud: must be a speed such as 9600, is {settings.baud}")
+    try:
+        codecs.lookup(settings.encoding)
+    except LookupError:
+        wrong.append(f"encoding: unknown, use ascii or utf-8, is {settings.encoding!r}")
+    if not 1 <= settings.min_length <= settings.max_length <= 36:
+        wrong.append(f"min_length, max_length: must be 1 to 36, are {settings.min_length} and {settings.max_length}")
+    if settings.token_type not in list(TokenType):
+        wrong.append(f"token_type: must be one of {', '.join(TokenType)}, is {settings.token_type!r}")
+    if settings.repeat_holdoff_ms < 0:
+        wrong.append(f"repeat_holdoff_ms: must not be negative, is {settings.repeat_holdoff_ms}")
+    return wrong
+
+
+@asynccontextmanager
+async def open_reader(settings: SerialReaderSettings, where: Where) -> AsyncIterator[ReaderPort]:
+    """Yields the reader with its line open. Raises ``Unreachable`` (no such line), ``Broken`` (settings)."""
+    from drivers.reader_serial.line import SerialReader
+
+    if wrong := complaints(settings):
+        raise Broken(f"reader_serial {settings.device}: " + "; ".join(wrong))
+    reader = await SerialReader.open(settings)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+DRIVER = Driver("reader_serial", "reader", SerialReaderSettings, open_reader, complaints)

@@ -1,0 +1,96 @@
+# chargy-agent: build, run, test. Needs git, make and a Python from 3.11 on with its venv module; the rest it fetches.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements.lock
+ARGS ?=
+JOBS ?= 2
+SEED ?=
+
+# The first interpreter that is new enough and can make an environment; a shim that leads nowhere is passed over.
+PYTHON ?= $(shell \
+  for name in python3.13 python3.12 python3.11 python3; do for dir in $$(echo "$$PATH" | tr ':' ' '); do \
+    [ -x "$$dir/$$name" ] && "$$dir/$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+      >/dev/null 2>&1 && echo "$$dir/$$name" && exit 0; \
+  done; done; true)
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(LOCK)
+# A plain path entry, not a finder: a finder is imported at every start of the interpreter and would blur `make bench`.
+EDITABLE := --config-settings editable_mode=compat --editable
+
+.PHONY: help run test check format lint types contracts pytest campaign bench docs lock clean debian
+
+help:
+	@echo 'make run        a simulated station with its page, a demo central system and the agent (ARGS="..." goes on)'
+	@echo 'make test       everything: format, lint, types, import contracts, all tests (ARGS="..." goes to pytest)'
+	@echo 'make check      the same without the tests: seconds'
+	@echo 'make campaign   the long campaigns at full count; writes campaign/result-*.json (SEED=n repeats one)'
+	@echo 'make bench      what the agent costs, beside the floors (ARGS="--rounds 3 start" picks)'
+	@echo 'make docs       writes the generated documents anew'
+	@echo 'make lock       renews $(LOCK) from what pyproject.toml allows today'
+	@echo 'make clean      removes what was built, and $(VENV)'
+
+run: $(VENV)/.run
+	@exec $(BIN)/chargy-agent simulate $(ARGS)
+
+test: debian check pytest
+
+check: format lint types contracts
+
+format: $(VENV)/.dev
+	@echo '== format';    $(BIN)/ruff format --check --quiet . || { echo 'mend with: $(BIN)/ruff format'; exit 1; }
+
+lint: $(VENV)/.dev
+	@echo '== lint';      $(BIN)/ruff check --quiet .
+
+types: $(VENV)/.dev
+	@echo '== types';     $(BIN)/mypy --no-error-summary
+
+contracts: $(VENV)/.dev
+	@echo '== contracts'; said=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$said"; exit 1; }
+
+pytest: $(VENV)/.dev
+	@echo '== tests';     $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -rs --junitxml=build/tests.xml $(ARGS)
+
+campaign: $(VENV)/.dev
+	@$(BIN)/python -m tests.campaign $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m tests.bench.bench $(ARGS)
+
+docs: $(VENV)/.dev
+	@$(BIN)/python -m tests.arch.generated
+
+# Debian packages that the page tests and the reader tests use. Without them those tests skip and say why.
+debian: $(VENV)/.dev
+	@.ci/debian-packages chromium libusb-1.0-0 fonts-dejavu-core </dev/null
+
+lock:
+	@rm -rf build/lock && mkdir -p build && $(PYTHON) -m venv build/lock
+	@build/lock/bin/python -m pip --disable-pip-version-check install --quiet '.[dev]'
+	@{ sed '/^[^#]/,$$d' $(LOCK); build/lock/bin/python -m pip freeze | grep -v '^chargy-agent'; } >build/lock.txt
+	@mv build/lock.txt $(LOCK) && rm -rf build/lock && echo 'renewed $(LOCK)'
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@[ -n '$(PYTHON)' ] || { echo 'No Python from 3.11 on with its venv module: install python3 and python3-venv' \
+	  'or say make PYTHON=/path/to/python3'; exit 1; }
+	@echo "making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv --clear $(VENV)
+
+$(VENV)/.run: pyproject.toml $(LOCK) | $(BIN)/python
+	@echo 'installing the agent and its simulation into $(VENV)'
+	@$(PIP) $(EDITABLE) '.[sim]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(LOCK) | $(BIN)/python
+	@echo 'installing the agent and its development tools into $(VENV)'
+	@$(PIP) $(EDITABLE) '.[dev]'
+	@touch $(VENV)/.run $@

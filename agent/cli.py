@@ -1,0 +1,158 @@
+"""The command line: arguments in, an exit code out. No logic lives here, and nothing heavy is imported for ``run``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent import __version__
+
+if TYPE_CHECKING:
+    from agent.settings import StationFile
+
+EXIT_WRONG_FILE = 2
+COMMANDS = "chargy_agent.commands"
+
+ABOUT = """\
+Station-side OCPP agent for public EV charge points.
+
+  chargy-agent simulate              see a simulated station charge, in a page
+  chargy-agent check station.toml    is this station file right? (says what is not, and where)
+  chargy-agent run station.toml      run a real station (systemd does this)
+  chargy-agent csms                  a small central system of our own, to test against
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if argv is None else argv
+    parser = _parser(arguments)
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "do"):
+        parser.print_help()
+        return 0
+    _log(options)
+    try:
+        return int(options.do(options))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser(arguments: list[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="chargy-agent", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"chargy-agent {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
+    _add_run(commands)
+    _add_check(commands)
+    wanted = next((a for a in arguments if not a.startswith("-")), "")
+    if wanted not in ("run", "check"):
+        _add_csms(commands)
+        _add_installed(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    command.add_argument("-v", "--verbose", action="store_true", help="say more on the log")
+    return command
+
+
+def _add_run(commands: Any) -> None:
+    command = _command(commands, "run", "Run the station that a station file describes, until SIGTERM.")
+    command.add_argument("station", type=Path, metavar="STATION.toml")
+    command.add_argument(
+        "--clock-rate", type=float, default=1.0, metavar="X", help="simulation: let the station's time run X times faster"
+    )
+    command.add_argument(
+        "--rtc-offset", type=float, default=0.0, metavar="S", help="simulation: the real-time clock is off by S seconds"
+    )
+    command.set_defaults(do=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    file = _load(options.station)
+    if file is None:
+        return EXIT_WRONG_FILE
+    import asyncio
+
+    from agent import compose
+    from agent.ports.store import StoreError
+    from agent.services.store import StoreRefused
+    from agent.settings import SettingsError
+
+    try:
+        return asyncio.run(compose.run(file, compose.Options(options.clock_rate, options.rtc_offset)))
+    except* SettingsError as group:
+        _complain(group)
+    except* (StoreError, StoreRefused) as group:
+        _complain(group)
+    return EXIT_WRONG_FILE
+
+
+def _complain(group: BaseExceptionGroup[Any]) -> None:
+    for e in group.exceptions:
+        if isinstance(e, BaseExceptionGroup):
+            _complain(e)
+        else:
+            print(e, file=sys.stderr)
+
+
+def _add_check(commands: Any) -> None:
+    command = _command(commands, "check", "Judge a station file: every mistake with its path, and what was meant.")
+    command.add_argument("station", type=Path, metavar="STATION.toml")
+    command.set_defaults(do=_check)
+
+
+def _check(options: argparse.Namespace) -> int:
+    file = _load(options.station)
+    if file is None:
+        return EXIT_WRONG_FILE
+    from agent import compose
+
+    wrong = list(compose.check(file))
+    for line in wrong:
+        print(line, file=sys.stderr)
+    if wrong:
+        return EXIT_WRONG_FILE
+    print(f"{options.station}: good ({len(file.evses)} EVSE, {len(file.backends)} backend)")
+    return 0
+
+
+def _load(path: Path) -> StationFile | None:
+    from agent.settings import SettingsError, load
+
+    try:
+        return load(path)
+    except SettingsError as e:
+        print(e, file=sys.stderr)
+        return None
+
+
+def _add_csms(commands: Any) -> None:
+    from agent.commissioning import central
+
+    command = _command(commands, "csms", "A central system of our own, for tests and demonstrations.")
+    central.add_arguments(command)
+    command.set_defaults(do=central.main)
+
+
+def _add_installed(commands: Any) -> None:
+    """Commands of other packages (the simulated station), found by entry point."""
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group=COMMANDS):
+        found = entry.load()
+        command = _command(commands, found.name, found.help)
+        found.add_arguments(command)
+        command.set_defaults(do=found.run)
+
+
+def _log(options: argparse.Namespace) -> None:
+    level = logging.DEBUG if getattr(options, "verbose", False) else logging.INFO
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    for noisy in ("websockets", "pymodbus", "nfc", "asyncio", "PIL"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

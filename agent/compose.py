@@ -1,0 +1,362 @@
+"""The composition root: a station file becomes a running station.
+
+Order of the start: store, clock, link (BootNotification is on its way before any driver is imported), then the devices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent import __version__
+from agent.domain.events import ClockTrusted, FaultRaised, Started, StopRequested
+from agent.domain.evse import Evse as EvseMemory
+from agent.domain.evse import Site
+from agent.domain.orders import Order, Restart, SetLamp, Show
+from agent.domain.station import assemble
+from agent.domain.variables import VARIABLES, Settings, WrongValue, read
+from agent.kinds import STATION, Fault, Lamp, MeterIdentity, Screen
+from agent.ocpp import names
+from agent.ocpp.link import Identity, Link
+from agent.ocpp.registry import dialects
+from agent.ports.store import Put
+from agent.services.clock import Boot, Clock
+from agent.services.engine import Engine
+from agent.services.health import watch
+from agent.services.keep import Alive, BoardKeeper, ButtonsKeeper, DisplayKeeper, Hands, Keeper, MeterKeeper, ReaderKeeper
+from agent.services.notify import notify
+from agent.services.status import StatusSocket
+from agent.services.store import Store
+from agent.settings import Backend, SettingsError, StationFile
+
+log = logging.getLogger(__name__)
+
+FLUSH_S = 5.0
+STOP_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line may say. ``clock_rate`` and ``rtc_offset_s`` are for simulation and tests."""
+
+    clock_rate: float = 1.0
+    rtc_offset_s: float = 0.0
+
+
+def initial_settings(file: StationFile) -> Settings:
+    """Defaults, then the station file. Raises ``SettingsError``: a wrong value is better refused than ignored."""
+    wrong: list[str] = []
+    texts: dict[str, tuple[str, str]] = {}
+    for key, value in file.settings.items():
+        if key == "ocpp16" and isinstance(value, Mapping):
+            for name16, text in value.items():
+                own = names.own_name_16(name16)
+                texts[own or ""] = (f"settings.ocpp16.{name16}", _as_text(text)) if own else ("", "")
+                if own is None:
+                    wrong.append(f"settings.ocpp16.{name16}: OCPP 1.6 knows no such key, or it cannot be set here")
+        elif key == "ocpp2":
+            continue  # names of OCPP 2.x mean nothing before that version is spoken
+        elif key in VARIABLES:
+            texts[key] = (f"settings.{key}", _as_text(value))
+        else:
+            wrong.append(f"settings.{key}: unknown setting; known: {', '.join(sorted(VARIABLES))}")
+    texts.pop("", None)
+    settings = Settings()
+    for name, (path, text) in texts.items():
+        try:
+            settings.put(name, read(VARIABLES[name], text))
+        except WrongValue as e:
+            wrong.append(f"{path}: {e}")
+    if wrong:
+        raise SettingsError([f"{file.path}: {w}" for w in wrong])
+    settings.put("connector_count", len(file.evses))
+    settings.put("free_vending", file.station.free_vending)
+    if file.backends:
+        settings.put("security_profile", file.backends[0].security_profile)
+    return settings
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def new_session_id() -> str:
+    """A random UUID (2.x transaction ids are at most 36 characters)."""
+    text = os.urandom(16).hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+class Station:
+    """Everything of one running station, wired. ``await run()`` returns the exit code."""
+
+    def __init__(self, file: StationFile, options: Options, store: Store, facts: dict[str, dict[str, dict[str, Any]]]):
+        self.file = file
+        self.store = store
+        self._facts = facts
+        self._exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.clock = Clock(facts.get("boot", {}), options.clock_rate)
+        self.site = self._make_site()
+        self.engine = Engine(assemble(self.site), store, self.clock)
+        self.hands = Hands(self.engine.post)
+        self.engine.hands = self.hands
+        self.engine.restart = self._restart
+        self.engine.watch = self._watch
+        self.screens: dict[int, Screen] = {}
+        self.lamps: dict[int, Lamp] = {}
+        self.keepers: list[Keeper] = []
+        self.alive = Alive()
+        self.ready = False
+        self.status = StatusSocket(self._socket_path(), self.picture, lambda: self.clock.now().utc_s)
+        self.links = {b.name: self._make_link(b) for b in file.backends}
+        self.engine.links.update(self.links)
+
+    def _socket_path(self) -> Path:
+        return self.file.station.status_socket or self.file.station.state_dir / "status.sock"
+
+    def _make_site(self) -> Site:
+        station = self.file.station
+        evses = {
+            e.number: EvseMemory(e.number, tethered=e.outlet == "tethered", max_a=e.max_a, phases=e.phases)
+            for e in self.file.evses
+        }
+        return Site(
+            evses=evses,
+            settings=initial_settings(self.file),
+            links=tuple(b.name for b in self.file.backends),
+            new_id=new_session_id,
+            io_s=max(1.0, self.clock.rate),
+            free_vending=station.free_vending,
+            resume_within_s=station.resume_within_s,
+            max_token_length=lambda: next((link.max_token_length for link in self.links.values()), 36),
+            languages=station.languages,
+            language=station.languages[0] if station.languages else "en",
+            number=station.number or station.id,
+            hotline=station.hotline,
+            price_line=station.price_line,
+            qr_url=station.qr_url,
+        )
+
+    def _make_link(self, backend: Backend) -> Link:
+        return Link(
+            backend=backend,
+            dialects=dialects(backend.versions),
+            identity=self._identity,
+            outbox=self.store,
+            clock=self.clock,
+            settings=self.site.settings,
+            evse_numbers=tuple(self.site.evses),
+            hear=self.engine.post,
+            trace=self.status.frame,
+            password=lambda: self._password(backend),
+        )
+
+    def _password(self, backend: Backend) -> str | None:
+        """What the backend set last wins over the file."""
+        if key := self.site.settings.text("authorization_key"):
+            return key
+        if backend.password_file is not None:
+            try:
+                return backend.password_file.read_text("utf-8").strip()
+            except OSError as e:
+                log.error("backend %s: password_file %s: %s", backend.name, backend.password_file, e.strerror)
+        return backend.password or None
+
+    def _identity(self) -> Identity:
+        """Meter identity comes from the last known one until the meter has been read."""
+        station = self.file.station
+        meters = (k.identity for k in self.hands.meters.values() if k.identity)
+        meter = next(meters, None) or _known_meter(self._facts)
+        return Identity(
+            vendor=station.vendor,
+            model=station.model,
+            serial=station.serial or station.id,
+            firmware=station.firmware_version or __version__,
+            meter_serial=meter.serial,
+            meter_type=meter.model,
+        )
+
+    # --- running -----------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        boot = self.clock.boot
+        await self.store.commit([Put("boot", str(boot.number), boot.record())])
+        self.clock.changed = self._clock_changed
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._leave, 0)
+        self.engine.post(Started(self._facts))
+        if self.clock.boot.offset_s is not None:
+            self.engine.post(ClockTrusted())
+        if self.store.set_aside is not None:
+            log.error("the store was damaged; it was set aside as %s, a new one is in use", self.store.set_aside)
+            self.engine.post(FaultRaised(STATION, Fault.STORE_FAILED))
+        async with self.status, asyncio.TaskGroup() as group:
+            works = [group.create_task(self.engine.run())]
+            works += [group.create_task(link.run()) for link in self.links.values()]
+            works.append(group.create_task(self._devices(group)))
+            code = await self._exit
+            await self._end()
+            for work in (*works, *self._tasks):
+                work.cancel()
+        return code
+
+    _tasks: tuple[asyncio.Task[None], ...] = ()
+
+    async def _devices(self, group: asyncio.TaskGroup) -> None:
+        """Drivers are imported now, while BootNotification travels."""
+        from agent.services.devices import compose
+
+        for device in compose(self.file, self.clock.stamp):
+            for complaint in device.complaints:
+                log.warning("%s", complaint)
+            self._keep(device.role, device.evse, device.name, device.opening)
+        tasks = [group.create_task(k.run()) for k in self.keepers]
+        tasks.append(group.create_task(watch(self.engine, self.alive, bool(self.hands.boards))))
+        self._tasks = tuple(tasks)
+        for number in self.site.evses:
+            if number not in self.hands.boards:
+                log.warning("EVSE %d has no board in the station file: it stays out of service", number)
+                self.engine.post(FaultRaised(number, Fault.BOARD_SILENT))
+        for keeper in self.keepers:
+            await keeper.seen.wait()
+        await self.engine.ping()
+        self.ready = True
+        self.status.changed()
+        notify("READY=1\nSTATUS=in service")
+
+    def _keep(self, role: str, evse: int, name: str, opening: Any) -> None:
+        post = self.engine.post
+        keeper: Keeper
+        if role == "board":
+            keeper = self.hands.boards[evse] = BoardKeeper(evse, name, opening, post, self.alive)
+        elif role == "meter":
+            keeper = self.hands.meters[evse] = MeterKeeper(evse, name, opening, post)
+        elif role == "reader":
+            keeper = ReaderKeeper(evse, name, opening, post)
+        elif role == "buttons":
+            keeper = ButtonsKeeper(evse, name, opening, post)
+        else:
+            keeper = display = DisplayKeeper(evse, name, opening, post)
+            for number in [evse] if evse else list(self.site.evses):
+                self.hands.displays.setdefault(number, display)
+                if number in self.screens:
+                    display.do(Show(number, self.screens[number]))
+        self.keepers.append(keeper)
+
+    def _clock_changed(self, boot: Boot) -> None:
+        self.engine.remember("boot", str(boot.number), boot.record())
+        self.engine.post(ClockTrusted())
+
+    # --- ending ------------------------------------------------------------------------------------------------
+
+    def _leave(self, code: int) -> None:
+        if not self._exit.done():
+            self._exit.set_result(code)
+
+    def _restart(self, order: Restart) -> None:
+        log.info("restart by the backend (%s)", "hard" if order.hard else "soft")
+        self._leave(0)
+
+    async def _end(self) -> None:
+        """Release off, sessions on disk, replies on the wire; then every device's context closes."""
+        notify("STOPPING=1")
+        self.engine.post(StopRequested())
+        await self.engine.ping()
+        await self.hands.settled(STOP_S)
+        for link in self.links.values():
+            await link.flush(FLUSH_S if self._exit.result() == 0 and link.up else 0.5)
+
+    # --- what is shown -----------------------------------------------------------------------------------------
+
+    def _watch(self, order: Order | None) -> None:
+        if isinstance(order, Show):
+            self.screens[order.evse] = order.screen
+        elif isinstance(order, SetLamp):
+            self.lamps[order.evse] = order.lamp
+        elif order is None:
+            self.status.changed()
+
+    def picture(self) -> dict[str, Any]:
+        """The agent's half of the control API's picture."""
+        link = next(iter(self.links.values()), None)
+        return {
+            "agent": {
+                "version": __version__,
+                "pid": os.getpid(),
+                "queue": sum(self.store.waiting(name) for name in self.links),
+                "screen_language": self.site.language,
+            },
+            "backend": {
+                "url": link.url if link else "",
+                "link": "up" if link and link.up else "down",
+                "ocpp": link.version if link else None,
+                "boot": link.boot if link else None,
+            },
+            "ready": self.ready,
+            "devices": [{"name": k.name, "open": k.open, "trouble": k.trouble} for k in self.keepers],
+            "evses": [self._evse_picture(e, link) for e in self.site.evses.values()],
+        }
+
+    def _evse_picture(self, evse: EvseMemory, link: Link | None) -> dict[str, Any]:
+        screen, lamp = self.screens.get(evse.number), self.lamps.get(evse.number)
+        return {
+            "number": evse.number,
+            "screen": str(screen.name) if screen else None,
+            "lamp": str(lamp) if lamp else None,
+            "told": link.told.get(evse.number) if link else None,
+            "session": self._session_picture(evse, link),
+        }
+
+    def _session_picture(self, evse: EvseMemory, link: Link | None) -> dict[str, Any] | None:
+        session = evse.session
+        if session is None:
+            return None
+        newest = max(session.last_wh, evse.reading.energy_wh if evse.reading else 0)
+        return {
+            "id": session.id,
+            "transaction_id": self.store.transaction_id(link.name, session.id) if link else None,
+            "token": session.token.value,
+            "energy_wh": newest - session.start_wh,
+            "cost_cents": None,
+        }
+
+
+def _known_meter(facts: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> MeterIdentity:
+    known = facts.get("meter", {}).get("1", {})
+    return MeterIdentity(model=str(known.get("model", "")), serial=str(known.get("serial", "")))
+
+
+async def run(file: StationFile, options: Options) -> int:
+    """Run a station until it is told to end; 0 = wanted (SIGTERM, Reset)."""
+    store = await Store.open(file.station.state_dir / "agent.db", file.station.store_max_mb)
+    try:
+        return await Station(file, options, store, await store.facts()).run()
+    finally:
+        await store.close()
+
+
+def check(file: StationFile) -> Iterable[str]:
+    """Complaints about a station file that loading it does not find: settings, drivers and their own settings."""
+    from agent.services.devices import compose
+
+    wrong: list[str] = []
+    try:
+        initial_settings(file)
+    except SettingsError as e:
+        wrong += e.problems
+    try:
+        for device in compose(file, lambda: (0, 0.0)):
+            wrong += device.complaints
+    except SettingsError as e:
+        wrong += e.problems
+    return wrong
+
+

@@ -1,0 +1,34 @@
+"""The domain of a whole station: its blocks in the order in which they see an event."""
+
+from __future__ import annotations
+
+from agent.domain.block import Blocks
+from agent.domain.blocks.authorisation import Authorisation
+from agent.domain.blocks.availability import Availability
+from agent.domain.blocks.display import Display
+from agent.domain.blocks.metering import Metering
+from agent.domain.blocks.remote import Remote
+from agent.domain.blocks.sessions import Sessions
+from agent.domain.blocks.settings import SettingsBlock
+from agent.domain.blocks.status import Status
+from agent.domain.blocks.street import Street
+from agent.domain.evse import Site
+
+
+def assemble(site: Site) -> Blocks:
+    """The street first (it keeps the picture that the others read), the screen last (it shows what they made of it)."""
+    authorisation = Authorisation(site)
+    status = Status(site)
+    return Blocks(
+        (
+            Street(site),
+            SettingsBlock(site),
+            authorisation,
+            Sessions(site),
+            Availability(site),
+            Metering(site),
+            status,
+            Remote(site, status),
+            Display(site, authorisation.checking),
+        )
+    )

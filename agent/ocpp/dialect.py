@@ -1,0 +1,190 @@
+"""A dialect is a table of rows that translate between the domain's words and one version of OCPP.
+
+``In``: a request of the backend. ``Out``: something we tell or ask. ``Mute``: what this version cannot say, and why.
+``Refusal``: what the standard knows and this station does not offer. A neighbouring version is derived by ``plus`` and
+``minus``. ``gaps`` says what is neither translated nor excused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, TypeAlias
+
+from agent.domain.events import Ask, Event
+from agent.domain.messages import MESSAGES, StatusChanged
+from agent.domain.orders import JudgeToken, Reply
+from agent.domain.variables import Settings, Value
+from agent.ocpp.rpc import Code
+from agent.ocpp.schema import Schemas
+from agent.ports.clock import ClockPort
+from agent.ports.store import OutboxPort, Put
+
+Payload: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the station is, for BootNotification. The meter's and the modem's part may become known later."""
+
+    vendor: str = ""
+    model: str = ""
+    serial: str = ""
+    firmware: str = ""
+    meter_serial: str = ""
+    meter_type: str = ""
+    iccid: str = ""
+    imsi: str = ""
+
+
+@dataclass(slots=True)
+class Desk:
+    """What rows may look at. ``overlay``: settings whose present value the link knows better (by our own names)."""
+
+    link: str
+    outbox: OutboxPort
+    clock: ClockPort
+    settings: Settings
+    identity: Callable[[], Identity]
+    evse_numbers: tuple[int, ...] = ()
+    overlay: dict[str, Value] = field(default_factory=dict)
+
+
+class Unspeakable(Exception):
+    """This version cannot say this message (a token too long, a transaction without an id). Trying again is no use."""
+
+
+class Refused(Exception):
+    """Answer the request with a CALLERROR; ``code`` is a neutral name of ``rpc.Code``."""
+
+    def __init__(self, code: str, text: str = "") -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """Answer to a BootNotification. ``status``: Accepted, Pending, Rejected. ``interval_s`` 0: ours to choose."""
+
+    status: str
+    interval_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What an answer brought. ``utc_s``: the backend's clock."""
+
+    events: tuple[Event, ...] = ()
+    facts: tuple[Put, ...] = ()
+    utc_s: float | None = None
+    boot: Boot | None = None
+
+
+class Told(NamedTuple):
+    """A status in the words of a version: equal ones need not be told twice."""
+
+    status: str
+    error: str
+    info: str = ""
+    vendor_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """``decode`` makes a question for the domain, or the answer itself where the domain has no say; it may raise
+    ``Refused``. ``answer`` makes the payload of the reply; ``payload`` is the request's."""
+
+    action: str
+    decode: Callable[[Payload, Desk], Ask | dict[str, Any]]
+    answer: Callable[[Reply, Payload, Desk], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """``message``: a class of ``domain/messages.py``, or ``JudgeToken``. ``encode`` returns None when nothing of it
+    can be told in this version, and may raise ``Unspeakable``."""
+
+    message: type[Any]
+    action: str
+    encode: Callable[[Any, Desk], dict[str, Any] | None]
+    heard: Callable[[Any, Payload, Desk], Heard]
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    message: type[Any]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    action: str
+    reason: str
+    code: str = Code.NOT_SUPPORTED
+
+
+Row: TypeAlias = In | Out | Mute | Refusal
+
+
+def nothing(message: Any, payload: Payload, desk: Desk) -> Heard:
+    """For answers without content."""
+    return Heard()
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """``rows``: the last one of a key wins. ``station_says``: actions that only a station sends. ``secret``: does this
+    request carry a value that must not be written anywhere?"""
+
+    name: str
+    subprotocol: str
+    rows: tuple[Row, ...]
+    project: Callable[[StatusChanged], Told]
+    schemas: Schemas | None = None
+    codes: Mapping[str, str] = field(default_factory=dict)
+    max_token_length: int = 36
+    station_says: frozenset[str] = frozenset()
+    secret: Callable[[str, Payload], bool] = lambda action, payload: False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ins", {r.action: r for r in self.rows if isinstance(r, In | Refusal)})
+        object.__setattr__(self, "_outs", {r.message: r for r in self.rows if isinstance(r, Out | Mute)})
+
+    def incoming(self, action: str) -> In | Refusal | None:
+        found: In | Refusal | None = self.__dict__["_ins"].get(action)
+        return found
+
+    def outgoing(self, message: type[Any]) -> Out | Mute | None:
+        found: Out | Mute | None = self.__dict__["_outs"].get(message)
+        return found
+
+    def plus(self, *rows: Row, **changes: Any) -> Dialect:
+        """A neighbour: these rows replace those of the same key."""
+        return replace(self.minus(*map(_key, rows)), **changes, rows=(*self.minus(*map(_key, rows)).rows, *rows))
+
+    def minus(self, *keys: Any) -> Dialect:
+        """A neighbour without the rows of these actions (requests) or message classes."""
+        return replace(self, rows=tuple(r for r in self.rows if _key(r) not in keys))
+
+
+def _key(row: Row) -> Any:
+    return row.action if isinstance(row, In | Refusal) else row.message
+
+
+def gaps(dialect: Dialect, messages: Iterable[type[Any]] = (*MESSAGES, JudgeToken)) -> list[str]:
+    """What has neither row nor mute, what has neither row nor refusal; empty if the dialect is complete."""
+    found = [f"{m.__name__}: neither a row nor a mute" for m in messages if dialect.outgoing(m) is None]
+    found += [f"{r.message.__name__}: mute without a reason" for r in dialect.rows if isinstance(r, Mute) and not r.reason]
+    found += [f"{r.action}: refusal without a reason" for r in dialect.rows if isinstance(r, Refusal) and not r.reason]
+    actions = dialect.schemas.actions() if dialect.schemas else frozenset()
+    found += [
+        f"{a}: neither a row nor a refusal"
+        for a in sorted(actions - dialect.station_says)
+        if dialect.incoming(a) is None
+    ]
+    return found + _unknown(dialect, actions)
+
+
+def _unknown(dialect: Dialect, actions: Collection[str]) -> list[str]:
+    used = [r.action for r in dialect.rows if not isinstance(r, Mute)]
+    return [f"{a}: the standard knows no such action" for a in sorted(set(used)) if actions and a not in actions]

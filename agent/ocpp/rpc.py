@@ -1,0 +1,247 @@
+"""The OCPP-J RPC framework (OCPP 1.6 JSON specification 4; 2.x part 4), sans-I/O: text in, findings out.
+
+Nothing here raises for anything that the other side may send. ``now_s`` is an argument: real seconds of a monotonic
+clock. One CALL of ours is outstanding at a time; an answer that comes after its time-out is still reported as an
+answer. A CALL that is repeated on the same connection is answered with the same text again, never executed twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, TypeAlias
+
+ID_MAX = 36
+SENT_KEPT = 64
+"""How many own message ids are remembered for late answers."""
+ANSWERS_KEPT = 32
+
+
+class Kind(IntEnum):
+    """MessageTypeId. CALLRESULTERROR and SEND exist since 2.1 only."""
+
+    CALL = 2
+    CALLRESULT = 3
+    CALLERROR = 4
+    CALLRESULTERROR = 5
+    SEND = 6
+
+
+PLAIN = frozenset({Kind.CALL, Kind.CALLRESULT, Kind.CALLERROR})
+
+
+class Code:
+    """Neutral names of the error codes; ``Rpc.codes`` says how the version spells them."""
+
+    NOT_IMPLEMENTED = "NotImplemented"
+    NOT_SUPPORTED = "NotSupported"
+    INTERNAL = "InternalError"
+    PROTOCOL = "ProtocolError"
+    SECURITY = "SecurityError"
+    FORMAT = "FormatViolation"
+    PROPERTY = "PropertyConstraintViolation"
+    OCCURRENCE = "OccurrenceConstraintViolation"
+    TYPE = "TypeConstraintViolation"
+    GENERIC = "GenericError"
+
+
+CODE_OF_RULE: Mapping[str, str] = {
+    "type": Code.TYPE,
+    "required": Code.OCCURRENCE,
+    "minItems": Code.OCCURRENCE,
+    "maxItems": Code.OCCURRENCE,
+    "additionalProperties": Code.FORMAT,
+}
+"""Which code tells the other side that a schema keyword is broken; everything else is a PropertyConstraintViolation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A request to work on; ``Rpc.answer`` or ``Rpc.refuse`` follows."""
+
+    id: str
+    action: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer to our CALL ``id``. ``late``: it was no longer outstanding."""
+
+    id: str
+    action: str
+    payload: dict[str, Any]
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Errored:
+    """Our CALL was answered by a CALLERROR, or by something that is no answer (``code`` "Unreadable")."""
+
+    id: str
+    action: str
+    code: str
+    description: str = ""
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Text that has to be sent now."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Nothing can be done with it; ``why`` is one line for the log."""
+
+    why: str
+
+
+Finding: TypeAlias = Called | Answered | Errored | Say | Dropped
+
+
+@dataclass(slots=True)
+class _Sent:
+    id: str
+    action: str
+    deadline_s: float
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def encode(frame: list[Any]) -> str:
+    """Compact and pure ASCII, so that no text at all can fail on its way to the socket."""
+    return json.dumps(frame, separators=(",", ":"), allow_nan=False)
+
+
+@dataclass(slots=True)
+class Rpc:
+    """State of the framework. It outlives a connection: ``reconnected`` is called when a new one begins."""
+
+    codes: Mapping[str, str] = field(default_factory=dict)
+    kinds: frozenset[Kind] = PLAIN
+    dropped: int = 0
+    _out: _Sent | None = None
+    _sent: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    _answers: OrderedDict[str, tuple[str, str | None]] = field(default_factory=OrderedDict)
+
+    # --- ours ----------------------------------------------------------------------------------------------------
+
+    @property
+    def outstanding(self) -> str | None:
+        return self._out.id if self._out else None
+
+    def call(self, id_: str, action: str, payload: Mapping[str, Any], deadline_s: float) -> str:
+        """The text of a CALL, which is outstanding from now on. Raises ``RuntimeError`` if another one is."""
+        if self._out is not None:
+            raise RuntimeError(f"CALL {self._out.id} is still outstanding")
+        if not 0 < len(id_) <= ID_MAX:
+            raise ValueError(f"message id {id_!r} must have 1 to {ID_MAX} characters")
+        text = encode([Kind.CALL, id_, action, payload])
+        self._out = _Sent(id_, action, deadline_s)
+        self._sent[id_] = action
+        self._sent.move_to_end(id_)
+        while len(self._sent) > SENT_KEPT:
+            self._sent.popitem(last=False)
+        return text
+
+    def expire(self, now_s: float) -> str | None:
+        """The id of the outstanding CALL if its time is over; a late answer is still welcome."""
+        if self._out is None or now_s < self._out.deadline_s:
+            return None
+        id_, self._out = self._out.id, None
+        return id_
+
+    def reconnected(self) -> None:
+        """A new connection: the outstanding CALL is lost; message ids of the other side begin anew."""
+        self._out = None
+        self._answers.clear()
+
+    # --- theirs --------------------------------------------------------------------------------------------------
+
+    def answer(self, id_: str, payload: Mapping[str, Any]) -> str:
+        return self._answered(id_, encode([Kind.CALLRESULT, id_, payload]))
+
+    def refuse(self, id_: str, code: str, description: str = "") -> str:
+        """A CALLERROR; ``code`` is a neutral name of ``Code``."""
+        frame = [Kind.CALLERROR, id_, self.codes.get(code, code), description[:255], {}]
+        return self._answered(id_, encode(frame))
+
+    def _answered(self, id_: str, text: str) -> str:
+        if id_ in self._answers:
+            self._answers[id_] = (self._answers[id_][0], text)
+        return text
+
+    def receive(self, data: str | bytes) -> Finding:
+        """What a frame means. Never raises."""
+        frame = self._parse(data)
+        if isinstance(frame, Dropped):
+            return self._drop(frame.why)
+        kind = frame[0] if frame else None
+        if type(kind) is not int or kind not in self.kinds:
+            return self._drop("unknown message type")
+        id_ = frame[1] if len(frame) > 1 else None
+        if not isinstance(id_, str) or not id_ or len(id_) > 255:
+            return self._drop("no readable message id")
+        if kind == Kind.CALL:
+            return self._call(id_, frame, data if isinstance(data, str) else "")
+        if kind in (Kind.CALLRESULT, Kind.CALLERROR):
+            return self._response(Kind(kind), id_, frame)
+        return self._drop("message type is not handled yet")  # seam: SEND and CALLRESULTERROR of 2.1
+
+    def _drop(self, why: str) -> Dropped:
+        self.dropped += 1
+        return Dropped(why)
+
+    @staticmethod
+    def _parse(data: str | bytes) -> list[Any] | Dropped:
+        if not isinstance(data, str):
+            return Dropped("binary frame")
+        try:
+            frame = json.loads(data, parse_constant=_no_constant)
+        except (ValueError, RecursionError):  # also integers of thousands of digits, and nesting without end
+            return Dropped("not JSON")
+        return frame if isinstance(frame, list) else Dropped("not a JSON array")
+
+    def _call(self, id_: str, frame: list[Any], text: str) -> Finding:
+        known = self._answers.get(id_)
+        if known is not None and known[0] == text:
+            return Say(known[1]) if known[1] is not None else self._drop("repeated while being worked on")
+        self._answers[id_] = (text if len(text) < 4096 else text[:4096] + str(hash(text)), None)
+        self._answers.move_to_end(id_)
+        while len(self._answers) > ANSWERS_KEPT:
+            self._answers.popitem(last=False)
+        if len(id_) > ID_MAX:
+            return Say(self.refuse(id_, Code.FORMAT, f"a message id has at most {ID_MAX} characters"))
+        if len(frame) == 3:
+            frame = [*frame, None]
+        if len(frame) != 4 or not isinstance(frame[2], str):
+            return Say(self.refuse(id_, Code.FORMAT, "a CALL is [2, id, action, payload]"))
+        payload = {} if frame[3] is None else frame[3]  # no fields: some senders write null
+        if not isinstance(payload, dict):
+            return Say(self.refuse(id_, Code.FORMAT, "the payload must be an object"))
+        return Called(id_, frame[2], payload)
+
+    def _response(self, kind: Kind, id_: str, frame: list[Any]) -> Finding:
+        action = self._sent.get(id_)
+        if action is None:
+            return self._drop("answer to a message id that was never sent")
+        late = self._out is None or self._out.id != id_
+        if not late:
+            self._out = None
+        if kind is Kind.CALLERROR:
+            words = [f if isinstance(f, str) else "" for f in (*frame[2:4], "", "")]
+            return Errored(id_, action, words[0], words[1], late)
+        payload = frame[2] if len(frame) == 3 else None
+        if len(frame) in (2, 3) and payload is None:
+            payload = {}
+        if not isinstance(payload, dict):
+            return Errored(id_, action, "Unreadable", "a CALLRESULT is [3, id, payload]", late)
+        return Answered(id_, action, payload, late)

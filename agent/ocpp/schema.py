@@ -1,0 +1,297 @@
+"""JSON schemas of the ``ocpp`` package, read as data and compiled lazily to closures.
+
+The package itself is not imported: only its folder is looked up, because its modules cost more start-up time than the
+rest of the agent. A check returns None or the first ``Violation``; in the happy path it builds nothing. What a schema
+says and this module does not know is an error at compile time: nothing is silently left unchecked.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+
+class Violation(NamedTuple):
+    """``path``: ``/meterValue/0/timestamp``, "" is the payload itself. ``rule``: the schema keyword that is broken."""
+
+    path: str
+    rule: str
+
+    def __str__(self) -> str:
+        return f"{self.path or '/'}: {self.rule}"
+
+
+Check: TypeAlias = Callable[[Any], Violation | None]
+
+TOLERATED_IN_ANSWERS = frozenset({"additionalProperties", "format", "maxLength"})
+"""What is no reason to throw away the answer that carries a transaction id."""
+
+_ANNOTATIONS = frozenset({
+    "$schema", "$id", "id", "title", "description", "comment", "javaType", "default", "definitions", "examples",
+    "additionalItems",  # only ever beside an ``items`` object, where it says nothing
+})  # fmt: skip
+_RULES: dict[str, Callable[[dict[str, Any], _Compiler], Check]] = {}
+
+
+def _rule(*keywords: str) -> Callable[[Any], Any]:
+    def keep(make: Any) -> Any:
+        for keyword in keywords:
+            _RULES[keyword] = make
+        return make
+
+    return keep
+
+
+class _Compiler:
+    """One schema document. ``tolerated`` keywords are left out."""
+
+    def __init__(self, document: Mapping[str, Any], tolerated: frozenset[str]) -> None:
+        self.tolerated = tolerated
+        self.draft4 = "draft-04" in str(document.get("$schema", ""))
+        self._definitions: Mapping[str, Any] = document.get("definitions", {})
+        self._checks: dict[str, Check] = {}
+
+    def check(self, schema: dict[str, Any]) -> Check:
+        if "$ref" in schema:  # its neighbours say nothing (drafts 4 and 6)
+            return self._reference(schema["$ref"])
+        makers = []
+        for keyword in schema:
+            if keyword in _ANNOTATIONS or keyword in self.tolerated:
+                continue
+            if keyword not in _RULES:
+                raise ValueError(f"schema keyword {keyword!r} is not known to the compiler")
+            if _RULES[keyword] not in makers:
+                makers.append(_RULES[keyword])
+        makers.sort(key=lambda m: m is not _type)
+        return _all(tuple(make(schema, self) for make in makers))
+
+    def _reference(self, ref: str) -> Check:
+        """Resolved at the first use: definitions may name each other in any order."""
+        name = ref.removeprefix("#/definitions/")
+
+        def check(value: Any) -> Violation | None:
+            found = self._checks.get(name)
+            if found is None:
+                found = self._checks[name] = self.check(self._definitions[name])
+            return found(value)
+
+        if name not in self._definitions:
+            raise ValueError(f"schema reference {ref!r} leads nowhere")
+        return check
+
+
+def _all(checks: tuple[Check, ...]) -> Check:
+    if len(checks) == 1:
+        return checks[0]
+
+    def check(value: Any) -> Violation | None:
+        for one in checks:
+            broken = one(value)
+            if broken is not None:
+                return broken
+        return None
+
+    return check
+
+
+_TYPES: dict[str, tuple[type[Any], ...]] = {
+    "string": (str,),
+    "object": (dict,),
+    "array": (list,),
+    "boolean": (bool,),
+    "number": (int, float),
+    "integer": (int,),
+    "null": (type(None),),
+}
+
+
+@_rule("type")
+def _type(schema: dict[str, Any], compiler: _Compiler) -> Check:
+    name = schema["type"]
+    allowed = _TYPES[name]
+    broken = Violation("", "type")
+    whole_floats = name == "integer" and not compiler.draft4  # 1.0 is an integer since draft 6
+
+    def check(value: Any) -> Violation | None:
+        kind = type(value)
+        if kind in allowed or (whole_floats and kind is float and value.is_integer()):
+            return None
+        return broken
+
+    return check
+
+
+@_rule("properties", "required", "additionalProperties")
+def _object(schema: dict[str, Any], compiler: _Compiler) -> Check:
+    properties = {k: compiler.check(v) for k, v in schema.get("properties", {}).items()}
+    required = tuple(schema.get("required", ()))
+    closed = schema.get("additionalProperties", True) is False and "additionalProperties" not in compiler.tolerated
+    if not isinstance(schema.get("additionalProperties", True), bool):
+        raise ValueError("additionalProperties as a schema is not known to the compiler")
+
+    def check(value: Any) -> Violation | None:
+        if type(value) is not dict:
+            return None
+        for key in required:
+            if key not in value:
+                return Violation(f"/{key}", "required")
+        for key, item in value.items():
+            inner = properties.get(key)
+            if inner is None:
+                if closed:
+                    return Violation(f"/{key}", "additionalProperties")
+                continue
+            broken = inner(item)
+            if broken is not None:
+                return Violation(f"/{key}{broken.path}", broken.rule)
+        return None
+
+    return check
+
+
+@_rule("items")
+def _items(schema: dict[str, Any], compiler: _Compiler) -> Check:
+    item = compiler.check(schema["items"])
+
+    def check(value: Any) -> Violation | None:
+        if type(value) is list:
+            for index, one in enumerate(value):
+                broken = item(one)
+                if broken is not None:
+                    return Violation(f"/{index}{broken.path}", broken.rule)
+        return None
+
+    return check
+
+
+@_rule("enum")
+def _enum(schema: dict[str, Any], compiler: _Compiler) -> Check:
+    if not all(isinstance(word, str) for word in schema["enum"]):
+        raise ValueError("enum of anything but texts is not known to the compiler")
+    words = frozenset(schema["enum"])
+    broken = Violation("", "enum")
+    return lambda value: None if isinstance(value, str) and value in words else broken
+
+
+def _bound(keyword: str, kinds: tuple[type[Any], ...], holds: Callable[[Any, Any], bool]) -> None:
+    broken = Violation("", keyword)
+
+    def make(schema: dict[str, Any], compiler: _Compiler) -> Check:
+        limit = schema[keyword]
+        return lambda value: broken if type(value) in kinds and not holds(value, limit) else None
+
+    _RULES[keyword] = make
+
+
+_bound("maxLength", (str,), lambda value, limit: len(value) <= limit)
+_bound("minLength", (str,), lambda value, limit: len(value) >= limit)
+_bound("minItems", (list,), lambda value, limit: len(value) >= limit)
+_bound("maxItems", (list,), lambda value, limit: len(value) <= limit)
+_bound("minimum", (int, float), lambda value, limit: value >= limit)
+_bound("maximum", (int, float), lambda value, limit: value <= limit)
+
+
+@_rule("multipleOf")
+def _multiple_of(schema: dict[str, Any], compiler: _Compiler) -> Check:
+    """In decimal: 0.3 is a multiple of 0.1, which binary fractions deny."""
+    step = Decimal(str(schema["multipleOf"]))
+    broken = Violation("", "multipleOf")
+
+    def check(value: Any) -> Violation | None:
+        if type(value) not in (int, float):
+            return None
+        try:
+            return None if Decimal(repr(value)) % step == 0 else broken
+        except (InvalidOperation, ValueError):  # infinite, or more digits than a limit in amperes can have
+            return broken
+
+    return check
+
+
+_DATE_TIME = re.compile(
+    r"\d{4}-(\d\d)-(\d\d)[Tt ]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
+)
+_DAYS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+def is_date_time(text: str) -> bool:
+    """RFC 3339 5.6: any offset, any number of fractional digits; the leap day is judged by the year."""
+    match = _DATE_TIME.fullmatch(text)
+    if match is None:
+        return False
+    year, month, day = int(text[:4]), int(match[1]), int(match[2])
+    if not (1 <= month <= 12 and 1 <= day <= _DAYS[month]):
+        return False
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    return leap or (month, day) != (2, 29)
+
+
+@_rule("format")
+def _format(schema: dict[str, Any], compiler: _Compiler) -> Check:
+    broken = Violation("", "format")
+    if schema["format"] == "date-time":
+        return lambda value: broken if isinstance(value, str) and not is_date_time(value) else None
+    if schema["format"] == "uri":  # where it matters, the transfer itself judges it
+        return lambda value: None
+    raise ValueError(f"format {schema['format']!r} is not known to the compiler")
+
+
+def compiled(document: dict[str, Any], tolerated: frozenset[str] = frozenset()) -> Check:
+    """A check of one schema document. Raises ``ValueError`` for what it cannot compile."""
+    return _Compiler(document, tolerated).check(document)
+
+
+class Schemas:
+    """The schemas of one version. ``read(name)`` gives a document, or None where there is none."""
+
+    def __init__(
+        self, read: Callable[[str], dict[str, Any] | None], names: Callable[[], frozenset[str]], request: str = ""
+    ) -> None:
+        self._read, self._names, self._suffix = read, names, request
+        self._checks: dict[tuple[str, bool], Check | None] = {}
+
+    def request(self, action: str) -> Check | None:
+        """Strict check of a request's payload; None: the version does not know the action."""
+        return self._of(action + self._suffix, False)
+
+    def answer(self, action: str, tolerant: bool = False) -> Check | None:
+        """Check of an answer's payload. ``tolerant``: for what the other side says."""
+        return self._of(action + "Response", tolerant)
+
+    def _of(self, name: str, tolerant: bool) -> Check | None:
+        key = (name, tolerant)
+        if key not in self._checks:
+            document = self._read(name)
+            tolerated = TOLERATED_IN_ANSWERS if tolerant else frozenset()
+            self._checks[key] = None if document is None else compiled(document, tolerated)
+        return self._checks[key]
+
+    def actions(self) -> frozenset[str]:
+        """Every action that the version knows, in both directions."""
+        return frozenset(n.removesuffix("Response") for n in self._names() if n.endswith("Response"))
+
+
+def of_package(version: str, request: str = "") -> Schemas:
+    """The schemas that the installed ``ocpp`` package has for ``v16``, ``v201`` ...; found without importing it."""
+
+    def folder() -> Path:
+        spec = importlib.util.find_spec("ocpp")
+        if spec is None or not spec.submodule_search_locations:
+            raise FileNotFoundError("the Python package 'ocpp' is not installed: install it for its schemas")
+        return Path(next(iter(spec.submodule_search_locations))) / version / "schemas"
+
+    def read(name: str) -> dict[str, Any] | None:
+        if not name.isascii() or not name.isalnum():  # an action of the other side is never a path
+            return None
+        try:
+            document: dict[str, Any] = json.loads((folder() / f"{name}.json").read_text("utf-8-sig"))
+        except FileNotFoundError:
+            return None
+        return document
+
+    return Schemas(read, lambda: frozenset(p.stem for p in folder().glob("*.json")), request)

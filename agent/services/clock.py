@@ -1,0 +1,114 @@
+"""Time: stamps of CLOCK_BOOTTIME now, UTC when somebody trustworthy has said it.
+
+The real-time clock of a board may say 1970; nothing billed is stamped from it. Each kernel boot has a number and, once
+known, an offset ``utc = offset + t``. The table of offsets is durable, so that an event of an earlier boot gets its UTC
+when it finally leaves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.kinds import Moment, Stamp
+
+BUILT_UTC_S = 1_764_028_800.0
+"""2025-11-25: no time before this program existed is believed."""
+STEP_S = 2.0
+STEADY = 3
+ROUND_TRIP_MAX_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """A kernel boot as it is remembered. ``last_utc_s``: the latest UTC that is known to lie in it."""
+
+    number: int
+    id: str
+    offset_s: float | None = None
+    last_utc_s: float | None = None
+
+    def record(self) -> dict[str, Any]:
+        return {"id": self.id, "offset_s": self.offset_s, "last_utc_s": self.last_utc_s}
+
+
+class Clock:
+    """``rate`` makes domain time run faster than real time (simulation). ``changed`` is called after the offset of the
+    present boot became known or was corrected, with the boot to remember."""
+
+    def __init__(
+        self,
+        remembered: Mapping[str, Mapping[str, Any]],
+        rate: float = 1.0,
+        boot_id: str = "",
+        boottime: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+    ) -> None:
+        self.rate = rate
+        self.changed: Callable[[Boot], None] = lambda boot: None
+        self._boottime = boottime
+        self._boots = {
+            int(n): Boot(int(n), str(r["id"]), r.get("offset_s"), r.get("last_utc_s")) for n, r in remembered.items()
+        }
+        # another rate is another time scale: its stamps cannot be compared with those of this one
+        identity = f"{boot_id or kernel_boot_id()}x{rate:g}"
+        last = self._boots.get(max(self._boots, default=0))
+        if last is None or last.id != identity:
+            last = Boot((last.number if last else 0) + 1, identity)
+            self._boots[last.number] = last
+        self.boot = last
+        self._doubts = 0
+
+    def now(self) -> Moment:
+        t_s = self._boottime() * self.rate
+        offset = self.boot.offset_s
+        return Moment(Stamp(self.boot.number, t_s), None if offset is None else offset + t_s)
+
+    def stamp(self) -> tuple[int, float]:
+        """Boot number and seconds, for drivers."""
+        return self.boot.number, self._boottime() * self.rate
+
+    def utc_s(self, stamp: Stamp) -> float:
+        boot = self._boots.get(stamp.boot)
+        if boot is not None and boot.offset_s is not None:
+            return boot.offset_s + stamp.t_s
+        return self._bracketed(stamp)
+
+    def _bracketed(self, stamp: Stamp) -> float:
+        """A boot whose time was never known: after everything known before it, before everything known after it."""
+        earlier = [b.last_utc_s for n, b in self._boots.items() if n < stamp.boot and b.last_utc_s is not None]
+        later = [b.offset_s for n, b in self._boots.items() if n > stamp.boot and b.offset_s is not None]
+        low = max(earlier, default=BUILT_UTC_S)
+        guess = low + stamp.t_s
+        return min([guess, *later]) if not later or min(later) > low else low
+
+    def heard_utc(self, utc_s: float, round_trip_s: float) -> None:
+        """Take the backend's time: at once when none is known; later only a step that three answers agree on."""
+        t_s = self._boottime() * self.rate
+        offset = utc_s + round_trip_s / 2 - t_s
+        if utc_s < BUILT_UTC_S:
+            return
+        if self.boot.offset_s is None:
+            self._set(offset, t_s)
+            return
+        if self.rate != 1.0 or round_trip_s > ROUND_TRIP_MAX_S:
+            return  # a hurried clock cannot be compared with a real one
+        self._doubts = self._doubts + 1 if abs(offset - self.boot.offset_s) > STEP_S else 0
+        if self._doubts >= STEADY:
+            self._set(offset, t_s)
+
+    def _set(self, offset_s: float, t_s: float) -> None:
+        self._doubts = 0
+        self.boot = Boot(self.boot.number, self.boot.id, offset_s, offset_s + t_s)
+        self._boots[self.boot.number] = self.boot
+        self.changed(self.boot)
+
+
+def kernel_boot_id() -> str:
+    """The kernel's id of this boot; where it is hidden (``ProcSubset=pid``), the boot time in whole minutes."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return f"at{round((time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)) / 60)}"

@@ -1,0 +1,127 @@
+"""From a device's table in the station file to a driver ready to open. Drivers are found by entry point and imported
+only when a station file names them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from agent.kinds import EvseId
+from agent.ports.driver import Driver, Where
+from agent.settings import Device, Evse, SettingsError, StationFile, build
+
+GROUP = "chargy_agent.drivers"
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A device of the station: where it is, and how to open it."""
+
+    evse: EvseId
+    role: str
+    name: str
+    opening: Callable[[], AbstractAsyncContextManager[Any]]
+    complaints: list[str]
+
+
+def find(name: str) -> Driver[Any]:
+    """The driver of this name. Raises ``SettingsError`` with the names that exist."""
+    from importlib.metadata import entry_points
+
+    found = {e.name: e for e in entry_points(group=GROUP)}
+    if name not in found:
+        near = difflib.get_close_matches(name, list(found), 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else f"; installed: {', '.join(sorted(found))}"
+        raise SettingsError([f"no driver is called {name!r}{hint}"])
+    driver = found[name].load()
+    assert isinstance(driver, Driver)
+    return driver
+
+
+def wanted(file: StationFile) -> list[tuple[EvseId, str, str, Device]]:
+    """All devices that the file names: (EVSE or 0, role, path in the file, table). A shared board or meter serves
+    every EVSE that has none of its own."""
+    out: list[tuple[EvseId, str, str, Device]] = []
+    for evse in file.evses:
+        for role in ("board", "meter", "display"):
+            own: Device | None = getattr(evse, role)
+            shared: Device | None = getattr(file, role)
+            if own is not None:
+                out.append((evse.number, role, f"evse[{evse.number}].{role}", own))
+            elif shared is not None and role != "display":
+                out.append((evse.number, role, role, shared))
+        out += [(evse.number, "reader", f"evse[{evse.number}].reader[{i}]", d) for i, d in enumerate(evse.reader)]
+    if file.display is not None:
+        out.append((0, "display", "display", file.display))
+    out += [(0, "reader", f"reader[{i}]", d) for i, d in enumerate(file.readers)]
+    if file.buttons is not None:
+        out.append((0, "buttons", "buttons", file.buttons))
+    return out
+
+
+ROLES = {"board": "evse", "meter": "meter", "reader": "reader", "display": "display", "buttons": "buttons"}
+
+
+def compose(file: StationFile, now: Callable[[], tuple[int, float]]) -> list[Composed]:
+    """Every device with its driver and judged settings. Raises ``SettingsError`` naming each path."""
+    wrong: list[str] = []
+    out: list[Composed] = []
+    for evse, role, path, device in wanted(file):
+        try:
+            driver = find(device.driver)
+        except SettingsError as e:
+            wrong += [f"{file.path}: {path}.driver: {p}" for p in e.problems]
+            continue
+        if driver.role != ROLES[role]:
+            wrong.append(f"{file.path}: {path}.driver: {driver.name!r} drives a {driver.role}, not a {role}")
+            continue
+        problems: list[str] = []
+        settings = build(driver.settings, _numbered(driver, device, evse, path), path, problems, file.path.parent)
+        wrong += [f"{file.path}: {p}" for p in problems]
+        if not problems:
+            where = _where(file, evse, role, now)
+            complaints = [f"{file.path}: {path}: {c}" for c in driver.check(settings, where)]
+            out.append(Composed(evse, role, path, _opening(driver, settings, where), complaints))
+    if wrong:
+        raise SettingsError(wrong)
+    return out
+
+
+def _opening(driver: Driver[Any], settings: Any, where: Where) -> Callable[[], AbstractAsyncContextManager[Any]]:
+    return lambda: driver.open(settings, where)
+
+
+def _numbered(driver: Driver[Any], device: Device, evse: EvseId, path: str) -> dict[str, Any]:
+    """A board that serves several EVSEs numbers its points as the station numbers its EVSEs, unless told otherwise."""
+    options = dict(device.options)
+    if path == "board" and "point" in {f.name for f in fields(driver.settings)}:
+        options.setdefault("point", evse)
+    return options
+
+
+def _where(file: StationFile, evse: EvseId, role: str, now: Callable[[], tuple[int, float]]) -> Where:
+    station = file.station
+    of_evse: Evse | None = file.evse(evse) if evse else None
+    facts: dict[str, Any] = {
+        "number": station.number or station.id,
+        "hotline": station.hotline,
+        "timezone": station.timezone,
+        "language": station.languages[0] if station.languages else "en",
+        "max_a": of_evse.max_a if of_evse else 0.0,
+        "phases": of_evse.phases if of_evse else 3,
+        "outlet": of_evse.outlet if of_evse else "",
+    }
+    return Where(evse, role, now, config_dirs(file), facts)
+
+
+def config_dirs(file: StationFile) -> tuple[Path, ...]:
+    """Where maps and texts are looked up: the station's own folders first, then what travels with the program."""
+    import config
+
+    own = file.station.config_dir
+    first = (own,) if own is not None else ()
+    return (*first, file.path.resolve().parent, Path(next(iter(config.__path__))))

@@ -1,0 +1,223 @@
+"""One task, one queue: events go in, the domain answers, its orders are carried out.
+
+Orders of one event: withdrawing release waits for nothing; then everything to remember and every billed message becomes
+one durable transaction, the only thing that is awaited; then the rest, in the order it was yielded. If the disk does not
+take the transaction, release is not given and the batch is kept and tried again: nothing that was billed is dropped
+while the process lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from agent.domain.block import Blocks
+from agent.domain.events import Event, StopWanted, StoreFailed, StoreRecovered, TimeCame
+from agent.domain.messages import BILLED, StopReason, TriggerReason
+from agent.domain.orders import (
+    JudgeToken,
+    Order,
+    ReadMeter,
+    Remember,
+    Reply,
+    Restart,
+    SetLamp,
+    SetRelease,
+    Show,
+    Tell,
+    WakeMe,
+)
+from agent.ports.clock import ClockPort
+from agent.ports.store import Put, StoreError
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 5.0
+
+
+class LinkRoom(Protocol):
+    """What the engine asks of a link."""
+
+    def tell(self, message: Any) -> None: ...
+    def judge(self, order: JudgeToken) -> None: ...
+    def reply(self, order: Reply) -> None: ...
+    def wake(self) -> None: ...
+
+
+class HandsRoom(Protocol):
+    """What the engine asks of the hardware side; nothing of it blocks."""
+
+    def do(self, order: Order) -> None: ...
+
+
+class Durable(Protocol):
+    async def commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]] = ()) -> None: ...
+
+
+class Engine:
+    """``restart`` is called when the domain wants the process to end; ``watch`` after every event (the status)."""
+
+    def __init__(self, blocks: Blocks, store: Durable, clock: ClockPort) -> None:
+        self.links: dict[str, LinkRoom] = {}
+        self.hands: HandsRoom | None = None
+        self.restart: Callable[[Restart], None] = lambda order: None
+        self.watch: Callable[[Order | None], None] = lambda order: None
+        self._blocks = blocks
+        self._store = store
+        self._clock = clock
+        self._queue: asyncio.Queue[Event | asyncio.Future[None]] = asyncio.Queue()
+        self._timers = Timers(clock, self.post)
+        self._unsaved: list[tuple[list[Put], list[tuple[str, Any]]]] = []
+        self._failing = False
+        self._retry: asyncio.TimerHandle | None = None
+
+    def post(self, event: Event) -> None:
+        """Say what has happened. From the event loop's thread only."""
+        self._queue.put_nowait(event)
+
+    def remember(self, kind: str, key: str, value: dict[str, Any]) -> None:
+        """Keep a fact of the services themselves; it goes with the next event's transaction."""
+        self._unsaved.append(([Put(kind, key, value)], []))
+
+    async def ping(self) -> None:
+        """Returns when the engine has handled everything that was posted before: the proof that it lives."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(done)
+        await done
+
+    async def run(self) -> None:
+        while True:
+            item = await self._queue.get()
+            if isinstance(item, asyncio.Future):
+                if not item.done():
+                    item.set_result(None)
+                continue
+            await self.handle(item)
+
+    async def handle(self, event: Event) -> None:
+        orders = self._blocks.handle(event, self._clock.now())
+        for order in orders:
+            if isinstance(order, SetRelease) and not order.on:
+                self._hand(order)
+        saved = await self._save(orders)
+        for order in orders:
+            if isinstance(order, SetRelease) and order.on and not saved:
+                self._deny(order)
+            elif not (isinstance(order, SetRelease) and not order.on):
+                self._carry_out(order)
+        self.watch(None)
+
+    # --- durability --------------------------------------------------------------------------------------------
+
+    async def _save(self, orders: Sequence[Order]) -> bool:
+        puts = [Put(o.kind, o.key, o.value) for o in orders if isinstance(o, Remember)]
+        told = [(o.link, o.message) for o in orders if isinstance(o, Tell) and isinstance(o.message, BILLED)]
+        if puts or told:
+            self._unsaved.append((puts, told))
+        return await self._flush()
+
+    async def _flush(self) -> bool:
+        """Strictly in order: a later batch never overtakes one that could not be saved."""
+        while self._unsaved:
+            puts, told = self._unsaved[0]
+            try:
+                await self._store.commit(puts, told)
+            except StoreError as e:
+                self._not_saved(e)
+                return False
+            self._unsaved.pop(0)
+            for link in {link for link, _ in told}:
+                self.links[link].wake()
+        if self._failing:
+            self._failing = False
+            log.warning("the store takes records again")
+            self.post(StoreRecovered())
+        return True
+
+    def _not_saved(self, e: StoreError) -> None:
+        if not self._failing:
+            self._failing = True
+            log.error("not saved, nothing new may start until it is: %s", e)
+            self.post(StoreFailed(str(e)))
+        if self._retry is None:
+            self._retry = asyncio.get_running_loop().call_later(RETRY_S, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self.post(TimeCame("store:"))  # any event tries the kept batches again
+
+    def _deny(self, order: SetRelease) -> None:
+        self.post(
+            StopWanted(order.evse, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="fault")
+        )
+
+    # --- the rest ----------------------------------------------------------------------------------------------
+
+    def _carry_out(self, order: Order) -> None:
+        match order:
+            case Tell(link, message):
+                if not isinstance(message, BILLED):
+                    self.links[link].tell(message)
+            case JudgeToken(link):
+                self.links[link].judge(order)
+            case Reply(link):
+                self.links[link].reply(order)
+            case WakeMe(key, at_s):
+                self._timers.set(key, at_s)
+            case Restart():
+                self.restart(order)
+            case Remember():
+                pass
+            case _:
+                self._hand(order)
+        if isinstance(order, Show | SetLamp | Tell | ReadMeter):
+            self.watch(order)
+
+    def _hand(self, order: Order) -> None:
+        if self.hands is not None:
+            self.hands.do(order)
+
+
+class Timers:
+    """``WakeMe`` orders on one handle of the event loop."""
+
+    def __init__(self, clock: ClockPort, post: Callable[[Event], None]) -> None:
+        self._clock = clock
+        self._post = post
+        self._due: list[tuple[float, int, str]] = []
+        self._number: dict[str, int] = {}
+        self._count = itertools.count()
+        self._handle: asyncio.TimerHandle | None = None
+
+    def set(self, key: str, at_s: float | None) -> None:
+        if at_s is None:
+            self._number.pop(key, None)
+        else:
+            number = next(self._count)
+            self._number[key] = number
+            heapq.heappush(self._due, (at_s, number, key))
+        self._arm()
+
+    def _arm(self) -> None:
+        while self._due and self._number.get(self._due[0][2]) != self._due[0][1]:
+            heapq.heappop(self._due)
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        if self._due:
+            wait_s = (self._due[0][0] - self._clock.now().t_s) / self._clock.rate
+            self._handle = asyncio.get_running_loop().call_later(max(0.0, wait_s), self._fire)
+
+    def _fire(self) -> None:
+        self._handle = None
+        now_s = self._clock.now().t_s
+        while self._due and self._due[0][0] <= now_s:
+            _, number, key = heapq.heappop(self._due)
+            if self._number.get(key) == number:
+                del self._number[key]
+                self._post(TimeCame(key))
+        self._arm()

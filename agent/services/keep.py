@@ -1,0 +1,375 @@
+"""Keepers: open a device, use it, and when it fails close it, back off and open it again. What a device cannot do
+becomes a fault of its EVSE; what no device may do (any other exception) ends the process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from agent.domain.events import (
+    BoardChanged,
+    BoardOpened,
+    ButtonPressed,
+    CardPresented,
+    Event,
+    FaultCleared,
+    FaultRaised,
+    MeterFailed,
+    MeterRead,
+    UnlockTried,
+)
+from agent.domain.orders import ClearFaults, Order, ReadMeter, SetLimit, SetRelease, SetService, Show, Unlock
+from agent.kinds import EvseId, Fault, Limit, MeterIdentity, Screen
+from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
+
+log = logging.getLogger(__name__)
+
+BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+BROKEN_S = 30.0
+PATIENCE = 2
+"""How many failures in a row before a fault is raised: one hiccup is no fault."""
+
+Opening = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+class Keeper:
+    """``fault`` is raised after ``PATIENCE`` failed openings in a row and cleared by a success. ``seen`` is set when
+    the device was opened, or could not be, for the first time."""
+
+    fault = Fault.INTERNAL_ERROR
+
+    def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
+        self.evse = evse
+        self.name = name
+        self.seen = asyncio.Event()
+        self.open = False
+        self.trouble = ""
+        self._opening = opening
+        self._post = post
+        self._failures = 0
+        self._raised: Fault | None = None
+
+    async def run(self) -> None:
+        while True:
+            error: DeviceError = Unreachable("closed by itself")
+            try:
+                async with self._opening() as port:
+                    self._opened()
+                    await self.use(port)
+            except* DeviceError as group:
+                error = _first(group)
+            self.open = False
+            await self._failed(error)
+
+    async def use(self, port: Any) -> None:
+        """Work with the open device until it fails."""
+        raise NotImplementedError
+
+    def _opened(self) -> None:
+        self._failures, self.open, self.trouble = 0, True, ""
+        self.seen.set()
+        if self._raised is not None:
+            log.warning("%s: works again", self.name)
+            self._post(FaultCleared(self.evse, self._raised))
+            self._raised = None
+
+    async def _failed(self, error: DeviceError) -> None:
+        self._failures += 1
+        if str(error) != self.trouble:
+            self.trouble = str(error)
+            log.warning("%s: %s", self.name, error)
+        if (self._failures >= PATIENCE or isinstance(error, Broken)) and self._raised is None:
+            self._raised = self.fault_of(error)
+            self._post(FaultRaised(self.evse, self._raised))
+        self.seen.set()
+        wait_s = BROKEN_S if isinstance(error, Broken) else BACK_OFF_S[min(self._failures, len(BACK_OFF_S)) - 1]
+        await asyncio.sleep(wait_s)
+
+    def fault_of(self, error: DeviceError) -> Fault:
+        return self.fault
+
+
+def _first(group: BaseExceptionGroup[DeviceError]) -> DeviceError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, DeviceError)
+    return error
+
+
+async def _together(*works: Awaitable[None]) -> None:
+    """All of them, until one fails."""
+    async with asyncio.TaskGroup() as group:
+        for work in works:
+            group.create_task(_run(work))
+
+
+async def _run(work: Awaitable[None]) -> None:
+    await work
+
+
+class BoardKeeper(Keeper):
+    """One EVSE of a board. Wanted levels wait in ``_release``, ``_limit`` ...: the newest wins, withdrawing first."""
+
+    fault = Fault.BOARD_SILENT
+
+    def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None], alive: Alive) -> None:
+        super().__init__(evse, name, opening, post)
+        self._alive = alive
+        self._release: bool | None = None
+        self._limit: Limit | None = None
+        self._service: bool | None = None
+        self._others: list[Order] = []
+        self._wanted = asyncio.Event()
+
+    @property
+    def busy(self) -> bool:
+        """Something that was ordered has not reached the board."""
+        return self.open and (self._release is not None or bool(self._others))
+
+    def do(self, order: Order) -> None:
+        match order:
+            case SetRelease(_, on):
+                self._release = on
+            case SetLimit(_, limit):
+                self._limit = limit
+            case SetService(_, on):
+                self._service = on
+            case _:
+                self._others.append(order)
+        self._wanted.set()
+
+    async def use(self, port: Any) -> None:
+        # Levels of before are void: the board came up released from everything, the domain says anew what it wants.
+        self._release = self._limit = self._service = None
+        for order in self._others:
+            self._cannot(order)
+        self._others = []
+        await _together(self._watch(port), self._work(port), self._alive.beat(port))
+
+    async def _watch(self, port: Any) -> None:
+        first = True
+        async for state in port.states():
+            if first:
+                self._post(BoardOpened(self.evse, state, port.traits))
+                first = False
+            else:
+                self._post(BoardChanged(self.evse, state))
+
+    async def _work(self, port: Any) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while await self._one(port):
+                pass
+
+    async def _one(self, port: Any) -> bool:
+        """The most urgent wanted level; False when nothing is wanted."""
+        if self._release is False:
+            self._release = None
+            await port.set_release(False)
+        elif self._service is not None:
+            on, self._service = self._service, None
+            await port.set_service(on)
+        elif self._limit is not None:
+            limit, self._limit = self._limit, None
+            await port.set_limit(limit)
+        elif self._release:
+            self._release = None
+            await port.set_release(True)
+        elif self._others:
+            await self._other(port, self._others.pop(0))
+        else:
+            return False
+        return True
+
+    async def _other(self, port: Any, order: Order) -> None:
+        if isinstance(order, Unlock):
+            try:
+                freed = await port.unlock()
+            except Refused as e:
+                log.warning("%s: %s", self.name, e)
+                freed = False
+            self._post(UnlockTried(self.evse, order.request, freed))
+            self._post(FaultCleared(self.evse, Fault.UNLOCK_FAILURE) if freed else _stuck(self.evse))
+        elif isinstance(order, ClearFaults):
+            await port.clear_fault()
+
+    def _cannot(self, order: Order) -> None:
+        if isinstance(order, Unlock):
+            self._post(UnlockTried(self.evse, order.request, False))
+
+    async def _failed(self, error: DeviceError) -> None:
+        for order in self._others:
+            self._cannot(order)
+        self._others = []
+        await super()._failed(error)
+
+
+def _stuck(evse: EvseId) -> Event:
+    return FaultRaised(evse, Fault.UNLOCK_FAILURE)
+
+
+class Alive:
+    """The proof of life that feeds the boards' watchdogs: ``ok`` is set by the health service only."""
+
+    def __init__(self, period_s: float = 2.0) -> None:
+        self.period_s = period_s
+        self.ok = True
+
+    async def beat(self, port: Any) -> None:
+        while True:
+            if self.ok:
+                await port.beat()
+            await asyncio.sleep(self.period_s)
+
+
+class MeterKeeper(Keeper):
+    """A meter and its requests. Begin and end readings come first; a live look is dropped when one waits already."""
+
+    fault = Fault.METER_SILENT
+    WAIT_OPEN_S = 5.0
+    IDLE_POLL_S = 10.0
+
+    def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
+        super().__init__(evse, name, opening, post)
+        self.identity: MeterIdentity | None = None
+        self._requests: asyncio.PriorityQueue[tuple[int, int, ReadMeter, float]] = asyncio.PriorityQueue()
+        self._count = 0
+        self._live = False
+        self._current: ReadMeter | None = None
+
+    def do(self, order: Order) -> None:
+        if not isinstance(order, ReadMeter):
+            return
+        if order.purpose == "live":
+            if self._live or not self.open:
+                return
+            self._live = True
+        self._count += 1
+        asked_s = asyncio.get_running_loop().time()
+        self._requests.put_nowait((0 if order.billing else 1, self._count, order, asked_s))
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(super().run())
+            group.create_task(self._refuse_while_closed())
+
+    async def _refuse_while_closed(self) -> None:
+        """Nobody waits for ever for a meter that is not there."""
+        while True:
+            await asyncio.sleep(1.0 if not self.open else self.IDLE_POLL_S)
+            late = asyncio.get_running_loop().time() - self.WAIT_OPEN_S
+            while not self.open and not self._requests.empty():
+                item = self._requests.get_nowait()
+                if item[3] > late:
+                    self._requests.put_nowait(item)
+                    break
+                self._fail(item[2])
+
+    async def use(self, port: Any) -> None:
+        self.identity = port.identity
+        while True:
+            try:
+                async with asyncio.timeout(self.IDLE_POLL_S):
+                    _, _, order, _ = await self._requests.get()
+            except TimeoutError:
+                order = ReadMeter(self.evse, "poll")
+            await self._answer(port, order)
+
+    async def _answer(self, port: Any, order: ReadMeter) -> None:
+        try:
+            reading = await (port.read_billing() if order.billing else port.read())
+        except Garbled as e:
+            log.warning("%s: %s", self.name, e)
+            self._fail(order)
+            return
+        except DeviceError:
+            self._fail(order)
+            raise
+        finally:
+            self._live = self._live and order.purpose != "live"
+        self._post(MeterRead(self.evse, order.purpose, reading))
+
+    def _fail(self, order: ReadMeter) -> None:
+        self._live = self._live and order.purpose != "live"
+        self._post(MeterFailed(self.evse, order.purpose))
+
+    def fault_of(self, error: DeviceError) -> Fault:
+        return Fault.METER_EXCHANGED if isinstance(error, Broken) else Fault.METER_SILENT
+
+
+class ReaderKeeper(Keeper):
+    fault = Fault.READER_SILENT
+
+    async def use(self, port: Any) -> None:
+        async for tap in port.taps():
+            self._post(CardPresented(self.evse, tap.token, tap.reason))
+
+
+class ButtonsKeeper(Keeper):
+    fault = Fault.READER_SILENT
+
+    async def use(self, port: Any) -> None:
+        async for name in port.presses():
+            self._post(ButtonPressed(name))
+
+
+class DisplayKeeper(Keeper):
+    """The newest screen is what is shown; the ones in between are skipped."""
+
+    fault = Fault.DISPLAY_SILENT
+
+    def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
+        super().__init__(evse, name, opening, post)
+        self._screen: Screen | None = None
+        self._new = asyncio.Event()
+
+    def do(self, order: Order) -> None:
+        if isinstance(order, Show):
+            self._screen = order.screen
+            self._new.set()
+
+    async def use(self, port: Any) -> None:
+        while True:
+            if self._screen is not None:
+                await port.show(self._screen)
+            await self._new.wait()
+            self._new.clear()
+
+
+class Hands:
+    """Orders to hardware find their keeper. An order for a device that is not composed is answered, never lost."""
+
+    def __init__(self, post: Callable[[Event], None]) -> None:
+        self.boards: dict[EvseId, BoardKeeper] = {}
+        self.meters: dict[EvseId, MeterKeeper] = {}
+        self.displays: dict[EvseId, DisplayKeeper] = {}
+        self._post = post
+
+    def do(self, order: Order) -> None:
+        match order:
+            case Show(evse):
+                if evse in self.displays:
+                    self.displays[evse].do(order)
+            case ReadMeter(evse, purpose):
+                if evse in self.meters:
+                    self.meters[evse].do(order)
+                else:
+                    self._post(MeterFailed(evse, purpose))
+            case Unlock(evse, request) if evse not in self.boards:
+                self._post(UnlockTried(evse, request, False))
+            case SetRelease(evse) | SetLimit(evse) | SetService(evse) | Unlock(evse) | ClearFaults(evse):
+                if evse in self.boards:
+                    self.boards[evse].do(order)
+            case _:
+                pass
+
+    async def settled(self, patience_s: float) -> None:
+        """Wait until the boards have what was ordered, or the patience is over."""
+        end_s = asyncio.get_running_loop().time() + patience_s
+        while any(b.busy for b in self.boards.values()) and asyncio.get_running_loop().time() < end_s:
+            await asyncio.sleep(0.02)

@@ -1,0 +1,38 @@
+"""The device's language: one line of text to numbers. No I/O, so that it can be tested with every nonsense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.ports import Garbled
+
+QUESTION = b"READ\n"
+_MOST_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    energy_wh: int
+    power_w: float | None
+
+
+def parse(raw: bytes) -> Line:
+    """``ENERGY_WH 123456 POWER_W 2300.5``; further pairs are ignored. Raises ``Garbled``."""
+    words = raw.decode("ascii", "replace").split()
+    pairs = dict(zip(words[::2], words[1::2], strict=False))
+    energy = pairs.get("ENERGY_WH", "")
+    if not (energy.isascii() and energy.isdigit() and len(energy) <= _MOST_DIGITS):
+        raise Garbled(f"no energy in the line {raw[:40]!r}")
+    return Line(int(energy), _power(pairs.get("POWER_W")))
+
+
+def _power(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        power_w = float(text)
+    except ValueError:
+        raise Garbled(f"power is not a number: {text[:20]!r}") from None
+    if not abs(power_w) < 1e6:  # also catches NaN
+        raise Garbled(f"power cannot be {power_w} W")
+    return power_w

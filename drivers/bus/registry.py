@@ -1,0 +1,76 @@
+"""Devices on the same line share one connection: the lines that are open in this process, counted by their users."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from agent.ports import Broken
+from drivers.bus.actor import LineActor, Wanted
+from drivers.bus.line import WRITE_MANY, LineSettings, Priority, Request
+
+_open: dict[tuple[asyncio.AbstractEventLoop, tuple[str, ...]], LineActor] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A device's view of the line: the shared actor, with this device's own patience and gap."""
+
+    actor: LineActor
+    settings: LineSettings
+
+    @property
+    def generation(self) -> int:
+        """Number of the present connection; a new one means that anything may be connected now."""
+        return self.actor.generation
+
+    async def read(
+        self, unit: int, function: int, address: int, count: int, priority: Priority = Priority.POLL
+    ) -> list[int]:
+        """``count`` registers (0-65535) from the 0-based ``address``, function 3 or 4.
+        Raises ``Unreachable``, ``Garbled``, ``Refused``, ``Broken``."""
+        return await self._ask(Request(unit, function, address, count), priority, None)
+
+    async def write(
+        self,
+        unit: int,
+        address: int,
+        values: Sequence[int],
+        priority: Priority = Priority.CONTROL,
+        *,
+        function: int = WRITE_MANY,
+        wanted: Wanted | None = None,
+    ) -> None:
+        """Write registers; returns when the device has acknowledged. ``wanted`` is asked immediately before the bytes
+        leave, each time they do: False raises ``Refused`` instead. Function 6 writes one register; on a line with
+        local echo its acknowledgement looks like the echo, therefore 16 is the default."""
+        await self._ask(Request(unit, function, address, len(values), tuple(values)), priority, wanted)
+
+    async def _ask(self, request: Request, priority: Priority, wanted: Wanted | None) -> list[int]:
+        s = self.settings
+        return await self.actor.ask(request, priority, s.timeout_s, s.silence_s(), wanted)
+
+
+@asynccontextmanager
+async def open_line(settings: LineSettings) -> AsyncIterator[Line]:
+    """Share the line of these settings; the connection is made at the first transfer and closed by the last user.
+    Raises ``Broken`` when the settings make no sense or contradict those of another device on the line."""
+    if complaints := settings.complaints():
+        raise Broken("; ".join(complaints))
+    key = (asyncio.get_running_loop(), settings.key)
+    actor = _open.get(key) or _open.setdefault(key, LineActor(settings))
+    if actor.settings.mode != settings.mode:
+        raise Broken(
+            f"{settings.name}: is in use with {actor.settings.mode}, this device wants {settings.mode}; "
+            "set all devices of one line to the same baud rate and parity"
+        )
+    actor.users += 1
+    try:
+        yield Line(actor, settings)
+    finally:
+        actor.users -= 1
+        if not actor.users:
+            del _open[key]
+            await actor.close()

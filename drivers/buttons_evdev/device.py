@@ -1,0 +1,78 @@
+"""The input device, read by the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import AsyncIterator
+
+from agent.ports import Broken, DeviceError, Unreachable
+from drivers.buttons_evdev import ButtonsSettings
+from drivers.buttons_evdev.events import RECORD, EventParser
+
+_EVIOCGRAB = 0x40044590
+
+
+class EvdevButtons:
+    """``ButtonsPort`` over an input device. The constructor raises ``Unreachable``, ``Broken``; ``presses`` raises
+    ``Unreachable`` when the device goes away."""
+
+    def __init__(self, settings: ButtonsSettings) -> None:
+        self._path = settings.path
+        self._names = {code: name for name, code in settings.keys.items()}
+        self._parser = EventParser()
+        self._told: asyncio.Queue[str | DeviceError] = asyncio.Queue()
+        self._fd = _open(settings.path)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._fd, self._readable)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._fd)
+        os.close(self._fd)
+
+    async def presses(self) -> AsyncIterator[str]:
+        while True:
+            told = await self._told.get()
+            if isinstance(told, DeviceError):
+                self._told.put_nowait(told)  # whoever asks again gets the same answer
+                raise told
+            yield told
+
+    def _readable(self) -> None:
+        try:
+            chunk = os.read(self._fd, 64 * RECORD.size)
+        except BlockingIOError:
+            return
+        except OSError as e:
+            self._gone(e.strerror or str(e))
+            return
+        if not chunk:
+            self._gone("closed at the other end")
+        for code in self._parser.feed(chunk):
+            if code in self._names:
+                self._told.put_nowait(self._names[code])
+
+    def _gone(self, why: str) -> None:
+        self._loop.remove_reader(self._fd)
+        self._told.put_nowait(Unreachable(f"buttons {self._path}: {why}; check the cable; it is tried again"))
+
+
+def _open(path: str) -> int:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as e:
+        advice = "give the service user access (group input)" if e.errno == errno.EACCES else "check cable and path"
+        raise Unreachable(f"buttons {path}: {e.strerror}; {advice}; it is tried again") from e
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISCHR(mode) and not stat.S_ISFIFO(mode):
+        os.close(fd)
+        raise Broken(f"buttons {path}: is no input device; correct path, for example /dev/input/event0")
+    if stat.S_ISCHR(mode):
+        try:
+            fcntl.ioctl(fd, _EVIOCGRAB, 1)  # so that a press types nothing on the text console
+        except OSError:
+            pass  # another reader has it too: presses arrive all the same
+    return fd

@@ -1,0 +1,183 @@
+"""Drawing with boxes: every text is fitted into a box, and every thing drawn is recorded with what it covers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from PIL import Image, ImageDraw
+
+from drivers.display_framebuffer.fonts import drawable, font
+from drivers.display_framebuffer.icons import icon
+
+Colour = tuple[int, int, int]
+
+_LEADING = 1.16
+"""Line height in ems: DejaVu's ascent and descent are 0.93 and 0.24."""
+_STEP = 0.93
+_BREATH_S = 0.0002
+"""Pause after each stroke, without which the event loop waits for the interpreter's 5 ms switch interval."""
+
+
+class Box(NamedTuple):
+    """Left, top, right, bottom in pixels; right and bottom excluded."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    @property
+    def w(self) -> int:
+        return self.x1 - self.x0
+
+    @property
+    def h(self) -> int:
+        return self.y1 - self.y0
+
+    def inset(self, dx: float, dy: float | None = None) -> Box:
+        dy = dx if dy is None else dy
+        return Box(round(self.x0 + dx), round(self.y0 + dy), round(self.x1 - dx), round(self.y1 - dy))
+
+    def left(self, width: float) -> tuple[Box, Box]:
+        """Cut ``width`` pixels off the left; returns that piece and the rest."""
+        x = min(self.x1, self.x0 + round(width))
+        return Box(self.x0, self.y0, x, self.y1), Box(x, self.y0, self.x1, self.y1)
+
+    def top(self, height: float) -> tuple[Box, Box]:
+        y = min(self.y1, self.y0 + round(height))
+        return Box(self.x0, self.y0, self.x1, y), Box(self.x0, y, self.x1, self.y1)
+
+    def covers(self, other: Box) -> bool:
+        return self.x0 <= other.x0 and self.y0 <= other.y0 and self.x1 >= other.x1 and self.y1 >= other.y1
+
+    def overlaps(self, other: Box) -> bool:
+        return self.x0 < other.x1 and other.x0 < self.x1 and self.y0 < other.y1 and other.y0 < self.y1
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One thing on the panel: ``ink`` is what it covers, ``box`` what it was given. ``whole``: nothing was cut off."""
+
+    kind: str
+    what: str
+    ink: Box
+    box: Box
+    px: int = 0
+    whole: bool = True
+    colours: tuple[Colour, Colour] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """How a text is set: largest and smallest size in pixels per em, lines at most, place in its box (0 left or top,
+    0.5 middle, 1 right or bottom)."""
+
+    largest: float
+    smallest: float = 9
+    lines: int = 1
+    x: float = 0.0
+    y: float = 0.5
+    bold: bool = True
+
+
+class Canvas:
+    def __init__(self, size: tuple[int, int], colour: Colour) -> None:
+        self.image = Image.new("RGB", size, colour)
+        self.placed: list[Placed] = []
+        self._draw = ImageDraw.Draw(self.image)
+
+    @property
+    def box(self) -> Box:
+        return Box(0, 0, *self.image.size)
+
+    def fill(self, box: Box, colour: Colour, radius: float = 0) -> None:
+        if box.w <= 0 or box.h <= 0:
+            return
+        corners = (box.x0, box.y0, box.x1 - 1, box.y1 - 1)
+        if radius:
+            self._draw.rounded_rectangle(corners, radius, colour)
+        else:
+            self._draw.rectangle(corners, colour)
+        time.sleep(_BREATH_S)
+
+    def icon(self, name: str, box: Box, colour: Colour) -> None:
+        """As large as fits, in the middle of ``box``."""
+        px = min(box.w, box.h)
+        if px < 8:
+            return
+        x, y = box.x0 + (box.w - px) // 2, box.y0 + (box.h - px) // 2
+        self.image.paste(colour, (x, y), icon(name, px))
+        self.placed.append(Placed("icon", name, Box(x, y, x + px, y + px), box))
+        time.sleep(_BREATH_S)
+
+    def text(self, text: str, box: Box, colours: tuple[Colour, Colour], style: Type) -> Box:
+        """``colours``: ink and ground. Returns what the text covers (an empty box if there is nothing to say)."""
+        text = drawable(" ".join(text.split()))
+        if not text or box.w < 4 or box.h < 4:
+            return Box(box.x0, box.y0, box.x0, box.y0)
+        px, lines, whole = fit(text, box.w, box.h, style)
+        face, step = font(px, style.bold), round(px * _LEADING)
+        height = step * len(lines)
+        y, inks = box.y0 + (box.h - height) * style.y, []
+        for line in lines:
+            x = box.x0 + (box.w - _width(line, px, style.bold)) * style.x
+            # the anchor "ls" sits on the base line, so that lines do not dance with their letters' heights
+            at = (round(x), round(y + step * 0.5 + px * 0.345))
+            self._draw.text(at, line, colours[0], face, "ls")
+            inks.append(self._draw.textbbox(at, line, face, "ls"))
+            y += step
+            time.sleep(_BREATH_S)
+        ink = Box(*(round(f(i[n] for i in inks)) for n, f in enumerate((min, min, max, max))))
+        self.placed.append(Placed("text", text, ink, box, px, whole, colours))
+        return ink
+
+
+@lru_cache(maxsize=512)
+def fit(text: str, width: int, height: int, style: Type) -> tuple[int, tuple[str, ...], bool]:
+    """The largest size at which ``text``, broken at blanks, fits; and its lines. If even the smallest does not fit,
+    the text is cut with an ellipsis (third value false)."""
+    px = max(style.largest, style.smallest)
+    while True:
+        size = max(1, int(px))
+        room = max(1, min(style.lines, int(height / round(size * _LEADING))))
+        lines = _broken(text, width, size, style.bold)
+        fits = all(_width(line, size, style.bold) <= width for line in lines)
+        if fits and len(lines) <= room and round(size * _LEADING) <= height:
+            return size, tuple(lines), True
+        if size <= style.smallest:
+            return size, tuple(_cut(lines, room, width, size, style.bold)), False
+        px = max(style.smallest, min(px * _STEP, size - 1))
+
+
+def _broken(text: str, width: int, px: int, bold: bool) -> list[str]:
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".lstrip()
+        if lines[-1] and _width(longer, px, bold) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def _cut(lines: list[str], room: int, width: int, px: int, bold: bool) -> list[str]:
+    kept = lines[:room]
+    if len(lines) > room:
+        kept[-1] += drawable("…")
+    return [_shortened(line, width, px, bold) for line in kept]
+
+
+def _shortened(line: str, width: int, px: int, bold: bool) -> str:
+    end = drawable("…")
+    while line.removesuffix(end) and _width(line, px, bold) > width:
+        line = line.removesuffix(end)[:-1] + end
+    return line
+
+
+@lru_cache(maxsize=4096)
+def _width(line: str, px: int, bold: bool) -> int:
+    left, _, right, _ = font(px, bold).getbbox(line, anchor="ls")
+    return int(max(right, font(px, bold).getlength(line)) - min(0, left)) + 1

@@ -1,0 +1,151 @@
+"""Pixels to bytes, and bytes into the frame buffer. Source: ``linux/fb.h`` (fb_var_screeninfo, fb_fix_screeninfo)."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import struct
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageChops
+
+from agent.ports import Broken, Unreachable
+from drivers.display_framebuffer import FramebufferSettings
+
+BYTES_PER_PIXEL = {"RGB565": 2, "XRGB8888": 4}
+_FBIOGET_VSCREENINFO, _FBIOGET_FSCREENINFO = 0x4600, 0x4602
+_STRIP_ROWS = 64
+_BREATH_S = 0.0002
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """``stride``: bytes per row; ``offset``: bytes before the first visible pixel (panning)."""
+
+    width: int
+    height: int
+    format: str
+    stride: int
+    offset: int = 0
+
+
+class Framebuffer:
+    """An open frame buffer. ``show`` writes only what differs from the picture before. Raises ``Unreachable``,
+    ``Broken``."""
+
+    def __init__(self, settings: FramebufferSettings) -> None:
+        self._path = settings.path
+        try:
+            self._fd = os.open(settings.path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as e:
+            advice = "give the service user access (group video)" if e.errno == errno.EACCES else "check path and panel"
+            raise Unreachable(f"display {settings.path}: {e.strerror}; {advice}; it is tried again") from e
+        self._before: Image.Image | None = None
+        try:
+            self.geometry = _geometry(self._fd, settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def show(self, image: Image.Image) -> int:
+        """Writes the changed rectangle of ``image`` (RGB, as large as the panel); returns the bytes written."""
+        box = _changed(self._before, image)
+        if box is None:
+            return 0
+        self._before = None  # until all of it is written, nobody knows what the panel shows
+        written = 0
+        for top in range(box[1], box[3], _STRIP_ROWS):
+            strip = (box[0], top, box[2], min(box[3], top + _STRIP_ROWS))
+            written += self._write(strip, packed(image.crop(strip), self.geometry.format))
+            time.sleep(_BREATH_S)
+        self._before = image
+        return written
+
+    def _write(self, box: tuple[int, int, int, int], data: bytes) -> int:
+        g = self.geometry
+        row_bytes = (box[2] - box[0]) * BYTES_PER_PIXEL[g.format]
+        start = g.offset + box[1] * g.stride + box[0] * BYTES_PER_PIXEL[g.format]
+        try:
+            if row_bytes == g.stride:
+                return os.pwrite(self._fd, data, start)
+            return sum(
+                os.pwrite(self._fd, data[row * row_bytes : (row + 1) * row_bytes], start + row * g.stride)
+                for row in range(box[3] - box[1])
+            )
+        except OSError as e:
+            raise Unreachable(f"display {self._path}: {e.strerror}; check the panel; it is tried again") from e
+
+
+def _changed(before: Image.Image | None, now: Image.Image) -> tuple[int, int, int, int] | None:
+    if before is None or before.size != now.size:
+        return (0, 0, *now.size)
+    return ImageChops.difference(before, now).getbbox()
+
+
+def packed(image: Image.Image, pixel_format: str) -> bytes:
+    """RGB pixels as the panel wants them, little endian. Pillow has no packer for RGB565: look-up tables make the low
+    byte (green's lower three bits, blue) and the high byte (red, green's upper three), merged as two bands."""
+    if pixel_format == "XRGB8888":
+        return image.tobytes("raw", "BGRX")
+    r, g, b = image.split()
+    low = ImageChops.add(g.point(_GREEN_LOW), b.point(_BLUE))
+    high = ImageChops.add(r.point(_RED), g.point(_GREEN_HIGH))
+    return Image.merge("LA", (low, high)).tobytes()
+
+
+_RED = [v & 0xF8 for v in range(256)]
+_GREEN_HIGH = [v >> 5 for v in range(256)]
+_GREEN_LOW = [(v << 3) & 0xE0 for v in range(256)]
+_BLUE = [v >> 3 for v in range(256)]
+
+
+def _geometry(fd: int, s: FramebufferSettings) -> Geometry:
+    if stat.S_ISCHR(os.fstat(fd).st_mode):
+        found = _asked(fd, s.path) or _sysfs(s.path)
+    elif s.width and s.height and s.format in BYTES_PER_PIXEL:
+        return Geometry(s.width, s.height, s.format, s.width * BYTES_PER_PIXEL[s.format])
+    else:
+        raise Broken(f"display {s.path}: is a plain file; width, height and format (RGB565 or XRGB8888) are needed")
+    if found is None:
+        raise Broken(f"display {s.path}: is no frame buffer with 16 or 32 bits per pixel; correct path")
+    if s.format not in ("auto", found.format):
+        raise Broken(f'display {s.path}: the panel has {found.format}, not {s.format}; write format = "auto"')
+    width, height = min(s.width or found.width, found.width), min(s.height or found.height, found.height)
+    return Geometry(width, height, found.format, found.stride, found.offset)
+
+
+def _asked(fd: int, path: str) -> Geometry | None:
+    """What the kernel says by ioctl."""
+    try:
+        var = fcntl.ioctl(fd, _FBIOGET_VSCREENINFO, bytes(160))
+        fix = fcntl.ioctl(fd, _FBIOGET_FSCREENINFO, bytes(80))
+    except OSError:
+        return None
+    width, height, _, _, x, y, bits = struct.unpack_from("7I", var)
+    (stride,) = struct.unpack_from("I", fix, struct.calcsize("16sL4I3HI") - 4)
+    return _of_depth(bits, width, height, stride, x, y)
+
+
+def _sysfs(path: str) -> Geometry | None:
+    folder = Path("/sys/class/graphics", Path(path).resolve().name)
+    try:
+        width, height = (int(n) for n in (folder / "virtual_size").read_text("ascii").split(","))
+        bits = int((folder / "bits_per_pixel").read_text("ascii"))
+        stride = int((folder / "stride").read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+    return _of_depth(bits, width, height, stride, 0, 0)
+
+
+def _of_depth(bits: int, width: int, height: int, stride: int, x: int, y: int) -> Geometry | None:
+    name = {16: "RGB565", 32: "XRGB8888"}.get(bits)
+    return Geometry(width, height, name, stride, y * stride + x * bits // 8) if name else None

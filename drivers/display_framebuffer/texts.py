@@ -1,0 +1,83 @@
+"""The words of one language, out of ``texts/<language>.toml``, and how it writes numbers."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.ports import Broken
+
+FALLBACKS = ("en", "fr", "de", "lb")
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """``words``: the file as it is, nested tables of texts."""
+
+    language: str
+    words: Mapping[str, Any]
+
+    def __call__(self, *keys: str, **fill: object) -> str:
+        """The text under the first of ``keys`` (dotted) that exists, with ``{...}`` filled; empty if none does."""
+        for key in keys:
+            found: Any = self.words
+            for part in key.split("."):
+                found = found.get(part) if isinstance(found, Mapping) else None
+            if isinstance(found, str):
+                return _filled(found, fill)
+        return ""
+
+    def decimal(self, scaled: int, decimals: int) -> str:
+        """``scaled`` is the number times ten to the power of ``decimals``: decimal(1234, 2) is 12.34."""
+        whole, part = divmod(abs(scaled), 10**decimals)
+        sign = "-" if scaled < 0 else ""
+        return f"{sign}{whole}{self('decimal') or '.'}{part:0{decimals}d}" if decimals else f"{sign}{whole}"
+
+    def energy(self, energy_wh: float) -> str:
+        """kWh, never rounded up: three decimals below 10 kWh, two above."""
+        wh = int(energy_wh)
+        return self.decimal(wh, 3) if abs(wh) < 10_000 else self.decimal(int(wh / 10), 2)
+
+    def power(self, power_w: float) -> str:
+        """kW with one decimal."""
+        return self.decimal(round(power_w / 100), 1)
+
+
+def duration(seconds: float) -> str:
+    """h:mm:ss."""
+    minutes, s = divmod(max(0, int(seconds)), 60)
+    h, m = divmod(minutes, 60)
+    return f"{h}:{m:02}:{s:02}"
+
+
+def load(language: str, config_dirs: tuple[Path, ...]) -> Texts:
+    """The first ``texts/<language>.toml`` in ``config_dirs``; if there is none, a language that exists. Raises
+    ``Broken`` if no language can be read."""
+    for name in (language, *FALLBACKS):
+        if not name.isalnum():
+            continue
+        for folder in config_dirs:
+            path = folder / "texts" / f"{name}.toml"
+            try:
+                return Texts(name, tomllib.loads(path.read_text("utf-8")))
+            except FileNotFoundError:
+                continue
+            except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+                raise Broken(f"texts {path}: cannot be read ({e}); correct or remove it") from e
+    raise Broken(f"texts: no texts/{language}.toml in {', '.join(map(str, config_dirs)) or 'no folder at all'}")
+
+
+def _filled(text: str, fill: Mapping[str, object]) -> str:
+    """A typing error in a text must not darken the screen: what cannot be filled in stays as it stands."""
+    try:
+        return text.format_map(_Known(fill))
+    except (ValueError, IndexError, AttributeError):
+        return text
+
+
+class _Known(dict[str, object]):
+    def __missing__(self, key: str) -> str:
+        return "{" + key + "}"

@@ -1,0 +1,107 @@
+"""The registers of one poll as the picture of an EVSE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from agent.kinds import EvseState, Fault, Pilot
+from drivers.evse_modbus.board_map import BoardMap, Code
+
+_UNKNOWN = Code(Pilot.UNKNOWN, pwm=False, power=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What one poll brought: ``block`` from the map's poll address on, ``extra`` the words of the wiring's faults."""
+
+    block: Sequence[int]
+    extra: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How to read this EVSE's polls: map, and the facts of its place in the station."""
+
+    map: BoardMap
+    tethered: bool = False
+    bay_input: int | None = None
+    extra_faults: tuple[Fault, ...] = ()
+
+    def number(self, poll: Poll, name: str) -> int | None:
+        """A named place as an unsigned number; None where the board has no such register."""
+        place = self.map.picture.get(name)
+        if place is None:
+            return None
+        start = place.at - self.map.poll_address
+        value = 0
+        for word in poll.block[start : start + place.registers]:
+            value = value << 16 | word
+        return value
+
+    def state(self, poll: Poll) -> EvseState:
+        code = self._code(poll)
+        faults = self.faults(poll)
+        released = bool(self.number(poll, "released"))
+        cable_a = self.number(poll, "cable_a") or None
+        vehicle = code is not None and code.pilot in (Pilot.B, Pilot.C, Pilot.D)
+        offered = self.number(poll, "offered_a")
+        return EvseState(
+            pilot=(code or _UNKNOWN).pilot,
+            pwm=code.pwm if code else None,
+            cable=vehicle or (cable_a is not None and not self.tethered),
+            cable_a=cable_a,
+            locked=self._locked(poll),
+            contactor=_contactor(code, released, faults),
+            released=released,
+            offered_a=None if offered is None else float(offered),
+            faults=faults,
+            plugged_s=self._plugged_s(poll) if vehicle else None,
+            bay_occupied=self._bay(poll),
+        )
+
+    def bits(self, poll: Poll) -> frozenset[int]:
+        """Error bits that are set, known or not."""
+        mask = self.number(poll, "errors") or 0
+        return frozenset(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
+
+    def faults(self, poll: Poll) -> frozenset[Fault]:
+        own = {self.map.errors[bit] for bit in self.bits(poll) if bit in self.map.errors}
+        wired = {f for i, f in enumerate(self.extra_faults) if poll.extra[i // 16] >> i % 16 & 1}
+        return frozenset(own | wired)
+
+    def _code(self, poll: Poll) -> Code | None:
+        word = poll.block[self.map.state_at - self.map.poll_address]
+        return self.map.codes.get(word.to_bytes(2, "big").decode("ascii", "replace"))
+
+    def _locked(self, poll: Poll) -> bool | None:
+        value = self.number(poll, "locked")
+        if value is None or self.tethered or self.bits(poll) & self.map.lock_doubtful_bits:
+            return None
+        return bool(value)
+
+    def _plugged_s(self, poll: Poll) -> float | None:
+        seconds = self.number(poll, "plugged_s")
+        return None if seconds is None else float(seconds)
+
+    def _bay(self, poll: Poll) -> bool | None:
+        inputs = self.number(poll, "inputs")
+        return None if inputs is None or self.bay_input is None else bool(inputs >> self.bay_input & 1)
+
+
+def _contactor(code: Code | None, released: bool, faults: frozenset[Fault]) -> bool | None:
+    """Derived, since these boards have no register for it: they close the contactor in a power state while released,
+    and a welded one is an error. Unknown in an unknown state, and when the board doubts its contactor."""
+    if code is None or Fault.CONTACTOR_WELDED in faults:
+        return None
+    if code.power and not released:
+        return None  # on its way open, or the board was released by somebody else
+    return code.power
+
+
+def worth_telling(before: EvseState | None, now: EvseState) -> bool:
+    """The count of connected seconds alone is no news, unless it began anew: another vehicle between two polls."""
+    if before is None:
+        return True
+    replugged = (before.plugged_s or 0.0) > (now.plugged_s or 0.0) and now.plugged_s is not None
+    return replugged or replace(before, plugged_s=None) != replace(now, plugged_s=None)

@@ -1,0 +1,76 @@
+"""The registers of one block as named values, and what cannot be true about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from agent.kinds import Reading, Stamp
+from agent.ports import Garbled
+from drivers.meter_modbus.meter_map import ENERGY, PHASED, SINGLE, Block, Register
+from drivers.meter_modbus.numbers import energy
+
+Values = dict[str, tuple[Fraction, ...]]
+"""A value's name to its numbers; phases that the meter marks as not available are left out from the first one on."""
+
+VOLTAGE_V = (150, 280)
+FREQUENCY_HZ = (45, 55)
+
+
+def decode(block: Block, registers: list[int], marks_missing: bool) -> Values:
+    """Raises ``Garbled`` for NaN, infinities, numbers over a register's bound and a billing register without value."""
+    found: Values = {}
+    for name, places in block.values.items():
+        numbers = [_number(name, r, block, registers, marks_missing) for r in places]
+        if name == ENERGY and None in numbers:
+            raise Garbled(f"the billing register at {places[0].at} is marked as not available")
+        present = numbers[: numbers.index(None)] if None in numbers else numbers
+        if present and (len(present) in (1, 3) or name == ENERGY):
+            found[name] = tuple(n for n in present if n is not None)
+    return found
+
+
+def _number(name: str, r: Register, block: Block, registers: list[int], marks_missing: bool) -> Fraction | None:
+    start = r.at - block.address
+    raw = r.type.decode(registers[start : start + r.type.registers])
+    if marks_missing and r.type.missing(raw):
+        return None
+    if r.most is not None and not 0 <= raw <= r.most:
+        raise Garbled(f"register {r.at} says {raw}, more than {r.most} is impossible: wrong word order?")
+    value = energy(raw, r.scale, r.type) if name.endswith("_wh") else Fraction(raw) * r.scale
+    return value / 10 if r.tenth_above is not None and value > r.tenth_above else value
+
+
+def check(values: Values, phases: int) -> None:
+    """Values that no grid delivers betray a wrong map, word order or unit. Raises ``Garbled``."""
+    for volt in values.get("voltage_v", ())[:phases]:
+        if not VOLTAGE_V[0] <= volt <= VOLTAGE_V[1]:
+            raise Garbled(f"voltage {float(volt):.4g} V is not between {VOLTAGE_V[0]} and {VOLTAGE_V[1]} V")
+    for hertz in values.get("frequency_hz", ()):
+        if not FREQUENCY_HZ[0] <= hertz <= FREQUENCY_HZ[1]:
+            raise Garbled(f"frequency {float(hertz):.4g} Hz is not between {FREQUENCY_HZ[0]} and {FREQUENCY_HZ[1]} Hz")
+    if sum(values.get(ENERGY, ())) < 0:
+        raise Garbled("the billing register is negative")
+
+
+def energy_wh(values: Values) -> int:
+    """The billing register, floored. Its parts (whole kWh, Wh) are added before."""
+    return sum(values[ENERGY], Fraction(0)) // 1
+
+
+def reading(values: Mapping[str, tuple[Fraction, ...]], at: Stamp) -> Reading:
+    wh = energy_wh(dict(values))
+    one = {n: float(values[n][0]) if n in values else None for n in SINGLE}
+    phased = {n: tuple(map(float, values.get(n, ()))) for n in PHASED}
+    export = values["export_wh"][0] // 1 if "export_wh" in values else None
+    return Reading(
+        at=at,
+        energy_wh=wh,
+        power_w=one["power_w"],
+        voltage_v=phased["voltage_v"],
+        current_a=phased["current_a"],
+        power_phase_w=phased["power_phase_w"],
+        frequency_hz=one["frequency_hz"],
+        power_factor=one["power_factor"],
+        export_wh=export,
+    )

@@ -1,0 +1,76 @@
+"""What a card is worth as a token, and when the same card counts again. Pure: no reader, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from agent.kinds import Token, TokenType
+from agent.ports.reader import Tap
+from drivers.reader_nfc import NfcSettings
+
+ISO_DEP = 0x20
+"""Bit of SEL_RES (SAK): the card speaks ISO/IEC 14443-4."""
+
+RANDOM = "random_uid"
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Answer of a type A card to anticollision: ``uid`` complete, byte 0 first, cascade tags removed; empty if the
+    card has none (NFC Forum type 1)."""
+
+    uid: bytes
+    sak: int
+
+    @property
+    def iso_dep(self) -> bool:
+        return bool(self.sak & ISO_DEP)
+
+    @property
+    def random(self) -> bool:
+        """First byte 08 is a random UID by ISO/IEC 14443-3; DESFire EV1 silicon sends 80 instead."""
+        return len(self.uid) == 4 and (self.uid[0] == 0x08 or (self.uid[0] == 0x80 and self.iso_dep))
+
+
+def tap_of(card: Card, settings: NfcSettings) -> Tap:
+    """A card as the agent sees it; a UID that identifies nobody never becomes a token."""
+    if card.random:
+        return Tap(None, RANDOM)
+    if len(card.uid) not in (4, 7, 10) or not any(card.uid):
+        return Tap(None, UNREADABLE)
+    if settings.accept == "desfire_only" and not card.iso_dep:
+        return Tap(None, UNREADABLE)
+    uid = card.uid[::-1] if settings.uid_order == "reversed" else card.uid
+    value = uid.hex()
+    return Tap(Token(value.upper() if settings.uid_case == "upper" else value, TokenType.ISO14443))
+
+
+class Debounce:
+    """The same card counts again only after it was away for ``holdoff_s``; another card counts at once. Cards that
+    are no token (a phone shows a new random UID each time) share one memory per reason."""
+
+    def __init__(self, holdoff_s: float) -> None:
+        self._holdoff_s = holdoff_s
+        self._last_s: dict[str, float] = {}
+
+    @property
+    def memory(self) -> Mapping[str, float]:
+        return MappingProxyType(self._last_s)
+
+    def counts(self, tap: Tap, now_s: float) -> bool:
+        """A card was found at ``now_s``: is it to be told?"""
+        self._last_s = {k: t for k, t in self._last_s.items() if now_s - t < self._holdoff_s}
+        counts = _key(tap) not in self._last_s
+        self.present(tap, now_s)
+        return counts
+
+    def present(self, tap: Tap, now_s: float) -> None:
+        """The card is (still) there at ``now_s``."""
+        self._last_s[_key(tap)] = now_s
+
+
+def _key(tap: Tap) -> str:
+    return tap.token.value if tap.token else tap.reason

@@ -1,0 +1,166 @@
+"""The RF field, as nfcpy offers it: open, look for a card, ask whether it is still there, close.
+
+Runs in the reader's thread only. nfcpy's ``connect()`` is not used: it swallows every OSError and cannot be ended in
+time. Neither are its tag classes: they trust the offsets of the answer to select, and obey endless waiting time
+extensions; here every exchange is one frame with one time-out.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+import time
+from typing import Any
+
+from agent.ports import Broken, DeviceError, Unreachable
+from drivers.reader_nfc.cards import Card
+
+RATS_TIMEOUT_S = 0.03
+PRESENCE_TIMEOUT_S = 0.081
+"""Frame waiting time of MIFARE DESFire (FWI 8, 77.3 ms) and its extension (3.6 ms), ISO/IEC 14443-4, 7.2."""
+
+_HIGH_BAUD = (921600, 460800, 230400)
+_PN532_ACK = bytes.fromhex("0000FF00FF00")
+_SET_115200 = bytes(10) + bytes.fromhex("0000FF03FDD410041800")
+"""Wake-up preamble and SetSerialBaudRate(115200), PN532 user manual 7.2.8."""
+_SET_115200_DONE = bytes.fromhex("0000FF02FED5111A00")
+
+
+class Field:
+    """One opened reader. Every method may raise what nfcpy raises; ``translate`` makes a ``DeviceError`` of it."""
+
+    def __init__(self, frontend: Any, nfc: Any) -> None:
+        self._frontend = frontend
+        self._nfc = nfc
+
+    @classmethod
+    def open(cls, path: str) -> Field:
+        """Raises ``Unreachable`` or ``Broken``."""
+        import nfc
+        import nfc.clf
+
+        # nfcpy writes UIDs at DEBUG, and an ERROR line for each failed attempt to open: the caller reports that once
+        logging.getLogger("nfc").setLevel(logging.CRITICAL)
+        try:
+            return cls(_frontend(nfc, path), nfc)
+        except Exception as e:  # noqa: BLE001  (nfcpy lets OSError, IndexError, termios.error, ValueError through)
+            failure = translate(e, path)
+        port = _serial_port(path)
+        if port is None or isinstance(failure, Broken) or not _calm_down(port):
+            raise failure
+        try:
+            return cls(_frontend(nfc, path), nfc)
+        except Exception as e:
+            raise translate(e, path) from e
+
+    def sense(self) -> Card | None:
+        """Switch the field off and on and look for a card. One to three milliseconds on a PN532, up to 1 s on udp."""
+        target = self._frontend.sense(self._nfc.clf.RemoteTarget("106A"), iterations=1)
+        if target is None:
+            return None
+        return Card(bytes(target.sdd_res or b""), (target.sel_res or b"\0")[0])
+
+    def activate(self) -> bool:
+        """RATS: from here on the card can be asked for its presence without losing power. False: it did not answer."""
+        fsd = 0x70 if self._frontend.max_recv_data_size < 256 else 0x80
+        return bool(self._ask(bytes((0xE0, fsd)), RATS_TIMEOUT_S))
+
+    def answers(self) -> bool:
+        """Presence check of ISO/IEC 14443-4 (7.5.5.1): R(NAK) makes the card repeat itself, a random UID included."""
+        return bool(self._ask(b"\xb2", PRESENCE_TIMEOUT_S))
+
+    def close(self) -> None:
+        """Never raises: on a pulled serial reader nfcpy's close fails with termios.error and leaves a dead object."""
+        try:
+            device = self._frontend.device
+            if device is not None and str(device.path).startswith("usb"):
+                # an ACR122U that was sent to power-down is not found again until someone replugs it
+                device.chipset.power_down = lambda *args, **kwargs: None
+        except AttributeError:
+            pass  # a reader without such a chip
+        try:
+            self._frontend.close()
+        except Exception as e:  # noqa: BLE001  (see above)
+            logging.getLogger(__name__).debug("reader did not close cleanly: %s", type(e).__name__)
+
+    def _ask(self, frame: bytes, timeout_s: float) -> bytes:
+        try:
+            return bytes(self._frontend.exchange(bytearray(frame), timeout_s) or b"")
+        except self._nfc.clf.CommunicationError:
+            return b""
+
+
+def translate(e: Exception, path: str) -> DeviceError:
+    """A foreign exception as one line for a technician."""
+    if isinstance(e, DeviceError):
+        return e
+    what = f"reader {path}: "
+    if isinstance(e, FileNotFoundError) and path.startswith("usb"):
+        return Broken(what + "the library libusb-1.0 is missing; install the package libusb-1.0-0")
+    if isinstance(e, ValueError) and path.startswith("udp"):
+        return Broken(what + "this port cannot be used (it has a name in /etc/services); choose another one")
+    if isinstance(e, OSError):
+        advice = _ADVICE.get(e.errno or 0, "check cable and power; it is tried again")
+        return Unreachable(f"{what}{e.strerror or e}; {advice}")
+    return Unreachable(f"{what}answers with garbage ({type(e).__name__}); check cable and power; it is tried again")
+
+
+# EACCES and EBUSY are worth another try: udev sets rights a moment after a hot plug, and a leaving process lets go
+_ADVICE = {
+    errno.EACCES: "give the service user access (udev rule)",
+    errno.EBUSY: "another program or the kernel driver pn533_usb holds it: stop it or put it on the blacklist",
+    errno.ENODEV: "no reader found there; check cable, power and path",
+    errno.ENOENT: "no such device; check cable and path",
+    errno.ETIMEDOUT: "no answer; check cable, power and that it is a reader of this kind",
+}
+
+
+def _frontend(nfc: Any, path: str) -> Any:
+    """nfcpy's own look-up of ``path``, except for serial ports that its grammar cannot name."""
+    if not path.startswith("tty:/"):
+        return nfc.ContactlessFrontend(path)
+    import importlib
+
+    transport = importlib.import_module("nfc.clf.transport")
+    port, driver = path.removeprefix("tty:").rsplit(":", 1)
+    tty = transport.TTY(port)
+    try:
+        device = importlib.import_module(f"nfc.clf.{driver}").init(tty)
+    except BaseException:
+        tty.close()
+        raise
+    device._path = port
+    frontend = nfc.ContactlessFrontend()
+    frontend.device = device
+    return frontend
+
+
+def _serial_port(path: str) -> str | None:
+    """Device file of a PN532 on a serial line."""
+    if not (m := re.fullmatch(r"tty:(.+):pn532", path)):
+        return None
+    name = m[1]
+    if name.startswith("/"):
+        return name
+    return f"/dev/tty{name}" if re.fullmatch(r"(S|ACM|AMA|USB)\d+", name) else f"/dev/{name}"
+
+
+def _calm_down(port: str) -> bool:
+    """A PN532 whose host died stays at the high baud rate that nfcpy chose and is deaf at 115200: call it back."""
+    import serial
+
+    for baud in _HIGH_BAUD:
+        try:
+            with serial.Serial(port, baud, timeout=0.1) as line:
+                line.reset_input_buffer()
+                line.write(_SET_115200)
+                if line.read(len(_PN532_ACK)) != _PN532_ACK or line.read(9) != _SET_115200_DONE:
+                    continue
+                line.write(_PN532_ACK)
+                line.flush()
+                time.sleep(0.01)  # the chip switches after the host's ACK
+                return True
+        except (OSError, ValueError):
+            return False
+    return False

@@ -1,0 +1,139 @@
+"""The vehicle on the cable (IEC 61851-1, annex A): what it asks for and what it draws."""
+
+from __future__ import annotations
+
+import difflib
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from drivers.sim.checks import choice, number
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "normal": {},
+    "single_phase": {"phases": 1, "max_a": 32.0},
+    "sleepy": {},
+    "stays_c": {},
+    "dc400": {"max_a": 400.0, "capacity_kwh": 77.0},
+}
+"""``sleepy`` ignores the pilot until it was interrupted once; ``stays_c`` keeps S2 closed when the offer is withdrawn;
+``dc400`` has a 400 V battery at a DC outlet."""
+
+RAMP_UP_A_S = 4.0
+RAMP_DOWN_A_S = 20.0
+LETS_GO_S = 0.3
+"""From the end of the offer to the opening of S2."""
+WAKE_PULSE_S = 2.5
+EFFICIENCY = 0.9
+SPREAD = (1.0, 0.9875, 1.006)
+"""The three rectifiers of an on-board charger never draw quite alike."""
+POWER_FACTOR = 0.99
+
+_DC_CURVE_KW = ((0, 120), (5, 150), (50, 150), (60, 110), (80, 70), (90, 40), (100, 5))
+_RANGES: dict[str, tuple[float, float]] = {"max_a": (6, 500), "capacity_kwh": (0.01, 1000), "soc": (0, 100)}
+
+
+@dataclass
+class Car:
+    """``ready``: its driver wants it to charge now. ``soc`` in percent; at 100 it asks for nothing any more."""
+
+    phases: int = 3
+    max_a: float = 16.0
+    capacity_kwh: float = 60.0
+    soc: float = 50.0
+    profile: str = "normal"
+    ready: bool = True
+    asks: bool = field(default=False, init=False)
+    """S2 is closed: state C."""
+    _onset_s: float = field(default=1.0, init=False, repr=False)
+    _margin_a: float = field(default=0.5, init=False, repr=False)
+    _offered_s: float = field(default=0.0, init=False, repr=False)
+    _interrupted_s: float = field(default=0.0, init=False, repr=False)
+    _awake: bool = field(default=True, init=False, repr=False)
+    _draws_a: float = field(default=0.0, init=False, repr=False)
+    _seen_offer: bool = field(default=False, init=False, repr=False)
+
+    @classmethod
+    def of(cls, wanted: Mapping[str, Any] | None, ready: bool) -> Car:
+        """From the keys of the control API. Raises ``ValueError`` that names the key."""
+        wanted = dict(wanted or {})
+        known = [f.name for f in fields(cls) if f.init and f.name != "ready"]
+        for key in wanted:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, 1, 0.5)
+                raise ValueError(f"car.{key}: unknown key; " + (f"did you mean {near[0]!r}?" if near else str(known)))
+        profile = choice(wanted.pop("profile", "normal"), "car.profile", tuple(PROFILES))
+        values: dict[str, Any] = {**PROFILES[profile], **wanted}
+        if type(values.get("phases", 3)) is not int or values.get("phases", 3) not in (1, 3):
+            raise ValueError(f"car.phases: must be 1 or 3, is {values['phases']!r}")
+        for key, (low, high) in _RANGES.items():
+            if key in values:
+                values[key] = number(values[key], f"car.{key}", low, high)
+        return cls(**values, profile=profile, ready=ready)
+
+    def arrives(self, rng: random.Random) -> None:
+        """Habits of this specimen; it was asleep on the way, if it is one of those."""
+        self._onset_s = rng.uniform(0.5, 1.5)
+        self._margin_a = rng.uniform(0.3, 1.0)
+        self._awake = self.profile != "sleepy"
+
+    def as_table(self) -> dict[str, Any]:
+        """What has to be known to find it again after a restart of the world."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+
+    @property
+    def full(self) -> bool:
+        return self.soc >= 100.0
+
+    def step(self, dt_s: float, offered: bool) -> None:
+        """``offered``: the pilot carries an offer (PWM)."""
+        self._doze(dt_s, offered)
+        if not self.ready or self.full or not self._awake:
+            self.asks, self._offered_s = False, 0.0
+        elif offered:
+            self._offered_s += dt_s
+            self.asks = self.asks or self._offered_s >= self._onset_s
+        else:
+            self._offered_s = 0.0
+            if self.profile != "stays_c" and self._interrupted_s >= LETS_GO_S:
+                self.asks = False
+
+    def _doze(self, dt_s: float, offered: bool) -> None:
+        if not offered:
+            self._interrupted_s += dt_s
+            return
+        if self._interrupted_s >= WAKE_PULSE_S and self._seen_offer:
+            self._awake = True
+        self._interrupted_s, self._seen_offer = 0.0, True
+
+    def draw_a(self, dt_s: float, offer_a: float, supplied: bool) -> tuple[float, float, float]:
+        """Per line. Follows the offer with its ramp; without supply there is no current at all."""
+        if not supplied or not self.asks:
+            self._draws_a = 0.0
+            return (0.0, 0.0, 0.0)
+        goal_a = min(offer_a - self._margin_a, self.max_a)
+        step_a = max(-RAMP_DOWN_A_S * dt_s, min(RAMP_UP_A_S * dt_s, goal_a - self._draws_a))
+        self._draws_a = max(0.0, self._draws_a + step_a)
+        if self.phases == 1:
+            return (self._draws_a, 0.0, 0.0)
+        a, b, c = (min(self._draws_a * s, offer_a) for s in SPREAD)
+        return (a, b, c)
+
+    def dc_power_w(self, offer_a: float, supplied: bool) -> tuple[float, float]:
+        """Power and voltage of the battery at a DC outlet."""
+        voltage_v = 330.0 + 70.0 * self.soc / 100.0
+        if not supplied or not self.asks:
+            return 0.0, voltage_v
+        return min(_curve_w(self.soc), offer_a * voltage_v, self.max_a * voltage_v), voltage_v
+
+    def charge(self, energy_wh: float) -> None:
+        self.soc = min(100.0, self.soc + energy_wh * EFFICIENCY / (self.capacity_kwh * 10.0))
+
+
+def _curve_w(soc: float) -> float:
+    for (s0, p0), (s1, p1) in zip(_DC_CURVE_KW, _DC_CURVE_KW[1:], strict=False):
+        if soc <= s1:
+            return 1000.0 * (p0 + (p1 - p0) * (soc - s0) / (s1 - s0))
+    return 1000.0 * _DC_CURVE_KW[-1][1]
+

@@ -1,0 +1,260 @@
+"""One EVSE: outlet, cable, car, lock and contactor, and what the charge controller board does with them by itself.
+
+The rules that IEC 61851-1 leaves no time for live on the board: it closes its contactor only when released, with an
+offer of at least 6 A and the car in C, and opens it as soon as one of these is missing or something is wrong.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from agent.kinds import Fault
+from agent.settings import Evse as Fitted
+from drivers.sim.car import POWER_FACTOR, Car
+from drivers.sim.faults import SAFETY
+from drivers.sim.mains import Mains
+from drivers.sim.parts import Contactor, Lock
+
+NWS_PER_WH = 3_600_000_000_000
+LEAST_A, MOST_A = 6, 80
+WATCHDOG_OFF = 65535
+WAKE_AFTER_S, WAKE_FOR_S = 30.0, 3.0
+"""A car that does not ask although it is offered current may be asleep: interrupt the offer once (legacy wake-up)."""
+
+
+@dataclass
+class Registers:
+    """What the agent can set over Modbus. ``limit_a`` outside of 6-80 A takes release away."""
+
+    release: bool = False
+    limit_a: int = 0
+    outputs: int = 0
+    lock: bool = False
+    available: bool = True
+    fallback_a: int = LEAST_A
+    watchdog_s: int = WATCHDOG_OFF
+    fed_s: float = 0.0
+    """Real seconds since the last write."""
+
+
+@dataclass
+class Measured:
+    """What flows now. Currents and powers per line: three of them on AC with three phases, otherwise one."""
+
+    current_a: tuple[float, ...] = ()
+    power_mw: tuple[int, ...] = ()
+    voltage_v: tuple[float, ...] = ()
+
+
+@dataclass
+class Evse:
+    """``step`` moves time on; everything between two steps is what people and the agent do."""
+
+    fitted: Fitted
+    rng: random.Random
+    cable: bool = False
+    car: Car | None = None
+    bay: bool = False
+    faults: set[Fault] = field(default_factory=set)
+    energy_nws: int = 0
+    """Lifetime import register in nWs: power in mW times time in us, without any rounding on the way."""
+    external_a: float | None = None
+    registers: Registers = field(default_factory=Registers)
+    contactor: Contactor = field(default_factory=Contactor)
+    lock: Lock = field(default_factory=Lock)
+    pwm: bool = False
+    measured: Measured = field(default_factory=Measured)
+    connected_s: float = 0.0
+    charging_s: float = 0.0
+    session_from_nws: int = 0
+    _forced_open: bool = False
+    _idle_offer_s: float = 0.0
+    _wake_s: float = 0.0
+    _woken: bool = False
+
+    def __post_init__(self) -> None:
+        self.registers.limit_a = int(self.fitted.max_a)
+        self._measure(0.0, 0, None)
+
+    # --- what can be seen -----------------------------------------------------------------------------------------
+
+    @property
+    def number(self) -> int:
+        return self.fitted.number
+
+    @property
+    def tethered(self) -> bool:
+        return self.fitted.outlet == "tethered"
+
+    @property
+    def cable_a(self) -> int:
+        """As coded by the plug's resistor (IEC 61851-1, annex B); 0 = no plug. A fixed cable has none."""
+        if self.tethered or not self.cable:
+            return 0
+        return 32 if self.fitted.max_a <= 32 else 63
+
+    @property
+    def limit_a(self) -> float:
+        """What the pilot offers while released; 0 = less than 6 A, pause."""
+        bounds = [self.fitted.max_a, float(self.registers.limit_a)]
+        bounds += [float(self.cable_a)] if self.cable_a else []
+        bounds += [self.external_a] if self.external_a is not None else []
+        in_range = LEAST_A <= self.registers.limit_a <= MOST_A and min(bounds) >= LEAST_A
+        return min(bounds) if in_range else 0.0
+
+    @property
+    def meter_wh(self) -> int:
+        return self.energy_nws // NWS_PER_WH
+
+    @property
+    def power_mw(self) -> int:
+        return sum(self.measured.power_mw)
+
+    def state(self, mains_on: bool = True) -> str:
+        """Two characters as the board tells them. Its own wake-up pulse is no news of the vehicle."""
+        if not self.registers.available:
+            return "F0"
+        if Fault.PILOT_FAULT in self.faults:
+            return "E0"
+        if self.car is None:
+            return "A1"
+        return ("C" if self.car.asks else "B") + ("2" if self.pwm or self._wake_s > 0 else "1")
+
+    def told_faults(self, mains_on: bool) -> set[Fault]:
+        """What the board reports: an unlocking failure once it was tried, a loss of mains whoever caused it."""
+        told = set(self.faults)
+        if not self.lock.failed:
+            told.discard(Fault.UNLOCK_FAILURE)
+        if not mains_on:
+            told.add(Fault.POWER_LOSS)
+        return told
+
+    # --- what people and the agent do -----------------------------------------------------------------------------
+
+    def connect(self, car: Car) -> None:
+        self.cable, self.car = True, car
+        car.arrives(self.rng)
+        self.connected_s = self.charging_s = 0.0
+        self.session_from_nws = self.energy_nws
+        self._forced_open = self._woken = False
+        self._idle_offer_s = self._wake_s = 0.0
+
+    def disconnect(self, cable_too: bool) -> None:
+        if self.car is not None:
+            self.car.asks = False
+        self.car = None
+        self.connected_s = self.charging_s = 0.0
+        self._forced_open = False
+        if cable_too and not self.tethered:
+            self.cable = False
+
+    def set_release(self, on: bool) -> None:
+        if on and not self.registers.release:
+            self._forced_open = False
+        self.registers.release = on
+
+    def set_limit(self, limit_a: int) -> None:
+        self.registers.limit_a = limit_a
+        if not LEAST_A <= limit_a <= MOST_A:
+            self.registers.release = False
+
+    def force_unlock(self) -> None:
+        """Never while the contactor is closed."""
+        if not self.contactor.closed and not self.contactor.wanted:
+            self._forced_open, self.registers.lock = True, False
+
+    # --- time -----------------------------------------------------------------------------------------------------
+
+    def step(self, dt_us: int, real_us: int, mains: Mains) -> None:
+        """``dt_us``: time of the physics; ``real_us``: time of the watchdog, which guards a real conversation."""
+        dt_s = dt_us / 1e6
+        self._watch(real_us / 1e6)
+        if self.car is not None:
+            self.connected_s += dt_s
+            self.car.step(dt_s, self.pwm)
+        self._drive_lock(dt_s)
+        self._offer(dt_s, mains.on)
+        self._switch(dt_s)
+        self._measure(dt_s, dt_us, mains)
+
+    def _watch(self, real_s: float) -> None:
+        r = self.registers
+        r.fed_s += real_s
+        if 0 < r.watchdog_s < WATCHDOG_OFF and r.fed_s >= r.watchdog_s:
+            r.release = False
+
+    def _drive_lock(self, dt_s: float) -> None:
+        if self.tethered:
+            return
+        wanted = self.cable and ((self.car is not None and not self._forced_open) or self.registers.lock)
+        wanted = wanted or self.contactor.closed
+        stuck = Fault.UNLOCK_FAILURE in self.faults
+        self.lock.step(dt_s, wanted, Fault.LOCK_FAILURE in self.faults, stuck)
+        if self.lock.failed:
+            self._forced_open = False  # the motor gives up; the next order tries again
+            self.lock.failed = stuck
+
+    def _offer(self, dt_s: float, mains_on: bool) -> None:
+        ready = (
+            self.registers.release
+            and self.registers.available
+            and self.limit_a >= LEAST_A
+            and mains_on
+            and self.car is not None
+            and (self.tethered or self.lock.locked)
+            and not self.faults & SAFETY
+        )
+        self.pwm = ready and not self._wakes(dt_s, ready)
+
+    def _wakes(self, dt_s: float, ready: bool) -> bool:
+        if self._wake_s > 0:
+            self._wake_s = max(0.0, self._wake_s - dt_s)
+            return self._wake_s > 0
+        if not ready or self.car is None or self.car.asks:
+            self._idle_offer_s = 0.0
+            return False
+        self._idle_offer_s += dt_s
+        if self._idle_offer_s < WAKE_AFTER_S or self._woken:
+            return False
+        self._woken, self._wake_s = True, WAKE_FOR_S
+        return True
+
+    def _switch(self, dt_s: float) -> None:
+        self.contactor.wanted = self.pwm and self.car is not None and self.car.asks
+        welded = Fault.CONTACTOR_WELDED in self.faults
+        self.contactor.step(dt_s, welded, Fault.CONTACTOR_STUCK_OPEN in self.faults)
+
+    def _measure(self, dt_s: float, dt_us: int, mains: Mains | None) -> None:
+        lines = self.fitted.phases if self.fitted.kind == "AC" else 1
+        if mains is None:
+            self.measured = Measured((0.0,) * lines, (0,) * lines, (0.0,) * lines)
+            return
+        supplied = self.contactor.closed and mains.on
+        self.measured = self._dc(supplied) if self.fitted.kind == "DC" else self._ac(dt_s, supplied, mains, lines)
+        self.energy_nws += self.power_mw * dt_us
+        if supplied:
+            self.charging_s += dt_s
+        if self.car is not None and self.power_mw:
+            self.car.charge(self.power_mw * dt_us / NWS_PER_WH)
+
+    def _ac(self, dt_s: float, supplied: bool, mains: Mains, lines: int) -> Measured:
+        offer_a = self.limit_a if self.pwm else 0.0
+        draw_a = self.car.draw_a(dt_s, offer_a, supplied and self.pwm) if self.car else (0.0, 0.0, 0.0)
+        current_a = draw_a[:lines]
+        voltage_v = tuple(self._grid_v(mains.voltage_v(i, a)) for i, a in enumerate(current_a))
+        power_mw = tuple(
+            round(u * a * POWER_FACTOR * 1000) for u, a in zip(voltage_v, current_a, strict=True)
+        )
+        return Measured(current_a, power_mw, voltage_v)
+
+    def _grid_v(self, voltage_v: float) -> float:
+        if self.faults & {Fault.UNDER_VOLTAGE, Fault.MREC6}:
+            return voltage_v * 0.8
+        return voltage_v * 1.15 if self.faults & {Fault.OVER_VOLTAGE, Fault.MREC5} else voltage_v
+
+    def _dc(self, supplied: bool) -> Measured:
+        if self.car is None:
+            return Measured((0.0,), (0,), (0.0,))
+        power_w, voltage_v = self.car.dc_power_w(self.limit_a, supplied and self.pwm)
+        return Measured((power_w / voltage_v,), (round(power_w * 1000),), (voltage_v,))

@@ -1,0 +1,92 @@
+"""What can be injected, and by which wire the agent can learn of it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from agent.kinds import Fault
+
+ERROR_BIT: dict[Fault, int] = {
+    Fault.HIGH_TEMPERATURE: 0,
+    Fault.TEMPERATURE_DERATING: 1,
+    Fault.BOARD_CONFIG: 3,
+    Fault.CABLE_REJECTED: 17,
+    Fault.PROXIMITY_FAULT: 18,
+    Fault.PILOT_FAULT: 19,
+    Fault.LOCK_FAILURE: 21,
+    Fault.UNLOCK_FAILURE: 22,
+    Fault.OVER_CURRENT: 24,
+    Fault.VENTILATION_REFUSED: 26,
+    Fault.CONTACTOR_WELDED: 27,
+    Fault.DIODE_FAULT: 28,
+    Fault.POWER_LOSS: 29,
+    Fault.GROUND_FAILURE: 30,
+    Fault.RCD_TEST_FAILED: 31,
+}
+"""Bits of the error mask at n*1000+293 (UM EN CHARX SEC, appendix B3)."""
+
+ON_THE_WIRE = frozenset(
+    {Fault.METER_SILENT, Fault.METER_IMPLAUSIBLE, Fault.METER_EXCHANGED, Fault.READER_SILENT, Fault.BOARD_SILENT}
+)
+"""Nobody tells these: the device itself falls silent, or says what cannot be true."""
+
+EXTRA: tuple[Fault, ...] = tuple(f for f in Fault if f not in ERROR_BIT and f not in ON_THE_WIRE)
+"""What the station's own wiring reports in the words from n*1000+900, sixteen to a word, lowest bit first."""
+FAULT_NAMES: tuple[str, ...] = tuple(f.value for f in EXTRA)
+
+_HARMLESS = ON_THE_WIRE | {
+    Fault.UNLOCK_FAILURE,
+    Fault.TEMPERATURE_DERATING,
+    Fault.PLUG_DERATING,
+    Fault.DISPLAY_SILENT,
+    Fault.STORE_FAILED,
+    Fault.RECORD_POISONED,
+    Fault.WEAK_SIGNAL,
+    Fault.RESET_FAILURE,
+    Fault.INTERNAL_ERROR,
+    Fault.MREC3,
+    Fault.MREC18,
+}
+SAFETY = frozenset(Fault) - _HARMLESS
+"""The board opens its contactor by itself and keeps it open while one of these is there."""
+
+ALSO_KNOWN_AS: dict[str, Fault] = {
+    "PowerMeterFailure": Fault.METER_SILENT,
+    "ReaderFailure": Fault.READER_SILENT,
+    "PowerSwitchFailure": Fault.CONTACTOR_STUCK_OPEN,
+    "EVCommunicationError": Fault.PILOT_FAULT,
+}
+"""Error codes of OCPP 1.6 that are called otherwise here."""
+
+
+def named(name: str) -> Fault:
+    """The fault of that name. Raises ``ValueError`` with a suggestion."""
+    if name in ALSO_KNOWN_AS:
+        return ALSO_KNOWN_AS[name]
+    try:
+        return Fault(name)
+    except ValueError:
+        known = [*map(str, Fault), *ALSO_KNOWN_AS]
+        near = difflib.get_close_matches(name, known, 1, 0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        raise ValueError(f"fault: {name!r} is not in the catalogue; {hint}") from None
+
+
+def error_mask(faults: Iterable[Fault]) -> int:
+    """The 32 bits at n*1000+293."""
+    mask = 0
+    for fault in faults:
+        if fault in ERROR_BIT:
+            mask |= 1 << ERROR_BIT[fault]
+    return mask
+
+
+def extra_words(faults: Iterable[Fault]) -> list[int]:
+    """The words from n*1000+900 on."""
+    words = [0] * -(-len(EXTRA) // 16)
+    for fault in faults:
+        if fault in EXTRA:
+            k, bit = divmod(EXTRA.index(fault), 16)
+            words[k] |= 1 << bit
+    return words

@@ -1,0 +1,93 @@
+"""The picture of the whole station: the world's truth, and beside it what the agent says of itself.
+
+Pure functions over plain JSON values. The shape is a public interface (``GET /api/v1/station``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+
+
+class Truth(Protocol):
+    """What is needed of the world."""
+
+    evses: Mapping[int, Any]
+    mains: bool
+
+    def picture(self, number: int, /) -> Json: ...
+    def lamps(self) -> Json: ...
+    def links(self) -> Json: ...
+    def ledger(self) -> Json: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """The agent as a process. ``pid`` is None while there is none, ``restarts`` counts starts after the first."""
+
+    pid: int | None
+    restarts: int
+
+
+def station(world: Truth, child: Child, said: Json | None, now: str) -> Json:
+    """``said``: the newest picture of the agent's status socket, None while it is down. ``now``: UTC, ISO 8601."""
+    agent = {} if said is None else said.get("agent", {})
+    own = {} if said is None else {e["number"]: e for e in said.get("evses", ())}
+    return {
+        "agent": {
+            "up": said is not None,
+            "pid": child.pid,
+            "restarts": child.restarts,
+            **{key: agent.get(key) for key in ("version", "queue", "screen_language")},
+        },
+        "backend": None if said is None else said.get("backend"),
+        "links": world.links(),
+        "mains": world.mains,
+        "time": now,
+        "lamps": {**{str(n): e["lamp"] for n, e in own.items() if e.get("lamp")}, **world.lamps()},
+        "evses": [_evse(world.picture(n), own.get(n, {})) for n in sorted(world.evses)],
+        "ledger": world.ledger(),
+    }
+
+
+def _evse(truth: Json, own: Json) -> Json:
+    return {**truth, **{key: own.get(key) for key in ("screen", "told", "session")}}
+
+
+def ready(said: Json | None) -> bool:
+    """The agent has opened its devices."""
+    return said is not None and bool(said.get("ready"))
+
+
+def news(before: Json | None, after: Json) -> Iterator[str]:
+    """What a person at a terminal wants to know of a change, one line each."""
+    yield from _backend_news((before or {}).get("backend") or {}, after["backend"] or {})
+    if before is None or not after["agent"]["up"] or not before["agent"]["up"]:
+        return
+    earlier = {e["number"]: e for e in before["evses"]}
+    for evse in after["evses"]:
+        for line in _evse_news(earlier.get(evse["number"], {}), evse):
+            yield f"outlet {evse['number']}: {line}"
+
+
+def _backend_news(before: Json, after: Json) -> Iterator[str]:
+    if after and before.get("link") != after.get("link"):
+        spoken = f" (OCPP {after['ocpp']})" if after.get("link") == "up" and after.get("ocpp") else ""
+        yield f"backend: link {after.get('link')}{spoken}"
+    if after.get("boot") and before.get("boot") != after["boot"]:
+        yield f"backend: boot {after['boot']}"
+
+
+def _evse_news(before: Json, after: Json) -> Iterator[str]:
+    told, told_before = after.get("told") or {}, before.get("told") or {}
+    if told and told != told_before:
+        error = told.get("error")
+        yield str(told.get("status")) + (f", {error}" if error and error != "NoError" else "")
+    session, session_before = after.get("session") or {}, before.get("session") or {}
+    if session_before and session_before.get("id") != session.get("id"):
+        yield f"session ended, {session_before.get('energy_wh') or 0} Wh"
+    if session and session.get("id") != session_before.get("id"):
+        yield "session started"

@@ -1,0 +1,192 @@
+"""Children of the simulation: started, watched, started again, and taken along when the parent dies."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+PR_SET_PDEATHSIG = 1
+LOG_CAP = 8 * 1024 * 1024
+LAST_LINES = 12
+BRIEF_S = 2.0
+"""A child that fails sooner than this is started again ever later, at most every ``SLOWEST_S``."""
+SLOWEST_S = 5.0
+
+
+class NotRunning(Exception):
+    """There is no process to kill now."""
+
+
+class Supervisor:
+    """Keeps one child running, as systemd would.
+
+    ``argv`` is asked before each start. ``before_start(again)`` runs just before the process exists. ``changed`` is
+    called whenever it starts or ends; ``say`` takes lines for a person. Output goes to ``log``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        argv: Callable[[], list[str]],
+        log: Path,
+        *,
+        restart_s: float = 0.1,
+        stop_within_s: float = 4.0,
+        before_start: Callable[[bool], None] = lambda again: None,
+        changed: Callable[[], None] = lambda: None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.name, self.restarts = name, 0
+        self._argv, self._log, self._restart_s, self._stop_within_s = argv, log, restart_s, stop_within_s
+        self._before_start, self._changed, self._say = before_start, changed, say
+        self._process: asyncio.subprocess.Process | None = None
+        self._wanted, self._stopping, self._starts, self._failures = True, False, 0, 0
+        self._called = asyncio.Event()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Wanted running; nothing happens if it is."""
+        self._wanted, self._failures = True, 0
+        self._called.set()
+
+    def stop(self) -> None:
+        """SIGTERM, and stay stopped."""
+        self._wanted = False
+        self._called.set()
+
+    def kill(self) -> None:
+        """SIGKILL; it is started again. Raises ``NotRunning``."""
+        if self._process is None:
+            raise NotRunning(f"{self.name} is not running")
+        self._stopping = True
+        self._process.kill()
+
+    async def run(self) -> None:
+        """Until cancelled; then the child is ended first."""
+        try:
+            while True:
+                if not self._wanted:
+                    await self._wait_called()
+                    continue
+                began = time.monotonic()
+                code = await self._live()
+                await self._pause(code, time.monotonic() - began)
+        finally:
+            await self.end()
+
+    async def end(self) -> None:
+        """SIGTERM, and SIGKILL if it takes longer than ``stop_within_s``."""
+        if self._process is None:
+            return
+        self._stopping = True
+        if self._process.returncode is None:
+            self._process.terminate()
+            try:
+                async with asyncio.timeout(self._stop_within_s):
+                    await self._process.wait()
+            except TimeoutError:
+                self._say(f"{self.name}: did not end within {self._stop_within_s:g} s, killed")
+                self._process.kill()
+                await self._process.wait()
+        self._process = None
+        self._changed()
+
+    async def _live(self) -> int:
+        """One life of the child. Returns its exit code."""
+        self._before_start(self._starts > 0)
+        with self._open_log() as log:
+            begin = log.tell()
+            self._stopping = False
+            self._process = process = await asyncio.create_subprocess_exec(
+                *self._argv(),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C in a terminal reaches the parent only, which ends all in order
+                preexec_fn=_die_with(os.getpid()),
+            )
+        self.restarts, self._starts = self._starts, self._starts + 1
+        self._changed()
+        code = await self._until_it_ends(process)
+        self._process = None
+        self._changed()
+        self._tell(code, begin)
+        return code
+
+    async def _until_it_ends(self, process: asyncio.subprocess.Process) -> int:
+        ended = asyncio.ensure_future(process.wait())
+        called = asyncio.ensure_future(self._wait_called())
+        try:
+            while not ended.done():
+                await asyncio.wait((ended, called), return_when=asyncio.FIRST_COMPLETED)
+                if not self._wanted and not ended.done():
+                    await self.end()
+                if called.done():
+                    called = asyncio.ensure_future(self._wait_called())
+            return await ended
+        finally:
+            called.cancel()
+            ended.cancel()
+
+    async def _wait_called(self) -> None:
+        await self._called.wait()
+        self._called.clear()
+
+    async def _pause(self, code: int, lived_s: float) -> None:
+        if not self._wanted:
+            return
+        failed = code != 0 and not self._stopping and lived_s < BRIEF_S
+        self._failures = self._failures + 1 if failed else 0
+        pause_s = self._restart_s * 2 ** max(0, self._failures - 1)
+        try:
+            async with asyncio.timeout(max(self._restart_s, min(pause_s, SLOWEST_S))):
+                await self._wait_called()
+        except TimeoutError:
+            pass
+
+    def _open_log(self) -> BinaryIO:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        if self._log.exists() and self._log.stat().st_size > LOG_CAP:
+            self._log.replace(self._log.with_suffix(".log.1"))
+        log = self._log.open("ab")
+        log.seek(0, os.SEEK_END)
+        return log
+
+    def _tell(self, code: int, begin: int) -> None:
+        """An end that nobody asked for, with the last lines of what the child had to say."""
+        if self._stopping:
+            self._say(f"{self.name}: ended as asked")
+        elif code == 0:
+            self._say(f"{self.name}: ended by itself (exit 0)")
+        else:
+            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
+            self._say(f"{self.name}: ended unexpectedly ({how}); all it said is in {self._log}")
+            for line in _last_lines(self._log, begin):
+                self._say(f"  {line}")
+
+
+def _last_lines(log: Path, begin: int) -> list[str]:
+    with log.open("rb") as file:
+        file.seek(max(begin, log.stat().st_size - 65536))
+        return file.read().decode("utf-8", "replace").splitlines()[-LAST_LINES:]
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    """For the child, between fork and exec: the kernel ends it when ``parent`` dies (prctl(2), PR_SET_PDEATHSIG)."""
+    libc = ctypes.CDLL(None)
+
+    def arm() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died in between
+            os._exit(1)
+
+    return arm

@@ -1,0 +1,96 @@
+"""Client of the agent's status socket: its newest picture, and every OCPP frame that it sent or heard.
+
+Frames survive the agent: their ``seq`` goes on over its restarts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+
+RING = 20_000
+RETRY_S = 0.05
+LINE_LIMIT = 8 * 1024 * 1024
+"""Bytes of one status line; a SOAP envelope or a local list of thousands of tokens fits."""
+
+
+class Trace:
+    """The last ``RING`` frames. ``seq`` counts from 1 for the life of the world."""
+
+    def __init__(self, size: int = RING) -> None:
+        self._frames: deque[Json] = deque(maxlen=size)
+        self.last_seq = 0
+
+    def add(self, told: Json) -> None:
+        self.last_seq += 1
+        self._frames.append({"seq": self.last_seq, **{key: told.get(key) for key in _FRAME_KEYS}})
+
+    def since(self, seq: int) -> list[Json]:
+        """Frames newer than ``seq``, oldest first."""
+        missing = self.last_seq - seq
+        if missing <= 0:
+            return []
+        return list(self._frames)[-missing:]
+
+
+_FRAME_KEYS = ("t", "dir", "link", "version", "frame")
+
+
+class Watch:
+    """``said`` is None while the agent is down. ``changed`` is called after every line that taught something."""
+
+    def __init__(self, socket: Path, changed: Callable[[], None]) -> None:
+        self.said: Json | None = None
+        self.trace = Trace()
+        self._socket, self._changed = socket, changed
+        self._newest_n = -1
+
+    def agent_starts(self) -> None:
+        """A new agent counts its frames anew, and a dead one leaves its socket's file behind."""
+        self._newest_n = -1
+        self._socket.unlink(missing_ok=True)
+
+    async def run(self) -> None:
+        """Follow one agent after the other, for ever."""
+        while True:
+            try:
+                reader, writer = await asyncio.open_unix_connection(str(self._socket), limit=LINE_LIMIT)
+            except OSError:  # not there yet
+                await asyncio.sleep(RETRY_S)
+                continue
+            try:
+                await self._follow(reader)
+            finally:
+                writer.close()
+                self.said = None
+                self._changed()
+            await asyncio.sleep(RETRY_S)
+
+    async def _follow(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while line := await reader.readline():
+                if line.endswith(b"\n"):  # a killed agent may leave half a line
+                    self._hear(line)
+        except (ConnectionError, ValueError):  # gone, or a line over the limit: connect again
+            return
+
+    def _hear(self, line: bytes) -> None:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            return
+        match told:
+            case {"v": 1, "type": "picture"}:
+                self.said = told
+            case {"v": 1, "type": "frame", "n": int(n)} if n > self._newest_n:
+                self._newest_n = n
+                self.trace.add(told)
+            case _:
+                return
+        self._changed()

@@ -1,0 +1,87 @@
+"""What every display driver has to keep: ``check_display`` against any opened ``DisplayPort``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from agent.kinds import Screen, ScreenName
+from agent.ports.display import DisplayPort
+
+
+class LoopLag:
+    """``worst_s``: the longest that a task of 1 ms had to wait for the event loop."""
+
+    worst_s: float = 0.0
+
+
+@asynccontextmanager
+async def loop_lag() -> AsyncIterator[LoopLag]:
+    """Watches how long the event loop is blocked while the block runs."""
+    lag = LoopLag()
+
+    async def watch() -> None:
+        while True:
+            started_s = time.perf_counter()
+            await asyncio.sleep(0.001)
+            lag.worst_s = max(lag.worst_s, time.perf_counter() - started_s - 0.001)
+
+    watcher = asyncio.create_task(watch())
+    try:
+        await asyncio.sleep(0.005)
+        lag.worst_s = 0.0
+        yield lag
+    finally:
+        watcher.cancel()
+
+
+async def check_display(
+    open_port: Callable[[], AbstractAsyncContextManager[DisplayPort]],
+    pixels: Callable[[], bytes],
+    *,
+    timeout_s: float = 10.0,
+    lag_s: float = 0.02,
+) -> None:
+    """``pixels`` tells what the panel shows, in bytes of any kind. Each screen in each language must be shown, a
+    repeated one must change nothing, the newest of a crowd must win, and none may block the loop for ``lag_s`` (the
+    contract says 5 ms; the rest is for the machine the check runs on)."""
+    async with asyncio.timeout(timeout_s), open_port() as port:
+        await port.show(Screen(ScreenName.IDLE, "fr"))
+        for name in ScreenName:
+            await _check_shown(port, Screen(name, "en", "", {"number": "1234"}), pixels)
+        await _check_languages(port, pixels)
+        await _check_newest(port, pixels)
+        async with loop_lag() as lag:
+            await port.show(Screen(ScreenName.CHARGING, "de", "", {"energy_wh": 4711, "power_w": 11000, "since_s": 60}))
+        assert lag.worst_s < lag_s, f"show() blocked the event loop for {lag.worst_s * 1000:.1f} ms"
+
+
+async def _check_shown(port: DisplayPort, screen: Screen, pixels: Callable[[], bytes]) -> None:
+    before = pixels()
+    await port.show(screen)
+    shown = pixels()
+    assert shown != before, f"show({screen.name}) returned, but the panel shows what it showed before"
+    await port.show(screen)
+    assert pixels() == shown, f"showing {screen.name} a second time changed the panel"
+
+
+async def _check_languages(port: DisplayPort, pixels: Callable[[], bytes]) -> None:
+    seen: dict[bytes, str] = {}
+    for language in ("fr", "de", "lb", "en"):
+        await port.show(Screen(ScreenName.OUT_OF_SERVICE, language))
+        shown = pixels()
+        assert shown not in seen, f"out of service looks the same in {language} and {seen[shown]}"
+        seen[shown] = language
+    await port.show(Screen(ScreenName.OUT_OF_SERVICE, "xx", "NoSuchDetail"))  # must not raise
+
+
+async def _check_newest(port: DisplayPort, pixels: Callable[[], bytes]) -> None:
+    newest = Screen(ScreenName.FINISHED, "fr", "stopped", {"energy_wh": 812})
+    await port.show(newest)
+    wanted = pixels()
+    await port.show(Screen(ScreenName.IDLE, "fr"))
+    crowd = [Screen(ScreenName.CHARGING, "fr", "", {"energy_wh": n}) for n in range(8)]
+    await asyncio.gather(*(port.show(s) for s in (*crowd, newest)))
+    assert pixels() == wanted, "after many screens at once the panel does not show the newest"

@@ -1,0 +1,135 @@
+"""Does a charge controller driver keep its contract? For any driver, against any far end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from agent.kinds import EvseState, Limit, Pilot
+from agent.ports import Refused, Unreachable
+from agent.ports.evse import EvsePort
+
+SOON_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class EvseWorld:
+    """What a far end can be made to do; a check without its hook is left out. ``pilot``: a vehicle that is absent (A),
+    connected (B) or asks for energy (C); ``silence``: answers stop (True) or come again (False)."""
+
+    pilot: Callable[[Pilot], Awaitable[None]] | None = None
+    silence: Callable[[bool], Awaitable[None]] | None = None
+
+
+async def check_evse(port: EvsePort, world: EvseWorld | None = None) -> None:
+    """Raises ``AssertionError`` that says which clause of ``EvsePort`` is broken. The port must be freshly opened."""
+    world = world or EvseWorld()
+    await _check_first_picture(port)
+    await _check_limits(port)
+    await port.beat()
+    await port.clear_fault()
+    if world.pilot is not None:
+        await _check_charging(port, world.pilot)
+    await _check_lock(port)
+    await _check_service(port)
+    if world.silence is not None:
+        await _check_silence(port, world.silence)
+
+
+async def _check_first_picture(port: EvsePort) -> None:
+    assert (await port.state()).released is not True, "a driver must come up with release withdrawn"
+    states = port.states()
+    async with asyncio.timeout(SOON_S):
+        first = await anext(states)
+    assert first.contactor is not True, "the contactor is closed without release"
+    await _close(states)
+
+
+async def _check_limits(port: EvsePort) -> None:
+    top = port.traits.max_a
+    for wanted, expected in ((top, top), (top + 100, top), (port.traits.min_a, port.traits.min_a), (0.0, 0.0)):
+        got = await port.set_limit(Limit(current_a=wanted))
+        assert got == expected, f"a limit of {wanted} A was accepted as {got} A, expected {expected} A"
+    got = await port.set_limit(Limit(current_a=port.traits.min_a - 0.1))
+    assert got == 0, f"below the smallest current the vehicle must be paused, {got} A were offered"
+    assert await port.set_limit(Limit()) > 0, "no bound of ours means the board's own maximum"
+
+
+async def _check_charging(port: EvsePort, pilot: Callable[[Pilot], Awaitable[None]]) -> None:
+    states = port.states()
+    await pilot(Pilot.C)
+    seen = await _wait(states, lambda s: s.asks, "the vehicle asks for energy")
+    assert seen.contactor is not True, "the contactor is closed without release"
+    await port.set_release(True)
+    await port.set_release(True)
+    await _wait(states, lambda s: s.released is True and s.contactor is not False, "release shows")
+    await _expect_refusal(port, "unlocked under load")
+    await port.set_limit(Limit(current_a=0))
+    await port.set_limit(Limit(current_a=port.traits.min_a))
+    await _wait(states, lambda s: s.released is True, "release comes back after a pause")
+    await port.set_release(False)
+    await _wait(states, lambda s: s.released is False, "withdrawal shows")
+    await pilot(Pilot.A)
+    await _wait(states, lambda s: s.pilot is Pilot.A and s.contactor is not True, "the vehicle has gone")
+    await _close(states)
+
+
+async def _check_lock(port: EvsePort) -> None:
+    if port.traits.tethered:
+        await _expect_refusal(port, "unlocked a tethered outlet")
+    elif port.traits.lockable:
+        assert await port.unlock() is True, "the lock did not open although nothing hinders it"
+
+
+async def _expect_refusal(port: EvsePort, complaint: str) -> None:
+    try:
+        await port.unlock()
+    except Refused:
+        return
+    raise AssertionError(complaint)
+
+
+async def _check_service(port: EvsePort) -> None:
+    await port.set_service(False)
+    await port.set_service(True)
+    assert (await port.state()).pilot is not Pilot.F, "back in service, but the pilot stays in state F"
+
+
+async def _check_silence(port: EvsePort, silence: Callable[[bool], Awaitable[None]]) -> None:
+    states = port.states()
+    await anext(states)
+    await silence(True)
+    try:
+        async with asyncio.timeout(10):
+            async for _ in states:
+                pass
+    except Unreachable:
+        pass
+    except TimeoutError:
+        raise AssertionError("a silent board did not end states() with Unreachable") from None
+    else:
+        raise AssertionError("states() ended without an error")
+    await silence(False)
+    async for first in port.states():
+        assert first.released is not True, "release came back by itself after a silence"
+        break
+
+
+async def _wait(states: AsyncIterator[EvseState], true: Callable[[EvseState], bool], what: str) -> EvseState:
+    """The first picture with the property; pictures may skip, never be late."""
+    last: EvseState | None = None
+    try:
+        async with asyncio.timeout(SOON_S):
+            async for last in states:
+                if true(last):
+                    return last
+    except TimeoutError:
+        pass
+    raise AssertionError(f"not seen within {SOON_S} s: {what}; last picture: {last}")
+
+
+async def _close(states: AsyncIterator[EvseState]) -> None:
+    close = getattr(states, "aclose", None)
+    if close is not None:
+        await close()

@@ -1,0 +1,48 @@
+"""Documents that are made from the code: ``make docs`` writes them, a test fails when one is stale.
+
+A row is the document's path and the function ``module:name`` that gives its whole text.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+DOCUMENTS: dict[str, str] = {}
+
+
+def text_of(source: str) -> str:
+    module, _, name = source.partition(":")
+    return str(getattr(importlib.import_module(module), name)())
+
+
+def stale(documents: Mapping[str, str], root: Path = ROOT) -> list[str]:
+    """Paths whose file is missing or says something else than the code does now."""
+    return [
+        p
+        for p, source in documents.items()
+        if not (root / p).exists() or (root / p).read_text("utf-8") != text_of(source)
+    ]
+
+
+def write(documents: Mapping[str, str], root: Path = ROOT) -> list[str]:
+    """Write what is stale; the paths written."""
+    paths = stale(documents, root)
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text_of(documents[path]), "utf-8")
+    return paths
+
+
+def main() -> int:
+    for path in write(DOCUMENTS) or ["nothing: all are up to date"]:
+        print(f"wrote {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
