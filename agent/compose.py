@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_S = 5.0
 STOP_S = 2.0
+RTC_OFF_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,9 @@ class Station:
         self.store = store
         self._facts = facts
         self._exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.clock = Clock(facts.get("boot", {}), options.clock_rate)
+        self.clock = Clock(
+            facts.get("boot", {}), options.clock_rate, rtc=lambda: time.time() + options.rtc_offset_s
+        )
         self.site = self._make_site()
         self.engine = Engine(assemble(self.site), store, self.clock)
         self.hands = Hands(self.engine.post)
@@ -252,6 +256,9 @@ class Station:
         self.keepers.append(keeper)
 
     def _clock_changed(self, boot: Boot) -> None:
+        off_s = self.clock.rtc_off_s
+        if off_s is not None and abs(off_s) > RTC_OFF_S and self.clock.rate == 1.0:
+            log.warning("the board's real-time clock is off by %.0f s (not used; check its battery)", off_s)
         self.engine.remember("boot", str(boot.number), boot.record())
         self.engine.post(ClockTrusted())
 

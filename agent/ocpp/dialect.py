@@ -174,8 +174,8 @@ def _key(row: Row) -> Any:
 def gaps(dialect: Dialect, messages: Iterable[type[Any]] = (*MESSAGES, JudgeToken)) -> list[str]:
     """What has neither row nor mute, what has neither row nor refusal; empty if the dialect is complete."""
     found = [f"{m.__name__}: neither a row nor a mute" for m in messages if dialect.outgoing(m) is None]
-    found += [f"{r.message.__name__}: mute without a reason" for r in dialect.rows if isinstance(r, Mute) and not r.reason]
-    found += [f"{r.action}: refusal without a reason" for r in dialect.rows if isinstance(r, Refusal) and not r.reason]
+    unreasoned = [r for r in dialect.rows if isinstance(r, Mute | Refusal) and not r.reason]
+    found += [f"{_key(r)}: neither translated nor excused: the reason is missing" for r in unreasoned]
     actions = dialect.schemas.actions() if dialect.schemas else frozenset()
     found += [
         f"{a}: neither a row nor a refusal"

@@ -130,7 +130,8 @@ class Rpc:
     dropped: int = 0
     _out: _Sent | None = None
     _sent: OrderedDict[str, str] = field(default_factory=OrderedDict)
-    _answers: OrderedDict[str, tuple[str, str | None]] = field(default_factory=OrderedDict)
+    _answers: OrderedDict[str, tuple[int, str | None]] = field(default_factory=OrderedDict)
+    """id of a CALL of theirs -> a print of its text, and what was answered."""
 
     # --- ours ----------------------------------------------------------------------------------------------------
 
@@ -211,10 +212,10 @@ class Rpc:
         return frame if isinstance(frame, list) else Dropped("not a JSON array")
 
     def _call(self, id_: str, frame: list[Any], text: str) -> Finding:
-        known = self._answers.get(id_)
-        if known is not None and known[0] == text:
+        known, fingerprint = self._answers.get(id_), hash(text)
+        if known is not None and known[0] == fingerprint:
             return Say(known[1]) if known[1] is not None else self._drop("repeated while being worked on")
-        self._answers[id_] = (text if len(text) < 4096 else text[:4096] + str(hash(text)), None)
+        self._answers[id_] = (fingerprint, None)
         self._answers.move_to_end(id_)
         while len(self._answers) > ANSWERS_KEPT:
             self._answers.popitem(last=False)

@@ -45,8 +45,10 @@ class Clock:
         rate: float = 1.0,
         boot_id: str = "",
         boottime: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+        rtc: Callable[[], float] = time.time,
     ) -> None:
         self.rate = rate
+        self._rtc = rtc
         self.changed: Callable[[Boot], None] = lambda boot: None
         self._boottime = boottime
         self._boots = {
@@ -83,6 +85,12 @@ class Clock:
         low = max(earlier, default=BUILT_UTC_S)
         guess = low + stamp.t_s
         return min([guess, *later]) if not later or min(later) > low else low
+
+    @property
+    def rtc_off_s(self) -> float | None:
+        """How far the board's real-time clock is from trusted time: for a technician, never for a stamp."""
+        offset = self.boot.offset_s
+        return None if offset is None else self._rtc() - (offset + self._boottime() * self.rate)
 
     def heard_utc(self, utc_s: float, round_trip_s: float) -> None:
         """Take the backend's time: at once when none is known; later only a step that three answers agree on."""

@@ -112,6 +112,7 @@ class LineActor:
         try:
             while True:
                 await self._serve(await self._next())
+                await asyncio.sleep(0)  # who got an answer may ask on before the less urgent get their turn
         finally:
             for _, _, job in self._queue:
                 job.fail(Unreachable(f"{self.settings.name}: the line has been closed"))

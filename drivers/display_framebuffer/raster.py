@@ -109,21 +109,22 @@ _BLUE = [v >> 3 for v in range(256)]
 
 
 def _geometry(fd: int, s: FramebufferSettings) -> Geometry:
-    if stat.S_ISCHR(os.fstat(fd).st_mode):
-        found = _asked(fd, s.path) or _sysfs(s.path)
-    elif s.width and s.height and s.format in BYTES_PER_PIXEL:
+    """The kernel's word, except where it has none and the settings say everything."""
+    device = stat.S_ISCHR(os.fstat(fd).st_mode)
+    found = (_asked(fd) or _sysfs(s.path)) if device else None
+    if found is None and s.width and s.height and s.format in BYTES_PER_PIXEL:
         return Geometry(s.width, s.height, s.format, s.width * BYTES_PER_PIXEL[s.format])
-    else:
-        raise Broken(f"display {s.path}: is a plain file; width, height and format (RGB565 or XRGB8888) are needed")
-    if found is None:
+    if found is None and device:
         raise Broken(f"display {s.path}: is no frame buffer with 16 or 32 bits per pixel; correct path")
+    if found is None:
+        raise Broken(f"display {s.path}: is a plain file; width, height and format (RGB565 or XRGB8888) are needed")
     if s.format not in ("auto", found.format):
         raise Broken(f'display {s.path}: the panel has {found.format}, not {s.format}; write format = "auto"')
     width, height = min(s.width or found.width, found.width), min(s.height or found.height, found.height)
     return Geometry(width, height, found.format, found.stride, found.offset)
 
 
-def _asked(fd: int, path: str) -> Geometry | None:
+def _asked(fd: int) -> Geometry | None:
     """What the kernel says by ioctl."""
     try:
         var = fcntl.ioctl(fd, _FBIOGET_VSCREENINFO, bytes(160))

@@ -17,6 +17,9 @@ from drivers.meter_modbus.picture import Values, check, decode, energy_wh, readi
 
 log = logging.getLogger(__name__)
 
+Look = tuple[Values, Stamp]
+"""The billing block and when it was read."""
+
 MOST_V = 308.0
 """280 V and a tenth: what a phase can at most deliver per ampere."""
 
@@ -71,22 +74,24 @@ class ModbusMeter:
         self._name = f"meter of EVSE {where.evse} ({line.settings.name}, unit {settings.unit})"
         self._known_at = 0
         self._absent: set[int] = set()
-        self._last: tuple[int, float] | None = None
+        self._last: Look | None = None
 
     async def begin(self) -> None:
         try:
-            await self._identify()
-            await self._energy(Priority.IDENTITY)
+            await self._identify(Priority.IDENTITY)
+            self._believe(*await self._look(Priority.IDENTITY))
         except DeviceError as e:
             raise self._told(e) from e
 
     async def read(self) -> Reading:
         try:
             await self._same_meter(Priority.POLL)
-            values, at = await self._energy(Priority.POLL)
+            values, at = await self._steady_look()
             for block in self._map.blocks[1:]:
                 values |= await self._block(block, Priority.POLL)
             check(values, self._phases)
+            await self._same_meter(Priority.POLL)
+            self._believe(values, at)
             return reading(values, at)
         except DeviceError as e:
             raise self._told(e) from e
@@ -95,18 +100,17 @@ class ModbusMeter:
         """Two looks at the register, everything else in between; a third look decides when they disagree."""
         try:
             await self._same_meter(Priority.BILLING)
-            first, first_at = await self._energy(Priority.BILLING)
+            looks = [await self._look(Priority.BILLING)]
             others = await self._companions()
-            second, second_at = await self._energy(Priority.BILLING)
-            if not self._agree(first, first_at, second, second_at, others):
-                third, third_at = await self._energy(Priority.BILLING)
-                if not (
-                    self._agree(second, second_at, third, third_at, others)
-                    or self._agree(first, first_at, third, third_at, others)
-                ):
+            looks.append(await self._look(Priority.BILLING))
+            if not self._agree(looks, others):
+                looks.append(await self._look(Priority.BILLING))
+                if not self._agree(looks, others):
                     raise Garbled("three looks at the billing register gave three answers")
-                second, second_at = third, third_at
-            return reading(others | second, second_at)
+            values, at = looks[-1]
+            await self._same_meter(Priority.BILLING)
+            self._believe(values, at)
+            return reading(others | values, at)
         except DeviceError as e:
             raise self._told(e) from e
 
@@ -122,23 +126,25 @@ class ModbusMeter:
             return {}
         return values
 
-    async def _energy(self, priority: Priority) -> tuple[Values, Stamp]:
-        """The billing block and when it was read; a surprising register is looked at again before it is believed."""
-        values, at = await self._look(priority)
-        if self._last is not None and not self._follows(*self._last, energy_wh(values), at.t_s, self._most_w):
-            again, again_at = await self._look(priority)
-            if not self._follows(energy_wh(values), at.t_s, energy_wh(again), again_at.t_s, self._most_w):
-                raise Garbled("the billing register jumps: two looks gave different values")
-            values, at = again, again_at
-        if self._last is not None and energy_wh(values) < self._last[0]:
+    async def _steady_look(self) -> Look:
+        """A surprising register is looked at again: a single wrong look does not count, one that stays does."""
+        first = await self._look(Priority.POLL)
+        if self._last is None or self._follows(self._last, first, self._most_w):
+            return first
+        second = await self._look(Priority.POLL)
+        if self._follows(self._last, second, self._most_w) or self._follows(first, second, self._most_w):
+            return second
+        raise Garbled("the billing register jumps: two looks gave different values")
+
+    def _believe(self, values: Values, at: Stamp) -> None:
+        if self._last is not None and energy_wh(values) < (last_wh := energy_wh(self._last[0])):
             raise Garbled(
-                f"the billing register went back from {self._last[0]} to {energy_wh(values)} Wh: "
+                f"the billing register went back from {last_wh} to {energy_wh(values)} Wh: "
                 "was the meter exchanged or reset?"
             )
-        self._last = (energy_wh(values), at.t_s)
-        return values, at
+        self._last = (values, at)
 
-    async def _look(self, priority: Priority) -> tuple[Values, Stamp]:
+    async def _look(self, priority: Priority) -> Look:
         values = await self._block(self._map.billing, priority)
         at = Stamp(*self._now())
         check(values, self._phases)
@@ -161,21 +167,24 @@ class ModbusMeter:
         except Refused as e:
             raise Broken(f"{e}; does the map {self._map.name!r} fit this meter and its firmware?") from e
 
-    def _follows(self, wh: int, t_s: float, later_wh: int, later_t_s: float, most_w: float) -> bool:
+    def _follows(self, one: Look, later: Look, most_w: float) -> bool:
         """Not backwards, and no faster than so much power explains (and one step of the register)."""
-        explained = most_w * max(later_t_s - t_s, 0.0) / 3600 + self.identity.register_step_wh + 1
-        return 0 <= later_wh - wh <= explained
+        passed_s = max(later[1].t_s - one[1].t_s, 0.0)
+        explained_wh = most_w * passed_s / 3600 + self.identity.register_step_wh + 1
+        return 0 <= energy_wh(later[0]) - energy_wh(one[0]) <= explained_wh
 
-    def _agree(self, a: Values, a_at: Stamp, b: Values, b_at: Stamp, others: Values) -> bool:
+    def _agree(self, looks: list[Look], others: Values) -> bool:
+        """The last look follows from one of the earlier ones."""
         measured_w = 2 * max((abs(float(w)) for w in others.get("power_w", ())), default=0.0)
-        return self._follows(energy_wh(a), a_at.t_s, energy_wh(b), b_at.t_s, max(self._most_w, measured_w))
+        return any(self._follows(look, looks[-1], max(self._most_w, measured_w)) for look in looks[:-1])
 
     async def _same_meter(self, priority: Priority) -> None:
-        """After a reconnect anything may hang on the line: look who it is before believing a value."""
+        """After a reconnect (also one in the middle of a reading) and after any error another meter may hang on the
+        line: look who it is before a value is believed."""
         if self._line.generation != self._known_at:
             await self._identify(priority)
 
-    async def _identify(self, priority: Priority = Priority.IDENTITY) -> None:
+    async def _identify(self, priority: Priority) -> None:
         told = {name: await self._mark(mark, priority) for name, mark in self._map.identity.items()}
         model = self._map.identity.get("model")
         if model and model.accept and told["model"] and not _accepted(told["model"], model):
@@ -221,8 +230,7 @@ class ModbusMeter:
 
     def _told(self, error: DeviceError) -> DeviceError:
         text = str(error)
-        if isinstance(error, Unreachable):
-            self._known_at = 0
+        self._known_at = 0
         if isinstance(error, Refused):
             return Unreachable(f"{self._name}: {text}")
         return type(error)(text if text.startswith(self._name) else f"{self._name}: {text}")

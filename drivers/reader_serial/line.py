@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import stat
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -81,14 +82,14 @@ def _open(settings: SerialReaderSettings) -> serial.Serial:
 
     what = f"reader {settings.device}: "
     try:
+        if not stat.S_ISCHR(os.stat(settings.device).st_mode):
+            raise Broken(f"{what}is no serial line; correct device")
         line = serial.Serial(settings.device, settings.baud, timeout=0, exclusive=True)
     except ValueError as e:
         raise Broken(f"{what}{e}; correct baud") from e
     except OSError as e:
         if e.errno == errno.EACCES:
             raise Unreachable(f"{what}no permission; add the service user to the group of the device") from e
-        if e.errno in (errno.ENOTTY, errno.EISDIR):
-            raise Broken(f"{what}is no serial line; correct device") from e
         reason = os.strerror(e.errno) if e.errno else str(e)
         raise Unreachable(f"{what}{reason}; check cable and path; it is tried again") from e
     line.reset_input_buffer()  # a card from before the agent was there is nobody who waits now

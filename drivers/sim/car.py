@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -132,8 +133,7 @@ class Car:
 
 
 def _curve_w(soc: float) -> float:
-    for (s0, p0), (s1, p1) in zip(_DC_CURVE_KW, _DC_CURVE_KW[1:], strict=False):
+    for (s0, p0), (s1, p1) in itertools.pairwise(_DC_CURVE_KW):
         if soc <= s1:
             return 1000.0 * (p0 + (p1 - p0) * (soc - s0) / (s1 - s0))
     return 1000.0 * _DC_CURVE_KW[-1][1]
-

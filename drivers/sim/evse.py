@@ -111,7 +111,7 @@ class Evse:
     def power_mw(self) -> int:
         return sum(self.measured.power_mw)
 
-    def state(self, mains_on: bool = True) -> str:
+    def state(self) -> str:
         """Two characters as the board tells them. Its own wake-up pulse is no news of the vehicle."""
         if not self.registers.available:
             return "F0"
@@ -187,8 +187,8 @@ class Evse:
     def _drive_lock(self, dt_s: float) -> None:
         if self.tethered:
             return
-        wanted = self.cable and ((self.car is not None and not self._forced_open) or self.registers.lock)
-        wanted = wanted or self.contactor.closed
+        holds = (self.car is not None and not self._forced_open) or self.registers.lock
+        wanted = self.cable and (holds or self.contactor.closed)
         stuck = Fault.UNLOCK_FAILURE in self.faults
         self.lock.step(dt_s, wanted, Fault.LOCK_FAILURE in self.faults, stuck)
         if self.lock.failed:
@@ -243,9 +243,7 @@ class Evse:
         draw_a = self.car.draw_a(dt_s, offer_a, supplied and self.pwm) if self.car else (0.0, 0.0, 0.0)
         current_a = draw_a[:lines]
         voltage_v = tuple(self._grid_v(mains.voltage_v(i, a)) for i, a in enumerate(current_a))
-        power_mw = tuple(
-            round(u * a * POWER_FACTOR * 1000) for u, a in zip(voltage_v, current_a, strict=True)
-        )
+        power_mw = tuple(round(u * a * POWER_FACTOR * 1000) for u, a in zip(voltage_v, current_a, strict=True))
         return Measured(current_a, power_mw, voltage_v)
 
     def _grid_v(self, voltage_v: float) -> float:

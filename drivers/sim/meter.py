@@ -41,8 +41,8 @@ class Family:
     image: Callable[[int, Sample], Image]
     areas: dict[int, tuple[range, ...]]
     longest: int
-    alone: int | None = None
-    """A register that only answers to a read of itself."""
+    alone: tuple[int, int] | None = None
+    """A register and what it holds when it is read by itself; inside of a longer read it belongs to another value."""
 
 
 class Meter:
@@ -60,8 +60,8 @@ class Meter:
         last = address + count - 1
         if count > self._family.longest or not any(address in a and last in a for a in areas):
             raise Exceptional(ILLEGAL_ADDRESS)
-        if self._family.alone in range(address, last + 1) and count != 1:
-            raise Exceptional(ILLEGAL_ADDRESS)
+        if self._family.alone is not None and (address, count) == (self._family.alone[0], 1):
+            return [self._family.alone[1]]
         image = self._family.image(function, self._sample())
         return [image.get(a, 0) for a in range(address, last + 1)]
 
@@ -90,7 +90,7 @@ def _three(values: tuple[float, ...]) -> tuple[float, float, float]:
 
 def kwh_float(wh: int) -> float:
     """The least float32 in kWh that is not below the register: floored to Wh it is the register again, as long as a
-    float32 has that many digits (8.3 GWh steps of 0.5 Wh, 16.7 MWh steps of 1 Wh)."""
+    float32 has that many digits (to 16.7 MWh)."""
     exact = wh / 1000
     near: float = struct.unpack(">f", struct.pack(">f", exact))[0]
     if near * 1000 >= wh:
@@ -123,7 +123,7 @@ def _sdm(code: int) -> Callable[[int, Sample], Image]:
 
 
 def _eastron(code: int) -> Family:
-    return Family(_sdm(code), {4: (range(0, 382),), 3: (range(64512, 64516), range(0, 0x40))}, 80)
+    return Family(_sdm(code), {4: (range(382),), 3: (range(64512, 64516), range(0x40))}, 80)
 
 
 # --- ABB B23: integers, most significant word first, energies in 10 Wh ------------------------------------------------
@@ -159,19 +159,20 @@ def _swapped(address: int, value: int) -> Image:
 
 
 def _em340(function: int, s: Sample) -> Image:
-    out: Image = {11: 341, 49: 990, 51: round(s.frequency_hz * 10), 770: 3, 771: 1, 4355: 0}
+    out: Image = {49: 990, 51: round(s.frequency_hz * 10), 770: 3, 771: 1, 4355: 0}
     for k in range(3):
         out |= _swapped(2 * k, round(s.voltage_v[k] * 10)) | _swapped(12 + 2 * k, round(s.current_a[k] * 1000))
         out |= _swapped(18 + 2 * k, round(s.power_w[k] * 10))
         out |= {46 + k: round(POWER_FACTOR * 1000)}
+        out |= _swapped(6 + 2 * k, round((s.voltage_v[k] + s.voltage_v[(k + 1) % 3]) * 0.866 * 10))
     out |= _swapped(40, round(sum(s.power_w) * 10))
     out |= _swapped(52, 0x7FFF_FFFF if s.broken else s.energy_wh // 100) | _swapped(78, 0)
     out |= _swapped(1024, 0x7FFF_FFFF if s.broken else s.energy_wh // 1000) | _swapped(1026, s.energy_wh % 1000)
     return out | text(20480, f"KS{s.serial}", 7)
 
 
-_EM_AREAS = (range(0, 90), range(770, 772), range(1024, 1036), range(4355, 4356), range(20480, 20487))
-_GAVAZZI = Family(_em340, {3: _EM_AREAS, 4: _EM_AREAS}, 50, alone=11)
+_EM_AREAS = (range(90), range(770, 772), range(1024, 1036), range(4355, 4356), range(20480, 20487))
+_GAVAZZI = Family(_em340, {3: _EM_AREAS, 4: _EM_AREAS}, 50, alone=(11, 341))
 
 FAMILIES: dict[str, Family] = {
     "eastron_sdm630": _eastron(0x70),

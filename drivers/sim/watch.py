@@ -49,17 +49,18 @@ class Watch:
         self.said: Json | None = None
         self.trace = Trace()
         self._socket, self._changed = socket, changed
+        self._agent: tuple[int, int] | None = None
         self._newest_n = -1
 
     def agent_starts(self) -> None:
-        """A new agent counts its frames anew, and a dead one leaves its socket's file behind."""
-        self._newest_n = -1
+        """A dead agent leaves its socket's file behind."""
         self._socket.unlink(missing_ok=True)
 
     async def run(self) -> None:
         """Follow one agent after the other, for ever."""
         while True:
             try:
+                self._recognise()
                 reader, writer = await asyncio.open_unix_connection(str(self._socket), limit=LINE_LIMIT)
             except OSError:  # not there yet
                 await asyncio.sleep(RETRY_S)
@@ -71,6 +72,13 @@ class Watch:
                 self.said = None
                 self._changed()
             await asyncio.sleep(RETRY_S)
+
+    def _recognise(self) -> None:
+        """Each agent makes its own socket, and counts its frames anew; the same one repeats what we know."""
+        stat = self._socket.stat()
+        agent = (stat.st_ino, stat.st_mtime_ns)
+        if agent != self._agent:
+            self._agent, self._newest_n = agent, -1
 
     async def _follow(self, reader: asyncio.StreamReader) -> None:
         try:

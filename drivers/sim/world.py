@@ -1,1 +1,398 @@
-"""Placeholder: the world's model is written by its own author."""
+"""One physical truth of a simulated station, and what people can do to it.
+
+Between two steps of 50 ms the world stands still: calls change it at once and return, the next step draws the
+consequences. ``speed`` makes the physics run faster; conversations on wires and the board's watchdog stay real.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from agent.kinds import Fault
+from agent.settings import SimulatedEvse, StationFile
+from drivers.sim import card as cards
+from drivers.sim import derive
+from drivers.sim.car import Car
+from drivers.sim.checks import choice, flag, number, whole
+from drivers.sim.evse import NWS_PER_WH, Evse, Registers
+from drivers.sim.faults import SAFETY, named
+from drivers.sim.mains import Mains
+from drivers.sim.memory import Memory
+from drivers.sim.wires import STATION, Wires
+
+STEP_US = 50_000
+TELL_EVERY = 2
+"""Steps between two looks for a visible change: 100 ms."""
+_CATCH_UP_S = 10.0
+_LONGEST_TOKEN = 36
+_MOST_WH = 10**12
+
+
+class Impossible(Exception):
+    """Physically impossible as things stand."""
+
+
+class Unknown(Exception):
+    """There is no such thing in this station."""
+
+
+class World:
+    """Without ``open`` it is a model without wires that is stepped by hand."""
+
+    def __init__(self, file: StationFile, *, speed: float = 1.0, memory: Memory | None = None) -> None:
+        self.file = file
+        self.speed = number(speed, "speed", 0.01, 10_000)
+        self._memory = memory
+        self._rng = random.Random(file.simulation.seed)
+        self._mains = Mains(file.simulation.seed)
+        self._max_a: float | None = None
+        self._ledger: dict[str, list[Any]] = {"holds": [], "captures": [], "voids": []}
+        self.evses = {e.number: Evse(e, random.Random(self._rng.random())) for e in file.evses}
+        self._remember()
+        self._wires: Wires | None = None
+        self._socket = Path()
+        self._backend_url = ""
+        self._listeners: list[Callable[[], None]] = []
+        self._seen: Any = None
+        self._steps = 0
+        self.step(0)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, file: StationFile, *, speed: float = 1.0, backend_url: str = "", status_socket: Path
+    ) -> AsyncIterator[World]:
+        """All far ends up and time running. Raises ``ValueError`` (a device that cannot be simulated), ``InUse``."""
+        memory = Memory(file.simulation.state_dir)
+        try:
+            world = cls(file, speed=speed, memory=memory)
+            world._socket, world._backend_url = status_socket, backend_url
+            wires = Wires(file, world.evses, world._mains, file.simulation.state_dir.resolve() / "wires")
+            try:
+                await wires.open(backend_url)
+                world._wires = wires
+                world._apply_silences()
+                async with asyncio.TaskGroup() as group:
+                    ticking = group.create_task(world._run(), name="world")
+                    try:
+                        yield world
+                    finally:
+                        ticking.cancel()
+            finally:
+                await wires.close()
+                world._save()
+        finally:
+            memory.close()
+
+    # --- time -----------------------------------------------------------------------------------------------------
+
+    def step(self, real_us: int = STEP_US) -> None:
+        """One step of the physics: ``real_us`` times ``speed``."""
+        dt_us = round(real_us * self.speed)
+        self._mains.step(dt_us / 1e6)
+        for evse in self.evses.values():
+            evse.step(dt_us, real_us, self._mains)
+            if self._memory is not None:
+                self._memory.set_register(evse.number, evse.energy_nws)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            due += STEP_US / 1e6
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            due = max(due, loop.time() - _CATCH_UP_S)
+            self.step()
+            self._steps += 1
+            if self._steps % TELL_EVERY == 0:
+                self._tell()
+
+    def _tell(self) -> None:
+        seen = [self.picture(n) for n in self.evses], self.mains, self.lamps(), self.links(), self.ledger()
+        if seen == self._seen:
+            return
+        self._seen = seen
+        self._save()
+        for listener in self._listeners:
+            listener()
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Called at most every 100 ms, when something visible has changed."""
+        self._listeners.append(callback)
+
+    # --- memory ---------------------------------------------------------------------------------------------------
+
+    def _remember(self) -> None:
+        known = self._memory.load() if self._memory is not None else None
+        first = {s.number: s for s in self.file.simulation.evse}
+        for n, evse in self.evses.items():
+            stored = (known or {}).get("evses", {}).get(str(n))
+            register = self._memory.register(n) if self._memory is not None else None
+            if stored is None:
+                _begin(evse, first.get(n, SimulatedEvse(n)))
+            else:
+                _resume(evse, stored)
+            if register is not None:
+                evse.energy_nws = evse.session_from_nws = register
+        if known is not None:
+            self._max_a = known.get("max_a")
+            self._ledger |= known.get("ledger", {})
+        self._share_limit()
+
+    def _save(self) -> None:
+        if self._memory is not None:
+            evses = {str(n): _stored(e) for n, e in self.evses.items()}
+            self._memory.save({"version": 1, "evses": evses, "max_a": self._max_a, "ledger": self._ledger})
+
+    # --- what can be seen -----------------------------------------------------------------------------------------
+
+    def picture(self, n: int) -> dict[str, Any]:
+        """The world's part of one EVSE in the picture of the control API."""
+        e = self._evse(n)
+        return {
+            "number": n,
+            "kind": e.fitted.kind,
+            "cable": e.cable or e.tethered,
+            "car": e.car is not None,
+            "ready": e.car is not None and e.car.ready,
+            "cp": e.state()[0],
+            "pwm": e.pwm,
+            "locked": e.lock.locked,
+            "contactor": e.contactor.closed,
+            "limit_a": e.limit_a,
+            "limit_w": None,
+            "current_a": [round(a, 1) for a in e.measured.current_a],
+            "power_w": e.power_mw // 1000,
+            "meter_wh": e.meter_wh,
+            "soc": int(e.car.soc) if e.car is not None else None,
+            "faults": sorted(e.faults),
+        }
+
+    @property
+    def mains(self) -> bool:
+        return self._mains.on
+
+    @property
+    def max_a(self) -> float | None:
+        """The limit that the site's energy management has set."""
+        return self._max_a
+
+    def lamps(self) -> dict[str, str]:
+        """The lamp that the board itself drives at each outlet."""
+        return {str(n): _lamp(e) for n, e in self.evses.items()}
+
+    def links(self) -> dict[str, Any]:
+        return {name: road.picture() for name, road in self._wires.roads.items()} if self._wires else {}
+
+    def ledger(self) -> dict[str, list[Any]]:
+        """What the payment terminal's host has booked."""
+        return {name: list(rows) for name, rows in self._ledger.items()}
+
+    def derived(self) -> str:
+        """The station file for the agent, as TOML text."""
+        return derive.derived(self.file, self._wired().far_ends, self._backend_url, self._socket)
+
+    def addresses(self) -> dict[str, str]:
+        return dict(self._wired().addresses)
+
+    def display_png(self, n: int) -> bytes:
+        self._evse(n)
+        screens = self._wired().screens
+        if n not in screens:
+            raise Unknown(f"EVSE {n} has no simulated display: the station file names its own")
+        return screens[n].png()
+
+    # --- cable and car --------------------------------------------------------------------------------------------
+
+    def plug(self, n: int, ready: bool = True, car: Mapping[str, Any] | None = None) -> None:
+        """Cable into socket and car. A cable that is still in the socket is taken again."""
+        e = self._evse(n)
+        if car is not None and not isinstance(car, Mapping):
+            raise ValueError(f"car: must be an object, is {car!r}")
+        arriving = Car.of(car, flag(ready, "ready"))
+        if e.car is not None:
+            raise Impossible(f"EVSE {n} is occupied: unplug first")
+        e.connect(arriving)
+        self._save()
+
+    def unplug(self, n: int, side: str = "station") -> None:
+        """``station``: the plug is pulled out of the socket; ``ev``: the cable stays there. At a fixed cable both
+        mean the car's side."""
+        e = self._evse(n)
+        choice(side, "side", ("station", "ev"))
+        at_socket = side == "station" and not e.tethered
+        if at_socket and not e.cable:
+            raise Impossible(f"EVSE {n}: no cable is plugged")
+        if not at_socket and e.car is None:
+            raise Impossible(f"EVSE {n}: no car is connected")
+        if at_socket and e.lock.locked:
+            raise Impossible(f"EVSE {n}: the plug is locked; end the session, or unplug at the car (side ev)")
+        e.disconnect(cable_too=at_socket)
+        self._save()
+
+    def ev(self, n: int, ready: bool | None = None, max_a: float | None = None) -> None:
+        """The car asks for energy or pauses; its charger takes more or less."""
+        e = self._evse(n)
+        wants = None if ready is None else flag(ready, "ready")
+        takes_a = None if max_a is None else number(max_a, "max_a", 6, 500)
+        if e.car is None:
+            raise Impossible(f"EVSE {n}: no car is connected")
+        e.car.ready = e.car.ready if wants is None else wants
+        e.car.max_a = e.car.max_a if takes_a is None else takes_a
+        self._save()
+
+    # --- station and site -----------------------------------------------------------------------------------------
+
+    def fault(self, n: int, name: str, active: bool = True) -> None:
+        e = self._evse(n)
+        if not isinstance(name, str):
+            raise ValueError(f"fault: must be a name, is {name!r}")
+        fault = named(name)
+        if flag(active, "active"):
+            e.faults.add(fault)
+        else:
+            e.faults.discard(fault)
+        self._apply_silences()
+        self._save()
+
+    def meter(self, n: int, wh: int) -> None:
+        """Sets the lifetime register, as if another meter had been fitted."""
+        e = self._evse(n)
+        e.energy_nws = e.session_from_nws = whole(wh, "wh", 0, _MOST_WH) * NWS_PER_WH
+        if self._memory is not None:
+            self._memory.set_register(n, e.energy_nws)
+
+    def bay(self, n: int, occupied: bool) -> None:
+        self._evse(n).bay = flag(occupied, "occupied")
+        self._save()
+
+    def power(self, mains: bool) -> None:
+        """Without mains the coils drop; boards and meters live on from the back-up supply."""
+        self._mains.on = flag(mains, "mains")
+
+    def limits(self, max_a: float | None) -> None:
+        self._max_a = None if max_a is None else number(max_a, "max_a", 0, 1000)
+        self._share_limit()
+        self._save()
+
+    def link(self, name: str, **settings: Any) -> None:
+        roads = self._wired().roads
+        if name not in roads:
+            raise Unknown(f"there is no link {name!r}; there is: {', '.join(roads) or 'none'}")
+        roads[name].set(**settings)
+
+    # --- what drivers do with their hands -------------------------------------------------------------------------
+
+    def tap_card(self, uid: str, evse: int | None = None, card: str = "desfire_ev1", hold_s: float = 0.5) -> None:
+        """A card is held to the contactless reader for so long, then taken away."""
+        kind = choice(card, "card", cards.KINDS)
+        seconds = number(hold_s, "hold_s", 0.0, 3600.0)
+        number_ = _uid(uid, kind)
+        field = self._wired().fields.get(self._place(evse, self._wired().fields))
+        if field is None:
+            raise Impossible("there is no simulated contactless reader here: the station file names its own")
+        field.tap(cards.Card(number_, kind, self._rng), seconds)
+
+    def tap_text(self, token: str, evse: int | None = None) -> None:
+        """The serial reader sends this text as a line."""
+        if not isinstance(token, str) or not 1 <= len(token) <= _LONGEST_TOKEN or not token.isprintable():
+            raise ValueError(f"token: must be a printable text of 1 to {_LONGEST_TOKEN} characters, is {token!r}")
+        readers = self._wired().line_readers
+        reader = readers.get(self._place(evse, readers))
+        if reader is None:
+            raise Impossible("there is no simulated serial reader here: the station file names its own")
+        reader.tap(token)
+
+    def press(self, button: str) -> None:
+        buttons = self._wired().buttons
+        if buttons is None or button not in buttons.keys:
+            raise Unknown(
+                f"there is no button {button!r}; there is: {', '.join(buttons.keys if buttons else ()) or 'none'}"
+            )
+        buttons.press(button)
+
+    def agent_restarted(self) -> None:
+        """Taps and presses from the time when no agent was there were never heard."""
+        if self._wires is not None:
+            self._wires.forget()
+
+    # --------------------------------------------------------------------------------------------------------------
+
+    def _evse(self, n: int) -> Evse:
+        if n not in self.evses or isinstance(n, bool):
+            raise Unknown(f"there is no EVSE {n!r}; this station has 1 to {len(self.evses)}")
+        return self.evses[n]
+
+    def _wired(self) -> Wires:
+        if self._wires is None:
+            raise Impossible("this world has no wires: it was not opened")
+        return self._wires
+
+    def _place(self, evse: int | None, readers: Mapping[int, Any]) -> int:
+        """Which reader a tap goes to: the EVSE's own one if it has one."""
+        if evse is None:
+            return STATION
+        self._evse(evse)
+        return evse if evse in readers else STATION
+
+    def _share_limit(self) -> None:
+        for evse in self.evses.values():
+            evse.external_a = self._max_a
+
+    def _apply_silences(self) -> None:
+        """A shared reader is silent when it is so for any EVSE that it serves."""
+        if self._wires is not None:
+            own = [n for n in self.evses if n in self._wires.line_readers]
+            for n in own:
+                self._wires.silence_reader(n, Fault.READER_SILENT in self.evses[n].faults)
+            shared = [e for n, e in self.evses.items() if n not in own]
+            if shared:
+                self._wires.silence_reader(STATION, any(Fault.READER_SILENT in e.faults for e in shared))
+
+
+def _begin(evse: Evse, first: SimulatedEvse) -> None:
+    """The situation at the first start."""
+    evse.energy_nws = evse.session_from_nws = first.meter_wh * NWS_PER_WH
+    if first.ev_connected or (first.plugged and evse.tethered):
+        evse.connect(Car.of(None, first.ev_ready))
+    elif first.plugged:
+        evse.cable = True
+
+
+def _stored(evse: Evse) -> dict[str, Any]:
+    car = evse.car.as_table() if evse.car is not None else None
+    return {"cable": evse.cable, "car": car, "bay": evse.bay, "faults": sorted(evse.faults), "locked": evse.lock.locked}
+
+
+def _resume(evse: Evse, stored: Mapping[str, Any]) -> None:
+    """The power was off: plug and lock are as they were, the board counts the connection from now."""
+    if stored.get("car") is not None:
+        table = dict(stored["car"])
+        evse.connect(Car.of(table, table.pop("ready", True)))
+    evse.cable, evse.bay = bool(stored.get("cable")), bool(stored.get("bay"))
+    evse.lock.locked = bool(stored.get("locked")) and evse.cable
+    evse.faults = {named(name) for name in stored.get("faults", ())}
+    evse.registers = Registers(limit_a=int(evse.fitted.max_a))
+
+
+def _lamp(evse: Evse) -> str:
+    if evse.faults & SAFETY or not evse.registers.available:
+        return "red"
+    if evse.contactor.closed:
+        return "blue"
+    return "yellow" if evse.cable or evse.car is not None else "green"
+
+
+def _uid(uid: str, kind: str) -> bytes:
+    try:
+        value = bytes.fromhex(uid) if isinstance(uid, str) else b""
+    except ValueError:
+        value = b""
+    if kind != "random_uid" and len(value) not in (4, 7):
+        raise ValueError("uid: must be 4 or 7 bytes in hexadecimal, for example 04A1B2C3D4E5F6")
+    return value

@@ -68,9 +68,8 @@ async def _check_silence(port: MeterPort, silence: Callable[[bool], Awaitable[No
 async def _must_fail(read: Callable[[], Awaitable[Reading]], error: type[DeviceError], complaint: str) -> None:
     try:
         await read()
-    except error as e:
-        assert str(e), "an error without a text helps nobody"
+    except error:
+        return
     except DeviceError as e:
         raise AssertionError(f"{complaint}: {error.__name__} expected, {type(e).__name__} came: {e}") from e
-    else:
-        raise AssertionError(complaint)
+    raise AssertionError(complaint)

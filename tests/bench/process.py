@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = [sys.executable, "-c", "import sys; from agent.cli import main; sys.exit(main())"]
@@ -20,39 +22,43 @@ class Skipped(Exception):
     """Why a figure cannot be had here and now."""
 
 
+@dataclass(frozen=True)
+class Child:
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def why(self) -> str:
+        """The last line that it wrote, for a person."""
+        self.log.seek(0)
+        lines = self.log.read().decode("utf-8", "replace").strip().splitlines()
+        code = self.process.poll()
+        ended = "still runs: " if code is None else f"ended with {code}: "
+        return ended + (lines[-1][:200] if lines else "said nothing")
+
+
 @asynccontextmanager
-async def spawned(argv: list[str], cwd: Path = ROOT) -> AsyncIterator[subprocess.Popen[bytes]]:
-    """Running child in a session of its own; ended (SIGTERM, then SIGKILL) on the way out."""
-    child = subprocess.Popen(
-        argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        start_new_session=True,
-    )  # fmt: skip
-    assert child.stderr is not None
-    os.set_blocking(child.stderr.fileno(), False)
-    try:
-        yield child
-    finally:
-        await end(child)
+async def spawned(argv: list[str]) -> AsyncIterator[Child]:
+    """A running child, its output in a file; ended (SIGTERM, then SIGKILL) on the way out."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: ASYNC220
+        try:
+            yield Child(process, log)
+        finally:
+            await end(process)
 
 
-async def end(child: subprocess.Popen[bytes]) -> None:
+async def end(process: subprocess.Popen[bytes]) -> None:
     for number, patience_s in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
-        if child.poll() is None:
-            child.send_signal(number)
+        if process.poll() is None:
+            process.send_signal(number)
             try:
-                await asyncio.to_thread(child.wait, patience_s)
+                await asyncio.to_thread(process.wait, patience_s)
             except subprocess.TimeoutExpired:
                 continue
-    if child.stderr:
-        child.stderr.close()
-
-
-def why(child: subprocess.Popen[bytes]) -> str:
-    """The last line that a child wrote to stderr, for a person."""
-    assert child.stderr is not None
-    lines = (child.stderr.read() or b"").decode("utf-8", "replace").strip().splitlines()
-    ended = "" if child.poll() is None else f"ended with {child.returncode}: "
-    return ended + (lines[-1][:200] if lines else "said nothing")
 
 
 def cpu_s(pid: int) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from subprocess import run
 
 import pytest
@@ -264,12 +266,10 @@ async def test_the_gap_before_a_request_is_kept(serial: PtyLine, bank: Bank) -> 
     bank.script.extend([noted] * 3)
     async with open_line(LineSettings("rtu", serial.path, timeout_s=FAST_S, gap_s=0.05)) as line:
         await asyncio.gather(*(line.read(1, 3, i, 1) for i in range(3)))
-    assert min(b - a for a, b in zip(times, times[1:], strict=False)) >= 0.05
+    assert min(b - a for a, b in pairwise(times)) >= 0.05
 
 
 async def test_an_unplugged_adapter_is_unreachable_and_comes_back(bank: Bank) -> None:
-    import os
-
     async with PtyLine(bank) as serial:
         link = f"/tmp/bus-test-{os.getpid()}"
         os.symlink(serial.path, link)
@@ -280,7 +280,7 @@ async def test_an_unplugged_adapter_is_unreachable_and_comes_back(bank: Bank) ->
                 assert line.generation == 1
                 serial.unplug()
                 os.unlink(link)
-                with pytest.raises(Unreachable, match="plugged in|connection lost"):
+                with pytest.raises(Unreachable, match=r"plugged in|connection lost"):
                     await line.read(1, 3, 0, 1)
                 serial.plug()
                 os.symlink(serial.path, link)
@@ -344,7 +344,7 @@ async def test_devices_of_one_line_share_one_connection(tcp: TcpLine, bank: Bank
 
 async def test_contradicting_serial_settings_are_told(serial: PtyLine) -> None:
     async with open_line(LineSettings("rtu", serial.path, baud=9600)):
-        with pytest.raises(Broken, match="9600 8N1.*19200 8E1"):
+        with pytest.raises(Broken, match=r"9600 8N1.*19200 8E1"):
             async with open_line(LineSettings("rtu", serial.path, baud=19200, parity="E")):
                 pass
 

@@ -1,0 +1,53 @@
+"""OCPP 1.6 JSON: Core and RemoteTrigger.
+
+What this version cannot say: EVSE and connector are one number; the charging state exists only as connector status;
+one error code at a time; why a token was refused beyond five words; the begin values of a transaction other than the
+register; tokens above 20 characters (``max_token_length``: refused at the station, never cut).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from agent.ocpp.dialect import Dialect, Refusal
+from agent.ocpp.rpc import Code
+from agent.ocpp.schema import of_package
+from agent.ocpp.v16 import authorisation, boot, data, ids, metering, refusals, remote, settings, status, transactions
+
+CODES = {Code.FORMAT: "FormationViolation", Code.OCCURRENCE: "OccurenceConstraintViolation"}
+"""1.6 spells two of them differently, one of them wrongly (JSON specification 4.2.3)."""
+
+STATION_SAYS = frozenset({
+    "Authorize", "BootNotification", "DiagnosticsStatusNotification", "FirmwareStatusNotification", "Heartbeat",
+    "LogStatusNotification", "MeterValues", "SecurityEventNotification", "SignCertificate",
+    "SignedFirmwareStatusNotification", "StartTransaction", "StatusNotification", "StopTransaction",
+})  # fmt: skip
+
+V16 = Dialect(
+    name="1.6",
+    subprotocol="ocpp1.6",
+    rows=(
+        *boot.ROWS,
+        *authorisation.ROWS,
+        *transactions.ROWS,
+        *metering.ROWS,
+        *status.ROWS,
+        *remote.ROWS,
+        *settings.ROWS,
+        *data.ROWS,
+        *refusals.ROWS,
+    ),
+    project=status.project,
+    schemas=of_package("v16"),
+    codes=CODES,
+    max_token_length=ids.ID_TAG_MAX,
+    station_says=STATION_SAYS,
+    secret=settings.is_secret,
+)
+
+
+def dialect(features_off: Collection[str] = ()) -> Dialect:
+    """The dialect without the profiles that this station does not offer."""
+    if "RemoteTrigger" in features_off:
+        return V16.plus(Refusal("TriggerMessage", "RemoteTrigger is switched off in the station file"))
+    return V16

@@ -1,0 +1,26 @@
+"""How long to wait before the next attempt (OCPP 2.0.1 part 4, 5.4; 1.6 says nothing and gets the same)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Backoff:
+    """``minimum_s`` + random, then twice the previous + random, ``repeats`` times, then constant. The random part is
+    drawn anew also after the cap: otherwise a whole network comes back in step after an outage."""
+
+    jitter: random.Random
+    minimum_s: float = 10.0
+    random_s: float = 10.0
+    repeats: int = 5
+    _step: int = 0
+
+    def next_s(self) -> float:
+        base_s = self.minimum_s * 2**self._step
+        self._step = min(self._step + 1, self.repeats)
+        return base_s + self.jitter.uniform(0.0, self.random_s)
+
+    def reset(self) -> None:
+        self._step = 0

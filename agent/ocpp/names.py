@@ -1,0 +1,188 @@
+"""How OCPP names our settings and faults. Settings: ``domain/variables.py`` has each once; here is what 1.x calls it.
+
+1.x keys: OCPP 1.6 9.1-9.3 and the security whitepaper. Faults: OCPP 1.6 7.6 (ChargePointErrorCode); the MREC names
+(ChargeX/INL minimum required error codes) travel as ``vendorErrorCode`` with ``VENDOR_ID``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from agent.domain.variables import VARIABLES, Value, Variable, WrongValue, read, write
+from agent.kinds import Fault
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+CORE, SECURITY, LISTS = "Core", "Security", "LocalAuthListManagement"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One 1.x key. ``profile``: listed only where the station offers it (Core always). ``count_of``: the read-only
+    ``...MaxLength`` neighbour of this list setting."""
+
+    key: str
+    setting: str
+    profile: str = CORE
+    count_of: bool = False
+
+    @property
+    def variable(self) -> Variable:
+        return VARIABLES[self.setting]
+
+    @property
+    def readonly(self) -> bool:
+        return self.count_of or not self.variable.writable
+
+
+KEYS_16: tuple[Key, ...] = (
+    Key("AllowOfflineTxForUnknownId", "offline_tx_for_unknown_id"),
+    Key("AuthorizationCacheEnabled", "auth_cache_enabled"),
+    Key("AuthorizationKey", "authorization_key"),
+    Key("AuthorizeRemoteTxRequests", "authorize_remote_start"),
+    Key("BlinkRepeat", "blink_repeat"),
+    Key("ClockAlignedDataInterval", "clock_aligned_interval_s"),
+    Key("ConnectionTimeOut", "connection_timeout_s"),
+    Key("ConnectorPhaseRotation", "connector_phase_rotation"),
+    Key("ConnectorPhaseRotationMaxLength", "connector_phase_rotation", count_of=True),
+    Key("GetConfigurationMaxKeys", "get_maximum"),
+    Key("HeartbeatInterval", "heartbeat_interval_s"),
+    Key("LightIntensity", "light_intensity"),
+    Key("LocalAuthListEnabled", "local_list_enabled", LISTS),
+    Key("LocalAuthorizeOffline", "local_authorize_offline"),
+    Key("LocalPreAuthorize", "local_pre_authorize"),
+    Key("MaxEnergyOnInvalidId", "max_energy_on_invalid_wh"),
+    Key("MeterValuesAlignedData", "aligned_measurands"),
+    Key("MeterValuesAlignedDataMaxLength", "aligned_measurands", count_of=True),
+    Key("MeterValuesSampledData", "sampled_measurands"),
+    Key("MeterValuesSampledDataMaxLength", "sampled_measurands", count_of=True),
+    Key("MeterValueSampleInterval", "sample_interval_s"),
+    Key("MinimumStatusDuration", "minimum_status_duration_s"),
+    Key("NumberOfConnectors", "connector_count"),
+    Key("ResetRetries", "reset_retries"),
+    Key("SecurityProfile", "security_profile"),
+    Key("StopTransactionOnEVSideDisconnect", "stop_on_ev_disconnect"),
+    Key("StopTransactionOnInvalidId", "stop_on_invalid_id"),
+    Key("StopTxnAlignedData", "stop_aligned_measurands"),
+    Key("StopTxnAlignedDataMaxLength", "stop_aligned_measurands", count_of=True),
+    Key("StopTxnSampledData", "stop_sampled_measurands"),
+    Key("StopTxnSampledDataMaxLength", "stop_sampled_measurands", count_of=True),
+    Key("SupportedFeatureProfiles", "feature_profiles"),
+    Key("TransactionMessageAttempts", "message_attempts"),
+    Key("TransactionMessageRetryInterval", "message_retry_interval_s"),
+    Key("UnlockConnectorOnEVSideDisconnect", "unlock_on_ev_disconnect"),
+    Key("WebSocketPingInterval", "ping_interval_s"),
+)
+
+UNNAMED_16: Mapping[str, str] = {
+    "auth_cache_lifetime_s": "2.x only; 1.6 lets the entries expire by their expiryDate",
+    "free_vending": "a matter of the station file, not of a backend",
+    "snapshot_interval_s": "inner matter of the station",
+}
+"""Settings that have no 1.x key, and why."""
+
+_BY_KEY: Mapping[str, Key] = {k.key.lower(): k for k in KEYS_16}
+
+
+def key_16(name: str) -> Key | None:
+    """Keys are CiStrings: case does not matter."""
+    return _BY_KEY.get(name.lower())
+
+
+def value_16(key: Key, value: Value) -> str:
+    """The text for GetConfiguration; at most 500 characters, cut at a comma."""
+    if key.count_of:
+        return str(key.variable.high)
+    text = write(key.variable, value)
+    return text if len(text) <= 500 else text[:501].rpartition(",")[0]
+
+
+def initial_16(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
+    """``[settings.ocpp16]`` of a station file: typed values by our own names, and one line per problem."""
+    values: dict[str, Value] = {}
+    problems = []
+    for name, given in table.items():
+        key = key_16(name)
+        if key is None or key.count_of:
+            problems.append(f"settings.ocpp16.{name}: no such OCPP 1.6 key can be set")
+            continue
+        text = str(given).lower() if isinstance(given, bool) else str(given)
+        try:
+            values[key.setting] = read(key.variable, text)
+        except WrongValue as e:
+            problems.append(f"settings.ocpp16.{name}: {e}")
+    return values, problems
+
+
+def authorization_key_bytes(text: str) -> bytes:
+    """The password of HTTP Basic: the whitepaper has the key in hexadecimal (32-40 digits); raw text is seen too."""
+    if 32 <= len(text) <= 40 and len(text) % 2 == 0:
+        try:
+            return bytes.fromhex(text)
+        except ValueError:
+            pass  # not hexadecimal: the text itself is the password
+    return text.encode("utf-8", "replace")
+
+
+def is_authorization_key(text: str) -> bool:
+    """16 to 20 bytes (security whitepaper, 2.2), raw or in hexadecimal."""
+    return text.isprintable() and " " not in text and 16 <= len(authorization_key_bytes(text)) <= 20
+
+
+# --- faults ----------------------------------------------------------------------------------------------------------
+
+VENDOR_ID = "https://chargex.inl.gov"
+
+
+class Error16(NamedTuple):
+    """``info`` and ``vendor_code`` are "" where the code says it all."""
+
+    code: str
+    info: str = ""
+    vendor_code: str = ""
+
+
+def _named(fault: Fault, code: str = "OtherError") -> Error16:
+    return Error16(code, fault.value, fault.value)
+
+
+_CODES_16: Mapping[Fault, str] = {
+    Fault.GROUND_FAILURE: "GroundFailure",
+    Fault.OVER_CURRENT: "OverCurrentFailure",
+    Fault.OVER_VOLTAGE: "OverVoltage",
+    Fault.UNDER_VOLTAGE: "UnderVoltage",
+    Fault.LOCK_FAILURE: "ConnectorLockFailure",
+    Fault.HIGH_TEMPERATURE: "HighTemperature",
+    Fault.READER_SILENT: "ReaderFailure",
+    Fault.METER_SILENT: "PowerMeterFailure",
+    Fault.WEAK_SIGNAL: "WeakSignal",
+    Fault.RESET_FAILURE: "ResetFailure",
+    Fault.INTERNAL_ERROR: "InternalError",
+}
+"""Faults whose name and the code of 1.6 say the same."""
+
+_NEAREST_16: Mapping[Fault, str] = {
+    Fault.DIODE_FAULT: "GroundFailure",
+    Fault.RCD_TEST_FAILED: "GroundFailure",
+    Fault.UNLOCK_FAILURE: "ConnectorLockFailure",
+    Fault.CONTACTOR_WELDED: "PowerSwitchFailure",
+    Fault.CONTACTOR_STUCK_OPEN: "PowerSwitchFailure",
+    Fault.PILOT_FAULT: "EVCommunicationError",
+    Fault.TEMPERATURE_DERATING: "HighTemperature",
+    Fault.PLUG_HOT: "HighTemperature",
+    Fault.PLUG_DERATING: "HighTemperature",
+    Fault.METER_IMPLAUSIBLE: "PowerMeterFailure",
+    Fault.METER_EXCHANGED: "PowerMeterFailure",
+    Fault.BOARD_SILENT: "InternalError",
+    Fault.BOARD_CONFIG: "InternalError",
+    Fault.STORE_FAILED: "InternalError",
+    Fault.RECORD_POISONED: "InternalError",
+}
+"""Faults that 1.6 has only a wider word for; the name goes along."""
+
+ERRORS_16: Mapping[Fault, Error16] = {
+    f: Error16(_CODES_16[f]) if f in _CODES_16 else _named(f, _NEAREST_16.get(f, "OtherError")) for f in Fault
+}
+"""Everything else, the MREC names among it, is told as OtherError with the name."""

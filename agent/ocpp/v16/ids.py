@@ -1,0 +1,26 @@
+"""The two identifiers that 1.6 is narrow about: idTag (20 characters) and transactionId (a number of the backend)."""
+
+from __future__ import annotations
+
+from agent.kinds import Token
+from agent.ocpp.dialect import Desk, Unspeakable
+
+ID_TAG_MAX = 20
+
+
+def id_tag(token: Token) -> str:
+    """Unchanged, never cut. Raises ``Unspeakable``."""
+    if not 0 < len(token.value) <= ID_TAG_MAX:
+        raise Unspeakable(f"a token of {len(token.value)} characters; OCPP 1.6 has 1 to {ID_TAG_MAX}")
+    return token.value
+
+
+def transaction_id(session: str, desk: Desk) -> int:
+    """The backend's number of a session. Raises ``Unspeakable``: its StartTransaction never was answered."""
+    known = desk.outbox.transaction_id(desk.link, session)
+    if known is None:
+        raise Unspeakable("the backend never gave this session a transactionId")
+    try:
+        return int(known)
+    except ValueError:
+        raise Unspeakable("the transaction id comes from another OCPP version and is no number") from None

@@ -1,0 +1,76 @@
+"""GetConfiguration and ChangeConfiguration (OCPP 1.6 5.3, 5.8, 9). Keys are CiStrings; the AuthorizationKey is
+write-only: listed without a value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.domain.events import AskGet, AskSet
+from agent.domain.orders import Reply
+from agent.ocpp.dialect import Desk, In, Payload, Refused
+from agent.ocpp.names import CORE, KEYS_16, Key, is_authorization_key, key_16, value_16
+from agent.ocpp.rpc import Code
+
+
+def offered(key: Key, desk: Desk) -> bool:
+    """Keys of a profile exist only where the profile does."""
+    return key.profile == CORE or key.profile in desk.settings.items_of("feature_profiles")
+
+
+def known(name: str, desk: Desk) -> Key | None:
+    key = key_16(name)
+    return key if key is not None and offered(key, desk) else None
+
+
+def is_secret(action: str, payload: Payload) -> bool:
+    """Does this request carry a value that must not be written anywhere?"""
+    name = payload.get("key")
+    key = key_16(name) if action == "ChangeConfiguration" and isinstance(name, str) else None
+    return key is not None and key.variable.secret
+
+
+def _get(payload: Payload, desk: Desk) -> AskGet:
+    asked = payload.get("key") or []
+    most = desk.settings.number("get_maximum")
+    if len(asked) > most:
+        raise Refused(Code.OCCURRENCE, f"at most {most} keys at once (GetConfigurationMaxKeys)")
+    return AskGet()
+
+
+def _got(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    asked = list(dict.fromkeys(payload.get("key") or []))
+    keys = [known(name, desk) for name in asked] if asked else [k for k in KEYS_16 if offered(k, desk)]
+    values = {**reply.data, **desk.overlay}
+    listed = dict.fromkeys(k for k in keys if k is not None)
+    answer: dict[str, Any] = {"configurationKey": [_entry(k, values) for k in listed]}
+    if asked:
+        answer["unknownKey"] = [name for name, key in zip(asked, keys, strict=True) if key is None]
+    return answer
+
+
+def _entry(key: Key, values: Payload) -> dict[str, Any]:
+    entry: dict[str, Any] = {"key": key.key, "readonly": key.readonly}
+    if key.count_of or (key.setting in values and not key.variable.secret):
+        entry["value"] = value_16(key, values.get(key.setting, ""))
+    return entry
+
+
+def _change(payload: Payload, desk: Desk) -> AskSet | dict[str, Any]:
+    key = known(payload["key"], desk)
+    if key is None:
+        return {"status": "NotSupported"}
+    if key.readonly or (key.setting == "authorization_key" and not is_authorization_key(payload["value"])):
+        return {"status": "Rejected"}
+    return AskSet({key.setting: payload["value"]})
+
+
+def _changed(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    key = known(payload["key"], desk)
+    status = reply.data.get(key.setting, "Rejected") if key else "NotSupported"
+    return {"status": status if status in ("Accepted", "Rejected", "RebootRequired", "NotSupported") else "Rejected"}
+
+
+ROWS = (
+    In("GetConfiguration", _get, _got),
+    In("ChangeConfiguration", _change, _changed),
+)

@@ -1,0 +1,60 @@
+"""StatusNotification (OCPP 1.6 4.9, 7.7). The nine statuses are a projection of connector status, charging state and
+right to charge; one error code at a time, the heaviest fault's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.domain.messages import ChargingState, ConnectorStatus, StatusChanged
+from agent.kinds import STATION
+from agent.ocpp.dialect import Desk, Out, Told, nothing
+from agent.ocpp.names import ERRORS_16, VENDOR_ID, Error16
+from agent.ocpp.times import rfc3339
+
+_OF_TRANSACTION = {
+    ChargingState.CHARGING: "Charging",
+    ChargingState.SUSPENDED_EV: "SuspendedEV",
+    ChargingState.SUSPENDED_EVSE: "SuspendedEVSE",
+}
+
+
+def _status(message: StatusChanged) -> str:
+    """First match wins. Connector 0 knows only Available, Unavailable and Faulted."""
+    connector = message.connector
+    if connector is ConnectorStatus.FAULTED:
+        return "Faulted"
+    if message.evse == STATION:
+        return "Unavailable" if connector is ConnectorStatus.UNAVAILABLE else "Available"
+    if message.charging in _OF_TRANSACTION:
+        return _OF_TRANSACTION[message.charging]
+    if connector is ConnectorStatus.UNAVAILABLE:
+        return "Unavailable"
+    if connector is ConnectorStatus.OCCUPIED:
+        return "Finishing" if message.ended and not message.authorised else "Preparing"
+    if message.authorised:
+        return "Preparing"
+    return "Reserved" if connector is ConnectorStatus.RESERVED else "Available"
+
+
+def project(message: StatusChanged) -> Told:
+    error = ERRORS_16[message.faults[0]] if message.faults else Error16("NoError")
+    return Told(_status(message), error.code, error.info, error.vendor_code)
+
+
+def _notify(message: StatusChanged, desk: Desk) -> dict[str, Any]:
+    told = project(message)
+    payload: dict[str, Any] = {
+        "connectorId": message.evse,
+        "errorCode": told.error,
+        "status": told.status,
+        "timestamp": rfc3339(desk.clock.utc_s(message.at)),
+    }
+    if told.info:
+        payload["info"] = told.info[:50]
+    if told.vendor_code:
+        payload["vendorId"] = VENDOR_ID if told.vendor_code.startswith("MREC") else "chargy"
+        payload["vendorErrorCode"] = told.vendor_code[:50]
+    return payload
+
+
+ROWS = (Out(StatusChanged, "StatusNotification", _notify, nothing),)

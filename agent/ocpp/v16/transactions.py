@@ -1,0 +1,84 @@
+"""StartTransaction and StopTransaction (OCPP 1.6 4.8, 4.10). The backend numbers the transaction: the id is known only
+after the answer, so StopTransaction is encoded when it leaves. A changed charging state is told as connector status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.domain.events import TransactionHeard
+from agent.domain.messages import (
+    StopReason,
+    TransactionEnded,
+    TransactionStarted,
+    TransactionUpdated,
+    TriggerReason,
+)
+from agent.ocpp.dialect import Desk, Heard, Mute, Out, Payload
+from agent.ocpp.times import rfc3339
+from agent.ocpp.v16.authorisation import verdict
+from agent.ocpp.v16.ids import id_tag, transaction_id
+from agent.ocpp.v16.metering import meter_values
+from agent.ports.store import Put
+
+
+def _start(message: TransactionStarted, desk: Desk) -> dict[str, Any]:
+    return {
+        "connectorId": message.evse,
+        "idTag": id_tag(message.token),
+        "meterStart": message.meter_wh,
+        "timestamp": rfc3339(desk.clock.utc_s(message.at)),
+    }
+
+
+def _started(message: TransactionStarted, payload: Payload, desk: Desk) -> Heard:
+    number = str(int(payload["transactionId"]))
+    event = TransactionHeard(desk.link, message.session, number, verdict(payload["idTagInfo"]))
+    return Heard((event,), (Put("transaction", f"{desk.link}/{message.session}", {"id": number}),))
+
+
+_REASONS: dict[StopReason, str] = {
+    StopReason.DEAUTHORIZED: "DeAuthorized",
+    StopReason.EMERGENCY_STOP: "EmergencyStop",
+    StopReason.EV_DISCONNECTED: "EVDisconnected",
+    StopReason.LOCAL: "Local",
+    StopReason.POWER_LOSS: "PowerLoss",
+    StopReason.REBOOT: "Reboot",
+    StopReason.REMOTE: "Remote",
+}
+
+
+def reason(message: TransactionEnded) -> str:
+    """1.6 words the trigger (reset, unlock) as a reason; faults are Other."""
+    if message.reason is StopReason.IMMEDIATE_RESET:
+        return "HardReset" if message.note == "hard" else "SoftReset"
+    if message.trigger is TriggerReason.UNLOCK_COMMAND:
+        return "UnlockCommand"
+    return _REASONS.get(message.reason, "Other")
+
+
+def _stop(message: TransactionEnded, desk: Desk) -> dict[str, Any]:
+    payload: dict[str, Any] = {
+        "transactionId": transaction_id(message.session, desk),
+        "meterStop": message.meter_wh,
+        "timestamp": rfc3339(desk.clock.utc_s(message.at)),
+        "reason": reason(message),
+    }
+    if message.token is not None:
+        payload["idTag"] = id_tag(message.token)
+    data = meter_values(message.samples, desk)
+    if data:
+        payload["transactionData"] = data
+    return payload
+
+
+def _stopped(message: TransactionEnded, payload: Payload, desk: Desk) -> Heard:
+    info = payload.get("idTagInfo")
+    number = desk.outbox.transaction_id(desk.link, message.session) or ""
+    return Heard((TransactionHeard(desk.link, message.session, number, verdict(info) if info else None),))
+
+
+ROWS = (
+    Out(TransactionStarted, "StartTransaction", _start, _started),
+    Out(TransactionEnded, "StopTransaction", _stop, _stopped),
+    Mute(TransactionUpdated, "1.6 tells the charging state as StatusNotification of the connector"),
+)

@@ -1,0 +1,129 @@
+"""Bodies of the control API: JSON objects, judged key by key. Every error names the key and says what it must be."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+REQUIRED: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """``judge`` returns the value or raises ``ValueError`` with what it must be; ``default`` stands for a missing one."""
+
+    name: str
+    judge: Callable[[Any], Any]
+    default: Any = REQUIRED
+
+
+def names(raw: bytes) -> set[str]:
+    """The keys that are there. Raises ``ValueError`` with one line for a person."""
+    return set(_object(raw))
+
+
+def read(raw: bytes, *keys: Key) -> Json:
+    """All ``keys``, checked. An empty body is ``{}``. Raises ``ValueError`` with one line for a person."""
+    body = _object(raw)
+    known = [k.name for k in keys]
+    for name in body:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0.6)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
+            raise ValueError(f"{name}: unknown key; {hint}")
+    return {k.name: _value(k, body) for k in keys}
+
+
+def _object(raw: bytes) -> Json:
+    try:
+        body = json.loads(raw) if raw.strip() else {}
+    except (ValueError, RecursionError) as e:
+        raise ValueError(f"the body is not JSON: {e}") from None
+    if not isinstance(body, dict):
+        raise ValueError("the body must be a JSON object")
+    return body
+
+
+def _value(key: Key, body: Json) -> Any:
+    if key.name not in body:
+        if key.default is REQUIRED:
+            raise ValueError(f"{key.name}: is missing")
+        return key.default
+    try:
+        return key.judge(body[key.name])
+    except ValueError as e:
+        raise ValueError(f"{key.name}: must be {e}, is {body[key.name]!r}") from None
+
+
+def flag(name: str, default: Any = REQUIRED) -> Key:
+    def judge(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError("true or false")
+        return value
+
+    return Key(name, judge, default)
+
+
+def number(name: str, default: Any = REQUIRED, low: float = -math.inf, high: float = math.inf) -> Key:
+    def judge(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError("a number")
+        if not low <= value <= high:
+            raise ValueError(f"a number of at least {low:g}" + (f" and at most {high:g}" if high < math.inf else ""))
+        return value
+
+    return Key(name, judge, default)
+
+
+def whole(name: str, default: Any = REQUIRED, low: int = 0) -> Key:
+    def judge(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ValueError(f"a whole number of at least {low}")
+        return value
+
+    return Key(name, judge, default)
+
+
+def text(name: str, default: Any = REQUIRED, longest: int = 100) -> Key:
+    def judge(value: Any) -> str:
+        if not isinstance(value, str) or not 1 <= len(value) <= longest or not value.isprintable():
+            raise ValueError(f"a text of 1 to {longest} printable characters")
+        return value
+
+    return Key(name, judge, default)
+
+
+def hexadecimal(name: str, default: Any = REQUIRED) -> Key:
+    def judge(value: Any) -> str:
+        if not isinstance(value, str) or not value or len(value) % 2 or value.strip("0123456789abcdefABCDEF"):
+            raise ValueError("bytes in hexadecimal, two digits each")
+        return value
+
+    return Key(name, judge, default)
+
+
+def choice(name: str, *choices: str, default: Any = REQUIRED) -> Key:
+    def judge(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"one of {', '.join(choices)}")
+        return str(value)
+
+    return Key(name, judge, default)
+
+
+def table(name: str, default: Any = REQUIRED) -> Key:
+    def judge(value: Any) -> Json:
+        if not isinstance(value, dict):
+            raise ValueError("a JSON object")
+        return value
+
+    return Key(name, judge, default)
+
+
+def nullable(key: Key) -> Key:
+    return Key(key.name, lambda value: None if value is None else key.judge(value), key.default)

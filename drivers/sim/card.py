@@ -1,0 +1,140 @@
+"""Contactless cards in a reader's field, over the datagrams of nfcpy's ``udp`` reader.
+
+One datagram is one frame without checksum: ``106A 26``; ``RFOFF`` is the field going off. ISO/IEC 14443-3 type A
+(anticollision) and 14443-4 (blocks); native and wrapped GetVersion of MIFARE DESFire EV1.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import xor
+
+KINDS = ("desfire_ev1", "random_uid", "classic")
+_ATS = bytes.fromhex("067577810280")
+_CASCADE_TAG = 0x88
+_SEL = (0x93, 0x95, 0x97)
+_WRAPPED = 0x90
+_NOT_FOUND = b"\x6a\x82"
+_ILLEGAL = 0x1C
+_VERSION = (bytes.fromhex("04010101001805"), bytes.fromhex("04010101041805"))
+
+
+@dataclass
+class Card:
+    """A card without power knows nothing; ``hear`` gives its answer to a frame, None = silence."""
+
+    uid: bytes
+    kind: str = "desfire_ev1"
+    rng: random.Random = field(default_factory=random.Random)
+    _selected: int = field(default=0, init=False)
+    """Cascade levels passed since the last request."""
+    _blocks: bool = field(default=False, init=False)
+    """Activated by RATS: from here on it speaks in blocks."""
+    _number: int = field(default=1, init=False)
+    _last: bytes = field(default=b"", init=False)
+    _chained: bytes = field(default=b"", init=False)
+    _version: list[bytes] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self.power_off()
+
+    @property
+    def iso_dep(self) -> bool:
+        return self.kind != "classic"
+
+    @property
+    def levels(self) -> list[bytes]:
+        """What each cascade level answers with: four bytes and their check byte."""
+        rest, levels = self.uid, []
+        while len(rest) > 4:
+            levels.append(bytes((_CASCADE_TAG,)) + rest[:3])
+            rest = rest[3:]
+        return [part + bytes((reduce(xor, part),)) for part in (*levels, rest)]
+
+    def power_off(self) -> None:
+        """A card with a random identifier has another one each time (AN10927)."""
+        if self.kind == "random_uid":
+            self.uid = b"\x08" + self.rng.randbytes(3)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._selected, self._blocks, self._number = 0, False, 1
+        self._last, self._chained, self._version = b"", b"", []
+
+    def hear(self, frame: bytes) -> bytes | None:
+        if frame in (b"\x26", b"\x52"):
+            self._forget()
+            return self._atqa()
+        if not self._blocks:
+            return self._select(frame)
+        return self._block(frame)
+
+    def _atqa(self) -> bytes:
+        first = 0x44 if len(self.uid) > 4 else 0x04
+        return bytes((first, 0x03 if self.iso_dep else 0x00))
+
+    def _select(self, frame: bytes) -> bytes | None:
+        levels = self.levels
+        if self._selected == len(levels):
+            return self._activate(frame)
+        level = levels[self._selected]
+        code = _SEL[self._selected]
+        if frame == bytes((code, 0x20)):
+            return level
+        if frame == bytes((code, 0x70)) + level:
+            self._selected += 1
+            last = self._selected == len(levels)
+            return bytes(((0x20 if self.iso_dep else 0x08) if last else 0x24 if self.iso_dep else 0x04,))
+        return None
+
+    def _activate(self, frame: bytes) -> bytes | None:
+        if frame[:1] != b"\xe0" or len(frame) != 2 or not self.iso_dep:
+            return None
+        self._blocks = True
+        return _ATS
+
+    def _block(self, frame: bytes) -> bytes | None:
+        if not frame:
+            return None
+        control = frame[0]
+        if control & 0xEE == 0x02:  # I-block without CID and NAD, perhaps chained
+            return self._information(control, frame[1:])
+        if control & 0xFE == 0xB2:  # R(NAK): the question whether it is still there, or for the last block again
+            again = control & 1 == self._number and self._last
+            return self._last if again else bytes((0xA2 | self._number,))
+        if control == 0xC2:  # S(DESELECT)
+            self._forget()
+            return b"\xc2"
+        return None
+
+    def _information(self, control: int, data: bytes) -> bytes:
+        self._number ^= 1
+        self._chained += data
+        if control & 0x10:
+            self._last = bytes((0xA2 | self._number,))
+            return self._last
+        command, self._chained = self._chained, b""
+        self._last = bytes((0x02 | self._number,)) + self._command(command)
+        return self._last
+
+    def _command(self, command: bytes) -> bytes:
+        if command[:1] == bytes((_WRAPPED,)) and len(command) >= 5:
+            status, data = self._desfire(command[1])
+            return data + bytes((0x91, status))
+        if command[:1] == b"\x00":
+            return _NOT_FOUND
+        status, data = self._desfire(command[0] if command else 0)
+        return bytes((status,)) + data
+
+    def _desfire(self, instruction: int) -> tuple[int, bytes]:
+        """Status and data. GetVersion takes three frames and does not betray a random identifier."""
+        if instruction == 0x60:
+            told = bytes(7) if self.kind == "random_uid" else self.uid.ljust(7, b"\0")[:7]
+            self._version = [*_VERSION, told + bytes.fromhex("ba1122334412") + b"\x15"]
+        elif instruction != 0xAF or not self._version:
+            self._version = []
+            return _ILLEGAL, b""
+        data = self._version.pop(0)
+        return (0xAF if self._version else 0x00), data

@@ -1,0 +1,342 @@
+"""The control API of a simulated station, and its page: HTTP on this machine only.
+
+A public interface (docs/control-api.md): POSTs change the world and return at once (202), GETs tell what is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from drivers.sim import body, picture
+from drivers.sim.supervisor import NotRunning, Supervisor
+from drivers.sim.watch import Watch
+from drivers.sim.world import Impossible, Unknown, World
+
+Json: TypeAlias = dict[str, Any]
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+PAGE = Path(__file__).parent / "page"
+V1 = "/api/v1"
+EVENTS_EVERY_S = 0.1
+KEEP_ALIVE_S = 15.0
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+
+
+class Feed:
+    """Wakes everybody who waits for the next change."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._next = asyncio.Event()
+
+    def changed(self) -> None:
+        self.version += 1
+        self._next.set()
+        self._next = asyncio.Event()
+
+    async def wait(self, version: int, timeout_s: float) -> None:
+        """Until something is newer than ``version``, or ``timeout_s`` have passed."""
+        if self.version != version:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._next.wait()
+
+
+class Control:
+    """Handlers over one world. ``agent`` is None on a bench: there somebody else runs the agent."""
+
+    def __init__(
+        self, world: World, watch: Watch, feed: Feed, agent: Supervisor | None, set_clock: Callable[[float], None]
+    ) -> None:
+        self.world, self.watch, self.feed, self.agent, self._set_clock = world, watch, feed, agent, set_clock
+        self.closing = False
+
+    # --- what is ---------------------------------------------------------------------------------------------------
+
+    def station(self) -> Json:
+        child = picture.Child(self.agent.pid, self.agent.restarts) if self.agent else picture.Child(None, 0)
+        return picture.station(self.world, child, self._said(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+
+    async def health(self, request: web.Request) -> web.Response:
+        if picture.ready(self._said()):
+            return web.json_response({"ready": True})
+        return web.json_response({"ready": False, "error": "the agent has not opened its devices yet"}, status=503)
+
+    async def get_station(self, request: web.Request) -> web.Response:
+        return web.json_response(self.station())
+
+    async def get_display(self, request: web.Request) -> web.Response:
+        png = self.world.display_png(self._evse(request))
+        etag = hashlib.sha1(png, usedforsecurity=False).hexdigest()[:16]
+        if request.headers.get("If-None-Match") == f'"{etag}"':
+            return web.Response(status=304, headers={"ETag": f'"{etag}"'})
+        return web.Response(body=png, content_type="image/png", headers={"ETag": f'"{etag}"'})
+
+    async def get_trace(self, request: web.Request) -> web.Response:
+        lines = (json.dumps(f) + "\n" for f in self.watch.trace.since(_since(request)))
+        return web.Response(text="".join(lines), content_type="application/jsonl")
+
+    async def get_events(self, request: web.Request) -> web.StreamResponse:
+        """``event: station`` at once and on every change, ``event: frame`` for each new OCPP frame."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **HEADERS})
+        await response.prepare(request)
+        seq, version, told = self.watch.trace.last_seq, -1, ""
+        with contextlib.suppress(ConnectionError):  # the listener left
+            while not self.closing:
+                version, before = self.feed.version, version
+                frames = self.watch.trace.since(seq)
+                seq = self.watch.trace.last_seq
+                now = json.dumps({**self.station(), "time": None})
+                if now != told:
+                    told = now
+                    await response.write(_event("station", self.station()))
+                for frame in frames:
+                    await response.write(_event("frame", frame))
+                if before == version:
+                    await response.write(b": still here\n\n")
+                await asyncio.sleep(EVENTS_EVERY_S)
+                await self.feed.wait(version, KEEP_ALIVE_S)
+        return response
+
+    # --- the street ------------------------------------------------------------------------------------------------
+
+    async def plug(self, request: web.Request) -> None:
+        n, b = await self._ask(request, body.flag("ready", True), body.nullable(body.table("car", None)))
+        self.world.plug(n, ready=b["ready"], car=b["car"])
+
+    async def unplug(self, request: web.Request) -> None:
+        n, b = await self._ask(request, body.choice("side", "station", "ev", default="station"))
+        self.world.unplug(n, b["side"])
+
+    async def ev(self, request: web.Request) -> None:
+        n, b = await self._ask(request, body.flag("ready", None), body.nullable(body.number("max_a", None, 0)))
+        if b["ready"] is None and b["max_a"] is None:
+            raise ValueError("ready or max_a: one of them must be given")
+        self.world.ev(n, b["ready"], b["max_a"])
+
+    async def fault(self, request: web.Request) -> None:
+        n, b = await self._ask(request, body.text("fault"), body.flag("active", True))
+        self.world.fault(n, b["fault"], b["active"])
+
+    async def meter(self, request: web.Request) -> None:
+        n, b = await self._ask(request, body.whole("wh"))
+        self.world.meter(n, b["wh"])
+
+    async def bay(self, request: web.Request) -> None:
+        n, b = await self._ask(request, body.flag("occupied"))
+        self.world.bay(n, b["occupied"])
+
+    async def tap(self, request: web.Request) -> None:
+        raw = await request.read()
+        evse = body.nullable(body.whole("evse", None, 1))
+        if "token" in body.names(raw):
+            b = body.read(raw, body.text("token", longest=36), evse)
+            self._known(b["evse"])
+            self.world.tap_text(b["token"], b["evse"])
+            return
+        cards = body.choice("card", "desfire_ev1", "random_uid", "classic", default="desfire_ev1")
+        b = body.read(raw, body.hexadecimal("uid"), evse, cards, body.number("hold_s", 0.5, 0, 3600))
+        self._known(b["evse"])
+        self.world.tap_card(b["uid"], b["evse"], b["card"], b["hold_s"])
+
+    async def press(self, request: web.Request) -> None:
+        body.read(await request.read())
+        self.world.press(request.match_info["name"])
+
+    async def no_terminal(self, request: web.Request) -> None:
+        raise Unknown("this station has no payment terminal")
+
+    async def no_modem(self, request: web.Request) -> None:
+        raise Unknown("this station has no modem")
+
+    # --- the site and the road ---------------------------------------------------------------------------------------
+
+    async def link(self, request: web.Request) -> None:
+        whole, share = [body.number(k, None, 0) for k in ("latency_ms", "kbit_s")], body.number("loss", None, 0, 1)
+        keys = (
+            body.flag("up", None),
+            body.nullable(whole[0]),
+            body.nullable(whole[1]),
+            share,
+            body.flag("stall", None),
+        )
+        raw = await request.read()
+        b = body.read(raw, *keys)
+        given = body.names(raw)
+        self.world.link(request.match_info["name"], **{k: v for k, v in b.items() if k in given})
+
+    async def limits(self, request: web.Request) -> None:
+        b = body.read(await request.read(), body.nullable(body.number("max_a", low=0)))
+        self.world.limits(b["max_a"])
+
+    async def power(self, request: web.Request) -> None:
+        b = body.read(await request.read(), body.flag("mains"))
+        self.world.power(b["mains"])
+
+    async def clock(self, request: web.Request) -> None:
+        b = body.read(await request.read(), body.number("step_s", low=-1e9, high=1e9))
+        self._set_clock(b["step_s"])
+
+    async def act(self, request: web.Request) -> None:
+        b = body.read(await request.read(), body.choice("action", "kill", "stop", "start"))
+        if self.agent is None:
+            raise NotRunning("a bench has no agent of its own: start and stop yours yourself")
+        {"kill": self.agent.kill, "stop": self.agent.stop, "start": self.agent.start}[b["action"]]()
+
+    # --- common ------------------------------------------------------------------------------------------------------
+
+    def _said(self) -> Json | None:
+        """A process that is gone says nothing, even if its last words have not been read to the end."""
+        return self.watch.said if self.agent is None or self.agent.pid else None
+
+    async def _ask(self, request: web.Request, *keys: body.Key) -> tuple[int, Json]:
+        n = self._evse(request)
+        return n, body.read(await request.read(), *keys)
+
+    def _evse(self, request: web.Request) -> int:
+        text = request.match_info["n"]
+        n = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else -1
+        if n not in self.world.evses:
+            raise Unknown(f"EVSE {text!r} does not exist; there are {', '.join(map(str, self.world.evses))}")
+        return n
+
+    def _known(self, n: int | None) -> None:
+        if n is not None and n not in self.world.evses:
+            raise Unknown(f"EVSE {n} does not exist; there are {', '.join(map(str, self.world.evses))}")
+
+
+def application(control: Control, with_page: bool) -> web.Application:
+    """``with_page`` False: the API alone."""
+    app = web.Application(middlewares=[_guard, _errors])
+    gets: dict[str, Handler] = {
+        "/health": control.health,
+        "/station": control.get_station,
+        "/display/{n}.png": control.get_display,
+        "/trace": control.get_trace,
+        "/events": control.get_events,
+    }
+    posts: dict[str, Callable[[web.Request], Awaitable[None]]] = {
+        "/evses/{n}/plug": control.plug,
+        "/evses/{n}/unplug": control.unplug,
+        "/evses/{n}/ev": control.ev,
+        "/evses/{n}/fault": control.fault,
+        "/evses/{n}/meter": control.meter,
+        "/evses/{n}/bay": control.bay,
+        "/cards/tap": control.tap,
+        "/terminal/card": control.no_terminal,
+        "/terminal": control.no_terminal,
+        "/modem": control.no_modem,
+        "/clock": control.clock,
+        "/buttons/{name}": control.press,
+        "/links/{name}": control.link,
+        "/limits": control.limits,
+        "/power": control.power,
+        "/agent": control.act,
+    }
+    for path, get in gets.items():
+        app.router.add_get(V1 + path, get)
+    for path, post in posts.items():
+        app.router.add_post(V1 + path, _accepted(post))
+    if with_page:
+        app.router.add_get("/", _file("index.html"))
+        for name in ("app.js", "style.css"):
+            app.router.add_get(f"/{name}", _file(name))
+    return app
+
+
+@contextlib.asynccontextmanager
+async def served(control: Control, listener: socket.socket, with_page: bool) -> AsyncIterator[None]:
+    """Answers on ``listener`` (already bound) until left."""
+    runner = web.AppRunner(application(control, with_page), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener).start()
+        yield
+    finally:
+        control.closing = True
+        control.feed.changed()
+        await runner.cleanup()
+
+
+def _accepted(post: Callable[[web.Request], Awaitable[None]]) -> Handler:
+    async def handle(request: web.Request) -> web.Response:
+        await post(request)
+        return web.Response(status=202)
+
+    return handle
+
+
+def _file(name: str) -> Handler:
+    async def handle(request: web.Request) -> web.FileResponse:
+        return web.FileResponse(PAGE / name)
+
+    return handle
+
+
+@web.middleware
+async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Only pages of this very server may use it: a foreign site could otherwise reach it through the visitor's browser
+    (cross-site POST, DNS rebinding)."""
+    host = request.headers.get("Host", "")
+    origin = request.headers.get("Origin")
+    if _hostname(host) not in LOOPBACK or (origin is not None and urlsplit(origin).netloc != host):
+        return _wrong(403, "this station is simulated for this machine only: use http://127.0.0.1")
+    response = await handler(request)
+    if not response.prepared:
+        response.headers.update({k: v for k, v in HEADERS.items() if k not in response.headers})
+    return response
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ValueError as e:
+        return _wrong(400, str(e))
+    except Unknown as e:
+        return _wrong(404, str(e))
+    except (Impossible, NotRunning) as e:
+        return _wrong(409, str(e))
+    except web.HTTPException as e:
+        if e.status < 400:
+            raise
+        return _wrong(e.status, f"{request.method} {request.path}: {e.reason}")
+
+
+def _wrong(status: int, error: str) -> web.Response:
+    return web.json_response({"error": error}, status=status)
+
+
+def _hostname(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+def _since(request: web.Request) -> int:
+    text = request.query.get("since", "0")
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise ValueError(f"since: must be a whole number (the last seq that you have), is {text!r}")
+    return int(text)
+
+
+def _event(name: str, data: Json) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()

@@ -1,0 +1,108 @@
+"""The station file for the agent child: the one given, with the addresses of the far ends filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from agent.settings import Backend, Device, Evse, StationFile
+from drivers.sim.toml_text import document
+
+Table = dict[str, Any]
+
+
+@dataclass
+class FarEnds:
+    """Device tables by place. ``evses[n]`` holds ``board``, ``meter``, ``reader`` (a list) and ``display``; what the
+    station file addresses itself is in none of them. ``via``: backend name to ``host:port``."""
+
+    evses: dict[int, Table] = field(default_factory=dict)
+    readers: list[Table] = field(default_factory=list)
+    buttons: Table | None = None
+    via: dict[str, str] = field(default_factory=dict)
+
+
+def lacks_address(device: Device | None, driver: str, *addresses: str) -> bool:
+    """No device at all is named, or one of the kind that can be simulated without saying where it is."""
+    return device is None or (device.driver == driver and not any(device.options.get(a) for a in addresses))
+
+
+def chosen(device: Device | None) -> Table:
+    """What the station file says about a device, besides its address."""
+    return {k: v for k, v in device.options.items() if v != ""} if device is not None else {}
+
+
+def derived(file: StationFile, far_ends: FarEnds, backend_url: str, status_socket: Path) -> str:
+    """TOML text; every path in it is absolute."""
+    station = _table(replace(file.station, status_socket=status_socket.resolve()))
+    station["state_dir"] = file.station.state_dir.resolve()
+    first, *others = [_backend(b, far_ends) for b in with_url(file.backends, file.station.id, backend_url)] or [{}]
+    return document(
+        {
+            "station": station,
+            "backend": first or None,
+            "backends": others,
+            "settings": file.settings or None,
+            **_shared(file, far_ends),
+            "evse": [_evse(e, far_ends) for e in file.evses],
+            "simulation": _table(file.simulation),
+        }
+    )
+
+
+def with_url(backends: tuple[Backend, ...], station_id: str, url: str) -> tuple[Backend, ...]:
+    """``url``, when given, replaces the first backend's."""
+    if not url:
+        return backends
+    first = backends[0] if backends else Backend(charge_point_id=station_id)
+    return (replace(first, url=url), *backends[1:])
+
+
+def _backend(backend: Backend, far_ends: FarEnds) -> Table:
+    table = _table(backend)
+    if backend.name in far_ends.via:
+        table["via"] = far_ends.via[backend.name]
+    return table
+
+
+def _shared(file: StationFile, far_ends: FarEnds) -> Table:
+    """Devices of the whole station. One that every EVSE got its own far end for is not named here any more."""
+    shared: Table = {"reader": far_ends.readers or [_device(d) for d in file.readers]}
+    for role, device in (("board", file.board), ("meter", file.meter), ("display", file.display)):
+        if device is not None and not all(role in t for t in far_ends.evses.values()):
+            shared[role] = _device(device)
+    if file.terminal is not None:
+        shared["terminal"] = _device(file.terminal)
+    shared["buttons"] = far_ends.buttons or (_device(file.buttons) if file.buttons else None)
+    return shared
+
+
+def _evse(evse: Evse, far_ends: FarEnds) -> Table:
+    table: Table = {k: v for k, v in _table(evse).items() if not isinstance(v, Device)}
+    for role in ("board", "meter", "display", "terminal"):
+        device = getattr(evse, role)
+        if device is not None:
+            table[role] = _device(device)
+    table["reader"] = [_device(d) for d in evse.reader]
+    table |= far_ends.evses.get(evse.number, {})
+    return {k: v for k, v in table.items() if v != []}
+
+
+def _device(device: Device) -> Table:
+    return {"driver": device.driver, **device.options}
+
+
+def _table(settings: Any) -> Table:
+    """A settings dataclass as a table; what is None is its default."""
+    table: Table = {}
+    for f in fields(settings):
+        value = getattr(settings, f.name)
+        if isinstance(value, Path):
+            value = value.resolve()
+        elif isinstance(value, tuple) and any(hasattr(v, "__dataclass_fields__") for v in value):
+            value = [_table(v) for v in value]
+        if value is not None and not isinstance(value, Mapping):
+            table[f.name] = value
+    return table

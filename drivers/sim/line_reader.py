@@ -1,0 +1,36 @@
+"""Far end of a serial badge reader: one line of text per card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from drivers.sim.pty_line import PtyLine
+
+
+class LineReader:
+    def __init__(self, link: Path) -> None:
+        self._line = PtyLine(link)
+        self.address = str(link)
+
+    @property
+    def silent(self) -> bool:
+        return not self._line.up
+
+    def start(self) -> None:
+        self._line.open()
+
+    def close(self) -> None:
+        self._line.hang_up()
+
+    def set_silent(self, silent: bool) -> None:
+        """Hangs up, or comes back under the same name."""
+        if silent:
+            self._line.hang_up()
+        elif not self._line.up:
+            self._line.open()
+
+    def tap(self, token: str) -> None:
+        self._line.send(token.encode() + b"\r\n")
+
+    def forget(self) -> None:
+        self._line.forget()

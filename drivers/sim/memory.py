@@ -1,0 +1,78 @@
+"""What outlives the world's process: cables, cars, faults and the ledger as JSON, the meters' registers as numbers.
+
+The registers are written in place at every step, so that a meter never runs backwards after a kill; the rest is
+replaced as a whole whenever it changed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+_REGISTER_BYTES = 16
+
+
+class InUse(Exception):
+    """Another simulated station lives in this folder."""
+
+
+class Memory:
+    """A folder. Raises ``InUse``, ``OSError``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "world.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(folder / "registers", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._fd)
+            raise InUse(
+                f"{folder}: another simulated station keeps its memory here; end it, or choose another folder: "
+                "[simulation] state_dir"
+            ) from None
+        self._saved = ""
+        self._registers: dict[int, int] = {}
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def load(self) -> dict[str, Any] | None:
+        """None at the first start. A file that cannot be read is set aside."""
+        try:
+            found = json.loads(self._file.read_text("utf-8"))
+            if isinstance(found, dict):
+                return found
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            pass
+        aside = self._file.with_suffix(".unreadable")
+        log.warning("%s cannot be read; it is kept as %s and the world begins anew", self._file, aside.name)
+        self._file.replace(aside)
+        return None
+
+    def save(self, world: dict[str, Any]) -> None:
+        text = json.dumps(world, indent=1)
+        if text == self._saved:
+            return
+        beside = self._file.with_suffix(".new")
+        beside.write_text(text, "utf-8")
+        beside.replace(self._file)
+        self._saved = text
+
+    def register(self, evse: int) -> int | None:
+        """Energy of the EVSE's meter in nWs; None if it has never been written."""
+        raw = os.pread(self._fd, _REGISTER_BYTES, evse * _REGISTER_BYTES)
+        return int.from_bytes(raw, "big") - 1 if len(raw) == _REGISTER_BYTES and any(raw) else None
+
+    def set_register(self, evse: int, energy_nws: int) -> None:
+        if self._registers.get(evse) != energy_nws:
+            self._registers[evse] = energy_nws
+            os.pwrite(self._fd, (energy_nws + 1).to_bytes(_REGISTER_BYTES, "big"), evse * _REGISTER_BYTES)

@@ -1,0 +1,117 @@
+"""The field of one contactless reader: which card is held to it, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+
+from drivers.sim.card import Card
+
+_WAITS_S = 1.0
+"""So long nfcpy's ``udp`` reader waits for the answer to a request."""
+_BETWEEN_S = 0.25
+"""From taking one card away to holding the next one to the reader."""
+_SENS_REQ = b"\x26"
+
+
+class RfField(asyncio.DatagramProtocol):
+    """Cards come one after the other; the next one waits until the one before was taken away."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.card: Card | None = None
+        self._waiting: deque[tuple[Card, float]] = deque()
+        self._pending: tuple[tuple[str, int], float] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.DatagramTransport | None = None
+
+    async def start(self) -> None:
+        sock = _socket()
+        self.port = sock.getsockname()[1]
+        loop = asyncio.get_running_loop()
+        await loop.create_datagram_endpoint(lambda: self, sock=sock)
+
+    def close(self) -> None:
+        self.forget()
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.DatagramTransport)
+        self._transport = transport
+
+    def tap(self, card: Card, hold_s: float) -> None:
+        self._waiting.append((card, hold_s))
+        if self._timer is None:
+            self._next()
+
+    def forget(self) -> None:
+        """All cards are away."""
+        self._waiting.clear()
+        self.card = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _next(self) -> None:
+        self._timer = None
+        if not self._waiting:
+            return
+        self.card, hold_s = self._waiting.popleft()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(hold_s, self._taken_away)
+        if self._pending and loop.time() - self._pending[1] < _WAITS_S:
+            self._reply(self._pending[0], _SENS_REQ)
+
+    def _taken_away(self) -> None:
+        self.card = None
+        self._timer = asyncio.get_running_loop().call_later(_BETWEEN_S, self._next)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if data.startswith(b"RFOFF"):
+            if self.card is not None:
+                self.card.power_off()
+            return
+        technology, _, digits = data.partition(b" ")
+        try:
+            frame = bytes.fromhex(digits.decode("ascii"))
+        except (UnicodeDecodeError, ValueError):
+            return
+        if technology == b"106A" and frame:
+            self._reply(addr, frame)
+
+    def error_received(self, exc: Exception) -> None:
+        """The reader closed its socket before our answer came: every mute does that."""
+
+    def _reply(self, addr: tuple[str, int], frame: bytes) -> None:
+        self._pending = None
+        if self.card is None:
+            if frame == _SENS_REQ:
+                self._pending = (addr, asyncio.get_running_loop().time())
+            return
+        answer = self.card.hear(frame)
+        if answer is not None and self._transport is not None:
+            self._transport.sendto(b"106A " + answer.hex().encode(), addr)
+
+
+def _socket() -> socket.socket:
+    """On a port without a name in /etc/services: nfcpy looks its port up by name and stumbles over one."""
+    for _ in range(100):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        sock.bind(("127.0.0.1", 0))
+        if not _has_name(sock.getsockname()[1]):
+            return sock
+        sock.close()
+    raise OSError("no free UDP port without a name in /etc/services")
+
+
+def _has_name(port: int) -> bool:
+    for protocol in ("tcp", "udp"):
+        try:
+            socket.getservbyport(port, protocol)
+            return True
+        except OSError:
+            continue
+    return False

@@ -1,0 +1,169 @@
+"""The road to a backend: a TCP proxy on the loopback that can be slow, lossy, jammed or closed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from drivers.sim.checks import flag, number
+
+_CHUNK = 1400
+_AHEAD = 64
+"""Chunks that may be on their way in one direction; more wait in the sender's socket."""
+_RESEND_S = 0.3
+"""What a lost packet costs: TCP delivers it later."""
+_PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """``kbit_s`` None: as fast as it goes. ``loss``: share of packets, 1 = all. ``stall``: connections stay, nothing
+    arrives. ``up`` False: connections break and none comes about."""
+
+    up: bool = True
+    latency_ms: float = 0.0
+    kbit_s: float | None = None
+    loss: float = 0.0
+    stall: bool = False
+
+    def changed(self, wanted: dict[str, Any]) -> Condition:
+        """Raises ``ValueError``."""
+        known = {f.name for f in fields(self)}
+        if unknown := sorted(set(wanted) - known):
+            raise ValueError(f"{unknown[0]}: unknown key; known: {', '.join(sorted(known))}")
+        checked = {key: _CHECKS[key](value) for key, value in wanted.items()}
+        return replace(self, **checked)
+
+
+_CHECKS: dict[str, Any] = {
+    "up": lambda v: flag(v, "up"),
+    "latency_ms": lambda v: number(v, "latency_ms", 0, 600_000),
+    "kbit_s": lambda v: None if v is None else number(v, "kbit_s", 0.1, 10_000_000),
+    "loss": lambda v: number(v, "loss", 0, 1),
+    "stall": lambda v: flag(v, "stall"),
+}
+
+
+def target_of(url: str) -> tuple[str, int]:
+    """Host and port of a ws, wss, http or https URL. Raises ``ValueError``."""
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError(f"backend url: must look like ws://host:port/path, is {url!r}")
+    return parts.hostname, parts.port or _PORTS[parts.scheme]
+
+
+class Road:
+    """``port`` is where the agent dials; name, path and TLS stay those of the URL."""
+
+    def __init__(self, host: str, port: int, seed: int = 0) -> None:
+        self.target = (host, port)
+        self.condition = Condition()
+        self.port = 0
+        self._random = random.Random(seed)
+        self._server: asyncio.Server | None = None
+        self._cars: set[asyncio.Task[None]] = set()
+        self._ways: set[asyncio.StreamWriter] = set()
+        self._free = asyncio.Event()
+        self._free.set()
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._arrive, "127.0.0.1", 0, limit=_CHUNK * _AHEAD)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self._break()
+        for task in list(self._cars):
+            task.cancel()
+        await asyncio.gather(*self._cars, return_exceptions=True)
+
+    def set(self, **wanted: Any) -> None:
+        """Raises ``ValueError``; then nothing is changed."""
+        self.condition = self.condition.changed(wanted)
+        jammed = self.condition.stall or self.condition.loss >= 1
+        if jammed:
+            self._free.clear()
+        else:
+            self._free.set()
+        if not self.condition.up:
+            self._break()
+
+    def picture(self) -> dict[str, Any]:
+        return asdict(self.condition)
+
+    def _break(self) -> None:
+        for writer in list(self._ways):
+            writer.transport.abort()
+
+    async def _arrive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.condition.up:
+            writer.transport.abort()
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._cars.add(task)
+        self._ways.add(writer)
+        try:
+            await self._carry(reader, writer)
+        except (OSError, EOFError):
+            pass  # one side went: the other one is told by the abort below
+        finally:
+            writer.transport.abort()
+            self._ways.discard(writer)
+            self._cars.discard(task)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._free.wait()
+        far_reader, far_writer = await asyncio.open_connection(*self.target, limit=_CHUNK * _AHEAD)
+        self._ways.add(far_writer)
+        try:
+            await _both(self._way(reader, far_writer), self._way(far_reader, writer))
+        finally:
+            self._ways.discard(far_writer)
+            far_writer.transport.abort()
+
+    async def _way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One direction. An end of stream travels as slowly as the data before it."""
+        queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_AHEAD)
+        await _both(self._load(reader, queue), self._unload(queue, writer))
+
+    async def _load(self, reader: asyncio.StreamReader, queue: asyncio.Queue[tuple[float, bytes]]) -> None:
+        loop = asyncio.get_running_loop()
+        free_at = loop.time()
+        while True:
+            data = await reader.read(_CHUNK)
+            c = self.condition
+            free_at = max(free_at, loop.time())
+            if c.kbit_s is not None:
+                free_at += len(data) * 8 / (c.kbit_s * 1000)
+            while c.loss and c.loss < 1 and self._random.random() < c.loss:
+                free_at += _RESEND_S
+            await queue.put((free_at + c.latency_ms / 1000, data))
+            if not data:
+                return
+
+    async def _unload(self, queue: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            at, data = await queue.get()
+            await asyncio.sleep(max(0.0, at - loop.time()))
+            await self._free.wait()
+            if not data:
+                writer.write_eof()
+                return
+            writer.write(data)
+            await writer.drain()
+
+
+async def _both(one: Any, other: Any) -> None:
+    """Until both have ended, or one has failed."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one)
+            group.create_task(other)
+    except* (OSError, EOFError) as e:
+        raise ConnectionError("one side went") from e

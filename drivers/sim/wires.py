@@ -1,0 +1,206 @@
+"""All far ends of one station: opened from its file, closed together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.settings import Device, Evse, StationFile
+from drivers.sim.board import EXTRA_BASE, ChargeController
+from drivers.sim.buttons import Buttons, key_codes
+from drivers.sim.derive import FarEnds, Table, chosen, lacks_address, with_url
+from drivers.sim.evse import Evse as EvseModel
+from drivers.sim.faults import FAULT_NAMES
+from drivers.sim.line_reader import LineReader
+from drivers.sim.mains import Mains
+from drivers.sim.meter import Meter, family
+from drivers.sim.modbus_slave import NetworkSlave, RtuSlave
+from drivers.sim.pty_line import PtyLine
+from drivers.sim.rf_field import RfField
+from drivers.sim.road import Road, target_of
+from drivers.sim.screen import Screen
+
+STATION = 0
+"""Readers that serve all EVSEs."""
+_MAP = "charx_sec"
+
+
+class Wires:
+    """``far_ends`` are the tables for the derived station file, ``addresses`` the same for people."""
+
+    def __init__(self, file: StationFile, evses: Mapping[int, EvseModel], mains: Mains, folder: Path) -> None:
+        self._file = file
+        self._evses = evses
+        self._mains = mains
+        self._folder = folder
+        self.far_ends = FarEnds(evses={e.number: {} for e in file.evses})
+        self.addresses: dict[str, str] = {}
+        self.fields: dict[int, RfField] = {}
+        self.line_readers: dict[int, LineReader] = {}
+        self.screens: dict[int, Screen] = {}
+        self.buttons: Buttons | None = None
+        self.roads: dict[str, Road] = {}
+        self._slaves: list[NetworkSlave] = []
+        self._lines: list[PtyLine] = []
+
+    async def open(self, backend_url: str) -> None:
+        """Raises ``ValueError`` for a device that cannot be simulated, ``OSError``."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        await self._open_boards()
+        for evse in self._file.evses:
+            await self._open_meter(evse)
+            self._open_screen(evse)
+        await self._open_readers()
+        self._open_buttons()
+        await self._open_roads(backend_url)
+
+    async def close(self) -> None:
+        for slave in self._slaves:
+            slave.close()
+        for line in self._lines:
+            line.hang_up()
+        for reader in self.line_readers.values():
+            reader.close()
+        for field in self.fields.values():
+            field.close()
+        if self.buttons is not None:
+            self.buttons.close()
+        for road in self.roads.values():
+            await road.close()
+        await asyncio.sleep(0)  # transports close their sockets in the next turn of the loop
+
+    def forget(self) -> None:
+        """The agent was away: taps and presses that nobody fetched were never heard."""
+        for reader in self.line_readers.values():
+            reader.forget()
+        if self.buttons is not None:
+            self.buttons.forget()
+
+    def silence_reader(self, evse: int, silent: bool) -> None:
+        """The EVSE's own line reader, or with a single EVSE the station's."""
+        reader = self.line_readers.get(evse) or self.line_readers.get(STATION)
+        if reader is not None:
+            reader.set_silent(silent)
+
+    # --- boards and meters ----------------------------------------------------------------------------------------
+
+    async def _open_boards(self) -> None:
+        wanted = [
+            e for e in self._file.evses if lacks_address(e.board or self._file.board, "evse_modbus", "host", "device")
+        ]
+        if not wanted:
+            return
+        slave = await self._slave(
+            ChargeController({e.number: self._evses[e.number] for e in wanted}, self._mains), "tcp"
+        )
+        for evse in wanted:
+            asked = chosen(evse.board or self._file.board)
+            if asked.get("map", _MAP) != _MAP:
+                raise ValueError(f"board: there is no simulated board for map {asked['map']!r}; there is {_MAP}")
+            table: Table = {
+                "driver": "evse_modbus", "map": _MAP, "poll_s": 0.25, "watchdog_s": 10, "bay_input": 0, **asked,
+                "host": "127.0.0.1", "port": slave.port, "unit": 1, "point": evse.number,
+                "extra_fault_names": list(FAULT_NAMES), "extra_fault_base": EXTRA_BASE,
+            }  # fmt: skip
+            self.far_ends.evses[evse.number]["board"] = table
+            self.addresses[f"board {evse.number}"] = f"127.0.0.1:{slave.port} (Modbus TCP, unit 1, point {evse.number})"
+
+    async def _open_meter(self, evse: Evse) -> None:
+        device = evse.meter or self._file.meter
+        if not lacks_address(device, "meter_modbus", "host", "device"):
+            return
+        asked = {"map": "eastron_sdm630", "line": "rtu", "unit": 1, **chosen(device)}
+        meter = Meter(family(asked["map"]), self._evses[evse.number], self._mains)
+        if asked["line"] == "rtu":
+            slave = RtuSlave(asked["unit"], meter)
+            line = PtyLine(self._folder / f"meter-{evse.number}", lambda data: slave.feed(data, time.monotonic()))
+            line.open()
+            self._lines.append(line)
+            address: Table = {"device": str(line.link)}
+        elif asked["line"] in ("tcp", "rtu_tcp"):
+            address = {"host": "127.0.0.1", "port": (await self._slave(meter, asked["line"], asked["unit"])).port}
+        else:
+            raise ValueError(f"meter.line: must be rtu, rtu_tcp or tcp, is {asked['line']!r}")
+        self.far_ends.evses[evse.number]["meter"] = {"driver": "meter_modbus", **asked, **address}
+        where = ":".join(map(str, address.values()))
+        self.addresses[f"meter {evse.number}"] = f"{where} ({asked['line']}, {asked['map']}, unit {asked['unit']})"
+
+    async def _slave(self, device: ChargeController | Meter, line: str, unit: int = 1) -> NetworkSlave:
+        slave = NetworkSlave(device, unit, line)
+        self._slaves.append(slave)
+        await slave.start()
+        return slave
+
+    # --- what people touch ----------------------------------------------------------------------------------------
+
+    async def _open_readers(self) -> None:
+        """Shared ones, and with several EVSEs one pair at each as well. Named ones stay as they are."""
+        named = self._file.readers or (Device("reader_nfc"), Device("reader_serial"))
+        self.far_ends.readers = [await self._reader(d, STATION) for d in named]
+        several = len(self._file.evses) > 1 and not self._file.readers
+        for evse in self._file.evses:
+            own = evse.reader or ((Device("reader_nfc"), Device("reader_serial")) if several else ())
+            if own:
+                self.far_ends.evses[evse.number]["reader"] = [await self._reader(d, evse.number) for d in own]
+
+    async def _reader(self, device: Device, place: int) -> Table:
+        table: Table = {"driver": device.driver, **device.options}
+        name = f"{place}" if place else "shared"
+        if lacks_address(device, "reader_nfc", "path") and place not in self.fields:
+            field = self.fields[place] = RfField()
+            await field.start()
+            table["path"] = self.addresses[f"reader_nfc {name}"] = f"udp:127.0.0.1:{field.port}"
+        elif lacks_address(device, "reader_serial", "device") and place not in self.line_readers:
+            reader = self.line_readers[place] = LineReader(self._folder / f"reader-{name}")
+            reader.start()
+            table["device"] = self.addresses[f"reader_serial {name}"] = reader.address
+        return table
+
+    def _open_screen(self, evse: Evse) -> None:
+        device = evse.display or self._file.display
+        if not lacks_address(device, "display_framebuffer", "path"):
+            return
+        asked: Table = {"width": 800, "height": 480, "format": "RGB565", **chosen(device)}
+        path = self._folder / f"display-{evse.number}"
+        screen = Screen(path, asked["width"], asked["height"], asked["format"])
+        screen.start()
+        self.screens[evse.number] = screen
+        self.far_ends.evses[evse.number]["display"] = {"driver": "display_framebuffer", **asked, "path": str(path)}
+        self.addresses[f"display {evse.number}"] = f"{path} ({screen.width}x{screen.height}, {screen.format})"
+
+    def _open_buttons(self) -> None:
+        device = self._file.buttons
+        if not lacks_address(device, "buttons_evdev", "path"):
+            return
+        keys: dict[str, int] = chosen(device).get("keys") or key_codes(len(self._file.evses))
+        self.buttons = Buttons(self._folder / "buttons", keys)
+        self.buttons.start()
+        table: dict[str, Any] = {
+            "driver": "buttons_evdev",
+            **chosen(device),
+            "path": str(self.buttons.path),
+            "keys": keys,
+        }
+        self.far_ends.buttons = table
+        self.addresses["buttons"] = str(self.buttons.path)
+
+    async def _open_roads(self, backend_url: str) -> None:
+        """The first backend's road is called "backend", any other by the backend's name."""
+        backends = with_url(self._file.backends, self._file.station.id, backend_url)
+        for i, backend in enumerate(b for b in backends if b.url):
+            host, port = _dialled(backend.via) if backend.via else target_of(backend.url)
+            road = Road(host, port, self._file.simulation.seed + i)
+            await road.start()
+            name = backend.name if i else "backend"
+            self.roads[name] = road
+            self.far_ends.via[backend.name] = self.addresses[f"road {name}"] = f"127.0.0.1:{road.port}"
+
+
+def _dialled(via: str) -> tuple[str, int]:
+    host, _, port = via.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"backend.via: must be host:port, is {via!r}")
+    return host.strip("[]"), int(port)

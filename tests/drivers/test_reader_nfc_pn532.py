@@ -1,0 +1,198 @@
+"""The contactless reader over nfcpy's real PN532 serial driver: a chip written here by the PN532 user manual
+(UM0701-02), on a pseudo terminal. It hears only what is sent at its own baud rate."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import re
+import termios
+import threading
+import time
+import tty
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from agent.kinds import Token
+from agent.ports import Unreachable
+from agent.ports.driver import Where
+from agent.ports.reader import ReaderPort, Tap
+from drivers.reader_nfc import DRIVER, NfcSettings
+from drivers.testkit.reader import check_reader
+
+WHERE = Where(1, "reader", lambda: (1, 0.0), (), {})
+ACK = bytes.fromhex("0000FF00FF00")
+SPEEDS = {4: 115200, 5: 230400, 6: 460800, 7: 921600}
+DESFIRE = bytes.fromhex("04A1B2C3D4E5F6")
+
+
+class Pn532:
+    """Chip, antenna and at most one DESFire card."""
+
+    def __init__(self, baud: int = 115200) -> None:
+        self.baud = baud
+        self.mute = False
+        self.card = b""
+        self.commands: list[int] = []
+        self._next_baud = 0
+        self._active = False
+        self._data = b""
+        self._master, self._slave = pty.openpty()
+        tty.setraw(self._slave)
+        self.path = f"tty:{os.ttyname(self._slave)}:pn532"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def unplug(self) -> None:
+        for fd in (self._master, self._slave):
+            if fd >= 0:
+                os.close(fd)
+        self._master = self._slave = -1
+
+    def _serve(self) -> None:
+        while self._master >= 0:
+            try:
+                chunk = os.read(self._master, 1024)
+                speed = termios.tcgetattr(self._master)[5]
+            except (OSError, termios.error):
+                return
+            # the line's speed may have changed since the host wrote the ACK that makes the chip change, too
+            if self.mute or speed not in [getattr(termios, f"B{b}") for b in (self.baud, self._next_baud) if b]:
+                self._data = b""  # noise to a chip that listens at another rate
+                continue
+            self._data += chunk
+            while self._frame():
+                pass
+
+    def _frame(self) -> bool:
+        """Takes one whole frame off the received bytes."""
+        m = re.search(rb"\x00\xff(.)(.)", self._data, re.DOTALL)
+        if not m:
+            return False
+        length, check = m[1][0], m[2][0]
+        if (length, check) == (0, 0xFF):
+            self._data = self._data[m.end() + 1 :]
+            if self._next_baud:
+                self.baud, self._next_baud = self._next_baud, 0  # the chip changes after the host's ACK
+            return True
+        start, rest = m.end(), self._data[m.end() :]
+        if (length, check) == (0xFF, 0xFF):  # an extended frame: 16 bits of length and their check byte
+            if len(rest) < 3:
+                return False
+            length, check, start = (
+                rest[0] << 8 | rest[1],
+                rest[2] + rest[0] + rest[1] - (rest[0] << 8 | rest[1]),
+                start + 3,
+            )
+        assert (length + check) & 0xFF == 0, "the host's length check is wrong"
+        if len(self._data) < start + length + 2:
+            return False
+        body = self._data[start : start + length]
+        assert (sum(body) + self._data[start + length]) & 0xFF == 0, "the host's check sum is wrong"
+        self._data = self._data[start + length + 2 :]
+        self._answer(body[1], body[2:])
+        return True
+
+    def _answer(self, command: int, data: bytes) -> None:
+        self.commands.append(command)
+        body = bytes((0xD5, command + 1)) + self._said(command, data)
+        n = len(body)
+        head = bytes((n, -n & 0xFF)) if n < 256 else bytes((0xFF, 0xFF, n >> 8, n & 0xFF, -((n >> 8) + n) & 0xFF))
+        os.write(self._master, ACK + b"\x00\x00\xff" + head + body + bytes((-sum(body) & 0xFF, 0)))
+
+    def _said(self, command: int, data: bytes) -> bytes:
+        if command == 0x00:  # Diagnose: the line test echoes
+            return data if data[0] == 0 else b"\x00"
+        if command == 0x02:  # GetFirmwareVersion
+            return b"\x32\x01\x06\x07"
+        if command == 0x10:  # SetSerialBaudRate
+            self._next_baud = SPEEDS[data[0]]
+        if command == 0x06:  # ReadRegister; the FIFO still holds SENS_REQ when nobody answered
+            return bytes(0x26 if data[i : i + 2] == b"\x63\x39" else 0 for i in range(0, len(data), 2))
+        if command == 0x32 and data[:1] == b"\x01" and not data[1] & 1:  # RFConfiguration: field off
+            self._active = False
+        if command == 0x4A:  # InListPassiveTarget
+            return b"\x01\x01\x03\x44\x20" + bytes((len(self.card),)) + self.card if self.card else b"\x00"
+        if command == 0x42:  # InCommunicateThru
+            return self._thru(data) if self.card else b"\x01"
+        return b"\x00" if command == 0x16 else b""
+
+    def _thru(self, data: bytes) -> bytes:
+        if data[0] == 0xE0:
+            self._active = True
+            return b"\x00" + bytes.fromhex("067577810280")
+        return b"\x00\xa3" if self._active and data == b"\xb2" else b"\x01"
+
+
+@pytest.fixture
+def chip() -> Iterator[Pn532]:
+    chip = Pn532()
+    yield chip
+    chip.unplug()
+
+
+def opened(chip: Pn532) -> AbstractAsyncContextManager[ReaderPort]:
+    settings = NfcSettings(chip.path, poll_ms=5, presence_ms=10, same_card_holdoff_ms=50)
+    return DRIVER.open(settings, WHERE)
+
+
+async def told(port: ReaderPort) -> Tap:
+    return await asyncio.wait_for(anext(port.taps()), 5)
+
+
+async def test_contract(chip: Pn532) -> None:
+    async def tap(value: str) -> None:
+        chip.card = bytes.fromhex(value)
+        await asyncio.sleep(0.15)
+        chip.card = b""
+
+    def open_port() -> AbstractAsyncContextManager[ReaderPort]:
+        return opened(chip)
+
+    await check_reader(open_port, tap, ["04A1B2C3D4E5F6", "04112233445566"])
+    assert 0x16 in chip.commands, "closed in order: the chip was sent to sleep"
+    assert chip.baud == 115200, "and can be opened again at its first rate"
+
+
+async def test_presence_is_asked_without_a_power_cycle(chip: Pn532) -> None:
+    async with opened(chip) as port:
+        chip.card = DESFIRE
+        assert (await told(port)).token == Token("04A1B2C3D4E5F6")
+        deadline_s = time.monotonic() + 3
+        while chip.commands.count(0x42) < 5:
+            assert time.monotonic() < deadline_s
+            await asyncio.sleep(0.01)
+        listed = chip.commands.count(0x4A)
+        await asyncio.sleep(0.1)
+        assert chip.commands.count(0x4A) == listed
+
+
+async def test_a_pulled_reader_is_told_and_opens_again() -> None:
+    chip = Pn532()
+    async with opened(chip) as port:
+        chip.card = DESFIRE
+        await told(port)
+        chip.unplug()
+        with pytest.raises(Unreachable, match=r"tried again|check cable"):
+            await told(port)
+    with pytest.raises(Unreachable):
+        async with opened(chip):
+            pass
+
+
+async def test_a_chip_that_falls_silent_is_told(chip: Pn532) -> None:
+    async with opened(chip) as port:
+        chip.mute = True
+        with pytest.raises(Unreachable, match="check cable"):
+            await told(port)
+
+
+@pytest.mark.parametrize("baud", [921600, 460800, 230400])
+async def test_a_chip_left_at_a_high_rate_by_a_killed_host_is_called_back(baud: int) -> None:
+    chip = Pn532(baud)
+    async with opened(chip) as port:
+        chip.card = DESFIRE
+        assert (await told(port)).token == Token("04A1B2C3D4E5F6")
+    chip.unplug()

@@ -1,0 +1,162 @@
+"""The engine's promises: withdrawing waits for nothing, giving waits for the disk, nothing billed is dropped."""
+
+import asyncio
+from collections.abc import Iterator
+
+from agent.domain.block import Blocks, Yielded, on
+from agent.domain.events import CablePlugged, Event, FaultRaised, StopWanted, StoreFailed, StoreRecovered
+from agent.domain.events import TimeCame, VehicleConnected
+from agent.domain.messages import TransactionStarted
+from agent.domain.orders import Remember, SetRelease, Show, Tell, WakeMe
+from agent.kinds import Fault, Moment, Screen, ScreenName, Stamp, Token
+from agent.ports.store import StoreError
+from agent.services import engine as module
+from agent.services.engine import Engine
+
+
+class Disk:
+    def __init__(self):
+        self.broken = False
+        self.batches = []
+        self.log = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def commit(self, puts, messages=()):
+        await self.gate.wait()
+        if self.broken:
+            raise StoreError("disk full")
+        self.batches.append((list(puts), list(messages)))
+        self.log.append("commit")
+
+
+class Clock:
+    rate = 1.0
+
+    def now(self):
+        return Moment(Stamp(1, asyncio.get_running_loop().time()))
+
+
+class Link:
+    def __init__(self, log):
+        self.log = log
+
+    def wake(self):
+        self.log.append("wake")
+
+    def tell(self, message):
+        self.log.append("tell")
+
+
+class Hands:
+    def __init__(self, log):
+        self.log = log
+
+    def do(self, order):
+        self.log.append(order)
+
+
+STARTED = TransactionStarted("s1", 1, Token("A"), Stamp(1, 1.0), 5)
+
+
+class Scripted:
+    """A block that answers CablePlugged with a start and FaultRaised with a withdrawal."""
+
+    def __init__(self):
+        self.seen = []
+
+    @on(CablePlugged)
+    def plug(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        yield Show(1, Screen(ScreenName.CHARGING))
+        yield Remember("session", "s1", {"evse": 1})
+        yield Tell("chargy", STARTED)
+        yield SetRelease(1, True)
+
+    @on(FaultRaised)
+    def fault(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        yield Remember("session", "s1", {"evse": 1, "stop": {}})
+        yield SetRelease(1, False)
+
+    @on(StopWanted, StoreFailed, StoreRecovered, TimeCame)
+    def see(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        self.seen.append(event)
+        return iter(())
+
+    @on(VehicleConnected)
+    def wake(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        base = now.t_s
+        for order in (WakeMe("b", base + 0.02), WakeMe("a", base + 0.01), WakeMe("c", base + 0.01), WakeMe("c", None)):
+            yield order
+
+
+def make():
+    disk, block = Disk(), Scripted()
+    engine = Engine(Blocks([block]), disk, Clock())
+    engine.links["chargy"] = Link(disk.log)
+    engine.hands = Hands(disk.log)
+    return engine, disk, block
+
+
+async def test_release_is_given_after_the_commit_and_withdrawn_before_it():
+    engine, disk, _ = make()
+    await engine.handle(CablePlugged(1))
+    assert disk.log[:2] == ["commit", "wake"]
+    assert SetRelease(1, True) in disk.log[2:]
+    disk.log.clear()
+    disk.gate.clear()
+    task = asyncio.create_task(engine.handle(FaultRaised(1, Fault.EMERGENCY_STOP)))
+    await asyncio.sleep(0)
+    assert disk.log == [SetRelease(1, False)]
+    disk.gate.set()
+    await task
+    assert disk.log == [SetRelease(1, False), "commit"]
+
+
+async def test_facts_and_billed_messages_of_one_event_are_one_transaction():
+    engine, disk, _ = make()
+    await engine.handle(CablePlugged(1))
+    ((puts, messages),) = disk.batches
+    assert [p.key for p in puts] == ["s1"]
+    assert messages == [("chargy", STARTED)]
+
+
+async def test_a_disk_that_refuses_gives_no_release_keeps_the_batch_and_goes_on_later(monkeypatch):
+    monkeypatch.setattr(module, "RETRY_S", 0.01)
+    engine, disk, block = make()
+    running = asyncio.create_task(engine.run())
+    disk.broken = True
+    engine.post(CablePlugged(1))
+    await engine.ping()
+    await engine.ping()
+    assert SetRelease(1, True) not in disk.log
+    assert any(isinstance(e, StoreFailed) for e in block.seen)
+    assert any(isinstance(e, StopWanted) and e.evse == 1 for e in block.seen)
+    disk.broken = False
+    async with asyncio.timeout(5):
+        while not any(isinstance(e, StoreRecovered) for e in block.seen):
+            await asyncio.sleep(0.01)
+    assert disk.batches == [([module.Put("session", "s1", {"evse": 1})], [("chargy", STARTED)])]
+    running.cancel()
+
+
+async def test_a_later_batch_never_overtakes_one_that_could_not_be_saved():
+    engine, disk, _ = make()
+    disk.broken = True
+    await engine.handle(CablePlugged(1))
+    await engine.handle(FaultRaised(1, Fault.EMERGENCY_STOP))
+    disk.broken = False
+    await engine.handle(StoreRecovered())
+    assert [p[0].value for p, _ in disk.batches] == [{"evse": 1}, {"evse": 1, "stop": {}}]
+
+
+async def test_timers_fire_in_order_and_a_cancelled_one_does_not():
+    engine, _, block = make()
+    running = asyncio.create_task(engine.run())
+    engine.post(VehicleConnected(1))
+    async with asyncio.timeout(5):
+        while len(block.seen) < 2:
+            await asyncio.sleep(0.005)
+    assert [e.key for e in block.seen] == ["a", "b"]
+    running.cancel()
+
+
