@@ -71,7 +71,7 @@ def energy(raw: int | Fraction, scale: Fraction, kept_as: NumberType) -> Fractio
 
     A float32 cannot hold 123.456 kWh, it holds the nearest neighbour, 0.000004 below or above: the floor of a neighbour
     below would lose a whole Wh. As long as neighbours are less than 1 Wh apart, a whole number of Wh within half a
-    step is therefore taken as what the meter meant; from then on (16.8 MWh for float32 kWh) the value as it is.
+    step is therefore taken as what the meter meant; from then on (16.384 MWh for float32 kWh) the value as it is.
     """
     wh = Fraction(raw) * scale
     if kept_as.kind != "float":

@@ -52,7 +52,9 @@ class World:
         self._mains = Mains(file.simulation.seed)
         self._max_a: float | None = None
         self._ledger: dict[str, list[Any]] = {"holds": [], "captures": [], "voids": []}
-        self.evses = {e.number: Evse(e, random.Random(self._rng.random())) for e in file.evses}
+        self.evses: Mapping[int, Evse] = {
+            e.number: Evse(e, random.Random(self._rng.random())) for e in file.evses
+        }
         self._remember()
         self._wires: Wires | None = None
         self._socket = Path()
@@ -77,12 +79,8 @@ class World:
                 await wires.open(backend_url)
                 world._wires = wires
                 world._apply_silences()
-                async with asyncio.TaskGroup() as group:
-                    ticking = group.create_task(world._run(), name="world")
-                    try:
-                        yield world
-                    finally:
-                        ticking.cancel()
+                async with world._ticking():
+                    yield world
             finally:
                 await wires.close()
                 world._save()
@@ -99,6 +97,21 @@ class World:
             evse.step(dt_us, real_us, self._mains)
             if self._memory is not None:
                 self._memory.set_register(evse.number, evse.energy_nws)
+
+    @asynccontextmanager
+    async def _ticking(self) -> AsyncIterator[None]:
+        """Time runs inside. A fault of this program in a step ends the body too, and is raised at its end."""
+        owner = asyncio.current_task()
+        assert owner is not None
+        task = asyncio.create_task(self._run(), name="world")
+        task.add_done_callback(lambda t: None if t.cancelled() else owner.cancel("the world stood still"))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled() and (fault := task.exception()) is not None:
+                raise fault
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

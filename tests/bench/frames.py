@@ -1,4 +1,4 @@
-"""The cheapest WebSocket client that is still one (RFC 6455): text frames, pings answered, no fragments, no extensions."""
+"""The cheapest WebSocket client that is still one (RFC 6455): text frames and pings; no fragments, no extensions."""
 
 from __future__ import annotations
 

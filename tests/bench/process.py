@@ -34,7 +34,7 @@ class Child:
     def why(self) -> str:
         """The last line that it wrote, for a person."""
         self.log.seek(0)
-        lines = self.log.read().decode("utf-8", "replace").strip().splitlines()
+        lines = [x for x in self.log.read().decode("utf-8", "replace").splitlines() if x and not x.startswith("==")]
         code = self.process.poll()
         ended = "still runs: " if code is None else f"ended with {code}: "
         return ended + (lines[-1][:200] if lines else "said nothing")

@@ -12,6 +12,7 @@ from agent.ocpp.dialect import Desk, Heard, In, Out, Payload
 from agent.ocpp.times import parse
 from agent.ocpp.v16.ids import id_tag
 
+
 def verdict(info: Payload) -> Verdict:
     """IdTagInfo."""
     expires_utc_s = parse(info.get("expiryDate"))

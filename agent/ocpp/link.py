@@ -1,0 +1,632 @@
+"""The link to one backend: connects for ever, boots, tells, asks, answers. Nothing that the far side does gets out of
+here as an exception.
+
+Three activities share a connection: ``_listen`` reads frames, ``_work`` answers requests in their order, ``_talk``
+sends our CALLs one at a time (OCPP-J allows one in flight): Authorize overtakes everything, then what was triggered,
+statuses, the billed queue, and at last the heartbeat. ``_watch`` pings after silence. Time-outs are real seconds;
+what the domain or the backend schedules (heartbeat, retries, boot interval) is domain time, scaled by the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent.domain.events import Event, LinkChanged, TokenJudged
+from agent.domain.messages import BootWanted, HeartbeatWanted, Message, StatusChanged
+from agent.domain.orders import JudgeToken, Reply
+from agent.domain.variables import Settings
+from agent.ocpp import dial
+from agent.ocpp.asking import Asking
+from agent.ocpp.backoff import Backoff
+from agent.ocpp.billing import Billing
+from agent.ocpp.dialect import Boot, Desk, Dialect, Heard, Identity, Out, Unspeakable
+from agent.ocpp.names import authorization_key_bytes
+from agent.ocpp.rpc import Answered, Called, Errored, Finding, Rpc, Say
+from agent.ocpp.statuses import Statuses, Waiting
+from agent.ports.clock import ClockPort
+from agent.ports.store import OutboxPort, OutboxRow
+from agent.settings import Backend
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+log = logging.getLogger("agent.ocpp")
+
+INBOX = 100
+"""Requests that wait for their turn; then the backend has to wait (TCP holds it back)."""
+DAY_S = 86400.0
+REPEAT_LOG_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Real seconds."""
+
+    open_s: float = 30.0
+    answer_s: float = 20.0
+    pong_s: float = 20.0
+    store_retry_s: float = 5.0
+    backoff_s: float = 10.0
+    backoff_random_s: float = 10.0
+    boot_retry_s: float = 30.0
+    """First wait after a BootNotification that was not answered usefully, or with interval 0."""
+
+
+class _Gone(Exception):
+    """The connection is dead."""
+
+
+@dataclass(slots=True)
+class _Judging:
+    order: JudgeToken
+    timer: asyncio.TimerHandle
+    sent: bool = False
+
+
+class Link:
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        dialects: Sequence[Dialect],
+        identity: Callable[[], Identity],
+        outbox: OutboxPort,
+        clock: ClockPort,
+        settings: Settings,
+        evse_numbers: Sequence[int],
+        hear: Callable[[Event], None],
+        trace: Callable[[str, str, str, str], None] = lambda direction, link, version, text: None,
+        password: Callable[[], str | None] = lambda: None,
+        jitter: random.Random | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self.name = backend.name
+        self._backend, self._dialects, self._clock, self._settings = backend, tuple(dialects), clock, settings
+        self._hear, self._trace, self._password = hear, trace, password
+        self._patience = patience or Patience()
+        jitter = jitter or random.Random()  # noqa: S311
+        self._desk = Desk(backend.name, outbox, clock, settings, identity, tuple(evse_numbers))
+        self._dialect = self._dialects[0]
+        self._rpc = Rpc()
+        self._asking = Asking(self._desk, self._rpc, self._heard_of, self._patience.answer_s)
+        self._billing = Billing(self._desk, self._patience.store_retry_s)
+        self._statuses = Statuses()
+        self._backoff = Backoff(jitter, self._patience.backoff_s, self._patience.backoff_random_s)
+        self._boot_backoff = Backoff(jitter, self._patience.boot_retry_s, self._patience.boot_retry_s)
+        self._compress = True
+        self._context: Any = None
+        # connection
+        self._ws: ClientConnection | None = None
+        self._wake, self._watching, self._leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._inbox: asyncio.Queue[Called | Say] = asyncio.Queue(INBOX)
+        self._answer: asyncio.Future[Finding] | None = None
+        self._received_s = self._exchanged_s = self._clock_heard_s = 0.0
+        self._secret: bytes | None = None
+        # boot
+        self.boot: str | None = None
+        self._boot_due_s = 0.0
+        self._booted_as = ""
+        self._up = False
+        self._heartbeat_seen: int | None = None
+        # to say
+        self._judging: OrderedDict[str, _Judging] = OrderedDict()
+        self._urgent: deque[Message] = deque()
+        self._asked: OrderedDict[str, tuple[Out, Any]] = OrderedDict()
+        self._prefix = "".join(jitter.choices("abcdefghijklmnopqrstuvwxyz", k=3))
+        self._count = 0
+        self._logged: dict[str, float] = {}
+
+    # --- what the rest of the agent sees -------------------------------------------------------------------------
+
+    @property
+    def up(self) -> bool:
+        """Connected, and the boot is accepted."""
+        return self._up
+
+    @property
+    def connected(self) -> bool:
+        return self._ws is not None
+
+    @property
+    def version(self) -> str:
+        return self._dialect.name
+
+    @property
+    def url(self) -> str:
+        return self._backend.endpoint
+
+    @property
+    def max_token_length(self) -> int:
+        return self._dialect.max_token_length
+
+    @property
+    def told(self) -> dict[int, dict[str, str]]:
+        return {n: {"status": t.status, "error": t.error} for n, t in self._statuses.told.items()}
+
+    @property
+    def dropped(self) -> int:
+        """Frames that could not be read, since the start."""
+        return self._rpc.dropped
+
+    def tell(self, message: Message) -> None:
+        """Something that is not billed. Never blocks, never fails."""
+        if isinstance(message, StatusChanged):
+            settle_s = float(self._settings.number("minimum_status_duration_s"))
+            told, now_s = self._dialect.project(message), self._clock.now().t_s
+            self._statuses.add(message, told, now_s, settle_s, self._billing.barrier() if self._up else 0, self._up)
+        elif isinstance(message, BootWanted) and self.boot != "Accepted":
+            self._boot_due_s = 0.0
+        elif message not in self._urgent and isinstance(self._dialect.outgoing(type(message)), Out):
+            self._urgent.append(message)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """A billed row was added."""
+        self._wake.set()
+
+    def judge(self, order: JudgeToken) -> None:
+        """``TokenJudged`` follows, at the latest after the call time-out."""
+        if not self._up:
+            self._hear(TokenJudged(order.request, order.token, None))
+            return
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._backend.call_timeout_s, self._unjudged, order.request)
+        self._judging[order.request] = _Judging(order, timer)
+        self._wake.set()
+
+    def reply(self, order: Reply) -> None:
+        self._asking.reply(order)
+
+    async def flush(self, timeout_s: float) -> bool:
+        """Wait until what was replied is written. False: not in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._asking.flush()
+        except TimeoutError:
+            return False
+        return True
+
+    def reconnect(self) -> None:
+        """Close the connection in order and open a new one at once (new password, new address)."""
+        self._leave.set()
+
+    # --- connecting ----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """For ever. Ends only by cancellation, or with a bug of ours."""
+        while True:
+            self._leave.clear()
+            try:
+                connection = await self._connect()
+            except dial.NoConnection as e:
+                self._say(str(e))
+            else:
+                try:
+                    await self._converse(connection)
+                finally:
+                    await self._close(connection)
+            if not self._leave.is_set():
+                await _wait(self._leave, self._pause_s())
+
+    def _pause_s(self) -> float:
+        fixed_s = self._backend.reconnect_s
+        return self._backoff.next_s() if fixed_s is None else fixed_s
+
+    async def _connect(self) -> ClientConnection:
+        self._secret = self._present_secret()
+        try:
+            if self._context is None and self._backend.endpoint.startswith("wss:"):
+                self._context = dial.tls_context(self._backend)
+        except OSError as e:
+            raise dial.NoConnection(
+                f"[backend] ca, client_cert, client_key: cannot be used ({e}): check the files"
+            ) from e
+        try:
+            return await dial.connect(
+                self._backend, [d.subprotocol for d in self._dialects], self._secret, self._context,
+                self._patience.open_s, self._compress,
+            )  # fmt: skip
+        except dial.NoConnection as e:
+            self._compress = not e.negotiation or not self._compress
+            raise
+
+    def _present_secret(self) -> bytes | None:
+        key = self._settings.text("authorization_key")
+        if key:
+            return authorization_key_bytes(key)
+        password = self._password()
+        return password.encode() if password else None
+
+    async def _converse(self, ws: ClientConnection) -> None:
+        """One connection from handshake to its end."""
+        self._begin(ws)
+        async with asyncio.TaskGroup() as group:
+            beside: list[Coroutine[Any, Any, None]] = [self._work(), self._talk(), self._watch(), self._leaving(ws)]
+            tasks = [group.create_task(c) for c in beside]
+            await self._listen(ws)
+            for task in tasks:
+                task.cancel()
+
+    def _begin(self, ws: ClientConnection) -> None:
+        dialect = next(d for d in self._dialects if d.subprotocol == ws.subprotocol)
+        if dialect is not self._dialect:
+            self._dialect = dialect
+            self._statuses.respell(dialect.project)
+        self._rpc.codes = dialect.codes
+        self._rpc.reconnected()
+        self._billing.reconnected()
+        self._inbox = asyncio.Queue(INBOX)
+        self._ws = ws
+        self._received_s = self._exchanged_s = time.monotonic()
+        log.info("%s: connected to %s, OCPP %s", self.name, self.url, dialect.name)
+        if self.boot == "Accepted" and self._booted_as == dialect.name:
+            self._go_up()  # 1.6 4.2: booted once is booted, a new connection does not change that
+        elif self.boot != "Rejected":
+            self.boot, self._boot_due_s = None, 0.0
+
+    def _go_up(self) -> None:
+        self._backoff.reset()
+        if not self._up:
+            self._up = True
+            self._hear(LinkChanged(self.name, True))
+
+    def _go_down(self) -> None:
+        for request in list(self._judging):
+            self._unjudged(request)
+        if self._up:
+            self._up = False
+            self._hear(LinkChanged(self.name, False))
+
+    async def _close(self, ws: ClientConnection) -> None:
+        self._ws = None
+        self._asking.sent()
+        self._go_down()
+        log.info("%s: disconnected (%s)", self.name, ws.close_code)
+        await ws.close()
+
+    async def _leaving(self, ws: ClientConnection) -> None:
+        await self._leave.wait()
+        await ws.close()
+
+    # --- listening and answering ---------------------------------------------------------------------------------
+
+    async def _listen(self, ws: ClientConnection) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            while True:
+                data = await ws.recv()
+                self._received_s = time.monotonic()
+                finding = self._rpc.receive(data)
+                self._trace("in", self.name, self.version, self._masked(data, finding))
+                if isinstance(finding, Called | Say):
+                    self._exchanged_s = self._received_s
+                    await self._inbox.put(finding)
+                elif isinstance(finding, Answered | Errored):
+                    self._answered(finding)
+                else:
+                    self._say(f"{self.url}: dropped a frame: {finding.why}")
+        except ConnectionClosed as e:
+            self._say(f"{self.url}: connection ended ({type(e).__name__}, code {self._code(e)}): trying again")
+
+    @staticmethod
+    def _code(error: Any) -> object:
+        return error.rcvd.code if error.rcvd else error.sent.code if error.sent else 1006
+
+    def _answered(self, finding: Answered | Errored) -> None:
+        if not finding.late:
+            if self._answer is not None and not self._answer.done():
+                self._answer.set_result(finding)
+            return
+        asked = self._asked.get(finding.id)
+        heard = self._understood(*asked, finding) if asked and isinstance(finding, Answered) else None
+        if asked is None or heard is None:
+            return
+        if isinstance(asked[1], OutboxRow):
+            self._billing.late(finding.id, heard)
+        elif heard.boot is not None and self.boot != "Accepted":
+            self._booted(heard.boot)
+        self._wake.set()
+
+    async def _work(self) -> None:
+        while True:
+            item = await self._inbox.get()
+            if isinstance(item, Say):
+                await self._send(item.text)
+            elif self.boot == "Rejected":
+                self._say(f"{self.url}: asks although it has rejected this station: not answered (OCPP 1.6 4.2)")
+            else:
+                await self._send(await self._asking.serve(item, self._dialect))
+                self._asking.sent()
+                self._wake.set()
+                self._watching.set()  # an interval may have been changed
+                if self._backend.security_profile in (1, 2) and self._present_secret() != self._secret:
+                    self.reconnect()
+
+    async def _send(self, text: str) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        if self._ws is None:
+            return
+        self._trace("out", self.name, self.version, text)
+        try:
+            await self._ws.send(text)
+        except ConnectionClosed:
+            pass  # _listen notices the same and ends the conversation
+
+    # --- talking -------------------------------------------------------------------------------------------------
+
+    async def _talk(self) -> None:
+        try:
+            while True:
+                self._wake.clear()
+                if not await self._say_next():
+                    await _wait(self._wake, self._idle_s())
+        except _Gone:
+            self._say(f"{self.url}: silent: connection given up, trying again")
+
+    async def _say_next(self) -> bool:
+        """Send what is first, and wait for its answer. False: there is nothing to say now."""
+        if self.boot != "Accepted" and time.monotonic() >= self._boot_due_s:
+            return await self._boot()
+        if self.boot == "Accepted" and (judging := self._next_judging()):
+            return await self._authorize(judging)
+        if self.boot in ("Accepted", "Pending") and self._urgent:
+            message = self._urgent.popleft()
+            if isinstance(message, BootWanted):
+                return await self._boot()
+            return await self._tell(message)
+        if status := self._next_status():
+            return await self._notify(status)
+        if self.boot != "Accepted":
+            return False
+        if row := await self._billing.head():
+            return await self._bill(row)
+        if time.monotonic() >= self._heartbeat_due_s():
+            return await self._tell(HeartbeatWanted())
+        return False
+
+    def _next_judging(self) -> _Judging | None:
+        return next((j for j in self._judging.values() if not j.sent), None)
+
+    def _next_status(self) -> Waiting | None:
+        """While pending only what was triggered may be told (1.6 4.2)."""
+        if self.boot not in ("Accepted", "Pending"):
+            return None
+        return self._statuses.take(self._clock.now().t_s, self._billing.passable(), self.boot == "Pending")
+
+    def _idle_s(self) -> float:
+        """Until the next thing is due by time alone."""
+        now_s = time.monotonic()
+        if self.boot != "Accepted":
+            return max(0.0, self._boot_due_s - now_s)
+        dues_s = [self._heartbeat_due_s() - now_s]
+        domain_s = self._clock.now().t_s
+        status_s, row_s = self._statuses.next_due_s(domain_s), self._billing.due_in_s()
+        if status_s is not None:
+            dues_s.append((status_s - domain_s) / self._clock.rate)
+        if row_s is not None:
+            dues_s.append(row_s)
+        return max(0.001, min(dues_s))
+
+    def _heartbeat_due_s(self) -> float:
+        """After inactivity (1.6 9.1.9), but once a day in any case, for the clock."""
+        if self._settings.number("heartbeat_interval_s") != self._heartbeat_seen:
+            self._desk.overlay.pop("heartbeat_interval_s", None)  # set after the boot: newer than the boot's word
+        given = self._desk.overlay.get("heartbeat_interval_s", self._settings.number("heartbeat_interval_s"))
+        interval_s = float(given) if isinstance(given, int) and given > 0 else DAY_S
+        daily_s = self._clock_heard_s + DAY_S / self._clock.rate
+        return min(self._exchanged_s + max(0.05, interval_s / self._clock.rate), daily_s)
+
+    async def _boot(self) -> bool:
+        heard = await self._exchange(self._new_id(), BootWanted())
+        if heard is not None and heard.boot is not None:
+            self._booted(heard.boot)
+        elif self.boot != "Accepted":
+            wait_s = self._boot_backoff.next_s()
+            self._say(f"{self.url}: BootNotification was not answered usefully: again in {wait_s:.0f} s")
+            self._boot_due_s = time.monotonic() + wait_s
+        return True
+
+    def _booted(self, boot: Boot) -> None:
+        self.boot, self._booted_as = boot.status, self._dialect.name
+        if boot.status == "Accepted":
+            self._boot_backoff.reset()
+            self._heartbeat_seen = self._settings.number("heartbeat_interval_s")
+            if boot.interval_s > 0:
+                self._desk.overlay["heartbeat_interval_s"] = boot.interval_s
+            self._exchanged_s = self._clock_heard_s = time.monotonic()
+            self._go_up()
+            return
+        wait_s = boot.interval_s / self._clock.rate if boot.interval_s > 0 else self._boot_backoff.next_s()
+        self._boot_due_s = time.monotonic() + max(0.05, wait_s)
+        self._say(f"{self.url}: this station is {boot.status} there: check whether the backend knows it")
+        self._go_down()
+
+    async def _authorize(self, judging: _Judging) -> bool:
+        judging.sent = True
+        heard = await self._exchange(self._new_id(), judging.order)
+        known = self._judging.pop(judging.order.request, None)
+        if known is not None:
+            known.timer.cancel()
+            if heard is None:
+                self._hear(TokenJudged(judging.order.request, judging.order.token, None))
+            for event in heard.events if heard else ():
+                self._hear(event)
+        return True
+
+    def _unjudged(self, request: str) -> None:
+        judging = self._judging.pop(request, None)
+        if judging is not None:
+            judging.timer.cancel()
+            self._hear(TokenJudged(request, judging.order.token, None))
+
+    async def _tell(self, message: Message) -> bool:
+        if await self._exchange(self._new_id(), message) is None and isinstance(message, HeartbeatWanted):
+            self._exchanged_s = self._clock_heard_s = time.monotonic()  # the next one at the next interval
+        return True
+
+    async def _notify(self, status: Waiting) -> bool:
+        try:
+            await self._exchange(self._new_id(), status.message)
+        except (_Gone, asyncio.CancelledError):
+            self._statuses.give_back(status)
+            raise
+        return True
+
+    async def _bill(self, row: OutboxRow) -> bool:
+        prepared = await self._billing.prepare(row, self._dialect)
+        if prepared is None:
+            return True
+        out, payload, known = prepared
+        heard: Heard | None = known[0] if known else await self._call(row.id, out, row, payload)
+        if heard is None:
+            await self._billing.refused(row, "no valid answer")
+        elif await self._billing.done(row, heard):
+            for event in heard.events:
+                self._hear(event)
+        return True
+
+    # --- one CALL ------------------------------------------------------------------------------------------------
+
+    def _new_id(self) -> str:
+        self._count += 1
+        return f"{self._prefix}{self._count:x}"
+
+    async def _exchange(self, id_: str, message: Any) -> Heard | None:
+        """Tell something that is not billed. None: it could not be said, or was answered with nothing useful."""
+        out = self._dialect.outgoing(type(message))
+        if not isinstance(out, Out):
+            return None
+        try:
+            payload = out.encode(message, self._desk)
+        except Unspeakable as e:
+            self._say(f"{self.name}: {out.action} cannot be said in OCPP {self.version}: {e}")
+            return None
+        if payload is None:
+            return Heard()
+        check = self._dialect.schemas.request(out.action) if self._dialect.schemas else None
+        if check and (broken := check(payload)):
+            self._say(f"{self.name}: own {out.action} breaks the schema at {broken}: not sent, please report")
+            return None
+        return await self._call(id_, out, message, payload)
+
+    async def _call(self, id_: str, out: Out, message: Any, payload: dict[str, Any]) -> Heard | None:
+        """Send and wait. None: refused, not understood, or silence on a live line. Raises ``_Gone``."""
+        began_s = time.monotonic()
+        self._asked[id_] = (out, message)
+        self._asked.move_to_end(id_)
+        while len(self._asked) > 64:
+            self._asked.popitem(last=False)
+        self._answer = asyncio.get_running_loop().create_future()
+        await self._send(self._rpc.call(id_, out.action, payload, began_s + self._backend.call_timeout_s))
+        try:
+            async with asyncio.timeout(self._backend.call_timeout_s):
+                finding = await self._answer
+        except TimeoutError:
+            self._rpc.expire(time.monotonic() + self._backend.call_timeout_s)
+            if self._received_s <= began_s and not await self._pong():
+                raise _Gone from None
+            self._say(f"{self.url}: no answer to {out.action} within {self._backend.call_timeout_s:g} s")
+            return None
+        self._exchanged_s = time.monotonic()
+        heard = self._understood(out, message, finding)
+        if heard is not None and heard.utc_s is not None:
+            self._clock_heard_s = self._exchanged_s
+            self._clock.heard_utc(heard.utc_s, self._exchanged_s - began_s)
+        return heard
+
+    def _understood(self, out: Out, message: Any, finding: Finding) -> Heard | None:
+        if not isinstance(finding, Answered):
+            code = ascii(getattr(finding, "code", ""))[:60]
+            self._say(f"{self.url}: refused {out.action} with error {code}")
+            return None
+        check = self._dialect.schemas.answer(out.action, tolerant=True) if self._dialect.schemas else None
+        if check and (broken := check(finding.payload)):
+            self._say(f"{self.url}: invalid answer to {out.action}: {ascii(str(broken))[1:-1][:80]}")
+            return None
+        subject = message.message if isinstance(message, OutboxRow) else message
+        try:
+            return out.heard(subject, finding.payload, self._desk)
+        except Exception as e:  # noqa: BLE001  an answer is foreign data, whatever a row trips over in it
+            self._say(f"{self.url}: answer to {out.action} makes no sense ({type(e).__name__})")
+            return None
+
+    # --- watching ------------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Ping after silence only. 0 switches it off: then keepalive and the call time-outs remain."""
+        while True:
+            self._watching.clear()
+            interval_s = self._settings.number("ping_interval_s")
+            quiet_s = time.monotonic() - self._received_s
+            if interval_s == 0 or quiet_s < interval_s:
+                await _wait(self._watching, interval_s - quiet_s if interval_s else None)
+            elif not await self._pong():
+                self._say(f"{self.url}: silent: connection given up, trying again")
+                return
+
+    async def _pong(self) -> bool:
+        """Does anybody answer a ping? If not, the connection is given up without ceremony."""
+        from websockets.exceptions import ConnectionClosed
+
+        ws = self._ws
+        if ws is None:
+            return False
+        try:
+            async with asyncio.timeout(self._patience.pong_s):
+                await (await ws.ping())
+        except (TimeoutError, ConnectionClosed):
+            ws.transport.abort()
+            return False
+        self._received_s = time.monotonic()
+        return True
+
+    # --- for people ----------------------------------------------------------------------------------------------
+
+    def _say(self, line: str) -> None:
+        """The same line once in ten minutes; a station that is offline for a month must not fill its disk."""
+        now_s = time.monotonic()
+        if now_s - self._logged.get(line, -REPEAT_LOG_S) < REPEAT_LOG_S:
+            log.debug("%s", line)
+            return
+        if len(self._logged) > 100:
+            self._logged.clear()
+        self._logged[line] = now_s
+        log.warning("%s", line)
+
+    def _masked(self, data: str | bytes, finding: Finding) -> str:
+        if not isinstance(data, str):
+            return f"<binary, {len(data)} bytes>"
+        if isinstance(finding, Called) and self._dialect.secret(finding.action, finding.payload):
+            return _mask(data, str(finding.payload.get("value", "")))
+        if not isinstance(finding, Called) and "AuthorizationKey" in data:
+            return "***"  # a repeated, broken or refused frame with a key in it
+        return data
+
+    def _heard_of(self, event: Event) -> None:
+        self._hear(event)
+
+
+_VALUE = re.compile(r'("value"\s*:\s*)"(?:[^"\\]|\\.)*"')
+
+
+def _mask(text: str, value: str) -> str:
+    masked = _VALUE.sub(r'\1"***"', text)
+    return masked if masked != text and (not value or value not in masked) else "***"
+
+
+async def _wait(event: asyncio.Event, timeout_s: float | None) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        pass

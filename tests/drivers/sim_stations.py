@@ -1,0 +1,54 @@
+"""Stations and worlds for the tests of the simulated world."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent.settings import StationFile, parse
+from drivers.sim.evse import Evse
+from drivers.sim.world import World
+
+TWO = [{"number": 1}, {"number": 2}]
+
+
+def station(folder: Path, **tables: Any) -> StationFile:
+    raw: dict[str, Any] = {"station": {"id": "CP-1"}, "evse": [{"number": 1}], **tables}
+    return parse(raw, folder / "station.toml")
+
+
+def model(folder: Path, speed: float = 1.0, **tables: Any) -> World:
+    """A world without wires."""
+    return World(station(folder, **tables), speed=speed)
+
+
+def run(world: World, seconds: float) -> None:
+    """So many seconds of real time, in steps of 50 ms."""
+    for _ in range(round(seconds * 20)):
+        world.step()
+
+
+def released(world: World, n: int = 1, limit_a: int = 16) -> Evse:
+    """What the agent orders when a session begins."""
+    evse = world.evses[n]
+    evse.set_limit(limit_a)
+    evse.set_release(True)
+    return evse
+
+
+def charging(world: World, n: int = 1, limit_a: int = 16, **car: Any) -> Evse:
+    world.plug(n, car=car or None)
+    evse = released(world, n, limit_a)
+    run(world, 10)
+    assert evse.contactor.closed
+    return evse
+
+
+async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not come about in time"
+        await asyncio.sleep(0.01)

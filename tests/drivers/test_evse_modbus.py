@@ -1,0 +1,560 @@
+"""The board driver against a hand-written CHARX far end on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.kinds import EvseState, Fault, Limit, Pilot
+from agent.ports import Broken, Garbled, Refused, Unreachable
+from agent.ports.driver import Where
+from agent.ports.evse import EvsePort
+from agent.settings import build
+from drivers.evse_modbus import DRIVER, BoardSettings
+from drivers.testkit.evse import EvseWorld, check_evse
+from tests.drivers import modbus_far_ends as far
+from tests.drivers.modbus_far_ends import Asked, Bank, Part, PtyLine, TcpLine
+
+CONFIG = Path(__file__).parents[2] / "config"
+FAST_S = 0.08
+POINT = 2000
+"""Registers of charging point 2."""
+
+
+class Charx:
+    """The board's own logic, as far as its registers show it: pilot, release, limit, lock, watchdog."""
+
+    def __init__(self) -> None:
+        self.bank = Bank()
+        self.pilot = Pilot.A
+        self.lock_jams = False
+        self.writes: list[tuple[int, int]] = []
+        self.bank.on_write = self._written
+        for place, value in ((100, 0), (101, 32), (102, 6), (300, 1), (301, 16), (304, 1), (306, 6), (307, 65535)):
+            self.put(place, value)
+        self.errors()
+        self._settle()
+
+    def put(self, place: int, *words: int) -> None:
+        self.bank.put(1, POINT + place, *words)
+
+    def get(self, place: int) -> int:
+        return self.bank.units[1].get(POINT + place, 0)
+
+    def errors(self, *bits: int) -> None:
+        mask = sum(1 << b for b in bits)
+        self.put(293, mask >> 16, mask & 0xFFFF)
+
+    async def set_pilot(self, pilot: Pilot) -> None:
+        self.pilot = pilot
+        self._settle()
+
+    async def silence(self, on: bool) -> None:
+        """The board is off; when it comes back its watchdog has withdrawn release."""
+        self.bank.deaf = {1} if on else set()
+        if on:
+            self.put(300, 0)
+            self._settle()
+
+    def _written(self, address: int, value: int) -> None:
+        place = address - POINT
+        self.writes.append((place, value))
+        if place == 301 and value == 0:
+            self.put(300, 0)
+        if place == 305 and value == 1:
+            self.put(305, 0)
+            self.put(303, int(self.lock_jams))
+            if self.lock_jams:
+                self.errors(22)
+        self._settle()
+
+    def _settle(self) -> None:
+        vehicle = self.pilot is not Pilot.A
+        pwm = bool(self.get(300)) and 6 <= self.get(301) <= 80
+        text = f"{self.pilot}{2 if pwm and vehicle else 1}" if self.get(304) else "F0"
+        self.put(299, int.from_bytes(text.encode(), "big"))
+        self.put(285, 0, 42 if vehicle else 0)
+        self.put(297, self.get(301) if pwm else 0)
+        self.put(298, 32 if vehicle else 0)
+        if vehicle:
+            self.put(303, 1)
+        elif not self.lock_jams:
+            self.put(303, 0)
+
+
+@pytest.fixture
+def charx() -> Charx:
+    return Charx()
+
+
+@pytest.fixture
+async def tcp(charx: Charx) -> AsyncIterator[TcpLine]:
+    async with TcpLine(charx.bank) as line:
+        yield line
+
+
+def place(outlet: str = "socket", **more: Any) -> Where:
+    facts = {"outlet": outlet, "phases": 3, "max_a": 32.0, **more}
+    return Where(2, "evse", lambda: (1, time.monotonic()), (CONFIG,), facts)
+
+
+def settings(tcp: TcpLine, **more: Any) -> BoardSettings:
+    options = {"map": "charx_sec", "host": "127.0.0.1", "port": tcp.port, "point": 2, "timeout_s": FAST_S}
+    wrong: list[str] = []
+    built = build(BoardSettings, options | {"poll_s": 0.05} | more, "board", wrong)
+    assert wrong == []
+    return built
+
+
+async def until(true: Callable[[], bool], within_s: float = 5.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "did not come true"
+        await asyncio.sleep(0.005)
+
+
+async def seen(states: AsyncIterator[EvseState], true: Callable[[EvseState], bool]) -> EvseState:
+    async with asyncio.timeout(5):
+        async for state in states:
+            if true(state):
+                return state
+    raise AssertionError("states() ended")
+
+
+async def test_it_keeps_the_contract(tcp: TcpLine, charx: Charx) -> None:
+    async with DRIVER.open(settings(tcp), place()) as board:
+        await check_evse(board, EvseWorld(charx.set_pilot, charx.silence))
+
+
+async def test_a_tethered_outlet_keeps_the_contract(tcp: TcpLine, charx: Charx) -> None:
+    charx.put(100, 1)
+    async with DRIVER.open(settings(tcp), place("tethered")) as board:
+        assert board.traits.tethered
+        assert not board.traits.lockable
+        await check_evse(board, EvseWorld(charx.set_pilot, charx.silence))
+        assert (await board.state()).locked is None
+
+
+# --- beginning and end ----------------------------------------------------------------------------------------------
+
+
+async def test_it_comes_up_withdrawn_and_armed(tcp: TcpLine, charx: Charx) -> None:
+    assert charx.get(300) == 1, "the board remembered a release"
+    async with DRIVER.open(settings(tcp, watchdog_s=12), place()) as board:
+        assert charx.writes[0] == (300, 0), "withdrawing is the very first thing"
+        assert (charx.get(300), charx.get(306), charx.get(307)) == (0, 0, 12)
+        assert board.traits.fallback_stop
+        assert (board.traits.min_a, board.traits.max_a, board.traits.phases) == (6.0, 32.0, 3)
+        assert board.traits.counts_plugged
+
+
+async def test_watchdog_registers_are_not_written_needlessly(tcp: TcpLine, charx: Charx) -> None:
+    async with DRIVER.open(settings(tcp), place()):
+        pass
+    charx.writes.clear()
+    async with DRIVER.open(settings(tcp), place()) as board:
+        await board.beat()
+        await board.set_release(True)
+    assert not [w for w in charx.writes if w[0] in (306, 307)]
+
+
+async def test_a_firmware_that_cannot_fall_back_to_nothing(tcp: TcpLine, charx: Charx) -> None:
+    charx.bank.locked = {POINT + 306}
+    charx.put(306, 10)
+    with pytest.raises(Refused):
+        async with DRIVER.open(settings(tcp), place()):
+            pass
+    charx.bank.locked = set()
+
+    def refuse_nothing(asked: Asked, good: bytes) -> list[Part]:
+        if asked.function == 6 and asked.address == POINT + 306 and asked.values == [0]:
+            charx.put(306, 10)
+            return far.tcp_exception(3)(asked, good)
+        return [(0, good)]
+
+    charx.bank.script.extend([refuse_nothing] * 30)
+    async with DRIVER.open(settings(tcp), place()) as board:
+        assert not board.traits.fallback_stop
+        assert charx.get(306) == 6
+
+
+async def test_closing_withdraws_release(tcp: TcpLine, charx: Charx) -> None:
+    async with DRIVER.open(settings(tcp), place()) as board:
+        await board.set_release(True)
+        assert charx.get(300) == 1
+    assert charx.get(300) == 0
+
+
+async def test_an_error_in_the_agent_withdraws_release(tcp: TcpLine, charx: Charx) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with DRIVER.open(settings(tcp), place()) as board:
+            await board.set_release(True)
+            raise ZeroDivisionError
+    assert charx.get(300) == 0
+
+
+async def test_closing_does_not_hang_on_a_dead_board(tcp: TcpLine, charx: Charx) -> None:
+    async with DRIVER.open(settings(tcp, timeout_s=2.0), place()):
+        charx.bank.deaf = {1}
+        began = time.monotonic()
+    assert time.monotonic() - began < 3
+
+
+async def test_the_other_point_is_left_alone(tcp: TcpLine, charx: Charx) -> None:
+    async with DRIVER.open(settings(tcp), place()) as board:
+        await board.set_release(True)
+        await board.beat()
+    assert {a.address // 1000 for a in charx.bank.asked} == {2}
+
+
+async def test_two_points_share_one_connection(tcp: TcpLine, charx: Charx) -> None:
+    for address, value in list(charx.bank.units[1].items()):
+        charx.bank.put(1, address - 1000, value)
+    async with DRIVER.open(settings(tcp), place()), DRIVER.open(settings(tcp, point=1), place()) as first:
+        assert (await first.state()).pilot is Pilot.A
+    assert tcp.connections == 1
+
+
+async def test_a_board_that_does_not_fit(tcp: TcpLine, charx: Charx) -> None:
+    charx.bank.holes = {POINT + 299}
+    with pytest.raises(Broken, match="does the map"):
+        async with DRIVER.open(settings(tcp), place()):
+            pass
+
+
+# --- orders ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def board(tcp: TcpLine) -> AsyncIterator[EvsePort]:
+    async with DRIVER.open(settings(tcp), place()) as board:
+        yield board
+
+
+@pytest.mark.parametrize(
+    ("limit", "amperes"),
+    [
+        (Limit(current_a=16.9), 16),
+        (Limit(current_a=6.0), 6),
+        (Limit(current_a=5.99), 0),
+        (Limit(current_a=0.0), 0),
+        (Limit(), 32),
+        (Limit(current_a=63.0), 32),
+        (Limit(power_w=11040.0), 16),
+        (Limit(power_w=3680.0, phases=1), 16),
+        (Limit(power_w=3680.0), 0),
+        (Limit(current_a=10.0, power_w=11040.0), 10),
+    ],
+)
+async def test_limits(board: EvsePort, charx: Charx, limit: Limit, amperes: int) -> None:
+    assert await board.set_limit(limit) == amperes
+    assert charx.get(301) == amperes
+
+
+async def test_the_site_may_allow_less_than_the_board(tcp: TcpLine, charx: Charx) -> None:
+    async with DRIVER.open(settings(tcp), place(max_a=20.0)) as board:
+        assert await board.set_limit(Limit()) == 20
+
+
+async def test_resuming_gives_release_again(board: EvsePort, charx: Charx) -> None:
+    await board.set_release(True)
+    await board.set_limit(Limit(current_a=0))
+    assert charx.get(300) == 0, "no current withdraws release on this board"
+    await board.set_limit(Limit(current_a=10))
+    assert (charx.get(300), charx.get(301)) == (1, 10)
+
+
+async def test_resuming_gives_nothing_that_was_withdrawn(board: EvsePort, charx: Charx) -> None:
+    await board.set_release(True)
+    await board.set_limit(Limit(current_a=0))
+    await board.set_release(False)
+    await board.set_limit(Limit(current_a=10))
+    assert charx.get(300) == 0
+
+
+async def test_a_release_during_a_pause_waits_for_its_end(board: EvsePort, charx: Charx) -> None:
+    await board.set_limit(Limit(current_a=0))
+    await board.set_release(True)
+    assert charx.get(300) == 0
+    await board.set_limit(Limit(current_a=6))
+    assert charx.get(300) == 1
+
+
+async def test_withdrawing_overtakes_everything_queued(board: EvsePort, charx: Charx) -> None:
+    """Also the release that was ordered before it and still waits."""
+    charx.bank.script.append(far.late(FAST_S / 2))
+    charx.writes.clear()
+    busy = asyncio.ensure_future(board.state())
+    await asyncio.sleep(0.01)
+    orders = [
+        asyncio.ensure_future(board.set_limit(Limit(current_a=10))),
+        asyncio.ensure_future(board.set_release(True)),
+        asyncio.ensure_future(board.beat()),
+    ]
+    await asyncio.sleep(0)
+    await board.set_release(False)
+    assert charx.writes[0] == (300, 0)
+    outcome = await asyncio.gather(busy, *orders, return_exceptions=True)
+    assert isinstance(outcome[2], Refused)
+    assert (300, 1) not in charx.writes
+    assert charx.get(300) == 0
+
+
+async def test_a_release_in_flight_is_not_repeated_after_a_withdrawal(board: EvsePort, charx: Charx) -> None:
+    """Its acknowledgement is lost; the second attempt must not undo the withdrawal that came in between."""
+    charx.bank.script.append(far.silent)
+    charx.writes.clear()
+    give = asyncio.ensure_future(board.set_release(True))
+    await until(lambda: (300, 1) in charx.writes)
+    await board.set_release(False)
+    with pytest.raises(Refused):
+        await give
+    assert charx.writes == [(300, 1), (300, 0)]
+
+
+async def test_a_beat_feeds_the_watchdog_and_changes_nothing(board: EvsePort, charx: Charx) -> None:
+    await board.set_limit(Limit(current_a=13))
+    await board.set_release(True)
+    charx.writes.clear()
+    await board.beat()
+    assert charx.writes == [(301, 13)]
+    await board.set_limit(Limit(current_a=0))
+    charx.writes.clear()
+    await board.beat()
+    assert charx.writes == [(301, 0)]
+
+
+async def test_polls_do_not_feed_the_watchdog(board: EvsePort, charx: Charx) -> None:
+    charx.writes.clear()
+    states = board.states()
+    await anext(states)
+    before = len(charx.bank.asked)
+    follow = asyncio.ensure_future(anext(states))
+    await until(lambda: len(charx.bank.asked) > before + 3)
+    follow.cancel()
+    assert charx.writes == []
+
+
+async def test_out_of_service_is_state_f(board: EvsePort, charx: Charx) -> None:
+    await board.set_service(False)
+    assert (await board.state()).pilot is Pilot.F
+    await board.set_service(True)
+    assert (await board.state()).pilot is Pilot.A
+
+
+# --- lock -----------------------------------------------------------------------------------------------------------
+
+
+async def test_unlocking(board: EvsePort, charx: Charx) -> None:
+    await charx.set_pilot(Pilot.B)
+    assert (await board.state()).locked is True
+    charx.pilot = Pilot.A
+    assert await board.unlock() is True
+    assert (305, 1) in charx.writes
+
+
+async def test_a_jammed_lock_says_so(board: EvsePort, charx: Charx) -> None:
+    charx.lock_jams = True
+    assert await board.unlock() is False
+
+
+@pytest.mark.parametrize(("released", "pilot"), [(True, Pilot.C), (True, Pilot.D)])
+async def test_nothing_is_unlocked_under_load(board: EvsePort, charx: Charx, released: bool, pilot: Pilot) -> None:
+    await charx.set_pilot(pilot)
+    await board.set_release(released)
+    with pytest.raises(Refused, match="not confirmed open"):
+        await board.unlock()
+    assert (305, 1) not in charx.writes
+
+
+@pytest.mark.parametrize("trouble", ["welded", "unknown state"])
+async def test_nothing_is_unlocked_in_doubt(board: EvsePort, charx: Charx, trouble: str) -> None:
+    if trouble == "welded":
+        charx.errors(27)
+    else:
+        charx.put(299, int.from_bytes(b"IN", "big"))
+    with pytest.raises(Refused, match="not confirmed open"):
+        await board.unlock()
+
+
+# --- pictures -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_picture_of_a_session(board: EvsePort, charx: Charx) -> None:
+    s = await board.state()
+    assert (s.pilot, s.pwm, s.cable, s.cable_a, s.contactor, s.released) == (Pilot.A, False, False, None, False, False)
+    await charx.set_pilot(Pilot.C)
+    s = await board.state()
+    assert (s.pilot, s.pwm, s.cable, s.cable_a, s.contactor, s.locked) == (Pilot.C, False, True, 32, False, True)
+    assert (s.plugged_s, s.offered_a) == (42.0, 0.0)
+    await board.set_limit(Limit(current_a=16))
+    await board.set_release(True)
+    s = await board.state()
+    assert (s.pilot, s.pwm, s.contactor, s.released, s.offered_a) == (Pilot.C, True, True, True, 16.0)
+    assert s.bay_occupied is None
+
+
+@pytest.mark.parametrize(
+    ("bit", "fault"),
+    [(0, Fault.HIGH_TEMPERATURE), (18, Fault.PROXIMITY_FAULT), (21, Fault.LOCK_FAILURE), (24, Fault.OVER_CURRENT),
+     (28, Fault.DIODE_FAULT), (30, Fault.GROUND_FAILURE), (31, Fault.RCD_TEST_FAILED)],
+)  # fmt: skip
+async def test_error_bits(board: EvsePort, charx: Charx, bit: int, fault: Fault) -> None:
+    charx.errors(bit)
+    assert (await board.state()).faults == {fault}
+
+
+async def test_bits_that_are_no_fault(board: EvsePort, charx: Charx) -> None:
+    charx.errors(4, 5)
+    assert (await board.state()).faults == frozenset()
+
+
+async def test_faults_of_the_wiring(tcp: TcpLine, charx: Charx) -> None:
+    names = ["EmergencyStop", "DoorOpen"] + ["Tilt"] * 15 + ["OverVoltage"]
+    charx.put(950, 0b10, 0b10)
+    more = {"extra_fault_names": names, "extra_fault_base": 950}
+    async with DRIVER.open(settings(tcp, **more), place()) as board:
+        assert (await board.state()).faults == {Fault.DOOR_OPEN, Fault.OVER_VOLTAGE}
+        charx.put(950, 0b1, 0)
+        assert (await board.state()).faults == {Fault.EMERGENCY_STOP}
+
+
+@pytest.mark.parametrize("bit", [0, 3])
+async def test_the_bay_sensor(tcp: TcpLine, charx: Charx, bit: int) -> None:
+    async with DRIVER.open(settings(tcp, bay_input=bit), place()) as board:
+        assert (await board.state()).bay_occupied is False
+        charx.put(295, 1 << bit)
+        assert (await board.state()).bay_occupied is True
+
+
+async def test_states_tell_changes_only(board: EvsePort, charx: Charx) -> None:
+    states = board.states()
+    assert (await anext(states)).pilot is Pilot.A
+    asked = len(charx.bank.asked)
+    change = asyncio.ensure_future(anext(states))
+    await until(lambda: len(charx.bank.asked) > asked + 3)
+    assert not change.done()
+    await charx.set_pilot(Pilot.B)
+    assert (await change).pilot is Pilot.B
+
+
+async def test_counting_seconds_is_no_change_but_counting_anew_is(board: EvsePort, charx: Charx) -> None:
+    """Another vehicle between two polls shows in nothing else."""
+    await charx.set_pilot(Pilot.B)
+    states = board.states()
+    assert (await anext(states)).plugged_s == 42.0
+    change = asyncio.ensure_future(anext(states))
+    charx.put(285, 0, 50)
+    asked = len(charx.bank.asked)
+    await until(lambda: len(charx.bank.asked) > asked + 3)
+    assert not change.done()
+    charx.put(285, 0, 1)
+    assert (await change).plugged_s == 1.0
+
+
+async def test_an_order_shows_before_the_next_poll_is_due(tcp: TcpLine, charx: Charx) -> None:
+    async with DRIVER.open(settings(tcp, poll_s=5.0), place()) as board:
+        states = board.states()
+        await anext(states)
+        change = asyncio.ensure_future(anext(states))
+        await asyncio.sleep(0.02)
+        began = time.monotonic()
+        await board.set_release(True)
+        assert (await change).released is True
+        assert time.monotonic() - began < 2.0
+
+
+async def test_three_missed_polls_end_the_states(board: EvsePort, charx: Charx) -> None:
+    states = board.states()
+    await anext(states)
+    charx.bank.script.extend([far.silent] * 4)
+    change = asyncio.ensure_future(anext(states))
+    await until(lambda: not charx.bank.script)
+    await charx.set_pilot(Pilot.B)
+    assert (await change).pilot is Pilot.B, "two missed polls are forgiven"
+    charx.bank.deaf = {1}
+    with pytest.raises(Unreachable, match=r"board of EVSE 2.*polls missed"):
+        await seen(states, lambda s: False)
+
+
+async def test_a_foreign_release_is_withdrawn(board: EvsePort, charx: Charx) -> None:
+    """Somebody else (the board's web page) gave release: no energy without a session."""
+    states = board.states()
+    await anext(states)
+    charx.put(300, 1)
+    follow = asyncio.ensure_future(seen(states, lambda s: False))
+    await until(lambda: charx.get(300) == 0)
+    follow.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await follow
+
+
+async def test_a_restarted_board_is_armed_again(board: EvsePort, charx: Charx) -> None:
+    states = board.states()
+    await anext(states)
+    charx.put(306, 6)
+    charx.put(307, 65535)
+    follow = asyncio.ensure_future(seen(states, lambda s: False))
+    await until(lambda: (charx.get(306), charx.get(307)) == (0, 10))
+    follow.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await follow
+
+
+async def test_release_is_not_replayed_after_a_reconnect(tcp: TcpLine, charx: Charx) -> None:
+    async with DRIVER.open(settings(tcp), place()) as board:
+        await board.set_release(True)
+        await tcp.drop()
+        charx.put(300, 0)
+        await tcp.listen()
+        states = board.states()
+        assert (await seen(states, lambda s: True)).released is False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await anext(states)
+        assert charx.get(300) == 0
+
+
+@pytest.mark.parametrize("fault", [far.tcp_exception(6), far.silent])
+async def test_a_lost_acknowledgement_is_repaired(
+    board: EvsePort, charx: Charx, fault: Callable[[Asked, bytes], list[Part]]
+) -> None:
+    charx.bank.script.append(fault)
+    await board.set_release(True)
+    assert charx.get(300) == 1
+
+
+async def test_an_order_that_was_not_acknowledged_raises(board: EvsePort, charx: Charx) -> None:
+    charx.bank.deaf = {1}
+    with pytest.raises(Unreachable, match="board of EVSE 2"):
+        await board.set_release(True)
+
+
+async def test_a_board_on_a_serial_line_is_written_with_function_16(charx: Charx) -> None:
+    """There the acknowledgement of function 6 looks like the echo of a half-duplex adapter."""
+    async with PtyLine(charx.bank) as serial:
+        plain = BoardSettings("charx_sec", line="rtu", device=serial.path, point=2, timeout_s=0.3)
+        async with DRIVER.open(plain, place()) as board:
+            charx.bank.script.append(far.echo)
+            await board.set_release(True)
+            assert charx.get(300) == 1
+            charx.bank.script.extend([lambda asked, good: [(0, far.framed(1, asked.pdu))]] * 2)
+            with pytest.raises(Garbled):
+                await board.set_release(True)
+    assert {a.function for a in charx.bank.asked} == {3, 16}
+
+
+# --- station file ---------------------------------------------------------------------------------------------------
+
+
+def test_complaints_about_the_station_file() -> None:
+    assert DRIVER.check(BoardSettings("charx_sec"), place()) == []
+    assert "did you mean" in DRIVER.check(BoardSettings("charxsec"), place())[0]
+    assert "DoorOpn" in DRIVER.check(BoardSettings("charx_sec", extra_fault_names=("DoorOpn",)), place())[0]
+    assert "watchdog_s" in DRIVER.check(BoardSettings("charx_sec", watchdog_s=0), place())[0]

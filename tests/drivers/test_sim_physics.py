@@ -1,0 +1,355 @@
+"""The model of the station, stepped by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.kinds import Fault
+from drivers.sim.evse import NWS_PER_WH
+from drivers.sim.faults import SAFETY
+from drivers.sim.world import STEP_US, Impossible, Unknown, World
+from tests.drivers.sim_stations import charging, model, released, run
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return model(tmp_path)
+
+
+def test_no_current_without_release(world: World) -> None:
+    world.plug(1)
+    run(world, 60)
+    assert world.picture(1) | {"soc": 0} == {
+        "number": 1, "kind": "AC", "cable": True, "car": True, "ready": True, "cp": "B", "pwm": False, "locked": True,
+        "contactor": False, "limit_a": 32, "limit_w": None, "current_a": [0.0, 0.0, 0.0], "power_w": 0, "meter_wh": 0,
+        "soc": 0, "faults": [],
+    }  # fmt: skip
+
+
+def test_released_and_asking_charges_at_a_little_less_than_offered(world: World) -> None:
+    charging(world, limit_a=10)
+    picture = world.picture(1)
+    assert (picture["cp"], picture["pwm"], picture["contactor"], picture["limit_a"]) == ("C", True, True, 10)
+    assert all(8.5 < a <= 10 for a in picture["current_a"])
+    assert picture["power_w"] == pytest.approx(sum(picture["current_a"]) * 230 * 0.99, rel=0.03)
+
+
+def test_register_is_the_exact_sum_of_power_over_time(world: World) -> None:
+    evse = world.evses[1]
+    world.meter(1, 1_234_567)
+    world.plug(1, car={"max_a": 32})
+    released(world, limit_a=32)
+    total_nws = 0
+    for _ in range(20 * 600):
+        world.step()
+        total_nws += evse.power_mw * STEP_US
+    assert evse.energy_nws == 1_234_567 * NWS_PER_WH + total_nws
+    assert total_nws // NWS_PER_WH > 3000
+    assert world.picture(1)["meter_wh"] == 1_234_567 + total_nws // NWS_PER_WH
+
+
+def test_speed_makes_energy_flow_faster_not_stronger(tmp_path: Path) -> None:
+    slow, fast = model(tmp_path), model(tmp_path, speed=60)
+    for world in (slow, fast):
+        charging(world)
+        world.meter(1, 0)
+    run(slow, 360)
+    run(fast, 6)
+    assert slow.picture(1)["power_w"] == pytest.approx(fast.picture(1)["power_w"], rel=0.03)
+    assert slow.picture(1)["meter_wh"] == pytest.approx(fast.picture(1)["meter_wh"], rel=0.03)
+
+
+@pytest.mark.parametrize("what", ["pause", "ev side", "release", "limit", "mains", "service"])
+def test_contactor_opens_within_100_ms(world: World, what: str) -> None:
+    evse = charging(world)
+    {
+        "pause": lambda: world.ev(1, ready=False),
+        "ev side": lambda: world.unplug(1, "ev"),
+        "release": lambda: evse.set_release(False),
+        "limit": lambda: evse.set_limit(0),
+        "mains": lambda: world.power(False),
+        "service": lambda: setattr(evse.registers, "available", False),
+    }[what]()
+    run(world, 0.1)
+    assert not evse.contactor.closed
+    assert world.picture(1)["current_a"] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("fault", sorted(SAFETY - {Fault.CONTACTOR_WELDED}))
+def test_contactor_opens_within_100_ms_of_a_fault_and_charging_goes_on_after_it(world: World, fault: Fault) -> None:
+    evse = charging(world)
+    world.fault(1, fault.value, True)
+    run(world, 0.1)
+    assert not evse.contactor.closed
+    world.fault(1, fault.value, False)
+    run(world, 5)
+    assert evse.contactor.closed
+
+
+def test_welded_contactor_stays_closed(world: World) -> None:
+    evse = charging(world)
+    world.fault(1, "ContactorWelded", True)
+    evse.set_release(False)
+    run(world, 5)
+    assert evse.contactor.closed
+    assert world.picture(1)["current_a"] == [0, 0, 0]
+    world.fault(1, "ContactorWelded", False)
+    run(world, 0.1)
+    assert not evse.contactor.closed
+
+
+def test_watchdog_withdraws_release_after_real_seconds(tmp_path: Path) -> None:
+    world = model(tmp_path, speed=100)
+    evse = charging(world)
+    evse.registers.watchdog_s, evse.registers.fed_s = 10, 0.0
+    run(world, 9.9)
+    assert evse.contactor.closed
+    run(world, 0.2)
+    assert not evse.contactor.closed
+    assert not evse.registers.release
+
+
+def test_plug_is_locked_with_a_car_and_free_without(world: World) -> None:
+    world.plug(1)
+    run(world, 0.3)
+    assert not world.evses[1].lock.locked
+    run(world, 0.2)
+    assert world.evses[1].lock.locked
+    with pytest.raises(Impossible, match="locked"):
+        world.unplug(1, "station")
+    world.unplug(1, "ev")
+    run(world, 0.5)
+    assert world.picture(1)["cable"]
+    assert not world.evses[1].lock.locked
+    world.unplug(1, "station")
+    assert not world.picture(1)["cable"]
+
+
+def test_force_unlock_frees_the_plug_but_never_under_power(world: World) -> None:
+    evse = charging(world)
+    evse.force_unlock()
+    run(world, 1)
+    assert evse.lock.locked
+    assert evse.contactor.closed
+    evse.set_release(False)
+    run(world, 0.1)
+    evse.force_unlock()
+    run(world, 0.5)
+    assert not evse.lock.locked
+    world.unplug(1)
+    assert world.evses[1].car is None
+
+
+def test_release_after_a_forced_unlock_locks_again(world: World) -> None:
+    world.plug(1)
+    run(world, 1)
+    evse = world.evses[1]
+    evse.force_unlock()
+    run(world, 1)
+    assert not evse.lock.locked
+    evse.set_release(True)
+    run(world, 5)
+    assert evse.lock.locked
+    assert evse.contactor.closed
+
+
+def test_lock_that_cannot_open_stays_locked_and_is_told_when_it_was_tried(world: World) -> None:
+    world.plug(1)
+    run(world, 1)
+    evse = world.evses[1]
+    world.fault(1, "UnlockFailure", True)
+    run(world, 1)
+    assert Fault.UNLOCK_FAILURE not in evse.told_faults(True)
+    evse.force_unlock()
+    run(world, 1)
+    assert evse.lock.locked
+    assert Fault.UNLOCK_FAILURE in evse.told_faults(True)
+    world.fault(1, "UnlockFailure", False)
+    run(world, 1)
+    assert evse.lock.locked
+    assert Fault.UNLOCK_FAILURE not in evse.told_faults(True)
+    evse.force_unlock()
+    run(world, 1)
+    assert not evse.lock.locked
+
+
+def test_jammed_lock_gives_no_power(world: World) -> None:
+    world.fault(1, "ConnectorLockFailure", True)
+    world.plug(1)
+    released(world)
+    run(world, 30)
+    assert not world.evses[1].contactor.closed
+    assert not world.evses[1].lock.locked
+
+
+def test_full_battery_ends_asking(world: World) -> None:
+    evse = charging(world, soc=99.9, capacity_kwh=10)
+    run(world, 60)
+    assert world.picture(1)["cp"] == "B"
+    assert world.picture(1)["soc"] == 100
+    assert not evse.contactor.closed
+    energy = evse.energy_nws
+    run(world, 120)
+    assert evse.energy_nws == energy
+
+
+def test_single_phase_car_loads_one_line(world: World) -> None:
+    charging(world, limit_a=20, profile="single_phase")
+    a, b, c = world.picture(1)["current_a"]
+    assert 18.5 < a < 20
+    assert (b, c) == (0, 0)
+
+
+def test_sleepy_car_wakes_when_the_offer_is_interrupted(world: World) -> None:
+    world.plug(1, car={"profile": "sleepy"})
+    released(world)
+    run(world, 29)
+    assert world.picture(1)["cp"] == "B"
+    run(world, 7)
+    assert world.picture(1)["cp"] == "C"
+    assert world.evses[1].contactor.closed
+
+
+def test_normal_car_that_pauses_is_not_disturbed_twice(world: World) -> None:
+    world.plug(1, ready=False)
+    evse = released(world)
+    without_offer = 0
+    for _ in range(20 * 120):
+        world.step()
+        without_offer += not evse.pwm
+        assert evse.state() in ("A1", "B1", "B2")
+    assert without_offer * 0.05 < 4.5
+
+
+def test_car_that_stays_in_c_gets_no_power(world: World) -> None:
+    evse = charging(world, profile="stays_c")
+    evse.set_release(False)
+    run(world, 20)
+    assert evse.state() == "C1"
+    assert not evse.contactor.closed
+    evse.set_release(True)
+    run(world, 1)
+    assert evse.contactor.closed
+
+
+def test_normal_car_lets_go_when_the_offer_ends(world: World) -> None:
+    evse = charging(world)
+    evse.set_release(False)
+    run(world, 1)
+    assert evse.state() == "B1"
+
+
+def test_offer_below_6_a_is_a_pause_and_takes_release_away(world: World) -> None:
+    evse = charging(world)
+    evse.set_limit(5)
+    run(world, 0.1)
+    assert (evse.limit_a, evse.pwm, evse.registers.release) == (0, False, False)
+
+
+def test_site_limit_binds_below_the_agents(world: World) -> None:
+    evse = charging(world, limit_a=16)
+    world.limits(8)
+    run(world, 3)
+    assert world.picture(1)["limit_a"] == 8
+    assert max(world.picture(1)["current_a"]) <= 8
+    world.limits(4)
+    run(world, 1)
+    assert not evse.contactor.closed
+    world.limits(None)
+    run(world, 5)
+    assert world.picture(1)["limit_a"] == 16
+    assert evse.contactor.closed
+
+
+def test_connection_counts_from_the_plug(world: World) -> None:
+    world.plug(1)
+    run(world, 12)
+    assert world.evses[1].connected_s == pytest.approx(12)
+    world.unplug(1, "ev")
+    assert world.evses[1].connected_s == 0
+
+
+def test_tethered_outlet_has_no_lock(tmp_path: Path) -> None:
+    world = model(tmp_path, evse=[{"number": 1, "outlet": "tethered", "phases": 1, "max_a": 16}])
+    evse = charging(world)
+    assert (evse.lock.locked, evse.cable_a, world.picture(1)["cable"]) == (False, 0, True)
+    assert len(world.picture(1)["current_a"]) == 1
+    world.unplug(1)
+    run(world, 0.1)
+    assert (evse.contactor.closed, world.picture(1)["car"], world.picture(1)["cable"]) == (False, False, True)
+
+
+def test_dc_car_follows_its_curve(tmp_path: Path) -> None:
+    world = model(tmp_path, evse=[{"number": 1, "kind": "DC", "outlet": "tethered", "max_a": 200}])
+    charging(world, limit_a=80, profile="dc400", soc=50)
+    assert world.picture(1)["power_w"] == pytest.approx(80 * 365, rel=0.01)
+
+
+def test_mains_lost_tells_power_loss_and_comes_back(world: World) -> None:
+    evse = charging(world)
+    world.power(False)
+    run(world, 1)
+    assert Fault.POWER_LOSS in evse.told_faults(world.mains)
+    assert evse.measured.voltage_v == (0, 0, 0)
+    world.power(True)
+    run(world, 5)
+    assert evse.contactor.closed
+
+
+def test_same_seed_same_world(tmp_path: Path) -> None:
+    pictures = []
+    for _ in range(2):
+        world = model(tmp_path, simulation={"seed": 7})
+        charging(world)
+        pictures.append((world.picture(1), world.evses[1].energy_nws))
+    assert pictures[0] == pictures[1]
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda w: w.plug(3), Unknown),
+        (lambda w: w.plug(1, ready="yes"), ValueError),
+        (lambda w: w.plug(1, car={"phases": 2}), ValueError),
+        (lambda w: w.plug(1, car={"profile": ["x"]}), ValueError),
+        (lambda w: w.plug(1, car={"maxa": 2}), ValueError),
+        (lambda w: w.plug(1, car=[1]), ValueError),
+        (lambda w: (w.plug(1), w.plug(1)), Impossible),
+        (lambda w: w.unplug(1), Impossible),
+        (lambda w: w.unplug(1, "left"), ValueError),
+        (lambda w: w.ev(1, ready=True), Impossible),
+        (lambda w: (w.plug(1), w.ev(1, max_a=0)), ValueError),
+        (lambda w: w.fault(1, "GroundFailur", True), ValueError),
+        (lambda w: w.fault(1, 7, True), ValueError),
+        (lambda w: w.fault(1, "GroundFailure", 1), ValueError),
+        (lambda w: w.meter(1, -1), ValueError),
+        (lambda w: w.meter(1, 1.5), ValueError),
+        (lambda w: w.bay(1, None), ValueError),
+        (lambda w: w.limits(float("nan")), ValueError),
+        (lambda w: w.power("on"), ValueError),
+    ],
+)
+def test_what_is_refused(world: World, call, error) -> None:
+    with pytest.raises(error):
+        call(world)
+
+
+def test_wrong_fault_name_gets_a_suggestion(world: World) -> None:
+    with pytest.raises(ValueError, match="did you mean 'GroundFailure'"):
+        world.fault(1, "GroundFailur", True)
+
+
+def test_names_of_ocpp_16_are_understood(world: World) -> None:
+    world.fault(1, "PowerMeterFailure", True)
+    world.fault(1, "MREC6UnderVoltage", True)
+    assert world.picture(1)["faults"] == ["MREC6UnderVoltage", "MeterSilent"]
+
+
+def test_cable_that_stayed_in_the_socket_can_be_taken_again(world: World) -> None:
+    world.plug(1)
+    run(world, 1)
+    world.unplug(1, "ev")
+    world.plug(1)
+    assert world.picture(1)["car"]

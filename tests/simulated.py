@@ -1,0 +1,126 @@
+"""Drives one simulated station as a process, through its public control API only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+ONE_EVSE = """
+[station]
+id = "CP-1"
+state_dir = "state"
+
+[backend]
+reconnect_s = 0.2
+
+[settings]
+sample_interval_s = 5
+
+[[evse]]
+number = 1
+
+[simulation]
+port = 0
+state_dir = "world"
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+class Simulated:
+    """``async with Simulated(folder, text, backend)``: the command ``simulate`` with a page port of its own."""
+
+    def __init__(self, folder: Path, text: str = ONE_EVSE, backend: str = "", speed: float = 10.0) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.file = folder / "station.toml"
+        self.file.write_text(text)
+        self.args = ["simulate", str(self.file), "--port", str(self.port), "--headless", "--speed", str(speed)]
+        if backend:
+            self.args += ["--backend", backend]
+
+    async def __aenter__(self) -> Simulated:
+        self.log = (self.folder / "simulate.log").open("w")
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "agent", *self.args, stdout=self.log, stderr=self.log
+        )
+        self.http = aiohttp.ClientSession(f"http://127.0.0.1:{self.port}", timeout=aiohttp.ClientTimeout(10))
+        try:
+            await self.healthy(25)
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(self.process.wait(), 10)
+            except TimeoutError:
+                self.process.kill()
+                await self.process.wait()
+        await self.http.close()
+        self.log.close()
+
+    async def healthy(self, timeout_s: float = 15.0) -> None:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                try:
+                    async with self.http.get("/api/v1/health") as answer:
+                        if answer.status == 200:
+                            return
+                except aiohttp.ClientError:
+                    if self.process.returncode is not None:
+                        raise AssertionError(self.said()) from None
+                await asyncio.sleep(0.05)
+
+    async def post(self, path: str, body: dict[str, Any] | None = None, expect: int = 202) -> None:
+        async with self.http.post(f"/api/v1{path}", json=body or {}) as answer:
+            assert answer.status == expect, (path, answer.status, await answer.text())
+
+    async def picture(self) -> dict[str, Any]:
+        async with self.http.get("/api/v1/station") as answer:
+            assert answer.status == 200
+            return dict(await answer.json())
+
+    async def evse(self, number: int = 1) -> dict[str, Any]:
+        return dict((await self.picture())["evses"][number - 1])
+
+    async def until(self, what: Callable[[dict[str, Any]], Any], timeout_s: float = 20.0) -> dict[str, Any]:
+        """Wait until the picture satisfies ``what``; the failure shows the last one and the log."""
+        picture: dict[str, Any] = {}
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    picture = await self.picture()
+                    try:
+                        if what(picture):
+                            return picture
+                    except (KeyError, TypeError):
+                        pass  # the agent's half is null while it is down
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"not reached: {picture}\n{self.said()}") from None
+
+    async def until_evse(self, what: Callable[[dict[str, Any]], Any], number: int = 1, timeout_s: float = 20.0) -> Any:
+        return await self.until(lambda p: what(p["evses"][number - 1]), timeout_s)
+
+    def said(self) -> str:
+        logs = [self.folder / "simulate.log", *self.folder.glob("**/agent.log")]
+        return "\n".join(f"--- {p.name}\n{p.read_text()[-3000:]}" for p in logs if p.exists())
+
+
+CAMPAIGN = os.environ.get("CHARGY_CAMPAIGN") == "full"
