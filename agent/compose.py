@@ -6,6 +6,7 @@ Order of the start: store, clock, link (BootNotification is on its way before an
 from __future__ import annotations
 
 import asyncio
+import difflib
 import logging
 import os
 import signal
@@ -24,8 +25,9 @@ from agent.domain.station import assemble
 from agent.domain.variables import VARIABLES, Settings, WrongValue, read
 from agent.kinds import STATION, Fault, Lamp, MeterIdentity, Screen
 from agent.ocpp import names
-from agent.ocpp.link import Identity, Link
-from agent.ocpp.registry import dialects
+from agent.ocpp.dialect import Identity
+from agent.ocpp.link import Link
+from agent.ocpp.versions import dialects
 from agent.ports.store import Put
 from agent.services.clock import Boot, Clock
 from agent.services.engine import Engine
@@ -54,27 +56,29 @@ class Options:
 def initial_settings(file: StationFile) -> Settings:
     """Defaults, then the station file. Raises ``SettingsError``: a wrong value is better refused than ignored."""
     wrong: list[str] = []
-    texts: dict[str, tuple[str, str]] = {}
-    for key, value in file.settings.items():
-        if key == "ocpp16" and isinstance(value, Mapping):
-            for name16, text in value.items():
-                own = names.own_name_16(name16)
-                texts[own or ""] = (f"settings.ocpp16.{name16}", _as_text(text)) if own else ("", "")
-                if own is None:
-                    wrong.append(f"settings.ocpp16.{name16}: OCPP 1.6 knows no such key, or it cannot be set here")
-        elif key == "ocpp2":
-            continue  # names of OCPP 2.x mean nothing before that version is spoken
-        elif key in VARIABLES:
-            texts[key] = (f"settings.{key}", _as_text(value))
-        else:
-            wrong.append(f"settings.{key}: unknown setting; known: {', '.join(sorted(VARIABLES))}")
-    texts.pop("", None)
     settings = Settings()
-    for name, (path, text) in texts.items():
+    for key, value in file.settings.items():
+        if key == "ocpp2":
+            continue  # names of OCPP 2.x mean nothing before that version is spoken
+        if key == "ocpp16" and isinstance(value, Mapping):
+            values, problems = names.initial_16(value)
+            wrong += problems
+            for name, known in values.items():
+                settings.put(name, known)
+        elif key in VARIABLES:
+            try:
+                settings.put(key, read(VARIABLES[key], _as_text(value)))
+            except WrongValue as e:
+                wrong.append(f"settings.{e}")
+        else:
+            near = difflib.get_close_matches(key, list(VARIABLES), 1)
+            hint = f" (did you mean {near[0]!r}?)" if near else f"; known: {', '.join(sorted(VARIABLES))}"
+            wrong.append(f"settings.{key}: unknown setting{hint}")
+    for backend in file.backends:
         try:
-            settings.put(name, read(VARIABLES[name], text))
-        except WrongValue as e:
-            wrong.append(f"{path}: {e}")
+            dialects(backend.versions)
+        except ValueError as e:
+            wrong.append(f"backend {backend.name}: versions: {e}")
     if wrong:
         raise SettingsError([f"{file.path}: {w}" for w in wrong])
     settings.put("connector_count", len(file.evses))
@@ -151,7 +155,7 @@ class Station:
     def _make_link(self, backend: Backend) -> Link:
         return Link(
             backend=backend,
-            dialects=dialects(backend.versions),
+            dialects=dialects(backend.versions, self.file.station.features_off),
             identity=self._identity,
             outbox=self.store,
             clock=self.clock,
@@ -204,7 +208,7 @@ class Station:
             self.engine.post(FaultRaised(STATION, Fault.STORE_FAILED))
         async with self.status, asyncio.TaskGroup() as group:
             works = [group.create_task(self.engine.run())]
-            works += [group.create_task(link.run()) for link in self.links.values()]
+            works += [group.create_task(self.links[b.name].run()) for b in self.file.backends if b.url]
             works.append(group.create_task(self._devices(group)))
             code = await self._exit
             await self._end()

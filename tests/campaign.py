@@ -40,16 +40,15 @@ class Recorder:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="make campaign")
+    parser = argparse.ArgumentParser(prog="make campaign", allow_abbrev=False)
     parser.add_argument("--seed", type=int, help="repeat a campaign (default: a new one from the clock)")
-    parser.add_argument("rest", nargs="*", help="further words for pytest")
-    args, rest = parser.parse_known_args(argv)
+    args, rest = parser.parse_known_args(argv)  # the rest is for pytest
     seed = int(time.time()) % 1_000_000 if args.seed is None else args.seed
     os.environ |= {"CHARGY_CAMPAIGN": "full", "CHARGY_CAMPAIGN_SEED": str(seed)}
     print(f"campaign with seed {seed}", flush=True)
     recorder = Recorder()
     began = datetime.now(UTC)
-    options = ["-m", "campaign", "--timeout", "0", f"--hypothesis-seed={seed}", *args.rest, *rest]
+    options = ["-m", "campaign", "--timeout", "0", f"--hypothesis-seed={seed}", *rest]
     code = pytest.main(options, plugins=[recorder])
     file = _write(result(seed, began, int(code), recorder.tests))
     print(f"wrote {file.relative_to(ROOT)}")

@@ -61,7 +61,7 @@ class Asking:
         except TimeoutError:
             log.error("%s: %s was not answered in %g s: please report", self._desk.link, row.action, self._answer_s)
             return self._rpc.refuse(called.id, Code.INTERNAL, "no decision in time")
-        except Exception:  # one request must not end the connection, let alone the charging sessions  # noqa: BLE001
+        except Exception:  # one request must not end the connection, let alone the charging sessions
             log.exception("%s: %s could not be answered: please report", self._desk.link, row.action)
             return self._rpc.refuse(called.id, Code.INTERNAL)
         return self._checked(called, payload, dialect)

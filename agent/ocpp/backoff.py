@@ -18,7 +18,7 @@ class Backoff:
     _step: int = 0
 
     def next_s(self) -> float:
-        base_s = self.minimum_s * 2**self._step
+        base_s = self.minimum_s * 2.0**self._step
         self._step = min(self._step + 1, self.repeats)
         return base_s + self.jitter.uniform(0.0, self.random_s)
 

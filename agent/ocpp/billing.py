@@ -64,7 +64,7 @@ class Billing:
         self._late[id_] = heard
         while len(self._late) > LATE_KEPT:
             self._late.popitem(last=False)
-        if any(r.id == id_ for r in self._rows):
+        if self._sent and self._sent[0] == id_:
             self._not_before_s = 0.0
 
     async def head(self) -> OutboxRow | None:
@@ -77,7 +77,10 @@ class Billing:
             except StoreError as e:
                 self._pause(str(e))
                 return None
-        return self._rows[0] if self._rows else None
+        if not self._rows:
+            self._pause("rows are said to wait, but none is there")
+            return None
+        return self._rows[0]
 
     async def prepare(self, row: OutboxRow, dialect: Dialect) -> tuple[Out, dict[str, Any], list[Heard]] | None:
         """Row and payload to send; None if the row needs no sending (it has been dealt with). The third part holds

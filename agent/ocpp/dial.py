@@ -69,7 +69,7 @@ async def connect(
         )
     except NegotiationError as e:
         raise NoConnection(_line(backend, e), negotiation=True) from e
-    except Exception as e:  # noqa: BLE001  whatever a server can provoke in the library is a failed attempt
+    except Exception as e:  # whatever a server can provoke in the library is a failed attempt
         raise NoConnection(_line(backend, e)) from e
     if connection.subprotocol not in subprotocols:
         await connection.close(1002, "no common OCPP version")

@@ -92,11 +92,11 @@ class Link:
         self._backend, self._dialects, self._clock, self._settings = backend, tuple(dialects), clock, settings
         self._hear, self._trace, self._password = hear, trace, password
         self._patience = patience or Patience()
-        jitter = jitter or random.Random()  # noqa: S311
+        jitter = jitter or random.Random()
         self._desk = Desk(backend.name, outbox, clock, settings, identity, tuple(evse_numbers))
         self._dialect = self._dialects[0]
         self._rpc = Rpc()
-        self._asking = Asking(self._desk, self._rpc, self._heard_of, self._patience.answer_s)
+        self._asking = Asking(self._desk, self._rpc, hear, self._patience.answer_s)
         self._billing = Billing(self._desk, self._patience.store_retry_s)
         self._statuses = Statuses()
         self._backoff = Backoff(jitter, self._patience.backoff_s, self._patience.backoff_random_s)
@@ -235,7 +235,8 @@ class Link:
                 self._patience.open_s, self._compress,
             )  # fmt: skip
         except dial.NoConnection as e:
-            self._compress = not e.negotiation or not self._compress
+            if e.negotiation:
+                self._compress = not self._compress
             raise
 
     def _present_secret(self) -> bytes | None:
@@ -269,7 +270,7 @@ class Link:
         log.info("%s: connected to %s, OCPP %s", self.name, self.url, dialect.name)
         if self.boot == "Accepted" and self._booted_as == dialect.name:
             self._go_up()  # 1.6 4.2: booted once is booted, a new connection does not change that
-        elif self.boot != "Rejected":
+        elif self.boot == "Accepted":  # by the same backend, but in another version
             self.boot, self._boot_due_s = None, 0.0
 
     def _go_up(self) -> None:
@@ -470,8 +471,9 @@ class Link:
             self._hear(TokenJudged(request, judging.order.token, None))
 
     async def _tell(self, message: Message) -> bool:
-        if await self._exchange(self._new_id(), message) is None and isinstance(message, HeartbeatWanted):
-            self._exchanged_s = self._clock_heard_s = time.monotonic()  # the next one at the next interval
+        await self._exchange(self._new_id(), message)
+        if isinstance(message, HeartbeatWanted):  # answered or not: the next one at the next interval
+            self._exchanged_s = self._clock_heard_s = time.monotonic()
         return True
 
     async def _notify(self, status: Waiting) -> bool:
@@ -611,9 +613,6 @@ class Link:
         if not isinstance(finding, Called) and "AuthorizationKey" in data:
             return "***"  # a repeated, broken or refused frame with a key in it
         return data
-
-    def _heard_of(self, event: Event) -> None:
-        self._hear(event)
 
 
 _VALUE = re.compile(r'("value"\s*:\s*)"(?:[^"\\]|\\.)*"')

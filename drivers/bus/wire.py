@@ -62,6 +62,9 @@ class Wire:
             open_now = False
         except ValueError as e:
             raise Broken(f"{self._settings.name}: {e}; correct the line settings") from e
+        except Exception as e:  # termios has an error class of its own, for example for a parity that a pty cannot do
+            self.close()
+            raise Unreachable(f"{self._settings.name}: cannot be opened ({e}); does it take these settings?") from e
         if not open_now:
             self.close()
             raise self._why_closed()

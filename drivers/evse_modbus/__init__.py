@@ -12,17 +12,19 @@ from agent.ports.evse import EvsePort
 
 @dataclass(frozen=True, slots=True)
 class BoardSettings:
-    """``map``: a file of ``boards/``. ``line``, ``device``, ``host``, ``port``, ``unit``: as for meters. ``point``: the
-    charging point behind that address. ``watchdog_s``: so long after the last ``beat`` the board stops by itself.
-    ``bay_input``: the bit of the digital inputs that says that the parking bay is occupied. ``extra_fault_names``:
-    faults (values of ``agent.kinds.Fault``) that the station's wiring reports in registers from ``extra_fault_base``,
-    16 to a register, the lowest bit first."""
+    """``map``: a file of ``boards/``. ``line``, ``device``, ``host``, ``port``, ``baud``, ``parity``, ``unit``: as for
+    meters. ``point``: the charging point behind that address. ``watchdog_s``: so long after the last ``beat`` the board
+    stops by itself. ``bay_input``: the bit of the digital inputs that says that the parking bay is occupied.
+    ``extra_fault_names``: faults (values of ``agent.kinds.Fault``) that the station's wiring reports in registers from
+    ``extra_fault_base``, 16 to a register, the lowest bit first."""
 
     map: str
     line: str = "tcp"
     host: str = "127.0.0.1"
     port: int = 502
     device: str = ""
+    baud: int | None = None
+    parity: str | None = None
     unit: int = 1
     point: int = 1
     poll_s: float = 0.5

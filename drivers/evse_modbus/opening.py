@@ -38,8 +38,8 @@ def line_settings(settings: BoardSettings, board_map: BoardMap) -> LineSettings:
         device=settings.device,
         host=settings.host,
         port=settings.port,
-        baud=board_map.baud,
-        parity=board_map.parity,
+        baud=settings.baud or board_map.baud,
+        parity=settings.parity or board_map.parity,
         timeout_s=settings.timeout_s,
     )
 

@@ -15,7 +15,7 @@ REQUIRED: Any = object()
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """``judge`` returns the value or raises ``ValueError`` with what it must be; ``default`` stands for a missing one."""
+    """``judge`` returns the value or raises ``ValueError`` with what it must be; a missing one is ``default``."""
 
     name: str
     judge: Callable[[Any], Any]

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import tomllib
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -104,6 +104,7 @@ def _main(
 ) -> int:
     """0 after an orderly end, 2 if what was asked for cannot be done."""
     from agent.settings import SettingsError
+    from drivers.sim.memory import InUse
 
     try:
         file = station_file(args.station)
@@ -112,7 +113,7 @@ def _main(
         if getattr(args, "speed", None) is not None and not 0.1 <= args.speed <= 1000:
             raise Unusable(f"--speed: must be 0.1 to 1000, is {args.speed:g}")
         asyncio.run(live(file, args))
-    except (SettingsError, Unusable) as e:
+    except (SettingsError, Unusable, InUse) as e:
         print(f"chargy-agent: {e}", file=sys.stderr)
         return 2
     return 0
@@ -136,14 +137,6 @@ def station_file(path: Path | None) -> StationFile:
     return parse(raw, HOME / "station.toml")
 
 
-def with_backend(file: StationFile, url: str) -> StationFile:
-    """The first backend is at ``url``; whatever else the file says of it stays."""
-    from agent.settings import Backend
-
-    first = file.backends[0] if file.backends else Backend(charge_point_id=file.station.id)
-    return replace(file, backends=(replace(first, url=url), *file.backends[1:]))
-
-
 def _check_url(url: str) -> None:
     if urlsplit(url).scheme not in ("ws", "wss", "http", "https") or not urlsplit(url).hostname:
         raise Unusable(f"--backend: must be like ws://HOST:PORT/PATH, is {url!r}")
@@ -164,7 +157,7 @@ async def _simulate(file: StationFile, args: argparse.Namespace) -> None:
             url = await _start_central(stack, folder, stop)
         speed = args.speed or (DEMO_SPEED if built_in else 1.0)
         say(f"backend: {url}{' (built in)' if built_in else ''}, time runs {speed:g} times as fast")
-        control = await _build(stack, with_backend(file, url), speed, url, stop, with_agent=True)
+        control = await _build(stack, file, speed, url, stop, with_agent=True)
         from drivers.sim.control import served
 
         await stack.enter_async_context(served(control, listener, not args.headless))

@@ -83,7 +83,7 @@ class Control:
         return web.json_response(self.station())
 
     async def get_display(self, request: web.Request) -> web.Response:
-        png = self.world.display_png(self._evse(request))
+        png = await asyncio.to_thread(self.world.display_png, self._evse(request))
         etag = hashlib.sha1(png, usedforsecurity=False).hexdigest()[:16]
         if request.headers.get("If-None-Match") == f'"{etag}"':
             return web.Response(status=304, headers={"ETag": f'"{etag}"'})
@@ -256,7 +256,7 @@ def application(control: Control, with_page: bool) -> web.Application:
         app.router.add_post(V1 + path, _accepted(post))
     if with_page:
         app.router.add_get("/", _file("index.html"))
-        for name in ("app.js", "style.css"):
+        for name in ("app.js", "style.css", "icon.svg"):
             app.router.add_get(f"/{name}", _file(name))
     return app
 

@@ -74,7 +74,7 @@ def news(before: Json | None, after: Json) -> Iterator[str]:
 
 
 def _backend_news(before: Json, after: Json) -> Iterator[str]:
-    if after and before.get("link") != after.get("link"):
+    if after and before.get("link", "down") != after.get("link"):
         spoken = f" (OCPP {after['ocpp']})" if after.get("link") == "up" and after.get("ocpp") else ""
         yield f"backend: link {after.get('link')}{spoken}"
     if after.get("boot") and before.get("boot") != after["boot"]:

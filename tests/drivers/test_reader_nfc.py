@@ -114,7 +114,10 @@ class UdpField:
         answer = self._said(frame) if self._card else None
         if answer is not None:
             self._pending = None
-            self._socket.sendto(b"106A " + answer.hex().encode(), peer)
+            try:
+                self._socket.sendto(b"106A " + answer.hex().encode(), peer)
+            except OSError:
+                pass  # the test is over
 
     def _said(self, frame: bytes) -> bytes | None:
         assert self._card

@@ -63,8 +63,11 @@ class Pn532:
                 self._data = b""  # noise to a chip that listens at another rate
                 continue
             self._data += chunk
-            while self._frame():
-                pass
+            try:
+                while self._frame():
+                    pass
+            except OSError:
+                return  # unplugged in the middle of an answer
 
     def _frame(self) -> bool:
         """Takes one whole frame off the received bytes."""

@@ -185,7 +185,7 @@ def test_jammed_lock_gives_no_power(world: World) -> None:
 
 
 def test_full_battery_ends_asking(world: World) -> None:
-    evse = charging(world, soc=99.9, capacity_kwh=10)
+    evse = charging(world, soc=99, capacity_kwh=10)
     run(world, 60)
     assert world.picture(1)["cp"] == "B"
     assert world.picture(1)["soc"] == 100

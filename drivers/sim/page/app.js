@@ -1,0 +1,531 @@
+// The page of a simulated station. It knows only the control API (docs/control-api.md) and keeps no state of its own
+// beyond what is on the screen: a reload shows the same.
+"use strict";
+
+const API = "/api/v1/";
+const CARDS = [
+  { id: "alice", name: "Alice", say: "subscriber", uid: "04A1B2C3D4E5F6", card: "desfire_ev1", look: "green" },
+  { id: "bob", name: "Bob", say: "subscriber", uid: "04B0B123456780", card: "desfire_ev1", look: "blue" },
+  { id: "fleet", name: "Fleet", say: "one of a group", uid: "F1EE7A01", card: "classic", look: "violet" },
+  { id: "blocked", name: "Blocked", say: "was reported lost", uid: "B10C0C0D", card: "classic", look: "red" },
+  { id: "unknown", name: "Unknown", say: "of nobody", uid: "BAD0CA4D", card: "classic", look: "grey" },
+  { id: "random", name: "Phone", say: "random UID", uid: "08C0FFEE", card: "random_uid", look: "amber" },
+];
+const PROFILES = ["normal", "single_phase", "sleepy", "stays_c", "dc400"];
+const FAULTS = [
+  ["EmergencyStop", "emergency stop"], ["GroundFailure", "ground fault"], ["HighTemperature", "too hot"],
+  ["OverCurrentFailure", "over-current"], ["ConnectorLockFailure", "lock jams"], ["UnlockFailure", "does not unlock"],
+  ["ContactorWelded", "contactor welded"], ["DiodeFault", "no diode in the car"], ["MeterSilent", "meter silent"],
+  ["ReaderSilent", "reader silent"], ["DoorOpen", "door open"],
+];
+const MORE_FAULTS = ["ResidualCurrentTestFailed", "OverVoltage", "UnderVoltage", "PowerLoss", "ContactorStuckOpen", "PilotFault",
+  "ProximityFault", "CableRejected", "VentilationRefused", "TemperatureDerating", "PlugOverTemperature", "Tilt", "BoardSilent",
+  "MeterImplausible", "MeterExchanged", "MREC6UnderVoltage"];
+const CHATTER = ["Heartbeat", "MeterValues"];
+const HISTORY_S = 180;
+const ROWS = 500;
+const REST_MS = 500;
+
+const $ = (id) => document.getElementById(id);
+const bays = new Map();
+let station = null;
+let tapAt = null;
+
+// --- to the station ---------------------------------------------------------------------------------------------
+
+async function post(path, body) {
+  try {
+    const answer = await fetch(API + path, { method: "POST", body: JSON.stringify(body) });
+    if (!answer.ok) toast((await answer.json()).error);
+    return answer.ok;
+  } catch {
+    toast("The simulation does not answer. Is it still running?");
+    return false;
+  }
+}
+
+let toastTimer = 0;
+function toast(text) {
+  $("toast").textContent = text;
+  $("toast").classList.add("shown");
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => $("toast").classList.remove("shown"), 6000);
+}
+
+// --- the bays ---------------------------------------------------------------------------------------------------
+
+class Bay {
+  constructor(number) {
+    this.number = number;
+    this.root = $("bay").content.cloneNode(true).firstElementChild;
+    this.root.dataset.testid = `bay-${number}`;
+    this.history = [];
+    this.etag = null;
+    this.evse = null;
+    this.wire();
+    $("bays").append(this.root);
+  }
+
+  q(selector) { return this.root.querySelector(selector); }
+
+  wire() {
+    const n = this.number;
+    this.q(".name").textContent = `Outlet ${n}`;
+    this.q(".scene").setAttribute("aria-label", `Outlet ${n}: station, cable and car`);
+    for (const name of ["told", "power", "energy", "plug", "unplug", "unplug-ev", "ready", "cp", "lock", "contactor", "cost", "meter", "chart"]) {
+      this.q(`.${name}`).dataset.testid = `${name}-${n}`;
+    }
+    this.q(".socket").dataset.testid = `socket-${n}`;
+    this.q(".car-hit").dataset.testid = `car-${n}`;
+    this.q(".screen").dataset.testid = `screen-${n}`;
+    this.q(".plug").onclick = () => this.plug();
+    this.q(".unplug").onclick = () => post(`evses/${n}/unplug`, { side: "station" });
+    this.q(".unplug-ev").onclick = () => post(`evses/${n}/unplug`, { side: "ev" });
+    this.q(".ready").onclick = () => post(`evses/${n}/ev`, { ready: !this.evse.ready });
+    pressable(this.q(".socket"), () => this.toggle());
+    pressable(this.q(".car-hit"), () => this.toggle());
+    pressable(this.q(".screen"), () => this.zoom());
+    const form = this.q(".car-form");
+    form.profile.append(...PROFILES.map((p) => new Option(p.replace("_", " "), p)));
+    form.profile.onchange = () => this.suggest(form);
+    form.max_a.onchange = () => {
+      if (this.evse && this.evse.car && form.max_a.reportValidity()) post(`evses/${n}/ev`, { max_a: Number(form.max_a.value) });
+    };
+    form.onsubmit = (e) => e.preventDefault();
+    this.q(".fault-buttons").append(...FAULTS.map(([name, label]) => this.faultButton(name, label)));
+    this.q(".fault-form").onsubmit = (e) => {
+      e.preventDefault();
+      this.fault(e.target.fault.value.trim());
+    };
+  }
+
+  suggest(form) {
+    form.phases.value = form.profile.value === "single_phase" ? "1" : "3";
+    form.max_a.value = { single_phase: 32, dc400: 400 }[form.profile.value] || 16;
+  }
+
+  faultButton(name, label) {
+    const button = document.createElement("button");
+    button.textContent = label;
+    button.title = name;
+    button.dataset.fault = name;
+    button.dataset.testid = `fault-${name}-${this.number}`;
+    button.onclick = () => this.fault(name);
+    return button;
+  }
+
+  fault(name) { post(`evses/${this.number}/fault`, { fault: name, active: !this.evse.faults.includes(name) }); }
+
+  toggle() {
+    if (this.evse && this.evse.cable && this.evse.car) post(`evses/${this.number}/unplug`, { side: "station" });
+    else this.plug();
+  }
+
+  plug() {
+    const form = this.q(".car-form");
+    if (!form.reportValidity()) return;
+    const car = { profile: form.profile.value };
+    for (const key of ["phases", "max_a", "capacity_kwh", "soc"]) car[key] = Number(form[key].value);
+    post(`evses/${this.number}/plug`, { ready: form.ready.checked, car });
+  }
+
+  zoom() {
+    if (!this.etag) return;
+    $("zoom-image").src = `${API}display/${this.number}.png?e=${this.etag}`;
+    $("zoom").dataset.bay = this.number;
+    $("zoom").showModal();
+  }
+
+  show(evse, whole) {
+    const before = this.evse;
+    this.evse = evse;
+    const flowing = evse.power_w > 0;
+    this.root.dataset.lamp = whole.lamps[String(this.number)] || "off";
+    const states = {
+      "has-cable": evse.cable, "has-car": evse.car, hangs: evse.car && !evse.cable, locked: evse.locked,
+      "contactor-closed": evse.contactor, energised: flowing, "dark-site": !whole.mains,
+    };
+    for (const [name, on] of Object.entries(states)) this.root.classList.toggle(name, Boolean(on));
+    this.root.style.setProperty("--flow-time", `${Math.max(0.25, 1.6 - evse.power_w / 12000)}s`);
+    this.cable(evse);
+    this.battery(evse);
+    this.told(evse);
+    this.figures(evse, before);
+    this.chips(evse);
+    this.buttons(evse);
+  }
+
+  cable({ cable, car }) {
+    const [path, x, y] = cable && car ? ["M176 226 C178 322 246 340 272 264", 272, 264]
+      : cable ? ["M176 226 C178 300 206 326 240 324", 240, 324] : ["M272 264 C262 330 226 312 214 326", 272, 264];
+    this.q(".sheath").setAttribute("d", path);
+    this.q(".flow").setAttribute("d", path);
+    this.q(".plug-b").setAttribute("cx", x);
+    this.q(".plug-b").setAttribute("cy", y);
+  }
+
+  battery({ soc }) {
+    this.q(".charge").setAttribute("width", soc == null ? 0 : Math.max(2, 0.7 * soc));
+    this.q(".soc").textContent = soc == null ? "" : `${Math.round(soc)} %`;
+  }
+
+  told({ told }) {
+    const tag = this.q(".told");
+    tag.textContent = told ? told.status + (told.error && told.error !== "NoError" ? ` · ${told.error}` : "") : "–";
+    tag.dataset.status = told ? told.status : "";
+  }
+
+  figures(evse, before) {
+    const session = evse.session;
+    this.q(".power").textContent = (evse.power_w / 1000).toFixed(1);
+    this.q(".meter").textContent = (evse.meter_wh / 1000).toFixed(2);
+    if (session) {
+      this.q(".energy").textContent = ((session.energy_wh || 0) / 1000).toFixed(3);
+      this.q(".cost").textContent = session.cost_cents == null ? "–" : (session.cost_cents / 100).toFixed(2);
+    } else if (before && !before.session && !evse.cable) {
+      this.q(".energy").textContent = "–";
+      this.q(".cost").textContent = "–";
+    }
+  }
+
+  chips(evse) {
+    const say = (name, text, on) => {
+      this.q(`.${name}`).textContent = text;
+      this.q(`.${name}`).classList.toggle("on", Boolean(on));
+    };
+    const words = { A: "no car", B: "connected", C: "asks", D: "asks, ventilate", E: "error", F: "off" };
+    say("cp", `CP ${evse.cp || "?"} · ${words[evse.cp] || "unknown"}`, evse.cp === "C" || evse.cp === "D");
+    say("lock", evse.locked ? "locked" : "unlocked", evse.locked);
+    say("contactor", evse.contactor ? "contactor closed" : "contactor open", evse.contactor);
+    const limit = evse.limit_a != null ? `${round(evse.limit_a)} A` : evse.limit_w != null ? `${round(evse.limit_w / 1000)} kW` : "nothing";
+    say("limit", evse.pwm === false ? "offers nothing" : `offers ${limit}`, evse.pwm);
+    const amps = (evse.current_a || []).map((a) => a.toFixed(1)).join(" / ");
+    say("amps", amps ? `${amps} A` : "no current", evse.power_w > 0);
+    const list = this.q(".faults");
+    if (list.dataset.now !== String(evse.faults)) {
+      list.dataset.now = String(evse.faults);
+      list.replaceChildren(...evse.faults.map((f) => Object.assign(document.createElement("li"), { textContent: f })));
+    }
+  }
+
+  buttons(evse) {
+    this.q(".plug").disabled = evse.cable && evse.car;
+    this.q(".unplug").disabled = !evse.cable;
+    this.q(".unplug-ev").disabled = !evse.car;
+    this.q(".ready").disabled = !evse.car;
+    this.q(".ready").setAttribute("aria-pressed", Boolean(evse.ready));
+    this.q(".ready").textContent = evse.ready ? "car asks" : "car pauses";
+    const act = evse.cable && evse.car ? "Unplug" : "Plug in";
+    this.q(".socket").setAttribute("aria-label", `${act} at the socket of outlet ${this.number}`);
+    this.q(".car-hit").setAttribute("aria-label", `${act} the car at outlet ${this.number}`);
+    for (const button of this.root.querySelectorAll("[data-fault]")) {
+      const on = evse.faults.includes(button.dataset.fault);
+      button.classList.toggle("fault-on", on);
+      button.setAttribute("aria-pressed", on);
+    }
+  }
+
+  tapped() {
+    this.root.classList.remove("tapped");
+    void this.root.offsetWidth; // restarts the animation
+    this.root.classList.add("tapped");
+  }
+
+  async refreshScreen() {
+    const url = `${API}display/${this.number}.png`;
+    const answer = await fetch(url, { cache: "no-cache" });
+    this.root.classList.toggle("has-picture", answer.ok);
+    const etag = answer.ok ? answer.headers.get("ETag").replaceAll('"', "") : null;
+    if (etag === this.etag) return;
+    this.etag = etag;
+    const image = this.q("image");
+    if (etag) image.setAttribute("href", `${url}?e=${etag}`);
+    else image.removeAttribute("href");
+    if (etag && $("zoom").open && $("zoom").dataset.bay === String(this.number)) $("zoom-image").src = `${url}?e=${etag}`;
+  }
+
+  sample() {
+    if (!this.evse) return;
+    this.history.push(this.evse.power_w);
+    if (this.history.length > HISTORY_S) this.history.shift();
+    this.draw();
+  }
+
+  draw() {
+    const canvas = this.q(".chart");
+    const ratio = devicePixelRatio || 1;
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+    if (canvas.width !== Math.round(width * ratio)) { canvas.width = Math.round(width * ratio); canvas.height = Math.round(height * ratio); }
+    const pen = canvas.getContext("2d");
+    const style = getComputedStyle(document.documentElement);
+    const [accent, soft, line] = ["--accent", "--soft", "--line"].map((v) => style.getPropertyValue(v));
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    const top = niceTop(Math.max(...this.history, 1000));
+    const [x, y] = [(i) => width - (this.history.length - 1 - i) * (width / (HISTORY_S - 1)), (w) => height - 2 - (w / top) * (height - 16)];
+    pen.strokeStyle = line;
+    pen.lineWidth = 1;
+    for (const share of [0, 0.5, 1]) { pen.beginPath(); pen.moveTo(0, y(top * share)); pen.lineTo(width, y(top * share)); pen.stroke(); }
+    if (this.history.length > 1) {
+      pen.beginPath();
+      this.history.forEach((w, i) => pen.lineTo(x(i), y(w)));
+      pen.strokeStyle = accent;
+      pen.lineWidth = 2;
+      pen.lineJoin = "round";
+      pen.stroke();
+      pen.lineTo(width, y(0));
+      pen.lineTo(x(0), y(0));
+      pen.globalAlpha = 0.18;
+      pen.fillStyle = accent;
+      pen.fill();
+      pen.globalAlpha = 1;
+    }
+    pen.fillStyle = soft;
+    pen.font = "11px system-ui, sans-serif";
+    pen.fillText(`${round(top / 1000)} kW`, 0, 10);
+    pen.textAlign = "right";
+    pen.fillText("last 3 min", width, 10);
+    pen.textAlign = "left";
+  }
+}
+
+const round = (value) => String(Math.round(value * 10) / 10);
+
+function niceTop(watts) {
+  return [1000, 2000, 4000, 8000, 12000, 24000, 50000, 100000, 150000, 200000, 400000].find((t) => t >= watts) || watts;
+}
+
+function pressable(element, act) {
+  element.addEventListener("click", act);
+  element.addEventListener("keydown", (e) => {
+    if (e.key === "Enter" || e.key === " ") { e.preventDefault(); act(); }
+  });
+}
+
+// --- the whole station ------------------------------------------------------------------------------------------
+
+function show(picture) {
+  station = picture;
+  for (const evse of picture.evses) {
+    if (!bays.has(evse.number)) bays.set(evse.number, new Bay(evse.number));
+    bays.get(evse.number).show(evse, picture);
+  }
+  $("bays").classList.toggle("single", picture.evses.length === 1);
+  offerTapPlaces();
+  showPills(picture);
+  $("mains").setAttribute("aria-pressed", picture.mains);
+  $("agent-now").textContent = picture.agent.pid ? `process ${picture.agent.pid}, started again ${picture.agent.restarts} times` : "not running";
+  const road = picture.links.backend || {};
+  $("road-now").textContent = [road.up === false ? "cut" : road.stall ? "stalled" : "open", picture.backend && picture.backend.url].filter(Boolean).join(" · ");
+}
+
+function showPills({ agent, backend, mains }) {
+  pill("agent", agent.up ? "good" : "bad", agent.up ? `agent ${agent.version || ""}` : agent.pid ? "agent starts" : "agent down");
+  if (!backend) pill("backend", "", "backend ?");
+  else if (backend.link === "up") {
+    pill("backend", backend.boot === "Accepted" ? "good" : "wait", `OCPP ${backend.ocpp || ""} ${backend.boot || "connected"}`);
+  } else pill("backend", "bad", "backend away");
+  pill("queue", agent.queue ? "wait" : "", `queue ${agent.queue ?? "?"}`);
+  pill("mains", mains ? "good" : "bad", mains ? "mains on" : "mains lost");
+}
+
+function pill(name, mood, text) {
+  const element = $(`pill-${name}`);
+  element.className = `pill ${mood}`;
+  element.textContent = text;
+}
+
+// --- cards ------------------------------------------------------------------------------------------------------
+
+function offerTapPlaces() {
+  const box = $("tap-at");
+  if (box.childElementCount === bays.size + 1) return;
+  const places = [[null, "any reader"], ...[...bays.keys()].map((n) => [n, `outlet ${n}`])];
+  box.replaceChildren(...places.map(([n, label]) => {
+    const button = document.createElement("button");
+    button.textContent = label;
+    button.setAttribute("role", "radio");
+    button.setAttribute("aria-checked", n === tapAt);
+    button.dataset.testid = `tap-at-${n ?? "any"}`;
+    button.onclick = () => {
+      tapAt = n;
+      for (const b of box.children) b.setAttribute("aria-checked", b === button);
+    };
+    return button;
+  }));
+}
+
+async function tap(body) {
+  if (!await post("cards/tap", { ...body, evse: tapAt })) return;
+  for (const [n, bay] of bays) if (tapAt === null || tapAt === n) bay.tapped();
+}
+
+function cardButton(card) {
+  const button = document.createElement("button");
+  button.className = "card";
+  button.dataset.look = card.look;
+  button.dataset.testid = `card-${card.id}`;
+  const [name, say, uid] = ["strong", "span", "code"].map((tag) => document.createElement(tag));
+  [name.textContent, say.textContent, uid.textContent] = [card.name, card.say, card.uid];
+  const head = document.createElement("div");
+  head.append(name, document.createElement("br"), say);
+  button.append(head, uid);
+  button.setAttribute("aria-label", `Hold the card of ${card.name} (${card.say}) to the reader`);
+  button.onclick = () => tap({ uid: card.uid, card: card.card });
+  return button;
+}
+
+// --- the conversation -------------------------------------------------------------------------------------------
+
+const asked = new Map(); // "dir of the call" + message id -> action
+let lastSeq = 0;
+
+function read(frame) {
+  let message;
+  try { message = JSON.parse(frame.frame); } catch { return { kind: "call", action: soapAction(frame.frame), payload: frame.frame }; }
+  if (!Array.isArray(message)) return { kind: "error", action: "not an OCPP frame", payload: message };
+  const [type, id] = message;
+  const other = frame.dir === "out" ? "in" : "out";
+  if (type === 2 || type === 6) {
+    asked.set(frame.dir + id, message[2]);
+    return { kind: "call", action: message[2], payload: message[3] };
+  }
+  const action = asked.get(other + id) || "answer";
+  if (type === 3) return { kind: "result", action, payload: message[2] };
+  return { kind: "error", action: `${action}: ${message[2]}`, payload: { description: message[3], details: message[4] } };
+}
+
+const soapAction = (text) => (/<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)/.exec(text) || [null, "envelope"])[1];
+
+const GIST = ["connectorId", "evseId", "status", "errorCode", "idTag", "transactionId", "meterStart", "meterStop", "reason", "key", "value",
+  "type", "eventType", "triggerReason", "seqNo", "chargePointModel", "currentTime", "requestedMessage"];
+
+function gist(payload) {
+  if (payload === null || typeof payload !== "object") return "";
+  const flat = { ...payload, ...(payload.idTagInfo || payload.idTokenInfo || {}), ...(payload.transactionInfo || {}) };
+  if (payload.idToken && payload.idToken.idToken) flat.idTag = payload.idToken.idToken;
+  const parts = GIST.filter((k) => ["string", "number", "boolean"].includes(typeof flat[k]) && flat[k] !== "NoError").map((k) => label(k, flat[k]));
+  const sampled = payload.meterValue && payload.meterValue[0] && payload.meterValue[0].sampledValue;
+  if (sampled) parts.push(...sampled.slice(0, 2).map((s) => `${s.value} ${s.unit || (s.unitOfMeasure || {}).unit || "Wh"}`));
+  return parts.join(" · ");
+}
+
+function label(key, value) {
+  return { connectorId: `#${value}`, transactionId: `tx ${value}`, meterStart: `from ${value} Wh`, meterStop: `to ${value} Wh` }[key] || String(value);
+}
+
+function addFrame(frame) {
+  if (frame.seq <= lastSeq) return;
+  lastSeq = frame.seq;
+  const list = $("frames");
+  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  const message = read(frame);
+  list.append(row(frame, message));
+  while (list.childElementCount > ROWS) list.firstElementChild.remove();
+  $("frame-count").textContent = `${lastSeq} frames`;
+  if (atEnd) list.scrollTop = list.scrollHeight;
+  $("latest").hidden = atEnd;
+}
+
+function row(frame, { kind, action, payload }) {
+  const item = document.createElement("li");
+  Object.assign(item.dataset, { dir: frame.dir, kind, action, testid: "frame" });
+  const details = document.createElement("details");
+  const summary = document.createElement("summary");
+  const arrow = frame.dir === "out" ? "→" : "←";
+  const spoken = `${frame.dir === "out" ? "station to backend" : "backend to station"}, ${kind}`;
+  const name = Object.assign(document.createElement("b"), { textContent: `${arrow} ${action}`, title: spoken });
+  const short = Object.assign(document.createElement("span"), { className: "gist", textContent: gist(payload) });
+  const time = Object.assign(document.createElement("time"), { textContent: clockTime(frame.t) });
+  summary.append(name, short, time);
+  details.append(summary);
+  details.addEventListener("toggle", () => {
+    if (details.childElementCount > 1) return;
+    const text = typeof payload === "string" ? payload : JSON.stringify(payload, null, 2);
+    details.append(Object.assign(document.createElement("pre"), { textContent: text }));
+  });
+  item.append(details);
+  item.hidden = !wanted(item);
+  return item;
+}
+
+const clockTime = (seconds) => seconds == null ? "" : new Date(seconds * 1000).toLocaleTimeString("en-GB");
+const pressed = (id) => $(id).getAttribute("aria-pressed") === "true";
+
+function wanted(item) {
+  if (!pressed("answers") && item.dataset.kind === "result") return false;
+  if (!pressed("chatter") && CHATTER.includes(item.dataset.action)) return false;
+  const text = $("filter").value.trim().toLowerCase();
+  return !text || item.textContent.toLowerCase().includes(text);
+}
+
+function refilter() {
+  for (const item of $("frames").children) item.hidden = !wanted(item);
+}
+
+async function catchUp() {
+  const text = await (await fetch(`${API}trace?since=${lastSeq}`)).text();
+  for (const line of text.split("\n").filter(Boolean).slice(-ROWS)) addFrame(JSON.parse(line));
+}
+
+// --- start ------------------------------------------------------------------------------------------------------
+
+function listen() {
+  const events = new EventSource(`${API}events`);
+  events.addEventListener("open", () => catchUp().catch(() => {}));
+  events.addEventListener("station", (e) => show(JSON.parse(e.data)));
+  events.addEventListener("frame", (e) => addFrame(JSON.parse(e.data)));
+  events.addEventListener("error", () => pill("agent", "bad", "simulation away"));
+}
+
+async function screens() {
+  if (!document.hidden) {
+    for (const bay of bays.values()) await bay.refreshScreen().catch(() => {});
+  }
+  setTimeout(screens, REST_MS);
+}
+
+function wirePage() {
+  $("cards").append(...CARDS.map(cardButton));
+  $("own-card").onsubmit = (e) => {
+    e.preventDefault();
+    const { token, as } = e.target;
+    tap(as.value === "token" ? { token: token.value } : { uid: token.value, card: as.value });
+  };
+  for (const button of document.querySelectorAll("[data-post]")) {
+    button.addEventListener("click", () => post(button.dataset.post, JSON.parse(button.dataset.body)));
+  }
+  $("mains").onclick = () => post("power", { mains: !station.mains });
+  $("latency").oninput = (e) => { $("latency-out").textContent = `${e.target.value} ms`; };
+  $("latency").onchange = (e) => post("links/backend", { latency_ms: Number(e.target.value) });
+  const limitOf = (value) => value > 32 ? null : Number(value);
+  $("limit").oninput = (e) => { $("limit-out").textContent = limitOf(e.target.value) === null ? "none" : `${e.target.value} A`; };
+  $("limit").onchange = (e) => post("limits", { max_a: limitOf(e.target.value) });
+  $("filter").oninput = refilter;
+  for (const id of ["answers", "chatter"]) {
+    $(id).onclick = () => { $(id).setAttribute("aria-pressed", !pressed(id)); refilter(); };
+  }
+  $("clear").onclick = () => $("frames").replaceChildren();
+  $("frames").onscroll = (e) => {
+    if (e.target.scrollHeight - e.target.scrollTop - e.target.clientHeight < 40) $("latest").hidden = true;
+  };
+  $("latest").onclick = () => { $("frames").scrollTop = $("frames").scrollHeight; };
+  $("fault-names").append(...[...FAULTS.map(([f]) => f), ...MORE_FAULTS].map((f) => new Option(f, f)));
+  wireTheme();
+}
+
+function wireTheme() {
+  const set = (theme) => { document.documentElement.dataset.theme = theme; };
+  set(localStorage.getItem("theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+  $("theme").onclick = () => {
+    const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+    localStorage.setItem("theme", theme);
+    set(theme);
+    for (const bay of bays.values()) bay.draw();
+  };
+}
+
+wirePage();
+listen();
+screens();
+setInterval(() => { for (const bay of bays.values()) bay.sample(); }, 1000);

@@ -1,0 +1,280 @@
+"""Plays for the domain: ``>>`` feeds a fact, ``<<`` claims the next order, ``wait`` lets time pass.
+
+    assert (
+        Playbook()
+        >> CardPresented(1, A) << JudgeToken("chargy", "token:1", A, 1)
+        >> TokenJudged("token:1", A, ACCEPTED)
+        >> VehicleConnected(1) << ReadMeter(1, "begin:1", True)
+    )
+
+Feeding while orders are unclaimed fails, and so does the truth of a play whose last orders nobody claimed. Screens,
+lamps, timers and status messages are not claimed but looked at: ``screen``, ``lamp``, ``status``, ``timers``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Self
+
+from agent.domain.events import BoardOpened, Event, LinkChanged, MeterRead, Started, TimeCame
+from agent.domain.evse import Evse, Session, Site, State
+from agent.domain.messages import BILLED, Message, StatusChanged
+from agent.domain.orders import Order, Remember, SetLamp, Show, Tell, WakeMe
+from agent.domain.station import assemble
+from agent.domain.variables import Settings, Value
+from agent.kinds import (
+    AuthorizationStatus,
+    EvseState,
+    EvseTraits,
+    Lamp,
+    Moment,
+    Pilot,
+    Reading,
+    Screen,
+    Stamp,
+    Token,
+    Verdict,
+)
+
+A, B, C = Token("04A1B2C3"), Token("04D4E5F6"), Token("0477889900AABB")
+LINK = "chargy"
+ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
+REFUSED = Verdict(AuthorizationStatus.INVALID)
+EMPTY = EvseState(Pilot.A, pwm=False, contactor=False)
+PLUGGED = EvseState(Pilot.B, pwm=False, cable=True, contactor=False)
+CHARGING = EvseState(Pilot.C, pwm=True, cable=True, contactor=True)
+T0_S, UTC0_S = 1000.0, 1_800_000_000.0
+"""1_800_000_000 is 2027-01-15T08:00:00Z: a multiple of an hour."""
+NOW = Stamp(0, 0.0)
+"""A reading with this stamp is read when it is fed."""
+
+
+def wh(energy_wh: int, power_w: float | None = None, at: Stamp = NOW) -> Reading:
+    return Reading(at, energy_wh, power_w=power_w)
+
+
+class Like:
+    """Equal to anything of this class whose named fields are equal to these."""
+
+    def __init__(self, kind: type[Any], **wanted: Any) -> None:
+        self.kind, self.wanted = kind, wanted
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, self.kind) and all(
+            w == getattr(other, n) if not isinstance(w, type) else isinstance(getattr(other, n), w)
+            for n, w in self.wanted.items()
+        )
+
+    def __repr__(self) -> str:
+        return f"{self.kind.__name__}~{self.wanted}"
+
+
+def told(kind: type[Message], link: str = LINK, **wanted: Any) -> Like:
+    return Like(Tell, link=link, message=Like(kind, **wanted))
+
+
+def kept(kind: str, key: Any = None, **value: Any) -> Like:
+    """A ``Remember``; ``forgotten`` is its opposite."""
+    wanted: dict[str, Any] = {"kind": kind, "value": _Holds(value)}
+    if key is not None:
+        wanted["key"] = key
+    return Like(Remember, **wanted)
+
+
+def forgotten(kind: str) -> Like:
+    return Like(Remember, kind=kind, value=None)
+
+
+class _Holds:
+    def __init__(self, items: Mapping[str, Any]) -> None:
+        self.items = items
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and all(other.get(k) == v for k, v in self.items.items())
+
+    def __repr__(self) -> str:
+        return f"holds {self.items}"
+
+
+def make_site(
+    evses: int = 1, settings: Mapping[str, Value] | None = None, tethered: bool = False, **options: Any
+) -> Site:
+    numbers = iter(range(1, 10**6))
+    return Site(
+        evses={n: Evse(n, tethered=tethered) for n in range(1, evses + 1)},
+        settings=Settings(settings),
+        **{"new_id": lambda: f"s{next(numbers)}", **options},
+    )
+
+
+class Playbook:
+    """``traits`` and ``state`` are those of every board at the first picture; ``online``: whether the link is up;
+    ``cold``: nothing at all has happened yet."""
+
+    QUIET: tuple[type[Order], ...] = (Show, SetLamp, WakeMe)
+
+    def __init__(
+        self,
+        site: Callable[[], Site] | None = None,
+        *,
+        online: bool = True,
+        cold: bool = False,
+        state: EvseState = EMPTY,
+        traits: EvseTraits | None = None,
+        store: dict[str, dict[str, Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        self._site_of = site or (lambda: make_site(**options))
+        self.boot, self.t_s, self.trusted = 1, T0_S, True
+        self.traits = traits or EvseTraits(tethered=bool(options.get("tethered")))
+        self.store: dict[str, dict[str, Any]] = store or {}
+        self.told: list[Message] = []
+        self.log: list[Order] = []
+        self._fresh()
+        if not cold:
+            self.feed(Started(self.store))
+            for number in self.site.evses:
+                self.feed(BoardOpened(number, state, self.traits))
+            if online:
+                self.feed(LinkChanged(LINK, True))
+            self.skip()
+
+    def _fresh(self) -> None:
+        self.site = self._site_of()
+        self.blocks = assemble(self.site)
+        self.unclaimed: list[Order] = []
+        self.timers: dict[str, float] = {}
+        self.screens: dict[int, Screen] = {}
+        self.lamps: dict[int, Lamp] = {}
+        self.statuses: dict[int, StatusChanged] = {}
+
+    # --- what a play says ----------------------------------------------------------------------------------------
+
+    def __rshift__(self, event: Event | Iterable[Event]) -> Self:
+        self._nothing_left(f"before {event}")
+        for one in [event] if isinstance(event, Event) else event:
+            self.feed(one)
+        return self
+
+    def __lshift__(self, wanted: Any) -> Self:
+        """Claim the next order: equal to ``wanted``, ``Like`` it, or of that class."""
+        assert self.unclaimed, f"{wanted} was not ordered"
+        first = self.unclaimed.pop(0)
+        fits = isinstance(first, wanted) if isinstance(wanted, type) else wanted == first
+        assert fits, f"wanted  {wanted}\n  but got {first}\n  and then {self.unclaimed}"
+        return self
+
+    def __bool__(self) -> bool:
+        self._nothing_left("at the end of the play")
+        return True
+
+    def _nothing_left(self, where: str) -> None:
+        assert not self.unclaimed, f"unclaimed {where}: {self.unclaimed}"
+
+    def skip(self) -> Self:
+        """What came until here is not the point of this play."""
+        self.unclaimed.clear()
+        return self
+
+    def wait(self, seconds: float) -> Self:
+        """Time passes; what was to be woken is woken in order."""
+        self._nothing_left(f"before waiting {seconds} s")
+        end_s = self.t_s + seconds
+        while due := [(at, key) for key, at in self.timers.items() if at <= end_s]:
+            at_s, key = min(due)
+            del self.timers[key]
+            self.t_s = max(self.t_s, at_s)
+            self.feed(TimeCame(key))
+        self.t_s = end_s
+        return self
+
+    def restart(
+        self,
+        after_s: float = 5.0,
+        *,
+        new_boot: bool = False,
+        state: EvseState | None = None,
+        states: Mapping[int, EvseState] | None = None,
+    ) -> Self:
+        """The process ended (whyever) and another one reads what is on disk. Boards are opened if ``state`` says."""
+        self._nothing_left("before the restart")
+        self.t_s += after_s
+        if new_boot:
+            self.boot, self.t_s = self.boot + 1, 30.0
+        self._fresh()
+        self.feed(Started(json.loads(json.dumps(self.store))))
+        for number in self.site.evses if state or states else ():
+            self.feed(BoardOpened(number, (states or {}).get(number) or state or EMPTY, self.traits))
+        return self
+
+    # --- what can be looked at -----------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> Moment:
+        utc_s = UTC0_S + self.t_s - T0_S if self.trusted else None
+        return Moment(Stamp(self.boot, self.t_s), utc_s)
+
+    def evse(self, number: int = 1) -> Evse:
+        return self.site.evses[number]
+
+    def state(self, number: int = 1) -> State:
+        return self.evse(number).state
+
+    def session(self, number: int = 1) -> Session:
+        session = self.evse(number).session
+        assert session is not None
+        return session
+
+    def ended(self) -> list[Any]:
+        return [m for m in self.told if type(m).__name__ == "TransactionEnded"]
+
+    # --- the mechanism -------------------------------------------------------------------------------------------
+
+    def feed(self, event: Event) -> list[Order]:
+        if isinstance(event, MeterRead) and event.reading.at == NOW:
+            event = replace(event, reading=replace(event.reading, at=self.now.stamp))
+        orders = self.blocks.handle(event, self.now)
+        self._keep(orders)
+        for order in orders:
+            self._look(order)
+            if not isinstance(order, self.QUIET) and not (
+                isinstance(order, Tell) and isinstance(order.message, StatusChanged) and not order.message.forced
+            ):
+                self.unclaimed.append(order)
+        self.log += orders
+        return orders
+
+    def _keep(self, orders: Iterable[Order]) -> None:
+        """As the engine: everything to remember and every billed message of one event is one transaction."""
+        for order in orders:
+            if isinstance(order, Remember):
+                table = self.store.setdefault(order.kind, {})
+                if order.value is None:
+                    table.pop(order.key, None)
+                else:
+                    table[order.key] = json.loads(json.dumps(order.value))
+            elif isinstance(order, Tell) and isinstance(order.message, BILLED):
+                self.told.append(order.message)
+
+    def _look(self, order: Order) -> None:
+        match order:
+            case WakeMe(key, None):
+                self.timers.pop(key, None)
+            case WakeMe(key, at_s) if at_s is not None:
+                self.timers[key] = at_s
+            case Show(evse, screen):
+                self.screens[evse] = screen
+            case SetLamp(evse, lamp):
+                self.lamps[evse] = lamp
+            case Tell(_, StatusChanged(evse) as status):
+                self.statuses[evse] = status
+            case _:
+                pass
+
+
+def differing(a: object, b: object) -> list[str]:
+    """Names of the fields in which two dataclasses of one kind differ (for messages of failures)."""
+    assert is_dataclass(a)
+    return [f.name for f in fields(a) if getattr(a, f.name) != getattr(b, f.name)]
