@@ -14,6 +14,7 @@ from typing import Any
 
 import jsonschema
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 _SPEC = importlib.util.find_spec("ocpp")
 assert _SPEC is not None
@@ -85,6 +86,8 @@ class StrictCsms:
                     future = self._waiting.pop(message[1], None)
                     if future is not None and not future.done():
                         future.set_result(message)
+        except ConnectionClosed:
+            pass  # killed stations say no goodbye
         finally:
             self._connections.discard(connection)
             for work in works:

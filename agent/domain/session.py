@@ -37,7 +37,7 @@ from agent.domain.events import (
     VehicleReady,
 )
 from agent.domain.evse import Evse, Grant, Service, Session, Site, State, Stop
-from agent.domain.faults import blocks
+from agent.domain.faults import GRACE_S, blocks
 from agent.domain.messages import (
     ChargingState,
     StopReason,
@@ -47,7 +47,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import ReadMeter, Remember, SetLimit, SetRelease, Tell, Unlock, WakeMe
-from agent.kinds import Moment
+from agent.kinds import Fault, Moment
 
 Rule: TypeAlias = Callable[[Site, Evse, Any, Moment], Iterator[Yielded]]
 
@@ -105,7 +105,7 @@ def state_of_charge_session(evse: Evse) -> ChargingState:
         return ChargingState.SUSPENDED_EV
     if evse.asks and evse.contactor:
         return ChargingState.CHARGING
-    if not evse.settled:
+    if not evse.settled:  # row 4
         return evse.charging
     if evse.asks or not evse.offering:
         return ChargingState.SUSPENDED_EVSE
@@ -197,7 +197,7 @@ def _why(event: Event) -> str:
 
 @to(State.FREE, State.OCCUPIED)
 def connect_timeout(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.key == timer("connect", evse):
+    if event.key == timer("connect", evse) and evse.grant and now.t_s >= evse.grant.until_s:
         yield from drop_grant(s, evse, event, now)
 
 
@@ -231,7 +231,7 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
         offline=right.offline or not s.online,
     )
     evse.session, evse.grant, evse.reading = session, None, reading
-    evse.state, evse.charging, evse.settled = State.ACTIVE, ChargingState.EV_CONNECTED, False
+    evse.state, evse.charging = State.ACTIVE, ChargingState.EV_CONNECTED
     trigger = TriggerReason.REMOTE_START if right.remote_id else TriggerReason.AUTHORIZED
     yield Remember("session", session.id, session.record())
     told = TransactionStarted(
@@ -242,7 +242,7 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
         yield Tell(link, told)
     yield SetLimit(evse.number, evse.limit)
     yield from _release(s, evse, True)
-    yield WakeMe(timer("settle", evse), now.t_s + max(SETTLE_S, 3 * s.io_s))
+    yield from _unsettle(s, evse, now)
     yield SessionOpened(evse.number, session.id, trigger)
     yield _changed(evse)
 
@@ -259,6 +259,22 @@ def no_register(s: Site, evse: Evse, event: MeterFailed, now: Moment) -> Iterato
 
 def recompute(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
     yield from _recompute(s, evse, now)
+
+
+def ready(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+    """Vehicle or board is ready for energy: the contactor has ``SETTLE_S`` before its silence is told."""
+    if not evse.contactor:
+        yield from _unsettle(s, evse, now)
+    yield from _recompute(s, evse, now)
+
+
+def offer(s: Site, evse: Evse, event: OfferChanged, now: Moment) -> Iterator[Yielded]:
+    yield from (ready if event.on else recompute)(s, evse, event, now)
+
+
+def _unsettle(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    evse.settled = False
+    yield WakeMe(timer("settle", evse), now.t_s + max(SETTLE_S, 3 * s.io_s))
 
 
 def settle(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
@@ -288,8 +304,7 @@ def _disconnected(evse: Evse) -> StopWanted:
 
 
 def vehicle_back(s: Site, evse: Evse, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
-    evse.settled = False
-    yield WakeMe(timer("settle", evse), now.t_s + max(SETTLE_S, 3 * s.io_s))
+    yield from _unsettle(s, evse, now)
     if evse.session and not evse.session.held:
         yield from _release(s, evse, True)
     yield from _recompute(s, evse, now)
@@ -323,8 +338,8 @@ def _read_end(evse: Evse) -> Iterator[Yielded]:
 
 
 def contactor_open(s: Site, evse: Evse, event: ContactorOpened, now: Moment) -> Iterator[Yielded]:
-    yield WakeMe(timer("end", evse), None)
-    if evse.end_try == 0:
+    if evse.end_try == 0:  # otherwise the timer is that of the next try
+        yield WakeMe(timer("end", evse), None)
         yield from _read_end(evse)
 
 
@@ -384,7 +399,8 @@ def newer_register(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterat
     session = evse.session
     assert session is not None
     session.last_wh = max(session.last_wh, event.reading.energy_wh)
-    session.alive_at = now.stamp
+    if evse.state is State.ACTIVE and Fault.BOARD_SILENT not in evse.faults:
+        session.alive_at = now.stamp  # the board was there: a register alone proves nothing of the plug
     return iter(())
 
 
@@ -404,7 +420,7 @@ def uninterrupted(s: Site, evse: Evse, session: Session, plugged_s: float | None
 
     With a board that counts the seconds since the plug: the count must cover the whole time since we saw the plug (it
     is floored to a second, and we saw the plug after it happened, so one second is all the benefit of the doubt).
-    Without a counter, or after the kernel was booted anew: the time away must be short."""
+    Without a counter: the time away must be short. A kernel that was booted anew proves nothing."""
     if not evse.vehicle:
         return False
     same_boot = session.plugged_at.boot == now.stamp.boot
@@ -424,28 +440,29 @@ def recover(s: Site, evse: Evse, event: BoardOpened, now: Moment) -> Iterator[Yi
     if session.stop is not None:
         evse.state, evse.end_try = State.ENDING, 0
         yield from _read_end_when_open(s, evse, now)
-    elif not _broken(event) and uninterrupted(s, evse, session, event.state.plugged_s, now):
+    elif not _broken(evse, event) and uninterrupted(s, evse, session, event.state.plugged_s, now):
         yield from _resume(s, evse, now)
     else:
         stop = StopWanted(evse.number, StopReason.POWER_LOSS, TriggerReason.ABNORMAL_CONDITION)
         yield from end(s, evse, stop, now)
 
 
-def _broken(event: BoardOpened) -> bool:
-    return any(blocks(f) for f in event.state.faults)
+def _broken(evse: Evse, event: BoardOpened) -> bool:
+    """A blocking fault in the new picture, or from elsewhere and without grace."""
+    lasting = {f for f in evse.faults if f not in GRACE_S}
+    return any(blocks(f) for f in event.state.faults | lasting)
 
 
 def _resume(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     session = evse.session
     assert session is not None
-    evse.state, evse.charging, evse.settled = State.ACTIVE, ChargingState.EV_CONNECTED, False
-    evse.release = False
+    evse.state, evse.charging = State.ACTIVE, ChargingState.EV_CONNECTED
     session.alive_at = now.stamp
     yield Remember("session", session.id, session.record())
     if not session.held:
         yield SetLimit(evse.number, evse.limit)
         yield from _release(s, evse, True)
-    yield WakeMe(timer("settle", evse), now.t_s + max(SETTLE_S, 3 * s.io_s))
+    yield from _unsettle(s, evse, now)
     yield SessionOpened(evse.number, session.id, TriggerReason.TX_RESUMED)
     yield _changed(evse)
 
@@ -460,12 +477,13 @@ def hold(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     """The token turned out to be bad and the session is to stay open without energy (StopTransactionOnInvalidId
     false): release withdrawn until somebody ends it."""
     session = evse.session
-    if session is None or session.held or evse.state is not State.ACTIVE:
+    if session is None or session.held or evse.state not in (State.ACTIVE, State.RECOVERING):
         return
     session.held = True
     yield from _release(s, evse, False)
     yield Remember("session", session.id, session.record())
-    yield from _recompute(s, evse, now)
+    if evse.state is State.ACTIVE:
+        yield from _recompute(s, evse, now)
 
 
 @to(State.ENDING)
@@ -540,9 +558,9 @@ TABLE: dict[State, dict[type[Event], Rule]] = {
         CableRemoved: cable_gone,
         VehicleConnected: vehicle_back,
         VehicleLeft: vehicle_gone,
-        VehicleReady: recompute,
+        VehicleReady: ready,
         VehiclePaused: recompute,
-        OfferChanged: recompute,
+        OfferChanged: offer,
         ContactorClosed: recompute,
         ContactorOpened: recompute,
         StopWanted: end,

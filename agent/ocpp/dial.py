@@ -51,6 +51,31 @@ def basic_auth(user: str, password: bytes) -> str:
     return "Basic " + base64.b64encode(user.encode() + b":" + password).decode("ascii")
 
 
+class Dialler:
+    """One ``SSLContext`` for the life of the process, and the memory that a server cannot do compression."""
+
+    def __init__(self, backend: Backend, open_timeout_s: float) -> None:
+        self._backend, self._open_timeout_s = backend, open_timeout_s
+        self._context: ssl.SSLContext | None = None
+        self._compress = True
+
+    async def connect(self, subprotocols: Sequence[str], password: bytes | None) -> ClientConnection:
+        """Raises ``NoConnection``."""
+        try:
+            if self._context is None and self._backend.endpoint.startswith("wss:"):
+                self._context = tls_context(self._backend)
+        except OSError as e:
+            raise NoConnection(f"[backend] ca, client_cert, client_key: not usable ({e}): check the files") from e
+        try:
+            return await connect(
+                self._backend, subprotocols, password, self._context, self._open_timeout_s, self._compress
+            )
+        except NoConnection as e:
+            if e.negotiation:
+                self._compress = not self._compress
+            raise
+
+
 async def connect(
     backend: Backend,
     subprotocols: Sequence[str],

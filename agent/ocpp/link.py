@@ -12,9 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import re
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,9 +26,11 @@ from agent.ocpp import dial
 from agent.ocpp.asking import Asking
 from agent.ocpp.backoff import Backoff
 from agent.ocpp.billing import Billing
-from agent.ocpp.dialect import Boot, Desk, Dialect, Heard, Identity, Out, Unspeakable
+from agent.ocpp.dialect import Boot, Desk, Dialect, Heard, Identity, Out
+from agent.ocpp.judging import Judging
+from agent.ocpp.line import Gone, Line
 from agent.ocpp.names import authorization_key_bytes
-from agent.ocpp.rpc import Answered, Called, Errored, Finding, Rpc, Say
+from agent.ocpp.rpc import Called, Dropped, Say
 from agent.ocpp.statuses import Statuses, Waiting
 from agent.ports.clock import ClockPort
 from agent.ports.store import OutboxPort, OutboxRow
@@ -43,7 +44,6 @@ log = logging.getLogger("agent.ocpp")
 INBOX = 100
 """Requests that wait for their turn; then the backend has to wait (TCP holds it back)."""
 DAY_S = 86400.0
-REPEAT_LOG_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +58,6 @@ class Patience:
     backoff_random_s: float = 10.0
     boot_retry_s: float = 30.0
     """First wait after a BootNotification that was not answered usefully, or with interval 0."""
-
-
-class _Gone(Exception):
-    """The connection is dead."""
-
-
-@dataclass(slots=True)
-class _Judging:
-    order: JudgeToken
-    timer: asyncio.TimerHandle
-    sent: bool = False
 
 
 class Link:
@@ -90,25 +79,29 @@ class Link:
     ) -> None:
         self.name = backend.name
         self._backend, self._dialects, self._clock, self._settings = backend, tuple(dialects), clock, settings
-        self._hear, self._trace, self._password = hear, trace, password
+        self._hear, self._password = hear, password
         self._patience = patience or Patience()
         jitter = jitter or random.Random()
         self._desk = Desk(backend.name, outbox, clock, settings, identity, tuple(evse_numbers))
-        self._dialect = self._dialects[0]
-        self._rpc = Rpc()
-        self._asking = Asking(self._desk, self._rpc, hear, self._patience.answer_s)
+        self._line = Line(
+            self._desk,
+            self._dialects[0],
+            self.url,
+            trace,
+            self._late,
+            backend.call_timeout_s,
+            self._patience.pong_s,
+            "".join(jitter.choices("abcdefghijklmnopqrstuvwxyz", k=3)),
+        )
+        self._asking = Asking(self._desk, self._line.rpc, hear, self._patience.answer_s)
         self._billing = Billing(self._desk, self._patience.store_retry_s)
         self._statuses = Statuses()
         self._backoff = Backoff(jitter, self._patience.backoff_s, self._patience.backoff_random_s)
         self._boot_backoff = Backoff(jitter, self._patience.boot_retry_s, self._patience.boot_retry_s)
-        self._compress = True
-        self._context: Any = None
+        self._dialler = dial.Dialler(backend, self._patience.open_s)
         # connection
-        self._ws: ClientConnection | None = None
         self._wake, self._watching, self._leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._inbox: asyncio.Queue[Called | Say] = asyncio.Queue(INBOX)
-        self._answer: asyncio.Future[Finding] | None = None
-        self._received_s = self._exchanged_s = self._clock_heard_s = 0.0
         self._secret: bytes | None = None
         # boot
         self.boot: str | None = None
@@ -117,12 +110,8 @@ class Link:
         self._up = False
         self._heartbeat_seen: int | None = None
         # to say
-        self._judging: OrderedDict[str, _Judging] = OrderedDict()
+        self._judging = Judging(hear, backend.call_timeout_s)
         self._urgent: deque[Message] = deque()
-        self._asked: OrderedDict[str, tuple[Out, Any]] = OrderedDict()
-        self._prefix = "".join(jitter.choices("abcdefghijklmnopqrstuvwxyz", k=3))
-        self._count = 0
-        self._logged: dict[str, float] = {}
 
     # --- what the rest of the agent sees -------------------------------------------------------------------------
 
@@ -133,7 +122,11 @@ class Link:
 
     @property
     def connected(self) -> bool:
-        return self._ws is not None
+        return self._line.ws is not None
+
+    @property
+    def _dialect(self) -> Dialect:
+        return self._line.dialect
 
     @property
     def version(self) -> str:
@@ -154,7 +147,7 @@ class Link:
     @property
     def dropped(self) -> int:
         """Frames that could not be read, since the start."""
-        return self._rpc.dropped
+        return self._line.rpc.dropped
 
     def tell(self, message: Message) -> None:
         """Something that is not billed. Never blocks, never fails."""
@@ -177,9 +170,7 @@ class Link:
         if not self._up:
             self._hear(TokenJudged(order.request, order.token, None))
             return
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._backend.call_timeout_s, self._unjudged, order.request)
-        self._judging[order.request] = _Judging(order, timer)
+        self._judging.add(order)
         self._wake.set()
 
     def reply(self, order: Reply) -> None:
@@ -207,7 +198,7 @@ class Link:
             try:
                 connection = await self._connect()
             except dial.NoConnection as e:
-                self._say(str(e))
+                self._line.say(str(e))
             else:
                 try:
                     await self._converse(connection)
@@ -222,22 +213,7 @@ class Link:
 
     async def _connect(self) -> ClientConnection:
         self._secret = self._present_secret()
-        try:
-            if self._context is None and self._backend.endpoint.startswith("wss:"):
-                self._context = dial.tls_context(self._backend)
-        except OSError as e:
-            raise dial.NoConnection(
-                f"[backend] ca, client_cert, client_key: cannot be used ({e}): check the files"
-            ) from e
-        try:
-            return await dial.connect(
-                self._backend, [d.subprotocol for d in self._dialects], self._secret, self._context,
-                self._patience.open_s, self._compress,
-            )  # fmt: skip
-        except dial.NoConnection as e:
-            if e.negotiation:
-                self._compress = not self._compress
-            raise
+        return await self._dialler.connect([d.subprotocol for d in self._dialects], self._secret)
 
     def _present_secret(self) -> bytes | None:
         key = self._settings.text("authorization_key")
@@ -259,14 +235,10 @@ class Link:
     def _begin(self, ws: ClientConnection) -> None:
         dialect = next(d for d in self._dialects if d.subprotocol == ws.subprotocol)
         if dialect is not self._dialect:
-            self._dialect = dialect
             self._statuses.respell(dialect.project)
-        self._rpc.codes = dialect.codes
-        self._rpc.reconnected()
+        self._line.attach(ws, dialect)
         self._billing.reconnected()
         self._inbox = asyncio.Queue(INBOX)
-        self._ws = ws
-        self._received_s = self._exchanged_s = time.monotonic()
         log.info("%s: connected to %s, OCPP %s", self.name, self.url, dialect.name)
         if self.boot == "Accepted" and self._booted_as == dialect.name:
             self._go_up()  # 1.6 4.2: booted once is booted, a new connection does not change that
@@ -280,14 +252,13 @@ class Link:
             self._hear(LinkChanged(self.name, True))
 
     def _go_down(self) -> None:
-        for request in list(self._judging):
-            self._unjudged(request)
+        self._judging.nobody()
         if self._up:
             self._up = False
             self._hear(LinkChanged(self.name, False))
 
     async def _close(self, ws: ClientConnection) -> None:
-        self._ws = None
+        self._line.ws = None
         self._asking.sent()
         self._go_down()
         log.info("%s: disconnected (%s)", self.name, ws.close_code)
@@ -304,35 +275,18 @@ class Link:
 
         try:
             while True:
-                data = await ws.recv()
-                self._received_s = time.monotonic()
-                finding = self._rpc.receive(data)
-                self._trace("in", self.name, self.version, self._masked(data, finding))
+                finding = self._line.receive(await ws.recv())
                 if isinstance(finding, Called | Say):
-                    self._exchanged_s = self._received_s
+                    self._line.exchanged_s = self._line.received_s
                     await self._inbox.put(finding)
-                elif isinstance(finding, Answered | Errored):
-                    self._answered(finding)
-                else:
-                    self._say(f"{self.url}: dropped a frame: {finding.why}")
-        except ConnectionClosed as e:
-            self._say(f"{self.url}: connection ended ({type(e).__name__}, code {self._code(e)}): trying again")
+                elif isinstance(finding, Dropped):
+                    self._line.say(f"{self.url}: dropped a frame: {finding.why}")
+        except ConnectionClosed:
+            self._line.say(f"{self.url}: connection ended (code {ws.close_code}): trying again")
 
-    @staticmethod
-    def _code(error: Any) -> object:
-        return error.rcvd.code if error.rcvd else error.sent.code if error.sent else 1006
-
-    def _answered(self, finding: Answered | Errored) -> None:
-        if not finding.late:
-            if self._answer is not None and not self._answer.done():
-                self._answer.set_result(finding)
-            return
-        asked = self._asked.get(finding.id)
-        heard = self._understood(*asked, finding) if asked and isinstance(finding, Answered) else None
-        if asked is None or heard is None:
-            return
-        if isinstance(asked[1], OutboxRow):
-            self._billing.late(finding.id, heard)
+    def _late(self, subject: Any, heard: Heard) -> None:
+        if isinstance(subject, OutboxRow):
+            self._billing.late(subject.id, heard)
         elif heard.boot is not None and self.boot != "Accepted":
             self._booted(heard.boot)
         self._wake.set()
@@ -341,27 +295,16 @@ class Link:
         while True:
             item = await self._inbox.get()
             if isinstance(item, Say):
-                await self._send(item.text)
+                await self._line.send(item.text)
             elif self.boot == "Rejected":
-                self._say(f"{self.url}: asks although it has rejected this station: not answered (OCPP 1.6 4.2)")
+                self._line.say(f"{self.url}: asks although it has rejected this station: not answered (OCPP 1.6 4.2)")
             else:
-                await self._send(await self._asking.serve(item, self._dialect))
+                await self._line.send(await self._asking.serve(item, self._dialect))
                 self._asking.sent()
                 self._wake.set()
                 self._watching.set()  # an interval may have been changed
                 if self._backend.security_profile in (1, 2) and self._present_secret() != self._secret:
                     self.reconnect()
-
-    async def _send(self, text: str) -> None:
-        from websockets.exceptions import ConnectionClosed
-
-        if self._ws is None:
-            return
-        self._trace("out", self.name, self.version, text)
-        try:
-            await self._ws.send(text)
-        except ConnectionClosed:
-            pass  # _listen notices the same and ends the conversation
 
     # --- talking -------------------------------------------------------------------------------------------------
 
@@ -371,15 +314,16 @@ class Link:
                 self._wake.clear()
                 if not await self._say_next():
                     await _wait(self._wake, self._idle_s())
-        except _Gone:
-            self._say(f"{self.url}: silent: connection given up, trying again")
+        except Gone:
+            self._line.say(f"{self.url}: silent: connection given up, trying again")
 
     async def _say_next(self) -> bool:
         """Send what is first, and wait for its answer. False: there is nothing to say now."""
         if self.boot != "Accepted" and time.monotonic() >= self._boot_due_s:
             return await self._boot()
-        if self.boot == "Accepted" and (judging := self._next_judging()):
-            return await self._authorize(judging)
+        if self.boot == "Accepted" and (question := self._judging.take()):
+            self._judging.settle(question, await self._line.tell(self._line.new_id(), question))
+            return True
         if self.boot in ("Accepted", "Pending") and self._urgent:
             message = self._urgent.popleft()
             if isinstance(message, BootWanted):
@@ -394,9 +338,6 @@ class Link:
         if time.monotonic() >= self._heartbeat_due_s():
             return await self._tell(HeartbeatWanted())
         return False
-
-    def _next_judging(self) -> _Judging | None:
-        return next((j for j in self._judging.values() if not j.sent), None)
 
     def _next_status(self) -> Waiting | None:
         """While pending only what was triggered may be told (1.6 4.2)."""
@@ -424,16 +365,16 @@ class Link:
             self._desk.overlay.pop("heartbeat_interval_s", None)  # set after the boot: newer than the boot's word
         given = self._desk.overlay.get("heartbeat_interval_s", self._settings.number("heartbeat_interval_s"))
         interval_s = float(given) if isinstance(given, int) and given > 0 else DAY_S
-        daily_s = self._clock_heard_s + DAY_S / self._clock.rate
-        return min(self._exchanged_s + max(0.05, interval_s / self._clock.rate), daily_s)
+        daily_s = self._line.clock_heard_s + DAY_S / self._clock.rate
+        return min(self._line.exchanged_s + max(0.05, interval_s / self._clock.rate), daily_s)
 
     async def _boot(self) -> bool:
-        heard = await self._exchange(self._new_id(), BootWanted())
+        heard = await self._line.tell(self._line.new_id(), BootWanted())
         if heard is not None and heard.boot is not None:
             self._booted(heard.boot)
         elif self.boot != "Accepted":
             wait_s = self._boot_backoff.next_s()
-            self._say(f"{self.url}: BootNotification was not answered usefully: again in {wait_s:.0f} s")
+            self._line.say(f"{self.url}: BootNotification was not answered usefully: again in {wait_s:.0f} s")
             self._boot_due_s = time.monotonic() + wait_s
         return True
 
@@ -444,42 +385,24 @@ class Link:
             self._heartbeat_seen = self._settings.number("heartbeat_interval_s")
             if boot.interval_s > 0:
                 self._desk.overlay["heartbeat_interval_s"] = boot.interval_s
-            self._exchanged_s = self._clock_heard_s = time.monotonic()
+            self._line.exchanged_s = self._line.clock_heard_s = time.monotonic()
             self._go_up()
             return
         wait_s = boot.interval_s / self._clock.rate if boot.interval_s > 0 else self._boot_backoff.next_s()
         self._boot_due_s = time.monotonic() + max(0.05, wait_s)
-        self._say(f"{self.url}: this station is {boot.status} there: check whether the backend knows it")
+        self._line.say(f"{self.url}: this station is {boot.status} there: check whether the backend knows it")
         self._go_down()
 
-    async def _authorize(self, judging: _Judging) -> bool:
-        judging.sent = True
-        heard = await self._exchange(self._new_id(), judging.order)
-        known = self._judging.pop(judging.order.request, None)
-        if known is not None:
-            known.timer.cancel()
-            if heard is None:
-                self._hear(TokenJudged(judging.order.request, judging.order.token, None))
-            for event in heard.events if heard else ():
-                self._hear(event)
-        return True
-
-    def _unjudged(self, request: str) -> None:
-        judging = self._judging.pop(request, None)
-        if judging is not None:
-            judging.timer.cancel()
-            self._hear(TokenJudged(request, judging.order.token, None))
-
     async def _tell(self, message: Message) -> bool:
-        await self._exchange(self._new_id(), message)
+        await self._line.tell(self._line.new_id(), message)
         if isinstance(message, HeartbeatWanted):  # answered or not: the next one at the next interval
-            self._exchanged_s = self._clock_heard_s = time.monotonic()
+            self._line.exchanged_s = self._line.clock_heard_s = time.monotonic()
         return True
 
     async def _notify(self, status: Waiting) -> bool:
         try:
-            await self._exchange(self._new_id(), status.message)
-        except (_Gone, asyncio.CancelledError):
+            await self._line.tell(self._line.new_id(), status.message)
+        except (Gone, asyncio.CancelledError):
             self._statuses.give_back(status)
             raise
         return True
@@ -489,78 +412,13 @@ class Link:
         if prepared is None:
             return True
         out, payload, known = prepared
-        heard: Heard | None = known[0] if known else await self._call(row.id, out, row, payload)
+        heard: Heard | None = known[0] if known else await self._line.call(row.id, out, row, payload)
         if heard is None:
             await self._billing.refused(row, "no valid answer")
         elif await self._billing.done(row, heard):
             for event in heard.events:
                 self._hear(event)
         return True
-
-    # --- one CALL ------------------------------------------------------------------------------------------------
-
-    def _new_id(self) -> str:
-        self._count += 1
-        return f"{self._prefix}{self._count:x}"
-
-    async def _exchange(self, id_: str, message: Any) -> Heard | None:
-        """Tell something that is not billed. None: it could not be said, or was answered with nothing useful."""
-        out = self._dialect.outgoing(type(message))
-        if not isinstance(out, Out):
-            return None
-        try:
-            payload = out.encode(message, self._desk)
-        except Unspeakable as e:
-            self._say(f"{self.name}: {out.action} cannot be said in OCPP {self.version}: {e}")
-            return None
-        if payload is None:
-            return Heard()
-        check = self._dialect.schemas.request(out.action) if self._dialect.schemas else None
-        if check and (broken := check(payload)):
-            self._say(f"{self.name}: own {out.action} breaks the schema at {broken}: not sent, please report")
-            return None
-        return await self._call(id_, out, message, payload)
-
-    async def _call(self, id_: str, out: Out, message: Any, payload: dict[str, Any]) -> Heard | None:
-        """Send and wait. None: refused, not understood, or silence on a live line. Raises ``_Gone``."""
-        began_s = time.monotonic()
-        self._asked[id_] = (out, message)
-        self._asked.move_to_end(id_)
-        while len(self._asked) > 64:
-            self._asked.popitem(last=False)
-        self._answer = asyncio.get_running_loop().create_future()
-        await self._send(self._rpc.call(id_, out.action, payload, began_s + self._backend.call_timeout_s))
-        try:
-            async with asyncio.timeout(self._backend.call_timeout_s):
-                finding = await self._answer
-        except TimeoutError:
-            self._rpc.expire(time.monotonic() + self._backend.call_timeout_s)
-            if self._received_s <= began_s and not await self._pong():
-                raise _Gone from None
-            self._say(f"{self.url}: no answer to {out.action} within {self._backend.call_timeout_s:g} s")
-            return None
-        self._exchanged_s = time.monotonic()
-        heard = self._understood(out, message, finding)
-        if heard is not None and heard.utc_s is not None:
-            self._clock_heard_s = self._exchanged_s
-            self._clock.heard_utc(heard.utc_s, self._exchanged_s - began_s)
-        return heard
-
-    def _understood(self, out: Out, message: Any, finding: Finding) -> Heard | None:
-        if not isinstance(finding, Answered):
-            code = ascii(getattr(finding, "code", ""))[:60]
-            self._say(f"{self.url}: refused {out.action} with error {code}")
-            return None
-        check = self._dialect.schemas.answer(out.action, tolerant=True) if self._dialect.schemas else None
-        if check and (broken := check(finding.payload)):
-            self._say(f"{self.url}: invalid answer to {out.action}: {ascii(str(broken))[1:-1][:80]}")
-            return None
-        subject = message.message if isinstance(message, OutboxRow) else message
-        try:
-            return out.heard(subject, finding.payload, self._desk)
-        except Exception as e:  # noqa: BLE001  an answer is foreign data, whatever a row trips over in it
-            self._say(f"{self.url}: answer to {out.action} makes no sense ({type(e).__name__})")
-            return None
 
     # --- watching ------------------------------------------------------------------------------------------------
 
@@ -569,58 +427,12 @@ class Link:
         while True:
             self._watching.clear()
             interval_s = self._settings.number("ping_interval_s")
-            quiet_s = time.monotonic() - self._received_s
+            quiet_s = time.monotonic() - self._line.received_s
             if interval_s == 0 or quiet_s < interval_s:
                 await _wait(self._watching, interval_s - quiet_s if interval_s else None)
-            elif not await self._pong():
-                self._say(f"{self.url}: silent: connection given up, trying again")
+            elif not await self._line.pong():
+                self._line.say(f"{self.url}: silent: connection given up, trying again")
                 return
-
-    async def _pong(self) -> bool:
-        """Does anybody answer a ping? If not, the connection is given up without ceremony."""
-        from websockets.exceptions import ConnectionClosed
-
-        ws = self._ws
-        if ws is None:
-            return False
-        try:
-            async with asyncio.timeout(self._patience.pong_s):
-                await (await ws.ping())
-        except (TimeoutError, ConnectionClosed):
-            ws.transport.abort()
-            return False
-        self._received_s = time.monotonic()
-        return True
-
-    # --- for people ----------------------------------------------------------------------------------------------
-
-    def _say(self, line: str) -> None:
-        """The same line once in ten minutes; a station that is offline for a month must not fill its disk."""
-        now_s = time.monotonic()
-        if now_s - self._logged.get(line, -REPEAT_LOG_S) < REPEAT_LOG_S:
-            log.debug("%s", line)
-            return
-        if len(self._logged) > 100:
-            self._logged.clear()
-        self._logged[line] = now_s
-        log.warning("%s", line)
-
-    def _masked(self, data: str | bytes, finding: Finding) -> str:
-        if not isinstance(data, str):
-            return f"<binary, {len(data)} bytes>"
-        if isinstance(finding, Called) and self._dialect.secret(finding.action, finding.payload):
-            return _mask(data, str(finding.payload.get("value", "")))
-        if not isinstance(finding, Called) and "AuthorizationKey" in data:
-            return "***"  # a repeated, broken or refused frame with a key in it
-        return data
-
-
-_VALUE = re.compile(r'("value"\s*:\s*)"(?:[^"\\]|\\.)*"')
-
-
-def _mask(text: str, value: str) -> str:
-    masked = _VALUE.sub(r'\1"***"', text)
-    return masked if masked != text and (not value or value not in masked) else "***"
 
 
 async def _wait(event: asyncio.Event, timeout_s: float | None) -> None:

@@ -286,7 +286,7 @@ def of_package(version: str, request: str = "") -> Schemas:
         return Path(next(iter(spec.submodule_search_locations))) / version / "schemas"
 
     def read(name: str) -> dict[str, Any] | None:
-        if not name.isascii() or not name.isalnum():  # an action of the other side is never a path
+        if not name.isascii() or not name.isalnum() or len(name) > 64:  # an action of the other side is never a path
             return None
         try:
             document: dict[str, Any] = json.loads((folder() / f"{name}.json").read_text("utf-8-sig"))

@@ -42,11 +42,13 @@ def _number(name: str, r: Register, block: Block, registers: list[int], marks_mi
 
 
 def check(values: Values, phases: int) -> None:
-    """Values that no grid delivers betray a wrong map, word order or unit. Raises ``Garbled``."""
-    for volt in values.get("voltage_v", ())[:phases]:
+    """Values that no grid delivers betray a wrong map, word order or unit. All lines dark is possible: a meter with an
+    auxiliary supply says so during a power cut. Raises ``Garbled``."""
+    volts = values.get("voltage_v", ())[:phases]
+    for volt in volts if any(volts) else ():
         if not VOLTAGE_V[0] <= volt <= VOLTAGE_V[1]:
             raise Garbled(f"voltage {float(volt):.4g} V is not between {VOLTAGE_V[0]} and {VOLTAGE_V[1]} V")
-    for hertz in values.get("frequency_hz", ()):
+    for hertz in filter(None, values.get("frequency_hz", ())):
         if not FREQUENCY_HZ[0] <= hertz <= FREQUENCY_HZ[1]:
             raise Garbled(f"frequency {float(hertz):.4g} Hz is not between {FREQUENCY_HZ[0]} and {FREQUENCY_HZ[1]} Hz")
     if sum(values.get(ENERGY, ())) < 0:

@@ -49,12 +49,14 @@ def tap_of(card: Card, settings: NfcSettings) -> Tap:
 
 
 class Debounce:
-    """The same card counts again only after it was away for ``holdoff_s``; another card counts at once. Cards that
-    are no token (a phone shows a new random UID each time) share one memory per reason."""
+    """The same card counts again once ``holdoff_s`` have passed since its told presence ended; another card counts at
+    once. A presence that was not told does not prolong the wait: somebody who taps every second is heard in the end.
+    Cards that are no token (a phone shows a new random UID each time) share one memory per reason."""
 
     def __init__(self, holdoff_s: float) -> None:
         self._holdoff_s = holdoff_s
         self._last_s: dict[str, float] = {}
+        self._ignored = ""
 
     @property
     def memory(self) -> Mapping[str, float]:
@@ -64,12 +66,14 @@ class Debounce:
         """A card was found at ``now_s``: is it to be told?"""
         self._last_s = {k: t for k, t in self._last_s.items() if now_s - t < self._holdoff_s}
         counts = _key(tap) not in self._last_s
+        self._ignored = "" if counts else _key(tap)
         self.present(tap, now_s)
         return counts
 
     def present(self, tap: Tap, now_s: float) -> None:
         """The card is (still) there at ``now_s``."""
-        self._last_s[_key(tap)] = now_s
+        if _key(tap) != self._ignored:
+            self._last_s[_key(tap)] = now_s
 
 
 def _key(tap: Tap) -> str:

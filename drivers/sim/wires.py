@@ -119,13 +119,13 @@ class Wires:
             line = PtyLine(self._folder / f"meter-{evse.number}", lambda data: slave.feed(data, time.monotonic()))
             line.open()
             self._lines.append(line)
-            address: Table = {"device": str(line.link)}
+            address: Table = {"device": str(line.link), "parity": "N"}  # a pseudo terminal knows no parity
         elif asked["line"] in ("tcp", "rtu_tcp"):
             address = {"host": "127.0.0.1", "port": (await self._slave(meter, asked["line"], asked["unit"])).port}
         else:
             raise ValueError(f"meter.line: must be rtu, rtu_tcp or tcp, is {asked['line']!r}")
         self.far_ends.evses[evse.number]["meter"] = {"driver": "meter_modbus", **asked, **address}
-        where = ":".join(map(str, address.values()))
+        where = address.get("device") or f"{address['host']}:{address['port']}"
         self.addresses[f"meter {evse.number}"] = f"{where} ({asked['line']}, {asked['map']}, unit {asked['unit']})"
 
     async def _slave(self, device: ChargeController | Meter, line: str, unit: int = 1) -> NetworkSlave:

@@ -19,10 +19,11 @@ from drivers.sim import card as cards
 from drivers.sim import derive
 from drivers.sim.car import Car
 from drivers.sim.checks import choice, flag, number, whole
-from drivers.sim.evse import NWS_PER_WH, Evse, Registers
+from drivers.sim.evse import NWS_PER_WH, Evse
 from drivers.sim.faults import SAFETY, named
 from drivers.sim.mains import Mains
 from drivers.sim.memory import Memory
+from drivers.sim.situation import begin, resume, stored
 from drivers.sim.wires import STATION, Wires
 
 STEP_US = 50_000
@@ -52,9 +53,7 @@ class World:
         self._mains = Mains(file.simulation.seed)
         self._max_a: float | None = None
         self._ledger: dict[str, list[Any]] = {"holds": [], "captures": [], "voids": []}
-        self.evses: Mapping[int, Evse] = {
-            e.number: Evse(e, random.Random(self._rng.random())) for e in file.evses
-        }
+        self.evses: Mapping[int, Evse] = {e.number: Evse(e, random.Random(self._rng.random())) for e in file.evses}
         self._remember()
         self._wires: Wires | None = None
         self._socket = Path()
@@ -144,12 +143,12 @@ class World:
         known = self._memory.load() if self._memory is not None else None
         first = {s.number: s for s in self.file.simulation.evse}
         for n, evse in self.evses.items():
-            stored = (known or {}).get("evses", {}).get(str(n))
+            situation = (known or {}).get("evses", {}).get(str(n))
             register = self._memory.register(n) if self._memory is not None else None
-            if stored is None:
-                _begin(evse, first.get(n, SimulatedEvse(n)))
+            if situation is None:
+                begin(evse, first.get(n, SimulatedEvse(n)))
             else:
-                _resume(evse, stored)
+                resume(evse, situation)
             if register is not None:
                 evse.energy_nws = evse.session_from_nws = register
         if known is not None:
@@ -159,7 +158,7 @@ class World:
 
     def _save(self) -> None:
         if self._memory is not None:
-            evses = {str(n): _stored(e) for n, e in self.evses.items()}
+            evses = {str(n): stored(e) for n, e in self.evses.items()}
             self._memory.save({"version": 1, "evses": evses, "max_a": self._max_a, "ledger": self._ledger})
 
     # --- what can be seen -----------------------------------------------------------------------------------------
@@ -189,6 +188,10 @@ class World:
     @property
     def mains(self) -> bool:
         return self._mains.on
+
+    @mains.setter
+    def mains(self, on: bool) -> None:
+        self._mains.on = flag(on, "mains")
 
     @property
     def max_a(self) -> float | None:
@@ -286,7 +289,7 @@ class World:
 
     def power(self, mains: bool) -> None:
         """Without mains the coils drop; boards and meters live on from the back-up supply."""
-        self._mains.on = flag(mains, "mains")
+        self.mains = mains
 
     def limits(self, max_a: float | None) -> None:
         self._max_a = None if max_a is None else number(max_a, "max_a", 0, 1000)
@@ -366,31 +369,6 @@ class World:
             shared = [e for n, e in self.evses.items() if n not in own]
             if shared:
                 self._wires.silence_reader(STATION, any(Fault.READER_SILENT in e.faults for e in shared))
-
-
-def _begin(evse: Evse, first: SimulatedEvse) -> None:
-    """The situation at the first start."""
-    evse.energy_nws = evse.session_from_nws = first.meter_wh * NWS_PER_WH
-    if first.ev_connected or (first.plugged and evse.tethered):
-        evse.connect(Car.of(None, first.ev_ready))
-    elif first.plugged:
-        evse.cable = True
-
-
-def _stored(evse: Evse) -> dict[str, Any]:
-    car = evse.car.as_table() if evse.car is not None else None
-    return {"cable": evse.cable, "car": car, "bay": evse.bay, "faults": sorted(evse.faults), "locked": evse.lock.locked}
-
-
-def _resume(evse: Evse, stored: Mapping[str, Any]) -> None:
-    """The power was off: plug and lock are as they were, the board counts the connection from now."""
-    if stored.get("car") is not None:
-        table = dict(stored["car"])
-        evse.connect(Car.of(table, table.pop("ready", True)))
-    evse.cable, evse.bay = bool(stored.get("cable")), bool(stored.get("bay"))
-    evse.lock.locked = bool(stored.get("locked")) and evse.cable
-    evse.faults = {named(name) for name in stored.get("faults", ())}
-    evse.registers = Registers(limit_a=int(evse.fitted.max_a))
 
 
 def _lamp(evse: Evse) -> str:

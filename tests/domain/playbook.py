@@ -15,13 +15,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
-from agent.domain.events import BoardOpened, Event, LinkChanged, MeterRead, Started, TimeCame
+from agent.domain.events import (
+    BoardOpened,
+    CablePlugged,
+    CardPresented,
+    ContactorClosed,
+    Event,
+    LinkChanged,
+    MeterRead,
+    OfferChanged,
+    Started,
+    TimeCame,
+    TokenJudged,
+    VehicleConnected,
+    VehicleReady,
+)
 from agent.domain.evse import Evse, Session, Site, State
 from agent.domain.messages import BILLED, Message, StatusChanged
-from agent.domain.orders import Order, Remember, SetLamp, Show, Tell, WakeMe
+from agent.domain.orders import JudgeToken, Order, Remember, SetLamp, Show, Tell, WakeMe
 from agent.domain.station import assemble
 from agent.domain.variables import Settings, Value
 from agent.kinds import (
@@ -58,7 +72,7 @@ def wh(energy_wh: int, power_w: float | None = None, at: Stamp = NOW) -> Reading
 class Like:
     """Equal to anything of this class whose named fields are equal to these."""
 
-    def __init__(self, kind: type[Any], **wanted: Any) -> None:
+    def __init__(self, kind: type[Any], /, **wanted: Any) -> None:
         self.kind, self.wanted = kind, wanted
 
     def __eq__(self, other: object) -> bool:
@@ -71,11 +85,11 @@ class Like:
         return f"{self.kind.__name__}~{self.wanted}"
 
 
-def told(kind: type[Message], link: str = LINK, **wanted: Any) -> Like:
+def told(kind: type[Message], link: str = LINK, /, **wanted: Any) -> Like:
     return Like(Tell, link=link, message=Like(kind, **wanted))
 
 
-def kept(kind: str, key: Any = None, **value: Any) -> Like:
+def kept(kind: str, key: Any = None, /, **value: Any) -> Like:
     """A ``Remember``; ``forgotten`` is its opposite."""
     wanted: dict[str, Any] = {"kind": kind, "value": _Holds(value)}
     if key is not None:
@@ -274,7 +288,20 @@ class Playbook:
                 pass
 
 
-def differing(a: object, b: object) -> list[str]:
-    """Names of the fields in which two dataclasses of one kind differ (for messages of failures)."""
-    assert is_dataclass(a)
-    return [f.name for f in fields(a) if getattr(a, f.name) != getattr(b, f.name)]
+def charging(play: Playbook, token: Token = A, evse: int = 1, meter_wh: int = 1000) -> Playbook:
+    """Plug, card, register, contactor: a session that charges. Nothing of it is claimed."""
+    for event in (CablePlugged(evse), VehicleConnected(evse), CardPresented(evse, token)):
+        play.feed(event)
+    asked = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
+    if asked:
+        play.feed(TokenJudged(asked[-1].request, token, ACCEPTED))
+    return energised(play.skip(), evse, meter_wh)
+
+
+def energised(play: Playbook, evse: int = 1, meter_wh: int = 1000) -> Playbook:
+    """From a session that waits for its register to a closed contactor."""
+    play.feed(MeterRead(evse, f"begin:{play.evse(evse).begin_try}", wh(meter_wh)))
+    for event in (OfferChanged(evse, True), VehicleReady(evse), ContactorClosed(evse)):
+        play.feed(event)
+    assert play.state(evse) is State.ACTIVE
+    return play.skip()

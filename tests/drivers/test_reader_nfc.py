@@ -396,3 +396,14 @@ def test_the_package_costs_nothing_to_import() -> None:
     code += "print(sorted({'nfc', 'serial', 'PIL', 'qrcode', 'usb1', 'asyncio.events'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_tapping_every_second_is_heard_after_the_holdoff() -> None:
+    """A presence that was not told used to restart the wait: an impatient driver was never heard again."""
+    debounce, tap = Debounce(1.5), Tap(Token("04A1B2C3D4E5F6"))
+    heard = []
+    for second in range(6):
+        if debounce.counts(tap, float(second)):
+            heard.append(second)
+        debounce.present(tap, second + 0.3)
+    assert heard == [0, 2, 4]

@@ -7,7 +7,7 @@ and cache decide if ``local_authorize_offline``; unknown tokens only if ``offlin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.domain.block import Yielded, answers, on
 from agent.domain.events import (
@@ -71,12 +71,13 @@ class Authorisation:
                 yield Remember("cache", key, None)
 
     def known(self, token: Token, now: Moment) -> Verdict | None:
-        """What list or cache say, if it still holds. Without trusted time an expiry cannot be judged and counts."""
+        """What list or cache say. Expired by the passage of time is known as bad, not unknown (OCPP 1.6, 3.5.3);
+        without trusted time an expiry cannot be judged and counts."""
         verdict = self._listed(token)
         if verdict is None and self._site.settings.flag("auth_cache_enabled"):
             verdict = self._cache.get(token.value)
         if verdict and verdict.expires_utc_s is not None and (now.utc_s is None or now.utc_s > verdict.expires_utc_s):
-            return None
+            return replace(verdict, status=AuthorizationStatus.EXPIRED) if verdict.accepted else verdict
         return verdict
 
     def _learn(self, token: Token, verdict: Verdict) -> Iterator[Yielded]:
@@ -105,7 +106,9 @@ class Authorisation:
             if evse.session and evse.session.id == event.session and event.verdict:
                 if evse.session.token.type is not TokenType.NO_AUTHORIZATION:
                     yield from self._learn(evse.session.token, event.verdict)
-                evse.session.group = event.verdict.group or evse.session.group
+                if event.verdict.group not in (None, evse.session.group):
+                    evse.session.group = event.verdict.group
+                    yield Remember("session", evse.session.id, evse.session.record())
 
     # --- a card ------------------------------------------------------------------------------------------------
 
@@ -135,7 +138,7 @@ class Authorisation:
         evses = self._site.evses
         if event.evse:
             return evses.get(event.evse), False
-        own = [e for e in evses.values() if event.token and event.token in _tokens(e)]
+        own = [e for e in evses.values() if event.token and event.token in self._tokens(e)]
         if own:
             return own[0], False
         open_ = [e for e in evses.values() if not self._closed_for(e, event.token) and not self._asking(e)]
@@ -147,6 +150,12 @@ class Authorisation:
             return free[0], len(free) > 1
         busy = [e for e in evses.values() if e.state is State.ACTIVE]
         return next(iter(busy), None), False
+
+    def _tokens(self, evse: Evse) -> set[Token]:
+        """Who is here: charging, waiting for the cable, or being asked about."""
+        session = {evse.session.token} if evse.session else set()
+        grant = {evse.grant.token} if evse.grant else set()
+        return session | grant | {p.token for p in self._pending.values() if p.evse == evse.number}
 
     def _closed_for(self, evse: Evse, token: Token | None) -> bool:
         service = self._site.service(evse)
@@ -242,7 +251,8 @@ class Authorisation:
     def plugged(self, event: VehicleConnected | BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Free vending starts by the plug; a right that waits at another outlet moves to the first cable."""
         evse = self._site.evses[event.evse]
-        if evse.state is not State.OCCUPIED or not evse.vehicle or self._closed_for(evse, None):
+        fresh = (State.FREE, State.OCCUPIED, State.ENDED)[: 3 if isinstance(event, VehicleConnected) else 2]
+        if evse.state not in fresh or not evse.vehicle or self._closed_for(evse, None):
             return
         for other in self._site.evses.values():
             if other.state is State.AUTHORISED and other.grant and other.grant.movable:
@@ -283,11 +293,6 @@ class Authorisation:
     def checking(self, evse: EvseId) -> bool:
         """A question for this EVSE is under way (for the screen)."""
         return any(p.evse == evse for p in self._pending.values())
-
-
-def _tokens(evse: Evse) -> tuple[Token, ...]:
-    session = (evse.session.token,) if evse.session else ()
-    return session + ((evse.grant.token,) if evse.grant else ())
 
 
 def _plug_time(evse: Evse) -> float:

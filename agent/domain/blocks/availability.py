@@ -12,6 +12,7 @@ from agent.domain.events import (
     CableRemoved,
     FaultCleared,
     FaultRaised,
+    GrantDropped,
     SessionClosed,
     SituationChanged,
     Started,
@@ -26,8 +27,6 @@ from agent.domain.faults import CATALOGUE, GRACE_S, Severity
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Remember, Reply, SetService, WakeMe
 from agent.kinds import STATION, Fault, Moment
-
-_IDLE = (State.FREE, State.OCCUPIED, State.ENDED)
 
 
 class Availability:
@@ -61,7 +60,7 @@ class Availability:
                 yield Remember("availability", str(evse.number), {"operative": ask.operative})
         else:
             touched[0].operative = ask.operative
-        busy = any(e.state not in _IDLE for e in touched)
+        busy = any(e.session is not None for e in touched)
         yield Reply(event.link, event.request, "Scheduled" if busy and not ask.operative else "Accepted")
         for evse in touched:
             if evse.state in (State.AUTHORISED, State.BEGINNING) and not ask.operative:
@@ -76,8 +75,8 @@ class Availability:
             evse.service_on = True  # what a board comes up with; an inoperative one is told so again
         yield from self._service(evse)
 
-    @on(SessionClosed)
-    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+    @on(SessionClosed, GrantDropped)
+    def closed(self, event: SessionClosed | GrantDropped, now: Moment) -> Iterator[Yielded]:
         yield from self._service(self._site.evses[event.evse])
 
     def _service(self, evse: Evse) -> Iterator[Yielded]:
@@ -111,7 +110,8 @@ class Availability:
         return list(self._site.evses.values()) if number == STATION else [self._site.evses[number]]
 
     def _end(self, evse: Evse, fault: Fault) -> Iterator[Yielded]:
-        if evse.state in (State.AUTHORISED, State.BEGINNING, State.ACTIVE):
+        running = evse.state is State.ACTIVE or (evse.state is State.RECOVERING and fault is not Fault.BOARD_SILENT)
+        if running or evse.state in (State.AUTHORISED, State.BEGINNING):
             yield StopWanted(evse.number, CATALOGUE[fault].reason, TriggerReason.ABNORMAL_CONDITION, note="fault")
 
     @on(TimeCame)

@@ -69,6 +69,7 @@ class Display:
         language = event.remembered.get("screen", {}).get("language", {}).get("code")
         if language in self._site.languages:
             self._site.language = str(language)
+        self._ending = {e.number: e.session for e in self._site.evses.values() if e.session}
         yield from self._all(now)
 
     @on(SituationChanged)
@@ -174,7 +175,7 @@ class Display:
 
     def _screen(self, evse: Evse, now: Moment) -> tuple[ScreenName, str, Values]:
         """First match wins: what a person at this outlet has to know now."""
-        site, service = self._site, self._site.service(evse)
+        service = self._site.service(evse)
         notice = self._notice.get(evse.number)
         if notice and now.t_s < notice[1]:
             return ScreenName.REFUSED, notice[0], {}

@@ -81,9 +81,9 @@ class Remote:
             yield Reply(event.link, event.request, status)
             return
         self._unlocking[evse.number] = _Unlocking(event.link, event.request)
-        if evse.state in (State.ACTIVE, State.RECOVERING):
+        if evse.state in (State.ACTIVE, State.RECOVERING, State.BEGINNING):
             yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.UNLOCK_COMMAND)
-        elif evse.state is not State.ENDING:
+        if evse.session is None:
             yield from self._try_unlock(evse.number)
 
     def _unlock_refusal(self, evse: Evse | None, ask: AskUnlock) -> str:
@@ -93,7 +93,7 @@ class Remote:
             return "NotSupported"
         if evse.number in self._unlocking or not evse.known:
             return "UnlockFailed"
-        if evse.session is not None and not ask.stop_first:
+        if (evse.session is not None or evse.state is State.BEGINNING) and not ask.stop_first:
             return "OngoingAuthorizedTransaction"
         return ""
 
@@ -128,6 +128,7 @@ class Remote:
         if self._reset is not None:
             return
         self._reset = ask
+        self._site.stopping = True
         if not self._running():
             yield from self._restart()
             return
@@ -150,7 +151,6 @@ class Remote:
 
     def _restart(self) -> Iterator[Yielded]:
         reset, self._reset = self._reset, None
-        self._site.stopping = True
         yield WakeMe("reset:", None)
         yield Restart(hard=bool(reset and reset.hard))
 

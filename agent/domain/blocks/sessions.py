@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.domain.block import Yielded, on
@@ -58,12 +58,12 @@ class Sessions:
             yield WakeMe(timer("recover", evse), now.t_s + RECOVER_S)
 
     def _set_aside(self, key: str, record: Any, why: str) -> Iterator[Yielded]:
-        yield Remember("poisoned", key, {"record": dict(record), "why": why})
+        yield Remember("poisoned", key, {"record": record, "why": why})
         yield Remember("session", key, None)
-        number = record.get("evse") if isinstance(record, dict) else None
-        for evse in self._site.evses.values():
-            if number not in self._site.evses or evse.number == number:
-                yield FaultRaised(evse.number, Fault.RECORD_POISONED)
+        number = record.get("evse") if isinstance(record, Mapping) else None
+        known = [e for e in self._site.evses.values() if e.number == number]
+        for evse in known or self._site.evses.values():
+            yield FaultRaised(evse.number, Fault.RECORD_POISONED)
 
     @on(StopRequested)
     def stop(self, event: StopRequested, now: Moment) -> Iterator[Yielded]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.domain.block import Yielded, answers, on
-from agent.domain.events import AskGet, Asked, AskSet, SettingChanged, Started
+from agent.domain.events import Asked, AskGet, AskSet, SettingChanged, Started
 from agent.domain.evse import Site
 from agent.domain.orders import Remember, Reply
 from agent.domain.variables import VARIABLES, Variable, WrongValue, read, write

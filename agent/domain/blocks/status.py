@@ -33,10 +33,11 @@ class Status:
         site, evse = self._site, self._site.evses[number]
         service = site.service(evse)
         connector = _OF_SERVICE[service]
-        if service is not Service.FAULTED and (evse.cable or evse.vehicle or evse.session):
-            # an inoperative EVSE with a cable but no session stays Unavailable: nobody may charge
-            if service is not Service.UNAVAILABLE or evse.session or evse.state is State.ENDED:
-                connector = ConnectorStatus.OCCUPIED
+        in_use = evse.session is not None or evse.state is State.ENDED
+        if in_use and service is not Service.FAULTED:
+            connector = ConnectorStatus.OCCUPIED
+        elif (evse.cable or evse.vehicle) and service in (Service.IN_SERVICE, Service.RESERVED):
+            connector = ConnectorStatus.OCCUPIED  # inoperative with a cable stays Unavailable: nobody may charge
         faults = evse.faults if site.store_ok else evse.faults | {Fault.STORE_FAILED}
         return StatusChanged(
             evse=number,
@@ -44,7 +45,7 @@ class Status:
             connector=connector,
             charging=_charging(evse),
             authorised=evse.grant is not None or evse.state is State.BEGINNING,
-            ended=evse.state in (State.ENDED, State.ENDING),
+            ended=evse.state is State.ENDED,
             faults=heaviest_first(frozenset(faults)),
         )
 
@@ -95,8 +96,8 @@ class Status:
 
 
 def _charging(evse: Evse) -> ChargingState:
-    if evse.state is State.ACTIVE:
-        return evse.charging
+    if evse.state in (State.ACTIVE, State.ENDING):
+        return evse.charging  # the end is told first, then what follows from it
     if evse.state is State.RECOVERING:
         return ChargingState.SUSPENDED_EVSE
     return ChargingState.EV_CONNECTED if evse.vehicle else ChargingState.IDLE

@@ -1,4 +1,5 @@
-"""The board's picture becomes single facts, in an order that is safe: first what takes energy away, then the rest."""
+"""The board's picture becomes single facts: first what takes energy away, its reason before its effect (a vehicle that
+leaves opens the contactor, not the other way round: each fact may be told), then what gives it."""
 
 from __future__ import annotations
 
@@ -57,8 +58,8 @@ class Street:
         evse.known, evse.tethered = True, event.traits.tethered  # before the cable is judged
         evse.counts_plugged = event.traits.counts_plugged
         evse.cable, evse.vehicle, evse.asks = _cable(evse, state), state.vehicle, state.asks
-        evse.contactor, evse.locked, evse.release = bool(state.contactor), state.locked, False
-        evse.offering, evse.bay = bool(state.pwm), state.bay_occupied
+        evse.locked, evse.release, evse.bay = state.locked, False, state.bay_occupied
+        evse.contactor, evse.offering = _contactor(evse, state), state.pwm is not False
         yield from self._faults(evse, state)
         yield FaultCleared(event.evse, Fault.BOARD_SILENT)
         yield SituationChanged(event.evse)
@@ -67,25 +68,27 @@ class Street:
     def changed(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
         evse, state, n = self._site.evses[event.evse], event.state, event.evse
         evse.locked = state.locked
-        cable = _cable(evse, state)
+        cable, contactor = _cable(evse, state), _contactor(evse, state)
         yield from self._faults(evse, state)
-        if evse.contactor and state.contactor is False:
-            yield ContactorOpened(n)
-        if evse.asks and not state.asks:
-            yield VehiclePaused(n)
         if evse.vehicle and not state.vehicle:
             yield VehicleLeft(n)
+        if state.pwm is False and evse.offering:
+            yield OfferChanged(n, False)
+        if evse.asks and state.vehicle and not state.asks:
+            yield VehiclePaused(n)
         if evse.cable and not cable:
             yield CableRemoved(n)
+        if evse.contactor and not contactor:
+            yield ContactorOpened(n)
         if cable and not evse.cable:
             yield CablePlugged(n)
         if state.vehicle and not evse.vehicle:
             yield VehicleConnected(n)
-        if state.pwm is not None and evse.offering != state.pwm:
-            yield OfferChanged(n, state.pwm)
+        if state.pwm and not evse.offering:
+            yield OfferChanged(n, True)
         if state.asks and not evse.asks:
             yield VehicleReady(n)
-        if state.contactor and not evse.contactor:
+        if contactor and not evse.contactor:
             yield ContactorClosed(n)
         if state.bay_occupied is not None and state.bay_occupied != evse.bay:
             yield BayChanged(n, state.bay_occupied)
@@ -137,6 +140,13 @@ class Street:
 
 def _cable(evse: Evse, state: EvseState) -> bool:
     return state.vehicle if evse.tethered else state.cable or state.vehicle
+
+
+def _contactor(evse: Evse, state: EvseState) -> bool:
+    """Confirmed by the board; one without feedback closes it when release is given and the vehicle asks."""
+    if state.contactor is not None:
+        return state.contactor
+    return state.asks and (evse.release if state.released is None else state.released)
 
 
 def _since(state: EvseState, now: Moment) -> Stamp:

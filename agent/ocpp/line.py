@@ -1,0 +1,207 @@
+"""One connection after the other, as the link uses it: frames out and in with their trace, and one CALL at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from agent.ocpp.dialect import Desk, Dialect, Heard, Out, Unspeakable
+from agent.ocpp.rpc import SENT_KEPT, Answered, Called, Errored, Finding, Rpc
+from agent.ports.store import OutboxRow
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+log = logging.getLogger("agent.ocpp")
+
+REPEAT_LOG_S = 600.0
+
+
+class Gone(Exception):
+    """The connection is dead."""
+
+
+class Line:
+    """``late(subject, heard)``: an answer came after its time-out. Times are real seconds of the monotonic clock."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        dialect: Dialect,
+        url: str,
+        trace: Callable[[str, str, str, str], None],
+        late: Callable[[Any, Heard], None],
+        call_timeout_s: float,
+        pong_s: float,
+        id_prefix: str = "",
+    ) -> None:
+        self.ws: ClientConnection | None = None
+        self.dialect, self.url = dialect, url
+        self.rpc = Rpc()
+        self.received_s = self.exchanged_s = self.clock_heard_s = 0.0
+        self._desk, self._trace, self._late = desk, trace, late
+        self._call_timeout_s, self._pong_s = call_timeout_s, pong_s
+        self._id_prefix, self._ids = id_prefix, itertools.count(1)
+        self._answer: asyncio.Future[Answered | Errored] | None = None
+        self._asked: OrderedDict[str, tuple[Out, Any]] = OrderedDict()
+        self._logged: dict[str, float] = {}
+
+    def attach(self, ws: ClientConnection, dialect: Dialect) -> None:
+        self.ws, self.dialect = ws, dialect
+        self.rpc.codes = dialect.codes
+        self.rpc.reconnected()
+        self.received_s = self.exchanged_s = time.monotonic()
+
+    # --- frames ----------------------------------------------------------------------------------------------------
+
+    async def send(self, text: str) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        if self.ws is None:
+            return
+        self._trace("out", self._desk.link, self.dialect.name, text)
+        try:
+            await self.ws.send(text)
+        except ConnectionClosed:
+            pass  # the reader notices the same and ends the conversation
+
+    def receive(self, data: str | bytes) -> Finding:
+        """What came in; answers to our CALLs are dealt with here."""
+        self.received_s = time.monotonic()
+        finding = self.rpc.receive(data)
+        self._trace("in", self._desk.link, self.dialect.name, self._masked(data, finding))
+        if isinstance(finding, Answered | Errored):
+            self._answered(finding)
+        return finding
+
+    def _answered(self, finding: Answered | Errored) -> None:
+        if not finding.late:
+            if self._answer is not None and not self._answer.done():
+                self._answer.set_result(finding)
+            return
+        asked = self._asked.get(finding.id)
+        heard = self._understood(*asked, finding) if asked and isinstance(finding, Answered) else None
+        if asked is not None and heard is not None:
+            self._late(asked[1], heard)
+
+    def _masked(self, data: str | bytes, finding: Finding) -> str:
+        if not isinstance(data, str):
+            return f"<binary, {len(data)} bytes>"
+        if isinstance(finding, Called) and self.dialect.secret(finding.action, finding.payload):
+            return mask(data, str(finding.payload.get("value", "")))
+        if not isinstance(finding, Called) and "AuthorizationKey" in data:
+            return "***"  # a repeated, broken or refused frame with a key in it
+        return data
+
+    # --- one CALL --------------------------------------------------------------------------------------------------
+
+    def new_id(self) -> str:
+        """Short (every byte is paid on 2G); the prefix differs per start."""
+        return f"{self._id_prefix}{next(self._ids):x}"
+
+    async def tell(self, id_: str, message: Any) -> Heard | None:
+        """Say something that is not billed. None: it could not be said, or was answered with nothing useful. Raises
+        ``Gone``."""
+        out = self.dialect.outgoing(type(message))
+        if not isinstance(out, Out):
+            return None
+        try:
+            payload = out.encode(message, self._desk)
+        except Unspeakable as e:
+            self.say(f"{self._desk.link}: {out.action} cannot be said in OCPP {self.dialect.name}: {e}")
+            return None
+        if payload is None:
+            return Heard()
+        check = self.dialect.schemas.request(out.action) if self.dialect.schemas else None
+        if check and (broken := check(payload)):
+            self.say(f"{self._desk.link}: own {out.action} breaks the schema at {broken}: not sent, please report")
+            return None
+        return await self.call(id_, out, message, payload)
+
+    async def call(self, id_: str, out: Out, subject: Any, payload: dict[str, Any]) -> Heard | None:
+        """Send and wait. None: refused, not understood, or silence on a live line. Raises ``Gone``. ``subject``: the
+        message, or the outbox row that it is in."""
+        began_s = time.monotonic()
+        self._remember(id_, out, subject)
+        self._answer = asyncio.get_running_loop().create_future()
+        await self.send(self.rpc.call(id_, out.action, payload, began_s + self._call_timeout_s))
+        try:
+            async with asyncio.timeout(self._call_timeout_s):
+                finding = await self._answer
+        except TimeoutError:
+            self.rpc.expire(float("inf"))
+            if self.received_s <= began_s and not await self.pong():
+                raise Gone from None
+            self.say(f"{self.url}: no answer to {out.action} within {self._call_timeout_s:g} s")
+            return None
+        self.exchanged_s = time.monotonic()
+        heard = self._understood(out, subject, finding)
+        if heard is not None and heard.utc_s is not None:
+            self.clock_heard_s = self.exchanged_s
+            self._desk.clock.heard_utc(heard.utc_s, self.exchanged_s - began_s)
+        return heard
+
+    def _remember(self, id_: str, out: Out, subject: Any) -> None:
+        self._asked[id_] = (out, subject)
+        self._asked.move_to_end(id_)
+        while len(self._asked) > SENT_KEPT:
+            self._asked.popitem(last=False)
+
+    def _understood(self, out: Out, subject: Any, finding: Answered | Errored) -> Heard | None:
+        if isinstance(finding, Errored):
+            self.say(f"{self.url}: refused {out.action} with error {ascii(finding.code)[:60]}")
+            return None
+        check = self.dialect.schemas.answer(out.action, tolerant=True) if self.dialect.schemas else None
+        if check and (broken := check(finding.payload)):
+            self.say(f"{self.url}: invalid answer to {out.action}: {ascii(str(broken))[1:-1][:80]}")
+            return None
+        message = subject.message if isinstance(subject, OutboxRow) else subject
+        try:
+            return out.heard(message, finding.payload, self._desk)
+        except Exception as e:  # noqa: BLE001  an answer is foreign data, whatever a row trips over in it
+            self.say(f"{self.url}: answer to {out.action} makes no sense ({type(e).__name__})")
+            return None
+
+    async def pong(self) -> bool:
+        """Does anybody answer a ping? If not, the connection is given up without ceremony."""
+        from websockets.exceptions import ConnectionClosed
+
+        ws = self.ws
+        if ws is None:
+            return False
+        try:
+            async with asyncio.timeout(self._pong_s):
+                await (await ws.ping())
+        except (TimeoutError, ConnectionClosed):
+            ws.transport.abort()
+            return False
+        self.received_s = time.monotonic()
+        return True
+
+    # --- for people ------------------------------------------------------------------------------------------------
+
+    def say(self, line: str) -> None:
+        """The same line once in ten minutes; a station that is offline for a month must not fill its disk."""
+        now_s = time.monotonic()
+        if now_s - self._logged.get(line, -REPEAT_LOG_S) < REPEAT_LOG_S:
+            log.debug("%s", line)
+            return
+        if len(self._logged) > 100:
+            self._logged.clear()
+        self._logged[line] = now_s
+        log.warning("%s", line)
+
+
+_VALUE = re.compile(r'("value"\s*:\s*)"(?:[^"\\]|\\.)*"')
+
+
+def mask(text: str, value: str) -> str:
+    """The frame with its value hidden; the whole frame where that cannot be done for certain."""
+    masked = _VALUE.sub(r'\1"***"', text)
+    return masked if masked != text and (not value or value not in masked) else "***"

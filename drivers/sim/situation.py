@@ -1,0 +1,36 @@
+"""The situation at one EVSE when the world begins: after the station file at first, later as it was left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent.settings import SimulatedEvse
+from drivers.sim.car import Car
+from drivers.sim.evse import NWS_PER_WH, Evse, Registers
+from drivers.sim.faults import named
+
+
+def begin(evse: Evse, first: SimulatedEvse) -> None:
+    """The situation at the first start."""
+    evse.energy_nws = evse.session_from_nws = first.meter_wh * NWS_PER_WH
+    if first.ev_connected or (first.plugged and evse.tethered):
+        evse.connect(Car.of(None, first.ev_ready))
+    elif first.plugged:
+        evse.cable = True
+
+
+def stored(evse: Evse) -> dict[str, Any]:
+    car = evse.car.as_table() if evse.car is not None else None
+    return {"cable": evse.cable, "car": car, "bay": evse.bay, "faults": sorted(evse.faults), "locked": evse.lock.locked}
+
+
+def resume(evse: Evse, known: Mapping[str, Any]) -> None:
+    """The power was off: plug and lock are as they were, the board counts the connection from now."""
+    if known.get("car") is not None:
+        table = dict(known["car"])
+        evse.connect(Car.of(table, table.pop("ready", True)))
+    evse.cable, evse.bay = bool(known.get("cable")), bool(known.get("bay"))
+    evse.lock.locked = bool(known.get("locked")) and evse.cable
+    evse.faults = {named(name) for name in known.get("faults", ())}
+    evse.registers = Registers(limit_a=int(evse.fitted.max_a))

@@ -1,0 +1,322 @@
+"""What happens to a session when the process or the board goes away. Resume only with proof, end exactly once."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from agent.domain.events import (
+    Asked,
+    AskStop,
+    BoardChanged,
+    BoardOpened,
+    CardPresented,
+    ContactorOpened,
+    FaultRaised,
+    MeterFailed,
+    MeterRead,
+    StopRequested,
+)
+from agent.domain.evse import State
+from agent.domain.messages import (
+    ChargingState,
+    ConnectorStatus,
+    StopReason,
+    TransactionEnded,
+    TransactionUpdated,
+    TriggerReason,
+)
+from agent.domain.orders import ReadMeter, Remember, Reply, SetLimit, SetRelease, Unlock
+from agent.kinds import EvseState, EvseTraits, Fault, Pilot, ScreenName
+from tests.domain.playbook import (
+    CHARGING,
+    EMPTY,
+    LINK,
+    PLUGGED,
+    A,
+    B,
+    Playbook,
+    charging,
+    forgotten,
+    kept,
+    told,
+    wh,
+)
+
+COUNTS = EvseTraits(counts_plugged=True)
+
+
+def there(plugged_s: float | None = None) -> EvseState:
+    return EvseState(Pilot.C, pwm=False, cable=True, contactor=False, plugged_s=plugged_s)
+
+
+def counting(**options: Any) -> Playbook:
+    return charging(Playbook(traits=COUNTS, **options)).wait(100).skip()
+
+
+def released(play: Playbook) -> bool:
+    return any(isinstance(o, SetRelease) and o.on for o in play.unclaimed)
+
+
+def ends(play: Playbook, meter_wh: int = 2000) -> Playbook:
+    play = play << kept("session", "s1") << ReadMeter(1, "end:1", True) >> MeterRead(1, "end:1", wh(meter_wh))
+    return (
+        play
+        << forgotten("session")
+        << told(
+            TransactionEnded,
+            session="s1",
+            reason=StopReason.POWER_LOSS,
+            trigger=TriggerReason.ABNORMAL_CONDITION,
+            meter_wh=meter_wh,
+        )
+    )
+
+
+def test_a_proven_plug_resumes() -> None:
+    play = counting().restart(3000, state=there(plugged_s=3100.0))
+    assert play << kept("session", "s1") << SetLimit << SetRelease(1, True)
+    assert (play.state(), play.session().start_wh) == (State.ACTIVE, 1000)
+    assert play >> BoardChanged(1, CHARGING) << told(TransactionUpdated, charging=ChargingState.CHARGING)
+
+
+def test_the_resumed_session_is_sampled_on_its_old_grid() -> None:
+    play = counting(settings={"sample_interval_s": 60}).restart(5, state=there(plugged_s=105.0))
+    assert play.timers["sample:1"] == pytest.approx(1000 + 120)
+
+
+def test_another_car_does_not_resume() -> None:
+    play = counting().restart(3000, state=there(plugged_s=2900.0))
+    assert not released(play)
+    assert ends(play) << Unlock
+
+
+def test_another_car_within_the_time_of_grace_does_not_resume_on_a_board_that_counts() -> None:
+    play = counting().restart(5, state=there(plugged_s=3.0))
+    assert ends(play) << Unlock
+
+
+def test_a_board_that_lost_its_count_proves_nothing() -> None:
+    play = counting().restart(5, state=there(plugged_s=None))
+    assert ends(play) << Unlock
+
+
+def test_without_a_counter_within_the_time_of_grace() -> None:
+    play = charging(Playbook()).wait(500).skip() >> StopRequested() << SetRelease << Remember
+    assert play.restart(59, state=there()) << Remember << SetLimit << SetRelease(1, True)
+
+
+def test_without_a_counter_after_the_time_of_grace() -> None:
+    play = charging(Playbook()).wait(500).skip() >> StopRequested() << SetRelease << Remember
+    assert ends(play.restart(61, state=there())) << Unlock
+
+
+def test_without_a_counter_the_grace_counts_from_when_the_vehicle_was_last_seen() -> None:
+    """The meter answers long before the board does: that is no sign of the vehicle."""
+    play = charging(Playbook()) >> StopRequested() << SetRelease << Remember
+    play.restart(5)
+    for _ in range(20):
+        assert play.wait(10) >> MeterRead(1, "poll", wh(1001))
+    play >> BoardOpened(1, there(), EvseTraits())
+    assert not released(play)
+    assert ends(play) << Unlock
+
+
+def test_a_kernel_that_was_booted_anew_proves_nothing() -> None:
+    play = charging(Playbook()) >> StopRequested() << SetRelease << Remember
+    assert ends(play.restart(5, new_boot=True, state=there())) << Unlock
+    play = counting()
+    assert ends(play.restart(5, new_boot=True, state=there(plugged_s=5000.0))) << Unlock
+
+
+def test_nobody_on_the_cable() -> None:
+    play = counting().restart(5, state=EMPTY)
+    assert ends(play)
+    assert play.state() is State.FREE
+
+
+def test_the_energy_drawn_while_nobody_looked_is_billed() -> None:
+    play = counting() >> MeterRead(1, "live", wh(1500))
+    assert ends(play.restart(5, state=EMPTY), 1700)
+
+
+def test_a_fault_in_the_first_picture_is_no_time_to_resume() -> None:
+    state = EvseState(Pilot.C, pwm=False, cable=True, contactor=False, plugged_s=5000.0, faults=frozenset({Fault.TILT}))
+    play = counting().restart(5, state=state)
+    assert ends(play) << Unlock
+
+
+def test_the_board_never_comes_back() -> None:
+    play = counting().restart(5)
+    assert play.screens[1].name is ScreenName.PAUSED
+    play.wait(300)
+    assert ends(play)
+
+
+def test_the_board_does_not_come_back_and_its_fault_waits_for_it() -> None:
+    play = counting().restart(5) >> FaultRaised(1, Fault.BOARD_SILENT)
+    play.wait(100)
+    play >> BoardOpened(1, there(plugged_s=5000.0), COUNTS)
+    assert released(play)
+
+
+def test_the_meter_does_not_come_back() -> None:
+    """Silent before the board was there: its minute must not be forgotten by the resume."""
+    play = counting().restart(5) >> FaultRaised(1, Fault.METER_SILENT)
+    play.wait(30) >> BoardOpened(1, there(plugged_s=5000.0), COUNTS)
+    assert released(play)
+    assert play.skip().wait(31).skip().state() is State.ENDING
+    play = counting().restart(5) >> FaultRaised(1, Fault.METER_SILENT)
+    assert play.wait(61).skip().state() is State.ENDING
+
+
+def test_stopped_by_card_or_from_afar_before_the_board_is_back() -> None:
+    play = counting().restart(5) >> CardPresented(1, A) << kept("session") << ReadMeter(1, "end:1", True)
+    assert play >> MeterRead(1, "end:1", wh(1900)) << Remember << told(TransactionEnded, reason=StopReason.LOCAL)
+    play = counting().restart(5) >> Asked(LINK, "q1", AskStop("s1")) << Reply(LINK, "q1", "Accepted")
+    assert play << kept("session") << ReadMeter
+
+
+# --- a stop that was meant before the crash --------------------------------------------------------------------------
+
+
+def test_a_stop_meant_before_the_crash_keeps_its_reason_and_its_time() -> None:
+    play = counting() >> CardPresented(1, A) << SetRelease << kept("session")
+    stopped_s = play.t_s
+    play.restart(40, state=there(plugged_s=140.0))
+    play = play << ReadMeter(1, "end:1", True) >> MeterRead(1, "end:1", wh(1800)) << forgotten("session")
+    assert play << told(TransactionEnded, reason=StopReason.LOCAL, token=A, meter_wh=1800) << Unlock
+    assert play.ended()[0].at.t_s == stopped_s
+
+
+def test_crash_after_crash_ends_once() -> None:
+    play = counting() >> CardPresented(1, A) << SetRelease << Remember
+    for _ in range(3):
+        play.restart(5, state=there(plugged_s=500.0)) << ReadMeter
+    play = play >> MeterRead(1, "end:1", wh(1800)) << Remember << told(TransactionEnded) << Unlock
+    assert play.restart(5, state=there())
+    assert len(play.ended()) == 1
+
+
+def test_a_meter_that_fails_after_the_restart() -> None:
+    play = counting() >> MeterRead(1, "live", wh(1500))
+    play.wait(300).skip()
+    play.restart(5, state=EMPTY)
+    for n in (1, 2, 3):
+        play.skip() >> MeterFailed(1, f"end:{n}")
+        play.wait(5)
+    assert [e.meter_wh for e in play.skip().ended()] == [1500]
+
+
+# --- the board goes away while the agent lives -----------------------------------------------------------------------
+
+
+def test_a_board_that_was_away_for_a_moment() -> None:
+    play = counting() >> BoardOpened(1, there(plugged_s=101.0), COUNTS)
+    assert play << Remember << SetLimit << SetRelease(1, True)
+
+
+def test_a_board_that_comes_back_with_another_car() -> None:
+    play = counting() >> BoardOpened(1, there(plugged_s=2.0), COUNTS)
+    assert not released(play)
+    assert ends(play) << Unlock
+
+
+def test_a_board_that_comes_back_while_the_session_ends() -> None:
+    play = counting() >> CardPresented(1, A) << SetRelease << Remember >> BoardOpened(1, PLUGGED, COUNTS)
+    assert play << ReadMeter(1, "end:1", True) >> MeterRead(1, "end:1", wh(1800)) << Remember << told(
+        TransactionEnded, reason=StopReason.LOCAL
+    ) << Unlock
+
+
+def test_a_board_that_comes_back_with_a_closed_contactor_is_waited_for() -> None:
+    welded = EvseState(Pilot.C, pwm=False, cable=True, contactor=True, plugged_s=1.0)
+    play = counting() >> BoardOpened(1, welded, COUNTS) << kept("session")
+    assert play >> ContactorOpened(1) << ReadMeter(1, "end:1", True)
+
+
+@pytest.mark.parametrize(
+    ("before", "state", "after"),
+    [
+        (EMPTY, PLUGGED, State.OCCUPIED),
+        (PLUGGED, EMPTY, State.FREE),
+        (PLUGGED, PLUGGED, State.OCCUPIED),
+    ],
+)
+def test_a_board_reopened_without_a_session(before: EvseState, state: EvseState, after: State) -> None:
+    play = Playbook(state=before) >> BoardOpened(1, state, EvseTraits())
+    assert play
+    assert play.state() is after
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+def record() -> dict[str, Any]:
+    return copy.deepcopy(counting().store["session"]["s1"])
+
+
+def poisoned_with(record: Any, evses: int = 2) -> Playbook:
+    play = Playbook(evses=evses, cold=True)
+    play.store = {"session": {"s1": record}}
+    return play.restart(5, state=PLUGGED)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"token": None},
+        {"token": {"$": "Stamp", "boot": 1, "t_s": 1.0}},
+        {"started": {"$": "Nothing"}},
+        {"start_wh": "much"},
+        {"start_wh": float("inf")},
+        {"stop": {"reason": "Tired", "trigger": "Authorized", "at": {"$": "Stamp", "boot": 1, "t_s": 1.0}}},
+        {
+            "stop": {
+                "reason": "Tired",
+                "trigger": "Authorized",
+                "at": {"$": "Stamp", "boot": 1, "t_s": 1.0},
+                "token": None,
+                "note": "",
+            }
+        },
+        {"samples": [{"$": "Stamp", "boot": 1, "t_s": 1.0}]},
+        {"samples": 7},
+        {"alive_at": []},
+    ],
+)
+def test_a_poisoned_record_is_set_aside_and_its_evse_stays_out_of_service(change: dict[str, Any]) -> None:
+    play = poisoned_with({**record(), **change}) << kept("poisoned", "s1") << forgotten("session")
+    assert play
+    assert play.statuses[1].faults == (Fault.RECORD_POISONED,)
+    assert play.statuses[2].connector is ConnectorStatus.OCCUPIED
+    assert "s1" in play.store["poisoned"]
+
+
+@pytest.mark.parametrize("whole", [[], [1], "text", 7, None, {}, {"evse": []}, {"evse": {"a": 1}}])
+def test_a_record_that_is_no_record(whole: Any) -> None:
+    play = poisoned_with(whole) << Remember << forgotten("session")
+    assert play
+    assert {s.connector for n, s in play.statuses.items() if n} == {ConnectorStatus.FAULTED}
+
+
+def test_a_record_of_an_evse_that_the_station_no_longer_has() -> None:
+    assert poisoned_with({**record(), "evse": 2}, evses=1) << Remember << forgotten("session")
+
+
+def test_a_second_open_session_of_one_evse_is_set_aside() -> None:
+    play = counting()
+    play.store["session"]["s2"] = {**record(), "token": {"$": "Token", "value": B.value}}
+    play.restart(5) << kept("poisoned", "s2") << forgotten("session") << kept("session", "s1") << ReadMeter
+    assert play >> BoardOpened(1, there(plugged_s=5000.0), COUNTS) << ReadMeter
+    assert not released(play)
+    assert play >> MeterRead(1, "end:1", wh(1800)) << Remember << told(TransactionEnded, session="s1") << Unlock
+    assert play.statuses[1].connector is ConnectorStatus.FAULTED
+
+
+def test_an_unknown_field_of_a_newer_program_is_no_poison() -> None:
+    play = Playbook(cold=True)
+    play.store = {"session": {"s1": {**record(), "colour": "red"}}}
+    assert play.restart(5).state() is State.RECOVERING

@@ -1,0 +1,540 @@
+"""How a session runs and ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.domain.events import (
+    Asked,
+    AskReset,
+    AskStart,
+    AskStop,
+    AskUnlock,
+    BoardChanged,
+    BoardOpened,
+    CablePlugged,
+    CableRemoved,
+    CardPresented,
+    ContactorOpened,
+    FaultCleared,
+    FaultRaised,
+    MeterFailed,
+    MeterRead,
+    OfferChanged,
+    StopRequested,
+    StoreFailed,
+    TokenJudged,
+    TransactionHeard,
+    UnlockTried,
+    VehicleConnected,
+    VehicleLeft,
+    VehiclePaused,
+    VehicleReady,
+)
+from agent.domain.evse import State
+from agent.domain.messages import (
+    ChargingState,
+    ConnectorStatus,
+    StopReason,
+    TransactionEnded,
+    TransactionUpdated,
+    TriggerReason,
+)
+from agent.domain.orders import JudgeToken, ReadMeter, Remember, Reply, Restart, SetRelease, Tell, Unlock
+from agent.kinds import AuthorizationStatus, EvseState, EvseTraits, Fault, Pilot, ScreenName, Verdict
+from tests.domain.playbook import (
+    ACCEPTED,
+    CHARGING,
+    EMPTY,
+    LINK,
+    PLUGGED,
+    REFUSED,
+    A,
+    B,
+    C,
+    Playbook,
+    charging,
+    energised,
+    forgotten,
+    kept,
+    told,
+    wh,
+)
+
+
+def updated(state: ChargingState) -> object:
+    return told(TransactionUpdated, session="s1", charging=state)
+
+
+def ending(play: Playbook, reason: StopReason, meter_wh: int = 2000, **more: object) -> Playbook:
+    """From withdrawn release and remembered reason to the end that is told, contactor first."""
+    assert play.state() is State.ENDING
+    if play.evse().contactor:
+        play = play >> ContactorOpened(1)
+    return (
+        play
+        << ReadMeter(1, "end:1", True)
+        >> MeterRead(1, "end:1", wh(meter_wh))
+        << forgotten("session")
+        << told(TransactionEnded, session="s1", reason=reason, meter_wh=meter_wh, **more)
+    )
+
+
+# --- who may stop ----------------------------------------------------------------------------------------------------
+
+
+def test_stopped_by_the_same_card() -> None:
+    play = charging(Playbook()).wait(10).skip() >> CardPresented(1, A) << SetRelease(1, False) << kept("session", "s1")
+    assert play.screens[1].name is ScreenName.PREPARING
+    play = ending(play, StopReason.LOCAL, token=A, trigger=TriggerReason.STOP_AUTHORIZED) << Unlock(1)
+    assert play
+    assert (play.state(), play.statuses[1].ended) == (State.ENDED, True)
+    assert play.screens[1].name is ScreenName.FINISHED
+    assert play.screens[1].values["energy_wh"] == 1000
+    assert play.screens[1].values["since_s"] == 10
+    assert play >> (VehicleLeft(1), CableRemoved(1))
+    assert play.screens[1].name is ScreenName.FINISHED
+    assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
+    assert play.wait(16).screens[1].name is ScreenName.IDLE
+
+
+def test_the_register_is_read_after_the_contactor_has_opened_or_ten_seconds() -> None:
+    play = charging(Playbook()) >> CardPresented(1, A) << SetRelease(1, False) << Remember
+    play.wait(9).skip()
+    assert not [o for o in play.log if isinstance(o, ReadMeter) and o.purpose.startswith("end")]
+    play.wait(1)
+    assert ReadMeter(1, "end:1", True) in play.log
+
+
+def test_a_strange_card_stops_nothing() -> None:
+    play = charging(Playbook())
+    assert play >> CardPresented(1, B)
+    assert (play.state(), play.screens[1].detail) == (State.ACTIVE, "wrong_card")
+
+
+def in_a_group() -> Playbook:
+    play = charging(Playbook())
+    play = play >> TransactionHeard(LINK, "s1", "42", Verdict(AuthorizationStatus.ACCEPTED, group="G"))
+    return play << kept("cache") << kept("session", group="G")
+
+
+def test_stopped_by_a_card_of_the_same_group() -> None:
+    play = in_a_group() >> CardPresented(1, B) << JudgeToken(LINK, "token:2", B, 1)
+    play = play >> TokenJudged("token:2", B, Verdict(AuthorizationStatus.ACCEPTED, group="G")) << kept("cache", B.value)
+    assert (
+        ending(play << SetRelease(1, False) << kept("session"), StopReason.LOCAL, token=B)
+        << Unlock
+        >> CardPresented(1, B)
+        << JudgeToken
+    )
+
+
+@pytest.mark.parametrize("verdict", [ACCEPTED, Verdict(AuthorizationStatus.ACCEPTED, group="H"), REFUSED])
+def test_a_card_of_another_group_stops_nothing(verdict: Verdict) -> None:
+    play = in_a_group() >> CardPresented(1, B) << JudgeToken >> TokenJudged("token:2", B, verdict)
+    assert play.skip().state() is State.ACTIVE
+    assert play.screens[1].name is ScreenName.REFUSED
+
+
+def test_the_group_is_still_known_after_a_crash() -> None:
+    """Remembered when heard: a group learned from the backend is not lost with the process."""
+    play = in_a_group().skip()
+    play.traits = EvseTraits(counts_plugged=True)
+    play.restart(5, state=EvseState(Pilot.C, cable=True, plugged_s=20.0))
+    assert play.session().group == "G"
+
+
+def test_stopped_from_afar() -> None:
+    play = charging(Playbook()) >> Asked(LINK, "q1", AskStop("s1")) << Reply(LINK, "q1", "Accepted")
+    play = play << SetRelease(1, False) << kept("session")
+    assert ending(play, StopReason.REMOTE, token=None, trigger=TriggerReason.REMOTE_STOP) << Unlock
+    assert play >> Asked(LINK, "q2", AskStop("s1")) << Reply(LINK, "q2", "Rejected")
+
+
+@pytest.mark.parametrize("session", ["", "s2", "s1x"])
+def test_remote_stop_of_an_unknown_session(session: str) -> None:
+    play = charging(Playbook()) >> Asked(LINK, "q1", AskStop(session)) << Reply(LINK, "q1", "Rejected")
+    assert play
+    assert play.state() is State.ACTIVE
+
+
+def test_two_stops_end_once_and_the_first_reason_stays() -> None:
+    play = charging(Playbook()) >> CardPresented(1, A) << SetRelease << Remember
+    assert ending(play >> FaultRaised(1, Fault.GROUND_FAILURE) >> VehicleLeft(1), StopReason.LOCAL) << Unlock
+
+
+# --- the plug --------------------------------------------------------------------------------------------------------
+
+
+def test_pulled_at_the_car_with_automatic_unlock() -> None:
+    play = charging(Playbook()) >> BoardChanged(1, EvseState(Pilot.A, pwm=False, cable=True, contactor=True))
+    play = play << SetRelease(1, False) << kept("session")
+    play = ending(play, StopReason.EV_DISCONNECTED, trigger=TriggerReason.EV_COMMUNICATION_LOST) << Unlock(1)
+    assert play
+    assert play.state() is State.ENDED
+    assert play >> BoardChanged(1, EMPTY)
+    assert play.state() is State.FREE
+
+
+def test_pulled_at_the_car_without_automatic_unlock() -> None:
+    play = charging(Playbook(settings={"unlock_on_ev_disconnect": False})) >> VehicleLeft(1)
+    assert ending(play << SetRelease << Remember, StopReason.EV_DISCONNECTED)
+    play = play >> Asked(LINK, "q1", AskUnlock(1, True)) << Unlock(1, "q1")
+    assert play >> UnlockTried(1, "q1", True) << Reply(LINK, "q1", "Unlocked")
+
+
+def test_pulled_at_the_station() -> None:
+    play = charging(Playbook()) >> BoardChanged(1, EMPTY) << SetRelease(1, False) << kept("session")
+    play = ending(play, StopReason.EV_DISCONNECTED)
+    assert play
+    assert play.state() is State.FREE
+
+
+def test_pulled_on_a_fixed_cable() -> None:
+    play = charging(Playbook(tethered=True, settings={"stop_on_ev_disconnect": False})) >> VehicleLeft(1)
+    play = ending(play << SetRelease << Remember, StopReason.EV_DISCONNECTED)
+    assert play
+    assert play.state() is State.FREE
+
+
+def test_pulled_at_the_car_and_the_session_is_to_survive() -> None:
+    """OCPP 1.6 test case 005_3."""
+    play = charging(Playbook(settings={"stop_on_ev_disconnect": False, "unlock_on_ev_disconnect": False}))
+    play = play >> BoardChanged(1, EvseState(Pilot.A, pwm=False, cable=True, contactor=False))
+    play = play << SetRelease(1, False) << updated(ChargingState.SUSPENDED_EVSE)
+    assert play
+    assert play.state() is State.ACTIVE
+    play = play >> BoardChanged(1, PLUGGED) << SetRelease(1, True)
+    assert play
+    play = play >> BoardChanged(1, CHARGING) << updated(ChargingState.CHARGING)
+    play = play >> VehicleLeft(1) << SetRelease(1, False) << updated(ChargingState.SUSPENDED_EVSE)
+    play = play >> Asked(LINK, "q1", AskStop("s1")) << Reply << kept("session")
+    assert ending(play, StopReason.REMOTE)
+
+
+# --- suspended -------------------------------------------------------------------------------------------------------
+
+
+def test_suspended_by_the_car() -> None:
+    play = charging(Playbook()) >> BoardChanged(1, EvseState(Pilot.B, pwm=True, cable=True, contactor=False))
+    assert play << updated(ChargingState.SUSPENDED_EV)
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.PAUSED, "car")
+    assert play >> BoardChanged(1, CHARGING) << updated(ChargingState.CHARGING)
+
+
+def test_suspended_by_the_station() -> None:
+    play = charging(Playbook()) >> BoardChanged(1, EvseState(Pilot.C, pwm=False, cable=True, contactor=False))
+    assert play << updated(ChargingState.SUSPENDED_EVSE)
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.PAUSED, "station")
+    assert play.statuses[1].charging is ChargingState.SUSPENDED_EVSE
+
+
+def test_a_car_that_asks_for_nothing_is_suspended_after_five_seconds() -> None:
+    play = Playbook() >> (CablePlugged(1), VehicleConnected(1), CardPresented(1, A)) << JudgeToken
+    play.feed(TokenJudged("token:1", A, ACCEPTED))
+    play.skip() >> MeterRead(1, "begin:1", wh(0))
+    play.skip() >> OfferChanged(1, True)
+    assert play.wait(4.9).skip().statuses[1].charging is ChargingState.EV_CONNECTED
+    assert play.wait(0.2) << updated(ChargingState.SUSPENDED_EV)
+
+
+def test_a_contactor_that_does_not_close_is_the_stations_pause() -> None:
+    play = Playbook() >> (CablePlugged(1), VehicleConnected(1), CardPresented(1, A)) << JudgeToken
+    play.feed(TokenJudged("token:1", A, ACCEPTED))
+    play.skip() >> MeterRead(1, "begin:1", wh(0))
+    play.skip() >> (OfferChanged(1, True), VehicleReady(1))
+    assert play.wait(4.9).skip().statuses[1].charging is ChargingState.EV_CONNECTED
+    play.wait(0.2)
+    assert play << updated(ChargingState.SUSPENDED_EVSE)
+
+
+def test_a_board_without_contactor_feedback_charges_when_the_car_asks() -> None:
+    """Decision table: contactor confirmed closed, or the pilot in C where nobody can tell."""
+    blind = EvseTraits(contactor_feedback=False)
+    play = Playbook(traits=blind, state=EvseState(Pilot.A))
+    play >> BoardChanged(1, EvseState(Pilot.B, cable=True)) >> CardPresented(1, A)
+    play.skip() >> TokenJudged("token:1", A, ACCEPTED)
+    play.skip() >> MeterRead(1, "begin:1", wh(0))
+    play.skip() >> BoardChanged(1, EvseState(Pilot.C, cable=True))
+    assert play << updated(ChargingState.CHARGING)
+    play.wait(6).skip() >> BoardChanged(1, EvseState(Pilot.B, cable=True))
+    assert play.skip().statuses[1].charging is ChargingState.SUSPENDED_EV
+    play >> BoardChanged(1, EvseState(Pilot.C, cable=True))
+    play.skip() >> CardPresented(1, A) << SetRelease << Remember
+    assert play >> BoardChanged(1, EvseState(Pilot.B, cable=True)) << ReadMeter(1, "end:1", True)
+
+
+# --- faults ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault.EMERGENCY_STOP, StopReason.EMERGENCY_STOP),
+        (Fault.GROUND_FAILURE, StopReason.GROUND_FAULT),
+        (Fault.POWER_LOSS, StopReason.POWER_LOSS),
+        (Fault.OVER_CURRENT, StopReason.OVERCURRENT_FAULT),
+        (Fault.CABLE_REJECTED, StopReason.OTHER),
+        (Fault.CONTACTOR_WELDED, StopReason.OTHER),
+    ],
+)
+def test_a_fault_ends_the_session(fault: Fault, reason: StopReason) -> None:
+    play = charging(Playbook()) >> FaultRaised(1, fault) << SetRelease(1, False) << kept("session")
+    assert ending(play, reason, trigger=TriggerReason.ABNORMAL_CONDITION) << Unlock
+
+
+def test_a_fault_of_the_whole_station_ends_every_session() -> None:
+    play = charging(charging(Playbook(evses=2), A, 1), B, 2) >> FaultRaised(0, Fault.DOOR_OPEN)
+    assert play << SetRelease(1, False) << kept("session", "s1") << SetRelease(2, False) << kept("session", "s2")
+
+
+def test_a_warning_ends_nothing() -> None:
+    play = charging(Playbook()) >> FaultRaised(1, Fault.TEMPERATURE_DERATING)
+    assert play
+    assert play.statuses[1].faults == (Fault.TEMPERATURE_DERATING,)
+    assert play.screens[1].name is ScreenName.CHARGING
+
+
+def test_a_silent_meter_has_a_minute_of_grace() -> None:
+    play = charging(Playbook()) >> FaultRaised(1, Fault.METER_SILENT)
+    play.wait(59)
+    assert play.skip() >> FaultCleared(1, Fault.METER_SILENT)
+    assert play.wait(60).skip().state() is State.ACTIVE
+    play >> FaultRaised(1, Fault.METER_SILENT)
+    assert play.wait(61).skip().state() is State.ENDING
+
+
+def test_a_silent_board_has_ten_seconds_of_grace() -> None:
+    play = charging(Playbook()) >> FaultRaised(1, Fault.BOARD_SILENT)
+    assert play.wait(9).skip().state() is State.ACTIVE
+    assert play.wait(2).skip().state() is State.ENDING
+
+
+def test_a_latched_fault_stays_until_the_restart() -> None:
+    play = Playbook() >> FaultRaised(1, Fault.CONTACTOR_WELDED) >> FaultCleared(1, Fault.CONTACTOR_WELDED)
+    assert play
+    assert play.statuses[1].connector is ConnectorStatus.FAULTED
+    assert play.restart(5, state=EMPTY).skip().statuses[1].connector is ConnectorStatus.AVAILABLE
+
+
+def test_faults_are_told_heaviest_first() -> None:
+    play = Playbook() >> (FaultRaised(1, Fault.READER_SILENT), FaultRaised(1, Fault.TILT))
+    play >> FaultRaised(1, Fault.EMERGENCY_STOP)
+    assert play.statuses[1].faults == (Fault.EMERGENCY_STOP, Fault.TILT, Fault.READER_SILENT)
+    assert play.screens[1].detail == Fault.EMERGENCY_STOP
+
+
+def test_a_failed_store_lets_run_what_runs() -> None:
+    play = charging(Playbook()) >> StoreFailed("disk full")
+    assert play.wait(600).skip().state() is State.ACTIVE
+
+
+# --- the backend refuses the token of a running session --------------------------------------------------------------
+
+
+def test_deauthorised_ends_the_session() -> None:
+    play = charging(Playbook()) >> TransactionHeard(LINK, "s1", "42", REFUSED) << kept("cache")
+    play = play << SetRelease(1, False) << kept("session")
+    assert ending(play, StopReason.DEAUTHORIZED, trigger=TriggerReason.DEAUTHORIZED) << Unlock
+
+
+def test_deauthorised_without_end_gives_no_energy() -> None:
+    """OCPP 1.6 test case 037_2."""
+    play = charging(Playbook(settings={"stop_on_invalid_id": False}))
+    play = play >> TransactionHeard(LINK, "s1", "42", REFUSED) << kept("cache") << SetRelease(1, False)
+    play = play << kept("session", held=True) << updated(ChargingState.SUSPENDED_EVSE)
+    assert play >> (ContactorOpened(1), VehiclePaused(1))
+    assert play >> TransactionHeard(LINK, "s1", "42", REFUSED)
+    assert ending(play >> CardPresented(1, A) << kept("session"), StopReason.LOCAL) << Unlock
+
+
+def test_a_held_session_stays_held_after_a_restart() -> None:
+    play = charging(Playbook(settings={"stop_on_invalid_id": False}, traits=EvseTraits(counts_plugged=True)))
+    play.feed(TransactionHeard(LINK, "s1", "42", REFUSED))
+    play.skip().restart(5, state=EvseState(Pilot.C, pwm=True, cable=True, plugged_s=1000.0))
+    assert play.skip().state() is State.ACTIVE
+    assert not [o for o in play.log[-20:] if isinstance(o, SetRelease) and o.on]
+    assert play.wait(6).skip().statuses[1].charging is ChargingState.SUSPENDED_EVSE
+
+
+def test_deauthorised_while_the_board_is_not_back_yet() -> None:
+    """The answer to the start arrives before the board has been opened: the hold must not be forgotten."""
+    play = charging(Playbook(settings={"stop_on_invalid_id": False}, traits=EvseTraits(counts_plugged=True)))
+    play.restart(5).skip() >> TransactionHeard(LINK, "s1", "42", REFUSED)
+    play.skip() >> BoardOpened(1, EvseState(Pilot.C, pwm=True, cable=True, plugged_s=1000.0), play.traits)
+    assert play.skip().state() is State.ACTIVE
+    assert not play.evse().release
+
+
+# --- the meter at the end --------------------------------------------------------------------------------------------
+
+
+def stopping(play: Playbook) -> Playbook:
+    return play.skip() >> CardPresented(1, A) << SetRelease << Remember >> ContactorOpened(1) << ReadMeter
+
+
+def test_three_tries_then_the_last_good_register() -> None:
+    play = charging(Playbook()) >> MeterRead(1, "live", wh(1500))
+    play = stopping(play) >> MeterFailed(1, "end:1")
+    play = play.wait(5) << ReadMeter(1, "end:2", True) >> MeterFailed(1, "end:2")
+    play = play.wait(5) << ReadMeter(1, "end:3", True) >> MeterFailed(1, "end:3") << forgotten("session")
+    assert play << told(TransactionEnded, meter_wh=1500) << Unlock
+
+
+def test_the_second_try_succeeds() -> None:
+    play = stopping(charging(Playbook())) >> MeterFailed(1, "end:1")
+    play = play.wait(5) << ReadMeter(1, "end:2", True) >> MeterFailed(1, "end:1")
+    assert play >> MeterRead(1, "end:2", wh(1700)) << Remember << told(TransactionEnded, meter_wh=1700) << Unlock
+
+
+def test_a_contactor_that_opens_between_two_tries_does_not_lose_the_next() -> None:
+    play = charging(Playbook()) >> CardPresented(1, A) << SetRelease << Remember
+    assert ReadMeter(1, "end:1", True) in play.wait(10).unclaimed
+    play.skip() >> MeterFailed(1, "end:1") >> ContactorOpened(1)
+    play.wait(5)
+    assert ReadMeter(1, "end:2", True) in play.unclaimed
+
+
+# --- unlock ----------------------------------------------------------------------------------------------------------
+
+
+def ask_unlock(stop_first: bool = True, evse: int = 1) -> Asked:
+    return Asked(LINK, "q1", AskUnlock(evse, stop_first))
+
+
+def test_unlock_an_idle_socket() -> None:
+    play = Playbook() >> ask_unlock() << Unlock(1, "q1")
+    assert play >> UnlockTried(1, "", True) >> UnlockTried(1, "q1", False) << Reply(LINK, "q1", "UnlockFailed")
+
+
+def test_unlock_while_charging_ends_first() -> None:
+    """OCPP 1.6 test case 018_1."""
+    play = charging(Playbook()) >> ask_unlock() << SetRelease(1, False) << kept("session")
+    play = ending(play, StopReason.OTHER, trigger=TriggerReason.UNLOCK_COMMAND)
+    assert play << Unlock(1) << Unlock(1, "q1") >> UnlockTried(1, "q1", True) << Reply(LINK, "q1", "Unlocked")
+
+
+def test_unlock_while_charging_is_refused_by_newer_versions() -> None:
+    play = charging(Playbook()) >> ask_unlock(stop_first=False)
+    assert play << Reply(LINK, "q1", "OngoingAuthorizedTransaction")
+
+
+def test_unlock_while_a_session_begins_ends_the_right_to_it() -> None:
+    """Otherwise release would be given while the lock is being opened."""
+    play = Playbook() >> (CablePlugged(1), VehicleConnected(1)) >> Asked(LINK, "q0", AskStart(1, A))
+    play = play << Reply << ReadMeter >> ask_unlock() << Unlock(1, "q1") >> MeterRead(1, "begin:1", wh(5))
+    assert play
+    assert play.state() is State.OCCUPIED
+
+
+@pytest.mark.parametrize(("tethered", "evse", "status"), [(True, 1, "NotSupported"), (False, 3, "UnknownConnector")])
+def test_unlock_of_what_cannot_be_unlocked(tethered: bool, evse: int, status: str) -> None:
+    assert Playbook(tethered=tethered) >> ask_unlock(evse=evse) << Reply(LINK, "q1", status)
+
+
+def test_a_second_unlock_while_the_first_is_tried() -> None:
+    play = Playbook() >> ask_unlock() << Unlock(1, "q1") >> Asked(LINK, "q2", AskUnlock(1))
+    assert play << Reply(LINK, "q2", "UnlockFailed")
+
+
+# --- reset, SIGTERM --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_reset_while_idle(hard: bool) -> None:
+    assert Playbook() >> Asked(LINK, "q1", AskReset(hard)) << Reply(LINK, "q1", "Accepted") << Restart(hard)
+
+
+@pytest.mark.parametrize(("hard", "note"), [(False, "soft"), (True, "hard")])
+def test_reset_during_a_session_ends_it_once(hard: bool, note: str) -> None:
+    """OCPP 1.6 test cases 015 and 016."""
+    play = charging(Playbook()) >> Asked(LINK, "q1", AskReset(hard)) << Reply(LINK, "q1", "Accepted")
+    play = ending(play << SetRelease(1, False) << Remember, StopReason.IMMEDIATE_RESET, note=note)
+    assert play << Unlock << Restart(hard)
+    play.restart(5, state=CHARGING)
+    play.wait(600)
+    assert len(play.skip().ended()) == 1
+
+
+def test_reset_when_the_meter_is_silent_ends_the_session_after_the_boot() -> None:
+    play = charging(Playbook()) >> Asked(LINK, "q1", AskReset()) << Reply << SetRelease << Remember
+    play.wait(30)
+    assert [o for o in play.unclaimed if isinstance(o, Restart)]
+    assert play.ended() == []
+    play.skip().restart(5, state=PLUGGED)
+    assert (
+        play
+        << ReadMeter(1, "end:1", True)
+        >> MeterRead(1, "end:1", wh(1100))
+        << (forgotten("session"))
+        << told(TransactionEnded, reason=StopReason.IMMEDIATE_RESET, note="soft", meter_wh=1100)
+        << Unlock
+    )
+
+
+def test_reset_drops_a_right_that_waits() -> None:
+    play = Playbook() >> Asked(LINK, "q0", AskStart(1, A)) << Reply
+    assert play >> Asked(LINK, "q1", AskReset()) << Reply(LINK, "q1", "Accepted") << Restart
+
+
+def test_nothing_new_starts_while_a_reset_waits_for_the_end_of_others() -> None:
+    play = charging(Playbook(evses=2)) >> (CablePlugged(2), VehicleConnected(2))
+    play = play >> Asked(LINK, "q1", AskReset()) << Reply << SetRelease(1, False) << Remember
+    assert play >> CardPresented(2, B)
+    assert play.screens[2].detail == "unavailable"
+    assert play >> Asked(LINK, "q2", AskStart(2, C)) << Reply(LINK, "q2", "Rejected")
+    play = play >> ContactorOpened(1) << ReadMeter >> MeterRead(1, "end:1", wh(2000))
+    assert play << Remember << told(TransactionEnded) << Unlock << Restart
+
+
+def test_sigterm_keeps_the_session() -> None:
+    play = charging(Playbook()).wait(3).skip() >> StopRequested()
+    assert play << SetRelease(1, False) << kept("session", "s1", stop=None)
+    assert play.ended() == []
+    assert play.store["session"]["s1"]["alive_at"]["t_s"] == play.t_s
+
+
+def test_after_sigterm_nothing_is_released_any_more() -> None:
+    play = charging(Playbook(settings={"stop_on_ev_disconnect": False})) >> StopRequested() << SetRelease << Remember
+    for event in (VehicleLeft(1), VehicleConnected(1), BoardOpened(1, CHARGING, EvseTraits())):
+        play.feed(event)
+    assert not [o for o in play.skip().log[-20:] if isinstance(o, SetRelease) and o.on]
+
+
+# --- two backends ----------------------------------------------------------------------------------------------------
+
+
+def test_every_link_hears_of_the_session() -> None:
+    play = charging(Playbook(links=("chargy", "owner"))) >> CardPresented(1, A) << SetRelease << Remember
+    play = play >> ContactorOpened(1) << ReadMeter >> MeterRead(1, "end:1", wh(1200)) << Remember
+    assert play << told(TransactionEnded) << told(TransactionEnded, "owner") << Unlock
+    started = [o.link for o in play.log if isinstance(o, Tell) and type(o.message).__name__ == "TransactionStarted"]
+    assert started == ["chargy", "owner"]
+
+
+# --- a finished session and the next one -----------------------------------------------------------------------------
+
+
+def finished() -> Playbook:
+    return stopping(charging(Playbook())) >> MeterRead(1, "end:1", wh(1200)) << Remember << Tell << Unlock
+
+
+def test_somebody_else_may_start_without_a_new_plug() -> None:
+    play = finished() >> CardPresented(1, B) << JudgeToken(LINK, "token:2", B, 1)
+    play = play >> TokenJudged("token:2", B, ACCEPTED) << Remember << ReadMeter(1, "begin:2", True)
+    play = energised(play, meter_wh=1200)
+    assert play.session().start_wh == 1200
+
+
+def test_finishing_lasts_until_cable_and_vehicle_are_gone() -> None:
+    play = finished()
+    for event, state in ((VehicleLeft(1), State.ENDED), (CableRemoved(1), State.FREE)):
+        play >> event
+        assert play.state() is state
+    assert play
+
+
+def test_the_next_car_on_the_same_cable_is_not_finishing() -> None:
+    play = finished() >> VehicleLeft(1) >> VehicleConnected(1)
+    assert play
+    assert (play.state(), play.statuses[1].ended) == (State.OCCUPIED, False)

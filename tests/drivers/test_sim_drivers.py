@@ -1,0 +1,122 @@
+"""The production drivers at the far ends of the simulated wires, as a derived station file connects them."""
+
+from __future__ import annotations
+
+import asyncio
+import tomllib
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.kinds import EvseState, Fault, Limit, Pilot, Screen, ScreenName
+from agent.ports.driver import Where
+from agent.settings import Device, StationFile, build, parse
+from drivers.sim.world import World
+from tests.drivers.sim_stations import station, until
+
+
+@asynccontextmanager
+async def derived(folder: Path, speed: float = 1.0, **tables: Any) -> AsyncIterator[tuple[World, StationFile]]:
+    file = station(folder, **tables)
+    async with World.open(file, speed=speed, status_socket=folder / "s.sock") as world:
+        yield world, parse(tomllib.loads(world.derived()), folder / "derived.toml")
+
+
+def device(named: Device | None, role: str) -> AbstractAsyncContextManager[Any]:
+    assert named is not None
+    (entry,) = entry_points(group="chargy_agent.drivers", name=named.driver)
+    driver = entry.load()
+    wrong: list[str] = []
+    settings = build(driver.settings, named.options, role, wrong)
+    assert not wrong, wrong
+    facts = {"number": "1", "hotline": "", "max_a": 32.0, "phases": 3, "outlet": "socket", "language": "fr"}
+    loop = asyncio.get_running_loop()
+    return driver.open(settings, Where(1, role, lambda: (1, loop.time()), (Path("config").resolve(),), facts))
+
+
+async def state_with(board: Any, **wanted: Any) -> EvseState:
+    async with asyncio.timeout(10):
+        while True:
+            state: EvseState = await board.state()
+            if all(getattr(state, k) == v for k, v in wanted.items()):
+                return state
+            await asyncio.sleep(0.05)
+
+
+async def test_a_session_through_board_and_meter(tmp_path: Path) -> None:
+    async with (
+        derived(tmp_path, speed=20, simulation={"evse": [{"number": 1, "meter_wh": 1_234_567}]}) as (world, file),
+        device(file.evses[0].board, "evse") as board,
+        device(file.evses[0].meter, "meter") as meter,
+    ):
+        assert (await state_with(board, pilot=Pilot.A)).faults == frozenset()
+        begin = await meter.read_billing()
+        assert begin.energy_wh == 1_234_567
+        assert meter.identity.serial == "21060001"
+        world.plug(1)
+        await state_with(board, pilot=Pilot.B, cable=True, locked=True, contactor=False)
+        await board.set_limit(Limit(current_a=16.0))
+        await board.set_release(True)
+        await board.beat()
+        state = await state_with(board, pilot=Pilot.C, contactor=True, offered_a=16.0, pwm=True)
+        assert state.plugged_s is not None
+        assert (await meter.read()).power_w == pytest.approx(world.picture(1)["power_w"], rel=0.2)
+        await board.set_release(False)
+        await state_with(board, contactor=False)
+        assert await board.unlock() is True
+        end = await meter.read_billing()
+        assert end.energy_wh == world.picture(1)["meter_wh"] > begin.energy_wh
+        world.unplug(1)
+        await state_with(board, pilot=Pilot.A, cable=False)
+
+
+@pytest.mark.parametrize("map_name", ["eastron_sdm72dm", "abb_b23", "carlo_gavazzi_em340"])
+@pytest.mark.parametrize("line", ["rtu", "rtu_tcp", "tcp"])
+async def test_meter_families(tmp_path: Path, map_name: str, line: str) -> None:
+    meter = {"driver": "meter_modbus", "map": map_name, "line": line}
+    async with (
+        derived(tmp_path, meter=meter, simulation={"evse": [{"number": 1, "meter_wh": 123_450}]}) as (_, file),
+        device(file.evses[0].meter, "meter") as port,
+    ):
+        reading = await port.read()
+        assert reading.energy_wh == 123_450
+        assert reading.voltage_v[0] == pytest.approx(230, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "fault", sorted(set(Fault) - {f for f in Fault if "Silent" in f} - {Fault.METER_IMPLAUSIBLE, Fault.METER_EXCHANGED})
+)
+async def test_every_fault_of_the_board_reaches_the_agent(tmp_path: Path, fault: Fault) -> None:
+    async with derived(tmp_path) as (world, file), device(file.evses[0].board, "evse") as board:
+        world.plug(1)
+        await state_with(board, pilot=Pilot.B, locked=True)
+        world.fault(1, fault, True)
+        if fault is Fault.UNLOCK_FAILURE:
+            assert await board.unlock() is False
+        await state_with(board, faults=frozenset({fault}))
+        world.fault(1, fault, False)
+        await state_with(board, faults=frozenset())
+
+
+async def test_taps_presses_and_screens(tmp_path: Path) -> None:
+    async with (
+        derived(tmp_path) as (world, file),
+        device(file.readers[0], "reader") as cards,
+        device(file.readers[1], "reader") as lines,
+        device(file.buttons, "buttons") as buttons,
+        device(file.evses[0].display, "display") as display,
+    ):
+        dark = world.display_png(1)
+        await display.show(Screen(ScreenName.IDLE))
+        await until(lambda: world.display_png(1) != dark)
+        world.tap_card("04A1B2C3D4E5F6")
+        tap = await asyncio.wait_for(anext(aiter(cards.taps())), 5)
+        assert tap.token.value == "04A1B2C3D4E5F6"
+        world.tap_text("lower Case-1")
+        assert (await asyncio.wait_for(anext(aiter(lines.taps())), 5)).token.value == "lower Case-1"
+        world.press("language")
+        assert await asyncio.wait_for(anext(aiter(buttons.presses())), 5) == "language"

@@ -1,0 +1,272 @@
+"""The opened world: its wires, its derived station file, its memory."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import struct
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.kinds import Fault
+from agent.settings import parse
+from drivers.sim.faults import FAULT_NAMES
+from drivers.sim.memory import InUse, Memory
+from drivers.sim.world import Impossible, Unknown, World
+from tests.drivers.sim_stations import TWO, released, run, station, until
+
+
+def opened(folder: Path, speed: float = 1.0, url: str = "", **tables: Any) -> Any:
+    return World.open(station(folder, **tables), speed=speed, backend_url=url, status_socket=folder / "s.sock")
+
+
+async def test_derived_file_names_every_device_and_loads(tmp_path: Path) -> None:
+    backend = {"url": "ws://127.0.0.1:9/ocpp", "versions": ["2.0.1", "1.6"], "password": 'q"\\ü'}
+    tables = {"settings": {"ocpp2": {"TxCtrlr.EVConnectionTimeOut": "60"}, "x": 5}, "backend": backend, "evse": TWO}
+    async with opened(tmp_path, **tables) as world:
+        text = world.derived()
+        file = parse(tomllib.loads(text), tmp_path / "elsewhere" / "derived.toml")
+        assert file.station.state_dir == tmp_path / "state"
+        assert file.station.status_socket == tmp_path / "s.sock"
+        assert file.settings == tables["settings"]
+        derived = file.backends[0]
+        assert (derived.url, derived.password, derived.versions) == (backend["url"], 'q"\\ü', ("2.0.1", "1.6"))
+        assert derived.via == world.addresses()["road backend"]
+        for evse in file.evses:
+            assert evse.board is not None
+            assert evse.board.driver == "evse_modbus"
+            assert evse.board.options["point"] == evse.number
+            assert evse.board.options["extra_fault_names"] == list(FAULT_NAMES)
+            assert evse.meter is not None
+            assert is_link(evse.meter.options["device"])
+            assert [r.driver for r in evse.reader] == ["reader_nfc", "reader_serial"]
+            assert evse.display is not None
+            assert size(evse.display.options["path"]) == 800 * 480 * 2
+        assert [r.driver for r in file.readers] == ["reader_nfc", "reader_serial"]
+        assert file.buttons is not None
+        assert file.buttons.options["keys"] == {"language": 2, "stop": 3, "outlet-1": 11, "outlet-2": 12}
+        assert world.links() == {
+            "backend": {"up": True, "latency_ms": 0.0, "kbit_s": None, "loss": 0.0, "stall": False}
+        }
+
+
+async def test_url_of_the_command_line_wins(tmp_path: Path) -> None:
+    async with opened(tmp_path, url="ws://127.0.0.1:9", backend={"url": "ws://example.org"}) as world:
+        backend = tomllib.loads(world.derived())["backend"]
+        assert backend["url"] == "ws://127.0.0.1:9"
+        assert backend["charge_point_id"] == "CP-1"
+    async with opened(tmp_path, url="ws://127.0.0.1:9") as world:
+        assert tomllib.loads(world.derived())["backend"]["url"] == "ws://127.0.0.1:9"
+
+
+async def test_devices_with_addresses_are_kept(tmp_path: Path) -> None:
+    tables = {
+        "evse": [
+            {"number": 1, "meter": {"driver": "meter_modbus", "map": "abb_b23", "line": "tcp"}},
+            {"number": 2, "meter": {"driver": "meter_modbus", "map": "abb_b23", "device": "/dev/ttyS7"}},
+        ],
+        "board": {"driver": "evse_modbus", "map": "charx_sec", "host": "192.0.2.1"},
+        "reader": [{"driver": "reader_nfc", "path": "usb"}, {"driver": "reader_serial"}],
+        "display": {"driver": "display_framebuffer", "width": 320, "height": 240, "format": "XRGB8888"},
+        "buttons": {"driver": "buttons_evdev", "path": "/dev/input/event0", "keys": {"language": 59}},
+    }
+    async with opened(tmp_path, **tables) as world:
+        raw = tomllib.loads(world.derived())
+        assert raw["board"] == tables["board"]
+        assert raw["buttons"] == tables["buttons"]
+        assert raw["reader"][0] == {"driver": "reader_nfc", "path": "usb"}
+        assert is_link(raw["reader"][1]["device"])
+        one, two = raw["evse"]
+        assert (one["meter"]["line"], one["meter"]["host"], one["meter"]["map"]) == ("tcp", "127.0.0.1", "abb_b23")
+        assert two["meter"]["device"] == "/dev/ttyS7"
+        assert "board" not in one
+        assert "reader" not in one
+        assert size(one["display"]["path"]) == 320 * 240 * 4
+        with pytest.raises(Unknown):
+            world.press("language")
+        with pytest.raises(Impossible):
+            world.tap_card("04A1B2C3D4E5F6")
+
+
+async def test_device_that_cannot_be_simulated(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="abb_b23"):
+        async with opened(tmp_path, meter={"driver": "meter_modbus", "map": "abb_b99"}):
+            pass
+
+
+async def test_time_runs_and_changes_are_told(tmp_path: Path) -> None:
+    async with opened(tmp_path, speed=50) as world:
+        told: list[int] = []
+        world.on_change(lambda: told.append(1))
+        world.plug(1, car={"max_a": 32})
+        released(world, 1, 32)
+        await until(lambda: world.picture(1)["meter_wh"] > 20)
+        assert told
+        assert world.lamps() == {"1": "blue"}
+
+
+async def test_line_reader_and_its_silence(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        device = world.addresses()["reader_serial shared"]
+        fd = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        world.tap_text("Abc-1", evse=1)
+        await until(lambda: _bytes(fd) == b"Abc-1\r\n")
+        world.tap_text("lost")
+        world.agent_restarted()
+        assert _bytes(fd) == b""
+        world.fault(1, "ReaderSilent", True)
+        assert not is_link(device)
+        with pytest.raises(OSError):
+            os.write(fd, b"x")
+        os.close(fd)
+        world.fault(1, "ReaderSilent", False)
+        fd = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        world.tap_text("again")
+        await until(lambda: _bytes(fd) == b"again\r\n")
+        os.close(fd)
+        for wrong in ("", "x" * 37, "a\nb", 5):
+            with pytest.raises(ValueError, match="token"):
+                world.tap_text(wrong)
+        for uid in ("zz", "04", 4):
+            with pytest.raises(ValueError, match="uid"):
+                world.tap_card(uid)
+
+
+def _bytes(fd: int) -> bytes:
+    try:
+        return os.read(fd, 100)
+    except BlockingIOError:
+        return b""
+
+
+async def test_buttons_write_input_records(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        fd = os.open(world.addresses()["buttons"], os.O_RDONLY | os.O_NONBLOCK)
+        world.press("stop")
+        records = [struct.unpack("@qqHHi", raw)[2:] for raw in _chunks(os.read(fd, 1000), 24)]
+        assert records == [(1, 3, 1), (0, 0, 0), (1, 3, 0), (0, 0, 0)]
+        world.press("outlet-1")
+        world.agent_restarted()
+        with pytest.raises(BlockingIOError):
+            os.read(fd, 1)
+        os.close(fd)
+        with pytest.raises(Unknown, match="outlet-1"):
+            world.press("outlet-2")
+
+
+def _chunks(data: bytes, size: int) -> list[bytes]:
+    return [data[i : i + size] for i in range(0, len(data), size)]
+
+
+async def test_frame_buffer_becomes_png(tmp_path: Path) -> None:
+    from PIL import Image
+
+    async with opened(tmp_path) as world:
+        path = world.addresses()["display 1"].split(" ")[0]
+        red, blue = (0xF800).to_bytes(2, "little"), (0x001F).to_bytes(2, "little")
+        write(path, red * 800 * 240 + blue * 800 * 240)
+        picture = Image.open(io.BytesIO(world.display_png(1)))
+        assert picture.size == (800, 480)
+        assert picture.getpixel((0, 0)) == (255, 0, 0)
+        assert picture.getpixel((799, 479)) == (0, 0, 255)
+        with pytest.raises(Unknown):
+            world.display_png(2)
+
+
+async def test_links(tmp_path: Path) -> None:
+    async with opened(tmp_path, backend={"url": "ws://127.0.0.1:9"}) as world:
+        world.link("backend", up=False, latency_ms=300)
+        assert world.links()["backend"]["up"] is False
+        with pytest.raises(Unknown):
+            world.link("gprs", up=False)
+
+
+async def test_the_world_remembers(tmp_path: Path) -> None:
+    first = {"number": 1, "plugged": True, "ev_connected": True, "ev_ready": True, "meter_wh": 5000}
+    tables = {"simulation": {"evse": [first]}, "evse": TWO}
+    async with opened(tmp_path, speed=100, **tables) as world:
+        assert world.picture(1)["meter_wh"] == 5000
+        released(world)
+        world.plug(2, ready=False, car={"soc": 10, "profile": "single_phase"})
+        world.fault(2, "DoorOpen", True)
+        world.limits(13)
+        await until(lambda: world.picture(1)["meter_wh"] > 5020)
+        energy = world.evses[1].energy_nws
+    async with opened(tmp_path, **tables) as world:
+        assert world.evses[1].energy_nws >= energy
+        assert (world.picture(1)["car"], world.picture(1)["ready"], world.picture(1)["contactor"]) == (
+            True,
+            True,
+            False,
+        )
+        assert not world.evses[1].registers.release
+        car = world.evses[2].car
+        assert car is not None
+        assert (car.phases, car.soc, car.ready, car.profile) == (1, 10, False, "single_phase")
+        assert world.picture(2)["faults"] == [Fault.DOOR_OPEN]
+        assert world.max_a == 13
+
+
+async def test_two_worlds_cannot_share_a_memory(tmp_path: Path) -> None:
+    async with opened(tmp_path):
+        with pytest.raises(InUse, match="state_dir"):
+            async with opened(tmp_path):
+                pass
+
+
+def test_register_survives_a_kill_at_any_time(tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "w")
+    world = World(station(tmp_path), speed=100, memory=memory)
+    world.plug(1)
+    released(world)
+    run(world, 5)
+    energy = world.evses[1].energy_nws
+    assert energy > 0
+    memory.close()  # nothing was saved in order
+    again = World(station(tmp_path), memory=Memory(tmp_path / "w"))
+    assert again.evses[1].energy_nws == energy
+
+
+def test_spoilt_memory_is_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "world.json").write_text("{nonsense")
+    world = World(station(tmp_path), memory=Memory(tmp_path / "w"))
+    assert world.picture(1)["car"] is False
+    assert (tmp_path / "w" / "world.unreadable").exists()
+
+
+async def test_fault_of_the_program_ends_the_body(tmp_path: Path) -> None:
+    async def live() -> None:
+        async with opened(tmp_path) as world:
+            world.step = lambda: 1 / 0
+            await asyncio.sleep(5)
+
+    with pytest.raises(ZeroDivisionError):
+        await live()
+
+
+@pytest.mark.parametrize("path", sorted(Path("config/stations").glob("*.toml")), ids=lambda p: p.stem)
+async def test_own_station_files_have_a_world(tmp_path: Path, path: Path) -> None:
+    raw = tomllib.loads(read(path)) | {"simulation": {"state_dir": str(tmp_path / "world")}}
+    async with World.open(parse(raw, path), status_socket=tmp_path / "s.sock") as world:
+        parse(tomllib.loads(world.derived()), tmp_path / "derived.toml")
+
+
+def is_link(path: str) -> bool:
+    return os.path.islink(path)
+
+
+def size(path: str) -> int:
+    return os.stat(path).st_size
+
+
+def write(path: str, data: bytes) -> None:
+    Path(path).write_bytes(data)
+
+
+def read(path: Path) -> str:
+    return path.read_text("utf-8")

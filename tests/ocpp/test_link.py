@@ -1,0 +1,821 @@
+"""The link against real WebSocket servers: boots, silence, refusals, order, floods and garbage."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from typing import Any
+
+import pytest
+from ocpp_stand_ins import QUICK, Central, Room, boot_answer, build, linked, running, served, until
+
+from agent.domain.events import Asked, AskReset, AskSet, LinkChanged, TokenJudged, TransactionHeard
+from agent.domain.messages import (
+    BootWanted,
+    ChargingState,
+    ConnectorStatus,
+    HeartbeatWanted,
+    MeterSampled,
+    Sample,
+    StatusChanged,
+    StopReason,
+    TransactionEnded,
+    TransactionStarted,
+    TransactionUpdated,
+    TriggerReason,
+)
+from agent.domain.orders import JudgeToken, Reply
+from agent.kinds import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
+
+T0 = Stamp(1, 0.0)
+CARD = Token("04A1B2C3")
+
+
+def started(session: str = "s1", token: Token = CARD) -> TransactionStarted:
+    return TransactionStarted(session, 1, token, T0, 1000)
+
+
+def ended(session: str = "s1") -> TransactionEnded:
+    return TransactionEnded(session, 1, CARD, Stamp(1, 60.0), 1500, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)
+
+
+def sampled(session: str = "s1", wh: int = 1200) -> MeterSampled:
+    reading = Reading(Stamp(1, 30.0), wh)
+    return MeterSampled(session, 1, (Sample(ReadingContext.PERIODIC, reading, ("Energy.Active.Import.Register",)),))
+
+
+def status(charging: ChargingState = ChargingState.IDLE, evse: int = 1, **more: Any) -> StatusChanged:
+    occupied = charging is not ChargingState.IDLE
+    connector = ConnectorStatus.OCCUPIED if occupied else ConnectorStatus.AVAILABLE
+    return StatusChanged(evse, T0, connector, charging, **more)
+
+
+# --- boot ------------------------------------------------------------------------------------------------------------
+
+
+async def test_boots_first_and_tells_the_time() -> None:
+    async with linked() as room:
+        assert room.central.actions() == ["BootNotification"]
+        assert room.central.of("BootNotification")[0]["chargePointModel"] == "SimStation"
+        assert room.link.boot == "Accepted"
+        assert room.of(LinkChanged) == [LinkChanged("chargy", True)]
+        assert len(room.clock.heard) == 1
+        assert room.link.version == "1.6"
+        assert room.link.url.endswith("/CP-1")
+
+
+async def test_pending_answers_but_says_nothing_but_boots() -> None:
+    central = Central(script={"BootNotification": [boot_answer("Pending", 1), boot_answer()]})
+    async with linked(central, up=False, rate=2.0) as room:
+        await until(lambda: room.link.boot == "Pending")
+        room.link.tell(status())
+        room.outbox.put(started())
+        room.link.wake()
+        room.link.judge(JudgeToken("chargy", "t1", CARD))
+        assert room.of(TokenJudged) == [TokenJudged("t1", CARD, None)]
+        assert (await central.ask("ChangeAvailability", {"connectorId": 1, "type": "Operative"}))[2] == {
+            "status": "Accepted"
+        }
+        assert set(central.actions()) == {"BootNotification"}
+        assert not room.link.up
+        await until(lambda: room.link.up)
+        await until(lambda: len(central.calls) == 4)
+        assert central.actions()[:2] == ["BootNotification", "BootNotification"]
+
+
+async def test_a_boot_can_be_triggered_while_pending() -> None:
+    central = Central(script={"BootNotification": [boot_answer("Pending", 3600), boot_answer()]})
+    async with linked(central, up=False) as room:
+        await until(lambda: room.link.boot == "Pending")
+        room.domain = lambda asked: Reply(asked.link, asked.request, "Accepted")
+        answer = await central.ask("TriggerMessage", {"requestedMessage": "BootNotification"})
+        assert answer[2] == {"status": "Accepted"}
+        room.link.tell(BootWanted())
+        await until(lambda: room.link.up)
+
+
+async def test_what_is_triggered_while_pending_is_said() -> None:
+    central = Central(script={"BootNotification": [boot_answer("Pending", 3600)]})
+    async with linked(central, up=False) as room:
+        await until(lambda: room.link.boot == "Pending")
+        room.link.tell(status())
+        room.link.tell(status(evse=2, forced=True))
+        room.link.tell(HeartbeatWanted())
+        await until(lambda: len(central.calls) == 3)
+        assert central.actions()[1:] == ["Heartbeat", "StatusNotification"]
+        assert central.of("StatusNotification")[0]["connectorId"] == 2
+
+
+async def test_rejected_is_silent_until_the_interval_also_over_a_reconnect() -> None:
+    central = Central(script={"BootNotification": [boot_answer("Rejected", 1), boot_answer()]})
+    async with linked(central, up=False) as room:
+        await until(lambda: room.link.boot == "Rejected")
+        began_s = time.monotonic()
+        room.link.tell(status(forced=True))
+        room.link.tell(HeartbeatWanted())
+        await central.ws.send('[2,"q","ClearCache",{}]')
+        await central.ws.close()
+        await until(lambda: len(central.connections) == 2)
+        await until(lambda: room.link.up)
+        assert time.monotonic() - began_s > 0.8
+        assert central.answers == []
+        assert central.actions()[:2] == ["BootNotification", "BootNotification"]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        '[4,"$ID","InternalError","",{}]',
+        '[3,"$ID",{"status":"Maybe","currentTime":"2026-11-25T10:00:00Z","interval":1}]',
+        '[3,"$ID",[]]',
+        '[3,"$ID",{}]',
+    ],
+)
+async def test_a_boot_that_is_answered_with_nonsense_is_tried_again(nonsense: str) -> None:
+    async with linked(Central(script={"BootNotification": [nonsense, boot_answer()]})) as room:
+        assert room.central.actions()[:2] == ["BootNotification", "BootNotification"]
+
+
+@pytest.mark.parametrize("interval", [0, -5, 10**400])
+async def test_odd_intervals_of_the_boot(interval: int) -> None:
+    central = Central(script={"BootNotification": [boot_answer("Pending", 0), boot_answer("Accepted", interval)]})
+    async with linked(central) as room:
+        assert room.link.up
+
+
+async def test_a_sloppy_time_does_not_lock_the_station_out() -> None:
+    answer = {**boot_answer(), "currentTime": "soon", "extra": 1}
+    async with linked(Central(script={"BootNotification": [answer]})) as room:
+        assert room.link.up
+        assert room.clock.heard == []
+
+
+async def test_no_second_boot_after_a_lost_connection() -> None:
+    async with linked() as room:
+        await room.central.ws.close()
+        await until(lambda: len(room.central.connections) == 2 and room.link.up)
+        room.link.tell(HeartbeatWanted())
+        await until(lambda: len(room.central.calls) == 2)
+        assert room.central.actions() == ["BootNotification", "Heartbeat"]
+        assert [e.up for e in room.of(LinkChanged)] == [True, False, True]
+
+
+async def test_a_triggered_boot_may_end_the_acceptance() -> None:
+    central = Central(script={"BootNotification": [boot_answer(), boot_answer("Pending", 3600)]})
+    async with linked(central) as room:
+        room.link.tell(BootWanted())
+        await until(lambda: room.link.boot == "Pending")
+        assert [e.up for e in room.of(LinkChanged)] == [True, False]
+
+
+async def test_a_late_boot_answer_is_taken() -> None:
+    central = Central(script={"BootNotification": [None]})
+    async with linked(central, up=False, call_timeout_s=0.05) as room:
+        id_ = (await until(lambda: central.calls))[0][0]
+        await until(lambda: len(central.calls) > 1)
+        await central.ws.send(json.dumps([3, id_, boot_answer()]))
+        await until(lambda: room.link.up)
+
+
+# --- heartbeat -------------------------------------------------------------------------------------------------------
+
+
+async def test_heartbeats_at_the_boots_interval_in_domain_time() -> None:
+    central = Central(script={"BootNotification": [boot_answer(interval=10)]})
+    async with linked(central, rate=100.0) as room:
+        await until(lambda: len(central.of("Heartbeat")) >= 3)
+        assert len(room.clock.heard) >= 3
+        answer = await central.ask("GetConfiguration", {"key": ["HeartbeatInterval"]})
+        assert answer[2]["configurationKey"] == []  # the domain of this test knows no settings
+        assert room.link._desk.overlay == {"heartbeat_interval_s": 10}
+        room.settings.put("heartbeat_interval_s", 86400)
+        await until(lambda: room.link._desk.overlay == {}, what="the newer setting wins")
+
+
+async def test_an_exchange_postpones_the_heartbeat() -> None:
+    central = Central(script={"BootNotification": [boot_answer(interval=1)]})
+    async with linked(central) as room:
+        until_s = time.monotonic() + 1.5
+        while time.monotonic() < until_s:
+            room.link.tell(status(forced=True))
+            await asyncio.sleep(0.1)
+        assert central.of("Heartbeat") == []
+
+
+# --- questions -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_token_is_judged() -> None:
+    info = {"status": "Blocked", "parentIdTag": "P", "expiryDate": "2026-11-25T11:00:00+01:00"}
+    async with linked(Central(script={"Authorize": [{"idTagInfo": info}]})) as room:
+        room.link.judge(JudgeToken("chargy", "t1", CARD))
+        await until(lambda: room.of(TokenJudged))
+        verdict = Verdict(AuthorizationStatus.BLOCKED, "P", 1_795_600_800.0)
+        assert room.of(TokenJudged) == [TokenJudged("t1", CARD, verdict)]
+
+
+@pytest.mark.parametrize("said", [None, '[4,"$ID","GenericError","",{}]', '[3,"$ID",{}]'])
+async def test_nobody_can_be_asked(said: str | None) -> None:
+    async with linked(Central(script={"Authorize": [said]}), call_timeout_s=0.2) as room:
+        room.link.judge(JudgeToken("chargy", "t1", CARD))
+        await until(lambda: room.of(TokenJudged))
+        assert room.of(TokenJudged) == [TokenJudged("t1", CARD, None)]
+        room.link.judge(JudgeToken("chargy", "t2", Token("x" * 21)))
+        await until(lambda: len(room.of(TokenJudged)) == 2)
+
+
+async def test_a_question_dies_with_the_connection() -> None:
+    async with linked(Central(script={"Authorize": [None]}), call_timeout_s=30.0) as room:
+        room.link.judge(JudgeToken("chargy", "t1", CARD))
+        room.link.judge(JudgeToken("chargy", "t2", CARD))
+        await until(lambda: room.central.of("Authorize"))
+        await room.central.ws.close()
+        await until(lambda: len(room.of(TokenJudged)) == 2)
+        assert {(e.request, e.verdict) for e in room.of(TokenJudged)} == {("t1", None), ("t2", None)}
+
+
+async def test_authorize_overtakes() -> None:
+    central = Central(script={"StatusNotification": [None, {}]})
+    async with linked(central, call_timeout_s=0.3) as room:
+        room.link.tell(status(ChargingState.EV_CONNECTED))
+        await until(lambda: central.of("StatusNotification"))
+        room.outbox.put(started())
+        room.outbox.put(sampled())
+        room.link.tell(HeartbeatWanted())
+        room.link.tell(status(evse=2))
+        room.link.judge(JudgeToken("chargy", "t1", CARD))
+        room.link.wake()
+        await until(lambda: not room.outbox.rows)
+        assert central.actions()[1:4] == ["StatusNotification", "Authorize", "Heartbeat"]
+
+
+# --- billed ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_session_is_told_in_order_with_the_id_that_came_back() -> None:
+    async with linked() as room:
+        room.outbox.put(started())
+        room.outbox.put(TransactionUpdated("s1", 1, T0, TriggerReason.CHARGING_STATE_CHANGED, ChargingState.CHARGING))
+        room.outbox.put(sampled())
+        room.outbox.put(ended())
+        room.link.wake()
+        await until(lambda: not room.outbox.rows)
+        assert room.central.actions()[1:] == ["StartTransaction", "MeterValues", "StopTransaction"]
+        assert [c[0] for c in room.central.calls[1:]] == ["r1", "r3", "r4"]
+        assert room.central.of("MeterValues")[0]["transactionId"] == 42
+        assert room.central.of("StopTransaction")[0]["transactionId"] == 42
+        assert room.of(TransactionHeard)[0] == TransactionHeard(
+            "chargy", "s1", "42", Verdict(AuthorizationStatus.ACCEPTED)
+        )
+        assert room.outbox.session_of("chargy", "42") == "s1"
+
+
+async def test_the_same_id_and_payload_after_a_lost_connection() -> None:
+    central = Central(script={"StartTransaction": [None, {"transactionId": 7, "idTagInfo": {"status": "Accepted"}}]})
+    async with linked(central, call_timeout_s=30.0) as room:
+        room.outbox.put(started())
+        room.link.wake()
+        await until(lambda: central.of("StartTransaction"))
+        room.link._desk.clock.utc_s = lambda stamp: 0.0  # type: ignore[method-assign]  # what the clock learns meanwhile
+        central.ws.transport.abort()
+        await until(lambda: not room.outbox.rows)
+        first, second = [c for c in central.calls if c[1] == "StartTransaction"]
+        assert first == second
+        assert room.outbox.transaction_id("chargy", "s1") == "7"
+
+
+async def test_a_refused_message_is_retried_and_then_buried_with_its_session() -> None:
+    central = Central(script={"StartTransaction": ['[4,"$ID","InternalError","",{}]']})
+    async with linked(central) as room:
+        room.settings.put("message_attempts", 3)
+        room.settings.put("message_retry_interval_s", 0)
+        for message in (started(), sampled(), ended()):
+            room.outbox.put(message)
+        room.outbox.put(sampled(""), session="")
+        room.link.wake()
+        await until(lambda: not room.outbox.rows)
+        assert len(central.of("StartTransaction")) == 3
+        assert {c[0] for c in central.calls if c[1] == "StartTransaction"} == {"r1"}
+        assert [row.id for row, _ in room.outbox.dead] == ["r1", "r2", "r3"]
+        assert "transactionId" not in central.of("MeterValues")[0]
+
+
+async def test_the_pause_grows_and_lets_others_pass() -> None:
+    central = Central(script={"MeterValues": ['[4,"$ID","InternalError","",{}]', '[3,"$ID",{}]']})
+    async with linked(central, rate=10.0) as room:
+        room.settings.put("message_retry_interval_s", 5)
+        room.outbox.put(sampled(""))
+        room.link.wake()
+        await until(lambda: central.of("MeterValues"))
+        began_s = time.monotonic()
+        await until(lambda: room.outbox.rows and room.outbox.rows[0].attempts == 1)
+        room.link.tell(status(ChargingState.CHARGING))
+        await until(lambda: central.of("StatusNotification"))
+        assert room.outbox.rows
+        await until(lambda: not room.outbox.rows)
+        assert time.monotonic() - began_s > 0.45
+
+
+async def test_silence_on_a_live_line_is_an_attempt_and_a_late_answer_completes() -> None:
+    central = Central(script={"StartTransaction": [None]})
+    async with linked(central, call_timeout_s=0.15) as room:
+        room.settings.put("message_retry_interval_s", 3600)
+        room.outbox.put(started())
+        room.outbox.put(sampled())
+        room.link.wake()
+        await until(lambda: room.outbox.rows[0].attempts == 1)
+        await central.ws.send('[3,"r1",{"transactionId":9,"idTagInfo":{"status":"Accepted"}}]')
+        await until(lambda: not room.outbox.rows)
+        assert len(central.of("StartTransaction")) == 1
+        assert central.of("MeterValues")[0]["transactionId"] == 9
+        assert len(central.connections) == 1
+
+
+async def test_a_row_that_cannot_be_said_is_set_aside() -> None:
+    async with linked() as room:
+        room.outbox.put({"$": "Nonsense"})
+        room.outbox.put(started("s2", Token("x" * 36)), "s2")
+        room.outbox.put(ended("s3"), "s3")
+        room.outbox.put(TransactionStarted("s4", 1, CARD, T0, "many"), "s4")  # type: ignore[arg-type]
+        room.outbox.put(TransactionStarted("s5", 1, CARD, None, 1), "s5")  # type: ignore[arg-type]
+        room.outbox.put(MeterSampled("", 1, (Sample(ReadingContext.PERIODIC, Reading(T0, 1), ("SoC",)),)), "")
+        room.outbox.put(started("s6"), "s6")
+        room.link.wake()
+        await until(lambda: not room.outbox.rows)
+        assert [row.seq for row, _ in room.outbox.dead] == [1, 2, 3, 4, 5]
+        assert room.central.actions()[1:] == ["StartTransaction"]
+
+
+async def test_a_store_that_fails_does_not_make_us_say_it_twice() -> None:
+    async with linked() as room:
+        room.outbox.broken = 3
+        room.outbox.put(started())
+        room.link.wake()
+        await until(lambda: not room.outbox.rows)
+        assert len(room.central.of("StartTransaction")) == 1
+        assert room.outbox.broken == 0
+
+
+async def test_statuses_keep_their_place_beside_what_is_billed() -> None:
+    async with linked() as room:
+        room.link.tell(status(ChargingState.EV_CONNECTED))
+        room.outbox.put(started())
+        room.link.wake()
+        room.link.tell(status(ChargingState.CHARGING))
+        room.outbox.put(ended())
+        room.link.wake()
+        room.link.tell(status(ChargingState.EV_CONNECTED, ended=True))
+        await until(lambda: len(room.central.calls) == 6)
+        assert room.central.actions()[1:] == [
+            "StatusNotification", "StartTransaction", "StatusNotification", "StopTransaction", "StatusNotification",
+        ]  # fmt: skip
+        told = [p["status"] for p in room.central.of("StatusNotification")]
+        assert told == ["Preparing", "Charging", "Finishing"]
+        assert room.link.told == {1: {"status": "Finishing", "error": "NoError"}}
+
+
+async def test_after_being_offline_the_present_status_goes_first_and_once() -> None:
+    central = Central()
+    async with served(central) as serving:
+        room = build(serving)
+        for n in range(20):
+            room.outbox.put(sampled("", 1000 + n))
+        for charging in (ChargingState.EV_CONNECTED, ChargingState.CHARGING, ChargingState.SUSPENDED_EV):
+            room.link.tell(status(charging))
+        async with running(room):
+            await until(lambda: not room.outbox.rows)
+    assert central.actions()[1:] == ["StatusNotification"] + ["MeterValues"] * 20
+    assert central.of("StatusNotification")[0]["status"] == "SuspendedEV"
+    values = [p["meterValue"][0]["sampledValue"][0]["value"] for p in central.of("MeterValues")]
+    assert values == [str(1000 + n) for n in range(20)]
+
+
+async def test_a_status_that_did_not_get_through_is_told_again() -> None:
+    central = Central(script={"StatusNotification": [None, {}]})
+    async with linked(central, call_timeout_s=30.0) as room:
+        room.link.tell(status(ChargingState.CHARGING))
+        await until(lambda: central.of("StatusNotification"))
+        central.ws.transport.abort()
+        await until(lambda: len(central.of("StatusNotification")) == 2)
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_request_that_nobody_decides_gets_internal_error_and_the_line_stays() -> None:
+    patience = type(QUICK)(answer_s=0.1)
+    async with linked(patience=patience) as room:
+        room.domain = lambda asked: None
+        answer = await room.central.ask("Reset", {"type": "Soft"})
+        assert answer[:3] == [4, answer[1], "InternalError"]
+        room.domain = lambda asked: Reply(asked.link, asked.request, "Accepted")
+        assert (await room.central.ask("Reset", {"type": "Soft"}))[2] == {"status": "Accepted"}
+        assert len(room.central.connections) == 1
+
+
+async def test_a_domain_that_fails_or_answers_nonsense_does_not_end_the_line() -> None:
+    async with linked() as room:
+        room.domain = lambda asked: Reply(asked.link, asked.request, "Accepted", {"connector_count": object()})
+        answer = await room.central.ask("GetConfiguration", {"key": ["NumberOfConnectors"]})
+        assert answer[0] in (3, 4)
+
+        def fails(asked: Asked) -> Reply:
+            raise RuntimeError("a bug")
+
+        room.domain = fails
+        assert (await room.central.ask("Reset", {"type": "Soft"}))[2] == "InternalError"
+
+
+@pytest.mark.parametrize(
+    ("action", "payload", "code"),
+    [
+        ("Nonsense", {}, "NotImplemented"),
+        ("ReserveNow", {}, "OccurenceConstraintViolation"),
+        ("Reset", {}, "OccurenceConstraintViolation"),
+        ("Reset", {"type": 1}, "TypeConstraintViolation"),
+        ("Reset", {"type": "Gentle"}, "PropertyConstraintViolation"),
+        ("Reset", {"type": "Soft", "x": 1}, "FormationViolation"),
+        ("RemoteStartTransaction", {"idTag": "x" * 21}, "PropertyConstraintViolation"),
+        ("GetDiagnostics", {"location": "ftp://x"}, "NotSupported"),
+        ("GetConfiguration", {"key": ["k"] * 101}, "OccurenceConstraintViolation"),
+    ],
+)
+async def test_what_is_refused_says_why(action: str, payload: dict[str, Any], code: str) -> None:
+    async with linked() as room:
+        assert (await room.central.ask(action, payload))[2] == code
+        assert room.of(Asked) == []
+
+
+async def test_a_repeated_request_is_executed_once() -> None:
+    async with linked() as room:
+        frame = '[2,"same","Reset",{"type":"Soft"}]'
+        for _ in range(2):
+            before = len(room.central.answers)
+            await room.central.ws.send(frame)
+            await until(lambda before=before: len(room.central.answers) > before)
+        assert room.central.answers[0] == room.central.answers[1]
+        assert len(room.of(Asked)) == 1
+
+
+async def test_flush_waits_for_the_reply_on_the_wire() -> None:
+    async with linked() as room:
+
+        def ask(asked: Asked) -> None:
+            room.link.reply(Reply(asked.link, asked.request, "Accepted"))
+            flushed.append(asyncio.create_task(room.link.flush(2.0)))
+
+        flushed: list[asyncio.Task[bool]] = []
+        room.domain = ask  # type: ignore[assignment]
+        sent = asyncio.create_task(room.central.ask("Reset", {"type": "Hard"}))
+        await until(lambda: flushed)
+        assert await flushed[0]
+        assert [f for f in room.traced if f[0] == "out"][-1][3].endswith('{"status":"Accepted"}]')
+        assert (await sent)[2] == {"status": "Accepted"}
+        assert room.of(Asked)[0].ask == AskReset(hard=True)
+        assert await room.link.flush(0.1)
+
+
+async def test_a_flood_is_answered_in_order_while_the_loop_stays_free() -> None:
+    async with linked() as room:
+        longest_s = 0.0
+
+        async def heart() -> None:
+            nonlocal longest_s
+            while True:
+                before_s = time.monotonic()
+                await asyncio.sleep(0.005)
+                longest_s = max(longest_s, time.monotonic() - before_s)
+
+        beating = asyncio.create_task(heart())
+        for n in range(2000):
+            await room.central.ws.send(f'[2,"{n}","ChangeAvailability",{{"connectorId":1,"type":"Operative"}}]')
+        await until(lambda: len(room.central.answers) == 2000, timeout_s=30.0)
+        beating.cancel()
+        assert [a[1] for a in room.central.answers] == [str(n) for n in range(2000)]
+        assert room.link._inbox.maxsize == 100
+        assert longest_s < 1.0
+        room.link.judge(JudgeToken("chargy", "t1", CARD))
+        await until(lambda: room.of(TokenJudged))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "", "{", "[]", "[2]", '[3,"x",{}]', '[4,"x"]', "[" * 5000, '[2,"x","Reset",{"type":NaN}]', b"\x00\xff" * 100,
+        "x" * 1_000_000, '[5,"x","GenericError","",{}]', '["\\ud800"]',
+    ],
+    ids=range(12),
+)  # fmt: skip
+async def test_garbage_is_counted_and_life_goes_on(frame: str | bytes) -> None:
+    async with linked() as room:
+        await room.central.ws.send(frame)
+        await until(lambda: room.link.dropped == 1)
+        assert (await room.central.ask("ClearCache", {}))[2] == {"status": "Accepted"}
+        assert len(room.central.connections) == 1
+
+
+async def test_a_message_of_a_megabyte_is_answered() -> None:
+    async with linked() as room:
+        answer = await room.central.ask("DataTransfer", {"vendorId": "v", "data": "x" * 1_000_000})
+        assert answer[2] == {"status": "Accepted"}
+
+
+async def test_a_message_beyond_the_limit_costs_the_connection_only() -> None:
+    async with linked() as room:
+        await room.central.ws.send("x" * (3 * 1024 * 1024))
+        await until(lambda: len(room.central.connections) == 2 and room.link.up)
+
+
+async def test_the_key_is_nowhere_in_the_trace(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "agent")
+    key = "0123456789abcdef0123456789abcdef"
+    async with linked() as room:
+        room.domain = lambda asked: Reply(asked.link, asked.request, "Accepted", {"authorization_key": "Accepted"})
+        answer = await room.central.ask("ChangeConfiguration", {"key": "AuthorizationKey", "value": key})
+        assert answer[2] == {"status": "Accepted"}
+        assert room.of(Asked)[0].ask == AskSet({"authorization_key": key})
+        escaped = "".join(f"\\u{ord(c):04x}" for c in "authorizationkey")
+        await room.central.ws.send(f'[2,"e","ChangeConfiguration",{{"key":"{escaped}","value":"{key}"}}]')
+        await until(lambda: len(room.central.answers) == 2)
+        await room.central.ws.send(f'[2,"e2","ChangeConfiguration",{{"key":"AuthorizationKey","value":"{key}"')
+        await until(lambda: room.link.dropped)
+    assert key not in "".join(f[3] for f in room.traced)
+    assert key not in caplog.text
+    assert room.traced[2][3].endswith('{"key": "AuthorizationKey", "value": "***"}]')
+
+
+async def test_the_trace_is_what_went_over_the_wire() -> None:
+    async with linked() as room:
+        await room.central.ask("ClearCache", {})
+        out = [f[3] for f in room.traced if f[0] == "out"]
+        assert out == room.central.frames
+        assert {f[1:3] for f in room.traced} == {("chargy", "1.6")}
+
+
+# --- silence and failures --------------------------------------------------------------------------------------------
+
+
+async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(3600)
+
+
+class Road:
+    """A TCP road to the server that can be blocked while both ends keep their connection."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self.open, self.port = port, asyncio.Event(), 0
+        self.open.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Road:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        for source, sink in ((reader, back), (there, writer)):
+            self._tasks.add(asyncio.create_task(self._carry(source, sink)))
+
+    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            await self.open.wait()
+            sink.write(data)
+        sink.close()
+
+
+async def test_a_half_open_connection_is_found_by_a_call_and_costs_no_attempt() -> None:
+    async with served(Central()) as central, Road(central.port) as road:
+        room = build(central, via=f"127.0.0.1:{road.port}", call_timeout_s=0.2)
+        async with running(room):
+            road.open.clear()
+            room.outbox.put(started())
+            room.link.wake()
+            await until(lambda: not room.link.up)
+            road.open.set()
+            await until(lambda: not room.outbox.rows)
+            assert room.outbox.dead == []
+            assert len({c[0] for c in central.calls if c[1] == "StartTransaction"}) == 1
+            assert room.outbox.transaction_id("chargy", "s1") == "42"
+
+
+async def test_a_half_open_connection_is_found_by_silence() -> None:
+    async with served(Central()) as central, Road(central.port) as road:
+        room = build(central, via=f"127.0.0.1:{road.port}")
+        room.settings.put("ping_interval_s", 1)
+        async with running(room):
+            road.open.clear()
+            began_s = time.monotonic()
+            await until(lambda: not room.link.up)
+            assert time.monotonic() - began_s < 5.0
+            road.open.set()
+            await until(lambda: room.link.up)
+
+
+async def test_pings_only_after_silence_and_not_at_all_when_off() -> None:
+    pings = 0
+    async with linked() as room:
+        protocol = room.central.ws.protocol
+        received = protocol.recv_frame
+
+        def counted(frame: Any) -> None:
+            nonlocal pings
+            pings += frame.opcode == 9
+            received(frame)
+
+        protocol.recv_frame = counted
+        room.settings.put("ping_interval_s", 0)
+        await room.central.ask("ClearCache", {})
+        await asyncio.sleep(1.2)
+        assert pings == 0
+        room.settings.put("ping_interval_s", 1)
+        await room.central.ask("ClearCache", {})
+        await until(lambda: pings == 1, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "hint"),
+    [
+        (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", "password"),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "charge_point_id"),
+        (b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", "HTTP 500"),
+        (b"HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:1/x\r\nContent-Length: 0\r\n\r\n", "check"),
+        (b"SSH-2.0-OpenSSH_9.9\r\n", "check"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "check"),
+        (b"", "check"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", "check"),
+    ],
+    ids=["401", "404", "500", "302", "ssh", "tls", "nothing", "200"],
+)
+async def test_a_server_that_will_not(answer: bytes, hint: str, caplog: pytest.LogCaptureFixture) -> None:
+    tries = 0
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tries
+        tries += 1
+        await reader.read(100)
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    central = Central(port=server.sockets[0].getsockname()[1])
+    async with running(build(central), up=False):
+        await until(lambda: tries >= 3)
+    server.close()
+    lines = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert len(lines) == 1, lines  # the same line once, not at every attempt
+    assert hint in lines[0]
+    assert f"127.0.0.1:{central.port}" in lines[0]
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:1", "ws://no-such-host.invalid", "wss://127.0.0.1:1", "ws://[::1", "x"])
+async def test_addresses_that_lead_nowhere(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with running(build(Central(), url=url), up=False):
+        await until(lambda: [r for r in caplog.records if "check" in r.getMessage()])
+
+
+async def test_a_server_that_closes_at_once_is_dialled_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def closes(ws: Any) -> None:
+        await ws.close()
+
+    central = Central(attend=closes)
+    async with linked(central, up=False):
+        await until(lambda: len(central.connections) > 3)
+    assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) == 1
+
+
+@pytest.mark.parametrize("spoken", [(), ("ocpp2.0.1",)])
+async def test_no_common_version(spoken: tuple[str, ...], caplog: pytest.LogCaptureFixture) -> None:
+    central = Central()
+    async with served(central, spoken, select_subprotocol=lambda c, s: None) as serving:
+        async with running(build(serving), up=False) as room:
+            await until(lambda: "versions" in caplog.text)
+            assert not room.link.connected
+    assert central.calls == []
+
+
+async def test_a_server_without_compression_and_one_that_breaks_it() -> None:
+    async with served(Central(), compression=None) as central, running(build(central)) as room:
+        assert room.link.up
+
+    def bend(connection: Any, request: Any, response: Any) -> Any:
+        response.headers.pop("Sec-WebSocket-Extensions", None)
+        if "permessage-deflate" in request.headers.get("Sec-WebSocket-Extensions", ""):
+            response.headers["Sec-WebSocket-Extensions"] = "permessage-deflate; nonsense=1"
+        return response
+
+    async with served(Central(), process_response=bend) as central, running(build(central)) as room:
+        assert room.link.up
+
+
+# --- passwords and TLS -----------------------------------------------------------------------------------------------
+
+
+async def test_http_basic_and_a_new_key() -> None:
+    seen: list[str | None] = []
+
+    def note(connection: Any, request: Any) -> None:
+        seen.append(request.headers.get("Authorization"))
+
+    async with served(Central(), process_request=note) as central:
+        room = build(central, security_profile=1, password="secret")
+        async with running(room):
+            key = b"nineteen characters".hex()
+
+            def sets(asked: Asked) -> Reply:
+                room.settings.put("authorization_key", key)
+                return Reply(asked.link, asked.request, "Accepted", {"authorization_key": "Accepted"})
+
+            room.domain = sets
+            answer = await central.ask("ChangeConfiguration", {"key": "AuthorizationKey", "value": key})
+            assert answer[2] == {"status": "Accepted"}
+            await until(lambda: len(seen) == 2 and room.link.up)
+        async with running(build(central, security_profile=0, password="secret")):
+            pass
+    import base64
+
+    assert [base64.b64decode(s.split()[1]) if s else None for s in seen] == [
+        b"CP-1:secret", b"CP-1:nineteen characters", None,
+    ]  # fmt: skip
+
+
+async def test_reconnect_opens_a_new_connection_at_once() -> None:
+    async with linked(reconnect_s=3600.0) as room:
+        room.link.reconnect()
+        await until(lambda: len(room.central.connections) == 2 and room.link.up)
+
+
+async def test_tls_needs_the_right_authority(tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
+    ca, context = _authority(tmp_path)
+    async with served(Central(), ssl=context) as central:
+        url = f"wss://localhost:{central.port}"
+        async with running(build(central, url=url, ca=ca, security_profile=2, password="p")) as room:
+            assert room.link.up
+        async with running(build(central, url=url), up=False):
+            await until(lambda: "certificate not accepted" in caplog.text)
+        async with running(build(central, url=url, ca=tmp_path / "missing.pem"), up=False):
+            await until(lambda: "missing.pem" in caplog.text)
+
+
+def _authority(folder: Any) -> tuple[Any, Any]:
+    import datetime as dt
+    import ssl
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    ca, secret = folder / "ca.pem", folder / "key.pem"
+    ca.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(ca, secret)
+    return ca, context
+
+
+# --- status with a minimum duration ------------------------------------------------------------------------------------
+
+
+async def test_a_status_must_last_before_it_is_told() -> None:
+    async with linked(rate=100.0) as room:
+        room.settings.put("minimum_status_duration_s", 20)
+        room.link.tell(status(forced=True))
+        await until(lambda: room.central.of("StatusNotification"))
+        room.link.tell(status(ChargingState.EV_CONNECTED))
+        room.link.tell(status())
+        room.link.tell(status(ChargingState.CHARGING))
+        began_s = time.monotonic()
+        await until(lambda: len(room.central.of("StatusNotification")) == 2)
+        assert time.monotonic() - began_s > 0.15
+        assert [p["status"] for p in room.central.of("StatusNotification")] == ["Available", "Charging"]
+
+
+def test_the_room_is_not_needed_to_build_a_link() -> None:
+    room: Room = build(Central(port=9))
+    assert not room.link.up
+    assert room.link.boot is None
+    assert room.link.max_token_length == 20
+    assert room.link.told == {}

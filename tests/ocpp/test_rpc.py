@@ -1,0 +1,153 @@
+"""The RPC framework without any socket."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.ocpp.rpc import Answered, Called, Code, Dropped, Errored, Rpc, Say
+from agent.ocpp.v16 import CODES
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.one_of(
+        st.text(),
+        st.binary(),
+        JSON.map(json.dumps),
+        st.tuples(st.sampled_from([2, 3, 4, 5, 6, "2", 2.0, True]), st.text(max_size=40) | JSON, JSON, JSON, JSON).map(
+            lambda t: json.dumps(list(t))
+        ),
+        st.lists(JSON, max_size=6).map(lambda items: json.dumps([2, "id", *items])),
+    )
+)
+def test_never_raises_and_what_it_says_is_json(data: str | bytes) -> None:
+    rpc = Rpc(CODES)
+    rpc.call("id", "Heartbeat", {}, 10.0)
+    finding = rpc.receive(data)
+    assert isinstance(finding, Called | Answered | Errored | Say | Dropped)
+    if isinstance(finding, Say):
+        assert json.loads(finding.text)[0] == 4
+        finding.text.encode("ascii")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "[" * 100_000,
+        '{"a":' * 50_000,
+        "[2," + "9" * 10_000 + "]",
+        '[2,"x","A",{"n":NaN}]',
+        '[2,"x","A",{"n":-Infinity}]',
+        "x" * 1_000_000,
+        "",
+        "null",
+        b'[2,"x","Reset",{}]',
+        '[2,17,"Reset",{"type":"Soft"}]',
+        '[2,"","Reset",{}]',
+        "[2]",
+        "[]",
+        '[9,"x"]',
+        '[3,"never-sent",{}]',
+    ],
+    ids=range(15),
+)
+def test_what_cannot_be_read_is_dropped_and_counted(data: str | bytes) -> None:
+    rpc = Rpc()
+    assert isinstance(rpc.receive(data), Dropped)
+    assert rpc.dropped == 1
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        ('[2,"x"]', "FormationViolation"),
+        ('[2,"x",3,{}]', "FormationViolation"),
+        ('[2,"x","Reset",[]]', "FormationViolation"),
+        ('[2,"x","Reset",{},1]', "FormationViolation"),
+        (f'[2,"{"x" * 37}","Reset",{{}}]', "FormationViolation"),
+    ],
+)
+def test_a_readable_id_gets_a_callerror(frame: str, code: str) -> None:
+    said = Rpc(CODES).receive(frame)
+    assert isinstance(said, Say)
+    assert json.loads(said.text)[:3] == [4, json.loads(frame)[1], code]
+
+
+def test_no_payload_may_be_written_as_null_or_left_out() -> None:
+    assert Rpc().receive('[2,"x","ClearCache",null]') == Called("x", "ClearCache", {})
+    assert Rpc().receive('[2,"y","ClearCache"]') == Called("y", "ClearCache", {})
+
+
+def test_official_names_of_the_codes() -> None:
+    rpc = Rpc(CODES)
+    assert json.loads(rpc.refuse("x", Code.OCCURRENCE))[2] == "OccurenceConstraintViolation"
+    assert json.loads(rpc.refuse("x", Code.FORMAT))[2] == "FormationViolation"
+    assert json.loads(rpc.refuse("x", Code.NOT_IMPLEMENTED))[2] == "NotImplemented"
+
+
+def test_one_call_at_a_time() -> None:
+    rpc = Rpc()
+    assert rpc.call("a", "Heartbeat", {}, 10.0) == '[2,"a","Heartbeat",{}]'
+    with pytest.raises(RuntimeError):
+        rpc.call("b", "Heartbeat", {}, 10.0)
+    assert rpc.receive('[3,"a",{"currentTime":"x"}]') == Answered("a", "Heartbeat", {"currentTime": "x"})
+    rpc.call("b", "Heartbeat", {}, 10.0)
+
+
+def test_a_late_answer_is_an_answer() -> None:
+    rpc = Rpc()
+    rpc.call("a", "StartTransaction", {}, 10.0)
+    assert rpc.expire(9.9) is None
+    assert rpc.expire(10.0) == "a"
+    rpc.call("b", "Heartbeat", {}, 20.0)
+    assert rpc.receive('[3,"a",{"transactionId":7}]') == Answered("a", "StartTransaction", {"transactionId": 7}, True)
+    assert rpc.outstanding == "b"
+    assert rpc.receive('[4,"b","GenericError","no",{}]') == Errored("b", "Heartbeat", "GenericError", "no")
+    assert rpc.outstanding is None
+
+
+def test_something_that_is_no_answer_ends_the_call_too() -> None:
+    rpc = Rpc()
+    rpc.call("a", "Heartbeat", {}, 10.0)
+    finding = rpc.receive('[3,"a",[]]')
+    assert isinstance(finding, Errored)
+    assert rpc.outstanding is None
+
+
+def test_a_repeated_call_is_answered_with_the_same_text() -> None:
+    rpc = Rpc()
+    frame = '[2,"x","Reset",{"type":"Soft"}]'
+    assert isinstance(rpc.receive(frame), Called)
+    assert isinstance(rpc.receive(frame), Dropped)  # it is being worked on
+    text = rpc.answer("x", {"status": "Accepted"})
+    assert rpc.receive(frame) == Say(text)
+    assert isinstance(rpc.receive('[2,"x","Reset",{"type":"Hard"}]'), Called)  # same id, another request
+    rpc.reconnected()
+    assert isinstance(rpc.receive(frame), Called)  # ids are unique per connection only
+
+
+def test_the_memory_of_answers_is_small() -> None:
+    rpc = Rpc()
+    for n in range(1000):
+        rpc.receive(f'[2,"{n}","ClearCache",{{}}]')
+        rpc.answer(str(n), {})
+        rpc.call(f"o{n}", "Heartbeat", {}, 0.0)
+        rpc.expire(1.0)
+    assert len(rpc._answers) <= 32
+    assert len(rpc._sent) <= 64
+
+
+def test_odd_characters_leave_as_ascii() -> None:
+    rpc = Rpc()
+    assert isinstance(rpc.receive('[2,"\\ud800","ClearCache",{}]'), Called)
+    assert json.loads(rpc.answer("\ud800", {"data": "é\ud800"}).encode("ascii")) == [3, "\ud800", {"data": "é\ud800"}]

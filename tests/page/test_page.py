@@ -1,0 +1,191 @@
+"""The page in a real browser: what a visitor can do with clicks and keys, against the real agent and its backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scenarios.control_rig import Simulation, simulated, wait_for, write_station
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run",
+]  # fmt: skip
+
+pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"there is no {CHROMIUM}")
+    with sync_api.sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        except sync_api.Error as e:
+            pytest.skip(f"chromium does not start here: {str(e).splitlines()[0]}")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]:
+    path = write_station(tmp_path_factory.mktemp("page"))
+    with simulated(str(path), "--port", "0", "--speed", "20") as s:
+        s.wait_healthy()
+        wait_for(lambda: (s.station()["backend"] or {}).get("boot") == "Accepted", "boot", 15)
+        yield s
+
+
+@pytest.fixture
+def page(browser: Any, simulation: Simulation) -> Iterator[Any]:
+    """Fails the test if the page complained on its console: a broken script, a blocked resource."""
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.set_default_timeout(20_000)
+    complaints: list[str] = []
+    page.on("pageerror", lambda e: complaints.append(str(e)))
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" and "409" not in m.text else None)
+    page.goto(simulation.url)
+    page.wait_for_selector("[data-testid=bay-1]")
+    yield page
+    page.close()
+    assert complaints == []
+
+
+def _at(page: Any, testid: str) -> Any:
+    return page.get_by_test_id(testid)
+
+
+def _has(page: Any, testid: str, text: str) -> None:
+    page.wait_for_function(
+        "([id, text]) => document.querySelector(`[data-testid=${id}]`).textContent.includes(text)", arg=[testid, text]
+    )
+
+
+def _frame(page: Any, action: str, direction: str, kind: str = "call") -> Any:
+    found = page.locator(f'[data-testid=frame][data-action="{action}"][data-dir="{direction}"][data-kind="{kind}"]')
+    found.first.wait_for(state="attached")
+    return found
+
+
+def test_a_whole_session_by_clicks(page: Any) -> None:
+    _has(page, "told-1", "Available")
+    _at(page, "tap-at-1").click()
+    _at(page, "card-alice").click()
+    assert "04A1B2C3D4E5F6" in _frame(page, "Authorize", "out").last.text_content()
+    assert "Accepted" in _frame(page, "Authorize", "in", "result").last.text_content()
+    _at(page, "socket-1").click()
+    _has(page, "told-1", "Charging")
+    _has(page, "lock-1", "locked")
+    _has(page, "contactor-1", "closed")
+    _frame(page, "StartTransaction", "out")
+    page.wait_for_function("Number(document.querySelector('[data-testid=energy-1]').textContent) > 0.01")
+    first = float(_at(page, "energy-1").text_content())
+    page.wait_for_function(
+        "([e]) => Number(document.querySelector('[data-testid=energy-1]').textContent) > e", arg=[first]
+    )
+    assert float(_at(page, "power-1").text_content()) > 1
+    _at(page, "unplug-1").click()  # the plug is locked: physically impossible, and the page says so
+    page.wait_for_selector("#toast.shown")
+    assert "locked" in page.locator("#toast").text_content()
+    _at(page, "card-alice").click()
+    stop = _frame(page, "StopTransaction", "out")
+    stop.last.locator("summary").click()
+    assert '"meterStop"' in stop.last.locator("pre").text_content()
+    _has(page, "lock-1", "unlocked")
+    _at(page, "unplug-1").click()
+    _has(page, "told-1", "Available")
+    _has(page, "cp-1", "no car")
+
+
+def test_the_screen_is_the_stations_own(page: Any, simulation: Simulation) -> None:
+    page.wait_for_selector("[data-testid=bay-1].has-picture")
+    href = page.locator("[data-testid=screen-1] image").get_attribute("href")
+    assert simulation.call(href.removeprefix("/api/v1/"))[1][:4] == b"\x89PNG"
+    _at(page, "language").click()
+    page.wait_for_function(
+        "(old) => document.querySelector('[data-testid=screen-1] image').getAttribute('href') !== old", arg=href
+    )
+    _at(page, "screen-1").click()
+    assert page.locator("#zoom").is_visible()
+    page.keyboard.press("Escape")
+
+
+def test_a_blocked_card_is_refused(page: Any) -> None:
+    _at(page, "tap-at-1").click()
+    _at(page, "card-blocked").click()
+    _frame(page, "Authorize", "in", "result")
+    page.wait_for_function(
+        "[...document.querySelectorAll('[data-action=Authorize][data-kind=result]')].some(e => e.textContent.includes('Blocked'))"
+    )
+
+
+def test_keys_do_what_clicks_do(page: Any) -> None:
+    _at(page, "car-2").focus()
+    page.keyboard.press("Enter")
+    _has(page, "cp-2", "connected")
+    _at(page, "unplug-ev-2").focus()
+    page.keyboard.press("Space")
+    _has(page, "cp-2", "no car")
+
+
+def test_a_fault_is_switched_on_and_off(page: Any) -> None:
+    page.locator("[data-testid=bay-2] summary").click()
+    button = _at(page, "fault-GroundFailure-2")
+    button.click()
+    _has(page, "told-2", "Faulted")
+    assert button.get_attribute("aria-pressed") == "true"
+    button.click()
+    _has(page, "told-2", "Available")
+
+
+def test_the_conversation_can_be_filtered(page: Any) -> None:
+    _frame(page, "StatusNotification", "out")
+    _at(page, "filter").fill("BootNotification")
+    shown = page.locator("[data-testid=frame]:visible")
+    page.wait_for_function("document.querySelectorAll('[data-testid=frame]:not([hidden])').length > 0")
+    assert {shown.nth(i).get_attribute("data-action") for i in range(shown.count())} == {"BootNotification"}
+    page.locator("#answers").click()
+    kinds = {shown.nth(i).get_attribute("data-kind") for i in range(shown.count())}
+    assert kinds == {"call"}
+
+
+def test_the_road_is_cut_and_mended(page: Any) -> None:
+    _at(page, "link-down").click()
+    _has(page, "backend", "away")
+    _at(page, "link-up").click()
+    page.set_default_timeout(60_000)
+    _has(page, "backend", "Accepted")
+
+
+def test_the_agent_is_killed_stopped_and_started(page: Any, simulation: Simulation) -> None:
+    before = simulation.station()["agent"]["restarts"]
+    _at(page, "agent-kill").click()
+    wait_for(lambda: simulation.station()["agent"]["restarts"] == before + 1, "a restart", 10)
+    _has(page, "agent", "0.")
+    _at(page, "agent-stop").click()
+    _has(page, "agent", "down")
+    _at(page, "agent-start").click()
+    _has(page, "agent", "0.")
+    simulation.wait_healthy()
+
+
+def test_a_phone_needs_no_sideways_scrolling(browser: Any, simulation: Simulation) -> None:
+    page = browser.new_page(viewport={"width": 360, "height": 740})
+    page.goto(simulation.url)
+    page.wait_for_selector("[data-testid=bay-2]")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.close()
+
+
+def test_everything_that_can_be_pressed_has_a_name(page: Any) -> None:
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('button, [role=button], input, select')].filter(e =>
+             !(e.textContent.trim() || e.getAttribute('aria-label') || (e.labels && e.labels.length))
+           ).map(e => e.outerHTML)"""
+    )
+    assert nameless == []

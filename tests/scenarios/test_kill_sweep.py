@@ -1,0 +1,136 @@
+"""kill -9 of the agent at every step of a session: no transaction lost, doubled, or with a register running backwards;
+settings, availability, cache and queue are there afterwards.
+
+Steps are every OCPP message of a session (before its answer left and after), and the moments after each thing a person
+does. The world lives on, as it does in a street: the car stays on the cable, the meter counts.
+"""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from simulated import CAMPAIGN, Simulated
+from strict_csms import StrictCsms
+
+CARD = "04A1B2C3D4E5F6"
+SEED = 20261125
+
+MESSAGES = [
+    (moment, action, status)
+    for action, status in (
+        ("StatusNotification", "Preparing"),
+        ("Authorize", ""),
+        ("StartTransaction", ""),
+        ("StatusNotification", "Charging"),
+        ("MeterValues", ""),
+        ("StopTransaction", ""),
+        ("StatusNotification", "Finishing"),
+        ("StatusNotification", "Available"),
+    )
+    for moment in ("before", "after")
+]
+DEEDS = ["plug", "tap", "tap_again", "unplug"]
+
+
+@dataclass
+class Trap:
+    """Kills once, when its step comes."""
+
+    station: Simulated
+    step: tuple[str, ...]
+    delay_s: float = 0.0
+    sprung: bool = False
+
+    async def message(self, moment: str, action: str, payload: dict[str, Any]) -> None:
+        if self.step == (moment, action, payload.get("status", "") if action == "StatusNotification" else ""):
+            await self.spring()
+
+    async def deed(self, name: str) -> None:
+        if self.step == ("deed", name):
+            await asyncio.sleep(self.delay_s)
+            await self.spring()
+
+    async def spring(self) -> None:
+        if not self.sprung:
+            self.sprung = True
+            await self.station.post("/agent", {"action": "kill"})
+
+
+@dataclass
+class Driver:
+    """A patient person: looks at the station and does what comes next, whatever happens to the agent."""
+
+    station: Simulated
+    csms: StrictCsms
+    trap: Trap
+    done: list[str] = field(default_factory=list)
+
+    async def charge(self, timeout_s: float = 60.0) -> None:
+        before, evse = len(self.csms.transactions), {}
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    evse = await self.station.evse()
+                    if evse["told"] and await self._act(evse, before):
+                        return
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            closed = list(self.csms.transactions.values())[before:]
+            raise AssertionError(f"{self.trap}: stuck at {evse}\n{self.done}\n{closed}\n{self.station.said()}") from None
+
+    async def _act(self, evse: dict[str, Any], before: int) -> bool:
+        closed = [t for t in list(self.csms.transactions.values())[before:] if t.stop is not None]
+        session, screen = evse["session"], evse["screen"]
+        if not closed and not evse["cable"]:
+            await self._do("plug", "/evses/1/plug", {})
+        elif session and session["energy_wh"] >= 20 and screen in ("charging", "paused"):
+            await self._do("tap_again", "/cards/tap", {"uid": CARD, "evse": 1, "hold_s": 0.3})
+            await asyncio.sleep(1.0)
+        elif not session and not closed and screen in ("idle", "finished") and evse["car"]:
+            await self._do("tap", "/cards/tap", {"uid": CARD, "evse": 1, "hold_s": 0.3})
+            await asyncio.sleep(1.0)
+        elif closed and not session and evse["cable"] and not evse["locked"]:
+            await self._do("unplug", "/evses/1/unplug", {"side": "station"})
+        elif closed and not session and evse["cable"]:
+            await self._do("unplug", "/evses/1/unplug", {"side": "ev"})  # locked: a person pulls at the car first
+        return bool(closed) and not evse["cable"] and evse["told"]["status"] == "Available" and self.trap.sprung
+
+    async def _do(self, name: str, path: str, body: dict[str, Any]) -> None:
+        self.done.append(name)
+        async with self.station.http.post(f"/api/v1{path}", json=body) as answer:
+            assert answer.status in (202, 409), await answer.text()
+        await self.trap.deed(name)
+
+
+def steps() -> list[tuple[tuple[str, ...], float]]:
+    dice = random.Random(SEED)
+    out: list[tuple[tuple[str, ...], float]] = [(m, 0.0) for m in MESSAGES]
+    for name in DEEDS:
+        delays = [dice.uniform(0, 1.2) for _ in range(40 if CAMPAIGN else 2)]
+        out += [(("deed", name), d) for d in delays]
+    return out
+
+
+@pytest.mark.timeout(1500 if CAMPAIGN else 300)
+async def test_every_step(tmp_path: Path):
+    async with StrictCsms() as csms, Simulated(tmp_path, backend=csms.url) as station:
+        await station.until(lambda p: p["backend"]["boot"] == "Accepted")
+        await csms.ask("ChangeConfiguration", {"key": "MeterValueSampleInterval", "value": "7"})
+        wanted = steps()
+        for number, (step, delay_s) in enumerate(wanted):
+            trap = Trap(station, step, delay_s)
+            csms.hook = trap.message
+            await Driver(station, csms, trap).charge()
+            await station.until(lambda p: p["agent"]["up"] and p["agent"]["queue"] == 0)
+            assert csms.violations == [], f"step {number} {step}: {csms.violations}\n{station.said()}"
+            open_ = [t.id for t in csms.transactions.values() if t.stop is None]
+            assert open_ == [], f"step {number} {step}: never ended: {open_}\n{station.said()}"
+        csms.hook = None
+        evse = await station.evse()
+        assert csms.energy_wh == evse["meter_wh"], f"{csms.transactions}\n{station.said()}"
+        assert (await station.picture())["agent"]["restarts"] == len(wanted)
+        answer = await csms.ask("GetConfiguration", {"key": ["MeterValueSampleInterval"]})
+        assert answer["configurationKey"][0]["value"] == "7"
