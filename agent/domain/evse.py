@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from agent.domain.faults import blocks
-from agent.domain.messages import ChargingState, Sample
+from agent.domain.messages import ChargingState, Sample, StopReason, TriggerReason
 from agent.domain.record import dump, load
 from agent.domain.variables import Settings
 from agent.kinds import EvseId, Fault, Limit, Reading, Stamp, Token, Verdict
@@ -102,27 +102,29 @@ class Session:
 
     @classmethod
     def of(cls, key: str, r: Mapping[str, Any]) -> Session:
-        """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``."""
+        """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``,
+        ``OverflowError``."""
         s = r["stop"]
         stop = None
         if s:
-            token = load(s["token"]) if s["token"] else None
-            stop = Stop(str(s["reason"]), str(s["trigger"]), load(s["at"]), token, str(s["note"]))
+            token = load(s["token"], Token) if s["token"] else None
+            reason, trigger = StopReason(s["reason"]), TriggerReason(s["trigger"])
+            stop = Stop(reason, trigger, load(s["at"], Stamp), token, str(s["note"]))
         return cls(
             id=key,
             evse=int(r["evse"]),
-            token=load(r["token"]),
-            started=load(r["started"]),
+            token=load(r["token"], Token),
+            started=load(r["started"], Stamp),
             start_wh=int(r["start_wh"]),
             last_wh=int(r["last_wh"]),
-            plugged_at=load(r["plugged_at"]),
-            alive_at=load(r["alive_at"]),
-            group=r["group"],
+            plugged_at=load(r["plugged_at"], Stamp),
+            alive_at=load(r["alive_at"], Stamp),
+            group=None if r["group"] is None else str(r["group"]),
             remote_id=str(r["remote_id"]),
             offline=bool(r["offline"]),
             held=bool(r.get("held", False)),
             stop=stop,
-            samples=tuple(load(x) for x in r["samples"]),
+            samples=tuple(load(x, Sample) for x in r["samples"]),
         )
 
 

@@ -44,12 +44,14 @@ def dump(value: Any) -> Any:
     return value
 
 
-def load(data: Any) -> Any:
-    """The object that ``dump`` was given. Raises ``Poisoned``."""
+def load(data: Any, wanted: type[Any] = object) -> Any:
+    """The object that ``dump`` was given, which must be a ``wanted``. Raises ``Poisoned``."""
     try:
         cls = _CLASSES[data["$"]]
+        if not issubclass(cls, wanted):
+            raise ValueError(f"{wanted.__name__} expected, is {cls.__name__}")
         return _loader(cls)(data)
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
         raise Poisoned(f"stored record cannot be read back: {type(e).__name__}: {e}") from e
 
 

@@ -1,6 +1,7 @@
-"""The control API of a simulated station, and its page: HTTP on this machine only.
+"""What the calls of the control API do.
 
-A public interface (docs/control-api.md): POSTs change the world and return at once (202), GETs tell what is.
+A public interface (docs/control-api.md): POSTs change the world and return at once, GETs tell what is. A handler
+raises ``ValueError`` for a wrong body, ``Unknown``, ``Impossible`` or ``NotRunning``: ``site.py`` makes statuses of them.
 """
 
 from __future__ import annotations
@@ -9,28 +10,21 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from drivers.sim import body, picture
 from drivers.sim.supervisor import NotRunning, Supervisor
 from drivers.sim.watch import Watch
-from drivers.sim.world import Impossible, Unknown, World
+from drivers.sim.world import Unknown, World
 
 Json: TypeAlias = dict[str, Any]
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-PAGE = Path(__file__).parent / "page"
-V1 = "/api/v1"
 EVENTS_EVERY_S = 0.1
 KEEP_ALIVE_S = 15.0
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -220,115 +214,6 @@ class Control:
     def _known(self, n: int | None) -> None:
         if n is not None and n not in self.world.evses:
             raise Unknown(f"EVSE {n} does not exist; there are {', '.join(map(str, self.world.evses))}")
-
-
-def application(control: Control, with_page: bool) -> web.Application:
-    """``with_page`` False: the API alone."""
-    app = web.Application(middlewares=[_guard, _errors])
-    gets: dict[str, Handler] = {
-        "/health": control.health,
-        "/station": control.get_station,
-        "/display/{n}.png": control.get_display,
-        "/trace": control.get_trace,
-        "/events": control.get_events,
-    }
-    posts: dict[str, Callable[[web.Request], Awaitable[None]]] = {
-        "/evses/{n}/plug": control.plug,
-        "/evses/{n}/unplug": control.unplug,
-        "/evses/{n}/ev": control.ev,
-        "/evses/{n}/fault": control.fault,
-        "/evses/{n}/meter": control.meter,
-        "/evses/{n}/bay": control.bay,
-        "/cards/tap": control.tap,
-        "/terminal/card": control.no_terminal,
-        "/terminal": control.no_terminal,
-        "/modem": control.no_modem,
-        "/clock": control.clock,
-        "/buttons/{name}": control.press,
-        "/links/{name}": control.link,
-        "/limits": control.limits,
-        "/power": control.power,
-        "/agent": control.act,
-    }
-    for path, get in gets.items():
-        app.router.add_get(V1 + path, get)
-    for path, post in posts.items():
-        app.router.add_post(V1 + path, _accepted(post))
-    if with_page:
-        app.router.add_get("/", _file("index.html"))
-        for name in ("app.js", "style.css", "icon.svg"):
-            app.router.add_get(f"/{name}", _file(name))
-    return app
-
-
-@contextlib.asynccontextmanager
-async def served(control: Control, listener: socket.socket, with_page: bool) -> AsyncIterator[None]:
-    """Answers on ``listener`` (already bound) until left."""
-    runner = web.AppRunner(application(control, with_page), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.SockSite(runner, listener).start()
-        yield
-    finally:
-        control.closing = True
-        control.feed.changed()
-        await runner.cleanup()
-
-
-def _accepted(post: Callable[[web.Request], Awaitable[None]]) -> Handler:
-    async def handle(request: web.Request) -> web.Response:
-        await post(request)
-        return web.Response(status=202)
-
-    return handle
-
-
-def _file(name: str) -> Handler:
-    async def handle(request: web.Request) -> web.FileResponse:
-        return web.FileResponse(PAGE / name)
-
-    return handle
-
-
-@web.middleware
-async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Only pages of this very server may use it: a foreign site could otherwise reach it through the visitor's browser
-    (cross-site POST, DNS rebinding)."""
-    host = request.headers.get("Host", "")
-    origin = request.headers.get("Origin")
-    if _hostname(host) not in LOOPBACK or (origin is not None and urlsplit(origin).netloc != host):
-        return _wrong(403, "this station is simulated for this machine only: use http://127.0.0.1")
-    response = await handler(request)
-    if not response.prepared:
-        response.headers.update({k: v for k, v in HEADERS.items() if k not in response.headers})
-    return response
-
-
-@web.middleware
-async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except ValueError as e:
-        return _wrong(400, str(e))
-    except Unknown as e:
-        return _wrong(404, str(e))
-    except (Impossible, NotRunning) as e:
-        return _wrong(409, str(e))
-    except web.HTTPException as e:
-        if e.status < 400:
-            raise
-        return _wrong(e.status, f"{request.method} {request.path}: {e.reason}")
-
-
-def _wrong(status: int, error: str) -> web.Response:
-    return web.json_response({"error": error}, status=status)
-
-
-def _hostname(host: str) -> str | None:
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None
 
 
 def _since(request: web.Request) -> int:

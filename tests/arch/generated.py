@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-DOCUMENTS: dict[str, str] = {}
+DOCUMENTS: dict[str, str] = {"docs/conformance.md": "tests.arch.conformance:text"}
 
 
 def text_of(source: str) -> str:

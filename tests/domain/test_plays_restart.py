@@ -206,7 +206,7 @@ def test_a_meter_that_fails_after_the_restart() -> None:
     play.restart(5, state=EMPTY)
     for n in (1, 2, 3):
         play.skip() >> MeterFailed(1, f"end:{n}")
-        play.wait(5)
+        play.skip().wait(5)
     assert [e.meter_wh for e in play.skip().ended()] == [1500]
 
 

@@ -211,7 +211,7 @@ def test_debounce() -> None:
     assert d.counts(a, 0.0)
     assert not d.counts(a, 1.0)
     assert d.counts(b, 1.1), "another card counts at once"
-    assert not d.counts(a, 2.4), "each look extends the presence"
+    assert d.counts(a, 2.4), "a presence that was not told prolongs nothing"
     d.present(a, 5.0)
     assert not d.counts(a, 6.4)
     assert d.counts(a, 7.9)

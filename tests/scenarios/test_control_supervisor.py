@@ -1,4 +1,4 @@
-"""The supervisor with small children: what it starts again, when, and what it says; and the watch on a status socket."""
+"""The supervisor with small children: what it starts again, when, what it says; and the watch on a status socket."""
 
 from __future__ import annotations
 
@@ -93,7 +93,8 @@ async def test_twenty_kills_in_a_row_are_twenty_restarts(tmp_path: Path) -> None
 
 async def test_who_does_not_listen_is_killed(tmp_path: Path) -> None:
     async with supervised(STUBBORN, tmp_path, stop_within_s=0.3) as (child, said):
-        await wait_until(lambda: (tmp_path / "child.log").read_text().strip() == "ready", "the child's word")
+        log = tmp_path / "child.log"
+        await wait_until(lambda: log.exists() and log.read_text() == "ready\n", "the child's word")
         process = psutil.Process(child.pid)
     assert not process.is_running()
     assert any("killed" in line for line in said)

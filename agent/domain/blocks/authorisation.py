@@ -66,7 +66,7 @@ class Authorisation:
     def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
         for key, record in event.remembered.get("cache", {}).items():
             try:
-                self._cache[key] = load(record)
+                self._cache[key] = load(record, Verdict)
             except Poisoned:
                 yield Remember("cache", key, None)
 

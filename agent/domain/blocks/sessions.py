@@ -48,7 +48,7 @@ class Sessions:
             try:
                 session = Session.of(key, record)
                 evse = self._site.evses[session.evse]
-            except (Poisoned, KeyError, TypeError, ValueError) as e:
+            except (Poisoned, KeyError, TypeError, ValueError, OverflowError) as e:
                 yield from self._set_aside(key, record, str(e))
                 continue
             if evse.session is not None:
