@@ -65,7 +65,11 @@ def _add_run(commands: Any) -> None:
     command = _command(commands, "run", "Run the station that a station file describes, until SIGTERM.")
     command.add_argument("station", type=Path, metavar="STATION.toml")
     command.add_argument(
-        "--clock-rate", type=float, default=1.0, metavar="X", help="simulation: let the station's time run X times faster"
+        "--clock-rate",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="simulation: let the station's time run X times faster",
     )
     command.add_argument(
         "--rtc-offset", type=float, default=0.0, metavar="S", help="simulation: the real-time clock is off by S seconds"

@@ -32,7 +32,16 @@ from agent.ports.store import Put
 from agent.services.clock import Boot, Clock
 from agent.services.engine import Engine
 from agent.services.health import watch
-from agent.services.keep import Alive, BoardKeeper, ButtonsKeeper, DisplayKeeper, Hands, Keeper, MeterKeeper, ReaderKeeper
+from agent.services.keep import (
+    Alive,
+    BoardKeeper,
+    ButtonsKeeper,
+    DisplayKeeper,
+    Hands,
+    Keeper,
+    MeterKeeper,
+    ReaderKeeper,
+)
 from agent.services.notify import notify
 from agent.services.status import StatusSocket
 from agent.services.store import Store
@@ -108,9 +117,7 @@ class Station:
         self.store = store
         self._facts = facts
         self._exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.clock = Clock(
-            facts.get("boot", {}), options.clock_rate, rtc=lambda: time.time() + options.rtc_offset_s
-        )
+        self.clock = Clock(facts.get("boot", {}), options.clock_rate, rtc=lambda: time.time() + options.rtc_offset_s)
         self.site = self._make_site()
         self.engine = Engine(assemble(self.site), store, self.clock)
         self.hands = Hands(self.engine.post)
@@ -369,5 +376,3 @@ def check(file: StationFile) -> Iterable[str]:
     except SettingsError as e:
         wrong += e.problems
     return wrong
-
-

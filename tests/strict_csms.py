@@ -139,24 +139,24 @@ class StrictCsms:
     def _nothing(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
         return {}
 
-    def _BootNotification(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def _BootNotification(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
         return {"status": self.boot, "currentTime": _now(), "interval": self.interval_s}
 
-    def _Heartbeat(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def _Heartbeat(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
         return {"currentTime": _now()}
 
-    def _Authorize(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def _Authorize(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
         return {"idTagInfo": {"status": "Invalid" if payload["idTag"] in self.refuse else "Accepted"}}
 
-    def _DataTransfer(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def _DataTransfer(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
         return {"status": "UnknownVendorId"}
 
-    def _StatusNotification(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def _StatusNotification(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
         self.told.append(payload)
         self.statuses[str(payload["connectorId"])] = payload["status"]
         return {}
 
-    def _StartTransaction(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def _StartTransaction(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
         key = (payload["connectorId"], payload["timestamp"], payload["meterStart"])
         for t in self.transactions.values():
             if (t.connector, t.started, t.start_wh) == key:
@@ -170,7 +170,7 @@ class StrictCsms:
         status = "Invalid" if payload["idTag"] in self.refuse else "Accepted"
         return {"transactionId": number, "idTagInfo": {"status": status}}
 
-    def _StopTransaction(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def _StopTransaction(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
         t = self.transactions.get(payload["transactionId"])
         if t is None:
             self.violations.append(f"stop of unknown transaction {payload['transactionId']}")
@@ -184,7 +184,7 @@ class StrictCsms:
                 self.violations.append(f"{t.id} ends before it starts")
         return {"idTagInfo": {"status": "Accepted"}}
 
-    def _MeterValues(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+    def _MeterValues(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
         t = self.transactions.get(payload.get("transactionId", -1))
         if t is not None:
             for value in payload["meterValue"]:

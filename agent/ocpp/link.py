@@ -299,6 +299,7 @@ class Link:
             elif self.boot == "Rejected":
                 self._line.say(f"{self.url}: asks although it has rejected this station: not answered (OCPP 1.6 4.2)")
             else:
+                self._heartbeat_interval()  # so that GetConfiguration tells the one in force
                 await self._line.send(await self._asking.serve(item, self._dialect))
                 self._asking.sent()
                 self._wake.set()
@@ -361,12 +362,17 @@ class Link:
 
     def _heartbeat_due_s(self) -> float:
         """After inactivity (1.6 9.1.9), but once a day in any case, for the clock."""
-        if self._settings.number("heartbeat_interval_s") != self._heartbeat_seen:
-            self._desk.overlay.pop("heartbeat_interval_s", None)  # set after the boot: newer than the boot's word
-        given = self._desk.overlay.get("heartbeat_interval_s", self._settings.number("heartbeat_interval_s"))
+        given = self._heartbeat_interval()
         interval_s = float(given) if isinstance(given, int) and given > 0 else DAY_S
         daily_s = self._line.clock_heard_s + DAY_S / self._clock.rate
         return min(self._line.exchanged_s + max(0.05, interval_s / self._clock.rate), daily_s)
+
+    def _heartbeat_interval(self) -> object:
+        """The boot's word (seconds), until the setting is changed after it."""
+        present = self._settings.number("heartbeat_interval_s")
+        if present != self._heartbeat_seen:
+            self._desk.overlay.pop("heartbeat_interval_s", None)
+        return self._desk.overlay.get("heartbeat_interval_s", present)
 
     async def _boot(self) -> bool:
         heard = await self._line.tell(self._line.new_id(), BootWanted())

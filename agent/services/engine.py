@@ -1,8 +1,8 @@
 """One task, one queue: events go in, the domain answers, its orders are carried out.
 
-Orders of one event: withdrawing release waits for nothing; then everything to remember and every billed message becomes
-one durable transaction, the only thing that is awaited; then the rest, in the order it was yielded. If the disk does not
-take the transaction, release is not given and the batch is kept and tried again: nothing that was billed is dropped
+Orders of one event: withdrawing release waits for nothing; then everything to remember and every billed message
+becomes one durable transaction, the only thing that is awaited; then the rest, in the order it was yielded. If the disk
+does not take the transaction, release is not given and the batch is kept and tried again: nothing that was billed is dropped
 while the process lives.
 """
 
@@ -151,9 +151,7 @@ class Engine:
         self.post(TimeCame("store:"))  # any event tries the kept batches again
 
     def _deny(self, order: SetRelease) -> None:
-        self.post(
-            StopWanted(order.evse, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="fault")
-        )
+        self.post(StopWanted(order.evse, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="fault"))
 
     # --- the rest ----------------------------------------------------------------------------------------------
 

@@ -371,5 +371,7 @@ class Hands:
     async def settled(self, patience_s: float) -> None:
         """Wait until the boards have what was ordered, or the patience is over."""
         end_s = asyncio.get_running_loop().time() + patience_s
-        while any(b.busy for b in self.boards.values()) and asyncio.get_running_loop().time() < end_s:
+        while any(b.busy for b in self.boards.values()):
+            if asyncio.get_running_loop().time() > end_s:
+                return
             await asyncio.sleep(0.02)

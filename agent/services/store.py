@@ -101,7 +101,7 @@ class Store:
                 raise StoreRefused(self._refusal(e)) from e
             self._replace_corrupt()
         rows = self._db.execute("SELECT link, count(*) FROM outbox GROUP BY link").fetchall()
-        self._waiting = {link: count for link, count in rows}
+        self._waiting = dict(rows)
         for key, body in self._db.execute("SELECT key, body FROM facts WHERE kind='transaction'"):
             link, _, session = key.partition("/")
             self._ids[link, session] = json.loads(body)["id"]
@@ -239,7 +239,7 @@ class Store:
             (MeterSampled.__name__, MeterSampled.__name__),
         )
         rows = self._db.execute("SELECT link, count(*) FROM outbox GROUP BY link").fetchall()
-        self._waiting.update({link: count for link, count in rows})
+        self._waiting.update(dict(rows))
         return drop.rowcount > 0
 
     def _learn(self, puts: Iterable[Put]) -> None:
@@ -318,17 +318,15 @@ class Store:
         def work() -> None:
             for seq in seqs:
                 self._db.execute(
-                    "INSERT INTO outbox(seq, link, session, kind, body) SELECT seq, link, session, kind, body FROM dead "
-                    "WHERE seq=?",
+                    "INSERT INTO outbox(seq, link, session, kind, body) "
+                    "SELECT seq, link, session, kind, body FROM dead WHERE seq=?",
                     (seq,),
                 )
                 self._db.execute("DELETE FROM dead WHERE seq=?", (seq,))
 
         await self._call(self._transaction, work)
-        rows = await self._call(
-            lambda: self._db.execute("SELECT link, count(*) FROM outbox GROUP BY link").fetchall()
-        )
-        self._waiting = {link: count for link, count in rows}
+        rows = await self._call(lambda: self._db.execute("SELECT link, count(*) FROM outbox GROUP BY link").fetchall())
+        self._waiting = dict(rows)
 
     def transaction_id(self, link: str, session: str) -> str | None:
         return self._ids.get((link, session))
@@ -370,7 +368,7 @@ def _salvage(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     for table, rows in saved.items():
         try:
             for row in db.execute(f"SELECT * FROM {table}"):
-                rows.append(row)  # noqa: PERF402  row by row: the next one may be the broken one
+                rows.append(row)
         except sqlite3.Error:
             continue
     db.close()

@@ -7,12 +7,12 @@ from agent.domain.orders import JudgeToken
 from agent.domain.variables import write
 from agent.ocpp import names
 from agent.ocpp.dialect import In, Mute, Out, Refusal
-from agent.ocpp.v16 import V16
+from agent.ocpp.v16 import V16, refusals
 
 HEAD = """# Conformance ledger
 
-Generated from the code (`make docs`); a test fails when it is stale. Each row below has a golden line in `tests/ocpp`, and
-each frame that a test station sends is judged by `jsonschema` against the schemas of the standard.
+Generated from the code (`make docs`); a test fails when it is stale. Each row has a golden line in `tests/ocpp`, and each
+frame that a test station sends is judged by `jsonschema` against the schemas of the standard.
 
 Not claimed: certification. The station has not been run against the OCA's test tool.
 """
@@ -36,6 +36,8 @@ def _version_16() -> list[str]:
 def _request(row: In | Refusal | None) -> str:
     if isinstance(row, Refusal):
         return f"refused ({row.code}): {row.reason}"
+    if row in refusals.ROWS:
+        return "answered: not offered"
     return "answered" if row else "MISSING"
 
 

@@ -226,9 +226,14 @@ def test_a_board_that_comes_back_with_another_car() -> None:
 
 def test_a_board_that_comes_back_while_the_session_ends() -> None:
     play = counting() >> CardPresented(1, A) << SetRelease << Remember >> BoardOpened(1, PLUGGED, COUNTS)
-    assert play << ReadMeter(1, "end:1", True) >> MeterRead(1, "end:1", wh(1800)) << Remember << told(
-        TransactionEnded, reason=StopReason.LOCAL
-    ) << Unlock
+    assert (
+        play
+        << ReadMeter(1, "end:1", True)
+        >> MeterRead(1, "end:1", wh(1800))
+        << Remember
+        << told(TransactionEnded, reason=StopReason.LOCAL)
+        << Unlock
+    )
 
 
 def test_a_board_that_comes_back_with_a_closed_contactor_is_waited_for() -> None:

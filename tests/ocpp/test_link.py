@@ -186,12 +186,12 @@ async def test_heartbeats_at_the_boots_interval_in_domain_time() -> None:
     central = Central(script={"BootNotification": [boot_answer(interval=10)]})
     async with linked(central, rate=100.0) as room:
         await until(lambda: len(central.of("Heartbeat")) >= 3)
-        assert len(room.clock.heard) >= 3
-        answer = await central.ask("GetConfiguration", {"key": ["HeartbeatInterval"]})
-        assert answer[2]["configurationKey"] == []  # the domain of this test knows no settings
-        assert room.link._desk.overlay == {"heartbeat_interval_s": 10}
-        room.settings.put("heartbeat_interval_s", 86400)
-        await until(lambda: room.link._desk.overlay == {}, what="the newer setting wins")
+        await until(lambda: len(room.clock.heard) >= 3)
+        ask = ("GetConfiguration", {"key": ["HeartbeatInterval"]})
+        assert (await central.ask(*ask))[2]["configurationKey"][0]["value"] == "10"
+        room.settings.put("heartbeat_interval_s", 86400)  # set after the boot: newer than the boot's word
+        room.domain = lambda a: Reply(a.link, a.request, "Accepted", {"heartbeat_interval_s": 86400})
+        assert (await central.ask(*ask))[2]["configurationKey"][0]["value"] == "86400"
 
 
 async def test_an_exchange_postpones_the_heartbeat() -> None:
@@ -675,7 +675,9 @@ async def test_a_server_that_will_not(answer: bytes, hint: str, caplog: pytest.L
     assert f"127.0.0.1:{central.port}" in lines[0]
 
 
-@pytest.mark.parametrize("url", ["ws://127.0.0.1:1", "ws://no-such-host.invalid", "wss://127.0.0.1:1", "ws://[::1", "x"])
+@pytest.mark.parametrize(
+    "url", ["ws://127.0.0.1:1", "ws://no-such-host.invalid", "wss://127.0.0.1:1", "ws://[::1", "x"]
+)
 async def test_addresses_that_lead_nowhere(url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with running(build(Central(), url=url), up=False):
         await until(lambda: [r for r in caplog.records if "check" in r.getMessage()])
@@ -787,9 +789,7 @@ def _authority(folder: Any) -> tuple[Any, Any]:
     ca, secret = folder / "ca.pem", folder / "key.pem"
     ca.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     secret.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(ca, secret)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -18,10 +19,11 @@ from scenarios.control_rig import write_station
 
 from agent.settings import load
 from drivers.sim import body
-from drivers.sim.command import listen
-from drivers.sim.control import Control, Feed, served
+from drivers.sim.control import Control, Feed
+from drivers.sim.live import listen, say
 from drivers.sim.picture import Child, news
 from drivers.sim.picture import station as picture_of
+from drivers.sim.site import served
 from drivers.sim.watch import Trace, Watch
 from drivers.sim.world import World
 
@@ -261,6 +263,22 @@ def test_only_this_machine_is_served() -> None:
     with contextlib.closing(listen(0)) as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
         assert listener.family is socket.AF_INET
+
+
+def test_nobody_who_reads_stdout_does_not_stop_the_station() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as out:
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while os.write(writing, b"x" * 4096):
+                pass
+        os.set_blocking(writing, True)
+        say("would block for ever", out)
+        os.read(reading, 1 << 20)
+        say("heard", out)
+        assert os.read(reading, 100) == b"heard\n"
+        os.close(reading)
+        say("to nobody", out)
 
 
 # --- parts ----------------------------------------------------------------------------------------------------------

@@ -79,7 +79,9 @@ class Driver:
                     await asyncio.sleep(0.05)
         except TimeoutError:
             closed = list(self.csms.transactions.values())[before:]
-            raise AssertionError(f"{self.trap}: stuck at {evse}\n{self.done}\n{closed}\n{self.station.said()}") from None
+            raise AssertionError(
+                f"{self.trap}: stuck at {evse}\n{self.done}\n{closed}\n{self.station.said()}"
+            ) from None
 
     async def _act(self, evse: dict[str, Any], before: int) -> bool:
         closed = [t for t in list(self.csms.transactions.values())[before:] if t.stop is not None]

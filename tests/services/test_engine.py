@@ -4,8 +4,16 @@ import asyncio
 from collections.abc import Iterator
 
 from agent.domain.block import Blocks, Yielded, on
-from agent.domain.events import CablePlugged, Event, FaultRaised, StopWanted, StoreFailed, StoreRecovered
-from agent.domain.events import TimeCame, VehicleConnected
+from agent.domain.events import (
+    CablePlugged,
+    Event,
+    FaultRaised,
+    StopWanted,
+    StoreFailed,
+    StoreRecovered,
+    TimeCame,
+    VehicleConnected,
+)
 from agent.domain.messages import TransactionStarted
 from agent.domain.orders import Remember, SetRelease, Show, Tell, WakeMe
 from agent.kinds import Fault, Moment, Screen, ScreenName, Stamp, Token
@@ -85,8 +93,7 @@ class Scripted:
     @on(VehicleConnected)
     def wake(self, event: Event, now: Moment) -> Iterator[Yielded]:
         base = now.t_s
-        for order in (WakeMe("b", base + 0.02), WakeMe("a", base + 0.01), WakeMe("c", base + 0.01), WakeMe("c", None)):
-            yield order
+        yield from (WakeMe("b", base + 0.02), WakeMe("a", base + 0.01), WakeMe("c", base + 0.01), WakeMe("c", None))
 
 
 def make():
@@ -158,5 +165,3 @@ async def test_timers_fire_in_order_and_a_cancelled_one_does_not():
             await asyncio.sleep(0.005)
     assert [e.key for e in block.seen] == ["a", "b"]
     running.cancel()
-
-

@@ -5,7 +5,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from agent.domain.events import BoardChanged, BoardOpened, FaultCleared, FaultRaised, MeterFailed, MeterRead, UnlockTried
+from agent.domain.events import (
+    BoardChanged,
+    BoardOpened,
+    FaultCleared,
+    FaultRaised,
+    MeterFailed,
+    MeterRead,
+    UnlockTried,
+)
 from agent.domain.orders import ReadMeter, SetLimit, SetRelease, Unlock
 from agent.kinds import EvseState, EvseTraits, Fault, Limit, MeterIdentity, Pilot, Reading, Stamp
 from agent.ports import Broken, Garbled, Refused, Unreachable

@@ -26,9 +26,7 @@ def started(session="s1", wh=1000):
 
 
 def ended(session="s1", wh=2000):
-    return TransactionEnded(
-        session, 1, None, Stamp(1, 9.0), wh, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED
-    )
+    return TransactionEnded(session, 1, None, Stamp(1, 9.0), wh, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)
 
 
 def sampled(n=0, session="s1"):
@@ -134,7 +132,7 @@ async def test_an_unreadable_message_travels_as_what_it_is(tmp_path: Path):
     await store.commit([], [("chargy", started())])
     await store.close()
     db = sqlite3.connect(path)
-    db.execute("UPDATE outbox SET body='{\"$\":\"FromTheFuture\"}'")
+    db.execute('UPDATE outbox SET body=\'{"$":"FromTheFuture"}\'')
     db.commit()
     db.close()
     store = await Store.open(path)
@@ -212,7 +210,7 @@ asyncio.run(main())
 
 
 def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path: Path):
-    """kill -9 at a random moment: fact and message of one event are both there or both not, and all acknowledged are."""
+    """kill -9 at a random moment: fact and message of one event are both there or both not; all acknowledged are."""
     path, acknowledged = tmp_path / "agent.db", 0
     for round_ in range(60 if FULL else 8):
         child = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)

@@ -1,0 +1,252 @@
+"""A simulated station from start to end: which parts there are, in which order they come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import urlsplit
+
+from agent.settings import StationFile
+from drivers.sim.control import Control, Feed
+from drivers.sim.picture import news
+from drivers.sim.site import served
+from drivers.sim.supervisor import Supervisor
+from drivers.sim.watch import Watch
+from drivers.sim.world import World
+
+DEMO_SPEED = 10.0
+"""With the built-in central system: a session is worth looking at within a minute."""
+END_WITHIN_S = 7.5
+AGENT_ENDS_WITHIN_S = 4.0
+NARRATE_EVERY_S = 0.1
+
+
+class Unusable(Exception):
+    """What was asked for cannot be done; one line for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``port`` None: the file's. ``backend_url`` None: the file's, or a built-in central system. ``speed`` None: as
+    real time, or ``DEMO_SPEED`` with the built-in central system. Raises ``Unusable``."""
+
+    file: StationFile
+    port: int | None = None
+    with_agent: bool = True
+    with_page: bool = True
+    backend_url: str | None = None
+    speed: float | None = None
+
+    def __post_init__(self) -> None:
+        url = self.backend_url
+        if url is not None and (
+            urlsplit(url).scheme not in ("ws", "wss", "http", "https") or not urlsplit(url).hostname
+        ):
+            raise Unusable(f"--backend: must be like ws://HOST:PORT/PATH, is {url!r}")
+        if self.speed is not None and not 0.1 <= self.speed <= 1000:
+            raise Unusable(f"--speed: must be 0.1 to 1000, is {self.speed:g}")
+
+    @property
+    def url(self) -> str:
+        """Of the backend that was named; empty if none was."""
+        return self.backend_url or (self.file.backends[0].url if self.file.backends else "")
+
+
+@dataclass
+class AgentCommand:
+    """How the agent child is started. ``rtc_offset_s`` is used up by the next start."""
+
+    derived: Path
+    rate: float
+    rtc_offset_s: float | None = None
+
+    def __call__(self) -> list[str]:
+        argv = [sys.executable, "-m", "agent", "run", str(self.derived), "--clock-rate", f"{self.rate:g}"]
+        if self.rtc_offset_s is not None:
+            argv += ["--rtc-offset", f"{self.rtc_offset_s:g}"]
+            self.rtc_offset_s = None
+        return argv
+
+    def step(self, offset_s: float) -> None:
+        self.rtc_offset_s = offset_s
+
+
+async def run(plan: Plan) -> None:
+    """Until SIGTERM or SIGINT. Raises ``Unusable``, ``InUse``."""
+    stop = _stop_on_signals()
+    async with contextlib.AsyncExitStack() as stack:
+        listener = stack.enter_context(listen(plan.file.simulation.port if plan.port is None else plan.port))
+        say(f"{'page' if plan.with_page else 'control API'}: http://127.0.0.1:{listener.getsockname()[1]}/")
+        folder = _make_folder(plan.file)
+        url = plan.url
+        if plan.with_agent and not url:
+            url = await _start_central(stack, folder, stop)
+        control = await _build(stack, plan, folder, url, stop)
+        await stack.enter_async_context(served(control, listener, plan.with_page))
+        if control.agent is not None:
+            await stack.enter_async_context(running(control.agent.run(), stop))
+        else:
+            _tell_addresses(control.world, folder)
+        await stop.wait()
+        say("ending: agent, devices, backend" if plan.with_agent else "ending")
+
+
+async def _build(
+    stack: contextlib.AsyncExitStack, plan: Plan, folder: Path, url: str, stop: asyncio.Event
+) -> Control:  # fmt: skip
+    """World, watch and narrator are running; the agent is ready to be started."""
+    built_in = plan.with_agent and not plan.url
+    speed = plan.speed or (DEMO_SPEED if built_in else 1.0)
+    if plan.with_agent:
+        say(f"backend: {url}{' (built in)' if built_in else ''}, time runs {speed:g} times as fast")
+    # the path of a unix socket may have 107 bytes (unix(7)); state_dir may be deeper than that
+    status = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chargy-", dir="/tmp"))) / "status"
+    try:
+        world = await stack.enter_async_context(
+            World.open(plan.file, speed=speed, backend_url=url, status_socket=status)
+        )  # fmt: skip
+    except ValueError as e:
+        raise Unusable(f"{plan.file.path}: {e}") from e
+    feed = Feed()
+    watch = Watch(status, feed.changed)
+    command = AgentCommand(folder / "derived.toml", speed)
+    agent = _supervised(plan, world, watch, feed, command, folder)
+    world.on_change(feed.changed)
+    control = Control(world, watch, feed, agent, command.step)
+    await stack.enter_async_context(running(watch.run(), stop))
+    await stack.enter_async_context(running(narrate(control), stop))
+    return control
+
+
+def _supervised(
+    plan: Plan, world: World, watch: Watch, feed: Feed, command: AgentCommand, folder: Path
+) -> Supervisor | None:  # fmt: skip
+    command.derived.write_text(world.derived(), "utf-8")
+    if not plan.with_agent:
+        return None
+
+    def before_start(again: bool) -> None:
+        watch.agent_starts()
+        if again:
+            world.agent_restarted()
+
+    return Supervisor(
+        "agent", command, folder / "agent.log", restart_s=plan.file.simulation.restart_s,
+        stop_within_s=AGENT_ENDS_WITHIN_S, before_start=before_start, changed=feed.changed, say=say,
+    )  # fmt: skip
+
+
+async def _start_central(stack: contextlib.AsyncExitStack, folder: Path, stop: asyncio.Event) -> str:
+    """A central system as a child. Returns its URL."""
+    port = _free_port()
+    argv = [
+        sys.executable, "-m", "agent", "csms", "--port", str(port), "--quiet",
+        "--journal", str(folder / "central.jsonl"),
+    ]  # fmt: skip
+    central = Supervisor("backend", lambda: argv, folder / "central.log", restart_s=1.0, stop_within_s=1.0, say=say)
+    await stack.enter_async_context(running(central.run(), stop))
+    return f"ws://127.0.0.1:{port}"
+
+
+def _tell_addresses(world: World, folder: Path) -> None:
+    for name, address in world.addresses().items():
+        say(f"{name}: {address}")
+    say(f"an agent for these devices: chargy-agent run {folder / 'derived.toml'}")
+
+
+async def narrate(control: Control) -> None:
+    """One line per important event."""
+    before, version = None, -1
+    while True:
+        await control.feed.wait(version, 60.0)
+        version, after = control.feed.version, control.station()
+        for line in news(before, after):
+            say(line)
+        before = after
+        await asyncio.sleep(NARRATE_EVERY_S)
+
+
+def say(line: str, out: TextIO | None = None) -> None:
+    """A line on stdout, unless nobody takes it: a full pipe or a closed terminal must not stop the station."""
+    out = sys.stdout if out is None else out
+    try:
+        if select.select([], [out], [], 0)[1]:
+            out.write(line + "\n")
+            out.flush()
+    except (OSError, ValueError):  # closed, or without a descriptor
+        return
+
+
+@contextlib.asynccontextmanager
+async def running(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> AsyncIterator[None]:
+    """``work`` beside what follows; its failure ends everything, and is raised at the end."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda _: stop.set())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT. From then on the end is certain: what has not ended in time is left to the kernel,
+    which takes the children along."""
+    stop = asyncio.Event()
+
+    def asked() -> None:
+        if not stop.is_set():
+            last = threading.Timer(END_WITHIN_S, os._exit, (1,))
+            last.daemon = True
+            last.start()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked)
+    return stop
+
+
+def listen(port: int) -> socket.socket:
+    """Raises ``Unusable``: the port is taken."""
+    if not 0 <= port <= 65535:
+        raise Unusable(f"--port: must be 0 to 65535, is {port}")
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen(128)
+    except OSError as e:
+        listener.close()
+        raise Unusable(
+            f"port {port} cannot be had ({e.strerror}): another station may be running; choose one with --port N, "
+            "or --port 0 for any free one"
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _make_folder(file: StationFile) -> Path:
+    folder = file.simulation.state_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise Unusable(f"[simulation] state_dir {folder}: {e.strerror}") from None
+    return folder

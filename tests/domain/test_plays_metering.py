@@ -1,0 +1,173 @@
+"""Meter values while a session runs and while none does."""
+
+from __future__ import annotations
+
+from agent.domain.events import (
+    CardPresented,
+    ClockTrusted,
+    ContactorOpened,
+    FaultCleared,
+    MeterFailed,
+    MeterRead,
+)
+from agent.domain.evse import State
+from agent.domain.messages import MeterSampled, TransactionEnded
+from agent.domain.orders import ReadMeter, Remember, SetRelease, Unlock
+from agent.kinds import Fault, ReadingContext
+from tests.domain.playbook import T0_S, UTC0_S, A, B, Playbook, charging, told, wh
+
+ENERGY = ("Energy.Active.Import.Register",)
+
+
+def purposes(play: Playbook) -> list[str]:
+    return [o.purpose for o in play.log if isinstance(o, ReadMeter) and o.purpose != "live"]
+
+
+def sampled(play: Playbook) -> list[MeterSampled]:
+    return [m for m in play.told if isinstance(m, MeterSampled)]
+
+
+# --- sampled ---------------------------------------------------------------------------------------------------------
+
+
+def test_samples_come_on_a_grid_that_handling_never_shifts() -> None:
+    play = charging(Playbook(settings={"sample_interval_s": 60}))
+    for n in (1, 2, 3):
+        assert play.timers["sample:1"] == T0_S + n * 60
+        play.wait(60 - (play.t_s - T0_S) % 60).skip()
+        play.t_s += 7.3  # a slow answer
+        play >> MeterRead(1, "sample", wh(1000 + n))
+        play = play << told(MeterSampled, session="s1", evse=1)
+    samples = [s for m in sampled(play) for s in m.samples]
+    assert [s.reading.energy_wh for s in samples] == [1001, 1002, 1003]
+    assert {(s.context, s.measurands) for s in samples} == {(ReadingContext.PERIODIC, ENERGY)}
+
+
+def test_no_interval_no_samples() -> None:
+    play = charging(Playbook(settings={"sample_interval_s": 0}))
+    assert "sample" not in purposes(play.wait(3600))
+
+
+def test_no_measurands_no_message() -> None:
+    play = charging(Playbook(settings={"sampled_measurands": ()}))
+    assert play >> MeterRead(1, "sample", wh(1001))
+
+
+def test_a_failed_reading_is_left_out_not_invented() -> None:
+    assert charging(Playbook()) >> MeterFailed(1, "sample")
+
+
+def test_a_sample_that_arrives_after_the_end_is_dropped() -> None:
+    play = charging(Playbook()) >> CardPresented(1, A) << SetRelease << Remember >> ContactorOpened(1) << ReadMeter
+    play = play >> MeterRead(1, "end:1", wh(1200)) << Remember << told(TransactionEnded) << Unlock
+    assert play >> MeterRead(1, "sample", wh(1201))
+
+
+def test_samples_stop_with_the_session() -> None:
+    play = charging(Playbook(settings={"sample_interval_s": 60})) >> CardPresented(1, A)
+    play.skip() >> ContactorOpened(1)
+    play.skip() >> MeterRead(1, "end:1", wh(1200))
+    assert not [k for k in play.timers if k.split(":")[0] in ("sample", "live", "snapshot")]
+
+
+# --- clock-aligned ---------------------------------------------------------------------------------------------------
+
+
+def test_clock_marks_carry_the_mark_as_their_time() -> None:
+    play = charging(Playbook(settings={"clock_aligned_interval_s": 900}))
+    play.wait(899).skip()
+    assert "clock" not in " ".join(purposes(play))
+    play.wait(1)
+    mark_s = T0_S + 900
+    assert ReadMeter(1, f"clock:{mark_s!r}") in play.unclaimed
+    play.skip().t_s += 3
+    play >> MeterRead(1, f"clock:{mark_s!r}", wh(1100))
+    [message] = sampled(play)
+    [sample] = message.samples
+    assert (sample.context, sample.reading.at.t_s, message.session) == (ReadingContext.CLOCK, mark_s, "s1")
+    assert (sample.reading.at.t_s - T0_S + UTC0_S) % 900 == 0
+    assert play.timers["clock:"] == mark_s + 900
+
+
+def test_clock_marks_also_while_nobody_charges() -> None:
+    play = Playbook(evses=2, settings={"clock_aligned_interval_s": 60}).wait(60)
+    assert play << ReadMeter(1, "clock:1060.0") << ReadMeter(2, "clock:1060.0")
+    assert play >> MeterRead(2, "clock:1060.0", wh(5)) << told(MeterSampled, session="", evse=2)
+
+
+def test_without_trusted_time_there_are_no_marks() -> None:
+    play = Playbook(settings={"clock_aligned_interval_s": 60}, cold=True)
+    play.trusted = False
+    play.restart(1)
+    assert play.wait(200)
+    play.trusted = True
+    assert play >> ClockTrusted()
+    assert "clock:" in play.timers
+
+
+def test_a_mark_before_the_session_began_is_not_of_the_session() -> None:
+    play = charging(Playbook())
+    play >> MeterRead(1, f"clock:{T0_S - 0.5!r}", wh(1000))
+    assert [m.session for m in sampled(play)] == [""]
+
+
+# --- for the stop ----------------------------------------------------------------------------------------------------
+
+
+def test_stop_data_is_thinned_to_a_bound_and_keeps_first_and_last() -> None:
+    play = charging(Playbook(settings={"sample_interval_s": 60, "stop_sampled_measurands": ENERGY}))
+    for n in range(1, 1000):
+        play.t_s += 60
+        play.feed(MeterRead(1, "sample", wh(1000 + n)))
+    play.skip() >> CardPresented(1, A)
+    play.skip() >> ContactorOpened(1)
+    play.skip() >> MeterRead(1, "end:1", wh(2000))
+    [ended] = play.ended()
+    energies = [s.reading.energy_wh for s in ended.samples]
+    assert 50 <= len(energies) <= 100
+    assert (energies[0], energies[-1]) == (1001, 1999)
+    assert energies == sorted(energies)
+    gaps = [b - a for a, b in zip(energies, energies[1:], strict=False)]
+    assert max(gaps) <= 4 * 1000 / len(energies)
+
+
+def test_stop_data_survives_a_crash_up_to_the_last_snapshot() -> None:
+    play = charging(Playbook(settings={"stop_sampled_measurands": ENERGY})) >> MeterRead(1, "sample", wh(1001))
+    play.skip().wait(301).skip().restart(5)
+    assert [s.reading.energy_wh for s in play.session().samples] == [1001]
+    assert play.session().last_wh == 1001
+
+
+# --- the register ----------------------------------------------------------------------------------------------------
+
+
+def test_a_meter_that_runs_backwards_bills_nothing_and_ends_the_session() -> None:
+    play = charging(Playbook()) >> MeterRead(1, "live", wh(1500)) >> MeterRead(1, "sample", wh(900))
+    assert play.statuses[1].faults == (Fault.METER_IMPLAUSIBLE,)
+    assert sampled(play) == []
+    assert play.wait(61).skip().state() is State.ENDING
+    play >> ContactorOpened(1) << ReadMeter
+    play = play >> MeterRead(1, "end:1", wh(901)) << Remember << told(TransactionEnded, meter_wh=1500)
+    assert play << Unlock
+
+
+def test_a_meter_that_comes_to_reason_is_forgiven() -> None:
+    play = charging(Playbook()) >> MeterRead(1, "live", wh(1500)) >> MeterRead(1, "live", wh(900))
+    assert play >> MeterRead(1, "live", wh(1501))
+    assert play.statuses[1].faults == ()
+    assert play.wait(120).skip().state() is State.ACTIVE
+
+
+def test_an_exchanged_meter_begins_a_session_with_its_own_register() -> None:
+    play = Playbook() >> MeterRead(1, "poll", wh(900_000))
+    play = charging(play, B, meter_wh=3)
+    assert play.session().start_wh == 3
+    assert play.screens[1].values["energy_wh"] == 0
+    assert play >> FaultCleared(1, Fault.METER_IMPLAUSIBLE)
+
+
+def test_the_screen_follows_the_meter() -> None:
+    play = charging(Playbook())
+    play.wait(2)
+    assert play << ReadMeter(1, "live") >> MeterRead(1, "live", wh(1004, power_w=7400.4))
+    assert (play.screens[1].values["energy_wh"], play.screens[1].values["power_w"]) == (4, 7400)

@@ -1,0 +1,286 @@
+"""Settings, availability, triggers, unknown requests: what a backend may ask besides sessions."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.domain.block import Blocks, TwoAnswerers, answers
+from agent.domain.events import (
+    AskAvailability,
+    AskClearCache,
+    AskData,
+    Asked,
+    AskGet,
+    AskSet,
+    AskStart,
+    AskTrigger,
+    CablePlugged,
+    CableRemoved,
+    CardPresented,
+    ContactorOpened,
+    LinkChanged,
+    MeterRead,
+    TokenJudged,
+    Trigger,
+    VehicleConnected,
+    VehicleLeft,
+)
+from agent.domain.evse import State
+from agent.domain.messages import (
+    BootWanted,
+    ConnectorStatus,
+    FirmwareStatusWanted,
+    HeartbeatWanted,
+    LogStatusWanted,
+    Message,
+    MeterSampled,
+    StatusChanged,
+    TransactionEnded,
+)
+from agent.domain.orders import JudgeToken, ReadMeter, Remember, Reply, SetRelease, SetService, Tell, Unlock
+from agent.domain.variables import VARIABLES
+from agent.kinds import ReadingContext, ScreenName
+from tests.domain.playbook import ACCEPTED, EMPTY, LINK, PLUGGED, A, B, Like, Playbook, charging, kept, told, wh
+
+
+def ask(what: object, request: str = "q1") -> Asked:
+    return Asked(LINK, request, what)  # type: ignore[arg-type]
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+def test_a_setting_is_kept_then_promised() -> None:
+    play = (
+        Playbook()
+        >> ask(AskSet({"sample_interval_s": "30"}))
+        << Remember("setting", "sample_interval_s", {"text": "30"})
+    )
+    assert play << Reply(LINK, "q1", "Accepted", {"sample_interval_s": "Accepted"})
+    play = play >> ask(AskGet(("sample_interval_s",))) << Reply(LINK, "q1", "Accepted", {"sample_interval_s": 30})
+    assert (
+        play.restart(5).skip()
+        >> ask(AskGet(("sample_interval_s",)))
+        << (Reply(LINK, "q1", "Accepted", {"sample_interval_s": 30}))
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "status"),
+    [
+        ("sample_interval_s", "-1", "Rejected"),
+        ("sample_interval_s", "often", "Rejected"),
+        ("sample_interval_s", "", "Rejected"),
+        ("connector_count", "7", "Rejected"),
+        ("sampled_measurands", "Energy.Active.Import.Register,Colour", "Rejected"),
+        ("testing", "1", "NotSupported"),
+    ],
+)
+def test_a_setting_that_is_not_taken(name: str, text: str, status: str) -> None:
+    play = Playbook() >> ask(AskSet({name: text})) << Reply(LINK, "q1", "Accepted", {name: status})
+    assert play
+    assert play.store.get("setting") is None
+
+
+def test_each_of_several_settings_is_judged_by_itself() -> None:
+    play = Playbook() >> ask(AskSet({"reset_retries": "3", "light_intensity": "500", "stop_on_invalid_id": "FALSE"}))
+    play = play << kept("setting", "reset_retries") << kept("setting", "stop_on_invalid_id", text="false")
+    results = {"reset_retries": "Accepted", "light_intensity": "Rejected", "stop_on_invalid_id": "Accepted"}
+    assert play << Reply(LINK, "q1", "Accepted", results)
+
+
+def test_a_secret_is_never_shown() -> None:
+    play = Playbook() >> ask(AskSet({"authorization_key": "0123456789abcdef"})) << Remember << Reply
+    play = play >> ask(AskGet()) << Like(Reply, status="Accepted")
+    shown = [o for o in play.log if isinstance(o, Reply)][-1].data
+    assert set(shown) == {n for n, v in VARIABLES.items() if not v.secret}
+    assert play >> ask(AskGet(("authorization_key", "nothing"))) << Reply(LINK, "q1", "Accepted", {})
+
+
+def test_a_stored_value_that_is_no_longer_possible_is_forgotten() -> None:
+    play = Playbook(cold=True)
+    play.store = {"setting": {"light_intensity": {"text": "500"}, "reset_retries": {}, "gone": {"text": "1"}}}
+    play.restart(5) << Remember("setting", "light_intensity", None) << Remember("setting", "reset_retries", None)
+    assert play
+    assert play.site.settings["light_intensity"] == VARIABLES["light_intensity"].default
+
+
+def test_a_new_sample_interval_acts_on_the_running_session() -> None:
+    play = charging(Playbook()) >> ask(AskSet({"sample_interval_s": "10"})) << Remember << Reply
+    assert play.timers["sample:1"] == play.t_s + 10
+    play = play >> ask(AskSet({"sample_interval_s": "0"})) << Remember << Reply
+    assert play
+    assert "sample:1" not in play.timers
+
+
+# --- availability ----------------------------------------------------------------------------------------------------
+
+
+def inoperative(evse: int = 1) -> Asked:
+    return ask(AskAvailability(evse, False))
+
+
+def operative(evse: int = 1) -> Asked:
+    return ask(AskAvailability(evse, True))
+
+
+def test_unavailable_at_once_when_idle() -> None:
+    play = Playbook() >> inoperative() << kept("availability", "1", operative=False) << Reply(LINK, "q1", "Accepted")
+    play = play << SetService(1, False)
+    assert play >> CardPresented(1, A) >> ask(AskStart(1, A)) << Reply(LINK, "q1", "Rejected")
+    assert play.statuses[1].connector is ConnectorStatus.UNAVAILABLE
+    assert (play.wait(5).screens[1].name, play.screens[1].detail) == (ScreenName.OUT_OF_SERVICE, "unavailable")
+    assert play >> operative() << Remember << Reply(LINK, "q1", "Accepted") << SetService(1, True)
+    assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
+
+
+def test_unavailable_survives_a_restart() -> None:
+    """OCPP 1.6 test cases 013, 014, 034."""
+    play = Playbook(evses=2) >> inoperative() << Remember << Reply << SetService
+    play.restart(5, state=EMPTY) << SetService(1, False)
+    assert play
+    assert play.statuses[1].connector is ConnectorStatus.UNAVAILABLE
+    assert play.statuses[2].connector is ConnectorStatus.AVAILABLE
+    assert play.statuses[0].connector is ConnectorStatus.AVAILABLE
+
+
+def test_the_whole_station_unavailable_survives_a_restart() -> None:
+    play = Playbook(evses=2) >> inoperative(0)
+    play.skip().restart(5, new_boot=True, state=EMPTY).skip()
+    assert {n: s.connector for n, s in play.statuses.items()} == dict.fromkeys((0, 1, 2), ConnectorStatus.UNAVAILABLE)
+    play >> operative(0)
+    assert {s.connector for s in play.statuses.values()} == {ConnectorStatus.AVAILABLE}
+
+
+def test_unavailable_waits_for_the_end_of_the_session() -> None:
+    play = charging(Playbook()) >> inoperative() << Remember << Reply(LINK, "q1", "Scheduled")
+    assert play >> CardPresented(1, A) << SetRelease << Remember >> ContactorOpened(1) << ReadMeter
+    play = play >> MeterRead(1, "end:1", wh(1100)) << Remember << told(TransactionEnded) << Unlock
+    assert play.statuses[1].ended
+    assert play >> CardPresented(1, B)
+    assert play >> (VehicleLeft(1), CableRemoved(1)) << SetService(1, False)
+    assert play.statuses[1].connector is ConnectorStatus.UNAVAILABLE
+
+
+def test_unavailable_while_somebody_is_about_to_start() -> None:
+    play = Playbook() >> ask(AskStart(1, A)) << Reply >> inoperative() << Remember << Reply(LINK, "q1", "Accepted")
+    play = play << SetService(1, False)
+    assert play
+    assert (play.state(), play.statuses[1].connector) == (State.FREE, ConnectorStatus.UNAVAILABLE)
+
+
+def test_unavailable_with_a_cable_waits_with_the_pilot_until_it_is_out() -> None:
+    play = Playbook(state=PLUGGED) >> inoperative() << Remember << Reply(LINK, "q1", "Accepted")
+    assert play
+    assert play.statuses[1].connector is ConnectorStatus.UNAVAILABLE
+    assert play >> (VehicleLeft(1), CableRemoved(1)) << SetService(1, False)
+
+
+def test_availability_of_an_evse_that_is_not_there() -> None:
+    assert Playbook() >> inoperative(3) << Reply(LINK, "q1", "Rejected")
+
+
+def test_a_refusal_when_it_became_unavailable_during_the_question() -> None:
+    play = Playbook() >> CardPresented(1, A) << JudgeToken >> inoperative() << Remember << Reply << SetService
+    assert play >> TokenJudged("token:1", A, ACCEPTED) << kept("cache")
+    assert play.state() is State.FREE
+
+
+# --- trigger, data, cache --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        (Trigger.BOOT, BootWanted()),
+        (Trigger.HEARTBEAT, HeartbeatWanted()),
+        (Trigger.FIRMWARE_STATUS, FirmwareStatusWanted()),
+        (Trigger.LOG_STATUS, LogStatusWanted()),
+    ],
+)
+def test_a_trigger_is_answered_then_obeyed(what: Trigger, message: Message) -> None:
+    assert Playbook() >> ask(AskTrigger(what)) << Reply(LINK, "q1", "Accepted") << Tell(LINK, message)
+
+
+def test_triggered_status_of_one_and_of_all() -> None:
+    play = Playbook(evses=2) >> ask(AskTrigger(Trigger.STATUS, 2)) << Reply << told(StatusChanged, evse=2, forced=True)
+    play = play >> ask(AskTrigger(Trigger.STATUS)) << Reply << told(StatusChanged, evse=0, forced=True)
+    assert play << told(StatusChanged, evse=1, forced=True) << told(StatusChanged, evse=2, forced=True)
+
+
+def test_triggered_meter_values() -> None:
+    play = Playbook(evses=2) >> ask(AskTrigger(Trigger.METER_VALUES, 1)) << Reply << ReadMeter(1, "trigger")
+    play = play >> MeterRead(1, "trigger", wh(77)) << told(MeterSampled, session="", evse=1)
+    assert sample_context(play) is ReadingContext.TRIGGER
+    assert play >> ask(AskTrigger(Trigger.METER_VALUES)) << Reply << ReadMeter(1, "trigger") << ReadMeter(2, "trigger")
+
+
+def sample_context(play: Playbook) -> ReadingContext:
+    message = play.told[-1]
+    assert isinstance(message, MeterSampled)
+    return message.samples[0].context
+
+
+def test_a_trigger_for_an_evse_that_is_not_there() -> None:
+    assert Playbook() >> ask(AskTrigger(Trigger.STATUS, 9)) << Reply(LINK, "q1", "Rejected")
+
+
+def test_data_of_an_unknown_vendor() -> None:
+    assert Playbook() >> ask(AskData("com.example")) << Reply(LINK, "q1", "UnknownVendorId")
+
+
+def test_a_cleared_cache_is_empty_and_stays_so() -> None:
+    store = {"cache": {A.value: {"$": "Verdict", "status": "Accepted"}, B.value: {"$": "Verdict", "status": "Blocked"}}}
+    play = Playbook(store=store, settings={"local_pre_authorize": True}) >> ask(AskClearCache()) << Remember << Remember
+    assert play << Reply(LINK, "q1", "Accepted") >> CardPresented(1, A) << JudgeToken
+    assert play.store["cache"] == {}
+
+
+def test_a_cache_that_is_switched_off_cannot_be_cleared() -> None:
+    play = Playbook(settings={"auth_cache_enabled": False})
+    assert play >> ask(AskClearCache()) << Reply(LINK, "q1", "Rejected")
+
+
+def test_the_cache_has_a_bound_and_loses_the_oldest() -> None:
+    play = Playbook(store={"cache": {f"{n:08}": {"$": "Verdict", "status": "Accepted"} for n in range(1000)}})
+    play = play >> CardPresented(1, A) << JudgeToken >> TokenJudged("token:1", A, ACCEPTED)
+    assert play << Remember("cache", "00000000", None) << kept("cache", A.value)
+    assert len(play.store["cache"]) == 1000
+
+
+def test_a_poisoned_cache_entry_is_forgotten() -> None:
+    play = Playbook(cold=True)
+    play.store = {"cache": {"x": {"$": "Token", "value": "x"}, "y": {"$": "?"}}}
+    assert play.restart(5) << Remember("cache", "x", None) << Remember("cache", "y", None)
+
+
+def test_a_request_that_nobody_answers_is_answered() -> None:
+    assert Playbook() >> ask("something else") << Reply(LINK, "q1", "NotImplemented")
+
+
+def test_two_answerers_are_a_start_up_error() -> None:
+    class Answerer:
+        @answers(AskData)
+        def data(self) -> None: ...
+
+    with pytest.raises(TwoAnswerers, match="AskData: Answerer"):
+        Blocks((Answerer(), Answerer()))
+
+
+# --- status ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_connector_is_told_after_the_boot_and_once() -> None:
+    play = Playbook(evses=2, online=False)
+    play.feed(LinkChanged(LINK, True))
+    for n in (0, 1, 2):
+        play << told(StatusChanged, evse=n, forced=True)
+    assert play >> LinkChanged(LINK, False) >> LinkChanged(LINK, True)
+    assert not [o for o in play.log[-3:] if isinstance(o, Tell)]
+
+
+def test_nothing_is_told_twice() -> None:
+    play = Playbook() >> CablePlugged(1) >> VehicleConnected(1)
+    seen = [o.message for o in play.log if isinstance(o, Tell) and isinstance(o.message, StatusChanged)]
+    for a, b in zip(seen, seen[1:], strict=False):
+        assert a.evse != b.evse or b.forced or a != b

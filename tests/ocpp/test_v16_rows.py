@@ -1,0 +1,534 @@
+"""Golden lines: one per row, both directions, and everything that is said judged by jsonschema on the package's files."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft4Validator, FormatChecker
+from ocpp_stand_ins import IDENTITY, UTC_S, Outbox, desk
+
+from agent.domain.events import (
+    AskAvailability,
+    AskClearCache,
+    AskData,
+    AskGet,
+    AskReset,
+    AskSet,
+    AskStart,
+    AskStop,
+    AskTrigger,
+    AskUnlock,
+    TokenJudged,
+    TransactionHeard,
+    Trigger,
+)
+from agent.domain.messages import (
+    BootWanted,
+    ChargingState,
+    ConnectorStatus,
+    FirmwareStatusWanted,
+    HeartbeatWanted,
+    LogStatusWanted,
+    MeterSampled,
+    Sample,
+    StatusChanged,
+    StopReason,
+    TransactionEnded,
+    TransactionStarted,
+    TransactionUpdated,
+    TriggerReason,
+)
+from agent.domain.orders import JudgeToken, Reply
+from agent.domain.variables import VARIABLES, Settings
+from agent.kinds import AuthorizationStatus, Fault, Reading, ReadingContext, Stamp, Token, Verdict
+from agent.ocpp.dialect import Boot, Heard, Identity, In, Mute, Out, Refused, Unspeakable
+from agent.ocpp.names import KEYS_16
+from agent.ocpp.v16 import V16
+from agent.ports.store import Put
+
+FOLDER = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations))) / "v16" / "schemas"
+T0 = Stamp(1, 0.0)
+CARD = Token("04A1B2C3")
+
+
+def valid(name: str, payload: Any) -> None:
+    document = json.loads((FOLDER / f"{name}.json").read_text("utf-8-sig"))
+    Draft4Validator(document, format_checker=FormatChecker()).validate(json.loads(json.dumps(payload)))
+
+
+def told(message: Any, outbox: Outbox | None = None) -> dict[str, Any] | None:
+    out = V16.outgoing(type(message))
+    assert isinstance(out, Out)
+    payload = out.encode(message, desk(outbox))
+    if payload is not None:
+        valid(out.action, payload)
+    return payload
+
+
+def heard(message: Any, payload: dict[str, Any], outbox: Outbox | None = None) -> Heard:
+    out = V16.outgoing(type(message))
+    assert isinstance(out, Out)
+    return out.heard(message, payload, desk(outbox))
+
+
+def known() -> Outbox:
+    outbox = Outbox()
+    outbox.facts["transaction", "chargy/s1"] = {"id": "42"}
+    return outbox
+
+
+READING = Reading(
+    T0, 123456, power_w=11012.34, voltage_v=(230.1, 231.0, 229.91), current_a=(16.0, 15.876, 0.0),
+    power_phase_w=(3680.0, 3650.58, 0.0), frequency_hz=50.02, power_factor=0.9871, export_wh=7, soc_percent=54.4,
+    offered_a=32.0,
+)  # fmt: skip
+
+
+def sample(*measurands: str, context: ReadingContext = ReadingContext.PERIODIC, reading: Reading = READING) -> Sample:
+    return Sample(context, reading, measurands)
+
+
+ENDED = TransactionEnded("s1", 1, CARD, Stamp(1, 60.25), 124000, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)
+WHEN = "2026-11-25T10:00:00.000Z"
+
+GOLDEN_OUT = [
+    (
+        BootWanted(),
+        "BootNotification",
+        {
+            "chargePointVendor": "Chargy",
+            "chargePointModel": "SimStation",
+            "chargePointSerialNumber": "SN-1",
+            "firmwareVersion": "1.0.0",
+            "iccid": "8935",
+            "imsi": "2700",
+            "meterSerialNumber": "M-1",
+            "meterType": "EM340",
+        },
+    ),
+    (HeartbeatWanted(), "Heartbeat", {}),
+    (JudgeToken("chargy", "t1", CARD), "Authorize", {"idTag": "04A1B2C3"}),
+    (
+        TransactionStarted("s1", 2, CARD, T0, 123456),
+        "StartTransaction",
+        {"connectorId": 2, "idTag": "04A1B2C3", "meterStart": 123456, "timestamp": WHEN},
+    ),
+    (
+        ENDED,
+        "StopTransaction",
+        {
+            "transactionId": 42,
+            "meterStop": 124000,
+            "timestamp": "2026-11-25T10:01:00.250Z",
+            "reason": "Local",
+            "idTag": "04A1B2C3",
+        },
+    ),
+    (
+        MeterSampled("s1", 1, (sample("Energy.Active.Import.Register"),)),
+        "MeterValues",
+        {
+            "connectorId": 1,
+            "transactionId": 42,
+            "meterValue": [
+                {
+                    "timestamp": WHEN,
+                    "sampledValue": [
+                        {
+                            "value": "123456",
+                            "context": "Sample.Periodic",
+                            "measurand": "Energy.Active.Import.Register",
+                            "unit": "Wh",
+                        }
+                    ],
+                }
+            ],
+        },
+    ),
+    (
+        StatusChanged(1, T0, ConnectorStatus.OCCUPIED, ChargingState.CHARGING),
+        "StatusNotification",
+        {"connectorId": 1, "errorCode": "NoError", "status": "Charging", "timestamp": WHEN},
+    ),
+    (FirmwareStatusWanted(), "FirmwareStatusNotification", {"status": "Idle"}),
+    (LogStatusWanted(), "DiagnosticsStatusNotification", {"status": "Idle"}),
+]
+
+
+@pytest.mark.parametrize(("message", "action", "line"), GOLDEN_OUT, ids=lambda v: v if isinstance(v, str) else "")
+def test_out(message: Any, action: str, line: dict[str, Any]) -> None:
+    out = V16.outgoing(type(message))
+    assert isinstance(out, Out)
+    assert out.action == action
+    assert told(message, known()) == line
+
+
+def test_every_out_row_has_a_golden_line() -> None:
+    rows = {r.message for r in V16.rows if isinstance(r, Out)}
+    assert rows == {type(m) for m, _, _ in GOLDEN_OUT}
+
+
+def test_mute() -> None:
+    assert isinstance(V16.outgoing(TransactionUpdated), Mute)
+
+
+# --- what is heard ---------------------------------------------------------------------------------------------------
+
+
+def test_boot_heard() -> None:
+    answer = {"status": "Accepted", "currentTime": "2026-11-25T10:00:00Z", "interval": 300}
+    assert heard(BootWanted(), answer) == Heard(boot=Boot("Accepted", 300), utc_s=UTC_S)
+    assert heard(BootWanted(), {**answer, "interval": -1}).boot == Boot("Accepted", 0)
+    assert heard(BootWanted(), {**answer, "interval": 10**30}).boot == Boot("Accepted", 7 * 86400)
+    assert heard(BootWanted(), {**answer, "currentTime": "?"}).utc_s is None
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-11-25T10:00:00Z", "2026-11-25T11:00:00+01:00", "2026-11-25T10:00:00.000000Z", "2026-11-25T10:00:00"]
+)
+def test_heartbeat_heard(text: str) -> None:
+    assert heard(HeartbeatWanted(), {"currentTime": text}) == Heard(utc_s=UTC_S)
+
+
+def test_authorize_heard() -> None:
+    order = JudgeToken("chargy", "t1", CARD)
+    info = {"status": "ConcurrentTx", "parentIdTag": "P1", "expiryDate": "2026-11-25T10:00:00Z"}
+    verdict = Verdict(AuthorizationStatus.CONCURRENT_TX, "P1", UTC_S)
+    assert heard(order, {"idTagInfo": info}) == Heard((TokenJudged("t1", CARD, verdict),))
+    assert heard(order, {"idTagInfo": {"status": "Accepted"}}).events == (
+        TokenJudged("t1", CARD, Verdict(AuthorizationStatus.ACCEPTED)),
+    )
+
+
+def test_start_heard() -> None:
+    result = heard(TransactionStarted("s1", 1, CARD, T0, 1), {"transactionId": 42, "idTagInfo": {"status": "Invalid"}})
+    assert result.facts == (Put("transaction", "chargy/s1", {"id": "42"}),)
+    assert result.events == (TransactionHeard("chargy", "s1", "42", Verdict(AuthorizationStatus.INVALID)),)
+
+
+def test_stop_heard() -> None:
+    assert heard(ENDED, {}, known()).events == (TransactionHeard("chargy", "s1", "42", None),)
+    verdict = Verdict(AuthorizationStatus.EXPIRED)
+    answer = {"idTagInfo": {"status": "Expired"}}
+    assert heard(ENDED, answer, known()).events == (TransactionHeard("chargy", "s1", "42", verdict),)
+
+
+# --- details of what is told -----------------------------------------------------------------------------------------
+
+
+def test_boot_fields_are_cut_and_left_out() -> None:
+    out = V16.outgoing(BootWanted)
+    assert isinstance(out, Out)
+    place = desk()
+    place.identity = lambda: Identity(*["x" * 99] * 8)
+    payload = out.encode(BootWanted(), place)
+    valid("BootNotification", payload)
+    place.identity = Identity
+    assert out.encode(BootWanted(), place) == {"chargePointVendor": "unknown", "chargePointModel": "unknown"}
+    assert IDENTITY.vendor == "Chargy"
+
+
+@pytest.mark.parametrize(
+    ("reason", "trigger", "note", "word"),
+    [
+        (StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, "", "Local"),
+        (StopReason.REMOTE, TriggerReason.REMOTE_STOP, "", "Remote"),
+        (StopReason.DEAUTHORIZED, TriggerReason.DEAUTHORIZED, "", "DeAuthorized"),
+        (StopReason.EV_DISCONNECTED, TriggerReason.EV_DEPARTED, "", "EVDisconnected"),
+        (StopReason.EMERGENCY_STOP, TriggerReason.ABNORMAL_CONDITION, "fault", "EmergencyStop"),
+        (StopReason.POWER_LOSS, TriggerReason.ABNORMAL_CONDITION, "", "PowerLoss"),
+        (StopReason.REBOOT, TriggerReason.ABNORMAL_CONDITION, "", "Reboot"),
+        (StopReason.IMMEDIATE_RESET, TriggerReason.RESET_COMMAND, "hard", "HardReset"),
+        (StopReason.IMMEDIATE_RESET, TriggerReason.RESET_COMMAND, "soft", "SoftReset"),
+        (StopReason.OTHER, TriggerReason.UNLOCK_COMMAND, "", "UnlockCommand"),
+        (StopReason.GROUND_FAULT, TriggerReason.ABNORMAL_CONDITION, "fault", "Other"),
+        (StopReason.TIMEOUT, TriggerReason.ABNORMAL_CONDITION, "", "Other"),
+    ],
+)
+def test_stop_reasons(reason: StopReason, trigger: TriggerReason, note: str, word: str) -> None:
+    message = TransactionEnded("s1", 1, None, T0, 1, reason, trigger, note=note)
+    payload = told(message, known())
+    assert payload is not None
+    assert payload["reason"] == word
+    assert "idTag" not in payload
+
+
+@pytest.mark.parametrize("reason", StopReason)
+def test_every_stop_reason_can_be_said(reason: StopReason) -> None:
+    told(TransactionEnded("s1", 1, None, T0, 1, reason, TriggerReason.ABNORMAL_CONDITION), known())
+
+
+def test_stop_carries_its_samples() -> None:
+    samples = (
+        sample("Energy.Active.Import.Register", context=ReadingContext.BEGIN),
+        sample("SoC", reading=Reading(T0, 1)),
+        sample("Energy.Active.Import.Register", context=ReadingContext.END),
+    )
+    payload = told(
+        TransactionEnded("s1", 1, None, T0, 1, StopReason.LOCAL, TriggerReason.REMOTE_STOP, samples=samples), known()
+    )
+    assert payload is not None
+    contexts = [d["sampledValue"][0]["context"] for d in payload["transactionData"]]
+    assert contexts == ["Transaction.Begin", "Transaction.End"]
+
+
+def test_without_an_id_nothing_of_a_transaction_can_be_said() -> None:
+    other_version = Outbox()
+    other_version.facts["transaction", "chargy/s1"] = {"id": "b6dc-uuid"}
+    for outbox in (Outbox(), other_version):
+        for message in (ENDED, MeterSampled("s1", 1, (sample("Energy.Active.Import.Register"),))):
+            with pytest.raises(Unspeakable):
+                told(message, outbox)
+
+
+@pytest.mark.parametrize("value", ["", "x" * 21, "x" * 36])
+def test_a_token_is_never_cut(value: str) -> None:
+    for message in (JudgeToken("chargy", "t", Token(value)), TransactionStarted("s1", 1, Token(value), T0, 1)):
+        with pytest.raises(Unspeakable):
+            told(message)
+    assert told(JudgeToken("chargy", "t", Token("x" * 20))) == {"idTag": "x" * 20}
+
+
+def values(*measurands: str, reading: Reading = READING) -> list[tuple[Any, ...]]:
+    payload = told(MeterSampled("", 1, (sample(*measurands, reading=reading),)))
+    if payload is None:
+        return []
+    assert "transactionId" not in payload
+    entries = payload["meterValue"][0]["sampledValue"]
+    return [(e["measurand"], e.get("phase"), e["value"], e.get("unit"), e.get("location")) for e in entries]
+
+
+def test_measurands() -> None:
+    assert values("Power.Active.Import", "Frequency", "Power.Factor", "SoC", "Current.Offered") == [
+        ("Power.Active.Import", None, "11012.3", "W", None),
+        ("Frequency", None, "50.02", None, None),
+        ("Power.Factor", None, "0.987", None, None),
+        ("SoC", None, "54", "Percent", "EV"),
+        ("Current.Offered", None, "32", "A", None),
+    ]
+    assert values("Current.Import") == [
+        ("Current.Import", "L1", "16", "A", None),
+        ("Current.Import", "L2", "15.88", "A", None),
+        ("Current.Import", "L3", "0", "A", None),
+    ]
+    assert [v[:3] for v in values("Voltage")] == [
+        ("Voltage", "L1-N", "230.1"), ("Voltage", "L2-N", "231"), ("Voltage", "L3-N", "229.9"),
+    ]  # fmt: skip
+    assert values("Voltage.L2", "Voltage.L2-N") == [("Voltage", "L2-N", "231", "V", None)]
+    assert values("Power.Active.Import.L2") == [("Power.Active.Import", "L2", "3650.6", "W", None)]
+    assert values("Energy.Active.Export.Register") == [("Energy.Active.Export.Register", None, "7", "Wh", None)]
+
+
+def test_what_is_not_measured_is_not_told() -> None:
+    bare = Reading(T0, 5)
+    assert values("Voltage", "SoC", "Current.Import.L3", "Power.Active.Import", reading=bare) == []
+    assert values("Voltage", "Energy.Active.Import.Register", reading=bare)[0][2] == "5"
+    single = Reading(T0, 5, voltage_v=(230.0,))
+    assert values("Voltage", "Voltage.L2", reading=single) == [("Voltage", "L1-N", "230", "V", None)]
+
+
+def test_clock_aligned_values_lie_on_the_mark() -> None:
+    at = Reading(Stamp(1, 899.6), 5)
+    message = MeterSampled("", 1, (sample("Energy.Active.Import.Register", context=ReadingContext.CLOCK, reading=at),))
+    payload = told(message)
+    assert payload is not None
+    assert payload["meterValue"][0]["timestamp"] == "2026-11-25T10:15:00.000Z"
+
+
+S, C = ConnectorStatus, ChargingState
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        (StatusChanged(1, T0, S.AVAILABLE), "Available"),
+        (StatusChanged(1, T0, S.AVAILABLE, authorised=True), "Preparing"),
+        (StatusChanged(1, T0, S.OCCUPIED), "Preparing"),
+        (StatusChanged(1, T0, S.OCCUPIED, C.EV_CONNECTED), "Preparing"),
+        (StatusChanged(1, T0, S.OCCUPIED, C.CHARGING), "Charging"),
+        (StatusChanged(1, T0, S.OCCUPIED, C.SUSPENDED_EV), "SuspendedEV"),
+        (StatusChanged(1, T0, S.OCCUPIED, C.SUSPENDED_EVSE), "SuspendedEVSE"),
+        (StatusChanged(1, T0, S.OCCUPIED, C.EV_CONNECTED, ended=True), "Finishing"),
+        (StatusChanged(1, T0, S.OCCUPIED, C.IDLE, ended=True), "Finishing"),
+        (StatusChanged(1, T0, S.OCCUPIED, C.EV_CONNECTED, authorised=True, ended=True), "Preparing"),
+        (StatusChanged(1, T0, S.RESERVED), "Reserved"),
+        (StatusChanged(1, T0, S.UNAVAILABLE), "Unavailable"),
+        (StatusChanged(1, T0, S.UNAVAILABLE, C.EV_CONNECTED), "Unavailable"),
+        (StatusChanged(1, T0, S.FAULTED, C.CHARGING, faults=(Fault.GROUND_FAILURE,)), "Faulted"),
+        (StatusChanged(0, T0, S.AVAILABLE), "Available"),
+        (StatusChanged(0, T0, S.OCCUPIED, C.CHARGING), "Available"),
+        (StatusChanged(0, T0, S.RESERVED), "Available"),
+        (StatusChanged(0, T0, S.UNAVAILABLE), "Unavailable"),
+        (StatusChanged(0, T0, S.FAULTED), "Faulted"),
+    ],
+)
+def test_status_words(changed: StatusChanged, word: str) -> None:
+    payload = told(changed)
+    assert payload is not None
+    assert payload["status"] == word
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_every_fault_can_be_told(fault: Fault) -> None:
+    payload = told(StatusChanged(1, T0, S.FAULTED, faults=(fault, Fault.WEAK_SIGNAL)))
+    assert payload is not None
+    assert payload["errorCode"] != "NoError"
+    if fault.value.startswith("MREC"):
+        assert payload["errorCode"] == "OtherError"
+        assert payload["info"] == payload["vendorErrorCode"] == fault.value
+    if fault is Fault.DIODE_FAULT:
+        assert (payload["errorCode"], payload["info"]) == ("GroundFailure", "DiodeFault")
+
+
+def test_a_warning_goes_along_with_charging() -> None:
+    payload = told(StatusChanged(1, T0, S.OCCUPIED, C.CHARGING, faults=(Fault.TEMPERATURE_DERATING,)))
+    assert payload is not None
+    assert (payload["status"], payload["errorCode"]) == ("Charging", "HighTemperature")
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+GOLDEN_IN: list[tuple[str, dict[str, Any], Any, Any, dict[str, Any]]] = [
+    ("ChangeAvailability", {"connectorId": 0, "type": "Inoperative"}, AskAvailability(0, False), "Scheduled", {"status": "Scheduled"}),
+    ("ChangeAvailability", {"connectorId": 2, "type": "Operative"}, AskAvailability(2, True), "Rejected", {"status": "Rejected"}),
+    ("ClearCache", {}, AskClearCache(), "Accepted", {"status": "Accepted"}),
+    ("DataTransfer", {"vendorId": "v", "messageId": "m", "data": "d"}, AskData("v", "m", "d"), "UnknownMessageId", {"status": "UnknownMessageId"}),
+    ("DataTransfer", {"vendorId": "v"}, AskData("v"), "NotImplemented", {"status": "UnknownVendorId"}),
+    ("RemoteStartTransaction", {"idTag": "A", "connectorId": 1}, AskStart(1, Token("A")), "Accepted", {"status": "Accepted"}),
+    ("RemoteStartTransaction", {"idTag": "A"}, AskStart(None, Token("A")), "Rejected", {"status": "Rejected"}),
+    ("RemoteStopTransaction", {"transactionId": 42}, AskStop("s1"), "Accepted", {"status": "Accepted"}),
+    ("RemoteStopTransaction", {"transactionId": 43}, AskStop(""), "Rejected", {"status": "Rejected"}),
+    ("Reset", {"type": "Hard"}, AskReset(True), "Accepted", {"status": "Accepted"}),
+    ("Reset", {"type": "Soft"}, AskReset(False), "Rejected", {"status": "Rejected"}),
+    ("UnlockConnector", {"connectorId": 1}, AskUnlock(1, True), "Unlocked", {"status": "Unlocked"}),
+    ("UnlockConnector", {"connectorId": 1}, AskUnlock(1, True), "UnlockFailed", {"status": "UnlockFailed"}),
+    ("UnlockConnector", {"connectorId": 9}, AskUnlock(9, True), "UnknownConnector", {"status": "NotSupported"}),
+    ("UnlockConnector", {"connectorId": 1}, AskUnlock(1, True), "NotSupported", {"status": "NotSupported"}),
+    ("UnlockConnector", {"connectorId": 1}, AskUnlock(1, True), "OngoingAuthorizedTransaction", {"status": "UnlockFailed"}),
+    ("TriggerMessage", {"requestedMessage": "Heartbeat"}, AskTrigger(Trigger.HEARTBEAT), "Accepted", {"status": "Accepted"}),
+    ("TriggerMessage", {"requestedMessage": "MeterValues", "connectorId": 3}, AskTrigger(Trigger.METER_VALUES, 3), "Rejected", {"status": "Rejected"}),
+    ("TriggerMessage", {"requestedMessage": "DiagnosticsStatusNotification"}, AskTrigger(Trigger.LOG_STATUS), "NotImplemented", {"status": "NotImplemented"}),
+    ("ChangeConfiguration", {"key": "metervaluesampleinterval", "value": "60"}, AskSet({"sample_interval_s": "60"}), {"sample_interval_s": "Accepted"}, {"status": "Accepted"}),
+    ("ChangeConfiguration", {"key": "MeterValueSampleInterval", "value": "-1"}, AskSet({"sample_interval_s": "-1"}), {"sample_interval_s": "Rejected"}, {"status": "Rejected"}),
+    ("ChangeConfiguration", {"key": "ConnectionTimeOut", "value": "6"}, AskSet({"connection_timeout_s": "6"}), {"connection_timeout_s": "RebootRequired"}, {"status": "RebootRequired"}),
+    ("GetConfiguration", {"key": ["Testing", "NumberOfConnectors", "AuthorizationKey", "stoptxnsampleddatamaxlength"]}, AskGet(), {"connector_count": 2}, {
+        "configurationKey": [
+            {"key": "NumberOfConnectors", "readonly": True, "value": "2"},
+            {"key": "AuthorizationKey", "readonly": False},
+            {"key": "StopTxnSampledDataMaxLength", "readonly": True, "value": "20"},
+        ],
+        "unknownKey": ["Testing"],
+    }),
+]  # fmt: skip
+
+AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("RemoteStartTransaction", {"idTag": "A", "connectorId": 0}, {"status": "Rejected"}),
+    ("RemoteStartTransaction", {"idTag": ""}, {"status": "Rejected"}),
+    ("ChangeConfiguration", {"key": "Testing", "value": "1"}, {"status": "NotSupported"}),
+    ("ChangeConfiguration", {"key": "NumberOfConnectors", "value": "1"}, {"status": "Rejected"}),
+    ("ChangeConfiguration", {"key": "StopTxnSampledDataMaxLength", "value": "1"}, {"status": "Rejected"}),
+    ("ChangeConfiguration", {"key": "AuthorizationKey", "value": "short"}, {"status": "Rejected"}),
+    ("ChangeConfiguration", {"key": "LocalAuthListEnabled", "value": "true"}, {"status": "NotSupported"}),
+    ("GetLocalListVersion", {}, {"listVersion": -1}),
+    ("SendLocalList", {"listVersion": 1, "updateType": "Full"}, {"status": "NotSupported"}),
+    ("ReserveNow", {}, {"status": "Rejected"}),
+    ("SetChargingProfile", {}, {"status": "NotSupported"}),
+]
+
+
+def row(action: str) -> In:
+    found = V16.incoming(action)
+    assert isinstance(found, In)
+    return found
+
+
+@pytest.mark.parametrize(("action", "payload", "ask", "said", "answer"), GOLDEN_IN)
+def test_in(action: str, payload: dict[str, Any], ask: Any, said: Any, answer: dict[str, Any]) -> None:
+    valid(action, payload)
+    assert row(action).decode(payload, desk(known())) == ask
+    reply = Reply("chargy", "1", said) if isinstance(said, str) else Reply("chargy", "1", "Accepted", said)
+    assert row(action).answer(reply, payload, desk(known())) == answer
+    valid(action + "Response", answer)
+
+
+@pytest.mark.parametrize(("action", "payload", "answer"), AT_ONCE)
+def test_answered_without_the_domain(action: str, payload: dict[str, Any], answer: dict[str, Any]) -> None:
+    assert row(action).decode(payload, desk()) == answer
+    valid(action + "Response", answer)
+
+
+def test_every_in_row_has_a_golden_line() -> None:
+    rows = {r.action for r in V16.rows if isinstance(r, In)}
+    assert rows == {g[0] for g in GOLDEN_IN} | {a[0] for a in AT_ONCE}
+
+
+@pytest.mark.parametrize(
+    ("purpose", "taken"), [("TxProfile", True), ("TxDefaultProfile", False), ("ChargePointMaxProfile", False)]
+)
+def test_a_profile_with_a_remote_start(purpose: str, taken: bool) -> None:
+    schedule = {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 16.1}]}
+    profile = {
+        "chargingProfileId": 1, "stackLevel": 0, "chargingProfilePurpose": purpose,
+        "chargingProfileKind": "Relative", "chargingSchedule": schedule,
+    }  # fmt: skip
+    payload = {"idTag": "A", "chargingProfile": profile}
+    check = V16.schemas.request("RemoteStartTransaction") if V16.schemas else None
+    assert check is not None
+    assert check(payload) is None
+    asked = row("RemoteStartTransaction").decode(payload, desk())
+    assert asked == (AskStart(None, Token("A")) if taken else {"status": "Rejected"})
+
+
+def test_a_request_that_no_block_answers_is_refused() -> None:
+    with pytest.raises(Refused):
+        row("Reset").answer(Reply("chargy", "1", "NotImplemented"), {"type": "Soft"}, desk())
+
+
+READ_ONLY = {"GetConfigurationMaxKeys", "NumberOfConnectors", "SupportedFeatureProfiles", "SecurityProfile"}
+REQUIRED = set(
+    [
+        "AuthorizeRemoteTxRequests",
+        "ClockAlignedDataInterval",
+        "ConnectionTimeOut",
+        "ConnectorPhaseRotation",
+        "GetConfigurationMaxKeys",
+        "HeartbeatInterval",
+        "LocalAuthorizeOffline",
+        "LocalPreAuthorize",
+        "MeterValuesAlignedData",
+        "MeterValuesSampledData",
+        "MeterValueSampleInterval",
+        "NumberOfConnectors",
+        "ResetRetries",
+        "StopTransactionOnEVSideDisconnect",
+        "StopTransactionOnInvalidId",
+        "StopTxnAlignedData",
+        "StopTxnSampledData",
+        "SupportedFeatureProfiles",
+        "TransactionMessageAttempts",
+        "TransactionMessageRetryInterval",
+        "UnlockConnectorOnEVSideDisconnect",
+    ]
+)
+
+
+def test_all_keys_with_the_right_flag() -> None:
+    settings = Settings({"sampled_measurands": tuple(f"Voltage.L{n % 3 + 1}" for n in range(100))})
+    data = {n: settings[n] for n, v in VARIABLES.items() if not v.secret}
+    answer = row("GetConfiguration").answer(Reply("chargy", "1", "Accepted", data), {}, desk())
+    valid("GetConfigurationResponse", answer)
+    listed = {e["key"]: e for e in answer["configurationKey"]}
+    assert listed.keys() >= REQUIRED
+    assert {k for k, e in listed.items() if e["readonly"] and not k.endswith("MaxLength")} == READ_ONLY
+    assert "value" not in listed["AuthorizationKey"]
+    assert "LocalAuthListEnabled" not in listed
+    assert len(listed["MeterValuesSampledData"]["value"]) <= 500
+    assert not listed["MeterValuesSampledData"]["value"].endswith(",")
+    assert "unknownKey" not in answer
+    lists = desk(settings=Settings({"feature_profiles": ("Core", "LocalAuthListManagement")}))
+    answer = row("GetConfiguration").answer(Reply("chargy", "1", "Accepted", data), {}, lists)
+    assert len(answer["configurationKey"]) == len(KEYS_16)
