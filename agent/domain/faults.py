@@ -94,6 +94,10 @@ def blocks(fault: Fault) -> bool:
     return CATALOGUE[fault].severity is Severity.BLOCK
 
 
+def ends_session(fault: Fault) -> bool:
+    return CATALOGUE[fault].severity is not Severity.WARN
+
+
 def heaviest_first(faults: frozenset[Fault]) -> tuple[Fault, ...]:
     order = list(CATALOGUE)
     return tuple(sorted(faults, key=lambda f: (not blocks(f), order.index(f))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -21,8 +22,11 @@ def next_mark_utc_s(interval_s: int, utc_s: float) -> float:
     return midnight + min(steps * interval_s, 86400)
 
 
-def thinned(items: tuple[T, ...], most: int) -> tuple[T, ...]:
-    """At most ``most`` of them: first and last stay, every second of the rest goes until it fits."""
-    while len(items) > most:
-        items = items[:1] + items[1:-1][1::2] + items[-1:]
-    return items
+def thinned(items: tuple[T, ...], most: int, at_s: Callable[[T], float]) -> tuple[T, ...]:
+    """At most ``most`` (2 or more) of them, spread evenly over the time however often it is called: first and last stay,
+    of the rest the one goes whose neighbours are closest to each other."""
+    kept = list(items)
+    while len(kept) > max(most, 2):
+        gaps = [at_s(kept[i + 1]) - at_s(kept[i - 1]) for i in range(1, len(kept) - 1)]
+        del kept[1 + gaps.index(min(gaps))]
+    return tuple(kept)

@@ -37,7 +37,7 @@ from agent.domain.events import (
     VehicleReady,
 )
 from agent.domain.evse import Evse, Grant, Service, Session, Site, State, Stop
-from agent.domain.faults import GRACE_S, blocks
+from agent.domain.faults import GRACE_S, blocks, ends_session
 from agent.domain.messages import (
     ChargingState,
     StopReason,
@@ -448,9 +448,9 @@ def recover(s: Site, evse: Evse, event: BoardOpened, now: Moment) -> Iterator[Yi
 
 
 def _broken(evse: Evse, event: BoardOpened) -> bool:
-    """A blocking fault in the new picture, or from elsewhere and without grace."""
-    lasting = {f for f in evse.faults if f not in GRACE_S}
-    return any(blocks(f) for f in event.state.faults | lasting)
+    """A fault in the new picture that ends sessions, or a blocking one from elsewhere and without grace."""
+    lasting = {f for f in evse.faults if blocks(f) and f not in GRACE_S}
+    return bool(lasting) or any(ends_session(f) for f in event.state.faults)
 
 
 def _resume(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:

@@ -6,11 +6,12 @@ line that is alive is one; after the last permitted attempt the row is buried an
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from agent.domain.messages import TransactionStarted
 from agent.ocpp.dialect import Desk, Dialect, Heard, Mute, Out, Unspeakable
@@ -18,10 +19,22 @@ from agent.ports.store import OutboxRow, StoreError
 
 log = logging.getLogger("agent.ocpp")
 
+T = TypeVar("T")
+
 FETCH = 10
 BACKLOG = 3
 """More waiting rows than this are a backlog: statuses no longer wait for their turn in it."""
 LATE_KEPT = 64
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """A connection that ends in the middle must not leave half a durable write behind: the cancellation waits."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 class Billing:

@@ -86,9 +86,14 @@ class Line:
                 self._answer.set_result(finding)
             return
         asked = self._asked.get(finding.id)
-        heard = self._understood(*asked, finding) if asked and isinstance(finding, Answered) else None
-        if asked is not None and heard is not None:
-            self._late(asked[1], heard)
+        if asked is not None:
+            self._overtaken(*asked, finding)
+
+    def _overtaken(self, out: Out, subject: Any, finding: Answered | Errored) -> None:
+        """An answer for which nobody waits any more."""
+        heard = self._understood(out, subject, finding) if isinstance(finding, Answered) else None
+        if heard is not None:
+            self._late(subject, heard)
 
     def _masked(self, data: str | bytes, finding: Finding) -> str:
         if not isinstance(data, str):
@@ -134,6 +139,10 @@ class Line:
         try:
             async with asyncio.timeout(self._call_timeout_s):
                 finding = await self._answer
+        except asyncio.CancelledError:
+            if self._answer.done() and not self._answer.cancelled():  # answered in the last moment of the connection
+                self._overtaken(out, subject, self._answer.result())
+            raise
         except TimeoutError:
             self.rpc.expire(float("inf"))
             if self.received_s <= began_s and not await self.pong():

@@ -14,7 +14,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from agent.domain.variables import Settings
 from agent.ocpp import dial
 from agent.ocpp.asking import Asking
 from agent.ocpp.backoff import Backoff
-from agent.ocpp.billing import Billing
+from agent.ocpp.billing import Billing, to_the_end
 from agent.ocpp.dialect import Boot, Desk, Dialect, Heard, Identity, Out
 from agent.ocpp.judging import Judging
 from agent.ocpp.line import Gone, Line
@@ -121,10 +121,6 @@ class Link:
         return self._up
 
     @property
-    def connected(self) -> bool:
-        return self._line.ws is not None
-
-    @property
     def _dialect(self) -> Dialect:
         return self._line.dialect
 
@@ -152,11 +148,13 @@ class Link:
     def tell(self, message: Message) -> None:
         """Something that is not billed. Never blocks, never fails."""
         if isinstance(message, StatusChanged):
+            if self.boot != "Accepted" and not message.forced:
+                return  # the whole situation is told anew once the boot is accepted
             settle_s = float(self._settings.number("minimum_status_duration_s"))
             told, now_s = self._dialect.project(message), self._clock.now().t_s
             self._statuses.add(message, told, now_s, settle_s, self._billing.barrier() if self._up else 0, self._up)
         elif isinstance(message, BootWanted) and self.boot != "Accepted":
-            self._boot_due_s = 0.0
+            self._boot_due_s = self._boot_due_s if self.boot == "Rejected" else 0.0
         elif message not in self._urgent and isinstance(self._dialect.outgoing(type(message)), Out):
             self._urgent.append(message)
         self._wake.set()
@@ -226,7 +224,7 @@ class Link:
         """One connection from handshake to its end."""
         self._begin(ws)
         async with asyncio.TaskGroup() as group:
-            beside: list[Coroutine[Any, Any, None]] = [self._work(), self._talk(), self._watch(), self._leaving(ws)]
+            beside = (self._work(), self._talk(), self._watch(), self._leaving(ws))
             tasks = [group.create_task(c) for c in beside]
             await self._listen(ws)
             for task in tasks:
@@ -414,17 +412,20 @@ class Link:
         return True
 
     async def _bill(self, row: OutboxRow) -> bool:
-        prepared = await self._billing.prepare(row, self._dialect)
+        prepared = await to_the_end(self._billing.prepare(row, self._dialect))
         if prepared is None:
             return True
         out, payload, known = prepared
         heard: Heard | None = known[0] if known else await self._line.call(row.id, out, row, payload)
+        await to_the_end(self._settle(row, heard))
+        return True
+
+    async def _settle(self, row: OutboxRow, heard: Heard | None) -> None:
         if heard is None:
             await self._billing.refused(row, "no valid answer")
         elif await self._billing.done(row, heard):
             for event in heard.events:
                 self._hear(event)
-        return True
 
     # --- watching ------------------------------------------------------------------------------------------------
 

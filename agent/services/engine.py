@@ -2,8 +2,8 @@
 
 Orders of one event: withdrawing release waits for nothing; then everything to remember and every billed message
 becomes one durable transaction, the only thing that is awaited; then the rest, in the order it was yielded. If the disk
-does not take the transaction, release is not given and the batch is kept and tried again: nothing that was billed is dropped
-while the process lives.
+does not take the transaction, release is not given and the batch is kept and tried again: nothing that was billed is
+dropped while the process lives.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ class BoardKeeper(Keeper):
         self._limit: Limit | None = None
         self._service: bool | None = None
         self._others: list[Order] = []
-        self._wanted = asyncio.Event()
+        self._wanted, self._settled = asyncio.Event(), asyncio.Event()
 
     @property
     def busy(self) -> bool:
@@ -148,7 +148,7 @@ class BoardKeeper(Keeper):
         for order in self._others:
             self._cannot(order)
         self._others = []
-        await _together(self._watch(port), self._work(port), self._alive.beat(port))
+        await _together(self._watch(port), self._work(port), self._tend(port), self._alive.beat(port))
 
     async def _watch(self, port: Any) -> None:
         first = True
@@ -165,6 +165,18 @@ class BoardKeeper(Keeper):
             self._wanted.clear()
             while await self._one(port):
                 pass
+            self._settled.set()
+
+    async def _tend(self, port: Any) -> None:
+        """What takes its time (an unlock: seconds), beside the levels but after those that were wanted before it. It
+        stays in ``_others`` until it is answered."""
+        while True:
+            await self._settled.wait()
+            self._settled.clear()
+            if self._others:
+                await self._other(port, self._others[0])
+                self._others.pop(0)
+                self._wanted.set()
 
     async def _one(self, port: Any) -> bool:
         """The most urgent wanted level; False when nothing is wanted."""
@@ -180,8 +192,6 @@ class BoardKeeper(Keeper):
         elif self._release:
             self._release = None
             await port.set_release(True)
-        elif self._others:
-            await self._other(port, self._others.pop(0))
         else:
             return False
         return True

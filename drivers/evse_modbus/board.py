@@ -93,7 +93,7 @@ class ModbusBoard:
             raise Refused(f"{self._name}: the contactor is not confirmed open; withdraw release first")
         with self._told():
             await self._write(self._map.unlock.at, self._map.unlock.on)
-            free = await self._wait_free(self._map.unlock)
+            free = await self._wait_free(self._map.unlock, state.cable)
         self._nudge.set()
         return free
 
@@ -154,7 +154,8 @@ class ModbusBoard:
                 await self._arm()
             return state
 
-    async def _wait_free(self, unlock: Unlock) -> bool:
+    async def _wait_free(self, unlock: Unlock, plugged: bool) -> bool:
+        """A plug that was pulled out was free, whatever the lock does with the next one."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         while True:
@@ -163,8 +164,8 @@ class ModbusBoard:
             if self._reader.bits(poll) & self._map.lock_failed_bits:
                 return False
             passed_s = loop.time() - began
-            free = not self._reader.state(poll).locked
-            if free and passed_s >= unlock.settle_s:
+            now = self._reader.state(poll)
+            if (plugged and not now.cable) or (not now.locked and passed_s >= unlock.settle_s):
                 return True
             if passed_s >= unlock.within_s:
                 return False

@@ -1,7 +1,7 @@
 """What the calls of the control API do.
 
 A public interface (docs/control-api.md): POSTs change the world and return at once, GETs tell what is. A handler
-raises ``ValueError`` for a wrong body, ``Unknown``, ``Impossible`` or ``NotRunning``: ``site.py`` makes statuses of them.
+raises ``ValueError`` for a wrong body, ``Unknown``, ``Impossible`` or ``NotRunning``; ``site.py`` makes statuses of it.
 """
 
 from __future__ import annotations

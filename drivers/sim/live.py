@@ -30,6 +30,8 @@ DEMO_SPEED = 10.0
 END_WITHIN_S = 7.5
 AGENT_ENDS_WITHIN_S = 4.0
 NARRATE_EVERY_S = 0.1
+LONGEST_LINE = 1000
+"""Characters. A pipe that select(2) calls writable takes at least 4096 bytes (pipe(7), PIPE_BUF)."""
 
 
 class Unusable(Exception):
@@ -102,9 +104,7 @@ async def run(plan: Plan) -> None:
         say("ending: agent, devices, backend" if plan.with_agent else "ending")
 
 
-async def _build(
-    stack: contextlib.AsyncExitStack, plan: Plan, folder: Path, url: str, stop: asyncio.Event
-) -> Control:  # fmt: skip
+async def _build(stack: contextlib.AsyncExitStack, plan: Plan, folder: Path, url: str, stop: asyncio.Event) -> Control:
     """World, watch and narrator are running; the agent is ready to be started."""
     built_in = plan.with_agent and not plan.url
     speed = plan.speed or (DEMO_SPEED if built_in else 1.0)
@@ -115,7 +115,7 @@ async def _build(
     try:
         world = await stack.enter_async_context(
             World.open(plan.file, speed=speed, backend_url=url, status_socket=status)
-        )  # fmt: skip
+        )
     except ValueError as e:
         raise Unusable(f"{plan.file.path}: {e}") from e
     feed = Feed()
@@ -131,7 +131,7 @@ async def _build(
 
 def _supervised(
     plan: Plan, world: World, watch: Watch, feed: Feed, command: AgentCommand, folder: Path
-) -> Supervisor | None:  # fmt: skip
+) -> Supervisor | None:
     command.derived.write_text(world.derived(), "utf-8")
     if not plan.with_agent:
         return None
@@ -182,8 +182,7 @@ def say(line: str, out: TextIO | None = None) -> None:
     out = sys.stdout if out is None else out
     try:
         if select.select([], [out], [], 0)[1]:
-            out.write(line + "\n")
-            out.flush()
+            os.write(out.fileno(), line[:LONGEST_LINE].encode() + b"\n")
     except (OSError, ValueError):  # closed, or without a descriptor
         return
 

@@ -11,8 +11,8 @@ from agent.ocpp.v16 import V16, refusals
 
 HEAD = """# Conformance ledger
 
-Generated from the code (`make docs`); a test fails when it is stale. Each row has a golden line in `tests/ocpp`, and each
-frame that a test station sends is judged by `jsonschema` against the schemas of the standard.
+Generated from the code (`make docs`); a test fails when it is stale. Each row has a golden line in `tests/ocpp`, and
+each frame that a test station sends is judged by `jsonschema` against the schemas of the standard.
 
 Not claimed: certification. The station has not been run against the OCA's test tool.
 """

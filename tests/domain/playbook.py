@@ -8,7 +8,8 @@
     )
 
 Feeding while orders are unclaimed fails, and so does the truth of a play whose last orders nobody claimed. Screens,
-lamps, timers and status messages are not claimed but looked at: ``screen``, ``lamp``, ``status``, ``timers``.
+lamps, timers and status messages are not claimed but looked at: ``screens``, ``lamps``, ``statuses``, ``timers``
+(``status=True``: status messages are claimed as well).
 """
 
 from __future__ import annotations
@@ -138,8 +139,10 @@ class Playbook:
         state: EvseState = EMPTY,
         traits: EvseTraits | None = None,
         store: dict[str, dict[str, Any]] | None = None,
+        status: bool = False,
         **options: Any,
     ) -> None:
+        self.status = status
         self._site_of = site or (lambda: make_site(**options))
         self.boot, self.t_s, self.trusted = 1, T0_S, True
         self.traits = traits or EvseTraits(tethered=bool(options.get("tethered")))
@@ -210,17 +213,19 @@ class Playbook:
         *,
         new_boot: bool = False,
         state: EvseState | None = None,
-        states: Mapping[int, EvseState] | None = None,
+        online: bool = True,
     ) -> Self:
-        """The process ended (whyever) and another one reads what is on disk. Boards are opened if ``state`` says."""
+        """The process ended (whyever) and another one reads what is on disk. ``state``: boards are opened with it."""
         self._nothing_left("before the restart")
         self.t_s += after_s
         if new_boot:
             self.boot, self.t_s = self.boot + 1, 30.0
         self._fresh()
         self.feed(Started(json.loads(json.dumps(self.store))))
-        for number in self.site.evses if state or states else ():
-            self.feed(BoardOpened(number, (states or {}).get(number) or state or EMPTY, self.traits))
+        for number in self.site.evses if state else ():
+            self.feed(BoardOpened(number, state or EMPTY, self.traits))
+        if online:
+            self.feed(LinkChanged(LINK, True))
         return self
 
     # --- what can be looked at -----------------------------------------------------------------------------------
@@ -253,9 +258,8 @@ class Playbook:
         self._keep(orders)
         for order in orders:
             self._look(order)
-            if not isinstance(order, self.QUIET) and not (
-                isinstance(order, Tell) and isinstance(order.message, StatusChanged) and not order.message.forced
-            ):
+            status = isinstance(order, Tell) and isinstance(order.message, StatusChanged)
+            if not isinstance(order, self.QUIET) and (not status or self.status):
                 self.unclaimed.append(order)
         self.log += orders
         return orders

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from agent.domain.events import (
     CardPresented,
     ClockTrusted,
@@ -127,7 +129,7 @@ def test_stop_data_is_thinned_to_a_bound_and_keeps_first_and_last() -> None:
     assert 50 <= len(energies) <= 100
     assert (energies[0], energies[-1]) == (1001, 1999)
     assert energies == sorted(energies)
-    gaps = [b - a for a, b in zip(energies, energies[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(energies)]
     assert max(gaps) <= 4 * 1000 / len(energies)
 
 

@@ -148,6 +148,15 @@ def test_a_fault_in_the_first_picture_is_no_time_to_resume() -> None:
     assert ends(play) << Unlock
 
 
+def test_a_fault_that_ends_sessions_without_blocking_is_no_time_to_resume_either() -> None:
+    """Release would be given and withdrawn by one event, and the engine hands withdrawals over first."""
+    rejected = frozenset({Fault.CABLE_REJECTED})
+    state = EvseState(Pilot.B, pwm=False, cable=True, contactor=False, plugged_s=5000.0, faults=rejected)
+    play = counting().restart(5, state=state)
+    assert not released(play)
+    assert ends(play) << Unlock
+
+
 def test_the_board_never_comes_back() -> None:
     play = counting().restart(5)
     assert play.screens[1].name is ScreenName.PAUSED

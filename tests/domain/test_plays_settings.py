@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from agent.domain.block import Blocks, TwoAnswerers, answers
@@ -203,7 +205,12 @@ def test_a_trigger_is_answered_then_obeyed(what: Trigger, message: Message) -> N
 
 
 def test_triggered_status_of_one_and_of_all() -> None:
-    play = Playbook(evses=2) >> ask(AskTrigger(Trigger.STATUS, 2)) << Reply << told(StatusChanged, evse=2, forced=True)
+    play = (
+        Playbook(evses=2, status=True)
+        >> ask(AskTrigger(Trigger.STATUS, 2))
+        << Reply
+        << told(StatusChanged, evse=2, forced=True)
+    )
     play = play >> ask(AskTrigger(Trigger.STATUS)) << Reply << told(StatusChanged, evse=0, forced=True)
     assert play << told(StatusChanged, evse=1, forced=True) << told(StatusChanged, evse=2, forced=True)
 
@@ -271,7 +278,7 @@ def test_two_answerers_are_a_start_up_error() -> None:
 
 
 def test_every_connector_is_told_after_the_boot_and_once() -> None:
-    play = Playbook(evses=2, online=False)
+    play = Playbook(evses=2, online=False, status=True)
     play.feed(LinkChanged(LINK, True))
     for n in (0, 1, 2):
         play << told(StatusChanged, evse=n, forced=True)
@@ -282,5 +289,5 @@ def test_every_connector_is_told_after_the_boot_and_once() -> None:
 def test_nothing_is_told_twice() -> None:
     play = Playbook() >> CablePlugged(1) >> VehicleConnected(1)
     seen = [o.message for o in play.log if isinstance(o, Tell) and isinstance(o.message, StatusChanged)]
-    for a, b in zip(seen, seen[1:], strict=False):
+    for a, b in itertools.pairwise(seen):
         assert a.evse != b.evse or b.forced or a != b

@@ -362,6 +362,19 @@ async def test_unlocking(board: EvsePort, charx: Charx) -> None:
     assert (305, 1) in charx.writes
 
 
+async def test_a_plug_that_was_pulled_was_free_even_if_the_next_one_is_locked_already(
+    board: EvsePort, charx: Charx
+) -> None:
+    await charx.set_pilot(Pilot.B)
+    unlocking = asyncio.ensure_future(board.unlock())
+    await until(lambda: (305, 1) in charx.writes)
+    await charx.set_pilot(Pilot.A)
+    looks = len(charx.bank.asked)
+    await until(lambda: len(charx.bank.asked) > looks + 1 or unlocking.done())
+    await charx.set_pilot(Pilot.B)
+    assert await unlocking is True
+
+
 async def test_a_jammed_lock_says_so(board: EvsePort, charx: Charx) -> None:
     charx.lock_jams = True
     assert await board.unlock() is False

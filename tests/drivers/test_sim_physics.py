@@ -134,7 +134,8 @@ def test_force_unlock_frees_the_plug_but_never_under_power(world: World) -> None
     assert evse.lock.locked
     assert evse.contactor.closed
     evse.set_release(False)
-    run(world, 0.1)
+    run(world, 2)
+    assert evse.lock.locked, "the order given under power is void, not remembered"
     evse.force_unlock()
     run(world, 0.5)
     assert not evse.lock.locked
@@ -153,6 +154,20 @@ def test_release_after_a_forced_unlock_locks_again(world: World) -> None:
     run(world, 5)
     assert evse.lock.locked
     assert evse.contactor.closed
+
+
+def test_no_power_before_the_plug_is_locked(world: World) -> None:
+    evse = charging(world, profile="stays_c")
+    evse.set_release(False)
+    run(world, 1)
+    evse.force_unlock()
+    run(world, 1)
+    assert (evse.lock.locked, evse.state()) == (False, "C1")
+    evse.set_release(True)
+    while not evse.contactor.closed:
+        assert evse.connected_s < 60
+        world.step()
+        assert evse.lock.locked or not evse.contactor.closed
 
 
 def test_lock_that_cannot_open_stays_locked_and_is_told_when_it_was_tried(world: World) -> None:

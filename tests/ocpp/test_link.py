@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import pytest
-from ocpp_stand_ins import QUICK, Central, Room, boot_answer, build, linked, running, served, until
+from ocpp_stand_ins import QUICK, Central, Room, boot_answer, build, desk, linked, running, served, until
 
 from agent.domain.events import Asked, AskReset, AskSet, LinkChanged, TokenJudged, TransactionHeard
 from agent.domain.messages import (
@@ -28,6 +28,10 @@ from agent.domain.messages import (
 )
 from agent.domain.orders import JudgeToken, Reply
 from agent.kinds import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
+from agent.ocpp.dialect import Heard, Out
+from agent.ocpp.line import Line
+from agent.ocpp.v16 import V16
+from agent.ports.store import OutboxRow
 
 T0 = Stamp(1, 0.0)
 CARD = Token("04A1B2C3")
@@ -81,8 +85,23 @@ async def test_pending_answers_but_says_nothing_but_boots() -> None:
         assert set(central.actions()) == {"BootNotification"}
         assert not room.link.up
         await until(lambda: room.link.up)
+        room.link.tell(status())  # as the domain does once the boot is accepted
         await until(lambda: len(central.calls) == 4)
         assert central.actions()[:2] == ["BootNotification", "BootNotification"]
+
+
+async def test_a_status_of_before_the_boot_is_not_told_twice() -> None:
+    """The domain tells the whole situation when the boot is accepted; what was queued before used to go out too."""
+    central = Central()
+    async with served(central) as serving:
+        room = build(serving)
+        room.link.tell(status())
+        async with running(room):
+            await until(lambda: room.link.up)
+            room.link.tell(replace(status(), forced=True))
+            await until(lambda: central.of("StatusNotification"))
+            await room.link.flush(1.0)
+    assert central.actions() == ["BootNotification", "StatusNotification"]
 
 
 async def test_a_boot_can_be_triggered_while_pending() -> None:
@@ -358,6 +377,67 @@ async def test_a_store_that_fails_does_not_make_us_say_it_twice() -> None:
         assert room.outbox.broken == 0
 
 
+async def test_an_answer_just_before_the_end_of_the_line_counts() -> None:
+    async def answers_and_drops(ws: Any) -> None:
+        async for text in ws:
+            _, id_, action, payload = json.loads(text)
+            central.calls.append((id_, action, payload))
+            if action == "BootNotification":
+                await ws.send(json.dumps([3, id_, boot_answer()]))
+            else:
+                answer = f'[3,"{id_}",{{"transactionId":5,"idTagInfo":{{"status":"Invalid"}}}}]'
+                ws.protocol.send_text(answer.encode())
+                ws.protocol.send_close(1000)
+                ws.transport.write(b"".join(ws.protocol.data_to_send()))  # both in one segment
+
+    central = Central(attend=answers_and_drops)
+    async with linked(central) as room:
+        for n in range(20):
+            room.outbox.put(started(f"s{n}"), f"s{n}")
+        room.link.wake()
+        await until(lambda: not room.outbox.rows)
+        assert len(central.of("StartTransaction")) == 20
+        assert len(room.of(TransactionHeard)) == 20
+
+
+async def test_an_answer_that_is_overtaken_by_the_cancellation_counts() -> None:
+    late: list[tuple[Any, Heard]] = []
+    place = desk()
+    line = Line(place, V16, "ws://x", lambda *_: None, lambda subject, heard: late.append((subject, heard)), 5.0, 1.0)
+    row, out = OutboxRow(1, "r1", "chargy", "s1", started(), 0), V16.outgoing(TransactionStarted)
+    assert isinstance(out, Out)
+    calling = asyncio.create_task(line.call("r1", out, row, {}))
+    await asyncio.sleep(0)
+    line.receive('[3,"r1",{"transactionId":9,"idTagInfo":{"status":"Accepted"}}]')
+    calling.cancel()
+    await asyncio.wait([calling])
+    assert calling.cancelled()
+    assert late[0][0] is row
+    assert late[0][1].facts[0].value == {"id": "9"}
+
+
+async def test_a_durable_write_is_finished_although_the_line_ends_in_its_middle() -> None:
+    async with linked() as room:
+        done, writing = room.outbox.done, asyncio.Event()
+
+        async def slow(row: Any, facts: Any = ()) -> None:
+            await done(row, facts)
+            writing.set()
+            await asyncio.sleep(0.2)
+
+        room.outbox.done = slow  # type: ignore[method-assign]
+        room.outbox.put(started())
+        room.link.wake()
+        await asyncio.wait_for(writing.wait(), 5.0)
+        room.central.ws.transport.abort()
+        await until(lambda: room.of(TransactionHeard))
+        await until(lambda: len(room.central.connections) == 2 and room.link.up)
+        assert room.outbox.rows == []
+        assert room.outbox.transaction_id("chargy", "s1") == "42"
+        assert len(room.central.of("StartTransaction")) == 1
+        assert room.link._billing.settled == 1
+
+
 async def test_statuses_keep_their_place_beside_what_is_billed() -> None:
     async with linked() as room:
         room.link.tell(status(ChargingState.EV_CONNECTED))
@@ -383,7 +463,7 @@ async def test_after_being_offline_the_present_status_goes_first_and_once() -> N
         for n in range(20):
             room.outbox.put(sampled("", 1000 + n))
         for charging in (ChargingState.EV_CONNECTED, ChargingState.CHARGING, ChargingState.SUSPENDED_EV):
-            room.link.tell(status(charging))
+            room.link.tell(replace(status(charging), forced=True))
         async with running(room):
             await until(lambda: not room.outbox.rows)
     assert central.actions()[1:] == ["StatusNotification"] + ["MeterValues"] * 20
@@ -696,10 +776,10 @@ async def test_a_server_that_closes_at_once_is_dialled_again(caplog: pytest.LogC
 @pytest.mark.parametrize("spoken", [(), ("ocpp2.0.1",)])
 async def test_no_common_version(spoken: tuple[str, ...], caplog: pytest.LogCaptureFixture) -> None:
     central = Central()
-    async with served(central, spoken, select_subprotocol=lambda c, s: None) as serving:
-        async with running(build(serving), up=False) as room:
-            await until(lambda: "versions" in caplog.text)
-            assert not room.link.connected
+    road = served(central, spoken, select_subprotocol=lambda c, s: None)
+    async with road as serving, running(build(serving), up=False) as room:
+        await until(lambda: "versions" in caplog.text)
+        assert not room.link.up
     assert central.calls == []
 
 
@@ -796,7 +876,7 @@ def _authority(folder: Any) -> tuple[Any, Any]:
     return ca, context
 
 
-# --- status with a minimum duration ------------------------------------------------------------------------------------
+# --- status with a minimum duration ----------------------------------------------------------------------------------
 
 
 async def test_a_status_must_last_before_it_is_told() -> None:

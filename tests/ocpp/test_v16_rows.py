@@ -1,4 +1,4 @@
-"""Golden lines: one per row, both directions, and everything that is said judged by jsonschema on the package's files."""
+"""Golden lines, one per row and direction; everything that is said is judged by jsonschema on the package's files."""
 
 from __future__ import annotations
 
@@ -392,38 +392,66 @@ def test_a_warning_goes_along_with_charging() -> None:
 
 # --- requests --------------------------------------------------------------------------------------------------------
 
-GOLDEN_IN: list[tuple[str, dict[str, Any], Any, Any, dict[str, Any]]] = [
-    ("ChangeAvailability", {"connectorId": 0, "type": "Inoperative"}, AskAvailability(0, False), "Scheduled", {"status": "Scheduled"}),
-    ("ChangeAvailability", {"connectorId": 2, "type": "Operative"}, AskAvailability(2, True), "Rejected", {"status": "Rejected"}),
-    ("ClearCache", {}, AskClearCache(), "Accepted", {"status": "Accepted"}),
-    ("DataTransfer", {"vendorId": "v", "messageId": "m", "data": "d"}, AskData("v", "m", "d"), "UnknownMessageId", {"status": "UnknownMessageId"}),
-    ("DataTransfer", {"vendorId": "v"}, AskData("v"), "NotImplemented", {"status": "UnknownVendorId"}),
-    ("RemoteStartTransaction", {"idTag": "A", "connectorId": 1}, AskStart(1, Token("A")), "Accepted", {"status": "Accepted"}),
-    ("RemoteStartTransaction", {"idTag": "A"}, AskStart(None, Token("A")), "Rejected", {"status": "Rejected"}),
-    ("RemoteStopTransaction", {"transactionId": 42}, AskStop("s1"), "Accepted", {"status": "Accepted"}),
-    ("RemoteStopTransaction", {"transactionId": 43}, AskStop(""), "Rejected", {"status": "Rejected"}),
-    ("Reset", {"type": "Hard"}, AskReset(True), "Accepted", {"status": "Accepted"}),
-    ("Reset", {"type": "Soft"}, AskReset(False), "Rejected", {"status": "Rejected"}),
-    ("UnlockConnector", {"connectorId": 1}, AskUnlock(1, True), "Unlocked", {"status": "Unlocked"}),
-    ("UnlockConnector", {"connectorId": 1}, AskUnlock(1, True), "UnlockFailed", {"status": "UnlockFailed"}),
-    ("UnlockConnector", {"connectorId": 9}, AskUnlock(9, True), "UnknownConnector", {"status": "NotSupported"}),
-    ("UnlockConnector", {"connectorId": 1}, AskUnlock(1, True), "NotSupported", {"status": "NotSupported"}),
-    ("UnlockConnector", {"connectorId": 1}, AskUnlock(1, True), "OngoingAuthorizedTransaction", {"status": "UnlockFailed"}),
-    ("TriggerMessage", {"requestedMessage": "Heartbeat"}, AskTrigger(Trigger.HEARTBEAT), "Accepted", {"status": "Accepted"}),
-    ("TriggerMessage", {"requestedMessage": "MeterValues", "connectorId": 3}, AskTrigger(Trigger.METER_VALUES, 3), "Rejected", {"status": "Rejected"}),
-    ("TriggerMessage", {"requestedMessage": "DiagnosticsStatusNotification"}, AskTrigger(Trigger.LOG_STATUS), "NotImplemented", {"status": "NotImplemented"}),
-    ("ChangeConfiguration", {"key": "metervaluesampleinterval", "value": "60"}, AskSet({"sample_interval_s": "60"}), {"sample_interval_s": "Accepted"}, {"status": "Accepted"}),
-    ("ChangeConfiguration", {"key": "MeterValueSampleInterval", "value": "-1"}, AskSet({"sample_interval_s": "-1"}), {"sample_interval_s": "Rejected"}, {"status": "Rejected"}),
-    ("ChangeConfiguration", {"key": "ConnectionTimeOut", "value": "6"}, AskSet({"connection_timeout_s": "6"}), {"connection_timeout_s": "RebootRequired"}, {"status": "RebootRequired"}),
-    ("GetConfiguration", {"key": ["Testing", "NumberOfConnectors", "AuthorizationKey", "stoptxnsampleddatamaxlength"]}, AskGet(), {"connector_count": 2}, {
-        "configurationKey": [
-            {"key": "NumberOfConnectors", "readonly": True, "value": "2"},
-            {"key": "AuthorizationKey", "readonly": False},
-            {"key": "StopTxnSampledDataMaxLength", "readonly": True, "value": "20"},
-        ],
-        "unknownKey": ["Testing"],
-    }),
-]  # fmt: skip
+GOLDEN_IN: list[tuple[str, dict[str, Any], Any, Any, str]] = [
+    (
+        "ChangeAvailability",
+        {"connectorId": 0, "type": "Inoperative"},
+        AskAvailability(0, False),
+        "Scheduled",
+        "Scheduled",
+    ),
+    ("ChangeAvailability", {"connectorId": 2, "type": "Operative"}, AskAvailability(2, True), "Rejected", "Rejected"),
+    ("ClearCache", {}, AskClearCache(), "Accepted", "Accepted"),
+    ("DataTransfer", {"vendorId": "v", "messageId": "m"}, AskData("v", "m"), "UnknownMessageId", "UnknownMessageId"),
+    ("DataTransfer", {"vendorId": "v", "data": "d"}, AskData("v", "", "d"), "NotImplemented", "UnknownVendorId"),
+    ("RemoteStartTransaction", {"idTag": "A", "connectorId": 1}, AskStart(1, Token("A")), "Accepted", "Accepted"),
+    ("RemoteStartTransaction", {"idTag": "A"}, AskStart(None, Token("A")), "Rejected", "Rejected"),
+    ("RemoteStopTransaction", {"transactionId": 42}, AskStop("s1"), "Accepted", "Accepted"),
+    ("RemoteStopTransaction", {"transactionId": 43}, AskStop(""), "Rejected", "Rejected"),
+    ("Reset", {"type": "Hard"}, AskReset(True), "Accepted", "Accepted"),
+    ("Reset", {"type": "Soft"}, AskReset(False), "Rejected", "Rejected"),
+    ("UnlockConnector", {"connectorId": 1}, AskUnlock(1, True), "Unlocked", "Unlocked"),
+    ("UnlockConnector", {"connectorId": 1}, AskUnlock(1, True), "UnlockFailed", "UnlockFailed"),
+    ("UnlockConnector", {"connectorId": 9}, AskUnlock(9, True), "UnknownConnector", "NotSupported"),
+    ("UnlockConnector", {"connectorId": 1}, AskUnlock(1, True), "NotSupported", "NotSupported"),
+    ("UnlockConnector", {"connectorId": 1}, AskUnlock(1, True), "OngoingAuthorizedTransaction", "UnlockFailed"),
+    ("TriggerMessage", {"requestedMessage": "Heartbeat"}, AskTrigger(Trigger.HEARTBEAT), "Accepted", "Accepted"),
+    (
+        "TriggerMessage",
+        {"requestedMessage": "MeterValues", "connectorId": 3},
+        AskTrigger(Trigger.METER_VALUES, 3),
+        "Rejected",
+        "Rejected",
+    ),
+    (
+        "TriggerMessage",
+        {"requestedMessage": "DiagnosticsStatusNotification"},
+        AskTrigger(Trigger.LOG_STATUS),
+        "NotImplemented",
+        "NotImplemented",
+    ),
+    (
+        "ChangeConfiguration",
+        {"key": "metervaluesampleinterval", "value": "60"},
+        AskSet({"sample_interval_s": "60"}),
+        {"sample_interval_s": "Accepted"},
+        "Accepted",
+    ),
+    (
+        "ChangeConfiguration",
+        {"key": "MeterValueSampleInterval", "value": "-1"},
+        AskSet({"sample_interval_s": "-1"}),
+        {"sample_interval_s": "Rejected"},
+        "Rejected",
+    ),
+    (
+        "ChangeConfiguration",
+        {"key": "ConnectionTimeOut", "value": "6"},
+        AskSet({"connection_timeout_s": "6"}),
+        {"connection_timeout_s": "RebootRequired"},
+        "RebootRequired",
+    ),
+]
 
 AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("RemoteStartTransaction", {"idTag": "A", "connectorId": 0}, {"status": "Rejected"}),
@@ -447,12 +475,33 @@ def row(action: str) -> In:
 
 
 @pytest.mark.parametrize(("action", "payload", "ask", "said", "answer"), GOLDEN_IN)
-def test_in(action: str, payload: dict[str, Any], ask: Any, said: Any, answer: dict[str, Any]) -> None:
+def test_in(action: str, payload: dict[str, Any], ask: Any, said: Any, answer: str) -> None:
     valid(action, payload)
     assert row(action).decode(payload, desk(known())) == ask
     reply = Reply("chargy", "1", said) if isinstance(said, str) else Reply("chargy", "1", "Accepted", said)
-    assert row(action).answer(reply, payload, desk(known())) == answer
-    valid(action + "Response", answer)
+    assert row(action).answer(reply, payload, desk(known())) == {"status": answer}
+    valid(action + "Response", {"status": answer})
+
+
+def test_get_configuration() -> None:
+    asked = ["Testing", "NumberOfConnectors", "AuthorizationKey", "stoptxnsampleddatamaxlength", "numberofconnectors"]
+    payload = {"key": asked}
+    assert row("GetConfiguration").decode(payload, desk()) == AskGet()
+    answer = row("GetConfiguration").answer(Reply("chargy", "1", "Accepted", {"connector_count": 2}), payload, desk())
+    assert answer == {
+        "configurationKey": [
+            {"key": "NumberOfConnectors", "readonly": True, "value": "2"},
+            {"key": "AuthorizationKey", "readonly": False},
+            {"key": "StopTxnSampledDataMaxLength", "readonly": True, "value": "20"},
+        ],
+        "unknownKey": ["Testing"],
+    }
+    valid("GetConfigurationResponse", answer)
+
+
+def test_data_goes_back() -> None:
+    answer = row("DataTransfer").answer(Reply("chargy", "1", "Accepted", {"data": "x"}), {"vendorId": "v"}, desk())
+    assert answer == {"status": "Accepted", "data": "x"}
 
 
 @pytest.mark.parametrize(("action", "payload", "answer"), AT_ONCE)
@@ -463,7 +512,7 @@ def test_answered_without_the_domain(action: str, payload: dict[str, Any], answe
 
 def test_every_in_row_has_a_golden_line() -> None:
     rows = {r.action for r in V16.rows if isinstance(r, In)}
-    assert rows == {g[0] for g in GOLDEN_IN} | {a[0] for a in AT_ONCE}
+    assert rows == {g[0] for g in GOLDEN_IN} | {a[0] for a in AT_ONCE} | {"GetConfiguration"}
 
 
 @pytest.mark.parametrize(
@@ -489,31 +538,14 @@ def test_a_request_that_no_block_answers_is_refused() -> None:
 
 
 READ_ONLY = {"GetConfigurationMaxKeys", "NumberOfConnectors", "SupportedFeatureProfiles", "SecurityProfile"}
-REQUIRED = set(
-    [
-        "AuthorizeRemoteTxRequests",
-        "ClockAlignedDataInterval",
-        "ConnectionTimeOut",
-        "ConnectorPhaseRotation",
-        "GetConfigurationMaxKeys",
-        "HeartbeatInterval",
-        "LocalAuthorizeOffline",
-        "LocalPreAuthorize",
-        "MeterValuesAlignedData",
-        "MeterValuesSampledData",
-        "MeterValueSampleInterval",
-        "NumberOfConnectors",
-        "ResetRetries",
-        "StopTransactionOnEVSideDisconnect",
-        "StopTransactionOnInvalidId",
-        "StopTxnAlignedData",
-        "StopTxnSampledData",
-        "SupportedFeatureProfiles",
-        "TransactionMessageAttempts",
-        "TransactionMessageRetryInterval",
-        "UnlockConnectorOnEVSideDisconnect",
-    ]
-)
+REQUIRED = {
+    "AuthorizeRemoteTxRequests", "ClockAlignedDataInterval", "ConnectionTimeOut", "ConnectorPhaseRotation",
+    "GetConfigurationMaxKeys", "HeartbeatInterval", "LocalAuthorizeOffline", "LocalPreAuthorize",
+    "MeterValuesAlignedData", "MeterValuesSampledData", "MeterValueSampleInterval", "NumberOfConnectors",
+    "ResetRetries", "StopTransactionOnEVSideDisconnect", "StopTransactionOnInvalidId", "StopTxnAlignedData",
+    "StopTxnSampledData", "SupportedFeatureProfiles", "TransactionMessageAttempts",
+    "TransactionMessageRetryInterval", "UnlockConnectorOnEVSideDisconnect",
+}  # fmt: skip
 
 
 def test_all_keys_with_the_right_flag() -> None:

@@ -158,6 +158,26 @@ async def test_every_unlock_is_answered():
     assert hands_events == [UnlockTried(7, "r3", False)]
 
 
+async def test_withdrawing_does_not_wait_for_an_unlock_and_the_unlock_is_answered_when_the_board_goes_away():
+    class Slow(Board):
+        async def unlock(self):
+            self.did.append(("unlock",))
+            await asyncio.Event().wait()
+
+    board = Slow()
+    k, events = keeper(board)
+    task = asyncio.create_task(k.run())
+    await until(lambda: ("open",) in board.did)
+    k.do(Unlock(1, "r1"))
+    await until(lambda: ("unlock",) in board.did)
+    k.do(SetRelease(1, False))
+    await until(lambda: ("release", False) in board.did)
+    assert k.busy
+    board.states_.put_nowait(Unreachable("cable out"))
+    await until(lambda: UnlockTried(1, "r1", False) in events)
+    task.cancel()
+
+
 class Meter:
     identity = MeterIdentity(serial="1")
 

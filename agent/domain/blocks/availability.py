@@ -23,7 +23,7 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.evse import Evse, Site, State
-from agent.domain.faults import CATALOGUE, GRACE_S, Severity
+from agent.domain.faults import CATALOGUE, GRACE_S, ends_session
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Remember, Reply, SetService, WakeMe
 from agent.kinds import STATION, Fault, Moment
@@ -99,7 +99,7 @@ class Availability:
             evse.faults.add(event.fault)
             yield SituationChanged(evse.number)
             grace = GRACE_S.get(event.fault, 0.0)
-            if CATALOGUE[event.fault].severity is Severity.WARN:
+            if not ends_session(event.fault):
                 continue
             if grace and evse.state in (State.ACTIVE, State.RECOVERING):
                 yield WakeMe(f"fault:{event.fault}:{evse.number}", now.t_s + grace)

@@ -144,16 +144,21 @@ class Metering:
             yield FaultCleared(evse.number, Fault.METER_IMPLAUSIBLE)
 
     def _sampled(self, evse: Evse, reading: Reading, context: ReadingContext, names: str) -> Iterator[Yielded]:
+        """Of the session, if it had begun by then; a register that ran backwards is not told."""
         measurands = self._site.settings.items_of(names)
-        if not measurands or reading.energy_wh < (evse.session.last_wh if evse.session else 0):
+        if not measurands or (evse.session and reading.energy_wh < evse.session.last_wh):
             return
-        session = evse.session.id if evse.session else ""
+        session = evse.session.id if evse.session and _within(evse, reading) else ""
         message = MeterSampled(session, evse.number, (Sample(context, reading, measurands),))
         for link in self._site.links:
             yield Tell(link, message)
 
     def _for_the_stop(self, evse: Evse, reading: Reading, context: ReadingContext, names: str) -> None:
         measurands = self._site.settings.items_of(names)
-        if measurands and evse.session:
+        if measurands and evse.session and _within(evse, reading) and reading.energy_wh >= evse.session.last_wh:
             kept = (*evse.session.samples, Sample(context, reading, measurands))
-            evse.session.samples = thinned(kept, STOP_SAMPLES_MAX)
+            evse.session.samples = thinned(kept, STOP_SAMPLES_MAX, lambda s: s.reading.at.t_s)
+
+
+def _within(evse: Evse, reading: Reading) -> bool:
+    return evse.session is not None and reading.at >= evse.session.started

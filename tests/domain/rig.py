@@ -1,0 +1,454 @@
+"""A small physical world, a backend and the engine's rules around the domain, with the promises checked at every step.
+
+What the engine guarantees is modelled as it is: withdrawn release first, then one transaction of what is remembered and
+billed, then the rest; a store that fails keeps the batches and denies release. The devices answer when a test says so.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.domain.blocks.display import Display
+from agent.domain.blocks.status import Status
+from agent.domain.events import (
+    Ask,
+    Asked,
+    BoardChanged,
+    BoardOpened,
+    Event,
+    LinkChanged,
+    MeterFailed,
+    MeterRead,
+    SituationChanged,
+    Started,
+    StopWanted,
+    StoreFailed,
+    StoreRecovered,
+    TimeCame,
+    TokenJudged,
+    UnlockTried,
+)
+from agent.domain.evse import Evse, Site, State
+from agent.domain.messages import (
+    BILLED,
+    MeterSampled,
+    StatusChanged,
+    StopReason,
+    TransactionEnded,
+    TransactionStarted,
+    TransactionUpdated,
+    TriggerReason,
+)
+from agent.domain.orders import (
+    JudgeToken,
+    Order,
+    ReadMeter,
+    Remember,
+    Reply,
+    Restart,
+    SetRelease,
+    Show,
+    Tell,
+    Unlock,
+    WakeMe,
+)
+from agent.domain.station import assemble
+from agent.domain.variables import Settings
+from agent.kinds import (
+    AuthorizationStatus,
+    EvseState,
+    EvseTraits,
+    Fault,
+    Moment,
+    Pilot,
+    Reading,
+    Screen,
+    Stamp,
+    Token,
+    Verdict,
+)
+
+GOOD, FRIEND, STRANGER, BAD = (Token(v) for v in ("04AAAAAA", "04BBBBBB", "04CCCCCC", "04DDDDDD"))
+VERDICTS = {
+    GOOD: Verdict(AuthorizationStatus.ACCEPTED, group="G"),
+    FRIEND: Verdict(AuthorizationStatus.ACCEPTED, group="G"),
+    STRANGER: Verdict(AuthorizationStatus.ACCEPTED),
+    BAD: Verdict(AuthorizationStatus.INVALID),
+}
+WH_PER_S = 3
+RESUME_WITHIN_S = 60.0
+
+
+class Crash(Exception):
+    """The process is gone."""
+
+
+@dataclass
+class Outlet:
+    """The truth of one EVSE. ``car`` is who is on the cable; energy flows when release is given and the car asks."""
+
+    car: int | None = None
+    cable: bool = False
+    ready: bool = False
+    since_s: float = 0.0
+    release: bool = False
+    here: bool = True
+    faults: frozenset[Fault] = frozenset()
+    register_wh: int = 1000
+    seen: EvseState | None = None
+
+    @property
+    def contactor(self) -> bool:
+        return self.release and self.car is not None and self.ready and not self.faults
+
+    def picture(self, now_s: float, counts: bool) -> EvseState:
+        pilot = Pilot.A if self.car is None else Pilot.C if self.ready else Pilot.B
+        return EvseState(
+            pilot,
+            pwm=self.release and self.car is not None,
+            cable=self.cable,
+            contactor=self.contactor,
+            faults=self.faults,
+            plugged_s=float(int(now_s - self.since_s)) if counts and self.car is not None else None,
+        )
+
+
+@dataclass
+class Config:
+    evses: int = 1
+    counts: bool = True
+    tethered: bool = False
+    free_vending: bool = False
+    links: int = 1
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+class Rig:
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.traits = EvseTraits(tethered=config.tethered, counts_plugged=config.counts)
+        self.outlets = {n: Outlet() for n in range(1, config.evses + 1)}
+        self.links = ("chargy", "owner")[: config.links]
+        self.boot, self.t_s = 1, 1000.0
+        self.store: dict[str, dict[str, Any]] = {}
+        self.told: list[tuple[str, Any]] = []
+        self.names = (f"s{n}" for n in itertools.count(1))
+        self.cars = itertools.count(1)
+        self.requests = itertools.count(1)
+        self.allowed: set[Token] = set()
+        self.session_car: dict[str, int] = {}
+        self.away_since_s: dict[int, float] = {}
+        self.meter_failed: set[int] = set()
+        self.alive, self.link_up, self.sound = False, False, True
+        self.start()
+
+    # --- life --------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self.site = Site(
+            evses={n: Evse(n, tethered=self.config.tethered) for n in self.outlets},
+            settings=Settings(self.config.settings),
+            links=self.links,
+            new_id=lambda: next(self.names),
+            free_vending=self.config.free_vending,
+            resume_within_s=RESUME_WITHIN_S,
+        )
+        self.blocks = assemble(self.site)
+        self.display = next(
+            b for h in self.blocks._handlers[SituationChanged] if isinstance(b := getattr(h, "__self__", None), Display)
+        )
+        self.alive, self.crash_at, self.link_up = True, "", False
+        self.timers: dict[str, float] = {}
+        self.devices: list[ReadMeter | JudgeToken | Unlock] = []
+        self.queue: list[Event] = []
+        self.unsaved: list[tuple[list[Remember], list[Tell]]] = []
+        self.disk_full = False
+        self.asked: Counter[str] = Counter()
+        self.replied: Counter[str] = Counter()
+        self.statuses: dict[tuple[str, int], StatusChanged] = {}
+        self.screens: dict[int, Screen] = {}
+        self.opened: set[int] = set()
+        for outlet in self.outlets.values():
+            outlet.seen = None
+        self.post(Started(json.loads(json.dumps(self.store))))
+
+    def down(self) -> None:
+        """The process is gone; the boards' watchdogs withdraw release."""
+        self.alive = False
+        for n, outlet in self.outlets.items():
+            outlet.release, outlet.seen = False, None
+            self.away_since_s.setdefault(n, self.t_s)
+
+    def open_board(self, n: int) -> None:
+        outlet = self.outlets[n]
+        outlet.here, outlet.release = True, False
+        outlet.seen = outlet.picture(self.t_s, self.config.counts)
+        self.opened.add(n)
+        self.post(BoardOpened(n, outlet.seen, self.traits))
+        self.away_since_s.pop(n, None)
+
+    def close_board(self, n: int) -> None:
+        """The line to the board is cut: its watchdog withdraws release."""
+        outlet = self.outlets[n]
+        outlet.here, outlet.release, outlet.seen = False, False, None
+        self.away_since_s.setdefault(n, self.t_s)
+
+    # --- the engine --------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> Moment:
+        return Moment(Stamp(self.boot, self.t_s), 1_800_000_000.0 + self.t_s)
+
+    def post(self, event: Event) -> None:
+        """Feed one event and all that the engine itself makes of it. The process may be gone afterwards."""
+        if not self.alive:
+            return
+        self.queue.append(event)
+        try:
+            while self.queue:
+                self._handle(self.queue.pop(0))
+        except Crash:
+            self.down()
+            return
+        except Exception:
+            self.sound = False
+            raise
+        if self.alive and min(self.timers.values(), default=self.t_s + 1) > self.t_s:
+            self._look_at_what_is_shown()
+
+    def _handle(self, event: Event) -> None:
+        crash_at, self.crash_at = self.crash_at, ""
+        orders = self.blocks.handle(event, self.now)
+        self._check_batch(orders)
+        for order in orders:
+            if isinstance(order, SetRelease) and not order.on:
+                self.outlets[order.evse].release = False
+        if crash_at == "unsaved":
+            raise Crash
+        saved = self._save(orders)
+        if crash_at == "saved":
+            raise Crash
+        for order in orders:
+            self._carry_out(order, saved)
+
+    def _save(self, orders: Iterable[Order]) -> bool:
+        puts = [o for o in orders if isinstance(o, Remember)]
+        tells = [o for o in orders if isinstance(o, Tell) and isinstance(o.message, BILLED)]
+        if puts or tells:
+            self.unsaved.append((puts, tells))
+        while self.unsaved:
+            if self.disk_full:
+                if self.site.store_ok and not any(isinstance(e, StoreFailed) for e in self.queue):
+                    self.queue.append(StoreFailed())
+                return False
+            self._commit(*self.unsaved.pop(0))
+        if not self.site.store_ok and not any(isinstance(e, StoreRecovered) for e in self.queue):
+            self.queue.append(StoreRecovered())
+        return True
+
+    def _commit(self, puts: list[Remember], tells: list[Tell]) -> None:
+        for put in puts:
+            table = self.store.setdefault(put.kind, {})
+            if put.value is None:
+                table.pop(put.key, None)
+            else:
+                table[put.key] = json.loads(json.dumps(put.value))
+        self.told += [(t.link, t.message) for t in tells]
+
+    def _carry_out(self, order: Order, saved: bool) -> None:
+        match order:
+            case SetRelease(n, True):
+                if saved:
+                    self._give_release(n)
+                else:
+                    why = (StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
+                    self.queue.append(StopWanted(n, *why, note="fault"))
+            case ReadMeter() | JudgeToken() | Unlock():
+                if isinstance(order, Unlock):
+                    assert not self.outlets[order.evse].release, "unlocked while release was given"
+                if order not in self.devices or not (isinstance(order, ReadMeter) and order.purpose == "live"):
+                    self.devices.append(order)
+            case Reply(_, request):
+                self.replied[request] += 1
+            case WakeMe(key, None):
+                self.timers.pop(key, None)
+            case WakeMe(key, at_s) if at_s is not None:
+                self.timers[key] = at_s
+            case Show(n, screen):
+                self.screens[n] = screen
+            case Tell(link, StatusChanged(n) as status):
+                self.statuses[link, n] = status
+            case Restart():
+                raise Crash
+            case _:
+                pass
+
+    # --- time and devices --------------------------------------------------------------------------------------
+
+    def pass_time(self, seconds: float) -> None:
+        """In steps: pictures of the boards, then what is due, then energy flows."""
+        end_s = self.t_s + seconds
+        while True:
+            self.look()
+            due = sorted((at, key) for key, at in self.timers.items()) if self.alive else []
+            if not due or due[0][0] > end_s:
+                break
+            at_s, key = due[0]
+            self._flow(at_s)
+            del self.timers[key]
+            self.post(TimeCame(key))
+        self._flow(end_s)
+
+    def _flow(self, until_s: float) -> None:
+        elapsed_s = max(0.0, until_s - self.t_s)
+        for outlet in self.outlets.values():
+            if outlet.contactor:
+                outlet.register_wh += int(elapsed_s * WH_PER_S)
+        self.t_s = max(self.t_s, until_s)
+
+    def look(self) -> None:
+        """The boards say what has changed."""
+        for n, outlet in self.outlets.items():
+            while self.alive and outlet.here and n in self.opened:
+                picture = outlet.picture(self.t_s, self.config.counts)
+                if outlet.seen is not None and _same(outlet.seen, picture):
+                    break
+                came = outlet.seen is not None and not outlet.seen.vehicle and picture.vehicle
+                outlet.seen = picture
+                self._car_followed(n, came)
+                self.post(BoardChanged(n, picture))
+
+    def _car_followed(self, n: int, came: bool) -> None:
+        """A session that is to survive the unplug at the car goes on with whoever plugs in next."""
+        evse, car = self.site.evses[n], self.outlets[n].car
+        if came and evse.session and evse.state is State.ACTIVE and car is not None:
+            self.session_car[evse.session.id] = car
+
+    def answer(self, index: int, well: bool) -> None:
+        """One device or the backend answers one open question."""
+        if not (self.alive and self.devices):
+            return
+        order = self.devices.pop(index % len(self.devices))
+        match order:
+            case ReadMeter(n, purpose) if well:
+                reading = Reading(self.now.stamp, self.outlets[n].register_wh, power_w=230.0)
+                self.post(MeterRead(n, purpose, reading))
+            case ReadMeter(n, purpose):
+                self.meter_failed.add(n)
+                self.post(MeterFailed(n, purpose))
+            case JudgeToken(_, request, token):
+                verdict = VERDICTS[token] if well else None
+                if verdict and verdict.accepted:
+                    self.allowed.add(token)
+                self.post(TokenJudged(request, token, verdict))
+            case Unlock(n, request):
+                self.post(UnlockTried(n, request, well))
+
+    def ask(self, what: Ask) -> None:
+        request = f"q{next(self.requests)}"
+        self.asked[request] += 1
+        self.post(Asked(self.links[0], request, what))
+
+    def link(self, up: bool) -> None:
+        for link in self.links:
+            self.post(LinkChanged(link, up))
+        self.link_up = up and self.alive
+
+    # --- the promises ------------------------------------------------------------------------------------------
+
+    def _check_batch(self, orders: list[Order]) -> None:
+        given: set[int] = set()
+        for order in orders:
+            if isinstance(order, SetRelease):
+                assert order.on or order.evse not in given, "the engine would undo this withdrawal"
+                given |= {order.evse} if order.on else set()
+
+    def _give_release(self, n: int) -> None:
+        evse, outlet = self.site.evses[n], self.outlets[n]
+        session = evse.session
+        assert session is not None, "release without a session"
+        on_disk = self.store["session"][session.id]
+        assert on_disk["stop"] is None
+        assert not on_disk["held"]
+        free = self.config.free_vending and session.token.value == "FREE"
+        anybody = self.config.settings.get("offline_tx_for_unknown_id", False)
+        assert free or anybody or session.token in self.allowed, f"release for {session.token} without authorisation"
+        started = [m for link, m in self.told if isinstance(m, TransactionStarted) and m.session == session.id]
+        assert len(started) == len(self.links), "energy before the start was told"
+        if outlet.here and outlet.car is not None:
+            known = self.session_car.setdefault(session.id, outlet.car)
+            if known != outlet.car:
+                away_s = self.t_s - self.away_since_s.get(n, self.t_s)
+                assert not self.config.counts, "resumed for another car although the board counts"
+                assert away_s <= RESUME_WITHIN_S, f"resumed for another car after {away_s} s"
+                self.session_car[session.id] = outlet.car
+            outlet.release = True
+
+    def _look_at_what_is_shown(self) -> None:
+        """Neither the backend nor the driver is left with an old picture."""
+        fresh = Status(self.site)
+        for n, evse in self.site.evses.items():
+            name, detail, _ = self.display._screen(evse, self.now)
+            shown = self.screens[n]
+            assert (shown.name, shown.detail) == (name, detail), f"the screen says {shown}, the truth is {name} {detail}"
+            for link in self.links if self.link_up and (evse.known or evse.faults) else ():
+                told, true = self.statuses[link, n], fresh.situation(n, self.now.stamp)
+                for word in ("connector", "charging", "authorised", "ended", "faults"):
+                    assert getattr(told, word) == getattr(true, word), f"{word}: told {told}, true {true}"
+
+    def check_books(self) -> None:
+        """What was told adds up, for every link by itself."""
+        for link in self.links:
+            messages = [m for to, m in self.told if to == link]
+            starts: dict[str, TransactionStarted] = {}
+            last_wh: dict[str, int] = {}
+            ended: set[str] = set()
+            per_evse: dict[int, int] = defaultdict(lambda: 1000)
+            for m in messages:
+                if isinstance(m, TransactionStarted):
+                    assert m.session not in starts, "started twice"
+                    assert m.meter_wh >= per_evse[m.evse], "began before the last one ended"
+                    starts[m.session], last_wh[m.session] = m, m.meter_wh
+                    continue
+                if isinstance(m, MeterSampled) and not m.session:
+                    continue
+                assert isinstance(m, TransactionUpdated | TransactionEnded | MeterSampled)
+                assert m.session in starts, "unheard-of session"
+                assert m.session not in ended, "told after the end"
+                if isinstance(m, MeterSampled):
+                    for sample in m.samples:
+                        assert sample.reading.energy_wh >= last_wh[m.session], "a meter that runs backwards"
+                        assert sample.reading.at >= starts[m.session].at
+                        last_wh[m.session] = sample.reading.energy_wh
+                if isinstance(m, TransactionEnded):
+                    assert m.meter_wh >= last_wh[m.session]
+                    assert m.meter_wh <= self.outlets[m.evse].register_wh, "billed more than was drawn"
+                    assert m.at >= starts[m.session].at
+                    ended.add(m.session)
+                    per_evse[m.evse] = m.meter_wh
+            self.open_sessions = set(starts) - ended
+            on_disk = set(self.store.get("session", {}))
+            assert self.open_sessions == on_disk, f"open {self.open_sessions}, on disk {on_disk}"
+
+    def check_everything_billed(self) -> None:
+        """No energy without a session: as long as no meter failed, what was drawn is what was billed."""
+        sums: Counter[int] = Counter()
+        for link, m in self.told:
+            if link == self.links[0] and isinstance(m, TransactionEnded):
+                sums[m.evse] += m.meter_wh
+            elif link == self.links[0] and isinstance(m, TransactionStarted):
+                sums[m.evse] -= m.meter_wh
+        for n, outlet in self.outlets.items():
+            drawn_wh = outlet.register_wh - 1000
+            assert sums[n] <= drawn_wh
+            assert n in self.meter_failed or sums[n] == drawn_wh, f"EVSE {n}: drawn {drawn_wh}, billed {sums[n]}"
+
+
+def _same(a: EvseState, b: EvseState) -> bool:
+    """A count that goes on is no change."""
+    return (a.pilot, a.pwm, a.cable, a.contactor, a.faults) == (b.pilot, b.pwm, b.cable, b.contactor, b.faults)

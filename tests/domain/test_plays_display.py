@@ -1,0 +1,167 @@
+"""What a person sees: one screen and one lamp for each situation, the right language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from agent.domain.events import (
+    Asked,
+    AskStart,
+    BoardChanged,
+    BoardOpened,
+    ButtonPressed,
+    CardPresented,
+    ContactorOpened,
+    FaultRaised,
+    LinkChanged,
+    MeterRead,
+    VehicleLeft,
+)
+from agent.domain.orders import Remember, Show
+from agent.kinds import EvseState, EvseTraits, Fault, Lamp, Pilot, ScreenName, Token
+from tests.domain.playbook import EMPTY, LINK, PLUGGED, A, Playbook, charging, wh
+
+
+def starting() -> Playbook:
+    play = Playbook(cold=True)
+    return play.restart(1)
+
+
+def plug_in() -> Playbook:
+    play = Playbook()
+    return play.skip() >> Asked(LINK, "q", AskStart(1, A))
+
+
+def preparing() -> Playbook:
+    return Playbook(state=PLUGGED) >> Asked(LINK, "q", AskStart(1, A))
+
+
+def paused(pilot: Pilot, pwm: bool) -> Callable[[], Playbook]:
+    return lambda: charging(Playbook()) >> BoardChanged(1, EvseState(pilot, pwm=pwm, cable=True, contactor=False))
+
+
+def stopping() -> Playbook:
+    return charging(Playbook()) >> CardPresented(1, A)
+
+
+def finished() -> Playbook:
+    play = stopping().skip() >> ContactorOpened(1)
+    return play.skip() >> MeterRead(1, "end:1", wh(1100))
+
+
+def faulted() -> Playbook:
+    return Playbook() >> FaultRaised(1, Fault.GROUND_FAILURE)
+
+
+def offline(**settings: bool) -> Callable[[], Playbook]:
+    return lambda: Playbook(online=False, settings=settings)
+
+
+S, L = ScreenName, Lamp
+
+
+@pytest.mark.parametrize(
+    ("situation", "screen", "detail", "lamp"),
+    [
+        (starting, S.STARTING, "", L.RED),
+        (Playbook, S.IDLE, "", L.GREEN),
+        (lambda: Playbook(state=PLUGGED), S.IDLE, "", L.GREEN),
+        (lambda: Playbook() >> CardPresented(1, A), S.CHECKING, "", L.YELLOW),
+        (lambda: Playbook() >> CardPresented(1, None, "unreadable"), S.REFUSED, "unreadable", L.YELLOW),
+        (plug_in, S.PLUG_IN, "", L.YELLOW),
+        (preparing, S.PREPARING, "", L.YELLOW),
+        (lambda: charging(Playbook()), S.CHARGING, "", L.BLUE),
+        (paused(Pilot.B, True), S.PAUSED, "car", L.YELLOW),
+        (paused(Pilot.C, False), S.PAUSED, "station", L.YELLOW),
+        (stopping, S.PREPARING, "", L.YELLOW),
+        (finished, S.FINISHED, "stopped", L.GREEN),
+        (faulted, S.OUT_OF_SERVICE, "GroundFailure", L.RED),
+        (offline(local_authorize_offline=False), S.OFFLINE, "", L.RED),
+        (offline(local_authorize_offline=True), S.IDLE, "", L.GREEN),
+    ],
+)
+def test_each_situation_has_its_screen_and_lamp(
+    situation: Callable[[], Playbook], screen: ScreenName, detail: str, lamp: Lamp
+) -> None:
+    play = situation()
+    assert (play.screens[1].name, play.screens[1].detail, play.lamps[1]) == (screen, detail, lamp)
+
+
+@pytest.mark.parametrize(
+    ("fault", "detail"),
+    [(Fault.EMERGENCY_STOP, "fault"), (Fault.POWER_LOSS, "fault"), (None, "unplug")],
+)
+def test_the_result_says_how_it_ended(fault: Fault | None, detail: str) -> None:
+    play = charging(Playbook()) >> (FaultRaised(1, fault) if fault else VehicleLeft(1))
+    play.skip() >> ContactorOpened(1)
+    play.skip() >> MeterRead(1, "end:1", wh(1100))
+    if fault:
+        assert play.screens[1].name is S.OUT_OF_SERVICE
+    else:
+        assert (play.screens[1].name, play.screens[1].detail) == (S.FINISHED, detail)
+    assert play.skip()
+
+
+def test_a_session_closed_after_a_restart_has_a_result_too() -> None:
+    play = charging(Playbook()).restart(500, state=EMPTY)
+    play.skip() >> MeterRead(1, "end:1", wh(1500))
+    assert (play.screens[1].name, play.screens[1].detail) == (S.FINISHED, "power_loss")
+    assert play.screens[1].values["energy_wh"] == 500
+    assert play.skip().wait(16).screens[1].name is S.IDLE
+
+
+def test_the_language_button_goes_round_and_is_remembered() -> None:
+    play = Playbook(evses=2)
+    seen = []
+    for _ in range(4):
+        play = play >> ButtonPressed("language") << Remember
+        seen.append(play.screens[1].language)
+    assert seen == ["de", "lb", "en", "fr"]
+    assert play >> ButtonPressed("language") << Remember("screen", "language", {"code": "de"})
+    assert {s.language for s in play.screens.values()} == {"de"}
+    assert {s.language for s in play.restart(5).screens.values()} == {"de"}
+    assert play >> ButtonPressed("outlet-1")
+
+
+def test_a_language_that_the_station_no_longer_has_is_ignored() -> None:
+    play = Playbook(cold=True, languages=("fr",))
+    play.store = {"screen": {"language": {"code": "lb"}}}
+    assert play.restart(1).screens[1].language == "fr"
+    assert play >> ButtonPressed("language") << Remember
+    assert play.screens[1].language == "fr"
+
+
+def test_the_same_screen_is_shown_once() -> None:
+    play = Playbook()
+    before = len([o for o in play.log if isinstance(o, Show)])
+    play >> BoardOpened(1, EMPTY, EvseTraits())
+    assert len([o for o in play.log if isinstance(o, Show)]) == before
+
+
+def test_the_countdown_counts_every_second() -> None:
+    play = plug_in().skip()
+    assert [play.wait(1).screens[1].values["remaining_s"] for _ in range(3)] == [59, 58, 57]
+
+
+def test_a_refusal_goes_away_and_the_charging_screen_comes_back() -> None:
+    play = charging(Playbook()) >> CardPresented(1, Token("0400000001"))
+    assert play.screens[1].name is S.REFUSED
+    assert play.lamps[1] is L.YELLOW
+    assert play.wait(4.5).skip().screens[1].name is S.CHARGING
+    assert play.lamps[1] is L.BLUE
+
+
+def test_the_qr_code_is_there_only_while_a_payment_could_start_a_session() -> None:
+    play = Playbook(qr_url="https://pay.example/1", settings={"local_authorize_offline": True})
+    assert play.screens[1].values["qr_url"] == "https://pay.example/1"
+    assert play >> LinkChanged(LINK, False)
+    assert play.screens[1].values["qr_url"] == ""
+    free = Playbook(qr_url="https://pay.example/1", free_vending=True)
+    assert (free.screens[1].values["qr_url"], free.screens[1].values["free"]) == ("", True)
+
+
+def test_no_whole_token_is_shown() -> None:
+    play = charging(Playbook())
+    assert not any(A.value in repr(o.screen) for o in play.log if isinstance(o, Show))

@@ -1,0 +1,221 @@
+"""What is stored reads back as it was; what comes as text is judged; sampling arithmetic."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.domain import messages
+from agent.domain.evse import Session, Stop
+from agent.domain.messages import MESSAGES, Sample, StopReason, TriggerReason
+from agent.domain.record import Poisoned, dump, load
+from agent.domain.sampling import next_mark_utc_s, next_sample_s, thinned
+from agent.domain.variables import MEASURANDS, PHASES, VARIABLES, Settings, Variable, WrongValue, read, write
+from agent.kinds import Reading, Stamp, Token, Verdict
+
+texts = st.text(max_size=40)
+finite = st.floats(allow_nan=False, allow_infinity=False, width=64)
+st.register_type_strategy(float, finite)
+st.register_type_strategy(str, texts)
+STORED = (*MESSAGES, Sample, Reading, Stamp, Token, Verdict)
+anything = st.one_of([st.from_type(c) for c in STORED])
+json_values: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts | st.just("$"), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+# --- record ----------------------------------------------------------------------------------------------------------
+
+
+@given(anything)
+def test_what_is_stored_reads_back_as_it_was(value: Any) -> None:
+    assert load(json.loads(json.dumps(dump(value)))) == value
+
+
+@given(anything)
+def test_every_field_keeps_its_type(value: Any) -> None:
+    back = load(json.loads(json.dumps(dump(value))))
+    for name in type(value).__slots__:
+        assert type(getattr(back, name)) is type(getattr(value, name)), name
+
+
+@given(anything, st.data())
+def test_a_damaged_record_is_poisoned_and_nothing_else(value: Any, data: st.DataObject) -> None:
+    record = dump(value)
+    record[data.draw(st.sampled_from(sorted(record)))] = data.draw(json_values)
+    try:
+        load(record)
+    except Poisoned:
+        pass
+
+
+@given(json_values)
+def test_any_json_is_poisoned_at_worst(value: Any) -> None:
+    try:
+        load(value)
+    except Poisoned:
+        pass
+
+
+def test_a_field_of_a_newer_program_is_ignored_and_one_of_ours_has_its_default() -> None:
+    assert load({"$": "Token", "value": "x", "colour": "red"}) == Token("x")
+
+
+def test_a_record_of_another_class_is_poisoned() -> None:
+    with pytest.raises(Poisoned, match="Token expected, is Stamp"):
+        load(dump(Stamp(1, 2.0)), Token)
+
+
+@st.composite
+def sessions(draw: st.DrawFn) -> Session:
+    stop = st.builds(
+        Stop,
+        st.sampled_from(StopReason),
+        st.sampled_from(TriggerReason),
+        st.from_type(Stamp),
+        st.none() | st.from_type(Token),
+        texts,
+    )
+    samples = st.lists(st.from_type(Sample), max_size=3).map(tuple)
+    return draw(st.builds(Session, stop=st.none() | stop, samples=samples))
+
+
+@given(sessions())
+def test_a_session_reads_back_as_it_was(session: Session) -> None:
+    assert Session.of(session.id, json.loads(json.dumps(session.record()))) == session
+
+
+@given(sessions(), st.data())
+def test_a_damaged_session_is_found_when_it_is_read(session: Session, data: st.DataObject) -> None:
+    record = session.record()
+    record[data.draw(st.sampled_from(sorted(record)))] = data.draw(json_values)
+    try:
+        back = Session.of(session.id, json.loads(json.dumps(record)))
+    except (Poisoned, KeyError, TypeError, ValueError, OverflowError):
+        return
+    assert Session.of(back.id, json.loads(json.dumps(back.record()))) == back
+
+
+def test_every_message_is_known_to_the_store() -> None:
+    own = {c for c in vars(messages).values() if isinstance(c, type) and issubclass(c, messages.Message)}
+    assert own - {messages.Message} == set(MESSAGES)
+
+
+# --- variables -------------------------------------------------------------------------------------------------------
+
+phased = st.tuples(st.sampled_from(("Current.Import", "Power.Active.Import", "Voltage")), st.sampled_from(PHASES))
+measurands = st.sampled_from(MEASURANDS) | phased.map(".".join)
+words = st.text(st.characters(exclude_characters=",", exclude_categories=("Z", "C")), min_size=1, max_size=10)
+
+
+def values_of(variable: Variable) -> st.SearchStrategy[Any]:
+    if variable.kind == "bool":
+        return st.booleans()
+    if variable.kind == "int":
+        return st.integers(variable.low, variable.high)
+    if variable.kind == "list":
+        items = measurands if variable.name.endswith("_measurands") else words
+        return st.lists(items, max_size=min(variable.high, 5)).map(tuple)
+    return st.text(max_size=min(variable.high, 40)).map(str.strip)
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+@given(data=st.data())
+def test_what_is_written_reads_back(name: str, data: st.DataObject) -> None:
+    variable = VARIABLES[name]
+    value = data.draw(values_of(variable))
+    assert read(variable, write(variable, value)) == value
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+@given(text=st.text(max_size=60) | st.integers().map(str) | st.sampled_from(("true", "TRUE", "", " ", "٣", "+1", "-0")))
+def test_any_text_is_a_value_or_refused(name: str, text: str) -> None:
+    variable = VARIABLES[name]
+    try:
+        value = read(variable, text)
+    except WrongValue:
+        return
+    assert type(value) is type(variable.default)
+    assert read(variable, write(variable, value)) == value
+    if variable.kind == "int":
+        assert isinstance(value, int)
+        assert variable.low <= value <= variable.high
+
+
+@pytest.mark.parametrize("variable", VARIABLES.values(), ids=lambda v: v.name)
+def test_every_default_is_a_value_of_its_setting(variable: Variable) -> None:
+    assert read(variable, write(variable, variable.default)) == variable.default
+
+
+def test_a_refusal_never_repeats_a_secret() -> None:
+    with pytest.raises(WrongValue) as refused:
+        read(VARIABLES["authorization_key"], "hunter2" * 20)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["Voltage.L1-N", "Current.Import.L3", "Power.Active.Import.L2", "SoC"])
+def test_measurands_with_a_phase(text: str) -> None:
+    assert read(VARIABLES["sampled_measurands"], f" {text} , Frequency,") == (text, "Frequency")
+
+
+@pytest.mark.parametrize("text", ["SoC.L1", "Voltage.L4", "Voltage.", ".L1", "Energy.Active.Import.Register.L1"])
+def test_what_is_not_measured_here(text: str) -> None:
+    with pytest.raises(WrongValue):
+        read(VARIABLES["sampled_measurands"], text)
+
+
+def test_settings_know_only_their_names() -> None:
+    with pytest.raises(KeyError, match="no setting is called 'colour'"):
+        Settings({"colour": 1})
+    settings = Settings({"sample_interval_s": 5})
+    assert (settings["sample_interval_s"], settings.number("sample_interval_s")) == (5, 5)
+    assert settings.items_of("sampled_measurands") == ("Energy.Active.Import.Register",)
+    assert (settings.items_of("sample_interval_s"), settings.number("authorization_key")) == ((), 0)
+
+
+# --- sampling --------------------------------------------------------------------------------------------------------
+
+instants = st.floats(0, 1e8, allow_nan=False)
+intervals = st.integers(1, 86400)
+
+
+@given(instants, intervals, st.floats(0, 1e7))
+def test_the_next_sample_is_ahead_on_the_grid_and_not_far(started_s: float, interval_s: int, elapsed_s: float) -> None:
+    now_s = started_s + elapsed_s
+    next_s = next_sample_s(started_s, interval_s, now_s)
+    assert now_s < next_s <= now_s + interval_s * 1.001
+    steps = (next_s - started_s) / interval_s
+    assert abs(steps - round(steps)) < 1e-3
+
+
+@given(intervals, st.floats(1.6e9, 2e9))
+def test_the_next_mark_is_ahead_and_a_multiple_since_midnight(interval_s: int, utc_s: float) -> None:
+    mark_s = next_mark_utc_s(interval_s, utc_s)
+    assert utc_s < mark_s <= utc_s + interval_s * 1.001
+    since_midnight_s = mark_s % 86400
+    assert min(since_midnight_s % interval_s, since_midnight_s) < 1e-3
+
+
+@given(st.lists(st.floats(0, 1e6), max_size=60).map(sorted), st.integers(2, 30))
+def test_thinning_keeps_order_ends_and_bound(items: list[float], most: int) -> None:
+    kept = thinned(tuple(items), most, lambda x: x)
+    assert len(kept) == min(len(items), most)
+    assert list(kept) == sorted(kept)
+    assert (kept[:1], kept[-1:]) == (tuple(items[:1]), tuple(items[-1:]))
+    assert set(kept) <= set(items)
+
+
+@given(st.integers(3, 40), st.integers(41, 300))
+def test_thinning_one_by_one_stays_even(most: int, count: int) -> None:
+    kept: tuple[int, ...] = ()
+    for n in range(count):
+        kept = thinned((*kept, n), most, float)
+    gaps = [b - a for a, b in itertools.pairwise(kept)]
+    assert max(gaps) <= 4 * count / most

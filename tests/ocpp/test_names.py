@@ -1,0 +1,83 @@
+"""The name tables: every setting has a key or an excuse, every fault a code of 1.6."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.domain.variables import VARIABLES
+from agent.kinds import Fault
+from agent.ocpp.names import (
+    ERRORS_16,
+    KEYS_16,
+    UNNAMED_16,
+    authorization_key_bytes,
+    initial_16,
+    is_authorization_key,
+    key_16,
+    value_16,
+)
+
+FOLDER = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations))) / "v16" / "schemas"
+
+
+def test_every_setting_has_a_key_or_an_excuse() -> None:
+    named = {k.setting for k in KEYS_16}
+    assert named | UNNAMED_16.keys() == VARIABLES.keys()
+    assert not named & UNNAMED_16.keys()
+    assert len({k.key.lower() for k in KEYS_16}) == len(KEYS_16)
+
+
+def test_keys_are_found_in_any_case() -> None:
+    assert key_16("HEARTBEATinterval") is key_16("HeartbeatInterval")
+    assert key_16("Heartbeat Interval") is None
+
+
+def test_every_list_has_its_length() -> None:
+    for key in KEYS_16:
+        if key.variable.kind == "list" and key.variable.writable and not key.count_of:
+            neighbour = key_16(key.key + "MaxLength")
+            assert neighbour is not None
+            assert neighbour.readonly
+            assert value_16(neighbour, ()) == str(key.variable.high)
+
+
+def test_every_fault_has_a_code_of_the_standard() -> None:
+    codes = json.loads((FOLDER / "StatusNotification.json").read_text())["properties"]["errorCode"]["enum"]
+    assert ERRORS_16.keys() == set(Fault)
+    assert {e.code for e in ERRORS_16.values()} <= set(codes) - {"NoError", "LocalListConflict"}
+    assert all(len(e.info) <= 50 and len(e.vendor_code) <= 50 for e in ERRORS_16.values())
+    for fault in Fault:  # a name of the standard is told as itself
+        if fault.value in codes:
+            assert ERRORS_16[fault].code == fault.value
+
+
+def test_initial_values_of_the_station_file() -> None:
+    values, problems = initial_16({
+        "HeartbeatInterval": "300", "localpreauthorize": True, "MeterValuesSampledData": "Voltage,SoC",
+        "Nonsense": "1", "ConnectionTimeOut": "soon", "StopTxnSampledDataMaxLength": "5",
+    })  # fmt: skip
+    assert values == {
+        "heartbeat_interval_s": 300, "local_pre_authorize": True, "sampled_measurands": ("Voltage", "SoC"),
+    }  # fmt: skip
+    assert [p.split(":")[0] for p in problems] == [
+        "settings.ocpp16.Nonsense", "settings.ocpp16.ConnectionTimeOut", "settings.ocpp16.StopTxnSampledDataMaxLength",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "password"),
+    [
+        (b"nineteen characters".hex(), b"nineteen characters"),
+        (bytes(range(16)).hex(), bytes(range(16))),
+        ("sixteen_letters_", b"sixteen_letters_"),
+        ("z" * 40, b"z" * 40),
+        ("ab", b"ab"),
+    ],
+)
+def test_authorization_key(text: str, password: bytes) -> None:
+    assert authorization_key_bytes(text) == password
+    assert is_authorization_key(text) is (16 <= len(password) <= 20)

@@ -1,0 +1,138 @@
+"""The queue of statuses, the back-off and times: pure, no socket."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.domain.messages import ChargingState, ConnectorStatus, StatusChanged
+from agent.kinds import Stamp
+from agent.ocpp.backoff import Backoff
+from agent.ocpp.statuses import KEPT_MAX, Statuses
+from agent.ocpp.times import parse, rfc3339
+from agent.ocpp.v16.status import project
+
+STATES = list(ChargingState)
+
+
+def changed(evse: int, charging: ChargingState, **more: Any) -> StatusChanged:
+    return StatusChanged(evse, Stamp(1, 0.0), ConnectorStatus.OCCUPIED, charging, **more)
+
+
+def add(queue: Statuses, message: StatusChanged, now_s: float = 0.0, settle_s: float = 0.0, **more: Any) -> None:
+    queue.add(message, project(message), now_s, settle_s, more.get("barrier", 0), more.get("live", True))
+
+
+def drain(queue: Statuses, now_s: float = 1e9, settled: int = 2**62) -> list[tuple[int, str]]:
+    found = []
+    while waiting := queue.take(now_s, settled):
+        found.append((waiting.evse, waiting.told.status))
+    return found
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(STATES), st.integers(0, 4)), max_size=30))
+def test_order_per_evse_and_nothing_twice(steps: list[tuple[int, ChargingState, int]]) -> None:
+    queue = Statuses()
+    wanted: dict[int, list[str]] = {}
+    for evse, charging, barrier in steps:
+        message = changed(evse, charging)
+        add(queue, message, barrier=barrier)
+        word = project(message).status
+        if wanted.setdefault(evse, [])[-1:] != [word]:
+            wanted[evse].append(word)
+    found: list[tuple[int, str]] = []
+    for settled in range(5):
+        found += drain(queue, settled=settled)
+    for evse, words in wanted.items():
+        assert [w for e, w in found if e == evse] == words
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(STATES)), min_size=1, max_size=30))
+def test_offline_only_the_newest_is_kept(steps: list[tuple[int, ChargingState]]) -> None:
+    queue = Statuses()
+    for evse, charging in steps:
+        add(queue, changed(evse, charging), live=False)
+    assert dict(drain(queue)) == {evse: project(changed(evse, c)).status for evse, c in steps}
+    assert drain(queue) == []
+
+
+def test_forced_is_told_again_and_survives_merging() -> None:
+    queue = Statuses()
+    add(queue, changed(1, ChargingState.CHARGING))
+    assert drain(queue) == [(1, "Charging")]
+    add(queue, changed(1, ChargingState.CHARGING))
+    assert drain(queue) == []
+    add(queue, changed(1, ChargingState.CHARGING, forced=True), live=False)
+    add(queue, changed(1, ChargingState.CHARGING), live=False)
+    assert drain(queue) == [(1, "Charging")]
+
+
+def test_minimum_duration() -> None:
+    queue = Statuses()
+    add(queue, changed(1, ChargingState.CHARGING))
+    drain(queue)
+    add(queue, changed(1, ChargingState.SUSPENDED_EV), 10.0, 5.0)
+    assert queue.next_due_s(10.0) == 15.0
+    add(queue, changed(1, ChargingState.CHARGING), 12.0, 5.0)  # back again before it lasted: nothing to tell
+    assert drain(queue, 100.0) == []
+    add(queue, changed(1, ChargingState.SUSPENDED_EV), 20.0, 5.0)
+    assert drain(queue, 24.9) == []
+    assert drain(queue, 25.0) == [(1, "SuspendedEV")]
+
+
+def test_a_returned_one_goes_again_unless_a_newer_one_waits() -> None:
+    queue = Statuses()
+    add(queue, changed(1, ChargingState.CHARGING))
+    first = queue.take(0.0, 0)
+    assert first is not None
+    queue.give_back(first)
+    assert drain(queue) == [(1, "Charging")]
+    queue.give_back(first)
+    taken = queue.take(0.0, 0)
+    assert taken is not None
+    add(queue, changed(1, ChargingState.SUSPENDED_EV))
+    queue.give_back(taken)
+    assert drain(queue) == [(1, "SuspendedEV")]
+
+
+def test_the_queue_is_bounded() -> None:
+    queue = Statuses()
+    for n in range(1000):
+        add(queue, changed(1, STATES[n % 2]), barrier=5)
+        add(queue, changed(2, ChargingState.CHARGING), barrier=5)
+    assert len(queue._queue) <= KEPT_MAX
+    assert drain(queue)[-1] == (1, project(changed(1, STATES[999 % 2])).status)
+
+
+def test_another_version_has_other_words() -> None:
+    queue = Statuses()
+    add(queue, changed(1, ChargingState.CHARGING))
+    drain(queue)
+    queue.respell(project)
+    add(queue, changed(1, ChargingState.CHARGING))
+    assert drain(queue) == [(1, "Charging")]
+
+
+def test_back_off_doubles_to_a_cap_and_keeps_its_jitter() -> None:
+    waits = Backoff(random.Random(1))
+    seen = [waits.next_s() for _ in range(50)]
+    for n, wait_s in enumerate(seen[:6]):
+        assert 10 * 2**n <= wait_s <= 10 * 2**n + 10
+    assert all(320 <= w <= 330 for w in seen[5:])
+    assert len(set(seen[5:])) == 45
+    waits.reset()
+    assert waits.next_s() <= 20
+
+
+@given(st.floats(0, 4e9))
+def test_times_come_back(utc_s: float) -> None:
+    assert parse(rfc3339(utc_s)) == pytest.approx(utc_s, abs=0.00051)
+
+
+@pytest.mark.parametrize("text", ["", "soon", None, 5, "2026-99-99T00:00:00Z", "0001-01-01T00:00:00+14:00x"])
+def test_no_times(text: object) -> None:
+    assert parse(text) is None

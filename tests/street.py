@@ -1,0 +1,191 @@
+"""A simulated station, a central system with moods, and the people in front of them: what the scenarios are made of."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from simulated import Simulated
+from strict_csms import StrictCsms
+from websockets.asyncio.server import ServerConnection
+
+SPEED = 20.0
+RESTART_S = 15.0
+
+
+def station_text(evses: int = 1, station: str = "", backend: str = "", settings: str = "", simulation: str = "") -> str:
+    """A station file; every argument is further lines of its table."""
+    outlets = "\n".join(f"[[evse]]\nnumber = {n}" for n in range(1, evses + 1))
+    return f"""
+[station]
+id = "CP-1"
+state_dir = "state"
+{station}
+[backend]
+reconnect_s = 0.2
+{backend}
+[settings]
+sample_interval_s = 0
+{settings}
+{outlets}
+[simulation]
+port = 0
+state_dir = "world"
+{simulation}
+"""
+
+
+@dataclass
+class Backend(StrictCsms):
+    """The strict central system, which may be told to behave otherwise. ``infos``: token -> idTagInfo. ``instead``:
+    action -> what is sent instead of its answer, made of the message id (None: nothing at all)."""
+
+    infos: dict[str, dict[str, Any]] = field(default_factory=dict)
+    instead: dict[str, Callable[[str], str | None]] = field(default_factory=dict)
+
+    async def _answer(self, connection: ServerConnection, id_: str, action: str, payload: dict[str, Any]) -> None:
+        if action not in self.instead:
+            await super()._answer(connection, id_, action, payload)
+            return
+        self._judge(action, payload)
+        text = self.instead[action](id_)
+        if text is not None:
+            await connection.send(text)
+
+    def _Authorize(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
+        return {"idTagInfo": self.infos.get(payload["idTag"], {"status": "Accepted"})}
+
+    def _StartTransaction(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
+        answer = super()._StartTransaction(id_, payload)
+        return {**answer, "idTagInfo": self.infos.get(payload["idTag"], {"status": "Accepted"})}
+
+
+class Street:
+    """Deeds return when the world has them; ``until`` and ``told`` wait for what the station makes of them."""
+
+    def __init__(self, station: Simulated, csms: Backend) -> None:
+        self.station, self.csms = station, csms
+        self.mark = 0
+
+    # --- deeds -----------------------------------------------------------------------------------------------------
+
+    async def plug(self, n: int = 1, ready: bool = True, **car: Any) -> None:
+        await self.station.post(f"/evses/{n}/plug", {"ready": ready, "car": car or None})
+
+    async def unplug(self, n: int = 1, side: str = "station") -> None:
+        if side == "station":
+            await self.until(lambda e: not e["locked"], n)
+        await self.station.post(f"/evses/{n}/unplug", {"side": side})
+
+    async def leave(self, n: int = 1) -> None:
+        """Cable and car are gone; the status says so."""
+        await self.unplug(n)
+        await self.told("Available", n)
+
+    async def tap(self, token: str, n: int | None = 1) -> None:
+        await self.station.post("/cards/tap", {"token": token, "evse": n})
+
+    async def charge(self, token: str, n: int = 1) -> int:
+        """Cable first, then the token. Returns the transaction's id once energy flows and the backend has heard."""
+        await self.plug(n)
+        await self.told("Preparing", n)
+        await self.tap(token, n)
+        await self.told("Charging", n)
+        evse = await self.until(lambda e: e["session"]["transaction_id"], n)
+        return int(evse["session"]["transaction_id"])
+
+    async def fault(self, name: str, active: bool = True, n: int = 1) -> None:
+        await self.station.post(f"/evses/{n}/fault", {"fault": name, "active": active})
+
+    async def kill(self) -> None:
+        """SIGKILL, and the next agent is there."""
+        before = (await self.station.picture())["agent"]["restarts"]
+        await self.station.post("/agent", {"action": "kill"})
+        await self.station.until(lambda p: p["agent"]["up"] and p["agent"]["restarts"] > before, RESTART_S)
+        await self.station.healthy(RESTART_S)
+
+    # --- what can be seen ------------------------------------------------------------------------------------------
+
+    async def until(self, what: Callable[[dict[str, Any]], Any], n: int = 1, timeout_s: float = 15.0) -> dict[str, Any]:
+        """Until the picture of outlet ``n`` is so; the picture."""
+        picture = await self.station.until_evse(what, n, timeout_s)
+        return dict(picture["evses"][n - 1])
+
+    async def told(self, status: str, n: int = 1, timeout_s: float = 15.0) -> dict[str, Any]:
+        """Until the backend has been told, and has heard, this status of outlet ``n``."""
+        evse = await self.until(lambda e: e["told"]["status"] == status, n, timeout_s)
+        await self.heard(lambda: self.csms.statuses.get(str(n)) == status, timeout_s)
+        return evse
+
+    async def screen(self, name: str, n: int = 1, timeout_s: float = 15.0) -> dict[str, Any]:
+        return await self.until(lambda e: e["screen"] == name, n, timeout_s)
+
+    async def heard(self, what: Callable[[], Any], timeout_s: float = 15.0) -> None:
+        """Until it is true at the central system."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not what():
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"not heard: {self.story()}\n{self.station.said()}") from None
+
+    async def empty(self) -> None:
+        """Until everything that was billed has arrived."""
+        await self.station.until(lambda p: p["backend"]["link"] == "up" and p["agent"]["queue"] == 0)
+
+    def calls(self) -> list[tuple[str, dict[str, Any]]]:
+        """What the station has called since the mark: action and payload."""
+        out = []
+        for direction, text in self.csms.frames[self.mark :]:
+            message = json.loads(text)
+            if direction == "in" and message[0] == 2:
+                out.append((message[2], message[3]))
+        return out
+
+    def payloads(self, action: str) -> list[dict[str, Any]]:
+        return [p for a, p in self.calls() if a == action]
+
+    def story(self, n: int = 1) -> list[str]:
+        """The conversation on outlet ``n``: statuses by their word, heartbeats left out."""
+        out = []
+        for action, payload in self.calls():
+            if payload.get("connectorId", n) == n and action != "Heartbeat":
+                out.append(payload["status"] if action == "StatusNotification" else action)
+        return out
+
+    # --- between two tests -----------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        self.mark = len(self.csms.frames)
+
+    async def end(self) -> None:
+        """Everybody goes home; then nothing may be left open, and nothing may have been said wrongly."""
+        self.csms.instead.clear()
+        self.csms.infos.clear()
+        for evse in (await self.station.picture())["evses"]:
+            for name in evse["faults"]:
+                await self.fault(name, False, evse["number"])
+            await self._clear(evse["number"])
+        await self.empty()
+        assert self.csms.violations == []
+        assert [t for t in self.csms.transactions.values() if t.stop is None] == []
+
+    async def _clear(self, n: int) -> None:
+        for side in ("ev", "station"):
+            evse = await self.station.evse(n)
+            if evse["car"] if side == "ev" else evse["cable"]:
+                await self.until(lambda e: side == "ev" or not e["locked"], n)
+                await self.station.post(f"/evses/{n}/unplug", {"side": side})
+        await self.told("Available", n)
+
+
+@asynccontextmanager
+async def street(folder: Path, text: str, speed: float = SPEED) -> AsyncIterator[Street]:
+    async with Backend() as csms, Simulated(folder, text, csms.url, speed) as station:
+        await station.until(lambda p: p["backend"]["boot"] == "Accepted")
+        yield Street(station, csms)
