@@ -39,7 +39,8 @@ class Identity:
 
 @dataclass(slots=True)
 class Desk:
-    """What rows may look at. ``overlay``: settings whose present value the link knows better (by our own names)."""
+    """What rows may look at. ``overlay``: settings whose present value the link knows better (by our own names).
+    ``primary``: this backend is the first of the station file; the AuthorizationKey is its own."""
 
     link: str
     outbox: OutboxPort
@@ -48,6 +49,7 @@ class Desk:
     identity: Callable[[], Identity]
     evse_numbers: tuple[int, ...] = ()
     overlay: dict[str, Value] = field(default_factory=dict)
+    primary: bool = True
 
 
 class Unspeakable(Exception):
