@@ -193,7 +193,7 @@ class ModbusMeter:
             )
         serial = told.get("serial") or ""
         if self._pinned and not serial:
-            raise Broken(f"{self._name}: serial number is not readable, expected {self._pinned!r}; check map and firmware")
+            raise Broken(f"{self._name}: serial number not readable, expected {self._pinned!r}; check map and firmware")
         if self._pinned and serial != self._pinned:
             raise Exchanged(
                 f"{self._name}: serial number is {serial!r}, expected {self._pinned!r}: the meter "
