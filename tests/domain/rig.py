@@ -279,8 +279,6 @@ class Rig:
             else:
                 table[put.key] = json.loads(json.dumps(put.value))
         self.told += [(t.link, t.message) for t in tells]
-        started = any(isinstance(t.message, TransactionStarted) for t in tells)
-        assert not (started and self.resetting), "a session began after a reset was promised"
 
     def _carry_out(self, order: Order, saved: bool) -> None:
         match order:
@@ -399,6 +397,8 @@ class Rig:
     # --- the promises ------------------------------------------------------------------------------------------
 
     def _check_batch(self, orders: list[Order]) -> None:
+        started = any(isinstance(o, Tell) and isinstance(o.message, TransactionStarted) for o in orders)
+        assert not (started and self.resetting), "a session began after a reset was promised"
         given: set[int] = set()
         for order in orders:
             if isinstance(order, SetRelease):

@@ -54,7 +54,8 @@ async def test_a_session_with_the_built_in_central_system_and_an_end_in_order(tm
         station.process.terminate()
         assert await asyncio.wait_for(station.process.wait(), 8) == 0
         await gone(family, max(0.1, began + 8 - time.monotonic()))
-    said = station.said()
+    said = "".join(p.read_text() for p in (tmp_path / "simulate.log", tmp_path / "world" / "agent.log"))
+    assert "connected to" in said
     assert CARD not in said
     assert "Traceback" not in said
 
