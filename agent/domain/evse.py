@@ -195,6 +195,8 @@ class Site:
     operative: bool = True
     store_ok: bool = True
     stopping: bool = False
+    draining: bool = False
+    """A reset waits for the running sessions: nobody else may start."""
 
     @property
     def online(self) -> bool:
@@ -205,7 +207,7 @@ class Site:
         """First match wins, as a driver would have it: broken, closed, kept for somebody, open."""
         if any(blocks(f) for f in evse.faults) or not self.store_ok:
             return Service.FAULTED
-        if not (evse.operative and self.operative):
+        if not (evse.operative and self.operative) or self.draining:
             return Service.UNAVAILABLE
         if evse.reserved_for is not None:
             return Service.RESERVED

@@ -47,7 +47,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import ReadMeter, Remember, SetLimit, SetRelease, Tell, Unlock, WakeMe
-from agent.kinds import Fault, Moment
+from agent.kinds import Fault, Moment, Reading
 
 Rule: TypeAlias = Callable[[Site, Evse, Any, Moment], Iterator[Yielded]]
 
@@ -236,7 +236,7 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
     yield Remember("session", session.id, session.record())
     told = TransactionStarted(
         session.id, evse.number, session.token, reading.at, reading.energy_wh, trigger, offline=session.offline,
-        remote_id=right.remote_id,
+        remote_id=right.remote_id, reading=reading,
     )  # fmt: skip
     for link in s.links:
         yield Tell(link, told)
@@ -356,7 +356,7 @@ def finish(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yield
         session.last_wh = max(session.last_wh, event.reading.energy_wh)
         return
     evse.reading = event.reading
-    yield from _close(s, evse, max(event.reading.energy_wh, session.last_wh), now)
+    yield from _close(s, evse, max(event.reading.energy_wh, session.last_wh), now, event.reading)
 
 
 @to(State.ENDED, State.FREE)
@@ -372,7 +372,7 @@ def end_unread(s: Site, evse: Evse, event: MeterFailed, now: Moment) -> Iterator
     yield from _close(s, evse, session.last_wh, now)
 
 
-def _close(s: Site, evse: Evse, meter_wh: int, now: Moment) -> Iterator[Yielded]:
+def _close(s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | None = None) -> Iterator[Yielded]:
     """The stop is on disk (the told message and the forgotten session are one transaction), then told."""
     session = evse.session
     assert session is not None
@@ -381,7 +381,7 @@ def _close(s: Site, evse: Evse, meter_wh: int, now: Moment) -> Iterator[Yielded]
     at = stop.at if stop.at > session.started else session.started
     told = TransactionEnded(
         session.id, evse.number, stop.token, at, meter_wh, StopReason(stop.reason), TriggerReason(stop.trigger),
-        offline=not s.online, note=stop.note, samples=session.samples,
+        offline=not s.online, note=stop.note, samples=session.samples, reading=reading,
     )  # fmt: skip
     yield Remember("session", session.id, None)
     for link in s.links:

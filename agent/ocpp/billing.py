@@ -11,6 +11,7 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from agent.domain.messages import TransactionStarted
@@ -48,6 +49,7 @@ class Billing:
         self._heard: dict[int, Heard] = {}
         self._late: OrderedDict[str, Heard] = OrderedDict()
         self._sent: tuple[str, str, dict[str, Any]] | None = None
+        self._backend_numbers = True
 
     @property
     def waiting(self) -> int:
@@ -99,7 +101,10 @@ class Billing:
         """Row and payload to send; None if the row needs no sending (it has been dealt with). The third part holds
         what has been heard of it already: then only the store is behind."""
         known = self._heard.get(row.seq) or self._late.pop(row.id, None)
+        self._backend_numbers = dialect.backend_numbers
         out = dialect.outgoing(type(row.message))
+        if isinstance(out, Out):
+            out = out.of(row.message)
         if known is not None and isinstance(out, Out):
             return out, {}, [known]
         if isinstance(out, Mute):
@@ -115,7 +120,7 @@ class Billing:
         if self._sent and self._sent[:2] == (row.id, dialect.name):
             return self._sent[2]
         try:
-            payload = out.encode(row.message, self._desk)
+            payload = out.encode(row.message, replace(self._desk, number=row.number))
             check = dialect.schemas.request(out.action) if dialect.schemas and payload is not None else None
             broken = check(payload) if check else None
         except Unspeakable as e:
@@ -156,10 +161,12 @@ class Billing:
             self._not_before_s = time.monotonic() + pause_s
 
     async def bury(self, row: OutboxRow, reason: str) -> None:
-        """To the dead letters. Without its start, no other message of a session can ever be told."""
+        """To the dead letters. Where the backend numbers the transactions, nothing of a session can ever be told
+        without its start."""
         rows: Sequence[OutboxRow] = [row]
         link = self._desk.link
-        if isinstance(row.message, TransactionStarted) and self._desk.outbox.transaction_id(link, row.session) is None:
+        nameless = self._backend_numbers and self._desk.outbox.transaction_id(link, row.session) is None
+        if isinstance(row.message, TransactionStarted) and nameless:
             try:
                 rows = await self._desk.outbox.of_session(link, row.session) or rows
             except StoreError as e:

@@ -99,8 +99,9 @@ class Line:
         if not isinstance(data, str):
             return f"<binary, {len(data)} bytes>"
         if isinstance(finding, Called) and self.dialect.secret(finding.action, finding.payload):
-            return mask(data, str(finding.payload.get("value", "")))
-        if not isinstance(finding, Called) and "AuthorizationKey" in data:
+            value = finding.payload.get("value")
+            return mask(data, value) if isinstance(value, str) else "***"
+        if not isinstance(finding, Called) and ("AuthorizationKey" in data or "BasicAuthPassword" in data):
             return "***"  # a repeated, broken or refused frame with a key in it
         return data
 
@@ -113,9 +114,10 @@ class Line:
     async def tell(self, id_: str, message: Any) -> Heard | None:
         """Say something that is not billed. None: it could not be said, or was answered with nothing useful. Raises
         ``Gone``."""
-        out = self.dialect.outgoing(type(message))
-        if not isinstance(out, Out):
+        row = self.dialect.outgoing(type(message))
+        if not isinstance(row, Out):
             return None
+        out = row.of(message)
         try:
             payload = out.encode(message, self._desk)
         except Unspeakable as e:

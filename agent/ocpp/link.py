@@ -15,11 +15,10 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.events import Event, LinkChanged, TokenJudged
-from agent.domain.messages import BootWanted, HeartbeatWanted, Message, StatusChanged
+from agent.domain.messages import BootWanted, HeartbeatWanted, Message, SecurityHappened, StatusChanged
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.variables import Settings
 from agent.ocpp import dial
@@ -30,6 +29,7 @@ from agent.ocpp.dialect import Boot, Desk, Dialect, Heard, Identity, Out
 from agent.ocpp.judging import Judging
 from agent.ocpp.line import Gone, Line
 from agent.ocpp.names import authorization_key_bytes
+from agent.ocpp.patience import Patience, wait
 from agent.ocpp.rpc import Called, Dropped, Say
 from agent.ocpp.statuses import Statuses, Waiting
 from agent.ports.clock import ClockPort
@@ -44,20 +44,6 @@ log = logging.getLogger("agent.ocpp")
 INBOX = 100
 """Requests that wait for their turn; then the backend has to wait (TCP holds it back)."""
 DAY_S = 86400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Real seconds."""
-
-    open_s: float = 30.0
-    answer_s: float = 20.0
-    pong_s: float = 20.0
-    store_retry_s: float = 5.0
-    backoff_s: float = 10.0
-    backoff_random_s: float = 10.0
-    boot_retry_s: float = 30.0
-    """First wait after a BootNotification that was not answered usefully, or with interval 0."""
 
 
 class Link:
@@ -96,7 +82,7 @@ class Link:
         self._asking = Asking(self._desk, self._line.rpc, hear, self._patience.answer_s)
         self._billing = Billing(self._desk, self._patience.store_retry_s)
         self._statuses = Statuses()
-        self._backoff = Backoff(jitter, self._patience.backoff_s, self._patience.backoff_random_s)
+        self._backoff = Backoff(jitter, self._patience.backoff_s or 10.0, self._patience.backoff_random_s)
         self._boot_backoff = Backoff(jitter, self._patience.boot_retry_s, self._patience.boot_retry_s)
         self._dialler = dial.Dialler(backend, self._patience.open_s)
         # connection
@@ -104,10 +90,10 @@ class Link:
         self._inbox: asyncio.Queue[Called | Say] = asyncio.Queue(INBOX)
         self._secret: bytes | None = None
         # boot
-        self.boot: str | None = None
         self._boot_due_s = 0.0
         self._booted_as = ""
         self._up = False
+        self._announced, self._retell, self._down_since_s = False, False, 0.0
         self._heartbeat_seen: int | None = None
         # to say
         self._judging = Judging(hear, backend.call_timeout_s)
@@ -119,6 +105,11 @@ class Link:
     def up(self) -> bool:
         """Connected, and the boot is accepted."""
         return self._up
+
+    @property
+    def boot(self) -> str | None:
+        """The backend's last word to a BootNotification."""
+        return self._desk.boot
 
     @property
     def _dialect(self) -> Dialect:
@@ -154,6 +145,7 @@ class Link:
             told, now_s = self._dialect.project(message), self._clock.now().t_s
             self._statuses.add(message, told, now_s, settle_s, self._billing.barrier() if self._up else 0, self._up)
         elif isinstance(message, BootWanted) and self.boot != "Accepted":
+            self._desk.triggered = self.boot == "Pending"
             self._boot_due_s = self._boot_due_s if self.boot == "Rejected" else 0.0
         elif message not in self._urgent and isinstance(self._dialect.outgoing(type(message)), Out):
             self._urgent.append(message)
@@ -203,11 +195,14 @@ class Link:
                 finally:
                     await self._close(connection)
             if not self._leave.is_set():
-                await _wait(self._leave, self._pause_s())
+                await wait(self._leave, self._pause_s())
 
     def _pause_s(self) -> float:
-        fixed_s = self._backend.reconnect_s
-        return self._backoff.next_s() if fixed_s is None else fixed_s
+        if self._backend.reconnect_s is not None:
+            return self._backend.reconnect_s
+        if self._patience.backoff_s is None:
+            self._backoff.follow(self._settings)
+        return self._backoff.next_s()
 
     async def _connect(self) -> ClientConnection:
         self._secret = self._present_secret()
@@ -234,6 +229,7 @@ class Link:
         dialect = next(d for d in self._dialects if d.subprotocol == ws.subprotocol)
         if dialect is not self._dialect:
             self._statuses.respell(dialect.project)
+            self._retell = True
         self._line.attach(ws, dialect)
         self._billing.reconnected()
         self._inbox = asyncio.Queue(INBOX)
@@ -241,18 +237,23 @@ class Link:
         if self.boot == "Accepted" and self._booted_as == dialect.name:
             self._go_up()  # 1.6 4.2: booted once is booted, a new connection does not change that
         elif self.boot == "Accepted":  # by the same backend, but in another version
-            self.boot, self._boot_due_s = None, 0.0
+            self._desk.boot, self._boot_due_s = None, 0.0
 
     def _go_up(self) -> None:
         self._backoff.reset()
         if not self._up:
             self._up = True
+            now_s = self._clock.now().t_s
+            long = now_s - (self._down_since_s or now_s) > self._settings.number("offline_threshold_s")
+            if self._retell or (long and self._dialect.retells):
+                self._statuses.retell(self._dialect.project, now_s)
+            self._retell = False
             self._hear(LinkChanged(self.name, True))
 
     def _go_down(self) -> None:
         self._judging.nobody()
         if self._up:
-            self._up = False
+            self._up, self._down_since_s = False, self._clock.now().t_s
             self._hear(LinkChanged(self.name, False))
 
     async def _close(self, ws: ClientConnection) -> None:
@@ -294,12 +295,14 @@ class Link:
             item = await self._inbox.get()
             if isinstance(item, Say):
                 await self._line.send(item.text)
-            elif self.boot == "Rejected":
+            elif self.boot == "Rejected" and self._dialect.silent_when_rejected:
                 self._line.say(f"{self.url}: asks although it has rejected this station: not answered (OCPP 1.6 4.2)")
             else:
                 self._heartbeat_interval()  # so that GetConfiguration tells the one in force
                 await self._line.send(await self._asking.serve(item, self._dialect))
                 self._asking.sent()
+                while self._desk.owed:
+                    self.tell(self._desk.owed.pop(0))
                 self._wake.set()
                 self._watching.set()  # an interval may have been changed
                 if self._backend.security_profile in (1, 2) and self._present_secret() != self._secret:
@@ -312,7 +315,7 @@ class Link:
             while True:
                 self._wake.clear()
                 if not await self._say_next():
-                    await _wait(self._wake, self._idle_s())
+                    await wait(self._wake, self._idle_s())
         except Gone:
             self._line.say(f"{self.url}: silent: connection given up, trying again")
 
@@ -326,6 +329,7 @@ class Link:
         if self.boot in ("Accepted", "Pending") and self._urgent:
             message = self._urgent.popleft()
             if isinstance(message, BootWanted):
+                self._desk.triggered = True
                 return await self._boot()
             return await self._tell(message)
         if status := self._next_status():
@@ -383,7 +387,7 @@ class Link:
         return True
 
     def _booted(self, boot: Boot) -> None:
-        self.boot, self._booted_as = boot.status, self._dialect.name
+        self._desk.boot, self._booted_as, self._desk.triggered = boot.status, self._dialect.name, False
         if boot.status == "Accepted":
             self._boot_backoff.reset()
             self._heartbeat_seen = self._settings.number("heartbeat_interval_s")
@@ -391,11 +395,19 @@ class Link:
                 self._desk.overlay["heartbeat_interval_s"] = boot.interval_s
             self._line.exchanged_s = self._line.clock_heard_s = time.monotonic()
             self._go_up()
+            self._announce()
             return
         wait_s = boot.interval_s / self._clock.rate if boot.interval_s > 0 else self._boot_backoff.next_s()
         self._boot_due_s = time.monotonic() + max(0.05, wait_s)
         self._line.say(f"{self.url}: this station is {boot.status} there: check whether the backend knows it")
         self._go_down()
+
+    def _announce(self) -> None:
+        """2.x: every start of the station is a security event (list of security events, part 2 appendix)."""
+        if not self._announced:
+            self._announced = True
+            reset = self._desk.identity().boot_reason == "RemoteReset"
+            self.tell(SecurityHappened("ResetOrReboot" if reset else "StartupOfTheDevice", self._clock.now().stamp))
 
     async def _tell(self, message: Message) -> bool:
         await self._line.tell(self._line.new_id(), message)
@@ -436,15 +448,7 @@ class Link:
             interval_s = self._settings.number("ping_interval_s")
             quiet_s = time.monotonic() - self._line.received_s
             if interval_s == 0 or quiet_s < interval_s:
-                await _wait(self._watching, interval_s - quiet_s if interval_s else None)
+                await wait(self._watching, interval_s - quiet_s if interval_s else None)
             elif not await self._line.pong():
                 self._line.say(f"{self.url}: silent: connection given up, trying again")
                 return
-
-
-async def _wait(event: asyncio.Event, timeout_s: float | None) -> None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        pass

@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -38,6 +39,16 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE dead ADD COLUMN reason TEXT NOT NULL DEFAULT '';
     CREATE INDEX outbox_link ON outbox(link, seq);
+    """,
+    # 3: each message's place in its session, and which place comes next (until the session's end is queued)
+    """
+    ALTER TABLE outbox ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE dead ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE numbers(link TEXT NOT NULL, session TEXT NOT NULL, next INTEGER NOT NULL,
+                         PRIMARY KEY(link, session)) WITHOUT ROWID;
+    UPDATE outbox SET number = (SELECT count(*) FROM outbox AS o WHERE o.link = outbox.link
+                                AND o.session = outbox.session AND o.seq < outbox.seq);
+    INSERT INTO numbers SELECT link, session, max(number) + 1 FROM outbox WHERE session <> '' GROUP BY link, session;
     """,
 )
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -66,7 +77,7 @@ class Store:
         self.set_aside: Path | None = None
         self._max_mb = max_mb
         self._thread = ThreadPoolExecutor(1, "store")
-        self._waiting: dict[str, int] = {}
+        self._waiting: Counter[tuple[str, str]] = Counter()
         self._ids: dict[tuple[str, str], str] = {}
         self._prefix = ""
         self._db: sqlite3.Connection
@@ -100,8 +111,7 @@ class Store:
             if isinstance(e, sqlite3.OperationalError):
                 raise StoreRefused(self._refusal(e)) from e
             self._replace_corrupt()
-        rows = self._db.execute("SELECT link, count(*) FROM outbox GROUP BY link").fetchall()
-        self._waiting = dict(rows)
+        self._waiting = self._count()
         for key, body in self._db.execute("SELECT key, body FROM facts WHERE kind='transaction'"):
             link, _, session = key.partition("/")
             self._ids[link, session] = json.loads(body)["id"]
@@ -157,11 +167,13 @@ class Store:
             self.path.with_name(self.path.name + tail).unlink(missing_ok=True)
         self.set_aside = aside
         self._connect()
+        columns = {t: [c[1] for c in self._db.execute(f"PRAGMA table_info({t})")] for t in saved}
         self._db.execute("BEGIN IMMEDIATE")
         for table, rows in saved.items():
             for row in rows:
+                names = ",".join(columns[table][: len(row)])  # a file of an older schema has fewer of them
                 marks = ",".join("?" * len(row))
-                self._db.execute(f"INSERT OR IGNORE INTO {table} VALUES({marks})", row)
+                self._db.execute(f"INSERT OR IGNORE INTO {table}({names}) VALUES({marks})", row)
         self._db.execute("COMMIT")
 
     def _make_prefix(self) -> str:
@@ -196,18 +208,31 @@ class Store:
     async def commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]] = ()) -> None:
         """Put facts and queue messages (link, message) in one durable transaction. Raises ``StoreError``."""
         added = await self._call(self._commit, puts, messages)
-        for link in added:
-            self._waiting[link] = self._waiting.get(link, 0) + 1
+        self._waiting.update(added)
         self._learn(puts)
 
-    def _commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]]) -> list[str]:
+    def _commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]]) -> list[tuple[str, str]]:
         rows = [(link, getattr(m, "session", ""), type(m).__name__, _text(dump(m))) for link, m in messages]
         self._transaction(lambda: self._insert(puts, rows))
-        return [r[0] for r in rows]
+        return [r[:2] for r in rows]
 
     def _insert(self, puts: Iterable[Put], rows: Sequence[tuple[str, str, str, str]]) -> None:
         self._put(puts)
-        self._db.executemany("INSERT INTO outbox(link, session, kind, body) VALUES(?,?,?,?)", rows)
+        numbered = [(*row, self._number(*row[:3])) for row in rows]
+        self._db.executemany("INSERT INTO outbox(link, session, kind, body, number) VALUES(?,?,?,?,?)", numbered)
+
+    def _number(self, link: str, session: str, kind: str) -> int:
+        """The next place in the session, taken in the transaction that queues the message."""
+        if not session:
+            return 0
+        where = (link, session)
+        row = self._db.execute("SELECT next FROM numbers WHERE link=? AND session=?", where).fetchone()
+        number = int(row[0]) if row else 0
+        if kind == TransactionEnded.__name__:
+            self._db.execute("DELETE FROM numbers WHERE link=? AND session=?", where)
+        else:
+            self._db.execute("INSERT OR REPLACE INTO numbers VALUES(?,?,?)", (*where, number + 1))
+        return number
 
     def _put(self, puts: Iterable[Put]) -> None:
         for put in puts:
@@ -238,9 +263,12 @@ class Store:
             "AS n FROM outbox WHERE kind=?) WHERE n % 2 = 0)",
             (MeterSampled.__name__, MeterSampled.__name__),
         )
-        rows = self._db.execute("SELECT link, count(*) FROM outbox GROUP BY link").fetchall()
-        self._waiting.update(dict(rows))
+        self._waiting = self._count()
         return drop.rowcount > 0
+
+    def _count(self) -> Counter[tuple[str, str]]:
+        rows = self._db.execute("SELECT link, session, count(*) FROM outbox GROUP BY link, session")
+        return Counter({(link, session): count for link, session, count in rows})
 
     def _learn(self, puts: Iterable[Put]) -> None:
         for put in puts:
@@ -254,7 +282,17 @@ class Store:
     # --- the queue ---------------------------------------------------------------------------------------------
 
     def waiting(self, link: str) -> int:
-        return self._waiting.get(link, 0)
+        return sum(count for (name, _), count in self._waiting.items() if name == link)
+
+    def waiting_of(self, link: str, session: str) -> int:
+        return self._waiting[link, session]
+
+    def _gone(self, rows: Iterable[OutboxRow]) -> None:
+        for row in rows:
+            key = (row.link, row.session)
+            self._waiting[key] -= 1
+            if self._waiting[key] <= 0:
+                del self._waiting[key]
 
     async def head(self, link: str, count: int = 1) -> list[OutboxRow]:
         return await self._call(self._select, "link=?", (link,), count)
@@ -263,17 +301,17 @@ class Store:
         return await self._call(self._select, "link=? AND session=?", (link, session), -1)
 
     def _select(self, where: str, args: tuple[Any, ...], count: int) -> list[OutboxRow]:
-        sql = f"SELECT seq, link, session, body, attempts FROM outbox WHERE {where} ORDER BY seq LIMIT ?"
+        sql = f"SELECT seq, link, session, body, attempts, number FROM outbox WHERE {where} ORDER BY seq LIMIT ?"
         return [
-            OutboxRow(seq, self._prefix + _base36(seq), link, session, _message(body), attempts)
-            for seq, link, session, body, attempts in self._db.execute(sql, (*args, count))
+            OutboxRow(seq, self._prefix + _base36(seq), link, session, _message(body), attempts, number)
+            for seq, link, session, body, attempts, number in self._db.execute(sql, (*args, count))
         ]
 
     async def done(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         if isinstance(row.message, TransactionEnded):  # nothing of this session can be told or asked any more
             facts = (*facts, Put("transaction", f"{row.link}/{row.session}", None))
         await self._call(self._done, row, facts)
-        self._waiting[row.link] = max(0, self._waiting.get(row.link, 1) - 1)
+        self._gone([row])
         self._learn(facts)
 
     def _done(self, row: OutboxRow, facts: Sequence[Put]) -> None:
@@ -292,14 +330,13 @@ class Store:
 
     async def bury(self, rows: Sequence[OutboxRow], reason: str) -> None:
         await self._call(self._bury, [r.seq for r in rows], reason)
-        for row in rows:
-            self._waiting[row.link] = max(0, self._waiting.get(row.link, 1) - 1)
+        self._gone(rows)
 
     def _bury(self, seqs: Sequence[int], reason: str) -> None:
         def work() -> None:
             for seq in seqs:
                 self._db.execute(
-                    "INSERT OR REPLACE INTO dead SELECT seq, link, session, kind, body, attempts, ? FROM outbox "
+                    "INSERT OR REPLACE INTO dead SELECT seq, link, session, kind, body, attempts, ?, number FROM outbox "
                     "WHERE seq=?",
                     (reason, seq),
                 )
@@ -318,15 +355,14 @@ class Store:
         def work() -> None:
             for seq in seqs:
                 self._db.execute(
-                    "INSERT INTO outbox(seq, link, session, kind, body) "
-                    "SELECT seq, link, session, kind, body FROM dead WHERE seq=?",
+                    "INSERT INTO outbox(seq, link, session, kind, body, number) "
+                    "SELECT seq, link, session, kind, body, number FROM dead WHERE seq=?",
                     (seq,),
                 )
                 self._db.execute("DELETE FROM dead WHERE seq=?", (seq,))
 
         await self._call(self._transaction, work)
-        rows = await self._call(lambda: self._db.execute("SELECT link, count(*) FROM outbox GROUP BY link").fetchall())
-        self._waiting = dict(rows)
+        self._waiting = await self._call(self._count)
 
     def transaction_id(self, link: str, session: str) -> str | None:
         return self._ids.get((link, session))
@@ -360,7 +396,7 @@ def _base36(number: int) -> str:
 
 def _salvage(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     """What can still be read of a corrupt file, table by table, until it breaks off."""
-    saved: dict[str, list[tuple[Any, ...]]] = {"facts": [], "outbox": [], "dead": []}
+    saved: dict[str, list[tuple[Any, ...]]] = {"facts": [], "outbox": [], "dead": [], "numbers": []}
     try:
         db = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
     except sqlite3.Error:
