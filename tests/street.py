@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simulated import Simulated
-from strict_csms import StrictCsms
+from strict_csms import REQUEST, StrictCsms
 from websockets.asyncio.server import ServerConnection
 
 SPEED = 20.0
@@ -52,7 +52,8 @@ class Backend(StrictCsms):
         if action not in self.instead:
             await super()._answer(connection, id_, action, payload)
             return
-        self._judge(action, payload)
+        version = str(connection.subprotocol).removeprefix("ocpp")
+        self._judge(action + REQUEST[version], payload, version)
         text = self.instead[action](id_)
         if text is not None:
             await connection.send(text)

@@ -44,7 +44,8 @@ class Identity:
 class Desk:
     """What rows may look at. ``overlay``: settings whose present value the link knows better (by our own names).
     ``number``: the place of the billed message on the desk in its session. ``boot``: the backend's last word to a
-    BootNotification; ``triggered``: the next one was asked for. ``owed``: what a row wants told right after its answer."""
+    BootNotification; ``triggered``: the next one was asked for. ``owed``: what a row wants told right after its
+    answer."""
 
     link: str
     outbox: OutboxPort
@@ -151,8 +152,9 @@ def nothing(message: Any, payload: Payload, desk: Desk) -> Heard:
 class Dialect:
     """``rows``: the last one of a key wins. ``station_says``: actions that only a station sends. ``secret``: does this
     request carry a value that must not be written anywhere? ``admits``: may this action be asked with that word of the
-    boot? ``silent_when_rejected``: a backend that has rejected us gets no answers. ``backend_numbers``: a session has no
-    name on the wire before its start was answered. ``retells``: after a long time off line every status is told again."""
+    boot? ``silent_when_rejected``: a backend that has rejected us gets no answers. ``backend_numbers``: a session has
+    no name on the wire before its start was answered. ``retells``: after a long time off line every status is told
+    again."""
 
     name: str
     subprotocol: str

@@ -90,12 +90,9 @@ class Link:
         self._inbox: asyncio.Queue[Called | Say] = asyncio.Queue(INBOX)
         self._secret: bytes | None = None
         # boot
-        self._boot_due_s = 0.0
-        self._booted_as = ""
-        self._up = False
+        self._boot_due_s, self._booted_as, self._up = 0.0, "", False
         self._announced, self._retell, self._down_since_s = False, False, 0.0
         self._heartbeat_seen: int | None = None
-        # to say
         self._judging = Judging(hear, backend.call_timeout_s)
         self._urgent: deque[Message] = deque()
 
@@ -198,11 +195,10 @@ class Link:
                 await wait(self._leave, self._pause_s())
 
     def _pause_s(self) -> float:
-        if self._backend.reconnect_s is not None:
-            return self._backend.reconnect_s
         if self._patience.backoff_s is None:
             self._backoff.follow(self._settings)
-        return self._backoff.next_s()
+        fixed_s = self._backend.reconnect_s
+        return self._backoff.next_s() if fixed_s is None else fixed_s
 
     async def _connect(self) -> ClientConnection:
         self._secret = self._present_secret()
@@ -403,11 +399,11 @@ class Link:
         self._go_down()
 
     def _announce(self) -> None:
-        """2.x: every start of the station is a security event (list of security events, part 2 appendix)."""
+        """2.x: every start of the station is a security event."""
         if not self._announced:
             self._announced = True
-            reset = self._desk.identity().boot_reason == "RemoteReset"
-            self.tell(SecurityHappened("ResetOrReboot" if reset else "StartupOfTheDevice", self._clock.now().stamp))
+            kind = "ResetOrReboot" if self._desk.identity().boot_reason == "RemoteReset" else "StartupOfTheDevice"
+            self.tell(SecurityHappened(kind, self._clock.now().stamp))
 
     async def _tell(self, message: Message) -> bool:
         await self._line.tell(self._line.new_id(), message)

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 class OutboxRow:
     """One billed message waiting for its backend. ``seq`` orders; ``id`` is the message id on the wire, the same for
     every attempt, also after a restart; ``message`` is neutral (``domain/messages.py``); ``attempts`` so far.
-    ``number``: the place of the message in its session, 0, 1, 2 ..., given when it was queued and never given again (2.x
-    ``seqNo``: what is lost on the way leaves a gap that the backend can see)."""
+    ``number``: the place of the message in its session, 0, 1, 2 ..., given when it was queued and never given again
+    (2.x ``seqNo``: what is lost on the way leaves a gap that the backend can see)."""
 
     seq: int
     id: str

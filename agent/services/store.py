@@ -336,8 +336,8 @@ class Store:
         def work() -> None:
             for seq in seqs:
                 self._db.execute(
-                    "INSERT OR REPLACE INTO dead SELECT seq, link, session, kind, body, attempts, ?, number FROM outbox "
-                    "WHERE seq=?",
+                    "INSERT OR REPLACE INTO dead "
+                    "SELECT seq, link, session, kind, body, attempts, ?, number FROM outbox WHERE seq=?",
                     (reason, seq),
                 )
                 self._db.execute("DELETE FROM outbox WHERE seq=?", (seq,))

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.domain.block import Yielded, answers
 from agent.domain.blocks.status import Status
-from agent.domain.events import AskInventory, Asked
+from agent.domain.events import Asked, AskInventory
 from agent.domain.evse import Evse, Site
 from agent.domain.orders import Reply
 from agent.domain.variables import VARIABLES
