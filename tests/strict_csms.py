@@ -1,6 +1,6 @@
 """A central system for tests that believes nothing: raw WebSocket, every frame judged by jsonschema against the `ocpp`
-package's schemas, a ledger of transactions, and a hook that may act before or after each answer. It speaks 1.6, 2.0.1, or
-both and then takes the first of its own list that the station offers."""
+package's schemas, a ledger of transactions, and a hook that may act before or after each answer. It speaks 1.6, 2.0.1,
+or both and then takes the first of its own list that the station offers."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ class StrictCsms:
     _asked: int = 0
 
     async def __aenter__(self) -> StrictCsms:
-        self._server = await serve(
-            self._station, "127.0.0.1", 0, select_subprotocol=self._choose, ping_interval=None
-        )
+        self._server = await serve(self._station, "127.0.0.1", 0, select_subprotocol=self._choose, ping_interval=None)
         self.port = next(iter(self._server.sockets)).getsockname()[1]
         self.url = f"ws://127.0.0.1:{self.port}"
         return self
