@@ -12,7 +12,6 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from agent.domain.evse import Site
 from agent.domain.orders import Order, Restart, SetLamp, Show
 from agent.domain.station import assemble
 from agent.domain.variables import VARIABLES, Settings, WrongValue, read
+from agent.frozen import frozen
 from agent.kinds import STATION, Fault, Lamp, MeterIdentity, Screen
 from agent.ocpp import versions
 from agent.ocpp.dialect import Identity
@@ -54,7 +54,7 @@ STOP_S = 2.0
 RTC_OFF_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Options:
     """What the command line may say. ``clock_rate`` and ``rtc_offset_s`` are for simulation and tests."""
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from agent.frozen import frozen
+
 EvseId: TypeAlias = int
 """1..n in the order of the station file; 0 speaks of the station as a whole."""
 
@@ -28,7 +30,7 @@ class Stamp:
     t_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Moment:
     """Now, as the domain gets it: a stamp, and UTC (seconds since 1970) if the clock is trusted."""
 
@@ -57,7 +59,7 @@ class TokenType(StrEnum):
     NO_AUTHORIZATION = "NoAuthorization"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Token:
     """What identifies a driver. ``value`` is passed on unchanged (1-36 characters)."""
 
@@ -84,7 +86,7 @@ class AuthorizationStatus(StrEnum):
     UNKNOWN = "Unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """What the backend (or a list) says of a token. ``expires_utc_s``: when it stops being true; ``group``: the
     token of its group (``parentIdTag`` of 1.x, ``groupIdToken`` of 2.x)."""
@@ -101,7 +103,7 @@ class Verdict:
 # --- energy ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reading:
     """One look at a meter. ``energy_wh`` is the lifetime import register, floored: the only number that is billed.
 
@@ -135,7 +137,7 @@ class ReadingContext(StrEnum):
     OTHER = "Other"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MeterIdentity:
     """Who the meter is. ``serial`` is pinned at commissioning: a changed one bills nothing."""
 
@@ -146,7 +148,7 @@ class MeterIdentity:
     register_step_wh: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limit:
     """Wanted upper bound. ``current_a`` per phase; below 6 A (IEC 61851-1 knows nothing between 0 and 6 A) it means
     *pause*. ``None`` = no bound of ours."""
@@ -230,7 +232,7 @@ class Fault(StrEnum):
     MREC26 = "MREC26CutCable"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EvseState:
     """The full picture a board gives of one EVSE, cheap to compare; ``None`` = the board cannot tell.
 
@@ -261,7 +263,7 @@ class EvseState:
         return self.pilot in (Pilot.C, Pilot.D)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EvseTraits:
     """What a board can do. ``tethered``: fixed cable (case C), nothing to unlock. ``counts_plugged``: delivers
     ``EvseState.plugged_s``. ``fallback_stop``: its watchdog withdraws release when the agent goes silent."""
@@ -294,7 +296,7 @@ class ScreenName(StrEnum):
     OFFLINE = "offline"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Screen:
     """What the display of an EVSE has to say. Numbers travel raw (``energy_wh`` 812, ``since_s`` 65): the display
     words them in ``language`` from ``config/texts``. ``detail`` is a key of the texts, never a sentence."""

@@ -10,10 +10,12 @@ import tomllib
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
+
+from agent.frozen import frozen
 
 T = TypeVar("T")
 
@@ -26,7 +28,7 @@ class SettingsError(Exception):
         self.problems = problems
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Device:
     """A device's table: its driver and the driver's own keys, judged by the driver's settings class."""
 
@@ -34,7 +36,7 @@ class Device:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Station:
     id: str = "CHARGY-SIM"
     number: str = ""
@@ -56,7 +58,7 @@ class Station:
     resume_within_s: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Backend:
     name: str = "chargy"
     url: str = ""
@@ -85,7 +87,7 @@ class Backend:
         return self.url.rstrip("/") + "/" + quote(self.charge_point_id, safe="")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evse:
     number: int
     kind: str = "AC"
@@ -100,7 +102,7 @@ class Evse:
     terminal: Device | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SimulatedEvse:
     number: int
     plugged: bool = False
@@ -109,7 +111,7 @@ class SimulatedEvse:
     meter_wh: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Simulation:
     port: int = 8080
     seed: int = 1
@@ -119,7 +121,7 @@ class Simulation:
     evse: tuple[SimulatedEvse, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StationFile:
     """One whole file. ``settings`` holds initial values: own names flat, ``ocpp16`` and ``ocpp2`` as sub-tables."""
 

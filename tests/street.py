@@ -18,7 +18,7 @@ SPEED = 20.0
 RESTART_S = 15.0
 
 
-def station_text(evses: int = 1, station: str = "", backend: str = "", settings: str = "", simulation: str = "") -> str:
+def station_text(evses: int = 1, station: str = "", backend: str = "", settings: str = "sample_interval_s = 0", simulation: str = "") -> str:
     """A station file; every argument is further lines of its table."""
     outlets = "\n".join(f"[[evse]]\nnumber = {n}" for n in range(1, evses + 1))
     return f"""
@@ -30,7 +30,6 @@ state_dir = "state"
 reconnect_s = 0.2
 {backend}
 [settings]
-sample_interval_s = 0
 {settings}
 {outlets}
 [simulation]
@@ -95,6 +94,10 @@ class Street:
         """Cable first, then the token. Returns the transaction's id once energy flows and the backend has heard."""
         await self.plug(n)
         await self.told("Preparing", n)
+        return await self.charge_on(token, n)
+
+    async def charge_on(self, token: str, n: int = 1) -> int:
+        """As ``charge``, with the cable in already."""
         await self.tap(token, n)
         await self.told("Charging", n)
         evse = await self.until(lambda e: e["session"]["transaction_id"], n)

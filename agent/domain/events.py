@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from agent.frozen import frozen
 from agent.kinds import EvseId, EvseState, EvseTraits, Fault, Reading, Token, Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """Something that has happened."""
 
@@ -18,33 +19,33 @@ class Event:
 # --- life ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Started(Event):
     """The agent came up; ``remembered`` is the store: kind -> key -> value, as the ``Remember`` orders wrote it."""
 
     remembered: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StopRequested(Event):
     """SIGTERM: withdraw release, keep the sessions for resume."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TimeCame(Event):
     """A ``WakeMe`` is due."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoreFailed(Event):
     """What had to be on disk is not: nothing new may start. ``StoreRecovered`` takes it back."""
 
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoreRecovered(Event):
     pass
 
@@ -52,12 +53,12 @@ class StoreRecovered(Event):
 # --- the street side -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EvseEvent(Event):
     evse: EvseId
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BoardOpened(EvseEvent):
     """First picture after the board was (re)opened. Release is off now, whatever it was."""
 
@@ -65,61 +66,61 @@ class BoardOpened(EvseEvent):
     traits: EvseTraits
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BoardChanged(EvseEvent):
     """A picture that differs from the last; ``blocks/street.py`` makes the single facts below of it."""
 
     state: EvseState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CablePlugged(EvseEvent):
     """A cable is in the socket (or a vehicle on the fixed cable)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CableRemoved(EvseEvent):
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VehicleConnected(EvseEvent):
     """Pilot left A: a vehicle is on the cable."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VehicleLeft(EvseEvent):
     """Pilot is A again; the cable may still be in the socket."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VehicleReady(EvseEvent):
     """Pilot C or D: asks for energy."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VehiclePaused(EvseEvent):
     """Pilot back to B."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ContactorClosed(EvseEvent):
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ContactorOpened(EvseEvent):
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OfferChanged(EvseEvent):
     """The board signals (or no longer signals) to the vehicle that it may draw current."""
 
     on: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnlockTried(EvseEvent):
     """Outcome of an ``Unlock`` order. ``request`` is that order's."""
 
@@ -127,22 +128,22 @@ class UnlockTried(EvseEvent):
     freed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FaultRaised(EvseEvent):
     fault: Fault
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FaultCleared(EvseEvent):
     fault: Fault
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BayChanged(EvseEvent):
     occupied: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MeterRead(EvseEvent):
     """Answer to ``ReadMeter``; ``purpose`` is that order's."""
 
@@ -150,14 +151,14 @@ class MeterRead(EvseEvent):
     reading: Reading
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MeterFailed(EvseEvent):
     """No trustworthy reading could be had for this purpose."""
 
     purpose: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CardPresented(Event):
     """``evse`` 0: at a reader that serves the whole station. ``token`` None: a card that says nothing (``reason``)."""
 
@@ -166,7 +167,7 @@ class CardPresented(Event):
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ButtonPressed(Event):
     name: str
 
@@ -174,7 +175,7 @@ class ButtonPressed(Event):
 # --- the back-office side ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkChanged(Event):
     """``up``: connected and BootNotification accepted."""
 
@@ -182,12 +183,12 @@ class LinkChanged(Event):
     up: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClockTrusted(Event):
     """UTC is known from now on (or was corrected)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TokenJudged(Event):
     """Answer to ``JudgeToken``. ``verdict`` None: nobody could be asked (offline, time-out, error)."""
 
@@ -196,7 +197,7 @@ class TokenJudged(Event):
     verdict: Verdict | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TransactionHeard(Event):
     """The backend has answered a transaction's start or end. ``verdict`` None: it said nothing of the token."""
 
@@ -218,7 +219,7 @@ class Trigger(StrEnum):
     LOG_STATUS = "LogStatusNotification"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AskStart:
     """RequestStartTransaction. ``evse`` None: the station may choose."""
 
@@ -227,14 +228,14 @@ class AskStart:
     remote_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AskStop:
     """RequestStopTransaction; ``session`` "" when the dialect knows no session by that transaction id."""
 
     session: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AskAvailability:
     """ChangeAvailability; evse 0 is the station. ``every``: 1.x, where connector 0 speaks for all of them; in 2.x each
     EVSE keeps its own word beside the station's."""
@@ -244,14 +245,14 @@ class AskAvailability:
     every: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AskUnlock:
     evse: EvseId
     stop_first: bool = False
     """1.x: a running transaction is stopped and the connector unlocked; 2.x refuses instead."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AskReset:
     """``hard``: 1.x Hard; otherwise an orderly one. ``on_idle``: not before the running sessions have ended. ``evse``:
     only this one (2.x); 0 is the station."""
@@ -261,7 +262,7 @@ class AskReset:
     evse: EvseId = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AskTrigger:
     """``loose``: triggered meter values are those of the meter, not of the transaction (2.x, where the transaction
     has a trigger of its own)."""
@@ -271,31 +272,31 @@ class AskTrigger:
     loose: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AskClearCache:
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AskSet:
     """Set settings: our own names (``domain/variables.py``) -> text as it came."""
 
     values: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AskGet:
     """Read settings; empty = all."""
 
     names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AskInventory:
     """What the station is made of and how it is, beside its settings (``blocks/inventory.py``)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AskData:
     """DataTransfer."""
 
@@ -319,7 +320,7 @@ Ask: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked(Event):
     """The backend wants something; exactly one ``Reply`` with this ``request`` follows."""
 
@@ -331,7 +332,7 @@ class Asked(Event):
 # --- facts that blocks tell each other ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TokenAccepted(EvseEvent):
     """Somebody may charge here. ``movable``: the driver has not chosen the outlet; the first cable decides."""
 
@@ -342,7 +343,7 @@ class TokenAccepted(EvseEvent):
     offline: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StopWanted(EvseEvent):
     """Somebody who may do so (or a rule) wants the running session ended. ``note`` distinguishes what 2.1's words
     do not (soft/hard)."""
@@ -353,37 +354,37 @@ class StopWanted(EvseEvent):
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GrantDropped(EvseEvent):
     """The right to charge is gone before anything started. ``why``: a detail key of the refused/finished screens."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionOpened(EvseEvent):
     session: str
     trigger: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionClosed(EvseEvent):
     session: str
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CardRefused(EvseEvent):
     """For the screen; ``why`` is a detail key of the texts."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SituationChanged(EvseEvent):
     """Status, screen and lamp of this EVSE may have to change (0: of all)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SettingChanged(Event):
     name: str

@@ -7,10 +7,10 @@ acknowledges it. Severity after the MREC catalogue (ChargeX/INL) and what open s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.domain.messages import StopReason
+from agent.frozen import frozen
 from agent.kinds import Fault
 
 
@@ -20,7 +20,7 @@ class Severity(StrEnum):
     WARN = "warn"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FaultRow:
     severity: Severity
     reason: StopReason = StopReason.OTHER

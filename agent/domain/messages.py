@@ -6,9 +6,9 @@ made of ``agent.kinds`` and plain values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.frozen import frozen
 from agent.kinds import EvseId, Fault, Reading, ReadingContext, Stamp, Token
 
 
@@ -68,12 +68,12 @@ class TriggerReason(StrEnum):
     UNLOCK_COMMAND = "UnlockCommand"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Message:
     """Something to tell. ``BILLED`` kinds travel in the durable first-in-first-out queue."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sample:
     """A reading and what of it is to be told: ``measurands`` are OCPP names, optionally with ``.L1`` and the like."""
 
@@ -82,7 +82,7 @@ class Sample:
     measurands: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TransactionStarted(Message):
     session: str
     evse: EvseId
@@ -98,7 +98,7 @@ class TransactionStarted(Message):
     """All that the meter said at the start; ``meter_wh`` is its register."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TransactionUpdated(Message):
     """The charging state changed."""
 
@@ -110,7 +110,7 @@ class TransactionUpdated(Message):
     offline: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TransactionEnded(Message):
     """``token``: who ended it, None if nobody did. ``note``: "soft" or "hard" after a reset."""
 
@@ -128,7 +128,7 @@ class TransactionEnded(Message):
     """All that the meter said at the end; None when the last good register had to do."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MeterSampled(Message):
     """Values of a running transaction (``session``) or of an idle meter ("")."""
 
@@ -139,7 +139,7 @@ class MeterSampled(Message):
     charging: ChargingState | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StatusChanged(Message):
     """The whole situation of an EVSE (0: of the station), for a dialect to project.
 
@@ -158,27 +158,27 @@ class StatusChanged(Message):
     """Told although nothing changed (after a boot, on request)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeartbeatWanted(Message):
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BootWanted(Message):
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FirmwareStatusWanted(Message):
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogStatusWanted(Message):
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SecurityHappened(Message):
     """``kind``: a name of the security events list of OCPP."""
 

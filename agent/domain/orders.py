@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from agent.domain.messages import Message
+from agent.frozen import frozen
 from agent.kinds import EvseId, Lamp, Limit, Screen, Token
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """Something to do."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remember(Order):
     """Durable before anything else of the same event happens. ``value`` None forgets. Values are JSON objects."""
 
@@ -24,25 +25,25 @@ class Remember(Order):
     value: Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetRelease(Order):
     evse: EvseId
     on: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetLimit(Order):
     evse: EvseId
     limit: Limit
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetService(Order):
     evse: EvseId
     on: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unlock(Order):
     """Free the cable; ``UnlockTried`` comes back."""
 
@@ -50,18 +51,18 @@ class Unlock(Order):
     request: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClearFaults(Order):
     evse: EvseId
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetLamp(Order):
     evse: EvseId
     lamp: Lamp
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadMeter(Order):
     """``MeterRead`` or ``MeterFailed`` comes back with the same purpose. ``billing``: the register that is paid."""
 
@@ -70,7 +71,7 @@ class ReadMeter(Order):
     billing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JudgeToken(Order):
     """Ask the backend; ``TokenJudged`` comes back with the same request, within the call time-out."""
 
@@ -80,7 +81,7 @@ class JudgeToken(Order):
     evse: EvseId = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply(Order):
     """Answer an ``Asked``. ``status`` is the neutral word (2.1's where it exists), ``data`` what else is asked for."""
 
@@ -90,19 +91,19 @@ class Reply(Order):
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tell(Order):
     link: str
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Show(Order):
     evse: EvseId
     screen: Screen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WakeMe(Order):
     """``TimeCame(key)`` when the stamp clock reaches ``at_s``; replaces an earlier one of this key. None cancels."""
 
@@ -110,7 +111,7 @@ class WakeMe(Order):
     at_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Restart(Order):
     """Flush what was replied, then end the process; the supervisor starts it again."""
 

@@ -499,6 +499,7 @@ def _give_up(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     evse.state, evse.end_try = State.ENDING, 0
     yield Remember("session", session.id, session.record())
     yield from _read_end(evse)
+    yield _changed(evse)
 
 
 # --- the table ------------------------------------------------------------------------------------------------------

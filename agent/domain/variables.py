@@ -4,8 +4,9 @@ calls it. Values travel as text in OCPP; here they are typed."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from agent.frozen import frozen
 
 Value: TypeAlias = bool | int | str | tuple[str, ...]
 
@@ -24,7 +25,7 @@ MEASURANDS = (
 PHASES = ("L1", "L2", "L3", "L1-N", "L2-N", "L3-N")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Variable:
     """``kind``: bool, int, text, list (comma separated). ``low``/``high``: range of an int, length of a text, count
     of a list. ``writable``: by a backend. ``reboot``: takes effect after a restart. ``secret``: never shown."""

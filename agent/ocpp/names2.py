@@ -7,11 +7,11 @@ each once. Only what works is named; why a setting has no name here says ``UNNAM
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from agent.domain.variables import MEASURANDS, VARIABLES, Value, Variable, WrongValue, read, write
+from agent.frozen import frozen
 from agent.ocpp.dialect import Identity
 
 ITEMS_MAX = 100
@@ -26,7 +26,7 @@ class Of(StrEnum):
     CONNECTOR = "connector"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Facts:
     """What values are made of. ``evses``: number -> how it is (``blocks/inventory.py``), 0 the station; ``now``: UTC in
     the form of the wire, "" if it is not known."""
@@ -37,7 +37,7 @@ class Facts:
     now: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Name:
     """One variable. Either a ``setting`` of ours, or ``value`` computes its text (of the EVSE with this number, 0: of
     the station). ``kind``: DataEnumType. ``shown``: a setting that cannot be written under this name."""

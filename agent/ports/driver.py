@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from agent.frozen import frozen
 from agent.kinds import EvseId
 
 S = TypeVar("S")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Where:
     """The place a device has in the station, given to ``Driver.open``.
 
@@ -30,7 +30,7 @@ class Where:
     ``outlet`` ("socket" or "tethered"), ``timezone``, ``language``."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Driver(Generic[S]):
     """``role`` is the port it yields (evse, meter, reader, display); ``settings`` a frozen dataclass whose fields are
     the keys of the device's table in the station file; ``open(settings, where)`` an async context manager that yields

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Protocol
 
+from agent.frozen import frozen
 from agent.kinds import Token
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tap:
     """One card held to the reader. ``token`` is None for a card that cannot identify anybody (``reason``:
     ``random_uid``, ``unreadable``, ``too_many_cards``)."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from agent.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class OutboxRow:
     """One billed message waiting for its backend. ``seq`` orders; ``id`` is the message id on the wire, the same for
     every attempt, also after a restart; ``message`` is neutral (``domain/messages.py``); ``attempts`` so far.
@@ -23,7 +24,7 @@ class OutboxRow:
     number: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Put:
     """A durable fact: ``value`` None deletes it."""
 

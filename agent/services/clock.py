@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.frozen import frozen
 from agent.kinds import Moment, Stamp
 
 BUILT_UTC_S = 1_764_028_800.0
@@ -22,7 +22,7 @@ STEADY = 3
 ROUND_TRIP_MAX_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Boot:
     """A kernel boot as it is remembered. ``last_utc_s``: the latest UTC that is known to lie in it."""
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from agent.frozen import frozen
 from agent.kinds import EvseId
 from agent.ports.driver import Driver, Where
 from agent.settings import Device, Evse, SettingsError, StationFile, build
@@ -17,7 +18,7 @@ from agent.settings import Device, Evse, SettingsError, StationFile, build
 GROUP = "chargy_agent.drivers"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Composed:
     """A device of the station: where it is, and how to open it."""
 

@@ -16,12 +16,12 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from agent.domain.messages import MeterSampled, TransactionEnded
 from agent.domain.record import Poisoned, dump, load
+from agent.frozen import frozen
 from agent.ports.store import OutboxRow, Put, StoreError
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class StoreRefused(Exception):
     """The file is not ours to use: newer schema, or another agent has it. ``str()`` says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Letter:
     """A message in the dead-letter list."""
 

@@ -212,14 +212,13 @@ class Rig:
         try:
             while self.queue:
                 self._handle(self.queue.pop(0))
+            if min(self.timers.values(), default=self.t_s + 1) > self.t_s:
+                self._look_at_what_is_shown()
         except Crash:
             self.down()
-            return
         except Exception:
             self.sound = False
             raise
-        if self.alive and min(self.timers.values(), default=self.t_s + 1) > self.t_s:
-            self._look_at_what_is_shown()
 
     def _handle(self, event: Event) -> None:
         crash_at, self.crash_at = self.crash_at, ""

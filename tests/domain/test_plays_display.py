@@ -8,6 +8,7 @@ import pytest
 
 from agent.domain.events import (
     Asked,
+    AskReset,
     AskStart,
     BoardChanged,
     BoardOpened,
@@ -17,11 +18,13 @@ from agent.domain.events import (
     FaultRaised,
     LinkChanged,
     MeterRead,
+    TokenJudged,
+    TransactionHeard,
     VehicleLeft,
 )
-from agent.domain.orders import Remember, Show
-from agent.kinds import EvseState, EvseTraits, Fault, Lamp, Pilot, ScreenName, Token
-from tests.domain.playbook import EMPTY, LINK, PLUGGED, A, Playbook, charging, wh
+from agent.domain.orders import JudgeToken, Remember, Show
+from agent.kinds import AuthorizationStatus, EvseState, EvseTraits, Fault, Lamp, Pilot, ScreenName, Token, Verdict
+from tests.domain.playbook import EMPTY, LINK, PLUGGED, A, B, C, Playbook, charging, wh
 
 
 def starting() -> Playbook:
@@ -165,3 +168,14 @@ def test_the_qr_code_is_there_only_while_a_payment_could_start_a_session() -> No
 def test_no_whole_token_is_shown() -> None:
     play = charging(Playbook())
     assert not any(A.value in repr(o.screen) for o in play.log if isinstance(o, Show))
+
+
+def test_a_notice_hidden_by_a_question_comes_back_when_the_question_is_over() -> None:
+    """Found by the street of ``test_session_properties``: the answer changed nothing else, so nobody looked again."""
+    play = charging(Playbook())
+    friend = Verdict(AuthorizationStatus.ACCEPTED, group="G")
+    play.feed(TransactionHeard(LINK, "s1", "42", friend))
+    play.skip() >> CardPresented(0, B) << JudgeToken >> Asked(LINK, "q", AskReset())
+    play.skip() >> CardPresented(0, C)
+    assert play >> TokenJudged("token:2", B, friend) << Remember
+    assert (play.screens[1].name, play.screens[1].detail) == (S.REFUSED, "unavailable")

@@ -161,6 +161,7 @@ def test_the_board_never_comes_back() -> None:
     play = counting().restart(5)
     assert play.screens[1].name is ScreenName.PAUSED
     play.wait(300)
+    assert play.screens[1].name is ScreenName.PREPARING
     assert ends(play)
 
 

@@ -61,13 +61,16 @@ class Street(RuleBasedStateMachine):
         chosen=st.fixed_dictionaries({name: flags for name in SETTINGS}),
         anybody=st.sampled_from((False, False, True)),
         timeout_s=st.sampled_from((10, 60)),
+        busy=st.sampled_from((True, True, False)),
     )
-    def build(self, chosen: dict[str, Any], anybody: bool, timeout_s: int, **shape: Any) -> None:
+    def build(self, chosen: dict[str, Any], anybody: bool, timeout_s: int, busy: bool, **shape: Any) -> None:
         chosen |= {"offline_tx_for_unknown_id": anybody, "connection_timeout_s": timeout_s, "sample_interval_s": 60}
         self.rig = Rig(Config(settings=chosen, **shape))
         for n in self.rig.outlets:
             self.rig.open_board(n)
         self.rig.link(True)
+        if busy:
+            self.session_as_usual(0)
 
     def outlet(self, pick: int) -> int:
         return 1 + pick % len(self.rig.outlets)

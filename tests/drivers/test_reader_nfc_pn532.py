@@ -56,7 +56,7 @@ class Pn532:
             try:
                 chunk = os.read(self._master, 1024)
                 speed = termios.tcgetattr(self._master)[5]
-            except (OSError, termios.error):
+            except (OSError, ValueError, termios.error):
                 return
             # the line's speed may have changed since the host wrote the ACK that makes the chip change, too
             if self.mute or speed not in [getattr(termios, f"B{b}") for b in (self.baud, self._next_baud) if b]:

@@ -152,7 +152,6 @@ async def test_closing_waits_for_the_session(s: Street) -> None:
     await s.heard(lambda: s.payloads("StopTransaction"))
     await s.unplug()
     await s.told("Unavailable")
-    await s.screen("out_of_service")
     await s.tap("CARD-B")
     await s.screen("refused")
     assert [p["idTag"] for p in s.payloads("Authorize")] == ["CARD-A"]
@@ -243,7 +242,6 @@ async def test_a_known_card_charges_offline_until_the_cache_is_cleared(s: Street
     await s.station.post("/links/backend", {"up": False})
     await s.station.until(lambda p: p["backend"]["link"] == "down")
     await s.unplug()
-    await s.screen("idle")
     await s.tap("CARD-CACHED")
     await s.screen("refused")
     await s.station.post("/links/backend", {"up": True})

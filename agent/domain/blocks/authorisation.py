@@ -204,9 +204,10 @@ class Authorisation:
             return
         if event.verdict is None:
             yield from self._offline(pending, self.known(pending.token, now))
-            return
-        yield from self._learn(pending.token, event.verdict)
-        yield from self._decide(pending, event.verdict, offline=False)
+        else:
+            yield from self._learn(pending.token, event.verdict)
+            yield from self._decide(pending, event.verdict, offline=False)
+        yield SituationChanged(pending.evse)
 
     def _offline(self, pending: Pending, known: Verdict | None) -> Iterator[Yielded]:
         settings = self._site.settings

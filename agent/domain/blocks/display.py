@@ -19,6 +19,7 @@ from agent.domain.events import (
     SituationChanged,
     Started,
     TimeCame,
+    TokenAccepted,
 )
 from agent.domain.evse import Evse, Service, Session, Site, State
 from agent.domain.faults import blocks, heaviest_first
@@ -97,6 +98,12 @@ class Display:
         if event.why == "unavailable":
             self._notice[event.evse] = ("unavailable", now.t_s + NOTICE_S * self._site.io_s)
             yield WakeMe(f"notice:{event.evse}", now.t_s + NOTICE_S * self._site.io_s)
+
+    @on(TokenAccepted)
+    def accepted(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
+        """The next card was good: the refusal of the one before must not hide it."""
+        self._notice.pop(event.evse, None)
+        yield from self._show(self._site.evses[event.evse], now)
 
     @on(TimeCame)
     def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
@@ -177,7 +184,7 @@ class Display:
         """First match wins: what a person at this outlet has to know now."""
         service = self._site.service(evse)
         notice = self._notice.get(evse.number)
-        if notice and now.t_s < notice[1]:
+        if notice and now.t_s < notice[1] and not self._checking(evse.number):
             return ScreenName.REFUSED, notice[0], {}
         if service is Service.FAULTED and evse.session is None:
             return ScreenName.OUT_OF_SERVICE, self._fault(evse), {}

@@ -123,7 +123,7 @@ class Metering:
         if evse.reading is None or reading.energy_wh >= evse.reading.energy_wh:
             evse.reading = reading
         kind = event.purpose.partition(":")[0]
-        if kind == "sample" and evse.session:
+        if kind == "sample" and _within(evse, reading):
             yield from self._sampled(evse, reading, ReadingContext.PERIODIC, "sampled_measurands")
             self._for_the_stop(evse, reading, ReadingContext.PERIODIC, "stop_sampled_measurands")
         elif kind == "clock":
@@ -166,4 +166,8 @@ class Metering:
 
 
 def _within(evse: Evse, reading: Reading) -> bool:
-    return evse.session is not None and reading.at >= evse.session.started
+    """Of the session, which ends when somebody ends it: the register of the end is read a moment later."""
+    session = evse.session
+    if session is None or reading.at < session.started:
+        return False
+    return session.stop is None or reading.at <= session.stop.at

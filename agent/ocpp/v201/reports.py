@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from agent.domain.events import AskInventory
 from agent.domain.messages import Message
 from agent.domain.orders import Reply
+from agent.frozen import frozen
 from agent.kinds import Stamp
 from agent.ocpp.dialect import Desk, In, Out, Payload, Refused, nothing
 from agent.ocpp.names2 import ITEMS_MAX, Facts
@@ -20,7 +20,7 @@ CHUNK = 20
 """Entries per NotifyReport: some 6 kB, which a slow line carries within a call's time-out."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Report(Message):
     """One part of a report; ``more``: another part follows."""
 

@@ -1,0 +1,137 @@
+"""Frozen value classes that cost a tenth of a dataclass to make.
+
+An agent has some 200 small value classes; ``dataclasses`` compiles six methods for each at every start, which was half
+of the time until BootNotification. ``@frozen`` compiles one (``__init__``) and shares the rest. To readers, type
+checkers (PEP 681) and the functions of ``dataclasses`` (``fields``, ``replace``) the result is a
+``dataclass(frozen=True, slots=True)``: it compares by class and content, hashes, and matches by position.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import MISSING, Field
+from typing import Any, TypeVar, dataclass_transform
+
+T = TypeVar("T")
+
+_put = object.__setattr__
+
+
+class _Fields:
+    """``__dataclass_fields__``, made when somebody asks for it."""
+
+    def __get__(self, instance: object, owner: type[Any]) -> dict[str, Field[Any]]:
+        types, defaults = owner.__frozen_types__, owner.__frozen_defaults__
+        made = dataclasses.make_dataclass(
+            owner.__name__, [(n, types[n], _spec(defaults.get(n, MISSING))) for n in owner.__slots_all__]
+        )
+        out: dict[str, Field[Any]] = made.__dict__["__dataclass_fields__"]
+        owner.__dataclass_fields__ = out
+        return out
+
+
+def _spec(default: Any) -> Any:
+    if isinstance(default, Field):
+        return dataclasses.field(default_factory=default.default_factory)
+    return dataclasses.field() if default is MISSING else dataclasses.field(default=default)
+
+
+def _eq(self: Any, other: Any) -> Any:
+    if other.__class__ is not self.__class__:
+        return NotImplemented
+    return all(getattr(self, n) == getattr(other, n) for n in self.__slots_all__)
+
+
+def _hash(self: Any) -> int:
+    return hash((self.__class__, *(getattr(self, n) for n in self.__slots_all__)))
+
+
+def _repr(self: Any) -> str:
+    shown = (n for n in self.__slots_all__ if n not in self.__frozen_quiet__)
+    return f"{self.__class__.__qualname__}({', '.join(f'{n}={getattr(self, n)!r}' for n in shown)})"
+
+
+def _fixed(self: object, name: str, value: object = None) -> None:
+    raise dataclasses.FrozenInstanceError(f"{type(self).__name__}.{name} cannot be changed")
+
+
+def _getstate(self: Any) -> list[Any]:
+    return [getattr(self, n) for n in self.__slots_all__]
+
+
+def _setstate(self: Any, state: list[Any]) -> None:
+    for name, value in zip(self.__slots_all__, state, strict=True):
+        _put(self, name, value)
+
+
+_SHARED: dict[str, Any] = {
+    "__eq__": _eq,
+    "__hash__": _hash,
+    "__repr__": _repr,
+    "__setattr__": _fixed,
+    "__delattr__": _fixed,
+    "__getstate__": _getstate,
+    "__setstate__": _setstate,
+    "__dataclass_fields__": _Fields(),
+}
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+def frozen(cls: type[T]) -> type[T]:
+    """Class decorator; see the module. Defaults are plain values or ``dataclasses.field(default_factory=...)``."""
+    own = cls.__dict__
+    types: dict[str, Any] = {**getattr(cls, "__frozen_types__", {}), **own.get("__annotations__", {})}
+    defaults: dict[str, Any] = {**getattr(cls, "__frozen_defaults__", {})}
+    quiet = set(getattr(cls, "__frozen_quiet__", ()))
+    new = tuple(n for n in own.get("__annotations__", {}))
+    for name in new:
+        if name in own:
+            defaults[name] = own[name]
+            if isinstance(own[name], Field):
+                quiet |= set() if own[name].repr else {name}
+                if own[name].default is not MISSING:
+                    defaults[name] = own[name].default
+    body = {k: v for k, v in own.items() if k not in (*new, "__dict__", "__weakref__")}
+    inherited = getattr(cls, "__slots_all__", ())
+    names = (*inherited, *(n for n in new if n not in inherited))
+    made: Any = type(
+        cls.__name__,
+        cls.__bases__,
+        {
+            **_SHARED,
+            **body,
+            "__slots__": tuple(n for n in new if n not in inherited),
+            "__slots_all__": names,
+            "__match_args__": names,
+            "__frozen_types__": types,
+            "__frozen_defaults__": defaults,
+            "__frozen_quiet__": frozenset(quiet),
+            "__init__": _init(cls, names, defaults),
+        },
+    )
+    made.__qualname__ = cls.__qualname__
+    result: type[T] = made
+    return result
+
+
+def _init(cls: type[Any], names: tuple[str, ...], defaults: dict[str, Any]) -> Any:
+    scope: dict[str, Any] = {"_put": _put}
+    arguments, lines = [], []
+    for name in names:
+        default = defaults.get(name, MISSING)
+        if isinstance(default, Field):
+            scope[f"_make_{name}"] = default.default_factory
+            scope["_none"] = MISSING
+            arguments.append(f"{name}=_none")
+            lines.append(f" _put(self, {name!r}, _make_{name}() if {name} is _none else {name})")
+            continue
+        if default is not MISSING:
+            scope[f"_of_{name}"] = default
+            arguments.append(f"{name}=_of_{name}")
+        else:
+            arguments.append(name)
+        lines.append(f" _put(self, {name!r}, {name})")
+    exec("\n".join([f"def __init__(self, {', '.join(arguments)}):", *(lines or [" pass"])]), scope)
+    made = scope["__init__"]
+    made.__qualname__ = f"{cls.__qualname__}.__init__"
+    return made

@@ -1,0 +1,114 @@
+"""``@frozen`` is a frozen dataclass in everything but its price."""
+
+import copy
+import dataclasses
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from agent.frozen import frozen
+
+
+@frozen
+class Base:
+    evse: int
+
+
+@frozen
+class Child(Base):
+    """With a docstring."""
+
+    name: str = "x"
+    values: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def double(self) -> int:
+        return self.evse * 2
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    evse: int
+    name: str = "x"
+
+
+@frozen
+class Secret:
+    user: str
+    password: str = field(default="p", repr=False)
+
+
+@frozen
+class Empty:
+    pass
+
+
+def test_made_compared_hashed_shown():
+    a = Child(1, "y")
+    assert (a.evse, a.name, a.values, a.double) == (1, "y", {}, 2)
+    assert a == Child(evse=1, name="y")
+    assert a != Child(2, "y")
+    assert a != Base(1)
+    assert Base(1) == Base(1)
+    assert hash(Base(1)) == hash(Base(1))
+    assert repr(a) == "Child(evse=1, name='y', values={})"
+    assert Child.__doc__ == "With a docstring."
+    assert Empty() == Empty()
+    assert Empty() != Base(1)
+
+
+def test_each_gets_its_own_default():
+    assert Child(1).values is not Child(1).values
+
+
+def test_fixed_and_slotted():
+    a = Base(1)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        a.evse = 2  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del a.evse
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        a.other = 2  # type: ignore[attr-defined]
+    assert not hasattr(a, "__dict__")
+
+
+def test_wrong_arguments():
+    with pytest.raises(TypeError):
+        Base()  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        Base(1, 2)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        Base(evse=1, evs=2)  # type: ignore[call-arg]
+
+
+def test_matches_by_position():
+    match Child(1, "y"):
+        case Child(number, name):
+            assert (number, name) == (1, "y")
+        case _:
+            raise AssertionError
+
+
+def test_the_functions_of_dataclasses_work():
+    assert dataclasses.is_dataclass(Child)
+    assert [f.name for f in dataclasses.fields(Child)] == ["evse", "name", "values"]
+    assert dataclasses.replace(Child(1), evse=3) == Child(3)
+    assert dataclasses.asdict(Child(1)) == {"evse": 1, "name": "x", "values": {}}
+    mine, theirs = dataclasses.fields(Child)[:2], dataclasses.fields(Twin)
+    assert [(f.name, f.default, f.default_factory) for f in mine] == [
+        (f.name, f.default, f.default_factory) for f in theirs
+    ]
+    assert [f.name for f in dataclasses.fields(Base(1))] == ["evse"]
+
+
+def test_a_quiet_field_is_not_shown():
+    assert "geheim" not in repr(Secret("u", "geheim"))
+    assert Secret("u").password == "p"
+
+
+def test_copied_and_pickled():
+    a = Child(1, "y", {"k": 1})
+    assert copy.deepcopy(a) == a
+    assert pickle.loads(pickle.dumps(a)) == a
