@@ -57,6 +57,9 @@ class Backend(StrictCsms):
         if text is not None:
             await connection.send(text)
 
+    def info(self, token: str) -> dict[str, Any]:
+        return self.infos.get(token, super().info(token))
+
     def _Authorize(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
         return {"idTagInfo": self.infos.get(payload["idTag"], {"status": "Accepted"})}
 
@@ -176,7 +179,7 @@ class Street:
                 await self.fault(name, False, evse["number"])
             await self._clear(evse["number"])
         await self.empty()
-        assert self.csms.violations == []
+        assert self.csms.violations == [], self.csms.violations
         assert [t for t in self.csms.transactions.values() if t.stop is None] == []
 
     async def _clear(self, n: int) -> None:
