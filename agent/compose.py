@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from agent import __version__
-from agent.domain.events import ClockTrusted, FaultRaised, Started, StopRequested
+from agent.domain.events import ClockTrusted, FaultRaised, Started, StopRequested, TimeCame
 from agent.domain.evse import Evse as EvseMemory
 from agent.domain.evse import Site
-from agent.domain.orders import Order, Restart, SetLamp, Show
+from agent.domain.orders import Order, ReadMeter, Restart, SetLamp, Show
 from agent.domain.station import assemble
 from agent.domain.variables import VARIABLES, Settings, WrongValue, read
 from agent.frozen import frozen
-from agent.kinds import STATION, Fault, Lamp, MeterIdentity, Screen
+from agent.kinds import Fault, Lamp, MeterIdentity, Screen
 from agent.ocpp import versions
 from agent.ocpp.dialect import Identity
 from agent.ocpp.link import Link
 from agent.ocpp.versions import dialects
-from agent.ports.store import Put
+from agent.ports.store import Put, StoreError
 from agent.services.clock import Boot, Clock
 from agent.services.engine import Engine
 from agent.services.health import watch
@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 FLUSH_S = 5.0
 STOP_S = 2.0
 RTC_OFF_S = 60.0
+SEEN_S = 15 * 60.0
+"""Real time between two records of how far this boot has come (``Clock.seen``): four writes an hour."""
 
 
 @frozen
@@ -116,7 +118,12 @@ class Station:
         self.store = store
         self._facts = facts
         self._exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.clock = Clock(facts.get("boot", {}), options.clock_rate, rtc=lambda: time.time() + options.rtc_offset_s)
+        self.clock = Clock(
+            facts.get("boot", {}),
+            options.clock_rate,
+            rtc=lambda: time.time() + options.rtc_offset_s,
+            above=_lost_boot(facts),
+        )
         self.site = self._make_site()
         self.engine = Engine(assemble(self.site), store, self.clock)
         self.hands = Hands(self.engine.post)
@@ -134,7 +141,10 @@ class Station:
         self.engine.links.update(self.links)
 
     def _socket_path(self) -> Path:
-        return self.file.station.status_socket or self.file.station.state_dir / "status.sock"
+        """systemd's runtime directory is open to the agent's group, the state directory is not."""
+        given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+        folder = Path(given) if given else self.file.station.state_dir
+        return self.file.station.status_socket or folder / "status.sock"
 
     def _make_site(self) -> Site:
         station = self.file.station
@@ -162,6 +172,7 @@ class Station:
     def _make_link(self, backend: Backend) -> Link:
         return Link(
             backend=backend,
+            primary=backend is self.file.backends[0],
             dialects=dialects(backend.versions, self.file.station.features_off),
             identity=self._identity,
             outbox=self.store,
@@ -181,9 +192,7 @@ class Station:
         return "ApplicationReset" if str(self.clock.boot.number) in self._facts.get("boot", {}) else "PowerUp"
 
     def _password(self, backend: Backend) -> str | None:
-        """What the backend set last wins over the file."""
-        if key := self.site.settings.text("authorization_key"):
-            return key
+        """The file's; the link itself knows what its backend has set since."""
         if backend.password_file is not None:
             try:
                 return backend.password_file.read_text("utf-8").strip()
@@ -210,8 +219,7 @@ class Station:
     # --- running -----------------------------------------------------------------------------------------------
 
     async def run(self) -> int:
-        boot = self.clock.boot
-        await self.store.commit([Put("boot", str(boot.number), boot.record()), Put("restart", "ordered", None)])
+        await self._booted()
         self.clock.changed = self._clock_changed
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -221,16 +229,42 @@ class Station:
             self.engine.post(ClockTrusted())
         if self.store.set_aside is not None:
             log.error("the store was damaged; it was set aside as %s, a new one is in use", self.store.set_aside)
-            self.engine.post(FaultRaised(STATION, Fault.STORE_FAILED))
         async with self.status, asyncio.TaskGroup() as group:
             works = [group.create_task(self.engine.run())]
             works += [group.create_task(self.links[b.name].run()) for b in self.file.backends if b.url]
             works.append(group.create_task(self._devices(group)))
+            works.append(group.create_task(self._seeing()))
             code = await self._exit
             await self._end()
+            for keeper in self.keepers:
+                keeper.leave()
             for work in (*works, *self._tasks):
                 work.cancel()
         return code
+
+    async def _booted(self) -> None:
+        """A disk that does not take the first record stops nothing: it is the engine's to try again, and to tell."""
+        boot = self.clock.boot
+        aside = [
+            Put("poisoned", f"boot/{k}", {"record": r, "why": "no boot"}) for k, r in self.clock.unreadable.items()
+        ]
+        gone = [Put("boot", k, None) for k in self.clock.unreadable]
+        puts = [*aside, *gone, Put("boot", str(boot.number), boot.record()), Put("restart", "ordered", None)]
+        try:
+            await self.store.commit(puts)
+        except StoreError as e:
+            log.error("the boot is not on disk yet: %s", e)
+            self.engine.remember("boot", str(boot.number), boot.record())
+
+    async def _seeing(self) -> None:
+        while True:
+            await asyncio.sleep(SEEN_S)
+            self._remember_seen()
+            self.engine.post(TimeCame("store:"))  # what is remembered goes with the next event
+
+    def _remember_seen(self) -> None:
+        boot = self.clock.seen()
+        self.engine.remember("boot", str(boot.number), boot.record())
 
     _tasks: tuple[asyncio.Task[None], ...] = ()
 
@@ -296,6 +330,7 @@ class Station:
     async def _end(self) -> None:
         """Release off, sessions on disk, replies on the wire; then every device's context closes."""
         notify("STOPPING=1")
+        self._remember_seen()
         self.engine.post(StopRequested())
         await self.engine.ping()
         await self.hands.settled(STOP_S)
@@ -309,6 +344,8 @@ class Station:
             self.screens[order.evse] = order.screen
         elif isinstance(order, SetLamp):
             self.lamps[order.evse] = order.lamp
+        elif isinstance(order, ReadMeter) and order.billing:
+            self._remember_seen()  # goes with what is billed of it: a later boot is then never put before this bill
         elif order is None:
             self.status.changed()
 
@@ -329,6 +366,7 @@ class Station:
                 "boot": link.boot if link else None,
             },
             "ready": self.ready,
+            "store": {"set_aside": str(self.store.set_aside) if self.store.set_aside else None},
             "devices": [{"name": k.name, "open": k.open, "trouble": k.trouble} for k in self.keepers],
             "evses": [self._evse_picture(e, link) for e in self.site.evses.values()],
         }
@@ -355,6 +393,12 @@ class Station:
             "energy_wh": newest - session.start_wh,
             "cost_cents": None,
         }
+
+
+def _lost_boot(facts: Mapping[str, Mapping[str, Any]]) -> int:
+    """The highest number of a boot whose record could not be read: stamps with it may still wait."""
+    numbers = (key.partition("/")[2] for key in facts.get("poisoned", {}) if key.startswith("boot/"))
+    return max((int(n) for n in numbers if n.isdecimal()), default=0)
 
 
 def _known_meter(facts: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> MeterIdentity:

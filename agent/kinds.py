@@ -66,6 +66,10 @@ class Token:
     value: str
     type: TokenType = TokenType.ISO14443
 
+    def same(self, other: Token) -> bool:
+        """OCPP's identifiers are case-insensitive (CiString); how a token was read does not make it another one."""
+        return self.value.casefold() == other.value.casefold()
+
     def masked(self) -> str:
         """For logs and screens: the last four characters at most."""
         return "…" + self.value[-4:] if len(self.value) > 6 else "…"

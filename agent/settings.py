@@ -33,7 +33,7 @@ class Device:
     """A device's table: its driver and the driver's own keys, judged by the driver's settings class."""
 
     driver: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold a PIN or a password
 
 
 @frozen
@@ -138,6 +138,9 @@ class StationFile:
     buttons: Device | None
     simulation: Simulation
 
+    def __repr__(self) -> str:
+        return f"StationFile({str(self.path)!r})"  # the settings may hold the backend's password
+
     def evse(self, number: int) -> Evse:
         return next(e for e in self.evses if e.number == number)
 
@@ -153,6 +156,10 @@ _CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("backend", "scope"): ("full", "billing"),
     ("backend", "security_profile"): (0, 1, 2, 3),
 }
+
+
+_SECRET = {"password", "pin"}
+"""Keys whose value no message repeats."""
 
 
 def load(path: Path) -> StationFile:
@@ -228,7 +235,8 @@ def build(
         try:
             values[key] = _convert(hints[key], value, f"{where}.{key}", wrong, base)
         except ValueError as e:
-            wrong.append(f"{where}.{key}: {e}")
+            said = str(e).partition(", is ")[0] if key in _SECRET else str(e)
+            wrong.append(f"{where}.{key}: {said}")
             continue
         choices = _CHOICES.get((where.split("[")[0], key))
         if choices and values[key] not in choices:
@@ -309,11 +317,28 @@ def _backend_tables(raw: Mapping[str, Any], wrong: list[str]) -> list[tuple[str,
 def _backend(raw: Any, where: str, station: Station, wrong: list[str], base: Path) -> Backend:
     given = {"charge_point_id": station.id} if not (isinstance(raw, dict) and "charge_point_id" in raw) else {}
     b = build(Backend, raw, where, wrong, base, given)
-    if b.url and urlsplit(b.url).scheme not in ("ws", "wss", "http", "https"):
-        wrong.append(f"{where}.url: must begin with ws:// or wss:// (http:// for SOAP), is {b.url!r}")
+    if b.url:
+        wrong += [f"{where}{p}" for p in _url_problems(b)]
     if b.security_profile == 1 and not (b.password or b.password_file):
         wrong.append(f"{where}: security_profile 1 needs password or password_file")
     return b
+
+
+def _url_problems(b: Backend) -> list[str]:
+    try:
+        url = urlsplit(b.url)
+        host, _ = url.hostname, url.port
+    except ValueError as e:
+        return [f".url: is no URL: {e}"]
+    if "@" in url.netloc:  # not repeated: it would be in the journal
+        return [".url: must not hold a user or a password; use password or password_file (the user is charge_point_id)"]
+    if url.scheme not in ("ws", "wss", "http", "https"):
+        return [f".url: must begin with ws:// or wss:// (http:// for SOAP), is {b.url!r}"]
+    if not host:
+        return [f".url: names no host, is {b.url!r}"]
+    if b.security_profile >= 2 and url.scheme not in ("wss", "https"):
+        return [f": security_profile {b.security_profile} needs wss:// (TLS), is {b.url!r}"]
+    return []
 
 
 def _meant(key: str, known: typing.Iterable[str]) -> str:

@@ -18,7 +18,9 @@ SPEED = 20.0
 RESTART_S = 15.0
 
 
-def station_text(evses: int = 1, station: str = "", backend: str = "", settings: str = "sample_interval_s = 0", simulation: str = "") -> str:
+def station_text(
+    evses: int = 1, station: str = "", backend: str = "", settings: str = "sample_interval_s = 0", simulation: str = ""
+) -> str:
     """A station file; every argument is further lines of its table."""
     outlets = "\n".join(f"[[evse]]\nnumber = {n}" for n in range(1, evses + 1))
     return f"""
@@ -183,11 +185,10 @@ class Street:
         assert [t for t in self.csms.transactions.values() if t.stop is None] == []
 
     async def _clear(self, n: int) -> None:
-        for side in ("ev", "station"):
-            evse = await self.station.evse(n)
-            if evse["car"] if side == "ev" else evse["cable"]:
-                await self.until(lambda e: side == "ev" or not e["locked"], n)
-                await self.station.post(f"/evses/{n}/unplug", {"side": side})
+        if (await self.station.evse(n))["car"]:
+            await self.unplug(n, "ev")
+        if (await self.station.evse(n))["cable"]:
+            await self.unplug(n)
         await self.told("Available", n)
 
 

@@ -293,8 +293,14 @@ class StrictCsms:
 
 
 def _registers(payload: dict[str, Any]) -> list[int]:
+    """New ones: what an end repeats of the samples before it is no news."""
     values = [s for value in payload.get("meterValue", ()) for s in value["sampledValue"]]
-    return [int(s["value"]) for s in values if s.get("measurand", ENERGY) == ENERGY]
+    last = payload["eventType"] == "Ended"
+    return [
+        int(s["value"])
+        for s in values
+        if s.get("measurand", ENERGY) == ENERGY and (s.get("context") == "Transaction.End" or not last)
+    ]
 
 
 def _now() -> str:

@@ -146,6 +146,7 @@ class Evse:
     locked: bool | None = None
     counts_plugged: bool = False
     plugged_at: Stamp | None = None
+    board_faults: frozenset[Fault] = frozenset()
     faults: set[Fault] = field(default_factory=set)
     bay: bool | None = None
     # blocks/sessions.py and session.py
@@ -204,11 +205,31 @@ class Site:
         return self.link_up.get(self.links[0], False) if self.links else False
 
     def service(self, evse: Evse) -> Service:
-        """First match wins, as a driver would have it: broken, closed, kept for somebody, open."""
-        if any(blocks(f) for f in evse.faults) or not self.store_ok:
-            return Service.FAULTED
-        if not (evse.operative and self.operative) or self.draining:
-            return Service.UNAVAILABLE
-        if evse.reserved_for is not None:
-            return Service.RESERVED
-        return Service.IN_SERVICE
+        """First match wins."""
+        return next(row.service for row in SERVICES if row.holds(self, evse))
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRow:
+    """``said``: the condition in words, for the diagram."""
+
+    service: Service
+    said: str
+    holds: Callable[[Site, Evse], bool]
+
+
+SERVICES: tuple[ServiceRow, ...] = (
+    ServiceRow(
+        Service.FAULTED,
+        "a blocking fault, or the store takes nothing",
+        lambda s, e: any(blocks(f) for f in e.faults) or not s.store_ok,
+    ),
+    ServiceRow(
+        Service.UNAVAILABLE,
+        "set inoperative: this EVSE or the station; or a reset waits",
+        lambda s, e: not (e.operative and s.operative) or s.draining,
+    ),
+    ServiceRow(Service.RESERVED, "reserved for somebody", lambda s, e: e.reserved_for is not None),
+    ServiceRow(Service.IN_SERVICE, "otherwise", lambda s, e: True),
+)
+"""In the order in which it matters to a driver: broken, closed, kept for somebody, open."""

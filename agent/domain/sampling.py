@@ -23,7 +23,7 @@ def next_mark_utc_s(interval_s: int, utc_s: float) -> float:
 
 
 def thinned(items: tuple[T, ...], most: int, at_s: Callable[[T], float]) -> tuple[T, ...]:
-    """At most ``most`` (2 or more) of them, spread evenly over the time however often it is called: first and last stay,
+    """At most ``most`` (2 or more), spread evenly over the time however often it is called: first and last stay,
     of the rest the one goes whose neighbours are closest to each other."""
     kept = list(items)
     while len(kept) > max(most, 2):

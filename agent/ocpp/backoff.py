@@ -7,6 +7,13 @@ from dataclasses import dataclass
 
 from agent.domain.variables import Settings
 
+RETRY_MAX_S = 600.0
+
+
+def growing_s(interval_s: float, times: int, least_s: float = 0.0) -> float:
+    """``times`` x ``interval_s``, but never longer than ten minutes, or the interval itself where it is longer."""
+    return max(least_s, min(interval_s * times, max(interval_s, RETRY_MAX_S)))
+
 
 @dataclass(slots=True)
 class Backoff:

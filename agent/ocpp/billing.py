@@ -1,7 +1,9 @@
 """The queue of what is billed: strictly first in, first out, retried, and in the end moved aside (OCPP 1.6 4.10, 9.1).
 
-A lost connection is no attempt: the same id and payload are sent again. A refusal, an invalid answer, or silence on a
-line that is alive is one; after the last permitted attempt the row is buried and the queue goes on.
+An attempt is what the other side "fails to process": a refusal, or an invalid answer. After the last permitted one the
+row is buried and the queue goes on; but not the start of a session that still runs, because without it nothing of the
+session could ever be told. A lost connection and silence are no attempts: the same id and payload are sent again, for
+ever, after silence with a growing pause.
 """
 
 from __future__ import annotations
@@ -14,9 +16,12 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from agent.domain.messages import TransactionStarted
+from agent.domain.events import Event
+from agent.domain.messages import TransactionEnded, TransactionStarted
+from agent.ocpp.backoff import growing_s
 from agent.ocpp.dialect import Desk, Dialect, Heard, Mute, Out, Unspeakable
-from agent.ports.store import OutboxRow, StoreError
+from agent.ocpp.times import NoTime
+from agent.ports.store import OutboxRow, Put, StoreError
 
 log = logging.getLogger("agent.ocpp")
 
@@ -26,6 +31,8 @@ FETCH = 10
 BACKLOG = 3
 """More waiting rows than this are a backlog: statuses no longer wait for their turn in it."""
 LATE_KEPT = 64
+LEAST_PAUSE_S = 60.0
+"""Domain seconds before a row goes again that may not be buried, whatever TransactionMessageRetryInterval says."""
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
@@ -47,7 +54,12 @@ class Billing:
         self._rows: deque[OutboxRow] = deque()
         self._not_before_s = 0.0
         self._heard: dict[int, Heard] = {}
-        self._late: OrderedDict[str, Heard] = OrderedDict()
+        self._late: OrderedDict[str, Heard | None] = OrderedDict()
+        self._buried: OrderedDict[str, None] = OrderedDict()
+        self._orphans: tuple[Put, ...] = ()
+        """What late answers to buried rows have brought: stored along with the next row that leaves the queue."""
+        self._silences = 0
+        self._told_of = ""
         self._sent: tuple[str, str, dict[str, Any]] | None = None
         self._backend_numbers = True
 
@@ -73,14 +85,20 @@ class Billing:
     def reconnected(self) -> None:
         """A new connection: nothing is owed to the old one's failures."""
         self._rows.clear()
+        self._silences = 0
 
-    def late(self, id_: str, heard: Heard) -> None:
-        """An answer after its time-out is an answer."""
-        self._late[id_] = heard
+    def late(self, id_: str, heard: Heard | None) -> tuple[Event, ...]:
+        """An answer after its time-out is an answer; None: a refusal, which never takes the place of a good one. What
+        comes back is to be heard at once: it is about a row that has been buried."""
+        if id_ in self._buried:
+            self._orphans += heard.facts if heard else ()
+            return heard.events if heard else ()
+        self._late[id_] = heard or self._late.get(id_)
         while len(self._late) > LATE_KEPT:
             self._late.popitem(last=False)
-        if self._sent and self._sent[0] == id_:
+        if heard and self._sent and self._sent[0] == id_:
             self._not_before_s = 0.0
+        return ()
 
     async def head(self) -> OutboxRow | None:
         """The oldest row, if it may be sent now."""
@@ -97,16 +115,21 @@ class Billing:
             return None
         return self._rows[0]
 
-    async def prepare(self, row: OutboxRow, dialect: Dialect) -> tuple[Out, dict[str, Any], list[Heard]] | None:
+    async def prepare(self, row: OutboxRow, dialect: Dialect) -> tuple[Out, dict[str, Any], list[Heard | None]] | None:
         """Row and payload to send; None if the row needs no sending (it has been dealt with). The third part holds
         what has been heard of it already: then only the store is behind."""
-        known = self._heard.get(row.seq) or self._late.pop(row.id, None)
+        self._buried.pop(row.id, None)  # somebody has brought it back
         self._backend_numbers = dialect.backend_numbers
+        known: list[Heard | None] = []
+        if row.seq in self._heard:
+            known = [self._heard[row.seq]]
+        elif row.id in self._late:
+            known = [self._late.pop(row.id)]
         out = dialect.outgoing(type(row.message))
         if isinstance(out, Out):
             out = out.of(row.message)
-        if known is not None and isinstance(out, Out):
-            return out, {}, [known]
+        if known and isinstance(out, Out):
+            return out, {}, known
         if isinstance(out, Mute):
             await self.done(row, Heard())
             return None
@@ -126,6 +149,10 @@ class Billing:
         except Unspeakable as e:
             await self.bury(row, f"cannot be said in OCPP {dialect.name}: {e}")
             return None
+        except NoTime as e:  # no fault of the record: the clock may know better later
+            self._tell_once(row, f"waits: its time cannot be written now ({e})")
+            self._rest(LEAST_PAUSE_S)
+            return None
         except Exception as e:  # noqa: BLE001  one bad record must not stop the billing of all others
             await self.bury(row, f"cannot be encoded: {type(e).__name__}: {e}")
             return None
@@ -142,31 +169,74 @@ class Billing:
         """Off the queue, with the facts it brought. False: the store did not take it; the row comes again, but is not
         sent again."""
         self._heard[row.seq] = heard
-        if not await self._stored(self._desk.outbox.done(row, heard.facts)):
+        orphans, self._silences = self._orphans, 0
+        if not await self._stored(self._desk.outbox.done(row, (*heard.facts, *orphans))):
             return False
+        self._orphans = self._orphans[len(orphans) :]
         del self._heard[row.seq]
         self._drop(row)
         return True
 
     async def refused(self, row: OutboxRow, why: str) -> None:
         """One attempt more; the pause grows with the attempts (domain time)."""
-        settings = self._desk.settings
-        attempts = row.attempts + 1
-        if attempts >= max(1, settings.number("message_attempts")):
-            await self.bury(row, f"refused {attempts} times, at last: {why}")
-            return
+        self._silences = 0
+        attempts, interval_s = row.attempts + 1, self._retry_interval_s()
+        pause_s = interval_s * attempts
+        if attempts >= max(1, self._desk.settings.number("message_attempts")):
+            running = await self._is_of_running_session(row)
+            if running is None:
+                return
+            if not running:
+                await self.bury(row, f"refused {attempts} times, at last: {why}")
+                return
+            pause_s = growing_s(interval_s, attempts, LEAST_PAUSE_S)
+            self._tell_once(row, f"refused {attempts} times ({why}), but its session still runs: asked again for ever")
         if await self._stored(self._desk.outbox.attempted(row)):
             self._rows.clear()
-            pause_s = settings.number("message_retry_interval_s") * attempts / self._desk.clock.rate
-            self._not_before_s = time.monotonic() + pause_s
+            self._rest(pause_s)
+
+    def silent(self) -> None:
+        """Nobody answered on a line that is alive: no attempt, the same again after a pause."""
+        self._silences += 1
+        self._rest(growing_s(self._retry_interval_s(), self._silences))
+
+    def _retry_interval_s(self) -> float:
+        return float(self._desk.settings.number("message_retry_interval_s"))
+
+    def _rest(self, pause_s: float) -> None:
+        """Domain seconds."""
+        self._not_before_s = time.monotonic() + pause_s / self._desk.clock.rate
+
+    async def _is_of_running_session(self, row: OutboxRow) -> bool | None:
+        """Is it the start of a session whose end does not wait behind it? None: the store does not say."""
+        link = self._desk.link
+        if not self._is_key(row):
+            return False
+        try:
+            rows = await self._desk.outbox.of_session(link, row.session)
+        except StoreError as e:
+            self._pause(str(e))
+            return None
+        return not any(isinstance(r.message, TransactionEnded) for r in rows)
+
+    def _is_key(self, row: OutboxRow) -> bool:
+        """Where the backend numbers the transactions, nothing of a session can ever be told without its start."""
+        if not self._backend_numbers:
+            return False
+        named = self._desk.outbox.transaction_id(self._desk.link, row.session) is not None
+        return isinstance(row.message, TransactionStarted) and not named
+
+    def _tell_once(self, row: OutboxRow, what: str) -> None:
+        if self._told_of != row.id:
+            self._told_of = row.id
+            kind = type(row.message).__name__
+            log.error("%s: %s of session %s %s", self._desk.link, kind, row.session, ascii(what)[1:-1][:200])
 
     async def bury(self, row: OutboxRow, reason: str) -> None:
-        """To the dead letters. Where the backend numbers the transactions, nothing of a session can ever be told
-        without its start."""
+        """To the dead letters; the start of a session with everything of it."""
         rows: Sequence[OutboxRow] = [row]
         link = self._desk.link
-        nameless = self._backend_numbers and self._desk.outbox.transaction_id(link, row.session) is None
-        if isinstance(row.message, TransactionStarted) and nameless:
+        if self._is_key(row):
             try:
                 rows = await self._desk.outbox.of_session(link, row.session) or rows
             except StoreError as e:
@@ -175,6 +245,15 @@ class Billing:
         log.error("%s: %d billed message(s) moved to the dead letters: %s", link, len(rows), ascii(reason)[1:-1][:200])
         if await self._stored(self._desk.outbox.bury(rows, reason)):
             self._drop(row, len(rows))
+            self._remember_buried(rows)
+
+    def _remember_buried(self, rows: Sequence[OutboxRow]) -> None:
+        for row in rows:
+            self._buried[row.id] = None
+            if row.id in self._late:  # it came while the row was being buried
+                self.late(row.id, self._late.pop(row.id))
+        while len(self._buried) > LATE_KEPT:
+            self._buried.popitem(last=False)
 
     def _drop(self, row: OutboxRow, count: int = 1) -> None:
         self.settled += count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import socket
 import ssl
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 MAX_MESSAGE = 2 * 1024 * 1024
+READ_AHEAD = 4
+"""Frames that are read before somebody takes them: each may be as long as a message."""
 CLOSE_TIMEOUT_S = 2.0
 KEEPALIVE = (60, 20, 3)
 """Idle, interval, count: works in the kernel, even while this process is stopped."""
@@ -51,6 +54,18 @@ def basic_auth(user: str, password: bytes) -> str:
     return "Basic " + base64.b64encode(user.encode() + b":" + password).decode("ascii")
 
 
+_USER_INFO = re.compile(r"//[^/?#\s]*@")
+
+
+def shown(url: str) -> str:
+    """A URL, or a text with one in it, as it may be written down: without user and password."""
+    return _USER_INFO.sub("//", url)
+
+
+def is_tls(url: str) -> bool:
+    return url.lower().startswith("wss:")
+
+
 class Dialler:
     """One ``SSLContext`` for the life of the process, and the memory that a server cannot do compression."""
 
@@ -61,8 +76,14 @@ class Dialler:
 
     async def connect(self, subprotocols: Sequence[str], password: bytes | None) -> ClientConnection:
         """Raises ``NoConnection``."""
+        profile = self._backend.security_profile
+        if profile >= 2 and not is_tls(self._backend.endpoint):
+            raise NoConnection(
+                f"{shown(self._backend.endpoint)}: security_profile {profile} needs TLS: not connected, nothing sent: "
+                "use a wss:// address in [backend] url"
+            )
         try:
-            if self._context is None and self._backend.endpoint.startswith("wss:"):
+            if self._context is None and is_tls(self._backend.endpoint):
                 self._context = tls_context(self._backend)
         except OSError as e:
             raise NoConnection(f"[backend] ca, client_cert, client_key: not usable ({e}): check the files") from e
@@ -100,7 +121,7 @@ async def connect(
         await connection.close(1002, "no common OCPP version")
         offered = ", ".join(subprotocols)
         raise NoConnection(
-            f"{backend.endpoint}: the server agreed to no OCPP version (offered: {offered}): "
+            f"{shown(backend.endpoint)}: the server agreed to no OCPP version (offered: {offered}): "
             "check [backend] versions, and that this is the OCPP port of the backend"
         )
     _tune(connection.transport.get_extra_info("socket"))
@@ -124,12 +145,13 @@ def _options(
         "close_timeout": CLOSE_TIMEOUT_S,
         "ping_interval": None,  # the link pings after silence only: pings, not messages, eat a SIM card's volume
         "max_size": MAX_MESSAGE,
+        "max_queue": READ_AHEAD,
     }
     if compress:
         options["extensions"] = [_deflate()]
     if password is not None and backend.security_profile in (1, 2):
         options["additional_headers"] = {"Authorization": basic_auth(backend.charge_point_id, password)}
-    if context is not None and backend.endpoint.startswith("wss:"):
+    if context is not None and is_tls(backend.endpoint):
         options["ssl"] = context
     if backend.via:
         host, _, port = backend.via.rpartition(":")
@@ -174,7 +196,7 @@ _STATUS_HELP = {
 
 
 def _line(backend: Backend, error: Exception) -> str:
-    where = backend.endpoint + (f" via {backend.via}" if backend.via else "")
+    where = shown(backend.endpoint) + (f" via {backend.via}" if backend.via else "")
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return f"{where}: refused with HTTP {status}: {_STATUS_HELP.get(status, 'the server has a problem of its own')}"
@@ -190,4 +212,5 @@ def _line(backend: Backend, error: Exception) -> str:
         return f"{where}: no answer in time: check the network and the firewall"
     if isinstance(error, OSError):
         return f"{where}: no connection ({error.strerror or error}): check the network"
-    return f"{where}: no WebSocket connection ({type(error).__name__}: {str(error)[:120]!a}): check [backend] url"
+    said = shown(str(error))[:120]
+    return f"{where}: no WebSocket connection ({type(error).__name__}: {said!a}): check [backend] url"

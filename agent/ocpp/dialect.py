@@ -43,9 +43,9 @@ class Identity:
 @dataclass(slots=True)
 class Desk:
     """What rows may look at. ``overlay``: settings whose present value the link knows better (by our own names).
-    ``number``: the place of the billed message on the desk in its session. ``boot``: the backend's last word to a
-    BootNotification; ``triggered``: the next one was asked for. ``owed``: what a row wants told right after its
-    answer."""
+    ``primary``: this backend is the first of the station file; the AuthorizationKey is its own. ``number``: the place
+    of the billed message on the desk in its session. ``boot``: the backend's last word to a BootNotification;
+    ``triggered``: the next one was asked for. ``owed``: what a row wants told right after its answer."""
 
     link: str
     outbox: OutboxPort
@@ -54,6 +54,7 @@ class Desk:
     identity: Callable[[], Identity]
     evse_numbers: tuple[int, ...] = ()
     overlay: dict[str, Value] = field(default_factory=dict)
+    primary: bool = True
     number: int = 0
     boot: str | None = None
     triggered: bool = False
@@ -154,7 +155,7 @@ class Dialect:
     request carry a value that must not be written anywhere? ``admits``: may this action be asked with that word of the
     boot? ``silent_when_rejected``: a backend that has rejected us gets no answers. ``backend_numbers``: a session has
     no name on the wire before its start was answered. ``retells``: after a long time off line every status is told
-    again."""
+    again. ``silence_counts``: a billed message that nobody answers on a live line has had an attempt (2.0.1 E13)."""
 
     name: str
     subprotocol: str
@@ -169,6 +170,7 @@ class Dialect:
     silent_when_rejected: bool = True
     backend_numbers: bool = True
     retells: bool = False
+    silence_counts: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_ins", {r.action: r for r in self.rows if isinstance(r, In | Refusal)})

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from agent.ocpp.dialect import Desk, Dialect, Heard, Out, Unspeakable
-from agent.ocpp.rpc import SENT_KEPT, Answered, Called, Errored, Finding, Rpc
+from agent.ocpp.rpc import SENT_KEPT, Answered, Called, Dropped, Errored, Finding, Rpc, Say
 from agent.ports.store import OutboxRow
 
 if TYPE_CHECKING:
@@ -21,14 +21,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("agent.ocpp")
 
 REPEAT_LOG_S = 600.0
+SECRETS = ("authorizationkey", "basicauthpassword")
 
 
 class Gone(Exception):
     """The connection is dead."""
 
 
+class Silent(Exception):
+    """Nobody answered in time, but the line is alive: whether the other side has taken it is not known."""
+
+
 class Line:
-    """``late(subject, heard)``: an answer came after its time-out. Times are real seconds of the monotonic clock."""
+    """``late(subject, heard)``: an answer came after its time-out (None: a refusal, or nothing useful). Times are real
+    seconds of the monotonic clock."""
 
     def __init__(
         self,
@@ -36,7 +42,7 @@ class Line:
         dialect: Dialect,
         url: str,
         trace: Callable[[str, str, str, str], None],
-        late: Callable[[Any, Heard], None],
+        late: Callable[[Any, Heard | None], None],
         call_timeout_s: float,
         pong_s: float,
         id_prefix: str = "",
@@ -91,9 +97,7 @@ class Line:
 
     def _overtaken(self, out: Out, subject: Any, finding: Answered | Errored) -> None:
         """An answer for which nobody waits any more."""
-        heard = self._understood(out, subject, finding) if isinstance(finding, Answered) else None
-        if heard is not None:
-            self._late(subject, heard)
+        self._late(subject, self._understood(out, subject, finding))
 
     def _masked(self, data: str | bytes, finding: Finding) -> str:
         if not isinstance(data, str):
@@ -101,8 +105,10 @@ class Line:
         if isinstance(finding, Called) and self.dialect.secret(finding.action, finding.payload):
             value = finding.payload.get("value")
             return mask(data, value) if isinstance(value, str) else "***"
-        if not isinstance(finding, Called) and ("AuthorizationKey" in data or "BasicAuthPassword" in data):
+        if not isinstance(finding, Called) and any(name in data.lower() for name in SECRETS):
             return "***"  # a repeated, broken or refused frame with a key in it
+        if isinstance(finding, Say | Dropped) and "\\u" in data:
+            return "***"  # the same, maybe, spelled in escapes
         return data
 
     # --- one CALL --------------------------------------------------------------------------------------------------
@@ -113,7 +119,7 @@ class Line:
 
     async def tell(self, id_: str, message: Any) -> Heard | None:
         """Say something that is not billed. None: it could not be said, or was answered with nothing useful. Raises
-        ``Gone``."""
+        ``Silent``, ``Gone``."""
         row = self.dialect.outgoing(type(message))
         if not isinstance(row, Out):
             return None
@@ -123,21 +129,33 @@ class Line:
         except Unspeakable as e:
             self.say(f"{self._desk.link}: {out.action} cannot be said in OCPP {self.dialect.name}: {e}")
             return None
+        except Exception as e:  # noqa: BLE001  one message that cannot be formed must not end the agent
+            why = f"{type(e).__name__}: {ascii(str(e))[1:-1][:80]}"
+            self.say(f"{self._desk.link}: own {out.action} cannot be encoded ({why}): not sent, please report")
+            return None
         if payload is None:
             return Heard()
         check = self.dialect.schemas.request(out.action) if self.dialect.schemas else None
         if check and (broken := check(payload)):
             self.say(f"{self._desk.link}: own {out.action} breaks the schema at {broken}: not sent, please report")
             return None
-        return await self.call(id_, out, message, payload)
+        try:
+            return await self.call(id_, out, message, payload)
+        except Unspeakable as e:
+            self.say(f"{self._desk.link}: own {out.action}: {e}: not sent, please report")
+            return None
 
     async def call(self, id_: str, out: Out, subject: Any, payload: dict[str, Any]) -> Heard | None:
-        """Send and wait. None: refused, not understood, or silence on a live line. Raises ``Gone``. ``subject``: the
-        message, or the outbox row that it is in."""
+        """Send and wait. None: refused, or not understood. Raises ``Silent``, ``Gone``, and ``Unspeakable`` for what is
+        no JSON. ``subject``: the message, or the outbox row that it is in."""
         began_s = time.monotonic()
+        try:
+            text = self.rpc.call(id_, out.action, payload, began_s + self._call_timeout_s)
+        except (ValueError, TypeError) as e:
+            raise Unspeakable(f"no JSON ({ascii(str(e))[1:-1][:80]})") from e
         self._remember(id_, out, subject)
         self._answer = asyncio.get_running_loop().create_future()
-        await self.send(self.rpc.call(id_, out.action, payload, began_s + self._call_timeout_s))
+        await self.send(text)
         try:
             async with asyncio.timeout(self._call_timeout_s):
                 finding = await self._answer
@@ -150,7 +168,7 @@ class Line:
             if self.received_s <= began_s and not await self.pong():
                 raise Gone from None
             self.say(f"{self.url}: no answer to {out.action} within {self._call_timeout_s:g} s")
-            return None
+            raise Silent from None
         self.exchanged_s = time.monotonic()
         heard = self._understood(out, subject, finding)
         if heard is not None and heard.utc_s is not None:

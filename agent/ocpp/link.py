@@ -23,11 +23,12 @@ from agent.domain.orders import JudgeToken, Reply
 from agent.domain.variables import Settings
 from agent.ocpp import dial
 from agent.ocpp.asking import Asking
-from agent.ocpp.backoff import Backoff
+from agent.ocpp.backoff import Backoff, growing_s
 from agent.ocpp.billing import Billing, to_the_end
-from agent.ocpp.dialect import Boot, Desk, Dialect, Heard, Identity, Out
+from agent.ocpp.dialect import Boot, Desk, Dialect, Heard, Identity, Out, Unspeakable
+from agent.ocpp.inbox import Inbox
 from agent.ocpp.judging import Judging
-from agent.ocpp.line import Gone, Line
+from agent.ocpp.line import Gone, Line, Silent
 from agent.ocpp.names import authorization_key_bytes
 from agent.ocpp.patience import Patience, wait
 from agent.ocpp.rpc import Called, Dropped, Say
@@ -41,12 +42,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("agent.ocpp")
 
-INBOX = 100
-"""Requests that wait for their turn; then the backend has to wait (TCP holds it back)."""
 DAY_S = 86400.0
+RECONNECT_LEAST_S = 0.02
+"""However eager the station file is: a server that closes at once must not keep a core busy."""
+STATUS_RETRY_S = 60.0
+"""Domain seconds until a status that met silence is told again; grows while the silence lasts."""
 
 
 class Link:
+    """``primary``: the station's AuthorizationKey is the secret between the station and this backend, its first one.
+    Every other link knows only its own ``password``: neither may learn, use or set the other's. ``password`` of a
+    primary link is asked only while no AuthorizationKey is set."""
+
     def __init__(
         self,
         *,
@@ -62,13 +69,14 @@ class Link:
         password: Callable[[], str | None] = lambda: None,
         jitter: random.Random | None = None,
         patience: Patience | None = None,
+        primary: bool = True,
     ) -> None:
         self.name = backend.name
         self._backend, self._dialects, self._clock, self._settings = backend, tuple(dialects), clock, settings
-        self._hear, self._password = hear, password
+        self._hear, self._password, self._primary = hear, password, primary
         self._patience = patience or Patience()
         jitter = jitter or random.Random()
-        self._desk = Desk(backend.name, outbox, clock, settings, identity, tuple(evse_numbers))
+        self._desk = Desk(backend.name, outbox, clock, settings, identity, tuple(evse_numbers), primary=primary)
         self._line = Line(
             self._desk,
             self._dialects[0],
@@ -87,7 +95,9 @@ class Link:
         self._dialler = dial.Dialler(backend, self._patience.open_s)
         # connection
         self._wake, self._watching, self._leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._inbox: asyncio.Queue[Called | Say] = asyncio.Queue(INBOX)
+        self._inbox = Inbox()
+        self._moved = asyncio.Event()
+        self._status_silences = 0
         self._secret: bytes | None = None
         # boot
         self._boot_due_s, self._booted_as, self._up = 0.0, "", False
@@ -118,7 +128,8 @@ class Link:
 
     @property
     def url(self) -> str:
-        return self._backend.endpoint
+        """For people: without user and password."""
+        return dial.shown(self._backend.endpoint)
 
     @property
     def max_token_length(self) -> int:
@@ -164,13 +175,17 @@ class Link:
         self._asking.reply(order)
 
     async def flush(self, timeout_s: float) -> bool:
-        """Wait until what was replied is written. False: not in time."""
+        """Wait until what was replied is written, and, as long as the backend takes it, until nothing billed waits any
+        more. False: not all of it in time, or nobody takes it."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._asking.flush()
+                while self._up and self._billing.waiting and not self._billing.pausing:
+                    self._moved.clear()
+                    await self._moved.wait()
         except TimeoutError:
             return False
-        return True
+        return not self._billing.waiting
 
     def reconnect(self) -> None:
         """Close the connection in order and open a new one at once (new password, new address)."""
@@ -198,7 +213,7 @@ class Link:
         if self._patience.backoff_s is None:
             self._backoff.follow(self._settings)
         fixed_s = self._backend.reconnect_s
-        return self._backoff.next_s() if fixed_s is None else fixed_s
+        return self._backoff.next_s() if fixed_s is None else max(RECONNECT_LEAST_S, fixed_s)
 
     async def _connect(self) -> ClientConnection:
         self._secret = self._present_secret()
@@ -206,7 +221,7 @@ class Link:
 
     def _present_secret(self) -> bytes | None:
         key = self._settings.text("authorization_key")
-        if key:
+        if key and self._primary:
             return authorization_key_bytes(key)
         password = self._password()
         return password.encode() if password else None
@@ -228,7 +243,8 @@ class Link:
             self._retell = True
         self._line.attach(ws, dialect)
         self._billing.reconnected()
-        self._inbox = asyncio.Queue(INBOX)
+        self._status_silences = 0
+        self._inbox = Inbox()
         log.info("%s: connected to %s, OCPP %s", self.name, self.url, dialect.name)
         if self.boot == "Accepted" and self._booted_as == dialect.name:
             self._go_up()  # 1.6 4.2: booted once is booted, a new connection does not change that
@@ -250,6 +266,7 @@ class Link:
         self._judging.nobody()
         if self._up:
             self._up, self._down_since_s = False, self._clock.now().t_s
+            self._moved.set()
             self._hear(LinkChanged(self.name, False))
 
     async def _close(self, ws: ClientConnection) -> None:
@@ -270,19 +287,21 @@ class Link:
 
         try:
             while True:
-                finding = self._line.receive(await ws.recv())
+                data = await ws.recv()
+                finding = self._line.receive(data)
                 if isinstance(finding, Called | Say):
                     self._line.exchanged_s = self._line.received_s
-                    await self._inbox.put(finding)
+                    await self._inbox.put(finding, len(data))
                 elif isinstance(finding, Dropped):
                     self._line.say(f"{self.url}: dropped a frame: {finding.why}")
         except ConnectionClosed:
             self._line.say(f"{self.url}: connection ended (code {ws.close_code}): trying again")
 
-    def _late(self, subject: Any, heard: Heard) -> None:
+    def _late(self, subject: Any, heard: Heard | None) -> None:
         if isinstance(subject, OutboxRow):
-            self._billing.late(subject.id, heard)
-        elif heard.boot is not None and self.boot != "Accepted":
+            for event in self._billing.late(subject.id, heard):
+                self._hear(event)
+        elif heard is not None and heard.boot is not None and self.boot != "Accepted":
             self._booted(heard.boot)
         self._wake.set()
 
@@ -310,7 +329,9 @@ class Link:
         try:
             while True:
                 self._wake.clear()
-                if not await self._say_next():
+                said = await self._say_next()
+                self._moved.set()
+                if not said:
                     await wait(self._wake, self._idle_s())
         except Gone:
             self._line.say(f"{self.url}: silent: connection given up, trying again")
@@ -320,7 +341,7 @@ class Link:
         if self.boot != "Accepted" and time.monotonic() >= self._boot_due_s:
             return await self._boot()
         if self.boot == "Accepted" and (question := self._judging.take()):
-            self._judging.settle(question, await self._line.tell(self._line.new_id(), question))
+            self._judging.settle(question, await self._ask(question))
             return True
         if self.boot in ("Accepted", "Pending") and self._urgent:
             message = self._urgent.popleft()
@@ -372,8 +393,15 @@ class Link:
             self._desk.overlay.pop("heartbeat_interval_s", None)
         return self._desk.overlay.get("heartbeat_interval_s", present)
 
+    async def _ask(self, message: Message | JudgeToken) -> Heard | None:
+        """None: nothing useful came back, or nothing at all."""
+        try:
+            return await self._line.tell(self._line.new_id(), message)
+        except Silent:
+            return None
+
     async def _boot(self) -> bool:
-        heard = await self._line.tell(self._line.new_id(), BootWanted())
+        heard = await self._ask(BootWanted())
         if heard is not None and heard.boot is not None:
             self._booted(heard.boot)
         elif self.boot != "Accepted":
@@ -406,7 +434,7 @@ class Link:
             self.tell(SecurityHappened(kind, self._clock.now().stamp))
 
     async def _tell(self, message: Message) -> bool:
-        await self._line.tell(self._line.new_id(), message)
+        await self._ask(message)
         if isinstance(message, HeartbeatWanted):  # answered or not: the next one at the next interval
             self._line.exchanged_s = self._line.clock_heard_s = time.monotonic()
         return True
@@ -417,6 +445,12 @@ class Link:
         except (Gone, asyncio.CancelledError):
             self._statuses.give_back(status)
             raise
+        except Silent:
+            self._status_silences += 1
+            pause_s = growing_s(STATUS_RETRY_S, self._status_silences)
+            self._statuses.give_back(status, self._clock.now().t_s + pause_s)
+        else:
+            self._status_silences = 0
         return True
 
     async def _bill(self, row: OutboxRow) -> bool:
@@ -424,8 +458,17 @@ class Link:
         if prepared is None:
             return True
         out, payload, known = prepared
-        heard: Heard | None = known[0] if known else await self._line.call(row.id, out, row, payload)
-        await to_the_end(self._settle(row, heard))
+        try:
+            heard: Heard | None = known[0] if known else await self._line.call(row.id, out, row, payload)
+        except Silent:
+            if self._dialect.silence_counts:
+                await to_the_end(self._settle(row, None))
+            else:
+                self._billing.silent()
+        except Unspeakable as e:
+            await to_the_end(self._billing.bury(row, str(e)))
+        else:
+            await to_the_end(self._settle(row, heard))
         return True
 
     async def _settle(self, row: OutboxRow, heard: Heard | None) -> None:

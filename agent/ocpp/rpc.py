@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, TypeAlias
 
+from agent.ocpp.text import is_whole, whole
+
 ID_MAX = 36
 SENT_KEPT = 64
 """How many own message ids are remembered for late answers."""
@@ -194,7 +196,7 @@ class Rpc:
         if kind == Kind.CALL:
             return self._call(id_, frame, data if isinstance(data, str) else "")
         if kind in (Kind.CALLRESULT, Kind.CALLERROR):
-            return self._response(Kind(kind), id_, frame)
+            return self._response(Kind(kind), id_, frame, str(data))
         return self._drop("message type is not handled yet")  # seam: SEND and CALLRESULTERROR of 2.1
 
     def _drop(self, why: str) -> Dropped:
@@ -221,6 +223,8 @@ class Rpc:
             self._answers.popitem(last=False)
         if len(id_) > ID_MAX:
             return Say(self.refuse(id_, Code.FORMAT, f"a message id has at most {ID_MAX} characters"))
+        if not is_whole(frame, text):
+            return Say(self.refuse(id_, Code.FORMAT, "half a character: a surrogate without its other half"))
         if len(frame) == 3:
             frame = [*frame, None]
         if len(frame) != 4 or not isinstance(frame[2], str):
@@ -230,10 +234,13 @@ class Rpc:
             return Say(self.refuse(id_, Code.FORMAT, "the payload must be an object"))
         return Called(id_, frame[2], payload)
 
-    def _response(self, kind: Kind, id_: str, frame: list[Any]) -> Finding:
+    def _response(self, kind: Kind, id_: str, frame: list[Any], text: str) -> Finding:
+        """What is no character in an answer becomes a question mark: a transaction id is not thrown away for it."""
         action = self._sent.get(id_)
         if action is None:
             return self._drop("answer to a message id that was never sent")
+        if not is_whole(frame, text):
+            frame = whole(frame)
         late = self._out is None or self._out.id != id_
         if not late:
             self._out = None

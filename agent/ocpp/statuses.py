@@ -68,10 +68,12 @@ class Statuses:
             blocked.add(waiting.evse)
         return None
 
-    def give_back(self, waiting: Waiting) -> None:
-        """It did not get through: it is the next one again, told even if it looks like the last one."""
+    def give_back(self, waiting: Waiting, due_s: float = 0.0) -> None:
+        """It did not get through: it is told again from ``due_s`` on even if it looks like the last one, or whatever is
+        newer by then in its place: what the backend believes now is not known."""
+        self.told.pop(waiting.evse, None)
         if not any(w.evse == waiting.evse for w in self._queue):
-            self._queue.insert(0, replace(waiting, forced=True, barrier=0))
+            self._queue.insert(0, replace(waiting, forced=True, barrier=0, due_s=max(due_s, waiting.due_s)))
 
     def next_due_s(self, now_s: float) -> float | None:
         """When the next status has lasted long enough."""

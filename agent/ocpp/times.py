@@ -5,10 +5,21 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+LATEST_UTC_S = 253402300799.0
+"""9999-12-31T23:59:59Z: the last second that has a name with four digits of a year."""
 
-def rfc3339(utc_s: float) -> str:
-    """``2026-11-25T10:00:00.250Z``: milliseconds, rounded."""
-    whole, milli = divmod(round(utc_s * 1000), 1000)
+
+class NoTime(Exception):
+    """There is no such time: the clock knows no number for it now."""
+
+
+def rfc3339(utc_s: float, whole_seconds: bool = False) -> str:
+    """``2026-11-25T10:00:00.250Z``: milliseconds, rounded. Before 1970 and after 9999 the nearest time that can be
+    written. Raises ``NoTime`` for what is no number."""
+    if math.isnan(utc_s):
+        raise NoTime("the time is not a number")
+    possible_s = min(max(utc_s, 0.0), LATEST_UTC_S)
+    whole, milli = (round(possible_s), 0) if whole_seconds else divmod(round(possible_s * 1000), 1000)
     return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{milli:03d}Z"
 
 

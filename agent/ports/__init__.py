@@ -24,3 +24,7 @@ class Refused(DeviceError):
 
 class Broken(DeviceError):
     """Trying again does not help: a person has to repair or configure something."""
+
+
+class Exchanged(Broken):
+    """It works, but it is another device than the one that was put into service: nothing may be billed from it."""

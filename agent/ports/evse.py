@@ -15,7 +15,8 @@ class EvsePort(Protocol):
     release is given and the vehicle asks (IEC 61851-1 state C). Arm the board's watchdog so that silence of the agent
     withdraws release, and feed it only from ``beat``. Return from an order when the board has acknowledged it.
     Must not: replay old orders after a reconnect (the caller re-states the levels); unlock while the contactor is not
-    confirmed open; write a non-volatile register in normal operation.
+    confirmed open; write a non-volatile register in normal operation; let one vehicle pass for another: one that was
+    exchanged between two looks is shown as one that left (pilot A) and one that came.
     Raises: ``Unreachable``, ``Garbled``, ``Refused``, ``Broken``; nothing else.
     """
 

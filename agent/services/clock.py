@@ -17,6 +17,8 @@ from agent.kinds import Moment, Stamp
 
 BUILT_UTC_S = 1_764_028_800.0
 """2025-11-25: no time before this program existed is believed."""
+LAST_UTC_S = BUILT_UTC_S + 20 * 366 * 86400
+"""No time beyond this program's life either: a date of the year 9999 cannot even be written a second later."""
 STEP_S = 2.0
 STEADY = 3
 ROUND_TRIP_MAX_S = 5.0
@@ -24,7 +26,8 @@ ROUND_TRIP_MAX_S = 5.0
 
 @frozen
 class Boot:
-    """A kernel boot as it is remembered. ``last_utc_s``: the latest UTC that is known to lie in it."""
+    """A kernel boot as it is remembered. ``last_utc_s``: the latest UTC that is known to lie in it; of a boot whose
+    time was never known, the earliest that its end can have been."""
 
     number: int
     id: str
@@ -36,8 +39,9 @@ class Boot:
 
 
 class Clock:
-    """``rate`` makes domain time run faster than real time (simulation). ``changed`` is called after the offset of the
-    present boot became known or was corrected, with the boot to remember."""
+    """``rate`` makes domain time run faster than real time (simulation). ``above``: numbers that are taken, though
+    nothing is remembered of them. ``changed`` is called after the offset of the present boot became known or was
+    corrected, with the boot to remember. ``unreadable``: what was remembered and is no boot, by key."""
 
     def __init__(
         self,
@@ -46,22 +50,23 @@ class Clock:
         boot_id: str = "",
         boottime: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
         rtc: Callable[[], float] = time.time,
+        above: int = 0,
     ) -> None:
         self.rate = rate
         self._rtc = rtc
         self.changed: Callable[[Boot], None] = lambda boot: None
         self._boottime = boottime
-        self._boots = {
-            int(n): Boot(int(n), str(r["id"]), r.get("offset_s"), r.get("last_utc_s")) for n, r in remembered.items()
-        }
+        self._boots = {b.number: b for key, record in remembered.items() if (b := _boot(key, record)) is not None}
+        self.unreadable = {k: r for k, r in remembered.items() if _boot(k, r) is None}
+        taken = max([above, *self._boots, *(int(k) for k in self.unreadable if k.isdecimal())])
         # another rate is another time scale: its stamps cannot be compared with those of this one
         identity = f"{boot_id or kernel_boot_id()}x{rate:g}"
-        last = self._boots.get(max(self._boots, default=0))
+        last = self._boots.get(taken)
         if last is None or last.id != identity:
-            last = Boot((last.number if last else 0) + 1, identity)
+            last = Boot(taken + 1, identity)
             self._boots[last.number] = last
         self.boot = last
-        self._doubts = 0
+        self._doubts: list[float] = []
 
     def now(self) -> Moment:
         t_s = self._boottime() * self.rate
@@ -96,22 +101,47 @@ class Clock:
         """Take the backend's time: at once when none is known; later only a step that three answers agree on."""
         t_s = self._boottime() * self.rate
         offset = utc_s + round_trip_s / 2 - t_s
-        if utc_s < BUILT_UTC_S:
+        if not BUILT_UTC_S <= utc_s <= LAST_UTC_S:
             return
         if self.boot.offset_s is None:
             self._set(offset, t_s)
             return
         if self.rate != 1.0 or round_trip_s > ROUND_TRIP_MAX_S:
             return  # a hurried clock cannot be compared with a real one
-        self._doubts = self._doubts + 1 if abs(offset - self.boot.offset_s) > STEP_S else 0
-        if self._doubts >= STEADY:
+        if abs(offset - self.boot.offset_s) <= STEP_S:
+            self._doubts.clear()
+            return
+        self._doubts = [*(d for d in self._doubts if abs(d - offset) <= STEP_S), offset]
+        if len(self._doubts) >= STEADY:
             self._set(offset, t_s)
 
     def _set(self, offset_s: float, t_s: float) -> None:
-        self._doubts = 0
-        self.boot = Boot(self.boot.number, self.boot.id, offset_s, offset_s + t_s)
-        self._boots[self.boot.number] = self.boot
+        self._doubts.clear()
+        self._keep(Boot(self.boot.number, self.boot.id, offset_s, offset_s + t_s))
         self.changed(self.boot)
+
+    def _keep(self, boot: Boot) -> None:
+        self.boot = self._boots[boot.number] = boot
+
+    def seen(self) -> Boot:
+        """The present boot, alive until now: to be made durable now and then and before what is billed, so that a
+        later boot that never learns the time is not put before it."""
+        now = self.now().stamp
+        self._keep(Boot(now.boot, self.boot.id, self.boot.offset_s, self.utc_s(now)))
+        return self.boot
+
+
+def _boot(key: str, record: Any) -> Boot | None:
+    """None: no boot at all. A time in it that cannot be is forgotten, the rest is good."""
+    if not (key.isdecimal() and isinstance(record, Mapping) and isinstance(record.get("id"), str)):
+        return None
+    return Boot(int(key), record["id"], _sane(record.get("offset_s")), _sane(record.get("last_utc_s")))
+
+
+def _sane(utc_s: Any) -> float | None:
+    """An offset may lie long before this program (it is the UTC of stamp 0), nothing lies after its life."""
+    number = isinstance(utc_s, int | float) and not isinstance(utc_s, bool)
+    return float(utc_s) if number and -LAST_UTC_S * 1000 <= utc_s <= LAST_UTC_S else None
 
 
 def kernel_boot_id() -> str:

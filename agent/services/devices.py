@@ -45,7 +45,7 @@ def find(name: str) -> Driver[Any]:
 
 def wanted(file: StationFile) -> list[tuple[EvseId, str, str, Device]]:
     """All devices that the file names: (EVSE or 0, role, path in the file, table). A shared board or meter serves
-    every EVSE that has none of its own."""
+    every EVSE that has none of its own; ``compose`` refuses a meter that more than one EVSE would bill from."""
     out: list[tuple[EvseId, str, str, Device]] = []
     for evse in file.evses:
         for role in ("board", "meter", "display"):
@@ -71,6 +71,7 @@ def compose(file: StationFile, now: Callable[[], tuple[int, float]]) -> list[Com
     """Every device with its driver and judged settings. Raises ``SettingsError`` naming each path."""
     wrong: list[str] = []
     out: list[Composed] = []
+    meters: dict[Any, tuple[EvseId, str]] = {}
     for evse, role, path, device in wanted(file):
         try:
             driver = find(device.driver)
@@ -84,12 +85,32 @@ def compose(file: StationFile, now: Callable[[], tuple[int, float]]) -> list[Com
         settings = build(driver.settings, _numbered(driver, device, evse, path), path, problems, file.path.parent)
         wrong += [f"{file.path}: {p}" for p in problems]
         if not problems:
+            if role == "meter":
+                wrong += [f"{file.path}: {p}" for p in _billed_twice(meters, evse, path, driver.name, settings)]
             where = _where(file, evse, role, now)
             complaints = [f"{file.path}: {path}: {c}" for c in driver.check(settings, where)]
             out.append(Composed(evse, role, path, _opening(driver, settings, where), complaints))
     if wrong:
         raise SettingsError(wrong)
     return out
+
+
+_NO_ADDRESS = {"map", "serial", "baud", "parity", "timeout_s"}
+"""Keys that say how a meter is spoken to, not which one it is."""
+
+
+def _billed_twice(
+    meters: dict[Any, tuple[EvseId, str]], evse: EvseId, path: str, driver: str, settings: Any
+) -> list[str]:
+    """One register for two EVSEs puts the same energy on two bills."""
+    address = (driver, *(getattr(settings, f.name) for f in fields(settings) if f.name not in _NO_ADDRESS))
+    first, its_path = meters.setdefault(address, (evse, path))
+    if first == evse:
+        return []
+    return [
+        f"{path}: EVSE {first} and {evse} would bill from the same meter, the same energy twice"
+        f" ({its_path}); give each EVSE its own [evse.meter] with its own address (device, host or unit)"
+    ]
 
 
 def _opening(driver: Driver[Any], settings: Any, where: Where) -> Callable[[], AbstractAsyncContextManager[Any]]:

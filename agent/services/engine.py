@@ -52,6 +52,8 @@ class HandsRoom(Protocol):
     """What the engine asks of the hardware side; nothing of it blocks."""
 
     def do(self, order: Order) -> None: ...
+    def hearing(self, event: Event) -> None:
+        """This event is about to be handled."""
 
 
 class Durable(Protocol):
@@ -99,7 +101,9 @@ class Engine:
             await self.handle(item)
 
     async def handle(self, event: Event) -> None:
-        orders = self._blocks.handle(event, self._clock.now())
+        if self.hands is not None:
+            self.hands.hearing(event)
+        orders = _one_release_each(self._blocks.handle(event, self._clock.now()))
         for order in orders:
             if isinstance(order, SetRelease) and not order.on:
                 self._hand(order)
@@ -178,6 +182,13 @@ class Engine:
     def _hand(self, order: Order) -> None:
         if self.hands is not None:
             self.hands.do(order)
+
+
+def _one_release_each(orders: Sequence[Order]) -> list[Order]:
+    """Levels: of several releases for one EVSE in one event only the last counts, or carrying out the withdrawals first
+    would turn on, off into off, on."""
+    last = {o.evse: i for i, o in enumerate(orders) if isinstance(o, SetRelease)}
+    return [o for i, o in enumerate(orders) if not isinstance(o, SetRelease) or last[o.evse] == i]
 
 
 class Timers:

@@ -23,7 +23,7 @@ from agent.domain.events import (
 )
 from agent.domain.orders import ClearFaults, Order, ReadMeter, SetLimit, SetRelease, SetService, Show, Unlock
 from agent.kinds import EvseId, Fault, Limit, MeterIdentity, Screen
-from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
+from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,11 @@ BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 BROKEN_S = 30.0
 PATIENCE = 2
 """How many failures in a row before a fault is raised: one hiccup is no fault."""
+NONSENSE = 3
+FLAPPING = 5
+GOOD_S = 30.0
+"""How long a device must work before its failures are forgotten: one that opens and fails again and again is no
+working device. Until then its fault stays raised."""
 
 Opening = Callable[[], AbstractAsyncContextManager[Any]]
 
@@ -51,16 +56,28 @@ class Keeper:
         self._post = post
         self._failures = 0
         self._raised: Fault | None = None
+        self._clearing: asyncio.TimerHandle | None = None
+        self._leaving = False
+
+    def leave(self) -> None:
+        """Say before the task is cancelled: a ``TaskGroup`` whose device fails at the same moment swallows the
+        cancellation (Python 3.11), and the keeper would go on."""
+        self._leaving = True
 
     async def run(self) -> None:
-        while True:
+        while not self._leaving:
             error: DeviceError = Unreachable("closed by itself")
+            opened_s = asyncio.get_running_loop().time()
             try:
                 async with self._opening() as port:
                     self._opened()
                     await self.use(port)
             except* DeviceError as group:
                 error = _first(group)
+            finally:
+                self._unclear()
+            if self.open and asyncio.get_running_loop().time() - opened_s > GOOD_S:
+                self._failures = 0
             self.open = False
             await self._failed(error)
 
@@ -69,12 +86,22 @@ class Keeper:
         raise NotImplementedError
 
     def _opened(self) -> None:
-        self._failures, self.open, self.trouble = 0, True, ""
+        self.open = True
         self.seen.set()
+        if self._raised is not None:
+            wait_s = 0.0 if self._failures <= FLAPPING else GOOD_S
+            self._clearing = asyncio.get_running_loop().call_later(wait_s, self._clear)
+
+    def _clear(self) -> None:
         if self._raised is not None:
             log.warning("%s: works again", self.name)
             self._post(FaultCleared(self.evse, self._raised))
-            self._raised = None
+            self._raised, self.trouble = None, ""
+
+    def _unclear(self) -> None:
+        if self._clearing is not None:
+            self._clearing.cancel()
+            self._clearing = None
 
     async def _failed(self, error: DeviceError) -> None:
         self._failures += 1
@@ -123,7 +150,12 @@ class BoardKeeper(Keeper):
         self._limit: Limit | None = None
         self._service: bool | None = None
         self._others: list[Order] = []
-        self._wanted, self._settled = asyncio.Event(), asyncio.Event()
+        self._wanted, self._settled, self._withdraw = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._opening_told: BoardOpened | None = None
+        self._heard = False
+        self._given = self._paused = False
+        self._withdrawals = 0
+        self._unlocking = asyncio.Lock()
 
     @property
     def busy(self) -> bool:
@@ -133,7 +165,7 @@ class BoardKeeper(Keeper):
     def do(self, order: Order) -> None:
         match order:
             case SetRelease(_, on):
-                self._release = on
+                self._order_release(on)
             case SetLimit(_, limit):
                 self._limit = limit
             case SetService(_, on):
@@ -142,22 +174,58 @@ class BoardKeeper(Keeper):
                 self._others.append(order)
         self._wanted.set()
 
+    def _order_release(self, on: bool) -> None:
+        """Release that was meant for the board as it was before it was opened anew is void: the domain has not yet
+        heard that the vehicle may be another one."""
+        if on and not self._heard:
+            return
+        self._release = on
+        if not on:
+            self._withdrawals += 1
+            self._withdraw.set()
+
+    def hearing(self, event: Event) -> None:
+        """The domain is about to learn of this opening: what it orders from now on is meant for this board."""
+        if event is self._opening_told:
+            self._heard = True
+
     async def use(self, port: Any) -> None:
         # Levels of before are void: the board came up released from everything, the domain says anew what it wants.
         self._release = self._limit = self._service = None
+        self._heard = self._given = self._paused = False
+        self._opening_told = None
         for order in self._others:
             self._cannot(order)
         self._others = []
-        await _together(self._watch(port), self._work(port), self._tend(port), self._alive.beat(port))
+        await _together(
+            self._watch(port), self._work(port), self._withdrawing(port), self._tend(port), self._alive.beat(port)
+        )
 
     async def _watch(self, port: Any) -> None:
         first = True
         async for state in port.states():
             if first:
-                self._post(BoardOpened(self.evse, state, port.traits))
+                self._opening_told = BoardOpened(self.evse, state, port.traits)
+                self._post(self._opening_told)
                 first = False
-            else:
-                self._post(BoardChanged(self.evse, state))
+                continue
+            self._post(BoardChanged(self.evse, state))
+            if state.released is False and self._given and not await self._still_given(port):
+                raise Unreachable("the board has withdrawn release by itself (its watchdog, or a restart)")
+
+    async def _still_given(self, port: Any) -> bool:
+        """A picture may be older than our last order: look again before we believe that the board forgot it."""
+        return bool(not self._given or (await port.state()).released is not False or not self._given)
+
+    async def _withdrawing(self, port: Any) -> None:
+        """Beside everything else: taking energy away waits for no other order."""
+        while True:
+            await self._withdraw.wait()
+            self._withdraw.clear()
+            self._given = False
+            await port.set_release(False)
+            if self._release is False:
+                self._release = None
 
     async def _work(self, port: Any) -> None:
         while True:
@@ -179,19 +247,28 @@ class BoardKeeper(Keeper):
                 self._wanted.set()
 
     async def _one(self, port: Any) -> bool:
-        """The most urgent wanted level; False when nothing is wanted."""
-        if self._release is False:
-            self._release = None
-            await port.set_release(False)
-        elif self._service is not None:
+        """The most urgent wanted level; False when nothing is wanted. A level that the board refuses is told, not
+        fatal: the next picture shows what is."""
+        try:
+            return await self._level(port)
+        except Refused as e:
+            log.warning("%s: %s", self.name, e)
+            return True
+
+    async def _level(self, port: Any) -> bool:
+        if self._service is not None:
             on, self._service = self._service, None
             await port.set_service(on)
         elif self._limit is not None:
             limit, self._limit = self._limit, None
-            await port.set_limit(limit)
+            self._paused = await port.set_limit(limit) == 0
         elif self._release:
             self._release = None
-            await port.set_release(True)
+            async with self._unlocking:  # the cable is being freed: no energy meanwhile
+                before = self._withdrawals
+                if self._release is not False:
+                    await port.set_release(True)
+                    self._given = self._withdrawals == before and not self._paused
         else:
             return False
         return True
@@ -199,7 +276,8 @@ class BoardKeeper(Keeper):
     async def _other(self, port: Any, order: Order) -> None:
         if isinstance(order, Unlock):
             try:
-                freed = await port.unlock()
+                async with self._unlocking:
+                    freed = await port.unlock()
             except Refused as e:
                 log.warning("%s: %s", self.name, e)
                 freed = False
@@ -224,16 +302,24 @@ def _stuck(evse: EvseId) -> Event:
 
 
 class Alive:
-    """The proof of life that feeds the boards' watchdogs: ``ok`` is set by the health service only."""
+    """The proof of life that feeds the boards' watchdogs: ``ok`` is set by the health service only. A single beat may
+    miss (the polls tell whether the board is there); three in a row, within a watchdog's patience, are a failure."""
 
     def __init__(self, period_s: float = 2.0) -> None:
         self.period_s = period_s
         self.ok = True
 
     async def beat(self, port: Any) -> None:
+        missed = 0
         while True:
             if self.ok:
-                await port.beat()
+                try:
+                    await port.beat()
+                    missed = 0
+                except DeviceError:
+                    missed += 1
+                    if missed == 3:
+                        raise
             await asyncio.sleep(self.period_s)
 
 
@@ -250,7 +336,7 @@ class MeterKeeper(Keeper):
         self._requests: asyncio.PriorityQueue[tuple[int, int, ReadMeter, float]] = asyncio.PriorityQueue()
         self._count = 0
         self._live = False
-        self._current: ReadMeter | None = None
+        self._garbled = 0
 
     def do(self, order: Order) -> None:
         if not isinstance(order, ReadMeter):
@@ -294,22 +380,36 @@ class MeterKeeper(Keeper):
         try:
             reading = await (port.read_billing() if order.billing else port.read())
         except Garbled as e:
-            log.warning("%s: %s", self.name, e)
             self._fail(order)
+            self._nonsense(e)
             return
         except DeviceError:
             self._fail(order)
             raise
         finally:
             self._live = self._live and order.purpose != "live"
+        if self._garbled >= NONSENSE:
+            self._post(FaultCleared(self.evse, Fault.METER_IMPLAUSIBLE))
+        self._garbled = 0
         self._post(MeterRead(self.evse, order.purpose, reading))
+
+    def _nonsense(self, error: Garbled) -> None:
+        """One impossible value is dropped; three in a row are a fault, and the meter is opened anew: what it was
+        compared with may be what is wrong."""
+        self._garbled += 1
+        if self._garbled == 1:
+            log.warning("%s: %s", self.name, error)
+        if self._garbled == NONSENSE:
+            self._post(FaultRaised(self.evse, Fault.METER_IMPLAUSIBLE))
+        if self._garbled % NONSENSE == 0:
+            raise error
 
     def _fail(self, order: ReadMeter) -> None:
         self._live = self._live and order.purpose != "live"
         self._post(MeterFailed(self.evse, order.purpose))
 
     def fault_of(self, error: DeviceError) -> Fault:
-        return Fault.METER_EXCHANGED if isinstance(error, Broken) else Fault.METER_SILENT
+        return Fault.METER_EXCHANGED if isinstance(error, Exchanged) else Fault.METER_SILENT
 
 
 class ReaderKeeper(Keeper):
@@ -359,6 +459,11 @@ class Hands:
         self.meters: dict[EvseId, MeterKeeper] = {}
         self.displays: dict[EvseId, DisplayKeeper] = {}
         self._post = post
+
+    def hearing(self, event: Event) -> None:
+        """The engine is about to handle this event."""
+        if isinstance(event, BoardOpened) and event.evse in self.boards:
+            self.boards[event.evse].hearing(event)
 
     def do(self, order: Order) -> None:
         match order:

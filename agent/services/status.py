@@ -1,7 +1,7 @@
 """The status socket: what the agent believes, for the page, the control API and a technician.
 
-A unix stream socket (0660). Versioned JSON lines: on connect every OCPP frame since the start (a ring) and one picture;
-then each frame, and the picture whenever it changed, at most ten times a second.
+A unix stream socket (0660). Versioned JSON lines: on connect the newest OCPP frames (a ring, bounded in number and in
+bytes) and one picture; then each frame, and the picture whenever it changed, at most ten times a second.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 RING = 2000
+RING_BYTES = 4 * 1024 * 1024
+FRAME_BYTES = 16 * 1024
+"""UTF-8 bytes of one traced frame; what is longer is cut, and says so."""
+GREETING = 16
+"""Frames of the ring that are written at once to a new watcher."""
 COALESCE_S = 0.1
 BACKLOG_BYTES = 4 * 1024 * 1024
 
@@ -30,8 +36,10 @@ class StatusSocket:
         self._path = path
         self._picture = picture
         self._utc_s = utc_s
-        self._frames: deque[bytes] = deque(maxlen=RING)
+        self._frames: deque[tuple[int, bytes]] = deque()
+        self._ring_bytes = 0
         self._clients: set[asyncio.StreamWriter] = set()
+        self._newcomers: set[asyncio.StreamWriter] = set()
         self._count = 0
         self._last = b""
         self._handle: asyncio.TimerHandle | None = None
@@ -53,15 +61,25 @@ class StatusSocket:
             self._handle.cancel()
         if self._server is not None:
             self._server.close()
-            for client in self._clients:
+            for client in (*self._clients, *self._newcomers):
                 client.close()
             self._path.unlink(missing_ok=True)
 
     def frame(self, direction: str, link: str, version: str, text: str) -> None:
         self._count += 1
-        body = {"n": self._count, "t": self._utc_s(), "dir": direction, "link": link, "version": version, "frame": text}
+        body = {
+            "n": self._count,
+            "t": self._utc_s(),
+            "dir": direction,
+            "link": link,
+            "version": version,
+            "frame": _cut(text),
+        }
         line = _line("frame", body)
-        self._frames.append(line)
+        self._frames.append((self._count, line))
+        self._ring_bytes += len(line)
+        while len(self._frames) > RING or self._ring_bytes > RING_BYTES:
+            self._ring_bytes -= len(self._frames.popleft()[1])
         for client in list(self._clients):
             self._write(client, line)
 
@@ -78,18 +96,29 @@ class StatusSocket:
                 self._write(client, line)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._last = _line("picture", self._picture())
-        for line in (*self._frames, self._last):
-            writer.write(line)
-        self._clients.add(writer)
+        self._newcomers.add(writer)
         try:
+            await self._greet(writer)
             while await reader.read(4096):
                 pass  # nothing is asked over this socket yet; a reader that closes is what we wait for
         except OSError:
             pass  # the watcher died: its business
         finally:
+            self._newcomers.discard(writer)
             self._clients.discard(writer)
             writer.close()
+
+    async def _greet(self, writer: asyncio.StreamWriter) -> None:
+        """The ring at the watcher's own pace: it is no backlog. A very slow one misses what the ring lost meanwhile."""
+        told = 0
+        while told < self._count:
+            batch = list(islice((f for f in self._frames if f[0] > told), GREETING))
+            writer.writelines(line for _, line in batch)
+            told = batch[-1][0]
+            await writer.drain()
+        writer.write(_line("picture", self._picture()))
+        self._newcomers.discard(writer)
+        self._clients.add(writer)
 
     def _write(self, client: asyncio.StreamWriter, line: bytes) -> None:
         """A watcher that does not read is cut off: it must not cost memory."""
@@ -102,3 +131,11 @@ class StatusSocket:
 
 def _line(kind: str, body: dict[str, Any]) -> bytes:
     return json.dumps({"v": VERSION, "type": kind, **body}, separators=(",", ":")).encode() + b"\n"
+
+
+def _cut(text: str) -> str:
+    raw = text.encode("utf-8", "backslashreplace")
+    if len(raw) <= FRAME_BYTES:
+        return text
+    kept = raw[:FRAME_BYTES].decode("utf-8", "ignore")
+    return f"{kept} [{len(raw) - len(kept.encode())} bytes cut]"

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import secrets
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +23,8 @@ from agent.domain.messages import MeterSampled, TransactionEnded
 from agent.domain.record import Poisoned, dump, load
 from agent.frozen import frozen
 from agent.ports.store import OutboxRow, Put, StoreError
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -77,7 +79,7 @@ class Store:
         self.set_aside: Path | None = None
         self._max_mb = max_mb
         self._thread = ThreadPoolExecutor(1, "store")
-        self._waiting: Counter[tuple[str, str]] = Counter()
+        self._waiting: dict[tuple[str, str], int] = {}
         self._ids: dict[tuple[str, str], str] = {}
         self._prefix = ""
         self._db: sqlite3.Connection
@@ -98,24 +100,28 @@ class Store:
     async def _call(self, work: Callable[..., T], *args: Any) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
-        except (sqlite3.Error, OSError) as e:
+        except (sqlite3.Error, OSError, ValueError) as e:
             raise StoreError(f"{self.path}: {e}; check disk space and permissions") from e
 
     # --- opening -----------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             self._connect()
         except sqlite3.DatabaseError as e:
             if isinstance(e, sqlite3.OperationalError):
                 raise StoreRefused(self._refusal(e)) from e
             self._replace_corrupt()
-        self._waiting = self._count()
-        for key, body in self._db.execute("SELECT key, body FROM facts WHERE kind='transaction'"):
-            link, _, session = key.partition("/")
-            self._ids[link, session] = json.loads(body)["id"]
-        self._prefix = self._make_prefix()
+        self._count()
+        facts = self._read()
+        self._learn(Put("transaction", key, value) for key, value in facts.get("transaction", {}).items())
+        self._prefix = str(facts.get("meta", {}).get("prefix", {}).get("text", "")) or self._make_prefix()
+
+    def _count(self) -> None:
+        """The table is the truth: a link whose last row went is not in it."""
+        rows = self._db.execute("SELECT link, session, count(*) FROM outbox GROUP BY link, session")
+        self._waiting = {(link, session): count for link, session, count in rows}
 
     def _refusal(self, e: sqlite3.OperationalError) -> str:
         if "locked" in str(e):
@@ -123,13 +129,15 @@ class Store:
         return f"{self.path}: cannot be opened: {e}; check that the folder exists and is writable"
 
     def _connect(self) -> None:
+        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))  # the WAL gets the mode that the file has now
+        os.chmod(self.path, 0o600)
         db = sqlite3.connect(self.path, isolation_level=None, timeout=1.0)
+        db.text_factory = _decoded
         try:
             for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF"):
                 db.execute(f"PRAGMA {pragma}")
             db.execute("BEGIN EXCLUSIVE")
             db.execute("COMMIT")
-            os.chmod(self.path, 0o600)
             check = db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if check != "ok":
                 raise sqlite3.DatabaseError(check)
@@ -178,12 +186,11 @@ class Store:
 
     def _make_prefix(self) -> str:
         """Message ids are unique for ever: a random prefix of the file, then the sequence number."""
-        row = self._db.execute("SELECT body FROM facts WHERE kind='meta' AND key='prefix'").fetchone()
-        if row:
-            return str(json.loads(row[0])["text"])
         prefix = "".join(secrets.choice(_DIGITS) for _ in range(4))
-        body = json.dumps({"text": prefix})
-        self._db.execute("INSERT INTO facts VALUES('meta', 'prefix', ?)", (body,))
+        try:
+            self._transaction(lambda: self._put([Put("meta", "prefix", {"text": prefix})]))
+        except sqlite3.Error as e:
+            log.error("%s: prefix not saved: %s; message ids will be others after a restart", self.path, e)
         return prefix
 
     async def close(self) -> None:
@@ -193,28 +200,57 @@ class Store:
     # --- facts -------------------------------------------------------------------------------------------------
 
     async def facts(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Everything remembered: kind -> key -> value. An unreadable value is left out (and stays on disk)."""
-        return await self._call(self._facts)
+        """Everything remembered: kind -> key -> value. A record that cannot be read is set aside: kind ``poisoned``,
+        key ``kind/key``, value ``{"record": text, "why": text}``."""
+        return await self._call(self._read)
 
-    def _facts(self) -> dict[str, dict[str, dict[str, Any]]]:
+    def _read(self) -> dict[str, dict[str, dict[str, Any]]]:
         out: dict[str, dict[str, dict[str, Any]]] = {}
-        for kind, key, body in self._db.execute("SELECT kind, key, body FROM facts"):
+        # as blobs: a damaged key could not be found again by the text that it is shown as
+        sql = "SELECT CAST(kind AS BLOB), CAST(key AS BLOB), CAST(body AS BLOB) FROM facts"
+        for raw in self._db.execute(sql).fetchall():
+            kind, key, body = map(_decoded, raw)
             try:
-                out.setdefault(kind, {})[key] = json.loads(body)
-            except ValueError:
-                continue
+                value = _judged(raw, kind)
+            except ValueError as e:
+                log.error(
+                    "%s: a record (%s) cannot be read, set aside: %s", self.path, kind, e
+                )  # its key may be a card
+                kind, key, value = "poisoned", f"{kind}/{key}", {"record": body, "why": str(e)}
+                self._set_aside(raw, Put(kind, key, value))
+            out.setdefault(kind, {})[key] = value
         return out
+
+    def _set_aside(self, raw: Sequence[bytes], poisoned: Put) -> None:
+        """One bad record must not stop the station. A full disk leaves it where it is, until the next start."""
+
+        def work() -> None:
+            self._db.execute("DELETE FROM facts WHERE kind=CAST(? AS TEXT) AND key=CAST(? AS TEXT)", tuple(raw[:2]))
+            self._put([poisoned])
+
+        try:
+            self._transaction(work)
+        except sqlite3.Error as e:
+            log.error("%s: the bad record stays where it is: %s", self.path, e)
 
     async def commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]] = ()) -> None:
         """Put facts and queue messages (link, message) in one durable transaction. Raises ``StoreError``."""
-        added = await self._call(self._commit, puts, messages)
-        self._waiting.update(added)
+        await self._call(self._commit, puts, messages)
         self._learn(puts)
 
-    def _commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]]) -> list[tuple[str, str]]:
-        rows = [(link, getattr(m, "session", ""), type(m).__name__, _text(dump(m))) for link, m in messages]
+    def _commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]]) -> None:
+        rows = [(link, _safe(getattr(m, "session", "")), type(m).__name__, _text(dump(m))) for link, m in messages]
         self._transaction(lambda: self._insert(puts, rows))
-        return [r[:2] for r in rows]
+        for link, session, *_ in rows:
+            self._add(link, session, 1)
+
+    def _add(self, link: str, session: str, number: int) -> None:
+        """Counted in the store's thread, as ``_count`` is: the two would overtake each other otherwise."""
+        left = self._waiting.get((link, session), 0) + number
+        if left > 0:
+            self._waiting[link, session] = left
+        else:
+            self._waiting.pop((link, session), None)
 
     def _insert(self, puts: Iterable[Put], rows: Sequence[tuple[str, str, str, str]]) -> None:
         self._put(puts)
@@ -237,9 +273,9 @@ class Store:
     def _put(self, puts: Iterable[Put]) -> None:
         for put in puts:
             if put.value is None:
-                self._db.execute("DELETE FROM facts WHERE kind=? AND key=?", (put.kind, put.key))
+                self._db.execute("DELETE FROM facts WHERE kind=? AND key=?", (put.kind, _safe(put.key)))
             else:
-                row = (put.kind, put.key, _text(put.value))
+                row = (put.kind, _safe(put.key), _text(put.value))
                 self._db.execute("INSERT OR REPLACE INTO facts VALUES(?,?,?)", row)
 
     def _transaction(self, work: Callable[[], None]) -> None:
@@ -250,25 +286,23 @@ class Store:
                 work()
                 self._db.execute("COMMIT")
                 return
-            except sqlite3.Error as e:
+            except BaseException as e:  # whatever it was, an open transaction would swallow all later ones
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-                if attempt == 2 or "full" not in str(e) or not self._thin():
+                full = isinstance(e, sqlite3.Error) and "full" in str(e)
+                if attempt == 2 or not full or not self._thin():
                     raise
 
     def _thin(self) -> bool:
-        """Drop every second queued meter value (the register goes on, the bill is made of start and stop)."""
+        """Drop every second queued meter value of each session (the register goes on, the bill is made of start and
+        stop)."""
         drop = self._db.execute(
-            "DELETE FROM outbox WHERE kind=? AND seq IN (SELECT seq FROM (SELECT seq, row_number() OVER (ORDER BY seq) "
-            "AS n FROM outbox WHERE kind=?) WHERE n % 2 = 0)",
-            (MeterSampled.__name__, MeterSampled.__name__),
+            "DELETE FROM outbox WHERE seq IN (SELECT seq FROM (SELECT seq, row_number() OVER "
+            "(PARTITION BY link, session ORDER BY seq) AS n FROM outbox WHERE kind=?) WHERE n % 2 = 0)",
+            (MeterSampled.__name__,),
         )
-        self._waiting = self._count()
+        self._count()
         return drop.rowcount > 0
-
-    def _count(self) -> Counter[tuple[str, str]]:
-        rows = self._db.execute("SELECT link, session, count(*) FROM outbox GROUP BY link, session")
-        return Counter({(link, session): count for link, session, count in rows})
 
     def _learn(self, puts: Iterable[Put]) -> None:
         for put in puts:
@@ -282,23 +316,16 @@ class Store:
     # --- the queue ---------------------------------------------------------------------------------------------
 
     def waiting(self, link: str) -> int:
-        return sum(count for (name, _), count in self._waiting.items() if name == link)
+        return sum(count for (name, _), count in list(self._waiting.items()) if name == link)
 
     def waiting_of(self, link: str, session: str) -> int:
-        return self._waiting[link, session]
-
-    def _gone(self, rows: Iterable[OutboxRow]) -> None:
-        for row in rows:
-            key = (row.link, row.session)
-            self._waiting[key] -= 1
-            if self._waiting[key] <= 0:
-                del self._waiting[key]
+        return self._waiting.get((link, session), 0)
 
     async def head(self, link: str, count: int = 1) -> list[OutboxRow]:
         return await self._call(self._select, "link=?", (link,), count)
 
     async def of_session(self, link: str, session: str) -> list[OutboxRow]:
-        return await self._call(self._select, "link=? AND session=?", (link, session), -1)
+        return await self._call(self._select, "link=? AND session=?", (link, _safe(session)), -1)
 
     def _select(self, where: str, args: tuple[Any, ...], count: int) -> list[OutboxRow]:
         sql = f"SELECT seq, link, session, body, attempts, number FROM outbox WHERE {where} ORDER BY seq LIMIT ?"
@@ -311,15 +338,17 @@ class Store:
         if isinstance(row.message, TransactionEnded):  # nothing of this session can be told or asked any more
             facts = (*facts, Put("transaction", f"{row.link}/{row.session}", None))
         await self._call(self._done, row, facts)
-        self._gone([row])
         self._learn(facts)
 
     def _done(self, row: OutboxRow, facts: Sequence[Put]) -> None:
+        gone = [0]
+
         def work() -> None:
             self._put(facts)
-            self._db.execute("DELETE FROM outbox WHERE seq=?", (row.seq,))
+            gone[0] = self._db.execute("DELETE FROM outbox WHERE seq=?", (row.seq,)).rowcount
 
         self._transaction(work)
+        self._add(row.link, row.session, -gone[0])
 
     async def attempted(self, row: OutboxRow) -> None:
         sql = "UPDATE outbox SET attempts=attempts+1 WHERE seq=?"
@@ -329,20 +358,23 @@ class Store:
         self._db.execute(sql, args)
 
     async def bury(self, rows: Sequence[OutboxRow], reason: str) -> None:
-        await self._call(self._bury, [r.seq for r in rows], reason)
-        self._gone(rows)
+        await self._call(self._bury, rows, _safe(reason))
 
-    def _bury(self, seqs: Sequence[int], reason: str) -> None:
+    def _bury(self, rows: Sequence[OutboxRow], reason: str) -> None:
+        gone: dict[int, int] = {}
+
         def work() -> None:
-            for seq in seqs:
+            for seq in (r.seq for r in rows):
                 self._db.execute(
                     "INSERT OR REPLACE INTO dead "
                     "SELECT seq, link, session, kind, body, attempts, ?, number FROM outbox WHERE seq=?",
                     (reason, seq),
                 )
-                self._db.execute("DELETE FROM outbox WHERE seq=?", (seq,))
+                gone[seq] = self._db.execute("DELETE FROM outbox WHERE seq=?", (seq,)).rowcount
 
         self._transaction(work)
+        for row in rows:
+            self._add(row.link, row.session, -gone.pop(row.seq, 0))
 
     async def dead(self) -> list[Letter]:
         """The dead-letter list, oldest first."""
@@ -362,7 +394,7 @@ class Store:
                 self._db.execute("DELETE FROM dead WHERE seq=?", (seq,))
 
         await self._call(self._transaction, work)
-        self._waiting = await self._call(self._count)
+        await self._call(self._count)
 
     def transaction_id(self, link: str, session: str) -> str | None:
         return self._ids.get((link, session))
@@ -373,7 +405,32 @@ class Store:
 
 
 def _text(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return json.dumps(value, separators=(",", ":"))  # ASCII, so half a character (JSON's "\\ud800") is no trouble
+
+
+def _safe(text: str) -> str:
+    """Half characters escaped: SQLite takes only what can be UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _decoded(raw: bytes) -> str:
+    """Text of the file; damaged bytes show as ``\\xff``, which is no JSON."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+_MUST_HAVE = {"transaction": "id", "meta": "text"}
+
+
+def _judged(raw: Sequence[bytes], kind: str) -> dict[str, Any]:
+    """The value of a fact. Raises ``ValueError``: not JSON, not an object, or without what the store itself needs."""
+    for part in raw:
+        part.decode("utf-8")
+    value = json.loads(raw[2])
+    if not isinstance(value, dict):
+        raise ValueError("is not a JSON object")
+    if kind in _MUST_HAVE and not isinstance(value.get(_MUST_HAVE[kind]), str):
+        raise ValueError(f"has no {_MUST_HAVE[kind]}")
+    return value
 
 
 def _message(body: str) -> Any:
@@ -399,6 +456,7 @@ def _salvage(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     saved: dict[str, list[tuple[Any, ...]]] = {"facts": [], "outbox": [], "dead": [], "numbers": []}
     try:
         db = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
+        db.text_factory = _decoded
     except sqlite3.Error:
         return saved
     for table, rows in saved.items():

@@ -114,7 +114,8 @@ class Wire:
         if not os.path.exists(s.device):
             return Unreachable(f"{s.device}: no such serial port; is the adapter plugged in?")
         if not os.access(s.device, os.R_OK | os.W_OK):
-            return Broken(f"{s.device}: no permission; add the agent's user to the port's group (often dialout)")
+            # not Broken: udev sets the rights a moment after a hot plug
+            return Unreachable(f"{s.device}: no permission; add the agent's user to the port's group (often dialout)")
         return Unreachable(f"{s.device}: cannot be opened; does another program use it?")
 
 

@@ -14,7 +14,7 @@ from agent.ports.driver import Where
 from drivers.bus import Line, Priority
 from drivers.evse_modbus import BoardSettings
 from drivers.evse_modbus.board_map import BoardMap, Switch, Unlock
-from drivers.evse_modbus.picture import Poll, Reader, worth_telling
+from drivers.evse_modbus.picture import Poll, Reader, told
 
 log = logging.getLogger(__name__)
 
@@ -129,8 +129,8 @@ class ModbusBoard:
                 if missed == MISSED_POLLS:
                     raise Unreachable(f"{e} ({missed} polls missed)") from e
             else:
-                if worth_telling(last, now):
-                    yield now
+                for picture in told(last, now):
+                    yield picture
                 last = now
             await self._pause(next_s - loop.time())
 

@@ -99,9 +99,17 @@ def _contactor(code: Code | None, released: bool, faults: frozenset[Fault]) -> b
     return code.power
 
 
-def worth_telling(before: EvseState | None, now: EvseState) -> bool:
-    """The count of connected seconds alone is no news, unless it began anew: another vehicle between two polls."""
+def told(before: EvseState | None, now: EvseState) -> tuple[EvseState, ...]:
+    """The pictures to tell. The count of connected seconds alone is no news; but if it began anew, another vehicle came
+    between two polls, and the port's contract wants it seen as one that left and one that came."""
     if before is None:
-        return True
-    replugged = (before.plugged_s or 0.0) > (now.plugged_s or 0.0) and now.plugged_s is not None
-    return replugged or replace(before, plugged_s=None) != replace(now, plugged_s=None)
+        return (now,)
+    if (
+        before.vehicle
+        and now.vehicle
+        and (before.plugged_s or 0.0) > (now.plugged_s or 0.0)
+        and now.plugged_s is not None
+    ):
+        gone = replace(now, pilot=Pilot.A, pwm=False, contactor=False, plugged_s=None)
+        return (gone, now)
+    return () if replace(before, plugged_s=None) == replace(now, plugged_s=None) else (now,)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fractions import Fraction
 
 from agent.kinds import MeterIdentity, Reading, Stamp
-from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
+from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from drivers.bus import Line, LineSettings, Priority, open_line
 from drivers.meter_modbus import MeterSettings, numbers
@@ -192,9 +192,11 @@ class ModbusMeter:
                 f"{self._name}: says it is model {told['model']!r}; the map {self._map.name!r} is for another meter"
             )
         serial = told.get("serial") or ""
+        if self._pinned and not serial:
+            raise Broken(f"{self._name}: serial number not readable, expected {self._pinned!r}; check map and firmware")
         if self._pinned and serial != self._pinned:
-            raise Broken(
-                f"{self._name}: serial number is {serial or 'not readable'!r}, expected {self._pinned!r}: the meter "
+            raise Exchanged(
+                f"{self._name}: serial number is {serial!r}, expected {self._pinned!r}: the meter "
                 "was exchanged; put the new one into service (serial in the station file)"
             )
         self._pinned = self._pinned or serial

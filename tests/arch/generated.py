@@ -12,7 +12,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-DOCUMENTS: dict[str, str] = {"docs/conformance.md": "tests.arch.conformance:text"}
+DOCUMENTS: dict[str, str] = {
+    "docs/conformance.md": "tests.arch.conformance:text",
+    "docs/states/session.svg": "tests.arch.draw_states:session",
+    "docs/states/service.svg": "tests.arch.draw_states:service",
+}
 
 
 def text_of(source: str) -> str:

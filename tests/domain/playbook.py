@@ -36,7 +36,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import Evse, Session, Site, State
 from agent.domain.messages import BILLED, Message, StatusChanged
-from agent.domain.orders import JudgeToken, Order, Remember, SetLamp, Show, Tell, WakeMe
+from agent.domain.orders import JudgeToken, Order, Remember, SetLamp, SetRelease, SetService, Show, Tell, WakeMe
 from agent.domain.station import assemble
 from agent.domain.variables import Settings, Value
 from agent.kinds import (
@@ -54,6 +54,8 @@ from agent.kinds import (
 )
 
 A, B, C = Token("04A1B2C3"), Token("04D4E5F6"), Token("0477889900AABB")
+CARD_A, CARD_B = A.value.casefold(), B.value.casefold()
+"""Keys in the cache: RFID readers do not agree about upper and lower case."""
 LINK = "chargy"
 ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
 REFUSED = Verdict(AuthorizationStatus.INVALID)
@@ -163,6 +165,7 @@ class Playbook:
         self.blocks = assemble(self.site)
         self.unclaimed: list[Order] = []
         self.timers: dict[str, float] = {}
+        self.levels: dict[tuple[type[Order], int], bool] = {}
         self.screens: dict[int, Screen] = {}
         self.lamps: dict[int, Lamp] = {}
         self.statuses: dict[int, StatusChanged] = {}
@@ -254,12 +257,14 @@ class Playbook:
     def feed(self, event: Event) -> list[Order]:
         if isinstance(event, MeterRead) and event.reading.at == NOW:
             event = replace(event, reading=replace(event.reading, at=self.now.stamp))
+        if isinstance(event, BoardOpened):
+            self.levels.update({(SetRelease, event.evse): False, (SetService, event.evse): True})
         orders = self.blocks.handle(event, self.now)
         self._keep(orders)
         for order in orders:
             self._look(order)
             status = isinstance(order, Tell) and isinstance(order.message, StatusChanged)
-            if not isinstance(order, self.QUIET) and (not status or self.status):
+            if not isinstance(order, self.QUIET) and (not status or self.status) and not self._again(order):
                 self.unclaimed.append(order)
         self.log += orders
         return orders
@@ -275,6 +280,14 @@ class Playbook:
                     table[order.key] = json.loads(json.dumps(order.value))
             elif isinstance(order, Tell) and isinstance(order.message, BILLED):
                 self.told.append(order.message)
+
+    def _again(self, order: Order) -> bool:
+        """A level that says what was said before (or what a board comes up with) need not be claimed."""
+        if not isinstance(order, SetRelease | SetService):
+            return False
+        before = self.levels.get((type(order), order.evse), isinstance(order, SetService))
+        self.levels[type(order), order.evse] = order.on
+        return before == order.on
 
     def _look(self, order: Order) -> None:
         match order:

@@ -18,9 +18,11 @@ from agent.domain.blocks.status import Status
 from agent.domain.events import (
     Ask,
     Asked,
+    AskReset,
     BoardChanged,
     BoardOpened,
     Event,
+    FaultCleared,
     LinkChanged,
     MeterFailed,
     MeterRead,
@@ -34,6 +36,7 @@ from agent.domain.events import (
     UnlockTried,
 )
 from agent.domain.evse import Evse, Site, State
+from agent.domain.faults import GRACE_S, blocks
 from agent.domain.messages import (
     BILLED,
     MeterSampled,
@@ -81,6 +84,8 @@ VERDICTS = {
     BAD: Verdict(AuthorizationStatus.INVALID),
 }
 WH_PER_S = 3
+OPENS_S = 0.5
+"""How long a contactor takes: energy flows on for a moment after release is withdrawn."""
 RESUME_WITHIN_S = 60.0
 
 
@@ -90,7 +95,8 @@ class Crash(Exception):
 
 @dataclass
 class Outlet:
-    """The truth of one EVSE. ``car`` is who is on the cable; energy flows when release is given and the car asks."""
+    """The truth of one EVSE. ``car`` is who is on the cable; energy flows when release is given and the car asks, and
+    until the contactor has opened: ``stuck`` opens late."""
 
     car: int | None = None
     cable: bool = False
@@ -101,10 +107,18 @@ class Outlet:
     faults: frozenset[Fault] = frozenset()
     register_wh: int = 1000
     seen: EvseState | None = None
+    contactor: bool = False
+    opens_s: float | None = None
+    stuck: bool = False
 
-    @property
-    def contactor(self) -> bool:
-        return self.release and self.car is not None and self.ready and not self.faults
+    def settle(self, now_s: float) -> None:
+        """The contactor follows: closes at once, opens a little later."""
+        if self.release and self.car is not None and self.ready and not self.faults:
+            self.contactor, self.opens_s = True, None
+        elif self.contactor and (self.car is None or (self.opens_s is not None and now_s >= self.opens_s)):
+            self.contactor, self.opens_s = self.stuck and self.car is not None, None
+        elif self.contactor and self.opens_s is None and not self.stuck:
+            self.opens_s = now_s + OPENS_S
 
     def picture(self, now_s: float, counts: bool) -> EvseState:
         pilot = Pilot.A if self.car is None else Pilot.C if self.ready else Pilot.B
@@ -141,6 +155,7 @@ class Rig:
         self.cars = itertools.count(1)
         self.requests = itertools.count(1)
         self.allowed: set[Token] = set()
+        self.refused: set[str] = set()
         self.session_car: dict[str, int] = {}
         self.away_since_s: dict[int, float] = {}
         self.meter_failed: set[int] = set()
@@ -162,7 +177,8 @@ class Rig:
         self.display = next(
             b for h in self.blocks._handlers[SituationChanged] if isinstance(b := getattr(h, "__self__", None), Display)
         )
-        self.alive, self.crash_at, self.link_up = True, "", False
+        self.alive, self.crash_at, self.link_up, self.resetting = True, "", False, False
+        self.suffering: dict[tuple[int, Fault], float] = {}
         self.timers: dict[str, float] = {}
         self.devices: list[ReadMeter | JudgeToken | Unlock] = []
         self.queue: list[Event] = []
@@ -182,20 +198,24 @@ class Rig:
         self.alive = False
         for n, outlet in self.outlets.items():
             outlet.release, outlet.seen = False, None
+            outlet.settle(self.t_s)
             self.away_since_s.setdefault(n, self.t_s)
 
     def open_board(self, n: int) -> None:
         outlet = self.outlets[n]
         outlet.here, outlet.release = True, False
+        outlet.settle(self.t_s)
         outlet.seen = outlet.picture(self.t_s, self.config.counts)
         self.opened.add(n)
         self.post(BoardOpened(n, outlet.seen, self.traits))
+        self.post(FaultCleared(n, Fault.BOARD_SILENT))
         self.away_since_s.pop(n, None)
 
     def close_board(self, n: int) -> None:
         """The line to the board is cut: its watchdog withdraws release."""
         outlet = self.outlets[n]
         outlet.here, outlet.release, outlet.seen = False, False, None
+        outlet.settle(self.t_s)
         self.away_since_s.setdefault(n, self.t_s)
 
     # --- the engine --------------------------------------------------------------------------------------------
@@ -227,6 +247,7 @@ class Rig:
         for order in orders:
             if isinstance(order, SetRelease) and not order.on:
                 self.outlets[order.evse].release = False
+                self.outlets[order.evse].settle(self.t_s)
         if crash_at == "unsaved":
             raise Crash
         saved = self._save(orders)
@@ -258,6 +279,8 @@ class Rig:
             else:
                 table[put.key] = json.loads(json.dumps(put.value))
         self.told += [(t.link, t.message) for t in tells]
+        started = any(isinstance(t.message, TransactionStarted) for t in tells)
+        assert not (started and self.resetting), "a session began after a reset was promised"
 
     def _carry_out(self, order: Order, saved: bool) -> None:
         match order:
@@ -295,6 +318,10 @@ class Rig:
         while True:
             self.look()
             due = sorted((at, key) for key, at in self.timers.items()) if self.alive else []
+            opens_s = min((o.opens_s for o in self.outlets.values() if o.opens_s is not None), default=end_s)
+            if opens_s < end_s and (not due or opens_s < due[0][0]):
+                self._flow(opens_s)
+                continue
             if not due or due[0][0] > end_s:
                 break
             at_s, key = due[0]
@@ -309,18 +336,28 @@ class Rig:
             if outlet.contactor:
                 outlet.register_wh += int(elapsed_s * WH_PER_S)
         self.t_s = max(self.t_s, until_s)
+        for outlet in self.outlets.values():
+            outlet.settle(self.t_s)
 
     def look(self) -> None:
         """The boards say what has changed."""
         for n, outlet in self.outlets.items():
-            while self.alive and outlet.here and n in self.opened:
-                picture = outlet.picture(self.t_s, self.config.counts)
-                if outlet.seen is not None and _same(outlet.seen, picture):
-                    break
-                came = outlet.seen is not None and not outlet.seen.vehicle and picture.vehicle
-                outlet.seen = picture
-                self._car_followed(n, came)
-                self.post(BoardChanged(n, picture))
+            outlet.settle(self.t_s)
+            if self.alive and outlet.here and n in self.opened and self._say(n):
+                self.post(self.queue.pop())
+
+    def _say(self, n: int) -> bool:
+        """Queue the board's picture if it is a new one. A contactor that closes is told at once (in truth within half
+        a second: what flows in between is below the register's step)."""
+        outlet = self.outlets[n]
+        picture = outlet.picture(self.t_s, self.config.counts)
+        if outlet.seen is not None and _same(outlet.seen, picture):
+            return False
+        came = outlet.seen is not None and not outlet.seen.vehicle and picture.vehicle
+        outlet.seen = picture
+        self._car_followed(n, came)
+        self.queue.append(BoardChanged(n, picture))
+        return True
 
     def _car_followed(self, n: int, came: bool) -> None:
         """A session that is to survive the unplug at the car goes on with whoever plugs in next."""
@@ -352,6 +389,7 @@ class Rig:
         request = f"q{next(self.requests)}"
         self.asked[request] += 1
         self.post(Asked(self.links[0], request, what))
+        self.resetting = self.alive and (self.resetting or isinstance(what, AskReset))
 
     def link(self, up: bool) -> None:
         for link in self.links:
@@ -374,12 +412,16 @@ class Rig:
         on_disk = self.store["session"][session.id]
         assert on_disk["stop"] is None
         assert not on_disk["held"]
+        assert session.id not in self.refused, "release although the backend has refused the token"
+        assert on_disk["started"]["boot"] == self.boot, "resumed after a boot of the kernel"
         free = self.config.free_vending and session.token.value == "FREE"
         anybody = self.config.settings.get("offline_tx_for_unknown_id", False)
         assert free or anybody or session.token in self.allowed, f"release for {session.token} without authorisation"
         started = [m for link, m in self.told if isinstance(m, TransactionStarted) and m.session == session.id]
         assert len(started) == len(self.links), "energy before the start was told"
         if outlet.here and outlet.car is not None:
+            heavy = {f for f in evse.faults if blocks(f) and (session.id not in self.session_car or f not in GRACE_S)}
+            assert not heavy, f"release with {heavy}"
             known = self.session_car.setdefault(session.id, outlet.car)
             if known != outlet.car:
                 away_s = self.t_s - self.away_since_s.get(n, self.t_s)
@@ -387,18 +429,34 @@ class Rig:
                 assert away_s <= RESUME_WITHIN_S, f"resumed for another car after {away_s} s"
                 self.session_car[session.id] = outlet.car
             outlet.release = True
+            outlet.settle(self.t_s)
+            self._say(n)
 
     def _look_at_what_is_shown(self) -> None:
         """Neither the backend nor the driver is left with an old picture."""
         fresh = Status(self.site)
         for n, evse in self.site.evses.items():
+            self._check_levels(n, evse)
             name, detail, _ = self.display._screen(evse, self.now)
             shown = self.screens[n]
-            assert (shown.name, shown.detail) == (name, detail), f"the screen says {shown}, the truth is {name} {detail}"
+            assert (shown.name, shown.detail) == (name, detail), f"screen says {shown}, truth is {name} {detail}"
             for link in self.links if self.link_up and (evse.known or evse.faults) else ():
                 told, true = self.statuses[link, n], fresh.situation(n, self.now.stamp)
                 for word in ("connector", "charging", "authorised", "ended", "faults"):
                     assert getattr(told, word) == getattr(true, word), f"{word}: told {told}, true {true}"
+
+    def _check_levels(self, n: int, evse: Evse) -> None:
+        """The domain's idea of release is the board's, and nobody charges for long with what ends sessions."""
+        if n in self.opened and self.outlets[n].here:
+            assert evse.release == self.outlets[n].release, "release is not what the session believes"
+        if evse.state is not State.ACTIVE:
+            self.suffering = {k: t for k, t in self.suffering.items() if k[0] != n}
+            return
+        ending = {f for f in evse.faults if blocks(f)}
+        self.suffering = {k: t for k, t in self.suffering.items() if k[0] != n or k[1] in ending}
+        for fault in ending:
+            since_s = self.suffering.setdefault((n, fault), self.t_s)
+            assert self.t_s - since_s <= GRACE_S.get(fault, -1.0), f"charging on with {fault}"
 
     def check_books(self) -> None:
         """What was told adds up, for every link by itself."""

@@ -65,6 +65,12 @@ def test_a_sample_that_arrives_after_the_end_is_dropped() -> None:
     assert play >> MeterRead(1, "sample", wh(1201))
 
 
+def test_a_sample_that_is_read_between_the_card_and_the_end_is_not_of_the_session_any_more() -> None:
+    play = charging(Playbook()) >> CardPresented(1, A) << SetRelease << Remember
+    play.t_s += 0.2
+    assert play >> MeterRead(1, "sample", wh(1199))
+
+
 def test_samples_stop_with_the_session() -> None:
     play = charging(Playbook(settings={"sample_interval_s": 60})) >> CardPresented(1, A)
     play.skip() >> ContactorOpened(1)

@@ -131,6 +131,16 @@ def test_a_kernel_that_was_booted_anew_proves_nothing() -> None:
     assert ends(play.restart(5, new_boot=True, state=there(plugged_s=5000.0))) << Unlock
 
 
+def test_a_second_stop_before_the_board_is_back_proves_nothing_either() -> None:
+    """Found by a walk: SIGTERM while the session waited for its board made it look alive, even after a kernel boot."""
+    play = charging(Playbook()) >> StopRequested() << SetRelease << Remember
+    play.restart(5, new_boot=True) >> StopRequested() << Remember
+    assert ends(play.restart(5, state=there())) << Unlock
+    play = charging(Playbook()) >> StopRequested() << SetRelease << Remember
+    play.restart(50) >> StopRequested() << Remember
+    assert ends(play.restart(50, state=there())) << Unlock
+
+
 def test_nobody_on_the_cable() -> None:
     play = counting().restart(5, state=EMPTY)
     assert ends(play)
@@ -183,10 +193,19 @@ def test_the_meter_does_not_come_back() -> None:
 
 
 def test_stopped_by_card_or_from_afar_before_the_board_is_back() -> None:
-    play = counting().restart(5) >> CardPresented(1, A) << kept("session") << ReadMeter(1, "end:1", True)
-    assert play >> MeterRead(1, "end:1", wh(1900)) << Remember << told(TransactionEnded, reason=StopReason.LOCAL)
-    play = counting().restart(5) >> Asked(LINK, "q1", AskStop("s1")) << Reply(LINK, "q1", "Accepted")
-    assert play << kept("session") << ReadMeter
+    """The contactor of a board that nobody has seen may still be closed: its picture, or ten seconds, come first."""
+    play = counting().restart(5) >> CardPresented(1, A) << kept("session")
+    play = play >> BoardOpened(1, there(plugged_s=105.0), COUNTS) << ReadMeter(1, "end:1", True)
+    assert (
+        play
+        >> MeterRead(1, "end:1", wh(1900))
+        << Remember
+        << told(TransactionEnded, reason=StopReason.LOCAL)
+        << (Unlock)
+    )
+    play = counting().restart(5) >> Asked(LINK, "q1", AskStop("s1")) << Reply(LINK, "q1", "Accepted") << Remember
+    assert play.wait(9)
+    assert play.wait(1) << ReadMeter(1, "end:1", True)
 
 
 # --- a stop that was meant before the crash --------------------------------------------------------------------------
@@ -324,7 +343,7 @@ def test_a_record_of_an_evse_that_the_station_no_longer_has() -> None:
 def test_a_second_open_session_of_one_evse_is_set_aside() -> None:
     play = counting()
     play.store["session"]["s2"] = {**record(), "token": {"$": "Token", "value": B.value}}
-    play.restart(5) << kept("poisoned", "s2") << forgotten("session") << kept("session", "s1") << ReadMeter
+    play.restart(5) << kept("poisoned", "s2") << forgotten("session") << kept("session", "s1")
     assert play >> BoardOpened(1, there(plugged_s=5000.0), COUNTS) << ReadMeter
     assert not released(play)
     assert play >> MeterRead(1, "end:1", wh(1800)) << Remember << told(TransactionEnded, session="s1") << Unlock

@@ -42,7 +42,22 @@ from agent.domain.messages import (
 from agent.domain.orders import JudgeToken, ReadMeter, Remember, Reply, SetRelease, SetService, Tell, Unlock
 from agent.domain.variables import VARIABLES
 from agent.kinds import ReadingContext, ScreenName
-from tests.domain.playbook import ACCEPTED, EMPTY, LINK, PLUGGED, A, B, Like, Playbook, charging, kept, told, wh
+from tests.domain.playbook import (
+    ACCEPTED,
+    CARD_A,
+    CARD_B,
+    EMPTY,
+    LINK,
+    PLUGGED,
+    A,
+    B,
+    Like,
+    Playbook,
+    charging,
+    kept,
+    told,
+    wh,
+)
 
 
 def ask(what: object, request: str = "q1") -> Asked:
@@ -237,7 +252,7 @@ def test_data_of_an_unknown_vendor() -> None:
 
 
 def test_a_cleared_cache_is_empty_and_stays_so() -> None:
-    store = {"cache": {A.value: {"$": "Verdict", "status": "Accepted"}, B.value: {"$": "Verdict", "status": "Blocked"}}}
+    store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}, CARD_B: {"$": "Verdict", "status": "Blocked"}}}
     play = Playbook(store=store, settings={"local_pre_authorize": True}) >> ask(AskClearCache()) << Remember << Remember
     assert play << Reply(LINK, "q1", "Accepted") >> CardPresented(1, A) << JudgeToken
     assert play.store["cache"] == {}
@@ -251,7 +266,7 @@ def test_a_cache_that_is_switched_off_cannot_be_cleared() -> None:
 def test_the_cache_has_a_bound_and_loses_the_oldest() -> None:
     play = Playbook(store={"cache": {f"{n:08}": {"$": "Verdict", "status": "Accepted"} for n in range(1000)}})
     play = play >> CardPresented(1, A) << JudgeToken >> TokenJudged("token:1", A, ACCEPTED)
-    assert play << Remember("cache", "00000000", None) << kept("cache", A.value)
+    assert play << Remember("cache", "00000000", None) << kept("cache", CARD_A)
     assert len(play.store["cache"]) == 1000
 
 

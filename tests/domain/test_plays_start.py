@@ -40,6 +40,7 @@ from agent.domain.orders import JudgeToken, ReadMeter, Remember, Reply, SetLimit
 from agent.kinds import AuthorizationStatus, EvseTraits, Fault, Limit, ScreenName, Token, TokenType, Verdict
 from tests.domain.playbook import (
     ACCEPTED,
+    CARD_A,
     EMPTY,
     LINK,
     PLUGGED,
@@ -62,7 +63,7 @@ UPDATED = told(TransactionUpdated, charging=ChargingState.CHARGING, trigger=Trig
 def test_card_first() -> None:
     play = Playbook() >> CardPresented(1, A) << JudgeToken(LINK, "token:1", A, 1)
     assert play.screens[1].name is ScreenName.CHECKING
-    assert play >> TokenJudged("token:1", A, ACCEPTED) << kept("cache", A.value)
+    assert play >> TokenJudged("token:1", A, ACCEPTED) << kept("cache", CARD_A)
     assert (play.state(), play.screens[1].name) == (State.AUTHORISED, ScreenName.PLUG_IN)
     play = play >> PLUG << ReadMeter(1, "begin:1", True)
     assert play.screens[1].name is ScreenName.PREPARING
@@ -155,6 +156,15 @@ def test_pulled_before_the_session_is_on_disk_the_right_stays() -> None:
     assert play >> PLUG << ReadMeter(1, "begin:2", True)
     assert play >> MeterRead(1, "begin:1", wh(5))  # the old answer is no answer to the new question
     assert play.state() is State.BEGINNING
+
+
+def test_the_cable_of_the_last_car_is_taken_out_while_the_next_driver_fetches_his() -> None:
+    """Found by a walk: the socket was told as occupied until the next plug."""
+    play = Playbook() >> CablePlugged(1) >> ask_start() << Reply(LINK, "q1", "Accepted") >> CableRemoved(1)
+    assert play
+    assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
+    assert play >> CablePlugged(1)
+    assert play.statuses[1].connector is ConnectorStatus.OCCUPIED
 
 
 # --- a reader for the whole station ----------------------------------------------------------------------------------
@@ -253,7 +263,7 @@ def test_remote_start_with_a_refused_card() -> None:
 
 def test_remote_start_with_a_known_card_asks_nobody() -> None:
     settings = {"authorize_remote_start": True, "local_pre_authorize": True}
-    store = {"cache": {A.value: {"$": "Verdict", "status": "Accepted"}}}
+    store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
     play = Playbook(settings=settings, store=store) >> PLUG >> ask_start()
     assert play << Reply(LINK, "q1", "Accepted") << ReadMeter(1, "begin:1", True)
 
@@ -272,11 +282,28 @@ def test_remote_start_may_choose_the_outlet_with_a_vehicle() -> None:
     assert play << Reply(LINK, "q1", "Accepted") << ReadMeter(2, "begin:1", True)
 
 
+def test_a_remote_start_of_an_outlet_that_somebody_is_asked_about() -> None:
+    play = Playbook() >> PLUG >> CardPresented(1, B) << JudgeToken
+    assert play >> ask_start() << Reply(LINK, "q1", "Rejected")
+
+
+def test_the_answer_comes_when_the_outlet_is_taken() -> None:
+    """Two readers, one outlet: the first cable took the right of the shared reader to where the second card waits."""
+    play = (
+        Playbook(evses=2) >> CardPresented(0, A) << JudgeToken >> TokenJudged("token:1", A, ACCEPTED) << kept("cache")
+    )
+    play = play >> CardPresented(2, B) << JudgeToken >> (CablePlugged(2), VehicleConnected(2)) << ReadMeter
+    assert play >> TokenJudged("token:2", B, ACCEPTED) << kept("cache")
+    assert (play.screens[2].name, play.screens[2].detail) == (ScreenName.REFUSED, "unavailable")
+    assert play.evse(2).grant
+    assert play.evse(2).grant.token == A
+
+
 # --- off line --------------------------------------------------------------------------------------------------------
 
 
 def test_offline_a_known_card_starts() -> None:
-    store = {"cache": {A.value: {"$": "Verdict", "status": "Accepted"}}}
+    store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
     play = Playbook(online=False, store=store) >> PLUG >> CardPresented(1, A) << ReadMeter(1, "begin:1", True)
     play = play >> MeterRead(1, "begin:1", wh(10)) << Remember << told(TransactionStarted, offline=True)
     assert play << SetLimit << SetRelease
@@ -295,7 +322,7 @@ def test_offline_an_unknown_card_starts_if_so_set() -> None:
 
 @pytest.mark.parametrize("status", ["Blocked", "Invalid", "Expired"])
 def test_offline_a_card_known_as_bad_is_never_unknown(status: str) -> None:
-    store = {"cache": {A.value: {"$": "Verdict", "status": status}}}
+    store = {"cache": {CARD_A: {"$": "Verdict", "status": status}}}
     play = Playbook(online=False, store=store, settings={"offline_tx_for_unknown_id": True})
     assert play >> PLUG >> CardPresented(1, A)
     assert play.screens[1].name is ScreenName.REFUSED
@@ -304,33 +331,33 @@ def test_offline_a_card_known_as_bad_is_never_unknown(status: str) -> None:
 def test_offline_an_expired_card_is_refused_and_not_taken_for_unknown() -> None:
     """OCPP 1.6, 3.5.3: valid once but expired by the passage of time is not unknown."""
     verdict = {"$": "Verdict", "status": "Accepted", "expires_utc_s": UTC0_S - 1}
-    play = Playbook(online=False, store={"cache": {A.value: verdict}}, settings={"offline_tx_for_unknown_id": True})
+    play = Playbook(online=False, store={"cache": {CARD_A: verdict}}, settings={"offline_tx_for_unknown_id": True})
     assert play >> PLUG >> CardPresented(1, A)
     assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.REFUSED, "expired")
 
 
 def test_offline_not_trusted_time_an_expiry_counts() -> None:
     verdict = {"$": "Verdict", "status": "Accepted", "expires_utc_s": UTC0_S + 1e6}
-    play = Playbook(online=False, store={"cache": {A.value: verdict}})
+    play = Playbook(online=False, store={"cache": {CARD_A: verdict}})
     play.trusted = False
     assert play >> PLUG >> CardPresented(1, A)
     assert play.screens[1].name is ScreenName.REFUSED
 
 
 def test_nobody_answers_so_the_cache_decides() -> None:
-    store = {"cache": {A.value: {"$": "Verdict", "status": "Accepted"}}}
+    store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
     play = Playbook(store=store) >> PLUG >> CardPresented(1, A) << JudgeToken >> LinkChanged(LINK, False)
     assert play >> TokenJudged("token:1", A, None) << ReadMeter(1, "begin:1", True)
 
 
 def test_known_card_is_not_asked_for_if_preauthorised() -> None:
-    store = {"cache": {A.value: {"$": "Verdict", "status": "Accepted"}}}
+    store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
     play = Playbook(store=store, settings={"local_pre_authorize": True})
     assert play >> PLUG >> CardPresented(1, A) << ReadMeter(1, "begin:1", True)
 
 
 def test_switched_off_cache_is_neither_asked_nor_taught() -> None:
-    store = {"cache": {A.value: {"$": "Verdict", "status": "Accepted"}}}
+    store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
     play = Playbook(store=store, settings={"local_pre_authorize": True, "auth_cache_enabled": False})
     play = play >> PLUG >> CardPresented(1, A) << JudgeToken
     assert play >> TokenJudged("token:1", A, ACCEPTED) << ReadMeter(1, "begin:1", True)

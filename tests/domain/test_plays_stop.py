@@ -44,6 +44,7 @@ from agent.domain.orders import JudgeToken, ReadMeter, Remember, Reply, Restart,
 from agent.kinds import AuthorizationStatus, EvseState, EvseTraits, Fault, Pilot, ScreenName, Verdict
 from tests.domain.playbook import (
     ACCEPTED,
+    CARD_B,
     CHARGING,
     EMPTY,
     LINK,
@@ -120,7 +121,7 @@ def in_a_group() -> Playbook:
 
 def test_stopped_by_a_card_of_the_same_group() -> None:
     play = in_a_group() >> CardPresented(1, B) << JudgeToken(LINK, "token:2", B, 1)
-    play = play >> TokenJudged("token:2", B, Verdict(AuthorizationStatus.ACCEPTED, group="G")) << kept("cache", B.value)
+    play = play >> TokenJudged("token:2", B, Verdict(AuthorizationStatus.ACCEPTED, group="G")) << kept("cache", CARD_B)
     assert (
         ending(play << SetRelease(1, False) << kept("session"), StopReason.LOCAL, token=B)
         << Unlock
@@ -297,6 +298,9 @@ def test_a_warning_ends_nothing() -> None:
 
 def test_a_silent_meter_has_a_minute_of_grace() -> None:
     play = charging(Playbook()) >> FaultRaised(1, Fault.METER_SILENT)
+    told = play.statuses[1]
+    assert (told.connector, told.charging) == (ConnectorStatus.OCCUPIED, ChargingState.CHARGING)  # energy flows
+    assert told.faults == (Fault.METER_SILENT,)
     play.wait(59)
     assert play.skip() >> FaultCleared(1, Fault.METER_SILENT)
     assert play.wait(60).skip().state() is State.ACTIVE
@@ -435,6 +439,18 @@ def test_unlock_of_what_cannot_be_unlocked(tethered: bool, evse: int, status: st
 def test_a_second_unlock_while_the_first_is_tried() -> None:
     play = Playbook() >> ask_unlock() << Unlock(1, "q1") >> Asked(LINK, "q2", AskUnlock(1))
     assert play << Reply(LINK, "q2", "UnlockFailed")
+
+
+def test_an_unlock_that_was_answered_can_be_asked_for_again() -> None:
+    play = Playbook() >> ask_unlock() << Unlock(1, "q1") >> UnlockTried(1, "q1", False) << Reply
+    assert play >> UnlockTried(1, "q1", True)
+    assert (
+        play
+        >> Asked(LINK, "q2", AskUnlock(1))
+        << Unlock(1, "q2")
+        >> UnlockTried(1, "q2", True)
+        << (Reply(LINK, "q2", "Unlocked"))
+    )
 
 
 # --- reset, SIGTERM --------------------------------------------------------------------------------------------------

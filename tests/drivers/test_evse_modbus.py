@@ -471,7 +471,10 @@ async def test_counting_seconds_is_no_change_but_counting_anew_is(board: EvsePor
     await until(lambda: len(charx.bank.asked) > asked + 3)
     assert not change.done()
     charx.put(285, 0, 1)
-    assert (await change).plugged_s == 1.0
+    gone = await change
+    assert (gone.pilot, gone.plugged_s) == (Pilot.A, None), "another vehicle: one left"
+    came = await anext(states)
+    assert (came.pilot, came.plugged_s) == (Pilot.B, 1.0), "and one came"
 
 
 async def test_an_order_shows_before_the_next_poll_is_due(tcp: TcpLine, charx: Charx) -> None:

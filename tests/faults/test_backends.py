@@ -13,7 +13,6 @@ import pytest_asyncio
 from simulated import Simulated, free_port
 from street import Backend, Street, station_text
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -70,7 +69,9 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stre
     """A station whose backend is not there yet: it is healthy all the same."""
     csms, port = Moody(), free_port()
     text = station_text(
-        1, backend=f'security_profile = 1\npassword = "{PASSWORD}"', settings="sample_interval_s = 0\nlocal_authorize_offline = false"
+        1,
+        backend=f'security_profile = 1\npassword = "{PASSWORD}"',
+        settings="sample_interval_s = 0\nlocal_authorize_offline = false",
     )
     folder = tmp_path_factory.mktemp("backends")
     async with Simulated(folder, text, f"ws://127.0.0.1:{port}", 20) as station:
@@ -119,7 +120,7 @@ async def test_without_any_backend_the_station_is_there_and_says_that_it_is_offl
     await moody(s).open(moody(s).port)
     await s.station.until(lambda p: p["backend"]["boot"] == "Accepted")
     await s.told("Available")
-    assert [a for a, _ in s.calls()][0] == "BootNotification"
+    assert s.calls()[0][0] == "BootNotification"
     assert s.payloads("StartTransaction") == []
 
 

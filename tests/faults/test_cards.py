@@ -37,7 +37,9 @@ def line() -> Iterator[tuple[int, str]]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory, line: tuple[int, str]) -> AsyncIterator[Street]:
-    text = station_text(1, backend="call_timeout_s = 1.0", settings="sample_interval_s = 0\nlocal_authorize_offline = false")
+    text = station_text(
+        1, backend="call_timeout_s = 1.0", settings="sample_interval_s = 0\nlocal_authorize_offline = false"
+    )
     text += READERS.format(line[1])
     async with street(tmp_path_factory.mktemp("cards"), text) as s:
         yield s

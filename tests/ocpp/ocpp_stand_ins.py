@@ -239,6 +239,7 @@ def build(
     dialects: Sequence[Dialect] = (V16,),
     patience: Patience = QUICK,
     rate: float = 1.0,
+    primary: bool = True,
     **changes: Any,
 ) -> Room:
     backend = Backend(
@@ -265,6 +266,7 @@ def build(
         password=lambda: backend.password or None,
         jitter=random.Random(1),
         patience=patience,
+        primary=primary,
     )
     room = Room(link, outbox, clock, settings, central)
     return room

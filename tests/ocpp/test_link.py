@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -30,9 +31,11 @@ from agent.domain.messages import (
 from agent.domain.orders import JudgeToken, Reply
 from agent.kinds import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
 from agent.ocpp.dialect import Heard, Out
+from agent.ocpp.inbox import Inbox
 from agent.ocpp.line import Line
+from agent.ocpp.rpc import Say
 from agent.ocpp.v16 import V16
-from agent.ports.store import OutboxRow
+from agent.ports.store import OutboxRow, StoreError
 
 T0 = Stamp(1, 0.0)
 CARD = Token("04A1B2C3")
@@ -338,19 +341,162 @@ async def test_the_pause_grows_and_lets_others_pass() -> None:
         assert time.monotonic() - began_s > 0.45
 
 
-async def test_silence_on_a_live_line_is_an_attempt_and_a_late_answer_completes() -> None:
+async def test_silence_on_a_live_line_is_no_attempt_and_a_late_answer_completes() -> None:
     central = Central(script={"StartTransaction": [None]})
     async with linked(central, call_timeout_s=0.15) as room:
         room.settings.put("message_retry_interval_s", 3600)
         room.outbox.put(started())
         room.outbox.put(sampled())
         room.link.wake()
-        await until(lambda: room.outbox.rows[0].attempts == 1)
+        await until(lambda: room.link._billing.pausing)
+        assert room.outbox.rows[0].attempts == 0
         await central.ws.send('[3,"r1",{"transactionId":9,"idTagInfo":{"status":"Accepted"}}]')
         await until(lambda: not room.outbox.rows)
         assert len(central.of("StartTransaction")) == 1
         assert central.of("MeterValues")[0]["transactionId"] == 9
         assert len(central.connections) == 1
+
+
+REFUSED = '[4,"$ID","InternalError","",{}]'
+TAKEN = {"transactionId": 9, "idTagInfo": {"status": "Accepted"}}
+
+
+async def test_a_backend_that_hangs_behind_a_living_proxy_buries_nothing() -> None:
+    """Silence was an attempt: after three of them the start was buried, and with it the session that still ran."""
+    central = Central(script={"StartTransaction": [None] * 6 + [TAKEN]})
+    async with linked(central, call_timeout_s=0.03, rate=1000.0) as room:
+        room.settings.put("message_attempts", 2)
+        room.settings.put("message_retry_interval_s", 10)
+        for message in (started(), sampled(), ended()):
+            room.outbox.put(message)
+        room.link.wake()
+        await until(lambda: not room.outbox.rows)
+        assert room.outbox.dead == []
+        assert [c for c in central.calls if c[1] == "StartTransaction"] == [central.calls[1]] * 7
+        assert central.of("StopTransaction")[0]["transactionId"] == 9
+        assert len(central.connections) == 1
+
+
+async def test_the_start_of_a_running_session_is_never_buried(caplog: pytest.LogCaptureFixture) -> None:
+    central = Central(script={"StartTransaction": [REFUSED] * 5 + [TAKEN]})
+    async with linked(central, rate=1000.0) as room:
+        room.settings.put("message_attempts", 2)
+        room.settings.put("message_retry_interval_s", 0)
+        room.outbox.put(started())
+        room.outbox.put(sampled())
+        room.link.wake()
+        await until(lambda: len(central.of("StartTransaction")) == 2)
+        began_s = time.monotonic()
+        await until(lambda: not room.outbox.rows)
+        assert time.monotonic() - began_s > 4 * 0.06  # the least pause, although the interval is 0
+        assert room.outbox.dead == []
+        assert central.of("MeterValues")[0]["transactionId"] == 9
+    assert len([r for r in caplog.records if "asked again for ever" in r.getMessage()]) == 1
+
+
+async def test_the_start_is_buried_once_its_session_has_ended() -> None:
+    central = Central(script={"StartTransaction": [REFUSED]})
+    async with linked(central, rate=1000.0) as room:
+        room.settings.put("message_attempts", 1)
+        room.outbox.put(started())
+        room.link.wake()
+        await until(lambda: len(central.of("StartTransaction")) == 2)
+        assert room.outbox.dead == []
+        room.outbox.put(ended())
+        room.link.wake()
+        await until(lambda: not room.outbox.rows)
+        assert [row.id for row, _ in room.outbox.dead] == ["r1", "r2"]
+
+
+async def test_a_late_answer_to_a_buried_start_is_taken() -> None:
+    central = Central(script={"StartTransaction": [None, REFUSED]})
+    async with linked(central, call_timeout_s=0.1) as room:
+        room.settings.put("message_attempts", 2)
+        room.settings.put("message_retry_interval_s", 0)
+        room.outbox.put(started())
+        room.outbox.put(ended())
+        room.link.wake()
+        await until(lambda: len(room.outbox.dead) == 2)
+        await central.ws.send(json.dumps([3, "r1", TAKEN]))
+        await until(lambda: room.of(TransactionHeard))
+        room.outbox.put(sampled(""), "")
+        room.link.wake()
+        await until(lambda: not room.outbox.rows)
+        assert room.outbox.transaction_id("chargy", "s1") == "9"
+
+
+async def test_a_late_refusal_is_an_attempt() -> None:
+    central = Central(script={"MeterValues": [None]})
+    async with linked(central, call_timeout_s=0.1, rate=100.0) as room:
+        room.settings.put("message_retry_interval_s", 30)
+        room.outbox.put(sampled(""), "")
+        room.link.wake()
+        await until(lambda: room.link._billing.pausing)
+        await central.ws.send('[4,"r1","InternalError","",{}]')
+        await until(lambda: room.outbox.rows[0].attempts == 1)
+        assert len(central.of("MeterValues")) == 1
+
+
+async def test_a_clock_beyond_all_years_ends_nothing() -> None:
+    """The year 10000 came out of the encoder as ValueError and ended the link, and with it the agent."""
+    central = Central(script={"BootNotification": [{**boot_answer(), "currentTime": "9999-12-31T23:59:59Z"}]})
+    async with linked(central) as room:
+        room.clock.utc_s = lambda stamp: 253402300799.0 + 3600  # type: ignore[method-assign]
+        room.link.tell(status(forced=True))
+        await until(lambda: central.of("StatusNotification"))
+        assert central.of("StatusNotification")[0]["timestamp"] == "9999-12-31T23:59:59.000Z"
+
+
+async def test_what_cannot_be_encoded_is_dropped_and_what_is_billed_waits(caplog: pytest.LogCaptureFixture) -> None:
+    async with linked(rate=1000.0) as room:
+        known = room.clock.utc_s
+        room.clock.utc_s = lambda stamp: float("nan")  # type: ignore[method-assign]
+        room.link.tell(status(forced=True))
+        room.outbox.put(started())
+        room.link.wake()
+        await until(lambda: "waits" in caplog.text and "not sent" in caplog.text)
+        assert room.outbox.rows
+        room.clock.utc_s = known  # type: ignore[method-assign]
+        await until(lambda: not room.outbox.rows)
+        assert room.outbox.dead == []
+        assert room.central.actions()[1:] == ["StartTransaction"]
+
+
+async def test_a_number_that_json_does_not_know_is_set_aside() -> None:
+    said = Out(MeterSampled, "MeterValues", lambda m, d: {"x": float("inf")}, lambda m, p, d: Heard())
+    told = Out(HeartbeatWanted, "Heartbeat", lambda m, d: {"x": float("nan")}, lambda m, p, d: Heard())
+    async with linked(dialects=(V16.plus(said, told, schemas=None),)) as room:
+        room.link.tell(HeartbeatWanted())
+        room.outbox.put(sampled(""), "")
+        room.link.wake()
+        await until(lambda: room.outbox.dead)
+        assert room.central.actions() == ["BootNotification"]
+
+
+async def test_a_store_that_fails_in_every_way_does_not_end_the_link() -> None:
+    central = Central(script={"StartTransaction": [REFUSED]})
+    async with linked(central) as room:
+        room.settings.put("message_attempts", 1)
+        room.settings.put("message_retry_interval_s", 0)
+        fails = {"head": 2, "of_session": 3}
+
+        def failing(name: str, method: Any) -> Any:
+            async def call(*arguments: Any) -> Any:
+                if fails[name]:
+                    fails[name] -= 1
+                    raise StoreError("read-only")
+                return await method(*arguments)
+
+            return call
+
+        for name in fails:
+            setattr(room.outbox, name, failing(name, getattr(room.outbox, name)))
+        room.outbox.broken = 2
+        room.outbox.put(started())
+        room.outbox.put(ended())
+        room.link.wake()
+        await until(lambda: len(room.outbox.dead) == 2)
+        assert fails == {"head": 0, "of_session": 0}
 
 
 async def test_a_row_that_cannot_be_said_is_set_aside() -> None:
@@ -482,6 +628,31 @@ async def test_a_status_that_did_not_get_through_is_told_again() -> None:
         await until(lambda: len(central.of("StatusNotification")) == 2)
 
 
+async def test_a_status_that_met_silence_is_told_again() -> None:
+    """It counted as told: the backend showed the old status for the rest of the session."""
+    central = Central(script={"StatusNotification": [None, {}]})
+    async with linked(central, call_timeout_s=0.05, rate=1000.0) as room:
+        room.link.tell(status(ChargingState.CHARGING))
+        await until(lambda: len(central.of("StatusNotification")) == 2)
+        first, second = central.of("StatusNotification")
+        assert first == second
+        await until(lambda: room.link.told == {1: {"status": "Charging", "error": "NoError"}})
+
+
+async def test_a_newer_status_takes_the_place_of_the_one_that_met_silence() -> None:
+    central = Central(script={"StatusNotification": [None, {}]})
+    async with linked(central, call_timeout_s=0.05) as room:
+        room.link.tell(status(ChargingState.CHARGING))
+        await until(lambda: room.link._statuses.next_due_s(room.clock.now().t_s))
+        assert room.link.told == {}
+        room.outbox.put(sampled(""), "")  # what is billed does not wait for it
+        room.link.wake()
+        await until(lambda: not room.outbox.rows)
+        room.link.tell(status(ChargingState.SUSPENDED_EV))
+        await until(lambda: len(central.of("StatusNotification")) == 2)
+        assert [p["status"] for p in central.of("StatusNotification")] == ["Charging", "SuspendedEV"]
+
+
 # --- requests --------------------------------------------------------------------------------------------------------
 
 
@@ -558,6 +729,129 @@ async def test_flush_waits_for_the_reply_on_the_wire() -> None:
         assert await room.link.flush(0.1)
 
 
+@dataclass
+class Slow(Central):
+    """Answers what follows the boot only when told so."""
+
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(self, ws: Any) -> None:
+        self.connections.append(ws)
+        async for text in ws:
+            _, id_, action, payload = json.loads(text)
+            self.calls.append((id_, action, payload))
+            if action != "BootNotification":
+                await self.go.wait()
+            await ws.send(json.dumps([3, id_, self._said(action)]))
+
+
+async def test_flush_waits_for_what_is_billed() -> None:
+    """The end of the process cut the StopTransaction that the reset had caused."""
+    central = Slow()
+    async with linked(central) as room:
+        for message in (started(), ended()):
+            room.outbox.put(message)
+        room.link.wake()
+        await until(lambda: central.of("StartTransaction"))
+        flushing = asyncio.create_task(room.link.flush(5.0))
+        assert not await room.link.flush(0.05)
+        assert not flushing.done()
+        central.go.set()
+        assert await flushing
+        assert room.outbox.rows == []
+        assert len(central.of("StopTransaction")) == 1
+
+
+@pytest.mark.parametrize("how", ["silence", "refusal", "gone", "store"])
+async def test_flush_does_not_wait_where_nothing_moves(how: str) -> None:
+    central = Central(script={"StartTransaction": [REFUSED if how == "refusal" else TAKEN if how == "store" else None]})
+    async with linked(central, call_timeout_s=0.1 if how == "silence" else 30.0, reconnect_s=30.0) as room:
+        room.outbox.broken = 1 if how == "store" else 0
+        room.link._billing._store_retry_s = 30.0
+        room.outbox.put(started())
+        room.link.wake()
+        await until(lambda: central.of("StartTransaction"))
+        flushing = asyncio.create_task(room.link.flush(20.0))
+        if how == "gone":
+            central.ws.transport.abort()
+        assert not await asyncio.wait_for(flushing, 5.0)
+
+
+async def test_the_inbox_is_bounded_in_bytes() -> None:
+    inbox = Inbox(count=3, size_bytes=10)
+    for n in range(2):
+        await inbox.put(Say(str(n)), 5)
+    third = asyncio.create_task(inbox.put(Say("2"), 1))
+    await asyncio.sleep(0.01)
+    assert not third.done()
+    assert await inbox.get() == Say("0")
+    await third
+    assert [await inbox.get(), await inbox.get()] == [Say("1"), Say("2")]
+    assert inbox.bytes == 0
+    await inbox.put(Say("big"), 1000)  # a single one always fits
+    assert await inbox.get() == Say("big")
+    for _ in range(3):
+        await inbox.put(Say(""), 0)
+    fourth = asyncio.create_task(inbox.put(Say(""), 0))
+    await asyncio.sleep(0.01)
+    assert not fourth.done()
+    await inbox.get()
+    await fourth
+
+
+async def test_big_requests_are_held_back_and_all_answered() -> None:
+    async with linked() as room:
+        held: list[Asked] = []
+        room.domain = lambda asked: held.append(asked)  # type: ignore[func-returns-value]
+
+        async def flood() -> None:
+            for n in range(12):
+                await room.central.ws.send(
+                    json.dumps([2, f"b{n}", "DataTransfer", {"vendorId": "v", "data": "x" * 10**6}])
+                )
+
+        flooding = asyncio.create_task(flood())
+        inbox = await until(lambda: room.link._inbox if room.link._inbox.bytes > 3_000_000 else None)
+        assert inbox.bytes <= 4 * 1024 * 1024
+        for n in range(12):
+            await until(lambda n=n: len(held) > n)
+            room.link.reply(Reply("chargy", held[n].request, "Accepted"))
+        await flooding
+        await until(lambda: len(room.central.answers) == 12)
+        assert [a[1] for a in room.central.answers] == [f"b{n}" for n in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("action", "payload", "code"),
+    [
+        ("RemoteStartTransaction", {"idTag": "04\ud800"}, "FormationViolation"),
+        ("DataTransfer", {"vendorId": "v", "data": "\udfff\ud800"}, "FormationViolation"),
+        ("ClearCache", {"\ud800": 1}, "FormationViolation"),
+        ("RemoteStartTransaction", {"idTag": "04\x00AA"}, "PropertyConstraintViolation"),
+        ("RemoteStartTransaction", {"idTag": "04\nAA"}, "PropertyConstraintViolation"),
+        ("ChangeConfiguration", {"key": "Heartbeat\tInterval", "value": "5"}, "PropertyConstraintViolation"),
+        ("ChangeConfiguration", {"key": "HeartbeatInterval", "value": "5\x7f"}, "PropertyConstraintViolation"),
+        ("GetConfiguration", {"key": ["\x1b[2J"]}, "PropertyConstraintViolation"),
+    ],
+)
+async def test_what_no_text_may_hold_stays_outside(action: str, payload: dict[str, Any], code: str) -> None:
+    async with linked() as room:
+        assert (await room.central.ask(action, payload))[2] == code
+        assert room.of(Asked) == []
+        pair = await room.central.ask("RemoteStartTransaction", {"idTag": "\U0001f50c"})  # a pair is a character
+        assert pair[2] == {"status": "Accepted"}
+
+
+async def test_half_a_character_in_an_answer_does_not_cost_the_transaction_id() -> None:
+    info = {"status": "Accepted", "parentIdTag": "P\ud800"}
+    async with linked(Central(script={"StartTransaction": [{"transactionId": 9, "idTagInfo": info}]})) as room:
+        room.outbox.put(started())
+        room.link.wake()
+        await until(lambda: not room.outbox.rows)
+        heard = room.of(TransactionHeard)[0]
+        assert (heard.transaction_id, heard.verdict.group) == ("9", "P?")
+
+
 async def test_a_flood_is_answered_in_order_while_the_loop_stays_free() -> None:
     async with linked() as room:
         longest_s = 0.0
@@ -622,6 +916,10 @@ async def test_the_key_is_nowhere_in_the_trace(caplog: pytest.LogCaptureFixture)
         await until(lambda: len(room.central.answers) == 2)
         await room.central.ws.send(f'[2,"e2","ChangeConfiguration",{{"key":"AuthorizationKey","value":"{key}"')
         await until(lambda: room.link.dropped)
+        await room.central.ws.send(f'[2,"e3","ChangeConfiguration",{{"key":"{escaped}","value":"{key}\\ud800"}}]')
+        await room.central.ws.send(f'[2,"e4","ChangeConfiguration",{{"key":"{escaped}","value":"{key}\\n"}}]')
+        await room.central.ws.send(f'[2,"e5","ChangeConfiguration",{{"key":"authorizationkey","value":"{key}"')
+        await until(lambda: len(room.central.answers) == 4 and room.link.dropped == 2)
     assert key not in "".join(f[3] for f in room.traced)
     assert key not in caplog.text
     assert room.traced[2][3].endswith('{"key": "AuthorizationKey", "value": "***"}]')
@@ -774,6 +1072,22 @@ async def test_a_server_that_closes_at_once_is_dialled_again(caplog: pytest.LogC
     assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) == 1
 
 
+@pytest.mark.parametrize("booted", [False, True])
+async def test_a_connection_that_flaps_keeps_no_core_busy(booted: bool) -> None:
+    async def flaps(ws: Any) -> None:
+        if booted and len(central.connections) == 1:
+            _, id_, _, _ = json.loads(await ws.recv())
+            await ws.send(json.dumps([3, id_, boot_answer()]))
+        await ws.close()
+
+    central = Central(attend=flaps)
+    async with linked(central, up=False, reconnect_s=0.0):
+        await until(lambda: len(central.connections) > 2)
+        before = len(central.connections)
+        await asyncio.sleep(0.5)
+        assert len(central.connections) - before <= 0.5 / 0.02 + 1
+
+
 @pytest.mark.parametrize("spoken", [(), ("ocpp2.0.1",)])
 async def test_no_common_version(spoken: tuple[str, ...], caplog: pytest.LogCaptureFixture) -> None:
     central = Central()
@@ -822,11 +1136,49 @@ async def test_http_basic_and_a_new_key() -> None:
             await until(lambda: len(seen) == 2 and room.link.up)
         async with running(build(central, security_profile=0, password="secret")):
             pass
-    import base64
-
     assert [base64.b64decode(s.split()[1]) if s else None for s in seen] == [
         b"CP-1:secret", b"CP-1:nineteen characters", None,
     ]  # fmt: skip
+
+
+async def test_the_key_of_the_station_is_for_the_first_backend_only() -> None:
+    """The key that one backend had set was sent to all of them."""
+    seen: list[str | None] = []
+
+    def note(connection: Any, request: Any) -> None:
+        seen.append(request.headers.get("Authorization"))
+
+    key = "1234567890123456"
+    async with served(Central(), process_request=note) as central:
+        room = build(central, security_profile=1, password="own of b", primary=False)
+        room.settings.put("authorization_key", "SECRET-OF-BACKEND-A")
+        async with running(room):
+            answer = await central.ask("ChangeConfiguration", {"key": "AuthorizationKey", "value": key})
+            assert answer[2] == {"status": "Rejected"}
+            assert room.of(Asked) == []
+    assert seen == ["Basic " + base64.b64encode(b"CP-1:own of b").decode()]
+
+
+@pytest.mark.parametrize("profile", [2, 3])
+async def test_no_password_over_a_line_without_tls(profile: int, caplog: pytest.LogCaptureFixture) -> None:
+    async with served(Central()) as central:
+        url = f"ws://user:geheim@127.0.0.1:{central.port}"
+        async with running(build(central, url=url, security_profile=profile, password="secret"), up=False):
+            await until(lambda: "needs TLS" in caplog.text)
+            await asyncio.sleep(0.1)  # several attempts
+        assert central.connections == []
+    assert "geheim" not in caplog.text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:{port}", "127.0.0.1:1", "[::1", "no-such-host.invalid"])
+async def test_user_and_password_of_a_url_are_written_nowhere(host: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "agent")
+    async with served(Central()) as central:
+        room = build(central, url="ws://user:geheim@" + host.format(port=central.port))
+        async with running(room, up=False):
+            await until(lambda: room.link.up or [r for r in caplog.records if r.levelno >= logging.WARNING])
+            assert "geheim" not in room.link.url
+    assert "geheim" not in caplog.text
 
 
 async def test_reconnect_opens_a_new_connection_at_once() -> None:

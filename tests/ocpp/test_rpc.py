@@ -149,5 +149,5 @@ def test_the_memory_of_answers_is_small() -> None:
 
 def test_odd_characters_leave_as_ascii() -> None:
     rpc = Rpc()
-    assert isinstance(rpc.receive('[2,"\\ud800","ClearCache",{}]'), Called)
+    assert isinstance(rpc.receive('[2,"\\u00e4","ClearCache",{}]'), Called)
     assert json.loads(rpc.answer("\ud800", {"data": "é\ud800"}).encode("ascii")) == [3, "\ud800", {"data": "é\ud800"}]

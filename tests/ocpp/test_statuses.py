@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from agent.domain.messages import ChargingState, ConnectorStatus, StatusChanged
 from agent.kinds import Stamp
-from agent.ocpp.backoff import Backoff
+from agent.ocpp.backoff import RETRY_MAX_S, Backoff, growing_s
 from agent.ocpp.statuses import KEPT_MAX, Statuses
-from agent.ocpp.times import parse, rfc3339
+from agent.ocpp.times import NoTime, parse, rfc3339
 from agent.ocpp.v16.status import project
 
 STATES = list(ChargingState)
@@ -99,6 +99,31 @@ def test_a_returned_one_goes_again_unless_a_newer_one_waits() -> None:
     assert drain(queue) == [(1, "SuspendedEV")]
 
 
+def test_a_returned_one_waits_and_gives_way_to_a_newer_one() -> None:
+    queue = Statuses()
+    add(queue, changed(1, ChargingState.CHARGING))
+    first = queue.take(0.0, 0)
+    assert first is not None
+    queue.give_back(first, 60.0)
+    assert queue.next_due_s(0.0) == 60.0
+    assert drain(queue, 59.0) == []
+    add(queue, changed(1, ChargingState.SUSPENDED_EV), 30.0)
+    assert drain(queue, 30.0) == [(1, "SuspendedEV")]
+    assert drain(queue) == []
+
+
+def test_what_was_lost_on_the_way_does_not_count_as_told() -> None:
+    """In flight: Charging. A newer status comes and is taken back before it lasted; then Charging is lost."""
+    queue = Statuses()
+    add(queue, changed(1, ChargingState.CHARGING))
+    first = queue.take(0.0, 0)
+    assert first is not None
+    add(queue, changed(1, ChargingState.SUSPENDED_EV), 1.0, 5.0)
+    queue.give_back(first, 60.0)
+    add(queue, changed(1, ChargingState.CHARGING), 2.0, 5.0)
+    assert drain(queue, 100.0) == [(1, "Charging")]
+
+
 def test_the_queue_is_bounded() -> None:
     queue = Statuses()
     for n in range(1000):
@@ -131,6 +156,35 @@ def test_back_off_doubles_to_a_cap_and_keeps_its_jitter() -> None:
 @given(st.floats(0, 4e9))
 def test_times_come_back(utc_s: float) -> None:
     assert parse(rfc3339(utc_s)) == pytest.approx(utc_s, abs=0.00051)
+
+
+@pytest.mark.parametrize(
+    ("utc_s", "text"),
+    [
+        (-1.0, "1970-01-01T00:00:00.000Z"),
+        (float("-inf"), "1970-01-01T00:00:00.000Z"),
+        (float("inf"), "9999-12-31T23:59:59.000Z"),
+        (253402300799.9996, "9999-12-31T23:59:59.000Z"),
+        (1e300, "9999-12-31T23:59:59.000Z"),
+    ],
+)
+def test_times_that_cannot_be_written_become_the_nearest_one(utc_s: float, text: str) -> None:
+    assert rfc3339(utc_s) == text
+    assert rfc3339(utc_s, whole_seconds=True) == text
+
+
+def test_what_is_no_time_is_said_so() -> None:
+    with pytest.raises(NoTime):
+        rfc3339(float("nan"))
+
+
+@pytest.mark.parametrize("seconds", [2, 3, 5, 60, 600, 7200])
+def test_retries_grow_to_a_cap(seconds: int) -> None:
+    waits = [growing_s(seconds, n) for n in range(1, 500)]
+    assert waits == sorted(waits)
+    assert waits[0] == seconds
+    assert waits[-1] == max(seconds, RETRY_MAX_S)
+    assert growing_s(0, 5, 60.0) == 60.0
 
 
 @pytest.mark.parametrize("text", ["", "soon", None, 5, "2026-99-99T00:00:00Z", "0001-01-01T00:00:00+14:00x"])

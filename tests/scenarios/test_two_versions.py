@@ -1,5 +1,5 @@
-"""Whole sessions on OCPP 2.0.1, and a backend that changes its version under a running station: nothing is lost, nothing
-needs a new station file."""
+"""Whole sessions on OCPP 2.0.1, and a backend that changes its version under a running station: nothing is lost,
+nothing needs a new station file."""
 
 import json
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Stamps and UTC: nothing before its time, nothing in 1970, no steps on hearsay."""
 
+import pytest
+
 from agent.kinds import Stamp
 from agent.services.clock import BUILT_UTC_S, Clock
 
@@ -93,3 +95,75 @@ def test_another_rate_is_another_boot():
     clock = Clock({}, rate=1.0, boot_id="a", boottime=Watch())
     other = Clock({"1": clock.boot.record()}, rate=10.0, boot_id="a", boottime=Watch())
     assert other.boot.number == 2
+
+
+def test_a_stop_never_comes_before_its_start_though_its_boot_never_learnt_the_time():
+    watch = Watch(10.0)
+    first = Clock({}, boot_id="a", boottime=watch)
+    first.heard_utc(UTC, 0.0)
+    watch.t += 30 * 86400
+    start = first.now().stamp
+    boots = {"1": first.seen().record()}
+    watch.t = 120.0
+    second = Clock(boots, boot_id="b", boottime=watch)
+    stop = second.now().stamp
+    boots["2"] = second.boot.record()
+    watch.t = 20.0
+    third = Clock(boots, boot_id="c", boottime=watch)
+    third.heard_utc(UTC + 31 * 86400, 0.0)
+    assert third.utc_s(start) == UTC + 30 * 86400
+    assert third.utc_s(start) < third.utc_s(stop) <= UTC + 31 * 86400
+
+
+def test_time_goes_on_through_two_boots_that_never_learn_it():
+    watch = Watch(10.0)
+    boots: dict = {}
+    stamps = []
+    for name in "abc":
+        watch.t = 10.0
+        clock = Clock(boots, boot_id=name, boottime=watch)
+        if name == "a":
+            clock.heard_utc(UTC, 0.0)
+        watch.t += 86400
+        stamps.append(clock.now().stamp)
+        boots[str(clock.boot.number)] = clock.seen().record()
+    said = [clock.utc_s(s) for s in stamps]
+    assert said == sorted(said)
+    assert said[2] >= UTC + 2 * 86400
+
+
+def test_three_answers_must_agree_with_each_other():
+    clock = Clock({}, boot_id="a", boottime=Watch())
+    clock.heard_utc(UTC, 0.0)
+    for odd in (3600, -7200, 86400, 5, 900):
+        clock.heard_utc(UTC + odd, 0.0)
+    assert clock.now().utc_s == UTC
+    for jitter in (0.0, 1.0, 0.5):
+        clock.heard_utc(UTC + 7000 + jitter, 0.0)
+    assert abs(clock.now().utc_s - UTC - 7000) <= 1.0
+
+
+def test_a_time_beyond_this_programs_life_is_refused():
+    clock = Clock({}, boot_id="a", boottime=Watch())
+    for utc_s in (253_402_300_799.0, BUILT_UTC_S + 21 * 366 * 86400, float("nan"), float("inf")):
+        clock.heard_utc(utc_s, 0.1)
+        assert clock.now().utc_s is None
+    clock.heard_utc(BUILT_UTC_S + 15 * 366 * 86400, 0.0)
+    assert clock.now().utc_s is not None
+
+
+@pytest.mark.parametrize("offset", [253_402_300_000.0, float("nan"), float("inf"), -1e300, "yesterday", True, [1]])
+def test_a_stored_offset_that_cannot_be_is_ignored(offset):
+    clock = Clock({"1": {"id": "ax1", "offset_s": offset, "last_utc_s": offset}}, boot_id="a", boottime=Watch())
+    assert clock.now().utc_s is None
+    assert clock.boot.number == 1
+    clock.heard_utc(UTC, 0.0)
+    assert clock.utc_s(Stamp(1, 100.0)) == UTC
+
+
+def test_an_unreadable_boot_is_named_and_its_number_never_used_again():
+    boots = {"x": {"id": "b"}, "1": {"id": "ax1", "offset_s": UTC, "last_utc_s": UTC}, "2": {"offset_s": 5.0}, "3": 7}
+    clock = Clock(boots, boot_id="c", boottime=Watch(), above=8)
+    assert set(clock.unreadable) == {"x", "2", "3"}
+    assert clock.boot.number == 9
+    assert clock.utc_s(Stamp(2, 50.0)) == UTC + 50.0

@@ -13,6 +13,7 @@ from agent.domain.events import (
     StoreRecovered,
     TimeCame,
     VehicleConnected,
+    VehicleLeft,
 )
 from agent.domain.messages import TransactionStarted
 from agent.domain.orders import Remember, SetRelease, Show, Tell, WakeMe
@@ -63,6 +64,9 @@ class Hands:
     def do(self, order):
         self.log.append(order)
 
+    def hearing(self, event):
+        pass
+
 
 STARTED = TransactionStarted("s1", 1, Token("A"), Stamp(1, 1.0), 5)
 
@@ -84,6 +88,13 @@ class Scripted:
     def fault(self, event: Event, now: Moment) -> Iterator[Yielded]:
         yield Remember("session", "s1", {"evse": 1, "stop": {}})
         yield SetRelease(1, False)
+
+    @on(VehicleLeft)
+    def both(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        yield SetRelease(1, True)
+        yield SetRelease(2, False)
+        yield SetRelease(1, False)
+        yield SetRelease(2, True)
 
     @on(StopWanted, StoreFailed, StoreRecovered, TimeCame)
     def see(self, event: Event, now: Moment) -> Iterator[Yielded]:
@@ -154,6 +165,13 @@ async def test_a_later_batch_never_overtakes_one_that_could_not_be_saved():
     disk.broken = False
     await engine.handle(StoreRecovered())
     assert [p[0].value for p, _ in disk.batches] == [{"evse": 1}, {"evse": 1, "stop": {}}]
+
+
+async def test_of_several_releases_in_one_event_the_last_counts():
+    """Withdrawals are carried out first: on, off of one event used to become off, on."""
+    engine, disk, _ = make()
+    await engine.handle(VehicleLeft(1))
+    assert [o for o in disk.log if isinstance(o, SetRelease)] == [SetRelease(1, False), SetRelease(2, True)]
 
 
 async def test_timers_fire_in_order_and_a_cancelled_one_does_not():

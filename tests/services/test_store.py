@@ -232,3 +232,139 @@ async def _look(path: Path):
     facts, rows = await store.facts(), await store.head("chargy", -1)
     await store.close()
     return facts["n"]["n"]["n"], rows
+
+
+async def test_thinning_takes_every_second_value_of_each_session_of_each_link(tmp_path: Path):
+    store = await Store.open(tmp_path / "agent.db")
+    for n in range(20):
+        await store.commit([], [("a", sampled(n)), ("b", sampled(n)), ("a", sampled(n, "s2"))])
+    assert await store._call(store._thin)
+    assert len(await store.of_session("a", "s1")) == 10
+    assert len(await store.of_session("a", "s2")) == 10
+    assert len(await store.of_session("b", "s1")) == 10
+    assert (store.waiting("a"), store.waiting("b")) == (20, 10)
+    await store._call(lambda: store._db.execute("DELETE FROM outbox WHERE link='b'"))
+    await store._call(store._thin)
+    assert store.waiting("b") == 0  # a link that loses its last row is not said to have one
+    assert await store.head("b") == []
+    await store.close()
+
+
+@pytest.mark.parametrize("how", ["done", "bury"])
+async def test_rows_that_thinning_took_from_under_the_link_are_not_counted_twice(tmp_path: Path, how: str):
+    store = await Store.open(tmp_path / "agent.db")
+    await store.commit([], [*(("chargy", sampled(n)) for n in range(20)), ("chargy", ended())])
+    cached = await store.head("chargy", 10)
+    await store._call(store._thin)
+    for row in cached:
+        await (store.done(row) if how == "done" else store.bury([row], "no"))
+    left = await store.head("chargy", 99)
+    assert type(left[-1].message) is TransactionEnded
+    assert store.waiting("chargy") == len(left)
+    await store.close()
+
+
+async def test_half_a_character_is_stored_and_leaves_no_transaction_open(tmp_path: Path):
+    """``"\\ud800"`` is valid JSON, so a backend can say it; SQLite cannot."""
+    odd = "x\ud800"
+    store = await Store.open(tmp_path / "agent.db")
+    await store.commit([Put("cache", odd, {"text": odd, odd: 1})], [("chargy", started(odd))])
+    row = (await store.head("chargy"))[0]
+    assert row.message.session == odd
+    await store.done(row, [Put("transaction", f"chargy/{odd}", {"id": odd})])
+    await store.commit([], [("chargy", ended(odd))])
+    await store.bury(await store.head("chargy"), odd)
+    assert store.waiting("chargy") == 0
+    await store.commit([Put("cache", odd, {"text": "2"})])
+    assert [list(v.values()) for v in (await store.facts())["cache"].values()] == [["2"]]
+    await store.commit([Put("cache", odd, None)])
+    assert "cache" not in await store.facts()
+    await store.close()
+
+
+async def test_whatever_breaks_a_commit_is_rolled_back(tmp_path: Path):
+    store = await Store.open(tmp_path / "agent.db")
+    loop: dict = {}
+    loop["loop"] = loop  # json: ValueError
+    with pytest.raises(StoreError):
+        await store.commit([Put("a", "kept", {"n": 1}), Put("a", "b", loop)])
+    with pytest.raises(TypeError):
+        await store.commit([Put("a", "kept", {"n": 1}), Put("a", "b", {"n": object()})])
+    await store.commit([Put("a", "c", {"n": 2})])
+    assert (await store.facts())["a"] == {"c": {"n": 2}}
+    await store.close()
+
+
+BAD = {
+    "not JSON": "'{garb'",
+    "no object": "'[1]'",
+    "not UTF-8": "CAST(x'7b2261223a22ff227d' AS TEXT)",
+    "without its content": "'{}'",
+}
+
+
+@pytest.mark.parametrize("body", BAD.values(), ids=BAD)
+@pytest.mark.parametrize("place", [("transaction", "chargy/s1"), ("meta", "prefix"), ("setting", "x")])
+async def test_one_bad_record_is_set_aside_and_the_rest_lives(tmp_path: Path, body: str, place: tuple[str, str]):
+    path = tmp_path / "agent.db"
+    store = await Store.open(path)
+    await store.commit(
+        [
+            Put("setting", "x", {"text": "1"}),
+            Put("setting", "y", {"text": "2"}),
+            Put("transaction", "chargy/s1", {"id": "1"}),
+        ],
+        [("chargy", started("s2"))],
+    )
+    await store.close()
+    db = sqlite3.connect(path)
+    db.execute(f"UPDATE facts SET body={body} WHERE kind=? AND key=?", place)
+    db.commit()
+    db.close()
+    store = await Store.open(path)
+    facts = await store.facts()
+    assert facts["setting"]["y"] == {"text": "2"}
+    if place[0] != "setting" or body != "'{}'":  # what a setting must hold is not the store's to judge
+        aside = facts["poisoned"]["/".join(place)]
+        assert aside["why"]
+        assert "record" in aside
+        assert place[1] not in facts.get(place[0], {}) or place[0] == "meta"
+        assert place[1] == "s1" or place[0] != "transaction" or store.transaction_id("chargy", "s1") is None
+    row = (await store.head("chargy"))[0]
+    assert row.message == started("s2")
+    assert len(row.id) > 4
+    await store.close()
+    store = await Store.open(path)
+    assert (await store.head("chargy"))[0].id == row.id
+    await store.close()
+
+
+async def test_a_key_that_is_no_text_is_set_aside_too(tmp_path: Path):
+    path = tmp_path / "agent.db"
+    store = await Store.open(path)
+    await store.commit([Put("setting", "y", {"text": "2"})])
+    await store._call(
+        lambda: store._db.execute("INSERT INTO facts VALUES('setting', CAST(x'ff' AS TEXT), '{\"a\":1}')")
+    )
+    row = "INSERT INTO outbox(link, session, kind, body) VALUES('chargy', 's', 'X', CAST(x'ff' AS TEXT))"
+    await store._call(lambda: store._db.execute(row))
+    await store.close()
+    store = await Store.open(path)
+    facts = await store.facts()
+    assert facts["setting"] == {"y": {"text": "2"}}
+    assert list(facts["poisoned"]) == ["setting/\\xff"]
+    assert isinstance((await store.head("chargy"))[0].message, Poisoned)
+    await store.close()
+
+
+async def test_nobody_else_can_read_the_store(tmp_path: Path):
+    before = os.umask(0o022)
+    try:
+        store = await Store.open(tmp_path / "state" / "agent.db")
+        await store.commit([Put("setting", "authorization_key", {"text": "secret"})])
+        modes = {p.name: p.stat().st_mode & 0o077 for p in [tmp_path / "state", *(tmp_path / "state").iterdir()]}
+    finally:
+        os.umask(before)
+    assert {"state", "agent.db", "agent.db-wal"} <= set(modes)
+    assert set(modes.values()) == {0}
+    await store.close()

@@ -75,20 +75,20 @@ class Authorisation:
         without trusted time an expiry cannot be judged and counts."""
         verdict = self._listed(token)
         if verdict is None and self._site.settings.flag("auth_cache_enabled"):
-            verdict = self._cache.get(token.value)
+            verdict = self._cache.get(_key(token))
         if verdict and verdict.expires_utc_s is not None and (now.utc_s is None or now.utc_s > verdict.expires_utc_s):
             return replace(verdict, status=AuthorizationStatus.EXPIRED) if verdict.accepted else verdict
         return verdict
 
     def _learn(self, token: Token, verdict: Verdict) -> Iterator[Yielded]:
-        if not self._site.settings.flag("auth_cache_enabled") or self._cache.get(token.value) == verdict:
+        if not self._site.settings.flag("auth_cache_enabled") or self._cache.get(_key(token)) == verdict:
             return
-        if len(self._cache) >= CACHE_MAX and token.value not in self._cache:
+        if len(self._cache) >= CACHE_MAX and _key(token) not in self._cache:
             oldest = next(iter(self._cache))
             del self._cache[oldest]
             yield Remember("cache", oldest, None)
-        self._cache[token.value] = verdict
-        yield Remember("cache", token.value, dump(verdict))
+        self._cache[_key(token)] = verdict
+        yield Remember("cache", _key(token), dump(verdict))
 
     @answers(AskClearCache)
     def clear(self, event: Asked, now: Moment) -> Iterator[Yielded]:
@@ -102,6 +102,8 @@ class Authorisation:
 
     @on(TransactionHeard)
     def heard(self, event: TransactionHeard, now: Moment) -> Iterator[Yielded]:
+        if event.link != self._site.links[0]:
+            return
         for evse in self._site.evses.values():
             if evse.session and evse.session.id == event.session and event.verdict:
                 if evse.session.token.type is not TokenType.NO_AUTHORIZATION:
@@ -122,7 +124,7 @@ class Authorisation:
             yield CardRefused(evse.number, event.reason or "unreadable")
         elif len(event.token.value) > self._site.max_token_length():
             yield CardRefused(evse.number, "too_long")
-        elif self._asking(evse):
+        elif self._asking(evse) and not self._ends(evse, event.token):
             return
         elif evse.state in (State.ACTIVE, State.RECOVERING):
             yield from self._card_on_session(evse, event.token, now)
@@ -138,7 +140,7 @@ class Authorisation:
         evses = self._site.evses
         if event.evse:
             return evses.get(event.evse), False
-        own = [e for e in evses.values() if event.token and event.token in self._tokens(e)]
+        own = [e for e in evses.values() if event.token and any(event.token.same(t) for t in self._tokens(e))]
         if own:
             return own[0], False
         open_ = [e for e in evses.values() if not self._closed_for(e, event.token) and not self._asking(e)]
@@ -160,8 +162,12 @@ class Authorisation:
     def _closed_for(self, evse: Evse, token: Token | None) -> bool:
         service = self._site.service(evse)
         if service is Service.RESERVED:
-            return token != evse.reserved_for
+            return token is None or evse.reserved_for is None or not token.same(evse.reserved_for)
         return service is not Service.IN_SERVICE or not evse.known or self._site.stopping
+
+    def _ends(self, evse: Evse, token: Token) -> bool:
+        """The owner's card stops at once, whoever else is being asked about."""
+        return evse.session is not None and token.same(evse.session.token)
 
     def _asking(self, evse: Evse) -> bool:
         return any(p.evse == evse.number for p in self._pending.values())
@@ -169,7 +175,7 @@ class Authorisation:
     def _card_on_session(self, evse: Evse, token: Token, now: Moment) -> Iterator[Yielded]:
         session = evse.session
         assert session is not None
-        if token == session.token:
+        if token.same(session.token):
             yield StopWanted(evse.number, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, token)
         elif session.group is None:
             yield CardRefused(evse.number, "wrong_card")
@@ -177,7 +183,7 @@ class Authorisation:
             yield from self._judge(Pending(evse.number, token, stops=True), now)
 
     def _card_while_waiting(self, evse: Evse, token: Token) -> Iterator[Yielded]:
-        if evse.grant is None or token == evse.grant.token:
+        if evse.grant is None or token.same(evse.grant.token):
             yield SituationChanged(evse.number)  # a second tap to be sure: nothing to do but to show it again
         else:
             yield CardRefused(evse.number, "concurrent")
@@ -294,6 +300,10 @@ class Authorisation:
     def checking(self, evse: EvseId) -> bool:
         """A question for this EVSE is under way (for the screen)."""
         return any(p.evse == evse for p in self._pending.values())
+
+
+def _key(token: Token) -> str:
+    return token.value.casefold()
 
 
 def _plug_time(evse: Evse) -> float:

@@ -72,7 +72,8 @@ class Availability:
     def look(self, event: BoardOpened | CableRemoved | VehicleLeft, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if isinstance(event, BoardOpened):
-            evse.service_on = True  # what a board comes up with; an inoperative one is told so again
+            evse.service_on = True  # said even if we believe it: what a board comes up with is its own affair
+            yield SetService(evse.number, True)
         yield from self._service(evse)
 
     @on(SessionClosed, GrantDropped)

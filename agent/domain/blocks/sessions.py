@@ -19,7 +19,11 @@ from agent.domain.evse import Evse, Session, Site, State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Remember, SetRelease, WakeMe
 from agent.domain.record import Poisoned
-from agent.domain.session import EVENTS, RECOVER_S, end, hold, step, timer
+from agent.domain.rules.end import end
+from agent.domain.rules.resume import RECOVER_S
+from agent.domain.rules.run import hold, still_here
+from agent.domain.rules.words import timer
+from agent.domain.session import EVENTS, step
 from agent.kinds import Fault, Moment
 
 _OF_ONE_EVSE = tuple(e for e in EVENTS if issubclass(e, EvseEvent))
@@ -74,13 +78,15 @@ class Sessions:
                 evse.release = False
                 yield SetRelease(evse.number, False)
             if evse.session is not None:
-                evse.session.alive_at = now.stamp
+                still_here(evse, now)
                 yield Remember("session", evse.session.id, evse.session.record())
 
     @on(TransactionHeard)
     def heard(self, event: TransactionHeard, now: Moment) -> Iterator[Yielded]:
         """The backend refuses the token of a session that runs already (OCPP 1.6, StartTransaction.conf)."""
         evse = self._of(event.session)
+        if event.link != self._site.links[0]:
+            return  # one backend authorises; another one that only watches has no say
         if evse is None or event.verdict is None or event.verdict.accepted:
             return
         if self._site.settings.flag("stop_on_invalid_id"):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from agent.domain.block import Yielded, on
 from agent.domain.events import BoardOpened, FaultRaised, LinkChanged, SituationChanged
 from agent.domain.evse import Evse, Service, Site, State
-from agent.domain.faults import heaviest_first
+from agent.domain.faults import GRACE_S, blocks, heaviest_first
 from agent.domain.messages import ChargingState, ConnectorStatus, StatusChanged
 from agent.domain.orders import Tell
 from agent.kinds import STATION, EvseId, Fault, Moment, Stamp
@@ -34,7 +34,7 @@ class Status:
         service = site.service(evse)
         connector = _OF_SERVICE[service]
         in_use = evse.session is not None or evse.state is State.ENDED
-        if in_use and service is not Service.FAULTED:
+        if in_use and (service is not Service.FAULTED or _outlives_its_faults(evse)):
             connector = ConnectorStatus.OCCUPIED
         elif (evse.cable or evse.vehicle) and service in (Service.IN_SERVICE, Service.RESERVED):
             connector = ConnectorStatus.OCCUPIED  # inoperative with a cable stays Unavailable: nobody may charge
@@ -101,6 +101,14 @@ def _charging(evse: Evse) -> ChargingState:
     if evse.state is State.RECOVERING:
         return ChargingState.SUSPENDED_EVSE
     return ChargingState.EV_CONNECTED if evse.vehicle else ChargingState.IDLE
+
+
+def _outlives_its_faults(evse: Evse) -> bool:
+    """Faulted says that no energy is to be had (1.6 4.9). A session in the grace of a silent meter still delivers it;
+    of a silent board nobody knows."""
+    heavy = {f for f in evse.faults if blocks(f)}
+    charging = evse.state is State.ACTIVE and evse.charging is ChargingState.CHARGING
+    return charging and heavy <= GRACE_S.keys() - {Fault.BOARD_SILENT}
 
 
 def _forced(status: StatusChanged) -> StatusChanged:

@@ -24,22 +24,7 @@ from agent.domain.events import (
     VehicleReady,
 )
 from agent.domain.evse import Evse, Site
-from agent.kinds import EvseState, Fault, Moment, Stamp
-
-OF_THE_BOARD = frozenset(Fault) - {
-    Fault.METER_SILENT,
-    Fault.METER_IMPLAUSIBLE,
-    Fault.METER_EXCHANGED,
-    Fault.READER_SILENT,
-    Fault.DISPLAY_SILENT,
-    Fault.BOARD_SILENT,
-    Fault.STORE_FAILED,
-    Fault.RECORD_POISONED,
-    Fault.WEAK_SIGNAL,
-    Fault.RESET_FAILURE,
-    Fault.INTERNAL_ERROR,
-}
-"""Faults that a board's picture raises and clears; the others come from elsewhere and stay as they are."""
+from agent.kinds import EvseState, Moment, Stamp
 
 
 class Street:
@@ -61,7 +46,6 @@ class Street:
         evse.locked, evse.release, evse.bay = state.locked, False, state.bay_occupied
         evse.contactor, evse.offering = _contactor(evse, state), state.pwm is not False
         yield from self._faults(evse, state)
-        yield FaultCleared(event.evse, Fault.BOARD_SILENT)
         yield SituationChanged(event.evse)
 
     @on(BoardChanged)
@@ -94,10 +78,12 @@ class Street:
             yield BayChanged(n, state.bay_occupied)
 
     def _faults(self, evse: Evse, state: EvseState) -> Iterator[Yielded]:
+        """A picture clears what pictures have raised; faults from elsewhere stay as they are."""
         for fault in sorted(state.faults - evse.faults):
             yield FaultRaised(evse.number, fault)
-        for fault in sorted((evse.faults & OF_THE_BOARD) - state.faults):
+        for fault in sorted(evse.board_faults - state.faults):
             yield FaultCleared(evse.number, fault)
+        evse.board_faults = state.faults
 
     # The facts themselves, whoever states them, keep the picture: a play may state them without a board.
 

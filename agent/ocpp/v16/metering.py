@@ -55,7 +55,7 @@ def _sampled(sample: Sample) -> list[dict[str, str]]:
 def _timestamp(sample: Sample, desk: Desk) -> str:
     """Clock-aligned values lie on a whole second, whatever the clock has learned since."""
     utc_s = desk.clock.utc_s(sample.reading.at)
-    return rfc3339(round(utc_s) if sample.context is ReadingContext.CLOCK else utc_s)
+    return rfc3339(utc_s, whole_seconds=sample.context is ReadingContext.CLOCK)
 
 
 def meter_values(samples: Iterable[Sample], desk: Desk) -> list[dict[str, Any]]:

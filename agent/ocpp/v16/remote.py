@@ -18,6 +18,7 @@ from agent.domain.orders import Reply
 from agent.kinds import Token
 from agent.ocpp.dialect import Desk, In, Payload, Refused
 from agent.ocpp.rpc import Code
+from agent.ocpp.text import is_plain
 
 
 def _one_of(*words: str, otherwise: str = "Rejected") -> Any:
@@ -46,6 +47,8 @@ def _start(payload: Payload, desk: Desk) -> AskStart | dict[str, Any]:
         return {"status": "Rejected"}
     if not payload["idTag"]:
         return {"status": "Rejected"}
+    if not is_plain(payload["idTag"]):
+        raise Refused(Code.PROPERTY, "idTag: control characters")
     return AskStart(None if connector is None else int(connector), Token(payload["idTag"]))
 
 

@@ -10,6 +10,7 @@ from agent.domain.orders import Reply
 from agent.ocpp.dialect import Desk, In, Payload, Refused
 from agent.ocpp.names import CORE, KEYS_16, Key, is_authorization_key, key_16, value_16
 from agent.ocpp.rpc import Code
+from agent.ocpp.text import is_plain
 
 
 def offered(key: Key, desk: Desk) -> bool:
@@ -29,8 +30,14 @@ def is_secret(action: str, payload: Payload) -> bool:
     return key is not None and key.variable.secret
 
 
+def _plain(*texts: str) -> None:
+    if not all(map(is_plain, texts)):
+        raise Refused(Code.PROPERTY, "control characters in a key or value")
+
+
 def _get(payload: Payload, desk: Desk) -> AskGet:
     asked = payload.get("key") or []
+    _plain(*asked)
     most = desk.settings.number("get_maximum")
     if len(asked) > most:
         raise Refused(Code.OCCURRENCE, f"at most {most} keys at once (GetConfigurationMaxKeys)")
@@ -56,10 +63,14 @@ def _entry(key: Key, values: Payload) -> dict[str, Any]:
 
 
 def _change(payload: Payload, desk: Desk) -> AskSet | dict[str, Any]:
+    """The key to HTTP Basic belongs to the first backend: another one would lock that one's station out."""
+    _plain(payload["key"], payload["value"])
     key = known(payload["key"], desk)
     if key is None:
         return {"status": "NotSupported"}
-    if key.readonly or (key.setting == "authorization_key" and not is_authorization_key(payload["value"])):
+    if key.readonly:
+        return {"status": "Rejected"}
+    if key.setting == "authorization_key" and not (desk.primary and is_authorization_key(payload["value"])):
         return {"status": "Rejected"}
     return AskSet({key.setting: payload["value"]})
 

@@ -57,6 +57,7 @@ V201 = Dialect(
     silent_when_rejected=False,
     backend_numbers=False,
     retells=True,
+    silence_counts=True,
 )
 
 

@@ -64,20 +64,20 @@ def acceptable_password(text: str) -> bool:
     return len(text) in PASSWORD and text.isprintable() and not any(c.isspace() for c in text)
 
 
-def _text(entry: Entry, given: str) -> str | None:
+def _text(entry: Entry, given: str, desk: Desk) -> str | None:
     """What the domain is asked to set; None: this may not be."""
     if not entry.name.writable:
         return None
     if not entry.name.secret:
         return given
-    return PLAIN + given if acceptable_password(given) else None
+    return PLAIN + given if desk.primary and acceptable_password(given) else None
 
 
 def _wanted(payload: Payload, desk: Desk) -> Mapping[str, str]:
     wanted = {}
     for item in payload["setVariableData"]:
         entry = _entry(item, desk)
-        if isinstance(entry, Entry) and (text := _text(entry, item["attributeValue"])) is not None:
+        if isinstance(entry, Entry) and (text := _text(entry, item["attributeValue"], desk)) is not None:
             wanted[entry.name.setting] = text
     return wanted
 
@@ -96,7 +96,7 @@ def _status(item: Payload, reply: Reply, desk: Desk) -> str:
     found = _entry(item, desk)
     if isinstance(found, str):
         return found
-    if _text(found, item["attributeValue"]) is None:
+    if _text(found, item["attributeValue"], desk) is None:
         return "Rejected"
     status = reply.data.get(found.name.setting, "Rejected")
     return str(status) if status in ("Accepted", "RebootRequired") else "Rejected"

@@ -1,0 +1,150 @@
+"""From an empty socket to a session on disk: rights, the wait for a vehicle, the register of the begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.block import Yielded
+from agent.domain.events import (
+    BoardOpened,
+    Event,
+    EvseEvent,
+    GrantDropped,
+    MeterFailed,
+    MeterRead,
+    SessionOpened,
+    TimeCame,
+    TokenAccepted,
+)
+from agent.domain.evse import Evse, Grant, Service, Session, Site, State
+from agent.domain.messages import ChargingState, TransactionStarted, TriggerReason
+from agent.domain.orders import ReadMeter, Remember, SetLimit, Tell, WakeMe
+from agent.domain.rules.words import changed, release, rest, timer, to, unsettle
+from agent.kinds import Moment
+
+
+@to(State.OCCUPIED)
+def occupy(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+    """Something is in the socket, or a new vehicle on what was left there."""
+    evse.state = rest(evse)
+    yield changed(evse)
+
+
+@to(State.FREE)
+def vacate(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+    """Free is where neither cable nor vehicle is; until then everything stays (Finishing as well)."""
+    if not (evse.cable or evse.vehicle):
+        evse.state = State.FREE
+    yield changed(evse)
+
+
+def _await_vehicle(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    assert evse.grant is not None
+    evse.state = State.AUTHORISED
+    evse.grant.until_s = now.t_s + s.settings.number("connection_timeout_s")
+    yield WakeMe(timer("connect", evse), evse.grant.until_s)
+    yield changed(evse)
+
+
+@to(State.AUTHORISED, State.BEGINNING)
+def grant(s: Site, evse: Evse, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
+    evse.grant = Grant(event.token, event.verdict, event.remote_id, event.offline, event.movable)
+    if evse.vehicle:
+        yield from begin(s, evse, event, now)
+        return
+    yield from _await_vehicle(s, evse, now)
+
+
+@to(State.BEGINNING)
+def begin(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+    """Vehicle and right are there: take the register before anything else."""
+    evse.state = State.BEGINNING
+    evse.begin_try += 1
+    yield WakeMe(timer("connect", evse), None)
+    yield ReadMeter(evse.number, f"begin:{evse.begin_try}", billing=True)
+    yield changed(evse)
+
+
+@to(State.BEGINNING, State.AUTHORISED)
+def begin_again(s: Site, evse: Evse, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+    """The board was away for a moment; nothing is on disk yet, the right is seconds old."""
+    if evse.vehicle:
+        yield from begin(s, evse, event, now)
+    elif evse.state is State.BEGINNING:
+        yield from vehicle_gone_again(s, evse, event, now)
+
+
+@to(State.FREE, State.OCCUPIED)
+def drop_grant(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+    evse.grant = None
+    evse.state = rest(evse)
+    yield WakeMe(timer("connect", evse), None)
+    yield GrantDropped(evse.number, _why(event))
+    yield changed(evse)
+
+
+def _why(event: Event) -> str:
+    if isinstance(event, TimeCame):
+        return "timeout"
+    if isinstance(event, MeterFailed):
+        return "unavailable"
+    return "stopped"
+
+
+@to(State.FREE, State.OCCUPIED)
+def connect_timeout(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    if event.key == timer("connect", evse) and evse.grant and now.t_s >= evse.grant.until_s:
+        yield from drop_grant(s, evse, event, now)
+
+
+@to(State.AUTHORISED)
+def vehicle_gone_again(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+    """Pulled before the session was on disk: the right stays for another connection time-out."""
+    yield from _await_vehicle(s, evse, now)
+
+
+@to(State.ACTIVE, State.FREE, State.OCCUPIED)
+def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+    """The register is known: session on disk, then told, then release."""
+    if event.purpose != f"begin:{evse.begin_try}":
+        return
+    if s.stopping or s.service(evse) is Service.FAULTED:
+        yield from drop_grant(s, evse, event, now)
+        return
+    right, reading = evse.grant, event.reading
+    assert right is not None  # the only ways into BEGINNING set it
+    session = Session(
+        id=s.new_id(),
+        evse=evse.number,
+        token=right.token,
+        started=reading.at,
+        start_wh=reading.energy_wh,
+        last_wh=reading.energy_wh,
+        plugged_at=evse.plugged_at or now.stamp,
+        alive_at=now.stamp,
+        group=right.verdict.group if right.verdict else None,
+        remote_id=right.remote_id,
+        offline=right.offline or not s.online,
+    )
+    evse.session, evse.grant, evse.reading = session, None, reading
+    evse.state, evse.charging = State.ACTIVE, ChargingState.EV_CONNECTED
+    trigger = TriggerReason.REMOTE_START if right.remote_id else TriggerReason.AUTHORIZED
+    yield Remember("session", session.id, session.record())
+    told = TransactionStarted(
+        session.id, evse.number, session.token, reading.at, reading.energy_wh, trigger, offline=session.offline,
+        remote_id=right.remote_id, reading=reading,
+    )  # fmt: skip
+    for link in s.links:
+        yield Tell(link, told)
+    yield SetLimit(evse.number, evse.limit)
+    yield from release(s, evse, True)
+    yield from unsettle(s, evse, now)
+    yield SessionOpened(evse.number, session.id, trigger)
+    yield changed(evse)
+
+
+@to(State.FREE, State.OCCUPIED)
+def no_register(s: Site, evse: Evse, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
+    """Without a register there is no transaction (and no energy)."""
+    if event.purpose == f"begin:{evse.begin_try}":
+        yield from drop_grant(s, evse, event, now)

@@ -1,0 +1,103 @@
+"""The end of a session: release withdrawn, reason on disk, contactor open, register, told. Once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.block import Yielded
+from agent.domain.events import ContactorOpened, MeterFailed, MeterRead, SessionClosed, StopWanted, TimeCame
+from agent.domain.evse import Evse, Site, State, Stop
+from agent.domain.messages import ChargingState, StopReason, TransactionEnded, TriggerReason
+from agent.domain.orders import ReadMeter, Remember, Tell, Unlock, WakeMe
+from agent.domain.rules.words import changed, release, timer, to
+from agent.kinds import Moment, Reading
+
+CONTACTOR_S = 10.0
+"""IEC 61851-1 lets a board open under load 6 s after the pilot's PWM is gone; then the end is read in any case."""
+END_TRIES = 3
+RETRY_S = 5.0
+
+
+@to(State.ENDING)
+def end(s: Site, evse: Evse, event: StopWanted, now: Moment) -> Iterator[Yielded]:
+    """Withdraw release at once, put the reason on disk, and wait for the contactor before the register is read."""
+    session = evse.session
+    assert session is not None
+    yield from release(s, evse, False)
+    session.stop = Stop(event.reason, event.trigger, now.stamp, event.token, event.note)
+    session.alive_at = now.stamp
+    evse.state, evse.end_try = State.ENDING, 0
+    yield Remember("session", session.id, session.record())
+    yield WakeMe(timer("settle", evse), None)
+    yield from read_end_when_open(s, evse, now)
+    yield changed(evse)
+
+
+def read_end_when_open(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    if evse.contactor or not evse.known:  # a board that nobody has seen yet may still be on its way to open
+        yield WakeMe(timer("end", evse), now.t_s + max(CONTACTOR_S, 8 * s.io_s))
+    else:
+        yield from read_end(evse)
+
+
+def read_end(evse: Evse) -> Iterator[Yielded]:
+    evse.end_try += 1
+    yield ReadMeter(evse.number, f"end:{evse.end_try}", billing=True)
+
+
+def contactor_open(s: Site, evse: Evse, event: ContactorOpened, now: Moment) -> Iterator[Yielded]:
+    if evse.end_try == 0:  # otherwise the timer is that of the next try
+        yield WakeMe(timer("end", evse), None)
+        yield from read_end(evse)
+
+
+def end_time(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    if event.key == timer("end", evse):
+        yield from read_end(evse)
+
+
+@to(State.ENDED, State.FREE)
+def finish(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+    session = evse.session
+    assert session is not None
+    if event.purpose != f"end:{evse.end_try}":
+        session.last_wh = max(session.last_wh, event.reading.energy_wh)
+        return
+    evse.reading = event.reading
+    yield from _close(s, evse, max(event.reading.energy_wh, session.last_wh), now, event.reading)
+
+
+@to(State.ENDED, State.FREE)
+def end_unread(s: Site, evse: Evse, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
+    """Try again; after that the last good register is billed: never zero, never invented."""
+    session = evse.session
+    assert session is not None
+    if event.purpose != f"end:{evse.end_try}":
+        return
+    if evse.end_try < END_TRIES:
+        yield WakeMe(timer("end", evse), now.t_s + max(RETRY_S, 2 * s.io_s))
+        return
+    yield from _close(s, evse, session.last_wh, now)
+
+
+def _close(s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | None = None) -> Iterator[Yielded]:
+    """The stop is on disk (the told message and the forgotten session are one transaction), then told."""
+    session = evse.session
+    assert session is not None
+    assert session.stop is not None
+    stop = session.stop
+    at = stop.at if stop.at > session.started else session.started
+    told = TransactionEnded(
+        session.id, evse.number, stop.token, at, meter_wh, StopReason(stop.reason), TriggerReason(stop.trigger),
+        offline=not s.online, note=stop.note, samples=session.samples, reading=reading,
+    )  # fmt: skip
+    yield Remember("session", session.id, None)
+    for link in s.links:
+        yield Tell(link, told)
+    evse.session, evse.charging = None, ChargingState.IDLE
+    yield WakeMe(timer("end", evse), None)
+    evse.state = State.ENDED if evse.cable or evse.vehicle else State.FREE
+    if evse.cable and not evse.tethered and (evse.vehicle or s.settings.flag("unlock_on_ev_disconnect")):
+        yield Unlock(evse.number)
+    yield SessionClosed(evse.number, session.id, stop.reason)
+    yield changed(evse)

@@ -1,0 +1,97 @@
+"""Resume with proof: after a restart, or when a board was away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.block import Yielded
+from agent.domain.events import BoardOpened, SessionOpened, StopWanted, TimeCame
+from agent.domain.evse import Evse, Session, Site, State, Stop
+from agent.domain.faults import GRACE_S, blocks, ends_session
+from agent.domain.messages import ChargingState, StopReason, TriggerReason
+from agent.domain.orders import Remember, SetLimit, WakeMe
+from agent.domain.rules.end import end, read_end, read_end_when_open
+from agent.domain.rules.words import changed, release, timer, to, unsettle
+from agent.kinds import Moment
+
+RECOVER_S = 300.0
+
+
+def uninterrupted(s: Site, evse: Evse, session: Session, plugged_s: float | None, now: Moment) -> bool:
+    """Is the vehicle on the cable the one that the session began with?
+
+    With a board that counts the seconds since the plug: the count must cover the whole time since we saw the plug (it
+    is floored to a second, and we saw the plug after it happened, so one second is all the benefit of the doubt).
+    Without a counter: the time away must be short. A kernel that was booted anew proves nothing."""
+    if not evse.vehicle:
+        return False
+    same_boot = session.plugged_at.boot == now.stamp.boot
+    if evse.counts_plugged and plugged_s is not None and same_boot:
+        return plugged_s + s.io_s >= now.t_s - session.plugged_at.t_s
+    if session.alive_at.boot != now.stamp.boot:
+        return False
+    return not evse.counts_plugged and now.t_s - session.alive_at.t_s <= s.resume_within_s
+
+
+@to(State.ACTIVE, State.ENDING)
+def recover(s: Site, evse: Evse, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+    """The board is there (again): go on with proof, otherwise close with the register of now."""
+    session = evse.session
+    assert session is not None
+    yield WakeMe(timer("recover", evse), None)
+    if session.stop is not None:
+        yield from end_again(s, evse, event, now)
+    elif not _broken(evse, event) and uninterrupted(s, evse, session, event.state.plugged_s, now):
+        yield from _resume(s, evse, now)
+    else:
+        stop = StopWanted(evse.number, StopReason.POWER_LOSS, TriggerReason.ABNORMAL_CONDITION)
+        yield from end(s, evse, stop, now)
+
+
+@to(State.ENDING)
+def end_again(s: Site, evse: Evse, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+    """The board is there again and the end was meant already: whatever vehicle is there, the reason stays."""
+    evse.state, evse.end_try = State.ENDING, 0
+    yield from read_end_when_open(s, evse, now)
+
+
+def _broken(evse: Evse, event: BoardOpened) -> bool:
+    """A fault in the new picture that ends sessions, or a blocking one from elsewhere and without grace."""
+    lasting = {f for f in evse.faults if blocks(f) and f not in GRACE_S}
+    return bool(lasting) or any(ends_session(f) for f in event.state.faults)
+
+
+def _resume(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    session = evse.session
+    assert session is not None
+    evse.state, evse.charging = State.ACTIVE, ChargingState.EV_CONNECTED
+    session.alive_at = now.stamp
+    yield Remember("session", session.id, session.record())
+    if not session.held:
+        yield SetLimit(evse.number, evse.limit)
+        yield from release(s, evse, True)
+    yield from unsettle(s, evse, now)
+    yield SessionOpened(evse.number, session.id, TriggerReason.TX_RESUMED)
+    yield changed(evse)
+
+
+@to(State.ENDING)
+def recover_timeout(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    if event.key == timer("recover", evse):
+        yield from _give_up(s, evse, now)
+
+
+@to(State.ENDING)
+def recover_stop(s: Site, evse: Evse, event: StopWanted, now: Moment) -> Iterator[Yielded]:
+    yield from end(s, evse, event, now)
+
+
+def _give_up(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    session = evse.session
+    assert session is not None
+    if session.stop is None:
+        session.stop = Stop(StopReason.POWER_LOSS, TriggerReason.ABNORMAL_CONDITION, now.stamp)
+    evse.state, evse.end_try = State.ENDING, 0
+    yield Remember("session", session.id, session.record())
+    yield from read_end(evse)
+    yield changed(evse)

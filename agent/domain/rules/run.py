@@ -1,0 +1,99 @@
+"""A running session: what the vehicle and the board do is told, and what survives a pulled plug."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.block import Yielded
+from agent.domain.events import (
+    Event,
+    EvseEvent,
+    MeterRead,
+    OfferChanged,
+    StopWanted,
+    TimeCame,
+    VehicleConnected,
+    VehicleLeft,
+)
+from agent.domain.evse import Evse, Site, State
+from agent.domain.messages import StopReason, TriggerReason
+from agent.domain.orders import Remember
+from agent.domain.rules.end import end
+from agent.domain.rules.words import release, tell_charging, timer, to, unsettle
+from agent.kinds import Fault, Moment
+
+
+def recompute(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+    yield from tell_charging(s, evse, now)
+
+
+def ready(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+    """Vehicle or board is ready for energy: the contactor has ``SETTLE_S`` before its silence is told."""
+    if not evse.contactor:
+        yield from unsettle(s, evse, now)
+    yield from tell_charging(s, evse, now)
+
+
+def offer(s: Site, evse: Evse, event: OfferChanged, now: Moment) -> Iterator[Yielded]:
+    yield from (ready if event.on else recompute)(s, evse, event, now)
+
+
+def settle(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    if event.key == timer("settle", evse):
+        evse.settled = True
+        yield from tell_charging(s, evse, now)
+
+
+@to(State.ENDING)
+def cable_gone(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+    yield from end(s, evse, _disconnected(evse), now)
+
+
+@to(State.ENDING)
+def vehicle_gone(s: Site, evse: Evse, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
+    """The driver pulled at the car: ends the session, unless the backend wants it to survive (1.6 test case 005_3);
+    then nobody gets energy until the vehicle is back."""
+    if s.settings.flag("stop_on_ev_disconnect") or evse.tethered:
+        yield from end(s, evse, _disconnected(evse), now)
+        return
+    yield from release(s, evse, False)
+    yield from tell_charging(s, evse, now)
+
+
+def _disconnected(evse: Evse) -> StopWanted:
+    return StopWanted(evse.number, StopReason.EV_DISCONNECTED, TriggerReason.EV_COMMUNICATION_LOST)
+
+
+def vehicle_back(s: Site, evse: Evse, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
+    yield from unsettle(s, evse, now)
+    if evse.session and not evse.session.held:
+        yield from release(s, evse, True)
+    yield from tell_charging(s, evse, now)
+
+
+def newer_register(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+    session = evse.session
+    assert session is not None
+    session.last_wh = max(session.last_wh, event.reading.energy_wh)
+    still_here(evse, now)
+    return iter(())
+
+
+def still_here(evse: Evse, now: Moment) -> None:
+    """The session lives and its vehicle is there, as far as the board can be asked: neither a register alone nor a
+    session that waits for its board proves anything of the plug."""
+    if evse.session is not None and evse.state is State.ACTIVE and Fault.BOARD_SILENT not in evse.faults:
+        evse.session.alive_at = now.stamp
+
+
+def hold(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    """The token turned out to be bad and the session is to stay open without energy (StopTransactionOnInvalidId
+    false): release withdrawn until somebody ends it."""
+    session = evse.session
+    if session is None or session.held or evse.state not in (State.ACTIVE, State.RECOVERING):
+        return
+    session.held = True
+    yield from release(s, evse, False)
+    yield Remember("session", session.id, session.record())
+    if evse.state is State.ACTIVE:
+        yield from tell_charging(s, evse, now)

@@ -1,0 +1,97 @@
+"""What all rules of the session table share: what they are, and the small things that they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+from agent.domain.block import Yielded
+from agent.domain.events import Event, EvseEvent, SituationChanged
+from agent.domain.evse import Evse, Site, State
+from agent.domain.faults import GRACE_S, blocks
+from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReason
+from agent.domain.orders import SetRelease, Tell, WakeMe
+from agent.kinds import Moment
+
+Rule: TypeAlias = Callable[[Site, Evse, Any, Moment], Iterator[Yielded]]
+
+SETTLE_S = 5.0
+"""How long after the start a vehicle may take before its silence is told as suspended (decision table, row 4)."""
+
+
+def to(*states: State) -> Callable[[Rule], Rule]:
+    """Declare which states a rule may lead to (besides staying)."""
+
+    def mark(rule: Rule) -> Rule:
+        rule.targets = states  # type: ignore[attr-defined]
+        return rule
+
+    return mark
+
+
+def timer(kind: str, evse: Evse) -> str:
+    return f"{kind}:{evse.number}"
+
+
+def changed(evse: Evse) -> SituationChanged:
+    return SituationChanged(evse.number)
+
+
+def release(s: Site, evse: Evse, on: bool) -> Iterator[Yielded]:
+    """A level: withdrawing is said whatever we believe of the board; giving only once, and never on a broken EVSE."""
+    if on and (evse.release or s.stopping or any(blocks(f) and f not in GRACE_S for f in evse.faults)):
+        return
+    evse.release = on
+    yield SetRelease(evse.number, on)
+
+
+def rest(evse: Evse) -> State:
+    """Where an EVSE without a session and without a grant belongs."""
+    return State.OCCUPIED if evse.cable or evse.vehicle else State.FREE
+
+
+def charging_state(evse: Evse) -> ChargingState:
+    """The decision table of a running session (IEC 61851-1 pilot to OCPP charging state). The station's own pause
+    wins over the vehicle's; between release and the first sign of the vehicle the old word stays for ``SETTLE_S``."""
+    if not evse.release:
+        return ChargingState.SUSPENDED_EVSE
+    if not evse.vehicle:
+        return ChargingState.SUSPENDED_EV
+    if evse.asks and evse.contactor:
+        return ChargingState.CHARGING
+    if not evse.settled:  # row 4
+        return evse.charging
+    if evse.asks or not evse.offering:
+        return ChargingState.SUSPENDED_EVSE
+    return ChargingState.SUSPENDED_EV
+
+
+def tell_charging(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    """Tell a changed charging state."""
+    session = evse.session
+    new = charging_state(evse)
+    if session is None or new is evse.charging:
+        return
+    evse.charging = new
+    evse.settled = evse.settled or new is ChargingState.CHARGING
+    update = TransactionUpdated(
+        session.id, evse.number, now.stamp, TriggerReason.CHARGING_STATE_CHANGED, new, offline=not s.online
+    )
+    for link in s.links:
+        yield Tell(link, update)
+    yield changed(evse)
+
+
+def unsettle(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    evse.settled = False
+    yield WakeMe(timer("settle", evse), now.t_s + max(SETTLE_S, 3 * s.io_s))
+
+
+def stay(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+    """This event changes nothing here."""
+    return iter(())
+
+
+def look(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+    """The socket looks different, nothing else has changed."""
+    yield changed(evse)

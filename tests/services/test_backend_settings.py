@@ -1,0 +1,46 @@
+"""What a backend's table may say; passwords appear in no text of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.settings import SettingsError, StationFile, parse
+
+
+def backend(**keys: Any) -> StationFile:
+    return parse({"backend": keys, "evse": [{"number": 1}]}, Path("station.toml"))
+
+
+@pytest.mark.parametrize("profile", [2, 3])
+def test_a_profile_with_tls_needs_wss(profile: int):
+    with pytest.raises(SettingsError, match=f"security_profile {profile} needs wss://"):
+        backend(url="ws://example.org/x", security_profile=profile, password="p")
+    assert backend(url="wss://example.org/x", security_profile=profile, password="p").backends
+
+
+@pytest.mark.parametrize("url", ["ws://user:S3CRET@example.org/x", "wss://S3CRET@example.org", "S3CRET://u:S3CRET@x"])
+def test_a_password_in_the_url_is_refused_and_not_repeated(url: str):
+    with pytest.raises(SettingsError, match="password_file") as caught:
+        backend(url=url)
+    assert "S3CRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["ws://[::1", "ws://example.org:99999/x", "ws://:9000/x", "ws:///x"])
+def test_an_url_that_is_none_is_told(url: str):
+    with pytest.raises(SettingsError, match=r"backend\.url"):
+        backend(url=url)
+
+
+def test_secrets_are_in_no_repr_and_no_complaint():
+    raw = {
+        "backend": {"url": "ws://example.org", "password": "S3CRET"},
+        "settings": {"authorization_key": "S3CRET", "ocpp16": {"AuthorizationKey": "S3CRET"}},
+        "evse": [{"number": 1, "board": {"driver": "x", "password": "S3CRET"}}],
+    }
+    assert "S3CRET" not in repr(parse(raw, Path("station.toml")))
+    with pytest.raises(SettingsError, match="password") as caught:
+        backend(url="ws://example.org", password=987654321)
+    assert "987654321" not in str(caught.value)

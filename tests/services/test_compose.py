@@ -1,0 +1,160 @@
+"""The start of a station on a store that is full, damaged or holds one bad record; where its socket lies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from agent import compose
+from agent.compose import Options, Station
+from agent.domain.messages import StopReason, TransactionEnded, TriggerReason
+from agent.domain.orders import ReadMeter
+from agent.kinds import Fault, Stamp
+from agent.ports.store import Put, StoreError
+from agent.services.clock import BUILT_UTC_S
+from agent.services.store import Store
+from agent.settings import parse
+
+UTC = BUILT_UTC_S + 1e6
+
+
+def station_file(folder: Path, **keys):
+    raw = {"station": {"state_dir": "state", "store_max_mb": 1, **keys}, "evse": [{"number": 1}]}
+    return parse(raw, folder / "station.toml")
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path, **keys) -> AsyncIterator[Station]:
+    file = station_file(folder, status_socket=str(folder / "s"), **keys)
+    store = await Store.open(file.station.state_dir / "agent.db", file.station.store_max_mb)
+    try:
+        station = Station(file, Options(), store, await store.facts())
+        task = asyncio.create_task(station.run())
+        await until(lambda: station.ready or task.done())
+        assert not task.done(), task.exception()
+        yield station
+        station._leave(0)
+        assert await asyncio.wait_for(task, 20) == 0
+    finally:
+        await store.close()
+
+
+async def until(true: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+async def fill(path: Path) -> None:
+    store = await Store.open(path, 1)
+    for size in (50, 1):
+        with pytest.raises(StoreError):
+            for n in range(20_000):
+                end = TransactionEnded(
+                    f"s{n}", 1, None, Stamp(1, 9.0), 1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED
+                )
+                await store.commit([], [("chargy", end)] * size)
+    with pytest.raises(StoreError):
+        await store.commit([Put("boot", str(n), {"id": "x" * 60}) for n in range(100)])
+    with pytest.raises(StoreError):
+        for n in range(1000):
+            await store.commit([Put("filling", str(n), {"id": "x" * 60})])
+    await store.close()
+
+
+async def test_a_full_store_starts_and_is_told_and_recovers(tmp_path: Path):
+    await fill(tmp_path / "state" / "agent.db")
+    async with running(tmp_path) as station:
+        await until(lambda: not station.site.store_ok)
+        rows = await station.store.head("chargy", 400)
+        for row in rows:
+            await station.store.done(row)
+        station.engine._try_again()
+        await until(lambda: station.site.store_ok)
+        assert str(station.clock.boot.number) in (await station.store.facts())["boot"]
+
+
+async def test_a_damaged_store_is_said_and_blocks_nothing(tmp_path: Path, caplog):
+    path = tmp_path / "state" / "agent.db"
+    path.parent.mkdir()
+    path.write_bytes(b"this was never a database, " * 400)
+    async with running(tmp_path) as station:
+        assert station.picture()["store"] == {"set_aside": str(station.store.set_aside)}
+        assert station.store.set_aside is not None
+        assert station.site.store_ok
+        assert all(Fault.STORE_FAILED not in e.faults for e in station.site.evses.values())
+        assert Fault.STORE_FAILED not in getattr(station.site, "faults", ())
+    assert any(r.levelname == "ERROR" and "set aside" in r.message for r in caplog.records)
+
+
+async def test_a_sound_store_has_nothing_to_say(tmp_path: Path):
+    async with running(tmp_path) as station:
+        assert station.picture()["store"] == {"set_aside": None}
+
+
+@pytest.mark.parametrize("body", ["'{garb'", "'{\"id\":7}'", "'{}'", "CAST(x'ff' AS TEXT)"])
+async def test_an_unreadable_boot_is_set_aside(tmp_path: Path, body: str):
+    path = tmp_path / "state" / "agent.db"
+    store = await Store.open(path)
+    await store.commit([Put("boot", "4", {"id": "x"})])
+    await store.close()
+    db = sqlite3.connect(path)
+    db.execute(f"UPDATE facts SET body={body} WHERE kind='boot'")
+    db.commit()
+    db.close()
+    for _ in (1, 2):
+        async with running(tmp_path) as station:
+            assert station.clock.boot.number == 5
+            facts = await station.store.facts()
+            assert set(facts["boot"]) == {"5"}
+            assert set(facts["poisoned"]) == {"boot/4"}
+
+
+async def last_utc_s(station: Station) -> float:
+    boot = (await station.store.facts())["boot"][str(station.clock.boot.number)]
+    return float(boot["last_utc_s"])
+
+
+async def test_the_latest_time_of_a_boot_is_kept_now_and_then_and_at_the_end(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(compose, "SEEN_S", 0.05)
+    async with running(tmp_path) as station:
+        station.clock.heard_utc(UTC, 0.0)
+        await until(lambda: station.clock.boot.last_utc_s is not None)
+        await station.engine.ping()
+        async with asyncio.timeout(10):
+            while await last_utc_s(station) < UTC + 0.2:
+                await asyncio.sleep(0.02)
+        monkeypatch.setattr(compose, "SEEN_S", 1000.0)
+        await asyncio.sleep(0.1)
+        before = station.clock.now().utc_s
+    store = await Store.open(tmp_path / "state" / "agent.db")
+    assert before <= (await store.facts())["boot"]["1"]["last_utc_s"]
+    await store.close()
+
+
+async def test_a_bill_never_gets_ahead_of_the_kept_time(tmp_path: Path):
+    async with running(tmp_path) as station:
+        station.clock.heard_utc(UTC, 0.0)
+        await asyncio.sleep(0.1)
+        now = station.clock.now().utc_s
+        station._watch(ReadMeter(1, "begin", billing=True))
+        station.engine._try_again()
+        await station.engine.ping()
+        assert await last_utc_s(station) >= now
+
+
+async def test_the_socket_lies_where_the_group_can_reach_it(tmp_path: Path, monkeypatch):
+    store = await Store.open(tmp_path / "agent.db")
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    file = station_file(tmp_path)
+    assert Station(file, Options(), store, {})._socket_path() == tmp_path / "state" / "status.sock"
+    monkeypatch.setenv("RUNTIME_DIRECTORY", f"{tmp_path}/run:{tmp_path}/other")
+    assert Station(file, Options(), store, {})._socket_path() == tmp_path / "run" / "status.sock"
+    file = station_file(tmp_path, status_socket="mine")
+    assert Station(file, Options(), store, {})._socket_path() == tmp_path / "mine"
+    await store.close()

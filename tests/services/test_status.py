@@ -1,0 +1,103 @@
+"""The status socket: bounded in memory, patient with a slow watcher, cut only above the cap."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from agent.services import status as module
+from agent.services.status import FRAME_BYTES, RING_BYTES, StatusSocket
+
+
+def opened(path: Path, picture=dict) -> StatusSocket:
+    return StatusSocket(path, picture, lambda: None)
+
+
+async def lines(reader: asyncio.StreamReader, until: str = "picture") -> list[dict]:
+    heard = []
+    while not heard or heard[-1]["type"] != until:
+        line = await asyncio.wait_for(reader.readline(), 10)
+        assert line, "cut off"
+        heard.append(json.loads(line))
+    return heard
+
+
+async def connect(path: Path):
+    return await asyncio.open_unix_connection(str(path), limit=8 * 1024 * 1024)
+
+
+async def test_a_frame_up_to_the_cap_is_exact_above_it_says_what_is_missing(tmp_path: Path):
+    whole, long = "ä" * (FRAME_BYTES // 2), "ä" * FRAME_BYTES + "\ud800"
+    async with opened(tmp_path / "s") as socket:
+        socket.frame("in", "a", "1.6", whole)
+        socket.frame("in", "a", "1.6", long)
+        reader, writer = await connect(tmp_path / "s")
+        first, second, _ = await lines(reader)
+        writer.close()
+    assert first["frame"] == whole
+    assert second["frame"].startswith("ä" * (FRAME_BYTES // 2 - 10))
+    assert len(second["frame"].encode()) < FRAME_BYTES + 100
+    assert second["frame"].endswith(" bytes cut]")
+    cut = int(second["frame"].rsplit("[", 1)[1].split()[0])
+    assert abs(cut - FRAME_BYTES) < 20
+
+
+async def test_the_ring_is_bounded_in_bytes_and_keeps_the_newest(tmp_path: Path):
+    async with opened(tmp_path / "s") as socket:
+        for n in range(1500):
+            socket.frame("in", "a", "1.6", f"{n} " + "y" * FRAME_BYTES)
+        assert sum(len(line) for _, line in socket._frames) <= RING_BYTES
+        reader, writer = await connect(tmp_path / "s")
+        heard = await lines(reader)
+        writer.close()
+    numbers = [h["n"] for h in heard[:-1]]
+    assert numbers == list(range(numbers[0], 1501))
+    assert len(numbers) > 200
+
+
+async def test_a_new_watcher_of_a_long_ring_is_not_cut_off(tmp_path: Path, monkeypatch):
+    """The ring itself must not count as a backlog."""
+    monkeypatch.setattr(module, "BACKLOG_BYTES", 300_000)
+    async with opened(tmp_path / "s") as socket:
+        for n in range(200):
+            socket.frame("in", "a", "1.6", f"{n} " + "y" * 10_000)
+        reader, writer = await connect(tmp_path / "s")
+        first = json.loads(await asyncio.wait_for(reader.readline(), 10))
+        for n in range(20):  # the traffic goes on while the watcher is still reading the past
+            socket.frame("in", "a", "1.6", f"late {n}")
+            await asyncio.sleep(0)
+        heard = [first, *await lines(reader)]
+        socket.frame("in", "a", "1.6", "last")
+        while heard[-1].get("n") != 221:
+            heard += await lines(reader, "frame")
+        writer.close()
+    assert [h["n"] for h in heard if h["type"] == "frame"] == list(range(1, 222))
+
+
+async def test_a_watcher_that_never_reads_costs_little_and_stops_nobody(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(module, "BACKLOG_BYTES", 300_000)
+    async with opened(tmp_path / "s") as socket:
+        _, lazy = await asyncio.open_unix_connection(str(tmp_path / "s"))  # takes little by itself
+        reader, writer = await connect(tmp_path / "s")
+        await lines(reader)
+        for n in range(300):
+            socket.frame("in", "a", "1.6", f"{n} " + "y" * 10_000)
+            await lines(reader, "frame")
+        assert len(socket._clients) == 1
+        writer.close()
+        lazy.close()
+
+
+async def test_a_newcomer_does_not_keep_a_change_from_the_others(tmp_path: Path):
+    now = {"x": 1}
+    async with opened(tmp_path / "s", lambda: dict(now)) as socket:
+        reader, writer = await connect(tmp_path / "s")
+        assert (await lines(reader))[-1]["x"] == 1
+        now["x"] = 2
+        socket.changed()
+        newcomer, other = await connect(tmp_path / "s")
+        assert (await lines(newcomer))[-1]["x"] == 2
+        assert (await lines(reader))[-1]["x"] == 2
+        writer.close()
+        other.close()
