@@ -9,20 +9,20 @@ delivered. Several facts and messages of one event are one transaction.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from agent.domain.messages import MeterSampled, TransactionEnded
-from agent.domain.record import Poisoned, dump, load
+from agent.domain.record import dump
 from agent.frozen import frozen
 from agent.ports.store import OutboxRow, Put, StoreError
+from agent.services import forms
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,6 @@ MIGRATIONS: tuple[str, ...] = (
     INSERT INTO numbers SELECT link, session, max(number) + 1 FROM outbox WHERE session <> '' GROUP BY link, session;
     """,
 )
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class StoreRefused(Exception):
@@ -132,7 +131,7 @@ class Store:
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))  # the WAL gets the mode that the file has now
         os.chmod(self.path, 0o600)
         db = sqlite3.connect(self.path, isolation_level=None, timeout=1.0)
-        db.text_factory = _decoded
+        db.text_factory = forms.decoded
         try:
             for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF"):
                 db.execute(f"PRAGMA {pragma}")
@@ -186,7 +185,7 @@ class Store:
 
     def _make_prefix(self) -> str:
         """Message ids are unique for ever: a random prefix of the file, then the sequence number."""
-        prefix = "".join(secrets.choice(_DIGITS) for _ in range(4))
+        prefix = "".join(secrets.choice(forms.DIGITS) for _ in range(4))
         try:
             self._transaction(lambda: self._put([Put("meta", "prefix", {"text": prefix})]))
         except sqlite3.Error as e:
@@ -209,9 +208,9 @@ class Store:
         # as blobs: a damaged key could not be found again by the text that it is shown as
         sql = "SELECT CAST(kind AS BLOB), CAST(key AS BLOB), CAST(body AS BLOB) FROM facts"
         for raw in self._db.execute(sql).fetchall():
-            kind, key, body = map(_decoded, raw)
+            kind, key, body = map(forms.decoded, raw)
             try:
-                value = _judged(raw, kind)
+                value = forms.judged(raw, kind)
             except ValueError as e:
                 log.error(
                     "%s: a record (%s) cannot be read, set aside: %s", self.path, kind, e
@@ -239,7 +238,9 @@ class Store:
         self._learn(puts)
 
     def _commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]]) -> None:
-        rows = [(link, _safe(getattr(m, "session", "")), type(m).__name__, _text(dump(m))) for link, m in messages]
+        rows = [
+            (link, forms.safe(getattr(m, "session", "")), type(m).__name__, forms.text(dump(m))) for link, m in messages
+        ]
         self._transaction(lambda: self._insert(puts, rows))
         for link, session, *_ in rows:
             self._add(link, session, 1)
@@ -273,9 +274,9 @@ class Store:
     def _put(self, puts: Iterable[Put]) -> None:
         for put in puts:
             if put.value is None:
-                self._db.execute("DELETE FROM facts WHERE kind=? AND key=?", (put.kind, _safe(put.key)))
+                self._db.execute("DELETE FROM facts WHERE kind=? AND key=?", (put.kind, forms.safe(put.key)))
             else:
-                row = (put.kind, _safe(put.key), _text(put.value))
+                row = (put.kind, forms.safe(put.key), forms.text(put.value))
                 self._db.execute("INSERT OR REPLACE INTO facts VALUES(?,?,?)", row)
 
     def _transaction(self, work: Callable[[], None]) -> None:
@@ -325,12 +326,12 @@ class Store:
         return await self._call(self._select, "link=?", (link,), count)
 
     async def of_session(self, link: str, session: str) -> list[OutboxRow]:
-        return await self._call(self._select, "link=? AND session=?", (link, _safe(session)), -1)
+        return await self._call(self._select, "link=? AND session=?", (link, forms.safe(session)), -1)
 
     def _select(self, where: str, args: tuple[Any, ...], count: int) -> list[OutboxRow]:
         sql = f"SELECT seq, link, session, body, attempts, number FROM outbox WHERE {where} ORDER BY seq LIMIT ?"
         return [
-            OutboxRow(seq, self._prefix + _base36(seq), link, session, _message(body), attempts, number)
+            OutboxRow(seq, self._prefix + forms.base36(seq), link, session, forms.message(body), attempts, number)
             for seq, link, session, body, attempts, number in self._db.execute(sql, (*args, count))
         ]
 
@@ -358,7 +359,7 @@ class Store:
         self._db.execute(sql, args)
 
     async def bury(self, rows: Sequence[OutboxRow], reason: str) -> None:
-        await self._call(self._bury, rows, _safe(reason))
+        await self._call(self._bury, rows, forms.safe(reason))
 
     def _bury(self, rows: Sequence[OutboxRow], reason: str) -> None:
         gone: dict[int, int] = {}
@@ -404,59 +405,12 @@ class Store:
         return next(matches, None)
 
 
-def _text(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"))  # ASCII, so half a character (JSON's "\\ud800") is no trouble
-
-
-def _safe(text: str) -> str:
-    """Half characters escaped: SQLite takes only what can be UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _decoded(raw: bytes) -> str:
-    """Text of the file; damaged bytes show as ``\\xff``, which is no JSON."""
-    return raw.decode("utf-8", "backslashreplace")
-
-
-_MUST_HAVE = {"transaction": "id", "meta": "text"}
-
-
-def _judged(raw: Sequence[bytes], kind: str) -> dict[str, Any]:
-    """The value of a fact. Raises ``ValueError``: not JSON, not an object, or without what the store itself needs."""
-    for part in raw:
-        part.decode("utf-8")
-    value = json.loads(raw[2])
-    if not isinstance(value, dict):
-        raise ValueError("is not a JSON object")
-    if kind in _MUST_HAVE and not isinstance(value.get(_MUST_HAVE[kind]), str):
-        raise ValueError(f"has no {_MUST_HAVE[kind]}")
-    return value
-
-
-def _message(body: str) -> Any:
-    """A stored message; one that cannot be read back travels as the ``Poisoned`` it raised, for the link to bury."""
-    try:
-        return load(json.loads(body))
-    except ValueError as e:
-        return Poisoned(str(e))
-    except Poisoned as e:
-        return e
-
-
-def _base36(number: int) -> str:
-    out = ""
-    while number:
-        number, digit = divmod(number, 36)
-        out = _DIGITS[digit] + out
-    return out or "0"
-
-
 def _salvage(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     """What can still be read of a corrupt file, table by table, until it breaks off."""
     saved: dict[str, list[tuple[Any, ...]]] = {"facts": [], "outbox": [], "dead": [], "numbers": []}
     try:
         db = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
-        db.text_factory = _decoded
+        db.text_factory = forms.decoded
     except sqlite3.Error:
         return saved
     for table, rows in saved.items():
