@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from agent.domain.orders import Reply
-from agent.ocpp.dialect import Desk, Payload
+from agent.ocpp.dialect import Desk, Payload, Refused
 from agent.ocpp.names2 import NAMES, Facts, Name, Of
+from agent.ocpp.rpc import Code
 from agent.ocpp.times import rfc3339
 
 
@@ -44,7 +45,9 @@ def entries(evse_numbers: Sequence[int]) -> Iterator[Entry]:
 
 
 def facts(reply: Reply, desk: Desk) -> Facts:
-    """From the answer to ``AskInventory``."""
+    """From the answer to ``AskInventory``. Raises ``Refused``: this station has no such block."""
+    if reply.status != "Accepted":
+        raise Refused(Code.NOT_SUPPORTED, "not offered by this station")
     utc_s = reply.data.get("utc_s")
     settings = {**reply.data.get("settings", {}), **desk.overlay}
     now = rfc3339(utc_s) if utc_s is not None else ""
