@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +20,8 @@ def named(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and node.value in VERSIONS:
             yield str(node.value)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("agent.ocpp.v"):
-            if (node.module or "").removeprefix("agent.ocpp.v")[:1].isdigit():
-                yield str(node.module)
+        elif isinstance(node, ast.ImportFrom) and re.match(r"agent\.ocpp\.v\d", node.module or ""):
+            yield str(node.module)
 
 
 def test_no_code_outside_names_a_version() -> None:
