@@ -24,7 +24,7 @@ from agent.domain.station import assemble
 from agent.domain.variables import VARIABLES, Settings, WrongValue, read
 from agent.frozen import frozen
 from agent.kinds import Fault, Lamp, MeterIdentity, Screen
-from agent.ocpp import names
+from agent.ocpp import versions
 from agent.ocpp.dialect import Identity
 from agent.ocpp.link import Link
 from agent.ocpp.versions import dialects
@@ -69,10 +69,8 @@ def initial_settings(file: StationFile) -> Settings:
     wrong: list[str] = []
     settings = Settings()
     for key, value in file.settings.items():
-        if key == "ocpp2":
-            continue  # names of OCPP 2.x mean nothing before that version is spoken
-        if key == "ocpp16" and isinstance(value, Mapping):
-            values, problems = names.initial_16(value)
+        if key in versions.TABLES and isinstance(value, Mapping):
+            values, problems = versions.initial(key, value)
             wrong += problems
             for name, known in values.items():
                 settings.put(name, known)
@@ -96,6 +94,7 @@ def initial_settings(file: StationFile) -> Settings:
     settings.put("free_vending", file.station.free_vending)
     if file.backends:
         settings.put("security_profile", file.backends[0].security_profile)
+        settings.put("message_timeout_s", max(1, round(file.backends[0].call_timeout_s)))
     return settings
 
 
@@ -136,6 +135,7 @@ class Station:
         self.keepers: list[Keeper] = []
         self.alive = Alive()
         self.ready = False
+        self._boot_reason = self._why_anew()
         self.status = StatusSocket(self._socket_path(), self.picture, lambda: self.clock.now().utc_s)
         self.links = {b.name: self._make_link(b) for b in file.backends}
         self.engine.links.update(self.links)
@@ -184,6 +184,13 @@ class Station:
             password=lambda: self._password(backend),
         )
 
+    def _why_anew(self) -> str:
+        """A restart that was ordered left its reason; otherwise the kernel's boot tells (BootReasonEnumType)."""
+        ordered = self._facts.get("restart", {}).get("ordered")
+        if ordered:
+            return str(ordered.get("reason", "Unknown"))
+        return "ApplicationReset" if str(self.clock.boot.number) in self._facts.get("boot", {}) else "PowerUp"
+
     def _password(self, backend: Backend) -> str | None:
         """The file's; the link itself knows what its backend has set since."""
         if backend.password_file is not None:
@@ -205,6 +212,8 @@ class Station:
             firmware=station.firmware_version or __version__,
             meter_serial=meter.serial,
             meter_type=meter.model,
+            organisation=next((b.cpo_name for b in self.file.backends), ""),
+            boot_reason=self._boot_reason,
         )
 
     # --- running -----------------------------------------------------------------------------------------------
@@ -240,7 +249,7 @@ class Station:
             Put("poisoned", f"boot/{k}", {"record": r, "why": "no boot"}) for k, r in self.clock.unreadable.items()
         ]
         gone = [Put("boot", k, None) for k in self.clock.unreadable]
-        puts = [*aside, *gone, Put("boot", str(boot.number), boot.record())]
+        puts = [*aside, *gone, Put("boot", str(boot.number), boot.record()), Put("restart", "ordered", None)]
         try:
             await self.store.commit(puts)
         except StoreError as e:
@@ -315,6 +324,7 @@ class Station:
 
     def _restart(self, order: Restart) -> None:
         log.info("restart by the backend (%s)", "hard" if order.hard else "soft")
+        self.engine.remember("restart", "ordered", {"reason": "RemoteReset"})
         self._leave(0)
 
     async def _end(self) -> None:

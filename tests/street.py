@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simulated import Simulated
-from strict_csms import StrictCsms
+from strict_csms import REQUEST, StrictCsms
 from websockets.asyncio.server import ServerConnection
 
 SPEED = 20.0
@@ -53,10 +53,14 @@ class Backend(StrictCsms):
         if action not in self.instead:
             await super()._answer(connection, id_, action, payload)
             return
-        self._judge(action, payload)
+        version = str(connection.subprotocol).removeprefix("ocpp")
+        self._judge(action + REQUEST[version], payload, version)
         text = self.instead[action](id_)
         if text is not None:
             await connection.send(text)
+
+    def info(self, token: str) -> dict[str, Any]:
+        return self.infos.get(token, super().info(token))
 
     def _Authorize(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
         return {"idTagInfo": self.infos.get(payload["idTag"], {"status": "Accepted"})}
@@ -177,7 +181,7 @@ class Street:
                 await self.fault(name, False, evse["number"])
             await self._clear(evse["number"])
         await self.empty()
-        assert self.csms.violations == []
+        assert self.csms.violations == [], self.csms.violations
         assert [t for t in self.csms.transactions.values() if t.stop is None] == []
 
     async def _clear(self, n: int) -> None:

@@ -1,5 +1,6 @@
 """A central system for tests that believes nothing: raw WebSocket, every frame judged by jsonschema against the `ocpp`
-package's schemas, a ledger of transactions, and a hook that may act before or after each answer."""
+package's schemas, a ledger of transactions, and a hook that may act before or after each answer. It speaks 1.6, 2.0.1,
+or both and then takes the first of its own list that the station offers."""
 
 from __future__ import annotations
 
@@ -19,12 +20,15 @@ from websockets.exceptions import ConnectionClosed
 _SPEC = importlib.util.find_spec("ocpp")
 assert _SPEC is not None
 assert _SPEC.origin is not None
-SCHEMAS = Path(_SPEC.origin).parent / "v16" / "schemas"
+SCHEMAS = {"1.6": Path(_SPEC.origin).parent / "v16", "2.0.1": Path(_SPEC.origin).parent / "v201"}
+REQUEST = {"1.6": "", "2.0.1": "Request"}
+ENERGY = "Energy.Active.Import.Register"
+BILLED = ("StartTransaction", "StopTransaction", "TransactionEvent")
 
 
 @dataclass
 class Transaction:
-    id: int
+    id: int | str
     connector: int
     token: str
     start_wh: int
@@ -34,6 +38,7 @@ class Transaction:
     stop: dict[str, Any] | None = None
     stop_message: str = ""
     samples: list[int] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -43,7 +48,7 @@ class StrictCsms:
 
     hook: Callable[[str, str, dict[str, Any]], Awaitable[None]] | None = None
     statuses: dict[str, str] = field(default_factory=dict)
-    transactions: dict[int, Transaction] = field(default_factory=dict)
+    transactions: dict[int | str, Transaction] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     frames: list[tuple[str, str]] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
@@ -51,13 +56,17 @@ class StrictCsms:
     interval_s: int = 300
     refuse: set[str] = field(default_factory=set)
     first_id: int = 100
+    speaks: tuple[str, ...] = ("1.6",)
+    version: str = ""
+    """Of the latest connection."""
+    reports: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     _answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     _waiting: dict[str, asyncio.Future[list[Any]]] = field(default_factory=dict)
     _connections: set[ServerConnection] = field(default_factory=set)
     _asked: int = 0
 
     async def __aenter__(self) -> StrictCsms:
-        self._server = await serve(self._station, "127.0.0.1", 0, subprotocols=["ocpp1.6"], ping_interval=None)  # type: ignore[list-item]
+        self._server = await serve(self._station, "127.0.0.1", 0, select_subprotocol=self._choose, ping_interval=None)
         self.port = next(iter(self._server.sockets)).getsockname()[1]
         self.url = f"ws://127.0.0.1:{self.port}"
         return self
@@ -66,11 +75,15 @@ class StrictCsms:
         self._server.close()
         await self._server.wait_closed()
 
+    def _choose(self, connection: ServerConnection, offered: Any) -> Any:
+        return next((f"ocpp{v}" for v in self.speaks if f"ocpp{v}" in offered), None)
+
     # --- the wire ----------------------------------------------------------------------------------------------
 
     async def _station(self, connection: ServerConnection) -> None:
         self._connections.add(connection)
-        if connection.subprotocol != "ocpp1.6":
+        self.version = str(connection.subprotocol).removeprefix("ocpp")
+        if self.version not in self.speaks:
             self.violations.append(f"subprotocol {connection.subprotocol}")
         works: set[asyncio.Task[None]] = set()
         try:
@@ -94,41 +107,52 @@ class StrictCsms:
                 work.cancel()
 
     async def _answer(self, connection: ServerConnection, id_: str, action: str, payload: dict[str, Any]) -> None:
-        self._judge(action, payload)
+        version = str(connection.subprotocol).removeprefix("ocpp")
+        self._judge(action + REQUEST[version], payload, version)
         if len(id_) > 36:
             self.violations.append(f"message id of {len(id_)} characters")
         if self.hook:
             await self.hook("before", action, payload)
-        if id_ in self._answers and action in ("StartTransaction", "StopTransaction"):
+        if id_ in self._answers and action in BILLED:
             answer = self._answers[id_]  # a repeated message: the same answer, no second transaction
         else:
-            answer = self._answers[id_] = getattr(self, f"_{action}", self._nothing)(id_, payload)
-        self._judge(action + "Response", answer)
+            plain = getattr(self, f"_{action}", self._nothing)
+            answer = getattr(self, f"_{action}_201", plain) if version == "2.0.1" else plain
+            answer = self._answers[id_] = answer(id_, payload)
+        self._judge(action + "Response", answer, version)
         text = json.dumps([3, id_, answer])
         self.frames.append(("out", text))
         await connection.send(text)
         if self.hook:
             await self.hook("after", action, payload)
 
-    def _judge(self, name: str, payload: Any) -> None:
-        schema = json.loads((SCHEMAS / f"{name}.json").read_text("utf-8-sig"))
-        for error in jsonschema.Draft4Validator(schema).iter_errors(payload):
+    def _judge(self, name: str, payload: Any, version: str = "1.6") -> None:
+        schema = json.loads((SCHEMAS[version] / "schemas" / f"{name}.json").read_text("utf-8-sig"))
+        draft = jsonschema.Draft4Validator if version == "1.6" else jsonschema.Draft6Validator
+        for error in draft(schema).iter_errors(payload):
             self.violations.append(f"{name}: {error.message} in {json.dumps(payload)[:300]}")
 
     async def ask(self, action: str, payload: dict[str, Any], timeout_s: float = 10.0) -> dict[str, Any]:
         """CALL the station; the answer is judged and returned."""
+        message = await self.call(action, payload, timeout_s)
+        if message[0] != 3:
+            raise AssertionError(f"{action} was answered with {message}")
+        return dict(message[2])
+
+    async def call(self, action: str, payload: dict[str, Any], timeout_s: float = 10.0) -> list[Any]:
+        """CALL the station; its whole answer, which may be a CALLERROR. Both are judged."""
         self._asked += 1
         id_ = f"c{self._asked}"
         future = self._waiting[id_] = asyncio.get_running_loop().create_future()
         (connection,) = self._connections
+        version = str(connection.subprotocol).removeprefix("ocpp")
         text = json.dumps([2, id_, action, payload])
         self.frames.append(("out", text))
         await connection.send(text)
         message = await asyncio.wait_for(future, timeout_s)
-        if message[0] != 3:
-            raise AssertionError(f"{action} was answered with {message}")
-        self._judge(action + "Response", message[2])
-        return dict(message[2])
+        if message[0] == 3:
+            self._judge(action + "Response", message[2], version)
+        return message
 
     async def drop(self) -> None:
         for connection in list(self._connections):
@@ -196,9 +220,87 @@ class StrictCsms:
                         t.samples.append(wh)
         return {}
 
+    # --- what it answers in 2.0.1 ----------------------------------------------------------------------------------
+
+    def info(self, token: str) -> dict[str, Any]:
+        """IdTokenInfoType."""
+        return {"status": "Invalid" if token in self.refuse else "Accepted"}
+
+    def _Authorize_201(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
+        return {"idTokenInfo": self.info(payload["idToken"]["idToken"])}
+
+    def _StatusNotification_201(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
+        self.told.append(payload)
+        self.statuses[str(payload["evseId"])] = payload["connectorStatus"]
+        return {}
+
+    def _MeterValues_201(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    def _NotifyReport_201(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
+        parts = self.reports.setdefault(payload["requestId"], [])
+        if payload["seqNo"] != len(parts) or (parts and not parts[-1].get("tbc")):
+            self.violations.append(f"part {payload['seqNo']} of report {payload['requestId']} after {len(parts)}")
+        parts.append(payload)
+        return {}
+
+    def _TransactionEvent_201(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
+        number = payload["transactionInfo"]["transactionId"]
+        t = self.transactions.get(number)
+        if payload["eventType"] == "Started":
+            t = self._begun(id_, number, payload)
+        if t is None:
+            self.violations.append(f"{payload['eventType']} of unknown transaction {number}")
+            return {}
+        if payload["seqNo"] != len(t.events):
+            self.violations.append(f"seqNo {payload['seqNo']} of {number}, {len(t.events)} expected ({id_})")
+        if t.stop is not None:
+            self.violations.append(f"{payload['eventType']} of {number} after its end ({t.stop_message} and {id_})")
+        t.events.append(payload)
+        self._register(t, payload)
+        if payload["eventType"] == "Ended":
+            t.stop, t.stop_message, t.stop_wh = payload, id_, t.samples[-1]
+            if payload["timestamp"] < t.started:
+                self.violations.append(f"{number} ends before it starts")
+        return {"idTokenInfo": self.info(payload["idToken"]["idToken"])} if "idToken" in payload else {}
+
+    def _begun(self, id_: str, number: str, payload: dict[str, Any]) -> Transaction:
+        evse = payload["evse"]["id"]
+        if number in self.transactions:
+            self.violations.append(f"second start of {number}: {self.transactions[number].message} and {id_}")
+        for t in self.transactions.values():
+            if t.connector == evse and t.stop is None:
+                self.violations.append(f"transaction {t.id} has no end, but EVSE {evse} starts another")
+        registers = _registers(payload)
+        if not registers:
+            self.violations.append(f"{number} starts without a register")
+        token = payload["idToken"]["idToken"]
+        t = Transaction(number, evse, token, registers[0] if registers else 0, payload["timestamp"], id_)
+        self.transactions[number] = t
+        return t
+
+    def _register(self, t: Transaction, payload: dict[str, Any]) -> None:
+        for wh in _registers(payload):
+            if t.samples and wh < t.samples[-1]:
+                self.violations.append(f"register of {t.id} ran backwards: {t.samples} {wh}")
+            t.samples.append(wh)
+        if payload["eventType"] == "Ended" and not _registers(payload):
+            self.violations.append(f"{t.id} ends without a register")
+
     @property
     def energy_wh(self) -> int:
         return sum(t.stop_wh - t.start_wh for t in self.transactions.values() if t.stop_wh is not None)
+
+
+def _registers(payload: dict[str, Any]) -> list[int]:
+    """New ones: what an end repeats of the samples before it is no news."""
+    values = [s for value in payload.get("meterValue", ()) for s in value["sampledValue"]]
+    last = payload["eventType"] == "Ended"
+    return [
+        int(s["value"])
+        for s in values
+        if s.get("measurand", ENERGY) == ENERGY and (s.get("context") == "Transaction.End" or not last)
+    ]
 
 
 def _now() -> str:

@@ -214,6 +214,7 @@ class Trigger(StrEnum):
     HEARTBEAT = "Heartbeat"
     METER_VALUES = "MeterValues"
     STATUS = "StatusNotification"
+    TRANSACTION = "TransactionEvent"
     FIRMWARE_STATUS = "FirmwareStatusNotification"
     LOG_STATUS = "LogStatusNotification"
 
@@ -236,10 +237,12 @@ class AskStop:
 
 @frozen
 class AskAvailability:
-    """ChangeAvailability; evse 0 is the station."""
+    """ChangeAvailability; evse 0 is the station. ``every``: 1.x, where connector 0 speaks for all of them; in 2.x each
+    EVSE keeps its own word beside the station's."""
 
     evse: EvseId
     operative: bool
+    every: bool = True
 
 
 @frozen
@@ -251,15 +254,22 @@ class AskUnlock:
 
 @frozen
 class AskReset:
-    """``hard``: 1.x Hard; otherwise an orderly one."""
+    """``hard``: 1.x Hard; otherwise an orderly one. ``on_idle``: not before the running sessions have ended. ``evse``:
+    only this one (2.x); 0 is the station."""
 
     hard: bool = False
+    on_idle: bool = False
+    evse: EvseId = 0
 
 
 @frozen
 class AskTrigger:
+    """``loose``: triggered meter values are those of the meter, not of the transaction (2.x, where the transaction
+    has a trigger of its own)."""
+
     what: Trigger
     evse: EvseId | None = None
+    loose: bool = False
 
 
 @frozen
@@ -282,6 +292,11 @@ class AskGet:
 
 
 @frozen
+class AskInventory:
+    """What the station is made of and how it is, beside its settings (``blocks/inventory.py``)."""
+
+
+@frozen
 class AskData:
     """DataTransfer."""
 
@@ -291,7 +306,17 @@ class AskData:
 
 
 Ask: TypeAlias = (
-    AskStart | AskStop | AskAvailability | AskUnlock | AskReset | AskTrigger | AskClearCache | AskSet | AskGet | AskData
+    AskStart
+    | AskStop
+    | AskAvailability
+    | AskUnlock
+    | AskReset
+    | AskTrigger
+    | AskClearCache
+    | AskSet
+    | AskGet
+    | AskInventory
+    | AskData
 )
 
 

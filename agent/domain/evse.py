@@ -196,6 +196,8 @@ class Site:
     operative: bool = True
     store_ok: bool = True
     stopping: bool = False
+    draining: bool = False
+    """A reset waits for the running sessions: nobody else may start."""
 
     @property
     def online(self) -> bool:
@@ -224,8 +226,8 @@ SERVICES: tuple[ServiceRow, ...] = (
     ),
     ServiceRow(
         Service.UNAVAILABLE,
-        "set inoperative: this EVSE or the station",
-        lambda s, e: not (e.operative and s.operative),
+        "set inoperative: this EVSE or the station; or a reset waits",
+        lambda s, e: not (e.operative and s.operative) or s.draining,
     ),
     ServiceRow(Service.RESERVED, "reserved for somebody", lambda s, e: e.reserved_for is not None),
     ServiceRow(Service.IN_SERVICE, "otherwise", lambda s, e: True),

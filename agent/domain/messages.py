@@ -94,6 +94,8 @@ class TransactionStarted(Message):
     offline: bool = False
     remote_id: str = ""
     samples: tuple[Sample, ...] = ()
+    reading: Reading | None = None
+    """All that the meter said at the start; ``meter_wh`` is its register."""
 
 
 @frozen
@@ -122,6 +124,8 @@ class TransactionEnded(Message):
     offline: bool = False
     note: str = ""
     samples: tuple[Sample, ...] = ()
+    reading: Reading | None = None
+    """All that the meter said at the end; None when the last good register had to do."""
 
 
 @frozen
@@ -131,6 +135,8 @@ class MeterSampled(Message):
     session: str
     evse: EvseId
     samples: tuple[Sample, ...]
+    offline: bool = False
+    charging: ChargingState | None = None
 
 
 @frozen

@@ -6,6 +6,7 @@ from agent.domain.block import Blocks
 from agent.domain.blocks.authorisation import Authorisation
 from agent.domain.blocks.availability import Availability
 from agent.domain.blocks.display import Display
+from agent.domain.blocks.inventory import Inventory
 from agent.domain.blocks.metering import Metering
 from agent.domain.blocks.remote import Remote
 from agent.domain.blocks.sessions import Sessions
@@ -29,6 +30,7 @@ def assemble(site: Site) -> Blocks:
             Metering(site),
             status,
             Remote(site, status),
+            Inventory(site, status),
             Display(site, authorisation.checking),
         )
     )

@@ -48,6 +48,8 @@ class Asking:
         row = dialect.incoming(called.action)
         if row is None:
             return self._rpc.refuse(called.id, Code.NOT_IMPLEMENTED, "unknown action")
+        if not dialect.admits(self._desk.boot, called.action):
+            return self._rpc.refuse(called.id, Code.SECURITY, "not before the boot is accepted")
         if isinstance(row, Refusal):
             return self._rpc.refuse(called.id, row.code, row.reason)
         check = dialect.schemas.request(called.action) if dialect.schemas else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from agent.domain.variables import Settings
+
 RETRY_MAX_S = 600.0
 
 
@@ -28,6 +30,12 @@ class Backoff:
         base_s = self.minimum_s * 2.0**self._step
         self._step = min(self._step + 1, self.repeats)
         return base_s + self.jitter.uniform(0.0, self.random_s)
+
+    def follow(self, settings: Settings) -> None:
+        """What a backend has set since (2.x RetryBackOff...)."""
+        self.minimum_s = float(settings.number("backoff_minimum_s"))
+        self.random_s = float(settings.number("backoff_random_s"))
+        self.repeats = settings.number("backoff_repeats")
 
     def reset(self) -> None:
         self._step = 0

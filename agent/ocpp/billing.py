@@ -13,6 +13,7 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from agent.domain.events import Event
@@ -60,6 +61,7 @@ class Billing:
         self._silences = 0
         self._told_of = ""
         self._sent: tuple[str, str, dict[str, Any]] | None = None
+        self._backend_numbers = True
 
     @property
     def waiting(self) -> int:
@@ -117,12 +119,15 @@ class Billing:
         """Row and payload to send; None if the row needs no sending (it has been dealt with). The third part holds
         what has been heard of it already: then only the store is behind."""
         self._buried.pop(row.id, None)  # somebody has brought it back
+        self._backend_numbers = dialect.backend_numbers
         known: list[Heard | None] = []
         if row.seq in self._heard:
             known = [self._heard[row.seq]]
         elif row.id in self._late:
             known = [self._late.pop(row.id)]
         out = dialect.outgoing(type(row.message))
+        if isinstance(out, Out):
+            out = out.of(row.message)
         if known and isinstance(out, Out):
             return out, {}, known
         if isinstance(out, Mute):
@@ -138,7 +143,7 @@ class Billing:
         if self._sent and self._sent[:2] == (row.id, dialect.name):
             return self._sent[2]
         try:
-            payload = out.encode(row.message, self._desk)
+            payload = out.encode(row.message, replace(self._desk, number=row.number))
             check = dialect.schemas.request(out.action) if dialect.schemas and payload is not None else None
             broken = check(payload) if check else None
         except Unspeakable as e:
@@ -215,7 +220,9 @@ class Billing:
         return not any(isinstance(r.message, TransactionEnded) for r in rows)
 
     def _is_key(self, row: OutboxRow) -> bool:
-        """Without its start, no other message of a session can ever be told."""
+        """Where the backend numbers the transactions, nothing of a session can ever be told without its start."""
+        if not self._backend_numbers:
+            return False
         named = self._desk.outbox.transaction_id(self._desk.link, row.session) is not None
         return isinstance(row.message, TransactionStarted) and not named
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
 from agent.domain.events import Ask, Event
-from agent.domain.messages import MESSAGES, StatusChanged
+from agent.domain.messages import MESSAGES, Message, StatusChanged
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.variables import Settings, Value
 from agent.ocpp.rpc import Code
@@ -35,12 +35,17 @@ class Identity:
     meter_type: str = ""
     iccid: str = ""
     imsi: str = ""
+    organisation: str = ""
+    boot_reason: str = "Unknown"
+    """BootReasonEnumType of 2.x: why the agent runs anew."""
 
 
 @dataclass(slots=True)
 class Desk:
     """What rows may look at. ``overlay``: settings whose present value the link knows better (by our own names).
-    ``primary``: this backend is the first of the station file; the AuthorizationKey is its own."""
+    ``primary``: this backend is the first of the station file; the AuthorizationKey is its own. ``number``: the place
+    of the billed message on the desk in its session. ``boot``: the backend's last word to a BootNotification;
+    ``triggered``: the next one was asked for. ``owed``: what a row wants told right after its answer."""
 
     link: str
     outbox: OutboxPort
@@ -50,6 +55,10 @@ class Desk:
     evse_numbers: tuple[int, ...] = ()
     overlay: dict[str, Value] = field(default_factory=dict)
     primary: bool = True
+    number: int = 0
+    boot: str | None = None
+    triggered: bool = False
+    owed: list[Message] = field(default_factory=list)
 
 
 class Unspeakable(Exception):
@@ -104,12 +113,19 @@ class In:
 @dataclass(frozen=True, slots=True)
 class Out:
     """``message``: a class of ``domain/messages.py``, or ``JudgeToken``. ``encode`` returns None when nothing of it
-    can be told in this version, and may raise ``Unspeakable``."""
+    can be told in this version, and may raise ``Unspeakable``. ``unless``: for which messages of this class ``other``
+    is the row."""
 
     message: type[Any]
     action: str
     encode: Callable[[Any, Desk], dict[str, Any] | None]
     heard: Callable[[Any, Payload, Desk], Heard]
+    unless: Callable[[Any], bool] = lambda message: False
+    other: Out | None = None
+
+    def of(self, message: Any) -> Out:
+        """The row of this very message."""
+        return self.other if self.other is not None and self.unless(message) else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +152,10 @@ def nothing(message: Any, payload: Payload, desk: Desk) -> Heard:
 @dataclass(frozen=True)
 class Dialect:
     """``rows``: the last one of a key wins. ``station_says``: actions that only a station sends. ``secret``: does this
-    request carry a value that must not be written anywhere?"""
+    request carry a value that must not be written anywhere? ``admits``: may this action be asked with that word of the
+    boot? ``silent_when_rejected``: a backend that has rejected us gets no answers. ``backend_numbers``: a session has
+    no name on the wire before its start was answered. ``retells``: after a long time off line every status is told
+    again. ``silence_counts``: a billed message that nobody answers on a live line has had an attempt (2.0.1 E13)."""
 
     name: str
     subprotocol: str
@@ -147,6 +166,11 @@ class Dialect:
     max_token_length: int = 36
     station_says: frozenset[str] = frozenset()
     secret: Callable[[str, Payload], bool] = lambda action, payload: False
+    admits: Callable[[str | None, str], bool] = lambda boot, action: True
+    silent_when_rejected: bool = True
+    backend_numbers: bool = True
+    retells: bool = False
+    silence_counts: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_ins", {r.action: r for r in self.rows if isinstance(r, In | Refusal)})

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("agent.ocpp")
 
 REPEAT_LOG_S = 600.0
+SECRETS = ("authorizationkey", "basicauthpassword")
 
 
 class Gone(Exception):
@@ -102,8 +103,9 @@ class Line:
         if not isinstance(data, str):
             return f"<binary, {len(data)} bytes>"
         if isinstance(finding, Called) and self.dialect.secret(finding.action, finding.payload):
-            return mask(data, str(finding.payload.get("value", "")))
-        if not isinstance(finding, Called) and "authorizationkey" in data.lower():
+            value = finding.payload.get("value")
+            return mask(data, value) if isinstance(value, str) else "***"
+        if not isinstance(finding, Called) and any(name in data.lower() for name in SECRETS):
             return "***"  # a repeated, broken or refused frame with a key in it
         if isinstance(finding, Say | Dropped) and "\\u" in data:
             return "***"  # the same, maybe, spelled in escapes
@@ -118,9 +120,10 @@ class Line:
     async def tell(self, id_: str, message: Any) -> Heard | None:
         """Say something that is not billed. None: it could not be said, or was answered with nothing useful. Raises
         ``Silent``, ``Gone``."""
-        out = self.dialect.outgoing(type(message))
-        if not isinstance(out, Out):
+        row = self.dialect.outgoing(type(message))
+        if not isinstance(row, Out):
             return None
+        out = row.of(message)
         try:
             payload = out.encode(message, self._desk)
         except Unspeakable as e:

@@ -15,11 +15,10 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.events import Event, LinkChanged, TokenJudged
-from agent.domain.messages import BootWanted, HeartbeatWanted, Message, StatusChanged
+from agent.domain.messages import BootWanted, HeartbeatWanted, Message, SecurityHappened, StatusChanged
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.variables import Settings
 from agent.ocpp import dial
@@ -31,6 +30,7 @@ from agent.ocpp.inbox import Inbox
 from agent.ocpp.judging import Judging
 from agent.ocpp.line import Gone, Line, Silent
 from agent.ocpp.names import authorization_key_bytes
+from agent.ocpp.patience import Patience, wait
 from agent.ocpp.rpc import Called, Dropped, Say
 from agent.ocpp.statuses import Statuses, Waiting
 from agent.ports.clock import ClockPort
@@ -47,20 +47,6 @@ RECONNECT_LEAST_S = 0.02
 """However eager the station file is: a server that closes at once must not keep a core busy."""
 STATUS_RETRY_S = 60.0
 """Domain seconds until a status that met silence is told again; grows while the silence lasts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Real seconds."""
-
-    open_s: float = 30.0
-    answer_s: float = 20.0
-    pong_s: float = 20.0
-    store_retry_s: float = 5.0
-    backoff_s: float = 10.0
-    backoff_random_s: float = 10.0
-    boot_retry_s: float = 30.0
-    """First wait after a BootNotification that was not answered usefully, or with interval 0."""
 
 
 class Link:
@@ -104,7 +90,7 @@ class Link:
         self._asking = Asking(self._desk, self._line.rpc, hear, self._patience.answer_s)
         self._billing = Billing(self._desk, self._patience.store_retry_s)
         self._statuses = Statuses()
-        self._backoff = Backoff(jitter, self._patience.backoff_s, self._patience.backoff_random_s)
+        self._backoff = Backoff(jitter, self._patience.backoff_s or 10.0, self._patience.backoff_random_s)
         self._boot_backoff = Backoff(jitter, self._patience.boot_retry_s, self._patience.boot_retry_s)
         self._dialler = dial.Dialler(backend, self._patience.open_s)
         # connection
@@ -114,12 +100,9 @@ class Link:
         self._status_silences = 0
         self._secret: bytes | None = None
         # boot
-        self.boot: str | None = None
-        self._boot_due_s = 0.0
-        self._booted_as = ""
-        self._up = False
+        self._boot_due_s, self._booted_as, self._up = 0.0, "", False
+        self._announced, self._retell, self._down_since_s = False, False, 0.0
         self._heartbeat_seen: int | None = None
-        # to say
         self._judging = Judging(hear, backend.call_timeout_s)
         self._urgent: deque[Message] = deque()
 
@@ -129,6 +112,11 @@ class Link:
     def up(self) -> bool:
         """Connected, and the boot is accepted."""
         return self._up
+
+    @property
+    def boot(self) -> str | None:
+        """The backend's last word to a BootNotification."""
+        return self._desk.boot
 
     @property
     def _dialect(self) -> Dialect:
@@ -165,6 +153,7 @@ class Link:
             told, now_s = self._dialect.project(message), self._clock.now().t_s
             self._statuses.add(message, told, now_s, settle_s, self._billing.barrier() if self._up else 0, self._up)
         elif isinstance(message, BootWanted) and self.boot != "Accepted":
+            self._desk.triggered = self.boot == "Pending"
             self._boot_due_s = self._boot_due_s if self.boot == "Rejected" else 0.0
         elif message not in self._urgent and isinstance(self._dialect.outgoing(type(message)), Out):
             self._urgent.append(message)
@@ -218,9 +207,11 @@ class Link:
                 finally:
                     await self._close(connection)
             if not self._leave.is_set():
-                await _wait(self._leave, self._pause_s())
+                await wait(self._leave, self._pause_s())
 
     def _pause_s(self) -> float:
+        if self._patience.backoff_s is None:
+            self._backoff.follow(self._settings)
         fixed_s = self._backend.reconnect_s
         return self._backoff.next_s() if fixed_s is None else max(RECONNECT_LEAST_S, fixed_s)
 
@@ -249,6 +240,7 @@ class Link:
         dialect = next(d for d in self._dialects if d.subprotocol == ws.subprotocol)
         if dialect is not self._dialect:
             self._statuses.respell(dialect.project)
+            self._retell = True
         self._line.attach(ws, dialect)
         self._billing.reconnected()
         self._status_silences = 0
@@ -257,18 +249,23 @@ class Link:
         if self.boot == "Accepted" and self._booted_as == dialect.name:
             self._go_up()  # 1.6 4.2: booted once is booted, a new connection does not change that
         elif self.boot == "Accepted":  # by the same backend, but in another version
-            self.boot, self._boot_due_s = None, 0.0
+            self._desk.boot, self._boot_due_s = None, 0.0
 
     def _go_up(self) -> None:
         self._backoff.reset()
         if not self._up:
             self._up = True
+            now_s = self._clock.now().t_s
+            long = now_s - (self._down_since_s or now_s) > self._settings.number("offline_threshold_s")
+            if self._retell or (long and self._dialect.retells):
+                self._statuses.retell(self._dialect.project, now_s)
+            self._retell = False
             self._hear(LinkChanged(self.name, True))
 
     def _go_down(self) -> None:
         self._judging.nobody()
         if self._up:
-            self._up = False
+            self._up, self._down_since_s = False, self._clock.now().t_s
             self._moved.set()
             self._hear(LinkChanged(self.name, False))
 
@@ -313,12 +310,14 @@ class Link:
             item = await self._inbox.get()
             if isinstance(item, Say):
                 await self._line.send(item.text)
-            elif self.boot == "Rejected":
+            elif self.boot == "Rejected" and self._dialect.silent_when_rejected:
                 self._line.say(f"{self.url}: asks although it has rejected this station: not answered (OCPP 1.6 4.2)")
             else:
                 self._heartbeat_interval()  # so that GetConfiguration tells the one in force
                 await self._line.send(await self._asking.serve(item, self._dialect))
                 self._asking.sent()
+                while self._desk.owed:
+                    self.tell(self._desk.owed.pop(0))
                 self._wake.set()
                 self._watching.set()  # an interval may have been changed
                 if self._backend.security_profile in (1, 2) and self._present_secret() != self._secret:
@@ -333,7 +332,7 @@ class Link:
                 said = await self._say_next()
                 self._moved.set()
                 if not said:
-                    await _wait(self._wake, self._idle_s())
+                    await wait(self._wake, self._idle_s())
         except Gone:
             self._line.say(f"{self.url}: silent: connection given up, trying again")
 
@@ -347,6 +346,7 @@ class Link:
         if self.boot in ("Accepted", "Pending") and self._urgent:
             message = self._urgent.popleft()
             if isinstance(message, BootWanted):
+                self._desk.triggered = True
                 return await self._boot()
             return await self._tell(message)
         if status := self._next_status():
@@ -411,7 +411,7 @@ class Link:
         return True
 
     def _booted(self, boot: Boot) -> None:
-        self.boot, self._booted_as = boot.status, self._dialect.name
+        self._desk.boot, self._booted_as, self._desk.triggered = boot.status, self._dialect.name, False
         if boot.status == "Accepted":
             self._boot_backoff.reset()
             self._heartbeat_seen = self._settings.number("heartbeat_interval_s")
@@ -419,11 +419,19 @@ class Link:
                 self._desk.overlay["heartbeat_interval_s"] = boot.interval_s
             self._line.exchanged_s = self._line.clock_heard_s = time.monotonic()
             self._go_up()
+            self._announce()
             return
         wait_s = boot.interval_s / self._clock.rate if boot.interval_s > 0 else self._boot_backoff.next_s()
         self._boot_due_s = time.monotonic() + max(0.05, wait_s)
         self._line.say(f"{self.url}: this station is {boot.status} there: check whether the backend knows it")
         self._go_down()
+
+    def _announce(self) -> None:
+        """2.x: every start of the station is a security event."""
+        if not self._announced:
+            self._announced = True
+            kind = "ResetOrReboot" if self._desk.identity().boot_reason == "RemoteReset" else "StartupOfTheDevice"
+            self.tell(SecurityHappened(kind, self._clock.now().stamp))
 
     async def _tell(self, message: Message) -> bool:
         await self._ask(message)
@@ -453,7 +461,10 @@ class Link:
         try:
             heard: Heard | None = known[0] if known else await self._line.call(row.id, out, row, payload)
         except Silent:
-            self._billing.silent()
+            if self._dialect.silence_counts:
+                await to_the_end(self._settle(row, None))
+            else:
+                self._billing.silent()
         except Unspeakable as e:
             await to_the_end(self._billing.bury(row, str(e)))
         else:
@@ -476,15 +487,7 @@ class Link:
             interval_s = self._settings.number("ping_interval_s")
             quiet_s = time.monotonic() - self._line.received_s
             if interval_s == 0 or quiet_s < interval_s:
-                await _wait(self._watching, interval_s - quiet_s if interval_s else None)
+                await wait(self._watching, interval_s - quiet_s if interval_s else None)
             elif not await self._line.pong():
                 self._line.say(f"{self.url}: silent: connection given up, trying again")
                 return
-
-
-async def _wait(event: asyncio.Event, timeout_s: float | None) -> None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        pass

@@ -80,6 +80,12 @@ UNNAMED_16: Mapping[str, str] = {
     "auth_cache_lifetime_s": "2.x only; 1.6 lets the entries expire by their expiryDate",
     "free_vending": "a matter of the station file, not of a backend",
     "snapshot_interval_s": "inner matter of the station",
+    "start_measurands": "2.x only; StartTransaction carries the register and nothing else",
+    "message_timeout_s": "2.x only",
+    "offline_threshold_s": "2.x only; 1.6 tells what has changed",
+    "backoff_minimum_s": "2.x only",
+    "backoff_random_s": "2.x only",
+    "backoff_repeats": "2.x only",
 }
 """Settings that have no 1.x key, and why."""
 
@@ -116,8 +122,14 @@ def initial_16(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
     return values, problems
 
 
+PLAIN = "text:"
+
+
 def authorization_key_bytes(text: str) -> bytes:
-    """The password of HTTP Basic: the whitepaper has the key in hexadecimal (32-40 digits); raw text is seen too."""
+    """The password of HTTP Basic: the whitepaper has the key in hexadecimal (32-40 digits); raw text is seen too. What
+    2.x sets is text whatever it looks like: it is kept with ``PLAIN`` before it."""
+    if text.startswith(PLAIN):
+        return text.removeprefix(PLAIN).encode()
     if 32 <= len(text) <= 40 and len(text) % 2 == 0:
         try:
             return bytes.fromhex(text)

@@ -31,11 +31,13 @@ class Waiting:
 class Statuses:
     def __init__(self) -> None:
         self.told: dict[int, Told] = {}
+        self._latest: dict[int, StatusChanged] = {}
         self._queue: list[Waiting] = []
 
     def add(self, message: StatusChanged, told: Told, now_s: float, settle_s: float, barrier: int, live: bool) -> None:
         """``settle_s``: how long a status must last before it is told (MinimumStatusDuration). ``live`` False: only
         the newest of an EVSE is kept."""
+        self._latest[message.evse] = message
         own = [w for w in self._queue if w.evse == message.evse]
         overtaken = own if not live else [w for w in own if w.due_s > now_s]
         forced = message.forced or any(w.forced for w in overtaken)
@@ -76,6 +78,13 @@ class Statuses:
     def next_due_s(self, now_s: float) -> float | None:
         """When the next status has lasted long enough."""
         return min((w.due_s for w in self._queue if w.due_s > now_s), default=None)
+
+    def retell(self, project: Callable[[StatusChanged], Told], now_s: float) -> None:
+        """The situation of every EVSE is told again, also where nothing has changed."""
+        waiting = {w.evse for w in self._queue}
+        for evse, message in self._latest.items():
+            if evse not in waiting:
+                self._queue.append(Waiting(message, project(message), now_s, 0, True))
 
     def respell(self, project: Callable[[StatusChanged], Told]) -> None:
         """Another version is spoken from now on: what was told was told in other words."""

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
+from agent.domain.variables import Value
 from agent.ocpp.dialect import Dialect
 
-KNOWN = ("1.6",)
+KNOWN = ("2.0.1", "1.6")
+TABLES = ("ocpp16", "ocpp2")
+"""Sub-tables of ``[settings]`` that name settings as a version does."""
 
 
 def dialects(versions: Sequence[str], features_off: Collection[str] = ()) -> tuple[Dialect, ...]:
-    """The dialects of these versions. Raises ``ValueError`` naming the ones that are not spoken here."""
+    """The dialects of these versions, the preferred one first. Raises ``ValueError``: none of them is spoken here."""
     unknown = [v for v in versions if v not in KNOWN]
-    spoken = [v for v in versions if v in KNOWN]
+    spoken = [v for v in dict.fromkeys(versions) if v in KNOWN]
     if not spoken:
         raise ValueError(f"none of {unknown} is spoken here; known: {', '.join(KNOWN)}")
+    return tuple(_dialect(v, features_off) for v in spoken)
+
+
+def _dialect(version: str, features_off: Collection[str]) -> Dialect:
+    if version == "2.0.1":
+        from agent.ocpp import v201
+
+        return v201.dialect(features_off)
     from agent.ocpp import v16
 
-    return (v16.dialect(features_off),)
+    return v16.dialect(features_off)
+
+
+def initial(table: str, given: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
+    """Settings of one of ``TABLES``: typed values by our own names, and one line per problem."""
+    if table == "ocpp2":
+        from agent.ocpp.names2 import initial_2
+
+        return initial_2(given)
+    from agent.ocpp.names import initial_16
+
+    return initial_16(given)

@@ -11,7 +11,9 @@ from agent.frozen import frozen
 @frozen
 class OutboxRow:
     """One billed message waiting for its backend. ``seq`` orders; ``id`` is the message id on the wire, the same for
-    every attempt, also after a restart; ``message`` is neutral (``domain/messages.py``); ``attempts`` so far."""
+    every attempt, also after a restart; ``message`` is neutral (``domain/messages.py``); ``attempts`` so far.
+    ``number``: the place of the message in its session, 0, 1, 2 ..., given when it was queued and never given again
+    (2.x ``seqNo``: what is lost on the way leaves a gap that the backend can see)."""
 
     seq: int
     id: str
@@ -19,6 +21,7 @@ class OutboxRow:
     session: str
     message: Any
     attempts: int
+    number: int = 0
 
 
 @frozen
@@ -38,6 +41,10 @@ class OutboxPort(Protocol):
 
     def waiting(self, link: str) -> int:
         """How many rows wait (kept in memory)."""
+        ...
+
+    def waiting_of(self, link: str, session: str) -> int:
+        """How many of them belong to this session."""
         ...
 
     async def head(self, link: str, count: int = 1) -> list[OutboxRow]:

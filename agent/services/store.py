@@ -9,20 +9,20 @@ delivered. Several facts and messages of one event are one transaction.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from agent.domain.messages import MeterSampled, TransactionEnded
-from agent.domain.record import Poisoned, dump, load
+from agent.domain.record import dump
 from agent.frozen import frozen
 from agent.ports.store import OutboxRow, Put, StoreError
+from agent.services import forms
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +42,17 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE dead ADD COLUMN reason TEXT NOT NULL DEFAULT '';
     CREATE INDEX outbox_link ON outbox(link, seq);
     """,
+    # 3: each message's place in its session, and which place comes next (until the session's end is queued)
+    """
+    ALTER TABLE outbox ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE dead ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE numbers(link TEXT NOT NULL, session TEXT NOT NULL, next INTEGER NOT NULL,
+                         PRIMARY KEY(link, session)) WITHOUT ROWID;
+    UPDATE outbox SET number = (SELECT count(*) FROM outbox AS o WHERE o.link = outbox.link
+                                AND o.session = outbox.session AND o.seq < outbox.seq);
+    INSERT INTO numbers SELECT link, session, max(number) + 1 FROM outbox WHERE session <> '' GROUP BY link, session;
+    """,
 )
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class StoreRefused(Exception):
@@ -69,7 +78,7 @@ class Store:
         self.set_aside: Path | None = None
         self._max_mb = max_mb
         self._thread = ThreadPoolExecutor(1, "store")
-        self._waiting: dict[str, int] = {}
+        self._waiting: dict[tuple[str, str], int] = {}
         self._ids: dict[tuple[str, str], str] = {}
         self._prefix = ""
         self._db: sqlite3.Connection
@@ -110,7 +119,8 @@ class Store:
 
     def _count(self) -> None:
         """The table is the truth: a link whose last row went is not in it."""
-        self._waiting = dict(self._db.execute("SELECT link, count(*) FROM outbox GROUP BY link").fetchall())
+        rows = self._db.execute("SELECT link, session, count(*) FROM outbox GROUP BY link, session")
+        self._waiting = {(link, session): count for link, session, count in rows}
 
     def _refusal(self, e: sqlite3.OperationalError) -> str:
         if "locked" in str(e):
@@ -121,7 +131,7 @@ class Store:
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))  # the WAL gets the mode that the file has now
         os.chmod(self.path, 0o600)
         db = sqlite3.connect(self.path, isolation_level=None, timeout=1.0)
-        db.text_factory = _decoded
+        db.text_factory = forms.decoded
         try:
             for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF"):
                 db.execute(f"PRAGMA {pragma}")
@@ -164,16 +174,18 @@ class Store:
             self.path.with_name(self.path.name + tail).unlink(missing_ok=True)
         self.set_aside = aside
         self._connect()
+        columns = {t: [c[1] for c in self._db.execute(f"PRAGMA table_info({t})")] for t in saved}
         self._db.execute("BEGIN IMMEDIATE")
         for table, rows in saved.items():
             for row in rows:
+                names = ",".join(columns[table][: len(row)])  # a file of an older schema has fewer of them
                 marks = ",".join("?" * len(row))
-                self._db.execute(f"INSERT OR IGNORE INTO {table} VALUES({marks})", row)
+                self._db.execute(f"INSERT OR IGNORE INTO {table}({names}) VALUES({marks})", row)
         self._db.execute("COMMIT")
 
     def _make_prefix(self) -> str:
         """Message ids are unique for ever: a random prefix of the file, then the sequence number."""
-        prefix = "".join(secrets.choice(_DIGITS) for _ in range(4))
+        prefix = "".join(secrets.choice(forms.DIGITS) for _ in range(4))
         try:
             self._transaction(lambda: self._put([Put("meta", "prefix", {"text": prefix})]))
         except sqlite3.Error as e:
@@ -196,9 +208,9 @@ class Store:
         # as blobs: a damaged key could not be found again by the text that it is shown as
         sql = "SELECT CAST(kind AS BLOB), CAST(key AS BLOB), CAST(body AS BLOB) FROM facts"
         for raw in self._db.execute(sql).fetchall():
-            kind, key, body = map(_decoded, raw)
+            kind, key, body = map(forms.decoded, raw)
             try:
-                value = _judged(raw, kind)
+                value = forms.judged(raw, kind)
             except ValueError as e:
                 log.error(
                     "%s: a record (%s) cannot be read, set aside: %s", self.path, kind, e
@@ -226,25 +238,45 @@ class Store:
         self._learn(puts)
 
     def _commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]]) -> None:
-        rows = [(link, _safe(getattr(m, "session", "")), type(m).__name__, _text(dump(m))) for link, m in messages]
+        rows = [
+            (link, forms.safe(getattr(m, "session", "")), type(m).__name__, forms.text(dump(m))) for link, m in messages
+        ]
         self._transaction(lambda: self._insert(puts, rows))
-        for link, *_ in rows:
-            self._add(link, 1)
+        for link, session, *_ in rows:
+            self._add(link, session, 1)
 
-    def _add(self, link: str, number: int) -> None:
+    def _add(self, link: str, session: str, number: int) -> None:
         """Counted in the store's thread, as ``_count`` is: the two would overtake each other otherwise."""
-        self._waiting[link] = self._waiting.get(link, 0) + number
+        left = self._waiting.get((link, session), 0) + number
+        if left > 0:
+            self._waiting[link, session] = left
+        else:
+            self._waiting.pop((link, session), None)
 
     def _insert(self, puts: Iterable[Put], rows: Sequence[tuple[str, str, str, str]]) -> None:
         self._put(puts)
-        self._db.executemany("INSERT INTO outbox(link, session, kind, body) VALUES(?,?,?,?)", rows)
+        numbered = [(*row, self._number(*row[:3])) for row in rows]
+        self._db.executemany("INSERT INTO outbox(link, session, kind, body, number) VALUES(?,?,?,?,?)", numbered)
+
+    def _number(self, link: str, session: str, kind: str) -> int:
+        """The next place in the session, taken in the transaction that queues the message."""
+        if not session:
+            return 0
+        where = (link, session)
+        row = self._db.execute("SELECT next FROM numbers WHERE link=? AND session=?", where).fetchone()
+        number = int(row[0]) if row else 0
+        if kind == TransactionEnded.__name__:
+            self._db.execute("DELETE FROM numbers WHERE link=? AND session=?", where)
+        else:
+            self._db.execute("INSERT OR REPLACE INTO numbers VALUES(?,?,?)", (*where, number + 1))
+        return number
 
     def _put(self, puts: Iterable[Put]) -> None:
         for put in puts:
             if put.value is None:
-                self._db.execute("DELETE FROM facts WHERE kind=? AND key=?", (put.kind, _safe(put.key)))
+                self._db.execute("DELETE FROM facts WHERE kind=? AND key=?", (put.kind, forms.safe(put.key)))
             else:
-                row = (put.kind, _safe(put.key), _text(put.value))
+                row = (put.kind, forms.safe(put.key), forms.text(put.value))
                 self._db.execute("INSERT OR REPLACE INTO facts VALUES(?,?,?)", row)
 
     def _transaction(self, work: Callable[[], None]) -> None:
@@ -285,19 +317,22 @@ class Store:
     # --- the queue ---------------------------------------------------------------------------------------------
 
     def waiting(self, link: str) -> int:
-        return self._waiting.get(link, 0)
+        return sum(count for (name, _), count in list(self._waiting.items()) if name == link)
+
+    def waiting_of(self, link: str, session: str) -> int:
+        return self._waiting.get((link, session), 0)
 
     async def head(self, link: str, count: int = 1) -> list[OutboxRow]:
         return await self._call(self._select, "link=?", (link,), count)
 
     async def of_session(self, link: str, session: str) -> list[OutboxRow]:
-        return await self._call(self._select, "link=? AND session=?", (link, _safe(session)), -1)
+        return await self._call(self._select, "link=? AND session=?", (link, forms.safe(session)), -1)
 
     def _select(self, where: str, args: tuple[Any, ...], count: int) -> list[OutboxRow]:
-        sql = f"SELECT seq, link, session, body, attempts FROM outbox WHERE {where} ORDER BY seq LIMIT ?"
+        sql = f"SELECT seq, link, session, body, attempts, number FROM outbox WHERE {where} ORDER BY seq LIMIT ?"
         return [
-            OutboxRow(seq, self._prefix + _base36(seq), link, session, _message(body), attempts)
-            for seq, link, session, body, attempts in self._db.execute(sql, (*args, count))
+            OutboxRow(seq, self._prefix + forms.base36(seq), link, session, forms.message(body), attempts, number)
+            for seq, link, session, body, attempts, number in self._db.execute(sql, (*args, count))
         ]
 
     async def done(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
@@ -314,7 +349,7 @@ class Store:
             gone[0] = self._db.execute("DELETE FROM outbox WHERE seq=?", (row.seq,)).rowcount
 
         self._transaction(work)
-        self._add(row.link, -gone[0])
+        self._add(row.link, row.session, -gone[0])
 
     async def attempted(self, row: OutboxRow) -> None:
         sql = "UPDATE outbox SET attempts=attempts+1 WHERE seq=?"
@@ -324,7 +359,7 @@ class Store:
         self._db.execute(sql, args)
 
     async def bury(self, rows: Sequence[OutboxRow], reason: str) -> None:
-        await self._call(self._bury, rows, _safe(reason))
+        await self._call(self._bury, rows, forms.safe(reason))
 
     def _bury(self, rows: Sequence[OutboxRow], reason: str) -> None:
         gone: dict[int, int] = {}
@@ -332,15 +367,15 @@ class Store:
         def work() -> None:
             for seq in (r.seq for r in rows):
                 self._db.execute(
-                    "INSERT OR REPLACE INTO dead SELECT seq, link, session, kind, body, attempts, ? FROM outbox "
-                    "WHERE seq=?",
+                    "INSERT OR REPLACE INTO dead "
+                    "SELECT seq, link, session, kind, body, attempts, ?, number FROM outbox WHERE seq=?",
                     (reason, seq),
                 )
                 gone[seq] = self._db.execute("DELETE FROM outbox WHERE seq=?", (seq,)).rowcount
 
         self._transaction(work)
         for row in rows:
-            self._add(row.link, -gone.pop(row.seq, 0))
+            self._add(row.link, row.session, -gone.pop(row.seq, 0))
 
     async def dead(self) -> list[Letter]:
         """The dead-letter list, oldest first."""
@@ -353,8 +388,8 @@ class Store:
         def work() -> None:
             for seq in seqs:
                 self._db.execute(
-                    "INSERT INTO outbox(seq, link, session, kind, body) "
-                    "SELECT seq, link, session, kind, body FROM dead WHERE seq=?",
+                    "INSERT INTO outbox(seq, link, session, kind, body, number) "
+                    "SELECT seq, link, session, kind, body, number FROM dead WHERE seq=?",
                     (seq,),
                 )
                 self._db.execute("DELETE FROM dead WHERE seq=?", (seq,))
@@ -370,59 +405,12 @@ class Store:
         return next(matches, None)
 
 
-def _text(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"))  # ASCII, so half a character (JSON's "\\ud800") is no trouble
-
-
-def _safe(text: str) -> str:
-    """Half characters escaped: SQLite takes only what can be UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _decoded(raw: bytes) -> str:
-    """Text of the file; damaged bytes show as ``\\xff``, which is no JSON."""
-    return raw.decode("utf-8", "backslashreplace")
-
-
-_MUST_HAVE = {"transaction": "id", "meta": "text"}
-
-
-def _judged(raw: Sequence[bytes], kind: str) -> dict[str, Any]:
-    """The value of a fact. Raises ``ValueError``: not JSON, not an object, or without what the store itself needs."""
-    for part in raw:
-        part.decode("utf-8")
-    value = json.loads(raw[2])
-    if not isinstance(value, dict):
-        raise ValueError("is not a JSON object")
-    if kind in _MUST_HAVE and not isinstance(value.get(_MUST_HAVE[kind]), str):
-        raise ValueError(f"has no {_MUST_HAVE[kind]}")
-    return value
-
-
-def _message(body: str) -> Any:
-    """A stored message; one that cannot be read back travels as the ``Poisoned`` it raised, for the link to bury."""
-    try:
-        return load(json.loads(body))
-    except ValueError as e:
-        return Poisoned(str(e))
-    except Poisoned as e:
-        return e
-
-
-def _base36(number: int) -> str:
-    out = ""
-    while number:
-        number, digit = divmod(number, 36)
-        out = _DIGITS[digit] + out
-    return out or "0"
-
-
 def _salvage(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     """What can still be read of a corrupt file, table by table, until it breaks off."""
-    saved: dict[str, list[tuple[Any, ...]]] = {"facts": [], "outbox": [], "dead": []}
+    saved: dict[str, list[tuple[Any, ...]]] = {"facts": [], "outbox": [], "dead": [], "numbers": []}
     try:
         db = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
-        db.text_factory = _decoded
+        db.text_factory = forms.decoded
     except sqlite3.Error:
         return saved
     for table, rows in saved.items():

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from agent.domain.messages import MESSAGES
 from agent.domain.orders import JudgeToken
 from agent.domain.variables import write
-from agent.ocpp import names
-from agent.ocpp.dialect import In, Mute, Out, Refusal
+from agent.ocpp import names, names2
+from agent.ocpp.dialect import Dialect, In, Mute, Out, Refusal
 from agent.ocpp.v16 import V16, refusals
+from agent.ocpp.v201 import V201
+from agent.ocpp.v201 import refusals as refusals_201
+
+ROOT = Path(__file__).resolve().parents[2]
 
 HEAD = """# Conformance ledger
 
@@ -19,24 +26,41 @@ Not claimed: certification. The station has not been run against the OCA's test 
 
 
 def text() -> str:
-    return "\n".join([HEAD, *_version_16()]) + "\n"
+    return "\n".join([HEAD, *_version("1.6 JSON", V16), *_keys_16(), "", *_version("2.0.1", V201), *_names_2()]) + "\n"
 
 
-def _version_16() -> list[str]:
-    actions = sorted((V16.schemas.actions() if V16.schemas else frozenset()) - V16.station_says)
-    lines = ["## OCPP 1.6 JSON", "", "### Requests of the central system", "", "| action | here |", "|---|---|"]
-    lines += [f"| {a} | {_request(V16.incoming(a))} |" for a in actions]
+def _version(title: str, dialect: Dialect) -> list[str]:
+    actions = sorted((dialect.schemas.actions() if dialect.schemas else frozenset()) - dialect.station_says)
+    lines = [f"## OCPP {title}", "", "### Requests of the central system", "", "| action | here |", "|---|---|"]
+    lines += [f"| {a} | {_request(dialect.incoming(a))} |" for a in actions]
     lines += ["", "### What the station tells", "", "| fact | as |", "|---|---|"]
-    lines += [f"| {m.__name__} | {_told(V16.outgoing(m))} |" for m in (*MESSAGES, JudgeToken)]
-    lines += ["", "### Configuration keys", "", "| key | access | default | range |", "|---|---|---|---|"]
-    lines += [_key(k) for k in names.KEYS_16]
-    return lines
+    return lines + [f"| {m.__name__} | {_told(dialect.outgoing(m))} |" for m in (*MESSAGES, JudgeToken)]
+
+
+def _keys_16() -> list[str]:
+    lines = ["", "### Configuration keys", "", "| key | access | default | range |", "|---|---|---|---|"]
+    return lines + [_key(k) for k in names.KEYS_16]
+
+
+def _names_2() -> list[str]:
+    lines = ["", "### Device model", "", "| component | variable | access | default | range |", "|---|---|---|---|---|"]
+    lines += [_name(n) for n in names2.NAMES]
+    lines += ["", "### Test cases with a test", "", "`tests/conformance/ocpp201`; ids as in the OCA's list.", ""]
+    return lines + [f"- {block}: {', '.join(cases)}" for block, cases in sorted(_cases().items())]
+
+
+def _cases() -> dict[str, list[str]]:
+    """Block -> case ids that occur in the names of the tests."""
+    found: set[tuple[str, str]] = set()
+    for path in sorted((ROOT / "tests/conformance/ocpp201").glob("test_*.py")):
+        found |= set(re.findall(r"TC_([A-Z])_(\d+)_CS", path.read_text("utf-8")))
+    return {block: [f"{b}_{n}" for b, n in sorted(found) if b == block] for block, _ in found}
 
 
 def _request(row: In | Refusal | None) -> str:
     if isinstance(row, Refusal):
         return f"refused ({row.code}): {row.reason}"
-    if row in refusals.ROWS:
+    if row in (*refusals.ROWS, *refusals_201.ROWS):
         return "answered: not offered"
     return "answered" if row else "MISSING"
 
@@ -44,7 +68,9 @@ def _request(row: In | Refusal | None) -> str:
 def _told(row: Out | Mute | None) -> str:
     if isinstance(row, Mute):
         return f"not told: {row.reason}"
-    return row.action if row else "MISSING"
+    if row is None:
+        return "MISSING"
+    return f"{row.action} or {row.other.action}" if row.other else row.action
 
 
 def _key(key: names.Key) -> str:
@@ -55,3 +81,12 @@ def _key(key: names.Key) -> str:
     default = write(variable, variable.default) or "(empty)"
     bounds = f"{variable.low} to {variable.high}" if variable.kind == "int" else variable.kind
     return f"| {key.key} | {access} | {default} | {bounds} |"
+
+
+def _name(name: names2.Name) -> str:
+    variable = f"{name.variable}[{name.instance}]" if name.instance else name.variable
+    access = "write only" if name.secret else "read, write" if name.writable else "read only"
+    ours = name.ours
+    default = write(ours, ours.default) or "(empty)" if ours and not ours.secret else ""
+    bounds = f"{ours.low} to {ours.high}" if ours and ours.kind == "int" and name.writable else name.data_type
+    return f"| {name.component} | {variable} | {access} | {default} | {bounds} |"

@@ -7,6 +7,7 @@ import contextlib
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -50,15 +51,21 @@ class Outbox:
         self.facts: dict[tuple[str, str], Any] = {}
         self.broken = 0
         self._seq = 0
+        self._numbers: Counter[tuple[str, str]] = Counter()
 
     def put(self, message: Any, session: str = "s1", link: str = "chargy") -> OutboxRow:
         self._seq += 1
-        row = OutboxRow(self._seq, f"r{self._seq}", link, session, message, 0)
+        number = self._numbers[link, session]
+        self._numbers[link, session] += 1
+        row = OutboxRow(self._seq, f"r{self._seq}", link, session, message, 0, number)
         self.rows.append(row)
         return row
 
     def waiting(self, link: str) -> int:
         return sum(r.link == link for r in self.rows)
+
+    def waiting_of(self, link: str, session: str) -> int:
+        return sum((r.link, r.session) == (link, session) for r in self.rows)
 
     async def head(self, link: str, count: int = 1) -> list[OutboxRow]:
         return [r for r in self.rows if r.link == link][:count]

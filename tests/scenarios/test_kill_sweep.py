@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated import CAMPAIGN, Simulated
+from simulated import CAMPAIGN, ONE_EVSE, Simulated
 from strict_csms import StrictCsms
 
 CARD = "04A1B2C3D4E5F6"
 SEED = 20261125
 
-MESSAGES = [
-    (moment, action, status)
-    for action, status in (
+STEPS = {
+    "1.6": (
         ("StatusNotification", "Preparing"),
         ("Authorize", ""),
         ("StartTransaction", ""),
@@ -29,10 +28,25 @@ MESSAGES = [
         ("StopTransaction", ""),
         ("StatusNotification", "Finishing"),
         ("StatusNotification", "Available"),
-    )
-    for moment in ("before", "after")
-]
+    ),
+    "2.0.1": (
+        ("StatusNotification", "Occupied"),
+        ("Authorize", ""),
+        ("TransactionEvent", "Started"),
+        ("TransactionEvent", "ChargingStateChanged"),
+        ("TransactionEvent", "MeterValuePeriodic"),
+        ("TransactionEvent", "Ended"),
+        ("StatusNotification", "Available"),
+    ),
+}
 DEEDS = ["plug", "tap", "tap_again", "unplug"]
+
+
+def words(action: str, payload: dict[str, Any]) -> list[str]:
+    """What tells one message of an action from another."""
+    if action == "StatusNotification":
+        return [payload.get("status") or payload["connectorStatus"]]
+    return [payload["eventType"], payload["triggerReason"]] if action == "TransactionEvent" else [""]
 
 
 @dataclass
@@ -45,7 +59,7 @@ class Trap:
     sprung: bool = False
 
     async def message(self, moment: str, action: str, payload: dict[str, Any]) -> None:
-        if self.step == (moment, action, payload.get("status", "") if action == "StatusNotification" else ""):
+        if self.step in [(moment, action, word) for word in words(action, payload)]:
             await self.spring()
 
     async def deed(self, name: str) -> None:
@@ -107,21 +121,42 @@ class Driver:
         await self.trap.deed(name)
 
 
-def steps() -> list[tuple[tuple[str, ...], float]]:
+def steps(version: str) -> list[tuple[tuple[str, ...], float]]:
     dice = random.Random(SEED)
-    out: list[tuple[tuple[str, ...], float]] = [(m, 0.0) for m in MESSAGES]
+    messages = [(moment, *step) for step in STEPS[version] for moment in ("before", "after")]
+    out: list[tuple[tuple[str, ...], float]] = [(m, 0.0) for m in messages]
     for name in DEEDS:
         delays = [dice.uniform(0, 1.2) for _ in range(40 if CAMPAIGN else 2)]
         out += [(("deed", name), d) for d in delays]
     return out
 
 
-@pytest.mark.timeout(1500 if CAMPAIGN else 300)
-async def test_every_step(tmp_path: Path):
-    async with StrictCsms() as csms, Simulated(tmp_path, backend=csms.url) as station:
-        await station.until(lambda p: p["backend"]["boot"] == "Accepted")
+TX_UPDATED = {"component": {"name": "SampledDataCtrlr"}, "variable": {"name": "TxUpdatedInterval"}}
+
+
+async def set_interval(csms: StrictCsms) -> None:
+    if csms.version == "1.6":
         await csms.ask("ChangeConfiguration", {"key": "MeterValueSampleInterval", "value": "7"})
-        wanted = steps()
+    else:
+        await csms.ask("SetVariables", {"setVariableData": [{**TX_UPDATED, "attributeValue": "7"}]})
+
+
+async def interval(csms: StrictCsms) -> str:
+    if csms.version == "1.6":
+        answer = await csms.ask("GetConfiguration", {"key": ["MeterValueSampleInterval"]})
+        return str(answer["configurationKey"][0]["value"])
+    answer = await csms.ask("GetVariables", {"getVariableData": [TX_UPDATED]})
+    return str(answer["getVariableResult"][0]["attributeValue"])
+
+
+@pytest.mark.timeout(1500 if CAMPAIGN else 300)
+@pytest.mark.parametrize("version", STEPS)
+async def test_every_step(tmp_path: Path, version: str):
+    text = ONE_EVSE.replace("[backend]", f'[backend]\nversions = ["{version}"]')
+    async with StrictCsms(speaks=(version,)) as csms, Simulated(tmp_path, text, csms.url) as station:
+        await station.until(lambda p: p["backend"]["boot"] == "Accepted")
+        await set_interval(csms)
+        wanted = steps(version)
         for number, (step, delay_s) in enumerate(wanted):
             trap = Trap(station, step, delay_s)
             csms.hook = trap.message
@@ -134,5 +169,4 @@ async def test_every_step(tmp_path: Path):
         evse = await station.evse()
         assert csms.energy_wh == evse["meter_wh"], f"{csms.transactions}\n{station.said()}"
         assert (await station.picture())["agent"]["restarts"] == len(wanted)
-        answer = await csms.ask("GetConfiguration", {"key": ["MeterValueSampleInterval"]})
-        assert answer["configurationKey"][0]["value"] == "7"
+        assert await interval(csms) == "7"

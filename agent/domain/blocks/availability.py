@@ -55,7 +55,7 @@ class Availability:
         touched = list(self._site.evses.values()) if ask.evse == STATION else [self._site.evses[ask.evse]]
         if ask.evse == STATION:
             self._site.operative = ask.operative
-            for evse in touched:  # 1.6 5.2: connector 0 speaks for all of them
+            for evse in touched if ask.every else ():  # 1.6 5.2: connector 0 speaks for all of them
                 evse.operative = ask.operative
                 yield Remember("availability", str(evse.number), {"operative": ask.operative})
         else:

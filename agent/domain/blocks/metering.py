@@ -132,6 +132,8 @@ class Metering:
             self._for_the_stop(evse, at_mark, ReadingContext.CLOCK, "stop_aligned_measurands")
         elif kind == "trigger":
             yield from self._sampled(evse, reading, ReadingContext.TRIGGER, "sampled_measurands")
+        elif kind == "loose":
+            yield from self._sampled(evse, reading, ReadingContext.TRIGGER, "aligned_measurands", loose=True)
         elif kind in ("live", "end"):
             yield SituationChanged(evse.number)
 
@@ -143,13 +145,16 @@ class Metering:
         elif Fault.METER_IMPLAUSIBLE in evse.faults:
             yield FaultCleared(evse.number, Fault.METER_IMPLAUSIBLE)
 
-    def _sampled(self, evse: Evse, reading: Reading, context: ReadingContext, names: str) -> Iterator[Yielded]:
+    def _sampled(
+        self, evse: Evse, reading: Reading, context: ReadingContext, names: str, loose: bool = False
+    ) -> Iterator[Yielded]:
         """Of the session, if it had begun by then; a register that ran backwards is not told."""
         measurands = self._site.settings.items_of(names)
         if not measurands or (evse.session and reading.energy_wh < evse.session.last_wh):
             return
-        session = evse.session.id if evse.session and _within(evse, reading) else ""
-        message = MeterSampled(session, evse.number, (Sample(context, reading, measurands),))
+        session = evse.session.id if evse.session and _within(evse, reading) and not loose else ""
+        offline, charging = not self._site.online, evse.charging if session else None
+        message = MeterSampled(session, evse.number, (Sample(context, reading, measurands),), offline, charging)
         for link in self._site.links:
             yield Tell(link, message)
 

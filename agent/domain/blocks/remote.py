@@ -14,7 +14,9 @@ from agent.domain.events import (
     AskStop,
     AskTrigger,
     AskUnlock,
+    GrantDropped,
     SessionClosed,
+    SituationChanged,
     StopWanted,
     TimeCame,
     Trigger,
@@ -30,8 +32,8 @@ from agent.domain.messages import (
     StopReason,
     TriggerReason,
 )
-from agent.domain.orders import ReadMeter, Reply, Restart, Tell, Unlock, WakeMe
-from agent.kinds import Moment
+from agent.domain.orders import ClearFaults, ReadMeter, Reply, Restart, Tell, Unlock, WakeMe
+from agent.kinds import STATION, Moment
 
 RESET_PATIENCE_S = 30.0
 """How long a reset waits for the end readings of running sessions; they are on disk and told after the boot anyway."""
@@ -57,6 +59,7 @@ class Remote:
         self._status = status
         self._unlocking: dict[int, _Unlocking] = {}
         self._reset: AskReset | None = None
+        self._clearing: set[int] = set()
 
     @answers(AskStop)
     def stop(self, event: Asked, now: Moment) -> Iterator[Yielded]:
@@ -107,7 +110,15 @@ class Remote:
         waiting = self._unlocking.get(event.evse)
         if waiting and not waiting.asked_for:
             yield from self._try_unlock(event.evse)
-        if self._reset and not self._running():
+        if event.evse in self._clearing:
+            self._clearing.discard(event.evse)
+            yield ClearFaults(event.evse)
+        if self._reset and not (self._busy() if self._reset.on_idle else self._running()):
+            yield from self._restart()
+
+    @on(GrantDropped)
+    def dropped(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
+        if self._reset and self._reset.on_idle and not self._busy():
             yield from self._restart()
 
     @on(UnlockTried)
@@ -124,10 +135,18 @@ class Remote:
         """Promised, then the sessions end in order (once), then the process ends."""
         ask = event.ask
         assert isinstance(ask, AskReset)
-        yield Reply(event.link, event.request, "Accepted")
-        if self._reset is not None:
+        if ask.evse != STATION:
+            yield from self._reset_evse(event, ask)
+            return
+        waiting = ask.on_idle and self._busy()
+        yield Reply(event.link, event.request, "Scheduled" if waiting else "Accepted")
+        if self._reset is not None and (waiting or not self._reset.on_idle):
             return
         self._reset = ask
+        if waiting:
+            self._site.draining = True
+            yield SituationChanged(STATION)
+            return
         self._site.stopping = True
         if not self._running():
             yield from self._restart()
@@ -140,6 +159,26 @@ class Remote:
                 TriggerReason.RESET_COMMAND,
                 note="hard" if ask.hard else "soft",
             )
+
+    def _reset_evse(self, event: Asked, ask: AskReset) -> Iterator[Yielded]:
+        """One EVSE starts afresh: its session ends, its board is told to acknowledge its faults."""
+        evse = self._site.evses.get(ask.evse)
+        if evse is None:
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        busy = evse.session is not None
+        yield Reply(event.link, event.request, "Scheduled" if busy and ask.on_idle else "Accepted")
+        if not busy:
+            yield ClearFaults(evse.number)
+            return
+        self._clearing.add(evse.number)
+        if not ask.on_idle:
+            yield StopWanted(evse.number, StopReason.IMMEDIATE_RESET, TriggerReason.RESET_COMMAND, note="soft")
+
+    def _busy(self) -> bool:
+        """Somebody charges, or may start any moment."""
+        waiting = (State.AUTHORISED, State.BEGINNING)
+        return self._running() or any(e.state in waiting for e in self._site.evses.values())
 
     def _running(self) -> bool:
         return any(e.session is not None for e in self._site.evses.values())
@@ -164,13 +203,19 @@ class Remote:
         if number is not None and number != 0 and number not in self._site.evses:
             yield Reply(event.link, event.request, "Rejected")
             return
-        if ask.what in (Trigger.METER_VALUES, Trigger.STATUS):
+        numbers = list(self._site.evses) if not number else [number]
+        if ask.what is Trigger.TRANSACTION:
+            numbers = [n for n in numbers if self._site.evses[n].session is not None]
+            if not numbers:
+                yield Reply(event.link, event.request, "Rejected")
+                return
+        if ask.what in (Trigger.METER_VALUES, Trigger.STATUS, Trigger.TRANSACTION):
             yield Reply(event.link, event.request, "Accepted")
             if ask.what is Trigger.STATUS:
                 yield from self._status.again(event.link, number, now)
             else:
-                for n in self._site.evses if not number else (number,):
-                    yield ReadMeter(n, "trigger")
+                for n in numbers:
+                    yield ReadMeter(n, "loose" if ask.loose else "trigger")
             return
         yield Reply(event.link, event.request, "Accepted")
         yield Tell(event.link, _PLAIN[ask.what])

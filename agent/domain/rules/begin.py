@@ -132,7 +132,7 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
     yield Remember("session", session.id, session.record())
     told = TransactionStarted(
         session.id, evse.number, session.token, reading.at, reading.energy_wh, trigger, offline=session.offline,
-        remote_id=right.remote_id,
+        remote_id=right.remote_id, reading=reading,
     )  # fmt: skip
     for link in s.links:
         yield Tell(link, told)

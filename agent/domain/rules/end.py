@@ -10,7 +10,7 @@ from agent.domain.evse import Evse, Site, State, Stop
 from agent.domain.messages import ChargingState, StopReason, TransactionEnded, TriggerReason
 from agent.domain.orders import ReadMeter, Remember, Tell, Unlock, WakeMe
 from agent.domain.rules.words import changed, release, timer, to
-from agent.kinds import Moment
+from agent.kinds import Moment, Reading
 
 CONTACTOR_S = 10.0
 """IEC 61851-1 lets a board open under load 6 s after the pilot's PWM is gone; then the end is read in any case."""
@@ -64,7 +64,7 @@ def finish(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yield
         session.last_wh = max(session.last_wh, event.reading.energy_wh)
         return
     evse.reading = event.reading
-    yield from _close(s, evse, max(event.reading.energy_wh, session.last_wh), now)
+    yield from _close(s, evse, max(event.reading.energy_wh, session.last_wh), now, event.reading)
 
 
 @to(State.ENDED, State.FREE)
@@ -80,7 +80,7 @@ def end_unread(s: Site, evse: Evse, event: MeterFailed, now: Moment) -> Iterator
     yield from _close(s, evse, session.last_wh, now)
 
 
-def _close(s: Site, evse: Evse, meter_wh: int, now: Moment) -> Iterator[Yielded]:
+def _close(s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | None = None) -> Iterator[Yielded]:
     """The stop is on disk (the told message and the forgotten session are one transaction), then told."""
     session = evse.session
     assert session is not None
@@ -89,7 +89,7 @@ def _close(s: Site, evse: Evse, meter_wh: int, now: Moment) -> Iterator[Yielded]
     at = stop.at if stop.at > session.started else session.started
     told = TransactionEnded(
         session.id, evse.number, stop.token, at, meter_wh, StopReason(stop.reason), TriggerReason(stop.trigger),
-        offline=not s.online, note=stop.note, samples=session.samples,
+        offline=not s.online, note=stop.note, samples=session.samples, reading=reading,
     )  # fmt: skip
     yield Remember("session", session.id, None)
     for link in s.links:

@@ -3,16 +3,16 @@ three-phase total current does not exist, so a bare Current.Import or Voltage is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from agent.domain.messages import MeterSampled, Sample
-from agent.kinds import Reading, ReadingContext
+from agent.kinds import ReadingContext
 from agent.ocpp.dialect import Desk, Out, nothing
+from agent.ocpp.samples import measured
 from agent.ocpp.times import rfc3339
 from agent.ocpp.v16.ids import transaction_id
 
-_PHASES = ("L1", "L2", "L3")
 _UNITS = {
     "Current.Import": "A",
     "Current.Offered": "A",
@@ -22,7 +22,6 @@ _UNITS = {
     "SoC": "Percent",
     "Voltage": "V",
 }
-_DIGITS = {"Current.Import": 2, "Frequency": 2, "Power.Factor": 3, "SoC": 0}
 
 
 def number(value: float, digits: int = 1) -> str:
@@ -32,47 +31,13 @@ def number(value: float, digits: int = 1) -> str:
     return "0" if text == "-0" else text
 
 
-def _whole(measurand: str, reading: Reading) -> float | None:
-    """Values that are no matter of a phase."""
-    values: dict[str, float | None] = {
-        "Current.Offered": reading.offered_a,
-        "Energy.Active.Export.Register": reading.export_wh,
-        "Energy.Active.Import.Register": reading.energy_wh,
-        "Frequency": reading.frequency_hz,
-        "Power.Active.Import": reading.power_w,
-        "Power.Factor": reading.power_factor,
-        "SoC": reading.soc_percent,
-    }
-    return values.get(measurand)
-
-
-def _per_phase(measurand: str, reading: Reading) -> tuple[float, ...]:
-    if measurand == "Voltage":
-        return reading.voltage_v
-    return reading.current_a if measurand == "Current.Import" else reading.power_phase_w
-
-
-def _values(name: str, reading: Reading) -> Iterator[tuple[str, str, float]]:
-    """(measurand, phase or "", value) for a configured name such as ``Voltage``, ``Voltage.L1`` or ``Voltage.L1-N``."""
-    head, _, tail = name.rpartition(".")
-    phase = tail.removesuffix("-N")
-    measurand, wanted = (head, (phase,)) if phase in _PHASES else (name, _PHASES)
-    if wanted is _PHASES and measurand not in ("Voltage", "Current.Import"):
-        value = _whole(measurand, reading)
-        if value is not None:
-            yield measurand, "", value
-        return
-    for label, value in zip(_PHASES, _per_phase(measurand, reading), strict=False):
-        if label in wanted:
-            yield measurand, f"{label}-N" if measurand == "Voltage" else label, value
-
-
 def _sampled(sample: Sample) -> list[dict[str, str]]:
     found = []
     for name in sample.measurands:
-        for measurand, phase, value in _values(name, sample.reading):
+        for one in measured(name, sample.reading):
+            measurand, phase, value = one
             entry = {
-                "value": number(value, _DIGITS.get(measurand, 1)),
+                "value": number(value, one.digits),
                 "context": sample.context.value,
                 "measurand": measurand,
             }

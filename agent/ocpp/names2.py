@@ -1,0 +1,247 @@
+"""How OCPP 2.x names our settings and the parts of the station: (component, variable, instance) of its device model.
+
+Source: OCPP 2.0.1 part 2, appendix 3 (standardised components and variables). Settings: ``domain/variables.py`` has
+each once. Only what works is named; why a setting has no name here says ``UNNAMED_2``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from agent.domain.variables import MEASURANDS, VARIABLES, Value, Variable, WrongValue, read, write
+from agent.frozen import frozen
+from agent.ocpp.dialect import Identity
+
+ITEMS_MAX = 100
+BYTES_MAX = 65536
+
+
+class Of(StrEnum):
+    """What a component belongs to."""
+
+    STATION = "station"
+    EVSE = "evse"
+    CONNECTOR = "connector"
+
+
+@frozen
+class Facts:
+    """What values are made of. ``evses``: number -> how it is (``blocks/inventory.py``), 0 the station; ``now``: UTC in
+    the form of the wire, "" if it is not known."""
+
+    settings: Mapping[str, Value]
+    evses: Mapping[int, Mapping[str, Any]]
+    identity: Identity
+    now: str = ""
+
+
+@frozen
+class Name:
+    """One variable. Either a ``setting`` of ours, or ``value`` computes its text (of the EVSE with this number, 0: of
+    the station). ``kind``: DataEnumType. ``shown``: a setting that cannot be written under this name."""
+
+    component: str
+    variable: str
+    setting: str = ""
+    instance: str = ""
+    of: Of = Of.STATION
+    value: Callable[[Facts, int], str] | None = None
+    kind: str = ""
+    unit: str = ""
+    choices: str = ""
+    shown: bool = False
+    constant: bool = False
+    high: Callable[[Facts, int], float] | None = None
+
+    @property
+    def ours(self) -> Variable | None:
+        return VARIABLES[self.setting] if self.setting else None
+
+    @property
+    def secret(self) -> bool:
+        return self.ours is not None and self.ours.secret
+
+    @property
+    def writable(self) -> bool:
+        return self.ours is not None and self.ours.writable and not self.shown
+
+    @property
+    def data_type(self) -> str:
+        kinds = {"bool": "boolean", "int": "integer", "text": "string", "list": "MemberList"}
+        return self.kind or kinds[self.ours.kind if self.ours else "text"]
+
+    def text(self, facts: Facts, evse: int) -> str:
+        """The present value; at most 2500 characters, cut at a comma."""
+        if self.value is not None:
+            return self.value(facts, evse)
+        assert self.ours is not None
+        text = write(self.ours, facts.settings.get(self.setting, ""))
+        return text if len(text) <= 2500 else text[:2501].rpartition(",")[0]
+
+
+def _fixed(text: str) -> Callable[[Facts, int], str]:
+    return lambda facts, evse: text
+
+
+def _how(key: str) -> Callable[[Facts, int], str]:
+    return lambda facts, evse: str(facts.evses[evse][key])
+
+
+def _problem(facts: Facts, evse: int) -> str:
+    return "true" if facts.evses[evse]["problem"] else "false"
+
+
+def _connector(facts: Facts, evse: int) -> str:
+    return "cType2" if facts.evses[evse]["tethered"] else "sType2"
+
+
+def _power(facts: Facts, evse: int) -> str:
+    return f"{facts.evses[evse]['power_w']:.0f}"
+
+
+def _most_power(facts: Facts, evse: int) -> float:
+    return float(facts.evses[evse]["max_power_w"])
+
+
+_STATES = "Available,Occupied,Reserved,Unavailable,Faulted"
+_MEASURED = ",".join(MEASURANDS)
+
+
+def _of_part(component: str, of: Of) -> tuple[Name, ...]:
+    return (
+        Name(component, "Available", of=of, value=_fixed("true"), kind="boolean", constant=True),
+        Name(component, "AvailabilityState", of=of, value=_how("status"), kind="OptionList", choices=_STATES),
+        Name(component, "SupplyPhases", of=of, value=_how("phases"), kind="integer", constant=True),
+        Name(component, "Problem", of=of, value=_problem, kind="boolean"),
+    )
+
+
+def _list(component: str, variable: str, setting: str) -> Name:
+    return Name(component, variable, setting, choices=_MEASURED)
+
+
+NAMES: tuple[Name, ...] = (
+    *_of_part("ChargingStation", Of.STATION),
+    Name("ChargingStation", "Model", value=lambda f, n: f.identity.model, kind="string", constant=True),
+    Name("ChargingStation", "VendorName", value=lambda f, n: f.identity.vendor, kind="string", constant=True),
+    Name("ChargingStation", "SerialNumber", value=lambda f, n: f.identity.serial, kind="string", constant=True),
+    Name("ChargingStation", "FirmwareVersion", value=lambda f, n: f.identity.firmware, kind="string", constant=True),
+    *_of_part("EVSE", Of.EVSE),
+    Name("EVSE", "AllowReset", of=Of.EVSE, value=_fixed("true"), kind="boolean", constant=True),
+    Name("EVSE", "Power", of=Of.EVSE, value=_power, kind="decimal", unit="W", high=_most_power),
+    *_of_part("Connector", Of.CONNECTOR),
+    Name("Connector", "ConnectorType", of=Of.CONNECTOR, value=_connector, kind="string", constant=True),
+    # metering
+    Name("AlignedDataCtrlr", "Interval", "clock_aligned_interval_s", unit="s"),
+    _list("AlignedDataCtrlr", "Measurands", "aligned_measurands"),
+    Name("AlignedDataCtrlr", "TxEndedInterval", "clock_aligned_interval_s", unit="s", shown=True),
+    _list("AlignedDataCtrlr", "TxEndedMeasurands", "stop_aligned_measurands"),
+    Name("SampledDataCtrlr", "TxEndedInterval", "sample_interval_s", unit="s", shown=True),
+    _list("SampledDataCtrlr", "TxEndedMeasurands", "stop_sampled_measurands"),
+    _list("SampledDataCtrlr", "TxStartedMeasurands", "start_measurands"),
+    Name("SampledDataCtrlr", "TxUpdatedInterval", "sample_interval_s", unit="s"),
+    _list("SampledDataCtrlr", "TxUpdatedMeasurands", "sampled_measurands"),
+    # authorisation
+    Name("AuthCtrlr", "AuthorizeRemoteStart", "authorize_remote_start"),
+    Name("AuthCtrlr", "LocalAuthorizeOffline", "local_authorize_offline"),
+    Name("AuthCtrlr", "LocalPreAuthorize", "local_pre_authorize"),
+    Name("AuthCtrlr", "OfflineTxForUnknownIdEnabled", "offline_tx_for_unknown_id"),
+    Name("AuthCacheCtrlr", "Available", value=_fixed("true"), kind="boolean", constant=True),
+    Name("AuthCacheCtrlr", "Enabled", "auth_cache_enabled"),
+    Name("LocalAuthListCtrlr", "Available", value=_fixed("false"), kind="boolean", constant=True),
+    # clock
+    Name("ClockCtrlr", "DateTime", value=lambda f, n: f.now, kind="dateTime"),
+    Name("ClockCtrlr", "TimeSource", value=_fixed("Heartbeat"), kind="SequenceList", constant=True),
+    # device model
+    *(
+        Name("DeviceDataCtrlr", variable, instance=of, value=_fixed(str(most)), kind="integer", constant=True)
+        for variable, most in (("BytesPerMessage", BYTES_MAX), ("ItemsPerMessage", ITEMS_MAX))
+        for of in ("GetReport", "GetVariables", "SetVariables")
+    ),
+    # communication
+    Name("OCPPCommCtrlr", "ActiveNetworkProfile", value=_fixed("1"), kind="integer", constant=True),
+    Name("OCPPCommCtrlr", "FileTransferProtocols", value=_fixed(""), kind="MemberList", constant=True),
+    Name("OCPPCommCtrlr", "HeartbeatInterval", "heartbeat_interval_s", unit="s"),
+    Name("OCPPCommCtrlr", "MessageAttemptInterval", "message_retry_interval_s", "TransactionEvent", unit="s"),
+    Name("OCPPCommCtrlr", "MessageAttempts", "message_attempts", "TransactionEvent"),
+    Name("OCPPCommCtrlr", "MessageTimeout", "message_timeout_s", "Default", unit="s"),
+    Name(
+        "OCPPCommCtrlr", "NetworkConfigurationPriority",
+        value=_fixed("1"), kind="SequenceList", choices="1", constant=True,
+    ),
+    Name("OCPPCommCtrlr", "NetworkProfileConnectionAttempts", value=_fixed("1"), kind="integer", constant=True),
+    Name("OCPPCommCtrlr", "OfflineThreshold", "offline_threshold_s", unit="s"),
+    Name("OCPPCommCtrlr", "ResetRetries", "reset_retries"),
+    Name("OCPPCommCtrlr", "RetryBackOffRandomRange", "backoff_random_s", unit="s"),
+    Name("OCPPCommCtrlr", "RetryBackOffRepeatTimes", "backoff_repeats"),
+    Name("OCPPCommCtrlr", "RetryBackOffWaitMinimum", "backoff_minimum_s", unit="s"),
+    Name("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", "unlock_on_ev_disconnect"),
+    Name("OCPPCommCtrlr", "WebSocketPingInterval", "ping_interval_s", unit="s"),
+    # security
+    Name("SecurityCtrlr", "BasicAuthPassword", "authorization_key", kind="string"),
+    Name("SecurityCtrlr", "CertificateEntries", value=_fixed("0"), kind="integer"),
+    Name("SecurityCtrlr", "OrganizationName", value=lambda f, n: f.identity.organisation, kind="string", constant=True),
+    Name("SecurityCtrlr", "SecurityProfile", "security_profile"),
+    # transactions: one set of points is built, and it is the one that is told
+    Name("TxCtrlr", "EVConnectionTimeOut", "connection_timeout_s", unit="s"),
+    Name("TxCtrlr", "StopTxOnEVSideDisconnect", "stop_on_ev_disconnect"),
+    Name("TxCtrlr", "StopTxOnInvalidId", "stop_on_invalid_id"),
+    Name(
+        "TxCtrlr", "TxStartPoint",
+        value=_fixed("PowerPathClosed"), kind="MemberList", choices="PowerPathClosed", constant=True,
+    ),
+    Name("TxCtrlr", "TxStopPoint", value=_fixed("Authorized"), kind="MemberList", choices="Authorized", constant=True),
+)  # fmt: skip
+
+UNNAMED_2: Mapping[str, str] = {
+    "auth_cache_lifetime_s": "entries live as long as their cacheExpiryDateTime says; a life time is not built",
+    "blink_repeat": "1.x only",
+    "connector_count": "the device model itself says it",
+    "connector_phase_rotation": "optional in 2.x; not used here",
+    "feature_profiles": "1.x only; in 2.x the controllers that are there say it",
+    "free_vending": "a matter of the station file, not of a backend",
+    "get_maximum": "ItemsPerMessage is fixed here",
+    "light_intensity": "1.x only",
+    "local_list_enabled": "there is no local list",
+    "max_energy_on_invalid_wh": "optional in 2.x; not built",
+    "minimum_status_duration_s": "1.x only",
+    "snapshot_interval_s": "inner matter of the station",
+}
+"""Settings that have no name in 2.x, and why."""
+
+
+def initial_2(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
+    """``[settings.ocpp2]`` of a station file: keys ``Component.Variable`` (``Component.Variable[Instance]``), or a
+    table per component. Typed values by our own names, and one line per problem."""
+    values: dict[str, Value] = {}
+    problems = []
+    for key, given in _flat(table):
+        name = next((n for n in NAMES if n.writable and key.lower() in _spellings(n)), None)
+        if name is None or name.ours is None:
+            problems.append(f"settings.ocpp2.{key}: no such OCPP 2.x variable can be set")
+            continue
+        try:
+            values[name.setting] = read(name.ours, _as_text(given))
+        except WrongValue as e:
+            problems.append(f"settings.ocpp2.{key}: {e}")
+    return values, problems
+
+
+def _flat(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    out: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        out += [(f"{key}.{k}", v) for k, v in value.items()] if isinstance(value, Mapping) else [(key, value)]
+    return out
+
+
+def _spellings(name: Name) -> set[str]:
+    plain = f"{name.component}.{name.variable}".lower()
+    return {plain, f"{plain}[{name.instance.lower()}]"}
+
+
+def _as_text(given: Any) -> str:
+    if isinstance(given, bool):
+        return "true" if given else "false"
+    return ",".join(map(str, given)) if isinstance(given, list) else str(given)

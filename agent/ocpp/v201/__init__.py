@@ -1,0 +1,68 @@
+"""OCPP 2.0.1: Core without file transfers, network profiles and certificates.
+
+What this version cannot say: the station as a whole has no status message; a fault is told as Faulted without its name
+(that would be NotifyEvent, which belongs to monitoring); TxResumed and DirectPayment came with 2.1. One connector per
+EVSE. A transaction begins when cable and right are there (TxStartPoint PowerPathClosed) and ends with the right
+(TxStopPoint Authorized; StopTxOnEVSideDisconnect takes the right away when the cable is pulled).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from agent.ocpp.dialect import Dialect, Refusal
+from agent.ocpp.schema import of_package
+from agent.ocpp.v201 import (
+    authorisation,
+    boot,
+    data,
+    ids,
+    refusals,
+    remote,
+    reports,
+    settings,
+    status,
+    transactions,
+)
+
+STATION_SAYS = frozenset({
+    "Authorize", "BootNotification", "ClearedChargingLimit", "FirmwareStatusNotification", "Get15118EVCertificate",
+    "GetCertificateStatus", "Heartbeat", "LogStatusNotification", "MeterValues", "NotifyChargingLimit",
+    "NotifyCustomerInformation", "NotifyDisplayMessages", "NotifyEVChargingNeeds", "NotifyEVChargingSchedule",
+    "NotifyEvent", "NotifyMonitoringReport", "NotifyReport", "PublishFirmwareStatusNotification",
+    "ReportChargingProfiles", "ReservationStatusUpdate", "SecurityEventNotification", "SignCertificate",
+    "StatusNotification", "TransactionEvent",
+})  # fmt: skip
+
+V201 = Dialect(
+    name="2.0.1",
+    subprotocol="ocpp2.0.1",
+    rows=(
+        *boot.ROWS,
+        *authorisation.ROWS,
+        *transactions.ROWS,
+        *status.ROWS,
+        *remote.ROWS,
+        *settings.ROWS,
+        *reports.ROWS,
+        *data.ROWS,
+        *refusals.ROWS,
+    ),
+    project=status.project,
+    schemas=of_package("v201", "Request"),
+    max_token_length=ids.TOKEN_MAX,
+    station_says=STATION_SAYS,
+    secret=settings.is_secret,
+    admits=boot.admits,
+    silent_when_rejected=False,
+    backend_numbers=False,
+    retells=True,
+    silence_counts=True,
+)
+
+
+def dialect(features_off: Collection[str] = ()) -> Dialect:
+    """The dialect without what this station does not offer."""
+    if "RemoteTrigger" in features_off:
+        return V201.plus(Refusal("TriggerMessage", "RemoteTrigger is switched off in the station file"))
+    return V201

@@ -1,0 +1,32 @@
+"""Authorize and the cache (OCPP 2.0.1 C01, C10-C12)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.domain.events import AskClearCache, TokenJudged
+from agent.domain.orders import JudgeToken, Reply
+from agent.ocpp.dialect import Desk, Heard, In, Out, Payload
+from agent.ocpp.v201.ids import id_token, verdict
+
+
+def _authorize(order: JudgeToken, desk: Desk) -> dict[str, Any]:
+    return {"idToken": id_token(order.token)}
+
+
+def _judged(order: JudgeToken, payload: Payload, desk: Desk) -> Heard:
+    return Heard((TokenJudged(order.request, order.token, verdict(payload["idTokenInfo"])),))
+
+
+def _clear(payload: Payload, desk: Desk) -> AskClearCache:
+    return AskClearCache()
+
+
+def _cleared(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    return {"status": "Accepted" if reply.status == "Accepted" else "Rejected"}
+
+
+ROWS = (
+    Out(JudgeToken, "Authorize", _authorize, _judged),
+    In("ClearCache", _clear, _cleared),
+)

@@ -1,0 +1,38 @@
+"""IdTokenType and IdTokenInfoType of 2.0.1. DirectPayment came with 2.1: here such a token is one of the central
+system. A verdict's group travels without its type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.kinds import AuthorizationStatus, Token, TokenType, Verdict
+from agent.ocpp.dialect import Payload, Unspeakable
+from agent.ocpp.times import parse
+
+TOKEN_MAX = 36
+
+
+def id_token(token: Token) -> dict[str, str]:
+    """Unchanged, never cut. Raises ``Unspeakable``. Only NoAuthorization may be empty."""
+    if token.type is TokenType.NO_AUTHORIZATION:
+        return {"idToken": "", "type": token.type.value}
+    if not 0 < len(token.value) <= TOKEN_MAX:
+        raise Unspeakable(f"a token of {len(token.value)} characters; OCPP 2.0.1 has 1 to {TOKEN_MAX}")
+    kind = TokenType.CENTRAL if token.type is TokenType.DIRECT_PAYMENT else token.type
+    return {"idToken": token.value, "type": kind.value}
+
+
+def token(payload: Payload) -> Token:
+    return Token(payload["idToken"], TokenType(payload["type"]))
+
+
+def verdict(info: Payload) -> Verdict:
+    """IdTokenInfoType."""
+    group: Any = info.get("groupIdToken") or {}
+    expires_utc_s = parse(info.get("cacheExpiryDateTime"))
+    return Verdict(AuthorizationStatus(info["status"]), group.get("idToken") or None, expires_utc_s)
+
+
+def evse(number: int) -> dict[str, int]:
+    """EVSEType: each EVSE of ours has one connector."""
+    return {"id": number, "connectorId": 1}

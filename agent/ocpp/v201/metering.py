@@ -1,0 +1,65 @@
+"""MeterValueType, and MeterValues for what belongs to no transaction (OCPP 2.0.1 J01, J02). Values are numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from agent.domain.messages import MeterSampled, Sample
+from agent.kinds import ReadingContext
+from agent.ocpp.dialect import Desk
+from agent.ocpp.samples import measured
+from agent.ocpp.times import rfc3339
+
+_UNITS = {
+    "Current.Import": "A",
+    "Current.Offered": "A",
+    "Energy.Active.Export.Register": "Wh",
+    "Energy.Active.Import.Register": "Wh",
+    "Frequency": "Hz",
+    "Power.Active.Import": "W",
+    "SoC": "Percent",
+    "Voltage": "V",
+}
+"""Power.Factor has none."""
+
+
+def number(value: float, digits: int) -> int | float:
+    rounded = round(float(value), digits)
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+def _sampled(sample: Sample) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for name in dict.fromkeys(sample.measurands):
+        for one in measured(name, sample.reading):
+            entry: dict[str, Any] = {
+                "value": number(one.value, one.digits),
+                "context": sample.context.value,
+                "measurand": one.measurand,
+                "location": "EV" if one.measurand == "SoC" else "Outlet",
+            }
+            if one.phase:
+                entry["phase"] = one.phase
+            if one.measurand in _UNITS:
+                entry["unitOfMeasure"] = {"unit": _UNITS[one.measurand]}
+            if entry not in found:
+                found.append(entry)
+    return found
+
+
+def _timestamp(sample: Sample, desk: Desk) -> str:
+    """Clock-aligned values lie on a whole second, whatever the clock has learned since."""
+    utc_s = desk.clock.utc_s(sample.reading.at)
+    return rfc3339(round(utc_s) if sample.context is ReadingContext.CLOCK else utc_s)
+
+
+def meter_values(samples: Iterable[Sample], desk: Desk) -> list[dict[str, Any]]:
+    """Samples of which nothing was measured are left out."""
+    return [{"timestamp": _timestamp(s, desk), "sampledValue": values} for s in samples if (values := _sampled(s))]
+
+
+def loose(message: MeterSampled, desk: Desk) -> dict[str, Any] | None:
+    """MeterValues."""
+    values = meter_values(message.samples, desk)
+    return {"evseId": message.evse, "meterValue": values} if values else None

@@ -1,0 +1,136 @@
+"""What the backend may do from afar (OCPP 2.0.1 B11, B12, E14, F01-F06, G03, G04)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from agent.domain.events import (
+    AskAvailability,
+    AskInventory,
+    AskReset,
+    AskStart,
+    AskStop,
+    AskTrigger,
+    AskUnlock,
+    Trigger,
+)
+from agent.domain.orders import Reply
+from agent.ocpp.dialect import Desk, In, Payload, Refused
+from agent.ocpp.rpc import Code
+from agent.ocpp.v201.ids import token
+
+REJECTED = {"status": "Rejected"}
+
+
+def one_of(*words: str, otherwise: str = "Rejected") -> Callable[[Reply, Payload, Desk], dict[str, Any]]:
+    """The neutral status is the word of 2.x too."""
+
+    def answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+        if reply.status == "NotImplemented" and "NotImplemented" not in words:
+            raise Refused(Code.NOT_SUPPORTED, "not offered by this station")
+        return {"status": reply.status if reply.status in words else otherwise}
+
+    return answer
+
+
+def _number(payload: Payload, desk: Desk) -> int | None:
+    """The EVSE that is meant: 0 the whole station, None one that is not there."""
+    evse = payload.get("evse")
+    if evse is None:
+        return 0
+    known = evse["id"] in desk.evse_numbers and evse.get("connectorId", 1) == 1
+    return int(evse["id"]) if known else 0 if evse["id"] == 0 and "connectorId" not in evse else None
+
+
+def _availability(payload: Payload, desk: Desk) -> AskAvailability | dict[str, Any]:
+    number = _number(payload, desk)
+    if number is None:
+        return dict(REJECTED)
+    return AskAvailability(number, payload["operationalStatus"] == "Operative", every=False)
+
+
+def _start(payload: Payload, desk: Desk) -> AskStart | dict[str, Any]:
+    """A profile of another purpose is an error (F01.FR.26); a right one is ignored by a station without smart
+    charging."""
+    profile = payload.get("chargingProfile")
+    if desk.boot != "Accepted" or (profile is not None and profile["chargingProfilePurpose"] != "TxProfile"):
+        return dict(REJECTED)
+    number = payload.get("evseId")
+    if number is not None and number not in desk.evse_numbers:
+        return dict(REJECTED)
+    if not payload["idToken"]["idToken"]:
+        return dict(REJECTED)
+    return AskStart(number, token(payload["idToken"]), str(int(payload["remoteStartId"])))
+
+
+def _stop(payload: Payload, desk: Desk) -> AskStop | dict[str, Any]:
+    return AskStop(payload["transactionId"]) if desk.boot == "Accepted" else dict(REJECTED)
+
+
+def _reset(payload: Payload, desk: Desk) -> AskReset | dict[str, Any]:
+    number = payload.get("evseId", 0)
+    if number and number not in desk.evse_numbers:
+        return dict(REJECTED)
+    return AskReset(on_idle=payload["type"] == "OnIdle", evse=int(number))
+
+
+def _unlock(payload: Payload, desk: Desk) -> AskUnlock | dict[str, Any]:
+    if payload["evseId"] not in desk.evse_numbers or payload["connectorId"] != 1:
+        return {"status": "UnknownConnector"}
+    return AskUnlock(int(payload["evseId"]))
+
+
+_TRIGGERS = {
+    "BootNotification": Trigger.BOOT,
+    "FirmwareStatusNotification": Trigger.FIRMWARE_STATUS,
+    "Heartbeat": Trigger.HEARTBEAT,
+    "LogStatusNotification": Trigger.LOG_STATUS,
+    "MeterValues": Trigger.METER_VALUES,
+    "StatusNotification": Trigger.STATUS,
+    "TransactionEvent": Trigger.TRANSACTION,
+}
+_OF_ANY_EVSE = (Trigger.FIRMWARE_STATUS, Trigger.LOG_STATUS, Trigger.HEARTBEAT)
+
+
+def _trigger(payload: Payload, desk: Desk) -> AskTrigger | dict[str, Any]:
+    """Certificates are not offered. A boot that was accepted is not repeated (F06.FR.17); transactions and values wait
+    for one that is."""
+    what = _TRIGGERS.get(payload["requestedMessage"])
+    if what is None:
+        return {"status": "NotImplemented"}
+    ill_timed = (Trigger.BOOT,) if desk.boot == "Accepted" else (Trigger.METER_VALUES, Trigger.TRANSACTION)
+    if what in ill_timed:
+        return dict(REJECTED)
+    number = _number(payload, desk) if what not in _OF_ANY_EVSE else 0
+    if number is None:
+        return dict(REJECTED)
+    return AskTrigger(what, number or None, loose=what is Trigger.METER_VALUES)
+
+
+def _of_transaction(payload: Payload, desk: Desk) -> AskInventory:
+    return AskInventory()
+
+
+def _waiting(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    """E14: without a transaction named, only whether anything waits."""
+    session = payload.get("transactionId")
+    if session is None:
+        return {"messagesInQueue": desk.outbox.waiting(desk.link) > 0}
+    waiting = bool(session) and desk.outbox.waiting_of(desk.link, session) > 0
+    return {"ongoingIndicator": session in reply.data.get("sessions", ()), "messagesInQueue": waiting}
+
+
+ROWS = (
+    In("ChangeAvailability", _availability, one_of("Accepted", "Rejected", "Scheduled")),
+    In("RequestStartTransaction", _start, one_of("Accepted", "Rejected")),
+    In("RequestStopTransaction", _stop, one_of("Accepted", "Rejected")),
+    In("Reset", _reset, one_of("Accepted", "Rejected", "Scheduled")),
+    In(
+        "UnlockConnector",
+        _unlock,
+        one_of("Unlocked", "OngoingAuthorizedTransaction", "UnknownConnector", otherwise="UnlockFailed"),
+    ),
+    In("TriggerMessage", _trigger, one_of("Accepted", "Rejected", "NotImplemented")),
+    In("GetTransactionStatus", _of_transaction, _waiting),
+)

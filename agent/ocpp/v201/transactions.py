@@ -1,0 +1,120 @@
+"""TransactionEvent (OCPP 2.0.1 E01-E15, J02): started, updated, ended, and the meter values in between. The transaction
+is named by the session's own id. What this version cannot say: that a transaction went on after a restart (TxResumed,
+2.1) - a changed charging state tells it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from agent.domain.events import TransactionHeard
+from agent.domain.messages import (
+    ChargingState,
+    MeterSampled,
+    Sample,
+    TransactionEnded,
+    TransactionStarted,
+    TransactionUpdated,
+    TriggerReason,
+)
+from agent.kinds import Reading, ReadingContext, Stamp
+from agent.ocpp.dialect import Desk, Heard, Out, Payload, nothing
+from agent.ocpp.times import rfc3339
+from agent.ocpp.v201.ids import evse, id_token, verdict
+from agent.ocpp.v201.metering import loose, meter_values
+from agent.ports.store import Put
+
+ENERGY = "Energy.Active.Import.Register"
+_OF_CONTEXT = {
+    ReadingContext.CLOCK: "MeterValueClock",
+    ReadingContext.TRIGGER: "Trigger",
+}
+
+
+def trigger(reason: TriggerReason) -> str:
+    return "ChargingStateChanged" if reason is TriggerReason.TX_RESUMED else reason.value
+
+
+def _event(kind: str, session: str, at: Stamp, why: str, offline: bool, desk: Desk) -> dict[str, Any]:
+    event: dict[str, Any] = {
+        "eventType": kind,
+        "timestamp": rfc3339(desk.clock.utc_s(at)),
+        "triggerReason": why,
+        "seqNo": desk.number,
+        "transactionInfo": {"transactionId": session},
+    }
+    if offline:
+        event["offline"] = True
+    return event
+
+
+def _edge(context: ReadingContext, reading: Reading | None, at: Stamp, meter_wh: int, measurands: Any) -> Sample:
+    """First or last value of a transaction: the billed register always, the rest as configured."""
+    known = replace(reading, energy_wh=meter_wh) if reading else Reading(at, meter_wh)
+    return Sample(context, known, tuple(dict.fromkeys((ENERGY, *measurands))))
+
+
+def _start(message: TransactionStarted, desk: Desk) -> dict[str, Any]:
+    event = _event("Started", message.session, message.at, trigger(message.trigger), message.offline, desk)
+    event["transactionInfo"]["chargingState"] = message.charging.value
+    if message.remote_id.isascii() and message.remote_id.lstrip("-").isdigit():
+        event["transactionInfo"]["remoteStartId"] = int(message.remote_id)
+    event["evse"], event["idToken"] = evse(message.evse), id_token(message.token)
+    wanted = desk.settings.items_of("start_measurands")
+    begin = _edge(ReadingContext.BEGIN, message.reading, message.at, message.meter_wh, wanted)
+    event["meterValue"] = meter_values((begin, *message.samples), desk)
+    return event
+
+
+def _update(message: TransactionUpdated, desk: Desk) -> dict[str, Any]:
+    event = _event("Updated", message.session, message.at, trigger(message.trigger), message.offline, desk)
+    event["transactionInfo"]["chargingState"] = message.charging.value
+    event["evse"] = evse(message.evse)
+    return event
+
+
+def _meter(message: MeterSampled, desk: Desk) -> dict[str, Any]:
+    """Told even if nothing of it could be measured: its place in the transaction is taken."""
+    first = message.samples[0]
+    why = _OF_CONTEXT.get(first.context, "MeterValuePeriodic")
+    event = _event("Updated", message.session, first.reading.at, why, message.offline, desk)
+    if message.charging is not None:
+        event["transactionInfo"]["chargingState"] = message.charging.value
+    event["evse"] = evse(message.evse)
+    values = meter_values(message.samples, desk)
+    if values:
+        event["meterValue"] = values
+    return event
+
+
+def _end(message: TransactionEnded, desk: Desk) -> dict[str, Any]:
+    event = _event("Ended", message.session, message.at, trigger(message.trigger), message.offline, desk)
+    plugged = message.trigger is not TriggerReason.EV_COMMUNICATION_LOST
+    state = ChargingState.EV_CONNECTED if plugged else ChargingState.IDLE
+    event["transactionInfo"] |= {"chargingState": state.value, "stoppedReason": message.reason.value}
+    event["evse"] = evse(message.evse)
+    if message.token is not None:
+        event["idToken"] = id_token(message.token)
+    wanted = desk.settings.items_of("stop_sampled_measurands")
+    end = _edge(ReadingContext.END, message.reading, message.at, message.meter_wh, wanted)
+    event["meterValue"] = meter_values((*message.samples, end), desk)
+    return event
+
+
+def _heard(message: Any, payload: Payload, desk: Desk) -> Heard:
+    info = payload.get("idTokenInfo")
+    if info is None and not isinstance(message, TransactionStarted):
+        return Heard()
+    event = TransactionHeard(desk.link, message.session, message.session, verdict(info) if info else None)
+    known = Put("transaction", f"{desk.link}/{message.session}", {"id": message.session})
+    return Heard((event,), (known,) if isinstance(message, TransactionStarted) else ())
+
+
+_LOOSE = Out(MeterSampled, "MeterValues", loose, nothing)
+
+ROWS = (
+    Out(TransactionStarted, "TransactionEvent", _start, _heard),
+    Out(TransactionUpdated, "TransactionEvent", _update, _heard),
+    Out(TransactionEnded, "TransactionEvent", _end, _heard),
+    Out(MeterSampled, "TransactionEvent", _meter, _heard, unless=lambda m: not m.session, other=_LOOSE),
+)

@@ -1,0 +1,58 @@
+"""How the store writes things down: facts and messages as JSON text, numbers as short ids, damage as what it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent.domain.record import Poisoned, load
+
+DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def text(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"))  # ASCII, so half a character (JSON's "\\ud800") is no trouble
+
+
+def safe(text: str) -> str:
+    """Half characters escaped: SQLite takes only what can be UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def decoded(raw: bytes) -> str:
+    """Text of the file; damaged bytes show as ``\\xff``, which is no JSON."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+_MUST_HAVE = {"transaction": "id", "meta": "text"}
+
+
+def judged(raw: Sequence[bytes], kind: str) -> dict[str, Any]:
+    """The value of a fact. Raises ``ValueError``: not JSON, not an object, or without what the store itself needs."""
+    for part in raw:
+        part.decode("utf-8")
+    value = json.loads(raw[2])
+    if not isinstance(value, dict):
+        raise ValueError("is not a JSON object")
+    if kind in _MUST_HAVE and not isinstance(value.get(_MUST_HAVE[kind]), str):
+        raise ValueError(f"has no {_MUST_HAVE[kind]}")
+    return value
+
+
+def message(body: str) -> Any:
+    """A stored message; one that cannot be read back travels as the ``Poisoned`` it raised, for the link to bury."""
+    try:
+        return load(json.loads(body))
+    except ValueError as e:
+        return Poisoned(str(e))
+    except Poisoned as e:
+        return e
+
+
+def base36(number: int) -> str:
+    out = ""
+    while number:
+        number, digit = divmod(number, 36)
+        out = DIGITS[digit] + out
+    return out or "0"

@@ -1,0 +1,23 @@
+"""One simulated station with two sockets per module; every case finds it free and leaves it free."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from street201 import Street201, street201
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street201]:
+    settings = "message_retry_interval_s = 1\noffline_tx_for_unknown_id = true"
+    backend = "call_timeout_s = 2.0"
+    async with street201(tmp_path_factory.mktemp("case"), settings=settings, backend_more=backend) as s:
+        yield s
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def s(opened: Street201) -> AsyncIterator[Street201]:
+    opened.begin()
+    yield opened
+    await opened.station.post("/links/backend", {"up": True})
+    await opened.end()

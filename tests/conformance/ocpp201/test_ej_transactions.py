@@ -1,0 +1,307 @@
+"""Blocks E and J: transactions, off line and on line, and their meter values."""
+
+import pytest
+from street201 import CARD, FRIEND, GROUP, STRANGER, Street201
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+REGISTER = "Energy.Active.Import.Register"
+
+
+def contexts(event: dict) -> list[str]:
+    return [v["context"] for m in event.get("meterValue", ()) for v in m["sampledValue"]]
+
+
+async def test_TC_E_01_CS_TC_E_03_CS_TC_J_07_CS(s: Street201) -> None:
+    """PowerPathClosed, cable first: begins when cable and right are there, with the begin values."""
+    await s.occupy()
+    assert s.events() == []
+    await s.tap(CARD)
+    began = await s.began()
+    assert (began["triggerReason"], began["seqNo"], began["idToken"]["idToken"]) == ("Authorized", 0, CARD)
+    assert contexts(began) == ["Transaction.Begin"]
+    await s.flows()
+
+
+async def test_TC_E_04_CS(s: Street201) -> None:
+    """Card first."""
+    await s.tap(CARD)
+    await s.screen("plug_in")
+    assert s.events() == []
+    await s.plug()
+    await s.began()
+    await s.flows()
+
+
+async def test_TC_E_05_CS(s: Street201) -> None:
+    """Card first but no cable within EVConnectionTimeOut: the right is gone."""
+    assert await s.put("TxCtrlr.EVConnectionTimeOut", "10") == "Accepted"
+    await s.tap(CARD)
+    await s.screen("plug_in")
+    await s.screen("idle")
+    assert await s.put("TxCtrlr.EVConnectionTimeOut", "60") == "Accepted"
+    await s.occupy()
+    assert (await s.station.evse())["session"] is None
+    assert s.events() == []
+
+
+async def test_TC_E_06_CS_TC_E_15_CS(s: Street201) -> None:
+    """Stopped with the card: StopAuthorized, no new authorisation for the same card; the stop point is Authorized."""
+    await s.session()
+    await s.tap(CARD)
+    ended = await s.ended()
+    assert (ended["triggerReason"], ended["transactionInfo"]["stoppedReason"]) == ("StopAuthorized", "Local")
+    assert ended["idToken"]["idToken"] == CARD
+    assert len(s.payloads("Authorize")) == 1
+    assert [e["seqNo"] for e in s.events()] == list(range(len(s.events())))
+
+
+async def test_TC_E_17_CS(s: Street201) -> None:
+    """Stop point Authorized, cable pulled at the car, StopTxOnEVSideDisconnect=true."""
+    await s.session()
+    await s.unplug(side="ev")
+    ended = await s.ended()
+    assert (ended["triggerReason"], ended["transactionInfo"]["stoppedReason"]) == (
+        "EVCommunicationLost",
+        "EVDisconnected",
+    )
+
+
+async def test_TC_E_26_CS(s: Street201) -> None:
+    """StopTxOnEVSideDisconnect=false: suspended, and goes on when the cable is back."""
+    assert await s.put("TxCtrlr.StopTxOnEVSideDisconnect", "false") == "Accepted"
+    try:
+        await s.session()
+        await s.unplug(side="ev")
+        await s.event(lambda e: e["transactionInfo"].get("chargingState") in ("SuspendedEVSE", "SuspendedEV"))
+        assert s.events("Ended") == []
+    finally:
+        assert await s.put("TxCtrlr.StopTxOnEVSideDisconnect", "true") == "Accepted"
+    await s.tap(CARD)
+    await s.ended()
+
+
+async def test_TC_E_21_CS_TC_F_08_CS(s: Street201) -> None:
+    """Remote stop."""
+    number = await s.session()
+    assert await s.csms.ask("RequestStopTransaction", {"transactionId": number}) == {"status": "Accepted"}
+    ended = await s.ended()
+    assert (ended["triggerReason"], ended["transactionInfo"]["stoppedReason"]) == ("RemoteStop", "Remote")
+    assert "idToken" not in ended
+
+
+async def test_TC_E_16_CS_TC_C_16_CS(s: Street201) -> None:
+    """Begun off line with a token that is refused afterwards, StopTxOnInvalidId=true: ends DeAuthorized."""
+    s.csms.infos[STRANGER] = {"status": "Invalid"}
+    await s.off_line()
+    await s.plug()
+    await s.tap(STRANGER)
+    await s.until(lambda e: e["session"] and e["contactor"])
+    await s.on_line()
+    ended = await s.ended()
+    assert (ended["triggerReason"], ended["transactionInfo"]["stoppedReason"]) == ("Deauthorized", "DeAuthorized")
+    assert (await s.began())["offline"] is True
+
+
+async def test_TC_C_17_CS(s: Street201) -> None:
+    """Token invalid afterwards, StopTxOnInvalidId=false: energy is suspended, the transaction stays."""
+    assert await s.put("TxCtrlr.StopTxOnInvalidId", "false") == "Accepted"
+    s.csms.infos["04OTHER"] = {"status": "Invalid"}
+    try:
+        await s.off_line()
+        await s.plug()
+        await s.tap("04OTHER")
+        await s.until(lambda e: e["session"] and e["contactor"])
+        await s.on_line()
+        await s.event(lambda e: e["transactionInfo"].get("chargingState") == "SuspendedEVSE")
+        assert s.events("Ended") == []
+        await s.until(lambda e: not e["contactor"])
+    finally:
+        assert await s.put("TxCtrlr.StopTxOnInvalidId", "true") == "Accepted"
+
+
+async def test_TC_E_28_CS(s: Street201) -> None:
+    """Unknown transaction."""
+    answer = await s.csms.ask("GetTransactionStatus", {"transactionId": "unknown"})
+    assert answer == {"ongoingIndicator": False, "messagesInQueue": False}
+
+
+async def test_TC_E_30_CS_TC_E_31_CS_TC_E_32_CS_TC_E_33_CS_TC_E_34_CS(s: Street201) -> None:
+    """Running or ended, something waiting or nothing, named or not."""
+    number = await s.session()
+    await s.empty()
+    ask = s.csms.ask
+    assert await ask("GetTransactionStatus", {"transactionId": number}) == {
+        "ongoingIndicator": True,
+        "messagesInQueue": False,
+    }
+    assert await ask("GetTransactionStatus", {}) == {"messagesInQueue": False}
+    s.csms.instead["TransactionEvent"] = lambda id_: None
+    await s.tap(CARD)
+    await s.until(lambda e: not e["session"])
+    await s.event(lambda e: e["eventType"] == "Ended" or e["transactionInfo"].get("chargingState"))
+    assert await ask("GetTransactionStatus", {"transactionId": number}) == {
+        "ongoingIndicator": False,
+        "messagesInQueue": True,
+    }
+    assert await ask("GetTransactionStatus", {}) == {"messagesInQueue": True}
+    del s.csms.instead["TransactionEvent"]
+    await s.empty()
+    assert await ask("GetTransactionStatus", {"transactionId": number}) == {
+        "ongoingIndicator": False,
+        "messagesInQueue": False,
+    }
+
+
+async def test_TC_E_29_CS(s: Street201) -> None:
+    """Running transaction with messages waiting."""
+    s.csms.instead["TransactionEvent"] = lambda id_: None
+    await s.occupy()
+    await s.tap(CARD)
+    number = (await s.began())["transactionInfo"]["transactionId"]
+    answer = await s.csms.ask("GetTransactionStatus", {"transactionId": number})
+    assert answer == {"ongoingIndicator": True, "messagesInQueue": True}
+
+
+async def test_TC_E_38_CS(s: Street201) -> None:
+    """The car is not ready: SuspendedEV is reported, Charging when it is."""
+    await s.occupy(ready=False)
+    await s.tap(CARD)
+    await s.event(lambda e: e["transactionInfo"].get("chargingState") == "SuspendedEV")
+    await s.station.post("/evses/1/ev", {"ready": True})
+    assert (await s.flows())["triggerReason"] == "ChargingStateChanged"
+
+
+async def test_TC_E_40_CS(s: Street201) -> None:
+    """Connection lost during a transaction: everything comes afterwards, in order and marked off line."""
+    assert await s.put("SampledDataCtrlr.TxUpdatedInterval", "10") == "Accepted"
+    await s.session()
+    await s.off_line()
+    s.begin()
+    before = (await s.station.evse())["meter_wh"]
+    await s.until(lambda e: e["meter_wh"] > before + 60)
+    await s.on_line()
+    away = [e for e in s.events() if e.get("offline")]
+    assert len(away) >= 2
+    assert [e["timestamp"] for e in s.events()] == sorted(e["timestamp"] for e in s.events())
+    assert await s.put("SampledDataCtrlr.TxUpdatedInterval", "0") == "Accepted"
+
+
+@pytest.mark.parametrize("answer", [None, '[4,"ID","InternalError","",{}]'], ids=["TC_E_41_CS", "TC_E_50_CS"])
+async def test_given_up(s: Street201, answer: str | None) -> None:
+    """TransactionEvent not answered, or with an error: MessageAttempts tries, then the next one is sent."""
+    assert await s.put("OCPPCommCtrlr.MessageAttempts@TransactionEvent", "2") == "Accepted"
+    await s.session()
+    await s.empty()
+    tried: list[str] = []
+
+    def refuse(id_: str) -> str | None:
+        tried.append(id_)
+        return answer and answer.replace("ID", id_)
+
+    s.csms.instead["TransactionEvent"] = refuse
+    await s.station.post("/evses/1/ev", {"ready": False})
+    await s.heard(lambda: len(tried) >= 2)
+    await s.station.until(lambda p: p["agent"]["queue"] == 0)
+    del s.csms.instead["TransactionEvent"]
+    assert len(tried) == 2
+    assert len(set(tried)) == 1
+    (t,) = [t for t in s.csms.transactions.values() if t.stop is None]
+    t.events.append({})  # the one that nobody has: its number is gone
+    await s.tap(CARD)
+    await s.ended()
+    assert await s.put("OCPPCommCtrlr.MessageAttempts@TransactionEvent", "3") == "Accepted"
+
+
+@pytest.mark.parametrize("answer", [None, '[4,"ID","InternalError","",{}]'], ids=["TC_E_42_CS", "TC_E_51_CS"])
+async def test_answered_before_the_last_try(s: Street201, answer: str | None) -> None:
+    await s.session()
+    await s.empty()
+    tried: list[str] = []
+
+    def refuse_once(id_: str) -> str | None:
+        tried.append(id_)
+        del s.csms.instead["TransactionEvent"]
+        return answer and answer.replace("ID", id_)
+
+    s.csms.instead["TransactionEvent"] = refuse_once
+    await s.tap(CARD)
+    await s.ended()
+    await s.empty()
+    assert len(tried) == 1
+
+
+async def test_TC_E_43_CS_TC_E_44_CS(s: Street201) -> None:
+    """A whole transaction off line, stopped by the same card: all marked off line, with real times."""
+    await s.off_line()
+    s.begin()
+    await s.plug()
+    await s.tap(CARD)
+    await s.until(lambda e: e["session"] and e["session"]["energy_wh"] >= 5)
+    await s.tap(CARD)
+    await s.until(lambda e: not e["session"])
+    await s.on_line()
+    events = s.events()
+    assert (events[0]["eventType"], events[-1]["eventType"]) == ("Started", "Ended")
+    assert all(e["offline"] for e in events)
+    assert [e["seqNo"] for e in events] == list(range(len(events)))
+    assert events[0]["timestamp"] < events[-1]["timestamp"]
+
+
+async def test_TC_E_45_CS(s: Street201) -> None:
+    """Stopped while off line by another card of the same group that is known locally."""
+    s.csms.infos[CARD] = s.csms.infos[FRIEND] = GROUP
+    await s.session(FRIEND, 2)
+    await s.tap(FRIEND, 2)
+    await s.event(lambda e: e["eventType"] == "Ended")
+    s.begin()
+    await s.session(CARD)
+    await s.off_line()
+    await s.tap(FRIEND)
+    await s.until(lambda e: not e["session"])
+    await s.on_line()
+    assert (await s.ended())["idToken"]["idToken"] == FRIEND
+
+
+# --- J: meter values -------------------------------------------------------------------------------------------------
+
+
+async def test_TC_J_01_CS_TC_J_02_CS_TC_J_03_CS(s: Street201) -> None:
+    """Clock-aligned values: without a transaction as MeterValues, within one as TransactionEvent, and in its end."""
+    assert await s.put("AlignedDataCtrlr.TxEndedMeasurands", REGISTER) == "Accepted"
+    assert await s.put("AlignedDataCtrlr.Interval", "20") == "Accepted"
+    try:
+        await s.heard(lambda: {p["evseId"] for p in s.payloads("MeterValues")} == {1, 2})
+        assert s.payloads("MeterValues")[0]["meterValue"][0]["sampledValue"][0]["context"] == "Sample.Clock"
+        await s.session()
+        event = await s.event(lambda e: e["triggerReason"] == "MeterValueClock")
+        assert contexts(event) == ["Sample.Clock"]
+        assert event["meterValue"][0]["timestamp"][17:] in ("00.000Z", "20.000Z", "40.000Z")
+        await s.tap(CARD)
+        assert contexts(await s.ended())[-1] == "Transaction.End"
+        assert "Sample.Clock" in contexts(await s.ended())
+    finally:
+        assert await s.put("AlignedDataCtrlr.Interval", "0") == "Accepted"
+        assert await s.put("AlignedDataCtrlr.TxEndedMeasurands", "") == "Accepted"
+
+
+async def test_TC_J_09_CS_TC_J_10_CS(s: Street201) -> None:
+    """Periodic values of a transaction, and values at its end."""
+    assert await s.put("SampledDataCtrlr.TxEndedMeasurands", f"{REGISTER},Voltage") == "Accepted"
+    assert await s.put("SampledDataCtrlr.TxUpdatedMeasurands", f"{REGISTER},Power.Active.Import") == "Accepted"
+    assert await s.put("SampledDataCtrlr.TxUpdatedInterval", "10") == "Accepted"
+    try:
+        await s.session()
+        await s.heard(lambda: len([e for e in s.events() if e["triggerReason"] == "MeterValuePeriodic"]) >= 2)
+        periodic = next(e for e in s.events() if e["triggerReason"] == "MeterValuePeriodic")
+        values = periodic["meterValue"][0]["sampledValue"]
+        assert [v["measurand"] for v in values] == [REGISTER, "Power.Active.Import"]
+        await s.tap(CARD)
+        last = (await s.ended())["meterValue"][-1]["sampledValue"]
+        assert [(v["measurand"], v["context"]) for v in last] == [
+            (m, "Transaction.End") for m in (REGISTER, "Voltage", "Voltage", "Voltage")
+        ]
+    finally:
+        assert await s.put("SampledDataCtrlr.TxUpdatedInterval", "0") == "Accepted"
+        assert await s.put("SampledDataCtrlr.TxUpdatedMeasurands", REGISTER) == "Accepted"
+        assert await s.put("SampledDataCtrlr.TxEndedMeasurands", "") == "Accepted"

@@ -1,0 +1,157 @@
+"""What OCPP 2.x asks of the domain beyond 1.6: resets on idle and of one EVSE, triggers, an inventory, edge values."""
+
+from __future__ import annotations
+
+import pytest
+from playbook import LINK, A, B, Playbook, charging, kept, told, wh
+
+from agent.domain.events import (
+    Ask,
+    AskAvailability,
+    Asked,
+    AskInventory,
+    AskReset,
+    AskTrigger,
+    CardPresented,
+    ContactorOpened,
+    LinkChanged,
+    MeterRead,
+    TokenJudged,
+    Trigger,
+)
+from agent.domain.messages import (
+    ChargingState,
+    ConnectorStatus,
+    MeterSampled,
+    StopReason,
+    TransactionEnded,
+    TransactionStarted,
+    TriggerReason,
+)
+from agent.domain.orders import ClearFaults, JudgeToken, ReadMeter, Remember, Reply, Restart
+from agent.kinds import AuthorizationStatus, Verdict
+
+ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
+
+
+def ask(question: Ask) -> Asked:
+    return Asked(LINK, "1", question)
+
+
+def said(status: str) -> Reply:
+    return Reply(LINK, "1", status)
+
+
+def end(play: Playbook, evse: int = 1, meter_wh: int = 1500) -> Playbook:
+    """The driver taps again; the register is read."""
+    for event in (CardPresented(evse, A), ContactorOpened(evse)):
+        play.feed(event)
+    play.feed(MeterRead(evse, "end:1", wh(meter_wh)))
+    return play
+
+
+def test_a_reset_on_idle_of_an_idle_station() -> None:
+    assert Playbook() >> ask(AskReset(on_idle=True)) << said("Accepted") << Restart()
+
+
+def test_a_reset_on_idle_waits_for_the_last_session_and_lets_nobody_else_start() -> None:
+    play = charging(charging(Playbook(evses=2), A, 1), A, 2)
+    assert play >> ask(AskReset(on_idle=True)) << said("Scheduled")
+    assert Restart() not in end(play, 1).skip().log
+    play >> CardPresented(1, B)
+    assert not [o for o in play.log if isinstance(o, JudgeToken) and o.token == B]
+    assert play.statuses[1].connector in (ConnectorStatus.UNAVAILABLE, ConnectorStatus.OCCUPIED)
+    assert Restart() in end(play, 2).skip().log
+    assert [m.reason for m in play.ended()] == [StopReason.LOCAL, StopReason.LOCAL]
+
+
+def test_somebody_who_is_about_to_plug_in_is_waited_for() -> None:
+    play = Playbook() >> CardPresented(1, A) << JudgeToken
+    play >> TokenJudged("token:1", A, ACCEPTED)
+    play.skip() >> ask(AskReset(on_idle=True)) << said("Scheduled")
+    play.wait(61)
+    assert play << Restart()
+
+
+def test_an_immediate_reset_overrides_one_that_waits() -> None:
+    play = charging(Playbook()) >> ask(AskReset(on_idle=True)) << said("Scheduled")
+    play >> ask(AskReset()) << said("Accepted")
+    assert play.skip().session().stop is not None
+    assert play.session().stop.reason == StopReason.IMMEDIATE_RESET
+
+
+def test_one_evse_is_reset_alone() -> None:
+    play = charging(charging(Playbook(evses=2), A, 1), A, 2)
+    play >> ask(AskReset(evse=1)) << said("Accepted")
+    play.skip()
+    play.feed(ContactorOpened(1))
+    play.feed(MeterRead(1, "end:1", wh(1500)))
+    assert ClearFaults(1) in play.skip().log
+    assert not [o for o in play.log if isinstance(o, Restart)]
+    (ended,) = play.ended()
+    assert (ended.reason, ended.trigger) == (StopReason.IMMEDIATE_RESET, TriggerReason.RESET_COMMAND)
+    assert play.evse(2).session is not None
+
+
+@pytest.mark.parametrize(("evse", "status"), [(1, "Accepted"), (9, "Rejected")])
+def test_reset_of_an_idle_evse(evse: int, status: str) -> None:
+    play = Playbook() >> ask(AskReset(evse=evse)) << said(status)
+    assert play << ClearFaults(1) if status == "Accepted" else play
+
+
+def test_on_idle_of_one_evse_waits_for_its_session() -> None:
+    play = charging(Playbook()) >> ask(AskReset(on_idle=True, evse=1)) << said("Scheduled")
+    assert ClearFaults(1) not in play.log
+    assert ClearFaults(1) in end(play).skip().log
+
+
+def test_triggers_of_transactions() -> None:
+    play = Playbook(evses=2) >> ask(AskTrigger(Trigger.TRANSACTION)) << said("Rejected")
+    charging(play, A, 2)
+    play >> ask(AskTrigger(Trigger.TRANSACTION)) << said("Accepted") << ReadMeter(2, "trigger")
+    play >> MeterRead(2, "trigger", wh(1100))
+    play << told(MeterSampled, session="s1", charging=ChargingState.CHARGING, offline=False)
+    play >> ask(AskTrigger(Trigger.METER_VALUES, 2, loose=True)) << said("Accepted") << ReadMeter(2, "loose")
+    play >> MeterRead(2, "loose", wh(1200)) << told(MeterSampled, session="", charging=None)
+    assert play
+
+
+def test_values_say_that_they_were_measured_off_line() -> None:
+    play = charging(Playbook(settings={"sample_interval_s": 60}))
+    play >> LinkChanged(LINK, False)
+    play.skip() >> MeterRead(1, "sample", wh(1100)) << told(MeterSampled, offline=True)
+    assert play
+
+
+def test_begin_and_end_say_all_that_the_meter_said() -> None:
+    play = charging(Playbook())
+    (started,) = [m for m in play.told if isinstance(m, TransactionStarted)]
+    assert started.reading is not None
+    assert started.reading.energy_wh == started.meter_wh
+    end(play).skip()
+    (ended,) = [m for m in play.told if isinstance(m, TransactionEnded)]
+    assert ended.reading is not None
+    assert ended.reading.energy_wh == 1500
+
+
+def test_the_station_and_its_evses_have_a_word_each() -> None:
+    play = Playbook(evses=2) >> ask(AskAvailability(1, False)) << kept("availability", "1", operative=False)
+    play.skip() >> ask(AskAvailability(0, False, every=False)) << kept("availability", "0", operative=False)
+    play.skip() >> ask(AskAvailability(0, True, every=False)) << kept("availability", "0", operative=True)
+    play.skip()
+    assert [play.evse(n).operative for n in (1, 2)] == [False, True]
+    assert play.statuses[2].connector is ConnectorStatus.AVAILABLE
+    assert play.statuses[1].connector is ConnectorStatus.UNAVAILABLE
+    assert not [o for o in play.log if isinstance(o, Remember) and o.key == "2"]
+
+
+def test_inventory() -> None:
+    play = charging(Playbook(evses=2, tethered=True), A, 2)
+    (reply,) = play.feed(ask(AskInventory()))
+    assert isinstance(reply, Reply)
+    assert reply.data["sessions"] == ["s1"]
+    assert set(reply.data["evses"]) == {0, 1, 2}
+    assert reply.data["evses"][2]["status"] == "Occupied"
+    assert reply.data["evses"][1]["tethered"]
+    assert "authorization_key" not in reply.data["settings"]
+    assert reply.data["settings"]["connection_timeout_s"] == 60

@@ -1,0 +1,152 @@
+"""Whatever a central system asks, in either version: never an exception, exactly one answer, and a valid one. Requests
+are made from the schemas of the standard: valid ones, and ones that are broken somewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ocpp_stand_ins import desk
+from simulated import CAMPAIGN
+from test_negotiation import INVENTORY
+
+from agent.domain.events import Asked, AskInventory, Event
+from agent.domain.orders import Reply
+from agent.ocpp.asking import Asking
+from agent.ocpp.dialect import Dialect, Out
+from agent.ocpp.rpc import Called, Rpc
+from agent.ocpp.v16 import V16
+from agent.ocpp.v201 import V201
+
+PACKAGE = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations)))
+FOLDERS = {"1.6": PACKAGE / "v16" / "schemas", "2.0.1": PACKAGE / "v201" / "schemas"}
+SUFFIX = {"1.6": "", "2.0.1": "Request"}
+CODES = {
+    "NotImplemented", "NotSupported", "InternalError", "ProtocolError", "SecurityError", "FormationViolation",
+    "FormatViolation", "PropertyConstraintViolation", "OccurenceConstraintViolation", "OccurrenceConstraintViolation",
+    "TypeConstraintViolation", "GenericError",
+}  # fmt: skip
+WORDS = ("Accepted", "Rejected", "Scheduled", "NotImplemented", "Unlocked", "UnknownConnector", "NotSupported", "")
+TEXTS = st.text(max_size=8) | st.sampled_from(["TxCtrlr", "EVConnectionTimeOut", "EVSE", "Power", "SecurityCtrlr", "1"])
+JUNK: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXTS, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def document(version: str, name: str) -> dict[str, Any]:
+    return dict(json.loads((FOLDERS[version] / f"{name}.json").read_text("utf-8-sig")))
+
+
+def made_of(schema: dict[str, Any], whole: dict[str, Any], depth: int = 0) -> st.SearchStrategy[Any]:
+    """Values that a schema of the standard allows."""
+    if "$ref" in schema:
+        return made_of(whole["definitions"][schema["$ref"].rsplit("/", 1)[-1]], whole, depth + 1)
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    kind = schema.get("type", "object")
+    if kind == "object":
+        required = set(schema.get("required", ()))
+        parts = {n: made_of(s, whole, depth + 1) for n, s in schema.get("properties", {}).items()}
+        optional = {n: p for n, p in parts.items() if n not in required} if depth < 4 else {}
+        return st.fixed_dictionaries({n: parts[n] for n in parts if n in required}, optional=optional)
+    if kind == "array":
+        least = schema.get("minItems", 0)
+        return st.lists(made_of(schema["items"], whole, depth + 1), min_size=least, max_size=max(least, 2))
+    return _plain(kind, schema)
+
+
+def _plain(kind: str, schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    if kind == "string":
+        if schema.get("format") == "date-time":
+            return st.just("2026-11-25T10:00:00Z")
+        return TEXTS.map(lambda t: t[: schema.get("maxLength", 100)])
+    if kind == "integer":
+        return st.integers(-3, 3) | st.integers()
+    return {"boolean": st.booleans(), "number": st.integers(-100, 100)}[kind]
+
+
+@st.composite
+def broken(draw: st.DrawFn, payload: Any) -> Any:
+    """Something somewhere is replaced, left out, or too much."""
+    copy: Any = json.loads(json.dumps(payload))
+    if not isinstance(copy, dict) or not copy or draw(st.booleans()):
+        return {**copy, draw(TEXTS): draw(JUNK)} if isinstance(copy, dict) else draw(JUNK)
+    key = draw(st.sampled_from(sorted(copy)))
+    if draw(st.booleans()):
+        del copy[key]
+    elif isinstance(copy[key], dict):
+        copy[key] = draw(broken(copy[key]))
+    else:
+        copy[key] = draw(JUNK)
+    return copy
+
+
+def answer(dialect: Dialect, called: Called, boot: str, reply: str) -> str:
+    """What the station says, with a domain that says something or other."""
+    place = desk()
+    place.boot = boot
+    asking: Asking
+
+    def hear(event: Event) -> None:
+        assert isinstance(event, Asked)
+        data = INVENTORY if isinstance(event.ask, AskInventory) and reply == "Accepted" else {}
+        asking.reply(Reply(event.link, event.request, reply, data))
+
+    asking = Asking(place, Rpc(), hear, 1.0)
+    text = asyncio.run(asking.serve(called, dialect))
+    for message in place.owed:  # what is owed after the answer can be said too
+        row = dialect.outgoing(type(message))
+        assert isinstance(row, Out)
+        payload = row.encode(message, place)
+        assert dialect.schemas is not None
+        check = dialect.schemas.request(row.action)
+        assert check is not None
+        assert check(payload) is None
+    return text
+
+
+def asked_by(dialect: Dialect) -> list[str]:
+    assert dialect.schemas is not None
+    return sorted(dialect.schemas.actions() - dialect.station_says)
+
+
+CASES = [pytest.param(d, a, id=f"{d.name} {a}") for d in (V16, V201) for a in asked_by(d)]
+
+
+@pytest.mark.parametrize(("dialect", "action"), CASES)
+def test_one_answer_and_a_valid_one(dialect: Dialect, action: str, caplog: pytest.LogCaptureFixture) -> None:
+    whole = document(dialect.name, action + SUFFIX[dialect.name])
+    response = document(dialect.name, action + "Response")
+    draft = jsonschema.Draft4Validator if dialect.name == "1.6" else jsonschema.Draft6Validator
+
+    @settings(
+        max_examples=300 if CAMPAIGN else 15, deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )  # fmt: skip
+    @given(st.data())
+    def ask(data: st.DataObject) -> None:
+        payload = data.draw(made_of(whole, whole))
+        if data.draw(st.booleans()):
+            payload = data.draw(broken(payload))
+        boot = data.draw(st.sampled_from(["Accepted", "Accepted", "Accepted", "Pending", "Rejected"]))
+        reply = data.draw(st.sampled_from(WORDS))
+        caplog.clear()
+        frame = json.loads(answer(dialect, Called("1", action, payload), boot, reply))
+        assert frame[1] == "1"
+        if frame[0] == 3:
+            draft(response).validate(frame[2])
+        else:
+            assert frame[0] == 4
+            assert frame[2] in CODES
+            assert frame[2] != "InternalError", caplog.text
+
+    ask()

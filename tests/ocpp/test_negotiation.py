@@ -1,0 +1,204 @@
+"""Two versions, one station: the backend chooses, and neither queue nor settings nor situation is lost when it changes
+its mind. Real sockets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
+from test_link import ended, sampled, started, status
+
+from agent.domain.events import Asked, TransactionHeard
+from agent.domain.messages import BootWanted, ChargingState
+from agent.domain.orders import Reply
+from agent.ocpp.v16 import V16
+from agent.ocpp.v201 import V201
+
+BOTH = ((V201, V16), (V16, V201))
+ANSWERS: dict[str, list[Any]] = {"Authorize": [{"idTokenInfo": {"status": "Accepted"}}]}
+
+
+def room_of(central: Central, *dialects: Any, **more: Any) -> Room:
+    return build(central, dialects=dialects or (V201, V16), **more)
+
+
+@pytest.mark.parametrize("dialects", BOTH, ids=["2.0.1 first", "1.6 first"])
+@pytest.mark.parametrize("spoken", ["ocpp1.6", "ocpp2.0.1"])
+async def test_the_backend_chooses(dialects: tuple[Any, ...], spoken: str) -> None:
+    async with served(Central(), (spoken,)) as central, running(room_of(central, *dialects)) as room:
+        assert f"ocpp{room.link.version}" == spoken
+        boot = central.of("BootNotification")[0]
+        assert ("chargingStation" in boot) is (spoken == "ocpp2.0.1")
+        offered = central.ws.request.headers["Sec-WebSocket-Protocol"]
+        assert [p.strip() for p in offered.split(",")] == [d.subprotocol for d in dialects]
+
+
+@pytest.mark.parametrize(("first", "then"), [("1.6", "2.0.1"), ("2.0.1", "1.6")])
+async def test_a_queue_filled_on_one_version_leaves_in_the_other(first: str, then: str) -> None:
+    """The first central system takes no transaction; its successor on the same address speaks the other version."""
+    silent = {"StartTransaction": [None], "TransactionEvent": [None]}
+    central = Central(script=silent)
+    room: Room
+    async with served(central, (f"ocpp{first}",)):
+        room = room_of(central, call_timeout_s=30.0)
+        async with running(room):
+            assert room.link.version == first
+            room.outbox.put(started())
+            room.outbox.put(sampled())
+            room.link.wake()
+            await until(lambda: central.of("StartTransaction") or central.of("TransactionEvent"))
+            central.ws.transport.abort()
+            room.outbox.put(ended())
+    successor = Central(port=central.port)
+    async with served(successor, (f"ocpp{then}",)), running(room):
+        assert room.link.version == then
+        await until(lambda: not room.outbox.rows)
+        assert room.outbox.dead == []
+        if then == "2.0.1":
+            events = successor.of("TransactionEvent")
+            assert [(e["eventType"], e["seqNo"]) for e in events] == [("Started", 0), ("Updated", 1), ("Ended", 2)]
+            assert {e["transactionInfo"]["transactionId"] for e in events} == {"s1"}
+            assert [e.transaction_id for e in room.of(TransactionHeard)] == ["s1"]
+        else:
+            assert successor.actions()[1:] == ["StartTransaction", "MeterValues", "StopTransaction"]
+
+
+async def test_the_situation_is_told_anew_in_the_new_version() -> None:
+    central = Central()
+    async with served(central, ("ocpp1.6",)):
+        room = room_of(central)
+        async with running(room):
+            room.link.tell(status(ChargingState.CHARGING))
+            await until(lambda: central.of("StatusNotification"))
+    successor = Central(port=central.port)
+    async with served(successor, ("ocpp2.0.1",)), running(room):
+        await until(lambda: successor.of("StatusNotification"))
+        assert successor.actions()[0] == "BootNotification"
+        assert successor.of("StatusNotification")[0]["connectorStatus"] == "Occupied"
+        assert room.link.told == {1: {"status": "Occupied", "error": "NoError"}}
+
+
+async def test_settings_carry_over() -> None:
+    """What a 1.6 backend has set is what a 2.0.1 backend reads."""
+    central = Central()
+    async with served(central, ("ocpp1.6",)):
+        room = room_of(central)
+        room.domain = lambda asked: _settings(room, asked)
+        async with running(room):
+            await central.ask("ChangeConfiguration", {"key": "ConnectionTimeOut", "value": "17"})
+    successor = Central(port=central.port)
+    async with served(successor, ("ocpp2.0.1",)), running(room):
+        name = {"component": {"name": "TxCtrlr"}, "variable": {"name": "EVConnectionTimeOut"}}
+        answer = await successor.ask("GetVariables", {"getVariableData": [name]})
+        assert answer[2]["getVariableResult"][0]["attributeValue"] == "17"
+
+
+def _settings(room: Room, asked: Asked) -> Reply:
+    values = getattr(asked.ask, "values", None)
+    if values is not None:
+        for name, text in values.items():
+            room.settings.put(name, int(text))
+        return Reply(asked.link, asked.request, "Accepted", dict.fromkeys(values, "Accepted"))
+    data = {"settings": {"connection_timeout_s": room.settings["connection_timeout_s"]}, "evses": {}, "utc_s": None}
+    return Reply(asked.link, asked.request, "Accepted", data)
+
+
+# --- what 2.0.1 does otherwise on the line ---------------------------------------------------------------------------
+
+
+async def test_pending_is_answered_and_the_rest_is_a_security_error() -> None:
+    central = Central(script={"BootNotification": [boot_answer("Pending", 300)]})
+    async with served(central, ("ocpp2.0.1",)):
+        room = room_of(central)
+        room.domain = lambda asked: _settings(room, asked)
+        async with running(room, up=False):
+            await until(lambda: room.link.boot == "Pending")
+            base = {"requestId": 1, "reportBase": "ConfigurationInventory"}
+            room.domain = lambda asked: Reply(asked.link, asked.request, "Accepted", INVENTORY)
+            assert (await central.ask("GetBaseReport", base))[2] == {"status": "Accepted"}
+            await until(lambda: central.of("NotifyReport") and not central.of("NotifyReport")[-1]["tbc"])
+            assert (await central.ask("Reset", {"type": "Immediate"}))[2] == "SecurityError"
+            start = {"idToken": {"idToken": "A", "type": "Central"}, "remoteStartId": 1}
+            assert (await central.ask("RequestStartTransaction", start))[2] == {"status": "Rejected"}
+            room.link.tell(status())
+            room.outbox.put(started())
+            room.link.wake()
+            room.link.tell(BootWanted())
+            await until(lambda: len(central.of("BootNotification")) == 2)
+            assert [b["reason"] for b in central.of("BootNotification")] == ["Unknown", "Triggered"]
+            assert set(central.actions()) == {"BootNotification", "NotifyReport"}
+
+
+async def test_rejected_is_answered_with_a_security_error() -> None:
+    central = Central(script={"BootNotification": [boot_answer("Rejected", 300)]})
+    async with served(central, ("ocpp2.0.1",)), running(room_of(central), up=False) as room:
+        await until(lambda: room.link.boot == "Rejected")
+        assert (await central.ask("GetBaseReport", {"requestId": 1, "reportBase": "FullInventory"}))[
+            2
+        ] == "SecurityError"
+
+
+async def test_a_transaction_event_that_is_given_up_does_not_take_the_rest_along() -> None:
+    """E_41, E_50: after the last attempt it is dropped, and the next one follows with the next number."""
+    central = Central(script={"TransactionEvent": ['[4,"$ID","InternalError","",{}]'] * 2 + [{}]})
+    async with served(central, ("ocpp2.0.1",)):
+        room = room_of(central)
+        room.settings.put("message_attempts", 2)
+        room.settings.put("message_retry_interval_s", 0)
+        room.outbox.put(started())
+        room.outbox.put(ended())
+        async with running(room):
+            await until(lambda: not room.outbox.rows)
+            assert [(e["eventType"], e["seqNo"]) for e in central.of("TransactionEvent")] == [
+                ("Started", 0), ("Started", 0), ("Ended", 1),
+            ]  # fmt: skip
+            assert [row.message for row, _ in room.outbox.dead] == [started()]
+
+
+@pytest.mark.parametrize(("threshold_s", "again"), [(0, True), (600, False)])
+async def test_after_a_long_time_off_line_every_status_is_told_again(threshold_s: int, again: bool) -> None:
+    """B_51, B_52."""
+    central = Central()
+    async with served(central, ("ocpp2.0.1",)), running(room_of(central)) as room:
+        room.settings.put("offline_threshold_s", threshold_s)
+        room.link.tell(status())
+        room.link.tell(status(evse=2))
+        await until(lambda: len(central.of("StatusNotification")) == 2)
+        central.ws.transport.abort()
+        await until(lambda: not room.link.up)
+        room.link.tell(status(ChargingState.CHARGING))
+        await until(lambda: room.link.up)
+        await until(lambda: len(central.of("StatusNotification")) == (4 if again else 3))
+        assert {s["evseId"] for s in central.of("StatusNotification")[2:]} == ({1, 2} if again else {1})
+
+
+async def test_the_start_is_a_security_event_once() -> None:
+    central = Central()
+    async with served(central, ("ocpp2.0.1",)), running(room_of(central)) as room:
+        await until(lambda: central.of("SecurityEventNotification"))
+        assert central.of("SecurityEventNotification")[0]["type"] == "StartupOfTheDevice"
+        central.ws.transport.abort()
+        await until(lambda: len(central.connections) == 2 and room.link.up)
+        assert len(central.of("SecurityEventNotification")) == 1
+
+
+async def test_a_new_password_is_written_nowhere() -> None:
+    central = Central()
+    async with served(central, ("ocpp2.0.1",)), running(room_of(central)) as room:
+        name = {"component": {"name": "SecurityCtrlr"}, "variable": {"name": "BasicAuthPassword"}}
+        secret = "a_password_of_2.0.1"
+        room.domain = lambda asked: Reply(asked.link, asked.request, "Accepted", {"authorization_key": "Accepted"})
+        answer = await central.ask("SetVariables", {"setVariableData": [{**name, "attributeValue": secret}]})
+        assert answer[2]["setVariableResult"][0]["attributeStatus"] == "Accepted"
+        assert not any(secret in text for *_, text in room.traced)
+
+
+INVENTORY: dict[str, Any] = {
+    "settings": {},
+    "utc_s": None,
+    "evses": {
+        n: {"status": "Available", "problem": False, "tethered": False, "phases": 3, "power_w": 0, "max_power_w": 22080}
+        for n in (0, 1, 2)
+    },
+}

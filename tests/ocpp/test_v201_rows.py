@@ -1,0 +1,498 @@
+"""Golden lines, one per row and direction; everything that is said is judged by jsonschema on the package's files."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft6Validator, FormatChecker
+from ocpp_stand_ins import UTC_S, Outbox, desk
+
+from agent.domain.events import (
+    AskAvailability,
+    AskClearCache,
+    AskData,
+    AskInventory,
+    AskReset,
+    AskSet,
+    AskStart,
+    AskStop,
+    AskTrigger,
+    AskUnlock,
+    TokenJudged,
+    TransactionHeard,
+    Trigger,
+)
+from agent.domain.messages import (
+    BootWanted,
+    ChargingState,
+    ConnectorStatus,
+    FirmwareStatusWanted,
+    HeartbeatWanted,
+    LogStatusWanted,
+    MeterSampled,
+    Sample,
+    SecurityHappened,
+    StatusChanged,
+    StopReason,
+    TransactionEnded,
+    TransactionStarted,
+    TransactionUpdated,
+    TriggerReason,
+)
+from agent.domain.orders import JudgeToken, Reply
+from agent.domain.variables import Settings
+from agent.kinds import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, TokenType, Verdict
+from agent.ocpp import versions
+from agent.ocpp.dialect import Boot, Desk, Heard, Identity, In, Out, Refusal, Refused, Unspeakable, gaps
+from agent.ocpp.v201 import V201
+from agent.ocpp.v201.reports import Report
+from agent.ports.store import Put
+
+FOLDER = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations))) / "v201" / "schemas"
+T0 = Stamp(1, 0.0)
+CARD = Token("04A1B2C3")
+CARD_TYPE = {"idToken": "04A1B2C3", "type": "ISO14443"}
+WHEN = "2026-11-25T10:00:00.000Z"
+REGISTER = "Energy.Active.Import.Register"
+
+
+def valid(name: str, payload: Any) -> None:
+    document = json.loads((FOLDER / f"{name}.json").read_text("utf-8-sig"))
+    Draft6Validator(document, format_checker=FormatChecker()).validate(json.loads(json.dumps(payload)))
+
+
+def place(boot: str | None = "Accepted", number: int = 0, settings: Settings | None = None) -> Desk:
+    found = desk(settings=settings)
+    found.boot, found.number = boot, number
+    return found
+
+
+def told(message: Any, at: Desk | None = None) -> dict[str, Any] | None:
+    row = V201.outgoing(type(message))
+    assert isinstance(row, Out)
+    out = row.of(message)
+    payload = out.encode(message, at or place())
+    if payload is not None:
+        valid(out.action + "Request", payload)
+    return payload
+
+
+def heard(message: Any, payload: dict[str, Any]) -> Heard:
+    row = V201.outgoing(type(message))
+    assert isinstance(row, Out)
+    out = row.of(message)
+    valid(out.action + "Response", payload)
+    return out.heard(message, payload, place())
+
+
+def energy(value: int, context: str) -> dict[str, Any]:
+    return {
+        "value": value,
+        "context": context,
+        "measurand": REGISTER,
+        "location": "Outlet",
+        "unitOfMeasure": {"unit": "Wh"},
+    }
+
+
+READING = Reading(
+    T0, 123456, power_w=11012.34, voltage_v=(230.1, 231.0, 229.91), current_a=(16.0, 15.876, 0.0),
+    power_phase_w=(3680.0, 3650.58, 0.0), frequency_hz=50.02, power_factor=0.9871, export_wh=7, soc_percent=54.4,
+    offered_a=32.0,
+)  # fmt: skip
+
+
+def sample(*measurands: str, context: ReadingContext = ReadingContext.PERIODIC, reading: Reading = READING) -> Sample:
+    return Sample(context, reading, measurands)
+
+
+STARTED = TransactionStarted("s1", 2, CARD, T0, 123456)
+UPDATED = TransactionUpdated("s1", 2, T0, TriggerReason.CHARGING_STATE_CHANGED, ChargingState.CHARGING, offline=True)
+ENDED = TransactionEnded("s1", 2, CARD, Stamp(1, 60.25), 124000, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)
+OUTLET = {"id": 2, "connectorId": 1}
+
+GOLDEN_OUT = [
+    (
+        BootWanted(),
+        "BootNotification",
+        {
+            "reason": "Unknown",
+            "chargingStation": {
+                "vendorName": "Chargy", "model": "SimStation", "serialNumber": "SN-1", "firmwareVersion": "1.0.0",
+                "modem": {"iccid": "8935", "imsi": "2700"},
+            },
+        },
+    ),
+    (HeartbeatWanted(), "Heartbeat", {}),
+    (JudgeToken("chargy", "t1", CARD), "Authorize", {"idToken": CARD_TYPE}),
+    (
+        STARTED,
+        "TransactionEvent",
+        {
+            "eventType": "Started", "timestamp": WHEN, "triggerReason": "Authorized", "seqNo": 7,
+            "transactionInfo": {"transactionId": "s1", "chargingState": "EVConnected"},
+            "evse": OUTLET, "idToken": CARD_TYPE,
+            "meterValue": [{"timestamp": WHEN, "sampledValue": [energy(123456, "Transaction.Begin")]}],
+        },
+    ),
+    (
+        UPDATED,
+        "TransactionEvent",
+        {
+            "eventType": "Updated", "timestamp": WHEN, "triggerReason": "ChargingStateChanged", "seqNo": 7,
+            "transactionInfo": {"transactionId": "s1", "chargingState": "Charging"}, "offline": True, "evse": OUTLET,
+        },
+    ),
+    (
+        ENDED,
+        "TransactionEvent",
+        {
+            "eventType": "Ended", "timestamp": "2026-11-25T10:01:00.250Z", "seqNo": 7,
+            "triggerReason": "StopAuthorized",
+            "transactionInfo": {"transactionId": "s1", "chargingState": "EVConnected", "stoppedReason": "Local"},
+            "evse": OUTLET, "idToken": CARD_TYPE,
+            "meterValue": [
+                {"timestamp": "2026-11-25T10:01:00.250Z", "sampledValue": [energy(124000, "Transaction.End")]}
+            ],
+        },
+    ),
+    (
+        MeterSampled("s1", 2, (sample(REGISTER),), charging=ChargingState.CHARGING),
+        "TransactionEvent",
+        {
+            "eventType": "Updated", "timestamp": WHEN, "triggerReason": "MeterValuePeriodic", "seqNo": 7,
+            "transactionInfo": {"transactionId": "s1", "chargingState": "Charging"}, "evse": OUTLET,
+            "meterValue": [{"timestamp": WHEN, "sampledValue": [energy(123456, "Sample.Periodic")]}],
+        },
+    ),
+    (
+        MeterSampled("", 2, (sample(REGISTER, context=ReadingContext.CLOCK),)),
+        "MeterValues",
+        {"evseId": 2, "meterValue": [{"timestamp": WHEN, "sampledValue": [energy(123456, "Sample.Clock")]}]},
+    ),
+    (
+        StatusChanged(1, T0, ConnectorStatus.OCCUPIED, ChargingState.CHARGING),
+        "StatusNotification",
+        {"timestamp": WHEN, "connectorStatus": "Occupied", "evseId": 1, "connectorId": 1},
+    ),
+    (
+        SecurityHappened("StartupOfTheDevice", T0),
+        "SecurityEventNotification",
+        {"type": "StartupOfTheDevice", "timestamp": WHEN},
+    ),
+    (FirmwareStatusWanted(), "FirmwareStatusNotification", {"status": "Idle"}),
+    (LogStatusWanted(), "LogStatusNotification", {"status": "Idle"}),
+    (
+        Report(9, 0, False, T0, ({"component": {"name": "A"}, "variable": {"name": "B"}, "variableAttribute": [{}]},)),
+        "NotifyReport",
+        {
+            "requestId": 9, "generatedAt": WHEN, "seqNo": 0, "tbc": False,
+            "reportData": [{"component": {"name": "A"}, "variable": {"name": "B"}, "variableAttribute": [{}]}],
+        },
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "action", "line"), GOLDEN_OUT, ids=lambda v: v if isinstance(v, str) else "")
+def test_out(message: Any, action: str, line: dict[str, Any]) -> None:
+    row = V201.outgoing(type(message))
+    assert isinstance(row, Out)
+    assert row.of(message).action == action
+    assert told(message, place(number=7)) == line
+
+
+def test_every_out_row_has_a_golden_line() -> None:
+    assert {r.message for r in V201.rows if isinstance(r, Out)} == {type(m) for m, _, _ in GOLDEN_OUT}
+
+
+def test_nothing_is_left_unsaid_and_nothing_unanswered() -> None:
+    assert gaps(V201) == []
+    assert "GetReport: neither a row nor a refusal" in gaps(V201.minus("GetReport"))
+
+
+# --- what is heard ---------------------------------------------------------------------------------------------------
+
+
+def test_boot_heard() -> None:
+    answer = {"status": "Accepted", "currentTime": "2026-11-25T10:00:00Z", "interval": 300}
+    assert heard(BootWanted(), answer) == Heard(boot=Boot("Accepted", 300), utc_s=UTC_S)
+    assert heard(BootWanted(), {**answer, "interval": 10**30}).boot == Boot("Accepted", 7 * 86400)
+    assert heard(HeartbeatWanted(), {"currentTime": "2026-11-25T11:00:00+01:00"}) == Heard(utc_s=UTC_S)
+
+
+def test_authorize_heard() -> None:
+    order = JudgeToken("chargy", "t1", CARD)
+    info = {
+        "status": "NoCredit",
+        "cacheExpiryDateTime": "2026-11-25T10:00:00Z",
+        "groupIdToken": {"idToken": "G", "type": "Central"},
+    }
+    verdict = Verdict(AuthorizationStatus.NO_CREDIT, "G", UTC_S)
+    assert heard(order, {"idTokenInfo": info}) == Heard((TokenJudged("t1", CARD, verdict),))
+
+
+def test_transaction_heard() -> None:
+    known = (Put("transaction", "chargy/s1", {"id": "s1"}),)
+    assert heard(STARTED, {}) == Heard((TransactionHeard("chargy", "s1", "s1", None),), known)
+    invalid = {"idTokenInfo": {"status": "Invalid"}, "totalCost": 1.25}
+    verdict = Verdict(AuthorizationStatus.INVALID)
+    assert heard(STARTED, invalid) == Heard((TransactionHeard("chargy", "s1", "s1", verdict),), known)
+    assert heard(UPDATED, {}) == Heard()
+    assert heard(UPDATED, invalid) == Heard((TransactionHeard("chargy", "s1", "s1", verdict),))
+    assert heard(MeterSampled("s1", 1, (sample(REGISTER),)), {}) == Heard()
+
+
+# --- details of what is told -----------------------------------------------------------------------------------------
+
+
+def test_boot_fields_are_cut_and_the_reason_is_told() -> None:
+    at = place()
+    at.identity = lambda: Identity(*["x" * 99] * 9, boot_reason="RemoteReset")
+    payload = told(BootWanted(), at)
+    assert payload is not None
+    assert payload["reason"] == "RemoteReset"
+    at.triggered = True
+    assert (told(BootWanted(), at) or {})["reason"] == "Triggered"
+
+
+@pytest.mark.parametrize("reason", StopReason)
+@pytest.mark.parametrize("trigger", TriggerReason)
+def test_every_reason_can_be_said(reason: StopReason, trigger: TriggerReason) -> None:
+    told(TransactionEnded("s1", 1, None, T0, 1, reason, trigger))
+    told(TransactionStarted("s1", 1, CARD, T0, 1, trigger))
+
+
+@pytest.mark.parametrize("kind", TokenType)
+def test_every_kind_of_token_can_be_said(kind: TokenType) -> None:
+    told(JudgeToken("chargy", "t", Token("x" * 36, kind)))
+
+
+@pytest.mark.parametrize("value", ["", "x" * 37])
+def test_a_token_is_never_cut(value: str) -> None:
+    with pytest.raises(Unspeakable):
+        told(JudgeToken("chargy", "t", Token(value)))
+
+
+def test_the_remote_start_is_named() -> None:
+    started = TransactionStarted("s1", 1, CARD, T0, 1, TriggerReason.REMOTE_START, remote_id="4711")
+    assert (told(started) or {})["transactionInfo"]["remoteStartId"] == 4711
+    other = TransactionStarted("s1", 1, CARD, T0, 1, TriggerReason.REMOTE_START, remote_id="remote")
+    assert "remoteStartId" not in (told(other) or {})["transactionInfo"]
+
+
+def values(payload: dict[str, Any] | None, at: int = 0) -> list[tuple[Any, ...]]:
+    entries = (payload or {})["meterValue"][at]["sampledValue"]
+    return [(e["measurand"], e.get("phase"), e["value"], (e.get("unitOfMeasure") or {}).get("unit")) for e in entries]
+
+
+def test_begin_and_end_carry_what_is_configured() -> None:
+    settings = Settings({"start_measurands": ("Voltage.L2",), "stop_sampled_measurands": ("Power.Active.Import",)})
+    started = TransactionStarted("s1", 1, CARD, T0, 123450, reading=READING)
+    assert values(told(started, place(settings=settings))) == [
+        (REGISTER, None, 123450, "Wh"),
+        ("Voltage", "L2-N", 231, "V"),
+    ]
+    ended = TransactionEnded(
+        "s1", 1, None, T0, 123460, StopReason.LOCAL, TriggerReason.REMOTE_STOP, samples=(sample("Voltage"),),
+        reading=READING,
+    )  # fmt: skip
+    payload = told(ended, place(settings=settings))
+    assert [v[2] for v in values(payload)] == [230.1, 231, 229.9]
+    assert values(payload, 1) == [(REGISTER, None, 123460, "Wh"), ("Power.Active.Import", None, 11012.3, "W")]
+    assert "idToken" not in (payload or {})
+
+
+def test_measurands() -> None:
+    message = MeterSampled("", 1, (sample("Frequency", "Power.Factor", "SoC", "Current.Import", "Current.Offered"),))
+    assert values(told(message)) == [
+        ("Frequency", None, 50.02, "Hz"), ("Power.Factor", None, 0.987, None), ("SoC", None, 54, "Percent"),
+        ("Current.Import", "L1", 16, "A"), ("Current.Import", "L2", 15.88, "A"), ("Current.Import", "L3", 0, "A"),
+        ("Current.Offered", None, 32, "A"),
+    ]  # fmt: skip
+
+
+def test_values_that_were_not_measured_keep_their_place_in_the_transaction() -> None:
+    bare = (sample("SoC", reading=Reading(T0, 5)),)
+    payload = told(MeterSampled("s1", 1, bare), place(number=3))
+    assert payload is not None
+    assert "meterValue" not in payload
+    assert payload["seqNo"] == 3
+    assert told(MeterSampled("", 1, bare)) is None
+
+
+@pytest.mark.parametrize(
+    ("context", "why"),
+    [
+        (ReadingContext.CLOCK, "MeterValueClock"),
+        (ReadingContext.PERIODIC, "MeterValuePeriodic"),
+        (ReadingContext.TRIGGER, "Trigger"),
+    ],
+)
+def test_why_values_come(context: ReadingContext, why: str) -> None:
+    payload = told(MeterSampled("s1", 1, (sample(REGISTER, context=context),), offline=True))
+    assert payload is not None
+    assert (payload["triggerReason"], payload["offline"]) == (why, True)
+
+
+@pytest.mark.parametrize("status", ConnectorStatus)
+def test_statuses(status: ConnectorStatus) -> None:
+    assert (told(StatusChanged(1, T0, status)) or {})["connectorStatus"] == status.value
+    assert told(StatusChanged(0, T0, status)) is None
+    assert V201.project(StatusChanged(1, T0, status)).status == status.value
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+PASSWORD = {"component": {"name": "SecurityCtrlr"}, "variable": {"name": "BasicAuthPassword"}}
+EVSE2 = {"id": 2}
+GOLDEN_IN: list[tuple[str, dict[str, Any], Any, Any, str]] = [
+    ("ChangeAvailability", {"operationalStatus": "Inoperative"}, AskAvailability(0, False, False), "Scheduled", ""),
+    (
+        "ChangeAvailability", {"operationalStatus": "Operative", "evse": {"id": 2, "connectorId": 1}},
+        AskAvailability(2, True, False), "Accepted", "",
+    ),
+    ("ClearCache", {}, AskClearCache(), "Rejected", ""),
+    ("DataTransfer", {"vendorId": "v", "messageId": "m"}, AskData("v", "m"), "UnknownMessageId", ""),
+    ("DataTransfer", {"vendorId": "v", "data": {"a": [1]}}, AskData("v", "", '{"a":[1]}'), "UnknownVendorId", ""),
+    (
+        "RequestStartTransaction", {"idToken": CARD_TYPE, "remoteStartId": 5, "evseId": 2}, AskStart(2, CARD, "5"),
+        "Accepted", "",
+    ),
+    (
+        "RequestStartTransaction", {"idToken": {"idToken": "app", "type": "Central"}, "remoteStartId": 6},
+        AskStart(None, Token("app", TokenType.CENTRAL), "6"), "Rejected", "",
+    ),
+    ("RequestStopTransaction", {"transactionId": "s1"}, AskStop("s1"), "Accepted", ""),
+    ("Reset", {"type": "Immediate"}, AskReset(), "Accepted", ""),
+    ("Reset", {"type": "OnIdle"}, AskReset(on_idle=True), "Scheduled", ""),
+    ("Reset", {"type": "OnIdle", "evseId": 2}, AskReset(on_idle=True, evse=2), "Scheduled", ""),
+    ("UnlockConnector", {"evseId": 1, "connectorId": 1}, AskUnlock(1), "Unlocked", ""),
+    ("UnlockConnector", {"evseId": 1, "connectorId": 1}, AskUnlock(1), "OngoingAuthorizedTransaction", ""),
+    ("UnlockConnector", {"evseId": 1, "connectorId": 1}, AskUnlock(1), "NotSupported", "UnlockFailed"),
+    ("TriggerMessage", {"requestedMessage": "Heartbeat"}, AskTrigger(Trigger.HEARTBEAT), "Accepted", ""),
+    (
+        "TriggerMessage", {"requestedMessage": "FirmwareStatusNotification", "evse": {"id": 9}},
+        AskTrigger(Trigger.FIRMWARE_STATUS), "Accepted", "",
+    ),
+    (
+        "TriggerMessage", {"requestedMessage": "MeterValues", "evse": EVSE2},
+        AskTrigger(Trigger.METER_VALUES, 2, loose=True), "Accepted", "",
+    ),
+    (
+        "TriggerMessage", {"requestedMessage": "StatusNotification", "evse": {"id": 2, "connectorId": 1}},
+        AskTrigger(Trigger.STATUS, 2), "Accepted", "",
+    ),
+    ("TriggerMessage", {"requestedMessage": "TransactionEvent"}, AskTrigger(Trigger.TRANSACTION), "Rejected", ""),
+]  # fmt: skip
+
+REJECTED = {"status": "Rejected"}
+AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("ChangeAvailability", {"operationalStatus": "Inoperative", "evse": {"id": 9}}, REJECTED),
+    ("ChangeAvailability", {"operationalStatus": "Inoperative", "evse": {"id": 1, "connectorId": 2}}, REJECTED),
+    ("RequestStartTransaction", {"idToken": CARD_TYPE, "remoteStartId": 5, "evseId": 3}, REJECTED),
+    ("RequestStartTransaction", {"idToken": {"idToken": "", "type": "Central"}, "remoteStartId": 5}, REJECTED),
+    ("Reset", {"type": "Immediate", "evseId": 9}, REJECTED),
+    ("UnlockConnector", {"evseId": 9, "connectorId": 1}, {"status": "UnknownConnector"}),
+    ("UnlockConnector", {"evseId": 1, "connectorId": 2}, {"status": "UnknownConnector"}),
+    ("TriggerMessage", {"requestedMessage": "SignCombinedCertificate"}, {"status": "NotImplemented"}),
+    ("TriggerMessage", {"requestedMessage": "BootNotification"}, REJECTED),
+    ("TriggerMessage", {"requestedMessage": "MeterValues", "evse": {"id": 9}}, REJECTED),
+    ("GetLocalListVersion", {}, {"versionNumber": 0}),
+    ("SendLocalList", {"versionNumber": 1, "updateType": "Full"}, {"status": "Failed"}),
+    ("ReserveNow", {}, REJECTED),
+    ("SetChargingProfile", {}, REJECTED),
+    ("UpdateFirmware", {}, REJECTED),
+    ("GetLog", {}, REJECTED),
+    ("SetNetworkProfile", {}, REJECTED),
+    ("InstallCertificate", {}, REJECTED),
+    ("CertificateSigned", {}, REJECTED),
+    ("GetInstalledCertificateIds", {}, {"status": "NotFound"}),
+    ("DeleteCertificate", {}, {"status": "NotFound"}),
+    ("GetMonitoringReport", {}, {"status": "NotSupported"}),
+    ("SetMonitoringBase", {}, {"status": "NotSupported"}),
+]
+ELSEWHERE = {"GetVariables", "SetVariables", "GetBaseReport", "GetReport", "GetTransactionStatus"}
+
+
+def row(action: str) -> In:
+    found = V201.incoming(action)
+    assert isinstance(found, In)
+    return found
+
+
+@pytest.mark.parametrize(("action", "payload", "ask", "said", "answer"), GOLDEN_IN)
+def test_in(action: str, payload: dict[str, Any], ask: Any, said: str, answer: str) -> None:
+    valid(action + "Request", payload)
+    assert row(action).decode(payload, place()) == ask
+    line = row(action).answer(Reply("chargy", "1", said), payload, place())
+    assert line == {"status": answer or said}
+    valid(action + "Response", line)
+
+
+@pytest.mark.parametrize(("action", "payload", "answer"), AT_ONCE)
+def test_answered_without_the_domain(action: str, payload: dict[str, Any], answer: dict[str, Any]) -> None:
+    assert row(action).decode(payload, place()) == answer
+    valid(action + "Response", answer)
+
+
+def test_every_in_row_has_a_golden_line() -> None:
+    rows = {r.action for r in V201.rows if isinstance(r, In)}
+    assert rows == {g[0] for g in GOLDEN_IN} | {a[0] for a in AT_ONCE} | ELSEWHERE
+
+
+def test_while_pending_nothing_starts_and_a_boot_may_be_triggered() -> None:
+    start = {"idToken": CARD_TYPE, "remoteStartId": 5}
+    assert row("RequestStartTransaction").decode(start, place("Pending")) == REJECTED
+    assert row("RequestStopTransaction").decode({"transactionId": "s1"}, place("Pending")) == REJECTED
+    boot = {"requestedMessage": "BootNotification"}
+    assert row("TriggerMessage").decode(boot, place("Pending")) == AskTrigger(Trigger.BOOT)
+    assert row("TriggerMessage").decode({"requestedMessage": "TransactionEvent"}, place("Pending")) == REJECTED
+
+
+@pytest.mark.parametrize(
+    ("boot", "action", "admitted"),
+    [
+        ("Accepted", "Reset", True), ("Pending", "Reset", False), ("Pending", "GetVariables", True),
+        (None, "GetBaseReport", True), ("Rejected", "GetBaseReport", False), ("Rejected", "TriggerMessage", False),
+    ],
+)  # fmt: skip
+def test_what_may_be_asked_before_the_boot(boot: str | None, action: str, admitted: bool) -> None:
+    assert V201.admits(boot, action) is admitted
+
+
+def test_what_waits() -> None:
+    outbox = Outbox()
+    outbox.put(STARTED, "s1")
+    at = desk(outbox)
+    ask = row("GetTransactionStatus")
+    reply = Reply("chargy", "1", "Accepted", {"sessions": ["s1", "s2"]})
+    assert ask.decode({"transactionId": "s1"}, at) == AskInventory()
+    assert ask.answer(reply, {"transactionId": "s1"}, at) == {"ongoingIndicator": True, "messagesInQueue": True}
+    assert ask.answer(reply, {"transactionId": "s2"}, at) == {"ongoingIndicator": True, "messagesInQueue": False}
+    assert ask.answer(reply, {"transactionId": "xx"}, at) == {"ongoingIndicator": False, "messagesInQueue": False}
+    assert ask.answer(reply, {}, at) == {"messagesInQueue": True}
+    assert ask.answer(reply, {}, desk()) == {"messagesInQueue": False}
+
+
+def test_a_request_that_no_block_answers_is_refused() -> None:
+    with pytest.raises(Refused):
+        row("Reset").answer(Reply("chargy", "1", "NotImplemented"), {"type": "Immediate"}, place())
+
+
+def test_the_password_is_known_to_be_secret() -> None:
+    payload = {"setVariableData": [{**PASSWORD, "attributeValue": "sixteen_letters_"}]}
+    assert row("SetVariables").decode(payload, place()) == AskSet({"authorization_key": "text:sixteen_letters_"})
+    assert V201.secret("SetVariables", payload)
+    assert not V201.secret("SetVariables", {"setVariableData": []})
+
+
+def test_features_that_are_off() -> None:
+    (dialect,) = versions.dialects(["2.0.1"], ["RemoteTrigger"])
+    assert isinstance(dialect.incoming("TriggerMessage"), Refusal)
+    assert [d.name for d in versions.dialects(["2.0.1", "1.6", "3.0"])] == ["2.0.1", "1.6"]
+    with pytest.raises(ValueError, match="known"):
+        versions.dialects(["3.0"])

@@ -1,0 +1,75 @@
+"""Whole sessions on OCPP 2.0.1, and a backend that changes its version under a running station: nothing is lost,
+nothing needs a new station file."""
+
+import json
+from pathlib import Path
+
+from simulated import Simulated
+from street import Backend, station_text
+from street201 import CARD, Street201, street201
+
+BOTH = 'versions = ["2.0.1", "1.6"]'
+
+
+async def energy(s: Street201, more_wh: int) -> None:
+    await s.until(lambda e: e["session"] and e["session"]["energy_wh"] >= more_wh)
+
+
+async def test_a_whole_session_on_2_0_1(tmp_path: Path) -> None:
+    """Cable first, stopped by the same card, through the command ``simulate --backend``."""
+    async with street201(tmp_path, evses=1, settings="sample_interval_s = 5") as s:
+        await s.session()
+        picture = await s.station.picture()
+        assert picture["backend"]["ocpp"] == "2.0.1"
+        assert picture["evses"][0]["session"]["transaction_id"] == picture["evses"][0]["session"]["id"]
+        await energy(s, 20)
+        await s.tap(CARD)
+        ended = await s.ended()
+        await s.unplug(side="ev")
+        await s.leave()
+        await s.empty()
+        events = s.events()
+        assert [e["seqNo"] for e in events] == list(range(len(events)))
+        assert len({e["transactionInfo"]["transactionId"] for e in events}) == 1
+        assert ended["meterValue"][-1]["sampledValue"][0]["value"] == (await s.station.evse())["meter_wh"]
+        statuses = [p["connectorStatus"] for p in s.payloads("StatusNotification") if p["evseId"] == 1]
+        assert statuses == ["Available", "Occupied", "Available"]
+        assert s.csms.violations == []
+        assert s.csms.energy_wh == (await s.station.evse())["meter_wh"]
+
+
+async def test_a_backend_that_changes_its_version(tmp_path: Path) -> None:
+    """A session each way that begins and ends while nobody listens; the other version brings it home."""
+    text = station_text(1, backend=BOTH, settings="offline_tx_for_unknown_id = true")
+    async with Backend(speaks=("1.6",)) as csms, Simulated(tmp_path, text, csms.url, 20.0) as station:
+        s = Street201(station, csms)
+        await station.until(lambda p: p["backend"]["boot"] == "Accepted" and p["backend"]["ocpp"] == "1.6")
+        await csms.ask("ChangeConfiguration", {"key": "ConnectionTimeOut", "value": "77"})
+        for version in ("2.0.1", "1.6"):
+            await s.off_line()
+            s.begin()
+            await s.plug()
+            await s.tap(CARD)
+            await energy(s, 5)
+            await s.tap(CARD)
+            await s.until(lambda e: not e["session"])
+            csms.speaks = (version,)
+            await s.on_line()
+            assert csms.version == version
+            assert (await station.picture())["backend"]["ocpp"] == version
+            actions = [a for a, _ in s.calls()]
+            assert actions[0] == "BootNotification"
+            assert ("TransactionEvent" in actions) is (version == "2.0.1")
+            assert ("StopTransaction" in actions) is (version == "1.6")
+            await s.unplug(side="ev")
+            await s.leave()
+            if version == "2.0.1":
+                assert await s.get("TxCtrlr.EVConnectionTimeOut") == ("Accepted", "77")
+                assert await s.put("TxCtrlr.EVConnectionTimeOut", "78") == "Accepted"
+        answer = await csms.ask("GetConfiguration", {"key": ["ConnectionTimeOut"]})
+        assert answer["configurationKey"][0]["value"] == "78"
+        assert csms.violations == []
+        assert [t.stop for t in csms.transactions.values() if t.stop is None] == []
+        assert len(csms.transactions) == 2
+        assert csms.energy_wh == (await station.evse())["meter_wh"]
+        assert all(json.loads(text)[0] in (2, 3) for _, text in csms.frames)
