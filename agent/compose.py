@@ -29,19 +29,12 @@ from agent.ocpp.dialect import Identity
 from agent.ocpp.link import Link
 from agent.ocpp.versions import dialects
 from agent.ports.store import Put, StoreError
+from agent.services.boards import Alive, BoardKeeper
 from agent.services.clock import Boot, Clock
 from agent.services.engine import Engine
+from agent.services.hands import Hands
 from agent.services.health import watch
-from agent.services.keep import (
-    Alive,
-    BoardKeeper,
-    ButtonsKeeper,
-    DisplayKeeper,
-    Hands,
-    Keeper,
-    MeterKeeper,
-    ReaderKeeper,
-)
+from agent.services.keep import ButtonsKeeper, DisplayKeeper, Keeper, MeterKeeper, ReaderKeeper
 from agent.services.notify import notify
 from agent.services.status import StatusSocket
 from agent.services.store import Store

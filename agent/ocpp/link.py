@@ -10,6 +10,7 @@ what the domain or the backend schedules (heartbeat, retries, boot interval) is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -24,8 +25,10 @@ from agent.domain.variables import Settings
 from agent.ocpp import dial
 from agent.ocpp.asking import Asking
 from agent.ocpp.backoff import Backoff, growing_s
-from agent.ocpp.billing import Billing, to_the_end
-from agent.ocpp.dialect import Boot, Desk, Dialect, Heard, Identity, Out, Unspeakable
+from agent.ocpp.billing import Billing
+from agent.ocpp.delivery import deliver
+from agent.ocpp.dialect import Boot, Desk, Dialect, Heard, Identity, Out
+from agent.ocpp.heartbeat import Heartbeat
 from agent.ocpp.inbox import Inbox
 from agent.ocpp.judging import Judging
 from agent.ocpp.line import Gone, Line, Silent
@@ -42,7 +45,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("agent.ocpp")
 
-DAY_S = 86400.0
 RECONNECT_LEAST_S = 0.02
 """However eager the station file is: a server that closes at once must not keep a core busy."""
 STATUS_RETRY_S = 60.0
@@ -93,16 +95,14 @@ class Link:
         self._backoff = Backoff(jitter, self._patience.backoff_s or 10.0, self._patience.backoff_random_s)
         self._boot_backoff = Backoff(jitter, self._patience.boot_retry_s, self._patience.boot_retry_s)
         self._dialler = dial.Dialler(backend, self._patience.open_s)
-        # connection
         self._wake, self._watching, self._leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._inbox = Inbox()
         self._moved = asyncio.Event()
         self._status_silences = 0
         self._secret: bytes | None = None
-        # boot
         self._boot_due_s, self._booted_as, self._up = 0.0, "", False
         self._announced, self._retell, self._down_since_s = False, False, 0.0
-        self._heartbeat_seen: int | None = None
+        self._heartbeat = Heartbeat(settings, self._desk, self._line, clock)
         self._judging = Judging(hear, backend.call_timeout_s)
         self._urgent: deque[Message] = deque()
 
@@ -313,7 +313,7 @@ class Link:
             elif self.boot == "Rejected" and self._dialect.silent_when_rejected:
                 self._line.say(f"{self.url}: asks although it has rejected this station: not answered (OCPP 1.6 4.2)")
             else:
-                self._heartbeat_interval()  # so that GetConfiguration tells the one in force
+                self._heartbeat.interval()  # so that GetConfiguration tells the one in force
                 await self._line.send(await self._asking.serve(item, self._dialect))
                 self._asking.sent()
                 while self._desk.owed:
@@ -354,8 +354,9 @@ class Link:
         if self.boot != "Accepted":
             return False
         if row := await self._billing.head():
-            return await self._bill(row)
-        if time.monotonic() >= self._heartbeat_due_s():
+            await deliver(row, self._dialect, self._billing, self._line, self._hear)
+            return True
+        if time.monotonic() >= self._heartbeat.due_s():
             return await self._tell(HeartbeatWanted())
         return False
 
@@ -370,8 +371,7 @@ class Link:
         now_s = time.monotonic()
         if self.boot != "Accepted":
             return max(0.0, self._boot_due_s - now_s)
-        dues_s = [self._heartbeat_due_s() - now_s]
-        domain_s = self._clock.now().t_s
+        dues_s, domain_s = [self._heartbeat.due_s() - now_s], self._clock.now().t_s
         status_s, row_s = self._statuses.next_due_s(domain_s), self._billing.due_in_s()
         if status_s is not None:
             dues_s.append((status_s - domain_s) / self._clock.rate)
@@ -379,26 +379,11 @@ class Link:
             dues_s.append(row_s)
         return max(0.001, min(dues_s))
 
-    def _heartbeat_due_s(self) -> float:
-        """After inactivity (1.6 9.1.9), but once a day in any case, for the clock."""
-        given = self._heartbeat_interval()
-        interval_s = float(given) if isinstance(given, int) and given > 0 else DAY_S
-        daily_s = self._line.clock_heard_s + DAY_S / self._clock.rate
-        return min(self._line.exchanged_s + max(0.05, interval_s / self._clock.rate), daily_s)
-
-    def _heartbeat_interval(self) -> object:
-        """The boot's word (seconds), until the setting is changed after it."""
-        present = self._settings.number("heartbeat_interval_s")
-        if present != self._heartbeat_seen:
-            self._desk.overlay.pop("heartbeat_interval_s", None)
-        return self._desk.overlay.get("heartbeat_interval_s", present)
-
     async def _ask(self, message: Message | JudgeToken) -> Heard | None:
         """None: nothing useful came back, or nothing at all."""
-        try:
+        with contextlib.suppress(Silent):
             return await self._line.tell(self._line.new_id(), message)
-        except Silent:
-            return None
+        return None
 
     async def _boot(self) -> bool:
         heard = await self._ask(BootWanted())
@@ -414,10 +399,7 @@ class Link:
         self._desk.boot, self._booted_as, self._desk.triggered = boot.status, self._dialect.name, False
         if boot.status == "Accepted":
             self._boot_backoff.reset()
-            self._heartbeat_seen = self._settings.number("heartbeat_interval_s")
-            if boot.interval_s > 0:
-                self._desk.overlay["heartbeat_interval_s"] = boot.interval_s
-            self._line.exchanged_s = self._line.clock_heard_s = time.monotonic()
+            self._heartbeat.accepted(boot.interval_s)
             self._go_up()
             self._announce()
             return
@@ -435,8 +417,8 @@ class Link:
 
     async def _tell(self, message: Message) -> bool:
         await self._ask(message)
-        if isinstance(message, HeartbeatWanted):  # answered or not: the next one at the next interval
-            self._line.exchanged_s = self._line.clock_heard_s = time.monotonic()
+        if isinstance(message, HeartbeatWanted):
+            self._heartbeat.said()
         return True
 
     async def _notify(self, status: Waiting) -> bool:
@@ -452,31 +434,6 @@ class Link:
         else:
             self._status_silences = 0
         return True
-
-    async def _bill(self, row: OutboxRow) -> bool:
-        prepared = await to_the_end(self._billing.prepare(row, self._dialect))
-        if prepared is None:
-            return True
-        out, payload, known = prepared
-        try:
-            heard: Heard | None = known[0] if known else await self._line.call(row.id, out, row, payload)
-        except Silent:
-            if self._dialect.silence_counts:
-                await to_the_end(self._settle(row, None))
-            else:
-                self._billing.silent()
-        except Unspeakable as e:
-            await to_the_end(self._billing.bury(row, str(e)))
-        else:
-            await to_the_end(self._settle(row, heard))
-        return True
-
-    async def _settle(self, row: OutboxRow, heard: Heard | None) -> None:
-        if heard is None:
-            await self._billing.refused(row, "no valid answer")
-        elif await self._billing.done(row, heard):
-            for event in heard.events:
-                self._hear(event)
 
     # --- watching ------------------------------------------------------------------------------------------------
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from agent.services.boards import Alive
 from agent.services.engine import Engine
-from agent.services.keep import Alive
 from agent.services.notify import notify, watchdog_s
 
 log = logging.getLogger(__name__)

@@ -82,6 +82,7 @@ class StatusSocket:
             self._ring_bytes -= len(self._frames.popleft()[1])
         for client in list(self._clients):
             self._write(client, line)
+        self.changed()  # what is told to the backend is part of the picture, and no event of the engine
 
     def changed(self) -> None:
         if self._handle is None and self._clients:

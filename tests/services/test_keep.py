@@ -18,7 +18,9 @@ from agent.domain.orders import ReadMeter, SetLimit, SetRelease, Unlock
 from agent.kinds import EvseState, EvseTraits, Fault, Limit, MeterIdentity, Pilot, Reading, Stamp
 from agent.ports import Broken, Exchanged, Garbled, Refused, Unreachable
 from agent.services import keep
-from agent.services.keep import Alive, BoardKeeper, Hands, MeterKeeper
+from agent.services.boards import Alive, BoardKeeper
+from agent.services.hands import Hands
+from agent.services.keep import MeterKeeper
 
 
 @pytest.fixture(autouse=True)

@@ -101,3 +101,15 @@ async def test_a_newcomer_does_not_keep_a_change_from_the_others(tmp_path: Path)
         assert (await lines(reader))[-1]["x"] == 2
         writer.close()
         other.close()
+
+
+async def test_a_frame_may_have_changed_what_is_told(tmp_path: Path):
+    """A status leaves when the line is free, and nothing else happens then."""
+    now = {"told": "Finishing"}
+    async with opened(tmp_path / "s", lambda: dict(now)) as socket:
+        reader, writer = await connect(tmp_path / "s")
+        await lines(reader)
+        now["told"] = "Available"
+        socket.frame("out", "a", "1.6", "[2,...]")
+        assert [h["type"] for h in await lines(reader)] == ["frame", "picture"]
+        writer.close()

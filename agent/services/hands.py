@@ -1,0 +1,53 @@
+"""Orders to hardware find their keeper."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from agent.domain.events import BoardOpened, Event, MeterFailed, UnlockTried
+from agent.domain.orders import ClearFaults, Order, ReadMeter, SetLimit, SetRelease, SetService, Show, Unlock
+from agent.kinds import EvseId
+from agent.services.boards import BoardKeeper
+from agent.services.keep import DisplayKeeper, MeterKeeper
+
+
+class Hands:
+    """Orders to hardware find their keeper. An order for a device that is not composed is answered, never lost."""
+
+    def __init__(self, post: Callable[[Event], None]) -> None:
+        self.boards: dict[EvseId, BoardKeeper] = {}
+        self.meters: dict[EvseId, MeterKeeper] = {}
+        self.displays: dict[EvseId, DisplayKeeper] = {}
+        self._post = post
+
+    def hearing(self, event: Event) -> None:
+        """The engine is about to handle this event."""
+        if isinstance(event, BoardOpened) and event.evse in self.boards:
+            self.boards[event.evse].hearing(event)
+
+    def do(self, order: Order) -> None:
+        match order:
+            case Show(evse):
+                if evse in self.displays:
+                    self.displays[evse].do(order)
+            case ReadMeter(evse, purpose):
+                if evse in self.meters:
+                    self.meters[evse].do(order)
+                else:
+                    self._post(MeterFailed(evse, purpose))
+            case Unlock(evse, request) if evse not in self.boards:
+                self._post(UnlockTried(evse, request, False))
+            case SetRelease(evse) | SetLimit(evse) | SetService(evse) | Unlock(evse) | ClearFaults(evse):
+                if evse in self.boards:
+                    self.boards[evse].do(order)
+            case _:
+                pass
+
+    async def settled(self, patience_s: float) -> None:
+        """Wait until the boards have what was ordered, or the patience is over."""
+        end_s = asyncio.get_running_loop().time() + patience_s
+        while any(b.busy for b in self.boards.values()):
+            if asyncio.get_running_loop().time() > end_s:
+                return
+            await asyncio.sleep(0.02)
