@@ -18,7 +18,7 @@ ACCEPTED = {"idTagInfo": {"status": "Accepted"}}
 REPLIES: dict[str, dict[str, Any]] = {
     "BootNotification": {"status": "Accepted", "currentTime": "2026-11-25T10:00:00Z", "interval": 86400},
     "Heartbeat": {"currentTime": "2026-11-25T10:00:00Z"},
-    "Authorize": ACCEPTED,
+    "Authorize": {"idTagInfo": {"status": "Invalid"}},  # so that the next tap is asked about, too
     "StartTransaction": {"transactionId": 1, **ACCEPTED},
     "StopTransaction": ACCEPTED,
     "DataTransfer": {"status": "Accepted"},

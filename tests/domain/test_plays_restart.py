@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agent.domain.blocks.metering import Metering
 from agent.domain.events import (
     Asked,
     AskStop,
@@ -19,7 +20,7 @@ from agent.domain.events import (
     MeterRead,
     StopRequested,
 )
-from agent.domain.evse import State
+from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import (
     ChargingState,
     ConnectorStatus,
@@ -29,6 +30,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import ReadMeter, Remember, Reply, SetLimit, SetRelease, Unlock
+from agent.domain.variables import Settings
 from agent.kinds import EvseState, EvseTraits, Fault, Pilot, ScreenName
 from tests.domain.playbook import (
     CHARGING,
@@ -354,3 +356,12 @@ def test_an_unknown_field_of_a_newer_program_is_no_poison() -> None:
     play = Playbook(cold=True)
     play.store = {"session": {"s1": {**record(), "colour": "red"}}}
     assert play.restart(5).state() is State.RECOVERING
+
+
+def test_without_a_plug_counter_the_sign_of_life_is_fresh_enough_to_resume() -> None:
+    """A snapshot every 300 s used to be older than the 60 s within which such a board may resume."""
+    evse = Evse(1)
+    metering = Metering(Site({1: evse}, Settings(), resume_within_s=60.0))
+    assert metering._snapshot_s(evse) <= 60.0
+    evse.counts_plugged = True
+    assert metering._snapshot_s(evse) == 300.0

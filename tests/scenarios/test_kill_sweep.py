@@ -149,6 +149,7 @@ async def interval(csms: StrictCsms) -> str:
     return str(answer["getVariableResult"][0]["attributeValue"])
 
 
+@pytest.mark.campaign
 @pytest.mark.timeout(1500 if CAMPAIGN else 300)
 @pytest.mark.parametrize("version", STEPS)
 async def test_every_step(tmp_path: Path, version: str):

@@ -209,6 +209,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.campaign
 def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path: Path):
     """kill -9 at a random moment: fact and message of one event are both there or both not; all acknowledged are."""
     path, acknowledged = tmp_path / "agent.db", 0

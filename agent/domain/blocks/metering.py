@@ -44,7 +44,13 @@ class Metering:
         evse = self._site.evses[event.evse]
         yield from self._arm_sample(evse, now)
         yield WakeMe(f"live:{evse.number}", now.t_s + LIVE_S * self._site.io_s)
-        yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._site.settings.number("snapshot_interval_s"))
+        yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._snapshot_s(evse))
+
+    def _snapshot_s(self, evse: Evse) -> float:
+        """How often the register goes to disk. Where the board does not count the seconds since the plug, the last sign
+        of life is the proof that a resume needs: it must be fresher than ``resume_within_s`` asks."""
+        usual_s = float(self._site.settings.number("snapshot_interval_s"))
+        return usual_s if evse.counts_plugged else min(usual_s, self._site.resume_within_s / 2)
 
     def _arm_sample(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         interval = self._site.settings.number("sample_interval_s")
@@ -81,7 +87,7 @@ class Metering:
             yield WakeMe(f"live:{evse.number}", now.t_s + LIVE_S * self._site.io_s)
         elif evse.session is not None:
             yield Remember("session", evse.session.id, evse.session.record())
-            yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._site.settings.number("snapshot_interval_s"))
+            yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._snapshot_s(evse))
 
     # --- clock-aligned -----------------------------------------------------------------------------------------
 
