@@ -8,7 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 ARGS ?=
-JOBS ?= 2
+# more workers than cores: most tests wait for sockets, ptys and processes
+JOBS ?= 4
 SEED ?=
 
 # The first interpreter that is new enough and can make an environment; a shim that leads nowhere is passed over.

@@ -150,9 +150,13 @@ async def interval(csms: StrictCsms) -> str:
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(1500 if CAMPAIGN else 300)
-@pytest.mark.parametrize("version", STEPS)
-async def test_every_step(tmp_path: Path, version: str):
+@pytest.mark.timeout(1500 if CAMPAIGN else 400)
+async def test_every_step(tmp_path: Path):
+    await sweep(tmp_path, "1.6")
+
+
+async def sweep(tmp_path: Path, version: str) -> None:
+    """The other version has a file of its own, so that another worker may take it."""
     text = ONE_EVSE.replace("[backend]", f'[backend]\nversions = ["{version}"]')
     async with StrictCsms(speaks=(version,)) as csms, Simulated(tmp_path, text, csms.url) as station:
         await station.until(lambda p: p["backend"]["boot"] == "Accepted")
@@ -169,5 +173,5 @@ async def test_every_step(tmp_path: Path, version: str):
         csms.hook = None
         evse = await station.evse()
         assert csms.energy_wh == evse["meter_wh"], f"{csms.transactions}\n{station.said()}"
-        assert (await station.picture())["agent"]["restarts"] == len(wanted)
+        assert (await station.picture())["agent"]["restarts"] == len(wanted), station.said()
         assert await interval(csms) == "7"
