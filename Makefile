@@ -55,7 +55,7 @@ contracts: $(VENV)/.dev
 	@echo '== contracts'; said=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$said"; exit 1; }
 
 pytest: $(VENV)/.dev
-	@echo '== tests';     $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -rs --junitxml=build/tests.xml $(ARGS)
+	@echo '== tests';     $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -rs --junitxml=build/tests.xml $(ARGS)
 
 campaign: $(VENV)/.dev
 	@$(BIN)/python -m tests.campaign $(if $(SEED),--seed $(SEED)) $(ARGS)
