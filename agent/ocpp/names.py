@@ -42,18 +42,15 @@ KEYS_16: tuple[Key, ...] = (
     Key("AuthorizationCacheEnabled", "auth_cache_enabled"),
     Key("AuthorizationKey", "authorization_key"),
     Key("AuthorizeRemoteTxRequests", "authorize_remote_start"),
-    Key("BlinkRepeat", "blink_repeat"),
     Key("ClockAlignedDataInterval", "clock_aligned_interval_s"),
     Key("ConnectionTimeOut", "connection_timeout_s"),
     Key("ConnectorPhaseRotation", "connector_phase_rotation"),
     Key("ConnectorPhaseRotationMaxLength", "connector_phase_rotation", count_of=True),
     Key("GetConfigurationMaxKeys", "get_maximum"),
     Key("HeartbeatInterval", "heartbeat_interval_s"),
-    Key("LightIntensity", "light_intensity"),
     Key("LocalAuthListEnabled", "local_list_enabled", LISTS),
     Key("LocalAuthorizeOffline", "local_authorize_offline"),
     Key("LocalPreAuthorize", "local_pre_authorize"),
-    Key("MaxEnergyOnInvalidId", "max_energy_on_invalid_wh"),
     Key("MeterValuesAlignedData", "aligned_measurands"),
     Key("MeterValuesAlignedDataMaxLength", "aligned_measurands", count_of=True),
     Key("MeterValuesSampledData", "sampled_measurands"),
@@ -86,6 +83,9 @@ UNNAMED_16: Mapping[str, str] = {
     "backoff_minimum_s": "2.x only",
     "backoff_random_s": "2.x only",
     "backoff_repeats": "2.x only",
+    "blink_repeat": "optional key, and no lamp is driven yet: what is advertised works",
+    "light_intensity": "optional key, and no lamp is driven yet",
+    "max_energy_on_invalid_wh": "optional key, and nothing acts on it yet",
 }
 """Settings that have no 1.x key, and why."""
 
