@@ -6,7 +6,6 @@ Order of the start: store, clock, link (BootNotification is on its way before an
 from __future__ import annotations
 
 import asyncio
-import difflib
 import logging
 import os
 import signal
@@ -21,13 +20,13 @@ from agent.domain.evse import Evse as EvseMemory
 from agent.domain.evse import Site
 from agent.domain.orders import Order, ReadMeter, Restart, SetLamp, Show
 from agent.domain.station import assemble
-from agent.domain.variables import VARIABLES, Settings, WrongValue, read
 from agent.frozen import frozen
+from agent.initial import initial_settings
 from agent.kinds import Fault, Lamp, MeterIdentity, Screen
-from agent.ocpp import versions
 from agent.ocpp.dialect import Identity
 from agent.ocpp.link import Link
 from agent.ocpp.versions import dialects
+from agent.picture import picture
 from agent.ports.store import Put, StoreError
 from agent.services.boards import Alive, BoardKeeper
 from agent.services.clock import Boot, Clock
@@ -55,46 +54,6 @@ class Options:
 
     clock_rate: float = 1.0
     rtc_offset_s: float = 0.0
-
-
-def initial_settings(file: StationFile) -> Settings:
-    """Defaults, then the station file. Raises ``SettingsError``: a wrong value is better refused than ignored."""
-    wrong: list[str] = []
-    settings = Settings()
-    for key, value in file.settings.items():
-        if key in versions.TABLES and isinstance(value, Mapping):
-            values, problems = versions.initial(key, value)
-            wrong += problems
-            for name, known in values.items():
-                settings.put(name, known)
-        elif key in VARIABLES:
-            try:
-                settings.put(key, read(VARIABLES[key], _as_text(value)))
-            except WrongValue as e:
-                wrong.append(f"settings.{e}")
-        else:
-            near = difflib.get_close_matches(key, list(VARIABLES), 1)
-            hint = f" (did you mean {near[0]!r}?)" if near else f"; known: {', '.join(sorted(VARIABLES))}"
-            wrong.append(f"settings.{key}: unknown setting{hint}")
-    for backend in file.backends:
-        try:
-            dialects(backend.versions)
-        except ValueError as e:
-            wrong.append(f"backend {backend.name}: versions: {e}")
-    if wrong:
-        raise SettingsError([f"{file.path}: {w}" for w in wrong])
-    settings.put("connector_count", len(file.evses))
-    settings.put("free_vending", file.station.free_vending)
-    if file.backends:
-        settings.put("security_profile", file.backends[0].security_profile)
-        settings.put("message_timeout_s", max(1, round(file.backends[0].call_timeout_s)))
-    return settings
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def new_session_id() -> str:
@@ -344,48 +303,7 @@ class Station:
 
     def picture(self) -> dict[str, Any]:
         """The agent's half of the control API's picture."""
-        link = next(iter(self.links.values()), None)
-        return {
-            "agent": {
-                "version": __version__,
-                "pid": os.getpid(),
-                "queue": sum(self.store.waiting(name) for name in self.links),
-                "screen_language": self.site.language,
-            },
-            "backend": {
-                "url": link.url if link else "",
-                "link": "up" if link and link.up else "down",
-                "ocpp": link.version if link else None,
-                "boot": link.boot if link else None,
-            },
-            "ready": self.ready,
-            "store": {"set_aside": str(self.store.set_aside) if self.store.set_aside else None},
-            "devices": [{"name": k.name, "open": k.open, "trouble": k.trouble} for k in self.keepers],
-            "evses": [self._evse_picture(e, link) for e in self.site.evses.values()],
-        }
-
-    def _evse_picture(self, evse: EvseMemory, link: Link | None) -> dict[str, Any]:
-        screen, lamp = self.screens.get(evse.number), self.lamps.get(evse.number)
-        return {
-            "number": evse.number,
-            "screen": str(screen.name) if screen else None,
-            "lamp": str(lamp) if lamp else None,
-            "told": link.told.get(evse.number) if link else None,
-            "session": self._session_picture(evse, link),
-        }
-
-    def _session_picture(self, evse: EvseMemory, link: Link | None) -> dict[str, Any] | None:
-        session = evse.session
-        if session is None:
-            return None
-        newest = max(session.last_wh, evse.reading.energy_wh if evse.reading else 0)
-        return {
-            "id": session.id,
-            "transaction_id": self.store.transaction_id(link.name, session.id) if link else None,
-            "token": session.token.value,
-            "energy_wh": newest - session.start_wh,
-            "cost_cents": None,
-        }
+        return picture(self)
 
 
 def _lost_boot(facts: Mapping[str, Mapping[str, Any]]) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any
 
+from agent.domain.asks import Ask
 from agent.frozen import frozen
 from agent.kinds import EvseId, EvseState, EvseTraits, Fault, Reading, Token, Verdict
 
@@ -205,119 +205,6 @@ class TransactionHeard(Event):
     session: str
     transaction_id: str
     verdict: Verdict | None
-
-
-class Trigger(StrEnum):
-    """MessageTriggerEnumType of OCPP 2.1 (those that exist here)."""
-
-    BOOT = "BootNotification"
-    HEARTBEAT = "Heartbeat"
-    METER_VALUES = "MeterValues"
-    STATUS = "StatusNotification"
-    TRANSACTION = "TransactionEvent"
-    FIRMWARE_STATUS = "FirmwareStatusNotification"
-    LOG_STATUS = "LogStatusNotification"
-
-
-@frozen
-class AskStart:
-    """RequestStartTransaction. ``evse`` None: the station may choose."""
-
-    evse: EvseId | None
-    token: Token
-    remote_id: str = ""
-
-
-@frozen
-class AskStop:
-    """RequestStopTransaction; ``session`` "" when the dialect knows no session by that transaction id."""
-
-    session: str
-
-
-@frozen
-class AskAvailability:
-    """ChangeAvailability; evse 0 is the station. ``every``: 1.x, where connector 0 speaks for all of them; in 2.x each
-    EVSE keeps its own word beside the station's."""
-
-    evse: EvseId
-    operative: bool
-    every: bool = True
-
-
-@frozen
-class AskUnlock:
-    evse: EvseId
-    stop_first: bool = False
-    """1.x: a running transaction is stopped and the connector unlocked; 2.x refuses instead."""
-
-
-@frozen
-class AskReset:
-    """``hard``: 1.x Hard; otherwise an orderly one. ``on_idle``: not before the running sessions have ended. ``evse``:
-    only this one (2.x); 0 is the station."""
-
-    hard: bool = False
-    on_idle: bool = False
-    evse: EvseId = 0
-
-
-@frozen
-class AskTrigger:
-    """``loose``: triggered meter values are those of the meter, not of the transaction (2.x, where the transaction
-    has a trigger of its own)."""
-
-    what: Trigger
-    evse: EvseId | None = None
-    loose: bool = False
-
-
-@frozen
-class AskClearCache:
-    pass
-
-
-@frozen
-class AskSet:
-    """Set settings: our own names (``domain/variables.py``) -> text as it came."""
-
-    values: Mapping[str, str]
-
-
-@frozen
-class AskGet:
-    """Read settings; empty = all."""
-
-    names: tuple[str, ...] = ()
-
-
-@frozen
-class AskInventory:
-    """What the station is made of and how it is, beside its settings (``blocks/inventory.py``)."""
-
-
-@frozen
-class AskData:
-    """DataTransfer."""
-
-    vendor: str
-    message: str = ""
-    data: str = ""
-
-
-Ask: TypeAlias = (
-    AskStart
-    | AskStop
-    | AskAvailability
-    | AskUnlock
-    | AskReset
-    | AskTrigger
-    | AskClearCache
-    | AskSet
-    | AskGet
-    | AskInventory
-    | AskData
-)
 
 
 @frozen

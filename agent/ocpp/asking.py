@@ -8,7 +8,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from agent.domain.events import Ask, Asked, Event
+from agent.domain.asks import Ask
+from agent.domain.events import Asked, Event
 from agent.domain.orders import Reply
 from agent.ocpp.dialect import Desk, Dialect, In, Refusal, Refused
 from agent.ocpp.rpc import CODE_OF_RULE, Called, Code, Rpc

@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
-from agent.domain.events import Ask, Event
+from agent.domain.asks import Ask
+from agent.domain.events import Event
 from agent.domain.messages import MESSAGES, Message, StatusChanged
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.variables import Settings, Value
@@ -147,6 +148,18 @@ Row: TypeAlias = In | Out | Mute | Refusal
 def nothing(message: Any, payload: Payload, desk: Desk) -> Heard:
     """For answers without content."""
     return Heard()
+
+
+def always(action: str, **answer: Any) -> In:
+    """A request whose answer is the same whatever is asked: the standard's own word for what is not offered here."""
+
+    def decode(payload: Payload, desk: Desk) -> dict[str, Any]:
+        return dict(answer)
+
+    def never(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+        return dict(answer)
+
+    return In(action, decode, never)
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from agent.domain.events import (
-    BoardChanged,
-    BoardOpened,
-    Event,
-    FaultCleared,
-    FaultRaised,
-    UnlockTried,
-)
+from agent.domain.events import BoardChanged, BoardOpened, Event, FaultCleared, FaultRaised, UnlockTried
 from agent.domain.orders import ClearFaults, Order, SetLimit, SetRelease, SetService, Unlock
 from agent.kinds import EvseId, Fault, Limit
 from agent.ports import DeviceError, Refused, Unreachable

@@ -9,15 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from agent.domain.events import (
-    ButtonPressed,
-    CardPresented,
-    Event,
-    FaultCleared,
-    FaultRaised,
-    MeterFailed,
-    MeterRead,
-)
+from agent.domain.events import ButtonPressed, CardPresented, Event, FaultCleared, FaultRaised, MeterFailed, MeterRead
 from agent.domain.orders import Order, ReadMeter, Show
 from agent.kinds import EvseId, Fault, MeterIdentity, Screen
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Unreachable

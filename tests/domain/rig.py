@@ -13,12 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.domain.asks import Ask, AskReset
 from agent.domain.blocks.display import Display
 from agent.domain.blocks.status import Status
 from agent.domain.events import (
-    Ask,
     Asked,
-    AskReset,
     BoardChanged,
     BoardOpened,
     Event,

@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from agent.domain.asks import AskReset, AskStart
 from agent.domain.events import (
     Asked,
-    AskReset,
-    AskStart,
     BoardChanged,
     BoardOpened,
     ButtonPressed,

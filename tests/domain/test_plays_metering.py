@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from agent.domain.events import (
-    CardPresented,
-    ClockTrusted,
-    ContactorOpened,
-    FaultCleared,
-    MeterFailed,
-    MeterRead,
-)
+from agent.domain.events import CardPresented, ClockTrusted, ContactorOpened, FaultCleared, MeterFailed, MeterRead
 from agent.domain.evse import State
 from agent.domain.messages import MeterSampled, TransactionEnded
 from agent.domain.orders import ReadMeter, Remember, SetRelease, Unlock

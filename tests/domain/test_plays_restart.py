@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from agent.domain.asks import AskStop
 from agent.domain.blocks.metering import Metering
 from agent.domain.events import (
     Asked,
-    AskStop,
     BoardChanged,
     BoardOpened,
     CardPresented,

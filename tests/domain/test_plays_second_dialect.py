@@ -5,20 +5,8 @@ from __future__ import annotations
 import pytest
 from playbook import LINK, A, B, Playbook, charging, kept, told, wh
 
-from agent.domain.events import (
-    Ask,
-    AskAvailability,
-    Asked,
-    AskInventory,
-    AskReset,
-    AskTrigger,
-    CardPresented,
-    ContactorOpened,
-    LinkChanged,
-    MeterRead,
-    TokenJudged,
-    Trigger,
-)
+from agent.domain.asks import Ask, AskAvailability, AskInventory, AskReset, AskTrigger, Trigger
+from agent.domain.events import Asked, CardPresented, ContactorOpened, LinkChanged, MeterRead, TokenJudged
 from agent.domain.messages import (
     ChargingState,
     ConnectorStatus,

@@ -6,16 +6,10 @@ import itertools
 
 import pytest
 
+from agent.domain.asks import AskAvailability, AskClearCache, AskData, AskGet, AskSet, AskStart, AskTrigger, Trigger
 from agent.domain.block import Blocks, TwoAnswerers, answers
 from agent.domain.events import (
-    AskAvailability,
-    AskClearCache,
-    AskData,
     Asked,
-    AskGet,
-    AskSet,
-    AskStart,
-    AskTrigger,
     CablePlugged,
     CableRemoved,
     CardPresented,
@@ -23,7 +17,6 @@ from agent.domain.events import (
     LinkChanged,
     MeterRead,
     TokenJudged,
-    Trigger,
     VehicleConnected,
     VehicleLeft,
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from agent.domain.asks import AskStart
 from agent.domain.events import (
     Asked,
-    AskStart,
     BoardChanged,
     BoardOpened,
     CablePlugged,

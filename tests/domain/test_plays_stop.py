@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from agent.domain.asks import AskReset, AskStart, AskStop, AskUnlock
 from agent.domain.events import (
     Asked,
-    AskReset,
-    AskStart,
-    AskStop,
-    AskUnlock,
     BoardChanged,
     BoardOpened,
     CablePlugged,

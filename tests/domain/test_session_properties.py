@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from agent.domain.events import (
+from agent.domain.asks import (
     AskAvailability,
     AskClearCache,
     AskReset,
@@ -24,14 +24,9 @@ from agent.domain.events import (
     AskStop,
     AskTrigger,
     AskUnlock,
-    CardPresented,
-    FaultCleared,
-    FaultRaised,
-    MeterRead,
-    StopRequested,
-    TransactionHeard,
     Trigger,
 )
+from agent.domain.events import CardPresented, FaultCleared, FaultRaised, MeterRead, StopRequested, TransactionHeard
 from agent.domain.evse import State
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted
 from agent.domain.session import EVENTS, TABLE, IllegalEvent, step

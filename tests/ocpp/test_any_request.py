@@ -17,7 +17,8 @@ from ocpp_stand_ins import desk
 from simulated import CAMPAIGN
 from test_negotiation import INVENTORY
 
-from agent.domain.events import Asked, AskInventory, Event
+from agent.domain.asks import AskInventory
+from agent.domain.events import Asked, Event
 from agent.domain.orders import Reply
 from agent.ocpp.asking import Asking
 from agent.ocpp.dialect import Dialect, Out

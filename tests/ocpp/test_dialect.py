@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from ocpp_stand_ins import Central, Outbox, build, desk, linked, running, served, until
 from test_schema import DOCUMENTS, _mutate, _valid
 
-from agent.domain.events import Asked, AskReset
+from agent.domain.asks import AskReset
+from agent.domain.events import Asked
 from agent.domain.messages import BootWanted, ConnectorStatus, HeartbeatWanted, StatusChanged
 from agent.domain.orders import Reply
+from agent.domain.variables import VARIABLES
 from agent.kinds import Stamp
 from agent.ocpp.asking import Asking
 from agent.ocpp.dialect import Boot, Dialect, Heard, In, Mute, Out, Refusal, Told, gaps, nothing
 from agent.ocpp.rpc import Called, Rpc
-from agent.ocpp.v16 import CODES, V16, dialect
+from agent.ocpp.v16 import CODES, PROFILES, V16, dialect
 
 # A whole second language in a few lines: other words, no schemas, no session.
 TOY = Dialect(
@@ -143,3 +145,7 @@ async def test_noise_on_a_live_link() -> None:
             await room.central.ws.send(json.dumps(frame))
         assert (await room.central.ask("ClearCache", {}))[2] == {"status": "Accepted"}
         assert len(room.central.connections) == 1
+
+
+def test_the_profiles_that_are_advertised_are_those_that_are_translated() -> None:
+    assert VARIABLES["feature_profiles"].default == PROFILES

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from ocpp_stand_ins import QUICK, Central, Room, boot_answer, build, desk, linked, running, served, until
 
-from agent.domain.events import Asked, AskReset, AskSet, LinkChanged, TokenJudged, TransactionHeard
+from agent.domain.asks import AskReset, AskSet
+from agent.domain.events import Asked, LinkChanged, TokenJudged, TransactionHeard
 from agent.domain.messages import (
     BootWanted,
     ChargingState,

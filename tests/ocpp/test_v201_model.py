@@ -8,9 +8,10 @@ import pytest
 from ocpp_stand_ins import desk
 from test_v201_rows import place, row, valid
 
+from agent.domain.asks import AskInventory, AskSet
 from agent.domain.blocks.inventory import Inventory
 from agent.domain.blocks.status import Status
-from agent.domain.events import Asked, AskInventory, AskSet
+from agent.domain.events import Asked
 from agent.domain.evse import Evse, Site
 from agent.domain.orders import Reply
 from agent.domain.variables import VARIABLES, Settings, WrongValue, read

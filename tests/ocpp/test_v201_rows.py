@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft6Validator, FormatChecker
 from ocpp_stand_ins import UTC_S, Outbox, desk
 
-from agent.domain.events import (
+from agent.domain.asks import (
     AskAvailability,
     AskClearCache,
     AskData,
@@ -22,10 +22,9 @@ from agent.domain.events import (
     AskStop,
     AskTrigger,
     AskUnlock,
-    TokenJudged,
-    TransactionHeard,
     Trigger,
 )
+from agent.domain.events import TokenJudged, TransactionHeard
 from agent.domain.messages import (
     BootWanted,
     ChargingState,

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from agent.domain.asks import AskClearCache, AskStart
 from agent.domain.block import Yielded, answers, on
 from agent.domain.events import (
-    AskClearCache,
     Asked,
-    AskStart,
     BoardOpened,
     CardPresented,
     CardRefused,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.domain.asks import AskAvailability
 from agent.domain.block import Yielded, answers, on
 from agent.domain.events import (
-    AskAvailability,
     Asked,
     BoardOpened,
     CableRemoved,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from agent.domain.asks import AskInventory
 from agent.domain.block import Yielded, answers
 from agent.domain.blocks.status import Status
-from agent.domain.events import Asked, AskInventory
+from agent.domain.events import Asked
 from agent.domain.evse import Evse, Site
 from agent.domain.orders import Reply
 from agent.domain.variables import VARIABLES

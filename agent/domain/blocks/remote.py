@@ -5,23 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from agent.domain.asks import AskData, AskReset, AskStop, AskTrigger, AskUnlock, Trigger
 from agent.domain.block import Yielded, answers, on
 from agent.domain.blocks.status import Status
-from agent.domain.events import (
-    AskData,
-    Asked,
-    AskReset,
-    AskStop,
-    AskTrigger,
-    AskUnlock,
-    GrantDropped,
-    SessionClosed,
-    SituationChanged,
-    StopWanted,
-    TimeCame,
-    Trigger,
-    UnlockTried,
-)
+from agent.domain.events import Asked, GrantDropped, SessionClosed, SituationChanged, StopWanted, TimeCame, UnlockTried
 from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import (
     BootWanted,

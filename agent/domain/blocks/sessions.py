@@ -6,15 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.domain.block import Yielded, on
-from agent.domain.events import (
-    EvseEvent,
-    FaultRaised,
-    Started,
-    StopRequested,
-    StopWanted,
-    TimeCame,
-    TransactionHeard,
-)
+from agent.domain.events import EvseEvent, FaultRaised, Started, StopRequested, StopWanted, TimeCame, TransactionHeard
 from agent.domain.evse import Evse, Session, Site, State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Remember, SetRelease, WakeMe

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.domain.asks import AskGet, AskSet
 from agent.domain.block import Yielded, answers, on
-from agent.domain.events import Asked, AskGet, AskSet, SettingChanged, Started
+from agent.domain.events import Asked, SettingChanged, Started
 from agent.domain.evse import Site
 from agent.domain.orders import Remember, Reply
 from agent.domain.variables import VARIABLES, Variable, WrongValue, read, write

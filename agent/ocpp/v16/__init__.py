@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from agent.ocpp.dialect import Dialect, Refusal
+from agent.ocpp.dialect import Dialect
 from agent.ocpp.rpc import Code
 from agent.ocpp.schema import of_package
 from agent.ocpp.v16 import authorisation, boot, data, ids, metering, refusals, remote, settings, status, transactions
@@ -46,8 +46,10 @@ V16 = Dialect(
 )
 
 
+PROFILES = ("Core", *(p for p in refusals.OFF if p not in refusals.NOT_YET))
+"""The feature profiles of 6.1 that are offered; all but Core may be switched off in the station file."""
+
+
 def dialect(features_off: Collection[str] = ()) -> Dialect:
     """The dialect without the profiles that this station does not offer."""
-    if "RemoteTrigger" in features_off:
-        return V16.plus(Refusal("TriggerMessage", "RemoteTrigger is switched off in the station file"))
-    return V16
+    return V16.plus(*(row for profile in features_off for row in refusals.OFF.get(profile, ())))

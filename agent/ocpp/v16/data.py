@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.events import AskData
+from agent.domain.asks import AskData
 from agent.domain.orders import Reply
 from agent.ocpp.dialect import Desk, In, Payload
 

@@ -6,18 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.domain.messages import FirmwareStatusWanted, LogStatusWanted, SecurityHappened
-from agent.domain.orders import Reply
-from agent.ocpp.dialect import Desk, In, Mute, Out, Payload, Refusal, nothing
-
-
-def _always(action: str, **answer: Any) -> In:
-    def decode(payload: Payload, desk: Desk) -> dict[str, Any]:
-        return dict(answer)
-
-    def never(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
-        return dict(answer)
-
-    return In(action, decode, never)
+from agent.ocpp.dialect import Desk, In, Mute, Out, Refusal, always, nothing
 
 
 def _idle(message: Any, desk: Desk) -> dict[str, Any]:
@@ -25,24 +14,40 @@ def _idle(message: Any, desk: Desk) -> dict[str, Any]:
 
 
 _FIRMWARE = "FirmwareManagement is not offered"
-
 _RESERVATION = "Reservation is not offered"
 _SMART = "SmartCharging is not offered"
 _SECURITY = "the security extension is not offered"
 
+OFF: dict[str, tuple[In | Refusal, ...]] = {
+    "RemoteTrigger": (Refusal("TriggerMessage", "RemoteTrigger is switched off in the station file"),),
+    "LocalAuthListManagement": (
+        always("GetLocalListVersion", listVersion=-1),  # 5.10: -1 says that local lists are not supported
+        always("SendLocalList", status="NotSupported"),
+    ),
+    "Reservation": (
+        always("ReserveNow", status="Rejected"),
+        Refusal("CancelReservation", _RESERVATION),
+    ),
+    "SmartCharging": (
+        always("SetChargingProfile", status="NotSupported"),
+        Refusal("ClearChargingProfile", _SMART),
+        Refusal("GetCompositeSchedule", _SMART),
+    ),
+    "FirmwareManagement": (
+        Refusal("GetDiagnostics", _FIRMWARE),
+        Refusal("UpdateFirmware", _FIRMWARE),
+    ),
+}
+"""What is answered where a profile is not offered (6.1): the case of a station file that switches it off."""
+
+NOT_YET = ("LocalAuthListManagement", "Reservation", "SmartCharging", "FirmwareManagement")
+"""Profiles that nothing here translates so far."""
+
 ROWS: tuple[In | Out | Mute | Refusal, ...] = (
+    *(row for profile in NOT_YET for row in OFF[profile]),
     Out(FirmwareStatusWanted, "FirmwareStatusNotification", _idle, nothing),
     Out(LogStatusWanted, "DiagnosticsStatusNotification", _idle, nothing),
     Mute(SecurityHappened, _SECURITY),
-    _always("GetLocalListVersion", listVersion=-1),  # 5.10: -1 says that local lists are not supported
-    _always("SendLocalList", status="NotSupported"),
-    _always("SetChargingProfile", status="NotSupported"),
-    _always("ReserveNow", status="Rejected"),
-    Refusal("CancelReservation", _RESERVATION),
-    Refusal("ClearChargingProfile", _SMART),
-    Refusal("GetCompositeSchedule", _SMART),
-    Refusal("GetDiagnostics", _FIRMWARE),
-    Refusal("UpdateFirmware", _FIRMWARE),
     Refusal("CertificateSigned", _SECURITY),
     Refusal("DeleteCertificate", _SECURITY),
     Refusal("ExtendedTriggerMessage", _SECURITY),

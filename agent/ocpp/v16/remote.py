@@ -5,15 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.events import (
-    AskAvailability,
-    AskReset,
-    AskStart,
-    AskStop,
-    AskTrigger,
-    AskUnlock,
-    Trigger,
-)
+from agent.domain.asks import AskAvailability, AskReset, AskStart, AskStop, AskTrigger, AskUnlock, Trigger
 from agent.domain.orders import Reply
 from agent.kinds import Token
 from agent.ocpp.dialect import Desk, In, Payload, Refused

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.events import AskGet, AskSet
+from agent.domain.asks import AskGet, AskSet
 from agent.domain.orders import Reply
 from agent.ocpp.dialect import Desk, In, Payload, Refused
 from agent.ocpp.names import CORE, KEYS_16, Key, is_authorization_key, key_16, value_16

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.events import AskClearCache, TokenJudged
+from agent.domain.asks import AskClearCache
+from agent.domain.events import TokenJudged
 from agent.domain.orders import JudgeToken, Reply
 from agent.ocpp.dialect import Desk, Heard, In, Out, Payload
 from agent.ocpp.v201.ids import id_token, verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from agent.domain.events import AskData
+from agent.domain.asks import AskData
 from agent.domain.orders import Reply
 from agent.ocpp.dialect import Desk, In, Payload
 

@@ -3,21 +3,7 @@ CALLERROR NotSupported."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from agent.domain.orders import Reply
-from agent.ocpp.dialect import Desk, In, Payload, Refusal
-
-
-def _always(action: str, **answer: Any) -> In:
-    def decode(payload: Payload, desk: Desk) -> dict[str, Any]:
-        return dict(answer)
-
-    def never(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
-        return dict(answer)
-
-    return In(action, decode, never)
-
+from agent.ocpp.dialect import In, Refusal, always
 
 _DISPLAY = "DisplayMessage is not offered"
 _FIRMWARE = "FirmwareManagement is not offered"
@@ -26,19 +12,19 @@ _RESERVATION = "Reservation is not offered"
 _SMART = "SmartCharging is not offered"
 
 ROWS: tuple[In | Refusal, ...] = (
-    _always("GetLocalListVersion", versionNumber=0),  # D02: 0 says that there is no list
-    _always("SendLocalList", status="Failed"),
-    _always("SetChargingProfile", status="Rejected"),
-    _always("ReserveNow", status="Rejected"),
-    _always("UpdateFirmware", status="Rejected"),
-    _always("GetLog", status="Rejected"),
-    _always("SetNetworkProfile", status="Rejected"),
-    _always("InstallCertificate", status="Rejected"),
-    _always("CertificateSigned", status="Rejected"),
-    _always("GetInstalledCertificateIds", status="NotFound"),
-    _always("DeleteCertificate", status="NotFound"),
-    _always("GetMonitoringReport", status="NotSupported"),
-    _always("SetMonitoringBase", status="NotSupported"),
+    always("GetLocalListVersion", versionNumber=0),  # D02: 0 says that there is no list
+    always("SendLocalList", status="Failed"),
+    always("SetChargingProfile", status="Rejected"),
+    always("ReserveNow", status="Rejected"),
+    always("UpdateFirmware", status="Rejected"),
+    always("GetLog", status="Rejected"),
+    always("SetNetworkProfile", status="Rejected"),
+    always("InstallCertificate", status="Rejected"),
+    always("CertificateSigned", status="Rejected"),
+    always("GetInstalledCertificateIds", status="NotFound"),
+    always("DeleteCertificate", status="NotFound"),
+    always("GetMonitoringReport", status="NotSupported"),
+    always("SetMonitoringBase", status="NotSupported"),
     Refusal("CancelReservation", _RESERVATION),
     Refusal("ClearChargingProfile", _SMART),
     Refusal("GetChargingProfiles", _SMART),

@@ -5,16 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agent.domain.events import (
-    AskAvailability,
-    AskInventory,
-    AskReset,
-    AskStart,
-    AskStop,
-    AskTrigger,
-    AskUnlock,
-    Trigger,
-)
+from agent.domain.asks import AskAvailability, AskInventory, AskReset, AskStart, AskStop, AskTrigger, AskUnlock, Trigger
 from agent.domain.orders import Reply
 from agent.ocpp.dialect import Desk, In, Payload, Refused
 from agent.ocpp.rpc import Code

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agent.domain.events import AskInventory
+from agent.domain.asks import AskInventory
 from agent.domain.messages import Message
 from agent.domain.orders import Reply
 from agent.frozen import frozen

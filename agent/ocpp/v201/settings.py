@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.domain.events import AskInventory, AskSet
+from agent.domain.asks import AskInventory, AskSet
 from agent.domain.orders import Reply
 from agent.ocpp.dialect import Desk, In, Payload, Refused
 from agent.ocpp.names import PLAIN

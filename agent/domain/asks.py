@@ -1,0 +1,113 @@
+"""What a backend may ask of the station, in no version's words. Each is answered by the one method of a block that is
+marked ``@answers`` for it, with exactly one ``Reply``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from agent.frozen import frozen
+from agent.kinds import EvseId, Token
+
+
+@frozen
+class Ask:
+    """A request."""
+
+
+class Trigger(StrEnum):
+    """MessageTriggerEnumType of OCPP 2.1 (those that exist here)."""
+
+    BOOT = "BootNotification"
+    HEARTBEAT = "Heartbeat"
+    METER_VALUES = "MeterValues"
+    STATUS = "StatusNotification"
+    TRANSACTION = "TransactionEvent"
+    FIRMWARE_STATUS = "FirmwareStatusNotification"
+    LOG_STATUS = "LogStatusNotification"
+
+
+@frozen
+class AskStart(Ask):
+    """RequestStartTransaction. ``evse`` None: the station may choose."""
+
+    evse: EvseId | None
+    token: Token
+    remote_id: str = ""
+
+
+@frozen
+class AskStop(Ask):
+    """RequestStopTransaction; ``session`` "" when the dialect knows no session by that transaction id."""
+
+    session: str
+
+
+@frozen
+class AskAvailability(Ask):
+    """ChangeAvailability; evse 0 is the station. ``every``: 1.x, where connector 0 speaks for all of them; in 2.x each
+    EVSE keeps its own word beside the station's."""
+
+    evse: EvseId
+    operative: bool
+    every: bool = True
+
+
+@frozen
+class AskUnlock(Ask):
+    evse: EvseId
+    stop_first: bool = False
+    """1.x: a running transaction is stopped and the connector unlocked; 2.x refuses instead."""
+
+
+@frozen
+class AskReset(Ask):
+    """``hard``: 1.x Hard; otherwise an orderly one. ``on_idle``: not before the running sessions have ended. ``evse``:
+    only this one (2.x); 0 is the station."""
+
+    hard: bool = False
+    on_idle: bool = False
+    evse: EvseId = 0
+
+
+@frozen
+class AskTrigger(Ask):
+    """``loose``: triggered meter values are those of the meter, not of the transaction (2.x, where the transaction
+    has a trigger of its own)."""
+
+    what: Trigger
+    evse: EvseId | None = None
+    loose: bool = False
+
+
+@frozen
+class AskClearCache(Ask):
+    pass
+
+
+@frozen
+class AskSet(Ask):
+    """Set settings: our own names (``domain/variables.py``) -> text as it came."""
+
+    values: Mapping[str, str]
+
+
+@frozen
+class AskGet(Ask):
+    """Read settings; empty = all."""
+
+    names: tuple[str, ...] = ()
+
+
+@frozen
+class AskInventory(Ask):
+    """What the station is made of and how it is, beside its settings (``blocks/inventory.py``)."""
+
+
+@frozen
+class AskData(Ask):
+    """DataTransfer."""
+
+    vendor: str
+    message: str = ""
+    data: str = ""

@@ -1,0 +1,54 @@
+"""The run-time settings that a station begins with: defaults, then its file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from agent.domain.variables import VARIABLES, Settings, WrongValue, read
+from agent.ocpp import versions
+from agent.ocpp.versions import dialects
+from agent.settings import SettingsError, StationFile
+
+
+def initial_settings(file: StationFile) -> Settings:
+    """Defaults, then the station file. Raises ``SettingsError``: a wrong value is better refused than ignored."""
+    wrong: list[str] = []
+    settings = Settings()
+    for key, value in file.settings.items():
+        if key in versions.TABLES and isinstance(value, Mapping):
+            values, problems = versions.initial(key, value)
+            wrong += problems
+            for name, known in values.items():
+                settings.put(name, known)
+        elif key in VARIABLES:
+            try:
+                settings.put(key, read(VARIABLES[key], _as_text(value)))
+            except WrongValue as e:
+                wrong.append(f"settings.{e}")
+        else:
+            near = difflib.get_close_matches(key, list(VARIABLES), 1)
+            hint = f" (did you mean {near[0]!r}?)" if near else f"; known: {', '.join(sorted(VARIABLES))}"
+            wrong.append(f"settings.{key}: unknown setting{hint}")
+    for backend in file.backends:
+        try:
+            dialects(backend.versions)
+        except ValueError as e:
+            wrong.append(f"backend {backend.name}: versions: {e}")
+    if wrong:
+        raise SettingsError([f"{file.path}: {w}" for w in wrong])
+    settings.put("connector_count", len(file.evses))
+    offered = settings.items_of("feature_profiles")
+    settings.put("feature_profiles", tuple(p for p in offered if p not in file.station.features_off))
+    settings.put("free_vending", file.station.free_vending)
+    if file.backends:
+        settings.put("security_profile", file.backends[0].security_profile)
+        settings.put("message_timeout_s", max(1, round(file.backends[0].call_timeout_s)))
+    return settings
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,79 @@
+"""What a running station shows of itself: the agent's half of the control API's picture (docs/control-api.md)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from agent import __version__
+from agent.domain.evse import Evse, Site
+from agent.kinds import Lamp, Screen
+from agent.ocpp.link import Link
+from agent.services.keep import Keeper
+from agent.services.store import Store
+
+
+class Station(Protocol):
+    """What of a station can be seen here."""
+
+    site: Site
+    store: Store
+    ready: bool
+
+    @property
+    def links(self) -> Mapping[str, Link]: ...
+    @property
+    def keepers(self) -> Sequence[Keeper]: ...
+    @property
+    def screens(self) -> Mapping[int, Screen]: ...
+    @property
+    def lamps(self) -> Mapping[int, Lamp]: ...
+
+
+def picture(station: Station) -> dict[str, Any]:
+    links = station.links
+    link = next(iter(links.values()), None)
+    return {
+        "agent": {
+            "version": __version__,
+            "pid": os.getpid(),
+            "queue": sum(station.store.waiting(name) for name in links),
+            "screen_language": station.site.language,
+        },
+        "backend": {
+            "url": link.url if link else "",
+            "link": "up" if link and link.up else "down",
+            "ocpp": link.version if link else None,
+            "boot": link.boot if link else None,
+        },
+        "ready": station.ready,
+        "store": {"set_aside": str(station.store.set_aside) if station.store.set_aside else None},
+        "devices": [{"name": k.name, "open": k.open, "trouble": k.trouble} for k in station.keepers],
+        "evses": [_evse(station, e, link) for e in station.site.evses.values()],
+    }
+
+
+def _evse(station: Station, evse: Evse, link: Link | None) -> dict[str, Any]:
+    screen, lamp = station.screens.get(evse.number), station.lamps.get(evse.number)
+    return {
+        "number": evse.number,
+        "screen": str(screen.name) if screen else None,
+        "lamp": str(lamp) if lamp else None,
+        "told": link.told.get(evse.number) if link else None,
+        "session": _session(station, evse, link),
+    }
+
+
+def _session(station: Station, evse: Evse, link: Link | None) -> dict[str, Any] | None:
+    session = evse.session
+    if session is None:
+        return None
+    newest = max(session.last_wh, evse.reading.energy_wh if evse.reading else 0)
+    return {
+        "id": session.id,
+        "transaction_id": station.store.transaction_id(link.name, session.id) if link else None,
+        "token": session.token.value,
+        "energy_wh": newest - session.start_wh,
+        "cost_cents": None,
+    }
