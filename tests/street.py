@@ -76,6 +76,7 @@ class Street:
     def __init__(self, station: Simulated, csms: Backend) -> None:
         self.station, self.csms = station, csms
         self.mark = 0
+        self.tethered = 'outlet = "tethered"' in station.file.read_text()
 
     # --- deeds -----------------------------------------------------------------------------------------------------
 
@@ -187,7 +188,7 @@ class Street:
     async def _clear(self, n: int) -> None:
         if (await self.station.evse(n))["car"]:
             await self.unplug(n, "ev")
-        if (await self.station.evse(n))["cable"]:
+        if (await self.station.evse(n))["cable"] and not self.tethered:
             await self.unplug(n)
         await self.told("Available", n)
 

@@ -1,0 +1,208 @@
+"""What the cases of OCPP 1.6 are made of: the street with the deeds and the looks that they share.
+
+Statuses, keys and actions are written as on the wire, so that a case can be read beside the standard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from simulated import Simulated
+from street import SPEED, Backend, Street, station_text
+
+CARD, FRIEND, STRANGER, APP = "CARD-A", "CARD-B", "CARD-X", "APP-1"
+FAMILY = {"status": "Accepted", "parentIdTag": "FAMILY"}
+REFUSED = {"status": "Invalid"}
+
+QUICK = "call_timeout_s = 2.0"
+SETTINGS = "sample_interval_s = 0\nmessage_retry_interval_s = 1\nconnection_timeout_s = 600"
+TEXTS: dict[str, str] = {
+    "sockets": station_text(2, backend=QUICK, settings=SETTINGS),
+    "tethered": station_text(1, backend=QUICK, settings=SETTINGS).replace(
+        "[[evse]]\nnumber = 1", '[[evse]]\nnumber = 1\noutlet = "tethered"'
+    ),
+}
+"""Stations that cases share, by the name of their fixture. They are opened when the first case wants them."""
+
+
+class Play(Street):
+    """A street whose station speaks 1.6. What a case changes (keys, availability, faults, power, the road, the central
+    system's moods) is put back when it ends."""
+
+    def __init__(self, station: Simulated, csms: Backend) -> None:
+        super().__init__(station, csms)
+        self._were: dict[str, str] = {}
+        self._powered = True
+
+    # --- the central system ------------------------------------------------------------------------------------------
+
+    async def answer(self, action: str, **payload: Any) -> dict[str, Any]:
+        """The whole answer to a request of the central system; a CALLERROR is a failure."""
+        return await self.csms.ask(action, payload)
+
+    async def ask(self, action: str, **payload: Any) -> str:
+        """The status that a request is answered with, or the code of the CALLERROR."""
+        message = await self.csms.call(action, payload)
+        return str(message[2]["status"] if message[0] == 3 else message[2])
+
+    async def keys(self, *names: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
+        """GetConfiguration: rows by key, and the unknown ones."""
+        found = await self.answer("GetConfiguration", **({"key": list(names)} if names else {}))
+        return {row["key"]: row for row in found.get("configurationKey", [])}, found.get("unknownKey", [])
+
+    async def get(self, key: str) -> str:
+        rows, unknown = await self.keys(key)
+        assert not unknown, f"{key} is unknown"
+        return str(rows[key]["value"])
+
+    async def put(self, key: str, value: object) -> str:
+        """ChangeConfiguration; the answer. An accepted value lasts until the case ends."""
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        rows, _ = await self.keys(key)
+        status = await self.ask("ChangeConfiguration", key=key, value=text)
+        if status == "Accepted" and "value" in rows.get(key, {}):
+            self._were.setdefault(key, rows[key]["value"])
+        return status
+
+    async def set(self, **keys: object) -> None:
+        """``put`` for several keys that must be accepted."""
+        for key, value in keys.items():
+            assert await self.put(key, value) == "Accepted", (key, value)
+
+    async def start(self, token: str = APP, n: int | None = 1, **more: Any) -> str:
+        """RemoteStartTransaction."""
+        where = {} if n is None else {"connectorId": n}
+        return await self.ask("RemoteStartTransaction", idTag=token, **where, **more)
+
+    async def stop(self, transaction: int) -> str:
+        """RemoteStopTransaction."""
+        return await self.ask("RemoteStopTransaction", transactionId=transaction)
+
+    # --- the site ----------------------------------------------------------------------------------------------------
+
+    async def off_line(self) -> None:
+        """The network is gone until ``on_line``."""
+        await self.station.post("/links/backend", {"up": False})
+        await self.station.until(lambda p: p["backend"]["link"] == "down")
+
+    async def on_line(self) -> None:
+        """The network is back, and all that waited has arrived."""
+        await self.station.post("/links/backend", {"up": True})
+        await self.station.until(lambda p: p["backend"]["link"] == "up")
+        await self.empty()
+
+    async def dark(self) -> None:
+        """The power is cut from one moment to the next: agent, board and car stand still until ``light``."""
+        self._powered = False
+        await self.station.post("/agent", {"action": "kill"})
+        await self.station.post("/agent", {"action": "stop"})
+        await self.station.until(lambda p: p["agent"]["pid"] is None)
+        await self.station.post("/power", {"mains": False})
+
+    async def light(self) -> None:
+        """Power again; the agent is up and the central system has accepted its boot."""
+        await self.station.post("/power", {"mains": True})
+        await self.station.post("/agent", {"action": "start"})
+        self._powered = True
+        await self.station.healthy()
+        await self.station.until(lambda p: p["backend"]["boot"] == "Accepted")
+
+    async def rebooted(self, timeout_s: float = 20.0) -> dict[str, Any]:
+        """Until the station has booted anew since the mark and is at work; its BootNotification."""
+        await self.heard(lambda: self.payloads("BootNotification"), timeout_s)
+        await self.station.until(lambda p: p["agent"]["up"] and p["backend"]["boot"] == "Accepted", timeout_s)
+        await self.station.healthy()
+        return self.payloads("BootNotification")[0]
+
+    # --- what can be seen --------------------------------------------------------------------------------------------
+
+    async def call(self, action: str, what: Callable[[dict[str, Any]], Any] = bool) -> dict[str, Any]:
+        """The first call of the station since the mark, of this action, that is so; waited for."""
+        await self.heard(lambda: any(what(p) for p in self.payloads(action)))
+        return next(p for p in self.payloads(action) if what(p))
+
+    async def session(self, token: str = CARD, n: int = 1) -> int:
+        """Cable, card, energy. The transaction's id."""
+        return await self.charge(token, n)
+
+    async def known(self, token: str) -> None:
+        """The card has been accepted once, so that the cache has it; the street is at rest again."""
+        await self.session(token)
+        await self.tap(token)
+        await self.told("Finishing")
+        await self.leave()
+        self.begin()
+
+    async def never(self, action: str, within_s: float = 0.5) -> None:
+        """A look that nothing comes: the station has answered something else in the meantime."""
+        await self.answer("GetConfiguration", key=["HeartbeatInterval"])
+        await asyncio.sleep(within_s)
+        assert self.payloads(action) == []
+
+    # --- between two cases -------------------------------------------------------------------------------------------
+
+    async def end(self) -> None:
+        """At rest again: as ``Street.end``, and what the case has changed is as it was."""
+        self.csms.hook = None
+        self.csms.refuse.clear()
+        self.csms.boot, self.csms.interval_s = "Accepted", 300
+        await self.station.post("/links/backend", {"up": True, "stall": False, "latency_ms": 0, "loss": 0})
+        if not self._powered:
+            await self.light()
+        await self.station.until(lambda p: p["agent"]["up"] and p["backend"]["boot"] == "Accepted")
+        for key, value in self._were.items():
+            assert await self.ask("ChangeConfiguration", key=key, value=value) == "Accepted", key
+        self._were.clear()
+        if set(self.csms.statuses.values()) & {"Unavailable"}:
+            assert await self.ask("ChangeAvailability", connectorId=0, type="Operative") != "Rejected"
+            for n in (int(n) for n, status in self.csms.statuses.items() if status == "Unavailable" and n != "0"):
+                assert await self.ask("ChangeAvailability", connectorId=n, type="Operative") != "Rejected"
+        await self.ask("ClearCache")
+        await super().end()
+
+
+@asynccontextmanager
+async def play(folder: Path, text: str, speed: float = SPEED) -> AsyncIterator[Play]:
+    """A station of a case's own."""
+    async with Backend() as csms, Simulated(folder, text, csms.url, speed) as station:
+        await station.until(lambda p: p["backend"]["boot"] == "Accepted")
+        yield Play(station, csms)
+
+
+class Shelf:
+    """The stations that cases share. One that cannot be put in order after a case is thrown away."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: dict[str, tuple[Play, AsyncExitStack]] = {}
+        self._count = 0
+
+    async def take(self, name: str) -> Play:
+        if name not in self._open:
+            self._count += 1
+            folder = self._folder / f"{name}{self._count}"
+            folder.mkdir()
+            stack = AsyncExitStack()
+            self._open[name] = await stack.enter_async_context(play(folder, TEXTS[name])), stack
+        one = self._open[name][0]
+        one.begin()
+        return one
+
+    async def give_back(self, name: str) -> None:
+        try:
+            await self._open[name][0].end()
+        except BaseException:
+            await self.throw_away(name)
+            raise
+
+    async def throw_away(self, name: str) -> None:
+        _, stack = self._open.pop(name)
+        await stack.aclose()
+
+    async def close(self) -> None:
+        for name in list(self._open):
+            await self.throw_away(name)

@@ -1,0 +1,11 @@
+"""The central system stops the running transaction."""
+
+from ocpp16.play import Play
+
+
+async def test_remote_stop(s: Play) -> None:
+    number = await s.session()
+    assert await s.stop(number) == "Accepted"
+    await s.told("Finishing")
+    assert (await s.call("StopTransaction"))["reason"] == "Remote"
+    await s.leave()

@@ -1,0 +1,7 @@
+"""UnlockConnector where the cable is fixed to the station."""
+
+from ocpp16.play import Play
+
+
+async def test_a_fixed_cable_cannot_be_unlocked(tethered: Play) -> None:
+    assert await tethered.ask("UnlockConnector", connectorId=1) == "NotSupported"
