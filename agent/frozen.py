@@ -1,9 +1,10 @@
-"""Frozen value classes that cost a tenth of a dataclass to make.
+"""Value classes and records that cost a fiftieth of a dataclass to make.
 
-An agent has some 200 small value classes; ``dataclasses`` compiles six methods for each at every start, which was half
-of the time until BootNotification. ``@frozen`` compiles one (``__init__``) and shares the rest. To readers, type
-checkers (PEP 681) and the functions of ``dataclasses`` (``fields``, ``replace``) the result is a
-``dataclass(frozen=True, slots=True)``: it compares by class and content, hashes, and matches by position.
+An agent has some 200 small classes; ``dataclasses`` compiles up to six methods for each at every start, which was half
+of the time until BootNotification. ``@frozen`` and ``@mutable`` share all methods but ``__init__``, which is compiled
+when the first instance is made. To readers, type checkers (PEP 681) and the functions of ``dataclasses`` (``fields``,
+``replace``) the results are a ``dataclass(frozen=True, slots=True)``, which compares by class and content, hashes, and
+matches by position, and a ``dataclass(slots=True)``.
 """
 
 from __future__ import annotations
@@ -22,12 +23,21 @@ class _Fields:
 
     def __get__(self, instance: object, owner: type[Any]) -> dict[str, Field[Any]]:
         types, defaults = owner.__frozen_types__, owner.__frozen_defaults__
-        made = dataclasses.make_dataclass(
-            owner.__name__, [(n, types[n], _spec(defaults.get(n, MISSING))) for n in owner.__slots_all__]
-        )
+        wanted = [(n, types[n], _spec(defaults.get(n, MISSING))) for n in owner.__slots_all__]
+        made = dataclasses.make_dataclass(owner.__name__, wanted, init=False, repr=False, eq=False)  # compiles nothing
         out: dict[str, Field[Any]] = made.__dict__["__dataclass_fields__"]
         owner.__dataclass_fields__ = out
         return out
+
+
+class _Signature:
+    """``inspect.signature(cls)`` shows the arguments of ``__init__`` even while no instance was made."""
+
+    def __get__(self, instance: object, owner: type[Any]) -> Any:
+        import inspect
+
+        whole = inspect.signature(_init(owner))
+        return whole.replace(parameters=[p for name, p in whole.parameters.items() if name != "self"])
 
 
 def _spec(default: Any) -> Any:
@@ -66,19 +76,34 @@ def _setstate(self: Any, state: list[Any]) -> None:
 
 _SHARED: dict[str, Any] = {
     "__eq__": _eq,
-    "__hash__": _hash,
     "__repr__": _repr,
+    "__dataclass_fields__": _Fields(),
+    "__signature__": _Signature(),
+}
+_FROZEN: dict[str, Any] = {
+    **_SHARED,
+    "__hash__": _hash,
     "__setattr__": _fixed,
     "__delattr__": _fixed,
     "__getstate__": _getstate,
     "__setstate__": _setstate,
-    "__dataclass_fields__": _Fields(),
 }
+_MUTABLE: dict[str, Any] = {**_SHARED, "__hash__": None}
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def frozen(cls: type[T]) -> type[T]:
     """Class decorator; see the module. Defaults are plain values or ``dataclasses.field(default_factory=...)``."""
+    return _slotted(cls, _FROZEN)
+
+
+@dataclass_transform(field_specifiers=(dataclasses.field,))
+def mutable(cls: type[T]) -> type[T]:
+    """Class decorator: the same for a record whose fields change; it compares by class and content and has no hash."""
+    return _slotted(cls, _MUTABLE)
+
+
+def _slotted(cls: type[T], shared: dict[str, Any]) -> type[T]:
     own = cls.__dict__
     types: dict[str, Any] = {**getattr(cls, "__frozen_types__", {}), **own.get("__annotations__", {})}
     defaults: dict[str, Any] = {**getattr(cls, "__frozen_defaults__", {})}
@@ -98,7 +123,7 @@ def frozen(cls: type[T]) -> type[T]:
         cls.__name__,
         cls.__bases__,
         {
-            **_SHARED,
+            **shared,
             **body,
             "__slots__": tuple(n for n in new if n not in inherited),
             "__slots_all__": names,
@@ -106,31 +131,43 @@ def frozen(cls: type[T]) -> type[T]:
             "__frozen_types__": types,
             "__frozen_defaults__": defaults,
             "__frozen_quiet__": frozenset(quiet),
-            "__init__": _init(cls, names, defaults),
         },
     )
     made.__qualname__ = cls.__qualname__
+    made.__init__ = _first_init(made)
     result: type[T] = made
     return result
 
 
-def _init(cls: type[Any], names: tuple[str, ...], defaults: dict[str, Any]) -> Any:
+def _first_init(cls: type[Any]) -> Any:
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        cls.__init__ = made = _init(cls)
+        made(self, *args, **kwargs)
+
+    return __init__
+
+
+def _init(cls: type[Any]) -> Any:
+    """The real one, compiled."""
+    defaults: dict[str, Any] = cls.__frozen_defaults__
     scope: dict[str, Any] = {"_put": _put}
+    fixed = cls.__dict__.get("__setattr__") is _fixed
+    put = " _put(self, {name!r}, {value})" if fixed else " self.{name} = {value}"
     arguments, lines = [], []
-    for name in names:
+    for name in cls.__slots_all__:
         default = defaults.get(name, MISSING)
         if isinstance(default, Field):
             scope[f"_make_{name}"] = default.default_factory
             scope["_none"] = MISSING
             arguments.append(f"{name}=_none")
-            lines.append(f" _put(self, {name!r}, _make_{name}() if {name} is _none else {name})")
+            lines.append(put.format(name=name, value=f"_make_{name}() if {name} is _none else {name}"))
             continue
         if default is not MISSING:
             scope[f"_of_{name}"] = default
             arguments.append(f"{name}=_of_{name}")
         else:
             arguments.append(name)
-        lines.append(f" _put(self, {name!r}, {name})")
+        lines.append(put.format(name=name, value=name))
     exec("\n".join([f"def __init__(self, {', '.join(arguments)}):", *(lines or [" pass"])]), scope)
     made = scope["__init__"]
     made.__qualname__ = f"{cls.__qualname__}.__init__"

@@ -6,7 +6,7 @@ Vocabulary follows OCPP 2.1 (part 2, appendices) where it has a word, IEC 61851-
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -18,7 +18,7 @@ EvseId: TypeAlias = int
 STATION: EvseId = 0
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen
 class Stamp:
     """An instant as it was known when it happened: which boot of the kernel, and seconds of CLOCK_BOOTTIME in it.
 
@@ -28,6 +28,12 @@ class Stamp:
 
     boot: int
     t_s: float
+
+    def __lt__(self, other: Stamp) -> bool:
+        return (self.boot, self.t_s) < (other.boot, other.t_s)
+
+    def __le__(self, other: Stamp) -> bool:
+        return (self.boot, self.t_s) <= (other.boot, other.t_s)
 
 
 @frozen

@@ -2,13 +2,14 @@
 
 import copy
 import dataclasses
+import inspect
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
 
-from agent.frozen import frozen
+from agent.frozen import frozen, mutable
 
 
 @frozen
@@ -43,6 +44,23 @@ class Secret:
 @frozen
 class Empty:
     pass
+
+
+@mutable
+class Record:
+    evse: int
+    found: list[int] = field(default_factory=list)
+    note: str = ""
+
+    def add(self, number: int) -> None:
+        self.found.append(number)
+
+
+@dataclass(slots=True)
+class RecordTwin:
+    evse: int
+    found: list[int] = field(default_factory=list)
+    note: str = ""
 
 
 def test_made_compared_hashed_shown():
@@ -110,5 +128,35 @@ def test_a_quiet_field_is_not_shown():
 
 def test_copied_and_pickled():
     a = Child(1, "y", {"k": 1})
+    assert copy.deepcopy(a) == a
+    assert pickle.loads(pickle.dumps(a)) == a
+
+
+def test_its_arguments_are_known_before_one_is_made():
+    @frozen
+    class Fresh:
+        evse: int
+        name: str = "x"
+
+    assert str(inspect.signature(Fresh)) == "(evse, name='x')"
+    assert Fresh(1) == Fresh(1, "x")
+    assert str(inspect.signature(Fresh)) == "(evse, name='x')"
+
+
+def test_a_record_is_a_slotted_dataclass():
+    a = Record(1)
+    a.add(3)
+    a.note = "y"
+    assert a == Record(1, [3], "y")
+    assert a != Record(1)
+    assert repr(a).endswith("Record(evse=1, found=[3], note='y')")
+    assert Record(2).found is not Record(2).found
+    assert not hasattr(a, "__dict__")
+    with pytest.raises(AttributeError):
+        a.other = 1  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(a)
+    assert dataclasses.asdict(a) == dataclasses.asdict(RecordTwin(1, [3], "y"))
+    assert dataclasses.replace(a, evse=2) == Record(2, [3], "y")
     assert copy.deepcopy(a) == a
     assert pickle.loads(pickle.dumps(a)) == a

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
@@ -11,6 +11,7 @@ from agent.domain.faults import blocks
 from agent.domain.messages import ChargingState, Sample, StopReason, TriggerReason
 from agent.domain.record import dump, load
 from agent.domain.variables import Settings
+from agent.frozen import frozen, mutable
 from agent.kinds import EvseId, Fault, Limit, Reading, Stamp, Token, Verdict
 
 
@@ -36,7 +37,7 @@ class Service(StrEnum):
     FAULTED = "Faulted"
 
 
-@dataclass(slots=True)
+@mutable
 class Grant:
     """Somebody's right to charge here, before a session exists."""
 
@@ -48,7 +49,7 @@ class Grant:
     until_s: float = 0.0
 
 
-@dataclass(slots=True)
+@mutable
 class Stop:
     """Why a session is being ended: on disk before anything is told, so that a crash cannot change the reason."""
 
@@ -59,7 +60,7 @@ class Stop:
     note: str = ""
 
 
-@dataclass(slots=True)
+@mutable
 class Session:
     """A transaction of ours. ``last_wh`` is the newest register that is on disk or better."""
 
@@ -128,7 +129,7 @@ class Session:
         )
 
 
-@dataclass(slots=True)
+@mutable
 class Evse:
     """Mutable: the one place where a block's memory of an EVSE lives."""
 
@@ -170,7 +171,7 @@ class Evse:
         return Limit(current_a=self.max_a, phases=self.phases)
 
 
-@dataclass(slots=True)
+@mutable
 class Site:
     """The station as the blocks see it, built once by the composition root.
 
@@ -209,7 +210,7 @@ class Site:
         return next(row.service for row in SERVICES if row.holds(self, evse))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ServiceRow:
     """``said``: the condition in words, for the diagram."""
 

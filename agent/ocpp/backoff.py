@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 
 from agent.domain.variables import Settings
+from agent.frozen import mutable
 
 RETRY_MAX_S = 600.0
 
@@ -15,7 +15,7 @@ def growing_s(interval_s: float, times: int, least_s: float = 0.0) -> float:
     return max(least_s, min(interval_s * times, max(interval_s, RETRY_MAX_S)))
 
 
-@dataclass(slots=True)
+@mutable
 class Backoff:
     """``minimum_s`` + random, then twice the previous + random, ``repeats`` times, then constant. The random part is
     drawn anew also after the cap: otherwise a whole network comes back in step after an outage."""

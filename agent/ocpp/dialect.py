@@ -16,6 +16,7 @@ from agent.domain.events import Event
 from agent.domain.messages import MESSAGES, Message, StatusChanged
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.variables import Settings, Value
+from agent.frozen import frozen, mutable
 from agent.ocpp.rpc import Code
 from agent.ocpp.schema import Schemas
 from agent.ports.clock import ClockPort
@@ -24,7 +25,7 @@ from agent.ports.store import OutboxPort, Put
 Payload: TypeAlias = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """Who the station is, for BootNotification. The meter's and the modem's part may become known later."""
 
@@ -41,7 +42,7 @@ class Identity:
     """BootReasonEnumType of 2.x: why the agent runs anew."""
 
 
-@dataclass(slots=True)
+@mutable
 class Desk:
     """What rows may look at. ``overlay``: settings whose present value the link knows better (by our own names).
     ``primary``: this backend is the first of the station file; the AuthorizationKey is its own. ``number``: the place
@@ -74,7 +75,7 @@ class Refused(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Boot:
     """Answer to a BootNotification. ``status``: Accepted, Pending, Rejected. ``interval_s`` 0: ours to choose."""
 
@@ -82,7 +83,7 @@ class Boot:
     interval_s: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Heard:
     """What an answer brought. ``utc_s``: the backend's clock."""
 
@@ -101,7 +102,7 @@ class Told(NamedTuple):
     vendor_code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class In:
     """``decode`` makes a question for the domain, or the answer itself where the domain has no say; it may raise
     ``Refused``. ``answer`` makes the payload of the reply; ``payload`` is the request's."""
@@ -111,7 +112,7 @@ class In:
     answer: Callable[[Reply, Payload, Desk], dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Out:
     """``message``: a class of ``domain/messages.py``, or ``JudgeToken``. ``encode`` returns None when nothing of it
     can be told in this version, and may raise ``Unspeakable``. ``unless``: for which messages of this class ``other``
@@ -129,13 +130,13 @@ class Out:
         return self.other if self.other is not None and self.unless(message) else self
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mute:
     message: type[Any]
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refusal:
     action: str
     reason: str

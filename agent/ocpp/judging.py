@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from agent.domain.events import Event, TokenJudged
 from agent.domain.orders import JudgeToken
+from agent.frozen import mutable
 from agent.ocpp.dialect import Heard
 
 
-@dataclass(slots=True)
+@mutable
 class _Question:
     order: JudgeToken
     timer: asyncio.TimerHandle

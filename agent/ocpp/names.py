@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from agent.domain.variables import VARIABLES, Value, Variable, WrongValue, read, write
+from agent.frozen import frozen
 from agent.kinds import Fault
 
 # --- settings --------------------------------------------------------------------------------------------------------
@@ -18,7 +18,7 @@ from agent.kinds import Fault
 CORE, SECURITY, LISTS = "Core", "Security", "LocalAuthListManagement"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Key:
     """One 1.x key. ``profile``: listed only where the station offers it (Core always). ``count_of``: the read-only
     ``...MaxLength`` neighbour of this list setting."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 from typing import Any, TypeAlias
 
+from agent.frozen import frozen, mutable
 from agent.ocpp.text import is_whole, whole
 
 ID_MAX = 36
@@ -60,7 +61,7 @@ CODE_OF_RULE: Mapping[str, str] = {
 """Which code tells the other side that a schema keyword is broken; everything else is a PropertyConstraintViolation."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Called:
     """A request to work on; ``Rpc.answer`` or ``Rpc.refuse`` follows."""
 
@@ -69,7 +70,7 @@ class Called:
     payload: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answered:
     """The answer to our CALL ``id``. ``late``: it was no longer outstanding."""
 
@@ -79,7 +80,7 @@ class Answered:
     late: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Errored:
     """Our CALL was answered by a CALLERROR, or by something that is no answer (``code`` "Unreadable")."""
 
@@ -90,14 +91,14 @@ class Errored:
     late: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Say:
     """Text that has to be sent now."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dropped:
     """Nothing can be done with it; ``why`` is one line for the log."""
 
@@ -107,7 +108,7 @@ class Dropped:
 Finding: TypeAlias = Called | Answered | Errored | Say | Dropped
 
 
-@dataclass(slots=True)
+@mutable
 class _Sent:
     id: str
     action: str
@@ -123,7 +124,7 @@ def encode(frame: list[Any]) -> str:
     return json.dumps(frame, separators=(",", ":"), allow_nan=False)
 
 
-@dataclass(slots=True)
+@mutable
 class Rpc:
     """State of the framework. It outlives a connection: ``reconnected`` is called when a new one begins."""
 

@@ -7,15 +7,16 @@ Charging follows the StartTransaction that caused it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.domain.messages import StatusChanged
+from agent.frozen import frozen
 from agent.ocpp.dialect import Told
 
 KEPT_MAX = 200
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Waiting:
     message: StatusChanged
     told: Told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from typing import IO
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = [sys.executable, "-c", "import sys; from agent.cli import main; sys.exit(main())"]
 """What the console script ``chargy-agent`` does."""
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPROFILEIMPORTTIME")}
+"""A board has its bytecode: the first round writes it."""
 
 
 class Skipped(Exception):
@@ -44,7 +47,9 @@ class Child:
 async def spawned(argv: list[str]) -> AsyncIterator[Child]:
     """A running child, its output in a file; ended (SIGTERM, then SIGKILL) on the way out."""
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: ASYNC220
+        process = subprocess.Popen(  # noqa: ASYNC220
+            argv, cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
         try:
             yield Child(process, log)
         finally:

@@ -7,7 +7,7 @@ and cache decide if ``local_authorize_offline``; unknown tokens only if ``offlin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.domain.asks import AskClearCache, AskStart
 from agent.domain.block import Yielded, answers, on
@@ -28,6 +28,7 @@ from agent.domain.evse import Evse, Service, Site, State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import JudgeToken, Remember, Reply
 from agent.domain.record import Poisoned, dump, load
+from agent.frozen import mutable
 from agent.kinds import AuthorizationStatus, EvseId, Moment, Token, TokenType, Verdict
 
 FREE_TOKEN = Token("FREE", TokenType.NO_AUTHORIZATION)
@@ -40,7 +41,7 @@ _WHY = {
 }
 
 
-@dataclass(slots=True)
+@mutable
 class Pending:
     """A question under way. ``stops``: asked to end the session of another member of the group."""
 

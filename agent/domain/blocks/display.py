@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from math import ceil
 from typing import TypeAlias
 
@@ -25,6 +24,7 @@ from agent.domain.evse import Evse, Service, Session, Site, State
 from agent.domain.faults import blocks, heaviest_first
 from agent.domain.messages import ChargingState
 from agent.domain.orders import Remember, SetLamp, Show, WakeMe
+from agent.frozen import frozen
 from agent.kinds import STATION, EvseId, Lamp, Moment, Screen, ScreenName, TokenType
 
 Values: TypeAlias = dict[str, str | int | float | bool | None]
@@ -43,7 +43,7 @@ _ENDED_BY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Result:
     """How a session ended, for the screen. ``until_s``: when the screen forgets it once the cable is gone."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from agent.domain.asks import AskData, AskReset, AskStop, AskTrigger, AskUnlock, Trigger
 from agent.domain.block import Yielded, answers, on
@@ -20,6 +19,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import ClearFaults, ReadMeter, Reply, Restart, Tell, Unlock, WakeMe
+from agent.frozen import mutable
 from agent.kinds import STATION, Moment
 
 RESET_PATIENCE_S = 30.0
@@ -33,7 +33,7 @@ _PLAIN: dict[Trigger, Message] = {
 }
 
 
-@dataclass(slots=True)
+@mutable
 class _Unlocking:
     link: str
     request: str
