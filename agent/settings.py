@@ -67,7 +67,10 @@ class Backend:
     security_profile: int = 0
     password: str = field(default="", repr=False)
     password_file: Path | None = None
+    secure_url: str = ""
+    """The address once the security profile has been raised to 2 or 3; "": ``url`` with wss:// in front."""
     ca: Path | None = None
+    crl: Path | None = None
     client_cert: Path | None = None
     client_key: Path | None = None
     manufacturer_ca: Path | None = None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
+from agent.domain.access import Access, Trouble
 from agent.domain.asks import Ask
 from agent.frozen import frozen
 from agent.kinds import EvseId, EvseState, EvseTraits, Fault, Reading, Token, Verdict
@@ -181,6 +182,24 @@ class LinkChanged(Event):
 
     link: str
     up: bool
+
+
+@frozen
+class Connected(Event):
+    """A WebSocket was agreed with this access; the boot comes later."""
+
+    link: str
+    access: Access
+
+
+@frozen
+class ConnectFailed(Event):
+    """An attempt with this access failed. ``info``: one line for a technician, without secrets."""
+
+    link: str
+    access: Access
+    trouble: Trouble
+    info: str = ""
 
 
 @frozen

@@ -41,6 +41,11 @@ class Asking:
         self._unsent.clear()
         self._flushed.set()
 
+    @property
+    def busy(self) -> bool:
+        """A request is being thought about, or its answer is not written yet."""
+        return bool(self._waiting or self._unsent)
+
     async def flush(self) -> None:
         await self._flushed.wait()
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.domain.access import Trouble
+from agent.ocpp import tls
 from agent.settings import Backend
 
 if TYPE_CHECKING:
@@ -28,25 +30,9 @@ class NoConnection(Exception):
     """``str()`` is one line for a technician: what, where, what to do. ``negotiation``: try again without offering
     compression."""
 
-    def __init__(self, line: str, negotiation: bool = False) -> None:
+    def __init__(self, line: str, negotiation: bool = False, trouble: Trouble = Trouble.OTHER) -> None:
         super().__init__(line)
-        self.negotiation = negotiation
-
-
-def tls_context(backend: Backend) -> ssl.SSLContext:
-    """Security profiles 2 and 3 (and any wss URL): TLS 1.2 or newer, host name and chain checked against ``ca`` or the
-    system's store; the client certificate in profile 3. Raises ``OSError`` (``ssl.SSLError`` is one)."""
-    context = ssl.create_default_context(cafile=None if backend.ca is None else str(_readable(backend.ca)))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if backend.client_cert is not None:
-        key = backend.client_key or backend.client_cert
-        context.load_cert_chain(str(_readable(backend.client_cert)), str(_readable(key)))
-    return context
-
-
-def _readable(path: Path) -> Path:
-    with path.open("rb"):
-        return path
+        self.negotiation, self.trouble = negotiation, trouble
 
 
 def basic_auth(user: str, password: bytes) -> str:
@@ -67,34 +53,40 @@ def is_tls(url: str) -> bool:
 
 
 class Dialler:
-    """One ``SSLContext`` for the life of the process, and the memory that a server cannot do compression."""
+    """One ``SSLContext`` as long as what it is made of stays, and the memory that a server cannot do compression."""
 
-    def __init__(self, backend: Backend, open_timeout_s: float) -> None:
-        self._backend, self._open_timeout_s = backend, open_timeout_s
-        self._context: ssl.SSLContext | None = None
+    def __init__(self, open_timeout_s: float) -> None:
+        self._open_timeout_s = open_timeout_s
+        self._made: tuple[Any, ssl.SSLContext] | None = None
         self._compress = True
 
-    async def connect(self, subprotocols: Sequence[str], password: bytes | None) -> ClientConnection:
-        """Raises ``NoConnection``."""
-        profile = self._backend.security_profile
-        if profile >= 2 and not is_tls(self._backend.endpoint):
+    async def connect(
+        self, backend: Backend, subprotocols: Sequence[str], password: bytes | None, roots: tuple[Path, ...] = ()
+    ) -> ClientConnection:
+        """Raises ``NoConnection``. ``backend``: address, profile and certificate to use; ``roots``: trusted too."""
+        profile = backend.security_profile
+        if profile >= 2 and not is_tls(backend.endpoint):
             raise NoConnection(
-                f"{shown(self._backend.endpoint)}: security_profile {profile} needs TLS: not connected, nothing sent: "
+                f"{shown(backend.endpoint)}: security_profile {profile} needs TLS: not connected, nothing sent: "
                 "use a wss:// address in [backend] url"
             )
+        context = self._context(backend, roots) if is_tls(backend.endpoint) else None
         try:
-            if self._context is None and is_tls(self._backend.endpoint):
-                self._context = tls_context(self._backend)
-        except OSError as e:
-            raise NoConnection(f"[backend] ca, client_cert, client_key: not usable ({e}): check the files") from e
-        try:
-            return await connect(
-                self._backend, subprotocols, password, self._context, self._open_timeout_s, self._compress
-            )
+            return await connect(backend, subprotocols, password, context, self._open_timeout_s, self._compress)
         except NoConnection as e:
             if e.negotiation:
                 self._compress = not self._compress
             raise
+
+    def _context(self, backend: Backend, roots: tuple[Path, ...]) -> ssl.SSLContext:
+        own = (backend.client_cert, backend.client_key) if backend.security_profile == 3 else ()
+        made_of = (backend.ca, backend.crl, own, roots)
+        if self._made is None or self._made[0] != made_of:
+            try:
+                self._made = made_of, tls.context(backend, roots)
+            except OSError as e:
+                raise NoConnection(f"[backend] ca, client_cert, client_key: not usable ({e}): check the files") from e
+        return self._made[1]
 
 
 async def connect(
@@ -116,7 +108,7 @@ async def connect(
     except NegotiationError as e:
         raise NoConnection(_line(backend, e), negotiation=True) from e
     except Exception as e:  # whatever a server can provoke in the library is a failed attempt
-        raise NoConnection(_line(backend, e)) from e
+        raise NoConnection(_line(backend, e), trouble=_trouble(backend, e)) from e
     if connection.subprotocol not in subprotocols:
         await connection.close(1002, "no common OCPP version")
         offered = ", ".join(subprotocols)
@@ -188,6 +180,14 @@ def _tune(sock: Any) -> None:
             pass  # a kernel without it: the pings of the link still find a dead connection
 
 
+def _tls_line(error: ssl.SSLError, trouble: Trouble) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate not accepted ({error.verify_message}): check [backend] ca and the station's clock"
+    if trouble is Trouble.OWN_CERTIFICATE:
+        return f"the server does not accept this station's certificate ({error.reason}): have it signed anew"
+    return f"TLS failed ({error.reason}): check that the port speaks TLS 1.2 or newer, and [backend] ca, client_cert"
+
+
 _STATUS_HELP = {
     401: "wrong or missing password: check AuthorizationKey or [backend] password, and security_profile",
     403: "not allowed: check charge_point_id and password, and whether the backend has released this station",
@@ -195,15 +195,20 @@ _STATUS_HELP = {
 }
 
 
+def _trouble(backend: Backend, error: Exception) -> Trouble:
+    if (failed := tls.ssl_error(error)) is not None:
+        return tls.trouble(failed, backend.security_profile == 3)
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return Trouble.CREDENTIALS if status in (401, 403) else Trouble.OTHER
+
+
 def _line(backend: Backend, error: Exception) -> str:
     where = shown(backend.endpoint) + (f" via {backend.via}" if backend.via else "")
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return f"{where}: refused with HTTP {status}: {_STATUS_HELP.get(status, 'the server has a problem of its own')}"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"{where}: certificate not accepted ({error.verify_message}): check [backend] ca and the station's clock"
-    if isinstance(error, ssl.SSLError):
-        return f"{where}: TLS failed ({error.reason}): check that the port speaks TLS and [backend] ca, client_cert"
+    if (failed := tls.ssl_error(error)) is not None:
+        return f"{where}: {_tls_line(failed, tls.trouble(failed, backend.security_profile == 3))}"
     if isinstance(error, socket.gaierror):
         return f"{where}: the name cannot be resolved: check [backend] url, DNS and the network"
     if isinstance(error, ConnectionRefusedError):

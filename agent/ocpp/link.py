@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agent.domain.access import Access
 from agent.domain.events import Event, LinkChanged, TokenJudged
 from agent.domain.messages import BootWanted, HeartbeatWanted, Message, SecurityHappened, StatusChanged
 from agent.domain.orders import JudgeToken, Reply
@@ -26,17 +27,18 @@ from agent.ocpp import dial
 from agent.ocpp.asking import Asking
 from agent.ocpp.backoff import Backoff, growing_s
 from agent.ocpp.billing import Billing
+from agent.ocpp.connecting import Connecting
 from agent.ocpp.delivery import deliver
 from agent.ocpp.dialect import Boot, Desk, Dialect, Heard, Identity, Out
 from agent.ocpp.heartbeat import Heartbeat
 from agent.ocpp.inbox import Inbox
 from agent.ocpp.judging import Judging
 from agent.ocpp.line import Gone, Line, Silent
-from agent.ocpp.names import authorization_key_bytes
 from agent.ocpp.patience import Patience, wait
 from agent.ocpp.rpc import Called, Dropped, Say
 from agent.ocpp.statuses import Statuses, Waiting
 from agent.ports.clock import ClockPort
+from agent.ports.pki import PkiPort
 from agent.ports.store import OutboxPort, OutboxRow
 from agent.settings import Backend
 
@@ -45,8 +47,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("agent.ocpp")
 
-RECONNECT_LEAST_S = 0.02
-"""However eager the station file is: a server that closes at once must not keep a core busy."""
 STATUS_RETRY_S = 60.0
 """Domain seconds until a status that met silence is told again; grows while the silence lasts."""
 
@@ -72,12 +72,16 @@ class Link:
         jitter: random.Random | None = None,
         patience: Patience | None = None,
         primary: bool = True,
+        access: Callable[[], Access] | None = None,
+        pki: PkiPort | None = None,
     ) -> None:
         self.name = backend.name
-        self._backend, self._dialects, self._clock, self._settings = backend, tuple(dialects), clock, settings
-        self._hear, self._password, self._primary = hear, password, primary
+        self._dialects, self._clock, self._settings, self._hear = tuple(dialects), clock, settings, hear
         self._patience = patience or Patience()
         jitter = jitter or random.Random()
+        self._connecting = Connecting(
+            backend, dialects, settings, hear, password, primary, self._patience, jitter, access, pki
+        )
         self._desk = Desk(backend.name, outbox, clock, settings, identity, tuple(evse_numbers), primary=primary)
         self._line = Line(
             self._desk,
@@ -92,14 +96,11 @@ class Link:
         self._asking = Asking(self._desk, self._line.rpc, hear, self._patience.answer_s)
         self._billing = Billing(self._desk, self._patience.store_retry_s)
         self._statuses = Statuses()
-        self._backoff = Backoff(jitter, self._patience.backoff_s or 10.0, self._patience.backoff_random_s)
         self._boot_backoff = Backoff(jitter, self._patience.boot_retry_s, self._patience.boot_retry_s)
-        self._dialler = dial.Dialler(backend, self._patience.open_s)
         self._wake, self._watching, self._leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._inbox = Inbox()
         self._moved = asyncio.Event()
         self._status_silences = 0
-        self._secret: bytes | None = None
         self._boot_due_s, self._booted_as, self._up = 0.0, "", False
         self._announced, self._retell, self._down_since_s = False, False, 0.0
         self._heartbeat = Heartbeat(settings, self._desk, self._line, clock)
@@ -129,7 +130,7 @@ class Link:
     @property
     def url(self) -> str:
         """For people: without user and password."""
-        return dial.shown(self._backend.endpoint)
+        return self._connecting.url
 
     @property
     def max_token_length(self) -> int:
@@ -191,6 +192,11 @@ class Link:
         """Close the connection in order and open a new one at once (new password, new address)."""
         self._leave.set()
 
+    def refresh(self) -> None:
+        """Connect anew if something else is to be dialled with now; what is being answered is answered first."""
+        if self._line.ws is not None and self._connecting.stale and not self._asking.busy:
+            self.reconnect()
+
     # --- connecting ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -198,7 +204,7 @@ class Link:
         while True:
             self._leave.clear()
             try:
-                connection = await self._connect()
+                connection = await self._connecting.connect()
             except dial.NoConnection as e:
                 self._line.say(str(e))
             else:
@@ -207,24 +213,7 @@ class Link:
                 finally:
                     await self._close(connection)
             if not self._leave.is_set():
-                await wait(self._leave, self._pause_s())
-
-    def _pause_s(self) -> float:
-        if self._patience.backoff_s is None:
-            self._backoff.follow(self._settings)
-        fixed_s = self._backend.reconnect_s
-        return self._backoff.next_s() if fixed_s is None else max(RECONNECT_LEAST_S, fixed_s)
-
-    async def _connect(self) -> ClientConnection:
-        self._secret = self._present_secret()
-        return await self._dialler.connect([d.subprotocol for d in self._dialects], self._secret)
-
-    def _present_secret(self) -> bytes | None:
-        key = self._settings.text("authorization_key")
-        if key and self._primary:
-            return authorization_key_bytes(key)
-        password = self._password()
-        return password.encode() if password else None
+                await wait(self._leave, self._connecting.pause_s())
 
     async def _converse(self, ws: ClientConnection) -> None:
         """One connection from handshake to its end."""
@@ -242,6 +231,7 @@ class Link:
             self._statuses.respell(dialect.project)
             self._retell = True
         self._line.attach(ws, dialect)
+        self._line.url = self.url
         self._billing.reconnected()
         self._status_silences = 0
         self._inbox = Inbox()
@@ -252,7 +242,7 @@ class Link:
             self._desk.boot, self._boot_due_s = None, 0.0
 
     def _go_up(self) -> None:
-        self._backoff.reset()
+        self._connecting.worked()
         if not self._up:
             self._up = True
             now_s = self._clock.now().t_s
@@ -320,8 +310,7 @@ class Link:
                     self.tell(self._desk.owed.pop(0))
                 self._wake.set()
                 self._watching.set()  # an interval may have been changed
-                if self._backend.security_profile in (1, 2) and self._present_secret() != self._secret:
-                    self.reconnect()
+                self.refresh()
 
     # --- talking -------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,41 @@
+"""What a link connects with, and what may go wrong when it does (decision 12). Pure words; who chooses is
+``blocks/access.py``."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from enum import StrEnum
+from typing import Any
+
+from agent.frozen import frozen
+
+
+class Trouble(StrEnum):
+    """Why an attempt to connect failed, as far as security asks."""
+
+    SERVER_CERTIFICATE = "server certificate"
+    OWN_CERTIFICATE = "own certificate"
+    CREDENTIALS = "credentials"
+    TLS_VERSION = "TLS version"
+    TLS_CIPHER = "TLS cipher suite"
+    OTHER = "other"
+
+
+@frozen
+class Access:
+    """``slot`` 1 is the station file's; ``url`` "" means the file's address. ``key``: the AuthorizationKey as it was
+    set, "" the file's password. ``certificate``: the id of a client certificate, "" the file's."""
+
+    slot: int = 1
+    url: str = ""
+    profile: int = 0
+    key: str = field(default="", repr=False)
+    certificate: str = ""
+
+    def same(self, other: Access | None) -> bool:
+        """Would dialling differ? A key matters only where it is shown, a certificate likewise."""
+        return other is not None and self._matters() == other._matters()
+
+    def _matters(self) -> tuple[Any, ...]:
+        key = self.key if self.profile in (1, 2) else ""
+        return self.url, self.profile, key, self.certificate if self.profile == 3 else ""

@@ -1,0 +1,107 @@
+"""Connecting to one backend: with what, when again, and what to tell of how it went (decision 12)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agent.domain.access import Access
+from agent.domain.events import Connected, ConnectFailed, Event
+from agent.domain.variables import Settings
+from agent.ocpp import dial
+from agent.ocpp.backoff import Backoff
+from agent.ocpp.dialect import Dialect
+from agent.ocpp.names import authorization_key_bytes
+from agent.ocpp.patience import Patience
+from agent.ports.pki import PkiPort
+from agent.settings import Backend
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+RECONNECT_LEAST_S = 0.02
+"""However eager the station file is: a server that closes at once must not keep a core busy."""
+
+
+class Connecting:
+    """``access``: what to dial with, asked anew for every attempt; None: what the station file and the settings say.
+    ``password`` is the file's, asked while no AuthorizationKey is set or this link is not ``primary``."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        dialects: Sequence[Dialect],
+        settings: Settings,
+        hear: Callable[[Event], None],
+        password: Callable[[], str | None],
+        primary: bool,
+        patience: Patience,
+        jitter: random.Random,
+        access: Callable[[], Access] | None = None,
+        pki: PkiPort | None = None,
+    ) -> None:
+        self._backend, self._settings, self._hear, self._pki = backend, settings, hear, pki
+        self._subprotocols = [d.subprotocol for d in dialects]
+        self._password, self._primary, self._patience = password, primary, patience
+        self._access = access or self._of_file
+        self._dialler = dial.Dialler(patience.open_s)
+        self._backoff = Backoff(jitter, patience.backoff_s or 10.0, patience.backoff_random_s)
+        self._used: Access | None = None
+
+    @property
+    def url(self) -> str:
+        """For people: without user and password."""
+        return dial.shown(self._dialled(self._used or self._access()).endpoint)
+
+    @property
+    def stale(self) -> bool:
+        """Something else is to be dialled with now than the present connection was."""
+        return not self._access().same(self._used)
+
+    async def connect(self) -> ClientConnection:
+        """Raises ``NoConnection``. Tells the domain either way."""
+        access = self._used = self._access()
+        roots = self._pki.roots() if self._pki else ()
+        try:
+            secret = self._secret(access)
+            ws = await self._dialler.connect(self._dialled(access), self._subprotocols, secret, roots)
+        except dial.NoConnection as e:
+            self._hear(ConnectFailed(self._backend.name, access, e.trouble, str(e)))
+            raise
+        self._hear(Connected(self._backend.name, access))
+        return ws
+
+    def worked(self) -> None:
+        """The backend has taken the station: the next wait is a short one again."""
+        self._backoff.reset()
+
+    def pause_s(self) -> float:
+        if self._patience.backoff_s is None:
+            self._backoff.follow(self._settings)
+        fixed_s = self._backend.reconnect_s
+        return self._backoff.next_s() if fixed_s is None else max(RECONNECT_LEAST_S, fixed_s)
+
+    def _of_file(self) -> Access:
+        key = self._settings.text("authorization_key") if self._primary else ""
+        return Access(profile=self._backend.security_profile, key=key)
+
+    def _secret(self, access: Access) -> bytes | None:
+        if access.key:
+            return authorization_key_bytes(access.key)
+        password = self._password()
+        return password.encode() if password else None
+
+    def _dialled(self, access: Access) -> Backend:
+        """The station file's backend, as it has become."""
+        url, via = access.url or self._backend.url, "" if access.url else self._backend.via
+        if access.profile >= 2 and access.profile > self._backend.security_profile and not dial.is_tls(url):
+            url = (not access.url and self._backend.secure_url) or "wss:" + url.partition(":")[2]
+        made = replace(self._backend, url=url, via=via, security_profile=access.profile)
+        if not access.certificate or access.profile != 3:
+            return made
+        files = self._pki.client(access.certificate) if self._pki else None
+        if files is None:
+            raise dial.NoConnection("the client certificate in use is not there any more: have a new one signed")
+        return replace(made, client_cert=files[0], client_key=files[1])

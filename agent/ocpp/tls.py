@@ -1,0 +1,70 @@
+"""TLS as OCPP's security profiles 2 and 3 want it: what is offered, whom it believes, and what a failure means."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+
+from agent.domain.access import Trouble
+from agent.settings import Backend
+
+CIPHERS = ":".join((
+    "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384",
+    "AES128-GCM-SHA256", "AES256-GCM-SHA384",
+))  # fmt: skip
+"""TLS 1.2: both pairs that the standard names (A00), those with forward secrecy first. 1.3 has its own three."""
+
+_ALERTS_ABOUT_US = (
+    "BAD_CERTIFICATE", "UNSUPPORTED_CERTIFICATE", "CERTIFICATE_REVOKED", "CERTIFICATE_EXPIRED", "CERTIFICATE_UNKNOWN",
+    "UNKNOWN_CA", "ACCESS_DENIED", "CERTIFICATE_REQUIRED", "DECRYPT_ERROR",
+)  # fmt: skip
+_VERSION = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION", "NO_PROTOCOLS_AVAILABLE")
+_CIPHER = ("HANDSHAKE_FAILURE", "NO_SHARED_CIPHER", "WRONG_CIPHER", "UNKNOWN_CIPHER", "INSUFFICIENT_SECURITY")
+
+
+def context(backend: Backend, roots: tuple[Path, ...] = ()) -> ssl.SSLContext:
+    """TLS 1.2 or newer, chain and host name checked against ``ca`` and the installed ``roots``, and the system's store
+    where no ``ca`` is given; the client certificate in profile 3. Raises ``OSError`` (``ssl.SSLError`` is one)."""
+    made = ssl.create_default_context() if backend.ca is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for path in (*roots, *((backend.ca,) if backend.ca else ())):
+        made.load_verify_locations(cafile=str(_readable(path)))
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.set_ciphers(CIPHERS)
+    if backend.crl is not None:
+        made.load_verify_locations(cafile=str(_readable(backend.crl)))
+        made.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
+    if backend.security_profile == 3 and backend.client_cert is not None:
+        key = backend.client_key or backend.client_cert
+        made.load_cert_chain(str(_readable(backend.client_cert)), str(_readable(key)))
+    return made
+
+
+def _readable(path: Path) -> Path:
+    os.close(os.open(path, os.O_RDONLY))
+    return path
+
+
+def ssl_error(error: BaseException | None) -> ssl.SSLError | None:
+    """The TLS failure that is at the bottom of an error, if one is: a server that refuses a client certificate says so
+    in TLS 1.3 only when the client already waits for its answer."""
+    for _ in range(8):
+        if error is None or isinstance(error, ssl.SSLError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def trouble(error: ssl.SSLError, own_certificate: bool) -> Trouble:
+    """``own_certificate``: we have shown one; then a handshake that the server gives up is about it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Trouble.SERVER_CERTIFICATE
+    reason = (error.reason or "").upper()
+    if any(word in reason for word in _VERSION):
+        return Trouble.TLS_VERSION
+    if "ALERT" in reason and any(word in reason for word in _ALERTS_ABOUT_US):
+        return Trouble.OWN_CERTIFICATE
+    if any(word in reason for word in _CIPHER):
+        return Trouble.OWN_CERTIFICATE if own_certificate else Trouble.TLS_CIPHER
+    return Trouble.OTHER
