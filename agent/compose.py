@@ -18,7 +18,7 @@ from agent import __version__
 from agent.domain.events import ClockTrusted, FaultRaised, Started, StopRequested, TimeCame
 from agent.domain.evse import Evse as EvseMemory
 from agent.domain.evse import Site
-from agent.domain.orders import Order, ReadMeter, Restart, SetLamp, Show
+from agent.domain.orders import Leave, Order, ReadMeter, Restart, SetLamp, Show
 from agent.domain.station import assemble
 from agent.frozen import frozen
 from agent.initial import initial_settings
@@ -33,6 +33,7 @@ from agent.services.clock import Boot, Clock
 from agent.services.engine import Engine
 from agent.services.hands import Hands
 from agent.services.health import watch
+from agent.services.indicators import PowerKeeper
 from agent.services.keep import ButtonsKeeper, DisplayKeeper, Keeper, MeterKeeper, ReaderKeeper
 from agent.services.notify import notify
 from agent.services.status import StatusSocket
@@ -119,6 +120,7 @@ class Station:
             hotline=station.hotline,
             price_line=station.price_line,
             qr_url=station.qr_url,
+            **_power_times(self.file),
         )
 
     def _make_link(self, backend: Backend) -> Link:
@@ -253,6 +255,8 @@ class Station:
             keeper = ReaderKeeper(evse, name, opening, post)
         elif role == "buttons":
             keeper = ButtonsKeeper(evse, name, opening, post)
+        elif role == "power":
+            keeper = PowerKeeper(evse, name, opening, post)
         else:
             keeper = display = DisplayKeeper(evse, name, opening, post)
             for number in [evse] if evse else list(self.site.evses):
@@ -274,7 +278,11 @@ class Station:
         if not self._exit.done():
             self._exit.set_result(code)
 
-    def _restart(self, order: Restart) -> None:
+    def _restart(self, order: Restart | Leave) -> None:
+        if isinstance(order, Leave):  # no reason is left: a kernel that boots anew was powered up, another was not
+            log.warning("mains is lost and everything is on disk: ending in order")
+            self._leave(0)
+            return
         log.info("restart by the backend (%s)", "hard" if order.hard else "soft")
         self.engine.remember("restart", "ordered", {"reason": "RemoteReset"})
         self._leave(0)
@@ -304,6 +312,11 @@ class Station:
     def picture(self) -> dict[str, Any]:
         """The agent's half of the control API's picture."""
         return picture(self)
+
+
+def _power_times(file: StationFile) -> dict[str, Any]:
+    power = file.power
+    return {} if power is None else {"mains_hold_s": power.hold_s, "backup_s": power.backup_s}
 
 
 def _lost_boot(facts: Mapping[str, Mapping[str, Any]]) -> int:

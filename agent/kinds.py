@@ -168,6 +168,15 @@ class Limit:
     power_w: float | None = None
 
 
+@frozen
+class Supply:
+    """What feeds the station. ``mains``: the grid is there; ``backup``: a back-up supply carries the board without it
+    (None: nobody knows)."""
+
+    mains: bool
+    backup: bool | None = None
+
+
 # --- the board ---------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +222,7 @@ class Fault(StrEnum):
     METER_IMPLAUSIBLE = "MeterImplausible"
     METER_EXCHANGED = "MeterExchanged"
     READER_SILENT = "ReaderSilent"
+    POWER_INPUT_SILENT = "PowerInputSilent"
     DISPLAY_SILENT = "DisplaySilent"
     BOARD_SILENT = "BoardSilent"
     BOARD_CONFIG = "BoardMisconfigured"
@@ -326,3 +336,19 @@ class Lamp(StrEnum):
     BLUE = "blue"
     YELLOW = "yellow"
     RED = "red"
+
+
+@frozen
+class Light:
+    """What a lamp shall show. ``percent``: of its full brightness."""
+
+    lamp: Lamp
+    percent: int = 100
+
+
+class Sign(StrEnum):
+    """A short answer to what a person has just done, by sound and by blinking."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    FAULT = "fault"

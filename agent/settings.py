@@ -37,6 +37,16 @@ class Device:
 
 
 @frozen
+class Power:
+    """The power-fail input. ``hold_s``: mains that is back sooner was a glitch; ``backup_s``: the back-up supply is
+    good for so long, then the agent has ended in any case."""
+
+    device: Device
+    hold_s: float = 0.3
+    backup_s: float = 15.0
+
+
+@frozen
 class Station:
     id: str = "CHARGY-SIM"
     number: str = ""
@@ -139,6 +149,7 @@ class StationFile:
     board: Device | None
     terminal: Device | None
     buttons: Device | None
+    power: Power | None
     simulation: Simulation
 
     def __repr__(self) -> str:
@@ -150,7 +161,7 @@ class StationFile:
 
 TABLES = (
     "station", "backend", "backends", "settings", "evse", "simulation",
-    "board", "meter", "reader", "display", "terminal", "buttons",
+    "board", "meter", "reader", "display", "terminal", "buttons", "power",
 )  # fmt: skip
 _CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("evse", "kind"): ("AC", "DC"),
@@ -208,6 +219,7 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
         board=_device(raw.get("board"), "board", wrong),
         terminal=_device(raw.get("terminal"), "terminal", wrong),
         buttons=_device(raw.get("buttons"), "buttons", wrong),
+        power=_power(raw.get("power"), wrong),
         simulation=build(Simulation, raw.get("simulation", {}), "simulation", wrong, base),
     )
     if wrong:
@@ -300,6 +312,21 @@ def _device(raw: Any, where: str, wrong: list[str]) -> Device | None:
 def _devices(raw: Any, where: str, wrong: list[str]) -> tuple[Device, ...]:
     items = raw if isinstance(raw, list | tuple) else [raw]
     return tuple(d for i, r in enumerate(items) if (d := _device(r, f"{where}[{i}]", wrong)))
+
+
+def _power(raw: Any, wrong: list[str]) -> Power | None:
+    """Two keys are the agent's own, the rest is the driver's."""
+    device = _device(raw, "power", wrong)
+    if device is None:
+        return None
+    own = {k: v for k, v in raw.items() if k in ("hold_s", "backup_s")}
+    wrong += [f"power.{k}: must be seconds, more than 0, is {v!r}" for k, v in own.items() if not _seconds(v)]
+    given = {k: float(v) for k, v in own.items() if _seconds(v)}
+    return Power(Device(device.driver, {k: v for k, v in device.options.items() if k not in own}), **given)
+
+
+def _seconds(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < 86400
 
 
 def _tables(raw: Mapping[str, Any], name: str, wrong: list[str]) -> list[Any]:

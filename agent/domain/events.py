@@ -9,7 +9,7 @@ from typing import Any
 from agent.domain.access import Access, Trouble
 from agent.domain.asks import Ask
 from agent.frozen import frozen
-from agent.kinds import EvseId, EvseState, EvseTraits, Fault, Reading, Token, Verdict
+from agent.kinds import EvseId, EvseState, EvseTraits, Fault, Reading, Supply, Token, Verdict
 
 
 @frozen
@@ -171,6 +171,13 @@ class CardPresented(Event):
 @frozen
 class ButtonPressed(Event):
     name: str
+
+
+@frozen
+class SupplyChanged(Event):
+    """The power-fail input was read for the first time, or says something else than before."""
+
+    supply: Supply
 
 
 # --- the back-office side ------------------------------------------------------------------------------------------

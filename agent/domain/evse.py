@@ -176,7 +176,8 @@ class Site:
     """The station as the blocks see it, built once by the composition root.
 
     ``io_s``: how much domain time may pass while a device answers (its real second times the clock's rate).
-    ``max_token_length``: what the version in use can carry.
+    ``max_token_length``: what the version in use can carry. ``mains_hold_s``: a shorter loss of mains is a glitch;
+    ``backup_s``: how long the back-up supply is good for (both in real seconds).
     """
 
     evses: dict[EvseId, Evse]
@@ -199,6 +200,10 @@ class Site:
     stopping: bool = False
     draining: bool = False
     """A reset waits for the running sessions: nobody else may start."""
+    dark: bool = False
+    """Mains is lost for good, a back-up supply carries the board (``blocks/power.py``)."""
+    mains_hold_s: float = 0.3
+    backup_s: float = 15.0
 
     @property
     def online(self) -> bool:

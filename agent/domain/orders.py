@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.domain.messages import Message
 from agent.frozen import frozen
-from agent.kinds import EvseId, Lamp, Limit, Screen, Token
+from agent.kinds import EvseId, Lamp, Limit, Screen, Sign, Token
 
 
 @frozen
@@ -60,6 +60,16 @@ class ClearFaults(Order):
 class SetLamp(Order):
     evse: EvseId
     lamp: Lamp
+    percent: int = 100
+
+
+@frozen
+class Signal(Order):
+    """A pulse, no level: sound it and blink ``blinks`` times, now or never. ``evse`` 0: at the whole station."""
+
+    evse: EvseId
+    sign: Sign
+    blinks: int = 0
 
 
 @frozen
@@ -116,3 +126,8 @@ class Restart(Order):
     """Flush what was replied, then end the process; the supervisor starts it again."""
 
     hard: bool = False
+
+
+@frozen
+class Leave(Order):
+    """Flush and end the process in order, with nothing remembered of it; the supervisor starts it again."""

@@ -8,6 +8,7 @@ from agent.domain.blocks.availability import Availability
 from agent.domain.blocks.display import Display
 from agent.domain.blocks.inventory import Inventory
 from agent.domain.blocks.metering import Metering
+from agent.domain.blocks.power import Power
 from agent.domain.blocks.remote import Remote
 from agent.domain.blocks.sessions import Sessions
 from agent.domain.blocks.settings import SettingsBlock
@@ -27,6 +28,7 @@ def assemble(site: Site) -> Blocks:
             authorisation,
             Sessions(site),
             Availability(site),
+            Power(site),
             Metering(site),
             status,
             Remote(site, status),

@@ -61,10 +61,19 @@ def wanted(file: StationFile) -> list[tuple[EvseId, str, str, Device]]:
     out += [(0, "reader", f"reader[{i}]", d) for i, d in enumerate(file.readers)]
     if file.buttons is not None:
         out.append((0, "buttons", "buttons", file.buttons))
+    if file.power is not None:
+        out.append((0, "power", "power", file.power.device))
     return out
 
 
-ROLES = {"board": "evse", "meter": "meter", "reader": "reader", "display": "display", "buttons": "buttons"}
+ROLES = {
+    "board": "evse",
+    "meter": "meter",
+    "reader": "reader",
+    "display": "display",
+    "buttons": "buttons",
+    "power": "power",
+}
 
 
 def compose(file: StationFile, now: Callable[[], tuple[int, float]]) -> list[Composed]:

@@ -20,6 +20,7 @@ from agent.domain.events import Event, StopWanted, StoreFailed, StoreRecovered, 
 from agent.domain.messages import BILLED, StopReason, TriggerReason
 from agent.domain.orders import (
     JudgeToken,
+    Leave,
     Order,
     ReadMeter,
     Remember,
@@ -66,7 +67,7 @@ class Engine:
     def __init__(self, blocks: Blocks, store: Durable, clock: ClockPort) -> None:
         self.links: dict[str, LinkRoom] = {}
         self.hands: HandsRoom | None = None
-        self.restart: Callable[[Restart], None] = lambda order: None
+        self.restart: Callable[[Restart | Leave], None] = lambda order: None
         self.watch: Callable[[Order | None], None] = lambda order: None
         self._blocks = blocks
         self._store = store
@@ -170,7 +171,7 @@ class Engine:
                 self.links[link].reply(order)
             case WakeMe(key, at_s):
                 self._timers.set(key, at_s)
-            case Restart():
+            case Restart() | Leave():
                 self.restart(order)
             case Remember():
                 pass

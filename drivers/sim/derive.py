@@ -21,6 +21,7 @@ class FarEnds:
     evses: dict[int, Table] = field(default_factory=dict)
     readers: list[Table] = field(default_factory=list)
     buttons: Table | None = None
+    power: Table | None = None
     via: dict[str, str] = field(default_factory=dict)
 
 
@@ -75,6 +76,9 @@ def _shared(file: StationFile, far_ends: FarEnds) -> Table:
             shared[role] = _device(device)
     if file.terminal is not None:
         shared["terminal"] = _device(file.terminal)
+    if file.power is not None:
+        times = {"hold_s": file.power.hold_s, "backup_s": file.power.backup_s}
+        shared["power"] = {**(far_ends.power or _device(file.power.device)), **times}
     shared["buttons"] = far_ends.buttons or (_device(file.buttons) if file.buttons else None)
     return shared
 

@@ -18,6 +18,7 @@ from drivers.sim.line_reader import LineReader
 from drivers.sim.mains import Mains
 from drivers.sim.meter import Meter, family
 from drivers.sim.modbus_slave import NetworkSlave, RtuSlave
+from drivers.sim.power_supply import PowerSupply
 from drivers.sim.pty_line import PtyLine
 from drivers.sim.rf_field import RfField
 from drivers.sim.road import Road, target_of
@@ -42,6 +43,7 @@ class Wires:
         self.line_readers: dict[int, LineReader] = {}
         self.screens: dict[int, Screen] = {}
         self.buttons: Buttons | None = None
+        self.supply: PowerSupply | None = None
         self.roads: dict[str, Road] = {}
         self._slaves: list[NetworkSlave] = []
         self._lines: list[PtyLine] = []
@@ -55,6 +57,7 @@ class Wires:
             self._open_screen(evse)
         await self._open_readers()
         self._open_buttons()
+        self._open_supply()
         await self._open_roads(backend_url)
 
     async def close(self) -> None:
@@ -186,6 +189,17 @@ class Wires:
         }
         self.far_ends.buttons = table
         self.addresses["buttons"] = str(self.buttons.path)
+
+    def _open_supply(self) -> None:
+        """Only where the station file names one: with it the agent ends in order when mains is lost."""
+        power = self._file.power
+        if power is None or not lacks_address(power.device, "power_sysfs", "path"):
+            return
+        supply = self.supply = PowerSupply(self._folder / "power_supply" / "mains")
+        supply.start(self._mains.on)
+        table: Table = {"driver": "power_sysfs", **chosen(power.device), "path": str(supply.folder)}
+        self.far_ends.power = table
+        self.addresses["power"] = str(supply.folder)
 
     async def _open_roads(self, backend_url: str) -> None:
         """The first backend's road is called "backend", any other by the backend's name."""

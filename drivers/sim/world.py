@@ -290,6 +290,8 @@ class World:
     def power(self, mains: bool) -> None:
         """Without mains the coils drop; boards and meters live on from the back-up supply."""
         self.mains = mains
+        if self._wires is not None and self._wires.supply is not None:
+            self._wires.supply.mains(mains)
 
     def limits(self, max_a: float | None) -> None:
         self._max_a = None if max_a is None else number(max_a, "max_a", 0, 1000)

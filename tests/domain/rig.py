@@ -30,6 +30,7 @@ from agent.domain.events import (
     StopWanted,
     StoreFailed,
     StoreRecovered,
+    SupplyChanged,
     TimeCame,
     TokenJudged,
     UnlockTried,
@@ -48,6 +49,7 @@ from agent.domain.messages import (
 )
 from agent.domain.orders import (
     JudgeToken,
+    Leave,
     Order,
     ReadMeter,
     Remember,
@@ -71,6 +73,7 @@ from agent.kinds import (
     Reading,
     Screen,
     Stamp,
+    Supply,
     Token,
     Verdict,
 )
@@ -159,6 +162,7 @@ class Rig:
         self.away_since_s: dict[int, float] = {}
         self.meter_failed: set[int] = set()
         self.alive, self.link_up, self.sound = False, False, True
+        self.mains = True
         self.start()
 
     # --- life --------------------------------------------------------------------------------------------------
@@ -191,6 +195,7 @@ class Rig:
         for outlet in self.outlets.values():
             outlet.seen = None
         self.post(Started(json.loads(json.dumps(self.store))))
+        self.post(SupplyChanged(Supply(self.mains)))
 
     def down(self) -> None:
         """The process is gone; the boards' watchdogs withdraw release."""
@@ -302,7 +307,7 @@ class Rig:
                 self.screens[n] = screen
             case Tell(link, StatusChanged(n) as status):
                 self.statuses[link, n] = status
-            case Restart():
+            case Restart() | Leave():
                 raise Crash
             case _:
                 pass

@@ -26,11 +26,19 @@ from agent.domain.asks import (
     AskUnlock,
     Trigger,
 )
-from agent.domain.events import CardPresented, FaultCleared, FaultRaised, MeterRead, StopRequested, TransactionHeard
+from agent.domain.events import (
+    CardPresented,
+    FaultCleared,
+    FaultRaised,
+    MeterRead,
+    StopRequested,
+    SupplyChanged,
+    TransactionHeard,
+)
 from agent.domain.evse import State
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted
 from agent.domain.session import EVENTS, TABLE, IllegalEvent, step
-from agent.kinds import Fault, Moment, Reading, Stamp, Token
+from agent.kinds import Fault, Moment, Reading, Stamp, Supply, Token
 from tests.domain.playbook import make_site
 from tests.domain.rig import BAD, FRIEND, GOOD, STRANGER, VERDICTS, Config, Rig
 
@@ -145,6 +153,10 @@ class Street:
     def disk(self, full: bool) -> None:
         self.rig.disk_full = full
 
+    def mains(self, on: bool, backup: bool | None) -> None:
+        self.rig.mains = on
+        self.rig.post(SupplyChanged(Supply(on, backup)))
+
     # --- the backend ---------------------------------------------------------------------------------------------
 
     def link(self, up: bool) -> None:
@@ -215,6 +227,7 @@ class Street:
         """Everything is answered, nobody is here any more, and the station is as new."""
         rig = self.rig
         rig.disk_full, rig.crash_at = False, ""
+        self.mains(True, None)
         for calm in range(8):
             if not rig.alive:  # or a reset was waiting
                 rig.start()
@@ -273,6 +286,7 @@ DEEDS: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
     "answer": (8, {"index": (0, 0, 1, 2, 3, 9), "well": (True, True, False)}),
     "answers": (8, {}),
     "disk": (2, {"full": (True, False, False)}),
+    "mains": (1, {"on": (True, True, False), "backup": (None, None, True, False)}),
     "link": (3, {"up": YES_NO}),
     "ask_start": (3, {"pick": (None, 0, 1, 2), "token": TOKENS}),
     "ask_stop": (2, {"pick": PICK, "known": (True, True, False)}),

@@ -25,7 +25,7 @@ from agent.domain.faults import blocks, heaviest_first
 from agent.domain.messages import ChargingState
 from agent.domain.orders import Remember, SetLamp, Show, WakeMe
 from agent.frozen import frozen
-from agent.kinds import STATION, EvseId, Lamp, Moment, Screen, ScreenName, TokenType
+from agent.kinds import STATION, EvseId, Fault, Lamp, Moment, Screen, ScreenName, TokenType
 
 Values: TypeAlias = dict[str, str | int | float | bool | None]
 
@@ -133,7 +133,7 @@ class Display:
         seconds = session.stop.at.t_s - session.started.t_s if session.stop.at.boot == session.started.boot else 0.0
         until = now.t_s + FAREWELL_S * self._site.io_s
         self._finished[event.evse] = Result(
-            detail="fault" if session.stop.note == "fault" else _ENDED_BY.get(event.reason, "stopped"),
+            detail=_ended_by(event.reason, session.stop.note),
             energy_wh=max(end_wh, session.last_wh) - session.start_wh,
             since_s=round(seconds),
             until_s=until,
@@ -184,6 +184,8 @@ class Display:
         """First match wins: what a person at this outlet has to know now."""
         service = self._site.service(evse)
         notice = self._notice.get(evse.number)
+        if self._site.dark:
+            return ScreenName.OUT_OF_SERVICE, str(Fault.POWER_LOSS), {}
         if notice and now.t_s < notice[1] and not self._checking(evse.number):
             return ScreenName.REFUSED, notice[0], {}
         if service is Service.FAULTED and evse.session is None:
@@ -257,3 +259,8 @@ class Display:
         if name in (ScreenName.IDLE, ScreenName.FINISHED) and not evse.session:
             return Lamp.GREEN
         return Lamp.YELLOW
+
+
+def _ended_by(reason: str, note: str) -> str:
+    """A lost mains is told as a fault to the backend, and as what it is to the driver."""
+    return "fault" if note == "fault" and reason != "PowerLoss" else _ENDED_BY.get(reason, "stopped")

@@ -24,7 +24,7 @@ from agent.domain.events import (
     VehicleReady,
 )
 from agent.domain.evse import Evse, Site
-from agent.kinds import EvseState, Moment, Stamp
+from agent.kinds import EvseState, Fault, Moment, Stamp
 
 
 class Street:
@@ -78,10 +78,12 @@ class Street:
             yield BayChanged(n, state.bay_occupied)
 
     def _faults(self, evse: Evse, state: EvseState) -> Iterator[Yielded]:
-        """A picture clears what pictures have raised; faults from elsewhere stay as they are."""
+        """A picture clears what pictures have raised; faults from elsewhere stay as they are (the power-fail input has
+        said that mains is lost: a board that sees it already, or still, does not take that back)."""
         for fault in sorted(state.faults - evse.faults):
             yield FaultRaised(evse.number, fault)
-        for fault in sorted(evse.board_faults - state.faults):
+        elsewhere = {Fault.POWER_LOSS} if self._site.dark else set()
+        for fault in sorted(evse.board_faults - state.faults - elsewhere):
             yield FaultCleared(evse.number, fault)
         evse.board_faults = state.faults
 

@@ -1,0 +1,16 @@
+"""Port of a power-fail input: is mains there, and what carries us without it?"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from agent.kinds import Supply
+
+
+class PowerPort(Protocol):
+    """Must: tell what is at once, then each change, at most 0.5 s old; tell mains as lost as soon as the input says so
+    (how long a glitch is, is the caller's affair). Must not: guess: an input that cannot be read is ``Unreachable``,
+    neither lost nor there. Raises (out of ``supplies``): ``Unreachable``, ``Garbled``, ``Broken``."""
+
+    def supplies(self) -> AsyncIterator[Supply]: ...

@@ -1,0 +1,20 @@
+"""Far end of a power-fail input: a folder as the kernel's power_supply class shows a mains supply."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class PowerSupply:
+    """``mains`` writes what a read of ``online`` shows next. In place: whoever has the file open sees it too."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def start(self, on: bool) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "type").write_text("Mains\n")
+        self.mains(on)
+
+    def mains(self, on: bool) -> None:
+        (self.folder / "online").write_bytes(b"1\n" if on else b"0\n")

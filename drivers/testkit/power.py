@@ -1,0 +1,40 @@
+"""What every power-fail input driver has to keep: ``check_power`` against any opened ``PowerPort``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+
+from agent.kinds import Supply
+from agent.ports.power import PowerPort
+
+
+async def check_power(
+    open_port: Callable[[], AbstractAsyncContextManager[PowerPort]],
+    mains: Callable[[bool], None],
+    *,
+    timeout_s: float = 2.0,
+    quiet_s: float = 0.6,
+) -> None:
+    """What is must be told at once at every opening, then each change once, and nothing without a change."""
+    for first in (True, False):
+        mains(first)
+        async with open_port() as port:
+            supplies = port.supplies()
+            assert (await _next(supplies, timeout_s)).mains is first, f"mains is {first}, the opposite was told"
+            for now in (not first, first):
+                mains(now)
+                assert (await _next(supplies, timeout_s)).mains is now, f"mains is {now}, the opposite was told"
+            try:
+                more = await asyncio.wait_for(anext(supplies), quiet_s)
+            except TimeoutError:
+                continue
+            raise AssertionError(f"nothing has changed, but {more} was told")
+
+
+async def _next(supplies: AsyncIterator[Supply], timeout_s: float) -> Supply:
+    try:
+        return await asyncio.wait_for(anext(supplies), timeout_s)
+    except TimeoutError:
+        raise AssertionError(f"the supply has changed, nothing was told within {timeout_s} s") from None
