@@ -4,10 +4,11 @@ marked ``@answers`` for it, with exactly one ``Reply``."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from enum import StrEnum
 
 from agent.frozen import frozen
-from agent.kinds import EvseId, Token
+from agent.kinds import EvseId, Token, Verdict
 
 
 @frozen
@@ -83,6 +84,21 @@ class AskTrigger(Ask):
 @frozen
 class AskClearCache(Ask):
     pass
+
+
+@frozen
+class AskListVersion(Ask):
+    """Which version of the local authorisation list is here; ``data["version"]`` of the reply."""
+
+
+@frozen
+class AskSendList(Ask):
+    """SendLocalList. ``full``: this is the whole list; otherwise only what has changed. ``entries``: token and what is
+    said of it, None takes it off the list."""
+
+    version: int
+    full: bool
+    entries: tuple[tuple[str, Verdict | None], ...] = field(default=(), repr=False)
 
 
 @frozen

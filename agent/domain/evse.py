@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from agent.domain.faults import blocks
+from agent.domain.locallist import LocalList
 from agent.domain.messages import ChargingState, Sample, StopReason, TriggerReason
 from agent.domain.record import dump, load
 from agent.domain.variables import Settings
@@ -195,6 +196,7 @@ class Site:
     qr_url: str = ""
     language: str = "fr"
     link_up: dict[str, bool] = field(default_factory=dict)
+    local_list: LocalList = field(default_factory=LocalList)
     operative: bool = True
     store_ok: bool = True
     stopping: bool = False

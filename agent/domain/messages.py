@@ -159,6 +159,14 @@ class StatusChanged(Message):
 
 
 @frozen
+class ListConflicted(Message):
+    """The backend says something else of a token than its local list does. ``connector``: of the station."""
+
+    at: Stamp
+    connector: ConnectorStatus = ConnectorStatus.AVAILABLE
+
+
+@frozen
 class HeartbeatWanted(Message):
     pass
 
@@ -191,6 +199,7 @@ BILLED: tuple[type[Message], ...] = (TransactionStarted, TransactionUpdated, Tra
 MESSAGES: tuple[type[Message], ...] = (
     *BILLED,
     StatusChanged,
+    ListConflicted,
     HeartbeatWanted,
     BootWanted,
     FirmwareStatusWanted,

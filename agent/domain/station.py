@@ -7,6 +7,7 @@ from agent.domain.blocks.authorisation import Authorisation
 from agent.domain.blocks.availability import Availability
 from agent.domain.blocks.display import Display
 from agent.domain.blocks.inventory import Inventory
+from agent.domain.blocks.lists import Lists
 from agent.domain.blocks.metering import Metering
 from agent.domain.blocks.power import Power
 from agent.domain.blocks.remote import Remote
@@ -25,6 +26,7 @@ def assemble(site: Site) -> Blocks:
         (
             Street(site),
             SettingsBlock(site),
+            Lists(site),
             authorisation,
             Sessions(site),
             Availability(site),

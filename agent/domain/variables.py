@@ -60,7 +60,10 @@ VARIABLES: dict[str, Variable] = {
         _v("local_authorize_offline", True),
         _v("local_pre_authorize", False),
         _v("offline_tx_for_unknown_id", False),
-        _v("local_list_enabled", False, writable=False),
+        _v("local_list_enabled", True),
+        _v("list_max_entries", 10_000, writable=False),
+        _v("list_max_items", 1000, writable=False),
+        _v("list_settles", False),
         # transactions
         _v("connection_timeout_s", 60, 1, 86400),
         _v("stop_on_ev_disconnect", True),
@@ -93,7 +96,7 @@ VARIABLES: dict[str, Variable] = {
         # station
         _v("connector_phase_rotation", ("0.RST",), 0, 50),
         _v("connector_count", 1, writable=False),
-        _v("feature_profiles", ("Core", "RemoteTrigger"), writable=False),
+        _v("feature_profiles", ("Core", "RemoteTrigger", "LocalAuthListManagement"), writable=False),
         _v("authorization_key", "", 0, 45, secret=True),
         _v("security_profile", 0, 0, 3, writable=False),
         _v("blink_repeat", 3, 0, 100),

@@ -49,6 +49,7 @@ KEYS_16: tuple[Key, ...] = (
     Key("GetConfigurationMaxKeys", "get_maximum"),
     Key("HeartbeatInterval", "heartbeat_interval_s"),
     Key("LocalAuthListEnabled", "local_list_enabled", LISTS),
+    Key("LocalAuthListMaxLength", "list_max_entries", LISTS),
     Key("LocalAuthorizeOffline", "local_authorize_offline"),
     Key("LocalPreAuthorize", "local_pre_authorize"),
     Key("MeterValuesAlignedData", "aligned_measurands"),
@@ -60,6 +61,7 @@ KEYS_16: tuple[Key, ...] = (
     Key("NumberOfConnectors", "connector_count"),
     Key("ResetRetries", "reset_retries"),
     Key("SecurityProfile", "security_profile"),
+    Key("SendLocalListMaxLength", "list_max_items", LISTS),
     Key("StopTransactionOnEVSideDisconnect", "stop_on_ev_disconnect"),
     Key("StopTransactionOnInvalidId", "stop_on_invalid_id"),
     Key("StopTxnAlignedData", "stop_aligned_measurands"),
@@ -75,6 +77,7 @@ KEYS_16: tuple[Key, ...] = (
 
 UNNAMED_16: Mapping[str, str] = {
     "auth_cache_lifetime_s": "2.x only; 1.6 lets the entries expire by their expiryDate",
+    "list_settles": "2.x only; 1.6 asks about a card that is listed as not accepted (4.1)",
     "free_vending": "a matter of the station file, not of a backend",
     "snapshot_interval_s": "inner matter of the station",
     "start_measurands": "2.x only; StartTransaction carries the register and nothing else",

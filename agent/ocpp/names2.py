@@ -7,6 +7,7 @@ each once. Only what works is named; why a setting has no name here says ``UNNAM
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +17,8 @@ from agent.ocpp.dialect import Identity
 
 ITEMS_MAX = 100
 BYTES_MAX = 65536
+LIST_BYTES_MAX = 1024 * 1024
+LISTS = "LocalAuthListManagement"
 
 
 class Of(StrEnum):
@@ -40,7 +43,8 @@ class Facts:
 @frozen
 class Name:
     """One variable. Either a ``setting`` of ours, or ``value`` computes its text (of the EVSE with this number, 0: of
-    the station). ``kind``: DataEnumType. ``shown``: a setting that cannot be written under this name."""
+    the station). ``kind``: DataEnumType. ``shown``: a setting that cannot be written under this name. ``profile``:
+    there only where the station offers it (``feature_profiles``)."""
 
     component: str
     variable: str
@@ -54,6 +58,7 @@ class Name:
     shown: bool = False
     constant: bool = False
     high: Callable[[Facts, int], float] | None = None
+    profile: str = ""
 
     @property
     def ours(self) -> Variable | None:
@@ -105,6 +110,18 @@ def _most_power(facts: Facts, evse: int) -> float:
     return float(facts.evses[evse]["max_power_w"])
 
 
+def _listed(facts: Facts, evse: int) -> str:
+    return str(len(facts.evses[evse]["list"].entries))
+
+
+def _list_bytes(facts: Facts, evse: int) -> str:
+    return str(facts.evses[evse]["list"].size_bytes)
+
+
+def _most_entries(facts: Facts, evse: int) -> float:
+    return float(str(facts.settings["list_max_entries"]))
+
+
 _STATES = "Available,Occupied,Reserved,Unavailable,Faulted"
 _MEASURED = ",".join(MEASURANDS)
 
@@ -150,7 +167,15 @@ NAMES: tuple[Name, ...] = (
     Name("AuthCtrlr", "OfflineTxForUnknownIdEnabled", "offline_tx_for_unknown_id"),
     Name("AuthCacheCtrlr", "Available", value=_fixed("true"), kind="boolean", constant=True),
     Name("AuthCacheCtrlr", "Enabled", "auth_cache_enabled"),
-    Name("LocalAuthListCtrlr", "Available", value=_fixed("false"), kind="boolean", constant=True),
+    *(replace(name, profile=LISTS) for name in (
+        Name("LocalAuthListCtrlr", "Available", value=_fixed("true"), kind="boolean", constant=True),
+        Name("LocalAuthListCtrlr", "BytesPerMessage", value=_fixed(str(LIST_BYTES_MAX)), kind="integer", constant=True),
+        Name("LocalAuthListCtrlr", "DisablePostAuthorize", "list_settles"),
+        Name("LocalAuthListCtrlr", "Enabled", "local_list_enabled"),
+        Name("LocalAuthListCtrlr", "Entries", value=_listed, kind="integer", high=_most_entries),
+        Name("LocalAuthListCtrlr", "ItemsPerMessage", "list_max_items", constant=True),
+        Name("LocalAuthListCtrlr", "Storage", value=_list_bytes, kind="integer", unit="B"),
+    )),
     # clock
     Name("ClockCtrlr", "DateTime", value=lambda f, n: f.now, kind="dateTime"),
     Name("ClockCtrlr", "TimeSource", value=_fixed("Heartbeat"), kind="SequenceList", constant=True),
@@ -204,7 +229,7 @@ UNNAMED_2: Mapping[str, str] = {
     "free_vending": "a matter of the station file, not of a backend",
     "get_maximum": "ItemsPerMessage is fixed here",
     "light_intensity": "1.x only",
-    "local_list_enabled": "there is no local list",
+    "list_max_entries": "shown as the limit of LocalAuthListCtrlr.Entries",
     "max_energy_on_invalid_wh": "optional in 2.x; not built",
     "minimum_status_duration_s": "1.x only",
     "snapshot_interval_s": "inner matter of the station",

@@ -10,6 +10,7 @@ from ocpp_stand_ins import Central, Room, boot_answer, build, running, served, u
 from test_link import ended, sampled, started, status
 
 from agent.domain.events import Asked, TransactionHeard
+from agent.domain.locallist import LocalList
 from agent.domain.messages import BootWanted, ChargingState
 from agent.domain.orders import Reply
 from agent.ocpp.v16 import V16
@@ -198,7 +199,15 @@ INVENTORY: dict[str, Any] = {
     "settings": {},
     "utc_s": None,
     "evses": {
-        n: {"status": "Available", "problem": False, "tethered": False, "phases": 3, "power_w": 0, "max_power_w": 22080}
+        n: {
+            "status": "Available",
+            "problem": False,
+            "tethered": False,
+            "phases": 3,
+            "power_w": 0,
+            "max_power_w": 22080,
+            "list": LocalList(),
+        }
         for n in (0, 1, 2)
     },
 }

@@ -31,6 +31,7 @@ from agent.domain.messages import (
     ConnectorStatus,
     FirmwareStatusWanted,
     HeartbeatWanted,
+    ListConflicted,
     LogStatusWanted,
     MeterSampled,
     Sample,
@@ -47,6 +48,7 @@ from agent.kinds import AuthorizationStatus, Fault, Reading, ReadingContext, Sta
 from agent.ocpp.dialect import Boot, Heard, Identity, In, Mute, Out, Refused, Unspeakable
 from agent.ocpp.names import KEYS_16
 from agent.ocpp.v16 import V16
+from agent.ocpp.v16.settings import offered
 from agent.ports.store import Put
 
 FOLDER = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations))) / "v16" / "schemas"
@@ -152,6 +154,11 @@ GOLDEN_OUT = [
         StatusChanged(1, T0, ConnectorStatus.OCCUPIED, ChargingState.CHARGING),
         "StatusNotification",
         {"connectorId": 1, "errorCode": "NoError", "status": "Charging", "timestamp": WHEN},
+    ),
+    (
+        ListConflicted(T0),
+        "StatusNotification",
+        {"connectorId": 0, "errorCode": "LocalListConflict", "status": "Available", "timestamp": WHEN},
     ),
     (FirmwareStatusWanted(), "FirmwareStatusNotification", {"status": "Idle"}),
     (LogStatusWanted(), "DiagnosticsStatusNotification", {"status": "Idle"}),
@@ -459,9 +466,12 @@ AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("ChangeConfiguration", {"key": "NumberOfConnectors", "value": "1"}, {"status": "Rejected"}),
     ("ChangeConfiguration", {"key": "StopTxnSampledDataMaxLength", "value": "1"}, {"status": "Rejected"}),
     ("ChangeConfiguration", {"key": "AuthorizationKey", "value": "short"}, {"status": "Rejected"}),
-    ("ChangeConfiguration", {"key": "LocalAuthListEnabled", "value": "true"}, {"status": "NotSupported"}),
-    ("GetLocalListVersion", {}, {"listVersion": -1}),
-    ("SendLocalList", {"listVersion": 1, "updateType": "Full"}, {"status": "NotSupported"}),
+    ("ChangeConfiguration", {"key": "LocalAuthListMaxLength", "value": "5"}, {"status": "Rejected"}),
+    (
+        "SendLocalList",
+        {"listVersion": 1, "updateType": "Full", "localAuthorizationList": [{"idTag": ""}]},
+        {"status": "Failed"},
+    ),
     ("ReserveNow", {}, {"status": "Rejected"}),
     ("SetChargingProfile", {}, {"status": "NotSupported"}),
 ]
@@ -556,10 +566,12 @@ def test_all_keys_with_the_right_flag() -> None:
     assert listed.keys() >= REQUIRED
     assert {k for k, e in listed.items() if e["readonly"] and not k.endswith("MaxLength")} == READ_ONLY
     assert "value" not in listed["AuthorizationKey"]
-    assert "LocalAuthListEnabled" not in listed
     assert len(listed["MeterValuesSampledData"]["value"]) <= 500
     assert not listed["MeterValuesSampledData"]["value"].endswith(",")
     assert "unknownKey" not in answer
-    lists = desk(settings=Settings({"feature_profiles": ("Core", "LocalAuthListManagement")}))
-    answer = row("GetConfiguration").answer(Reply("chargy", "1", "Accepted", data), {}, lists)
-    assert len(answer["configurationKey"]) == len(KEYS_16)
+    assert len(listed) == len([k for k in KEYS_16 if offered(k, desk())])
+    bare = desk(settings=Settings({"feature_profiles": ("Core",)}))
+    answer = row("GetConfiguration").answer(Reply("chargy", "1", "Accepted", data), {}, bare)
+    keys = {e["key"] for e in answer["configurationKey"]}
+    assert keys == {k.key for k in KEYS_16 if k.profile == "Core"}
+    assert "LocalAuthListEnabled" not in keys

@@ -29,6 +29,7 @@ REQUIRED = {
     "DeviceDataCtrlr": "BytesPerMessage@GetReport BytesPerMessage@GetVariables BytesPerMessage@SetVariables "
     "ItemsPerMessage@GetReport ItemsPerMessage@GetVariables ItemsPerMessage@SetVariables",
     "EVSE": "Available AvailabilityState Power SupplyPhases",
+    "LocalAuthListCtrlr": "BytesPerMessage Enabled Entries ItemsPerMessage",
     "OCPPCommCtrlr": "FileTransferProtocols MessageAttemptInterval@TransactionEvent MessageAttempts@TransactionEvent "
     "MessageTimeout@Default NetworkConfigurationPriority NetworkProfileConnectionAttempts OfflineThreshold "
     "ResetRetries RetryBackOffRandomRange RetryBackOffRepeatTimes RetryBackOffWaitMinimum UnlockOnEVSideDisconnect "
@@ -307,8 +308,8 @@ def test_custom_reports() -> None:
     assert {(k[0], k[1]) for k in problems} == {("ChargingStation", 0), ("EVSE", 2), ("Connector", 2)}
     assert ask(componentCriteria=["Problem"], componentVariable=[named("EVSE", "Power", 1)]) == ("EmptyResultSet", [])
     available = {k[0] for k in ask(componentCriteria=["Available"])[1]}
-    assert "LocalAuthListCtrlr" not in available
-    assert {"EVSE", "AuthCacheCtrlr", "TxCtrlr"} <= available
+    assert "Nonsense" not in available
+    assert {"EVSE", "AuthCacheCtrlr", "LocalAuthListCtrlr", "TxCtrlr"} <= available
 
 
 def test_desks_keep_what_they_owe_apart() -> None:

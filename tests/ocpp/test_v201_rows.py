@@ -400,8 +400,15 @@ AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("TriggerMessage", {"requestedMessage": "SignCombinedCertificate"}, {"status": "NotImplemented"}),
     ("TriggerMessage", {"requestedMessage": "BootNotification"}, REJECTED),
     ("TriggerMessage", {"requestedMessage": "MeterValues", "evse": {"id": 9}}, REJECTED),
-    ("GetLocalListVersion", {}, {"versionNumber": 0}),
-    ("SendLocalList", {"versionNumber": 1, "updateType": "Full"}, {"status": "Failed"}),
+    (
+        "SendLocalList",
+        {
+            "versionNumber": 1,
+            "updateType": "Full",
+            "localAuthorizationList": [{"idToken": {"idToken": "", "type": "NoAuthorization"}}],
+        },
+        {"status": "Failed"},
+    ),
     ("ReserveNow", {}, REJECTED),
     ("SetChargingProfile", {}, REJECTED),
     ("UpdateFirmware", {}, REJECTED),

@@ -1,12 +1,13 @@
 """Who may charge, who may stop: cards, remote starts, the cache, and what holds while nobody can be asked.
 
-Order of the questions (OCPP 1.6 4.1, 4.2; 2.x C10-C12): local list (seam: ``listed``), cache, backend. Off line, list
-and cache decide if ``local_authorize_offline``; unknown tokens only if ``offline_tx_for_unknown_id``.
+Order of the questions (OCPP 1.6 3.5, 4.1, 4.2; 2.x C10-C14): local list, cache, backend. Off line, list and cache
+decide if ``local_authorize_offline``; unknown tokens only if ``offline_tx_for_unknown_id``. On line a good word of
+theirs suffices if ``local_pre_authorize``; a bad one is asked about again, unless ``list_settles``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from agent.domain.asks import AskClearCache, AskStart
@@ -25,8 +26,8 @@ from agent.domain.events import (
     VehicleConnected,
 )
 from agent.domain.evse import Evse, Service, Site, State
-from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import JudgeToken, Remember, Reply
+from agent.domain.messages import ConnectorStatus, ListConflicted, StopReason, TriggerReason
+from agent.domain.orders import JudgeToken, Remember, Reply, Tell
 from agent.domain.record import Poisoned, dump, load
 from agent.frozen import mutable
 from agent.kinds import AuthorizationStatus, EvseId, Moment, Token, TokenType, Verdict
@@ -53,9 +54,8 @@ class Pending:
 
 
 class Authorisation:
-    def __init__(self, site: Site, listed: Callable[[Token], Verdict | None] = lambda token: None) -> None:
+    def __init__(self, site: Site) -> None:
         self._site = site
-        self._listed = listed
         self._cache: dict[str, Verdict] = {}
         self._pending: dict[str, Pending] = {}
         self._asked = 0
@@ -73,14 +73,25 @@ class Authorisation:
     def known(self, token: Token, now: Moment) -> Verdict | None:
         """What list or cache say. Expired by the passage of time is known as bad, not unknown (OCPP 1.6, 3.5.3);
         without trusted time an expiry cannot be judged and counts."""
-        verdict = self._listed(token)
+        verdict = self.listed(token)
         if verdict is None and self._site.settings.flag("auth_cache_enabled"):
             verdict = self._cache.get(_key(token))
         if verdict and verdict.expires_utc_s is not None and (now.utc_s is None or now.utc_s > verdict.expires_utc_s):
             return replace(verdict, status=AuthorizationStatus.EXPIRED) if verdict.accepted else verdict
         return verdict
 
-    def _learn(self, token: Token, verdict: Verdict) -> Iterator[Yielded]:
+    def listed(self, token: Token) -> Verdict | None:
+        """What the local list says, as it was sent."""
+        return self._site.local_list.find(token) if self._site.settings.flag("local_list_enabled") else None
+
+    def _learn(self, token: Token, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
+        """Into the cache; but what is listed stays out of it (OCPP 1.6 3.5.3), and a contradiction is told."""
+        listed = self.listed(token)
+        if listed is not None:
+            if listed.status is not verdict.status:
+                here = ConnectorStatus.AVAILABLE if self._site.operative else ConnectorStatus.UNAVAILABLE
+                yield Tell(self._site.links[0], ListConflicted(now.stamp, here))
+            return
         if not self._site.settings.flag("auth_cache_enabled") or self._cache.get(_key(token)) == verdict:
             return
         if len(self._cache) >= CACHE_MAX and _key(token) not in self._cache:
@@ -107,7 +118,7 @@ class Authorisation:
         for evse in self._site.evses.values():
             if evse.session and evse.session.id == event.session and event.verdict:
                 if evse.session.token.type is not TokenType.NO_AUTHORIZATION:
-                    yield from self._learn(evse.session.token, event.verdict)
+                    yield from self._learn(evse.session.token, event.verdict, now)
                 if event.verdict.group not in (None, evse.session.group):
                     evse.session.group = event.verdict.group
                     yield Remember("session", evse.session.id, evse.session.record())
@@ -194,7 +205,7 @@ class Authorisation:
         known = self.known(pending.token, now)
         if not self._site.online:
             yield from self._offline(pending, known)
-        elif known and known.accepted and self._site.settings.flag("local_pre_authorize"):
+        elif known and self._settled(pending.token, known):
             yield from self._decide(pending, known, offline=False)
         else:
             self._asked += 1
@@ -202,6 +213,13 @@ class Authorisation:
             self._pending[request] = pending
             yield JudgeToken(self._site.links[0], request, pending.token, pending.evse)
             yield SituationChanged(pending.evse)
+
+    def _settled(self, token: Token, known: Verdict) -> bool:
+        """Need the backend not be asked although it could be?"""
+        settings = self._site.settings
+        if known.accepted:
+            return settings.flag("local_pre_authorize")
+        return settings.flag("list_settles") and self.listed(token) is not None
 
     @on(TokenJudged)
     def judged(self, event: TokenJudged, now: Moment) -> Iterator[Yielded]:
@@ -211,7 +229,7 @@ class Authorisation:
         if event.verdict is None:
             yield from self._offline(pending, self.known(pending.token, now))
         else:
-            yield from self._learn(pending.token, event.verdict)
+            yield from self._learn(pending.token, event.verdict, now)
             yield from self._decide(pending, event.verdict, offline=False)
         yield SituationChanged(pending.evse)
 

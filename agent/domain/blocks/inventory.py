@@ -31,6 +31,7 @@ class Inventory:
             "status": str(self._status.situation(STATION, now.stamp).connector),
             "phases": max((e.phases for e in site.evses.values()), default=1),
             "problem": any(e["problem"] for e in evses.values()),
+            "list": site.local_list,
         }
         sessions = [e.session.id for e in site.evses.values() if e.session]
         data = {"settings": settings, "evses": {STATION: station, **evses}, "sessions": sessions, "utc_s": now.utc_s}

@@ -1,4 +1,4 @@
-"""OCPP 1.6 JSON: Core and RemoteTrigger.
+"""OCPP 1.6 JSON: Core, RemoteTrigger and LocalAuthListManagement.
 
 What this version cannot say: EVSE and connector are one number; the charging state exists only as connector status;
 one error code at a time; why a token was refused beyond five words; the begin values of a transaction other than the
@@ -12,7 +12,19 @@ from collections.abc import Collection
 from agent.ocpp.dialect import Dialect
 from agent.ocpp.rpc import Code
 from agent.ocpp.schema import of_package
-from agent.ocpp.v16 import authorisation, boot, data, ids, metering, refusals, remote, settings, status, transactions
+from agent.ocpp.v16 import (
+    authorisation,
+    boot,
+    data,
+    ids,
+    lists,
+    metering,
+    refusals,
+    remote,
+    settings,
+    status,
+    transactions,
+)
 
 CODES = {Code.FORMAT: "FormationViolation", Code.OCCURRENCE: "OccurenceConstraintViolation"}
 """1.6 spells two of them differently, one of them wrongly (JSON specification 4.2.3)."""
@@ -34,6 +46,7 @@ V16 = Dialect(
         *status.ROWS,
         *remote.ROWS,
         *settings.ROWS,
+        *lists.ROWS,
         *data.ROWS,
         *refusals.ROWS,
     ),

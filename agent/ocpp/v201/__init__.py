@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from agent.ocpp.dialect import Dialect, Refusal
+from agent.ocpp.dialect import Dialect
 from agent.ocpp.schema import of_package
 from agent.ocpp.v201 import (
     authorisation,
     boot,
     data,
     ids,
+    lists,
     refusals,
     remote,
     reports,
@@ -46,6 +47,7 @@ V201 = Dialect(
         *settings.ROWS,
         *reports.ROWS,
         *data.ROWS,
+        *lists.ROWS,
         *refusals.ROWS,
     ),
     project=status.project,
@@ -63,6 +65,4 @@ V201 = Dialect(
 
 def dialect(features_off: Collection[str] = ()) -> Dialect:
     """The dialect without what this station does not offer."""
-    if "RemoteTrigger" in features_off:
-        return V201.plus(Refusal("TriggerMessage", "RemoteTrigger is switched off in the station file"))
-    return V201
+    return V201.plus(*(row for profile in features_off for row in refusals.OFF.get(profile, ())))

@@ -3,7 +3,7 @@ part 1, 4; B05-B08). Names are case-insensitive."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from agent.domain.orders import Reply
@@ -34,14 +34,16 @@ class Entry(NamedTuple):
         return {"name": self.name.variable, **instance}
 
 
-def entries(evse_numbers: Sequence[int]) -> Iterator[Entry]:
-    """All of them, component by component."""
-    for name in NAMES:
+def entries(desk: Desk) -> Iterator[Entry]:
+    """All that this station has, component by component."""
+    offered = ("", *desk.settings.items_of("feature_profiles"))
+    names = [name for name in NAMES if name.profile in offered]
+    for name in names:
         if name.of is Of.STATION:
             yield Entry(name, 0)
-    for number in evse_numbers:
+    for number in desk.evse_numbers:
         for of in (Of.EVSE, Of.CONNECTOR):
-            yield from (Entry(name, number) for name in NAMES if name.of is of)
+            yield from (Entry(name, number) for name in names if name.of is of)
 
 
 def facts(reply: Reply, desk: Desk) -> Facts:
@@ -75,7 +77,7 @@ def is_variable(entry: Entry, wanted: Payload, loosely: bool = False) -> bool:
 
 def find(component: Payload, variable: Payload, desk: Desk) -> Entry | str:
     """The entry, or the status that says what is not known."""
-    own = [e for e in entries(desk.evse_numbers) if is_component(e, component)]
+    own = [e for e in entries(desk) if is_component(e, component)]
     if not own:
         return "UnknownComponent"
     return next((e for e in own if is_variable(e, variable)), "UnknownVariable")

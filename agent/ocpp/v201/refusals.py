@@ -11,9 +11,16 @@ _MONITORING = "monitoring (DeviceManagement) is not offered"
 _RESERVATION = "Reservation is not offered"
 _SMART = "SmartCharging is not offered"
 
+OFF: dict[str, tuple[In | Refusal, ...]] = {
+    "RemoteTrigger": (Refusal("TriggerMessage", "RemoteTrigger is switched off in the station file"),),
+    "LocalAuthListManagement": (
+        always("GetLocalListVersion", versionNumber=0),  # D02: 0 says that there is no list
+        always("SendLocalList", status="Failed"),
+    ),
+}
+"""What is answered where a profile (by its name in 1.6) is switched off in the station file."""
+
 ROWS: tuple[In | Refusal, ...] = (
-    always("GetLocalListVersion", versionNumber=0),  # D02: 0 says that there is no list
-    always("SendLocalList", status="Failed"),
     always("SetChargingProfile", status="Rejected"),
     always("ReserveNow", status="Rejected"),
     always("UpdateFirmware", status="Rejected"),

@@ -99,13 +99,13 @@ _BASES: dict[str, Callable[[Entry], bool]] = {
 
 
 def _base(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
-    chosen = [e for e in entries(desk.evse_numbers) if _BASES[payload["reportBase"]](e)]
+    chosen = [e for e in entries(desk) if _BASES[payload["reportBase"]](e)]
     return _answered(chosen, facts(reply, desk), payload, desk)
 
 
 def _custom(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
     known = facts(reply, desk)
-    every = list(entries(desk.evse_numbers))
+    every = list(entries(desk))
     wanted, criteria = payload.get("componentVariable"), payload.get("componentCriteria")
     chosen = [e for e in every if wanted is None or any(_is_wanted(e, w) for w in wanted)]
     if criteria:
