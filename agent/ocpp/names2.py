@@ -119,7 +119,7 @@ def _list_bytes(facts: Facts, evse: int) -> str:
 
 
 def _most_entries(facts: Facts, evse: int) -> float:
-    return float(str(facts.settings["list_max_entries"]))
+    return float(str(facts.settings.get("list_max_entries", 0)))
 
 
 _STATES = "Available,Occupied,Reserved,Unavailable,Faulted"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft6Validator, FormatChecker
 from ocpp_stand_ins import UTC_S, Outbox, desk
+from test_rows_lists import LIST_ACTIONS
 
 from agent.domain.asks import (
     AskAvailability,
@@ -421,7 +422,7 @@ AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("GetMonitoringReport", {}, {"status": "NotSupported"}),
     ("SetMonitoringBase", {}, {"status": "NotSupported"}),
 ]
-ELSEWHERE = {"GetVariables", "SetVariables", "GetBaseReport", "GetReport", "GetTransactionStatus"}
+ELSEWHERE = {"GetVariables", "SetVariables", "GetBaseReport", "GetReport", "GetTransactionStatus", *LIST_ACTIONS}
 
 
 def row(action: str) -> In:
