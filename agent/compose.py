@@ -179,6 +179,7 @@ class Station:
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._leave, 0)
         self.engine.post(Started(self._facts))
+        self._facts = {"meter": self._facts.get("meter", {})}  # the rest may be a list of thousands
         if self.clock.boot.offset_s is not None:
             self.engine.post(ClockTrusted())
         if self.store.set_aside is not None:

@@ -11,7 +11,8 @@ socket. No marker is needed; all cases of one worker share one loop and one stat
         await s.told("Finishing")                        # waited for, with a deadline
         assert (await s.call("StopTransaction"))["reason"] == "Remote"
 
-* ``s`` is a shared station with two sockets, at rest; ``tethered`` one with a fixed cable. A case finds it free and may
+* ``s`` is a shared station with two sockets, at rest; ``tethered`` one with a fixed cable, ``bare`` one with
+  profiles switched off. A case finds it free and may
   leave it as it likes: cars, cables, faults, keys (by ``s.put``/``s.set``), availability, power and road are put back,
   the cache is emptied, and then no frame may have broken a schema and no transaction may be open.
 * Other shared stations: a text in ``play.TEXTS`` and a fixture of three lines here. A station of the case's own (about
@@ -60,3 +61,9 @@ async def s(shelf: Shelf) -> AsyncIterator[Play]:
 async def tethered(shelf: Shelf) -> AsyncIterator[Play]:
     yield await shelf.take("tethered")
     await shelf.give_back("tethered")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bare(shelf: Shelf) -> AsyncIterator[Play]:
+    yield await shelf.take("bare")
+    await shelf.give_back("bare")

@@ -16,7 +16,7 @@ from street import SPEED, Backend, Street, station_text
 
 CARD, FRIEND, STRANGER, APP = "CARD-A", "CARD-B", "CARD-X", "APP-1"
 FAMILY = {"status": "Accepted", "parentIdTag": "FAMILY"}
-REFUSED = {"status": "Invalid"}
+OK, REFUSED = {"status": "Accepted"}, {"status": "Invalid"}
 
 QUICK = "call_timeout_s = 2.0"
 SETTINGS = "sample_interval_s = 0\nmessage_retry_interval_s = 1\nconnection_timeout_s = 600"
@@ -24,6 +24,9 @@ TEXTS: dict[str, str] = {
     "sockets": station_text(2, backend=QUICK, settings=SETTINGS),
     "tethered": station_text(1, backend=QUICK, settings=SETTINGS).replace(
         "[[evse]]\nnumber = 1", '[[evse]]\nnumber = 1\noutlet = "tethered"'
+    ),
+    "bare": station_text(
+        1, station='features_off = ["LocalAuthListManagement", "Reservation"]', backend=QUICK, settings=SETTINGS
     ),
 }
 """Stations that cases share, by the name of their fixture. They are opened when the first case wants them."""
@@ -37,6 +40,7 @@ class Play(Street):
         super().__init__(station, csms)
         self._were: dict[str, str] = {}
         self._powered = True
+        self._listed = False
 
     # --- the central system ------------------------------------------------------------------------------------------
 
@@ -72,6 +76,18 @@ class Play(Street):
         """``put`` for several keys that must be accepted."""
         for key, value in keys.items():
             assert await self.put(key, value) == "Accepted", (key, value)
+
+    async def list(self, version: int, full: bool = True, **entries: Any) -> str:
+        """SendLocalList; ``entries``: idTag -> idTagInfo, or None to take it off the list. It is emptied afterwards."""
+        self._listed = True
+        rows = [{"idTag": tag, **({"idTagInfo": info} if info else {})} for tag, info in entries.items()]
+        more = {"localAuthorizationList": rows} if rows else {}
+        return await self.ask(
+            "SendLocalList", listVersion=version, updateType="Full" if full else "Differential", **more
+        )
+
+    async def list_version(self) -> int:
+        return int((await self.answer("GetLocalListVersion"))["listVersion"])
 
     async def start(self, token: str = APP, n: int | None = 1, **more: Any) -> str:
         """RemoteStartTransaction."""
@@ -161,6 +177,9 @@ class Play(Street):
             assert await self.ask("ChangeAvailability", connectorId=0, type="Operative") != "Rejected"
             for n in (int(n) for n, status in self.csms.statuses.items() if status == "Unavailable" and n != "0"):
                 assert await self.ask("ChangeAvailability", connectorId=n, type="Operative") != "Rejected"
+        if self._listed:
+            assert await self.list(1) in ("Accepted", "NotSupported")
+            self._listed = False
         await self.ask("ClearCache")
         await super().end()
 
