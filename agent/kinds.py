@@ -132,6 +132,7 @@ class Reading:
     export_wh: int | None = None
     soc_percent: float | None = None
     offered_a: float | None = None
+    offered_w: float | None = None
 
 
 class ReadingContext(StrEnum):

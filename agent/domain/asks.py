@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
 
+from agent.domain.charging.profiles import Profile, Purpose, Unit
 from agent.frozen import frozen
 from agent.kinds import EvseId, Token, Verdict
 
@@ -30,11 +31,12 @@ class Trigger(StrEnum):
 
 @frozen
 class AskStart(Ask):
-    """RequestStartTransaction. ``evse`` None: the station may choose."""
+    """RequestStartTransaction. ``evse`` None: the station may choose. ``profile``: the TxProfile of the session."""
 
     evse: EvseId | None
     token: Token
     remote_id: str = ""
+    profile: Profile | None = None
 
 
 @frozen
@@ -127,3 +129,42 @@ class AskData(Ask):
     vendor: str
     message: str = ""
     data: str = ""
+
+
+@frozen
+class AskSetProfile(Ask):
+    """SetChargingProfile. ``replaces``: 1.x, where a profile takes the place of the one with its purpose and stack
+    level; 2.x refuses what would speak at the same time."""
+
+    evse: EvseId
+    profile: Profile
+    replaces: bool = True
+
+
+@frozen
+class AskClearProfiles(Ask):
+    """ClearChargingProfile: by ``id`` alone, or by all of the criteria that are given; none: every profile."""
+
+    id: int | None = None
+    evse: EvseId | None = None
+    purpose: Purpose | None = None
+    stack_level: int | None = None
+
+
+@frozen
+class AskProfiles(Ask):
+    """GetChargingProfiles of 2.x: those that meet every criterion that is given; ``ids`` empty: any id."""
+
+    ids: tuple[int, ...] = ()
+    evse: EvseId | None = None
+    purpose: Purpose | None = None
+    stack_level: int | None = None
+
+
+@frozen
+class AskComposite(Ask):
+    """GetCompositeSchedule of an EVSE or (0) of the station, from now on. ``unit`` None: the station may choose."""
+
+    evse: EvseId
+    duration_s: int
+    unit: Unit | None = None

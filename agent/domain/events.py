@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.domain.access import Access, Trouble
 from agent.domain.asks import Ask
+from agent.domain.charging.profiles import Profile
 from agent.frozen import frozen
 from agent.kinds import EvseId, EvseState, EvseTraits, Fault, Reading, Supply, Token, Verdict
 
@@ -254,6 +255,8 @@ class TokenAccepted(EvseEvent):
     remote_id: str = ""
     movable: bool = False
     offline: bool = False
+    profile: Profile | None = None
+    """The TxProfile that a remote start brought."""
 
 
 @frozen
@@ -265,6 +268,11 @@ class StopWanted(EvseEvent):
     trigger: str
     token: Token | None = None
     note: str = ""
+
+
+@frozen
+class LimitChanged(EvseEvent):
+    """What this EVSE may offer is another current now (``Evse.limit``)."""
 
 
 @frozen

@@ -7,13 +7,17 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
+from agent.domain.charging.profiles import Profile
 from agent.domain.faults import blocks
 from agent.domain.locallist import LocalList
 from agent.domain.messages import ChargingState, Sample, StopReason, TriggerReason
 from agent.domain.record import dump, load
 from agent.domain.variables import Settings
 from agent.frozen import frozen, mutable
-from agent.kinds import EvseId, Fault, Limit, Reading, Stamp, Token, Verdict
+from agent.kinds import EvseId, Fault, Limit, Moment, Reading, Stamp, Token, Verdict
+
+LEAST_A = 6.0
+"""The least current that IEC 61851-1 can offer; less is a pause."""
 
 
 class State(StrEnum):
@@ -48,6 +52,7 @@ class Grant:
     offline: bool = False
     movable: bool = False
     until_s: float = 0.0
+    profile: Profile | None = None
 
 
 @mutable
@@ -79,6 +84,8 @@ class Session:
     held: bool = False
     stop: Stop | None = None
     samples: tuple[Sample, ...] = ()
+    profile: Profile | None = None
+    """Brought by a remote start, until blocks/charging.py has installed it (in the transaction of the begin)."""
 
     def record(self) -> dict[str, Any]:
         """For ``Remember("session", id, ...)``."""
@@ -151,6 +158,9 @@ class Evse:
     board_faults: frozenset[Fault] = frozenset()
     faults: set[Fault] = field(default_factory=set)
     bay: bool | None = None
+    cable_a: float | None = None
+    board_a: float | None = None
+    offered_a: float | None = None
     # blocks/sessions.py and session.py
     state: State = State.FREE
     grant: Grant | None = None
@@ -158,18 +168,35 @@ class Evse:
     charging: ChargingState = ChargingState.IDLE
     settled: bool = False
     release: bool = False
+    wanted: bool = False
+    """The session may have energy; ``release`` follows it, except in a pause."""
     begin_try: int = 0
     end_try: int = 0
     # blocks/metering.py
     reading: Reading | None = None
+    # blocks/charging.py
+    allowed_a: float | None = None
+    allowed_phases: int | None = None
     # blocks/availability.py
     operative: bool = True
     service_on: bool = True
     reserved_for: Token | None = None
 
     @property
+    def most_a(self) -> float:
+        """What outlet, board and the cable that is in can carry."""
+        return min(a for a in (self.max_a, self.board_a, self.cable_a) if a is not None)
+
+    @property
     def limit(self) -> Limit:
-        return Limit(current_a=self.max_a, phases=self.phases)
+        """The wanted bound: never above the hardware's."""
+        allowed_a = self.most_a if self.allowed_a is None else min(self.most_a, self.allowed_a)
+        return Limit(current_a=0.0 if allowed_a < LEAST_A else allowed_a, phases=self.allowed_phases or self.phases)
+
+    @property
+    def paused(self) -> bool:
+        """By its limit: IEC 61851-1 knows nothing between 0 and 6 A."""
+        return not self.limit.current_a
 
 
 @mutable
@@ -206,6 +233,10 @@ class Site:
     """Mains is lost for good, a back-up supply carries the board (``blocks/power.py``)."""
     mains_hold_s: float = 0.3
     backup_s: float = 15.0
+    profiles: Callable[[], int] = lambda: 0
+    """How many charging profiles are installed."""
+    bound: Callable[[Evse, Moment], None] = lambda evse, now: None
+    """Works out ``allowed_a`` of an EVSE whose session is about to get energy (blocks/charging.py)."""
 
     @property
     def online(self) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from agent import kinds
 from agent.domain import messages
+from agent.domain.charging import profiles
 
 
 class Poisoned(Exception):
@@ -22,7 +23,18 @@ class Poisoned(Exception):
 
 
 _CLASSES: dict[str, type[Any]] = {
-    c.__name__: c for c in (*messages.MESSAGES, messages.Sample, kinds.Reading, kinds.Stamp, kinds.Token, kinds.Verdict)
+    c.__name__: c
+    for c in (
+        *messages.MESSAGES,
+        messages.Sample,
+        kinds.Reading,
+        kinds.Stamp,
+        kinds.Token,
+        kinds.Verdict,
+        profiles.Profile,
+        profiles.Schedule,
+        profiles.Period,
+    )
 }
 
 

@@ -20,6 +20,7 @@ from agent.domain.events import (
     ContactorClosed,
     ContactorOpened,
     Event,
+    LimitChanged,
     MeterFailed,
     MeterRead,
     OfferChanged,
@@ -48,6 +49,7 @@ from agent.domain.rules.end import contactor_open, end, end_time, end_unread, fi
 from agent.domain.rules.resume import end_again, recover, recover_stop, recover_timeout
 from agent.domain.rules.run import (
     cable_gone,
+    limited,
     newer_register,
     offer,
     ready,
@@ -73,6 +75,7 @@ EVENTS: tuple[type[Event], ...] = (
     VehicleReady,
     VehiclePaused,
     OfferChanged,
+    LimitChanged,
     ContactorClosed,
     ContactorOpened,
     TokenAccepted,
@@ -130,6 +133,7 @@ TABLE: dict[State, dict[type[Event], Rule]] = {
         VehicleReady: ready,
         VehiclePaused: recompute,
         OfferChanged: offer,
+        LimitChanged: limited,
         ContactorClosed: recompute,
         ContactorOpened: recompute,
         StopWanted: end,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent.domain.block import Blocks
 from agent.domain.blocks.authorisation import Authorisation
 from agent.domain.blocks.availability import Availability
+from agent.domain.blocks.charging import Charging
 from agent.domain.blocks.display import Display
 from agent.domain.blocks.inventory import Inventory
 from agent.domain.blocks.lists import Lists
@@ -29,6 +30,7 @@ def assemble(site: Site) -> Blocks:
             Lists(site),
             authorisation,
             Sessions(site),
+            Charging(site),
             Availability(site),
             Power(site),
             Metering(site),

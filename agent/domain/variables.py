@@ -18,6 +18,7 @@ MEASURANDS = (
     "Frequency",
     "Power.Active.Import",
     "Power.Factor",
+    "Power.Offered",
     "SoC",
     "Voltage",
 )
@@ -93,10 +94,19 @@ VARIABLES: dict[str, Variable] = {
         _v("backoff_minimum_s", 10, 1, 3600),
         _v("backoff_random_s", 10, 0, 3600),
         _v("backoff_repeats", 5, 0, 10),
+        # smart charging
+        _v("profile_stack_level_max", 20, 0, 1000, writable=False),
+        _v("profile_periods_max", 100, 1, 1024, writable=False),
+        _v("profile_rate_units", ("Current", "Power"), 0, 2, writable=False),
+        _v("profiles_max", 40, 1, 1000, writable=False),
+        _v("phase_switching", False, writable=False),
+        _v("nominal_voltage_v", 230, 50, 500, writable=False),
         # station
         _v("connector_phase_rotation", ("0.RST",), 0, 50),
         _v("connector_count", 1, writable=False),
-        _v("feature_profiles", ("Core", "RemoteTrigger", "LocalAuthListManagement"), writable=False),
+        _v(
+            "feature_profiles", ("Core", "RemoteTrigger", "LocalAuthListManagement", "SmartCharging"), writable=False
+        ),
         _v("authorization_key", "", 0, 45, secret=True),
         _v("security_profile", 0, 0, 3, writable=False),
         _v("blink_repeat", 3, 0, 100),

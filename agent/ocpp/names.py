@@ -15,7 +15,7 @@ from agent.kinds import Fault
 
 # --- settings --------------------------------------------------------------------------------------------------------
 
-CORE, SECURITY, LISTS = "Core", "Security", "LocalAuthListManagement"
+CORE, SECURITY, LISTS, CHARGING = "Core", "Security", "LocalAuthListManagement", "SmartCharging"
 
 
 @frozen
@@ -42,16 +42,21 @@ KEYS_16: tuple[Key, ...] = (
     Key("AuthorizationCacheEnabled", "auth_cache_enabled"),
     Key("AuthorizationKey", "authorization_key"),
     Key("AuthorizeRemoteTxRequests", "authorize_remote_start"),
+    Key("ChargeProfileMaxStackLevel", "profile_stack_level_max", CHARGING),
+    Key("ChargingScheduleAllowedChargingRateUnit", "profile_rate_units", CHARGING),
+    Key("ChargingScheduleMaxPeriods", "profile_periods_max", CHARGING),
     Key("ClockAlignedDataInterval", "clock_aligned_interval_s"),
     Key("ConnectionTimeOut", "connection_timeout_s"),
     Key("ConnectorPhaseRotation", "connector_phase_rotation"),
     Key("ConnectorPhaseRotationMaxLength", "connector_phase_rotation", count_of=True),
+    Key("ConnectorSwitch3to1PhaseSupported", "phase_switching", CHARGING),
     Key("GetConfigurationMaxKeys", "get_maximum"),
     Key("HeartbeatInterval", "heartbeat_interval_s"),
     Key("LocalAuthListEnabled", "local_list_enabled", LISTS),
     Key("LocalAuthListMaxLength", "list_max_entries", LISTS),
     Key("LocalAuthorizeOffline", "local_authorize_offline"),
     Key("LocalPreAuthorize", "local_pre_authorize"),
+    Key("MaxChargingProfilesInstalled", "profiles_max", CHARGING),
     Key("MeterValuesAlignedData", "aligned_measurands"),
     Key("MeterValuesAlignedDataMaxLength", "aligned_measurands", count_of=True),
     Key("MeterValuesSampledData", "sampled_measurands"),
@@ -79,6 +84,7 @@ UNNAMED_16: Mapping[str, str] = {
     "auth_cache_lifetime_s": "2.x only; 1.6 lets the entries expire by their expiryDate",
     "list_settles": "2.x only; 1.6 asks about a card that is listed as not accepted (4.1)",
     "free_vending": "a matter of the station file, not of a backend",
+    "nominal_voltage_v": "a matter of the installation: what W and A are to each other",
     "snapshot_interval_s": "inner matter of the station",
     "start_measurands": "2.x only; StartTransaction carries the register and nothing else",
     "message_timeout_s": "2.x only",

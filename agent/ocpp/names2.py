@@ -122,6 +122,16 @@ def _most_entries(facts: Facts, evse: int) -> float:
     return float(str(facts.settings.get("list_max_entries", 0)))
 
 
+def _smart(facts: Facts, evse: int) -> str:
+    offered = facts.settings.get("feature_profiles", ())
+    return "true" if isinstance(offered, tuple) and "SmartCharging" in offered else "false"
+
+
+def _units(facts: Facts, evse: int) -> str:
+    units = facts.settings.get("profile_rate_units", ())
+    return ",".join(u for u, word in (("A", "Current"), ("W", "Power")) if isinstance(units, tuple) and word in units)
+
+
 _STATES = "Available,Occupied,Reserved,Unavailable,Faulted"
 _MEASURED = ",".join(MEASURANDS)
 
@@ -209,6 +219,19 @@ NAMES: tuple[Name, ...] = (
     Name("SecurityCtrlr", "CertificateEntries", value=_fixed("0"), kind="integer"),
     Name("SecurityCtrlr", "OrganizationName", value=lambda f, n: f.identity.organisation, kind="string", constant=True),
     Name("SecurityCtrlr", "SecurityProfile", "security_profile"),
+    # smart charging
+    Name("SmartChargingCtrlr", "Available", value=_smart, kind="boolean", constant=True),
+    Name("SmartChargingCtrlr", "Enabled", value=_smart, kind="boolean", constant=True),
+    Name(
+        "SmartChargingCtrlr", "Entries", instance="ChargingProfiles",
+        value=lambda f, n: str(f.evses.get(0, {}).get("profiles", 0)), kind="integer",
+        high=lambda f, n: float(str(f.settings.get("profiles_max", 0))),
+    ),
+    Name("SmartChargingCtrlr", "LimitChangeSignificance", value=_fixed("0"), kind="decimal", constant=True),
+    Name("SmartChargingCtrlr", "PeriodsPerSchedule", "profile_periods_max"),
+    Name("SmartChargingCtrlr", "Phases3to1", "phase_switching"),
+    Name("SmartChargingCtrlr", "ProfileStackLevel", "profile_stack_level_max"),
+    Name("SmartChargingCtrlr", "RateUnit", "profile_rate_units", value=_units, choices="A,W"),
     # transactions: one set of points is built, and it is the one that is told
     Name("TxCtrlr", "EVConnectionTimeOut", "connection_timeout_s", unit="s"),
     Name("TxCtrlr", "StopTxOnEVSideDisconnect", "stop_on_ev_disconnect"),
@@ -232,6 +255,8 @@ UNNAMED_2: Mapping[str, str] = {
     "list_max_entries": "shown as the limit of LocalAuthListCtrlr.Entries",
     "max_energy_on_invalid_wh": "optional in 2.x; not built",
     "minimum_status_duration_s": "1.x only",
+    "nominal_voltage_v": "a matter of the installation: what W and A are to each other",
+    "profiles_max": "told as the most that SmartChargingCtrlr.Entries can be",
     "snapshot_interval_s": "inner matter of the station",
 }
 """Settings that have no name in 2.x, and why."""

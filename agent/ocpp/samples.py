@@ -33,6 +33,7 @@ def _whole(measurand: str, reading: Reading) -> float | None:
         "Frequency": reading.frequency_hz,
         "Power.Active.Import": reading.power_w,
         "Power.Factor": reading.power_factor,
+        "Power.Offered": reading.offered_w,
         "SoC": reading.soc_percent,
     }
     return values.get(measurand)

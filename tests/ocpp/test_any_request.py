@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from ocpp_stand_ins import desk
 from simulated import CAMPAIGN
 from test_negotiation import INVENTORY
 
-from agent.domain.asks import AskInventory
+from agent.domain.asks import Ask, AskComposite, AskInventory, AskProfiles
+from agent.domain.charging.composite import Span
+from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Purpose, Schedule, Unit
 from agent.domain.events import Asked, Event
 from agent.domain.orders import Reply
 from agent.ocpp.asking import Asking
@@ -29,6 +32,13 @@ from agent.ocpp.v201 import V201
 PACKAGE = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations)))
 FOLDERS = {"1.6": PACKAGE / "v16" / "schemas", "2.0.1": PACKAGE / "v201" / "schemas"}
 SUFFIX = {"1.6": "", "2.0.1": "Request"}
+PROFILE = Profile(1, 0, Purpose.TX_DEFAULT, Kind.RELATIVE, Schedule(Unit.A, (Period(0, 8.5, 3, 2),), 60))
+ACCEPTED: dict[type[Ask], dict[str, Any]] = {
+    AskInventory: INVENTORY,
+    AskComposite: {"start_utc_s": 1_795_600_800, "duration_s": 60, "unit": Unit.W, "spans": [Span(0, 4140.0, 1)]},
+    AskProfiles: {"profiles": [Installed(n % 2, replace(PROFILE, id=n)) for n in range(12)]},
+}
+"""What the domain says beside its word."""
 CODES = {
     "NotImplemented", "NotSupported", "InternalError", "ProtocolError", "SecurityError", "FormationViolation",
     "FormatViolation", "PropertyConstraintViolation", "OccurenceConstraintViolation", "OccurrenceConstraintViolation",
@@ -99,7 +109,7 @@ def answer(dialect: Dialect, called: Called, boot: str, reply: str) -> str:
 
     def hear(event: Event) -> None:
         assert isinstance(event, Asked)
-        data = INVENTORY if isinstance(event.ask, AskInventory) and reply == "Accepted" else {}
+        data = ACCEPTED.get(type(event.ask), {}) if reply == "Accepted" else {}
         asking.reply(Reply(event.link, event.request, reply, data))
 
     asking = Asking(place, Rpc(), hear, 1.0)

@@ -15,16 +15,21 @@ from test_rows_lists import LIST_ACTIONS
 from agent.domain.asks import (
     AskAvailability,
     AskClearCache,
+    AskClearProfiles,
+    AskComposite,
     AskData,
     AskGet,
     AskReset,
     AskSet,
+    AskSetProfile,
     AskStart,
     AskStop,
     AskTrigger,
     AskUnlock,
     Trigger,
 )
+from agent.domain.charging.composite import Span
+from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
 from agent.domain.events import TokenJudged, TransactionHeard
 from agent.domain.messages import (
     BootWanted,
@@ -46,9 +51,9 @@ from agent.domain.messages import (
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.variables import VARIABLES, Settings
 from agent.kinds import AuthorizationStatus, Fault, Reading, ReadingContext, Stamp, Token, Verdict
-from agent.ocpp.dialect import Boot, Heard, Identity, In, Mute, Out, Refused, Unspeakable
+from agent.ocpp.dialect import Boot, Heard, Identity, In, Mute, Out, Refusal, Refused, Unspeakable
 from agent.ocpp.names import KEYS_16
-from agent.ocpp.v16 import V16
+from agent.ocpp.v16 import V16, dialect
 from agent.ocpp.v16.settings import offered
 from agent.ports.store import Put
 
@@ -460,6 +465,38 @@ GOLDEN_IN: list[tuple[str, dict[str, Any], Any, Any, str]] = [
     ),
 ]
 
+PLAIN = {
+    "chargingProfileId": 1, "stackLevel": 0, "chargingProfilePurpose": "ChargePointMaxProfile",
+    "chargingProfileKind": "Absolute",
+    "chargingSchedule": {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 16.1}]},
+}  # fmt: skip
+STATION_MAX = Profile(1, 0, Purpose.STATION_MAX, Kind.ABSOLUTE, Schedule(Unit.A, (Period(0, 16.1),)))
+GOLDEN_IN += [
+    (
+        "SetChargingProfile",
+        {"connectorId": 0, "csChargingProfiles": PLAIN},
+        AskSetProfile(0, STATION_MAX),
+        "Accepted",
+        "Accepted",
+    ),
+    (
+        "SetChargingProfile",
+        {"connectorId": 0, "csChargingProfiles": PLAIN},
+        AskSetProfile(0, STATION_MAX),
+        "Rejected",
+        "Rejected",
+    ),
+    ("ClearChargingProfile", {}, AskClearProfiles(), "Accepted", "Accepted"),
+    ("ClearChargingProfile", {"id": 7}, AskClearProfiles(id=7), "Unknown", "Unknown"),
+    (
+        "ClearChargingProfile",
+        {"connectorId": 0, "chargingProfilePurpose": "TxDefaultProfile", "stackLevel": 2},
+        AskClearProfiles(None, 0, Purpose.TX_DEFAULT, 2),
+        "Accepted",
+        "Accepted",
+    ),
+]
+
 AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("RemoteStartTransaction", {"idTag": "A", "connectorId": 0}, {"status": "Rejected"}),
     ("RemoteStartTransaction", {"idTag": ""}, {"status": "Rejected"}),
@@ -474,7 +511,6 @@ AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"status": "Failed"},
     ),
     ("ReserveNow", {}, {"status": "Rejected"}),
-    ("SetChargingProfile", {}, {"status": "NotSupported"}),
 ]
 
 
@@ -520,13 +556,84 @@ def test_answered_without_the_domain(action: str, payload: dict[str, Any], answe
     valid(action + "Response", answer)
 
 
-ELSEWHERE = {"GetConfiguration", *LIST_ACTIONS}
+ELSEWHERE = {"GetConfiguration", "GetCompositeSchedule", *LIST_ACTIONS}
 """Below, or in a file of their own."""
 
 
 def test_every_in_row_has_a_golden_line() -> None:
     rows = {r.action for r in V16.rows if isinstance(r, In)}
     assert rows == {g[0] for g in GOLDEN_IN} | {a[0] for a in AT_ONCE} | ELSEWHERE
+
+
+def test_a_composite_schedule() -> None:
+    payload = {"connectorId": 1, "duration": 300, "chargingRateUnit": "W"}
+    assert row("GetCompositeSchedule").decode(payload, desk()) == AskComposite(1, 300, Unit.W)
+    assert row("GetCompositeSchedule").decode({"connectorId": 0, "duration": 9}, desk()) == AskComposite(0, 9)
+    data = {"start_utc_s": UTC_S, "duration_s": 300, "unit": Unit.W, "spans": [Span(0, 4140.5), Span(60, 230.0, 1)]}
+    answer = row("GetCompositeSchedule").answer(Reply("chargy", "1", "Accepted", data), payload, desk())
+    assert answer == {
+        "status": "Accepted",
+        "connectorId": 1,
+        "scheduleStart": "2026-11-25T10:00:00.000Z",
+        "chargingSchedule": {
+            "duration": 300,
+            "startSchedule": "2026-11-25T10:00:00.000Z",
+            "chargingRateUnit": "W",
+            "chargingSchedulePeriod": [
+                {"startPeriod": 0, "limit": 4140.5},
+                {"startPeriod": 60, "limit": 230.0, "numberPhases": 1},
+            ],
+        },
+    }
+    valid("GetCompositeScheduleResponse", answer)
+    refused = row("GetCompositeSchedule").answer(Reply("chargy", "1", "Rejected"), payload, desk())
+    assert refused == {"status": "Rejected"}
+
+
+WHOLE_PROFILE = {
+    "chargingProfileId": 7, "transactionId": 42, "stackLevel": 3, "chargingProfilePurpose": "TxProfile",
+    "chargingProfileKind": "Recurring", "recurrencyKind": "Weekly", "validFrom": "2026-11-25T10:00:00Z",
+    "validTo": "2026-11-26T11:00:00+01:00",
+    "chargingSchedule": {
+        "duration": 600, "startSchedule": "2026-11-25T10:00:01.5Z", "chargingRateUnit": "W", "minChargingRate": 4140.1,
+        "chargingSchedulePeriod": [
+            {"startPeriod": 0, "limit": 11000}, {"startPeriod": 60, "limit": 0.1, "numberPhases": 1},
+        ],
+    },
+}  # fmt: skip
+WHOLE = Profile(
+    7, 3, Purpose.TX, Kind.RECURRING,
+    Schedule(Unit.W, (Period(0, 11000.0), Period(60, 0.1, 1)), 600, UTC_S + 1.5, 4140.1),
+    Recurrency.WEEKLY, UTC_S, UTC_S + 86400, "s1",
+)  # fmt: skip
+
+
+def test_every_field_of_a_profile() -> None:
+    payload = {"connectorId": 1, "csChargingProfiles": WHOLE_PROFILE}
+    valid("SetChargingProfile", payload)
+    assert row("SetChargingProfile").decode(payload, desk(known())) == AskSetProfile(1, WHOLE)
+
+
+def test_a_transaction_that_nobody_knows_is_no_session() -> None:
+    payload = {"connectorId": 1, "csChargingProfiles": {**WHOLE_PROFILE, "transactionId": 43}}
+    asked = row("SetChargingProfile").decode(payload, desk(known()))
+    assert isinstance(asked, AskSetProfile)
+    assert asked.profile.session not in ("", "s1")
+
+
+@pytest.mark.parametrize("wrong", [{"validFrom": "soon"}, {"validTo": "2026-99-99T00:00:00Z"}])
+def test_no_time_is_guessed(wrong: dict[str, str]) -> None:
+    with pytest.raises(Refused):
+        row("SetChargingProfile").decode({"connectorId": 1, "csChargingProfiles": {**WHOLE_PROFILE, **wrong}}, desk())
+
+
+def test_without_smart_charging_it_is_said_so() -> None:
+    off = dialect(("SmartCharging",))
+    set_row = off.incoming("SetChargingProfile")
+    assert isinstance(set_row, In)
+    assert set_row.decode({}, desk()) == {"status": "NotSupported"}
+    assert isinstance(off.incoming("GetCompositeSchedule"), Refusal)
+    assert isinstance(off.incoming("ClearChargingProfile"), Refusal)
 
 
 @pytest.mark.parametrize(
@@ -543,6 +650,10 @@ def test_a_profile_with_a_remote_start(purpose: str, taken: bool) -> None:
     assert check is not None
     assert check(payload) is None
     asked = row("RemoteStartTransaction").decode(payload, desk())
+    brought = Profile(1, 0, Purpose.TX, Kind.RELATIVE, Schedule(Unit.A, (Period(0, 16.1),)))
+    assert asked == (AskStart(None, Token("A"), profile=brought) if taken else {"status": "Rejected"})
+    without = desk(settings=Settings({"feature_profiles": ("Core",)}))
+    asked = row("RemoteStartTransaction").decode(payload, without)
     assert asked == (AskStart(None, Token("A")) if taken else {"status": "Rejected"})
 
 
@@ -551,7 +662,11 @@ def test_a_request_that_no_block_answers_is_refused() -> None:
         row("Reset").answer(Reply("chargy", "1", "NotImplemented"), {"type": "Soft"}, desk())
 
 
-READ_ONLY = {"GetConfigurationMaxKeys", "NumberOfConnectors", "SupportedFeatureProfiles", "SecurityProfile"}
+READ_ONLY = {
+    "ChargeProfileMaxStackLevel", "ChargingScheduleAllowedChargingRateUnit", "ChargingScheduleMaxPeriods",
+    "ConnectorSwitch3to1PhaseSupported", "GetConfigurationMaxKeys", "MaxChargingProfilesInstalled",
+    "NumberOfConnectors", "SecurityProfile", "SupportedFeatureProfiles",
+}  # fmt: skip
 REQUIRED = {
     "AuthorizeRemoteTxRequests", "ClockAlignedDataInterval", "ConnectionTimeOut", "ConnectorPhaseRotation",
     "GetConfigurationMaxKeys", "HeartbeatInterval", "LocalAuthorizeOffline", "LocalPreAuthorize",

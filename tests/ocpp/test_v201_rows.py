@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,22 @@ from test_rows_lists import LIST_ACTIONS
 from agent.domain.asks import (
     AskAvailability,
     AskClearCache,
+    AskClearProfiles,
+    AskComposite,
     AskData,
     AskInventory,
+    AskProfiles,
     AskReset,
     AskSet,
+    AskSetProfile,
     AskStart,
     AskStop,
     AskTrigger,
     AskUnlock,
     Trigger,
 )
+from agent.domain.charging.composite import Span
+from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
 from agent.domain.events import TokenJudged, TransactionHeard
 from agent.domain.messages import (
     BootWanted,
@@ -49,6 +56,7 @@ from agent.kinds import AuthorizationStatus, Reading, ReadingContext, Stamp, Tok
 from agent.ocpp import versions
 from agent.ocpp.dialect import Boot, Desk, Heard, Identity, In, Out, Refusal, Refused, Unspeakable, gaps
 from agent.ocpp.v201 import V201
+from agent.ocpp.v201.charging import ProfilesReport
 from agent.ocpp.v201.reports import Report
 from agent.ports.store import Put
 
@@ -99,6 +107,11 @@ def energy(value: int, context: str) -> dict[str, Any]:
     }
 
 
+WHOLE = Profile(
+    7, 3, Purpose.TX, Kind.RECURRING,
+    Schedule(Unit.W, (Period(0, 3680.0, 1, 2),), 60, UTC_S, 1380.0, 4),
+    Recurrency.DAILY, UTC_S, UTC_S, "s1",
+)  # fmt: skip
 READING = Reading(
     T0, 123456, power_w=11012.34, voltage_v=(230.1, 231.0, 229.91), current_a=(16.0, 15.876, 0.0),
     power_phase_w=(3680.0, 3650.58, 0.0), frequency_hz=50.02, power_factor=0.9871, export_wh=7, soc_percent=54.4,
@@ -192,6 +205,21 @@ GOLDEN_OUT = [
         {
             "requestId": 9, "generatedAt": WHEN, "seqNo": 0, "tbc": False,
             "reportData": [{"component": {"name": "A"}, "variable": {"name": "B"}, "variableAttribute": [{}]}],
+        },
+    ),
+    (
+        ProfilesReport(9, 1, False, (WHOLE,)),
+        "ReportChargingProfiles",
+        {
+            "requestId": 9, "chargingLimitSource": "CSO", "evseId": 1, "tbc": False,
+            "chargingProfile": [{
+                "id": 7, "stackLevel": 3, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Recurring",
+                "recurrencyKind": "Daily", "validFrom": WHEN, "validTo": WHEN, "transactionId": "s1",
+                "chargingSchedule": [{
+                    "id": 4, "chargingRateUnit": "W", "duration": 60, "startSchedule": WHEN, "minChargingRate": 1380.0,
+                    "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 3680.0, "numberPhases": 1, "phaseToUse": 2}],
+                }],
+            }],
         },
     ),
 ]  # fmt: skip
@@ -411,7 +439,6 @@ AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"status": "Failed"},
     ),
     ("ReserveNow", {}, REJECTED),
-    ("SetChargingProfile", {}, REJECTED),
     ("UpdateFirmware", {}, REJECTED),
     ("GetLog", {}, REJECTED),
     ("SetNetworkProfile", {}, REJECTED),
@@ -422,6 +449,121 @@ AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("GetMonitoringReport", {}, {"status": "NotSupported"}),
     ("SetMonitoringBase", {}, {"status": "NotSupported"}),
 ]
+_AT = {"startSchedule": "2026-11-25T10:00:00Z"}
+
+
+def _set(evse: int = 1, schedules: int = 1, start: bool = True, **changes: Any) -> tuple[str, dict[str, Any]]:
+    """SetChargingProfile with these fields of the profile."""
+    schedule = {"id": 3, "chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 8.5}]}
+    schedule |= _AT if start else {}
+    profile = {
+        "id": 7, "stackLevel": 1, "chargingProfilePurpose": "TxDefaultProfile", "chargingProfileKind": "Absolute",
+        "chargingSchedule": [schedule] * schedules, **changes,
+    }  # fmt: skip
+    return "SetChargingProfile", {"evseId": evse, "chargingProfile": profile}
+
+
+_SOURCES = {"chargingLimitSource": ["EMS", "SO"]}
+_EXTERNAL = {"chargingProfilePurpose": "ChargingStationExternalConstraints"}
+AT_ONCE += [
+    (*_set(**_EXTERNAL), REJECTED),
+    (*_set(schedules=2), REJECTED),
+    (*_set(start=False), REJECTED),
+    (*_set(chargingProfileKind="Relative"), REJECTED),
+    (
+        *_set(0, start=False, chargingProfileKind="Relative", chargingProfilePurpose="ChargingStationMaxProfile"),
+        REJECTED,
+    ),
+    (*_set(chargingProfilePurpose="TxProfile"), REJECTED),
+    ("ClearChargingProfile", {"chargingProfileCriteria": _EXTERNAL}, {"status": "Unknown"}),
+    ("GetChargingProfiles", {"requestId": 1, "chargingProfile": _EXTERNAL}, {"status": "NoProfiles"}),
+    ("GetChargingProfiles", {"requestId": 1, "chargingProfile": _SOURCES}, {"status": "NoProfiles"}),
+    (
+        "RequestStartTransaction",
+        {"idToken": CARD_TYPE, "remoteStartId": 5, "chargingProfile": _set()[1]["chargingProfile"]},
+        REJECTED,
+    ),
+]
+ONCE_8_5_A = Schedule(Unit.A, (Period(0, 8.5),), start_utc_s=UTC_S, number=3)
+GOLDEN_IN += [
+    (
+        *_set(),
+        AskSetProfile(1, Profile(7, 1, Purpose.TX_DEFAULT, Kind.ABSOLUTE, ONCE_8_5_A), replaces=False),
+        "Accepted",
+        "",
+    ),
+    (
+        *_set(chargingProfilePurpose="TxProfile", transactionId="s1", validTo="2026-11-25T10:00:00Z"),
+        AskSetProfile(
+            1,
+            Profile(7, 1, Purpose.TX, Kind.ABSOLUTE, ONCE_8_5_A, valid_to_utc_s=UTC_S, session="s1"),
+            replaces=False,
+        ),
+        "NotImplemented",
+        "Rejected",
+    ),
+    ("ClearChargingProfile", {"chargingProfileId": 7}, AskClearProfiles(7), "Accepted", ""),
+    (
+        "ClearChargingProfile",
+        {"chargingProfileCriteria": {"evseId": 2, "chargingProfilePurpose": "TxProfile", "stackLevel": 0}},
+        AskClearProfiles(None, 2, Purpose.TX, 0),
+        "Unknown",
+        "",
+    ),
+    (
+        "GetChargingProfiles",
+        {"requestId": 1, "evseId": 0, "chargingProfile": {"chargingProfileId": [7, 8], "stackLevel": 1}},
+        AskProfiles((7, 8), 0, None, 1),
+        "NoProfiles",
+        "",
+    ),
+    (
+        "GetCompositeSchedule",
+        {"evseId": 1, "duration": 60, "chargingRateUnit": "W"},
+        AskComposite(1, 60, Unit.W),
+        "Rejected",
+        "",
+    ),
+]
+
+
+def test_a_remote_start_brings_its_profile_along() -> None:
+    wanted = _set(chargingProfilePurpose="TxProfile", transactionId="ignored")[1]["chargingProfile"]
+    payload = {"idToken": CARD_TYPE, "remoteStartId": 5, "chargingProfile": wanted}
+    brought = Profile(7, 1, Purpose.TX, Kind.ABSOLUTE, ONCE_8_5_A)
+    assert row("RequestStartTransaction").decode(payload, place()) == AskStart(None, CARD, "5", brought)
+    without = Settings({"feature_profiles": ("Core",)})
+    assert row("RequestStartTransaction").decode(payload, place(settings=without)) == AskStart(None, CARD, "5")
+
+
+def test_a_composite_schedule() -> None:
+    payload = {"evseId": 1, "duration": 60}
+    data = {"start_utc_s": UTC_S, "duration_s": 60, "unit": Unit.A, "spans": [Span(0, 8.5), Span(5, 6.0, 1)]}
+    answer = row("GetCompositeSchedule").answer(Reply("chargy", "1", "Accepted", data), payload, place())
+    assert answer["schedule"] == {
+        "evseId": 1, "duration": 60, "scheduleStart": WHEN, "chargingRateUnit": "A",
+        "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 8.5}, {"startPeriod": 5, "limit": 6.0, "numberPhases": 1}],
+    }  # fmt: skip
+    valid("GetCompositeScheduleResponse", answer)
+
+
+def test_profiles_are_reported_evse_by_evse_and_in_parts() -> None:
+    plain = Profile(0, 1, Purpose.TX_DEFAULT, Kind.ABSOLUTE, ONCE_8_5_A)
+    found = [Installed(0, replace(plain, id=1)), *(Installed(1, replace(plain, id=n)) for n in range(2, 9))]
+    at = place()
+    answer = row("GetChargingProfiles").answer(
+        Reply("chargy", "1", "Accepted", {"profiles": found}), {"requestId": 9}, at
+    )
+    assert answer == {"status": "Accepted"}
+    parts = [told(m) or {} for m in at.owed]
+    assert [(p["evseId"], p["tbc"], [c["id"] for c in p["chargingProfile"]]) for p in parts] == [
+        (0, True, [1]),
+        (1, True, [2, 3, 4, 5, 6]),
+        (1, False, [7, 8]),
+    ]
+    assert {p["requestId"] for p in parts} == {9}
+
+
 ELSEWHERE = {"GetVariables", "SetVariables", "GetBaseReport", "GetReport", "GetTransactionStatus", *LIST_ACTIONS}
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from agent.domain.asks import AskClearCache, AskStart
 from agent.domain.block import Yielded, answers, on
+from agent.domain.charging.profiles import Profile, Purpose, problem
 from agent.domain.events import (
     Asked,
     BoardOpened,
@@ -51,6 +52,7 @@ class Pending:
     movable: bool = False
     remote_id: str = ""
     stops: bool = False
+    profile: Profile | None = None
 
 
 class Authorisation:
@@ -252,8 +254,9 @@ class Authorisation:
             yield CardRefused(evse.number, "unavailable")  # the world moved on while the backend was thinking
         else:
             yield TokenAccepted(
-                evse.number, pending.token, verdict, pending.remote_id, pending.movable and not evse.vehicle, offline
-            )
+                evse.number, pending.token, verdict, pending.remote_id, pending.movable and not evse.vehicle, offline,
+                pending.profile,
+            )  # fmt: skip
 
     def _meant(self, pending: Pending) -> Evse:
         """A cable that was plugged at another outlet while the backend was thinking decides."""
@@ -293,15 +296,20 @@ class Authorisation:
         ask = event.ask
         assert isinstance(ask, AskStart)
         evse = self._remote_target(ask)
-        if evse is None or len(ask.token.value) > self._site.max_token_length():
+        if evse is None or len(ask.token.value) > self._site.max_token_length() or self._impossible(ask.profile):
             yield Reply(event.link, event.request, "Rejected")
             return
         yield Reply(event.link, event.request, "Accepted")
         remote_id = ask.remote_id or "remote"
         if self._site.settings.flag("authorize_remote_start"):
-            yield from self._judge(Pending(evse.number, ask.token, remote_id=remote_id), now)
+            yield from self._judge(Pending(evse.number, ask.token, remote_id=remote_id, profile=ask.profile), now)
         else:
-            yield TokenAccepted(evse.number, ask.token, None, remote_id)
+            yield TokenAccepted(evse.number, ask.token, None, remote_id, profile=ask.profile)
+
+    def _impossible(self, profile: Profile | None) -> bool:
+        return profile is not None and (
+            profile.purpose is not Purpose.TX or bool(problem(profile, self._site.settings))
+        )
 
     def _remote_target(self, ask: AskStart) -> Evse | None:
         startable = (State.FREE, State.OCCUPIED, State.ENDED)

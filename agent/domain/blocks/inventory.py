@@ -14,8 +14,6 @@ from agent.domain.orders import Reply
 from agent.domain.variables import VARIABLES
 from agent.kinds import STATION, Moment
 
-NOMINAL_V = 230.0
-
 
 class Inventory:
     def __init__(self, site: Site, status: Status) -> None:
@@ -32,6 +30,7 @@ class Inventory:
             "phases": max((e.phases for e in site.evses.values()), default=1),
             "problem": any(e["problem"] for e in evses.values()),
             "list": site.local_list,
+            "profiles": site.profiles(),
         }
         sessions = [e.session.id for e in site.evses.values() if e.session]
         data = {"settings": settings, "evses": {STATION: station, **evses}, "sessions": sessions, "utc_s": now.utc_s}
@@ -45,5 +44,5 @@ class Inventory:
             "tethered": evse.tethered,
             "phases": evse.phases,
             "power_w": (reading.power_w or 0.0) if reading else 0.0,
-            "max_power_w": evse.max_a * evse.phases * NOMINAL_V,
+            "max_power_w": evse.max_a * evse.phases * self._site.settings.number("nominal_voltage_v"),
         }

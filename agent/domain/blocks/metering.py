@@ -124,7 +124,8 @@ class Metering:
 
     @on(MeterRead)
     def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
-        evse, reading = self._site.evses[event.evse], event.reading
+        evse = self._site.evses[event.evse]
+        reading = self._with_offer(evse, event.reading)
         yield from self._backwards(evse, reading)
         if evse.reading is None or reading.energy_wh >= evse.reading.energy_wh:
             evse.reading = reading
@@ -142,6 +143,15 @@ class Metering:
             yield from self._sampled(evse, reading, ReadingContext.TRIGGER, "aligned_measurands", loose=True)
         elif kind in ("live", "end"):
             yield SituationChanged(evse.number)
+
+    def _with_offer(self, evse: Evse, reading: Reading) -> Reading:
+        """The limit in force is no matter of the meter: as the board tells it, otherwise as it was ordered."""
+        if reading.offered_a is not None:
+            return reading
+        ordered_a = evse.limit.current_a if evse.offered_a is None else evse.offered_a
+        offered_a = (ordered_a or 0.0) if evse.release else 0.0
+        volts = self._site.settings.number("nominal_voltage_v") * (evse.allowed_phases or evse.phases)
+        return replace(reading, offered_a=offered_a, offered_w=offered_a * volts)
 
     def _backwards(self, evse: Evse, reading: Reading) -> Iterator[Yielded]:
         """A lifetime register never runs backwards: exchanged or broken meter, nothing can be billed from it."""

@@ -44,6 +44,8 @@ class Street:
         evse.counts_plugged = event.traits.counts_plugged
         evse.cable, evse.vehicle, evse.asks = _cable(evse, state), state.vehicle, state.asks
         evse.locked, evse.release, evse.bay = state.locked, False, state.bay_occupied
+        evse.wanted, evse.board_a = False, event.traits.max_a
+        self._current(evse, state)
         evse.contactor, evse.offering = _contactor(evse, state), state.pwm is not False
         yield from self._faults(evse, state)
         yield SituationChanged(event.evse)
@@ -52,6 +54,7 @@ class Street:
     def changed(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
         evse, state, n = self._site.evses[event.evse], event.state, event.evse
         evse.locked = state.locked
+        self._current(evse, state)
         cable, contactor = _cable(evse, state), _contactor(evse, state)
         yield from self._faults(evse, state)
         if evse.vehicle and not state.vehicle:
@@ -76,6 +79,11 @@ class Street:
             yield ContactorClosed(n)
         if state.bay_occupied is not None and state.bay_occupied != evse.bay:
             yield BayChanged(n, state.bay_occupied)
+
+    def _current(self, evse: Evse, state: EvseState) -> None:
+        """A board that knows no cable rating says None; 0 is a plug it could not read, or none."""
+        evse.cable_a = float(state.cable_a) if state.cable_a else None
+        evse.offered_a = state.offered_a
 
     def _faults(self, evse: Evse, state: EvseState) -> Iterator[Yielded]:
         """A picture clears what pictures have raised; faults from elsewhere stay as they are (the power-fail input has

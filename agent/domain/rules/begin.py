@@ -18,8 +18,8 @@ from agent.domain.events import (
 )
 from agent.domain.evse import Evse, Grant, Service, Session, Site, State
 from agent.domain.messages import ChargingState, TransactionStarted, TriggerReason
-from agent.domain.orders import ReadMeter, Remember, SetLimit, Tell, WakeMe
-from agent.domain.rules.words import changed, release, rest, timer, to, unsettle
+from agent.domain.orders import ReadMeter, Remember, Tell, WakeMe
+from agent.domain.rules.words import bounded, changed, release, rest, timer, to, unsettle
 from agent.kinds import Moment
 
 
@@ -48,7 +48,7 @@ def _await_vehicle(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
 
 @to(State.AUTHORISED, State.BEGINNING)
 def grant(s: Site, evse: Evse, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
-    evse.grant = Grant(event.token, event.verdict, event.remote_id, event.offline, event.movable)
+    evse.grant = Grant(event.token, event.verdict, event.remote_id, event.offline, event.movable, profile=event.profile)
     if evse.vehicle:
         yield from begin(s, evse, event, now)
         return
@@ -125,6 +125,7 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
         group=right.verdict.group if right.verdict else None,
         remote_id=right.remote_id,
         offline=right.offline or not s.online,
+        profile=right.profile,
     )
     evse.session, evse.grant, evse.reading = session, None, reading
     evse.state, evse.charging = State.ACTIVE, ChargingState.EV_CONNECTED
@@ -136,7 +137,7 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
     )  # fmt: skip
     for link in s.links:
         yield Tell(link, told)
-    yield SetLimit(evse.number, evse.limit)
+    yield from bounded(s, evse, now)
     yield from release(s, evse, True)
     yield from unsettle(s, evse, now)
     yield SessionOpened(evse.number, session.id, trigger)

@@ -9,9 +9,9 @@ from agent.domain.events import BoardOpened, SessionOpened, StopWanted, TimeCame
 from agent.domain.evse import Evse, Session, Site, State, Stop
 from agent.domain.faults import GRACE_S, blocks, ends_session
 from agent.domain.messages import ChargingState, StopReason, TriggerReason
-from agent.domain.orders import Remember, SetLimit, WakeMe
+from agent.domain.orders import Remember, WakeMe
 from agent.domain.rules.end import end, read_end, read_end_when_open
-from agent.domain.rules.words import changed, release, timer, to, unsettle
+from agent.domain.rules.words import bounded, changed, release, timer, to, unsettle
 from agent.kinds import Moment
 
 RECOVER_S = 300.0
@@ -68,7 +68,7 @@ def _resume(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     session.alive_at = now.stamp
     yield Remember("session", session.id, session.record())
     if not session.held:
-        yield SetLimit(evse.number, evse.limit)
+        yield from bounded(s, evse, now)
         yield from release(s, evse, True)
     yield from unsettle(s, evse, now)
     yield SessionOpened(evse.number, session.id, TriggerReason.TX_RESUMED)

@@ -8,6 +8,7 @@ from agent.domain.block import Yielded
 from agent.domain.events import (
     Event,
     EvseEvent,
+    LimitChanged,
     MeterRead,
     OfferChanged,
     StopWanted,
@@ -17,7 +18,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import Remember
+from agent.domain.orders import Remember, SetLimit
 from agent.domain.rules.end import end
 from agent.domain.rules.words import release, tell_charging, timer, to, unsettle
 from agent.kinds import Fault, Moment
@@ -57,6 +58,19 @@ def vehicle_gone(s: Site, evse: Evse, event: VehicleLeft, now: Moment) -> Iterat
         yield from end(s, evse, _disconnected(evse), now)
         return
     yield from release(s, evse, False)
+    yield from tell_charging(s, evse, now)
+
+
+def limited(s: Site, evse: Evse, event: LimitChanged, now: Moment) -> Iterator[Yielded]:
+    """Another bound. Below 6 A the session pauses: release is withdrawn, nothing ends; with current again it is given
+    to whom it was meant for."""
+    yield SetLimit(evse.number, evse.limit)
+    if evse.paused and evse.release:
+        yield from release(s, evse, False)
+        evse.wanted = True
+    elif evse.wanted and not evse.release:
+        yield from unsettle(s, evse, now)
+        yield from release(s, evse, True)
     yield from tell_charging(s, evse, now)
 
 

@@ -10,7 +10,7 @@ from agent.domain.events import Event, EvseEvent, SituationChanged
 from agent.domain.evse import Evse, Site, State
 from agent.domain.faults import GRACE_S, blocks
 from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReason
-from agent.domain.orders import SetRelease, Tell, WakeMe
+from agent.domain.orders import SetLimit, SetRelease, Tell, WakeMe
 from agent.kinds import Moment
 
 Rule: TypeAlias = Callable[[Site, Evse, Any, Moment], Iterator[Yielded]]
@@ -38,11 +38,21 @@ def changed(evse: Evse) -> SituationChanged:
 
 
 def release(s: Site, evse: Evse, on: bool) -> Iterator[Yielded]:
-    """A level: withdrawing is said whatever we believe of the board; giving only once, and never on a broken EVSE."""
+    """A level: withdrawing is said whatever we believe of the board; giving only once, and never on a broken EVSE. In a
+    pause the wish is kept: ``run.limited`` gives release when there is current again."""
     if on and (evse.release or s.stopping or any(blocks(f) and f not in GRACE_S for f in evse.faults)):
+        return
+    evse.wanted = on
+    if on and evse.paused:
         return
     evse.release = on
     yield SetRelease(evse.number, on)
+
+
+def bounded(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    """Before release is given: the board learns what it may offer at most."""
+    s.bound(evse, now)
+    yield SetLimit(evse.number, evse.limit)
 
 
 def rest(evse: Evse) -> State:

@@ -1,4 +1,4 @@
-"""OCPP 1.6 JSON: Core, RemoteTrigger and LocalAuthListManagement.
+"""OCPP 1.6 JSON: Core, RemoteTrigger, LocalAuthListManagement and SmartCharging.
 
 What this version cannot say: EVSE and connector are one number; the charging state exists only as connector status;
 one error code at a time; why a token was refused beyond five words; the begin values of a transaction other than the
@@ -15,6 +15,7 @@ from agent.ocpp.schema import of_package
 from agent.ocpp.v16 import (
     authorisation,
     boot,
+    charging,
     data,
     ids,
     lists,
@@ -45,6 +46,7 @@ V16 = Dialect(
         *metering.ROWS,
         *status.ROWS,
         *remote.ROWS,
+        *charging.ROWS,
         *settings.ROWS,
         *lists.ROWS,
         *data.ROWS,

@@ -19,6 +19,7 @@ _UNITS = {
     "Energy.Active.Export.Register": "Wh",
     "Energy.Active.Import.Register": "Wh",
     "Power.Active.Import": "W",
+    "Power.Offered": "W",
     "SoC": "Percent",
     "Voltage": "V",
 }

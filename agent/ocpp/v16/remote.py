@@ -3,6 +3,7 @@ taken for the same token that the driver's card would bring, so that the card ma
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from agent.domain.asks import AskAvailability, AskReset, AskStart, AskStop, AskTrigger, AskUnlock, Trigger
@@ -11,6 +12,7 @@ from agent.kinds import Token
 from agent.ocpp.dialect import Desk, In, Payload, Refused
 from agent.ocpp.rpc import Code
 from agent.ocpp.text import is_plain
+from agent.ocpp.v16 import charging
 
 
 def _one_of(*words: str, otherwise: str = "Rejected") -> Any:
@@ -29,11 +31,13 @@ def _availability(payload: Payload, desk: Desk) -> AskAvailability:
 
 
 def _start(payload: Payload, desk: Desk) -> AskStart | dict[str, Any]:
-    """A profile of another purpose is an error; a right one is ignored, as 5.11 asks of a station without
-    SmartCharging."""
-    profile = payload.get("chargingProfile")
-    if profile is not None and profile["chargingProfilePurpose"] != "TxProfile":
+    """A profile of another purpose is an error; a right one is ignored, as 5.11 asks, by a station without
+    SmartCharging. Its transaction is the one that it starts, whatever number it names."""
+    wanted = payload.get("chargingProfile")
+    if wanted is not None and wanted["chargingProfilePurpose"] != "TxProfile":
         return {"status": "Rejected"}
+    offered = charging.PROFILE in desk.settings.items_of("feature_profiles")
+    profile = replace(charging.profile(wanted, desk), session="") if wanted is not None and offered else None
     connector = payload.get("connectorId")
     if connector is not None and connector < 1:
         return {"status": "Rejected"}
@@ -41,7 +45,7 @@ def _start(payload: Payload, desk: Desk) -> AskStart | dict[str, Any]:
         return {"status": "Rejected"}
     if not is_plain(payload["idTag"]):
         raise Refused(Code.PROPERTY, "idTag: control characters")
-    return AskStart(None if connector is None else int(connector), Token(payload["idTag"]))
+    return AskStart(None if connector is None else int(connector), Token(payload["idTag"]), profile=profile)
 
 
 def _stop(payload: Payload, desk: Desk) -> AskStop:

@@ -15,6 +15,7 @@ from agent.ocpp.schema import of_package
 from agent.ocpp.v201 import (
     authorisation,
     boot,
+    charging,
     data,
     ids,
     lists,
@@ -44,6 +45,7 @@ V201 = Dialect(
         *transactions.ROWS,
         *status.ROWS,
         *remote.ROWS,
+        *charging.ROWS,
         *settings.ROWS,
         *reports.ROWS,
         *data.ROWS,

@@ -18,6 +18,7 @@ _UNITS = {
     "Energy.Active.Import.Register": "Wh",
     "Frequency": "Hz",
     "Power.Active.Import": "W",
+    "Power.Offered": "W",
     "SoC": "Percent",
     "Voltage": "V",
 }

@@ -9,7 +9,7 @@ _DISPLAY = "DisplayMessage is not offered"
 _FIRMWARE = "FirmwareManagement is not offered"
 _MONITORING = "monitoring (DeviceManagement) is not offered"
 _RESERVATION = "Reservation is not offered"
-_SMART = "SmartCharging is not offered"
+_SMART = "SmartCharging is switched off in the station file"
 
 OFF: dict[str, tuple[In | Refusal, ...]] = {
     "RemoteTrigger": (Refusal("TriggerMessage", "RemoteTrigger is switched off in the station file"),),
@@ -17,11 +17,16 @@ OFF: dict[str, tuple[In | Refusal, ...]] = {
         always("GetLocalListVersion", versionNumber=0),  # D02: 0 says that there is no list
         always("SendLocalList", status="Failed"),
     ),
+    "SmartCharging": (
+        always("SetChargingProfile", status="Rejected"),
+        Refusal("ClearChargingProfile", _SMART),
+        Refusal("GetChargingProfiles", _SMART),
+        Refusal("GetCompositeSchedule", _SMART),
+    ),
 }
 """What is answered where a profile (by its name in 1.6) is switched off in the station file."""
 
 ROWS: tuple[In | Refusal, ...] = (
-    always("SetChargingProfile", status="Rejected"),
     always("ReserveNow", status="Rejected"),
     always("UpdateFirmware", status="Rejected"),
     always("GetLog", status="Rejected"),
@@ -33,9 +38,6 @@ ROWS: tuple[In | Refusal, ...] = (
     always("GetMonitoringReport", status="NotSupported"),
     always("SetMonitoringBase", status="NotSupported"),
     Refusal("CancelReservation", _RESERVATION),
-    Refusal("ClearChargingProfile", _SMART),
-    Refusal("GetChargingProfiles", _SMART),
-    Refusal("GetCompositeSchedule", _SMART),
     Refusal("ClearDisplayMessage", _DISPLAY),
     Refusal("GetDisplayMessages", _DISPLAY),
     Refusal("SetDisplayMessage", _DISPLAY),

@@ -9,6 +9,7 @@ from agent.domain.asks import AskAvailability, AskInventory, AskReset, AskStart,
 from agent.domain.orders import Reply
 from agent.ocpp.dialect import Desk, In, Payload, Refused
 from agent.ocpp.rpc import Code
+from agent.ocpp.v201 import charging
 from agent.ocpp.v201.ids import token
 
 REJECTED = {"status": "Rejected"}
@@ -44,15 +45,15 @@ def _availability(payload: Payload, desk: Desk) -> AskAvailability | dict[str, A
 def _start(payload: Payload, desk: Desk) -> AskStart | dict[str, Any]:
     """A profile of another purpose is an error (F01.FR.26); a right one is ignored by a station without smart
     charging."""
-    profile = payload.get("chargingProfile")
-    if desk.boot != "Accepted" or (profile is not None and profile["chargingProfilePurpose"] != "TxProfile"):
+    profile = charging.of_start(payload, desk)
+    if desk.boot != "Accepted" or isinstance(profile, bool):
         return dict(REJECTED)
     number = payload.get("evseId")
     if number is not None and number not in desk.evse_numbers:
         return dict(REJECTED)
     if not payload["idToken"]["idToken"]:
         return dict(REJECTED)
-    return AskStart(number, token(payload["idToken"]), str(int(payload["remoteStartId"])))
+    return AskStart(number, token(payload["idToken"]), str(int(payload["remoteStartId"])), profile)
 
 
 def _stop(payload: Payload, desk: Desk) -> AskStop | dict[str, Any]:

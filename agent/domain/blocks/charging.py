@@ -1,0 +1,330 @@
+"""Smart charging: profiles set, cleared, told and kept; the current that each EVSE may offer, worked out anew whenever
+something changes it (OCPP 1.6 3.13, 5.7, 5.16; 2.x block K)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from agent.domain.asks import AskClearProfiles, AskComposite, AskProfiles, AskSetProfile
+from agent.domain.block import Yielded, answers, on
+from agent.domain.charging.composite import (
+    Bound,
+    Outlet,
+    Table,
+    composite,
+    next_change_s,
+    own_bound,
+    station_bound,
+)
+from agent.domain.charging.profiles import (
+    UNIT_WORDS,
+    Installed,
+    Kind,
+    Profile,
+    Purpose,
+    Unit,
+    conflict,
+    misplaced,
+    problem,
+    same_right,
+)
+from agent.domain.charging.share import Claim, shares
+from agent.domain.charging.timing import begins_with_session
+from agent.domain.events import (
+    Asked,
+    ClockTrusted,
+    LimitChanged,
+    SessionClosed,
+    SessionOpened,
+    Started,
+    TimeCame,
+    VehicleConnected,
+    VehicleLeft,
+    VehiclePaused,
+    VehicleReady,
+)
+from agent.domain.evse import LEAST_A, Evse, Session, Site, State
+from agent.domain.orders import Remember, Reply, WakeMe
+from agent.domain.record import Poisoned, dump, load
+from agent.kinds import STATION, EvseId, Moment
+
+TIMER = "limits:"
+YIELD_S = 5.0
+"""How long a vehicle may take to follow a lower offer (IEC 61851-1, annex A): only then another one may get it."""
+EARLY_S = 0.001
+"""A timer that fires a hair too early has come."""
+
+
+class Charging:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._installed: dict[int, Installed] = {}
+        site.bound = self.bound
+        site.profiles = lambda: len(self._installed)
+
+    # --- what is installed -------------------------------------------------------------------------------------
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        """Profiles survive; those of a session that is over do not."""
+        for key, record in event.remembered.get("charging_profile", {}).items():
+            try:
+                found = Installed(int(record["evse"]), load(record["profile"], Profile))
+            except (Poisoned, KeyError, TypeError, ValueError) as e:
+                yield Remember("poisoned", f"charging_profile/{key}", {"record": record, "why": str(e)})
+                yield Remember("charging_profile", key, None)
+                continue
+            profile = found.profile
+            if profile.purpose is Purpose.TX and profile.session not in {s.id for s in self._sessions()}:
+                yield Remember("charging_profile", key, None)
+            else:
+                self._installed[profile.id] = found
+
+    def _sessions(self) -> Iterator[Session]:
+        return (e.session for e in self._site.evses.values() if e.session is not None)
+
+    def _install(self, evse: EvseId, profile: Profile) -> Iterator[Yielded]:
+        self._installed[profile.id] = Installed(evse, profile)
+        yield Remember("charging_profile", str(profile.id), {"evse": evse, "profile": dump(profile)})
+
+    def _forget(self, *ids: int) -> Iterator[Yielded]:
+        for number in ids:
+            del self._installed[number]
+            yield Remember("charging_profile", str(number), None)
+
+    @answers(AskSetProfile)
+    def put(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """Durable before it is promised."""
+        ask = event.ask
+        assert isinstance(ask, AskSetProfile)
+        new = Installed(ask.evse, self._bound_to_session(ask, now))
+        gone = self._displaced(new, ask.replaces)
+        if len(self._installed) - len(gone) >= self._most:
+            gone |= self._over(now)
+        why = self._refusal(new, ask.replaces)
+        if not why and len(self._installed) - len(gone) >= self._most:
+            why = f"{self._most} profiles are installed, no more fit"
+        if why:
+            yield Reply(event.link, event.request, "Rejected", {"why": why})
+            return
+        yield from self._forget(*(gone - {new.profile.id}))
+        yield from self._install(new.evse, new.profile)
+        yield Reply(event.link, event.request, "Accepted")
+        yield from self._recompute(now)
+
+    @property
+    def _most(self) -> int:
+        return self._site.settings.number("profiles_max")
+
+    def _displaced(self, new: Installed, replaces: bool) -> set[int]:
+        """The one of the same id always (1.6 5.16.2, K01)."""
+        return {
+            n
+            for n, old in self._installed.items()
+            if n == new.profile.id or (replaces and old.evse == new.evse and same_right(new.profile, old.profile))
+        }
+
+    def _over(self, now: Moment) -> set[int]:
+        """Profiles that will never speak again."""
+        until = {n: i.profile.valid_to_utc_s for n, i in self._installed.items()}
+        return {n for n, u in until.items() if u is not None and now.utc_s is not None and u <= now.utc_s}
+
+    def _bound_to_session(self, ask: AskSetProfile, now: Moment) -> Profile:
+        """A TxProfile without a session is for the one that runs; a station maximum that would begin with a session
+        (1.x lets it) begins now: the station has none."""
+        profile, evse = ask.profile, self._site.evses.get(ask.evse)
+        if profile.purpose is Purpose.TX and not profile.session and evse is not None and evse.session is not None:
+            return replace(profile, session=evse.session.id)
+        if profile.purpose is Purpose.STATION_MAX and begins_with_session(profile) and now.utc_s is not None:
+            schedule = replace(profile.schedule, start_utc_s=math.floor(now.utc_s))
+            return replace(profile, kind=Kind.ABSOLUTE, schedule=schedule)
+        return profile
+
+    def _refusal(self, new: Installed, replaces: bool) -> str:
+        profile, evse = new.profile, self._site.evses.get(new.evse)
+        if new.evse != STATION and evse is None:
+            return "there is no such EVSE"
+        if profile.purpose is Purpose.TX and evse is not None:
+            session = evse.session
+            if session is None or session.stop is not None or session.id != profile.session:
+                return "this transaction does not run here"
+        others = [i for n, i in self._installed.items() if n != profile.id]
+        if not replaces and any(conflict(new, old) for old in others):
+            return "another profile of this purpose and stack level speaks at the same time"
+        return misplaced(new.evse, profile) or problem(profile, self._site.settings)
+
+    @answers(AskClearProfiles)
+    def clear(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskClearProfiles)
+        if ask.id is not None:
+            found = [i for i in (ask.id,) if i in self._installed]
+        else:
+            found = [i.profile.id for i in self._meeting(ask)]
+        yield from self._forget(*found)
+        yield Reply(event.link, event.request, "Accepted" if found else "Unknown")
+        yield from self._recompute(now)
+
+    def _meeting(self, ask: AskClearProfiles | AskProfiles) -> list[Installed]:
+        return [
+            i
+            for i in self._installed.values()
+            if ask.evse in (None, i.evse)
+            and ask.purpose in (None, i.profile.purpose)
+            and ask.stack_level in (None, i.profile.stack_level)
+        ]
+
+    @answers(AskProfiles)
+    def report(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """``profiles``: what is installed and meets the criteria, EVSE by EVSE."""
+        ask = event.ask
+        assert isinstance(ask, AskProfiles)
+        found = [i for i in self._meeting(ask) if not ask.ids or i.profile.id in ask.ids]
+        found.sort(key=lambda i: (i.evse, i.profile.id))
+        yield Reply(event.link, event.request, "Accepted" if found else "NoProfiles", {"profiles": found})
+
+    @answers(AskComposite)
+    def composite(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """From the present whole second on."""
+        ask = event.ask
+        assert isinstance(ask, AskComposite)
+        units = self._site.settings.items_of("profile_rate_units")
+        unit = ask.unit or next((u for u in Unit if UNIT_WORDS[u] in units), Unit.A)
+        known = ask.evse == STATION or ask.evse in self._site.evses
+        if not known or UNIT_WORDS[unit] not in units or ask.duration_s <= 0 or now.utc_s is None:
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        start_s = math.floor(now.utc_s)
+        seen = [self._outlet(e, now) for e in self._site.evses.values()]
+        outlets = [replace(o, began_s=math.floor(o.began_s)) for o in seen]
+        covered_s, spans = composite(self._table(now), outlets, ask.evse, start_s, ask.duration_s, unit)
+        data = {"start_utc_s": start_s, "duration_s": covered_s, "unit": unit, "spans": spans}
+        yield Reply(event.link, event.request, "Accepted", data)
+
+    # --- sessions ----------------------------------------------------------------------------------------------
+
+    @on(SessionOpened)
+    def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+        session = self._site.evses[event.evse].session
+        if session is not None and session.profile is not None:
+            profile, session.profile = replace(session.profile, session=session.id), None
+            yield from self._forget(*({profile.id} & self._installed.keys()))
+            yield from self._install(event.evse, profile)
+        yield from self._recompute(now)
+
+    @on(SessionClosed)
+    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+        self._site.evses[event.evse].allowed_a = None
+        yield from self._forget(*[n for n, i in self._installed.items() if i.profile.session == event.session])
+        yield from self._recompute(now)
+
+    @on(ClockTrusted, VehicleConnected, VehicleLeft, VehicleReady, VehiclePaused)
+    def changed(self, event: Any, now: Moment) -> Iterator[Yielded]:
+        yield from self._recompute(now)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        if event.key == TIMER:
+            yield from self._recompute(now)
+
+    # --- what may be offered -----------------------------------------------------------------------------------
+
+    def bound(self, evse: Evse, now: Moment) -> None:
+        """Before a session gets energy: what its profiles allow, and of a station maximum what the others leave."""
+        table, at_s = self._table(now), _axis_s(now)
+        outlet = self._outlet(evse, now)
+        own = own_bound(table, outlet, at_s)
+        station = station_bound(table, evse.phases, at_s)
+        evse.allowed_a, evse.allowed_phases = own.limit, own.phases
+        if station is not None:
+            taken = sum((e.allowed_a or 0.0) * self._weight(e, station) for e in self._charging() if e is not evse)
+            evse.allowed_a = min(own.limit, max(0.0, station.limit - taken) / self._weight(evse, station))
+
+    def _charging(self) -> list[Evse]:
+        """Who has a share in the station's maximum, in the order in which they came."""
+        running = [e for e in self._site.evses.values() if e.session is not None and _draws(e)]
+        return sorted(running, key=lambda e: (e.session.started if e.session else 0, e.number))
+
+    def _weight(self, evse: Evse, station: Bound) -> float:
+        phases = evse.allowed_phases or evse.phases
+        return 1.0 if station.unit is Unit.A else self._nominal_v * phases
+
+    def _recompute(self, now: Moment) -> Iterator[Yielded]:
+        running = self._charging()
+        table, at_s = self._table(now), _axis_s(now)
+        outlets = [self._outlet(e, now) for e in running]
+        owns = {e.number: own_bound(table, o, at_s) for e, o in zip(running, outlets, strict=True)}
+        for evse in running:
+            evse.allowed_phases = owns[evse.number].phases
+        station = station_bound(table, max((e.phases for e in running), default=3), at_s)
+        wanted = {n: b.limit for n, b in owns.items()}
+        again_s = math.inf
+        if station is not None:
+            wanted = self._split(station, owns, running)
+            again_s = self._wait_for_room(wanted, running)
+        for evse in running:
+            if evse.allowed_a is None or abs(wanted[evse.number] - evse.allowed_a) > 1e-6:
+                evse.allowed_a = wanted[evse.number]
+                yield LimitChanged(evse.number)
+        ahead_s = min(next_change_s(table, outlets, at_s) - at_s + EARLY_S, again_s) if running else math.inf
+        yield WakeMe(TIMER, None if ahead_s == math.inf else now.t_s + ahead_s)
+
+    def _split(self, station: Bound, owns: dict[EvseId, Bound], running: list[Evse]) -> dict[EvseId, float]:
+        return dict(
+            shares(station.limit, [self._claim(e, owns[e.number], station, len(running) == 1) for e in running])
+        )
+
+    def _claim(self, evse: Evse, own: Bound, station: Bound, alone: bool) -> Claim:
+        """``minChargingRate`` says whom to let wait when there is not enough for all; who is alone waits for nobody."""
+        least_a = LEAST_A if alone or own.least > own.limit else max(LEAST_A, own.least)
+        return Claim(evse.number, own.limit, least_a, self._weight(evse, station), eager=evse.asks)
+
+    def _wait_for_room(self, wanted: dict[EvseId, float], running: list[Evse]) -> float:
+        """While somebody has to come down, nobody goes up: their vehicles take a moment. Returns when to look again."""
+        down = any((e.allowed_a or 0.0) > wanted[e.number] + 1e-6 and e.contactor for e in running)
+        up = [e for e in running if (e.allowed_a or 0.0) < wanted[e.number] - 1e-6]
+        if not (down and up):
+            return math.inf
+        for evse in up:
+            wanted[evse.number] = evse.allowed_a or 0.0
+        return max(YIELD_S, 2 * self._site.io_s)
+
+    # --- words of the arithmetic ---------------------------------------------------------------------------------
+
+    @property
+    def _nominal_v(self) -> float:
+        return float(self._site.settings.number("nominal_voltage_v"))
+
+    def _table(self, now: Moment) -> Table:
+        pending = [
+            Installed(e.number, replace(e.session.profile, session=e.session.id))
+            for e in self._site.evses.values()
+            if e.session is not None and e.session.profile is not None
+        ]
+        return Table(
+            (*self._installed.values(), *pending),
+            self._nominal_v,
+            trusted=now.utc_s is not None,
+            switches=self._site.settings.flag("phase_switching"),
+        )
+
+    def _outlet(self, evse: Evse, now: Moment) -> Outlet:
+        session = evse.session
+        age_s = 0.0
+        if session is not None and session.started.boot == now.stamp.boot:
+            age_s = max(0.0, now.t_s - session.started.t_s)
+        began_s = _axis_s(now) - EARLY_S - age_s
+        return Outlet(evse.number, evse.most_a, evse.phases, began_s, session.id if session else "")
+
+
+def _draws(evse: Evse) -> bool:
+    """Energy may flow: in a session, and at its end until the contactor is open."""
+    return evse.state is State.ACTIVE or (evse.state is State.ENDING and evse.contactor)
+
+
+def _axis_s(now: Moment) -> float:
+    """Now on the axis of all times: UTC, or the stamp clock as long as that is not known."""
+    return (now.t_s if now.utc_s is None else now.utc_s) + EARLY_S

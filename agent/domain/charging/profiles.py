@@ -1,0 +1,168 @@
+"""Charging profiles in the words of OCPP 2.1 (ChargingProfileType), and what makes one impossible.
+
+Times are seconds since 1970 (``..._utc_s``) or seconds since the schedule began. Rates are ampere per phase or watt
+over all phases, as ``unit`` says.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from itertools import pairwise
+
+from agent.domain.variables import Settings
+from agent.frozen import frozen
+from agent.kinds import STATION, EvseId
+
+
+class Purpose(StrEnum):
+    """ChargingProfilePurposeEnumType of OCPP 2.x (those that a backend may set)."""
+
+    STATION_MAX = "ChargingStationMaxProfile"
+    TX_DEFAULT = "TxDefaultProfile"
+    TX = "TxProfile"
+
+
+class Kind(StrEnum):
+    """ChargingProfileKindEnumType."""
+
+    ABSOLUTE = "Absolute"
+    RECURRING = "Recurring"
+    RELATIVE = "Relative"
+
+
+class Recurrency(StrEnum):
+    """RecurrencyKindEnumType."""
+
+    DAILY = "Daily"
+    WEEKLY = "Weekly"
+
+
+class Unit(StrEnum):
+    """ChargingRateUnitEnumType. ``A``: per phase; ``W``: all phases together."""
+
+    A = "A"
+    W = "W"
+
+
+LONGEST_S = 2**31 - 1
+UNIT_WORDS = {Unit.A: "Current", Unit.W: "Power"}
+"""How the setting ``profile_rate_units`` names them."""
+
+
+@frozen
+class Period:
+    """From ``start_s`` after the schedule's beginning until the next one. ``phases`` None: as many as there are."""
+
+    start_s: int
+    limit: float
+    phases: int | None = None
+    phase_to_use: int | None = None
+
+
+@frozen
+class Schedule:
+    """``duration_s`` None: without end. ``start_utc_s`` None: it begins with the session. ``number``: the id that 2.x
+    gives a schedule, told back as it came."""
+
+    unit: Unit
+    periods: tuple[Period, ...]
+    duration_s: int | None = None
+    start_utc_s: float | None = None
+    least_rate: float | None = None
+    """``minChargingRate``, in ``unit``: below it the vehicle charges badly."""
+    number: int = 0
+
+
+@frozen
+class Profile:
+    """``session``: which one a TxProfile is for (our own id)."""
+
+    id: int
+    stack_level: int
+    purpose: Purpose
+    kind: Kind
+    schedule: Schedule
+    recurrency: Recurrency | None = None
+    valid_from_utc_s: float | None = None
+    valid_to_utc_s: float | None = None
+    session: str = ""
+
+
+@frozen
+class Installed:
+    """A profile and where it was set: an EVSE, or 0 for the station (a TxDefaultProfile there holds for every EVSE)."""
+
+    evse: EvseId
+    profile: Profile
+
+
+def problem(profile: Profile, settings: Settings) -> str:
+    """What is wrong with the profile itself, "" if nothing is. Of what it is set for, ``misplaced`` judges."""
+    return _shape_problem(profile) or _limits_problem(profile, settings) or _periods_problem(profile.schedule)
+
+
+def _shape_problem(profile: Profile) -> str:
+    schedule = profile.schedule
+    since, until = profile.valid_from_utc_s, profile.valid_to_utc_s
+    if profile.kind is Kind.RECURRING and (profile.recurrency is None or schedule.start_utc_s is None):
+        return "a recurring profile needs recurrencyKind and startSchedule"
+    if since is not None and until is not None and since >= until:
+        return "validTo is not after validFrom"
+    if schedule.duration_s is not None and not 0 < schedule.duration_s <= LONGEST_S:
+        return f"duration must be 1 to {LONGEST_S}"
+    return ""
+
+
+def _limits_problem(profile: Profile, settings: Settings) -> str:
+    most = settings.number("profile_stack_level_max")
+    if not 0 <= profile.stack_level <= most:
+        return f"stackLevel must be 0 to {most}"
+    if UNIT_WORDS[profile.schedule.unit] not in settings.items_of("profile_rate_units"):
+        return f"unit {profile.schedule.unit} is not supported"
+    if len(profile.schedule.periods) > settings.number("profile_periods_max"):
+        return f"more than {settings.number('profile_periods_max')} periods"
+    return ""
+
+
+def _periods_problem(schedule: Schedule) -> str:
+    periods = schedule.periods
+    if not periods or periods[0].start_s != 0:
+        return "the first period must start at 0"
+    if periods[-1].start_s > LONGEST_S:
+        return f"startPeriod must be at most {LONGEST_S}"
+    if any(a.start_s >= b.start_s for a, b in pairwise(periods)):
+        return "startPeriod must ascend"
+    rates = [*(p.limit for p in periods), schedule.least_rate or 0.0]
+    if any(not (math.isfinite(r) and r >= 0) for r in rates):
+        return "a limit must not be negative"
+    if any(p.phases is not None and not 1 <= p.phases <= 3 for p in periods):
+        return "numberPhases must be 1 to 3"
+    return ""
+
+
+def misplaced(evse: EvseId, profile: Profile) -> str:
+    """A station maximum is the whole station's, a TxProfile one EVSE's; "" if that is so."""
+    if profile.purpose is Purpose.STATION_MAX and evse != STATION:
+        return "a station maximum is set for EVSE 0 only"
+    if profile.purpose is Purpose.TX and evse == STATION:
+        return "a TxProfile is set for one EVSE"
+    return ""
+
+
+def same_right(a: Profile, b: Profile) -> bool:
+    """Neither goes before the other: purpose, stack level and transaction are the same."""
+    return (a.purpose, a.stack_level, a.session) == (b.purpose, b.stack_level, b.session)
+
+
+def conflict(a: Installed, b: Installed) -> bool:
+    """Both would speak at the same time with the same right (2.x K01): at the same EVSE, or one of them at all."""
+    shared = a.evse == b.evse or STATION in (a.evse, b.evse)
+    return shared and same_right(a.profile, b.profile) and _overlap(a.profile, b.profile)
+
+
+def _overlap(a: Profile, b: Profile) -> bool:
+    return all(
+        one.valid_to_utc_s is None or other.valid_from_utc_s is None or other.valid_from_utc_s < one.valid_to_utc_s
+        for one, other in ((a, b), (b, a))
+    )
