@@ -542,7 +542,9 @@ def test_a_composite_schedule() -> None:
     answer = row("GetCompositeSchedule").answer(Reply("chargy", "1", "Accepted", data), payload, place())
     assert answer["schedule"] == {
         "evseId": 1, "duration": 60, "scheduleStart": WHEN, "chargingRateUnit": "A",
-        "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 8.5}, {"startPeriod": 5, "limit": 6.0, "numberPhases": 1}],
+        "chargingSchedulePeriod": [
+            {"startPeriod": 0, "limit": 8.5}, {"startPeriod": 5, "limit": 6.0, "numberPhases": 1},
+        ],
     }  # fmt: skip
     valid("GetCompositeScheduleResponse", answer)
 
