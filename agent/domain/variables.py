@@ -104,9 +104,7 @@ VARIABLES: dict[str, Variable] = {
         # station
         _v("connector_phase_rotation", ("0.RST",), 0, 50),
         _v("connector_count", 1, writable=False),
-        _v(
-            "feature_profiles", ("Core", "RemoteTrigger", "LocalAuthListManagement", "SmartCharging"), writable=False
-        ),
+        _v("feature_profiles", ("Core", "RemoteTrigger", "LocalAuthListManagement", "SmartCharging"), writable=False),
         _v("authorization_key", "", 0, 45, secret=True),
         _v("security_profile", 0, 0, 3, writable=False),
         _v("blink_repeat", 3, 0, 100),
