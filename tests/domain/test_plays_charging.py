@@ -1,0 +1,578 @@
+"""Smart charging: profiles set, cleared and kept; limits that reach the board; pause and resume; the shared maximum."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.domain.asks import Ask, AskClearProfiles, AskComposite, AskProfiles, AskSet, AskSetProfile, AskStart
+from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
+from agent.domain.events import (
+    Asked,
+    BoardOpened,
+    CablePlugged,
+    ClockTrusted,
+    ContactorClosed,
+    ContactorOpened,
+    LinkChanged,
+    MeterRead,
+    OfferChanged,
+    StopWanted,
+    TransactionHeard,
+    VehicleConnected,
+    VehicleLeft,
+    VehiclePaused,
+    VehicleReady,
+)
+from agent.domain.evse import State
+from agent.domain.messages import ChargingState, MeterSampled, StopReason, TransactionUpdated, TriggerReason
+from agent.domain.orders import ReadMeter, Remember, Reply, SetLimit, SetRelease
+from agent.kinds import EvseTraits, Limit
+from tests.domain.playbook import (
+    CHARGING,
+    LINK,
+    PLUGGED,
+    REFUSED,
+    T0_S,
+    UTC0_S,
+    A,
+    B,
+    Playbook,
+    charging,
+    forgotten,
+    kept,
+    told,
+    wh,
+)
+
+NUMBERS = itertools.count(1)
+MAX, DEFAULT, TX = Purpose.STATION_MAX, Purpose.TX_DEFAULT, Purpose.TX
+PAUSED = told(TransactionUpdated, charging=ChargingState.SUSPENDED_EVSE)
+RUNS = told(TransactionUpdated, charging=ChargingState.CHARGING)
+
+
+class Play(Playbook):
+    """Looks at the meter and what they leave on disk are not the point here."""
+
+    QUIET = (*Playbook.QUIET, ReadMeter)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"resume_within_s": 600.0, **options})
+
+
+def profile(purpose: Purpose, *steps: tuple[int, float], number: int = 1, level: int = 0, **more: Any) -> Profile:
+    """``steps``: second and ampere. Absolute from ``UTC0_S`` on, unless told otherwise."""
+    schedule = Schedule(
+        more.pop("unit", Unit.A),
+        tuple(Period(s, float(a)) for s, a in steps),
+        more.pop("lasts_s", None),
+        more.pop("start_utc_s", UTC0_S),
+        more.pop("least", None),
+    )
+    kind = more.pop("kind", Kind.ABSOLUTE)
+    if kind is Kind.RELATIVE:
+        schedule = replace(schedule, start_utc_s=None)
+    return Profile(number, level, purpose, kind, schedule, **more)
+
+
+def ask(play: Play, what: Ask) -> Reply:
+    orders = play.feed(Asked(LINK, f"q{next(NUMBERS)}", what))
+    (reply,) = [o for o in orders if isinstance(o, Reply)]
+    return reply
+
+
+def put(play: Play, wanted: Profile, evse: int = 0, replaces: bool = True) -> str:
+    return ask(play, AskSetProfile(evse, wanted, replaces)).status
+
+
+def schedule(play: Play, evse: int = 1, duration_s: int = 300, unit: Unit | None = None) -> list[tuple[int, float]]:
+    return [(s.start_s, s.limit) for s in ask(play, AskComposite(evse, duration_s, unit)).data["spans"]]
+
+
+def limit(play: Play, evse: int = 1) -> float:
+    """What the board was told last."""
+    orders = [o for o in play.log if isinstance(o, SetLimit) and o.evse == evse]
+    return orders[-1].limit.current_a or 0.0
+
+
+# --- limits reach the board ----------------------------------------------------------------------------------------
+
+
+def test_without_profiles_the_hardware_is_the_limit() -> None:
+    assert limit(charging(Play())) == 32.0
+    assert limit(charging(Play(traits=EvseTraits(max_a=20.0)))) == 20.0
+    assert limit(charging(Play(state=replace(PLUGGED, cable_a=13), traits=EvseTraits()))) == 13.0
+
+
+def test_a_default_profile_holds_from_the_first_moment_on_and_changes_at_its_edges() -> None:
+    """By a timer for the next edge: nobody polls."""
+    play = Play()
+    assert put(play, profile(DEFAULT, (0, 16), (60, 10), (90, 8), lasts_s=120)) == "Accepted"
+    play.skip()
+    charging(play)
+    assert limit(play) == 16.0
+    assert play.timers["limits:"] == pytest.approx(T0_S + 60, abs=0.01)
+    assert play.wait(59)
+    assert play.wait(1.1) << SetLimit(1, Limit(10.0, 3))
+    assert play.wait(30) << SetLimit(1, Limit(8.0, 3))
+    assert play.wait(30) << SetLimit(1, Limit(32.0, 3))
+    assert "limits:" not in play.timers
+
+
+def test_set_during_a_session_it_holds_at_once_and_cleared_it_is_gone() -> None:
+    play = charging(Play())
+    assert (
+        play
+        >> Asked(LINK, "1", AskSetProfile(0, profile(DEFAULT, (0, 9))))
+        << kept("charging_profile", "1", evse=0)
+        << Reply(LINK, "1", "Accepted")
+        << SetLimit(1, Limit(9.0, 3))
+    )
+    assert (
+        play
+        >> Asked(LINK, "2", AskClearProfiles())
+        << forgotten("charging_profile")
+        << Reply(LINK, "2", "Accepted")
+        << SetLimit(1, Limit(32.0, 3))
+    )
+
+
+def test_watts_become_amperes_by_phases_and_nominal_voltage() -> None:
+    play = charging(Play(settings={"nominal_voltage_v": 240}))
+    put(play, profile(DEFAULT, (0, 7200), unit=Unit.W))
+    assert limit(play.skip()) == 10.0
+    assert schedule(play, unit=Unit.A) == [(0, 10.0)]
+    assert schedule(play, unit=Unit.W) == [(0, 7200.0)]
+
+
+def test_a_profile_of_the_transaction_goes_before_the_default_and_dies_with_it() -> None:
+    play = charging(Play())
+    put(play, profile(DEFAULT, (0, 20)))
+    assert put(play, profile(TX, (0, 11), number=2, lasts_s=30), 1) == "Accepted"
+    assert limit(play.skip()) == 11.0
+    assert play.wait(31) << SetLimit(1, Limit(20.0, 3))
+    put(play, profile(TX, (0, 7), number=3), 1)
+    assert sorted(play.store["charging_profile"]) == ["1", "3"]
+    for event in (
+        StopWanted(1, StopReason.REMOTE, TriggerReason.REMOTE_STOP),
+        ContactorOpened(1),
+        MeterRead(1, "end:1", wh(1500)),
+    ):
+        play.skip().feed(event)
+    assert sorted(play.store["charging_profile"]) == ["1"]
+    assert play.evse().session is None
+
+
+def test_a_relative_profile_begins_with_the_session() -> None:
+    play = Play()
+    put(play, profile(DEFAULT, (0, 16), (100, 8), kind=Kind.RELATIVE))
+    play.skip().wait(500)
+    charging(play)
+    assert limit(play) == 16.0
+    play.wait(40)
+    assert schedule(play, duration_s=100) == [(0, 16.0), (60, 8.0)]
+    assert play.skip().wait(60.1) << SetLimit(1, Limit(8.0, 3))
+
+
+def test_a_remote_start_brings_its_profile_along() -> None:
+    """It is on disk with the session and holds from the first moment."""
+    play = Play()
+    wanted = profile(TX, (0, 12), (60, 9), kind=Kind.RELATIVE, number=5)
+    assert ask(play, AskStart(1, A, "77", wanted)).status == "Accepted"
+    for event in (CablePlugged(1), VehicleConnected(1)):
+        play.feed(event)
+    orders = play.skip().feed(MeterRead(1, "begin:1", wh(1000)))
+    kinds = [o.kind for o in orders if isinstance(o, Remember)]
+    assert kinds == ["session", "charging_profile"]
+    assert [o for o in orders if isinstance(o, SetLimit | SetRelease)] == [
+        SetLimit(1, Limit(12.0, 3)),
+        SetRelease(1, True),
+    ]
+    assert schedule(play, duration_s=90) == [(0, 12.0), (60, 9.0)]
+
+
+@pytest.mark.parametrize("wanted", [profile(DEFAULT, (0, 12)), profile(TX, (5, 12)), profile(TX, (0, -1))])
+def test_a_remote_start_with_an_impossible_profile_is_rejected(wanted: Profile) -> None:
+    assert ask(Play(), AskStart(1, A, "77", wanted)).status == "Rejected"
+
+
+# --- pause and resume ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("amperes", [0.0, 5.9])
+def test_below_six_amperes_the_session_pauses_and_goes_on(amperes: float) -> None:
+    play = charging(Play())
+    put(play, profile(DEFAULT, (0, 16), (60, amperes), (120, 10)))
+    assert play.skip().wait(60.1) << SetLimit(1, Limit(0.0, 3)) << SetRelease(1, False) << PAUSED
+    assert play >> [OfferChanged(1, False), VehiclePaused(1), ContactorOpened(1)]
+    assert play.state() is State.ACTIVE
+    assert play.wait(60) << SetLimit(1, Limit(10.0, 3)) << SetRelease(1, True)
+    assert play >> [OfferChanged(1, True), VehicleReady(1)]
+    assert play >> ContactorClosed(1) << RUNS
+    assert len([m for m in play.told if type(m).__name__ == "TransactionStarted"]) == 1
+    assert play.ended() == []
+
+
+def test_a_session_that_begins_in_a_pause_waits_without_energy() -> None:
+    play = Play()
+    put(play, profile(DEFAULT, (0, 0), (60, 16)))
+    play.skip()
+    for event in (CablePlugged(1), VehicleConnected(1)):
+        play.feed(event)
+    ask(play, AskStart(1, A, "r1"))
+    play.skip()
+    orders = play.feed(MeterRead(1, "begin:1", wh(1000)))
+    assert SetRelease(1, True) not in orders
+    assert [o for o in orders if isinstance(o, SetLimit)] == [SetLimit(1, Limit(0.0, 3))]
+    play.skip().wait(10)
+    assert play.evse().charging is ChargingState.SUSPENDED_EVSE
+    play.skip().wait(50.1)
+    assert play.levels[SetRelease, 1]
+    assert limit(play) == 16.0
+
+
+def test_who_is_held_gets_nothing_when_the_limit_rises() -> None:
+    play = charging(Play(settings={"stop_on_invalid_id": False}))
+    play.feed(TransactionHeard(LINK, play.session().id, "42", REFUSED))
+    put(play, profile(DEFAULT, (0, 0), (60, 16)))
+    play.skip().wait(61)
+    assert limit(play) == 16.0
+    assert not play.levels[SetRelease, 1]
+    assert play.skip()
+
+
+def test_a_vehicle_that_comes_back_in_a_pause_waits_for_its_end() -> None:
+    play = charging(Play(settings={"stop_on_ev_disconnect": False}))
+    put(play, profile(DEFAULT, (0, 0), (60, 16)))
+    for event in (VehicleLeft(1), ContactorOpened(1), VehicleConnected(1)):
+        play.feed(event)
+    assert not play.levels[SetRelease, 1]
+    play.skip().wait(61)
+    assert play.levels[SetRelease, 1]
+
+
+def test_an_end_in_a_pause_is_an_end() -> None:
+    play = charging(Play())
+    put(play, profile(DEFAULT, (0, 0), (60, 16)))
+    play.skip().feed(ContactorOpened(1))
+    play.feed(StopWanted(1, StopReason.REMOTE, TriggerReason.REMOTE_STOP))
+    play.skip().wait(100)
+    assert not play.levels[SetRelease, 1]
+
+
+def test_without_link_profiles_go_on() -> None:
+    play = charging(Play())
+    put(play, profile(DEFAULT, (0, 16), (60, 10)))
+    play.skip().feed(LinkChanged(LINK, False))
+    assert play.skip().wait(61) << SetLimit(1, Limit(10.0, 3))
+
+
+# --- what is accepted ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("evse", "wanted"),
+    [
+        (0, profile(TX, (0, 10))),
+        (1, profile(TX, (0, 10))),  # no transaction
+        (1, profile(MAX, (0, 10))),
+        (9, profile(DEFAULT, (0, 10))),
+        (0, profile(DEFAULT, (0, 10), level=-1)),
+        (0, profile(DEFAULT, (0, 10), level=21)),
+        (0, profile(DEFAULT)),
+        (0, profile(DEFAULT, (1, 10))),
+        (0, profile(DEFAULT, (0, 10), (0, 12))),
+        (0, profile(DEFAULT, (0, -0.1))),
+        (0, profile(DEFAULT, (0, float("nan")))),
+        (0, profile(DEFAULT, *((n, 10.0) for n in range(101)))),
+        (0, profile(DEFAULT, (0, 10), lasts_s=0)),
+        (0, profile(DEFAULT, (0, 10), lasts_s=10**400)),
+        (0, profile(DEFAULT, (0, 10), kind=Kind.RECURRING)),
+        (0, profile(DEFAULT, (0, 10), kind=Kind.RECURRING, recurrency=Recurrency.DAILY, start_utc_s=None)),
+        (0, profile(DEFAULT, (0, 10), valid_from_utc_s=5.0, valid_to_utc_s=5.0)),
+    ],
+)
+def test_impossible_profiles_are_rejected(evse: int, wanted: Profile) -> None:
+    play = Play()
+    assert put(play, wanted, evse) == "Rejected"
+    assert "charging_profile" not in play.store
+
+
+def test_a_profile_for_another_transaction_is_rejected() -> None:
+    play = charging(Play())
+    assert put(play, profile(TX, (0, 10), session="another"), 1) == "Rejected"
+    assert put(play, profile(TX, (0, 10), session=play.session().id), 1) == "Accepted"
+
+
+def test_a_unit_that_is_not_offered_is_rejected() -> None:
+    play = Play(settings={"profile_rate_units": ("Current",)})
+    assert put(play, profile(DEFAULT, (0, 7000), unit=Unit.W)) == "Rejected"
+    assert ask(play, AskComposite(1, 60, Unit.W)).status == "Rejected"
+    assert ask(play, AskComposite(1, 60)).data["unit"] is Unit.A
+
+
+def test_no_more_than_fit_and_what_is_over_makes_room() -> None:
+    play = Play(settings={"profiles_max": 2})
+    assert put(play, profile(DEFAULT, (0, 10), number=1, level=1)) == "Accepted"
+    assert put(play, profile(DEFAULT, (0, 10), number=2, level=2, valid_to_utc_s=UTC0_S + 50)) == "Accepted"
+    assert put(play, profile(DEFAULT, (0, 10), number=3, level=3)) == "Rejected"
+    assert put(play, profile(DEFAULT, (0, 11), number=2, level=2, valid_to_utc_s=UTC0_S + 50)) == "Accepted"
+    play.skip().wait(60)
+    assert put(play, profile(DEFAULT, (0, 10), number=3, level=3)) == "Accepted"
+    assert sorted(play.store["charging_profile"]) == ["1", "3"]
+
+
+def test_who_takes_whose_place() -> None:
+    """1.x: the same purpose and stack level at the same place. 2.x: the same id; another one at the same time is
+    refused, at another time not."""
+    play = Play()
+    early, late = {"valid_to_utc_s": UTC0_S + 50}, {"valid_from_utc_s": UTC0_S + 50}
+    assert put(play, profile(DEFAULT, (0, 10), number=1, **early)) == "Accepted"
+    assert put(play, profile(DEFAULT, (0, 10), number=2), replaces=False) == "Rejected"
+    assert put(play, profile(DEFAULT, (0, 10), number=2), 1, replaces=False) == "Rejected"
+    assert put(play, profile(DEFAULT, (0, 10), number=2, **late), replaces=False) == "Accepted"
+    assert put(play, profile(DEFAULT, (0, 11), number=1, **early), replaces=False) == "Accepted"
+    assert sorted(play.store["charging_profile"]) == ["1", "2"]
+    assert put(play, profile(DEFAULT, (0, 12), number=3)) == "Accepted"
+    assert sorted(play.store["charging_profile"]) == ["3"]
+    assert put(play, profile(DEFAULT, (0, 12), number=4), 1) == "Accepted"
+    assert sorted(play.store["charging_profile"]) == ["3", "4"]
+
+
+def test_a_station_maximum_without_a_start_begins_when_it_is_set() -> None:
+    play = Play(evses=2)
+    play.wait(100)
+    wanted = profile(MAX, (0, 20), (60, 10), kind=Kind.RELATIVE)
+    assert put(play, wanted) == "Accepted"
+    assert schedule(play, 0, 100) == [(0, 20.0), (60, 10.0)]
+    play.skip().wait(30)
+    assert schedule(play, 0, 100) == [(0, 20.0), (30, 10.0)]
+
+
+# --- cleared and told ------------------------------------------------------------------------------------------------
+
+
+def stocked() -> Play:
+    play = charging(Play(evses=2))
+    put(play, profile(MAX, (0, 40), number=1))
+    put(play, profile(DEFAULT, (0, 20), number=2, level=1))
+    put(play, profile(DEFAULT, (0, 18), number=3, level=1), 1)
+    put(play, profile(DEFAULT, (0, 16), number=4, level=2), 2)
+    put(play, profile(TX, (0, 12), number=5), 1)
+    return play
+
+
+@pytest.mark.parametrize(
+    ("criteria", "gone"),
+    [
+        ({}, "12345"),
+        ({"id": 3}, "3"),
+        ({"id": 3, "evse": 2, "stack_level": 9}, "3"),
+        ({"id": 9}, ""),
+        ({"evse": 0}, "12"),
+        ({"evse": 1}, "35"),
+        ({"purpose": DEFAULT}, "234"),
+        ({"stack_level": 1}, "23"),
+        ({"purpose": DEFAULT, "stack_level": 1, "evse": 1}, "3"),
+        ({"purpose": MAX, "stack_level": 1}, ""),
+    ],
+)
+def test_cleared_by_every_filter(criteria: dict[str, Any], gone: str) -> None:
+    play = stocked()
+    assert ask(play, AskClearProfiles(**criteria)).status == ("Accepted" if gone else "Unknown")
+    assert "".join(sorted(play.store["charging_profile"])) == "".join(n for n in "12345" if n not in gone)
+
+
+def test_told_by_every_filter() -> None:
+    play = stocked()
+    for criteria, found in (
+        ({}, [(0, 1), (0, 2), (1, 3), (1, 5), (2, 4)]),
+        ({"ids": (3, 4, 9)}, [(1, 3), (2, 4)]),
+        ({"evse": 0}, [(0, 1), (0, 2)]),
+        ({"purpose": DEFAULT, "stack_level": 2}, [(2, 4)]),
+        ({"ids": (3,), "evse": 2}, []),
+    ):
+        reply = ask(play, AskProfiles(**criteria))
+        assert reply.status == ("Accepted" if found else "NoProfiles")
+        assert [(i.evse, i.profile.id) for i in reply.data["profiles"]] == found
+
+
+def test_composite_of_station_and_evses() -> None:
+    play = stocked()
+    assert schedule(play, 1) == [(0, 12.0)]
+    assert schedule(play, 2) == [(0, 16.0)]
+    assert schedule(play, 0) == [(0, 28.0)]  # what the EVSEs may take together
+    ask(play, AskClearProfiles(purpose=TX))
+    ask(play, AskClearProfiles(evse=1))
+    assert schedule(play, 1) == [(0, 20.0)]
+    put(play, profile(MAX, (0, 25), (10, 15), number=1))
+    assert schedule(play, 0) == [(0, 25.0), (10, 15.0)]
+    assert schedule(play, 1) == [(0, 20.0), (10, 15.0)]
+    assert schedule(play, 0, unit=Unit.W) == [(0, 17250.0), (10, 10350.0)]
+
+
+@pytest.mark.parametrize(("evse", "duration_s"), [(3, 60), (1, 0), (1, -5)])
+def test_impossible_composites_are_rejected(evse: int, duration_s: int) -> None:
+    assert ask(Play(evses=2), AskComposite(evse, duration_s)).status == "Rejected"
+
+
+# --- a shared maximum ------------------------------------------------------------------------------------------------
+
+
+def two(amperes: float, **more: Any) -> Play:
+    play = Play(evses=2)
+    put(play, profile(MAX, (0, amperes), **more))
+    return play
+
+
+def given(play: Play) -> tuple[float, float]:
+    return limit(play, 1), limit(play, 2)
+
+
+def plugged_and_begun(play: Play, evse: int) -> None:
+    for event in (CablePlugged(evse), VehicleConnected(evse)):
+        play.feed(event)
+    ask(play, AskStart(evse, B, "r"))
+    play.feed(MeterRead(evse, f"begin:{play.evse(evse).begin_try}", wh(1000)))
+    play.skip()
+
+
+def test_the_second_waits_until_the_first_has_come_down() -> None:
+    """Never above: the first one's car needs a moment to follow."""
+    play = two(30.0)
+    charging(play.skip())
+    assert limit(play) == 30.0
+    plugged_and_begun(play, 2)
+    assert given(play) == (24.0, 0.0)  # its car does not ask yet: the least is kept for it
+    assert not play.levels.get((SetRelease, 2), False)
+    play.wait(5.1)
+    assert given(play) == (24.0, 6.0)
+    assert play.levels[SetRelease, 2]
+    for event in (OfferChanged(2, True), VehicleReady(2), ContactorClosed(2)):
+        play.skip().feed(event)
+    assert given(play) == (15.0, 6.0)
+    play.skip().wait(5.1)
+    assert given(play) == (15.0, 15.0)
+
+
+def test_too_little_for_two_the_first_goes_on_and_the_second_follows() -> None:
+    play = two(10.0)
+    charging(play.skip())
+    plugged_and_begun(play, 2)
+    play.wait(60)
+    assert given(play) == (10.0, 0.0)
+    assert play.evse(2).charging is ChargingState.SUSPENDED_EVSE
+    for event in (StopWanted(1, StopReason.REMOTE, TriggerReason.REMOTE_STOP), MeterRead(1, "poll", wh(1))):
+        play.skip().feed(event)
+    assert limit(play, 2) == 0.0  # its contactor is still closed
+    for event in (ContactorOpened(1), MeterRead(1, "end:1", wh(1100))):
+        play.skip().feed(event)
+    assert limit(play, 2) == 10.0
+    assert play.levels[SetRelease, 2]
+
+
+def test_watts_are_shared_by_the_phases_of_the_outlets() -> None:
+    play = two(11040.0, unit=Unit.W)
+    play.evse(2).phases = 1
+    charging(play.skip())
+    assert limit(play) == 16.0
+    plugged_and_begun(play, 2)
+    for event in (OfferChanged(2, True), VehicleReady(2), ContactorClosed(2)):
+        play.feed(event)
+    play.skip().wait(6)
+    assert given(play) == (12.0, 12.0)
+    assert 12.0 * 690 + 12.0 * 230 == 11040.0
+
+
+@pytest.mark.parametrize(("least", "shares"), [(None, (10.0, 6.0)), (12.0, (16.0, 0.0))])
+def test_a_least_rate_says_who_waits(least: float | None, shares: tuple[float, float]) -> None:
+    """Below it the second car would charge badly: it waits rather."""
+    play = two(16.0)
+    put(play, profile(DEFAULT, (0, 32), number=2, least=least), 2)
+    charging(play.skip())
+    plugged_and_begun(play, 2)
+    play.skip().wait(10)
+    assert given(play) == shares
+
+
+# --- time, restarts --------------------------------------------------------------------------------------------------
+
+
+def untrusted() -> Play:
+    play = Play(cold=True)
+    play.trusted = False
+    play.store["charging_profile"] = {}
+    return play
+
+
+@pytest.mark.parametrize(
+    ("installed", "cautious", "true"),
+    [
+        (profile(DEFAULT, (0, 20), (50, 8), (100, 16)), 8.0, 20.0),
+        (profile(DEFAULT, (0, 20), kind=Kind.RELATIVE), 20.0, 20.0),
+        (profile(DEFAULT, (0, 20), kind=Kind.RELATIVE, valid_to_utc_s=UTC0_S - 1), 20.0, 32.0),
+        (profile(MAX, (0, 0), kind=Kind.RECURRING, recurrency=Recurrency.DAILY, lasts_s=60,
+                 start_utc_s=UTC0_S - 7200), 0.0, 32.0),
+    ],
+)  # fmt: skip
+def test_without_the_time_the_least_that_may_hold(installed: Profile, cautious: float, true: float) -> None:
+    """A session goes on over a restart of the process without a clock; with it the truth holds."""
+    play = charging(Play(traits=EvseTraits(counts_plugged=True)))
+    put(play, installed)
+    play.skip().trusted = False
+    state = replace(CHARGING, plugged_s=100.0)
+    play.restart(online=False)
+    play.feed(BoardOpened(1, state, play.traits))
+    assert limit(play) == cautious
+    assert play.levels[SetRelease, 1] is (cautious >= 6.0)
+    play.trusted = True
+    play.t_s = T0_S + 10
+    play.skip().feed(ClockTrusted())
+    assert limit(play) == true
+    assert play.levels[SetRelease, 1]
+
+
+def test_profiles_survive_and_those_of_a_session_as_long_as_it_does() -> None:
+    play = charging(Play(traits=EvseTraits(counts_plugged=True)))
+    put(play, profile(DEFAULT, (0, 20)))
+    put(play, profile(TX, (0, 10), number=2), 1)
+    play.skip().restart(state=replace(CHARGING, plugged_s=100.0))
+    assert play.state() is State.ACTIVE
+    assert limit(play) == 10.0
+    play.skip()
+    del play.store["session"]
+    play.restart()
+    assert sorted(play.store["charging_profile"]) == ["1"]
+    assert schedule(play) == [(0, 20.0)]
+
+
+def test_a_record_that_cannot_be_read_is_set_aside() -> None:
+    play = Play(store={"charging_profile": {"1": {"evse": 0, "profile": {"$": "Profile"}}}})
+    assert play.store["charging_profile"] == {}
+    assert "charging_profile/1" in play.store["poisoned"]
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_limit_in_force_is_told_as_a_measurand() -> None:
+    names = ("Current.Offered", "Power.Offered")
+    play = charging(Play(settings={"sampled_measurands": names, "sample_interval_s": 60}))
+    put(play, profile(DEFAULT, (0, 10), (60, 0)))
+    found = []
+    for _ in range(2):
+        play.skip().wait(59 if not found else 61)
+        play.feed(MeterRead(1, "sample", wh(1100)))
+        (sample,) = [m for m in play.told if isinstance(m, MeterSampled)][-1].samples
+        found.append((sample.reading.offered_a, sample.reading.offered_w))
+    assert found == [(10.0, 6900.0), (0.0, 0.0)]
+    assert play.skip()
+
+
+def test_settings_of_smart_charging_are_not_for_a_backend() -> None:
+    names = ("profile_stack_level_max", "profile_periods_max", "profile_rate_units", "profiles_max", "phase_switching")
+    reply = ask(Play(), AskSet(dict.fromkeys(names, "1")))
+    assert set(reply.data.values()) == {"Rejected"}
