@@ -22,6 +22,7 @@ Station-side OCPP agent for public EV charge points.
   chargy-agent simulate              see a simulated station charge, in a page
   chargy-agent check station.toml    is this station file right? (says what is not, and where)
   chargy-agent run station.toml      run a real station (systemd does this)
+  chargy-agent dead list station.toml   what could not be delivered, and what to do with it
   chargy-agent csms                  a small central system of our own, to test against
 """
 
@@ -50,6 +51,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     _add_check(commands)
     wanted = next((a for a in arguments if not a.startswith("-")), "")
     if wanted not in ("run", "check"):
+        _add_dead(commands)
         _add_csms(commands)
         _add_installed(commands)
     return parser
@@ -124,6 +126,46 @@ def _check(options: argparse.Namespace) -> int:
         return EXIT_WRONG_FILE
     print(f"{options.station}: good ({len(file.evses)} EVSE, {len(file.backends)} backend)")
     return 0
+
+
+DEAD = """\
+Messages that are billed (a session's start, values, end) and that a backend has refused for good, or that could not be
+read back, are no longer tried: they are kept in the dead-letter list. Nothing is lost until you say so.
+
+  chargy-agent dead list   station.toml          what is there, and why
+  chargy-agent dead show   station.toml 17 18    whole messages (card numbers masked)
+  chargy-agent dead resend station.toml 17       into the queue again, at its old place; a session's start goes along
+  chargy-agent dead resend station.toml --all    after the backend has been mended
+  chargy-agent dead drop   station.toml 17       given up for good: its energy will not be billed
+
+Works beside a running agent (as a member of its group) and while it is stopped (as its user).
+"""
+
+
+def _add_dead(commands: Any) -> None:
+    command: argparse.ArgumentParser = commands.add_parser(
+        "dead",
+        help="What could not be delivered: list, show, resend, drop.",
+        description=DEAD,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("deed", choices=("list", "show", "resend", "drop"))
+    command.add_argument("station", type=Path, metavar="STATION.toml")
+    command.add_argument("numbers", type=int, nargs="*", metavar="NUMBER", help="as the list names them")
+    command.add_argument("--all", action="store_true", help="every dead letter (list and show do so by themselves)")
+    command.set_defaults(do=_dead)
+
+
+def _dead(options: argparse.Namespace) -> int:
+    if options.deed in ("resend", "drop") and bool(options.numbers) == options.all:
+        print(f"dead {options.deed}: say which (numbers of the list), or --all", file=sys.stderr)
+        return EXIT_WRONG_FILE
+    file = _load(options.station)
+    if file is None:
+        return EXIT_WRONG_FILE
+    from agent import dead
+
+    return dead.run(file, options.deed, options.numbers or None)
 
 
 def _load(path: Path) -> StationFile | None:

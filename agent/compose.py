@@ -92,6 +92,7 @@ class Station:
         self.status = StatusSocket(self._socket_path(), self.picture, lambda: self.clock.now().utc_s)
         self.links = {b.name: self._make_link(b) for b in file.backends}
         self.engine.links.update(self.links)
+        self.status.asks["dead"] = self._dead_letters
 
     def _socket_path(self) -> Path:
         """systemd's runtime directory is open to the agent's group, the state directory is not."""
@@ -272,6 +273,15 @@ class Station:
             log.warning("the board's real-time clock is off by %.0f s (not used; check its battery)", off_s)
         self.engine.remember("boot", str(boot.number), boot.record())
         self.engine.post(ClockTrusted())
+
+    async def _dead_letters(self, question: dict[str, Any]) -> dict[str, Any]:
+        from agent import dead
+
+        def resent() -> None:
+            for link in self.links.values():
+                link.wake()
+
+        return await dead.answer(self.store, question, resent)
 
     # --- ending ------------------------------------------------------------------------------------------------
 

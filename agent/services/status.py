@@ -1,7 +1,8 @@
 """The status socket: what the agent believes, for the page, the control API and a technician.
 
 A unix stream socket (0660). Versioned JSON lines: on connect the newest OCPP frames (a ring, bounded in number and in
-bytes) and one picture; then each frame, and the picture whenever it changed, at most ten times a second.
+bytes) and one picture; then each frame, and the picture whenever it changed, at most ten times a second. A line of the
+watcher, ``{"v": 1, "type": "ask", "ask": NAME, ...}``, gets one line of type ``answer``.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import json
 import logging
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 log = logging.getLogger(__name__)
+
+Asked: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 VERSION = 1
 RING = 2000
@@ -30,10 +33,12 @@ BACKLOG_BYTES = 4 * 1024 * 1024
 
 
 class StatusSocket:
-    """``picture`` builds the present one; ``changed()`` says that it may have changed; ``frame(...)`` adds a frame."""
+    """``picture`` builds the present one; ``changed()`` says that it may have changed; ``frame(...)`` adds a frame.
+    ``asks``: name of a question -> who answers it."""
 
     def __init__(self, path: Path, picture: Callable[[], dict[str, Any]], utc_s: Callable[[], float | None]) -> None:
         self._path = path
+        self.asks: dict[str, Asked] = {}
         self._picture = picture
         self._utc_s = utc_s
         self._frames: deque[tuple[int, bytes]] = deque()
@@ -100,14 +105,24 @@ class StatusSocket:
         self._newcomers.add(writer)
         try:
             await self._greet(writer)
-            while await reader.read(4096):
-                pass  # nothing is asked over this socket yet; a reader that closes is what we wait for
-        except OSError:
-            pass  # the watcher died: its business
+            while line := await reader.readline():
+                writer.write(_line("answer", await self._answer(line)))
+        except (OSError, ValueError):
+            pass  # the watcher died, or sent more than a line may have: its business
         finally:
             self._newcomers.discard(writer)
             self._clients.discard(writer)
             writer.close()
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            question = json.loads(line)
+            name = question["ask"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return {"error": 'a line is a JSON object with "ask"'}
+        if not isinstance(name, str) or name not in self.asks:
+            return {"error": f"nothing is known of {str(name)[:40]!r}; known: {', '.join(sorted(self.asks))}"}
+        return await self.asks[name](question)
 
     async def _greet(self, writer: asyncio.StreamWriter) -> None:
         """The ring at the watcher's own pace: it is no backlog. A very slow one misses what the ring lost meanwhile."""

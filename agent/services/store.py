@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 from agent.domain.messages import MeterSampled, TransactionEnded
 from agent.domain.record import dump
-from agent.frozen import frozen
 from agent.ports.store import OutboxRow, Put, StoreError
-from agent.services import forms
+from agent.services import forms, letters, salvage
+from agent.services.letters import Letter
 
 log = logging.getLogger(__name__)
 
@@ -52,22 +52,15 @@ MIGRATIONS: tuple[str, ...] = (
                                 AND o.session = outbox.session AND o.seq < outbox.seq);
     INSERT INTO numbers SELECT link, session, max(number) + 1 FROM outbox WHERE session <> '' GROUP BY link, session;
     """,
+    # 4: thousands of dead letters are looked through by session
+    """
+    CREATE INDEX dead_session ON dead(link, session);
+    """,
 )
 
 
 class StoreRefused(Exception):
     """The file is not ours to use: newer schema, or another agent has it. ``str()`` says what to do."""
-
-
-@frozen
-class Letter:
-    """A message in the dead-letter list."""
-
-    seq: int
-    link: str
-    session: str
-    kind: str
-    reason: str
 
 
 class Store:
@@ -168,20 +161,13 @@ class Store:
         number = 1
         while (aside := self.path.with_suffix(f".corrupt-{number}")).exists():
             number += 1
-        saved = _salvage(self.path)
+        saved = salvage.read(self.path)
         self.path.rename(aside)
         for tail in ("-wal", "-shm"):
             self.path.with_name(self.path.name + tail).unlink(missing_ok=True)
         self.set_aside = aside
         self._connect()
-        columns = {t: [c[1] for c in self._db.execute(f"PRAGMA table_info({t})")] for t in saved}
-        self._db.execute("BEGIN IMMEDIATE")
-        for table, rows in saved.items():
-            for row in rows:
-                names = ",".join(columns[table][: len(row)])  # a file of an older schema has fewer of them
-                marks = ",".join("?" * len(row))
-                self._db.execute(f"INSERT OR IGNORE INTO {table}({names}) VALUES({marks})", row)
-        self._db.execute("COMMIT")
+        salvage.write(self._db, saved)
 
     def _make_prefix(self) -> str:
         """Message ids are unique for ever: a random prefix of the file, then the sequence number."""
@@ -253,8 +239,9 @@ class Store:
         else:
             self._waiting.pop((link, session), None)
 
-    def _insert(self, puts: Iterable[Put], rows: Sequence[tuple[str, str, str, str]]) -> None:
+    def _insert(self, puts: Sequence[Put], rows: Sequence[tuple[str, str, str, str]]) -> None:
         self._put(puts)
+        letters.bound_facts(self._db, [p.kind for p in puts if p.value is not None])
         numbered = [(*row, self._number(*row[:3])) for row in rows]
         self._db.executemany("INSERT INTO outbox(link, session, kind, body, number) VALUES(?,?,?,?,?)", numbered)
 
@@ -372,30 +359,40 @@ class Store:
                     (reason, seq),
                 )
                 gone[seq] = self._db.execute("DELETE FROM outbox WHERE seq=?", (seq,)).rowcount
+            gone[0] = int(letters.bound_dead(self._db))  # no row has this place
 
         self._transaction(work)
         for row in rows:
             self._add(row.link, row.session, -gone.pop(row.seq, 0))
+        if gone.get(0):
+            self._know_ids()
 
     async def dead(self) -> list[Letter]:
         """The dead-letter list, oldest first."""
-        sql = "SELECT seq, link, session, kind, reason FROM dead ORDER BY seq"
-        return await self._call(lambda: [Letter(*row) for row in self._db.execute(sql)])
+        return await self._call(lambda: letters.listed(self._db))
 
-    async def revive(self, seqs: Sequence[int]) -> None:
-        """Back into the queue, at their old place, with a fresh count of attempts."""
+    async def revive(self, seqs: Sequence[int]) -> list[int]:
+        """Back into the queue (``letters.revive``). Returns what went."""
+        return await self._call(self._sort_letters, letters.revive, seqs)
 
-        def work() -> None:
-            for seq in seqs:
-                self._db.execute(
-                    "INSERT INTO outbox(seq, link, session, kind, body, number) "
-                    "SELECT seq, link, session, kind, body, number FROM dead WHERE seq=?",
-                    (seq,),
-                )
-                self._db.execute("DELETE FROM dead WHERE seq=?", (seq,))
+    async def drop(self, seqs: Sequence[int]) -> list[int]:
+        """Given up for good. Returns what is gone."""
+        return await self._call(self._sort_letters, letters.drop, seqs)
 
-        await self._call(self._transaction, work)
-        await self._call(self._count)
+    def _sort_letters(
+        self, sort: Callable[[sqlite3.Connection, Iterable[int]], list[int]], seqs: Sequence[int]
+    ) -> list[int]:
+        sorted_out: list[int] = []
+        self._transaction(lambda: sorted_out.extend(sort(self._db, seqs)))
+        self._count()
+        self._know_ids()
+        return sorted_out
+
+    def _know_ids(self) -> None:
+        """Those of sessions that are given up are gone."""
+        known = {key for (key,) in self._db.execute("SELECT key FROM facts WHERE kind='transaction'")}
+        for link, session in [k for k in self._ids if forms.safe("/".join(k)) not in known]:
+            self._ids.pop((link, session), None)
 
     def transaction_id(self, link: str, session: str) -> str | None:
         return self._ids.get((link, session))
@@ -403,21 +400,3 @@ class Store:
     def session_of(self, link: str, transaction_id: str) -> str | None:
         matches = (s for (name, s), known in reversed(self._ids.items()) if name == link and known == transaction_id)
         return next(matches, None)
-
-
-def _salvage(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """What can still be read of a corrupt file, table by table, until it breaks off."""
-    saved: dict[str, list[tuple[Any, ...]]] = {"facts": [], "outbox": [], "dead": [], "numbers": []}
-    try:
-        db = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
-        db.text_factory = forms.decoded
-    except sqlite3.Error:
-        return saved
-    for table, rows in saved.items():
-        try:
-            for row in db.execute(f"SELECT * FROM {table}"):
-                rows.append(row)
-        except sqlite3.Error:
-            continue
-    db.close()
-    return saved

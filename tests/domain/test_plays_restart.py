@@ -365,3 +365,16 @@ def test_without_a_plug_counter_the_sign_of_life_is_fresh_enough_to_resume() -> 
     assert metering._snapshot_s(evse) <= 60.0
     evse.counts_plugged = True
     assert metering._snapshot_s(evse) == 300.0
+
+
+@pytest.mark.parametrize(
+    ("text", "out"),
+    [('{"evse":2,"token":{"$":"Tok\\xff', {2}), ("garbage", {1, 2}), ('{"evse":9,"to', {1, 2})],
+)
+def test_a_session_that_the_store_could_not_read_closes_its_evse_once(text: str, out: set[int]) -> None:
+    store = {"poisoned": {"session/s1": {"record": text, "why": "is no JSON"}, "cache/x": {"record": "", "why": ""}}}
+    play = Playbook(cold=True, evses=2, store=store).restart(1, state=EMPTY)
+    assert play << kept("poisoned", "session/s1", told=True)
+    assert {n for n in (1, 2) if Fault.RECORD_POISONED in play.evse(n).faults} == out
+    assert play.restart(5, state=EMPTY)
+    assert not any(Fault.RECORD_POISONED in play.evse(n).faults for n in (1, 2)), "told once: the next start is clean"

@@ -40,6 +40,10 @@ class Sessions:
     def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
         """Open sessions wait for their board; a record that cannot be read is set aside and its EVSE stays out of
         service, the rest of the station lives."""
+        for key, record in event.remembered.get("poisoned", {}).items():
+            if key.startswith("session/") and not record.get("told"):  # the store could not even read it
+                yield Remember("poisoned", key, {**record, "told": True})
+                yield from self._out_of_service(record.get("evse") or _evse_in(str(record.get("record"))))
         for key, record in event.remembered.get("session", {}).items():
             try:
                 session = Session.of(key, record)
@@ -56,7 +60,10 @@ class Sessions:
     def _set_aside(self, key: str, record: Any, why: str) -> Iterator[Yielded]:
         yield Remember("poisoned", key, {"record": record, "why": why})
         yield Remember("session", key, None)
-        number = record.get("evse") if isinstance(record, Mapping) else None
+        yield from self._out_of_service(record.get("evse") if isinstance(record, Mapping) else None)
+
+    def _out_of_service(self, number: Any) -> Iterator[Yielded]:
+        """The EVSE whose session that was, or all of them: somebody's energy may be unbilled. Until the next start."""
         known = [e for e in self._site.evses.values() if e.number == number]
         for evse in known or self._site.evses.values():
             yield FaultRaised(evse.number, Fault.RECORD_POISONED)
@@ -90,3 +97,10 @@ class Sessions:
 
     def _of(self, session: str) -> Evse | None:
         return next((e for e in self._site.evses.values() if e.session and e.session.id == session), None)
+
+
+def _evse_in(damaged: str) -> int | None:
+    """The EVSE's number in what is left of a session's record."""
+    _, found, rest = damaged.partition('"evse":')
+    digits = rest.split(",")[0].strip()
+    return int(digits) if found and digits.isascii() and digits.isdigit() and len(digits) < 6 else None

@@ -1,0 +1,148 @@
+"""The dead-letter list and what is set aside, inside the store's transactions: looked at, resent, dropped, bounded.
+
+``docs/operations.md`` names the bounds. All functions run in the store's own thread, on its connection.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from agent.frozen import frozen
+
+log = logging.getLogger(__name__)
+
+VALUES_MAX = 2_000
+"""Dead meter values and updates; the bill is not made of them."""
+BILLS_MAX = 10_000
+"""Dead starts and stops (5,000 sessions, some 5 MB)."""
+POISONED_MAX = 200
+BOOTS_MAX = 500
+
+_BILLS = ("TransactionStarted", "TransactionEnded")
+_COLUMNS = "seq, link, session, kind, reason, attempts, number, body"
+
+
+@frozen
+class Letter:
+    """A message in the dead-letter list. ``body``: the stored text of the message."""
+
+    seq: int
+    link: str
+    session: str
+    kind: str
+    reason: str
+    attempts: int = 0
+    number: int = 0
+    body: str = ""
+
+    def line(self) -> dict[str, Any]:
+        """For the list: without the message itself."""
+        names = ("seq", "link", "session", "kind", "reason", "attempts", "number")
+        return {name: getattr(self, name) for name in names}
+
+    def whole(self) -> dict[str, Any]:
+        """For a technician: with the message, card numbers masked."""
+        try:
+            message = masked(json.loads(self.body))
+        except ValueError:
+            message = f"cannot be read ({len(self.body)} characters)"  # not repeated: a card number may be in it
+        return {**self.line(), "message": message}
+
+
+def masked(value: Any) -> Any:
+    """A stored message with its tokens as ``Token.masked`` shows them."""
+    if isinstance(value, dict):
+        if value.get("$") == "Token":
+            text = str(value.get("value", ""))
+            return {**value, "value": "…" + text[-4:] if len(text) > 6 else "…"}
+        return {k: masked(v) for k, v in value.items()}
+    return [masked(v) for v in value] if isinstance(value, list) else value
+
+
+def listed(db: sqlite3.Connection) -> list[Letter]:
+    """Oldest first."""
+    return [Letter(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM dead ORDER BY seq")]
+
+
+def revive(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
+    """Back into the queue at their old places with a fresh count of attempts; what nothing of a session can be told
+    without, its start, goes along. Returns what went."""
+    going = sorted(_known(db, seqs) | _starts_of(db, seqs))
+    for seq in going:
+        db.execute(
+            "INSERT INTO outbox(seq, link, session, kind, body, number) "
+            "SELECT seq, link, session, kind, body, number FROM dead WHERE seq=?",
+            (seq,),
+        )
+        db.execute("DELETE FROM dead WHERE seq=?", (seq,))
+    return going
+
+
+def drop(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
+    """Given up for good. Returns what was there and is gone."""
+    gone = sorted(_known(db, seqs))
+    sessions = {db.execute("SELECT link, session FROM dead WHERE seq=?", (seq,)).fetchone() for seq in gone}
+    _delete(db, gone, sessions)
+    return gone
+
+
+def _delete(db: sqlite3.Connection, seqs: Sequence[int], sessions: Iterable[tuple[str, str]]) -> None:
+    db.executemany("DELETE FROM dead WHERE seq=?", [(seq,) for seq in seqs])
+    for link, session in sessions:
+        _forget(db, link, session)
+
+
+def _known(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
+    return {s for s in seqs if db.execute("SELECT 1 FROM dead WHERE seq=?", (s,)).fetchone()}
+
+
+def _starts_of(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
+    sql = (
+        "SELECT s.seq FROM dead AS d JOIN dead AS s ON s.link=d.link AND s.session=d.session AND s.seq<d.seq "
+        "WHERE d.seq=? AND s.kind=? AND d.session<>''"
+    )
+    return {row[0] for seq in seqs for row in db.execute(sql, (seq, _BILLS[0]))}
+
+
+def _forget(db: sqlite3.Connection, link: str, session: str) -> None:
+    """The backend's id of a session is kept as long as something of it may be told, or the session is open."""
+    for table in ("outbox", "dead"):
+        if db.execute(f"SELECT 1 FROM {table} WHERE link=? AND session=?", (link, session)).fetchone():
+            return
+    if not db.execute("SELECT 1 FROM facts WHERE kind='session' AND key=?", (session,)).fetchone():
+        db.execute("DELETE FROM facts WHERE kind='transaction' AND key=?", (f"{link}/{session}",))
+
+
+def bound_dead(db: sqlite3.Connection) -> bool:
+    """The oldest go first, meter values long before a bill does. True: something went."""
+    gone = 0
+    marks = f"kind{{}} IN ({','.join('?' * len(_BILLS))})"
+    for where, most in ((marks.format(" NOT"), VALUES_MAX), (marks.format(""), BILLS_MAX)):
+        sql = f"SELECT seq, link, session, kind FROM dead WHERE {where} ORDER BY seq DESC LIMIT -1 OFFSET ?"
+        rows = db.execute(sql, (*_BILLS, most)).fetchall()
+        bills = [kind for *_, kind in rows if kind in _BILLS]
+        if bills:
+            log.error("more than %d dead letters: %d starts and ends of sessions are given up", most, len(bills))
+        _delete(db, [seq for seq, *_ in rows], {(link, session) for _, link, session, _ in rows})
+        gone += len(rows)
+    return gone > 0
+
+
+def bound_facts(db: sqlite3.Connection, kinds: Sequence[str]) -> None:
+    """``kinds``: those that something was just put of."""
+    if "poisoned" in kinds:  # of sessions longest: they may hold a bill
+        db.execute(
+            "DELETE FROM facts WHERE kind='poisoned' AND key IN (SELECT key FROM facts WHERE kind='poisoned' "
+            "ORDER BY (key LIKE '%/%' AND key NOT LIKE 'session/%'), key LIMIT -1 OFFSET ?)",
+            (POISONED_MAX,),
+        )
+    if "boot" in kinds:
+        db.execute(
+            "DELETE FROM facts WHERE kind='boot' AND key IN (SELECT key FROM facts WHERE kind='boot' "
+            "ORDER BY CAST(key AS INTEGER) DESC LIMIT -1 OFFSET ?)",
+            (BOOTS_MAX,),
+        )

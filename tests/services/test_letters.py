@@ -1,0 +1,144 @@
+"""Dead letters: looked at, resent with what they need, dropped, bounded; by the command, with and without an agent."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_store import ended, sampled, started
+
+from agent.ports.store import Put
+from agent.services import letters
+from agent.services.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+CARD = "04A1B2C3"
+
+
+async def buried(path: Path, *sessions: str, id_: str = "") -> Store:
+    """A store with start, value and end of each session dead."""
+    store = await Store.open(path)
+    for session in sessions:
+        puts = [Put("transaction", f"chargy/{session}", {"id": id_})] if id_ else []
+        await store.commit(puts, [("chargy", m(session=session)) for m in (started, sampled, ended)])
+    await store.bury(await store.head("chargy", -1), "NotSupported: no such thing")
+    return store
+
+
+def kinds(rows: Sequence[Any]) -> list[str]:
+    return [type(r.message).__name__ for r in rows]
+
+
+async def test_an_end_that_is_resent_takes_its_start_along(tmp_path: Path) -> None:
+    store = await buried(tmp_path / "agent.db", "s1", "s2")
+    all_ = [x.seq for x in await store.dead()]
+    assert await store.revive([all_[2]]) == [all_[0], all_[2]]
+    assert kinds(await store.head("chargy", 9)) == ["TransactionStarted", "TransactionEnded"]
+    assert store.waiting("chargy") == 2
+    assert await store.revive([all_[2], 999]) == []
+    await store.close()
+
+
+async def test_a_session_that_is_given_up_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = await buried(tmp_path / "agent.db", "s1", id_="42")
+    seqs = [x.seq for x in await store.dead()]
+    await store.drop(seqs[:2])
+    assert store.transaction_id("chargy", "s1") == "42", "the end may still be resent"
+    assert await store.drop(seqs) == seqs[2:]
+    assert store.transaction_id("chargy", "s1") is None
+    assert "transaction" not in await store.facts()
+    await store.close()
+
+
+async def test_an_open_session_keeps_the_backends_id(tmp_path: Path) -> None:
+    store = await buried(tmp_path / "agent.db", "s1", id_="42")
+    await store.commit([Put("session", "s1", {"evse": 1})])
+    await store.drop([x.seq for x in await store.dead()])
+    assert store.transaction_id("chargy", "s1") == "42"
+    await store.close()
+
+
+async def test_the_list_is_bounded_and_a_bill_outlives_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(letters, "VALUES_MAX", 3)
+    monkeypatch.setattr(letters, "BILLS_MAX", 6)
+    store = await buried(tmp_path / "agent.db", *(f"s{n}" for n in range(5)), id_="1")
+    left = await store.dead()
+    assert [x.session for x in left if x.kind == "MeterSampled"] == ["s2", "s3", "s4"]
+    assert [x.session for x in left if x.kind != "MeterSampled"] == ["s2", "s2", "s3", "s3", "s4", "s4"]
+    assert "4 starts and ends of sessions are given up" in caplog.text
+    assert store.transaction_id("chargy", "s0") is None
+    assert store.transaction_id("chargy", "s4") == "1"
+    await store.close()
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def station(folder: Path) -> Path:
+    file = folder / "station.toml"
+    file.write_text('[station]\nstate_dir = "state"\n[[evse]]\nnumber = 1\n')
+    return file
+
+
+def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "agent", "dead", *map(str, words)]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+async def test_while_the_agent_is_stopped(tmp_path: Path) -> None:
+    file = station(tmp_path)
+    await (await buried(tmp_path / "state" / "agent.db", "s1", "s2")).close()
+    said = command("list", file)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.count("NotSupported: no such thing") == 6
+    seqs = [line.split()[0] for line in said.stdout.splitlines()[1:]]
+
+    shown = command("show", file, seqs[0])
+    assert json.loads(shown.stdout)["message"]["meter_wh"] == 1000
+    assert CARD not in shown.stdout
+    assert "…B2C3" in shown.stdout
+
+    assert command("drop", file, seqs[3], "999").returncode == 1
+    assert command("resend", file, seqs[2]).stdout.splitlines() == [
+        f"{s}: in the queue again" for s in (seqs[0], seqs[2])
+    ]
+    store = await Store.open(tmp_path / "state" / "agent.db")
+    assert kinds(await store.head("chargy", 9)) == ["TransactionStarted", "TransactionEnded"]
+    assert [str(x.seq) for x in await store.dead()] == [seqs[1], seqs[4], seqs[5]]
+    await store.close()
+    assert command("resend", file, "--all").returncode == 0
+    assert command("list", file).stdout == "no dead letters\n"
+
+
+async def test_a_store_that_somebody_has_open_without_answering_is_left_alone(tmp_path: Path) -> None:
+    store = await buried(tmp_path / "state" / "agent.db", "s1")
+    said = command("drop", station(tmp_path), "--all")
+    assert said.returncode == 2
+    assert "another agent is running" in said.stderr
+    assert len(await store.dead()) == 3
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [(["resend"], "say which"), (["drop", "7", "--all"], "say which"), (["list"], "there is no store")],
+)
+def test_what_cannot_be_done_says_why_and_makes_no_store(tmp_path: Path, words: list[str], why: str) -> None:
+    file = station(tmp_path)
+    said = command(words[0], file, *words[1:])
+    assert said.returncode == 2
+    assert why in said.stderr
+    assert not (tmp_path / "state").exists()
+
+
+def test_the_help_teaches() -> None:
+    said = command("--help").stdout
+    for word in ("list", "show", "resend", "drop", "masked", "will not be billed", "--all"):
+        assert word in said

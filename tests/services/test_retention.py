@@ -1,0 +1,149 @@
+"""What is kept of ten thousand sessions is what the bounds of docs/operations.md say, whatever became of them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from test_store import ended, sampled, started
+
+from agent.domain.record import dump
+from agent.ports.store import Put
+from agent.services import letters, salvage
+from agent.services.store import MIGRATIONS, Store
+
+SESSIONS, AT_ONCE = 10_000, 250
+
+
+async def fast(path: Path) -> Store:
+    """The real store, without waiting for the disk."""
+    store = await Store.open(path)
+    await store._call(lambda: store._db.execute("PRAGMA synchronous=OFF"))
+    return store
+
+
+def look(path: Path) -> dict[str, int]:
+    db = sqlite3.connect(path)
+    counts = {t: db.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("outbox", "dead", "numbers")}
+    counts |= dict(db.execute("SELECT kind, count(*) FROM facts GROUP BY kind").fetchall())
+    db.close()
+    return counts
+
+
+async def test_delivered_sessions_leave_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    store = await fast(path)
+    for n in range(SESSIONS):
+        name = f"{n:08d}-0000-0000-0000-000000000000"
+        await store.commit([Put("session", name, {"evse": 1, "n": n})], [("chargy", started(name))])
+        await store.commit([Put("session", name, None)], [("chargy", sampled(n, name)), ("chargy", ended(name))])
+        start, value, end = await store.head("chargy", 3)
+        await store.done(start, [Put("transaction", f"chargy/{name}", {"id": str(n)})])
+        await store.done(value)
+        await store.done(end)
+    assert store._ids == {}
+    await store.close()
+    assert look(path) == {"outbox": 0, "dead": 0, "numbers": 0, "meta": 1}
+    assert path.stat().st_size < 512 * 1024
+
+
+async def test_refused_sessions_are_kept_up_to_the_bound(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    store = await fast(path)
+    for n in range(0, SESSIONS, AT_ONCE):
+        names = [f"{k:08d}-0000-0000-0000-000000000000" for k in range(n, n + AT_ONCE)]
+        puts = [Put("transaction", f"chargy/{name}", {"id": name}) for name in names]
+        told = [("chargy", m) for name in names for m in (started(name), sampled(0, name), ended(name))]
+        await store.commit(puts, told)
+        await store.bury(await store.head("chargy", -1), "NotSupported: never heard of it")
+    kept = len(store._ids)
+    await store.close()
+    counts = look(path)
+    assert counts["dead"] == letters.VALUES_MAX + letters.BILLS_MAX
+    assert counts["transaction"] == letters.BILLS_MAX // 2 == kept
+    assert counts["outbox"] == counts["numbers"] == 0
+    assert path.stat().st_size < 16 * 1024 * 1024
+
+
+async def test_boots_and_poisoned_records_are_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    store = await fast(path)
+    for n in range(letters.BOOTS_MAX + 50):
+        await store.commit([Put("boot", str(n), {"id": f"b{n}"}), Put("poisoned", f"cache/{n}", {"why": "x"})])
+    await store.commit([Put("poisoned", "session/s1", {"why": "a bill"}), Put("poisoned", "s2", {"why": "a bill"})])
+    facts = await store.facts()
+    assert len(facts["boot"]) == letters.BOOTS_MAX
+    assert str(letters.BOOTS_MAX + 49) in facts["boot"]
+    assert "0" not in facts["boot"]
+    assert len(facts["poisoned"]) == letters.POISONED_MAX
+    assert {"session/s1", "s2"} <= facts["poisoned"].keys(), "what may hold a bill outlives the rest"
+    await store.close()
+
+
+# --- old and damaged files -------------------------------------------------------------------------------------------
+
+
+def old_file(path: Path, schema: int) -> None:
+    """A store as the program of that time wrote it, with a page that nobody can read."""
+    db = sqlite3.connect(path)
+    for script in MIGRATIONS[:schema]:
+        db.executescript(script)
+    db.execute(f"PRAGMA user_version={schema}")
+    facts = [("setting", f"k{n:04}", json.dumps({"text": "v" * 200})) for n in range(200)]
+    db.executemany("INSERT INTO facts VALUES(?,?,?)", facts)
+    for message in (started(), sampled(), ended()):
+        row = ("chargy", "s1", type(message).__name__, json.dumps(dump(message)))
+        db.execute("INSERT INTO outbox(link, session, kind, body) VALUES(?,?,?,?)", row)
+    dead = (9, "chargy", "s0", "TransactionEnded", json.dumps(dump(ended("s0"))), 3)
+    db.execute("INSERT INTO dead(seq, link, session, kind, body, attempts) VALUES(?,?,?,?,?,?)", dead)
+    db.commit()
+    db.close()
+    data = bytearray(path.read_bytes())
+    data[-4096:] = b"\x5a" * 4096
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("schema", range(1, len(MIGRATIONS) + 1))
+async def test_a_damaged_file_of_every_schema_keeps_queue_dead_letters_and_numbers(tmp_path: Path, schema: int) -> None:
+    path = tmp_path / "agent.db"
+    old_file(path, schema)
+    store = await Store.open(path)
+    assert store.set_aside is not None
+    rows = await store.head("chargy", 9)
+    assert [r.message for r in rows] == [started(), sampled(), ended()]
+    if schema < 3:
+        assert [r.number for r in rows] == [0, 1, 2]
+        await store.commit([], [("chargy", sampled(1))])
+        assert (await store.head("chargy", 9))[-1].number == 3
+    assert [(x.seq, x.attempts) for x in await store.dead()] == [(9, 3)]
+    assert len((await store.facts())["setting"]) > 100
+    await store.close()
+
+
+async def test_no_message_id_is_given_twice_after_a_salvage(tmp_path: Path) -> None:
+    """The rows with the highest places may be what could not be read: their ids are on the backend's books."""
+    path = tmp_path / "agent.db"
+    old_file(path, 3)
+    store = await Store.open(path)
+    before = {r.id for r in await store.head("chargy", 9)}
+    await store.commit([], [("chargy", started("s2"))])
+    new = (await store.head("chargy", 9))[-1]
+    assert new.seq > 9 + salvage.AHEAD - 1
+    assert new.id not in before
+    await store.close()
+
+
+async def test_an_undamaged_file_of_the_first_schema_gets_its_numbers_too(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / "whole.db")
+    db.executescript(MIGRATIONS[0] + "PRAGMA user_version=1;")
+    for session in ("s1", "s2", "s1"):
+        row = ("chargy", session, "MeterSampled", "{}")
+        db.execute("INSERT INTO outbox(link, session, kind, body) VALUES(?,?,?,?)", row)
+    db.commit()
+    db.close()
+    store = await Store.open(tmp_path / "whole.db")
+    assert store.set_aside is None
+    assert [r.number for r in await store.head("chargy", 9)] == [0, 0, 1]
+    await store.close()
