@@ -47,11 +47,13 @@ class Supervisor:
         self._before_start, self._changed, self._say = before_start, changed, say
         self._process: asyncio.subprocess.Process | None = None
         self._wanted, self._stopping, self._starts, self._failures = True, False, 0, 0
+        self._killed = False
         self._called = asyncio.Event()
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        """None from the moment of a ``kill``: what the kernel still has to clear away is no process to anybody."""
+        return self._process.pid if self._process and not self._killed else None
 
     def start(self) -> None:
         """Wanted running; nothing happens if it is."""
@@ -65,9 +67,9 @@ class Supervisor:
 
     def kill(self) -> None:
         """SIGKILL; it is started again. Raises ``NotRunning``."""
-        if self._process is None:
+        if self.pid is None or self._process is None:
             raise NotRunning(f"{self.name} is not running")
-        self._stopping = True
+        self._stopping = self._killed = True
         self._process.kill()
 
     async def run(self) -> None:
@@ -105,7 +107,7 @@ class Supervisor:
         self._before_start(self._starts > 0)
         with self._open_log() as log:
             begin = log.tell()
-            self._stopping = False
+            self._stopping = self._killed = False
             self._process = process = await asyncio.create_subprocess_exec(
                 *self._argv(),
                 stdin=asyncio.subprocess.DEVNULL,

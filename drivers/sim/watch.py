@@ -51,9 +51,11 @@ class Watch:
         self._socket, self._changed = socket, changed
         self._agent: tuple[int, int] | None = None
         self._newest_n = -1
+        self._starts = 0
 
     def agent_starts(self) -> None:
-        """A dead agent leaves its socket's file behind."""
+        """A dead agent leaves its socket's file behind, and maybe its last picture in the socket."""
+        self._starts, self.said = self._starts + 1, None
         self._socket.unlink(missing_ok=True)
 
     async def run(self) -> None:
@@ -81,8 +83,9 @@ class Watch:
             self._agent, self._newest_n = agent, -1
 
     async def _follow(self, reader: asyncio.StreamReader) -> None:
+        starts = self._starts
         try:
-            while line := await reader.readline():
+            while (line := await reader.readline()) and starts == self._starts:
                 if line.endswith(b"\n"):  # a killed agent may leave half a line
                     self._hear(line)
         except (ConnectionError, ValueError):  # gone, or a line over the limit: connect again

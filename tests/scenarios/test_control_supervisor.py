@@ -91,6 +91,17 @@ async def test_twenty_kills_in_a_row_are_twenty_restarts(tmp_path: Path) -> None
         await wait_until(lambda: child.restarts == 20, "the last restart", 2)
 
 
+async def test_the_killed_one_is_gone_at_once(tmp_path: Path) -> None:
+    """Nobody may see it alive, or kill it twice, until the kernel has told its parent."""
+    async with supervised(SLEEPER, tmp_path) as (child, _):
+        await wait_until(lambda: child.pid, "a start")
+        child.kill()
+        assert child.pid is None
+        with pytest.raises(NotRunning):
+            child.kill()
+        await wait_until(lambda: child.pid and child.restarts == 1, "a restart")
+
+
 async def test_who_does_not_listen_is_killed(tmp_path: Path) -> None:
     async with supervised(STUBBORN, tmp_path, stop_within_s=0.3) as (child, said):
         log = tmp_path / "child.log"
@@ -191,3 +202,13 @@ async def test_what_is_not_understood_is_passed_over(tmp_path: Path) -> None:
         agent.lines = [*odd, agent.frame(1, "x" * 1_000_000), PICTURE, b'{"v": 1, "type": "frame", "n": 2']
         await wait_until(lambda: watch.said, "a picture")
         assert [len(f) for f in _frames(watch)] == [1_000_000]
+
+
+async def test_the_last_words_of_one_agent_are_not_those_of_the_next(tmp_path: Path) -> None:
+    """Its picture may be in the socket still when the next one exists already."""
+    path = tmp_path / "s"
+    async with watching(path) as watch, Agent(path) as first:
+        first.lines = [PICTURE]
+        await wait_until(lambda: watch.said, "a picture")
+        watch.agent_starts()
+        assert watch.said is None
