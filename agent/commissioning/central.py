@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
     from websockets.http11 import Request, Response
 
-SPOKEN = {"ocpp1.6": "agent.commissioning.station16:Station16"}
+SPOKEN = {
+    "ocpp2.0.1": "agent.commissioning.station201:Station201",
+    "ocpp1.6": "agent.commissioning.station16:Station16",
+}
 """Subprotocol to the class that speaks it, in order of preference; loaded when the first station asks for it."""
 
 STOP_WITHIN_S = 0.5
@@ -50,6 +53,12 @@ class Options:
     answer_within_s: float = 30.0
     journal: Path | None = None
     quiet: bool = False
+    versions: tuple[str, ...] = ()
+    """Of OCPP, that are spoken here; none given: all."""
+
+    @property
+    def subprotocols(self) -> tuple[str, ...]:
+        return tuple(s for s in SPOKEN if not self.versions or s.removeprefix("ocpp") in self.versions)
 
 
 class Station(Protocol):
@@ -93,7 +102,9 @@ class Central:
         assert connection.request is not None
         station_id = _station_id(connection.request.path)
         if connection.subprotocol is None:
-            self.ledger.violate(station_id, "subprotocol", f"none of {', '.join(SPOKEN)} was offered")
+            self.ledger.violate(
+                station_id, "subprotocol", f"none of {', '.join(self.options.subprotocols)} was offered"
+            )
             await connection.close(1002, "no common OCPP version")
             return
         if station_id in self.connected:
@@ -103,6 +114,7 @@ class Central:
             self.options.interval_s, self.options.answer_within_s,
         )  # fmt: skip
         self.connected[station_id] = (station, connection)
+        self.ledger.station(station_id).version = connection.subprotocol.removeprefix("ocpp")
         self.say(f"{station_id} connected ({connection.subprotocol})")
         try:
             await station.start()
@@ -127,6 +139,10 @@ class Central:
             refusal.headers["WWW-Authenticate"] = 'Basic realm="ocpp"'
             return refusal
         return None
+
+    def choose(self, connection: ServerConnection, offered: Any) -> Any:
+        """None = none in common: the handshake completes without one and is closed then (OCPP-J 1.6, 3.1.2)."""
+        return next((s for s in self.options.subprotocols if s in offered), None)
 
     def say(self, line: str) -> None:
         if not self.options.quiet:
@@ -182,7 +198,7 @@ async def open_central(options: Options) -> AsyncIterator[Central]:
         central = Central(options, ledger)
         async with listen(
             central.attend, options.host, options.port, process_request=central.admit, subprotocols=None,
-            select_subprotocol=_choose_subprotocol, ping_interval=None, compression=None, server_header=None,
+            select_subprotocol=central.choose, ping_interval=None, compression=None, server_header=None,
             open_timeout=options.answer_within_s + 5, close_timeout=STOP_WITHIN_S,
         ) as server:  # fmt: skip
             central.port = next(iter(server.sockets)).getsockname()[1]
@@ -218,6 +234,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accept-all", action="store_true", help="accept unknown tokens even where --token is given")
     parser.add_argument("--interval", type=int, default=300, metavar="S", help="heartbeat interval given to stations")
     parser.add_argument("--journal", type=Path, metavar="FILE", help="write the ledger as JSON lines, and take it up")
+    parser.add_argument(
+        "--ocpp", action="append", default=[], metavar="VERSION",
+        help="speak this version of OCPP only (repeatable; default: all that are known, the newest first)",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="say only where it listens")
 
 
@@ -249,9 +269,13 @@ def options_of(args: argparse.Namespace) -> Options:
         tokens = dict(parse_token(t) for t in args.token)
     except ValueError as e:
         raise ValueError(f"--token {e}") from e
+    known = [s.removeprefix("ocpp") for s in SPOKEN]
+    if unknown := [v for v in args.ocpp if v not in known]:
+        raise ValueError(f"--ocpp {unknown[0]}: not spoken here; known: {', '.join(known)}")
     return Options(
-        args.host, args.port, passwords, tokens, args.accept_all, args.interval, journal=args.journal, quiet=args.quiet
-    )
+        args.host, args.port, passwords, tokens, args.accept_all, args.interval,
+        journal=args.journal, quiet=args.quiet, versions=tuple(args.ocpp),
+    )  # fmt: skip
 
 
 def _ledger(journal: Path | None, stack: contextlib.ExitStack) -> Ledger:
@@ -261,11 +285,6 @@ def _ledger(journal: Path | None, stack: contextlib.ExitStack) -> Ledger:
     ledger = Ledger(stack.enter_context(journal.open("a", encoding="utf-8")))
     ledger.restore(before)
     return ledger
-
-
-def _choose_subprotocol(connection: ServerConnection, offered: Any) -> Any:
-    """None = none in common: the handshake completes without one and is closed then (OCPP-J 1.6, section 3.1.2)."""
-    return next((s for s in SPOKEN if s in offered), None)
 
 
 def _station_id(path: str) -> str:

@@ -143,7 +143,7 @@ def page(central: Central) -> str:
         "<title>Test central system</title><style>body{font:15px system-ui;margin:2em;max-width:70em}"
         "td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #ccc}</style>"
         "<h1>Test central system</h1>"
-        f"<h2>Stations</h2><table><tr><th>id<th>link<th>boots<th>connectors</tr>{stations}</table>"
+        f"<h2>Stations</h2><table><tr><th>id<th>link<th>OCPP<th>boots<th>connectors</tr>{stations}</table>"
         "<h2>Transactions</h2><table><tr><th>id<th>station<th>connector<th>started<th>stopped<th>energy"
         f"<th>reason</tr>{bills}</table>"
         f"<h2>Violations: {len(data.violations)}</h2><ul>{wrong}</ul></html>"
@@ -151,8 +151,11 @@ def page(central: Central) -> str:
 
 
 def _station_row(record: StationRecord, up: bool) -> str:
-    told = ", ".join(f"{c}: {t.get('status')} {t.get('errorCode')}" for c, t in sorted(record.told.items()))
-    return f"<tr><td>{_e(record.id)}<td>{'up' if up else 'down'}<td>{record.boots}<td>{_e(told)}</tr>"
+    told = ", ".join(
+        f"{c}: {t.get('status')} {t.get('errorCode', '')}".rstrip() for c, t in sorted(record.told.items())
+    )
+    cells = (record.id, "up" if up else "down", record.version, record.boots, told)
+    return "<tr>" + "".join(f"<td>{_e(c)}" for c in cells) + "</tr>"
 
 
 def _bill_row(t: Transaction) -> str:

@@ -11,16 +11,20 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
 FIRST_TRANSACTION_ID = 1001
+TransactionId: TypeAlias = int | str
+"""A number of ours, or what the station calls it, by version."""
 
 
 @dataclass(slots=True)
 class Transaction:
-    """One bill. Registers in Wh, instants as the station wrote them; ``repeats`` counts lawful retransmissions."""
+    """One bill. Registers in Wh, instants as the station wrote them; ``repeats`` counts lawful retransmissions.
+    ``unmeasured``: it began without a register, the first one that comes is its beginning. ``next_no``: of the message
+    that comes next, where a version numbers them."""
 
-    transaction_id: int
+    transaction_id: TransactionId
     station: str
     connector: int
     id_tag: str
@@ -33,10 +37,16 @@ class Transaction:
     last_at: str = ""
     readings: int = 0
     repeats: int = 0
+    unmeasured: bool = False
+    next_no: int = 0
 
     @property
     def energy_wh(self) -> int | None:
         return None if self.meter_stop_wh is None else self.meter_stop_wh - self.meter_start_wh
+
+    def measured_first(self, energy_wh: int) -> None:
+        if self.unmeasured:
+            self.unmeasured, self.meter_start_wh = False, energy_wh
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "energy_wh": self.energy_wh}
@@ -51,19 +61,22 @@ class Violation:
     station: str
     kind: str
     text: str
-    transaction_id: int | None = None
+    transaction_id: TransactionId | None = None
 
 
 @dataclass(slots=True)
 class StationRecord:
-    """One station: ``told`` is the last StatusNotification per connector, ``calls`` how often each action came."""
+    """One station: ``told`` is the last StatusNotification per connector (per EVSE where there are such), ``calls`` how
+    often each action came, ``version`` of OCPP on its latest connection, ``reports`` the entries by request."""
 
     id: str
+    version: str = ""
     boots: int = 0
     boot: dict[str, Any] = field(default_factory=dict)
     told: dict[int, dict[str, Any]] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     registers: dict[int, tuple[str, int]] = field(default_factory=dict)
+    reports: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 class Ledger:
@@ -74,9 +87,9 @@ class Ledger:
         self._clock = clock
         self._restoring = False
         self.on_violation: Callable[[Violation], None] = lambda violation: None
-        self._ids: dict[tuple[Any, ...], int] = {}
+        self._ids: dict[tuple[Any, ...], TransactionId] = {}
         self.stations: dict[str, StationRecord] = {}
-        self.transactions: dict[int, Transaction] = {}
+        self.transactions: dict[TransactionId, Transaction] = {}
         self.violations: list[Violation] = []
 
     def station(self, station: str) -> StationRecord:
@@ -97,43 +110,96 @@ class Ledger:
         self._write("status", station=station, connector=connector, told=told)
 
     def start(
-        self, station: str, message_id: str, connector: int, id_tag: str, meter_start_wh: int, timestamp: str
-    ) -> int:
-        """The transaction's id. Sent twice (same message id, or same connector, register and instant) it is one
-        transaction: an answer may have been lost on the way."""
+        self, station: str, message_id: str, connector: int, id_tag: str, meter_start_wh: int | None, timestamp: str,
+        given: str | None = None,
+    ) -> TransactionId:  # fmt: skip
+        """The transaction's id: ``given`` by the station, or the next number. Sent twice (same message id, or same
+        connector, register and instant) it is one transaction: an answer may have been lost on the way."""
         keys = (("message", station, message_id), ("start", station, connector, meter_start_wh, timestamp))
         known = next((self._ids[k] for k in keys if k in self._ids), None)
-        if known is not None:
+        if known is not None and given in (None, known):
             self.transactions[known].repeats += 1
             return known
-        transaction_id = max(self.transactions, default=FIRST_TRANSACTION_ID - 1) + 1
+        transaction_id = self._new_id() if given is None else given
+        if transaction_id in self.transactions:
+            self.violate(station, "doubled", f"transaction {transaction_id} is started again", transaction_id)
+            return transaction_id
         self._ids.update(dict.fromkeys(keys, transaction_id))
+        self._alone(station, connector, transaction_id)
+        self.transactions[transaction_id] = Transaction(
+            transaction_id, station, connector, id_tag, meter_start_wh or 0, timestamp,
+            last_wh=meter_start_wh or 0, last_at=timestamp, unmeasured=meter_start_wh is None,
+        )  # fmt: skip
+        self._write(
+            "start", station=station, message_id=message_id, connector=connector, id_tag=id_tag, given=given,
+            meter_start_wh=meter_start_wh, timestamp=timestamp, transaction_id=transaction_id,
+        )  # fmt: skip
+        if meter_start_wh is not None:
+            self._register(station, connector, timestamp, meter_start_wh, transaction_id)
+        return transaction_id
+
+    def _new_id(self) -> int:
+        numbers = [n for n in self.transactions if isinstance(n, int)]
+        return max(numbers, default=FIRST_TRANSACTION_ID - 1) + 1
+
+    def _alone(self, station: str, connector: int, transaction_id: TransactionId) -> None:
         running = next((t for t in self.running(station) if t.connector == connector), None)
         if running:
             text = f"connector {connector}: started while transaction {running.transaction_id} runs"
             self.violate(station, "overlap", text, transaction_id)
-        self.transactions[transaction_id] = Transaction(
-            transaction_id, station, connector, id_tag, meter_start_wh, timestamp,
-            last_wh=meter_start_wh, last_at=timestamp,
-        )  # fmt: skip
-        self._write(
-            "start", station=station, message_id=message_id, connector=connector, id_tag=id_tag,
-            meter_start_wh=meter_start_wh, timestamp=timestamp, transaction_id=transaction_id,
-        )  # fmt: skip
-        self._register(station, connector, timestamp, meter_start_wh, transaction_id)
-        return transaction_id
+
+    def number(self, station: str, transaction_id: TransactionId, number: int) -> bool:
+        """A numbered message of a transaction: is it a new one? The first has 0 and none is left out."""
+        transaction = self.transactions.get(transaction_id)
+        if transaction is None:
+            if number:
+                self.violate(station, "order", f"transaction {transaction_id} begins with {number}", transaction_id)
+            return True
+        if number < transaction.next_no:
+            transaction.repeats += 1
+            return False
+        if number > transaction.next_no:
+            text = f"transaction {transaction_id}: {number} came, {transaction.next_no} is missing"
+            self.violate(station, "order", text, transaction_id)
+        return True
+
+    def numbered(self, transaction_id: TransactionId, number: int) -> None:
+        """The message has been booked."""
+        if transaction := self.transactions.get(transaction_id):
+            transaction.next_no = number + 1
+            self._write("numbered", transaction_id=transaction_id, number=number)
+
+    def identify(self, transaction_id: TransactionId, id_tag: str) -> None:
+        """Whose it is, where that becomes known after the start."""
+        transaction = self.transactions.get(transaction_id)
+        if transaction and not transaction.id_tag:
+            transaction.id_tag = id_tag
+            self._write("identify", transaction_id=transaction_id, id_tag=id_tag)
+
+    def report(self, station: str, request: int, number: int, entries: list[dict[str, Any]]) -> None:
+        """One part of what a station reports about itself; the first one has number 0."""
+        reports = self.station(station).reports
+        if number == 0:
+            reports[request] = []
+        elif request not in reports:
+            self.violate(station, "order", f"report {request}: part {number} without those before it")
+        reports.setdefault(request, []).extend(entries)
 
     def stop(
-        self, station: str, transaction_id: int, meter_stop_wh: int, timestamp: str, reason: str | None = None
-    ) -> Transaction | None:
-        """The transaction, or None if this station never started one of that id."""
+        self, station: str, transaction_id: TransactionId, meter_stop_wh: int | None, timestamp: str,
+        reason: str | None = None,
+    ) -> Transaction | None:  # fmt: skip
+        """The transaction, or None if this station never started one of that id. Without a register the last one that
+        it told is its end."""
         transaction = self._of(station, transaction_id, "stopped")
         if transaction is None:
             return None
+        meter_stop_wh = transaction.last_wh if meter_stop_wh is None else meter_stop_wh
         if transaction.stopped is not None:
             self._stopped_again(transaction, meter_stop_wh, timestamp)
             return transaction
         self._in_order(transaction, timestamp)
+        transaction.measured_first(meter_stop_wh)
         transaction.meter_stop_wh, transaction.stopped, transaction.reason = meter_stop_wh, timestamp, reason
         self._write(
             "stop", station=station, transaction_id=transaction_id, meter_stop_wh=meter_stop_wh,
@@ -142,13 +208,16 @@ class Ledger:
         self._register(station, transaction.connector, timestamp, meter_stop_wh, transaction_id)
         return transaction
 
-    def meter(self, station: str, connector: int, transaction_id: int | None, readings: list[tuple[str, int]]) -> None:
+    def meter(
+        self, station: str, connector: int, transaction_id: TransactionId | None, readings: list[tuple[str, int]]
+    ) -> None:
         """Energy registers as (instant, Wh); ``transaction_id`` None = measured outside of any transaction."""
         transaction = None if transaction_id is None else self._of(station, transaction_id, "measured")
         self._write("meter", station=station, connector=connector, transaction_id=transaction_id, readings=readings)
         for timestamp, energy_wh in readings:
             if transaction:
                 self._in_order(transaction, timestamp)
+                transaction.measured_first(energy_wh)
                 transaction.readings += 1
                 transaction.last_wh, transaction.last_at = energy_wh, timestamp
             self._register(station, connector, timestamp, energy_wh, transaction_id)
@@ -156,7 +225,7 @@ class Ledger:
     def running(self, station: str) -> list[Transaction]:
         return [t for t in self.transactions.values() if t.station == station and t.stopped is None]
 
-    def violate(self, station: str, kind: str, text: str, transaction_id: int | None = None) -> None:
+    def violate(self, station: str, kind: str, text: str, transaction_id: TransactionId | None = None) -> None:
         if self._restoring:
             return
         violation = Violation(self._clock(), station, kind, text, transaction_id)
@@ -185,7 +254,7 @@ class Ledger:
     def _take_up(self, fact: dict[str, Any]) -> None:
         kind, _ = fact.pop("kind"), fact.pop("t")
         match kind:
-            case "boot" | "status" | "meter":
+            case "boot" | "status" | "meter" | "numbered" | "identify":
                 getattr(self, kind)(**fact)
             case "start":
                 self.start(**{k: v for k, v in fact.items() if k != "transaction_id"})
@@ -194,7 +263,7 @@ class Ledger:
             case "violation":
                 self.violations.append(Violation(**fact["violation"]))
 
-    def _of(self, station: str, transaction_id: int, what: str) -> Transaction | None:
+    def _of(self, station: str, transaction_id: TransactionId, what: str) -> Transaction | None:
         transaction = self.transactions.get(transaction_id)
         if transaction is None or transaction.station != station:
             text = f"transaction {transaction_id} {what}, but this station never started it"
@@ -214,7 +283,9 @@ class Ledger:
         if before and now and now < before:
             self.violate(t.station, "order", f"{timestamp} arrived after {t.last_at}", t.transaction_id)
 
-    def _register(self, station: str, connector: int, timestamp: str, wh: int, transaction_id: int | None) -> None:
+    def _register(
+        self, station: str, connector: int, timestamp: str, wh: int, transaction_id: TransactionId | None
+    ) -> None:
         instant = _instant(timestamp)
         if instant is None:
             self.violate(station, "timestamp", f"{timestamp!r} is not an instant of ISO 8601", transaction_id)
@@ -236,7 +307,8 @@ class Ledger:
 
 
 def _station_json(record: StationRecord) -> dict[str, Any]:
-    return {**asdict(record), "registers": {c: wh for c, (_, wh) in record.registers.items()}}
+    registers = {c: wh for c, (_, wh) in record.registers.items()}
+    return {**asdict(record), "registers": registers, "reports": {r: len(e) for r, e in record.reports.items()}}
 
 
 def _instant(text: str) -> datetime | None:

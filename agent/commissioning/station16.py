@@ -1,85 +1,38 @@
-"""One connected OCPP 1.6 station, seen from the test central system: the ``ocpp`` package's own charge-point class.
-
-Imported only when a station speaks ``ocpp1.6``: the package costs more than everything else together.
-"""
+"""One connected OCPP 1.6 station, seen from the test central system: the ``ocpp`` package's own charge-point class."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any
 
-from ocpp.charge_point import (  # type: ignore[import-untyped]
-    camel_to_snake_case,
-    remove_nones,
-    serialize_as_dict,
-    snake_to_camel_case,
-)
-from ocpp.exceptions import OCPPError  # type: ignore[import-untyped]
-from ocpp.messages import Call, CallResult, validate_payload  # type: ignore[import-untyped]
-from ocpp.routing import on as ocpp_on  # type: ignore[import-untyped]
 from ocpp.v16 import ChargePoint, call, call_result  # type: ignore[import-untyped]
 
-from agent.commissioning.ledger import Ledger
-from agent.commissioning.tokens import TokenTable
-
-F = TypeVar("F", bound=Callable[..., Any])
+from agent.commissioning.speaking import ENERGY, TO_WH, Speaking, as_wire, now, on
 
 STATUS_16 = {"Accepted", "Blocked", "Expired", "ConcurrentTx"}
 """AuthorizationStatus of 1.6 has these and Invalid, which stands for everything else that 2.x can say."""
 
-TO_WH = {None: 1, "Wh": 1, "kWh": 1000}
+COMMANDS = frozenset({
+    "CancelReservation", "CertificateSigned", "ChangeAvailability", "ChangeConfiguration", "ClearCache",
+    "ClearChargingProfile", "DataTransfer", "DeleteCertificate", "ExtendedTriggerMessage", "GetCompositeSchedule",
+    "GetConfiguration", "GetDiagnostics", "GetInstalledCertificateIds", "GetLocalListVersion", "GetLog",
+    "InstallCertificate", "RemoteStartTransaction", "RemoteStopTransaction", "ReserveNow", "Reset", "SendLocalList",
+    "SetChargingProfile", "SignedUpdateFirmware", "TriggerMessage", "UnlockConnector", "UpdateFirmware",
+})  # fmt: skip
 
 
-class Wire(Protocol):
-    """What the package needs of a connection."""
+class Station16(Speaking, ChargePoint):  # type: ignore[misc]
+    """Answers what a station may ask."""
 
-    async def recv(self) -> str: ...
-    async def send(self, text: str) -> None: ...
-
-
-def on(action: str) -> Callable[[F], F]:
-    """The package's ``@on``, typed."""
-    return cast(Callable[[F], F], ocpp_on(action))
-
-
-class Station16(ChargePoint):  # type: ignore[misc]
-    """Answers what a station may ask. Handlers run in the receive loop of the package, so none of them waits."""
-
-    def __init__(
-        self, station: str, wire: Wire, ledger: Ledger, tokens: TokenTable, interval_s: int, timeout_s: float
-    ) -> None:
-        super().__init__(station, wire, response_timeout=timeout_s, logger=_logger())
-        self.ledger, self.tokens, self.interval_s = ledger, tokens, interval_s
-
-    async def command(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Ask the station; its answer in wire form. A CALLERROR comes back as ``{"error": code, ...}``.
-        Raises ``ValueError`` for a wrong action or payload, ``TimeoutError``."""
-        request = getattr(call, action, None)
-        if not isinstance(request, type):
-            raise ValueError(f"action {action!r} is not one that a central system sends in OCPP 1.6")
-        try:
-            ready = request(**camel_to_snake_case(payload))
-            await validate_payload(Call("0", action, payload), "1.6")
-        except (TypeError, OCPPError) as e:
-            raise ValueError(f"payload of {action}: {_cause(e)}") from e
-        try:
-            answer = await self.call(ready, suppress=False)
-        except OCPPError as e:
-            if isinstance(e.details.get("ocpp_message"), CallResult):  # the answer itself is against the schema
-                self.ledger.violate(self.id, "schema", f"answer to {action}: {_cause(e)}")
-            return {"error": getattr(e, "code", "InternalError"), "description": _cause(e)}
-        return cast(dict[str, Any], snake_to_camel_case(remove_nones(serialize_as_dict(answer))))
+    version, calls, commands = "1.6", call, COMMANDS
 
     @on("BootNotification")
     def boot(self, **payload: Any) -> Any:
-        self.ledger.boot(self.id, snake_to_camel_case(payload))
-        return call_result.BootNotification(current_time=_now(), interval=self.interval_s, status="Accepted")
+        self.ledger.boot(self.id, as_wire(payload))
+        return call_result.BootNotification(current_time=now(), interval=self.interval_s, status="Accepted")
 
     @on("Heartbeat")
     def heartbeat(self) -> Any:
-        return call_result.Heartbeat(current_time=_now())
+        return call_result.Heartbeat(current_time=now())
 
     @on("Authorize")
     def authorize(self, id_tag: str) -> Any:
@@ -112,7 +65,7 @@ class Station16(ChargePoint):  # type: ignore[misc]
 
     @on("StatusNotification")
     def status_notification(self, connector_id: int, error_code: str, status: str, **rest: Any) -> Any:
-        told = {"status": status, "errorCode": error_code, **snake_to_camel_case(rest)}
+        told = {"status": status, "errorCode": error_code, **as_wire(rest)}
         self.ledger.status(self.id, connector_id, told)
         return call_result.StatusNotification()
 
@@ -156,33 +109,8 @@ def _registers(meter_value: list[dict[str, Any]]) -> list[tuple[str, int]]:
     found = []
     for sample in meter_value:
         for value in sample["sampled_value"]:
-            measurand = value.get("measurand", "Energy.Active.Import.Register")
-            if measurand != "Energy.Active.Import.Register" or "phase" in value or value.get("format") == "SignedData":
+            measurand = value.get("measurand", ENERGY)
+            if measurand != ENERGY or "phase" in value or value.get("format") == "SignedData":
                 continue
             found.append((sample["timestamp"], int(float(value["value"]) * TO_WH[value.get("unit")])))
     return found
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _cause(error: Exception) -> str:
-    """One line of what was wrong. The package keeps it in ``details["cause"]``."""
-    details = getattr(error, "details", None)
-    cause = details.get("cause") if isinstance(details, dict) else None
-    return str(cause or getattr(error, "description", "") or error)
-
-
-def _logger() -> logging.Logger:
-    """The package logs each violation with its traceback; the ledger has them already, a handler's bug it has not."""
-    logger = logging.getLogger("central.ocpp")
-    logger.setLevel(logging.ERROR)
-    if not logger.filters:
-        logger.addFilter(_not_the_stations_fault)
-    return logger
-
-
-def _not_the_stations_fault(record: logging.LogRecord) -> bool:
-    error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, OCPPError)

@@ -7,6 +7,7 @@ child process, and, if no backend is named, a central system to talk to. ``bench
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tomllib
 from collections.abc import Callable
@@ -38,6 +39,10 @@ def add_simulate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", metavar="URL", help="central system (ws:// or wss://); wins over the file's")
     _add_port(parser)
     parser.add_argument("--headless", action="store_true", help="control API without the page")
+    parser.add_argument(
+        "--ocpp", action="append", metavar="VERSION",
+        help="OCPP version to offer (repeatable, the preferred one first); wins over the file's",
+    )  # fmt: skip
     parser.add_argument("--speed", type=float, metavar="X", help="time runs X times as fast (default 1; demo 10)")
 
 
@@ -55,7 +60,13 @@ def simulate(args: argparse.Namespace) -> int:
     from drivers.sim.live import Plan
 
     return _run(
-        lambda file: Plan(file, args.port, with_page=not args.headless, backend_url=args.backend, speed=args.speed),
+        lambda file: Plan(
+            offering(file, args.ocpp),
+            args.port,
+            with_page=not args.headless,
+            backend_url=args.backend,
+            speed=args.speed,
+        ),
         args.station,
     )
 
@@ -98,3 +109,19 @@ def station_file(path: Path | None) -> StationFile:
     del raw["backend"]
     HOME.mkdir(exist_ok=True)
     return parse(raw, HOME / "station.toml")
+
+
+def offering(file: StationFile, versions: list[str] | None) -> StationFile:
+    """The file with ``versions`` for its first backend, if there are any. Raises ``Unusable``."""
+    from dataclasses import replace
+
+    from agent.settings import Backend
+    from drivers.sim.live import Unusable
+
+    for version in versions or ():
+        if not re.fullmatch(r"\d+(\.\d+)+", version):
+            raise Unusable(f"--ocpp: must be a version like those of [backend] versions, is {version!r}")
+    if not versions:
+        return file
+    first, *others = file.backends or (Backend(charge_point_id=file.station.id),)
+    return replace(file, backends=(replace(first, versions=tuple(versions)), *others))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,12 @@ def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]
 
 @pytest.fixture
 def page(browser: Any, simulation: Simulation) -> Iterator[Any]:
+    with visited(browser, simulation) as page:
+        yield page
+
+
+@contextlib.contextmanager
+def visited(browser: Any, simulation: Simulation) -> Iterator[Any]:
     """Fails the test if the page complained on its console: a broken script, a blocked resource."""
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     page.set_default_timeout(20_000)
@@ -96,10 +104,41 @@ def test_a_whole_session_by_clicks(page: Any) -> None:
     stop = _frame(page, "StopTransaction", "out")
     stop.last.locator("summary").click()
     assert '"meterStop"' in stop.last.locator("pre").text_content()
+    _goes(page)
+
+
+def _goes(page: Any) -> None:
     _has(page, "lock-1", "unlocked")
     _at(page, "unplug-1").click()
     _has(page, "told-1", "Available")
     _has(page, "cp-1", "no car")
+
+
+def test_a_whole_session_by_clicks_on_2_0_1(browser: Any, tmp_path: Path) -> None:
+    """The demonstration with its own central system, told to speak the newer version."""
+    path = write_station(tmp_path)
+    with simulated(str(path), "--port", "0", "--speed", "20", "--ocpp", "2.0.1") as simulation:
+        simulation.wait_healthy()
+        with visited(browser, simulation) as page:
+            _has(page, "backend", "OCPP 2.0.1 Accepted")
+            _has(page, "told-1", "Available")
+            _at(page, "tap-at-1").click()
+            _at(page, "card-alice").click()
+            assert "04A1B2C3D4E5F6" in _frame(page, "Authorize", "out").last.text_content()
+            _at(page, "socket-1").click()
+            _has(page, "told-1", "Occupied")
+            _has(page, "contactor-1", "closed")
+            _frame(page, "TransactionEvent", "out")
+            page.wait_for_function("() => Number(document.querySelector('[data-testid=energy-1]').textContent) > 0.01")
+            _at(page, "card-alice").click()
+            _has(page, "contactor-1", "open")
+            _goes(page)
+            wait_for(lambda: simulation.station()["agent"]["queue"] == 0, "an empty queue", 20)
+        register = simulation.evse(1)["meter_wh"]
+    facts = [json.loads(line) for line in (tmp_path / "world" / "central.jsonl").read_text().splitlines()]
+    assert [f for f in facts if f["kind"] == "violation"] == []
+    (stop,) = [f for f in facts if f["kind"] == "stop"]
+    assert (stop["meter_stop_wh"], stop["energy_wh"], stop["reason"]) == (register, register - 5000, "Local")
 
 
 def test_the_screen_is_the_stations_own(page: Any, simulation: Simulation) -> None:
