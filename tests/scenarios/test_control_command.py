@@ -129,7 +129,9 @@ def test_a_busy_port_is_told(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--backend", "localhost"], ["--speed", "0"], ["--port", "70000"], ["--ocpp", "new"]])
+@pytest.mark.parametrize(
+    "arguments", [["--backend", "localhost"], ["--speed", "0"], ["--port", "70000"], ["--ocpp", "new"]]
+)
 def test_arguments_that_cannot_be(tmp_path: Path, arguments: list[str]) -> None:
     done = _run(str(write_station(tmp_path)), *arguments)
     assert done.returncode == 2
