@@ -41,6 +41,8 @@ class Play(Street):
         self._were: dict[str, str] = {}
         self._powered = True
         self._listed = False
+        self.profiled = False
+        """Charging profiles may be installed."""
 
     # --- the central system ------------------------------------------------------------------------------------------
 
@@ -88,6 +90,11 @@ class Play(Street):
 
     async def list_version(self) -> int:
         return int((await self.answer("GetLocalListVersion"))["listVersion"])
+
+    async def charge_profile(self, n: int, wanted: dict[str, Any]) -> str:
+        """SetChargingProfile. All are cleared when the case ends."""
+        self.profiled = True
+        return await self.ask("SetChargingProfile", connectorId=n, csChargingProfiles=wanted)
 
     async def start(self, token: str = APP, n: int | None = 1, **more: Any) -> str:
         """RemoteStartTransaction."""
@@ -180,6 +187,9 @@ class Play(Street):
         if self._listed:
             assert await self.list(1) in ("Accepted", "NotSupported")
             self._listed = False
+        if self.profiled:
+            assert await self.ask("ClearChargingProfile") in ("Accepted", "Unknown")
+            self.profiled = False
         await self.ask("ClearCache")
         await super().end()
 
