@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
 
 if TYPE_CHECKING:
+    import argparse
+
     from agent.settings import StationFile
 
 EXIT_WRONG_FILE = 2
@@ -29,19 +31,28 @@ Station-side OCPP agent for public EV charge points.
 
 def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
+    if len(arguments) == 2 and arguments[0] == "run" and not arguments[1].startswith("-"):
+        _log(verbose=False)  # what systemd says: a station starts without argparse
+        return _interruptible(lambda: _run_station(Path(arguments[1])))
     parser = _parser(arguments)
     options = parser.parse_args(arguments)
     if not hasattr(options, "do"):
         parser.print_help()
         return 0
-    _log(options)
+    _log(getattr(options, "verbose", False))
+    return _interruptible(lambda: int(options.do(options)))
+
+
+def _interruptible(do: Callable[[], int]) -> int:
     try:
-        return int(options.do(options))
+        return do()
     except KeyboardInterrupt:
         return 130
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog="chargy-agent", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -80,7 +91,11 @@ def _add_run(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    file = _load(options.station)
+    return _run_station(options.station, options.clock_rate, options.rtc_offset)
+
+
+def _run_station(path: Path, clock_rate: float = 1.0, rtc_offset_s: float = 0.0) -> int:
+    file = _load(path)
     if file is None:
         return EXIT_WRONG_FILE
     import asyncio
@@ -91,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
     from agent.settings import SettingsError
 
     try:
-        return asyncio.run(compose.run(file, compose.Options(options.clock_rate, options.rtc_offset)))
+        return asyncio.run(compose.run(file, compose.Options(clock_rate, rtc_offset_s)))
     except* SettingsError as group:
         _complain(group)
     except* (StoreError, StoreRefused) as group:
@@ -197,8 +212,8 @@ def _add_installed(commands: Any) -> None:
         command.set_defaults(do=found.run)
 
 
-def _log(options: argparse.Namespace) -> None:
-    level = logging.DEBUG if getattr(options, "verbose", False) else logging.INFO
+def _log(verbose: bool) -> None:
+    level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     for noisy in ("websockets", "pymodbus", "nfc", "asyncio", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

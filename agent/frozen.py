@@ -24,7 +24,13 @@ class _Fields:
     def __get__(self, instance: object, owner: type[Any]) -> dict[str, Field[Any]]:
         types, defaults = owner.__frozen_types__, owner.__frozen_defaults__
         wanted = [(n, types[n], _spec(defaults.get(n, MISSING))) for n in owner.__slots_all__]
-        made = dataclasses.make_dataclass(owner.__name__, wanted, init=False, repr=False, eq=False)  # compiles nothing
+        plain: dict[str, Any] = {
+            "init": False,
+            "repr": False,
+            "eq": False,
+            "namespace": {"__doc__": "nothing compiled"},
+        }
+        made = dataclasses.make_dataclass(owner.__name__, wanted, **plain)
         out: dict[str, Field[Any]] = made.__dict__["__dataclass_fields__"]
         owner.__dataclass_fields__ = out
         return out

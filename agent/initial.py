@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from agent.domain.variables import VARIABLES, Settings, WrongValue, read
 from agent.ocpp import versions
 from agent.ocpp.versions import dialects
-from agent.settings import SettingsError, StationFile
+from agent.settings import SettingsError, StationFile, meant
 
 
 def initial_settings(file: StationFile) -> Settings:
@@ -28,9 +27,7 @@ def initial_settings(file: StationFile) -> Settings:
             except WrongValue as e:
                 wrong.append(f"settings.{e}")
         else:
-            near = difflib.get_close_matches(key, list(VARIABLES), 1)
-            hint = f" (did you mean {near[0]!r}?)" if near else f"; known: {', '.join(sorted(VARIABLES))}"
-            wrong.append(f"settings.{key}: unknown setting{hint}")
+            wrong.append(f"settings.{key}: unknown setting{meant(key, VARIABLES, 'known')}")
     for backend in file.backends:
         try:
             dialects(backend.versions)

@@ -5,7 +5,6 @@ Keys and meaning: docs/station-file.md (the file as suites use it is a public co
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 import types
 import typing
@@ -372,8 +371,15 @@ def _url_problems(b: Backend) -> list[str]:
 
 
 def _meant(key: str, known: typing.Iterable[str]) -> str:
-    near = difflib.get_close_matches(key, list(known), 1, 0.6)
-    return f" (did you mean {near[0]!r}?)" if near else f"; known: {', '.join(sorted(known))}"
+    return meant(key, known, "known")
+
+
+def meant(word: str, known: typing.Iterable[str], others: str) -> str:
+    """For the end of a complaint about ``word``: what was probably meant, or (``others``: all that there is)."""
+    import difflib
+
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f" (did you mean {near[0]!r}?)" if near else f"; {others}: {', '.join(sorted(known))}"
 
 
 Check = Callable[[StationFile], list[str]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from agent.domain.asks import Ask
 from agent.domain.events import Event
@@ -93,7 +93,8 @@ class Heard:
     boot: Boot | None = None
 
 
-class Told(NamedTuple):
+@frozen
+class Told:
     """A status in the words of a version: equal ones need not be told twice."""
 
     status: str

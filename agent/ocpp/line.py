@@ -227,10 +227,10 @@ class Line:
         log.warning("%s", line)
 
 
-_VALUE = re.compile(r'("value"\s*:\s*)"(?:[^"\\]|\\.)*"')
+_VALUE = r'("value"\s*:\s*)"(?:[^"\\]|\\.)*"'
 
 
 def mask(text: str, value: str) -> str:
     """The frame with its value hidden; the whole frame where that cannot be done for certain."""
-    masked = _VALUE.sub(r'\1"***"', text)
+    masked = re.sub(_VALUE, r'\1"***"', text)
     return masked if masked != text and (not value or value not in masked) else "***"

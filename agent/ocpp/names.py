@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from agent.domain.variables import VARIABLES, Value, Variable, WrongValue, read, write
 from agent.frozen import frozen
@@ -157,7 +157,8 @@ def is_authorization_key(text: str) -> bool:
 VENDOR_ID = "https://chargex.inl.gov"
 
 
-class Error16(NamedTuple):
+@frozen
+class Error16:
     """``info`` and ``vendor_code`` are "" where the code says it all."""
 
     code: str

@@ -7,16 +7,19 @@ says and this module does not know is an error at compile time: nothing is silen
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import re
 from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
+
+from agent.frozen import frozen
 
 
-class Violation(NamedTuple):
+@frozen
+class Violation:
     """``path``: ``/meterValue/0/timestamp``, "" is the payload itself. ``rule``: the schema keyword that is broken."""
 
     path: str
@@ -199,6 +202,8 @@ _bound("maximum", (int, float), lambda value, limit: value <= limit)
 @_rule("multipleOf")
 def _multiple_of(schema: dict[str, Any], compiler: _Compiler) -> Check:
     """In decimal: 0.3 is a multiple of 0.1, which binary fractions deny."""
+    from decimal import Decimal, InvalidOperation
+
     step = Decimal(str(schema["multipleOf"]))
     broken = Violation("", "multipleOf")
 
@@ -213,15 +218,18 @@ def _multiple_of(schema: dict[str, Any], compiler: _Compiler) -> Check:
     return check
 
 
-_DATE_TIME = re.compile(
-    r"\d{4}-(\d\d)-(\d\d)[Tt ]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
-)
+_DATE_TIME = r"\d{4}-(\d\d)-(\d\d)[Tt ]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)"
 _DAYS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+@functools.cache
+def _date_time() -> re.Pattern[str]:
+    return re.compile(_DATE_TIME, re.ASCII)
 
 
 def is_date_time(text: str) -> bool:
     """RFC 3339 5.6: any offset, any number of fractional digits; the leap day is judged by the year."""
-    match = _DATE_TIME.fullmatch(text)
+    match = _date_time().fullmatch(text)
     if match is None:
         return False
     year, month, day = int(text[:4]), int(match[1]), int(match[2])

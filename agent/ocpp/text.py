@@ -6,14 +6,14 @@ import json
 import re
 from typing import Any
 
-_SUSPECT = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SUSPECT = r"\\u[dD][89a-fA-F]|[\ud800-\udfff]"
+_CONTROL = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 
 
 def is_whole(frame: Any, text: str) -> bool:
     """No lone surrogate anywhere in ``frame``, which ``text`` was parsed to: JSON can escape one, but no file, database
     or socket takes it. Costs one search where there is none."""
-    if _SUSPECT.search(text) is None:
+    if (text.isascii() and "\\u" not in text) or re.search(_SUSPECT, text) is None:
         return True
     try:
         json.dumps(frame, ensure_ascii=False).encode()
@@ -30,4 +30,4 @@ def whole(frame: list[Any]) -> list[Any]:
 
 def is_plain(text: str) -> bool:
     """No control character, no line break: fit to be a token, a key or a value."""
-    return _CONTROL.search(text) is None
+    return (text.isascii() and text.isprintable()) or re.search(_CONTROL, text) is None

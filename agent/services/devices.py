@@ -3,7 +3,6 @@ only when a station file names them."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import fields
@@ -13,7 +12,7 @@ from typing import Any
 from agent.frozen import frozen
 from agent.kinds import EvseId
 from agent.ports.driver import Driver, Where
-from agent.settings import Device, Evse, SettingsError, StationFile, build
+from agent.settings import Device, Evse, SettingsError, StationFile, build, meant
 
 GROUP = "chargy_agent.drivers"
 
@@ -35,9 +34,7 @@ def find(name: str) -> Driver[Any]:
 
     found = {e.name: e for e in entry_points(group=GROUP)}
     if name not in found:
-        near = difflib.get_close_matches(name, list(found), 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else f"; installed: {', '.join(sorted(found))}"
-        raise SettingsError([f"no driver is called {name!r}{hint}"])
+        raise SettingsError([f"no driver is called {name!r}{meant(name, found, 'installed')}"])
     driver = found[name].load()
     assert isinstance(driver, Driver)
     return driver
