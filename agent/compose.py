@@ -23,8 +23,10 @@ from agent.domain.station import assemble
 from agent.frozen import frozen
 from agent.initial import initial_settings
 from agent.kinds import Fault, Lamp, MeterIdentity, Screen
+from agent.ocpp import dial
 from agent.ocpp.dialect import Identity
 from agent.ocpp.link import Link
+from agent.ocpp.patience import wait
 from agent.ocpp.versions import dialects
 from agent.picture import picture
 from agent.ports.store import Put, StoreError
@@ -45,6 +47,8 @@ log = logging.getLogger(__name__)
 FLUSH_S = 5.0
 STOP_S = 2.0
 RTC_OFF_S = 60.0
+HEAD_START_S = 0.3
+"""Of the link before the devices: five round trips to a backend that is not far."""
 SEEN_S = 15 * 60.0
 """Real time between two records of how far this boot has come (``Clock.seen``): four writes an hour."""
 
@@ -88,6 +92,7 @@ class Station:
         self.keepers: list[Keeper] = []
         self.alive = Alive()
         self.ready = False
+        self._answered = asyncio.Event()
         self._boot_reason = self._why_anew()
         self.status = StatusSocket(self._socket_path(), self.picture, lambda: self.clock.now().utc_s)
         self.links = {b.name: self._make_link(b) for b in file.backends}
@@ -135,9 +140,14 @@ class Station:
             settings=self.site.settings,
             evse_numbers=tuple(self.site.evses),
             hear=self.engine.post,
-            trace=self.status.frame,
+            trace=self._frame,
             password=lambda: self._password(backend),
         )
+
+    def _frame(self, direction: str, link: str, version: str, text: str) -> None:
+        self.status.frame(direction, link, version, text)
+        if direction == "in":
+            self._answered.set()
 
     def _why_anew(self) -> str:
         """A restart that was ordered left its reason; otherwise the kernel's boot tells (BootReasonEnumType)."""
@@ -225,7 +235,9 @@ class Station:
     _tasks: tuple[asyncio.Task[None], ...] = ()
 
     async def _devices(self, group: asyncio.TaskGroup) -> None:
-        """Drivers are imported now, while BootNotification travels."""
+        """Drivers are imported when the backend has answered, or seems to be far: importing holds the loop."""
+        if any(b.url for b in self.file.backends):
+            await wait(self._answered, HEAD_START_S)
         from agent.services.devices import compose
 
         for device in compose(self.file, self.clock.stamp):
@@ -343,7 +355,11 @@ def _known_meter(facts: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> MeterI
 
 async def run(file: StationFile, options: Options) -> int:
     """Run a station until it is told to end; 0 = wanted (SIGTERM, Reset)."""
-    store = await Store.open(file.station.state_dir / "agent.db", file.station.store_max_mb)
+    opening = asyncio.create_task(Store.open(file.station.state_dir / "agent.db", file.station.store_max_mb))
+    await asyncio.sleep(0)  # its thread has begun
+    if any(b.url for b in file.backends):
+        dial.load()  # while the disk works
+    store = await opening
     try:
         return await Station(file, options, store, await store.facts()).run()
     finally:

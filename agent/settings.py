@@ -5,11 +5,12 @@ Keys and meaning: docs/station-file.md (the file as suites use it is a public co
 
 from __future__ import annotations
 
+import sys
 import tomllib
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, field, fields, is_dataclass
+from dataclasses import MISSING, Field, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -240,14 +241,13 @@ def build(
         wrong.append(f"[{where}]: must be a table")
         raw = {}
     known = {f.name: f for f in fields(typing.cast(Any, cls))}
-    hints = typing.get_type_hints(cls)
     values: dict[str, Any] = dict(given or {})
     for key, value in raw.items():
         if key not in known:
             wrong.append(f"{where}.{key}: unknown key{_meant(key, known)}")
             continue
         try:
-            values[key] = _convert(hints[key], value, f"{where}.{key}", wrong, base)
+            values[key] = _convert(_hint(cls, known[key]), value, f"{where}.{key}", wrong, base)
         except ValueError as e:
             said = str(e).partition(", is ")[0] if key in _SECRET else str(e)
             wrong.append(f"{where}.{key}: {said}")
@@ -259,11 +259,19 @@ def build(
     for name, f in known.items():
         if name not in values and f.default is MISSING and f.default_factory is MISSING:
             wrong.append(f"{where}.{name}: is missing")
-            values[name] = _EMPTY.get(hints[name], "")
+            values[name] = _EMPTY.get(_hint(cls, f), "")
     for name in ("state_dir",):
         if name in known and name not in values:
             values[name] = base / typing.cast(Any, known[name].default)
     return cls(**values)
+
+
+def _hint(cls: type[Any], key: Field[Any]) -> Any:
+    """The type of one key; ``typing.get_type_hints`` compiles those of all keys, of which a file has few."""
+    if not isinstance(key.type, str):
+        return key.type
+    home = next(c for c in cls.__mro__ if key.name in getattr(c, "__annotations__", {}))
+    return eval(key.type, dict(vars(sys.modules[home.__module__])))  # written by the class's author, not by the file's
 
 
 _EMPTY: dict[Any, Any] = {int: 0, float: 0.0, str: "", bool: False, Path: Path()}

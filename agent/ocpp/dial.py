@@ -89,6 +89,12 @@ class Dialler:
         return self._made[1]
 
 
+def load() -> None:
+    """Import the WebSocket library, which ``connect`` would do otherwise: a third of the time until the first frame."""
+    import websockets.asyncio.client
+    import websockets.extensions.permessage_deflate  # noqa: F401
+
+
 async def connect(
     backend: Backend,
     subprotocols: Sequence[str],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import json
 import subprocess
 import sys
@@ -9,11 +11,33 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.backend import open_backend
+
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("pymodbus", "nfc", "PIL", "qrcode", "aiohttp", "serial", "jsonschema", "cryptography", "ocpp.v16", "ocpp.v201")
 PACKAGES = sorted(p.parent.name for p in (ROOT / "drivers").glob("*/__init__.py") if p.parent.name != "testkit")
+LATER = (
+    *HEAVY, "argparse", "difflib", "decimal", "http.server", "drivers", "agent.commissioning", "agent.services.devices",
+    "agent.ocpp.v201", "agent.ocpp.names2",
+)  # fmt: skip
+"""Nothing of this helps to say BootNotification in OCPP 1.6. A name stands for what is in it, too."""
 CLI_ONLY = ("websockets", "sqlite3", "asyncio", "ssl")
 """Dear too, but the agent itself needs them: only the command line, which must answer --help at once, does without."""
+
+
+STATION = """
+[station]
+state_dir = "state"
+[backend]
+url = "ws://127.0.0.1:{port}"
+versions = ["1.6"]
+[[evse]]
+number = 1
+board = {{ driver = "evse_modbus", map = "charx_sec", host = "127.0.0.1", port = 1 }}
+[[reader]]
+driver = "reader_serial"
+device = "/nowhere"
+"""
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -44,3 +68,43 @@ def test_what_runs_before_a_station_is_known_stays_light(module: str) -> None:
 
 def test_a_heavy_import_is_found() -> None:
     assert "jsonschema" in loaded_by("import ocpp.messages")
+
+
+async def modules_of_a_run(folder: Path) -> tuple[list[str], list[str]]:
+    """What a real agent imports (``-X importtime`` writes a line for each) before it is connected, and after that."""
+    async with open_backend() as backend:
+        file = folder / "station.toml"
+        file.write_text(STATION.format(port=backend.port))
+        argv = (sys.executable, "-X", "importtime", "-m", "agent", "run", str(file))
+        child = await asyncio.create_subprocess_exec(*argv, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
+        assert child.stderr
+        try:
+            await backend.wait_heard("BootNotification")
+            said = b""
+            while b"drivers.reader_serial" not in said:
+                said += (more := await asyncio.wait_for(child.stderr.read(65536), 30))
+                assert more, said.decode()[-500:]
+        finally:
+            child.terminate()
+            await child.communicate()
+    before, _, after = said.decode().partition("connected to ws://")
+    return [line.split()[-1] for line in before.splitlines()], [line.split()[-1] for line in after.splitlines()]
+
+
+async def test_before_the_first_frame_only_what_it_needs(tmp_path: Path) -> None:
+    before, after = await modules_of_a_run(tmp_path)
+    late = {m for m in before if any(m == name or m.startswith(name + ".") for name in LATER)}
+    assert late == set(), "import it where it is used, or after the first frame (start-up time is measured)"
+    assert "agent.ocpp.v16" in before
+    assert "drivers.evse_modbus" in after
+
+
+def decorated_by_dataclasses(path: Path) -> list[str]:
+    classes = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.ClassDef)]
+    return [c.name for c in classes if any(ast.unparse(d).startswith("dataclass") for d in c.decorator_list)]
+
+
+def test_the_agent_makes_its_classes_cheaply() -> None:
+    rooms = [p for p in (ROOT / "agent").rglob("*.py") if "commissioning" not in p.parts]
+    dear = {f"{p.relative_to(ROOT)}: {name}" for p in rooms for name in decorated_by_dataclasses(p)}
+    assert dear <= {"agent/ocpp/dialect.py: Dialect"}, "use @frozen or @mutable of agent/frozen.py (decision 7)"
