@@ -31,12 +31,14 @@ class Trigger(StrEnum):
 
 @frozen
 class AskStart(Ask):
-    """RequestStartTransaction. ``evse`` None: the station may choose. ``profile``: the TxProfile of the session."""
+    """RequestStartTransaction. ``evse`` None: the station may choose. ``profile``: the TxProfile of the session.
+    ``group``: whose the token is, if known."""
 
     evse: EvseId | None
     token: Token
     remote_id: str = ""
     profile: Profile | None = None
+    group: str = ""
 
 
 @frozen
@@ -86,6 +88,23 @@ class AskTrigger(Ask):
 @frozen
 class AskClearCache(Ask):
     pass
+
+
+@frozen
+class AskReserve(Ask):
+    """ReserveNow. ``evse`` 0: any, of this ``connector`` type if it is given."""
+
+    number: int
+    evse: EvseId
+    token: Token
+    expires_utc_s: float
+    group: str = ""
+    connector: str = ""
+
+
+@frozen
+class AskCancelReservation(Ask):
+    number: int
 
 
 @frozen

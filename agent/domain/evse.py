@@ -12,6 +12,7 @@ from agent.domain.faults import blocks
 from agent.domain.locallist import LocalList
 from agent.domain.messages import ChargingState, Sample, StopReason, TriggerReason
 from agent.domain.record import dump, load
+from agent.domain.reserved import Reservation, kept
 from agent.domain.variables import Settings
 from agent.frozen import frozen, mutable
 from agent.kinds import EvseId, Fault, Limit, Moment, Reading, Stamp, Token, Verdict
@@ -53,6 +54,7 @@ class Grant:
     movable: bool = False
     until_s: float = 0.0
     profile: Profile | None = None
+    reservation: str = ""
 
 
 @mutable
@@ -86,6 +88,7 @@ class Session:
     samples: tuple[Sample, ...] = ()
     profile: Profile | None = None
     """Brought by a remote start, until blocks/charging.py has installed it (in the transaction of the begin)."""
+    reservation: str = ""
 
     def record(self) -> dict[str, Any]:
         """For ``Remember("session", id, ...)``."""
@@ -107,6 +110,7 @@ class Session:
             "held": self.held,
             "stop": stop,
             "samples": dump(self.samples),
+            "reservation": self.reservation,
         }
 
     @classmethod
@@ -134,6 +138,7 @@ class Session:
             held=bool(r.get("held", False)),
             stop=stop,
             samples=tuple(load(x, Sample) for x in r["samples"]),
+            reservation=str(r.get("reservation", "")),
         )
 
 
@@ -180,7 +185,6 @@ class Evse:
     # blocks/availability.py
     operative: bool = True
     service_on: bool = True
-    reserved_for: Token | None = None
 
     @property
     def most_a(self) -> float:
@@ -197,6 +201,21 @@ class Evse:
     def paused(self) -> bool:
         """By its limit: IEC 61851-1 knows nothing between 0 and 6 A."""
         return not self.limit.current_a
+
+    @property
+    def connector(self) -> str:
+        """ConnectorEnumType."""
+        return "cType2" if self.tethered else "sType2"
+
+    @property
+    def vacant(self) -> bool:
+        """Nobody and nothing is here, as far as is known."""
+        return self.known and self.state is State.FREE
+
+    @property
+    def startable(self) -> bool:
+        """Somebody could be given the right to charge here."""
+        return self.state in (State.FREE, State.OCCUPIED, State.ENDED)
 
 
 @mutable
@@ -224,6 +243,7 @@ class Site:
     language: str = "fr"
     link_up: dict[str, bool] = field(default_factory=dict)
     local_list: LocalList = field(default_factory=LocalList)
+    reservations: dict[str, Reservation] = field(default_factory=dict)
     operative: bool = True
     store_ok: bool = True
     stopping: bool = False
@@ -243,6 +263,10 @@ class Site:
         """The backend that authorises can be asked."""
         return self.link_up.get(self.links[0], False) if self.links else False
 
+    def in_order(self, evse: Evse) -> bool:
+        """Neither broken nor closed."""
+        return not (_broken(self, evse) or _closed(self, evse))
+
     def service(self, evse: Evse) -> Service:
         """First match wins."""
         return next(row.service for row in SERVICES if row.holds(self, evse))
@@ -257,18 +281,18 @@ class ServiceRow:
     holds: Callable[[Site, Evse], bool]
 
 
+def _broken(site: Site, evse: Evse) -> bool:
+    return any(blocks(f) for f in evse.faults) or not site.store_ok
+
+
+def _closed(site: Site, evse: Evse) -> bool:
+    return not (evse.operative and site.operative) or site.draining
+
+
 SERVICES: tuple[ServiceRow, ...] = (
-    ServiceRow(
-        Service.FAULTED,
-        "a blocking fault, or the store takes nothing",
-        lambda s, e: any(blocks(f) for f in e.faults) or not s.store_ok,
-    ),
-    ServiceRow(
-        Service.UNAVAILABLE,
-        "set inoperative: this EVSE or the station; or a reset waits",
-        lambda s, e: not (e.operative and s.operative) or s.draining,
-    ),
-    ServiceRow(Service.RESERVED, "reserved for somebody", lambda s, e: e.reserved_for is not None),
+    ServiceRow(Service.FAULTED, "a blocking fault, or the store takes nothing", _broken),
+    ServiceRow(Service.UNAVAILABLE, "set inoperative: this EVSE or the station; or a reset waits", _closed),
+    ServiceRow(Service.RESERVED, "reserved for somebody", kept),
     ServiceRow(Service.IN_SERVICE, "otherwise", lambda s, e: True),
 )
 """In the order in which it matters to a driver: broken, closed, kept for somebody, open."""

@@ -96,6 +96,8 @@ class TransactionStarted(Message):
     samples: tuple[Sample, ...] = ()
     reading: Reading | None = None
     """All that the meter said at the start; ``meter_wh`` is its register."""
+    reservation: str = ""
+    """Which reservation it uses up (``domain/reserved.py``)."""
 
 
 @frozen
@@ -167,6 +169,14 @@ class ListConflicted(Message):
 
 
 @frozen
+class ReservationEnded(Message):
+    """A reservation is gone without having been used: its time was over, or its EVSE can serve nobody."""
+
+    reservation: str
+    expired: bool
+
+
+@frozen
 class HeartbeatWanted(Message):
     pass
 
@@ -200,6 +210,7 @@ MESSAGES: tuple[type[Message], ...] = (
     *BILLED,
     StatusChanged,
     ListConflicted,
+    ReservationEnded,
     HeartbeatWanted,
     BootWanted,
     FirmwareStatusWanted,

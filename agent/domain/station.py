@@ -12,6 +12,7 @@ from agent.domain.blocks.lists import Lists
 from agent.domain.blocks.metering import Metering
 from agent.domain.blocks.power import Power
 from agent.domain.blocks.remote import Remote
+from agent.domain.blocks.reservation import Reservations
 from agent.domain.blocks.sessions import Sessions
 from agent.domain.blocks.settings import SettingsBlock
 from agent.domain.blocks.status import Status
@@ -32,6 +33,7 @@ def assemble(site: Site) -> Blocks:
             Sessions(site),
             Charging(site),
             Availability(site),
+            Reservations(site),
             Power(site),
             Metering(site),
             status,

@@ -65,6 +65,9 @@ VARIABLES: dict[str, Variable] = {
         _v("list_max_entries", 10_000, writable=False),
         _v("list_max_items", 1000, writable=False),
         _v("list_settles", False),
+        # reservation
+        _v("reservation_enabled", True),
+        _v("reserve_any", True, writable=False),
         # transactions
         _v("connection_timeout_s", 60, 1, 86400),
         _v("stop_on_ev_disconnect", True),
@@ -104,7 +107,11 @@ VARIABLES: dict[str, Variable] = {
         # station
         _v("connector_phase_rotation", ("0.RST",), 0, 50),
         _v("connector_count", 1, writable=False),
-        _v("feature_profiles", ("Core", "RemoteTrigger", "LocalAuthListManagement", "SmartCharging"), writable=False),
+        _v(
+            "feature_profiles",
+            ("Core", "RemoteTrigger", "LocalAuthListManagement", "Reservation", "SmartCharging"),
+            writable=False,
+        ),
         _v("authorization_key", "", 0, 45, secret=True),
         _v("security_profile", 0, 0, 3, writable=False),
         _v("blink_repeat", 3, 0, 100),

@@ -15,7 +15,8 @@ from agent.kinds import Fault
 
 # --- settings --------------------------------------------------------------------------------------------------------
 
-CORE, SECURITY, LISTS, CHARGING = "Core", "Security", "LocalAuthListManagement", "SmartCharging"
+CORE, SECURITY, LISTS = "Core", "Security", "LocalAuthListManagement"
+RESERVATION, CHARGING = "Reservation", "SmartCharging"
 
 
 @frozen
@@ -64,6 +65,7 @@ KEYS_16: tuple[Key, ...] = (
     Key("MeterValueSampleInterval", "sample_interval_s"),
     Key("MinimumStatusDuration", "minimum_status_duration_s"),
     Key("NumberOfConnectors", "connector_count"),
+    Key("ReserveConnectorZeroSupported", "reserve_any", RESERVATION),
     Key("ResetRetries", "reset_retries"),
     Key("SecurityProfile", "security_profile"),
     Key("SendLocalListMaxLength", "list_max_items", LISTS),
@@ -83,6 +85,7 @@ KEYS_16: tuple[Key, ...] = (
 UNNAMED_16: Mapping[str, str] = {
     "auth_cache_lifetime_s": "2.x only; 1.6 lets the entries expire by their expiryDate",
     "list_settles": "2.x only; 1.6 asks about a card that is listed as not accepted (4.1)",
+    "reservation_enabled": "2.x only",
     "free_vending": "a matter of the station file, not of a backend",
     "nominal_voltage_v": "a matter of the installation: what W and A are to each other",
     "snapshot_interval_s": "inner matter of the station",

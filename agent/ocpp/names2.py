@@ -18,7 +18,7 @@ from agent.ocpp.dialect import Identity
 ITEMS_MAX = 100
 BYTES_MAX = 65536
 LIST_BYTES_MAX = 1024 * 1024
-LISTS = "LocalAuthListManagement"
+LISTS, RESERVATION = "LocalAuthListManagement", "Reservation"
 
 
 class Of(StrEnum):
@@ -185,6 +185,11 @@ NAMES: tuple[Name, ...] = (
         Name("LocalAuthListCtrlr", "Entries", value=_listed, kind="integer", high=_most_entries),
         Name("LocalAuthListCtrlr", "ItemsPerMessage", "list_max_items", constant=True),
         Name("LocalAuthListCtrlr", "Storage", value=_list_bytes, kind="integer", unit="B"),
+    )),
+    *(replace(name, profile=RESERVATION) for name in (
+        Name("ReservationCtrlr", "Available", value=_fixed("true"), kind="boolean", constant=True),
+        Name("ReservationCtrlr", "Enabled", "reservation_enabled"),
+        Name("ReservationCtrlr", "NonEvseSpecific", "reserve_any", constant=True),
     )),
     # clock
     Name("ClockCtrlr", "DateTime", value=lambda f, n: f.now, kind="dateTime"),

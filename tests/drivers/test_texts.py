@@ -18,7 +18,7 @@ CONFIG = Path(__file__).parents[2] / "config"
 LANGUAGES = ("fr", "de", "lb", "en")
 REFUSALS = (
     "invalid", "blocked", "expired", "concurrent", "too_long", "offline", "unreadable", "choose_outlet",
-    "unavailable", "wrong_card",
+    "unavailable", "reserved", "wrong_card",
 )  # fmt: skip
 ENDS = ("stopped", "unplug", "timeout", "fault", "remote", "power_loss")
 

@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft4Validator, FormatChecker
 from ocpp_stand_ins import IDENTITY, UTC_S, Outbox, desk
 from test_rows_lists import LIST_ACTIONS
+from test_rows_reservation import RESERVATION_ACTIONS
 
 from agent.domain.asks import (
     AskAvailability,
@@ -510,7 +511,7 @@ AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"listVersion": 1, "updateType": "Full", "localAuthorizationList": [{"idTag": ""}]},
         {"status": "Failed"},
     ),
-    ("ReserveNow", {}, {"status": "Rejected"}),
+    ("ReserveNow", {"connectorId": 1, "idTag": "A", "expiryDate": "soon", "reservationId": 1}, {"status": "Rejected"}),
 ]
 
 
@@ -556,7 +557,7 @@ def test_answered_without_the_domain(action: str, payload: dict[str, Any], answe
     valid(action + "Response", answer)
 
 
-ELSEWHERE = {"GetConfiguration", "GetCompositeSchedule", *LIST_ACTIONS}
+ELSEWHERE = {"GetConfiguration", "GetCompositeSchedule", *LIST_ACTIONS, *RESERVATION_ACTIONS}
 """Below, or in a file of their own."""
 
 
@@ -665,7 +666,7 @@ def test_a_request_that_no_block_answers_is_refused() -> None:
 READ_ONLY = {
     "ChargeProfileMaxStackLevel", "ChargingScheduleAllowedChargingRateUnit", "ChargingScheduleMaxPeriods",
     "ConnectorSwitch3to1PhaseSupported", "GetConfigurationMaxKeys", "MaxChargingProfilesInstalled",
-    "NumberOfConnectors", "SecurityProfile", "SupportedFeatureProfiles",
+    "NumberOfConnectors", "ReserveConnectorZeroSupported", "SecurityProfile", "SupportedFeatureProfiles",
 }  # fmt: skip
 REQUIRED = {
     "AuthorizeRemoteTxRequests", "ClockAlignedDataInterval", "ConnectionTimeOut", "ConnectorPhaseRotation",

@@ -12,6 +12,7 @@ import pytest
 from jsonschema import Draft6Validator, FormatChecker
 from ocpp_stand_ins import UTC_S, Outbox, desk
 from test_rows_lists import LIST_ACTIONS
+from test_rows_reservation import RESERVATION_ACTIONS
 
 from agent.domain.asks import (
     AskAvailability,
@@ -41,6 +42,7 @@ from agent.domain.messages import (
     HeartbeatWanted,
     LogStatusWanted,
     MeterSampled,
+    ReservationEnded,
     Sample,
     SecurityHappened,
     StatusChanged,
@@ -196,6 +198,11 @@ GOLDEN_OUT = [
         SecurityHappened("StartupOfTheDevice", T0),
         "SecurityEventNotification",
         {"type": "StartupOfTheDevice", "timestamp": WHEN},
+    ),
+    (
+        ReservationEnded("chargy/7", expired=True),
+        "ReservationStatusUpdate",
+        {"reservationId": 7, "reservationUpdateStatus": "Expired"},
     ),
     (FirmwareStatusWanted(), "FirmwareStatusNotification", {"status": "Idle"}),
     (LogStatusWanted(), "LogStatusNotification", {"status": "Idle"}),
@@ -438,7 +445,11 @@ AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         },
         {"status": "Failed"},
     ),
-    ("ReserveNow", {}, REJECTED),
+    (
+        "ReserveNow",
+        {"id": 1, "expiryDateTime": "soon", "idToken": {"idToken": "A", "type": "Central"}},
+        REJECTED,
+    ),
     ("UpdateFirmware", {}, REJECTED),
     ("GetLog", {}, REJECTED),
     ("SetNetworkProfile", {}, REJECTED),
@@ -566,7 +577,15 @@ def test_profiles_are_reported_evse_by_evse_and_in_parts() -> None:
     assert {p["requestId"] for p in parts} == {9}
 
 
-ELSEWHERE = {"GetVariables", "SetVariables", "GetBaseReport", "GetReport", "GetTransactionStatus", *LIST_ACTIONS}
+ELSEWHERE = {
+    "GetVariables",
+    "SetVariables",
+    "GetBaseReport",
+    "GetReport",
+    "GetTransactionStatus",
+    *LIST_ACTIONS,
+    *RESERVATION_ACTIONS,
+}
 
 
 def row(action: str) -> In:

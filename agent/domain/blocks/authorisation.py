@@ -30,8 +30,9 @@ from agent.domain.evse import Evse, Service, Site, State
 from agent.domain.messages import ConnectorStatus, ListConflicted, StopReason, TriggerReason
 from agent.domain.orders import JudgeToken, Remember, Reply, Tell
 from agent.domain.record import Poisoned, dump, load
+from agent.domain.reserved import claim
 from agent.frozen import mutable
-from agent.kinds import AuthorizationStatus, EvseId, Moment, Token, TokenType, Verdict
+from agent.kinds import STATION, AuthorizationStatus, EvseId, Moment, Token, TokenType, Verdict
 
 FREE_TOKEN = Token("FREE", TokenType.NO_AUTHORIZATION)
 CACHE_MAX = 1000
@@ -143,8 +144,8 @@ class Authorisation:
             yield from self._card_on_session(evse, event.token, now)
         elif evse.state in (State.BEGINNING, State.ENDING, State.AUTHORISED):
             yield from self._card_while_waiting(evse, event.token)
-        elif self._closed_for(evse, event.token):
-            yield CardRefused(evse.number, "unavailable")
+        elif self._closed_for(evse, event.token) and not self._group_may(evse):
+            yield self._refusal(evse)
         else:
             yield from self._judge(Pending(evse.number, event.token, movable), now)
 
@@ -156,6 +157,9 @@ class Authorisation:
         own = [e for e in evses.values() if event.token and any(event.token.same(t) for t in self._tokens(e))]
         if own:
             return own[0], False
+        reserved = [e for e in evses.values() if event.token and self._is_reserved_for(e, event.token)]
+        if reserved:
+            return reserved[0], False
         open_ = [e for e in evses.values() if not self._closed_for(e, event.token) and not self._asking(e)]
         plugged = [e for e in open_ if e.vehicle and e.state in (State.OCCUPIED, State.ENDED)]
         if plugged:
@@ -163,8 +167,9 @@ class Authorisation:
         free = [e for e in open_ if e.state in (State.FREE, State.OCCUPIED, State.ENDED)]
         if free:
             return free[0], len(free) > 1
+        by_group = [e for e in evses.values() if e.startable and self._group_may(e) and not self._asking(e)]
         busy = [e for e in evses.values() if e.state is State.ACTIVE]
-        return next(iter(busy), None), False
+        return next(iter((*by_group, *busy)), None), False
 
     def _tokens(self, evse: Evse) -> set[Token]:
         """Who is here: charging, waiting for the cable, or being asked about."""
@@ -172,11 +177,28 @@ class Authorisation:
         grant = {evse.grant.token} if evse.grant else set()
         return session | grant | {p.token for p in self._pending.values() if p.evse == evse.number}
 
-    def _closed_for(self, evse: Evse, token: Token | None) -> bool:
+    def _closed_for(
+        self, evse: Evse, token: Token | None, group: str | None = None, leaving: Evse | None = None
+    ) -> bool:
+        """May this token (of that group) not begin here? ``leaving``: where its right waits now."""
         service = self._site.service(evse)
-        if service is Service.RESERVED:
-            return token is None or evse.reserved_for is None or not token.same(evse.reserved_for)
+        if service is Service.RESERVED and evse.known and not self._site.stopping:
+            return claim(self._site, evse, token, group, leaving) is None
         return service is not Service.IN_SERVICE or not evse.known or self._site.stopping
+
+    def _group_may(self, evse: Evse) -> bool:
+        """Kept for a group: who is of it may have to be asked (OCPP 1.6 5.13)."""
+        if self._site.service(evse) is not Service.RESERVED or not evse.known or self._site.stopping:
+            return False
+        return any(r.group and r.evse in (STATION, evse.number) for r in self._site.reservations.values())
+
+    def _is_reserved_for(self, evse: Evse, token: Token) -> bool:
+        own = any(r.evse == evse.number and token.same(r.token) for r in self._site.reservations.values())
+        return own and evse.startable and not self._closed_for(evse, token) and not self._asking(evse)
+
+    def _refusal(self, evse: Evse) -> CardRefused:
+        reserved = self._site.service(evse) is Service.RESERVED
+        return CardRefused(evse.number, "reserved" if reserved else "unavailable")
 
     def _ends(self, evse: Evse, token: Token) -> bool:
         """The owner's card stops at once, whoever else is being asked about."""
@@ -250,8 +272,8 @@ class Authorisation:
             yield CardRefused(evse.number, _WHY.get(verdict.status, "invalid"))
         elif pending.stops:
             yield from self._stop_by_group(evse, pending.token, verdict)
-        elif self._closed_for(evse, pending.token) or evse.state not in (State.FREE, State.OCCUPIED, State.ENDED):
-            yield CardRefused(evse.number, "unavailable")  # the world moved on while the backend was thinking
+        elif self._closed_for(evse, pending.token, verdict.group) or not evse.startable:
+            yield self._refusal(evse)  # the world moved on while the backend was thinking
         else:
             yield TokenAccepted(
                 evse.number, pending.token, verdict, pending.remote_id, pending.movable and not evse.vehicle, offline,
@@ -280,15 +302,18 @@ class Authorisation:
         """Free vending starts by the plug; a right that waits at another outlet moves to the first cable."""
         evse = self._site.evses[event.evse]
         fresh = (State.FREE, State.OCCUPIED, State.ENDED)[: 3 if isinstance(event, VehicleConnected) else 2]
-        if evse.state not in fresh or not evse.vehicle or self._closed_for(evse, None):
+        if evse.state not in fresh or not evse.vehicle:
             return
         for other in self._site.evses.values():
             if other.state is State.AUTHORISED and other.grant and other.grant.movable:
                 moved = other.grant
+                group = moved.verdict.group if moved.verdict else None
+                if self._closed_for(evse, moved.token, group, leaving=other):
+                    continue
                 yield StopWanted(other.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
                 yield TokenAccepted(evse.number, moved.token, moved.verdict, moved.remote_id, False, moved.offline)
                 return
-        if self._site.free_vending:
+        if self._site.free_vending and not self._closed_for(evse, None):
             yield TokenAccepted(evse.number, FREE_TOKEN, Verdict(AuthorizationStatus.ACCEPTED))
 
     @answers(AskStart)
@@ -300,11 +325,13 @@ class Authorisation:
             yield Reply(event.link, event.request, "Rejected")
             return
         yield Reply(event.link, event.request, "Accepted")
-        remote_id = ask.remote_id or "remote"
-        if self._site.settings.flag("authorize_remote_start"):
-            yield from self._judge(Pending(evse.number, ask.token, remote_id=remote_id, profile=ask.profile), now)
+        remote_id, group, profile = ask.remote_id or "remote", ask.group or None, ask.profile
+        doubtful = self._closed_for(evse, ask.token, group)  # whether it is of the group has to be asked
+        if self._site.settings.flag("authorize_remote_start") or doubtful:
+            yield from self._judge(Pending(evse.number, ask.token, remote_id=remote_id, profile=profile), now)
         else:
-            yield TokenAccepted(evse.number, ask.token, None, remote_id, profile=ask.profile)
+            verdict = Verdict(AuthorizationStatus.ACCEPTED, group) if group else None
+            yield TokenAccepted(evse.number, ask.token, verdict, remote_id, profile=profile)
 
     def _impossible(self, profile: Profile | None) -> bool:
         return profile is not None and (
@@ -312,16 +339,13 @@ class Authorisation:
         )
 
     def _remote_target(self, ask: AskStart) -> Evse | None:
-        startable = (State.FREE, State.OCCUPIED, State.ENDED)
-        candidates = [
-            e
-            for e in self._site.evses.values()
-            if (ask.evse is None or e.number == ask.evse)
-            and e.state in startable
-            and not self._closed_for(e, ask.token)
-            and not self._asking(e)
-        ]
-        return max(candidates, key=lambda e: e.vehicle, default=None)
+        """Its own reservation first, then an outlet that is open, with a vehicle rather than without."""
+        wanted = [e for e in self._site.evses.values() if ask.evse in (None, e.number)]
+        asked = [e for e in wanted if e.startable and not self._asking(e)]
+        open_ = [e for e in asked if not self._closed_for(e, ask.token, ask.group or None)]
+        own = [e for e in open_ if self._is_reserved_for(e, ask.token)]
+        by_group = [] if ask.group else [e for e in asked if self._group_may(e)]
+        return max(own or open_ or by_group, key=lambda e: e.vehicle, default=None)
 
     def checking(self, evse: EvseId) -> bool:
         """A question for this EVSE is under way (for the screen)."""

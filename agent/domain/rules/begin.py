@@ -19,6 +19,7 @@ from agent.domain.events import (
 from agent.domain.evse import Evse, Grant, Service, Session, Site, State
 from agent.domain.messages import ChargingState, TransactionStarted, TriggerReason
 from agent.domain.orders import ReadMeter, Remember, Tell, WakeMe
+from agent.domain.reserved import claim
 from agent.domain.rules.words import bounded, changed, release, rest, timer, to, unsettle
 from agent.kinds import Moment
 
@@ -48,7 +49,12 @@ def _await_vehicle(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
 
 @to(State.AUTHORISED, State.BEGINNING)
 def grant(s: Site, evse: Evse, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
-    evse.grant = Grant(event.token, event.verdict, event.remote_id, event.offline, event.movable, profile=event.profile)
+    group = event.verdict.group if event.verdict else None
+    used = claim(s, evse, event.token, group) or ""
+    evse.grant = Grant(
+        event.token, event.verdict, event.remote_id, event.offline, event.movable,
+        profile=event.profile, reservation=used,
+    )  # fmt: skip
     if evse.vehicle:
         yield from begin(s, evse, event, now)
         return
@@ -126,6 +132,7 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
         remote_id=right.remote_id,
         offline=right.offline or not s.online,
         profile=right.profile,
+        reservation=right.reservation,
     )
     evse.session, evse.grant, evse.reading = session, None, reading
     evse.state, evse.charging = State.ACTIVE, ChargingState.EV_CONNECTED
@@ -133,7 +140,7 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
     yield Remember("session", session.id, session.record())
     told = TransactionStarted(
         session.id, evse.number, session.token, reading.at, reading.energy_wh, trigger, offline=session.offline,
-        remote_id=right.remote_id, reading=reading,
+        remote_id=right.remote_id, reading=reading, reservation=right.reservation,
     )  # fmt: skip
     for link in s.links:
         yield Tell(link, told)

@@ -1,4 +1,4 @@
-"""OCPP 1.6 JSON: Core, RemoteTrigger, LocalAuthListManagement and SmartCharging.
+"""OCPP 1.6 JSON: Core, LocalAuthListManagement, RemoteTrigger, Reservation and SmartCharging.
 
 What this version cannot say: EVSE and connector are one number; the charging state exists only as connector status;
 one error code at a time; why a token was refused beyond five words; the begin values of a transaction other than the
@@ -22,6 +22,7 @@ from agent.ocpp.v16 import (
     metering,
     refusals,
     remote,
+    reservation,
     settings,
     status,
     transactions,
@@ -49,6 +50,7 @@ V16 = Dialect(
         *charging.ROWS,
         *settings.ROWS,
         *lists.ROWS,
+        *reservation.ROWS,
         *data.ROWS,
         *refusals.ROWS,
     ),

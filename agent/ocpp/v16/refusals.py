@@ -40,7 +40,7 @@ OFF: dict[str, tuple[In | Refusal, ...]] = {
 }
 """What is answered where a profile is not offered (6.1): the case of a station file that switches it off."""
 
-NOT_YET = ("Reservation", "FirmwareManagement")
+NOT_YET = ("FirmwareManagement",)
 """Profiles that nothing here translates so far."""
 
 ROWS: tuple[In | Out | Mute | Refusal, ...] = (

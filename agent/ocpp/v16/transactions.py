@@ -14,6 +14,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.ocpp.dialect import Desk, Heard, Mute, Out, Payload
+from agent.ocpp.reserved import number
 from agent.ocpp.times import rfc3339
 from agent.ocpp.v16.authorisation import verdict
 from agent.ocpp.v16.ids import id_tag, transaction_id
@@ -22,18 +23,20 @@ from agent.ports.store import Put
 
 
 def _start(message: TransactionStarted, desk: Desk) -> dict[str, Any]:
+    reserved = number(message.reservation, desk)
     return {
         "connectorId": message.evse,
         "idTag": id_tag(message.token),
         "meterStart": message.meter_wh,
         "timestamp": rfc3339(desk.clock.utc_s(message.at)),
+        **({} if reserved is None else {"reservationId": reserved}),
     }
 
 
 def _started(message: TransactionStarted, payload: Payload, desk: Desk) -> Heard:
-    number = str(int(payload["transactionId"]))
-    event = TransactionHeard(desk.link, message.session, number, verdict(payload["idTagInfo"]))
-    return Heard((event,), (Put("transaction", f"{desk.link}/{message.session}", {"id": number}),))
+    known = str(int(payload["transactionId"]))
+    event = TransactionHeard(desk.link, message.session, known, verdict(payload["idTagInfo"]))
+    return Heard((event,), (Put("transaction", f"{desk.link}/{message.session}", {"id": known}),))
 
 
 _REASONS: dict[StopReason, str] = {
@@ -73,8 +76,8 @@ def _stop(message: TransactionEnded, desk: Desk) -> dict[str, Any]:
 
 def _stopped(message: TransactionEnded, payload: Payload, desk: Desk) -> Heard:
     info = payload.get("idTagInfo")
-    number = desk.outbox.transaction_id(desk.link, message.session) or ""
-    return Heard((TransactionHeard(desk.link, message.session, number, verdict(info) if info else None),))
+    known = desk.outbox.transaction_id(desk.link, message.session) or ""
+    return Heard((TransactionHeard(desk.link, message.session, known, verdict(info) if info else None),))
 
 
 ROWS = (

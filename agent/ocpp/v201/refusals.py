@@ -17,6 +17,10 @@ OFF: dict[str, tuple[In | Refusal, ...]] = {
         always("GetLocalListVersion", versionNumber=0),  # D02: 0 says that there is no list
         always("SendLocalList", status="Failed"),
     ),
+    "Reservation": (
+        always("ReserveNow", status="Rejected"),
+        Refusal("CancelReservation", _RESERVATION),
+    ),
     "SmartCharging": (
         always("SetChargingProfile", status="Rejected"),
         Refusal("ClearChargingProfile", _SMART),
@@ -27,7 +31,6 @@ OFF: dict[str, tuple[In | Refusal, ...]] = {
 """What is answered where a profile (by its name in 1.6) is switched off in the station file."""
 
 ROWS: tuple[In | Refusal, ...] = (
-    always("ReserveNow", status="Rejected"),
     always("UpdateFirmware", status="Rejected"),
     always("GetLog", status="Rejected"),
     always("SetNetworkProfile", status="Rejected"),
@@ -37,7 +40,6 @@ ROWS: tuple[In | Refusal, ...] = (
     always("DeleteCertificate", status="NotFound"),
     always("GetMonitoringReport", status="NotSupported"),
     always("SetMonitoringBase", status="NotSupported"),
-    Refusal("CancelReservation", _RESERVATION),
     Refusal("ClearDisplayMessage", _DISPLAY),
     Refusal("GetDisplayMessages", _DISPLAY),
     Refusal("SetDisplayMessage", _DISPLAY),

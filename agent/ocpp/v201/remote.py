@@ -53,7 +53,8 @@ def _start(payload: Payload, desk: Desk) -> AskStart | dict[str, Any]:
         return dict(REJECTED)
     if not payload["idToken"]["idToken"]:
         return dict(REJECTED)
-    return AskStart(number, token(payload["idToken"]), str(int(payload["remoteStartId"])), profile)
+    group = (payload.get("groupIdToken") or {}).get("idToken", "")
+    return AskStart(number, token(payload["idToken"]), str(int(payload["remoteStartId"])), profile, group)
 
 
 def _stop(payload: Payload, desk: Desk) -> AskStop | dict[str, Any]:

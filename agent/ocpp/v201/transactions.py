@@ -19,6 +19,7 @@ from agent.domain.messages import (
 )
 from agent.kinds import Reading, ReadingContext, Stamp
 from agent.ocpp.dialect import Desk, Heard, Out, Payload, nothing
+from agent.ocpp.reserved import number
 from agent.ocpp.times import rfc3339
 from agent.ocpp.v201.ids import evse, id_token, verdict
 from agent.ocpp.v201.metering import loose, meter_values
@@ -59,6 +60,9 @@ def _start(message: TransactionStarted, desk: Desk) -> dict[str, Any]:
     event["transactionInfo"]["chargingState"] = message.charging.value
     if message.remote_id.isascii() and message.remote_id.lstrip("-").isdigit():
         event["transactionInfo"]["remoteStartId"] = int(message.remote_id)
+    reserved = number(message.reservation, desk)
+    if reserved is not None:
+        event["reservationId"] = reserved
     event["evse"], event["idToken"] = evse(message.evse), id_token(message.token)
     wanted = desk.settings.items_of("start_measurands")
     begin = _edge(ReadingContext.BEGIN, message.reading, message.at, message.meter_wh, wanted)

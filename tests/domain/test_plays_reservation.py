@@ -1,0 +1,563 @@
+"""Reservations: whom an outlet is kept for, how they are used, and how they end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playbook import (
+    EMPTY,
+    LINK,
+    UTC0_S,
+    A,
+    B,
+    C,
+    Playbook,
+    charging,
+    energised,
+    forgotten,
+    kept,
+    told,
+    wh,
+)
+
+from agent.domain.asks import (
+    AskAvailability,
+    AskCancelReservation,
+    AskReserve,
+    AskSendList,
+    AskSet,
+    AskStart,
+)
+from agent.domain.events import (
+    Asked,
+    BoardOpened,
+    CablePlugged,
+    CardPresented,
+    ClockTrusted,
+    FaultCleared,
+    FaultRaised,
+    LinkChanged,
+    MeterRead,
+    TokenJudged,
+    VehicleConnected,
+    VehicleLeft,
+)
+from agent.domain.evse import Service, State
+from agent.domain.messages import ReservationEnded, TransactionStarted
+from agent.domain.orders import JudgeToken, Remember, Reply, Tell
+from agent.domain.reserved import served
+from agent.kinds import AuthorizationStatus, EvseTraits, Fault, ScreenName, Token, Verdict
+
+OK = Verdict(AuthorizationStatus.ACCEPTED)
+FAMILY = Verdict(AuthorizationStatus.ACCEPTED, "FAMILY")
+HOUR_S = 3600.0
+
+
+def reserving(number: int = 1, evse: int = 1, token: Token = A, after_s: float = HOUR_S, **more: Any) -> AskReserve:
+    return AskReserve(number, evse, token, UTC0_S + after_s, **more)
+
+
+def answer(play: Playbook, ask: Any, link: str = LINK) -> str:
+    orders = play.feed(Asked(link, "1", ask))
+    play.skip()
+    (reply,) = [o for o in orders if isinstance(o, Reply)]
+    return reply.status
+
+
+def reserved(play: Playbook | None = None, **ask: Any) -> Playbook:
+    play = play or Playbook()
+    assert answer(play, reserving(**ask)) == "Accepted"
+    return play
+
+
+def tap(play: Playbook, token: Token, evse: int = 1, verdict: Verdict = OK) -> bool:
+    """A card, and the backend's word if it is asked for. May it charge?"""
+    play.feed(CardPresented(evse, token))
+    asked = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
+    if asked:
+        play.feed(TokenJudged(asked[-1].request, token, verdict))
+    play.skip()
+    return any(e.grant is not None and e.grant.token.same(token) for e in play.site.evses.values())
+
+
+def connectors(play: Playbook) -> list[str]:
+    return [play.statuses[n].connector.value for n in sorted(play.site.evses)]
+
+
+def started(play: Playbook) -> list[TransactionStarted]:
+    return [m for m in play.told if isinstance(m, TransactionStarted)]
+
+
+def ends(play: Playbook) -> list[tuple[str, bool]]:
+    messages = [o.message for o in play.log if isinstance(o, Tell)]
+    return [(m.reservation, m.expired) for m in messages if isinstance(m, ReservationEnded)]
+
+
+# --- one outlet ----------------------------------------------------------------------------------------------------
+
+
+def test_promised_when_durable() -> None:
+    assert (
+        Playbook()
+        >> Asked(LINK, "1", reserving(group="FAMILY"))
+        << kept("reservation", f"{LINK}/1", evse=1, group="FAMILY")
+        << Reply(LINK, "1", "Accepted")
+    )
+
+
+def test_another_card_is_turned_away_and_its_own_uses_it() -> None:
+    play = reserved()
+    assert (connectors(play), play.screens[1].name) == (["Reserved"], ScreenName.RESERVED)
+    assert play >> CardPresented(1, B)  # nobody is asked
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.REFUSED, "reserved")
+    play.wait(10)
+    assert tap(play, A)
+    assert (play.state(), connectors(play)) == (State.AUTHORISED, ["Reserved"])
+    for event in (CablePlugged(1), VehicleConnected(1)):
+        play.feed(event)
+    play.skip()
+    play >> MeterRead(1, "begin:1", wh(1000))
+    play << kept("session") << told(TransactionStarted, reservation=f"{LINK}/1")
+    assert Remember("reservation", f"{LINK}/1", None) in play.skip().log
+    assert play.store["reservation"] == {}
+    assert play.site.service(play.evse()) is Service.IN_SERVICE
+
+
+def test_the_same_card_with_the_cable_first() -> None:
+    play = reserved()
+    for event in (CablePlugged(1), VehicleConnected(1)):
+        play.feed(event)
+    assert connectors(play) == ["Occupied"]
+    assert not tap(play, B)
+    assert tap(play, A)
+    energised(play)
+    assert started(play)[0].reservation == f"{LINK}/1"
+
+
+def test_who_does_not_plug_in_keeps_the_reservation() -> None:
+    play = reserved()
+    assert tap(play, A)
+    play.wait(61).skip()
+    assert (play.state(), connectors(play)) == (State.FREE, ["Reserved"])
+    assert not tap(play, B)
+    assert tap(play, A)
+
+
+def test_it_ends_when_its_time_is_over() -> None:
+    play = reserved(after_s=100.0)
+    play.wait(99)
+    assert connectors(play) == ["Reserved"]
+    play.wait(2)
+    assert play << forgotten("reservation") << told(ReservationEnded, reservation=f"{LINK}/1", expired=True)
+    assert connectors(play) == ["Available"]
+    assert tap(play, B)
+
+
+def test_of_several_each_ends_at_its_own_time() -> None:
+    play = reserved(reserved(Playbook(evses=2), number=1, evse=1, after_s=200.0), number=2, evse=2, after_s=100.0)
+    play.wait(150).skip()
+    assert connectors(play) == ["Reserved", "Available"]
+    play.wait(100).skip()
+    assert connectors(play) == ["Available", "Available"]
+
+
+def test_time_over_while_its_driver_fetches_the_cable() -> None:
+    """The card was good in time: the right stays, but there is no reservation left to name."""
+    play = reserved(after_s=30.0)
+    assert tap(play, A)
+    play.wait(31).skip()
+    for event in (CablePlugged(1), VehicleConnected(1)):
+        play.feed(event)
+    energised(play)
+    assert started(play)[0].reservation == ""
+
+
+# --- what is answered ----------------------------------------------------------------------------------------------
+
+
+def test_faulted_occupied_unavailable() -> None:
+    play = Playbook()
+    play.feed(FaultRaised(1, Fault.GROUND_FAILURE))
+    assert answer(play, reserving()) == "Faulted"
+    play.feed(FaultCleared(1, Fault.GROUND_FAILURE))
+    assert answer(play, AskAvailability(1, False)) == "Accepted"
+    assert answer(play, reserving()) == "Unavailable"
+    assert answer(play, AskAvailability(1, True)) == "Accepted"
+    play.feed(CablePlugged(1))
+    assert answer(play, reserving()) == "Occupied"
+    assert answer(charging(Playbook()), reserving()) == "Occupied"
+    assert answer(reserved(), reserving(2, token=B)) == "Occupied"
+    waiting = Playbook()
+    assert tap(waiting, B)
+    assert answer(waiting, reserving()) == "Occupied"
+    assert not any(p.store.get("reservation") for p in (play, waiting))
+
+
+@pytest.mark.parametrize(
+    "ask", [reserving(evse=7), reserving(after_s=-1.0), reserving(after_s=0.0), reserving(evse=0, connector="cCCS2")]
+)
+def test_rejected(ask: AskReserve) -> None:
+    assert answer(Playbook(), ask) == "Rejected"
+
+
+def test_rejected_when_switched_off_or_without_time() -> None:
+    play = Playbook()
+    assert answer(play, AskSet({"reservation_enabled": "false"})) == "Accepted"
+    assert answer(play, reserving()) == "Rejected"
+    assert answer(Playbook(settings={"reserve_any": False}), reserving(evse=0)) == "Rejected"
+    play = Playbook()
+    play.trusted = False
+    assert answer(play, reserving()) == "Rejected"
+
+
+def test_an_outlet_that_nobody_has_seen_yet() -> None:
+    play = Playbook(cold=True)
+    play.feed(LinkChanged(LINK, True))
+    assert answer(play.skip(), reserving()) == "Unavailable"
+
+
+def test_the_same_number_replaces() -> None:
+    play = reserved(Playbook(evses=2), evse=1)
+    assert answer(play, reserving(1, 2, B, after_s=500.0)) == "Accepted"
+    assert connectors(play) == ["Available", "Reserved"]
+    assert not tap(play, A, 2)
+    assert tap(play, B, 2)
+    assert ends(play) == []
+
+
+def test_on_the_same_outlet_too() -> None:
+    play = reserved(after_s=100.0)
+    assert answer(play, reserving(after_s=1000.0)) == "Accepted"
+    play.wait(200)
+    assert connectors(play) == ["Reserved"]
+
+
+def test_a_replacement_that_is_not_possible_leaves_the_old_one() -> None:
+    play = charging(reserved(Playbook(evses=2), evse=1), B, 2)
+    assert answer(play, reserving(1, 2)) == "Occupied"
+    assert connectors(play) == ["Reserved", "Occupied"]
+
+
+def test_cancelled() -> None:
+    play = reserved()
+    assert answer(play, AskCancelReservation(2)) == "Rejected"
+    assert connectors(play) == ["Reserved"]
+    assert answer(play, AskCancelReservation(1)) == "Accepted"
+    assert (connectors(play), play.store["reservation"], ends(play)) == (["Available"], {}, [])
+    assert tap(play, B)
+
+
+def test_numbers_of_two_backends_are_two_reservations() -> None:
+    play = reserved(Playbook(evses=2, links=(LINK, "owner")), evse=1)
+    assert answer(play, reserving(1, 2, B), "owner") == "Accepted"
+    assert connectors(play) == ["Reserved", "Reserved"]
+    assert answer(play, AskCancelReservation(1), "owner") == "Accepted"
+    assert connectors(play) == ["Reserved", "Available"]
+
+
+# --- the group -----------------------------------------------------------------------------------------------------
+
+
+def test_a_card_of_the_group_is_asked_about_and_uses_it() -> None:
+    play = reserved(group="family")
+    play >> CardPresented(1, B) << JudgeToken(LINK, "token:1", B, 1)
+    play.feed(TokenJudged("token:1", B, FAMILY))
+    for event in (CablePlugged(1), VehicleConnected(1)):
+        play.feed(event)
+    energised(play)
+    assert started(play)[0].reservation == f"{LINK}/1"
+
+
+@pytest.mark.parametrize("verdict", [OK, Verdict(AuthorizationStatus.ACCEPTED, "OTHERS")])
+def test_a_card_of_no_group_is_turned_away_after_the_question(verdict: Verdict) -> None:
+    play = reserved(group="FAMILY")
+    assert not tap(play, B, verdict=verdict)
+    assert play.screens[1].detail == "reserved"
+
+
+def test_the_group_may_be_known_from_the_list() -> None:
+    play = Playbook(online=False)
+    entries = ((B.value, FAMILY), (C.value, OK))
+    assert answer(play, AskSendList(1, True, entries)) == "Accepted"
+    reserved(play, group="FAMILY")
+    assert not tap(play, C)
+    assert tap(play, B)
+
+
+def test_a_remote_start_by_a_card_of_the_group() -> None:
+    """Whether it is of the group has to be asked, whatever is configured."""
+    play = reserved(group="FAMILY")
+    play >> Asked(LINK, "1", AskStart(1, B)) << Reply(LINK, "1", "Accepted") << JudgeToken(LINK, "token:1", B, 1)
+    play.feed(TokenJudged("token:1", B, FAMILY))
+    assert play.skip().state() is State.AUTHORISED
+    play = reserved(group="FAMILY")
+    assert answer(play, AskStart(1, B, group="FAMILY")) == "Accepted"  # 2.x says it in the request
+    assert play.state() is State.AUTHORISED
+    assert answer(reserved(group="FAMILY"), AskStart(1, B, group="OTHERS")) == "Rejected"
+
+
+def test_remote_starts() -> None:
+    play = reserved()
+    assert answer(play, AskStart(1, B)) == "Rejected"
+    assert answer(play, AskStart(1, A)) == "Accepted"
+    for event in (CablePlugged(1), VehicleConnected(1)):
+        play.feed(event)
+    energised(play)
+    assert started(play)[0].reservation == f"{LINK}/1"
+
+
+def test_a_remote_start_without_an_outlet_takes_the_reserved_one() -> None:
+    play = reserved(Playbook(evses=3), evse=2)
+    assert answer(play, AskStart(None, A)) == "Accepted"
+    assert play.state(2) is State.AUTHORISED
+    assert answer(play, AskStart(None, B)) == "Accepted"
+    assert play.state(2) is State.AUTHORISED
+    assert play.evse(2).grant is not None
+    assert play.evse(2).grant.token == A
+
+
+# --- any outlet ----------------------------------------------------------------------------------------------------
+
+
+def test_the_last_free_outlet_is_kept() -> None:
+    play = reserved(Playbook(evses=2), evse=0)
+    assert connectors(play) == ["Available", "Available"]
+    charging(play, B, 1)
+    assert connectors(play) == ["Occupied", "Reserved"]
+    assert not tap(play, C, 2)
+    assert tap(play, A, 2)
+    for event in (CablePlugged(2), VehicleConnected(2)):
+        play.feed(event)
+    energised(play, 2)
+    assert [s.reservation for s in started(play)] == ["", f"{LINK}/1"]
+    assert play.store["reservation"] == {}
+
+
+def test_the_last_one_with_a_cable_in_it_is_kept_too() -> None:
+    play = charging(reserved(Playbook(evses=2), evse=0), B, 1)
+    for event in (CablePlugged(2), VehicleConnected(2)):
+        play.feed(event)
+    assert not tap(play.skip(), C, 2)
+    assert tap(play, A, 2)
+
+
+def test_as_many_as_outlets() -> None:
+    play = reserved(reserved(Playbook(evses=2), number=1, evse=0), number=2, evse=0, token=B)
+    assert connectors(play) == ["Reserved", "Reserved"]
+    assert answer(play, reserving(3, 0, C)) == "Occupied"
+    assert not tap(play, C, 1)
+    assert tap(play, A, 2)
+    assert connectors(play) == ["Reserved", "Reserved"]
+    assert tap(play, B, 1)
+
+
+def test_whose_driver_is_here_takes_nothing_from_the_next() -> None:
+    play = reserved(Playbook(evses=2), evse=0)
+    assert tap(play, A, 1)  # uses the first one; the second outlet is still to be had
+    assert answer(play, reserving(2, 0, B)) == "Accepted"
+
+
+def test_of_one_outlet_and_of_any() -> None:
+    play = reserved(reserved(Playbook(evses=2), number=1, evse=1), number=2, evse=0, token=B)
+    assert connectors(play) == ["Reserved", "Reserved"]
+    assert not tap(play, A, 2)
+    assert not tap(play, B, 1)
+    assert answer(play, reserving(3, 2, C)) == "Occupied"
+
+
+def test_what_is_answered_when_none_is_free() -> None:
+    play = Playbook(evses=2)
+    for n in (1, 2):
+        play.feed(FaultRaised(n, Fault.GROUND_FAILURE))
+    assert answer(play, reserving(evse=0)) == "Faulted"
+    for n in (1, 2):
+        play.feed(FaultCleared(n, Fault.GROUND_FAILURE))
+    assert answer(play, AskAvailability(0, False)) == "Accepted"
+    assert answer(play, reserving(evse=0)) == "Unavailable"
+    assert answer(play, AskAvailability(0, True)) == "Accepted"
+    charging(charging(play, B, 1), C, 2)
+    assert answer(play, reserving(evse=0)) == "Occupied"
+    assert answer(reserved(), reserving(2, 0, B)) == "Occupied"
+
+
+def test_of_a_connector_type() -> None:
+    play = Playbook(cold=True, evses=2)
+    play.feed(BoardOpened(1, EMPTY, EvseTraits()))
+    play.feed(BoardOpened(2, EMPTY, EvseTraits(tethered=True)))
+    play.feed(LinkChanged(LINK, True))
+    assert [e.connector for e in play.site.evses.values()] == ["sType2", "cType2"]
+    assert answer(play.skip(), reserving(1, 0, A, connector="cType2")) == "Accepted"
+    assert connectors(play) == ["Available", "Reserved"]
+    assert answer(play, reserving(2, 0, B, connector="cType2")) == "Occupied"
+    assert answer(play, reserving(2, 1, B, connector="cType2")) == "Rejected"
+    assert answer(play, reserving(2, 0, B)) == "Accepted"
+    assert connectors(play) == ["Reserved", "Reserved"]
+    assert not tap(play, B, 2)  # it would take what the other one cannot do without
+    assert tap(play, B, 1)
+    assert tap(play, A, 2)
+
+
+@pytest.mark.parametrize(
+    ("have", "want", "count"),
+    [("", "", 0), ("st", "", 0), ("s", "t", 0), ("st", "tt", 1), ("st", "t*", 2), ("tt", "t*", 2), ("t", "t*", 1)],
+)
+def test_how_many_wishes_can_be_served(have: str, want: str, count: int) -> None:
+    assert served(list(have), [w.replace("*", "") for w in want]) == count
+
+
+# --- one reader for the whole station ------------------------------------------------------------------------------
+
+
+def test_the_station_s_reader_knows_the_reserved_outlet() -> None:
+    play = reserved(Playbook(evses=2), evse=2)
+    assert tap(play, A, 0)
+    assert play.state(2) is State.AUTHORISED
+    assert play.evse(2).grant is not None
+    assert not play.evse(2).grant.movable
+
+
+def test_a_stranger_at_the_station_s_reader_gets_the_other_one() -> None:
+    play = reserved(Playbook(evses=2), evse=1)
+    assert tap(play, B, 0)
+    assert play.state(2) is State.AUTHORISED
+
+
+def test_a_right_that_may_move_does_not_move_to_what_is_kept() -> None:
+    play = reserved(Playbook(evses=3), evse=2)
+    assert tap(play, B, 0)
+    for event in (CablePlugged(2), VehicleConnected(2)):
+        play.feed(event)
+    assert play.skip().state(1) is State.AUTHORISED
+    for event in (CablePlugged(3), VehicleConnected(3)):
+        play.feed(event)
+    assert play.skip().state(3) is State.BEGINNING
+
+
+def test_a_right_that_may_move_leaves_what_it_had() -> None:
+    """One of two is wanted by somebody: whoever waits at the first may still plug in at the second."""
+    play = reserved(Playbook(evses=2), evse=0)
+    assert tap(play, B, 0)
+    assert connectors(play) == ["Available", "Reserved"]
+    for event in (CablePlugged(2), VehicleConnected(2)):
+        play.feed(event)
+    assert play.skip().state(2) is State.BEGINNING
+    assert connectors(play) == ["Reserved", "Occupied"]
+
+
+def test_any_card_of_the_group_at_the_station_s_reader() -> None:
+    play = reserved(Playbook(), group="FAMILY")
+    assert tap(play, B, 0, FAMILY)
+
+
+def test_free_vending_does_not_take_what_is_kept() -> None:
+    play = reserved(Playbook(free_vending=True))
+    for event in (CablePlugged(1), VehicleConnected(1)):
+        play.feed(event)
+    assert play.skip().state() is State.OCCUPIED
+    play.feed(VehicleLeft(1))
+    assert answer(play, AskCancelReservation(1)) == "Accepted"
+    play.feed(VehicleConnected(1))
+    assert play.state() is State.BEGINNING
+
+
+# --- trouble -------------------------------------------------------------------------------------------------------
+
+
+def test_a_reserved_outlet_that_breaks() -> None:
+    play = reserved()
+    assert (
+        play
+        >> FaultRaised(1, Fault.GROUND_FAILURE)
+        << forgotten("reservation")
+        << told(ReservationEnded, reservation=f"{LINK}/1", expired=False)
+    )
+    play.feed(FaultCleared(1, Fault.GROUND_FAILURE))
+    assert connectors(play) == ["Available"]
+
+
+def test_what_may_pass_in_seconds_ends_nothing() -> None:
+    play = reserved()
+    play.feed(FaultRaised(1, Fault.BOARD_SILENT))
+    assert connectors(play) == ["Faulted"]
+    play.feed(FaultCleared(1, Fault.BOARD_SILENT))
+    assert connectors(play) == ["Reserved"]
+
+
+@pytest.mark.parametrize("evse", [0, 1])
+def test_a_reserved_outlet_that_is_closed(evse: int) -> None:
+    play = reserved()
+    assert answer(play, AskAvailability(evse, False)) == "Accepted"
+    assert ends(play) == [(f"{LINK}/1", False)]
+    assert answer(play, AskAvailability(evse, True)) == "Accepted"
+    assert connectors(play) == ["Available"]
+
+
+def test_it_survives_a_restart_and_ends_at_its_time() -> None:
+    play = reserved(after_s=300.0, group="FAMILY")
+    before = dict(play.site.reservations)
+    play.restart(100.0, state=EMPTY).skip()
+    assert (dict(play.site.reservations), connectors(play)) == (before, ["Reserved"])
+    play.wait(150)
+    assert connectors(play) == ["Reserved"]
+    play.wait(60).skip()
+    assert connectors(play) == ["Available"]
+    assert ends(play)[-1] == (f"{LINK}/1", True)
+
+
+def test_its_time_is_over_while_the_agent_is_away() -> None:
+    play = reserved(after_s=50.0)
+    play.restart(100.0, state=EMPTY).skip()
+    assert connectors(play) == ["Available"]
+    assert play.store["reservation"] == {}
+
+
+def test_after_a_power_cut_without_known_time() -> None:
+    """It cannot last longer from the boot on than it had when it was made; with the time it ends when it should."""
+    play = reserved(after_s=300.0)
+    play.trusted = False
+    play.restart(new_boot=True, state=EMPTY, online=False).skip()
+    assert connectors(play) == ["Reserved"]
+    play.wait(260).skip()  # 290 s after the boot
+    assert connectors(play) == ["Reserved"]
+    play.wait(15).skip()
+    assert connectors(play) == ["Available"]
+
+
+@pytest.mark.parametrize(("early_s", "status"), [(0.0, "Reserved"), (400.0, "Available")])
+def test_the_time_becomes_known_or_is_corrected(early_s: float, status: str) -> None:
+    play = reserved(after_s=300.0)
+    play.t_s += early_s  # the clock was that much behind
+    play.feed(ClockTrusted())
+    assert connectors(play.skip()) == [status]
+    play.wait(301 - early_s if early_s < 300 else 0).skip()
+    assert connectors(play) == ["Available"]
+
+
+def test_a_damaged_record_is_dropped() -> None:
+    play = reserved()
+    play.store["reservation"][f"{LINK}/2"] = {"evse": "one"}
+    play.restart(state=EMPTY).skip()
+    assert play.site.reservations.keys() == {f"{LINK}/1"} == play.store["reservation"].keys()
+
+
+def test_off_line_the_card_on_the_list_uses_it() -> None:
+    play = reserved()
+    assert answer(play, AskSendList(1, True, ((A.value, OK), (B.value, OK)))) == "Accepted"
+    play.feed(LinkChanged(LINK, False))
+    assert not tap(play, B)
+    assert tap(play, A)
+    for event in (CablePlugged(1), VehicleConnected(1)):
+        play.feed(event)
+    energised(play)
+    assert (started(play)[0].reservation, started(play)[0].offline) == (f"{LINK}/1", True)
+
+
+def test_a_running_session_keeps_its_number_over_a_restart() -> None:
+    play = reserved()
+    for event in (CablePlugged(1), VehicleConnected(1)):
+        play.feed(event)
+    assert tap(play.skip(), A)
+    energised(play)
+    play.restart().skip()
+    assert play.session().reservation == f"{LINK}/1"
