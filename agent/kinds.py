@@ -287,7 +287,8 @@ class EvseState:
 @frozen
 class EvseTraits:
     """What a board can do. ``tethered``: fixed cable (case C), nothing to unlock. ``counts_plugged``: delivers
-    ``EvseState.plugged_s``. ``fallback_stop``: its watchdog withdraws release when the agent goes silent."""
+    ``EvseState.plugged_s``. ``holds``: can keep a plug whose vehicle has left. ``fallback_stop``: its
+    watchdog withdraws release when the agent goes silent."""
 
     tethered: bool = False
     lockable: bool = True
@@ -295,6 +296,7 @@ class EvseTraits:
     min_a: float = 6.0
     max_a: float = 32.0
     counts_plugged: bool = False
+    holds: bool = False
     contactor_feedback: bool = True
     fallback_stop: bool = True
 

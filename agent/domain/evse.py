@@ -84,6 +84,8 @@ class Session:
     remote_id: str = ""
     offline: bool = False
     held: bool = False
+    until_wh: int | None = None
+    """Register at which a session whose token turned out bad is held (MaxEnergyOnInvalidId)."""
     stop: Stop | None = None
     samples: tuple[Sample, ...] = ()
     profile: Profile | None = None
@@ -108,6 +110,7 @@ class Session:
             "remote_id": self.remote_id,
             "offline": self.offline,
             "held": self.held,
+            "until_wh": self.until_wh,
             "stop": stop,
             "samples": dump(self.samples),
             "reservation": self.reservation,
@@ -136,6 +139,7 @@ class Session:
             remote_id=str(r["remote_id"]),
             offline=bool(r["offline"]),
             held=bool(r.get("held", False)),
+            until_wh=None if r.get("until_wh") is None else int(r["until_wh"]),
             stop=stop,
             samples=tuple(load(x, Sample) for x in r["samples"]),
             reservation=str(r.get("reservation", "")),
@@ -159,6 +163,7 @@ class Evse:
     offering: bool = False
     locked: bool | None = None
     counts_plugged: bool = False
+    holds: bool = False
     plugged_at: Stamp | None = None
     board_faults: frozenset[Fault] = frozenset()
     faults: set[Fault] = field(default_factory=set)

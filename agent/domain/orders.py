@@ -52,6 +52,14 @@ class Unlock(Order):
 
 
 @frozen
+class SetHold(Order):
+    """Keep the plug locked when the vehicle leaves, until an ``Unlock``."""
+
+    evse: EvseId
+    on: bool
+
+
+@frozen
 class ClearFaults(Order):
     evse: EvseId
 

@@ -9,6 +9,7 @@ from agent.domain.blocks.charging import Charging
 from agent.domain.blocks.display import Display
 from agent.domain.blocks.inventory import Inventory
 from agent.domain.blocks.lists import Lists
+from agent.domain.blocks.lock import Lock
 from agent.domain.blocks.metering import Metering
 from agent.domain.blocks.power import Power
 from agent.domain.blocks.remote import Remote
@@ -36,6 +37,7 @@ def assemble(site: Site) -> Blocks:
             Reservations(site),
             Power(site),
             Metering(site),
+            Lock(site),
             status,
             Remote(site, status),
             Inventory(site, status),

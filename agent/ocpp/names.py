@@ -58,6 +58,7 @@ KEYS_16: tuple[Key, ...] = (
     Key("LocalAuthorizeOffline", "local_authorize_offline"),
     Key("LocalPreAuthorize", "local_pre_authorize"),
     Key("MaxChargingProfilesInstalled", "profiles_max", CHARGING),
+    Key("MaxEnergyOnInvalidId", "max_energy_on_invalid_wh"),
     Key("MeterValuesAlignedData", "aligned_measurands"),
     Key("MeterValuesAlignedDataMaxLength", "aligned_measurands", count_of=True),
     Key("MeterValuesSampledData", "sampled_measurands"),
@@ -97,7 +98,6 @@ UNNAMED_16: Mapping[str, str] = {
     "backoff_repeats": "2.x only",
     "blink_repeat": "optional key, and no lamp is driven yet: what is advertised works",
     "light_intensity": "optional key, and no lamp is driven yet",
-    "max_energy_on_invalid_wh": "optional key, and nothing acts on it yet",
 }
 """Settings that have no 1.x key, and why."""
 

@@ -239,6 +239,7 @@ NAMES: tuple[Name, ...] = (
     Name("SmartChargingCtrlr", "RateUnit", "profile_rate_units", value=_units, choices="A,W"),
     # transactions: one set of points is built, and it is the one that is told
     Name("TxCtrlr", "EVConnectionTimeOut", "connection_timeout_s", unit="s"),
+    Name("TxCtrlr", "MaxEnergyOnInvalidId", "max_energy_on_invalid_wh", unit="Wh"),
     Name("TxCtrlr", "StopTxOnEVSideDisconnect", "stop_on_ev_disconnect"),
     Name("TxCtrlr", "StopTxOnInvalidId", "stop_on_invalid_id"),
     Name(
@@ -258,7 +259,6 @@ UNNAMED_2: Mapping[str, str] = {
     "get_maximum": "ItemsPerMessage is fixed here",
     "light_intensity": "1.x only",
     "list_max_entries": "shown as the limit of LocalAuthListCtrlr.Entries",
-    "max_energy_on_invalid_wh": "optional in 2.x; not built",
     "minimum_status_duration_s": "1.x only",
     "nominal_voltage_v": "a matter of the installation: what W and A are to each other",
     "profiles_max": "told as the most that SmartChargingCtrlr.Entries can be",

@@ -44,6 +44,11 @@ class EvsePort(Protocol):
         """Off: pilot state F where the board has it, the socket stays empty."""
         ...
 
+    async def set_hold(self, on: bool) -> None:
+        """On: the plug stays locked when the vehicle leaves, until ``unlock`` (which also ends this). A board that
+        frees its cable by itself and cannot be told otherwise ignores it (``traits.holds`` False)."""
+        ...
+
     async def unlock(self) -> bool:
         """Free the cable. True when the board confirms it is free; False when it stays locked.
         Raises ``Refused`` when the contactor is closed, and on a tethered outlet."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from agent.domain.events import BoardChanged, BoardOpened, Event, FaultCleared, FaultRaised, UnlockTried
-from agent.domain.orders import ClearFaults, Order, SetLimit, SetRelease, SetService, Unlock
+from agent.domain.orders import ClearFaults, Order, SetHold, SetLimit, SetRelease, SetService, Unlock
 from agent.kinds import EvseId, Fault, Limit
 from agent.ports import DeviceError, Refused, Unreachable
 from agent.services.keep import Keeper, Opening
@@ -38,6 +38,7 @@ class BoardKeeper(Keeper):
         self._release: bool | None = None
         self._limit: Limit | None = None
         self._service: bool | None = None
+        self._hold: bool | None = None
         self._others: list[Order] = []
         self._wanted, self._settled, self._withdraw = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._opening_told: BoardOpened | None = None
@@ -59,6 +60,8 @@ class BoardKeeper(Keeper):
                 self._limit = limit
             case SetService(_, on):
                 self._service = on
+            case SetHold(_, on):
+                self._hold = on
             case _:
                 self._others.append(order)
         self._wanted.set()
@@ -80,7 +83,7 @@ class BoardKeeper(Keeper):
 
     async def use(self, port: Any) -> None:
         # Levels of before are void: the board came up released from everything, the domain says anew what it wants.
-        self._release = self._limit = self._service = None
+        self._release = self._limit = self._service = self._hold = None
         self._heard = self._given = self._paused = False
         self._opening_told = None
         for order in self._others:
@@ -151,6 +154,9 @@ class BoardKeeper(Keeper):
         elif self._limit is not None:
             limit, self._limit = self._limit, None
             self._paused = await port.set_limit(limit) == 0
+        elif self._hold is not None:
+            on, self._hold = self._hold, None
+            await port.set_hold(on)
         elif self._release:
             self._release = None
             async with self._unlocking:  # the cable is being freed: no energy meanwhile

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from agent.domain.events import BoardOpened, Event, MeterFailed, UnlockTried
-from agent.domain.orders import ClearFaults, Order, ReadMeter, SetLimit, SetRelease, SetService, Show, Unlock
+from agent.domain.orders import ClearFaults, Order, ReadMeter, SetHold, SetLimit, SetRelease, SetService, Show, Unlock
 from agent.kinds import EvseId
 from agent.services.boards import BoardKeeper
 from agent.services.keep import DisplayKeeper, MeterKeeper
@@ -38,7 +38,9 @@ class Hands:
                     self._post(MeterFailed(evse, purpose))
             case Unlock(evse, request) if evse not in self.boards:
                 self._post(UnlockTried(evse, request, False))
-            case SetRelease(evse) | SetLimit(evse) | SetService(evse) | Unlock(evse) | ClearFaults(evse):
+            case (
+                SetRelease(evse) | SetLimit(evse) | SetService(evse) | SetHold(evse) | Unlock(evse) | ClearFaults(evse)
+            ):
                 if evse in self.boards:
                     self.boards[evse].do(order)
             case _:

@@ -39,6 +39,7 @@ class ModbusBoard:
             min_a=float(board_map.limit.least),
             max_a=float(where.facts.get("max_a", 32.0)),
             counts_plugged="plugged_s" in board_map.picture,
+            holds=not tethered and board_map.hold is not None,
         )
         self._settings = settings
         self._map = board_map
@@ -82,6 +83,12 @@ class ModbusBoard:
                 await self._switch(self._map.service, on)
         self._nudge.set()
 
+    async def set_hold(self, on: bool) -> None:
+        with self._told():
+            if self._map.hold is not None and self.traits.holds:
+                await self._switch(self._map.hold, on)
+        self._nudge.set()
+
     async def unlock(self) -> bool:
         """True when the board neither reports a failure nor still shows the cable locked."""
         if self.traits.tethered:
@@ -91,6 +98,7 @@ class ModbusBoard:
         state = await self.state()
         if state.contactor is not False:
             raise Refused(f"{self._name}: the contactor is not confirmed open; withdraw release first")
+        await self.set_hold(False)
         with self._told():
             await self._write(self._map.unlock.at, self._map.unlock.on)
             free = await self._wait_free(self._map.unlock, state.cable)

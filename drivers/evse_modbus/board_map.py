@@ -102,6 +102,7 @@ class BoardMap:
     limit: LimitRegister
     service: Switch | None
     unlock: Unlock | None
+    hold: Switch | None
     watchdog: Watchdog
     traits: TraitRegisters | None
     errors: Mapping[int, Fault]
@@ -156,6 +157,7 @@ def _build(raw: dict[str, Any], name: str) -> BoardMap:
         limit=LimitRegister(**control["limit"]),
         service=Switch(**control["service"]) if "service" in control else None,
         unlock=Unlock(**control["unlock"]) if "unlock" in control else None,
+        hold=Switch(**control["hold"]) if "hold" in control else None,
         watchdog=Watchdog(**control["watchdog"]),
         traits=_traits(raw["traits"]) if "traits" in raw else None,
         errors={int(bit): Fault(fault) for bit, fault in raw.get("errors", {}).items()},

@@ -79,7 +79,9 @@ async def _check_lock(port: EvsePort) -> None:
     if port.traits.tethered:
         await _expect_refusal(port, "unlocked a tethered outlet")
     elif port.traits.lockable:
+        await port.set_hold(True)
         assert await port.unlock() is True, "the lock did not open although nothing hinders it"
+    await port.set_hold(False)
 
 
 async def _expect_refusal(port: EvsePort, complaint: str) -> None:

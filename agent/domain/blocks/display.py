@@ -190,6 +190,8 @@ class Display:
             return ScreenName.REFUSED, notice[0], {}
         if service is Service.FAULTED and evse.session is None:
             return ScreenName.OUT_OF_SERVICE, self._fault(evse), {}
+        if evse.session is None and evse.cable and Fault.UNLOCK_FAILURE in evse.faults:
+            return ScreenName.OUT_OF_SERVICE, str(Fault.UNLOCK_FAILURE), {}
         if evse.session is not None and evse.state in (State.ACTIVE, State.ENDING, State.RECOVERING):
             return self._session_screen(evse, evse.session, now)
         if evse.state is State.BEGINNING:

@@ -13,7 +13,7 @@ from agent.domain.orders import Remember, SetRelease, WakeMe
 from agent.domain.record import Poisoned
 from agent.domain.rules.end import end
 from agent.domain.rules.resume import RECOVER_S
-from agent.domain.rules.run import hold, still_here
+from agent.domain.rules.run import still_here, tolerate
 from agent.domain.rules.words import timer
 from agent.domain.session import EVENTS, step
 from agent.kinds import Fault, Moment
@@ -93,7 +93,7 @@ class Sessions:
             if evse.state in (State.ACTIVE, State.RECOVERING):
                 yield from end(self._site, evse, wanted, now)
         else:
-            yield from hold(self._site, evse, now)
+            yield from tolerate(self._site, evse, now)
 
     def _of(self, session: str) -> Evse | None:
         return next((e for e in self._site.evses.values() if e.session and e.session.id == session), None)

@@ -41,7 +41,7 @@ class Street:
         elif evse.plugged_at is None or event.traits.counts_plugged:
             evse.plugged_at = _since(state, now)
         evse.known, evse.tethered = True, event.traits.tethered  # before the cable is judged
-        evse.counts_plugged = event.traits.counts_plugged
+        evse.counts_plugged, evse.holds = event.traits.counts_plugged, event.traits.holds
         evse.cable, evse.vehicle, evse.asks = _cable(evse, state), state.vehicle, state.asks
         evse.locked, evse.release, evse.bay = state.locked, False, state.bay_occupied
         evse.wanted, evse.board_a = False, event.traits.max_a

@@ -90,7 +90,8 @@ def newer_register(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterat
     assert session is not None
     session.last_wh = max(session.last_wh, event.reading.energy_wh)
     still_here(evse, now)
-    return iter(())
+    if session.until_wh is not None and session.last_wh >= session.until_wh:
+        yield from hold(s, evse, now)
 
 
 def still_here(evse: Evse, now: Moment) -> None:
@@ -100,9 +101,22 @@ def still_here(evse: Evse, now: Moment) -> None:
         evse.session.alive_at = now.stamp
 
 
+def tolerate(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    """The token turned out to be bad and the session is to stay open (StopTransactionOnInvalidId false): so many more
+    watt-hours as MaxEnergyOnInvalidId allows (1.6 9.1; 2.x C15), from the newest register on, then none."""
+    session = evse.session
+    more_wh = s.settings.number("max_energy_on_invalid_wh")
+    if session is None or session.until_wh is not None:
+        return
+    if more_wh == 0:
+        yield from hold(s, evse, now)
+    elif evse.state in (State.ACTIVE, State.RECOVERING) and not session.held:
+        session.until_wh = session.last_wh + more_wh
+        yield Remember("session", session.id, session.record())
+
+
 def hold(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
-    """The token turned out to be bad and the session is to stay open without energy (StopTransactionOnInvalidId
-    false): release withdrawn until somebody ends it."""
+    """No more energy, and the session stays open: release withdrawn until somebody ends it."""
     session = evse.session
     if session is None or session.held or evse.state not in (State.ACTIVE, State.RECOVERING):
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from street import SPEED, Backend, Street, station_text
 CARD, FRIEND, STRANGER, APP = "CARD-A", "CARD-B", "CARD-X", "APP-1"
 FAMILY = {"status": "Accepted", "parentIdTag": "FAMILY"}
 OK, REFUSED = {"status": "Accepted"}, {"status": "Invalid"}
+BEAT_S = 300
 
 QUICK = "call_timeout_s = 2.0"
 SETTINGS = "sample_interval_s = 0\nmessage_retry_interval_s = 1\nconnection_timeout_s = 600"
@@ -143,7 +145,7 @@ class Play(Street):
 
     # --- what can be seen --------------------------------------------------------------------------------------------
 
-    async def call(self, action: str, what: Callable[[dict[str, Any]], Any] = bool) -> dict[str, Any]:
+    async def call(self, action: str, what: Callable[[dict[str, Any]], Any] = lambda p: True) -> dict[str, Any]:
         """The first call of the station since the mark, of this action, that is so; waited for."""
         await self.heard(lambda: any(what(p) for p in self.payloads(action)))
         return next(p for p in self.payloads(action) if what(p))
@@ -172,7 +174,10 @@ class Play(Street):
         """At rest again: as ``Street.end``, and what the case has changed is as it was."""
         self.csms.hook = None
         self.csms.refuse.clear()
-        self.csms.boot, self.csms.interval_s = "Accepted", 300
+        self.csms.boot = "Accepted"
+        if self.csms.interval_s != BEAT_S:
+            self.csms.interval_s = BEAT_S
+            self._were["HeartbeatInterval"] = str(BEAT_S)  # what the boot's answer has set
         await self.station.post("/links/backend", {"up": True, "stall": False, "latency_ms": 0, "loss": 0})
         if not self._powered:
             await self.light()
@@ -235,3 +240,60 @@ class Shelf:
     async def close(self) -> None:
         for name in list(self._open):
             await self.throw_away(name)
+
+
+# --- families of cases -----------------------------------------------------------------------------------------------
+
+
+async def reset_at_rest(s: Play, kind: str) -> None:
+    """013, 014: one connector is out of order before and after the reset, and can be put in order again."""
+    assert await s.ask("ChangeAvailability", connectorId=2, type="Inoperative") == "Accepted"
+    await s.told("Unavailable", 2)
+    s.begin()
+    s.csms.statuses.clear()
+    assert await s.ask("Reset", type=kind) == "Accepted"
+    await s.rebooted()
+    await s.told("Unavailable", 2)
+    await s.told("Available", 1)
+    assert len(s.payloads("BootNotification")) == 1
+    assert await s.ask("ChangeAvailability", connectorId=2, type="Operative") == "Accepted"
+    await s.told("Available", 2)
+
+
+async def reset_in_a_session(s: Play, kind: str) -> None:
+    """015, 016: the transaction ends once, for this reason; the cable waits for its driver."""
+    number = await s.session()
+    assert await s.ask("Reset", type=kind) == "Accepted"
+    await s.rebooted()
+    stop = await s.call("StopTransaction")
+    assert (stop["reason"], stop["transactionId"]) == (f"{kind}Reset", number)
+    await s.heard(lambda: s.csms.statuses.get("1") in ("Preparing", "Finishing"))
+    await s.empty()
+    assert len(s.payloads("StopTransaction")) == 1
+    assert not (await s.station.evse())["contactor"]
+
+
+async def begun_off_line_and_refused(s: Play) -> int:
+    """037_2, 037_3: a card of the cache begins off line; the start is told, and its answer refuses the card."""
+    await s.known(CARD)
+    await s.off_line()
+    await s.plug()
+    await s.tap(CARD)
+    await s.screen("charging")
+    s.csms.infos[CARD] = REFUSED
+    await s.on_line()
+    await s.call("StartTransaction")
+    return int(next(reversed(s.csms.transactions)))
+
+
+async def station_time(s: Play) -> datetime:
+    """By a status that is told on request."""
+    told = len(s.payloads("StatusNotification"))
+    assert await s.ask("TriggerMessage", requestedMessage="StatusNotification", connectorId=2) == "Accepted"
+    await s.heard(lambda: any(p["connectorId"] == 2 for p in s.payloads("StatusNotification")[told:]))
+    return datetime.fromisoformat(s.payloads("StatusNotification")[-1]["timestamp"])
+
+
+def measurands(samples: list[Any]) -> set[str]:
+    """Of the sampled values of one meter value."""
+    return {v.get("measurand", "Energy.Active.Import.Register") for v in samples}

@@ -9,3 +9,4 @@ async def test_remote_stop(s: Play) -> None:
     await s.told("Finishing")
     assert (await s.call("StopTransaction"))["reason"] == "Remote"
     await s.leave()
+    assert s.story()[-3:] == ["StopTransaction", "Finishing", "Available"]

@@ -1,0 +1,100 @@
+"""The lock of a socket: a cable that did not come free is tried again until it does, and one that the backend wants
+kept after the car has left is held (OCPP 1.6 UnlockConnectorOnEVSideDisconnect; 2.x UnlockOnEVSideDisconnect)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.block import Yielded, on
+from agent.domain.events import (
+    BoardOpened,
+    CableRemoved,
+    FaultCleared,
+    SessionOpened,
+    SettingChanged,
+    SituationChanged,
+    TimeCame,
+    UnlockTried,
+)
+from agent.domain.evse import Evse, Site, State
+from agent.domain.orders import SetHold, Unlock, WakeMe
+from agent.kinds import EvseId, Fault, Moment
+
+RETRY_S = (5.0, 5.0, 30.0, 60.0)
+"""A plug under tension often comes free when somebody moves it. The last one repeats: a motor gets hot."""
+_KEEPING = "unlock_on_ev_disconnect"
+
+
+class Lock:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._tries: dict[EvseId, int] = {}
+
+    # --- a cable that is stuck -------------------------------------------------------------------------------------
+
+    @on(UnlockTried)
+    def tried(self, event: UnlockTried, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        if event.freed or evse.tethered or not evse.cable:
+            yield from self._forget(event.evse)
+            return
+        tries = self._tries[event.evse] = self._tries.get(event.evse, 0) + 1
+        pause_s = max(RETRY_S[min(tries, len(RETRY_S)) - 1], 4 * self._site.io_s)
+        yield WakeMe(f"unlock:{event.evse}", now.t_s + pause_s)
+        yield SituationChanged(event.evse)
+
+    @on(TimeCame)
+    def again(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        kind, _, number = event.key.partition(":")
+        if kind == "unlock":
+            yield from self._retry(self._site.evses[int(number)])
+
+    @on(BoardOpened)
+    def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+        """An attempt that fell into the time while the board was away is made up for at once. What it was told to hold
+        it may have forgotten, or nobody wants it any more."""
+        evse = self._site.evses[event.evse]
+        if evse.number in self._tries:
+            yield from self._retry(evse)
+        if evse.holds and evse.session is None:
+            yield SetHold(evse.number, False)
+
+    def _retry(self, evse: Evse) -> Iterator[Yielded]:
+        """Not under a driver who has begun anew meanwhile."""
+        if evse.number not in self._tries:
+            return
+        if evse.session is None and evse.cable and evse.state in (State.OCCUPIED, State.ENDED):
+            yield Unlock(evse.number)
+        else:
+            yield from self._forget(evse.number)
+
+    def _forget(self, number: EvseId) -> Iterator[Yielded]:
+        if self._tries.pop(number, None) is not None:
+            yield WakeMe(f"unlock:{number}", None)
+
+    @on(CableRemoved)
+    def removed(self, event: CableRemoved, now: Moment) -> Iterator[Yielded]:
+        """Out is out, whatever the lock says."""
+        evse = self._site.evses[event.evse]
+        yield from self._forget(evse.number)
+        if Fault.UNLOCK_FAILURE in evse.faults - evse.board_faults:
+            yield FaultCleared(evse.number, Fault.UNLOCK_FAILURE)
+        if self._keeps(evse):
+            yield SetHold(evse.number, False)
+
+    # --- a cable that is to be kept --------------------------------------------------------------------------------
+
+    def _keeps(self, evse: Evse) -> bool:
+        return evse.holds and not evse.tethered and not self._site.settings.flag(_KEEPING)
+
+    @on(SessionOpened)
+    def session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+        if self._keeps(self._site.evses[event.evse]):
+            yield SetHold(event.evse, True)
+
+    @on(SettingChanged)
+    def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
+        if event.name == _KEEPING:
+            for evse in self._site.evses.values():
+                if evse.holds and evse.session is not None:
+                    yield SetHold(evse.number, self._keeps(evse))

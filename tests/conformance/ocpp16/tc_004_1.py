@@ -1,0 +1,11 @@
+"""First the card, then the cable."""
+
+from ocpp16.play import CARD, Play
+
+
+async def test_card_then_cable(s: Play) -> None:
+    await s.tap(CARD)
+    await s.told("Preparing")
+    await s.plug()
+    await s.told("Charging")
+    assert s.story() == ["Authorize", "Preparing", "StartTransaction", "Charging"]

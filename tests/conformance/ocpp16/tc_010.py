@@ -1,0 +1,17 @@
+"""The cable is in when the remote start comes; AuthorizeRemoteTxRequests alone decides whether the token is judged."""
+
+import pytest
+
+from ocpp16.play import APP, Play
+
+
+@pytest.mark.parametrize("authorise", [False, True])
+async def test_cable_then_remote_start(s: Play, authorise: bool) -> None:
+    await s.set(AuthorizeRemoteTxRequests=authorise)
+    await s.plug()
+    await s.told("Preparing")
+    assert await s.start(APP) == "Accepted"
+    await s.told("Charging")
+    asked = ["Authorize"] if authorise else []
+    assert s.story() == ["Preparing", *asked, "StartTransaction", "Charging"]
+    assert (await s.call("StartTransaction"))["idTag"] == APP

@@ -1,0 +1,16 @@
+"""The remote start comes before the cable."""
+
+import pytest
+
+from ocpp16.play import APP, Play
+
+
+@pytest.mark.parametrize("authorise", [False, True])
+async def test_remote_start_then_cable(s: Play, authorise: bool) -> None:
+    await s.set(AuthorizeRemoteTxRequests=authorise)
+    assert await s.start(APP) == "Accepted"
+    await s.told("Preparing")
+    await s.plug()
+    await s.told("Charging")
+    asked = ["Authorize"] if authorise else []
+    assert s.story() == [*asked, "Preparing", "StartTransaction", "Charging"]

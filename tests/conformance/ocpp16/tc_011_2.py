@@ -1,0 +1,13 @@
+"""A remote start that nobody follows with a cable within ConnectionTimeOut."""
+
+from ocpp16.play import APP, Play
+
+
+async def test_nobody_plugs_in(s: Play) -> None:
+    await s.set(ConnectionTimeOut=20)
+    assert await s.start(APP) == "Accepted"
+    await s.told("Preparing")
+    await s.told("Available")
+    await s.plug()
+    await s.told("Preparing")
+    await s.never("StartTransaction")

@@ -1,0 +1,7 @@
+"""A soft reset in a transaction: one StopTransaction, whose reason is SoftReset."""
+
+from ocpp16.play import Play, reset_in_a_session
+
+
+async def test_reset_in_a_session(s: Play) -> None:
+    await reset_in_a_session(s, "Soft")

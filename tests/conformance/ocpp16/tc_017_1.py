@@ -1,0 +1,14 @@
+"""UnlockConnector on an idle socket."""
+
+from ocpp16.play import Play
+
+
+async def test_an_idle_socket(s: Play) -> None:
+    assert await s.ask("UnlockConnector", connectorId=1) == "Unlocked"
+
+
+async def test_a_cable_that_waits(s: Play) -> None:
+    await s.plug()
+    await s.told("Preparing")
+    assert await s.ask("UnlockConnector", connectorId=1) == "Unlocked"
+    await s.until(lambda e: not e["locked"])

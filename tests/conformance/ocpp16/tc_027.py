@@ -1,0 +1,10 @@
+"""A remote start on connector 0."""
+
+from ocpp16.play import APP, Play
+
+
+async def test_connector_zero_starts_nothing(s: Play) -> None:
+    await s.plug()
+    await s.told("Preparing")
+    assert await s.start(APP, 0) in ("Rejected", "PropertyConstraintViolation")
+    await s.never("StartTransaction")

@@ -1,0 +1,7 @@
+"""UnlockConnector on a connector that does not exist."""
+
+from ocpp16.play import Play
+
+
+async def test_no_such_connector(s: Play) -> None:
+    assert await s.ask("UnlockConnector", connectorId=3) == "NotSupported"

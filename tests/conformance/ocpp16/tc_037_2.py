@@ -1,0 +1,25 @@
+"""Started off line with a card that turns out invalid: no more energy, but the transaction stays open."""
+
+from ocpp16.play import CARD, Play, begun_off_line_and_refused
+
+
+async def test_suspended_until_the_driver_ends_it(s: Play) -> None:
+    await s.set(StopTransactionOnInvalidId=False, MaxEnergyOnInvalidId=0)
+    await begun_off_line_and_refused(s)
+    await s.told("SuspendedEVSE")
+    assert not (await s.station.evse())["contactor"]
+    await s.never("StopTransaction")
+    await s.tap(CARD)
+    assert (await s.call("StopTransaction"))["reason"] == "Local"
+
+
+async def test_some_energy_to_get_home(s: Play) -> None:
+    await s.set(StopTransactionOnInvalidId=False, MaxEnergyOnInvalidId=100)
+    number = await begun_off_line_and_refused(s)
+    refused_at = (await s.station.evse())["meter_wh"]
+    await s.told("SuspendedEVSE")
+    evse = await s.until(lambda e: not e["contactor"])
+    assert 100 <= evse["meter_wh"] - refused_at < 400
+    await s.never("StopTransaction")
+    await s.unplug(side="ev")
+    assert (await s.call("StopTransaction"))["transactionId"] == number

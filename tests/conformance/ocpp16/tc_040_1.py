@@ -1,0 +1,7 @@
+"""ChangeConfiguration of a key that does not exist."""
+
+from ocpp16.play import Play
+
+
+async def test_an_unknown_key(s: Play) -> None:
+    assert await s.ask("ChangeConfiguration", key="Testing", value="1") == "NotSupported"

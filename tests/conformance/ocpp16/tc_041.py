@@ -1,0 +1,19 @@
+"""A connector that becomes faulty: told with its error, no start, available again when it is repaired."""
+
+from ocpp16.play import APP, CARD, Play
+
+
+async def test_a_faulty_connector(s: Play) -> None:
+    await s.fault("GroundFailure")
+    await s.told("Faulted")
+    assert s.payloads("StatusNotification")[-1]["errorCode"] == "GroundFailure"
+    await s.plug()
+    await s.tap(CARD)
+    await s.screen("refused")
+    assert await s.start(APP) == "Rejected"
+    await s.never("StartTransaction")
+    await s.fault("GroundFailure", False)
+    await s.told("Preparing")
+    await s.unplug(side="ev")
+    await s.leave()
+    assert s.payloads("StatusNotification")[-1]["errorCode"] == "NoError"

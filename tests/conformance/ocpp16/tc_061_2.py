@@ -1,0 +1,14 @@
+"""ClearCache: the next remote start with the token is asked about."""
+
+from ocpp16.play import CARD, Play
+
+
+async def test_a_forgotten_token_from_afar(s: Play) -> None:
+    await s.set(AuthorizationCacheEnabled=True, LocalPreAuthorize=True, AuthorizeRemoteTxRequests=True)
+    await s.known(CARD)
+    assert await s.ask("ClearCache") == "Accepted"
+    await s.plug()
+    await s.told("Preparing")
+    assert await s.start(CARD) == "Accepted"
+    await s.told("Charging")
+    assert s.story() == ["Preparing", "Authorize", "StartTransaction", "Charging"]

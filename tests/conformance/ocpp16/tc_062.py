@@ -1,0 +1,8 @@
+"""DataTransfer of a vendor whom nobody here knows."""
+
+from ocpp16.play import Play
+
+
+async def test_an_unknown_vendor(s: Play) -> None:
+    answered = await s.ask("DataTransfer", vendorId="org.example.unknown", messageId="hello", data="world")
+    assert answered in ("Rejected", "UnknownVendorId", "UnknownMessageId")

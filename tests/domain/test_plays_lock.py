@@ -1,0 +1,165 @@
+"""A cable that is stuck, a cable that is kept, and what a token that was refused may still draw."""
+
+from playbook import (
+    CHARGING,
+    EMPTY,
+    LINK,
+    PLUGGED,
+    REFUSED,
+    A,
+    Playbook,
+    charging,
+    kept,
+    told,
+    wh,
+)
+
+from agent.domain.asks import AskSet, AskUnlock
+from agent.domain.events import (
+    Asked,
+    BoardOpened,
+    CablePlugged,
+    CableRemoved,
+    CardPresented,
+    ContactorOpened,
+    FaultRaised,
+    MeterRead,
+    TransactionHeard,
+    UnlockTried,
+    VehicleConnected,
+    VehicleLeft,
+)
+from agent.domain.evse import State
+from agent.domain.messages import TransactionEnded, TransactionUpdated
+from agent.domain.orders import Order, ReadMeter, Remember, Reply, SetHold, SetRelease, Unlock
+from agent.kinds import EvseState, EvseTraits, Fault, Pilot, ScreenName
+
+HOLDS = EvseTraits(counts_plugged=True, holds=True)
+
+
+def ended(play: Playbook) -> Playbook:
+    play = play.skip() >> CardPresented(1, A) << SetRelease << Remember >> ContactorOpened(1) << ReadMeter
+    return play >> MeterRead(1, "end:1", wh(1200)) << Remember << told(TransactionEnded) << Unlock(1)
+
+
+def unlocks(play: Playbook) -> int:
+    return len([o for o in play.log if isinstance(o, Unlock)])
+
+
+# --- stuck -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stuck_cable_is_tried_again_until_it_is_free() -> None:
+    play = ended(charging(Playbook())) >> FaultRaised(1, Fault.UNLOCK_FAILURE) >> UnlockTried(1, "", False)
+    for pause_s in (5, 5, 30, 60, 60):
+        play = play.wait(pause_s) << Unlock(1) >> UnlockTried(1, "", False)
+    play = play.wait(60) << Unlock(1) >> UnlockTried(1, "", True)
+    assert play.wait(1000)
+
+
+def test_the_screen_says_whom_to_call() -> None:
+    play = ended(charging(Playbook())) >> FaultRaised(1, Fault.UNLOCK_FAILURE) >> UnlockTried(1, "", False)
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.OUT_OF_SERVICE, "UnlockFailure")
+    assert play >> CableRemoved(1)
+    assert play.screens[1].name is not ScreenName.OUT_OF_SERVICE
+    assert Fault.UNLOCK_FAILURE not in play.evse().faults
+    assert play.wait(1000)
+
+
+def test_the_backend_hears_the_truth_and_the_lock_is_tried_again() -> None:
+    play = Playbook() >> CablePlugged(1) >> VehicleConnected(1)
+    play = play >> Asked(LINK, "q1", AskUnlock(1)) << Unlock(1, "q1")
+    play = play >> UnlockTried(1, "q1", False) << Reply(LINK, "q1", "UnlockFailed")
+    assert play.wait(5) << Unlock(1) >> UnlockTried(1, "", True)
+    assert play.wait(1000)
+
+
+def test_nobody_unlocks_under_a_driver_who_has_begun_anew() -> None:
+    play = ended(charging(Playbook())) >> UnlockTried(1, "", False)
+    before = unlocks(play)
+    play = play >> CardPresented(1, A)
+    assert play.skip().wait(1000).skip()
+    assert unlocks(play) == before or play.evse().session is None
+
+
+def test_an_attempt_that_fell_into_the_absence_of_the_board_is_made_up_for() -> None:
+    play = ended(charging(Playbook())) >> UnlockTried(1, "", False)  # the keeper's word while the board reopens
+    assert play >> BoardOpened(1, PLUGGED, play.traits) << Unlock(1) >> UnlockTried(1, "", True)
+
+
+# --- kept ------------------------------------------------------------------------------------------------------------
+
+
+def holds(orders: list[Order]) -> list[bool]:
+    return [o.on for o in orders if isinstance(o, SetHold)]
+
+
+def test_a_cable_is_kept_only_where_the_backend_wants_it() -> None:
+    play = charging(Playbook(traits=HOLDS))
+    assert holds(play.log)[-1:] != [True]
+    play = charging(Playbook(traits=HOLDS, settings={"unlock_on_ev_disconnect": False}))
+    assert holds(play.log)[-1] is True
+    play = play.skip() >> VehicleLeft(1) << SetRelease << Remember >> ContactorOpened(1) << ReadMeter
+    assert play >> MeterRead(1, "end:1", wh(1200)) << Remember << told(TransactionEnded)  # and no Unlock
+    assert play >> Asked(LINK, "q1", AskUnlock(1)) << Unlock(1, "q1")
+    assert play >> UnlockTried(1, "q1", True) << Reply(LINK, "q1", "Unlocked")
+    assert play >> CableRemoved(1) << SetHold(1, False)
+
+
+def test_a_change_of_mind_reaches_the_board_at_once() -> None:
+    play = charging(Playbook(traits=HOLDS)).skip()
+    play = play >> Asked(LINK, "q1", AskSet({"unlock_on_ev_disconnect": "false"})) << Remember << Reply
+    play = play << SetHold(1, True)
+    play = play >> Asked(LINK, "q2", AskSet({"unlock_on_ev_disconnect": "true"})) << Remember << Reply
+    assert play << SetHold(1, False)
+
+
+def test_a_board_that_comes_back_without_a_session_frees_its_cable() -> None:
+    play = Playbook(traits=HOLDS, settings={"unlock_on_ev_disconnect": False})
+    play.restart(5, state=PLUGGED)
+    assert holds(play.log)[-1] is False
+    play = charging(Playbook(traits=HOLDS, settings={"unlock_on_ev_disconnect": False})).skip()
+    play.restart(5, state=CHARGING)
+    assert holds(play.log)[-1] is True
+
+
+def test_a_board_that_cannot_is_not_asked() -> None:
+    play = charging(Playbook(settings={"unlock_on_ev_disconnect": False}))
+    play.skip().restart(5, state=EMPTY)
+    assert holds(play.log) == []
+
+
+# --- a token that turned out bad -------------------------------------------------------------------------------------
+
+
+def tolerated() -> Playbook:
+    play = charging(Playbook(settings={"stop_on_invalid_id": False, "max_energy_on_invalid_wh": 500}, traits=HOLDS))
+    play = play >> MeterRead(1, "live", wh(1300))
+    return play >> TransactionHeard(LINK, "s1", "42", REFUSED) << kept("cache") << kept("session", until_wh=1800)
+
+
+def test_so_much_energy_and_no_more() -> None:
+    play = tolerated() >> MeterRead(1, "live", wh(1799))
+    assert play.evse().release
+    play = play >> TransactionHeard(LINK, "s1", "42", REFUSED)  # said again: not more for that
+    play = play >> MeterRead(1, "live", wh(1800)) << SetRelease(1, False) << kept("session", held=True)
+    assert play << told(TransactionUpdated)
+    assert play >> MeterRead(1, "live", wh(1801))
+
+
+def test_the_bound_survives_a_restart() -> None:
+    play = tolerated()
+    play.restart(5, state=EvseState(Pilot.C, pwm=True, cable=True, plugged_s=1000.0)).skip()
+    assert play.session().until_wh == 1800
+    assert play.evse().release
+    play = play >> MeterRead(1, "live", wh(1805)) << SetRelease(1, False) << kept("session", held=True)
+    assert play.skip()
+
+
+def test_a_bound_reached_while_the_board_was_away_gives_no_energy() -> None:
+    play = tolerated()
+    play.restart(5, state=None).skip()
+    play = play >> MeterRead(1, "live", wh(1805)) << kept("session", held=True)
+    play = play >> BoardOpened(1, EvseState(Pilot.C, pwm=True, cable=True, plugged_s=1000.0), HOLDS)
+    assert play.skip().state() is State.ACTIVE
+    assert not play.evse().release
