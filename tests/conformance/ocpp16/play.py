@@ -197,6 +197,7 @@ class Play(Street):
             self.profiled = False
         await self.ask("ClearCache")
         await super().end()
+        await self.station.until(lambda p: all(e["screen"] != "refused" for e in p["evses"]))  # or the next one sees it
 
 
 @asynccontextmanager
@@ -274,16 +275,18 @@ async def reset_in_a_session(s: Play, kind: str) -> None:
 
 
 async def begun_off_line_and_refused(s: Play) -> int:
-    """037_2, 037_3: a card of the cache begins off line; the start is told, and its answer refuses the card."""
+    """037_2, 037_3: a card of the cache begins off line; the start is told, and its answer refuses the card.
+    The register before anybody knew."""
     await s.known(CARD)
     await s.off_line()
     await s.plug()
     await s.tap(CARD)
     await s.screen("charging")
     s.csms.infos[CARD] = REFUSED
+    register = (await s.station.evse())["meter_wh"]
     await s.on_line()
     await s.call("StartTransaction")
-    return int(next(reversed(s.csms.transactions)))
+    return register
 
 
 async def station_time(s: Play) -> datetime:
