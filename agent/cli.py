@@ -158,6 +158,8 @@ Works beside a running agent (as a member of its group) and while it is stopped 
 
 
 def _add_dead(commands: Any) -> None:
+    import argparse
+
     command: argparse.ArgumentParser = commands.add_parser(
         "dead",
         help="What could not be delivered: list, show, resend, drop.",

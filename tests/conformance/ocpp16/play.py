@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Play(Street):
         self._were: dict[str, str] = {}
         self._powered = True
         self._listed = False
+        self._reserved: set[int] = set()
         self.profiled = False
         """Charging profiles may be installed."""
 
@@ -97,6 +98,22 @@ class Play(Street):
         """SetChargingProfile. All are cleared when the case ends."""
         self.profiled = True
         return await self.ask("SetChargingProfile", connectorId=n, csChargingProfiles=wanted)
+
+    async def clock(self) -> datetime:
+        """What the station's own clock says: it runs ``SPEED`` times as fast as the one on the wall."""
+        before = len(self.csms.told)
+        assert await self.ask("TriggerMessage", requestedMessage="StatusNotification", connectorId=0) == "Accepted"
+        await self.heard(lambda: len(self.csms.told) > before)
+        return datetime.fromisoformat(self.csms.told[before]["timestamp"])
+
+    async def reserve(self, n: int = 1, token: str = CARD, number: int = 7, after_s: float = 7200, **more: Any) -> str:
+        """ReserveNow; ``after_s``: the station's seconds until it expires. It is cancelled afterwards."""
+        self._reserved.add(number)
+        end = (await self.clock() + timedelta(seconds=after_s)).isoformat().replace("+00:00", "Z")
+        return await self.ask("ReserveNow", reservationId=number, connectorId=n, idTag=token, expiryDate=end, **more)
+
+    async def cancel(self, number: int = 7) -> str:
+        return await self.ask("CancelReservation", reservationId=number)
 
     async def start(self, token: str = APP, n: int | None = 1, **more: Any) -> str:
         """RemoteStartTransaction."""
@@ -195,6 +212,9 @@ class Play(Street):
         if self.profiled:
             assert await self.ask("ClearChargingProfile") in ("Accepted", "Unknown")
             self.profiled = False
+        for number in self._reserved:
+            await self.cancel(number)
+        self._reserved.clear()
         await self.ask("ClearCache")
         await super().end()
         await self.station.until(lambda p: all(e["screen"] != "refused" for e in p["evses"]))  # or the next one sees it

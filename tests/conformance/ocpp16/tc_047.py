@@ -1,0 +1,16 @@
+"""A reservation expires."""
+
+from ocpp16.play import CARD, STRANGER, Play
+
+
+async def test_at_its_end_the_connector_is_free_again(s: Play) -> None:
+    assert await s.reserve(after_s=40) == "Accepted"
+    await s.told("Reserved")
+    await s.told("Available")
+    await s.session(STRANGER)
+    assert "reservationId" not in s.payloads("StartTransaction")[0]
+
+
+async def test_one_that_is_over_already(s: Play) -> None:
+    assert await s.reserve(token=CARD, after_s=-60) == "Rejected"
+    assert s.csms.statuses["1"] == "Available"

@@ -1,0 +1,9 @@
+"""A faulty connector cannot be reserved."""
+
+from ocpp16.play import Play
+
+
+async def test_a_faulty_connector(s: Play) -> None:
+    await s.fault("GroundFailure")
+    await s.told("Faulted")
+    assert await s.reserve() == "Faulted"

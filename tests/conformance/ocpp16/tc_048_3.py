@@ -1,0 +1,9 @@
+"""A connector that is out of service cannot be reserved."""
+
+from ocpp16.play import Play
+
+
+async def test_an_unavailable_connector(s: Play) -> None:
+    assert await s.ask("ChangeAvailability", connectorId=1, type="Inoperative") == "Accepted"
+    await s.told("Unavailable")
+    assert await s.reserve() == "Unavailable"

@@ -1,0 +1,13 @@
+"""A reservation is cancelled."""
+
+from ocpp16.play import STRANGER, Play
+
+
+async def test_anyone_may_charge_again(s: Play) -> None:
+    assert await s.reserve() == "Accepted"
+    await s.told("Reserved")
+    assert await s.cancel() == "Accepted"
+    await s.told("Available")
+    await s.session(STRANGER)
+    assert "reservationId" not in s.payloads("StartTransaction")[0]
+    assert await s.cancel() == "Rejected"  # it is not there any more

@@ -1,0 +1,21 @@
+"""An unknown reservation is cancelled: the real one stays."""
+
+from ocpp16.play import CARD, STRANGER, Play
+
+
+async def test_the_real_one_stays(s: Play) -> None:
+    assert await s.reserve(number=7) == "Accepted"
+    await s.told("Reserved")
+    assert await s.cancel(8) == "Rejected"
+    await s.tap(STRANGER)
+    await s.screen("refused")
+    await s.session(CARD)
+    assert s.payloads("StartTransaction")[0]["reservationId"] == 7
+
+
+async def test_the_same_number_replaces(s: Play) -> None:
+    assert await s.reserve(1, number=7) == "Accepted"
+    await s.told("Reserved", 1)
+    assert await s.reserve(2, STRANGER, number=7) == "Accepted"
+    await s.told("Available", 1)
+    await s.told("Reserved", 2)

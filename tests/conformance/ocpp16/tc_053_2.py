@@ -1,0 +1,20 @@
+"""A remote start by another card of the family uses the reservation."""
+
+import pytest
+
+from ocpp16.play import CARD, FAMILY, FRIEND, Play
+
+
+@pytest.mark.parametrize("asks", [True, False])
+async def test_a_card_with_the_parent_of_the_reservation(s: Play, asks: bool) -> None:
+    """Without authorisation of remote starts as well: nobody else knows whose the card is."""
+    await s.set(AuthorizeRemoteTxRequests=asks)
+    s.csms.infos[FRIEND] = FAMILY
+    assert await s.reserve(token=CARD, parentIdTag="FAMILY") == "Accepted"
+    await s.told("Reserved")
+    assert await s.start(FRIEND) == "Accepted"
+    await s.plug()
+    await s.told("Charging")
+    assert [p["idTag"] for p in s.payloads("Authorize")] == [FRIEND]
+    start = s.payloads("StartTransaction")[0]
+    assert (start["idTag"], start["reservationId"]) == (FRIEND, 7)
