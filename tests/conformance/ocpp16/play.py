@@ -99,17 +99,10 @@ class Play(Street):
         self.profiled = True
         return await self.ask("SetChargingProfile", connectorId=n, csChargingProfiles=wanted)
 
-    async def clock(self) -> datetime:
-        """What the station's own clock says: it runs ``SPEED`` times as fast as the one on the wall."""
-        before = len(self.csms.told)
-        assert await self.ask("TriggerMessage", requestedMessage="StatusNotification", connectorId=0) == "Accepted"
-        await self.heard(lambda: len(self.csms.told) > before)
-        return datetime.fromisoformat(self.csms.told[before]["timestamp"])
-
     async def reserve(self, n: int = 1, token: str = CARD, number: int = 7, after_s: float = 7200, **more: Any) -> str:
         """ReserveNow; ``after_s``: the station's seconds until it expires. It is cancelled afterwards."""
         self._reserved.add(number)
-        end = (await self.clock() + timedelta(seconds=after_s)).isoformat().replace("+00:00", "Z")
+        end = (await station_time(self) + timedelta(seconds=after_s)).isoformat().replace("+00:00", "Z")
         return await self.ask("ReserveNow", reservationId=number, connectorId=n, idTag=token, expiryDate=end, **more)
 
     async def cancel(self, number: int = 7) -> str:
