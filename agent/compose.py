@@ -35,7 +35,7 @@ from agent.services.clock import Boot, Clock
 from agent.services.engine import Engine
 from agent.services.hands import Hands
 from agent.services.health import watch
-from agent.services.indicators import PowerKeeper
+from agent.services.indicators import BuzzerKeeper, LampKeeper, PowerKeeper
 from agent.services.keep import ButtonsKeeper, DisplayKeeper, Keeper, MeterKeeper, ReaderKeeper
 from agent.services.notify import notify
 from agent.services.status import StatusSocket
@@ -269,6 +269,11 @@ class Station:
             keeper = ReaderKeeper(evse, name, opening, post)
         elif role == "buttons":
             keeper = ButtonsKeeper(evse, name, opening, post)
+        elif role == "lamp":
+            keeper = lamp = self.hands.lamps[evse] = LampKeeper(evse, name, opening, post)
+            lamp.do(SetLamp(evse, self.lamps.get(evse, Lamp.OFF), self.site.settings.number("light_intensity")))
+        elif role == "buzzer":
+            keeper = self.hands.buzzer = BuzzerKeeper(evse, name, opening, post)
         elif role == "power":
             keeper = PowerKeeper(evse, name, opening, post)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.domain.variables import VARIABLES, Settings, WrongValue, read
+from agent.domain.variables import LAMP, VARIABLES, Settings, WrongValue, read
 from agent.ocpp import versions
 from agent.ocpp.versions import dialects
 from agent.settings import SettingsError, StationFile, meant
@@ -38,6 +38,7 @@ def initial_settings(file: StationFile) -> Settings:
     settings.put("connector_count", len(file.evses))
     offered = settings.items_of("feature_profiles")
     settings.put("feature_profiles", tuple(p for p in offered if p not in file.station.features_off))
+    settings.fitted = frozenset({LAMP} if any(e.lamp for e in file.evses) else ())
     settings.put("free_vending", file.station.free_vending)
     if file.backends:
         settings.put("security_profile", file.backends[0].security_profile)

@@ -224,6 +224,7 @@ class Fault(StrEnum):
     METER_EXCHANGED = "MeterExchanged"
     READER_SILENT = "ReaderSilent"
     POWER_INPUT_SILENT = "PowerInputSilent"
+    INDICATOR_SILENT = "IndicatorSilent"
     DISPLAY_SILENT = "DisplaySilent"
     BOARD_SILENT = "BoardSilent"
     BOARD_CONFIG = "BoardMisconfigured"

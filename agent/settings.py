@@ -113,6 +113,7 @@ class Evse:
     reader: tuple[Device, ...] = ()
     display: Device | None = None
     terminal: Device | None = None
+    lamp: Device | None = None
 
 
 @frozen
@@ -150,6 +151,7 @@ class StationFile:
     terminal: Device | None
     buttons: Device | None
     power: Power | None
+    buzzer: Device | None
     simulation: Simulation
 
     def __repr__(self) -> str:
@@ -161,7 +163,7 @@ class StationFile:
 
 TABLES = (
     "station", "backend", "backends", "settings", "evse", "simulation",
-    "board", "meter", "reader", "display", "terminal", "buttons", "power",
+    "board", "meter", "reader", "display", "terminal", "buttons", "power", "buzzer",
 )  # fmt: skip
 _CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("evse", "kind"): ("AC", "DC"),
@@ -219,6 +221,7 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
         board=_device(raw.get("board"), "board", wrong),
         terminal=_device(raw.get("terminal"), "terminal", wrong),
         buttons=_device(raw.get("buttons"), "buttons", wrong),
+        buzzer=_device(raw.get("buzzer"), "buzzer", wrong),
         power=_power(raw.get("power"), wrong),
         simulation=build(Simulation, raw.get("simulation", {}), "simulation", wrong, base),
     )

@@ -15,7 +15,7 @@ from agent.domain.record import dump, load
 from agent.domain.reserved import Reservation, kept
 from agent.domain.variables import Settings
 from agent.frozen import frozen, mutable
-from agent.kinds import EvseId, Fault, Limit, Moment, Reading, Stamp, Token, Verdict
+from agent.kinds import EvseId, Fault, Lamp, Limit, Moment, Reading, Stamp, Token, Verdict
 
 LEAST_A = 6.0
 """The least current that IEC 61851-1 can offer; less is a pause."""
@@ -187,6 +187,8 @@ class Evse:
     # blocks/charging.py
     allowed_a: float | None = None
     allowed_phases: int | None = None
+    # blocks/display.py
+    lamp: Lamp = Lamp.OFF
     # blocks/availability.py
     operative: bool = True
     service_on: bool = True

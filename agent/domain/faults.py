@@ -59,6 +59,7 @@ CATALOGUE: dict[Fault, FaultRow] = {
     Fault.METER_EXCHANGED: FaultRow(B, latched=True),
     Fault.READER_SILENT: FaultRow(W),
     Fault.POWER_INPUT_SILENT: FaultRow(W),
+    Fault.INDICATOR_SILENT: FaultRow(W),
     Fault.DISPLAY_SILENT: FaultRow(W),
     Fault.BOARD_SILENT: FaultRow(B),
     Fault.BOARD_CONFIG: FaultRow(B),

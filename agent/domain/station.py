@@ -16,6 +16,7 @@ from agent.domain.blocks.remote import Remote
 from agent.domain.blocks.reservation import Reservations
 from agent.domain.blocks.sessions import Sessions
 from agent.domain.blocks.settings import SettingsBlock
+from agent.domain.blocks.signals import Signals
 from agent.domain.blocks.status import Status
 from agent.domain.blocks.street import Street
 from agent.domain.evse import Site
@@ -41,6 +42,7 @@ def assemble(site: Site) -> Blocks:
             status,
             Remote(site, status),
             Inventory(site, status),
+            Signals(site),
             Display(site, authorisation.checking),
         )
     )

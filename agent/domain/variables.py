@@ -114,10 +114,14 @@ VARIABLES: dict[str, Variable] = {
         ),
         _v("authorization_key", "", 0, 45, secret=True),
         _v("security_profile", 0, 0, 3, writable=False),
-        _v("blink_repeat", 3, 0, 100),
+        _v("blink_repeat", 3, 0, 20),
         _v("light_intensity", 100, 0, 100),
     )
 }
+
+
+LAMP = "Lamp"
+"""A status lamp that the agent drives (``Settings.fitted``)."""
 
 
 class WrongValue(ValueError):
@@ -177,6 +181,8 @@ class Settings:
     """Present values. Reading is attribute-like (``settings["sample_interval_s"]``); only the settings block writes."""
 
     def __init__(self, initial: Mapping[str, Value] | None = None) -> None:
+        self.fitted: frozenset[str] = frozenset()
+        """Parts that not every station has and that settings belong to (``LAMP``)."""
         self._values: dict[str, Value] = {n: v.default for n, v in VARIABLES.items()}
         for name, value in (initial or {}).items():
             self.put(name, value)
@@ -185,6 +191,10 @@ class Settings:
         if name not in VARIABLES:
             raise KeyError(f"no setting is called {name!r}")
         self._values[name] = value
+
+    def offers(self, what: str) -> bool:
+        """A profile that this station offers, or a part that it has: names that belong to others do not exist here."""
+        return what in self.fitted or what in self.items_of("feature_profiles")
 
     def __getitem__(self, name: str) -> Value:
         return self._values[name]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.domain.variables import VARIABLES, Value, Variable, WrongValue, read, write
+from agent.domain.variables import LAMP, VARIABLES, Value, Variable, WrongValue, read, write
 from agent.frozen import frozen
 from agent.kinds import Fault
 
@@ -21,7 +21,8 @@ RESERVATION, CHARGING = "Reservation", "SmartCharging"
 
 @frozen
 class Key:
-    """One 1.x key. ``profile``: listed only where the station offers it (Core always). ``count_of``: the read-only
+    """One 1.x key. ``profile``: listed only where the station offers it (Core always),
+    or has this part (``LAMP``). ``count_of``: the read-only
     ``...MaxLength`` neighbour of this list setting."""
 
     key: str
@@ -46,6 +47,7 @@ KEYS_16: tuple[Key, ...] = (
     Key("ChargeProfileMaxStackLevel", "profile_stack_level_max", CHARGING),
     Key("ChargingScheduleAllowedChargingRateUnit", "profile_rate_units", CHARGING),
     Key("ChargingScheduleMaxPeriods", "profile_periods_max", CHARGING),
+    Key("BlinkRepeat", "blink_repeat", LAMP),
     Key("ClockAlignedDataInterval", "clock_aligned_interval_s"),
     Key("ConnectionTimeOut", "connection_timeout_s"),
     Key("ConnectorPhaseRotation", "connector_phase_rotation"),
@@ -53,6 +55,7 @@ KEYS_16: tuple[Key, ...] = (
     Key("ConnectorSwitch3to1PhaseSupported", "phase_switching", CHARGING),
     Key("GetConfigurationMaxKeys", "get_maximum"),
     Key("HeartbeatInterval", "heartbeat_interval_s"),
+    Key("LightIntensity", "light_intensity", LAMP),
     Key("LocalAuthListEnabled", "local_list_enabled", LISTS),
     Key("LocalAuthListMaxLength", "list_max_entries", LISTS),
     Key("LocalAuthorizeOffline", "local_authorize_offline"),
@@ -96,8 +99,6 @@ UNNAMED_16: Mapping[str, str] = {
     "backoff_minimum_s": "2.x only",
     "backoff_random_s": "2.x only",
     "backoff_repeats": "2.x only",
-    "blink_repeat": "optional key, and no lamp is driven yet: what is advertised works",
-    "light_intensity": "optional key, and no lamp is driven yet",
 }
 """Settings that have no 1.x key, and why."""
 

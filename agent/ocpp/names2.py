@@ -11,7 +11,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
-from agent.domain.variables import MEASURANDS, VARIABLES, Value, Variable, WrongValue, read, write
+from agent.domain.variables import LAMP, MEASURANDS, VARIABLES, Value, Variable, WrongValue, read, write
 from agent.frozen import frozen
 from agent.ocpp.dialect import Identity
 
@@ -44,7 +44,7 @@ class Facts:
 class Name:
     """One variable. Either a ``setting`` of ours, or ``value`` computes its text (of the EVSE with this number, 0: of
     the station). ``kind``: DataEnumType. ``shown``: a setting that cannot be written under this name. ``profile``:
-    there only where the station offers it (``feature_profiles``)."""
+    there only where the station offers it (``feature_profiles``) or has this part (``LAMP``)."""
 
     component: str
     variable: str
@@ -149,6 +149,13 @@ def _list(component: str, variable: str, setting: str) -> Name:
     return Name(component, variable, setting, choices=_MEASURED)
 
 
+_LAMP = "ChargingStatusIndicator"
+
+
+def _lit(facts: Facts, evse: int) -> str:
+    return "false" if facts.evses[evse]["lamp"] == "off" else "true"
+
+
 NAMES: tuple[Name, ...] = (
     *_of_part("ChargingStation", Of.STATION),
     Name("ChargingStation", "Model", value=lambda f, n: f.identity.model, kind="string", constant=True),
@@ -160,6 +167,10 @@ NAMES: tuple[Name, ...] = (
     Name("EVSE", "Power", of=Of.EVSE, value=_power, kind="decimal", unit="W", high=_most_power),
     *_of_part("Connector", Of.CONNECTOR),
     Name("Connector", "ConnectorType", of=Of.CONNECTOR, value=_connector, kind="string", constant=True),
+    # the lamp
+    Name(_LAMP, "Active", of=Of.EVSE, value=_lit, kind="boolean", profile=LAMP),
+    Name(_LAMP, "Color", of=Of.EVSE, value=_how("lamp"), kind="string", profile=LAMP),
+    Name(_LAMP, "Percent", "light_intensity", profile=LAMP),
     # metering
     Name("AlignedDataCtrlr", "Interval", "clock_aligned_interval_s", unit="s"),
     _list("AlignedDataCtrlr", "Measurands", "aligned_measurands"),
@@ -257,7 +268,6 @@ UNNAMED_2: Mapping[str, str] = {
     "feature_profiles": "1.x only; in 2.x the controllers that are there say it",
     "free_vending": "a matter of the station file, not of a backend",
     "get_maximum": "ItemsPerMessage is fixed here",
-    "light_intensity": "1.x only",
     "list_max_entries": "shown as the limit of LocalAuthListCtrlr.Entries",
     "minimum_status_duration_s": "1.x only",
     "nominal_voltage_v": "a matter of the installation: what W and A are to each other",

@@ -45,9 +45,9 @@ def wanted(file: StationFile) -> list[tuple[EvseId, str, str, Device]]:
     every EVSE that has none of its own; ``compose`` refuses a meter that more than one EVSE would bill from."""
     out: list[tuple[EvseId, str, str, Device]] = []
     for evse in file.evses:
-        for role in ("board", "meter", "display"):
+        for role in ("board", "meter", "display", "lamp"):
             own: Device | None = getattr(evse, role)
-            shared: Device | None = getattr(file, role)
+            shared: Device | None = getattr(file, role, None)
             if own is not None:
                 out.append((evse.number, role, f"evse[{evse.number}].{role}", own))
             elif shared is not None and role != "display":
@@ -58,6 +58,8 @@ def wanted(file: StationFile) -> list[tuple[EvseId, str, str, Device]]:
     out += [(0, "reader", f"reader[{i}]", d) for i, d in enumerate(file.readers)]
     if file.buttons is not None:
         out.append((0, "buttons", "buttons", file.buttons))
+    if file.buzzer is not None:
+        out.append((0, "buzzer", "buzzer", file.buzzer))
     if file.power is not None:
         out.append((0, "power", "power", file.power.device))
     return out
@@ -70,6 +72,8 @@ ROLES = {
     "display": "display",
     "buttons": "buttons",
     "power": "power",
+    "lamp": "lamp",
+    "buzzer": "buzzer",
 }
 
 

@@ -6,9 +6,22 @@ import asyncio
 from collections.abc import Callable
 
 from agent.domain.events import BoardOpened, Event, MeterFailed, UnlockTried
-from agent.domain.orders import ClearFaults, Order, ReadMeter, SetHold, SetLimit, SetRelease, SetService, Show, Unlock
-from agent.kinds import EvseId
+from agent.domain.orders import (
+    ClearFaults,
+    Order,
+    ReadMeter,
+    SetHold,
+    SetLamp,
+    SetLimit,
+    SetRelease,
+    SetService,
+    Show,
+    Signal,
+    Unlock,
+)
+from agent.kinds import STATION, EvseId
 from agent.services.boards import BoardKeeper
+from agent.services.indicators import BuzzerKeeper, LampKeeper
 from agent.services.keep import DisplayKeeper, MeterKeeper
 
 
@@ -19,6 +32,8 @@ class Hands:
         self.boards: dict[EvseId, BoardKeeper] = {}
         self.meters: dict[EvseId, MeterKeeper] = {}
         self.displays: dict[EvseId, DisplayKeeper] = {}
+        self.lamps: dict[EvseId, LampKeeper] = {}
+        self.buzzer: BuzzerKeeper | None = None
         self._post = post
 
     def hearing(self, event: Event) -> None:
@@ -31,6 +46,10 @@ class Hands:
             case Show(evse):
                 if evse in self.displays:
                     self.displays[evse].do(order)
+            case SetLamp(evse) if evse in self.lamps:
+                self.lamps[evse].do(order)
+            case Signal():
+                self._signal(order)
             case ReadMeter(evse, purpose):
                 if evse in self.meters:
                     self.meters[evse].do(order)
@@ -45,6 +64,13 @@ class Hands:
                     self.boards[evse].do(order)
             case _:
                 pass
+
+    def _signal(self, order: Signal) -> None:
+        for number, lamp in self.lamps.items():
+            if order.evse in (STATION, number):
+                lamp.do(order)
+        if self.buzzer is not None:
+            self.buzzer.do(order)
 
     async def settled(self, patience_s: float) -> None:
         """Wait until the boards have what was ordered, or the patience is over."""

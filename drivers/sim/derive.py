@@ -15,13 +15,15 @@ Table = dict[str, Any]
 
 @dataclass
 class FarEnds:
-    """Device tables by place. ``evses[n]`` holds ``board``, ``meter``, ``reader`` (a list) and ``display``; what the
+    """Device tables by place. ``evses[n]`` holds ``board``, ``meter``, ``reader`` (a list), ``display``
+    and ``lamp``; what the
     station file addresses itself is in none of them. ``via``: backend name to ``host:port``."""
 
     evses: dict[int, Table] = field(default_factory=dict)
     readers: list[Table] = field(default_factory=list)
     buttons: Table | None = None
     power: Table | None = None
+    buzzer: Table | None = None
     via: dict[str, str] = field(default_factory=dict)
 
 
@@ -79,13 +81,14 @@ def _shared(file: StationFile, far_ends: FarEnds) -> Table:
     if file.power is not None:
         times = {"hold_s": file.power.hold_s, "backup_s": file.power.backup_s}
         shared["power"] = {**(far_ends.power or _device(file.power.device)), **times}
+    shared["buzzer"] = far_ends.buzzer or (_device(file.buzzer) if file.buzzer else None)
     shared["buttons"] = far_ends.buttons or (_device(file.buttons) if file.buttons else None)
     return shared
 
 
 def _evse(evse: Evse, far_ends: FarEnds) -> Table:
     table: Table = {k: v for k, v in _table(evse).items() if not isinstance(v, Device)}
-    for role in ("board", "meter", "display", "terminal"):
+    for role in ("board", "meter", "display", "terminal", "lamp"):
         device = getattr(evse, role)
         if device is not None:
             table[role] = _device(device)

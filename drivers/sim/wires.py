@@ -11,9 +11,11 @@ from typing import Any
 from agent.settings import Device, Evse, StationFile
 from drivers.sim.board import EXTRA_BASE, ChargeController
 from drivers.sim.buttons import Buttons, key_codes
+from drivers.sim.buzzer import Buzzer
 from drivers.sim.derive import FarEnds, Table, chosen, lacks_address, with_url
 from drivers.sim.evse import Evse as EvseModel
 from drivers.sim.faults import FAULT_NAMES
+from drivers.sim.lamp import Lamp
 from drivers.sim.line_reader import LineReader
 from drivers.sim.mains import Mains
 from drivers.sim.meter import Meter, family
@@ -44,6 +46,8 @@ class Wires:
         self.screens: dict[int, Screen] = {}
         self.buttons: Buttons | None = None
         self.supply: PowerSupply | None = None
+        self.lamps: dict[int, Lamp] = {}
+        self.buzzer: Buzzer | None = None
         self.roads: dict[str, Road] = {}
         self._slaves: list[NetworkSlave] = []
         self._lines: list[PtyLine] = []
@@ -55,9 +59,11 @@ class Wires:
         for evse in self._file.evses:
             await self._open_meter(evse)
             self._open_screen(evse)
+            self._open_lamp(evse)
         await self._open_readers()
         self._open_buttons()
         self._open_supply()
+        self._open_buzzer()
         await self._open_roads(backend_url)
 
     async def close(self) -> None:
@@ -71,6 +77,8 @@ class Wires:
             field.close()
         if self.buttons is not None:
             self.buttons.close()
+        if self.buzzer is not None:
+            self.buzzer.close()
         for road in self.roads.values():
             await road.close()
         await asyncio.sleep(0)  # transports close their sockets in the next turn of the loop
@@ -189,6 +197,24 @@ class Wires:
         }
         self.far_ends.buttons = table
         self.addresses["buttons"] = str(self.buttons.path)
+
+    def _open_lamp(self, evse: Evse) -> None:
+        if not lacks_address(evse.lamp, "lamp_leds", "green", "red", "blue", "yellow"):
+            return
+        lamp = self.lamps[evse.number] = Lamp(self._folder / "leds", evse.number)
+        lamp.start()
+        table: Table = {"driver": "lamp_leds", "folder": str(lamp.folder), **lamp.names}
+        self.far_ends.evses[evse.number]["lamp"] = table
+        self.addresses[f"lamp {evse.number}"] = f"{lamp.folder} ({', '.join(lamp.names.values())})"
+
+    def _open_buzzer(self) -> None:
+        device = self._file.buzzer
+        if not lacks_address(device, "buzzer_evdev", "path"):
+            return
+        buzzer = self.buzzer = Buzzer(self._folder / "buzzer")
+        buzzer.start()
+        self.far_ends.buzzer = {"driver": "buzzer_evdev", "path": str(buzzer.path)}
+        self.addresses["buzzer"] = str(buzzer.path)
 
     def _open_supply(self) -> None:
         """Only where the station file names one: with it the agent ends in order when mains is lost."""

@@ -125,6 +125,8 @@ class World:
                 self._tell()
 
     def _tell(self) -> None:
+        if self._wires is not None and self._wires.buzzer is not None:
+            self._wires.buzzer.listen()
         seen = [self.picture(n) for n in self.evses], self.mains, self.lamps(), self.links(), self.ledger()
         if seen == self._seen:
             return
@@ -199,8 +201,14 @@ class World:
         return self._max_a
 
     def lamps(self) -> dict[str, str]:
-        """The lamp that the board itself drives at each outlet."""
-        return {str(n): _lamp(e) for n, e in self.evses.items()}
+        """What is seen at each outlet: the agent's lamp, or the one that a board drives by itself."""
+        fitted = self._wires.lamps if self._wires is not None else {}
+        return {str(n): fitted[n].seen() if n in fitted else _lamp(e) for n, e in self.evses.items()}
+
+    def tones(self) -> list[int]:
+        """What the buzzer has sounded, in Hz; 0 where a tone ended."""
+        buzzer = self._wires.buzzer if self._wires is not None else None
+        return list(buzzer.heard) if buzzer is not None else []
 
     def links(self) -> dict[str, Any]:
         return {name: road.picture() for name, road in self._wires.roads.items()} if self._wires else {}

@@ -106,7 +106,7 @@ async def test_time_runs_and_changes_are_told(tmp_path: Path) -> None:
         released(world, 1, 32)
         await until(lambda: world.picture(1)["meter_wh"] > 20)
         assert told
-        assert world.lamps() == {"1": "blue"}
+        assert world.lamps() == {"1": "off"}, "the lamp is the agent's, and there is none"
 
 
 async def test_line_reader_and_its_silence(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from agent.domain.events import (
     GrantDropped,
     SessionClosed,
     SessionOpened,
+    SettingChanged,
     SituationChanged,
     Started,
     TimeCame,
@@ -58,7 +59,7 @@ class Display:
         self._site = site
         self._checking = checking
         self._shown: dict[EvseId, Screen] = {}
-        self._lamps: dict[EvseId, Lamp] = {}
+        self._lamps: dict[EvseId, SetLamp] = {}
         self._notice: dict[EvseId, tuple[str, float]] = {}
         self._finished: dict[EvseId, Result] = {}
         self._ending: dict[EvseId, Session] = {}
@@ -83,6 +84,11 @@ class Display:
     @on(ClockTrusted)
     def clock(self, event: Event, now: Moment) -> Iterator[Yielded]:
         yield from self._all(now)
+
+    @on(SettingChanged)
+    def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
+        if event.name == "light_intensity":
+            yield from self._all(now)
 
     @on(CardRefused)
     def refused(self, event: CardRefused, now: Moment) -> Iterator[Yielded]:
@@ -165,10 +171,11 @@ class Display:
             yield Show(evse.number, screen)
         if name is ScreenName.PLUG_IN:
             yield WakeMe(f"countdown:{evse.number}", now.t_s + self._site.io_s)
-        lamp = self._lamp(evse, name)
-        if lamp is not self._lamps.get(evse.number):
+        evse.lamp = self._lamp(evse, name)
+        lamp = SetLamp(evse.number, evse.lamp, self._site.settings.number("light_intensity"))
+        if lamp != self._lamps.get(evse.number):
             self._lamps[evse.number] = lamp
-            yield SetLamp(evse.number, lamp)
+            yield lamp
 
     def _common(self, evse: Evse) -> Values:
         site = self._site

@@ -42,6 +42,7 @@ class Inventory:
             "status": str(self._status.situation(evse.number, now.stamp).connector),
             "problem": bool(evse.faults),
             "tethered": evse.tethered,
+            "lamp": str(evse.lamp),
             "phases": evse.phases,
             "power_w": (reading.power_w or 0.0) if reading else 0.0,
             "max_power_w": evse.max_a * evse.phases * self._site.settings.number("nominal_voltage_v"),

@@ -15,7 +15,7 @@ from agent.ocpp.text import is_plain
 
 def offered(key: Key, desk: Desk) -> bool:
     """Keys of a profile exist only where the profile does."""
-    return key.profile == CORE or key.profile in desk.settings.items_of("feature_profiles")
+    return key.profile == CORE or desk.settings.offers(key.profile)
 
 
 def known(name: str, desk: Desk) -> Key | None:

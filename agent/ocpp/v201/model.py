@@ -36,8 +36,7 @@ class Entry(NamedTuple):
 
 def entries(desk: Desk) -> Iterator[Entry]:
     """All that this station has, component by component."""
-    offered = ("", *desk.settings.items_of("feature_profiles"))
-    names = [name for name in NAMES if name.profile in offered]
+    names = [name for name in NAMES if not name.profile or desk.settings.offers(name.profile)]
     for name in names:
         if name.of is Of.STATION:
             yield Entry(name, 0)

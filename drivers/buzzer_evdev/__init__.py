@@ -1,0 +1,43 @@
+"""Buzzer as a Linux input device that takes EV_SND events (``pwm-beeper``, ``gpio-beeper``, the PC speaker), or a FIFO
+that takes the same records."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from agent.ports import Broken
+from agent.ports.buzzer import BuzzerPort
+from agent.ports.driver import Driver, Where
+
+
+@dataclass(frozen=True, slots=True)
+class BuzzerSettings:
+    """``path``: ``/dev/input/event1`` or a symlink in ``/dev/input/by-path``. ``bell``: the device has one pitch of its
+    own (SND_BELL, ``gpio-beeper``) instead of a tone of any frequency (SND_TONE)."""
+
+    path: str
+    bell: bool = False
+
+
+def complaints(settings: BuzzerSettings, where: Where | None = None) -> list[str]:
+    """What is wrong with the settings, one line each, without touching a device."""
+    return [] if settings.path else ['path: is missing, for example path = "/dev/input/event1"']
+
+
+@asynccontextmanager
+async def open_buzzer(settings: BuzzerSettings, where: Where) -> AsyncIterator[BuzzerPort]:
+    """Yields the buzzer, silent. Raises ``Unreachable`` (no such device, no access), ``Broken`` (settings)."""
+    from drivers.buzzer_evdev.device import EvdevBuzzer
+
+    if wrong := complaints(settings):
+        raise Broken("buzzer_evdev: " + "; ".join(wrong))
+    buzzer = EvdevBuzzer(settings)
+    try:
+        yield buzzer
+    finally:
+        buzzer.close()
+
+
+DRIVER = Driver("buzzer_evdev", "buzzer", BuzzerSettings, open_buzzer, complaints)

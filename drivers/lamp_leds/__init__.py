@@ -1,0 +1,49 @@
+"""Status lamp on the kernel's LED class: one LED per colour, each a folder in ``/sys/class/leds``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from agent.ports import Broken
+from agent.ports.driver import Driver, Where
+from agent.ports.lamp import LampPort
+
+
+@dataclass(frozen=True, slots=True)
+class LampSettings:
+    """Names of the LEDs in ``folder``, "" for a colour that is not fitted: ``yellow`` is then red with green, every
+    other colour that is missing is shown by the one that is fitted and nearest in meaning."""
+
+    green: str = ""
+    red: str = ""
+    blue: str = ""
+    yellow: str = ""
+    folder: str = "/sys/class/leds"
+
+
+def complaints(settings: LampSettings, where: Where | None = None) -> list[str]:
+    """What is wrong with the settings, one line each, without touching a device."""
+    names = [n for n in (settings.green, settings.red, settings.blue, settings.yellow) if n]
+    wrong = [] if names else ['no LED is named, for example green = "charger:green:status"']
+    wrong += [f"{n!r}: must be a name in {settings.folder}, no path" for n in names if "/" in n or n in (".", "..")]
+    wrong += [f"{n!r} is named twice" for n in dict.fromkeys(names) if names.count(n) > 1]
+    return wrong
+
+
+@asynccontextmanager
+async def open_lamp(settings: LampSettings, where: Where) -> AsyncIterator[LampPort]:
+    """Yields the lamp, off. Raises ``Unreachable`` (no such LED, no access), ``Broken`` (settings)."""
+    from drivers.lamp_leds.device import LedLamp
+
+    if wrong := complaints(settings):
+        raise Broken("lamp_leds: " + "; ".join(wrong))
+    lamp = LedLamp(settings)
+    try:
+        yield lamp
+    finally:
+        lamp.close()
+
+
+DRIVER = Driver("lamp_leds", "lamp", LampSettings, open_lamp, complaints)

@@ -1,0 +1,43 @@
+"""What belongs to a lamp is offered where the station file has one, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ocpp_stand_ins import desk
+
+from agent.domain.asks import AskSet
+from agent.domain.variables import LAMP, Settings
+from agent.initial import initial_settings
+from agent.ocpp.dialect import Desk
+from agent.ocpp.v16.settings import ROWS, known
+from agent.ocpp.v201.model import entries, find
+from agent.settings import parse
+
+CHANGE = next(r for r in ROWS if r.action == "ChangeConfiguration")
+INDICATOR = {"name": "ChargingStatusIndicator"}
+
+
+def at(lamp: bool) -> Desk:
+    evse = {"number": 1, **({"lamp": {"driver": "lamp_leds", "green": "g"}} if lamp else {})}
+    return desk(settings=initial_settings(parse({"evse": [evse]}, Path("station.toml"))))
+
+
+@pytest.mark.parametrize("lamp", [True, False])
+def test_keys_and_variables_are_there_with_the_lamp(lamp: bool) -> None:
+    here = at(lamp)
+    assert here.settings.fitted == ({LAMP} if lamp else set())
+    for key in ("BlinkRepeat", "lightintensity"):
+        assert (known(key, here) is not None) is lamp
+        asked = CHANGE.decode({"key": key, "value": "7"}, here)
+        assert isinstance(asked, AskSet) if lamp else asked == {"status": "NotSupported"}
+    assert any(e.name.component == INDICATOR["name"] for e in entries(here)) is lamp
+    found = find(INDICATOR, {"name": "Percent"}, here)
+    assert found == "UnknownComponent" if not lamp else found.name.writable
+
+
+def test_a_profile_that_is_off_stays_off() -> None:
+    settings = Settings({"feature_profiles": ("Core",)})
+    assert not settings.offers("LocalAuthListManagement")
+    assert settings.offers("Core")
