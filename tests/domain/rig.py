@@ -16,6 +16,7 @@ from typing import Any
 from agent.domain.asks import Ask, AskReset
 from agent.domain.blocks.display import Display
 from agent.domain.blocks.status import Status
+from agent.domain.charging.profiles import Purpose
 from agent.domain.events import (
     Asked,
     BoardChanged,
@@ -55,6 +56,7 @@ from agent.domain.orders import (
     Remember,
     Reply,
     Restart,
+    SetLimit,
     SetRelease,
     Show,
     Tell,
@@ -105,6 +107,7 @@ class Outlet:
     ready: bool = False
     since_s: float = 0.0
     release: bool = False
+    limit_a: float = 32.0
     here: bool = True
     faults: frozenset[Fault] = frozenset()
     register_wh: int = 1000
@@ -115,7 +118,8 @@ class Outlet:
 
     def settle(self, now_s: float) -> None:
         """The contactor follows: closes at once, opens a little later."""
-        if self.release and self.car is not None and self.ready and not self.faults:
+        offers = self.release and self.limit_a >= 6.0
+        if offers and self.car is not None and self.ready and not self.faults:
             self.contactor, self.opens_s = True, None
         elif self.contactor and (self.car is None or (self.opens_s is not None and now_s >= self.opens_s)):
             self.contactor, self.opens_s = self.stuck and self.car is not None, None
@@ -292,6 +296,8 @@ class Rig:
                 else:
                     why = (StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
                     self.queue.append(StopWanted(n, *why, note="fault"))
+            case SetLimit(n, limit):
+                self.outlets[n].limit_a = limit.current_a or 0.0
             case ReadMeter() | JudgeToken() | Unlock():
                 if isinstance(order, Unlock):
                     assert not self.outlets[order.evse].release, "unlocked while release was given"
@@ -413,6 +419,7 @@ class Rig:
         evse, outlet = self.site.evses[n], self.outlets[n]
         session = evse.session
         assert session is not None, "release without a session"
+        assert outlet.limit_a >= 6.0, "release in a pause"
         on_disk = self.store["session"][session.id]
         assert on_disk["stop"] is None
         assert not on_disk["held"]
@@ -438,6 +445,7 @@ class Rig:
 
     def _look_at_what_is_shown(self) -> None:
         """Neither the backend nor the driver is left with an old picture."""
+        self._check_limits()
         fresh = Status(self.site)
         for n, evse in self.site.evses.items():
             self._check_levels(n, evse)
@@ -448,6 +456,18 @@ class Rig:
                 told, true = self.statuses[link, n], fresh.situation(n, self.now.stamp)
                 for word in ("connector", "charging", "authorised", "ended", "faults"):
                     assert getattr(told, word) == getattr(true, word), f"{word}: told {told}, true {true}"
+
+    def _check_limits(self) -> None:
+        """Who may have energy has it unless there is too little, and a station maximum is never exceeded."""
+        for evse in self.site.evses.values():
+            if evse.state is State.ACTIVE and evse.wanted and not self.site.stopping and self.site.store_ok:
+                assert evse.release != evse.paused, "neither paused nor charging"
+        if self.disk_full or self.unsaved:
+            return
+        profiles = [r["profile"] for r in self.store.get("charging_profile", {}).values()]
+        most = [p["schedule"]["periods"][0]["limit"] for p in profiles if p["purpose"] == Purpose.STATION_MAX]
+        given = sum(o.limit_a for o in self.outlets.values() if o.release)
+        assert not most or given <= most[0] + 1e-6, f"{given} A of {most[0]} A"
 
     def _check_levels(self, n: int, evse: Evse) -> None:
         """The domain's idea of release is the board's, and nobody charges for long with what ends sessions."""

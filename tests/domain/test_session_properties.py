@@ -18,14 +18,17 @@ import pytest
 from agent.domain.asks import (
     AskAvailability,
     AskClearCache,
+    AskClearProfiles,
     AskReset,
     AskSet,
+    AskSetProfile,
     AskStart,
     AskStop,
     AskTrigger,
     AskUnlock,
     Trigger,
 )
+from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Schedule, Unit
 from agent.domain.events import (
     CardPresented,
     FaultCleared,
@@ -189,6 +192,16 @@ class Street:
     def ask_clear(self) -> None:
         self.rig.ask(AskClearCache())
 
+    def ask_profile(self, pick: int, purpose: Purpose, amperes: float, lasts_s: int | None) -> None:
+        evse, duration_s = (0, None) if purpose is Purpose.STATION_MAX else (pick, lasts_s)
+        kind = Kind.ABSOLUTE if purpose is Purpose.STATION_MAX else Kind.RELATIVE
+        schedule = Schedule(Unit.A, (Period(0, amperes),), duration_s)
+        number = 10 * list(Purpose).index(purpose) + evse
+        self.rig.ask(AskSetProfile(evse, Profile(number, 0, purpose, kind, schedule)))
+
+    def ask_clear_profiles(self, pick: int | None) -> None:
+        self.rig.ask(AskClearProfiles(evse=pick))
+
     def heard(self, index: int, as_judged: bool) -> None:
         """The backend answers some start, this or last year's."""
         started = [m for _, m in self.rig.told if isinstance(m, TransactionStarted)]
@@ -257,6 +270,7 @@ class Street:
                 rig.post(FaultCleared(n, fault))
         for n in (0, *rig.outlets):
             rig.ask(AskAvailability(n, True))
+        rig.ask(AskClearProfiles())
 
     def somebody_can_charge(self) -> None:
         rig = self.rig
@@ -296,6 +310,11 @@ DEEDS: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
     "ask_trigger": (2, {"pick": (0, 1, 2, 3), "what": (Trigger.METER_VALUES, Trigger.STATUS, Trigger.HEARTBEAT)}),
     "ask_set": (1, {"name": tuple(f for f in FLAGS if f != "authorize_remote_start"), "value": ("true", "false")}),
     "ask_clear": (1, {}),
+    "ask_profile": (
+        4,
+        {"pick": PICK_0, "purpose": tuple(Purpose), "amperes": (0.0, 5.9, 10.0, 16.0), "lasts_s": (None, 30, 300)},
+    ),
+    "ask_clear_profiles": (1, {"pick": (None, 0, 1)}),
     "heard": (5, {"index": (0, 0, 1, 5), "as_judged": (True, True, False)}),
     "crash_soon": (2, {"point": ("unsaved", "saved")}),
     "crash": (2, {}),
