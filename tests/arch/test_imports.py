@@ -70,6 +70,14 @@ def test_a_heavy_import_is_found() -> None:
     assert "jsonschema" in loaded_by("import ocpp.messages")
 
 
+@pytest.mark.parametrize("command", ["", "run", "check", "csms", "simulate"])
+def test_every_command_explains_itself(command: str) -> None:
+    argv = [sys.executable, "-m", "agent", *([command] if command else []), "--help"]
+    child = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.startswith("usage: chargy-agent")
+
+
 async def modules_of_a_run(folder: Path) -> tuple[list[str], list[str]]:
     """What a real agent imports (``-X importtime`` writes a line for each) before it is connected, and after that."""
     async with open_backend() as backend:
