@@ -76,7 +76,7 @@ class AgentCommand:
     def __call__(self) -> list[str]:
         argv = [sys.executable, "-m", "agent", "run", str(self.derived), "--clock-rate", f"{self.rate:g}"]
         if self.rtc_offset_s is not None:
-            argv += ["--rtc-offset", f"{self.rtc_offset_s:g}"]
+            argv.append(f"--rtc-offset={self.rtc_offset_s!r}")  # one word: -1e+09 alone looks like an option
             self.rtc_offset_s = None
         return argv
 

@@ -162,3 +162,14 @@ def test_bench_says_where_the_devices_are(tmp_path: Path) -> None:
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "agent", "simulate", *arguments]
     return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+
+
+@pytest.mark.parametrize("offset_s", [-3600.0, 0.0, -1e9, 1e9])
+def test_the_agent_understands_every_step_of_its_clock(tmp_path: Path, offset_s: float) -> None:
+    from agent.cli import _parser
+    from drivers.sim.live import AgentCommand
+
+    command = AgentCommand(tmp_path / "derived.toml", 20.0)
+    command.step(offset_s)
+    argv = command()[3:]
+    assert _parser(argv).parse_args(argv).rtc_offset == offset_s
