@@ -1,7 +1,9 @@
 """``make campaign``: the tests marked ``campaign`` at full count, and a record of what was run.
 
 Writes ``campaign/result-DATE-COMMIT.json``: commit, seed, versions, and each test with its outcome, seconds and what
-it recorded by ``record_property``. A test finds the seed in ``CHARGY_CAMPAIGN_SEED``.
+it recorded by ``record_property``. A test finds the seed in ``CHARGY_CAMPAIGN_SEED``. What has ended so far is in
+``campaign/unfinished.partial``; ``make campaign ARGS=--resume`` goes on from there, with the same seed, where the
+commit is the same.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,10 +27,16 @@ FOLDER = ROOT / "campaign"
 
 
 class Recorder:
-    """A pytest plugin that keeps one line per test."""
+    """A pytest plugin that keeps one line per test, and runs nothing again that has ``done`` well."""
 
-    def __init__(self) -> None:
-        self.tests: list[dict[str, Any]] = []
+    def __init__(self, done: list[dict[str, Any]], save: Callable[[list[dict[str, Any]]], None]) -> None:
+        self.tests = [t for t in done if t["outcome"] == "passed"]
+        self._known = {t["test"] for t in self.tests}
+        self._save = save
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        config.hook.pytest_deselected(items=[i for i in items if i.nodeid in self._known])
+        items[:] = [i for i in items if i.nodeid not in self._known]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or report.outcome != "passed":
@@ -37,22 +46,40 @@ class Recorder:
             if report.outcome == "failed":
                 line["why"] = report.longreprtext.splitlines()[-1:]
             self.tests.append(line)
+            self._save(self.tests)
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make campaign", allow_abbrev=False)
     parser.add_argument("--seed", type=int, help="repeat a campaign (default: a new one from the clock)")
+    parser.add_argument("--resume", action="store_true", help="go on where the last one was ended")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="of the results")
     args, rest = parser.parse_known_args(argv)  # the rest is for pytest
-    seed = int(time.time()) % 1_000_000 if args.seed is None else args.seed
+    unfinished = args.folder / "unfinished.partial"
+    before = _unfinished(unfinished) if args.resume else {"tests": []}
+    seed = before.get("seed", int(time.time()) % 1_000_000 if args.seed is None else args.seed)
     os.environ |= {"CHARGY_CAMPAIGN": "full", "CHARGY_CAMPAIGN_SEED": str(seed)}
-    print(f"campaign with seed {seed}", flush=True)
-    recorder = Recorder()
+    print(f"campaign with seed {seed}" + (f", {len(before['tests'])} done before" if args.resume else ""), flush=True)
     began = datetime.now(UTC)
+    recorder = Recorder(before["tests"], lambda tests: _write(unfinished, result(seed, began, -1, tests)))
     options = ["-m", "campaign", "--timeout", "0", f"--hypothesis-seed={seed}", *rest]
     code = pytest.main(options, plugins=[recorder])
-    file = _write(result(seed, began, int(code), recorder.tests))
-    print(f"wrote {file.relative_to(ROOT)}")
+    record = result(seed, began, int(code), recorder.tests)
+    stamp = record["began"][:19].replace("-", "").replace(":", "")
+    file = _write(args.folder / f"result-{stamp}-{record['commit'][:8] or 'nocommit'}.json", record)
+    unfinished.unlink(missing_ok=True)
+    print(f"wrote {file}")
     return int(code)
+
+
+def _unfinished(file: Path) -> dict[str, Any]:
+    """Ends the program where it cannot be gone on with."""
+    if not file.exists():
+        sys.exit(f"--resume: {file} is not there: nothing was ended before its end")
+    record: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    if record["commit"] != _git("rev-parse", "HEAD"):
+        sys.exit(f"--resume: {file} is of commit {record['commit'][:8]}: check that out, or begin anew")
+    return record
 
 
 def result(seed: int, began: datetime, code: int, tests: list[dict[str, Any]]) -> dict[str, Any]:
@@ -71,11 +98,9 @@ def result(seed: int, began: datetime, code: int, tests: list[dict[str, Any]]) -
     }
 
 
-def _write(record: dict[str, Any]) -> Path:
-    FOLDER.mkdir(exist_ok=True)
-    stamp = record["began"][:19].replace("-", "").replace(":", "")
-    file = FOLDER / f"result-{stamp}-{record['commit'][:8] or 'nocommit'}.json"
-    partial = file.with_suffix(".partial")
+def _write(file: Path, record: dict[str, Any]) -> Path:
+    file.parent.mkdir(exist_ok=True)
+    partial = file.with_suffix(".writing.partial")
     partial.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     return partial.replace(file)
 
