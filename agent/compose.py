@@ -6,6 +6,7 @@ Order of the start: store, clock, link (BootNotification is on its way before an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -20,6 +21,7 @@ from agent.domain.evse import Evse as EvseMemory
 from agent.domain.evse import Site
 from agent.domain.orders import Leave, Order, ReadMeter, Restart, SetLamp, Show
 from agent.domain.station import assemble
+from agent.filing import UPDATER_FIRST_S, booting_firmware, files_of, last_version
 from agent.frozen import frozen
 from agent.initial import initial_settings
 from agent.kinds import Fault, Lamp, MeterIdentity, Screen
@@ -33,11 +35,13 @@ from agent.ports.store import Put, StoreError
 from agent.services.boards import Alive, BoardKeeper
 from agent.services.clock import Boot, Clock
 from agent.services.engine import Engine
+from agent.services.files import UpdaterKeeper
 from agent.services.hands import Hands
 from agent.services.health import watch
 from agent.services.indicators import BuzzerKeeper, LampKeeper, PowerKeeper
 from agent.services.keep import ButtonsKeeper, DisplayKeeper, Keeper, MeterKeeper, ReaderKeeper
 from agent.services.notify import notify
+from agent.services.ring import LogRing
 from agent.services.status import StatusSocket
 from agent.services.store import Store
 from agent.settings import Backend, SettingsError, StationFile
@@ -95,6 +99,9 @@ class Station:
         self._answered = asyncio.Event()
         self._boot_reason = self._why_anew()
         self.status = StatusSocket(self._socket_path(), self.picture, lambda: self.clock.now().utc_s)
+        self.ring = LogRing()
+        self._trying, self._version = booting_firmware(facts), last_version(facts)
+        self.files = self.hands.files = files_of(self)
         self.links = {b.name: self._make_link(b) for b in file.backends}
         self.engine.links.update(self.links)
         self.status.asks["dead"] = self._dead_letters
@@ -127,6 +134,7 @@ class Station:
             price_line=station.price_line,
             qr_url=station.qr_url,
             **_power_times(self.file),
+            updater=self.file.updater is not None,
         )
 
     def _make_link(self, backend: Backend) -> Link:
@@ -174,17 +182,23 @@ class Station:
             vendor=station.vendor,
             model=station.model,
             serial=station.serial or station.id,
-            firmware=station.firmware_version or __version__,
+            firmware=self._firmware_version(),
             meter_serial=meter.serial,
             meter_type=meter.model,
             organisation=next((b.cpo_name for b in self.file.backends), ""),
             boot_reason=self._boot_reason,
         )
 
+    def _firmware_version(self) -> str:
+        """What the updater calls what runs, otherwise the station file's word, otherwise our own version."""
+        told = self.files.updater.version if self.files.updater is not None else ""
+        return told or self._version or self.file.station.firmware_version or __version__
+
     # --- running -----------------------------------------------------------------------------------------------
 
     async def run(self) -> int:
         await self._booted()
+        logging.getLogger().addHandler(self.ring)
         self.clock.changed = self._clock_changed
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -197,7 +211,7 @@ class Station:
             log.error("the store was damaged; it was set aside as %s, a new one is in use", self.store.set_aside)
         async with self.status, asyncio.TaskGroup() as group:
             works = [group.create_task(self.engine.run())]
-            works += [group.create_task(self.links[b.name].run()) for b in self.file.backends if b.url]
+            works += [group.create_task(self._talk(b)) for b in self.file.backends if b.url]
             works.append(group.create_task(self._devices(group)))
             works.append(group.create_task(self._seeing()))
             code = await self._exit
@@ -206,7 +220,19 @@ class Station:
                 keeper.leave()
             for work in (*works, *self._tasks):
                 work.cancel()
+        logging.getLogger().removeHandler(self.ring)
         return code
+
+    def security_log(self) -> list[dict[str, Any]]:
+        """Security events that were remembered, oldest first."""
+        return []
+
+    async def _talk(self, backend: Backend) -> None:
+        if self._trying:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(UPDATER_FIRST_S):
+                    await self.files.known.wait()
+        await self.links[backend.name].run()
 
     async def _booted(self) -> None:
         """A disk that does not take the first record stops nothing: it is the engine's to try again, and to tell."""
@@ -276,6 +302,8 @@ class Station:
             keeper = self.hands.buzzer = BuzzerKeeper(evse, name, opening, post)
         elif role == "power":
             keeper = PowerKeeper(evse, name, opening, post)
+        elif role == "updater":
+            keeper = self.files.updater = UpdaterKeeper(name, opening, post, self.files.known)
         else:
             keeper = display = DisplayKeeper(evse, name, opening, post)
             for number in [evse] if evse else list(self.site.evses):
@@ -311,9 +339,12 @@ class Station:
             log.warning("mains is lost and everything is on disk: ending in order")
             self._leave(0)
             return
-        log.info("restart by the backend (%s)", "hard" if order.hard else "soft")
-        self.engine.remember("restart", "ordered", {"reason": "RemoteReset"})
+        log.info("restart ordered (%s, %s)", order.reason, "hard" if order.hard else "soft")
+        self.engine.remember("restart", "ordered", {"reason": order.reason})
+        self._boot_board = order.reason == "FirmwareUpdate"
         self._leave(0)
+
+    _boot_board = False
 
     async def _end(self) -> None:
         """Release off, sessions on disk, replies on the wire; then every device's context closes."""
@@ -324,6 +355,9 @@ class Station:
         await self.hands.settled(STOP_S)
         for link in self.links.values():
             await link.flush(FLUSH_S if self._exit.result() == 0 and link.up else 0.5)
+        self.files.close()
+        if self._boot_board and self.files.updater is not None:
+            await self.files.updater.reboot()
 
     # --- what is shown -----------------------------------------------------------------------------------------
 

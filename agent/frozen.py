@@ -122,6 +122,8 @@ def _slotted(cls: type[T], shared: dict[str, Any]) -> type[T]:
                 quiet |= set() if own[name].repr else {name}
                 if own[name].default is not MISSING:
                     defaults[name] = own[name].default
+                elif own[name].default_factory is MISSING:
+                    del defaults[name]
     body = {k: v for k, v in own.items() if k not in (*new, "__dict__", "__weakref__")}
     inherited = getattr(cls, "__slots_all__", ())
     names = (*inherited, *(n for n in new if n not in inherited))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from agent.domain.variables import LAMP, VARIABLES, Settings, WrongValue, read
@@ -36,6 +37,8 @@ def initial_settings(file: StationFile) -> Settings:
     if wrong:
         raise SettingsError([f"{file.path}: {w}" for w in wrong])
     settings.put("connector_count", len(file.evses))
+    if find_spec("paramiko") is not None:
+        settings.put("file_transfer_protocols", (*settings.items_of("file_transfer_protocols"), "SFTP"))
     offered = settings.items_of("feature_profiles")
     settings.put("feature_profiles", tuple(p for p in offered if p not in file.station.features_off))
     settings.fitted = frozenset({LAMP} if any(e.lamp for e in file.evses) else ())

@@ -152,6 +152,7 @@ class StationFile:
     buttons: Device | None
     power: Power | None
     buzzer: Device | None
+    updater: Device | None
     simulation: Simulation
 
     def __repr__(self) -> str:
@@ -163,7 +164,7 @@ class StationFile:
 
 TABLES = (
     "station", "backend", "backends", "settings", "evse", "simulation",
-    "board", "meter", "reader", "display", "terminal", "buttons", "power", "buzzer",
+    "board", "meter", "reader", "display", "terminal", "buttons", "power", "buzzer", "updater",
 )  # fmt: skip
 _CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("evse", "kind"): ("AC", "DC"),
@@ -223,6 +224,7 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
         buttons=_device(raw.get("buttons"), "buttons", wrong),
         buzzer=_device(raw.get("buzzer"), "buzzer", wrong),
         power=_power(raw.get("power"), wrong),
+        updater=_device(raw.get("updater"), "updater", wrong),
         simulation=build(Simulation, raw.get("simulation", {}), "simulation", wrong, base),
     )
     if wrong:

@@ -160,3 +160,16 @@ def test_a_record_is_a_slotted_dataclass():
     assert dataclasses.replace(a, evse=2) == Record(2, [3], "y")
     assert copy.deepcopy(a) == a
     assert pickle.loads(pickle.dumps(a)) == a
+
+
+def test_a_field_may_be_quiet_and_needed() -> None:
+    @frozen
+    class Wanted:
+        address: str = field(repr=False)
+        count: int
+        key: str = field(default="", repr=False)
+
+    assert repr(Wanted("secret", 2, "other")) == f"{Wanted.__qualname__}(count=2)"
+    with pytest.raises(TypeError, match="address"):
+        Wanted(count=1)  # type: ignore[call-arg]
+    assert [f.name for f in dataclasses.fields(Wanted)] == ["address", "count", "key"]

@@ -78,11 +78,12 @@ class AskReset(Ask):
 @frozen
 class AskTrigger(Ask):
     """``loose``: triggered meter values are those of the meter, not of the transaction (2.x, where the transaction
-    has a trigger of its own)."""
+    has a trigger of its own). ``extended``: a status of a file transfer in the words of 1.6's security extension."""
 
     what: Trigger
     evse: EvseId | None = None
     loose: bool = False
+    extended: bool = False
 
 
 @frozen
@@ -187,3 +188,34 @@ class AskComposite(Ask):
     evse: EvseId
     duration_s: int
     unit: Unit | None = None
+
+
+@frozen
+class AskFirmware(Ask):
+    """UpdateFirmware. ``location``: a URL, perhaps with a password. Times are UTC seconds since 1970; ``install_utc_s``
+    None: as soon as nobody charges. ``request_id`` None: the request had none (1.x). ``certificate`` (PEM) and
+    ``signature`` (Base64) of the signed procedure, "" without."""
+
+    location: str = field(repr=False)
+    retrieve_utc_s: float
+    install_utc_s: float | None = None
+    retries: int = 0
+    retry_interval_s: int = 0
+    request_id: int | None = None
+    certificate: str = field(default="", repr=False)
+    signature: str = field(default="", repr=False)
+
+
+@frozen
+class AskLog(Ask):
+    """GetLog, GetDiagnostics: make a file of it and send it to ``location`` (a URL, perhaps with a password).
+    ``security``: the log of security events, otherwise diagnostics. What is older or newer than the two UTC times is
+    left out."""
+
+    location: str = field(repr=False)
+    security: bool = False
+    request_id: int | None = None
+    retries: int = 0
+    retry_interval_s: int = 0
+    oldest_utc_s: float | None = None
+    latest_utc_s: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from enum import StrEnum
 from typing import Any
 
 from agent.domain.access import Access, Trouble
@@ -241,6 +242,65 @@ class Asked(Event):
     link: str
     request: str
     ask: Ask
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+@frozen
+class FileEvent(Event):
+    """Answer to the ``FileOrder`` of this job."""
+
+    job: str
+
+
+@frozen
+class SignerJudged(FileEvent):
+    accepted: bool
+
+
+@frozen
+class FirmwareFetched(FileEvent):
+    ok: bool
+
+
+@frozen
+class FirmwareChecked(FileEvent):
+    ok: bool
+
+
+class Install(StrEnum):
+    """How an installation went. ``REBOOT``: it is in the other slot, and the board has to be booted. ``UNFIT``: the
+    file is no firmware for this board. ``NOBODY``: no updater is composed, or it cannot be reached."""
+
+    DONE = "done"
+    REBOOT = "reboot"
+    FAILED = "failed"
+    UNFIT = "unfit"
+    NOBODY = "nobody"
+
+
+@frozen
+class FirmwareInstalled(FileEvent):
+    outcome: Install
+
+
+@frozen
+class FirmwareBooted(Event):
+    """The updater was opened. ``pending``: what runs was booted for the first time and waits for
+    ``CommitFirmware``; ``fell_back``: the last installation did not come up, the old one runs. ``version``: what the
+    updater calls what runs, "" if it does not say."""
+
+    pending: bool = False
+    fell_back: bool = False
+    version: str = ""
+
+
+@frozen
+class LogSent(FileEvent):
+    """``status``: UploadLogStatusEnumType of 2.x; ``Uploaded`` is success."""
+
+    status: str
 
 
 # --- facts that blocks tell each other ------------------------------------------------------------------------------

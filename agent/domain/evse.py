@@ -264,6 +264,10 @@ class Site:
     """How many charging profiles are installed."""
     bound: Callable[[Evse, Moment], None] = lambda evse, now: None
     """Works out ``allowed_a`` of an EVSE whose session is about to get energy (blocks/charging.py)."""
+    updater: bool = False
+    """Firmware can be installed here."""
+    updating: bool = False
+    """Firmware waits for the running sessions, or is being installed: nobody else may start."""
 
     @property
     def online(self) -> bool:
@@ -273,6 +277,11 @@ class Site:
     def in_order(self, evse: Evse) -> bool:
         """Neither broken nor closed."""
         return not (_broken(self, evse) or _closed(self, evse))
+
+    def can_fetch(self, location: str) -> bool:
+        """Is this an address that files can be fetched from and sent to?"""
+        scheme, colon, _ = location.partition("://")
+        return bool(colon) and scheme.upper() in self.settings.items_of("file_transfer_protocols")
 
     def service(self, evse: Evse) -> Service:
         """First match wins."""
@@ -293,12 +302,12 @@ def _broken(site: Site, evse: Evse) -> bool:
 
 
 def _closed(site: Site, evse: Evse) -> bool:
-    return not (evse.operative and site.operative) or site.draining
+    return not (evse.operative and site.operative) or site.draining or site.updating
 
 
 SERVICES: tuple[ServiceRow, ...] = (
     ServiceRow(Service.FAULTED, "a blocking fault, or the store takes nothing", _broken),
-    ServiceRow(Service.UNAVAILABLE, "set inoperative: this EVSE or the station; or a reset waits", _closed),
+    ServiceRow(Service.UNAVAILABLE, "set inoperative: EVSE or station; or a reset or new firmware waits", _closed),
     ServiceRow(Service.RESERVED, "reserved for somebody", kept),
     ServiceRow(Service.IN_SERVICE, "otherwise", lambda s, e: True),
 )

@@ -187,13 +187,22 @@ class BootWanted(Message):
 
 
 @frozen
-class FirmwareStatusWanted(Message):
-    pass
+class FirmwareStatus(Message):
+    """``status``: FirmwareStatusEnumType of 2.x; Idle on request only. ``request_id`` None: there was none.
+    ``signed``: it belongs to the signed procedure, which has a message of its own in 1.6."""
+
+    status: str = "Idle"
+    request_id: int | None = None
+    signed: bool = False
 
 
 @frozen
-class LogStatusWanted(Message):
-    pass
+class LogStatus(Message):
+    """``status``: UploadLogStatusEnumType of 2.x. ``extended``: 1.6 asked by GetLog, not by GetDiagnostics."""
+
+    status: str = "Idle"
+    request_id: int | None = None
+    extended: bool = False
 
 
 @frozen
@@ -213,7 +222,7 @@ MESSAGES: tuple[type[Message], ...] = (
     ReservationEnded,
     HeartbeatWanted,
     BootWanted,
-    FirmwareStatusWanted,
-    LogStatusWanted,
+    FirmwareStatus,
+    LogStatus,
     SecurityHappened,
 )

@@ -131,11 +131,76 @@ class WakeMe(Order):
 
 @frozen
 class Restart(Order):
-    """Flush what was replied, then end the process; the supervisor starts it again."""
+    """Flush what was replied, then end the process; the supervisor starts it again. ``reason``: BootReasonEnumType of
+    2.x. With ``FirmwareUpdate`` the updater boots the whole board."""
 
     hard: bool = False
+    reason: str = "RemoteReset"
 
 
 @frozen
 class Leave(Order):
     """Flush and end the process in order, with nothing remembered of it; the supervisor starts it again."""
+
+
+# --- files: firmware in, logs out ----------------------------------------------------------------------------------
+
+
+@frozen
+class FileOrder(Order):
+    """``job`` tells the events that answer it."""
+
+    job: str
+
+
+@frozen
+class JudgeSigner(FileOrder):
+    """Is this a certificate (PEM) that firmware may be signed with? ``SignerJudged`` comes back."""
+
+    certificate: str = field(repr=False)
+
+
+@frozen
+class FetchFirmware(FileOrder):
+    """``FirmwareFetched`` comes back. A second one for the same address goes on where the first broke off."""
+
+    location: str = field(repr=False)
+
+
+@frozen
+class CheckFirmware(FileOrder):
+    """Is what was fetched signed with this certificate's key? ``FirmwareChecked`` comes back."""
+
+    certificate: str = field(repr=False)
+    signature: str = field(repr=False)
+
+
+@frozen
+class InstallFirmware(FileOrder):
+    """``FirmwareInstalled`` comes back."""
+
+
+@frozen
+class CommitFirmware(Order):
+    """What was booted is good: do not fall back to the other one."""
+
+
+@frozen
+class DropFirmware(FileOrder):
+    """Stop fetching, and forget what was fetched."""
+
+
+@frozen
+class SendLog(FileOrder):
+    """Make the file (once) and send it; ``LogSent`` comes back."""
+
+    location: str = field(repr=False)
+    name: str
+    security: bool = False
+    oldest_utc_s: float | None = None
+    latest_utc_s: float | None = None
+
+
+@frozen
+class DropLog(FileOrder):
+    """Stop sending, and forget the file."""

@@ -7,9 +7,11 @@ from agent.domain.blocks.authorisation import Authorisation
 from agent.domain.blocks.availability import Availability
 from agent.domain.blocks.charging import Charging
 from agent.domain.blocks.display import Display
+from agent.domain.blocks.firmware import Firmware
 from agent.domain.blocks.inventory import Inventory
 from agent.domain.blocks.lists import Lists
 from agent.domain.blocks.lock import Lock
+from agent.domain.blocks.logs import Logs
 from agent.domain.blocks.metering import Metering
 from agent.domain.blocks.power import Power
 from agent.domain.blocks.remote import Remote
@@ -25,7 +27,7 @@ from agent.domain.evse import Site
 def assemble(site: Site) -> Blocks:
     """The street first (it keeps the picture that the others read), the screen last (it shows what they made of it)."""
     authorisation = Authorisation(site)
-    status = Status(site)
+    status, firmware, logs = Status(site), Firmware(site), Logs(site)
     return Blocks(
         (
             Street(site),
@@ -40,7 +42,9 @@ def assemble(site: Site) -> Blocks:
             Metering(site),
             Lock(site),
             status,
-            Remote(site, status),
+            firmware,
+            logs,
+            Remote(site, status, firmware, logs),
             Inventory(site, status),
             Signals(site),
             Display(site, authorisation.checking),

@@ -50,6 +50,15 @@ def _v(name: str, default: Value, low: int = 0, high: int = 2**31 - 1, **more: A
 
 
 ENERGY = ("Energy.Active.Import.Register",)
+FEATURE_PROFILES = (
+    "Core",
+    "RemoteTrigger",
+    "LocalAuthListManagement",
+    "Reservation",
+    "SmartCharging",
+    "FirmwareManagement",
+)
+"""OCPP 1.6 6.1; what is offered (``features_off`` of the station file takes some away)."""
 
 VARIABLES: dict[str, Variable] = {
     v.name: v
@@ -104,12 +113,14 @@ VARIABLES: dict[str, Variable] = {
         _v("profiles_max", 40, 1, 1000, writable=False),
         _v("phase_switching", False, writable=False),
         _v("nominal_voltage_v", 230, 50, 500, writable=False),
+        # files
+        _v("file_transfer_protocols", ("FTP", "FTPS", "HTTP", "HTTPS"), writable=False),
         # station
         _v("connector_phase_rotation", ("0.RST",), 0, 50),
         _v("connector_count", 1, writable=False),
         _v(
             "feature_profiles",
-            ("Core", "RemoteTrigger", "LocalAuthListManagement", "Reservation", "SmartCharging"),
+            FEATURE_PROFILES,
             writable=False,
         ),
         _v("authorization_key", "", 0, 45, secret=True),

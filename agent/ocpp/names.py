@@ -17,6 +17,7 @@ from agent.kinds import Fault
 
 CORE, SECURITY, LISTS = "Core", "Security", "LocalAuthListManagement"
 RESERVATION, CHARGING = "Reservation", "SmartCharging"
+FIRMWARE = "FirmwareManagement"
 
 
 @frozen
@@ -80,6 +81,7 @@ KEYS_16: tuple[Key, ...] = (
     Key("StopTxnSampledData", "stop_sampled_measurands"),
     Key("StopTxnSampledDataMaxLength", "stop_sampled_measurands", count_of=True),
     Key("SupportedFeatureProfiles", "feature_profiles"),
+    Key("SupportedFileTransferProtocols", "file_transfer_protocols", FIRMWARE),
     Key("TransactionMessageAttempts", "message_attempts"),
     Key("TransactionMessageRetryInterval", "message_retry_interval_s"),
     Key("UnlockConnectorOnEVSideDisconnect", "unlock_on_ev_disconnect"),

@@ -213,7 +213,7 @@ NAMES: tuple[Name, ...] = (
     ),
     # communication
     Name("OCPPCommCtrlr", "ActiveNetworkProfile", value=_fixed("1"), kind="integer", constant=True),
-    Name("OCPPCommCtrlr", "FileTransferProtocols", value=_fixed(""), kind="MemberList", constant=True),
+    Name("OCPPCommCtrlr", "FileTransferProtocols", "file_transfer_protocols", choices="FTP,FTPS,HTTP,HTTPS,SFTP"),
     Name("OCPPCommCtrlr", "HeartbeatInterval", "heartbeat_interval_s", unit="s"),
     Name("OCPPCommCtrlr", "MessageAttemptInterval", "message_retry_interval_s", "TransactionEvent", unit="s"),
     Name("OCPPCommCtrlr", "MessageAttempts", "message_attempts", "TransactionEvent"),

@@ -62,6 +62,8 @@ def wanted(file: StationFile) -> list[tuple[EvseId, str, str, Device]]:
         out.append((0, "buzzer", "buzzer", file.buzzer))
     if file.power is not None:
         out.append((0, "power", "power", file.power.device))
+    if file.updater is not None:
+        out.append((0, "updater", "updater", file.updater))
     return out
 
 
@@ -74,6 +76,7 @@ ROLES = {
     "power": "power",
     "lamp": "lamp",
     "buzzer": "buzzer",
+    "updater": "updater",
 }
 
 

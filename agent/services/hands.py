@@ -21,6 +21,7 @@ from agent.domain.orders import (
 )
 from agent.kinds import STATION, EvseId
 from agent.services.boards import BoardKeeper
+from agent.services.files import Files
 from agent.services.indicators import BuzzerKeeper, LampKeeper
 from agent.services.keep import DisplayKeeper, MeterKeeper
 
@@ -34,6 +35,7 @@ class Hands:
         self.displays: dict[EvseId, DisplayKeeper] = {}
         self.lamps: dict[EvseId, LampKeeper] = {}
         self.buzzer: BuzzerKeeper | None = None
+        self.files: Files | None = None
         self._post = post
 
     def hearing(self, event: Event) -> None:
@@ -62,6 +64,8 @@ class Hands:
             ):
                 if evse in self.boards:
                     self.boards[evse].do(order)
+            case _ if self.files is not None:
+                self.files.do(order)
             case _:
                 pass
 

@@ -89,6 +89,11 @@ class StatusSocket:
             self._write(client, line)
         self.changed()  # what is told to the backend is part of the picture, and no event of the engine
 
+    @property
+    def frames(self) -> list[bytes]:
+        """The newest frames, oldest first, as they are told to a watcher."""
+        return [line for _, line in self._frames]
+
     def changed(self) -> None:
         if self._handle is None and self._clients:
             self._handle = asyncio.get_running_loop().call_later(COALESCE_S, self._tell)

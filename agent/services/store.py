@@ -218,6 +218,13 @@ class Store:
         except sqlite3.Error as e:
             log.error("%s: the bad record stays where it is: %s", self.path, e)
 
+    def summary(self) -> dict[str, Any]:
+        """How full it is, for diagnostics; no content."""
+        waiting: dict[str, int] = {}
+        for (link, _), count in self._waiting.items():
+            waiting[link] = waiting.get(link, 0) + count
+        return {"file_bytes": self.path.stat().st_size if self.path.exists() else 0, "waiting": waiting}
+
     async def commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]] = ()) -> None:
         """Put facts and queue messages (link, message) in one durable transaction. Raises ``StoreError``."""
         await self._call(self._commit, puts, messages)

@@ -24,6 +24,7 @@ class FarEnds:
     buttons: Table | None = None
     power: Table | None = None
     buzzer: Table | None = None
+    updater: Table | None = None
     via: dict[str, str] = field(default_factory=dict)
 
 
@@ -82,6 +83,7 @@ def _shared(file: StationFile, far_ends: FarEnds) -> Table:
         times = {"hold_s": file.power.hold_s, "backup_s": file.power.backup_s}
         shared["power"] = {**(far_ends.power or _device(file.power.device)), **times}
     shared["buzzer"] = far_ends.buzzer or (_device(file.buzzer) if file.buzzer else None)
+    shared["updater"] = far_ends.updater or (_device(file.updater) if file.updater else None)
     shared["buttons"] = far_ends.buttons or (_device(file.buttons) if file.buttons else None)
     return shared
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,6 +65,7 @@ class Wires:
         self._open_buttons()
         self._open_supply()
         self._open_buzzer()
+        self._name_updater()
         await self._open_roads(backend_url)
 
     async def close(self) -> None:
@@ -95,6 +97,18 @@ class Wires:
         reader = self.line_readers.get(evse) or self.line_readers.get(STATION)
         if reader is not None:
             reader.set_silent(silent)
+
+    def _name_updater(self) -> None:
+        """A program that is started for every question; nothing of it is open in between."""
+        if lacks_address(self._file.updater, "updater_command", "install"):
+            board = [sys.executable, "-m", "drivers.sim.updater", str((self._folder / "systems.json").resolve())]
+            self.far_ends.updater = {
+                "driver": "updater_command",
+                "install": [*board, "install", "{file}"],
+                "running": [*board, "running"],
+                "commit": [*board, "commit"],
+                "reboot": [*board, "reboot"],
+            }
 
     # --- boards and meters ----------------------------------------------------------------------------------------
 

@@ -24,9 +24,9 @@ from agent.domain.evse import State
 from agent.domain.messages import (
     BootWanted,
     ConnectorStatus,
-    FirmwareStatusWanted,
+    FirmwareStatus,
     HeartbeatWanted,
-    LogStatusWanted,
+    LogStatus,
     Message,
     MeterSampled,
     StatusChanged,
@@ -204,8 +204,8 @@ def test_a_refusal_when_it_became_unavailable_during_the_question() -> None:
     [
         (Trigger.BOOT, BootWanted()),
         (Trigger.HEARTBEAT, HeartbeatWanted()),
-        (Trigger.FIRMWARE_STATUS, FirmwareStatusWanted()),
-        (Trigger.LOG_STATUS, LogStatusWanted()),
+        (Trigger.FIRMWARE_STATUS, FirmwareStatus()),
+        (Trigger.LOG_STATUS, LogStatus()),
     ],
 )
 def test_a_trigger_is_answered_then_obeyed(what: Trigger, message: Message) -> None:

@@ -19,7 +19,9 @@ from agent.domain.asks import (
     AskClearProfiles,
     AskComposite,
     AskData,
+    AskFirmware,
     AskGet,
+    AskLog,
     AskReset,
     AskSet,
     AskSetProfile,
@@ -36,10 +38,10 @@ from agent.domain.messages import (
     BootWanted,
     ChargingState,
     ConnectorStatus,
-    FirmwareStatusWanted,
+    FirmwareStatus,
     HeartbeatWanted,
     ListConflicted,
-    LogStatusWanted,
+    LogStatus,
     MeterSampled,
     Sample,
     StatusChanged,
@@ -167,9 +169,35 @@ GOLDEN_OUT = [
         "StatusNotification",
         {"connectorId": 0, "errorCode": "LocalListConflict", "status": "Available", "timestamp": WHEN},
     ),
-    (FirmwareStatusWanted(), "FirmwareStatusNotification", {"status": "Idle"}),
-    (LogStatusWanted(), "DiagnosticsStatusNotification", {"status": "Idle"}),
+    (FirmwareStatus(), "FirmwareStatusNotification", {"status": "Idle"}),
+    (LogStatus(), "DiagnosticsStatusNotification", {"status": "Idle"}),
 ]
+
+FILES_OUT: list[tuple[Any, str, dict[str, Any] | None]] = [
+    (FirmwareStatus("Downloading"), "FirmwareStatusNotification", {"status": "Downloading"}),
+    (FirmwareStatus("InstallVerificationFailed"), "FirmwareStatusNotification", {"status": "InstallationFailed"}),
+    (FirmwareStatus("InstallScheduled"), "FirmwareStatusNotification", None),
+    (FirmwareStatus("InstallScheduled", 7, True), "SignedFirmwareStatusNotification",
+     {"status": "InstallScheduled", "requestId": 7}),
+    (FirmwareStatus(signed=True), "SignedFirmwareStatusNotification", {"status": "Idle"}),
+    (LogStatus("UploadFailure"), "DiagnosticsStatusNotification", {"status": "UploadFailed"}),
+    (LogStatus("PermissionDenied"), "DiagnosticsStatusNotification", {"status": "UploadFailed"}),
+    (LogStatus("AcceptedCanceled"), "DiagnosticsStatusNotification", None),
+    (LogStatus("PermissionDenied", 8, True), "LogStatusNotification", {"status": "PermissionDenied", "requestId": 8}),
+    (LogStatus("AcceptedCanceled", 8, True), "LogStatusNotification", None),
+    (LogStatus(extended=True), "LogStatusNotification", {"status": "Idle"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "action", "line"), FILES_OUT)
+def test_the_two_procedures_have_messages_of_their_own(message: Any, action: str, line: dict[str, Any] | None) -> None:
+    row = V16.outgoing(type(message))
+    assert isinstance(row, Out)
+    out = row.of(message)
+    assert out.action == action
+    assert out.encode(message, known()) == line
+    if line is not None:
+        valid(action, line)
 
 
 @pytest.mark.parametrize(("message", "action", "line"), GOLDEN_OUT, ids=lambda v: v if isinstance(v, str) else "")
@@ -405,7 +433,43 @@ def test_a_warning_goes_along_with_charging() -> None:
 
 # --- requests --------------------------------------------------------------------------------------------------------
 
+WHEN_S = 1795600800.0
+FIRMWARE = {
+    "location": "https://u:p@host/fw.bin", "retrieveDateTime": "2026-11-25T10:00:00Z", "signingCertificate": "PEM",
+    "signature": "c2ln",
+}  # fmt: skip
+LOG = {"remoteLocation": "ftp://u:p@host/logs", "oldestTimestamp": "2026-11-25T10:00:00Z"}
+SIGNED = AskFirmware("https://u:p@host/fw.bin", WHEN_S, None, 2, 60, 7, "PEM", "c2ln")
+
 GOLDEN_IN: list[tuple[str, dict[str, Any], Any, Any, str]] = [
+    (
+        "SignedUpdateFirmware",
+        {"requestId": 7, "retries": 2, "retryInterval": 60, "firmware": FIRMWARE},
+        SIGNED,
+        "AcceptedCanceled",
+        "AcceptedCanceled",
+    ),
+    (
+        "SignedUpdateFirmware",
+        {"requestId": 7, "firmware": {**FIRMWARE, "installDateTime": "2026-11-25T10:00:01Z"}},
+        AskFirmware("https://u:p@host/fw.bin", WHEN_S, WHEN_S + 1, 0, 0, 7, "PEM", "c2ln"),
+        "InvalidCertificate",
+        "InvalidCertificate",
+    ),
+    (
+        "GetLog",
+        {"logType": "SecurityLog", "requestId": 8, "log": LOG},
+        AskLog("ftp://u:p@host/logs", True, 8, oldest_utc_s=WHEN_S),
+        "Rejected",
+        "Rejected",
+    ),
+    (
+        "GetLog",
+        {"logType": "DiagnosticsLog", "requestId": 9, "retries": 1, "retryInterval": 5, "log": LOG},
+        AskLog("ftp://u:p@host/logs", False, 9, 1, 5, oldest_utc_s=WHEN_S),
+        "AcceptedCanceled",
+        "AcceptedCanceled",
+    ),
     (
         "ChangeAvailability",
         {"connectorId": 0, "type": "Inoperative"},
@@ -530,6 +594,37 @@ def test_in(action: str, payload: dict[str, Any], ask: Any, said: Any, answer: s
     valid(action + "Response", {"status": answer})
 
 
+PLAIN_FILES = ("UpdateFirmware", "GetDiagnostics")
+
+
+def test_firmware_of_the_plain_procedure() -> None:
+    payload = {"location": "ftp://u:p@h/f", "retrieveDate": "2026-11-25T10:00:00Z", "retries": 1, "retryInterval": 5}
+    valid("UpdateFirmware", payload)
+    assert row("UpdateFirmware").decode(payload, desk()) == AskFirmware("ftp://u:p@h/f", WHEN_S, None, 1, 5)
+    assert row("UpdateFirmware").answer(Reply("chargy", "1", "Rejected"), payload, desk()) == {}
+
+
+def test_diagnostics() -> None:
+    payload = {"location": "ftp://u:p@h/", "startTime": "2026-11-25T10:00:00Z", "stopTime": "2026-11-25T10:00:02Z"}
+    wanted = AskLog("ftp://u:p@h/", oldest_utc_s=WHEN_S, latest_utc_s=WHEN_S + 2)
+    assert row("GetDiagnostics").decode(payload, desk()) == wanted
+    named = Reply("chargy", "1", "Accepted", {"filename": "a.zip"})
+    assert row("GetDiagnostics").answer(named, payload, desk()) == {"fileName": "a.zip"}
+    assert row("GetDiagnostics").answer(Reply("chargy", "1", "Rejected"), payload, desk()) == {}
+
+
+def test_what_is_no_time_is_refused() -> None:
+    with pytest.raises(Refused, match="startTime"):
+        row("GetDiagnostics").decode({"location": "ftp://h/", "startTime": "tomorrow"}, desk())
+
+
+def test_firmware_that_nobody_signed_is_refused() -> None:
+    unsigned = {k: v for k, v in FIRMWARE.items() if k != "signature"}
+    assert row("SignedUpdateFirmware").decode({"requestId": 1, "firmware": unsigned}, desk()) == {
+        "status": "InvalidCertificate"
+    }
+
+
 def test_get_configuration() -> None:
     asked = ["Testing", "NumberOfConnectors", "AuthorizationKey", "stoptxnsampleddatamaxlength", "numberofconnectors"]
     payload = {"key": asked}
@@ -563,7 +658,7 @@ ELSEWHERE = {"GetConfiguration", "GetCompositeSchedule", *LIST_ACTIONS, *RESERVA
 
 def test_every_in_row_has_a_golden_line() -> None:
     rows = {r.action for r in V16.rows if isinstance(r, In)}
-    assert rows == {g[0] for g in GOLDEN_IN} | {a[0] for a in AT_ONCE} | ELSEWHERE
+    assert rows == {g[0] for g in GOLDEN_IN} | {a[0] for a in AT_ONCE} | ELSEWHERE | set(PLAIN_FILES)
 
 
 def test_a_composite_schedule() -> None:
@@ -667,6 +762,7 @@ READ_ONLY = {
     "ChargeProfileMaxStackLevel", "ChargingScheduleAllowedChargingRateUnit", "ChargingScheduleMaxPeriods",
     "ConnectorSwitch3to1PhaseSupported", "GetConfigurationMaxKeys", "MaxChargingProfilesInstalled",
     "NumberOfConnectors", "ReserveConnectorZeroSupported", "SecurityProfile", "SupportedFeatureProfiles",
+    "SupportedFileTransferProtocols",
 }  # fmt: skip
 REQUIRED = {
     "AuthorizeRemoteTxRequests", "ClockAlignedDataInterval", "ConnectionTimeOut", "ConnectorPhaseRotation",

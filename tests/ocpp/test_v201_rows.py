@@ -20,7 +20,9 @@ from agent.domain.asks import (
     AskClearProfiles,
     AskComposite,
     AskData,
+    AskFirmware,
     AskInventory,
+    AskLog,
     AskProfiles,
     AskReset,
     AskSet,
@@ -38,9 +40,9 @@ from agent.domain.messages import (
     BootWanted,
     ChargingState,
     ConnectorStatus,
-    FirmwareStatusWanted,
+    FirmwareStatus,
     HeartbeatWanted,
-    LogStatusWanted,
+    LogStatus,
     MeterSampled,
     ReservationEnded,
     Sample,
@@ -204,8 +206,8 @@ GOLDEN_OUT = [
         "ReservationStatusUpdate",
         {"reservationId": 7, "reservationUpdateStatus": "Expired"},
     ),
-    (FirmwareStatusWanted(), "FirmwareStatusNotification", {"status": "Idle"}),
-    (LogStatusWanted(), "LogStatusNotification", {"status": "Idle"}),
+    (FirmwareStatus(), "FirmwareStatusNotification", {"status": "Idle"}),
+    (LogStatus(), "LogStatusNotification", {"status": "Idle"}),
     (
         Report(9, 0, False, T0, ({"component": {"name": "A"}, "variable": {"name": "B"}, "variableAttribute": [{}]},)),
         "NotifyReport",
@@ -384,7 +386,20 @@ def test_statuses(status: ConnectorStatus) -> None:
 
 PASSWORD = {"component": {"name": "SecurityCtrlr"}, "variable": {"name": "BasicAuthPassword"}}
 EVSE2 = {"id": 2}
+FIRMWARE = {
+    "location": "https://h/f", "retrieveDateTime": "2026-11-25T10:00:00Z", "signingCertificate": "PEM",
+    "signature": "c2ln",
+}  # fmt: skip
+
 GOLDEN_IN: list[tuple[str, dict[str, Any], Any, Any, str]] = [
+    (
+        "UpdateFirmware", {"requestId": 7, "retries": 2, "firmware": FIRMWARE},
+        AskFirmware("https://h/f", 1795600800.0, None, 2, 0, 7, "PEM", "c2ln"), "AcceptedCanceled", "",
+    ),
+    (
+        "GetLog", {"logType": "DiagnosticsLog", "requestId": 9, "log": {"remoteLocation": "ftp://h/logs"}},
+        AskLog("ftp://h/logs", False, 9), "Rejected", "",
+    ),
     ("ChangeAvailability", {"operationalStatus": "Inoperative"}, AskAvailability(0, False, False), "Scheduled", ""),
     (
         "ChangeAvailability", {"operationalStatus": "Operative", "evse": {"id": 2, "connectorId": 1}},
@@ -452,6 +467,13 @@ AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("UpdateFirmware", {}, REJECTED),
     ("GetLog", {}, REJECTED),
+    ("ReserveNow", {}, REJECTED),
+    ("SetChargingProfile", {}, REJECTED),
+    (
+        "UpdateFirmware",
+        {"requestId": 1, "firmware": {"location": "ftp://h/f", "retrieveDateTime": "2026-11-25T10:00:00Z"}},
+        {"status": "InvalidCertificate"},
+    ),
     ("SetNetworkProfile", {}, REJECTED),
     ("InstallCertificate", {}, REJECTED),
     ("CertificateSigned", {}, REJECTED),

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from agent.domain.asks import AskData, AskReset, AskStop, AskTrigger, AskUnlock, Trigger
 from agent.domain.block import Yielded, answers, on
+from agent.domain.blocks.firmware import Firmware
+from agent.domain.blocks.logs import Logs
 from agent.domain.blocks.status import Status
 from agent.domain.events import Asked, GrantDropped, SessionClosed, SituationChanged, StopWanted, TimeCame, UnlockTried
 from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import (
     BootWanted,
-    FirmwareStatusWanted,
     HeartbeatWanted,
-    LogStatusWanted,
     Message,
     StopReason,
     TriggerReason,
@@ -28,8 +28,6 @@ RESET_PATIENCE_S = 30.0
 _PLAIN: dict[Trigger, Message] = {
     Trigger.BOOT: BootWanted(),
     Trigger.HEARTBEAT: HeartbeatWanted(),
-    Trigger.FIRMWARE_STATUS: FirmwareStatusWanted(),
-    Trigger.LOG_STATUS: LogStatusWanted(),
 }
 
 
@@ -41,9 +39,9 @@ class _Unlocking:
 
 
 class Remote:
-    def __init__(self, site: Site, status: Status) -> None:
+    def __init__(self, site: Site, status: Status, firmware: Firmware, logs: Logs) -> None:
         self._site = site
-        self._status = status
+        self._status, self._firmware, self._logs = status, firmware, logs
         self._unlocking: dict[int, _Unlocking] = {}
         self._reset: AskReset | None = None
         self._clearing: set[int] = set()
@@ -205,7 +203,14 @@ class Remote:
                     yield ReadMeter(n, "loose" if ask.loose else "trigger")
             return
         yield Reply(event.link, event.request, "Accepted")
-        yield Tell(event.link, _PLAIN[ask.what])
+        yield Tell(event.link, self._present(ask))
+
+    def _present(self, ask: AskTrigger) -> Message:
+        if ask.what is Trigger.FIRMWARE_STATUS:
+            return self._firmware.status(ask.extended)
+        if ask.what is Trigger.LOG_STATUS:
+            return self._logs.status(ask.extended)
+        return _PLAIN[ask.what]
 
     @answers(AskData)
     def data(self, event: Asked, now: Moment) -> Iterator[Yielded]:

@@ -1,17 +1,10 @@
 """What 1.6 knows and this station does not offer (yet). Where the standard has a word for it, it is said; otherwise a
-CALLERROR NotSupported. The two file transfers answer a trigger with Idle: nothing is ever under way."""
+CALLERROR NotSupported."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from agent.domain.messages import FirmwareStatusWanted, LogStatusWanted, SecurityHappened
-from agent.ocpp.dialect import Desk, In, Mute, Out, Refusal, always, nothing
-
-
-def _idle(message: Any, desk: Desk) -> dict[str, Any]:
-    return {"status": "Idle"}
-
+from agent.domain.messages import SecurityHappened
+from agent.ocpp.dialect import In, Mute, Out, Refusal, always
 
 _FIRMWARE = "FirmwareManagement is not offered"
 _RESERVATION = "Reservation is not offered"
@@ -40,19 +33,15 @@ OFF: dict[str, tuple[In | Refusal, ...]] = {
 }
 """What is answered where a profile is not offered (6.1): the case of a station file that switches it off."""
 
-NOT_YET = ("FirmwareManagement",)
+NOT_YET: tuple[str, ...] = ()
 """Profiles that nothing here translates so far."""
 
 ROWS: tuple[In | Out | Mute | Refusal, ...] = (
     *(row for profile in NOT_YET for row in OFF[profile]),
-    Out(FirmwareStatusWanted, "FirmwareStatusNotification", _idle, nothing),
-    Out(LogStatusWanted, "DiagnosticsStatusNotification", _idle, nothing),
     Mute(SecurityHappened, _SECURITY),
     Refusal("CertificateSigned", _SECURITY),
     Refusal("DeleteCertificate", _SECURITY),
     Refusal("ExtendedTriggerMessage", _SECURITY),
     Refusal("GetInstalledCertificateIds", _SECURITY),
-    Refusal("GetLog", _SECURITY),
     Refusal("InstallCertificate", _SECURITY),
-    Refusal("SignedUpdateFirmware", _SECURITY),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.messages import FirmwareStatusWanted, LogStatusWanted, SecurityHappened, StatusChanged
+from agent.domain.messages import SecurityHappened, StatusChanged
 from agent.kinds import STATION
 from agent.ocpp.dialect import Desk, Out, Told, nothing
 from agent.ocpp.times import rfc3339
@@ -33,14 +33,7 @@ def _security(message: SecurityHappened, desk: Desk) -> dict[str, Any]:
     return payload
 
 
-def _idle(message: Any, desk: Desk) -> dict[str, Any]:
-    """Nothing is ever under way."""
-    return {"status": "Idle"}
-
-
 ROWS = (
     Out(StatusChanged, "StatusNotification", _notify, nothing),
     Out(SecurityHappened, "SecurityEventNotification", _security, nothing),
-    Out(FirmwareStatusWanted, "FirmwareStatusNotification", _idle, nothing),
-    Out(LogStatusWanted, "LogStatusNotification", _idle, nothing),
 )

@@ -1,0 +1,124 @@
+"""What goes into a diagnostics archive: enough to find a fault, and nothing that identifies a driver or opens a door.
+
+``about.json`` who and when, ``station.json`` the station file without its secrets, ``settings.json``, ``picture.json``
+what the agent believes, ``store.json`` how full the queue is, ``agent.log`` the last lines, ``wire.jsonl`` the last
+OCPP frames with tokens shortened. A security log has ``security.json`` instead.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from agent import __version__
+from agent.domain.orders import SendLog
+from agent.domain.variables import VARIABLES, Settings, write
+from agent.kinds import Token
+from agent.ocpp.dial import shown
+from agent.services.ring import LogRing
+from agent.settings import StationFile
+
+SECRET = ("password", "secret", "pin", "puk", "key", "token_file")
+_NO_SECRET = ("keypad", "key_code")
+TOKENS = frozenset({"idTag", "parentIdTag", "idToken", "groupIdToken", "token", "additionalIdToken"})
+"""Names of values that identify a driver (OCPP 1.6 and 2.x, and our own picture)."""
+HIDDEN = "***"
+
+
+def is_secret(name: str) -> bool:
+    low = name.lower()
+    return any(s in low for s in SECRET) and not any(s in low for s in _NO_SECRET)
+
+
+def without_secrets(value: Any, name: str = "") -> Any:
+    """A copy in which the values of secret keys are hidden, and users and passwords in URLs."""
+    if name and is_secret(name) and not isinstance(value, bool | int):
+        return HIDDEN
+    if isinstance(value, Mapping):
+        return {k: without_secrets(v, str(k)) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_secrets(v, name) for v in value]
+    if isinstance(value, str):
+        return shown(value)
+    return value if isinstance(value, bool | int | float) or value is None else str(value)
+
+
+def without_tokens(value: Any, name: str = "") -> Any:
+    """A copy in which every driver's token is shortened, wherever it is, and no URL has a user or a password."""
+    if isinstance(value, Mapping):
+        return {k: without_tokens(v, str(k)) for k, v in value.items()}
+    if isinstance(value, list):
+        return [without_tokens(v, name) for v in value]
+    if isinstance(value, str):
+        return Token(value).masked() if name in TOKENS else shown(value)
+    return value
+
+
+def frames(lines: Iterable[bytes], oldest_utc_s: float | None, latest_utc_s: float | None) -> str:
+    """Traced frames as JSON lines; a frame that is no JSON is left out, but for its length."""
+    out = []
+    for line in lines:
+        body = json.loads(line)
+        at = body.get("t")
+        if at is not None and not (oldest_utc_s or 0.0) <= at <= (latest_utc_s or float("inf")):
+            continue
+        try:
+            body["frame"] = without_tokens(json.loads(body["frame"]))
+        except ValueError:
+            body["frame"] = f"({len(body['frame'])} characters that are no JSON)"
+        out.append(json.dumps({k: body[k] for k in ("n", "t", "dir", "link", "version", "frame")}))
+    return "".join(f"{line}\n" for line in out)
+
+
+def settings_of(settings: Settings) -> dict[str, str]:
+    return {n: HIDDEN if v.secret and settings[n] else write(v, settings[n]) for n, v in VARIABLES.items()}
+
+
+def station_file(path: Path) -> Any:
+    try:
+        return without_secrets(tomllib.loads(path.read_text("utf-8")))
+    except (OSError, ValueError) as e:
+        return {"unreadable": type(e).__name__}
+
+
+def as_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True, default=str) + "\n").encode()
+
+
+class Diagnostics:
+    """Where the parts come from. ``frames``: traced frames as the status socket writes them. ``picture`` and ``store``:
+    what the agent believes, and how full its queue is. ``events``: the log of security events, oldest first."""
+
+    def __init__(
+        self,
+        file: StationFile,
+        settings: Settings,
+        ring: LogRing,
+        frames: Callable[[], Iterable[bytes]],
+        picture: Callable[[], dict[str, Any]],
+        store: Callable[[], dict[str, Any]],
+        events: Callable[[], Iterable[Mapping[str, Any]]],
+        utc_s: Callable[[], float | None],
+    ) -> None:
+        self._file, self._settings, self._ring, self._frames = file, settings, ring, frames
+        self._picture, self._store, self._events, self._utc_s = picture, store, events, utc_s
+
+    def parts(self, order: SendLog) -> dict[str, bytes]:
+        oldest, latest = order.oldest_utc_s, order.latest_utc_s
+        about = {"station": self._file.station.id, "agent": __version__, "made_utc_s": self._utc_s()}
+        parts = {"about.json": as_json({**about, "oldest_utc_s": oldest, "latest_utc_s": latest})}
+        if order.security:
+            low, high = oldest or 0.0, latest if latest is not None else float("inf")
+            kept = [e for e in self._events() if e.get("utc_s") is None or low <= e["utc_s"] <= high]
+            return parts | {"security.json": as_json(kept)}
+        return parts | {
+            "station.json": as_json(station_file(self._file.path)),
+            "settings.json": as_json(settings_of(self._settings)),
+            "picture.json": as_json(without_tokens(without_secrets(self._picture()))),
+            "store.json": as_json(self._store()),
+            "agent.log": self._ring.text(oldest, latest).encode(),
+            "wire.jsonl": frames(self._frames(), oldest, latest).encode(),
+        }

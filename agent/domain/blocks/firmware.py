@@ -1,0 +1,344 @@
+"""Firmware: fetched, checked, installed when nobody charges, committed after a good boot (OCPP 1.6 5.19 and the
+security whitepaper; 2.x L01-L02).
+
+One job at a time. It is on disk at every step, so a restart in the middle goes on where it was: a download continues,
+an installation is done again, and after the boot the updater says which of the two systems runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any
+
+from agent.domain.asks import AskFirmware
+from agent.domain.block import Yielded, answers, on
+from agent.domain.events import (
+    Asked,
+    FileEvent,
+    FirmwareBooted,
+    FirmwareChecked,
+    FirmwareFetched,
+    FirmwareInstalled,
+    GrantDropped,
+    Install,
+    LinkChanged,
+    SessionClosed,
+    SignerJudged,
+    SituationChanged,
+    Started,
+    TimeCame,
+)
+from agent.domain.evse import Site, State
+from agent.domain.messages import FirmwareStatus, SecurityHappened
+from agent.domain.orders import (
+    CheckFirmware,
+    CommitFirmware,
+    DropFirmware,
+    FetchFirmware,
+    InstallFirmware,
+    JudgeSigner,
+    Remember,
+    Reply,
+    Restart,
+    Tell,
+    WakeMe,
+)
+from agent.frozen import mutable
+from agent.kinds import STATION, Moment
+
+OFFLINE_GRACE_S = 30 * 60.0
+"""A station that cannot reach its backend is not for that a bad update: after this time it is committed as well."""
+RETRY_LEAST_S = 10.0
+DUE, GRACE = "firmware:due", "firmware:grace"
+
+
+class Phase(StrEnum):
+    """What the job waits for."""
+
+    FETCH_LATER = "fetch later"
+    FETCHING = "fetching"
+    CHECKING = "checking"
+    INSTALL_LATER = "install later"
+    INSTALLING = "installing"
+    BOOTING = "booting"
+
+
+@mutable
+class _Job:
+    id: str
+    link: str
+    ask: AskFirmware
+    phase: Phase = Phase.FETCH_LATER
+    tries: int = 0
+    told: str = ""
+
+    def record(self) -> dict[str, Any]:
+        own = {"id": self.id, "link": self.link, "phase": str(self.phase), "tries": self.tries, "told": self.told}
+        return own | {name: getattr(self.ask, name) for name in _KEPT}
+
+    @classmethod
+    def of(cls, r: Any) -> _Job:
+        """Raises ``KeyError``, ``TypeError``, ``ValueError``."""
+        ask = AskFirmware(**{name: r[name] for name in _KEPT if name in r})
+        return cls(str(r["id"]), str(r["link"]), ask, Phase(r["phase"]), int(r["tries"]), str(r["told"]))
+
+
+_KEPT = (
+    "location", "retrieve_utc_s", "install_utc_s", "retries", "retry_interval_s", "request_id", "certificate",
+    "signature",
+)  # fmt: skip
+
+
+class Firmware:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._job: _Job | None = None
+        self._judging: tuple[Asked, AskFirmware] | None = None
+        self._pending = False
+        self._version = ""
+
+    def status(self, extended: bool) -> FirmwareStatus:
+        """What a trigger is answered with."""
+        job = self._job
+        if job is None:
+            return FirmwareStatus(signed=extended)
+        return FirmwareStatus(job.told or "Idle", job.ask.request_id, job.ask.request_id is not None or extended)
+
+    # --- asked -------------------------------------------------------------------------------------------------
+
+    @answers(AskFirmware)
+    def asked(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskFirmware)
+        busy = self._job is not None and self._job.phase in (Phase.INSTALLING, Phase.BOOTING)
+        able = self._site.updater and self._site.can_fetch(ask.location)
+        if busy or not able or self._judging is not None:
+            yield Reply(event.link, event.request, "Rejected")
+            if ask.request_id is None:  # 1.x has no word for no in its answer
+                yield Tell(event.link, FirmwareStatus("DownloadFailed"))
+            return
+        if ask.certificate:
+            self._judging = (event, ask)
+            yield JudgeSigner(event.request, ask.certificate)
+            return
+        yield from self._accept(event, ask, now)
+
+    @on(SignerJudged)
+    def judged(self, event: SignerJudged, now: Moment) -> Iterator[Yielded]:
+        if self._judging is None or self._judging[0].request != event.job:
+            return
+        (asked, ask), self._judging = self._judging, None
+        if event.accepted:
+            yield from self._accept(asked, ask, now)
+            return
+        yield Reply(asked.link, asked.request, "InvalidCertificate")
+        yield Tell(asked.link, SecurityHappened("InvalidFirmwareSigningCertificate", now.stamp))
+
+    def _accept(self, event: Asked, ask: AskFirmware, now: Moment) -> Iterator[Yielded]:
+        """A newer request takes the place of one that is not being installed yet."""
+        replaced = self._job
+        yield Reply(event.link, event.request, "AcceptedCanceled" if replaced else "Accepted")
+        if replaced:
+            yield DropFirmware(replaced.id)
+        self._job = _Job(f"{event.request}@{now.t_s:.3f}", event.link, ask)
+        yield from self._keep_shut(False)
+        if now.utc_s is not None and ask.retrieve_utc_s > now.utc_s + 1:
+            yield from self._step(Phase.FETCH_LATER, "DownloadScheduled")
+            yield WakeMe(DUE, now.t_s + ask.retrieve_utc_s - now.utc_s)
+        else:
+            yield from self._fetch()
+
+    # --- fetching ----------------------------------------------------------------------------------------------
+
+    def _fetch(self) -> Iterator[Yielded]:
+        assert self._job is not None
+        self._job.tries += 1
+        yield from self._step(Phase.FETCHING, "Downloading")
+        yield WakeMe(DUE, None)
+        yield FetchFirmware(self._job.id, self._job.ask.location)
+
+    @on(FirmwareFetched)
+    def fetched(self, event: FirmwareFetched, now: Moment) -> Iterator[Yielded]:
+        job = self._of(event, Phase.FETCHING)
+        if job is None:
+            return
+        if event.ok:
+            yield from self._step(Phase.CHECKING, "Downloaded")
+            yield from self._check(now)
+        elif job.tries <= job.ask.retries:
+            yield WakeMe(DUE, now.t_s + max(job.ask.retry_interval_s, RETRY_LEAST_S))
+            yield from self._step(Phase.FETCH_LATER)
+        else:
+            yield from self._end("DownloadFailed")
+
+    def _check(self, now: Moment) -> Iterator[Yielded]:
+        assert self._job is not None
+        ask = self._job.ask
+        if ask.signature:
+            yield CheckFirmware(self._job.id, ask.certificate, ask.signature)
+        else:
+            yield from self._await_install(now)
+
+    @on(FirmwareChecked)
+    def checked(self, event: FirmwareChecked, now: Moment) -> Iterator[Yielded]:
+        job = self._of(event, Phase.CHECKING)
+        if job is None:
+            return
+        if event.ok:
+            yield from self._tell("SignatureVerified")
+            yield from self._await_install(now)
+            return
+        yield from self._end("InvalidSignature")
+        yield Tell(job.link, SecurityHappened("InvalidFirmwareSignature", now.stamp))
+
+    # --- installing --------------------------------------------------------------------------------------------
+
+    def _await_install(self, now: Moment) -> Iterator[Yielded]:
+        """Not before its time, and not while anybody charges: who charges may finish, nobody else begins."""
+        assert self._job is not None
+        at = self._job.ask.install_utc_s
+        if at is not None and now.utc_s is not None and at > now.utc_s + 1:
+            yield from self._step(Phase.INSTALL_LATER, "InstallScheduled")
+            yield WakeMe(DUE, now.t_s + at - now.utc_s)
+            return
+        yield from self._keep_shut(True)
+        if self._busy():
+            yield from self._step(Phase.INSTALL_LATER, "InstallScheduled")
+        else:
+            yield from self._step(Phase.INSTALLING, "Installing")
+            yield InstallFirmware(self._job.id)
+
+    def _busy(self) -> bool:
+        waiting = (State.AUTHORISED, State.BEGINNING)
+        return any(e.session is not None or e.state in waiting for e in self._site.evses.values())
+
+    @on(SessionClosed, GrantDropped)
+    def free(self, event: SessionClosed | GrantDropped, now: Moment) -> Iterator[Yielded]:
+        if self._job is not None and self._job.phase is Phase.INSTALL_LATER and self._site.updating:
+            yield from self._await_install(now)
+
+    @on(FirmwareInstalled)
+    def installed(self, event: FirmwareInstalled, now: Moment) -> Iterator[Yielded]:
+        job = self._of(event, Phase.INSTALLING)
+        if job is None:
+            return
+        match event.outcome:
+            case Install.DONE:
+                yield from self._good(job, now)
+            case Install.REBOOT:
+                yield from self._step(Phase.BOOTING, "InstallRebooting")
+                yield Restart(hard=True, reason="FirmwareUpdate")
+            case Install.UNFIT:
+                yield from self._end("InstallVerificationFailed")
+            case _:
+                yield from self._end("InstallationFailed")
+
+    @on(FirmwareBooted)
+    def booted(self, event: FirmwareBooted, now: Moment) -> Iterator[Yielded]:
+        """The updater says what runs. A pending system is committed once the backend has accepted its boot."""
+        self._pending = event.pending
+        if event.version and event.version != self._version:
+            self._version = event.version
+            yield Remember("firmware", "version", {"version": event.version})
+        job = self._job if self._job is not None and self._job.phase is Phase.BOOTING else None
+        if job is not None and event.fell_back:
+            yield from self._end("InstallationFailed")
+        elif event.pending or job is not None:
+            yield WakeMe(GRACE, now.t_s + OFFLINE_GRACE_S)
+            if self._site.online:
+                yield from self._commit(now)
+
+    @on(LinkChanged)
+    def link(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
+        """Registered after the link's own bookkeeping; only the backend that authorises proves a good boot."""
+        if event.up and self._site.links and event.link == self._site.links[0]:
+            yield from self._commit(now)
+
+    def _commit(self, now: Moment) -> Iterator[Yielded]:
+        booting = self._job is not None and self._job.phase is Phase.BOOTING
+        if not self._pending:
+            return  # the updater has not said yet what runs, or there is nothing to commit
+        self._pending = False
+        yield WakeMe(GRACE, None)
+        yield CommitFirmware()
+        if booting and self._job is not None:
+            yield from self._good(self._job, now)
+
+    # --- time and restart --------------------------------------------------------------------------------------
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        if event.key == GRACE:
+            yield from self._commit(now)
+        elif event.key == DUE and self._job is not None:
+            if self._job.phase is Phase.FETCH_LATER:
+                yield from self._fetch()
+            elif self._job.phase is Phase.INSTALL_LATER:
+                yield from self._await_install(now)
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        self._version = str(event.remembered.get("firmware", {}).get("version", {}).get("version", ""))
+        record = event.remembered.get("firmware", {}).get("job")
+        if record is None:
+            return
+        try:
+            self._job = job = _Job.of(record)
+        except (KeyError, TypeError, ValueError) as e:
+            yield Remember("poisoned", "firmware/job", {"why": str(e)})
+            yield Remember("firmware", "job", None)
+            return
+        if job.link not in self._site.links:
+            yield from self._end("")
+        elif job.phase in (Phase.FETCH_LATER, Phase.FETCHING):
+            job.phase = Phase.FETCH_LATER
+            wait_s = 0.0 if now.utc_s is None else max(0.0, job.ask.retrieve_utc_s - now.utc_s)
+            yield WakeMe(DUE, now.t_s + wait_s)
+        elif job.phase is Phase.CHECKING:
+            yield from self._check(now)
+        elif job.phase is not Phase.BOOTING:
+            job.phase = Phase.INSTALL_LATER  # sessions that resume are known by then
+            yield WakeMe(DUE, now.t_s + 1.0)
+
+    # --- the job -----------------------------------------------------------------------------------------------
+
+    def _of(self, event: FileEvent, phase: Phase) -> _Job | None:
+        """The job, if this is an answer that it waits for."""
+        job = self._job
+        return job if job is not None and job.id == event.job and job.phase is phase else None
+
+    def _step(self, phase: Phase, status: str = "") -> Iterator[Yielded]:
+        assert self._job is not None
+        self._job.phase = phase
+        tell = list(self._tell(status)) if status else []
+        yield Remember("firmware", "job", self._job.record())
+        yield from tell
+
+    def _tell(self, status: str) -> Iterator[Yielded]:
+        """Each status once: a second attempt is still downloading."""
+        job = self._job
+        if job is not None and status != job.told:
+            job.told = status
+            yield Tell(job.link, FirmwareStatus(status, job.ask.request_id, job.ask.request_id is not None))
+
+    def _good(self, job: _Job, now: Moment) -> Iterator[Yielded]:
+        yield from self._end("Installed")
+        yield Tell(job.link, SecurityHappened("FirmwareUpdated", now.stamp))
+
+    def _end(self, status: str) -> Iterator[Yielded]:
+        """The job is over; the station is open again."""
+        job = self._job
+        assert job is not None
+        if status:
+            yield from self._tell(status)
+        self._job = None
+        yield Remember("firmware", "job", None)
+        yield WakeMe(DUE, None)
+        yield DropFirmware(job.id)
+        yield from self._keep_shut(False)
+
+    def _keep_shut(self, on: bool) -> Iterator[Yielded]:
+        before, self._site.updating = self._site.updating, on
+        if before != on:
+            yield SituationChanged(STATION)

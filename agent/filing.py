@@ -1,0 +1,78 @@
+"""Wires the file transfers of a station: what they may fetch and send, and from where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeAlias
+
+from agent.domain.events import Event
+from agent.domain.orders import SendLog
+from agent.services.engine import Engine
+from agent.services.files import Files
+from agent.services.ring import LogRing
+from agent.services.status import StatusSocket
+from agent.services.store import Store
+from agent.settings import StationFile
+
+UPDATER_FIRST_S = 10.0
+"""After new firmware was booted, BootNotification waits so long for the updater to say which version runs."""
+
+
+class Station(Protocol):
+    """What of a station is needed here."""
+
+    file: StationFile
+    store: Store
+    engine: Engine
+    status: StatusSocket
+    ring: LogRing
+    site: Any
+    clock: Any
+
+    def security_log(self) -> list[dict[str, Any]]: ...
+
+    def picture(self) -> dict[str, Any]: ...
+
+
+def files_of(station: Station) -> Files:
+    file = station.file
+    folder = file.station.state_dir / "files"
+    ca = next((b.ca for b in file.backends if b.ca is not None), None)
+
+    def parts(order: SendLog) -> Mapping[str, bytes]:
+        from agent.diagnostics import Diagnostics
+
+        return Diagnostics(
+            file,
+            station.site.settings,
+            station.ring,
+            lambda: station.status.frames,
+            station.picture,
+            station.store.summary,
+            station.security_log,
+            lambda: station.clock.now().utc_s,
+        ).parts(order)
+
+    def roots() -> list[bytes]:
+        """Installed ones, and those of the station file."""
+        given = [b.manufacturer_ca for b in file.backends if b.manufacturer_ca is not None]
+        installed = sorted((file.station.state_dir / "pki").glob("manufacturer-*.pem"))
+        return [path.read_bytes() for path in (*given, *installed) if path.exists()]
+
+    def post(event: Event) -> None:
+        station.engine.post(event)
+
+    return Files(folder, post, parts, roots, ca)
+
+
+Facts: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+
+def last_version(facts: Facts) -> str:
+    """What the updater called what ran when it was last asked."""
+    return str(facts.get("firmware", {}).get("version", {}).get("version", ""))
+
+
+def booting_firmware(facts: Facts) -> bool:
+    """Was the board booted to try new firmware?"""
+    return facts.get("firmware", {}).get("job", {}).get("phase") == "booting"

@@ -1,0 +1,15 @@
+"""A zip file of named parts, written beside the event loop."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def pack(file: Path, parts: Mapping[str, bytes]) -> None:
+    """Raises ``OSError``."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)

@@ -1,0 +1,262 @@
+"""Carries out what the domain orders of files: fetch, check and install firmware, send logs.
+
+One thing at a time of each kind; each order is answered by its event, whatever happens. All heavy imports wait for the
+first order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.domain.events import (
+    Event,
+    FirmwareBooted,
+    FirmwareChecked,
+    FirmwareFetched,
+    FirmwareInstalled,
+    Install,
+    LogSent,
+    SignerJudged,
+)
+from agent.domain.orders import (
+    CheckFirmware,
+    CommitFirmware,
+    DropFirmware,
+    DropLog,
+    FetchFirmware,
+    InstallFirmware,
+    JudgeSigner,
+    Order,
+    SendLog,
+)
+from agent.kinds import Fault
+from agent.ports import DeviceError, Refused
+from agent.services.keep import Keeper, Opening
+
+if TYPE_CHECKING:
+    from agent.services.transfer import Going
+
+log = logging.getLogger(__name__)
+
+UPDATER_S = 60.0
+"""So long an installation waits for an updater that cannot be opened."""
+
+Parts = Callable[[SendLog], Mapping[str, bytes]]
+"""What belongs into the archive of this order: name -> content. Called on the event loop, so it must be quick."""
+
+
+class Files:
+    """``folder``: where files lie while they are on their way. ``roots``: PEM texts of the authorities that may sign
+    firmware. ``ca``: further authorities (PEM file) for file servers, beside the system's."""
+
+    def __init__(
+        self,
+        folder: Path,
+        post: Callable[[Event], None],
+        parts: Parts,
+        roots: Callable[[], list[bytes]],
+        ca: Path | None = None,
+    ) -> None:
+        self._folder, self._post, self._parts, self._roots, self._ca = folder, post, parts, roots, ca
+        self._firmware: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._going: dict[str, Going] = {}
+        self.updater: UpdaterKeeper | None = None
+        self.known = asyncio.Event()
+        """The updater has said what runs, or could not."""
+
+    @property
+    def image(self) -> Path:
+        return self._folder / "firmware"
+
+    def do(self, order: Order) -> None:
+        match order:
+            case JudgeSigner(job, certificate):
+                self._firmware = self._start(self._firmware, self._judge(job, certificate))
+            case FetchFirmware(job, location):
+                self._firmware = self._start(self._firmware, self._fetch(job, location))
+            case CheckFirmware(job, certificate, signature):
+                self._firmware = self._start(self._firmware, self._check(job, certificate, signature))
+            case DropFirmware(job):
+                self._stop(job)
+                self._firmware = self._start(self._firmware, self._forget())
+            case SendLog(job):
+                self._sending = self._start(self._sending, self._send(order))
+            case DropLog(job):
+                self._stop(job)
+            case InstallFirmware(job):
+                self._install(job)
+            case CommitFirmware() if self.updater is not None:
+                self.updater.commit()
+            case _:
+                pass
+
+    def _start(self, before: asyncio.Task[None] | None, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """After the one before, in the order in which they were ordered."""
+
+        async def in_turn() -> None:
+            if before is not None:
+                await asyncio.wait((before,))
+            await work
+
+        return asyncio.get_running_loop().create_task(in_turn())
+
+    def _stop(self, job: str) -> None:
+        going = self._going.pop(job, None)
+        if going is not None:
+            going.stop()
+
+    def close(self) -> None:
+        """The process ends: what is on its way stops and is done again after the start."""
+        for job in list(self._going):
+            self._stop(job)
+        for task in (self._firmware, self._sending):
+            if task is not None:
+                task.cancel()
+
+    # --- firmware ----------------------------------------------------------------------------------------------
+
+    async def _judge(self, job: str, certificate: str) -> None:
+        from agent.services.signing import signer_accepted
+        from agent.services.transfer.thread import beside
+
+        why = await beside(signer_accepted, certificate, self._roots())
+        if why:
+            log.warning("firmware: the signing certificate is not accepted: %s", why)
+        self._post(SignerJudged(job, not why))
+
+    async def _fetch(self, job: str, location: str) -> None:
+        from agent.services.transfer import Failed, Going, fetch
+        from agent.services.transfer.thread import beside
+
+        going = self._going[job] = Going(context=self._context)
+        try:
+            await beside(fetch, location, self.image, going)
+            ok = True
+        except (Failed, OSError) as e:
+            log.warning("firmware: not fetched: %s", e)
+            ok = False
+        if self._going.pop(job, None) is not None:
+            self._post(FirmwareFetched(job, ok))
+
+    async def _check(self, job: str, certificate: str, signature: str) -> None:
+        from agent.services.signing import signed_by
+        from agent.services.transfer.thread import beside
+
+        why = await beside(signed_by, self.image, certificate, signature)
+        if why:
+            log.warning("firmware: the signature does not fit: %s", why)
+        self._post(FirmwareChecked(job, not why))
+
+    async def _forget(self) -> None:
+        from agent.services.transfer.part import forget
+
+        try:
+            forget(self.image)
+        except OSError as e:
+            log.warning("firmware: %s: cannot be removed: %s", self.image, e.strerror)
+
+    def _install(self, job: str) -> None:
+        if self.updater is None:
+            self._post(FirmwareInstalled(job, Install.NOBODY))
+        else:
+            self.updater.install(job, self.image)
+
+    # --- logs --------------------------------------------------------------------------------------------------
+
+    async def _send(self, order: SendLog) -> None:
+        from agent.services.archive import pack
+        from agent.services.transfer import Failed, Going, send
+        from agent.services.transfer.thread import beside
+
+        going = self._going[order.job] = Going(context=self._context, known_hosts=str(self._folder / "known_hosts"))
+        file = self._folder / order.name
+        status = "Uploaded"
+        try:
+            await beside(pack, file, self._parts(order))
+            await beside(send, order.location, file, order.name, going)
+        except (Failed, OSError) as e:
+            status = e.status if isinstance(e, Failed) else "UploadFailure"
+            log.warning("log %s: not sent: %s", order.name, e)
+        finally:
+            file.unlink(missing_ok=True)
+        if self._going.pop(order.job, None) is not None:
+            self._post(LogSent(order.job, status))
+
+    def _context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self._ca is not None:
+            context.load_verify_locations(str(self._ca))
+        return context
+
+
+class UpdaterKeeper(Keeper):
+    """The system updater. What it cannot do now it does when it can be opened, within ``UPDATER_S``."""
+
+    fault = Fault.INTERNAL_ERROR
+
+    def __init__(self, name: str, opening: Opening, post: Callable[[Event], None], known: asyncio.Event) -> None:
+        super().__init__(0, name, opening, self._quietly)
+        self._tell, self._known = post, known
+        self._orders: asyncio.Queue[tuple[str, Path] | None] = asyncio.Queue()
+        self._port: Any = None
+        self._waiting: dict[str, asyncio.TimerHandle] = {}
+        self.version = ""
+
+    def _quietly(self, event: Event) -> None:
+        """A station without its updater charges as well as with it: no fault of any EVSE."""
+
+    def install(self, job: str, file: Path) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiting[job] = loop.call_later(UPDATER_S, self._done, job, Install.NOBODY)
+        self._orders.put_nowait((job, file))
+
+    def commit(self) -> None:
+        self._orders.put_nowait(None)
+
+    async def reboot(self) -> None:
+        if self._port is not None:
+            try:
+                await self._port.reboot()
+            except DeviceError as e:
+                log.error("the board was not booted: %s", e)
+
+    def _done(self, job: str, outcome: Install) -> None:
+        waiting = self._waiting.pop(job, None)
+        if waiting is not None:
+            waiting.cancel()
+            self._tell(FirmwareInstalled(job, outcome))
+
+    async def use(self, port: Any) -> None:
+        self._port = port
+        running = await port.running()
+        self.version = running.version
+        self._known.set()
+        self._tell(FirmwareBooted(running.pending, running.fell_back, running.version))
+        try:
+            while True:
+                order = await self._orders.get()
+                if order is None:
+                    await port.commit()
+                elif order[0] in self._waiting:
+                    self._waiting[order[0]].cancel()
+                    await self._do_install(port, *order)
+        finally:
+            self._port = None
+
+    async def _do_install(self, port: Any, job: str, file: Path) -> None:
+        try:
+            outcome = Install.REBOOT if await port.install(file) else Install.DONE
+        except Refused as e:
+            log.warning("firmware: %s", e)
+            outcome = Install.UNFIT
+        except DeviceError as e:
+            log.warning("firmware: %s", e)
+            outcome = Install.FAILED
+        self._done(job, outcome)

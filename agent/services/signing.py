@@ -1,0 +1,105 @@
+"""Firmware signatures (OCPP 1.6 security whitepaper 4.6; 2.x L01.FR.12): who may sign, and did they. Each function
+returns why not, or ""."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+CHUNK = 1024 * 1024
+
+
+def signer_accepted(certificate: str, roots: list[bytes]) -> str:
+    """Is it a certificate of one of these authorities, directly or by the chain that comes with it?"""
+    from cryptography import x509
+
+    try:
+        chain = x509.load_pem_x509_certificates(certificate.encode("ascii"))
+        trusted = [c for pem in roots for c in x509.load_pem_x509_certificates(pem)]
+    except (ValueError, UnicodeEncodeError):
+        return "it is no PEM certificate"
+    if not trusted:
+        return "no manufacturer's root certificate is installed"
+    now = datetime.now(UTC)
+    for i, cert in enumerate(chain):
+        if not cert.not_valid_before_utc <= now <= cert.not_valid_after_utc:
+            return (
+                f"certificate {i + 1} of its chain is valid from {cert.not_valid_before_utc} to "
+                f"{cert.not_valid_after_utc} only"
+            )
+        if any(_issued(cert, root) for root in trusted):
+            return ""
+        if i + 1 == len(chain) or not _issued(cert, chain[i + 1]):
+            break
+    return "no installed manufacturer's root certificate has signed it"
+
+
+def _issued(cert: Any, issuer: Any) -> bool:
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        authority = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        cert.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return False
+    return bool(authority)
+
+
+def signed_by(file: Path, certificate: str, signature: str) -> str:
+    """SHA-256 over the whole file; RSA with PSS (any salt length) or PKCS#1 v1.5, or ECDSA."""
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    try:
+        key = x509.load_pem_x509_certificates(certificate.encode("ascii"))[0].public_key()
+        said = base64.b64decode(signature, validate=False)
+        digest = _digest(file)
+    except (ValueError, UnicodeEncodeError, binascii.Error) as e:
+        return f"certificate or signature cannot be read ({e})"
+    except OSError as e:
+        return f"the file cannot be read ({e.strerror})"
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            _verify_rsa(key, said, digest)
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(said, digest, ec.ECDSA(_prehashed()))
+        else:
+            return f"keys of this kind are not spoken ({type(key).__name__})"
+    except InvalidSignature:
+        return "these bytes were not signed with this key"
+    return ""
+
+
+def _verify_rsa(key: Any, said: bytes, digest: bytes) -> None:
+    """Raises ``InvalidSignature``. PSS is what the standard wants; plain tools make PKCS#1 v1.5, as safe for this."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import padding
+
+    try:
+        pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.AUTO)
+        key.verify(said, digest, pss, _prehashed())
+    except InvalidSignature:
+        key.verify(said, digest, padding.PKCS1v15(), _prehashed())
+
+
+def _prehashed() -> Any:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+
+    return Prehashed(hashes.SHA256())
+
+
+def _digest(file: Path) -> bytes:
+    from hashlib import sha256
+
+    digest = sha256()
+    with file.open("rb") as f:
+        while chunk := f.read(CHUNK):
+            digest.update(chunk)
+    return digest.digest()

@@ -1,0 +1,52 @@
+"""How a transfer is held: it may be stopped from outside, and it has bounds."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable
+
+SILENCE_S = 60.0
+CHUNK = 64 * 1024
+FETCH_MAX = 1024 * 1024 * 1024
+
+
+class Failed(Exception):
+    """``status``: UploadLogStatusEnumType of OCPP 2.x. ``str()``: one line for a technician."""
+
+    def __init__(self, status: str, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Going:
+    """``stop()`` from any thread; the transfer ends at its next chunk, or at once where its connection is known.
+    ``silence_s``: how long the other side may say nothing. ``context``: TLS, made when it is needed."""
+
+    def __init__(
+        self,
+        silence_s: float = SILENCE_S,
+        most_bytes: int = FETCH_MAX,
+        context: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+        known_hosts: str = "",
+    ) -> None:
+        self.silence_s, self.most_bytes, self.context, self.known_hosts = silence_s, most_bytes, context, known_hosts
+        self._stopped = threading.Event()
+        self._hang_up: Callable[[], object] = lambda: None
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._hang_up()
+
+    def connected(self, hang_up: Callable[[], object]) -> None:
+        """``hang_up`` makes a blocked read or write fail."""
+        self._hang_up = hang_up
+        if self._stopped.is_set():
+            hang_up()
+
+    def check(self, done_bytes: int = 0) -> None:
+        """Raises ``Failed``: stopped, or longer than any file of this kind."""
+        if self._stopped.is_set():
+            raise Failed("UploadFailure", "stopped")
+        if done_bytes > self.most_bytes:
+            raise Failed("UploadFailure", f"more than {self.most_bytes} bytes")

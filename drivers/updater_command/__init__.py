@@ -1,0 +1,52 @@
+"""Any updater that can be driven by commands: Mender's, SWUpdate's client, a script of the board's maker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from agent.frozen import frozen
+from agent.ports.driver import Driver, Where
+from agent.ports.updater import UpdaterPort
+
+
+@frozen
+class CommandUpdaterSettings:
+    """Keys of ``[updater]``: commands as lists of words, run without a shell. ``install``: ``{file}`` is the file; exit
+    0 = installed, boot the board; 10 = installed, no boot needed; 2 = this is no firmware for this board; anything else
+    = failed. ``running`` prints ``good``, ``pending`` (not committed yet) or ``fell-back``, and perhaps a version
+    after it."""
+
+    install: tuple[str, ...] = ()
+    running: tuple[str, ...] = ()
+    commit: tuple[str, ...] = ()
+    reboot: tuple[str, ...] = ("systemctl", "reboot")
+    install_s: float = 1800.0
+    answer_s: float = 30.0
+
+
+@asynccontextmanager
+async def _open(settings: CommandUpdaterSettings, where: Where) -> AsyncIterator[UpdaterPort]:
+    from drivers.updater_command.commands import CommandUpdater
+
+    updater = CommandUpdater(settings)
+    await updater.running()
+    yield updater
+
+
+def _check(settings: CommandUpdaterSettings, where: Where) -> list[str]:
+    import shutil
+
+    found = []
+    for name in ("install", "running", "commit", "reboot"):
+        words: tuple[str, ...] = getattr(settings, name)
+        if not words:
+            found.append(f'{name}: a command is needed, for example {name} = ["/usr/local/bin/updater", "{name}"]')
+        elif shutil.which(words[0]) is None:
+            found.append(f"{name}: {words[0]} is not there, or cannot be run")
+    if settings.install and not any("{file}" in w for w in settings.install):
+        found.append("install: one of its words must be {file}")
+    return found
+
+
+DRIVER = Driver("updater_command", "updater", CommandUpdaterSettings, _open, _check)

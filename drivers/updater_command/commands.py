@@ -1,0 +1,74 @@
+"""The updater's commands in the words of the port."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from agent.ports import Broken, Garbled, Refused, Unreachable
+from agent.ports.updater import Running
+from drivers.updater_command import CommandUpdaterSettings
+
+NO_BOOT, UNFIT = 10, 2
+_STATES = {"good": Running(), "pending": Running(pending=True), "fell-back": Running(fell_back=True)}
+
+
+class CommandUpdater:
+    """``agent.ports.updater.UpdaterPort``."""
+
+    def __init__(self, settings: CommandUpdaterSettings) -> None:
+        self._settings = settings
+
+    async def running(self) -> Running:
+        said = (await self._good("running", self._settings.running)).split()
+        state = _STATES.get(said[0]) if said else None
+        if state is None:
+            raise Garbled(f"updater: running printed {' '.join(said)[:40]!r}; good, pending or fell-back is expected")
+        return Running(state.pending, state.fell_back, said[1] if len(said) > 1 else "")
+
+    async def install(self, file: Path) -> bool:
+        words = tuple(w.replace("{file}", str(file)) for w in self._settings.install)
+        code, said = await self._run("install", words, self._settings.install_s)
+        if code == UNFIT:
+            raise Refused(f"updater: this is no firmware for this board: {said}")
+        if code not in (0, NO_BOOT):
+            raise Broken(f"updater: install failed (exit {code}): {said}")
+        return code == 0
+
+    async def commit(self) -> None:
+        await self._good("commit", self._settings.commit)
+
+    async def reboot(self) -> None:
+        await self._good("reboot", self._settings.reboot)
+
+    async def _good(self, name: str, words: tuple[str, ...]) -> str:
+        code, said = await self._run(name, words, self._settings.answer_s)
+        if code != 0:
+            raise Broken(f"updater: {name} failed (exit {code}): {said}")
+        return said
+
+    async def _run(self, name: str, words: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
+        """Exit code, and what it printed: the first line, or what it complained of last."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *words,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        except (OSError, ValueError, IndexError, TypeError) as e:
+            raise Broken(f"updater: {name}: {words[:1]} cannot be run ({e}); check [updater] {name}") from e
+        try:
+            async with asyncio.timeout(timeout_s):
+                out, err = await process.communicate()
+        except TimeoutError:
+            raise Unreachable(f"updater: {name} did not end within {timeout_s:g} s") from None
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        lines = (out if process.returncode == 0 else err or out).decode("utf-8", "replace").strip().splitlines()
+        assert process.returncode is not None
+        return process.returncode, (lines[0] if process.returncode == 0 else lines[-1])[:200] if lines else ""

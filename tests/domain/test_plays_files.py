@@ -1,0 +1,273 @@
+"""Firmware and logs: what is on disk, what is told, and that nobody charges while firmware is installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playbook import LINK, UTC0_S, A, Playbook, charging, forgotten, kept, told, wh
+
+from agent.domain.asks import AskFirmware, AskLog, AskStart, AskTrigger, Trigger
+from agent.domain.events import (
+    Asked,
+    CardPresented,
+    ContactorOpened,
+    FirmwareBooted,
+    FirmwareChecked,
+    FirmwareFetched,
+    FirmwareInstalled,
+    Install,
+    LinkChanged,
+    LogSent,
+    MeterRead,
+    SignerJudged,
+    Started,
+)
+from agent.domain.messages import FirmwareStatus, LogStatus, SecurityHappened
+from agent.domain.orders import (
+    CheckFirmware,
+    CommitFirmware,
+    DropFirmware,
+    DropLog,
+    FetchFirmware,
+    InstallFirmware,
+    JudgeSigner,
+    Remember,
+    Reply,
+    Restart,
+    SendLog,
+    Tell,
+)
+from agent.kinds import Token
+
+PLAIN = AskFirmware("http://h/fw", UTC0_S, None, 1, 30)
+SIGNED = AskFirmware("http://h/fw", UTC0_S, request_id=7, certificate="PEM", signature="sig")
+LOG = AskLog("ftp://h/logs", request_id=8)
+
+
+def station(**more: Any) -> Playbook:
+    return Playbook(updater=True, **more).skip()
+
+
+def said(play: Playbook, kind: type[Any] = FirmwareStatus) -> list[str]:
+    """All statuses of a kind so far."""
+    tells = [o.message for o in play.log if isinstance(o, Tell) and isinstance(o.message, kind)]
+    return [m.status for m in tells]
+
+
+def job(play: Playbook, kind: type[Any] = FetchFirmware) -> str:
+    """The job of the last order of this kind."""
+    return next(str(o.job) for o in reversed(play.log) if isinstance(o, kind))
+
+
+def again(play: Playbook) -> Playbook:
+    """The process ended, another one reads what is on disk; what it orders is all there is in the log."""
+    mark = len(play.log)
+    play.skip().restart(online=False).skip()
+    del play.log[:mark]
+    return play
+
+
+def asked(play: Playbook, ask: Any, request: str = "q1") -> Playbook:
+    return (play >> Asked(LINK, request, ask)).skip()
+
+
+def replies(play: Playbook) -> list[str]:
+    return [o.status for o in play.log if isinstance(o, Reply)]
+
+
+def test_the_plain_procedure() -> None:
+    play = asked(station(), PLAIN)
+    assert replies(play) == ["Accepted"]
+    play = (play >> FirmwareFetched(job(play), True)).skip()
+    assert InstallFirmware(job(play)) in play.log
+    play = (play >> FirmwareInstalled(job(play), Install.DONE)).skip()
+    assert said(play) == ["Downloading", "Downloaded", "Installing", "Installed"]
+    assert told(SecurityHappened, kind="FirmwareUpdated") in play.log
+    assert play.site.updating is False
+
+
+def test_each_step_is_on_disk_before_it_is_begun() -> None:
+    play = asked(station(), PLAIN)
+    orders = [type(o) for o in play.log]
+    assert orders.index(Remember) < orders.index(FetchFirmware)
+
+
+def test_a_failed_download_is_tried_again_as_often_as_wanted() -> None:
+    play = asked(station(), PLAIN)
+    play = (play >> FirmwareFetched(job(play), False)).skip().wait(29).skip()
+    assert [type(o) for o in play.log].count(FetchFirmware) == 1
+    play = play.wait(2).skip()
+    assert [type(o) for o in play.log].count(FetchFirmware) == 2
+    play = (play >> FirmwareFetched(job(play), False)).skip()
+    assert said(play) == ["Downloading", "DownloadFailed"]
+    assert isinstance(play.log[-1], DropFirmware)
+
+
+def test_signed_firmware_waits_for_its_signer_and_its_signature() -> None:
+    play = station() >> Asked(LINK, "q1", SIGNED) << JudgeSigner("q1", "PEM")
+    play = (play >> SignerJudged("q1", True)).skip()
+    assert replies(play) == ["Accepted"]
+    number = job(play)
+    play = (play >> FirmwareFetched(number, True)).skip()
+    assert play.log[-1] == CheckFirmware(number, "PEM", "sig")
+    play = (play >> FirmwareChecked(number, False)).skip()
+    assert said(play) == ["Downloading", "Downloaded", "InvalidSignature"]
+    kinds = [o.message.kind for o in play.log if isinstance(o, Tell) and isinstance(o.message, SecurityHappened)]
+    assert kinds == ["InvalidFirmwareSignature"]
+    assert InstallFirmware(number) not in play.log
+
+
+def test_a_stranger_may_not_sign() -> None:
+    play = (station() >> Asked(LINK, "q1", SIGNED) << JudgeSigner("q1", "PEM") >> SignerJudged("q1", False)).skip()
+    assert replies(play) == ["InvalidCertificate"]
+    assert said(play) == []
+
+
+@pytest.mark.parametrize("ask", [PLAIN, SIGNED])
+def test_without_an_updater_nothing_is_fetched(ask: AskFirmware) -> None:
+    play = (Playbook() >> Asked(LINK, "q1", ask)).skip()
+    assert replies(play) == ["Rejected"]
+    assert said(play) == (["DownloadFailed"] if ask.request_id is None else [])
+
+
+def test_an_address_that_is_not_spoken() -> None:
+    play = asked(station(), AskFirmware("gopher://h/fw", UTC0_S, request_id=1, certificate="x", signature="y"))
+    assert replies(play) == ["Rejected"]
+
+
+def test_a_newer_request_takes_the_place_until_it_is_installed() -> None:
+    play = asked(station(), PLAIN)
+    first = job(play)
+    play = asked(play, AskFirmware("http://h/other", UTC0_S), "q2")
+    assert replies(play) == ["Accepted", "AcceptedCanceled"]
+    assert DropFirmware(first) in play.log
+    play = (play >> FirmwareFetched(first, True)).skip()  # late word of the one that was dropped
+    assert said(play)[-1] == "Downloading"
+    play = (play >> FirmwareFetched(job(play), True)).skip()
+    play = asked(play, PLAIN, "q3")
+    assert replies(play)[-1] == "Rejected"
+
+
+def test_who_charges_may_finish_and_nobody_begins() -> None:
+    play = charging(station(evses=2), A, 1)
+    play = asked(play, PLAIN)
+    play = (play >> FirmwareFetched(job(play), True)).skip()
+    assert said(play)[-1] == "InstallScheduled"
+    play = (play >> Asked(LINK, "q2", AskStart(2, Token("APP1")))).skip()
+    assert replies(play)[-1] == "Rejected"
+    for event in (CardPresented(1, A), ContactorOpened(1), MeterRead(1, "end:1", wh(1500))):
+        play.feed(event)
+    assert said(play)[-1] == "Installing"
+
+
+def test_a_boot_that_comes_up_is_committed_once_the_backend_has_it() -> None:
+    play = asked(station(), PLAIN)
+    play = (play >> FirmwareFetched(job(play), True)).skip()
+    play = (play >> FirmwareInstalled(job(play), Install.REBOOT)).skip()
+    assert play.log[-1] == Restart(True, "FirmwareUpdate")
+    play = again(play)
+    assert said(play) == []
+    play = (play >> FirmwareBooted(pending=True, version="2.0")).skip()
+    assert CommitFirmware() not in play.log
+    play = (play >> LinkChanged(LINK, True)).skip()
+    assert CommitFirmware() in play.log
+    assert said(play) == ["Installed"]
+
+
+def test_a_boot_that_fell_back_is_a_failed_installation() -> None:
+    play = asked(station(), PLAIN)
+    play = (play >> FirmwareFetched(job(play), True)).skip()
+    play = (play >> FirmwareInstalled(job(play), Install.REBOOT)).skip()
+    play = (again(play) >> FirmwareBooted(fell_back=True)).skip()
+    assert said(play) == ["InstallationFailed"]
+    assert CommitFirmware() not in play.log
+
+
+def test_off_line_for_half_an_hour_is_no_bad_update() -> None:
+    play = asked(station(), PLAIN)
+    play = (play >> FirmwareFetched(job(play), True)).skip()
+    play = (play >> FirmwareInstalled(job(play), Install.REBOOT)).skip()
+    play = (again(play) >> FirmwareBooted(pending=True)).skip().wait(1801).skip()
+    assert CommitFirmware() in play.log
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word"),
+    [
+        (Install.FAILED, "InstallationFailed"), (Install.NOBODY, "InstallationFailed"),
+        (Install.UNFIT, "InstallVerificationFailed"),
+    ],
+)  # fmt: skip
+def test_what_could_not_be_installed(outcome: Install, word: str) -> None:
+    play = asked(station(), PLAIN)
+    play = (play >> FirmwareFetched(job(play), True)).skip()
+    play = (play >> FirmwareInstalled(job(play), outcome)).skip()
+    assert said(play)[-1] == word
+    assert play.site.updating is False
+
+
+def test_a_restart_in_the_middle_goes_on() -> None:
+    play = asked(station(), PLAIN)
+    play = again(play).wait(1).skip()
+    assert FetchFirmware in [type(o) for o in play.log]
+    play = again((play >> FirmwareFetched(job(play), True)).skip()).wait(2).skip()
+    assert InstallFirmware in [type(o) for o in play.log]
+
+
+def test_a_job_that_cannot_be_read_is_set_aside() -> None:
+    facts = {"firmware": {"job": {"id": 1}}, "log": {"job": {"id": 1}}}
+    play = Playbook(updater=True, cold=True)
+    assert play >> Started(facts) << kept("poisoned") << forgotten("firmware") << kept("poisoned") << forgotten("log")
+
+
+def test_triggers_tell_how_far_it_is() -> None:
+    trigger = AskTrigger(Trigger.FIRMWARE_STATUS)
+    assert said(asked(station(), trigger)) == ["Idle"]
+    play = asked(asked(station(), PLAIN), trigger, "q2")
+    assert said(play) == ["Downloading", "Downloading"]
+    logs = AskTrigger(Trigger.LOG_STATUS)
+    assert said(asked(station(), logs), LogStatus) == ["Idle"]
+    assert said(asked(asked(station(), LOG), logs, "q2"), LogStatus) == ["Uploading", "Uploading"]
+
+
+# --- logs ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_log_is_sent() -> None:
+    play = asked(station(), LOG)
+    order = next(o for o in play.log if isinstance(o, SendLog))
+    reply = next(o for o in play.log if isinstance(o, Reply))
+    assert (reply.status, reply.data["filename"]) == ("Accepted", order.name)
+    play = (play >> LogSent(order.job, "Uploaded")).skip()
+    assert said(play, LogStatus) == ["Uploading", "Uploaded"]
+
+
+def test_a_log_is_tried_again_and_then_given_up() -> None:
+    play = asked(station(), AskLog("ftp://h/logs", retries=1, retry_interval_s=20))
+    play = (play >> LogSent(job(play, SendLog), "UploadFailure")).skip().wait(21).skip()
+    assert [type(o) for o in play.log].count(SendLog) == 2
+    play = (play >> LogSent(job(play, SendLog), "PermissionDenied")).skip()
+    assert said(play, LogStatus) == ["Uploading", "PermissionDenied"]
+
+
+def test_a_newer_log_takes_the_place() -> None:
+    play = asked(station(), LOG)
+    first = job(play, SendLog)
+    play = asked(play, AskLog("ftp://h/logs", request_id=9), "q2")
+    assert replies(play) == ["Accepted", "AcceptedCanceled"]
+    assert DropLog(first) in play.log
+    play = (play >> LogSent(first, "Uploaded")).skip()
+    assert said(play, LogStatus) == ["Uploading", "AcceptedCanceled", "Uploading"]
+
+
+def test_a_log_survives_a_restart() -> None:
+    play = again(asked(station(), LOG)).wait(2).skip()
+    assert SendLog in [type(o) for o in play.log]
+
+
+def test_a_name_fits_any_file_system() -> None:
+    play = asked(station(number="LU*CHG/E 1\n"), LOG)
+    name = next(o.name for o in play.log if isinstance(o, SendLog))
+    assert name.startswith("LU-CHG-E-1--diagnostics-")
+    assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")

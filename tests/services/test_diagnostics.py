@@ -1,0 +1,77 @@
+"""What an archive holds, and what never gets into it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.diagnostics import HIDDEN, frames, is_secret, station_file, without_secrets, without_tokens
+from agent.services.ring import LINE_MAX, LogRing
+
+
+def test_secrets_of_the_station_file(tmp_path: Path) -> None:
+    path = tmp_path / "station.toml"
+    path.write_text(
+        '[backend]\nurl = "wss://user:geheim1@host/x"\npassword = "geheim2"\nsecurity_profile = 2\n'
+        '[[reader]]\ndriver = "reader_nfc"\nkey_file = "geheim3"\n[terminal]\ndriver = "t"\nPIN = "geheim4"\n'
+        '[settings]\nauthorization_key = "geheim5"\nsample_interval_s = 60\n'
+        '[settings.ocpp16]\nAuthorizationKey = "geheim6"\n'
+    )
+    told = station_file(path)
+    assert "geheim" not in json.dumps(told)
+    assert told["backend"] == {"url": "wss://host/x", "password": HIDDEN, "security_profile": 2}
+    assert told["settings"]["sample_interval_s"] == 60
+    assert station_file(tmp_path / "none.toml") == {"unreadable": "FileNotFoundError"}
+
+
+SECRETS = st.sampled_from(["password", "PIN", "puk", "authorization_key", "AuthorizationKey", "shared_secret"])
+
+
+@given(st.recursive(st.text(max_size=5), lambda c: st.lists(c, max_size=3) | st.dictionaries(SECRETS, c, max_size=3)))
+def test_no_secret_survives_at_any_depth(value: object) -> None:
+    def inside(v: object) -> bool:
+        if isinstance(v, dict):
+            return all(x == HIDDEN for x in v.values())
+        return all(inside(x) for x in v) if isinstance(v, list) else True
+
+    assert inside(without_secrets(value))
+    assert is_secret("basicAuthPassword")
+
+
+def test_tokens_of_both_versions() -> None:
+    start = {"connectorId": 1, "idTag": "04A1B2C3D4E5F6", "meterStart": 1}
+    event = {"idToken": {"idToken": "04A1B2C3D4E5F6", "type": "ISO14443"}, "location": "ftp://u:p@h/x"}
+    told = json.dumps(without_tokens([start, event, {"token": "04A1B2C3D4E5F6"}]), ensure_ascii=False)
+    assert "04A1B2" not in told
+    assert told.count("…E5F6") == 3
+    assert "ftp://h/x" in told
+
+
+def test_frames_between_two_times() -> None:
+    said = [(1, 10.0, '[3,"1",{}]'), (2, 20.0, "no json"), (3, None, '[3,"2",{}]'), (4, 30.0, '[3,"3",{}]')]
+    lines = [
+        json.dumps({"n": n, "t": t, "dir": "in", "link": "a", "version": "1.6", "frame": text}).encode()
+        for n, t, text in said
+    ]
+    told = [json.loads(line) for line in frames(lines, 15.0, 25.0).splitlines()]
+    assert [t["n"] for t in told] == [2, 3]
+    assert told[0]["frame"] == "(7 characters that are no JSON)"
+
+
+def test_the_ring_keeps_the_newest_lines() -> None:
+    ring = LogRing(lines=3)
+    logger = logging.getLogger("ring-test")
+    logger.addHandler(ring)
+    try:
+        for n in range(5):
+            logger.warning("line %d %s", n, "x" * 5000)
+    finally:
+        logger.removeHandler(ring)
+    lines = ring.text(None, None).splitlines()
+    assert [line.split("line ")[1][0] for line in lines] == ["2", "3", "4"]
+    assert all(len(line) <= LINE_MAX for line in lines)
+    assert ring.text(None, 0.0) == ""

@@ -1,0 +1,65 @@
+"""Who may sign firmware, and did they."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+from conformance.ocpp16.files_play import Maker
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.x509.oid import NameOID
+
+from agent.services.signing import signed_by, signer_accepted
+
+CONTENT = b"firmware" * 1000
+
+
+@pytest.fixture(scope="module")
+def maker() -> Maker:
+    return Maker()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "fw"
+    path.write_bytes(CONTENT)
+    return path
+
+
+def test_signed_by_elliptic_curve(maker: Maker, file: Path) -> None:
+    assert signed_by(file, maker.certificate, maker.sign(CONTENT)) == ""
+    assert "not signed" in signed_by(file, maker.certificate, maker.sign(CONTENT + b"!"))
+    assert "not signed" in signed_by(file, Maker().certificate, maker.sign(CONTENT))
+    assert signed_by(file, "nonsense", maker.sign(CONTENT))
+    assert signed_by(file.with_name("none"), maker.certificate, maker.sign(CONTENT))
+
+
+@pytest.mark.parametrize("salt", [padding.PSS.DIGEST_LENGTH, padding.PSS.MAX_LENGTH, None])
+def test_signed_by_rsa(file: Path, salt: object) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+    import datetime
+
+    now = datetime.datetime.now(datetime.UTC)
+    built = x509.CertificateBuilder().subject_name(who).issuer_name(who).public_key(key.public_key())
+    built = built.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+    pem = built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    pss = padding.PSS(padding.MGF1(hashes.SHA256()), salt) if salt is not None else padding.PKCS1v15()  # type: ignore[arg-type]
+    said = base64.b64encode(key.sign(CONTENT, pss, hashes.SHA256())).decode()
+    assert signed_by(file, pem, said) == ""
+    assert signed_by(file, pem, said[:-8] + "AAAAAAA=") != ""
+
+
+def test_only_an_installed_manufacturer_may_sign(maker: Maker) -> None:
+    root = maker.root.encode()
+    assert signer_accepted(maker.certificate, [root]) == ""
+    assert "no installed" in signer_accepted(Maker("Stranger").certificate, [root])
+    assert "is installed" in signer_accepted(maker.certificate, [])
+    assert "no PEM" in signer_accepted("nonsense", [root])
+    # a leaf is no authority: what it signs is not accepted
+    other = Maker()
+    forged = other._certificate("forged", other.key, "Maker firmware", maker.key, ca=False)
+    assert signer_accepted(forged + maker.certificate, [root]) != ""

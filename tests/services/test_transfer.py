@@ -1,0 +1,280 @@
+"""Files from and to real servers that are not ours."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from file_servers import PASSWORD, QUOTED, USER, WebServer, certificate, ftp_server, sftp_server, web_server
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.services.transfer import Failed, Going, fetch, send
+from agent.services.transfer.address import Address, parse
+from agent.services.transfer.part import forget
+
+CONTENT = bytes(range(256)) * 2000
+
+
+@pytest.fixture
+def web() -> Iterator[WebServer]:
+    with web_server() as server:
+        yield server
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "a-diagnostics-1.zip"
+    path.write_bytes(CONTENT)
+    return path
+
+
+def trusting(pem: Path) -> Going:
+    return Going(5.0, context=lambda: ssl.create_default_context(cafile=str(pem)))
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
+
+
+def test_an_address_never_shows_its_secrets() -> None:
+    address = parse(f"ftp://{USER}:{QUOTED}@host:2121/a%20b/?signature=abc")
+    assert address.secret == (USER, PASSWORD)
+    assert (address.file, address.port) == ("/a b/", 2121)
+    for text in (repr(address), str(address), address.shown):
+        assert PASSWORD not in text
+        assert QUOTED not in text
+        assert "signature" not in text
+
+
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        ("ftp://h", "/x.zip"),
+        ("ftp://h/", "/x.zip"),
+        ("ftp://h/logs", "/logs/x.zip"),
+        ("http://h/logs/", "/logs/x.zip"),
+        ("https://h/in.php", "/in.php"),
+        ("http://h/put?key=1", "/put"),
+        ("ftp://h/logs/mine.zip", "/logs/mine.zip"),
+    ],
+)
+def test_where_a_file_goes(location: str, path: str) -> None:
+    assert parse(location).with_name("x.zip").path == path
+
+
+@pytest.mark.parametrize(
+    "location", ["", "file:///etc/passwd", "ftp://", "nonsense", "http://h:99999/", "gopher://h/x", "http://[::1/"]
+)
+def test_what_is_no_address(location: str) -> None:
+    with pytest.raises(Failed) as e:
+        parse(location)
+    assert e.value.status == "BadMessage"
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_an_address_or_refused(text: str) -> None:
+    for location in (text, "ftp://h/" + text, "http://" + text):
+        with contextlib.suppress(Failed):
+            assert isinstance(parse(location), Address)
+
+
+# --- HTTP ------------------------------------------------------------------------------------------------------------
+
+
+def test_fetched_by_http(web: WebServer, tmp_path: Path) -> None:
+    web.files["/fw.bin"] = CONTENT
+    target = tmp_path / "in" / "firmware"
+    fetch(f"http://{USER}:{QUOTED}@127.0.0.1:{web.port}/fw.bin", target, Going())
+    assert target.read_bytes() == CONTENT
+    assert [p.name for p in target.parent.iterdir()] == ["firmware"]
+    assert web.asked[0]["Authorization"].startswith("Basic ")
+
+
+def test_what_broke_off_goes_on_where_it_was(web: WebServer, tmp_path: Path) -> None:
+    web.files["/fw.bin"], web.cut_at = CONTENT, 200_000
+    target = tmp_path / "firmware"
+    location = f"http://127.0.0.1:{web.port}/fw.bin"
+    with pytest.raises(Failed):
+        fetch(location, target, Going())
+    assert not target.exists()
+    fetch(location, target, Going())
+    assert target.read_bytes() == CONTENT
+    assert int(web.asked[1]["Range"].removeprefix("bytes=").rstrip("-")) > 0
+    assert web.asked[1]["If-Range"] == '"v1"'
+
+
+def test_another_address_begins_anew(web: WebServer, tmp_path: Path) -> None:
+    web.files |= {"/a": CONTENT, "/b": b"other"}
+    web.cut_at = 200_000
+    with pytest.raises(Failed):
+        fetch(f"http://127.0.0.1:{web.port}/a", tmp_path / "f", Going())
+    fetch(f"http://127.0.0.1:{web.port}/b", tmp_path / "f", Going())
+    assert (tmp_path / "f").read_bytes() == b"other"
+    assert "Range" not in web.asked[1]
+
+
+def test_sent_by_put_and_by_form_where_put_is_unknown(web: WebServer, source: Path) -> None:
+    send(f"http://127.0.0.1:{web.port}/logs/", source, source.name, Going())
+    assert web.got == [("PUT", f"/logs/{source.name}", CONTENT)]
+    web.puts = False
+    send(f"http://127.0.0.1:{web.port}/upload?station=1", source, source.name, Going())
+    method, path, body = web.got[1]
+    assert (method, path) == ("POST", "/upload?station=1")
+    assert body.count(CONTENT) == 1
+    assert f'name="file"; filename="{source.name}"'.encode() in body
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [(401, "PermissionDenied"), (403, "PermissionDenied"), (400, "BadMessage"), (500, "UploadFailure")],
+)
+def test_what_a_server_refuses_has_a_word(web: WebServer, source: Path, code: int, status: str) -> None:
+    web.status = code
+    with pytest.raises(Failed) as e:
+        send(f"http://{USER}:{QUOTED}@127.0.0.1:{web.port}/x", source, source.name, Going())
+    assert e.value.status == status
+    assert PASSWORD not in str(e.value)
+
+
+def test_a_password_does_not_follow_to_another_server(web: WebServer, tmp_path: Path) -> None:
+    with web_server() as other:
+        other.files["/fw"] = b"there"
+        web.moved["/fw"] = f"http://127.0.0.1:{other.port}/fw"
+        fetch(f"http://{USER}:{QUOTED}@127.0.0.1:{web.port}/fw", tmp_path / "f", Going())
+        assert "Authorization" not in other.asked[0]
+    assert (tmp_path / "f").read_bytes() == b"there"
+
+
+def test_going_round_in_circles_ends(web: WebServer, tmp_path: Path) -> None:
+    web.moved["/a"] = "/a"
+    with pytest.raises(Failed, match="too often"):
+        fetch(f"http://127.0.0.1:{web.port}/a", tmp_path / "f", Going())
+
+
+def test_tls_is_checked(tmp_path: Path, source: Path) -> None:
+    pem = certificate(tmp_path)
+    with web_server(pem) as web:
+        with pytest.raises(Failed, match="certificate"):
+            send(f"https://127.0.0.1:{web.port}/x", source, source.name, Going())
+        assert web.got == []
+        send(f"https://127.0.0.1:{web.port}/x", source, source.name, trusting(pem))
+        assert len(web.got) == 1
+        web.moved["/y.bin"] = "http://127.0.0.1:1/plain"
+        with pytest.raises(Failed, match="out of TLS"):
+            fetch(f"https://127.0.0.1:{web.port}/y.bin", tmp_path / "f", trusting(pem))
+
+
+def test_a_file_that_is_too_long_is_not_fetched(web: WebServer, tmp_path: Path) -> None:
+    web.files["/fw"] = CONTENT
+    with pytest.raises(Failed, match="more than"):
+        fetch(f"http://127.0.0.1:{web.port}/fw", tmp_path / "f", Going(most_bytes=1000))
+    assert not (tmp_path / "f").exists()
+
+
+def test_stopped_from_outside_at_once(web: WebServer, tmp_path: Path) -> None:
+    web.files["/fw"] = CONTENT
+    web.hold.clear()
+    going, failed = Going(60.0), []
+
+    def work() -> None:
+        try:
+            fetch(f"http://127.0.0.1:{web.port}/fw", tmp_path / "f", going)
+        except Failed as e:
+            failed.append(str(e))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not web.asked and time.monotonic() < deadline:
+        time.sleep(0.01)
+    going.stop()
+    thread.join(10)
+    assert failed == ["stopped"]
+
+
+def test_nobody_there(source: Path) -> None:
+    with pytest.raises(Failed, match="refused"):
+        send("http://127.0.0.1:1/x", source, source.name, Going(2.0))
+
+
+# --- FTP, FTPS, SFTP -------------------------------------------------------------------------------------------------
+
+
+def test_ftp_both_ways(tmp_path: Path, source: Path) -> None:
+    root = tmp_path / "root"
+    (root / "logs").mkdir(parents=True)
+    with ftp_server(root) as port:
+        send(f"ftp://{USER}:{QUOTED}@127.0.0.1:{port}/logs", source, source.name, Going(5.0))
+        assert (root / "logs" / source.name).read_bytes() == CONTENT
+        fetch(f"ftp://{USER}:{QUOTED}@127.0.0.1:{port}/logs/{source.name}", tmp_path / "f", Going(5.0))
+        assert (tmp_path / "f").read_bytes() == CONTENT
+        with pytest.raises(Failed) as e:
+            send(f"ftp://{USER}:wrong@127.0.0.1:{port}/logs", source, source.name, Going(5.0))
+        assert e.value.status == "PermissionDenied"
+        with pytest.raises(Failed):
+            fetch(f"ftp://{USER}:{QUOTED}@127.0.0.1:{port}/does_not_exist", tmp_path / "g", Going(5.0))
+
+
+def test_ftp_goes_on_where_it_broke_off(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "fw").write_bytes(CONTENT)
+    with ftp_server(root) as port:
+        location = f"ftp://{USER}:{QUOTED}@127.0.0.1:{port}/fw"
+        with pytest.raises(Failed):
+            fetch(location, tmp_path / "f", Stopping(300_000))
+        have = (tmp_path / "f.part").stat().st_size
+        assert have > 0
+        (tmp_path / "f.part").write_bytes(b"\0" * have)  # to see that the rest was fetched only
+        fetch(location, tmp_path / "f", Going(5.0))
+    assert (tmp_path / "f").read_bytes() == b"\0" * have + CONTENT[have:]
+
+
+class Stopping(Going):
+    def __init__(self, at: int) -> None:
+        super().__init__(5.0)
+        self._at = at
+
+    def check(self, done_bytes: int = 0) -> None:
+        if self._at < done_bytes < len(CONTENT):
+            raise Failed("UploadFailure", "cut")
+
+
+def test_ftps(tmp_path: Path, source: Path) -> None:
+    pem, root = certificate(tmp_path), tmp_path / "root"
+    root.mkdir()
+    with ftp_server(root, pem) as port:
+        with pytest.raises(Failed, match=r"certificate|CERTIFICATE"):
+            send(f"ftps://{USER}:{QUOTED}@127.0.0.1:{port}/", source, source.name, Going(5.0))
+        send(f"ftps://{USER}:{QUOTED}@127.0.0.1:{port}/", source, source.name, trusting(pem))
+        assert (root / source.name).read_bytes() == CONTENT
+        fetch(f"ftps://{USER}:{QUOTED}@127.0.0.1:{port}/{source.name}", tmp_path / "f", trusting(pem))
+    assert (tmp_path / "f").read_bytes() == CONTENT
+
+
+def test_sftp_only_to_a_server_that_is_known(tmp_path: Path, source: Path) -> None:
+    root, known = tmp_path / "root", tmp_path / "known_hosts"
+    root.mkdir()
+    with sftp_server(root) as (port, line):
+        location = f"sftp://{USER}:{QUOTED}@127.0.0.1:{port}"
+        with pytest.raises(Failed) as e:
+            send(f"{location}/", source, source.name, Going(5.0))
+        assert e.value.status == "PermissionDenied"
+        known.write_text(line + "\n")
+        going = Going(5.0, known_hosts=str(known))
+        send(f"{location}/", source, source.name, going)
+        assert (root / source.name).read_bytes() == CONTENT
+        fetch(f"{location}/{source.name}", tmp_path / "f", Going(5.0, known_hosts=str(known)))
+    assert (tmp_path / "f").read_bytes() == CONTENT
+
+
+def test_forgotten(tmp_path: Path) -> None:
+    for name in ("f", "f.part", "f.part.json", "other"):
+        (tmp_path / name).write_text("{}")
+    forget(tmp_path / "f")
+    assert [p.name for p in tmp_path.iterdir()] == ["other"]
