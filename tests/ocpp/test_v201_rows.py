@@ -465,10 +465,6 @@ AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"id": 1, "expiryDateTime": "soon", "idToken": {"idToken": "A", "type": "Central"}},
         REJECTED,
     ),
-    ("UpdateFirmware", {}, REJECTED),
-    ("GetLog", {}, REJECTED),
-    ("ReserveNow", {}, REJECTED),
-    ("SetChargingProfile", {}, REJECTED),
     (
         "UpdateFirmware",
         {"requestId": 1, "firmware": {"location": "ftp://h/f", "retrieveDateTime": "2026-11-25T10:00:00Z"}},

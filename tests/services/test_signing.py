@@ -6,11 +6,11 @@ import base64
 from pathlib import Path
 
 import pytest
-from conformance.ocpp16.files_play import Maker
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
+from makers import Maker
 
 from agent.services.signing import signed_by, signer_accepted
 

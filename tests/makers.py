@@ -1,0 +1,46 @@
+"""Manufacturers whose firmware a station may or may not trust; their keys are made when they are needed."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+
+class Maker:
+    """A manufacturer: its root certificate is a file of the station, and it signs firmware."""
+
+    def __init__(self, name: str = "Maker") -> None:
+        self.root_key = ec.generate_private_key(ec.SECP256R1())
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.root = self._certificate(name, self.root_key, name, self.root_key, ca=True)
+        self.certificate = self._certificate(f"{name} firmware", self.key, name, self.root_key, ca=False)
+
+    def _certificate(self, name: str, key: Any, issuer: str, issuer_key: Any, ca: bool) -> str:
+        now = datetime.datetime.now(datetime.UTC)
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=365))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .sign(issuer_key, hashes.SHA256())
+        )
+        return made.public_bytes(serialization.Encoding.PEM).decode("ascii")
+
+    def sign(self, content: bytes) -> str:
+        return base64.b64encode(self.key.sign(content, ec.ECDSA(hashes.SHA256()))).decode("ascii")
+
+    def trust(self, folder: Path) -> Path:
+        path = folder / "maker.pem"
+        path.write_text(self.root)
+        return path
