@@ -12,7 +12,7 @@ from typing import Any
 from makers import Maker
 from street import station_text
 
-from ocpp16.play import QUICK, SETTINGS, Play, play
+from ocpp16.play import QUICK, SETTINGS, Play, play, station_time
 
 NOW = "2026-01-01T00:00:00Z"
 
@@ -54,9 +54,6 @@ async def signed_update(s: Play, location: str, certificate: str, signature: str
 
 
 async def in_s(s: Play, seconds: float) -> str:
-    """So many seconds from now on, by the station's own clock (as it stamps what it tells)."""
-    s.begin()
-    await s.ask("TriggerMessage", requestedMessage="StatusNotification", connectorId=1)
-    told = await s.call("StatusNotification", lambda p: p["connectorId"] == 1)
-    when = datetime.datetime.fromisoformat(told["timestamp"]) + datetime.timedelta(seconds=seconds)
+    """So many seconds from now on, by the station's own clock."""
+    when = await station_time(s) + datetime.timedelta(seconds=seconds)
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")

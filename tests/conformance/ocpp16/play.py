@@ -305,8 +305,8 @@ async def begun_off_line_and_refused(s: Play) -> int:
 async def station_time(s: Play) -> datetime:
     """By a status that is told on request."""
     told = len(s.payloads("StatusNotification"))
-    assert await s.ask("TriggerMessage", requestedMessage="StatusNotification", connectorId=2) == "Accepted"
-    await s.heard(lambda: any(p["connectorId"] == 2 for p in s.payloads("StatusNotification")[told:]))
+    assert await s.ask("TriggerMessage", requestedMessage="StatusNotification", connectorId=1) == "Accepted"
+    await s.heard(lambda: any(p["connectorId"] == 1 for p in s.payloads("StatusNotification")[told:]))
     return datetime.fromisoformat(s.payloads("StatusNotification")[-1]["timestamp"])
 
 
