@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,40 @@ class Street201(Street):
         if n:
             wanted["evse"] = {"id": n, **({"connectorId": 1} if connector else {})}
         return str((await self.csms.ask("ChangeAvailability", wanted))["status"])
+
+    async def list(self, version: int, full: bool = True, **entries: Any) -> str:
+        """SendLocalList; ``entries``: token -> idTokenInfo, or None to take it off the list."""
+        rows = [
+            {"idToken": {"idToken": t, "type": "ISO14443"}, **({"idTokenInfo": info} if info else {})}
+            for t, info in entries.items()
+        ]
+        wanted: dict[str, Any] = {"versionNumber": version, "updateType": "Full" if full else "Differential"}
+        wanted |= {"localAuthorizationList": rows} if rows else {}
+        return str((await self.csms.ask("SendLocalList", wanted))["status"])
+
+    async def list_version(self) -> int:
+        return int((await self.csms.ask("GetLocalListVersion", {}))["versionNumber"])
+
+    async def reserve(self, n: int = 1, token: str = CARD, number: int = 7, after_s: float = 7200, **more: Any) -> str:
+        """ReserveNow; ``n`` 0: any. ``after_s``: seconds of the station's own clock, which runs ``SPEED`` times as
+        fast as the one on the wall."""
+        before, asked = len(self.csms.told), {"requestedMessage": "StatusNotification", "evse": {"id": 1}}
+        await self.csms.ask("TriggerMessage", asked)
+        await self.heard(lambda: len(self.csms.told) > before)
+        end = datetime.fromisoformat(self.csms.told[before]["timestamp"]) + timedelta(seconds=after_s)
+        wanted: dict[str, Any] = {"id": number, "idToken": {"idToken": token, "type": "ISO14443"}, **more}
+        wanted |= {"expiryDateTime": end.isoformat().replace("+00:00", "Z"), **({"evseId": n} if n else {})}
+        return str((await self.csms.ask("ReserveNow", wanted))["status"])
+
+    async def cancel(self, number: int = 7) -> str:
+        return str((await self.csms.ask("CancelReservation", {"reservationId": number}))["status"])
+
+    async def refused(self, token: str, n: int = 1) -> None:
+        """A tap, and the refusal that it brings (not one that is still on the screen)."""
+        await self.until(lambda e: e["screen"] != "refused", n)
+        await self.tap(token, n)
+        await self.screen("refused", n)
+        assert [e for e in self.events() if e["evse"]["id"] == n and e["eventType"] == "Started"] == []
 
     async def off_line(self) -> None:
         """The network is gone until ``on_line``."""
