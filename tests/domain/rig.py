@@ -163,6 +163,7 @@ class Rig:
         self.allowed: set[Token] = set()
         self.refused: set[str] = set()
         self.session_car: dict[str, int] = {}
+        self.beginning: set[str] = set()
         self.away_since_s: dict[int, float] = {}
         self.meter_failed: set[int] = set()
         self.alive, self.link_up, self.sound = False, False, True
@@ -407,7 +408,8 @@ class Rig:
     # --- the promises ------------------------------------------------------------------------------------------
 
     def _check_batch(self, orders: list[Order]) -> None:
-        started = any(isinstance(o, Tell) and isinstance(o.message, TransactionStarted) for o in orders)
+        messages = [o.message for o in orders if isinstance(o, Tell)]
+        started = self.beginning = {m.session for m in messages if isinstance(m, TransactionStarted)}
         assert not (started and self.resetting), "a session began after a reset was promised"
         given: set[int] = set()
         for order in orders:
@@ -431,7 +433,8 @@ class Rig:
         started = [m for link, m in self.told if isinstance(m, TransactionStarted) and m.session == session.id]
         assert len(started) == len(self.links), "energy before the start was told"
         if outlet.here and outlet.car is not None:
-            heavy = {f for f in evse.faults if blocks(f) and (session.id not in self.session_car or f not in GRACE_S)}
+            # what a running session outlives begins none; one that began in a pause is a running one
+            heavy = {f for f in evse.faults if blocks(f) and (session.id in self.beginning or f not in GRACE_S)}
             assert not heavy, f"release with {heavy}"
             known = self.session_car.setdefault(session.id, outlet.car)
             if known != outlet.car:

@@ -17,8 +17,10 @@ import pytest
 
 from agent.domain.asks import (
     AskAvailability,
+    AskCancelReservation,
     AskClearCache,
     AskClearProfiles,
+    AskReserve,
     AskReset,
     AskSet,
     AskSetProfile,
@@ -202,6 +204,12 @@ class Street:
     def ask_clear_profiles(self, pick: int | None) -> None:
         self.rig.ask(AskClearProfiles(evse=pick))
 
+    def ask_reserve(self, pick: int, token: Token, lasts_s: float, group: str) -> None:
+        self.rig.ask(AskReserve(pick, pick, token, (self.rig.now.utc_s or 0.0) + lasts_s, group))
+
+    def ask_cancel(self, pick: int) -> None:
+        self.rig.ask(AskCancelReservation(pick))
+
     def heard(self, index: int, as_judged: bool) -> None:
         """The backend answers some start, this or last year's."""
         started = [m for _, m in self.rig.told if isinstance(m, TransactionStarted)]
@@ -271,6 +279,8 @@ class Street:
         for n in (0, *rig.outlets):
             rig.ask(AskAvailability(n, True))
         rig.ask(AskClearProfiles())
+        for n in (0, 1, 2):
+            rig.ask(AskCancelReservation(n))
 
     def somebody_can_charge(self) -> None:
         rig = self.rig
@@ -314,6 +324,11 @@ DEEDS: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
         4,
         {"pick": PICK_0, "purpose": tuple(Purpose), "amperes": (0.0, 5.9, 10.0, 16.0), "lasts_s": (None, 30, 300)},
     ),
+    "ask_reserve": (
+        4,
+        {"pick": PICK_0, "token": TOKENS, "lasts_s": (20.0, 300.0, 4000.0), "group": ("", "", "G")},
+    ),
+    "ask_cancel": (1, {"pick": PICK_0}),
     "ask_clear_profiles": (1, {"pick": (None, 0, 1)}),
     "heard": (5, {"index": (0, 0, 1, 5), "as_judged": (True, True, False)}),
     "crash_soon": (2, {"point": ("unsaved", "saved")}),
