@@ -1,9 +1,10 @@
-"""Manufacturers whose firmware a station may or may not trust; their keys are made when they are needed."""
+"""Firmware, and the manufacturers that a station may or may not trust; their keys are made when they are needed."""
 
 from __future__ import annotations
 
 import base64
 import datetime
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+
+def image(version: str, **about: Any) -> bytes:
+    """What the simulated updater takes (docs/control-api.md)."""
+    return b"CHARGY-FW\n" + json.dumps({"version": version, **about}).encode() + b"\n" + b"\x5a" * 100_000
 
 
 class Maker:

@@ -64,6 +64,7 @@ class Files:
     ) -> None:
         self._folder, self._post, self._parts, self._roots, self._ca = folder, post, parts, roots, ca
         self._firmware: asyncio.Task[None] | None = None
+        self._judging: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
         self._going: dict[str, Going] = {}
         self.updater: UpdaterKeeper | None = None
@@ -77,7 +78,7 @@ class Files:
     def do(self, order: Order) -> None:
         match order:
             case JudgeSigner(job, certificate):
-                self._firmware = self._start(self._firmware, self._judge(job, certificate))
+                self._judging = self._start(self._judging, self._judge(job, certificate))  # beside a running download
             case FetchFirmware(job, location):
                 self._firmware = self._start(self._firmware, self._fetch(job, location))
             case CheckFirmware(job, certificate, signature):
@@ -115,7 +116,7 @@ class Files:
         """The process ends: what is on its way stops and is done again after the start."""
         for job in list(self._going):
             self._stop(job)
-        for task in (self._firmware, self._sending):
+        for task in (self._judging, self._firmware, self._sending):
             if task is not None:
                 task.cancel()
 

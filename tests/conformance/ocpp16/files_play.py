@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,11 +14,6 @@ from street import station_text
 from ocpp16.play import QUICK, SETTINGS, Play, play, station_time
 
 NOW = "2026-01-01T00:00:00Z"
-
-
-def image(version: str, **about: Any) -> bytes:
-    """What the simulated updater takes (docs/control-api.md)."""
-    return b"CHARGY-FW\n" + json.dumps({"version": version, **about}).encode() + b"\n" + b"\x5a" * 100_000
 
 
 def firmware(s: Play, since: int = 0) -> list[str]:

@@ -1,8 +1,9 @@
 """UpdateFirmware of a file that does not exist: told, and the station stays in service."""
 
 from file_servers import web_server
+from makers import image
 
-from ocpp16.files_play import firmware, image, update
+from ocpp16.files_play import firmware, update
 from ocpp16.play import Play
 
 

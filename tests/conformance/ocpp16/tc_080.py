@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from file_servers import web_server
-from makers import Maker
+from makers import Maker, image
 
-from ocpp16.files_play import image, in_s, signed, signed_update, trusting
+from ocpp16.files_play import in_s, signed, signed_update, trusting
 
 
 async def test_all_good(tmp_path: Path) -> None:

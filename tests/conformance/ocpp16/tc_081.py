@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from file_servers import web_server
-from makers import Maker
+from makers import Maker, image
 
-from ocpp16.files_play import image, signed, signed_update, trusting
+from ocpp16.files_play import signed, signed_update, trusting
 
 
 async def test_a_signature_of_other_bytes_and_of_a_stranger(tmp_path: Path) -> None:
