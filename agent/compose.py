@@ -41,6 +41,7 @@ from agent.services.health import watch
 from agent.services.indicators import BuzzerKeeper, LampKeeper, PowerKeeper
 from agent.services.keep import ButtonsKeeper, DisplayKeeper, Keeper, MeterKeeper, ReaderKeeper
 from agent.services.notify import notify
+from agent.services.privacy import Mask
 from agent.services.ring import LogRing
 from agent.services.status import StatusSocket
 from agent.services.store import Store
@@ -90,6 +91,8 @@ class Station:
         self.hands = Hands(self.engine.post)
         self.engine.hands = self.hands
         self.engine.restart = self._restart
+        self.mask = Mask()
+        self.engine.hearing = self.mask.hearing
         self.engine.watch = self._watch
         self.screens: dict[int, Screen] = {}
         self.lamps: dict[int, Lamp] = {}
@@ -104,6 +107,8 @@ class Station:
         self.files = self.hands.files = files_of(self)
         self.links = {b.name: self._make_link(b) for b in file.backends}
         self.engine.links.update(self.links)
+        for b in file.backends:
+            self.mask.secret(b.password)
         self.status.asks["dead"] = self._dead_letters
 
     def _socket_path(self) -> Path:
@@ -168,7 +173,9 @@ class Station:
         """The file's; the link itself knows what its backend has set since."""
         if backend.password_file is not None:
             try:
-                return backend.password_file.read_text("utf-8").strip()
+                text = backend.password_file.read_text("utf-8").strip()
+                self.mask.secret(text)
+                return text
             except OSError as e:
                 log.error("backend %s: password_file %s: %s", backend.name, backend.password_file, e.strerror)
         return backend.password or None
@@ -198,6 +205,7 @@ class Station:
 
     async def run(self) -> int:
         await self._booted()
+        self.ring.addFilter(self.mask)
         logging.getLogger().addHandler(self.ring)
         self.clock.changed = self._clock_changed
         loop = asyncio.get_running_loop()
@@ -400,7 +408,9 @@ async def run(file: StationFile, options: Options) -> int:
         dial.load()  # while the disk works
     store = await opening
     try:
-        return await Station(file, options, store, await store.facts()).run()
+        station = Station(file, options, store, await store.facts())
+        station.mask.install()
+        return await station.run()
     finally:
         await store.close()
 

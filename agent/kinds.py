@@ -72,6 +72,9 @@ class Token:
     value: str
     type: TokenType = TokenType.ISO14443
 
+    def __repr__(self) -> str:
+        return f"Token({self.masked()!r}, {self.type.value})"  # a repr ends in tracebacks and logs
+
     def same(self, other: Token) -> bool:
         """OCPP's identifiers are case-insensitive (CiString); how a token was read does not make it another one."""
         return self.value.casefold() == other.value.casefold()

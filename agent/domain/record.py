@@ -104,5 +104,5 @@ def _converter(hint: Any) -> Callable[[Any], Any]:
 
 def _plain(hint: Any, value: Any) -> Any:
     if isinstance(hint, type) and not isinstance(value, hint):
-        raise ValueError(f"{hint.__name__} expected, is {value!r}")
+        raise ValueError(f"{hint.__name__} expected, is {type(value).__name__}")  # the value may be a card's number
     return value

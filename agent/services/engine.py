@@ -62,13 +62,15 @@ class Durable(Protocol):
 
 
 class Engine:
-    """``restart`` is called when the domain wants the process to end; ``watch`` after every event (the status)."""
+    """``restart`` is called when the domain wants the process to end; ``watch`` after every event (the status),
+    ``hearing`` before."""
 
     def __init__(self, blocks: Blocks, store: Durable, clock: ClockPort) -> None:
         self.links: dict[str, LinkRoom] = {}
         self.hands: HandsRoom | None = None
         self.restart: Callable[[Restart | Leave], None] = lambda order: None
         self.watch: Callable[[Order | None], None] = lambda order: None
+        self.hearing: Callable[[Event], None] = lambda event: None
         self._blocks = blocks
         self._store = store
         self._clock = clock
@@ -102,6 +104,7 @@ class Engine:
             await self.handle(item)
 
     async def handle(self, event: Event) -> None:
+        self.hearing(event)
         if self.hands is not None:
             self.hands.hearing(event)
         orders = _one_release_each(self._blocks.handle(event, self._clock.now()))

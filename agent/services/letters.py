@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -41,8 +42,15 @@ class Letter:
 
     def line(self) -> dict[str, Any]:
         """For the list: without the message itself."""
-        names = ("seq", "link", "session", "kind", "reason", "attempts", "number")
-        return {name: getattr(self, name) for name in names}
+        names = ("seq", "link", "session", "kind", "attempts", "number")
+        return {**{name: getattr(self, name) for name in names}, "reason": self._masked_reason()}
+
+    def _masked_reason(self) -> str:
+        """The backend's words, which may repeat the token."""
+        reason = self.reason
+        for value in re.findall(r'"\$": ?"Token","value": ?"([^"]{4,})"', self.body):
+            reason = re.sub(re.escape(value), "…" + value[-4:] if len(value) > 6 else "…", reason, flags=re.IGNORECASE)
+        return reason
 
     def whole(self) -> dict[str, Any]:
         """For a technician: with the message, card numbers masked."""

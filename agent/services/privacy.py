@@ -1,0 +1,101 @@
+"""No whole card number and no secret in the journal, whoever wrote the line: a backend's error text, a traceback, us.
+
+What identifies a person passes through the engine as an event before anybody logs it, so the newest tokens are known;
+a filter on the log's handlers replaces them by their last four characters.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections import OrderedDict
+from types import TracebackType
+from typing import Any
+
+from agent.domain.asks import AskSet
+from agent.domain.events import Asked, Event
+from agent.domain.variables import VARIABLES
+from agent.kinds import Token, TokenType
+
+log = logging.getLogger(__name__)
+
+KEPT = 500
+"""Tokens that are remembered, the newest."""
+SHORTEST = 4
+"""Characters: what is shorter identifies nobody, and replacing it would make lines unreadable."""
+
+
+class Mask(logging.Filter):
+    def __init__(self) -> None:
+        super().__init__()
+        self._tokens: OrderedDict[str, str] = OrderedDict()
+        self._secrets: set[str] = set()
+
+    def install(self) -> None:
+        """On what writes the journal; an error that ends the process goes there too."""
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(self)
+        sys.excepthook = _crashed
+
+    def remove(self) -> None:
+        for handler in logging.getLogger().handlers:
+            handler.removeFilter(self)
+        sys.excepthook = sys.__excepthook__
+
+    # --- what is to be masked ----------------------------------------------------------------------------------
+
+    def hearing(self, event: Event) -> None:
+        """Before the event is handled."""
+        of = event.ask if isinstance(event, Asked) else event
+        token = getattr(of, "token", None)
+        if isinstance(token, Token) and token.type is not TokenType.NO_AUTHORIZATION:
+            self._learn(token)
+        group = getattr(getattr(of, "verdict", None), "group", None) or getattr(of, "group", None)
+        if group:
+            self._learn(Token(str(group)))
+        if isinstance(of, AskSet):
+            for name, text in of.values.items():
+                if name in VARIABLES and VARIABLES[name].secret:
+                    self.secret(text.removeprefix("text:"))
+
+    def _learn(self, token: Token) -> None:
+        if len(token.value) < SHORTEST:
+            return
+        self._tokens[token.value.casefold()] = token.masked()
+        self._tokens.move_to_end(token.value.casefold())
+        while len(self._tokens) > KEPT:
+            self._tokens.popitem(last=False)
+
+    def secret(self, text: str) -> None:
+        if len(text) >= SHORTEST:
+            self._secrets.add(text)
+
+    # --- masking -----------------------------------------------------------------------------------------------
+
+    def masked(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        folded = text.casefold()
+        for value, shown in self._tokens.items():
+            if value in folded:
+                text = re.sub(re.escape(value), lambda _, shown=shown: shown, text, flags=re.IGNORECASE)  # type: ignore[misc]
+        return text
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        try:
+            record.msg, record.args = self.masked(record.getMessage()), ()
+        except (TypeError, ValueError):
+            return True  # a wrong format string: the handler says so
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = self.masked(record.exc_text)
+        return True
+
+
+def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> Any:
+    if issubclass(kind, KeyboardInterrupt):
+        return sys.__excepthook__(kind, error, trace)
+    log.critical("a defect, please report: the process ends", exc_info=(kind, error, trace))
+    return None
