@@ -388,7 +388,7 @@ async def test_the_start_of_a_running_session_is_never_buried(caplog: pytest.Log
         room.link.wake()
         began_s = time.monotonic()
         await until(lambda: not room.outbox.rows)
-        assert time.monotonic() - began_s > 4 * 0.06  # the least pause, although the interval is 0
+        assert time.monotonic() - began_s > 3 * 0.06  # four least pauses, the first seen late; the interval is 0
         assert room.outbox.dead == []
         assert central.of("MeterValues")[0]["transactionId"] == 9
     assert len([r for r in caplog.records if "asked again for ever" in r.getMessage()]) == 1
