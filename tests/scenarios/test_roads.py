@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -28,7 +28,7 @@ async def opened(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Asyn
     text = station_text(
         1,
         backend=f'versions = ["{request.param}"]\ncall_timeout_s = 3.0',
-        settings="sample_interval_s = 10\nmessage_retry_interval_s = 20",
+        settings="sample_interval_s = 10\nmessage_retry_interval_s = 20\noffline_tx_for_unknown_id = true",
         simulation="[[simulation.evse]]\nnumber = 1\nmeter_wh = 1234567",
     )
     folder = tmp_path_factory.mktemp("roads")
@@ -142,3 +142,34 @@ async def test_a_clock_that_lies_after_a_restart(s: Street201, step_s: float) ->
     assert transaction.stop is not None
     assert in_order(s), s.calls()
     assert abs(datetime.fromisoformat(transaction.stop["timestamp"]) - stopped) < TOLERANCE
+
+
+@pytest.mark.parametrize("opened", ["1.6", "2.0.1"], indirect=True)
+async def test_a_session_before_the_first_contact(s: Street201) -> None:
+    """First power-up without a network, and a real-time clock of 1995: nobody has ever told the time. What happened is
+    dated when the backend at last tells it."""
+    await s.off_line()
+    await s.station.post("/agent", {"action": "stop"})
+    await s.station.until(lambda p: p["agent"]["pid"] is None)
+    for file in (s.station.folder / "state").glob("agent.db*"):
+        file.unlink()
+    await s.station.post("/clock", {"step_s": -1e9})
+    await s.station.post("/agent", {"action": "start"})
+    await s.station.healthy()
+    before = set(s.csms.transactions)
+    await s.plug()
+    await s.tap(CARD)
+    await s.until(lambda e: e["session"] and e["contactor"])
+    await energy(s, 30)
+    await s.tap(CARD)
+    await s.screen("finished")
+    stopped_s = asyncio.get_running_loop().time()
+    await s.on_line()
+    contact = datetime.now(UTC)
+    since = timedelta(seconds=(asyncio.get_running_loop().time() - stopped_s) * SPEED)
+    (number,) = set(s.csms.transactions) - before
+    transaction = s.csms.transactions[number]
+    assert transaction.stop is not None
+    assert in_order(s), s.calls()
+    assert abs(datetime.fromisoformat(transaction.stop["timestamp"]) - (contact - since)) < TOLERANCE
+    assert timedelta() < contact - datetime.fromisoformat(transaction.started) < TOLERANCE + since
