@@ -120,7 +120,9 @@ class Station:
     def _make_site(self) -> Site:
         station = self.file.station
         evses = {
-            e.number: EvseMemory(e.number, tethered=e.outlet == "tethered", max_a=e.max_a, phases=e.phases)
+            e.number: EvseMemory(
+                e.number, tethered=e.outlet == "tethered", max_a=e.max_a, phases=e.phases, bay_sensor=e.bay_sensor
+            )
             for e in self.file.evses
         }
         return Site(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tomllib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -76,7 +77,8 @@ class Street:
     def __init__(self, station: Simulated, csms: Backend) -> None:
         self.station, self.csms = station, csms
         self.mark = 0
-        self.tethered = 'outlet = "tethered"' in station.file.read_text()
+        outlets = tomllib.loads(station.file.read_text("utf-8"))["evse"]
+        self.tethered = {e["number"] for e in outlets if e.get("outlet") == "tethered"}
 
     # --- deeds -----------------------------------------------------------------------------------------------------
 
@@ -188,7 +190,7 @@ class Street:
     async def _clear(self, n: int) -> None:
         if (await self.station.evse(n))["car"]:
             await self.unplug(n, "ev")
-        if (await self.station.evse(n))["cable"] and not self.tethered:
+        if (await self.station.evse(n))["cable"] and n not in self.tethered:
             await self.unplug(n)
         await self.told("Available", n)
 

@@ -257,39 +257,57 @@ class StrictCsms:
         if t.stop is not None:
             self.violations.append(f"{payload['eventType']} of {number} after its end ({t.stop_message} and {id_})")
         t.events.append(payload)
+        self._named(t, payload)
         self._register(t, payload)
         if payload["eventType"] == "Ended":
-            t.stop, t.stop_message, t.stop_wh = payload, id_, t.samples[-1]
+            t.stop, t.stop_message, t.stop_wh = payload, id_, t.samples[-1] if t.samples else t.start_wh
             if payload["timestamp"] < t.started:
                 self.violations.append(f"{number} ends before it starts")
         return {"idTokenInfo": self.info(payload["idToken"]["idToken"])} if "idToken" in payload else {}
 
     def _begun(self, id_: str, number: str, payload: dict[str, Any]) -> Transaction:
-        evse = payload["evse"]["id"]
+        evse = _evse_of(payload)
         if number in self.transactions:
             self.violations.append(f"second start of {number}: {self.transactions[number].message} and {id_}")
         for t in self.transactions.values():
-            if t.connector == evse and t.stop is None:
+            if evse and t.connector == evse and t.stop is None:
                 self.violations.append(f"transaction {t.id} has no end, but EVSE {evse} starts another")
         registers = _registers(payload)
-        if not registers:
+        if evse and not registers:
             self.violations.append(f"{number} starts without a register")
-        token = payload["idToken"]["idToken"]
+        token = payload.get("idToken", {}).get("idToken", "")
         t = Transaction(number, evse, token, registers[0] if registers else 0, payload["timestamp"], id_)
         self.transactions[number] = t
         return t
+
+    def _named(self, t: Transaction, payload: dict[str, Any]) -> None:
+        """What may have been left open by the start: who, and where."""
+        if t.events[1:] and "idToken" in payload and payload["triggerReason"] in ("Authorized", "RemoteStart"):
+            if t.token:
+                self.violations.append(f"{t.id} is authorised twice: {t.token} and {payload['idToken']}")
+            t.token = payload["idToken"]["idToken"]
+        if not t.connector and _evse_of(payload):
+            t.connector, registers = _evse_of(payload), _registers(payload)
+            if not registers:
+                self.violations.append(f"{t.id} has got an EVSE and no register")
+            t.start_wh = registers[0] if registers else 0
 
     def _register(self, t: Transaction, payload: dict[str, Any]) -> None:
         for wh in _registers(payload):
             if t.samples and wh < t.samples[-1]:
                 self.violations.append(f"register of {t.id} ran backwards: {t.samples} {wh}")
             t.samples.append(wh)
-        if payload["eventType"] == "Ended" and not _registers(payload):
+        if payload["eventType"] == "Ended" and t.connector and not _registers(payload):
             self.violations.append(f"{t.id} ends without a register")
 
     @property
     def energy_wh(self) -> int:
         return sum(t.stop_wh - t.start_wh for t in self.transactions.values() if t.stop_wh is not None)
+
+
+def _evse_of(payload: dict[str, Any]) -> int:
+    """0: not known yet."""
+    return int(payload["evse"]["id"]) if "evse" in payload else 0
 
 
 def _registers(payload: dict[str, Any]) -> list[int]:

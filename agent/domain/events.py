@@ -340,6 +340,31 @@ class GrantDropped(EvseEvent):
     """The right to charge is gone before anything started. ``why``: a detail key of the refused/finished screens."""
 
     why: str
+    reason: str = "Other"
+    trigger: str = "AbnormalCondition"
+
+
+@frozen
+class TransactionOpened(EvseEvent):
+    """A transaction began without a session."""
+
+    session: str
+
+
+@frozen
+class TransactionGivenUp(EvseEvent):
+    """Somebody wants the transaction ended that is open without a session."""
+
+    reason: str
+    trigger: str
+    note: str = ""
+
+
+@frozen
+class TransactionClosed(EvseEvent):
+    """A transaction without a session has ended."""
+
+    session: str
 
 
 @frozen

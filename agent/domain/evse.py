@@ -10,9 +10,11 @@ from typing import Any
 from agent.domain.charging.profiles import Profile
 from agent.domain.faults import blocks
 from agent.domain.locallist import LocalList
-from agent.domain.messages import ChargingState, Sample, StopReason, TriggerReason
+from agent.domain.messages import ChargingState, Sample
 from agent.domain.record import dump, load
 from agent.domain.reserved import Reservation, kept
+from agent.domain.stop import Stop
+from agent.domain.transaction import Transaction
 from agent.domain.variables import Settings
 from agent.frozen import frozen, mutable
 from agent.kinds import EvseId, Fault, Lamp, Limit, Moment, Reading, Stamp, Token, Verdict
@@ -58,19 +60,9 @@ class Grant:
 
 
 @mutable
-class Stop:
-    """Why a session is being ended: on disk before anything is told, so that a crash cannot change the reason."""
-
-    reason: str
-    trigger: str
-    at: Stamp
-    token: Token | None = None
-    note: str = ""
-
-
-@mutable
 class Session:
-    """A transaction of ours. ``last_wh`` is the newest register that is on disk or better."""
+    """A right and a vehicle: energy. ``last_wh`` is the newest register that is on disk or better. ``told`` False: its
+    transaction begins later (decision 9)."""
 
     id: str
     evse: EvseId
@@ -91,13 +83,10 @@ class Session:
     profile: Profile | None = None
     """Brought by a remote start, until blocks/charging.py has installed it (in the transaction of the begin)."""
     reservation: str = ""
+    told: bool = True
 
     def record(self) -> dict[str, Any]:
         """For ``Remember("session", id, ...)``."""
-        stop = None
-        if self.stop:
-            s = self.stop
-            stop = {"reason": s.reason, "trigger": s.trigger, "at": dump(s.at), "token": dump(s.token), "note": s.note}
         return {
             "evse": self.evse,
             "token": dump(self.token),
@@ -111,21 +100,16 @@ class Session:
             "offline": self.offline,
             "held": self.held,
             "until_wh": self.until_wh,
-            "stop": stop,
+            "stop": self.stop.record() if self.stop else None,
             "samples": dump(self.samples),
             "reservation": self.reservation,
+            "told": self.told,
         }
 
     @classmethod
     def of(cls, key: str, r: Mapping[str, Any]) -> Session:
         """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``,
         ``OverflowError``."""
-        s = r["stop"]
-        stop = None
-        if s:
-            token = load(s["token"], Token) if s["token"] else None
-            reason, trigger = StopReason(s["reason"]), TriggerReason(s["trigger"])
-            stop = Stop(reason, trigger, load(s["at"], Stamp), token, str(s["note"]))
         return cls(
             id=key,
             evse=int(r["evse"]),
@@ -140,9 +124,10 @@ class Session:
             offline=bool(r["offline"]),
             held=bool(r.get("held", False)),
             until_wh=None if r.get("until_wh") is None else int(r["until_wh"]),
-            stop=stop,
+            stop=Stop.of(r["stop"]) if r["stop"] else None,
             samples=tuple(load(x, Sample) for x in r["samples"]),
             reservation=str(r.get("reservation", "")),
+            told=bool(r.get("told", True)),
         )
 
 
@@ -171,6 +156,8 @@ class Evse:
     cable_a: float | None = None
     board_a: float | None = None
     offered_a: float | None = None
+    bay_sensor: bool = False
+    """From the station file: the parking bay counts."""
     # blocks/sessions.py and session.py
     state: State = State.FREE
     grant: Grant | None = None
@@ -182,6 +169,13 @@ class Evse:
     """The session may have energy; ``release`` follows it, except in a pause."""
     begin_try: int = 0
     end_try: int = 0
+    flowed: bool = False
+    """The present session has had energy."""
+    # blocks/transactions.py and rules/points.py
+    tx: Transaction | None = None
+    tx_try: int = 0
+    tx_asked: str = ""
+    """Purpose of the reading that the next transaction begins with."""
     # blocks/metering.py
     reading: Reading | None = None
     # blocks/charging.py
@@ -197,6 +191,18 @@ class Evse:
     def most_a(self) -> float:
         """What outlet, board and the cable that is in can carry."""
         return min(a for a in (self.max_a, self.board_a, self.cable_a) if a is not None)
+
+    @property
+    def occupied(self) -> bool:
+        """A car is in the parking bay, as far as that counts."""
+        return self.bay_sensor and bool(self.bay)
+
+    @property
+    def transaction(self) -> str:
+        """The open transaction that a backend has been told of, "" if there is none."""
+        if self.session is not None:
+            return self.session.id if self.session.told else ""
+        return self.tx.id if self.tx is not None else ""
 
     @property
     def limit(self) -> Limit:
@@ -282,6 +288,12 @@ class Site:
         """Is this an address that files can be fetched from and sent to?"""
         scheme, colon, _ = location.partition("://")
         return bool(colon) and scheme.upper() in self.settings.items_of("file_transfer_protocols")
+
+    def starts(self) -> frozenset[str]:
+        return frozenset(self.settings.items_of("tx_start_points"))
+
+    def stops(self) -> frozenset[str]:
+        return frozenset(self.settings.items_of("tx_stop_points"))
 
     def service(self, evse: Evse) -> Service:
         """First match wins."""

@@ -47,6 +47,7 @@ class StopReason(StrEnum):
     POWER_QUALITY = "PowerQuality"
     REBOOT = "Reboot"
     REMOTE = "Remote"
+    STOPPED_BY_EV = "StoppedByEV"
     TIMEOUT = "Timeout"
 
 
@@ -59,7 +60,9 @@ class TriggerReason(StrEnum):
     CHARGING_STATE_CHANGED = "ChargingStateChanged"
     DEAUTHORIZED = "Deauthorized"
     EV_COMMUNICATION_LOST = "EVCommunicationLost"
+    EV_CONNECT_TIMEOUT = "EVConnectTimeout"
     EV_DEPARTED = "EVDeparted"
+    EV_DETECTED = "EVDetected"
     REMOTE_START = "RemoteStart"
     REMOTE_STOP = "RemoteStop"
     RESET_COMMAND = "ResetCommand"
@@ -84,9 +87,11 @@ class Sample:
 
 @frozen
 class TransactionStarted(Message):
+    """``token`` None: nobody has the right yet. ``evse`` 0: not chosen yet, and the register says nothing."""
+
     session: str
     evse: EvseId
-    token: Token
+    token: Token | None
     at: Stamp
     meter_wh: int
     trigger: TriggerReason = TriggerReason.AUTHORIZED
@@ -101,8 +106,35 @@ class TransactionStarted(Message):
 
 
 @frozen
+class TransactionAuthorised(Message):
+    """Somebody has got the right in a transaction that began without, or its EVSE is known by now (``placed``).
+    ``meter_wh``: the register of the transaction's begin."""
+
+    session: str
+    evse: EvseId
+    token: Token
+    at: Stamp
+    meter_wh: int
+    trigger: TriggerReason
+    charging: ChargingState
+    offline: bool = False
+    remote_id: str = ""
+    placed: bool = False
+    reservation: str = ""
+    reading: Reading | None = None
+    """All that the meter said when the EVSE became known."""
+
+
+def names_token(message: Message) -> bool:
+    """Is it the message that first says who charges where? Where a backend numbers transactions, it is the start."""
+    if isinstance(message, TransactionStarted):
+        return message.token is not None and message.evse != 0
+    return isinstance(message, TransactionAuthorised)
+
+
+@frozen
 class TransactionUpdated(Message):
-    """The charging state changed."""
+    """The charging state changed, or something else that ``trigger`` names. ``token``: who caused it."""
 
     session: str
     evse: EvseId
@@ -110,11 +142,14 @@ class TransactionUpdated(Message):
     trigger: TriggerReason
     charging: ChargingState
     offline: bool = False
+    token: Token | None = None
 
 
 @frozen
 class TransactionEnded(Message):
-    """``token``: who ended it, None if nobody did. ``note``: "soft" or "hard" after a reset."""
+    """``token``: who ended it, None if nobody did. ``note``: "soft" or "hard" after a reset. ``evse`` 0: never chosen,
+    and the register says nothing. ``authorised`` False: nobody ever had the right. ``plugged``: is the vehicle still
+    there? None: the trigger says it."""
 
     session: str
     evse: EvseId
@@ -128,17 +163,21 @@ class TransactionEnded(Message):
     samples: tuple[Sample, ...] = ()
     reading: Reading | None = None
     """All that the meter said at the end; None when the last good register had to do."""
+    authorised: bool = True
+    plugged: bool | None = None
 
 
 @frozen
 class MeterSampled(Message):
-    """Values of a running transaction (``session``) or of an idle meter ("")."""
+    """Values of a running transaction (``session``) or of an idle meter (""). ``authorised`` False: nobody has the
+    right yet."""
 
     session: str
     evse: EvseId
     samples: tuple[Sample, ...]
     offline: bool = False
     charging: ChargingState | None = None
+    authorised: bool = True
 
 
 @frozen
@@ -214,7 +253,13 @@ class SecurityHappened(Message):
     info: str = ""
 
 
-BILLED: tuple[type[Message], ...] = (TransactionStarted, TransactionUpdated, TransactionEnded, MeterSampled)
+BILLED: tuple[type[Message], ...] = (
+    TransactionStarted,
+    TransactionAuthorised,
+    TransactionUpdated,
+    TransactionEnded,
+    MeterSampled,
+)
 MESSAGES: tuple[type[Message], ...] = (
     *BILLED,
     StatusChanged,

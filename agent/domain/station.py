@@ -21,6 +21,7 @@ from agent.domain.blocks.settings import SettingsBlock
 from agent.domain.blocks.signals import Signals
 from agent.domain.blocks.status import Status
 from agent.domain.blocks.street import Street
+from agent.domain.blocks.transactions import Transactions
 from agent.domain.evse import Site
 
 
@@ -35,6 +36,7 @@ def assemble(site: Site) -> Blocks:
             Lists(site),
             authorisation,
             Sessions(site),
+            Transactions(site),
             Charging(site),
             Availability(site),
             Reservations(site),

@@ -49,6 +49,8 @@ def _v(name: str, default: Value, low: int = 0, high: int = 2**31 - 1, **more: A
     return Variable(name, kind, default, low, high, **more)
 
 
+POINTS = ("ParkingBayOccupancy", "EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer")
+"""Where a transaction may begin or end (2.x; decision 9)."""
 ENERGY = ("Energy.Active.Import.Register",)
 FEATURE_PROFILES = (
     "Core",
@@ -85,6 +87,8 @@ VARIABLES: dict[str, Variable] = {
         _v("unlock_on_ev_disconnect", True),
         _v("message_attempts", 3, 0, 1000),
         _v("message_retry_interval_s", 60, 0, 86400),
+        _v("tx_start_points", ("PowerPathClosed",), 1, 5, choices=POINTS),
+        _v("tx_stop_points", ("Authorized",), 1, 5, choices=POINTS),
         _v("free_vending", False, writable=False),
         # metering
         _v("sample_interval_s", 300, 0, 86400),
@@ -163,8 +167,13 @@ def read(variable: Variable, text: str) -> Value:
 
 def _list(variable: Variable, text: str) -> tuple[str, ...]:
     items = tuple(i.strip() for i in text.split(",") if i.strip())
+    if len(items) < variable.low:
+        raise WrongValue(f"{variable.name}: needs at least {variable.low} entry")
     if len(items) > variable.high:
         raise WrongValue(f"{variable.name}: has {len(items)} entries, at most {variable.high} are possible")
+    unknown = [i for i in items if variable.choices and i not in variable.choices]
+    if unknown or (variable.choices and len(set(items)) < len(items)):
+        raise WrongValue(f"{variable.name}: {', '.join(unknown) or 'an entry twice'} is not possible here")
     if variable.name.endswith("_measurands"):
         for item in items:
             if not known_measurand(item):

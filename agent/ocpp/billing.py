@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from agent.domain.events import Event
-from agent.domain.messages import TransactionEnded, TransactionStarted
+from agent.domain.messages import TransactionEnded, names_token
 from agent.ocpp.backoff import growing_s
 from agent.ocpp.dialect import Desk, Dialect, Heard, Mute, Out, Unspeakable
 from agent.ocpp.times import NoTime
@@ -224,7 +224,7 @@ class Billing:
         if not self._backend_numbers:
             return False
         named = self._desk.outbox.transaction_id(self._desk.link, row.session) is not None
-        return isinstance(row.message, TransactionStarted) and not named
+        return names_token(row.message) and not named
 
     def _tell_once(self, row: OutboxRow, what: str) -> None:
         if self._told_of != row.id:

@@ -96,6 +96,8 @@ UNNAMED_16: Mapping[str, str] = {
     "nominal_voltage_v": "a matter of the installation: what W and A are to each other",
     "snapshot_interval_s": "inner matter of the station",
     "start_measurands": "2.x only; StartTransaction carries the register and nothing else",
+    "tx_start_points": "2.x only; 1.6 begins when there is a token (decision 9)",
+    "tx_stop_points": "2.x only",
     "message_timeout_s": "2.x only",
     "offline_threshold_s": "2.x only; 1.6 tells what has changed",
     "backoff_minimum_s": "2.x only",

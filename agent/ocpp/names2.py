@@ -11,7 +11,8 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
-from agent.domain.variables import LAMP, MEASURANDS, VARIABLES, Value, Variable, WrongValue, read, write
+from agent.domain.transaction import Point
+from agent.domain.variables import LAMP, MEASURANDS, POINTS, VARIABLES, Value, Variable, WrongValue, read, write
 from agent.frozen import frozen
 from agent.ocpp.dialect import Identity
 
@@ -54,7 +55,7 @@ class Name:
     value: Callable[[Facts, int], str] | None = None
     kind: str = ""
     unit: str = ""
-    choices: str = ""
+    choices: str | Callable[[Facts], str] = ""
     shown: bool = False
     constant: bool = False
     high: Callable[[Facts, int], float] | None = None
@@ -130,6 +131,12 @@ def _smart(facts: Facts, evse: int) -> str:
 def _units(facts: Facts, evse: int) -> str:
     units = facts.settings.get("profile_rate_units", ())
     return ",".join(u for u, word in (("A", "Current"), ("W", "Power")) if isinstance(units, tuple) and word in units)
+
+
+def _points(facts: Facts) -> str:
+    """A bay counts only where there is a sensor."""
+    sensed = any(evse.get("bay") for evse in facts.evses.values())
+    return ",".join(p for p in POINTS if sensed or p != Point.BAY)
 
 
 _STATES = "Available,Occupied,Reserved,Unavailable,Faulted"
@@ -248,16 +255,13 @@ NAMES: tuple[Name, ...] = (
     Name("SmartChargingCtrlr", "Phases3to1", "phase_switching"),
     Name("SmartChargingCtrlr", "ProfileStackLevel", "profile_stack_level_max"),
     Name("SmartChargingCtrlr", "RateUnit", "profile_rate_units", value=_units, choices="A,W"),
-    # transactions: one set of points is built, and it is the one that is told
+    # transactions
     Name("TxCtrlr", "EVConnectionTimeOut", "connection_timeout_s", unit="s"),
     Name("TxCtrlr", "MaxEnergyOnInvalidId", "max_energy_on_invalid_wh", unit="Wh"),
     Name("TxCtrlr", "StopTxOnEVSideDisconnect", "stop_on_ev_disconnect"),
     Name("TxCtrlr", "StopTxOnInvalidId", "stop_on_invalid_id"),
-    Name(
-        "TxCtrlr", "TxStartPoint",
-        value=_fixed("PowerPathClosed"), kind="MemberList", choices="PowerPathClosed", constant=True,
-    ),
-    Name("TxCtrlr", "TxStopPoint", value=_fixed("Authorized"), kind="MemberList", choices="Authorized", constant=True),
+    Name("TxCtrlr", "TxStartPoint", "tx_start_points", choices=_points),
+    Name("TxCtrlr", "TxStopPoint", "tx_stop_points", choices=_points),
 )  # fmt: skip
 
 UNNAMED_2: Mapping[str, str] = {

@@ -10,7 +10,7 @@ import itertools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.domain.asks import Ask, AskReset
@@ -43,10 +43,12 @@ from agent.domain.messages import (
     MeterSampled,
     StatusChanged,
     StopReason,
+    TransactionAuthorised,
     TransactionEnded,
     TransactionStarted,
     TransactionUpdated,
     TriggerReason,
+    names_token,
 )
 from agent.domain.orders import (
     JudgeToken,
@@ -115,6 +117,7 @@ class Outlet:
     contactor: bool = False
     opens_s: float | None = None
     stuck: bool = False
+    bay: bool = False
 
     def settle(self, now_s: float) -> None:
         """The contactor follows: closes at once, opens a little later."""
@@ -135,6 +138,7 @@ class Outlet:
             contactor=self.contactor,
             faults=self.faults,
             plugged_s=float(int(now_s - self.since_s)) if counts and self.car is not None else None,
+            bay_occupied=self.bay,
         )
 
 
@@ -143,6 +147,7 @@ class Config:
     evses: int = 1
     counts: bool = True
     tethered: bool = False
+    bays: bool = False
     free_vending: bool = False
     links: int = 1
     settings: dict[str, Any] = field(default_factory=dict)
@@ -163,7 +168,7 @@ class Rig:
         self.allowed: set[Token] = set()
         self.refused: set[str] = set()
         self.session_car: dict[str, int] = {}
-        self.beginning: set[str] = set()
+        self.begun: set[str] = set()
         self.away_since_s: dict[int, float] = {}
         self.meter_failed: set[int] = set()
         self.alive, self.link_up, self.sound = False, False, True
@@ -174,7 +179,7 @@ class Rig:
 
     def start(self) -> None:
         self.site = Site(
-            evses={n: Evse(n, tethered=self.config.tethered) for n in self.outlets},
+            evses={n: Evse(n, tethered=self.config.tethered, bay_sensor=self.config.bays) for n in self.outlets},
             settings=Settings(self.config.settings),
             links=self.links,
             new_id=lambda: next(self.names),
@@ -264,6 +269,7 @@ class Rig:
             raise Crash
         for order in orders:
             self._carry_out(order, saved)
+        self.begun |= {e.session.id for e in self.site.evses.values() if e.session}
 
     def _save(self, orders: Iterable[Order]) -> bool:
         puts = [o for o in orders if isinstance(o, Remember)]
@@ -408,9 +414,11 @@ class Rig:
     # --- the promises ------------------------------------------------------------------------------------------
 
     def _check_batch(self, orders: list[Order]) -> None:
-        messages = [o.message for o in orders if isinstance(o, Tell)]
-        started = self.beginning = {m.session for m in messages if isinstance(m, TransactionStarted)}
-        assert not (started and self.resetting), "a session began after a reset was promised"
+        started, ended = (
+            {o.message.session for o in orders if isinstance(o, Tell) and isinstance(o.message, kind)}
+            for kind in (TransactionStarted, TransactionEnded)
+        )
+        assert not (started - ended and self.resetting), "a session began after a reset was promised"
         given: set[int] = set()
         for order in orders:
             if isinstance(order, SetRelease):
@@ -430,11 +438,10 @@ class Rig:
         free = self.config.free_vending and session.token.value == "FREE"
         anybody = self.config.settings.get("offline_tx_for_unknown_id", False)
         assert free or anybody or session.token in self.allowed, f"release for {session.token} without authorisation"
-        started = [m for link, m in self.told if isinstance(m, TransactionStarted) and m.session == session.id]
-        assert len(started) == len(self.links), "energy before the start was told"
+        self._check_told(session.id, session.token)
         if outlet.here and outlet.car is not None:
             # what a running session outlives begins none; one that began in a pause is a running one
-            heavy = {f for f in evse.faults if blocks(f) and (session.id in self.beginning or f not in GRACE_S)}
+            heavy = {f for f in evse.faults if blocks(f) and (session.id not in self.begun or f not in GRACE_S)}
             assert not heavy, f"release with {heavy}"
             known = self.session_car.setdefault(session.id, outlet.car)
             if known != outlet.car:
@@ -445,6 +452,18 @@ class Rig:
             outlet.release = True
             outlet.settle(self.t_s)
             self._say(n)
+
+    def _check_told(self, id_: str, token: Token) -> None:
+        """On disk and told, but for a transaction that begins with the energy; and it is of this very token."""
+        own = [m for link, m in self.told if getattr(m, "session", "") == id_ and link == self.links[0]]
+        if not self.store["session"][id_]["told"]:
+            assert own == []
+            return
+        tokens = [m.token for m in own if isinstance(m, TransactionStarted) and m.token is not None]
+        tokens += [m.token for m in own if isinstance(m, TransactionAuthorised) and not m.placed]
+        assert tokens == [token], f"release for {token}, told {tokens}"
+        assert any(names_token(m) for m in own), "energy before it was told who charges where"
+        assert isinstance(own[0], TransactionStarted), "energy before the start was told"
 
     def _look_at_what_is_shown(self) -> None:
         """Neither the backend nor the driver is left with an old picture."""
@@ -492,16 +511,20 @@ class Rig:
             starts: dict[str, TransactionStarted] = {}
             last_wh: dict[str, int] = {}
             ended: set[str] = set()
+            named: set[str] = set()
             per_evse: dict[int, int] = defaultdict(lambda: 1000)
             for m in messages:
                 if isinstance(m, TransactionStarted):
                     assert m.session not in starts, "started twice"
-                    assert m.meter_wh >= per_evse[m.evse], "began before the last one ended"
+                    assert not m.evse or m.meter_wh >= per_evse[m.evse], "began before the last one ended"
+                    others = [s for s, o in starts.items() if s not in ended and m.evse and o.evse == m.evse]
+                    assert others == [], "two open transactions on one EVSE"
                     starts[m.session], last_wh[m.session] = m, m.meter_wh
+                    named |= {m.session} if names_token(m) else set()
                     continue
                 if isinstance(m, MeterSampled) and not m.session:
                     continue
-                assert isinstance(m, TransactionUpdated | TransactionEnded | MeterSampled)
+                assert isinstance(m, TransactionAuthorised | TransactionUpdated | TransactionEnded | MeterSampled)
                 assert m.session in starts, "unheard-of session"
                 assert m.session not in ended, "told after the end"
                 if isinstance(m, MeterSampled):
@@ -509,23 +532,35 @@ class Rig:
                         assert sample.reading.energy_wh >= last_wh[m.session], "a meter that runs backwards"
                         assert sample.reading.at >= starts[m.session].at
                         last_wh[m.session] = sample.reading.energy_wh
+                if isinstance(m, TransactionAuthorised):
+                    assert m.session not in named, "authorised twice"
+                    assert m.placed == (starts[m.session].evse == 0)
+                    if m.placed:
+                        starts[m.session], last_wh[m.session] = replace(starts[m.session], evse=m.evse), m.meter_wh
+                    named.add(m.session)
+                if isinstance(m, MeterSampled):
+                    assert m.authorised == (m.session in named)
                 if isinstance(m, TransactionEnded):
+                    assert m.authorised == (m.session in named), "1.6 would be told an end without a start"
                     assert m.meter_wh >= last_wh[m.session]
-                    assert m.meter_wh <= self.outlets[m.evse].register_wh, "billed more than was drawn"
+                    register_wh = self.outlets[m.evse].register_wh if m.evse else 0
+                    assert m.meter_wh <= register_wh, "billed more than was drawn"
                     assert m.at >= starts[m.session].at
                     ended.add(m.session)
                     per_evse[m.evse] = m.meter_wh
+                    assert m.evse == starts[m.session].evse
             self.open_sessions = set(starts) - ended
-            on_disk = set(self.store.get("session", {}))
+            on_disk = {k for k, r in self.store.get("session", {}).items() if r["told"]} | set(self.store.get("tx", {}))
             assert self.open_sessions == on_disk, f"open {self.open_sessions}, on disk {on_disk}"
 
     def check_everything_billed(self) -> None:
         """No energy without a session: as long as no meter failed, what was drawn is what was billed."""
         sums: Counter[int] = Counter()
-        for link, m in self.told:
-            if link == self.links[0] and isinstance(m, TransactionEnded):
+        for m in (m for link, m in self.told if link == self.links[0]):
+            placed = isinstance(m, TransactionAuthorised) and m.placed
+            if isinstance(m, TransactionEnded):
                 sums[m.evse] += m.meter_wh
-            elif link == self.links[0] and isinstance(m, TransactionStarted):
+            elif isinstance(m, TransactionStarted) or placed:
                 sums[m.evse] -= m.meter_wh
         for n, outlet in self.outlets.items():
             drawn_wh = outlet.register_wh - 1000
@@ -535,4 +570,8 @@ class Rig:
 
 def _same(a: EvseState, b: EvseState) -> bool:
     """A count that goes on is no change."""
-    return (a.pilot, a.pwm, a.cable, a.contactor, a.faults) == (b.pilot, b.pwm, b.cable, b.contactor, b.faults)
+    return _picture(a) == _picture(b)
+
+
+def _picture(s: EvseState) -> tuple[Any, ...]:
+    return s.pilot, s.pwm, s.cable, s.contactor, s.faults, s.bay_occupied

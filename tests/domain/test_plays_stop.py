@@ -189,9 +189,25 @@ def test_pulled_at_the_station() -> None:
 
 
 def test_pulled_on_a_fixed_cable() -> None:
-    play = charging(Playbook(tethered=True, settings={"stop_on_ev_disconnect": False})) >> VehicleLeft(1)
+    play = charging(Playbook(tethered=True)) >> VehicleLeft(1)
     play = ending(play << SetRelease << Remember, StopReason.EV_DISCONNECTED)
     assert play
+    assert play.state() is State.FREE
+
+
+def test_a_fixed_cable_does_not_wait_for_ever() -> None:
+    """OCPP 2.0.1 test case E_27: plugged in again in time it goes on, otherwise the right ends."""
+    play = charging(Playbook(tethered=True, settings={"stop_on_ev_disconnect": False}))
+    play = play >> BoardChanged(1, EMPTY) << SetRelease(1, False) << updated(ChargingState.SUSPENDED_EVSE)
+    play = play.wait(59.0).skip() >> BoardChanged(1, PLUGGED) << SetRelease(1, True)
+    assert play.skip().wait(100.0).skip().state() is State.ACTIVE
+    play.feed(BoardChanged(1, EMPTY))
+    play.skip().wait(61.0).skip()
+    stop = play.session().stop
+    assert stop is not None
+    assert (stop.reason, stop.trigger) == (StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT)
+    play = play >> MeterRead(1, "end:1", wh(2000)) << forgotten("session")
+    assert play << told(TransactionEnded, reason=StopReason.TIMEOUT)
     assert play.state() is State.FREE
 
 

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.domain import messages
-from agent.domain.evse import Session, Stop
+from agent.domain.evse import Session
 from agent.domain.messages import MESSAGES, Sample, StopReason, TriggerReason
 from agent.domain.record import Poisoned, dump, load
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thinned
+from agent.domain.stop import Stop
 from agent.domain.variables import MEASURANDS, PHASES, VARIABLES, Settings, Variable, WrongValue, read, write
 from agent.kinds import Reading, Stamp, Token, Verdict
 
@@ -122,6 +123,8 @@ def values_of(variable: Variable) -> st.SearchStrategy[Any]:
         return st.integers(variable.low, variable.high)
     if variable.kind == "list":
         items = measurands if variable.name.endswith("_measurands") else words
+        if variable.choices:
+            return st.permutations(variable.choices).map(tuple)
         return st.lists(items, max_size=min(variable.high, 5)).map(tuple)
     return st.text(max_size=min(variable.high, 40)).map(str.strip)
 

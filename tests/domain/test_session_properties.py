@@ -11,6 +11,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any, TypeAlias
 
 import pytest
@@ -41,8 +42,10 @@ from agent.domain.events import (
     TransactionHeard,
 )
 from agent.domain.evse import State
-from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted
+from agent.domain.messages import StopReason, TransactionAuthorised, TransactionEnded, TransactionStarted
+from agent.domain.rules.points import OUTLASTING
 from agent.domain.session import EVENTS, TABLE, IllegalEvent, step
+from agent.domain.variables import POINTS
 from agent.kinds import Fault, Moment, Reading, Stamp, Supply, Token
 from tests.domain.playbook import make_site
 from tests.domain.rig import BAD, FRIEND, GOOD, STRANGER, VERDICTS, Config, Rig
@@ -65,7 +68,6 @@ NOT_HERE = (
     StopReason.OVERCURRENT_FAULT,
     StopReason.POWER_QUALITY,
     StopReason.REBOOT,
-    StopReason.TIMEOUT,
 )
 BY_THE_WAY = (Fault.METER_SILENT, Fault.READER_SILENT, Fault.METER_IMPLAUSIBLE, Fault.DOOR_OPEN)
 
@@ -92,13 +94,24 @@ class Street:
         if outlet.car is None:
             self.rig.pass_time(3.0)  # nobody is faster
             outlet.car, outlet.cable, outlet.ready = next(self.rig.cars), not self.rig.config.tethered, ready
-            outlet.since_s = self.rig.t_s
+            outlet.since_s, outlet.bay = self.rig.t_s, True
             self.rig.look()
 
     def unplug(self, pick: int, at_station: bool) -> None:
         outlet = self.rig.outlets[self._number(pick)]
         outlet.car = None
         outlet.cable = outlet.cable and not at_station
+        self.rig.look()
+
+    def drive(self, pick: int, into: bool) -> None:
+        """Into the bay, or out of it."""
+        outlet = self.rig.outlets[self._number(pick)]
+        outlet.bay = into or outlet.car is not None
+        self.rig.look()
+
+    def sensor(self, pick: int, on: bool) -> None:
+        """It may say anything."""
+        self.rig.outlets[self._number(pick)].bay = on
         self.rig.look()
 
     def car(self, pick: int, ready: bool, seen: bool) -> None:
@@ -191,6 +204,9 @@ class Street:
     def ask_set(self, name: str, value: str) -> None:
         self.rig.ask(AskSet({name: value}))
 
+    def ask_points(self, name: str, value: tuple[str, ...]) -> None:
+        self.rig.ask(AskSet({name: ",".join(value)}))
+
     def ask_clear(self) -> None:
         self.rig.ask(AskClearCache())
 
@@ -212,7 +228,8 @@ class Street:
 
     def heard(self, index: int, as_judged: bool) -> None:
         """The backend answers some start, this or last year's."""
-        started = [m for _, m in self.rig.told if isinstance(m, TransactionStarted)]
+        kinds = TransactionStarted, TransactionAuthorised
+        started = [m for _, m in self.rig.told if isinstance(m, kinds) and m.token is not None]
         if started:
             m = started[-1 - index % len(started)]
             verdict = VERDICTS[m.token if as_judged else BAD] if m.token in VERDICTS else None
@@ -256,8 +273,10 @@ class Street:
                 self._all_is_well()
             for n, outlet in rig.outlets.items():
                 outlet.car, outlet.cable = (None, False) if calm > 1 else (outlet.car, outlet.cable)
+                outlet.bay = outlet.bay and calm <= 2
                 if rig.alive and n not in rig.opened:
                     rig.open_board(n)
+            rig.look()
             rig.link(True)
             self.answers()
             rig.pass_time(70.0)
@@ -292,11 +311,14 @@ class Street:
 
 
 Deed: TypeAlias = tuple[str, dict[str, Any]]
+POINT_SETS = tuple(points for n in range(1, 6) for points in combinations(POINTS, n))
 PICK, PICK_0 = (1, 1, 2), (0, 1, 1, 2)
 
 DEEDS: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
     "plug": (3, {"pick": PICK, "ready": YES_NO}),
     "unplug": (4, {"pick": PICK, "at_station": YES_NO}),
+    "drive": (2, {"pick": PICK, "into": YES_NO}),
+    "sensor": (1, {"pick": PICK, "on": YES_NO}),
     "car": (4, {"pick": PICK, "ready": YES_NO, "seen": (True, True, False)}),
     "card": (8, {"pick": PICK_0, "token": TOKENS}),
     "session": (8, {"pick": PICK, "token": TOKENS}),
@@ -319,6 +341,7 @@ DEEDS: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
     "ask_availability": (2, {"pick": PICK_0, "operative": (True, True, False)}),
     "ask_trigger": (2, {"pick": (0, 1, 2, 3), "what": (Trigger.METER_VALUES, Trigger.STATUS, Trigger.HEARTBEAT)}),
     "ask_set": (1, {"name": tuple(f for f in FLAGS if f != "authorize_remote_start"), "value": ("true", "false")}),
+    "ask_points": (1, {"name": ("tx_start_points", "tx_stop_points"), "value": POINT_SETS}),
     "ask_clear": (1, {}),
     "ask_profile": (
         4,
@@ -338,11 +361,19 @@ DEEDS: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
 WHEN_GONE: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
     "plug": DEEDS["plug"],
     "unplug": DEEDS["unplug"],
+    "drive": DEEDS["drive"],
     "start_again": (
         10,
         {"after_s": (0.1, 5.0, 50.0, 70.0, 400.0), "new_boot": (False, False, False, True), "opened": YES_NO},
     ),
 }
+
+
+def points_of(draw: random.Random) -> dict[str, Any]:
+    """Those that outlast the right are few among all sets, and are worth more."""
+    outlasting = [p for p in POINT_SETS if set(p) <= OUTLASTING]
+    stops = draw.choice(outlasting if draw.random() < 0.4 else POINT_SETS)
+    return {"tx_start_points": draw.choice(POINT_SETS), "tx_stop_points": stops}
 
 
 def shape_of(draw: random.Random) -> dict[str, Any]:
@@ -352,12 +383,14 @@ def shape_of(draw: random.Random) -> dict[str, Any]:
         "connection_timeout_s": draw.choice((10, 60)),
         "clock_aligned_interval_s": draw.choice((0, 0, 60)),
         "stop_sampled_measurands": draw.choice(((), ("Energy.Active.Import.Register",))),
+        **(points_of(draw) if draw.random() < 0.7 else {}),
     }
     return {
         "settings": settings,
         "evses": draw.choice((1, 2)),
         "counts": draw.choice(YES_NO),
         "tethered": draw.random() < 0.2,
+        "bays": draw.random() < 0.7,
         "free_vending": draw.random() < 0.2,
         "links": draw.choice((1, 1, 2)),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ from agent.domain.messages import (
     Sample,
     StatusChanged,
     StopReason,
+    TransactionAuthorised,
     TransactionEnded,
     TransactionStarted,
     TransactionUpdated,
@@ -102,6 +104,7 @@ def sample(*measurands: str, context: ReadingContext = ReadingContext.PERIODIC, 
     return Sample(context, reading, measurands)
 
 
+AUTHORISED = TransactionAuthorised("s1", 2, CARD, T0, 123456, TriggerReason.AUTHORIZED, ChargingState.EV_CONNECTED)
 ENDED = TransactionEnded("s1", 1, CARD, Stamp(1, 60.25), 124000, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)
 WHEN = "2026-11-25T10:00:00.000Z"
 
@@ -124,6 +127,11 @@ GOLDEN_OUT = [
     (JudgeToken("chargy", "t1", CARD), "Authorize", {"idTag": "04A1B2C3"}),
     (
         TransactionStarted("s1", 2, CARD, T0, 123456),
+        "StartTransaction",
+        {"connectorId": 2, "idTag": "04A1B2C3", "meterStart": 123456, "timestamp": WHEN},
+    ),
+    (
+        AUTHORISED,
         "StartTransaction",
         {"connectorId": 2, "idTag": "04A1B2C3", "meterStart": 123456, "timestamp": WHEN},
     ),
@@ -211,6 +219,17 @@ def test_out(message: Any, action: str, line: dict[str, Any]) -> None:
 def test_every_out_row_has_a_golden_line() -> None:
     rows = {r.message for r in V16.rows if isinstance(r, Out)}
     assert rows == {type(m) for m, _, _ in GOLDEN_OUT}
+
+
+def test_a_transaction_is_told_when_it_is_known_who_charges_where() -> None:
+    """Decision 9: nothing of one without a token or without an EVSE, and no end without a start."""
+    assert told(TransactionStarted("s1", 2, None, T0, 1), known()) is None
+    assert told(TransactionStarted("s1", 0, CARD, T0, 0), known()) is None
+    nobody = replace(ENDED, token=None, authorised=False)
+    assert told(nobody, known()) is None
+    values = told(MeterSampled("s1", 1, (sample("Energy.Active.Import.Register"),), authorised=False), known())
+    assert values is not None
+    assert "transactionId" not in values
 
 
 def test_mute() -> None:

@@ -40,9 +40,9 @@ REQUIRED = {
 }
 
 
-def inventory(settings: Settings | None = None, fault: Fault | None = None) -> Reply:
+def inventory(settings: Settings | None = None, fault: Fault | None = None, bay: bool = False) -> Reply:
     """What the domain's own block says of a station with a socket and a fixed cable."""
-    site = Site({1: Evse(1), 2: Evse(2, tethered=True, max_a=16.0, phases=1)}, settings or Settings())
+    site = Site({1: Evse(1, bay_sensor=bay), 2: Evse(2, tethered=True, max_a=16.0, phases=1)}, settings or Settings())
     for evse in site.evses.values():
         evse.known = True
     if fault:
@@ -135,17 +135,20 @@ def test_everything_that_is_required_is_there() -> None:
 
 def test_initial_values_of_the_station_file() -> None:
     values, problems = initial_2({
-        "TxCtrlr": {"EVConnectionTimeOut": 30, "StopTxOnInvalidId": False, "TxStartPoint": "EVConnected"},
+        "TxCtrlr": {
+            "EVConnectionTimeOut": 30, "StopTxOnInvalidId": False, "TxStartPoint": "EVConnected",
+            "TxStopPoint": ["Authorized", "DataSigned"],
+        },
         "SampledDataCtrlr.TxUpdatedMeasurands": ["Voltage", "SoC"],
         "OCPPCommCtrlr.MessageAttempts[TransactionEvent]": 5,
         "ocppcommctrlr.heartbeatinterval": "soon",
     })  # fmt: skip
     assert values == {
         "connection_timeout_s": 30, "stop_on_invalid_id": False, "sampled_measurands": ("Voltage", "SoC"),
-        "message_attempts": 5,
+        "message_attempts": 5, "tx_start_points": ("EVConnected",),
     }  # fmt: skip
     assert [p.split(":")[0] for p in problems] == [
-        "settings.ocpp2.TxCtrlr.TxStartPoint", "settings.ocpp2.ocppcommctrlr.heartbeatinterval",
+        "settings.ocpp2.TxCtrlr.TxStopPoint", "settings.ocpp2.ocppcommctrlr.heartbeatinterval",
     ]  # fmt: skip
 
 
@@ -212,7 +215,7 @@ def test_setting() -> None:
     asked, statuses = put(
         item("TxCtrlr", "EVConnectionTimeOut", attributeValue="30"),
         item("SampledDataCtrlr", "TxUpdatedInterval", attributeValue="sixty"),
-        item("TxCtrlr", "TxStartPoint", attributeValue="EVConnected"),
+        item("AuthCacheCtrlr", "Available", attributeValue="false"),
         item("Nonsense", "X", attributeValue="1"),
         item("TxCtrlr", "Nonsense", attributeValue="1"),
         item("TxCtrlr", "StopTxOnInvalidId", attributeValue="true", attributeType="MaxSet"),
@@ -245,6 +248,19 @@ def test_the_password(password: str, good: bool) -> None:
 
 
 # --- reports ---------------------------------------------------------------------------------------------------------
+
+
+def test_points_are_offered_where_they_can_be_reached() -> None:
+    def offered(bay: bool) -> str:
+        reply = inventory(bay=bay)
+        (entry,) = report("GetReport", {"requestId": 1, "componentVariable": [item("TxCtrlr", "TxStopPoint")]}, reply)[
+            1
+        ]
+        assert entry["variableAttribute"][0]["mutability"] == "ReadWrite"
+        return str(entry["variableCharacteristics"]["valuesList"])
+
+    assert offered(False) == "EVConnected,Authorized,PowerPathClosed,EnergyTransfer"
+    assert offered(True) == "ParkingBayOccupancy,EVConnected,Authorized,PowerPathClosed,EnergyTransfer"
 
 
 def test_full_inventory() -> None:

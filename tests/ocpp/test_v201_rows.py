@@ -49,6 +49,7 @@ from agent.domain.messages import (
     SecurityHappened,
     StatusChanged,
     StopReason,
+    TransactionAuthorised,
     TransactionEnded,
     TransactionStarted,
     TransactionUpdated,
@@ -130,6 +131,9 @@ def sample(*measurands: str, context: ReadingContext = ReadingContext.PERIODIC, 
 STARTED = TransactionStarted("s1", 2, CARD, T0, 123456)
 UPDATED = TransactionUpdated("s1", 2, T0, TriggerReason.CHARGING_STATE_CHANGED, ChargingState.CHARGING, offline=True)
 ENDED = TransactionEnded("s1", 2, CARD, Stamp(1, 60.25), 124000, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)
+AUTHORISED = TransactionAuthorised(
+    "s1", 2, CARD, T0, 123456, TriggerReason.REMOTE_START, ChargingState.EV_CONNECTED, remote_id="5"
+)
 OUTLET = {"id": 2, "connectorId": 1}
 
 GOLDEN_OUT = [
@@ -154,6 +158,15 @@ GOLDEN_OUT = [
             "transactionInfo": {"transactionId": "s1", "chargingState": "EVConnected"},
             "evse": OUTLET, "idToken": CARD_TYPE,
             "meterValue": [{"timestamp": WHEN, "sampledValue": [energy(123456, "Transaction.Begin")]}],
+        },
+    ),
+    (
+        AUTHORISED,
+        "TransactionEvent",
+        {
+            "eventType": "Updated", "timestamp": WHEN, "triggerReason": "RemoteStart", "seqNo": 7,
+            "transactionInfo": {"transactionId": "s1", "chargingState": "EVConnected", "remoteStartId": 5},
+            "evse": OUTLET, "idToken": CARD_TYPE,
         },
     ),
     (
@@ -240,6 +253,35 @@ def test_out(message: Any, action: str, line: dict[str, Any]) -> None:
     assert isinstance(row, Out)
     assert row.of(message).action == action
     assert told(message, place(number=7)) == line
+
+
+def test_begun_without_a_right_or_without_an_evse() -> None:
+    began = told(replace(STARTED, token=None, trigger=TriggerReason.CABLE_PLUGGED_IN), place())
+    assert began is not None
+    assert "idToken" not in began
+    unplaced = told(replace(STARTED, evse=0, meter_wh=0), place())
+    assert unplaced is not None
+    assert not {"evse", "meterValue"} & unplaced.keys()
+    placed = told(replace(AUTHORISED, placed=True, trigger=TriggerReason.CABLE_PLUGGED_IN), place())
+    assert placed is not None
+    assert "idToken" not in placed, "the token is told once"
+    assert placed["meterValue"] == [{"timestamp": WHEN, "sampledValue": [energy(123456, "Transaction.Begin")]}]
+
+
+def test_ended_long_after_the_right() -> None:
+    gone = told(replace(ENDED, trigger=TriggerReason.EV_DEPARTED, plugged=False), place())
+    assert gone is not None
+    assert "idToken" not in gone
+    assert gone["transactionInfo"] == {"transactionId": "s1", "chargingState": "Idle", "stoppedReason": "Local"}
+    nowhere = told(replace(ENDED, evse=0, meter_wh=0, authorised=False), place())
+    assert nowhere is not None
+    assert not {"evse", "meterValue"} & nowhere.keys()
+
+
+def test_the_stopping_card_in_an_update() -> None:
+    stopped = told(replace(UPDATED, trigger=TriggerReason.STOP_AUTHORIZED, token=CARD), place())
+    assert stopped is not None
+    assert stopped["idToken"] == CARD_TYPE
 
 
 def test_every_out_row_has_a_golden_line() -> None:

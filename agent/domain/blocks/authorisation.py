@@ -119,6 +119,9 @@ class Authorisation:
         if event.link != self._site.links[0]:
             return
         for evse in self._site.evses.values():
+            tx = evse.tx if evse.session is None else None  # told before there was a session
+            if tx and tx.id == event.session and tx.token and not tx.stop and event.verdict:
+                yield from self._learn(tx.token, event.verdict, now)
             if evse.session and evse.session.id == event.session and event.verdict:
                 if evse.session.token.type is not TokenType.NO_AUTHORIZATION:
                     yield from self._learn(evse.session.token, event.verdict, now)

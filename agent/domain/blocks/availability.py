@@ -60,7 +60,7 @@ class Availability:
                 yield Remember("availability", str(evse.number), {"operative": ask.operative})
         else:
             touched[0].operative = ask.operative
-        busy = any(e.session is not None for e in touched)
+        busy = any(e.session is not None or e.tx is not None for e in touched)
         yield Reply(event.link, event.request, "Scheduled" if busy and not ask.operative else "Accepted")
         for evse in touched:
             if evse.state in (State.AUTHORISED, State.BEGINNING) and not ask.operative:

@@ -32,7 +32,7 @@ class Inventory:
             "list": site.local_list,
             "profiles": site.profiles(),
         }
-        sessions = [e.session.id for e in site.evses.values() if e.session]
+        sessions = [e.transaction for e in site.evses.values() if e.transaction]
         data = {"settings": settings, "evses": {STATION: station, **evses}, "sessions": sessions, "utc_s": now.utc_s}
         yield Reply(event.link, event.request, "Accepted", data)
 
@@ -43,6 +43,7 @@ class Inventory:
             "problem": bool(evse.faults),
             "tethered": evse.tethered,
             "lamp": str(evse.lamp),
+            "bay": evse.bay_sensor,
             "phases": evse.phases,
             "power_w": (reading.power_w or 0.0) if reading else 0.0,
             "max_power_w": evse.max_a * evse.phases * self._site.settings.number("nominal_voltage_v"),

@@ -20,10 +20,13 @@ from agent.domain.events import (
     SituationChanged,
     Started,
     TimeCame,
+    TransactionClosed,
+    TransactionOpened,
 )
 from agent.domain.evse import Evse, Site, State
-from agent.domain.messages import MeterSampled, Sample
+from agent.domain.messages import ChargingState, MeterSampled, Sample
 from agent.domain.orders import ReadMeter, Remember, Tell, WakeMe
+from agent.domain.rules.points import parked
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thinned
 from agent.kinds import Fault, Moment, Reading, ReadingContext, Stamp
 
@@ -54,7 +57,7 @@ class Metering:
 
     def _arm_sample(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         interval = self._site.settings.number("sample_interval_s")
-        session = evse.session
+        session = evse.session or evse.tx
         if session is None or interval == 0:
             yield WakeMe(f"sample:{evse.number}", None)
             return
@@ -64,8 +67,13 @@ class Metering:
 
     @on(SessionClosed)
     def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
-        for kind in ("sample", "live", "snapshot"):
+        for kind in ("live", "snapshot"):
             yield WakeMe(f"{kind}:{event.evse}", None)
+        yield from self._arm_sample(self._site.evses[event.evse], now)
+
+    @on(TransactionOpened, TransactionClosed)
+    def without_session(self, event: TransactionOpened | TransactionClosed, now: Moment) -> Iterator[Yielded]:
+        yield from self._arm_sample(self._site.evses[event.evse], now)
 
     @on(TimeCame)
     def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
@@ -74,7 +82,7 @@ class Metering:
             yield from self._clock(now)
         elif kind in ("sample", "live", "snapshot"):
             evse = self._site.evses[int(number)]
-            if evse.session is not None:
+            if evse.session is not None or (kind == "sample" and evse.tx is not None):
                 yield from self._due(kind, evse, now)
 
     def _due(self, kind: str, evse: Evse, now: Moment) -> Iterator[Yielded]:
@@ -166,24 +174,35 @@ class Metering:
     ) -> Iterator[Yielded]:
         """Of the session, if it had begun by then; a register that ran backwards is not told."""
         measurands = self._site.settings.items_of(names)
-        if not measurands or (evse.session and reading.energy_wh < evse.session.last_wh):
+        running = evse.session or evse.tx
+        if not measurands or (running and reading.energy_wh < running.last_wh):
             return
-        session = evse.session.id if evse.session and _within(evse, reading) and not loose else ""
-        offline, charging = not self._site.online, evse.charging if session else None
-        message = MeterSampled(session, evse.number, (Sample(context, reading, measurands),), offline, charging)
+        session = evse.transaction if _within(evse, reading) and not loose else ""
+        offline, charging = not self._site.online, _charging(evse) if session else None
+        authorised = not session or evse.tx is None or evse.tx.token is not None
+        message = MeterSampled(
+            session, evse.number, (Sample(context, reading, measurands),), offline, charging, authorised
+        )
         for link in self._site.links:
             yield Tell(link, message)
 
     def _for_the_stop(self, evse: Evse, reading: Reading, context: ReadingContext, names: str) -> None:
         measurands = self._site.settings.items_of(names)
-        if measurands and evse.session and _within(evse, reading) and reading.energy_wh >= evse.session.last_wh:
-            kept = (*evse.session.samples, Sample(context, reading, measurands))
-            evse.session.samples = thinned(kept, STOP_SAMPLES_MAX, lambda s: s.reading.at.t_s)
+        running = evse.session or evse.tx
+        if measurands and running and _within(evse, reading) and reading.energy_wh >= running.last_wh:
+            kept = (*running.samples, Sample(context, reading, measurands))
+            running.samples = thinned(kept, STOP_SAMPLES_MAX, lambda s: s.reading.at.t_s)
 
 
 def _within(evse: Evse, reading: Reading) -> bool:
-    """Of the session, which ends when somebody ends it: the register of the end is read a moment later."""
+    """Of the transaction, which ends when somebody ends it: the register of the end is read a moment later."""
     session = evse.session
-    if session is None or reading.at < session.started:
+    if session is None:
+        return evse.tx is not None and evse.tx.placed and reading.at >= evse.tx.started
+    if not session.told or reading.at < session.started:
         return False
     return session.stop is None or reading.at <= session.stop.at
+
+
+def _charging(evse: Evse) -> ChargingState:
+    return evse.charging if evse.session is not None else parked(evse)

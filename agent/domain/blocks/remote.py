@@ -9,7 +9,17 @@ from agent.domain.block import Yielded, answers, on
 from agent.domain.blocks.firmware import Firmware
 from agent.domain.blocks.logs import Logs
 from agent.domain.blocks.status import Status
-from agent.domain.events import Asked, GrantDropped, SessionClosed, SituationChanged, StopWanted, TimeCame, UnlockTried
+from agent.domain.events import (
+    Asked,
+    GrantDropped,
+    SessionClosed,
+    SituationChanged,
+    StopWanted,
+    TimeCame,
+    TransactionClosed,
+    TransactionGivenUp,
+    UnlockTried,
+)
 from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import (
     BootWanted,
@@ -31,6 +41,14 @@ _PLAIN: dict[Trigger, Message] = {
 }
 
 
+_RESET = (StopReason.IMMEDIATE_RESET, TriggerReason.RESET_COMMAND)
+
+
+def _names(evse: Evse) -> tuple[str, str]:
+    """A session goes by its name also while its transaction is not told yet."""
+    return (evse.session.id if evse.session else "", evse.tx.id if evse.tx else "")
+
+
 @mutable
 class _Unlocking:
     link: str
@@ -50,12 +68,13 @@ class Remote:
     def stop(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskStop)
-        evse = next((e for e in self._site.evses.values() if e.session and e.session.id == ask.session), None)
-        if evse is None or evse.state not in (State.ACTIVE, State.RECOVERING):
+        evse = next((e for e in self._site.evses.values() if ask.session and ask.session in _names(e)), None)
+        if evse is None or (evse.session is not None and evse.state not in (State.ACTIVE, State.RECOVERING)):
             yield Reply(event.link, event.request, "Rejected")
             return
         yield Reply(event.link, event.request, "Accepted")
-        yield StopWanted(evse.number, StopReason.REMOTE, TriggerReason.REMOTE_STOP)
+        wanted = StopWanted if evse.session is not None or evse.grant is not None else TransactionGivenUp
+        yield wanted(evse.number, StopReason.REMOTE, TriggerReason.REMOTE_STOP)
 
     # --- unlock ------------------------------------------------------------------------------------------------
 
@@ -101,8 +120,11 @@ class Remote:
         if self._reset and not (self._busy() if self._reset.on_idle else self._running()):
             yield from self._restart()
 
-    @on(GrantDropped)
-    def dropped(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
+    @on(GrantDropped, TransactionClosed)
+    def dropped(self, event: GrantDropped | TransactionClosed, now: Moment) -> Iterator[Yielded]:
+        if event.evse in self._clearing and self._site.evses[event.evse].session is None:
+            self._clearing.discard(event.evse)
+            yield ClearFaults(event.evse)
         if self._reset and self._reset.on_idle and not self._busy():
             yield from self._restart()
 
@@ -133,17 +155,15 @@ class Remote:
             yield SituationChanged(STATION)
             return
         self._site.stopping = True
+        for evse in self._site.evses.values():
+            if evse.tx is not None and evse.session is None:
+                yield TransactionGivenUp(evse.number, *_RESET, note="hard" if ask.hard else "soft")
         if not self._running():
             yield from self._restart()
             return
         yield WakeMe("reset:", now.t_s + max(RESET_PATIENCE_S, 10 * self._site.io_s))
         for evse in self._site.evses.values():
-            yield StopWanted(
-                evse.number,
-                StopReason.IMMEDIATE_RESET,
-                TriggerReason.RESET_COMMAND,
-                note="hard" if ask.hard else "soft",
-            )
+            yield StopWanted(evse.number, *_RESET, note="hard" if ask.hard else "soft")
 
     def _reset_evse(self, event: Asked, ask: AskReset) -> Iterator[Yielded]:
         """One EVSE starts afresh: its session ends, its board is told to acknowledge its faults."""
@@ -151,19 +171,20 @@ class Remote:
         if evse is None:
             yield Reply(event.link, event.request, "Rejected")
             return
-        busy = evse.session is not None
+        busy = evse.session is not None or evse.tx is not None
         yield Reply(event.link, event.request, "Scheduled" if busy and ask.on_idle else "Accepted")
         if not busy:
             yield ClearFaults(evse.number)
             return
         self._clearing.add(evse.number)
         if not ask.on_idle:
-            yield StopWanted(evse.number, StopReason.IMMEDIATE_RESET, TriggerReason.RESET_COMMAND, note="soft")
+            wanted = StopWanted if evse.session is not None else TransactionGivenUp
+            yield wanted(evse.number, *_RESET, note="soft")
 
     def _busy(self) -> bool:
-        """Somebody charges, or may start any moment."""
+        """Somebody charges, or may start any moment, or a transaction is open."""
         waiting = (State.AUTHORISED, State.BEGINNING)
-        return self._running() or any(e.state in waiting for e in self._site.evses.values())
+        return self._running() or any(e.state in waiting or e.tx is not None for e in self._site.evses.values())
 
     def _running(self) -> bool:
         return any(e.session is not None for e in self._site.evses.values())
@@ -190,7 +211,7 @@ class Remote:
             return
         numbers = list(self._site.evses) if not number else [number]
         if ask.what is Trigger.TRANSACTION:
-            numbers = [n for n in numbers if self._site.evses[n].session is not None]
+            numbers = [n for n in numbers if self._site.evses[n].transaction]
             if not numbers:
                 yield Reply(event.link, event.request, "Rejected")
                 return

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.domain.block import Yielded, on
 from agent.domain.events import EvseEvent, FaultRaised, Started, StopRequested, StopWanted, TimeCame, TransactionHeard
-from agent.domain.evse import Evse, Session, Site, State
+from agent.domain.evse import Session, Site, State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Remember, SetRelease, WakeMe
 from agent.domain.record import Poisoned
@@ -83,20 +83,20 @@ class Sessions:
     @on(TransactionHeard)
     def heard(self, event: TransactionHeard, now: Moment) -> Iterator[Yielded]:
         """The backend refuses the token of a session that runs already (OCPP 1.6, StartTransaction.conf)."""
-        evse = self._of(event.session)
+        evse = next((e for e in self._site.evses.values() if e.transaction == event.session), None)
         if event.link != self._site.links[0]:
             return  # one backend authorises; another one that only watches has no say
         if evse is None or event.verdict is None or event.verdict.accepted:
             return
-        if self._site.settings.flag("stop_on_invalid_id"):
-            wanted = StopWanted(evse.number, StopReason.DEAUTHORIZED, TriggerReason.DEAUTHORIZED)
+        wanted = StopWanted(evse.number, StopReason.DEAUTHORIZED, TriggerReason.DEAUTHORIZED)
+        if evse.session is None:
+            if evse.grant is not None:  # told before there was a session: the right is gone
+                yield wanted
+        elif self._site.settings.flag("stop_on_invalid_id"):
             if evse.state in (State.ACTIVE, State.RECOVERING):
                 yield from end(self._site, evse, wanted, now)
         else:
             yield from tolerate(self._site, evse, now)
-
-    def _of(self, session: str) -> Evse | None:
-        return next((e for e in self._site.evses.values() if e.session and e.session.id == session), None)
 
 
 def _evse_in(damaged: str) -> int | None:

@@ -9,6 +9,7 @@ from agent.domain.block import Yielded, answers, on
 from agent.domain.events import Asked, SettingChanged, Started
 from agent.domain.evse import Site
 from agent.domain.orders import Remember, Reply
+from agent.domain.transaction import Point
 from agent.domain.variables import VARIABLES, Variable, WrongValue, read, write
 from agent.kinds import Moment
 
@@ -58,7 +59,10 @@ class SettingsBlock:
         if not variable.writable:
             return "Rejected"
         try:
-            read(variable, text)
+            value = read(variable, text)
         except WrongValue:
+            return "Rejected"
+        sensed = any(e.bay_sensor for e in self._site.evses.values())
+        if isinstance(value, tuple) and Point.BAY in value and not sensed:
             return "Rejected"
         return "RebootRequired" if variable.reboot else "Accepted"

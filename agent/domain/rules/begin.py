@@ -13,13 +13,15 @@ from agent.domain.events import (
     MeterFailed,
     MeterRead,
     SessionOpened,
+    StopWanted,
     TimeCame,
     TokenAccepted,
 )
 from agent.domain.evse import Evse, Grant, Service, Session, Site, State
-from agent.domain.messages import ChargingState, TransactionStarted, TriggerReason
-from agent.domain.orders import ReadMeter, Remember, Tell, WakeMe
+from agent.domain.messages import ChargingState, StopReason, TransactionStarted, TriggerReason
+from agent.domain.orders import ReadMeter, Remember, WakeMe
 from agent.domain.reserved import claim
+from agent.domain.rules.points import asked_by, begun, is_late
 from agent.domain.rules.words import bounded, changed, release, rest, timer, to, unsettle
 from agent.kinds import Moment
 
@@ -85,16 +87,16 @@ def drop_grant(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yield
     evse.grant = None
     evse.state = rest(evse)
     yield WakeMe(timer("connect", evse), None)
-    yield GrantDropped(evse.number, _why(event))
+    yield _dropped(evse, event)
     yield changed(evse)
 
 
-def _why(event: Event) -> str:
+def _dropped(evse: Evse, event: Event) -> GrantDropped:
     if isinstance(event, TimeCame):
-        return "timeout"
-    if isinstance(event, MeterFailed):
-        return "unavailable"
-    return "stopped"
+        return GrantDropped(evse.number, "timeout", StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT)
+    if isinstance(event, StopWanted):
+        return GrantDropped(evse.number, "stopped", event.reason, event.trigger)
+    return GrantDropped(evse.number, "unavailable" if isinstance(event, MeterFailed) else "stopped")
 
 
 @to(State.FREE, State.OCCUPIED)
@@ -120,12 +122,12 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
     right, reading = evse.grant, event.reading
     assert right is not None  # the only ways into BEGINNING set it
     session = Session(
-        id=s.new_id(),
+        id=evse.tx.id if evse.tx else s.new_id(),
         evse=evse.number,
         token=right.token,
         started=reading.at,
         start_wh=reading.energy_wh,
-        last_wh=reading.energy_wh,
+        last_wh=max(reading.energy_wh, evse.tx.last_wh) if evse.tx else reading.energy_wh,
         plugged_at=evse.plugged_at or now.stamp,
         alive_at=now.stamp,
         group=right.verdict.group if right.verdict else None,
@@ -133,17 +135,17 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
         offline=right.offline or not s.online,
         profile=right.profile,
         reservation=right.reservation,
+        told=not is_late(s, evse),
     )
     evse.session, evse.grant, evse.reading = session, None, reading
-    evse.state, evse.charging = State.ACTIVE, ChargingState.EV_CONNECTED
-    trigger = TriggerReason.REMOTE_START if right.remote_id else TriggerReason.AUTHORIZED
+    evse.state, evse.charging, evse.flowed = State.ACTIVE, ChargingState.EV_CONNECTED, False
+    trigger = asked_by(right)
     yield Remember("session", session.id, session.record())
     told = TransactionStarted(
         session.id, evse.number, session.token, reading.at, reading.energy_wh, trigger, offline=session.offline,
         remote_id=right.remote_id, reading=reading, reservation=right.reservation,
     )  # fmt: skip
-    for link in s.links:
-        yield Tell(link, told)
+    yield from begun(s, evse, session, told, now)
     yield from bounded(s, evse, now)
     yield from release(s, evse, True)
     yield from unsettle(s, evse, now)

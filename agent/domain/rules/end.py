@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from agent.domain.block import Yielded
 from agent.domain.events import ContactorOpened, MeterFailed, MeterRead, SessionClosed, StopWanted, TimeCame
-from agent.domain.evse import Evse, Site, State, Stop
+from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import ChargingState, StopReason, TransactionEnded, TriggerReason
-from agent.domain.orders import ReadMeter, Remember, Tell, Unlock, WakeMe
+from agent.domain.orders import ReadMeter, Remember, Unlock, WakeMe
+from agent.domain.rules.points import over
 from agent.domain.rules.words import changed, release, timer, to
+from agent.domain.stop import Stop
 from agent.kinds import Moment, Reading
 
 CONTACTOR_S = 10.0
@@ -29,6 +31,7 @@ def end(s: Site, evse: Evse, event: StopWanted, now: Moment) -> Iterator[Yielded
     evse.state, evse.end_try = State.ENDING, 0
     yield Remember("session", session.id, session.record())
     yield WakeMe(timer("settle", evse), None)
+    yield WakeMe(timer("connect", evse), None)
     yield from read_end_when_open(s, evse, now)
     yield changed(evse)
 
@@ -89,11 +92,11 @@ def _close(s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | N
     at = stop.at if stop.at > session.started else session.started
     told = TransactionEnded(
         session.id, evse.number, stop.token, at, meter_wh, StopReason(stop.reason), TriggerReason(stop.trigger),
-        offline=not s.online, note=stop.note, samples=session.samples, reading=reading,
+        offline=not s.online, note=stop.note, samples=(*(evse.tx.samples if evse.tx else ()), *session.samples),
+        reading=reading,
     )  # fmt: skip
     yield Remember("session", session.id, None)
-    for link in s.links:
-        yield Tell(link, told)
+    yield from over(s, evse, session, told, now)
     evse.session, evse.charging = None, ChargingState.IDLE
     yield WakeMe(timer("end", evse), None)
     evse.state = State.ENDED if evse.cable or evse.vehicle else State.FREE

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from agent.domain.block import Yielded
 from agent.domain.events import BoardOpened, SessionOpened, StopWanted, TimeCame
-from agent.domain.evse import Evse, Session, Site, State, Stop
+from agent.domain.evse import Evse, Site, State
 from agent.domain.faults import GRACE_S, blocks, ends_session
 from agent.domain.messages import ChargingState, StopReason, TriggerReason
 from agent.domain.orders import Remember, WakeMe
 from agent.domain.rules.end import end, read_end, read_end_when_open
 from agent.domain.rules.words import bounded, changed, release, timer, to, unsettle
-from agent.kinds import Moment
+from agent.domain.stop import Stop
+from agent.kinds import Moment, Stamp
 
 RECOVER_S = 300.0
 
 
-def uninterrupted(s: Site, evse: Evse, session: Session, plugged_s: float | None, now: Moment) -> bool:
+class Plugged(Protocol):
+    """A session, or a transaction without one: when the vehicle came, and the last sign of life."""
+
+    @property
+    def plugged_at(self) -> Stamp | None: ...
+
+    @property
+    def alive_at(self) -> Stamp: ...
+
+
+def uninterrupted(s: Site, evse: Evse, session: Plugged, plugged_s: float | None, now: Moment) -> bool:
     """Is the vehicle on the cable the one that the session began with?
 
     With a board that counts the seconds since the plug: the count must cover the whole time since we saw the plug (it
     is floored to a second, and we saw the plug after it happened, so one second is all the benefit of the doubt).
     Without a counter: the time away must be short. A kernel that was booted anew proves nothing."""
-    if not evse.vehicle:
+    if not evse.vehicle or session.plugged_at is None:
         return False
     same_boot = session.plugged_at.boot == now.stamp.boot
     if evse.counts_plugged and plugged_s is not None and same_boot:

@@ -17,10 +17,11 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.evse import Evse, Site, State
-from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import Remember, SetLimit
+from agent.domain.messages import ChargingState, StopReason, TriggerReason
+from agent.domain.orders import Remember, SetLimit, WakeMe
 from agent.domain.rules.end import end
-from agent.domain.rules.words import release, tell_charging, timer, to, unsettle
+from agent.domain.rules.points import UNPLUGGING
+from agent.domain.rules.words import ends_without_energy, release, tell_charging, timer, to, unsettle
 from agent.kinds import Fault, Moment
 
 
@@ -39,25 +40,36 @@ def offer(s: Site, evse: Evse, event: OfferChanged, now: Moment) -> Iterator[Yie
     yield from (ready if event.on else recompute)(s, evse, event, now)
 
 
+@to(State.ENDING)
 def settle(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.key == timer("settle", evse):
-        evse.settled = True
-        yield from tell_charging(s, evse, now)
+    if event.key == timer("connect", evse) and not evse.vehicle:
+        yield from end(s, evse, StopWanted(evse.number, StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT), now)
+    if event.key != timer("settle", evse):
+        return
+    evse.settled = True
+    yield from tell_charging(s, evse, now)
+    if evse.charging is ChargingState.SUSPENDED_EV and ends_without_energy(s, evse):
+        reason = StopReason.STOPPED_BY_EV, TriggerReason.CHARGING_STATE_CHANGED
+        yield from end(s, evse, StopWanted(evse.number, *reason), now)
 
 
 @to(State.ENDING)
 def cable_gone(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
-    yield from end(s, evse, _disconnected(evse), now)
+    if not evse.tethered:  # a fixed cable only leaves the vehicle
+        yield from end(s, evse, _disconnected(evse), now)
 
 
 @to(State.ENDING)
 def vehicle_gone(s: Site, evse: Evse, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
     """The driver pulled at the car: ends the session, unless the backend wants it to survive (1.6 test case 005_3);
-    then nobody gets energy until the vehicle is back."""
-    if s.settings.flag("stop_on_ev_disconnect") or evse.tethered:
+    then nobody gets energy until the vehicle is back. A fixed cable does not show who holds it: the right waits no
+    longer than for a first plug (2.x E10)."""
+    if s.settings.flag("stop_on_ev_disconnect") or s.stops() & UNPLUGGING:
         yield from end(s, evse, _disconnected(evse), now)
         return
     yield from release(s, evse, False)
+    if evse.tethered:
+        yield WakeMe(timer("connect", evse), now.t_s + s.settings.number("connection_timeout_s"))
     yield from tell_charging(s, evse, now)
 
 
@@ -79,6 +91,7 @@ def _disconnected(evse: Evse) -> StopWanted:
 
 
 def vehicle_back(s: Site, evse: Evse, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
+    yield WakeMe(timer("connect", evse), None)
     yield from unsettle(s, evse, now)
     if evse.session and not evse.session.held:
         yield from release(s, evse, True)

@@ -11,6 +11,8 @@ from agent.domain.evse import Evse, Site, State
 from agent.domain.faults import GRACE_S, blocks
 from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReason
 from agent.domain.orders import SetLimit, SetRelease, Tell, WakeMe
+from agent.domain.rules.points import energised
+from agent.domain.transaction import Point
 from agent.kinds import Moment
 
 Rule: TypeAlias = Callable[[Site, Evse, Any, Moment], Iterator[Yielded]]
@@ -83,13 +85,26 @@ def tell_charging(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     if session is None or new is evse.charging:
         return
     evse.charging = new
-    evse.settled = evse.settled or new is ChargingState.CHARGING
+    if new is ChargingState.CHARGING:
+        evse.settled = evse.flowed = True
+    if not session.told:
+        if evse.flowed:
+            yield from energised(s, evse, session, now.stamp)
+        yield changed(evse)
+        return
+    if new is ChargingState.SUSPENDED_EV and ends_without_energy(s, evse):
+        yield WakeMe(timer("settle", evse), now.t_s + max(SETTLE_S, 3 * s.io_s))
     update = TransactionUpdated(
         session.id, evse.number, now.stamp, TriggerReason.CHARGING_STATE_CHANGED, new, offline=not s.online
     )
     for link in s.links:
         yield Tell(link, update)
     yield changed(evse)
+
+
+def ends_without_energy(s: Site, evse: Evse) -> bool:
+    """The vehicle has had energy, and the transaction ends when it takes no more (stop point EnergyTransfer)."""
+    return evse.flowed and Point.ENERGY in s.stops()
 
 
 def unsettle(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:

@@ -69,7 +69,7 @@ def _meter(message: MeterSampled, desk: Desk) -> dict[str, Any] | None:
     if not values:
         return None
     payload: dict[str, Any] = {"connectorId": message.evse, "meterValue": values}
-    if message.session:
+    if message.session and message.authorised:
         payload["transactionId"] = transaction_id(message.session, desk)
     return payload
 

@@ -8,6 +8,7 @@ from typing import Any
 from agent.domain.events import TransactionHeard
 from agent.domain.messages import (
     StopReason,
+    TransactionAuthorised,
     TransactionEnded,
     TransactionStarted,
     TransactionUpdated,
@@ -22,7 +23,10 @@ from agent.ocpp.v16.metering import meter_values
 from agent.ports.store import Put
 
 
-def _start(message: TransactionStarted, desk: Desk) -> dict[str, Any]:
+def _start(message: TransactionStarted | TransactionAuthorised, desk: Desk) -> dict[str, Any] | None:
+    """Told when it is known who charges where, with the register of the transaction's begin (decision 9)."""
+    if message.token is None or message.evse == 0:
+        return None
     reserved = number(message.reservation, desk)
     return {
         "connectorId": message.evse,
@@ -33,7 +37,7 @@ def _start(message: TransactionStarted, desk: Desk) -> dict[str, Any]:
     }
 
 
-def _started(message: TransactionStarted, payload: Payload, desk: Desk) -> Heard:
+def _started(message: TransactionStarted | TransactionAuthorised, payload: Payload, desk: Desk) -> Heard:
     known = str(int(payload["transactionId"]))
     event = TransactionHeard(desk.link, message.session, known, verdict(payload["idTagInfo"]))
     return Heard((event,), (Put("transaction", f"{desk.link}/{message.session}", {"id": known}),))
@@ -59,7 +63,9 @@ def reason(message: TransactionEnded) -> str:
     return _REASONS.get(message.reason, "Other")
 
 
-def _stop(message: TransactionEnded, desk: Desk) -> dict[str, Any]:
+def _stop(message: TransactionEnded, desk: Desk) -> dict[str, Any] | None:
+    if not message.authorised:  # nobody ever had the right: the backend knows nothing of it
+        return None
     payload: dict[str, Any] = {
         "transactionId": transaction_id(message.session, desk),
         "meterStop": message.meter_wh,
@@ -82,6 +88,7 @@ def _stopped(message: TransactionEnded, payload: Payload, desk: Desk) -> Heard:
 
 ROWS = (
     Out(TransactionStarted, "StartTransaction", _start, _started),
+    Out(TransactionAuthorised, "StartTransaction", _start, _started),
     Out(TransactionEnded, "StopTransaction", _stop, _stopped),
     Mute(TransactionUpdated, "1.6 tells the charging state as StatusNotification of the connector"),
 )

@@ -2,8 +2,7 @@
 
 What this version cannot say: the station as a whole has no status message; a fault is told as Faulted without its name
 (that would be NotifyEvent, which belongs to monitoring); TxResumed and DirectPayment came with 2.1. One connector per
-EVSE. A transaction begins when cable and right are there (TxStartPoint PowerPathClosed) and ends with the right
-(TxStopPoint Authorized; StopTxOnEVSideDisconnect takes the right away when the cable is pulled).
+EVSE.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def _characteristics(entry: Entry, known: Facts) -> dict[str, Any]:
     if name.unit:
         out["unit"] = name.unit
     if name.choices:
-        out["valuesList"] = name.choices
+        out["valuesList"] = name.choices(known) if callable(name.choices) else name.choices
     if name.high is not None:
         out["maxLimit"] = name.high(known, entry.evse)
     elif name.secret:

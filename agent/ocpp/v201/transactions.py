@@ -12,6 +12,7 @@ from agent.domain.messages import (
     ChargingState,
     MeterSampled,
     Sample,
+    TransactionAuthorised,
     TransactionEnded,
     TransactionStarted,
     TransactionUpdated,
@@ -55,25 +56,57 @@ def _edge(context: ReadingContext, reading: Reading | None, at: Stamp, meter_wh:
     return Sample(context, known, tuple(dict.fromkeys((ENERGY, *measurands))))
 
 
+def _remote(event: dict[str, Any], remote_id: str) -> None:
+    if remote_id.isascii() and remote_id.lstrip("-").isdigit():
+        event["transactionInfo"]["remoteStartId"] = int(remote_id)
+
+
+def _reserved(event: dict[str, Any], reservation: str, desk: Desk) -> None:
+    """With the first event of the right for which something was kept (E03.FR.04)."""
+    known = number(reservation, desk)
+    if known is not None:
+        event["reservationId"] = known
+
+
 def _start(message: TransactionStarted, desk: Desk) -> dict[str, Any]:
     event = _event("Started", message.session, message.at, trigger(message.trigger), message.offline, desk)
     event["transactionInfo"]["chargingState"] = message.charging.value
-    if message.remote_id.isascii() and message.remote_id.lstrip("-").isdigit():
-        event["transactionInfo"]["remoteStartId"] = int(message.remote_id)
-    reserved = number(message.reservation, desk)
-    if reserved is not None:
-        event["reservationId"] = reserved
-    event["evse"], event["idToken"] = evse(message.evse), id_token(message.token)
+    _remote(event, message.remote_id)
+    _reserved(event, message.reservation, desk)
+    if message.token is not None:
+        event["idToken"] = id_token(message.token)
+    if message.evse:  # otherwise EVSE and values follow (J02.FR.21)
+        event["evse"] = evse(message.evse)
+        event["meterValue"] = meter_values((_begin(message, message.at, desk), *message.samples), desk)
+    return event
+
+
+def _begin(message: TransactionStarted | TransactionAuthorised, at: Stamp, desk: Desk) -> Sample:
     wanted = desk.settings.items_of("start_measurands")
-    begin = _edge(ReadingContext.BEGIN, message.reading, message.at, message.meter_wh, wanted)
-    event["meterValue"] = meter_values((begin, *message.samples), desk)
+    return _edge(ReadingContext.BEGIN, message.reading, at, message.meter_wh, wanted)
+
+
+def _authorised(message: TransactionAuthorised, desk: Desk) -> dict[str, Any]:
+    """The token is told once; when the EVSE becomes known later, the begin values come with it."""
+    event = _event("Updated", message.session, message.at, trigger(message.trigger), message.offline, desk)
+    event["transactionInfo"]["chargingState"] = message.charging.value
+    _remote(event, message.remote_id)
+    event["evse"] = evse(message.evse)
+    if message.placed:
+        event["meterValue"] = meter_values((_begin(message, message.at, desk),), desk)
+    else:
+        event["idToken"] = id_token(message.token)
+        _reserved(event, message.reservation, desk)
     return event
 
 
 def _update(message: TransactionUpdated, desk: Desk) -> dict[str, Any]:
     event = _event("Updated", message.session, message.at, trigger(message.trigger), message.offline, desk)
     event["transactionInfo"]["chargingState"] = message.charging.value
-    event["evse"] = evse(message.evse)
+    if message.evse:
+        event["evse"] = evse(message.evse)
+    if message.token is not None:
+        event["idToken"] = id_token(message.token)
     return event
 
 
@@ -93,12 +126,16 @@ def _meter(message: MeterSampled, desk: Desk) -> dict[str, Any]:
 
 def _end(message: TransactionEnded, desk: Desk) -> dict[str, Any]:
     event = _event("Ended", message.session, message.at, trigger(message.trigger), message.offline, desk)
-    plugged = message.trigger is not TriggerReason.EV_COMMUNICATION_LOST
+    plugged = message.plugged
+    if plugged is None:
+        plugged = message.trigger is not TriggerReason.EV_COMMUNICATION_LOST
     state = ChargingState.EV_CONNECTED if plugged else ChargingState.IDLE
     event["transactionInfo"] |= {"chargingState": state.value, "stoppedReason": message.reason.value}
-    event["evse"] = evse(message.evse)
-    if message.token is not None:
+    if message.token is not None and message.trigger is TriggerReason.STOP_AUTHORIZED:  # told once
         event["idToken"] = id_token(message.token)
+    if not message.evse:
+        return event
+    event["evse"] = evse(message.evse)
     wanted = desk.settings.items_of("stop_sampled_measurands")
     end = _edge(ReadingContext.END, message.reading, message.at, message.meter_wh, wanted)
     event["meterValue"] = meter_values((*message.samples, end), desk)
@@ -118,6 +155,7 @@ _LOOSE = Out(MeterSampled, "MeterValues", loose, nothing)
 
 ROWS = (
     Out(TransactionStarted, "TransactionEvent", _start, _heard),
+    Out(TransactionAuthorised, "TransactionEvent", _authorised, _heard),
     Out(TransactionUpdated, "TransactionEvent", _update, _heard),
     Out(TransactionEnded, "TransactionEvent", _end, _heard),
     Out(MeterSampled, "TransactionEvent", _meter, _heard, unless=lambda m: not m.session, other=_LOOSE),

@@ -1,0 +1,259 @@
+"""Transactions without a session: those that begin before anybody has the right, and those that outlive it (decision 9;
+OCPP 2.x E01-E06). With the points as they come, a transaction is its session and nothing happens here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agent.domain.block import Yielded, on
+from agent.domain.events import (
+    BayChanged,
+    BoardOpened,
+    GrantDropped,
+    MeterRead,
+    Started,
+    StopRequested,
+    StopWanted,
+    TimeCame,
+    TokenAccepted,
+    TransactionClosed,
+    TransactionGivenUp,
+    TransactionOpened,
+    VehicleConnected,
+    VehicleLeft,
+)
+from agent.domain.evse import Evse, Site, State
+from agent.domain.messages import StopReason, TriggerReason
+from agent.domain.orders import ReadMeter, Remember, WakeMe
+from agent.domain.record import Poisoned
+from agent.domain.rules.points import (
+    authorise,
+    closed,
+    keep,
+    may_open,
+    opened,
+    outlasts,
+    reached,
+    right_gone,
+    told_update,
+)
+from agent.domain.rules.resume import RECOVER_S, uninterrupted
+from agent.domain.rules.words import timer
+from agent.domain.stop import Stop
+from agent.domain.transaction import Point, Transaction
+from agent.kinds import Fault, Moment
+
+_UNPLUGGED = (StopReason.EV_DISCONNECTED, TriggerReason.EV_COMMUNICATION_LOST)
+_LEFT = (StopReason.LOCAL, TriggerReason.EV_DEPARTED)
+_LOST = (StopReason.POWER_LOSS, TriggerReason.ABNORMAL_CONDITION)
+
+
+class Transactions:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    # --- the begin -----------------------------------------------------------------------------------------------
+
+    def _ask(self, evse: Evse) -> Iterator[Yielded]:
+        """Read the register that the transaction begins with, if one begins."""
+        if may_open(self._site, evse) and not evse.tx_asked and reached(self._site, evse):
+            evse.tx_try += 1
+            evse.tx_asked = f"tx:{evse.tx_try}"
+            yield ReadMeter(evse.number, evse.tx_asked, billing=True)
+
+    @on(MeterRead)
+    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        if event.purpose == evse.tx_asked:
+            evse.tx_asked = ""
+            trigger = reached(self._site, evse)
+            if trigger and may_open(self._site, evse):
+                evse.reading = event.reading
+                yield from opened(self._site, evse, trigger, now, event.reading)
+        elif evse.tx is not None and evse.session is None and evse.tx.placed:
+            evse.tx.last_wh = max(evse.tx.last_wh, event.reading.energy_wh)
+            self._alive(evse, now)
+
+    @on(VehicleConnected)
+    def came(self, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        tx = evse.tx
+        if tx is None:
+            yield from self._ask(evse)
+        elif evse.session is None and tx.placed:
+            tx.plugged_at, tx.alive_at = evse.plugged_at, now.stamp
+            yield keep(tx)
+            yield from told_update(self._site, evse, tx, now, TriggerReason.CABLE_PLUGGED_IN)
+
+    @on(TokenAccepted)
+    def accepted(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
+        """Somebody has the right, and the session table has taken it."""
+        evse = self._site.evses[event.evse]
+        if evse.grant is None or evse.grant.token is not event.token:
+            return
+        yield from self._taken_along(evse, now)
+        tx = evse.tx
+        if tx is not None and tx.stop is not None:  # nobody charges on a transaction whose right has ended
+            yield from closed(self._site, evse, tx, now, StopReason.OTHER, TriggerReason.AUTHORIZED)
+            tx = None
+        if tx is not None and tx.waits:
+            yield from authorise(self._site, evse, tx, now)
+        elif tx is None and evse.state is State.AUTHORISED:
+            wanted = reached(self._site, evse)
+            if event.movable and wanted and may_open(self._site, evse) and Point.AUTHORISED in self._site.starts():
+                yield from opened(self._site, evse, wanted, now)
+            else:
+                yield from self._ask(evse)
+
+    def _taken_along(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        """The first cable has chosen the EVSE: the transaction moves with its right."""
+        assert evse.grant is not None
+        for other in self._site.evses.values():
+            tx = other.tx
+            if other is evse or tx is None or tx.placed or other.grant is not None or tx.token != evse.grant.token:
+                continue
+            if evse.tx is not None and evse.tx.stop is None:  # one right, one transaction: that of the car's place
+                yield from closed(self._site, other, tx, now, StopReason.OTHER, TriggerReason.CABLE_PLUGGED_IN)
+                continue
+            if evse.tx is not None:
+                yield from closed(self._site, evse, evse.tx, now, StopReason.OTHER, TriggerReason.AUTHORIZED)
+            other.tx, evse.tx, tx.evse = None, tx, evse.number
+            yield keep(tx)
+
+    # --- what ends it --------------------------------------------------------------------------------------------
+
+    @on(GrantDropped)
+    def dropped(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        tx = evse.tx
+        if tx is not None and not tx.waits and tx.stop is None and evse.session is None and evse.grant is None:
+            yield from right_gone(self._site, evse, tx, Stop(event.reason, event.trigger, now.stamp), now)
+
+    @on(VehicleLeft)
+    def left(self, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        tx = evse.tx
+        if tx is None or evse.session is not None:
+            return
+        if self._goes_on(evse, tx) and not (tx.stop is None and Point.EV_CONNECTED in self._site.stops()):
+            tx.plugged_at = None
+            yield keep(tx)
+            yield from told_update(self._site, evse, tx, now, TriggerReason.EV_COMMUNICATION_LOST)
+        else:
+            yield from closed(self._site, evse, tx, now, *_UNPLUGGED)
+
+    @on(BayChanged)
+    def bay(self, event: BayChanged, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        if not evse.bay_sensor:
+            return
+        if event.occupied:
+            yield from self._ask(evse)
+        elif evse.session is not None:
+            if Point.BAY in self._site.stops():
+                yield StopWanted(evse.number, *_LEFT)
+        elif evse.tx is not None:
+            ends = Point.BAY in self._site.stops() or not self._goes_on(evse, evse.tx)
+            if ends:
+                yield from closed(self._site, evse, evse.tx, now, *_LEFT)
+
+    def _goes_on(self, evse: Evse, tx: Transaction) -> bool:
+        """Is anything left that it lives on?"""
+        if tx.stop is not None:
+            return outlasts(self._site, evse)
+        counts = Point.BAY in self._site.starts() | self._site.stops()
+        return evse.grant is not None or evse.vehicle or (evse.occupied and counts)
+
+    @on(TransactionGivenUp)
+    def given_up(self, event: TransactionGivenUp, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        if evse.tx is not None and evse.session is None:
+            yield from closed(self._site, evse, evse.tx, now, event.reason, event.trigger, event.note)
+
+    # --- restarts ------------------------------------------------------------------------------------------------
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        for key, record in event.remembered.get("tx", {}).items():
+            try:
+                tx = Transaction.of(key, record)
+                evse = self._site.evses[tx.evse]
+            except (Poisoned, KeyError, TypeError, ValueError, OverflowError) as e:
+                yield from self._set_aside(key, record, str(e))
+                continue
+            if evse.tx is not None or (evse.session is not None and evse.session.id != key):
+                yield from self._set_aside(key, record, "second open transaction of the same EVSE")
+                continue
+            evse.tx = tx
+            yield WakeMe(timer("tx", evse), now.t_s + RECOVER_S)
+
+    def _set_aside(self, key: str, record: Any, why: str) -> Iterator[Yielded]:
+        """No energy hangs on it: the station goes on."""
+        yield Remember("poisoned", key, {"record": record if isinstance(record, Mapping) else {}, "why": why})
+        yield Remember("tx", key, None)
+
+    @on(BoardOpened)
+    def board(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+        """Go on with proof, otherwise end; and what holds now may begin one."""
+        evse = self._site.evses[event.evse]
+        tx = evse.tx
+        if tx is not None and evse.session is None:
+            lost = self._lost(evse, tx, event.state.plugged_s, now)
+            if lost:
+                yield from closed(self._site, evse, tx, now, *lost)
+            else:
+                yield from self._arm(evse, now)
+                tx.alive_at = now.stamp
+                yield keep(tx)
+        if evse.tx is None:
+            yield from self._ask(evse)
+
+    def _lost(
+        self, evse: Evse, tx: Transaction, plugged_s: float | None, now: Moment
+    ) -> tuple[StopReason, TriggerReason] | None:
+        if tx.token is not None and tx.stop is None and evse.grant is None:
+            return _LOST  # the right did not outlive the agent
+        if tx.plugged_at is not None and not evse.vehicle:
+            return None if self._goes_on(evse, tx) and Point.EV_CONNECTED not in self._site.stops() else _UNPLUGGED
+        if tx.plugged_at is not None and not uninterrupted(self._site, evse, tx, plugged_s, now):
+            return _LOST
+        if tx.plugged_at is None and tx.alive_at.boot != now.stamp.boot:
+            return _LOST
+        return None if self._goes_on(evse, tx) else _LEFT
+
+    @on(TransactionOpened)
+    def open(self, event: TransactionOpened, now: Moment) -> Iterator[Yielded]:
+        yield from self._arm(self._site.evses[event.evse], now)
+
+    @on(TransactionClosed)
+    def over(self, event: TransactionClosed, now: Moment) -> Iterator[Yielded]:
+        yield WakeMe(timer("tx", self._site.evses[event.evse]), None)
+
+    def _arm(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        """Where the board does not count, the last sign of life is the proof: keep it fresh."""
+        wake_s = None if evse.counts_plugged else now.t_s + self._site.resume_within_s / 2
+        yield WakeMe(timer("tx", evse), wake_s)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        evse = next((e for e in self._site.evses.values() if event.key == timer("tx", e)), None)
+        if evse is None or evse.tx is None or evse.session is not None:
+            return
+        if not evse.known:
+            yield from closed(self._site, evse, evse.tx, now, *_LOST)
+            return
+        self._alive(evse, now)
+        yield keep(evse.tx)
+        yield from self._arm(evse, now)
+
+    def _alive(self, evse: Evse, now: Moment) -> None:
+        if evse.tx is not None and evse.known and Fault.BOARD_SILENT not in evse.faults:
+            evse.tx.alive_at = now.stamp
+
+    @on(StopRequested)
+    def stop(self, event: StopRequested, now: Moment) -> Iterator[Yielded]:
+        for evse in self._site.evses.values():
+            if evse.tx is not None and evse.session is None:
+                self._alive(evse, now)
+                yield keep(evse.tx)

@@ -1,0 +1,79 @@
+"""Transactions that are more than their session (decision 9), and the points where they begin and end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from agent.domain.messages import Sample
+from agent.domain.record import dump, load
+from agent.domain.stop import Stop
+from agent.frozen import mutable
+from agent.kinds import EvseId, Stamp, Token
+
+
+class Point(StrEnum):
+    """TxStartStopPointEnumType of OCPP 2.x (those that can occur here)."""
+
+    BAY = "ParkingBayOccupancy"
+    EV_CONNECTED = "EVConnected"
+    AUTHORISED = "Authorized"
+    POWER_PATH = "PowerPathClosed"
+    ENERGY = "EnergyTransfer"
+
+
+@mutable
+class Transaction:
+    """An open transaction that began before its session, or outlives it. ``placed`` False: the EVSE is not chosen yet,
+    the registers say nothing. ``token`` None: nobody has had the right yet. ``stop``: the right has ended, and how."""
+
+    id: str
+    evse: EvseId
+    started: Stamp
+    start_wh: int
+    last_wh: int
+    alive_at: Stamp
+    plugged_at: Stamp | None = None
+    placed: bool = True
+    token: Token | None = None
+    stop: Stop | None = None
+    samples: tuple[Sample, ...] = ()
+
+    @property
+    def waits(self) -> bool:
+        """For a first right."""
+        return self.token is None and self.stop is None
+
+    def record(self) -> dict[str, Any]:
+        """For ``Remember("tx", id, ...)``."""
+        return {
+            "evse": self.evse,
+            "started": dump(self.started),
+            "start_wh": self.start_wh,
+            "last_wh": self.last_wh,
+            "alive_at": dump(self.alive_at),
+            "plugged_at": dump(self.plugged_at),
+            "placed": self.placed,
+            "token": dump(self.token),
+            "stop": self.stop.record() if self.stop else None,
+            "samples": dump(self.samples),
+        }
+
+    @classmethod
+    def of(cls, key: str, r: Mapping[str, Any]) -> Transaction:
+        """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``,
+        ``OverflowError``."""
+        return cls(
+            id=key,
+            evse=int(r["evse"]),
+            started=load(r["started"], Stamp),
+            start_wh=int(r["start_wh"]),
+            last_wh=int(r["last_wh"]),
+            alive_at=load(r["alive_at"], Stamp),
+            plugged_at=load(r["plugged_at"], Stamp) if r["plugged_at"] else None,
+            placed=bool(r["placed"]),
+            token=load(r["token"], Token) if r["token"] else None,
+            stop=Stop.of(r["stop"]) if r["stop"] else None,
+            samples=tuple(load(x, Sample) for x in r["samples"]),
+        )

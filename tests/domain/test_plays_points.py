@@ -1,0 +1,548 @@
+"""Start and stop points of a transaction (decision 9; OCPP 2.0.1 E01, E06)."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import pytest
+
+from agent.domain.asks import AskInventory, AskReset, AskSet, AskStop
+from agent.domain.events import (
+    Asked,
+    BayChanged,
+    CablePlugged,
+    CardPresented,
+    Event,
+    MeterFailed,
+    MeterRead,
+    StopRequested,
+    TokenJudged,
+    TransactionHeard,
+    VehicleConnected,
+    VehicleLeft,
+    VehiclePaused,
+    VehicleReady,
+)
+from agent.domain.evse import State
+from agent.domain.messages import (
+    ChargingState,
+    StopReason,
+    TransactionAuthorised,
+    TransactionEnded,
+    TransactionStarted,
+    TransactionUpdated,
+    TriggerReason,
+)
+from agent.domain.orders import JudgeToken, ReadMeter, Reply, Restart, SetRelease
+from agent.kinds import EvseTraits, ReadingContext
+from tests.domain.playbook import (
+    ACCEPTED,
+    EMPTY,
+    LINK,
+    PLUGGED,
+    REFUSED,
+    A,
+    B,
+    Like,
+    Playbook,
+    energised,
+    forgotten,
+    kept,
+    make_site,
+    told,
+    wh,
+)
+
+BAY, EV, RIGHT, PATH, ENERGY = (
+    "ParkingBayOccupancy", "EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer",
+)  # fmt: skip
+Points: TypeAlias = tuple[str, ...]
+COUNTS = EvseTraits(counts_plugged=True)
+
+
+def play(starts: Points = (PATH,), stops: Points = (RIGHT,), evses: int = 1, **more: Any) -> Playbook:
+    quiet = {"auth_cache_enabled": False, "sample_interval_s": 0}
+    settings = {**quiet, "tx_start_points": starts, "tx_stop_points": stops, **more.pop("settings", {})}
+
+    def site() -> Any:
+        made = make_site(evses, settings)
+        for evse in made.evses.values():
+            evse.bay_sensor = True
+        return made
+
+    return Playbook(site, **more)
+
+
+def plug(p: Playbook, n: int = 1) -> Playbook:
+    return p >> [CablePlugged(n), VehicleConnected(n)]
+
+
+def opened(p: Playbook, meter_wh: int = 500) -> Playbook:
+    """The register that the transaction begins with is read."""
+    (asked,) = [o for o in p.unclaimed if isinstance(o, ReadMeter)]
+    assert asked.purpose.startswith("tx:")
+    p.skip()
+    return p >> MeterRead(asked.evse, asked.purpose, wh(meter_wh)) << kept("tx", start_wh=meter_wh)
+
+
+def card(p: Playbook, token: Any = A, n: int = 1, verdict: Any = ACCEPTED) -> Playbook:
+    p = p >> CardPresented(n, token)
+    asked = p.unclaimed.pop(0)
+    assert isinstance(asked, JudgeToken)
+    return p >> TokenJudged(asked.request, token, verdict)
+
+
+def stopped(p: Playbook, meter_wh: int, event: Event | None = None) -> Playbook:
+    """The card again; contactor open, register read."""
+    p.feed(event or CardPresented(1, A))
+    from agent.domain.events import ContactorOpened
+
+    p.feed(ContactorOpened(1))
+    p.skip()
+    return p >> MeterRead(1, "end:1", wh(meter_wh)) << forgotten("session")
+
+
+def messages(p: Playbook) -> list[str]:
+    return [type(m).__name__.removeprefix("Transaction") for m in p.told if type(m).__name__ != "MeterSampled"]
+
+
+def billed_wh(p: Playbook) -> int:
+    ends = [m.meter_wh for m in p.told if isinstance(m, TransactionEnded)]
+    return sum(ends) - sum(m.meter_wh for m in p.told if isinstance(m, TransactionStarted))
+
+
+# --- the begin -------------------------------------------------------------------------------------------------------
+
+
+def test_begins_with_the_cable_and_the_right_follows() -> None:
+    """E_09: one transaction, started without a token, authorised later, ended once with all that flowed."""
+    p = opened(plug(play((EV,)))) << told(
+        TransactionStarted, session="s1", token=None, evse=1, meter_wh=500, trigger=TriggerReason.CABLE_PLUGGED_IN,
+        charging=ChargingState.EV_CONNECTED,
+    )  # fmt: skip
+    p = card(p) << ReadMeter(1, "begin:1", True) << kept("tx", "s1")
+    p = p << told(
+        TransactionAuthorised, session="s1", token=A, meter_wh=500, trigger=TriggerReason.AUTHORIZED, placed=False
+    )
+    assert p
+    energised(p, meter_wh=500)
+    assert p.session().id == "s1"
+    p = stopped(p, 900) << forgotten("tx") << told(TransactionEnded, session="s1", meter_wh=900, authorised=True)
+    assert billed_wh(p.skip()) == 400
+    assert messages(p) == ["Started", "Authorised", "Updated", "Ended"]
+
+
+def test_begins_with_the_card() -> None:
+    """E_10: the card first; the cable is told as an update."""
+    p = opened(card(play((RIGHT,)))) << told(
+        TransactionStarted, token=A, evse=1, trigger=TriggerReason.AUTHORIZED, charging=ChargingState.IDLE
+    )
+    p = p >> CablePlugged(1)
+    assert p
+    p = p >> VehicleConnected(1) << ReadMeter(1, "begin:1", True) << kept("tx")
+    assert p << told(TransactionUpdated, trigger=TriggerReason.CABLE_PLUGGED_IN, charging=ChargingState.EV_CONNECTED)
+    energised(p, meter_wh=500)
+    assert messages(p) == ["Started", "Updated", "Updated"]
+
+
+def test_a_card_after_the_cable_is_told_once() -> None:
+    p = plug(play((RIGHT,)))
+    assert p
+    p = card(p) << ReadMeter(1, "begin:1", True)
+    energised(p)
+    assert messages(p) == ["Started", "Updated"]
+
+
+def test_the_right_ends_without_a_cable() -> None:
+    """E_39."""
+    p = opened(card(play((RIGHT,)))) << TELL
+    assert p
+    assert messages(p.wait(59.0).skip()) == ["Started"]
+    p = p.wait(2.0) << forgotten("tx")
+    p = p << told(TransactionEnded, reason=StopReason.TIMEOUT, trigger=TriggerReason.EV_CONNECT_TIMEOUT, meter_wh=500)
+    assert p
+    assert p.state() is State.FREE
+
+
+def test_a_refused_card_leaves_it_open() -> None:
+    p = opened(plug(play((EV,)))) << TELL
+    assert card(p, verdict=REFUSED)
+    assert p.evse().tx is not None
+    assert p >> VehicleLeft(1) << forgotten("tx") << told(
+        TransactionEnded, reason=StopReason.EV_DISCONNECTED, trigger=TriggerReason.EV_COMMUNICATION_LOST,
+        authorised=False, meter_wh=500,
+    )  # fmt: skip
+
+
+def test_begins_with_the_car_in_the_bay() -> None:
+    """E_12, and a second car later."""
+    p = opened(play((BAY,), (BAY,)) >> BayChanged(1, True)) << told(
+        TransactionStarted, token=None, trigger=TriggerReason.EV_DETECTED, charging=ChargingState.IDLE
+    )
+    p = plug(p) << kept("tx") << told(TransactionUpdated, trigger=TriggerReason.CABLE_PLUGGED_IN)
+    p = (
+        p
+        >> VehicleLeft(1)
+        << kept("tx")
+        << told(TransactionUpdated, trigger=TriggerReason.EV_COMMUNICATION_LOST, charging=ChargingState.IDLE)
+    )
+    p = (
+        p
+        >> BayChanged(1, False)
+        << forgotten("tx")
+        << told(TransactionEnded, reason=StopReason.LOCAL, trigger=TriggerReason.EV_DEPARTED, plugged=False)
+    )
+    assert opened(p >> BayChanged(1, True)) << told(TransactionStarted, session="s2")
+
+
+@pytest.mark.parametrize("starts", [(EV,), (RIGHT,), (BAY,), (EV, RIGHT, BAY)])
+def test_without_a_register_the_session_begins_it(starts: tuple[str, ...]) -> None:
+    p = play(starts) >> BayChanged(1, True)
+    p.feed(CablePlugged(1))
+    p.feed(VehicleConnected(1))
+    for order in [o for o in p.unclaimed if isinstance(o, ReadMeter)]:
+        p.feed(MeterFailed(1, order.purpose))
+    energised(card(p.skip()).skip(), meter_wh=700)
+    assert messages(p) == ["Started", "Updated"]
+    assert isinstance(p.told[0], TransactionStarted)
+    assert p.told[0].token == A
+
+
+def test_the_register_comes_after_the_right() -> None:
+    """The transaction opens with the token when the meter answers late."""
+    p = plug(play((EV,))) << ReadMeter(1, "tx:1", True)
+    p = card(p) << ReadMeter(1, "begin:1", True)
+    p = p >> MeterRead(1, "tx:1", wh(500)) << kept("tx") << told(TransactionStarted, token=A)
+    energised(p, meter_wh=500)
+    assert messages(p) == ["Started", "Updated"]
+
+
+def test_the_car_was_faster_than_the_register() -> None:
+    p = plug(play((EV,))) << ReadMeter(1, "tx:1", True) >> VehicleLeft(1)
+    assert p >> MeterRead(1, "tx:1", wh(500))
+    assert p.told == []
+
+
+def test_nothing_begins_where_nobody_may_charge() -> None:
+    p = play((EV,))
+    p.evse().operative = False
+    assert plug(p)
+
+
+def test_the_evse_is_not_known_at_the_start() -> None:
+    """J_08: EVSE and begin values follow with the cable."""
+    p = play((RIGHT,), evses=2) >> CardPresented(0, A) << JudgeToken
+    p = p >> TokenJudged("token:1", A, ACCEPTED) << kept("tx", placed=False)
+    p = p << told(TransactionStarted, evse=0, token=A, meter_wh=0)
+    p = p >> VehicleConnected(2) << ReadMeter(2, "begin:1", True) << kept("tx", evse=2)
+    p = p >> MeterRead(2, "begin:1", wh(800)) << kept("session", "s1") << kept("tx", placed=True, start_wh=800)
+    p = p << told(
+        TransactionAuthorised, session="s1", evse=2, meter_wh=800, placed=True, trigger=TriggerReason.CABLE_PLUGGED_IN
+    )
+    p.skip()
+    assert p.evse(1).tx is None
+    assert p.session(2).id == "s1"
+
+
+def test_the_evse_never_becomes_known() -> None:
+    p = play((RIGHT,), evses=2) >> CardPresented(0, A) << JudgeToken
+    p = p >> TokenJudged("token:1", A, ACCEPTED) << kept("tx", placed=False) << TELL
+    p = (
+        p.wait(59.0).skip().wait(2.0)
+        << forgotten("tx")
+        << told(TransactionEnded, evse=0, meter_wh=0, authorised=False, reason=StopReason.TIMEOUT)
+    )
+    assert p
+
+
+# --- late ------------------------------------------------------------------------------------------------------------
+
+
+def test_begins_when_energy_flows() -> None:
+    """E_02: on disk before release, told with the first energy and the register of the begin."""
+    p = card(plug(play((ENERGY,)))) << ReadMeter(1, "begin:1", True)
+    p = p >> MeterRead(1, "begin:1", wh(500)) << kept("session", told=False) << Like(object) << SetRelease(1, True)
+    assert p
+    p.wait(30.0)
+    assert p.skip().told == []
+    p = p >> VehicleReady(1)
+    from agent.domain.events import ContactorClosed
+
+    p = p >> ContactorClosed(1) << kept("session", told=True) << told(
+        TransactionStarted, token=A, meter_wh=500, at=p.now.stamp, trigger=TriggerReason.CHARGING_STATE_CHANGED,
+        charging=ChargingState.CHARGING,
+    )  # fmt: skip
+    p = stopped(p, 600) << told(TransactionEnded, meter_wh=600)
+    assert billed_wh(p.skip()) == 100
+
+
+@pytest.mark.parametrize(("end_wh", "wanted"), [(500, []), (501, ["Started", "Ended"])])
+def test_what_ends_before_it_was_told(end_wh: int, wanted: list[str]) -> None:
+    """Without energy nothing; energy that nobody saw flowing is billed all the same."""
+    p = card(plug(play((ENERGY,)))).skip() >> MeterRead(1, "begin:1", wh(500))
+    p = p.skip() >> CardPresented(1, A)
+    p = p.skip() >> MeterRead(1, "end:1", wh(end_wh))
+    p.skip()
+    assert messages(p) == wanted
+    assert billed_wh(p) == end_wh - 500
+    assert p.store["session"] == {}
+
+
+def test_untold_it_survives_a_restart() -> None:
+    p = card(plug(play((ENERGY,), traits=COUNTS))).skip() >> MeterRead(1, "begin:1", wh(500))
+    p.skip().restart(state=_plugged_for(5.0)).skip()
+    assert p.state() is State.ACTIVE
+    assert p.told == []
+    energised_again(p)
+    assert messages(p) == ["Started"]
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+def test_ends_with_the_cable_not_with_the_card() -> None:
+    """E_14: the card takes the right away; the transaction lasts as long as the cable, and its reason is the card's."""
+    p = lingering(play(stops=(EV,))) << told(
+        TransactionUpdated, trigger=TriggerReason.STOP_AUTHORIZED, token=A, charging=ChargingState.EV_CONNECTED
+    )
+    assert not p.evse().release
+    p.skip().wait(3600.0).skip()
+    p = (
+        p
+        >> VehicleLeft(1)
+        << forgotten("tx")
+        << told(TransactionEnded, meter_wh=900, reason=StopReason.LOCAL, trigger=TriggerReason.EV_COMMUNICATION_LOST)
+    )
+    assert p
+    assert billed_wh(p) == 400
+
+
+def test_nobody_charges_on_a_transaction_whose_right_has_ended() -> None:
+    p = lingering(play(stops=(EV,))).skip()
+    p = (
+        card(p, B)
+        << ReadMeter
+        << forgotten("tx")
+        << told(TransactionEnded, session="s1", meter_wh=900, reason=StopReason.LOCAL, trigger=TriggerReason.AUTHORIZED)
+    )
+    p = (
+        p
+        >> MeterRead(1, "begin:2", wh(900))
+        << kept("session", "s2")
+        << told(TransactionStarted, session="s2", token=B)
+    )
+    p.skip()
+    assert p.evse().release
+
+
+def test_pulled_at_the_car() -> None:
+    """E_20."""
+    p = energised(card(plug(play(stops=(EV,), settings={"stop_on_ev_disconnect": False}))).skip(), meter_wh=500)
+    p = stopped(p, 900, VehicleLeft(1)) << told(
+        TransactionEnded, reason=StopReason.EV_DISCONNECTED, trigger=TriggerReason.EV_COMMUNICATION_LOST
+    )
+    p.skip()
+
+
+def test_ends_when_the_car_drives_away() -> None:
+    """E_19."""
+    p = play(stops=(BAY,)) >> BayChanged(1, True)
+    p = lingering(p) << told(TransactionUpdated, trigger=TriggerReason.STOP_AUTHORIZED)
+    p = (
+        p.skip()
+        >> VehicleLeft(1)
+        << kept("tx")
+        << told(TransactionUpdated, trigger=TriggerReason.EV_COMMUNICATION_LOST, charging=ChargingState.IDLE)
+    )
+    assert (
+        p
+        >> BayChanged(1, False)
+        << forgotten("tx")
+        << told(TransactionEnded, reason=StopReason.LOCAL, trigger=TriggerReason.EV_DEPARTED, meter_wh=900)
+    )
+
+
+def test_ends_when_the_car_takes_nothing_more() -> None:
+    """E_22; a car that only hesitates goes on."""
+    p = energised(card(plug(play(stops=(ENERGY,)))).skip(), meter_wh=500)
+    p = p >> VehiclePaused(1) << told(TransactionUpdated, charging=ChargingState.SUSPENDED_EV)
+    p = p.wait(3.0).skip() >> VehicleReady(1) << told(TransactionUpdated, charging=ChargingState.CHARGING)
+    assert p.wait(10.0).skip().state() is State.ACTIVE
+    p = p >> VehiclePaused(1) << told(TransactionUpdated, charging=ChargingState.SUSPENDED_EV)
+    p.wait(6.0).skip()
+    assert p.state() is State.ENDING
+    assert p.session().stop is not None
+    assert p.session().stop.reason is StopReason.STOPPED_BY_EV
+
+
+def test_a_car_that_has_not_begun_has_not_ended() -> None:
+    p = card(plug(play(stops=(ENERGY,)))).skip() >> MeterRead(1, "begin:1", wh(500))
+    p.skip().wait(600.0)
+    assert p.skip().state() is State.ACTIVE
+    assert p.evse().charging in (ChargingState.SUSPENDED_EV, ChargingState.SUSPENDED_EVSE)
+
+
+def test_remote_stop_of_what_has_no_right() -> None:
+    p = opened(plug(play((EV,)))) << TELL >> Asked(LINK, "q", AskStop("s1")) << Reply(LINK, "q", "Accepted")
+    assert p << forgotten("tx") << told(TransactionEnded, reason=StopReason.REMOTE, trigger=TriggerReason.REMOTE_STOP)
+
+
+def test_remote_stop_of_a_right_that_waits() -> None:
+    p = opened(card(play((RIGHT,)))) << TELL >> Asked(LINK, "q", AskStop("s1")) << Reply(LINK, "q", "Accepted")
+    assert p << forgotten("tx") << told(TransactionEnded, reason=StopReason.REMOTE, trigger=TriggerReason.REMOTE_STOP)
+    assert p.state() is State.FREE
+
+
+def test_a_waiting_right_that_the_backend_refuses() -> None:
+    p = opened(card(play((RIGHT,)))) << TELL >> TransactionHeard(LINK, "s1", "s1", REFUSED)
+    assert (
+        p
+        << forgotten("tx")
+        << told(TransactionEnded, reason=StopReason.DEAUTHORIZED, trigger=TriggerReason.DEAUTHORIZED)
+    )
+    assert p.evse().grant is None
+
+
+@pytest.mark.parametrize("on_idle", [False, True])
+def test_a_reset_ends_it_or_waits_for_it(on_idle: bool) -> None:
+    p = opened(plug(play((EV,)))) << TELL >> Asked(LINK, "q", AskReset(on_idle=on_idle))
+    if on_idle:
+        p = p << Reply(LINK, "q", "Scheduled") >> VehicleLeft(1)
+        assert p << forgotten("tx") << TELL << Restart(False)
+    else:
+        p = p << Reply(LINK, "q", "Accepted") << Restart(False) << forgotten("tx")
+        assert p << told(TransactionEnded, reason=StopReason.IMMEDIATE_RESET, trigger=TriggerReason.RESET_COMMAND)
+
+
+def test_its_values_are_told_within_it() -> None:
+    p = opened(plug(play((EV,), settings={"sample_interval_s": 60}))) << TELL
+    p.wait(60.0)
+    assert ReadMeter(1, "sample") in p.unclaimed
+    p = p.skip() >> MeterRead(1, "sample", wh(500))
+    (sampled,) = p.unclaimed
+    p.skip()
+    assert sampled.message.session == "s1"  # type: ignore[attr-defined]
+    assert sampled.message.authorised is False  # type: ignore[attr-defined]
+    assert sampled.message.samples[0].context is ReadingContext.PERIODIC  # type: ignore[attr-defined]
+
+
+# --- restarts --------------------------------------------------------------------------------------------------------
+
+
+def _plugged_for(seconds: float) -> Any:
+    from dataclasses import replace
+
+    return replace(PLUGGED, plugged_s=seconds)
+
+
+def energised_again(p: Playbook) -> None:
+    from agent.domain.events import ContactorClosed, OfferChanged
+
+    for event in (OfferChanged(1, True), VehicleReady(1), ContactorClosed(1)):
+        p.feed(event)
+    p.skip()
+
+
+def test_it_survives_a_kill_as_what_it_is() -> None:
+    p = opened(plug(play((EV,), traits=COUNTS))) << TELL
+    p.wait(1000.0).skip().restart(state=_plugged_for(1005.0)).skip()
+    assert messages(p) == ["Started"]
+    assert p.evse().tx is not None
+    energised(card(p).skip(), meter_wh=500)
+    assert messages(p) == ["Started", "Authorised", "Updated"]
+
+
+def test_it_survives_without_a_count_while_the_last_sign_is_fresh() -> None:
+    p = opened(plug(play((EV,)))) << TELL
+    p.wait(1000.0).skip().restart(after_s=20.0, state=PLUGGED).skip()
+    assert messages(p) == ["Started"]
+
+
+def test_another_car_is_another_transaction() -> None:
+    p = opened(plug(play((EV,), traits=COUNTS))) << TELL
+    p = p.wait(1000.0).skip().restart(state=_plugged_for(2.0)) << forgotten("tx")
+    p = p << told(TransactionEnded, session="s1", reason=StopReason.POWER_LOSS)
+    assert opened(p) << told(TransactionStarted, token=None, trigger=TriggerReason.CABLE_PLUGGED_IN)
+
+
+def test_the_car_left_in_the_meantime() -> None:
+    p = opened(plug(play((EV,), traits=COUNTS))) << TELL
+    assert (
+        p.restart(state=EMPTY)
+        << forgotten("tx")
+        << told(TransactionEnded, reason=StopReason.EV_DISCONNECTED, trigger=TriggerReason.EV_COMMUNICATION_LOST)
+    )
+
+
+def test_a_right_that_waited_does_not_survive() -> None:
+    p = opened(card(play((RIGHT,)))) << TELL
+    assert p.restart(state=EMPTY) << forgotten("tx") << told(TransactionEnded, reason=StopReason.POWER_LOSS)
+
+
+def test_what_outlives_its_right_survives_too() -> None:
+    p = lingering(play(stops=(EV,), traits=COUNTS)).skip()
+    p.restart(state=_plugged_for(5.0)).skip()
+    assert [m for m in messages(p) if m == "Ended"] == []
+    assert p >> VehicleLeft(1) << forgotten("tx") << told(TransactionEnded, meter_wh=900, reason=StopReason.LOCAL)
+
+
+def test_the_board_never_comes_back() -> None:
+    p = opened(plug(play((EV,)))) << TELL
+    p = p.restart().skip().wait(301.0) << forgotten("tx")
+    assert p << told(TransactionEnded, reason=StopReason.POWER_LOSS)
+
+
+def test_a_broken_record_is_set_aside() -> None:
+    p = opened(plug(play((EV,)))) << TELL
+    p.store["tx"]["s1"]["started"] = "yesterday"
+    p = p.restart(state=PLUGGED) << kept("poisoned", "s1") << forgotten("tx")
+    assert opened(p) << told(TransactionStarted, session="s1")
+
+
+def test_an_orderly_stop_keeps_it() -> None:
+    p = opened(plug(play((EV,)))) << TELL >> StopRequested() << kept("tx", "s1")
+    assert p.store["tx"].keys() == {"s1"}
+    assert p
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "sensor", "status"),
+    [
+        ("EVConnected,PowerPathClosed", False, "Accepted"),
+        (",".join((BAY, EV, RIGHT, PATH, ENERGY)), True, "Accepted"),
+        (BAY, True, "Accepted"),
+        (BAY, False, "Rejected"),
+        ("DataSigned", True, "Rejected"),
+        ("", True, "Rejected"),
+        ("Authorized,Authorized", True, "Rejected"),
+        ("evconnected", True, "Rejected"),
+    ],
+)
+@pytest.mark.parametrize("name", ["tx_start_points", "tx_stop_points"])
+def test_setting(name: str, text: str, sensor: bool, status: str) -> None:
+    p = play()
+    p.evse().bay_sensor = sensor
+    p.feed(Asked(LINK, "q", AskSet({name: text})))
+    assert p.unclaimed[-1] == Reply(LINK, "q", "Accepted", {name: status})
+    assert (p.site.settings.items_of(name) == tuple(text.split(","))) is (status == "Accepted")
+
+
+def test_a_set_survives_and_what_is_open_stays_open() -> None:
+    p = opened(plug(play((EV,), traits=COUNTS))) << TELL
+    p.feed(Asked(LINK, "q", AskSet({"tx_start_points": RIGHT})))
+    p.skip().restart(state=_plugged_for(5.0)).skip()
+    assert p.site.settings.items_of("tx_start_points") == (RIGHT,)
+    p.feed(Asked(LINK, "q", AskInventory()))
+    assert p.unclaimed[-1].data["sessions"] == ["s1"]  # type: ignore[attr-defined]
+
+
+TELL = Like(object)
+
+
+def lingering(p: Playbook) -> Playbook:
+    """Charged from 500 to 900 Wh, stopped with the card, cable still there."""
+    energised(card(plug(p)).skip(), meter_wh=500)
+    return stopped(p, 900) << kept("tx", "s1", last_wh=900)
