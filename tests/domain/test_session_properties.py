@@ -119,6 +119,11 @@ class Street:
         if seen or ready:
             self.rig.look()
 
+    def sated(self, pick: int) -> None:
+        """The car takes nothing for a while."""
+        self.car(pick, False, True)
+        self.wait(11.0)
+
     def card(self, pick: int, token: Token) -> None:
         self.rig.post(CardPresented(self._number(pick) if pick else 0, token))
 
@@ -317,6 +322,7 @@ PICK, PICK_0 = (1, 1, 2), (0, 1, 1, 2)
 DEEDS: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
     "plug": (3, {"pick": PICK, "ready": YES_NO}),
     "unplug": (4, {"pick": PICK, "at_station": YES_NO}),
+    "sated": (2, {"pick": PICK}),
     "drive": (2, {"pick": PICK, "into": YES_NO}),
     "sensor": (1, {"pick": PICK, "on": YES_NO}),
     "car": (4, {"pick": PICK, "ready": YES_NO, "seen": (True, True, False)}),
