@@ -23,13 +23,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # A plain path entry, not a finder: a finder is imported at every start of the interpreter and would blur `make bench`.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: help run test check format lint types contracts pytest campaign bench docs lock clean debian
+.PHONY: help run test check format lint types contracts pytest campaign conformance bench docs lock clean debian
 
 help:
 	@echo 'make run        a simulated station with its page, a demo central system and the agent (ARGS="..." goes on)'
 	@echo 'make test       everything: format, lint, types, import contracts, all tests (ARGS="..." goes to pytest)'
 	@echo 'make check      the same without the tests: seconds'
 	@echo 'make campaign   the long campaigns at full count; writes campaign/result-*.json (SEED=n repeats one)'
+	@echo 'make conformance  the certification cases; a green run goes to docs/conformance-run.json, docs/conformance.md'
 	@echo 'make bench      what the agent costs, beside the floors (ARGS="--rounds 3 start" picks)'
 	@echo 'make docs       writes the generated documents anew'
 	@echo 'make lock       renews $(LOCK) from what pyproject.toml allows today'
@@ -59,6 +60,10 @@ pytest: $(VENV)/.dev
 
 campaign: $(VENV)/.dev
 	@$(BIN)/python -m tests.campaign $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+conformance: $(VENV)/.dev
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -rs tests/conformance $(ARGS)
+	@$(BIN)/python -m tests.conformance.record && $(BIN)/python -m tests.arch.generated
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench.bench $(ARGS)

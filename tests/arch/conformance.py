@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 from agent.domain.messages import MESSAGES
 from agent.domain.orders import JudgeToken
 from agent.domain.variables import write
@@ -13,8 +10,7 @@ from agent.ocpp.dialect import Dialect, In, Mute, Out, Refusal
 from agent.ocpp.v16 import V16, refusals
 from agent.ocpp.v201 import V201
 from agent.ocpp.v201 import refusals as refusals_201
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.arch import case_tables
 
 HEAD = """# Conformance ledger
 
@@ -22,11 +18,17 @@ Generated from the code (`make docs`); a test fails when it is stale. Each row h
 each frame that a test station sends is judged by `jsonschema` against the schemas of the standard.
 
 Not claimed: certification. The station has not been run against the OCA's test tool.
+
+The tables of certification cases: which test shows which case is read from the tests' names. A full run (`make test`,
+`make conformance`) fails when a claimed case did not run, was skipped or did not pass, or when a test names a case that
+is not claimed. *passed*: in the run that `docs/conformance-run.json` records, with the test as it is now (decision 15).
 """
 
 
 def text() -> str:
-    return "\n".join([HEAD, *_version("1.6 JSON", V16), *_keys_16(), "", *_version("2.0.1", V201), *_names_2()]) + "\n"
+    old = [*_version("1.6 JSON", V16), *_keys_16(), *case_tables.text("1.6", "OCPP 1.6 certification cases")]
+    new = [*_version("2.0.1", V201), *_names_2(), *case_tables.text("2.0.1", "OCPP 2.0.1 certification cases")]
+    return "\n".join([HEAD, *old, "", *new]) + "\n"
 
 
 def _version(title: str, dialect: Dialect) -> list[str]:
@@ -44,17 +46,7 @@ def _keys_16() -> list[str]:
 
 def _names_2() -> list[str]:
     lines = ["", "### Device model", "", "| component | variable | access | default | range |", "|---|---|---|---|---|"]
-    lines += [_name(n) for n in names2.NAMES]
-    lines += ["", "### Test cases with a test", "", "`tests/conformance/ocpp201`; ids as in the OCA's list.", ""]
-    return lines + [f"- {block}: {', '.join(cases)}" for block, cases in sorted(_cases().items())]
-
-
-def _cases() -> dict[str, list[str]]:
-    """Block -> case ids that occur in the names of the tests."""
-    found: set[tuple[str, str]] = set()
-    for path in sorted((ROOT / "tests/conformance/ocpp201").glob("test_*.py")):
-        found |= set(re.findall(r"TC_([A-Z])_(\d+)_CS", path.read_text("utf-8")))
-    return {block: [f"{b}_{n}" for b, n in sorted(found) if b == block] for block, _ in found}
+    return lines + [_name(n) for n in names2.NAMES]
 
 
 def _request(row: In | Refusal | None) -> str:

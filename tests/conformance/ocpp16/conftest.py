@@ -12,7 +12,7 @@ socket. No marker is needed; all cases of one worker share one loop and one stat
         assert (await s.call("StopTransaction"))["reason"] == "Remote"
 
 * ``s`` is a shared station with two sockets, at rest; ``tethered`` one with a fixed cable, ``bare`` one with
-  profiles switched off. A case finds it free and may
+  profiles switched off, ``backed`` one with a back-up supply. A case finds it free and may
   leave it as it likes: cars, cables, faults, keys (by ``s.put``/``s.set``), availability, power and road are put back,
   the cache is emptied, and then no frame may have broken a schema and no transaction may be open.
 * Other shared stations: a text in ``play.TEXTS`` and a fixture of three lines here. A station of the case's own (about
@@ -67,3 +67,9 @@ async def tethered(shelf: Shelf) -> AsyncIterator[Play]:
 async def bare(shelf: Shelf) -> AsyncIterator[Play]:
     yield await shelf.take("bare")
     await shelf.give_back("bare")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def backed(shelf: Shelf) -> AsyncIterator[Play]:
+    yield await shelf.take("backed")
+    await shelf.give_back("backed")

@@ -30,6 +30,8 @@ TEXTS: dict[str, str] = {
     "bare": station_text(
         1, station='features_off = ["LocalAuthListManagement", "Reservation"]', backend=QUICK, settings=SETTINGS
     ),
+    "backed": station_text(1, backend=QUICK, settings=SETTINGS)
+    + '[power]\ndriver = "power_sysfs"\nhold_s = 0.2\nbackup_s = 10\npoll_s = 0.05\n',
 }
 """Stations that cases share, by the name of their fixture. They are opened when the first case wants them."""
 
@@ -189,6 +191,7 @@ class Play(Street):
             self.csms.interval_s = BEAT_S
             self._were["HeartbeatInterval"] = str(BEAT_S)  # what the boot's answer has set
         await self.station.post("/links/backend", {"up": True, "stall": False, "latency_ms": 0, "loss": 0})
+        await self.station.post("/power", {"mains": True})
         if not self._powered:
             await self.light()
         await self.station.until(lambda p: p["agent"]["up"] and p["backend"]["boot"] == "Accepted")

@@ -1,0 +1,69 @@
+"""Every official certification case that concerns a charge point: 107 of OCPP 1.6, 432 of OCPP 2.0.1.
+
+The lists are data (``cases-VERSION.toml``). Whether a case is claimed follows from what the station declares
+(``declared.py``); nobody can leave out a case without taking back a feature. A claimed case has a test, or stands in
+``OPEN`` for as long as it is being built.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.domain.variables import FEATURE_PROFILES
+from tests.conformance.declared import lacking
+
+HERE = Path(__file__).parent
+VERSIONS = ("1.6", "2.0.1")
+ALWAYS = ("Core", "Security")
+"""Blocks of 1.6 that are no feature profile, or the one that every station has."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """``id``: as in the official lists (004_1, B_02). ``title``: in our own words. ``why_not``: "" if it is claimed."""
+
+    id: str
+    version: str
+    block: str
+    title: str
+    why_not: str = ""
+
+    @property
+    def claimed(self) -> bool:
+        return not self.why_not
+
+
+def _of_16() -> list[Case]:
+    table = tomllib.loads((HERE / "cases-1.6.toml").read_text("utf-8"))
+    return [Case(id_, "1.6", b, t, _not_offered(b)) for b, rows in table.items() for id_, t in rows.items()]
+
+
+def _not_offered(block: str) -> str:
+    profile = block.split(":")[0]
+    return "" if profile in (*ALWAYS, *FEATURE_PROFILES) else f"{profile} is not offered"
+
+
+def _of_201() -> list[Case]:
+    table = tomllib.loads((HERE / "cases-2.0.1.toml").read_text("utf-8"))
+    return [
+        Case(id_, "2.0.1", block, title, lacking(needs))
+        for block, rows in table.items()
+        for id_, (title, needs) in rows.items()
+    ]
+
+
+CASES: dict[str, Case] = {c.id: c for c in (*_of_16(), *_of_201())}
+"""By id; the ids of the two versions do not collide."""
+
+_WAITING = {
+    "security profiles and passwords": "073 078 083 084 085 086 087 A_01 A_04 A_05 A_06 A_07 A_09 A_10 A_19 A_22",
+    "certificates of the station": "074 077 A_11 A_14 A_15 M_23",
+    "installed certificates": "075_1 075_2 076 M_01 M_02 M_07 M_12 M_13 M_17 M_18 M_19 M_20 M_22",
+    "network profiles": "B_45 B_46 B_49 B_50",
+    "CustomerInformation": "N_29 N_32",
+    "a test": ("B_03 B_24 B_30 B_53 B_57 C_09 C_10 C_11 C_13 C_15 C_18 C_26 C_34 C_41 C_44 E_24 E_25 G_20 K_15"),
+}
+OPEN: dict[str, str] = {id_: why for why, ids in _WAITING.items() for id_ in ids.split()}
+"""Claimed, and not shown by a test yet: id -> what it waits for."""

@@ -1,0 +1,114 @@
+"""What the station declares towards certification, in the codes of the certification profiles of OCPP 2.0.1 (Part 5).
+
+A code is either here (offered) or there (not offered, and why); which cases concern the station follows from that.
+Where a variable of the device model tells the same, it stands beside it, and a test holds the two together: who offers
+``AuthCacheCtrlr.LifeTime`` declares C-53, and thereby owes its cases.
+"""
+
+from __future__ import annotations
+
+OFFERED: dict[str, tuple[str, str]] = {
+    "AS": ("Advanced Security", ""),
+    "SC": ("Smart Charging", "SmartChargingCtrlr.Enabled"),
+    "LA-0": ("local authorisation list", "LocalAuthListCtrlr.Enabled"),
+    "LA-3": ("DisablePostAuthorize of the list", "LocalAuthListCtrlr.DisablePostAuthorize"),
+    "R-0": ("reservation", "ReservationCtrlr.Available"),
+    "R-1": ("reservation of a connector type", "ReservationCtrlr.Available"),
+    "R-2": ("reservation of no particular EVSE", "ReservationCtrlr.NonEvseSpecific"),
+    "R-3": ("reservation can be switched off", "ReservationCtrlr.Enabled"),
+    "C-01": ("authorisation off line", "AuthCtrlr.LocalAuthorizeOffline"),
+    "C-02": ("off line for unknown cards", "AuthCtrlr.OfflineTxForUnknownIdEnabled"),
+    "C-03": ("so much energy for an invalid card", "TxCtrlr.MaxEnergyOnInvalidId"),
+    "C-06.1": ("authorisation is kept when the cable is pulled at the car", "TxCtrlr.StopTxOnEVSideDisconnect"),
+    "C-06.2": ("authorisation is lost when the cable is pulled at the car", "TxCtrlr.StopTxOnEVSideDisconnect"),
+    "C-09.1": ("TxStartPoint EVConnected", "TxCtrlr.TxStartPoint"),
+    "C-09.2": ("TxStartPoint Authorized", "TxCtrlr.TxStartPoint"),
+    "C-09.4": ("TxStartPoint PowerPathClosed", "TxCtrlr.TxStartPoint"),
+    "C-09.5": ("TxStartPoint EnergyTransfer", "TxCtrlr.TxStartPoint"),
+    "C-09.6": ("TxStartPoint ParkingBayOccupancy", "TxCtrlr.TxStartPoint"),
+    "C-10.1": ("TxStopPoint EVConnected", "TxCtrlr.TxStopPoint"),
+    "C-10.2": ("TxStopPoint Authorized", "TxCtrlr.TxStopPoint"),
+    "C-10.3": ("TxStopPoint PowerPathClosed", "TxCtrlr.TxStopPoint"),
+    "C-10.4": ("TxStopPoint EnergyTransfer", "TxCtrlr.TxStopPoint"),
+    "C-10.5": ("TxStopPoint ParkingBayOccupancy", "TxCtrlr.TxStopPoint"),
+    "C-12.1": ("the socket unlocks when the car has left", "OCPPCommCtrlr.UnlockOnEVSideDisconnect"),
+    "C-12.2": ("the socket stays locked when the car has left", "OCPPCommCtrlr.UnlockOnEVSideDisconnect"),
+    "C-13": ("reset of one EVSE", "EVSE.AllowReset"),
+    "C-29.1": ("trigger MeterValues", ""),
+    "C-29.2": ("trigger TransactionEvent", ""),
+    "C-29.3": ("trigger LogStatusNotification", ""),
+    "C-29.4": ("trigger FirmwareStatusNotification", ""),
+    "C-29.5": ("trigger StatusNotification", ""),
+    "C-29.6": ("trigger BootNotification", ""),
+    "C-47": ("falls back when a network profile fails", "OCPPCommCtrlr.NetworkProfileConnectionAttempts"),
+    "C-48.1": ("remote starts are authorised", "AuthCtrlr.AuthorizeRemoteStart"),
+    "C-48.2": ("remote starts are not authorised", "AuthCtrlr.AuthorizeRemoteStart"),
+    "C-49": ("authorisation cache", "AuthCacheCtrlr.Enabled"),
+    "C-56": ("SummaryInventory", ""),
+    "C-57": ("a log upload can be cancelled", ""),
+    "C-60": ("a firmware update can be cancelled", ""),
+    "C-61": ("security profile 1", "SecurityCtrlr.BasicAuthPassword"),
+    "AQ-7": ("downloads firmware during a transaction", ""),
+    "AQ-9": ("IEC 61851-1 charging", ""),
+    "AQ-18": ("motor lock", ""),
+    "card": ("start and stop by card (ISO 14443)", ""),
+    "reports": ("custom reports (GetReport)", ""),
+    "several": ("more than one EVSE", ""),
+    "socket": ("detachable cable", ""),
+    "tethered": ("fixed cable", ""),
+}
+"""Code -> what it is, and the variable that tells it."""
+
+OPTIONAL = ("SC", "R-2", "C-09.5")
+"""Offered, and left out where a station file (``features_off``) or a setting says so: cases of both are claimed."""
+
+ABSENT: dict[str, tuple[str, str]] = {
+    "ISO": ("ISO 15118 is not offered: AC by IEC 61851-1", "ISO15118Ctrlr.Enabled"),
+    "ISO-1.1": ("ISO 15118-2 is not offered", "ISO15118Ctrlr.Enabled"),
+    "ISO-4": ("no certificates of customers", "ISO15118Ctrlr.Enabled"),
+    "ISO-5": ("no contract certificates", "ISO15118Ctrlr.CentralContractValidationAllowed"),
+    "DC": ("AC only", ""),
+    "DM-0": ("monitoring of variables (DeviceManagement) is not offered", "MonitoringCtrlr.Available"),
+    "DM-3": ("monitoring of variables (DeviceManagement) is not offered", "MonitoringCtrlr.Available"),
+    "AQ-5": ("monitoring of variables (DeviceManagement) is not offered", "MonitoringCtrlr.Available"),
+    "AQ-10": ("monitoring of variables (DeviceManagement) is not offered", "MonitoringCtrlr.Available"),
+    "UI-0": ("messages and costs of the backend are not shown", "DisplayMessageCtrlr.Available"),
+    "UI-1.1": ("messages of the backend are not shown", "DisplayMessageCtrlr.Available"),
+    "UI-1.2": ("messages of the backend are not shown", "DisplayMessageCtrlr.Available"),
+    "SC-10": ("no external energy management limits the station", "SmartChargingCtrlr.ExternalControlSignalsEnabled"),
+    "AS-2": ("no additional check of new roots", "SecurityCtrlr.AdditionalRootCertificateCheck"),
+    "AS-3": ("CertificateSigned has no time-out", "SecurityCtrlr.CertSigningWaitMinimum"),
+    "AQ-1": ("the last root cannot be removed", ""),
+    "AQ-2": ("the socket has no shutter", ""),
+    "AQ-3": ("the last certificate of the station cannot be removed", ""),
+    "AQ-8": ("the driver need not choose the outlet first", ""),
+    "AQ-11": ("no combined certificate", ""),
+    "C-07": ("no master pass", "AuthCtrlr.MasterPassGroupId"),
+    "C-08": ("no master pass", "AuthCtrlr.MasterPassGroupId"),
+    "C-09.3": ("no signed meter values", "SampledDataCtrlr.SignReadings"),
+    "C-20": ("nobody may begin while new firmware waits", "ChargingStation.AllowNewSessionsPendingFirmwareUpdate"),
+    "C-28": ("clock-aligned values come during sessions too", "AlignedDataCtrlr.SendDuringIdle"),
+    "C-42": ("no signed meter values", "SampledDataCtrlr.SignReadings"),
+    "C-43": ("an update waits for the sessions", ""),
+    "C-53": ("cache entries live until their own expiry", "AuthCacheCtrlr.LifeTime"),
+    "C-58": ("remote authorisation cannot be switched off", "AuthCtrlr.DisableRemoteAuthorization"),
+    "C-59": ("no DisablePostAuthorize of the cache", "AuthCacheCtrlr.DisablePostAuthorize"),
+    "C-14": ("what is known of a customer cannot be reported (CustomerInformation)", "CustomerInformation"),
+    "customer": ("what is known of a customer cannot be reported (CustomerInformation)", "CustomerInformation"),
+    "one-unit": ("limits in A and in W are both taken", ""),
+    "fewer-formats": ("messages of the backend are not shown", "DisplayMessageCtrlr.Available"),
+    "fewer-priorities": ("messages of the backend are not shown", "DisplayMessageCtrlr.Available"),
+    "elsewhere": ("not in the certification matrix; only its title is public", ""),
+}
+"""Code -> why it is not offered, and the variable (or action) that would tell that it is."""
+
+
+def lacking(needs: str) -> str:
+    """Why a case with these needs does not concern the station; "" if it does. ``a|b``: one of; ``!a``: not that."""
+    for term in needs.split():
+        if term.startswith("!"):
+            if term[1:] in OFFERED and term[1:] not in OPTIONAL:
+                return f"for stations without this: {OFFERED[term[1:]][0]}"
+        elif not any(code in OFFERED for code in term.split("|")):
+            return ABSENT[term.split("|")[0]][0]
+    return ""
