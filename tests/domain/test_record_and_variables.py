@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.domain import messages
@@ -88,11 +88,13 @@ def sessions(draw: st.DrawFn) -> Session:
     return draw(st.builds(Session, stop=st.none() | stop, samples=samples))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(sessions())
 def test_a_session_reads_back_as_it_was(session: Session) -> None:
     assert Session.of(session.id, json.loads(json.dumps(session.record()))) == session
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(sessions(), st.data())
 def test_a_damaged_session_is_found_when_it_is_read(session: Session, data: st.DataObject) -> None:
     record = session.record()
