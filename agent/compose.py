@@ -102,7 +102,7 @@ class Station:
         self._answered = asyncio.Event()
         self._boot_reason = self._why_anew()
         self.status = StatusSocket(self._socket_path(), self.picture, lambda: self.clock.now().utc_s)
-        self.ring = LogRing()
+        self.ring = LogRing(self.clock)
         self._trying, self._version = booting_firmware(facts), last_version(facts)
         self.files = self.hands.files = files_of(self)
         self.links = {b.name: self._make_link(b) for b in file.backends}
@@ -419,9 +419,14 @@ async def run(file: StationFile, options: Options) -> int:
 
 def check(file: StationFile) -> Iterable[str]:
     """Complaints about a station file that loading it does not find: settings, drivers and their own settings."""
+    from agent.ports.zone import NoZone, zone
     from agent.services.devices import compose
 
     wrong: list[str] = []
+    try:
+        zone(file.station.timezone)
+    except NoZone as e:
+        wrong.append(f"{file.path}: station.timezone: {e}")
     try:
         initial_settings(file)
     except SettingsError as e:

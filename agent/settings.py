@@ -175,6 +175,7 @@ _CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {
 }
 
 
+STORE_MAX_MB = 100_000
 _SECRET = {"password", "pin"}
 """Keys whose value no message repeats."""
 
@@ -196,6 +197,8 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
     base = path.resolve().parent
     wrong += [f"[{key}]: unknown table{_meant(key, TABLES)}" for key in raw if key not in TABLES]
     station = build(Station, raw.get("station", {}), "station", wrong, base)
+    if not 1 <= station.store_max_mb <= STORE_MAX_MB:
+        wrong.append(f"station.store_max_mb: must be 1 to {STORE_MAX_MB} (megabytes), is {station.store_max_mb}")
     backends = tuple(_backend(b, where, station, wrong, base) for where, b in _backend_tables(raw, wrong))
     names = [b.name for b in backends]
     wrong += [f"backends: the name {n!r} is used twice" for n in sorted({n for n in names if names.count(n) > 1})]

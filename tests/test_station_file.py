@@ -109,6 +109,11 @@ MISTAKES = {
     "a setting out of range": (
         "[[evse]]", "[settings]\nconnection_timeout_s = 0\n[[evse]]", ["settings.connection_timeout_s", "1 to 86400"]
     ),
+    "a time zone that is nearly right": (
+        "[station]", '[station]\ntimezone = "Europe/Luxemburg"',
+        ["station.timezone", "did you mean 'Europe/Luxembourg'?"],
+    ),
+    "a store without room": ("[station]", "[station]\nstore_max_mb = 0", ["station.store_max_mb", "1 to 100000"]),
     "a 1.6 key": (
         "[[evse]]", '[settings.ocpp16]\nHeartbeat = "5"\n[[evse]]', ["settings.ocpp16.Heartbeat", "no such"]
     ),

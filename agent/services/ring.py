@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from datetime import UTC, datetime
+
+from agent.ports.clock import ClockPort
 
 LINES = 3000
 LINE_MAX = 2000
 
 
 class LogRing(logging.Handler):
-    def __init__(self, lines: int = LINES) -> None:
+    """Lines are stamped with the station's own clock, since the machine's may say 1970, and get their UTC when they are
+    read: it may be known by then."""
+
+    def __init__(self, clock: ClockPort, lines: int = LINES) -> None:
         super().__init__()
+        self._clock = clock
         self._lines: deque[tuple[float, str]] = deque(maxlen=lines)
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._lines.append((record.created, self.format(record)[:LINE_MAX]))
+            self._lines.append((self._clock.now().t_s, self.format(record)[:LINE_MAX]))
         except (ValueError, TypeError, KeyError):
             self.handleError(record)
 
     def text(self, oldest_utc_s: float | None, latest_utc_s: float | None) -> str:
-        """Lines between two times; the stamps are the machine's own."""
+        """Lines between two times; all of them while nobody has told the time (``boot+seconds``)."""
+        now = self._clock.now()
+        if now.utc_s is None:
+            return "".join(f"boot+{t_s:.1f}s {line}\n" for t_s, line in self._lines)
+        offset = now.utc_s - now.t_s
         low, high = oldest_utc_s or 0.0, latest_utc_s if latest_utc_s is not None else float("inf")
-        return "".join(f"{line}\n" for at, line in self._lines if low <= at <= high)
+        return "".join(f"{_named(offset + t)} {line}\n" for t, line in self._lines if low <= offset + t <= high)
+
+
+def _named(utc_s: float) -> str:
+    return f"{datetime.fromtimestamp(utc_s, UTC):%Y-%m-%dT%H:%M:%SZ}"

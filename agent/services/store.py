@@ -13,20 +13,24 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.domain.messages import MeterSampled, TransactionEnded
+from agent.domain.messages import TransactionEnded
 from agent.domain.record import dump
 from agent.ports.store import OutboxRow, Put, StoreError
-from agent.services import forms, letters, salvage
+from agent.services import forms, letters, salvage, thinning
 from agent.services.letters import Letter
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+RESERVE_PAGES = 64
+"""Of a full file: for the ends of the sessions that run, and for the few bytes that delivering takes (256 KiB)."""
 
 MIGRATIONS: tuple[str, ...] = (
     # 1: the first shape
@@ -74,6 +78,7 @@ class Store:
         self._waiting: dict[tuple[str, str], int] = {}
         self._ids: dict[tuple[str, str], str] = {}
         self._prefix = ""
+        self._pages = 0
         self._db: sqlite3.Connection
 
     @classmethod
@@ -135,7 +140,8 @@ class Store:
                 raise sqlite3.DatabaseError(check)
             self._migrate(db)
             page = db.execute("PRAGMA page_size").fetchone()[0]
-            db.execute(f"PRAGMA max_page_count={self._max_mb * 1024 * 1024 // page}")
+            self._pages = self._max_mb * 1024 * 1024 // page
+            db.execute(f"PRAGMA max_page_count={self._pages}")
             db.execute("PRAGMA journal_size_limit=1048576")
         except BaseException:
             db.close()
@@ -234,7 +240,7 @@ class Store:
         rows = [
             (link, forms.safe(getattr(m, "session", "")), type(m).__name__, forms.text(dump(m))) for link, m in messages
         ]
-        self._transaction(lambda: self._insert(puts, rows))
+        self._transaction(lambda: self._insert(puts, rows), any(r[2] == TransactionEnded.__name__ for r in rows))
         for link, session, *_ in rows:
             self._add(link, session, 1)
 
@@ -273,31 +279,54 @@ class Store:
                 row = (put.kind, forms.safe(put.key), forms.text(put.value))
                 self._db.execute("INSERT OR REPLACE INTO facts VALUES(?,?,?)", row)
 
-    def _transaction(self, work: Callable[[], None]) -> None:
-        """All or nothing. A full file first loses meter values that are still queued, never a start or a stop."""
-        for attempt in (1, 2):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                work()
-                self._db.execute("COMMIT")
-                return
-            except BaseException as e:  # whatever it was, an open transaction would swallow all later ones
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                full = isinstance(e, sqlite3.Error) and "full" in str(e)
-                if attempt == 2 or not full or not self._thin():
-                    raise
+    def _transaction(self, work: Callable[[], None], reserve: bool = False) -> None:
+        """All or nothing. A full file first loses what ``thinning`` says, never a start or a stop. ``reserve``: what
+        ends a session or empties the queue may use the pages that are kept for it."""
+        while self._is_full(work):
+            if not self._thin():
+                break
+        else:
+            return
+        if not reserve:
+            raise sqlite3.OperationalError("the store or its disk is full, and nothing is left in it that may go")
+        with self._reserve():
+            self._at_once(work)
+
+    def _is_full(self, work: Callable[[], None]) -> bool:
+        """True: it was not done."""
+        try:
+            self._at_once(work)
+        except sqlite3.Error as e:
+            if "full" not in str(e):
+                raise
+            return True
+        return False
+
+    def _at_once(self, work: Callable[[], None]) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            work()
+            self._db.execute("COMMIT")
+        except BaseException:  # whatever it was, an open transaction would swallow all later ones
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _reserve(self) -> Iterator[None]:
+        self._db.execute(f"PRAGMA max_page_count={self._pages + RESERVE_PAGES}")
+        try:
+            yield
+        finally:
+            self._db.execute(f"PRAGMA max_page_count={self._pages}")  # the present size, where it is more
 
     def _thin(self) -> bool:
-        """Drop every second queued meter value of each session (the register goes on, the bill is made of start and
-        stop)."""
-        drop = self._db.execute(
-            "DELETE FROM outbox WHERE seq IN (SELECT seq FROM (SELECT seq, row_number() OVER "
-            "(PARTITION BY link, session ORDER BY seq) AS n FROM outbox WHERE kind=?) WHERE n % 2 = 0)",
-            (MeterSampled.__name__,),
-        )
+        """Make room where nothing is billed."""
+        gone = thinning.thin(self._db)
+        if gone:
+            log.warning("%s is full: %d values between starts and ends of sessions are given up", self.path, gone)
         self._count()
-        return drop.rowcount > 0
+        return gone > 0
 
     def _learn(self, puts: Iterable[Put]) -> None:
         for put in puts:
@@ -342,7 +371,7 @@ class Store:
             self._put(facts)
             gone[0] = self._db.execute("DELETE FROM outbox WHERE seq=?", (row.seq,)).rowcount
 
-        self._transaction(work)
+        self._transaction(work, reserve=True)
         self._add(row.link, row.session, -gone[0])
 
     async def attempted(self, row: OutboxRow) -> None:
@@ -368,7 +397,7 @@ class Store:
                 gone[seq] = self._db.execute("DELETE FROM outbox WHERE seq=?", (seq,)).rowcount
             gone[0] = int(letters.bound_dead(self._db))  # no row has this place
 
-        self._transaction(work)
+        self._transaction(work, reserve=True)
         for row in rows:
             self._add(row.link, row.session, -gone.pop(row.seq, 0))
         if gone.get(0):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from agent.kinds import Screen, ScreenName
+from agent.ports.zone import local_time
 from drivers.display_framebuffer.texts import Texts, duration
 
 
@@ -206,10 +205,6 @@ def _countdown(seconds: float) -> str:
 
 def _clock(utc_s: float | None, timezone: str) -> str:
     if utc_s is None:
-        return ""
-    zone: datetime.tzinfo = datetime.UTC
-    try:
-        zone = zoneinfo.ZoneInfo(timezone or "Europe/Luxembourg")
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        pass  # a board without time-zone data shows UTC
-    return f"{datetime.datetime.fromtimestamp(utc_s, zone):%H:%M}"
+        return ""  # nobody has told the time yet: better none than 1970
+    there = local_time(utc_s, timezone or "UTC")
+    return f"{there:%H:%M}" + (" UTC" if there.tzname() == "UTC" else "")  # not everybody's time: said as what it is

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.diagnostics import HIDDEN, frames, is_secret, station_file, without_secrets, without_tokens
+from agent.services.clock import Clock
 from agent.services.ring import LINE_MAX, LogRing
 
 
@@ -62,16 +63,35 @@ def test_frames_between_two_times() -> None:
     assert told[0]["frame"] == "(7 characters that are no JSON)"
 
 
-def test_the_ring_keeps_the_newest_lines() -> None:
-    ring = LogRing(lines=3)
+def logged(ring: LogRing, count: int) -> None:
     logger = logging.getLogger("ring-test")
     logger.addHandler(ring)
     try:
-        for n in range(5):
+        for n in range(count):
             logger.warning("line %d %s", n, "x" * 5000)
     finally:
         logger.removeHandler(ring)
+
+
+def test_the_ring_keeps_the_newest_lines() -> None:
+    clock = Clock({}, boot_id="a")
+    clock.heard_utc(1_800_000_000.0, 0.0)
+    ring = LogRing(clock, lines=3)
+    logged(ring, 5)
     lines = ring.text(None, None).splitlines()
     assert [line.split("line ")[1][0] for line in lines] == ["2", "3", "4"]
-    assert all(len(line) <= LINE_MAX for line in lines)
-    assert ring.text(None, 0.0) == ""
+    assert all(len(line) <= LINE_MAX + 21 for line in lines)
+    assert all(line.startswith("2027-01-15T08:00:0") for line in lines)
+    assert ring.text(None, 0.0) == ring.text(1_900_000_000.0, None) == ""
+    assert ring.text(1_799_999_000.0, 1_800_001_000.0).splitlines() == lines
+
+
+def test_lines_from_before_the_time_was_known_have_none_and_get_it() -> None:
+    """A machine in 1970: its clock is asked for nothing."""
+    seconds = iter((10.0, 25.0, 30.0, 30.0, 30.0))
+    clock = Clock({}, boot_id="a", boottime=lambda: next(seconds))
+    ring = LogRing(clock)
+    logged(ring, 1)
+    assert ring.text(1_799_999_000.0, None).startswith("boot+10.0s WARNING ring-test: line 0")
+    clock.heard_utc(1_800_000_000.0, 0.0)
+    assert ring.text(1_799_999_000.0, None).startswith("2027-01-15T07:59:40Z WARNING ring-test: line 0")
