@@ -184,6 +184,22 @@ def test_a_boot_that_fell_back_is_a_failed_installation() -> None:
     assert CommitFirmware() not in play.log
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "installed"),
+    [("1.0", "2.0", True), ("1.0", "1.0", False), ("", "", False), ("", "2.0", False)],
+)
+def test_killed_on_one_side_of_the_boot(before: str, after: str, installed: bool) -> None:
+    """After the commit the job's end may not have reached the disk; before the boot there was none."""
+    play = asked((station() >> FirmwareBooted(version=before)).skip(), PLAIN)
+    play = (play >> FirmwareFetched(job(play), True)).skip()
+    number = job(play)
+    play = (play >> FirmwareInstalled(number, Install.REBOOT)).skip()
+    play = (again(play) >> FirmwareBooted(version=after)).skip()
+    assert said(play) == (["Installed"] if installed else ["Installing"])
+    assert (InstallFirmware(number) in play.log) is not installed
+    assert CommitFirmware() not in play.log
+
+
 def test_off_line_for_half_an_hour_is_no_bad_update() -> None:
     play = asked(station(), PLAIN)
     play = (play >> FirmwareFetched(job(play), True)).skip()

@@ -72,18 +72,23 @@ class _Job:
     phase: Phase = Phase.FETCH_LATER
     tries: int = 0
     told: str = ""
+    before: str = ""
+    """What ran when the installation began, as the updater calls it; "": it did not say."""
 
     def record(self) -> dict[str, Any]:
-        own = {"id": self.id, "link": self.link, "phase": str(self.phase), "tries": self.tries, "told": self.told}
+        own = {name: getattr(self, name) for name in _OWN}
         return own | {name: getattr(self.ask, name) for name in _KEPT}
 
     @classmethod
     def of(cls, r: Any) -> _Job:
         """Raises ``KeyError``, ``TypeError``, ``ValueError``."""
         ask = AskFirmware(**{name: r[name] for name in _KEPT if name in r})
-        return cls(str(r["id"]), str(r["link"]), ask, Phase(r["phase"]), int(r["tries"]), str(r["told"]))
+        job = cls(str(r["id"]), str(r["link"]), ask, Phase(r["phase"]), int(r["tries"]))
+        job.told, job.before = str(r["told"]), str(r.get("before", ""))
+        return job
 
 
+_OWN = ("id", "link", "phase", "tries", "told", "before")
 _KEPT = (
     "location", "retrieve_utc_s", "install_utc_s", "retries", "retry_interval_s", "request_id", "certificate",
     "signature",
@@ -206,6 +211,7 @@ class Firmware:
         if self._busy():
             yield from self._step(Phase.INSTALL_LATER, "InstallScheduled")
         else:
+            self._job.before = self._version
             yield from self._step(Phase.INSTALLING, "Installing")
             yield InstallFirmware(self._job.id)
 
@@ -244,10 +250,20 @@ class Firmware:
         job = self._job if self._job is not None and self._job.phase is Phase.BOOTING else None
         if job is not None and event.fell_back:
             yield from self._end("InstallationFailed")
-        elif event.pending or job is not None:
+        elif event.pending:
             yield WakeMe(GRACE, now.t_s + OFFLINE_GRACE_S)
             if self._site.online:
                 yield from self._commit(now)
+        elif job is not None:
+            yield from self._cut_short(job, event.version, now)
+
+    def _cut_short(self, job: _Job, version: str, now: Moment) -> Iterator[Yielded]:
+        """Killed on one side of the boot: after the commit, then something else runs than before, or before the boot,
+        then the file is installed again, which does no harm."""
+        if version and job.before and version != job.before:
+            yield from self._good(job, now)
+        else:
+            yield from self._await_install(now)
 
     @on(LinkChanged)
     def link(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
