@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -290,6 +291,7 @@ class Station:
         for keeper in self.keepers:
             await keeper.seen.wait()
         await self.engine.ping()
+        settle()
         self.ready = True
         self.status.changed()
         notify("READY=1\nSTATUS=in service")
@@ -384,6 +386,15 @@ class Station:
     def picture(self) -> dict[str, Any]:
         """The agent's half of the control API's picture."""
         return picture(self)
+
+
+def settle() -> None:
+    """The start is over: what it has made stays, and the collector, switched off for it, need never look at it again.
+    Where nobody has switched it off (many stations in one process) there is nothing to do."""
+    if not gc.isenabled():
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def _power_times(file: StationFile) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from agent.domain.access import Access
 from agent.domain.events import Connected, ConnectFailed, Event
@@ -15,11 +14,9 @@ from agent.ocpp.backoff import Backoff
 from agent.ocpp.dialect import Dialect
 from agent.ocpp.names import authorization_key_bytes
 from agent.ocpp.patience import Patience
+from agent.ocpp.websocket import WebSocket
 from agent.ports.pki import PkiPort
 from agent.settings import Backend
-
-if TYPE_CHECKING:
-    from websockets.asyncio.client import ClientConnection
 
 RECONNECT_LEAST_S = 0.02
 """However eager the station file is: a server that closes at once must not keep a core busy."""
@@ -60,7 +57,7 @@ class Connecting:
         """Something else is to be dialled with now than the present connection was."""
         return not self._access().same(self._used)
 
-    async def connect(self) -> ClientConnection:
+    async def connect(self) -> WebSocket:
         """Raises ``NoConnection``. Tells the domain either way."""
         access = self._used = self._access()
         roots = self._pki.roots() if self._pki else ()

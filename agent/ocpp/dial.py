@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 import socket
@@ -9,13 +10,15 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 from agent.domain.access import Trouble
 from agent.ocpp import tls
+from agent.ocpp.websocket import WebSocket, open_socket
 from agent.settings import Backend
 
 if TYPE_CHECKING:
-    from websockets.asyncio.client import ClientConnection
+    from websockets.uri import WebSocketURI
 
 MAX_MESSAGE = 2 * 1024 * 1024
 READ_AHEAD = 4
@@ -24,6 +27,8 @@ CLOSE_TIMEOUT_S = 2.0
 KEEPALIVE = (60, 20, 3)
 """Idle, interval, count: works in the kernel, even while this process is stopped."""
 USER_TIMEOUT_S = 60
+REDIRECTS = 5
+MOVED = (301, 302, 303, 307, 308)
 
 
 class NoConnection(Exception):
@@ -62,7 +67,7 @@ class Dialler:
 
     async def connect(
         self, backend: Backend, subprotocols: Sequence[str], password: bytes | None, roots: tuple[Path, ...] = ()
-    ) -> ClientConnection:
+    ) -> WebSocket:
         """Raises ``NoConnection``. ``backend``: address, profile and certificate to use; ``roots``: trusted too."""
         profile = backend.security_profile
         if profile >= 2 and not is_tls(backend.endpoint):
@@ -91,7 +96,7 @@ class Dialler:
 
 def load() -> None:
     """Import the WebSocket library, which ``connect`` would do otherwise: a third of the time until the first frame."""
-    import websockets.asyncio.client
+    import websockets.client
     import websockets.extensions.permessage_deflate  # noqa: F401
 
 
@@ -102,15 +107,13 @@ async def connect(
     context: ssl.SSLContext | None,
     open_timeout_s: float,
     compress: bool = True,
-) -> ClientConnection:
+) -> WebSocket:
     """A connection on which one of ``subprotocols`` was agreed. Raises ``NoConnection``."""
-    from websockets.asyncio import client
     from websockets.exceptions import NegotiationError
 
     try:
-        connection = await client.connect(
-            backend.endpoint, **_options(backend, subprotocols, password, context, open_timeout_s, compress)
-        )
+        async with asyncio.timeout(open_timeout_s):
+            connection = await _follow(backend, subprotocols, password, context, compress)
     except NegotiationError as e:
         raise NoConnection(_line(backend, e), negotiation=True) from e
     except Exception as e:  # whatever a server can provoke in the library is a failed attempt
@@ -126,35 +129,58 @@ async def connect(
     return connection
 
 
-def _options(
+async def _follow(
     backend: Backend,
     subprotocols: Sequence[str],
     password: bytes | None,
     context: ssl.SSLContext | None,
-    open_timeout_s: float,
     compress: bool,
-) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "subprotocols": list(subprotocols),
-        "compression": None,
-        "user_agent_header": None,
-        "proxy": None,
-        "open_timeout": open_timeout_s,
-        "close_timeout": CLOSE_TIMEOUT_S,
-        "ping_interval": None,  # the link pings after silence only: pings, not messages, eat a SIM card's volume
-        "max_size": MAX_MESSAGE,
-        "max_queue": READ_AHEAD,
-    }
-    if compress:
-        options["extensions"] = [_deflate()]
-    if password is not None and backend.security_profile in (1, 2):
-        options["additional_headers"] = {"Authorization": basic_auth(backend.charge_point_id, password)}
-    if context is not None and is_tls(backend.endpoint):
-        options["ssl"] = context
+) -> WebSocket:
+    """Through redirects that change nothing of how it is secured; another host never gets the password."""
+    from websockets.exceptions import InvalidStatus
+    from websockets.uri import parse_uri
+
+    url, headers, moves = backend.endpoint, _headers(backend, password), 0
+    while True:
+        uri = parse_uri(url)
+        try:
+            return await _open(backend, uri, subprotocols, headers, context, compress)
+        except InvalidStatus as e:
+            moves += 1
+            if e.response.status_code not in MOVED or moves > REDIRECTS:
+                raise
+            url = urljoin(url, e.response.headers.get("Location", ""))
+            there = parse_uri(url)
+            same = (there.host, there.port) == (uri.host, uri.port)
+            if there.secure != uri.secure or (backend.via and not same):
+                raise
+            headers = headers if same else {}
+
+
+async def _open(
+    backend: Backend,
+    uri: WebSocketURI,
+    subprotocols: Sequence[str],
+    headers: dict[str, str],
+    context: ssl.SSLContext | None,
+    compress: bool,
+) -> WebSocket:
+    from websockets.client import ClientProtocol
+
+    extensions = [_deflate()] if compress else None
+    offered: Any = list(subprotocols)
+    protocol = ClientProtocol(uri, extensions=extensions, subprotocols=offered, max_size=MAX_MESSAGE)
+    at = (uri.host, uri.port)
     if backend.via:
         host, _, port = backend.via.rpartition(":")
-        options |= {"host": host.strip("[]"), "port": int(port)}
-    return options
+        at = (host.strip("[]"), int(port))
+    return await open_socket(uri, at, protocol, headers, context if uri.secure else None, READ_AHEAD, CLOSE_TIMEOUT_S)
+
+
+def _headers(backend: Backend, password: bytes | None) -> dict[str, str]:
+    if password is None or backend.security_profile not in (1, 2):
+        return {}
+    return {"Authorization": basic_auth(backend.charge_point_id, password)}
 
 
 def _deflate() -> Any:

@@ -9,14 +9,12 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent.ocpp.dialect import Desk, Dialect, Heard, Out, Unspeakable
 from agent.ocpp.rpc import SENT_KEPT, Answered, Called, Dropped, Errored, Finding, Rpc, Say
+from agent.ocpp.websocket import Closed, WebSocket
 from agent.ports.store import OutboxRow
-
-if TYPE_CHECKING:
-    from websockets.asyncio.client import ClientConnection
 
 log = logging.getLogger("agent.ocpp")
 
@@ -47,7 +45,7 @@ class Line:
         pong_s: float,
         id_prefix: str = "",
     ) -> None:
-        self.ws: ClientConnection | None = None
+        self.ws: WebSocket | None = None
         self.dialect, self.url = dialect, url
         self.rpc = Rpc()
         self.received_s = self.exchanged_s = self.clock_heard_s = 0.0
@@ -58,7 +56,7 @@ class Line:
         self._asked: OrderedDict[str, tuple[Out, Any]] = OrderedDict()
         self._logged: dict[str, float] = {}
 
-    def attach(self, ws: ClientConnection, dialect: Dialect) -> None:
+    def attach(self, ws: WebSocket, dialect: Dialect) -> None:
         self.ws, self.dialect = ws, dialect
         self.rpc.codes = dialect.codes
         self.rpc.reconnected()
@@ -67,14 +65,12 @@ class Line:
     # --- frames ----------------------------------------------------------------------------------------------------
 
     async def send(self, text: str) -> None:
-        from websockets.exceptions import ConnectionClosed
-
         if self.ws is None:
             return
         self._trace("out", self._desk.link, self.dialect.name, text)
         try:
             await self.ws.send(text)
-        except ConnectionClosed:
+        except Closed:
             pass  # the reader notices the same and ends the conversation
 
     def receive(self, data: str | bytes) -> Finding:
@@ -199,15 +195,13 @@ class Line:
 
     async def pong(self) -> bool:
         """Does anybody answer a ping? If not, the connection is given up without ceremony."""
-        from websockets.exceptions import ConnectionClosed
-
         ws = self.ws
         if ws is None:
             return False
         try:
             async with asyncio.timeout(self._pong_s):
-                await (await ws.ping())
-        except (TimeoutError, ConnectionClosed):
+                await ws.ping()
+        except (TimeoutError, Closed):
             ws.transport.abort()
             return False
         self.received_s = time.monotonic()

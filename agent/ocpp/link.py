@@ -16,7 +16,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent.domain.access import Access
 from agent.domain.events import Event, LinkChanged, TokenJudged
@@ -37,13 +37,11 @@ from agent.ocpp.line import Gone, Line, Silent
 from agent.ocpp.patience import Patience, wait
 from agent.ocpp.rpc import Called, Dropped, Say
 from agent.ocpp.statuses import Statuses, Waiting
+from agent.ocpp.websocket import Closed, WebSocket
 from agent.ports.clock import ClockPort
 from agent.ports.pki import PkiPort
 from agent.ports.store import OutboxPort, OutboxRow
 from agent.settings import Backend
-
-if TYPE_CHECKING:
-    from websockets.asyncio.client import ClientConnection
 
 log = logging.getLogger("agent.ocpp")
 
@@ -215,7 +213,7 @@ class Link:
             if not self._leave.is_set():
                 await wait(self._leave, self._connecting.pause_s())
 
-    async def _converse(self, ws: ClientConnection) -> None:
+    async def _converse(self, ws: WebSocket) -> None:
         """One connection from handshake to its end."""
         self._begin(ws)
         async with asyncio.TaskGroup() as group:
@@ -225,7 +223,7 @@ class Link:
             for task in tasks:
                 task.cancel()
 
-    def _begin(self, ws: ClientConnection) -> None:
+    def _begin(self, ws: WebSocket) -> None:
         dialect = next(d for d in self._dialects if d.subprotocol == ws.subprotocol)
         if dialect is not self._dialect:
             self._statuses.respell(dialect.project)
@@ -259,22 +257,20 @@ class Link:
             self._moved.set()
             self._hear(LinkChanged(self.name, False))
 
-    async def _close(self, ws: ClientConnection) -> None:
+    async def _close(self, ws: WebSocket) -> None:
         self._line.ws = None
         self._asking.sent()
         self._go_down()
         log.info("%s: disconnected (%s)", self.name, ws.close_code)
         await ws.close()
 
-    async def _leaving(self, ws: ClientConnection) -> None:
+    async def _leaving(self, ws: WebSocket) -> None:
         await self._leave.wait()
         await ws.close()
 
     # --- listening and answering ---------------------------------------------------------------------------------
 
-    async def _listen(self, ws: ClientConnection) -> None:
-        from websockets.exceptions import ConnectionClosed
-
+    async def _listen(self, ws: WebSocket) -> None:
         try:
             while True:
                 data = await ws.recv()
@@ -284,7 +280,7 @@ class Link:
                     await self._inbox.put(finding, len(data))
                 elif isinstance(finding, Dropped):
                     self._line.say(f"{self.url}: dropped a frame: {finding.why}")
-        except ConnectionClosed:
+        except Closed:
             self._line.say(f"{self.url}: connection ended (code {ws.close_code}): trying again")
 
     def _late(self, subject: Any, heard: Heard | None) -> None:

@@ -1,0 +1,233 @@
+"""A WebSocket connection on the event loop: the protocol is ``websockets``' own (its sans-I/O layer), the pipe is ours.
+
+That library's asyncio layer imports HTTP, proxies and mail: 37 million instructions and 4 MiB that a station would pay
+at every start and never use (decision 20). Here is what the link needs and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ssl
+
+    from websockets.client import ClientProtocol
+    from websockets.uri import WebSocketURI
+
+NORMAL, INVALID_DATA = 1000, 1007
+"""Close codes (RFC 6455 7.4.1)."""
+CONTINUATION, TEXT, BINARY, PONG = 0, 1, 2, 10
+"""Opcodes (5.2). Pings and closes are answered by the protocol."""
+
+
+class Closed(Exception):
+    """The connection is gone, or about to go."""
+
+
+class WebSocket(asyncio.Protocol):
+    """Text frames and pings. Reads at most ``read_ahead`` messages before somebody takes them. A close that the other
+    side does not finish within ``close_timeout_s`` is cut short."""
+
+    def __init__(self, protocol: ClientProtocol, read_ahead: int, close_timeout_s: float) -> None:
+        self._protocol, self._read_ahead, self._close_timeout_s = protocol, read_ahead, close_timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._messages: deque[str | bytes] = deque()
+        self._pieces, self._is_text = bytearray(), True
+        self._answered: asyncio.Future[None] = self._loop.create_future()
+        self._arrived, self._writable, self._ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._writable.set()
+        self._pings: dict[bytes, asyncio.Future[None]] = {}
+        self._paused = False
+        self._deadline: asyncio.TimerHandle | None = None
+        self._lost_by: Exception | None = None
+        self.transport: asyncio.Transport
+
+    @property
+    def subprotocol(self) -> str | None:
+        return self._protocol.subprotocol
+
+    @property
+    def close_code(self) -> int | None:
+        """What the other side has said; 1006: nothing; None while the connection is there."""
+        return self._protocol.close_code
+
+    async def handshake(self, headers: Mapping[str, str]) -> None:
+        """Raises what ``websockets`` thinks of an answer that is none, its cause being that of the connection's end."""
+        request = self._protocol.connect()
+        request.headers.update(headers)
+        self._protocol.send_request(request)
+        self._flush()
+        await self._answered
+        if self._protocol.handshake_exc is not None:
+            raise self._protocol.handshake_exc from self._lost_by
+
+    # --- what the link does with it ------------------------------------------------------------------------------
+
+    async def recv(self) -> str | bytes:
+        """The next whole message. What came before the end is still delivered, then raises ``Closed``."""
+        while not self._messages:
+            if self._ended.is_set():
+                raise Closed
+            self._arrived.clear()
+            await self._arrived.wait()
+        message = self._messages.popleft()
+        if self._paused and not self._messages:
+            self._paused = False
+            self.transport.resume_reading()
+        return message
+
+    async def send(self, text: str) -> None:
+        """Returns when the kernel, or a small buffer, has it."""
+        self._must_be_open()
+        self._protocol.send_text(text.encode())
+        self._flush()
+        if not self._writable.is_set():
+            await self._writable.wait()
+
+    async def ping(self) -> None:
+        """Returns when the pong is there."""
+        self._must_be_open()
+        mark = os.urandom(4)
+        pong = self._pings[mark] = self._loop.create_future()
+        self._protocol.send_ping(mark)
+        self._flush()
+        try:
+            await pong
+        finally:
+            self._pings.pop(mark, None)
+
+    async def close(self, code: int = NORMAL, reason: str = "") -> None:
+        """In order, if the other side takes part in it. Returns when the connection is gone."""
+        if self._is_open():
+            self._protocol.send_close(code, reason)
+            self._flush()
+        if not self._ended.is_set():
+            self._end_soon()
+            if self._paused:  # the other side's close frame is behind what nobody takes any more
+                self._paused = False
+                self.transport.resume_reading()
+        await self._ended.wait()
+
+    def _is_open(self) -> bool:
+        from websockets.protocol import OPEN
+
+        return self._protocol.state is OPEN
+
+    def _must_be_open(self) -> None:
+        if not self._is_open():
+            raise Closed
+
+    # --- the pipe --------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            self._happened(event)
+        self._flush()
+        if self._protocol.close_expected():
+            self._end_soon()
+        if self._protocol.handshake_exc is not None:
+            self._handshaken()
+
+    def eof_received(self) -> None:
+        self._protocol.receive_eof()
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost_by = exc
+        self._protocol.receive_eof()  # may be a second time; its state is CLOSED now
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._handshaken()
+        for pong in self._pings.values():
+            if not pong.done():
+                pong.set_exception(Closed())
+        for event in (self._ended, self._arrived, self._writable):
+            event.set()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data:
+                self.transport.write(data)
+            elif self.transport.can_write_eof():
+                self.transport.write_eof()
+            else:  # TLS has no half of an end
+                self.transport.close()
+
+    def _end_soon(self) -> None:
+        if self._deadline is None:
+            self._deadline = self._loop.call_later(self._close_timeout_s, self.transport.abort)
+
+    # --- what comes in ---------------------------------------------------------------------------------------------
+
+    def _handshaken(self) -> None:
+        if not self._answered.done():
+            self._answered.set_result(None)
+
+    def _happened(self, event: Any) -> None:
+        opcode = getattr(event, "opcode", None)
+        if opcode is None:
+            self._handshaken()  # the answer to our request; the first of all events
+        elif opcode == PONG:
+            self._ponged(bytes(event.data))
+        elif opcode in (TEXT, BINARY):
+            self._is_text, self._pieces = opcode == TEXT, bytearray(event.data)
+            self._whole(event.fin)
+        elif opcode == CONTINUATION:
+            self._pieces += event.data
+            self._whole(event.fin)
+
+    def _whole(self, fin: bool) -> None:
+        if not fin:
+            return
+        data, self._pieces = bytes(self._pieces), bytearray()
+        try:
+            self._messages.append(data.decode() if self._is_text else data)
+        except UnicodeDecodeError as e:
+            self._protocol.fail(INVALID_DATA, f"{e.reason} at position {e.start}")
+            return
+        self._arrived.set()
+        if len(self._messages) >= self._read_ahead and not self._paused and self._deadline is None:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def _ponged(self, mark: bytes) -> None:
+        pong = self._pings.get(mark)
+        if pong is not None and not pong.done():
+            pong.set_result(None)
+
+
+async def open_socket(
+    uri: WebSocketURI,
+    at: tuple[str, int],
+    protocol: ClientProtocol,
+    headers: Mapping[str, str],
+    context: ssl.SSLContext | None,
+    read_ahead: int,
+    close_timeout_s: float,
+) -> WebSocket:
+    """Connected to ``at`` (host, port) and through the handshake. Raises ``OSError``, ``ssl.SSLError`` and the
+    exceptions of ``websockets``."""
+    loop = asyncio.get_running_loop()
+    tls: dict[str, Any] = {} if context is None else {"ssl": context, "server_hostname": uri.host}
+    _, socket = await loop.create_connection(lambda: WebSocket(protocol, read_ahead, close_timeout_s), *at, **tls)
+    try:
+        await socket.handshake(headers)
+    except BaseException:
+        socket.transport.abort()
+        raise
+    return socket
