@@ -113,6 +113,19 @@ class Verdict:
         return self.status is AuthorizationStatus.ACCEPTED
 
 
+# --- words for a driver ------------------------------------------------------------------------------------------
+
+
+@frozen
+class MessageContent:
+    """A text of the backend for a driver (MessageContentType of OCPP 2.x). ``language``: RFC 5646, "" if it was not
+    said; ``format``: MessageFormatEnumType (``UTF8``, ``ASCII``, ``URI``, ``HTML``)."""
+
+    content: str
+    language: str = ""
+    format: str = "UTF8"
+
+
 # --- energy ------------------------------------------------------------------------------------------------------
 
 

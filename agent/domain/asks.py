@@ -8,8 +8,9 @@ from dataclasses import field
 from enum import StrEnum
 
 from agent.domain.charging.profiles import Profile, Purpose, Unit
+from agent.domain.cost import Cost
 from agent.frozen import frozen
-from agent.kinds import EvseId, Token, Verdict
+from agent.kinds import EvseId, MessageContent, Token, Verdict
 
 
 @frozen
@@ -149,6 +150,23 @@ class AskData(Ask):
     vendor: str
     message: str = ""
     data: str = ""
+
+
+@frozen
+class AskCost(Ask):
+    """CostUpdated: what this session costs by now, or in the end; ``session`` "" when the dialect knows none by that
+    transaction id."""
+
+    session: str
+    cost: Cost
+
+
+@frozen
+class AskMessage(Ask):
+    """Show the driver with this token what charging costs (personalMessage of 2.x)."""
+
+    token: Token
+    texts: tuple[MessageContent, ...]
 
 
 @frozen

@@ -10,8 +10,9 @@ from typing import Any
 from agent.domain.access import Access, Trouble
 from agent.domain.asks import Ask
 from agent.domain.charging.profiles import Profile
+from agent.domain.cost import Cost
 from agent.frozen import frozen
-from agent.kinds import EvseId, EvseState, EvseTraits, Fault, Reading, Supply, Token, Verdict
+from agent.kinds import EvseId, EvseState, EvseTraits, Fault, MessageContent, Reading, Supply, Token, Verdict
 
 
 @frozen
@@ -236,6 +237,26 @@ class TransactionHeard(Event):
 
 
 @frozen
+class CostHeard(Event):
+    """An answer of the backend brought what this session costs by now, or in the end (totalCost of 2.x)."""
+
+    link: str
+    session: str
+    cost: Cost
+
+
+@frozen
+class MessageHeard(Event):
+    """An answer of the backend brought the price as the driver of this session, or with this token, is to read it
+    (personalMessage, updatedPersonalMessage of 2.x)."""
+
+    link: str
+    texts: tuple[MessageContent, ...]
+    session: str = ""
+    token: Token | None = None
+
+
+@frozen
 class Asked(Event):
     """The backend wants something; exactly one ``Reply`` with this ``request`` follows."""
 
@@ -384,6 +405,11 @@ class CardRefused(EvseEvent):
     """For the screen; ``why`` is a detail key of the texts."""
 
     why: str
+
+
+@frozen
+class CostSettled(EvseEvent):
+    """What the latest session here costs in the end is known."""
 
 
 @frozen

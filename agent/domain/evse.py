@@ -7,6 +7,7 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
+from agent.domain.account import Account
 from agent.domain.charging.profiles import Profile
 from agent.domain.faults import blocks
 from agent.domain.locallist import LocalList
@@ -181,6 +182,8 @@ class Evse:
     # blocks/charging.py
     allowed_a: float | None = None
     allowed_phases: int | None = None
+    # blocks/costs.py
+    account: Account | None = None
     # blocks/display.py
     lamp: Lamp = Lamp.OFF
     # blocks/availability.py

@@ -181,6 +181,15 @@ class MeterSampled(Message):
 
 
 @frozen
+class ConnectorUnplugged(Message):
+    """The vehicle is gone for good after its transaction had ended: what its place costs ends here."""
+
+    session: str
+    evse: EvseId
+    at: Stamp
+
+
+@frozen
 class StatusChanged(Message):
     """The whole situation of an EVSE (0: of the station), for a dialect to project.
 
@@ -259,6 +268,7 @@ BILLED: tuple[type[Message], ...] = (
     TransactionUpdated,
     TransactionEnded,
     MeterSampled,
+    ConnectorUnplugged,
 )
 MESSAGES: tuple[type[Message], ...] = (
     *BILLED,

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any, cast
 
 from agent import kinds
-from agent.domain import messages
+from agent.domain import cost, messages
 from agent.domain.charging import profiles
 
 
@@ -34,6 +34,12 @@ _CLASSES: dict[str, type[Any]] = {
         profiles.Profile,
         profiles.Schedule,
         profiles.Period,
+        kinds.MessageContent,
+        cost.Cost,
+        cost.Price,
+        cost.IdlePrice,
+        cost.NextPrice,
+        cost.Triggers,
     )
 }
 

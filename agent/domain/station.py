@@ -6,6 +6,7 @@ from agent.domain.block import Blocks
 from agent.domain.blocks.authorisation import Authorisation
 from agent.domain.blocks.availability import Availability
 from agent.domain.blocks.charging import Charging
+from agent.domain.blocks.costs import Costs
 from agent.domain.blocks.display import Display
 from agent.domain.blocks.firmware import Firmware
 from agent.domain.blocks.inventory import Inventory
@@ -28,7 +29,7 @@ from agent.domain.evse import Site
 def assemble(site: Site) -> Blocks:
     """The street first (it keeps the picture that the others read), the screen last (it shows what they made of it)."""
     authorisation = Authorisation(site)
-    status, firmware, logs = Status(site), Firmware(site), Logs(site)
+    status, firmware, logs, costs = Status(site), Firmware(site), Logs(site), Costs(site)
     return Blocks(
         (
             Street(site),
@@ -48,7 +49,8 @@ def assemble(site: Site) -> Blocks:
             logs,
             Remote(site, status, firmware, logs),
             Inventory(site, status),
+            costs,
             Signals(site),
-            Display(site, authorisation.checking),
+            Display(site, authorisation.checking, costs.message_for),
         )
     )

@@ -3,6 +3,7 @@ calls it. Values travel as text in OCPP; here they are typed."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -40,6 +41,8 @@ class Variable:
     writable: bool = True
     reboot: bool = False
     secret: bool = False
+    pattern: str = ""
+    """Of a text: what it has to look like."""
 
 
 def _v(name: str, default: Value, low: int = 0, high: int = 2**31 - 1, **more: Any) -> Variable:
@@ -52,6 +55,12 @@ def _v(name: str, default: Value, low: int = 0, high: int = 2**31 - 1, **more: A
 POINTS = ("ParkingBayOccupancy", "EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer")
 """Where a transaction may begin or end (2.x; decision 9)."""
 ENERGY = ("Energy.Active.Import.Register",)
+LANGUAGES = ("fr", "de", "lb", "en")
+"""Those that texts of the screen are shipped for."""
+AMOUNT = r"([0-9]{1,6}(\.[0-9]{1,6})?)?"
+OFFSET = r"([+-]?[01][0-9]:[0-5][0-9])?"
+TEXT_MAX = 512
+"""Of a text for a driver (MessageContentType of 2.x)."""
 FEATURE_PROFILES = (
     "Core",
     "RemoteTrigger",
@@ -99,6 +108,24 @@ VARIABLES: dict[str, Variable] = {
         _v("stop_aligned_measurands", (), 0, 20),
         _v("start_measurands", ENERGY, 0, 20),
         _v("snapshot_interval_s", 300, 10, 3600, writable=False),
+        # what charging costs, for the screen
+        _v("cost_display", False, writable=False),
+        _v("cost_decimals", 2, 0, 4),
+        _v("currency", "EUR", 3, 3, pattern="[A-Z]{3}"),
+        *(
+            _v(f"tariff_{when}{language and '_'}{language}", "", 0, TEXT_MAX)
+            for when in ("fallback", "fallback_offline")
+            for language in ("", *LANGUAGES)
+        ),
+        *(_v(f"offline_{part}_price", "", 0, 13, pattern=AMOUNT) for part in ("kwh", "hour", "flat")),
+        _v("idle_fee_after_stop", False),
+        # the screen
+        _v("language", "", 0, 8),
+        _v("languages", LANGUAGES, writable=False),
+        _v("multi_language", True, writable=False),
+        _v("time_offset", "", 0, 6, pattern=OFFSET),
+        _v("time_offset_next", "", 0, 6, pattern=OFFSET),
+        _v("time_offset_next_at", "", 0, 40),
         # link
         _v("heartbeat_interval_s", 900, 0, 86400),
         _v("ping_interval_s", 240, 0, 86400),
@@ -160,7 +187,8 @@ def read(variable: Variable, text: str) -> Value:
         return number
     if variable.kind == "list":
         return _list(variable, text)
-    if not variable.low <= len(text) <= variable.high or (variable.choices and text not in variable.choices):
+    unlike = bool(variable.pattern) and re.fullmatch(variable.pattern, text) is None
+    if not variable.low <= len(text) <= variable.high or (variable.choices and text not in variable.choices) or unlike:
         raise WrongValue(f"{variable.name}: is not acceptable")
     return text
 
@@ -215,6 +243,9 @@ class Settings:
     def offers(self, what: str) -> bool:
         """A profile that this station offers, or a part that it has: names that belong to others do not exist here."""
         return what in self.fitted or what in self.items_of("feature_profiles")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
 
     def __getitem__(self, name: str) -> Value:
         return self._values[name]

@@ -92,6 +92,27 @@ UNNAMED_16: Mapping[str, str] = {
     "auth_cache_lifetime_s": "2.x only; 1.6 lets the entries expire by their expiryDate",
     "list_settles": "2.x only; 1.6 asks about a card that is listed as not accepted (4.1)",
     "reservation_enabled": "2.x only",
+    **dict.fromkeys(
+        (
+            "cost_display",
+            "cost_decimals",
+            "currency",
+            "idle_fee_after_stop",
+            "language",
+            "languages",
+            "multi_language",
+            "time_offset",
+            "time_offset_next",
+            "time_offset_next_at",
+            *(
+                n
+                for n in VARIABLES
+                if n.startswith(("tariff_", "offline_"))
+                and n not in ("offline_threshold_s", "offline_tx_for_unknown_id")
+            ),
+        ),
+        "what charging costs: not named yet",
+    ),
     "free_vending": "a matter of the station file, not of a backend",
     "nominal_voltage_v": "a matter of the installation: what W and A are to each other",
     "snapshot_interval_s": "inner matter of the station",

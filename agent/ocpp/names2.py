@@ -276,6 +276,27 @@ UNNAMED_2: Mapping[str, str] = {
     "minimum_status_duration_s": "1.x only",
     "nominal_voltage_v": "a matter of the installation: what W and A are to each other",
     "profiles_max": "told as the most that SmartChargingCtrlr.Entries can be",
+    **dict.fromkeys(
+        (
+            "cost_display",
+            "cost_decimals",
+            "currency",
+            "idle_fee_after_stop",
+            "language",
+            "languages",
+            "multi_language",
+            "time_offset",
+            "time_offset_next",
+            "time_offset_next_at",
+            *(
+                n
+                for n in VARIABLES
+                if n.startswith(("tariff_", "offline_"))
+                and n not in ("offline_threshold_s", "offline_tx_for_unknown_id")
+            ),
+        ),
+        "what charging costs: not named yet",
+    ),
     "snapshot_interval_s": "inner matter of the station",
 }
 """Settings that have no name in 2.x, and why."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.kinds import Screen, ScreenName
 from agent.ports.zone import local_time
+from drivers.display_framebuffer.price import cost_figure, price_line, receipt
 from drivers.display_framebuffer.texts import Texts, duration
 
 
@@ -106,7 +107,8 @@ def _checking(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
 def _plug_in(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     remaining_s = _number(screen.values.get("remaining_s"))
     left = texts("plug_in.remaining", time=_countdown(remaining_s)) if remaining_s is not None else ""
-    return {"lines": _lines(texts(_tethered(facts, "plug_in.line"), "plug_in.line"), left)}
+    price = str(screen.values.get("price_line") or "")
+    return {"lines": _lines(texts(_tethered(facts, "plug_in.line"), "plug_in.line"), left), "price": price}
 
 
 def _refused(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
@@ -117,6 +119,10 @@ def _refused(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     }
 
 
+def _preparing(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+    return {**_plain(screen, texts, facts), "price": str(screen.values.get("price_line") or "")}
+
+
 def _plain(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     return {"lines": _lines(texts(f"{screen.name}.line"))}
 
@@ -124,12 +130,17 @@ def _plain(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
 def _charging(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     return {
         **_session(screen, texts, live=True),
+        "lines": _lines(price_line(screen, texts, facts)),
         "hint": texts("charging.stop") if screen.values.get("stop_hint") else "",
     }
 
 
 def _paused(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
-    return {**_session(screen, texts, live=False), "hint": texts(f"paused.{screen.detail}", "paused.line")}
+    return {
+        **_session(screen, texts, live=False),
+        "lines": _lines(price_line(screen, texts, facts)),
+        "hint": texts(f"paused.{screen.detail}", "paused.line"),
+    }
 
 
 def _finished(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
@@ -137,7 +148,9 @@ def _finished(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     unplug = "" if screen.detail in ("unplug", "timeout") else texts(_tethered(facts, "labels.unplug"), "labels.unplug")
     figures = _session(screen, texts, live=False)["figures"]
     if figures:
-        return {"figures": figures, "hint": unplug or said, "lines": (said,) if unplug and _bad(screen) else ()}
+        bill = receipt(screen, texts)
+        lines = _lines(said if unplug and _bad(screen) else "", bill.pop("line"))
+        return {"figures": figures, "hint": unplug or said, "lines": lines, **bill}
     return {"lines": _lines(said, unplug)}
 
 
@@ -157,7 +170,7 @@ _SAY = {
     ScreenName.CHECKING: _checking,
     ScreenName.PLUG_IN: _plug_in,
     ScreenName.REFUSED: _refused,
-    ScreenName.PREPARING: _plain,
+    ScreenName.PREPARING: _preparing,
     ScreenName.CHARGING: _charging,
     ScreenName.PAUSED: _paused,
     ScreenName.FINISHED: _finished,
@@ -175,13 +188,15 @@ def _session(screen: Screen, texts: Texts, live: bool) -> _Said:
     figures = []
     if energy_wh is not None:
         figures.append(Figure(texts("labels.energy"), texts.energy(energy_wh), "kWh"))
+    if priced := cost_figure(screen, texts):
+        figures.append(Figure(*priced))
     if live and power_w is not None:
         figures.append(Figure(texts("labels.power"), texts.power(power_w), "kW"))
     if since_s is not None:
         figures.append(Figure(texts("labels.duration"), duration(since_s)))
     if soc is not None:
         figures.append(Figure(texts("labels.battery"), f"{round(soc)}", "%"))
-    elif live and limit_a is not None:
+    elif live and limit_a is not None and not priced:
         figures.append(Figure(texts("labels.limit"), f"{round(limit_a)}", "A"))
     return {"figures": tuple(figures), "battery": soc}
 

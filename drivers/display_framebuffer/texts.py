@@ -10,6 +10,7 @@ from typing import Any
 
 from agent.ports import Broken
 
+SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$"}
 FALLBACKS = ("en", "fr", "de", "lb")
 
 
@@ -40,6 +41,16 @@ class Texts:
         """kWh, never rounded up: three decimals below 10 kWh, two above."""
         wh = int(energy_wh)
         return self.decimal(wh, 3) if abs(wh) < 10_000 else self.decimal(int(wh / 10), 2)
+
+    def money(self, amount_micro: float, decimals: int, currency: str, exact: bool = False) -> str:
+        """``amount_micro``: millionths of the currency's unit, rounded half up to ``decimals``; ``exact``: with as many
+        more as it takes, for prices."""
+        micro = int(amount_micro)
+        while exact and decimals < 6 and micro % 10 ** (6 - decimals):
+            decimals += 1
+        step = 10 ** (6 - decimals)
+        text = self.decimal((micro + step // 2) // step, decimals)
+        return f"{text} {SYMBOLS.get(currency, currency)}".strip()
 
     def power(self, power_w: float) -> str:
         """kW with one decimal."""

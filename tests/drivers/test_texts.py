@@ -85,7 +85,8 @@ def test_every_screen_has_a_title_and_no_unfilled_blank(language: str) -> None:
         for detail in ("", *REFUSALS, *ENDS, "nonsense"):
             said = page(Screen(name, language, detail, values), texts, {})
             assert said.title
-            assert "{" not in "".join((said.title, *said.lines, said.hint, said.outlet))
+            own = "".join((said.title, *said.lines, said.hint, said.outlet)).replace("{x}", "")  # the price is not ours
+            assert "{" not in own
 
 
 def test_decimal_comma_where_people_write_it() -> None:

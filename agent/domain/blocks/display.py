@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from math import ceil
-from typing import TypeAlias
 
 from agent.domain.block import Yielded, on
 from agent.domain.events import (
     ButtonPressed,
     CardRefused,
     ClockTrusted,
+    CostSettled,
     Event,
     GrantDropped,
     SessionClosed,
@@ -25,15 +26,16 @@ from agent.domain.evse import Evse, Service, Session, Site, State
 from agent.domain.faults import blocks, heaviest_first
 from agent.domain.messages import ChargingState
 from agent.domain.orders import Remember, SetLamp, Show, WakeMe
+from agent.domain.pricing import Values, agreed, amount, running, tariff
 from agent.frozen import frozen
-from agent.kinds import STATION, EvseId, Fault, Lamp, Moment, Screen, ScreenName, TokenType
-
-Values: TypeAlias = dict[str, str | int | float | bool | None]
+from agent.kinds import STATION, EvseId, Fault, Lamp, MessageContent, Moment, Screen, ScreenName, TokenType
 
 NOTICE_S = 4.0
 """How long a refusal stays on the screen (real seconds)."""
 FAREWELL_S = 15.0
 """How long the result stays after the cable is gone (real seconds)."""
+RECEIPT_S = 30.0
+"""How long it stays if what it costs comes later (real seconds)."""
 
 _ENDED_BY = {
     "EVDisconnected": "unplug",
@@ -44,6 +46,10 @@ _ENDED_BY = {
 }
 
 
+_PRICES = ("tariff_", "cost_", "currency", "time_offset")
+"""Settings that the screen shows something of."""
+
+
 @frozen
 class Result:
     """How a session ended, for the screen. ``until_s``: when the screen forgets it once the cable is gone."""
@@ -52,12 +58,18 @@ class Result:
     energy_wh: int
     since_s: int
     until_s: float
+    session: str = ""
 
 
 class Display:
-    def __init__(self, site: Site, checking: Callable[[EvseId], bool]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        checking: Callable[[EvseId], bool],
+        message_for: Callable[[Evse], tuple[MessageContent, ...]],
+    ) -> None:
         self._site = site
-        self._checking = checking
+        self._checking, self._message_for = checking, message_for
         self._shown: dict[EvseId, Screen] = {}
         self._lamps: dict[EvseId, SetLamp] = {}
         self._notice: dict[EvseId, tuple[str, float]] = {}
@@ -87,7 +99,10 @@ class Display:
 
     @on(SettingChanged)
     def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
-        if event.name == "light_intensity":
+        if event.name == "language" and (code := self._site.settings.text("language")) in self._site.languages:
+            self._site.language = code
+            yield Remember("screen", "language", {"code": code})
+        if event.name in ("language", "light_intensity") or event.name.startswith(_PRICES):
             yield from self._all(now)
 
     @on(CardRefused)
@@ -143,9 +158,19 @@ class Display:
             energy_wh=max(end_wh, session.last_wh) - session.start_wh,
             since_s=round(seconds),
             until_s=until,
+            session=event.session,
         )
         yield WakeMe(f"farewell:{event.evse}", until)
         yield from self._show(evse, now)
+
+    @on(CostSettled)
+    def settled(self, event: CostSettled, now: Moment) -> Iterator[Yielded]:
+        """What it costs is known after the cable has gone: time to read it."""
+        result, evse = self._finished.get(event.evse), self._site.evses[event.evse]
+        if result is not None and evse.account is not None and result.session == evse.account.session:
+            until = max(result.until_s, now.t_s + RECEIPT_S * self._site.io_s)
+            self._finished[event.evse] = replace(result, until_s=until)
+            yield WakeMe(f"farewell:{event.evse}", until)
 
     @on(ButtonPressed)
     def button(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
@@ -202,16 +227,25 @@ class Display:
         if evse.session is not None and evse.state in (State.ACTIVE, State.ENDING, State.RECOVERING):
             return self._session_screen(evse, evse.session, now)
         if evse.state is State.BEGINNING:
-            return ScreenName.PREPARING, "", {}
+            return ScreenName.PREPARING, "", agreed(self._site, self._message_for(evse))
         if evse.state is State.AUTHORISED:
             left_s = evse.grant.until_s - now.t_s if evse.grant else 0.0
-            return ScreenName.PLUG_IN, "", {"remaining_s": max(0, ceil(left_s))}
+            price = agreed(self._site, self._message_for(evse))
+            return ScreenName.PLUG_IN, "", {"remaining_s": max(0, ceil(left_s)), **price}
         if self._checking(evse.number):
             return ScreenName.CHECKING, "", {}
         result = self._finished.get(evse.number)
         if result and (evse.state is State.ENDED or (evse.state is State.FREE and now.t_s < result.until_s)):
-            return ScreenName.FINISHED, result.detail, {"energy_wh": result.energy_wh, "since_s": result.since_s}
+            figures: Values = {"energy_wh": result.energy_wh, "since_s": result.since_s}
+            return ScreenName.FINISHED, result.detail, {**figures, **self._bill(evse, result, now)}
         return self._idle_screen(evse, service, now)
+
+    def _bill(self, evse: Evse, result: Result, now: Moment) -> Values:
+        account = evse.account
+        if account is None or account.session != result.session or account.cost is None:
+            return {}
+        shown = self._site.settings.flag("cost_display")
+        return amount(self._site, account.cost, account.start_wh + result.energy_wh, now) if shown else {}
 
     def _idle_screen(self, evse: Evse, service: Service, now: Moment) -> tuple[ScreenName, str, Values]:
         site = self._site
@@ -224,7 +258,7 @@ class Display:
         if not site.online and not self._may_start_offline():
             return ScreenName.OFFLINE, "", {}
         values: Values = {
-            "price_line": site.price_line,
+            "price_line": tariff(site),
             "qr_url": site.qr_url if site.online and not site.free_vending else "",
             "free": site.free_vending,
             "plugged": evse.vehicle,
@@ -242,13 +276,15 @@ class Display:
     def _session_screen(self, evse: Evse, session: Session, now: Moment) -> tuple[ScreenName, str, Values]:
         reading = evse.reading
         same_boot = session.started.boot == now.stamp.boot
+        register_wh = max(session.last_wh, reading.energy_wh if reading else 0)
         values: Values = {
-            "energy_wh": max(session.last_wh, reading.energy_wh if reading else 0) - session.start_wh,
+            "energy_wh": register_wh - session.start_wh,
             "power_w": round(reading.power_w) if reading and reading.power_w is not None else None,
             "since_s": int(now.t_s - session.started.t_s) if same_boot else None,
             "limit_a": evse.max_a,
             "soc_percent": reading.soc_percent if reading else None,
             "stop_hint": session.token.type is not TokenType.NO_AUTHORIZATION,
+            **running(self._site, evse, register_wh, now),
         }
         if evse.state is State.ENDING or evse.charging is ChargingState.EV_CONNECTED:
             return ScreenName.PREPARING, "", values

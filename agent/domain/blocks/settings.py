@@ -8,6 +8,7 @@ from agent.domain.asks import AskGet, AskSet
 from agent.domain.block import Yielded, answers, on
 from agent.domain.events import Asked, SettingChanged, Started
 from agent.domain.evse import Site
+from agent.domain.localtime import instant
 from agent.domain.orders import Remember, Reply
 from agent.domain.transaction import Point
 from agent.domain.variables import VARIABLES, Variable, WrongValue, read, write
@@ -61,6 +62,10 @@ class SettingsBlock:
         try:
             value = read(variable, text)
         except WrongValue:
+            return "Rejected"
+        if variable.name == "language" and value not in ("", *self._site.languages):
+            return "Rejected"
+        if variable.name == "time_offset_next_at" and value and instant(str(value)) is None:
             return "Rejected"
         sensed = any(e.bay_sensor for e in self._site.evses.values())
         if isinstance(value, tuple) and Point.BAY in value and not sensed:

@@ -10,6 +10,7 @@ from typing import Any
 from agent.domain.events import TransactionHeard
 from agent.domain.messages import (
     ChargingState,
+    ConnectorUnplugged,
     MeterSampled,
     Sample,
     TransactionAuthorised,
@@ -19,7 +20,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.kinds import Reading, ReadingContext, Stamp
-from agent.ocpp.dialect import Desk, Heard, Out, Payload, nothing
+from agent.ocpp.dialect import Desk, Heard, Mute, Out, Payload, nothing
 from agent.ocpp.reserved import number
 from agent.ocpp.times import rfc3339
 from agent.ocpp.v201.ids import evse, id_token, verdict
@@ -159,4 +160,5 @@ ROWS = (
     Out(TransactionUpdated, "TransactionEvent", _update, _heard),
     Out(TransactionEnded, "TransactionEvent", _end, _heard),
     Out(MeterSampled, "TransactionEvent", _meter, _heard, unless=lambda m: not m.session, other=_LOOSE),
+    Mute(ConnectorUnplugged, "TransactionEvent and StatusNotification tell it"),
 )

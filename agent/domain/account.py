@@ -1,0 +1,47 @@
+"""What a driver is to know of the price of one session, from its begin until somebody else charges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent.domain.cost import Cost
+from agent.domain.record import dump, load
+from agent.frozen import mutable
+from agent.kinds import EvseId, MessageContent
+
+
+@mutable
+class Account:
+    """``message``: the price as this driver was told it. ``over``: the session
+    has ended; ``unplugged_s``: when the vehicle was gone after that (None: it is there, or nobody has seen it go)."""
+
+    session: str
+    evse: EvseId
+    start_wh: int
+    message: tuple[MessageContent, ...] = ()
+    cost: Cost | None = None
+    over: bool = False
+    unplugged_s: float | None = None
+
+    def record(self) -> dict[str, Any]:
+        """For ``Remember("account", session, ...)``."""
+        return {
+            "evse": self.evse,
+            "start_wh": self.start_wh,
+            "message": dump(self.message),
+            "cost": dump(self.cost),
+            "over": self.over,
+        }
+
+    @classmethod
+    def of(cls, key: str, r: Mapping[str, Any]) -> Account:
+        """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``."""
+        return cls(
+            session=key,
+            evse=int(r["evse"]),
+            start_wh=int(r["start_wh"]),
+            message=tuple(load(m, MessageContent) for m in r["message"]),
+            cost=load(r["cost"], Cost) if r["cost"] else None,
+            over=bool(r["over"]),
+        )

@@ -1,0 +1,75 @@
+"""What the screen says of the price. Amounts come as millionths of a currency's unit (``agent/domain/pricing.py``)."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from agent.kinds import Screen
+from agent.ports.zone import local_time
+from drivers.display_framebuffer.texts import Texts
+
+
+def _money(screen: Screen, texts: Texts, name: str, exact: bool = False) -> str:
+    """ "" if this amount is not there."""
+    v = screen.values
+    micro, decimals = v.get(name), v.get("cost_decimals")
+    if not isinstance(micro, int) or isinstance(micro, bool):
+        return ""
+    return texts.money(micro, decimals if isinstance(decimals, int) else 2, str(v.get("currency") or ""), exact)
+
+
+def cost_figure(screen: Screen, texts: Texts) -> tuple[str, str] | None:
+    """Label and amount."""
+    said = _money(screen, texts, "cost_micro")
+    label = texts("labels.total" if screen.values.get("cost_final") else "labels.cost")
+    return (label, f"≈ {said}" if screen.values.get("cost_estimated") else said) if said else None
+
+
+def price_line(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> str:
+    """The one thing of the price that matters most now: the place costs, or soon will; another price is near; the
+    price."""
+    v = screen.values
+    if v.get("idle"):
+        return _idle(screen, texts)
+    if v.get("next_at_utc_s") is not None and (then := _unit_prices(screen, texts, "next_")):
+        at = _wall_time(_number(v["next_at_utc_s"]), v.get("utc_offset_min"), str(facts.get("timezone") or "UTC"))
+        return texts("labels.price_next", time=at, price=then)
+    return _unit_prices(screen, texts, "") or str(v.get("price_line") or "")
+
+
+def receipt(screen: Screen, texts: Texts) -> dict[str, Any]:
+    """``line``, ``qr`` and its caption, after the end."""
+    v = screen.values
+    if not v.get("cost_final"):
+        return {"line": _idle(screen, texts) if v.get("idle") else ""}
+    qr = str(v.get("qr_url") or "")
+    return {"line": str(v.get("cost_text") or ""), "qr": qr, "qr_caption": texts("labels.receipt") if qr else ""}
+
+
+def _idle(screen: Screen, texts: Texts) -> str:
+    price, in_s = _money(screen, texts, "idle_hour_micro", exact=True), _number(screen.values.get("idle_in_s"))
+    if not price:
+        return ""
+    minutes = -(-int(in_s) // 60)
+    return texts("labels.idle_soon" if minutes else "labels.idle_now", price=price, minutes=minutes)
+
+
+def _unit_prices(screen: Screen, texts: Texts, what: str) -> str:
+    parts = ((f"{what}kwh_micro", "kWh"), (f"{what}hour_micro", "h"))
+    return " + ".join(f"{said}/{unit}" for name, unit in parts if (said := _money(screen, texts, name, exact=True)))
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+
+
+def _wall_time(utc_s: float, offset_min: object, timezone: str) -> str:
+    """As a backend has set it (minutes east of UTC), otherwise as the station file says."""
+    try:
+        if isinstance(offset_min, int) and not isinstance(offset_min, bool):
+            return f"{datetime.datetime.fromtimestamp(utc_s + 60 * offset_min, datetime.UTC):%H:%M}"
+        return f"{local_time(utc_s, timezone):%H:%M}"
+    except (OverflowError, ValueError, OSError):
+        return "--:--"  # a backend may name a time that no calendar has
