@@ -41,6 +41,7 @@ class StopReason(StrEnum):
     GROUND_FAULT = "GroundFault"
     IMMEDIATE_RESET = "ImmediateReset"
     LOCAL = "Local"
+    MASTER_PASS = "MasterPass"
     OTHER = "Other"
     OVERCURRENT_FAULT = "OvercurrentFault"
     POWER_LOSS = "PowerLoss"

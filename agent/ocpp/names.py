@@ -89,8 +89,12 @@ KEYS_16: tuple[Key, ...] = (
 )
 
 UNNAMED_16: Mapping[str, str] = {
+    "aligned_when_idle": "2.x only",
     "auth_cache_lifetime_s": "2.x only; 1.6 lets the entries expire by their expiryDate",
+    "cache_settles": "2.x only; 1.6 asks about a card that is cached as not accepted (4.1)",
     "list_settles": "2.x only; 1.6 asks about a card that is listed as not accepted (4.1)",
+    "local_authorization_only": "2.x only",
+    "master_group": "2.x only",
     "reservation_enabled": "2.x only",
     **dict.fromkeys(
         (

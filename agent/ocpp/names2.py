@@ -181,6 +181,7 @@ NAMES: tuple[Name, ...] = (
     # metering
     Name("AlignedDataCtrlr", "Interval", "clock_aligned_interval_s", unit="s"),
     _list("AlignedDataCtrlr", "Measurands", "aligned_measurands"),
+    Name("AlignedDataCtrlr", "SendDuringIdle", "aligned_when_idle"),
     Name("AlignedDataCtrlr", "TxEndedInterval", "clock_aligned_interval_s", unit="s", shown=True),
     _list("AlignedDataCtrlr", "TxEndedMeasurands", "stop_aligned_measurands"),
     Name("SampledDataCtrlr", "TxEndedInterval", "sample_interval_s", unit="s", shown=True),
@@ -190,11 +191,15 @@ NAMES: tuple[Name, ...] = (
     _list("SampledDataCtrlr", "TxUpdatedMeasurands", "sampled_measurands"),
     # authorisation
     Name("AuthCtrlr", "AuthorizeRemoteStart", "authorize_remote_start"),
+    Name("AuthCtrlr", "DisableRemoteAuthorization", "local_authorization_only"),
     Name("AuthCtrlr", "LocalAuthorizeOffline", "local_authorize_offline"),
     Name("AuthCtrlr", "LocalPreAuthorize", "local_pre_authorize"),
+    Name("AuthCtrlr", "MasterPassGroupId", "master_group"),
     Name("AuthCtrlr", "OfflineTxForUnknownIdEnabled", "offline_tx_for_unknown_id"),
     Name("AuthCacheCtrlr", "Available", value=_fixed("true"), kind="boolean", constant=True),
+    Name("AuthCacheCtrlr", "DisablePostAuthorize", "cache_settles"),
     Name("AuthCacheCtrlr", "Enabled", "auth_cache_enabled"),
+    Name("AuthCacheCtrlr", "LifeTime", "auth_cache_lifetime_s", unit="s"),
     *(replace(name, profile=LISTS) for name in (
         Name("LocalAuthListCtrlr", "Available", value=_fixed("true"), kind="boolean", constant=True),
         Name("LocalAuthListCtrlr", "BytesPerMessage", value=_fixed(str(LIST_BYTES_MAX)), kind="integer", constant=True),
@@ -265,7 +270,6 @@ NAMES: tuple[Name, ...] = (
 )  # fmt: skip
 
 UNNAMED_2: Mapping[str, str] = {
-    "auth_cache_lifetime_s": "entries live as long as their cacheExpiryDateTime says; a life time is not built",
     "blink_repeat": "1.x only",
     "connector_count": "the device model itself says it",
     "connector_phase_rotation": "optional in 2.x; not used here",

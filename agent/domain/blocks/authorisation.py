@@ -2,7 +2,9 @@
 
 Order of the questions (OCPP 1.6 3.5, 4.1, 4.2; 2.x C10-C14): local list, cache, backend. Off line, list and cache
 decide if ``local_authorize_offline``; unknown tokens only if ``offline_tx_for_unknown_id``. On line a good word of
-theirs suffices if ``local_pre_authorize``; a bad one is asked about again, unless ``list_settles``.
+theirs suffices if ``local_pre_authorize``; a bad one is asked about again, unless ``list_settles`` or
+``cache_settles``. With ``local_authorization_only`` the backend is never asked. Who is of ``master_group`` stops every
+transaction and starts none (2.x C16).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import replace
 
 from agent.domain.asks import AskClearCache, AskStart
 from agent.domain.block import Yielded, answers, on
+from agent.domain.cache import Cache
 from agent.domain.charging.profiles import Profile, Purpose, problem
 from agent.domain.events import (
     Asked,
@@ -23,19 +26,19 @@ from agent.domain.events import (
     StopWanted,
     TokenAccepted,
     TokenJudged,
+    TransactionGivenUp,
     TransactionHeard,
     VehicleConnected,
 )
 from agent.domain.evse import Evse, Service, Site, State
 from agent.domain.messages import ConnectorStatus, ListConflicted, StopReason, TriggerReason
 from agent.domain.orders import JudgeToken, Remember, Reply, Tell
-from agent.domain.record import Poisoned, dump, load
 from agent.domain.reserved import claim
 from agent.frozen import mutable
 from agent.kinds import STATION, AuthorizationStatus, EvseId, Moment, Token, TokenType, Verdict
 
 FREE_TOKEN = Token("FREE", TokenType.NO_AUTHORIZATION)
-CACHE_MAX = 1000
+_LOCALLY = "local_authorization_only"
 
 _WHY = {
     AuthorizationStatus.BLOCKED: "blocked",
@@ -59,7 +62,7 @@ class Pending:
 class Authorisation:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._cache: dict[str, Verdict] = {}
+        self._cache = Cache(site.settings)
         self._pending: dict[str, Pending] = {}
         self._asked = 0
 
@@ -67,18 +70,14 @@ class Authorisation:
 
     @on(Started)
     def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
-        for key, record in event.remembered.get("cache", {}).items():
-            try:
-                self._cache[key] = load(record, Verdict)
-            except Poisoned:
-                yield Remember("cache", key, None)
+        yield from self._cache.recall(event.remembered.get("cache", {}))
 
     def known(self, token: Token, now: Moment) -> Verdict | None:
         """What list or cache say. Expired by the passage of time is known as bad, not unknown (OCPP 1.6, 3.5.3);
         without trusted time an expiry cannot be judged and counts."""
         verdict = self.listed(token)
-        if verdict is None and self._site.settings.flag("auth_cache_enabled"):
-            verdict = self._cache.get(_key(token))
+        if verdict is None:
+            verdict = self._cache.find(token)
         if verdict and verdict.expires_utc_s is not None and (now.utc_s is None or now.utc_s > verdict.expires_utc_s):
             return replace(verdict, status=AuthorizationStatus.EXPIRED) if verdict.accepted else verdict
         return verdict
@@ -95,23 +94,14 @@ class Authorisation:
                 here = ConnectorStatus.AVAILABLE if self._site.operative else ConnectorStatus.UNAVAILABLE
                 yield Tell(self._site.links[0], ListConflicted(now.stamp, here))
             return
-        if not self._site.settings.flag("auth_cache_enabled") or self._cache.get(_key(token)) == verdict:
-            return
-        if len(self._cache) >= CACHE_MAX and _key(token) not in self._cache:
-            oldest = next(iter(self._cache))
-            del self._cache[oldest]
-            yield Remember("cache", oldest, None)
-        self._cache[_key(token)] = verdict
-        yield Remember("cache", _key(token), dump(verdict))
+        yield from self._cache.learn(token, verdict, now)
 
     @answers(AskClearCache)
     def clear(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        if not self._site.settings.flag("auth_cache_enabled"):
+        if not self._cache.enabled:
             yield Reply(event.link, event.request, "Rejected")
             return
-        for key in self._cache:
-            yield Remember("cache", key, None)
-        self._cache.clear()
+        yield from self._cache.clear()
         yield Reply(event.link, event.request, "Accepted")
 
     @on(TransactionHeard)
@@ -215,7 +205,7 @@ class Authorisation:
         assert session is not None
         if token.same(session.token):
             yield StopWanted(evse.number, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, token)
-        elif session.group is None:
+        elif session.group is None and not self._master_group:
             yield CardRefused(evse.number, "wrong_card")
         else:
             yield from self._judge(Pending(evse.number, token, stops=True), now)
@@ -231,9 +221,11 @@ class Authorisation:
     def _judge(self, pending: Pending, now: Moment) -> Iterator[Yielded]:
         known = self.known(pending.token, now)
         if not self._site.online:
-            yield from self._offline(pending, known)
+            yield from self._offline(pending, known, now)
         elif known and self._settled(pending.token, known):
-            yield from self._decide(pending, known, offline=False)
+            yield from self._by_what_is_known(pending, known, now, offline=False)
+        elif self._site.settings.flag(_LOCALLY):
+            yield CardRefused(pending.evse, "invalid")
         else:
             self._asked += 1
             request = f"token:{self._asked}"
@@ -244,9 +236,11 @@ class Authorisation:
     def _settled(self, token: Token, known: Verdict) -> bool:
         """Need the backend not be asked although it could be?"""
         settings = self._site.settings
+        if settings.flag(_LOCALLY):
+            return True
         if known.accepted:
             return settings.flag("local_pre_authorize")
-        return settings.flag("list_settles") and self.listed(token) is not None
+        return settings.flag("cache_settles" if self.listed(token) is None else "list_settles")
 
     @on(TokenJudged)
     def judged(self, event: TokenJudged, now: Moment) -> Iterator[Yielded]:
@@ -254,25 +248,32 @@ class Authorisation:
         if pending is None:
             return
         if event.verdict is None:
-            yield from self._offline(pending, self.known(pending.token, now))
+            yield from self._offline(pending, self.known(pending.token, now), now)
         else:
             yield from self._learn(pending.token, event.verdict, now)
             yield from self._decide(pending, event.verdict, offline=False)
         yield SituationChanged(pending.evse)
 
-    def _offline(self, pending: Pending, known: Verdict | None) -> Iterator[Yielded]:
+    def _offline(self, pending: Pending, known: Verdict | None, now: Moment) -> Iterator[Yielded]:
         settings = self._site.settings
         if known is not None and settings.flag("local_authorize_offline"):
-            yield from self._decide(pending, known, offline=True)
+            yield from self._by_what_is_known(pending, known, now, offline=True)
         elif known is None and settings.flag("offline_tx_for_unknown_id") and not pending.stops:
             yield from self._decide(pending, Verdict(AuthorizationStatus.ACCEPTED), offline=True)
         else:
             yield CardRefused(pending.evse, "offline")
 
+    def _by_what_is_known(self, pending: Pending, known: Verdict, now: Moment, offline: bool) -> Iterator[Yielded]:
+        if known.accepted:
+            yield from self._cache.used(pending.token, now)
+        yield from self._decide(pending, known, offline)
+
     def _decide(self, pending: Pending, verdict: Verdict, offline: bool) -> Iterator[Yielded]:
         evse = self._meant(pending)
         if not verdict.accepted:
             yield CardRefused(evse.number, _WHY.get(verdict.status, "invalid"))
+        elif self._master_group and verdict.group == self._master_group:
+            yield from self._stop_all(pending)
         elif pending.stops:
             yield from self._stop_by_group(evse, pending.token, verdict)
         elif self._closed_for(evse, pending.token, verdict.group) or not evse.startable:
@@ -297,6 +298,23 @@ class Authorisation:
             yield StopWanted(evse.number, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, token)
         else:
             yield CardRefused(evse.number, "wrong_card")
+
+    @property
+    def _master_group(self) -> str:
+        return self._site.settings.text("master_group")
+
+    def _stop_all(self, pending: Pending) -> Iterator[Yielded]:
+        """The master pass: nobody can choose at this station, so everything ends (2.x C16)."""
+        why, token = (StopReason.MASTER_PASS, TriggerReason.STOP_AUTHORIZED), pending.token
+        evses = [] if pending.remote_id else list(self._site.evses.values())
+        charging = [e for e in evses if e.state in (State.ACTIVE, State.RECOVERING)]
+        waiting = [e for e in evses if e.session is None and e.tx is not None]
+        yield from (StopWanted(e.number, *why, token) for e in charging)
+        yield from (
+            StopWanted(e.number, *why, token) if e.grant else TransactionGivenUp(e.number, *why) for e in waiting
+        )
+        if not charging and not waiting:
+            yield CardRefused(pending.evse, "master")
 
     # --- without a card ----------------------------------------------------------------------------------------
 
@@ -324,7 +342,9 @@ class Authorisation:
         ask = event.ask
         assert isinstance(ask, AskStart)
         evse = self._remote_target(ask)
-        if evse is None or len(ask.token.value) > self._site.max_token_length() or self._impossible(ask.profile):
+        master = bool(ask.group) and ask.group == self._master_group
+        too_long = len(ask.token.value) > self._site.max_token_length()
+        if evse is None or too_long or master or self._impossible(ask.profile):
             yield Reply(event.link, event.request, "Rejected")
             return
         yield Reply(event.link, event.request, "Accepted")
@@ -353,10 +373,6 @@ class Authorisation:
     def checking(self, evse: EvseId) -> bool:
         """A question for this EVSE is under way (for the screen)."""
         return any(p.evse == evse for p in self._pending.values())
-
-
-def _key(token: Token) -> str:
-    return token.value.casefold()
 
 
 def _plug_time(evse: Evse) -> float:

@@ -116,8 +116,10 @@ class Metering:
     def _clock(self, now: Moment) -> Iterator[Yielded]:
         mark = self._mark
         if mark is not None:
-            for number in self._site.evses:
-                yield ReadMeter(number, f"clock:{mark.t_s!r}")
+            idle_only = self._site.settings.flag("aligned_when_idle")
+            for number, evse in self._site.evses.items():
+                if not (idle_only and evse.transaction):
+                    yield ReadMeter(number, f"clock:{mark.t_s!r}")
         yield from self._arm_clock(now)
 
     @on(SettingChanged)

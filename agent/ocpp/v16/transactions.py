@@ -49,6 +49,7 @@ _REASONS: dict[StopReason, str] = {
     StopReason.EMERGENCY_STOP: "EmergencyStop",
     StopReason.EV_DISCONNECTED: "EVDisconnected",
     StopReason.LOCAL: "Local",
+    StopReason.MASTER_PASS: "Local",
     StopReason.POWER_LOSS: "PowerLoss",
     StopReason.REBOOT: "Reboot",
     StopReason.REMOTE: "Remote",

@@ -1,0 +1,96 @@
+"""The authorisation cache: what the backend said of tokens, for when it cannot or need not be asked (OCPP 1.6 3.5.1;
+2.x C10-C12). Entries live as long as the backend says, and no longer than ``auth_cache_lifetime_s`` after their last
+use (0: no such bound)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from agent.domain.locallist import key
+from agent.domain.orders import Remember
+from agent.domain.record import Poisoned, dump, load
+from agent.domain.variables import Settings
+from agent.frozen import mutable
+from agent.kinds import Moment, Token, Verdict
+
+CACHE_MAX = 1000
+
+
+@mutable
+class Entry:
+    """``used_utc_s`` None: nobody knew the time then."""
+
+    verdict: Verdict
+    used_utc_s: float | None = None
+
+    def record(self) -> dict[str, Any]:
+        return {**dump(self.verdict), "used_utc_s": self.used_utc_s}
+
+
+class Cache:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._entries: dict[str, Entry] = {}
+
+    @property
+    def enabled(self) -> bool:
+        return self._settings.flag("auth_cache_enabled")
+
+    @property
+    def _lifetime_s(self) -> int:
+        return self._settings.number("auth_cache_lifetime_s")
+
+    def recall(self, remembered: Mapping[str, Mapping[str, Any]]) -> Iterator[Remember]:
+        """After a start: what is on disk; what cannot be read is forgotten."""
+        for name, record in remembered.items():
+            try:
+                used_utc_s = record.get("used_utc_s")
+                known = float(used_utc_s) if isinstance(used_utc_s, int | float) else None
+                self._entries[name] = Entry(load(record, Verdict), known)
+            except (Poisoned, AttributeError):
+                yield Remember("cache", name, None)
+
+    def find(self, token: Token) -> Verdict | None:
+        """With the instant at which it stops being true."""
+        entry = self._entries.get(key(token.value)) if self.enabled else None
+        if entry is None:
+            return None
+        if not self._lifetime_s:
+            return entry.verdict
+        until_utc_s = (entry.used_utc_s or 0.0) + self._lifetime_s
+        given = entry.verdict.expires_utc_s
+        return replace(entry.verdict, expires_utc_s=until_utc_s if given is None else min(given, until_utc_s))
+
+    def used(self, token: Token, now: Moment) -> Iterator[Remember]:
+        """Its life begins anew."""
+        entry = self._entries.get(key(token.value)) if self.enabled else None
+        if entry is not None and self._lifetime_s and now.utc_s is not None:
+            entry.used_utc_s = now.utc_s
+            yield Remember("cache", key(token.value), entry.record())
+
+    def learn(self, token: Token, verdict: Verdict, now: Moment) -> Iterator[Remember]:
+        name = key(token.value)
+        known = self._entries.get(name)
+        if not self.enabled:
+            return
+        if known is not None and known.verdict == verdict:
+            yield from self.used(token, now)
+            return
+        if known is None and len(self._entries) >= CACHE_MAX:
+            yield self._make_room()
+        self._entries[name] = Entry(verdict, now.utc_s)
+        yield Remember("cache", name, self._entries[name].record())
+
+    def _make_room(self) -> Remember:
+        """What would have to be asked about anyway goes first, then the oldest."""
+        bad = (name for name, entry in self._entries.items() if not entry.verdict.accepted)
+        name = next(bad, next(iter(self._entries)))
+        del self._entries[name]
+        return Remember("cache", name, None)
+
+    def clear(self) -> Iterator[Remember]:
+        for name in self._entries:
+            yield Remember("cache", name, None)
+        self._entries.clear()

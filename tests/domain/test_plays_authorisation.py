@@ -1,0 +1,186 @@
+"""Life time and room of the cache, stations that ask nobody, and the master pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playbook import ACCEPTED, CARD_A, LINK, REFUSED, UTC0_S, A, B, Playbook, charging, kept, wh
+
+from agent.domain.asks import AskStart
+from agent.domain.cache import CACHE_MAX
+from agent.domain.events import (
+    Asked,
+    CablePlugged,
+    CardPresented,
+    Event,
+    LinkChanged,
+    MeterRead,
+    TokenJudged,
+    VehicleConnected,
+)
+from agent.domain.evse import State
+from agent.domain.messages import StopReason, TriggerReason
+from agent.domain.orders import JudgeToken, Order, Remember, Reply
+from agent.kinds import AuthorizationStatus, Screen, ScreenName, Token, Verdict
+
+MASTER = Token("04FFFFFF")
+OF_MASTERS = Verdict(AuthorizationStatus.ACCEPTED, "MASTERS")
+
+
+def asks(play: Playbook, event: Event) -> bool:
+    """Is the backend asked because of this?"""
+    orders = play.feed(event)
+    play.skip()
+    return any(isinstance(o, JudgeToken) for o in orders)
+
+
+def screen(play: Playbook, number: int = 1) -> Screen:
+    return play.screens[number]
+
+
+def cached(utc_s: float | None = UTC0_S, status: str = "Accepted", **more: Any) -> dict[str, dict[str, Any]]:
+    return {"cache": {CARD_A: {"$": "Verdict", "status": status, "used_utc_s": utc_s, **more}}}
+
+
+# --- the life of an entry --------------------------------------------------------------------------------------------
+
+ALIVE = {"local_pre_authorize": True, "auth_cache_lifetime_s": 100}
+
+
+@pytest.mark.parametrize(
+    ("used_s", "more", "known"),
+    [
+        (UTC0_S - 99, {}, True),
+        (UTC0_S - 101, {}, False),
+        (UTC0_S - 99, {"expires_utc_s": UTC0_S - 1}, False),  # the backend may be stricter
+        (UTC0_S - 101, {"expires_utc_s": UTC0_S + 999}, False),
+        (None, {}, False),  # nobody knew the time when it was used
+    ],
+)
+def test_an_entry_lives_so_long_after_its_last_use(used_s: float | None, more: dict[str, Any], known: bool) -> None:
+    play = Playbook(settings=ALIVE, store=cached(used_s, **more))
+    assert asks(play, CardPresented(1, A)) is not known
+
+
+def test_every_use_renews_it() -> None:
+    play = Playbook(settings=ALIVE, store=cached(UTC0_S - 60))
+    assert play >> CardPresented(1, A) << kept("cache", CARD_A, used_utc_s=UTC0_S)
+    play.wait(60).wait(20)
+    assert play.state() is State.FREE
+    assert not asks(play, CardPresented(1, A))
+
+
+def test_without_a_life_time_no_use_is_written() -> None:
+    play = Playbook(settings={"local_pre_authorize": True}, store=cached(UTC0_S - 10**9))
+    assert play >> CardPresented(1, A)
+
+
+def test_off_line_an_entry_that_is_too_old_is_refused() -> None:
+    play = Playbook(settings=ALIVE, store=cached(UTC0_S - 101), online=False)
+    assert play >> CardPresented(1, A)
+    assert screen(play).detail == "expired"
+
+
+def test_an_answer_renews_it_too() -> None:
+    play = Playbook(settings=ALIVE, store=cached(UTC0_S - 101)) >> CardPresented(1, A) << JudgeToken
+    assert play >> TokenJudged("token:1", A, ACCEPTED) << kept("cache", CARD_A, used_utc_s=UTC0_S)
+
+
+def test_room_is_made_by_the_bad_ones_first() -> None:
+    full = {f"{n:08}": {"$": "Verdict", "status": "Blocked" if n == 7 else "Accepted"} for n in range(CACHE_MAX)}
+    play = Playbook(store={"cache": full}) >> CardPresented(1, A) << JudgeToken
+    assert (
+        play
+        >> TokenJudged("token:1", A, REFUSED)
+        << Remember("cache", "00000007", None)
+        << kept("cache", CARD_A, status="Invalid")
+    )
+
+
+# --- whether the backend is asked ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settles", [True, False])
+def test_a_card_cached_as_bad_is_not_asked_about_again(settles: bool) -> None:
+    play = Playbook(settings={"cache_settles": settles}, store=cached(status="Blocked"))
+    assert asks(play, CardPresented(1, A)) is not settles
+
+
+@pytest.mark.parametrize(("store", "state"), [(cached(), State.AUTHORISED), ({}, State.FREE)])
+def test_a_station_that_asks_nobody(store: dict[str, Any], state: State) -> None:
+    """What is known decides, also without LocalPreAuthorize; what is not known is refused."""
+    play = Playbook(settings={"local_authorization_only": True}, store=store)
+    assert not asks(play, CardPresented(1, A))
+    assert play.state() is state
+
+
+# --- the master pass -------------------------------------------------------------------------------------------------
+
+
+def mastered(evses: int = 2, **settings: Any) -> Playbook:
+    return Playbook(settings={"master_group": "MASTERS", **settings}, evses=evses)
+
+
+def present(play: Playbook, evse: int = 1, token: Token = MASTER, verdict: Verdict = OF_MASTERS) -> list[Order]:
+    orders = play.feed(CardPresented(evse, token))
+    (asked,) = [o for o in orders if isinstance(o, JudgeToken)]
+    orders = play.feed(TokenJudged(asked.request, token, verdict))
+    play.skip()
+    return orders
+
+
+def test_it_starts_nothing() -> None:
+    play = mastered()
+    present(play)
+    assert play.state() is State.FREE
+    assert (screen(play).name, screen(play).detail) == (ScreenName.REFUSED, "master")
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_it_stops_every_transaction(at: int) -> None:
+    play = charging(charging(mastered(3), A, 1), B, 2)
+    present(play, at)
+    assert [play.state(n) for n in (1, 2, 3)] == [State.ENDING, State.ENDING, State.FREE]
+    for n in (1, 2):
+        stop = play.session(n).stop
+        assert stop is not None
+        assert (stop.reason, stop.token) == (StopReason.MASTER_PASS, MASTER)
+
+
+def test_off_line_it_stops_them_if_it_is_known() -> None:
+    play = mastered()
+    present(play)  # learned while on line
+    charging(play, B, 2).feed(LinkChanged(LINK, False))
+    play.feed(CardPresented(2, MASTER))
+    assert play.state(2) is State.ENDING
+
+
+def test_a_stranger_still_stops_nothing() -> None:
+    play = charging(mastered(), A, 1)
+    present(play, 1, B, ACCEPTED)
+    assert play.state() is State.ACTIVE
+    assert screen(play).detail == "wrong_card"
+
+
+def test_it_ends_a_transaction_without_a_session() -> None:
+    """Begun with the cable; nobody has the right yet."""
+    play = mastered(tx_start_points=("EVConnected",))
+    for event in (CablePlugged(1), VehicleConnected(1), MeterRead(1, "tx:1", wh(500))):
+        play.feed(event)
+    present(play.skip(), 2)
+    (end,) = play.ended()
+    assert (end.session, end.reason, end.trigger) == ("s1", StopReason.MASTER_PASS, TriggerReason.STOP_AUTHORIZED)
+
+
+def test_no_remote_start_for_the_master_group() -> None:
+    play = mastered()
+    assert play >> Asked(LINK, "1", AskStart(1, MASTER, "7", group="MASTERS")) << Reply(LINK, "1", "Rejected")
+
+
+def test_a_remote_start_whose_token_turns_out_to_be_a_master_stops_nobody() -> None:
+    play = charging(mastered(authorize_remote_start=True), A, 1)
+    play.feed(Asked(LINK, "1", AskStart(2, MASTER, "7")))
+    (asked,) = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
+    play.feed(TokenJudged(asked.request, MASTER, OF_MASTERS))
+    assert (play.state(1), play.state(2)) == (State.ACTIVE, State.FREE)
