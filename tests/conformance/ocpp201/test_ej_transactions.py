@@ -285,6 +285,22 @@ async def test_TC_J_01_CS_TC_J_02_CS_TC_J_03_CS(s: Street201) -> None:
         assert await s.put("AlignedDataCtrlr.TxEndedMeasurands", "") == "Accepted"
 
 
+async def test_TC_J_06_CS(s: Street201) -> None:
+    """SendDuringIdle: clock-aligned values only where there is no transaction."""
+    assert await s.put("AlignedDataCtrlr.SendDuringIdle", "true") == "Accepted"
+    try:
+        await s.session()
+        assert await s.put("AlignedDataCtrlr.Interval", "10") == "Accepted"
+        await s.heard(lambda: len(s.payloads("MeterValues")) >= 2)
+        assert {p["evseId"] for p in s.payloads("MeterValues")} == {2}
+        assert [e for e in s.events() if e["triggerReason"] == "MeterValueClock"] == []
+        await s.tap(CARD)
+        await s.heard(lambda: {p["evseId"] for p in s.payloads("MeterValues")} == {1, 2})
+    finally:
+        assert await s.put("AlignedDataCtrlr.Interval", "0") == "Accepted"
+        assert await s.put("AlignedDataCtrlr.SendDuringIdle", "false") == "Accepted"
+
+
 async def test_TC_J_09_CS_TC_J_10_CS(s: Street201) -> None:
     """Periodic values of a transaction, and values at its end."""
     assert await s.put("SampledDataCtrlr.TxEndedMeasurands", f"{REGISTER},Voltage") == "Accepted"
