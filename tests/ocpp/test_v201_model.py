@@ -275,9 +275,9 @@ def test_full_inventory() -> None:
     assert password["variableAttribute"] == [
         {"type": "Actual", "mutability": "WriteOnly", "persistent": True, "constant": False}
     ]
-    everything = get(*[{"component": e["component"], "variable": e["variable"]} for e in data])
-    told = [e["variableAttribute"][0].get("value") for e in data]
-    assert [v for _, v in everything] == told
+    for entry in data:
+        ((_, value),) = get({"component": entry["component"], "variable": entry["variable"]})
+        assert value == entry["variableAttribute"][0].get("value")
 
 
 def test_what_is_told_to_be_writable_can_be_written_and_nothing_else() -> None:
