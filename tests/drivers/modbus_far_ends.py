@@ -125,6 +125,7 @@ class PtyLine:
         self._fd, driver_fd = pty.openpty()
         tty.setraw(self._fd)
         tty.setraw(driver_fd)
+        os.set_blocking(self._fd, False)  # the driver may flush what made this end readable
         self.path = os.ttyname(driver_fd)
         os.close(driver_fd)
         asyncio.get_running_loop().add_reader(self._fd, self._heard)
@@ -143,6 +144,8 @@ class PtyLine:
     def _heard(self) -> None:
         try:
             self._buffer += os.read(self._fd, 1024)
+        except BlockingIOError:
+            return
         except OSError:
             self._buffer = b""  # nobody has the other end open
             asyncio.get_running_loop().remove_reader(self._fd)

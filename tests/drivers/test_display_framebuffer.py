@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import struct
+import time
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -300,13 +301,19 @@ async def test_only_the_newest_of_a_crowd_is_drawn(tmp_path: Path, monkeypatch: 
 async def test_the_event_loop_stays_free(tmp_path: Path) -> None:
     path = tmp_path / "fb"
     path.touch()
-    worst = []
+    worst, texts = [], load("fr", (CONFIG,))
+    begun_s = time.perf_counter()
+    for n in range(4):
+        paint(
+            page(Screen(ScreenName.CHARGING, "fr", "", {**SESSION, "energy_wh": n}), texts, where().facts), (800, 480)
+        )
+    painted_s = (time.perf_counter() - begun_s) / 4
     async with DRIVER.open(FramebufferSettings(str(path), 800, 480, "RGB565"), where()) as port:
         for n in range(12):
             async with loop_lag() as lag:
                 await port.show(Screen(ScreenName.CHARGING, LANGUAGES[n % 4], "", {**SESSION, "energy_wh": 1000 + n}))
             worst.append(lag.worst_s)
-    assert sorted(worst)[len(worst) // 2] < 0.005, worst  # the median: a busy test machine adds its own pauses
+    assert sorted(worst)[len(worst) // 2] < painted_s / 2, (worst, painted_s)  # the median: a busy machine adds pauses
 
 
 async def test_gone_and_wrong_devices(tmp_path: Path) -> None:

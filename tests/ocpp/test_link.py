@@ -262,7 +262,7 @@ async def test_a_question_dies_with_the_connection() -> None:
 
 async def test_authorize_overtakes() -> None:
     central = Central(script={"StatusNotification": [None, {}]})
-    async with linked(central, call_timeout_s=0.3) as room:
+    async with linked(central, call_timeout_s=30) as room:
         room.link.tell(status(ChargingState.EV_CONNECTED))
         await until(lambda: central.of("StatusNotification"))
         room.outbox.put(started())
@@ -271,6 +271,7 @@ async def test_authorize_overtakes() -> None:
         room.link.tell(status(evse=2))
         room.link.judge(JudgeToken("chargy", "t1", CARD))
         room.link.wake()
+        await central.ws.send(json.dumps([3, central.calls[-1][0], {}]))
         await until(lambda: not room.outbox.rows)
         assert central.actions()[1:4] == ["StatusNotification", "Authorize", "Heartbeat"]
 
