@@ -34,8 +34,12 @@ def initial_settings(file: StationFile) -> Settings:
             dialects(backend.versions)
         except ValueError as e:
             wrong.append(f"backend {backend.name}: versions: {e}")
+    if settings.flag("cost_display") and not (file.display or any(e.display for e in file.evses)):
+        wrong.append("settings.cost_display: nothing can be shown without a display: add [display], or leave it off")
     if wrong:
         raise SettingsError([f"{file.path}: {w}" for w in wrong])
+    settings.put("languages", file.station.languages)
+    settings.put("language", settings.text("language") or next(iter(file.station.languages), "en"))
     settings.put("connector_count", len(file.evses))
     if find_spec("paramiko") is not None:
         settings.put("file_transfer_protocols", (*settings.items_of("file_transfer_protocols"), "SFTP"))

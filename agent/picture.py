@@ -10,6 +10,7 @@ from agent import __version__
 from agent.domain.evse import Evse, Site
 from agent.kinds import Lamp, Screen
 from agent.ocpp.link import Link
+from agent.services.clock import Clock
 from agent.services.keep import Keeper
 from agent.services.store import Store
 
@@ -19,6 +20,7 @@ class Station(Protocol):
 
     site: Site
     store: Store
+    clock: Clock
     ready: bool
 
     @property
@@ -75,5 +77,11 @@ def _session(station: Station, evse: Evse, link: Link | None) -> dict[str, Any] 
         "transaction_id": station.store.transaction_id(link.name, session.id) if link else None,
         "token": session.token.value,
         "energy_wh": newest - session.start_wh,
-        "cost_cents": None,
+        "cost_cents": _cost_cents(station, evse, newest),
     }
+
+
+def _cost_cents(station: Station, evse: Evse, register_wh: int) -> int | None:
+    """As far as the backend has said it, carried on to now."""
+    cost = evse.account.cost if evse.account is not None else None
+    return None if cost is None else round(cost.at(register_wh, station.clock.now().utc_s) / 10_000)

@@ -168,6 +168,8 @@ VARIABLES: dict[str, Variable] = {
 
 LAMP = "Lamp"
 """A status lamp that the agent drives (``Settings.fitted``)."""
+COST = "CostDisplay"
+"""Price and cost are shown (``cost_display``)."""
 
 
 class WrongValue(ValueError):
@@ -246,6 +248,8 @@ class Settings:
 
     def offers(self, what: str) -> bool:
         """A profile that this station offers, or a part that it has: names that belong to others do not exist here."""
+        if what == COST:
+            return self.flag("cost_display")
         return what in self.fitted or what in self.items_of("feature_profiles")
 
     def __contains__(self, name: object) -> bool:

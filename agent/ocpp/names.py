@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.domain.variables import LAMP, VARIABLES, Value, Variable, WrongValue, read, write
+from agent.domain.variables import COST, LAMP, LANGUAGES, VARIABLES, Value, Variable, WrongValue, read, write
 from agent.frozen import frozen
 from agent.kinds import Fault
+from agent.ocpp.prices import Parts, default_price, price_text
 
 # --- settings --------------------------------------------------------------------------------------------------------
 
@@ -24,12 +25,15 @@ FIRMWARE = "FirmwareManagement"
 class Key:
     """One 1.x key. ``profile``: listed only where the station offers it (Core always),
     or has this part (``LAMP``). ``count_of``: the read-only
-    ``...MaxLength`` neighbour of this list setting."""
+    ``...MaxLength`` neighbour of this list setting. ``parts``: its value is made of several settings. ``language``:
+    there only where the screen speaks it."""
 
     key: str
     setting: str
     profile: str = CORE
     count_of: bool = False
+    parts: Parts | None = None
+    language: str = ""
 
     @property
     def variable(self) -> Variable:
@@ -54,8 +58,17 @@ KEYS_16: tuple[Key, ...] = (
     Key("ConnectorPhaseRotation", "connector_phase_rotation"),
     Key("ConnectorPhaseRotationMaxLength", "connector_phase_rotation", count_of=True),
     Key("ConnectorSwitch3to1PhaseSupported", "phase_switching", CHARGING),
+    Key("CustomDisplayCostAndPrice", "cost_display"),
+    Key("CustomIdleFeeAfterStop", "idle_fee_after_stop", COST),
+    Key("CustomMultiLanguageMessages", "multi_language", COST),
+    Key("DefaultPrice", "tariff_fallback", COST, parts=default_price()),
+    *(
+        Key(f"DefaultPriceText,{code}", f"tariff_fallback_{code}", COST, parts=price_text(code), language=code)
+        for code in LANGUAGES
+    ),
     Key("GetConfigurationMaxKeys", "get_maximum"),
     Key("HeartbeatInterval", "heartbeat_interval_s"),
+    Key("Language", "language", COST),
     Key("LightIntensity", "light_intensity", LAMP),
     Key("LocalAuthListEnabled", "local_list_enabled", LISTS),
     Key("LocalAuthListMaxLength", "list_max_entries", LISTS),
@@ -69,7 +82,9 @@ KEYS_16: tuple[Key, ...] = (
     Key("MeterValuesSampledDataMaxLength", "sampled_measurands", count_of=True),
     Key("MeterValueSampleInterval", "sample_interval_s"),
     Key("MinimumStatusDuration", "minimum_status_duration_s"),
+    Key("NextTimeOffsetTransitionDateTime", "time_offset_next_at", COST),
     Key("NumberOfConnectors", "connector_count"),
+    Key("NumberOfDecimalsForCostValues", "cost_decimals", COST),
     Key("ReserveConnectorZeroSupported", "reserve_any", RESERVATION),
     Key("ResetRetries", "reset_retries"),
     Key("SecurityProfile", "security_profile"),
@@ -82,6 +97,9 @@ KEYS_16: tuple[Key, ...] = (
     Key("StopTxnSampledDataMaxLength", "stop_sampled_measurands", count_of=True),
     Key("SupportedFeatureProfiles", "feature_profiles"),
     Key("SupportedFileTransferProtocols", "file_transfer_protocols", FIRMWARE),
+    Key("SupportedLanguages", "languages", COST),
+    Key("TimeOffset", "time_offset", COST),
+    Key("TimeOffsetNextTransition", "time_offset_next", COST),
     Key("TransactionMessageAttempts", "message_attempts"),
     Key("TransactionMessageRetryInterval", "message_retry_interval_s"),
     Key("UnlockConnectorOnEVSideDisconnect", "unlock_on_ev_disconnect"),
@@ -96,27 +114,7 @@ UNNAMED_16: Mapping[str, str] = {
     "local_authorization_only": "2.x only",
     "master_group": "2.x only",
     "reservation_enabled": "2.x only",
-    **dict.fromkeys(
-        (
-            "cost_display",
-            "cost_decimals",
-            "currency",
-            "idle_fee_after_stop",
-            "language",
-            "languages",
-            "multi_language",
-            "time_offset",
-            "time_offset_next",
-            "time_offset_next_at",
-            *(
-                n
-                for n in VARIABLES
-                if n.startswith(("tariff_", "offline_"))
-                and n not in ("offline_threshold_s", "offline_tx_for_unknown_id")
-            ),
-        ),
-        "what charging costs: not named yet",
-    ),
+    "currency": "2.x only; in 1.6 the price texts say it",
     "free_vending": "a matter of the station file, not of a backend",
     "nominal_voltage_v": "a matter of the installation: what W and A are to each other",
     "snapshot_interval_s": "inner matter of the station",
@@ -147,6 +145,11 @@ def value_16(key: Key, value: Value) -> str:
     return text if len(text) <= 500 else text[:501].rpartition(",")[0]
 
 
+def given_16(key: Key, text: str) -> dict[str, str]:
+    """Our own settings, as texts, that this value of a key is. Raises ``WrongValue``."""
+    return {key.setting: text} if key.parts is None else key.parts.split(text)
+
+
 def initial_16(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
     """``[settings.ocpp16]`` of a station file: typed values by our own names, and one line per problem."""
     values: dict[str, Value] = {}
@@ -158,7 +161,7 @@ def initial_16(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
             continue
         text = str(given).lower() if isinstance(given, bool) else str(given)
         try:
-            values[key.setting] = read(key.variable, text)
+            values |= {name: read(VARIABLES[name], part) for name, part in given_16(key, text).items()}
         except WrongValue as e:
             problems.append(f"settings.ocpp16.{name}: {e}")
     return values, problems

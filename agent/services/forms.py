@@ -25,7 +25,7 @@ def decoded(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-_MUST_HAVE = {"transaction": "id", "meta": "text"}
+_MUST_HAVE = {"transaction": "id", "ended": "id", "meta": "text"}
 
 
 def judged(raw: Sequence[bytes], kind: str) -> dict[str, Any]:

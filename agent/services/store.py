@@ -23,6 +23,7 @@ from agent.domain.messages import TransactionEnded
 from agent.domain.record import dump
 from agent.ports.store import OutboxRow, Put, StoreError
 from agent.services import forms, letters, salvage, thinning
+from agent.services.ids import ENDED, RUNNING, Ids
 from agent.services.letters import Letter
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Store:
         self._max_mb = max_mb
         self._thread = ThreadPoolExecutor(1, "store")
         self._waiting: dict[tuple[str, str], int] = {}
-        self._ids: dict[tuple[str, str], str] = {}
+        self._ids = Ids()
         self._prefix = ""
         self._pages = 0
         self._db: sqlite3.Connection
@@ -112,7 +113,8 @@ class Store:
             self._replace_corrupt()
         self._count()
         facts = self._read()
-        self._learn(Put("transaction", key, value) for key, value in facts.get("transaction", {}).items())
+        for kind in (RUNNING, ENDED):
+            self._ids.learn(Put(kind, key, value) for key, value in facts.get(kind, {}).items())
         self._prefix = str(facts.get("meta", {}).get("prefix", {}).get("text", "")) or self._make_prefix()
 
     def _count(self) -> None:
@@ -234,7 +236,7 @@ class Store:
     async def commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]] = ()) -> None:
         """Put facts and queue messages (link, message) in one durable transaction. Raises ``StoreError``."""
         await self._call(self._commit, puts, messages)
-        self._learn(puts)
+        self._ids.learn(puts)
 
     def _commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]]) -> None:
         rows = [
@@ -328,15 +330,6 @@ class Store:
         self._count()
         return gone > 0
 
-    def _learn(self, puts: Iterable[Put]) -> None:
-        for put in puts:
-            if put.kind == "transaction":
-                link, _, session = put.key.partition("/")
-                if put.value is None:
-                    self._ids.pop((link, session), None)
-                else:
-                    self._ids[link, session] = str(put.value["id"])
-
     # --- the queue ---------------------------------------------------------------------------------------------
 
     def waiting(self, link: str) -> int:
@@ -359,10 +352,10 @@ class Store:
         ]
 
     async def done(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
-        if isinstance(row.message, TransactionEnded):  # nothing of this session can be told or asked any more
-            facts = (*facts, Put("transaction", f"{row.link}/{row.session}", None))
+        if isinstance(row.message, TransactionEnded):
+            facts = (*facts, *self._ids.over(row.link, row.session))
         await self._call(self._done, row, facts)
-        self._learn(facts)
+        self._ids.learn(facts)
 
     def _done(self, row: OutboxRow, facts: Sequence[Put]) -> None:
         gone = [0]
@@ -426,13 +419,10 @@ class Store:
 
     def _know_ids(self) -> None:
         """Those of sessions that are given up are gone."""
-        known = {key for (key,) in self._db.execute("SELECT key FROM facts WHERE kind='transaction'")}
-        for link, session in [k for k in self._ids if forms.safe("/".join(k)) not in known]:
-            self._ids.pop((link, session), None)
+        self._ids.keep({key for (key,) in self._db.execute("SELECT key FROM facts WHERE kind=?", (RUNNING,))})
 
     def transaction_id(self, link: str, session: str) -> str | None:
-        return self._ids.get((link, session))
+        return self._ids.of(link, session)
 
     def session_of(self, link: str, transaction_id: str) -> str | None:
-        matches = (s for (name, s), known in reversed(self._ids.items()) if name == link and known == transaction_id)
-        return next(matches, None)
+        return self._ids.session_of(link, transaction_id)

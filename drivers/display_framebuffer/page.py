@@ -108,7 +108,8 @@ def _plug_in(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     remaining_s = _number(screen.values.get("remaining_s"))
     left = texts("plug_in.remaining", time=_countdown(remaining_s)) if remaining_s is not None else ""
     price = str(screen.values.get("price_line") or "")
-    return {"lines": _lines(texts(_tethered(facts, "plug_in.line"), "plug_in.line"), left), "price": price}
+    lines = _lines(texts(_tethered(facts, "plug_in.line"), "plug_in.line"), left)
+    return {"lines": (" ".join(lines),) if price else lines, "price": price}
 
 
 def _refused(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
@@ -128,30 +129,31 @@ def _plain(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
 
 
 def _charging(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
-    return {
-        **_session(screen, texts, live=True),
-        "lines": _lines(price_line(screen, texts, facts)),
-        "hint": texts("charging.stop") if screen.values.get("stop_hint") else "",
-    }
+    hint = texts("charging.stop") if screen.values.get("stop_hint") else ""
+    return _beside(_session(screen, texts, live=True), price_line(screen, texts, facts), hint)
 
 
 def _paused(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
-    return {
-        **_session(screen, texts, live=False),
-        "lines": _lines(price_line(screen, texts, facts)),
-        "hint": texts(f"paused.{screen.detail}", "paused.line"),
-    }
+    hint = texts(f"paused.{screen.detail}", "paused.line")
+    return _beside(_session(screen, texts, live=False), price_line(screen, texts, facts), hint)
+
+
+def _beside(said: _Said, line: str, hint: str) -> _Said:
+    """A line more below leaves room for two small figures; the battery still has its bar."""
+    figures = said["figures"]
+    return {**said, "figures": figures[:3] if line else figures, "lines": _lines(line), "hint": hint}
 
 
 def _finished(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     said = texts(f"finished.{screen.detail}", "finished.line")
     unplug = "" if screen.detail in ("unplug", "timeout") else texts(_tethered(facts, "labels.unplug"), "labels.unplug")
-    figures = _session(screen, texts, live=False)["figures"]
-    if figures:
-        bill = receipt(screen, texts)
-        lines = _lines(said if unplug and _bad(screen) else "", bill.pop("line"))
-        return {"figures": figures, "hint": unplug or said, "lines": lines, **bill}
-    return {"lines": _lines(said, unplug)}
+    figures, bill = _session(screen, texts, live=False)["figures"], receipt(screen, texts)
+    if not figures:
+        return {"lines": _lines(said, unplug)}
+    if bill.get("qr"):  # the amount, and what it is for; the receipt says the rest
+        return {"figures": (figures[1], figures[0]), "hint": unplug or said, **bill, "lines": ()}
+    line = said if unplug and _bad(screen) else bill["line"]
+    return {"figures": figures, "hint": unplug or said, "lines": _lines(line)}
 
 
 def _bad(screen: Screen) -> bool:
@@ -181,7 +183,7 @@ _SAY = {
 
 
 def _session(screen: Screen, texts: Texts, live: bool) -> _Said:
-    """The figures of a session; power and limit only while it runs."""
+    """The figures of a session; power and limit only while it runs. Beside a cost there is room for the time alone."""
     v = screen.values
     energy_wh, power_w = _number(v.get("energy_wh")), _number(v.get("power_w"))
     since_s, limit_a, soc = _number(v.get("since_s")), _number(v.get("limit_a")), _number(v.get("soc_percent"))
@@ -190,11 +192,11 @@ def _session(screen: Screen, texts: Texts, live: bool) -> _Said:
         figures.append(Figure(texts("labels.energy"), texts.energy(energy_wh), "kWh"))
     if priced := cost_figure(screen, texts):
         figures.append(Figure(*priced))
-    if live and power_w is not None:
+    if live and power_w is not None and not priced:
         figures.append(Figure(texts("labels.power"), texts.power(power_w), "kW"))
     if since_s is not None:
         figures.append(Figure(texts("labels.duration"), duration(since_s)))
-    if soc is not None:
+    if soc is not None and not priced:
         figures.append(Figure(texts("labels.battery"), f"{round(soc)}", "%"))
     elif live and limit_a is not None and not priced:
         figures.append(Figure(texts("labels.limit"), f"{round(limit_a)}", "A"))

@@ -115,12 +115,12 @@ def _content(c: Canvas, box: Box, page: Page, unit: float) -> None:
         below = [*page.lines, page.hint] if page.hint else list(page.lines)
         for line in reversed(below):
             box, strip = box.top(box.h - max(20, (16 if c.box.h > c.box.w else 10.5) * unit))
-            c.text(line, strip, (INK, WHITE), Type(7.2 * unit, 9, lines=2))
+            c.text(line, strip, (INK, WHITE), Type(7.2 * unit, 9, lines=3))
         _figures(c, box, page, unit)
         return
     if page.price:
         box, strip = box.top(box.h * 0.45 if page.lines else 0)
-        c.text(page.price, strip, (INK, WHITE), Type(12 * unit, 9, lines=2))
+        c.text(page.price, strip, (INK, WHITE), Type(12 * unit, 9, lines=4))
     style = Type(9.5 * unit, 10, lines=4)
     shares = [len(fit(drawable(line), box.w, _ENDLESS, style)[1]) for line in page.lines]
     if box.h > (room := 16 * unit * sum(shares)):
@@ -135,9 +135,11 @@ def _figures(c: Canvas, box: Box, page: Page, unit: float) -> None:
     if page.battery is not None:
         box, bar = box.top(box.h - max(8, 5 * unit))
         _bar(c, bar.inset(0, 1 * unit), page.battery)
-    upright = c.box.h > c.box.w
+    upright = c.box.h > c.box.w or (box.w < 110 * unit and box.h > 30 * unit)
+    if not upright and box.w < 110 * unit:
+        others = []  # beside a QR code on a small panel
     if upright:
-        main, side = box.top(box.h * 0.4)
+        main, side = box.top(box.h * (0.4 if c.box.h > c.box.w else 0.58))
     else:
         main, side = box.left(box.w * (0.52 if others else 1.0))
         side = side.left(4 * unit)[1]

@@ -40,12 +40,12 @@ def price_line(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> str:
 
 
 def receipt(screen: Screen, texts: Texts) -> dict[str, Any]:
-    """``line``, ``qr`` and its caption, after the end."""
+    """After the end: a ``line``, or the code (``qr``) of a receipt with its caption."""
     v = screen.values
     if not v.get("cost_final"):
         return {"line": _idle(screen, texts) if v.get("idle") else ""}
     qr = str(v.get("qr_url") or "")
-    return {"line": str(v.get("cost_text") or ""), "qr": qr, "qr_caption": texts("labels.receipt") if qr else ""}
+    return {"qr": qr, "qr_caption": texts("labels.receipt")} if qr else {"line": str(v.get("cost_text") or "")}
 
 
 def _idle(screen: Screen, texts: Texts) -> str:

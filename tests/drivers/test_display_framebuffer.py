@@ -41,6 +41,17 @@ SESSION = {
     "energy_wh": 123_456, "power_w": 148_900.0, "since_s": 37_530, "limit_a": 32.0, "soc_percent": 54.0,
     "stop_hint": True,
 }  # fmt: skip
+COST = {
+    "cost_micro": 1_234_567_890,
+    "cost_decimals": 2,
+    "currency": "EUR",
+    "cost_final": False,
+    "cost_estimated": False,
+    "kwh_micro": 351_900,
+    "hour_micro": 2_000_000,
+    "price_line": "0,3519 €/kWh + 2,00 €/h",
+}
+LONG = "0,35 €/kWh entre 22 h et 6 h, 0,55 €/kWh sinon, puis 6,00 €/h dès 30 min après la fin de la charge"
 CASES: list[tuple[ScreenName, str, dict[str, Any]]] = [
     (ScreenName.STARTING, "", {}),
     (ScreenName.IDLE, "", {"price_line": "0,45 €/kWh + 0,05 €/min", "qr_url": QR_URL}),
@@ -62,6 +73,19 @@ CASES: list[tuple[ScreenName, str, dict[str, Any]]] = [
     *((ScreenName.OUT_OF_SERVICE, d, {}) for d in ("unavailable", "PilotFault", "GroundFailure", "Nonsense")),
     (ScreenName.RESERVED, "", {}),
     (ScreenName.OFFLINE, "", {}),
+    # price and cost
+    (ScreenName.IDLE, "", {"price_line": LONG}),
+    (ScreenName.PLUG_IN, "", {"remaining_s": 57.0, "price_line": LONG}),
+    (ScreenName.PREPARING, "", {"price_line": LONG}),
+    (ScreenName.CHARGING, "", {**SESSION, **COST}),
+    (ScreenName.CHARGING, "", {**SESSION, **COST, "soc_percent": None, "cost_estimated": True}),
+    (ScreenName.CHARGING, "", {**SESSION, **COST, "next_at_utc_s": 1_795_600_000.0, "next_kwh_micro": 550_000}),
+    (ScreenName.CHARGING, "", {**SESSION, "price_line": LONG}),
+    (ScreenName.PAUSED, "car", {**SESSION, **COST, "idle": True, "idle_hour_micro": 6_000_000, "idle_in_s": 1800}),
+    (ScreenName.FINISHED, "stopped", {**SESSION, **COST, "idle": True, "idle_hour_micro": 6_000_000, "idle_in_s": 0}),
+    (ScreenName.FINISHED, "stopped", {**SESSION, **COST, "cost_final": True, "cost_text": LONG}),
+    (ScreenName.FINISHED, "stopped", {**SESSION, **COST, "cost_final": True, "cost_text": LONG, "qr_url": QR_URL}),
+    (ScreenName.FINISHED, "fault", {**SESSION, **COST, "cost_final": True, "qr_url": QR_URL}),
 ]
 
 

@@ -25,7 +25,7 @@ FOLDER = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locati
 
 
 def test_every_setting_has_a_key_or_an_excuse() -> None:
-    named = {k.setting for k in KEYS_16}
+    named = {s for k in KEYS_16 for s in (k.setting, *(k.parts.settings if k.parts else ()))}
     assert named | UNNAMED_16.keys() == VARIABLES.keys()
     assert not named & UNNAMED_16.keys()
     assert len({k.key.lower() for k in KEYS_16}) == len(KEYS_16)

@@ -39,6 +39,7 @@ from agent.domain.messages import (
     BootWanted,
     ChargingState,
     ConnectorStatus,
+    ConnectorUnplugged,
     FirmwareStatus,
     HeartbeatWanted,
     ListConflicted,
@@ -124,6 +125,15 @@ GOLDEN_OUT = [
         },
     ),
     (HeartbeatWanted(), "Heartbeat", {}),
+    (
+        ConnectorUnplugged("s1", 1, Stamp(1, 60.25)),
+        "DataTransfer",
+        {
+            "vendorId": "org.openchargealliance.costmsg",
+            "messageId": "ConnectorUnplugged",
+            "data": '{"transactionId":42,"timestamp":"2026-11-25T10:01:00.250Z"}',
+        },
+    ),
     (JudgeToken("chargy", "t1", CARD), "Authorize", {"idTag": "04A1B2C3"}),
     (
         TransactionStarted("s1", 2, CARD, T0, 123456),
@@ -779,7 +789,8 @@ def test_a_request_that_no_block_answers_is_refused() -> None:
 
 READ_ONLY = {
     "ChargeProfileMaxStackLevel", "ChargingScheduleAllowedChargingRateUnit", "ChargingScheduleMaxPeriods",
-    "ConnectorSwitch3to1PhaseSupported", "GetConfigurationMaxKeys", "MaxChargingProfilesInstalled",
+    "ConnectorSwitch3to1PhaseSupported", "CustomDisplayCostAndPrice", "GetConfigurationMaxKeys",
+    "MaxChargingProfilesInstalled",
     "NumberOfConnectors", "ReserveConnectorZeroSupported", "SecurityProfile", "SupportedFeatureProfiles",
     "SupportedFileTransferProtocols",
 }  # fmt: skip

@@ -16,6 +16,7 @@ from agent.domain.record import Poisoned
 from agent.kinds import Reading, ReadingContext, Stamp, Token
 from agent.ports.store import Put, StoreError
 from agent.services import store as module
+from agent.services.ids import ENDED_KEPT
 from agent.services.store import MIGRATIONS, Store, StoreRefused
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
@@ -52,7 +53,7 @@ async def test_facts_and_queue_survive_a_reopening(tmp_path: Path):
     await store.close()
 
 
-async def test_done_brings_the_transaction_id_and_forgets_it_with_the_end(tmp_path: Path):
+async def test_done_brings_the_transaction_id_and_keeps_it_for_a_while_after_the_end(tmp_path: Path):
     store = await Store.open(tmp_path / "agent.db")
     await store.commit([], [("chargy", started()), ("chargy", ended())])
     start, end = await store.head("chargy", 2)
@@ -64,9 +65,24 @@ async def test_done_brings_the_transaction_id_and_forgets_it_with_the_end(tmp_pa
     store = await Store.open(tmp_path / "agent.db")
     assert store.transaction_id("chargy", "s1") == "42"
     await store.done(end)
-    assert store.transaction_id("chargy", "s1") is None
     assert store.waiting("chargy") == 0
     assert (await store.facts()).get("transaction") is None
+    await store.close()
+
+    store = await Store.open(tmp_path / "agent.db")  # what the place costs may still be told
+    assert (store.transaction_id("chargy", "s1"), store.session_of("chargy", "42")) == ("42", "s1")
+    assert store.session_of("owner", "42") is None
+    await store.close()
+
+
+async def test_the_ids_of_the_latest_sessions_only(tmp_path: Path):
+    store = await Store.open(tmp_path / "agent.db")
+    for n in range(ENDED_KEPT + 2):
+        await store.commit([Put("transaction", f"chargy/s{n}", {"id": str(n % 65)})], [("chargy", ended(f"s{n}"))])
+        await store.done((await store.head("chargy"))[0])
+    assert len((await store.facts())["ended"]) == ENDED_KEPT
+    assert [store.transaction_id("chargy", s) for s in ("s0", "s1", "s2")] == [None, None, "2"]
+    assert store.session_of("chargy", "0") == "s65"  # the backend has begun to count anew
     await store.close()
 
 

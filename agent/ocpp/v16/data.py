@@ -1,17 +1,21 @@
-"""DataTransfer from the backend (OCPP 1.6 5.6). Data is a text; what the reply's ``data["data"]`` says goes back."""
+"""DataTransfer from the backend (OCPP 1.6 5.6). Data is a text; what the reply's ``data["data"]`` says goes back. One
+extension is spoken: that of price and cost (``cost.py``), where the station shows them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.asks import AskData
+from agent.domain.asks import Ask, AskData
 from agent.domain.orders import Reply
 from agent.ocpp.dialect import Desk, In, Payload
+from agent.ocpp.v16 import cost
 
 _WORDS = ("Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId")
 
 
-def _ask(payload: Payload, desk: Desk) -> AskData:
+def _ask(payload: Payload, desk: Desk) -> Ask | dict[str, Any]:
+    if payload["vendorId"] == cost.VENDOR and desk.settings.flag("cost_display"):
+        return cost.asked(payload, desk)
     return AskData(payload["vendorId"], payload.get("messageId", ""), payload.get("data", ""))
 
 

@@ -7,15 +7,17 @@ from typing import Any
 
 from agent.domain.asks import AskGet, AskSet
 from agent.domain.orders import Reply
+from agent.domain.variables import WrongValue
 from agent.ocpp.dialect import Desk, In, Payload, Refused
-from agent.ocpp.names import CORE, KEYS_16, Key, is_authorization_key, key_16, value_16
+from agent.ocpp.names import CORE, KEYS_16, Key, given_16, is_authorization_key, key_16, value_16
 from agent.ocpp.rpc import Code
 from agent.ocpp.text import is_plain
 
 
 def offered(key: Key, desk: Desk) -> bool:
-    """Keys of a profile exist only where the profile does."""
-    return key.profile == CORE or desk.settings.offers(key.profile)
+    """Keys of a profile exist only where the profile does, those of a language where the screen speaks it."""
+    spoken = not key.language or key.language in desk.settings.items_of("languages")
+    return spoken and (key.profile == CORE or desk.settings.offers(key.profile))
 
 
 def known(name: str, desk: Desk) -> Key | None:
@@ -57,7 +59,9 @@ def _got(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
 
 def _entry(key: Key, values: Payload) -> dict[str, Any]:
     entry: dict[str, Any] = {"key": key.key, "readonly": key.readonly}
-    if key.count_of or (key.setting in values and not key.variable.secret):
+    if key.parts is not None:
+        entry["value"] = key.parts.join(values)
+    elif key.count_of or (key.setting in values and not key.variable.secret):
         entry["value"] = value_16(key, values.get(key.setting, ""))
     return entry
 
@@ -72,7 +76,10 @@ def _change(payload: Payload, desk: Desk) -> AskSet | dict[str, Any]:
         return {"status": "Rejected"}
     if key.setting == "authorization_key" and not (desk.primary and is_authorization_key(payload["value"])):
         return {"status": "Rejected"}
-    return AskSet({key.setting: payload["value"]})
+    try:
+        return AskSet(given_16(key, payload["value"]))
+    except WrongValue:
+        return {"status": "Rejected"}
 
 
 def _changed(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:

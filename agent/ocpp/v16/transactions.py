@@ -7,7 +7,6 @@ from typing import Any
 
 from agent.domain.events import TransactionHeard
 from agent.domain.messages import (
-    ConnectorUnplugged,
     StopReason,
     TransactionAuthorised,
     TransactionEnded,
@@ -92,6 +91,5 @@ ROWS = (
     Out(TransactionStarted, "StartTransaction", _start, _started),
     Out(TransactionAuthorised, "StartTransaction", _start, _started),
     Out(TransactionEnded, "StopTransaction", _stop, _stopped),
-    Mute(ConnectorUnplugged, "told by the price extension"),
     Mute(TransactionUpdated, "1.6 tells the charging state as StatusNotification of the connector"),
 )
