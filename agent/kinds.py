@@ -166,13 +166,17 @@ class ReadingContext(StrEnum):
 
 @frozen
 class MeterIdentity:
-    """Who the meter is. ``serial`` is pinned at commissioning: a changed one bills nothing."""
+    """Who the meter is. ``serial`` is pinned at commissioning: a changed one bills nothing. ``classes``: the accuracy
+    classes (Directive 2014/32/EU, annex V) that this model is sold in; ``mid``: the meter says that it is of the MID
+    variant (None: no register says so)."""
 
     vendor: str = ""
     model: str = ""
     serial: str = ""
     firmware: str = ""
     register_step_wh: float = 1.0
+    classes: tuple[str, ...] = ()
+    mid: bool | None = None
 
 
 @frozen

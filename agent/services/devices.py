@@ -108,7 +108,7 @@ def compose(file: StationFile, now: Callable[[], tuple[int, float]]) -> list[Com
     return out
 
 
-_NO_ADDRESS = {"map", "serial", "baud", "parity", "timeout_s"}
+_NO_ADDRESS = {"map", "serial", "baud", "parity", "timeout_s", "coarsest_wh"}
 """Keys that say how a meter is spoken to, not which one it is."""
 
 

@@ -66,11 +66,13 @@ class Job:
 
 @dataclass
 class LineActor:
-    """``generation`` counts connections: who remembers an older one has to look again who is at the other end."""
+    """``generation`` counts connections: who remembers an older one has to look again who is at the other end.
+    ``billed``: units of billing meters."""
 
     settings: LineSettings
     generation: int = 0
     users: int = 0
+    billed: set[int] = field(default_factory=set)
     _queue: list[tuple[int, int, Job]] = field(default_factory=list)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from agent.ports import Broken
@@ -47,6 +47,19 @@ class Line:
         leave, each time they do: False raises ``Refused`` instead. Function 6 writes one register; on a line with
         local echo its acknowledgement looks like the echo, therefore 16 is the default."""
         await self._ask(Request(unit, function, address, len(values), tuple(values)), priority, wanted)
+
+    @contextmanager
+    def billing(self, unit: int) -> Iterator[None]:
+        """Claim a unit for one bill. Raises ``Broken`` when another device of this process bills from it."""
+        if unit in self.actor.billed:
+            raise Broken(
+                f"{self.settings.name}: unit {unit} is billed twice; give each EVSE a meter with its own address"
+            )
+        self.actor.billed.add(unit)
+        try:
+            yield
+        finally:
+            self.actor.billed.discard(unit)
 
     async def _ask(self, request: Request, priority: Priority, wanted: Wanted | None) -> list[int]:
         s = self.settings

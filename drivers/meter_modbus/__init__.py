@@ -13,7 +13,8 @@ from agent.ports.meter import MeterPort
 @dataclass(frozen=True, slots=True)
 class MeterSettings:
     """``map``: a file of ``meters/``. ``line``: "rtu" (with ``device``), "rtu_tcp" or "tcp" (with ``host``, ``port``).
-    ``baud`` and ``parity`` default to the map's. ``serial``: the meter that was put into service; another one bills
+    ``baud``, ``parity`` and ``unit`` default to the map's. ``coarsest_wh``: a billing register with coarser steps is
+    refused; a bill is wrong by up to two of them. ``serial``: the meter that was put into service; another one bills
     nothing. ``timeout_s``: how long the meter may think."""
 
     map: str
@@ -23,9 +24,10 @@ class MeterSettings:
     port: int = 502
     baud: int | None = None
     parity: str | None = None
-    unit: int = 1
+    unit: int | None = None
     serial: str = ""
     timeout_s: float = 0.5
+    coarsest_wh: float = 10.0
 
 
 @asynccontextmanager

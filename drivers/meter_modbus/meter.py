@@ -12,8 +12,9 @@ from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreac
 from agent.ports.driver import Where
 from drivers.bus import Line, LineSettings, Priority, open_line
 from drivers.meter_modbus import MeterSettings, numbers
-from drivers.meter_modbus.meter_map import ENERGY, Block, MapError, Mark, MeterMap, find
-from drivers.meter_modbus.picture import Values, check, decode, energy_wh, reading
+from drivers.meter_modbus.meter_map import MapError, find
+from drivers.meter_modbus.picture import Values, check, compare, decode, energy_wh, reading
+from drivers.meter_modbus.shape import ENERGY, Block, Mark, MeterMap
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,9 @@ async def open_meter(settings: MeterSettings, where: Where) -> AsyncIterator[Mod
         raise Broken(str(e)) from e
     async with open_line(line_settings(settings, meter_map)) as line:
         meter = ModbusMeter(settings, where, meter_map, line)
-        await meter.begin()
-        yield meter
+        with line.billing(meter.unit):
+            await meter.begin()
+            yield meter
 
 
 def line_settings(settings: MeterSettings, meter_map: MeterMap) -> LineSettings:
@@ -54,9 +56,22 @@ def line_settings(settings: MeterSettings, meter_map: MeterMap) -> LineSettings:
 def complaints(settings: MeterSettings, where: Where) -> list[str]:
     """What is wrong with the station file, without touching the line."""
     try:
-        return line_settings(settings, find(settings.map, where.config_dirs)).complaints()
+        meter_map = find(settings.map, where.config_dirs)
     except MapError as e:
         return [str(e)]
+    wrong = line_settings(settings, meter_map).complaints()
+    if meter_map.step_wh > settings.coarsest_wh:
+        wrong.append(_too_coarse(meter_map, float(meter_map.step_wh), settings))
+    if int(where.facts.get("phases", 3)) > meter_map.phases:
+        wrong.append(f"map: {settings.map!r} measures one phase, the EVSE has {where.facts['phases']}: two are free")
+    return wrong
+
+
+def _too_coarse(meter_map: MeterMap, step_wh: float, settings: MeterSettings) -> str:
+    return (
+        f"the billing register of a {meter_map.vendor} {meter_map.model} counts in steps of {step_wh:g} Wh, the "
+        f"station file allows {settings.coarsest_wh:g} (coarsest_wh): use a finer meter"
+    )
 
 
 class ModbusMeter:
@@ -66,12 +81,13 @@ class ModbusMeter:
         self.identity = MeterIdentity(vendor=meter_map.vendor, model=meter_map.model)
         self._map = meter_map
         self._line = line
-        self._unit = settings.unit
+        self._settings = settings
+        self.unit = meter_map.unit if settings.unit is None else settings.unit
         self._pinned = settings.serial
         self._now = where.now
         self._phases = int(where.facts.get("phases", 3))
         self._most_w = self._phases * float(where.facts.get("max_a", 32.0)) * MOST_V
-        self._name = f"meter of EVSE {where.evse} ({line.settings.name}, unit {settings.unit})"
+        self._name = f"meter of EVSE {where.evse} ({line.settings.name}, unit {self.unit})"
         self._known_at = 0
         self._absent: set[int] = set()
         self._last: Look | None = None
@@ -90,6 +106,7 @@ class ModbusMeter:
             for block in self._map.blocks[1:]:
                 values |= await self._block(block, Priority.POLL)
             check(values, self._phases)
+            compare(values, self._map.copy_step_wh)
             await self._same_meter(Priority.POLL)
             self._believe(values, at)
             return reading(values, at)
@@ -163,7 +180,7 @@ class ModbusMeter:
 
     async def _registers(self, block: Block, priority: Priority) -> list[int]:
         try:
-            return await self._line.read(self._unit, block.function, block.address, block.count, priority)
+            return await self._line.read(self.unit, block.function, block.address, block.count, priority)
         except Refused as e:
             raise Broken(f"{e}; does the map {self._map.name!r} fit this meter and its firmware?") from e
 
@@ -201,15 +218,24 @@ class ModbusMeter:
             )
         self._pinned = self._pinned or serial
         self._absent.clear()
+        step_wh = await self._step_wh(priority)
+        if step_wh > self._settings.coarsest_wh:
+            raise Broken(f"{self._name}: {_too_coarse(self._map, step_wh, self._settings)}")
         self.identity = MeterIdentity(
-            self._map.vendor, self._map.model, serial, told.get("firmware") or "", await self._step_wh(priority)
-        )
+            self._map.vendor, self._map.model, serial, told.get("firmware") or "", step_wh,
+            self._map.classes, self._mid(told.get("mid") or ""),
+        )  # fmt: skip
         self._known_at = self._line.generation
+
+    def _mid(self, told: str) -> bool | None:
+        """Does the meter itself say that it is of the MID variant? None: it has no such register."""
+        mark = self._map.identity.get("mid")
+        return _accepted(told, mark) if mark and told else None
 
     async def _mark(self, mark: Mark, priority: Priority) -> str:
         """An identity register as text; empty when the meter does not have it."""
         try:
-            words = await self._line.read(self._unit, mark.function, mark.address, mark.count, priority)
+            words = await self._line.read(self.unit, mark.function, mark.address, mark.count, priority)
         except Refused:
             return ""
         if mark.type.kind == "ascii":
@@ -217,7 +243,7 @@ class ModbusMeter:
         if mark.count != mark.type.registers:
             return ".".join(map(str, words))
         raw = mark.type.decode(words)
-        return str(raw) if raw and not mark.type.missing(raw) else ""
+        return str(raw) if (raw or mark.zero_counts) and not mark.type.missing(raw) else ""
 
     async def _step_wh(self, priority: Priority) -> float:
         """Step of the billing register: a float register grows coarser with its value."""

@@ -7,14 +7,15 @@ from fractions import Fraction
 
 from agent.kinds import Reading, Stamp
 from agent.ports import Garbled
-from drivers.meter_modbus.meter_map import ENERGY, PHASED, SINGLE, Block, Register
 from drivers.meter_modbus.numbers import energy
+from drivers.meter_modbus.shape import COPY, ENERGY, PHASED, SINGLE, Block, Register
 
 Values = dict[str, tuple[Fraction, ...]]
 """A value's name to its numbers; phases that the meter marks as not available are left out from the first one on."""
 
 VOLTAGE_V = (150, 280)
 FREQUENCY_HZ = (45, 55)
+MOST_A = 1000
 
 
 def decode(block: Block, registers: list[int], marks_missing: bool) -> Values:
@@ -48,11 +49,26 @@ def check(values: Values, phases: int) -> None:
     for volt in volts if any(volts) else ():
         if not VOLTAGE_V[0] <= volt <= VOLTAGE_V[1]:
             raise Garbled(f"voltage {float(volt):.4g} V is not between {VOLTAGE_V[0]} and {VOLTAGE_V[1]} V")
+    for ampere in values.get("current_a", ()):
+        if abs(ampere) > MOST_A:
+            raise Garbled(f"current {float(ampere):.4g} A is more than {MOST_A} A: wrong word order or unit?")
     for hertz in filter(None, values.get("frequency_hz", ())):
         if not FREQUENCY_HZ[0] <= hertz <= FREQUENCY_HZ[1]:
             raise Garbled(f"frequency {float(hertz):.4g} Hz is not between {FREQUENCY_HZ[0]} and {FREQUENCY_HZ[1]} Hz")
     if sum(values.get(ENERGY, ())) < 0:
         raise Garbled("the billing register is negative")
+
+
+def compare(values: Values, step_wh: Fraction) -> None:
+    """The billing register against its coarser copy elsewhere in the meter, read a moment later: one step of the copy
+    for its floor, one for the energy of that moment. Raises ``Garbled``."""
+    if COPY not in values or ENERGY not in values:
+        return
+    billed_wh, copy_wh = energy_wh(values), values[COPY][0]
+    if abs(billed_wh - copy_wh) > 2 * step_wh:
+        raise Garbled(
+            f"the billing register says {billed_wh} Wh, its copy {float(copy_wh):g} Wh: does the map fit this meter?"
+        )
 
 
 def energy_wh(values: Values) -> int:

@@ -128,6 +128,7 @@ class PtyLine:
         os.set_blocking(self._fd, False)  # the driver may flush what made this end readable
         self.path = os.ttyname(driver_fd)
         os.close(driver_fd)
+        os.set_blocking(self._fd, False)  # what made it readable may have been flushed by the time it is read
         asyncio.get_running_loop().add_reader(self._fd, self._heard)
 
     def unplug(self) -> None:

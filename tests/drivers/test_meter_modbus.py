@@ -296,7 +296,7 @@ async def test_the_fine_register_of_a_carlo_gavazzi(bank: Bank, where: Where) ->
         bank.put(1, address, 2300, 0)
     bank.put(1, 51, 500)
     bank.put(1, 11, 341)
-    bank.put(1, 52, 12, 0)
+    bank.put(1, 52, 19, 0)
     bank.put(1, 1024, 1, 0, 999, 0)
     bank.put(1, 20480, *struct.unpack(">7H", b"BQ1234567890\0\0"))
     async with TcpLine(bank) as tcp, DRIVER.open(settings(tcp, map="carlo_gavazzi_em340"), where) as meter:
