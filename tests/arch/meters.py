@@ -18,17 +18,19 @@ BILLABLE_WH = 100
 HEAD = """\
 # Billing meters
 
-Generated from `config/meters/*.toml` by `make docs`; what the keys mean is in [config/meters/README.md](../config/meters/README.md).
-A meter is named in the station file by its map: `map = "eastron_sdm630"`.
+Generated from `config/meters/*.toml` by `make docs`; what the keys mean is in
+[config/meters/README.md](../config/meters/README.md). A meter is named in the station file by its map:
+`map = "eastron_sdm630"`.
 
 * **step**: the least that the billed register can tell. A bill is wrong by up to one step at each end. A float32 grows
   coarser with its value: in kWh it tells 1 Wh at 10 MWh and 8 Wh at 100 MWh, in Wh exactly 1 Wh up to 16.7 MWh.
 * **sources**: how many independent sources agree on the billed register. Every register was read right from a far end
   built from those sources (`tests/drivers/test_meter_maps.py`); none of these meters was on a bench here.
 * **status**: *confirmed*: two sources or more. *one source*: compare a day's count with the meter's own display before
-  it bills. *coarse*: the station file must allow it (`coarsest_wh`). *not for billing*: it can be read, and no session starts.
-* **unproven**: what rests on memory or on one source alone. Each is a setting or a check: a line that does not answer says
-  so at once, another meter than the map is for is refused.
+  it bills. *coarse*: the station file must allow it (`coarsest_wh`). *not for billing*: it can be read, and no session
+  starts.
+* **unproven**: what rests on memory or on one source alone. Each is a setting or a check: a line that does not answer
+  says so at once, another meter than the map is for is refused.
 
 """
 
