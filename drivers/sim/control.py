@@ -185,7 +185,7 @@ class Control:
         self.world.power(b["mains"])
 
     async def clock(self, request: web.Request) -> None:
-        b = body.read(await request.read(), body.number("step_s", low=-1e9, high=1e9))
+        b = body.read(await request.read(), body.number("step_s", low=-4e9, high=4e9))
         self._set_clock(b["step_s"])
 
     async def act(self, request: web.Request) -> None:

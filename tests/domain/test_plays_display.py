@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,7 @@ from agent.domain.events import (
     BoardOpened,
     ButtonPressed,
     CardPresented,
+    ClockTrusted,
     ContactorOpened,
     FaultRaised,
     LinkChanged,
@@ -178,3 +180,20 @@ def test_a_notice_hidden_by_a_question_comes_back_when_the_question_is_over() ->
     play.skip() >> CardPresented(0, C)
     assert play >> TokenJudged("token:2", B, friend) << Remember
     assert (play.screens[1].name, play.screens[1].detail) == (S.REFUSED, "unavailable")
+
+
+def test_the_clock_goes_on_with_each_minute_and_only_when_the_time_is_known() -> None:
+    play = Playbook(cold=True)
+    play.trusted = False
+    play.restart(1)
+    assert play.wait(130).screens[1].values["time_utc_s"] is None
+    play.trusted = True
+    assert play >> ClockTrusted()
+    shown = []
+    for _ in range(4):
+        shown.append(float(play.screens[1].values["time_utc_s"] or 0))
+        before = len([o for o in play.log if isinstance(o, Show)])
+        play.wait(60)
+        assert len([o for o in play.log if isinstance(o, Show)]) == before + 1
+    assert [b - a for a, b in itertools.pairwise(shown)] == [60.0, 60.0, 60.0]
+    assert 0 <= (play.now.utc_s or 0) - float(play.screens[1].values["time_utc_s"] or 0) < 60

@@ -129,3 +129,19 @@ def test_no_texts_at_all_needs_a_person(tmp_path: Path) -> None:
     (tmp_path / "texts" / "fr.toml").write_text("this is = = not TOML")
     with pytest.raises(Broken, match=r"cannot be read"):
         load("fr", (tmp_path,))
+
+
+@pytest.mark.parametrize(
+    ("timezone", "clock"),
+    [
+        ("Europe/Luxembourg", "18:46"),
+        ("CET-1CEST,M3.5.0,M10.5.0/3", "18:46"),
+        ("UTC", "16:46 UTC"),
+        ("Gone/X", "16:46 UTC"),
+    ],
+)
+def test_the_clock_is_local_and_utc_is_called_so(timezone: str, clock: str) -> None:
+    values = {"time_utc_s": 1_793_465_160.0 - 86400 * 30}
+    shown = page(Screen(ScreenName.IDLE, "fr", "", values), load("fr", (CONFIG,)), {"timezone": timezone})
+    assert shown.clock == clock
+    assert page(Screen(ScreenName.IDLE, "fr", "", {"time_utc_s": None}), load("fr", (CONFIG,)), {}).clock == ""

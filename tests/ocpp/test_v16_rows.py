@@ -822,3 +822,9 @@ def test_all_keys_with_the_right_flag() -> None:
     keys = {e["key"] for e in answer["configurationKey"]}
     assert keys == {k.key for k in KEYS_16 if k.profile == "Core"}
     assert "LocalAuthListEnabled" not in keys
+
+
+def test_while_pending_nothing_is_started_or_stopped_from_afar() -> None:
+    pending = replace(desk(), boot="Pending")
+    assert row("RemoteStartTransaction").decode({"idTag": "A", "connectorId": 1}, pending) == {"status": "Rejected"}
+    assert row("RemoteStopTransaction").decode({"transactionId": 42}, pending) == {"status": "Rejected"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -146,19 +147,22 @@ async def test_a_clock_that_lies_after_a_restart(s: Street201, step_s: float) ->
 
 @pytest.mark.parametrize("opened", ["1.6", "2.0.1"], indirect=True)
 async def test_a_session_before_the_first_contact(s: Street201) -> None:
-    """First power-up without a network, and a real-time clock of 1995: nobody has ever told the time. What happened is
-    dated when the backend at last tells it."""
+    """First power-up without a network, and a real-time clock of 1970: nobody has ever told the time. What happened is
+    dated when the backend at last tells it, also what happened before a power cut."""
     await s.off_line()
     await s.station.post("/agent", {"action": "stop"})
     await s.station.until(lambda p: p["agent"]["pid"] is None)
     for file in (s.station.folder / "state").glob("agent.db*"):
         file.unlink()
-    await s.station.post("/clock", {"step_s": -1e9})
+    await s.station.post("/clock", {"step_s": 3600 - time.time()})
     await s.station.post("/agent", {"action": "start"})
     await s.station.healthy()
     before = set(s.csms.transactions)
     await s.plug()
     await s.tap(CARD)
+    await s.until(lambda e: e["session"] and e["contactor"])
+    await energy(s, 30)
+    await s.kill()
     await s.until(lambda e: e["session"] and e["contactor"])
     await energy(s, 30)
     await s.tap(CARD)

@@ -36,6 +36,7 @@ FAREWELL_S = 15.0
 """How long the result stays after the cable is gone (real seconds)."""
 RECEIPT_S = 30.0
 """How long it stays if what it costs comes later (real seconds)."""
+MINUTE_S = 60.0
 
 _ENDED_BY = {
     "EVDisconnected": "unplug",
@@ -85,6 +86,7 @@ class Display:
             self._site.language = str(language)
         self._ending = {e.number: e.session for e in self._site.evses.values() if e.session}
         yield from self._all(now)
+        yield from self._arm_minute(now)
 
     @on(SituationChanged)
     def changed(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
@@ -96,6 +98,11 @@ class Display:
     @on(ClockTrusted)
     def clock(self, event: Event, now: Moment) -> Iterator[Yielded]:
         yield from self._all(now)
+        yield from self._arm_minute(now)
+
+    def _arm_minute(self, now: Moment) -> Iterator[Yielded]:
+        """The clock on the screen goes on with each full minute; there is none until somebody has told the time."""
+        yield WakeMe("minute:", None if now.utc_s is None else now.t_s + MINUTE_S - now.utc_s % MINUTE_S)
 
     @on(SettingChanged)
     def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
@@ -134,6 +141,9 @@ class Display:
             yield from self._show(self._site.evses[int(number)], now)
         elif kind in ("countdown", "farewell"):
             yield from self._show(self._site.evses[int(number)], now)
+        elif kind == "minute":
+            yield from self._all(now)
+            yield from self._arm_minute(now)
 
     @on(SessionOpened)
     def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
@@ -190,7 +200,7 @@ class Display:
 
     def _show(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         name, detail, values = self._screen(evse, now)
-        screen = Screen(name, self._site.language, detail, {**self._common(evse), **values})
+        screen = Screen(name, self._site.language, detail, {**self._common(evse, now), **values})
         if screen != self._shown.get(evse.number):
             self._shown[evse.number] = screen
             yield Show(evse.number, screen)
@@ -202,7 +212,7 @@ class Display:
             self._lamps[evse.number] = lamp
             yield lamp
 
-    def _common(self, evse: Evse) -> Values:
+    def _common(self, evse: Evse, now: Moment) -> Values:
         site = self._site
         return {
             "number": site.number,
@@ -210,6 +220,7 @@ class Display:
             "evse": evse.number,
             "evses": len(site.evses),
             "online": site.online,
+            "time_utc_s": None if now.utc_s is None else now.utc_s // MINUTE_S * MINUTE_S,
         }
 
     def _screen(self, evse: Evse, now: Moment) -> tuple[ScreenName, str, Values]:

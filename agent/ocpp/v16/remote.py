@@ -14,6 +14,8 @@ from agent.ocpp.rpc import Code
 from agent.ocpp.text import is_plain
 from agent.ocpp.v16 import charging
 
+REJECTED = {"status": "Rejected"}
+
 
 def _one_of(*words: str, otherwise: str = "Rejected") -> Any:
     """The neutral status is the word of 1.6 too, where 1.6 has it."""
@@ -33,22 +35,26 @@ def _availability(payload: Payload, desk: Desk) -> AskAvailability:
 def _start(payload: Payload, desk: Desk) -> AskStart | dict[str, Any]:
     """A profile of another purpose is an error; a right one is ignored, as 5.11 asks, by a station without
     SmartCharging. Its transaction is the one that it starts, whatever number it names."""
+    if desk.boot == "Pending":  # 4.2: neither start nor stop
+        return dict(REJECTED)
     wanted = payload.get("chargingProfile")
     if wanted is not None and wanted["chargingProfilePurpose"] != "TxProfile":
-        return {"status": "Rejected"}
+        return dict(REJECTED)
     offered = charging.PROFILE in desk.settings.items_of("feature_profiles")
     profile = replace(charging.profile(wanted, desk), session="") if wanted is not None and offered else None
     connector = payload.get("connectorId")
     if connector is not None and connector < 1:
-        return {"status": "Rejected"}
+        return dict(REJECTED)
     if not payload["idTag"]:
-        return {"status": "Rejected"}
+        return dict(REJECTED)
     if not is_plain(payload["idTag"]):
         raise Refused(Code.PROPERTY, "idTag: control characters")
     return AskStart(None if connector is None else int(connector), Token(payload["idTag"]), profile=profile)
 
 
-def _stop(payload: Payload, desk: Desk) -> AskStop:
+def _stop(payload: Payload, desk: Desk) -> AskStop | dict[str, Any]:
+    if desk.boot == "Pending":
+        return dict(REJECTED)
     return AskStop(desk.outbox.session_of(desk.link, str(int(payload["transactionId"]))) or "")
 
 
