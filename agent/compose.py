@@ -87,6 +87,7 @@ class Station:
             rtc=lambda: time.time() + options.rtc_offset_s,
             above=_lost_boot(facts),
         )
+        self._boot_reason = self._why_anew()
         self.site = self._make_site()
         self.engine = Engine(assemble(self.site), store, self.clock)
         self.hands = Hands(self.engine.post)
@@ -101,7 +102,6 @@ class Station:
         self.alive = Alive()
         self.ready = False
         self._answered = asyncio.Event()
-        self._boot_reason = self._why_anew()
         self.status = StatusSocket(self._socket_path(), self.picture, lambda: self.clock.now().utc_s)
         self.ring = LogRing(self.clock)
         self._trying, self._version = booting_firmware(facts), last_version(facts)
@@ -143,6 +143,7 @@ class Station:
             qr_url=station.qr_url,
             **_power_times(self.file),
             updater=self.file.updater is not None,
+            boot_reason=self._boot_reason,
         )
 
     def _make_link(self, backend: Backend) -> Link:
@@ -236,7 +237,10 @@ class Station:
 
     def security_log(self) -> list[dict[str, Any]]:
         """Security events that were remembered, oldest first."""
-        return []
+        return [
+            {"utc_s": round(self.clock.utc_s(n.at), 3), "kind": n.kind, "info": n.info, "link": n.link}
+            for n in tuple(self.site.security.records)
+        ]
 
     async def _talk(self, backend: Backend) -> None:
         if self._trying:

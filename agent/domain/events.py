@@ -11,6 +11,7 @@ from agent.domain.access import Access, Trouble
 from agent.domain.asks import Ask
 from agent.domain.charging.profiles import Profile
 from agent.domain.cost import Cost
+from agent.domain.security import SecurityEvent
 from agent.frozen import frozen
 from agent.kinds import EvseId, EvseState, EvseTraits, Fault, MessageContent, Reading, Supply, Token, Verdict
 
@@ -420,3 +421,12 @@ class SituationChanged(EvseEvent):
 @frozen
 class SettingChanged(Event):
     name: str
+
+
+@frozen
+class SecurityNoticed(Event):
+    """For the security log and the backends; ``link`` "": for all of them. ``info``: one line without secrets."""
+
+    kind: SecurityEvent
+    info: str = ""
+    link: str = ""

@@ -14,6 +14,7 @@ from agent.domain.locallist import LocalList
 from agent.domain.messages import ChargingState, Sample
 from agent.domain.record import dump, load
 from agent.domain.reserved import Reservation, kept
+from agent.domain.security import SecurityLog
 from agent.domain.stop import Stop
 from agent.domain.transaction import Transaction
 from agent.domain.variables import Settings
@@ -277,6 +278,9 @@ class Site:
     """Firmware can be installed here."""
     updating: bool = False
     """Firmware waits for the running sessions, or is being installed: nobody else may start."""
+    security: SecurityLog = field(default_factory=SecurityLog.empty)
+    boot_reason: str = "Unknown"
+    """BootReasonEnumType of 2.x: why the agent runs anew."""
 
     @property
     def online(self) -> bool:

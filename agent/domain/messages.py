@@ -238,20 +238,24 @@ class BootWanted(Message):
 @frozen
 class FirmwareStatus(Message):
     """``status``: FirmwareStatusEnumType of 2.x; Idle on request only. ``request_id`` None: there was none.
-    ``signed``: it belongs to the signed procedure, which has a message of its own in 1.6."""
+    ``signed``: it belongs to the signed procedure, which has a message of its own in 1.6. ``forced``: told on request,
+    although nothing has changed."""
 
     status: str = "Idle"
     request_id: int | None = None
     signed: bool = False
+    forced: bool = False
 
 
 @frozen
 class LogStatus(Message):
-    """``status``: UploadLogStatusEnumType of 2.x. ``extended``: 1.6 asked by GetLog, not by GetDiagnostics."""
+    """``status``: UploadLogStatusEnumType of 2.x. ``extended``: 1.6 asked by GetLog, not by GetDiagnostics. ``forced``:
+    as of ``FirmwareStatus``."""
 
     status: str = "Idle"
     request_id: int | None = None
     extended: bool = False
+    forced: bool = False
 
 
 @frozen
@@ -271,6 +275,16 @@ BILLED: tuple[type[Message], ...] = (
     MeterSampled,
     ConnectorUnplugged,
 )
+
+
+def noted(message: Message) -> bool:
+    """Does it travel in the other durable queue, beside what is billed? It has happened, and must be heard of even if
+    the station starts anew before it was told."""
+    if isinstance(message, FirmwareStatus | LogStatus):
+        return not message.forced
+    return isinstance(message, SecurityHappened)
+
+
 MESSAGES: tuple[type[Message], ...] = (
     *BILLED,
     StatusChanged,

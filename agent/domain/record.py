@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any, cast
 
 from agent import kinds
-from agent.domain import cost, messages
+from agent.domain import cost, messages, security
 from agent.domain.charging import profiles
 
 
@@ -40,6 +40,7 @@ _CLASSES: dict[str, type[Any]] = {
         cost.IdlePrice,
         cost.NextPrice,
         cost.Triggers,
+        security.Noted,
     )
 }
 

@@ -17,6 +17,7 @@ from agent.domain.blocks.metering import Metering
 from agent.domain.blocks.power import Power
 from agent.domain.blocks.remote import Remote
 from agent.domain.blocks.reservation import Reservations
+from agent.domain.blocks.security import Security
 from agent.domain.blocks.sessions import Sessions
 from agent.domain.blocks.settings import SettingsBlock
 from agent.domain.blocks.signals import Signals
@@ -34,6 +35,7 @@ def assemble(site: Site) -> Blocks:
         (
             Street(site),
             SettingsBlock(site),
+            Security(site),
             Lists(site),
             authorisation,
             Sessions(site),

@@ -46,10 +46,13 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
 
 
 class Billing:
-    """``settled``: how many rows have left the queue so far."""
+    """``settled``: how many rows have left the queue so far. ``queue``: its name in the store, "" the link's own.
+    ``silence_counts``: a row that nobody answers on a live line has had an attempt, whatever the version says."""
 
-    def __init__(self, desk: Desk, store_retry_s: float = 5.0) -> None:
-        self.settled = 0
+    silence_counts = False
+
+    def __init__(self, desk: Desk, store_retry_s: float = 5.0, queue: str = "") -> None:
+        self.settled, self.queue = 0, queue or desk.link
         self._desk, self._store_retry_s = desk, store_retry_s
         self._rows: deque[OutboxRow] = deque()
         self._not_before_s = 0.0
@@ -65,7 +68,7 @@ class Billing:
 
     @property
     def waiting(self) -> int:
-        return self._desk.outbox.waiting(self._desk.link)
+        return self._desk.outbox.waiting(self.queue)
 
     def barrier(self) -> int:
         """What ``settled`` has to reach before a status that is told now may go. 0: at once."""
@@ -106,7 +109,7 @@ class Billing:
             return None
         if not self._rows:
             try:
-                self._rows.extend(await self._desk.outbox.head(self._desk.link, FETCH))
+                self._rows.extend(await self._desk.outbox.head(self.queue, FETCH))
             except StoreError as e:
                 self._pause(str(e))
                 return None

@@ -1,4 +1,5 @@
-"""One billed row on its way: encoded, said, settled. What is durable runs to its end, whatever ends the connection."""
+"""One row of a durable queue on its way: encoded, said, settled. What is durable runs to its end, however the
+connection ends."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ async def deliver(
     try:
         heard: Heard | None = known[0] if known else await line.call(row.id, out, row, payload)
     except Silent:
-        if dialect.silence_counts:
+        if dialect.silence_counts or billing.silence_counts:
             await to_the_end(_settle(row, None, billing, hear))
         else:
             billing.silent()

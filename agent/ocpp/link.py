@@ -3,8 +3,9 @@ here as an exception.
 
 Three activities share a connection: ``_listen`` reads frames, ``_work`` answers requests in their order, ``_talk``
 sends our CALLs one at a time (OCPP-J allows one in flight): Authorize overtakes everything, then what was triggered,
-statuses, the billed queue, and at last the heartbeat. ``_watch`` pings after silence. Time-outs are real seconds;
-what the domain or the backend schedules (heartbeat, retries, boot interval) is domain time, scaled by the clock.
+statuses, in turns what is billed and what else must be heard of, and at last the heartbeat. ``_watch`` pings after
+silence. Time-outs are real seconds; what the domain or the backend schedules (heartbeat, retries, boot interval) is
+domain time, scaled by the clock.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from agent.domain.access import Access
-from agent.domain.events import Event, LinkChanged, TokenJudged
-from agent.domain.messages import BootWanted, HeartbeatWanted, Message, SecurityHappened, StatusChanged
+from agent.domain.events import Event, LinkChanged, SecurityNoticed, TokenJudged
+from agent.domain.messages import BootWanted, HeartbeatWanted, Message, StatusChanged
 from agent.domain.orders import JudgeToken, Reply
+from agent.domain.security import SecurityEvent
 from agent.domain.variables import Settings
 from agent.ocpp import dial
 from agent.ocpp.asking import Asking
@@ -34,6 +36,7 @@ from agent.ocpp.heartbeat import Heartbeat
 from agent.ocpp.inbox import Inbox
 from agent.ocpp.judging import Judging
 from agent.ocpp.line import Gone, Line, Silent
+from agent.ocpp.notices import Notices
 from agent.ocpp.patience import Patience, wait
 from agent.ocpp.rpc import Called, Dropped, Say
 from agent.ocpp.statuses import Statuses, Waiting
@@ -93,6 +96,8 @@ class Link:
         )
         self._asking = Asking(self._desk, self._line.rpc, hear, self._patience.answer_s)
         self._billing = Billing(self._desk, self._patience.store_retry_s)
+        self._notices = Notices(self._desk, self._patience.store_retry_s)
+        self._queues: deque[Billing] = deque((self._notices, self._billing))
         self._statuses = Statuses()
         self._boot_backoff = Backoff(jitter, self._patience.boot_retry_s, self._patience.boot_retry_s)
         self._wake, self._watching, self._leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -100,7 +105,7 @@ class Link:
         self._moved = asyncio.Event()
         self._status_silences = 0
         self._boot_due_s, self._booted_as, self._up = 0.0, "", False
-        self._announced, self._retell, self._down_since_s = False, False, 0.0
+        self._retell, self._down_since_s = False, 0.0
         self._heartbeat = Heartbeat(settings, self._desk, self._line, clock)
         self._judging = Judging(hear, backend.call_timeout_s)
         self._urgent: deque[Message] = deque()
@@ -159,7 +164,7 @@ class Link:
         self._wake.set()
 
     def wake(self) -> None:
-        """A billed row was added."""
+        """A row was added to a durable queue."""
         self._wake.set()
 
     def judge(self, order: JudgeToken) -> None:
@@ -230,7 +235,8 @@ class Link:
             self._retell = True
         self._line.attach(ws, dialect)
         self._line.url = self.url
-        self._billing.reconnected()
+        for queue in self._queues:
+            queue.reconnected()
         self._status_silences = 0
         self._inbox = Inbox()
         log.info("%s: connected to %s, OCPP %s", self.name, self.url, dialect.name)
@@ -280,12 +286,14 @@ class Link:
                     await self._inbox.put(finding, len(data))
                 elif isinstance(finding, Dropped):
                     self._line.say(f"{self.url}: dropped a frame: {finding.why}")
+                    self._hear(SecurityNoticed(SecurityEvent.INVALID_MESSAGES, finding.why, self.name))
         except Closed:
             self._line.say(f"{self.url}: connection ended (code {ws.close_code}): trying again")
 
     def _late(self, subject: Any, heard: Heard | None) -> None:
         if isinstance(subject, OutboxRow):
-            for event in self._billing.late(subject.id, heard):
+            queue = next(q for q in self._queues if q.queue == subject.link)
+            for event in queue.late(subject.id, heard):
                 self._hear(event)
         elif heard is not None and heard.boot is not None and self.boot != "Accepted":
             self._booted(heard.boot)
@@ -338,11 +346,20 @@ class Link:
             return await self._notify(status)
         if self.boot != "Accepted":
             return False
-        if row := await self._billing.head():
-            await deliver(row, self._dialect, self._billing, self._line, self._hear)
+        if await self._deliver():
             return True
         if time.monotonic() >= self._heartbeat.due_s():
             return await self._tell(HeartbeatWanted())
+        return False
+
+    async def _deliver(self) -> bool:
+        """The oldest row of a durable queue; the other one is first next time."""
+        for queue in tuple(self._queues):
+            if row := await queue.head():
+                self._queues.remove(queue)
+                self._queues.append(queue)
+                await deliver(row, self._dialect, queue, self._line, self._hear)
+                return True
         return False
 
     def _next_status(self) -> Waiting | None:
@@ -357,11 +374,10 @@ class Link:
         if self.boot != "Accepted":
             return max(0.0, self._boot_due_s - now_s)
         dues_s, domain_s = [self._heartbeat.due_s() - now_s], self._clock.now().t_s
-        status_s, row_s = self._statuses.next_due_s(domain_s), self._billing.due_in_s()
+        status_s = self._statuses.next_due_s(domain_s)
         if status_s is not None:
             dues_s.append((status_s - domain_s) / self._clock.rate)
-        if row_s is not None:
-            dues_s.append(row_s)
+        dues_s += [due_s for queue in self._queues if (due_s := queue.due_in_s()) is not None]
         return max(0.001, min(dues_s))
 
     async def _ask(self, message: Message | JudgeToken) -> Heard | None:
@@ -386,19 +402,11 @@ class Link:
             self._boot_backoff.reset()
             self._heartbeat.accepted(boot.interval_s)
             self._go_up()
-            self._announce()
             return
         wait_s = boot.interval_s / self._clock.rate if boot.interval_s > 0 else self._boot_backoff.next_s()
         self._boot_due_s = time.monotonic() + max(0.05, wait_s)
         self._line.say(f"{self.url}: this station is {boot.status} there: check whether the backend knows it")
         self._go_down()
-
-    def _announce(self) -> None:
-        """2.x: every start of the station is a security event."""
-        if not self._announced:
-            self._announced = True
-            kind = "ResetOrReboot" if self._desk.identity().boot_reason == "RemoteReset" else "StartupOfTheDevice"
-            self.tell(SecurityHappened(kind, self._clock.now().stamp))
 
     async def _tell(self, message: Message) -> bool:
         await self._ask(message)

@@ -33,8 +33,23 @@ class Put:
     value: Mapping[str, Any] | None
 
 
+_NOTES = "/security"
+
+
+def notes_of(link: str) -> str:
+    """The name of the queue beside what this link is billed: security events, statuses of files. Neither waits for the
+    other."""
+    return link + _NOTES
+
+
+def link_of(queue: str) -> str:
+    """Whose queue it is."""
+    return queue.removesuffix(_NOTES)
+
+
 class OutboxPort(Protocol):
-    """The queue of one station's billed messages. Every method is durable when it returns.
+    """The queues of one station's messages, by the link's name or ``notes_of``. Every method is durable when it
+    returns.
 
     Raises ``StoreError`` when the disk does not take it; the row then stays where it was.
     """

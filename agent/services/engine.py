@@ -1,9 +1,9 @@
 """One task, one queue: events go in, the domain answers, its orders are carried out.
 
-Orders of one event: withdrawing release waits for nothing; then everything to remember and every billed message
-becomes one durable transaction, the only thing that is awaited; then the rest, in the order it was yielded. If the disk
-does not take the transaction, release is not given and the batch is kept and tried again: nothing that was billed is
-dropped while the process lives.
+Orders of one event: withdrawing release waits for nothing; then everything to remember, every billed message and all
+else that must be heard of becomes one durable transaction, the only thing that is awaited; then the rest, in the order
+it was yielded. If the disk does not take the transaction, release is not given and the batch is kept and tried again:
+nothing that was billed is dropped while the process lives.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from agent.domain.block import Blocks
 from agent.domain.events import Event, StopWanted, StoreFailed, StoreRecovered, TimeCame
-from agent.domain.messages import BILLED, StopReason, TriggerReason
+from agent.domain.messages import BILLED, Message, StopReason, TriggerReason, noted
 from agent.domain.orders import (
     JudgeToken,
     Leave,
@@ -33,7 +33,7 @@ from agent.domain.orders import (
     WakeMe,
 )
 from agent.ports.clock import ClockPort
-from agent.ports.store import Put, StoreError
+from agent.ports.store import Put, StoreError, link_of, notes_of
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class Engine:
 
     async def _save(self, orders: Sequence[Order]) -> bool:
         puts = [Put(o.kind, o.key, o.value) for o in orders if isinstance(o, Remember)]
-        told = [(o.link, o.message) for o in orders if isinstance(o, Tell) and isinstance(o.message, BILLED)]
+        told = [(queue, o.message) for o in orders if isinstance(o, Tell) and (queue := _queue(o.link, o.message))]
         if puts or told:
             self._unsaved.append((puts, told))
         return await self._flush()
@@ -138,7 +138,7 @@ class Engine:
                 self._not_saved(e)
                 return False
             self._unsaved.pop(0)
-            for link in {link for link, _ in told}:
+            for link in {link_of(queue) for queue, _ in told}:
                 self.links[link].wake()
         if self._failing:
             self._failing = False
@@ -166,7 +166,7 @@ class Engine:
     def _carry_out(self, order: Order) -> None:
         match order:
             case Tell(link, message):
-                if not isinstance(message, BILLED):
+                if not _queue(link, message):
                     self.links[link].tell(message)
             case JudgeToken(link):
                 self.links[link].judge(order)
@@ -186,6 +186,13 @@ class Engine:
     def _hand(self, order: Order) -> None:
         if self.hands is not None:
             self.hands.do(order)
+
+
+def _queue(link: str, message: Message) -> str:
+    """The durable queue that it travels in, "" for none."""
+    if isinstance(message, BILLED):
+        return link
+    return notes_of(link) if noted(message) else ""
 
 
 def _one_release_each(orders: Sequence[Order]) -> list[Order]:

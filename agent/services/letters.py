@@ -12,7 +12,9 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from agent.domain.security import LOG_MAX
 from agent.frozen import frozen
+from agent.ports.store import link_of
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,9 @@ BILLS_MAX = 10_000
 """Dead starts and stops (5,000 sessions, some 5 MB)."""
 POISONED_MAX = 200
 BOOTS_MAX = 500
+NOTES_MAX = 500
+"""Security events and statuses of files that wait for one backend."""
+_RINGS = {"boot": BOOTS_MAX, "security": LOG_MAX}
 
 _BILLS = ("TransactionStarted", "TransactionEnded")
 _COLUMNS = "seq, link, session, kind, reason, attempts, number, body"
@@ -140,6 +145,19 @@ def bound_dead(db: sqlite3.Connection) -> bool:
     return gone > 0
 
 
+def bound_notes(db: sqlite3.Connection, queues: Iterable[str]) -> bool:
+    """``queues`` that something was just added to. The oldest notes go first: they are in the security log as well.
+    True: something went."""
+    gone = 0
+    for queue in queues:
+        if queue != link_of(queue):
+            old = "SELECT seq FROM outbox WHERE link=? ORDER BY seq DESC LIMIT -1 OFFSET ?"
+            gone += db.execute(f"DELETE FROM outbox WHERE seq IN ({old})", (queue, NOTES_MAX)).rowcount
+    if gone:
+        log.warning("more than %d security events and statuses wait: the oldest are given up", NOTES_MAX)
+    return gone > 0
+
+
 def bound_facts(db: sqlite3.Connection, kinds: Sequence[str]) -> None:
     """``kinds``: those that something was just put of."""
     if "poisoned" in kinds:  # of sessions longest: they may hold a bill
@@ -148,9 +166,10 @@ def bound_facts(db: sqlite3.Connection, kinds: Sequence[str]) -> None:
             "ORDER BY (key LIKE '%/%' AND key NOT LIKE 'session/%'), key LIMIT -1 OFFSET ?)",
             (POISONED_MAX,),
         )
-    if "boot" in kinds:
-        db.execute(
-            "DELETE FROM facts WHERE kind='boot' AND key IN (SELECT key FROM facts WHERE kind='boot' "
-            "ORDER BY CAST(key AS INTEGER) DESC LIMIT -1 OFFSET ?)",
-            (BOOTS_MAX,),
-        )
+    for kind, most in _RINGS.items():
+        if kind in kinds:
+            db.execute(
+                "DELETE FROM facts WHERE kind=? AND key IN (SELECT key FROM facts WHERE kind=? "
+                "ORDER BY CAST(key AS INTEGER) DESC LIMIT -1 OFFSET ?)",
+                (kind, kind, most),
+            )

@@ -242,9 +242,13 @@ class Store:
         rows = [
             (link, forms.safe(getattr(m, "session", "")), type(m).__name__, forms.text(dump(m))) for link, m in messages
         ]
-        self._transaction(lambda: self._insert(puts, rows), any(r[2] == TransactionEnded.__name__ for r in rows))
+        gone: list[bool] = []
+        end = any(r[2] == TransactionEnded.__name__ for r in rows)
+        self._transaction(lambda: gone.append(self._insert(puts, rows)), end)
         for link, session, *_ in rows:
             self._add(link, session, 1)
+        if gone[-1]:
+            self._count()
 
     def _add(self, link: str, session: str, number: int) -> None:
         """Counted in the store's thread, as ``_count`` is: the two would overtake each other otherwise."""
@@ -254,11 +258,13 @@ class Store:
         else:
             self._waiting.pop((link, session), None)
 
-    def _insert(self, puts: Sequence[Put], rows: Sequence[tuple[str, str, str, str]]) -> None:
+    def _insert(self, puts: Sequence[Put], rows: Sequence[tuple[str, str, str, str]]) -> bool:
+        """True: something else made room."""
         self._put(puts)
         letters.bound_facts(self._db, [p.kind for p in puts if p.value is not None])
         numbered = [(*row, self._number(*row[:3])) for row in rows]
         self._db.executemany("INSERT INTO outbox(link, session, kind, body, number) VALUES(?,?,?,?,?)", numbered)
+        return letters.bound_notes(self._db, {link for link, *_ in rows})
 
     def _number(self, link: str, session: str, kind: str) -> int:
         """The next place in the session, taken in the transaction that queues the message."""

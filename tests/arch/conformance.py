@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from agent.domain.messages import MESSAGES
 from agent.domain.orders import JudgeToken
+from agent.domain.security import CAUSES
 from agent.domain.variables import write
 from agent.ocpp import names, names2
 from agent.ocpp.dialect import Dialect, In, Mute, Out, Refusal
 from agent.ocpp.v16 import V16, refusals
+from agent.ocpp.v16.security import EVENT_NAMES
 from agent.ocpp.v201 import V201
 from agent.ocpp.v201 import refusals as refusals_201
 from tests.arch import case_tables
@@ -28,7 +30,7 @@ is not claimed. *passed*: in the run that `docs/conformance-run.json` records, w
 def text() -> str:
     old = [*_version("1.6 JSON", V16), *_keys_16(), *case_tables.text("1.6", "OCPP 1.6 certification cases")]
     new = [*_version("2.0.1", V201), *_names_2(), *case_tables.text("2.0.1", "OCPP 2.0.1 certification cases")]
-    return "\n".join([HEAD, *old, "", *new]) + "\n"
+    return "\n".join([HEAD, *old, "", *new, *_events()]) + "\n"
 
 
 def _version(title: str, dialect: Dialect) -> list[str]:
@@ -47,6 +49,13 @@ def _keys_16() -> list[str]:
 def _names_2() -> list[str]:
     lines = ["", "### Device model", "", "| component | variable | access | default | range |", "|---|---|---|---|---|"]
     return lines + [_name(n) for n in names2.NAMES]
+
+
+def _events() -> list[str]:
+    """The list of the whitepaper and of appendix 1 of 2.x."""
+    lines = ["", "## Security events", "", "| event | raised by |", "|---|---|"]
+    rows = ((EVENT_NAMES.get(event), event, cause) for event, cause in CAUSES.items())
+    return lines + [f"| {event}{f' (1.6: {old})' if old else ''} | {cause} |" for old, event, cause in rows]
 
 
 def _request(row: In | Refusal | None) -> str:

@@ -9,7 +9,7 @@
 
 Feeding while orders are unclaimed fails, and so does the truth of a play whose last orders nobody claimed. Screens,
 lamps, timers and status messages are not claimed but looked at: ``screens``, ``lamps``, ``statuses``, ``timers``
-(``status=True``: status messages are claimed as well).
+(``status=True``: status messages are claimed as well). Security events are not claimed either: ``noticed()``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from agent.domain.events import (
     VehicleReady,
 )
 from agent.domain.evse import Evse, Session, Site, State
-from agent.domain.messages import BILLED, Message, StatusChanged
+from agent.domain.messages import BILLED, Message, SecurityHappened, StatusChanged
 from agent.domain.orders import JudgeToken, Order, Remember, SetLamp, SetRelease, SetService, Show, Signal, Tell, WakeMe
 from agent.domain.station import assemble
 from agent.domain.variables import Settings, Value
@@ -252,6 +252,11 @@ class Playbook:
     def ended(self) -> list[Any]:
         return [m for m in self.told if type(m).__name__ == "TransactionEnded"]
 
+    def noticed(self, link: str = LINK) -> list[str]:
+        """Kinds of the security events that this link was told of so far."""
+        tells = [o for o in self.log if isinstance(o, Tell) and o.link == link]
+        return [o.message.kind for o in tells if isinstance(o.message, SecurityHappened)]
+
     # --- the mechanism -------------------------------------------------------------------------------------------
 
     def feed(self, event: Event) -> list[Order]:
@@ -264,7 +269,8 @@ class Playbook:
         for order in orders:
             self._look(order)
             status = isinstance(order, Tell) and isinstance(order.message, StatusChanged)
-            if not isinstance(order, self.QUIET) and (not status or self.status) and not self._again(order):
+            quiet = isinstance(order, self.QUIET) or _of_security(order) or (status and not self.status)
+            if not quiet and not self._again(order):
                 self.unclaimed.append(order)
         self.log += orders
         return orders
@@ -303,6 +309,12 @@ class Playbook:
                 self.statuses[evse] = status
             case _:
                 pass
+
+
+def _of_security(order: Order) -> bool:
+    if isinstance(order, Remember):
+        return order.kind == "security"
+    return isinstance(order, Tell) and isinstance(order.message, SecurityHappened)
 
 
 def charging(play: Playbook, token: Token = A, evse: int = 1, meter_wh: int = 1000) -> Playbook:

@@ -113,8 +113,7 @@ def test_signed_firmware_waits_for_its_signer_and_its_signature() -> None:
     assert play.log[-1] == CheckFirmware(number, "PEM", "sig")
     play = (play >> FirmwareChecked(number, False)).skip()
     assert said(play) == ["Downloading", "Downloaded", "InvalidSignature"]
-    kinds = [o.message.kind for o in play.log if isinstance(o, Tell) and isinstance(o.message, SecurityHappened)]
-    assert kinds == ["InvalidFirmwareSignature"]
+    assert play.noticed() == ["StartupOfTheDevice", "InvalidFirmwareSignature"]
     assert InstallFirmware(number) not in play.log
 
 
@@ -122,6 +121,7 @@ def test_a_stranger_may_not_sign() -> None:
     play = (station() >> Asked(LINK, "q1", SIGNED) << JudgeSigner("q1", "PEM") >> SignerJudged("q1", False)).skip()
     assert replies(play) == ["InvalidCertificate"]
     assert said(play) == []
+    assert play.noticed()[1:] == ["InvalidFirmwareSigningCertificate"]
 
 
 @pytest.mark.parametrize("ask", [PLAIN, SIGNED])

@@ -204,8 +204,8 @@ def test_a_refusal_when_it_became_unavailable_during_the_question() -> None:
     [
         (Trigger.BOOT, BootWanted()),
         (Trigger.HEARTBEAT, HeartbeatWanted()),
-        (Trigger.FIRMWARE_STATUS, FirmwareStatus()),
-        (Trigger.LOG_STATUS, LogStatus()),
+        (Trigger.FIRMWARE_STATUS, FirmwareStatus(forced=True)),
+        (Trigger.LOG_STATUS, LogStatus(forced=True)),
     ],
 )
 def test_a_trigger_is_answered_then_obeyed(what: Trigger, message: Message) -> None:

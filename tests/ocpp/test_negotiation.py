@@ -174,16 +174,6 @@ async def test_after_a_long_time_off_line_every_status_is_told_again(threshold_s
         assert {s["evseId"] for s in central.of("StatusNotification")[2:]} == ({1, 2} if again else {1})
 
 
-async def test_the_start_is_a_security_event_once() -> None:
-    central = Central()
-    async with served(central, ("ocpp2.0.1",)), running(room_of(central)) as room:
-        await until(lambda: central.of("SecurityEventNotification"))
-        assert central.of("SecurityEventNotification")[0]["type"] == "StartupOfTheDevice"
-        central.ws.transport.abort()
-        await until(lambda: len(central.connections) == 2 and room.link.up)
-        assert len(central.of("SecurityEventNotification")) == 1
-
-
 async def test_a_new_password_is_written_nowhere() -> None:
     central = Central()
     async with served(central, ("ocpp2.0.1",)), running(room_of(central)) as room:

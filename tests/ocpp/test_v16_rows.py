@@ -46,6 +46,7 @@ from agent.domain.messages import (
     LogStatus,
     MeterSampled,
     Sample,
+    SecurityHappened,
     StatusChanged,
     StopReason,
     TransactionAuthorised,
@@ -189,6 +190,11 @@ GOLDEN_OUT = [
     ),
     (FirmwareStatus(), "FirmwareStatusNotification", {"status": "Idle"}),
     (LogStatus(), "DiagnosticsStatusNotification", {"status": "Idle"}),
+    (
+        SecurityHappened("InvalidCsmsCertificate", T0, "too old"),
+        "SecurityEventNotification",
+        {"type": "InvalidCentralSystemCertificate", "timestamp": WHEN, "techInfo": "too old"},
+    ),
 ]
 
 FILES_OUT: list[tuple[Any, str, dict[str, Any] | None]] = [

@@ -97,6 +97,14 @@ async def test_a_sound_store_has_nothing_to_say(tmp_path: Path):
         assert station.picture()["store"] == {"set_aside": None}
 
 
+async def test_the_security_log_goes_on_over_starts(tmp_path: Path):
+    for starts in (1, 2):
+        async with running(tmp_path) as station:
+            log = station.security_log()
+            assert [e["kind"] for e in log] == ["StartupOfTheDevice"] * starts
+            assert all(set(e) == {"utc_s", "kind", "info", "link"} for e in log)
+
+
 @pytest.mark.parametrize("body", ["'{garb'", "'{\"id\":7}'", "'{}'", "CAST(x'ff' AS TEXT)"])
 async def test_an_unreadable_boot_is_set_aside(tmp_path: Path, body: str):
     path = tmp_path / "state" / "agent.db"

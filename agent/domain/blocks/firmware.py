@@ -23,6 +23,7 @@ from agent.domain.events import (
     GrantDropped,
     Install,
     LinkChanged,
+    SecurityNoticed,
     SessionClosed,
     SignerJudged,
     SituationChanged,
@@ -30,7 +31,7 @@ from agent.domain.events import (
     TimeCame,
 )
 from agent.domain.evse import Site, State
-from agent.domain.messages import FirmwareStatus, SecurityHappened
+from agent.domain.messages import FirmwareStatus
 from agent.domain.orders import (
     CheckFirmware,
     CommitFirmware,
@@ -44,6 +45,7 @@ from agent.domain.orders import (
     Tell,
     WakeMe,
 )
+from agent.domain.security import SecurityEvent
 from agent.frozen import mutable
 from agent.kinds import STATION, Moment
 
@@ -107,8 +109,9 @@ class Firmware:
         """What a trigger is answered with."""
         job = self._job
         if job is None:
-            return FirmwareStatus(signed=extended)
-        return FirmwareStatus(job.told or "Idle", job.ask.request_id, job.ask.request_id is not None or extended)
+            return FirmwareStatus(signed=extended, forced=True)
+        signed = job.ask.request_id is not None or extended
+        return FirmwareStatus(job.told or "Idle", job.ask.request_id, signed, forced=True)
 
     # --- asked -------------------------------------------------------------------------------------------------
 
@@ -138,7 +141,7 @@ class Firmware:
             yield from self._accept(asked, ask, now)
             return
         yield Reply(asked.link, asked.request, "InvalidCertificate")
-        yield Tell(asked.link, SecurityHappened("InvalidFirmwareSigningCertificate", now.stamp))
+        yield SecurityNoticed(SecurityEvent.INVALID_SIGNING_CERTIFICATE, link=asked.link)
 
     def _accept(self, event: Asked, ask: AskFirmware, now: Moment) -> Iterator[Yielded]:
         """A newer request takes the place of one that is not being installed yet."""
@@ -195,7 +198,7 @@ class Firmware:
             yield from self._await_install(now)
             return
         yield from self._end("InvalidSignature")
-        yield Tell(job.link, SecurityHappened("InvalidFirmwareSignature", now.stamp))
+        yield SecurityNoticed(SecurityEvent.INVALID_FIRMWARE_SIGNATURE, link=job.link)
 
     # --- installing --------------------------------------------------------------------------------------------
 
@@ -340,7 +343,7 @@ class Firmware:
 
     def _good(self, job: _Job, now: Moment) -> Iterator[Yielded]:
         yield from self._end("Installed")
-        yield Tell(job.link, SecurityHappened("FirmwareUpdated", now.stamp))
+        yield SecurityNoticed(SecurityEvent.FIRMWARE_UPDATED, self._version)
 
     def _end(self, status: str) -> Iterator[Yielded]:
         """The job is over; the station is open again."""

@@ -4,6 +4,7 @@ N01 GetLog). One upload at a time, on disk until it is over, so that a restart i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from agent.domain.asks import AskLog
@@ -55,7 +56,8 @@ class Logs:
 
     def status(self, extended: bool) -> LogStatus:
         """What a trigger is answered with."""
-        return self._job.status("Uploading") if self._job is not None else LogStatus(extended=extended)
+        told = self._job.status("Uploading") if self._job is not None else LogStatus(extended=extended)
+        return replace(told, forced=True)
 
     @answers(AskLog)
     def asked(self, event: Asked, now: Moment) -> Iterator[Yielded]:

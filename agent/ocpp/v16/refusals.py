@@ -3,7 +3,6 @@ CALLERROR NotSupported."""
 
 from __future__ import annotations
 
-from agent.domain.messages import SecurityHappened
 from agent.ocpp.dialect import In, Mute, Out, Refusal, always
 
 _FIRMWARE = "FirmwareManagement is not offered"
@@ -38,7 +37,6 @@ NOT_YET: tuple[str, ...] = ()
 
 ROWS: tuple[In | Out | Mute | Refusal, ...] = (
     *(row for profile in NOT_YET for row in OFF[profile]),
-    Mute(SecurityHappened, _SECURITY),
     Refusal("CertificateSigned", _SECURITY),
     Refusal("DeleteCertificate", _SECURITY),
     Refusal("ExtendedTriggerMessage", _SECURITY),

@@ -1,0 +1,117 @@
+"""The durable queue beside the bills: kept over outages, given up when a backend will not have it, never in the way."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ocpp_stand_ins import Central, build, linked, running, served, until
+
+from agent.domain.events import SecurityNoticed
+from agent.domain.messages import FirmwareStatus, SecurityHappened, TransactionStarted
+from agent.domain.security import SecurityEvent
+from agent.kinds import Stamp, Token
+from agent.ocpp.v16 import V16
+from agent.ocpp.v201 import V201
+from agent.ports.store import link_of, notes_of
+
+NOTES = notes_of("chargy")
+T0 = Stamp(1, 0.0)
+STARTUP = SecurityHappened("StartupOfTheDevice", T0)
+REFUSAL = '[4, "$ID", "NotImplemented", "", {}]'
+
+
+def start(n: int) -> TransactionStarted:
+    return TransactionStarted(f"s{n}", 1, Token("04A1B2C3"), T0, n)
+
+
+def kinds(central: Central) -> list[Any]:
+    return [p["type"] for p in central.of("SecurityEventNotification")]
+
+
+async def test_what_waits_goes_when_the_boot_is_accepted_and_once() -> None:
+    central = Central()
+    async with served(central, ("ocpp2.0.1",)):
+        room = build(central, dialects=(V201,))
+        room.outbox.put(STARTUP, "", NOTES)
+        async with running(room):
+            await until(lambda: not room.outbox.rows)
+            central.ws.transport.abort()
+            await until(lambda: len(central.connections) == 2 and room.link.up)
+            assert kinds(central) == ["StartupOfTheDevice"]
+            assert central.actions().index("BootNotification") < central.actions().index("SecurityEventNotification")
+
+
+async def test_bills_and_notices_take_turns() -> None:
+    central = Central()
+    async with served(central):
+        room = build(central)
+        for n in range(4):
+            room.outbox.put(STARTUP, "", NOTES)
+            room.outbox.put(start(n), f"s{n}")
+        async with running(room):
+            await until(lambda: not room.outbox.rows)
+        told = [a for a in central.actions() if a in ("StartTransaction", "SecurityEventNotification")]
+        assert told == ["SecurityEventNotification", "StartTransaction"] * 4
+
+
+async def test_a_backend_that_does_not_know_it_is_asked_as_often_as_usual_and_bills_go_on() -> None:
+    central = Central(script={"SecurityEventNotification": [REFUSAL]})
+    async with linked(central) as room:
+        room.settings.put("message_retry_interval_s", 0)
+        room.outbox.put(STARTUP, "", NOTES)
+        room.outbox.put(start(1))
+        room.link.wake()
+        await until(lambda: not room.outbox.rows)
+        assert kinds(central) == ["StartupOfTheDevice"] * 3
+        assert central.of("StartTransaction")
+        assert room.outbox.dead == []  # it is in the security log; nobody can bill it
+
+
+async def test_a_notice_that_rests_holds_up_no_bill_and_the_other_way_round() -> None:
+    central = Central(script={"SecurityEventNotification": [REFUSAL], "StartTransaction": [REFUSAL]})
+    async with linked(central) as room:
+        room.settings.put("message_retry_interval_s", 3600)
+        room.outbox.put(STARTUP, "", NOTES)
+        room.link.wake()
+        await until(lambda: kinds(central))
+        room.outbox.put(start(1))
+        room.link.wake()
+        await until(lambda: central.of("StartTransaction"))
+        assert len(room.outbox.rows) == 2  # both rest
+        central.script.clear()
+        assert room.link._notices.pausing
+        assert room.link._billing.pausing
+
+
+async def test_silence_on_a_live_line_counts() -> None:
+    central = Central(script={"SecurityEventNotification": [None]})
+    async with linked(central, call_timeout_s=0.05) as room:
+        room.settings.put("message_retry_interval_s", 0)
+        room.outbox.put(STARTUP, "", NOTES)
+        room.link.wake()
+        await until(lambda: not room.outbox.rows)
+        assert len(kinds(central)) == 3
+        assert room.link.up
+
+
+async def test_a_status_of_a_file_waits_for_the_backend() -> None:
+    central = Central()
+    async with served(central):
+        room = build(central, dialects=(V16,))
+        room.outbox.put(FirmwareStatus("Installed", 7, True), "", NOTES)
+        async with running(room):
+            await until(lambda: central.of("SignedFirmwareStatusNotification"))
+        assert central.of("SignedFirmwareStatusNotification") == [{"status": "Installed", "requestId": 7}]
+
+
+async def test_a_frame_that_is_no_message_is_noticed() -> None:
+    async with linked() as room:
+        await room.central.ws.send(json.dumps({"not": "OCPP"}))
+        await until(lambda: room.of(SecurityNoticed))
+        (noticed,) = room.of(SecurityNoticed)
+        assert (noticed.kind, noticed.link) == (SecurityEvent.INVALID_MESSAGES, "chargy")
+
+
+def test_the_queue_has_its_link_s_name() -> None:
+    assert link_of(NOTES) == link_of("chargy") == "chargy"
