@@ -235,13 +235,6 @@ class Station:
         logging.getLogger().removeHandler(self.ring)
         return code
 
-    def security_log(self) -> list[dict[str, Any]]:
-        """Security events that were remembered, oldest first."""
-        return [
-            {"utc_s": round(self.clock.utc_s(n.at), 3), "kind": n.kind, "info": n.info, "link": n.link}
-            for n in tuple(self.site.security.records)
-        ]
-
     async def _talk(self, backend: Backend) -> None:
         if self._trying:
             with contextlib.suppress(TimeoutError):

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
 from agent.domain.events import Event
+from agent.domain.evse import Site
 from agent.domain.orders import SendLog
+from agent.services.clock import Clock
 from agent.services.engine import Engine
 from agent.services.files import Files
 from agent.services.ring import LogRing
@@ -26,10 +28,8 @@ class Station(Protocol):
     engine: Engine
     status: StatusSocket
     ring: LogRing
-    site: Any
-    clock: Any
-
-    def security_log(self) -> list[dict[str, Any]]: ...
+    site: Site
+    clock: Clock
 
     def picture(self) -> dict[str, Any]: ...
 
@@ -49,7 +49,7 @@ def files_of(station: Station) -> Files:
             lambda: station.status.frames,
             station.picture,
             station.store.summary,
-            station.security_log,
+            lambda: security_log(station.site, station.clock),
             lambda: station.clock.now().utc_s,
         ).parts(order)
 
@@ -63,6 +63,14 @@ def files_of(station: Station) -> Files:
         station.engine.post(event)
 
     return Files(folder, post, parts, roots, ca)
+
+
+def security_log(site: Site, clock: Clock) -> list[dict[str, Any]]:
+    """Security events that were remembered, oldest first."""
+    return [
+        {"utc_s": round(clock.utc_s(n.at), 3), "kind": n.kind, "info": n.info, "link": n.link}
+        for n in tuple(site.security.records)
+    ]
 
 
 Facts: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]

@@ -14,6 +14,7 @@ from agent import compose
 from agent.compose import Options, Station
 from agent.domain.messages import StopReason, TransactionEnded, TriggerReason
 from agent.domain.orders import ReadMeter
+from agent.filing import security_log
 from agent.kinds import Fault, Stamp
 from agent.ports.store import Put, StoreError
 from agent.services.clock import BUILT_UTC_S
@@ -100,7 +101,7 @@ async def test_a_sound_store_has_nothing_to_say(tmp_path: Path):
 async def test_the_security_log_goes_on_over_starts(tmp_path: Path):
     for starts in (1, 2):
         async with running(tmp_path) as station:
-            log = station.security_log()
+            log = security_log(station.site, station.clock)
             assert [e["kind"] for e in log] == ["StartupOfTheDevice"] * starts
             assert all(set(e) == {"utc_s", "kind", "info", "link"} for e in log)
 
