@@ -24,7 +24,7 @@ from agent.domain.orders import Leave, Order, ReadMeter, Restart, SetLamp, Show
 from agent.domain.station import assemble
 from agent.filing import UPDATER_FIRST_S, booting_firmware, files_of, last_version
 from agent.frozen import frozen
-from agent.initial import initial_settings
+from agent.initial import given, initial_settings, power_times
 from agent.kinds import Fault, Lamp, MeterIdentity, Screen
 from agent.ocpp import dial
 from agent.ocpp.dialect import Identity
@@ -130,6 +130,7 @@ class Station:
             evses=evses,
             settings=initial_settings(self.file),
             links=tuple(b.name for b in self.file.backends),
+            given={b.name: given(b) for b in self.file.backends},
             new_id=new_session_id,
             io_s=max(1.0, self.clock.rate),
             free_vending=station.free_vending,
@@ -141,7 +142,7 @@ class Station:
             hotline=station.hotline,
             price_line=station.price_line,
             qr_url=station.qr_url,
-            **_power_times(self.file),
+            **power_times(self.file),
             updater=self.file.updater is not None,
             boot_reason=self._boot_reason,
         )
@@ -159,6 +160,7 @@ class Station:
             hear=self.engine.post,
             trace=self._frame,
             password=lambda: self._password(backend),
+            access=lambda: self.site.access(backend.name),
         )
 
     def _frame(self, direction: str, link: str, version: str, text: str) -> None:
@@ -196,7 +198,7 @@ class Station:
             firmware=self._firmware_version(),
             meter_serial=meter.serial,
             meter_type=meter.model,
-            organisation=next((b.cpo_name for b in self.file.backends), ""),
+            organisation=self.site.settings.text("cpo_name"),
             boot_reason=self._boot_reason,
         )
 
@@ -392,11 +394,6 @@ def settle() -> None:
         gc.collect()
         gc.freeze()
         gc.enable()
-
-
-def _power_times(file: StationFile) -> dict[str, Any]:
-    power = file.power
-    return {} if power is None else {"mains_hold_s": power.hold_s, "backup_s": power.backup_s}
 
 
 def _lost_boot(facts: Mapping[str, Mapping[str, Any]]) -> int:

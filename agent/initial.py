@@ -1,4 +1,4 @@
-"""The run-time settings that a station begins with: defaults, then its file."""
+"""What a station begins with, by its file: run-time settings, and what the domain is told of it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
+from agent.domain.access import Given
 from agent.domain.variables import LAMP, VARIABLES, Settings, WrongValue, read
 from agent.ocpp import versions
 from agent.ocpp.versions import dialects
-from agent.settings import SettingsError, StationFile, meant
+from agent.settings import Backend, SettingsError, StationFile, meant
 
 
 def initial_settings(file: StationFile) -> Settings:
@@ -49,8 +50,20 @@ def initial_settings(file: StationFile) -> Settings:
     settings.put("free_vending", file.station.free_vending)
     if file.backends:
         settings.put("security_profile", file.backends[0].security_profile)
+        settings.put("cpo_name", settings.text("cpo_name") or file.backends[0].cpo_name)
         settings.put("message_timeout_s", max(1, round(file.backends[0].call_timeout_s)))
     return settings
+
+
+def given(b: Backend) -> Given:
+    """What the file says of a backend."""
+    password = bool(b.password or b.password_file)
+    return Given(b.url, b.security_profile, password, b.ca is not None, b.client_cert is not None)
+
+
+def power_times(file: StationFile) -> dict[str, Any]:
+    power = file.power
+    return {} if power is None else {"mains_hold_s": power.hold_s, "backup_s": power.backup_s}
 
 
 def _as_text(value: Any) -> str:

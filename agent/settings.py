@@ -89,7 +89,7 @@ class Backend:
     call_timeout_s: float = 30.0
     scope: str = "full"
     via: str = ""
-    """``host:port`` to dial instead of the URL's own (a tunnel, a gateway); name, TLS check and path stay the URL's."""
+    """``host:port`` to dial instead of ``url``'s own (a tunnel, a gateway); name, TLS check and path stay the URL's."""
 
     @property
     def endpoint(self) -> str:
@@ -364,8 +364,10 @@ def _backend(raw: Any, where: str, station: Station, wrong: list[str], base: Pat
     b = build(Backend, raw, where, wrong, base, given)
     if b.url:
         wrong += [f"{where}{p}" for p in _url_problems(b)]
-    if b.security_profile == 1 and not (b.password or b.password_file):
-        wrong.append(f"{where}: security_profile 1 needs password or password_file")
+    if b.security_profile in (1, 2) and not (b.password or b.password_file):
+        wrong.append(f"{where}: security_profile {b.security_profile} needs password or password_file")
+    if b.security_profile == 3 and b.client_cert is None:
+        wrong.append(f"{where}: security_profile 3 needs client_cert (and client_key, unless both are in one file)")
     return b
 
 

@@ -32,6 +32,12 @@ class Access:
     key: str = field(default="", repr=False)
     certificate: str = ""
 
+    @property
+    def shown(self) -> str:
+        """For people: which data these are, without saying them."""
+        address = f"network profile {self.slot}" if self.url else "the station file's address"
+        return f"{address}, security profile {self.profile}"
+
     def same(self, other: Access | None) -> bool:
         """Would dialling differ? A key matters only where it is shown, a certificate likewise."""
         return other is not None and self._matters() == other._matters()
@@ -39,3 +45,23 @@ class Access:
     def _matters(self) -> tuple[Any, ...]:
         key = self.key if self.profile in (1, 2) else ""
         return self.url, self.profile, key, self.certificate if self.profile == 3 else ""
+
+
+@frozen
+class Slot:
+    """A network profile: ``url`` "" means the station file's address."""
+
+    url: str = ""
+    profile: int = 0
+
+
+@frozen
+class Given:
+    """What the station file says of a backend. ``password``, ``root``, ``certificate``: it names one to show, one to
+    trust, one to be trusted by."""
+
+    url: str = ""
+    profile: int = 0
+    password: bool = False
+    root: bool = False
+    certificate: bool = False

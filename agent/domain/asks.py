@@ -139,6 +139,15 @@ class AskGet(Ask):
 
 
 @frozen
+class AskNetwork(Ask):
+    """SetNetworkProfile of 2.x: what to dial, once this slot is asked for and the station has started anew."""
+
+    slot: int
+    url: str
+    profile: int
+
+
+@frozen
 class AskInventory(Ask):
     """What the station is made of and how it is, beside its settings (``blocks/inventory.py``)."""
 

@@ -214,6 +214,23 @@ class ConnectFailed(Event):
 
 
 @frozen
+class CertificateReady(Event):
+    """A client certificate and its key are on disk for this link, which shall try them. ``certificate``: what
+    ``PkiPort.client`` calls them."""
+
+    link: str
+    certificate: str
+
+
+@frozen
+class AccessProven(Event):
+    """This link has connected with other data than before; what only those before needed may go."""
+
+    link: str
+    access: Access
+
+
+@frozen
 class ClockTrusted(Event):
     """UTC is known from now on (or was corrected)."""
 

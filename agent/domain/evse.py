@@ -7,6 +7,7 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
+from agent.domain.access import Access, Given
 from agent.domain.account import Account
 from agent.domain.charging.profiles import Profile
 from agent.domain.faults import blocks
@@ -17,7 +18,7 @@ from agent.domain.reserved import Reservation, kept
 from agent.domain.security import SecurityLog
 from agent.domain.stop import Stop
 from agent.domain.transaction import Transaction
-from agent.domain.variables import Settings
+from agent.domain.variables import Settings, Value
 from agent.frozen import frozen, mutable
 from agent.kinds import EvseId, Fault, Lamp, Limit, Moment, Reading, Stamp, Token, Verdict
 
@@ -274,6 +275,14 @@ class Site:
     """How many charging profiles are installed."""
     bound: Callable[[Evse, Moment], None] = lambda evse, now: None
     """Works out ``allowed_a`` of an EVSE whose session is about to get energy (blocks/charging.py)."""
+    given: Mapping[str, Given] = field(default_factory=dict)
+    """What the station file says of each link's backend."""
+    access: Callable[[str], Access] = lambda link: Access()
+    """What this link is to dial with now (blocks/access.py)."""
+    roots: Callable[[], int] = lambda: 0
+    """How many roots of central systems were installed over the air."""
+    judges: dict[str, Callable[[Value], bool]] = field(default_factory=dict)
+    """Settings that more than their range is asked of: may this value be set? By the block that owns them."""
     updater: bool = False
     """Firmware can be installed here."""
     updating: bool = False

@@ -116,6 +116,13 @@ class Tell(Order):
 
 
 @frozen
+class Redial(Order):
+    """Connect anew if something else is to be dialled with than the present connection was."""
+
+    link: str
+
+
+@frozen
 class Show(Order):
     evse: EvseId
     screen: Screen

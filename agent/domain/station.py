@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.domain.block import Blocks
+from agent.domain.blocks.access import AccessBlock
 from agent.domain.blocks.authorisation import Authorisation
 from agent.domain.blocks.availability import Availability
 from agent.domain.blocks.charging import Charging
@@ -36,6 +37,7 @@ def assemble(site: Site) -> Blocks:
             Street(site),
             SettingsBlock(site),
             Security(site),
+            AccessBlock(site),
             Lists(site),
             authorisation,
             Sessions(site),

@@ -30,7 +30,8 @@ PHASES = ("L1", "L2", "L3", "L1-N", "L2-N", "L3-N")
 @frozen
 class Variable:
     """``kind``: bool, int, text, list (comma separated). ``low``/``high``: range of an int, length of a text, count
-    of a list. ``writable``: by a backend. ``reboot``: takes effect after a restart. ``secret``: never shown."""
+    of a list. ``writable``: by a backend. ``reboot``: takes effect after a restart. ``secret``: never shown. ``own``:
+    of the station and its first backend; another one may not set it."""
 
     name: str
     kind: str
@@ -41,6 +42,7 @@ class Variable:
     writable: bool = True
     reboot: bool = False
     secret: bool = False
+    own: bool = False
     pattern: str = ""
     """Of a text: what it has to look like."""
 
@@ -141,6 +143,9 @@ VARIABLES: dict[str, Variable] = {
         _v("backoff_minimum_s", 10, 1, 3600),
         _v("backoff_random_s", 10, 0, 3600),
         _v("backoff_repeats", 5, 0, 10),
+        _v("network_attempts", 3, 1, 100, own=True),
+        _v("network_priority", ("1",), 1, 3, choices=("1", "2", "3"), reboot=True, own=True),
+        _v("network_slot", 1, 1, 3, writable=False),
         # smart charging
         _v("profile_stack_level_max", 20, 0, 1000, writable=False),
         _v("profile_periods_max", 100, 1, 1024, writable=False),
@@ -158,8 +163,10 @@ VARIABLES: dict[str, Variable] = {
             FEATURE_PROFILES,
             writable=False,
         ),
-        _v("authorization_key", "", 0, 45, secret=True),
-        _v("security_profile", 0, 0, 3, writable=False),
+        _v("authorization_key", "", 0, 45, secret=True, own=True),
+        _v("security_profile", 0, 0, 3, own=True),
+        _v("cpo_name", "", 0, 50, own=True),
+        _v("root_check", False, writable=False),
         _v("blink_repeat", 3, 0, 20),
         _v("light_intensity", 100, 0, 100),
     )

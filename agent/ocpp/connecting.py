@@ -50,7 +50,7 @@ class Connecting:
     @property
     def url(self) -> str:
         """For people: without user and password."""
-        return dial.shown(self._dialled(self._used or self._access()).endpoint)
+        return dial.shown(self._addressed(self._used or self._access()).endpoint)
 
     @property
     def stale(self) -> bool:
@@ -91,14 +91,20 @@ class Connecting:
         return password.encode() if password else None
 
     def _dialled(self, access: Access) -> Backend:
-        """The station file's backend, as it has become."""
-        url, via = access.url or self._backend.url, "" if access.url else self._backend.via
-        if access.profile >= 2 and access.profile > self._backend.security_profile and not dial.is_tls(url):
-            url = (not access.url and self._backend.secure_url) or "wss:" + url.partition(":")[2]
-        made = replace(self._backend, url=url, via=via, security_profile=access.profile)
+        """The station file's backend, as it has become. Raises ``NoConnection``."""
+        made = self._addressed(access)
         if not access.certificate or access.profile != 3:
             return made
         files = self._pki.client(access.certificate) if self._pki else None
         if files is None:
             raise dial.NoConnection("the client certificate in use is not there any more: have a new one signed")
         return replace(made, client_cert=files[0], client_key=files[1])
+
+    def _addressed(self, access: Access) -> Backend:
+        """``via`` is the way to the file's ``url`` alone."""
+        url, via = access.url or self._backend.url, self._backend.via
+        if access.profile >= 2 and access.profile > self._backend.security_profile and not dial.is_tls(url):
+            url = (not access.url and self._backend.secure_url) or "wss:" + url.partition(":")[2]
+        if access.url or url == self._backend.secure_url:
+            via = ""
+        return replace(self._backend, url=url, via=via, security_profile=access.profile)

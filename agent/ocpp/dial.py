@@ -85,13 +85,23 @@ class Dialler:
 
     def _context(self, backend: Backend, roots: tuple[Path, ...]) -> ssl.SSLContext:
         own = (backend.client_cert, backend.client_key) if backend.security_profile == 3 else ()
-        made_of = (backend.ca, backend.crl, own, roots)
+        made_of = tuple((path, _changed_ns(path)) for path in (backend.ca, backend.crl, *own, *roots) if path)
         if self._made is None or self._made[0] != made_of:
             try:
                 self._made = made_of, tls.context(backend, roots)
             except OSError as e:
-                raise NoConnection(f"[backend] ca, client_cert, client_key: not usable ({e}): check the files") from e
+                raise NoConnection(
+                    f"[backend] ca, crl, client_cert, client_key: not usable ({e}): check the files"
+                ) from e
         return self._made[1]
+
+
+def _changed_ns(path: Path) -> int:
+    """When a file was written last: a renewed revocation list counts from the next connection on."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def load() -> None:
@@ -247,6 +257,8 @@ def _line(backend: Backend, error: Exception) -> str:
         return f"{where}: nobody listens there: check host and port in [backend] url, and that the backend runs"
     if isinstance(error, TimeoutError):
         return f"{where}: no answer in time: check the network and the firewall"
+    if isinstance(error, ConnectionError) and is_tls(backend.endpoint):
+        return f"{where}: hung up while TLS was agreed: check that this port speaks TLS, and what the backend logs"
     if isinstance(error, OSError):
         return f"{where}: no connection ({error.strerror or error}): check the network"
     said = shown(str(error))[:120]

@@ -45,6 +45,7 @@ class Key:
 
 
 KEYS_16: tuple[Key, ...] = (
+    Key("AdditionalRootCertificateCheck", "root_check"),
     Key("AllowOfflineTxForUnknownId", "offline_tx_for_unknown_id"),
     Key("AuthorizationCacheEnabled", "auth_cache_enabled"),
     Key("AuthorizationKey", "authorization_key"),
@@ -66,6 +67,7 @@ KEYS_16: tuple[Key, ...] = (
         Key(f"DefaultPriceText,{code}", f"tariff_fallback_{code}", COST, parts=price_text(code), language=code)
         for code in LANGUAGES
     ),
+    Key("CpoName", "cpo_name"),
     Key("GetConfigurationMaxKeys", "get_maximum"),
     Key("HeartbeatInterval", "heartbeat_interval_s"),
     Key("Language", "language", COST),
@@ -116,6 +118,9 @@ UNNAMED_16: Mapping[str, str] = {
     "reservation_enabled": "2.x only",
     "currency": "2.x only; in 1.6 the price texts say it",
     "free_vending": "a matter of the station file, not of a backend",
+    "network_attempts": "2.x only",
+    "network_priority": "2.x only; in 1.6 the station file has the address",
+    "network_slot": "2.x only",
     "nominal_voltage_v": "a matter of the installation: what W and A are to each other",
     "snapshot_interval_s": "inner matter of the station",
     "start_measurands": "2.x only; StartTransaction carries the register and nothing else",

@@ -224,17 +224,14 @@ NAMES: tuple[Name, ...] = (
         for of in ("GetReport", "GetVariables", "SetVariables")
     ),
     # communication
-    Name("OCPPCommCtrlr", "ActiveNetworkProfile", value=_fixed("1"), kind="integer", constant=True),
+    Name("OCPPCommCtrlr", "ActiveNetworkProfile", "network_slot"),
     Name("OCPPCommCtrlr", "FileTransferProtocols", "file_transfer_protocols", choices="FTP,FTPS,HTTP,HTTPS,SFTP"),
     Name("OCPPCommCtrlr", "HeartbeatInterval", "heartbeat_interval_s", unit="s"),
     Name("OCPPCommCtrlr", "MessageAttemptInterval", "message_retry_interval_s", "TransactionEvent", unit="s"),
     Name("OCPPCommCtrlr", "MessageAttempts", "message_attempts", "TransactionEvent"),
     Name("OCPPCommCtrlr", "MessageTimeout", "message_timeout_s", "Default", unit="s"),
-    Name(
-        "OCPPCommCtrlr", "NetworkConfigurationPriority",
-        value=_fixed("1"), kind="SequenceList", choices="1", constant=True,
-    ),
-    Name("OCPPCommCtrlr", "NetworkProfileConnectionAttempts", value=_fixed("1"), kind="integer", constant=True),
+    Name("OCPPCommCtrlr", "NetworkConfigurationPriority", "network_priority", kind="SequenceList", choices="1,2,3"),
+    Name("OCPPCommCtrlr", "NetworkProfileConnectionAttempts", "network_attempts"),
     Name("OCPPCommCtrlr", "OfflineThreshold", "offline_threshold_s", unit="s"),
     Name("OCPPCommCtrlr", "ResetRetries", "reset_retries"),
     Name("OCPPCommCtrlr", "RetryBackOffRandomRange", "backoff_random_s", unit="s"),
@@ -245,8 +242,8 @@ NAMES: tuple[Name, ...] = (
     # security
     Name("SecurityCtrlr", "BasicAuthPassword", "authorization_key", kind="string"),
     Name("SecurityCtrlr", "CertificateEntries", value=_fixed("0"), kind="integer"),
-    Name("SecurityCtrlr", "OrganizationName", value=lambda f, n: f.identity.organisation, kind="string", constant=True),
-    Name("SecurityCtrlr", "SecurityProfile", "security_profile"),
+    Name("SecurityCtrlr", "OrganizationName", "cpo_name"),
+    Name("SecurityCtrlr", "SecurityProfile", "security_profile", shown=True),
     # smart charging
     Name("SmartChargingCtrlr", "Available", value=_smart, kind="boolean", constant=True),
     Name("SmartChargingCtrlr", "Enabled", value=_smart, kind="boolean", constant=True),
@@ -301,6 +298,7 @@ UNNAMED_2: Mapping[str, str] = {
         ),
         "what charging costs: not named yet",
     ),
+    "root_check": "optional in 2.x: who does not offer the check does not show it",
     "snapshot_interval_s": "inner matter of the station",
 }
 """Settings that have no name in 2.x, and why."""

@@ -23,6 +23,7 @@ from agent.domain.orders import (
     Leave,
     Order,
     ReadMeter,
+    Redial,
     Remember,
     Reply,
     Restart,
@@ -47,6 +48,7 @@ class LinkRoom(Protocol):
     def judge(self, order: JudgeToken) -> None: ...
     def reply(self, order: Reply) -> None: ...
     def wake(self) -> None: ...
+    def refresh(self) -> None: ...
 
 
 class HandsRoom(Protocol):
@@ -172,6 +174,8 @@ class Engine:
                 self.links[link].judge(order)
             case Reply(link):
                 self.links[link].reply(order)
+            case Redial(link):
+                self.links[link].refresh()
             case WakeMe(key, at_s):
                 self._timers.set(key, at_s)
             case Restart() | Leave():

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from agent.domain.asks import AskSet
-from agent.domain.events import Asked, Event
+from agent.domain.events import Asked, Event, Started
 from agent.domain.variables import VARIABLES
 from agent.kinds import Token, TokenType
 
@@ -54,10 +54,16 @@ class Mask(logging.Filter):
         group = getattr(getattr(of, "verdict", None), "group", None) or getattr(of, "group", None)
         if group:
             self._learn(Token(str(group)))
+        if isinstance(event, Started):
+            for name, record in event.remembered.get("setting", {}).items():
+                self._setting(name, str(record.get("text", "")))
         if isinstance(of, AskSet):
             for name, text in of.values.items():
-                if name in VARIABLES and VARIABLES[name].secret:
-                    self.secret(text.removeprefix("text:"))
+                self._setting(name, text)
+
+    def _setting(self, name: str, text: str) -> None:
+        if name in VARIABLES and VARIABLES[name].secret:
+            self.secret(text.removeprefix("text:"))
 
     def _learn(self, token: Token) -> None:
         if len(token.value) < SHORTEST:

@@ -794,10 +794,11 @@ def test_a_request_that_no_block_answers_is_refused() -> None:
 
 
 READ_ONLY = {
-    "ChargeProfileMaxStackLevel", "ChargingScheduleAllowedChargingRateUnit", "ChargingScheduleMaxPeriods",
+    "AdditionalRootCertificateCheck", "ChargeProfileMaxStackLevel",
+    "ChargingScheduleAllowedChargingRateUnit", "ChargingScheduleMaxPeriods",
     "ConnectorSwitch3to1PhaseSupported", "CustomDisplayCostAndPrice", "GetConfigurationMaxKeys",
     "MaxChargingProfilesInstalled",
-    "NumberOfConnectors", "ReserveConnectorZeroSupported", "SecurityProfile", "SupportedFeatureProfiles",
+    "NumberOfConnectors", "ReserveConnectorZeroSupported", "SupportedFeatureProfiles",
     "SupportedFileTransferProtocols",
 }  # fmt: skip
 REQUIRED = {

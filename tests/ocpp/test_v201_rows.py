@@ -512,7 +512,6 @@ AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"requestId": 1, "firmware": {"location": "ftp://h/f", "retrieveDateTime": "2026-11-25T10:00:00Z"}},
         {"status": "InvalidCertificate"},
     ),
-    ("SetNetworkProfile", {}, REJECTED),
     ("InstallCertificate", {}, REJECTED),
     ("CertificateSigned", {}, REJECTED),
     ("GetInstalledCertificateIds", {}, {"status": "NotFound"}),
@@ -638,6 +637,7 @@ def test_profiles_are_reported_evse_by_evse_and_in_parts() -> None:
 
 
 ELSEWHERE = {
+    "SetNetworkProfile",
     "GetVariables",
     "SetVariables",
     "GetBaseReport",

@@ -17,8 +17,17 @@ def backend(**keys: Any) -> StationFile:
 @pytest.mark.parametrize("profile", [2, 3])
 def test_a_profile_with_tls_needs_wss(profile: int):
     with pytest.raises(SettingsError, match=f"security_profile {profile} needs wss://"):
-        backend(url="ws://example.org/x", security_profile=profile, password="p")
-    assert backend(url="wss://example.org/x", security_profile=profile, password="p").backends
+        backend(url="ws://example.org/x", security_profile=profile, password="p", client_cert="own.pem")
+    assert backend(url="wss://example.org/x", security_profile=profile, password="p", client_cert="own.pem").backends
+
+
+@pytest.mark.parametrize(
+    ("profile", "given", "needs"),
+    [(1, {}, "password"), (2, {"client_cert": "own.pem"}, "password"), (3, {"password": "p"}, "client_cert")],
+)
+def test_each_profile_needs_what_it_shows(profile: int, given: dict[str, str], needs: str):
+    with pytest.raises(SettingsError, match=f"security_profile {profile} needs {needs}"):
+        backend(url="wss://example.org/x", security_profile=profile, **given)
 
 
 @pytest.mark.parametrize("url", ["ws://user:S3CRET@example.org/x", "wss://S3CRET@example.org", "S3CRET://u:S3CRET@x"])

@@ -50,6 +50,9 @@ class Link:
     def __init__(self, log):
         self.log = log
 
+    def refresh(self):
+        self.log.append("refresh")
+
     def wake(self):
         self.log.append("wake")
 

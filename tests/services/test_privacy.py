@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.domain.asks import AskSet, AskStart
-from agent.domain.events import Asked, CardPresented, TokenJudged, TransactionHeard
+from agent.domain.events import Asked, CardPresented, Started, TokenJudged, TransactionHeard
 from agent.kinds import AuthorizationStatus, Token, Verdict
 from agent.services.privacy import KEPT, Mask
 from agent.settings import Backend, Device
@@ -48,6 +48,13 @@ def test_secrets_are_masked_whole(journal: tuple[Mask, io.StringIO]) -> None:
     mask.hearing(Asked("chargy", "1", AskSet({"authorization_key": "text:0123456789abcdef", "reset_retries": "12345"})))
     logging.getLogger("x").error("basic %s / %s / 12345", "the password of the file", "0123456789abcdef")
     assert out.getvalue() == "basic *** / *** / 12345\n"
+
+
+def test_a_key_of_before_the_restart_is_masked_too(journal: tuple[Mask, io.StringIO]) -> None:
+    mask, out = journal
+    mask.hearing(Started({"setting": {"authorization_key": {"text": "text:0123456789abcdef"}, "reset_retries": {}}}))
+    logging.getLogger("x").error("basic 0123456789abcdef")
+    assert out.getvalue() == "basic ***\n"
 
 
 def test_a_traceback_is_masked_too(journal: tuple[Mask, io.StringIO]) -> None:

@@ -39,7 +39,7 @@ class SettingsBlock:
 
     @answers(AskSet)
     def set(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """Durable before it is promised."""
+        """Durable before it is promised. What needs a restart is shown at once, and acts when its block starts."""
         ask = event.ask
         assert isinstance(ask, AskSet)
         results: dict[str, str] = {}
@@ -49,8 +49,8 @@ class SettingsBlock:
             if variable is None or status == "Rejected" or status == "NotSupported":
                 continue
             yield Remember("setting", name, {"text": write(variable, read(variable, text))})
+            self._site.settings.put(name, read(variable, text))
             if status == "Accepted":
-                self._site.settings.put(name, read(variable, text))
                 yield SettingChanged(name)
         yield Reply(event.link, event.request, "Accepted", results)
 
@@ -69,5 +69,8 @@ class SettingsBlock:
             return "Rejected"
         sensed = any(e.bay_sensor for e in self._site.evses.values())
         if isinstance(value, tuple) and Point.BAY in value and not sensed:
+            return "Rejected"
+        judge = self._site.judges.get(variable.name)
+        if judge is not None and not judge(value):
             return "Rejected"
         return "RebootRequired" if variable.reboot else "Accepted"

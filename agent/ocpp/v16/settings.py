@@ -67,14 +67,16 @@ def _entry(key: Key, values: Payload) -> dict[str, Any]:
 
 
 def _change(payload: Payload, desk: Desk) -> AskSet | dict[str, Any]:
-    """The key to HTTP Basic belongs to the first backend: another one would lock that one's station out."""
+    """What the station connects with belongs to the first backend: another one would lock that one's station out."""
     _plain(payload["key"], payload["value"])
     key = known(payload["key"], desk)
     if key is None:
         return {"status": "NotSupported"}
     if key.readonly:
         return {"status": "Rejected"}
-    if key.setting == "authorization_key" and not (desk.primary and is_authorization_key(payload["value"])):
+    if key.variable.own and not desk.primary:
+        return {"status": "Rejected"}
+    if key.setting == "authorization_key" and not is_authorization_key(payload["value"]):
         return {"status": "Rejected"}
     try:
         return AskSet(given_16(key, payload["value"]))

@@ -66,11 +66,12 @@ def acceptable_password(text: str) -> bool:
 
 def _text(entry: Entry, given: str, desk: Desk) -> str | None:
     """What the domain is asked to set; None: this may not be."""
-    if not entry.name.writable:
+    ours = entry.name.ours
+    if ours is None or not entry.name.writable or (ours.own and not desk.primary):
         return None
     if not entry.name.secret:
         return given
-    return PLAIN + given if desk.primary and acceptable_password(given) else None
+    return PLAIN + given if acceptable_password(given) else None
 
 
 def _wanted(payload: Payload, desk: Desk) -> Mapping[str, str]:
@@ -104,7 +105,10 @@ def _status(item: Payload, reply: Reply, desk: Desk) -> str:
 
 def is_secret(action: str, payload: Payload) -> bool:
     """Does this request carry a value that must not be written anywhere?"""
-    return action == "SetVariables" and "basicauthpassword" in str(payload).lower()
+    text = str(payload).lower()
+    return (action == "SetVariables" and "basicauthpassword" in text) or (
+        action == "SetNetworkProfile" and "password" in text
+    )
 
 
 ROWS = (

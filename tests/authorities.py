@@ -1,0 +1,117 @@
+"""Certificate authorities for tests, and TLS servers with every fault that a station must not overlook."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import ssl
+import warnings
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+LOCAL = ("127.0.0.1", "localhost")
+
+
+def _name(common: str, organisation: str = "") -> x509.Name:
+    more = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation)] if organisation else []
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common), *more])
+
+
+def _alternatives(hosts: tuple[str, ...]) -> x509.SubjectAlternativeName:
+    names: list[x509.GeneralName] = []
+    for host in hosts:
+        number = host.replace(".", "").isdigit()
+        names.append(x509.IPAddress(ipaddress.ip_address(host)) if number else x509.DNSName(host))
+    return x509.SubjectAlternativeName(names)
+
+
+class Authority:
+    """``root``: its certificate as a file. What it signs is written beside it."""
+
+    def __init__(self, folder: Path, name: str = "Test Root") -> None:
+        self.folder, self.name = folder, name
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.certificate = self._sign(name, self.key.public_key(), ca=True)
+        self.root = self._write("root", self.certificate.public_bytes(serialization.Encoding.PEM))
+
+    def server(self, hosts: tuple[str, ...] = LOCAL, days: int = 30, kind: str = "ec") -> Path:
+        """Certificate and key of a server in one file; ``days`` below 0: it has ended. ``kind``: ec or rsa."""
+        return self._leaf("server", hosts[0], days, kind, _alternatives(hosts))
+
+    def client(self, common: str, organisation: str = "Chargy", days: int = 30) -> Path:
+        """Certificate and key of a station in one file."""
+        use = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        return self._leaf("client", common, days, "ec", use, organisation)
+
+    def crl(self, *revoked: Path) -> Path:
+        now = dt.datetime.now(dt.UTC)
+        made = x509.CertificateRevocationListBuilder().issuer_name(_name(self.name))
+        made = made.last_update(now - dt.timedelta(days=1)).next_update(now + dt.timedelta(days=30))
+        for path in revoked:
+            serial = x509.load_pem_x509_certificate(path.read_bytes()).serial_number
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
+            made = made.add_revoked_certificate(entry.build())
+        return self._write("crl", made.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
+    # --- making ------------------------------------------------------------------------------------------------------
+
+    def _leaf(self, what: str, common: str, days: int, kind: str, extension: Any, organisation: str = "") -> Path:
+        key: Any = rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())
+        made = self._sign(common, key.public_key(), days, extension, organisation)
+        secret = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return self._write(what, made.public_bytes(serialization.Encoding.PEM) + secret)
+
+    def _sign(
+        self, common: str, key: Any, days: int = 30, extension: Any = None, organisation: str = "", ca: bool = False
+    ) -> x509.Certificate:
+        now = dt.datetime.now(dt.UTC)
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(_name(common, organisation))
+            .issuer_name(_name(self.name))
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(days=100))
+            .not_valid_after(now + dt.timedelta(days=days))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        )
+        if extension is not None:
+            made = made.add_extension(extension, critical=False)
+        return made.sign(self.key, hashes.SHA256())
+
+    def _write(self, what: str, content: bytes) -> Path:
+        path = self.folder / f"{self.name.replace(' ', '-')}-{what}-{len(list(self.folder.iterdir()))}.pem"
+        path.write_bytes(content)
+        return path
+
+
+def common_name(der: bytes) -> str:
+    """Of a certificate that was shown."""
+    found = x509.load_der_x509_certificate(der).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value)
+
+
+def tls(server: Path, clients: Path | None = None, version: str = "", ciphers: str = "") -> ssl.SSLContext:
+    """A server with this certificate. ``clients``: who signs the certificates that it wants. ``version``: the only one
+    that it speaks, "1.1", "1.2" or "1.3"; ``ciphers`` of TLS 1.2."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if version:
+        spoken = {"1.1": ssl.TLSVersion.TLSv1_1, "1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}[version]
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            context.minimum_version = context.maximum_version = spoken
+    if version == "1.1":
+        ciphers = "DEFAULT:@SECLEVEL=0"  # or OpenSSL would not speak it at all
+    if ciphers:
+        context.set_ciphers(ciphers)
+    context.load_cert_chain(server)
+    if clients is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(clients)
+    return context

@@ -1,0 +1,35 @@
+"""Security profile 2: TLS 1.2 or newer with the suites of the standard, a server that is checked, HTTP Basic."""
+
+from pathlib import Path
+
+from authorities import tls
+
+from ocpp16.secure_play import FIRST, back, shut_out, with_tls
+
+ECDSA = {"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"}
+RSA = {"AES128-GCM-SHA256", "AES256-GCM-SHA384"}
+
+
+async def test_what_is_offered(tmp_path: Path) -> None:
+    async with with_tls(tmp_path) as (s, csms, ours):
+        assert csms.users == [("CP-1", FIRST)]
+        csms.become(tls(ours.server(), version="1.2", ciphers="ALL:@SECLEVEL=0"))
+        await back(s, csms)
+        offered = csms.front.agreed["shared"]
+        assert offered >= ECDSA | RSA
+        assert all("GCM" in name for name in offered)
+        assert csms.front.agreed["version"] == "TLSv1.2"
+
+
+async def test_tls_1_1_and_a_certificate_of_another_host(tmp_path: Path) -> None:
+    async with with_tls(tmp_path) as (s, csms, ours):
+        right = csms.tls
+        csms.become(tls(ours.server(kind="rsa"), version="1.1"))
+        await shut_out(s, csms)
+        csms.become(tls(ours.server(("elsewhere.example",))))
+        await shut_out(s, csms)
+        csms.become(tls(ours.server(days=-1)))
+        await shut_out(s, csms)
+        csms.become(right)
+        await back(s, csms)
+        await s.heard(lambda: {"InvalidTLSVersion", "InvalidCentralSystemCertificate"} <= set(csms.events()))

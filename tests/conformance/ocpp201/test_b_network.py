@@ -1,0 +1,69 @@
+"""Block B, network profiles: the way to another central system, and the way back when it does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from secure201 import FIRST, PRIORITY, Guarded, another, at_home
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ATTEMPTS = "OCPPCommCtrlr.NetworkProfileConnectionAttempts"
+NOWHERE = "ws://127.0.0.1:1/ocpp"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def s(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Guarded]:
+    async with at_home(tmp_path_factory.mktemp("home"), 1) as s:
+        yield s
+
+
+async def test_TC_B_46_CS(s: Guarded) -> None:
+    """The new central system does not answer: after the configured attempts the old one is used again."""
+    assert await s.put(ATTEMPTS, "2") == "Accepted"
+    assert await s.network(2, NOWHERE, 1) == "Accepted"
+    assert await s.order("2,1") in ("Accepted", "RebootRequired")
+    s.begin()
+    await s.reset()
+    await s.rebooted()
+    assert await s.get("OCPPCommCtrlr.ActiveNetworkProfile") == ("Accepted", "1")
+    assert await s.get(PRIORITY) == ("Accepted", "2,1")
+
+
+async def test_TC_B_49_CS(s: Guarded) -> None:
+    """Several priorities: each has its attempts, in the order that was set."""
+    async with another(s, tls=None, key=b"not our password!") as denying:
+        assert await s.put(ATTEMPTS, "1") == "Accepted"
+        assert await s.network(3, denying.url, 1) == "Accepted"
+        assert await s.order("3,2,1") in ("Accepted", "RebootRequired")
+        s.begin()
+        await s.reset()
+        await s.rebooted()
+        assert denying.users == [("CP-1", FIRST)]
+    assert await s.get("OCPPCommCtrlr.ActiveNetworkProfile") == ("Accepted", "1")
+
+
+async def test_a_priority_of_which_nothing_works_is_taken_back(s: Guarded) -> None:
+    assert await s.put(ATTEMPTS, "1") == "Accepted"
+    assert await s.network(2, NOWHERE, 1) == "Accepted"
+    assert await s.order("2") in ("Accepted", "RebootRequired")
+    s.begin()
+    await s.reset()
+    await s.rebooted()
+    assert "1" in str((await s.get(PRIORITY))[1]).split(",")
+
+
+async def test_TC_B_45_CS(s: Guarded) -> None:
+    """Migration to another central system, and home again."""
+    home = s.csms
+    async with another(s, tls=None) as new:
+        assert await s.network(2, new.url, 1) == "Accepted"
+        assert await s.order("2,1") in ("Accepted", "RebootRequired")
+        await s.reset()
+        await s.up(new)
+        assert await s.get("OCPPCommCtrlr.ActiveNetworkProfile") == ("Accepted", "2")
+        assert await s.order("1,2") in ("Accepted", "RebootRequired")
+        await s.reset()
+        await s.up(home)

@@ -1,0 +1,235 @@
+"""TLS of a link over real sockets: whom it believes, what it offers, and what each failure is called."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from authorities import Authority, common_name, tls
+from ocpp_stand_ins import QUICK, Central, Room, build, running, served, until
+from tls_front import TlsFront
+
+from agent.domain.access import Access, Trouble
+from agent.domain.events import Connected, ConnectFailed
+from agent.domain.variables import Settings
+from agent.ocpp.connecting import Connecting
+from agent.ocpp.dial import NoConnection
+from agent.ocpp.tls import CIPHERS
+from agent.ocpp.v16 import V16
+from agent.settings import Backend
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ours"))
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("foreign"), "Foreign Root")
+
+
+@contextlib.asynccontextmanager
+async def behind(context: Any, **options: Any) -> AsyncIterator[tuple[Central, TlsFront]]:
+    async with served(Central(), **options) as central:
+        front = TlsFront(central.port, context)
+        try:
+            yield central, front
+        finally:
+            front.close()
+
+
+def link(central: Central, port: int, host: str = "127.0.0.1", **backend: Any) -> Room:
+    given = {"url": f"wss://{host}:{port}", "security_profile": 2, "password": "p" * 16, **backend}
+    return build(central, **given)
+
+
+async def trouble(context: Any, **backend: Any) -> tuple[Trouble, str]:
+    """Why a link does not connect to this server, and the line for the technician."""
+    async with behind(context) as (central, front), running(link(central, front.port, **backend), up=False) as room:
+        await until(lambda: room.of(ConnectFailed) or room.of(Connected))
+        assert room.of(Connected) == []
+        assert central.calls == []
+        failed = room.of(ConnectFailed)[0]
+        return failed.trouble, failed.info
+
+
+async def connects(context: Any, **backend: Any) -> dict[str, Any]:
+    """The TLS that was agreed."""
+    async with behind(context) as (central, front), running(link(central, front.port, **backend)) as room:
+        assert room.of(Connected)[0].access == Access(profile=backend.get("security_profile", 2))
+        return front.agreed
+
+
+# --- whom it believes ------------------------------------------------------------------------------------------------
+
+
+async def test_a_foreign_authority(ours: Authority, foreign: Authority) -> None:
+    found, line = await trouble(tls(foreign.server()), ca=ours.root)
+    assert found is Trouble.SERVER_CERTIFICATE
+    assert "certificate not accepted" in line
+
+
+async def test_an_authority_of_the_same_name(ours: Authority, tmp_path: Path) -> None:
+    found, _ = await trouble(tls(Authority(tmp_path, ours.name).server()), ca=ours.root)
+    assert found is Trouble.SERVER_CERTIFICATE
+
+
+async def test_a_certificate_that_has_ended(ours: Authority) -> None:
+    found, line = await trouble(tls(ours.server(days=-1)), ca=ours.root)
+    assert found is Trouble.SERVER_CERTIFICATE
+    assert "expired" in line
+
+
+@pytest.mark.parametrize("hosts", [("elsewhere.example",), ("localhost.example", "*.example")])
+async def test_a_certificate_of_another_host(ours: Authority, hosts: tuple[str, ...]) -> None:
+    found, line = await trouble(tls(ours.server(hosts)), host="localhost", ca=ours.root)
+    assert found is Trouble.SERVER_CERTIFICATE
+    assert "localhost" in line
+
+
+async def test_a_revoked_certificate(ours: Authority) -> None:
+    good, bad = ours.server(), ours.server()
+    crl = ours.crl(bad)
+    found, line = await trouble(tls(bad), ca=ours.root, crl=crl)
+    assert found is Trouble.SERVER_CERTIFICATE
+    assert "revoked" in line
+    assert await connects(tls(good), ca=ours.root, crl=crl)
+
+
+async def test_a_server_without_tls(ours: Authority) -> None:
+    found, line = await trouble(None, ca=ours.root)
+    assert found is Trouble.OTHER
+    assert "TLS" in line
+
+
+# --- what is offered -------------------------------------------------------------------------------------------------
+
+
+async def test_tls_1_1_is_refused(ours: Authority) -> None:
+    found, line = await trouble(tls(ours.server(kind="rsa"), version="1.1"), ca=ours.root)
+    assert found is Trouble.TLS_VERSION
+    assert "TLS 1.2" in line
+
+
+@pytest.mark.parametrize("cipher", ["ECDHE-RSA-AES256-SHA384", "ECDHE-RSA-CHACHA20-POLY1305", "AES128-SHA"])
+async def test_no_other_cipher_suite(ours: Authority, cipher: str) -> None:
+    context = tls(ours.server(kind="rsa"), version="1.2", ciphers=f"{cipher}:@SECLEVEL=0")
+    found, _ = await trouble(context, ca=ours.root)
+    assert found is Trouble.TLS_CIPHER
+
+
+@pytest.mark.parametrize(
+    ("kind", "cipher"), [("ec" if "ECDSA" in name else "rsa", name) for name in CIPHERS.split(":")]
+)
+async def test_each_suite_of_the_standard(ours: Authority, kind: str, cipher: str) -> None:
+    """A00: both pairs, (ECDHE-ECDSA) and (RSA), with AES-GCM."""
+    context = tls(ours.server(kind=kind), version="1.2", ciphers=f"{cipher}:@SECLEVEL=1")
+    assert (await connects(context, ca=ours.root))["cipher"] == cipher
+
+
+async def test_tls_1_3(ours: Authority) -> None:
+    assert (await connects(tls(ours.server(), version="1.3"), ca=ours.root))["version"] == "TLSv1.3"
+
+
+# --- the station's own certificate -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+async def test_mutual_tls(ours: Authority, version: str) -> None:
+    context = tls(ours.server(), ours.root, version)
+    pem = ours.client("SN-1")
+    agreed = await connects(context, ca=ours.root, security_profile=3, client_cert=pem)
+    assert common_name(agreed["certificate"]) == "SN-1"
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("how", ["foreign", "ended", "none"])
+async def test_a_client_certificate_that_is_refused(
+    ours: Authority, foreign: Authority, version: str, how: str
+) -> None:
+    """TLS 1.3 says so only after the client believes to be connected."""
+    certificates = {"foreign": foreign.client("SN-1"), "ended": ours.client("SN-1", days=-1), "none": None}
+    context = tls(ours.server(), ours.root, version)
+    found, line = await trouble(context, ca=ours.root, security_profile=3, client_cert=certificates[how])
+    assert found is Trouble.OWN_CERTIFICATE
+    assert "certificate" in line
+
+
+async def test_a_client_certificate_file_that_is_none(ours: Authority, tmp_path: Path) -> None:
+    found, line = await trouble(tls(ours.server()), ca=ours.root, security_profile=3, client_cert=tmp_path / "none.pem")
+    assert found is Trouble.OTHER
+    assert "client_cert" in line
+
+
+async def test_no_password_where_a_certificate_is_shown(ours: Authority) -> None:
+    seen: list[str | None] = []
+
+    def note(connection: Any, request: Any) -> None:
+        seen.append(request.headers.get("Authorization"))
+
+    async with behind(tls(ours.server(), ours.root), process_request=note) as (central, front):
+        more = {"security_profile": 3, "ca": ours.root, "client_cert": ours.client("SN-1")}
+        async with running(link(central, front.port, **more)):
+            pass
+    assert seen == [None]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_password_that_is_refused(ours: Authority, status: int) -> None:
+    def refuse(connection: Any, request: Any) -> Any:
+        return connection.respond(status, "no\n")
+
+    road = behind(tls(ours.server()), process_request=refuse)
+    async with road as (central, front), running(link(central, front.port, ca=ours.root), up=False) as room:
+        await until(lambda: room.of(ConnectFailed))
+        assert room.of(ConnectFailed)[0].trouble is Trouble.CREDENTIALS
+
+
+async def test_a_renewed_revocation_list_counts_from_the_next_connection_on(ours: Authority) -> None:
+    server = ours.server()
+    crl = ours.crl()
+    road = behind(tls(server))
+    async with road as (central, front), running(link(central, front.port, ca=ours.root, crl=crl)) as room:
+        crl.write_bytes(ours.crl(server).read_bytes())
+        front.cut()
+        await until(lambda: room.of(ConnectFailed))
+        assert room.of(ConnectFailed)[0].trouble is Trouble.SERVER_CERTIFICATE
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("access", "given", "url", "via"),
+    [
+        (Access(), {}, "ws://host/CP-1", "gate:1"),
+        (Access(profile=2), {}, "wss://host/CP-1", "gate:1"),
+        (Access(profile=2), {"secure_url": "wss://safe/o"}, "wss://safe/o/CP-1", ""),
+        (Access(profile=1), {"secure_url": "wss://safe/o"}, "ws://host/CP-1", "gate:1"),
+        (Access(2, "wss://new/o", 2), {"secure_url": "wss://safe/o"}, "wss://new/o/CP-1", ""),
+        (Access(2, "ws://new/o", 2), {}, "wss://new/o/CP-1", ""),
+        (Access(profile=3, certificate="gone"), {}, "wss://host/CP-1", "gate:1"),
+    ],
+)
+def test_what_is_dialled(access: Access, given: dict[str, str], url: str, via: str) -> None:
+    backend = Backend(url="ws://host", charge_point_id="CP-1", via="gate:1", **given)
+    made = Connecting(backend, (V16,), Settings(), print, lambda: None, True, QUICK, random.Random(1), lambda: access)
+    assert made.url == url
+    assert made._addressed(access).via == via
+
+
+async def test_a_certificate_that_is_not_there_any_more_is_a_failed_attempt() -> None:
+    heard: list[Any] = []
+    backend = Backend(url="wss://127.0.0.1:1", charge_point_id="CP-1")
+    access = Access(profile=3, certificate="gone")
+    made = Connecting(
+        backend, (V16,), Settings(), heard.append, lambda: None, True, QUICK, random.Random(1), lambda: access
+    )
+    with pytest.raises(NoConnection, match="have a new one signed"):
+        await made.connect()
+    assert heard == [ConnectFailed("chargy", access, Trouble.OTHER, heard[0].info)]

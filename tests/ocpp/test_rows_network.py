@@ -1,0 +1,96 @@
+"""Golden lines of SetNetworkProfile, and who may set what a station connects with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ocpp_stand_ins import desk
+from test_rows_lists import answered, judge, row
+
+from agent.domain.asks import AskNetwork, AskSet
+from agent.ocpp.v16 import V16
+from agent.ocpp.v201 import V201
+from agent.ocpp.v201.network import acceptable
+from agent.ocpp.v201.settings import is_secret
+
+DATA = {
+    "ocppVersion": "OCPP20", "ocppTransport": "JSON", "ocppCsmsUrl": "wss://new.example/ocpp", "messageTimeout": 30,
+    "securityProfile": 2, "ocppInterface": "Wired0",
+}  # fmt: skip
+VPN = {"server": "v", "user": "u", "password": "geheim", "key": "k", "type": "IPSec"}
+
+
+def asked(**data: Any) -> Any:
+    payload = {"configurationSlot": 2, "connectionData": {**DATA, **data}}
+    judge(V201, "SetNetworkProfileRequest", payload)
+    return row(V201, "SetNetworkProfile").decode(payload, desk())
+
+
+def test_a_network_profile_is_asked_of_the_domain() -> None:
+    assert asked() == AskNetwork(2, "wss://new.example/ocpp", 2)
+    assert asked(securityProfile=1, ocppCsmsUrl="ws://new.example") == AskNetwork(2, "ws://new.example", 1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"ocppTransport": "SOAP"},
+        {"ocppVersion": "OCPP15"},
+        {"vpn": VPN},
+        {"apn": {"apn": "internet", "apnAuthentication": "NONE"}},
+        {"securityProfile": 4},
+        {"ocppCsmsUrl": "ws://new.example"},
+    ],
+)
+def test_what_this_station_cannot_do_is_rejected_as_a_whole(data: dict[str, Any]) -> None:
+    assert asked(**data) == {"status": "Rejected"}
+
+
+@pytest.mark.parametrize(
+    ("url", "profile", "taken"),
+    [
+        ("ws://h", 0, True),
+        ("wss://h:8443/a?b=c", 3, True),
+        ("ws://h", 2, False),
+        ("http://h", 0, False),
+        ("wss://", 2, False),
+        ("wss://user:password@h", 2, False),
+        ("wss://h:port", 2, False),
+        ("wss://h/ a", 2, False),
+        ("wss://h/\n", 2, False),
+        ("wss://h/#x", 2, False),
+        ("", 0, False),
+    ],
+)
+def test_addresses(url: str, profile: int, taken: bool) -> None:
+    assert acceptable(url, profile) == taken
+
+
+@pytest.mark.parametrize("word", ["Accepted", "Rejected", "NotImplemented"])
+def test_the_answer(word: str) -> None:
+    said = "Accepted" if word == "Accepted" else "Rejected"
+    assert answered(V201, "SetNetworkProfile", word) == {"status": said}
+
+
+def test_a_password_in_it_is_written_nowhere() -> None:
+    assert is_secret("SetNetworkProfile", {"connectionData": {**DATA, "vpn": VPN}})
+    assert not is_secret("SetNetworkProfile", {"connectionData": DATA})
+
+
+@pytest.mark.parametrize(("key", "value"), [("SecurityProfile", "2"), ("AuthorizationKey", "0123456789abcdef")])
+def test_only_the_first_backend_sets_what_the_station_connects_with(key: str, value: str) -> None:
+    ask = row(V16, "ChangeConfiguration").decode({"key": key, "value": value}, desk())
+    assert isinstance(ask, AskSet)
+    second = desk()
+    second.primary = False
+    assert row(V16, "ChangeConfiguration").decode({"key": key, "value": value}, second) == {"status": "Rejected"}
+
+
+def test_in_2_0_1_too() -> None:
+    where = {"component": {"name": "OCPPCommCtrlr"}, "variable": {"name": "NetworkConfigurationPriority"}}
+    payload = {"setVariableData": [{**where, "attributeValue": "2,1"}]}
+    assert row(V201, "SetVariables").decode(payload, desk()) == AskSet({"network_priority": "2,1"})
+    second = desk()
+    second.primary = False
+    assert row(V201, "SetVariables").decode(payload, second) == AskSet({})
