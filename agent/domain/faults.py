@@ -2,7 +2,8 @@
 
 ``severity``: BLOCK stops the session and takes the EVSE out of service until it is gone; SESSION stops the session,
 the next one may try; WARN is told and charging goes on. ``latched``: stays until a technician or a hard reset
-acknowledges it. Severity after the MREC catalogue (ChargeX/INL) and what open stations found workable.
+acknowledges it. ``alert`` False: a driver's matter, no event for a backend. Severity after the MREC catalogue
+(ChargeX/INL) and what open stations found workable.
 """
 
 from __future__ import annotations
@@ -90,6 +91,10 @@ CATALOGUE: dict[Fault, FaultRow] = {
 
 GRACE_S: dict[Fault, float] = {Fault.BOARD_SILENT: 10.0, Fault.METER_SILENT: 60.0, Fault.METER_IMPLAUSIBLE: 60.0}
 """How long a running session outlives these: the far side may come back, and the register proves what was drawn."""
+
+
+LOCKING = frozenset((Fault.LOCK_FAILURE, Fault.UNLOCK_FAILURE, Fault.MREC1, Fault.MREC25))
+"""Those of the lock that holds the plug."""
 
 
 def blocks(fault: Fault) -> bool:

@@ -210,6 +210,19 @@ class StatusChanged(Message):
 
 
 @frozen
+class FaultNoted(Message):
+    """A fault has come (``present``) or is over. ``faults``: all that is wrong there now. ``number``: of this notice,
+    since the start."""
+
+    evse: EvseId
+    fault: Fault
+    present: bool
+    faults: tuple[Fault, ...]
+    at: Stamp
+    number: int
+
+
+@frozen
 class ListConflicted(Message):
     """The backend says something else of a token than its local list does. ``connector``: of the station."""
 
@@ -288,6 +301,7 @@ def noted(message: Message) -> bool:
 MESSAGES: tuple[type[Message], ...] = (
     *BILLED,
     StatusChanged,
+    FaultNoted,
     ListConflicted,
     ReservationEnded,
     HeartbeatWanted,

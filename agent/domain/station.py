@@ -16,6 +16,7 @@ from agent.domain.blocks.lock import Lock
 from agent.domain.blocks.logs import Logs
 from agent.domain.blocks.metering import Metering
 from agent.domain.blocks.power import Power
+from agent.domain.blocks.problems import Problems
 from agent.domain.blocks.remote import Remote
 from agent.domain.blocks.reservation import Reservations
 from agent.domain.blocks.security import Security
@@ -49,6 +50,7 @@ def assemble(site: Site) -> Blocks:
             Metering(site),
             Lock(site),
             status,
+            Problems(site),
             firmware,
             logs,
             Remote(site, status, firmware, logs),

@@ -56,6 +56,8 @@ def _v(name: str, default: Value, low: int = 0, high: int = 2**31 - 1, **more: A
 
 POINTS = ("ParkingBayOccupancy", "EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer")
 """Where a transaction may begin or end (2.x; decision 9)."""
+AS_UPDATED = -1
+"""Values for the end of a transaction are those that are told while it lasts (1.x knows nothing else); 0: none."""
 ENERGY = ("Energy.Active.Import.Register",)
 LANGUAGES = ("fr", "de", "lb", "en")
 """Those that texts of the screen are shipped for."""
@@ -112,6 +114,8 @@ VARIABLES: dict[str, Variable] = {
         _v("aligned_when_idle", False),
         _v("stop_sampled_measurands", (), 0, 20),
         _v("stop_aligned_measurands", (), 0, 20),
+        _v("stop_sample_interval_s", AS_UPDATED, AS_UPDATED, 86400),
+        _v("stop_clock_interval_s", AS_UPDATED, AS_UPDATED, 86400),
         _v("start_measurands", ENERGY, 0, 20),
         _v("snapshot_interval_s", 300, 10, 3600, writable=False),
         # what charging costs, for the screen
@@ -139,6 +143,7 @@ VARIABLES: dict[str, Variable] = {
         _v("reset_retries", 1, 0, 100),
         _v("get_maximum", 100, writable=False),
         _v("message_timeout_s", 30, 1, 3600, writable=False),
+        _v("time_sources", ("Heartbeat",), 1, 1, choices=("Heartbeat",)),
         _v("offline_threshold_s", 600, 0, 30 * 86400),
         _v("backoff_minimum_s", 10, 1, 3600),
         _v("backoff_random_s", 10, 0, 3600),

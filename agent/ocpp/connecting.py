@@ -38,7 +38,9 @@ class Connecting:
         jitter: random.Random,
         access: Callable[[], Access] | None = None,
         pki: PkiPort | None = None,
+        rate: float = 1.0,
     ) -> None:
+        self._rate = rate
         self._backend, self._settings, self._hear, self._pki = backend, settings, hear, pki
         self._subprotocols = [d.subprotocol for d in dialects]
         self._password, self._primary, self._patience = password, primary, patience
@@ -75,10 +77,12 @@ class Connecting:
         self._backoff.reset()
 
     def pause_s(self) -> float:
+        """In real seconds. What a backend has set is domain time, ``rate`` times as fast."""
+        if self._backend.reconnect_s is not None:
+            return max(RECONNECT_LEAST_S, self._backend.reconnect_s)
         if self._patience.backoff_s is None:
             self._backoff.follow(self._settings)
-        fixed_s = self._backend.reconnect_s
-        return self._backoff.next_s() if fixed_s is None else max(RECONNECT_LEAST_S, fixed_s)
+        return self._backoff.next_s() / self._rate
 
     def _of_file(self) -> Access:
         key = self._settings.text("authorization_key") if self._primary else ""

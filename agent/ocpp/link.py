@@ -81,7 +81,7 @@ class Link:
         self._patience = patience or Patience()
         jitter = jitter or random.Random()
         self._connecting = Connecting(
-            backend, dialects, settings, hear, password, primary, self._patience, jitter, access, pki
+            backend, dialects, settings, hear, password, primary, self._patience, jitter, access, pki, clock.rate
         )
         self._desk = Desk(backend.name, outbox, clock, settings, identity, tuple(evse_numbers), primary=primary)
         self._line = Line(

@@ -12,13 +12,25 @@ from enum import StrEnum
 from typing import Any
 
 from agent.domain.transaction import Point
-from agent.domain.variables import LAMP, MEASURANDS, POINTS, VARIABLES, Value, Variable, WrongValue, read, write
+from agent.domain.variables import (
+    AS_UPDATED,
+    LAMP,
+    MEASURANDS,
+    POINTS,
+    VARIABLES,
+    Value,
+    Variable,
+    WrongValue,
+    read,
+    write,
+)
 from agent.frozen import frozen
 from agent.ocpp.dialect import Identity
 
 ITEMS_MAX = 100
 BYTES_MAX = 65536
 LIST_BYTES_MAX = 1024 * 1024
+LOCK = "ConnectorPlugRetentionLock"
 LISTS, RESERVATION = "LocalAuthListManagement", "Reservation"
 
 
@@ -99,6 +111,14 @@ def _problem(facts: Facts, evse: int) -> str:
     return "true" if facts.evses[evse]["problem"] else "false"
 
 
+def _lockable(facts: Facts, evse: int) -> str:
+    return "false" if facts.evses[evse]["tethered"] else "true"
+
+
+def _lock_problem(facts: Facts, evse: int) -> str:
+    return "true" if facts.evses[evse]["lock_problem"] else "false"
+
+
 def _connector(facts: Facts, evse: int) -> str:
     return "cType2" if facts.evses[evse]["tethered"] else "sType2"
 
@@ -152,6 +172,18 @@ def _of_part(component: str, of: Of) -> tuple[Name, ...]:
     )
 
 
+def _interval(own: str, as_updated: str) -> Callable[[Facts, int], str]:
+    def text(facts: Facts, evse: int) -> str:
+        settings = facts.settings
+        return str(settings.get(as_updated if settings.get(own) == AS_UPDATED else own, 0))
+
+    return text
+
+
+_sample_interval = _interval("stop_sample_interval_s", "sample_interval_s")
+_clock_interval = _interval("stop_clock_interval_s", "clock_aligned_interval_s")
+
+
 def _list(component: str, variable: str, setting: str) -> Name:
     return Name(component, variable, setting, choices=_MEASURED)
 
@@ -174,6 +206,8 @@ NAMES: tuple[Name, ...] = (
     Name("EVSE", "Power", of=Of.EVSE, value=_power, kind="decimal", unit="W", high=_most_power),
     *_of_part("Connector", Of.CONNECTOR),
     Name("Connector", "ConnectorType", of=Of.CONNECTOR, value=_connector, kind="string", constant=True),
+    Name(LOCK, "Available", of=Of.CONNECTOR, value=_lockable, kind="boolean", constant=True),
+    Name(LOCK, "Problem", of=Of.CONNECTOR, value=_lock_problem, kind="boolean"),
     # the lamp
     Name(_LAMP, "Active", of=Of.EVSE, value=_lit, kind="boolean", profile=LAMP),
     Name(_LAMP, "Color", of=Of.EVSE, value=_how("lamp"), kind="string", profile=LAMP),
@@ -182,9 +216,9 @@ NAMES: tuple[Name, ...] = (
     Name("AlignedDataCtrlr", "Interval", "clock_aligned_interval_s", unit="s"),
     _list("AlignedDataCtrlr", "Measurands", "aligned_measurands"),
     Name("AlignedDataCtrlr", "SendDuringIdle", "aligned_when_idle"),
-    Name("AlignedDataCtrlr", "TxEndedInterval", "clock_aligned_interval_s", unit="s", shown=True),
+    Name("AlignedDataCtrlr", "TxEndedInterval", "stop_clock_interval_s", value=_clock_interval, unit="s"),
     _list("AlignedDataCtrlr", "TxEndedMeasurands", "stop_aligned_measurands"),
-    Name("SampledDataCtrlr", "TxEndedInterval", "sample_interval_s", unit="s", shown=True),
+    Name("SampledDataCtrlr", "TxEndedInterval", "stop_sample_interval_s", value=_sample_interval, unit="s"),
     _list("SampledDataCtrlr", "TxEndedMeasurands", "stop_sampled_measurands"),
     _list("SampledDataCtrlr", "TxStartedMeasurands", "start_measurands"),
     Name("SampledDataCtrlr", "TxUpdatedInterval", "sample_interval_s", unit="s"),
@@ -216,7 +250,7 @@ NAMES: tuple[Name, ...] = (
     )),
     # clock
     Name("ClockCtrlr", "DateTime", value=lambda f, n: f.now, kind="dateTime"),
-    Name("ClockCtrlr", "TimeSource", value=_fixed("Heartbeat"), kind="SequenceList", constant=True),
+    Name("ClockCtrlr", "TimeSource", "time_sources", kind="SequenceList", choices="Heartbeat"),
     # device model
     *(
         Name("DeviceDataCtrlr", variable, instance=of, value=_fixed(str(most)), kind="integer", constant=True)

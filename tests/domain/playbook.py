@@ -35,7 +35,7 @@ from agent.domain.events import (
     VehicleReady,
 )
 from agent.domain.evse import Evse, Session, Site, State
-from agent.domain.messages import BILLED, Message, SecurityHappened, StatusChanged
+from agent.domain.messages import BILLED, FaultNoted, Message, SecurityHappened, StatusChanged
 from agent.domain.orders import JudgeToken, Order, Remember, SetLamp, SetRelease, SetService, Show, Signal, Tell, WakeMe
 from agent.domain.station import assemble
 from agent.domain.variables import Settings, Value
@@ -268,7 +268,7 @@ class Playbook:
         self._keep(orders)
         for order in orders:
             self._look(order)
-            status = isinstance(order, Tell) and isinstance(order.message, StatusChanged)
+            status = isinstance(order, Tell) and isinstance(order.message, StatusChanged | FaultNoted)
             quiet = isinstance(order, self.QUIET) or _of_security(order) or (status and not self.status)
             if not quiet and not self._again(order):
                 self.unclaimed.append(order)

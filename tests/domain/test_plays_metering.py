@@ -172,3 +172,25 @@ def test_the_screen_follows_the_meter() -> None:
     play.wait(2)
     assert play << ReadMeter(1, "live") >> MeterRead(1, "live", wh(1004, power_w=7400.4))
     assert (play.screens[1].values["energy_wh"], play.screens[1].values["power_w"]) == (4, 7400)
+
+
+def test_values_for_the_end_may_have_an_interval_of_their_own() -> None:
+    """2.x TxEndedInterval: what is told every 60 s is not kept; what is kept every 100 s is not told."""
+    play = Playbook(settings={
+        "sample_interval_s": 60, "stop_sample_interval_s": 100, "stop_sampled_measurands": ("Voltage",),
+        "clock_aligned_interval_s": 0, "stop_clock_interval_s": 900, "stop_aligned_measurands": ("Current.Import",),
+    })  # fmt: skip
+    charging(play)
+    play.wait(99).skip()
+    play.feed(MeterRead(1, "sample", wh(1001)))
+    assert any(isinstance(m, MeterSampled) for m in play.told)
+    told = len(play.told)
+    assert play.session().samples == ()
+    play.skip().wait(1)
+    assert "endsample" in [o.purpose for o in play.unclaimed if isinstance(o, ReadMeter)]
+    play.feed(MeterRead(1, "endsample", wh(1002)))
+    assert [s.measurands for s in play.session().samples] == [("Voltage",)]
+    assert len(play.told) == told
+    play.skip().wait(899).feed(MeterRead(1, f"endclock:{play.t_s!r}", wh(1003)))
+    assert [s.context for s in play.session().samples] == [ReadingContext.PERIODIC, ReadingContext.CLOCK]
+    assert len(play.told) == told

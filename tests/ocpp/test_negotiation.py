@@ -192,6 +192,7 @@ INVENTORY: dict[str, Any] = {
         n: {
             "status": "Available",
             "problem": False,
+            "lock_problem": False,
             "tethered": False,
             "phases": 3,
             "power_w": 0,

@@ -40,6 +40,7 @@ from agent.domain.messages import (
     BootWanted,
     ChargingState,
     ConnectorStatus,
+    FaultNoted,
     FirmwareStatus,
     HeartbeatWanted,
     LogStatus,
@@ -57,7 +58,7 @@ from agent.domain.messages import (
 )
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.variables import Settings
-from agent.kinds import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, TokenType, Verdict
+from agent.kinds import AuthorizationStatus, Fault, Reading, ReadingContext, Stamp, Token, TokenType, Verdict
 from agent.ocpp import versions
 from agent.ocpp.dialect import Boot, Desk, Heard, Identity, In, Out, Refusal, Refused, Unspeakable, gaps
 from agent.ocpp.v201 import V201
@@ -136,6 +137,16 @@ AUTHORISED = TransactionAuthorised(
 )
 OUTLET = {"id": 2, "connectorId": 1}
 
+
+def event(value: str, number: int, code: str, part: str, evse: dict[str, int], cleared: bool = False) -> dict[str, Any]:
+    one = {
+        "eventId": number, "timestamp": WHEN, "trigger": "Delta", "actualValue": value, "techCode": code,
+        "cleared": cleared, "eventNotificationType": "HardWiredNotification",
+        "component": {"name": part, "evse": evse}, "variable": {"name": "Problem"},
+    }  # fmt: skip
+    return {"generatedAt": WHEN, "seqNo": 0, "tbc": False, "eventData": [one]}
+
+
 GOLDEN_OUT = [
     (
         BootWanted(),
@@ -208,6 +219,21 @@ GOLDEN_OUT = [
         StatusChanged(1, T0, ConnectorStatus.OCCUPIED, ChargingState.CHARGING),
         "StatusNotification",
         {"timestamp": WHEN, "connectorStatus": "Occupied", "evseId": 1, "connectorId": 1},
+    ),
+    (
+        FaultNoted(1, Fault.LOCK_FAILURE, True, (Fault.GROUND_FAILURE, Fault.LOCK_FAILURE), T0, 7),
+        "NotifyEvent",
+        event("true", 7, "ConnectorLockFailure", "ConnectorPlugRetentionLock", {"id": 1, "connectorId": 1}),
+    ),
+    (
+        FaultNoted(1, Fault.LOCK_FAILURE, False, (Fault.GROUND_FAILURE,), T0, 8),
+        "NotifyEvent",
+        event("false", 8, "ConnectorLockFailure", "ConnectorPlugRetentionLock", {"id": 1, "connectorId": 1}, True),
+    ),
+    (
+        FaultNoted(2, Fault.DOOR_OPEN, False, (Fault.GROUND_FAILURE,), T0, 9),
+        "NotifyEvent",
+        event("true", 9, "DoorOpen", "EVSE", {"id": 2}, True),
     ),
     (
         SecurityHappened("StartupOfTheDevice", T0),

@@ -10,6 +10,7 @@ from agent.domain.block import Yielded, answers
 from agent.domain.blocks.status import Status
 from agent.domain.events import Asked
 from agent.domain.evse import Evse, Site
+from agent.domain.faults import LOCKING
 from agent.domain.orders import Reply
 from agent.domain.variables import VARIABLES
 from agent.kinds import STATION, Moment
@@ -41,6 +42,7 @@ class Inventory:
         return {
             "status": str(self._status.situation(evse.number, now.stamp).connector),
             "problem": bool(evse.faults),
+            "lock_problem": bool(evse.faults & LOCKING),
             "tethered": evse.tethered,
             "lamp": str(evse.lamp),
             "bay": evse.bay_sensor,

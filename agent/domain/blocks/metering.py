@@ -5,7 +5,7 @@ Begin and end of a transaction belong to the session table; here is what happens
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from agent.domain.block import Yielded, on
@@ -28,24 +28,29 @@ from agent.domain.messages import ChargingState, MeterSampled, Sample
 from agent.domain.orders import ReadMeter, Remember, Tell, WakeMe
 from agent.domain.rules.points import parked
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thinned
+from agent.domain.variables import AS_UPDATED
 from agent.kinds import Fault, Moment, Reading, ReadingContext, Stamp
 
 LIVE_S = 2.0
 """How often the screen of a running session is refreshed (real seconds)."""
 STOP_SAMPLES_MAX = 100
+_SAMPLES = {"sample": "sample_interval_s", "endsample": "stop_sample_interval_s"}
+_CLOCKS = {"clock": "clock_aligned_interval_s", "endclock": "stop_clock_interval_s"}
+"""Timers (and purposes of readings) -> their interval: what is told while a transaction lasts, what is kept for its
+end where that has an interval of its own."""
 
 
 class Metering:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._mark: Stamp | None = None
+        self._marks: dict[str, Stamp] = {}
 
     # --- sampled -----------------------------------------------------------------------------------------------
 
     @on(SessionOpened)
     def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        yield from self._arm_sample(evse, now)
+        yield from self._arm_samples(evse, now)
         yield WakeMe(f"live:{evse.number}", now.t_s + LIVE_S * self._site.io_s)
         yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._snapshot_s(evse))
 
@@ -55,40 +60,44 @@ class Metering:
         usual_s = float(self._site.settings.number("snapshot_interval_s"))
         return usual_s if evse.counts_plugged else min(usual_s, self._site.resume_within_s / 2)
 
-    def _arm_sample(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
-        interval = self._site.settings.number("sample_interval_s")
+    def _arm_samples(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        for kind in _SAMPLES:
+            yield from self._arm_sample(kind, evse, now)
+
+    def _arm_sample(self, kind: str, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        interval = self._site.settings.number(_SAMPLES[kind])
         session = evse.session or evse.tx
-        if session is None or interval == 0:
-            yield WakeMe(f"sample:{evse.number}", None)
+        if session is None or interval <= 0:
+            yield WakeMe(f"{kind}:{evse.number}", None)
             return
         same_boot = session.started.boot == now.stamp.boot
         started = session.started.t_s if same_boot else now.t_s
-        yield WakeMe(f"sample:{evse.number}", next_sample_s(started, interval, now.t_s))
+        yield WakeMe(f"{kind}:{evse.number}", next_sample_s(started, interval, now.t_s))
 
     @on(SessionClosed)
     def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         for kind in ("live", "snapshot"):
             yield WakeMe(f"{kind}:{event.evse}", None)
-        yield from self._arm_sample(self._site.evses[event.evse], now)
+        yield from self._arm_samples(self._site.evses[event.evse], now)
 
     @on(TransactionOpened, TransactionClosed)
     def without_session(self, event: TransactionOpened | TransactionClosed, now: Moment) -> Iterator[Yielded]:
-        yield from self._arm_sample(self._site.evses[event.evse], now)
+        yield from self._arm_samples(self._site.evses[event.evse], now)
 
     @on(TimeCame)
     def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
-        if kind == "clock":
-            yield from self._clock(now)
-        elif kind in ("sample", "live", "snapshot"):
+        if kind in _CLOCKS:
+            yield from self._clock(kind, now)
+        elif kind in (*_SAMPLES, "live", "snapshot"):
             evse = self._site.evses[int(number)]
-            if evse.session is not None or (kind == "sample" and evse.tx is not None):
+            if evse.session is not None or (kind in _SAMPLES and evse.tx is not None):
                 yield from self._due(kind, evse, now)
 
     def _due(self, kind: str, evse: Evse, now: Moment) -> Iterator[Yielded]:
-        if kind == "sample":
-            yield ReadMeter(evse.number, "sample")
-            yield from self._arm_sample(evse, now)
+        if kind in _SAMPLES:
+            yield ReadMeter(evse.number, kind)
+            yield from self._arm_sample(kind, evse, now)
         elif kind == "live":
             if evse.state is State.ACTIVE:
                 yield ReadMeter(evse.number, "live")
@@ -101,34 +110,42 @@ class Metering:
 
     @on(Started, ClockTrusted)
     def clock_known(self, event: Started | ClockTrusted, now: Moment) -> Iterator[Yielded]:
-        yield from self._arm_clock(now)
+        yield from self._arm_clocks(now)
 
-    def _arm_clock(self, now: Moment) -> Iterator[Yielded]:
-        interval = self._site.settings.number("clock_aligned_interval_s")
-        if interval == 0 or now.utc_s is None:
-            self._mark = None
-            yield WakeMe("clock:", None)
+    def _arm_clocks(self, now: Moment) -> Iterator[Yielded]:
+        for kind in _CLOCKS:
+            yield from self._arm_clock(kind, now)
+
+    def _arm_clock(self, kind: str, now: Moment) -> Iterator[Yielded]:
+        interval = self._site.settings.number(_CLOCKS[kind])
+        if interval <= 0 or now.utc_s is None:
+            self._marks.pop(kind, None)
+            yield WakeMe(f"{kind}:", None)
             return
         ahead = next_mark_utc_s(interval, now.utc_s) - now.utc_s
-        self._mark = Stamp(now.stamp.boot, now.t_s + ahead)
-        yield WakeMe("clock:", now.t_s + ahead)
+        self._marks[kind] = Stamp(now.stamp.boot, now.t_s + ahead)
+        yield WakeMe(f"{kind}:", now.t_s + ahead)
 
-    def _clock(self, now: Moment) -> Iterator[Yielded]:
-        mark = self._mark
+    def _clock(self, kind: str, now: Moment) -> Iterator[Yielded]:
+        mark = self._marks.get(kind)
         if mark is not None:
-            idle_only = self._site.settings.flag("aligned_when_idle")
-            for number, evse in self._site.evses.items():
-                if not (idle_only and evse.transaction):
-                    yield ReadMeter(number, f"clock:{mark.t_s!r}")
-        yield from self._arm_clock(now)
+            for evse in self._site.evses.values():
+                if self._wants(kind, evse):
+                    yield ReadMeter(evse.number, f"{kind}:{mark.t_s!r}")
+        yield from self._arm_clock(kind, now)
+
+    def _wants(self, kind: str, evse: Evse) -> bool:
+        if kind == "endclock":
+            return bool(evse.transaction)
+        return not (self._site.settings.flag("aligned_when_idle") and evse.transaction)
 
     @on(SettingChanged)
     def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
-        if event.name == "sample_interval_s":
+        if event.name in _SAMPLES.values():
             for evse in self._site.evses.values():
-                yield from self._arm_sample(evse, now)
-        elif event.name == "clock_aligned_interval_s":
-            yield from self._arm_clock(now)
+                yield from self._arm_samples(evse, now)
+        elif event.name in _CLOCKS.values():
+            yield from self._arm_clocks(now)
 
     # --- readings ----------------------------------------------------------------------------------------------
 
@@ -139,20 +156,28 @@ class Metering:
         yield from self._backwards(evse, reading)
         if evse.reading is None or reading.energy_wh >= evse.reading.energy_wh:
             evse.reading = reading
-        kind = event.purpose.partition(":")[0]
+        kind, _, mark = event.purpose.partition(":")
+        if kind in _CLOCKS:
+            reading = replace(reading, at=Stamp(reading.at.boot, float(mark)))
         if kind == "sample" and _within(evse, reading):
             yield from self._sampled(evse, reading, ReadingContext.PERIODIC, "sampled_measurands")
-            self._for_the_stop(evse, reading, ReadingContext.PERIODIC, "stop_sampled_measurands")
         elif kind == "clock":
-            at_mark = replace(reading, at=Stamp(reading.at.boot, float(event.purpose.partition(":")[2])))
-            yield from self._sampled(evse, at_mark, ReadingContext.CLOCK, "aligned_measurands")
-            self._for_the_stop(evse, at_mark, ReadingContext.CLOCK, "stop_aligned_measurands")
+            yield from self._sampled(evse, reading, ReadingContext.CLOCK, "aligned_measurands")
         elif kind == "trigger":
             yield from self._sampled(evse, reading, ReadingContext.TRIGGER, "sampled_measurands")
         elif kind == "loose":
             yield from self._sampled(evse, reading, ReadingContext.TRIGGER, "aligned_measurands", loose=True)
         elif kind in ("live", "end"):
             yield SituationChanged(evse.number)
+        if kind == self._kept_from(_SAMPLES):
+            self._for_the_stop(evse, reading, ReadingContext.PERIODIC, "stop_sampled_measurands")
+        elif kind == self._kept_from(_CLOCKS):
+            self._for_the_stop(evse, reading, ReadingContext.CLOCK, "stop_aligned_measurands")
+
+    def _kept_from(self, kinds: Mapping[str, str]) -> str:
+        """Which readings are kept for the end: those that are told, or ones of their own."""
+        told, own = kinds
+        return told if self._site.settings.number(kinds[own]) == AS_UPDATED else own
 
     def _with_offer(self, evse: Evse, reading: Reading) -> Reading:
         """The limit in force is no matter of the meter: as the board tells it, otherwise as it was ordered."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.messages import ChargingState, ConnectorStatus, StatusChanged
+from agent.domain.messages import ChargingState, ConnectorStatus, FaultNoted, StatusChanged
 from agent.kinds import STATION
-from agent.ocpp.dialect import Desk, Out, Told, nothing
+from agent.ocpp.dialect import Desk, Mute, Out, Told, nothing
 from agent.ocpp.names import ERRORS_16, VENDOR_ID, Error16
 from agent.ocpp.times import rfc3339
 
@@ -57,4 +57,7 @@ def _notify(message: StatusChanged, desk: Desk) -> dict[str, Any]:
     return payload
 
 
-ROWS = (Out(StatusChanged, "StatusNotification", _notify, nothing),)
+ROWS = (
+    Out(StatusChanged, "StatusNotification", _notify, nothing),
+    Mute(FaultNoted, "1.6 tells the fault with the status of the connector"),
+)

@@ -1,8 +1,7 @@
 """OCPP 2.0.1: Core without file transfers, network profiles and certificates; local list, reservation, smart charging.
 
-What this version cannot say: the station as a whole has no status message; a fault is told as Faulted without its name
-(that would be NotifyEvent, which belongs to monitoring); TxResumed and DirectPayment came with 2.1. One connector per
-EVSE.
+What this version cannot say: the station as a whole has no status message; TxResumed and DirectPayment came with 2.1.
+One connector per EVSE.
 """
 
 from __future__ import annotations

@@ -1,14 +1,18 @@
-"""StatusNotification (OCPP 2.0.1 G01) and SecurityEventNotification (A04). Five statuses of a connector; the station as
-a whole has none (its connectors tell it), and what is wrong is not told with it."""
+"""StatusNotification (OCPP 2.0.1 G01), NotifyEvent (G05) and SecurityEventNotification (A04). Five statuses of a
+connector; the station as a whole has none (its connectors tell it). What is wrong is told beside it, as the Problem of
+a part, with our name of the fault; monitors that a backend sets are not offered."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.messages import SecurityHappened, StatusChanged
+from agent.domain.faults import LOCKING
+from agent.domain.messages import FaultNoted, SecurityHappened, StatusChanged
 from agent.kinds import STATION
 from agent.ocpp.dialect import Desk, Out, Told, nothing
+from agent.ocpp.names2 import LOCK
 from agent.ocpp.times import rfc3339
+from agent.ocpp.v201.ids import evse
 
 
 def project(message: StatusChanged) -> Told:
@@ -26,6 +30,27 @@ def _notify(message: StatusChanged, desk: Desk) -> dict[str, Any] | None:
     }
 
 
+def _event(message: FaultNoted, desk: Desk) -> dict[str, Any]:
+    """Of the plug's lock, otherwise of the EVSE. The value is whether anything is wrong with that part now."""
+    lock = message.fault in LOCKING
+    wrong = [f for f in message.faults if not lock or f in LOCKING]
+    at = rfc3339(desk.clock.utc_s(message.at))
+    event = {
+        "eventId": message.number,
+        "timestamp": at,
+        "trigger": "Delta",
+        "actualValue": "true" if wrong else "false",
+        "techCode": message.fault.value[:50],
+        "cleared": not message.present,
+        "eventNotificationType": "HardWiredNotification",
+        "component": {"name": LOCK, "evse": evse(message.evse)}
+        if lock
+        else {"name": "EVSE", "evse": {"id": message.evse}},
+        "variable": {"name": "Problem"},
+    }
+    return {"generatedAt": at, "seqNo": 0, "tbc": False, "eventData": [event]}
+
+
 def _security(message: SecurityHappened, desk: Desk) -> dict[str, Any]:
     payload = {"type": message.kind[:50], "timestamp": rfc3339(desk.clock.utc_s(message.at))}
     if message.info:
@@ -35,5 +60,6 @@ def _security(message: SecurityHappened, desk: Desk) -> dict[str, Any]:
 
 ROWS = (
     Out(StatusChanged, "StatusNotification", _notify, nothing),
+    Out(FaultNoted, "NotifyEvent", _event, nothing),
     Out(SecurityHappened, "SecurityEventNotification", _security, nothing),
 )

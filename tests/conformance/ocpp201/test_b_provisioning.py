@@ -1,8 +1,13 @@
 """Block B, provisioning: boot, variables, reports, resets."""
 
+import asyncio
+import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
+from simulated import Simulated
+from street import Backend, station_text
 from street201 import Street201, named
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -55,6 +60,24 @@ async def test_TC_B_02_CS(s: Street201) -> None:
     assert s.payloads("BootNotification")[1]["reason"] == "Triggered"
     before = [a for a, _ in s.calls()][: [a for a, _ in s.calls()].index("BootNotification", 1)]
     assert set(before) == {"BootNotification", "NotifyReport"}
+    await s.station.until(lambda p: p["backend"]["link"] == "up")
+
+
+async def test_TC_B_03_CS_TC_B_30_CS(s: Street201) -> None:
+    """Rejected: silence until the interval is over; what is asked meanwhile is a SecurityError, also while Pending."""
+    s.csms.boot, s.csms.interval_s = "Rejected", 20
+    try:
+        await s.station.post("/agent", {"action": "kill"})
+        await s.heard(lambda: s.payloads("BootNotification"))
+        await s.station.until(lambda p: p["backend"]["boot"] == "Rejected")
+        wanted = {"getVariableData": [named(TIMEOUT)]}
+        assert (await s.csms.call("GetVariables", wanted))[2] == "SecurityError"
+        s.csms.boot = "Pending"
+        await s.station.until(lambda p: p["backend"]["boot"] == "Pending")
+        assert [a for a, _ in s.calls()] == ["BootNotification", "BootNotification"]
+        assert (await s.csms.call("ClearCache", {}))[2] == "SecurityError"
+    finally:
+        s.csms.boot, s.csms.interval_s = "Accepted", 300
     await s.station.until(lambda p: p["backend"]["link"] == "up")
 
 
@@ -194,6 +217,17 @@ async def test_TC_B_23_CS(s: Street201) -> None:
     assert await s.available(True, 1) == "Accepted"
 
 
+async def test_TC_B_24_CS(s: Street201) -> None:
+    """A reservation outlives a reset."""
+    assert await s.reserve() == "Accepted"
+    await s.told("Reserved")
+    await s.csms.ask("Reset", {"type": "Immediate"})
+    await s.rebooted()
+    await s.heard(lambda: any(p["evseId"] == 1 for p in s.payloads("StatusNotification")))
+    assert [p["connectorStatus"] for p in s.payloads("StatusNotification") if p["evseId"] == 1][-1] == "Reserved"
+    assert await s.cancel() == "Accepted"
+
+
 async def test_TC_B_25_CS(s: Street201) -> None:
     """Reset of one idle EVSE is accepted without a boot of the station."""
     assert await s.csms.ask("Reset", {"type": "Immediate", "evseId": 1}) == {"status": "Accepted"}
@@ -302,3 +336,69 @@ async def test_TC_B_51_CS_and_TC_B_52_CS(s: Street201) -> None:
         await s.unplug(1, side="ev")
         await s.leave(1)
     assert await s.put("OCPPCommCtrlr.OfflineThreshold", "600") == "Accepted"
+
+
+REQUIRED = {
+    "AlignedDataCtrlr": "Interval= Measurands= TxEndedInterval= TxEndedMeasurands=",
+    "AuthCtrlr": "AuthorizeRemoteStart= LocalAuthorizeOffline= LocalPreAuthorize=",
+    "ChargingStation": "Available AvailabilityState SupplyPhases",
+    "ClockCtrlr": "DateTime TimeSource=",
+    "Connector/1/1": "Available AvailabilityState ConnectorType SupplyPhases",
+    "DeviceDataCtrlr": "BytesPerMessage@GetReport BytesPerMessage@GetVariables BytesPerMessage@SetVariables "
+    "ItemsPerMessage@GetReport ItemsPerMessage@GetVariables ItemsPerMessage@SetVariables",
+    "EVSE/1": "Available AvailabilityState Power SupplyPhases",
+    "OCPPCommCtrlr": "FileTransferProtocols MessageAttemptInterval@TransactionEvent= "
+    "MessageAttempts@TransactionEvent= MessageTimeout@Default NetworkConfigurationPriority "
+    "NetworkProfileConnectionAttempts OfflineThreshold= ResetRetries= RetryBackOffRandomRange= "
+    "RetryBackOffRepeatTimes= RetryBackOffWaitMinimum= UnlockOnEVSideDisconnect= WebSocketPingInterval=",
+    "SampledDataCtrlr": "TxEndedInterval= TxEndedMeasurands= TxStartedMeasurands= TxUpdatedInterval= "
+    "TxUpdatedMeasurands=",
+    "SecurityCtrlr": "CertificateEntries OrganizationName SecurityProfile",
+    "TxCtrlr": "EVConnectionTimeOut= StopTxOnEVSideDisconnect= StopTxOnInvalidId= TxStartPoint= TxStopPoint=",
+}
+"""``=``: can be written."""
+
+
+async def test_TC_B_53_CS(s: Street201) -> None:
+    """All variables that the specification requires are there, and can be written where it says so."""
+    _, entries = await s.report("GetBaseReport", reportBase="FullInventory")
+    have = {}
+    for entry, found in zip(keys(entries), entries, strict=True):
+        place = "/".join(str(part) for part in entry[:3] if part)
+        name = f"{entry[3]}@{entry[4]}" if entry[4] else entry[3]
+        have[place, name] = found["variableAttribute"][0]["mutability"]
+    wanted = {(c, v.rstrip("=")): v.endswith("=") for c, text in REQUIRED.items() for v in text.split()}
+    assert [name for name in wanted if name not in have] == []
+    assert [name for name, writable in wanted.items() if writable and have[name] != "ReadWrite"] == []
+
+
+async def test_TC_B_57_CS(tmp_path: Path) -> None:
+    """The connection is lost: waits from RetryBackOffWaitMinimum on, doubled RetryBackOffRepeatTimes times."""
+    text = station_text(backend='versions = ["2.0.1"]').replace("reconnect_s = 0.2", "")
+    rate, minimum_s = 20.0, 5
+    async with Backend(speaks=("2.0.1",)) as csms, Simulated(tmp_path, text, csms.url, rate) as station:
+        await station.until(lambda p: p["backend"]["boot"] == "Accepted")
+        s = Street201(station, csms)
+        for name, value in (("WaitMinimum", minimum_s), ("RandomRange", 0), ("RepeatTimes", 2)):
+            assert await s.put(f"OCPPCommCtrlr.RetryBackOff{name}", str(value)) == "Accepted"
+        tried_s = await attempts(csms, 5)
+    waits_s = [(b - a) * rate for a, b in itertools.pairwise(tried_s)]
+    for waited_s, expected_s in zip(waits_s, (5, 10, 20, 20), strict=True):
+        assert expected_s * 0.9 <= waited_s < expected_s + 19, waits_s
+
+
+async def attempts(csms: Backend, count: int) -> list[float]:
+    """The central system is gone: when that was, and when somebody has knocked since."""
+    csms._server.close()
+    await csms._server.wait_closed()
+    now_s = asyncio.get_running_loop().time
+    tried_s = [now_s()]
+
+    async def knocked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tried_s.append(now_s())
+        writer.close()
+
+    async with await asyncio.start_server(knocked, "127.0.0.1", csms.port), asyncio.timeout(20):
+        while len(tried_s) < count:
+            await asyncio.sleep(0.01)
+    return tried_s

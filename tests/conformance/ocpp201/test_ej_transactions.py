@@ -321,3 +321,23 @@ async def test_TC_J_09_CS_TC_J_10_CS(s: Street201) -> None:
         assert await s.put("SampledDataCtrlr.TxUpdatedInterval", "0") == "Accepted"
         assert await s.put("SampledDataCtrlr.TxUpdatedMeasurands", REGISTER) == "Accepted"
         assert await s.put("SampledDataCtrlr.TxEndedMeasurands", "") == "Accepted"
+
+
+# --- the plug and its lock -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unlocks", [pytest.param(True, id="TC_E_24_CS"), pytest.param(False, id="TC_E_25_CS")])
+async def test_pulled_at_the_car(s: Street201, unlocks: bool) -> None:
+    """The transaction ends; the socket lets go of the plug at once, or keeps it until it is asked to."""
+    assert await s.put("OCPPCommCtrlr.UnlockOnEVSideDisconnect", str(unlocks).lower()) == "Accepted"
+    try:
+        await s.session()
+        await s.unplug(side="ev")
+        assert (await s.ended())["transactionInfo"]["stoppedReason"] == "EVDisconnected"
+        if not unlocks:
+            assert (await s.until(lambda e: not e["session"]))["locked"]
+            answer = await s.csms.ask("UnlockConnector", {"evseId": 1, "connectorId": 1})
+            assert answer == {"status": "Unlocked"}
+        await s.until(lambda e: not e["locked"])
+    finally:
+        assert await s.put("OCPPCommCtrlr.UnlockOnEVSideDisconnect", "true") == "Accepted"

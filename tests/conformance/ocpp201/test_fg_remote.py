@@ -222,3 +222,22 @@ async def test_each_evse_keeps_its_own_word_beside_the_station(s: Street201) -> 
     assert (await s.get("EVSE/1.AvailabilityState"))[1] == "Unavailable"
     assert await s.available(True, 1) == "Accepted"
     await s.told("Available", 1)
+
+
+async def test_TC_G_20_CS(s: Street201) -> None:
+    """The plug cannot be locked: told as a problem of the retention lock, and no energy; told again when it is over."""
+    await s.occupy()
+    await s.fault("ConnectorLockFailure")
+    await s.tap(CARD)
+    await s.heard(lambda: s.payloads("NotifyEvent"))
+    (event,) = s.payloads("NotifyEvent")[0]["eventData"]
+    assert event["component"] == {"name": "ConnectorPlugRetentionLock", "evse": {"id": 1, "connectorId": 1}}
+    assert (event["variable"], event["actualValue"], event["trigger"]) == ({"name": "Problem"}, "true", "Delta")
+    assert (await s.get("ConnectorPlugRetentionLock/1/1.Problem"))[1] == "true"
+    await s.told("Faulted")
+    assert s.events() == []
+    assert not (await s.station.evse())["contactor"]
+    await s.fault("ConnectorLockFailure", False)
+    await s.heard(lambda: len(s.payloads("NotifyEvent")) == 2)
+    (event,) = s.payloads("NotifyEvent")[1]["eventData"]
+    assert (event["actualValue"], event["cleared"]) == ("false", True)

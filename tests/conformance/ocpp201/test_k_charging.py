@@ -202,6 +202,15 @@ async def test_TC_K_13_CS(s: Street201) -> None:
     await offered(s, 7)
 
 
+async def test_TC_K_15_CS(s: Street201) -> None:
+    """A profile of a kind that a backend cannot set here: rejected, and nothing is installed."""
+    assert await put(s, 1, profile(9, "ChargingStationExternalConstraints", (0, 10.0))) == "Rejected"
+    several = profile(9, DEFAULT, (0, 10.0))
+    several["chargingSchedule"] *= 2
+    assert await put(s, 1, several) == "Rejected"
+    assert await installed(s) == []
+
+
 async def test_TC_K_19_CS(s: Street201) -> None:
     """Every day anew."""
     start = await now(s) - 3 * 86400
