@@ -18,11 +18,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def test_refused(s: Street201, status: str) -> None:
     s.csms.infos["04BAD"] = {"status": status}
     await s.occupy()
-    await s.screen("idle")
-    await s.tap("04BAD")
-    await s.heard(lambda: s.payloads("Authorize"))
+    await s.refused("04BAD")
     assert s.payloads("Authorize")[0]["idToken"]["idToken"] == "04BAD"
-    await s.screen("refused")
     assert s.events() == []
 
 
@@ -63,7 +60,7 @@ async def test_TC_C_12_CS_TC_C_36_CS(s: Street201) -> None:
     await s.tap("04LATER")
     await s.screen("refused")
     s.csms.infos["04LATER"] = {"status": "Accepted"}
-    await s.screen("idle")
+    await s.until(lambda e: e["screen"] != "refused")
     await s.tap("04LATER")
     await s.began()
     assert len(s.payloads("Authorize")) == 2

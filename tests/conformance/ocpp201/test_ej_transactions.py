@@ -1,5 +1,7 @@
 """Blocks E and J: transactions, off line and on line, and their meter values."""
 
+import asyncio
+
 import pytest
 from street201 import CARD, FRIEND, GROUP, STRANGER, Street201
 
@@ -38,7 +40,7 @@ async def test_TC_E_05_CS(s: Street201) -> None:
     assert await s.put("TxCtrlr.EVConnectionTimeOut", "10") == "Accepted"
     await s.tap(CARD)
     await s.screen("plug_in")
-    await s.screen("idle")
+    await s.until(lambda e: e["screen"] != "plug_in")
     assert await s.put("TxCtrlr.EVConnectionTimeOut", "60") == "Accepted"
     await s.occupy()
     assert (await s.station.evse())["session"] is None
@@ -126,31 +128,27 @@ async def test_TC_E_28_CS(s: Street201) -> None:
     assert answer == {"ongoingIndicator": False, "messagesInQueue": False}
 
 
+async def answered(s: Street201, number: str | None, **wanted: bool) -> None:
+    """GetTransactionStatus says so (the queue is looked at while it empties)."""
+    asked = {"transactionId": number} if number else {}
+    async with asyncio.timeout(10):
+        while await s.csms.ask("GetTransactionStatus", asked) != wanted:
+            await asyncio.sleep(0.05)
+
+
 async def test_TC_E_30_CS_TC_E_31_CS_TC_E_32_CS_TC_E_33_CS_TC_E_34_CS(s: Street201) -> None:
     """Running or ended, something waiting or nothing, named or not."""
     number = await s.session()
-    await s.empty()
-    ask = s.csms.ask
-    assert await ask("GetTransactionStatus", {"transactionId": number}) == {
-        "ongoingIndicator": True,
-        "messagesInQueue": False,
-    }
-    assert await ask("GetTransactionStatus", {}) == {"messagesInQueue": False}
+    await answered(s, number, ongoingIndicator=True, messagesInQueue=False)
+    await answered(s, None, messagesInQueue=False)
     s.csms.instead["TransactionEvent"] = lambda id_: None
     await s.tap(CARD)
     await s.until(lambda e: not e["session"])
-    await s.event(lambda e: e["eventType"] == "Ended" or e["transactionInfo"].get("chargingState"))
-    assert await ask("GetTransactionStatus", {"transactionId": number}) == {
-        "ongoingIndicator": False,
-        "messagesInQueue": True,
-    }
-    assert await ask("GetTransactionStatus", {}) == {"messagesInQueue": True}
+    await answered(s, number, ongoingIndicator=False, messagesInQueue=True)
+    await answered(s, None, messagesInQueue=True)
     del s.csms.instead["TransactionEvent"]
-    await s.empty()
-    assert await ask("GetTransactionStatus", {"transactionId": number}) == {
-        "ongoingIndicator": False,
-        "messagesInQueue": False,
-    }
+    await answered(s, number, ongoingIndicator=False, messagesInQueue=False)
+    await answered(s, None, messagesInQueue=False)
 
 
 async def test_TC_E_29_CS(s: Street201) -> None:

@@ -40,7 +40,7 @@ async def test_TC_F_04_CS(s: Street201) -> None:
     assert await s.put("TxCtrlr.EVConnectionTimeOut", "10") == "Accepted"
     assert await s.remote() == "Accepted"
     await s.screen("plug_in")
-    await s.screen("idle")
+    await s.until(lambda e: e["screen"] != "plug_in")
     assert await s.put("TxCtrlr.EVConnectionTimeOut", "60") == "Accepted"
     await s.session(CARD)
 
