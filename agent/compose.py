@@ -30,7 +30,6 @@ from agent.ocpp import dial
 from agent.ocpp.dialect import Identity
 from agent.ocpp.link import Link
 from agent.ocpp.patience import wait
-from agent.ocpp.versions import dialects
 from agent.picture import picture
 from agent.ports.store import Put, StoreError
 from agent.services.boards import Alive, BoardKeeper
@@ -47,6 +46,7 @@ from agent.services.ring import LogRing
 from agent.services.status import StatusSocket
 from agent.services.store import Store
 from agent.settings import Backend, SettingsError, StationFile
+from agent.spoken import spoken_to
 
 log = logging.getLogger(__name__)
 
@@ -149,9 +149,8 @@ class Station:
 
     def _make_link(self, backend: Backend) -> Link:
         return Link(
-            backend=backend,
+            **spoken_to(self.file, backend),
             primary=backend is self.file.backends[0],
-            dialects=dialects(backend.versions, self.file.station.features_off),
             identity=self._identity,
             outbox=self.store,
             clock=self.clock,

@@ -9,8 +9,8 @@ from typing import Any
 from agent.domain.access import Given
 from agent.domain.variables import LAMP, VARIABLES, Settings, WrongValue, read
 from agent.ocpp import versions
-from agent.ocpp.versions import dialects
 from agent.settings import Backend, SettingsError, StationFile, meant
+from agent.spoken import spoken_to
 
 
 def initial_settings(file: StationFile) -> Settings:
@@ -32,7 +32,9 @@ def initial_settings(file: StationFile) -> Settings:
             wrong.append(f"settings.{key}: unknown setting{meant(key, VARIABLES, 'known')}")
     for backend in file.backends:
         try:
-            dialects(backend.versions)
+            spoken_to(file, backend)
+        except SettingsError as e:
+            wrong += [p.removeprefix(f"{file.path}: ") for p in e.problems]
         except ValueError as e:
             wrong.append(f"backend {backend.name}: versions: {e}")
     if settings.flag("cost_display") and not (file.display or any(e.display for e in file.evses)):

@@ -88,16 +88,24 @@ class Backend:
     reconnect_s: float | None = None
     call_timeout_s: float = 30.0
     scope: str = "full"
+    quirks: str = ""
+    """A profile of deviations from the standard (``config/quirks``)."""
     via: str = ""
     """``host:port`` to dial instead of ``url``'s own (a tunnel, a gateway); name, TLS check and path stay the URL's."""
+    charge_point_id_in_url: str | None = None
+    subprotocol_echo: str | None = None
+    """These two are made of ``quirks`` and are no keys of the file."""
 
     @property
     def endpoint(self) -> str:
         """``url`` with the charge point id appended, unless it ends with it already."""
+        if self.charge_point_id_in_url == "absent":
+            return self.url
         tail = self.url.rstrip("/").rsplit("/", 1)[-1]
         if unquote(tail) == self.charge_point_id and urlsplit(self.url).path.strip("/"):
             return self.url.rstrip("/")
-        return self.url.rstrip("/") + "/" + quote(self.charge_point_id, safe="")
+        plain = self.charge_point_id_in_url == "plain"
+        return self.url.rstrip("/") + "/" + (self.charge_point_id if plain else quote(self.charge_point_id, safe=""))
 
 
 @frozen
@@ -176,6 +184,7 @@ _CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {
 
 
 STORE_MAX_MB = 100_000
+_MADE = {(Backend, "charge_point_id_in_url"), (Backend, "subprotocol_echo")}
 _SECRET = {"password", "pin"}
 """Keys whose value no message repeats."""
 
@@ -248,7 +257,7 @@ def build(
     if not isinstance(raw, Mapping):
         wrong.append(f"[{where}]: must be a table")
         raw = {}
-    known = {f.name: f for f in fields(typing.cast(Any, cls))}
+    known = {f.name: f for f in fields(typing.cast(Any, cls)) if (cls, f.name) not in _MADE}
     values: dict[str, Any] = dict(given or {})
     for key, value in raw.items():
         if key not in known:

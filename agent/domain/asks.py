@@ -33,13 +33,14 @@ class Trigger(StrEnum):
 @frozen
 class AskStart(Ask):
     """RequestStartTransaction. ``evse`` None: the station may choose. ``profile``: the TxProfile of the session.
-    ``group``: whose the token is, if known."""
+    ``group``: whose the token is, if known. ``asks``: is the token authorised first? None: as the setting says."""
 
     evse: EvseId | None
     token: Token
     remote_id: str = ""
     profile: Profile | None = None
     group: str = ""
+    asks: bool | None = None
 
 
 @frozen

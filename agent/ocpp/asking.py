@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from agent.domain.asks import Ask
@@ -58,7 +59,9 @@ class Asking:
             return self._rpc.refuse(called.id, Code.SECURITY, "not before the boot is accepted")
         if isinstance(row, Refusal):
             return self._rpc.refuse(called.id, row.code, row.reason)
-        check = dialect.schemas.request(called.action) if dialect.schemas else None
+        called = replace(called, payload=dict(dialect.reads(called.action, False, called.payload)))
+        lenient = dialect.tolerates_unknown
+        check = dialect.schemas.request(called.action, lenient) if dialect.schemas else None
         broken = check(called.payload) if check else None
         if broken is not None:
             return self._rpc.refuse(called.id, CODE_OF_RULE.get(broken.rule, Code.PROPERTY), ascii(str(broken))[1:-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import re
 import socket
 import ssl
@@ -19,6 +20,8 @@ from agent.settings import Backend
 
 if TYPE_CHECKING:
     from websockets.uri import WebSocketURI
+
+log = logging.getLogger("agent.ocpp")
 
 MAX_MESSAGE = 2 * 1024 * 1024
 READ_AHEAD = 4
@@ -128,7 +131,9 @@ async def connect(
         raise NoConnection(_line(backend, e), negotiation=True) from e
     except Exception as e:  # whatever a server can provoke in the library is a failed attempt
         raise NoConnection(_line(backend, e), trouble=_trouble(backend, e)) from e
-    if connection.subprotocol not in subprotocols:
+    if connection.subprotocol is None and backend.subprotocol_echo == "missing_is_first":
+        log.warning("%s: the server named no OCPP version: taken as %s", shown(backend.endpoint), subprotocols[0])
+    elif connection.subprotocol not in subprotocols:
         await connection.close(1002, "no common OCPP version")
         offered = ", ".join(subprotocols)
         raise NoConnection(

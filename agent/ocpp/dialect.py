@@ -170,7 +170,10 @@ class Dialect:
     request carry a value that must not be written anywhere? ``admits``: may this action be asked with that word of the
     boot? ``silent_when_rejected``: a backend that has rejected us gets no answers. ``backend_numbers``: a session has
     no name on the wire before its start was answered. ``retells``: after a long time off line every status is told
-    again. ``silence_counts``: a billed message that nobody answers on a live line has had an attempt (2.0.1 E13)."""
+    again. ``silence_counts``: a billed message that nobody answers on a live line has had an attempt (2.0.1 E13).
+    ``reads``: sees every payload of the other side first (action, is it an answer, payload); ``tolerates_unknown``:
+    requests may have fields that the standard does not know; ``beats_always``: heartbeats also while other things are
+    said (quirks.py)."""
 
     name: str
     subprotocol: str
@@ -186,6 +189,9 @@ class Dialect:
     backend_numbers: bool = True
     retells: bool = False
     silence_counts: bool = False
+    reads: Callable[[str, bool, Payload], Payload] = lambda action, is_answer, payload: payload
+    tolerates_unknown: bool = False
+    beats_always: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_ins", {r.action: r for r in self.rows if isinstance(r, In | Refusal)})

@@ -20,6 +20,7 @@ class Heartbeat:
     def __init__(self, settings: Settings, desk: Desk, line: Line, clock: ClockPort) -> None:
         self._settings, self._desk, self._line, self._clock = settings, desk, line, clock
         self._seen: int | None = None
+        self._said_s = 0.0
 
     def accepted(self, interval_s: int) -> None:
         """The boot was accepted, with this interval (0: none given)."""
@@ -30,13 +31,14 @@ class Heartbeat:
 
     def said(self) -> None:
         """Answered or not: the next one comes at the next interval."""
-        self._line.exchanged_s = self._line.clock_heard_s = time.monotonic()
+        self._said_s = self._line.exchanged_s = self._line.clock_heard_s = time.monotonic()
 
     def due_s(self) -> float:
         given = self.interval()
         interval_s = float(given) if isinstance(given, int) and given > 0 else DAY_S
         daily_s = self._line.clock_heard_s + DAY_S / self._clock.rate
-        return min(self._line.exchanged_s + max(0.05, interval_s / self._clock.rate), daily_s)
+        since_s = self._said_s if self._line.dialect.beats_always else self._line.exchanged_s
+        return min(since_s + max(0.05, interval_s / self._clock.rate), daily_s)
 
     def interval(self) -> object:
         """The one in force (seconds); forgets the boot's word once the setting was changed."""

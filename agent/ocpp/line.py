@@ -182,13 +182,14 @@ class Line:
         if isinstance(finding, Errored):
             self.say(f"{self.url}: refused {out.action} with error {ascii(finding.code)[:60]}")
             return None
+        payload = self.dialect.reads(out.action, True, finding.payload)
         check = self.dialect.schemas.answer(out.action, tolerant=True) if self.dialect.schemas else None
-        if check and (broken := check(finding.payload)):
+        if check and (broken := check(payload)):
             self.say(f"{self.url}: invalid answer to {out.action}: {ascii(str(broken))[1:-1][:80]}")
             return None
         message = subject.message if isinstance(subject, OutboxRow) else subject
         try:
-            return out.heard(message, finding.payload, self._desk)
+            return out.heard(message, payload, self._desk)
         except Exception as e:  # noqa: BLE001  an answer is foreign data, whatever a row trips over in it
             self.say(f"{self.url}: answer to {out.action} makes no sense ({type(e).__name__})")
             return None

@@ -229,7 +229,7 @@ class Link:
                 task.cancel()
 
     def _begin(self, ws: WebSocket) -> None:
-        dialect = next(d for d in self._dialects if d.subprotocol == ws.subprotocol)
+        dialect = next((d for d in self._dialects if d.subprotocol == ws.subprotocol), self._dialects[0])
         if dialect is not self._dialect:
             self._statuses.respell(dialect.project)
             self._retell = True

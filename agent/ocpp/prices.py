@@ -44,7 +44,7 @@ def _parts(texts: Mapping[str, str], prices: Mapping[str, str]) -> Parts:
             for name, text in found.items():
                 read(VARIABLES[name], text)
         except (ValueError, RecursionError) as e:
-            raise WrongValue(f"is not acceptable ({e})") from None
+            raise WrongValue(f'must be like {{"priceText": "0.45 €/kWh"}} ({e})') from None
         return found
 
     return Parts((*texts.values(), *prices.values()), split, lambda values: _join(values, texts, prices))

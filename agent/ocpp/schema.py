@@ -34,6 +34,9 @@ Check: TypeAlias = Callable[[Any], Violation | None]
 TOLERATED_IN_ANSWERS = frozenset({"additionalProperties", "format", "maxLength"})
 """What is no reason to throw away the answer that carries a transaction id."""
 
+TOLERATED_IN_REQUESTS = frozenset({"additionalProperties"})
+"""Where a quirk says so: what the standard does not know is ignored."""
+
 _ANNOTATIONS = frozenset({
     "$schema", "$id", "id", "title", "description", "comment", "javaType", "default", "definitions", "examples",
     "additionalItems",  # only ever beside an ``items`` object, where it says nothing
@@ -263,19 +266,19 @@ class Schemas:
         self._read, self._names, self._suffix = read, names, request
         self._checks: dict[tuple[str, bool], Check | None] = {}
 
-    def request(self, action: str) -> Check | None:
-        """Strict check of a request's payload; None: the version does not know the action."""
-        return self._of(action + self._suffix, False)
+    def request(self, action: str, tolerant: bool = False) -> Check | None:
+        """Strict check of a request's payload; None: the version does not know the action. ``tolerant``: of one with
+        unknown fields."""
+        return self._of(action + self._suffix, TOLERATED_IN_REQUESTS if tolerant else frozenset())
 
     def answer(self, action: str, tolerant: bool = False) -> Check | None:
         """Check of an answer's payload. ``tolerant``: for what the other side says."""
-        return self._of(action + "Response", tolerant)
+        return self._of(action + "Response", TOLERATED_IN_ANSWERS if tolerant else frozenset())
 
-    def _of(self, name: str, tolerant: bool) -> Check | None:
-        key = (name, tolerant)
+    def _of(self, name: str, tolerated: frozenset[str]) -> Check | None:
+        key = (name, bool(tolerated))
         if key not in self._checks:
             document = self._read(name)
-            tolerated = TOLERATED_IN_ANSWERS if tolerant else frozenset()
             self._checks[key] = None if document is None else compiled(document, tolerated)
         return self._checks[key]
 

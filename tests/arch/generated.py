@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS: dict[str, str] = {
     "docs/conformance.md": "tests.arch.conformance:text",
     "docs/meters.md": "tests.arch.meters:text",
+    "docs/quirks.md": "tests.arch.quirks:text",
     "docs/states/session.svg": "tests.arch.draw_states:session",
     "docs/states/service.svg": "tests.arch.draw_states:service",
 }

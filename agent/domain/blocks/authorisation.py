@@ -350,7 +350,8 @@ class Authorisation:
         yield Reply(event.link, event.request, "Accepted")
         remote_id, group, profile = ask.remote_id or "remote", ask.group or None, ask.profile
         doubtful = self._closed_for(evse, ask.token, group)  # whether it is of the group has to be asked
-        if self._site.settings.flag("authorize_remote_start") or doubtful:
+        asks = self._site.settings.flag("authorize_remote_start") if ask.asks is None else ask.asks
+        if asks or doubtful:
             yield from self._judge(Pending(evse.number, ask.token, remote_id=remote_id, profile=profile), now)
         else:
             verdict = Verdict(AuthorizationStatus.ACCEPTED, group) if group else None

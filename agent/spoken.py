@@ -1,0 +1,25 @@
+"""How each backend of the station file is dialled and spoken to: its versions, and its quirks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.ocpp.versions import dialects
+from agent.settings import Backend, SettingsError, StationFile
+
+
+def spoken_to(file: StationFile, backend: Backend) -> dict[str, Any]:
+    """``backend`` and ``dialects`` for its link. Raises ``SettingsError``, and ``ValueError`` for versions that nobody
+    speaks."""
+    spoken = dialects(backend.versions, file.station.features_off)
+    if not backend.quirks:
+        return {"backend": backend, "dialects": spoken}
+    from agent.ocpp import quirks
+    from agent.services.devices import config_dirs
+
+    try:
+        values = quirks.load(backend.quirks, config_dirs(file))
+    except quirks.WrongQuirks as e:
+        raise SettingsError([f"{file.path}: backend {backend.name}: {p}" for p in e.problems]) from None
+    made, altered = quirks.applied(values, backend, spoken)
+    return {"backend": made, "dialects": altered}

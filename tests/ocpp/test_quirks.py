@@ -1,0 +1,309 @@
+"""Quirks: one golden line for each switch, beside what the standard has; profiles, and what can be wrong with them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ocpp_stand_ins import Central, Outbox, desk, served, until
+from test_v16_rows import ENDED, READING
+
+from agent.compose import check
+from agent.domain.asks import AskAvailability, AskStart
+from agent.domain.messages import ChargingState, ConnectorStatus, Sample, StatusChanged, TransactionStarted
+from agent.domain.orders import JudgeToken, Reply
+from agent.kinds import ReadingContext, Stamp, Token
+from agent.ocpp.asking import Asking
+from agent.ocpp.dialect import Dialect, In, Out
+from agent.ocpp.heartbeat import Heartbeat
+from agent.ocpp.line import Line
+from agent.ocpp.quirks import SWITCHES, Value, WrongQuirks, applied, judged, load, profiles
+from agent.ocpp.rpc import Answered, Called, Rpc
+from agent.ocpp.v16 import V16
+from agent.ocpp.v201 import V201
+from agent.settings import Backend, SettingsError, parse
+
+CONFIG = Path(__file__).parents[2] / "config"
+BACKEND = Backend(url="ws://host/ocpp", charge_point_id="CP 1")
+
+
+def known() -> Outbox:
+    outbox = Outbox()
+    outbox.facts["transaction", "chargy/s1"] = {"id": "42"}
+    return outbox
+
+
+def quirky(name: str, value: Value, dialect: Dialect = V16) -> Dialect:
+    return applied({name: value}, BACKEND, (dialect,))[1][0]
+
+
+def said(dialect: Dialect, message: Any) -> dict[str, Any]:
+    out = dialect.outgoing(type(message))
+    assert isinstance(out, Out)
+    payload = out.encode(message, desk(known()))
+    assert payload is not None
+    return payload
+
+
+async def asked(dialect: Dialect, action: str, payload: dict[str, Any]) -> Any:
+    """The domain's question, or the word that it is answered with at once."""
+    questions: list[Any] = []
+
+    def hear(event: Any) -> None:
+        questions.append(event.ask)
+        asking.reply(Reply("chargy", event.request, "Accepted"))
+
+    rpc = Rpc()
+    rpc.codes = dialect.codes
+    where = desk(known())
+    where.boot = "Accepted"
+    asking = Asking(where, rpc, hear, 3.0)
+    text = await asking.serve(Called("1", action, payload), dialect)
+    frame = json.loads(text)
+    return questions[0] if questions else frame[2]["status"] if frame[0] == 3 else frame[2]
+
+
+def answered(dialect: Dialect, message: Any, payload: dict[str, Any]) -> Any:
+    out = dialect.outgoing(type(message))
+    assert isinstance(out, Out)
+    line = Line(desk(known()), dialect, "ws://x", lambda *f: None, lambda *f: None, 1.0, 1.0)
+    return line._understood(out, message, Answered("1", out.action, payload))
+
+
+def word(dialect: Dialect, **changed: Any) -> tuple[str, str]:
+    status = StatusChanged(1, Stamp(1, 0.0), ConnectorStatus.OCCUPIED, **changed)
+    return str(said(dialect, status)["status"]), dialect.project(status).status
+
+
+CARD = Token("04a1B2c3")
+START = TransactionStarted("s1", 2, CARD, Stamp(1, 0.5), 1000)
+STOP = replace(ENDED, token=CARD, samples=(Sample(ReadingContext.PERIODIC, READING, ("Voltage.L1-N",)),))
+
+
+async def in_url(value: Value) -> Any:
+    return applied({"charge_point_id_in_url": value}, BACKEND, (V16,))[0].endpoint
+
+
+async def echo(value: Value) -> Any:
+    return applied({"subprotocol_echo": value}, BACKEND, (V16,))[0].subprotocol_echo
+
+
+async def nulls(value: Value) -> Any:
+    request = {"connectorId": 1, "type": "Operative", "x": None} | {"reservationId": None}
+    start = {"transactionId": 7, "idTagInfo": {"status": "Accepted", "parentIdTag": None, "expiryDate": None}}
+    heard = answered(quirky("nulls", value), START, start)
+    return await asked(quirky("nulls", value), "ChangeAvailability", request), heard is not None
+
+
+async def unknown_fields(value: Value) -> Any:
+    return await asked(quirky("unknown_fields", value), "ChangeAvailability", {
+        "connectorId": 1, "type": "Operative", "Type": "x",
+    })  # fmt: skip
+
+
+async def start_without_verdict(value: Value) -> Any:
+    heard = answered(quirky("start_without_verdict", value), START, {"transactionId": 0})
+    return None if heard is None else (heard.events[0].transaction_id, heard.events[0].verdict.accepted)
+
+
+async def id_tag_case(value: Value) -> Any:
+    d, d201 = quirky("id_tag_case", value), quirky("id_tag_case", value, V201)
+    judged_ = said(d201, JudgeToken("chargy", "t1", CARD))["idToken"]["idToken"]
+    return said(d, JudgeToken("chargy", "t1", CARD))["idTag"], said(d, START)["idTag"], said(d, STOP)["idTag"], judged_
+
+
+async def remote_start_asks(value: Value) -> Any:
+    ask = await asked(quirky("remote_start_asks", value), "RemoteStartTransaction", {"idTag": "A"})
+    request = {"idToken": {"idToken": "A", "type": "Central"}, "remoteStartId": 1}
+    ask201 = await asked(quirky("remote_start_asks", value, V201), "RequestStartTransaction", request)
+    return ask.asks, ask201.asks
+
+
+async def connector_0(value: Value) -> Any:
+    d = quirky("remote_start_connector_0", value)
+    found = await asked(d, "RemoteStartTransaction", {"idTag": "A", "connectorId": 0})
+    other = await asked(d, "RemoteStartTransaction", {"idTag": "A", "connectorId": 2})
+    return found, other.evse
+
+
+async def suspended(value: Value) -> Any:
+    d = quirky("suspended_told_as", value)
+    states = (ChargingState.SUSPENDED_EV, ChargingState.SUSPENDED_EVSE, ChargingState.CHARGING)
+    return [word(d, charging=state) for state in states]
+
+
+async def finishing(value: Value) -> Any:
+    d = quirky("finishing_told_as", value)
+    return word(d, ended=True), word(d)
+
+
+async def heartbeat(value: Value) -> Any:
+    """Does what is said in between put it off?"""
+    where = desk(known())
+    line = Line(where, quirky("heartbeat", value), "ws://x", lambda *f: None, lambda *f: None, 1.0, 1.0)
+    beats = Heartbeat(where.settings, where, line, where.clock)
+    beats.accepted(300)
+    due_s, line.exchanged_s = beats.due_s(), time.monotonic() + 100
+    return beats.due_s() > due_s
+
+
+async def fractions(value: Value) -> Any:
+    d = quirky("fractions_of_seconds", value)
+    composite = d.incoming("GetCompositeSchedule")
+    assert isinstance(composite, In)
+    stop = said(d, STOP)
+    return said(d, START)["timestamp"], stop["timestamp"], stop["transactionData"][0]["timestamp"]
+
+
+async def transaction_data(value: Value) -> Any:
+    return "transactionData" in said(quirky("transaction_data", value), STOP)
+
+
+def same(*words: str) -> list[tuple[str, str]]:
+    """Told, and compared with what was told."""
+    return [(w, w) for w in words]
+
+
+GOLDEN: dict[str, tuple[Callable[[Value], Any], list[Any]]] = {
+    "charge_point_id_in_url": (in_url, ["ws://host/ocpp/CP%201", "ws://host/ocpp/CP 1", "ws://host/ocpp"]),
+    "subprotocol_echo": (echo, [None, "missing_is_first"]),
+    "nulls": (nulls, [("FormationViolation", False), (AskAvailability(1, True), True)]),
+    "unknown_fields": (unknown_fields, ["FormationViolation", AskAvailability(1, True)]),
+    "start_without_verdict": (start_without_verdict, [None, ("0", True)]),
+    "id_tag_case": (id_tag_case, [(c, c, c, c) for c in ("04a1B2c3", "04A1B2C3", "04a1b2c3")]),
+    "remote_start_asks": (remote_start_asks, [(None, None), (True, True), (False, False)]),
+    "remote_start_connector_0": (connector_0, [("Rejected", 2), (AskStart(None, Token("A")), 2)]),
+    "suspended_told_as": (
+        suspended, [same("SuspendedEV", "SuspendedEVSE", "Charging"), same("Charging", "Charging", "Charging")],
+    ),
+    "finishing_told_as": (
+        finishing, [tuple(same("Finishing", "Preparing")), tuple(same("Preparing", "Preparing"))],
+    ),
+    "heartbeat": (heartbeat, [True, False]),
+    "fractions_of_seconds": (fractions, [
+        ("2026-11-25T10:00:00.500Z", "2026-11-25T10:01:00.250Z", "2026-11-25T10:00:00.000Z"),
+        ("2026-11-25T10:00:00Z", "2026-11-25T10:01:00Z", "2026-11-25T10:00:00Z"),
+    ]),
+    "transaction_data": (transaction_data, [True, False]),
+}  # fmt: skip
+LINES = [
+    (s.name, c, GOLDEN[s.name][0], want) for s in SWITCHES for c, want in zip(s.choices, GOLDEN[s.name][1], strict=True)
+]
+
+
+@pytest.mark.parametrize(("name", "choice", "look", "want"), LINES, ids=[f"{n}={c}" for n, c, _, _ in LINES])
+async def test_each_choice_of_each_switch(name: str, choice: Value, look: Callable[[Value], Any], want: Any) -> None:
+    assert await look(choice) == want
+
+
+def test_every_switch_changes_something_and_says_so() -> None:
+    assert GOLDEN.keys() == {s.name for s in SWITCHES}
+    for switch in SWITCHES:
+        wanted = GOLDEN[switch.name][1]
+        assert all(a != b for a, b in itertools.combinations(wanted, 2))
+        assert switch.changes
+        assert switch.breaks
+        assert switch.seen
+    assert applied({}, BACKEND, (V16,)) == (BACKEND, (V16,))
+    assert applied({s.name: s.default for s in SWITCHES}, BACKEND, (V16,)) == (BACKEND, (V16,))
+
+
+def test_switches_add_up_and_leave_other_versions_alone() -> None:
+    values: dict[str, Value] = {
+        "suspended_told_as": "charging",
+        "finishing_told_as": "preparing",
+        "id_tag_case": "upper",
+    }
+    d, d201 = applied(values, BACKEND, (V16, V201))[1]
+    assert word(d, charging=ChargingState.SUSPENDED_EV) == ("Charging", "Charging")
+    assert word(d, ended=True) == ("Preparing", "Preparing")
+    assert said(d, START)["idTag"] == "04A1B2C3"
+    assert d201.project is V201.project
+    assert applied({"transaction_data": False}, BACKEND, (V201,))[1] == (V201,)
+
+
+async def test_nesting_without_end_is_refused_as_ever() -> None:
+    payload: dict[str, Any] = {"connectorId": 1, "type": "Operative"}
+    inner = payload
+    for _ in range(5000):
+        inner["x"] = inner = {}
+    assert await asked(quirky("nulls", "are_absent"), "ChangeAvailability", payload) == "FormationViolation"
+
+
+# --- on a socket ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_server_that_names_no_subprotocol() -> None:
+    central = Central()
+    async with served(central, subprotocols=None):
+        async with linked_to(central, up=False) as room:
+            await until(lambda: room.of(type(None)) or len(central.connections) > 1, what="a second attempt")
+            assert not room.link.up
+            assert central.actions() == []
+        async with linked_to(central, quirks={"subprotocol_echo": "missing_is_first"}) as room:
+            assert room.link.version == "1.6"
+
+
+def linked_to(central: Central, quirks: dict[str, Value] | None = None, up: bool = True, **more: Any) -> Any:
+    from ocpp_stand_ins import build, running
+
+    backend, dialects = applied(quirks or {}, Backend(), (V16,))
+    return running(build(central, dialects=dialects, subprotocol_echo=backend.subprotocol_echo, **more), up)
+
+
+# --- profiles -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(profiles((CONFIG,))))
+def test_the_shipped_profiles(name: str) -> None:
+    values = load(name, (CONFIG,))
+    assert values
+    assert all(values[s.name] != s.default for s in SWITCHES if s.name in values)
+
+
+def test_own_profiles_come_first(tmp_path: Path) -> None:
+    (tmp_path / "quirks").mkdir()
+    (tmp_path / "quirks" / "old_parser.toml").write_text('about = "ours"\nid_tag_case = "lower"\n')
+    assert load("old_parser", (tmp_path, CONFIG)) == {"id_tag_case": "lower"}
+    assert load("few_statuses", (tmp_path, CONFIG))
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"id_tag_cas": "upper"}, "id_tag_cas: unknown switch (did you mean 'id_tag_case'?)"),
+        ({"zzz": 1}, "zzz: unknown switch; known: charge_point_id_in_url"),
+        ({"id_tag_case": "big"}, """id_tag_case: must be one of "as_read", "upper", "lower", is 'big'"""),
+        ({"transaction_data": 0}, "transaction_data: must be one of true, false, is 0"),
+    ],
+)
+def test_what_is_wrong_with_a_profile_is_said(table: dict[str, Any], words: str) -> None:
+    with pytest.raises(WrongQuirks) as caught:
+        judged(table, "x.toml")
+    assert words in str(caught.value)
+
+
+def test_the_check_of_a_station_file_names_a_wrong_profile(tmp_path: Path) -> None:
+    raw: dict[str, Any] = {"backend": {"url": "ws://h/o", "quirks": "old_parsr"}, "evse": [{"number": 1}]}
+    assert list(check(parse(raw, tmp_path / "s.toml"))) == [
+        f"{tmp_path}/s.toml: backend chargy: quirks: there is no profile 'old_parsr' (did you mean 'old_parser'?)"
+    ]
+    raw["backend"]["quirks"] = "old_parser"
+    assert list(check(parse(raw, tmp_path / "s.toml"))) == []
+    with pytest.raises(SettingsError, match=r"backend\.subprotocol_echo: unknown key"):
+        parse({**raw, "backend": {"subprotocol_echo": "x"}}, tmp_path / "s.toml")
+
+
+def test_a_profile_that_is_not_there_or_no_toml(tmp_path: Path) -> None:
+    with pytest.raises(WrongQuirks, match=r"no profile 'few_status' \(did you mean 'few_statuses'\?\)"):
+        load("few_status", (CONFIG,))
+    (tmp_path / "quirks").mkdir()
+    (tmp_path / "quirks" / "bad.toml").write_text("= 1")
+    with pytest.raises(WrongQuirks, match=r"bad\.toml: cannot be read"):
+        load("bad", (tmp_path,))
