@@ -63,6 +63,7 @@ class Billing:
         """What late answers to buried rows have brought: stored along with the next row that leaves the queue."""
         self._silences = 0
         self._told_of = ""
+        self._paused_for = ""
         self._sent: tuple[str, str, dict[str, Any]] | None = None
         self._backend_numbers = True
 
@@ -116,6 +117,7 @@ class Billing:
         if not self._rows:
             self._pause("rows are said to wait, but none is there")
             return None
+        self._paused_for = ""
         return self._rows[0]
 
     async def prepare(self, row: OutboxRow, dialect: Dialect) -> tuple[Out, dict[str, Any], list[Heard | None]] | None:
@@ -275,6 +277,8 @@ class Billing:
         return True
 
     def _pause(self, why: str) -> None:
-        log.error("%s: the store does not take what was told: %s", self._desk.link, why)
+        if why != self._paused_for:  # once: a disk may stay read-only for days
+            log.error("%s: the store does not take what was told: %s", self._desk.link, why)
+            self._paused_for = why
         self._not_before_s = time.monotonic() + self._store_retry_s
         self._rows.clear()

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from agent.services import forms
+from agent.services import forms, schema
 
 Saved: TypeAlias = dict[str, list[tuple[Any, ...]]]
 
-TABLES = ("facts", "outbox", "dead", "numbers")
+TABLES: dict[str, tuple[str, ...]] = {
+    "facts": ("kind", "key"), "outbox": ("seq",), "dead": ("seq",), "numbers": ("link", "session"),
+}  # fmt: skip
+"""With the columns of their keys, which are the first ones."""
 AHEAD = 1_000_000
 """Places of the queue that are left out: what could not be read had some of them, and a message id (which is made of
 the place) is never given twice."""
@@ -25,20 +32,86 @@ NUMBER_ANEW = """
 NUMBERED_COLUMNS = 7
 
 
+def replace(path: Path) -> Path:
+    """A new file with what can be read takes the place of the corrupt one; returns where that is now. The new one is
+    whole and on disk before the old one moves: a power cut or a full disk in between loses nothing.
+
+    Raises ``OSError`` and ``sqlite3.Error``; then everything is as it was."""
+    new = schema.half_salvaged(path)
+    for old in (new, _wal(new)):
+        old.unlink(missing_ok=True)
+    db = schema.connect(new)
+    try:
+        write(db, read(path))
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        db.close()
+    aside = finish(path)
+    assert aside is not None
+    return aside
+
+
+def finish(path: Path) -> Path | None:
+    """The rest of ``replace``, also after a power cut in the middle of it: None where there is nothing to finish."""
+    new = schema.half_salvaged(path)
+    if not new.exists() or _wal(new).exists():
+        return None
+    number = 1
+    while (aside := path.with_suffix(f".corrupt-{number}")).exists():
+        number += 1
+    if _wal(path).exists():
+        _wal(path).rename(_wal(aside))
+    if path.exists():
+        path.rename(aside)
+    new.rename(path)
+    return aside
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def in_memory(path: Path) -> sqlite3.Connection:
+    """What can be read, in a store that nothing can be written to for good."""
+    db = schema.fresh()
+    write(db, read(path))
+    return db
+
+
 def read(path: Path) -> Saved:
-    """Table by table, until it breaks off."""
+    """Table by table, from both ends until it breaks off, so that one bad page costs what is on it. Newest first: what
+    has been committed but not yet merged into the file (its ``-wal``) counts."""
+    with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix="store-", dir=_room()) as folder:
+        for file in (path, _wal(path)):
+            if file.exists():
+                shutil.copyfile(file, Path(folder) / file.name)
+        saved = _tables(f"file:{folder}/{path.name}")
+        if any(saved.values()):
+            return saved
+    return _tables(f"file:{path}?mode=ro&immutable=1")
+
+
+def _room() -> str | None:
+    """For a copy: systemd's runtime directory lies in memory."""
+    return os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or None
+
+
+def _tables(uri: str) -> Saved:
     saved: Saved = {table: [] for table in TABLES}
     try:
-        db = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
+        db = sqlite3.connect(uri, uri=True)
         db.text_factory = forms.decoded
     except sqlite3.Error:
         return saved
-    for table, rows in saved.items():
-        try:
-            for row in db.execute(f"SELECT * FROM {table}"):
-                rows.append(row)
-        except sqlite3.Error:
-            continue
+    for table, key in TABLES.items():
+        rows: dict[Any, tuple[Any, ...]] = {}
+        for way in ("ASC", "DESC"):
+            with contextlib.suppress(sqlite3.Error):
+                for row in db.execute(f"SELECT * FROM {table} ORDER BY {', '.join(f'{c} {way}' for c in key)}"):
+                    if row[: len(key)] in rows:
+                        break
+                    rows[row[: len(key)]] = row
+        saved[table] = list(rows.values())
     db.close()
     return saved
 

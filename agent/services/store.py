@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,9 +21,12 @@ from typing import Any, TypeVar
 from agent.domain.messages import TransactionEnded
 from agent.domain.record import dump
 from agent.ports.store import OutboxRow, Put, StoreError
-from agent.services import forms, letters, salvage, thinning
+from agent.services import forms, letters, schema, thinning
 from agent.services.ids import ENDED, RUNNING, Ids
 from agent.services.letters import Letter
+from agent.services.schema import MIGRATIONS, StoreRefused
+
+__all__ = ["MIGRATIONS", "Store", "StoreRefused"]
 
 log = logging.getLogger(__name__)
 
@@ -32,40 +34,6 @@ T = TypeVar("T")
 
 RESERVE_PAGES = 64
 """Of a full file: for the ends of the sessions that run, and for the few bytes that delivering takes (256 KiB)."""
-
-MIGRATIONS: tuple[str, ...] = (
-    # 1: the first shape
-    """
-    CREATE TABLE facts(kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID;
-    CREATE TABLE outbox(seq INTEGER PRIMARY KEY AUTOINCREMENT, link TEXT NOT NULL, session TEXT NOT NULL,
-                        kind TEXT NOT NULL, body TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0);
-    CREATE TABLE dead(seq INTEGER PRIMARY KEY, link TEXT NOT NULL, session TEXT NOT NULL, kind TEXT NOT NULL,
-                      body TEXT NOT NULL, attempts INTEGER NOT NULL);
-    """,
-    # 2: why a message is in the dead-letter list, and when it got there (boot and seconds: the clock may be unknown)
-    """
-    ALTER TABLE dead ADD COLUMN reason TEXT NOT NULL DEFAULT '';
-    CREATE INDEX outbox_link ON outbox(link, seq);
-    """,
-    # 3: each message's place in its session, and which place comes next (until the session's end is queued)
-    """
-    ALTER TABLE outbox ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE dead ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
-    CREATE TABLE numbers(link TEXT NOT NULL, session TEXT NOT NULL, next INTEGER NOT NULL,
-                         PRIMARY KEY(link, session)) WITHOUT ROWID;
-    UPDATE outbox SET number = (SELECT count(*) FROM outbox AS o WHERE o.link = outbox.link
-                                AND o.session = outbox.session AND o.seq < outbox.seq);
-    INSERT INTO numbers SELECT link, session, max(number) + 1 FROM outbox WHERE session <> '' GROUP BY link, session;
-    """,
-    # 4: thousands of dead letters are looked through by session
-    """
-    CREATE INDEX dead_session ON dead(link, session);
-    """,
-)
-
-
-class StoreRefused(Exception):
-    """The file is not ours to use: newer schema, or another agent has it. ``str()`` says what to do."""
 
 
 class Store:
@@ -80,13 +48,15 @@ class Store:
         self._ids = Ids()
         self._prefix = ""
         self._pages = 0
+        self._ailing = ""
         self._db: sqlite3.Connection
 
     @classmethod
     async def open(cls, path: Path, max_mb: int = 32) -> Store:
-        """Open or create. A corrupt file is set aside (``set_aside``), what can be read of it is saved into a new one.
+        """Open or create. A corrupt file is set aside (``set_aside``), what can be read of it goes into a new one. A
+        disk that takes nothing (full, read-only, dying) is waited for: see ``_ail``.
 
-        Raises ``StoreRefused`` (newer schema, in use by another agent) and ``StoreError`` (disk)."""
+        Raises ``StoreRefused`` (newer schema, in use by another agent), ``StoreError`` (no such folder, not ours)."""
         store = cls(path, max_mb)
         try:
             await store._call(store._open)
@@ -106,11 +76,34 @@ class Store:
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
+            self._take()
+        except (OSError, sqlite3.Error) as e:
+            if schema.is_of_the_disk(e):
+                self._ail(e)
+            elif isinstance(e, sqlite3.OperationalError):
+                raise StoreRefused(schema.refusal(self.path, e)) from e
+            else:
+                raise
+        self._look()
+
+    def _take(self) -> None:
+        """The file, or a new one with what could be read of it. Raises ``StoreRefused``, ``OSError``,
+        ``sqlite3.Error``."""
+        if schema.half_salvaged(self.path).exists():
+            from agent.services import salvage
+
+            self.set_aside = salvage.finish(self.path)
+        try:
             self._connect()
         except sqlite3.DatabaseError as e:
             if isinstance(e, sqlite3.OperationalError):
-                raise StoreRefused(self._refusal(e)) from e
-            self._replace_corrupt()
+                raise
+            from agent.services import salvage
+
+            self.set_aside = salvage.replace(self.path)
+            self._connect()
+
+    def _look(self) -> None:
         self._count()
         facts = self._read()
         for kind in (RUNNING, ENDED):
@@ -122,60 +115,35 @@ class Store:
         rows = self._db.execute("SELECT link, session, count(*) FROM outbox GROUP BY link, session")
         self._waiting = {(link, session): count for link, session, count in rows}
 
-    def _refusal(self, e: sqlite3.OperationalError) -> str:
-        if "locked" in str(e):
-            return f"{self.path}: another agent is running on this file; stop it first"
-        return f"{self.path}: cannot be opened: {e}; check that the folder exists and is writable"
-
     def _connect(self) -> None:
-        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))  # the WAL gets the mode that the file has now
-        os.chmod(self.path, 0o600)
-        db = sqlite3.connect(self.path, isolation_level=None, timeout=1.0)
-        db.text_factory = forms.decoded
+        self._db = schema.connect(self.path)
+        page = self._db.execute("PRAGMA page_size").fetchone()[0]
+        self._pages = self._max_mb * 1024 * 1024 // page
+        self._db.execute(f"PRAGMA max_page_count={self._pages}")
+        self._db.execute("PRAGMA journal_size_limit=1048576")
+
+    def _ail(self, why: Exception) -> None:
+        """The disk takes nothing: the station lives with what can be read, tells it, and starts nothing new. Nothing of
+        the queue is sent either, since it could not be written down that it has been."""
+        self._ailing = str(why)
+        log.error(
+            "%s: %s: nothing can be written, what is there is read; tried again with every record", self.path, why
+        )
+        from agent.services import salvage
+
+        self._db = salvage.in_memory(self.path)
+
+    def _heal(self) -> None:
+        """Opens the file again, or raises what is wrong with it now."""
+        memory = self._db
         try:
-            for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF"):
-                db.execute(f"PRAGMA {pragma}")
-            db.execute("BEGIN EXCLUSIVE")
-            db.execute("COMMIT")
-            check = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if check != "ok":
-                raise sqlite3.DatabaseError(check)
-            self._migrate(db)
-            page = db.execute("PRAGMA page_size").fetchone()[0]
-            self._pages = self._max_mb * 1024 * 1024 // page
-            db.execute(f"PRAGMA max_page_count={self._pages}")
-            db.execute("PRAGMA journal_size_limit=1048576")
-        except BaseException:
-            db.close()
-            raise
-        self._db = db
-
-    def _migrate(self, db: sqlite3.Connection) -> None:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(MIGRATIONS):
-            raise StoreRefused(
-                f"{self.path}: was written by a newer program (schema {version}, this one knows {len(MIGRATIONS)}); "
-                "install that version again, or move the file away after saving it"
-            )
-        for number in range(version, len(MIGRATIONS)):
-            db.execute("BEGIN IMMEDIATE")
-            for statement in MIGRATIONS[number].split(";"):
-                if statement.strip():
-                    db.execute(statement)
-            db.execute(f"PRAGMA user_version={number + 1}")
-            db.execute("COMMIT")
-
-    def _replace_corrupt(self) -> None:
-        number = 1
-        while (aside := self.path.with_suffix(f".corrupt-{number}")).exists():
-            number += 1
-        saved = salvage.read(self.path)
-        self.path.rename(aside)
-        for tail in ("-wal", "-shm"):
-            self.path.with_name(self.path.name + tail).unlink(missing_ok=True)
-        self.set_aside = aside
-        self._connect()
-        salvage.write(self._db, saved)
+            self._take()
+        except (OSError, StoreRefused) as e:
+            raise sqlite3.OperationalError(str(e)) from e
+        memory.close()
+        self._ailing = ""
+        log.warning("%s: can be written again", self.path)
+        self._look()
 
     def _make_prefix(self) -> str:
         """Message ids are unique for ever: a random prefix of the file, then the sequence number."""
@@ -311,6 +279,8 @@ class Store:
         return False
 
     def _at_once(self, work: Callable[[], None]) -> None:
+        if self._ailing:
+            self._heal()
         self._db.execute("BEGIN IMMEDIATE")
         try:
             work()
@@ -330,6 +300,8 @@ class Store:
 
     def _thin(self) -> bool:
         """Make room where nothing is billed."""
+        if self._ailing:
+            return False
         gone = thinning.thin(self._db)
         if gone:
             log.warning("%s is full: %d values between starts and ends of sessions are given up", self.path, gone)
@@ -351,6 +323,8 @@ class Store:
         return await self._call(self._select, "link=? AND session=?", (link, forms.safe(session)), -1)
 
     def _select(self, where: str, args: tuple[Any, ...], count: int) -> list[OutboxRow]:
+        if self._ailing:
+            self._heal()
         sql = f"SELECT seq, link, session, body, attempts, number FROM outbox WHERE {where} ORDER BY seq LIMIT ?"
         return [
             OutboxRow(seq, self._prefix + forms.base36(seq), link, session, forms.message(body), attempts, number)

@@ -12,6 +12,7 @@ from test_store import ended, sampled, started
 from agent.domain.record import dump
 from agent.ports.store import Put
 from agent.services import letters, salvage
+from agent.services.ids import ENDED_KEPT
 from agent.services.store import MIGRATIONS, Store
 
 SESSIONS, AT_ONCE = 10_000, 250
@@ -43,9 +44,9 @@ async def test_delivered_sessions_leave_nothing(tmp_path: Path) -> None:
         await store.done(start, [Put("transaction", f"chargy/{name}", {"id": str(n)})])
         await store.done(value)
         await store.done(end)
-    assert store._ids == {}
+    assert store._ids._running == {}
     await store.close()
-    assert look(path) == {"outbox": 0, "dead": 0, "numbers": 0, "meta": 1}
+    assert look(path) == {"outbox": 0, "dead": 0, "numbers": 0, "meta": 1, "ended": ENDED_KEPT}
     assert path.stat().st_size < 512 * 1024
 
 
@@ -58,7 +59,7 @@ async def test_refused_sessions_are_kept_up_to_the_bound(tmp_path: Path) -> None
         told = [("chargy", m) for name in names for m in (started(name), sampled(0, name), ended(name))]
         await store.commit(puts, told)
         await store.bury(await store.head("chargy", -1), "NotSupported: never heard of it")
-    kept = len(store._ids)
+    kept = len(store._ids._running)
     await store.close()
     counts = look(path)
     assert counts["dead"] == letters.VALUES_MAX + letters.BILLS_MAX

@@ -1,0 +1,108 @@
+"""The file of the store: its shape, how an older one becomes it, and what may be wrong with a file or its disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+
+from agent.services import forms
+
+MIGRATIONS: tuple[str, ...] = (
+    # 1: the first shape
+    """
+    CREATE TABLE facts(kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID;
+    CREATE TABLE outbox(seq INTEGER PRIMARY KEY AUTOINCREMENT, link TEXT NOT NULL, session TEXT NOT NULL,
+                        kind TEXT NOT NULL, body TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0);
+    CREATE TABLE dead(seq INTEGER PRIMARY KEY, link TEXT NOT NULL, session TEXT NOT NULL, kind TEXT NOT NULL,
+                      body TEXT NOT NULL, attempts INTEGER NOT NULL);
+    """,
+    # 2: why a message is in the dead-letter list, and when it got there (boot and seconds: the clock may be unknown)
+    """
+    ALTER TABLE dead ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+    CREATE INDEX outbox_link ON outbox(link, seq);
+    """,
+    # 3: each message's place in its session, and which place comes next (until the session's end is queued)
+    """
+    ALTER TABLE outbox ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE dead ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE numbers(link TEXT NOT NULL, session TEXT NOT NULL, next INTEGER NOT NULL,
+                         PRIMARY KEY(link, session)) WITHOUT ROWID;
+    UPDATE outbox SET number = (SELECT count(*) FROM outbox AS o WHERE o.link = outbox.link
+                                AND o.session = outbox.session AND o.seq < outbox.seq);
+    INSERT INTO numbers SELECT link, session, max(number) + 1 FROM outbox WHERE session <> '' GROUP BY link, session;
+    """,
+    # 4: thousands of dead letters are looked through by session
+    """
+    CREATE INDEX dead_session ON dead(link, session);
+    """,
+)
+
+
+class StoreRefused(Exception):
+    """The file is not ours to use: newer schema, or another agent has it. ``str()`` says what to do."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open or create, judged and of the present shape. Raises ``StoreRefused``, ``OSError``, ``sqlite3.Error``."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # the WAL gets the mode that the file has now
+    os.chmod(path, 0o600)
+    db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+    db.text_factory = forms.decoded
+    try:
+        for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF"):
+            db.execute(f"PRAGMA {pragma}")
+        db.execute("BEGIN EXCLUSIVE")
+        db.execute("COMMIT")
+        # not quick_check: a flipped bit in an index would put the queue out of order
+        check = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if check != "ok":
+            raise sqlite3.DatabaseError(check)
+        _migrate(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def fresh() -> sqlite3.Connection:
+    """An empty one in memory."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.text_factory = forms.decoded
+    _migrate(db, Path(":memory:"))
+    return db
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise StoreRefused(
+            f"{path}: was written by a newer program (schema {version}, this one knows {len(MIGRATIONS)}); "
+            "install that version again, or move the file away after saving it"
+        )
+    for number in range(version, len(MIGRATIONS)):
+        db.execute("BEGIN IMMEDIATE")
+        for statement in MIGRATIONS[number].split(";"):
+            if statement.strip():
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version={number + 1}")
+        db.execute("COMMIT")
+
+
+def half_salvaged(path: Path) -> Path:
+    """Where a new file is made, when there is a corrupt one to replace."""
+    return path.with_suffix(".salvaged")
+
+
+def is_of_the_disk(e: OSError | sqlite3.Error) -> bool:
+    """The disk may be well again without anybody changing the file or its rights."""
+    if isinstance(e, OSError):
+        return e.errno in (errno.EROFS, errno.ENOSPC, errno.EIO, errno.EDQUOT)
+    return isinstance(e, sqlite3.OperationalError) and any(w in str(e) for w in ("disk", "readonly"))
+
+
+def refusal(path: Path, e: sqlite3.OperationalError) -> str:
+    if "locked" in str(e):
+        return f"{path}: another agent is running on this file; stop it first"
+    return f"{path}: cannot be opened: {e}; check that the folder exists and is writable"
