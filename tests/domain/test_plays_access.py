@@ -21,8 +21,7 @@ from agent.domain.events import (
     LinkChanged,
     Started,
 )
-from agent.domain.messages import SecurityHappened
-from agent.domain.orders import Redial, Remember, Reply, Tell
+from agent.domain.orders import Redial, Remember, Reply
 from agent.domain.route import Route
 
 HOST = "ws://backend.example"
@@ -67,11 +66,6 @@ def network(play: Playbook, slot: int, url: str = "wss://new.example", profile: 
     reply = next(o for o in reversed(play.log) if isinstance(o, Reply))
     play.skip()
     return reply.status
-
-
-def events(play: Playbook) -> list[str]:
-    said = [o.message for o in play.log if isinstance(o, Tell) and isinstance(o.message, SecurityHappened)]
-    return [m.kind for m in said]
 
 
 # --- the station file ------------------------------------------------------------------------------------------------
@@ -126,9 +120,9 @@ def test_a_new_key_that_the_backend_does_not_know_is_taken_back() -> None:
     assert dialled(fail(play, 1, Trouble.CREDENTIALS)).key == KEY
     assert dialled(fail(play, 3)).key == OTHER_KEY  # in turns: it may have been the network
     assert dialled(fail(play, 3)).key == KEY
-    before = events(play).count("ReconfigurationOfSecurityParameters")
+    before = play.noticed().count("ReconfigurationOfSecurityParameters")
     assert connect(play) << kept("setting", "authorization_key", text=KEY) << kept("access", LINK)
-    assert events(play).count("ReconfigurationOfSecurityParameters") == before + 1
+    assert play.noticed().count("ReconfigurationOfSecurityParameters") == before + 1
     assert play.site.settings["authorization_key"] == KEY
     assert dialled(fail(play, 50)).key == KEY
 
@@ -242,7 +236,7 @@ def test_a_raise_that_does_not_work_is_taken_back() -> None:
     play.restart(5, online=False).skip()
     assert dialled(fail(play, 3)).profile == 1
     assert connect(play) << kept("setting", "security_profile", text="1") << kept("access", LINK)
-    assert events(play).count("ReconfigurationOfSecurityParameters") == 2
+    assert play.noticed().count("ReconfigurationOfSecurityParameters") == 2
     play.restart(5, online=False).skip()
     assert dialled(fail(play, 20)).profile == 1
     assert play.site.settings["security_profile"] == 1
@@ -279,7 +273,7 @@ def test_a_certificate_that_the_backend_refuses_is_taken_back() -> None:
     connect(play).skip()
     assert play.store["access"][LINK]["certificate"] == ""
     assert dialled(fail(play, 20)).certificate == ""
-    assert "FailedToAuthenticateAtCsms" in events(play)
+    assert "FailedToAuthenticateAtCsms" in play.noticed()
 
 
 def test_a_certificate_for_later_survives_until_the_profile_wants_it() -> None:
@@ -403,10 +397,10 @@ def test_a_second_backend_may_not_change_how_the_station_connects() -> None:
 )
 def test_a_failed_attempt_is_a_security_event_once_per_outage(trouble: Trouble, kind: str) -> None:
     play = station(2)
-    assert events(fail(play, 9, trouble)).count(kind) == 1
+    assert fail(play, 9, trouble).noticed().count(kind) == 1
     connect(play).skip()
     play.feed(LinkChanged(LINK, True))
-    assert events(fail(play, 9, trouble)).count(kind) == 2
+    assert fail(play, 9, trouble).noticed().count(kind) == 2
 
 
 # --- walks -----------------------------------------------------------------------------------------------------------

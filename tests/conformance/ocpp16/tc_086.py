@@ -15,7 +15,7 @@ async def test_what_is_offered(tmp_path: Path) -> None:
         assert csms.users == [("CP-1", FIRST)]
         csms.become(tls(ours.server(), version="1.2", ciphers="ALL:@SECLEVEL=0"))
         await back(s, csms)
-        offered = csms.front.agreed["shared"]
+        offered = {name for name in csms.front.agreed["shared"] if not name.startswith("TLS_")}  # those are of 1.3
         assert offered >= ECDSA | RSA
         assert all("GCM" in name for name in offered)
         assert csms.front.agreed["version"] == "TLSv1.2"
