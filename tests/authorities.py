@@ -98,9 +98,11 @@ def common_name(der: bytes) -> str:
     return str(found[0].value)
 
 
-def tls(server: Path, clients: Path | None = None, version: str = "", ciphers: str = "") -> ssl.SSLContext:
-    """A server with this certificate. ``clients``: who signs the certificates that it wants. ``version``: the only one
-    that it speaks, "1.1", "1.2" or "1.3"; ``ciphers`` of TLS 1.2."""
+def tls(
+    server: Path, clients: Path | None = None, version: str = "", ciphers: str = "", want: bool = True
+) -> ssl.SSLContext:
+    """A server with this certificate. ``clients``: who signs the certificates that it takes; ``want``: it takes nobody
+    without one. ``version``: the only one that it speaks, "1.1", "1.2" or "1.3"; ``ciphers`` of TLS 1.2."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if version:
         spoken = {"1.1": ssl.TLSVersion.TLSv1_1, "1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}[version]
@@ -112,6 +114,6 @@ def tls(server: Path, clients: Path | None = None, version: str = "", ciphers: s
         context.set_ciphers(ciphers)
     context.load_cert_chain(server)
     if clients is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_mode = ssl.CERT_REQUIRED if want else ssl.CERT_OPTIONAL
         context.load_verify_locations(clients)
     return context

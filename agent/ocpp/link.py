@@ -104,7 +104,7 @@ class Link:
         self._inbox = Inbox()
         self._moved = asyncio.Event()
         self._status_silences = 0
-        self._boot_due_s, self._booted_as, self._up = 0.0, "", False
+        self._boot_due_s, self._booted_as, self._up = 0.0, ("", ""), False
         self._retell, self._down_since_s = False, 0.0
         self._heartbeat = Heartbeat(settings, self._desk, self._line, clock)
         self._judging = Judging(hear, backend.call_timeout_s)
@@ -240,10 +240,10 @@ class Link:
         self._status_silences = 0
         self._inbox = Inbox()
         log.info("%s: connected to %s, OCPP %s", self.name, self.url, dialect.name)
-        if self.boot == "Accepted" and self._booted_as == dialect.name:
+        if self.boot == "Accepted" and self._booted_as == (dialect.name, self.url):
             self._go_up()  # 1.6 4.2: booted once is booted, a new connection does not change that
-        elif self.boot == "Accepted":  # by the same backend, but in another version
-            self._desk.boot, self._boot_due_s = None, 0.0
+        elif self.boot == "Accepted":  # in another version, or by another backend
+            self._desk.boot, self._boot_due_s, self._retell = None, 0.0, True
 
     def _go_up(self) -> None:
         self._connecting.worked()
@@ -397,7 +397,8 @@ class Link:
         return True
 
     def _booted(self, boot: Boot) -> None:
-        self._desk.boot, self._booted_as, self._desk.triggered = boot.status, self._dialect.name, False
+        self._desk.boot, self._desk.triggered = boot.status, False
+        self._booted_as = self._dialect.name, self.url
         if boot.status == "Accepted":
             self._boot_backoff.reset()
             self._heartbeat.accepted(boot.interval_s)

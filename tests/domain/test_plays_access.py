@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from playbook import LINK, Playbook, forgotten, kept
+from simulated import CAMPAIGN
 
-from agent.domain.access import Access, Given, Trouble
+from agent.domain.access import Access, Given, Slot, Trouble
 from agent.domain.asks import AskNetwork, AskSet
 from agent.domain.events import (
     AccessProven,
@@ -217,6 +218,16 @@ def test_a_connection_that_breaks_meanwhile_does_not_undo_the_raise() -> None:
     assert dialled(play).profile == 2
 
 
+def test_what_failed_before_is_no_failure_of_the_raise() -> None:
+    play = station(1)
+    change(play, authorization_key=KEY)
+    connect(fail(play)).skip()
+    change(play, security_profile="2")
+    play.feed(ConnectFailed(LINK, dialled(play), Trouble.OTHER))
+    connect(play.skip()).skip()
+    assert play.site.settings["security_profile"] == 2
+
+
 def test_after_a_restart_the_higher_one_is_dialled_and_the_lower_never_again() -> None:
     """Case 083."""
     play = station(1)
@@ -419,6 +430,7 @@ STEP = st.one_of(
 )
 
 
+@settings(max_examples=2000 if CAMPAIGN else 100, deadline=None)
 @given(st.integers(0, 3), st.lists(STEP, max_size=25))
 def test_never_below_what_has_worked(first: int, steps: list[tuple[Any, ...]]) -> None:
     play, floor, worked = cold(first), 0, []
@@ -458,6 +470,7 @@ def test_never_below_what_has_worked(first: int, steps: list[tuple[Any, ...]]) -
         assert dialled(play).same(worked[0]), (worked, turns)
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(max_size=5), lambda x: st.lists(x) | st.dictionaries(st.text(max_size=8), x)
@@ -478,6 +491,12 @@ def test_a_route_is_read_back_as_it_was() -> None:
     other.read(json.loads(json.dumps(route.record())))
     assert other.record() == route.record()
     assert KEY not in repr(route)
+
+
+def test_a_lower_slot_that_is_left_on_disk_is_not_dialled() -> None:
+    route = Route(Given(HOST, 1), slots={1: Slot("", 1), 2: Slot("wss://new.example", 2)}, order=(1, 2))
+    route.worked = Access(2, "wss://new.example", 2)
+    assert route.row() == [Access(2, "wss://new.example", 2)]
 
 
 def test_a_station_without_a_record_begins_as_ever() -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agent.domain.access import Access
 from agent.domain.events import Asked, Event
 from agent.domain.orders import Reply
 from agent.domain.variables import Settings
@@ -240,6 +241,7 @@ def build(
     patience: Patience = QUICK,
     rate: float = 1.0,
     primary: bool = True,
+    access: Callable[[], Access] | None = None,
     **changes: Any,
 ) -> Room:
     backend = Backend(
@@ -267,6 +269,7 @@ def build(
         jitter=random.Random(1),
         patience=patience,
         primary=primary,
+        access=access,
     )
     room = Room(link, outbox, clock, settings, central)
     return room

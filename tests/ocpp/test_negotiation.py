@@ -9,6 +9,7 @@ import pytest
 from ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
 from test_link import ended, sampled, started, status
 
+from agent.domain.access import Access
 from agent.domain.events import Asked, TransactionHeard
 from agent.domain.locallist import LocalList
 from agent.domain.messages import BootWanted, ChargingState
@@ -63,6 +64,24 @@ async def test_a_queue_filled_on_one_version_leaves_in_the_other(first: str, the
             assert [e.transaction_id for e in room.of(TransactionHeard)] == ["s1"]
         else:
             assert successor.actions()[1:] == ["StartTransaction", "MeterValues", "StopTransaction"]
+
+
+async def test_another_backend_is_told_who_comes_and_how_it_is() -> None:
+    """A network profile that failed: the station is at the other one, which has never heard of it."""
+    async with served(Central()) as first, served(Central()) as second:
+        dialled = [Access(1, f"ws://127.0.0.1:{first.port}")]
+        async with running(build(first, access=lambda: dialled[0])) as room:
+            room.link.tell(status(ChargingState.CHARGING))
+            await until(lambda: first.of("StatusNotification"))
+            dialled[0] = Access(2, f"ws://127.0.0.1:{second.port}")
+            room.link.refresh()
+            await until(lambda: second.of("StatusNotification"))
+            assert second.actions()[0] == "BootNotification"
+            dialled[0] = Access(2, f"ws://127.0.0.1:{second.port}", 1, "0123456789abcdef")
+            room.link.refresh()
+            await until(lambda: len(second.connections) == 2 and room.link.up)
+            assert second.actions().count("BootNotification") == 1  # the same backend: booted once is booted
+            assert [p["status"] for p in second.of("StatusNotification")] == ["Charging"]
 
 
 async def test_the_situation_is_told_anew_in_the_new_version() -> None:

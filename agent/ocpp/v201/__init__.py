@@ -1,4 +1,4 @@
-"""OCPP 2.0.1: Core without file transfers, network profiles and certificates; local list, reservation, smart charging.
+"""OCPP 2.0.1: Core; local list, reservation, smart charging.
 
 What this version cannot say: the station as a whole has no status message; TxResumed and DirectPayment came with 2.1.
 One connector per EVSE.

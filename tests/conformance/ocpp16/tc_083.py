@@ -27,25 +27,28 @@ async def test_raised_with_a_reset(tmp_path: Path) -> None:
         await back(s, csms)
 
 
-async def test_raised_without_a_reset_the_station_reconnects_by_itself(tmp_path: Path) -> None:
+async def test_a_raise_that_does_not_work_is_taken_back_and_one_that_does_needs_no_reset(tmp_path: Path) -> None:
+    """Whitepaper A05.FR.06-08: the first server takes nobody's certificate, late (TLS 1.3) or early."""
+    other = tmp_path / "other"
+    other.mkdir()
+    foreign = Authority(other, "Foreign Root").root
     async with with_tls(tmp_path) as (s, csms, ours):
-        assert await s.put("SecurityProfile", 3) == "Accepted"
-        csms.become(tls(ours.server(), ours.root))
-        await s.heard(lambda: csms.users == [None])  # no password any more
+        for version in ("1.3", "1.2"):
+            csms.become(tls(ours.server(), foreign, version, want=False), FIRST)
+            await back(s, csms)
+            before = csms.events().count("ReconfigurationOfSecurityParameters")
+            assert await s.put("SecurityProfile", 3) == "Accepted"
+            await s.heard(lambda n=before: csms.events().count("ReconfigurationOfSecurityParameters") == n + 2)
+            assert csms.users[-1] == ("CP-1", FIRST)
+            assert await s.get("SecurityProfile") == "2"
+        assert csms.events().count("FailedToAuthenticateAtCentralSystem") == 2
+        csms.become(tls(ours.server(), ours.root, want=False))
         await back(s, csms)
+        assert await s.put("SecurityProfile", 3) == "Accepted"
+        await s.heard(lambda: csms.users[-1] is None)  # no password any more
+        await s.station.until(lambda p: p["backend"]["link"] == "up")
         assert common_name(csms.front.agreed["certificate"]) == "CP-1"
         assert await s.get("SecurityProfile") == "3"
-
-
-async def test_a_raise_that_does_not_work_is_taken_back(tmp_path: Path) -> None:
-    """Whitepaper A05.FR.08."""
-    ours = Authority(tmp_path, "Our Root")
-    async with basic(tmp_path, f'ca = "{ours.root}"') as (s, csms):
-        assert await s.put("SecurityProfile", 2) == "Accepted"
-        await s.heard(lambda: len(csms.users) == 2)  # in vain thrice in between: that port speaks no TLS
-        await back(s, csms)
-        assert await s.get("SecurityProfile") == "1"
-        await s.heard(lambda: csms.events().count("ReconfigurationOfSecurityParameters") == 2)
 
 
 async def test_not_without_what_it_needs(tmp_path: Path) -> None:

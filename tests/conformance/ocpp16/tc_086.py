@@ -10,26 +10,21 @@ ECDSA = {"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"}
 RSA = {"AES128-GCM-SHA256", "AES256-GCM-SHA384"}
 
 
-async def test_what_is_offered(tmp_path: Path) -> None:
+async def test_what_is_offered_and_what_is_refused(tmp_path: Path) -> None:
     async with with_tls(tmp_path) as (s, csms, ours):
         assert csms.users == [("CP-1", FIRST)]
+        for wrong in (
+            tls(ours.server(kind="rsa"), version="1.1"),
+            tls(ours.server(("elsewhere.example",))),
+            tls(ours.server(days=-1)),
+            None,
+        ):
+            csms.become(wrong)
+            await shut_out(s, csms)
         csms.become(tls(ours.server(), version="1.2", ciphers="ALL:@SECLEVEL=0"))
         await back(s, csms)
         offered = {name for name in csms.front.agreed["shared"] if not name.startswith("TLS_")}  # those are of 1.3
         assert offered >= ECDSA | RSA
         assert all("GCM" in name for name in offered)
         assert csms.front.agreed["version"] == "TLSv1.2"
-
-
-async def test_tls_1_1_and_a_certificate_of_another_host(tmp_path: Path) -> None:
-    async with with_tls(tmp_path) as (s, csms, ours):
-        right = csms.tls
-        csms.become(tls(ours.server(kind="rsa"), version="1.1"))
-        await shut_out(s, csms)
-        csms.become(tls(ours.server(("elsewhere.example",))))
-        await shut_out(s, csms)
-        csms.become(tls(ours.server(days=-1)))
-        await shut_out(s, csms)
-        csms.become(right)
-        await back(s, csms)
         await s.heard(lambda: {"InvalidTLSVersion", "InvalidCentralSystemCertificate"} <= set(csms.events()))
