@@ -45,10 +45,12 @@ state_dir = "world"
 @dataclass
 class Backend(StrictCsms):
     """The strict central system, which may be told to behave otherwise. ``infos``: token -> idTagInfo. ``instead``:
-    action -> what is sent instead of its answer, made of the message id (None: nothing at all)."""
+    action -> what is sent instead of its answer, made of the message id (None: nothing at all). ``brings``: type of a
+    transaction event of 2.0.1 -> what its answer brings besides."""
 
     infos: dict[str, dict[str, Any]] = field(default_factory=dict)
     instead: dict[str, Callable[[str], str | None]] = field(default_factory=dict)
+    brings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     async def _answer(self, connection: ServerConnection, id_: str, action: str, payload: dict[str, Any]) -> None:
         if action not in self.instead:
@@ -59,6 +61,9 @@ class Backend(StrictCsms):
         text = self.instead[action](id_)
         if text is not None:
             await connection.send(text)
+
+    def _TransactionEvent_201(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
+        return {**super()._TransactionEvent_201(id_, payload), **self.brings.get(payload["eventType"], {})}
 
     def info(self, token: str) -> dict[str, Any]:
         return self.infos.get(token, super().info(token))
@@ -179,6 +184,7 @@ class Street:
         """Everybody goes home; then nothing may be left open, and nothing may have been said wrongly."""
         self.csms.instead.clear()
         self.csms.infos.clear()
+        self.csms.brings.clear()
         for evse in (await self.station.picture())["evses"]:
             for name in evse["faults"]:
                 await self.fault(name, False, evse["number"])

@@ -45,6 +45,12 @@ def running(site: Site, evse: Evse, energy_wh: int, now: Moment) -> Values:
     return values
 
 
+def not_told(site: Site) -> Values:
+    """Off line at the end: nobody says what it costs."""
+    text = "" if site.online else site.settings.text("cost_fallback")
+    return {"cost_final": True, "cost_text": text} if text else {}
+
+
 def amount(site: Site, cost: Cost, energy_wh: int, now: Moment) -> Values:
     """Amounts are millionths of ``currency``; ``cost_text`` and ``qr_url`` come with the final one."""
     values: Values = {

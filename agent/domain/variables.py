@@ -127,6 +127,7 @@ VARIABLES: dict[str, Variable] = {
             for when in ("fallback", "fallback_offline")
             for language in ("", *LANGUAGES)
         ),
+        _v("cost_fallback", "", 0, TEXT_MAX),
         *(_v(f"offline_{part}_price", "", 0, 13, pattern=AMOUNT) for part in ("kwh", "hour", "flat")),
         _v("idle_fee_after_stop", False),
         # the screen

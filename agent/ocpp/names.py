@@ -116,6 +116,7 @@ UNNAMED_16: Mapping[str, str] = {
     "local_authorization_only": "2.x only",
     "master_group": "2.x only",
     "reservation_enabled": "2.x only",
+    "cost_fallback": "2.x only",
     "currency": "2.x only; in 1.6 the price texts say it",
     "free_vending": "a matter of the station file, not of a backend",
     "network_attempts": "2.x only",

@@ -14,6 +14,7 @@ from typing import Any
 from agent.domain.transaction import Point
 from agent.domain.variables import (
     AS_UPDATED,
+    COST,
     LAMP,
     MEASURANDS,
     POINTS,
@@ -291,6 +292,17 @@ NAMES: tuple[Name, ...] = (
     Name("SmartChargingCtrlr", "Phases3to1", "phase_switching"),
     Name("SmartChargingCtrlr", "ProfileStackLevel", "profile_stack_level_max"),
     Name("SmartChargingCtrlr", "RateUnit", "profile_rate_units", value=_units, choices="A,W"),
+    # what charging costs
+    *(replace(name, profile=COST) for name in (
+        *(
+            Name("TariffCostCtrlr", variable, instance=what, value=_fixed("true"), kind="boolean", constant=True)
+            for variable in ("Available", "Enabled")
+            for what in ("Cost", "Tariff")
+        ),
+        Name("TariffCostCtrlr", "Currency", "currency"),
+        Name("TariffCostCtrlr", "TariffFallbackMessage", "tariff_fallback"),
+        Name("TariffCostCtrlr", "TotalCostFallbackMessage", "cost_fallback"),
+    )),
     # transactions
     Name("TxCtrlr", "EVConnectionTimeOut", "connection_timeout_s", unit="s"),
     Name("TxCtrlr", "MaxEnergyOnInvalidId", "max_energy_on_invalid_wh", unit="Wh"),
@@ -315,7 +327,6 @@ UNNAMED_2: Mapping[str, str] = {
         (
             "cost_display",
             "cost_decimals",
-            "currency",
             "idle_fee_after_stop",
             "language",
             "languages",
@@ -327,10 +338,10 @@ UNNAMED_2: Mapping[str, str] = {
                 n
                 for n in VARIABLES
                 if n.startswith(("tariff_", "offline_"))
-                and n not in ("offline_threshold_s", "offline_tx_for_unknown_id")
+                and n not in ("offline_threshold_s", "offline_tx_for_unknown_id", "tariff_fallback")
             ),
         ),
-        "what charging costs: not named yet",
+        "what charging costs: no name of 2.0.1",
     ),
     "root_check": "optional in 2.x: who does not offer the check does not show it",
     "snapshot_interval_s": "inner matter of the station",

@@ -16,6 +16,7 @@ from agent.domain.events import (
     CardPresented,
     ContactorOpened,
     CostHeard,
+    LinkChanged,
     MessageHeard,
     MeterRead,
     VehicleLeft,
@@ -223,6 +224,13 @@ def test_after_the_final_cost_there_is_no_running_one() -> None:
 # --- the end --------------------------------------------------------------------------------------------------------
 
 BILL = Cost(331 * CENT, final=True, texts=(MessageContent("3.31 in all"),), qr="https://example.org/1")
+
+
+@pytest.mark.parametrize("online", [True, False])
+def test_off_line_at_the_end_nobody_says_what_it_costs(online: bool) -> None:
+    p = charging(play(cost_fallback="see your app"))
+    p.feed(LinkChanged(LINK, online))
+    assert shown(stopped(p)).get("cost_text") == (None if online else "see your app")
 
 
 def test_the_bill_is_shown_as_long_as_somebody_reads_it() -> None:

@@ -35,7 +35,8 @@ from agent.domain.asks import (
 )
 from agent.domain.charging.composite import Span
 from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
-from agent.domain.events import TokenJudged, TransactionHeard
+from agent.domain.cost import Cost
+from agent.domain.events import CostHeard, TokenJudged, TransactionHeard
 from agent.domain.messages import (
     BootWanted,
     ChargingState,
@@ -345,9 +346,10 @@ def test_transaction_heard() -> None:
     assert heard(STARTED, {}) == Heard((TransactionHeard("chargy", "s1", "s1", None),), known)
     invalid = {"idTokenInfo": {"status": "Invalid"}, "totalCost": 1.25}
     verdict = Verdict(AuthorizationStatus.INVALID)
-    assert heard(STARTED, invalid) == Heard((TransactionHeard("chargy", "s1", "s1", verdict),), known)
+    cost = CostHeard("chargy", "s1", Cost(1_250_000))
+    assert heard(STARTED, invalid) == Heard((TransactionHeard("chargy", "s1", "s1", verdict), cost), known)
     assert heard(UPDATED, {}) == Heard()
-    assert heard(UPDATED, invalid) == Heard((TransactionHeard("chargy", "s1", "s1", verdict),))
+    assert heard(UPDATED, invalid) == Heard((TransactionHeard("chargy", "s1", "s1", verdict), cost))
     assert heard(MeterSampled("s1", 1, (sample(REGISTER),)), {}) == Heard()
 
 
@@ -669,6 +671,7 @@ ELSEWHERE = {
     "GetBaseReport",
     "GetReport",
     "GetTransactionStatus",
+    "CostUpdated",
     *LIST_ACTIONS,
     *RESERVATION_ACTIONS,
 }

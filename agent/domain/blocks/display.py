@@ -26,7 +26,7 @@ from agent.domain.evse import Evse, Service, Session, Site, State
 from agent.domain.faults import blocks, heaviest_first
 from agent.domain.messages import ChargingState
 from agent.domain.orders import Remember, SetLamp, Show, WakeMe
-from agent.domain.pricing import Values, agreed, amount, running, tariff
+from agent.domain.pricing import Values, agreed, amount, not_told, running, tariff
 from agent.frozen import frozen
 from agent.kinds import STATION, EvseId, Fault, Lamp, MessageContent, Moment, Screen, ScreenName, TokenType
 
@@ -253,10 +253,11 @@ class Display:
 
     def _bill(self, evse: Evse, result: Result, now: Moment) -> Values:
         account = evse.account
-        if account is None or account.session != result.session or account.cost is None:
+        if account is None or account.session != result.session or not self._site.settings.flag("cost_display"):
             return {}
-        shown = self._site.settings.flag("cost_display")
-        return amount(self._site, account.cost, account.start_wh + result.energy_wh, now) if shown else {}
+        if account.cost is None:
+            return not_told(self._site)
+        return amount(self._site, account.cost, account.start_wh + result.energy_wh, now)
 
     def _idle_screen(self, evse: Evse, service: Service, now: Moment) -> tuple[ScreenName, str, Values]:
         site = self._site

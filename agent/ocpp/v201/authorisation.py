@@ -8,6 +8,7 @@ from agent.domain.asks import AskClearCache
 from agent.domain.events import TokenJudged
 from agent.domain.orders import JudgeToken, Reply
 from agent.ocpp.dialect import Desk, Heard, In, Out, Payload
+from agent.ocpp.v201.cost import for_token
 from agent.ocpp.v201.ids import id_token, verdict
 
 
@@ -16,7 +17,9 @@ def _authorize(order: JudgeToken, desk: Desk) -> dict[str, Any]:
 
 
 def _judged(order: JudgeToken, payload: Payload, desk: Desk) -> Heard:
-    return Heard((TokenJudged(order.request, order.token, verdict(payload["idTokenInfo"])),))
+    info = payload["idTokenInfo"]
+    message = for_token(order.token, info, desk)  # first: the next screen shows it
+    return Heard((*message, TokenJudged(order.request, order.token, verdict(info))))
 
 
 def _clear(payload: Payload, desk: Desk) -> AskClearCache:

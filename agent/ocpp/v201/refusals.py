@@ -40,7 +40,6 @@ ROWS: tuple[In | Refusal, ...] = (
     Refusal("ClearDisplayMessage", _DISPLAY),
     Refusal("GetDisplayMessages", _DISPLAY),
     Refusal("SetDisplayMessage", _DISPLAY),
-    Refusal("CostUpdated", "costs of the backend are not shown"),
     Refusal("ClearVariableMonitoring", _MONITORING),
     Refusal("SetMonitoringLevel", _MONITORING),
     Refusal("SetVariableMonitoring", _MONITORING),

@@ -23,6 +23,7 @@ from agent.kinds import Reading, ReadingContext, Stamp
 from agent.ocpp.dialect import Desk, Heard, Mute, Out, Payload, nothing
 from agent.ocpp.reserved import number
 from agent.ocpp.times import rfc3339
+from agent.ocpp.v201.cost import for_session, for_token
 from agent.ocpp.v201.ids import evse, id_token, verdict
 from agent.ocpp.v201.metering import loose, meter_values
 from agent.ports.store import Put
@@ -144,12 +145,15 @@ def _end(message: TransactionEnded, desk: Desk) -> dict[str, Any]:
 
 
 def _heard(message: Any, payload: Payload, desk: Desk) -> Heard:
-    info = payload.get("idTokenInfo")
+    info, token = payload.get("idTokenInfo"), getattr(message, "token", None)
+    brought = list(for_session(message.session, isinstance(message, TransactionEnded), payload, desk))
+    if info is not None and token is not None:
+        brought += for_token(token, info, desk)
     if info is None and not isinstance(message, TransactionStarted):
-        return Heard()
+        return Heard(tuple(brought))
     event = TransactionHeard(desk.link, message.session, message.session, verdict(info) if info else None)
     known = Put("transaction", f"{desk.link}/{message.session}", {"id": message.session})
-    return Heard((event,), (known,) if isinstance(message, TransactionStarted) else ())
+    return Heard((event, *brought), (known,) if isinstance(message, TransactionStarted) else ())
 
 
 _LOOSE = Out(MeterSampled, "MeterValues", loose, nothing)

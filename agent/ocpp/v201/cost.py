@@ -1,0 +1,70 @@
+"""What charging costs, as 2.0.1 tells it (I02, I03; C01, E): CostUpdated, and what the answers to Authorize and
+TransactionEvent bring beside the verdict. A personal message of format URI at the end is a receipt's address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from agent.domain.asks import AskCost
+from agent.domain.cost import Cost, micro
+from agent.domain.events import CostHeard, Event, MessageHeard
+from agent.domain.orders import Reply
+from agent.domain.variables import TEXT_MAX
+from agent.kinds import MessageContent, Token
+from agent.ocpp.dialect import Desk, In, Payload, Refused
+from agent.ocpp.rpc import Code
+from agent.ocpp.text import is_plain
+
+
+def texts(content: Payload | None) -> tuple[MessageContent, ...]:
+    """MessageContentType; empty for what cannot be shown."""
+    text = " ".join(str((content or {}).get("content", "")).split())
+    if content is None or not text or len(text) > TEXT_MAX or not is_plain(text):
+        return ()
+    return (MessageContent(text, content.get("language", ""), content["format"]),)
+
+
+def _address(said: tuple[MessageContent, ...]) -> str:
+    found = (m.content for m in said if m.format == "URI" and m.content.lower().startswith(("https://", "http://")))
+    return next((url for url in found if " " not in url), "")
+
+
+def for_token(token: Token, info: Payload, desk: Desk) -> tuple[Event, ...]:
+    """The personal message of an IdTokenInfoType."""
+    said = texts(info.get("personalMessage"))
+    return (MessageHeard(desk.link, said, token=token),) if said else ()
+
+
+def for_session(session: str, final: bool, payload: Payload, desk: Desk) -> Iterator[Event]:
+    """Of a TransactionEventResponse. An amount that is none is passed over: the transaction was heard all the same."""
+    said = texts(payload.get("updatedPersonalMessage"))
+    if said and not final:
+        yield MessageHeard(desk.link, said, session=session)
+    if payload.get("totalCost") is None:
+        return
+    try:
+        total_micro = micro(payload["totalCost"])
+    except ValueError:
+        return
+    yield CostHeard(desk.link, session, Cost(total_micro, final, texts=said, qr=_address(said) if final else ""))
+
+
+def _updated(payload: Payload, desk: Desk) -> AskCost:
+    if not desk.settings.flag("cost_display"):
+        raise Refused(Code.NOT_SUPPORTED, "costs are not shown here (cost_display)")
+    try:
+        total_micro = micro(payload["totalCost"])
+    except ValueError as e:
+        raise Refused(Code.PROPERTY, f"totalCost: {e}") from e
+    return AskCost(payload["transactionId"], Cost(total_micro))
+
+
+def _answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    """The answer has no word for it."""
+    if reply.status != "Accepted":
+        raise Refused(Code.PROPERTY, "transactionId: no such transaction is running here")
+    return {}
+
+
+ROWS = (In("CostUpdated", _updated, _answer),)
