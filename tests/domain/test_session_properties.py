@@ -212,6 +212,17 @@ class Street:
     def ask_points(self, name: str, value: tuple[str, ...]) -> None:
         self.rig.ask(AskSet({name: ",".join(value)}))
 
+    def ask_master(self, group: str) -> None:
+        self.rig.ask(AskSet({"master_group": group}))
+
+    def master(self, pick: int) -> None:
+        """The service comes while somebody charges."""
+        self.session(pick, STRANGER)
+        self.ask_master("G")
+        self.card(0, FRIEND)
+        self.answers()
+        self.ask_master("")
+
     def ask_clear(self) -> None:
         self.rig.ask(AskClearCache())
 
@@ -348,6 +359,8 @@ DEEDS: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
     "ask_trigger": (2, {"pick": (0, 1, 2, 3), "what": (Trigger.METER_VALUES, Trigger.STATUS, Trigger.HEARTBEAT)}),
     "ask_set": (1, {"name": tuple(f for f in FLAGS if f != "authorize_remote_start"), "value": ("true", "false")}),
     "ask_points": (1, {"name": ("tx_start_points", "tx_stop_points"), "value": POINT_SETS}),
+    "ask_master": (1, {"group": ("", "", "G")}),
+    "master": (1, {"pick": PICK}),
     "ask_clear": (1, {}),
     "ask_profile": (
         4,
