@@ -7,6 +7,7 @@ from agent.domain.blocks.access import AccessBlock
 from agent.domain.blocks.authorisation import Authorisation
 from agent.domain.blocks.availability import Availability
 from agent.domain.blocks.charging import Charging
+from agent.domain.blocks.clearing import Clearing
 from agent.domain.blocks.costs import Costs
 from agent.domain.blocks.display import Display
 from agent.domain.blocks.firmware import Firmware
@@ -32,6 +33,7 @@ from agent.domain.evse import Site
 def assemble(site: Site) -> Blocks:
     """The street first (it keeps the picture that the others read), the screen last (it shows what they made of it)."""
     authorisation = Authorisation(site)
+    clearing = Clearing(site)
     status, firmware, logs, costs = Status(site), Firmware(site), Logs(site), Costs(site)
     return Blocks(
         (
@@ -53,7 +55,8 @@ def assemble(site: Site) -> Blocks:
             Problems(site),
             firmware,
             logs,
-            Remote(site, status, firmware, logs),
+            Remote(site, status, firmware, logs, clearing),
+            clearing,
             Inventory(site, status),
             costs,
             Signals(site),

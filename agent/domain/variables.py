@@ -27,6 +27,10 @@ MEASURANDS = (
 PHASES = ("L1", "L2", "L3", "L1-N", "L2-N", "L3-N")
 
 
+ROTATIONS = ("NotApplicable", "Unknown", "RST", "RTS", "SRT", "STR", "TRS", "TSR")
+"""How the phases of a connector lie against those of its meter (OCPP 1.6 9.1, ConnectorPhaseRotation)."""
+
+
 @frozen
 class Variable:
     """``kind``: bool, int, text, list (comma separated). ``low``/``high``: range of an int, length of a text, count
@@ -44,7 +48,7 @@ class Variable:
     secret: bool = False
     own: bool = False
     pattern: str = ""
-    """Of a text: what it has to look like."""
+    """Of a text, or of each entry of a list: what it has to look like."""
 
 
 def _v(name: str, default: Value, low: int = 0, high: int = 2**31 - 1, **more: Any) -> Variable:
@@ -162,11 +166,13 @@ VARIABLES: dict[str, Variable] = {
         # files
         _v("file_transfer_protocols", ("FTP", "FTPS", "HTTP", "HTTPS"), writable=False),
         # station
-        _v("connector_phase_rotation", ("0.RST",), 0, 50),
+        _v("connector_phase_rotation", ("0.RST",), 0, 50, pattern=rf"\d{{1,4}}\.({'|'.join(ROTATIONS)})"),
         _v("connector_count", 1, writable=False),
         _v(
             "feature_profiles",
             FEATURE_PROFILES,
+            0,
+            len(FEATURE_PROFILES),
             writable=False,
         ),
         _v("authorization_key", "", 0, 45, secret=True, own=True),
@@ -225,6 +231,8 @@ def _list(variable: Variable, text: str) -> tuple[str, ...]:
         for item in items:
             if not known_measurand(item):
                 raise WrongValue(f"{variable.name}: {item!r} is not measured here")
+    if variable.pattern and any(re.fullmatch(variable.pattern, i, re.ASCII) is None for i in items):
+        raise WrongValue(f"{variable.name}: an entry is not acceptable")
     return items
 
 

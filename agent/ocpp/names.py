@@ -98,6 +98,7 @@ KEYS_16: tuple[Key, ...] = (
     Key("StopTxnSampledData", "stop_sampled_measurands"),
     Key("StopTxnSampledDataMaxLength", "stop_sampled_measurands", count_of=True),
     Key("SupportedFeatureProfiles", "feature_profiles"),
+    Key("SupportedFeatureProfilesMaxLength", "feature_profiles", count_of=True),
     Key("SupportedFileTransferProtocols", "file_transfer_protocols", FIRMWARE),
     Key("SupportedLanguages", "languages", COST),
     Key("TimeOffset", "time_offset", COST),
@@ -137,6 +138,22 @@ UNNAMED_16: Mapping[str, str] = {
     "backoff_repeats": "2.x only",
 }
 """Settings that have no 1.x key, and why."""
+
+UNOFFERED_16: Mapping[str, str] = {
+    "AdditionalRootCertificateCheck": "a new root need not be signed by the old one",
+    "CertificateSignedMaxChainSize": "certificates of the station are not signed by a backend",
+    "CertificateStoreMaxLength": "roots come with the station file",
+    "CpoName": "certificates of the station are not signed by a backend",
+    **dict.fromkeys(
+        (
+            "CentralContractValidationAllowed", "CertSigningRepeatTimes", "CertSigningWaitMinimum",
+            "ContractValidationOffline", "ISO15118PnCEnabled",
+        ),
+        "no ISO 15118: AC by IEC 61851-1",
+    ),
+}  # fmt: skip
+"""Keys of the standard, its whitepapers and application notes that this station does not have, and why. A key that has
+a row above is offered, whatever stands here."""
 
 _BY_KEY: Mapping[str, Key] = {k.key.lower(): k for k in KEYS_16}
 

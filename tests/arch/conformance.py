@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+
 from agent.domain.messages import MESSAGES
 from agent.domain.orders import JudgeToken
 from agent.domain.security import CAUSES
-from agent.domain.variables import write
+from agent.domain.variables import LAMP, MEASURANDS, PHASES, ROTATIONS, write
 from agent.ocpp import names, names2
 from agent.ocpp.dialect import Dialect, In, Mute, Out, Refusal
 from agent.ocpp.v16 import V16, refusals
@@ -42,8 +44,21 @@ def _version(title: str, dialect: Dialect) -> list[str]:
 
 
 def _keys_16() -> list[str]:
-    lines = ["", "### Configuration keys", "", "| key | access | default | range |", "|---|---|---|---|"]
-    return lines + [_key(k) for k in names.KEYS_16]
+    head = ["key", "profile", "type", "unit", "range", "default", "access", "a change takes effect"]
+    lines = ["", "### Configuration keys", "", *_table(head, [_key(k) for k in names.KEYS_16])]
+    away = {k: why for k, why in names.UNOFFERED_16.items() if names.key_16(k) is None}
+    lines += ["", f"Measurands: {', '.join(MEASURANDS)}; where it makes sense with a phase ({', '.join(PHASES)})."]
+    lines += [f"ConnectorPhaseRotation: entries like `1.RST`, with {', '.join(ROTATIONS)}."]
+    lines += ["", "Keys of the standard that this station does not have:", ""]
+    return lines + _table(["reason", "keys"], [[w, ", ".join(k for k in away if away[k] == w)] for w in _unique(away)])
+
+
+def _unique(of: Mapping[str, str]) -> list[str]:
+    return list(dict.fromkeys(of.values()))
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
 
 
 def _names_2() -> list[str]:
@@ -74,14 +89,29 @@ def _told(row: Out | Mute | None) -> str:
     return f"{row.action} or {row.other.action}" if row.other else row.action
 
 
-def _key(key: names.Key) -> str:
-    variable = key.variable
-    access = "read only" if key.readonly else "write only" if variable.secret else "read, write"
+KINDS = {"bool": "boolean", "int": "integer", "text": "string", "list": "list"}
+UNITS = {"s": "s", "wh": "Wh", "v": "V"}
+
+
+def _key(key: names.Key) -> list[str]:
+    ours = key.variable
+    profile = f"with a {key.profile.lower()}" if key.profile == LAMP else key.profile
     if key.count_of:
-        return f"| {key.key} | {access} | {variable.high} | |"
-    default = write(variable, variable.default) or "(empty)"
-    bounds = f"{variable.low} to {variable.high}" if variable.kind == "int" else variable.kind
-    return f"| {key.key} | {access} | {default} | {bounds} |"
+        return [key.key, profile, "integer", "", "", str(ours.high), "read only", ""]
+    default = "" if ours.secret else write(ours, ours.default) or "(empty)"
+    access = "read only" if key.readonly else "write only" if ours.secret else "read, write"
+    effect = "" if key.readonly else "after a reboot (RebootRequired)" if ours.reboot else "at once"
+    unit = UNITS.get(ours.name.rpartition("_")[2], "") if ours.kind == "int" else ""
+    return [key.key, profile, KINDS[ours.kind], unit, _range(key), default, access, effect]
+
+
+def _range(key: names.Key) -> str:
+    """What is taken; of what can only be read there is nothing to say."""
+    ours = key.variable
+    if key.readonly or ours.kind == "bool":
+        return ""
+    entries = "" if ours.kind == "int" else " characters" if ours.kind == "text" else " entries"
+    return f"{ours.low} to {ours.high}{entries}"
 
 
 def _name(name: names2.Name) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from typing import Any
 
 import pytest
@@ -125,6 +126,8 @@ def values_of(variable: Variable) -> st.SearchStrategy[Any]:
         return st.integers(variable.low, variable.high)
     if variable.kind == "list":
         items = measurands if variable.name.endswith("_measurands") else words
+        if variable.pattern:
+            items = st.from_regex(re.compile(variable.pattern, re.ASCII), fullmatch=True)
         if variable.choices:
             return st.permutations(variable.choices).map(tuple)
         return st.lists(items, max_size=min(variable.high, 5)).map(tuple)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from agent.domain.asks import AskData, AskReset, AskStop, AskTrigger, AskUnlock, Trigger
 from agent.domain.block import Yielded, answers, on
+from agent.domain.blocks.clearing import Clearing
 from agent.domain.blocks.firmware import Firmware
 from agent.domain.blocks.logs import Logs
 from agent.domain.blocks.status import Status
@@ -28,7 +29,7 @@ from agent.domain.messages import (
     StopReason,
     TriggerReason,
 )
-from agent.domain.orders import ClearFaults, ReadMeter, Reply, Restart, Tell, Unlock, WakeMe
+from agent.domain.orders import ReadMeter, Reply, Restart, Tell, Unlock, WakeMe
 from agent.frozen import mutable
 from agent.kinds import STATION, Moment
 
@@ -57,8 +58,8 @@ class _Unlocking:
 
 
 class Remote:
-    def __init__(self, site: Site, status: Status, firmware: Firmware, logs: Logs) -> None:
-        self._site = site
+    def __init__(self, site: Site, status: Status, firmware: Firmware, logs: Logs, cleared: Clearing) -> None:
+        self._site, self._cleared = site, cleared
         self._status, self._firmware, self._logs = status, firmware, logs
         self._unlocking: dict[int, _Unlocking] = {}
         self._reset: AskReset | None = None
@@ -116,7 +117,7 @@ class Remote:
             yield from self._try_unlock(event.evse)
         if event.evse in self._clearing:
             self._clearing.discard(event.evse)
-            yield ClearFaults(event.evse)
+            yield from self._cleared.reset(event.evse, now)
         if self._reset and not (self._busy() if self._reset.on_idle else self._running()):
             yield from self._restart()
 
@@ -124,7 +125,7 @@ class Remote:
     def dropped(self, event: GrantDropped | TransactionClosed, now: Moment) -> Iterator[Yielded]:
         if event.evse in self._clearing and self._site.evses[event.evse].session is None:
             self._clearing.discard(event.evse)
-            yield ClearFaults(event.evse)
+            yield from self._cleared.reset(event.evse, now)
         if self._reset and self._reset.on_idle and not self._busy():
             yield from self._restart()
 
@@ -143,7 +144,7 @@ class Remote:
         ask = event.ask
         assert isinstance(ask, AskReset)
         if ask.evse != STATION:
-            yield from self._reset_evse(event, ask)
+            yield from self._reset_evse(event, ask, now)
             return
         waiting = ask.on_idle and self._busy()
         yield Reply(event.link, event.request, "Scheduled" if waiting else "Accepted")
@@ -165,7 +166,7 @@ class Remote:
         for evse in self._site.evses.values():
             yield StopWanted(evse.number, *_RESET, note="hard" if ask.hard else "soft")
 
-    def _reset_evse(self, event: Asked, ask: AskReset) -> Iterator[Yielded]:
+    def _reset_evse(self, event: Asked, ask: AskReset, now: Moment) -> Iterator[Yielded]:
         """One EVSE starts afresh: its session ends, its board is told to acknowledge its faults."""
         evse = self._site.evses.get(ask.evse)
         if evse is None:
@@ -174,7 +175,7 @@ class Remote:
         busy = evse.session is not None or evse.tx is not None
         yield Reply(event.link, event.request, "Scheduled" if busy and ask.on_idle else "Accepted")
         if not busy:
-            yield ClearFaults(evse.number)
+            yield from self._cleared.reset(evse.number, now)
             return
         self._clearing.add(evse.number)
         if not ask.on_idle:

@@ -1,0 +1,64 @@
+"""Faults after a reset: the boards are told to acknowledge them, and told again while that did not help
+(``ResetRetries``; OCPP 1.6 9.1, 2.x OCPPCommCtrlr.ResetRetries). Then ResetFailure is told until the outlet is in
+order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.block import Yielded, on
+from agent.domain.events import FaultCleared, FaultRaised, Started, TimeCame
+from agent.domain.evse import Evse, Site
+from agent.domain.faults import blocks
+from agent.domain.orders import ClearFaults, WakeMe
+from agent.kinds import Fault, Moment
+
+LOOK_S = 5.0
+"""After this time a fault is no longer one that the board is about to drop."""
+
+
+class Clearing:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._left: dict[int, int] = {}
+        """Tries that are left after a reset."""
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        """A reset of the station ended the process; whether it helped is seen when the boards have told."""
+        ordered = event.remembered.get("restart", {}).get("ordered") or {}
+        if "Reset" in str(ordered.get("reason", "")):
+            for number in self._site.evses:
+                self._left[number] = 1 + self._site.settings.number("reset_retries")
+                yield WakeMe(f"clear:{number}", now.t_s + LOOK_S)
+
+    def reset(self, number: int, now: Moment) -> Iterator[Yielded]:
+        """One EVSE starts afresh; its session, if there was one, is closed."""
+        self._left[number] = self._site.settings.number("reset_retries")
+        yield ClearFaults(number)
+        yield WakeMe(f"clear:{number}", now.t_s + LOOK_S)
+
+    @on(TimeCame)
+    def look(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        kind, _, number = event.key.partition(":")
+        if kind != "clear":
+            return
+        evse = self._site.evses[int(number)]
+        if not _blocked(evse):
+            return
+        if self._left.get(evse.number, 0) > 0:
+            self._left[evse.number] -= 1
+            yield ClearFaults(evse.number)
+            yield WakeMe(event.key, now.t_s + LOOK_S)
+        else:
+            yield FaultRaised(evse.number, Fault.RESET_FAILURE)
+
+    @on(FaultCleared)
+    def cleared(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
+        for evse in self._site.evses.values():
+            if Fault.RESET_FAILURE in evse.faults and not _blocked(evse):
+                yield FaultCleared(evse.number, Fault.RESET_FAILURE)
+
+
+def _blocked(evse: Evse) -> bool:
+    return any(map(blocks, evse.faults))
