@@ -13,8 +13,9 @@ from agent.kinds import EvseId, MessageContent
 
 @mutable
 class Account:
-    """``message``: the price as this driver was told it. ``over``: the session
-    has ended; ``unplugged_s``: when the vehicle was gone after that (None: it is there, or nobody has seen it go)."""
+    """``message``: the price as this driver was told it. ``over``: the session has ended, with ``energy_wh``;
+    ``told``: a backend knows of it. ``unplugged_s``: when the vehicle was gone after that (None: it is there, or nobody
+    has seen it go)."""
 
     session: str
     evse: EvseId
@@ -22,6 +23,8 @@ class Account:
     message: tuple[MessageContent, ...] = ()
     cost: Cost | None = None
     over: bool = False
+    energy_wh: int = 0
+    told: bool = True
     unplugged_s: float | None = None
 
     def record(self) -> dict[str, Any]:
@@ -32,6 +35,8 @@ class Account:
             "message": dump(self.message),
             "cost": dump(self.cost),
             "over": self.over,
+            "energy_wh": self.energy_wh,
+            "told": self.told,
         }
 
     @classmethod
@@ -44,4 +49,6 @@ class Account:
             message=tuple(load(m, MessageContent) for m in r["message"]),
             cost=load(r["cost"], Cost) if r["cost"] else None,
             over=bool(r["over"]),
+            energy_wh=int(r.get("energy_wh", 0)),
+            told=bool(r.get("told", True)),
         )

@@ -426,8 +426,8 @@ class CardRefused(EvseEvent):
 
 
 @frozen
-class CostSettled(EvseEvent):
-    """What the latest session here costs in the end is known."""
+class CostChanged(EvseEvent):
+    """The backend has said anew what the latest session here costs."""
 
 
 @frozen

@@ -6,7 +6,6 @@ from typing import TypeAlias
 
 from agent.domain.cost import Cost, IdlePrice, Price, in_language
 from agent.domain.evse import Evse, Site
-from agent.domain.localtime import offset_min
 from agent.kinds import MessageContent, Moment
 
 Values: TypeAlias = dict[str, str | int | float | bool | None]
@@ -40,7 +39,7 @@ def running(site: Site, evse: Evse, energy_wh: int, now: Moment) -> Values:
         return values
     values |= amount(site, cost, energy_wh, now) | _prices(cost.price or Price(), "")
     if cost.next is not None:
-        values |= {"next_at_utc_s": cost.next.at_utc_s, "utc_offset_min": offset_min(site.settings, now.utc_s)}
+        values["next_at_utc_s"] = cost.next.at_utc_s
         values |= _prices(cost.next.price, "next_")
     return values
 

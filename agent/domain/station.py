@@ -27,6 +27,7 @@ from agent.domain.blocks.signals import Signals
 from agent.domain.blocks.status import Status
 from agent.domain.blocks.street import Street
 from agent.domain.blocks.transactions import Transactions
+from agent.domain.blocks.wishes import Wishes
 from agent.domain.evse import Site
 
 
@@ -59,6 +60,7 @@ def assemble(site: Site) -> Blocks:
             clearing,
             Inventory(site, status),
             costs,
+            Wishes(site),
             Signals(site),
             Display(site, authorisation.checking, costs.message_for),
         )

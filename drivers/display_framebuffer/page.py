@@ -8,9 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from agent.kinds import Screen, ScreenName
-from agent.ports.zone import local_time
 from drivers.display_framebuffer.price import cost_figure, price_line, receipt
-from drivers.display_framebuffer.texts import Texts, duration
+from drivers.display_framebuffer.texts import Texts, duration, wall_time
 
 
 class Tone(StrEnum):
@@ -80,7 +79,7 @@ def page(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> Page:
     said = _SAY[screen.name](screen, texts, facts)
     common = {
         "outlet": texts("labels.outlet", evse=v.get("evse")) if evses and evses > 1 and v.get("evse") else "",
-        "clock": _clock(_number(v.get("time_utc_s")), str(facts.get("timezone") or "")),
+        "clock": _clock(_number(v.get("time_utc_s")), v.get("utc_offset_min"), str(facts.get("timezone") or "")),
         "online": v.get("online") is not False,
         "station_label": texts("labels.station"),
         "number": str(v.get("number") or facts.get("number") or ""),
@@ -220,8 +219,10 @@ def _countdown(seconds: float) -> str:
     return f"{minutes}:{s:02}"
 
 
-def _clock(utc_s: float | None, timezone: str) -> str:
+def _clock(utc_s: float | None, offset_min: object, timezone: str) -> str:
     if utc_s is None:
         return ""  # nobody has told the time yet: better none than 1970
-    there = local_time(utc_s, timezone or "UTC")
+    there = wall_time(utc_s, offset_min, timezone or "UTC")
+    if there is None:
+        return ""
     return f"{there:%H:%M}" + (" UTC" if there.tzname() == "UTC" else "")  # not everybody's time: said as what it is

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from typing import Any
 
 from agent.kinds import Screen
-from agent.ports.zone import local_time
-from drivers.display_framebuffer.texts import Texts
+from drivers.display_framebuffer.texts import Texts, wall_time
 
 
 def _money(screen: Screen, texts: Texts, name: str, exact: bool = False) -> str:
-    """ "" if this amount is not there."""
+    """Empty if this amount is not there."""
     v = screen.values
     micro, decimals = v.get(name), v.get("cost_decimals")
     if not isinstance(micro, int) or isinstance(micro, bool):
@@ -34,8 +32,8 @@ def price_line(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> str:
     if v.get("idle"):
         return _idle(screen, texts)
     if v.get("next_at_utc_s") is not None and (then := _unit_prices(screen, texts, "next_")):
-        at = _wall_time(_number(v["next_at_utc_s"]), v.get("utc_offset_min"), str(facts.get("timezone") or "UTC"))
-        return texts("labels.price_next", time=at, price=then)
+        at = wall_time(_number(v["next_at_utc_s"]), v.get("utc_offset_min"), str(facts.get("timezone") or "UTC"))
+        return texts("labels.price_next", time=f"{at:%H:%M}" if at else "--:--", price=then)
     return _unit_prices(screen, texts, "") or str(v.get("price_line") or "")
 
 
@@ -63,13 +61,3 @@ def _unit_prices(screen: Screen, texts: Texts, what: str) -> str:
 
 def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
-
-
-def _wall_time(utc_s: float, offset_min: object, timezone: str) -> str:
-    """As a backend has set it (minutes east of UTC), otherwise as the station file says."""
-    try:
-        if isinstance(offset_min, int) and not isinstance(offset_min, bool):
-            return f"{datetime.datetime.fromtimestamp(utc_s + 60 * offset_min, datetime.UTC):%H:%M}"
-        return f"{local_time(utc_s, timezone):%H:%M}"
-    except (OverflowError, ValueError, OSError):
-        return "--:--"  # a backend may name a time that no calendar has

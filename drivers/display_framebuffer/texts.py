@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.ports import Broken
+from agent.ports.zone import local_time
 
 SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$"}
 FALLBACKS = ("en", "fr", "de", "lb")
@@ -62,6 +64,17 @@ def duration(seconds: float) -> str:
     minutes, s = divmod(max(0, int(seconds)), 60)
     h, m = divmod(minutes, 60)
     return f"{h}:{m:02}:{s:02}"
+
+
+def wall_time(utc_s: float, offset_min: object, timezone: str) -> datetime.datetime | None:
+    """What the clock on the wall says: by the offset that a backend has set (minutes east of UTC), otherwise in the
+    station file's zone. None: no calendar has this time."""
+    try:
+        if isinstance(offset_min, int):
+            return datetime.datetime.fromtimestamp(utc_s, datetime.timezone(datetime.timedelta(minutes=offset_min), ""))
+        return local_time(utc_s, timezone)
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def load(language: str, config_dirs: tuple[Path, ...]) -> Texts:

@@ -40,6 +40,7 @@ from agent.domain.evse import Evse, Site, State
 from agent.domain.faults import GRACE_S, blocks
 from agent.domain.messages import (
     BILLED,
+    ConnectorUnplugged,
     MeterSampled,
     StatusChanged,
     StopReason,
@@ -512,6 +513,7 @@ class Rig:
             last_wh: dict[str, int] = {}
             ended: set[str] = set()
             named: set[str] = set()
+            unplugged: set[str] = set()
             per_evse: dict[int, int] = defaultdict(lambda: 1000)
             for m in messages:
                 if isinstance(m, TransactionStarted):
@@ -523,6 +525,11 @@ class Rig:
                     named |= {m.session} if names_token(m) else set()
                     continue
                 if isinstance(m, MeterSampled) and not m.session:
+                    continue
+                if isinstance(m, ConnectorUnplugged):
+                    assert m.session in ended, "the place was left before its session ended"
+                    assert m.session not in unplugged, "left twice"
+                    unplugged.add(m.session)
                     continue
                 assert isinstance(m, TransactionAuthorised | TransactionUpdated | TransactionEnded | MeterSampled)
                 assert m.session in starts, "unheard-of session"

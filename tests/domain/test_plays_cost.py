@@ -258,6 +258,21 @@ def test_a_bill_that_comes_after_the_driver_has_gone(late_s: float, word: str, s
     assert p.skip().wait(31).screens[1].name is ScreenName.IDLE
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_bill_that_comes_after_a_restart_is_shown_too(gone: bool) -> None:
+    p = stopped(charging(play()), 2500)
+    p.restart(60, state=PLUGGED)
+    if gone:
+        p.skip() >> BoardChanged(1, EMPTY)
+    p.skip()
+    assert p.screens[1].name is ScreenName.IDLE
+    assert ask(p, AskCost("s1", BILL)) == "Accepted"
+    assert (p.screens[1].name, shown(p)["energy_wh"], shown(p)["since_s"]) == (ScreenName.FINISHED, 1500, None)
+    assert shown(p)["cost_micro"] == 331 * CENT
+    assert p.wait(31).screens[1].name is ScreenName.IDLE
+    assert p.skip()
+
+
 def test_the_next_driver_is_not_shown_the_bill_of_the_last_one() -> None:
     p = stopped(charging(play()))
     p >> BoardChanged(1, EMPTY)
@@ -377,6 +392,19 @@ def test_a_meter_value_when_the_charging_state_becomes_this() -> None:
     assert LOOK not in p.unclaimed
     p.feed(BoardChanged(1, EMPTY))
     assert LOOK in p.unclaimed
+
+
+@pytest.mark.parametrize(
+    ("settings", "minutes"),
+    [
+        ({}, None), ({"time_offset": "+01:00"}, 60), ({"time_offset": "-05:30"}, -330), ({"time_offset": "02:00"}, 120),
+        ({"time_offset": "+01:00", "time_offset_next": "+02:00", "time_offset_next_at": "2027-03-28T01:00:00Z"}, 60),
+        ({"time_offset": "+01:00", "time_offset_next": "+02:00", "time_offset_next_at": "2027-01-15T07:00:00Z"}, 120),
+        ({"time_offset": "+01:00", "time_offset_next": "+02:00", "time_offset_next_at": "nonsense"}, 60),
+    ],
+)  # fmt: skip
+def test_the_local_time_that_a_backend_has_set(settings: dict[str, Any], minutes: int | None) -> None:
+    assert shown(charging(play(**settings))).get("utc_offset_min") == minutes
 
 
 # --- off line -------------------------------------------------------------------------------------------------------

@@ -62,11 +62,9 @@ async def seen(s: Street, what: Callable[[Image.Image], bool]) -> None:
 
 def shows_a_code(image: Image.Image) -> bool:
     """Rows that cross a finder pattern of a QR code: dark and light in 1:1:3:1:1 (ISO/IEC 18004)."""
-    found = 0
-    for y in range(image.height):
-        runs = [
-            (dark, len(list(run))) for dark, run in groupby(image.getpixel((x, y)) < 128 for x in range(image.width))
-        ]
+    found, width, grey = 0, image.width, image.tobytes()
+    for y in range(0, image.height, 2):
+        runs = [(dark, len(list(run))) for dark, run in groupby(p < 128 for p in grey[y * width : (y + 1) * width])]
         for i in range(len(runs) - 4):
             unit, lengths = runs[i][1], [length for _, length in runs[i : i + 5]]
             found += runs[i][0] and unit > 3 and lengths == [unit, unit, 3 * unit, unit, unit]

@@ -1,5 +1,5 @@
 """What charging costs, for the screen: told by the backend that authorises, carried on with its prices in between, kept
-over restarts; the meter values that it wants to see for it, and the end of what a place costs (2.x I01-I05)."""
+over restarts; and the end of what a place costs (2.x I01-I05)."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ from typing import Any
 from agent.domain.account import Account
 from agent.domain.asks import AskCost, AskMessage
 from agent.domain.block import Yielded, answers, on
-from agent.domain.cost import Cost, Price, Triggers, micro
+from agent.domain.blocks.wishes import ahead, in_time
+from agent.domain.cost import Cost, Price, micro
 from agent.domain.events import (
     Asked,
     BoardOpened,
     CableRemoved,
     ClockTrusted,
+    CostChanged,
     CostHeard,
-    CostSettled,
     Event,
+    EvseEvent,
     MessageHeard,
-    MeterRead,
     SessionClosed,
     SessionOpened,
     SituationChanged,
     Started,
     TimeCame,
+    TransactionClosed,
     VehicleLeft,
 )
-from agent.domain.evse import Evse, Site, State
-from agent.domain.messages import ChargingState, ConnectorUnplugged
-from agent.domain.orders import ReadMeter, Remember, Reply, Tell, WakeMe
+from agent.domain.evse import Evse, Session, Site
+from agent.domain.messages import ConnectorUnplugged
+from agent.domain.orders import Remember, Reply, Tell, WakeMe
 from agent.domain.record import Poisoned
 from agent.kinds import MessageContent, Moment, Token
 
@@ -40,16 +42,13 @@ LATE_S = 120.0
 """How long after the vehicle has gone a final cost still has its reader (real seconds)."""
 REFRESH_S = 20.0
 """How often the cost of a place is shown anew (real seconds)."""
-_HYSTERESIS = 0.05
-"""A power that stays this near to its threshold has not crossed it again."""
 
 
 class Costs:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._messages: dict[str, tuple[MessageContent, ...]] = {}
-        self._above: dict[int, bool] = {}
-        self._seen: dict[int, ChargingState] = {}
+        self._sessions: dict[int, Session] = {}
 
     # --- what the backend says -----------------------------------------------------------------------------------
 
@@ -88,22 +87,12 @@ class Costs:
     def _take(self, evse: Evse, cost: Cost, now: Moment) -> Iterator[Yielded]:
         account = evse.account
         assert account is not None
-        account.cost = replace(cost, triggers=self._ahead(evse, cost.triggers, now) if cost.triggers else None)
+        account.cost = replace(cost, triggers=ahead(evse, cost.triggers, now) if cost.triggers else None)
         if account.unplugged_s is None:
             yield Remember("account", account.session, account.record())
         yield from self._arm(evse, now)
-        if cost.final:
-            yield CostSettled(evse.number)
+        yield CostChanged(evse.number)
         yield SituationChanged(evse.number)
-
-    def _ahead(self, evse: Evse, triggers: Triggers, now: Moment) -> Triggers:
-        """What has been reached already is not answered with a meter value: its answer would bring the same again."""
-        had_wh = evse.reading.energy_wh - evse.account.start_wh if evse.reading and evse.account else 0
-        if triggers.energy_wh is not None and triggers.energy_wh <= had_wh:
-            triggers = replace(triggers, energy_wh=None)
-        if triggers.at_utc_s is not None and now.utc_s is not None and triggers.at_utc_s <= now.utc_s:
-            triggers = replace(triggers, at_utc_s=None)
-        return triggers
 
     @answers(AskMessage)
     def message(self, event: Asked, now: Moment) -> Iterator[Yielded]:
@@ -159,6 +148,7 @@ class Costs:
         session = evse.session
         if session is None or not self._site.settings.flag("cost_display"):
             return
+        self._sessions[evse.number] = session
         if evse.account is not None and evse.account.session == session.id:
             return  # it goes on after a restart
         if evse.account is not None and evse.account.unplugged_s is None:  # charged again without unplugging
@@ -166,7 +156,6 @@ class Costs:
         message = self._messages.pop(session.token.value.casefold(), ())
         own = self._own(session.start_wh, now) if session.offline else None
         evse.account = Account(session.id, evse.number, session.start_wh, message, own)
-        self._above.pop(evse.number, None)
         yield Remember("account", session.id, evse.account.record())
 
     def _own(self, start_wh: int, now: Moment) -> Cost | None:
@@ -182,30 +171,38 @@ class Costs:
         evse = self._site.evses[event.evse]
         if evse.account is None or evse.account.session != event.session:
             return
+        session = self._sessions.pop(evse.number, None)
+        register_wh = max(evse.account.start_wh, evse.reading.energy_wh if evse.reading else 0)
+        evse.account.energy_wh = register_wh - evse.account.start_wh
         evse.account.over = True
+        evse.account.told = session is None or session.told or evse.account.energy_wh > 0
         cost = evse.account.cost
         if cost is not None and not (cost.idle or cost.final):  # no more energy, no more charging time
-            total_micro = cost.at(evse.reading.energy_wh if evse.reading else 0, now.utc_s)
+            total_micro = cost.at(register_wh, now.utc_s)
             evse.account.cost = replace(cost, total_micro=total_micro, price=None, next=None)
         if evse.vehicle and evse.known:
             yield Remember("account", event.session, evse.account.record())
         else:
             yield from self._unplugged(evse, now)
 
-    @on(VehicleLeft, CableRemoved, BoardOpened)
-    def left(self, event: VehicleLeft | CableRemoved | BoardOpened, now: Moment) -> Iterator[Yielded]:
+    @on(VehicleLeft, CableRemoved, BoardOpened, TransactionClosed)
+    def left(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if evse.account is not None and evse.account.over and not evse.vehicle:
             yield from self._unplugged(evse, now)
 
     def _unplugged(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
-        """Once, and as durable as a bill: the cost of the place ends here."""
+        """Once, and as durable as a bill: the cost of the place ends here, but not before its transaction, which may
+        outlast its session (decision 9)."""
         account = evse.account
         if account is None or account.unplugged_s is not None:
             return
+        if evse.tx is not None and evse.tx.id == account.session:
+            yield Remember("account", account.session, account.record())
+            return
         account.unplugged_s = now.t_s
         yield Remember("account", account.session, None)
-        if self._site.settings.flag("idle_fee_after_stop"):
+        if account.told and self._site.settings.flag("idle_fee_after_stop"):
             for link in self._site.links:
                 yield Tell(link, ConnectorUnplugged(account.session, evse.number, now.stamp))
 
@@ -219,17 +216,18 @@ class Costs:
                 yield Remember("account", key, None)
                 continue
             evse.account = account
+            if evse.session is not None and not account.over:
+                self._sessions[evse.number] = evse.session
             yield from self._arm(evse, now)
+            if account.cost is not None and not account.cost.final:
+                yield CostChanged(evse.number)
 
-    # --- prices that change, meter values that are wanted --------------------------------------------------------
+    # --- prices that change --------------------------------------------------------------------------------------
 
     def _arm(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         cost = evse.account.cost if evse.account else None
-        self._above.pop(evse.number, None)
-        wanted = cost.triggers.at_utc_s if cost and cost.triggers and not cost.final else None
-        yield WakeMe(f"cost-look:{evse.number}", _in_time(wanted, now))
         turn = cost.next.at_utc_s if cost and cost.next and not cost.final else None
-        yield WakeMe(f"cost-turn:{evse.number}", _in_time(turn, now))
+        yield WakeMe(f"cost-turn:{evse.number}", in_time(turn, now))
         runs = cost is not None and cost.idle and not cost.final
         yield WakeMe(f"cost-idle:{evse.number}", now.t_s + REFRESH_S * self._site.io_s if runs else None)
 
@@ -241,60 +239,17 @@ class Costs:
     @on(TimeCame)
     def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
-        if not kind.startswith("cost-"):
+        if kind not in ("cost-turn", "cost-idle"):
             return
         evse = self._site.evses[int(number)]
         account, cost = evse.account, evse.account.cost if evse.account else None
         if account is None or cost is None or account.unplugged_s is not None:
             return
-        if kind == "cost-look" and cost.triggers:
-            yield from self._fire(evse, replace(cost.triggers, at_utc_s=None))
-        elif kind == "cost-turn" and cost.next:
+        if kind == "cost-turn" and cost.next:
             account.cost = cost.turned(evse.reading.energy_wh if evse.reading else cost.meter_wh or 0)
             yield Remember("account", account.session, account.record())
         yield from self._arm(evse, now)
         yield SituationChanged(evse.number)
-
-    @on(MeterRead)
-    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
-        evse = self._site.evses[event.evse]
-        triggers = self._triggers(evse)
-        if triggers is None or evse.account is None or evse.session is None:
-            return
-        had_wh = event.reading.energy_wh - evse.account.start_wh
-        if triggers.energy_wh is not None and had_wh >= triggers.energy_wh:
-            yield from self._fire(evse, replace(triggers, energy_wh=None))
-        if triggers.power_w is not None and event.reading.power_w is not None:
-            yield from self._crossed(evse, triggers.power_w, event.reading.power_w)
-
-    def _crossed(self, evse: Evse, threshold_w: float, power_w: float) -> Iterator[Yielded]:
-        before = self._above.get(evse.number)
-        if before is None:
-            self._above[evse.number] = power_w > threshold_w
-        elif power_w < threshold_w * (1 - _HYSTERESIS) if before else power_w > threshold_w * (1 + _HYSTERESIS):
-            self._above[evse.number] = not before
-            yield ReadMeter(evse.number, "trigger")
-
-    @on(SituationChanged)
-    def situation(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
-        for evse in self._site.evses.values():
-            state, before = _charging(evse), self._seen.get(evse.number)
-            self._seen[evse.number] = state
-            triggers = self._triggers(evse)
-            if triggers is not None and before is not None and state is not before and state in triggers.states:
-                yield ReadMeter(evse.number, "trigger")
-
-    def _triggers(self, evse: Evse) -> Triggers | None:
-        cost = evse.account.cost if evse.account else None
-        return cost.triggers if cost is not None and not cost.final else None
-
-    def _fire(self, evse: Evse, left: Triggers) -> Iterator[Yielded]:
-        """Once for a time and for an energy: the answer to the meter values brings the next ones."""
-        assert evse.account is not None
-        assert evse.account.cost is not None
-        evse.account.cost = replace(evse.account.cost, triggers=left)
-        yield Remember("account", evse.account.session, evse.account.record())
-        yield ReadMeter(evse.number, "trigger")
 
 
 def _read(key: str, record: Mapping[str, Any]) -> Account | None:
@@ -302,14 +257,3 @@ def _read(key: str, record: Mapping[str, Any]) -> Account | None:
         return Account.of(key, record)
     except (Poisoned, KeyError, TypeError, ValueError, OverflowError):
         return None
-
-
-def _in_time(utc_s: float | None, now: Moment) -> float | None:
-    """When the stamp clock will show this time; what has passed is due at once."""
-    return None if utc_s is None or now.utc_s is None else now.t_s + max(0.0, utc_s - now.utc_s)
-
-
-def _charging(evse: Evse) -> ChargingState:
-    if evse.state in (State.ACTIVE, State.ENDING):
-        return evse.charging
-    return ChargingState.EV_CONNECTED if evse.vehicle else ChargingState.IDLE

@@ -11,7 +11,7 @@ from agent.domain.events import (
     ButtonPressed,
     CardRefused,
     ClockTrusted,
-    CostSettled,
+    CostChanged,
     Event,
     GrantDropped,
     SessionClosed,
@@ -24,6 +24,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import Evse, Service, Session, Site, State
 from agent.domain.faults import blocks, heaviest_first
+from agent.domain.localtime import offset_min
 from agent.domain.messages import ChargingState
 from agent.domain.orders import Remember, SetLamp, Show, WakeMe
 from agent.domain.pricing import Values, agreed, amount, not_told, running, tariff
@@ -53,13 +54,15 @@ _PRICES = ("tariff_", "cost_", "currency", "time_offset")
 
 @frozen
 class Result:
-    """How a session ended, for the screen. ``until_s``: when the screen forgets it once the cable is gone."""
+    """How a session ended, for the screen. ``until_s``: when the screen forgets it once the cable is gone. ``late``:
+    the agent was away since, and somebody is to see what it has cost."""
 
     detail: str
     energy_wh: int
-    since_s: int
+    since_s: int | None
     until_s: float
     session: str = ""
+    late: bool = False
 
 
 class Display:
@@ -173,14 +176,17 @@ class Display:
         yield WakeMe(f"farewell:{event.evse}", until)
         yield from self._show(evse, now)
 
-    @on(CostSettled)
-    def settled(self, event: CostSettled, now: Moment) -> Iterator[Yielded]:
+    @on(CostChanged)
+    def settled(self, event: CostChanged, now: Moment) -> Iterator[Yielded]:
         """What it costs is known after the cable has gone: time to read it."""
-        result, evse = self._finished.get(event.evse), self._site.evses[event.evse]
-        if result is not None and evse.account is not None and result.session == evse.account.session:
-            until = max(result.until_s, now.t_s + RECEIPT_S * self._site.io_s)
-            self._finished[event.evse] = replace(result, until_s=until)
-            yield WakeMe(f"farewell:{event.evse}", until)
+        result, account = self._finished.get(event.evse), self._site.evses[event.evse].account
+        if account is None or not account.over or account.cost is None or not account.cost.final:
+            return
+        until = now.t_s + RECEIPT_S * self._site.io_s
+        if result is None or result.session != account.session:
+            result = Result("", account.energy_wh, None, until, account.session, late=True)
+        self._finished[event.evse] = replace(result, until_s=max(result.until_s, until))
+        yield WakeMe(f"farewell:{event.evse}", self._finished[event.evse].until_s)
 
     @on(ButtonPressed)
     def button(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
@@ -214,7 +220,9 @@ class Display:
 
     def _common(self, evse: Evse, now: Moment) -> Values:
         site = self._site
+        offset = offset_min(site.settings, now.utc_s)
         return {
+            **({} if offset is None else {"utc_offset_min": offset}),
             "number": site.number,
             "hotline": site.hotline,
             "evse": evse.number,
@@ -246,10 +254,15 @@ class Display:
         if self._checking(evse.number):
             return ScreenName.CHECKING, "", {}
         result = self._finished.get(evse.number)
-        if result and (evse.state is State.ENDED or (evse.state is State.FREE and now.t_s < result.until_s)):
+        if result and self._reads(evse, result, now):
             figures: Values = {"energy_wh": result.energy_wh, "since_s": result.since_s}
             return ScreenName.FINISHED, result.detail, {**figures, **self._bill(evse, result, now)}
         return self._idle_screen(evse, service, now)
+
+    def _reads(self, evse: Evse, result: Result, now: Moment) -> bool:
+        if evse.state is State.ENDED:
+            return True
+        return now.t_s < result.until_s and (evse.state is State.FREE or (result.late and evse.state is State.OCCUPIED))
 
     def _bill(self, evse: Evse, result: Result, now: Moment) -> Values:
         account = evse.account

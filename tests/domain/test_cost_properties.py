@@ -1,0 +1,76 @@
+"""Random days on which a backend talks of money all the time: the promises of a session hold as ever, every place that
+was left is told once, and nobody is shown what somebody else has paid."""
+
+from __future__ import annotations
+
+import random
+
+from test_session_properties import DEEDS, WHEN_GONE, Street, shape_of
+
+from agent.domain.asks import AskCost, AskMessage
+from agent.domain.cost import Cost, IdlePrice, NextPrice, Price, Triggers
+from agent.domain.messages import ChargingState, ConnectorUnplugged, TransactionEnded
+from agent.kinds import MessageContent, ScreenName
+from tests.domain.rig import FRIEND, GOOD, STRANGER
+
+WALKS, STEPS = 40, 120
+
+
+class Priced(Street):
+    """``paid``: what a session is said to cost, a number of its own."""
+
+    def price(self, draw: random.Random) -> None:
+        sessions = [e.account.session for e in self.rig.site.evses.values() if e.account] or ["nobody"]
+        session = draw.choice((*sessions, "s1", "s2"))
+        utc_s = self.rig.now.utc_s or 0.0
+        triggers = Triggers(
+            draw.choice((None, utc_s + 20)), draw.choice((None, 100)), draw.choice((None, 100.0)), tuple(ChargingState)
+        )
+        cost = Cost(
+            paid(session), final=draw.random() < 0.3, texts=(MessageContent(session),),
+            meter_wh=draw.choice((None, 1000)), utc_s=draw.choice((None, utc_s)), idle=draw.random() < 0.3,
+            price=draw.choice((None, Price(1000, 2000))), idle_price=draw.choice((None, IdlePrice(5000, 1))),
+            next=draw.choice((None, NextPrice(utc_s + 30, Price(3000)))), triggers=draw.choice((None, triggers)),
+        )  # fmt: skip
+        self.rig.ask(AskCost(session, cost))
+        self.rig.ask(AskMessage(draw.choice((GOOD, FRIEND, STRANGER)), (MessageContent("cheap"),)))
+
+    def look(self) -> None:
+        """Whose bill is on which screen?"""
+        for number, screen in self.rig.screens.items():
+            evse = self.rig.site.evses[number]
+            if screen.values.get("cost_text"):
+                assert evse.account is not None
+                assert screen.values["cost_text"] == evse.account.session
+                assert evse.session is None or evse.session.id == evse.account.session
+                assert evse.grant is None or screen.name is ScreenName.REFUSED
+
+
+def paid(session: str) -> int:
+    return 1_000_000 * (sum(map(ord, session)) % 1000)
+
+
+def test_money_does_not_disturb_anybody() -> None:
+    left, ended = 0, 0
+    for n in range(WALKS):
+        draw = random.Random(f"cost:{n}")
+        shape = shape_of(draw)
+        prices = {"offline_kwh_price": "0.4", "cost_display": True, "idle_fee_after_stop": True}
+        street = Priced(**{**shape, "settings": {**shape["settings"], **prices}})
+        for _ in range(STEPS):
+            table = DEEDS if street.rig.alive else WHEN_GONE
+            [name] = draw.choices(list(table), [weight for weight, _ in table.values()])
+            getattr(street, name)(**{arg: draw.choice(choices) for arg, choices in table[name][1].items()})
+            if street.rig.alive and draw.random() < 0.4:
+                street.price(draw)
+            street.look()
+            if not (street.rig.alive and street.rig.unsaved):
+                street.rig.check_books()
+        street.calm_down()
+        street.rig.check_books()
+        told = [m for to, m in street.rig.told if to == street.rig.links[0]]
+        left += sum(isinstance(m, ConnectorUnplugged) for m in told)
+        ended += sum(isinstance(m, TransactionEnded) for m in told)
+        assert len(street.rig.store.get("account", {})) <= len(street.rig.outlets)
+    assert left > 30
+    assert ended >= left
