@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.domain.cost import Cost
+from agent.domain.orders import Remember
 from agent.domain.record import dump, load
 from agent.frozen import mutable
 from agent.kinds import EvseId, MessageContent
@@ -38,6 +39,11 @@ class Account:
             "energy_wh": self.energy_wh,
             "told": self.told,
         }
+
+    def kept(self) -> Iterator[Remember]:
+        """On disk as long as its vehicle is there; after that nobody could be shown it by another process."""
+        if self.unplugged_s is None:
+            yield Remember("account", self.session, self.record())
 
     @classmethod
     def of(cls, key: str, r: Mapping[str, Any]) -> Account:

@@ -71,6 +71,9 @@ def test_money_does_not_disturb_anybody() -> None:
         told = [m for to, m in street.rig.told if to == street.rig.links[0]]
         left += sum(isinstance(m, ConnectorUnplugged) for m in told)
         ended += sum(isinstance(m, TransactionEnded) for m in told)
-        assert len(street.rig.store.get("account", {})) <= len(street.rig.outlets)
+        here = {
+            e.account.session for e in street.rig.site.evses.values() if e.account and e.account.unplugged_s is None
+        }
+        assert street.rig.store.get("account", {}).keys() == here
     assert left > 30
     assert ended >= left

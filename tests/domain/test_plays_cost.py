@@ -162,6 +162,14 @@ def test_the_cost_runs_between_two_words_of_the_backend() -> None:
     assert shown(p)["cost_micro"] == 5 * EURO
 
 
+def test_a_running_cost_may_bring_another_text() -> None:
+    p = charging(play())
+    ask(p, AskMessage(A, TEXTS))
+    ask(p, AskCost("s1", Cost(EURO, texts=(MessageContent("cheaper now"),))))
+    assert shown(p)["price_line"] == "cheaper now"
+    assert "cost_text" not in shown(p)
+
+
 def test_another_price_holds_from_its_time_on() -> None:
     p = charging(play())
     ask(p, AskCost("s1", running(price=Price(EURO), next=NextPrice(UTC0_S + 100, Price(3 * EURO)))))

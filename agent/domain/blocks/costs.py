@@ -88,8 +88,9 @@ class Costs:
         account = evse.account
         assert account is not None
         account.cost = replace(cost, triggers=ahead(evse, cost.triggers, now) if cost.triggers else None)
-        if account.unplugged_s is None:
-            yield Remember("account", account.session, account.record())
+        if cost.texts and not cost.final:
+            account.message = cost.texts
+        yield from account.kept()
         yield from self._arm(evse, now)
         yield CostChanged(evse.number)
         yield SituationChanged(evse.number)
@@ -131,7 +132,7 @@ class Costs:
         account = evse.account
         if account is not None and account.message != texts:
             account.message = texts
-            yield Remember("account", account.session, account.record())
+            yield from account.kept()
             yield SituationChanged(evse.number)
 
     def message_for(self, evse: Evse) -> tuple[MessageContent, ...]:
@@ -156,7 +157,7 @@ class Costs:
         message = self._messages.pop(session.token.value.casefold(), ())
         own = self._own(session.start_wh, now) if session.offline else None
         evse.account = Account(session.id, evse.number, session.start_wh, message, own)
-        yield Remember("account", session.id, evse.account.record())
+        yield from evse.account.kept()
 
     def _own(self, start_wh: int, now: Moment) -> Cost | None:
         """A session that begins off line: the prices that were agreed for that."""
@@ -181,7 +182,7 @@ class Costs:
             total_micro = cost.at(register_wh, now.utc_s)
             evse.account.cost = replace(cost, total_micro=total_micro, price=None, next=None)
         if evse.vehicle and evse.known:
-            yield Remember("account", event.session, evse.account.record())
+            yield from evse.account.kept()
         else:
             yield from self._unplugged(evse, now)
 
@@ -198,7 +199,7 @@ class Costs:
         if account is None or account.unplugged_s is not None:
             return
         if evse.tx is not None and evse.tx.id == account.session:
-            yield Remember("account", account.session, account.record())
+            yield from account.kept()
             return
         account.unplugged_s = now.t_s
         yield Remember("account", account.session, None)
@@ -247,7 +248,7 @@ class Costs:
             return
         if kind == "cost-turn" and cost.next:
             account.cost = cost.turned(evse.reading.energy_wh if evse.reading else cost.meter_wh or 0)
-            yield Remember("account", account.session, account.record())
+            yield from account.kept()
         yield from self._arm(evse, now)
         yield SituationChanged(evse.number)
 

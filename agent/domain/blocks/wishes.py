@@ -11,7 +11,7 @@ from agent.domain.cost import Triggers
 from agent.domain.events import ClockTrusted, CostChanged, Event, MeterRead, SituationChanged, TimeCame
 from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import ChargingState
-from agent.domain.orders import ReadMeter, Remember, WakeMe
+from agent.domain.orders import ReadMeter, WakeMe
 from agent.kinds import Moment
 
 _HYSTERESIS = 0.05
@@ -82,7 +82,7 @@ class Wishes:
         assert account is not None
         assert account.cost is not None
         account.cost = replace(account.cost, triggers=left)
-        yield Remember("account", account.session, account.record())
+        yield from account.kept()
         yield ReadMeter(evse.number, "trigger")
 
 
