@@ -24,7 +24,7 @@ from agent.domain.orders import Leave, Order, ReadMeter, Restart, SetLamp, Show
 from agent.domain.station import assemble
 from agent.filing import UPDATER_FIRST_S, booting_firmware, files_of, last_version
 from agent.frozen import frozen
-from agent.initial import given, initial_settings, power_times
+from agent.initial import given, initial_settings, power_times, unusable_certificates
 from agent.kinds import Fault, Lamp, MeterIdentity, Screen
 from agent.ocpp import dial
 from agent.ocpp.dialect import Identity
@@ -431,6 +431,7 @@ def check(file: StationFile) -> Iterable[str]:
         zone(file.station.timezone)
     except NoZone as e:
         wrong.append(f"{file.path}: station.timezone: {e}")
+    wrong += unusable_certificates(file)
     try:
         initial_settings(file)
     except SettingsError as e:

@@ -63,6 +63,19 @@ def given(b: Backend) -> Given:
     return Given(b.url, b.security_profile, password, b.ca is not None, b.client_cert is not None)
 
 
+def unusable_certificates(file: StationFile) -> list[str]:
+    """Complaints about certificate files, as TLS itself sees them; a station that cannot use one does not connect."""
+    from agent.ocpp import tls
+
+    wrong = []
+    for b in (b for b in file.backends if b.security_profile >= 2 or b.ca is not None):
+        try:
+            tls.context(b)
+        except OSError as e:
+            wrong.append(f"{file.path}: backend {b.name}: ca, crl, client_cert, client_key: not usable ({e})")
+    return wrong
+
+
 def power_times(file: StationFile) -> dict[str, Any]:
     power = file.power
     return {} if power is None else {"mains_hold_s": power.hold_s, "backup_s": power.backup_s}

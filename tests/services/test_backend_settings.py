@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authorities import Authority
 
+from agent.compose import check
 from agent.settings import SettingsError, StationFile, parse
 
 
@@ -53,3 +55,25 @@ def test_secrets_are_in_no_repr_and_no_complaint():
     with pytest.raises(SettingsError, match="password") as caught:
         backend(url="ws://example.org", password=987654321)
     assert "987654321" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [("ca", "missing.pem"), ("crl", "missing.pem"), ("client_cert", "missing.pem"), ("client_key", "not usable")],
+)
+def test_certificate_files_that_cannot_be_used_are_told_before_the_station_needs_them(
+    broken: str, said: str, tmp_path: Path
+) -> None:
+    ours = Authority(tmp_path)
+    own = ours.client("CP-1")
+    files = {"ca": ours.root, "crl": ours.crl(), "client_cert": own, "client_key": own}
+    given = {name: str(path) for name, path in files.items()}
+    assert not unusable(given)
+    given[broken] = str(ours.client("CP-2")) if broken == "client_key" else str(tmp_path / "missing.pem")
+    (line,) = unusable(given)
+    assert said in line
+
+
+def unusable(given: dict[str, str]) -> list[str]:
+    file = backend(url="wss://example.org", security_profile=3, **given)
+    return [line for line in check(file) if "not usable" in line]

@@ -15,6 +15,7 @@ socket. No marker is needed; all cases of one worker share one loop and one stat
   profiles switched off, ``backed`` one with a back-up supply. A case finds it free and may
   leave it as it likes: cars, cables, faults, keys (by ``s.put``/``s.set``), availability, power and road are put back,
   the cache is emptied, and then no frame may have broken a schema and no transaction may be open.
+* ``secured`` is a shared station at security profile 2, with its central system and the authority that signs for both.
 * Other shared stations: a text in ``play.TEXTS`` and a fixture of three lines here. A station of the case's own (about
   two seconds of processor): ``async with play(tmp_path, text) as s``.
 * The central system's moods: ``s.csms.infos[token] = {...}`` (idTagInfo), ``s.csms.instead[action]``, ``s.csms.boot``,
@@ -32,8 +33,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from authorities import tls
 
 from ocpp16.play import Play, Shelf
+from ocpp16.secure_play import Guarded, back, with_tls
 
 HERE = Path(__file__).parent
 
@@ -67,6 +70,24 @@ async def tethered(shelf: Shelf) -> AsyncIterator[Play]:
 async def bare(shelf: Shelf) -> AsyncIterator[Play]:
     yield await shelf.take("bare")
     await shelf.give_back("bare")
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def at_profile_2(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Guarded]:
+    async with with_tls(tmp_path_factory.mktemp("secured")) as guarded:
+        yield guarded
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def secured(at_profile_2: Guarded) -> AsyncIterator[Guarded]:
+    """A station at security profile 2, its central system and who signs for both; the right server is put back."""
+    s, csms, ours = at_profile_2
+    s.begin()
+    csms.frames.clear()
+    yield at_profile_2
+    csms.become(tls(ours.server()))
+    await back(s, csms)
+    assert csms.violations == []
 
 
 @pytest_asyncio.fixture(loop_scope="session")

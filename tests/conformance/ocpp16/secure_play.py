@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 from authorities import Authority, tls
 from secure import SecureBackend, guarded
@@ -23,8 +24,11 @@ async def basic(folder: Path, more: str = "") -> AsyncIterator[tuple[Play, Secur
         yield Play(station, csms), csms
 
 
+Guarded: TypeAlias = tuple[Play, SecureBackend, Authority]
+
+
 @asynccontextmanager
-async def with_tls(folder: Path, profile: int = 2) -> AsyncIterator[tuple[Play, SecureBackend, Authority]]:
+async def with_tls(folder: Path, profile: int = 2) -> AsyncIterator[Guarded]:
     """Profile 2 or 3. The authority signs both sides."""
     ours = Authority(folder, "Our Root")
     lines = f'security_profile = {profile}\nca = "{ours.root}"\npassword = "{FIRST.decode()}"'
