@@ -223,14 +223,6 @@ class CertificateReady(Event):
 
 
 @frozen
-class AccessProven(Event):
-    """This link has connected with other data than before; what only those before needed may go."""
-
-    link: str
-    access: Access
-
-
-@frozen
 class ClockTrusted(Event):
     """UTC is known from now on (or was corrected)."""
 

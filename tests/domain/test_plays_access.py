@@ -14,7 +14,6 @@ from simulated import CAMPAIGN
 from agent.domain.access import Access, Given, Slot, Trouble
 from agent.domain.asks import AskNetwork, AskSet
 from agent.domain.events import (
-    AccessProven,
     Asked,
     CertificateReady,
     Connected,
@@ -266,14 +265,12 @@ def test_a_damaged_record_goes_no_further_down_than_the_setting() -> None:
 # --- client certificates ---------------------------------------------------------------------------------------------
 
 
-def test_a_new_certificate_is_tried_and_the_old_one_may_go() -> None:
+def test_a_new_certificate_is_tried_and_kept() -> None:
     play = station(3)
     play >> CertificateReady(LINK, "id1") << kept("access", LINK, certificate="id1") << Redial(LINK)
     assert dialled(play).certificate == "id1"
-    proven: list[AccessProven] = []
-    play.blocks._handlers.setdefault(AccessProven, []).append(lambda e, now: iter(proven.append(e) or ()))
-    connect(play).skip()
-    assert [p.access.certificate for p in proven] == ["id1"]
+    assert connect(play) << kept("access", LINK)
+    assert play.store["access"][LINK]["worked"]["certificate"] == "id1"
     assert dialled(fail(play, 20)).certificate == "id1"
 
 

@@ -10,7 +10,6 @@ from agent.domain.access import Access, Given, Slot, Trouble
 from agent.domain.asks import AskNetwork
 from agent.domain.block import Yielded, answers, on
 from agent.domain.events import (
-    AccessProven,
     Asked,
     CertificateReady,
     Connected,
@@ -108,8 +107,6 @@ class AccessBlock:
             yield from self._settle(route, fell_back)
         if before != access or fell_back or route.order != order:
             yield Remember("access", event.link, route.record())
-        if not access.same(before):
-            yield AccessProven(event.link, access)
         if fell_back:
             yield SecurityNoticed(SecurityEvent.RECONFIGURATION, f"taken back: {access.shown}")
 
