@@ -104,7 +104,8 @@ class Route:
         }
 
     def read(self, record: Mapping[str, Any]) -> None:
-        """Take over what ``record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``."""
+        """Take over what ``record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``,
+        ``AttributeError``, ``OverflowError``."""
         slots = {int(n): Slot(str(url), int(profile)) for n, (url, profile) in record["slots"].items()}
         worked = None if record["worked"] is None else _load(record["worked"])
         self.worked_order = tuple(int(n) for n in record["worked_order"]) or (1,)

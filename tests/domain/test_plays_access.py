@@ -253,6 +253,14 @@ def test_a_raise_that_does_not_work_is_taken_back() -> None:
     assert change(play, security_profile="2") == {"security_profile": "Accepted"}  # it may be tried again
 
 
+@pytest.mark.parametrize("order", [[float("inf")], ["x"], 3, None])
+def test_numbers_that_are_none_are_set_aside(order: Any) -> None:
+    play = station(2)
+    play.store["access"][LINK]["worked_order"] = order
+    play.restart(5, online=False) << kept("poisoned", f"access/{LINK}")
+    assert dialled(play).profile == 2
+
+
 def test_a_damaged_record_goes_no_further_down_than_the_setting() -> None:
     play = station(1)
     change(play, security_profile="2")

@@ -73,7 +73,7 @@ class AccessBlock:
         elif record is not None:
             try:
                 route.read(record)
-            except (KeyError, TypeError, ValueError, AttributeError) as e:
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
                 yield Remember("poisoned", f"access/{link}", {"why": type(e).__name__})
         if link == self._first:
             if record is None or not route.worked:  # what a damaged record cannot say, the setting still knows
