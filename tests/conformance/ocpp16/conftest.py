@@ -15,6 +15,7 @@ socket. No marker is needed; all cases of one worker share one loop and one stat
   profiles switched off, ``backed`` one with a back-up supply. A case finds it free and may
   leave it as it likes: cars, cables, faults, keys (by ``s.put``/``s.set``), availability, power and road are put back,
   the cache is emptied, and then no frame may have broken a schema and no transaction may be open.
+* ``known`` is a shared station at security profile 1, with its central system.
 * ``secured`` is a shared station at security profile 2, with its central system and the authority that signs for both.
 * Other shared stations: a text in ``play.TEXTS`` and a fixture of three lines here. A station of the case's own (about
   two seconds of processor): ``async with play(tmp_path, text) as s``.
@@ -36,7 +37,7 @@ import pytest_asyncio
 from authorities import tls
 
 from ocpp16.play import Play, Shelf
-from ocpp16.secure_play import Guarded, back, with_tls
+from ocpp16.secure_play import Basic, Guarded, back, basic, with_tls
 
 HERE = Path(__file__).parent
 
@@ -70,6 +71,24 @@ async def tethered(shelf: Shelf) -> AsyncIterator[Play]:
 async def bare(shelf: Shelf) -> AsyncIterator[Play]:
     yield await shelf.take("bare")
     await shelf.give_back("bare")
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def at_profile_1(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Basic]:
+    async with basic(tmp_path_factory.mktemp("basic")) as pair:
+        yield pair
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def known(at_profile_1: Basic) -> AsyncIterator[Basic]:
+    """A station at security profile 1 whose file names no root, and its central system, which takes its password."""
+    s, csms = at_profile_1
+    s.begin()
+    csms.frames.clear()
+    csms.users[:-1] = []
+    yield at_profile_1
+    await s.station.until(lambda p: p["backend"]["link"] == "up")
+    assert csms.violations == []
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")

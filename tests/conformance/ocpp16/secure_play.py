@@ -16,15 +16,16 @@ FIRST = b"first-password-16"
 BASIC = f'security_profile = 1\npassword = "{FIRST.decode()}"'
 
 
+Basic: TypeAlias = tuple[Play, SecureBackend]
+Guarded: TypeAlias = tuple[Play, SecureBackend, Authority]
+
+
 @asynccontextmanager
-async def basic(folder: Path, more: str = "") -> AsyncIterator[tuple[Play, SecureBackend]]:
+async def basic(folder: Path, more: str = "") -> AsyncIterator[Basic]:
     """Profile 1."""
     csms = SecureBackend(key=FIRST)
     async with guarded(folder, csms, f"{BASIC}\n{more}", settings=SETTINGS) as station:
         yield Play(station, csms), csms
-
-
-Guarded: TypeAlias = tuple[Play, SecureBackend, Authority]
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from authorities import Authority, common_name, tls
 
-from ocpp16.secure_play import FIRST, back, basic, shut_out, with_tls
+from ocpp16.secure_play import FIRST, Basic, back, basic, shut_out, with_tls
 
 
 async def test_raised_with_a_reset(tmp_path: Path) -> None:
@@ -51,8 +51,8 @@ async def test_a_raise_that_does_not_work_is_taken_back_and_one_that_does_needs_
         assert await s.get("SecurityProfile") == "3"
 
 
-async def test_not_without_what_it_needs(tmp_path: Path) -> None:
-    async with basic(tmp_path) as (s, _):
-        assert await s.put("SecurityProfile", 2) == "Rejected"  # no root
-        assert await s.put("SecurityProfile", 3) == "Rejected"
-        assert await s.get("SecurityProfile") == "1"
+async def test_not_without_what_it_needs(known: Basic) -> None:
+    s, _ = known
+    assert await s.put("SecurityProfile", 2) == "Rejected"  # no root
+    assert await s.put("SecurityProfile", 3) == "Rejected"
+    assert await s.get("SecurityProfile") == "1"
