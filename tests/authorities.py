@@ -39,9 +39,10 @@ class Authority:
         self.certificate = self._sign(name, self.key.public_key(), ca=True)
         self.root = self._write("root", self.certificate.public_bytes(serialization.Encoding.PEM))
 
-    def server(self, hosts: tuple[str, ...] = LOCAL, days: int = 30, kind: str = "ec") -> Path:
-        """Certificate and key of a server in one file; ``days`` below 0: it has ended. ``kind``: ec or rsa."""
-        return self._leaf("server", hosts[0], days, kind, _alternatives(hosts))
+    def server(self, hosts: tuple[str, ...] = LOCAL, days: int = 30, kind: str = "ec", named: bool = True) -> Path:
+        """Certificate and key of a server in one file; ``days`` below 0: it has ended. ``kind``: ec or rsa. ``named``
+        False: only its common name says which host it is."""
+        return self._leaf("server", hosts[0], days, kind, _alternatives(hosts) if named else None)
 
     def client(self, common: str, organisation: str = "Chargy", days: int = 30) -> Path:
         """Certificate and key of a station in one file."""

@@ -27,7 +27,9 @@ _CIPHER = ("HANDSHAKE_FAILURE", "NO_SHARED_CIPHER", "WRONG_CIPHER", "UNKNOWN_CIP
 def context(backend: Backend, roots: tuple[Path, ...] = ()) -> ssl.SSLContext:
     """TLS 1.2 or newer, chain and host name checked against ``ca`` and the installed ``roots``, and the system's store
     where no ``ca`` is given; the client certificate in profile 3. Raises ``OSError`` (``ssl.SSLError`` is one)."""
-    made = ssl.create_default_context() if backend.ca is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not Python's default: from 3.13 on it refuses many a private root
+    if backend.ca is None:
+        made.load_default_certs()
     for path in (*roots, *((backend.ca,) if backend.ca else ())):
         made.load_verify_locations(cafile=str(_readable(path)))
     made.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -20,6 +20,7 @@ from agent.kinds import Moment, Stamp
 from agent.ocpp.dialect import Desk, Dialect, Identity
 from agent.ocpp.link import Link, Patience
 from agent.ocpp.v16 import V16
+from agent.ports.pki import PkiPort
 from agent.ports.store import OutboxRow, Put, StoreError
 from agent.settings import Backend
 
@@ -242,6 +243,7 @@ def build(
     rate: float = 1.0,
     primary: bool = True,
     access: Callable[[], Access] | None = None,
+    pki: PkiPort | None = None,
     **changes: Any,
 ) -> Room:
     backend = Backend(
@@ -270,6 +272,7 @@ def build(
         patience=patience,
         primary=primary,
         access=access,
+        pki=pki,
     )
     room = Room(link, outbox, clock, settings, central)
     return room

@@ -68,6 +68,31 @@ async def connects(context: Any, **backend: Any) -> dict[str, Any]:
 # --- whom it believes ------------------------------------------------------------------------------------------------
 
 
+class Installed:
+    """A root that was installed over the air."""
+
+    def __init__(self, *paths: Path) -> None:
+        self._paths = paths
+
+    def roots(self) -> tuple[Path, ...]:
+        return self._paths
+
+    def client(self, certificate: str) -> tuple[Path, Path] | None:
+        return None
+
+
+async def test_an_installed_root_where_the_file_names_none(ours: Authority, foreign: Authority) -> None:
+    """The same on every Python: 3.13's own default would want an AuthorityKeyIdentifier in it."""
+    assert await connects(tls(ours.server()), pki=Installed(ours.root))
+    found, _ = await trouble(tls(foreign.server()), pki=Installed(ours.root))
+    assert found is Trouble.SERVER_CERTIFICATE
+
+
+async def test_an_installed_root_beside_that_of_the_file(ours: Authority, foreign: Authority) -> None:
+    for authority in (ours, foreign):
+        assert await connects(tls(authority.server()), ca=ours.root, pki=Installed(foreign.root))
+
+
 async def test_a_foreign_authority(ours: Authority, foreign: Authority) -> None:
     found, line = await trouble(tls(foreign.server()), ca=ours.root)
     assert found is Trouble.SERVER_CERTIFICATE
@@ -90,6 +115,13 @@ async def test_a_certificate_of_another_host(ours: Authority, hosts: tuple[str, 
     found, line = await trouble(tls(ours.server(hosts)), host="localhost", ca=ours.root)
     assert found is Trouble.SERVER_CERTIFICATE
     assert "localhost" in line
+
+
+async def test_a_host_that_is_only_in_the_common_name(ours: Authority) -> None:
+    """As OCPP has it (A00.FR.309) where the certificate names no alternatives."""
+    assert await connects(tls(ours.server(("localhost",), named=False)), host="localhost", ca=ours.root)
+    found, _ = await trouble(tls(ours.server(("elsewhere.example",), named=False)), host="localhost", ca=ours.root)
+    assert found is Trouble.SERVER_CERTIFICATE
 
 
 async def test_a_revoked_certificate(ours: Authority) -> None:
