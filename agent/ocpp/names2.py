@@ -251,6 +251,11 @@ NAMES: tuple[Name, ...] = (
     )),
     # clock
     Name("ClockCtrlr", "DateTime", value=lambda f, n: f.now, kind="dateTime"),
+    *(replace(name, profile=COST) for name in (
+        Name("ClockCtrlr", "NextTimeOffsetTransitionDateTime", "time_offset_next_at", kind="dateTime"),
+        Name("ClockCtrlr", "TimeOffset", "time_offset"),
+        Name("ClockCtrlr", "TimeOffset", "time_offset_next", "NextTransition"),
+    )),
     Name("ClockCtrlr", "TimeSource", "time_sources", kind="SequenceList", choices="Heartbeat"),
     # device model
     *(
@@ -331,9 +336,6 @@ UNNAMED_2: Mapping[str, str] = {
             "language",
             "languages",
             "multi_language",
-            "time_offset",
-            "time_offset_next",
-            "time_offset_next_at",
             *(
                 n
                 for n in VARIABLES

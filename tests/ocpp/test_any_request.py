@@ -25,9 +25,11 @@ from agent.domain.events import Asked, Event
 from agent.domain.orders import Reply
 from agent.ocpp.asking import Asking
 from agent.ocpp.dialect import Dialect, Out
+from agent.ocpp.quirks import SWITCHES, applied
 from agent.ocpp.rpc import Called, Rpc
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
+from agent.settings import Backend
 
 PACKAGE = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations)))
 FOLDERS = {"1.6": PACKAGE / "v16" / "schemas", "2.0.1": PACKAGE / "v201" / "schemas"}
@@ -131,6 +133,12 @@ def asked_by(dialect: Dialect) -> list[str]:
 
 
 CASES = [pytest.param(d, a, id=f"{d.name} {a}") for d in (V16, V201) for a in asked_by(d)]
+QUIRKY = applied({s.name: s.choices[-1] for s in SWITCHES}, Backend(), (V16, V201))[1]
+CASES += [
+    pytest.param(d, a, id=f"{d.name} {a}, with every quirk")
+    for d, actions in zip(QUIRKY, (("RemoteStartTransaction", "SetChargingProfile"), ("SetVariables",)), strict=True)
+    for a in actions
+]
 
 
 @pytest.mark.parametrize(("dialect", "action"), CASES)
