@@ -113,9 +113,15 @@ class Route:
         self.certificate = str(record["certificate"])
 
 
-def same_file(record: Mapping[str, Any], given: Given) -> bool:
-    """Is the record of this very address and profile in the station file?"""
-    return bool(record.get("file") == [given.url, given.profile])
+def of_file(record: Mapping[str, Any], given: Given) -> bool:
+    """Is the record of this very address and profile in the station file, or does the file now say what has come of
+    them over the air? The address may have got TLS with the profile."""
+    if record.get("file") == [given.url, given.profile]:
+        return True
+    match record:
+        case {"file": [str(url), int()], "worked": {"slot": 1, "url": "", "profile": profile}}:
+            return bool(profile == given.profile and url.partition(":")[2] == given.url.partition(":")[2])
+    return False
 
 
 def _dump(access: Access) -> dict[str, Any]:

@@ -99,6 +99,20 @@ def test_a_technician_has_the_last_word(file: Given) -> None:
     assert play.site.settings["authorization_key"] == ""
 
 
+def test_a_technician_who_writes_down_what_is_in_force_changes_nothing() -> None:
+    play = station(file=Given("ws://backend.example/o", 1, password=True, root=True))
+    change(play, authorization_key=KEY, security_profile="2")
+    connect(play.wait(10).skip()).skip()
+    file = Given("wss://backend.example/o", 2, password=True, root=True)
+    play._site_of = lambda: cold(file=file).site
+    play.restart(5, online=False) << kept("access", LINK, file=[file.url, 2])
+    assert dialled(play) == Access(profile=2, key=KEY)
+    assert play.restart(5, online=False)
+    play._site_of = lambda: cold(file=Given("wss://other.example/o", 2, password=True)).site
+    play.restart(5, online=False).skip()
+    assert dialled(play) == Access(profile=2)
+
+
 # --- the password ----------------------------------------------------------------------------------------------------
 
 

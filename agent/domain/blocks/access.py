@@ -21,7 +21,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import Site
 from agent.domain.orders import Redial, Remember, Reply, WakeMe
-from agent.domain.route import Route, same_file
+from agent.domain.route import Route, of_file
 from agent.domain.security import SecurityEvent
 from agent.domain.variables import VARIABLES, Value, write
 from agent.kinds import Moment
@@ -68,13 +68,10 @@ class AccessBlock:
 
     def _begin(self, link: str, route: Route, record: Mapping[str, Any] | None) -> Iterator[Yielded]:
         settings = self._site.settings
-        if record is not None and not same_file(record, route.given):
+        if record is not None and not of_file(record, route.given):
             yield from self._forget(link, route)
         elif record is not None:
-            try:
-                route.read(record)
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
-                yield Remember("poisoned", f"access/{link}", {"why": type(e).__name__})
+            yield from self._read(link, route, record)
         if link == self._first:
             if record is None or not route.worked:  # what a damaged record cannot say, the setting still knows
                 active = route.slots.get(1, Slot())
@@ -84,6 +81,15 @@ class AccessBlock:
             route.order = tuple(int(n) for n in settings.items_of("network_priority"))
             route.key = settings.text("authorization_key")
             settings.put("network_slot", route.now.slot)
+
+    def _read(self, link: str, route: Route, record: Mapping[str, Any]) -> Iterator[Yielded]:
+        try:
+            route.read(record)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
+            yield Remember("poisoned", f"access/{link}", {"why": type(e).__name__})
+        else:
+            if route.record() != record:  # the station file says now what was in force already
+                yield Remember("access", link, route.record())
 
     def _forget(self, link: str, route: Route) -> Iterator[Yielded]:
         """The station file names another address or profile: a technician has the last word."""
