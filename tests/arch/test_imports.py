@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("pymodbus", "nfc", "PIL", "qrcode", "aiohttp", "serial", "jsonschema", "cryptography", "ocpp.v16", "ocpp.v201")
 PACKAGES = sorted(p.parent.name for p in (ROOT / "drivers").glob("*/__init__.py") if p.parent.name != "testkit")
 LATER = (
-    *HEAVY, "argparse", "difflib", "decimal", "http.server", "drivers", "agent.commissioning", "agent.services.devices",
-    "agent.ocpp.v201", "agent.ocpp.names2",
+    *HEAVY, "argparse", "difflib", "decimal", "http.client", "http.server", "email", "drivers", "agent.commissioning",
+    "agent.services.devices", "agent.ocpp.v201", "agent.ocpp.names2", "websockets.asyncio",
 )  # fmt: skip
 """Nothing of this helps to say BootNotification in OCPP 1.6. A name stands for what is in it, too."""
 CLI_ONLY = ("websockets", "sqlite3", "asyncio", "ssl")
@@ -105,6 +105,18 @@ async def test_before_the_first_frame_only_what_it_needs(tmp_path: Path) -> None
     assert late == set(), "import it where it is used, or after the first frame (start-up time is measured)"
     assert "agent.ocpp.v16" in before
     assert [m for m in after if m.startswith("drivers.reader_serial")]
+
+
+def test_what_is_loaded_later_is_all_there_when_it_is_wanted() -> None:
+    """``importlib.metadata`` is empty until somebody wants something of it, whichever way he imports it."""
+    ask = "from agent.ocpp import dial; dial.load(); import sys; assert 'email' not in sys.modules; "
+    for use in (
+        "from importlib.metadata import entry_points as e; assert e(group='chargy_agent.drivers')",
+        "import importlib.metadata; assert importlib.metadata.version('websockets')",
+        "import importlib.metadata._meta; assert 'email' in sys.modules",
+        "from importlib import metadata; assert metadata.version('websockets'); assert metadata.__path__",
+    ):
+        assert "email" in loaded_by(ask + use)
 
 
 def decorated_by_dataclasses(path: Path) -> list[str]:
