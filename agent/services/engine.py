@@ -79,6 +79,8 @@ class Engine:
         self._queue: asyncio.Queue[Event | asyncio.Future[None]] = asyncio.Queue()
         self._timers = Timers(clock, self.post)
         self._unsaved: list[tuple[list[Put], list[tuple[str, Any]]]] = []
+        self._own: list[Put] = []
+        """Facts of the services: a transaction of their own would double the wait for release."""
         self._failing = False
         self._retry: asyncio.TimerHandle | None = None
 
@@ -88,7 +90,7 @@ class Engine:
 
     def remember(self, kind: str, key: str, value: dict[str, Any]) -> None:
         """Keep a fact of the services themselves; it goes with the next event's transaction."""
-        self._unsaved.append(([Put(kind, key, value)], []))
+        self._own.append(Put(kind, key, value))
 
     async def ping(self) -> None:
         """Returns when the engine has handled everything that was posted before: the proof that it lives."""
@@ -124,9 +126,10 @@ class Engine:
     # --- durability --------------------------------------------------------------------------------------------
 
     async def _save(self, orders: Sequence[Order]) -> bool:
-        puts = [Put(o.kind, o.key, o.value) for o in orders if isinstance(o, Remember)]
+        puts = self._own + [Put(o.kind, o.key, o.value) for o in orders if isinstance(o, Remember)]
         told = [(queue, o.message) for o in orders if isinstance(o, Tell) and (queue := _queue(o.link, o.message))]
         if puts or told:
+            self._own = []
             self._unsaved.append((puts, told))
         return await self._flush()
 

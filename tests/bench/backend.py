@@ -30,6 +30,7 @@ class Backend:
 
     def __init__(self) -> None:
         self.port = 0
+        self.replies = dict(REPLIES)
         self.heard: deque[tuple[float, str, dict[str, Any]]] = deque(maxlen=100_000)
         self._news = asyncio.Condition()
         self._connection: ServerConnection | None = None
@@ -42,7 +43,7 @@ class Backend:
                 at = time.perf_counter()
                 frame = json.loads(text)
                 if frame[0] == 2:
-                    reply = REPLIES.get(frame[2], {})
+                    reply = self.replies.get(frame[2], {})
                     await connection.send(json.dumps([3, frame[1], reply], separators=(",", ":")))
                     async with self._news:
                         self.heard.append((at, frame[2], frame[3]))

@@ -1,9 +1,10 @@
 """What no station agent in Python can do without, and nothing else: the floor that ``bench.py`` measures beside.
 
-  python tests/bench/floor.py --url ws://127.0.0.1:PORT/ID [--frames own|websockets] [--tty DEVICE]
+  python tests/bench/floor.py --url ws://127.0.0.1:PORT/ID [--frames own|websockets] [--tty DEVICE] [--calls N]
 
 Imports and opens what an agent must (asyncio, ssl, json, logging, tomllib, SQLite with one durable record), sends
 BootNotification, answers TriggerMessage by nine sampled values, and sends Authorize for each line of a serial line.
+``--calls``: sends so many MeterValues, each when the one before is answered.
 No validation, no state, no hardware.
 """
 
@@ -39,6 +40,7 @@ STATION = '[station]\nvendor = "Chargy"\nmodel = "Floor"\nserial = "F-1"\n'
 class Floor:
     def __init__(self, send: Callable[[str], None]) -> None:
         self._send, self._ids = send, itertools.count(1)
+        self.left = 0
 
     def call(self, action: str, payload: dict[str, Any]) -> None:
         self._send(json.dumps([2, str(next(self._ids)), action, payload], separators=(",", ":")))
@@ -47,8 +49,14 @@ class Floor:
         frame = json.loads(text)
         if frame[0] == 2 and frame[2] == "TriggerMessage":
             self._send(json.dumps([3, frame[1], {"status": "Accepted"}], separators=(",", ":")))
-            value = [{"timestamp": "2026-11-25T10:00:00Z", "sampledValue": SAMPLED}]
-            self.call("MeterValues", {"connectorId": 1, "meterValue": value})
+            self.meter_values()
+        elif frame[0] == 3 and self.left:
+            self.left -= 1
+            self.meter_values()
+
+    def meter_values(self) -> None:
+        value = [{"timestamp": "2026-11-25T10:00:00Z", "sampledValue": SAMPLED}]
+        self.call("MeterValues", {"connectorId": 1, "meterValue": value})
 
     def follow_line(self, device: str) -> None:
         descriptor = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
@@ -96,6 +104,7 @@ async def main() -> None:
     parser.add_argument("--url", required=True)
     parser.add_argument("--frames", choices=("own", "websockets"), default="own")
     parser.add_argument("--tty")
+    parser.add_argument("--calls", type=int, default=0)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     station = tomllib.loads(STATION)["station"]
@@ -108,6 +117,7 @@ async def main() -> None:
         floor: Floor
         send = await connect(args.url, args.frames, lambda text: floor.on_text(text))
         floor = Floor(send)
+        floor.left = args.calls
         floor.call("BootNotification", {"chargePointVendor": station["vendor"], "chargePointModel": station["model"]})
         if args.tty:
             floor.follow_line(args.tty)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,11 +46,11 @@ class Child:
 
 
 @asynccontextmanager
-async def spawned(argv: list[str]) -> AsyncIterator[Child]:
+async def spawned(argv: list[str], environment: dict[str, str] | None = None, cwd: Path = ROOT) -> AsyncIterator[Child]:
     """A running child, its output in a file; ended (SIGTERM, then SIGKILL) on the way out."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: ASYNC220
-            argv, cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            argv, cwd=cwd, env=ENVIRONMENT | (environment or {}), stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
         try:
             yield Child(process, log)
@@ -75,6 +77,16 @@ def cpu_s(pid: int) -> float:
         except OSError:  # a thread that ended meanwhile
             continue
     return total_ns / 1e9
+
+
+def wakeups(pid: int) -> int:
+    """How often a thread of it has gone to sleep by itself so far, and so been woken."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            found = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", (task / "status").read_text(), re.MULTILINE)
+            total += int(found[1]) if found else 0
+    return total
 
 
 def memory_mib(pid: int) -> dict[str, float]:

@@ -133,6 +133,20 @@ async def test_release_is_given_after_the_commit_and_withdrawn_before_it():
     assert disk.log == [SetRelease(1, False), "commit"]
 
 
+async def test_what_the_services_remember_costs_no_transaction_of_its_own():
+    engine, disk, _ = make()
+    engine.remember("boot", "1", {"seen": 1})
+    disk.broken = True
+    await engine.handle(CablePlugged(1))
+    engine.remember("boot", "1", {"seen": 2})
+    disk.broken = False
+    await engine.handle(FaultRaised(1, Fault.EMERGENCY_STOP))
+    assert [[(p.kind, p.value) for p in puts] for puts, _ in disk.batches] == [
+        [("boot", {"seen": 1}), ("session", {"evse": 1})],
+        [("boot", {"seen": 2}), ("session", {"evse": 1, "stop": {}})],
+    ]
+
+
 async def test_facts_and_billed_messages_of_one_event_are_one_transaction():
     engine, disk, _ = make()
     await engine.handle(CablePlugged(1))

@@ -1,0 +1,81 @@
+"""A queue that has grown off line, on loopback: how fast it is told, in order, once each and durably removed."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from typing import Any
+
+from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted, TriggerReason
+from agent.kinds import Stamp, Token
+from tests.bench import encoding
+from tests.bench.backend import Backend
+from tests.bench.figures import Figures, Goal
+from tests.bench.process import AGENT, Skipped, spawned
+from tests.bench.starts import fill
+from tests.bench.stations import FLOORS, booted, floor_command, folder_of
+
+G18 = Goal(
+    "G18",
+    "offline queue told, beside the floor's rate",
+    0.5,
+    "x floor",
+    least=True,
+    why="every message is removed durably before the next one goes",
+)
+G18_RATE = Goal(
+    "G18",
+    "offline queue told",
+    3000,
+    "messages/s",
+    least=True,
+    why="every message is removed durably before the next one goes",
+)
+QUEUED, OF_SESSION = 10_000, 50
+
+
+def message(number: int) -> Any:
+    """Sessions of one start, 48 meter values and an end."""
+    session, place = f"s{number // OF_SESSION}", number % OF_SESSION
+    at = Stamp(1, float(number))
+    if place == 0:
+        return TransactionStarted(session, 1, Token("04A1B2C3"), at, number)
+    if place == OF_SESSION - 1:
+        return TransactionEnded(session, 1, None, at, number, StopReason.LOCAL, TriggerReason.EV_DEPARTED)
+    return encoding.message(number, session)
+
+
+async def replay(backend: Backend, figures: Figures, rounds: int) -> None:
+    rates: dict[str, float] = {}
+    for name, frames in FLOORS.items():
+        backend.forget()
+        async with spawned(floor_command(frames, backend, "--calls", str(QUEUED))):
+            rates[name] = await rate(backend, "MeterValues", QUEUED)
+        figures.show(name, f"{rates[name]:.0f} messages/s")
+    with folder_of(backend) as (folder, file):
+        text = file.read_text().replace("[backend]", "store_max_mb = 512\n[backend]")
+        file.write_text(text)
+        await fill(folder / "state", QUEUED, message, OF_SESSION)
+        backend.forget()
+        async with spawned([*AGENT, "run", str(file)]) as child:
+            await booted(child, backend)
+            told = await rate(backend, "StopTransaction", QUEUED // OF_SESSION, QUEUED)
+            values = [p for _, action, p in backend.heard if action == "MeterValues"]
+            await asyncio.sleep(1.0)
+        left = sqlite3.connect(folder / "state" / "agent.db").execute("SELECT count(*) FROM outbox").fetchone()[0]
+    registers = [p["meterValue"][0]["sampledValue"][0]["value"] for p in values]
+    if left or registers != sorted(set(registers), key=int):
+        raise Skipped(f"not right: {left} left, {len(registers)} told, {len(set(registers))} different ones")
+    figures.judge(
+        G18, told / rates["floor (own frames)"], f"{told:.0f} messages/s", f"floor {rates['floor (own frames)']:.0f}"
+    )
+    figures.judge(
+        G18_RATE, told, f"{QUEUED} messages of {QUEUED // OF_SESSION} sessions, in order, none twice, none left"
+    )
+
+
+async def rate(backend: Backend, action: str, count: int, messages: int = 0) -> float:
+    """Messages per second from the first to the last."""
+    last = await backend.wait_heard(action, count, within_s=300.0)
+    first = next(at for at, heard, _ in backend.heard if heard not in ("BootNotification", "StatusNotification"))
+    return (messages or count) / (last - first)
