@@ -119,9 +119,14 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+"""Made once: ``dumps`` and ``loads`` with options make one for every frame."""
+
+
 def encode(frame: list[Any]) -> str:
     """Compact and pure ASCII, so that no text at all can fail on its way to the socket."""
-    return json.dumps(frame, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(frame)
 
 
 @mutable
@@ -209,7 +214,7 @@ class Rpc:
         if not isinstance(data, str):
             return Dropped("binary frame")
         try:
-            frame = json.loads(data, parse_constant=_no_constant)
+            frame = _DECODER.decode(data)
         except (ValueError, RecursionError):  # also integers of thousands of digits, and nesting without end
             return Dropped("not JSON")
         return frame if isinstance(frame, list) else Dropped("not a JSON array")

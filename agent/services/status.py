@@ -19,11 +19,15 @@ from typing import Any, TypeAlias
 
 log = logging.getLogger(__name__)
 
+Frame: TypeAlias = tuple[int, float | None, str, str, str, str]
+"""Number, UTC, direction, link, version, text."""
 Asked: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 VERSION = 1
 RING = 2000
 RING_BYTES = 4 * 1024 * 1024
+OVERHEAD_BYTES = 250
+"""Of one frame in the ring, beside its text."""
 FRAME_BYTES = 16 * 1024
 """UTF-8 bytes of one traced frame; what is longer is cut, and says so."""
 GREETING = 16
@@ -41,7 +45,7 @@ class StatusSocket:
         self.asks: dict[str, Asked] = {}
         self._picture = picture
         self._utc_s = utc_s
-        self._frames: deque[tuple[int, bytes]] = deque()
+        self._frames: deque[Frame] = deque()
         self._ring_bytes = 0
         self._clients: set[asyncio.StreamWriter] = set()
         self._newcomers: set[asyncio.StreamWriter] = set()
@@ -71,28 +75,23 @@ class StatusSocket:
             self._path.unlink(missing_ok=True)
 
     def frame(self, direction: str, link: str, version: str, text: str) -> None:
+        """Becomes a line when somebody watches, or asks for it later."""
         self._count += 1
-        body = {
-            "n": self._count,
-            "t": self._utc_s(),
-            "dir": direction,
-            "link": link,
-            "version": version,
-            "frame": _cut(text),
-        }
-        line = _line("frame", body)
-        self._frames.append((self._count, line))
-        self._ring_bytes += len(line)
+        frame = (self._count, self._utc_s(), direction, link, version, _cut(text))
+        self._frames.append(frame)
+        self._ring_bytes += _weight(frame)
         while len(self._frames) > RING or self._ring_bytes > RING_BYTES:
-            self._ring_bytes -= len(self._frames.popleft()[1])
-        for client in list(self._clients):
-            self._write(client, line)
+            self._ring_bytes -= _weight(self._frames.popleft())
+        if self._clients:
+            line = _frame_line(frame)
+            for client in list(self._clients):
+                self._write(client, line)
         self.changed()  # what is told to the backend is part of the picture, and no event of the engine
 
     @property
     def frames(self) -> list[bytes]:
         """The newest frames, oldest first, as they are told to a watcher."""
-        return [line for _, line in self._frames]
+        return [_frame_line(frame) for frame in self._frames]
 
     def changed(self) -> None:
         if self._handle is None and self._clients:
@@ -134,7 +133,7 @@ class StatusSocket:
         told = 0
         while told < self._count:
             batch = list(islice((f for f in self._frames if f[0] > told), GREETING))
-            writer.writelines(line for _, line in batch)
+            writer.writelines(_frame_line(frame) for frame in batch)
             told = batch[-1][0]
             await writer.drain()
         writer.write(_line("picture", self._picture()))
@@ -154,7 +153,19 @@ def _line(kind: str, body: dict[str, Any]) -> bytes:
     return json.dumps({"v": VERSION, "type": kind, **body}, separators=(",", ":")).encode() + b"\n"
 
 
+def _weight(frame: Frame) -> int:
+    """In the worst case: a character may be four bytes in memory."""
+    return OVERHEAD_BYTES + len(frame[5]) * (1 if frame[5].isascii() else 4)
+
+
+def _frame_line(frame: Frame) -> bytes:
+    names = ("n", "t", "dir", "link", "version", "frame")
+    return _line("frame", dict(zip(names, frame, strict=True)))
+
+
 def _cut(text: str) -> str:
+    if len(text) * 4 <= FRAME_BYTES:  # no character is longer
+        return text
     raw = text.encode("utf-8", "backslashreplace")
     if len(raw) <= FRAME_BYTES:
         return text

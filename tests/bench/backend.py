@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -32,6 +32,7 @@ class Backend:
         self.port = 0
         self.replies = dict(REPLIES)
         self.heard: deque[tuple[float, str, dict[str, Any]]] = deque(maxlen=100_000)
+        self._instants: defaultdict[str, list[float]] = defaultdict(list)
         self._news = asyncio.Condition()
         self._connection: ServerConnection | None = None
         self._ids = itertools.count(1)
@@ -47,6 +48,7 @@ class Backend:
                     await connection.send(json.dumps([3, frame[1], reply], separators=(",", ":")))
                     async with self._news:
                         self.heard.append((at, frame[2], frame[3]))
+                        self._instants[frame[2]].append(at)
                         self._news.notify_all()
         except ConnectionClosed:
             pass
@@ -54,12 +56,17 @@ class Backend:
     async def wait_heard(self, action: str, count: int = 1, within_s: float = 30.0) -> float:
         """The instant of the ``count``-th CALL of ``action`` since ``forget``. Raises ``TimeoutError``."""
         async with asyncio.timeout(within_s), self._news:
-            while len(instants := [at for at, heard, _ in self.heard if heard == action]) < count:
+            while len(self._instants[action]) < count:
                 await self._news.wait()
-            return instants[count - 1]
+            return self._instants[action][count - 1]
+
+    def count(self, action: str) -> int:
+        """How many of them since ``forget``."""
+        return len(self._instants[action])
 
     def forget(self) -> None:
         self.heard.clear()
+        self._instants.clear()
 
     async def ask(self, action: str, payload: dict[str, Any]) -> None:
         """Send a CALL; its answer is not waited for."""

@@ -35,57 +35,66 @@ G8 = Goal(
     why="a request that changes much is one event for the domain",
 )
 G8_DISK = Goal("G8", "longest hold, each commit 200 ms", 5.0, "ms", why="another process had the core")
-CALLS = 200
-BLOCKS = 5
+WARM, CALLS, TRIGGERS = 200, 2000, 200
+EXCHANGING = [sys.executable, "-m", "tests.bench.exchanging"]
 SETTINGS = f'MeterValuesSampledData = "{NINE}"'
 
 
 async def cpu(backend: Backend, figures: Figures, rounds: int) -> None:
-    """All cases run at once and are asked in turn, so that the machine's drift hits them alike."""
-    commands = {name: floor_command(frames, backend) for name, frames in FLOORS.items()}
-    with folder_of(backend, SETTINGS) as (_, file):
-        commands["agent"] = [*INSIDE, str(file)]
-        spent: dict[str, list[float]] = {name: [] for name in commands}
-        for _ in range(max(BLOCKS, rounds // 2)):
-            for name, argv in commands.items():
-                spent[name].append(await one_exchange_us(argv, backend))
+    """First the exchange alone: MeterValues out, its answer in, both validated, one by one; no store, no meter.
+    Floors and agent take turns, so that the machine's drift hits them alike. Then what else a triggered one costs."""
+    more = ("--calls", str(WARM + CALLS))
+    commands = {name: floor_command(frames, backend, *more) for name, frames in FLOORS.items()}
+    commands["agent's link"] = [*EXCHANGING, f"ws://127.0.0.1:{backend.port}/LINK", str(WARM + CALLS)]
+    spent: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(max(5, rounds // 2)):
+        for name, argv in commands.items():
+            spent[name].append(await exchange_us(argv, backend))
     own = spent[next(iter(FLOORS))]
     for name, found in spent.items():
         figures.show(name, f"{min(found):.0f} us", f"{in_ratio(found, own):.2f} x floor")
-    figures.judge(
-        G6, in_ratio(spent["agent"], own), f"{min(spent['agent']):.0f} us", f"floor {min(own):.0f} us (own frames)"
-    )
+    link = spent["agent's link"]
+    beside = f"floor {min(own):.0f} us (own frames), {min(spent['floor (websockets)']):.0f} us (websockets)"
+    figures.judge(G6, in_ratio(link, own), f"{min(link):.0f} us", beside)
+    with folder_of(backend, SETTINGS) as (_, file):
+        backend.forget()
+        async with spawned([*INSIDE, str(file)]) as child:
+            await booted(child, backend)
+            figures.show("triggered: engine, durable queue", f"{await triggered_us(child.pid, backend):.0f} us")
     async with simulated(backend, settings=SETTINGS) as pid:
-        figures.show("agent with simulated devices, meter read", f"{await exchange_us(pid, backend):.0f} us")
+        figures.show("triggered: and a Modbus meter", f"{await triggered_us(pid, backend):.0f} us")
 
 
 def in_ratio(found: list[float], beside: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(found, beside, strict=True))
 
 
-async def one_exchange_us(argv: list[str], backend: Backend) -> float:
+async def exchange_us(argv: list[str], backend: Backend) -> float:
+    """CPU of the whole process for each of ``CALLS``, after ``WARM`` that do not count."""
     backend.forget()
     async with spawned(argv) as child:
-        await booted(child, backend)
-        return await exchange_us(child.pid, backend)
+        await backend.wait_heard("MeterValues", WARM)
+        began_s, counted_from = cpu_s(child.pid), backend.count("MeterValues")
+        await backend.wait_heard("MeterValues", WARM + CALLS)
+        return (cpu_s(child.pid) - began_s) / (WARM + CALLS - counted_from) * 1e6
 
 
-async def exchange_us(pid: int, backend: Backend) -> float:
+async def triggered_us(pid: int, backend: Backend) -> float:
     """CPU of one TriggerMessage and the MeterValues that it brings, less what the process spends anyway."""
     await asyncio.sleep(1.0)
     for _ in range(20):
-        await exchange(backend)
+        await trigger(backend)
     began_s, began = cpu_s(pid), time.perf_counter()
-    for _ in range(CALLS):
-        await exchange(backend)
+    for _ in range(TRIGGERS):
+        await trigger(backend)
     spent_s, took_s = cpu_s(pid) - began_s, time.perf_counter() - began
     began_s, began = cpu_s(pid), time.perf_counter()
     await asyncio.sleep(1.0)
     idle = (cpu_s(pid) - began_s) / (time.perf_counter() - began)
-    return (spent_s - idle * took_s) / CALLS * 1e6
+    return (spent_s - idle * took_s) / TRIGGERS * 1e6
 
 
-async def exchange(backend: Backend) -> None:
+async def trigger(backend: Backend) -> None:
     backend.forget()
     await backend.ask("TriggerMessage", {"requestedMessage": "MeterValues", "connectorId": 1})
     try:
@@ -134,7 +143,7 @@ async def held_ms(backend: Backend, *more: str) -> tuple[list[float], list[float
             child.process.send_signal(signal.SIGUSR1)  # counts from here
             await asyncio.sleep(0.1)
             for n in range(20 if more else 500):
-                await exchange(backend)
+                await trigger(backend)
                 if more:
                     await backend.ask("ChangeConfiguration", {"key": "MinimumStatusDuration", "value": str(n % 3)})
                     await asyncio.sleep(0.05)

@@ -76,7 +76,7 @@ async def connect(url: str, frames: str, on_text: Callable[[str], None]) -> Call
 
         at = urlsplit(url)
         make = lambda: Client(at.netloc, at.path, on_text)  # noqa: E731
-        _, client = await asyncio.get_running_loop().create_connection(make, at.hostname, at.port)
+        _, client = await asyncio.get_running_loop().create_connection(make, str(at.hostname), at.port or 80)
         await client.opened
         return client.send  # type: ignore[no-any-return]
     from websockets.asyncio.client import connect as open_socket

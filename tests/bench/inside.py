@@ -157,7 +157,7 @@ def note_commits(marks: dict[str, float]) -> None:
         if "answered" in marks and "released" not in marks:
             marks["commit_s"] = marks.get("commit_s", 0.0) + time.perf_counter() - began
 
-    store.Store.commit = committed  # type: ignore[method-assign]
+    store.Store.commit = committed  # type: ignore[method-assign,assignment]
 
 
 def note_frames(marks: dict[str, float]) -> None:
@@ -190,7 +190,7 @@ def slow_down(seconds: float) -> None:
     def slow(*args: Any, **kwargs: Any) -> sqlite3.Connection:
         return connect(*args, **kwargs, factory=Slow)
 
-    store.sqlite3.connect = slow  # type: ignore[attr-defined,assignment]
+    store.sqlite3.connect = slow  # type: ignore[attr-defined]
 
 
 async def tap_around(count: int, station: compose.Station, board: Board, reader: Reader, marks: Any, out: Path) -> None:
@@ -235,7 +235,7 @@ async def main() -> int:
         ports = {"board": board, "meter": Meter(now), "reader": reader}
         return [devices.Composed(1, role, role, opened(port), []) for role, port in ports.items()]
 
-    devices.compose = composed  # type: ignore[assignment]
+    devices.compose = composed
     if args.taps:
         note_frames(marks)
         note_commits(marks)

@@ -47,7 +47,7 @@ async def test_the_ring_is_bounded_in_bytes_and_keeps_the_newest(tmp_path: Path)
     async with opened(tmp_path / "s") as socket:
         for n in range(1500):
             socket.frame("in", "a", "1.6", f"{n} " + "y" * FRAME_BYTES)
-        assert sum(len(line) for _, line in socket._frames) <= RING_BYTES
+        assert sum(len(line) for line in socket.frames) <= RING_BYTES
         reader, writer = await connect(tmp_path / "s")
         heard = await lines(reader)
         writer.close()

@@ -33,9 +33,12 @@ def number(value: float, digits: int = 1) -> str:
 
 
 def _sampled(sample: Sample) -> list[dict[str, str]]:
-    found = []
+    found, told = [], set()
     for name in sample.measurands:
         for one in measured(name, sample.reading):
+            if one in told:  # Voltage and Voltage.L1
+                continue
+            told.add(one)
             measurand, phase, value = one
             entry = {
                 "value": number(value, one.digits),
@@ -48,8 +51,7 @@ def _sampled(sample: Sample) -> list[dict[str, str]]:
                 entry["unit"] = _UNITS[measurand]
             if measurand == "SoC":
                 entry["location"] = "EV"
-            if entry not in found:
-                found.append(entry)
+            found.append(entry)
     return found
 
 

@@ -32,8 +32,12 @@ def number(value: float, digits: int) -> int | float:
 
 def _sampled(sample: Sample) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for name in dict.fromkeys(sample.measurands):
+    told = set()
+    for name in sample.measurands:
         for one in measured(name, sample.reading):
+            if one in told:  # Voltage and Voltage.L1
+                continue
+            told.add(one)
             entry: dict[str, Any] = {
                 "value": number(one.value, one.digits),
                 "context": sample.context.value,
@@ -44,8 +48,7 @@ def _sampled(sample: Sample) -> list[dict[str, Any]]:
                 entry["phase"] = one.phase
             if one.measurand in _UNITS:
                 entry["unitOfMeasure"] = {"unit": _UNITS[one.measurand]}
-            if entry not in found:
-                found.append(entry)
+            found.append(entry)
     return found
 
 

@@ -1,0 +1,78 @@
+"""The agent's link alone, telling MeterValues one after the other: ``python -m tests.bench.exchanging URL COUNT``.
+
+Link, dialect, validation both ways, message ids, retries: as in the agent. The queue is in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from agent.domain.variables import Settings
+from agent.ocpp import dial
+from agent.ocpp.dialect import Identity
+from agent.ocpp.link import Link
+from agent.ocpp.versions import dialects
+from agent.ports.store import OutboxRow, Put
+from agent.settings import Backend
+from tests.bench.encoding import Clock, message
+
+
+class Queue:
+    """Holds one row at a time; the next one when that is done."""
+
+    def __init__(self, count: int) -> None:
+        self._left, self._row = count, self._made(1)
+
+    def _made(self, seq: int) -> OutboxRow:
+        return OutboxRow(seq, f"q{seq:x}", "chargy", "", message(seq, ""), 0, 0)
+
+    def waiting(self, link: str) -> int:
+        return self._left
+
+    def waiting_of(self, link: str, session: str) -> int:
+        return self._left
+
+    async def head(self, link: str, count: int = 1) -> list[OutboxRow]:
+        return [self._row] if self._left else []
+
+    async def done(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
+        self._left -= 1
+        self._row = self._made(row.seq + 1)
+
+    async def of_session(self, link: str, session: str) -> list[OutboxRow]:
+        return []
+
+    async def attempted(self, row: OutboxRow) -> None:
+        raise AssertionError("refused")
+
+    async def bury(self, rows: Sequence[OutboxRow], reason: str) -> None:
+        raise AssertionError(reason)
+
+    def transaction_id(self, link: str, session: str) -> str | None:
+        return None
+
+    def session_of(self, link: str, transaction_id: str) -> str | None:
+        return None
+
+
+async def main(url: str, count: int) -> None:
+    dial.load()
+    quiet: Any = lambda *args: None  # noqa: E731
+    await Link(
+        backend=Backend(url=url, charge_point_id=url.rpartition("/")[2]),
+        dialects=dialects(("1.6",)),
+        identity=lambda: Identity("Chargy", "Link"),
+        outbox=Queue(count),
+        clock=Clock(),
+        settings=Settings(),
+        evse_numbers=(1,),
+        hear=quiet,
+        trace=quiet,
+    ).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
