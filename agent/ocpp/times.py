@@ -20,7 +20,7 @@ def rfc3339(utc_s: float, whole_seconds: bool = False) -> str:
         raise NoTime("the time is not a number")
     possible_s = min(max(utc_s, 0.0), LATEST_UTC_S)
     whole, milli = (round(possible_s), 0) if whole_seconds else divmod(round(possible_s * 1000), 1000)
-    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{milli:03d}Z"
+    return f"{datetime.fromtimestamp(whole, UTC).isoformat()[:19]}.{milli:03d}Z"
 
 
 def parse(text: object) -> float | None:
