@@ -37,8 +37,8 @@ LEAST_PAUSE_S = 60.0
 
 
 def _begun(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Runs up to its first wait at once (Python 3.12): most of this work waits for nothing, and a turn of the event loop
-    costs as much as the work."""
+    """Runs up to its first wait at once (Python 3.12): most of this work waits for nothing, and a turn of the event
+    loop costs as much as the work."""
     eager: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
     return asyncio.Task(work, loop=asyncio.get_running_loop(), **eager)
 
