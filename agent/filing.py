@@ -11,6 +11,7 @@ from agent.domain.orders import SendLog
 from agent.services.clock import Clock
 from agent.services.engine import Engine
 from agent.services.files import Files
+from agent.services.privacy import Mask
 from agent.services.ring import LogRing
 from agent.services.status import StatusSocket
 from agent.services.store import Store
@@ -30,6 +31,7 @@ class Station(Protocol):
     ring: LogRing
     site: Site
     clock: Clock
+    mask: Mask
 
     def picture(self) -> dict[str, Any]: ...
 
@@ -42,7 +44,7 @@ def files_of(station: Station) -> Files:
     def parts(order: SendLog) -> Mapping[str, bytes]:
         from agent.diagnostics import Diagnostics
 
-        return Diagnostics(
+        made = Diagnostics(
             file,
             station.site.settings,
             station.ring,
@@ -52,6 +54,8 @@ def files_of(station: Station) -> Files:
             lambda: security_log(station.site, station.clock),
             lambda: station.clock.now().utc_s,
         ).parts(order)
+        # free text of a backend (error descriptions, messages to the driver) repeats tokens where no name says so
+        return {name: station.mask.masked(content.decode()).encode() for name, content in made.items()}
 
     def roots() -> list[bytes]:
         """Installed ones, and those of the station file."""

@@ -6,6 +6,7 @@ a filter on the log's handlers replaces them by their last four characters.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -68,8 +69,9 @@ class Mask(logging.Filter):
     def _learn(self, token: Token) -> None:
         if len(token.value) < SHORTEST:
             return
-        self._tokens[token.value.casefold()] = token.masked()
-        self._tokens.move_to_end(token.value.casefold())
+        for spelling in {token.value.casefold(), json.dumps(token.value)[1:-1].casefold()}:
+            self._tokens[spelling] = token.masked()
+            self._tokens.move_to_end(spelling)
         while len(self._tokens) > KEPT:
             self._tokens.popitem(last=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import subprocess
 import sys
@@ -39,6 +40,12 @@ def test_tokens_of_events_are_masked_in_any_case_and_anywhere(journal: tuple[Mas
     mask.hearing(TransactionHeard("chargy", "s1", "1", Verdict(AuthorizationStatus.ACCEPTED, group="OTHER-GROUP")))
     logging.getLogger("x").warning("refused %s: %r (%s, OTHER-GROUP)", UID.lower(), {"a": EMAID}, "group-of-cards")
     assert out.getvalue() == "refused …E5F6: {'a': '…78-9'} (…ARDS, …ROUP)\n"
+
+
+def test_a_token_is_found_as_json_spells_it() -> None:
+    mask = Mask()
+    mask.hearing(CardPresented(1, Token('käte"4711')))
+    assert mask.masked(json.dumps({"a": 'of käte"4711, too'})) == '{"a": "of …4711, too"}'
 
 
 def test_secrets_are_masked_whole(journal: tuple[Mask, io.StringIO]) -> None:
