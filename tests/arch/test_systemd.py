@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,92 @@ def test_unit_and_sysusers_name_the_same_groups() -> None:
     wanted = set(directives(UNIT.read_text("utf-8"))["SupplementaryGroups"][0].split())
     given = re.findall(r"^m chargy-agent (\w+)$", (SYSTEMD / "chargy-agent.sysusers.conf").read_text(), re.MULTILINE)
     assert wanted == set(given)
+
+
+# --- devices --------------------------------------------------------------------------------------------------------
+
+SERIAL = {"char-ttyS", "char-ttyAMA", "char-ttymxc", "char-ttySTM", "char-ttyUSB", "char-ttyACM"}
+NEEDS: dict[str, tuple[set[str], set[str]]] = {
+    "evse_modbus": (SERIAL, {"dialout"}),
+    "meter_modbus": (SERIAL, {"dialout"}),
+    "reader_nfc": (SERIAL | {"char-usb_device"}, {"dialout"}),
+    "reader_serial": (SERIAL, {"dialout"}),
+    "display_framebuffer": ({"char-fb"}, {"video"}),
+    "buttons_evdev": ({"char-input"}, {"input"}),
+    "buzzer_evdev": ({"char-input"}, {"input"}),
+    "lamp_leds": (set(), {"gpio"}),
+    "power_sysfs": (set(), set()),
+    "updater_command": (set(), set()),
+}
+"""Per driver: devices that the unit must let through, and groups that own them."""
+
+
+def test_every_driver_gets_at_its_devices() -> None:
+    unit = directives(UNIT.read_text("utf-8"))
+    allowed = {value.split()[0]: value.split()[1] for value in unit["DeviceAllow"]}
+    groups = set(unit["SupplementaryGroups"][0].split())
+    project = tomllib.loads((SYSTEMD.parent / "pyproject.toml").read_text("utf-8"))
+    drivers = project["project"]["entry-points"]["chargy_agent.drivers"]
+    assert set(drivers) == set(NEEDS), "a new driver: what must the unit let through for it?"
+    for devices, owners in NEEDS.values():
+        assert devices <= set(allowed)
+        assert owners <= groups
+    assert set(allowed.values()) == {"rw"}
+
+
+RULE = re.compile(r'^[A-Z]+(\{[\w./]+\})?(==|!=|=|\+=|:=)"[^"]*"$')
+
+
+def test_the_rules_are_rules() -> None:
+    """Where ``udevadm`` is not installed, at least this."""
+    for line in (SYSTEMD / "70-chargy-agent.rules").read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            parts = re.findall(r'[^,"]*"[^"]*"', line)
+            assert ",".join(parts) == line
+            assert all(RULE.match(part.strip()) for part in parts), line
+
+
+def test_tmpfiles_makes_the_folders_for_the_agent_alone() -> None:
+    judged = tool("systemd-tmpfiles", "--create", "--dry-run", SYSTEMD / "chargy-agent.tmpfiles.conf")
+    if "unrecognized option" in judged.stderr:
+        pytest.skip("this systemd-tmpfiles has no dry run")
+    wrong = [
+        line for line in judged.stderr.splitlines() if "Unknown user" not in line and "Failed to resolve" not in line
+    ]
+    assert not [line for line in wrong if "chargy-agent.tmpfiles.conf" in line], judged.stderr
+    modes = re.findall(
+        r"^[dz] (\S+)\s+(\d+)", (SYSTEMD / "chargy-agent.tmpfiles.conf").read_text("utf-8"), re.MULTILINE
+    )
+    assert all(mode[-1] == "0" for _, mode in modes), "nobody else reads"
+
+
+JOURNALD = {
+    "Storage", "SystemMaxUse", "SystemMaxFileSize", "SystemKeepFree", "MaxRetentionSec", "SyncIntervalSec",
+    "RateLimitIntervalSec", "RateLimitBurst", "ForwardToSyslog",
+}  # fmt: skip
+"""journald.conf(5)."""
+
+
+def test_the_journal_is_bounded() -> None:
+    said = directives((SYSTEMD / "journald-chargy-agent.conf").read_text("utf-8"))
+    assert set(said) <= JOURNALD
+    assert {"SystemMaxUse", "SystemKeepFree"} <= set(said)
+
+
+# --- what operators are told to write --------------------------------------------------------------------------------
+
+
+def test_the_drop_in_of_the_manual_is_a_good_one(tmp_path: Path) -> None:
+    """Passwords and keys as credentials: the text of docs/operations.md, judged with the unit."""
+    manual = (SYSTEMD.parent / "docs" / "operations.md").read_text("utf-8")
+    (drop_in,) = re.findall(r"```ini\n(.*?)```", manual, re.DOTALL)
+    names = re.findall(r"^LoadCredential=([\w.-]+):(/\S+)$", drop_in, re.MULTILINE)
+    assert len(names) >= 2
+    for name, _ in names:
+        assert f"/run/credentials/chargy-agent.service/{name}" in manual
+    copy = tmp_path / UNIT.name
+    copy.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text("utf-8"), flags=re.MULTILINE))
+    (tmp_path / f"{UNIT.name}.d").mkdir()
+    (tmp_path / f"{UNIT.name}.d" / "secrets.conf").write_text(drop_in)
+    judged = tool("systemd-analyze", "verify", "--man=no", copy)
+    assert "secrets.conf" not in judged.stderr, judged.stderr
