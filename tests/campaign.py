@@ -3,7 +3,7 @@
 Writes ``campaign/result-DATE-COMMIT.json``: commit, seed, versions, and each test with its outcome, seconds and what
 it recorded by ``record_property``. A test finds the seed in ``CHARGY_CAMPAIGN_SEED``. What has ended so far is in
 ``campaign/unfinished.partial``; ``make campaign ARGS=--resume`` goes on from there, with the same seed, where the
-commit is the same.
+commit is the same. ``ARGS=--keep`` puts what has passed into ``docs/campaign.json``, which documents cite.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.arch import campaigns
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "campaign"
@@ -54,6 +56,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="repeat a campaign (default: a new one from the clock)")
     parser.add_argument("--resume", action="store_true", help="go on where the last one was ended")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of the results")
+    parser.add_argument("--keep", action="store_true", help="what passes is put into docs/campaign.json")
     args, rest = parser.parse_known_args(argv)  # the rest is for pytest
     unfinished = args.folder / "unfinished.partial"
     before = _unfinished(unfinished) if args.resume else {"tests": []}
@@ -69,6 +72,8 @@ def main(argv: list[str]) -> int:
     file = _write(args.folder / f"result-{stamp}-{record['commit'][:8] or 'nocommit'}.json", record)
     unfinished.unlink(missing_ok=True)
     print(f"wrote {file}")
+    if args.keep:
+        print(f"kept {campaigns.keep(record)} in {campaigns.KEPT}")
     return int(code)
 
 

@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.arch import campaigns
+
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = """
 import os, pathlib, pytest
@@ -40,3 +44,24 @@ def test_what_was_done_is_not_done_again(tmp_path: Path) -> None:
     record = json.loads(file.read_text())
     assert (record["seed"], record["counts"]) == (5, {"passed": 2})
     assert record["tests"][0]["recorded"] == {"seed": "5"}
+
+
+def test_what_has_passed_is_kept_with_commit_and_seed(tmp_path: Path) -> None:
+    file = tmp_path / "campaign.json"
+    file.write_text('{"old": {"commit": "a", "seed": 1}, "x": {"commit": "a", "seed": 1}}')
+    tests = [{"test": "x", "outcome": "passed", "s": 5.0}, {"test": "y", "outcome": "failed", "s": 1.0}]
+    told = {"began": "2026-11-26T08:00:00+00:00", "python": "3.13", "machine": "m", "tests": tests}
+    record = {"commit": "b" * 40, "changed_files": 0, "seed": 7, **told}
+    assert campaigns.keep(record, file) == 1
+    kept = json.loads(file.read_text())
+    assert set(kept) == {"old", "x"}
+    assert (kept["x"]["commit"], kept["x"]["seed"]) == ("b" * 40, 7)
+    with pytest.raises(ValueError, match="not kept"):
+        campaigns.keep({**record, "changed_files": 1}, file)
+
+
+def test_every_campaign_is_in_the_document() -> None:
+    names = [name for name, about in campaigns.campaigns() if about]
+    assert len(names) >= 5
+    assert all(f"## {name}" in campaigns.text() for name in names)
+    assert {test.partition("[")[0] for test in campaigns.kept()} <= set(names), "a test that is no more was kept"
