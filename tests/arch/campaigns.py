@@ -17,8 +17,8 @@ KEPT = ROOT / "docs" / "campaign.json"
 HEAD = """\
 # Campaigns
 
-Generated from `docs/campaign.json` (`make docs`). `make test` walks a seeded sample of each of these tests; this is what
-was last run at full count by `make campaign`: what passed, on a commit without changes (`ARGS=--keep`).
+Generated from `docs/campaign.json` (`make docs`). `make test` walks a seeded sample of each of these tests; this is
+what was last run at full count by `make campaign`: what passed, on a commit without changes (`ARGS=--keep`).
 `git checkout COMMIT && make campaign SEED=SEED ARGS=TEST` does it again.
 """
 

@@ -1,6 +1,7 @@
 """The kill sweep of ``test_kill_sweep.py`` on OCPP 2.0.1."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from simulated import CAMPAIGN
@@ -9,5 +10,5 @@ from test_kill_sweep import sweep
 
 @pytest.mark.campaign
 @pytest.mark.timeout(1500 if CAMPAIGN else 400)
-async def test_every_step_on_201(tmp_path: Path):
-    await sweep(tmp_path, "2.0.1")
+async def test_every_step_on_201(tmp_path: Path, record_property: Any) -> None:
+    record_property("kills", await sweep(tmp_path, "2.0.1"))
