@@ -52,9 +52,22 @@ def without_tokens(value: Any, name: str = "") -> Any:
         return {k: without_tokens(v, str(k)) for k, v in value.items()}
     if isinstance(value, list):
         return [without_tokens(v, name) for v in value]
+    if isinstance(value, str) and name == "data":
+        return _data_without_tokens(value)
     if isinstance(value, str):
         return Token(value).masked() if name in TOKENS else shown(value)
     return value
+
+
+def _data_without_tokens(text: str) -> str:
+    """DataTransfer of 1.6: JSON in a text may name a driver as well (SetUserPrice). Of other texts nobody knows."""
+    try:
+        inside = json.loads(text)
+        if isinstance(inside, dict | list):
+            return json.dumps(without_tokens(inside), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        pass
+    return f"({len(text)} characters of data)" if text else ""
 
 
 def frames(lines: Iterable[bytes], oldest_utc_s: float | None, latest_utc_s: float | None) -> str:

@@ -52,6 +52,16 @@ def test_tokens_of_both_versions() -> None:
     assert "ftp://h/x" in told
 
 
+def test_tokens_in_the_data_of_a_vendor() -> None:
+    """SetUserPrice names the driver in a JSON text; what is no JSON may name anybody."""
+    price = {"vendorId": "v", "data": '{"idToken": "04A1B2C3D4E5F6", "priceText": "0.30 €/kWh"}'}
+    told = json.dumps(without_tokens([price, {"data": "04A1B2C3D4E5F6"}, {"data": "12345678"}]), ensure_ascii=False)
+    assert "04A1B2" not in told
+    assert "0.30 €/kWh" in told
+    assert "12345678" not in told
+    assert told.count("characters of data") == 2
+
+
 def test_frames_between_two_times() -> None:
     said = [(1, 10.0, '[3,"1",{}]'), (2, 20.0, "no json"), (3, None, '[3,"2",{}]'), (4, 30.0, '[3,"3",{}]')]
     lines = [
