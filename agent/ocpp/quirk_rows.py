@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from agent.domain.asks import AskStart
-from agent.domain.messages import StatusChanged
-from agent.ocpp.dialect import Desk, Dialect, In, Out, Payload, Told
+from agent.domain.messages import SecurityHappened, StatusChanged
+from agent.ocpp.dialect import Desk, Dialect, In, Mute, Out, Payload, Told
 
 Said = dict[str, Any]
 
@@ -140,6 +140,10 @@ def _wording(dialect: Dialect, words: Mapping[str, str]) -> Dialect:
         return {**payload, "status": words.get(payload["status"], payload["status"])}
 
     return replace(_saying(dialect, change), project=project)
+
+
+def security_events_kept(dialect: Dialect, choice: object) -> Dialect:
+    return dialect.plus(Mute(SecurityHappened, "a quirk: this backend has no security extension"))
 
 
 _FRACTION = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+Z")

@@ -111,6 +111,13 @@ SWITCHES: tuple[Switch, ...] = (
         "a controller that starts on Preparing alone (evcc#15552)", OLD, rows.finishing_as_preparing,
     ),
     Switch(
+        "security_events", ("told", "kept_here"),
+        "no SecurityEventNotification is sent; the security log has the events all the same",
+        "nobody there learns of them until a log is fetched",
+        "a backend without the security extension refuses each one (open-ocpp#37, libocpp#460)", OLD,
+        rows.security_events_kept,
+    ),
+    Switch(
         "heartbeat", ("after_silence", "always"),
         "a heartbeat at every interval, whatever else was said",
         "some 60 bytes an interval more on a metered line",

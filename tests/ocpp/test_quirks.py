@@ -16,11 +16,18 @@ from test_v16_rows import ENDED, READING
 
 from agent.compose import check
 from agent.domain.asks import AskAvailability, AskStart
-from agent.domain.messages import ChargingState, ConnectorStatus, Sample, StatusChanged, TransactionStarted
+from agent.domain.messages import (
+    ChargingState,
+    ConnectorStatus,
+    Sample,
+    SecurityHappened,
+    StatusChanged,
+    TransactionStarted,
+)
 from agent.domain.orders import JudgeToken, Reply
 from agent.kinds import ReadingContext, Stamp, Token
 from agent.ocpp.asking import Asking
-from agent.ocpp.dialect import Dialect, In, Out
+from agent.ocpp.dialect import Dialect, In, Mute, Out
 from agent.ocpp.heartbeat import Heartbeat
 from agent.ocpp.line import Line
 from agent.ocpp.quirks import SWITCHES, Value, WrongQuirks, applied, judged, load, profiles
@@ -143,6 +150,12 @@ async def finishing(value: Value) -> Any:
     return word(d, ended=True), word(d)
 
 
+async def security_events(value: Value) -> Any:
+    row = quirky("security_events", value).outgoing(SecurityHappened)
+    assert isinstance(quirky("security_events", value, V201).outgoing(SecurityHappened), Out)
+    return type(row)
+
+
 async def heartbeat(value: Value) -> Any:
     """Does what is said in between put it off?"""
     where = desk(known())
@@ -185,6 +198,7 @@ GOLDEN: dict[str, tuple[Callable[[Value], Any], list[Any]]] = {
     "finishing_told_as": (
         finishing, [tuple(same("Finishing", "Preparing")), tuple(same("Preparing", "Preparing"))],
     ),
+    "security_events": (security_events, [Out, Mute]),
     "heartbeat": (heartbeat, [True, False]),
     "fractions_of_seconds": (fractions, [
         ("2026-11-25T10:00:00.500Z", "2026-11-25T10:01:00.250Z", "2026-11-25T10:00:00.000Z"),

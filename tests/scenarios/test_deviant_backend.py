@@ -29,6 +29,7 @@ remote_start_connector_0 = "is_any"
 suspended_told_as = "charging"
 finishing_told_as = "preparing"
 heartbeat = "always"
+security_events = "kept_here"
 fractions_of_seconds = false
 transaction_data = false
 charge_point_id_in_url = "plain"
@@ -62,6 +63,7 @@ class Deviant(Backend):
                 "a fraction of a second": FRACTION.search(text),
                 "small letters": any(c.islower() for c in payload.get("idTag", "")),
                 "transactionData": "transactionData" in payload,
+                "an action it does not know": name == "SecurityEventNotification",
                 f"status {payload.get('status')}": payload.get("status") in UNKNOWN,
             }
             self.violations += [f"{name}: {what} in {text[:200]}" for what, found in faults.items() if found]
@@ -112,9 +114,10 @@ async def test_it_takes_offence_at_what_it_does_not_know() -> None:
     csms = Deviant()
     stop = {"transactionId": 1, "meterStop": 1, "idTag": "a", "timestamp": "2026-11-25T10:00:00.250Z"}
     csms._judge("StopTransaction", {**stop, "transactionData": []})
+    csms._judge("SecurityEventNotification", {"type": "X", "timestamp": "2026-11-25T10:00:00Z"})
     status = {"connectorId": 1, "errorCode": "NoError", "status": "Finishing"}
     csms._judge("StatusNotification", status)
     assert [v.split(" in ")[0] for v in csms.violations] == [
         "StopTransaction: a fraction of a second", "StopTransaction: small letters", "StopTransaction: transactionData",
-        "StatusNotification: status Finishing",
+        "SecurityEventNotification: an action it does not know", "StatusNotification: status Finishing",
     ]  # fmt: skip
