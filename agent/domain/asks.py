@@ -154,6 +154,16 @@ class AskInventory(Ask):
 
 
 @frozen
+class AskCustomer(Ask):
+    """What is known of this customer (``report``), and forget it (``clear``). ``token`` None: somebody whom this
+    station has no name for."""
+
+    token: Token | None
+    report: bool
+    clear: bool
+
+
+@frozen
 class AskData(Ask):
     """DataTransfer."""
 

@@ -90,6 +90,15 @@ class Cache:
         del self._entries[name]
         return Remember("cache", name, None)
 
+    def recorded(self, token: Token) -> Verdict | None:
+        """What is on disk, in use or not."""
+        entry = self._entries.get(key(token.value))
+        return entry.verdict if entry else None
+
+    def forget(self, token: Token) -> Iterator[Remember]:
+        if self._entries.pop(key(token.value), None) is not None:
+            yield Remember("cache", key(token.value), None)
+
     def clear(self) -> Iterator[Remember]:
         for name in self._entries:
             yield Remember("cache", name, None)

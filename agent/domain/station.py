@@ -9,6 +9,7 @@ from agent.domain.blocks.availability import Availability
 from agent.domain.blocks.charging import Charging
 from agent.domain.blocks.clearing import Clearing
 from agent.domain.blocks.costs import Costs
+from agent.domain.blocks.customers import Customers
 from agent.domain.blocks.display import Display
 from agent.domain.blocks.firmware import Firmware
 from agent.domain.blocks.inventory import Inventory
@@ -33,7 +34,7 @@ from agent.domain.evse import Site
 
 def assemble(site: Site) -> Blocks:
     """The street first (it keeps the picture that the others read), the screen last (it shows what they made of it)."""
-    authorisation = Authorisation(site)
+    authorisation, lists = Authorisation(site), Lists(site)
     clearing = Clearing(site)
     status, firmware, logs, costs = Status(site), Firmware(site), Logs(site), Costs(site)
     return Blocks(
@@ -42,7 +43,7 @@ def assemble(site: Site) -> Blocks:
             SettingsBlock(site),
             Security(site),
             AccessBlock(site),
-            Lists(site),
+            lists,
             authorisation,
             Sessions(site),
             Transactions(site),
@@ -59,6 +60,7 @@ def assemble(site: Site) -> Blocks:
             Remote(site, status, firmware, logs, clearing),
             clearing,
             Inventory(site, status),
+            Customers(site, authorisation.cache, lists),
             costs,
             Wishes(site),
             Signals(site),

@@ -394,7 +394,7 @@ class Rig:
                 self.meter_failed.add(n)
                 self.post(MeterFailed(n, purpose))
             case JudgeToken(_, request, token):
-                verdict = VERDICTS[token] if well else None
+                verdict = VERDICTS.get(token, VERDICTS[BAD]) if well else None
                 if verdict and verdict.accepted:
                     self.allowed.add(token)
                 self.post(TokenJudged(request, token, verdict))

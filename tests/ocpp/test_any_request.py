@@ -18,11 +18,12 @@ from ocpp_stand_ins import desk
 from simulated import CAMPAIGN
 from test_negotiation import INVENTORY
 
-from agent.domain.asks import Ask, AskComposite, AskInventory, AskProfiles
+from agent.domain.asks import Ask, AskComposite, AskCustomer, AskInventory, AskProfiles
 from agent.domain.charging.composite import Span
 from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Purpose, Schedule, Unit
 from agent.domain.events import Asked, Event
 from agent.domain.orders import Reply
+from agent.kinds import AuthorizationStatus, Verdict
 from agent.ocpp.asking import Asking
 from agent.ocpp.dialect import Dialect, Out
 from agent.ocpp.quirks import SWITCHES, applied
@@ -38,6 +39,7 @@ PROFILE = Profile(1, 0, Purpose.TX_DEFAULT, Kind.RELATIVE, Schedule(Unit.A, (Per
 ACCEPTED: dict[type[Ask], dict[str, Any]] = {
     AskInventory: INVENTORY,
     AskComposite: {"start_utc_s": 1_795_600_800, "duration_s": 60, "unit": Unit.W, "spans": [Span(0, 4140.0, 1)]},
+    AskCustomer: {"cache": Verdict(AuthorizationStatus.ACCEPTED), "reservations": ["chargy/7"] * 60, "evses": [1]},
     AskProfiles: {"profiles": [Installed(n % 2, replace(PROFILE, id=n)) for n in range(12)]},
 }
 """What the domain says beside its word."""

@@ -19,6 +19,7 @@ from agent.domain.asks import (
     AskClearCache,
     AskClearProfiles,
     AskComposite,
+    AskCustomer,
     AskData,
     AskFirmware,
     AskInventory,
@@ -64,6 +65,7 @@ from agent.ocpp import versions
 from agent.ocpp.dialect import Boot, Desk, Heard, Identity, In, Out, Refusal, Refused, Unspeakable, gaps
 from agent.ocpp.v201 import V201
 from agent.ocpp.v201.charging import ProfilesReport
+from agent.ocpp.v201.customers import CustomerReport
 from agent.ocpp.v201.reports import Report
 from agent.ports.store import Put
 
@@ -245,6 +247,11 @@ GOLDEN_OUT = [
         ReservationEnded("chargy/7", expired=True),
         "ReservationStatusUpdate",
         {"reservationId": 7, "reservationUpdateStatus": "Expired"},
+    ),
+    (
+        CustomerReport(9, 1, False, T0, "reservation 7"),
+        "NotifyCustomerInformation",
+        {"requestId": 9, "seqNo": 1, "tbc": False, "generatedAt": WHEN, "data": "reservation 7"},
     ),
     (FirmwareStatus(), "FirmwareStatusNotification", {"status": "Idle"}),
     (LogStatus(), "LogStatusNotification", {"status": "Idle"}),
@@ -475,6 +482,14 @@ GOLDEN_IN: list[tuple[str, dict[str, Any], Any, Any, str]] = [
         "ChangeAvailability", {"operationalStatus": "Operative", "evse": {"id": 2, "connectorId": 1}},
         AskAvailability(2, True, False), "Accepted", "",
     ),
+    (
+        "CustomerInformation", {"requestId": 1, "report": True, "clear": False, "idToken": CARD_TYPE},
+        AskCustomer(CARD, True, False), "Accepted", "",
+    ),
+    (
+        "CustomerInformation", {"requestId": 1, "report": False, "clear": True, "customerIdentifier": "x"},
+        AskCustomer(None, False, True), "Rejected", "",
+    ),
     ("ClearCache", {}, AskClearCache(), "Rejected", ""),
     ("DataTransfer", {"vendorId": "v", "messageId": "m"}, AskData("v", "m"), "UnknownMessageId", ""),
     ("DataTransfer", {"vendorId": "v", "data": {"a": [1]}}, AskData("v", "", '{"a":[1]}'), "UnknownVendorId", ""),
@@ -645,6 +660,38 @@ def test_a_composite_schedule() -> None:
         ],
     }  # fmt: skip
     valid("GetCompositeScheduleResponse", answer)
+
+
+@pytest.mark.parametrize(
+    ("named", "status"),
+    [
+        ({}, "Invalid"),
+        ({"customerIdentifier": "a", "idToken": CARD_TYPE}, "Invalid"),
+        ({"idToken": CARD_TYPE, "report": False}, "Rejected"),
+    ],
+)
+def test_who_is_asked_about_and_what_for(named: dict[str, Any], status: str) -> None:
+    payload = {"requestId": 1, "report": True, "clear": False, **named}
+    assert row("CustomerInformation").decode(payload, place()) == {"status": status}
+
+
+def test_what_is_known_of_a_customer_in_parts() -> None:
+    known = {
+        "cache": Verdict(AuthorizationStatus.BLOCKED, "FAMILY", UTC_S), "list": Verdict(AuthorizationStatus.ACCEPTED),
+        "reservations": [f"chargy/{n}" for n in range(50)], "evses": [2],
+    }  # fmt: skip
+    at = place()
+    row("CustomerInformation").answer(Reply("chargy", "1", "Accepted", known), {"requestId": 9}, at)
+    parts = [told(m) or {} for m in at.owed]
+    assert [(len(p["data"]), p["seqNo"], p["tbc"]) for p in parts[:1]] == [(512, 0, True)]
+    assert not parts[-1]["tbc"]
+    lines = "".join(p["data"] for p in parts).splitlines()
+    assert lines[:3] == [
+        f"authorisation cache: Blocked, group FAMILY, until {WHEN}", "local authorisation list: Accepted",
+        "reservation 0",
+    ]  # fmt: skip
+    assert lines[-1] == "EVSE 2: charges, or may"
+    assert len(lines) == 53
 
 
 def test_profiles_are_reported_evse_by_evse_and_in_parts() -> None:

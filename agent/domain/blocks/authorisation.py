@@ -62,7 +62,7 @@ class Pending:
 class Authorisation:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._cache = Cache(site.settings)
+        self.cache = Cache(site.settings)
         self._pending: dict[str, Pending] = {}
         self._asked = 0
 
@@ -70,14 +70,14 @@ class Authorisation:
 
     @on(Started)
     def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
-        yield from self._cache.recall(event.remembered.get("cache", {}))
+        yield from self.cache.recall(event.remembered.get("cache", {}))
 
     def known(self, token: Token, now: Moment) -> Verdict | None:
         """What list or cache say. Expired by the passage of time is known as bad, not unknown (OCPP 1.6, 3.5.3);
         without trusted time an expiry cannot be judged and counts."""
         verdict = self.listed(token)
         if verdict is None:
-            verdict = self._cache.find(token)
+            verdict = self.cache.find(token)
         if verdict and verdict.expires_utc_s is not None and (now.utc_s is None or now.utc_s > verdict.expires_utc_s):
             return replace(verdict, status=AuthorizationStatus.EXPIRED) if verdict.accepted else verdict
         return verdict
@@ -94,14 +94,14 @@ class Authorisation:
                 here = ConnectorStatus.AVAILABLE if self._site.operative else ConnectorStatus.UNAVAILABLE
                 yield Tell(self._site.links[0], ListConflicted(now.stamp, here))
             return
-        yield from self._cache.learn(token, verdict, now)
+        yield from self.cache.learn(token, verdict, now)
 
     @answers(AskClearCache)
     def clear(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        if not self._cache.enabled:
+        if not self.cache.enabled:
             yield Reply(event.link, event.request, "Rejected")
             return
-        yield from self._cache.clear()
+        yield from self.cache.clear()
         yield Reply(event.link, event.request, "Accepted")
 
     @on(TransactionHeard)
@@ -265,7 +265,7 @@ class Authorisation:
 
     def _by_what_is_known(self, pending: Pending, known: Verdict, now: Moment, offline: bool) -> Iterator[Yielded]:
         if known.accepted:
-            yield from self._cache.used(pending.token, now)
+            yield from self.cache.used(pending.token, now)
         yield from self._decide(pending, known, offline)
 
     def _decide(self, pending: Pending, verdict: Verdict, offline: bool) -> Iterator[Yielded]:

@@ -15,7 +15,7 @@ from agent.domain.events import Asked, Started
 from agent.domain.evse import Site
 from agent.domain.locallist import key
 from agent.domain.orders import Remember, Reply
-from agent.kinds import AuthorizationStatus, Moment, Verdict
+from agent.kinds import AuthorizationStatus, Moment, Token, Verdict
 
 KIND, ABOUT = "list", "list_version"
 
@@ -72,6 +72,13 @@ class Lists:
         else:
             entries[name] = verdict
             yield Remember(KIND, name, _record(verdict))
+
+    def forget(self, token: Token) -> Iterator[Yielded]:
+        """Off the list, whose version stays: the backend has asked for it."""
+        ours = self._site.local_list
+        if key(token.value) in ours.entries:
+            yield from self._put(key(token.value), None)
+            yield Remember(ABOUT, "now", {"version": ours.version, "entries": len(ours.entries)})
 
     def _refusal(self, ask: AskSendList, new: Mapping[str, Verdict | None]) -> str:
         """Why this update is not taken at all; "" if it is. A full list says of every token what it is worth; tokens

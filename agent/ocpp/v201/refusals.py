@@ -43,7 +43,6 @@ ROWS: tuple[In | Refusal, ...] = (
     Refusal("ClearVariableMonitoring", _MONITORING),
     Refusal("SetMonitoringLevel", _MONITORING),
     Refusal("SetVariableMonitoring", _MONITORING),
-    Refusal("CustomerInformation", "CustomerInformation is not offered"),
     Refusal("PublishFirmware", _FIRMWARE),
     Refusal("UnpublishFirmware", _FIRMWARE),
 )

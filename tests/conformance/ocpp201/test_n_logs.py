@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from file_servers import WebServer, web_server
-from street201 import Street201
+from street201 import CARD, FRIEND, GROUP, Street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -82,3 +82,61 @@ async def test_TC_F_16_CS(s: Street201, web: WebServer) -> None:
     await s.heard(lambda: statuses(s, 16) == ["Uploading", "Uploading"])
     web.hold.set()
     await s.heard(lambda: "Uploaded" in statuses(s, 16))
+
+
+# --- what is known of a customer -------------------------------------------------------------------------------------
+
+
+async def customer(s: Street201, token: str | None, report: bool = True, clear: bool = False) -> str:
+    """CustomerInformation, and all that follows."""
+    number = next(s.numbers)
+    wanted: dict[str, Any] = {"requestId": number, "report": report, "clear": clear}
+    wanted |= {"idToken": {"idToken": token, "type": "ISO14443"}} if token else {}
+    answer = await s.csms.ask("CustomerInformation", wanted)
+    if answer["status"] != "Accepted":
+        return str(answer["status"])
+
+    def parts() -> list[dict[str, Any]]:
+        return [p for p in s.payloads("NotifyCustomerInformation") if p["requestId"] == number]
+
+    await s.heard(lambda: parts() and not parts()[-1].get("tbc"))
+    assert [p["seqNo"] for p in parts()] == list(range(len(parts())))
+    return "".join(p["data"] for p in parts())
+
+
+async def test_TC_N_27_CS_TC_N_30_CS_TC_N_46_CS(s: Street201) -> None:
+    """Known by cache, list and reservation; cleared, the token is known to neither cache nor list any more."""
+    await s.session(CARD, 2)
+    await s.tap(CARD, 2)
+    await s.ended()
+    assert await s.list(4, **{CARD: {**GROUP}, FRIEND: {"status": "Accepted"}}) == "Accepted"
+    assert await s.reserve(1, CARD) == "Accepted"
+    data = await customer(s, CARD)
+    assert data.splitlines() == [
+        "authorisation cache: Accepted", "local authorisation list: Accepted, group FAMILY", "reservation 7",
+    ]  # fmt: skip
+    assert await customer(s, CARD.lower(), clear=True) == data
+    assert await customer(s, CARD) == "reservation 7"
+    assert (await s.list_version(), await s.get("LocalAuthListCtrlr.Entries")) == (4, ("Accepted", "1"))
+    assert await s.cancel() == "Accepted"
+    assert await s.list(5) == "Accepted"
+
+
+async def test_TC_N_28_CS_TC_N_31_CS(s: Street201) -> None:
+    """Nothing is known of a stranger, and nothing is cleared."""
+    assert await customer(s, "04NOBODY") == ""
+    assert await customer(s, "04NOBODY", clear=True) == ""
+
+
+async def test_TC_N_29_CS(s: Street201) -> None:
+    """No customer named: Invalid."""
+    assert await customer(s, None) == "Invalid"
+
+
+async def test_TC_N_32_CS(s: Street201) -> None:
+    """Cleared without a report: the station has to ask about the card again, also off line."""
+    await s.session(CARD)
+    await s.tap(CARD)
+    await s.ended()
+    assert await customer(s, CARD, report=False, clear=True) == ""
+    assert await customer(s, CARD) == ""

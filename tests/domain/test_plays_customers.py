@@ -1,0 +1,59 @@
+"""What is known of a customer, and forgetting it."""
+
+from __future__ import annotations
+
+from playbook import ACCEPTED, CARD_A, LINK, A, B, Playbook, charging
+
+from agent.domain.asks import AskCustomer, AskReserve, AskSendList
+from agent.domain.events import Asked, StoreFailed
+from agent.domain.orders import Remember, Reply
+from agent.kinds import AuthorizationStatus, Token, Verdict
+
+FAMILY = Verdict(AuthorizationStatus.ACCEPTED, "FAMILY")
+
+
+def known(play: Playbook, token: Token | None = A, report: bool = True, clear: bool = False) -> Reply:
+    orders = play.feed(Asked(LINK, "1", AskCustomer(token, report, clear)))
+    play.skip()
+    (reply,) = [o for o in orders if isinstance(o, Reply)]
+    return reply
+
+
+def everywhere() -> Playbook:
+    play = charging(Playbook(evses=2), A, 1)
+    play.feed(Asked(LINK, "1", AskSendList(3, True, ((A.value, FAMILY), (B.value, ACCEPTED)))))
+    play.feed(Asked(LINK, "1", AskReserve(7, 2, A, (play.now.utc_s or 0.0) + 100)))
+    return play.skip()
+
+
+def test_all_of_it_and_nothing_of_others() -> None:
+    play = everywhere()
+    mine = known(play, Token(A.value.lower())).data
+    assert mine == {"cache": ACCEPTED, "list": FAMILY, "reservations": [f"{LINK}/7"], "evses": [1]}
+    assert known(play, B).data == {"list": ACCEPTED}
+    assert known(play, None).data == {}
+    assert known(play, report=False, clear=False).data == {}
+
+
+def test_what_is_cleared_is_off_the_disk_and_what_is_owed_stays() -> None:
+    play = everywhere()
+    assert known(play, clear=True).data.keys() == {"cache", "list", "reservations", "evses"}
+    assert known(play).data.keys() == {"reservations", "evses"}
+    assert CARD_A not in play.store["cache"]
+    assert play.store["list"].keys() == {B.value.casefold()}
+    assert play.store["list_version"]["now"] == {"version": 3, "entries": 1}
+    assert play.restart().site.local_list.version == 3
+    assert play.skip()
+
+
+def test_a_second_time_nothing_is_written() -> None:
+    play = everywhere()
+    known(play, clear=True)
+    assert not [o for o in play.feed(Asked(LINK, "1", AskCustomer(A, False, True))) if isinstance(o, Remember)]
+
+
+def test_with_a_disk_that_takes_nothing_nothing_is_promised() -> None:
+    play = everywhere()
+    play.feed(StoreFailed())
+    assert known(play, clear=True).status == "Rejected"
+    assert known(play).data["list"] == FAMILY

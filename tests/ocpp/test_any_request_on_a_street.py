@@ -1,0 +1,161 @@
+"""Whatever a central system asks, in either version, while people come and go: the promises that the walks of the
+domain keep (``tests/domain/rig.py``) hold, and each request has its one answer, a valid one. Frames are made from the
+schemas of the standard (``test_any_request.py``) and go through the rows of the dialect into the whole domain."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ocpp_stand_ins import Outbox, desk
+from simulated import CAMPAIGN
+from test_any_request import SUFFIX, asked_by, document, made_of
+
+from agent.domain.asks import AskReset, AskSendList, AskStart
+from agent.domain.orders import Order, Reply
+from agent.kinds import Token
+from agent.ocpp.dialect import Desk, Dialect, In, Refused
+from agent.ocpp.v16 import V16
+from agent.ocpp.v201 import V201
+from tests.domain.test_session_properties import TOKENS, Street, next_deed, shape_of
+
+FRAMES = 10
+WALKS = 1000 if CAMPAIGN else 25
+"""Of each version: 20,000 frames in a campaign."""
+KEPT = {"connection_timeout_s": (10, 60), "sample_interval_s": (30, 300), "clock_aligned_interval_s": (0, 60)}
+"""So that a walk comes to an end. -1, 0 and 1 have plays of their own."""
+
+
+class Named(Outbox):
+    """The backend knows session s7 as transaction 7 (1.6) or s7 (2.0.1)."""
+
+    def session_of(self, link: str, transaction_id: str) -> str | None:
+        return f"s{transaction_id}"
+
+
+class Talk:
+    """A backend on a street. ``answers``: of what was asked and is not answered yet."""
+
+    def __init__(self, street: Street, dialect: Dialect) -> None:
+        self.street, self.dialect = street, dialect
+        self.replies: dict[str, Reply] = {}
+        self.reached: Counter[str] = Counter()
+        rig = street.rig
+        rig._check_limits = lambda: None  # type: ignore[method-assign]  # it knows the profiles of the walks alone
+        carry_out = rig._carry_out
+
+        def listen(order: Order, saved: bool) -> None:
+            if isinstance(order, Reply):
+                self.replies[order.request] = order
+            carry_out(order, saved)
+
+        rig._carry_out = listen  # type: ignore[method-assign]
+
+    def ask(self, action: str, payload: dict[str, Any]) -> None:
+        row, rig = self.dialect.incoming(action), self.street.rig
+        if not isinstance(row, In) or not rig.alive:
+            return
+        at = desk(Named(), rig.site.settings)
+        at.boot, at.evse_numbers = "Accepted", tuple(rig.outlets)
+        try:
+            asked = row.decode(payload, at)
+        except Refused:
+            return
+        if isinstance(asked, dict):
+            self._judge(action, asked)
+            return
+        self.reached[action] += 1
+        self._expect(asked)
+        resetting, before = rig.resetting, set(self.replies)
+        rig.ask(asked)
+        self._follow(asked, resetting)
+        if set(self.replies) == before:
+            self.street.answers()  # some answers wait for the board
+        for request in set(self.replies) - before:
+            self._answered(row, payload, self.replies[request], at)
+
+    def _answered(self, row: In, payload: dict[str, Any], reply: Reply, at: Desk) -> None:
+        try:
+            self._judge(row.action, row.answer(reply, payload, at))
+        except Refused:
+            return
+
+    def _judge(self, action: str, answer: dict[str, Any]) -> None:
+        draft = jsonschema.Draft4Validator if self.dialect.name == "1.6" else jsonschema.Draft6Validator
+        draft(document(self.dialect.name, action + "Response")).validate(answer)
+
+    def _expect(self, asked: object) -> None:
+        """Whom this request allows to charge."""
+        rig = self.street.rig
+        if isinstance(asked, AskStart) and not rig.site.settings.flag("authorize_remote_start"):
+            rig.allowed.add(asked.token)
+        if isinstance(asked, AskSendList):
+            good = {value.casefold() for value, verdict in asked.entries if verdict and verdict.accepted}
+            rig.allowed |= {t for t in TOKENS if t.value.casefold() in good} | {Token(value) for value in good}
+
+    def _follow(self, asked: object, resetting: bool) -> None:
+        rig = self.street.rig
+        if isinstance(asked, AskReset) and rig.alive and not rig.site.stopping:
+            rig.resetting = resetting  # of one EVSE, or when nobody charges any more
+        rig.config.settings["offline_tx_for_unknown_id"] |= rig.site.settings.flag("offline_tx_for_unknown_id")
+        for name, (low, high) in KEPT.items():
+            rig.site.settings.put(name, min(max(rig.site.settings.number(name), low), high))
+
+
+def frames(dialect: Dialect) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
+    def of(action: str) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
+        whole = document(dialect.name, action + SUFFIX[dialect.name])
+        return made_of(whole, whole).map(lambda payload: (action, _at_home(payload)))
+
+    return st.sampled_from(asked_by(dialect)).flatmap(of)
+
+
+def _at_home(payload: Any) -> Any:
+    """Numbers of EVSEs and names of transactions that are there more often than not."""
+    if isinstance(payload, list):
+        return [_at_home(item) for item in payload]
+    if not isinstance(payload, dict):
+        return payload
+    near = {"transactionId": lambda v: f"s{len(v) % 4}" if isinstance(v, str) else abs(v) % 4}
+    near |= dict.fromkeys(("evseId", "connectorId"), lambda v: abs(v) % 3)
+    return {k: near[k](v) if k in near else _at_home(v) for k, v in payload.items()}
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("dialect", [V16, V201], ids=lambda d: d.name)
+def test_the_promises_hold_whatever_is_asked(dialect: Dialect, record_property: Any) -> None:
+    asked, reached = 0, Counter[str]()
+
+    @settings(
+        max_examples=WALKS, deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    )  # fmt: skip
+    @given(st.integers(0, 2**32), st.lists(frames(dialect), min_size=FRAMES, max_size=FRAMES))
+    def walk(seed: int, wanted: list[tuple[str, dict[str, Any]]]) -> None:
+        nonlocal asked
+        draw = random.Random(seed)
+        street = Street(**shape_of(draw))
+        talk = Talk(street, dialect)
+        for action, payload in wanted:
+            for _ in range(draw.randrange(6)):
+                name, args = next_deed(street, draw)
+                getattr(street, name)(**args)
+            if not street.rig.alive:
+                street.start_again(5.0, False, True)
+            talk.ask(action, payload)
+            asked += 1
+            if not (street.rig.alive and street.rig.unsaved):
+                street.rig.check_books()
+        street.calm_down()
+        reached.update(talk.reached)
+
+    walk()
+    record_property("frames", asked)
+    record_property("reached the domain", dict(reached))
+    assert len(reached) >= 10, f"hardly anything of it reaches the domain: {reached}"
