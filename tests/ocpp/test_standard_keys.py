@@ -4,6 +4,7 @@ who offers a key reads it."""
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,21 @@ def test_every_setting_with_a_name_is_read_by_somebody() -> None:
     written = {n for n in named if VARIABLES[n].writable}
     dead = {n for n in named if not readers(n)} | {n for n in written if readers(n) <= {"initial.py"}}
     assert dead == NOTES.keys()
+
+
+# --- no key without a test of what it does ---------------------------------------------------------------------------
+
+TESTS = AGENT.parent / "tests"
+ALL_KEYS = {
+    "test_standard_keys.py", "test_keys.py", "tc_019.py", "test_names.py", "test_v16_rows.py", "test_v201_model.py",
+    "test_plays_settings.py", "test_record_and_variables.py", "declared.py", "conformance.py",
+}  # fmt: skip
+"""They look at keys as keys: they say nothing of what one does."""
+
+
+def test_every_key_that_can_be_written_is_tried_by_a_test_of_its_effect() -> None:
+    texts = [p.read_text("utf-8") for p in TESTS.rglob("*.py") if p.name not in ALL_KEYS]
+    untried = [
+        k.key for k in KEYS_16 if not k.readonly and not any(re.search(rf"\b({k.key}|{k.setting})\b", t) for t in texts)
+    ]
+    assert set(untried) <= {"ConnectorPhaseRotation", "CpoName"}, "the one does nothing, the other goes with case 074"
