@@ -23,7 +23,7 @@ async def test_settings_while_pending(s: Play) -> None:
 async def test_the_next_boot_comes_by_itself(s: Play) -> None:
     s.csms.boot, s.csms.interval_s = "Pending", 10
     await s.kill()
-    await s.heard(lambda: len(s.payloads("BootNotification")) == 2)
+    await s.heard(lambda: len(s.payloads("BootNotification")) >= 2)
     assert {action for action, _ in s.calls()} == {"BootNotification"}
     s.csms.boot = "Accepted"
     await s.rebooted()

@@ -18,7 +18,8 @@ async def test_some_energy_to_get_home(s: Play) -> None:
     register = await begun_off_line_and_refused(s)
     await s.told("SuspendedEVSE")
     evse = await s.until(lambda e: not e["contactor"])
-    assert 100 <= evse["meter_wh"] - register < 900  # a second on the wall is some 40 Wh
+    drawn_wh = evse["meter_wh"] - register
+    assert 50 <= drawn_wh < 900  # counted from the last reading, a moment before ours; a second on the wall is 40 Wh
     await s.never("StopTransaction")
     await s.unplug(side="ev")
     await s.call("StopTransaction")
