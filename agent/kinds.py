@@ -84,6 +84,10 @@ class Token:
         return "…" + self.value[-4:] if len(self.value) > 6 else "…"
 
 
+FREE_TOKEN = Token("FREE", TokenType.NO_AUTHORIZATION)
+"""Nobody: energy for whoever is there."""
+
+
 class AuthorizationStatus(StrEnum):
     """AuthorizationStatusEnumType of OCPP 2.x."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playbook import ACCEPTED, CARD_A, LINK, REFUSED, UTC0_S, A, B, Playbook, charging, kept, wh
 
-from agent.domain.asks import AskStart
+from agent.domain.asks import AskCancelReservation, AskReserve, AskStart
 from agent.domain.cache import CACHE_MAX
 from agent.domain.events import (
     Asked,
@@ -22,7 +22,7 @@ from agent.domain.events import (
 from agent.domain.evse import State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import JudgeToken, Order, Remember, Reply
-from agent.kinds import AuthorizationStatus, Screen, ScreenName, Token, Verdict
+from agent.kinds import FREE_TOKEN, AuthorizationStatus, Screen, ScreenName, Token, Verdict
 
 MASTER = Token("04FFFFFF")
 OF_MASTERS = Verdict(AuthorizationStatus.ACCEPTED, "MASTERS")
@@ -184,3 +184,14 @@ def test_a_remote_start_whose_token_turns_out_to_be_a_master_stops_nobody() -> N
     (asked,) = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
     play.feed(TokenJudged(asked.request, MASTER, OF_MASTERS))
     assert (play.state(1), play.state(2)) == (State.ACTIVE, State.FREE)
+
+
+def test_a_remote_start_for_nobody_asks_nobody_and_takes_no_reserved_outlet() -> None:
+    play = Playbook(settings={"authorize_remote_start": True})
+    play.feed(Asked(LINK, "1", AskReserve(7, 1, A, UTC0_S + 100)))
+    play.skip()
+    assert play >> Asked(LINK, "2", AskStart(1, FREE_TOKEN, "7")) << Reply(LINK, "2", "Rejected")
+    play.feed(Asked(LINK, "3", AskCancelReservation(7)))
+    play.skip()
+    assert play >> Asked(LINK, "4", AskStart(1, FREE_TOKEN, "7")) << Reply(LINK, "4", "Accepted")
+    assert play.state() is State.AUTHORISED

@@ -35,9 +35,8 @@ from agent.domain.messages import ConnectorStatus, ListConflicted, StopReason, T
 from agent.domain.orders import JudgeToken, Remember, Reply, Tell
 from agent.domain.reserved import claim
 from agent.frozen import mutable
-from agent.kinds import STATION, AuthorizationStatus, EvseId, Moment, Token, TokenType, Verdict
+from agent.kinds import FREE_TOKEN, STATION, AuthorizationStatus, EvseId, Moment, Token, TokenType, Verdict
 
-FREE_TOKEN = Token("FREE", TokenType.NO_AUTHORIZATION)
 _LOCALLY = "local_authorization_only"
 
 _WHY = {
@@ -343,15 +342,16 @@ class Authorisation:
         assert isinstance(ask, AskStart)
         evse = self._remote_target(ask)
         master = bool(ask.group) and ask.group == self._master_group
+        nobody = evse and ask.token.type is TokenType.NO_AUTHORIZATION and self._closed_for(evse, ask.token)
         too_long = len(ask.token.value) > self._site.max_token_length()
-        if evse is None or too_long or master or self._impossible(ask.profile):
+        if evse is None or nobody or too_long or master or self._impossible(ask.profile):
             yield Reply(event.link, event.request, "Rejected")
             return
         yield Reply(event.link, event.request, "Accepted")
         remote_id, group, profile = ask.remote_id or "remote", ask.group or None, ask.profile
         doubtful = self._closed_for(evse, ask.token, group)  # whether it is of the group has to be asked
         asks = self._site.settings.flag("authorize_remote_start") if ask.asks is None else ask.asks
-        if asks or doubtful:
+        if (asks or doubtful) and ask.token.type is not TokenType.NO_AUTHORIZATION:
             yield from self._judge(Pending(evse.number, ask.token, remote_id=remote_id, profile=profile), now)
         else:
             verdict = Verdict(AuthorizationStatus.ACCEPTED, group) if group else None

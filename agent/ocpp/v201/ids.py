@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.kinds import AuthorizationStatus, Token, TokenType, Verdict
+from agent.kinds import FREE_TOKEN, AuthorizationStatus, Token, TokenType, Verdict
 from agent.ocpp.dialect import Payload, Unspeakable
 from agent.ocpp.times import parse
 
@@ -23,6 +23,9 @@ def id_token(token: Token) -> dict[str, str]:
 
 
 def token(payload: Payload) -> Token:
+    """NoAuthorization is nobody, whatever its text."""
+    if payload["type"] == TokenType.NO_AUTHORIZATION:
+        return FREE_TOKEN
     return Token(payload["idToken"], TokenType(payload["type"]))
 
 

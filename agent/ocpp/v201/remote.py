@@ -51,10 +51,11 @@ def _start(payload: Payload, desk: Desk) -> AskStart | dict[str, Any]:
     number = payload.get("evseId")
     if number is not None and number not in desk.evse_numbers:
         return dict(REJECTED)
-    if not payload["idToken"]["idToken"]:
+    named = token(payload["idToken"])
+    if not named.value:
         return dict(REJECTED)
     group = (payload.get("groupIdToken") or {}).get("idToken", "")
-    return AskStart(number, token(payload["idToken"]), str(int(payload["remoteStartId"])), profile, group)
+    return AskStart(number, named, str(int(payload["remoteStartId"])), profile, group)
 
 
 def _stop(payload: Payload, desk: Desk) -> AskStop | dict[str, Any]:

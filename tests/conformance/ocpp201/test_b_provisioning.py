@@ -348,12 +348,12 @@ REQUIRED = {
     "ItemsPerMessage@GetReport ItemsPerMessage@GetVariables ItemsPerMessage@SetVariables",
     "EVSE/1": "Available AvailabilityState Power SupplyPhases",
     "OCPPCommCtrlr": "FileTransferProtocols MessageAttemptInterval@TransactionEvent= "
-    "MessageAttempts@TransactionEvent= MessageTimeout@Default NetworkConfigurationPriority "
-    "NetworkProfileConnectionAttempts OfflineThreshold= ResetRetries= RetryBackOffRandomRange= "
+    "MessageAttempts@TransactionEvent= MessageTimeout@Default NetworkConfigurationPriority= "
+    "NetworkProfileConnectionAttempts= OfflineThreshold= ResetRetries= RetryBackOffRandomRange= "
     "RetryBackOffRepeatTimes= RetryBackOffWaitMinimum= UnlockOnEVSideDisconnect= WebSocketPingInterval=",
     "SampledDataCtrlr": "TxEndedInterval= TxEndedMeasurands= TxStartedMeasurands= TxUpdatedInterval= "
     "TxUpdatedMeasurands=",
-    "SecurityCtrlr": "CertificateEntries OrganizationName SecurityProfile",
+    "SecurityCtrlr": "CertificateEntries OrganizationName= SecurityProfile",
     "TxCtrlr": "EVConnectionTimeOut= StopTxOnEVSideDisconnect= StopTxOnInvalidId= TxStartPoint= TxStopPoint=",
 }
 """``=``: can be written."""

@@ -45,6 +45,24 @@ async def test_TC_F_04_CS(s: Street201) -> None:
     await s.session(CARD)
 
 
+async def test_a_remote_start_for_whoever_is_there(s: Street201) -> None:
+    """NoAuthorization: nobody is asked about, whatever AuthorizeRemoteStart says, and no card stops it."""
+    assert await s.put("AuthCtrlr.AuthorizeRemoteStart", "true") == "Accepted"
+    try:
+        await s.occupy()
+        wanted = {"idToken": {"idToken": "", "type": "NoAuthorization"}, "remoteStartId": 5, "evseId": 1}
+        assert (await s.csms.ask("RequestStartTransaction", wanted))["status"] == "Accepted"
+        began = await s.began()
+        assert began["idToken"] == {"idToken": "", "type": "NoAuthorization"}
+        await s.flows()
+        assert s.payloads("Authorize") == []
+        number = began["transactionInfo"]["transactionId"]
+        assert (await s.csms.ask("RequestStopTransaction", {"transactionId": number}))["status"] == "Accepted"
+        await s.ended()
+    finally:
+        assert await s.put("AuthCtrlr.AuthorizeRemoteStart", "false") == "Accepted"
+
+
 async def test_TC_F_05_CS(s: Street201) -> None:
     """No unlocking during an authorised transaction."""
     await s.session()
