@@ -50,7 +50,10 @@ def picture(station: Station) -> dict[str, Any]:
             "boot": link.boot if link else None,
         },
         "ready": station.ready,
-        "store": {"set_aside": str(station.store.set_aside) if station.store.set_aside else None},
+        "store": {
+            "set_aside": str(station.store.set_aside) if station.store.set_aside else None,
+            "ailing": station.store.ailing or None,
+        },
         "devices": [{"name": k.name, "open": k.open, "trouble": k.trouble} for k in station.keepers],
         "evses": [_evse(station, e, link) for e in station.site.evses.values()],
     }

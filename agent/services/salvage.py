@@ -37,15 +37,15 @@ def replace(path: Path) -> Path:
     whole and on disk before the old one moves: a power cut or a full disk in between loses nothing.
 
     Raises ``OSError`` and ``sqlite3.Error``; then everything is as it was."""
-    new = schema.half_salvaged(path)
-    for old in (new, _wal(new)):
+    making = path.with_suffix(".salvaging")
+    for old in (making, _wal(making)):
         old.unlink(missing_ok=True)
-    db = schema.connect(new)
+    db = schema.connect(making)
     try:
         write(db, read(path))
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
-        db.close()
+        db.close()  # merges the -wal, durably
+    making.rename(schema.salvaged(path))
     aside = finish(path)
     assert aside is not None
     return aside
@@ -53,8 +53,8 @@ def replace(path: Path) -> Path:
 
 def finish(path: Path) -> Path | None:
     """The rest of ``replace``, also after a power cut in the middle of it: None where there is nothing to finish."""
-    new = schema.half_salvaged(path)
-    if not new.exists() or _wal(new).exists():
+    new = schema.salvaged(path)
+    if not new.exists():
         return None
     number = 1
     while (aside := path.with_suffix(f".corrupt-{number}")).exists():

@@ -90,8 +90,8 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
         db.execute("COMMIT")
 
 
-def half_salvaged(path: Path) -> Path:
-    """Where a new file is made, when there is a corrupt one to replace."""
+def salvaged(path: Path) -> Path:
+    """Where a new file lies that is whole and has not yet taken the place of the corrupt one."""
     return path.with_suffix(".salvaged")
 
 

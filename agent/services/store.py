@@ -89,7 +89,7 @@ class Store:
     def _take(self) -> None:
         """The file, or a new one with what could be read of it. Raises ``StoreRefused``, ``OSError``,
         ``sqlite3.Error``."""
-        if schema.half_salvaged(self.path).exists():
+        if schema.salvaged(self.path).exists():
             from agent.services import salvage
 
             self.set_aside = salvage.finish(self.path)
@@ -153,6 +153,11 @@ class Store:
         except sqlite3.Error as e:
             log.error("%s: prefix not saved: %s; message ids will be others after a restart", self.path, e)
         return prefix
+
+    @property
+    def ailing(self) -> str:
+        """What is wrong with the disk since the start; "" when nothing is."""
+        return self._ailing
 
     async def close(self) -> None:
         await self._call(self._db.close)

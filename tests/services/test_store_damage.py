@@ -100,13 +100,13 @@ async def test_what_was_committed_and_not_yet_merged_is_saved_too(tmp_path: Path
 @pytest.mark.parametrize("moved", [False, True])
 async def test_a_power_cut_in_the_middle_of_a_salvage_is_finished(tmp_path: Path, moved: bool) -> None:
     path, corrupt = tmp_path / "agent.db", b"\x00 no database" * 3000
-    await filled(schema.half_salvaged(path))
+    await filled(schema.salvaged(path))
     if not moved:
         path.write_bytes(corrupt)
     else:
         path.with_suffix(".corrupt-1").write_bytes(corrupt)
     assert (await content(path))[0] == SESSIONS * 6 - 60
-    assert not schema.half_salvaged(path).exists()
+    assert not schema.salvaged(path).exists()
     assert path.with_suffix(".corrupt-1").read_bytes() == corrupt
 
 
@@ -116,8 +116,8 @@ async def test_half_a_salvage_is_made_anew(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-PAGE:] = b"\x5a" * PAGE
     path.write_bytes(data)
-    half = schema.half_salvaged(path)
-    half.write_bytes(b"half")
+    half = path.with_suffix(".salvaging")
+    half.write_bytes(b"")  # made, and the power went
     half.with_name(half.name + "-wal").write_bytes(b"of it")
     assert (await content(path))[0] > 200
     assert path.with_suffix(".corrupt-1").exists()
