@@ -48,6 +48,7 @@ class Connecting:
         self._dialler = dial.Dialler(patience.open_s)
         self._backoff = Backoff(jitter, patience.backoff_s or 10.0, patience.backoff_random_s)
         self._used: Access | None = None
+        self._half = False
 
     @property
     def url(self) -> str:
@@ -67,8 +68,11 @@ class Connecting:
             secret = self._secret(access)
             ws = await self._dialler.connect(self._dialled(access), self._subprotocols, secret, roots)
         except dial.NoConnection as e:
-            self._hear(ConnectFailed(self._backend.name, access, e.trouble, str(e)))
+            half = self._half = e.negotiation and not self._half  # the other half is the attempt without compression
+            if not half:
+                self._hear(ConnectFailed(self._backend.name, access, e.trouble, str(e)))
             raise
+        self._half = False
         self._hear(Connected(self._backend.name, access))
         return ws
 

@@ -14,7 +14,7 @@ import pytest
 from ocpp_stand_ins import QUICK, Central, Room, boot_answer, build, desk, linked, running, served, until
 
 from agent.domain.asks import AskReset, AskSet
-from agent.domain.events import Asked, LinkChanged, TokenJudged, TransactionHeard
+from agent.domain.events import Asked, ConnectFailed, LinkChanged, TokenJudged, TransactionHeard
 from agent.domain.messages import (
     BootWanted,
     ChargingState,
@@ -1112,6 +1112,14 @@ async def test_a_server_without_compression_and_one_that_breaks_it() -> None:
 
     async with served(Central(), process_response=bend) as central, running(build(central)) as room:
         assert room.link.up
+        assert room.of(ConnectFailed) == []  # both halves are one attempt
+
+    def never(connection: Any, request: Any, response: Any) -> Any:
+        response.headers["Sec-WebSocket-Extensions"] = "nonsense"
+        return response
+
+    async with served(Central(), process_response=never) as central, running(build(central), up=False) as room:
+        await until(lambda: len(room.of(ConnectFailed)) == 2)
 
 
 # --- passwords and TLS -----------------------------------------------------------------------------------------------

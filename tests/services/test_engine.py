@@ -16,7 +16,7 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.messages import TransactionStarted
-from agent.domain.orders import Remember, SetRelease, Show, Tell, WakeMe
+from agent.domain.orders import Redial, Remember, SetRelease, Show, Tell, WakeMe
 from agent.kinds import Fault, Moment, Screen, ScreenName, Stamp, Token
 from agent.ports.store import StoreError
 from agent.services import engine as module
@@ -200,3 +200,16 @@ async def test_timers_fire_in_order_and_a_cancelled_one_does_not():
             await asyncio.sleep(0.005)
     assert [e.key for e in block.seen] == ["a", "b"]
     running.cancel()
+
+
+async def test_a_link_is_told_to_connect_anew():
+    class Redials:
+        @on(VehicleConnected)
+        def redial(self, event: Event, now: Moment) -> Iterator[Yielded]:
+            yield Redial("chargy")
+
+    _, disk, _ = make()
+    engine = Engine(Blocks([Redials()]), disk, Clock())
+    engine.links["chargy"] = Link(disk.log)
+    await engine.handle(VehicleConnected(1))
+    assert disk.log == ["refresh"]
