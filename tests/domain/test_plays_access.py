@@ -284,6 +284,17 @@ def test_a_damaged_record_goes_no_further_down_than_the_setting() -> None:
     assert dialled(play).profile == 2
 
 
+def test_a_damaged_record_of_other_slots_goes_no_further_down_either() -> None:
+    play = station(1)
+    network(play, 2, "wss://new.example", 2)
+    change(play, network_priority="2,1")
+    play.restart(5, online=False).skip()
+    connect(play).skip()
+    play.store["access"][LINK]["slots"] = None
+    play.restart(5, online=False).skip()
+    assert {dialled(fail(play)).profile for _ in range(9)} == {2}
+
+
 # --- client certificates ---------------------------------------------------------------------------------------------
 
 

@@ -78,7 +78,8 @@ class AccessBlock:
                 route.slots[1] = route.set[1] = Slot(
                     active.url, max(active.profile, settings.number("security_profile"))
                 )
-            route.order = tuple(int(n) for n in settings.items_of("network_priority"))
+            asked = (int(n) for n in settings.items_of("network_priority"))
+            route.order = tuple(n for n in asked if n in route.slots) or (1,)
             route.key = settings.text("authorization_key")
             settings.put("network_slot", route.now.slot)
 
