@@ -5,7 +5,6 @@ use (0: no such bound)."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from agent.domain.locallist import key
@@ -52,16 +51,15 @@ class Cache:
             except (Poisoned, AttributeError):
                 yield Remember("cache", name, None)
 
-    def find(self, token: Token) -> Verdict | None:
-        """With the instant at which it stops being true."""
+    def find(self, token: Token, now: Moment) -> Verdict | None:
+        """What is not used for too long is as good as gone: without trusted time, too."""
         entry = self._entries.get(key(token.value)) if self.enabled else None
-        if entry is None:
-            return None
+        return entry.verdict if entry is not None and not self._too_old(entry, now) else None
+
+    def _too_old(self, entry: Entry, now: Moment) -> bool:
         if not self._lifetime_s:
-            return entry.verdict
-        until_utc_s = (entry.used_utc_s or 0.0) + self._lifetime_s
-        given = entry.verdict.expires_utc_s
-        return replace(entry.verdict, expires_utc_s=until_utc_s if given is None else min(given, until_utc_s))
+            return False
+        return now.utc_s is None or entry.used_utc_s is None or now.utc_s - entry.used_utc_s > self._lifetime_s
 
     def used(self, token: Token, now: Moment) -> Iterator[Remember]:
         """Its life begins anew."""

@@ -76,10 +76,16 @@ def test_without_a_life_time_no_use_is_written() -> None:
     assert play >> CardPresented(1, A)
 
 
-def test_off_line_an_entry_that_is_too_old_is_refused() -> None:
-    play = Playbook(settings=ALIVE, store=cached(UTC0_S - 101), online=False)
+@pytest.mark.parametrize("unknown_may", [True, False])
+def test_off_line_an_entry_that_is_too_old_is_as_good_as_none(unknown_may: bool) -> None:
+    settings = {**ALIVE, "offline_tx_for_unknown_id": unknown_may}
+    play = Playbook(settings=settings, store=cached(UTC0_S - 101), online=False)
     assert play >> CardPresented(1, A)
-    assert screen(play).detail == "expired"
+    assert play.state() is (State.AUTHORISED if unknown_may else State.FREE)
+
+
+def test_an_entry_that_is_too_old_is_asked_about_whatever_settles() -> None:
+    assert asks(Playbook(settings={**ALIVE, "cache_settles": True}, store=cached(UTC0_S - 101)), CardPresented(1, A))
 
 
 def test_an_answer_renews_it_too() -> None:

@@ -76,7 +76,7 @@ class Authorisation:
         without trusted time an expiry cannot be judged and counts."""
         verdict = self.listed(token)
         if verdict is None:
-            verdict = self.cache.find(token)
+            verdict = self.cache.find(token, now)
         if verdict and verdict.expires_utc_s is not None and (now.utc_s is None or now.utc_s > verdict.expires_utc_s):
             return replace(verdict, status=AuthorizationStatus.EXPIRED) if verdict.accepted else verdict
         return verdict
