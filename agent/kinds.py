@@ -106,11 +106,16 @@ class AuthorizationStatus(StrEnum):
 @frozen
 class Verdict:
     """What the backend (or a list) says of a token. ``expires_utc_s``: when it stops being true; ``group``: the
-    token of its group (``parentIdTag`` of 1.x, ``groupIdToken`` of 2.x)."""
+    token of its group (``parentIdTag`` of 1.x, ``groupIdToken`` of 2.x); ``evses``: where alone it holds (2.x), empty:
+    everywhere."""
 
     status: AuthorizationStatus
     group: str | None = None
     expires_utc_s: float | None = None
+    evses: tuple[EvseId, ...] = ()
+
+    def holds_at(self, evse: EvseId) -> bool:
+        return not self.evses or evse in self.evses
 
     @property
     def accepted(self) -> bool:

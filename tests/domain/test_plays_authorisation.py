@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playbook import ACCEPTED, CARD_A, LINK, REFUSED, UTC0_S, A, B, Playbook, charging, kept, wh
+from playbook import ACCEPTED, CARD_A, EMPTY, LINK, REFUSED, UTC0_S, A, B, Playbook, charging, kept, wh
 
-from agent.domain.asks import AskCancelReservation, AskReserve, AskStart
+from agent.domain.asks import AskCancelReservation, AskReserve, AskSendList, AskStart
 from agent.domain.cache import CACHE_MAX
 from agent.domain.events import (
     Asked,
@@ -201,3 +201,35 @@ def test_a_remote_start_for_nobody_asks_nobody_and_takes_no_reserved_outlet() ->
     play.skip()
     assert play >> Asked(LINK, "4", AskStart(1, FREE_TOKEN, "7")) << Reply(LINK, "4", "Accepted")
     assert play.state() is State.AUTHORISED
+
+
+# --- tokens that are good at some outlets only -----------------------------------------------------------------------
+
+ONLY_2 = Verdict(AuthorizationStatus.ACCEPTED, evses=(2,))
+
+
+def test_a_token_that_is_good_elsewhere_only() -> None:
+    play = Playbook(evses=2)
+    present(play, 1, A, ONLY_2)
+    assert (play.state(1), screen(play).detail) == (State.FREE, "unavailable")
+    play.restart(state=EMPTY).skip().feed(CardPresented(2, A))  # the cache has kept it
+    play.feed(TokenJudged("token:1", A, None))
+    assert play.state(2) is State.AUTHORISED
+
+
+def test_at_a_reader_for_all_the_outlet_where_it_is_good_is_taken() -> None:
+    play = Playbook(evses=3)
+    present(play, 0, A, ONLY_2)
+    assert play.state(2) is State.AUTHORISED
+    for event in (CablePlugged(3), VehicleConnected(3)):  # no cable moves the right where it is none
+        play.feed(event)
+    assert (play.state(2), play.state(3)) == (State.AUTHORISED, State.OCCUPIED)
+
+
+def test_a_list_says_where_and_keeps_it() -> None:
+    play = Playbook(evses=2, settings={"local_pre_authorize": True})
+    play.feed(Asked(LINK, "1", AskSendList(3, True, ((A.value, ONLY_2),))))
+    play.skip().restart(state=EMPTY).skip().feed(CardPresented(1, A))
+    assert screen(play).detail == "unavailable"
+    play.skip().feed(CardPresented(2, A))
+    assert play.state(2) is State.AUTHORISED

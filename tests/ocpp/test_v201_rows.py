@@ -343,8 +343,9 @@ def test_authorize_heard() -> None:
         "status": "NoCredit",
         "cacheExpiryDateTime": "2026-11-25T10:00:00Z",
         "groupIdToken": {"idToken": "G", "type": "Central"},
+        "evseId": [2],
     }
-    verdict = Verdict(AuthorizationStatus.NO_CREDIT, "G", UTC_S)
+    verdict = Verdict(AuthorizationStatus.NO_CREDIT, "G", UTC_S, (2,))
     assert heard(order, {"idTokenInfo": info}) == Heard((TokenJudged("t1", CARD, verdict),))
 
 

@@ -268,13 +268,15 @@ class Authorisation:
         yield from self._decide(pending, known, offline)
 
     def _decide(self, pending: Pending, verdict: Verdict, offline: bool) -> Iterator[Yielded]:
-        evse = self._meant(pending)
+        evse = self._meant(pending, verdict)
         if not verdict.accepted:
             yield CardRefused(evse.number, _WHY.get(verdict.status, "invalid"))
         elif self._master_group and verdict.group == self._master_group:
             yield from self._stop_all(pending)
         elif pending.stops:
             yield from self._stop_by_group(evse, pending.token, verdict)
+        elif not verdict.holds_at(evse.number):
+            yield CardRefused(evse.number, "unavailable")
         elif self._closed_for(evse, pending.token, verdict.group) or not evse.startable:
             yield self._refusal(evse)  # the world moved on while the backend was thinking
         else:
@@ -283,13 +285,16 @@ class Authorisation:
                 pending.profile,
             )  # fmt: skip
 
-    def _meant(self, pending: Pending) -> Evse:
-        """A cable that was plugged at another outlet while the backend was thinking decides."""
+    def _meant(self, pending: Pending, verdict: Verdict) -> Evse:
+        """A cable that was plugged at another outlet while the backend was thinking decides, and where the token is
+        good at all."""
         evse = self._site.evses[pending.evse]
-        if pending.movable and not evse.vehicle:
-            plugged = [e for e in self._site.evses.values() if e.vehicle and e.state is State.OCCUPIED]
-            return next((e for e in plugged if not self._closed_for(e, pending.token)), evse)
-        return evse
+        if not pending.movable or (evse.vehicle and verdict.holds_at(evse.number)):
+            return evse
+        good = [e for e in self._site.evses.values() if verdict.holds_at(e.number)]
+        open_ = [e for e in good if e.startable and not self._closed_for(e, pending.token)]
+        plugged = [e for e in open_ if e.vehicle and e.state is State.OCCUPIED]
+        return next(iter(plugged), evse if evse in open_ else next(iter(open_), evse))
 
     def _stop_by_group(self, evse: Evse, token: Token, verdict: Verdict) -> Iterator[Yielded]:
         session = evse.session
@@ -328,7 +333,8 @@ class Authorisation:
             if other.state is State.AUTHORISED and other.grant and other.grant.movable:
                 moved = other.grant
                 group = moved.verdict.group if moved.verdict else None
-                if self._closed_for(evse, moved.token, group, leaving=other):
+                elsewhere = moved.verdict is not None and not moved.verdict.holds_at(evse.number)
+                if elsewhere or self._closed_for(evse, moved.token, group, leaving=other):
                     continue
                 yield StopWanted(other.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
                 yield TokenAccepted(evse.number, moved.token, moved.verdict, moved.remote_id, False, moved.offline)

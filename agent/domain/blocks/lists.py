@@ -105,15 +105,19 @@ def _record(verdict: Verdict) -> dict[str, Any]:
         record["group"] = verdict.group
     if verdict.expires_utc_s is not None:
         record["expires_utc_s"] = verdict.expires_utc_s
+    if verdict.evses:
+        record["evses"] = list(verdict.evses)
     return record
 
 
 def _read(record: Mapping[str, Any], shared: dict[tuple[Any, ...], Verdict]) -> Verdict:
     """Equal verdicts are one object: most entries of a list say the same. Raises ``ValueError``, ``TypeError``."""
     status, group, expires = record.get("status"), record.get("group"), record.get("expires_utc_s")
-    known = shared.get((status, group, expires))
+    evses = tuple(int(number) for number in record.get("evses", ()))
+    known = shared.get((status, group, expires, evses))
     if known is None:
         if not isinstance(group, str | None) or not isinstance(expires, int | float | None):
             raise TypeError("no entry of a list")
-        known = shared[status, group, expires] = Verdict(AuthorizationStatus(str(status)), group, expires)
+        known = Verdict(AuthorizationStatus(str(status)), group, expires, evses)
+        shared[status, group, expires, evses] = known
     return known

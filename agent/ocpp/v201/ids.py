@@ -33,7 +33,8 @@ def verdict(info: Payload) -> Verdict:
     """IdTokenInfoType."""
     group: Any = info.get("groupIdToken") or {}
     expires_utc_s = parse(info.get("cacheExpiryDateTime"))
-    return Verdict(AuthorizationStatus(info["status"]), group.get("idToken") or None, expires_utc_s)
+    evses = tuple(int(number) for number in info.get("evseId", ()))
+    return Verdict(AuthorizationStatus(info["status"]), group.get("idToken") or None, expires_utc_s, evses)
 
 
 def evse(number: int) -> dict[str, int]:
