@@ -1,0 +1,113 @@
+"""Secure messaging: what an authenticated card adds to its answers, and what that proves.
+
+A session hears each command (``asked``) and takes its answer apart: ``told`` for plain answers, ``maced`` for data with
+a check sum, ``deciphered``. All raise ``NotGenuine``.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Protocol
+
+from drivers.reader_nfc.desfire import NotGenuine
+from drivers.reader_nfc.desfire.ciphers import Cipher, crc16, crc32
+
+MAC_BYTES = 8
+
+
+class Session(Protocol):
+    def asked(self, command: bytes) -> None: ...
+
+    def told(self, data: bytes) -> bytes: ...
+
+    def maced(self, data: bytes) -> bytes: ...
+
+    def deciphered(self, data: bytes, length: int) -> bytes:
+        """``length``: bytes of data in it; 0: up to the padding."""
+        ...
+
+
+class Nobody:
+    """Before an authentication: everything is plain and proves nothing."""
+
+    def asked(self, command: bytes) -> None:
+        pass
+
+    def told(self, data: bytes) -> bytes:
+        return data
+
+    def maced(self, data: bytes) -> bytes:
+        raise NotGenuine("not authenticated: nothing proves this data")
+
+    def deciphered(self, data: bytes, length: int) -> bytes:
+        return self.maced(data)
+
+
+class Ev1Session:
+    """After AuthenticateAES or AuthenticateISO: one chain of check sums over all commands and answers."""
+
+    def __init__(self, session_key: bytes, aes: bool) -> None:
+        self._cipher = Cipher(session_key, aes)
+        self._iv = self._cipher.zero
+
+    def asked(self, command: bytes) -> None:
+        """Every command moves the chain, whether or not it carries a check sum."""
+        self._iv = self._cipher.cmac(command, self._iv)
+
+    def told(self, data: bytes) -> bytes:
+        answer, mac = data[:-MAC_BYTES], data[-MAC_BYTES:]
+        self._iv = self._cipher.cmac(answer + b"\0", self._iv)
+        if not hmac.compare_digest(mac, self._iv[:MAC_BYTES]):
+            raise NotGenuine("the check sum of an answer is wrong")
+        return answer
+
+    maced = told
+
+    def deciphered(self, data: bytes, length: int) -> bytes:
+        iv, self._iv = self._iv, data[-self._cipher.block :]
+        return _opened(_decrypted(self._cipher, data, iv), length, 4, lambda d: crc32(d + b"\0"))
+
+
+class LegacySession:
+    """After Authenticate (D40): every message stands alone, and plain answers prove nothing."""
+
+    def __init__(self, session_key: bytes) -> None:
+        self._cipher = Cipher(session_key, aes=False)
+
+    def asked(self, command: bytes) -> None:
+        pass
+
+    def told(self, data: bytes) -> bytes:
+        return data
+
+    def maced(self, data: bytes) -> bytes:
+        answer, mac = data[:-4], data[-4:]
+        padded = answer + bytes(-len(answer) % self._cipher.block)
+        if not answer or not hmac.compare_digest(mac, self._cipher.encrypt(padded)[-self._cipher.block :][:4]):
+            raise NotGenuine("the check sum of the data is wrong")
+        return answer
+
+    def deciphered(self, data: bytes, length: int) -> bytes:
+        return _opened(_decrypted(self._cipher, data, self._cipher.zero), length, 2, crc16)
+
+
+class _Sum(Protocol):
+    def __call__(self, data: bytes, /) -> bytes: ...
+
+
+def _decrypted(cipher: Cipher, data: bytes, iv: bytes) -> bytes:
+    if not data or len(data) % cipher.block:
+        raise NotGenuine("enciphered data is not of whole blocks")
+    return cipher.decrypt(data, iv)
+
+
+def _opened(plain: bytes, length: int, sum_bytes: int, checksum: _Sum) -> bytes:
+    """Data, check sum, padding. Without a ``length`` the end is looked for from behind: a check sum may itself end in
+    zeros, so the padding must not be stripped first."""
+    longest = len(plain) - sum_bytes
+    for n in [length] if length else range(longest, max(0, longest - 17), -1):
+        data, mark, padding = plain[:n], plain[n : n + sum_bytes], plain[n + sum_bytes :]
+        padded = padding[:1] in (b"", b"\0", b"\x80") and not any(padding[1:])
+        if padded and len(data) == n and hmac.compare_digest(mark, checksum(data)):
+            return data
+    raise NotGenuine("the check sum of enciphered data is wrong")
