@@ -62,8 +62,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _names_2() -> list[str]:
-    lines = ["", "### Device model", "", "| component | variable | access | default | range |", "|---|---|---|---|---|"]
-    return lines + [_name(n) for n in names2.NAMES]
+    head = ["component", "variable", "there", "type", "unit", "range", "default", "access"]
+    return ["", "### Device model", "", *_table(head, [_name(n) for n in names2.NAMES])]
 
 
 def _events() -> list[str]:
@@ -114,10 +114,13 @@ def _range(key: names.Key) -> str:
     return f"{ours.low} to {ours.high}{entries}"
 
 
-def _name(name: names2.Name) -> str:
+def _name(name: names2.Name) -> list[str]:
     variable = f"{name.variable}[{name.instance}]" if name.instance else name.variable
+    there = f"with a {name.profile.lower()}" if name.profile == LAMP else name.profile
     access = "write only" if name.secret else "read, write" if name.writable else "read only"
     ours = name.ours
     default = write(ours, ours.default) or "(empty)" if ours and not ours.secret else ""
-    bounds = f"{ours.low} to {ours.high}" if ours and ours.kind == "int" and name.writable else name.data_type
-    return f"| {name.component} | {variable} | {access} | {default} | {bounds} |"
+    bounds = f"{ours.low} to {ours.high}" if ours and ours.kind == "int" and name.writable else ""
+    if isinstance(name.choices, str) and name.choices:
+        bounds = "measurands" if name.choices == ",".join(MEASURANDS) else name.choices.replace(",", ", ")
+    return [name.component, variable, there or "always", name.data_type, name.unit, bounds, default, access]

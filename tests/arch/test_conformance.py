@@ -62,6 +62,10 @@ def test_needs() -> None:
     assert lacking("!C-13").startswith("for stations without this")
 
 
+def test_an_open_case_has_no_test() -> None:
+    assert sorted(OPEN.keys() & SHOWN.keys()) == [], "shown by a test now: take it off OPEN, tests/conformance/cases.py"
+
+
 # --- the judge of a run ----------------------------------------------------------------------------------------------
 
 CONFTEST = """

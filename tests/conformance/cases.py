@@ -63,4 +63,4 @@ _WAITING = {
     "network profiles": "B_50",
 }
 OPEN: dict[str, str] = {id_: why for why, ids in _WAITING.items() for id_ in ids.split()}
-"""Claimed, and not shown by a test yet: id -> what it waits for."""
+"""Claimed, and not shown by a test yet: id -> what it waits for. A case with a test does not stand here."""
