@@ -220,8 +220,10 @@ class Play(Street):
 async def play(folder: Path, text: str, speed: float = SPEED) -> AsyncIterator[Play]:
     """A station of a case's own."""
     async with Backend() as csms, Simulated(folder, text, csms.url, speed) as station:
-        await station.until(lambda p: p["backend"]["boot"] == "Accepted")
-        yield Play(station, csms)
+        picture = await station.until(lambda p: p["backend"]["boot"] == "Accepted")
+        s = Play(station, csms)
+        await s.heard(lambda: len(csms.statuses) == 1 + len(picture["evses"]))  # or the first case hears the last of it
+        yield s
 
 
 class Shelf:

@@ -144,7 +144,7 @@ async def test_TC_L_15_CS(s: Street201, web: WebServer) -> None:
     await s.session(CARD)
     assert await update(s, web, 15, image("5.0.0", reboot=False)) == "Accepted"
     await s.told("Unavailable", 2)
-    assert "InstallScheduled" in statuses(s, 15)
+    await s.heard(lambda: "InstallScheduled" in statuses(s, 15))
     assert "Installing" not in statuses(s, 15)
     assert await s.remote(2) == "Rejected"
     await s.tap(CARD)
