@@ -18,14 +18,14 @@ from typing import Any
 
 from agent import __version__
 from agent.domain.events import ClockTrusted, FaultRaised, Started, StopRequested, TimeCame
-from agent.domain.evse import Evse as EvseMemory
 from agent.domain.evse import Site
+from agent.domain.metrology import recalled
 from agent.domain.orders import Leave, Order, ReadMeter, Restart, SetLamp, Show
 from agent.domain.station import assemble
 from agent.filing import UPDATER_FIRST_S, booting_firmware, files_of, last_version
 from agent.frozen import frozen
-from agent.initial import given, initial_settings, power_times, unusable_certificates
-from agent.kinds import Fault, Lamp, MeterIdentity, Screen
+from agent.initial import given, initial_evses, initial_settings, power_times, unusable_certificates
+from agent.kinds import Fault, Lamp, Screen
 from agent.ocpp import dial
 from agent.ocpp.dialect import Identity
 from agent.ocpp.link import Link
@@ -120,14 +120,8 @@ class Station:
 
     def _make_site(self) -> Site:
         station = self.file.station
-        evses = {
-            e.number: EvseMemory(
-                e.number, tethered=e.outlet == "tethered", max_a=e.max_a, phases=e.phases, bay_sensor=e.bay_sensor
-            )
-            for e in self.file.evses
-        }
         return Site(
-            evses=evses,
+            evses=initial_evses(self.file),
             settings=initial_settings(self.file),
             links=tuple(b.name for b in self.file.backends),
             given={b.name: given(b) for b in self.file.backends},
@@ -189,7 +183,7 @@ class Station:
         """Meter identity comes from the last known one until the meter has been read."""
         station = self.file.station
         meters = (k.identity for k in self.hands.meters.values() if k.identity)
-        meter = next(meters, None) or _known_meter(self._facts)
+        meter = next(meters, None) or recalled(self._facts.get("meter", {}).get("1", {}))
         return Identity(
             vendor=station.vendor,
             model=station.model,
@@ -399,11 +393,6 @@ def _lost_boot(facts: Mapping[str, Mapping[str, Any]]) -> int:
     """The highest number of a boot whose record could not be read: stamps with it may still wait."""
     numbers = (key.partition("/")[2] for key in facts.get("poisoned", {}) if key.startswith("boot/"))
     return max((int(n) for n in numbers if n.isdecimal()), default=0)
-
-
-def _known_meter(facts: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> MeterIdentity:
-    known = facts.get("meter", {}).get("1", {})
-    return MeterIdentity(model=str(known.get("model", "")), serial=str(known.get("serial", "")))
 
 
 async def run(file: StationFile, options: Options) -> int:

@@ -1,4 +1,4 @@
-"""What a station begins with, by its file: run-time settings, and what the domain is told of it."""
+"""What a station begins with, by its file: run-time settings, EVSEs, and what the domain is told of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from agent.domain.access import Given
+from agent.domain.evse import Evse
+from agent.domain.metrology import Watch
 from agent.domain.variables import LAMP, VARIABLES, Settings, WrongValue, read
+from agent.kinds import EvseId, MeterPolicy
 from agent.ocpp import versions
 from agent.settings import Backend, SettingsError, StationFile, meant
 from agent.spoken import spoken_to
@@ -85,3 +88,18 @@ def _as_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def initial_evses(file: StationFile) -> dict[EvseId, Evse]:
+    """The EVSEs of the file, before anything is known of them."""
+    return {
+        e.number: Evse(
+            e.number,
+            tethered=e.outlet == "tethered",
+            max_a=e.max_a,
+            phases=e.phases,
+            bay_sensor=e.bay_sensor,
+            meter=Watch(file.meter_policies.get(e.number, MeterPolicy())),
+        )
+        for e in file.evses
+    }

@@ -189,6 +189,24 @@ class MeterIdentity:
 
 
 @frozen
+class MeterPolicy:
+    """What the station file demands of a meter. ``accuracy_class``: A, B or C, as on its label; "" demands nothing and
+    leaves the strict rules of ``domain/metrology.py`` off. ``mid_year``: the year of its MID marking; ``certificate``:
+    of a DC meter without one, the reference of its EN 50470-4 certificate. ``serial``: the meter that was put into
+    service. ``firmware``: the versions that the certificate names."""
+
+    accuracy_class: str = ""
+    mid_year: int | None = None
+    certificate: str = ""
+    serial: str = ""
+    firmware: tuple[str, ...] = ()
+
+    @property
+    def strict(self) -> bool:
+        return bool(self.accuracy_class)
+
+
+@frozen
 class Limit:
     """Wanted upper bound. ``current_a`` per phase; below 6 A (IEC 61851-1 knows nothing between 0 and 6 A) it means
     *pause*. ``None`` = no bound of ours."""
@@ -251,6 +269,8 @@ class Fault(StrEnum):
     METER_SILENT = "MeterSilent"
     METER_IMPLAUSIBLE = "MeterImplausible"
     METER_EXCHANGED = "MeterExchanged"
+    METER_UNFIT = "MeterUnfit"
+    METER_DISAGREES = "MeterDisagrees"
     READER_SILENT = "ReaderSilent"
     POWER_INPUT_SILENT = "PowerInputSilent"
     INDICATOR_SILENT = "IndicatorSilent"

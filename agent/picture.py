@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from agent import __version__
 from agent.domain.evse import Evse, Site
+from agent.domain.metrology import record
 from agent.kinds import Lamp, Screen
 from agent.ocpp.link import Link
 from agent.services.clock import Clock
@@ -67,6 +68,19 @@ def _evse(station: Station, evse: Evse, link: Link | None) -> dict[str, Any]:
         "lamp": str(lamp) if lamp else None,
         "told": link.told.get(evse.number) if link else None,
         "session": _session(station, evse, link),
+        "metrology": _metrology(evse),
+    }
+
+
+def _metrology(evse: Evse) -> dict[str, Any]:
+    """Which meter bills here, what is demanded of it, and why it may not (decision 18)."""
+    watch, meter = evse.meter, evse.meter.present
+    return {
+        "class": watch.policy.accuracy_class or None,
+        "mid_year": watch.policy.mid_year,
+        "certificate": watch.policy.certificate or None,
+        "meter": {**record(meter), "step_wh": meter.register_step_wh, "mid": meter.mid} if meter else None,
+        "trouble": watch.trouble,
     }
 
 

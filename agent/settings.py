@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from agent.frozen import frozen
+from agent.kinds import MeterPolicy
 
 T = TypeVar("T")
 
@@ -34,6 +35,10 @@ class Device:
 
     driver: str
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold a PIN or a password
+
+    def without(self, *keys: str) -> Device:
+        """Without the keys that are the agent's own."""
+        return Device(self.driver, {k: v for k, v in self.options.items() if k not in keys})
 
 
 @frozen
@@ -161,6 +166,7 @@ class StationFile:
     power: Power | None
     buzzer: Device | None
     updater: Device | None
+    meter_policies: Mapping[int, MeterPolicy]
     simulation: Simulation
 
     def __repr__(self) -> str:
@@ -237,6 +243,7 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
         buzzer=_device(raw.get("buzzer"), "buzzer", wrong),
         power=_power(raw.get("power"), wrong),
         updater=_device(raw.get("updater"), "updater", wrong),
+        meter_policies={e.number: p for e in evses if (p := _meter_policy(e, raw, wrong))},
         simulation=build(Simulation, raw.get("simulation", {}), "simulation", wrong, base),
     )
     if wrong:
@@ -347,6 +354,32 @@ def _power(raw: Any, wrong: list[str]) -> Power | None:
     wrong += [f"power.{k}: must be seconds, more than 0, is {v!r}" for k, v in own.items() if not _seconds(v)]
     given = {k: float(v) for k, v in own.items() if _seconds(v)}
     return Power(Device(device.driver, {k: v for k, v in device.options.items() if k not in own}), **given)
+
+
+OWN_METER = ("class", "mid_year", "certificate", "firmware")
+"""Keys of a meter's table that are the agent's own; ``serial`` is also the driver's."""
+
+
+def _meter_policy(evse: Evse, raw: Mapping[str, Any], wrong: list[str]) -> MeterPolicy | None:
+    own = evse.meter is not None
+    device = evse.meter if own else _device(raw.get("meter"), "meter", [])
+    if device is None:
+        return None
+    return meter_policy(device, f"evse[{evse.number}].meter" if own else "meter", evse.kind, wrong)
+
+
+def meter_policy(device: Device, where: str, kind: str, wrong: list[str]) -> MeterPolicy:
+    """What a meter's table demands (docs/decisions/0018): class, and the evidence of it."""
+    table = {("accuracy_class" if k == "class" else k): device.options[k] for k in OWN_METER if k in device.options}
+    serial = device.options.get("serial", "")
+    policy = build(MeterPolicy, table, where, wrong, given={"serial": serial if isinstance(serial, str) else ""})
+    if policy.accuracy_class not in ("", "A", "B", "C"):
+        wrong.append(f"{where}.class: must be 'A', 'B' or 'C' as on the meter's label, is {policy.accuracy_class!r}")
+    if policy.mid_year is not None and not 2006 <= policy.mid_year <= 2100:
+        wrong.append(f"{where}.mid_year: must be the year of the MID marking, from 2006 on, is {policy.mid_year}")
+    if policy.certificate and kind != "DC":
+        wrong.append(f"{where}.certificate: stands for the MID marking of DC meters; an AC meter has mid_year")
+    return policy
 
 
 def _seconds(value: Any) -> bool:

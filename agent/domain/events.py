@@ -13,7 +13,18 @@ from agent.domain.charging.profiles import Profile
 from agent.domain.cost import Cost
 from agent.domain.security import SecurityEvent
 from agent.frozen import frozen
-from agent.kinds import EvseId, EvseState, EvseTraits, Fault, MessageContent, Reading, Supply, Token, Verdict
+from agent.kinds import (
+    EvseId,
+    EvseState,
+    EvseTraits,
+    Fault,
+    MessageContent,
+    MeterIdentity,
+    Reading,
+    Supply,
+    Token,
+    Verdict,
+)
 
 
 @frozen
@@ -149,8 +160,23 @@ class BayChanged(EvseEvent):
 
 
 @frozen
+class MeterKnown(EvseEvent):
+    """A meter was opened, or says that it is another one than a moment ago."""
+
+    identity: MeterIdentity
+
+
+@frozen
+class MeterLooked(EvseEvent):
+    """A driver's answer to ``ReadMeter``; ``blocks/metrology.py`` makes ``MeterRead`` or ``MeterFailed`` of it."""
+
+    purpose: str
+    reading: Reading
+
+
+@frozen
 class MeterRead(EvseEvent):
-    """Answer to ``ReadMeter``; ``purpose`` is that order's."""
+    """Answer to ``ReadMeter`` that may be billed; ``purpose`` is that order's."""
 
     purpose: str
     reading: Reading

@@ -13,6 +13,7 @@ from agent.domain.charging.profiles import Profile
 from agent.domain.faults import blocks
 from agent.domain.locallist import LocalList
 from agent.domain.messages import ChargingState, Sample
+from agent.domain.metrology import Watch
 from agent.domain.record import dump, load
 from agent.domain.reserved import Reservation, kept
 from agent.domain.security import SecurityLog
@@ -179,6 +180,8 @@ class Evse:
     tx_try: int = 0
     tx_asked: str = ""
     """Purpose of the reading that the next transaction begins with."""
+    # blocks/metrology.py
+    meter: Watch = field(default_factory=Watch)
     # blocks/metering.py
     reading: Reading | None = None
     # blocks/charging.py

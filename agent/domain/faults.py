@@ -58,6 +58,8 @@ CATALOGUE: dict[Fault, FaultRow] = {
     Fault.METER_SILENT: FaultRow(B),
     Fault.METER_IMPLAUSIBLE: FaultRow(B),
     Fault.METER_EXCHANGED: FaultRow(B, latched=True),
+    Fault.METER_UNFIT: FaultRow(B),
+    Fault.METER_DISAGREES: FaultRow(W),
     Fault.READER_SILENT: FaultRow(W),
     Fault.POWER_INPUT_SILENT: FaultRow(W),
     Fault.INDICATOR_SILENT: FaultRow(W),
@@ -90,7 +92,8 @@ CATALOGUE: dict[Fault, FaultRow] = {
 }
 
 GRACE_S: dict[Fault, float] = {Fault.BOARD_SILENT: 10.0, Fault.METER_SILENT: 60.0, Fault.METER_IMPLAUSIBLE: 60.0}
-"""How long a running session outlives these: the far side may come back, and the register proves what was drawn."""
+"""How long a running session outlives these: the far side may come back, and the register proves what was drawn. For
+the meter's, the setting ``meter_grace_s`` says how long."""
 
 
 LOCKING = frozenset((Fault.LOCK_FAILURE, Fault.UNLOCK_FAILURE, Fault.MREC1, Fault.MREC25))

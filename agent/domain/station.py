@@ -17,6 +17,7 @@ from agent.domain.blocks.lists import Lists
 from agent.domain.blocks.lock import Lock
 from agent.domain.blocks.logs import Logs
 from agent.domain.blocks.metering import Metering
+from agent.domain.blocks.metrology import Metrology
 from agent.domain.blocks.power import Power
 from agent.domain.blocks.problems import Problems
 from agent.domain.blocks.remote import Remote
@@ -40,6 +41,7 @@ def assemble(site: Site) -> Blocks:
     return Blocks(
         (
             Street(site),
+            Metrology(site),
             SettingsBlock(site),
             Security(site),
             AccessBlock(site),

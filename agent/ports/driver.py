@@ -34,10 +34,13 @@ class Where:
 class Driver(Generic[S]):
     """``role`` is the port it yields (evse, meter, reader, display); ``settings`` a frozen dataclass whose fields are
     the keys of the device's table in the station file; ``open(settings, where)`` an async context manager that yields
-    the port and closes it in every case. ``check(settings, where)`` returns complaints without touching hardware."""
+    the port and closes it in every case. ``check(settings, where)`` returns complaints without touching hardware.
+    ``address(settings, where)``: two devices with equal addresses are the same one; without it, those of
+    equal keys."""
 
     name: str
     role: str
     settings: type[S]
     open: Callable[[S, Where], AbstractAsyncContextManager[Any]]
     check: Callable[[S, Where], list[str]] = lambda settings, where: []
+    address: Callable[[S, Where], tuple[Any, ...]] | None = None

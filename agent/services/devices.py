@@ -12,7 +12,7 @@ from typing import Any
 from agent.frozen import frozen
 from agent.kinds import EvseId
 from agent.ports.driver import Driver, Where
-from agent.settings import Device, Evse, SettingsError, StationFile, build, meant
+from agent.settings import OWN_METER, Device, Evse, SettingsError, StationFile, build, meant
 
 GROUP = "chargy_agent.drivers"
 
@@ -98,9 +98,9 @@ def compose(file: StationFile, now: Callable[[], tuple[int, float]]) -> list[Com
         settings = build(driver.settings, _numbered(driver, device, evse, path), path, problems, file.path.parent)
         wrong += [f"{file.path}: {p}" for p in problems]
         if not problems:
-            if role == "meter":
-                wrong += [f"{file.path}: {p}" for p in _billed_twice(meters, evse, path, driver.name, settings)]
             where = _where(file, evse, role, now)
+            if role == "meter":
+                wrong += [f"{file.path}: {p}" for p in _billed_twice(meters, evse, path, driver, settings, where)]
             complaints = [f"{file.path}: {path}: {c}" for c in driver.check(settings, where)]
             out.append(Composed(evse, role, path, _opening(driver, settings, where), complaints))
     if wrong:
@@ -113,11 +113,12 @@ _NO_ADDRESS = {"map", "serial", "baud", "parity", "timeout_s", "coarsest_wh"}
 
 
 def _billed_twice(
-    meters: dict[Any, tuple[EvseId, str]], evse: EvseId, path: str, driver: str, settings: Any
+    meters: dict[Any, tuple[EvseId, str]], evse: EvseId, path: str, driver: Driver[Any], settings: Any, where: Where
 ) -> list[str]:
     """One register for two EVSEs puts the same energy on two bills."""
-    address = (driver, *(getattr(settings, f.name) for f in fields(settings) if f.name not in _NO_ADDRESS))
-    first, its_path = meters.setdefault(address, (evse, path))
+    keys = (getattr(settings, f.name) for f in fields(settings) if f.name not in _NO_ADDRESS)
+    address = tuple(keys) if driver.address is None else driver.address(settings, where)
+    first, its_path = meters.setdefault((driver.name, *address), (evse, path))
     if first == evse:
         return []
     return [
@@ -132,7 +133,7 @@ def _opening(driver: Driver[Any], settings: Any, where: Where) -> Callable[[], A
 
 def _numbered(driver: Driver[Any], device: Device, evse: EvseId, path: str) -> dict[str, Any]:
     """A board that serves several EVSEs numbers its points as the station numbers its EVSEs, unless told otherwise."""
-    options = dict(device.options)
+    options = dict((device.without(*OWN_METER) if driver.role == "meter" else device).options)
     if path == "board" and "point" in {f.name for f in fields(driver.settings)}:
         options.setdefault("point", evse)
     return options

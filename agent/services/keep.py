@@ -9,7 +9,16 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from agent.domain.events import ButtonPressed, CardPresented, Event, FaultCleared, FaultRaised, MeterFailed, MeterRead
+from agent.domain.events import (
+    ButtonPressed,
+    CardPresented,
+    Event,
+    FaultCleared,
+    FaultRaised,
+    MeterFailed,
+    MeterKnown,
+    MeterLooked,
+)
 from agent.domain.orders import Order, ReadMeter, Show
 from agent.kinds import EvseId, Fault, MeterIdentity, Screen
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Unreachable
@@ -161,7 +170,8 @@ class MeterKeeper(Keeper):
                 self._fail(item[2])
 
     async def use(self, port: Any) -> None:
-        self.identity = port.identity
+        self.identity = None
+        self._know(port.identity)
         while True:
             try:
                 async with asyncio.timeout(self.IDLE_POLL_S):
@@ -169,6 +179,12 @@ class MeterKeeper(Keeper):
             except TimeoutError:
                 order = ReadMeter(self.evse, "poll")
             await self._answer(port, order)
+
+    def _know(self, identity: MeterIdentity) -> None:
+        """Said once for each meter that answers: before its first reading, and when it turns out to be another one."""
+        if identity != self.identity:
+            self.identity = identity
+            self._post(MeterKnown(self.evse, identity))
 
     async def _answer(self, port: Any, order: ReadMeter) -> None:
         try:
@@ -185,7 +201,8 @@ class MeterKeeper(Keeper):
         if self._garbled >= NONSENSE:
             self._post(FaultCleared(self.evse, Fault.METER_IMPLAUSIBLE))
         self._garbled = 0
-        self._post(MeterRead(self.evse, order.purpose, reading))
+        self._know(port.identity)
+        self._post(MeterLooked(self.evse, order.purpose, reading))
 
     def _nonsense(self, error: Garbled) -> None:
         """One impossible value is dropped; three in a row are a fault, and the meter is opened anew: what it was

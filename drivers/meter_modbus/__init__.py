@@ -44,4 +44,10 @@ def _check(settings: MeterSettings, where: Where) -> list[str]:
     return complaints(settings, where)
 
 
-DRIVER = Driver("meter_modbus", "meter", MeterSettings, _open, _check)
+def _address(settings: MeterSettings, where: Where) -> tuple[object, ...]:
+    from drivers.meter_modbus.meter import address
+
+    return address(settings, where)
+
+
+DRIVER = Driver("meter_modbus", "meter", MeterSettings, _open, _check, _address)

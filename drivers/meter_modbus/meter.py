@@ -67,6 +67,19 @@ def complaints(settings: MeterSettings, where: Where) -> list[str]:
     return wrong
 
 
+def address(settings: MeterSettings, where: Where) -> tuple[object, ...]:
+    """The line and the unit on it, however they are spelt."""
+    try:
+        meter_map = find(settings.map, where.config_dirs)
+    except MapError:
+        return (settings.line, settings.device, settings.host, settings.port, settings.unit)
+    return (*line_settings(settings, meter_map).key, _unit(settings, meter_map))
+
+
+def _unit(settings: MeterSettings, meter_map: MeterMap) -> int:
+    return meter_map.unit if settings.unit is None else settings.unit
+
+
 def _too_coarse(meter_map: MeterMap, step_wh: float, settings: MeterSettings) -> str:
     return (
         f"the billing register of a {meter_map.vendor} {meter_map.model} counts in steps of {step_wh:g} Wh, the "
@@ -82,7 +95,7 @@ class ModbusMeter:
         self._map = meter_map
         self._line = line
         self._settings = settings
-        self.unit = meter_map.unit if settings.unit is None else settings.unit
+        self.unit = _unit(settings, meter_map)
         self._pinned = settings.serial
         self._now = where.now
         self._phases = int(where.facts.get("phases", 3))
@@ -114,9 +127,10 @@ class ModbusMeter:
             raise self._told(e) from e
 
     async def read_billing(self) -> Reading:
-        """Two looks at the register, everything else in between; a third look decides when they disagree."""
+        """Who it is, then two looks at the register, everything else in between; a third look decides when they
+        disagree. On a serial line a meter can be exchanged without anything else to be seen."""
         try:
-            await self._same_meter(Priority.BILLING)
+            await self._identify(Priority.BILLING)
             looks = [await self._look(Priority.BILLING)]
             others = await self._companions()
             looks.append(await self._look(Priority.BILLING))
@@ -218,7 +232,7 @@ class ModbusMeter:
             )
         self._pinned = self._pinned or serial
         self._absent.clear()
-        step_wh = await self._step_wh(priority)
+        step_wh = self.identity.register_step_wh if self._known_at else await self._step_wh(priority)
         if step_wh > self._settings.coarsest_wh:
             raise Broken(f"{self._name}: {_too_coarse(self._map, step_wh, self._settings)}")
         self.identity = MeterIdentity(

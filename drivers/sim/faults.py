@@ -36,6 +36,8 @@ EXTRA: tuple[Fault, ...] = tuple(f for f in Fault if f not in ERROR_BIT and f no
 FAULT_NAMES: tuple[str, ...] = tuple(f.value for f in EXTRA)
 
 _HARMLESS = ON_THE_WIRE | {
+    Fault.METER_UNFIT,
+    Fault.METER_DISAGREES,
     Fault.UNLOCK_FAILURE,
     Fault.TEMPERATURE_DERATING,
     Fault.PLUG_DERATING,

@@ -26,6 +26,7 @@ from agent.domain.events import (
     ContactorClosed,
     Event,
     LinkChanged,
+    MeterLooked,
     MeterRead,
     OfferChanged,
     Started,
@@ -260,7 +261,7 @@ class Playbook:
     # --- the mechanism -------------------------------------------------------------------------------------------
 
     def feed(self, event: Event) -> list[Order]:
-        if isinstance(event, MeterRead) and event.reading.at == NOW:
+        if isinstance(event, MeterRead | MeterLooked) and event.reading.at == NOW:
             event = replace(event, reading=replace(event.reading, at=self.now.stamp))
         if isinstance(event, BoardOpened):
             self.levels.update({(SetRelease, event.evse): False, (SetService, event.evse): True})

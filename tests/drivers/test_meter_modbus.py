@@ -134,9 +134,10 @@ def replaced(wh: int) -> Any:
 
 
 def later(*energies_wh: int) -> list[Any]:
-    """What the next looks at the billing register see (the two other blocks are read after the first look)."""
+    """What the next looks at the billing register see (serial number and model are read before the first look, the two
+    other blocks after it)."""
     looks: list[Any] = [replaced(wh) for wh in energies_wh]
-    return [*looks[:1], far.fine, far.fine, *looks[1:]]
+    return [far.fine, far.fine, *looks[:1], far.fine, far.fine, *looks[1:]]
 
 
 async def test_billing_looks_twice(tcp: TcpLine, bank: Bank, where: Where) -> None:
@@ -213,7 +214,7 @@ async def test_billing_overtakes_polls(tcp: TcpLine, bank: Bank, where: Where) -
         polls = [asyncio.ensure_future(meter.read()) for _ in range(3)]
         await asyncio.sleep(0.01)
         await meter.read_billing()
-        assert len(bank.asked) - start <= 1 + 4 + 1, "its four transfers came before the polls'"
+        assert len(bank.asked) - start <= 1 + 6 + 1, "its six transfers came before the polls'"
         await asyncio.gather(*polls)
 
 
@@ -342,6 +343,15 @@ async def test_an_exchanged_meter_is_noticed_after_a_silence(tcp: TcpLine, bank:
             await meter.read()
         bank.deaf = set()
         bank.put(1, 64512, 0, 99)
+        with pytest.raises(Broken, match="exchanged"):
+            await meter.read_billing()
+
+
+async def test_an_exchanged_meter_is_noticed_before_it_bills(tcp: TcpLine, bank: Bank, where: Where) -> None:
+    """Between two polls, on a line that shows nothing of it."""
+    async with DRIVER.open(settings(tcp), where) as meter:
+        bank.put(1, 64512, 0, 99)
+        assert (await meter.read()).energy_wh == 1234567
         with pytest.raises(Broken, match="exchanged"):
             await meter.read_billing()
 

@@ -11,7 +11,8 @@ from agent.domain.events import (
     FaultCleared,
     FaultRaised,
     MeterFailed,
-    MeterRead,
+    MeterKnown,
+    MeterLooked,
     UnlockTried,
 )
 from agent.domain.orders import ReadMeter, SetLimit, SetRelease, Unlock
@@ -345,9 +346,10 @@ async def test_billing_reads_overtake_and_live_looks_do_not_pile_up():
         k.do(ReadMeter(1, "live"))
     k.do(ReadMeter(1, "end:1", billing=True))
     meter.gate.set()
-    await until(lambda: len(events) == 3)
+    await until(lambda: len(events) == 4)
     assert meter.order == ["live", "billing", "live"]
-    assert [e.purpose for e in events] == ["sample", "end:1", "live"]
+    assert events[0] == MeterKnown(1, meter.identity), "who speaks is said before what it says"
+    assert [e.purpose for e in events[1:]] == ["sample", "end:1", "live"]
     task.cancel()
 
 
@@ -359,12 +361,12 @@ async def test_garbage_is_no_reading_and_keeps_the_line_open():
     meter.fail = Garbled("register ran backwards")
     k.do(ReadMeter(1, "begin:1", billing=True))
     await until(lambda: events)
-    assert events == [MeterFailed(1, "begin:1")]
+    assert events[1:] == [MeterFailed(1, "begin:1")]
     assert k.open
     meter.fail = None
     k.do(ReadMeter(1, "begin:2", billing=True))
     await until(lambda: len(events) == 2)
-    assert isinstance(events[1], MeterRead)
+    assert isinstance(events[1], MeterLooked)
     task.cancel()
 
 
@@ -386,3 +388,17 @@ async def test_another_meter_than_configured_is_told_at_once():
         await until(lambda events=events: events)
         assert events[0] == FaultRaised(1, fault)
         task.cancel()
+
+
+async def test_another_meter_behind_the_same_port_is_said_before_its_reading():
+    meter = Meter()
+    k, events = meter_keeper(meter)
+    task = asyncio.create_task(k.run())
+    await until(lambda: k.open)
+    k.do(ReadMeter(1, "sample"))
+    await until(lambda: len(events) == 2)
+    meter.identity = MeterIdentity(serial="2")
+    k.do(ReadMeter(1, "end:1", billing=True))
+    await until(lambda: len(events) == 4)
+    assert events[2:] == [MeterKnown(1, MeterIdentity(serial="2")), MeterLooked(1, "end:1", Reading(Stamp(1, 1.0), 6))]
+    task.cancel()

@@ -99,13 +99,18 @@ class Availability:
                 continue
             evse.faults.add(event.fault)
             yield SituationChanged(evse.number)
-            grace = GRACE_S.get(event.fault, 0.0)
+            grace = self._grace_s(event.fault)
             if not ends_session(event.fault):
                 continue
             if grace and evse.state in (State.ACTIVE, State.RECOVERING):
                 yield WakeMe(f"fault:{event.fault}:{evse.number}", now.t_s + grace)
             else:
                 yield from self._end(evse, event.fault)
+
+    def _grace_s(self, fault: Fault) -> float:
+        if fault in (Fault.METER_SILENT, Fault.METER_IMPLAUSIBLE):
+            return float(self._site.settings.number("meter_grace_s"))
+        return GRACE_S.get(fault, 0.0)
 
     def _touched(self, number: int) -> list[Evse]:
         return list(self._site.evses.values()) if number == STATION else [self._site.evses[number]]

@@ -1,0 +1,136 @@
+"""Who the meter is and whether its words may be billed: what a driver read becomes a reading here, or a failure.
+
+Nothing is ever corrected and nothing invented: a reading is believed as it is or not at all, and who needed it falls
+back on the last one that was (decision 18).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.block import Yielded, on
+from agent.domain.events import (
+    FaultCleared,
+    FaultRaised,
+    MeterFailed,
+    MeterKnown,
+    MeterLooked,
+    MeterRead,
+    SituationChanged,
+    Started,
+)
+from agent.domain.evse import Evse, Site
+from agent.domain.metrology import (
+    MOST_V,
+    NONSENSE,
+    disagreement,
+    exchanged,
+    frozen_register,
+    integrate,
+    recalled,
+    record,
+    unfit,
+    untrue,
+)
+from agent.domain.orders import Remember
+from agent.kinds import Fault, MeterIdentity, Moment, Reading
+
+FOREIGN = (Fault.METER_EXCHANGED, Fault.METER_UNFIT)
+
+
+class Metrology:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        for evse in self._site.evses.values():
+            known = event.remembered.get("meter", {}).get(str(evse.number))
+            if known:
+                evse.meter.pinned = recalled(known)
+        yield from ()
+
+    # --- who it is ---------------------------------------------------------------------------------------------
+
+    @on(MeterKnown)
+    def known(self, event: MeterKnown, now: Moment) -> Iterator[Yielded]:
+        evse, meter = self._site.evses[event.evse], event.identity
+        watch = evse.meter
+        watch.present = meter
+        if why := exchanged(watch, meter, _billing(evse)):
+            yield from self._foreign(evse, Fault.METER_EXCHANGED, why)
+        elif why := unfit(meter, watch.policy):
+            yield from self._foreign(evse, Fault.METER_UNFIT, why)
+        else:
+            yield from self._pin(evse, meter)
+
+    def _foreign(self, evse: Evse, fault: Fault, why: str) -> Iterator[Yielded]:
+        evse.meter.trouble = why
+        yield FaultRaised(evse.number, fault)
+        yield SituationChanged(evse.number)
+
+    def _pin(self, evse: Evse, meter: MeterIdentity) -> Iterator[Yielded]:
+        watch = evse.meter
+        watch.trouble = ""
+        if Fault.METER_UNFIT in evse.faults:
+            yield FaultCleared(evse.number, Fault.METER_UNFIT)
+        if watch.pinned is None or record(watch.pinned) != record(meter):
+            watch.base = None  # nothing of another meter is compared with this one's register
+            watch.compare_from(None)
+            yield Remember("meter", str(evse.number), dict(record(meter)))
+        watch.pinned = meter
+
+    # --- what it says ------------------------------------------------------------------------------------------
+
+    @on(MeterLooked)
+    def looked(self, event: MeterLooked, now: Moment) -> Iterator[Yielded]:
+        evse, reading = self._site.evses[event.evse], event.reading
+        if evse.faults.intersection(FOREIGN):
+            yield MeterFailed(evse.number, event.purpose)
+            return
+        _begin_from_the_bill(evse)
+        if why := untrue(evse.meter, reading, evse.phases * evse.max_a * MOST_V):
+            yield from self._refuse(evse, event, why)
+            if evse.meter.refused >= NONSENSE and not _billing(evse):
+                evse.meter.rebase(reading)  # no bill hangs on it: what it goes on saying is the next comparison's begin
+        elif why := self._not_counting(evse, reading):
+            yield from self._refuse(evse, event, why)
+        else:
+            yield from self._believe(evse, reading)
+            yield MeterRead(evse.number, event.purpose, reading)
+
+    def _not_counting(self, evse: Evse, reading: Reading) -> str:
+        """A register that stands while power flows; strict only. The integral goes on while readings are refused."""
+        if not evse.meter.policy.strict:
+            return ""
+        integrate(evse.meter, reading)
+        return frozen_register(evse.meter, reading)
+
+    def _refuse(self, evse: Evse, event: MeterLooked, why: str) -> Iterator[Yielded]:
+        """One is dropped; several in a row are a fault."""
+        watch = evse.meter
+        watch.refused += 1
+        watch.trouble = why
+        yield MeterFailed(evse.number, event.purpose)
+        if watch.refused >= NONSENSE:
+            yield FaultRaised(evse.number, Fault.METER_IMPLAUSIBLE)
+
+    def _believe(self, evse: Evse, reading: Reading) -> Iterator[Yielded]:
+        watch = evse.meter
+        watch.base, watch.refused, watch.trouble = reading, 0, ""
+        apart = disagreement(watch, reading) if watch.policy.strict else None
+        if apart:
+            yield FaultRaised(evse.number, Fault.METER_DISAGREES)
+        elif apart is False and Fault.METER_DISAGREES in evse.faults:
+            yield FaultCleared(evse.number, Fault.METER_DISAGREES)
+
+
+def _begin_from_the_bill(evse: Evse) -> None:
+    """After a restart the open bill says what the register must not be below, and since when it may have moved."""
+    running = evse.session or evse.tx
+    if evse.meter.base is None and running is not None:
+        evse.meter.base = Reading(running.started, running.last_wh)
+
+
+def _billing(evse: Evse) -> bool:
+    return evse.session is not None or evse.tx is not None

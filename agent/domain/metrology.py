@@ -1,0 +1,170 @@
+"""What a meter must be, and what of its words may be billed (decision 18). Pure arithmetic over identities, readings.
+
+Always: an identified meter is the one that the bill began with, a reading is not older than the last, a register does
+not count in steps that no bill can bear. Where the station file declares an accuracy class (``strict``), moreover: the
+model is sold in that class, the register moves as far as the hardware's current explains, and it moves when there is
+power.
+
+Directive 2014/32/EU, annexes II and V (MI-003); EN 50470-3 for AC, EN 50470-4 for DC meters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agent.frozen import mutable
+from agent.kinds import MeterIdentity, MeterPolicy, Reading
+
+COARSEST_WH = 100.0
+"""Whatever a station file allows: a register that counts in more than this cannot bill."""
+MOST_V = 308.0
+"""280 V and a tenth: what a phase can at most deliver per ampere."""
+NONSENSE = 3
+"""So many refused readings in a row are a fault."""
+COMPARED_WH = 1000.0
+"""Energy after which register and integrated power are compared (class B measures within 2 %, sampling adds some)."""
+APART = 0.03
+GAP_S = 30.0
+"""Power that was not looked at for longer is unknown: the comparison begins anew."""
+FROZEN_WH = 100.0
+
+
+@mutable
+class Watch:
+    """What is known of one EVSE's meter. ``pinned``: the meter that bills, on disk; ``present``: who answers now.
+    ``base``: the last believed reading; ``power_wh``: energy by integrated power from the reading ``since`` to the
+    last one that was ``seen``, believed or not."""
+
+    policy: MeterPolicy = MeterPolicy()
+    pinned: MeterIdentity | None = None
+    present: MeterIdentity | None = None
+    base: Reading | None = None
+    refused: int = 0
+    since: Reading | None = None
+    seen: Reading | None = None
+    power_wh: float = 0.0
+    trouble: str = ""
+
+    @property
+    def step_wh(self) -> float:
+        return self.present.register_step_wh if self.present else 1.0
+
+    def rebase(self, reading: Reading) -> None:
+        """Take this reading as what later ones are compared with."""
+        self.base, self.refused = reading, 0
+        self.compare_from(reading)
+
+    def compare_from(self, reading: Reading | None) -> None:
+        """Begin the comparison of register and power anew."""
+        self.since, self.seen, self.power_wh = reading, reading, 0.0
+
+
+def unfit(meter: MeterIdentity, policy: MeterPolicy) -> str:
+    """Why this meter must not bill; "" if it may."""
+    if meter.register_step_wh > COARSEST_WH:
+        return f"its register counts in {meter.register_step_wh:g} Wh: nothing can be billed from it"
+    if not policy.strict:
+        return ""
+    if policy.accuracy_class not in meter.classes:
+        sold = " or ".join(meter.classes) or "no known class"
+        return f"class {policy.accuracy_class} is declared, a {meter.vendor} {meter.model} is sold in {sold}"
+    if meter.mid is False:
+        return "it says itself that it is not of the MID variant"
+    if policy.firmware and meter.firmware not in policy.firmware:
+        return f"its firmware is {meter.firmware!r}, the certificate names {', '.join(policy.firmware)}"
+    return ""
+
+
+def exchanged(watch: Watch, now: MeterIdentity, billing: bool) -> str:
+    """Why this meter may not take the place of the pinned one; "" if it may. ``billing``: a bill has begun."""
+    old, serial = watch.pinned, watch.policy.serial
+    if serial and now.serial != serial:
+        return f"its serial number is {now.serial!r}, the station file names {serial!r}"
+    if old is None or not _other(old, now):
+        return "" if old is None or not billing or old.firmware == now.firmware else _changed(old, now)
+    if billing or (watch.policy.strict and not serial):
+        return _changed(old, now)
+    return ""
+
+
+def _other(old: MeterIdentity, now: MeterIdentity) -> bool:
+    """The serial number says it; where one of them has none, the model has to."""
+    if old.serial and now.serial:
+        return old.serial != now.serial
+    return (old.vendor, old.model, old.serial) != (now.vendor, now.model, now.serial)
+
+
+def _changed(old: MeterIdentity, now: MeterIdentity) -> str:
+    return (
+        f"it was {old.model} {old.serial or 'without a serial number'} (firmware {old.firmware or 'not told'}), "
+        f"is {now.model} {now.serial or 'without a serial number'} (firmware {now.firmware or 'not told'})"
+    )
+
+
+def untrue(watch: Watch, reading: Reading, most_w: float) -> str:
+    """Why this reading cannot be true after the last believed one; "" if it can."""
+    base = watch.base
+    if base is None:
+        return ""
+    if reading.at < base.at:
+        return "it is older than the last one: a value that was not read again"
+    if not watch.policy.strict:
+        return ""
+    more_wh = reading.energy_wh - base.energy_wh
+    if more_wh < 0:
+        return f"the register went back by {-more_wh} Wh"
+    if reading.at.boot != base.at.boot:
+        return ""  # nobody knows how long the station was away
+    explained_wh = most_w * (reading.at.t_s - base.at.t_s) / 3600 + 2 * watch.step_wh + 1
+    if more_wh > explained_wh:
+        return f"the register moved by {more_wh} Wh, the outlet can deliver {explained_wh:.0f} Wh in that time"
+    return ""
+
+
+def integrate(watch: Watch, reading: Reading) -> None:
+    """Add the energy of the power since the last look (trapezoid)."""
+    seen = watch.seen
+    if seen is None or seen.power_w is None or reading.power_w is None:
+        watch.compare_from(reading)
+        return
+    passed_s = reading.at.t_s - seen.at.t_s
+    if reading.at.boot != seen.at.boot or passed_s > GAP_S:
+        watch.compare_from(reading)
+        return
+    watch.power_wh += max(seen.power_w + reading.power_w, 0.0) / 2 * passed_s / 3600
+    watch.seen = reading
+
+
+def frozen_register(watch: Watch, reading: Reading) -> str:
+    """Why the register cannot be counting; "" if it does. There was power, and it stood still or moved by half."""
+    if watch.since is None:
+        return ""
+    moved_wh = reading.energy_wh - watch.since.energy_wh
+    least_wh = max(FROZEN_WH, 5 * watch.step_wh)
+    if watch.power_wh > least_wh and 2 * (moved_wh + 2 * watch.step_wh) < watch.power_wh:
+        return f"by its own power {watch.power_wh:.0f} Wh were delivered, the register moved by {moved_wh} Wh"
+    return ""
+
+
+def disagreement(watch: Watch, reading: Reading) -> bool | None:
+    """Do register and integrated power differ by more than class and sampling explain? None: too little energy yet.
+    Begins the next comparison."""
+    if watch.since is None:
+        return None
+    moved_wh = reading.energy_wh - watch.since.energy_wh
+    if max(moved_wh, watch.power_wh) < COMPARED_WH:
+        return None
+    apart_wh = abs(moved_wh - watch.power_wh)
+    watch.compare_from(reading)
+    return apart_wh > APART * moved_wh + 2 * watch.step_wh
+
+
+def record(meter: MeterIdentity) -> dict[str, str]:
+    """For ``Remember("meter", evse, ...)``."""
+    return {"vendor": meter.vendor, "model": meter.model, "serial": meter.serial, "firmware": meter.firmware}
+
+
+def recalled(remembered: Mapping[str, object]) -> MeterIdentity:
+    """Read back what ``record`` made."""
+    told = {k: str(remembered.get(k, "")) for k in ("vendor", "model", "serial", "firmware")}
+    return MeterIdentity(told["vendor"], told["model"], told["serial"], told["firmware"])

@@ -1,0 +1,387 @@
+"""Which meter may bill, and which of its words: decision 18 as plays, and what is billed whatever a meter says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.domain.events import (
+    CablePlugged,
+    CardPresented,
+    ContactorOpened,
+    Event,
+    FaultRaised,
+    MeterFailed,
+    MeterKnown,
+    MeterLooked,
+    StopWanted,
+    TokenJudged,
+    VehicleConnected,
+    VehicleLeft,
+)
+from agent.domain.evse import Site, State
+from agent.domain.messages import StopReason, TriggerReason
+from agent.domain.metrology import Watch, exchanged, unfit, untrue
+from agent.domain.orders import SetRelease
+from agent.kinds import Fault, MeterIdentity, MeterPolicy, Reading, Stamp
+from tests.domain.playbook import ACCEPTED, A, Playbook, charging, kept, make_site, wh
+
+SDM = MeterIdentity("Eastron", "SDM630", "4711", "1.2", 1.0, ("B",))
+B_CLASS = MeterPolicy("B", 2024)
+STEP = 2.0
+"""Seconds between the live looks of a session."""
+
+
+def play_of(policy: MeterPolicy = B_CLASS, meter: MeterIdentity | None = SDM, **options: object) -> Playbook:
+    def site() -> Site:
+        site = make_site(**options)  # type: ignore[arg-type]
+        for evse in site.evses.values():
+            evse.meter = Watch(policy)
+        return site
+
+    play = Playbook(site)
+    return play.skip() if meter is None else (play >> MeterKnown(1, meter)).skip()
+
+
+def look(play: Playbook, energy_wh: int, power_w: float | None = None, purpose: str = "live") -> Playbook:
+    """What the driver reads now."""
+    play.feed(MeterLooked(1, purpose, wh(energy_wh, power_w)))
+    return play
+
+
+def looks(play: Playbook, *readings: tuple[int, float | None]) -> Playbook:
+    for energy_wh, power_w in readings:
+        play.t_s += STEP
+        look(play, energy_wh, power_w)
+    return play.skip()
+
+
+def faults(play: Playbook) -> set[Fault]:
+    return set(play.evse().faults)
+
+
+# --- who it is -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("meter", "policy", "why"),
+    [
+        (SDM, B_CLASS, ""),
+        (SDM, MeterPolicy(), ""),
+        (replace(SDM, classes=("B", "C")), MeterPolicy("C"), ""),
+        (SDM, MeterPolicy("A"), "class A is declared, a Eastron SDM630 is sold in B"),
+        (replace(SDM, classes=()), B_CLASS, "sold in no known class"),
+        (replace(SDM, mid=False), B_CLASS, "not of the MID variant"),
+        (replace(SDM, mid=True), B_CLASS, ""),
+        (SDM, replace(B_CLASS, firmware=("1.3", "1.4")), "the certificate names 1.3, 1.4"),
+        (SDM, replace(B_CLASS, firmware=("1.2",)), ""),
+        (replace(SDM, register_step_wh=100.0), B_CLASS, ""),
+        (replace(SDM, register_step_wh=1000.0), B_CLASS, "counts in 1000 Wh"),
+        (replace(SDM, register_step_wh=1000.0), MeterPolicy(), "counts in 1000 Wh"),
+    ],
+)
+def test_the_class_policy(meter: MeterIdentity, policy: MeterPolicy, why: str) -> None:
+    said = unfit(meter, policy)
+    assert (why in said) if why else said == ""
+
+
+OTHER = replace(SDM, serial="4712")
+
+
+@pytest.mark.parametrize(
+    ("now", "billing", "policy", "taken"),
+    [
+        (SDM, True, B_CLASS, True),
+        (OTHER, True, MeterPolicy(), False),
+        (OTHER, False, MeterPolicy(), True),
+        (OTHER, False, B_CLASS, False),
+        (OTHER, False, replace(B_CLASS, serial="4712"), True),
+        (OTHER, True, replace(B_CLASS, serial="4712"), False),
+        (SDM, False, replace(B_CLASS, serial="4712"), False),
+        (replace(SDM, firmware="1.3"), True, B_CLASS, False),
+        (replace(SDM, firmware="1.3"), False, B_CLASS, True),
+        (replace(SDM, model="SDM630-MID"), True, B_CLASS, True),
+        (replace(SDM, model="SDM72", serial=""), True, B_CLASS, False),
+    ],
+)
+def test_who_may_take_the_place_of_the_pinned_meter(
+    now: MeterIdentity, billing: bool, policy: MeterPolicy, taken: bool
+) -> None:
+    """In a bill nobody; otherwise whom the station file names, and without a declared class anybody. A word of the map
+    (the model) that an upgrade changed is no exchange."""
+    assert (exchanged(Watch(policy, pinned=SDM), now, billing) == "") == taken
+
+
+def test_the_first_meter_is_pinned_on_disk_once() -> None:
+    play = play_of(meter=None) >> MeterKnown(1, SDM) << kept("meter", "1", serial="4711", model="SDM630")
+    assert play >> MeterKnown(1, SDM)
+
+
+def test_a_meter_of_another_class_starts_nothing() -> None:
+    play = play_of(meter=replace(SDM, classes=("A",)))
+    assert faults(play) == {Fault.METER_UNFIT}
+    assert play.statuses[1].faults == (Fault.METER_UNFIT,)
+    assert "class B is declared" in play.evse().meter.trouble
+    assert look(play, 5000).evse().reading is None, "nothing that it says is taken"
+    assert play.skip() >> MeterKnown(1, SDM) << kept("meter")
+    assert faults(play) == set()
+
+
+def test_a_meter_exchanged_in_a_session_ends_it_with_the_last_register_of_the_old_one() -> None:
+    play = charging(play_of())
+    looks(play, (1003, 7000.0), (1007, 7000.0))
+    play.feed(MeterKnown(1, OTHER))
+    assert play.state() is State.ENDING
+    for n in (1, 2, 3):
+        play.feed(ContactorOpened(1))
+        look(play, 9_000_000, purpose=f"end:{n}")
+        play.skip().wait(5)
+    [ended] = play.ended()
+    assert ended.meter_wh == 1007
+    assert ended.reading is None, "no value of the other meter is told"
+
+
+def test_a_meter_exchanged_while_the_agent_was_down_does_not_bill_the_open_session() -> None:
+    """Also where no class is declared: the register of the other meter may be higher by megawatt-hours."""
+    play = charging(play_of(MeterPolicy()))
+    looks(play, (1003, 7000.0))
+    play.skip().wait(301)
+    play.skip().restart(30)
+    play.feed(MeterKnown(1, OTHER))
+    play.skip().wait(400)
+    for n in (1, 2, 3):
+        look(play, 9_000_000, purpose=f"end:{n}")
+        play.skip().wait(6)
+    [ended] = play.ended()
+    assert ended.meter_wh == 1003
+
+
+def test_the_right_meter_goes_on_after_a_restart() -> None:
+    play = charging(play_of())
+    looks(play, (1003, 7000.0))
+    play.skip().restart(5).skip()
+    assert play >> MeterKnown(1, SDM)
+    assert faults(play) == set()
+
+
+# --- what it says ---------------------------------------------------------------------------------------------------
+
+MOST_W = 3 * 32 * 308.0
+
+
+@pytest.mark.parametrize(
+    ("energy_wh", "after_s", "why"),
+    [
+        (1000, 2, ""),
+        (1018, 2, ""),
+        (1025, 2, "the outlet can deliver"),
+        (999, 2, "went back by 1 Wh"),
+        (1000 + 29_568, 3600, ""),
+        (1000 + 29_580, 3600, "the outlet can deliver"),
+        (1000, -1, "older than the last"),
+    ],
+)
+def test_what_cannot_be_true_after_the_last_reading(energy_wh: int, after_s: float, why: str) -> None:
+    watch = Watch(B_CLASS, present=SDM, base=Reading(Stamp(1, 1000.0), 1000))
+    said = untrue(watch, Reading(Stamp(1, 1000.0 + after_s), energy_wh), MOST_W)
+    assert (why in said) if why else said == ""
+
+
+def test_one_jump_is_dropped_and_leaves_no_trace() -> None:
+    play = charging(play_of())
+    looks(play, (1003, 7000.0), (1_001_003, 7000.0), (1010, 7000.0))
+    assert play.session().last_wh == 1010
+    assert faults(play) == set()
+
+
+def test_a_jump_that_stays_ends_the_session_with_the_last_true_register() -> None:
+    play = charging(play_of())
+    looks(play, (1003, 7000.0), *[(1_001_003, 7000.0)] * 3)
+    assert faults(play) == {Fault.METER_IMPLAUSIBLE}
+    assert play.state() is State.ACTIVE, "it may come to reason within the grace"
+    play.wait(61)
+    assert play.state() is State.ENDING
+    play.skip().feed(ContactorOpened(1))
+    for n in (1, 2, 3):
+        look(play, 1_001_003, purpose=f"end:{n}")
+        play.skip().wait(5)
+    [ended] = play.ended()
+    assert ended.meter_wh == 1003
+    play.skip()
+    looks(play, *[(1_001_003, 0.0)] * 4)
+    assert faults(play) == set(), "without a bill it is where the next comparison begins"
+
+
+def test_without_a_declared_class_a_jump_is_believed_as_the_driver_saw_it() -> None:
+    play = charging(play_of(MeterPolicy()))
+    looks(play, (1003, 7000.0), (1_001_003, 7000.0))
+    assert play.session().last_wh == 1_001_003
+
+
+def test_a_value_that_was_not_read_again_is_never_told_anew() -> None:
+    play = charging(play_of(MeterPolicy()))
+    looks(play, (1003, 7000.0))
+    old = Stamp(1, play.t_s - 10)
+    assert play >> MeterLooked(1, "sample", wh(1003, at=old))
+    assert play.evse().reading is not None
+    assert play.evse().reading.at != old
+
+
+def test_a_register_that_stands_while_power_flows_cannot_bill() -> None:
+    """By its own power 22 kW are delivered; the count does not move."""
+    play = charging(play_of())
+    looks(play, *[(1000, 22_000.0)] * 12)
+    assert faults(play) == {Fault.METER_IMPLAUSIBLE}
+    assert "the register moved by 0 Wh" in play.evse().meter.trouble
+    assert play.session().last_wh == 1000
+    play.wait(61)
+    assert play.state() is State.ENDING
+
+
+def test_a_register_that_keeps_up_is_left_in_peace() -> None:
+    play = charging(play_of())
+    power_w, energy = 22_000.0, 1000.0
+    for _ in range(300):
+        play.t_s += STEP
+        energy += power_w * STEP / 3600
+        look(play, int(energy), power_w).skip()
+    assert faults(play) == set()
+    assert play.session().last_wh == int(energy)
+
+
+def test_a_register_that_differs_from_its_power_is_told_and_never_corrected() -> None:
+    """4 % less than the integral: an alarm, the bill is the register."""
+    play = charging(play_of())
+    power_w, energy = 22_000.0, 1000.0
+    for _ in range(120):
+        play.t_s += STEP
+        energy += 0.96 * power_w * STEP / 3600
+        look(play, int(energy), power_w).skip()
+    assert faults(play) == {Fault.METER_DISAGREES}
+    assert play.state() is State.ACTIVE
+    assert play.session().last_wh == int(energy)
+    for _ in range(200):
+        play.t_s += STEP
+        energy += power_w * STEP / 3600
+        look(play, int(energy), power_w).skip()
+    assert faults(play) == set(), "the next kilowatt-hour agreed"
+
+
+def test_after_a_restart_the_open_bill_says_where_the_register_may_be() -> None:
+    play = charging(play_of())
+    looks(play, (1003, 7000.0))
+    play.skip().wait(301)
+    play.skip().restart(5).skip()
+    play.feed(MeterKnown(1, SDM))
+    look(play.skip(), 900_000, purpose="poll")
+    assert play.session().last_wh == 1003
+    look(play, 1500, purpose="poll")
+    assert play.session().last_wh == 1500
+
+
+# --- loss ------------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_register_nothing_starts() -> None:
+    play = play_of()
+    charging_begin = play.evse().begin_try
+    for event in begin_events():
+        play.feed(event)
+    play.feed(MeterFailed(1, f"begin:{charging_begin + 1}"))
+    assert play.state() is State.OCCUPIED
+    assert not any(isinstance(o, SetRelease) and o.on for o in play.log)
+    assert play.told == []
+    play.skip()
+
+
+def begin_events() -> list[Event]:
+    return [
+        CablePlugged(1),
+        VehicleConnected(1),
+        CardPresented(1, A),
+        TokenJudged("token:1", A, ACCEPTED),
+    ]
+
+
+@pytest.mark.parametrize("grace_s", [0, 20, 60])
+def test_the_grace_of_a_lost_meter_is_a_setting(grace_s: int) -> None:
+    play = charging(play_of(settings={"meter_grace_s": grace_s}))
+    looks(play, (1003, 7000.0))
+    play.feed(FaultRaised(1, Fault.METER_SILENT))
+    play.skip()
+    if grace_s:
+        play.wait(grace_s - 1)
+        assert play.state() is State.ACTIVE
+        play.skip().wait(2)
+    assert play.state() is State.ENDING
+    play.skip().feed(ContactorOpened(1))
+    for n in (1, 2, 3):
+        play.feed(MeterFailed(1, f"end:{n}"))
+        play.skip().wait(6)
+    [ended] = play.ended()
+    assert (ended.meter_wh, ended.reading) == (1003, None)
+
+
+# --- whatever a meter says -----------------------------------------------------------------------------------------
+
+WORDS = st.one_of(
+    st.tuples(st.just("true"), st.floats(0, 22_000)),
+    st.tuples(st.just("wild"), st.floats(0, 1e9)),
+    st.tuples(st.just("lost"), st.just(0.0)),
+    st.tuples(st.just("stale"), st.floats(0, 30)),
+    st.tuples(st.just("other"), st.just(0.0)),
+    st.tuples(st.just("same"), st.just(0.0)),
+    st.tuples(st.just("restart"), st.floats(1, 30)),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(WORDS, max_size=30), st.sampled_from(["read", "lost", "wild"]))
+def test_a_bill_is_made_of_registers_that_were_read(words: list[tuple[str, float]], end: str) -> None:
+    """Losses, recoveries, wild values, stale values, another meter, restarts: the bill begins with the register of the
+    begin and ends with one that the meter had and that the outlet could have delivered; never less, never invented."""
+    play = charging(play_of())
+    began_s, energy, had, wild = play.t_s, 1000.0, {1000}, 0
+    for word, much in words:
+        play.skip()
+        play.t_s += STEP
+        energy += (much if word == "true" else 5000.0) * STEP / 3600
+        if word == "true":
+            had.add(int(energy))
+            look(play, int(energy), much)
+        elif word == "wild":
+            wild += 1
+            look(play, int(much), 7000.0)
+        elif word == "lost":
+            play.feed(MeterFailed(1, "live"))
+        elif word == "stale":
+            play.feed(MeterLooked(1, "live", wh(max(had), at=Stamp(1, play.t_s - STEP - much))))
+        elif word == "restart":
+            play.restart(much)
+            play.feed(MeterKnown(1, SDM))
+        else:
+            play.feed(MeterKnown(1, OTHER if word == "other" else SDM))
+    finish(play, int(energy), end)
+    had.add(int(energy))
+    possible_wh = 1000 + MOST_W * (play.t_s - began_s) / 3600 + 10
+    for bill in play.ended():
+        assert bill.meter_wh >= 1000
+        assert bill.meter_wh <= possible_wh
+        assert wild or bill.meter_wh in had
+
+
+def finish(play: Playbook, energy_wh: int, how: str) -> None:
+    play.skip().feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, A))
+    play.skip().feed(ContactorOpened(1))
+    for n in (1, 2, 3):
+        if how == "lost":
+            play.feed(MeterFailed(1, f"end:{n}"))
+        else:
+            look(play, energy_wh if how == "read" else 10**9, purpose=f"end:{n}")
+        play.skip().wait(6)
+    play.skip().feed(VehicleLeft(1))
+    play.skip().wait(400)
+    play.skip()
