@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agent.compose import check
+from agent.kinds import MeterPolicy
 from agent.services.devices import compose
 from agent.settings import SettingsError, StationFile, parse
 
@@ -39,3 +40,30 @@ def test_meters_of_their_own_are_welcome():
     file = station({"meter": METER}, {"meter": {**METER, "unit": 2}})
     assert [d.role for d in compose(file, lambda: (0, 0.0))] == ["meter", "meter"]
     assert [d.role for d in compose(station({}, meter=METER), lambda: (0, 0.0))] == ["meter"]
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        ({"class": "D"}, r"evse\[1\]\.meter\.class: must be 'A', 'B' or 'C'.*'D'"),
+        ({"class": "B", "mid_year": 1999}, "mid_year: must be the year"),
+        ({"class": "B", "mid_year": "2024"}, "mid_year: must be a whole number"),
+        ({"class": "B", "certificate": "EN-1"}, "certificate: stands for the MID marking of DC"),
+        ({"clas": "B"}, r"clas: unknown key"),
+    ],
+)
+def test_what_a_meters_table_demands_is_judged(more: dict[str, Any], complaint: str):
+    with pytest.raises(SettingsError, match=complaint):
+        compose(station({"meter": {**METER, **more}}), lambda: (0, 0.0))
+
+
+def test_the_demands_are_the_agents_and_the_rest_is_the_drivers():
+    demands = {"class": "B", "mid_year": 2024, "serial": "4711", "firmware": ["1.2"]}
+    file = station(
+        {"meter": {**METER, **demands}}, {"kind": "DC", "meter": {**METER, "unit": 2, "certificate": "EN-1"}}
+    )
+    assert file.meter_policies[1] == MeterPolicy("B", 2024, "", "4711", ("1.2",))
+    assert file.meter_policies[2] == MeterPolicy(certificate="EN-1")
+    assert len(compose(file, lambda: (0, 0.0))) == 2
+    shared = station({}, meter={**METER, "class": "A"})
+    assert shared.meter_policies[1].strict
