@@ -24,6 +24,7 @@ Station-side OCPP agent for public EV charge points.
 
   chargy-agent simulate              see a simulated station charge, in a page
   chargy-agent check station.toml    is this station file right? (says what is not, and where)
+  chargy-agent probe station.toml    look at its meters and boards: what is proven?
   chargy-agent run station.toml      run a real station (systemd does this)
   chargy-agent dead list station.toml   what could not be delivered, and what to do with it
   chargy-agent csms                  a small central system of our own, to test against
@@ -63,6 +64,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     _add_check(commands)
     wanted = next((a for a in arguments if not a.startswith("-")), "")
     if wanted not in ("run", "check"):
+        _add_probe(commands)
         _add_dead(commands)
         _add_csms(commands)
         _add_installed(commands)
@@ -150,6 +152,48 @@ def _check(options: argparse.Namespace) -> int:
         return EXIT_WRONG_FILE
     print(f"{options.station}: good ({len(file.evses)} EVSE, {len(file.backends)} backend)")
     return 0
+
+
+PROBE = """\
+Looks at the meters and boards of a station through their drivers and writes a page of evidence: identity, class, MID
+marking, step of the register, freshness, monotonic count, plausibility. Release is never given; nothing is written to a
+meter. Stop the agent first: two programs on one line read wrong.
+
+  chargy-agent probe station.toml                          text, ten seconds per meter
+  chargy-agent probe station.toml --seconds 120            under load, so that energy and power can be compared
+  chargy-agent probe station.toml --only 'evse[1].meter'   one device
+  chargy-agent probe station.toml --json page.json         for the audit as well
+
+Exit code: 0 everything proven, 1 something failed, 2 it cannot be done, 3 nothing failed but not all is proven.
+"""
+
+
+def _add_probe(commands: Any) -> None:
+    import argparse
+
+    command: argparse.ArgumentParser = commands.add_parser(
+        "probe",
+        help="Look at the meters and boards of a station: a page of evidence.",
+        description=PROBE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("station", type=Path, metavar="STATION.toml")
+    command.add_argument(
+        "--seconds", type=float, default=10.0, metavar="S", help="how long each meter is looked at (10)"
+    )
+    command.add_argument("--only", action="append", default=[], metavar="DEVICE", help="as the page names it; repeats")
+    command.add_argument("--json", default="", metavar="FILE", help="the page for machines; - for standard output")
+    command.add_argument("-v", "--verbose", action="store_true", help="say more on the log")
+    command.set_defaults(do=_probe)
+
+
+def _probe(options: argparse.Namespace) -> int:
+    file = _load(options.station)
+    if file is None:
+        return EXIT_WRONG_FILE
+    from agent import probe
+
+    return probe.run(file, probe.Options(max(options.seconds, 0.0), tuple(options.only), options.json))
 
 
 DEAD = """\

@@ -177,7 +177,7 @@ class ReadingContext(StrEnum):
 class MeterIdentity:
     """Who the meter is. ``serial`` is pinned at commissioning: a changed one bills nothing. ``classes``: the accuracy
     classes (Directive 2014/32/EU, annex V) that this model is sold in; ``mid``: the meter says that it is of the MID
-    variant (None: no register says so)."""
+    variant (None: no register says so); ``doubts``: facts of the driver's own description that are not proven."""
 
     vendor: str = ""
     model: str = ""
@@ -186,6 +186,7 @@ class MeterIdentity:
     register_step_wh: float = 1.0
     classes: tuple[str, ...] = ()
     mid: bool | None = None
+    doubts: tuple[str, ...] = ()
 
 
 @frozen

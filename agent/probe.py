@@ -1,0 +1,213 @@
+"""``chargy-agent probe``: looks at the meters and boards of a station file through their drivers, gives no release, and
+writes a page of evidence: what was proven here, what failed, what nobody can prove from here.
+
+It holds the store's lock meanwhile: a running agent and a probe never share a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent import __version__
+from agent.domain.evidence import Finding, Looked, Verdict, board_findings, meter_findings, worst
+from agent.domain.metrology import recalled
+from agent.frozen import frozen
+from agent.kinds import EvseState, MeterIdentity, MeterPolicy, Reading
+from agent.ports import DeviceError
+from agent.ports.store import StoreError
+from agent.services.devices import Composed, compose
+from agent.services.store import Store, StoreRefused
+from agent.settings import SettingsError, StationFile
+
+ROLES = ("meter", "board")
+EVERY_S = 1.0
+OPEN_S = 30.0
+ALL_PROVEN, SOMETHING_FAILED, WRONG_FILE, NOT_ALL_PROVEN = 0, 1, 2, 3
+
+
+@frozen
+class Options:
+    """``seconds``: how long each meter is looked at; ``only``: names of devices (all, when empty); ``json``: where the
+    page goes for machines ("-": standard output, instead of the text)."""
+
+    seconds: float = 10.0
+    only: tuple[str, ...] = ()
+    json: str = ""
+
+
+@frozen
+class Seen:
+    """One device and what was found."""
+
+    device: Composed
+    identity: MeterIdentity | None
+    findings: tuple[Finding, ...]
+    took_s: float
+
+    @property
+    def verdict(self) -> Verdict:
+        return worst(self.findings)
+
+
+def run(file: StationFile, options: Options) -> int:
+    """The command. 0: everything proven, 1: something failed, 2: cannot be done, 3: nothing failed, not all proven."""
+    try:
+        seen = asyncio.run(_probe(file, options, _progress))
+    except SettingsError as e:
+        return _cannot(str(e))
+    except (StoreError, StoreRefused) as e:
+        return _cannot(f"{e} (stop the agent while you probe: two programs on one line read wrong)")
+    if not seen:
+        return _cannot(f"{file.path}: has no meter and no board to look at")
+    page = machine_page(file, seen)
+    if options.json == "-":
+        print(json.dumps(page, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(text_page(page)))
+    if options.json not in ("", "-"):
+        Path(options.json).write_text(json.dumps(page, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return {"proven": ALL_PROVEN, "unproven": NOT_ALL_PROVEN, "failed": SOMETHING_FAILED}[page["verdict"]]
+
+
+def _cannot(why: str) -> int:
+    print(why, file=sys.stderr)
+    return WRONG_FILE
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+# --- looking --------------------------------------------------------------------------------------------------------
+
+
+async def _probe(file: StationFile, options: Options, say: Callable[[str], None]) -> list[Seen]:
+    devices = _chosen([d for d in compose(file, _now) if d.role in ROLES], options.only)
+    store = await _locked(file)
+    try:
+        facts = await store.facts() if store is not None else {}
+        return [await _look(file, d, facts, options, say) for d in devices]
+    finally:
+        if store is not None:
+            await store.close()
+
+
+def _chosen(devices: list[Composed], only: Sequence[str]) -> list[Composed]:
+    """Raises ``SettingsError`` for a name that is none."""
+    names = [d.name for d in devices]
+    if unknown := [n for n in only if n not in names]:
+        raise SettingsError([f"--only {unknown[0]}: no such meter or board; there are: {', '.join(names) or 'none'}"])
+    return [d for d in devices if not only or d.name in only]
+
+
+async def _locked(file: StationFile) -> Store | None:
+    """The agent's store, which nobody else can open meanwhile. None: there is none yet, and none is made."""
+    path = file.station.state_dir / "agent.db"
+    return await Store.open(path, file.station.store_max_mb) if path.exists() else None
+
+
+async def _look(
+    file: StationFile, device: Composed, facts: dict[str, Any], options: Options, say: Callable[[str], None]
+) -> Seen:
+    say(f"{device.name}: opening")
+    began_s, identity = time.monotonic(), None
+    complaints = [Finding("settings", Verdict.FAILED, c) for c in device.complaints]
+    try:
+        async with asyncio.timeout(OPEN_S + options.seconds), device.opening() as port:
+            if device.role == "meter":
+                identity, findings = await _meter(file, device, port, facts, options.seconds, say)
+            else:
+                findings = await _board(port, say, device.name)
+    except (DeviceError, TimeoutError) as e:
+        why = str(e) or f"no end within {OPEN_S + options.seconds:g} s"
+        findings = [Finding("answers", Verdict.FAILED, why)]
+    return Seen(device, identity, (*complaints, *findings), time.monotonic() - began_s)
+
+
+async def _meter(
+    file: StationFile, device: Composed, port: Any, facts: dict[str, Any], seconds: float, say: Callable[[str], None]
+) -> tuple[MeterIdentity, list[Finding]]:
+    readings: list[Reading] = []
+    until_s = time.monotonic() + seconds
+    while not readings or time.monotonic() < until_s:
+        readings.append(await port.read())
+        say(f"{device.name}: {readings[-1].energy_wh} Wh, {max(until_s - time.monotonic(), 0):.0f} s to go")
+        await asyncio.sleep(min(EVERY_S, seconds / 4))
+    bill = await port.read_billing()
+    evse = file.evse(device.evse)
+    known = facts.get("meter", {}).get(str(device.evse))
+    looked = Looked(
+        port.identity, file.meter_policies.get(device.evse, MeterPolicy()), readings, bill,
+        recalled(known) if known else None, evse.phases, evse.max_a, evse.kind == "DC",
+    )  # fmt: skip
+    return port.identity, meter_findings(looked)
+
+
+async def _board(port: Any, say: Callable[[str], None], name: str) -> list[Finding]:
+    states: list[EvseState] = []
+    for _ in range(3):
+        states.append(await port.state())
+        say(f"{name}: pilot {states[-1].pilot}")
+        await asyncio.sleep(EVERY_S / 4)
+    return board_findings(port.traits, states)
+
+
+def _now() -> tuple[int, float]:
+    return 0, time.monotonic()
+
+
+# --- the page -------------------------------------------------------------------------------------------------------
+
+
+def machine_page(file: StationFile, seen: Sequence[Seen]) -> dict[str, Any]:
+    """What the audit embeds; ``v`` changes when a key changes its meaning."""
+    verdicts = [s.verdict for s in seen]
+    order = (Verdict.FAILED, Verdict.UNPROVEN, Verdict.PROVEN)
+    return {
+        "v": 1,
+        "program": f"chargy-agent {__version__}",
+        "station": file.station.id,
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "verdict": str(min(verdicts, key=order.index)),
+        "devices": [_device(s) for s in seen],
+    }
+
+
+def _device(seen: Seen) -> dict[str, Any]:
+    i = seen.identity
+    identity = None
+    if i is not None:
+        identity = {
+            "vendor": i.vendor, "model": i.model, "serial": i.serial, "firmware": i.firmware,
+            "step_wh": i.register_step_wh, "classes": list(i.classes), "mid": i.mid,
+        }  # fmt: skip
+    return {
+        "evse": seen.device.evse,
+        "role": seen.device.role,
+        "name": seen.device.name,
+        "took_s": round(seen.took_s, 2),
+        "identity": identity,
+        "verdict": str(seen.verdict),
+        "findings": [{"what": f.what, "verdict": str(f.verdict), "says": f.says} for f in seen.findings],
+    }
+
+
+def text_page(page: dict[str, Any]) -> list[str]:
+    lines = [f"{page['program']}: evidence of station {page['station']}, {page['at']}"]
+    for device in page["devices"]:
+        lines += ["", f"{device['name']} (EVSE {device['evse']}, looked at for {device['took_s']:.1f} s)"]
+        lines += [f"  {f['verdict']:<9} {f['what']:<10} {f['says']}" for f in device["findings"]]
+    return [*lines, "", f"verdict: {WORDS[page['verdict']]}"]
+
+
+WORDS = {
+    "proven": "everything was proven",
+    "unproven": "nothing failed; what is unproven needs a person, a load, or a line in the station file",
+    "failed": "something failed: this must not bill before it is mended",
+}
