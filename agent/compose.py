@@ -24,7 +24,7 @@ from agent.domain.orders import Leave, Order, ReadMeter, Restart, SetLamp, Show
 from agent.domain.station import assemble
 from agent.filing import UPDATER_FIRST_S, booting_firmware, files_of, last_version
 from agent.frozen import frozen
-from agent.initial import given, initial_evses, initial_settings, power_times, unusable_certificates
+from agent.initial import given, initial_evses, initial_settings, power_times, signer, unusable_certificates
 from agent.kinds import Fault, Lamp, Screen
 from agent.ocpp import dial
 from agent.ocpp.dialect import Identity
@@ -126,6 +126,8 @@ class Station:
             links=tuple(b.name for b in self.file.backends),
             given={b.name: given(b) for b in self.file.backends},
             new_id=new_session_id,
+            sign=signer(self.file),
+            version=__version__,
             io_s=max(1.0, self.clock.rate),
             free_vending=station.free_vending,
             resume_within_s=station.resume_within_s,

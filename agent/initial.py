@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,7 +10,7 @@ from agent.domain.access import Given
 from agent.domain.evse import Evse
 from agent.domain.metrology import Watch
 from agent.domain.variables import LAMP, VARIABLES, Settings, WrongValue, read
-from agent.kinds import EvseId, MeterPolicy
+from agent.kinds import EvseId, MeterPolicy, SignedReading
 from agent.ocpp import versions
 from agent.settings import Backend, SettingsError, StationFile, meant
 from agent.spoken import spoken_to
@@ -103,3 +103,18 @@ def initial_evses(file: StationFile) -> dict[EvseId, Evse]:
         )
         for e in file.evses
     }
+
+
+def signer(file: StationFile) -> Callable[[str], SignedReading | None]:
+    """Signs OCMF records with the station's key, which is made and loaded when it is needed first."""
+    made: list[Any] = []
+
+    def sign(payload: str) -> SignedReading | None:
+        if not made:
+            from agent.services.ocmf import Signer
+
+            made.append(Signer(file.station.state_dir / "ocmf.key"))
+        record: SignedReading | None = made[0].sign(payload)
+        return record
+
+    return sign

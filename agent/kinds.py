@@ -139,6 +139,19 @@ class MessageContent:
 
 
 @frozen
+class SignedReading:
+    """A signed record of a transaction, byte for byte as its maker wrote it: never parsed, never written anew.
+    ``public_key``: DER as hexadecimal digits, "" if it is known elsewhere. ``maker``: "meter", or "station" for the aid
+    to integrity that the agent makes where no meter signs."""
+
+    data: str
+    encoding: str = "OCMF"
+    method: str = "ECDSA-secp256r1-SHA256"
+    public_key: str = ""
+    maker: str = "meter"
+
+
+@frozen
 class Reading:
     """One look at a meter. ``energy_wh`` is the lifetime import register, floored: the only number that is billed.
 
@@ -158,6 +171,8 @@ class Reading:
     soc_percent: float | None = None
     offered_a: float | None = None
     offered_w: float | None = None
+    signed: SignedReading | None = None
+    """What the meter itself signed of the transaction that ends with this reading."""
 
 
 class ReadingContext(StrEnum):

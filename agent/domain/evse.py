@@ -21,7 +21,7 @@ from agent.domain.stop import Stop
 from agent.domain.transaction import Transaction
 from agent.domain.variables import Settings, Value
 from agent.frozen import frozen, mutable
-from agent.kinds import EvseId, Fault, Lamp, Limit, Moment, Reading, Stamp, Token, Verdict
+from agent.kinds import EvseId, Fault, Lamp, Limit, Moment, Reading, SignedReading, Stamp, Token, Verdict
 
 LEAST_A = 6.0
 """The least current that IEC 61851-1 can offer; less is a pause."""
@@ -276,6 +276,12 @@ class Site:
     backup_s: float = 15.0
     profiles: Callable[[], int] = lambda: 0
     """How many charging profiles are installed."""
+    sign: Callable[[str], SignedReading | None] = lambda payload: None
+    """Signs an OCMF payload with the station's key (``services/ocmf.py``); None: it cannot."""
+    version: str = ""
+    """Of the program, as a record names it."""
+    records: int = 0
+    """How many records the station has made: each has a number, without a gap."""
     bound: Callable[[Evse, Moment], None] = lambda evse, now: None
     """Works out ``allowed_a`` of an EVSE whose session is about to get energy (blocks/charging.py)."""
     given: Mapping[str, Given] = field(default_factory=dict)

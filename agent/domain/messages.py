@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from agent.frozen import frozen
-from agent.kinds import EvseId, Fault, Reading, ReadingContext, Stamp, Token
+from agent.kinds import EvseId, Fault, Reading, ReadingContext, SignedReading, Stamp, Token
 
 
 class ConnectorStatus(StrEnum):
@@ -166,6 +166,8 @@ class TransactionEnded(Message):
     """All that the meter said at the end; None when the last good register had to do."""
     authorised: bool = True
     plugged: bool | None = None
+    signed: SignedReading | None = None
+    """A record of the whole transaction, of the meter or of the station."""
 
 
 @frozen

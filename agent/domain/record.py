@@ -28,6 +28,7 @@ _CLASSES: dict[str, type[Any]] = {
         *messages.MESSAGES,
         messages.Sample,
         kinds.Reading,
+        kinds.SignedReading,
         kinds.Stamp,
         kinds.Token,
         kinds.Verdict,

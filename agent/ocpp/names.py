@@ -126,6 +126,8 @@ UNNAMED_16: Mapping[str, str] = {
     "nominal_voltage_v": "a matter of the installation: what W and A are to each other",
     "snapshot_interval_s": "inner matter of the station",
     "meter_grace_s": "a matter of the station's metrology",
+    "sign_readings": "one record at the end of a transaction; the note's key promises every sample",
+    "public_key_told": "of that record",
     "start_measurands": "2.x only; StartTransaction carries the register and nothing else",
     "stop_clock_interval_s": "2.x only; 1.6 has one interval for both",
     "stop_sample_interval_s": "2.x only; 1.6 has one interval for both",

@@ -353,6 +353,8 @@ UNNAMED_2: Mapping[str, str] = {
     "root_check": "optional in 2.x: who does not offer the check does not show it",
     "snapshot_interval_s": "inner matter of the station",
     "meter_grace_s": "a matter of the station's metrology",
+    "sign_readings": "one record at the end of a transaction; SignReadings promises every sample",
+    "public_key_told": "of that record",
 }
 """Settings that have no name in 2.x, and why."""
 

@@ -48,6 +48,8 @@ class Metrology:
             known = event.remembered.get("meter", {}).get(str(evse.number))
             if known:
                 evse.meter.pinned = recalled(known)
+        made = event.remembered.get("ocmf", {}).get("made", {}).get("number", 0)
+        self._site.records = made if type(made) is int else 0
         yield from ()
 
     # --- who it is ---------------------------------------------------------------------------------------------

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from agent.domain.block import Yielded
 from agent.domain.events import ContactorOpened, MeterFailed, MeterRead, SessionClosed, StopWanted, TimeCame
-from agent.domain.evse import Evse, Site, State
+from agent.domain.evse import Evse, Session, Site, State
 from agent.domain.messages import ChargingState, StopReason, TransactionEnded, TriggerReason
+from agent.domain.ocmf import Bill, payload
 from agent.domain.orders import ReadMeter, Remember, Unlock, WakeMe
 from agent.domain.rules.points import over
 from agent.domain.rules.words import changed, release, timer, to
 from agent.domain.stop import Stop
-from agent.kinds import Moment, Reading
+from agent.kinds import MeterIdentity, Moment, Reading, SignedReading, Stamp
 
 CONTACTOR_S = 10.0
 """IEC 61851-1 lets a board open under load 6 s after the pilot's PWM is gone; then the end is read in any case."""
@@ -90,10 +91,11 @@ def _close(s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | N
     assert session.stop is not None
     stop = session.stop
     at = stop.at if stop.at > session.started else session.started
+    signed = yield from _signed(s, evse, session, meter_wh, at, reading, now)
     told = TransactionEnded(
         session.id, evse.number, stop.token, at, meter_wh, StopReason(stop.reason), TriggerReason(stop.trigger),
         offline=not s.online, note=stop.note, samples=(*(evse.tx.samples if evse.tx else ()), *session.samples),
-        reading=reading,
+        reading=reading, signed=signed,
     )  # fmt: skip
     yield Remember("session", session.id, None)
     yield from over(s, evse, session, told, now)
@@ -104,3 +106,31 @@ def _close(s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | N
         yield Unlock(evse.number)
     yield SessionClosed(evse.number, session.id, stop.reason)
     yield changed(evse)
+
+
+def _signed(
+    s: Site, evse: Evse, session: Session, meter_wh: int, at: Stamp, reading: Reading | None, now: Moment
+) -> Generator[Yielded, None, SignedReading | None]:
+    """The meter's own record as it is; otherwise, where it is wanted, one of the station. Its number is on disk with
+    the bill, before either leaves."""
+    if reading is not None and reading.signed is not None:
+        return reading.signed
+    if not s.settings.flag("sign_readings"):
+        return None
+    stop = session.stop
+    assert stop is not None
+    bill = Bill(
+        s.records + 1, f"{s.number} {evse.number}", s.version, evse.meter.present or MeterIdentity(), session.token,
+        session.offline, session.started, session.start_wh, at, meter_wh, reading is not None, _OCMF_END.get(
+            StopReason(stop.reason), "E"
+        ),
+    )  # fmt: skip
+    record = s.sign(payload(bill, now))
+    if record is not None:
+        s.records += 1
+        yield Remember("ocmf", "made", {"number": s.records})
+    return record
+
+
+_OCMF_END = {StopReason.LOCAL: "L", StopReason.REMOTE: "R", StopReason.POWER_LOSS: "P", StopReason.DEAUTHORIZED: "A"}
+"""TX of the last reading: ended locally, remotely, by power failure, aborted; E otherwise."""

@@ -3,10 +3,11 @@ three-phase total current does not exist, so a bare Current.Import or Voltage is
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
-from agent.domain.messages import MeterSampled, Sample
+from agent.domain.messages import MeterSampled, Sample, TransactionEnded
 from agent.kinds import ReadingContext
 from agent.ocpp.dialect import Desk, Out, nothing
 from agent.ocpp.samples import measured
@@ -64,6 +65,28 @@ def _timestamp(sample: Sample, desk: Desk) -> str:
 def meter_values(samples: Iterable[Sample], desk: Desk) -> list[dict[str, Any]]:
     """``meterValue`` or ``transactionData``; samples of which nothing was measured are left out."""
     return [{"timestamp": _timestamp(s, desk), "sampledValue": values} for s in samples if (values := _sampled(s))]
+
+
+def signed_values(message: TransactionEnded, desk: Desk) -> list[dict[str, Any]]:
+    """The record of the transaction, for ``transactionData``: the JSON object that the OCA's note on signed meter
+    values describes, in a value of format SignedData. The record itself is passed on byte for byte."""
+    record = message.signed
+    if record is None:
+        return []
+    told = desk.settings.flag("public_key_told")
+    value = {
+        "signedMeterData": record.data,
+        "encodingMethod": record.encoding,
+        "signingMethod": record.method,
+        "publicKey": record.public_key if told else "",
+    }
+    entry = {
+        "value": json.dumps(value, separators=(",", ":")),
+        "context": ReadingContext.END.value,
+        "format": "SignedData",
+        "measurand": "Energy.Active.Import.Register",
+    }
+    return [{"timestamp": rfc3339(desk.clock.utc_s(message.at)), "sampledValue": [entry]}]
 
 
 def _meter(message: MeterSampled, desk: Desk) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from agent.ocpp.reserved import number
 from agent.ocpp.times import rfc3339
 from agent.ocpp.v16.authorisation import verdict
 from agent.ocpp.v16.ids import id_tag, transaction_id
-from agent.ocpp.v16.metering import meter_values
+from agent.ocpp.v16.metering import meter_values, signed_values
 from agent.ports.store import Put
 
 
@@ -75,7 +75,7 @@ def _stop(message: TransactionEnded, desk: Desk) -> dict[str, Any] | None:
     }
     if message.token is not None:
         payload["idTag"] = id_tag(message.token)
-    data = meter_values(message.samples, desk)
+    data = [*meter_values(message.samples, desk), *signed_values(message, desk)]
     if data:
         payload["transactionData"] = data
     return payload

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from typing import Any
 
 from agent.domain.messages import MeterSampled, Sample
-from agent.kinds import ReadingContext
+from agent.kinds import ReadingContext, SignedReading
 from agent.ocpp.dialect import Desk
 from agent.ocpp.samples import measured
 from agent.ocpp.times import rfc3339
@@ -61,6 +62,21 @@ def _timestamp(sample: Sample, desk: Desk) -> str:
 def meter_values(samples: Iterable[Sample], desk: Desk) -> list[dict[str, Any]]:
     """Samples of which nothing was measured are left out."""
     return [{"timestamp": _timestamp(s, desk), "sampledValue": values} for s in samples if (values := _sampled(s))]
+
+
+def signed(record: SignedReading, desk: Desk) -> dict[str, str]:
+    """SignedMeterValueType: the record byte for byte, in base64."""
+    told = desk.settings.flag("public_key_told")
+    return {
+        "signedMeterData": _base64(record.data.encode("utf-8")),
+        "signingMethod": record.method,
+        "encodingMethod": record.encoding,
+        "publicKey": _base64(bytes.fromhex(record.public_key)) if told else "",
+    }
+
+
+def _base64(octets: bytes) -> str:
+    return base64.b64encode(octets).decode("ascii")
 
 
 def loose(message: MeterSampled, desk: Desk) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ from agent.ocpp.reserved import number
 from agent.ocpp.times import rfc3339
 from agent.ocpp.v201.cost import for_session, for_token
 from agent.ocpp.v201.ids import evse, id_token, verdict
-from agent.ocpp.v201.metering import loose, meter_values
+from agent.ocpp.v201.metering import loose, meter_values, signed
 from agent.ports.store import Put
 
 ENERGY = "Energy.Active.Import.Register"
@@ -141,6 +141,8 @@ def _end(message: TransactionEnded, desk: Desk) -> dict[str, Any]:
     wanted = desk.settings.items_of("stop_sampled_measurands")
     end = _edge(ReadingContext.END, message.reading, message.at, message.meter_wh, wanted)
     event["meterValue"] = meter_values((*message.samples, end), desk)
+    if message.signed is not None:  # of the billed register, which is the first value of the last sample
+        event["meterValue"][-1]["sampledValue"][0]["signedMeterValue"] = signed(message.signed, desk)
     return event
 
 

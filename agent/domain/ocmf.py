@@ -1,0 +1,94 @@
+"""A record of a transaction in the Open Charge Metering Format (OCMF 1.4, SAFE e.V.), as the station can make one: the
+text that is signed. An aid to integrity: it shows that nobody changed the bill on its way, not that a meter signed it.
+It says so by itself (``GI``, and ``UL``, a field of our own as the format allows).
+
+A record that a meter has signed is never built, read or changed here: it travels as it is (``kinds.SignedReading``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from agent.frozen import frozen
+from agent.kinds import MeterIdentity, Moment, Stamp, Token, TokenType
+
+FORMAT = "1.4"
+LABEL = "made by the station, not by the meter"
+OBIS = "01-00:B0.08.00*FF"
+"""Active energy import, total of the mains (OCMF 1.4, table of OBIS codes)."""
+_ID_TYPES: Mapping[TokenType, str] = {
+    TokenType.ISO14443: "ISO14443",
+    TokenType.ISO15693: "ISO15693",
+    TokenType.EMAID: "EMAID",
+    TokenType.CENTRAL: "CENTRAL",
+    TokenType.LOCAL: "LOCAL",
+    TokenType.KEY_CODE: "KEY_CODE",
+    TokenType.NO_AUTHORIZATION: "NONE",
+}
+_RFID = (TokenType.ISO14443, TokenType.ISO15693)
+_MOST_ID = 40
+
+
+@frozen
+class Bill:
+    """What the record speaks of. ``read`` False: the end's register is the last good one, not one of the end."""
+
+    number: int
+    point: str
+    version: str
+    meter: MeterIdentity
+    token: Token
+    offline: bool
+    begin: Stamp
+    begin_wh: int
+    end: Stamp
+    end_wh: int
+    read: bool
+    reason: str
+
+
+def payload(bill: Bill, now: Moment) -> str:
+    """The payload section: one line of JSON without "|" (which separates sections)."""
+    record: dict[str, Any] = {
+        "FV": FORMAT, "GI": "chargy-agent", "GS": bill.point, "GV": bill.version, "PG": f"T{bill.number}",
+        "MV": bill.meter.vendor, "MM": bill.meter.model, "MS": bill.meter.serial, "MF": bill.meter.firmware,
+        **_who(bill), "CT": "CBIDC", "CI": bill.point, "UL": LABEL, "RD": _readings(bill, now),
+    }  # fmt: skip
+    return json.dumps(record, separators=(",", ":"), ensure_ascii=True).replace("|", "\\u007c")
+
+
+def text(signed: str, signature_hex: str) -> str:
+    """The whole record of a payload and its DER signature."""
+    return f'OCMF|{signed}|{{"SA":"ECDSA-secp256r1-SHA256","SD":"{signature_hex}"}}'
+
+
+def _who(bill: Bill) -> dict[str, Any]:
+    """A plain UID is hearsay; what the backend has said of it is trusted (OCMF, identification level)."""
+    flags = (["RFID_PLAIN"] if bill.token.type in _RFID else []) + ["OCPP_CACHE" if bill.offline else "OCPP_AUTH"]
+    return {
+        "IS": True,
+        "IL": "HEARSAY" if bill.offline else "TRUSTED",
+        "IF": flags,
+        "IT": _ID_TYPES.get(bill.token.type, "UNDEFINED"),
+        "ID": bill.token.value[:_MOST_ID],
+    }
+
+
+def _readings(bill: Bill, now: Moment) -> list[dict[str, Any]]:
+    common = {"RI": OBIS, "RU": "Wh", "RT": "AC"}
+    return [
+        {"TM": _time(bill.begin, now), "TX": "B", "RV": bill.begin_wh, **common, "ST": "G"},
+        {"TM": _time(bill.end, now), "TX": bill.reason, "RV": bill.end_wh, **common, "ST": "G" if bill.read else "S"},
+    ]
+
+
+def _time(at: Stamp, now: Moment) -> str:
+    """UTC by the clock of the backend (S), or unknown (U)."""
+    known = now.utc_s is not None and at.boot == now.stamp.boot
+    utc_s = (now.utc_s or 0.0) - now.stamp.t_s + at.t_s if known else 0.0
+    whole = int(utc_s)
+    day = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{day},{int((utc_s - whole) * 1000):03d}+0000 {'S' if known else 'U'}"

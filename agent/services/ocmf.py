@@ -1,0 +1,70 @@
+"""The station's own key for OCMF records: ECDSA over secp256r1 with SHA-256, deterministic (RFC 6979).
+
+Made once, kept in the state directory (0600) and never shown; its public half is a DER SubjectPublicKeyInfo.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from agent.domain.ocmf import text
+from agent.kinds import SignedReading
+
+log = logging.getLogger(__name__)
+
+
+class Signer:
+    """``sign`` is a function of the payload and the key: the same payload gives the same record."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._key: Any = None
+
+    def sign(self, payload: str) -> SignedReading | None:
+        """None: the key cannot be read or made; the bill goes out unsigned, and the log says why."""
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        try:
+            key = self._loaded()
+        except (OSError, ValueError) as e:
+            log.error("%s: no OCMF record is made: %s", self._path, e)
+            return None
+        signature = key.sign(payload.encode("utf-8"), ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+        return SignedReading(text(payload, signature.hex()), public_key=self.public_key(), maker="station")
+
+    def public_key(self) -> str:
+        """DER, as hexadecimal digits. Raises ``OSError``, ``ValueError``."""
+        from cryptography.hazmat.primitives import serialization as form
+
+        public = self._loaded().public_key()
+        der: bytes = public.public_bytes(form.Encoding.DER, form.PublicFormat.SubjectPublicKeyInfo)
+        return der.hex()
+
+    def _loaded(self) -> Any:
+        if self._key is None:
+            from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+            if not self._path.exists():
+                self._make()
+            self._key = load_pem_private_key(self._path.read_bytes(), None)
+        return self._key
+
+    def _make(self) -> None:
+        """Whole or not at all: a half-written key would be a new one at every start."""
+        from cryptography.hazmat.primitives import serialization as form
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+            form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()
+        )
+        fresh = self._path.with_suffix(".new")
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path)

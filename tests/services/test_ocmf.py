@@ -1,0 +1,214 @@
+"""Signed records: the station's own as an aid to integrity, a meter's byte for byte; a foreign verifier reads both."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+import json
+import stat
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization as form
+from cryptography.hazmat.primitives.asymmetric import ec
+from jsonschema import Draft4Validator, Draft6Validator, FormatChecker
+from pyocmf import OCMF
+
+from agent.domain.events import ContactorOpened, MeterFailed, MeterKnown, MeterRead, StopWanted
+from agent.domain.messages import StopReason, TransactionEnded, TriggerReason
+from agent.domain.record import dump, load
+from agent.domain.variables import Settings
+from agent.kinds import MeterIdentity, SignedReading
+from agent.ocpp.dialect import Desk, Dialect, Out
+from agent.ocpp.v16 import V16
+from agent.ocpp.v201 import V201
+from agent.services.ocmf import Signer
+from tests.domain.playbook import EMPTY, A, Playbook, charging, make_site, wh
+from tests.ocpp.ocpp_stand_ins import Outbox, desk
+
+SCHEMAS = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations or ())))  # type: ignore[union-attr]
+SDM = MeterIdentity("Eastron", "SDM630-MID", "12345678", "1.2", 1.0, ("B",))
+GOLDEN_KEY = (
+    "3059301306072a8648ce3d020106082a8648ce3d0301070342000442e6bc8f63dadf4953d4bb190bfe043ba5757572c63b6bee2188dbfd04"
+    "32f716eb6e4bb3987cd5c3bf0ef2ba8d049bbaafcbfbf7cfde19650925d62fa7e66eac"
+)
+GOLDEN_PAYLOAD = (
+    '{"FV":"1.4","GI":"agent","GS":"TEST-1","GV":"0.1","PG":"T1","MV":"Eastron","MM":"SDM630-MID","MS":"12345678",'
+    '"IS":true,"IL":"HEARSAY","IF":["RFID_PLAIN","OCPP_AUTH"],"IT":"ISO14443","ID":"04A1B2C3D4E5F6","CT":"EVSEID",'
+    '"CI":"LU*TST*E0001","RD":[{"TM":"2026-03-01T10:00:00,000+0100 S","TX":"B","RV":12345.67,'
+    '"RI":"01-00:B0.08.00*FF","RU":"kWh","RT":"AC","ST":"G"},{"TM":"2026-03-01T11:00:00,000+0100 S","TX":"E",'
+    '"RV":12356.70,"ST":"G"}]}'
+)
+GOLDEN_SIGNATURE = (
+    "304602210097923f1e558f572d4d2315b27cfeb80342546770294f6d37671c356bda85c646022100933308b7ca673c177c52f8a03926a18f"
+    "bd568a373c5a5eb82fd79abb03e82701"
+)
+
+
+def golden_key(path: Path) -> Path:
+    """The key whose scalar is the SHA-256 of a text: anybody can make it again, so it signs nothing else."""
+    scalar = int.from_bytes(hashlib.sha256(b"chargy-agent ocmf test key").digest(), "big")
+    pem = ec.derive_private_key(scalar, ec.SECP256R1()).private_bytes(
+        form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()
+    )
+    path.write_bytes(pem)
+    return path
+
+
+@pytest.fixture
+def signer(tmp_path: Path) -> Signer:
+    return Signer(tmp_path / "ocmf.key")
+
+
+def verified(record: SignedReading) -> bool:
+    return bool(OCMF.from_string(record.data).verify_signature(record.public_key))
+
+
+def test_a_signature_is_that_of_the_golden_vector(tmp_path: Path) -> None:
+    record = Signer(golden_key(tmp_path / "ocmf.key")).sign(GOLDEN_PAYLOAD)
+    assert record is not None
+    assert record.public_key == GOLDEN_KEY
+    assert record.data.split("|")[1] == GOLDEN_PAYLOAD
+    assert json.loads(record.data.split("|")[2])["SD"] == GOLDEN_SIGNATURE
+
+
+def test_the_key_is_made_once_and_is_nobody_elses(tmp_path: Path, signer: Signer) -> None:
+    first = signer.sign("{}")
+    assert stat.S_IMODE((tmp_path / "ocmf.key").stat().st_mode) == 0o600
+    assert Signer(tmp_path / "ocmf.key").sign("{}") == first
+    assert [p.name for p in tmp_path.iterdir()] == ["ocmf.key"]
+
+
+def test_a_key_that_cannot_be_used_signs_nothing_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "ocmf.key").write_text("not a key")
+    assert Signer(tmp_path / "ocmf.key").sign("{}") is None
+    assert "no OCMF record is made" in caplog.text
+    assert Signer(tmp_path / "nowhere" / "ocmf.key").sign("{}") is None
+
+
+def session(signer: Signer, wanted: bool = True) -> Playbook:
+    play = Playbook(
+        lambda: make_site(settings={"sign_readings": wanted}, sign=signer.sign, version="0.1", number="LU-1")
+    )
+    play.feed(MeterKnown(1, SDM))
+    return charging(play.skip())
+
+
+def ended(play: Playbook, meter_wh: int | None = 5000, signed: SignedReading | None = None) -> TransactionEnded:
+    play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, A))
+    play.feed(ContactorOpened(1))
+    for n in (1, 2, 3):
+        if meter_wh is None:
+            play.feed(MeterFailed(1, f"end:{n}"))
+        else:
+            play.feed(MeterRead(1, f"end:{n}", replace(wh(meter_wh, at=play.now.stamp), signed=signed)))
+        play.skip().wait(6)
+    play.skip()
+    message = play.ended()[-1]
+    assert isinstance(message, TransactionEnded)
+    return message
+
+
+def payload_of(record: SignedReading) -> dict[str, object]:
+    return dict(json.loads(record.data.split("|")[1]))
+
+
+def test_a_station_signs_its_bill_where_that_is_wanted(signer: Signer) -> None:
+    record = ended(session(signer)).signed
+    assert record is not None
+    assert (record.maker, record.encoding) == ("station", "OCMF")
+    assert verified(record)
+    assert OCMF.from_string(record.data).check_eichrecht() == []
+    told = payload_of(record)
+    assert (told["GI"], told["UL"]) == ("chargy-agent", "made by the station, not by the meter")
+    assert (told["PG"], told["MS"], told["CI"], told["IL"]) == ("T1", "12345678", "LU-1 1", "TRUSTED")
+    begin, end = told["RD"]  # type: ignore[misc]
+    assert (begin["TX"], begin["RV"], end["TX"], end["RV"], end["RU"]) == ("B", 1000, "L", 5000, "Wh")
+    assert begin["TM"] == "2027-01-15T08:00:00,000+0000 S"
+
+
+def test_a_changed_digit_is_found(signer: Signer) -> None:
+    record = ended(session(signer)).signed
+    assert record is not None
+    assert not verified(replace(record, data=record.data.replace('"RV":5000', '"RV":4000')))
+
+
+def test_nothing_is_signed_where_nobody_wants_it(signer: Signer) -> None:
+    assert ended(session(signer, wanted=False)).signed is None
+
+
+def test_records_are_numbered_without_a_gap_over_a_restart(signer: Signer) -> None:
+    play = session(signer)
+    first = ended(play).signed
+    play.restart(5, state=EMPTY)
+    play.feed(MeterKnown(1, SDM))
+    second = ended(charging(play.skip(), meter_wh=5000), 6000).signed
+    assert [payload_of(r)["PG"] for r in (first, second) if r] == ["T1", "T2"]
+
+
+def test_a_register_that_was_not_read_at_the_end_is_marked(signer: Signer) -> None:
+    message = ended(session(signer), None)
+    assert message.signed is not None
+    _, end = payload_of(message.signed)["RD"]  # type: ignore[misc]
+    assert (end["RV"], end["ST"]) == (message.meter_wh, "S")
+
+
+METERS_OWN = SignedReading('OCMF|{"FV" : "1.0", "RV":12345.60 , "x":"é"}|{"SD":"00"}', method="", public_key="")
+
+
+def test_a_record_of_the_meter_is_passed_on_byte_for_byte(signer: Signer) -> None:
+    """Blanks, decimals and letters are part of what was signed."""
+    message = ended(session(signer), signed=METERS_OWN)
+    assert message.signed == METERS_OWN
+    stored = load(json.loads(json.dumps(dump(message))), TransactionEnded)
+    assert stored.signed.data == METERS_OWN.data
+    assert stored.signed.maker == "meter"
+
+
+# --- on the wire ----------------------------------------------------------------------------------------------------
+
+
+def known() -> Outbox:
+    outbox = Outbox()
+    outbox.facts["transaction", "chargy/s1"] = {"id": "42"}
+    return outbox
+
+
+def said(version: str, dialect: Dialect, message: TransactionEnded, at: Desk) -> dict[str, Any]:
+    """As it leaves, and valid by the standard's own schema."""
+    row = dialect.outgoing(TransactionEnded)
+    assert isinstance(row, Out)
+    payload = row.encode(message, at)
+    assert payload is not None
+    folder, validator, name = {
+        "1.6": ("v16", Draft4Validator, row.action),
+        "2.0.1": ("v201", Draft6Validator, row.action + "Request"),
+    }[version]
+    document = json.loads((SCHEMAS / folder / "schemas" / f"{name}.json").read_text("utf-8-sig"))
+    validator(document, format_checker=FormatChecker()).validate(payload)
+    return payload
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_both_versions_carry_it(signer: Signer, told: bool) -> None:
+    message = ended(session(signer))
+    record = message.signed
+    assert record is not None
+    at = desk(known(), Settings({"public_key_told": told}))
+    at.number = 3
+    stop = said("1.6", V16, message, at)
+    [entry] = stop["transactionData"][-1]["sampledValue"]
+    assert (entry["format"], entry["context"]) == ("SignedData", "Transaction.End")
+    value = json.loads(entry["value"])
+    assert value["signedMeterData"] == record.data
+    assert (value["publicKey"] == record.public_key) == told
+    event = said("2.0.1", V201, message, at)
+    last = event["meterValue"][-1]["sampledValue"][0]
+    assert last["value"] == 5000
+    signed = last["signedMeterValue"]
+    assert base64.b64decode(signed["signedMeterData"]).decode() == record.data
+    assert base64.b64decode(signed["publicKey"]).hex() == (record.public_key if told else "")
+    assert all(len(signed[k]) <= most for k, most in (("signedMeterData", 2500), ("publicKey", 2500)))
