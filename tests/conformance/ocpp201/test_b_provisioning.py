@@ -381,10 +381,10 @@ async def test_TC_B_57_CS(tmp_path: Path) -> None:
         s = Street201(station, csms)
         for name, value in (("WaitMinimum", minimum_s), ("RandomRange", 0), ("RepeatTimes", 2)):
             assert await s.put(f"OCPPCommCtrlr.RetryBackOff{name}", str(value)) == "Accepted"
-        tried_s = await attempts(csms, 5)
+        tried_s = await attempts(csms, 6)
     waits_s = [(b - a) * rate for a, b in itertools.pairwise(tried_s)]
-    for waited_s, expected_s in zip(waits_s, (5, 10, 20, 20), strict=True):
-        assert expected_s * 0.9 <= waited_s < expected_s + 19, waits_s
+    for waited_s, expected_s in zip(waits_s, (5, 10, 20, 20, 20), strict=True):
+        assert expected_s * 0.9 <= waited_s < expected_s + 50, waits_s  # 80 without the bound
 
 
 async def attempts(csms: Backend, count: int) -> list[float]:
