@@ -22,7 +22,7 @@ from agent.domain.evse import Site
 from agent.domain.metrology import recalled
 from agent.domain.orders import Leave, Order, ReadMeter, Restart, SetLamp, Show
 from agent.domain.station import assemble
-from agent.filing import UPDATER_FIRST_S, booting_firmware, files_of, last_version
+from agent.filing import UPDATER_FIRST_S, booting_firmware, files_of, keys_of, last_version
 from agent.frozen import frozen
 from agent.initial import given, initial_evses, initial_settings, power_times, signer, unusable_certificates
 from agent.kinds import Fault, Lamp, Screen
@@ -105,6 +105,7 @@ class Station:
         self.status = StatusSocket(self._socket_path(), self.picture, lambda: self.clock.now().utc_s)
         self.ring = LogRing(self.clock)
         self._trying, self._version = booting_firmware(facts), last_version(facts)
+        self.keys = self.hands.keys = keys_of(self)
         self.files = self.hands.files = files_of(self)
         self.links = {b.name: self._make_link(b) for b in file.backends}
         self.engine.links.update(self.links)
@@ -156,6 +157,7 @@ class Station:
             trace=self._frame,
             password=lambda: self._password(backend),
             access=lambda: self.site.access(backend.name),
+            pki=self.keys.pki,
         )
 
     def _frame(self, direction: str, link: str, version: str, text: str) -> None:
@@ -362,6 +364,7 @@ class Station:
         for link in self.links.values():
             await link.flush(FLUSH_S if self._exit.result() == 0 and link.up else 0.5)
         self.files.close()
+        self.keys.close()
         if self._boot_board and self.files.updater is not None:
             await self.files.updater.reboot()
 

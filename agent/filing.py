@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
+from agent.domain.certificates import Use
 from agent.domain.events import Event
 from agent.domain.evse import Site
 from agent.domain.orders import SendLog
 from agent.services.clock import Clock
 from agent.services.engine import Engine
 from agent.services.files import Files
+from agent.services.keys import Keys
+from agent.services.pki import Pki
 from agent.services.privacy import Mask
 from agent.services.ring import LogRing
 from agent.services.status import StatusSocket
@@ -32,6 +35,7 @@ class Station(Protocol):
     site: Site
     clock: Clock
     mask: Mask
+    keys: Keys
 
     def picture(self) -> dict[str, Any]: ...
 
@@ -60,13 +64,22 @@ def files_of(station: Station) -> Files:
     def roots() -> list[bytes]:
         """Installed ones, and those of the station file."""
         given = [b.manufacturer_ca for b in file.backends if b.manufacturer_ca is not None]
-        installed = sorted((file.station.state_dir / "pki").glob("manufacturer-*.pem"))
+        installed = station.keys.pki.roots_of(Use.MANUFACTURER_ROOT)
         return [path.read_bytes() for path in (*given, *installed) if path.exists()]
 
     def post(event: Event) -> None:
         station.engine.post(event)
 
     return Files(folder, post, parts, roots, ca)
+
+
+def keys_of(station: Station) -> Keys:
+    """Keys and certificates; the roots of the station file are trusted beside installed ones."""
+    file, site = station.file, station.site
+    given = tuple(b.ca for b in file.backends if b.ca is not None)
+    pki = Pki(file.station.state_dir / "pki", lambda: given)
+    site.certificates, site.roots = pki.entries, lambda: len(pki.roots())
+    return Keys(pki, station.engine.post, file.station.serial or file.station.id)
 
 
 def security_log(site: Site, clock: Clock) -> list[dict[str, Any]]:

@@ -6,15 +6,20 @@ import datetime as dt
 import ipaddress
 import ssl
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from tls_front import TlsFront
 
 LOCAL = ("127.0.0.1", "localhost")
+SPAN = (-100, 30)
+"""Days from now on."""
 
 
 def _name(common: str, organisation: str = "") -> x509.Name:
@@ -30,14 +35,40 @@ def _alternatives(hosts: tuple[str, ...]) -> x509.SubjectAlternativeName:
     return x509.SubjectAlternativeName(names)
 
 
-class Authority:
-    """``root``: its certificate as a file. What it signs is written beside it."""
+def pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
 
-    def __init__(self, folder: Path, name: str = "Test Root") -> None:
+
+class Authority:
+    """``root``: its certificate as a file. What it signs is written beside it. ``above``: who has signed it, if it has
+    not itself; ``span``: from when until when it is valid, in days from now on."""
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        name: str = "Test Root",
+        above: Authority | None = None,
+        span: tuple[int, int] = SPAN,
+    ) -> None:
         self.folder, self.name = folder, name
         self.key = ec.generate_private_key(ec.SECP256R1())
-        self.certificate = self._sign(name, self.key.public_key(), ca=True)
-        self.root = self._write("root", self.certificate.public_bytes(serialization.Encoding.PEM))
+        self.certificate = (above or self).certify(_name(name), self.key.public_key(), span, ca=True)
+        self.pem = pem(self.certificate)
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """How a backend names this root."""
+        return hash_data(self.certificate, self.certificate)
+
+    @cached_property
+    def root(self) -> Path:
+        return self._write("root", self.pem.encode())
+
+    def sign(self, csr: str, span: tuple[int, int] = SPAN) -> str:
+        """The certificate that a signing request asks for."""
+        request = x509.load_pem_x509_csr(csr.encode("ascii"))
+        assert request.is_signature_valid
+        return pem(self.certify(request.subject, request.public_key(), span))
 
     def server(self, hosts: tuple[str, ...] = LOCAL, days: int = 30, kind: str = "ec", named: bool = True) -> Path:
         """Certificate and key of a server in one file; ``days`` below 0: it has ended. ``kind``: ec or rsa. ``named``
@@ -63,24 +94,24 @@ class Authority:
 
     def _leaf(self, what: str, common: str, days: int, kind: str, extension: Any, organisation: str = "") -> Path:
         key: Any = rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())
-        made = self._sign(common, key.public_key(), days, extension, organisation)
+        made = self.certify(_name(common, organisation), key.public_key(), (SPAN[0], days), extension)
         secret = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         return self._write(what, made.public_bytes(serialization.Encoding.PEM) + secret)
 
-    def _sign(
-        self, common: str, key: Any, days: int = 30, extension: Any = None, organisation: str = "", ca: bool = False
+    def certify(
+        self, subject: x509.Name, key: Any, span: tuple[int, int] = SPAN, extension: Any = None, ca: bool = False
     ) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
         made = (
             x509.CertificateBuilder()
-            .subject_name(_name(common, organisation))
+            .subject_name(subject)
             .issuer_name(_name(self.name))
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(days=100))
-            .not_valid_after(now + dt.timedelta(days=days))
+            .not_valid_before(now + dt.timedelta(days=span[0]))
+            .not_valid_after(now + dt.timedelta(days=span[1]))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         )
         if extension is not None:
@@ -88,9 +119,31 @@ class Authority:
         return made.sign(self.key, hashes.SHA256())
 
     def _write(self, what: str, content: bytes) -> Path:
+        assert self.folder is not None, f"{self.name} has no folder for its {what}"
         path = self.folder / f"{self.name.replace(' ', '-')}-{what}-{len(list(self.folder.iterdir()))}.pem"
         path.write_bytes(content)
         return path
+
+
+def hash_data(certificate: x509.Certificate, issuer: x509.Certificate) -> dict[str, str]:
+    """CertificateHashDataType, by the library's own OCSP."""
+    made = ocsp.OCSPRequestBuilder().add_certificate(certificate, issuer, hashes.SHA256()).build()
+    return {
+        "hashAlgorithm": "SHA256",
+        "issuerNameHash": made.issuer_name_hash.hex(),
+        "issuerKeyHash": made.issuer_key_hash.hex(),
+        "serialNumber": f"{made.serial_number:x}",
+    }
+
+
+def serial_of(pem: str) -> str:
+    """Of the first certificate of a chain."""
+    return f"{x509.load_pem_x509_certificate(pem.encode()).serial_number:x}"
+
+
+def shown(front: TlsFront) -> str:
+    """Serial number of the certificate that a station has shown last."""
+    return f"{x509.load_der_x509_certificate(front.agreed['certificate']).serial_number:x}"
 
 
 def common_name(der: bytes) -> str:

@@ -55,6 +55,8 @@ class StrictCsms:
     boot: str = "Accepted"
     interval_s: int = 300
     refuse: set[str] = field(default_factory=set)
+    signing: str = "Accepted"
+    """The answer to a signing request."""
     first_id: int = 100
     speaks: tuple[str, ...] = ("1.6",)
     version: str = ""
@@ -159,6 +161,9 @@ class StrictCsms:
             connection.transport.abort()
 
     # --- what it answers ---------------------------------------------------------------------------------------
+
+    def _SignCertificate(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
+        return {"status": self.signing}
 
     def _nothing(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
         return {}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
 
+from agent.domain.certificates import HashData, Use
 from agent.domain.charging.profiles import Profile, Purpose, Unit
 from agent.domain.cost import Cost
 from agent.frozen import frozen
@@ -28,6 +29,7 @@ class Trigger(StrEnum):
     TRANSACTION = "TransactionEvent"
     FIRMWARE_STATUS = "FirmwareStatusNotification"
     LOG_STATUS = "LogStatusNotification"
+    SIGN = "SignChargingStationCertificate"
 
 
 @frozen
@@ -257,3 +259,30 @@ class AskLog(Ask):
     retry_interval_s: int = 0
     oldest_utc_s: float | None = None
     latest_utc_s: float | None = None
+
+
+@frozen
+class AskCertificateSigned(Ask):
+    """``chain`` (PEM): the station's own certificate first, then those that lead to the root."""
+
+    chain: str
+
+
+@frozen
+class AskInstallCertificate(Ask):
+    """``certificate``: a root (PEM)."""
+
+    use: Use
+    certificate: str
+
+
+@frozen
+class AskDeleteCertificate(Ask):
+    named: HashData
+
+
+@frozen
+class AskInstalledCertificates(Ask):
+    """Roots for these uses (None: for any); ``data["roots"]`` of the reply: ``Installed``."""
+
+    uses: tuple[Use, ...] | None = None

@@ -282,6 +282,13 @@ class SecurityHappened(Message):
     info: str = ""
 
 
+@frozen
+class CertificateSigningWanted(Message):
+    """``csr``: a certificate signing request (PEM) of a key that this station has just made."""
+
+    csr: str
+
+
 BILLED: tuple[type[Message], ...] = (
     TransactionStarted,
     TransactionAuthorised,
@@ -311,4 +318,5 @@ MESSAGES: tuple[type[Message], ...] = (
     FirmwareStatus,
     LogStatus,
     SecurityHappened,
+    CertificateSigningWanted,
 )

@@ -6,6 +6,7 @@ from agent.domain.block import Blocks
 from agent.domain.blocks.access import AccessBlock
 from agent.domain.blocks.authorisation import Authorisation
 from agent.domain.blocks.availability import Availability
+from agent.domain.blocks.certificates import Certificates
 from agent.domain.blocks.charging import Charging
 from agent.domain.blocks.clearing import Clearing
 from agent.domain.blocks.costs import Costs
@@ -45,6 +46,7 @@ def assemble(site: Site) -> Blocks:
             SettingsBlock(site),
             Security(site),
             AccessBlock(site),
+            Certificates(site),
             lists,
             authorisation,
             Sessions(site),

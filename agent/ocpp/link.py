@@ -410,7 +410,9 @@ class Link:
         self._go_down()
 
     async def _tell(self, message: Message) -> bool:
-        await self._ask(message)
+        heard = await self._ask(message)
+        for event in heard.events if heard else ():
+            self._hear(event)
         if isinstance(message, HeartbeatWanted):
             self._heartbeat.said()
         return True

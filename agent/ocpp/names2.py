@@ -144,6 +144,14 @@ def _most_entries(facts: Facts, evse: int) -> float:
     return float(str(facts.settings.get("list_max_entries", 0)))
 
 
+def _certificates(facts: Facts, evse: int) -> str:
+    return str(facts.evses.get(0, {}).get("certificates", 0))
+
+
+def _most_certificates(facts: Facts, evse: int) -> float:
+    return float(str(facts.settings.get("certificates_max", 0)))
+
+
 def _smart(facts: Facts, evse: int) -> str:
     offered = facts.settings.get("feature_profiles", ())
     return "true" if isinstance(offered, tuple) and "SmartCharging" in offered else "false"
@@ -286,7 +294,10 @@ NAMES: tuple[Name, ...] = (
     Name("OCPPCommCtrlr", "WebSocketPingInterval", "ping_interval_s", unit="s"),
     # security
     Name("SecurityCtrlr", "BasicAuthPassword", "authorization_key", kind="string"),
-    Name("SecurityCtrlr", "CertificateEntries", value=_fixed("0"), kind="integer"),
+    Name("SecurityCtrlr", "CertificateEntries", value=_certificates, kind="integer", high=_most_certificates),
+    Name("SecurityCtrlr", "CertSigningRepeatTimes", "signing_repeats"),
+    Name("SecurityCtrlr", "CertSigningWaitMinimum", "signing_wait_s", unit="s"),
+    Name("SecurityCtrlr", "MaxCertificateChainSize", "chain_max_size", constant=True),
     Name("SecurityCtrlr", "OrganizationName", "cpo_name"),
     Name("SecurityCtrlr", "SecurityProfile", "security_profile", shown=True),
     # smart charging
@@ -324,6 +335,7 @@ NAMES: tuple[Name, ...] = (
 
 UNNAMED_2: Mapping[str, str] = {
     "blink_repeat": "1.x only",
+    "certificates_max": "shown as the limit of SecurityCtrlr.CertificateEntries",
     "connector_count": "the device model itself says it",
     "connector_phase_rotation": "optional in 2.x; not used here",
     "feature_profiles": "1.x only; in 2.x the controllers that are there say it",

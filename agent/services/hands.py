@@ -24,6 +24,7 @@ from agent.services.boards import BoardKeeper
 from agent.services.files import Files
 from agent.services.indicators import BuzzerKeeper, LampKeeper
 from agent.services.keep import DisplayKeeper, MeterKeeper
+from agent.services.keys import Keys
 
 
 class Hands:
@@ -36,6 +37,7 @@ class Hands:
         self.lamps: dict[EvseId, LampKeeper] = {}
         self.buzzer: BuzzerKeeper | None = None
         self.files: Files | None = None
+        self.keys: Keys | None = None
         self._post = post
 
     def hearing(self, event: Event) -> None:
@@ -64,6 +66,8 @@ class Hands:
             ):
                 if evse in self.boards:
                     self.boards[evse].do(order)
+            case _ if self.keys is not None and self.keys.do(order):
+                pass
             case _ if self.files is not None:
                 self.files.do(order)
             case _:

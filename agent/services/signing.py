@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +13,16 @@ CHUNK = 1024 * 1024
 
 def signer_accepted(certificate: str, roots: list[bytes]) -> str:
     """Is it a certificate of one of these authorities, directly or by the chain that comes with it?"""
-    from cryptography import x509
+    from agent.services import certs
 
     try:
-        chain = x509.load_pem_x509_certificates(certificate.encode("ascii"))
-        trusted = [c for pem in roots for c in x509.load_pem_x509_certificates(pem)]
+        chain = certs.read(certificate)
+        trusted = [c for pem in roots for c in certs.read(pem)]
     except (ValueError, UnicodeEncodeError):
         return "it is no PEM certificate"
     if not trusted:
         return "no manufacturer's root certificate is installed"
-    now = datetime.now(UTC)
-    for i, cert in enumerate(chain):
-        if not cert.not_valid_before_utc <= now <= cert.not_valid_after_utc:
-            return (
-                f"certificate {i + 1} of its chain is valid from {cert.not_valid_before_utc} to "
-                f"{cert.not_valid_after_utc} only"
-            )
-        if any(_issued(cert, root) for root in trusted):
-            return ""
-        if i + 1 == len(chain) or not _issued(cert, chain[i + 1]):
-            break
-    return "no installed manufacturer's root certificate has signed it"
-
-
-def _issued(cert: Any, issuer: Any) -> bool:
-    from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
-
-    try:
-        authority = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-        cert.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
-        return False
-    return bool(authority)
+    return certs.leads_to(chain, trusted, certs.utc(None))
 
 
 def signed_by(file: Path, certificate: str, signature: str) -> str:

@@ -58,8 +58,6 @@ CASES: dict[str, Case] = {c.id: c for c in (*_of_16(), *_of_201())}
 """By id; the ids of the two versions do not collide."""
 
 _WAITING = {
-    "certificates of the station": "074 077 A_11 A_14 A_15 M_23",
-    "installed certificates": "075_1 075_2 076 M_01 M_02 M_07 M_12 M_13 M_17 M_18 M_19 M_20 M_22",
     "network profiles": "B_50",
 }
 OPEN: dict[str, str] = {id_: why for why, ids in _WAITING.items() for id_ in ids.split()}

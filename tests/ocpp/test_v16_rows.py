@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft4Validator, FormatChecker
 from ocpp_stand_ins import IDENTITY, UTC_S, Outbox, desk
+from test_rows_certificates import CERTIFICATE_ACTIONS
 from test_rows_lists import LIST_ACTIONS
 from test_rows_reservation import RESERVATION_ACTIONS
 
@@ -37,6 +38,7 @@ from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Recur
 from agent.domain.events import TokenJudged, TransactionHeard
 from agent.domain.messages import (
     BootWanted,
+    CertificateSigningWanted,
     ChargingState,
     ConnectorStatus,
     ConnectorUnplugged,
@@ -195,6 +197,7 @@ GOLDEN_OUT = [
         "SecurityEventNotification",
         {"type": "InvalidCentralSystemCertificate", "timestamp": WHEN, "techInfo": "too old"},
     ),
+    (CertificateSigningWanted("PEM"), "SignCertificate", {"csr": "PEM"}),
 ]
 
 FILES_OUT: list[tuple[Any, str, dict[str, Any] | None]] = [
@@ -687,7 +690,14 @@ def test_answered_without_the_domain(action: str, payload: dict[str, Any], answe
     valid(action + "Response", answer)
 
 
-ELSEWHERE = {"GetConfiguration", "GetCompositeSchedule", *LIST_ACTIONS, *RESERVATION_ACTIONS}
+ELSEWHERE = {
+    "ExtendedTriggerMessage",
+    "GetConfiguration",
+    "GetCompositeSchedule",
+    *CERTIFICATE_ACTIONS,
+    *LIST_ACTIONS,
+    *RESERVATION_ACTIONS,
+}
 """Below, or in a file of their own."""
 
 
@@ -794,7 +804,7 @@ def test_a_request_that_no_block_answers_is_refused() -> None:
 
 
 READ_ONLY = {
-    "AdditionalRootCertificateCheck", "ChargeProfileMaxStackLevel",
+    "AdditionalRootCertificateCheck", "CertificateSignedMaxChainSize", "ChargeProfileMaxStackLevel",
     "ChargingScheduleAllowedChargingRateUnit", "ChargingScheduleMaxPeriods",
     "ConnectorSwitch3to1PhaseSupported", "CustomDisplayCostAndPrice", "GetConfigurationMaxKeys",
     "MaxChargingProfilesInstalled",

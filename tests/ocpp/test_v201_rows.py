@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft6Validator, FormatChecker
 from ocpp_stand_ins import UTC_S, Outbox, desk
+from test_rows_certificates import CERTIFICATE_ACTIONS
 from test_rows_lists import LIST_ACTIONS
 from test_rows_reservation import RESERVATION_ACTIONS
 
@@ -40,6 +41,7 @@ from agent.domain.cost import Cost
 from agent.domain.events import CostHeard, TokenJudged, TransactionHeard
 from agent.domain.messages import (
     BootWanted,
+    CertificateSigningWanted,
     ChargingState,
     ConnectorStatus,
     FaultNoted,
@@ -254,6 +256,11 @@ GOLDEN_OUT = [
         {"requestId": 9, "seqNo": 1, "tbc": False, "generatedAt": WHEN, "data": "reservation 7"},
     ),
     (FirmwareStatus(), "FirmwareStatusNotification", {"status": "Idle"}),
+    (
+        CertificateSigningWanted("PEM"),
+        "SignCertificate",
+        {"csr": "PEM", "certificateType": "ChargingStationCertificate"},
+    ),
     (LogStatus(), "LogStatusNotification", {"status": "Idle"}),
     (
         Report(9, 0, False, T0, ({"component": {"name": "A"}, "variable": {"name": "B"}, "variableAttribute": [{}]},)),
@@ -556,10 +563,6 @@ AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"requestId": 1, "firmware": {"location": "ftp://h/f", "retrieveDateTime": "2026-11-25T10:00:00Z"}},
         {"status": "InvalidCertificate"},
     ),
-    ("InstallCertificate", {}, REJECTED),
-    ("CertificateSigned", {}, REJECTED),
-    ("GetInstalledCertificateIds", {}, {"status": "NotFound"}),
-    ("DeleteCertificate", {}, {"status": "NotFound"}),
     ("GetMonitoringReport", {}, {"status": "NotSupported"}),
     ("SetMonitoringBase", {}, {"status": "NotSupported"}),
 ]
@@ -720,6 +723,7 @@ ELSEWHERE = {
     "GetReport",
     "GetTransactionStatus",
     "CostUpdated",
+    *CERTIFICATE_ACTIONS,
     *LIST_ACTIONS,
     *RESERVATION_ACTIONS,
 }

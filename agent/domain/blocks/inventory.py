@@ -32,6 +32,7 @@ class Inventory:
             "problem": any(e["problem"] for e in evses.values()),
             "list": site.local_list,
             "profiles": site.profiles(),
+            "certificates": site.certificates(),
         }
         sessions = [e.transaction for e in site.evses.values() if e.transaction]
         data = {"settings": settings, "evses": {STATION: station, **evses}, "sessions": sessions, "utc_s": now.utc_s}

@@ -22,6 +22,7 @@ from agent.domain.events import (
     UnlockTried,
 )
 from agent.domain.evse import Evse, Site, State
+from agent.domain.keys import SigningWanted
 from agent.domain.messages import (
     BootWanted,
     HeartbeatWanted,
@@ -211,6 +212,11 @@ class Remote:
             yield Reply(event.link, event.request, "Rejected")
             return
         numbers = list(self._site.evses) if not number else [number]
+        if ask.what is Trigger.SIGN:
+            yield Reply(event.link, event.request, "Accepted" if event.link == self._site.links[0] else "Rejected")
+            if event.link == self._site.links[0]:
+                yield SigningWanted()
+            return
         if ask.what is Trigger.TRANSACTION:
             numbers = [n for n in numbers if self._site.evses[n].transaction]
             if not numbers:

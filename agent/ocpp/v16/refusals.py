@@ -8,7 +8,6 @@ from agent.ocpp.dialect import In, Mute, Out, Refusal, always
 _FIRMWARE = "FirmwareManagement is not offered"
 _RESERVATION = "Reservation is not offered"
 _SMART = "SmartCharging is not offered"
-_SECURITY = "the security extension is not offered"
 
 OFF: dict[str, tuple[In | Refusal, ...]] = {
     "RemoteTrigger": (Refusal("TriggerMessage", "RemoteTrigger is switched off in the station file"),),
@@ -35,11 +34,4 @@ OFF: dict[str, tuple[In | Refusal, ...]] = {
 NOT_YET: tuple[str, ...] = ()
 """Profiles that nothing here translates so far."""
 
-ROWS: tuple[In | Out | Mute | Refusal, ...] = (
-    *(row for profile in NOT_YET for row in OFF[profile]),
-    Refusal("CertificateSigned", _SECURITY),
-    Refusal("DeleteCertificate", _SECURITY),
-    Refusal("ExtendedTriggerMessage", _SECURITY),
-    Refusal("GetInstalledCertificateIds", _SECURITY),
-    Refusal("InstallCertificate", _SECURITY),
-)
+ROWS: tuple[In | Out | Mute | Refusal, ...] = (*(row for profile in NOT_YET for row in OFF[profile]),)

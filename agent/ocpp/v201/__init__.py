@@ -13,6 +13,7 @@ from agent.ocpp.schema import of_package
 from agent.ocpp.v201 import (
     authorisation,
     boot,
+    certificates,
     charging,
     cost,
     customers,
@@ -58,6 +59,7 @@ V201 = Dialect(
         *lists.ROWS,
         *reservation.ROWS,
         *files.ROWS,
+        *certificates.ROWS,
         *refusals.ROWS,
     ),
     project=status.project,

@@ -31,10 +31,6 @@ OFF: dict[str, tuple[In | Refusal, ...]] = {
 """What is answered where a profile (by its name in 1.6) is switched off in the station file."""
 
 ROWS: tuple[In | Refusal, ...] = (
-    always("InstallCertificate", status="Rejected"),
-    always("CertificateSigned", status="Rejected"),
-    always("GetInstalledCertificateIds", status="NotFound"),
-    always("DeleteCertificate", status="NotFound"),
     always("GetMonitoringReport", status="NotSupported"),
     always("SetMonitoringBase", status="NotSupported"),
     Refusal("ClearDisplayMessage", _DISPLAY),

@@ -81,15 +81,16 @@ _TRIGGERS = {
     "Heartbeat": Trigger.HEARTBEAT,
     "LogStatusNotification": Trigger.LOG_STATUS,
     "MeterValues": Trigger.METER_VALUES,
+    "SignChargingStationCertificate": Trigger.SIGN,
     "StatusNotification": Trigger.STATUS,
     "TransactionEvent": Trigger.TRANSACTION,
 }
-_OF_ANY_EVSE = (Trigger.FIRMWARE_STATUS, Trigger.LOG_STATUS, Trigger.HEARTBEAT)
+_OF_ANY_EVSE = (Trigger.FIRMWARE_STATUS, Trigger.LOG_STATUS, Trigger.HEARTBEAT, Trigger.SIGN)
 
 
 def _trigger(payload: Payload, desk: Desk) -> AskTrigger | dict[str, Any]:
-    """Certificates are not offered. A boot that was accepted is not repeated (F06.FR.17); transactions and values wait
-    for one that is."""
+    """Certificates of ISO 15118 are not offered. A boot that was accepted is not repeated (F06.FR.17); transactions
+    and values wait for one that is."""
     what = _TRIGGERS.get(payload["requestedMessage"])
     if what is None:
         return {"status": "NotImplemented"}

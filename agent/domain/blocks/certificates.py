@@ -1,0 +1,235 @@
+"""The station's own certificate and the roots it trusts (whitepaper 1.6: A02, M03-M05; OCPP 2.0.1 A02, A03, M03-M05).
+
+Who may change them is the first backend of the station file alone: what a station trusts is a matter between it and its
+operator. Files are made and judged by the services (decision 12); a certificate that is good becomes the one that is
+tried (``CertificateReady``), the old one stays until a connection has been made without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from agent.domain.asks import (
+    AskCertificateSigned,
+    AskDeleteCertificate,
+    AskInstallCertificate,
+    AskInstalledCertificates,
+)
+from agent.domain.block import Yielded, answers, on
+from agent.domain.certificates import Use
+from agent.domain.events import Asked, CertificateReady, ClockTrusted, Connected, SecurityNoticed, Started, TimeCame
+from agent.domain.evse import Site
+from agent.domain.keys import (
+    ChainTaken,
+    DeleteRoot,
+    InstallRoot,
+    KeepCertificates,
+    ListRoots,
+    MakeRequest,
+    PkiEvent,
+    RequestMade,
+    RootDeleted,
+    RootInstalled,
+    RootsListed,
+    SigningAnswered,
+    SigningWanted,
+    TakeChain,
+)
+from agent.domain.messages import CertificateSigningWanted
+from agent.domain.orders import Remember, Reply, Tell, WakeMe
+from agent.domain.security import SecurityEvent
+from agent.frozen import mutable
+from agent.kinds import Moment
+
+DAY_S = 86400.0
+RENEW_S = 30 * DAY_S
+"""So long before its end a certificate is renewed; a short-lived one when a third of its life is left."""
+REPEAT, RENEW = "sign:repeat", "sign:renew"
+
+
+@mutable
+class _Own:
+    """``id``: the certificate that was signed last; ``worked``: the last one that a connection was made with."""
+
+    id: str = ""
+    worked: str = ""
+    renew_utc_s: float = 0.0
+
+    def record(self) -> dict[str, Any]:
+        return {"id": self.id, "worked": self.worked, "renew_utc_s": self.renew_utc_s}
+
+
+class Certificates:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._link = site.links[0] if site.links else ""
+        self._own = _Own()
+        self._waiting: dict[str, Asked | None] = {}
+        self._count = 0
+        self._csr, self._tries = "", 0
+
+    # --- a certificate of its own ----------------------------------------------------------------------------------
+
+    @on(SigningWanted)
+    def wanted(self, event: SigningWanted, now: Moment) -> Iterator[Yielded]:
+        yield MakeRequest(self._job(None), self._site.settings.text("cpo_name"))
+
+    @on(RequestMade)
+    def made(self, event: RequestMade, now: Moment) -> Iterator[Yielded]:
+        self._waiting.pop(event.job, None)
+        self._csr, self._tries = event.csr, 0
+        if event.csr:
+            yield from self._ask(now)
+
+    def _ask(self, now: Moment) -> Iterator[Yielded]:
+        """Each wait is twice as long as the one before (2.0.1 A02.FR.17-19)."""
+        wait_s = self._site.settings.number("signing_wait_s") * 2.0**self._tries
+        yield Tell(self._link, CertificateSigningWanted(self._csr))
+        yield WakeMe(REPEAT, now.t_s + wait_s if wait_s else None)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        if event.key == RENEW:
+            yield WakeMe(RENEW, now.t_s + DAY_S)
+            yield SigningWanted()
+        elif event.key == REPEAT and self._csr and self._tries < self._site.settings.number("signing_repeats"):
+            self._tries += 1
+            yield from self._ask(now)
+
+    @on(SigningAnswered)
+    def answered(self, event: SigningAnswered, now: Moment) -> Iterator[Yielded]:
+        if not event.accepted:
+            yield from self._no_more()
+
+    def _no_more(self) -> Iterator[Yielded]:
+        self._csr = ""
+        yield WakeMe(REPEAT, None)
+
+    @answers(AskCertificateSigned)
+    def signed(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskCertificateSigned)
+        yield from self._no_more()
+        if event.link != self._link:
+            yield Reply(event.link, event.request, "Rejected")
+        elif len(ask.chain) > (most := self._site.settings.number("chain_max_size")):
+            yield from self._refuse(event, f"the chain has {len(ask.chain)} characters, at most {most} are possible")
+        else:
+            yield TakeChain(self._job(event), ask.chain, now.utc_s)
+
+    def _refuse(self, asked: Asked, why: str) -> Iterator[Yielded]:
+        yield Reply(asked.link, asked.request, "Rejected")
+        yield SecurityNoticed(SecurityEvent.INVALID_OWN_CERTIFICATE, why, asked.link)
+
+    @on(ChainTaken)
+    def taken(self, event: ChainTaken, now: Moment) -> Iterator[Yielded]:
+        asked = self._waiting.pop(event.job, None)
+        if asked is None:
+            return
+        if event.why:
+            yield from self._refuse(asked, event.why)
+            return
+        life_s = event.expires_utc_s - event.begins_utc_s
+        self._own = _Own(event.certificate, self._own.worked, event.expires_utc_s - min(RENEW_S, life_s / 3))
+        yield Remember("certificate", self._link, self._own.record())
+        yield Reply(asked.link, asked.request, "Accepted")
+        yield KeepCertificates((self._own.id, self._own.worked))
+        yield SecurityNoticed(SecurityEvent.RECONFIGURATION, "client certificate")
+        yield CertificateReady(self._link, event.certificate)
+        yield from self._renew(now)
+
+    @on(Connected)
+    def connected(self, event: Connected, now: Moment) -> Iterator[Yielded]:
+        """What was before is not needed any more. If what was before is all that works, it is renewed tomorrow."""
+        access, wanted = event.access, self._site.access(event.link) if event.link == self._link else None
+        if access.profile != 3 or wanted is None or access.certificate != wanted.certificate:
+            return  # of before a change
+        if self._own.id and access.certificate != self._own.id:
+            self._own.renew_utc_s = (now.utc_s or 0.0) + DAY_S
+            self._own.id = access.certificate
+            yield from self._renew(now)
+        elif access.certificate == self._own.worked:
+            return
+        self._own.worked = access.certificate
+        yield Remember("certificate", self._link, self._own.record())
+        yield KeepCertificates((self._own.id, self._own.worked))
+
+    # --- renewal -----------------------------------------------------------------------------------------------------
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        record = event.remembered.get("certificate", {}).get(self._link)
+        if record is None:
+            return
+        try:
+            self._own = _Own(str(record["id"]), str(record["worked"]), float(record["renew_utc_s"]))
+        except (KeyError, TypeError, ValueError) as e:
+            yield Remember("poisoned", f"certificate/{self._link}", {"why": type(e).__name__})
+            yield Remember("certificate", self._link, None)
+        yield from self._renew(now)
+
+    @on(ClockTrusted)
+    def clock(self, event: ClockTrusted, now: Moment) -> Iterator[Yielded]:
+        yield from self._renew(now)
+
+    def _renew(self, now: Moment) -> Iterator[Yielded]:
+        if self._own.renew_utc_s and now.utc_s is not None:
+            yield WakeMe(RENEW, now.t_s + max(0.0, self._own.renew_utc_s - now.utc_s))
+
+    # --- roots -------------------------------------------------------------------------------------------------------
+
+    @answers(AskInstallCertificate)
+    def install(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskInstallCertificate)
+        if event.link != self._link:
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        most = self._site.settings.number("certificates_max")
+        yield InstallRoot(self._job(event), ask.use, ask.certificate, most, now.utc_s)
+
+    @on(RootInstalled)
+    def installed(self, event: RootInstalled, now: Moment) -> Iterator[Yielded]:
+        yield from self._reply(event, event.status)
+        if event.status == "Accepted":
+            yield SecurityNoticed(SecurityEvent.RECONFIGURATION, "root certificate installed")
+
+    @answers(AskDeleteCertificate)
+    def delete(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """The root that the connection hangs on stays: without it the station would never be heard of again."""
+        ask = event.ask
+        assert isinstance(ask, AskDeleteCertificate)
+        if event.link != self._link:
+            yield Reply(event.link, event.request, "Failed")
+            return
+        given = self._site.given.get(self._link)
+        hangs = self._site.settings.number("security_profile") >= 2 and not (given is not None and given.root)
+        yield DeleteRoot(self._job(event), ask.named, hangs)
+
+    @on(RootDeleted)
+    def deleted(self, event: RootDeleted, now: Moment) -> Iterator[Yielded]:
+        yield from self._reply(event, event.status)
+        if event.status == "Accepted":
+            yield SecurityNoticed(SecurityEvent.RECONFIGURATION, "root certificate deleted")
+
+    @answers(AskInstalledCertificates)
+    def list(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskInstalledCertificates)
+        yield ListRoots(self._job(event), ask.uses if ask.uses is not None else tuple(Use))
+
+    @on(RootsListed)
+    def listed(self, event: RootsListed, now: Moment) -> Iterator[Yielded]:
+        yield from self._reply(event, "Accepted" if event.roots else "NotFound", roots=event.roots)
+
+    def _reply(self, event: PkiEvent, status: str, **data: Any) -> Iterator[Yielded]:
+        asked = self._waiting.pop(event.job, None)
+        if asked is not None:
+            yield Reply(asked.link, asked.request, status, data)
+
+    def _job(self, asked: Asked | None) -> str:
+        self._count += 1
+        job = f"pki:{self._count}"
+        self._waiting[job] = asked
+        return job

@@ -1,0 +1,111 @@
+"""What certificates say: whom they lead to, how long they last, and the hashes that OCPP names them by. Functions that
+judge return why not, or "". ``cryptography`` is imported when the first certificate is looked at."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from agent.domain.certificates import HashData
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+ALGORITHMS = {"SHA256": hashlib.sha256, "SHA384": hashlib.sha384, "SHA512": hashlib.sha512}
+
+
+def read(pem: str | bytes) -> list[Certificate]:
+    """All certificates of a PEM text, in their order. Raises ``ValueError``."""
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificates(pem.encode("ascii") if isinstance(pem, str) else pem)
+
+
+def leads_to(chain: Sequence[Certificate], trusted: Sequence[Certificate], now: datetime) -> str:
+    """Has one of these authorities signed the first of the chain, directly or by those that follow it?"""
+    for i, cert in enumerate(chain):
+        if late := out_of_date(cert, now):
+            return f"certificate {i + 1} of its chain {late}"
+        if any(issued(cert, root) and not out_of_date(root, now) for root in trusted):
+            return ""
+        if i + 1 == len(chain) or not issued(cert, chain[i + 1]):
+            break
+    return "no installed root certificate has signed it"
+
+
+def out_of_date(cert: Certificate, now: datetime) -> str:
+    if cert.not_valid_before_utc <= now <= cert.not_valid_after_utc:
+        return ""
+    return f"is valid from {cert.not_valid_before_utc} to {cert.not_valid_after_utc} only"
+
+
+def issued(cert: Certificate, issuer: Certificate) -> bool:
+    """Signed by this one, which is an authority."""
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        cert.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return is_authority(issuer)
+
+
+def is_authority(cert: Certificate) -> bool:
+    from cryptography import x509
+
+    try:
+        return bool(cert.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
+    except (ValueError, x509.ExtensionNotFound):
+        return False
+
+
+def root_problem(chain: Sequence[Certificate], now: datetime) -> str:
+    """Is it one root that can be trusted now?"""
+    if len(chain) != 1:
+        return f"one certificate is wanted, {len(chain)} came"
+    (root,) = chain
+    if not issued(root, root):
+        return "it is no root: not an authority that has signed itself"
+    return out_of_date(root, now)
+
+
+def common_name(cert: Certificate) -> str:
+    from cryptography.x509.oid import NameOID
+
+    names = cert.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""
+
+
+def hash_data(cert: Certificate, issuer: Certificate, algorithm: str = "SHA256") -> HashData:
+    """Of RFC 6960 4.1.1: the issuer's name as it stands in the certificate, and the bits of the issuer's key."""
+    digest = ALGORITHMS[algorithm]
+    name = digest(cert.issuer.public_bytes()).hexdigest()
+    return HashData(algorithm, name, digest(_key_bits(issuer)).hexdigest(), f"{cert.serial_number:x}")
+
+
+def _key_bits(cert: Certificate) -> bytes:
+    """The subject's public key without algorithm and length: what ``SubjectKeyIdentifier`` hashes by RFC 5280."""
+    from cryptography.hazmat.primitives import serialization
+
+    info = cert.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    _, inside, _ = _element(info)
+    _, _, after_algorithm = _element(inside)
+    tag, bits, _ = _element(after_algorithm)
+    assert tag == 3, "a SubjectPublicKeyInfo ends with a BIT STRING"
+    return bits[1:]  # how many bits of the last byte are unused
+
+
+def _element(data: bytes) -> tuple[int, bytes, bytes]:
+    """Tag, content and what follows of the first DER element."""
+    tag, first, at = data[0], data[1], 2
+    if first & 0x80:
+        at = 2 + (first & 0x7F)
+        first = int.from_bytes(data[2:at], "big")
+    return tag, data[at : at + first], data[at + first :]
+
+
+def utc(utc_s: float | None) -> datetime:
+    """The station's idea of now; where it has none, the board's."""
+    return datetime.now(UTC) if utc_s is None else datetime.fromtimestamp(utc_s, UTC)

@@ -1,0 +1,83 @@
+"""Carries out what the domain orders of keys and certificates: in turn, beside the event loop, each answered by its
+event."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from agent.domain.events import Event
+from agent.domain.keys import (
+    ChainTaken,
+    DeleteRoot,
+    InstallRoot,
+    KeepCertificates,
+    ListRoots,
+    MakeRequest,
+    RequestMade,
+    RootDeleted,
+    RootInstalled,
+    RootsListed,
+    TakeChain,
+)
+from agent.domain.orders import Order
+from agent.services.pki import Pki, Taken
+
+log = logging.getLogger(__name__)
+
+
+class Keys:
+    def __init__(self, pki: Pki, post: Callable[[Event], None], serial: str) -> None:
+        """``serial``: of the station, as its BootNotification says it."""
+        self.pki, self._post, self._serial = pki, post, serial
+        self._queue: asyncio.Queue[Order] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    def do(self, order: Order) -> bool:
+        """Taken? Its event follows."""
+        if not isinstance(order, MakeRequest | TakeChain | InstallRoot | DeleteRoot | ListRoots | KeepCertificates):
+            return False
+        self._queue.put_nowait(order)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+        return True
+
+    def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        from agent.services.transfer.thread import beside
+
+        while True:
+            order = await self._queue.get()
+            event = await beside(self._done, order)
+            if event is not None:
+                self._post(event)
+
+    def _done(self, order: Any) -> Event | None:
+        match order:
+            case MakeRequest(job, organisation):
+                return RequestMade(job, self._tried(self.pki.request, "", self._serial, organisation))
+            case TakeChain(job, chain, utc_s):
+                taken = self._tried(self.pki.take, Taken(why="the disk does not take it"), chain, self._serial, utc_s)
+                return ChainTaken(job, taken.id, taken.begins_utc_s, taken.expires_utc_s, taken.why)
+            case InstallRoot(job, use, certificate, most, utc_s):
+                why = self._tried(self.pki.install, None, use, certificate, most, utc_s)
+                return RootInstalled(job, "Failed" if why is None else "Rejected" if why else "Accepted", why or "")
+            case DeleteRoot(job, named, spare_last):
+                return RootDeleted(job, self._tried(self.pki.delete, "Failed", named, spare_last))
+            case ListRoots(job, uses):
+                return RootsListed(job, tuple(root for _, root in self.pki.installed(uses)))
+            case KeepCertificates(ids):
+                self._tried(self.pki.keep, None, ids)
+        return None
+
+    def _tried(self, work: Callable[..., Any], otherwise: Any, *args: Any) -> Any:
+        try:
+            return work(*args)
+        except OSError as e:
+            log.error("pki: %s: check the disk and the permissions of state_dir/pki", e)
+            return otherwise

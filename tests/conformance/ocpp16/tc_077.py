@@ -1,0 +1,36 @@
+"""A signed certificate that cannot be accepted: Rejected, told as a security event, and the old one stays in use."""
+
+from pathlib import Path
+
+from authorities import Authority, shown
+
+from ocpp16.certificates_play import request, signed
+from ocpp16.secure_play import back, with_tls
+
+EVENT = "InvalidChargePointCertificate"
+
+
+async def test_of_a_stranger(tmp_path: Path) -> None:
+    async with with_tls(tmp_path, 3) as (s, csms, ours):
+        first = shown(csms.front)
+        other = Authority(name="Foreign Root")
+        csr = await request(s)
+        assert await signed(s, other.sign(csr) + other.pem) == "Rejected"
+        await s.heard(lambda: csms.events().count(EVENT) == 1)
+        assert await signed(s, ours.sign(csr, (-20, -10))) == "Rejected"
+        assert await signed(s, "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n") == "Rejected"
+        await s.heard(lambda: csms.events().count(EVENT) == 3)
+        said = [p["techInfo"] for p in s.payloads("SecurityEventNotification") if p["type"] == EVENT]
+        assert "no installed root" in said[0]
+        csms.front.cut()
+        await s.heard(lambda: len(csms.users) == 2)
+        await back(s, csms)
+        assert shown(csms.front) == first
+
+
+async def test_longer_than_the_key_says(tmp_path: Path) -> None:
+    async with with_tls(tmp_path, 2) as (s, _, ours):
+        most = int(await s.get("CertificateSignedMaxChainSize"))
+        assert most == 10_000  # what the schema of the message can carry
+        chain = ours.sign(await request(s))
+        assert await signed(s, (chain + "\n" * most)[:most]) == "Accepted"

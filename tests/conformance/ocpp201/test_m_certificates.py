@@ -1,0 +1,97 @@
+"""Block M, installed roots: put in, listed, taken out, by their hashes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from authorities import Authority
+from street201 import Street201
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+CSMS, MAKER = "CSMSRootCertificate", "ManufacturerRootCertificate"
+ROOT, OTHER = Authority(name="Root"), Authority(name="Other")
+GARBAGE = "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n"
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="module")
+async def empty(s: Street201) -> AsyncIterator[None]:
+    """Every case finds no root and leaves none."""
+    yield
+    for found in await listed(s):
+        await delete(s, found["certificateHashData"])
+
+
+async def install(s: Street201, pem: str, kind: str = CSMS) -> str:
+    answer = await s.csms.ask("InstallCertificate", {"certificateType": kind, "certificate": pem})
+    return str(answer["status"])
+
+
+async def delete(s: Street201, hashes: dict[str, str]) -> str:
+    return str((await s.csms.ask("DeleteCertificate", {"certificateHashData": hashes}))["status"])
+
+
+async def listed(s: Street201, *kinds: str) -> list[dict[str, object]]:
+    answer = await s.csms.ask("GetInstalledCertificateIds", {"certificateType": list(kinds)} if kinds else {})
+    chains = answer.get("certificateHashDataChain", [])
+    assert answer["status"] == ("Accepted" if chains else "NotFound")
+    return list(chains)
+
+
+def chain(kind: str, root: Authority) -> dict[str, object]:
+    return {"certificateType": kind, "certificateHashData": root.hashes}
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(CSMS, id="TC_M_01_CS-TC_M_12_CS"), pytest.param(MAKER, id="TC_M_02_CS-TC_M_13_CS")]
+)
+async def test_installed_and_listed(s: Street201, kind: str) -> None:
+    assert await install(s, ROOT.pem, kind) == "Accepted"
+    assert await listed(s, kind) == [chain(kind, ROOT)]
+    assert await s.get("SecurityCtrlr.CertificateEntries") == ("Accepted", "1")
+    await s.heard(lambda: "ReconfigurationOfSecurityParameters" in _events(s))
+
+
+def _events(s: Street201) -> list[str]:
+    return [p["type"] for p in s.payloads("SecurityEventNotification")]
+
+
+@pytest.mark.parametrize("pem", [Authority(span=(-20, -10)).pem, Authority(span=(10, 20)).pem, GARBAGE, "garbage"])
+async def test_TC_M_07_CS(s: Street201, pem: str) -> None:
+    """Expired or unreadable certificates are not installed."""
+    assert await install(s, pem) == "Rejected"
+    assert await install(s, pem, MAKER) == "Rejected"
+    assert await listed(s) == []
+
+
+async def test_TC_M_17_CS_TC_M_18_CS(s: Street201) -> None:
+    """Two types asked for in one request; no type given: everything is listed."""
+    assert await install(s, ROOT.pem, CSMS) == "Accepted"
+    assert await install(s, OTHER.pem, MAKER) == "Accepted"
+    both = [chain(CSMS, ROOT), chain(MAKER, OTHER)]
+    assert await listed(s, MAKER, CSMS) == both
+    assert await listed(s, MAKER, "MORootCertificate") == both[1:]
+    assert await listed(s) == both
+
+
+async def test_TC_M_19_CS(s: Street201) -> None:
+    """Nothing of that type: NotFound."""
+    assert await install(s, ROOT.pem, MAKER) == "Accepted"
+    assert await listed(s, CSMS) == []
+    assert await listed(s, "V2GRootCertificate") == []
+
+
+async def test_TC_M_20_CS_TC_M_22_CS(s: Street201) -> None:
+    """A certificate is deleted by its hash; an unknown one cannot be deleted."""
+    assert await install(s, ROOT.pem) == "Accepted"
+    assert await delete(s, OTHER.hashes) == "NotFound"
+    assert await delete(s, ROOT.hashes) == "Accepted"
+    assert await listed(s, CSMS) == []
+    assert await delete(s, ROOT.hashes) == "NotFound"
+
+
+@pytest.mark.parametrize("kind", ["V2GRootCertificate", "MORootCertificate"])
+async def test_nothing_of_iso_15118_is_installed(s: Street201, kind: str) -> None:
+    assert await install(s, ROOT.pem, kind) == "Rejected"

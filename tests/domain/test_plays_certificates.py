@@ -1,0 +1,269 @@
+"""The station's certificate and its roots: asked for, repeated, taken or refused, renewed; who may change them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playbook import LINK, UTC0_S, Playbook, forgotten, kept
+
+from agent.domain.access import Access, Given
+from agent.domain.asks import (
+    Ask,
+    AskCertificateSigned,
+    AskDeleteCertificate,
+    AskInstallCertificate,
+    AskInstalledCertificates,
+    AskTrigger,
+    Trigger,
+)
+from agent.domain.certificates import HashData, Installed, Use
+from agent.domain.events import Asked, ClockTrusted, Connected
+from agent.domain.keys import (
+    ChainTaken,
+    DeleteRoot,
+    InstallRoot,
+    KeepCertificates,
+    ListRoots,
+    MakeRequest,
+    RequestMade,
+    RootDeleted,
+    RootInstalled,
+    RootsListed,
+    SigningAnswered,
+    TakeChain,
+)
+from agent.domain.messages import CertificateSigningWanted
+from agent.domain.orders import Order, Redial, Reply, Tell
+
+SECOND = "second"
+DAY_S = 86400.0
+YEAR_S = 365 * DAY_S
+NAMED = HashData("SHA256", "aa", "bb", "1")
+CSR = Tell(LINK, CertificateSigningWanted("CSR"))
+
+
+def ask(what: Ask, link: str = LINK, request: str = "q1") -> Asked:
+    return Asked(link, request, what)
+
+
+def asked_to_sign(play: Playbook) -> Playbook:
+    """Triggered; a key is made, and the backend is asked to sign it."""
+    play.feed(ask(AskTrigger(Trigger.SIGN)))
+    job = play.unclaimed[-1]
+    assert isinstance(job, MakeRequest)
+    play.skip().feed(RequestMade(job.job, "CSR"))
+    return play
+
+
+def signed(play: Playbook, id_: str = "new", life_s: float = YEAR_S, why: str = "") -> Playbook:
+    """CertificateSigned came, and was judged."""
+    play.skip().feed(ask(AskCertificateSigned("PEM")))
+    job = play.unclaimed.pop()
+    assert isinstance(job, TakeChain)
+    utc_s = play.now.utc_s or 0.0
+    play.skip().feed(ChainTaken(job.job, "" if why else id_, utc_s, utc_s + life_s, why))
+    return play
+
+
+def orders(play: Playbook, kind: type[Order]) -> list[Any]:
+    return [o for o in play.log if isinstance(o, kind)]
+
+
+def csrs(play: Playbook) -> int:
+    return len([o for o in orders(play, Tell) if isinstance(o.message, CertificateSigningWanted)])
+
+
+# --- asking ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_trigger_is_answered_then_a_new_key_is_made_and_its_request_told() -> None:
+    play = Playbook(settings={"cpo_name": "Chargy"})
+    play = play >> ask(AskTrigger(Trigger.SIGN)) << Reply(LINK, "q1", "Accepted") << MakeRequest("pki:1", "Chargy")
+    assert play >> RequestMade("pki:1", "CSR") << CSR
+
+
+def test_without_a_key_nothing_is_told() -> None:
+    play = (Playbook() >> ask(AskTrigger(Trigger.SIGN))).skip()
+    assert play >> RequestMade("pki:1", "")
+
+
+def test_only_the_first_backend_may_have_it_signed() -> None:
+    play = Playbook(links=(LINK, SECOND))
+    assert play >> ask(AskTrigger(Trigger.SIGN), SECOND) << Reply(SECOND, "q1", "Rejected")
+
+
+def test_no_certificate_comes_the_request_is_repeated_with_growing_waits() -> None:
+    """A_23: the waits double, the repeats are counted; the request stays the same."""
+    play = asked_to_sign(Playbook(settings={"signing_wait_s": 10, "signing_repeats": 2})) << CSR
+    play = play >> SigningAnswered(LINK, True)
+    play = play.wait(9.9).wait(0.2) << CSR
+    play = play.wait(19.8).wait(0.2) << CSR
+    assert play.wait(DAY_S)
+    assert csrs(play) == 3
+
+
+@pytest.mark.parametrize("end", ["rejected", "signed", "refused"])
+def test_nothing_is_repeated_after_an_answer(end: str) -> None:
+    play = asked_to_sign(Playbook())
+    if end == "rejected":
+        play.feed(SigningAnswered(LINK, False))
+    else:
+        signed(play, why="" if end == "signed" else "of a stranger")
+    play.skip().wait(DAY_S)
+    assert csrs(play) == 1
+
+
+def test_a_wait_of_nothing_is_no_repeat() -> None:
+    play = asked_to_sign(Playbook(settings={"signing_wait_s": 0})) << CSR
+    assert play.wait(DAY_S)
+
+
+# --- the answer ------------------------------------------------------------------------------------------------------
+
+
+def test_a_good_chain_is_on_disk_before_it_is_promised_and_then_tried() -> None:
+    play = asked_to_sign(Playbook()).skip()
+    play = play >> ask(AskCertificateSigned("PEM")) << TakeChain("pki:2", "PEM", play.now.utc_s)
+    play = (
+        play
+        >> ChainTaken("pki:2", "new", UTC0_S, UTC0_S + YEAR_S)
+        << kept("certificate", LINK, id="new", worked="", renew_utc_s=UTC0_S + YEAR_S - 30 * DAY_S)
+        << Reply(LINK, "q1", "Accepted")
+        << KeepCertificates(("new", ""))
+        << kept("access", LINK, certificate="new")
+        << Redial(LINK)
+    )
+    assert play
+    assert play.noticed()[-1] == "ReconfigurationOfSecurityParameters"
+
+
+def test_a_chain_that_does_not_fit_is_rejected_and_told_and_the_old_one_stays() -> None:
+    play = signed(Playbook(), "old").skip()
+    play = signed(play, why="it is of no key that this station has made") << Reply(LINK, "q1", "Rejected")
+    assert play
+    assert play.noticed()[-1] == "InvalidChargingStationCertificate"
+    assert play.site.security.records[-1].info == "it is of no key that this station has made"
+    assert play.store["certificate"][LINK]["id"] == "old"
+    assert orders(play, KeepCertificates) == [KeepCertificates(("old", ""))]
+
+
+def test_a_chain_that_is_too_long_is_not_looked_at() -> None:
+    play = Playbook(settings={"chain_max_size": 5})
+    play = play >> ask(AskCertificateSigned("PEM")) << TakeChain
+    assert play >> ask(AskCertificateSigned("PEMPEM")) << Reply(LINK, "q1", "Rejected")
+    assert play.noticed()[-1] == "InvalidChargingStationCertificate"
+
+
+def test_another_backend_brings_no_certificate_and_no_root() -> None:
+    play = Playbook(links=(LINK, SECOND))
+    play = play >> ask(AskCertificateSigned("PEM"), SECOND) << Reply(SECOND, "q1", "Rejected")
+    play = play >> ask(AskInstallCertificate(Use.CSMS_ROOT, "PEM"), SECOND) << Reply(SECOND, "q1", "Rejected")
+    assert play >> ask(AskDeleteCertificate(NAMED), SECOND) << Reply(SECOND, "q1", "Failed")
+    assert play.noticed() == ["StartupOfTheDevice"]
+
+
+# --- which is needed -------------------------------------------------------------------------------------------------
+
+
+def connected(play: Playbook, certificate: str, wanted: str = "") -> Playbook:
+    play.site.access = lambda link: Access(1, "", 3, "", wanted or certificate)
+    return play >> Connected(LINK, Access(1, "", 3, "", certificate))
+
+
+def test_the_old_one_goes_when_the_new_one_has_connected() -> None:
+    play = connected(signed(Playbook(), "a").skip(), "a").skip()
+    play = signed(play, "b").skip()
+    assert orders(play, KeepCertificates)[-1] == KeepCertificates(("b", "a"))
+    play = connected(play, "b").skip()
+    assert play.store["certificate"][LINK]["worked"] == "b"
+    assert orders(play, KeepCertificates)[-1] == KeepCertificates(("b", "b"))
+    assert connected(play, "b")
+
+
+def test_one_that_never_worked_goes_when_the_next_one_comes_but_what_worked_stays() -> None:
+    play = connected(signed(Playbook(), "a").skip(), "a").skip()
+    play = signed(signed(play, "b"), "c").skip()
+    assert orders(play, KeepCertificates)[-1] == KeepCertificates(("c", "a"))
+
+
+def test_a_connection_from_before_the_change_means_nothing() -> None:
+    play = connected(signed(Playbook(), "a").skip(), "a").skip()
+    assert connected(signed(play, "b").skip(), "a", wanted="b")
+
+
+def test_after_a_fall_back_it_is_asked_for_again_the_next_day() -> None:
+    play = connected(signed(Playbook(), "a").skip(), "a").skip()
+    play = connected(signed(play, "b").skip(), "a").skip()
+    assert orders(play, KeepCertificates)[-1] == KeepCertificates(("a", "a"))
+    play.wait(DAY_S + 1)
+    assert play << MakeRequest("pki:3", "")
+
+
+# --- renewal ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("life_s", "after_s"), [(YEAR_S, YEAR_S - 30 * DAY_S), (30 * DAY_S, 20 * DAY_S)])
+def test_a_certificate_is_renewed_before_its_end_and_every_day_until_it_is(life_s: float, after_s: float) -> None:
+    play = signed(Playbook(), life_s=life_s).skip()
+    play = play.wait(after_s - 10)
+    play = play.wait(20) << MakeRequest("pki:2", "")
+    play = (play >> RequestMade("pki:2", "CSR")).skip() >> SigningAnswered(LINK, False)
+    assert play.wait(DAY_S) << MakeRequest("pki:3", "")
+
+
+def test_a_restart_knows_when() -> None:
+    play = signed(Playbook()).skip().wait(YEAR_S - 31 * DAY_S).restart(online=False)
+    assert play.wait(1.5 * DAY_S) << MakeRequest("pki:1", "")
+
+
+def test_a_clock_that_is_not_known_yet_renews_nothing_before_it_is() -> None:
+    play = signed(Playbook(), life_s=-DAY_S).skip()
+    play.trusted = False
+    play = play.restart(online=False).wait(5)
+    play.trusted = True
+    play = (play >> ClockTrusted()).wait(1) << MakeRequest("pki:1", "")
+    assert play
+
+
+def test_a_damaged_record_is_set_aside() -> None:
+    play = Playbook(cold=True, store={"certificate": {LINK: {"id": "x"}}})
+    play.restart(online=False)
+    assert play << kept("poisoned", f"certificate/{LINK}") << forgotten("certificate")
+    assert LINK not in play.store["certificate"]
+
+
+# --- roots -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["Accepted", "Rejected", "Failed"])
+def test_a_root_is_installed_if_it_can_be(status: str) -> None:
+    play = Playbook(settings={"certificates_max": 7})
+    play = play >> ask(AskInstallCertificate(Use.CSMS_ROOT, "PEM"))
+    play = play << InstallRoot("pki:1", Use.CSMS_ROOT, "PEM", 7, play.now.utc_s)
+    assert play >> RootInstalled("pki:1", status) << Reply(LINK, "q1", status)
+    assert len(play.noticed()) == 1 + (status == "Accepted")
+
+
+@pytest.mark.parametrize(
+    ("profile", "root_of_file", "spares"), [(1, False, False), (2, False, True), (3, False, True), (3, True, False)]
+)
+def test_the_last_root_stays_where_the_connection_hangs_on_it(profile: int, root_of_file: bool, spares: bool) -> None:
+    play = Playbook(settings={"security_profile": profile}, given={LINK: Given(root=root_of_file)})
+    play = play >> ask(AskDeleteCertificate(NAMED)) << DeleteRoot("pki:1", NAMED, spares)
+    assert play >> RootDeleted("pki:1", "Accepted") << Reply(LINK, "q1", "Accepted")
+    assert play.noticed()[-1] == "ReconfigurationOfSecurityParameters"
+
+
+@pytest.mark.parametrize("uses", [None, (Use.MANUFACTURER_ROOT,), ()])
+def test_what_is_installed_is_listed(uses: tuple[Use, ...] | None) -> None:
+    roots = (Installed(Use.MANUFACTURER_ROOT, NAMED),)
+    play = Playbook() >> ask(AskInstalledCertificates(uses)) << ListRoots("pki:1", tuple(Use) if uses is None else uses)
+    assert play >> RootsListed("pki:1", roots) << Reply(LINK, "q1", "Accepted", {"roots": roots})
+    play = (play >> ask(AskInstalledCertificates(uses))).skip() >> RootsListed("pki:2")
+    assert play << Reply(LINK, "q1", "NotFound", {"roots": ()})
+
+
+def test_an_answer_that_nobody_waits_for_is_not_told() -> None:
+    play = Playbook()
+    assert play >> [RootInstalled("pki:9", "Failed"), RootsListed("pki:9"), ChainTaken("pki:9", "x")]

@@ -1,0 +1,337 @@
+"""Keys and certificates as files: what is made, what is taken, what is not, and what kill -9 leaves."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from authorities import Authority, pem
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import NameOID
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.domain.certificates import HashData, Use
+from agent.services import certs
+from agent.services.pki import Pki
+
+CPO = Authority(name="CPO root")
+STRANGER = Authority(name="Stranger")
+SUB = Authority(name="CPO sub", above=CPO)
+DAYS_S = 30 * 86400.0
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> Pki:
+    made = Pki(tmp_path / "state" / "pki")
+    assert made.install(Use.CSMS_ROOT, CPO.pem, 5, None) == ""
+    return made
+
+
+def folder(pki: Pki) -> Path:
+    return pki._folder
+
+
+def names(pki: Pki, tail: str) -> set[str]:
+    return {p.name for p in folder(pki).iterdir() if p.name.endswith(tail)}
+
+
+def named(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def leaf(chain: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificates(chain.encode())[0]
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_says_who_the_station_is_and_its_key_fits(pki: Pki) -> None:
+    request = x509.load_pem_x509_csr(pki.request("SN-1", "Chargy").encode())
+    assert request.is_signature_valid
+    assert [(a.oid, a.value) for a in request.subject] == [
+        (NameOID.COMMON_NAME, "SN-1"),
+        (NameOID.ORGANIZATION_NAME, "Chargy"),
+    ]
+    (path,) = folder(pki).glob("*.key")
+    key = load_pem_private_key(path.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    assert key.curve.name == "secp256r1"
+    assert key.public_key() == request.public_key()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder(pki).stat().st_mode) == 0o700
+
+
+def test_every_request_has_a_new_key_and_takes_the_one_that_was_never_answered(pki: Pki) -> None:
+    first = pki.request("SN-1", "")
+    (before,) = names(pki, ".key")
+    taken = pki.take(CPO.sign(first), "SN-1", None)
+    second, third = pki.request("SN-1", ""), pki.request("SN-1", "")
+    assert first != second != third
+    assert before == f"{taken.id}.key"
+    assert len(names(pki, ".key")) == 2  # the one in use, and the last one that was asked for
+    assert pki.take(CPO.sign(second), "SN-1", None).why == "it is of no key that this station has made"
+    assert pki.take(CPO.sign(third), "SN-1", None).why == ""
+
+
+# --- chains ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("with_middle", [False, True])
+def test_a_good_chain_becomes_a_client_certificate(pki: Pki, with_middle: bool) -> None:
+    signer = SUB if with_middle else CPO
+    chain = signer.sign(pki.request("SN-1", "Chargy")) + (SUB.pem if with_middle else "")
+    taken = pki.take(chain, "SN-1", None)
+    assert taken.why == ""
+    assert abs(taken.expires_utc_s - time.time() - DAYS_S) < 100
+    files = pki.client(taken.id)
+    assert files is not None
+    assert files[0].read_text().count("BEGIN CERTIFICATE") == 1 + with_middle
+    key = load_pem_private_key(files[1].read_bytes(), None)
+    assert key.public_key() == leaf(chain).public_key()
+    assert stat.S_IMODE(files[0].stat().st_mode) == 0o600
+    assert Pki(folder(pki)).client(taken.id) == files  # another process finds it
+    assert pki.client("nobody") is None
+
+
+def _late(csr: str) -> str:
+    return CPO.sign(csr, (-20, -10))
+
+
+def _early(csr: str) -> str:
+    return CPO.sign(csr, (10, 20))
+
+
+def _of_another_key(csr: str) -> str:
+    return pem(CPO.certify(named("SN-1"), ec.generate_private_key(ec.SECP256R1()).public_key()))
+
+
+def _of_another_name(csr: str) -> str:
+    return pem(CPO.certify(named("SN-2"), x509.load_pem_x509_csr(csr.encode()).public_key()))
+
+
+def _by_a_leaf(csr: str) -> str:
+    """Somebody's certificate is no authority, whoever has signed it."""
+    somebody = Authority(name="Somebody")
+    middle = pem(CPO.certify(named("Somebody"), somebody.key.public_key()))
+    return somebody.sign(csr) + middle
+
+
+BAD = {
+    "of a stranger": (STRANGER.sign, "no installed root"),
+    "of a stranger with its root": (lambda csr: STRANGER.sign(csr) + STRANGER.pem, "no installed root"),
+    "without its middle": (SUB.sign, "no installed root"),
+    "signed by a leaf": (_by_a_leaf, "no installed root"),
+    "over": (_late, "certificate 1 of its chain is valid from"),
+    "not yet": (_early, "certificate 1 of its chain is valid from"),
+    "of another key": (_of_another_key, "no key"),
+    "of another station": (_of_another_name, "common name"),
+    "no certificate": (lambda csr: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no PEM"),
+    "no text": (lambda csr: "é", "no PEM"),
+    "nothing": (lambda csr: "", "no PEM"),
+}
+
+
+@pytest.mark.parametrize("how", BAD)
+def test_a_chain_that_does_not_fit_is_not_taken_and_says_why(pki: Pki, how: str) -> None:
+    old = pki.take(CPO.sign(pki.request("SN-1", "")), "SN-1", None)
+    make, why = BAD[how]
+    taken = pki.take(make(pki.request("SN-1", "")), "SN-1", None)
+    assert why in taken.why
+    assert taken.id == ""
+    assert pki.client(old.id) is not None
+    assert names(pki, ".pem") == {f"{old.id}.pem", pki.roots()[0].name}
+
+
+def test_roots_of_the_station_file_are_as_good_as_installed_ones(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text(STRANGER.pem)
+    pki = Pki(tmp_path / "pki", lambda: (ca,))
+    assert pki.take(STRANGER.sign(pki.request("SN-1", "")), "SN-1", None).why == ""
+
+
+def test_the_time_is_the_station_s(pki: Pki) -> None:
+    chain = CPO.sign(pki.request("SN-1", ""))
+    assert "is valid from" in pki.take(chain, "SN-1", time.time() + 2 * DAYS_S).why
+    assert pki.take(chain, "SN-1", time.time()).why == ""
+
+
+def test_what_is_not_needed_any_more_goes_with_its_key(pki: Pki) -> None:
+    ids = [pki.take(CPO.sign(pki.request("SN-1", "")), "SN-1", None).id for _ in range(3)]
+    pki.request("SN-1", "")
+    pki.keep((ids[0], ids[2], ""))
+    assert names(pki, ".pem") == {f"{ids[0]}.pem", f"{ids[2]}.pem", pki.roots()[0].name}
+    assert len(names(pki, ".key")) == 3  # and the one that waits for its answer
+    assert pki.client(ids[1]) is None
+
+
+# --- roots -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pem", "why"),
+    [
+        (CPO.pem + STRANGER.pem, "one certificate is wanted, 2 came"),
+        (SUB.pem, "no root"),
+        (pem(CPO.certify(STRANGER.certificate.subject, STRANGER.key.public_key())), "no root"),
+        (Authority(span=(-20, -10)).pem, "is valid from"),
+        (Authority(span=(10, 20)).pem, "is valid from"),
+        ("certificate", "no PEM"),
+    ],
+)
+def test_what_is_no_root_is_not_installed(pki: Pki, pem: str, why: str) -> None:
+    assert why in pki.install(Use.CSMS_ROOT, pem, 5, None)
+    assert len(pki.roots()) == 1
+
+
+def test_so_many_and_no_more_but_the_same_again(pki: Pki) -> None:
+    assert pki.install(Use.MANUFACTURER_ROOT, CPO.pem, 2, None) == ""
+    assert pki.entries() == 2
+    assert "2 certificates are installed" in pki.install(Use.CSMS_ROOT, STRANGER.pem, 2, None)
+    assert pki.install(Use.CSMS_ROOT, CPO.pem, 2, None) == ""
+    assert [r.use for _, r in pki.installed(tuple(Use))] == [Use.CSMS_ROOT, Use.MANUFACTURER_ROOT]
+
+
+@pytest.mark.parametrize(("name", "algorithm"), [("SHA256", hashes.SHA256), ("SHA384", hashes.SHA384)])
+def test_hashes_are_those_of_another_implementation(name: str, algorithm: type[hashes.HashAlgorithm]) -> None:
+    own = CPO.certify(named("leaf"), STRANGER.key.public_key())
+    request = ocsp.OCSPRequestBuilder().add_certificate(own, CPO.certificate, algorithm()).build()
+    ours = certs.hash_data(own, CPO.certificate, name)
+    assert ours.issuer_name == request.issuer_name_hash.hex()
+    assert ours.issuer_key == request.issuer_key_hash.hex()
+    assert ours.serial == f"{request.serial_number:x}"
+    assert ours.same(HashData(name, ours.issuer_name.upper(), ours.issuer_key.upper(), "00" + ours.serial.upper()))
+
+
+@pytest.mark.parametrize("algorithm", certs.ALGORITHMS)
+def test_a_root_goes_by_its_hashes_once(pki: Pki, algorithm: str) -> None:
+    named = certs.hash_data(CPO.certificate, CPO.certificate, algorithm)
+    assert pki.delete(named, True) == "Failed"  # the last one that the connection hangs on
+    pki.install(Use.CSMS_ROOT, STRANGER.pem, 5, None)
+    assert pki.delete(named, True) == "Accepted"
+    assert pki.delete(named, False) == "NotFound"
+    assert len(pki.roots()) == 1
+    assert len(Pki(folder(pki)).roots()) == 1
+
+
+@pytest.mark.parametrize("signer", [CPO, SUB])
+def test_its_own_certificate_cannot_be_deleted(pki: Pki, signer: Authority) -> None:
+    chain = signer.sign(pki.request("SN-1", "")) + (SUB.pem if signer is SUB else "")
+    taken = pki.take(chain, "SN-1", None)
+    assert pki.delete(certs.hash_data(leaf(chain), signer.certificate), False) == "Failed"
+    assert pki.client(taken.id) is not None
+
+
+def test_a_damaged_root_is_left_out_and_told(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    pki.roots()[0].write_text("damaged")
+    assert pki.installed(tuple(Use)) == []
+    assert "cannot be read" in caplog.text
+    assert "no installed root" in pki.take(CPO.sign(pki.request("SN-1", "")), "SN-1", None).why
+
+
+# --- against a model, and kill -9 ------------------------------------------------------------------------------------
+
+MADE = [Authority(name=f"Root {n}") for n in range(3)]
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["install", "delete", "sign", "keep", "again"]), st.integers(0, 2)), max_size=12
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STEPS)
+def test_whatever_is_done_what_is_there_is_complete(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
+) -> None:
+    pki = Pki(tmp_path_factory.mktemp("pki"))
+    roots: set[int] = set()
+    own: list[str] = []
+    for what, n in steps:
+        if what == "install":
+            full = len(roots) + len(own) >= 4 and n not in roots
+            assert (pki.install(Use.CSMS_ROOT, MADE[n].pem, 4, None) == "") is not full
+            roots |= set() if full else {n}
+        elif what == "delete":
+            named = certs.hash_data(MADE[n].certificate, MADE[n].certificate)
+            assert pki.delete(named, False) == ("Accepted" if n in roots else "NotFound")
+            roots -= {n}
+        elif what == "sign":
+            taken = pki.take(MADE[n].sign(pki.request("SN-1", "")), "SN-1", None)
+            assert (taken.why == "") is (n in roots)
+            own += [taken.id] if taken.id else []
+        elif what == "keep":
+            own = own[-1:]
+            pki.keep(tuple(own))
+        else:
+            pki = Pki(folder(pki))
+        assert len(pki.roots()) == len(roots)
+        assert all(pki.client(id_) for id_ in own)
+        assert pki.entries() == len(roots) + len(own)
+        for id_ in own:
+            files = pki.client(id_)
+            assert files is not None
+            key = load_pem_private_key(files[1].read_bytes(), None)
+            assert key.public_key() == leaf(files[0].read_text()).public_key()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+sys.path[:0] = [sys.argv[2]]
+from authorities import Authority, pem
+from agent.domain.certificates import Use
+from agent.services.pki import Pki
+root, pki = Authority(), Pki(Path(sys.argv[1]))
+pki.install(Use.CSMS_ROOT, root.pem, 5, None)
+print(flush=True)
+while True:
+    taken = pki.take(root.sign(pki.request("SN-1", "O")), "SN-1", None)
+    print(taken.id, flush=True)  # it is promised
+    pki.keep((taken.id,))
+"""
+
+
+def test_kill_9_never_leaves_half_a_key_or_certificate(tmp_path: Path) -> None:
+    draw = random.Random(12)
+    tests = str(Path(__file__).parents[1])
+    for n in range(4):
+        path = tmp_path / str(n)
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path), tests], stdout=subprocess.PIPE)
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"\n"
+        promised = [writer.stdout.readline().decode().strip()]
+        time.sleep(draw.uniform(0.0, 0.05))  # whatever it is doing then
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        promised += writer.stdout.read().decode().splitlines()
+        pki = Pki(path)
+        for key in path.glob("*.key"):
+            load_pem_private_key(key.read_bytes(), None)
+        for chain in path.glob("*.pem"):
+            x509.load_pem_x509_certificates(chain.read_bytes())
+        whole = [p.stem for p in path.glob("*.pem") if pki.client(p.stem)]
+        assert promised[-1] in whole  # the one that is in use; perhaps the one before, or the next
+        assert len(whole) <= 2
+        pki.request("SN-1", "O")
+        assert not list(path.glob("*.new"))
+        writer.stdout.close()
+
+
+def test_nothing_of_a_key_is_said(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    pki.take(STRANGER.sign(pki.request("SN-1", "")), "SN-1", None)
+    secrets = [line for p in folder(pki).glob("*.key") for line in p.read_text().splitlines()[1:-1]]
+    said = caplog.text + json.dumps(repr(pki.__dict__))
+    assert secrets
+    assert not any(line in said for line in secrets)
