@@ -63,9 +63,13 @@ class Keys:
                 return RequestMade(job, self._tried(self.pki.request, "", self._serial, organisation))
             case TakeChain(job, chain, utc_s):
                 taken = self._tried(self.pki.take, Taken(why="the disk does not take it"), chain, self._serial, utc_s)
+                if taken.why:
+                    log.warning("the certificate that the backend has had signed is not taken: %s", taken.why)
                 return ChainTaken(job, taken.id, taken.begins_utc_s, taken.expires_utc_s, taken.why)
             case InstallRoot(job, use, certificate, most, utc_s):
                 why = self._tried(self.pki.install, None, use, certificate, most, utc_s)
+                if why:
+                    log.warning("a %s of the backend is not installed: %s", use.value, why)
                 return RootInstalled(job, "Failed" if why is None else "Rejected" if why else "Accepted", why or "")
             case DeleteRoot(job, named, spare_last):
                 return RootDeleted(job, self._tried(self.pki.delete, "Failed", named, spare_last))

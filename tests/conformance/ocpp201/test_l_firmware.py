@@ -47,6 +47,20 @@ def events(s: Street201) -> list[str]:
     return [p["type"] for p in s.payloads("SecurityEventNotification")]
 
 
+async def test_a_maker_whose_root_came_over_the_air_is_trusted(s: Street201, web: WebServer) -> None:
+    """And no longer when it was deleted."""
+    content, newcomer = image("2.9.0", reboot=False), Maker("Newcomer")
+    assert await update(s, web, 50, content, newcomer) == "InvalidCertificate"
+    root = {"certificateType": "ManufacturerRootCertificate", "certificate": newcomer.root}
+    assert (await s.csms.ask("InstallCertificate", root))["status"] == "Accepted"
+    assert await update(s, web, 51, content, newcomer) == "Accepted"
+    await s.heard(lambda: statuses(s, 51)[-1:] == ["Installed"])
+    (listed,) = (await s.csms.ask("GetInstalledCertificateIds", {}))["certificateHashDataChain"]
+    named = {"certificateHashData": listed["certificateHashData"]}
+    assert (await s.csms.ask("DeleteCertificate", named))["status"] == "Accepted"
+    assert await update(s, web, 52, content, newcomer) == "InvalidCertificate"
+
+
 async def update(
     s: Street201, web: WebServer, number: int, content: bytes, maker: Maker = MAKER, name: str = "fw.bin", **more: Any
 ) -> str:
