@@ -18,7 +18,7 @@ from agent.domain.asks import (
     Trigger,
 )
 from agent.domain.certificates import HashData, Installed, Use
-from agent.domain.events import Asked, ClockTrusted, Connected
+from agent.domain.events import Asked, ClockTrusted, Connected, TimeCame
 from agent.domain.keys import (
     ChainTaken,
     DeleteRoot,
@@ -99,7 +99,7 @@ def test_no_certificate_comes_the_request_is_repeated_with_growing_waits() -> No
     play = play >> SigningAnswered(LINK, True)
     play = play.wait(9.9).wait(0.2) << CSR
     play = play.wait(19.8).wait(0.2) << CSR
-    assert play.wait(DAY_S)
+    assert play.wait(3600)
     assert csrs(play) == 3
 
 
@@ -110,13 +110,13 @@ def test_nothing_is_repeated_after_an_answer(end: str) -> None:
         play.feed(SigningAnswered(LINK, False))
     else:
         signed(play, why="" if end == "signed" else "of a stranger")
-    play.skip().wait(DAY_S)
+    play.skip().wait(3600)
     assert csrs(play) == 1
 
 
 def test_a_wait_of_nothing_is_no_repeat() -> None:
     play = asked_to_sign(Playbook(settings={"signing_wait_s": 0})) << CSR
-    assert play.wait(DAY_S)
+    assert play.wait(3600)
 
 
 # --- the answer ------------------------------------------------------------------------------------------------------
@@ -196,25 +196,35 @@ def test_after_a_fall_back_it_is_asked_for_again_the_next_day() -> None:
     play = connected(signed(Playbook(), "a").skip(), "a").skip()
     play = connected(signed(play, "b").skip(), "a").skip()
     assert orders(play, KeepCertificates)[-1] == KeepCertificates(("a", "a"))
-    play.wait(DAY_S + 1)
-    assert play << MakeRequest("pki:3", "")
+    assert play.timers["sign:renew"] - play.t_s == pytest.approx(DAY_S)
+
+
+def test_the_station_file_s_own_is_the_technician_s_to_renew() -> None:
+    play = connected(signed(Playbook()).skip(), "").skip()
+    assert orders(play, KeepCertificates)[-1] == KeepCertificates(("", ""))
+    assert "sign:renew" not in play.timers
 
 
 # --- renewal ---------------------------------------------------------------------------------------------------------
 
 
+RENEW = "sign:renew"
+
+
 @pytest.mark.parametrize(("life_s", "after_s"), [(YEAR_S, YEAR_S - 30 * DAY_S), (30 * DAY_S, 20 * DAY_S)])
 def test_a_certificate_is_renewed_before_its_end_and_every_day_until_it_is(life_s: float, after_s: float) -> None:
     play = signed(Playbook(), life_s=life_s).skip()
-    play = play.wait(after_s - 10)
-    play = play.wait(20) << MakeRequest("pki:2", "")
+    assert play.timers[RENEW] - play.t_s == pytest.approx(after_s)
+    play = play >> TimeCame(RENEW) << MakeRequest("pki:2", "")
     play = (play >> RequestMade("pki:2", "CSR")).skip() >> SigningAnswered(LINK, False)
-    assert play.wait(DAY_S) << MakeRequest("pki:3", "")
+    assert play.timers[RENEW] - play.t_s == pytest.approx(DAY_S)
+    assert play >> TimeCame(RENEW) << MakeRequest("pki:3", "")
 
 
 def test_a_restart_knows_when() -> None:
-    play = signed(Playbook()).skip().wait(YEAR_S - 31 * DAY_S).restart(online=False)
-    assert play.wait(1.5 * DAY_S) << MakeRequest("pki:1", "")
+    play = signed(Playbook()).skip()
+    due_s = play.timers[RENEW]
+    assert play.restart(online=False).timers[RENEW] == pytest.approx(due_s)
 
 
 def test_a_clock_that_is_not_known_yet_renews_nothing_before_it_is() -> None:

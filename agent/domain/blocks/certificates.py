@@ -141,12 +141,13 @@ class Certificates:
 
     @on(Connected)
     def connected(self, event: Connected, now: Moment) -> Iterator[Yielded]:
-        """What was before is not needed any more. If what was before is all that works, it is renewed tomorrow."""
+        """What was before is not needed any more. If what was before is all that works, it is renewed tomorrow, unless
+        it is the station file's."""
         access, wanted = event.access, self._site.access(event.link) if event.link == self._link else None
         if access.profile != 3 or wanted is None or access.certificate != wanted.certificate:
             return  # of before a change
         if self._own.id and access.certificate != self._own.id:
-            self._own.renew_utc_s = (now.utc_s or 0.0) + DAY_S
+            self._own.renew_utc_s = (now.utc_s or 0.0) + DAY_S if access.certificate else 0.0
             self._own.id = access.certificate
             yield from self._renew(now)
         elif access.certificate == self._own.worked:
@@ -174,7 +175,9 @@ class Certificates:
         yield from self._renew(now)
 
     def _renew(self, now: Moment) -> Iterator[Yielded]:
-        if self._own.renew_utc_s and now.utc_s is not None:
+        if not self._own.renew_utc_s:
+            yield WakeMe(RENEW, None)
+        elif now.utc_s is not None:
             yield WakeMe(RENEW, now.t_s + max(0.0, self._own.renew_utc_s - now.utc_s))
 
     # --- roots -------------------------------------------------------------------------------------------------------
