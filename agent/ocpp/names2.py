@@ -265,11 +265,6 @@ NAMES: tuple[Name, ...] = (
         Name("ClockCtrlr", "TimeOffset", "time_offset_next", "NextTransition"),
     )),
     Name("ClockCtrlr", "TimeSource", "time_sources", kind="SequenceList", choices="Heartbeat"),
-    *(replace(name, profile=COST) for name in (  # for the times in price texts
-        Name("ClockCtrlr", "NextTimeOffsetTransitionDateTime", "time_offset_next_at", kind="dateTime"),
-        Name("ClockCtrlr", "TimeOffset", "time_offset"),
-        Name("ClockCtrlr", "TimeOffset", "time_offset_next", "NextTransition"),
-    )),
     # device model
     *(
         Name("DeviceDataCtrlr", variable, instance=of, value=_fixed(str(most)), kind="integer", constant=True)

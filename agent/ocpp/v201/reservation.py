@@ -7,6 +7,7 @@ from typing import Any
 from agent.domain.asks import AskCancelReservation, AskReserve
 from agent.domain.messages import ReservationEnded
 from agent.domain.orders import Reply
+from agent.kinds import TokenType
 from agent.ocpp.dialect import Desk, In, Out, Payload, nothing
 from agent.ocpp.reserved import number
 from agent.ocpp.text import is_plain
@@ -19,7 +20,8 @@ def _reserve(payload: Payload, desk: Desk) -> AskReserve | dict[str, Any]:
     who, group = token(payload["idToken"]), (payload.get("groupIdToken") or {}).get("idToken", "")
     evse = payload.get("evseId", 0)
     unknown = "evseId" in payload and evse not in desk.evse_numbers
-    if expires_utc_s is None or unknown or not who.value or not is_plain(who.value + group):
+    nobody = not who.value or who.type is TokenType.NO_AUTHORIZATION
+    if expires_utc_s is None or unknown or nobody or not is_plain(who.value + group):
         return {"status": "Rejected"}
     kind = payload.get("connectorType", "")
     return AskReserve(int(payload["id"]), int(evse), who, expires_utc_s, group, kind)
