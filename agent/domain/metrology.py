@@ -80,18 +80,25 @@ def exchanged(watch: Watch, now: MeterIdentity, billing: bool) -> str:
     old, serial = watch.pinned, watch.policy.serial
     if serial and now.serial != serial:
         return f"its serial number is {now.serial!r}, the station file names {serial!r}"
-    if old is None or not _other(old, now):
-        return "" if old is None or not billing or old.firmware == now.firmware else _changed(old, now)
+    if old is None:
+        return ""
+    if not _other(old, now):
+        return _changed(old, now) if billing and _anew(old.firmware, now.firmware) else ""
     if billing or (watch.policy.strict and not serial):
         return _changed(old, now)
     return ""
 
 
 def _other(old: MeterIdentity, now: MeterIdentity) -> bool:
-    """The serial number says it; where one of them has none, the model has to."""
+    """The serial number says it; where one of them is not known, the model has to."""
     if old.serial and now.serial:
         return old.serial != now.serial
-    return (old.vendor, old.model, old.serial) != (now.vendor, now.model, now.serial)
+    return (old.vendor, old.model) != (now.vendor, now.model)
+
+
+def _anew(old: str, now: str) -> bool:
+    """A register that could not be read once says nothing."""
+    return bool(old and now) and old != now
 
 
 def _changed(old: MeterIdentity, now: MeterIdentity) -> str:

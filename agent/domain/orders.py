@@ -81,6 +81,14 @@ class Signal(Order):
 
 
 @frozen
+class Note(Order):
+    """For the journal: why the meter of this EVSE may not bill, or why a reading was not believed."""
+
+    evse: EvseId
+    text: str
+
+
+@frozen
 class ReadMeter(Order):
     """``MeterRead`` or ``MeterFailed`` comes back with the same purpose. ``billing``: the register that is paid."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from agent.domain.events import BoardOpened, Event, MeterFailed, UnlockTried
 from agent.domain.orders import (
     ClearFaults,
+    Note,
     Order,
     ReadMeter,
     SetHold,
@@ -25,6 +27,8 @@ from agent.services.files import Files
 from agent.services.indicators import BuzzerKeeper, LampKeeper
 from agent.services.keep import DisplayKeeper, MeterKeeper
 from agent.services.keys import Keys
+
+log = logging.getLogger(__name__)
 
 
 class Hands:
@@ -59,6 +63,8 @@ class Hands:
                     self.meters[evse].do(order)
                 else:
                     self._post(MeterFailed(evse, purpose))
+            case Note(evse, text):
+                log.warning("EVSE %d: meter: %s", evse, text)
             case Unlock(evse, request) if evse not in self.boards:
                 self._post(UnlockTried(evse, request, False))
             case (

@@ -37,7 +37,19 @@ from agent.domain.events import (
 )
 from agent.domain.evse import Evse, Session, Site, State
 from agent.domain.messages import BILLED, FaultNoted, Message, SecurityHappened, StatusChanged
-from agent.domain.orders import JudgeToken, Order, Remember, SetLamp, SetRelease, SetService, Show, Signal, Tell, WakeMe
+from agent.domain.orders import (
+    JudgeToken,
+    Note,
+    Order,
+    Remember,
+    SetLamp,
+    SetRelease,
+    SetService,
+    Show,
+    Signal,
+    Tell,
+    WakeMe,
+)
 from agent.domain.station import assemble
 from agent.domain.variables import Settings, Value
 from agent.kinds import (
@@ -131,7 +143,7 @@ class Playbook:
     """``traits`` and ``state`` are those of every board at the first picture; ``online``: whether the link is up;
     ``cold``: nothing at all has happened yet."""
 
-    QUIET: tuple[type[Order], ...] = (Show, SetLamp, Signal, WakeMe)
+    QUIET: tuple[type[Order], ...] = (Note, Show, SetLamp, Signal, WakeMe)
 
     def __init__(
         self,

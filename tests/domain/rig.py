@@ -25,7 +25,7 @@ from agent.domain.events import (
     FaultCleared,
     LinkChanged,
     MeterFailed,
-    MeterRead,
+    MeterLooked,
     SituationChanged,
     Started,
     StopWanted,
@@ -389,7 +389,7 @@ class Rig:
         match order:
             case ReadMeter(n, purpose) if well:
                 reading = Reading(self.now.stamp, self.outlets[n].register_wh, power_w=230.0)
-                self.post(MeterRead(n, purpose, reading))
+                self.post(MeterLooked(n, purpose, reading))
             case ReadMeter(n, purpose):
                 self.meter_failed.add(n)
                 self.post(MeterFailed(n, purpose))

@@ -25,7 +25,7 @@ from agent.domain.events import (
 from agent.domain.evse import Site, State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.metrology import Watch, exchanged, unfit, untrue
-from agent.domain.orders import SetRelease
+from agent.domain.orders import Note, SetRelease
 from agent.kinds import Fault, MeterIdentity, MeterPolicy, Reading, Stamp
 from tests.domain.playbook import ACCEPTED, A, Playbook, charging, kept, make_site, wh
 
@@ -103,6 +103,8 @@ OTHER = replace(SDM, serial="4712")
         (SDM, False, replace(B_CLASS, serial="4712"), False),
         (replace(SDM, firmware="1.3"), True, B_CLASS, False),
         (replace(SDM, firmware="1.3"), False, B_CLASS, True),
+        (replace(SDM, firmware=""), True, B_CLASS, True),
+        (replace(SDM, serial=""), True, B_CLASS, True),
         (replace(SDM, model="SDM630-MID"), True, B_CLASS, True),
         (replace(SDM, model="SDM72", serial=""), True, B_CLASS, False),
     ],
@@ -125,6 +127,7 @@ def test_a_meter_of_another_class_starts_nothing() -> None:
     assert faults(play) == {Fault.METER_UNFIT}
     assert play.statuses[1].faults == (Fault.METER_UNFIT,)
     assert "class B is declared" in play.evse().meter.trouble
+    assert [o.text for o in play.log if isinstance(o, Note)] == [play.evse().meter.trouble], "said once"
     assert look(play, 5000).evse().reading is None, "nothing that it says is taken"
     assert play.skip() >> MeterKnown(1, SDM) << kept("meter")
     assert faults(play) == set()

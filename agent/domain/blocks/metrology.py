@@ -32,7 +32,7 @@ from agent.domain.metrology import (
     unfit,
     untrue,
 )
-from agent.domain.orders import Remember
+from agent.domain.orders import Note, Remember
 from agent.kinds import Fault, MeterIdentity, Moment, Reading
 
 FOREIGN = (Fault.METER_EXCHANGED, Fault.METER_UNFIT)
@@ -67,9 +67,15 @@ class Metrology:
             yield from self._pin(evse, meter)
 
     def _foreign(self, evse: Evse, fault: Fault, why: str) -> Iterator[Yielded]:
-        evse.meter.trouble = why
+        yield from self._note(evse, why)
         yield FaultRaised(evse.number, fault)
         yield SituationChanged(evse.number)
+
+    def _note(self, evse: Evse, why: str) -> Iterator[Yielded]:
+        """Said once as long as it stays so; numbers in it may move."""
+        if not evse.meter.trouble:
+            yield Note(evse.number, why)
+        evse.meter.trouble = why
 
     def _pin(self, evse: Evse, meter: MeterIdentity) -> Iterator[Yielded]:
         watch = evse.meter
@@ -112,7 +118,7 @@ class Metrology:
         """One is dropped; several in a row are a fault."""
         watch = evse.meter
         watch.refused += 1
-        watch.trouble = why
+        yield from self._note(evse, why)
         yield MeterFailed(evse.number, event.purpose)
         if watch.refused >= NONSENSE:
             yield FaultRaised(evse.number, Fault.METER_IMPLAUSIBLE)
