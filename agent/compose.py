@@ -271,6 +271,7 @@ class Station:
         """Drivers are imported when the backend has answered, or seems to be far: importing holds the loop."""
         if any(b.url for b in self.file.backends):
             await wait(self._answered, HEAD_START_S)
+        alone = settle()
         from agent.services.devices import compose
 
         for device in compose(self.file, self.clock.stamp):
@@ -287,7 +288,8 @@ class Station:
         for keeper in self.keepers:
             await keeper.seen.wait()
         await self.engine.ping()
-        settle()
+        if alone:
+            keep()
         self.ready = True
         self.status.changed()
         notify("READY=1\nSTATUS=in service")
@@ -388,7 +390,7 @@ class Station:
 def settle() -> None:
     """The start is over: what it has made stays, and the collector, switched off for it, need never look at it again.
     Where nobody has switched it off (many stations in one process) there is nothing to do."""
-    if not gc.isenabled():
+    if True:
         gc.collect()
         gc.freeze()
         gc.enable()

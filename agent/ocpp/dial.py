@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import importlib
 import logging
 import re
 import socket
 import ssl
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from agent.domain.access import Trouble
+from agent.later import load_later
 from agent.ocpp import tls
 from agent.ocpp.websocket import WebSocket, open_socket
 from agent.settings import Backend
@@ -112,27 +110,9 @@ def _changed_ns(path: Path) -> int:
 
 def load() -> None:
     """Import the WebSocket library, which ``connect`` would do otherwise: a sixth of the time until the first frame."""
-    _later("importlib.metadata")  # which it imports to know its own version while it is being developed
+    load_later("importlib.metadata")  # which it imports to know its own version while it is being developed
     import websockets.client
     import websockets.extensions.permessage_deflate  # noqa: F401
-
-
-def _later(name: str) -> None:
-    """A module that is loaded when somebody wants something of it (a name that a module has not is asked of its
-    ``__getattr__``, PEP 562), not when it is merely imported."""
-    if name in sys.modules:
-        return
-
-    def load(attribute: str) -> Any:
-        if sys.modules.get(name) is empty:
-            del sys.modules[name]
-        return getattr(importlib.import_module(name), attribute)
-
-    empty = ModuleType(name)
-    empty.__getattr__ = load  # type: ignore[method-assign]
-    parent, _, child = name.rpartition(".")
-    sys.modules[name] = empty
-    setattr(sys.modules[parent], child, empty)
 
 
 async def connect(

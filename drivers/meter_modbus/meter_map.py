@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Sequence
 from decimal import Decimal
@@ -24,6 +23,8 @@ def find(name: str, folders: Sequence[Path]) -> MeterMap:
         if path.is_file():
             return load(path)
     known = sorted({p.stem for f in folders for p in (f / "meters").glob("*.toml")})
+    import difflib
+
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
     raise MapError(f"meter map {name!r} not found in {', '.join(str(f / 'meters') for f in folders)}; {hint}")

@@ -13,6 +13,7 @@ import re
 import time
 from typing import Any
 
+from agent.later import load_later
 from agent.ports import Broken, DeviceError, Unreachable
 from drivers.reader_nfc.cards import Card
 
@@ -27,6 +28,11 @@ _SET_115200 = bytes(10) + bytes.fromhex("0000FF03FDD410041800")
 _SET_115200_DONE = bytes.fromhex("0000FF02FED5111A00")
 
 
+_UNUSED = ("nfc.tag", "nfc.dep", "nfc.llcp", "nfc.snep", "nfc.handover", "usb1")
+"""Contents of tags, peers, USB: 2 MiB that nfcpy imports, and that the number of a card does not need (usb1 is loaded for
+a reader on USB)."""
+
+
 class Field:
     """One opened reader. Every method may raise what nfcpy raises; ``translate`` makes a ``DeviceError`` of it."""
 
@@ -37,6 +43,7 @@ class Field:
     @classmethod
     def open(cls, path: str) -> Field:
         """Raises ``Unreachable`` or ``Broken``."""
+        load_later(*_UNUSED)
         import nfc
         import nfc.clf
 

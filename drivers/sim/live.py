@@ -74,7 +74,9 @@ class AgentCommand:
     rtc_offset_s: float | None = None
 
     def __call__(self) -> list[str]:
-        argv = [sys.executable, "-m", "agent", "run", str(self.derived), "--clock-rate", f"{self.rate:g}"]
+        argv = [sys.executable, "-m", "agent", "run", str(self.derived)]
+        if self.rate != 1.0:  # otherwise word for word as systemd says it
+            argv += ["--clock-rate", f"{self.rate:g}"]
         if self.rtc_offset_s is not None:
             argv.append(f"--rtc-offset={self.rtc_offset_s!r}")  # one word: -1e+09 alone looks like an option
             self.rtc_offset_s = None

@@ -19,8 +19,12 @@ from typing import IO
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = [sys.executable, "-c", "import sys; from agent.cli import main; sys.exit(main())"]
 """What the console script ``chargy-agent`` does."""
-ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPROFILEIMPORTTIME")}
-"""A board has its bytecode: the first round writes it."""
+UNIT = (ROOT / "systemd" / "chargy-agent.service").read_text("utf-8")
+ALLOCATOR = dict(re.findall(r"(MALLOC_\w+)=(\S+)", UNIT))
+ENVIRONMENT = ALLOCATOR | {
+    k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPROFILEIMPORTTIME")
+}
+"""As systemd starts it, floors too; but for the bytecode, which a board has: the first round writes it."""
 
 
 class Skipped(Exception):

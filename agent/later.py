@@ -1,0 +1,30 @@
+"""Modules that somebody else imports and we do not need: they cost nothing until something of them is wanted."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+
+def load_later(*names: str) -> None:
+    """Each of ``names`` becomes an empty module that loads the real one when a name is asked of it that it has not
+    (``__getattr__`` of a module, PEP 562). One that is loaded already stays as it is."""
+    for name in names:
+        if name not in sys.modules:
+            sys.modules[name] = _empty(name)
+            parent, _, child = name.rpartition(".")
+            if parent in sys.modules:
+                setattr(sys.modules[parent], child, sys.modules[name])
+
+
+def _empty(name: str) -> ModuleType:
+    def load(attribute: str) -> Any:
+        if sys.modules.get(name) is empty:
+            del sys.modules[name]
+        return getattr(importlib.import_module(name), attribute)
+
+    empty = ModuleType(name)
+    empty.__getattr__ = load  # type: ignore[method-assign]
+    return empty
