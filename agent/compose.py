@@ -387,13 +387,20 @@ class Station:
         return picture(self)
 
 
-def settle() -> None:
-    """The start is over: what it has made stays, and the collector, switched off for it, need never look at it again.
-    Where nobody has switched it off (many stations in one process) there is nothing to do."""
-    if True:
-        gc.collect()
-        gc.freeze()
-        gc.enable()
+def settle() -> bool:
+    """The hurry is over: the collector, switched off for the start, works again. False: nobody has switched it off
+    (many stations in one process), there is nothing to do."""
+    if gc.isenabled():
+        return False
+    keep()
+    gc.enable()
+    return True
+
+
+def keep() -> None:
+    """What is there now stays: the collector need not look at it again, which would hold the event loop for 10 ms."""
+    gc.collect()
+    gc.freeze()
 
 
 def _lost_boot(facts: Mapping[str, Mapping[str, Any]]) -> int:

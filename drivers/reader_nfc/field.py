@@ -29,8 +29,8 @@ _SET_115200_DONE = bytes.fromhex("0000FF02FED5111A00")
 
 
 _UNUSED = ("nfc.tag", "nfc.dep", "nfc.llcp", "nfc.snep", "nfc.handover", "usb1")
-"""Contents of tags, peers, USB: 2 MiB that nfcpy imports, and that the number of a card does not need (usb1 is loaded for
-a reader on USB)."""
+"""Contents of tags, peers, USB: 2 MiB that nfcpy imports, and that the number of a card does not need (usb1 is loaded
+for a reader on USB)."""
 
 
 class Field:
