@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -24,19 +25,17 @@ class Measured(NamedTuple):
         return _DIGITS.get(self.measurand, 1)
 
 
-def _whole(measurand: str, reading: Reading) -> float | None:
-    """Values that are no matter of a phase."""
-    values: dict[str, float | None] = {
-        "Current.Offered": reading.offered_a,
-        "Energy.Active.Export.Register": reading.export_wh,
-        "Energy.Active.Import.Register": reading.energy_wh,
-        "Frequency": reading.frequency_hz,
-        "Power.Active.Import": reading.power_w,
-        "Power.Factor": reading.power_factor,
-        "Power.Offered": reading.offered_w,
-        "SoC": reading.soc_percent,
-    }
-    return values.get(measurand)
+_FIELDS = {
+    "Current.Offered": "offered_a",
+    "Energy.Active.Export.Register": "export_wh",
+    "Energy.Active.Import.Register": "energy_wh",
+    "Frequency": "frequency_hz",
+    "Power.Active.Import": "power_w",
+    "Power.Factor": "power_factor",
+    "Power.Offered": "offered_w",
+    "SoC": "soc_percent",
+}
+"""Values that are no matter of a phase."""
 
 
 def _per_phase(measurand: str, reading: Reading) -> tuple[float, ...]:
@@ -45,14 +44,20 @@ def _per_phase(measurand: str, reading: Reading) -> tuple[float, ...]:
     return reading.current_a if measurand == "Current.Import" else reading.power_phase_w
 
 
+@functools.lru_cache(maxsize=64)
+def _parted(name: str) -> tuple[str, tuple[str, ...]]:
+    """The measurand, and the phases that are wanted of it."""
+    head, _, tail = name.rpartition(".")
+    phase = tail.removesuffix("-N")
+    return (head, (phase,)) if phase in _PHASES else (name, _PHASES)
+
+
 def measured(name: str, reading: Reading) -> Iterator[Measured]:
     """Of a configured name such as ``Voltage``, ``Voltage.L1`` or ``Voltage.L1-N``. A three-phase total current does
     not exist: a bare Current.Import or Voltage is told per phase."""
-    head, _, tail = name.rpartition(".")
-    phase = tail.removesuffix("-N")
-    measurand, wanted = (head, (phase,)) if phase in _PHASES else (name, _PHASES)
+    measurand, wanted = _parted(name)
     if wanted is _PHASES and measurand not in ("Voltage", "Current.Import"):
-        value = _whole(measurand, reading)
+        value = getattr(reading, _FIELDS[measurand]) if measurand in _FIELDS else None
         if value is not None:
             yield Measured(measurand, "", value)
         return

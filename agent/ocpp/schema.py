@@ -76,6 +76,14 @@ class _Compiler:
         makers.sort(key=lambda m: m is not _type)
         return _quick(schema, self.tolerated, _all(tuple(make(schema, self) for make in makers)))
 
+    def words(self, schema: dict[str, Any]) -> frozenset[str] | None:
+        """If ``schema`` says nothing but: one of these words."""
+        while "$ref" in schema:
+            schema = self._definitions.get(schema["$ref"].removeprefix("#/definitions/"), {})
+        if _rules_of_text(schema, self.tolerated) == _OF_WORD:
+            return frozenset(schema["enum"])
+        return None
+
     def _reference(self, ref: str) -> Check:
         """Resolved at the first use: definitions may name each other in any order."""
         name = ref.removeprefix("#/definitions/")
@@ -118,14 +126,20 @@ def _all(checks: tuple[Check, ...]) -> Check:
 
 _OF_WORD = frozenset({"type", "enum"})
 _OF_TEXT = frozenset({"type", "maxLength"})
+_OF_OBJECT = frozenset({"properties", "required", "additionalProperties"})
+
+
+def _rules_of_text(schema: dict[str, Any], tolerated: frozenset[str]) -> frozenset[str]:
+    """What a schema says of a text; nothing if it is not one. (The 1.6 schemas also forbid it further properties.)"""
+    if schema.get("type") != "string":
+        return frozenset()
+    return frozenset(schema) - _ANNOTATIONS - _OF_OBJECT - tolerated
 
 
 def _quick(schema: dict[str, Any], tolerated: frozenset[str], whole: Check) -> Check:
     """Nine of ten values are a word of a list or a short text: one look says that they are right. What it does not
     pass is judged by the ``whole`` check."""
-    rules = schema.keys() - _ANNOTATIONS - tolerated
-    if schema.get("type") != "string":
-        return whole
+    rules = _rules_of_text(schema, tolerated)
     if rules == _OF_WORD:
         words = frozenset(schema["enum"])
         return lambda value: None if type(value) is str and value in words else whole(value)
@@ -165,6 +179,7 @@ def _type(schema: dict[str, Any], compiler: _Compiler) -> Check:
 @_rule("properties", "required", "additionalProperties")
 def _object(schema: dict[str, Any], compiler: _Compiler) -> Check:
     properties = {k: compiler.check(v) for k, v in schema.get("properties", {}).items()}
+    words = {k: found for k, v in schema.get("properties", {}).items() if (found := compiler.words(v))}
     required = tuple(schema.get("required", ()))
     closed = schema.get("additionalProperties", True) is False and "additionalProperties" not in compiler.tolerated
     if not isinstance(schema.get("additionalProperties", True), bool):
@@ -177,6 +192,8 @@ def _object(schema: dict[str, Any], compiler: _Compiler) -> Check:
             if key not in value:
                 return Violation(f"/{key}", "required")
         for key, item in value.items():
+            if key in words and type(item) is str and item in words[key]:
+                continue
             inner = properties.get(key)
             if inner is None:
                 if closed:

@@ -23,7 +23,8 @@ G6 = Goal(
     "CPU of a MeterValues exchange",
     1.8,
     "x floor",
-    why="the request goes through link, engine and domain, both ways validated",
+    why="the floor sends one fixed dictionary in 0.17 M instructions; to build, validate and encode nine values anew "
+    "takes 0.36 M, the library's frames 0.09 M, the queue's bookkeeping the rest",
 )
 G7_16 = Goal("G7", "instructions of a MeterValues (1.6)", 0.6, "M")
 G7_201 = Goal("G7", "instructions of a TransactionEvent (2.0.1)", 1.0, "M")
