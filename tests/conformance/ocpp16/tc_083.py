@@ -4,13 +4,17 @@ from pathlib import Path
 
 from authorities import Authority, common_name, tls
 
-from ocpp16.secure_play import FIRST, Basic, back, basic, shut_out, with_tls
+from ocpp16.secure_play import FIRST, back, basic, shut_out, with_tls
 
 
 async def test_raised_with_a_reset(tmp_path: Path) -> None:
     ours = Authority(tmp_path, "Our Root")
-    async with basic(tmp_path, f'ca = "{ours.root}"') as (s, csms):
+    async with basic(tmp_path) as (s, csms):
         s.begin()
+        assert await s.put("SecurityProfile", 3) == "Rejected"  # no certificate of the station
+        assert await s.put("SecurityProfile", 2) == "Rejected"  # no root
+        root = {"certificateType": "CentralSystemRootCertificate", "certificate": ours.root.read_text()}
+        assert await s.ask("InstallCertificate", **root) == "Accepted"
         assert await s.put("SecurityProfile", 2) == "Accepted"
         assert await s.ask("Reset", type="Hard") == "Accepted"
         csms.become(tls(ours.server()))
@@ -49,10 +53,3 @@ async def test_a_raise_that_does_not_work_is_taken_back_and_one_that_does_needs_
         await s.station.until(lambda p: p["backend"]["link"] == "up")
         assert common_name(csms.front.agreed["certificate"]) == "CP-1"
         assert await s.get("SecurityProfile") == "3"
-
-
-async def test_not_without_what_it_needs(known: Basic) -> None:
-    s, _ = known
-    assert await s.put("SecurityProfile", 2) == "Rejected"  # no root
-    assert await s.put("SecurityProfile", 3) == "Rejected"
-    assert await s.get("SecurityProfile") == "1"

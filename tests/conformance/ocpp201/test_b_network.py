@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from authorities import Authority, tls
 from secure201 import FIRST, PRIORITY, Guarded, another, at_home
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -36,6 +38,7 @@ async def test_TC_B_49_CS(s: Guarded) -> None:
     """Several priorities: each has its attempts, in the order that was set."""
     async with another(s, tls=None, key=b"not our password!") as denying:
         assert await s.put(ATTEMPTS, "1") == "Accepted"
+        assert await s.network(2, NOWHERE, 1) == "Accepted"
         assert await s.network(3, denying.url, 1) == "Accepted"
         assert await s.order("3,2,1") in ("Accepted", "RebootRequired")
         s.begin()
@@ -67,3 +70,19 @@ async def test_TC_B_45_CS(s: Guarded) -> None:
         assert await s.order("1,2") in ("Accepted", "RebootRequired")
         await s.reset()
         await s.up(home)
+
+
+async def test_TC_B_50_CS(tmp_path: Path) -> None:
+    """Migration to a central system whose certificate comes from another root, installed beforehand."""
+    other = tmp_path / "other"
+    other.mkdir()
+    theirs = Authority(other, "Their Root")
+    async with at_home(tmp_path, 2) as s, another(s, tls=tls(theirs.server())) as new:
+        pem = theirs.root.read_text()
+        answer = await s.csms.ask("InstallCertificate", {"certificateType": "CSMSRootCertificate", "certificate": pem})
+        assert answer["status"] == "Accepted"
+        assert await s.network(2, new.url, 2) == "Accepted"
+        assert await s.order("2,1") in ("Accepted", "RebootRequired")
+        await s.reset()
+        await s.up(new)
+        assert new.users == [("CP-1", FIRST)]
