@@ -297,7 +297,7 @@ class Site:
     updating: bool = False
     """Firmware waits for the running sessions, or is being installed: nobody else may start."""
     certificates: Callable[[], int] = lambda: 0
-    """How many certificates are installed, roots and own ones."""
+    """How many roots are installed, whatever for."""
     security: SecurityLog = field(default_factory=SecurityLog.empty)
     boot_reason: str = "Unknown"
     """BootReasonEnumType of 2.x: why the agent runs anew."""

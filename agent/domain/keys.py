@@ -37,7 +37,7 @@ class TakeChain(PkiOrder):
 
 @frozen
 class InstallRoot(PkiOrder):
-    """``most``: so many certificates may be installed. ``RootInstalled`` comes back."""
+    """``most``: so many roots may be installed. ``RootInstalled`` comes back."""
 
     use: Use
     certificate: str = field(repr=False)

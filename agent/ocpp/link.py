@@ -179,12 +179,12 @@ class Link:
         self._asking.reply(order)
 
     async def flush(self, timeout_s: float) -> bool:
-        """Wait until what was replied is written, and, as long as the backend takes it, until nothing billed waits any
-        more. False: not all of it in time, or nobody takes it."""
+        """Wait until what was replied is written, and, as long as the backend takes it, until nothing waits in the
+        durable queues any more. False: not all that is billed in time, or nobody takes it."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._asking.flush()
-                while self._up and self._billing.waiting and not self._billing.pausing:
+                while self._up and any(q.waiting and not q.pausing for q in self._queues):
                     self._moved.clear()
                     await self._moved.wait()
         except TimeoutError:

@@ -17,10 +17,23 @@ ALGORITHMS = {"SHA256": hashlib.sha256, "SHA384": hashlib.sha384, "SHA512": hash
 
 
 def read(pem: str | bytes) -> list[Certificate]:
-    """All certificates of a PEM text, in their order. Raises ``ValueError``."""
+    """All certificates of a PEM text, in their order. Raises ``ValueError`` where one cannot be read as a whole."""
     from cryptography import x509
 
-    return x509.load_pem_x509_certificates(pem.encode("ascii") if isinstance(pem, str) else pem)
+    chain = x509.load_pem_x509_certificates(pem.encode("ascii") if isinstance(pem, str) else pem)
+    for cert in chain:
+        _look(cert)
+    return chain
+
+
+def _look(cert: Certificate) -> None:
+    """The library reads a certificate's parts when they are asked for: here, so that nobody trips over them later."""
+    try:
+        cert.public_key()
+        _ = cert.subject, cert.issuer, cert.extensions, cert.not_valid_before_utc, cert.not_valid_after_utc
+        _ = cert.signature_algorithm_parameters
+    except Exception as e:
+        raise ValueError(f"a certificate cannot be read ({type(e).__name__})") from e
 
 
 def leads_to(chain: Sequence[Certificate], trusted: Sequence[Certificate], now: datetime) -> str:
@@ -43,11 +56,11 @@ def out_of_date(cert: Certificate, now: datetime) -> str:
 
 def issued(cert: Certificate, issuer: Certificate) -> bool:
     """Signed by this one, which is an authority."""
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     try:
         cert.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return is_authority(issuer)
 

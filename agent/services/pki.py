@@ -66,8 +66,8 @@ class Pki:
         return (self._folder / names[0], self._folder / names[1]) if self._names.issuperset(names) else None
 
     def entries(self) -> int:
-        """How many certificates are installed, roots and own ones."""
-        return sum(n.endswith(".pem") for n in self._names)
+        """How many roots are installed."""
+        return sum(n.startswith(tuple(HEADS.values())) for n in self._names if n.endswith(".pem"))
 
     # --- own keys and certificates ---------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ class Pki:
     # --- roots -------------------------------------------------------------------------------------------------------
 
     def install(self, use: Use, pem: str, most: int, utc_s: float | None) -> str:
-        """Why it was not, or "". ``most``: so many certificates may be here. Raises ``OSError``."""
+        """Why it was not, or "". ``most``: so many roots may be here. Raises ``OSError``."""
         from agent.services import certs
 
         try:
@@ -130,7 +130,7 @@ class Pki:
             return why
         name = f"{HEADS[use]}{_fingerprint(chain[0])}.pem"
         if name not in self._names and self.entries() >= most:
-            return f"{most} certificates are installed already"
+            return f"{most} roots are installed already"
         self._write(name, _pem(chain[0]))
         return ""
 
@@ -183,6 +183,7 @@ class Pki:
         if not self._folder.is_dir():
             self._folder.mkdir(mode=0o700, parents=True)
             _sync(self._folder.parent)
+        os.chmod(self._folder, 0o700)
         self._remove([n for n in self._names if n.endswith(".new")])  # of a write that was cut off
         beside = self._folder / f"{name}.new"
         file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

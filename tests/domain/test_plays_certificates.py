@@ -155,6 +155,13 @@ def test_a_chain_that_is_too_long_is_not_looked_at() -> None:
     assert play.noticed()[-1] == "InvalidChargingStationCertificate"
 
 
+def test_another_backend_does_not_end_the_asking() -> None:
+    play = asked_to_sign(Playbook(links=(LINK, SECOND))).skip()
+    play = (play >> ask(AskCertificateSigned("PEM"), SECOND)).skip()
+    play.skip().wait(3600)
+    assert csrs(play) == 4
+
+
 def test_another_backend_brings_no_certificate_and_no_root() -> None:
     play = Playbook(links=(LINK, SECOND))
     play = play >> ask(AskCertificateSigned("PEM"), SECOND) << Reply(SECOND, "q1", "Rejected")

@@ -105,6 +105,17 @@ async def test_a_status_of_a_file_waits_for_the_backend() -> None:
         assert central.of("SignedFirmwareStatusNotification") == [{"status": "Installed", "requestId": 7}]
 
 
+async def test_what_happened_last_is_told_before_the_process_ends() -> None:
+    """Above all InstallRebooting, and the events of a reset."""
+    central = Central()
+    async with linked(central) as room:
+        for n in range(5):
+            room.outbox.put(FirmwareStatus("InstallRebooting", n, True), "", NOTES)
+        room.link.wake()
+        assert await room.link.flush(5.0)
+        assert len(central.of("SignedFirmwareStatusNotification")) == 5
+
+
 async def test_a_frame_that_is_no_message_is_noticed() -> None:
     async with linked() as room:
         await room.central.ws.send(json.dumps({"not": "OCPP"}))

@@ -110,10 +110,11 @@ class Certificates:
     def signed(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskCertificateSigned)
-        yield from self._no_more()
         if event.link != self._link:
             yield Reply(event.link, event.request, "Rejected")
-        elif len(ask.chain) > (most := self._site.settings.number("chain_max_size")):
+            return
+        yield from self._no_more()
+        if len(ask.chain) > (most := self._site.settings.number("chain_max_size")):
             yield from self._refuse(event, f"the chain has {len(ask.chain)} characters, at most {most} are possible")
         else:
             yield TakeChain(self._job(event), ask.chain, now.utc_s)

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from authorities import Authority, tls
 
-from ocpp16.certificates_play import install, listed
+from ocpp16.certificates_play import delete, install, listed
 from ocpp16.secure_play import back, basic, shut_out
+
+OTHER = Authority(name="Other Root")
 
 
 async def test_a_root_that_opens_tls(tmp_path: Path) -> None:
@@ -27,3 +29,7 @@ async def test_a_root_that_opens_tls(tmp_path: Path) -> None:
         csms.become(tls(ours.server()))
         await back(s, csms)
         assert await s.get("SecurityProfile") == "2"
+        assert await delete(s, ours.hashes) == "Failed"  # the connection hangs on it
+        assert await install(s, OTHER.pem) == "Accepted"
+        assert await delete(s, OTHER.hashes) == "Accepted"
+        assert await listed(s) == [ours.hashes]
