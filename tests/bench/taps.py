@@ -24,9 +24,19 @@ from tests.bench.stations import (
     simulated,
 )
 
-G12 = Goal("G12", "tap to Authorize in the kernel, p99", 1.0, "ms", why="a busy machine: see the median")
+G12 = Goal(
+    "G12",
+    "tap to Authorize in the kernel, p99",
+    1.0,
+    "ms",
+    why="real time: on a machine with other work its turns are in it; the median is the better word",
+)
 G12_BACK = Goal(
-    "G12", "answer to contactor order, less its commit, p99", 1.0, "ms", why="a busy machine: see the median"
+    "G12",
+    "answer to contactor order, less its commit, p99",
+    1.0,
+    "ms",
+    why="real time: on a machine with other work its turns are in it; the median is the better word",
 )
 TAPS, INSIDE_TAPS = 100, 60
 
