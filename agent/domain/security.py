@@ -45,7 +45,7 @@ CAUSES: dict[SecurityEvent, str] = {
     E.LOG_CLEARED: "cannot occur: nobody can clear the security log, its oldest records make room",
     E.RECONFIGURATION: "a key, a certificate, a root or the security profile was changed by the backend",
     E.MEMORY_EXHAUSTION: "the store does not take a record (disk or its share full, or broken)",
-    E.INVALID_MESSAGES: "a frame that is no OCPP message was dropped; once per connection",
+    E.INVALID_MESSAGES: "a frame is no OCPP message, or a request breaks its schema; once per connection",
     E.REPLAY: "cannot occur: TLS refuses replayed records, and a repeated request gets its first answer again",
     E.TAMPER: "the board reports an open door",
     E.INVALID_FIRMWARE_SIGNATURE: "what was fetched was not signed with its certificate's key",

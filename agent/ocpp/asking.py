@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from agent.domain.asks import Ask
-from agent.domain.events import Asked, Event
+from agent.domain.events import Asked, Event, SecurityNoticed
 from agent.domain.orders import Reply
+from agent.domain.security import SecurityEvent
 from agent.ocpp.dialect import Desk, Dialect, In, Refusal, Refused
 from agent.ocpp.rpc import CODE_OF_RULE, Called, Code, Rpc
 
@@ -64,6 +65,8 @@ class Asking:
         check = dialect.schemas.request(called.action, lenient) if dialect.schemas else None
         broken = check(called.payload) if check else None
         if broken is not None:
+            what = f"{called.action}: {ascii(str(broken))[1:-1]}"
+            self._hear(SecurityNoticed(SecurityEvent.INVALID_MESSAGES, what, self._desk.link))
             return self._rpc.refuse(called.id, CODE_OF_RULE.get(broken.rule, Code.PROPERTY), ascii(str(broken))[1:-1])
         try:
             payload = await self._work(row, called)

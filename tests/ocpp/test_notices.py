@@ -124,5 +124,14 @@ async def test_a_frame_that_is_no_message_is_noticed() -> None:
         assert (noticed.kind, noticed.link) == (SecurityEvent.INVALID_MESSAGES, "chargy")
 
 
+async def test_a_request_that_breaks_its_schema_is_noticed() -> None:
+    async with linked() as room:
+        answer = await room.central.ask("Reset", {"type": "Gently"})
+        assert answer[0] == 4
+        (noticed,) = room.of(SecurityNoticed)
+        assert noticed.kind is SecurityEvent.INVALID_MESSAGES
+        assert noticed.info == "Reset: /type: enum"
+
+
 def test_the_queue_has_its_link_s_name() -> None:
     assert link_of(NOTES) == link_of("chargy") == "chargy"
