@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,9 @@ from agent.cli import main
 from agent.domain.evidence import Looked, Verdict, board_findings, meter_findings, worst
 from agent.kinds import EvseState, EvseTraits, Fault, MeterIdentity, MeterPolicy, Pilot, Reading, Stamp
 from agent.services.store import Store
+from drivers.sim.world import World
 from tests.drivers.modbus_far_ends import Bank, TcpLine
+from tests.drivers.sim_stations import station
 
 FILE = """
 [station]
@@ -214,3 +217,26 @@ def test_a_board_is_seen_without_release() -> None:
     assert worst(board_findings(EvseTraits(), [broken])) is Verdict.FAILED
     assert worst(board_findings(EvseTraits(fallback_stop=False, counts_plugged=True), [idle])) is Verdict.UNPROVEN
     assert worst(board_findings(EvseTraits(), [])) is Verdict.FAILED
+
+
+async def test_a_whole_station_with_board_and_meter(tmp_path: Path) -> None:
+    """The simulated station's own wires; nothing is released, the contactor stays open."""
+    (tmp_path / "state").mkdir()
+    async with World.open(station(tmp_path), status_socket=tmp_path / "s.sock") as world:
+        file = tmp_path / "derived.toml"
+        file.write_text(world.derived())
+        world.plug(1)
+        probe = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "agent", "probe", str(file), "--seconds", "0.2", "--json", "-",
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await asyncio.wait_for(probe.communicate(), 30)
+        assert probe.returncode == 3, err.decode()
+        assert world.picture(1)["contactor"] is False
+    devices = {d["role"]: d for d in json.loads(out)["devices"]}
+    assert devices["meter"]["identity"]["serial"] == "21060001"
+    board = {f["what"]: f["verdict"] for f in devices["board"]["findings"]}
+    assert board == {
+        "state": "proven", "faults": "proven", "release": "proven", "watchdog": "proven", "resume": "proven",
+    }  # fmt: skip
+    assert "evse[1].board: pilot B" in err.decode()
