@@ -11,6 +11,7 @@ Directive 2014/32/EU, annexes II and V (MI-003); EN 50470-3 for AC, EN 50470-4 f
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from agent.frozen import mutable
 from agent.kinds import MeterIdentity, MeterPolicy, Reading
@@ -87,6 +88,14 @@ def exchanged(watch: Watch, now: MeterIdentity, billing: bool) -> str:
     if billing or (watch.policy.strict and not serial):
         return _changed(old, now)
     return ""
+
+
+def successor(old: MeterIdentity | None, now: MeterIdentity) -> MeterIdentity:
+    """What is pinned of the meter that answers now. Of the same meter, what could not be read this time is kept: a pin
+    must not lose its serial number to one refused register."""
+    if old is None or _other(old, now):
+        return now
+    return replace(now, serial=now.serial or old.serial, firmware=now.firmware or old.firmware)
 
 
 def _other(old: MeterIdentity, now: MeterIdentity) -> bool:

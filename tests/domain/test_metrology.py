@@ -26,6 +26,7 @@ from agent.domain.evse import Site, State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.metrology import Watch, exchanged, unfit, untrue
 from agent.domain.orders import Note, SetRelease
+from agent.domain.transaction import Transaction
 from agent.kinds import Fault, MeterIdentity, MeterPolicy, Reading, Stamp
 from tests.domain.playbook import ACCEPTED, A, Playbook, charging, kept, make_site, wh
 
@@ -120,6 +121,22 @@ def test_who_may_take_the_place_of_the_pinned_meter(
 def test_the_first_meter_is_pinned_on_disk_once() -> None:
     play = play_of(meter=None) >> MeterKnown(1, SDM) << kept("meter", "1", serial="4711", model="SDM630")
     assert play >> MeterKnown(1, SDM)
+
+
+def test_a_pin_does_not_lose_its_serial_number_to_a_refused_register() -> None:
+    play = play_of() >> MeterKnown(1, replace(SDM, serial="", firmware=""))
+    assert play.evse().meter.pinned == SDM
+    play.feed(MeterKnown(1, OTHER))
+    assert faults(play) == {Fault.METER_EXCHANGED}
+
+
+def test_a_transaction_that_has_no_evse_yet_says_nothing_of_the_register() -> None:
+    """2.x, a transaction that began with a card alone: after a restart the meter's first word is believed."""
+    play = play_of()
+    play.evse().tx = Transaction("t1", 1, Stamp(1, play.t_s), 0, 0, Stamp(1, play.t_s), placed=False)
+    look(play, 5_000_000, purpose="poll")
+    assert play.evse().reading is not None
+    assert play.skip().evse().meter.refused == 0
 
 
 def test_a_meter_of_another_class_starts_nothing() -> None:

@@ -29,6 +29,7 @@ from agent.domain.metrology import (
     integrate,
     recalled,
     record,
+    successor,
     unfit,
     untrue,
 )
@@ -82,11 +83,12 @@ class Metrology:
         watch.trouble = ""
         if Fault.METER_UNFIT in evse.faults:
             yield FaultCleared(evse.number, Fault.METER_UNFIT)
-        if watch.pinned is None or record(watch.pinned) != record(meter):
+        pinned = successor(watch.pinned, meter)
+        if watch.pinned is None or record(watch.pinned) != record(pinned):
             watch.base = None  # nothing of another meter is compared with this one's register
             watch.compare_from(None)
-            yield Remember("meter", str(evse.number), dict(record(meter)))
-        watch.pinned = meter
+            yield Remember("meter", str(evse.number), dict(record(pinned)))
+        watch.pinned = pinned
 
     # --- what it says ------------------------------------------------------------------------------------------
 
@@ -135,7 +137,8 @@ class Metrology:
 
 def _begin_from_the_bill(evse: Evse) -> None:
     """After a restart the open bill says what the register must not be below, and since when it may have moved."""
-    running = evse.session or evse.tx
+    placed = evse.tx if evse.tx is not None and evse.tx.placed else None  # otherwise it has no register yet
+    running = evse.session or placed
     if evse.meter.base is None and running is not None:
         evse.meter.base = Reading(running.started, running.last_wh)
 
