@@ -145,6 +145,7 @@ class Simulation:
     restart_s: float = 0.1
     boot_s: float = 0.1
     state_dir: Path = Path("world")
+    cards: Path | None = None
     evse: tuple[SimulatedEvse, ...] = ()
 
 

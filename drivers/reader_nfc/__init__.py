@@ -15,15 +15,21 @@ from dataclasses import dataclass
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.reader import ReaderPort
+from drivers.reader_nfc import secure_settings
+from drivers.reader_nfc.secure_settings import SecureSettings
+
+ISO14443A, EV1_4K = "iso14443a", "desfire_ev1_4k"
 
 
 @dataclass(frozen=True, slots=True)
 class NfcSettings:
-    """``path``: see the package. ``mode``: ``uid`` (the card's serial number is the token). ``uid_order``: ``normal``
+    """``path``: see the package. ``mode``: ``uid`` (the card's serial number is the token) or ``secure`` (a DESFire
+    proves that it knows its key; table ``secure``, see ``SecureSettings``). ``uid_order``: ``normal``
     (byte 0 first) or ``reversed``; ``uid_case``: ``upper`` or ``lower``. ``poll_ms``: pause between two looks for a
     card; ``presence_ms``: pause between two questions to a card in the field; ``removal_misses``: unanswered questions
     in a row that mean it was taken away; ``same_card_holdoff_ms``: time after which the same card counts again.
-    ``accept``: ``iso14443a`` or ``desfire_only`` (cards with ISO/IEC 14443-4)."""
+    ``accept``: ``iso14443a``, ``desfire_only`` (cards with ISO/IEC 14443-4), or ``desfire_ev1_4k`` (what says so of
+    itself, with the same UID; in ``uid`` mode no proof)."""
 
     path: str
     mode: str = "uid"
@@ -33,14 +39,15 @@ class NfcSettings:
     presence_ms: int = 100
     removal_misses: int = 2
     same_card_holdoff_ms: int = 1500
-    accept: str = "iso14443a"
+    accept: str = ISO14443A
+    secure: SecureSettings | None = None
 
 
 _CHOICES = {
-    "mode": ("uid",),
+    "mode": ("uid", "secure"),
     "uid_order": ("normal", "reversed"),
     "uid_case": ("upper", "lower"),
-    "accept": ("iso14443a", "desfire_only"),
+    "accept": (ISO14443A, "desfire_only", EV1_4K),
 }
 _RANGES = {
     "poll_ms": (0, 5000),
@@ -72,7 +79,15 @@ def complaints(settings: NfcSettings, where: Where | None = None) -> list[str]:
             f"path: must look like usb, usb:054c:06c3, tty:AMA0:pn532, tty:/dev/serial/by-id/...:pn532 or "
             f"udp:127.0.0.1:54321, is {settings.path!r}"
         )
-    return wrong
+    return wrong + _secure(settings)
+
+
+def _secure(settings: NfcSettings) -> list[str]:
+    if settings.secure is None:
+        missing = 'secure: a table with application and key_file must be there for mode = "secure"'
+        return [missing] if settings.mode == "secure" else []
+    unused = ['secure: must not be there with mode = "uid", which proves nothing'] if settings.mode == "uid" else []
+    return unused + secure_settings.complaints(settings.secure)
 
 
 @asynccontextmanager

@@ -8,13 +8,14 @@ from types import MappingProxyType
 
 from agent.kinds import Token, TokenType
 from agent.ports.reader import Tap
-from drivers.reader_nfc import NfcSettings
+from drivers.reader_nfc import ISO14443A, NfcSettings
 
 ISO_DEP = 0x20
 """Bit of SEL_RES (SAK): the card speaks ISO/IEC 14443-4."""
 
 RANDOM = "random_uid"
 UNREADABLE = "unreadable"
+NOT_GENUINE = "not_genuine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,15 @@ def tap_of(card: Card, settings: NfcSettings) -> Tap:
         return Tap(None, RANDOM)
     if len(card.uid) not in (4, 7, 10) or not any(card.uid):
         return Tap(None, UNREADABLE)
-    if settings.accept == "desfire_only" and not card.iso_dep:
+    if settings.accept != ISO14443A and not card.iso_dep:
         return Tap(None, UNREADABLE)
-    uid = card.uid[::-1] if settings.uid_order == "reversed" else card.uid
-    value = uid.hex()
-    return Tap(Token(value.upper() if settings.uid_case == "upper" else value, TokenType.ISO14443))
+    return Tap(Token(written(card.uid, settings), TokenType.ISO14443))
+
+
+def written(number: bytes, settings: NfcSettings) -> str:
+    """In hex, in the order and letter case that the network wants."""
+    value = (number[::-1] if settings.uid_order == "reversed" else number).hex()
+    return value.upper() if settings.uid_case == "upper" else value
 
 
 class Debounce:

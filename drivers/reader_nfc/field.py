@@ -1,8 +1,8 @@
 """The RF field, as nfcpy offers it: open, look for a card, ask whether it is still there, close.
 
 Runs in the reader's thread only. nfcpy's ``connect()`` is not used: it swallows every OSError and cannot be ended in
-time. Neither are its tag classes: they trust the offsets of the answer to select, and obey endless waiting time
-extensions; here every exchange is one frame with one time-out.
+time. Neither are its tag classes, which trust the offsets of the answer to select. Its block protocol (ISO-DEP) is, but
+a talk has a deadline: by itself nfcpy obeys endless waiting time extensions and endless acknowledgements.
 """
 
 from __future__ import annotations
@@ -11,15 +11,20 @@ import errno
 import logging
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 from agent.later import load_later
 from agent.ports import Broken, DeviceError, Unreachable
 from drivers.reader_nfc.cards import Card
+from drivers.reader_nfc.desfire import Gone
 
 RATS_TIMEOUT_S = 0.03
 PRESENCE_TIMEOUT_S = 0.081
 """Frame waiting time of MIFARE DESFire (FWI 8, 77.3 ms) and its extension (3.6 ms), ISO/IEC 14443-4, 7.2."""
+
+SHORTEST_WAIT_S = 0.02
+"""A card may ask for less (0.3 ms); a host that is busy needs more."""
 
 _HIGH_BAUD = (921600, 460800, 230400)
 _PN532_ACK = bytes.fromhex("0000FF00FF00")
@@ -39,6 +44,7 @@ class Field:
     def __init__(self, frontend: Any, nfc: Any) -> None:
         self._frontend = frontend
         self._nfc = nfc
+        self._ats = b""
 
     @classmethod
     def open(cls, path: str) -> Field:
@@ -71,7 +77,25 @@ class Field:
     def activate(self) -> bool:
         """RATS: from here on the card can be asked for its presence without losing power. False: it did not answer."""
         fsd = 0x70 if self._frontend.max_recv_data_size < 256 else 0x80
-        return bool(self._ask(bytes((0xE0, fsd)), RATS_TIMEOUT_S))
+        self._ats = self._ask(bytes((0xE0, fsd)), RATS_TIMEOUT_S)
+        return bool(self._ats)
+
+    def talk(self, for_s: float) -> Callable[[bytes], bytes]:
+        """To the activated card, for so long at most: a callable that sends one APDU, returns its answer or raises
+        ``Gone``."""
+        from nfc.tag import TagCommandError, tt4
+
+        frame, wait_s = limits(self._ats)
+        frame = min(frame, self._frontend.max_send_data_size)
+        blocks = tt4.IsoDepInitiator(_Until(self._frontend, time.monotonic() + for_s), frame, wait_s)
+
+        def exchange(apdu: bytes) -> bytes:
+            try:
+                return bytes(blocks.exchange(bytearray(apdu)) or b"")
+            except (TagCommandError, self._nfc.clf.CommunicationError, IndexError) as e:
+                raise Gone(f"no answer from the card ({type(e).__name__})") from None  # IndexError: a torn block
+
+        return exchange
 
     def answers(self) -> bool:
         """Presence check of ISO/IEC 14443-4 (7.5.5.1): R(NAK) makes the card repeat itself, a random UID included."""
@@ -96,6 +120,29 @@ class Field:
             return bytes(self._frontend.exchange(bytearray(frame), timeout_s) or b"")
         except self._nfc.clf.CommunicationError:
             return b""
+
+
+class _Until:
+    """What nfcpy's block protocol knows of a reader; it ends at ``end_s``."""
+
+    def __init__(self, frontend: Any, end_s: float) -> None:
+        self._frontend = frontend
+        self._end_s = end_s
+
+    def exchange(self, frame: bytes, timeout_s: float) -> bytes:
+        left_s = self._end_s - time.monotonic()
+        if left_s <= 0:
+            raise Gone("the card takes too long")
+        return self._frontend.exchange(bytearray(frame), min(timeout_s, left_s)) or b""
+
+
+def limits(ats: bytes) -> tuple[int, float]:
+    """Longest frame in bytes and frame waiting time in seconds, of an answer to select (ISO/IEC 14443-4, 5.2)."""
+    form = ats[1] if len(ats) > 1 else 0x02
+    at = 3 if form & 0x10 else 2
+    waiting = ats[at] >> 4 if form & 0x20 and len(ats) > at else 4
+    frame = (16, 24, 32, 40, 48, 64, 96, 128, 256)[min(form & 0x0F, 8)]
+    return frame, max(SHORTEST_WAIT_S, 4096 / 13.56e6 * 2 ** (waiting if waiting < 15 else 4))
 
 
 def translate(e: Exception, path: str) -> DeviceError:

@@ -15,8 +15,10 @@ from functools import partial
 from agent.ports import DeviceError, Unreachable
 from agent.ports.reader import Tap
 from drivers.reader_nfc import NfcSettings
-from drivers.reader_nfc.cards import Card, Debounce, tap_of
+from drivers.reader_nfc.cards import UNREADABLE, Card, Debounce, tap_of
+from drivers.reader_nfc.desfire import Gone
 from drivers.reader_nfc.field import Field, translate
+from drivers.reader_nfc.secure import Talk
 
 OPEN_S = 15.0
 """Longest opening: a PN532 behind a slow USB bridge (1.5 s), its self-test, and three baud rates tried in vain."""
@@ -26,6 +28,10 @@ _WATCH_S = 1.0
 _POWER_CYCLE_MS = 150
 """Presence of a card without ISO/IEC 14443-4 costs a power cycle of the field: ask less often."""
 _UNREAD_TAPS = 8
+TALK_S = 1.5
+"""Longest talk with a card; an honest one needs a tenth of it."""
+_TRIES = 3
+"""Talks with a card that moves in the field: it was hardly there yet, or is being taken away."""
 
 
 class NfcReader:
@@ -34,6 +40,7 @@ class NfcReader:
     def __init__(self, settings: NfcSettings, open_field: Callable[[str], Field] = Field.open) -> None:
         self._settings = settings
         self._open_field = open_field
+        self._talk = Talk(settings) if Talk.needed(settings) else None
         self._told: asyncio.Queue[Tap | DeviceError] = asyncio.Queue()
         self._up = asyncio.Event()
         self._ended = asyncio.Event()
@@ -111,18 +118,38 @@ class NfcReader:
             if card is None:
                 self._stop.wait(self._settings.poll_ms / 1000)
                 continue
-            tap = tap_of(card, self._settings)
+            card, tap, awake = self._read(field, card)
             if debounce.counts(tap, time.monotonic()):
                 self._tell(tap)
-            card = self._hold(field, card, partial(_present, debounce, tap))
+            if card is not None:
+                card = self._hold(field, card, awake, partial(_present, debounce, tap))
+
+    def _read(self, field: Field, card: Card) -> tuple[Card | None, Tap, bool | None]:
+        """The card (None: it is gone again), what it is worth, and whether it was activated (None: not tried)."""
+        if self._talk is None:
+            return card, tap_of(card, self._settings), None
+        for _ in range(_TRIES):
+            if not card.iso_dep:
+                return card, self._talk.without(card), False
+            try:
+                if field.activate():
+                    return card, self._talk.with_card(field.talk(TALK_S), card), True
+            except Gone:
+                pass
+            again = self._sense(field)
+            if again is None:
+                return None, Tap(None, UNREADABLE), None
+            card = again
+        return card, Tap(None, UNREADABLE), None
 
     def _sense(self, field: Field) -> Card | None:
         self._beat_s = time.monotonic()
         return field.sense()
 
-    def _hold(self, field: Field, card: Card, present: Callable[[], None]) -> Card | None:
+    def _hold(self, field: Field, card: Card, awake: bool | None, present: Callable[[], None]) -> Card | None:
         """Until ``card`` is taken away. Returns another card that has taken its place, if one was seen."""
-        awake = card.iso_dep and field.activate()
+        if awake is None:
+            awake = card.iso_dep and field.activate()
         pause_s = (self._settings.presence_ms if awake else max(self._settings.presence_ms, _POWER_CYCLE_MS)) / 1000
         misses = 0
         while misses < self._settings.removal_misses and not self._stop.wait(pause_s):

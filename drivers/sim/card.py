@@ -1,7 +1,7 @@
 """Contactless cards in a reader's field, over the datagrams of nfcpy's ``udp`` reader.
 
 One datagram is one frame without checksum: ``106A 26``; ``RFOFF`` is the field going off. ISO/IEC 14443-3 type A
-(anticollision) and 14443-4 (blocks); native and wrapped GetVersion of MIFARE DESFire EV1.
+(anticollision) and 14443-4 (blocks); commands of a MIFARE DESFire EV1, native and wrapped, for the chip inside.
 """
 
 from __future__ import annotations
@@ -11,23 +11,25 @@ from dataclasses import dataclass, field
 from functools import reduce
 from operator import xor
 
+from drivers.sim.desfire_card import Chip
+
 KINDS = ("desfire_ev1", "random_uid", "classic")
 _ATS = bytes.fromhex("067577810280")
 _CASCADE_TAG = 0x88
 _SEL = (0x93, 0x95, 0x97)
 _WRAPPED = 0x90
 _NOT_FOUND = b"\x6a\x82"
-_ILLEGAL = 0x1C
-_VERSION = (bytes.fromhex("04010101001805"), bytes.fromhex("04010101041805"))
 
 
 @dataclass
 class Card:
-    """A card without power knows nothing; ``hear`` gives its answer to a frame, None = silence."""
+    """A card without power knows nothing; ``hear`` gives its answer to a frame, None = silence. ``chip``: what is
+    inside; by default a DESFire as it comes from the factory."""
 
     uid: bytes
     kind: str = "desfire_ev1"
     rng: random.Random = field(default_factory=random.Random)
+    chip: Chip | None = None
     _selected: int = field(default=0, init=False)
     """Cascade levels passed since the last request."""
     _blocks: bool = field(default=False, init=False)
@@ -35,9 +37,10 @@ class Card:
     _number: int = field(default=1, init=False)
     _last: bytes = field(default=b"", init=False)
     _chained: bytes = field(default=b"", init=False)
-    _version: list[bytes] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
+        if self.chip is None:
+            self.chip = Chip(self.uid.ljust(7, b"\0")[:7], hidden=self.kind == "random_uid", rng=self.rng)
         self.power_off()
 
     @property
@@ -61,7 +64,9 @@ class Card:
 
     def _forget(self) -> None:
         self._selected, self._blocks, self._number = 0, False, 1
-        self._last, self._chained, self._version = b"", b"", []
+        self._last, self._chained = b"", b""
+        if self.chip is not None:
+            self.chip.power_off()
 
     def hear(self, frame: bytes) -> bytes | None:
         if frame in (b"\x26", b"\x52"):
@@ -120,21 +125,11 @@ class Card:
         return self._last
 
     def _command(self, command: bytes) -> bytes:
+        assert self.chip is not None
         if command[:1] == bytes((_WRAPPED,)) and len(command) >= 5:
-            status, data = self._desfire(command[1])
+            status, data = self.chip.hear(command[1:2] + command[5:-1])
             return data + bytes((0x91, status))
         if command[:1] == b"\x00":
             return _NOT_FOUND
-        status, data = self._desfire(command[0] if command else 0)
+        status, data = self.chip.hear(command)
         return bytes((status,)) + data
-
-    def _desfire(self, instruction: int) -> tuple[int, bytes]:
-        """Status and data. GetVersion takes three frames and does not betray a random identifier."""
-        if instruction == 0x60:
-            told = bytes(7) if self.kind == "random_uid" else self.uid.ljust(7, b"\0")[:7]
-            self._version = [*_VERSION, told + bytes.fromhex("ba1122334412") + b"\x15"]
-        elif instruction != 0xAF or not self._version:
-            self._version = []
-            return _ILLEGAL, b""
-        data = self._version.pop(0)
-        return (0xAF if self._version else 0x00), data

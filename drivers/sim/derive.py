@@ -33,6 +33,13 @@ def lacks_address(device: Device | None, driver: str, *addresses: str) -> bool:
     return device is None or (device.driver == driver and not any(device.options.get(a) for a in addresses))
 
 
+def rooted(options: Mapping[str, Any], base: Path) -> Table:
+    """Files that the station file names beside itself are found from the derived one too."""
+    inner = {k: rooted(v, base) for k, v in options.items() if isinstance(v, Mapping)}
+    files = {k: str((base / v).resolve()) for k, v in options.items() if k.endswith("_file") and isinstance(v, str)}
+    return {**options, **inner, **files}
+
+
 def chosen(device: Device | None) -> Table:
     """What the station file says about a device, besides its address."""
     return {k: v for k, v in device.options.items() if v != ""} if device is not None else {}

@@ -13,7 +13,7 @@ from agent.settings import Device, Evse, StationFile
 from drivers.sim.board import EXTRA_BASE, ChargeController
 from drivers.sim.buttons import Buttons, key_codes
 from drivers.sim.buzzer import Buzzer
-from drivers.sim.derive import FarEnds, Table, chosen, lacks_address, with_url
+from drivers.sim.derive import FarEnds, Table, chosen, lacks_address, rooted, with_url
 from drivers.sim.evse import Evse as EvseModel
 from drivers.sim.faults import FAULT_NAMES
 from drivers.sim.lamp import Lamp
@@ -172,7 +172,7 @@ class Wires:
                 self.far_ends.evses[evse.number]["reader"] = [await self._reader(d, evse.number) for d in own]
 
     async def _reader(self, device: Device, place: int) -> Table:
-        table: Table = {"driver": device.driver, **device.options}
+        table: Table = {"driver": device.driver, **rooted(device.options, self._file.path.parent)}
         name = f"{place}" if place else "shared"
         if lacks_address(device, "reader_nfc", "path") and place not in self.fields:
             field = self.fields[place] = RfField()

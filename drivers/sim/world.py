@@ -16,7 +16,7 @@ from typing import Any
 from agent.kinds import Fault
 from agent.settings import SimulatedEvse, StationFile
 from drivers.sim import card as cards
-from drivers.sim import derive
+from drivers.sim import card_list, derive
 from drivers.sim.car import Car
 from drivers.sim.checks import choice, flag, number, whole
 from drivers.sim.evse import NWS_PER_WH, Evse
@@ -51,6 +51,7 @@ class World:
         self._memory = memory
         self._rng = random.Random(file.simulation.seed)
         self._mains = Mains(file.simulation.seed)
+        self._cards = card_list.read(file.simulation.cards) if file.simulation.cards else {}
         self._max_a: float | None = None
         self._ledger: dict[str, list[Any]] = {"holds": [], "captures": [], "voids": []}
         self.evses: Mapping[int, Evse] = {e.number: Evse(e, random.Random(self._rng.random())) for e in file.evses}
@@ -322,7 +323,8 @@ class World:
         field = self._wired().fields.get(self._place(evse, self._wired().fields))
         if field is None:
             raise Impossible("there is no simulated contactless reader here: the station file names its own")
-        field.tap(cards.Card(number_, kind, self._rng), seconds)
+        listed = self._cards.get(number_)
+        field.tap(listed.card(self._rng) if listed else cards.Card(number_, kind, self._rng), seconds)
 
     def tap_text(self, token: str, evse: int | None = None) -> None:
         """The serial reader sends this text as a line."""

@@ -1,0 +1,128 @@
+"""A talk with a card: is it of the right make, does it know its key, what does its file say.
+
+There is no way back to the UID: whoever cannot prove what he is, is nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeAlias
+
+from agent.kinds import Token, TokenType
+from agent.ports import Broken
+from agent.ports.reader import Tap
+from drivers.reader_nfc import EV1_4K, NfcSettings
+from drivers.reader_nfc.cards import NOT_GENUINE, RANDOM, UNREADABLE, Card, tap_of, written
+from drivers.reader_nfc.desfire import Gone, NotGenuine, Refusal
+from drivers.reader_nfc.desfire.ciphers import Key
+from drivers.reader_nfc.desfire.diversify import an10922, plain_cmac
+from drivers.reader_nfc.desfire.picc import ENCIPHERED, MACED, PLAIN, Picc
+from drivers.reader_nfc.key_file import KeyFileError, read
+from drivers.reader_nfc.secure_settings import SecureSettings
+
+log = logging.getLogger(__name__)
+
+Exchange: TypeAlias = Callable[[bytes], bytes]
+
+_COMMUNICATION = {"plain": PLAIN, "maced": MACED, "enciphered": ENCIPHERED}
+_DIVERSIFIED = {"an10922": an10922, "cmac": plain_cmac}
+_LONGEST_TOKEN = 36
+_UID_BYTES = 7
+
+
+class Talk:
+    """One per reader. Raises ``Broken`` when a key file cannot be used."""
+
+    def __init__(self, settings: NfcSettings) -> None:
+        self._settings = settings
+        self._keys = _Keys(settings.secure) if settings.secure else None
+
+    @staticmethod
+    def needed(settings: NfcSettings) -> bool:
+        """Anticollision alone does not tell what is asked for."""
+        return settings.mode == "secure" or settings.accept == EV1_4K
+
+    def with_card(self, exchange: Exchange, card: Card) -> Tap:
+        """Raises ``Gone``: the card was taken away too soon, or fell silent."""
+        try:
+            return self._asked(Picc(exchange), card)
+        except Gone:
+            raise
+        except (Refusal, NotGenuine) as e:
+            log.info("reader %s: a card is refused: %s", self._settings.path, e)
+            return Tap(None, NOT_GENUINE)
+
+    def without(self, card: Card) -> Tap:
+        """A card that cannot be talked to."""
+        return Tap(None, RANDOM if card.random else UNREADABLE)
+
+    def _asked(self, picc: Picc, card: Card) -> Tap:
+        if self._settings.accept == EV1_4K and not _ev1_4k(picc, card):
+            return Tap(None, UNREADABLE)
+        if self._keys is None:
+            return tap_of(card, self._settings)
+        return self._secure(picc, card, self._keys)
+
+    def _secure(self, picc: Picc, card: Card, keys: _Keys) -> Tap:
+        s = keys.settings
+        picc.select(int(s.application, 16))
+        uid = card.uid
+        if card.random and s.needs_uid:
+            if keys.of_uid is None:
+                return Tap(None, RANDOM)
+            picc.authenticate(s.auth, keys.of_uid, s.uid_key_number)
+            uid = picc.uid()
+        if s.needs_uid and len(uid) != _UID_BYTES:
+            return Tap(None, UNREADABLE)  # no DESFire
+        picc.authenticate(s.auth, keys.of(uid), s.key_number)
+        if s.token == "uid":
+            return self._by_uid(picc.uid(), card)
+        return self._by_file(picc, s)
+
+    def _by_uid(self, uid: bytes, card: Card) -> Tap:
+        if not card.random and uid != card.uid:
+            raise NotGenuine("the card proves another UID than it has shown")
+        return tap_of(Card(uid, card.sak), self._settings)
+
+    def _by_file(self, picc: Picc, s: SecureSettings) -> Tap:
+        communication = _COMMUNICATION.get(s.communication)
+        if communication is None:
+            communication = picc.file_settings(s.file).reading(s.key_number)
+        value = self._text(picc.read(s.file, s.offset, s.length, communication), s.encoding)
+        return Tap(Token(value, TokenType(s.token_type))) if value else Tap(None, UNREADABLE)
+
+    def _text(self, data: bytes, encoding: str) -> str:
+        """Empty: nothing that could be a token."""
+        if encoding == "hex":
+            text = written(data, self._settings)
+        else:
+            text = data.rstrip(b"\0\xff").decode("latin-1").strip()
+        fits = 1 <= len(text) <= _LONGEST_TOKEN and text.isascii() and text.isprintable()
+        return text if fits and any(data) else ""
+
+
+class _Keys:
+    """Master keys in memory; a card's own key is made when it comes."""
+
+    def __init__(self, settings: SecureSettings) -> None:
+        self.settings = settings
+        aes = settings.auth == "aes"
+        try:
+            self._master = Key(read(settings.key_file, settings.auth), aes)
+            self.of_uid = Key(read(settings.uid_key_file, settings.auth), aes) if settings.uid_key_file else None
+        except KeyFileError as e:
+            raise Broken(f"a key file of the reader: {e}") from None
+
+    def of(self, uid: bytes) -> Key:
+        diversified = _DIVERSIFIED.get(self.settings.diversify)
+        return diversified(self._master, self.settings.message(uid)) if diversified else self._master
+
+
+def _ev1_4k(picc: Picc, card: Card) -> bool:
+    """By its own word, which costs a forger nothing; but most of them forget to change it with the UID."""
+    try:
+        version = picc.version()
+    except (Refusal, NotGenuine):
+        return False
+    return version.ev1_4k and (card.random or version.uid == card.uid)

@@ -1,0 +1,116 @@
+"""What a station knows of its network's cards: application, key, file. One table in the station file, no key in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.kinds import TokenType
+from drivers.reader_nfc.key_file import trouble
+
+
+@dataclass(frozen=True, slots=True)
+class SecureSettings:
+    """``application``: six hex digits, the highest byte first. ``key_file``: 0600, or a credential of systemd; what is
+    in it: ``key_file.py``. ``auth``: ``aes``, ``iso`` (DES) or ``legacy`` (DES of the first DESFire). ``diversify``:
+    ``an10922`` (NXP), ``cmac`` (the same without padding to two blocks) or ``none``; ``diversify_input``: a list of
+    ``uid``, ``application`` (as written here), ``application_reversed`` (as over the air), ``hex:...``.
+
+    ``uid_key_file``, ``uid_key_number``: a key that all cards share, to ask a card with a random UID for its true one
+    before its own key can be made.
+
+    ``token``: ``file`` (what the file says) or ``uid`` (what the card proves to be its UID). ``file``, ``offset``,
+    ``length`` (bytes; 0: to the end), ``communication`` (``enciphered``, ``maced``, ``plain``, or ``auto``: asked
+    first), ``encoding`` (``ascii`` or ``hex``), ``token_type`` (of OCPP 2.x)."""
+
+    application: str
+    key_file: Path
+    key_number: int = 0
+    auth: str = "aes"
+    diversify: str = "an10922"
+    diversify_input: tuple[str, ...] = ("uid", "application")
+    uid_key_file: Path | None = None
+    uid_key_number: int = 0
+    token: str = "file"
+    file: int = 0
+    offset: int = 0
+    length: int = 0
+    communication: str = "enciphered"
+    encoding: str = "ascii"
+    token_type: str = "ISO14443"
+
+    @property
+    def needs_uid(self) -> bool:
+        """The key depends on the card's true UID."""
+        return self.diversify != "none" and "uid" in self.diversify_input
+
+    def message(self, uid: bytes) -> bytes:
+        """Diversification input for this card."""
+        application = bytes.fromhex(self.application)
+        parts = {"uid": uid, "application": application, "application_reversed": application[::-1]}
+        return b"".join(parts[i] if i in parts else bytes.fromhex(i[4:]) for i in self.diversify_input)
+
+
+_CHOICES = {
+    "auth": ("aes", "iso", "legacy"),
+    "diversify": ("an10922", "cmac", "none"),
+    "token": ("file", "uid"),
+    "communication": ("enciphered", "maced", "plain", "auto"),
+    "encoding": ("ascii", "hex"),
+    "token_type": tuple(TokenType),
+}
+_RANGES = {
+    "key_number": (0, 13),
+    "uid_key_number": (0, 13),
+    "file": (0, 31),
+    "offset": (0, 8191),
+    "length": (0, 256),
+}
+_INPUT = re.compile(r"uid|application|application_reversed|hex:([0-9a-fA-F]{2})+")
+_DES_INPUT_BYTES, _AES_INPUT_BYTES = 15, 31
+_UID_BYTES = 7
+
+
+def complaints(s: SecureSettings) -> list[str]:
+    """One line each, without touching a reader; the key files are looked at."""
+    return [f"secure.{line}" for line in (*_forms(s), *_input(s), *_proofs(s), *_files(s))]
+
+
+def _forms(s: SecureSettings) -> Iterator[str]:
+    if not re.fullmatch(r"[0-9a-fA-F]{6}", s.application):
+        yield f'application: must be six hex digits like "F58840", is {s.application!r}'
+    for key, choices in _CHOICES.items():
+        if getattr(s, key) not in choices:
+            yield f"{key}: must be one of {', '.join(choices)}, is {getattr(s, key)!r}"
+    for key, (low, high) in _RANGES.items():
+        if not low <= getattr(s, key) <= high:
+            yield f"{key}: must be {low} to {high}, is {getattr(s, key)}"
+
+
+def _input(s: SecureSettings) -> Iterator[str]:
+    if s.diversify == "none":
+        return
+    wrong = [i for i in s.diversify_input if not _INPUT.fullmatch(i)]
+    if wrong:
+        yield f"diversify_input: must be uid, application, application_reversed or hex:..., is {wrong[0]!r}"
+        return
+    sizes = {"uid": _UID_BYTES, "application": 3, "application_reversed": 3}
+    size = sum(sizes.get(i) or len(i[4:]) // 2 for i in s.diversify_input)
+    most = _AES_INPUT_BYTES if s.auth == "aes" else _DES_INPUT_BYTES
+    if not 1 <= size <= most:
+        yield f"diversify_input: must be 1 to {most} bytes for {s.auth} keys, is {size}"
+
+
+def _proofs(s: SecureSettings) -> Iterator[str]:
+    """Where somebody between card and reader could write what he likes, a genuine card of his own would do for all."""
+    if s.auth == "legacy" and s.token == "file" and s.communication in ("plain", "auto"):
+        yield f"communication: must be enciphered or maced with auth = legacy, is {s.communication!r}: no proof"
+
+
+def _files(s: SecureSettings) -> Iterator[str]:
+    for key in ("key_file", "uid_key_file"):
+        path = getattr(s, key)
+        if path is not None and (why := trouble(path, s.auth)):
+            yield f"{key}: {path}: {why}"

@@ -1,0 +1,309 @@
+"""The inside of a MIFARE DESFire EV1: applications, keys, files, and the talk that proves a key.
+
+Written from the card's side and with block ciphers only, so that it shares nothing with what it tests: the card
+deciphers where the station enciphers, and chains its blocks by hand.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import ECB
+
+PLAIN, MACED, ENCIPHERED = 0, 1, 3
+EVERYBODY = 14
+_FRAME = 59
+"""Bytes of an answer that fit one frame beside the status."""
+_LEGACY, _ISO, _AES = 0x0A, 0x1A, 0xAA
+_VERSION = (bytes.fromhex("04010101001805"), bytes.fromhex("04010101041805"))
+_PRODUCED = bytes.fromhex("ba112233441215")
+
+
+class No(Exception):
+    """The card answers with this status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"{status:02x}")
+        self.status = status
+
+
+@dataclass
+class File:
+    """``key`` that may read it (14: everybody); number 0 may do everything."""
+
+    content: bytes
+    communication: int = ENCIPHERED
+    key: int = 1
+
+
+@dataclass
+class Application:
+    """``keys`` of 16 bytes (AES; DES with two), or 24 (DES with three)."""
+
+    keys: list[bytes]
+    files: dict[int, File]
+    aes: bool = True
+
+
+@dataclass
+class Chip:
+    """``hear`` takes a native command and gives status and data. ``hidden``: the UID is told to who knows a key."""
+
+    uid: bytes
+    applications: dict[int, Application] = field(default_factory=dict)
+    hidden: bool = False
+    rng: random.Random = field(default_factory=random.Random)
+    _application: Application | None = field(default=None, init=False)
+    _session: _Session | None = field(default=None, init=False)
+    _next: Callable[[bytes], tuple[int, bytes]] | None = field(default=None, init=False)
+    """What a continuation (AF) goes on with."""
+
+    def power_off(self) -> None:
+        self._application = self._session = self._next = None
+
+    def hear(self, command: bytes) -> tuple[int, bytes]:
+        code, rest = command[:1], command[1:]
+        try:
+            if code == b"\xaf":
+                following, self._next = self._next, None
+                if following is None:
+                    raise No(0xCA)
+                return following(rest)
+            self._next = None
+            return self._command(code[0] if code else 0, rest)
+        except No as e:
+            self._session = self._next = None
+            return e.status, b""
+
+    def _command(self, code: int, rest: bytes) -> tuple[int, bytes]:
+        commands: dict[int, tuple[int, Callable[[int, bytes], tuple[int, bytes]]]] = {
+            0x5A: (3, self._select),
+            _LEGACY: (1, self._authenticate),
+            _ISO: (1, self._authenticate),
+            _AES: (1, self._authenticate),
+            0x60: (0, self._tell_version),
+            0x51: (0, self._tell_uid),
+            0xF5: (1, self._tell_settings),
+            0xBD: (7, self._tell_content),
+        }
+        if code not in commands:
+            raise No(0x1C)
+        length, answer = commands[code]
+        if len(rest) != length:
+            raise No(0x7E)
+        if self._session is not None and code not in (0x5A, _LEGACY, _ISO, _AES):
+            self._session.heard(bytes((code,)) + rest)
+        return answer(code, rest)
+
+    def _select(self, code: int, rest: bytes) -> tuple[int, bytes]:
+        self._session = None
+        number = int.from_bytes(rest, "little")
+        self._application = None if number == 0 else self.applications.get(number)
+        if number and self._application is None:
+            raise No(0xA0)
+        return 0, b""
+
+    def _tell_version(self, code: int, rest: bytes) -> tuple[int, bytes]:
+        last = (bytes(7) if self.hidden else self.uid) + _PRODUCED
+        signed = self._session.signed(b"".join(_VERSION) + last)[28:] if self._session else b""
+        return self._frames([*_VERSION, last + signed])
+
+    def _tell_uid(self, code: int, rest: bytes) -> tuple[int, bytes]:
+        if self._session is None:
+            raise No(0xAE)
+        return 0, self._session.sealed(self.uid)
+
+    def _file(self, number: int) -> File:
+        if self._application is None or number not in self._application.files:
+            raise No(0xF0)
+        return self._application.files[number]
+
+    def _tell_settings(self, code: int, rest: bytes) -> tuple[int, bytes]:
+        file = self._file(rest[0])
+        rights = (file.key << 12).to_bytes(2, "little")
+        told = bytes((0, file.communication)) + rights + len(file.content).to_bytes(3, "little")
+        return 0, self._session.signed(told) if self._session else told
+
+    def _tell_content(self, code: int, rest: bytes) -> tuple[int, bytes]:
+        file = self._file(rest[0])
+        offset, length = int.from_bytes(rest[1:4], "little"), int.from_bytes(rest[4:7], "little")
+        if offset + length > len(file.content) or offset >= len(file.content):
+            raise No(0xBE)
+        data = file.content[offset : offset + length] if length else file.content[offset:]
+        told = self._secured(file, data, bool(length))
+        return self._frames([told[i : i + _FRAME] for i in range(0, len(told), _FRAME)])
+
+    def _secured(self, file: File, data: bytes, known: bool) -> bytes:
+        session = self._session
+        if file.key == EVERYBODY:
+            return session.signed(data) if session else data
+        if session is None or session.key not in (file.key, 0):
+            raise No(0xAE)
+        if file.communication == ENCIPHERED:
+            return session.sealed(data, known)
+        return session.signed(data) if file.communication == PLAIN else session.maced(data)
+
+    def _frames(self, frames: list[bytes]) -> tuple[int, bytes]:
+        first, *others = frames
+        if not others:
+            return 0, first
+        self._next = lambda rest: self._frames(others)
+        return 0xAF, first
+
+    # --- the proof ---------------------------------------------------------------------------------------------------
+
+    def _authenticate(self, code: int, rest: bytes) -> tuple[int, bytes]:
+        self._session = None
+        application = self._application
+        keys = application.keys if application else [bytes(16)]
+        if rest[0] >= len(keys):
+            raise No(0x40)
+        key, aes = keys[rest[0]], application.aes if application else False
+        if aes != (code == _AES) or (code == _LEGACY and len(key) == 24):
+            raise No(0xAE)
+        blocks = Blocks(key, aes)
+        b = self.rng.randbytes(16 if aes or len(key) == 24 else 8)
+        sent = blocks.chain(b, bytes(blocks.size))
+        prove = self._prove_legacy if code == _LEGACY else self._prove
+        self._next = lambda answer: prove(rest[0], blocks, key, b, sent, answer)
+        return 0xAF, sent
+
+    def _prove(
+        self, number: int, blocks: Blocks, key: bytes, b: bytes, sent: bytes, answer: bytes
+    ) -> tuple[int, bytes]:
+        if len(answer) != 2 * len(b):
+            raise No(0x7E)
+        opened = blocks.unchain(answer, sent[-blocks.size :])
+        a, turned = opened[: len(b)], opened[len(b) :]
+        if turned != b[1:] + b[:1]:
+            raise No(0xAE)
+        self._session = _Session(number, Blocks(_session_key(key, blocks.aes, a, b), blocks.aes), False)
+        return 0, blocks.chain(a[1:] + a[:1], answer[-blocks.size :])
+
+    def _prove_legacy(
+        self, number: int, blocks: Blocks, key: bytes, b: bytes, sent: bytes, answer: bytes
+    ) -> tuple[int, bytes]:
+        """The station has deciphered what it sends; enciphering brings it back."""
+        if len(answer) != 16:
+            raise No(0x7E)
+        a = blocks.put(answer[:8])
+        if _xor(blocks.put(answer[8:]), answer[:8]) != b[1:] + b[:1]:
+            raise No(0xAE)
+        self._session = _Session(number, Blocks(_session_key(key, False, a, b), False), True)
+        return 0, blocks.put(a[1:] + a[:1])
+
+
+class Blocks:
+    """A block cipher; chains of blocks are made by hand."""
+
+    def __init__(self, key: bytes, aes: bool) -> None:
+        self.aes, self.size = aes, 16 if aes else 8
+        whole = key if aes else (key * 3)[:24] if len(key) < 24 else key
+        engine = Cipher(AES(whole) if aes else TripleDES(whole), ECB())
+        self._in, self._out = engine.encryptor(), engine.decryptor()
+
+    def put(self, block: bytes) -> bytes:
+        return self._in.update(block)
+
+    def chain(self, data: bytes, before: bytes) -> bytes:
+        out = b""
+        for i in range(0, len(data), self.size):
+            before = self.put(_xor(data[i : i + self.size], before))
+            out += before
+        return out
+
+    def unchain(self, data: bytes, before: bytes) -> bytes:
+        out = b""
+        for i in range(0, len(data), self.size):
+            block = data[i : i + self.size]
+            out += _xor(self._out.update(block), before)
+            before = block
+        return out
+
+
+@dataclass
+class _Session:
+    """``key``: number of the one that was proven. Legacy messages stand alone, others are one chain of check sums."""
+
+    key: int
+    blocks: Blocks
+    legacy: bool
+    before: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.before = bytes(self.blocks.size)
+
+    def heard(self, command: bytes) -> None:
+        if not self.legacy:
+            self.before = self._mac(command)
+
+    def signed(self, data: bytes) -> bytes:
+        if self.legacy:
+            return data
+        self.before = self._mac(data + b"\0")
+        return data + self.before[:8]
+
+    def maced(self, data: bytes) -> bytes:
+        if not self.legacy:
+            return self.signed(data)
+        padded = data + bytes(-len(data) % 8)
+        return data + self.blocks.chain(padded, bytes(8))[-8:-4]
+
+    def sealed(self, data: bytes, known: bool = True) -> bytes:
+        """``known``: the station has said how many bytes it wants."""
+        check = _crc_a(data) if self.legacy else _crc_32(data + b"\0")
+        whole = data + check + (b"" if known else b"\x80")
+        whole += bytes(-len(whole) % self.blocks.size)
+        sealed = self.blocks.chain(whole, bytes(8) if self.legacy else self.before)
+        self.before = sealed[-self.blocks.size :]
+        return sealed
+
+    def _mac(self, data: bytes) -> bytes:
+        """CMAC that goes on from the last one."""
+        size = self.blocks.size
+        modulus, bits = (0x87, 128) if size == 16 else (0x1B, 64)
+        twice = int.from_bytes(self.blocks.put(bytes(size)), "big")
+        whole = len(data) % size == 0 and data != b""
+        for _ in range(1 if whole else 2):
+            twice = (twice * 2) % (1 << bits) ^ (modulus if twice >> (bits - 1) else 0)
+        if not whole:
+            data += b"\x80"
+            data += bytes(-len(data) % size)
+        masked = data[:-size] + _xor(data[-size:], twice.to_bytes(size, "big"))
+        return self.blocks.chain(masked, self.before)[-size:]
+
+
+def _session_key(key: bytes, aes: bool, a: bytes, b: bytes) -> bytes:
+    if aes:
+        spans = [slice(0, 4), slice(12, 16)]
+    elif len(key) == 24:
+        spans = [slice(0, 4), slice(6, 10), slice(12, 16)]
+    elif [x >> 1 for x in key[:8]] == [x >> 1 for x in key[8:]]:
+        spans = [slice(0, 4)]
+    else:
+        spans = [slice(0, 4), slice(4, 8)]
+    return b"".join(a[s] + b[s] for s in spans)
+
+
+def _xor(one: bytes, other: bytes) -> bytes:
+    return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).to_bytes(len(one), "big")
+
+
+def _crc_32(data: bytes) -> bytes:
+    return (~zlib.crc32(data) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def _crc_a(data: bytes) -> bytes:
+    """CRC_A, bit by bit: polynomial 8408 reflected, begins with 6363."""
+    crc = 0x6363
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x8408 if crc & 1 else 0)
+    return crc.to_bytes(2, "little")
