@@ -80,6 +80,12 @@ class Field:
         self._ats = self._ask(bytes((0xE0, fsd)), RATS_TIMEOUT_S)
         return bool(self._ats)
 
+    def warm_up(self) -> None:
+        """nfcpy's block protocol is imported before a card waits for it."""
+        from nfc.tag import tt4
+
+        assert tt4.IsoDepInitiator
+
     def talk(self, for_s: float) -> Callable[[bytes], bytes]:
         """To the activated card, for so long at most: a callable that sends one APDU, returns its answer or raises
         ``Gone``."""

@@ -11,14 +11,17 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from agent.ports import DeviceError, Unreachable
 from agent.ports.reader import Tap
-from drivers.reader_nfc import NfcSettings
+from drivers.reader_nfc import EV1_4K, NfcSettings
 from drivers.reader_nfc.cards import UNREADABLE, Card, Debounce, tap_of
 from drivers.reader_nfc.desfire import Gone
 from drivers.reader_nfc.field import Field, translate
-from drivers.reader_nfc.secure import Talk
+
+if TYPE_CHECKING:
+    from drivers.reader_nfc.secure import Talk
 
 OPEN_S = 15.0
 """Longest opening: a PN532 behind a slow USB bridge (1.5 s), its self-test, and three baud rates tried in vain."""
@@ -40,7 +43,7 @@ class NfcReader:
     def __init__(self, settings: NfcSettings, open_field: Callable[[str], Field] = Field.open) -> None:
         self._settings = settings
         self._open_field = open_field
-        self._talk = Talk(settings) if Talk.needed(settings) else None
+        self._talk = _talk(settings)
         self._told: asyncio.Queue[Tap | DeviceError] = asyncio.Queue()
         self._up = asyncio.Event()
         self._ended = asyncio.Event()
@@ -100,6 +103,9 @@ class NfcReader:
         path, field = self._settings.path, None
         try:
             field = self._open_field(path)
+            if self._talk is not None:
+                field.warm_up()
+                self._talk.warm_up()
             self._post(self._up.set)
             self._watch(field)
         except Exception as e:  # noqa: BLE001  (nfcpy lets IndexError, termios.error and others through)
@@ -176,6 +182,15 @@ class NfcReader:
             self._loop.call_soon_threadsafe(call)
         except RuntimeError:
             pass  # the loop is closed: nobody is left to be told
+
+
+def _talk(settings: NfcSettings) -> Talk | None:
+    """None: anticollision alone tells what is asked for. Raises ``Broken``."""
+    if settings.mode != "secure" and settings.accept != EV1_4K:
+        return None
+    from drivers.reader_nfc.secure import Talk
+
+    return Talk(settings)
 
 
 def _present(debounce: Debounce, tap: Tap) -> None:

@@ -15,7 +15,7 @@ from agent.ports.reader import Tap
 from drivers.reader_nfc import EV1_4K, NfcSettings
 from drivers.reader_nfc.cards import NOT_GENUINE, RANDOM, UNREADABLE, Card, tap_of, written
 from drivers.reader_nfc.desfire import Gone, NotGenuine, Refusal
-from drivers.reader_nfc.desfire.ciphers import Key
+from drivers.reader_nfc.desfire.ciphers import Cipher, Key
 from drivers.reader_nfc.desfire.diversify import an10922, plain_cmac
 from drivers.reader_nfc.desfire.picc import ENCIPHERED, MACED, PLAIN, Picc
 from drivers.reader_nfc.key_file import KeyFileError, read
@@ -38,10 +38,11 @@ class Talk:
         self._settings = settings
         self._keys = _Keys(settings.secure) if settings.secure else None
 
-    @staticmethod
-    def needed(settings: NfcSettings) -> bool:
-        """Anticollision alone does not tell what is asked for."""
-        return settings.mode == "secure" or settings.accept == EV1_4K
+    def warm_up(self) -> None:
+        """What is imported at the first use is imported before a card waits for it."""
+        if self._keys is not None:
+            self._keys.of(bytes(_UID_BYTES))
+            Cipher(bytes(16), aes=True).encrypt(bytes(16))
 
     def with_card(self, exchange: Exchange, card: Card) -> Tap:
         """Raises ``Gone``: the card was taken away too soon, or fell silent."""

@@ -91,7 +91,10 @@ async def test_the_token_is_what_the_file_says(field: RfField, secure: SecureSet
         ({"token": "uid"}, {}, Token("04112233445566")),
         ({"token": "uid"}, {"uid_order": "reversed", "uid_case": "lower"}, Token("66554433221104")),
         ({"file": 2, "length": 4, "communication": "maced", "encoding": "hex"}, {}, Token("123456AB")),
-        ({"file": 2, "length": 0, "communication": "auto", "encoding": "hex"}, {"uid_case": "lower"}, Token("123456ab")),
+        (
+            {"file": 2, "length": 4, "communication": "auto", "encoding": "hex"}, {"uid_case": "lower"},
+            Token("123456ab"),
+        ),
         ({"file": 3, "length": 16, "communication": "plain"}, {}, Token("NOBODY PROVES IT")),
         ({"offset": 3, "length": 3}, {}, Token("CHG")),
         ({}, {"accept": "desfire_ev1_4k"}, TOKEN),
