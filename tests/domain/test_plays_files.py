@@ -149,6 +149,21 @@ def test_a_newer_request_takes_the_place_until_it_is_installed() -> None:
     assert replies(play)[-1] == "Rejected"
 
 
+@pytest.mark.parametrize("outcome", [None, Install.REBOOT])
+def test_a_signer_judged_during_an_installation_replaces_nothing(outcome: Install | None) -> None:
+    play = asked(station(), PLAIN)
+    first = job(play)
+    play = play >> Asked(LINK, "q2", SIGNED) << JudgeSigner("q2", "PEM")
+    play = (play >> FirmwareFetched(first, True)).skip()
+    assert InstallFirmware(first) in play.log
+    if outcome is not None:
+        play = (play >> FirmwareInstalled(first, outcome)).skip()
+    play = (play >> SignerJudged("q2", True)).skip()
+    assert replies(play) == ["Accepted", "Rejected"]
+    assert DropFirmware(first) not in play.log
+    assert not charging(play).evse().release
+
+
 def test_who_charges_may_finish_and_nobody_begins() -> None:
     play = charging(station(evses=2), A, 1)
     play = asked(play, PLAIN)

@@ -119,12 +119,9 @@ class Firmware:
     def asked(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskFirmware)
-        busy = self._job is not None and self._job.phase in (Phase.INSTALLING, Phase.BOOTING)
         able = self._site.updater and self._site.can_fetch(ask.location)
-        if busy or not able or self._judging is not None:
-            yield Reply(event.link, event.request, "Rejected")
-            if ask.request_id is None:  # 1.x has no word for no in its answer
-                yield Tell(event.link, FirmwareStatus("DownloadFailed"))
+        if self._writes() or not able or self._judging is not None:
+            yield from self._reject(event, ask)
             return
         if ask.certificate:
             self._judging = (event, ask)
@@ -143,8 +140,21 @@ class Firmware:
         yield Reply(asked.link, asked.request, "InvalidCertificate")
         yield SecurityNoticed(SecurityEvent.INVALID_SIGNING_CERTIFICATE, link=asked.link)
 
+    def _writes(self) -> bool:
+        """Is a system being written or booted? Nothing takes that job's place, and nobody may charge meanwhile."""
+        return self._job is not None and self._job.phase in (Phase.INSTALLING, Phase.BOOTING)
+
+    def _reject(self, event: Asked, ask: AskFirmware) -> Iterator[Yielded]:
+        yield Reply(event.link, event.request, "Rejected")
+        if ask.request_id is None:  # 1.x has no word for no in its answer
+            yield Tell(event.link, FirmwareStatus("DownloadFailed"))
+
     def _accept(self, event: Asked, ask: AskFirmware, now: Moment) -> Iterator[Yielded]:
-        """A newer request takes the place of one that is not being installed yet."""
+        """A newer request takes the place of one that is not being installed yet. Judging its signer takes a while:
+        the one before may have come so far in the meantime."""
+        if self._writes():
+            yield from self._reject(event, ask)
+            return
         replaced = self._job
         yield Reply(event.link, event.request, "AcceptedCanceled" if replaced else "Accepted")
         if replaced:
