@@ -23,6 +23,8 @@ RATS_TIMEOUT_S = 0.03
 PRESENCE_TIMEOUT_S = 0.081
 """Frame waiting time of MIFARE DESFire (FWI 8, 77.3 ms) and its extension (3.6 ms), ISO/IEC 14443-4, 7.2."""
 
+GARBLED_S = 10.0
+"""So long a card may answer with garbage before the reader is blamed for it."""
 SHORTEST_WAIT_S = 0.02
 """A card may ask for less (0.3 ms); a host that is busy needs more."""
 
@@ -45,6 +47,7 @@ class Field:
         self._frontend = frontend
         self._nfc = nfc
         self._ats = b""
+        self._garbled_s = 0.0
 
     @classmethod
     def open(cls, path: str) -> Field:
@@ -69,7 +72,16 @@ class Field:
 
     def sense(self) -> Card | None:
         """Switch the field off and on and look for a card. One to three milliseconds on a PN532, up to 1 s on udp."""
-        target = self._frontend.sense(self._nfc.clf.RemoteTarget("106A"), iterations=1)
+        try:
+            target = self._frontend.sense(self._nfc.clf.RemoteTarget("106A"), iterations=1)
+        except (IndexError, TypeError, ValueError):
+            # a card's broken answer, over which nfcpy stumbles; or a broken reader, if it does not end
+            now_s = time.monotonic()
+            self._garbled_s = self._garbled_s or now_s
+            if now_s - self._garbled_s > GARBLED_S:
+                raise
+            return None
+        self._garbled_s = 0.0
         if target is None:
             return None
         return Card(bytes(target.sdd_res or b""), (target.sel_res or b"\0")[0])
