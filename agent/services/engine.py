@@ -2,8 +2,8 @@
 
 Orders of one event: withdrawing release waits for nothing; then everything to remember, every billed message and all
 else that must be heard of becomes one durable transaction, the only thing that is awaited; then the rest, in the order
-it was yielded. If the disk does not take the transaction, release is not given and the batch is kept and tried again:
-nothing that was billed is dropped while the process lives.
+it was yielded. If the disk does not take the transaction, release is not given, nobody is promised anything of it
+(``PROMISES``), and the batch is kept and tried again: nothing that was billed is dropped while the process lives.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import heapq
 import itertools
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import field
 from typing import Any, Protocol
 
 from agent.domain.block import Blocks
 from agent.domain.events import Event, StopWanted, StoreFailed, StoreRecovered, TimeCame
+from agent.domain.keys import KeepCertificates
 from agent.domain.messages import BILLED, Message, StopReason, TriggerReason, noted
 from agent.domain.orders import (
     JudgeToken,
@@ -33,12 +35,17 @@ from agent.domain.orders import (
     Tell,
     WakeMe,
 )
+from agent.frozen import mutable
 from agent.ports.clock import ClockPort
 from agent.ports.store import Put, StoreError, link_of, notes_of
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 5.0
+
+PROMISES = (Reply, Redial, KeepCertificates)
+"""What waits for the disk where an event has something to remember. A backend whose answer waits too long is told
+that there was no decision (``Asking``)."""
 
 
 class LinkRoom(Protocol):
@@ -63,6 +70,15 @@ class Durable(Protocol):
     async def commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]] = ()) -> None: ...
 
 
+@mutable
+class Batch:
+    """One event's durable transaction, until the disk has it; ``told``: queue and message."""
+
+    puts: list[Put]
+    told: list[tuple[str, Any]]
+    promised: list[Order] = field(default_factory=list)
+
+
 class Engine:
     """``restart`` is called when the domain wants the process to end; ``watch`` after every event (the status),
     ``hearing`` before."""
@@ -78,7 +94,7 @@ class Engine:
         self._clock = clock
         self._queue: asyncio.Queue[Event | asyncio.Future[None]] = asyncio.Queue()
         self._timers = Timers(clock, self.post)
-        self._unsaved: list[tuple[list[Put], list[tuple[str, Any]]]] = []
+        self._unsaved: list[Batch] = []
         self._own: list[Put] = []
         """Facts of the services: a transaction of their own would double the wait for release."""
         self._failing = False
@@ -116,10 +132,11 @@ class Engine:
             if isinstance(order, SetRelease) and not order.on:
                 self._hand(order)
         saved = await self._save(orders)
+        held = () if saved else self._hold(orders)
         for order in orders:
             if isinstance(order, SetRelease) and order.on and not saved:
                 self._deny(order)
-            elif not (isinstance(order, SetRelease) and not order.on):
+            elif order not in held and not (isinstance(order, SetRelease) and not order.on):
                 self._carry_out(order)
         self.watch(None)
 
@@ -130,21 +147,30 @@ class Engine:
         told = [(queue, o.message) for o in orders if isinstance(o, Tell) and (queue := _queue(o.link, o.message))]
         if puts or told:
             self._own = []
-            self._unsaved.append((puts, told))
+            self._unsaved.append(Batch(puts, told))
         return await self._flush()
+
+    def _hold(self, orders: Sequence[Order]) -> Sequence[Order]:
+        """What is promised of an event that is not on disk: carried out when it is."""
+        if not any(isinstance(o, Remember) for o in orders):
+            return ()
+        self._unsaved[-1].promised = [o for o in orders if isinstance(o, PROMISES)]
+        return self._unsaved[-1].promised
 
     async def _flush(self) -> bool:
         """Strictly in order: a later batch never overtakes one that could not be saved."""
         while self._unsaved:
-            puts, told = self._unsaved[0]
+            batch = self._unsaved[0]
             try:
-                await self._store.commit(puts, told)
+                await self._store.commit(batch.puts, batch.told)
             except StoreError as e:
                 self._not_saved(e)
                 return False
             self._unsaved.pop(0)
-            for link in {link_of(queue) for queue, _ in told}:
+            for link in {link_of(queue) for queue, _ in batch.told}:
                 self.links[link].wake()
+            for order in batch.promised:
+                self._carry_out(order)
         if self._failing:
             self._failing = False
             log.warning("the store takes records again")

@@ -216,7 +216,7 @@ class Store:
             (link, forms.safe(getattr(m, "session", "")), type(m).__name__, forms.text(dump(m))) for link, m in messages
         ]
         gone: list[bool] = []
-        end = any(r[2] == TransactionEnded.__name__ for r in rows)
+        end = any(r[2] == TransactionEnded.__name__ for r in rows) or any(map(_ends, puts))
         self._transaction(lambda: gone.append(self._insert(puts, rows)), end)
         for link, session, *_ in rows:
             self._add(link, session, 1)
@@ -411,3 +411,8 @@ class Store:
 
     def session_of(self, link: str, transaction_id: str) -> str | None:
         return self._ids.session_of(link, transaction_id)
+
+
+def _ends(put: Put) -> bool:
+    """A session, or a transaction that outlives it, with the reason of its end."""
+    return put.kind in ("session", "tx") and bool(put.value and put.value.get("stop"))

@@ -16,6 +16,7 @@ from agent.domain.events import (
     ContactorOpened,
     LinkChanged,
     MeterRead,
+    StoreFailed,
     TokenJudged,
     VehicleConnected,
     VehicleLeft,
@@ -90,6 +91,15 @@ def test_a_setting_that_is_not_taken(name: str, text: str, status: str) -> None:
     play = Playbook() >> ask(AskSet({name: text})) << Reply(LINK, "q1", "Accepted", {name: status})
     assert play
     assert play.store.get("setting") is None
+
+
+def test_a_store_that_takes_nothing_takes_no_setting() -> None:
+    play = Playbook()
+    play.feed(StoreFailed())
+    play = (play >> ask(AskSet({"authorization_key": "0123456789abcdef"}))).skip()
+    (reply,) = [o for o in play.log if isinstance(o, Reply)]
+    assert reply.data == {"authorization_key": "Rejected"}
+    assert not play.site.settings.text("authorization_key")
 
 
 def test_each_of_several_settings_is_judged_by_itself() -> None:

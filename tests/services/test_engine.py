@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from agent.domain.block import Blocks, Yielded, on
 from agent.domain.events import (
     CablePlugged,
+    CableRemoved,
     Event,
     FaultRaised,
     StopWanted,
@@ -16,7 +17,7 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.messages import TransactionStarted
-from agent.domain.orders import Redial, Remember, SetRelease, Show, Tell, WakeMe
+from agent.domain.orders import Redial, Remember, Reply, SetRelease, Show, Tell, WakeMe
 from agent.kinds import Fault, Moment, Screen, ScreenName, Stamp, Token
 from agent.ports.store import StoreError
 from agent.services import engine as module
@@ -59,6 +60,9 @@ class Link:
     def tell(self, message):
         self.log.append("tell")
 
+    def reply(self, order):
+        self.log.append(order)
+
 
 class Hands:
     def __init__(self, log):
@@ -98,6 +102,13 @@ class Scripted:
         yield SetRelease(2, False)
         yield SetRelease(1, False)
         yield SetRelease(2, True)
+
+    @on(CableRemoved)
+    def promise(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        yield Reply("chargy", "read", "Accepted")
+        yield Remember("setting", "x", {"text": "1"})
+        yield Reply("chargy", "q1", "Accepted")
+        yield Redial("chargy")
 
     @on(StopWanted, StoreFailed, StoreRecovered, TimeCame)
     def see(self, event: Event, now: Moment) -> Iterator[Yielded]:
@@ -172,6 +183,27 @@ async def test_a_disk_that_refuses_gives_no_release_keeps_the_batch_and_goes_on_
             await asyncio.sleep(0.01)
     assert disk.batches == [([module.Put("session", "s1", {"evse": 1})], [("chargy", STARTED)])]
     running.cancel()
+
+
+async def test_nothing_is_promised_that_is_not_on_disk():
+    """A backend held a new password for accepted; after a power cut the station had the old one."""
+    engine, disk, _ = make()
+    disk.broken = True
+    await engine.handle(CableRemoved(1))
+    assert disk.log == []
+    await engine.handle(VehicleLeft(1))  # what promises nothing durable goes on
+    assert SetRelease(1, False) in disk.log
+    disk.log.clear()
+    disk.broken = False
+    await engine.handle(StoreRecovered())
+    assert disk.log[:4] == [
+        "commit",
+        Reply("chargy", "read", "Accepted"),
+        Reply("chargy", "q1", "Accepted"),
+        "refresh",
+    ]
+    await engine.handle(CableRemoved(1))
+    assert disk.log[4:] == ["commit", *disk.log[1:4]]
 
 
 async def test_a_later_batch_never_overtakes_one_that_could_not_be_saved():

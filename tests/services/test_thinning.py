@@ -104,6 +104,8 @@ async def full_of_bills(path: Path) -> tuple[Store, int]:
 async def test_a_store_full_of_bills_still_takes_the_ends_of_what_runs(tmp_path: Path) -> None:
     store, n = await full_of_bills(tmp_path / "agent.db")
     running = [f"s{k}" for k in range(0, n, 10)]
+    reason = {"evse": 1, "stop": {"reason": "Local"}, "samples": ["x" * 40] * 60}
+    await store.commit([Put("session", running[0], reason)], [])  # before the register of the end is read
     for session in running:
         await store.commit([Put("session", session, None)], [("chargy", ended(session))])
     with pytest.raises(StoreError, match="full"):

@@ -57,7 +57,7 @@ class SettingsBlock:
     def _judge(self, variable: Variable | None, text: str) -> str:
         if variable is None:
             return "NotSupported"
-        if not variable.writable:
+        if not (variable.writable and self._site.store_ok):
             return "Rejected"
         try:
             value = read(variable, text)
