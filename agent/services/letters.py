@@ -122,11 +122,12 @@ def _starts_of(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
 
 
 def _forget(db: sqlite3.Connection, link: str, session: str) -> None:
-    """The backend's id of a session is kept as long as something of it may be told, or the session is open."""
+    """The backend's id of a session is kept as long as something of it may be told, or it is open, or its
+    transaction is (decision 9)."""
     for table in ("outbox", "dead"):
         if db.execute(f"SELECT 1 FROM {table} WHERE link=? AND session=?", (link, session)).fetchone():
             return
-    if not db.execute("SELECT 1 FROM facts WHERE kind='session' AND key=?", (session,)).fetchone():
+    if not db.execute("SELECT 1 FROM facts WHERE kind IN ('session', 'tx') AND key=?", (session,)).fetchone():
         db.execute("DELETE FROM facts WHERE kind='transaction' AND key=?", (f"{link}/{session}",))
 
 

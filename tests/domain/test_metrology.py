@@ -25,7 +25,7 @@ from agent.domain.events import (
 from agent.domain.evse import Site, State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.metrology import Watch, exchanged, unfit, untrue
-from agent.domain.orders import Note, SetRelease
+from agent.domain.orders import JudgeToken, Note, SetRelease
 from agent.domain.transaction import Transaction
 from agent.kinds import Fault, MeterIdentity, MeterPolicy, Reading, Stamp
 from tests.domain.playbook import ACCEPTED, A, Playbook, charging, kept, make_site, wh
@@ -128,6 +128,31 @@ def test_a_pin_does_not_lose_its_serial_number_to_a_refused_register() -> None:
     assert play.evse().meter.pinned == SDM
     play.feed(MeterKnown(1, OTHER))
     assert faults(play) == {Fault.METER_EXCHANGED}
+
+
+def test_an_unread_serial_number_lets_no_other_meter_into_a_bill() -> None:
+    """Also where no class is declared; and on disk, for the next start."""
+    play = charging(play_of(MeterPolicy()))
+    play.feed(MeterKnown(1, replace(SDM, serial="")))
+    play.skip().feed(MeterKnown(1, replace(SDM, serial="9999")))
+    assert play.store["meter"]["1"]["serial"] == "4711"
+    play.skip().feed(ContactorOpened(1))
+    for n in (1, 2, 3):
+        look(play, 901_000, 0.0, purpose=f"end:{n}").skip().wait(6)
+    assert [bill.meter_wh for bill in play.ended()] == [1000]
+
+
+def test_a_card_at_a_station_of_two_does_not_refuse_the_first_register() -> None:
+    """2.x, start point Authorized: the right has no EVSE yet, its transaction no register."""
+    play = play_of(evses=2, settings={"tx_start_points": ("Authorized",)})
+    play.feed(CardPresented(0, A))
+    (asked,) = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
+    play.feed(TokenJudged(asked.request, A, ACCEPTED))
+    assert not play.evse().tx.placed  # type: ignore[union-attr]
+    play.skip().feed(CablePlugged(1))
+    play.feed(VehicleConnected(1))
+    look(play, 1_234_567, 0.0, f"begin:{play.evse().begin_try}")
+    assert play.skip().state() is State.ACTIVE
 
 
 def test_a_transaction_that_has_no_evse_yet_says_nothing_of_the_register() -> None:
@@ -259,6 +284,23 @@ def test_a_register_that_stands_while_power_flows_cannot_bill() -> None:
     assert play.session().last_wh == 1000
     play.wait(61)
     assert play.state() is State.ENDING
+
+
+def test_without_a_bill_a_register_that_stood_still_is_looked_at_anew() -> None:
+    """What flowed in the session that ended for it is compared no more: the EVSE is not lost until a restart."""
+    play = charging(play_of())
+    looks(play, *[(1000, 22_000.0)] * 12)
+    for _ in range(7):
+        look(play.wait(10), 1000, 22_000.0).skip()
+    assert play.state() is State.ENDING
+    play.feed(ContactorOpened(1))
+    for n in (1, 2, 3):
+        look(play, 1000, 0.0, purpose=f"end:{n}").skip().wait(6)
+    [ended] = play.ended()
+    assert ended.meter_wh == 1000
+    looks(play.skip(), *[(1090, 0.0)] * 4)
+    assert faults(play) == set()
+    assert play.evse().meter.trouble == ""
 
 
 def test_a_register_that_keeps_up_is_left_in_peace() -> None:

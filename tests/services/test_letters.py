@@ -55,9 +55,10 @@ async def test_a_session_that_is_given_up_leaves_nothing_behind(tmp_path: Path) 
     await store.close()
 
 
-async def test_an_open_session_keeps_the_backends_id(tmp_path: Path) -> None:
+@pytest.mark.parametrize("open_", ["session", "tx"])
+async def test_an_open_session_or_transaction_keeps_the_backends_id(tmp_path: Path, open_: str) -> None:
     store = await buried(tmp_path / "agent.db", "s1", id_="42")
-    await store.commit([Put("session", "s1", {"evse": 1})])
+    await store.commit([Put(open_, "s1", {"evse": 1})])
     await store.drop([x.seq for x in await store.dead()])
     assert store.transaction_id("chargy", "s1") == "42"
     await store.close()

@@ -99,12 +99,11 @@ class Metrology:
             yield MeterFailed(evse.number, event.purpose)
             return
         _begin_from_the_bill(evse)
-        if why := untrue(evse.meter, reading, evse.phases * evse.max_a * MOST_V):
+        most_w = evse.phases * evse.max_a * MOST_V
+        if why := untrue(evse.meter, reading, most_w) or self._not_counting(evse, reading):
             yield from self._refuse(evse, event, why)
             if evse.meter.refused >= NONSENSE and not _billing(evse):
                 evse.meter.rebase(reading)  # no bill hangs on it: what it goes on saying is the next comparison's begin
-        elif why := self._not_counting(evse, reading):
-            yield from self._refuse(evse, event, why)
         else:
             yield from self._believe(evse, reading)
             yield MeterRead(evse.number, event.purpose, reading)
