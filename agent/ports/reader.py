@@ -12,7 +12,7 @@ from agent.kinds import Token
 @frozen
 class Tap:
     """One card held to the reader. ``token`` is None for a card that cannot identify anybody (``reason``:
-    ``random_uid``, ``unreadable``, ``too_many_cards``)."""
+    ``random_uid``, ``unreadable``, ``not_genuine``, ``too_many_cards``)."""
 
     token: Token | None
     reason: str = ""

@@ -14,7 +14,7 @@ from agent.ports import Broken
 from agent.ports.reader import Tap
 from drivers.reader_nfc import EV1_4K, NfcSettings
 from drivers.reader_nfc.cards import NOT_GENUINE, RANDOM, UNREADABLE, Card, tap_of, written
-from drivers.reader_nfc.desfire import Gone, NotGenuine, Refusal
+from drivers.reader_nfc.desfire import NotGenuine, Refusal
 from drivers.reader_nfc.desfire.ciphers import Cipher, Key
 from drivers.reader_nfc.desfire.diversify import an10922, plain_cmac
 from drivers.reader_nfc.desfire.picc import ENCIPHERED, MACED, PLAIN, Picc
@@ -48,8 +48,6 @@ class Talk:
         """Raises ``Gone``: the card was taken away too soon, or fell silent."""
         try:
             return self._asked(Picc(exchange), card)
-        except Gone:
-            raise
         except (Refusal, NotGenuine) as e:
             log.info("reader %s: a card is refused: %s", self._settings.path, e)
             return Tap(None, NOT_GENUINE)
@@ -78,11 +76,12 @@ class Talk:
             return Tap(None, UNREADABLE)  # no DESFire
         picc.authenticate(s.auth, keys.of(uid), s.key_number)
         if s.token == "uid":
-            return self._by_uid(picc.uid(), card)
+            return self._by_uid(picc.uid(), card, b"" if card.random and not s.needs_uid else uid)
         return self._by_file(picc, s)
 
-    def _by_uid(self, uid: bytes, card: Card) -> Tap:
-        if not card.random and uid != card.uid:
+    def _by_uid(self, uid: bytes, card: Card, claimed: bytes) -> Tap:
+        """``claimed`` before, and what the card's key was made of: a key proves no other UID. Empty: none was."""
+        if claimed and uid != claimed:
             raise NotGenuine("the card proves another UID than it has shown")
         return tap_of(Card(uid, card.sak), self._settings)
 

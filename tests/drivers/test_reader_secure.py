@@ -158,6 +158,24 @@ async def test_there_is_no_way_back_to_the_uid(field: RfField, secure: SecureSet
         assert (await told(port)).token == TOKEN
 
 
+async def test_a_key_of_ones_own_does_not_prove_the_uid_of_another(field: RfField, secure: SecureSettings) -> None:
+    """Somebody has got his own badge's key out and shows what he likes under it, behind a random UID."""
+
+    class Emulator(Chip):
+        def _tell_uid(self, code: int, rest: bytes) -> tuple[int, bytes]:
+            answer = super()._tell_uid(code, rest)
+            self.uid = bytes.fromhex("04FFFFFFFFFFFF")
+            return answer
+
+    honest = chip(hidden=True)
+    emulator = Emulator(UID, honest.applications, hidden=True)
+    shared = secure.key_file.parent / "shared"
+    settings = replace(secure, uid_key_file=shared, uid_key_number=2, token="uid")
+    async with opened(field, settings) as port:
+        field.tap(Card(UID, "random_uid", chip=emulator), 5)
+        assert await told(port) == Tap(None, "not_genuine")
+
+
 async def test_a_card_that_claims_another_uid(field: RfField, secure: SecureSettings) -> None:
     """UID mode with a look at the version: a cheap copy keeps the UID of its own chip there."""
     async with opened(field, secure, mode="uid", accept="desfire_ev1_4k", secure=None) as port:
