@@ -18,10 +18,12 @@ from pathlib import Path
 import pytest
 from simulated import CAMPAIGN
 
-from agent.kinds import Token
+from agent.domain.events import CardPresented, Event, FaultCleared, FaultRaised
+from agent.kinds import Fault, Token
 from agent.ports import Unreachable
 from agent.ports.driver import Where
 from agent.ports.reader import ReaderPort, Tap
+from agent.services import keep
 from drivers.reader_nfc import DRIVER, NfcSettings
 from drivers.reader_nfc.secure_settings import SecureSettings
 from drivers.sim.card import Card
@@ -310,3 +312,45 @@ async def test_a_reader_pulled_in_the_middle_of_a_talk(tmp_path: Path) -> None:
         with pytest.raises(Unreachable, match=r"tried again|check cable"):
             while True:
                 await told(port)
+
+
+async def test_a_reader_pulled_and_put_back_raises_the_fault_and_clears_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its keeper and the driver as they are on a board, over a name as of udev; badges are read before and after."""
+    monkeypatch.setattr(keep, "BACK_OFF_S", (0.05,))
+    chip, name = BadgeAtPn532(), tmp_path / "rfid0"
+    (tmp_path / "key").write_bytes(KEY)
+    (tmp_path / "key").chmod(0o600)
+    table = SecureSettings("000001", tmp_path / "key", diversify="none", file=1)
+    settings = NfcSettings(f"tty:{name}:pn532", "secure", secure=table, poll_ms=5, presence_ms=10)
+    told: list[Event] = []
+    keeper = keep.ReaderKeeper(1, "reader", lambda: DRIVER.open(settings, WHERE), told.append)
+
+    async def until(event: Event) -> None:
+        async with asyncio.timeout(8):
+            while event not in told:
+                await asyncio.sleep(0.01)
+        told.clear()
+
+    def plugged(new: BadgeAtPn532) -> None:
+        name.unlink(missing_ok=True)
+        name.symlink_to(new.path.split(":")[1])
+
+    plugged(chip)
+    badge = CardPresented(1, Token("LU*CHG*1"))
+    running = asyncio.create_task(keeper.run())
+    chip.card = DESFIRE
+    await until(badge)
+    name.unlink()
+    chip.unplug()
+    await until(FaultRaised(1, Fault.READER_SILENT))
+    chip = BadgeAtPn532()
+    plugged(chip)
+    await until(FaultCleared(1, Fault.READER_SILENT))
+    chip.card = DESFIRE
+    await until(badge)
+    keeper.leave()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    chip.unplug()
