@@ -10,7 +10,7 @@ from agent.domain.messages import Sample
 from agent.domain.record import dump, load
 from agent.domain.stop import Stop
 from agent.frozen import mutable
-from agent.kinds import EvseId, Stamp, Token
+from agent.kinds import EvseId, Reading, SignedReading, Stamp, Token
 
 
 class Point(StrEnum):
@@ -39,6 +39,14 @@ class Transaction:
     token: Token | None = None
     stop: Stop | None = None
     samples: tuple[Sample, ...] = ()
+    reading: Reading | None = None
+    signed: SignedReading | None = None
+    """What the meter said, and what was signed, when the session of a transaction that outlives it ended."""
+
+    @property
+    def measured(self) -> bool:
+        """The bill stands: its register was read, or signed, when its session ended."""
+        return self.reading is not None or self.signed is not None
 
     @property
     def waits(self) -> bool:
@@ -58,6 +66,8 @@ class Transaction:
             "token": dump(self.token),
             "stop": self.stop.record() if self.stop else None,
             "samples": dump(self.samples),
+            "reading": dump(self.reading),
+            "signed": dump(self.signed),
         }
 
     @classmethod
@@ -76,4 +86,6 @@ class Transaction:
             token=load(r["token"], Token) if r["token"] else None,
             stop=Stop.of(r["stop"]) if r["stop"] else None,
             samples=tuple(load(x, Sample) for x in r["samples"]),
+            reading=load(r["reading"], Reading) if r.get("reading") else None,
+            signed=load(r["signed"], SignedReading) if r.get("signed") else None,
         )

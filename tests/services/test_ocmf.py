@@ -17,7 +17,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jsonschema import Draft4Validator, Draft6Validator, FormatChecker
 from pyocmf import OCMF
 
-from agent.domain.events import ContactorOpened, MeterFailed, MeterKnown, MeterRead, StopWanted
+from agent.domain.events import (
+    CablePlugged,
+    CardPresented,
+    ContactorOpened,
+    MeterFailed,
+    MeterKnown,
+    MeterRead,
+    StopWanted,
+    TokenJudged,
+    VehicleConnected,
+    VehicleLeft,
+)
+from agent.domain.evse import State
 from agent.domain.messages import StopReason, TransactionEnded, TriggerReason
 from agent.domain.record import dump, load
 from agent.domain.variables import Settings
@@ -26,7 +38,7 @@ from agent.ocpp.dialect import Desk, Dialect, Out
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.services.ocmf import Signer
-from tests.domain.playbook import EMPTY, A, Playbook, charging, make_site, wh
+from tests.domain.playbook import ACCEPTED, EMPTY, PLUGGED, A, Playbook, charging, make_site, wh
 from tests.ocpp.ocpp_stand_ins import Outbox, desk
 
 SCHEMAS = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations or ())))  # type: ignore[union-attr]
@@ -89,12 +101,15 @@ def test_a_key_that_cannot_be_used_signs_nothing_and_says_so(tmp_path: Path, cap
     assert Signer(tmp_path / "nowhere" / "ocmf.key").sign("{}") is None
 
 
-def session(signer: Signer, wanted: bool = True) -> Playbook:
-    play = Playbook(
-        lambda: make_site(settings={"sign_readings": wanted}, sign=signer.sign, version="0.1", number="LU-1")
-    )
+def station(signer: Signer, wanted: bool = True, **more: Any) -> Playbook:
+    settings = {"sign_readings": wanted, **more}
+    play = Playbook(lambda: make_site(settings=settings, sign=signer.sign, version="0.1", number="LU-1"))
     play.feed(MeterKnown(1, SDM))
-    return charging(play.skip())
+    return play.skip()
+
+
+def session(signer: Signer, wanted: bool = True, **more: Any) -> Playbook:
+    return charging(station(signer, wanted, **more))
 
 
 def ended(play: Playbook, meter_wh: int | None = 5000, signed: SignedReading | None = None) -> TransactionEnded:
@@ -166,6 +181,42 @@ def test_a_record_of_the_meter_is_passed_on_byte_for_byte(signer: Signer) -> Non
     stored = load(json.loads(json.dumps(dump(message))), TransactionEnded)
     assert stored.signed.data == METERS_OWN.data
     assert stored.signed.maker == "meter"
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_transaction_that_outlives_its_session_keeps_what_was_measured(
+    signer: Signer, own: bool, killed: bool
+) -> None:
+    """Stop point EVConnected: the bill is that of the end of the session, whatever the register says afterwards."""
+    play = session(signer, tx_stop_points=("EVConnected",))
+    play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, A))
+    play.feed(ContactorOpened(1))
+    reading = replace(wh(5000, 0.0, at=play.now.stamp), signed=METERS_OWN if own else None)
+    play.feed(MeterRead(1, "end:1", reading))
+    assert play.skip().ended() == []
+    if killed:
+        play.restart(5, state=PLUGGED).skip()
+        play.feed(MeterKnown(1, SDM))
+    play.feed(MeterRead(1, "poll", wh(5001, at=play.now.stamp)))
+    play.skip().feed(VehicleLeft(1))
+    [told] = play.skip().ended()
+    assert (told.meter_wh, told.reading) == (5000, reading)
+    assert told.signed is not None
+    assert told.signed == METERS_OWN if own else verified(told.signed)
+
+
+def test_what_is_never_told_takes_no_number(signer: Signer) -> None:
+    """Stop before energy flowed, start point EnergyTransfer: the next bill's record is the first."""
+    play = station(signer, tx_start_points=("EnergyTransfer",))
+    for event in (CablePlugged(1), VehicleConnected(1), CardPresented(1, A), TokenJudged("token:1", A, ACCEPTED)):
+        play.feed(event)
+    play.feed(MeterRead(1, "begin:1", wh(1000)))
+    assert play.skip().state() is State.ACTIVE
+    play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, A))
+    play.feed(MeterRead(1, "end:1", wh(1000, at=play.now.stamp)))
+    assert play.skip().ended() == []
+    assert play.site.records == 0
 
 
 # --- on the wire ----------------------------------------------------------------------------------------------------

@@ -72,7 +72,8 @@ class Transactions:
                 evse.reading = event.reading
                 yield from opened(self._site, evse, trigger, now, event.reading)
         elif evse.tx is not None and evse.session is None and evse.tx.placed:
-            evse.tx.last_wh = max(evse.tx.last_wh, event.reading.energy_wh)
+            if not evse.tx.measured:
+                evse.tx.last_wh = max(evse.tx.last_wh, event.reading.energy_wh)
             self._alive(evse, now)
 
     @on(VehicleConnected)

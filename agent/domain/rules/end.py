@@ -10,7 +10,7 @@ from agent.domain.evse import Evse, Session, Site, State
 from agent.domain.messages import ChargingState, StopReason, TransactionEnded, TriggerReason
 from agent.domain.ocmf import Bill, payload
 from agent.domain.orders import ReadMeter, Remember, Unlock, WakeMe
-from agent.domain.rules.points import over
+from agent.domain.rules.points import is_told, over
 from agent.domain.rules.words import changed, release, timer, to
 from agent.domain.stop import Stop
 from agent.kinds import MeterIdentity, Moment, Reading, SignedReading, Stamp
@@ -115,7 +115,7 @@ def _signed(
     the bill, before either leaves."""
     if reading is not None and reading.signed is not None:
         return reading.signed
-    if not s.settings.flag("sign_readings"):
+    if not s.settings.flag("sign_readings") or not is_told(session, meter_wh):
         return None
     stop = session.stop
     assert stop is not None

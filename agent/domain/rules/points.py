@@ -157,13 +157,18 @@ def _came(s: Site, stop: Stop) -> bool:
     return unplugged or (stop.trigger == TriggerReason.EV_DEPARTED and Point.BAY in s.stops())
 
 
+def is_told(session: Session, meter_wh: int) -> bool:
+    """Of a late transaction without energy nothing ever is."""
+    return session.told or meter_wh > session.start_wh
+
+
 def over(s: Site, evse: Evse, session: Session, ended: TransactionEnded, now: Moment) -> Iterator[Yielded]:
     """The session has been closed: its transaction ends with it, or goes on without."""
     tx, stop = evse.tx, session.stop
     assert stop is not None
+    if not is_told(session, ended.meter_wh):
+        return
     if not session.told:
-        if ended.meter_wh <= session.start_wh:
-            return
         yield from tell(s, TransactionStarted(
             session.id, evse.number, session.token, session.started, session.start_wh,
             TriggerReason.CHARGING_STATE_CHANGED, ChargingState.CHARGING, offline=session.offline,
@@ -179,6 +184,7 @@ def over(s: Site, evse: Evse, session: Session, ended: TransactionEnded, now: Mo
         tx = Transaction(session.id, evse.number, session.started, session.start_wh, ended.meter_wh, now.stamp)
         tx.token = session.token
     evse.tx, tx.last_wh, tx.stop, tx.samples = tx, ended.meter_wh, stop, ended.samples
+    tx.reading, tx.signed = ended.reading, ended.signed
     yield from outlived(s, evse, tx, now)
 
 
@@ -219,8 +225,8 @@ def closed(
     yield from tell(s, TransactionEnded(
         tx.id, evse.number if tx.placed else 0, stop.token if stop else None, at, tx.last_wh,
         StopReason(stop.reason if stop else reason), TriggerReason(trigger), offline=not s.online,
-        note=stop.note if stop else note, samples=tx.samples, authorised=tx.token is not None and tx.placed,
-        plugged=evse.vehicle,
+        note=stop.note if stop else note, samples=tx.samples, reading=tx.reading,
+        authorised=tx.token is not None and tx.placed, plugged=evse.vehicle, signed=tx.signed,
     ))  # fmt: skip
     evse.tx = None
     yield TransactionClosed(evse.number, tx.id)
