@@ -221,6 +221,7 @@ class Station:
         if self.store.set_aside is not None:
             log.error("the store was damaged; it was set aside as %s, a new one is in use", self.store.set_aside)
         async with self.status, asyncio.TaskGroup() as group:
+            self.files.begin = self.keys.begin = group.create_task
             works = [group.create_task(self.engine.run())]
             works += [group.create_task(self._talk(b)) for b in self.file.backends if b.url]
             works.append(group.create_task(self._devices(group)))

@@ -7,6 +7,7 @@ first order.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Callable, Coroutine, Mapping
@@ -49,6 +50,9 @@ UPDATER_S = 60.0
 Parts = Callable[[SendLog], Mapping[str, bytes]]
 """What belongs into the archive of this order: name -> content. Called on the event loop, so it must be quick."""
 
+Begin = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+"""Begins a task. The station's is that of its ``TaskGroup``: what nobody expected ends the process."""
+
 
 class Files:
     """``folder``: where files lie while they are on their way. ``roots``: PEM texts of the authorities that may sign
@@ -63,6 +67,8 @@ class Files:
         ca: Path | None = None,
     ) -> None:
         self._folder, self._post, self._parts, self._roots, self._ca = folder, post, parts, roots, ca
+        self.begin: Begin = asyncio.create_task
+        self._closed = False
         self._firmware: asyncio.Task[None] | None = None
         self._judging: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
@@ -76,6 +82,8 @@ class Files:
         return self._folder / "firmware"
 
     def do(self, order: Order) -> None:
+        if self._closed:
+            return
         match order:
             case JudgeSigner(job, certificate):
                 self._judging = self._start(self._judging, self._judge(job, certificate))  # beside a running download
@@ -105,7 +113,7 @@ class Files:
                 await asyncio.wait((before,))
             await work
 
-        return asyncio.get_running_loop().create_task(in_turn())
+        return self.begin(in_turn())
 
     def _stop(self, job: str) -> None:
         going = self._going.pop(job, None)
@@ -114,6 +122,7 @@ class Files:
 
     def close(self) -> None:
         """The process ends: what is on its way stops and is done again after the start."""
+        self._closed = True
         for job in list(self._going):
             self._stop(job)
         for task in (self._judging, self._firmware, self._sending):
@@ -126,7 +135,10 @@ class Files:
         from agent.services.signing import signer_accepted
         from agent.services.transfer.thread import beside
 
-        why = await beside(signer_accepted, certificate, self._roots())
+        try:
+            why = await beside(signer_accepted, certificate, self._roots())
+        except OSError as e:
+            why = f"the manufacturers' root certificates cannot be read ({e})"
         if why:
             log.warning("firmware: the signing certificate is not accepted: %s", why)
         self._post(SignerJudged(job, not why))
@@ -139,7 +151,7 @@ class Files:
         try:
             await beside(fetch, location, self.image, going)
             ok = True
-        except (Failed, OSError) as e:
+        except Failed as e:
             log.warning("firmware: not fetched: %s", e)
             ok = False
         if self._going.pop(job, None) is not None:
@@ -185,7 +197,8 @@ class Files:
             status = e.status if isinstance(e, Failed) else "UploadFailure"
             log.warning("log %s: not sent: %s", order.name, e)
         finally:
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
         if self._going.pop(order.job, None) is not None:
             self._post(LogSent(order.job, status))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from agent.domain.events import Event
@@ -32,19 +32,25 @@ class Keys:
     def __init__(self, pki: Pki, post: Callable[[Event], None], serial: str) -> None:
         """``serial``: of the station, as its BootNotification says it."""
         self.pki, self._post, self._serial = pki, post, serial
+        self.begin: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = asyncio.create_task
+        """The station's is that of its ``TaskGroup``: what nobody expected ends the process."""
+        self._closed = False
         self._queue: asyncio.Queue[Order] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
     def do(self, order: Order) -> bool:
         """Taken? Its event follows."""
-        if not isinstance(order, MakeRequest | TakeChain | InstallRoot | DeleteRoot | ListRoots | KeepCertificates):
+        if self._closed or not isinstance(
+            order, MakeRequest | TakeChain | InstallRoot | DeleteRoot | ListRoots | KeepCertificates
+        ):
             return False
         self._queue.put_nowait(order)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task = self.begin(self._run())
         return True
 
     def close(self) -> None:
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
 

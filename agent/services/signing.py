@@ -27,12 +27,13 @@ def signer_accepted(certificate: str, roots: list[bytes]) -> str:
 
 def signed_by(file: Path, certificate: str, signature: str) -> str:
     """SHA-256 over the whole file; RSA with PSS (any salt length) or PKCS#1 v1.5, or ECDSA."""
-    from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+    from agent.services import certs
+
     try:
-        key = x509.load_pem_x509_certificates(certificate.encode("ascii"))[0].public_key()
+        key = certs.read(certificate)[0].public_key()
         said = base64.b64decode(signature, validate=False)
         digest = _digest(file)
     except (ValueError, UnicodeEncodeError, binascii.Error) as e:
@@ -48,6 +49,8 @@ def signed_by(file: Path, certificate: str, signature: str) -> str:
             return f"keys of this kind are not spoken ({type(key).__name__})"
     except InvalidSignature:
         return "these bytes were not signed with this key"
+    except (ValueError, UnsupportedAlgorithm) as e:  # a key too short for the digest, a curve that is not spoken
+        return f"with this key nothing can be checked ({e})"
     return ""
 
 

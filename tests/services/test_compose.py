@@ -12,8 +12,10 @@ import pytest
 
 from agent import compose
 from agent.compose import Options, Station
+from agent.domain.certificates import Use
+from agent.domain.keys import ListRoots
 from agent.domain.messages import StopReason, TransactionEnded, TriggerReason
-from agent.domain.orders import ReadMeter
+from agent.domain.orders import ReadMeter, SendLog
 from agent.filing import security_log
 from agent.kinds import Fault, Stamp
 from agent.ports.store import Put, StoreError
@@ -166,4 +168,22 @@ async def test_the_socket_lies_where_the_group_can_reach_it(tmp_path: Path, monk
     assert Station(file, Options(), store, {})._socket_path() == tmp_path / "run" / "status.sock"
     file = station_file(tmp_path, status_socket="mine")
     assert Station(file, Options(), store, {})._socket_path() == tmp_path / "mine"
+    await store.close()
+
+
+@pytest.mark.parametrize("order", [SendLog("j", "http://127.0.0.1:1/", name="x"), ListRoots("j", tuple(Use))])
+async def test_what_nobody_expected_of_a_file_or_a_key_ends_the_process(tmp_path: Path, order):
+    def broken(*_):
+        raise RuntimeError("a defect")
+
+    file = station_file(tmp_path, status_socket=str(tmp_path / "s"))
+    store = await Store.open(file.station.state_dir / "agent.db", 1)
+    station = Station(file, Options(), store, await store.facts())
+    station.files._parts = station.keys.pki.installed = broken
+    task = asyncio.create_task(station.run())
+    await until(lambda: station.ready or task.done())
+    station.hands.do(order)
+    with pytest.raises(ExceptionGroup) as e:
+        await asyncio.wait_for(task, 10)
+    assert e.group_contains(RuntimeError, match="a defect")
     await store.close()

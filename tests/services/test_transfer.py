@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ssl
 import threading
@@ -14,6 +15,9 @@ from file_servers import PASSWORD, QUOTED, USER, WebServer, certificate, ftp_ser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.domain.events import Event, FirmwareChecked, FirmwareFetched, LogSent, SignerJudged
+from agent.domain.orders import CheckFirmware, FetchFirmware, JudgeSigner, Order, SendLog
+from agent.services.files import Files
 from agent.services.transfer import Failed, Going, fetch, send
 from agent.services.transfer.address import Address, parse
 from agent.services.transfer.part import forget
@@ -68,7 +72,11 @@ def test_where_a_file_goes(location: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "location", ["", "file:///etc/passwd", "ftp://", "nonsense", "http://h:99999/", "gopher://h/x", "http://[::1/"]
+    "location",
+    [
+        *("", "file:///etc/passwd", "ftp://", "nonsense", "http://h:99999/", "gopher://h/x", "http://[::1/"),
+        *("ftp://h/a%0d%0aDELE%20x", "http://h/a%00b", "http://h/%7f"),
+    ],
 )
 def test_what_is_no_address(location: str) -> None:
     with pytest.raises(Failed) as e:
@@ -195,6 +203,37 @@ def test_stopped_from_outside_at_once(web: WebServer, tmp_path: Path) -> None:
     going.stop()
     thread.join(10)
     assert failed == ["stopped"]
+
+
+LONG_NAME = "http://" + "a" * 64 + ".example/fw"
+
+
+@pytest.mark.parametrize("location", [LONG_NAME, "http://127.0.0.1:1/?\u00e9", "http://127.0.0.1:1/\ud800"])
+def test_what_the_libraries_choke_on_is_a_failed_transfer(tmp_path: Path, source: Path, location: str) -> None:
+    with pytest.raises(Failed):
+        fetch(location, tmp_path / "firmware", Going(5.0))
+    with pytest.raises(Failed):
+        send(location, source, source.name, Going(5.0))
+
+
+@pytest.mark.parametrize("location", [LONG_NAME, "ftp://127.0.0.1:1/a%0d%0aDELE%20x", "nonsense"])
+async def test_every_order_is_answered(tmp_path: Path, location: str) -> None:
+    heard: asyncio.Queue[Event] = asyncio.Queue()
+    files = Files(
+        tmp_path, heard.put_nowait, lambda order: {"about.json": b"{}"}, lambda: [(tmp_path / "no").read_bytes()]
+    )
+    orders: dict[Order, Event] = {
+        FetchFirmware("f", location): FirmwareFetched("f", False),
+        CheckFirmware("c", "no PEM", "\u00e9"): FirmwareChecked("c", False),
+        JudgeSigner("j", "no PEM"): SignerJudged("j", False),
+    }
+    for order, event in orders.items():
+        files.do(order)
+        assert await asyncio.wait_for(heard.get(), 5) == event
+    files.do(SendLog("s", location, name="log.zip"))
+    answer = await asyncio.wait_for(heard.get(), 5)
+    assert isinstance(answer, LogSent)
+    assert answer.status in ("UploadFailure", "BadMessage")
 
 
 def test_nobody_there(source: Path) -> None:

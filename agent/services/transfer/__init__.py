@@ -5,6 +5,8 @@ Everything in here blocks and runs in a thread of its own (``thread.py``); it is
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -18,17 +20,33 @@ __all__ = ["Failed", "Going", "fetch", "send"]
 def fetch(location: str, target: Path, going: Going) -> None:
     """The file at ``location`` becomes ``target``: complete and on disk, or not there. What an earlier attempt got is
     continued where the server can do so. Raises ``Failed``."""
-    address = parse(location)
-    part = Part(target, address)
-    _wire(address).fetch(address, part, going)
-    part.finish()
+    with _border():
+        address = parse(location)
+        part = Part(target, address)
+        _wire(address).fetch(address, part, going)
+        part.finish()
 
 
 def send(location: str, source: Path, name: str, going: Going) -> None:
     """``source`` goes to ``location``: into that folder under ``name``, or to exactly this address if its path ends
     with a file name or a query. Raises ``Failed``."""
-    address = parse(location).with_name(name)
-    _wire(address).send(address, source, going)
+    with _border():
+        address = parse(location).with_name(name)
+        _wire(address).send(address, source, going)
+
+
+@contextlib.contextmanager
+def _border() -> Iterator[None]:
+    """What an address or a server can provoke in the libraries below is a failed transfer: a host that is no name
+    (``UnicodeError``), a length that is no number, a port that is none. Their text may hold the address: not shown."""
+    try:
+        yield
+    except OSError as e:
+        raise Failed("UploadFailure", f"{type(e).__name__}: {e}") from e
+    except (ValueError, OverflowError) as e:
+        raise Failed(
+            "UploadFailure", f"the address or an answer of the server makes no sense ({type(e).__name__})"
+        ) from e
 
 
 class _Wire(Protocol):

@@ -62,7 +62,8 @@ def parse(location: str) -> Address:
         user, password = unquote(url.username or ""), unquote(url.password or "")
     except ValueError as e:
         raise Failed("BadMessage", "the location is no URL") from e
-    if scheme not in PORTS or not host or any(ord(c) < 33 for c in url.path + url.query + user + password):
+    controls = any(ord(c) < 32 or ord(c) == 127 for c in unquote(url.path))
+    if scheme not in PORTS or not host or controls or any(ord(c) < 33 for c in url.path + url.query + user + password):
         raise Failed("BadMessage", "the location is no URL of a file server")
     secret = (user, password) if url.username is not None else None
     path = quote(url.path or "/", safe="/%:@!$&'()*+,;=~-._")

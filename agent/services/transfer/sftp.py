@@ -17,7 +17,7 @@ def fetch(address: Address, part: Part, going: Going) -> None:
     with _session(address, going) as sftp:
         about = sftp.stat(address.file)
         tag = f"{about.st_size} {about.st_mtime}"
-        begin = part.have if tag == part.tag and part.have <= about.st_size else 0
+        begin = part.have if tag == part.tag and part.have <= (about.st_size or 0) else 0
         with sftp.open(address.file, "rb") as remote:
             remote.seek(begin)
             part.write(iter(lambda: remote.read(CHUNK), b""), going, about.st_size, begin, tag)
@@ -51,7 +51,7 @@ def _session(address: Address, going: Going) -> Iterator[Any]:
         yield sftp
     except PermissionError as e:
         raise Failed("PermissionDenied", f"{address.shown}: {e}") from e
-    except (OSError, EOFError, paramiko.SSHException) as e:
+    except (OSError, EOFError, paramiko.SSHException, paramiko.hostkeys.InvalidHostKey) as e:
         going.check()
         denied = isinstance(e, paramiko.AuthenticationException | paramiko.BadHostKeyException)
         unknown = "not found in known_hosts" in str(e)
