@@ -25,6 +25,8 @@ SECRET = ("password", "secret", "pin", "puk", "key", "token_file")
 _NO_SECRET = ("keypad", "key_code")
 TOKENS = frozenset({"idTag", "parentIdTag", "idToken", "groupIdToken", "token", "additionalIdToken"})
 """Names of values that identify a driver (OCPP 1.6 and 2.x, and our own picture)."""
+SIGNED = ("signedMeterData",)
+"""A signed record names the driver too, and in base 64 nobody sees it: nothing of it is shown."""
 HIDDEN = "***"
 
 
@@ -49,7 +51,8 @@ def without_secrets(value: Any, name: str = "") -> Any:
 def without_tokens(value: Any, name: str = "") -> Any:
     """A copy in which every driver's token is shortened, wherever it is, and no URL has a user or a password."""
     if isinstance(value, Mapping):
-        return {k: without_tokens(v, str(k)) for k, v in value.items()}
+        signed = ("value",) if value.get("format") == "SignedData" else ()  # 1.6
+        return {k: _hidden(v) if k in (*SIGNED, *signed) else without_tokens(v, str(k)) for k, v in value.items()}
     if isinstance(value, list):
         return [without_tokens(v, name) for v in value]
     if isinstance(value, str) and name == "data":
@@ -67,7 +70,11 @@ def _data_without_tokens(text: str) -> str:
             return json.dumps(without_tokens(inside), ensure_ascii=False)
     except (ValueError, RecursionError):
         pass
-    return f"({len(text)} characters of data)" if text else ""
+    return _hidden(text)
+
+
+def _hidden(value: Any) -> str:
+    return f"({len(str(value))} characters of data)" if value else ""
 
 
 def frames(lines: Iterable[bytes], oldest_utc_s: float | None, latest_utc_s: float | None) -> str:

@@ -23,12 +23,26 @@ class Maker:
     """A manufacturer: its root certificate is a file of the station, and it signs firmware."""
 
     def __init__(self, name: str = "Maker") -> None:
+        self._name = name
         self.root_key = ec.generate_private_key(ec.SECP256R1())
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.root = self._certificate(name, self.root_key, name, self.root_key, ca=True)
         self.certificate = self._certificate(f"{name} firmware", self.key, name, self.root_key, ca=False)
 
-    def _certificate(self, name: str, key: Any, issuer: str, issuer_key: Any, ca: bool) -> str:
+    def certificate_for(self, *uses: x509.ExtensionType) -> str:
+        """What this manufacturer signs for another use of the same key."""
+        return self._certificate("another use", self.key, self._name, self.root_key, False, *uses)
+
+    def _certificate(
+        self,
+        name: str,
+        key: Any,
+        issuer: str,
+        issuer_key: Any,
+        ca: bool,
+        *more: x509.ExtensionType,
+        path_length: int | None = None,
+    ) -> str:
         now = datetime.datetime.now(datetime.UTC)
         made = (
             x509.CertificateBuilder()
@@ -38,10 +52,11 @@ class Maker:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(days=1))
             .not_valid_after(now + datetime.timedelta(days=365))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .sign(issuer_key, hashes.SHA256())
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length), critical=True)
         )
-        return made.public_bytes(serialization.Encoding.PEM).decode("ascii")
+        for extension in more:
+            made = made.add_extension(extension, critical=False)
+        return made.sign(issuer_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode("ascii")
 
     def sign(self, content: bytes) -> str:
         return base64.b64encode(self.key.sign(content, ec.ECDSA(hashes.SHA256()))).decode("ascii")

@@ -6,12 +6,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from agent.domain.certificates import HashData
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+    from cryptography.x509 import Certificate, ExtensionType
+
+E = TypeVar("E", bound="ExtensionType")
 
 ALGORITHMS = {"SHA256": hashlib.sha256, "SHA384": hashlib.sha384, "SHA512": hashlib.sha512}
 
@@ -20,7 +22,10 @@ def read(pem: str | bytes) -> list[Certificate]:
     """All certificates of a PEM text, in their order. Raises ``ValueError`` where one cannot be read as a whole."""
     from cryptography import x509
 
-    chain = x509.load_pem_x509_certificates(pem.encode("ascii") if isinstance(pem, str) else pem)
+    try:
+        chain = x509.load_pem_x509_certificates(pem.encode("ascii") if isinstance(pem, str) else pem)
+    except x509.InvalidVersion as e:
+        raise ValueError(str(e)) from e
     for cert in chain:
         _look(cert)
     return chain
@@ -41,9 +46,9 @@ def leads_to(chain: Sequence[Certificate], trusted: Sequence[Certificate], now: 
     for i, cert in enumerate(chain):
         if late := out_of_date(cert, now):
             return f"certificate {i + 1} of its chain {late}"
-        if any(issued(cert, root) and not out_of_date(root, now) for root in trusted):
+        if any(issued(cert, root, i) and not out_of_date(root, now) for root in trusted):
             return ""
-        if i + 1 == len(chain) or not issued(cert, chain[i + 1]):
+        if i + 1 == len(chain) or not issued(cert, chain[i + 1], i):
             break
     return "no installed root certificate has signed it"
 
@@ -54,24 +59,45 @@ def out_of_date(cert: Certificate, now: datetime) -> str:
     return f"is valid from {cert.not_valid_before_utc} to {cert.not_valid_after_utc} only"
 
 
-def issued(cert: Certificate, issuer: Certificate) -> bool:
-    """Signed by this one, which is an authority."""
+def issued(cert: Certificate, issuer: Certificate, between: int = 0) -> bool:
+    """Signed by this one, which is an authority. ``between``: so many authorities stand between it and the end."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     try:
         cert.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
-    return is_authority(issuer)
+    return is_authority(issuer, between)
 
 
-def is_authority(cert: Certificate) -> bool:
+def is_authority(cert: Certificate, between: int = 0) -> bool:
+    """May it sign certificates, with so many authorities below it? (RFC 5280 4.2.1.3, 4.2.1.9)"""
+    from cryptography import x509
+
+    basic, usage = _extension(cert, x509.BasicConstraints), _extension(cert, x509.KeyUsage)
+    if basic is None or not basic.ca or (usage is not None and not usage.key_cert_sign):
+        return False
+    return basic.path_length is None or between <= basic.path_length
+
+
+def signs_code(cert: Certificate) -> bool:
+    """Is it for signing programs, as far as it says what it is for? (RFC 5280 4.2.1.3, 4.2.1.12)"""
+    from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    usage, purposes = _extension(cert, x509.KeyUsage), _extension(cert, x509.ExtendedKeyUsage)
+    if usage is not None and not usage.digital_signature:
+        return False
+    return purposes is None or ExtendedKeyUsageOID.CODE_SIGNING in purposes
+
+
+def _extension(cert: Certificate, kind: type[E]) -> E | None:
     from cryptography import x509
 
     try:
-        return bool(cert.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
-    except (ValueError, x509.ExtensionNotFound):
-        return False
+        return cert.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
 
 
 def root_problem(chain: Sequence[Certificate], now: datetime) -> str:

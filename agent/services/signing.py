@@ -12,7 +12,8 @@ CHUNK = 1024 * 1024
 
 
 def signer_accepted(certificate: str, roots: list[bytes]) -> str:
-    """Is it a certificate of one of these authorities, directly or by the chain that comes with it?"""
+    """Is it a certificate of one of these authorities, directly or by the chain that comes with it, and
+    for signing? An authority signs much else: clients, servers."""
     from agent.services import certs
 
     try:
@@ -22,6 +23,8 @@ def signer_accepted(certificate: str, roots: list[bytes]) -> str:
         return "it is no PEM certificate"
     if not trusted:
         return "no manufacturer's root certificate is installed"
+    if not certs.signs_code(chain[0]):
+        return "it is for other things than signing firmware (its key usage)"
     return certs.leads_to(chain, trusted, certs.utc(None))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 from pathlib import Path
@@ -60,6 +61,26 @@ def test_tokens_in_the_data_of_a_vendor() -> None:
     assert "0.30 €/kWh" in told
     assert "12345678" not in told
     assert told.count("characters of data") == 2
+
+
+def test_a_signed_record_names_nobody_in_either_version() -> None:
+    """OCMF holds the card's number, and base 64 hides it from every other mask."""
+    data = base64.b64encode(b'OCMF|{"FV":"1.4","ID":"04A1B2C3D4E5F6"}|{}').decode()
+    newer = {"value": 1, "signedMeterValue": {"signedMeterData": data, "encodingMethod": "OCMF"}}
+    older = {"value": json.dumps({"signedMeterData": data}), "format": "SignedData", "context": "Transaction.End"}
+    frame = json.dumps(
+        [2, "x", "A", {"meterValue": [{"sampledValue": [newer, older, {"value": "7", "format": "Raw"}]}]}]
+    )
+    line = {"n": 1, "t": 5.0, "dir": "out", "link": "l", "version": "2.0.1", "frame": frame}
+    told = frames([json.dumps(line).encode()], None, None)
+    values = json.loads(told)["frame"][3]["meterValue"][0]["sampledValue"]
+    assert values[0]["signedMeterValue"] == {
+        "signedMeterData": f"({len(data)} characters of data)",
+        "encodingMethod": "OCMF",
+    }
+    assert values[1] == {**older, "value": f"({len(older['value'])} characters of data)"}
+    assert values[2]["value"] == "7"
+    assert data[:20] not in told
 
 
 def test_frames_between_two_times() -> None:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent.domain.certificates import HashData, Use
@@ -294,6 +294,7 @@ CHANGES = st.lists(st.tuples(st.integers(0, len(DER) - 1), st.integers(0, 255)),
 
 @settings(max_examples=300, deadline=None)
 @given(CHANGES)
+@example([(DER.index(b"\xa0\x03\x02\x01\x02") + 4, 1)])  # of a version that does not exist
 def test_whatever_a_backend_sends_is_an_answer_and_no_end(changes: list[tuple[int, int]]) -> None:
     """A certificate with some other bytes is taken for what it is, or refused, in words."""
     changed = bytearray(DER)

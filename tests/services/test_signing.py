@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from makers import Maker
 
 from agent.services.signing import signed_by, signer_accepted
@@ -63,3 +63,45 @@ def test_only_an_installed_manufacturer_may_sign(maker: Maker) -> None:
     other = Maker()
     forged = other._certificate("forged", other.key, "Maker firmware", maker.key, ca=False)
     assert signer_accepted(forged + maker.certificate, [root]) != ""
+
+
+def key_usage(*named: str) -> x509.KeyUsage:
+    names = (
+        *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
+        *("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
+    )
+    return x509.KeyUsage(**{name: name in named for name in names})
+
+
+SIGNS, AGREES, CERTIFIES = key_usage("digital_signature"), key_usage("key_agreement"), key_usage("key_cert_sign")
+CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+CODE = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.CODE_SIGNING])
+
+
+@pytest.mark.parametrize(
+    ("uses", "accepted"),
+    [([SIGNS], True), ([CODE], True), ([SIGNS, CODE], True), ([AGREES, CODE], False), ([SIGNS, CLIENT], False)],
+)
+def test_what_the_manufacturer_signed_for_something_else_signs_no_firmware(
+    maker: Maker, uses: list[x509.ExtensionType], accepted: bool
+) -> None:
+    why = signer_accepted(maker.certificate_for(*uses), [maker.root.encode()])
+    assert (why == "") is accepted
+    assert accepted or "key usage" in why
+
+
+@pytest.mark.parametrize(
+    ("path_length", "uses", "accepted"),
+    [(None, [], True), (1, [CERTIFIES], True), (0, [], False), (None, [SIGNS], False)],
+)
+def test_an_authority_signs_as_far_down_as_it_may(
+    path_length: int | None, uses: list[x509.ExtensionType], accepted: bool
+) -> None:
+    top, middle = Maker("Top"), Maker("Middle")
+    key, name = top.root_key, "Top"
+    root = top._certificate(name, key, name, key, True, *uses, path_length=path_length)
+    between = top._certificate("Middle", middle.root_key, name, key, True)
+    why = signer_accepted(middle.certificate + between, [root.encode()])
+    assert why == ("" if accepted else "no installed root certificate has signed it")
+    direct = signer_accepted(top.certificate, [root.encode()])
+    assert (direct == "") is (SIGNS not in uses)
