@@ -44,9 +44,9 @@ class Transaction:
     """What the meter said, and what was signed, when the session of a transaction that outlives it ended."""
 
     @property
-    def measured(self) -> bool:
-        """The bill stands: its register was read, or signed, when its session ended."""
-        return self.reading is not None or self.signed is not None
+    def last_reading(self) -> Reading | None:
+        """Of the register that is billed; None once that has moved on (a contactor that is stuck)."""
+        return self.reading if self.reading is not None and self.reading.energy_wh >= self.last_wh else None
 
     @property
     def waits(self) -> bool:

@@ -72,8 +72,7 @@ class Transactions:
                 evse.reading = event.reading
                 yield from opened(self._site, evse, trigger, now, event.reading)
         elif evse.tx is not None and evse.session is None and evse.tx.placed:
-            if not evse.tx.measured:
-                evse.tx.last_wh = max(evse.tx.last_wh, event.reading.energy_wh)
+            evse.tx.last_wh = max(evse.tx.last_wh, event.reading.energy_wh)
             self._alive(evse, now)
 
     @on(VehicleConnected)

@@ -225,7 +225,7 @@ def closed(
     yield from tell(s, TransactionEnded(
         tx.id, evse.number if tx.placed else 0, stop.token if stop else None, at, tx.last_wh,
         StopReason(stop.reason if stop else reason), TriggerReason(trigger), offline=not s.online,
-        note=stop.note if stop else note, samples=tx.samples, reading=tx.reading,
+        note=stop.note if stop else note, samples=tx.samples, reading=tx.last_reading,
         authorised=tx.token is not None and tx.placed, plugged=evse.vehicle, signed=tx.signed,
     ))  # fmt: skip
     evse.tx = None
