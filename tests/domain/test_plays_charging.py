@@ -12,6 +12,7 @@ from agent.domain.asks import Ask, AskClearProfiles, AskComposite, AskProfiles, 
 from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
 from agent.domain.events import (
     Asked,
+    BoardChanged,
     BoardOpened,
     CablePlugged,
     ClockTrusted,
@@ -30,7 +31,7 @@ from agent.domain.events import (
 from agent.domain.evse import State
 from agent.domain.messages import ChargingState, MeterSampled, StopReason, TransactionUpdated, TriggerReason
 from agent.domain.orders import ReadMeter, Remember, Reply, SetLimit, SetRelease
-from agent.kinds import EvseTraits, Limit
+from agent.kinds import EvseTraits, Limit, Pilot
 from tests.domain.playbook import (
     CHARGING,
     LINK,
@@ -105,6 +106,29 @@ def test_without_profiles_the_hardware_is_the_limit() -> None:
     assert limit(charging(Play())) == 32.0
     assert limit(charging(Play(traits=EvseTraits(max_a=20.0)))) == 20.0
     assert limit(charging(Play(state=replace(PLUGGED, cable_a=13), traits=EvseTraits()))) == 13.0
+
+
+def test_a_rating_of_the_cable_that_is_read_late_is_obeyed_at_once_and_kept_while_it_is_in() -> None:
+    play = charging(Play())
+    assert play >> BoardChanged(1, replace(CHARGING, cable_a=13)) << SetLimit(1, Limit(13.0, 3))
+    assert play >> BoardChanged(1, replace(CHARGING, cable_a=13, offered_a=13.0))
+    play.feed(BoardChanged(1, replace(CHARGING, cable_a=0)))
+    play.skip().feed(VehicleReady(1))
+    assert limit(play.skip()) == 13.0, "a look that failed does not make it thicker"
+    play.feed(BoardChanged(1, replace(PLUGGED, cable=False, pilot=Pilot.A)))
+    assert play.evse().cable_a is None
+
+
+def test_a_thin_cable_leaves_its_share_of_the_station_to_the_others() -> None:
+    play = Play(evses=2)
+    assert put(play, profile(MAX, (0, 40))) == "Accepted"
+    charging(charging(play.skip()), token=B, evse=2)
+    play.wait(20)
+    assert (limit(play), limit(play, 2)) == (20.0, 20.0)
+    play.skip().feed(BoardChanged(1, replace(CHARGING, cable_a=13)))
+    assert limit(play) == 13.0
+    play.skip().wait(20)
+    assert (limit(play), limit(play, 2)) == (13.0, 27.0)
 
 
 def test_a_default_profile_holds_from_the_first_moment_on_and_changes_at_its_edges() -> None:

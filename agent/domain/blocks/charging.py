@@ -35,6 +35,7 @@ from agent.domain.charging.share import Claim, shares
 from agent.domain.charging.timing import begins_with_session
 from agent.domain.events import (
     Asked,
+    BoardChanged,
     ClockTrusted,
     LimitChanged,
     SessionClosed,
@@ -224,6 +225,13 @@ class Charging:
     @on(ClockTrusted, VehicleConnected, VehicleLeft, VehicleReady, VehiclePaused)
     def changed(self, event: Any, now: Moment) -> Iterator[Yielded]:
         yield from self._recompute(now)
+
+    @on(BoardChanged)
+    def board(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
+        """A rating of the cable that is read late: the cable carries less than is offered."""
+        evse = self._site.evses[event.evse]
+        if evse.allowed_a is not None and evse.allowed_a > evse.most_a:
+            yield from self._recompute(now)
 
     @on(TimeCame)
     def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:

@@ -81,8 +81,10 @@ class Street:
             yield BayChanged(n, state.bay_occupied)
 
     def _current(self, evse: Evse, state: EvseState) -> None:
-        """A board that knows no cable rating says None; 0 is a plug it could not read, or none."""
-        evse.cable_a = float(state.cable_a) if state.cable_a else None
+        """A board that knows no cable rating says None; 0 is a plug it could not read, or none. What was read of a
+        cable holds as long as that is in: one look that failed does not make it thicker."""
+        if state.cable_a or not _cable(evse, state):
+            evse.cable_a = float(state.cable_a) if state.cable_a else None
         evse.offered_a = state.offered_a
 
     def _faults(self, evse: Evse, state: EvseState) -> Iterator[Yielded]:
