@@ -9,7 +9,7 @@ from dataclasses import replace
 from agent.domain.access import Access
 from agent.domain.events import Connected, ConnectFailed, Event
 from agent.domain.variables import Settings
-from agent.ocpp import dial
+from agent.ocpp import dial, tls
 from agent.ocpp.backoff import Backoff
 from agent.ocpp.dialect import Dialect
 from agent.ocpp.names import authorization_key_bytes
@@ -73,6 +73,8 @@ class Connecting:
                 self._hear(ConnectFailed(self._backend.name, access, e.trouble, str(e)))
             raise
         self._half = False
+        if self._pki:
+            self._pki.used(self._backend.name, tls.root_of(ws.transport.get_extra_info("ssl_object")))
         self._hear(Connected(self._backend.name, access))
         return ws
 

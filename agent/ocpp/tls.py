@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from pathlib import Path
+from typing import Any
 
 from agent.domain.access import Trouble
 from agent.settings import Backend
@@ -41,6 +42,16 @@ def context(backend: Backend, roots: tuple[Path, ...] = ()) -> ssl.SSLContext:
         key = backend.client_key or backend.client_cert
         made.load_cert_chain(str(_readable(backend.client_cert)), str(_readable(key)))
     return made
+
+
+def root_of(connection: Any) -> bytes | None:
+    """The authority (DER) that the other side's chain ended in, of an ``ssl.SSLObject``; None: no TLS; b"": Python does
+    not say. Its own method came with 3.13, what that is made of is in 3.11 too."""
+    if connection is None:
+        return None
+    found = getattr(getattr(connection, "_sslobj", None), "get_verified_chain", None)
+    chain = found() if found is not None else None
+    return ssl.PEM_cert_to_DER_cert(chain[-1].public_bytes()) if chain else b""
 
 
 def _readable(path: Path) -> Path:

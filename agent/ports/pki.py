@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class PkiPort(Protocol):
-    """What a link needs to know of them. Both answer from memory."""
+    """What a link needs to know of them, and says. All answer from memory."""
 
     def roots(self) -> tuple[Path, ...]:
         """Installed roots of central systems, as PEM files."""
@@ -15,4 +15,8 @@ class PkiPort(Protocol):
 
     def client(self, certificate: str) -> tuple[Path, Path] | None:
         """Chain and private key of this client certificate; None: not there."""
+        ...
+
+    def used(self, link: str, root: bytes | None) -> None:
+        """This link's present connection hangs on this root (DER); None: on none; b"": nobody knows on which."""
         ...

@@ -43,6 +43,7 @@ class Pki:
     def __init__(self, folder: Path, given: Callable[[], tuple[Path, ...]] = lambda: ()) -> None:
         self._folder, self._given = folder, given
         self._names: frozenset[str] = frozenset()
+        self._used: dict[str, str] = {}
         self._look()
 
     def _look(self) -> None:
@@ -68,6 +69,12 @@ class Pki:
     def entries(self) -> int:
         """How many roots are installed."""
         return sum(n.startswith(tuple(HEADS.values())) for n in self._names if n.endswith(".pem"))
+
+    def used(self, link: str, root: bytes | None) -> None:
+        """It stays remembered until the next connection: that will want it again."""
+        self._used = {name: digest for name, digest in self._used.items() if name != link}
+        if root is not None:
+            self._used[link] = hashlib.sha256(root).hexdigest()[:ID_DIGITS] if root else ""
 
     # --- own keys and certificates ---------------------------------------------------------------------------------
 
@@ -146,17 +153,24 @@ class Pki:
         ]
 
     def delete(self, named: HashData, spare_last: bool) -> str:
-        """DeleteCertificateStatusEnumType. ``spare_last``: not the last root of central systems, the connection hangs
-        on it. Raises ``OSError``."""
+        """DeleteCertificateStatusEnumType. A root that a connection hangs on stays. ``spare_last``: the last one of
+        central systems too, and all of them while nobody knows which it is. Raises ``OSError``."""
         if self._is_own(named):
             return "Failed"
         for path, root in self.installed(tuple(Use), named.algorithm):
             if root.hashes.same(named):
-                if spare_last and root.use is Use.CSMS_ROOT and len(self.roots()) == 1:
+                if root.use is Use.CSMS_ROOT and self._hangs(path, spare_last):
                     return "Failed"
                 self._remove([path.name])
                 return "Accepted"
         return "NotFound"
+
+    def _hangs(self, path: Path, spare_last: bool) -> bool:
+        used = frozenset(self._used.values())
+        if spare_last and (len(self.roots()) == 1 or not used or "" in used):
+            return True
+        given = (_fingerprint(root) for file in self._given() for root in _read(file))
+        return path.stem.removeprefix(HEADS[Use.CSMS_ROOT]) in used.difference(given)
 
     def _is_own(self, named: HashData) -> bool:
         """One of our own certificates? Its issuer is in its chain or among the roots."""

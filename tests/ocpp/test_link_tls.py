@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from authorities import Authority, common_name, tls
+from cryptography.hazmat.primitives.serialization import Encoding
 from ocpp_stand_ins import QUICK, Central, Room, build, running, served, until
 from tls_front import TlsFront
 
@@ -73,12 +74,23 @@ class Installed:
 
     def __init__(self, *paths: Path) -> None:
         self._paths = paths
+        self.roots_used: list[bytes | None] = []
 
     def roots(self) -> tuple[Path, ...]:
         return self._paths
 
     def client(self, certificate: str) -> tuple[Path, Path] | None:
         return None
+
+    def used(self, link: str, root: bytes | None) -> None:
+        self.roots_used.append(root)
+
+
+async def test_the_root_that_the_connection_hangs_on_is_told(ours: Authority, foreign: Authority) -> None:
+    pki = Installed(foreign.root, ours.root)
+    for authority in (ours, foreign):
+        assert await connects(tls(authority.server()), pki=pki)
+        assert pki.roots_used[-1] == authority.certificate.public_bytes(Encoding.DER)
 
 
 async def test_an_installed_root_where_the_file_names_none(ours: Authority, foreign: Authority) -> None:

@@ -223,10 +223,41 @@ def test_a_root_goes_by_its_hashes_once(pki: Pki, algorithm: str) -> None:
     named = certs.hash_data(CPO.certificate, CPO.certificate, algorithm)
     assert pki.delete(named, True) == "Failed"  # the last one that the connection hangs on
     pki.install(Use.CSMS_ROOT, STRANGER.pem, 5, None)
+    pki.used("a", STRANGER.certificate.public_bytes(Encoding.DER))
     assert pki.delete(named, True) == "Accepted"
     assert pki.delete(named, False) == "NotFound"
     assert len(pki.roots()) == 1
     assert len(Pki(folder(pki)).roots()) == 1
+
+
+@pytest.mark.parametrize("spare_last", [True, False])
+def test_the_root_that_a_connection_hangs_on_stays(pki: Pki, spare_last: bool) -> None:
+    pki.install(Use.CSMS_ROOT, STRANGER.pem, 5, None)
+    ours, other = (certs.hash_data(a.certificate, a.certificate) for a in (CPO, STRANGER))
+    pki.used("a", CPO.certificate.public_bytes(Encoding.DER))
+    pki.used("b", STRANGER.certificate.public_bytes(Encoding.DER))
+    assert [pki.delete(root, spare_last) for root in (ours, other)] == ["Failed", "Failed"]
+    pki.used("b", CPO.certificate.public_bytes(Encoding.DER))
+    assert [pki.delete(root, spare_last) for root in (ours, other)] == ["Failed", "Accepted"]
+
+
+@pytest.mark.parametrize("roots", [(), (b"",), (None,)])
+def test_while_nobody_knows_which_root_it_is_all_stay(pki: Pki, roots: tuple[bytes | None, ...]) -> None:
+    pki.install(Use.CSMS_ROOT, STRANGER.pem, 5, None)
+    for root in roots:
+        pki.used("a", root)
+    for authority in (CPO, STRANGER):
+        assert pki.delete(certs.hash_data(authority.certificate, authority.certificate), True) == "Failed"
+    assert pki.delete(certs.hash_data(CPO.certificate, CPO.certificate), False) == "Accepted"
+
+
+def test_a_root_that_the_station_file_names_too_may_go(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text(CPO.pem)
+    pki = Pki(tmp_path / "pki", lambda: (file,))
+    pki.install(Use.CSMS_ROOT, CPO.pem, 5, None)
+    pki.used("a", CPO.certificate.public_bytes(Encoding.DER))
+    assert pki.delete(certs.hash_data(CPO.certificate, CPO.certificate), False) == "Accepted"
 
 
 @pytest.mark.parametrize("signer", [CPO, SUB])
