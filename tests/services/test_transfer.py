@@ -312,6 +312,14 @@ def test_sftp_only_to_a_server_that_is_known(tmp_path: Path, source: Path) -> No
     assert (tmp_path / "f").read_bytes() == CONTENT
 
 
+def test_known_hosts_that_cannot_be_read_are_a_failed_transfer(tmp_path: Path, source: Path) -> None:
+    pytest.importorskip("paramiko")
+    known = tmp_path / "known_hosts"
+    known.write_text("h ssh-rsa AAAA!!!x\n")
+    with pytest.raises(Failed):
+        send("sftp://127.0.0.1:1/", source, source.name, Going(5.0, known_hosts=str(known)))
+
+
 def test_forgotten(tmp_path: Path) -> None:
     for name in ("f", "f.part", "f.part.json", "other"):
         (tmp_path / name).write_text("{}")
