@@ -17,6 +17,19 @@ from simulated import CAMPAIGN
 from test_any_request import SUFFIX, asked_by, document, made_of
 
 from agent.domain.asks import AskReset, AskSendList, AskStart
+from agent.domain.events import Event
+from agent.domain.keys import (
+    ChainTaken,
+    DeleteRoot,
+    InstallRoot,
+    ListRoots,
+    MakeRequest,
+    RequestMade,
+    RootDeleted,
+    RootInstalled,
+    RootsListed,
+    TakeChain,
+)
 from agent.domain.orders import Order, Reply
 from agent.kinds import Token
 from agent.ocpp.dialect import Desk, Dialect, In, Refused
@@ -38,6 +51,22 @@ class Named(Outbox):
         return f"s{transaction_id}"
 
 
+def keyless(order: Order) -> Event | None:
+    """What a station says of its keys that has none, and may have none."""
+    match order:
+        case MakeRequest(job):
+            return RequestMade(job, "")
+        case TakeChain(job):
+            return ChainTaken(job, why="no key of ours")
+        case InstallRoot(job):
+            return RootInstalled(job, "Rejected")
+        case DeleteRoot(job):
+            return RootDeleted(job, "NotFound")
+        case ListRoots(job):
+            return RootsListed(job)
+    return None
+
+
 class Talk:
     """A backend on a street. ``answers``: of what was asked and is not answered yet."""
 
@@ -53,6 +82,8 @@ class Talk:
             if isinstance(order, Reply):
                 self.replies[order.request] = order
             carry_out(order, saved)
+            if (said := keyless(order)) is not None:
+                rig.queue.append(said)
 
         rig._carry_out = listen  # type: ignore[method-assign]
 

@@ -16,6 +16,7 @@ from test_v16_rows import ENDED, READING
 
 from agent.compose import check
 from agent.domain.asks import AskAvailability, AskStart
+from agent.domain.events import Asked
 from agent.domain.messages import (
     ChargingState,
     ConnectorStatus,
@@ -63,8 +64,9 @@ async def asked(dialect: Dialect, action: str, payload: dict[str, Any]) -> Any:
     questions: list[Any] = []
 
     def hear(event: Any) -> None:
-        questions.append(event.ask)
-        asking.reply(Reply("chargy", event.request, "Accepted"))
+        if isinstance(event, Asked):
+            questions.append(event.ask)
+            asking.reply(Reply("chargy", event.request, "Accepted"))
 
     rpc = Rpc()
     rpc.codes = dialect.codes

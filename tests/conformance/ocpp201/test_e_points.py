@@ -246,7 +246,7 @@ async def test_TC_E_27_CS(s: Street201) -> None:
 
 async def test_TC_E_39_CS(s: Street201) -> None:
     """Authorized and no cable within EVConnectionTimeOut."""
-    assert await s.put("TxCtrlr.EVConnectionTimeOut", "10") == "Accepted"
+    assert await s.put("TxCtrlr.EVConnectionTimeOut", "40") == "Accepted"
     async with points(s, "Authorized"):
         await s.tap(CARD)
         await s.began()
