@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 LOCK := requirements.lock
 ARGS ?=
 # more workers than cores: most tests wait for sockets, ptys and processes
-JOBS ?= 4
+JOBS ?= 6
 SEED ?=
 
 # The first interpreter that is new enough and can make an environment; a shim that leads nowhere is passed over.
