@@ -146,21 +146,14 @@ UNNAMED_16: Mapping[str, str] = {
 }
 """Settings that have no 1.x key, and why."""
 
-UNOFFERED_16: Mapping[str, str] = {
-    "AdditionalRootCertificateCheck": "a new root need not be signed by the old one",
-    "CertificateSignedMaxChainSize": "certificates of the station are not signed by a backend",
-    "CertificateStoreMaxLength": "roots come with the station file",
-    "CpoName": "certificates of the station are not signed by a backend",
-    **dict.fromkeys(
-        (
-            "CentralContractValidationAllowed", "CertSigningRepeatTimes", "CertSigningWaitMinimum",
-            "ContractValidationOffline", "ISO15118PnCEnabled",
-        ),
-        "no ISO 15118: AC by IEC 61851-1",
+UNOFFERED_16: Mapping[str, str] = dict.fromkeys(
+    (
+        "CentralContractValidationAllowed", "CertSigningRepeatTimes", "CertSigningWaitMinimum",
+        "ContractValidationOffline", "ISO15118PnCEnabled",
     ),
-}  # fmt: skip
-"""Keys of the standard, its whitepapers and application notes that this station does not have, and why. A key that has
-a row above is offered, whatever stands here."""
+    "no ISO 15118: AC by IEC 61851-1",
+)  # fmt: skip
+"""Keys of the standard, its whitepapers and application notes that this station does not have, and why."""
 
 _BY_KEY: Mapping[str, Key] = {k.key.lower(): k for k in KEYS_16}
 
