@@ -1,0 +1,38 @@
+"""Words of bank cards and the terminals that read them; the lowest room, beside ``kinds``."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from enum import StrEnum
+
+from agent.frozen import frozen
+
+
+@frozen
+class BankCard:
+    """A bank card as far as it may be known: ``mark`` is a keyed hash of the terminal's own word for it (the same card
+    has the same mark at this station, nobody can go back from it), ``last4`` and ``brand`` are for receipts."""
+
+    mark: str = field(repr=False)
+    last4: str = ""
+    brand: str = ""
+
+
+@frozen
+class TerminalIdentity:
+    """A payment terminal: "" for what it does not say."""
+
+    vendor: str = ""
+    model: str = ""
+    serial: str = ""
+    firmware: str = ""
+
+
+class Settlement(StrEnum):
+    """What became of a commit or a void, as the terminal says it."""
+
+    DONE = "done"
+    CLOSED = "closed"
+    """The terminal knows no such open reservation: it was settled before, and nobody can tell how."""
+    REFUSED = "refused"
+    """It said no and the reservation stands: try again later."""

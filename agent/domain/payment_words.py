@@ -1,0 +1,119 @@
+"""What is asked of a payment terminal and what it tells, in the domain's words (decision 21). ``terminal``: number of
+the EVSE that it belongs to, 0 for one that serves the station; ``payment``: our id of a payment, the key of its record
+in the journal (``Remember("payment", id, ...)``)."""
+
+from __future__ import annotations
+
+from agent.bankcards import BankCard, Settlement, TerminalIdentity
+from agent.domain.events import Event
+from agent.domain.orders import Order
+from agent.frozen import frozen
+from agent.kinds import EvseId
+
+# --- facts -----------------------------------------------------------------------------------------------------------
+
+
+@frozen
+class TerminalEvent(Event):
+    terminal: EvseId
+
+
+@frozen
+class TerminalOpened(TerminalEvent):
+    """It can be used. ``restarted``: it had lost its state meanwhile; the offer that was open is gone."""
+
+    identity: TerminalIdentity
+    restarted: bool = False
+
+
+@frozen
+class TerminalLost(TerminalEvent):
+    """It does not answer. What was asked of it may or may not have happened."""
+
+
+@frozen
+class BankCardRead(TerminalEvent):
+    payment: str
+    card: BankCard
+
+
+@frozen
+class PaymentApproved(TerminalEvent):
+    """The bank holds ``amount_cents`` under the terminal's number ``reservation``."""
+
+    payment: str
+    reservation: int
+    amount_cents: int
+    partial: bool = False
+    card: BankCard | None = None
+
+
+@frozen
+class PaymentDeclined(TerminalEvent):
+    payment: str
+    reason: str = ""
+
+
+@frozen
+class PaymentCancelled(TerminalEvent):
+    """The offer is over, nothing is held."""
+
+    payment: str
+
+
+@frozen
+class PaymentSettled(TerminalEvent):
+    """Answer to ``CommitPayment`` or ``VoidPayment``. ``outcome`` None: no answer came; it may have happened."""
+
+    payment: str
+    outcome: Settlement | None
+
+
+# --- orders ----------------------------------------------------------------------------------------------------------
+
+
+@frozen
+class TerminalOrder(Order):
+    terminal: EvseId
+    payment: str
+
+
+@frozen
+class OfferPayment(TerminalOrder):
+    """Wait for a card; ``BankCardRead`` or ``PaymentCancelled`` comes back."""
+
+    amount_cents: int
+    reference: str = ""
+    language: str = ""
+    qr_url: str = ""
+
+
+@frozen
+class AuthorisePayment(TerminalOrder):
+    """``PaymentApproved`` or ``PaymentDeclined`` comes back."""
+
+
+@frozen
+class CancelPayment(TerminalOrder):
+    """``PaymentCancelled`` comes back, or ``PaymentApproved`` if that was faster."""
+
+
+@frozen
+class CommitPayment(TerminalOrder):
+    """``PaymentSettled`` comes back. The amount is on disk before this is said."""
+
+    reservation: int
+    amount_cents: int
+
+
+@frozen
+class VoidPayment(TerminalOrder):
+    """``PaymentSettled`` comes back."""
+
+    reservation: int
+
+
+@frozen
+class ShowPayment(Order):
+    terminal: EvseId
+    text: str
