@@ -1,4 +1,4 @@
-"""Modbus lines (RTU, RTU over TCP, Modbus TCP) shared by several devices: the one package that drivers may share.
+"""Modbus lines (RTU, RTU over TCP, Modbus TCP) shared by several devices.
 
 pymodbus is imported when a line connects for the first time, not by importing this package.
 """

@@ -52,15 +52,15 @@ def complaints(settings: FramebufferSettings, where: Where | None = None) -> lis
 @asynccontextmanager
 async def open_display(settings: FramebufferSettings, where: Where) -> AsyncIterator[DisplayPort]:
     """Yields the display. Raises ``Unreachable`` (no such device), ``Broken`` (settings, texts)."""
-    from drivers.display_framebuffer.display import FramebufferDisplay
-
     if wrong := complaints(settings):
         raise Broken(f"display {settings.path}: " + "; ".join(wrong))
-    display = await FramebufferDisplay.open(settings, where)
-    try:
+
+    from drivers.display_framebuffer.raster import Framebuffer
+    from drivers.panel.display import Mounting, opened
+
+    mounting = Mounting(settings.rotate, settings.margin)
+    async with opened(lambda: Framebuffer(settings), mounting, where) as display:
         yield display
-    finally:
-        await display.close()
 
 
 DRIVER = Driver("display_framebuffer", "display", FramebufferSettings, open_display, complaints)

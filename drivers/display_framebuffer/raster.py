@@ -51,6 +51,10 @@ class Framebuffer:
             self.close()
             raise
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.geometry.width, self.geometry.height
+
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)

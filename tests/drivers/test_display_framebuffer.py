@@ -21,12 +21,12 @@ from agent.ports import Broken, Unreachable
 from agent.ports.display import DisplayPort
 from agent.ports.driver import Where
 from drivers.display_framebuffer import DRIVER, FramebufferSettings
-from drivers.display_framebuffer import fonts as fonts_module
-from drivers.display_framebuffer.canvas import Canvas, Placed, fit
-from drivers.display_framebuffer.page import page
-from drivers.display_framebuffer.paint import COLOURS, MODULE_MIN_PX, QUIET_ZONE, paint, qr_matrix
 from drivers.display_framebuffer.raster import Framebuffer, packed
-from drivers.display_framebuffer.texts import load
+from drivers.panel import fonts as fonts_module
+from drivers.panel.canvas import Canvas, Placed, fit
+from drivers.panel.page import page
+from drivers.panel.paint import COLOURS, MODULE_MIN_PX, QUIET_ZONE, paint, qr_matrix
+from drivers.panel.texts import load
 from drivers.testkit.display import check_display, loop_lag
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -175,7 +175,7 @@ def test_state_colours_have_contrast() -> None:
 
 
 def test_too_long_a_text_is_cut_with_an_ellipsis() -> None:
-    from drivers.display_framebuffer.canvas import Type
+    from drivers.panel.canvas import Type
 
     px, lines, whole = fit("a price line " * 30, 200, 40, Type(30, 10, lines=2))
     assert not whole

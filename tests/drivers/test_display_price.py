@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from agent.kinds import Screen, ScreenName
-from drivers.display_framebuffer.page import Page, page
-from drivers.display_framebuffer.texts import load
+from drivers.panel.page import Page, page
+from drivers.panel.texts import load
 
 CONFIG = Path(__file__).parents[2] / "config"
 FACTS = {"timezone": "Europe/Luxembourg"}

@@ -11,8 +11,8 @@ import pytest
 
 from agent.kinds import Fault, Screen, ScreenName
 from agent.ports import Broken
-from drivers.display_framebuffer.page import page
-from drivers.display_framebuffer.texts import Texts, duration, load
+from drivers.panel.page import page
+from drivers.panel.texts import Texts, duration, load
 
 CONFIG = Path(__file__).parents[2] / "config"
 LANGUAGES = ("fr", "de", "lb", "en")

@@ -8,9 +8,9 @@ from functools import lru_cache
 
 from PIL import Image
 
-from drivers.display_framebuffer.canvas import Box, Canvas, Colour, Placed, Type, fit
-from drivers.display_framebuffer.fonts import drawable
-from drivers.display_framebuffer.page import Page, Tone
+from drivers.panel.canvas import Box, Canvas, Colour, Placed, Type, fit
+from drivers.panel.fonts import drawable
+from drivers.panel.page import Page, Tone
 
 WHITE: Colour = (255, 255, 255)
 INK: Colour = (14, 18, 24)

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from agent.kinds import Screen, ScreenName
-from drivers.display_framebuffer.price import cost_figure, price_line, receipt
-from drivers.display_framebuffer.texts import Texts, duration, wall_time
+from drivers.panel.price import cost_figure, price_line, receipt
+from drivers.panel.texts import Texts, duration, wall_time
 
 
 class Tone(StrEnum):

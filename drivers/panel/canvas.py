@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from drivers.display_framebuffer.fonts import drawable, font
-from drivers.display_framebuffer.icons import icon
+from drivers.panel.fonts import drawable, font
+from drivers.panel.icons import icon
 
 Colour = tuple[int, int, int]
 

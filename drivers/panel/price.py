@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.kinds import Screen
-from drivers.display_framebuffer.texts import Texts, wall_time
+from drivers.panel.texts import Texts, wall_time
 
 
 def _money(screen: Screen, texts: Texts, name: str, exact: bool = False) -> str:
