@@ -24,6 +24,7 @@ Station-side OCPP agent for public EV charge points.
 
   chargy-agent simulate              see a simulated station charge, in a page
   chargy-agent check station.toml    is this station file right? (says what is not, and where)
+  chargy-agent drivers               which drivers are installed, and their settings
   chargy-agent probe station.toml    look at its meters and boards: what is proven?
   chargy-agent run station.toml      run a real station (systemd does this)
   chargy-agent dead list station.toml   what could not be delivered, and what to do with it
@@ -64,6 +65,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     _add_check(commands)
     wanted = next((a for a in arguments if not a.startswith("-")), "")
     if wanted not in ("run", "check"):
+        _add_drivers(commands)
         _add_probe(commands)
         _add_dead(commands)
         _add_csms(commands)
@@ -152,6 +154,18 @@ def _check(options: argparse.Namespace) -> int:
         return EXIT_WRONG_FILE
     print(f"{options.station}: good ({len(file.evses)} EVSE, {len(file.backends)} backend)")
     return 0
+
+
+def _add_drivers(commands: Any) -> None:
+    command = _command(commands, "drivers", "The drivers that are installed: role, package, settings with defaults.")
+    command.add_argument("--json", action="store_true", help="for machines")
+    command.set_defaults(do=_drivers)
+
+
+def _drivers(options: argparse.Namespace) -> int:
+    from agent import installed
+
+    return installed.run(options.json)
 
 
 PROBE = """\

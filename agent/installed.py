@@ -1,0 +1,146 @@
+"""``chargy-agent drivers``: what is installed here, who brought it, what its table in the station file may say."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, fields
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, version
+from typing import Any
+
+from agent.frozen import frozen
+from agent.ports.driver import Driver
+from agent.services.devices import GROUP
+
+SOME_BROKEN = 1
+
+
+@frozen
+class Setting:
+    """A key of the device's table. ``default`` None: must be given (``required``), or nothing."""
+
+    name: str
+    type: str
+    required: bool
+    default: Any = None
+
+
+@frozen
+class Row:
+    """``missing``: requirements of the driver's extras that are not installed. ``trouble``: why it cannot be used."""
+
+    name: str
+    role: str = ""
+    package: str = ""
+    version: str = ""
+    settings: tuple[Setting, ...] = ()
+    missing: tuple[str, ...] = ()
+    trouble: str = ""
+
+
+def run(as_json: bool) -> int:
+    """The command. 0, or 1 when a driver is installed that cannot be used."""
+    rows = installed()
+    if as_json:
+        print(json.dumps({"v": 1, "drivers": [_machine(r) for r in rows]}, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(_text(rows)))
+    return SOME_BROKEN if any(r.trouble or r.missing for r in rows) else 0
+
+
+def installed() -> list[Row]:
+    """Every registered driver by name. One that is broken is a row as well, and spoils no other."""
+    return [row(e) for e in sorted(entry_points(group=GROUP), key=lambda e: e.name)]
+
+
+def row(entry: EntryPoint) -> Row:
+    package, its_version = (entry.dist.name, entry.dist.version) if entry.dist else ("", "")
+    missing = tuple(_missing(entry))
+    try:
+        driver = entry.load()
+    except (ImportError, AttributeError) as e:
+        trouble = f"{entry.value} cannot be imported ({e}); install what it needs, or correct the entry point"
+        return Row(entry.name, "", package, its_version, (), missing, trouble)
+    if not isinstance(driver, Driver):
+        return Row(entry.name, "", package, its_version, (), missing, f"{entry.value} is no agent.ports.driver.Driver")
+    settings = tuple(_setting(f) for f in fields(driver.settings))
+    return Row(entry.name, driver.role, package, its_version, settings, missing)
+
+
+def _setting(f: Field[Any]) -> Setting:
+    kind = f.type if isinstance(f.type, str) else getattr(f.type, "__name__", str(f.type))
+    if f.default is not MISSING:
+        return Setting(f.name, kind, False, f.default)
+    made = f.default_factory() if f.default_factory is not MISSING else None
+    return Setting(f.name, kind, f.default_factory is MISSING, made)
+
+
+def _missing(entry: EntryPoint) -> Iterator[str]:
+    """Requirements of the extras that the entry point names (``name = "module:DRIVER [extra]"``)."""
+    for requirement in _of_extras(entry.dist, entry.extras) if entry.dist and entry.extras else ():
+        try:
+            version(requirement)
+        except PackageNotFoundError:
+            yield requirement
+
+
+def _of_extras(package: Distribution, extras: list[str]) -> Iterator[str]:
+    for text in package.requires or ():
+        extra = re.search(r"""extra\s*==\s*["']([^"']+)""", text)
+        name = re.match(r"[A-Za-z0-9._-]+", text)
+        if extra and name and extra[1] in extras:
+            yield name[0]
+
+
+def _machine(r: Row) -> dict[str, Any]:
+    settings = [
+        {
+            "name": s.name,
+            "type": s.type,
+            "required": s.required,
+            **({} if s.required else {"default": _plain(s.default)}),
+        }
+        for s in r.settings
+    ]
+    return {
+        "name": r.name, "role": r.role, "package": r.package, "version": r.version, "settings": settings,
+        "missing": list(r.missing), "trouble": r.trouble,
+    }  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | frozenset):
+        return list(value)
+    return value if value is None or isinstance(value, bool | int | float | str | list | dict) else str(value)
+
+
+def _text(rows: list[Row]) -> Iterator[str]:
+    yield f"{'driver':<20} {'role':<9} package"
+    for r in rows:
+        yield f"{r.name:<20} {r.role or '?':<9} {r.package} {r.version}"
+        for part in _wrapped(s.name if s.required else f"{s.name} = {_shown(s.default)}" for s in r.settings):
+            yield f"    {part}"
+        if r.missing:
+            yield f"    not installed: {', '.join(r.missing)}; without it the device cannot be opened"
+        if r.trouble:
+            yield f"    {r.trouble}"
+    if not rows:
+        yield "none: nothing registers an entry point chargy_agent.drivers; is the package installed?"
+    else:
+        yield "keys without = must be given in the device's table; the others show their default"
+
+
+def _shown(value: Any) -> str:
+    return "(none)" if value is None else json.dumps(_plain(value), ensure_ascii=False)
+
+
+def _wrapped(words: Iterator[str], width: int = 100) -> Iterator[str]:
+    line = ""
+    for word in words:
+        if line and len(line) + len(word) + 2 > width:
+            yield line
+            line = ""
+        line += f", {word}" if line else word
+    if line:
+        yield line
