@@ -32,14 +32,12 @@ from agent.ocpp.link import Link
 from agent.ocpp.patience import wait
 from agent.picture import picture
 from agent.ports.store import Put, StoreError
-from agent.services.boards import Alive, BoardKeeper
+from agent.services.boards import Alive
 from agent.services.clock import Boot, Clock
 from agent.services.engine import Engine
-from agent.services.files import UpdaterKeeper
 from agent.services.hands import Hands
 from agent.services.health import watch
-from agent.services.indicators import BuzzerKeeper, LampKeeper, PowerKeeper
-from agent.services.keep import ButtonsKeeper, DisplayKeeper, Keeper, MeterKeeper, ReaderKeeper
+from agent.services.keep import Keeper
 from agent.services.notify import notify
 from agent.services.privacy import Mask
 from agent.services.ring import LogRing
@@ -273,12 +271,13 @@ class Station:
         if any(b.url for b in self.file.backends):
             await wait(self._answered, HEAD_START_S)
         alone = settle()
+        from agent.fitting import fit
         from agent.services.devices import compose
 
         for device in compose(self.file, self.clock.stamp):
             for complaint in device.complaints:
                 log.warning("%s", complaint)
-            self._keep(device.role, device.evse, device.name, device.opening)
+            fit(self, device)
         tasks = [group.create_task(k.run()) for k in self.keepers]
         tasks.append(group.create_task(watch(self.engine, self.alive, bool(self.hands.boards))))
         self._tasks = tuple(tasks)
@@ -294,34 +293,6 @@ class Station:
         self.ready = True
         self.status.changed()
         notify("READY=1\nSTATUS=in service")
-
-    def _keep(self, role: str, evse: int, name: str, opening: Any) -> None:
-        post = self.engine.post
-        keeper: Keeper
-        if role == "board":
-            keeper = self.hands.boards[evse] = BoardKeeper(evse, name, opening, post, self.alive)
-        elif role == "meter":
-            keeper = self.hands.meters[evse] = MeterKeeper(evse, name, opening, post)
-        elif role == "reader":
-            keeper = ReaderKeeper(evse, name, opening, post)
-        elif role == "buttons":
-            keeper = ButtonsKeeper(evse, name, opening, post)
-        elif role == "lamp":
-            keeper = lamp = self.hands.lamps[evse] = LampKeeper(evse, name, opening, post)
-            lamp.do(SetLamp(evse, self.lamps.get(evse, Lamp.OFF), self.site.settings.number("light_intensity")))
-        elif role == "buzzer":
-            keeper = self.hands.buzzer = BuzzerKeeper(evse, name, opening, post)
-        elif role == "power":
-            keeper = PowerKeeper(evse, name, opening, post)
-        elif role == "updater":
-            keeper = self.files.updater = UpdaterKeeper(name, opening, post, self.files.known)
-        else:
-            keeper = display = DisplayKeeper(evse, name, opening, post)
-            for number in [evse] if evse else list(self.site.evses):
-                self.hands.displays.setdefault(number, display)
-                if number in self.screens:
-                    display.do(Show(number, self.screens[number]))
-        self.keepers.append(keeper)
 
     def _clock_changed(self, boot: Boot) -> None:
         off_s = self.clock.rtc_off_s

@@ -1,0 +1,101 @@
+"""Each device of a station gets the keeper of its role, and the hands that orders come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from agent.domain.evse import Site
+from agent.domain.orders import SetLamp, Show
+from agent.kinds import Lamp, Screen
+from agent.services.boards import Alive, BoardKeeper
+from agent.services.engine import Engine
+from agent.services.files import Files, UpdaterKeeper
+from agent.services.hands import Hands
+from agent.services.indicators import BuzzerKeeper, LampKeeper, PowerKeeper
+from agent.services.keep import ButtonsKeeper, DisplayKeeper, Keeper, MeterKeeper, ReaderKeeper
+
+if TYPE_CHECKING:
+    from agent.services.devices import Composed
+
+
+class Station(Protocol):
+    """What of a station is needed here."""
+
+    site: Site
+    engine: Engine
+    hands: Hands
+    files: Files
+    alive: Alive
+    screens: dict[int, Screen]
+    lamps: dict[int, Lamp]
+    keepers: list[Keeper]
+
+
+def fit(station: Station, device: Composed) -> None:
+    station.keepers.append(FITTINGS[device.role](station, device))
+
+
+def _board(station: Station, d: Composed) -> Keeper:
+    keeper = BoardKeeper(d.evse, d.name, d.opening, station.engine.post, station.alive)
+    station.hands.boards[d.evse] = keeper
+    return keeper
+
+
+def _meter(station: Station, d: Composed) -> Keeper:
+    keeper = station.hands.meters[d.evse] = MeterKeeper(d.evse, d.name, d.opening, station.engine.post)
+    return keeper
+
+
+def _reader(station: Station, d: Composed) -> Keeper:
+    return ReaderKeeper(d.evse, d.name, d.opening, station.engine.post)
+
+
+def _buttons(station: Station, d: Composed) -> Keeper:
+    return ButtonsKeeper(d.evse, d.name, d.opening, station.engine.post)
+
+
+def _lamp(station: Station, d: Composed) -> Keeper:
+    """What it has to show was ordered before it was there; the same holds for the display."""
+    keeper = station.hands.lamps[d.evse] = LampKeeper(d.evse, d.name, d.opening, station.engine.post)
+    lamp = station.lamps.get(d.evse, Lamp.OFF)
+    keeper.do(SetLamp(d.evse, lamp, station.site.settings.number("light_intensity")))
+    return keeper
+
+
+def _buzzer(station: Station, d: Composed) -> Keeper:
+    keeper = station.hands.buzzer = BuzzerKeeper(d.evse, d.name, d.opening, station.engine.post)
+    return keeper
+
+
+def _power(station: Station, d: Composed) -> Keeper:
+    return PowerKeeper(d.evse, d.name, d.opening, station.engine.post)
+
+
+def _updater(station: Station, d: Composed) -> Keeper:
+    files = station.files
+    keeper = files.updater = UpdaterKeeper(d.name, d.opening, station.engine.post, files.known)
+    return keeper
+
+
+def _display(station: Station, d: Composed) -> Keeper:
+    keeper = DisplayKeeper(d.evse, d.name, d.opening, station.engine.post)
+    for number in [d.evse] if d.evse else list(station.site.evses):
+        station.hands.displays.setdefault(number, keeper)
+        if number in station.screens:
+            keeper.do(Show(number, station.screens[number]))
+    return keeper
+
+
+FITTINGS: dict[str, Callable[[Station, Composed], Keeper]] = {
+    "board": _board,
+    "meter": _meter,
+    "reader": _reader,
+    "buttons": _buttons,
+    "lamp": _lamp,
+    "buzzer": _buzzer,
+    "power": _power,
+    "updater": _updater,
+    "display": _display,
+}
+"""By role; ``services/devices.py`` composes no other."""
