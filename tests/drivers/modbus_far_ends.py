@@ -12,16 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
+def _remainder(octet: int) -> int:
+    for _ in range(8):
+        octet = (octet >> 1) ^ (0xA001 if octet & 1 else 0)
+    return octet
+
+
+_REMAINDERS = [_remainder(octet) for octet in range(256)]
+
+
 def crc(data: bytes) -> bytes:
-    """CRC-16/MODBUS, bitwise, independent of the driver's."""
+    """CRC-16/MODBUS by table, independent of the driver's."""
     value = 0xFFFF
     for octet in data:
-        value ^= octet
-        for _ in range(8):
-            odd = value & 1
-            value >>= 1
-            if odd:
-                value ^= 0xA001
+        value = (value >> 8) ^ _REMAINDERS[(value ^ octet) & 0xFF]
     return struct.pack("<H", value)
 
 
