@@ -1,10 +1,37 @@
-"""What the clock on the wall says at the station, as far as a backend has set it (2.x: ClockCtrlr.TimeOffset)."""
+"""What the clock on the wall says at the station, as far as a backend has set it (2.x: ClockCtrlr.TimeOffset), and how
+it goes on for the next days."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 
 from agent.domain.variables import Settings
+from agent.frozen import frozen
+
+
+@frozen
+class Local:
+    """Minutes east of UTC: ``offset_min``, and ``after_min`` from ``turn_utc_s`` on (None: it is not turned)."""
+
+    offset_min: int = 0
+    turn_utc_s: int | None = None
+    after_min: int = 0
+
+    def at(self, utc_s: float) -> int:
+        """Minutes east of UTC then."""
+        return self.after_min if self.turn_utc_s is not None and utc_s >= self.turn_utc_s else self.offset_min
+
+
+def local(settings: Settings, utc_s: float, zone: Callable[[float], Local]) -> Local:
+    """The clock that the screen shows: as a backend has set it, otherwise that of the station file (``zone``)."""
+    offset = offset_min(settings, utc_s)
+    if offset is None:
+        return zone(utc_s)
+    turn_utc_s = instant(settings.text("time_offset_next_at"))
+    if turn_utc_s is None or utc_s >= turn_utc_s:
+        return Local(offset)
+    return Local(offset, int(turn_utc_s), offset_min(settings, turn_utc_s) or 0)
 
 
 def offset_min(settings: Settings, utc_s: float | None) -> int | None:
