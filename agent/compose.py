@@ -128,6 +128,7 @@ class Station:
             sign=signer(self.file),
             version=__version__,
             io_s=max(1.0, self.clock.rate),
+            feed_a=station.max_a,
             free_vending=station.free_vending,
             resume_within_s=station.resume_within_s,
             max_token_length=lambda: next((link.max_token_length for link in self.links.values()), 36),

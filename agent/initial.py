@@ -98,6 +98,7 @@ def initial_evses(file: StationFile) -> dict[EvseId, Evse]:
             tethered=e.outlet == "tethered",
             max_a=e.max_a,
             phases=e.phases,
+            rotation=e.phase_rotation,
             bay_sensor=e.bay_sensor,
             meter=Watch(file.meter_policies.get(e.number, MeterPolicy())),
         )

@@ -71,6 +71,8 @@ class Station:
     features_off: tuple[str, ...] = ()
     free_vending: bool = False
     resume_within_s: float = 60.0
+    max_a: float | None = None
+    """What each phase of the feed carries, for all EVSEs together."""
 
 
 @frozen
@@ -120,6 +122,7 @@ class Evse:
     outlet: str = "socket"
     phases: int = 3
     max_a: float = 32.0
+    phase_rotation: str = ""
     bay_sensor: bool = False
     board: Device | None = None
     meter: Device | None = None
@@ -185,6 +188,7 @@ _CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("evse", "kind"): ("AC", "DC"),
     ("evse", "outlet"): ("socket", "tethered"),
     ("evse", "phases"): (1, 3),
+    ("evse", "phase_rotation"): ("", "RST", "STR", "TRS", "RTS", "SRT", "TSR", "R", "S", "T"),
     ("backend", "scope"): ("full", "billing"),
     ("backend", "security_profile"): (0, 1, 2, 3),
 }

@@ -27,6 +27,10 @@ LEAST_A = 6.0
 """The least current that IEC 61851-1 can offer; less is a pause."""
 
 
+FEED = ("R", "S", "T")
+"""The phases of the station's feed, by OCPP's letters (1.6 9.1, ConnectorPhaseRotation)."""
+
+
 class State(StrEnum):
     """The session region of an EVSE (the service region is ``Service``)."""
 
@@ -143,6 +147,8 @@ class Evse:
     tethered: bool = False
     max_a: float = 32.0
     phases: int = 3
+    rotation: str = ""
+    """Which phases of the feed are L1, L2, L3 here ("STR"), or which one ("S"); "": nobody has said so."""
     # blocks/street.py
     known: bool = False
     cable: bool = False
@@ -201,6 +207,15 @@ class Evse:
         return min(a for a in (self.max_a, self.board_a, self.cable_a) if a is not None)
 
     @property
+    def used_phases(self) -> int:
+        return self.allowed_phases or self.phases
+
+    @property
+    def feeds(self) -> tuple[str, ...]:
+        """The phases of the feed that may be loaded: all, where less are used and nobody has said which."""
+        return FEED if not self.rotation or self.used_phases >= len(FEED) else tuple(self.rotation[: self.used_phases])
+
+    @property
     def occupied(self) -> bool:
         """A car is in the parking bay, as far as that counts."""
         return self.bay_sensor and bool(self.bay)
@@ -253,6 +268,8 @@ class Site:
     links: tuple[str, ...] = ("chargy",)
     new_id: Callable[[], str] = lambda: "session"
     io_s: float = 1.0
+    feed_a: float | None = None
+    """What each phase of the station's feed carries; None: enough for all EVSEs at once."""
     free_vending: bool = False
     resume_within_s: float = 60.0
     max_token_length: Callable[[], int] = lambda: 36

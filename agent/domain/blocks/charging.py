@@ -31,7 +31,7 @@ from agent.domain.charging.profiles import (
     problem,
     same_right,
 )
-from agent.domain.charging.share import Claim, shares
+from agent.domain.charging.share import Budget, Claim, room_a, shares
 from agent.domain.charging.timing import begins_with_session
 from agent.domain.events import (
     Asked,
@@ -47,7 +47,7 @@ from agent.domain.events import (
     VehiclePaused,
     VehicleReady,
 )
-from agent.domain.evse import LEAST_A, Evse, Session, Site, State
+from agent.domain.evse import FEED, LEAST_A, Evse, Session, Site, State
 from agent.domain.orders import Remember, Reply, WakeMe
 from agent.domain.record import Poisoned, dump, load
 from agent.kinds import STATION, EvseId, Moment
@@ -241,24 +241,32 @@ class Charging:
     # --- what may be offered -----------------------------------------------------------------------------------
 
     def bound(self, evse: Evse, now: Moment) -> None:
-        """Before a session gets energy: what its profiles allow, and of a station maximum what the others leave."""
-        table, at_s = self._table(now), _axis_s(now)
-        outlet = self._outlet(evse, now)
-        own = own_bound(table, outlet, at_s)
-        station = station_bound(table, evse.phases, at_s)
-        evse.allowed_a, evse.allowed_phases = own.limit, own.phases
-        if station is not None:
-            taken = sum((e.allowed_a or 0.0) * self._weight(e, station) for e in self._charging() if e is not evse)
-            evse.allowed_a = min(own.limit, max(0.0, station.limit - taken) / self._weight(evse, station))
+        """Before a session gets energy: what its profiles allow, and of the station's bounds what the others leave."""
+        own = own_bound(self._table(now), self._outlet(evse, now), _axis_s(now))
+        evse.allowed_phases = own.phases
+        others = [e for e in self._charging() if e is not evse]
+        taken_a = {e.number: e.allowed_a or 0.0 for e in others}
+        evse.allowed_a = min(own.limit, room_a(self._budgets([*others, evse], now), taken_a, evse.number))
 
     def _charging(self) -> list[Evse]:
         """Who has a share in the station's maximum, in the order in which they came."""
         running = [e for e in self._site.evses.values() if e.session is not None and _draws(e)]
         return sorted(running, key=lambda e: (e.session.started if e.session else 0, e.number))
 
-    def _weight(self, evse: Evse, station: Bound) -> float:
-        phases = evse.allowed_phases or evse.phases
-        return 1.0 if station.unit is Unit.A else self._nominal_v * phases
+    def _budgets(self, running: list[Evse], now: Moment) -> list[Budget]:
+        """The station's feed and the maximum that a backend has set: amperes are of each phase, watts of all."""
+        station = station_bound(self._table(now), max((e.phases for e in running), default=3), _axis_s(now))
+        per_phase_a = [] if self._site.feed_a is None else [self._site.feed_a]
+        if station is not None and station.unit is Unit.A:
+            per_phase_a.append(station.limit)
+        out = [
+            Budget(min(per_phase_a), {e.number: 1.0 for e in running if phase in e.feeds})
+            for phase in FEED
+            if per_phase_a
+        ]
+        if station is not None and station.unit is Unit.W:
+            out.append(Budget(station.limit, {e.number: self._nominal_v * e.used_phases for e in running}))
+        return out
 
     def _recompute(self, now: Moment) -> Iterator[Yielded]:
         running = self._charging()
@@ -267,12 +275,9 @@ class Charging:
         owns = {e.number: own_bound(table, o, at_s) for e, o in zip(running, outlets, strict=True)}
         for evse in running:
             evse.allowed_phases = owns[evse.number].phases
-        station = station_bound(table, max((e.phases for e in running), default=3), at_s)
-        wanted = {n: b.limit for n, b in owns.items()}
-        again_s = math.inf
-        if station is not None:
-            wanted = self._split(station, owns, running)
-            again_s = self._wait_for_room(wanted, running)
+        budgets = self._budgets(running, now)
+        wanted = shares(budgets, [self._claim(e, owns[e.number], len(running) == 1) for e in running])
+        again_s = self._wait_for_room(wanted, running) if budgets else math.inf
         for evse in running:
             if evse.allowed_a is None or abs(wanted[evse.number] - evse.allowed_a) > 1e-6:
                 evse.allowed_a = wanted[evse.number]
@@ -280,15 +285,10 @@ class Charging:
         ahead_s = min(next_change_s(table, outlets, at_s) - at_s + EARLY_S, again_s) if running else math.inf
         yield WakeMe(TIMER, None if ahead_s == math.inf else now.t_s + ahead_s)
 
-    def _split(self, station: Bound, owns: dict[EvseId, Bound], running: list[Evse]) -> dict[EvseId, float]:
-        return dict(
-            shares(station.limit, [self._claim(e, owns[e.number], station, len(running) == 1) for e in running])
-        )
-
-    def _claim(self, evse: Evse, own: Bound, station: Bound, alone: bool) -> Claim:
+    def _claim(self, evse: Evse, own: Bound, alone: bool) -> Claim:
         """``minChargingRate`` says whom to let wait when there is not enough for all; who is alone waits for nobody."""
         least_a = LEAST_A if alone or own.least > own.limit else max(LEAST_A, own.least)
-        return Claim(evse.number, own.limit, least_a, self._weight(evse, station), eager=evse.asks)
+        return Claim(evse.number, own.limit, least_a, eager=evse.asks)
 
     def _wait_for_room(self, wanted: dict[EvseId, float], running: list[Evse]) -> float:
         """While somebody has to come down, nobody goes up: their vehicles take a moment. Returns when to look again."""
@@ -317,6 +317,7 @@ class Charging:
             self._nominal_v,
             trusted=now.utc_s is not None,
             switches=self._site.settings.flag("phase_switching"),
+            feed_a=self._site.feed_a,
         )
 
     def _outlet(self, evse: Evse, now: Moment) -> Outlet:

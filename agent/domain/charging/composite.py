@@ -37,12 +37,13 @@ class Outlet:
 @frozen
 class Table:
     """All installed profiles, and how to read them. ``trusted``: the axis of seconds is UTC. ``switches``: the outlets
-    can charge on fewer phases than they have."""
+    can charge on fewer phases than they have. ``feed_a``: what each phase of the station's feed carries."""
 
     installed: tuple[Installed, ...]
     nominal_v: float = 230.0
     trusted: bool = True
     switches: bool = False
+    feed_a: float | None = None
 
 
 @frozen
@@ -164,20 +165,26 @@ def _append(spans: list[Span], span: Span) -> None:
 
 
 def _of_evse(table: Table, outlet: Outlet, at_s: float, unit: Unit) -> tuple[float, int]:
-    own, station = own_bound(table, outlet, at_s), station_bound(table, outlet.phases, at_s)
+    own = own_bound(table, outlet, at_s)
     limit = own.of(unit, table.nominal_v)
-    if station is not None:
-        limit = min(limit, Bound(station.limit, station.unit, own.phases).of(unit, table.nominal_v))
+    for bound in _of_all(table, outlet.phases, at_s):
+        limit = min(limit, Bound(bound.limit, bound.unit, own.phases).of(unit, table.nominal_v))
     return floor_tenth(limit), own.phases
 
 
 def _of_station(table: Table, outlets: Sequence[Outlet], at_s: float, unit: Unit) -> tuple[float, int]:
     phases = max((o.phases for o in outlets), default=3)
     limit = sum(own_bound(table, o, at_s).of(unit, table.nominal_v) for o in outlets)
-    station = station_bound(table, phases, at_s)
-    if station is not None:
-        limit = min(limit, station.of(unit, table.nominal_v))
+    for bound in _of_all(table, phases, at_s):
+        limit = min(limit, bound.of(unit, table.nominal_v))
     return floor_tenth(limit), phases
+
+
+def _of_all(table: Table, phases: int, at_s: float) -> list[Bound]:
+    """What binds the station as a whole: its feed, and a maximum that was set."""
+    feed = [] if table.feed_a is None else [Bound(table.feed_a, Unit.A, phases)]
+    station = station_bound(table, phases, at_s)
+    return feed if station is None else [*feed, station]
 
 
 def floor_tenth(value: float) -> float:

@@ -1,56 +1,83 @@
-"""One station maximum for several EVSEs: a fair split by need, never above it.
+"""What a station may draw is split among its EVSEs: fairly by need, never above any of the bounds.
 
 IEC 61851-1 knows nothing between 0 and 6 A, so when there is not enough for everybody some wait: who asks for energy
-goes before who does not, then who came first. What is left is filled up evenly, first to those who ask.
+goes before who does not, then who came first. What is left is filled up evenly, first to those who ask; who stands at
+a full bound stays there, the others go on rising.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from agent.frozen import frozen
 from agent.kinds import EvseId
 
+_NONE = 1e-9
+
+
+@frozen
+class Budget:
+    """Something that is shared: watts of the station, amperes of a phase. ``weights``: how much of it an ampere of
+    each EVSE takes; who is missing takes none."""
+
+    amount: float
+    weights: Mapping[EvseId, float]
+
+    def weight(self, evse: EvseId) -> float:
+        return self.weights.get(evse, 0.0)
+
 
 @frozen
 class Claim:
-    """``weight``: how much of the budget an ampere of this EVSE takes (1 for a budget in A, volt x phases for one in
-    W). ``eager``: its vehicle asks for energy. In the order in which they came."""
+    """``eager``: its vehicle asks for energy. In the order in which they came."""
 
     evse: EvseId
     most_a: float
     least_a: float = 6.0
-    weight: float = 1.0
     eager: bool = True
 
 
-def shares(budget: float, claims: Sequence[Claim]) -> Mapping[EvseId, float]:
-    """Amperes per EVSE: 0 (wait) or ``least_a`` to ``most_a``; the weighted sum is at most ``budget``."""
+def shares(budgets: Sequence[Budget], claims: Sequence[Claim]) -> dict[EvseId, float]:
+    """Amperes per EVSE: 0 (wait) or ``least_a`` to ``most_a``; the weighted sum is within every budget."""
     given = {c.evse: 0.0 for c in claims}
+    left = [b.amount for b in budgets]
     admitted: list[Claim] = []
     for claim in sorted(claims, key=lambda c: not c.eager):
-        needed = claim.least_a * claim.weight
-        if claim.most_a >= claim.least_a and needed <= budget:
-            budget -= needed
+        needed = [claim.least_a * b.weight(claim.evse) for b in budgets]
+        if claim.most_a >= claim.least_a and all(n <= room for n, room in zip(needed, left, strict=True) if n):
+            left = [room - n for n, room in zip(needed, left, strict=True)]
             given[claim.evse] = claim.least_a
             admitted.append(claim)
     for eager in (True, False):
-        budget = _fill(budget, [c for c in admitted if c.eager is eager], given)
+        _fill(left, budgets, [c for c in admitted if c.eager is eager], given)
     return given
 
 
-def _fill(budget: float, claims: Sequence[Claim], given: dict[EvseId, float]) -> float:
-    """Raise the lowest ones first; returns what is left."""
-    while True:
-        open_ = [c for c in claims if given[c.evse] < c.most_a]
-        if not open_ or budget <= 1e-9:
-            return max(budget, 0.0)
+def room_a(budgets: Iterable[Budget], taken_a: Mapping[EvseId, float], evse: EvseId) -> float:
+    """Amperes that are left for this EVSE beside what the others have; infinity without a bound."""
+    rooms = [float("inf")]
+    for budget in budgets:
+        if weight := budget.weight(evse):
+            taken = sum(a * budget.weight(other) for other, a in taken_a.items() if other != evse)
+            rooms.append(max(0.0, budget.amount - taken) / weight)
+    return min(rooms)
+
+
+def _fill(left: list[float], budgets: Sequence[Budget], claims: Sequence[Claim], given: dict[EvseId, float]) -> None:
+    """Raise the lowest ones first, together."""
+    open_ = list(claims)
+    while open_ := [c for c in open_ if given[c.evse] < c.most_a and _has_room(c, budgets, left)]:
         floor_a = min(given[c.evse] for c in open_)
         lowest = [c for c in open_ if given[c.evse] == floor_a]
-        steps = [c.most_a for c in lowest] + [given[c.evse] for c in open_ if given[c.evse] > floor_a]
-        level_a = min(min(steps), floor_a + budget / sum(c.weight for c in lowest))
+        level_a = min([c.most_a for c in lowest] + [given[c.evse] for c in open_ if given[c.evse] > floor_a])
+        for budget, room in zip(budgets, left, strict=True):
+            if weight := sum(budget.weight(c.evse) for c in lowest):
+                level_a = min(level_a, floor_a + room / weight)
         for claim in lowest:
             given[claim.evse] = level_a
-            budget -= (level_a - floor_a) * claim.weight
-        if level_a < min(steps):
-            return 0.0
+        for i, budget in enumerate(budgets):
+            left[i] -= (level_a - floor_a) * sum(budget.weight(c.evse) for c in lowest)
+
+
+def _has_room(claim: Claim, budgets: Sequence[Budget], left: Sequence[float]) -> bool:
+    return all(room > _NONE for b, room in zip(budgets, left, strict=True) if b.weight(claim.evse))
