@@ -5,40 +5,20 @@ Keys and meaning: docs/station-file.md (the file as suites use it is a public co
 
 from __future__ import annotations
 
-import sys
 import tomllib
-import types
-import typing
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, field, fields, is_dataclass
+from dataclasses import field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from agent.frozen import frozen
 from agent.kinds import MeterPolicy
-
-T = TypeVar("T")
-
-
-class SettingsError(Exception):
-    """Everything that is wrong with a station file, one line each."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
-@frozen
-class Device:
-    """A device's table: its driver and the driver's own keys, judged by the driver's settings class."""
-
-    driver: str
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold a PIN or a password
-
-    def without(self, *keys: str) -> Device:
-        """Without the keys that are the agent's own."""
-        return Device(self.driver, {k: v for k, v in self.options.items() if k not in keys})
+from agent.tables import Device as Device
+from agent.tables import SettingsError as SettingsError
+from agent.tables import build as build
+from agent.tables import device_of, devices_of, meant_key
+from agent.tables import meant as meant
 
 
 @frozen
@@ -184,20 +164,9 @@ TABLES = (
     "station", "backend", "backends", "settings", "evse", "simulation",
     "board", "meter", "reader", "display", "terminal", "buttons", "power", "buzzer", "updater",
 )  # fmt: skip
-_CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {
-    ("evse", "kind"): ("AC", "DC"),
-    ("evse", "outlet"): ("socket", "tethered"),
-    ("evse", "phases"): (1, 3),
-    ("evse", "phase_rotation"): ("", "RST", "STR", "TRS", "RTS", "SRT", "TSR", "R", "S", "T"),
-    ("backend", "scope"): ("full", "billing"),
-    ("backend", "security_profile"): (0, 1, 2, 3),
-}
-
-
 STORE_MAX_MB = 100_000
-_MADE = {(Backend, "charge_point_id_in_url"), (Backend, "subprotocol_echo")}
-_SECRET = {"password", "pin"}
-"""Keys whose value no message repeats."""
+MIN_A = 6.0
+"""The least current that IEC 61851-1 can offer."""
 
 
 def load(path: Path) -> StationFile:
@@ -215,7 +184,7 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
     """Judge an already read file; relative paths in it are relative to ``path``'s folder."""
     wrong: list[str] = []
     base = path.resolve().parent
-    wrong += [f"[{key}]: unknown table{_meant(key, TABLES)}" for key in raw if key not in TABLES]
+    wrong += [f"[{key}]: unknown table{meant_key(key, TABLES)}" for key in raw if key not in TABLES]
     station = build(Station, raw.get("station", {}), "station", wrong, base)
     if not 1 <= station.store_max_mb <= STORE_MAX_MB:
         wrong.append(f"station.store_max_mb: must be 1 to {STORE_MAX_MB} (megabytes), is {station.store_max_mb}")
@@ -225,6 +194,9 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
     evses = tuple(
         build(Evse, e, f"evse[{i}]", wrong, base, {"number": i}) for i, e in enumerate(_tables(raw, "evse", wrong), 1)
     )
+    wrong += [w for e in evses for w in _feed_problems(e)]
+    if station.max_a is not None and station.max_a < MIN_A:
+        wrong.append(f"station.max_a: must be {MIN_A:g} or more (a vehicle takes no less), is {station.max_a:g}")
     if not evses:
         wrong.append("[[evse]]: at least one EVSE is needed, for example: [[evse]] number = 1")
     if sorted(e.number for e in evses) != list(range(1, len(evses) + 1)):
@@ -239,15 +211,15 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
         backends=backends,
         evses=tuple(sorted(evses, key=lambda e: e.number)),
         settings=settings,
-        readers=_devices(raw.get("reader", ()), "reader", wrong),
-        display=_device(raw.get("display"), "display", wrong),
-        meter=_device(raw.get("meter"), "meter", wrong),
-        board=_device(raw.get("board"), "board", wrong),
-        terminal=_device(raw.get("terminal"), "terminal", wrong),
-        buttons=_device(raw.get("buttons"), "buttons", wrong),
-        buzzer=_device(raw.get("buzzer"), "buzzer", wrong),
+        readers=devices_of(raw.get("reader", ()), "reader", wrong),
+        display=device_of(raw.get("display"), "display", wrong),
+        meter=device_of(raw.get("meter"), "meter", wrong),
+        board=device_of(raw.get("board"), "board", wrong),
+        terminal=device_of(raw.get("terminal"), "terminal", wrong),
+        buttons=device_of(raw.get("buttons"), "buttons", wrong),
+        buzzer=device_of(raw.get("buzzer"), "buzzer", wrong),
         power=_power(raw.get("power"), wrong),
-        updater=_device(raw.get("updater"), "updater", wrong),
+        updater=device_of(raw.get("updater"), "updater", wrong),
         meter_policies={e.number: p for e in evses if (p := _meter_policy(e, raw, wrong))},
         simulation=build(Simulation, raw.get("simulation", {}), "simulation", wrong, base),
     )
@@ -256,103 +228,9 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
     return file
 
 
-def build(
-    cls: type[T],
-    raw: Any,
-    where: str,
-    wrong: list[str],
-    base: Path = Path(),
-    given: Mapping[str, Any] | None = None,
-) -> T:
-    """A frozen dataclass from a TOML table. Problems are added to ``wrong``; a wrong value is replaced by the default
-    so that the rest of the file is judged too. Drivers' settings classes are built by the same rules."""
-    if not isinstance(raw, Mapping):
-        wrong.append(f"[{where}]: must be a table")
-        raw = {}
-    known = {f.name: f for f in fields(typing.cast(Any, cls)) if (cls, f.name) not in _MADE}
-    values: dict[str, Any] = dict(given or {})
-    for key, value in raw.items():
-        if key not in known:
-            wrong.append(f"{where}.{key}: unknown key{_meant(key, known)}")
-            continue
-        try:
-            values[key] = _convert(_hint(cls, known[key]), value, f"{where}.{key}", wrong, base)
-        except ValueError as e:
-            said = str(e).partition(", is ")[0] if key in _SECRET else str(e)
-            wrong.append(f"{where}.{key}: {said}")
-            continue
-        choices = _CHOICES.get((where.split("[")[0], key))
-        if choices and values[key] not in choices:
-            wrong.append(f"{where}.{key}: must be one of {', '.join(map(repr, choices))}, is {value!r}")
-            del values[key]
-    for name, f in known.items():
-        if name not in values and f.default is MISSING and f.default_factory is MISSING:
-            wrong.append(f"{where}.{name}: is missing")
-            values[name] = _EMPTY.get(_hint(cls, f), "")
-    for name in ("state_dir",):
-        if name in known and name not in values:
-            values[name] = base / typing.cast(Any, known[name].default)
-    return cls(**values)
-
-
-def _hint(cls: type[Any], key: Field[Any]) -> Any:
-    """The type of one key; ``typing.get_type_hints`` compiles those of all keys, of which a file has few."""
-    if not isinstance(key.type, str):
-        return key.type
-    home = next(c for c in cls.__mro__ if key.name in getattr(c, "__annotations__", {}))
-    return eval(key.type, dict(vars(sys.modules[home.__module__])))  # written by the class's author, not by the file's
-
-
-_EMPTY: dict[Any, Any] = {int: 0, float: 0.0, str: "", bool: False, Path: Path()}
-
-
-def _convert(hint: Any, value: Any, where: str, wrong: list[str], base: Path) -> Any:
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        return _convert(next(a for a in typing.get_args(hint) if a is not type(None)), value, where, wrong, base)
-    if origin is tuple:
-        item = typing.get_args(hint)[0]
-        items = value if isinstance(value, list) else [value] if item is Device else None
-        if items is None:
-            raise ValueError(f"must be a list, is {value!r}")
-        return tuple(_convert(item, v, f"{where}[{i}]", wrong, base) for i, v in enumerate(items))
-    if hint is Device:
-        return _device(value, where, wrong)
-    if is_dataclass(hint):
-        return build(typing.cast(Any, hint), value, where, wrong, base)
-    if hint is Path:
-        if not isinstance(value, str):
-            raise ValueError(f"must be a path in quotes, is {value!r}")
-        return base / value
-    if hint is float and type(value) in (int, float):
-        return float(value)
-    if hint is Any or type(value) is hint:
-        return value
-    if origin in (Mapping, dict, types.MappingProxyType) or hint in (dict, Mapping):
-        if isinstance(value, dict):
-            return value
-        raise ValueError(f"must be a table, is {value!r}")
-    names = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
-    raise ValueError(f"must be {names.get(hint, hint)}, is {value!r}")
-
-
-def _device(raw: Any, where: str, wrong: list[str]) -> Device | None:
-    if raw is None:
-        return None
-    if not isinstance(raw, dict) or not isinstance(raw.get("driver"), str):
-        wrong.append(f'{where}: a device needs driver = "..." in its table')
-        return None
-    return Device(raw["driver"], {k: v for k, v in raw.items() if k != "driver"})
-
-
-def _devices(raw: Any, where: str, wrong: list[str]) -> tuple[Device, ...]:
-    items = raw if isinstance(raw, list | tuple) else [raw]
-    return tuple(d for i, r in enumerate(items) if (d := _device(r, f"{where}[{i}]", wrong)))
-
-
 def _power(raw: Any, wrong: list[str]) -> Power | None:
     """Two keys are the agent's own, the rest is the driver's."""
-    device = _device(raw, "power", wrong)
+    device = device_of(raw, "power", wrong)
     if device is None:
         return None
     own = {k: v for k, v in raw.items() if k in ("hold_s", "backup_s")}
@@ -367,7 +245,7 @@ OWN_METER = ("class", "mid_year", "certificate", "firmware")
 
 def _meter_policy(evse: Evse, raw: Mapping[str, Any], wrong: list[str]) -> MeterPolicy | None:
     own = evse.meter is not None
-    device = evse.meter if own else _device(raw.get("meter"), "meter", [])
+    device = evse.meter if own else device_of(raw.get("meter"), "meter", [])
     if device is None:
         return None
     return meter_policy(device, f"evse[{evse.number}].meter" if own else "meter", evse.kind, wrong)
@@ -398,6 +276,15 @@ def _tables(raw: Mapping[str, Any], name: str, wrong: list[str]) -> list[Any]:
     if isinstance(value, list):
         return value
     wrong.append(f"[[{name}]]: must be a table")
+    return []
+
+
+def _feed_problems(evse: Evse) -> list[str]:
+    if evse.phase_rotation and len(evse.phase_rotation) != evse.phases:
+        return [
+            f"evse[{evse.number}].phase_rotation: must name {evse.phases} of R, S, T (the feed's phases, in the"
+            f" order of the outlet's), is {evse.phase_rotation!r}"
+        ]
     return []
 
 
@@ -433,18 +320,6 @@ def _url_problems(b: Backend) -> list[str]:
     if b.security_profile >= 2 and url.scheme not in ("wss", "https"):
         return [f": security_profile {b.security_profile} needs wss:// (TLS), is {b.url!r}"]
     return []
-
-
-def _meant(key: str, known: typing.Iterable[str]) -> str:
-    return meant(key, known, "known")
-
-
-def meant(word: str, known: typing.Iterable[str], others: str) -> str:
-    """For the end of a complaint about ``word``: what was probably meant, or (``others``: all that there is)."""
-    import difflib
-
-    near = difflib.get_close_matches(word, list(known), 1)
-    return f" (did you mean {near[0]!r}?)" if near else f"; {others}: {', '.join(sorted(known))}"
 
 
 Check = Callable[[StationFile], list[str]]

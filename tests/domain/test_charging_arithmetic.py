@@ -5,7 +5,6 @@ The reference is written from the text of the standard alone and shares no funct
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from hypothesis import given, settings
@@ -14,7 +13,7 @@ from simulated import CAMPAIGN
 
 from agent.domain.charging.composite import Outlet, Table, composite, own_bound, station_bound
 from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
-from agent.domain.charging.share import Claim, shares
+from agent.domain.charging.share import Budget, Claim, shares
 
 DAY_S = 86400
 NOW_S = 20_000 * DAY_S
@@ -193,37 +192,59 @@ def test_fewer_phases_only_where_the_outlet_can() -> None:
 
 
 def claims(count: int) -> st.SearchStrategy[list[Claim]]:
-    one = st.tuples(st.integers(0, 63), st.integers(6, 10), st.sampled_from([1.0, 230.0, 690.0]), st.booleans())
+    one = st.tuples(st.integers(0, 63), st.integers(6, 10), st.booleans())
     return st.lists(one, min_size=count, max_size=6).map(
-        lambda rows: [
-            Claim(n, float(most), float(least), w, eager) for n, (most, least, w, eager) in enumerate(rows, 1)
-        ]
+        lambda rows: [Claim(n, float(most), float(least), eager) for n, (most, least, eager) in enumerate(rows, 1)]
     )
 
 
+def budgets() -> st.SearchStrategy[list[Budget]]:
+    """Watts of the station and amperes of a few phases, each loaded by some of the outlets."""
+    weights = st.dictionaries(st.integers(1, 6), st.sampled_from([1.0, 230.0, 690.0]), max_size=6)
+    return st.lists(st.builds(Budget, st.floats(0, 60000), weights), max_size=4)
+
+
 @settings(max_examples=2000 if CAMPAIGN else 200, deadline=None)
-@given(st.floats(0, 60000), claims(1))
-def test_never_above_and_nothing_wasted(budget: float, wanted: list[Claim]) -> None:
-    given_a = shares(budget, wanted)
-    taken = sum(given_a[c.evse] * c.weight for c in wanted)
-    assert taken <= budget + 1e-6
+@given(budgets(), claims(1))
+def test_never_above_and_nothing_wasted(bounds: list[Budget], wanted: list[Claim]) -> None:
+    given_a = shares(bounds, wanted)
+
+    def left(bound: Budget) -> float:
+        return bound.amount - sum(given_a[c.evse] * bound.weights.get(c.evse, 0.0) for c in wanted)
+
+    assert all(left(b) >= -1e-5 for b in bounds)
     for c in wanted:
         assert given_a[c.evse] == 0.0 or c.least_a <= given_a[c.evse] <= c.most_a + 1e-9
+        mine = [b for b in bounds if b.weights.get(c.evse)]
+        if 0.0 < given_a[c.evse] < c.most_a - 1e-6:
+            assert any(left(b) < 1e-3 for b in mine), "it could have more"
     served = [c for c in wanted if given_a[c.evse]]
-    if any(given_a[c.evse] < c.most_a - 1e-6 for c in served):
-        assert math.isclose(taken, budget, abs_tol=1e-3), "somebody could have more"
     for c in wanted:
         if not given_a[c.evse] and c.most_a >= c.least_a:
-            left = budget - sum(s.least_a * s.weight for s in served)
-            assert left < c.least_a * c.weight, "somebody waits although there is room for the least"
+            rest = [
+                (b.amount - sum(s.least_a * b.weights.get(s.evse, 0.0) for s in served), b.weights.get(c.evse, 0.0))
+                for b in bounds
+            ]
+            assert any(room < c.least_a * weight for room, weight in rest), "it waits although there is room"
+
+
+def one(amount: float) -> list[Budget]:
+    return [Budget(amount, {1: 1.0, 2: 1.0, 3: 1.0})]
+
+
+def test_a_full_phase_holds_only_those_who_load_it() -> None:
+    """Two single-phase outlets on R and S beside one on all three: 32 A each phase."""
+    feed = [Budget(32.0, {1: 1.0, 3: 1.0}), Budget(32.0, {2: 1.0, 3: 1.0}), Budget(32.0, {3: 1.0})]
+    assert shares(feed, [Claim(1, 32.0), Claim(2, 10.0), Claim(3, 32.0)]) == {1: 16.0, 2: 10.0, 3: 16.0}
+    assert shares(feed, [Claim(1, 32.0), Claim(2, 32.0)]) == {1: 32.0, 2: 32.0}
 
 
 def test_even_shares_and_what_one_cannot_use_goes_to_the_others() -> None:
-    assert shares(30.0, [Claim(1, 32.0), Claim(2, 32.0)]) == {1: 15.0, 2: 15.0}
-    assert shares(30.0, [Claim(1, 8.0), Claim(2, 32.0)]) == {1: 8.0, 2: 22.0}
+    assert shares(one(30.0), [Claim(1, 32.0), Claim(2, 32.0)]) == {1: 15.0, 2: 15.0}
+    assert shares(one(30.0), [Claim(1, 8.0), Claim(2, 32.0)]) == {1: 8.0, 2: 22.0}
 
 
 def test_who_asks_goes_before_who_does_not_and_the_first_before_the_second() -> None:
-    assert shares(10.0, [Claim(1, 32.0), Claim(2, 32.0)]) == {1: 10.0, 2: 0.0}
-    assert shares(10.0, [Claim(1, 32.0, eager=False), Claim(2, 32.0)]) == {1: 0.0, 2: 10.0}
-    assert shares(20.0, [Claim(1, 32.0, eager=False), Claim(2, 12.0)]) == {1: 8.0, 2: 12.0}
+    assert shares(one(10.0), [Claim(1, 32.0), Claim(2, 32.0)]) == {1: 10.0, 2: 0.0}
+    assert shares(one(10.0), [Claim(1, 32.0, eager=False), Claim(2, 32.0)]) == {1: 0.0, 2: 10.0}
+    assert shares(one(20.0), [Claim(1, 32.0, eager=False), Claim(2, 12.0)]) == {1: 8.0, 2: 12.0}

@@ -438,6 +438,14 @@ def test_composite_of_station_and_evses() -> None:
     assert schedule(play, 0, unit=Unit.W) == [(0, 17250.0), (10, 10350.0)]
 
 
+def test_composites_know_the_feed() -> None:
+    play = Play(evses=2)
+    play.site.feed_a = 25.0
+    assert schedule(play, 1) == [(0, 25.0)]
+    assert schedule(play, 0) == [(0, 25.0)]
+    assert schedule(play, 0, unit=Unit.W) == [(0, 17250.0)]
+
+
 @pytest.mark.parametrize(("evse", "duration_s"), [(3, 60), (1, 0), (1, -5)])
 def test_impossible_composites_are_rejected(evse: int, duration_s: int) -> None:
     assert ask(Play(evses=2), AskComposite(evse, duration_s)).status == "Rejected"
@@ -509,6 +517,43 @@ def test_watts_are_shared_by_the_phases_of_the_outlets() -> None:
     play.skip().wait(6)
     assert given(play) == (12.0, 12.0)
     assert 12.0 * 690 + 12.0 * 230 == 11040.0
+
+
+def fed(feed_a: float, *rotations: str) -> Play:
+    """Two outlets on a feed of so many amperes per phase; no profile."""
+    play = Play(evses=2)
+    play.site.feed_a = feed_a
+    for number, rotation in enumerate(rotations, 1):
+        play.evse(number).phases, play.evse(number).rotation = len(rotation) or 3, rotation
+    charging(play.skip())
+    plugged_and_begun(play, 2)
+    for event in (OfferChanged(2, True), VehicleReady(2), ContactorClosed(2)):
+        play.feed(event)
+    return play.skip().wait(6)
+
+
+@pytest.mark.parametrize(
+    ("feed_a", "rotations", "shares"),
+    [
+        (40.0, ("RST", "STR"), (20.0, 20.0)),  # two of three phases share each
+        (40.0, ("R", "S"), (32.0, 32.0)),  # different phases: nobody waits for anybody
+        (40.0, ("R", "R"), (20.0, 20.0)),
+        (40.0, ("R", "STR"), (20.0, 20.0)),
+        (10.0, ("RST", "RST"), (10.0, 0.0)),  # not enough for both
+        (100.0, ("", ""), (32.0, 32.0)),
+    ],
+)
+def test_the_feed_is_shared_phase_by_phase(feed_a: float, rotations: tuple[str, str], shares: Any) -> None:
+    assert given(fed(feed_a, *rotations)) == shares
+
+
+def test_an_outlet_of_one_phase_that_nobody_named_counts_on_all() -> None:
+    play = fed(40.0, "R", "S")
+    play.evse(2).rotation = ""
+    play.skip().feed(VehiclePaused(2))
+    play.skip().feed(VehicleReady(2))
+    play.skip().wait(12)
+    assert given(play) == (20.0, 20.0)
 
 
 @pytest.mark.parametrize(("least", "shares"), [(None, (10.0, 6.0)), (12.0, (16.0, 0.0))])

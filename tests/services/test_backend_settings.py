@@ -16,6 +16,25 @@ def backend(**keys: Any) -> StationFile:
     return parse({"backend": keys, "evse": [{"number": 1}]}, Path("station.toml"))
 
 
+def test_a_choice_is_judged_in_every_backend() -> None:
+    with pytest.raises(SettingsError, match="must be one of 'full', 'billing'"):
+        parse({"backends": [{"url": "ws://example.org", "scope": "some"}], "evse": [{"number": 1}]}, Path("s.toml"))
+
+
+@pytest.mark.parametrize(
+    ("station", "evse", "wrong"),
+    [
+        ({"max_a": 5.9}, {}, "station.max_a: must be 6 or more"),
+        ({}, {"phase_rotation": "SR"}, "must be one of"),
+        ({}, {"phase_rotation": "S"}, "must name 3 of R, S, T"),
+        ({}, {"phases": 1, "phase_rotation": "STR"}, "must name 1 of R, S, T"),
+    ],
+)
+def test_a_feed_that_cannot_be(station: dict[str, Any], evse: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(SettingsError, match=wrong):
+        parse({"station": station, "evse": [{"number": 1, **evse}]}, Path("s.toml"))
+
+
 @pytest.mark.parametrize("profile", [2, 3])
 def test_a_profile_with_tls_needs_wss(profile: int):
     with pytest.raises(SettingsError, match=f"security_profile {profile} needs wss://"):

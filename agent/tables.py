@@ -1,0 +1,159 @@
+"""Tables of a TOML file to frozen dataclasses. Every problem is one line that names the path and helps."""
+
+from __future__ import annotations
+
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agent.frozen import frozen
+
+T = TypeVar("T")
+
+
+class SettingsError(Exception):
+    """Everything that is wrong with a station file, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@frozen
+class Device:
+    """A device's table: its driver and the driver's own keys, judged by the driver's settings class."""
+
+    driver: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold a PIN or a password
+
+    def without(self, *keys: str) -> Device:
+        """Without the keys that are the agent's own."""
+        return Device(self.driver, {k: v for k, v in self.options.items() if k not in keys})
+
+
+CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {
+    ("Evse", "kind"): ("AC", "DC"),
+    ("Evse", "outlet"): ("socket", "tethered"),
+    ("Evse", "phases"): (1, 3),
+    ("Evse", "phase_rotation"): ("", "RST", "STR", "TRS", "RTS", "SRT", "TSR", "R", "S", "T"),
+    ("Backend", "scope"): ("full", "billing"),
+    ("Backend", "security_profile"): (0, 1, 2, 3),
+}
+"""By class and key."""
+
+_MADE = {("Backend", "charge_point_id_in_url"), ("Backend", "subprotocol_echo")}
+"""Fields that are made here and are no keys of the file."""
+_SECRET = {"password", "pin"}
+"""Keys whose value no message repeats."""
+
+
+def build(
+    cls: type[T],
+    raw: Any,
+    where: str,
+    wrong: list[str],
+    base: Path = Path(),
+    given: Mapping[str, Any] | None = None,
+) -> T:
+    """A frozen dataclass from a TOML table. Problems are added to ``wrong``; a wrong value is replaced by the default
+    so that the rest of the file is judged too. Drivers' settings classes are built by the same rules."""
+    if not isinstance(raw, Mapping):
+        wrong.append(f"[{where}]: must be a table")
+        raw = {}
+    known = {f.name: f for f in fields(typing.cast(Any, cls)) if (cls.__name__, f.name) not in _MADE}
+    values: dict[str, Any] = dict(given or {})
+    for key, value in raw.items():
+        if key not in known:
+            wrong.append(f"{where}.{key}: unknown key{meant_key(key, known)}")
+            continue
+        try:
+            values[key] = _convert(_hint(cls, known[key]), value, f"{where}.{key}", wrong, base)
+        except ValueError as e:
+            said = str(e).partition(", is ")[0] if key in _SECRET else str(e)
+            wrong.append(f"{where}.{key}: {said}")
+            continue
+        choices = CHOICES.get((cls.__name__, key))
+        if choices and values[key] not in choices:
+            wrong.append(f"{where}.{key}: must be one of {', '.join(map(repr, choices))}, is {value!r}")
+            del values[key]
+    for name, f in known.items():
+        if name not in values and f.default is MISSING and f.default_factory is MISSING:
+            wrong.append(f"{where}.{name}: is missing")
+            values[name] = _EMPTY.get(_hint(cls, f), "")
+    for name in ("state_dir",):
+        if name in known and name not in values:
+            values[name] = base / typing.cast(Any, known[name].default)
+    return cls(**values)
+
+
+def _hint(cls: type[Any], key: Field[Any]) -> Any:
+    """The type of one key; ``typing.get_type_hints`` compiles those of all keys, of which a file has few."""
+    if not isinstance(key.type, str):
+        return key.type
+    home = next(c for c in cls.__mro__ if key.name in getattr(c, "__annotations__", {}))
+    return eval(key.type, dict(vars(sys.modules[home.__module__])))  # written by the class's author, not by the file's
+
+
+_EMPTY: dict[Any, Any] = {int: 0, float: 0.0, str: "", bool: False, Path: Path()}
+
+
+def _convert(hint: Any, value: Any, where: str, wrong: list[str], base: Path) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _convert(next(a for a in typing.get_args(hint) if a is not type(None)), value, where, wrong, base)
+    if origin is tuple:
+        item = typing.get_args(hint)[0]
+        items = value if isinstance(value, list) else [value] if item is Device else None
+        if items is None:
+            raise ValueError(f"must be a list, is {value!r}")
+        return tuple(_convert(item, v, f"{where}[{i}]", wrong, base) for i, v in enumerate(items))
+    if hint is Device:
+        return device_of(value, where, wrong)
+    if is_dataclass(hint):
+        return build(typing.cast(Any, hint), value, where, wrong, base)
+    if hint is Path:
+        if not isinstance(value, str):
+            raise ValueError(f"must be a path in quotes, is {value!r}")
+        return base / value
+    if hint is float and type(value) in (int, float):
+        return float(value)
+    if hint is Any or type(value) is hint:
+        return value
+    if origin in (Mapping, dict, types.MappingProxyType) or hint in (dict, Mapping):
+        if isinstance(value, dict):
+            return value
+        raise ValueError(f"must be a table, is {value!r}")
+    names = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
+    raise ValueError(f"must be {names.get(hint, hint)}, is {value!r}")
+
+
+def device_of(raw: Any, where: str, wrong: list[str]) -> Device | None:
+    """A device's table; None: there is none, or it names no driver (a problem)."""
+    if raw is None:
+        return None
+    if not isinstance(raw, dict) or not isinstance(raw.get("driver"), str):
+        wrong.append(f'{where}: a device needs driver = "..." in its table')
+        return None
+    return Device(raw["driver"], {k: v for k, v in raw.items() if k != "driver"})
+
+
+def devices_of(raw: Any, where: str, wrong: list[str]) -> tuple[Device, ...]:
+    items = raw if isinstance(raw, list | tuple) else [raw]
+    return tuple(d for i, r in enumerate(items) if (d := device_of(r, f"{where}[{i}]", wrong)))
+
+
+def meant_key(key: str, known: typing.Iterable[str]) -> str:
+    """For the end of a complaint about an unknown key."""
+    return meant(key, known, "known")
+
+
+def meant(word: str, known: typing.Iterable[str], others: str) -> str:
+    """For the end of a complaint about ``word``: what was probably meant, or (``others``: all that there is)."""
+    import difflib
+
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f" (did you mean {near[0]!r}?)" if near else f"; {others}: {', '.join(sorted(known))}"
