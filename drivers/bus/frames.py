@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from drivers.bus.line import READ_HOLDING, READ_INPUT
+from drivers.bus.line import BITS, READ_HOLDING, READ_INPUT
 
 _MBAP = 7
 _EXCEPTION = 0x80
+_READS = (READ_HOLDING, READ_INPUT, *BITS)
 
 
 def crc16(data: bytes) -> bytes:
@@ -62,13 +63,17 @@ class Answer:
 
 
 def _answer_head(pdu: bytes) -> bytes:
-    if pdu[0] in (READ_HOLDING, READ_INPUT):
-        return bytes((pdu[0], 2 * int.from_bytes(pdu[3:5], "big")))
-    return pdu[:5]  # both writes are acknowledged with function, address and value or count
+    if pdu[0] in _READS:
+        return bytes((pdu[0], _answer_length(pdu) - 2))
+    return pdu[:5]  # all writes are acknowledged with function, address and value or count
 
 
 def _answer_length(pdu: bytes) -> int:
-    return 2 + 2 * int.from_bytes(pdu[3:5], "big") if pdu[0] in (READ_HOLDING, READ_INPUT) else 5
+    """Registers take two octets each, eight bits take one."""
+    count = int.from_bytes(pdu[3:5], "big")
+    if pdu[0] in BITS:
+        return 2 + -(-count // 8)
+    return 2 + 2 * count if pdu[0] in _READS else 5
 
 
 def _mbap(packet: bytes, pdu_length: int) -> bytes:

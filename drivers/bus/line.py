@@ -8,7 +8,9 @@ from enum import IntEnum
 
 KINDS = ("rtu", "rtu_tcp", "tcp")
 READ_HOLDING, READ_INPUT, WRITE_ONE, WRITE_MANY = 3, 4, 6, 16
+READ_COILS, READ_DISCRETE, WRITE_COIL = 1, 2, 5
 """Function codes of the Modbus application protocol V1.1b3, section 6."""
+BITS = (READ_COILS, READ_DISCRETE)
 
 
 class Priority(IntEnum):
@@ -87,7 +89,8 @@ class LineSettings:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One transfer: registers to read (``count``) or to write (``values``), at 0-based protocol addresses."""
+    """One transfer: registers or bits to read (``count``) or to write (``values``; 0 or 1 for a coil), at 0-based
+    protocol addresses."""
 
     unit: int
     function: int
@@ -97,7 +100,7 @@ class Request:
 
     @property
     def writes(self) -> bool:
-        return self.function in (WRITE_ONE, WRITE_MANY)
+        return self.function in (WRITE_ONE, WRITE_MANY, WRITE_COIL)
 
     @property
     def octets(self) -> int:

@@ -29,7 +29,8 @@ class Line:
     async def read(
         self, unit: int, function: int, address: int, count: int, priority: Priority = Priority.POLL
     ) -> list[int]:
-        """``count`` registers (0-65535) from the 0-based ``address``, function 3 or 4.
+        """``count`` registers (0-65535, function 3 or 4) or bits (0 or 1, function 1 or 2) from the 0-based
+        ``address``.
         Raises ``Unreachable``, ``Garbled``, ``Refused``, ``Broken``."""
         return await self._ask(Request(unit, function, address, count), priority, None)
 
@@ -44,8 +45,8 @@ class Line:
         wanted: Wanted | None = None,
     ) -> None:
         """Write registers; returns when the device has acknowledged. ``wanted`` is asked immediately before the bytes
-        leave, each time they do: False raises ``Refused`` instead. Function 6 writes one register; on a line with
-        local echo its acknowledgement looks like the echo, therefore 16 is the default."""
+        leave, each time they do: False raises ``Refused`` instead. Function 6 writes one register, 5 one coil; on a
+        line with local echo their acknowledgement looks like the echo, therefore 16 is the default."""
         await self._ask(Request(unit, function, address, len(values), tuple(values)), priority, wanted)
 
     @contextmanager

@@ -14,7 +14,17 @@ from typing import Any
 
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from drivers.bus.frames import Answer
-from drivers.bus.line import READ_HOLDING, READ_INPUT, WRITE_ONE, LineSettings, Request
+from drivers.bus.line import (
+    BITS,
+    READ_COILS,
+    READ_DISCRETE,
+    READ_HOLDING,
+    READ_INPUT,
+    WRITE_COIL,
+    WRITE_ONE,
+    LineSettings,
+    Request,
+)
 
 CONNECT_S = 2.0
 _NEVER_S = 3600.0  # pymodbus' own time-outs must not fire before ours
@@ -139,6 +149,12 @@ async def _call(client: Any, r: Request) -> Any:
         return await client.read_holding_registers(r.address, count=r.count, device_id=r.unit)
     if r.function == READ_INPUT:
         return await client.read_input_registers(r.address, count=r.count, device_id=r.unit)
+    if r.function == READ_COILS:
+        return await client.read_coils(r.address, count=r.count, device_id=r.unit)
+    if r.function == READ_DISCRETE:
+        return await client.read_discrete_inputs(r.address, count=r.count, device_id=r.unit)
+    if r.function == WRITE_COIL:
+        return await client.write_coil(r.address, bool(r.values[0]), device_id=r.unit)
     if r.function == WRITE_ONE:
         return await client.write_register(r.address, r.values[0], device_id=r.unit)
     return await client.write_registers(r.address, list(r.values), device_id=r.unit)
@@ -152,7 +168,9 @@ def _judge(response: Any, request: Request, where: str) -> list[int]:
         raise Exceptional(f"{where}: refused with exception {code}, {_EXCEPTIONS.get(code, 'not explained')}", code)
     if request.writes:
         return []
-    registers = list(response.registers)
+    registers = (
+        [int(b) for b in response.bits[: request.count]] if request.function in BITS else list(response.registers)
+    )
     if response.function_code != request.function or len(registers) != request.count:
         raise Garbled(f"{where}: {len(registers)} registers came back")
     return registers

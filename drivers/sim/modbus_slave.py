@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
-READ_HOLDING, READ_INPUT, WRITE_ONE, WRITE_MANY = 3, 4, 6, 16
+READ_COILS, READ_HOLDING, READ_INPUT, WRITE_COIL, WRITE_ONE, WRITE_MANY = 1, 3, 4, 5, 6, 16
+_SHORT = (READ_COILS, READ_HOLDING, READ_INPUT, WRITE_COIL, WRITE_ONE)
 _FRAME_GAP_S = 0.03
 """Silence after which a broken RTU frame is forgotten; the standard's 3.5 characters are 4 ms at 9600 baud."""
 
@@ -35,6 +36,15 @@ class Device(Protocol):
     def write(self, address: int, values: list[int]) -> None: ...
 
 
+@runtime_checkable
+class Coils(Protocol):
+    """Single bits, of a device that has some. Both may raise ``Exceptional`` and ``Mute``."""
+
+    def read_coils(self, address: int, count: int) -> list[bool]: ...
+
+    def write_coil(self, address: int, on: bool) -> None: ...
+
+
 def answer(pdu: bytes, device: Device) -> bytes:
     """The response to a request, exceptions included. Raises ``Mute``."""
     try:
@@ -51,6 +61,8 @@ def _answer(pdu: bytes, device: Device) -> bytes:
             raise Exceptional(ILLEGAL_VALUE)
         words = device.read(function, address, count)
         return bytes((function, 2 * count)) + b"".join(w.to_bytes(2, "big") for w in words)
+    if function in (READ_COILS, WRITE_COIL) and isinstance(device, Coils):
+        return _answer_coils(pdu, device)
     if function == WRITE_ONE:
         address, value = _two_words(pdu, 5)
         device.write(address, [value])
@@ -63,6 +75,20 @@ def _answer(pdu: bytes, device: Device) -> bytes:
         device.write(address, [int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2)])
         return pdu[:5]
     raise Exceptional(ILLEGAL_FUNCTION)
+
+
+def _answer_coils(pdu: bytes, device: Coils) -> bytes:
+    address, second = _two_words(pdu, 5)
+    if pdu[0] == READ_COILS:
+        if not 1 <= second <= 2000:
+            raise Exceptional(ILLEGAL_VALUE)
+        packed = sum(1 << i for i, on in enumerate(device.read_coils(address, second)) if on)
+        octets = (second + 7) // 8
+        return bytes((READ_COILS, octets)) + packed.to_bytes(octets, "little")
+    if second not in (0x0000, 0xFF00):
+        raise Exceptional(ILLEGAL_VALUE)
+    device.write_coil(address, second == 0xFF00)
+    return pdu
 
 
 def _two_words(pdu: bytes, length: int) -> tuple[int, int]:
@@ -127,7 +153,7 @@ def _rtu_size(heard: bytes) -> int | None:
         return None
     if heard[1] == WRITE_MANY:
         return 9 + heard[6] if len(heard) > 6 else None
-    return 8 if heard[1] in (READ_HOLDING, READ_INPUT, WRITE_ONE) else len(heard)
+    return 8 if heard[1] in _SHORT else len(heard)
 
 
 class _Front(asyncio.Protocol):
