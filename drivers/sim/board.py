@@ -78,8 +78,8 @@ class ChargeController:
         offered = int(evse.limit_a) if r.release else 0
         image |= {295: int(evse.bay), 296: round(offered * 100 / evse.fitted.max_a), 297: offered, 298: evse.cable_a}
         image |= text(299, evse.state(), 1)
-        image |= {300: int(r.release), 301: r.limit_a, 302: r.outputs, 303: int(evse.lock.locked)}
-        return image | {304: int(r.available), 306: r.fallback_a, 307: r.watchdog_s}
+        image |= {300: int(r.release), 301: int(r.limit_a), 302: r.outputs, 303: int(evse.lock.locked)}
+        return image | {304: int(r.available), 306: int(r.fallback_a), 307: int(r.watchdog_s)}
 
 
 def _within(wanted: range, areas: tuple[range, ...]) -> None:

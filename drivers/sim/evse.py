@@ -25,17 +25,27 @@ WAKE_AFTER_S, WAKE_FOR_S = 30.0, 3.0
 
 @dataclass
 class Registers:
-    """What the agent can set over Modbus. ``limit_a`` outside of 6-80 A takes release away."""
+    """What the agent can set over Modbus. ``limit_a`` outside of 6-80 A takes release away. ``goes_on``: when nobody
+    feeds the watchdog, release stays and the limit is ``fallback_a`` until somebody does."""
 
     release: bool = False
-    limit_a: int = 0
+    limit_a: float = 0
     outputs: int = 0
     lock: bool = False
     available: bool = True
-    fallback_a: int = LEAST_A
-    watchdog_s: int = WATCHDOG_OFF
+    fallback_a: float = LEAST_A
+    watchdog_s: float = WATCHDOG_OFF
+    goes_on: bool = False
     fed_s: float = 0.0
     """Real seconds since the last write."""
+
+    @property
+    def unfed(self) -> bool:
+        return 0 < self.watchdog_s < WATCHDOG_OFF and self.fed_s >= self.watchdog_s
+
+    @property
+    def told_a(self) -> float:
+        return self.fallback_a if self.goes_on and self.unfed else self.limit_a
 
 
 @dataclass
@@ -68,6 +78,9 @@ class Evse:
     connected_s: float = 0.0
     charging_s: float = 0.0
     session_from_nws: int = 0
+    recovers_s: float = 0.0
+    """So long state F lasts after the board was made available again."""
+    _recovering_s: float = 0.0
     _forced_open: bool = False
     _idle_offer_s: float = 0.0
     _wake_s: float = 0.0
@@ -97,10 +110,11 @@ class Evse:
     @property
     def limit_a(self) -> float:
         """What the pilot offers while released; 0 = less than 6 A, pause."""
-        bounds = [self.fitted.max_a, float(self.registers.limit_a)]
+        told_a = self.registers.told_a
+        bounds = [self.fitted.max_a, float(told_a)]
         bounds += [float(self.cable_a)] if self.cable_a else []
         bounds += [self.external_a] if self.external_a is not None else []
-        in_range = LEAST_A <= self.registers.limit_a <= MOST_A and min(bounds) >= LEAST_A
+        in_range = LEAST_A <= told_a <= MOST_A and min(bounds) >= LEAST_A
         return min(bounds) if in_range else 0.0
 
     @property
@@ -113,7 +127,7 @@ class Evse:
 
     def state(self) -> str:
         """Two characters as the board tells them. Its own wake-up pulse is no news of the vehicle."""
-        if not self.registers.available:
+        if not self.registers.available or self._recovering_s > 0:
             return "F0"
         if Fault.PILOT_FAULT in self.faults:
             return "E0"
@@ -154,7 +168,7 @@ class Evse:
             self._forced_open = False
         self.registers.release = on
 
-    def set_limit(self, limit_a: int) -> None:
+    def set_limit(self, limit_a: float) -> None:
         self.registers.limit_a = limit_a
         if not LEAST_A <= limit_a <= MOST_A:
             self.registers.release = False
@@ -170,6 +184,7 @@ class Evse:
         """``dt_us``: time of the physics; ``real_us``: time of the watchdog, which guards a real conversation."""
         dt_s = dt_us / 1e6
         self._watch(real_us / 1e6)
+        self._recovering_s = max(0.0, self._recovering_s - dt_s) if self.registers.available else self.recovers_s
         if self.car is not None:
             self.connected_s += dt_s
             self.car.step(dt_s, self.pwm)
@@ -181,7 +196,7 @@ class Evse:
     def _watch(self, real_s: float) -> None:
         r = self.registers
         r.fed_s += real_s
-        if 0 < r.watchdog_s < WATCHDOG_OFF and r.fed_s >= r.watchdog_s:
+        if r.unfed and not r.goes_on:
             r.release = False
 
     def _drive_lock(self, dt_s: float) -> None:
@@ -199,6 +214,7 @@ class Evse:
         ready = (
             self.registers.release
             and self.registers.available
+            and self._recovering_s == 0
             and self.limit_a >= LEAST_A
             and mains_on
             and self.car is not None

@@ -20,12 +20,14 @@ from drivers.sim.lamp import Lamp
 from drivers.sim.line_reader import LineReader
 from drivers.sim.mains import Mains
 from drivers.sim.meter import Meter, family
+from drivers.sim.modbus_slave import Device as SlaveDevice
 from drivers.sim.modbus_slave import NetworkSlave, RtuSlave
 from drivers.sim.power_supply import PowerSupply
 from drivers.sim.pty_line import PtyLine
 from drivers.sim.rf_field import RfField
 from drivers.sim.road import Road, target_of
 from drivers.sim.screen import Screen
+from drivers.sim.small_boards import SMALL_BOARDS
 
 STATION = 0
 """Readers that serve all EVSEs."""
@@ -116,15 +118,18 @@ class Wires:
         wanted = [
             e for e in self._file.evses if lacks_address(e.board or self._file.board, "evse_modbus", "host", "device")
         ]
-        if not wanted:
-            return
+        small = [e for e in wanted if chosen(e.board or self._file.board).get("map", _MAP) != _MAP]
+        for evse in small:
+            await self._open_small_board(evse)
+        if wanted := [e for e in wanted if e not in small]:
+            await self._open_charx(wanted)
+
+    async def _open_charx(self, wanted: list[Evse]) -> None:
         slave = await self._slave(
             ChargeController({e.number: self._evses[e.number] for e in wanted}, self._mains), "tcp"
         )
         for evse in wanted:
             asked = chosen(evse.board or self._file.board)
-            if asked.get("map", _MAP) != _MAP:
-                raise ValueError(f"board: there is no simulated board for map {asked['map']!r}; there is {_MAP}")
             table: Table = {
                 "driver": "evse_modbus", "map": _MAP, "poll_s": 0.25, "watchdog_s": 10, "bay_input": 0, **asked,
                 "host": "127.0.0.1", "port": slave.port, "unit": 1, "point": evse.number,
@@ -133,6 +138,29 @@ class Wires:
             self.far_ends.evses[evse.number]["board"] = table
             self.addresses[f"board {evse.number}"] = f"127.0.0.1:{slave.port} (Modbus TCP, unit 1, point {evse.number})"
 
+    async def _open_small_board(self, evse: Evse) -> None:
+        """On the kind of line that it has in life."""
+        asked = chosen(evse.board or self._file.board)
+        if asked["map"] not in SMALL_BOARDS:
+            known = ", ".join((_MAP, *SMALL_BOARDS))
+            raise ValueError(f"board: there is no simulated board for map {asked['map']!r}; there is {known}")
+        board = SMALL_BOARDS[asked["map"]](self._evses[evse.number], self._mains)
+        if board.line == "rtu":
+            line = self._pty(f"board-{evse.number}", RtuSlave(board.unit, board))
+            address: Table = {"device": str(line.link), "parity": "N"}  # a pseudo terminal knows no parity
+        else:
+            address = {"host": "127.0.0.1", "port": (await self._slave(board, "tcp", board.unit)).port}
+        table: Table = {"driver": "evse_modbus", "poll_s": 0.25, "watchdog_s": 10, **asked, **address}
+        self.far_ends.evses[evse.number]["board"] = table
+        where = address.get("device") or f"{address['host']}:{address['port']}"
+        self.addresses[f"board {evse.number}"] = f"{where} ({board.line}, {asked['map']}, unit {board.unit})"
+
+    def _pty(self, name: str, slave: RtuSlave) -> PtyLine:
+        line = PtyLine(self._folder / name, lambda data: slave.feed(data, time.monotonic()))
+        line.open()
+        self._lines.append(line)
+        return line
+
     async def _open_meter(self, evse: Evse) -> None:
         device = evse.meter or self._file.meter
         if not lacks_address(device, "meter_modbus", "host", "device"):
@@ -140,10 +168,7 @@ class Wires:
         asked = {"map": "eastron_sdm630", "line": "rtu", "unit": 1, **chosen(device)}
         meter = Meter(family(asked["map"]), self._evses[evse.number], self._mains)
         if asked["line"] == "rtu":
-            slave = RtuSlave(asked["unit"], meter)
-            line = PtyLine(self._folder / f"meter-{evse.number}", lambda data: slave.feed(data, time.monotonic()))
-            line.open()
-            self._lines.append(line)
+            line = self._pty(f"meter-{evse.number}", RtuSlave(asked["unit"], meter))
             address: Table = {"device": str(line.link), "parity": "N"}  # a pseudo terminal knows no parity
         elif asked["line"] in ("tcp", "rtu_tcp"):
             address = {"host": "127.0.0.1", "port": (await self._slave(meter, asked["line"], asked["unit"])).port}
@@ -153,7 +178,7 @@ class Wires:
         where = address.get("device") or f"{address['host']}:{address['port']}"
         self.addresses[f"meter {evse.number}"] = f"{where} ({asked['line']}, {asked['map']}, unit {asked['unit']})"
 
-    async def _slave(self, device: ChargeController | Meter, line: str, unit: int = 1) -> NetworkSlave:
+    async def _slave(self, device: SlaveDevice, line: str, unit: int = 1) -> NetworkSlave:
         slave = NetworkSlave(device, unit, line)
         self._slaves.append(slave)
         await slave.start()
