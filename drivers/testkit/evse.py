@@ -11,6 +11,7 @@ from agent.ports import Refused, Unreachable
 from agent.ports.evse import EvsePort
 
 SOON_S = 2.0
+_AGAIN_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ async def _check_charging(port: EvsePort, pilot: Callable[[Pilot], Awaitable[Non
     await _expect_refusal(port, "unlocked under load")
     await port.set_limit(Limit(current_a=0))
     await port.set_limit(Limit(current_a=port.traits.min_a))
-    await _wait(states, lambda s: s.released is True, "release comes back after a pause")
+    await _look(port, lambda s: s.released is True, "release comes back after a pause")
     await port.set_release(False)
     await _wait(states, lambda s: s.released is False, "withdrawal shows")
     await pilot(Pilot.A)
@@ -95,7 +96,7 @@ async def _expect_refusal(port: EvsePort, complaint: str) -> None:
 async def _check_service(port: EvsePort) -> None:
     await port.set_service(False)
     await port.set_service(True)
-    assert (await port.state()).pilot is not Pilot.F, "back in service, but the pilot stays in state F"
+    await _look(port, lambda s: s.pilot is not Pilot.F, "back in service, the pilot leaves state F")
 
 
 async def _check_silence(port: EvsePort, silence: Callable[[bool], Awaitable[None]]) -> None:
@@ -129,6 +130,18 @@ async def _wait(states: AsyncIterator[EvseState], true: Callable[[EvseState], bo
     except TimeoutError:
         pass
     raise AssertionError(f"not seen within {SOON_S} s: {what}; last picture: {last}")
+
+
+async def _look(port: EvsePort, true: Callable[[EvseState], bool], what: str) -> None:
+    """For what may look like the last picture that was told."""
+    state = await port.state()
+    try:
+        async with asyncio.timeout(SOON_S):
+            while not true(state):
+                await asyncio.sleep(_AGAIN_S)
+                state = await port.state()
+    except TimeoutError:
+        raise AssertionError(f"not seen within {SOON_S} s: {what}; last look: {state}") from None
 
 
 async def _close(states: AsyncIterator[EvseState]) -> None:
