@@ -12,23 +12,25 @@ from agent.ports.evse import EvsePort
 
 @dataclass(frozen=True, slots=True)
 class BoardSettings:
-    """``map``: a file of ``boards/``. ``line``, ``device``, ``host``, ``port``, ``baud``, ``parity``, ``unit``: as for
-    meters. ``point``: the charging point behind that address. ``watchdog_s``: so long after the last ``beat`` the board
-    stops by itself. ``bay_input``: the bit of the digital inputs that says that the parking bay is occupied.
-    ``extra_fault_names``: faults (values of ``agent.kinds.Fault``) that the station's wiring reports in registers from
-    ``extra_fault_base``, 16 to a register, the lowest bit first."""
+    """``map``: a file of ``boards/``. ``line``, ``device``, ``host``, ``port``, ``baud``, ``parity``, ``unit``: as
+    for meters; what is not said is as usual for the board. ``point``: the charging point behind that address.
+    ``watchdog_s``: so long after the last ``beat`` the board stops by itself. ``accept_no_watchdog``: use a board
+    that goes on charging while the agent is dead. ``bay_input``: the bit of the digital inputs that says that the
+    parking bay is occupied. ``extra_fault_names``: faults (values of ``agent.kinds.Fault``) that the station's wiring
+    reports in registers from ``extra_fault_base``, 16 to a register, the lowest bit first."""
 
     map: str
-    line: str = "tcp"
+    line: str | None = None
     host: str = "127.0.0.1"
-    port: int = 502
+    port: int | None = None
     device: str = ""
     baud: int | None = None
     parity: str | None = None
-    unit: int = 1
+    unit: int | None = None
     point: int = 1
     poll_s: float = 0.5
     watchdog_s: int = 10
+    accept_no_watchdog: bool = False
     timeout_s: float = 0.5
     bay_input: int | None = None
     extra_fault_names: tuple[str, ...] = ()

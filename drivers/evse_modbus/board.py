@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from agent.kinds import EvseState, EvseTraits, Fault, Limit
@@ -13,19 +13,24 @@ from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from drivers.bus import Line, Priority
 from drivers.evse_modbus import BoardSettings
-from drivers.evse_modbus.board_map import BoardMap, Switch, Unlock
-from drivers.evse_modbus.picture import Poll, Reader, told
+from drivers.evse_modbus.arming import arm, armed, read_traits, set_up
+from drivers.evse_modbus.board_map import BoardMap, Unlock
+from drivers.evse_modbus.picture import Reader, told
+from drivers.evse_modbus.registers import Registers
 
 log = logging.getLogger(__name__)
 
 MISSED_POLLS = 3
 NOMINAL_V = 230.0
+CONFIRM_S = 2.0
+"""A limit that the board has not confirmed by then counts as not taken."""
 _LOOK_S = 0.1
 _END_S = 2.0
 
 
 class ModbusBoard:
-    """``agent.ports.evse.EvsePort``. ``_released`` and ``_limit_a`` are the levels that are wanted now."""
+    """``agent.ports.evse.EvsePort``. ``_released`` and ``_limit_a`` are the levels that are wanted now, ``_taken_a``
+    the limit that the board has confirmed last."""
 
     def __init__(
         self, settings: BoardSettings, where: Where, board_map: BoardMap, extra: tuple[Fault, ...], line: Line
@@ -37,28 +42,29 @@ class ModbusBoard:
             lockable=not tethered and board_map.unlock is not None,
             phases=phases,
             min_a=float(board_map.limit.least),
-            max_a=float(where.facts.get("max_a", 32.0)),
+            max_a=min(float(where.facts.get("max_a", 32.0)), float(board_map.limit.most)),
             counts_plugged="plugged_s" in board_map.picture,
             holds=not tethered and board_map.hold is not None,
+            contactor_feedback=board_map.tells_welding,
+            fallback_stop=board_map.watchdog is not None,
         )
         self._settings = settings
         self._map = board_map
-        self._line = line
-        self._extra_words = -(-len(extra) // 16)
+        self._registers = Registers(settings, board_map, line, where.evse, -(-len(extra) // 16))
         self._reader = Reader(board_map, tethered, settings.bay_input, extra)
-        self._base = board_map.stride * settings.point
-        self._name = f"board of EVSE {where.evse} ({line.settings.name}, point {settings.point})"
+        self._name = self._registers.name
         self._nudge = asyncio.Event()
         self._released = False
-        self._limit_a = 0
+        self._limit_a = self._taken_a = 0.0
         self._armed: tuple[int, ...] | None = None
+        self._beat_at = asyncio.get_running_loop().time()
 
     # --- orders -------------------------------------------------------------------------------------------------
 
     async def set_release(self, on: bool) -> None:
         """While paused by a limit, giving release is only remembered: ``set_limit`` carries it out on resuming."""
         self._released = on
-        with self._told():
+        with self._registers.told():
             if not on:
                 await self._withdraw()
             elif self._limit_a:
@@ -66,27 +72,38 @@ class ModbusBoard:
         self._nudge.set()
 
     async def set_limit(self, limit: Limit) -> float:
-        """Whole amperes, rounded down. No current withdraws release on these boards, so resuming gives it again."""
+        """Rounded down to what the board can be told. No current withdraws release on these boards, so resuming gives
+        it again. A limit that the board does not confirm is an error, and if it was to bring the current down there is
+        none at all any more: a cable or a fuse may depend on it."""
         wanted_a = self._amperes(limit)
         resumes = wanted_a > 0 and not self._limit_a
+        less = wanted_a < self._taken_a
         self._limit_a = wanted_a
-        with self._told():
-            await self._write(self._map.limit.at, wanted_a or self._map.limit.pause)
+        with self._registers.told():
+            try:
+                async with asyncio.timeout(CONFIRM_S):
+                    self._taken_a = await self._limit(wanted_a)
+            except (DeviceError, TimeoutError) as e:
+                self._taken_a = max(self._taken_a, wanted_a)  # it may have heard us all the same
+                if less:
+                    await self._withdraw()
+                raise _unconfirmed(wanted_a, e) from e
             if resumes and self._released:
                 await self._release()
+        self._limit_a = self._taken_a
         self._nudge.set()
-        return float(wanted_a)
+        return self._taken_a
 
     async def set_service(self, on: bool) -> None:
-        with self._told():
+        with self._registers.told():
             if self._map.service is not None:
-                await self._switch(self._map.service, on)
+                await self._registers.switch(self._map.service, on)
         self._nudge.set()
 
     async def set_hold(self, on: bool) -> None:
-        with self._told():
+        with self._registers.told():
             if self._map.hold is not None and self.traits.holds:
-                await self._switch(self._map.hold, on)
+                await self._registers.switch(self._map.hold, on)
         self._nudge.set()
 
     async def unlock(self) -> bool:
@@ -99,8 +116,8 @@ class ModbusBoard:
         if state.contactor is not False:
             raise Refused(f"{self._name}: the contactor is not confirmed open; withdraw release first")
         await self.set_hold(False)
-        with self._told():
-            await self._write(self._map.unlock.at, self._map.unlock.on)
+        with self._registers.told():
+            await self._registers.write(self._map.unlock.at, self._map.unlock.on)
             free = await self._wait_free(self._map.unlock, state.cable)
         self._nudge.set()
         return free
@@ -110,15 +127,20 @@ class ModbusBoard:
         self._nudge.set()
 
     async def beat(self) -> None:
-        """Any write feeds the watchdog: the limit as it stands, so that a lost one is put right at the same time."""
-        with self._told():
-            await self._write(self._map.limit.at, self._limit_a or self._map.limit.pause)
+        """Any write feeds the watchdog: the limit as it stands, so that a lost one is put right at the same time.
+        Nobody listens on a board without one, and its memory is spared."""
+        self._beat_at = asyncio.get_running_loop().time()
+        with self._registers.told():
+            level = self._level()
+            stands = self._map.watchdog is None and await self._registers.value(self._map.limit.at) == level
+            if level is not None and not stands:
+                await self._write_limit(level)
 
     # --- looking ------------------------------------------------------------------------------------------------
 
     async def state(self) -> EvseState:
-        with self._told():
-            return self._reader.state(await self._poll())
+        with self._registers.told():
+            return self._reader.state(await self._registers.poll())
 
     async def states(self) -> AsyncIterator[EvseState]:
         last: EvseState | None = None
@@ -150,17 +172,24 @@ class ModbusBoard:
                 await asyncio.sleep(_LOOK_S)
 
     async def _look(self) -> EvseState:
-        with self._told():
+        with self._registers.told():
             released = self._released
-            poll = await self._poll()
+            poll = await self._registers.poll()
             state = self._reader.state(poll)
             if state.released and not released and not self._released:
                 log.warning("%s: released without our order; withdrawing", self._name)
                 await self._withdraw()
                 state = replace(state, released=False)
-            if self._armed is not None and self._watchdog_in(poll) != self._armed:
+            if self._released and self._core_is_silent():
+                log.error("%s: the core has given no sign of life for %d s", self._name, self._settings.watchdog_s)
+                await self._withdraw()
+            if self._armed is not None and armed(self._registers, poll) != self._armed:
                 await self._arm()
             return state
+
+    def _core_is_silent(self) -> bool:
+        """The board may not notice: a look feeds the watchdog of some, and others have none."""
+        return asyncio.get_running_loop().time() - self._beat_at > self._settings.watchdog_s
 
     async def _wait_free(self, unlock: Unlock, plugged: bool) -> bool:
         """A plug that was pulled out was free, whatever the lock does with the next one."""
@@ -168,7 +197,7 @@ class ModbusBoard:
         began = loop.time()
         while True:
             await asyncio.sleep(_LOOK_S)
-            poll = await self._poll()
+            poll = await self._registers.poll()
             if self._reader.bits(poll) & self._map.lock_failed_bits:
                 return False
             passed_s = loop.time() - began
@@ -181,13 +210,14 @@ class ModbusBoard:
     # --- beginning and end --------------------------------------------------------------------------------------
 
     async def begin(self) -> None:
-        with self._told():
+        with self._registers.told():
             await self._withdraw()
-            await self._read_traits()
+            await set_up(self._registers)
+            self.traits = await read_traits(self._registers, self.traits)
             await self._arm()
-            self._limit_a = int(self.traits.max_a)
-            await self._write(self._map.limit.at, self._limit_a)
-            await self._poll()
+            self._limit_a = self._amperes(Limit())
+            self._taken_a = await self._limit(self._limit_a)
+            await self._registers.poll()
 
     async def end(self) -> None:
         """Best effort: the watchdog does the same a little later."""
@@ -198,103 +228,76 @@ class ModbusBoard:
         except (DeviceError, TimeoutError) as e:
             log.warning("%s: release could not be withdrawn at the end (%s): its watchdog has to", self._name, e)
 
-    async def _read_traits(self) -> None:
-        place = self._map.traits
-        if place is None:
-            return
-        try:
-            words = await self._read(self._map.poll_function, place.address, place.count, Priority.IDENTITY)
-        except Refused as e:
-            log.info("%s: does not tell its traits: %s", self._name, e)
-            return
-        max_a = words[place.max_a - place.address] if place.max_a is not None else 0
-        min_a = words[place.min_a - place.address] if place.min_a is not None else 0
-        limit = self._map.limit
-        self.traits = replace(
-            self.traits,
-            max_a=min(self.traits.max_a, float(max_a)) if limit.least <= max_a <= limit.most else self.traits.max_a,
-            min_a=float(min_a) if limit.least <= min_a <= self.traits.max_a else self.traits.min_a,
-        )
-        if place.tethered is not None:
-            at, value = place.tethered
-            if (words[at - place.address] == value) != self.traits.tethered:
-                log.warning("%s: outlet in the station file and in the board's settings differ", self._name)
-
     async def _arm(self) -> None:
-        """The fallback is written only when it differs: such registers may be kept in a memory that wears out."""
-        dog = self._map.watchdog
-        stop = True
-        if await self._value(dog.fallback_at) != dog.stop:
-            try:
-                await self._write(dog.fallback_at, dog.stop)
-            except Refused:
-                await self._write(dog.fallback_at, dog.least)
-                stop = False
-        if await self._value(dog.seconds_at) != self._settings.watchdog_s:
-            await self._write(dog.seconds_at, self._settings.watchdog_s)
-        self.traits = replace(self.traits, fallback_stop=stop)
-        self._armed = self._watchdog_in(await self._poll())
+        self.traits = replace(self.traits, fallback_stop=await arm(self._registers, self._settings.watchdog_s))
+        self._armed = armed(self._registers, await self._registers.poll())
 
-    def _watchdog_in(self, poll: Poll) -> tuple[int, ...]:
-        """The watchdog's registers as the poll shows them; empty where the poll does not cover them."""
-        dog, first = self._map.watchdog, self._map.poll_address
-        places = [at - first for at in (dog.fallback_at, dog.seconds_at)]
-        return tuple(poll.block[i] for i in places if 0 <= i < len(poll.block))
+    # --- levels -------------------------------------------------------------------------------------------------
 
-    # --- registers ----------------------------------------------------------------------------------------------
-
-    def _amperes(self, limit: Limit) -> int:
+    def _amperes(self, limit: Limit) -> float:
         bounds = [self.traits.max_a, float(self._map.limit.most)]
         if limit.current_a is not None:
             bounds.append(limit.current_a)
         if limit.power_w is not None:
             bounds.append(limit.power_w / (NOMINAL_V * (limit.phases or self.traits.phases)))
-        whole = int(min(bounds))
-        return whole if whole >= self.traits.min_a else 0
+        steps = int(round(min(bounds) * self._map.limit.per_a, 6))
+        told_a = steps / self._map.limit.per_a
+        return told_a if told_a >= self.traits.min_a else 0.0
+
+    def _level(self) -> int | None:
+        """What the register of the limit has to hold now; None: it stays as it is."""
+        limit = self._map.limit
+        offered = self._limit_a > 0 and (self._released or self._map.release is not None)
+        if not offered:
+            return None if limit.pause is None else limit.pause * limit.per_a
+        return round(self._limit_a * limit.per_a)
+
+    async def _limit(self, wanted_a: float) -> float:
+        """Written and read back. Returns what the board has taken; less is accepted, more is not."""
+        limit, level = self._map.limit, self._level()
+        if not wanted_a and limit.pause is None and self._map.release is not None:
+            await self._registers.switch(self._map.release, False, Priority.WITHDRAW)
+        if level is None or not await self._write_limit(level):
+            return wanted_a
+        kept = await self._registers.value(limit.at)
+        if level != self._level() or kept == level:
+            return wanted_a
+        if kept > level or kept < limit.least * limit.per_a:
+            raise Refused(f"was told {level} in register {limit.at}, but the board says {kept}")
+        return kept / limit.per_a
+
+    async def _write_limit(self, level: int) -> bool:
+        """False: a newer order has overtaken it. A withdrawal does, where release is the limit itself."""
+        try:
+            await self._registers.write(self._map.limit.at, level, wanted=lambda: self._level() == level)
+        except Refused:
+            if self._level() == level:
+                raise
+            return False
+        return True
 
     async def _withdraw(self) -> None:
         self._released = False
-        await self._switch(self._map.release, False, Priority.WITHDRAW)
+        release, limit = self._map.release, self._map.limit
+        if release is not None:
+            await self._registers.switch(release, False, Priority.WITHDRAW)
+        else:
+            await self._registers.write(limit.at, (limit.pause or 0) * limit.per_a, Priority.WITHDRAW)
 
     async def _release(self) -> None:
         """Not sent, or not sent again, once it has been withdrawn: that order overtakes this one in the queue."""
-        release = self._map.release
-        await self._write(release.at, release.on, wanted=lambda: self._released and self._limit_a > 0)
+        release, limit = self._map.release, self._map.limit
 
-    async def _switch(self, switch: Switch, on: bool, priority: Priority = Priority.CONTROL) -> None:
-        await self._write(switch.at, switch.on if on else switch.off, priority)
+        def wanted() -> bool:
+            return self._released and self._limit_a > 0
 
-    async def _write(
-        self, at: int, value: int, priority: Priority = Priority.CONTROL, wanted: Callable[[], bool] | None = None
-    ) -> None:
-        function = self._map.write_function if self._settings.line == "tcp" else 16
-        await self._line.write(
-            self._settings.unit, self._base + at, [value], priority, function=function, wanted=wanted
-        )
+        if release is not None:
+            await self._registers.switch(release, True, wanted=wanted)
+        else:
+            await self._registers.write(limit.at, round(self._limit_a * limit.per_a), wanted=wanted)
 
-    async def _read(self, function: int, at: int, count: int, priority: Priority = Priority.POLL) -> list[int]:
-        return await self._line.read(self._settings.unit, function, self._base + at, count, priority)
 
-    async def _value(self, at: int) -> int:
-        return (await self._read(self._map.poll_function, at, 1, Priority.CONTROL))[0]
-
-    async def _poll(self) -> Poll:
-        m = self._map
-        try:
-            block = await self._read(m.poll_function, m.poll_address, m.poll_count)
-            extra: list[int] = []
-            if self._extra_words:
-                extra = await self._read(m.poll_function, self._settings.extra_fault_base, self._extra_words)
-        except Refused as e:
-            raise Broken(f"{e}; does the map {m.name!r} fit this board and its firmware?") from e
-        return Poll(block, extra)
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Errors name the EVSE."""
-        try:
-            yield
-        except DeviceError as e:
-            text = str(e)
-            kind = next(k for k in (Unreachable, Garbled, Refused, Broken) if isinstance(e, k))
-            raise kind(text if text.startswith(self._name) else f"{self._name}: {text}") from e
+def _unconfirmed(wanted_a: float, error: Exception) -> DeviceError:
+    why = f"not within {CONFIRM_S:g} s" if isinstance(error, TimeoutError) else str(error)
+    kind = next((k for k in (Refused, Broken, Garbled) if isinstance(error, k)), Unreachable)
+    return kind(f"a limit of {wanted_a:g} A was not confirmed: {why}")

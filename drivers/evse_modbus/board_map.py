@@ -1,4 +1,4 @@
-"""A board as data: reads and checks ``boards/<name>.toml``. ``boards/charx_sec.toml`` shows and explains every key."""
+"""A board as data: reads and checks ``boards/<name>.toml``. The maps that come along show and explain every key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from typing import Any
 
 from agent.kinds import Fault, Pilot
 
-PICTURE = ("plugged_s", "errors", "inputs", "offered_a", "cable_a", "released", "locked")
+TABLES = {
+    *("vendor", "model", "unproven", "stride", "line", "poll", "state", "picture", "control", "setup", "memory"),
+    *("traits", "errors", "lock"),
+}
+PICTURE = ("plugged_s", "errors", "inputs", "offered_a", "cable_a", "released", "locked", "contactor")
+STATE_WORDS = ("text", "letter", "number")
+"""How a state register is written: two characters, one in the low byte, or a number."""
+HOLDING = 3
+"""The function that reads what can also be written."""
+BY_LIMIT = "limit"
+"""In place of a switch: the limit itself gives and withdraws release."""
 
 
 class MapError(Exception):
@@ -19,37 +29,60 @@ class MapError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """So many registers or bits, read in one transfer."""
+
+    function: int
+    address: int
+    count: int
+
+    def covers(self, function: int, at: int, registers: int) -> bool:
+        return function == self.function and self.address <= at and at + registers <= self.address + self.count
+
+
+@dataclass(frozen=True, slots=True)
 class Code:
-    """What a state text of the board means. ``power``: the board closes its contactor in this state."""
+    """What a state word of the board means. ``pwm`` None: the word does not tell whether current is offered.
+    ``power``: the board closes its contactor in this state, while released. ``fault``: what the word says beside."""
 
     pilot: Pilot
-    pwm: bool
+    pwm: bool | None
     power: bool
+    fault: Fault | None
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """``registers`` at ``at``, most significant word first, as an unsigned number."""
+    """``registers`` at ``at``, read with ``function``, most significant word first, as an unsigned number; so many
+    to the unit (``per`` = 10: tenths). ``absent``: a value that means nothing."""
 
     at: int
+    function: int
     registers: int = 1
+    per: int = 1
+    absent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
+    """A register, or with ``coil`` a single bit."""
+
     at: int
     on: int
     off: int
+    coil: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LimitRegister:
-    """Amperes; ``pause`` offers none. The board takes ``least`` to ``most``."""
+    """Amperes, ``per_a`` to the ampere. The board takes ``least`` to ``most``; ``pause`` offers none, and a board
+    that has no such value (None) pauses by its release."""
 
     at: int
-    pause: int
     least: int
     most: int
+    pause: int | None = None
+    per_a: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +97,23 @@ class Unlock:
 
 @dataclass(frozen=True, slots=True)
 class Watchdog:
-    """Fallback amperes (``stop`` = none; ``least`` if the board refuses that) and after how many seconds."""
+    """Fallback amperes (``stop`` = none; ``least`` if the board refuses that), ``per_a`` to the ampere, and after how
+    many seconds, ``per_s`` to the second."""
 
     fallback_at: int
     stop: int
     least: int
     seconds_at: int
+    per_a: int = 1
+    per_s: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the board must be set to, so that the other registers mean what the map says."""
+
+    at: int
+    value: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,32 +126,52 @@ class TraitRegisters:
 
 
 @dataclass(frozen=True, slots=True)
+class LineFacts:
+    """How the board is reached, unless the station file says otherwise. ``write_function`` holds on a line of
+    ``kind``."""
+
+    kind: str = "tcp"
+    port: int = 502
+    baud: int = 9600
+    parity: str = "N"
+    unit: int = 1
+    gap_s: float = 0.0
+    write_function: int = 16
+
+
+@dataclass(frozen=True, slots=True)
 class BoardMap:
-    """All addresses are those of a charging point; ``stride`` x point is added on the wire."""
+    """All addresses are those of a charging point; ``stride`` x point is added on the wire. ``release`` None: the
+    limit gives and withdraws it. ``kept``: registers in a memory that wears out."""
 
     name: str
     vendor: str
     model: str
+    unproven: tuple[str, ...]
     stride: int
-    baud: int
-    parity: str
-    write_function: int
-    poll_function: int
-    poll_address: int
-    poll_count: int
-    state_at: int
+    line: LineFacts
+    blocks: tuple[Block, ...]
+    state: Place
+    state_word: str
     codes: Mapping[str, Code]
     picture: Mapping[str, Place]
-    release: Switch
+    release: Switch | None
     limit: LimitRegister
     service: Switch | None
     unlock: Unlock | None
     hold: Switch | None
-    watchdog: Watchdog
+    watchdog: Watchdog | None
+    setup: tuple[Setting, ...]
+    kept: frozenset[int]
     traits: TraitRegisters | None
     errors: Mapping[int, Fault]
     lock_doubtful_bits: frozenset[int]
     lock_failed_bits: frozenset[int]
+
+    @property
+    def tells_welding(self) -> bool:
+        """Something on the board looks at the contactor: its state can be read, or a welded one is an error."""
+        return "contactor" in self.picture or Fault.CONTACTOR_WELDED in self.errors.values()
 
 
 def find(name: str, folders: Sequence[Path]) -> BoardMap:
@@ -126,6 +190,8 @@ def load(path: Path) -> BoardMap:
     """Read and check one map. Raises ``MapError``."""
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
+        if unknown := set(raw) - TABLES:
+            raise ValueError(f"unknown {', '.join(sorted(unknown))}; known: {', '.join(sorted(TABLES))}")
         found = _build(raw, path.stem)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise MapError(f"{path}: {e}") from e
@@ -138,32 +204,42 @@ def load(path: Path) -> BoardMap:
 
 
 def _build(raw: dict[str, Any], name: str) -> BoardMap:
-    line, poll, control, lock = raw.get("line", {}), raw["poll"], raw["control"], raw.get("lock", {})
+    poll, control, lock, state = raw["poll"], raw["control"], raw.get("lock", {}), raw["state"]
+    blocks = tuple(Block(**b) for b in (poll if isinstance(poll, list) else [poll]))
     return BoardMap(
         name=name,
         vendor=raw["vendor"],
         model=raw["model"],
+        unproven=tuple(raw.get("unproven", ())),
         stride=raw.get("stride", 0),
-        baud=line.get("baud", 9600),
-        parity=line.get("parity", "N"),
-        write_function=line.get("write_function", 16),
-        poll_function=poll["function"],
-        poll_address=poll["address"],
-        poll_count=poll["count"],
-        state_at=raw["state"]["at"],
-        codes={k: Code(Pilot(c["pilot"]), c["pwm"], c.get("power", False)) for k, c in raw["state"]["codes"].items()},
-        picture={k: Place(**v) for k, v in raw["picture"].items()},
-        release=Switch(**control["release"]),
+        line=LineFacts(**raw.get("line", {})),
+        blocks=blocks,
+        state=Place(state["at"], state.get("function", blocks[0].function)),
+        state_word=state.get("word", "text"),
+        codes={str(k): _code(c) for k, c in state["codes"].items()},
+        picture={k: Place(**{"function": blocks[0].function, **v}) for k, v in raw["picture"].items()},
+        release=None if control["release"] == BY_LIMIT else Switch(**control["release"]),
         limit=LimitRegister(**control["limit"]),
-        service=Switch(**control["service"]) if "service" in control else None,
+        service=_switch(control, "service"),
         unlock=Unlock(**control["unlock"]) if "unlock" in control else None,
-        hold=Switch(**control["hold"]) if "hold" in control else None,
-        watchdog=Watchdog(**control["watchdog"]),
+        hold=_switch(control, "hold"),
+        watchdog=Watchdog(**control["watchdog"]) if control["watchdog"] else None,
+        setup=tuple(Setting(**s) for s in raw.get("setup", ())),
+        kept=frozenset(raw.get("memory", {}).get("kept", ())),
         traits=_traits(raw["traits"]) if "traits" in raw else None,
         errors={int(bit): Fault(fault) for bit, fault in raw.get("errors", {}).items()},
         lock_doubtful_bits=frozenset(lock.get("doubtful_bits", ())),
         lock_failed_bits=frozenset(lock.get("failed_bits", ())),
     )
+
+
+def _switch(control: Mapping[str, Any], name: str) -> Switch | None:
+    return Switch(**control[name]) if name in control else None
+
+
+def _code(raw: Mapping[str, Any]) -> Code:
+    fault = Fault(raw["fault"]) if "fault" in raw else None
+    return Code(Pilot(raw["pilot"]), raw.get("pwm"), raw.get("power", False), fault)
 
 
 def _traits(raw: dict[str, Any]) -> TraitRegisters:
@@ -175,10 +251,12 @@ def _traits(raw: dict[str, Any]) -> TraitRegisters:
 def _judge(found: BoardMap, path: Path) -> None:
     if unknown := set(found.picture) - set(PICTURE):
         raise MapError(f"{path}: picture: unknown {', '.join(sorted(unknown))}; known: {', '.join(PICTURE)}")
+    if found.state_word not in STATE_WORDS:
+        raise MapError(f"{path}: state.word: must be one of {', '.join(STATE_WORDS)}, is {found.state_word!r}")
     if "released" not in found.picture:
         raise MapError(f"{path}: picture.released is missing: the agent must see whether release is withdrawn")
-    end = found.poll_address + found.poll_count
-    places = [(n, p.at, p.at + p.registers) for n, p in found.picture.items()]
-    for name, first, after in [*places, ("state", found.state_at, found.state_at + 1)]:
-        if first < found.poll_address or after > end:
-            raise MapError(f"{path}: {name} at {first} lies outside of the poll block")
+    if found.release is None and found.limit.pause is None:
+        raise MapError(f"{path}: limit.pause is missing: release is the limit, and nothing would withdraw it")
+    for name, p in {**found.picture, "state": found.state}.items():
+        if not any(b.covers(p.function, p.at, p.registers) for b in found.blocks):
+            raise MapError(f"{path}: {name} at {p.at} lies outside of the poll blocks")

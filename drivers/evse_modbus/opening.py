@@ -10,8 +10,11 @@ from agent.ports import Broken
 from agent.ports.driver import Where
 from drivers.bus import LineSettings, open_line
 from drivers.evse_modbus import BoardSettings
+from drivers.evse_modbus.arming import NO_WATCHDOG
 from drivers.evse_modbus.board import ModbusBoard
 from drivers.evse_modbus.board_map import BoardMap, MapError, find
+
+_MOST_WORD = 65_534  # the next one means "off" on some boards
 
 
 @asynccontextmanager
@@ -23,6 +26,8 @@ async def open_board(settings: BoardSettings, where: Where) -> AsyncIterator[Mod
         extra = _extra_faults(settings)
     except MapError as e:
         raise Broken(str(e)) from e
+    if wrong := _watchdog(settings, board_map):
+        raise Broken("; ".join(wrong))
     async with open_line(line_settings(settings, board_map)) as line:
         board = ModbusBoard(settings, where, board_map, extra, line)
         await board.begin()
@@ -34,24 +39,39 @@ async def open_board(settings: BoardSettings, where: Where) -> AsyncIterator[Mod
 
 def line_settings(settings: BoardSettings, board_map: BoardMap) -> LineSettings:
     return LineSettings(
-        kind=settings.line,
+        kind=settings.line or board_map.line.kind,
         device=settings.device,
         host=settings.host,
-        port=settings.port,
-        baud=settings.baud or board_map.baud,
-        parity=settings.parity or board_map.parity,
+        port=settings.port or board_map.line.port,
+        baud=settings.baud or board_map.line.baud,
+        parity=settings.parity or board_map.line.parity,
         timeout_s=settings.timeout_s,
+        gap_s=board_map.line.gap_s,
     )
 
 
 def complaints(settings: BoardSettings, where: Where) -> list[str]:
     """What is wrong with the station file, without touching the line."""
-    wrong = [] if settings.watchdog_s > 0 else ["watchdog_s: must be at least 1, the board has to notice our silence"]
     try:
         _extra_faults(settings)
-        return wrong + line_settings(settings, find(settings.map, where.config_dirs)).complaints()
+        board_map = find(settings.map, where.config_dirs)
     except MapError as e:
-        return [*wrong, str(e)]
+        return [str(e)]
+    return _watchdog(settings, board_map) + line_settings(settings, board_map).complaints()
+
+
+def _watchdog(settings: BoardSettings, board_map: BoardMap) -> list[str]:
+    """The board has to notice our silence, or somebody has decided to do without."""
+    dog = board_map.watchdog
+    most_s = _MOST_WORD // dog.per_s if dog is not None else _MOST_WORD
+    if not 0 < settings.watchdog_s <= most_s:
+        return [f"watchdog_s: must be from 1 to {most_s}, the board has to notice our silence"]
+    if dog is None and not settings.accept_no_watchdog:
+        return [
+            f"map: {board_map.vendor} {board_map.model}: {NO_WATCHDOG}. Fit a relay that releases the board's enable "
+            "input only while the computer's own watchdog is fed, and say accept_no_watchdog = true (docs/boards.md)"
+        ]
+    return []
 
 
 def _extra_faults(settings: BoardSettings) -> tuple[Fault, ...]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agent.kinds import EvseState, Fault, Pilot
-from drivers.evse_modbus.board_map import BoardMap, Code
+from drivers.evse_modbus.board_map import BoardMap, Code, Place
 
-_UNKNOWN = Code(Pilot.UNKNOWN, pwm=False, power=False)
+_UNKNOWN = Code(Pilot.UNKNOWN, pwm=False, power=False, fault=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What one poll brought: ``block`` from the map's poll address on, ``extra`` the words of the wiring's faults."""
+    """What one poll brought: ``words`` by function and address, ``extra`` the words of the wiring's faults."""
 
-    block: Sequence[int]
+    words: Mapping[tuple[int, int], int]
     extra: Sequence[int] = ()
 
 
@@ -31,30 +31,28 @@ class Reader:
     def number(self, poll: Poll, name: str) -> int | None:
         """A named place as an unsigned number; None where the board has no such register."""
         place = self.map.picture.get(name)
-        if place is None:
-            return None
-        start = place.at - self.map.poll_address
-        value = 0
-        for word in poll.block[start : start + place.registers]:
-            value = value << 16 | word
-        return value
+        return None if place is None else _number(poll, place)
+
+    def amperes(self, poll: Poll, name: str) -> float | None:
+        place, value = self.map.picture.get(name), self.number(poll, name)
+        return None if place is None or value is None or value == place.absent else value / place.per
 
     def state(self, poll: Poll) -> EvseState:
         code = self._code(poll)
-        faults = self.faults(poll)
+        known = code or _UNKNOWN
+        faults = self.faults(poll) | ({known.fault} if known.fault else frozenset())
         released = bool(self.number(poll, "released"))
-        cable_a = self.number(poll, "cable_a") or None
-        vehicle = code is not None and code.pilot in (Pilot.B, Pilot.C, Pilot.D)
-        offered = self.number(poll, "offered_a")
+        cable_a = int(self.amperes(poll, "cable_a") or 0) or None
+        vehicle = known.pilot in (Pilot.B, Pilot.C, Pilot.D)
         return EvseState(
-            pilot=(code or _UNKNOWN).pilot,
-            pwm=code.pwm if code else None,
+            pilot=known.pilot,
+            pwm=_pwm(code, vehicle, released),
             cable=vehicle or (cable_a is not None and not self.tethered),
             cable_a=cable_a,
             locked=self._locked(poll),
-            contactor=_contactor(code, released, faults),
+            contactor=self._contactor(poll, code, released, faults),
             released=released,
-            offered_a=None if offered is None else float(offered),
+            offered_a=self.amperes(poll, "offered_a"),
             faults=faults,
             plugged_s=self._plugged_s(poll) if vehicle else None,
             bay_occupied=self._bay(poll),
@@ -71,8 +69,15 @@ class Reader:
         return frozenset(own | wired)
 
     def _code(self, poll: Poll) -> Code | None:
-        word = poll.block[self.map.state_at - self.map.poll_address]
-        return self.map.codes.get(word.to_bytes(2, "big").decode("ascii", "replace"))
+        word = _number(poll, self.map.state)
+        text = word.to_bytes(2, "big").decode("ascii", "replace")
+        return self.map.codes.get({"number": str(word), "letter": text[1:]}.get(self.map.state_word, text))
+
+    def _contactor(self, poll: Poll, code: Code | None, released: bool, faults: frozenset[Fault]) -> bool | None:
+        """As the board sees it, where it looks; a welded one is neither open nor closed at will."""
+        if "contactor" not in self.map.picture:
+            return _contactor(code, released, faults)
+        return None if Fault.CONTACTOR_WELDED in faults else bool(self.number(poll, "contactor"))
 
     def _locked(self, poll: Poll) -> bool | None:
         value = self.number(poll, "locked")
@@ -89,9 +94,23 @@ class Reader:
         return None if inputs is None or self.bay_input is None else bool(inputs >> self.bay_input & 1)
 
 
+def _number(poll: Poll, place: Place) -> int:
+    value = 0
+    for i in range(place.registers):
+        value = value << 16 | poll.words[place.function, place.at + i]
+    return value
+
+
+def _pwm(code: Code | None, vehicle: bool, released: bool) -> bool | None:
+    """A board whose state word does not tell whether current is offered does so while it is released."""
+    if code is None or code.pwm is not None:
+        return None if code is None else code.pwm
+    return vehicle and released
+
+
 def _contactor(code: Code | None, released: bool, faults: frozenset[Fault]) -> bool | None:
-    """Derived, since these boards have no register for it: they close the contactor in a power state while released,
-    and a welded one is an error. Unknown in an unknown state, and when the board doubts its contactor."""
+    """Derived, where the board has no register for it: it closes the contactor in a power state while released, and a
+    welded one is an error. Unknown in an unknown state, and when the board doubts its contactor."""
     if code is None or Fault.CONTACTOR_WELDED in faults:
         return None
     if code.power and not released:

@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 DOCUMENTS: dict[str, str] = {
+    "docs/boards.md": "tests.arch.boards:text",
     "docs/campaign.md": "tests.arch.campaigns:text",
     "docs/conformance.md": "tests.arch.conformance:text",
     "docs/meters.md": "tests.arch.meters:text",

@@ -20,13 +20,15 @@ def test_an_unknown_map_is_guessed() -> None:
 def test_charx_registers() -> None:
     """UM EN CHARX SEC, appendix B."""
     m = board_map.find("charx_sec", (CONFIG,))
-    assert (m.stride, m.poll_address, m.poll_count, m.state_at) == (1000, 232, 77, 299)
+    assert (m.stride, m.blocks, m.state.at) == (1000, (board_map.Block(3, 232, 77),), 299)
+    assert m.release is not None
     assert (m.release.at, m.release.on, m.release.off) == (300, 1, 0)
     assert (m.limit.at, m.limit.pause, m.limit.least, m.limit.most) == (301, 0, 6, 80)
     assert m.service is not None
     assert (m.service.at, m.service.off) == (304, 0)
     assert m.unlock is not None
     assert (m.unlock.at, m.unlock.on) == (305, 1)
+    assert m.watchdog is not None
     assert (m.watchdog.fallback_at, m.watchdog.seconds_at) == (306, 307)
     places = {n: (p.at, p.registers) for n, p in m.picture.items()}
     assert places["plugged_s"] == (285, 2)

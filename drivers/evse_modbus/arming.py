@@ -1,0 +1,93 @@
+"""What a board must be told once, before it may release anything: its settings, and what to do without us."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from agent.kinds import EvseTraits
+from agent.ports import Refused
+from drivers.bus import Priority
+from drivers.evse_modbus.board_map import HOLDING, LimitRegister, TraitRegisters, Watchdog
+from drivers.evse_modbus.picture import Poll
+from drivers.evse_modbus.registers import Registers
+
+log = logging.getLogger(__name__)
+
+NO_WATCHDOG = (
+    "this board has no watchdog: when the agent or its computer dies while a vehicle charges, the board goes on until "
+    "the agent runs again"
+)
+
+
+async def set_up(board: Registers) -> None:
+    """Raises ``Refused`` when the board does not take what the map needs."""
+    for setting in board.map.setup:
+        await settle(board, setting.at, setting.value)
+
+
+async def settle(board: Registers, at: int, value: int) -> None:
+    """Written only when it differs (such registers may be kept in a memory that wears out), and read back.
+    Raises ``Refused``."""
+    if await board.value(at) == value:
+        return
+    await board.write(at, value)
+    if (kept := await board.value(at)) != value:
+        raise Refused(f"register {at} was set to {value}, but the board says {kept}")
+
+
+async def arm(board: Registers, watchdog_s: float) -> bool:
+    """What the board does by itself when the agent falls silent. False: it goes on with a small current, or with
+    what it was told last. Raises ``Refused`` when it takes none of the two, or not the time."""
+    dog = board.map.watchdog
+    if dog is None:
+        log.warning("%s: %s", board.name, NO_WATCHDOG)
+        return False
+    stops = await _fall_back(board, dog)
+    await settle(board, dog.seconds_at, round(watchdog_s * dog.per_s))
+    return stops
+
+
+async def _fall_back(board: Registers, dog: Watchdog) -> bool:
+    try:
+        await settle(board, dog.fallback_at, dog.stop * dog.per_a)
+        return True
+    except Refused as e:
+        await settle(board, dog.fallback_at, dog.least * dog.per_a)
+        log.warning(
+            "%s: does not stop when the agent falls silent, it goes on with %d A (%s)", board.name, dog.least, e
+        )
+        return False
+
+
+def armed(board: Registers, poll: Poll) -> tuple[int, ...]:
+    """The watchdog's registers as the poll shows them; empty where it does not cover them."""
+    dog = board.map.watchdog
+    places = (dog.fallback_at, dog.seconds_at) if dog is not None else ()
+    return tuple(poll.words[HOLDING, at] for at in places if (HOLDING, at) in poll.words)
+
+
+async def read_traits(board: Registers, traits: EvseTraits) -> EvseTraits:
+    place = board.map.traits
+    if place is None:
+        return traits
+    try:
+        words = await board.read(HOLDING, place.address, place.count, Priority.IDENTITY)
+    except Refused as e:
+        log.info("%s: does not tell its traits: %s", board.name, e)
+        return traits
+    if place.tethered is not None:
+        at, value = place.tethered
+        if (words[at - place.address] == value) != traits.tethered:
+            log.warning("%s: outlet in the station file and in the board's settings differ", board.name)
+    return _bounded(traits, place, words, board.map.limit)
+
+
+def _bounded(traits: EvseTraits, place: TraitRegisters, words: list[int], limit: LimitRegister) -> EvseTraits:
+    max_a = words[place.max_a - place.address] if place.max_a is not None else 0
+    min_a = words[place.min_a - place.address] if place.min_a is not None else 0
+    return replace(
+        traits,
+        max_a=min(traits.max_a, float(max_a)) if limit.least <= max_a <= limit.most else traits.max_a,
+        min_a=float(min_a) if limit.least <= min_a <= traits.max_a else traits.min_a,
+    )

@@ -1,0 +1,84 @@
+"""The registers of one EVSE on its line: addresses as on the wire, writes of worn memory counted, errors by name."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from agent.kinds import EvseId
+from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
+from drivers.bus import Line, Priority
+from drivers.evse_modbus import BoardSettings
+from drivers.evse_modbus.board_map import HOLDING, BoardMap, Switch
+from drivers.evse_modbus.picture import Poll
+from drivers.evse_modbus.wear import WORN
+
+_WRITE_COIL, _WRITE_MANY = 5, 16
+Wanted = Callable[[], bool]
+
+
+class Registers:
+    """``extra_words``: how many registers the station's wiring fills with faults of its own."""
+
+    def __init__(
+        self, settings: BoardSettings, board_map: BoardMap, line: Line, evse: EvseId, extra_words: int
+    ) -> None:
+        self.map = board_map
+        self.name = f"board of EVSE {evse} ({line.settings.name}, point {settings.point})"
+        self._line = line
+        self._unit = board_map.line.unit if settings.unit is None else settings.unit
+        self._base = board_map.stride * settings.point
+        self._extra = (settings.extra_fault_base, extra_words)
+
+    async def read(self, function: int, at: int, count: int, priority: Priority = Priority.POLL) -> list[int]:
+        return await self._line.read(self._unit, function, self._base + at, count, priority)
+
+    async def value(self, at: int) -> int:
+        """One register that the agent may set."""
+        return (await self.read(HOLDING, at, 1, Priority.CONTROL))[0]
+
+    async def write(
+        self, at: int, value: int, priority: Priority = Priority.CONTROL, wanted: Wanted | None = None
+    ) -> None:
+        """Raises ``Refused`` for a register of worn memory that was written too often today. On a line that is not
+        the board's usual one function 16 is used: its acknowledgement cannot be mistaken for an echo."""
+        if at in self.map.kept:
+            WORN.allow((self._line.settings.key, self._unit, self._base + at), time.monotonic())
+        usual = self._line.settings.kind == self.map.line.kind
+        await self._send(at, value, self.map.line.write_function if usual else _WRITE_MANY, priority, wanted)
+
+    async def switch(
+        self, switch: Switch, on: bool, priority: Priority = Priority.CONTROL, wanted: Wanted | None = None
+    ) -> None:
+        value = switch.on if on else switch.off
+        if switch.coil:
+            await self._send(switch.at, value, _WRITE_COIL, priority, wanted)
+        else:
+            await self.write(switch.at, value, priority, wanted)
+
+    async def _send(self, at: int, value: int, function: int, priority: Priority, wanted: Wanted | None) -> None:
+        await self._line.write(self._unit, self._base + at, [value], priority, function=function, wanted=wanted)
+
+    async def poll(self) -> Poll:
+        """Everything that changes. Raises ``Broken`` when the board does not have what the map says."""
+        words: dict[tuple[int, int], int] = {}
+        try:
+            for b in self.map.blocks:
+                read = await self.read(b.function, b.address, b.count)
+                words |= {(b.function, b.address + i): word for i, word in enumerate(read)}
+            base, count = self._extra
+            extra = await self.read(self.map.blocks[0].function, base, count) if count else []
+        except Refused as e:
+            raise Broken(f"{e}; does the map {self.map.name!r} fit this board and its firmware?") from e
+        return Poll(words, extra)
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """Errors name the EVSE."""
+        try:
+            yield
+        except DeviceError as e:
+            text = str(e)
+            kind = next(k for k in (Unreachable, Garbled, Refused, Broken) if isinstance(e, k))
+            raise kind(text if text.startswith(self.name) else f"{self.name}: {text}") from e

@@ -1,0 +1,131 @@
+"""Every board whose map comes along: the production driver at the simulated far end, on the kind of line it has in
+life. The far ends are typed from the makers' tables, not from the maps."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tomllib
+from collections.abc import AsyncIterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.kinds import EvseState, Fault, Limit, Pilot
+from agent.ports import Broken
+from agent.ports.driver import Where
+from agent.ports.evse import EvsePort
+from agent.settings import build, parse
+from drivers.evse_modbus import board_map
+from drivers.sim.world import World
+from drivers.testkit.evse import EvseWorld, check_evse
+from tests.drivers.sim_stations import station
+
+CONFIG = Path(__file__).parents[2] / "config"
+DOGLESS = ("cfos_power_brain", "phoenix_em_cp_pp_eth", "phoenix_ev_cc_ac1")
+WATCHED = ("bender_cc61x", "charx_sec", "heidelberg")
+ALL = tuple(sorted(DOGLESS + WATCHED))
+
+
+def table(name: str, **more: Any) -> dict[str, Any]:
+    accepted = {"accept_no_watchdog": True} if name in DOGLESS else {}
+    return {"driver": "evse_modbus", "map": name, "poll_s": 0.05, "timeout_s": 0.2, **accepted, **more}
+
+
+@contextlib.asynccontextmanager
+async def world_of(folder: Path, name: str, speed: float = 20, **more: Any) -> AsyncIterator[tuple[World, Any]]:
+    """A world, and what opens its board as the derived station file says."""
+    file = station(folder, board=table(name, **more))
+    async with World.open(file, speed=speed, status_socket=folder / "s.sock") as world:
+        named = parse(tomllib.loads(world.derived()), folder / "derived.toml").evses[0].board
+        assert named is not None
+        (entry,) = entry_points(group="chargy_agent.drivers", name=named.driver)
+        driver = entry.load()
+        wrong: list[str] = []
+        settings = build(driver.settings, named.options, "board", wrong)
+        assert not wrong, wrong
+        facts = {"max_a": 32.0, "phases": 3, "outlet": "socket"}
+        loop = asyncio.get_running_loop()
+        where = Where(1, "evse", lambda: (1, loop.time()), (CONFIG,), facts)
+        yield world, lambda: driver.open(settings, where)
+
+
+def hooks(world: World) -> EvseWorld:
+    async def pilot(wanted: Pilot) -> None:
+        evse = world.evses[1]
+        if wanted is Pilot.A:
+            if evse.car is not None:
+                world.unplug(1, side="ev")
+            return
+        if evse.car is None:
+            world.plug(1, car={"profile": "stays_c"})
+        assert evse.car is not None
+        evse.car.asks = wanted is Pilot.C
+
+    async def silence(on: bool) -> None:
+        world.fault(1, Fault.BOARD_SILENT, on)
+
+    return EvseWorld(pilot, silence)
+
+
+async def state_with(board: EvsePort, **wanted: Any) -> EvseState:
+    async with asyncio.timeout(10):
+        while True:
+            state = await board.state()
+            if all(getattr(state, k) == v for k, v in wanted.items()):
+                return state
+            await asyncio.sleep(0.02)
+
+
+def test_every_map_has_a_far_end() -> None:
+    assert {p.stem for p in (CONFIG / "boards").glob("*.toml")} == set(ALL)
+    maps = {n: board_map.find(n, (CONFIG,)) for n in ALL}
+    assert {n for n, m in maps.items() if m.watchdog is None} == set(DOGLESS)
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_it_keeps_the_contract(tmp_path: Path, name: str) -> None:
+    async with world_of(tmp_path, name) as (world, opened), opened() as board:
+        await check_evse(board, hooks(world))
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_a_session(tmp_path: Path, name: str) -> None:
+    async with world_of(tmp_path, name) as (world, opened), opened() as board:
+        evse = world.evses[1]
+        await state_with(board, pilot=Pilot.A, released=False, contactor=False)
+        world.plug(1)
+        await state_with(board, pilot=Pilot.B, cable=True, pwm=False)
+        assert await board.set_limit(Limit(current_a=13.0)) == 13
+        await board.set_release(True)
+        await board.beat()
+        state = await state_with(board, pilot=Pilot.C, contactor=True, released=True, pwm=True)
+        assert (evse.contactor.closed, evse.limit_a) == (True, 13)
+        assert state.offered_a in (13.0, None)
+        assert await board.set_limit(Limit(current_a=8.0)) == 8
+        await board.beat()
+        assert (evse.contactor.closed, evse.limit_a) == (True, 8)
+        await board.set_limit(Limit(current_a=0.0))
+        await state_with(board, released=False)
+        await board.beat()
+        await state_with(board, pilot=Pilot.B)
+        assert not evse.contactor.closed
+        await board.set_limit(Limit(current_a=10.0))
+        await state_with(board, contactor=True)
+        assert evse.limit_a == 10
+        await board.set_release(False)
+        await board.beat()
+        await state_with(board, released=False, pilot=Pilot.B, contactor=False)
+        assert not evse.contactor.closed
+        world.unplug(1, side="ev")
+        await state_with(board, pilot=Pilot.A)
+
+
+@pytest.mark.parametrize("name", DOGLESS)
+async def test_a_board_without_watchdog_is_refused_until_somebody_accepts_it(tmp_path: Path, name: str) -> None:
+    async with world_of(tmp_path, name, accept_no_watchdog=False) as (_, opened):
+        with pytest.raises(Broken, match=r"no watchdog.*accept_no_watchdog = true"):
+            async with opened():
+                pass
