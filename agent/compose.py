@@ -24,7 +24,16 @@ from agent.domain.orders import Leave, Order, ReadMeter, Restart, SetLamp, Show
 from agent.domain.station import assemble
 from agent.filing import UPDATER_FIRST_S, booting_firmware, files_of, keys_of, last_version
 from agent.frozen import frozen
-from agent.initial import given, initial_evses, initial_settings, power_times, signer, unusable_certificates
+from agent.initial import (
+    given,
+    initial_evses,
+    initial_settings,
+    initial_terms,
+    power_times,
+    signer,
+    unusable_certificates,
+    wall_clock,
+)
 from agent.kinds import Fault, Lamp, Screen
 from agent.ocpp import dial
 from agent.ocpp.dialect import Identity
@@ -138,6 +147,7 @@ class Station:
             hotline=station.hotline,
             price_line=station.price_line,
             qr_url=station.qr_url,
+            zone=wall_clock(self.file),
             **power_times(self.file),
             updater=self.file.updater is not None,
             boot_reason=self._boot_reason,
@@ -408,10 +418,11 @@ def check(file: StationFile) -> Iterable[str]:
     except NoZone as e:
         wrong.append(f"{file.path}: station.timezone: {e}")
     wrong += unusable_certificates(file)
-    try:
-        initial_settings(file)
-    except SettingsError as e:
-        wrong += e.problems
+    for made in (initial_settings, initial_terms):
+        try:
+            made(file)
+        except SettingsError as e:
+            wrong += e.problems
     try:
         for device in compose(file, lambda: (0, 0.0)):
             wrong += device.complaints

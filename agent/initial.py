@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.domain.access import Given
 from agent.domain.evse import Evse
+from agent.domain.localtime import Local
 from agent.domain.metrology import Watch
 from agent.domain.variables import LAMP, VARIABLES, Settings, WrongValue, read
 from agent.kinds import EvseId, MeterPolicy, SignedReading
 from agent.ocpp import versions
 from agent.settings import Backend, SettingsError, StationFile, meant
 from agent.spoken import spoken_to
+
+if TYPE_CHECKING:
+    from agent.domain.terms import Terms
 
 
 def initial_settings(file: StationFile) -> Settings:
@@ -90,8 +94,29 @@ def _as_text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def initial_terms(file: StationFile) -> Mapping[EvseId, Terms]:
+    """The ad-hoc prices of the file. Raises ``SettingsError``."""
+    if file.tariff is None and all(e.tariff is None for e in file.evses):
+        return {}
+    from agent.tariffs import terms
+
+    wrong: list[str] = []
+    made = terms(file, wrong)
+    if wrong:
+        raise SettingsError([f"{file.path}: {w}" for w in wrong])
+    return made
+
+
+def wall_clock(file: StationFile) -> Callable[[float], Local]:
+    """The station's time zone for the domain, which knows none."""
+    from agent.ports.zone import turning
+
+    return lambda utc_s: Local(*turning(utc_s, file.station.timezone))
+
+
 def initial_evses(file: StationFile) -> dict[EvseId, Evse]:
-    """The EVSEs of the file, before anything is known of them."""
+    """The EVSEs of the file, before anything is known of them. Raises ``SettingsError``."""
+    terms = initial_terms(file)
     return {
         e.number: Evse(
             e.number,
@@ -101,6 +126,7 @@ def initial_evses(file: StationFile) -> dict[EvseId, Evse]:
             rotation=e.phase_rotation,
             bay_sensor=e.bay_sensor,
             meter=Watch(file.meter_policies.get(e.number, MeterPolicy())),
+            terms=terms.get(e.number),
         )
         for e in file.evses
     }

@@ -104,6 +104,8 @@ class Evse:
     max_a: float = 32.0
     phase_rotation: str = ""
     bay_sensor: bool = False
+    power_kw: float | None = None
+    tariff: Mapping[str, Any] | None = None
     board: Device | None = None
     meter: Device | None = None
     reader: tuple[Device, ...] = ()
@@ -151,6 +153,7 @@ class StationFile:
     buzzer: Device | None
     updater: Device | None
     meter_policies: Mapping[int, MeterPolicy]
+    tariff: Any
     simulation: Simulation
 
     def __repr__(self) -> str:
@@ -162,7 +165,7 @@ class StationFile:
 
 TABLES = (
     "station", "backend", "backends", "settings", "evse", "simulation",
-    "board", "meter", "reader", "display", "terminal", "buttons", "power", "buzzer", "updater",
+    "board", "meter", "reader", "display", "terminal", "buttons", "power", "buzzer", "updater", "tariff",
 )  # fmt: skip
 STORE_MAX_MB = 100_000
 MIN_A = 6.0
@@ -221,6 +224,7 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
         power=_power(raw.get("power"), wrong),
         updater=device_of(raw.get("updater"), "updater", wrong),
         meter_policies={e.number: p for e in evses if (p := _meter_policy(e, raw, wrong))},
+        tariff=raw.get("tariff"),
         simulation=build(Simulation, raw.get("simulation", {}), "simulation", wrong, base),
     )
     if wrong:

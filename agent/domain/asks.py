@@ -129,9 +129,10 @@ class AskSendList(Ask):
 
 @frozen
 class AskSet(Ask):
-    """Set settings: our own names (``domain/variables.py``) -> text as it came."""
+    """Set settings: our own names (``domain/variables.py``) -> text as it came. ``whole``: all of them or none."""
 
     values: Mapping[str, str]
+    whole: bool = False
 
 
 @frozen

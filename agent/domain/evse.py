@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.domain.access import Access, Given
 from agent.domain.account import Account
 from agent.domain.charging.profiles import Profile
 from agent.domain.faults import blocks
 from agent.domain.locallist import LocalList
+from agent.domain.localtime import Local
 from agent.domain.messages import ChargingState, Sample
 from agent.domain.metrology import Watch
 from agent.domain.record import dump, load
@@ -22,6 +23,9 @@ from agent.domain.transaction import Transaction
 from agent.domain.variables import Settings, Value
 from agent.frozen import frozen, mutable
 from agent.kinds import EvseId, Fault, Lamp, Limit, Moment, Reading, SignedReading, Stamp, Token, Verdict
+
+if TYPE_CHECKING:  # of stations that sell without a contract
+    from agent.domain.terms import Terms
 
 LEAST_A = 6.0
 """The least current that IEC 61851-1 can offer; less is a pause."""
@@ -195,6 +199,8 @@ class Evse:
     allowed_phases: int | None = None
     # blocks/costs.py
     account: Account | None = None
+    terms: Terms | None = None
+    """From the station file: the ad-hoc price."""
     # blocks/display.py
     lamp: Lamp = Lamp.OFF
     # blocks/availability.py
@@ -279,6 +285,8 @@ class Site:
     price_line: str = ""
     qr_url: str = ""
     language: str = "fr"
+    zone: Callable[[float], Local] = lambda utc_s: Local()
+    """The wall clock of the station file's time zone at this time."""
     link_up: dict[str, bool] = field(default_factory=dict)
     local_list: LocalList = field(default_factory=LocalList)
     reservations: dict[str, Reservation] = field(default_factory=dict)

@@ -67,6 +67,8 @@ LANGUAGES = ("fr", "de", "lb", "en")
 """Those that texts of the screen are shipped for."""
 AMOUNT = r"([0-9]{1,6}(\.[0-9]{1,6})?)?"
 OFFSET = r"([+-]?[01][0-9]:[0-5][0-9])?"
+OFFLINE_PRICES = ("offline_kwh_price", "offline_hour_price", "offline_flat_price")
+"""The backend's default price, per kWh, per hour, once (1.6: ``chargingPrice`` of DefaultPrice)."""
 TEXT_MAX = 512
 """Of a text for a driver (MessageContentType of 2.x)."""
 FEATURE_PROFILES = (
@@ -135,7 +137,7 @@ VARIABLES: dict[str, Variable] = {
             for language in ("", *LANGUAGES)
         ),
         _v("cost_fallback", "", 0, TEXT_MAX),
-        *(_v(f"offline_{part}_price", "", 0, 13, pattern=AMOUNT) for part in ("kwh", "hour", "flat")),
+        *(_v(name, "", 0, 13, pattern=AMOUNT) for name in OFFLINE_PRICES),
         _v("idle_fee_after_stop", False),
         # the screen
         _v("language", "", 0, 8),

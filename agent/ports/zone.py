@@ -24,6 +24,9 @@ RULES = {
 """Of zones whose database is not needed."""
 
 
+DAY_S = 24 * 60 * 60
+
+
 class NoZone(ValueError):
     """There is no such zone, or nothing here knows it; ``str()`` says what to do."""
 
@@ -83,3 +86,22 @@ def local_time(utc_s: float, name: str) -> datetime:
     """What a clock on the wall says. Where nobody knows the zone it is UTC (its ``tzname()`` says so, and the log,
     once): a station with a wrong clock on its screen charges all the same."""
     return datetime.fromtimestamp(utc_s, _zone_or_none(name) or UTC)
+
+
+def turning(utc_s: float, name: str) -> tuple[int, int | None, int]:
+    """Minutes east of UTC; when they change within eight days (seconds since 1970; None: not), and to what."""
+    before = _offset_min(utc_s, name)
+    for day in range(1, 9):
+        low, high = int(utc_s) + (day - 1) * DAY_S, int(utc_s) + day * DAY_S
+        if _offset_min(high, name) == before:
+            continue
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if _offset_min(middle, name) == before else (low, middle)
+        return before, high, _offset_min(high, name)
+    return before, None, 0
+
+
+def _offset_min(utc_s: float, name: str) -> int:
+    offset = local_time(utc_s, name).utcoffset()
+    return round(offset.total_seconds() / 60) if offset else 0

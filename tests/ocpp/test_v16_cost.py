@@ -240,7 +240,7 @@ def test_the_default_price_goes_in_and_comes_out() -> None:
     assert change(where, "defaultprice", DEFAULT) == AskSet({
         "tariff_fallback": "0.15 €/kWh", "tariff_fallback_offline": "off line", "offline_kwh_price": "0.15",
         "offline_hour_price": "", "offline_flat_price": "0",
-    })  # fmt: skip
+    }, whole=True)  # fmt: skip
     assert json.loads(str(listed(where, "DefaultPrice")["DefaultPrice"][1]), parse_float=Decimal) == {
         "priceText": "0.15 €/kWh", "priceTextOffline": "off line",
         "chargingPrice": {"kWhPrice": Decimal("0.15"), "flatFee": 0},

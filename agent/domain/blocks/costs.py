@@ -3,7 +3,7 @@ over restarts; and the end of what a place costs (2.x I01-I05)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +34,7 @@ from agent.domain.evse import Evse, Session, Site
 from agent.domain.messages import ConnectorUnplugged
 from agent.domain.orders import Remember, Reply, Tell, WakeMe
 from agent.domain.record import Poisoned
+from agent.domain.variables import OFFLINE_PRICES, Value
 from agent.kinds import MessageContent, Moment, Token
 
 MESSAGES_MAX = 16
@@ -49,6 +50,11 @@ class Costs:
         self._site = site
         self._messages: dict[str, tuple[MessageContent, ...]] = {}
         self._sessions: dict[int, Session] = {}
+        site.judges |= {name: self._lawful(name) for name in OFFLINE_PRICES}
+
+    def _lawful(self, name: str) -> Callable[[Value], bool]:
+        """Where the backend's default price is the ad-hoc price, it has to be one that may be asked."""
+        return lambda value: all(e.terms is None or e.terms.allows(name, value) for e in self._site.evses.values())
 
     # --- what the backend says -----------------------------------------------------------------------------------
 

@@ -42,10 +42,11 @@ class SettingsBlock:
         """Durable before it is promised. What needs a restart is shown at once, and acts when its block starts."""
         ask = event.ask
         assert isinstance(ask, AskSet)
-        results: dict[str, str] = {}
+        results = {name: self._judge(VARIABLES.get(name), text) for name, text in ask.values.items()}
+        if ask.whole and not set(results.values()) <= {"Accepted", "RebootRequired"}:
+            results = dict.fromkeys(results, "Rejected")
         for name, text in ask.values.items():
-            variable = VARIABLES.get(name)
-            results[name] = status = self._judge(variable, text)
+            variable, status = VARIABLES.get(name), results[name]
             if variable is None or status == "Rejected" or status == "NotSupported":
                 continue
             yield Remember("setting", name, {"text": write(variable, read(variable, text))})

@@ -79,7 +79,7 @@ def _change(payload: Payload, desk: Desk) -> AskSet | dict[str, Any]:
     if key.setting == "authorization_key" and not is_authorization_key(payload["value"]):
         return {"status": "Rejected"}
     try:
-        return AskSet(given_16(key, payload["value"]))
+        return AskSet(given_16(key, payload["value"]), whole=key.parts is not None)
     except WrongValue:
         return {"status": "Rejected"}
 

@@ -1,0 +1,192 @@
+"""``[tariff]`` and ``[evse.tariff]`` of the station file, made into the domain's tariffs: docs/station-file.md."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import field
+from typing import Any
+
+from agent.domain.tariff import Rates, Tariff, Window, rate
+from agent.domain.terms import Terms, unlawful
+from agent.frozen import frozen
+from agent.kinds import EvseId
+from agent.settings import Evse, StationFile, build
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+PHASE_V = 230.0
+NAME_MAX = 40
+_PER = ("kwh", "minute", "occupancy")
+_LAW = (
+    "from 50 kW on only a price per kWh and an occupancy fee per minute may be asked (Regulation (EU) 2023/1804, 5(4))"
+)
+
+
+@frozen
+class WindowTable:
+    """Amounts are numbers or texts; ``begin`` and ``end`` of the clock on the wall."""
+
+    begin: str
+    end: str
+    days: tuple[str, ...] = DAYS
+    kwh: Any = None
+    minute: Any = None
+    occupancy: Any = None
+
+
+@frozen
+class TariffTable:
+    """Amounts in the currency's unit, VAT included."""
+
+    kwh: Any = None
+    minute: Any = None
+    occupancy: Any = None
+    grace_min: int = 0
+    session: Any = None
+    other: Any = None
+    other_name: str = ""
+    minimum: Any = None
+    maximum: Any = None
+    currency: str = "EUR"
+    vat_percent: Any = None
+    source: str = "file"
+    window: tuple[WindowTable, ...] = field(default_factory=tuple)
+
+
+def terms(file: StationFile, wrong: list[str]) -> dict[EvseId, Terms]:
+    """What each outlet costs; one line per mistake is added to ``wrong``."""
+    station = _read(file.tariff, "tariff", wrong)
+    made: dict[EvseId, Terms] = {}
+    for evse in file.evses:
+        where = f"evse[{evse.number}].tariff" if evse.tariff is not None else "tariff"
+        tariff, backend = _read(evse.tariff, where, wrong) if evse.tariff is not None else station
+        made[evse.number] = Terms(tariff, power_w(evse), backend)
+        if tariff is not None and made[evse.number].strict:
+            wrong += [_refusal(where, evse, key) for key in unlawful(tariff, strict=True)]
+    if any(t.backend for t in made.values()) and not file.settings.get("cost_display"):
+        wrong.append("tariff.source: a backend can set a price only with settings.cost_display = true")
+    if any(t.tariff for t in made.values()) and file.station.free_vending:
+        wrong.append("tariff: station.free_vending gives the energy away; take one of the two out")
+    return made
+
+
+def power_w(evse: Evse) -> float | None:
+    """The most that an outlet can give; None: a DC outlet that does not say it."""
+    if evse.power_kw is not None:
+        return evse.power_kw * 1000
+    return evse.phases * evse.max_a * PHASE_V if evse.kind == "AC" else None
+
+
+def _refusal(where: str, evse: Evse, key: str) -> str:
+    most_w = power_w(evse)
+    power = f"{most_w / 1000:g} kW" if most_w is not None else "DC without power_kw"
+    what = "is missing" if key == "kwh" else "cannot be asked"
+    return f"{where}.{key}: {what}: EVSE {evse.number} has {power}, and {_LAW}"
+
+
+def _read(raw: Any, where: str, wrong: list[str]) -> tuple[Tariff | None, bool]:
+    """The tariff, and whether the backend's word comes first."""
+    if raw is None:
+        return None, False
+    found: list[str] = []
+    table = build(TariffTable, raw, where, found)
+    windows = tuple(w for n, t in enumerate(table.window) if (w := _window(t, f"{where}.window[{n}]", found)))
+    tariff = Tariff(
+        **_rates(table, where, (*_PER, "session", "other"), found),
+        grace_min=table.grace_min,
+        other_name=table.other_name.strip(),
+        windows=windows,
+        min_cents=_cents(table.minimum, f"{where}.minimum", found),
+        max_cents=_cents(table.maximum, f"{where}.maximum", found),
+        currency=table.currency,
+        vat_percent=_rates(table, where, ("vat_percent",), found).get("vat_percent"),
+    )
+    found += _misfits(tariff, table, where) if not found else []
+    wrong += found
+    return (None if found else tariff), table.source == "backend"
+
+
+def _rates(table: Any, where: str, names: tuple[str, ...], wrong: list[str]) -> dict[str, Any]:
+    made = {}
+    for name in names:
+        value = getattr(table, name)
+        try:
+            made[name] = rate(value) if value is not None else None
+        except ValueError as e:
+            wrong.append(f"{where}.{name}: {e}")
+    return made
+
+
+def _cents(value: Any, where: str, wrong: list[str]) -> int | None:
+    try:
+        cents = rate(value).scaleb(2) if value is not None else None
+    except ValueError as e:
+        wrong.append(f"{where}: {e}")
+        return None
+    if cents is not None and cents != int(cents):
+        wrong.append(f"{where}: must be whole cents, is {value}")
+        return None
+    return None if cents is None else int(cents)
+
+
+def _window(table: WindowTable, where: str, wrong: list[str]) -> Window | None:
+    begin, end = _minute(table.begin), _minute(table.end)
+    for key, minute in (("begin", None if begin == 1440 else begin), ("end", end)):
+        if minute is None:
+            wrong.append(f'{where}.{key}: must be a time like "22:00", is {getattr(table, key)!r}')
+    unknown = [d for d in table.days if d not in DAYS]
+    if unknown or not table.days:
+        wrong.append(f"{where}.days: must be some of {', '.join(DAYS)}, is {list(table.days)}")
+    rates = _rates(table, where, _PER, wrong)
+    if begin is None or end is None or unknown:
+        return None
+    return Window(tuple(sorted({DAYS.index(d) for d in table.days})), begin, end, Rates(**rates))
+
+
+def _minute(text: str) -> int | None:
+    """Of the day, 0 to 1440; None: no time."""
+    found = re.fullmatch(r"([01]?[0-9]|2[0-4]):([0-5][0-9])", text)
+    minute = 60 * int(found[1]) + int(found[2]) if found else 1441
+    return minute if minute <= 1440 else None
+
+
+def _misfits(tariff: Tariff, table: TariffTable, where: str) -> list[str]:
+    """What is right by itself but not together."""
+    occupied = any(r.occupancy for r in tariff.rates())
+    least, most = tariff.min_cents, tariff.max_cents
+    priced = [getattr(r, k) for r in tariff.rates() for k in _PER] + [tariff.session, tariff.other]
+    conditions = {
+        f"{where}: names no price; kwh = 0.45 would be one": any(v is not None for v in priced),
+        f"{where}.grace_min: must be 0 to 1440 (minutes), is {tariff.grace_min}": 0 <= tariff.grace_min <= 1440,
+        f"{where}.grace_min: there is no occupancy fee that it could be of": occupied or not tariff.grace_min,
+        f"{where}.other_name: must say what the other fee is for, in at most {NAME_MAX} characters": (
+            tariff.other is None or (0 < len(tariff.other_name) <= NAME_MAX and tariff.other_name.isprintable())
+        ),
+        f"{where}.minimum: is more than the maximum": least is None or most is None or least <= most,
+        f"{where}.vat_percent: must be 0 to 100, is {tariff.vat_percent}": (tariff.vat_percent or 0) <= 100,
+        f"{where}.currency: must be three capital letters such as EUR, is {tariff.currency!r}": (
+            len(tariff.currency) == 3 and tariff.currency.isascii() and tariff.currency.isupper()
+        ),
+        f"{where}.source: must be 'file' or 'backend', is {table.source!r}": table.source in ("file", "backend"),
+    }
+    return [said for said, holds in conditions.items() if not holds] + _holes(tariff.windows, where)
+
+
+def _holes(windows: tuple[Window, ...], where: str) -> list[str]:
+    """A minute of the week that no window has, or that two have."""
+    if not windows:
+        return []
+    taken: dict[int, int] = {}
+    for n, window in enumerate(windows):
+        for day in window.days:
+            begin = day * 1440 + window.from_min
+            length = (window.to_min - window.from_min - 1) % 1440 + 1
+            for minute in range(begin, begin + length):
+                other = taken.setdefault(minute % 10_080, n)
+                if other != n:
+                    return [f"{where}.window[{n}]: overlaps window[{other}] on {_when(minute % 10_080)}"]
+    hole = next((m for m in range(10_080) if m not in taken), None)
+    return [] if hole is None else [f"{where}.window: no window holds on {_when(hole)}; they must cover the whole week"]
+
+
+def _when(minute: int) -> str:
+    return f"{DAYS[minute // 1440]} {minute % 1440 // 60:02}:{minute % 60:02}"

@@ -1,0 +1,253 @@
+"""The tariff of a station file: what is taken, and what is refused with words that help."""
+
+from __future__ import annotations
+
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.domain.tariff import Rates, Tariff, Window
+from agent.domain.terms import Terms
+from agent.domain.variables import Settings
+from agent.initial import initial_evses, wall_clock
+from agent.settings import SettingsError, parse
+from agent.tariffs import terms
+from tests.test_station_file import GOOD, said
+
+AC, DC = "[[evse]]\nnumber = 1\n", '[[evse]]\nnumber = 1\nkind = "DC"\n'
+FULL = """
+[tariff]
+kwh = 0.45
+minute = "0.02"
+occupancy = 0.1
+grace_min = 15
+session = 1
+other = 0.25
+other_name = "Parking"
+minimum = 0.50
+maximum = 50
+vat_percent = 17
+"""
+NIGHT = """
+[tariff]
+minute = 0.02
+[[tariff.window]]
+begin = "22:00"
+end = "6:00"
+kwh = 0.25
+[[tariff.window]]
+begin = "06:00"
+end = "22:00"
+days = ["mon", "tue", "wed", "thu", "fri"]
+kwh = 0.55
+[[tariff.window]]
+begin = "06:00"
+end = "22:00"
+days = ["sun", "sat"]
+kwh = 0.35
+"""
+
+
+def made(text: str) -> tuple[dict[int, Terms], list[str]]:
+    wrong: list[str] = []
+    return terms(parse(tomllib.loads(text), Path("station.toml")), wrong), wrong
+
+
+def tariff(text: str) -> Tariff:
+    found, wrong = made(text)
+    assert wrong == []
+    assert found[1].tariff is not None
+    return found[1].tariff
+
+
+def complaints(text: str) -> list[str]:
+    return made(text)[1]
+
+
+def test_a_whole_tariff() -> None:
+    numbers = ("0.45", "0.02", "0.1", 15, "1", "0.25")
+    first = (Decimal(n) if isinstance(n, str) else n for n in numbers)
+    assert tariff(AC + FULL) == Tariff(  # type: ignore[misc]
+        *first, other_name="Parking", min_cents=50, max_cents=5000, vat_percent=Decimal(17)
+    )
+
+
+def test_windows() -> None:
+    every, work, weekend = (0, 1, 2, 3, 4, 5, 6), (0, 1, 2, 3, 4), (5, 6)
+    at = [(every, 1320, 360, "0.25"), (work, 360, 1320, "0.55"), (weekend, 360, 1320, "0.35")]
+    wanted = tuple(Window(d, a, b, Rates(Decimal(kwh))) for d, a, b, kwh in at)
+    assert tariff(AC + NIGHT) == Tariff(minute=Decimal("0.02"), windows=wanted)
+    assert (
+        tariff(AC + '[tariff]\nkwh = 0.4\n[[tariff.window]]\nbegin = "0:00"\nend = "24:00"\n').windows[0].to_min == 1440
+    )
+
+
+def test_an_outlet_of_its_own() -> None:
+    found, wrong = made("[[evse]]\nnumber = 1\n[evse.tariff]\nkwh = 0.3\n[[evse]]\nnumber = 2\n" + FULL)
+    assert wrong == []
+    assert [t.tariff.kwh for t in found.values() if t.tariff] == [Decimal("0.3"), Decimal("0.45")]
+    assert found[1].tariff == Tariff(kwh=Decimal("0.3"))  # it replaces the station's as a whole
+    assert made(AC)[0][1].tariff is None
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("kwhs = 1", "tariff.kwhs: unknown key (did you mean 'kwh'?)"),
+        ("kwh = -0.1", "tariff.kwh: must be 0 or more and below a million, is -0.1"),
+        ("kwh = 0.30000000000000004", "tariff.kwh: has more than 6 decimals: 0.30000000000000004"),
+        ("kwh = nan", "tariff.kwh: must be 0 or more and below a million, is nan"),
+        ('kwh = "cheap"', "tariff.kwh: 'cheap' is no number"),
+        ("kwh = true", "tariff.kwh: bool is no price"),
+        ("", "tariff: names no price; kwh = 0.45 would be one"),
+        ("kwh = 0.4\ngrace_min = 5", "tariff.grace_min: there is no occupancy fee that it could be of"),
+        ("occupancy = 0.4\ngrace_min = -5", "tariff.grace_min: must be 0 to 1440 (minutes), is -5"),
+        ("kwh = 0.4\nother = 1", "tariff.other_name: must say what the other fee is for, in at most 40 characters"),
+        ("kwh = 0.4\nminimum = 0.005", "tariff.minimum: must be whole cents, is 0.005"),
+        ("kwh = 0.4\nminimum = 5\nmaximum = 4", "tariff.minimum: is more than the maximum"),
+        ("kwh = 0.4\nvat_percent = 101", "tariff.vat_percent: must be 0 to 100, is 101"),
+        ('kwh = 0.4\ncurrency = "Euro"', "tariff.currency: must be three capital letters such as EUR, is 'Euro'"),
+        ('kwh = 0.4\nsource = "both"', "tariff.source: must be 'file' or 'backend', is 'both'"),
+        (
+            'kwh = 0.4\nsource = "backend"',
+            "tariff.source: a backend can set a price only with settings.cost_display = true",
+        ),
+        ('[[tariff.window]]\nbegin = "1:00"', "tariff.window[0].end: is missing"),
+        (
+            'kwh = 1\n[[tariff.window]]\nbegin = "24:00"\nend = "1pm"',
+            "tariff.window[0].begin: must be a time like \"22:00\", is '24:00'",
+        ),
+        (
+            'kwh = 1\n[[tariff.window]]\nbegin = "06:00"\nend = "06:00"\ndays = ["mon", "Tuesday"]',
+            "tariff.window[0].days: must be some of mon, tue, wed, thu, fri, sat, sun, is ['mon', 'Tuesday']",
+        ),
+        (
+            'kwh = 1\n[[tariff.window]]\nbegin = "06:00"\nend = "22:00"',
+            "tariff.window: no window holds on mon 00:00; they must cover the whole week",
+        ),
+        (
+            NIGHT.removeprefix("\n[tariff]\n").replace('"6:00"', '"6:01"'),
+            "tariff.window[1]: overlaps window[0] on mon 06:00",
+        ),
+        (
+            NIGHT.removeprefix("\n[tariff]\n").replace('"sun", ', ""),
+            "tariff.window: no window holds on sun 06:00; they must cover the whole week",
+        ),
+    ],
+)
+def test_what_is_refused(line: str, wanted: str) -> None:
+    assert wanted in complaints(f"{AC}[tariff]\n{line}\n")
+
+
+def test_no_tariff_where_charging_is_free() -> None:
+    [complaint] = complaints("[station]\nfree_vending = true\n" + AC + "[tariff]\nkwh = 0\n")
+    assert complaint == "tariff: station.free_vending gives the energy away; take one of the two out"
+
+
+# --- from 50 kW on ---------------------------------------------------------------------------------------------------
+
+LAW = "and from 50 kW on only a price per kWh and an occupancy fee per minute may be asked" + (
+    " (Regulation (EU) 2023/1804, 5(4))"
+)
+
+
+@pytest.mark.parametrize(
+    ("evse", "power"),
+    [
+        (DC + "power_kw = 50\n", "50 kW"), (DC + "power_kw = 160\n", "160 kW"), (DC, "DC without power_kw"),
+        (AC + "max_a = 80\n", "55.2 kW"), (AC + "power_kw = 50.0\n", "50 kW"),
+    ],
+)  # fmt: skip
+def test_a_strong_outlet_sells_energy_and_occupancy(evse: str, power: str) -> None:
+    names = ("minute", "session", "other", "minimum", "maximum")
+    assert complaints(evse + FULL) == [f"tariff.{n}: cannot be asked: EVSE 1 has {power}, {LAW}" for n in names]
+    assert complaints(evse + "[tariff]\noccupancy = 0.1\n") == [f"tariff.kwh: is missing: EVSE 1 has {power}, {LAW}"]
+    assert complaints(evse + "[tariff]\nkwh = 0.6\noccupancy = 0.1\ngrace_min = 30\n") == []
+
+
+@pytest.mark.parametrize("evse", [DC + "power_kw = 49.9\n", AC + "max_a = 72\n", AC, AC + "phases = 1\nmax_a = 80\n"])
+def test_a_weak_outlet_sells_what_it_wants(evse: str) -> None:
+    assert complaints(evse + FULL) == []
+
+
+def test_windows_of_a_strong_outlet() -> None:
+    strong = AC + "power_kw = 100\n"
+    assert complaints(strong + NIGHT.replace("minute", "occupancy")) == []
+    at = "the window's own price"
+    assert complaints(strong + NIGHT)[0].startswith("tariff.minute: cannot be asked"), at
+    in_window = NIGHT.replace("[tariff]\nminute = 0.02", "[tariff]\nkwh = 0.4").replace("kwh = 0.25", "minute = 0.25")
+    assert [c.partition(":")[0] for c in complaints(strong + in_window)] == ["tariff.window.minute"]
+    without = NIGHT.replace("[tariff]\nminute = 0.02", "[tariff]\noccupancy = 0.4").replace(
+        "kwh = 0.25", "occupancy = 1"
+    )
+    assert [c.partition(":")[0] for c in complaints(strong + without)] == ["tariff.kwh"]
+
+
+def test_only_the_strong_one_of_two_is_named() -> None:
+    text = "[[evse]]\nnumber = 1\n[[evse]]\nnumber = 2\npower_kw = 60\n[tariff]\nkwh = 1\nsession = 1\n"
+    assert complaints(text) == [f"tariff.session: cannot be asked: EVSE 2 has 60 kW, {LAW}"]
+    own = text.replace("[tariff]", "[evse.tariff]")
+    assert complaints(own) == [f"evse[2].tariff.session: cannot be asked: EVSE 2 has 60 kW, {LAW}"]
+
+
+def test_check_says_it(tmp_path: Path) -> None:
+    path = tmp_path / "station.toml"
+    path.write_text(GOOD.replace("[evse.board]", "power_kw = 60\n[evse.board]") + "[tariff]\nkwh = 1\nminute = 0.1\n")
+    code, words = said("check", path)
+    assert code == 2
+    assert f"tariff.minute: cannot be asked: EVSE 1 has 60 kW, {LAW}" in words
+    path.write_text(GOOD + "[tariff]\nkwh = 1\nminute = 0.1\n")
+    assert said("check", path)[0] == 0
+
+
+def test_the_station_begins_with_it() -> None:
+    file = parse(tomllib.loads(AC + FULL), Path("station.toml"))
+    assert (terms_of := initial_evses(file)[1].terms) is not None
+    assert terms_of.tariff is not None
+    assert not terms_of.strict
+    with pytest.raises(SettingsError, match=r"station.toml: tariff.session: cannot be asked"):
+        initial_evses(parse(tomllib.loads(DC + FULL), Path("station.toml")))
+    assert initial_evses(parse(tomllib.loads(AC), Path("station.toml")))[1].terms is None
+
+
+def test_the_wall_clock_of_the_file() -> None:
+    file = parse(tomllib.loads(AC), Path("station.toml"))
+    spring_s = 1_806_195_600  # 2027-03-28T01:00Z
+    found = [wall_clock(file)(s) for s in (spring_s - 9 * 86_400, spring_s - 6 * 86_400, spring_s - 1, spring_s)]
+    assert [(at.offset_min, at.turn_utc_s, at.after_min) for at in found] == [
+        (60, None, 0), (60, spring_s, 120), (60, spring_s, 120), (120, None, 0),
+    ]  # fmt: skip
+
+
+# --- whose price it is -----------------------------------------------------------------------------------------------
+
+
+def sold(terms: Terms, **settings: Any) -> Tariff | None:
+    return terms.price(Settings(settings))
+
+
+def test_the_backends_price_counts_only_where_the_file_says_so() -> None:
+    own = Tariff(Decimal("0.4"), occupancy=Decimal("0.1"), grace_min=5, session=Decimal("1"), vat_percent=Decimal(17))
+    told = {"offline_kwh_price": "0.5", "offline_hour_price": "1.2", "currency": "CHF"}
+    assert sold(Terms(own, 22_000), **told) == own
+    assert sold(Terms(own, 22_000, backend=True)) == own
+    assert sold(Terms(own, 22_000, backend=True), **told) == Tariff(
+        Decimal("0.5"), Decimal("0.02"), Decimal("0.1"), 5, currency="CHF", vat_percent=Decimal(17)
+    )
+    assert sold(Terms(own, 22_000, backend=True), offline_hour_price="1") == own  # 1.666... cents a minute
+    assert sold(Terms(own, 22_000, backend=True), offline_flat_price="2") == Tariff(
+        None, None, Decimal("0.1"), 5, Decimal(2), vat_percent=Decimal(17)
+    )
+    assert sold(Terms(None, 22_000, backend=True), **told) is None
+
+
+def test_the_backend_cannot_ask_either_what_the_law_forbids() -> None:
+    own = Tariff(Decimal("0.4"))
+    for power_w in (50_000, None):
+        strong = Terms(own, power_w, backend=True)
+        assert sold(strong, offline_kwh_price="0.5", offline_hour_price="1.2") == own
+        assert sold(strong, offline_flat_price="1") == own
+        assert sold(strong, offline_kwh_price="0.5") == Tariff(Decimal("0.5"))
