@@ -27,7 +27,7 @@ class Where:
     config_dirs: tuple[Path, ...]
     facts: dict[str, Any]
     """Facts of the station file that a device may need: ``number``, ``hotline``, ``max_a``, ``phases``,
-    ``outlet`` ("socket" or "tethered"), ``timezone``, ``language``."""
+    ``outlet`` ("socket" or "tethered"), ``timezone``, ``language``, ``state_dir`` (a path, for secrets of its own)."""
 
 
 @frozen

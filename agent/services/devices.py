@@ -150,6 +150,7 @@ def _where(file: StationFile, evse: EvseId, role: str, now: Callable[[], tuple[i
         "max_a": of_evse.max_a if of_evse else 0.0,
         "phases": of_evse.phases if of_evse else 3,
         "outlet": of_evse.outlet if of_evse else "",
+        "state_dir": station.state_dir,
     }
     return Where(evse, role, now, config_dirs(file), facts)
 

@@ -112,6 +112,7 @@ NEEDS: dict[str, tuple[set[str], set[str]]] = {
     "lamp_leds": (set(), {"gpio"}),
     "power_sysfs": (set(), set()),
     "updater_command": (set(), set()),
+    "terminal_payter": (SERIAL, {"dialout"}),
 }
 """Per driver: devices that the unit must let through, and groups that own them."""
 

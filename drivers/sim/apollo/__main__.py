@@ -1,0 +1,39 @@
+"""The process: ``python -m drivers.sim.apollo --books FILE --control SOCKET (--port N | --serial LINK) ...``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from drivers.sim.apollo.server import Server
+
+
+def _arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="drivers.sim.apollo")
+    parser.add_argument("--books", type=Path, required=True, help="the bank's books; they survive")
+    parser.add_argument("--control", required=True, help="path of a Unix socket: a card, a mischief, the picture")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--port", type=int)
+    where.add_argument("--serial", type=Path)
+    parser.add_argument("--cert", type=Path, help="PEM with key and certificate: TLS")
+    parser.add_argument("--polls", type=int, default=3, help="Synchronize that go unanswered after power-up")
+    parser.add_argument("--idle-s", type=float, default=20.0)
+    parser.add_argument("--bank-s", type=float, default=0.3)
+    parser.add_argument("--rate", type=float, default=1.0, help="of the clock that sessions time out by")
+    parser.add_argument("--mute-orders", action="store_true", help="no result to Start Session and Auth Session")
+    return parser.parse_args(argv)
+
+
+async def _run(args: argparse.Namespace) -> None:
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    async with Server(args):
+        await ended.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_run(_arguments(sys.argv[1:])))

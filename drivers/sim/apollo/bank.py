@@ -1,0 +1,100 @@
+"""The bank's books, and the terminal's list of open sessions: both in one file that survives a power cycle.
+
+Nothing is booked that was not held: a capture above the hold, or a second one, is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+FINE, NO_SESSION, DENIED = 0x00, 0x0C, 0x10
+
+
+class Bank:
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.online = True
+        self._next = 1
+        self.open: dict[int, dict[str, Any]] = {}
+        """What the terminal still knows as a session, by its number."""
+        self.holds: dict[int, int] = {}
+        self.captures: list[dict[str, int]] = []
+        self.voids: list[dict[str, int]] = []
+        self._unsent: list[tuple[str, int, int]] = []
+        self._load()
+
+    def hold(self, cents: int, timeout_s: float, void: bool) -> int:
+        number, self._next = self._next, self._next + 1
+        self.open[number] = {"cents": cents, "left_s": timeout_s, "void": void}
+        self.holds[number] = cents
+        self._save()
+        return number
+
+    def commit(self, number: int, cents: int) -> int:
+        """A code of the protocol. What is settled while the bank cannot be reached is booked later."""
+        if number not in self.open:
+            return NO_SESSION
+        if cents > self.open[number]["cents"]:
+            return DENIED
+        self._settle("captures", number, cents)
+        return FINE
+
+    def void(self, number: int) -> int:
+        if number not in self.open:
+            return NO_SESSION
+        self._settle("voids", number, self.open[number]["cents"])
+        return FINE
+
+    def set_online(self, online: bool) -> None:
+        self.online = online
+        self._book()
+        self._save()
+
+    def elapse(self, seconds: float) -> bool:
+        """What nobody settled in time ends as Setup said: given back, or charged in full. True: something did."""
+        late = []
+        for number, session in self.open.items():
+            session["left_s"] -= seconds
+            if session["left_s"] <= 0:
+                late.append(number)
+        for number in late:
+            cents = self.open[number]["cents"]
+            self._settle("voids" if self.open[number]["void"] else "captures", number, cents)
+        return bool(late)
+
+    def picture(self) -> dict[str, Any]:
+        held = [{"terminal_session": n, "cents": c} for n, c in sorted(self.holds.items())]
+        return {"holds": held, "captures": list(self.captures), "voids": list(self.voids)}
+
+    def _settle(self, how: str, number: int, cents: int) -> None:
+        del self.open[number]
+        self._unsent.append((how, number, cents))
+        self._book()
+        self._save()
+
+    def _book(self) -> None:
+        while self.online and self._unsent:
+            how, number, cents = self._unsent.pop(0)
+            del self.holds[number]
+            book = self.captures if how == "captures" else self.voids
+            book.append({"terminal_session": number, "cents": cents})
+
+    def _load(self) -> None:
+        if not self._file.exists():
+            return
+        kept = json.loads(self._file.read_text("utf-8"))
+        self._next, self.captures, self.voids = kept["next"], kept["captures"], kept["voids"]
+        self.open = {int(n): s for n, s in kept["open"].items()}
+        self.holds = {int(n): c for n, c in kept["holds"].items()}
+        self._unsent = [tuple(u) for u in kept["unsent"]]
+
+    def _save(self) -> None:
+        kept = {
+            "next": self._next, "open": self.open, "holds": self.holds, "captures": self.captures,
+            "voids": self.voids, "unsent": self._unsent,
+        }  # fmt: skip
+        beside = self._file.with_suffix(".new")
+        beside.write_text(json.dumps(kept), "utf-8")
+        beside.replace(self._file)

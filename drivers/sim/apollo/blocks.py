@@ -1,0 +1,65 @@
+"""Blocks on the terminal's side of the wire. Written from the maker's public pages, apart from the driver's codec."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+FROM_HOST, TO_HOST, ROUTE = 0xCC, 0xAA, 0x3C
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """``intact`` False: its sum was wrong."""
+
+    code: int
+    body: bytes
+    intact: bool
+
+
+def block(code: int, body: bytes, wide: bool) -> bytes:
+    raw = struct.pack(">BIBB" if wide else ">BBBB", TO_HOST, len(body) + 2, ROUTE, code) + body
+    return raw + struct.pack("B", sum(raw) % 256)
+
+
+def data_objects(items: list[tuple[str, bytes]]) -> bytes:
+    return b"".join(bytes.fromhex(tag) + struct.pack("B", len(value)) + value for tag, value in items)
+
+
+def tags(raw: bytes) -> list[str]:
+    """A list of three-byte tags, which all of them are here."""
+    return [raw[i : i + 3].hex().upper() for i in range(0, len(raw) - 2, 3)]
+
+
+class Ear:
+    """Byte by byte: waits for a preamble, then for as many bytes as the length says."""
+
+    def __init__(self) -> None:
+        self.wide = False
+        self._taken = b""
+
+    def hear(self, data: bytes) -> Iterator[Block]:
+        for i in range(len(data)):
+            self._taken += data[i : i + 1]
+            if self._taken[0] != FROM_HOST:
+                self._taken = b""
+            elif self._whole():
+                taken, self._taken = self._taken, b""
+                yield self._opened(taken)
+
+    def _whole(self) -> bool:
+        head = 5 if self.wide else 2
+        if len(self._taken) < head + 1:
+            return False
+        if self._taken[head] != ROUTE:
+            self._taken = b""
+            return False
+        return len(self._taken) == head + self._length() + 1
+
+    def _length(self) -> int:
+        return int(struct.unpack_from(">I" if self.wide else ">B", self._taken, 1)[0])
+
+    def _opened(self, taken: bytes) -> Block:
+        head = 5 if self.wide else 2
+        return Block(taken[head + 1], taken[head + 2 : -1], sum(taken[:-1]) % 256 == taken[-1])

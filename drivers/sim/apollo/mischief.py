@@ -1,0 +1,53 @@
+"""What a terminal may do wrong, once each, when it is told to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+ON_COMMAND = ("lose_reply", "delay_reply", "refuse", "event_first", "hang_up")
+ON_SENDING = ("garbage", "bad_checksum", "wrong_magic", "split", "merge")
+NOISE = bytes.fromhex("00AAFF3CCCAA10AA023C9000")
+
+
+@dataclass
+class Mischief:
+    """Items are tables: ``what``; for those of a command its ``code``; ``s`` and ``detail`` where they say more."""
+
+    waiting: list[dict[str, Any]] = field(default_factory=list)
+    _merging: bytes = b""
+
+    def add(self, item: dict[str, Any]) -> None:
+        if item.get("what") not in (*ON_COMMAND, *ON_SENDING):
+            raise ValueError(f"what: must be one of {', '.join((*ON_COMMAND, *ON_SENDING))}, is {item.get('what')!r}")
+        self.waiting.append(item)
+
+    def on(self, code: int, *whats: str) -> dict[str, Any] | None:
+        """The next one for this command."""
+        for item in self.waiting:
+            if item["what"] in whats and item.get("code", code) == code:
+                self.waiting.remove(item)
+                return item
+        return None
+
+    def pieces(self, raw: bytes) -> list[bytes]:
+        """What is written to the wire, each piece by itself."""
+        item = next((i for i in self.waiting if i["what"] in ON_SENDING), None)
+        if item is None:
+            raw, self._merging = self._merging + raw, b""
+            return [raw]
+        self.waiting.remove(item)
+        if item["what"] == "merge":
+            self._merging += raw
+            return []
+        return self._spoilt(item["what"], raw)
+
+    @staticmethod
+    def _spoilt(what: str, raw: bytes) -> list[bytes]:
+        if what == "garbage":
+            return [NOISE + raw]
+        if what == "bad_checksum":
+            return [raw[:-1] + bytes([raw[-1] ^ 0x55])]
+        if what == "wrong_magic":
+            return [raw.replace(b"\x3c", b"\x3d", 1)]
+        return [raw[i : i + 2] for i in range(0, len(raw), 2)]

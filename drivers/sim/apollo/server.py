@@ -1,0 +1,222 @@
+"""The terminal's connections: the host's line, and a socket on which the world tells it what happens to it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from drivers.sim.apollo.bank import Bank
+from drivers.sim.apollo.blocks import Ear, block
+from drivers.sim.apollo.machine import BAD_SUM, BEHAVIOURS, Card, Machine
+from drivers.sim.apollo.mischief import Mischief
+from drivers.sim.pty_line import PtyLine
+
+TICK_S = 0.1
+PIECE_S = 0.004
+Json = dict[str, Any]
+
+
+class Server:
+    """``async with``: the line is up inside."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._ear, self._mischief = Ear(), Mischief()
+        self.bank = Bank(args.books)
+        self._out: asyncio.Queue[tuple[list[bytes], float]] = asyncio.Queue()
+        self.machine = Machine(
+            self.bank, self._ear, self._reply, self._later,
+            polls=args.polls, bank_s=args.bank_s, answers=not args.mute_orders,
+        )  # fmt: skip
+        self._host: asyncio.StreamWriter | None = None
+        self._line: PtyLine | None = None
+        self._heard_s = 0.0
+        self._lose = False
+        self._delay_s = 0.0
+        self._changed: list[asyncio.Event] = []
+        self._stack = contextlib.AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Server:
+        control = await asyncio.start_unix_server(self._controlled, self._args.control)
+        self._stack.callback(control.close)
+        if self._args.serial:
+            self._line = PtyLine(self._args.serial, self._from_serial)
+            self._line.open()
+            self._stack.callback(self._line.hang_up)
+        else:
+            context = None
+            if self._args.cert:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(self._args.cert)
+            server = await asyncio.start_server(self._connected, "127.0.0.1", self._args.port, ssl=context)
+            self._stack.callback(server.close)
+        self._tasks = [asyncio.create_task(t) for t in (self._sending(), self._ticking())]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._host is not None:
+            self._host.transport.abort()
+        await self._stack.aclose()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._args.control)
+
+    # --- the host's line ---------------------------------------------------------------------------------------------
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One host at a time: a new one takes the place of the one before."""
+        if self._host is not None:
+            self._host.transport.abort()
+            self.machine.go_offline()
+        self._host, self._heard_s = writer, _now()
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            while data := await reader.read(4096):
+                self._heard_s = _now()
+                self._hear(data)
+        if self._host is writer:
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._host is not None:
+            self._host.transport.abort()
+        self._host = None
+        if self.machine.state != 1:
+            self.machine.go_offline()
+        self._tell()
+
+    def _from_serial(self, data: bytes) -> bytes:
+        self._hear(data)
+        return b""
+
+    def _hear(self, data: bytes) -> None:
+        for item in self._ear.hear(data):
+            if not item.intact:
+                self.machine.refuse(BAD_SUM)
+            elif not self._spoiled(item.code):
+                self.machine.command(item.code, item.body)
+            self._lose, self._delay_s = False, 0.0
+        self._tell()
+
+    def _spoiled(self, code: int) -> bool:
+        """True: the command is not carried out."""
+        item = self._mischief.on(code, "lose_reply", "delay_reply", "refuse", "event_first", "hang_up")
+        if item is None:
+            return False
+        if item["what"] == "refuse":
+            self.machine.refuse(int(item.get("detail", 0)))
+            return True
+        if item["what"] == "hang_up":
+            self._drop()
+            return True
+        if item["what"] == "event_first":
+            self._reply(0x38, b"\xff")
+        self._lose = item["what"] == "lose_reply"
+        self._delay_s = float(item.get("s", 0)) if item["what"] == "delay_reply" else 0.0
+        return False
+
+    def _reply(self, code: int, body: bytes) -> None:
+        if self._lose and code in (0x00, 0x24):
+            return
+        self._out.put_nowait((self._mischief.pieces(block(code, body, self._ear.wide)), self._delay_s))
+        self._tell()
+
+    async def _sending(self) -> None:
+        """In order: what is late holds up what comes behind it."""
+        while True:
+            pieces, delay_s = await self._out.get()
+            await asyncio.sleep(delay_s)
+            for i, piece in enumerate(pieces):
+                await asyncio.sleep(PIECE_S if i else 0)
+                if self._line is not None:
+                    self._line.send(piece)
+                elif self._host is not None:
+                    self._host.write(piece)
+
+    async def _ticking(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            if self._host is not None and _now() - self._heard_s > self._args.idle_s:
+                self._drop()
+            if self.bank.elapse(TICK_S * self._args.rate):
+                self._tell()
+
+    def _later(self, seconds: float, call: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._call, call)
+
+    def _call(self, call: Callable[[], None]) -> None:
+        call()
+        self._tell()
+
+    # --- the world's socket ------------------------------------------------------------------------------------------
+
+    async def _controlled(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                asked = json.loads(line)
+                if asked["do"] == "watch":
+                    await self._watched(writer)
+                    break
+                try:
+                    answer = self._do(asked)
+                except ValueError as e:
+                    answer = {"error": str(e)}
+                writer.write(json.dumps(answer).encode() + b"\n")
+        writer.close()
+
+    async def _watched(self, writer: asyncio.StreamWriter) -> None:
+        """The picture, at once and after every change."""
+        changed = asyncio.Event()
+        self._changed.append(changed)
+        try:
+            while not writer.is_closing():
+                changed.clear()
+                writer.write(json.dumps(self._picture()).encode() + b"\n")
+                await writer.drain()
+                await changed.wait()
+        finally:
+            self._changed.remove(changed)
+
+    def _tell(self) -> None:
+        for changed in self._changed:
+            changed.set()
+
+    def _picture(self) -> Json:
+        return {**self.machine.picture(), "ledger": self.bank.picture()}
+
+    def _do(self, asked: Json) -> Json:
+        """Raises ``ValueError``."""
+        match asked["do"]:
+            case "card":
+                self._tap(asked)
+            case "online":
+                self.bank.set_online(bool(asked["online"]))
+            case "mischief":
+                self._mischief.add(asked["item"])
+            case "restart":  # power comes back so soon that the line does not notice
+                self.machine.lose_state()
+            case "elapse":
+                self.bank.elapse(float(asked["s"]))
+            case "picture":
+                pass
+            case other:
+                raise ValueError(f"do: {other!r} is not known")
+        self._tell()
+        return self._picture()
+
+    def _tap(self, asked: Json) -> None:
+        behaviour = asked.get("behaviour", "approve")
+        if behaviour not in BEHAVIOURS:
+            raise ValueError(f"behaviour: must be one of {', '.join(BEHAVIOURS)}, is {behaviour!r}")
+        self.machine.tap(Card(asked.get("last4", "1234"), behaviour, asked.get("bank_s")))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

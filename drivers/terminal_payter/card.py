@@ -1,0 +1,72 @@
+"""From the terminal's card data to what may be known of a card."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from agent.bankcards import BankCard
+from agent.ports import Broken
+from drivers.terminal_payter import tlv, words
+
+SALT_NAME = "terminal.salt"
+SALT_BYTES = 32
+_MARK_BYTES = 16
+
+
+def card(data: bytes, hash_tag: str, salt: bytes) -> BankCard:
+    """``mark`` is "" when the terminal gave no hash: such a card cannot be known again."""
+    fields = tlv.read(data)
+    digest = fields.get(hash_tag, b"")
+    mark = hmac.digest(salt, digest, hashlib.sha256)[:_MARK_BYTES].hex() if digest else ""
+    pan = fields.get(words.MASKED_PAN, b"").decode("utf-8", "replace").strip()
+    last4 = pan[-4:] if pan[-4:].isascii() and pan[-4:].isdigit() and len(pan) >= 4 else ""
+    brand = fields.get(words.BRAND_NAME, b"").decode("utf-8", "replace").strip("\0 ")
+    return BankCard(mark, last4, brand[:30] if brand.isprintable() else "")
+
+
+def salt_of(file: Path | None, state_dir: Path | None) -> bytes:
+    """The station's own secret: the file that is named, or one that is made once in ``state_dir`` and that only its
+    owner can read. Raises ``Broken``."""
+    path = file or (state_dir / SALT_NAME if state_dir is not None else None)
+    if path is None:
+        return secrets.token_bytes(SALT_BYTES)
+    try:
+        return _kept(path) if file is not None else _made(path)
+    except OSError as e:
+        raise Broken(f"terminal_payter: {path}: {e.strerror or e}; the agent's user must be able to read it") from e
+
+
+def trouble(file: Path | None) -> str:
+    """For ``check``: what is wrong with the file that is named, or nothing."""
+    try:
+        if file is not None:
+            _kept(file)
+    except (OSError, Broken) as e:
+        return str(e)
+    return ""
+
+
+def _kept(path: Path) -> bytes:
+    salt = path.read_bytes().strip()
+    if len(salt) < 16:
+        raise Broken(f"terminal_payter: {path}: must hold a random secret of 16 bytes or more")
+    return salt
+
+
+def _made(path: Path) -> bytes:
+    """Written beside and linked: never half there, and the first one wins."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(f".{os.getpid()}")
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(fd, secrets.token_hex(SALT_BYTES).encode())
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        beside.replace(path)
+    return _kept(path)

@@ -1,0 +1,128 @@
+"""Requests that every part of the driver makes: asked one at a time, judged, asked again when the sum was wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from agent.bankcards import TerminalIdentity
+from agent.ports import Garbled, Refused, Unreachable
+from drivers.terminal_payter import messages, words
+from drivers.terminal_payter.frames import Frame
+from drivers.terminal_payter.link import Link, Silent
+from drivers.terminal_payter.words import From, To
+
+if TYPE_CHECKING:
+    from drivers.terminal_payter import PayterSettings
+
+AGAIN = 3
+"""Times that a request is sent while the terminal says that its checksum was wrong."""
+NOT_READY_S = 30.0
+"""How long a terminal that is starting may say that it is not ready."""
+
+
+class Dialogue:
+    """Not re-entrant: its owner holds a lock. Raises ``Unreachable``, ``Garbled``, ``Refused``."""
+
+    def __init__(self, settings: PayterSettings, link: Link) -> None:
+        self._settings = settings
+        self.link = link
+
+    async def result(
+        self, header: int, payload: bytes = b"", wait_s: float = 0.0, signs: frozenset[int] = frozenset()
+    ) -> int:
+        """``words.OK`` or the detail of a refusal."""
+        if self.link.unsure:
+            await self.status()
+        code = words.OK
+        for _ in range(AGAIN):
+            frame = await self._ask(header, payload, wait_s or self._settings.reply_s, signs)
+            code = words.OK if frame is None else messages.result(frame.payload)
+            if code != words.BAD_CHECKSUM:
+                break
+        return code
+
+    async def must(self, header: int, payload: bytes, what: str) -> None:
+        """A step of the start. A terminal that is not ready is given time."""
+        end_s = asyncio.get_running_loop().time() + NOT_READY_S
+        while (code := await self.result(header, payload)) == words.NOT_READY:
+            if asyncio.get_running_loop().time() > end_s:
+                break
+            await asyncio.sleep(self._settings.sync_every_s)
+        if code != words.OK:
+            raise Refused(f"terminal {self.link.name}: {what}: {said(code)}")
+
+    async def status(self) -> messages.Status:
+        """Asked once more if there is no answer. A result that came late is told apart and dropped."""
+        for _ in range(2):
+            try:
+                frame = await self.link.ask(
+                    To.GET_STATUS, b"", self._settings.reply_s, judge=lambda f: messages.status(f.payload) is not None
+                )
+            except Silent:
+                continue
+            assert frame is not None
+            self.link.unsure = False
+            found = messages.status(frame.payload)
+            assert found is not None
+            return found
+        raise self._silent("Get Status")
+
+    async def identity(self) -> TerminalIdentity:
+        """What it says of itself; nothing if it does not know the question."""
+        wanted = frozenset({From.IDS, From.RESULT})
+        try:
+            frame = await self.link.ask(To.REQUEST_IDS, b"", self._settings.reply_s, wanted)
+        except Silent:
+            await self.status()
+            return TerminalIdentity("Payter")
+        if frame is None or frame.header == From.RESULT:
+            return TerminalIdentity("Payter")
+        return messages.identity(frame.payload)
+
+    async def synchronise(self, patience_s: float) -> None:
+        """From any state to ENABLED: Synchronize until it echoes, then Protocol, Setup, Enable. Both frame formats are
+        tried in turn, since nobody knows which one it is in."""
+        end_s = asyncio.get_running_loop().time() + patience_s
+        tries = 0
+        while not await self._echoes(tries):
+            tries += 1
+            if asyncio.get_running_loop().time() > end_s:
+                raise self._silent("Synchronize")
+        self.link.extended = self.link.unsure = False
+        await self.must(To.PROTOCOL, messages.protocol(self._options()), "Protocol")
+        self.link.extended = self._settings.extended
+        await self.must(To.SETUP, messages.setup(self._settings.session_timeout_s), "Setup")
+        await self.must(To.ENABLE, b"", "Enable")
+
+    async def _echoes(self, tries: int) -> bool:
+        self.link.extended = self._settings.extended and tries % 2 == 1
+        try:
+            await self.link.ask(To.SYNCHRONIZE, b"", self._settings.sync_every_s, frozenset({From.SYNCHRONIZE}))
+        except Silent:
+            return False
+        return True
+
+    def _options(self) -> int:
+        options = words.OPTION_EVENTS | words.OPTION_DOL | words.OPTION_DETAILS | words.OPTION_DECLINED_DOL
+        return options | (words.OPTION_EXTENDED if self._settings.extended else 0)
+
+    async def _ask(self, header: int, payload: bytes, wait_s: float, signs: frozenset[int]) -> Frame | None:
+        try:
+            return await self.link.ask(header, payload, wait_s, signs=signs)
+        except Silent:
+            raise self._silent(f"message {header:02X}") from None
+
+    def _silent(self, what: str) -> Unreachable:
+        return Unreachable(
+            f"terminal {self.link.name}: no answer to {what}; check power, cable and that its mode is PSP; "
+            "it is tried again"
+        )
+
+
+def said(code: int) -> str:
+    return words.RESULTS.get(code, "it says no") + (f" ({code:02X})" if code else "")
+
+
+def garbled(name: str, what: str) -> Garbled:
+    return Garbled(f"terminal {name}: {what}; its own time-out voids what was held; the connection is made anew")

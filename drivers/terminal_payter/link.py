@@ -1,0 +1,138 @@
+"""One request at a time over a line; what the terminal tells in between goes to ``heard``, in order.
+
+A result and a status look alike and carry no number, so an answer belongs to the one request that waits. An answer
+that did not come in time may still come: until it is ruled out the link is ``unsure``, and ``terminal`` asks for the
+status first, since a terminal answers in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from agent.ports import DeviceError, Garbled, Unreachable
+from drivers.terminal_payter.frames import Frame, Parser, TooLong, encode
+from drivers.terminal_payter.lines import Line
+from drivers.terminal_payter.words import From
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 0.5
+"""For the result of an order whose effect is already there: the documents do not say whether one comes."""
+RESULT = frozenset({From.RESULT})
+Judge = Callable[[Frame], bool]
+
+
+class Silent(Exception):
+    """No answer came in time."""
+
+
+class Link:
+    def __init__(self, name: str, gap_s: float, heard: Callable[[Frame], None]) -> None:
+        self.name = name
+        self.extended = self.unsure = False
+        self.failed: asyncio.Future[DeviceError] = asyncio.get_running_loop().create_future()
+        self._line: Line | None = None
+        self._gap_s, self._heard, self._parser = gap_s, heard, Parser()
+        self._gap: asyncio.TimerHandle | None = None
+        self._answer: asyncio.Future[Frame | None] | None = None
+        self._wanted: frozenset[int] = frozenset()
+        self._signs: frozenset[int] = frozenset()
+        self._judge: Judge = _any
+        self._late: asyncio.TimerHandle | None = None
+
+    def attach(self, line: Line) -> None:
+        self._line = line
+
+    def close(self) -> None:
+        self.lost(Unreachable(f"terminal {self.name}: closed"))
+        if self._line is not None:
+            self._line.close()
+
+    def lost(self, error: DeviceError) -> None:
+        """The line is of no use any more; whoever waits or asks is told."""
+        if not self.failed.done():
+            self.failed.set_result(error)
+        for timer in (self._gap, self._late):
+            if timer is not None:
+                timer.cancel()
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+
+    def check(self) -> None:
+        """Raises what ended the line."""
+        if self.failed.done():
+            raise self.failed.result()
+
+    async def ask(
+        self,
+        header: int,
+        payload: bytes,
+        wait_s: float,
+        wanted: frozenset[int] = RESULT,
+        signs: frozenset[int] = frozenset(),
+        judge: Judge | None = None,
+    ) -> Frame | None:
+        """The answer. None: one of ``signs`` came, which says that it was taken, and no result within ``GRACE_S``.
+        ``judge`` False: no answer to this. Raises ``Silent``, ``Garbled`` (does not fit a frame), and what ended
+        the line."""
+        self.check()
+        assert self._line is not None
+        self._answer = asyncio.get_running_loop().create_future()
+        self._wanted, self._signs, self._judge = wanted, signs, judge or _any
+        try:
+            self._line.write(encode(header, payload, self.extended))
+            async with asyncio.timeout(wait_s):
+                return await self._answer
+        except TooLong as e:
+            raise Garbled(f"terminal {self.name}: {e}; set extended = true, or shorten the QR address") from e
+        except TimeoutError:
+            self.unsure = True
+            raise Silent from None
+        except asyncio.CancelledError:
+            self.unsure = True
+            raise
+        finally:
+            self._answer = None
+
+    def received(self, data: bytes) -> None:
+        if self._gap is not None:
+            self._gap.cancel()
+        self._dispatch(self._parser.feed(data))
+        if self._parser.partial and not self.failed.done():
+            self._gap = asyncio.get_running_loop().call_later(self._gap_s, self._silence)
+
+    def _silence(self) -> None:
+        self._dispatch(self._parser.silent())
+
+    def _dispatch(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            waits = self._answer is not None and not self._answer.done()
+            if waits and frame.header in self._wanted:
+                self._take(frame)
+                continue
+            if frame.header in (From.RESULT, From.SYNCHRONIZE):
+                log.debug("terminal %s: an answer that nobody waits for is dropped", self.name)
+                continue
+            if waits and frame.header in self._signs:
+                self._take_soon()
+            self._heard(frame)
+
+    def _take(self, frame: Frame) -> None:
+        assert self._answer is not None
+        if self._judge(frame):
+            self._answer.set_result(frame)
+
+    def _take_soon(self) -> None:
+        assert self._answer is not None
+        self._late = asyncio.get_running_loop().call_later(GRACE_S, self._taken, self._answer)
+
+    def _taken(self, answer: asyncio.Future[Frame | None]) -> None:
+        if not answer.done():
+            self.unsure = True
+            answer.set_result(None)
+
+
+def _any(frame: Frame) -> bool:
+    return True

@@ -1,0 +1,81 @@
+"""What is inside PSP's frames, both ways. Pure."""
+
+from __future__ import annotations
+
+from agent.bankcards import TerminalIdentity
+from agent.frozen import frozen
+from drivers.terminal_payter import words
+from drivers.terminal_payter.frames import Frame
+
+_U32 = 0xFFFF_FFFF
+LONGEST_TEXT, LONGEST_QR = 63, 4296
+
+
+@frozen
+class Status:
+    state: words.State
+    running: bool
+
+
+def u32(value: int) -> bytes:
+    """Raises ``ValueError`` for what four bytes cannot hold."""
+    if not 0 <= value <= _U32:
+        raise ValueError(f"{value} does not fit four bytes")
+    return value.to_bytes(4, "big")
+
+
+def protocol(options: int) -> bytes:
+    return bytes([words.PROTOCOL_VERSION]) + u32(options)
+
+
+def setup(timeout_s: int) -> bytes:
+    """A session that nobody settles within ``timeout_s`` is voided."""
+    return u32(timeout_s) + bytes([words.VOID_ON_TIMEOUT])
+
+
+def start(amount: int, number: int, tags: bytes = b"", extras: bytes = b"") -> bytes:
+    """``amount`` in minor units. ``extras``: see ``apollo``; they need ``tags`` before them."""
+    if not tags and not extras:
+        return u32(amount) + u32(number)
+    return u32(amount) + u32(number) + bytes([len(tags)]) + tags + extras
+
+
+def apollo(methods: int, qr_url: str, reference: str) -> bytes:
+    """The fields that only an Apollo knows: payment methods, no logo, amount shown, QR address, reference."""
+    texts = text(qr_url, LONGEST_QR) + text(reference, LONGEST_TEXT)
+    return bytes([methods]) + b"\0" + b"\0" + texts
+
+
+def text(value: str, longest: int) -> bytes:
+    """With its NUL at the end; a NUL inside would end it early."""
+    return value.replace("\0", "").encode("utf-8")[:longest].decode("utf-8", "ignore").encode("utf-8") + b"\0"
+
+
+def result(payload: bytes) -> int:
+    """``words.OK``, or the detail of a refusal (0: none was given)."""
+    if payload[:1] == b"\0":
+        return words.OK
+    return payload[1] if len(payload) > 1 else 0
+
+
+def status(payload: bytes) -> Status | None:
+    """None for what can be no status: a result that came late."""
+    if len(payload) < 2 or payload[1] > 1:
+        return None
+    try:
+        return Status(words.State(payload[0]), payload[1] == 1)
+    except ValueError:
+        return None
+
+
+def identity(payload: bytes) -> TerminalIdentity:
+    serial, model, platform, *applications = [*(t.decode("utf-8", "replace") for t in payload.split(b"\0")), "", "", ""]
+    firmware = " ".join(t for t in (platform, *applications) if t)
+    return TerminalIdentity("Payter", model[:50], serial[:50], firmware[:100])
+
+
+def dol(frame: Frame, at: int) -> bytes:
+    """Card data behind a length of one byte, two in the extended format; nothing if none is there."""
+    wide = 2 if frame.extended else 1
+    length = int.from_bytes(frame.payload[at : at + wide], "big")
+    return frame.payload[at + wide : at + wide + length]

@@ -1,0 +1,45 @@
+"""From settings to a terminal that is enabled."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from agent.ports import Unreachable
+from drivers.terminal_payter.dialogue import Dialogue
+from drivers.terminal_payter.lines import name_of, open_line
+from drivers.terminal_payter.link import Link
+from drivers.terminal_payter.terminal import PayterTerminal
+
+if TYPE_CHECKING:
+    from drivers.terminal_payter import PayterSettings
+
+PROBED = (115200, 57600, 38400, 19200, 9600)
+PROBE_S = 2.0
+
+
+async def opened(settings: PayterSettings, salt: bytes) -> PayterTerminal:
+    """Raises ``Unreachable``, ``Refused``, ``Broken``."""
+    if settings.line != "serial" or settings.baud:
+        return await _opened(settings, salt, settings.baud, settings.sync_s)
+    for baud in PROBED:
+        try:
+            return await _opened(settings, salt, baud, PROBE_S)
+        except Unreachable as e:
+            silent = e
+    raise silent
+
+
+async def _opened(settings: PayterSettings, salt: bytes, baud: int, patience_s: float) -> PayterTerminal:
+    link: Link
+    terminal: PayterTerminal | None = None
+    link = Link(name_of(settings), settings.gap_ms / 1000, lambda f: terminal.hear(f) if terminal else None)
+    link.attach(await open_line(settings, baud, link.received, link.lost))
+    with contextlib.ExitStack() as stack:
+        stack.callback(link.close)
+        dialogue = Dialogue(settings, link)
+        await dialogue.synchronise(patience_s)
+        terminal = PayterTerminal(settings, salt, link, dialogue)
+        await terminal.start()
+        stack.pop_all()
+    return terminal

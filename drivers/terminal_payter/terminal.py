@@ -1,0 +1,260 @@
+"""``TerminalPort`` over PSP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from agent.bankcards import BankCard, Settlement, TerminalIdentity
+from agent.ports import DeviceError, Refused, Unreachable
+from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalNews
+from drivers.terminal_payter import card, messages, words
+from drivers.terminal_payter.dialogue import Dialogue, garbled, said
+from drivers.terminal_payter.frames import LONGEST_PLAIN, Frame
+from drivers.terminal_payter.link import GRACE_S, Link, Silent
+from drivers.terminal_payter.messages import Status, u32
+from drivers.terminal_payter.words import From, State, To
+
+if TYPE_CHECKING:
+    from drivers.terminal_payter import PayterSettings
+
+log = logging.getLogger(__name__)
+
+_STARTED = frozenset({From.TRANSACTION, From.CARD_READ, From.CANCELLED})
+_ENDED = frozenset({From.APPROVED, From.PARTIAL, From.DECLINED, From.CANCELLED})
+_MAY_BE_RESTARTED = (0, words.WRONG_STATE, words.NOT_READY)
+"""A terminal that has lost its state has also lost the option to give details."""
+_MISSES = 2
+"""Looks in a row at a terminal that is idle although an offer is open, before the offer is given up."""
+
+
+class PayterTerminal:
+    """Opened by ``opening``. Card numbers are neither kept nor logged."""
+
+    def __init__(self, settings: PayterSettings, salt: bytes, link: Link, dialogue: Dialogue) -> None:
+        self.identity = TerminalIdentity("Payter")
+        self._settings, self._salt, self._link, self._dialogue = settings, salt, link, dialogue
+        self._lock = asyncio.Lock()
+        self._told: asyncio.Queue[TerminalNews] = asyncio.Queue()
+        self._numbers = itertools.count(1)
+        self._offered = False
+        self._amount_cents = 0
+        self._misses = 0
+        self._open: set[int] = set()
+        self._silent_start = settings.orders_answer == "none"
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """The line is synchronised: learn who it is and keep it awake."""
+        self.identity = await self._dialogue.identity()
+        self._watching = asyncio.create_task(self._watch(), name=f"terminal {self._link.name}")
+
+    async def close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+        self._link.close()
+
+    async def news(self) -> AsyncIterator[TerminalNews]:
+        while True:
+            told = asyncio.ensure_future(self._told.get())
+            try:
+                await asyncio.wait((told, self._link.failed), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not told.done():
+                    told.cancel()
+            if not told.done():
+                raise self._link.failed.result()
+            yield told.result()
+
+    # --- what is asked of it -----------------------------------------------------------------------------------------
+
+    async def offer(self, amount_cents: int, reference: str = "", language: str = "", qr_url: str = "") -> None:
+        async with self._asking():
+            if self._offered:
+                raise Refused(f"terminal {self._link.name}: an offer is open; cancel it first")
+            number = next(self._numbers)
+            await self._speak(language)
+            code = await self._start(amount_cents, number, reference, qr_url)
+            if code == words.DUPLICATE:
+                code = await self._start(amount_cents, next(self._numbers), reference, qr_url)
+            if code != words.OK:
+                self._offered = False
+                await self._restored()
+                raise Refused(f"terminal {self._link.name}: it does not take an offer: {said(code)}")
+
+    async def authorise(self) -> None:
+        async with self._asking():
+            code = await self._order(To.AUTH, bytes.fromhex(self._settings.auth_payload), _ENDED, State.WAIT_AUTH)
+            if code != words.OK:
+                await self._restored()
+                raise Refused(f"terminal {self._link.name}: there is no card to authorise: {said(code)}")
+
+    async def cancel(self) -> None:
+        async with self._asking():
+            code = await self._order(To.CANCEL, b"", _ENDED, State.ENABLED)
+            if code == words.OK or not self._offered:
+                return  # the end of the offer is told, or will be
+            status = await self._dialogue.status()
+            if status.state in words.UNPREPARED:
+                await self._restored(status)
+            elif status.state == State.ENABLED and self._offered:
+                self._end(Cancelled())
+            else:
+                log.info("terminal %s: cannot cancel now: %s", self._link.name, said(code))
+
+    async def commit(self, reservation: int, amount_cents: int) -> Settlement:
+        payload = u32(reservation) + u32(self._minor(amount_cents)) + bytes.fromhex(self._settings.commit_extra)
+        return await self._settle(To.COMMIT, reservation, payload)
+
+    async def void(self, reservation: int) -> Settlement:
+        return await self._settle(To.VOID, reservation, u32(reservation))
+
+    async def show(self, text: str) -> None:
+        """Layout unproven: the text, NUL-terminated, under the header that the settings name (0: never sent)."""
+        if self._settings.ui_request:
+            async with self._asking():
+                await self._dialogue.result(self._settings.ui_request, messages.text(text, 200))
+
+    # --- how ---------------------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        """One at a time. Silence is the end of this connection: only a new one cannot bring a late answer."""
+        async with self._lock:
+            self._link.check()
+            try:
+                yield
+            except Unreachable as e:
+                self._link.lost(e)
+                raise
+
+    async def _speak(self, language: str) -> None:
+        """Layout unproven, like ``show``."""
+        if self._settings.select_language and language:
+            await self._dialogue.result(self._settings.select_language, messages.text(language, 10))
+
+    async def _start(self, amount_cents: int, number: int, reference: str, qr_url: str) -> int:
+        tags = bytes.fromhex(self._settings.dol_tags)
+        extras = b""
+        if self._settings.start_extras:
+            extras = messages.apollo(self._settings.payment_methods, qr_url, reference)
+        payload = messages.start(self._minor(amount_cents), number, tags, extras)
+        if len(payload) + 2 > LONGEST_PLAIN and not self._link.extended:
+            log.warning("terminal %s: the QR address is too long for it; set extended = true", self._link.name)
+            extras = messages.apollo(self._settings.payment_methods, "", reference)
+            payload = messages.start(self._minor(amount_cents), number, tags, extras)
+        self._offered, self._amount_cents, self._misses = True, amount_cents, 0
+        return await self._order(To.START, payload, _STARTED, State.WAIT_CARD, State.WAIT_AUTH)
+
+    async def _order(self, header: int, payload: bytes, signs: frozenset[int], *states: State) -> int:
+        """A request that may have a result of its own, or only its effect: then the state tells."""
+        if self._settings.orders_answer == "result" and header != To.CANCEL:
+            return await self._dialogue.result(header, payload)
+        if self._link.unsure:
+            await self._dialogue.status()
+        code = await self._maybe(header, payload, signs)
+        if code is not None:
+            return code
+        status = await self._dialogue.status()
+        if header == To.START:
+            self._silent_start = True
+        done = status.state in states or (header == To.AUTH and not self._offered)
+        return words.OK if done else words.NOT_READY if status.state in words.UNPREPARED else words.WRONG_STATE
+
+    async def _maybe(self, header: int, payload: bytes, signs: frozenset[int]) -> int | None:
+        wait_s = min(GRACE_S, self._settings.reply_s) if self._silent_start else self._settings.reply_s
+        try:
+            frame = await self._link.ask(header, payload, wait_s, signs=signs)
+        except Silent:
+            return None
+        return words.OK if frame is None else messages.result(frame.payload)
+
+    async def _settle(self, header: int, reservation: int, payload: bytes) -> Settlement:
+        async with self._asking():
+            code = await self._dialogue.result(header, payload, self._settings.settle_s)
+            if code in _MAY_BE_RESTARTED and await self._restored():
+                code = await self._dialogue.result(header, payload, self._settings.settle_s)
+        if code == words.OK or code == words.NOT_FOUND:
+            self._open.discard(reservation)
+            return Settlement.DONE if code == words.OK else Settlement.CLOSED
+        log.warning("terminal %s: session %d is not settled: %s", self._link.name, reservation, said(code))
+        return Settlement.REFUSED
+
+    async def _restored(self, status: Status | None = None) -> bool:
+        """It had lost its state: prepare it anew and say so. False: its state is as it should be."""
+        status = status or await self._dialogue.status()
+        if status.state not in words.UNPREPARED:
+            return False
+        log.warning("terminal %s: it was restarted", self._link.name)
+        await self._dialogue.synchronise(self._settings.sync_s)
+        self._end(Restarted())
+        return True
+
+    async def _watch(self) -> None:
+        """Keeps the connection open, and notices a restart and an end that was never heard."""
+        try:
+            while True:
+                await asyncio.sleep(self._settings.keep_alive_s)
+                async with self._lock:
+                    self._link.check()
+                    await self._look(await self._dialogue.status())
+        except DeviceError as e:
+            self._link.lost(e)
+
+    async def _look(self, status: Status) -> None:
+        if await self._restored(status):
+            return
+        lost = self._offered and status.state == State.ENABLED and not status.running
+        self._misses = self._misses + 1 if lost else 0
+        if self._misses >= _MISSES:
+            log.warning("terminal %s: its offer has ended and it did not say how", self._link.name)
+            self._end(Restarted())
+
+    def _minor(self, amount_cents: int) -> int:
+        return amount_cents * self._settings.amount_scale
+
+    # --- what it tells -----------------------------------------------------------------------------------------------
+
+    def hear(self, frame: Frame) -> None:
+        """A message that is no answer."""
+        match frame.header:
+            case From.CARD_READ if self._offered:
+                self._told.put_nowait(CardRead(self._card(frame, 0)))
+            case From.APPROVED | From.PARTIAL:
+                self._approved(frame)
+            case From.DECLINED if self._offered:
+                code = frame.payload[0] if frame.payload else 0
+                self._end(Declined(words.REASONS.get(code, f"code {code:02X}")))
+            case From.CANCELLED if self._offered:
+                self._end(Cancelled())
+            case _:
+                log.debug("terminal %s: message %02X says nothing new", self._link.name, frame.header)
+
+    def _approved(self, frame: Frame) -> None:
+        """Told in every case: what nobody asked for has to be voided."""
+        partial = frame.header == From.PARTIAL
+        at = 8 if partial else 4
+        if len(frame.payload) < at:
+            self._link.lost(garbled(self._link.name, "an approval without its number"))
+            return
+        number = int.from_bytes(frame.payload[:4], "big")
+        if number in self._open and self._settings.session_ids_unique:
+            log.error("terminal %s: it has given session %d a second time; one of the two stays open there",
+                      self._link.name, number)  # fmt: skip
+        self._open.add(number)
+        held = int.from_bytes(frame.payload[4:8], "big") // self._settings.amount_scale
+        self._end(Approved(number, held if partial else self._amount_cents, partial, self._card(frame, at)))
+
+    def _card(self, frame: Frame, at: int) -> BankCard:
+        return card.card(messages.dol(frame, at), self._settings.hash_tag.upper(), self._salt)
+
+    def _end(self, news: TerminalNews) -> None:
+        """Of the offer, if there was one."""
+        self._offered, self._misses = False, 0
+        self._told.put_nowait(news)

@@ -1,0 +1,167 @@
+"""What every driver of a payment terminal has to keep: ``check_terminal`` against any opened ``TerminalPort``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from agent.bankcards import Settlement
+from agent.ports import DeviceError, Refused
+from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, TerminalNews, TerminalPort
+from drivers.testkit.display import loop_lag
+
+N = TypeVar("N")
+Opening = Callable[[], AbstractAsyncContextManager[TerminalPort]]
+
+
+@dataclass
+class Books:
+    """The bank's: what is held, by reservation; what was charged and released, in order."""
+
+    holds: dict[int, int] = field(default_factory=dict)
+    captures: list[tuple[int, int]] = field(default_factory=list)
+    voids: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalWorld:
+    """What a far end can be made to do; a check without its hook is left out. ``tap``: a card whose bank will
+    "approve", "decline" or hold only a part ("partial"). ``power_cycle`` returns when the terminal is up again."""
+
+    tap: Callable[[str], Awaitable[None]]
+    books: Callable[[], Awaitable[Books]] | None = None
+    power_cycle: Callable[[], Awaitable[None]] | None = None
+
+
+async def check_terminal(
+    open_port: Opening, world: TerminalWorld, *, amount_cents: int = 5000, timeout_s: float = 10.0, lag_s: float = 0.05
+) -> None:
+    """Raises ``AssertionError`` that says which clause of ``TerminalPort`` is broken. Charges the card of ``world`` a
+    few cents, once."""
+    check = _Check(world, amount_cents, timeout_s)
+    async with open_port() as port:
+        async with loop_lag() as lag:
+            first = await check.approved(port)
+            await check.declined(port)
+            await check.cancelled(port)
+            await check.partial(port)
+        assert lag.worst_s < lag_s, f"the terminal blocked the event loop for {lag.worst_s * 1000:.1f} ms"
+        closing_s = time.monotonic()
+    assert time.monotonic() - closing_s < 1.5, "closing took longer than 1.5 s"
+    if world.power_cycle is not None:
+        await world.power_cycle()
+    async with open_port() as port:
+        await check.settled(port, first)
+        await check.released(port)
+
+
+class _Check:
+    def __init__(self, world: TerminalWorld, amount_cents: int, timeout_s: float) -> None:
+        self._world, self._amount, self._timeout_s = world, amount_cents, timeout_s
+
+    async def approved(self, port: TerminalPort) -> Approved:
+        news = port.news()
+        await port.offer(self._amount)
+        try:
+            await port.offer(self._amount)
+        except Refused:
+            pass
+        else:
+            raise AssertionError("a second offer was taken while the first one was open")
+        await self._world.tap("approve")
+        read = await self._next(news, CardRead)
+        await port.authorise()
+        told = await self._next(news, Approved)
+        assert not told.partial, "all was held, it was told as partial"
+        assert told.amount_cents == self._amount, f"{self._amount} cents were asked for, {told.amount_cents} told"
+        await self._same_card(port, news, read)
+        await self._books(held={told.reservation: self._amount})
+        return told
+
+    async def _same_card(self, port: TerminalPort, news: AsyncIterator[TerminalNews], before: CardRead) -> None:
+        """Read once more, for its mark only."""
+        assert before.card.mark not in repr(before) or not before.card.mark, "the mark of a card is in a repr"
+        assert not before.card.last4 or (before.card.last4.isdigit() and len(before.card.last4) == 4), "more than 4"
+        await port.offer(self._amount)
+        await self._world.tap("approve")
+        again = await self._next(news, CardRead)
+        assert again.card == before.card, "the same card has another mark"
+        await port.cancel()
+        await self._next(news, Cancelled)
+
+    async def declined(self, port: TerminalPort) -> None:
+        news = port.news()
+        await port.offer(self._amount)
+        await self._world.tap("decline")
+        await self._next(news, CardRead)
+        await port.authorise()
+        await self._next(news, Declined)
+
+    async def cancelled(self, port: TerminalPort) -> None:
+        news = port.news()
+        await port.offer(self._amount)
+        await port.cancel()
+        await self._next(news, Cancelled)
+        await port.cancel()  # nothing is open any more: no harm, and no news
+        try:
+            await port.authorise()
+        except Refused:
+            return
+        raise AssertionError("authorise was taken without an offer")
+
+    async def partial(self, port: TerminalPort) -> None:
+        news = port.news()
+        await port.offer(self._amount)
+        await self._world.tap("partial")
+        await self._next(news, CardRead)
+        await port.authorise()
+        told = await self._next(news, Approved)
+        assert told.partial, "a part was held, it was told as all"
+        assert 0 < told.amount_cents < self._amount, f"a part of {self._amount} cents was told as {told.amount_cents}"
+        await self._is(port.commit(told.reservation, told.amount_cents + 1), Settlement.REFUSED, "more than is held")
+        await self._is(port.void(told.reservation), Settlement.DONE, "void")
+
+    async def settled(self, port: TerminalPort, first: Approved) -> None:
+        await self._is(port.commit(first.reservation, 7), Settlement.DONE, "the commit of an older connection's hold")
+        await self._is(port.commit(first.reservation, 7), Settlement.CLOSED, "a second commit")
+        await self._is(port.void(first.reservation), Settlement.CLOSED, "a void after a commit")
+        await self._books(held={}, charged=(first.reservation, 7))
+
+    async def released(self, port: TerminalPort) -> None:
+        news = port.news()
+        await port.offer(self._amount)
+        await self._world.tap("approve")
+        await self._next(news, CardRead)
+        await port.authorise()
+        told = await self._next(news, Approved)
+        await self._is(port.void(told.reservation), Settlement.DONE, "void")
+        await self._is(port.void(told.reservation), Settlement.CLOSED, "a second void")
+        await self._books(held={})
+
+    async def _is(self, asked: Awaitable[Settlement], wanted: Settlement, what: str) -> None:
+        try:
+            got = await asked
+        except DeviceError as e:
+            raise AssertionError(f"{what}: {wanted.name} expected, {type(e).__name__} came: {e}") from e
+        assert got is wanted, f"{what}: {wanted.name} expected, {got.name} came"
+
+    async def _next(self, news: AsyncIterator[TerminalNews], wanted: type[N]) -> N:
+        try:
+            told = await asyncio.wait_for(anext(news), self._timeout_s)
+        except TimeoutError:
+            raise AssertionError(f"{wanted.__name__} was expected, nothing was told in {self._timeout_s} s") from None
+        assert isinstance(told, wanted), f"{wanted.__name__} was expected, {told} was told"
+        return told
+
+    async def _books(self, held: dict[int, int], charged: tuple[int, int] | None = None) -> None:
+        if self._world.books is None:
+            return
+        books = await self._world.books()
+        assert books.holds == held, f"the bank holds {books.holds}, it should be {held}"
+        if charged is not None:
+            assert books.captures.count(charged) == 1, f"charged: {books.captures}, {charged} should be there once"
+            assert sum(n == charged[0] for n, _ in books.captures) == 1, "one reservation was charged twice"

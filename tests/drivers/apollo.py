@@ -1,0 +1,130 @@
+"""A simulated payment terminal for tests: its own process, killed for a power cut, and a line to tell it what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+from authorities import Authority
+
+from agent.ports.driver import Where
+from agent.ports.terminal import TerminalNews, TerminalPort
+from drivers.terminal_payter import DRIVER, PayterSettings
+from drivers.testkit.terminal import Books, TerminalWorld
+
+Json = dict[str, Any]
+
+
+class Apollo:
+    """``line``: tcp, tls (needs ``authority``) or serial. ``argv``: more of ``python -m drivers.sim.apollo``."""
+
+    def __init__(self, folder: Path, line: str = "tcp", *argv: str, authority: Authority | None = None) -> None:
+        self.folder, self.line, self.argv, self.authority = folder, line, argv, authority
+        self.port = _free_port()
+        self._short = tempfile.TemporaryDirectory(prefix="apollo-", dir="/tmp")
+        self._control = f"{self._short.name}/control"
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def up(self) -> None:
+        where = ["--serial", str(self.folder / "tty")] if self.line == "serial" else ["--port", str(self.port)]
+        tls = ["--cert", str(self.authority.server())] if self.authority else []
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "drivers.sim.apollo", "--books", str(self.folder / "books.json"),
+            "--control", self._control, *where, *tls, "--bank-s", "0.05", *self.argv,
+        )  # fmt: skip
+        async with asyncio.timeout(20):
+            while True:
+                with contextlib.suppress(OSError):
+                    await self.do("picture")
+                    return
+                await asyncio.sleep(0.02)
+
+    async def down(self) -> None:
+        """SIGKILL: mains lost."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGKILL)
+            await self._process.wait()
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._control)
+
+    async def power_cycle(self) -> None:
+        await self.down()
+        await self.up()
+
+    async def do(self, what: str, **more: Any) -> Json:
+        """The picture afterwards."""
+        reader, writer = await asyncio.open_unix_connection(self._control)
+        try:
+            writer.write(json.dumps({"do": what, **more}).encode() + b"\n")
+            answer: Json = json.loads(await reader.readline())
+            assert "error" not in answer, answer
+            return answer
+        finally:
+            writer.close()
+
+    async def tap(self, behaviour: str = "approve", last4: str = "1234", **more: Any) -> None:
+        await self.do("card", behaviour=behaviour, last4=last4, **more)
+
+    async def spoil(self, what: str, **more: Any) -> None:
+        await self.do("mischief", item={"what": what, **more})
+
+    async def books(self) -> Books:
+        ledger = (await self.do("picture"))["ledger"]
+        return Books(
+            {h["terminal_session"]: h["cents"] for h in ledger["holds"]},
+            [(c["terminal_session"], c["cents"]) for c in ledger["captures"]],
+            [v["terminal_session"] for v in ledger["voids"]],
+        )
+
+    def settings(self, **keys: Any) -> PayterSettings:
+        own: Json = {"sync_every_s": 0.05, "reply_s": 1.0, "settle_s": 1.0, "line": self.line}
+        if self.line == "serial":
+            own["device"] = str(self.folder / "tty")
+        else:
+            own |= {"host": "127.0.0.1", "port": self.port}
+            own["ca_file"] = self.authority.root if self.authority else None
+        return PayterSettings(**{**own, **keys})
+
+    def opened(self, **keys: Any) -> AbstractAsyncContextManager[TerminalPort]:
+        return DRIVER.open(self.settings(**keys), self.where)
+
+    @property
+    def where(self) -> Where:
+        return Where(0, "terminal", lambda: (1, 0.0), (), {"state_dir": self.folder})
+
+    @property
+    def world(self) -> TerminalWorld:
+        return TerminalWorld(self.tap, self.books, self.power_cycle)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    folder: Path, line: str = "tcp", *argv: str, authority: Authority | None = None
+) -> AsyncIterator[Apollo]:
+    apollo = Apollo(folder, line, *argv, authority=authority)
+    await apollo.up()
+    try:
+        yield apollo
+    finally:
+        await apollo.down()
+
+
+async def heard(news: AsyncIterator[TerminalNews], timeout_s: float = 10.0) -> TerminalNews:
+    return await asyncio.wait_for(anext(news), timeout_s)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,367 @@
+"""The driver of PSP terminals against a terminal in a process of its own, over TCP, TLS and a pseudo terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apollo import Apollo, heard, running
+from authorities import Authority
+
+from agent.bankcards import Settlement
+from agent.ports import Broken, Refused, Unreachable
+from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalPort
+from drivers.sim.apollo.machine import DECLINES
+from drivers.terminal_payter import DRIVER, PayterSettings
+from drivers.testkit.terminal import check_terminal
+
+
+async def hold(apollo: Apollo, port: TerminalPort, behaviour: str = "approve", **card: Any) -> Approved:
+    news = port.news()
+    await port.offer(5000)
+    await apollo.tap(behaviour, **card)
+    assert isinstance(await heard(news), CardRead)
+    await port.authorise()
+    approved = await heard(news)
+    assert isinstance(approved, Approved), approved
+    return approved
+
+
+@pytest.mark.parametrize("line", ["tcp", "tls", "serial"])
+async def test_keeps_the_contract(tmp_path: Path, line: str) -> None:
+    authority = Authority(tmp_path) if line == "tls" else None
+    async with running(tmp_path, line, authority=authority) as apollo:
+        await check_terminal(apollo.opened, apollo.world)
+
+
+@pytest.mark.parametrize("keys", [{"extended": True}, {"start_extras": False, "dol_tags": ""}])
+async def test_open_points_as_a_terminal_may_have_them(tmp_path: Path, keys: dict[str, Any]) -> None:
+    async with running(tmp_path) as apollo:
+        await check_terminal(lambda: apollo.opened(**keys), apollo.world)
+
+
+@pytest.mark.parametrize("answers", ["either", "none"])
+async def test_an_order_without_a_result_is_taken_by_its_effect(tmp_path: Path, answers: str) -> None:
+    mute = running(tmp_path, "tcp", "--mute-orders")
+    async with mute as apollo, apollo.opened(orders_answer=answers) as port:
+        assert (await hold(apollo, port)).amount_cents == 5000
+        assert (await hold(apollo, port)).amount_cents == 5000
+        for number in (1, 2):
+            assert await port.void(number) is Settlement.DONE
+
+
+async def test_every_reason_to_decline_is_a_word(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, apollo.opened() as port:
+        news, reasons = port.news(), set()
+        for behaviour in DECLINES:
+            await port.offer(100)
+            await apollo.tap(behaviour)
+            assert isinstance(await heard(news), CardRead)
+            await port.authorise()
+            told = await heard(news)
+            assert isinstance(told, Declined), behaviour
+            reasons.add(told.reason)
+        assert len(reasons) == len(DECLINES)
+        assert "insufficient funds" in reasons
+        assert (await apollo.books()).holds == {}
+
+
+async def test_a_card_that_is_taken_away_too_soon(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, apollo.opened() as port:
+        await port.offer(100)
+        await apollo.tap("timeout")
+        assert await heard(port.news()) == Declined("card read timeout")
+        await port.offer(100)  # it is free again
+
+
+async def test_an_approval_that_crosses_the_cancel_is_told(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, apollo.opened() as port:
+        news = port.news()
+        await port.offer(5000)
+        await apollo.tap("cross")
+        await heard(news)
+        await port.authorise()
+        await port.cancel()
+        told = await heard(news)
+        assert isinstance(told, Approved)
+        assert await port.void(told.reservation) is Settlement.DONE
+        assert (await apollo.books()).holds == {}
+
+
+@pytest.mark.parametrize("what", ["garbage", "wrong_magic", "bad_checksum", "split", "merge"])
+async def test_noise_on_the_line(tmp_path: Path, what: str) -> None:
+    """Spoils the card's message; what cannot be repaired ends the offer, it does not stay open for ever."""
+    async with running(tmp_path, "serial") as apollo, apollo.opened(keep_alive_s=0.1, gap_ms=60) as port:
+        news = port.news()
+        await port.offer(5000)
+        await apollo.spoil("event_first", code=0x36)
+        for _ in range(2):
+            await apollo.spoil(what)
+        await apollo.tap()
+        told = await heard(news)
+        if isinstance(told, CardRead):
+            await port.authorise()
+            told = await heard(news)
+            assert isinstance(told, Approved)
+            assert await port.commit(told.reservation, 1234) is Settlement.DONE
+            assert (await apollo.books()).captures == [(told.reservation, 1234)]
+
+
+async def test_a_lost_reply_to_a_commit_is_unreachable_and_the_next_one_says_closed(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo:
+        async with apollo.opened() as port:
+            told = await hold(apollo, port)
+            await apollo.spoil("lose_reply", code=0x35)
+            with pytest.raises(Unreachable):
+                await port.commit(told.reservation, 1234)
+            with pytest.raises(Unreachable):  # a late answer would be taken for the next one's
+                await port.void(told.reservation)
+            with pytest.raises(Unreachable):
+                await heard(port.news())
+        async with apollo.opened() as port:
+            assert await port.commit(told.reservation, 1234) is Settlement.CLOSED
+        books = await apollo.books()
+        assert (books.captures, books.holds) == ([(told.reservation, 1234)], {})
+
+
+async def test_a_late_reply_to_a_commit_is_waited_for(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, apollo.opened(reply_s=0.2, settle_s=5, keep_alive_s=0.1) as port:
+        told = await hold(apollo, port)
+        await apollo.spoil("delay_reply", code=0x35, s=1.0)
+        assert await port.commit(told.reservation, 1234) is Settlement.DONE
+
+
+@pytest.mark.parametrize(
+    ("detail", "outcome"),
+    [(0x0C, Settlement.CLOSED), (0x10, Settlement.REFUSED), (0x11, Settlement.REFUSED), (0x05, Settlement.REFUSED)],
+)
+async def test_refusals_of_a_commit(tmp_path: Path, detail: int, outcome: Settlement) -> None:
+    async with running(tmp_path) as apollo, apollo.opened() as port:
+        told = await hold(apollo, port)
+        await apollo.spoil("refuse", code=0x35, detail=detail)
+        assert await port.commit(told.reservation, 1) is outcome
+        assert await port.commit(told.reservation, 1) is Settlement.DONE
+
+
+async def test_a_wrong_sum_is_sent_again(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, apollo.opened() as port:
+        told = await hold(apollo, port)
+        await apollo.spoil("refuse", code=0x35, detail=0x04)
+        assert await port.commit(told.reservation, 1) is Settlement.DONE
+
+
+async def test_a_number_that_exists_already_gets_the_next_one(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, apollo.opened() as port:
+        await apollo.spoil("refuse", code=0x34, detail=0x0B)
+        assert (await hold(apollo, port)).reservation == 1
+
+
+async def test_not_ready_after_power_up_is_waited_for(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo:
+        for _ in range(3):
+            await apollo.spoil("refuse", code=0x23, detail=0x11)
+        async with apollo.opened() as port:
+            await hold(apollo, port)
+
+
+async def test_a_restart_that_the_line_does_not_notice(tmp_path: Path) -> None:
+    """The state is lost, the hold is not: it is prepared anew, said, and the hold is settled."""
+    async with running(tmp_path, "serial") as apollo, apollo.opened(keep_alive_s=0.1, sync_every_s=0.02) as port:
+        told, news = await hold(apollo, port), port.news()
+        await port.offer(100)
+        await apollo.do("restart")
+        assert await heard(news) == Restarted()
+        assert await port.commit(told.reservation, 1234) is Settlement.DONE
+        await hold(apollo, port)
+
+
+async def test_a_commit_right_after_a_restart(tmp_path: Path) -> None:
+    async with running(tmp_path, "serial") as apollo, apollo.opened() as port:
+        told = await hold(apollo, port)
+        await apollo.do("restart")
+        assert await port.commit(told.reservation, 1234) is Settlement.DONE
+        assert await heard(port.news()) == Restarted()
+        assert (await apollo.books()).captures == [(told.reservation, 1234)]
+
+
+async def test_an_offer_that_meets_a_restart_is_refused_and_the_next_one_is_taken(tmp_path: Path) -> None:
+    async with running(tmp_path, "serial") as apollo, apollo.opened() as port:
+        await apollo.do("restart")
+        with pytest.raises(Refused):
+            await port.offer(100)
+        assert await heard(port.news()) == Restarted()
+        await hold(apollo, port)
+
+
+async def test_a_power_cut_ends_the_connection_and_a_new_one_settles(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo:
+        async with apollo.opened() as port:
+            told = await hold(apollo, port)
+            await apollo.power_cycle()
+            with pytest.raises(Unreachable):
+                await heard(port.news())
+        async with apollo.opened() as port:
+            assert await port.void(told.reservation) is Settlement.DONE
+
+
+async def test_kept_awake_beyond_the_terminals_idle_time(tmp_path: Path) -> None:
+    async with running(tmp_path, "tcp", "--idle-s", "0.5") as apollo:
+        async with apollo.opened(keep_alive_s=0.15) as port:
+            with pytest.raises(TimeoutError):
+                await heard(port.news(), 1.2)
+        async with apollo.opened(keep_alive_s=10) as port:
+            with pytest.raises(Unreachable):
+                await heard(port.news())
+
+
+async def test_away_from_its_bank_it_declines_and_settles_later(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, apollo.opened() as port:
+        told, news = await hold(apollo, port), port.news()
+        await apollo.do("online", online=False)
+        assert await port.commit(told.reservation, 1234) is Settlement.DONE
+        assert (await apollo.books()).captures == []
+        await port.offer(100)
+        await apollo.tap()
+        assert isinstance(await heard(news), CardRead)
+        await port.authorise()
+        assert isinstance(await heard(news), Declined)
+        await apollo.do("online", online=True)
+        books = await apollo.books()
+        assert (books.captures, books.holds) == ([(told.reservation, 1234)], {})
+
+
+async def test_what_nobody_settles_is_given_back_never_charged(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, apollo.opened() as port:
+        told = await hold(apollo, port)
+        await apollo.do("elapse", s=259_201)
+        books = await apollo.books()
+        assert (books.holds, books.captures, books.voids) == ({}, [], [told.reservation])
+        assert await port.commit(told.reservation, 1) is Settlement.CLOSED
+
+
+async def test_an_unwatched_terminal_gives_the_offer_up(tmp_path: Path) -> None:
+    """The end of the offer was lost on the way."""
+    async with running(tmp_path, "serial") as apollo, apollo.opened(keep_alive_s=0.1, gap_ms=50) as port:
+        news = port.news()
+        await port.offer(100)
+        await apollo.tap()
+        assert isinstance(await heard(news), CardRead)
+        for _ in range(3):  # its result, "complete" and the approval
+            await apollo.spoil("bad_checksum")
+        with pytest.raises((Unreachable, Refused)):
+            await port.authorise()
+
+
+async def test_the_qr_address_and_the_text_reach_its_screen(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, apollo.opened(ui_request=0x28, select_language=0x41) as port:
+        await port.show("Mind the cable")
+        assert (await apollo.do("picture"))["screen"] == ["Mind the cable"]
+        await port.offer(5000, "R-1", "fr", "https://example.lu/pay/1")
+        seen = await apollo.do("picture")
+        assert (seen["screen"], seen["qr"]) == (["Present card", "50.00 EUR"], "https://example.lu/pay/1")
+
+
+@pytest.mark.parametrize(("extended", "shown"), [(False, ""), (True, "https://example.lu/" + "x" * 400)])
+async def test_a_long_qr_address_needs_the_extended_format(tmp_path: Path, extended: bool, shown: str) -> None:
+    async with running(tmp_path) as apollo, apollo.opened(extended=extended) as port:
+        await port.offer(5000, qr_url="https://example.lu/" + "x" * 400)
+        assert (await apollo.do("picture"))["qr"] == shown
+
+
+async def test_who_it_is(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, apollo.opened() as port:
+        who = port.identity
+        assert (who.vendor, who.model, who.serial) == ("Payter", "APOLLO", "APO0042SIM")
+        assert who.firmware == "platform 1.2 psp 3.1"
+
+
+async def test_no_card_number_is_kept_or_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        async with running(tmp_path) as apollo, apollo.opened() as port:
+            news = port.news()
+            await port.offer(5000)
+            await apollo.tap(last4="4242")
+            read = await heard(news)
+            assert isinstance(read, CardRead)
+            assert (read.card.last4, read.card.brand, len(read.card.mark)) == ("4242", "VISA", 32)
+            assert read.card.mark not in repr(read)
+            await port.cancel()
+            assert await heard(news) == Cancelled()
+    assert "411111" not in caplog.text
+    assert read.card.mark not in caplog.text
+    salt = tmp_path / "terminal.salt"
+    assert salt.stat().st_mode & 0o777 == 0o600
+
+
+async def test_marks_differ_between_stations(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo:
+        marks = []
+        for name in ("a", "b"):
+            file = tmp_path / name
+            file.write_text(f"a long random secret {name}")
+            async with apollo.opened(salt_file=file) as port:
+                news = port.news()
+                await port.offer(100)
+                await apollo.tap()
+                read = await heard(news)
+                assert isinstance(read, CardRead)
+                marks.append(read.card.mark)
+        assert marks[0] != marks[1]
+
+
+async def test_a_terminal_with_another_certificate_is_not_spoken_to(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    async with running(tmp_path, "tls", authority=Authority(tmp_path)) as apollo:
+        with pytest.raises(Unreachable, match="certificate"):
+            async with apollo.opened(ca_file=Authority(other).root):
+                pass
+        with pytest.raises(Unreachable, match="certificate"):
+            async with apollo.opened(tls_name="another.terminal.lu"):
+                pass
+        async with apollo.opened(tls_name="localhost"):
+            pass
+
+
+async def test_nobody_there(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable, match="network cable"):
+        async with Apollo(tmp_path).opened():
+            pass
+
+
+async def test_a_port_that_answers_something_else(tmp_path: Path) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-no\r\n")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    with pytest.raises(Unreachable, match="Synchronize"):
+        async with Apollo(tmp_path).opened(port=port, sync_s=0.5):
+            pass
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({}, "host: is missing"),
+        ({"line": "serial"}, "device: is missing"),
+        ({"host": "h", "line": "tls"}, "ca_file: is missing"),
+        ({"host": "h", "session_timeout_s": 60}, "session_timeout_s: must be"),
+        ({"host": "h", "orders_answer": "maybe"}, "orders_answer: must be one of"),
+        ({"host": "h", "commit_extra": "0g"}, "commit_extra: must be bytes"),
+        ({"host": "h", "salt_file": Path("/nowhere")}, "salt_file: "),
+    ],
+)
+async def test_wrong_settings(keys: dict[str, Any], said: str) -> None:
+    settings = PayterSettings(**keys)
+    where = Apollo(Path()).where
+    assert any(said in line for line in DRIVER.check(settings, where))
+    with pytest.raises(Broken):
+        async with DRIVER.open(settings, where):
+            pass
