@@ -27,8 +27,8 @@ from agent.frozen import frozen
 from agent.initial import (
     given,
     initial_evses,
+    initial_offers,
     initial_settings,
-    initial_terms,
     power_times,
     signer,
     unusable_certificates,
@@ -418,7 +418,7 @@ def check(file: StationFile) -> Iterable[str]:
     except NoZone as e:
         wrong.append(f"{file.path}: station.timezone: {e}")
     wrong += unusable_certificates(file)
-    for made in (initial_settings, initial_terms):
+    for made in (initial_settings, initial_offers):
         try:
             made(file)
         except SettingsError as e:

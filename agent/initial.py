@@ -17,7 +17,7 @@ from agent.settings import Backend, SettingsError, StationFile, meant
 from agent.spoken import spoken_to
 
 if TYPE_CHECKING:
-    from agent.domain.terms import Terms
+    from agent.domain.offer import Offer
 
 
 def initial_settings(file: StationFile) -> Settings:
@@ -94,14 +94,14 @@ def _as_text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def initial_terms(file: StationFile) -> Mapping[EvseId, Terms]:
+def initial_offers(file: StationFile) -> Mapping[EvseId, Offer]:
     """The ad-hoc prices of the file. Raises ``SettingsError``."""
     if file.tariff is None and all(e.tariff is None for e in file.evses):
         return {}
-    from agent.tariffs import terms
+    from agent.tariffs import offers
 
     wrong: list[str] = []
-    made = terms(file, wrong)
+    made = offers(file, wrong)
     if wrong:
         raise SettingsError([f"{file.path}: {w}" for w in wrong])
     return made
@@ -116,7 +116,7 @@ def wall_clock(file: StationFile) -> Callable[[float], Local]:
 
 def initial_evses(file: StationFile) -> dict[EvseId, Evse]:
     """The EVSEs of the file, before anything is known of them. Raises ``SettingsError``."""
-    terms = initial_terms(file)
+    offers = initial_offers(file)
     return {
         e.number: Evse(
             e.number,
@@ -126,7 +126,7 @@ def initial_evses(file: StationFile) -> dict[EvseId, Evse]:
             rotation=e.phase_rotation,
             bay_sensor=e.bay_sensor,
             meter=Watch(file.meter_policies.get(e.number, MeterPolicy())),
-            terms=terms.get(e.number),
+            offer=offers.get(e.number),
         )
         for e in file.evses
     }

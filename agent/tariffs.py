@@ -6,8 +6,8 @@ import re
 from dataclasses import field
 from typing import Any
 
+from agent.domain.offer import Offer, unlawful
 from agent.domain.tariff import Rates, Tariff, Window, rate
-from agent.domain.terms import Terms, unlawful
 from agent.frozen import frozen
 from agent.kinds import EvseId
 from agent.settings import Evse, StationFile, build
@@ -52,14 +52,16 @@ class TariffTable:
     window: tuple[WindowTable, ...] = field(default_factory=tuple)
 
 
-def terms(file: StationFile, wrong: list[str]) -> dict[EvseId, Terms]:
+def offers(file: StationFile, wrong: list[str]) -> dict[EvseId, Offer]:
     """What each outlet costs; one line per mistake is added to ``wrong``."""
     station = _read(file.tariff, "tariff", wrong)
-    made: dict[EvseId, Terms] = {}
+    made: dict[EvseId, Offer] = {}
     for evse in file.evses:
+        if evse.power_kw is not None and not 0 < evse.power_kw < 10_000:
+            wrong.append(f"evse[{evse.number}].power_kw: must be more than 0 and below 10000, is {evse.power_kw:g}")
         where = f"evse[{evse.number}].tariff" if evse.tariff is not None else "tariff"
         tariff, backend = _read(evse.tariff, where, wrong) if evse.tariff is not None else station
-        made[evse.number] = Terms(tariff, power_w(evse), backend)
+        made[evse.number] = Offer(tariff, power_w(evse), backend)
         if tariff is not None and made[evse.number].strict:
             wrong += [_refusal(where, evse, key) for key in unlawful(tariff, strict=True)]
     if any(t.backend for t in made.values()) and not file.settings.get("cost_display"):

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from agent.domain.offer import Offer
 from agent.domain.tariff import Rates, Tariff, Window
-from agent.domain.terms import Terms
 from agent.domain.variables import Settings
 from agent.initial import initial_evses, wall_clock
 from agent.settings import SettingsError, parse
-from agent.tariffs import terms
+from agent.tariffs import offers
 from tests.test_station_file import GOOD, said
 
 AC, DC = "[[evse]]\nnumber = 1\n", '[[evse]]\nnumber = 1\nkind = "DC"\n'
@@ -51,9 +51,9 @@ kwh = 0.35
 """
 
 
-def made(text: str) -> tuple[dict[int, Terms], list[str]]:
+def made(text: str) -> tuple[dict[int, Offer], list[str]]:
     wrong: list[str] = []
-    return terms(parse(tomllib.loads(text), Path("station.toml")), wrong), wrong
+    return offers(parse(tomllib.loads(text), Path("station.toml")), wrong), wrong
 
 
 def tariff(text: str) -> Tariff:
@@ -186,6 +186,12 @@ def test_windows_of_a_strong_outlet() -> None:
     assert [c.partition(":")[0] for c in complaints(strong + without)] == ["tariff.kwh"]
 
 
+def test_a_power_that_nothing_has() -> None:
+    for power in ("-50", "0", "nan", "10000"):
+        wanted = f"evse[1].power_kw: must be more than 0 and below 10000, is {power}"
+        assert complaints(f"{AC}power_kw = {power}\n[tariff]\nkwh = 1\n")[0] == wanted
+
+
 def test_only_the_strong_one_of_two_is_named() -> None:
     text = "[[evse]]\nnumber = 1\n[[evse]]\nnumber = 2\npower_kw = 60\n[tariff]\nkwh = 1\nsession = 1\n"
     assert complaints(text) == [f"tariff.session: cannot be asked: EVSE 2 has 60 kW, {LAW}"]
@@ -205,12 +211,12 @@ def test_check_says_it(tmp_path: Path) -> None:
 
 def test_the_station_begins_with_it() -> None:
     file = parse(tomllib.loads(AC + FULL), Path("station.toml"))
-    assert (terms_of := initial_evses(file)[1].terms) is not None
-    assert terms_of.tariff is not None
-    assert not terms_of.strict
+    assert (offered := initial_evses(file)[1].offer) is not None
+    assert offered.tariff is not None
+    assert not offered.strict
     with pytest.raises(SettingsError, match=r"station.toml: tariff.session: cannot be asked"):
         initial_evses(parse(tomllib.loads(DC + FULL), Path("station.toml")))
-    assert initial_evses(parse(tomllib.loads(AC), Path("station.toml")))[1].terms is None
+    assert initial_evses(parse(tomllib.loads(AC), Path("station.toml")))[1].offer is None
 
 
 def test_the_wall_clock_of_the_file() -> None:
@@ -225,29 +231,29 @@ def test_the_wall_clock_of_the_file() -> None:
 # --- whose price it is -----------------------------------------------------------------------------------------------
 
 
-def sold(terms: Terms, **settings: Any) -> Tariff | None:
-    return terms.price(Settings(settings))
+def sold(offer: Offer, **settings: Any) -> Tariff | None:
+    return offer.price(Settings(settings))
 
 
 def test_the_backends_price_counts_only_where_the_file_says_so() -> None:
     own = Tariff(Decimal("0.4"), occupancy=Decimal("0.1"), grace_min=5, session=Decimal("1"), vat_percent=Decimal(17))
     told = {"offline_kwh_price": "0.5", "offline_hour_price": "1.2", "currency": "CHF"}
-    assert sold(Terms(own, 22_000), **told) == own
-    assert sold(Terms(own, 22_000, backend=True)) == own
-    assert sold(Terms(own, 22_000, backend=True), **told) == Tariff(
+    assert sold(Offer(own, 22_000), **told) == own
+    assert sold(Offer(own, 22_000, backend=True)) == own
+    assert sold(Offer(own, 22_000, backend=True), **told) == Tariff(
         Decimal("0.5"), Decimal("0.02"), Decimal("0.1"), 5, currency="CHF", vat_percent=Decimal(17)
     )
-    assert sold(Terms(own, 22_000, backend=True), offline_hour_price="1") == own  # 1.666... cents a minute
-    assert sold(Terms(own, 22_000, backend=True), offline_flat_price="2") == Tariff(
+    assert sold(Offer(own, 22_000, backend=True), offline_hour_price="1") == own  # 1.666... cents a minute
+    assert sold(Offer(own, 22_000, backend=True), offline_flat_price="2") == Tariff(
         None, None, Decimal("0.1"), 5, Decimal(2), vat_percent=Decimal(17)
     )
-    assert sold(Terms(None, 22_000, backend=True), **told) is None
+    assert sold(Offer(None, 22_000, backend=True), **told) is None
 
 
 def test_the_backend_cannot_ask_either_what_the_law_forbids() -> None:
     own = Tariff(Decimal("0.4"))
     for power_w in (50_000, None):
-        strong = Terms(own, power_w, backend=True)
+        strong = Offer(own, power_w, backend=True)
         assert sold(strong, offline_kwh_price="0.5", offline_hour_price="1.2") == own
         assert sold(strong, offline_flat_price="1") == own
         assert sold(strong, offline_kwh_price="0.5") == Tariff(Decimal("0.5"))

@@ -25,7 +25,7 @@ from agent.frozen import frozen, mutable
 from agent.kinds import EvseId, Fault, Lamp, Limit, Moment, Reading, SignedReading, Stamp, Token, Verdict
 
 if TYPE_CHECKING:  # of stations that sell without a contract
-    from agent.domain.terms import Terms
+    from agent.domain.offer import Offer
 
 LEAST_A = 6.0
 """The least current that IEC 61851-1 can offer; less is a pause."""
@@ -199,7 +199,7 @@ class Evse:
     allowed_phases: int | None = None
     # blocks/costs.py
     account: Account | None = None
-    terms: Terms | None = None
+    offer: Offer | None = None
     """From the station file: the ad-hoc price."""
     # blocks/display.py
     lamp: Lamp = Lamp.OFF

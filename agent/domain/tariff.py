@@ -95,6 +95,15 @@ class Tariff:
         """What it costs, VAT included; rounded half up, here and nowhere else. Raises ``ValueError`` as ``parts``."""
         return _rounded(sum((amount for _, amount in self.parts(usage)), start=_fraction(0)))
 
+    def bill(self, usage: Usage) -> tuple[tuple[str, int], ...]:
+        """``parts`` in whole cents that add up to ``cents``: each is what the sum so far, rounded, has grown by."""
+        exact, before, made = _fraction(0), 0, []
+        for kind, amount in self.parts(usage):
+            exact += amount
+            made.append((kind, _rounded(exact) - before))
+            before = _rounded(exact)
+        return tuple(made)
+
     def vat_cents(self, cents: int) -> int:
         """The VAT that is in it, rounded half up; 0 if no rate is known."""
         rate = _fraction(self.vat_percent or 0)

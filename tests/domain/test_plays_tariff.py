@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from decimal import Decimal as D
 from typing import Any
 
 import pytest
 
 from agent.domain.asks import AskSet
-from agent.domain.tariff import Tariff
-from agent.domain.terms import Terms
-from tests.domain.playbook import Playbook, make_site
+from agent.domain.events import Asked, SituationChanged, VehicleConnected
+from agent.domain.localtime import Local
+from agent.domain.offer import Offer
+from agent.domain.tariff import Rates, Tariff, Window
+from agent.kinds import ScreenName
+from tests.domain.playbook import LINK, Playbook, make_site
 from tests.domain.test_plays_cost import ask
 
 PRICE = Tariff(Decimal("0.45"), vat_percent=Decimal(17))
@@ -19,7 +23,7 @@ PRICE = Tariff(Decimal("0.45"), vat_percent=Decimal(17))
 def play(tariff: Tariff | None = PRICE, power_w: float = 22_000, backend: bool = False, **settings: Any) -> Playbook:
     def site() -> Any:
         made = make_site(settings={"cost_display": True, **settings})
-        made.evses[1].terms = Terms(tariff, power_w, backend)
+        made.evses[1].offer = Offer(tariff, power_w, backend)
         return made
 
     return Playbook(site)
@@ -34,9 +38,9 @@ def test_a_backend_sets_the_price_of_a_weak_outlet() -> None:
     p = play(backend=True)
     assert ask(p, AskSet(DEFAULT, whole=True)) == "Accepted"
     assert p.site.settings.text("offline_hour_price") == "1.2"
-    terms = p.evse().terms
-    assert terms is not None
-    assert terms.price(p.site.settings) == Tariff(Decimal("0.5"), Decimal("0.02"), vat_percent=Decimal(17))
+    offer = p.evse().offer
+    assert offer is not None
+    assert offer.price(p.site.settings) == Tariff(Decimal("0.5"), Decimal("0.02"), vat_percent=Decimal(17))
 
 
 @pytest.mark.parametrize("forbidden", [{"offline_hour_price": "1.2"}, {"offline_flat_price": "0.5"}])
@@ -63,8 +67,85 @@ def test_a_default_price_for_others_is_no_matter_of_the_law() -> None:
     assert p.site.settings.text("offline_hour_price") == "1"
 
 
-def _asked(values: dict[str, str]) -> Any:
-    from agent.domain.events import Asked
-    from tests.domain.playbook import LINK
+# --- what the screen says of it --------------------------------------------------------------------------------------
 
+
+def tag(p: Playbook) -> dict[str, Any]:
+    """What the idle screen says of the tariff."""
+    assert p.screens[1].name is ScreenName.IDLE
+    return {k.removeprefix("tariff_"): v for k, v in p.screens[1].values.items() if k.startswith("tariff_")}
+
+
+FULL = Tariff(
+    D("0.45"), D("0.02"), D("0.1"), 15, D("0.5"), D("0.25"), "Parking", (), 100, 4000, "CHF", D("8.10")
+)  # fmt: skip
+
+
+def test_the_price_is_there_before_anybody_comes_and_when_a_vehicle_has_come() -> None:
+    p = play(FULL)
+    said = {
+        "currency": "CHF", "kwh_micro": 450_000, "minute_micro": 20_000, "occupancy_micro": 100_000, "grace_min": 15,
+        "session_micro": 500_000, "other_micro": 250_000, "other_name": "Parking", "minimum_micro": 1_000_000,
+        "maximum_micro": 40_000_000, "vat_percent": "8.1",
+    }  # fmt: skip
+    assert tag(p) == said
+    p.skip() >> VehicleConnected(1)
+    assert p.screens[1].values["plugged"]
+    assert tag(p) == said
+    assert p.skip()
+
+
+def test_what_has_no_price_is_not_said_but_energy_is() -> None:
+    assert tag(play(Tariff(D("0"), D("0"), session=D("0")))) == {"currency": "EUR", "kwh_micro": 0}
+    assert tag(play(Tariff(minute=D("0.1")))) == {"currency": "EUR", "minute_micro": 100_000}
+    assert tag(play(None)) == {}
+
+
+def test_a_price_by_the_time_of_day_turns_with_the_clock() -> None:
+    """08:00 at the start; UTC is the wall clock here."""
+    every = tuple(range(7))
+    day = Window(every, 6 * 60, 8 * 60 + 2, Rates(D("0.5")))
+    noon = Window(every, 8 * 60 + 2, 9 * 60, Rates(D("0.5"), D("0.1")))
+    night = Window(every, 9 * 60, 6 * 60, Rates(D("0.3"), None, D("0.2")))
+    p = play(Tariff(windows=(day, noon, night), grace_min=5))
+    now = {"currency": "EUR", "kwh_micro": 500_000}
+    assert tag(p) == {**now, "next_at_utc_s": 1_800_000_120, "next_minute_micro": 100_000}
+    p.wait(119)
+    assert "minute_micro" not in tag(p)
+    p.wait(1)
+    assert tag(p) == {
+        **now, "minute_micro": 100_000, "next_at_utc_s": 1_800_003_600, "next_kwh_micro": 300_000,
+        "next_minute_micro": 0, "next_occupancy_micro": 200_000, "next_grace_min": 5,
+    }  # fmt: skip
+
+
+def test_windows_with_one_price_have_no_turn_and_without_a_clock_there_is_no_price() -> None:
+    windows = tuple(Window(tuple(range(7)), a, b, Rates(D("0.5"))) for a, b in ((0, 720), (720, 0)))
+    p = play(Tariff(windows=windows))
+    assert tag(p) == {"currency": "EUR", "kwh_micro": 500_000}
+    p.trusted = False
+    p.feed(SituationChanged(1))
+    assert tag(p) == {}
+
+
+def test_a_price_that_a_backend_sets_is_shown_at_once() -> None:
+    p = play(backend=True)
+    assert ask(p, AskSet({"offline_kwh_price": "0.5", "offline_flat_price": "1"}, whole=True)) == "Accepted"
+    assert tag(p) == {"currency": "EUR", "kwh_micro": 500_000, "session_micro": 1_000_000, "vat_percent": "17"}
+
+
+def test_the_wall_clock_is_the_stations() -> None:
+    """Ten o'clock in Luxembourg's summer is eight o'clock UTC."""
+    windows = tuple(Window(tuple(range(7)), a, b, Rates(D(kwh))) for a, b, kwh in ((0, 600, "0.1"), (600, 0, "0.2")))
+    p = play(Tariff(windows=windows))
+    assert tag(p)["kwh_micro"] == 100_000
+    p.site.zone = lambda utc_s: Local(120)
+    p.feed(SituationChanged(1))
+    assert tag(p)["kwh_micro"] == 200_000
+    ask(p, AskSet({"time_offset": "+01:00"}))
+    p.feed(SituationChanged(1))
+    assert tag(p)["kwh_micro"] == 100_000
+
+
+def _asked(values: dict[str, str]) -> Asked:
     return Asked(LINK, "q", AskSet(values, whole=True))

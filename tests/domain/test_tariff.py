@@ -128,6 +128,14 @@ def test_a_minimum_and_a_maximum_are_parts_of_their_own() -> None:
     assert (tariff.cents(little), tariff.cents(much)) == (200, 1000)
 
 
+def test_a_bill_adds_up() -> None:
+    tariff = Tariff(kwh=D("0.0035"), minute=D("0.0035"), session=D("0.0035"), max_cents=1)
+    usage = drive(tariff.usage(), (60, 1000, True))
+    assert [amount for _, amount in tariff.parts(usage)] == [Fraction(35, 100)] * 3 + [Fraction(-5, 100)]
+    assert tariff.bill(usage) == (("kwh", 0), ("minute", 1), ("session", 0), ("maximum", 0))
+    assert tariff.cents(usage) == 1
+
+
 def test_vat_is_in_the_price() -> None:
     assert Tariff(vat_percent=D("17")).vat_cents(1170) == 170
     assert Tariff(vat_percent=D("17")).vat_cents(100) == 15  # 14.53

@@ -72,6 +72,9 @@ def test_a_cost_never_falls_and_is_never_negative(tariff: Tariff, legs: list[Leg
     assert costs == sorted(costs)
     cents = [tariff.cents(u) for u in drive(tariff.usage(WALL), legs)]
     assert cents == sorted(cents)
+    for usage, total in zip(drive(tariff.usage(WALL), legs), cents, strict=True):
+        assert sum(part for _, part in tariff.bill(usage)) == total
+        assert [kind for kind, _ in tariff.bill(usage)] == [kind for kind, _ in tariff.parts(usage)]
     assert all(c <= (tariff.max_cents if tariff.max_cents is not None else c) for c in cents)
 
 

@@ -54,7 +54,7 @@ class Costs:
 
     def _lawful(self, name: str) -> Callable[[Value], bool]:
         """Where the backend's default price is the ad-hoc price, it has to be one that may be asked."""
-        return lambda value: all(e.terms is None or e.terms.allows(name, value) for e in self._site.evses.values())
+        return lambda value: all(e.offer is None or e.offer.allows(name, value) for e in self._site.evses.values())
 
     # --- what the backend says -----------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from agent.domain.faults import blocks, heaviest_first
 from agent.domain.localtime import offset_min
 from agent.domain.messages import ChargingState
 from agent.domain.orders import Remember, SetLamp, Show, WakeMe
+from agent.domain.price_tag import offered
 from agent.domain.pricing import Values, agreed, amount, not_told, running, tariff
 from agent.frozen import frozen
 from agent.kinds import STATION, EvseId, Fault, Lamp, MessageContent, Moment, Screen, ScreenName, TokenType
@@ -48,7 +49,7 @@ _ENDED_BY = {
 }
 
 
-_PRICES = ("tariff_", "cost_", "currency", "time_offset")
+_PRICES = ("tariff_", "cost_", "currency", "time_offset", "offline_")
 """Settings that the screen shows something of."""
 
 
@@ -284,6 +285,7 @@ class Display:
             return ScreenName.OFFLINE, "", {}
         values: Values = {
             "price_line": tariff(site),
+            **offered(site, evse, now),
             "qr_url": site.qr_url if site.online and not site.free_vending else "",
             "free": site.free_vending,
             "plugged": evse.vehicle,

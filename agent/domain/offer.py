@@ -15,7 +15,7 @@ STRICT_W = 50_000
 
 
 @frozen
-class Terms:
+class Offer:
     """What the station file says of an outlet. ``power_w``: the most that it can give; None: not said, taken as much.
     ``backend``: its default price counts before the file's."""
 
