@@ -76,9 +76,9 @@ async def killed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kill
     text = station_of(*(outlet(n, name) for n, name in enumerate(BOARDS, 1)))
     async with street(tmp_path_factory.mktemp("boards"), text, speed=4) as s:
         k = Killed(s)
-        for n, name in enumerate(BOARDS, 1):
+        for n in range(1, len(BOARDS) + 1):
             await s.plug(n)
-        for n, name in enumerate(BOARDS, 1):
+        for n in range(1, len(BOARDS) + 1):
             await s.told("Preparing", n)
             await s.tap(f"CARD-{n}", n)
         for n, name in enumerate(BOARDS, 1):
