@@ -7,6 +7,7 @@ offer of at least 6 A and the car in C, and opens it as soon as one of these is 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.kinds import Fault
@@ -70,6 +71,8 @@ class Evse:
     energy_nws: int = 0
     """Lifetime import register in nWs: power in mW times time in us, without any rounding on the way."""
     external_a: float | None = None
+    program: Callable[[float], None] | None = None
+    """What a board that is no CHARX does by itself, first in each step (real seconds)."""
     registers: Registers = field(default_factory=Registers)
     contactor: Contactor = field(default_factory=Contactor)
     lock: Lock = field(default_factory=Lock)
@@ -183,6 +186,8 @@ class Evse:
     def step(self, dt_us: int, real_us: int, mains: Mains) -> None:
         """``dt_us``: time of the physics; ``real_us``: time of the watchdog, which guards a real conversation."""
         dt_s = dt_us / 1e6
+        if self.program is not None:
+            self.program(real_us / 1e6)
         self._watch(real_us / 1e6)
         self._recovering_s = max(0.0, self._recovering_s - dt_s) if self.registers.available else self.recovers_s
         if self.car is not None:

@@ -24,6 +24,7 @@ from drivers.sim.modbus_slave import Device as SlaveDevice
 from drivers.sim.modbus_slave import NetworkSlave, RtuSlave
 from drivers.sim.power_supply import PowerSupply
 from drivers.sim.pty_line import PtyLine
+from drivers.sim.rapi import RapiBoard
 from drivers.sim.rf_field import RfField
 from drivers.sim.road import Road, target_of
 from drivers.sim.screen import Screen
@@ -46,6 +47,7 @@ class Wires:
         self.addresses: dict[str, str] = {}
         self.fields: dict[int, RfField] = {}
         self.line_readers: dict[int, LineReader] = {}
+        self.serial_boards: dict[int, RapiBoard] = {}
         self.screens: dict[int, Screen] = {}
         self.buttons: Buttons | None = None
         self.supply: PowerSupply | None = None
@@ -59,6 +61,7 @@ class Wires:
         """Raises ``ValueError`` for a device that cannot be simulated, ``OSError``."""
         self._folder.mkdir(parents=True, exist_ok=True)
         await self._open_boards()
+        self._open_serial_boards()
         for evse in self._file.evses:
             await self._open_meter(evse)
             self._open_screen(evse)
@@ -75,6 +78,8 @@ class Wires:
             slave.close()
         for line in self._lines:
             line.hang_up()
+        for board in self.serial_boards.values():
+            board.hang_up()
         for reader in self.line_readers.values():
             reader.close()
         for field in self.fields.values():
@@ -160,6 +165,18 @@ class Wires:
         line.open()
         self._lines.append(line)
         return line
+
+    def _open_serial_boards(self) -> None:
+        for evse in self._file.evses:
+            device = evse.board or self._file.board
+            if device is None or not lacks_address(device, "evse_openevse", "device"):
+                continue
+            board = RapiBoard(self._evses[evse.number], self._folder / f"board-{evse.number}")
+            board.start()
+            self.serial_boards[evse.number] = board
+            table: Table = {"driver": "evse_openevse", "poll_s": 0.25, **chosen(device), "device": board.address}
+            self.far_ends.evses[evse.number]["board"] = table
+            self.addresses[f"board {evse.number}"] = f"{board.address} (RAPI)"
 
     async def _open_meter(self, evse: Evse) -> None:
         device = evse.meter or self._file.meter

@@ -1,0 +1,72 @@
+"""Charge controller boards that speak RAPI over a serial line: OpenEVSE.
+
+Facts: OpenEVSE firmware 8.2 (``rapi_proc``, ``J1772EvseController``). Unproven on hardware.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from agent.ports import Broken
+from agent.ports.driver import Driver, Where
+from agent.ports.evse import EvsePort
+
+LEAST_A = 6
+LEAST_HEARTBEAT_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEvseSettings:
+    """``device``: the serial line. ``heartbeat_s``: so long after the last ``beat`` the board lowers its offer to
+    ``fallback_a``; it knows no fallback of 0 A. Both are kept in a memory that wears out: they are written when the
+    line is opened, and the board writes them only if they differ."""
+
+    device: str
+    baud: int = 115200
+    poll_s: float = 0.5
+    timeout_s: float = 0.5
+    heartbeat_s: int = 10
+    fallback_a: int = LEAST_A
+
+
+def complaints(settings: OpenEvseSettings, where: Where | None = None) -> list[str]:
+    """What is wrong with the settings, one line each, without touching a device."""
+    wrong = []
+    if not settings.device:
+        wrong.append('device: is missing, for example device = "/dev/ttyUSB0"')
+    if settings.baud <= 0:
+        wrong.append(f"baud: must be a speed such as 115200, is {settings.baud}")
+    if not LEAST_HEARTBEAT_S <= settings.heartbeat_s <= 600:
+        wrong.append(f"heartbeat_s: must be 5 to 600: more than two beats, and our silence is noticed; is "
+                     f"{settings.heartbeat_s}")  # fmt: skip
+    if not LEAST_A <= settings.fallback_a <= 80:
+        wrong.append(f"fallback_a: must be 6 to 80, the board offers no less; is {settings.fallback_a}")
+    if settings.poll_s <= 0 or settings.timeout_s <= 0:
+        wrong.append("poll_s, timeout_s: must be above 0")
+    return wrong
+
+
+@asynccontextmanager
+async def open_board(settings: OpenEvseSettings, where: Where) -> AsyncIterator[EvsePort]:
+    """Comes up with release withdrawn and the heartbeat supervised, and withdraws release when it closes.
+    Raises ``Unreachable``, ``Garbled``, ``Broken`` (settings, or a firmware that charges without being released)."""
+    from drivers.evse_openevse.board import OpenEvse
+    from drivers.evse_openevse.line import RapiLine
+
+    if wrong := complaints(settings):
+        raise Broken(f"board {settings.device}: " + "; ".join(wrong))
+    line = await RapiLine.open(settings)
+    try:
+        board = OpenEvse(settings, where, line)
+        await board.begin()
+        try:
+            yield board
+        finally:
+            await board.end()
+    finally:
+        line.close()
+
+
+DRIVER = Driver("evse_openevse", "evse", OpenEvseSettings, open_board, complaints)

@@ -1,0 +1,371 @@
+"""One OpenEVSE board as an EVSE.
+
+Held, the board is awake and auth-locked: it sees the vehicle, tests its relay and its earth, and closes nothing. Asleep
+(``$FS``) it would look no further than whether a vehicle is there; it is put to sleep only to stop, since then it gives
+the vehicle 3 s to end the current before it opens its relay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+from agent.kinds import EvseState, EvseTraits, Limit
+from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
+from agent.ports.driver import Where
+from drivers.evse_openevse import LEAST_A, OpenEvseSettings
+from drivers.evse_openevse import firmware as fw
+from drivers.evse_openevse.frames import Line, numbers
+from drivers.evse_openevse.line import RapiLine
+from drivers.evse_openevse.picture import (
+    AUTH_LOCKED,
+    BOOT_LOCKED,
+    CONNECTED,
+    DISABLED,
+    HARD_FAULT,
+    RELAY_CLOSED,
+    SLEEPING,
+    Seen,
+    gone,
+    picture,
+)
+
+log = logging.getLogger(__name__)
+
+MISSED_POLLS = 3
+NOMINAL_V = 230.0
+_UNLOCKED_WITHIN_S = 3.0
+_LOOK_S = 0.1
+_END_S = 2.0
+_MISSED, _ACKNOWLEDGE = 2, 165
+"""Trigger and password of ``$SY``: a beat was missed and the current is limited until this is acknowledged."""
+
+
+class OpenEvse:
+    """``agent.ports.evse.EvsePort``. ``_released`` and ``_limit_a`` are the levels that are wanted now; ``_given``:
+    the board has confirmed that it is unlocked."""
+
+    def __init__(self, settings: OpenEvseSettings, where: Where, line: RapiLine) -> None:
+        self.traits = EvseTraits(
+            tethered=where.facts.get("outlet") == "tethered",
+            lockable=False,
+            phases=int(where.facts.get("phases", 3)),
+            min_a=float(LEAST_A),
+            max_a=float(where.facts.get("max_a", 32.0)),
+            contactor_feedback=False,
+            fallback_stop=False,
+        )
+        self._settings = settings
+        self._line = line
+        self._name = f"board of EVSE {where.evse} ({line.name})"
+        self._released = self._given = False
+        self._limit_a = 0
+        self._in_service = True
+        self._boot_unlocked = self._reads_cable = self._restarted = self._parted = False
+        self._seen = Seen(SLEEPING, 0, AUTH_LOCKED, 0, 0)
+        self._derated = False
+        self._nudge = line.news
+
+    # --- orders -------------------------------------------------------------------------------------------------
+
+    async def set_release(self, on: bool) -> None:
+        """While paused by a limit, giving release is only remembered: ``set_limit`` carries it out on resuming."""
+        self._released = on
+        with self._told():
+            if not on:
+                await self._hold()
+            elif self._limit_a:
+                await self._release()
+        self._nudge.set()
+
+    async def set_limit(self, limit: Limit) -> float:
+        """Whole amperes, rounded down, as the board confirms them. No current holds the vehicle."""
+        wanted_a = self._amperes(limit)
+        resumes = wanted_a > 0 and not self._limit_a
+        self._limit_a = wanted_a
+        accepted_a = 0
+        with self._told():
+            if not wanted_a:
+                await self._hold()
+            else:
+                accepted_a = await self._offer(wanted_a)
+                if resumes and self._released:
+                    await self._release()
+        self._nudge.set()
+        return float(accepted_a)
+
+    async def set_service(self, on: bool) -> None:
+        """Off: pilot at -12 V. On again it sleeps until the next look wakes it."""
+        self._in_service = on
+        with self._told():
+            await self._line.ask("FS" if on else "FD", urgent=not on)
+        self._nudge.set()
+
+    async def set_hold(self, on: bool) -> None:
+        with self._told():
+            if self.traits.holds:
+                await self._lock(*(("M", "1") if on else ("A",)))
+        self._nudge.set()
+
+    async def unlock(self) -> bool:
+        """True when the board says so: it has no eyes for the bolt itself."""
+        if self.traits.tethered:
+            raise Refused(f"{self._name}: the cable is fixed to the station, there is nothing to unlock")
+        if not self.traits.lockable:
+            raise Refused(f"{self._name}: the board has no lock")
+        with self._told():
+            if self._picture(await self._ask_seen()).contactor is not False:
+                raise Refused("the contactor is not confirmed open; withdraw release first")
+            await self._lock("M", "0")
+            free = await self._wait_free()
+        self._nudge.set()
+        return free
+
+    async def clear_fault(self) -> None:
+        """Most faults go with their cause or with the vehicle. One that does not is a matter of the self test that the
+        board makes when it starts."""
+        with self._told():
+            seen = await self._ask_seen()
+            if seen.faulty and seen.has(HARD_FAULT) and not seen.has(RELAY_CLOSED):
+                await self._line.tell("FR")
+        self._nudge.set()
+
+    async def beat(self) -> None:
+        with self._told():
+            ok, _ = await self._line.ask("SY", no=True)
+            if not ok:
+                log.warning("%s: it has missed our beat and lowered its offer; put right", self._name)
+                await self._supervise()
+                if self._limit_a:
+                    await self._offer(self._limit_a)
+
+    # --- looking ------------------------------------------------------------------------------------------------
+
+    async def state(self) -> EvseState:
+        with self._told():
+            return self._picture(await self._ask_seen())
+
+    async def states(self) -> AsyncIterator[EvseState]:
+        last: EvseState | None = None
+        missed = 0
+        self._line.forget()
+        loop = asyncio.get_running_loop()
+        while True:
+            due_s = loop.time() + self._settings.poll_s
+            self._nudge.clear()
+            try:
+                pictures = await self._look()
+                missed = 0
+            except (Broken, Refused):
+                raise
+            except DeviceError as e:
+                missed += 1
+                if missed == MISSED_POLLS or self._restarted or self._line.hung_up:
+                    raise Unreachable(f"{e} ({missed} polls missed)") from e
+                pictures = []
+            for now in pictures:
+                if now != last:
+                    last = now
+                    yield now
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, due_s - loop.time())):
+                    await self._nudge.wait()
+
+    async def _look(self) -> list[EvseState]:
+        """What the board has said since the last look, then what it says now."""
+        with self._told():
+            released, given = self._released, self._given
+            answered = await self._ask_seen()
+            pictures = [self._picture(seen) for seen in self._noticed()]
+            self._seen = answered
+            if answered.has(BOOT_LOCKED):
+                await self._boot_lock(answered)
+            if answered.released and not released and not self._released:
+                log.warning("%s: released without our order; withdrawing", self._name)
+                await self._hold()
+                answered = self._seen = replace(answered, flags=answered.flags | AUTH_LOCKED)
+            if given and self._given and self._limit_a and answered.on and answered.has(AUTH_LOCKED):
+                pictures += await self._relocked(answered, told=any(not p.vehicle for p in pictures))
+            await self._put_right(answered)
+            return [*pictures, self._picture(self._seen)]
+
+    def _noticed(self) -> Iterator[Seen]:
+        while self._line.notices:
+            notice = self._line.notices.popleft()
+            if notice.words[0] == "AB":
+                self._restarted = True
+                raise Unreachable(f"the board has started anew ({' '.join(notice.words[1:])[:20]})")
+            with contextlib.suppress(Garbled):  # of another firmware; the poll tells
+                self._seen = _changed(self._seen, notice)
+                yield self._seen
+
+    async def _relocked(self, seen: Seen, told: bool) -> list[EvseState]:
+        """The board locks itself when a vehicle leaves. If the lock is on although we have opened it and a vehicle is
+        there, it is another one: that is told first, and what is still wanted then is given at the next look."""
+        if not seen.vehicle or told:
+            self._parted = True
+        elif not self._parted:
+            self._parted = True
+            return [gone(self._picture(seen))]
+        else:
+            self._parted = False
+            await self._release()
+        return []
+
+    async def _put_right(self, seen: Seen) -> None:
+        """Awake when held; and the offer as it is wanted: a board that has cooled down offers its maximum again."""
+        if seen.state == SLEEPING and not seen.has(RELAY_CLOSED) and not (self._released and self._limit_a):
+            await self._line.ask("FE", wanted=lambda: self._in_service)
+        if seen.state == DISABLED and self._in_service:
+            await self._line.ask("FS")
+        self._derated = False
+        target_a = min(self._limit_a, seen.most_a)
+        if target_a >= LEAST_A and seen.released and seen.offered_a != target_a:
+            accepted_a = await self._offer(target_a)
+            self._derated = accepted_a < target_a
+            self._seen = replace(self._seen, offered_a=accepted_a)
+
+    async def _boot_lock(self, seen: Seen) -> None:
+        if self._boot_unlocked:
+            self._restarted = True
+            raise Unreachable("the board has started anew")
+        if not seen.faulty:
+            self._boot_unlocked = await fw.clear_boot_lock(self._line)
+
+    def _picture(self, seen: Seen) -> EvseState:
+        reads = self._reads_cable and seen.vehicle and seen.on
+        state = picture(seen, seen.most_a or None if reads else None, self._derated)
+        waits = self._given and self._released and seen.has(AUTH_LOCKED) and seen.on
+        return replace(state, released=None) if waits and self._limit_a else state
+
+    # --- beginning and end --------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """A board that starts while it is being set up is set up once more: opening the line may reset it."""
+        with self._told():
+            for _ in range(2):
+                self._line.notices.clear()
+                await self._set_up()
+                if not any(n.words[0] == "AB" for n in self._line.notices):
+                    return
+
+    async def _set_up(self) -> None:
+        await self._line.ask("FS", urgent=True)
+        found = await fw.check(self._line, socket=not self.traits.tethered)
+        self._reads_cable = found.reads_cable
+        self._boot_unlocked = found.boot_unlocked
+        await self._supervise()
+        if found.locks and not self.traits.tethered:
+            await self._lock("A")
+        self.traits = replace(
+            self.traits,
+            max_a=min(self.traits.max_a, float(found.most_a)),
+            lockable=found.locks and not self.traits.tethered,
+            holds=found.locks and not self.traits.tethered,
+        )
+        self._limit_a = int(self.traits.max_a)
+        await self._offer(self._limit_a)
+        self._seen = await self._ask_seen()
+
+    async def end(self) -> None:
+        """Best effort, and it stays asleep: nobody looks at it any more."""
+        self._released = False
+        try:
+            async with asyncio.timeout(_END_S):
+                await self._hold()
+                await self._line.ask("FS", urgent=True)
+        except (DeviceError, TimeoutError) as e:
+            log.warning("%s: release could not be withdrawn at the end (%s); it falls back to %d A until the vehicle "
+                        "leaves", self._name, e, self._settings.fallback_a)  # fmt: skip
+
+    # --- commands -----------------------------------------------------------------------------------------------
+
+    def _amperes(self, limit: Limit) -> int:
+        bounds = [self.traits.max_a]
+        if limit.current_a is not None:
+            bounds.append(limit.current_a)
+        if limit.power_w is not None:
+            bounds.append(limit.power_w / (NOMINAL_V * (limit.phases or self.traits.phases)))
+        whole = int(min(bounds))
+        return whole if whole >= LEAST_A else 0
+
+    async def _hold(self) -> None:
+        self._given = False
+        await self._line.ask("FS", urgent=True)
+        await self._line.ask("S4 1", urgent=True)
+
+    async def _release(self) -> None:
+        """Not sent, or not sent again, once it has been withdrawn: that order overtakes this one."""
+
+        def wanted() -> bool:
+            return self._released and self._limit_a > 0
+
+        await self._offer(self._limit_a)
+        await self._line.ask("FE", wanted=lambda: wanted() and self._in_service)
+        await self._line.ask("S4 0", wanted=wanted)
+        self._given = wanted()
+
+    async def _offer(self, wanted_a: int) -> int:
+        """Volatile. The board answers with what it offers now, which is less when it or the cable bears no more."""
+        _, words = await self._line.ask(f"SC {wanted_a} V", no=True)
+        (offers_a,) = numbers(words, (10,))
+        if offers_a > wanted_a:
+            await self._hold()
+            raise Refused(f"{self._name}: {wanted_a} A were ordered, it offers {offers_a} A; held")
+        return offers_a
+
+    async def _supervise(self) -> None:
+        """To set the same again forgets a beat that was missed and leaves the current as it is; to acknowledge it
+        would offer the maximum for a moment."""
+        wanted = f"SY {self._settings.heartbeat_s} {self._settings.fallback_a}"
+        _, words = await self._line.ask(wanted)
+        _, _, trigger = numbers(words, (10, 10, 10))
+        if trigger == _MISSED:
+            await self._line.ask(f"SY {_ACKNOWLEDGE}")
+
+    async def _lock(self, *modes: str) -> None:
+        for mode in modes:
+            await self._line.ask(f"S5 {mode}")
+
+    async def _wait_free(self) -> bool:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + _UNLOCKED_WITHIN_S
+        while True:
+            seen = await self._ask_seen()
+            if seen.locked is False or not seen.vehicle:
+                return True
+            if loop.time() >= until_s:
+                return False
+            await asyncio.sleep(_LOOK_S)
+
+    async def _ask_seen(self) -> Seen:
+        _, words = await self._line.ask("GS")
+        state, _, pilot, flags = numbers(words, (16, 10, 16, 16))
+        _, words = await self._line.ask("GC")
+        _, _, offered_a, most_a = numbers(words, (10, 10, 10, 10))
+        locked = None
+        if self.traits.lockable:
+            _, words = await self._line.ask("G5")
+            locked = bool(numbers(words, (10,))[0])
+        return Seen(state, pilot, flags, offered_a, most_a, locked)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Errors name the EVSE."""
+        try:
+            yield
+        except DeviceError as e:
+            text = str(e)
+            kind = next(k for k in (Unreachable, Garbled, Refused, Broken) if isinstance(e, k))
+            raise kind(text if text.startswith(self._name) else f"{self._name}: {text}") from e
+
+
+def _changed(seen: Seen, notice: Line) -> Seen:
+    """What another vehicle's cable bears is known with the next poll."""
+    state, pilot, offered_a, flags = numbers(notice.words[1:], (16, 16, 10, 16))
+    same = not (seen.flags ^ flags) & CONNECTED
+    most_a = seen.most_a if same else 0
+    return replace(seen, state=state, pilot=pilot, offered_a=offered_a, flags=flags, most_a=most_a)

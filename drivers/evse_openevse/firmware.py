@@ -1,0 +1,69 @@
+"""Is this a firmware that may stand in a street? A stock one charges whoever plugs in, without being asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.ports import Broken
+from drivers.evse_openevse.frames import numbers
+from drivers.evse_openevse.line import RapiLine
+
+PP_READ, BOOT_LOCK_OFF = 0x0040, 0x2000
+"""Bits of the settings (``$GE``)."""
+CHECKS_OFF = {
+    0x0002: "the diode check",
+    0x0004: "the check for vehicles that need ventilation",
+    0x0008: "the check of protective earth",
+    0x0010: "the check for a stuck relay",
+    0x0200: "the self test of the residual current device",
+    0x0400: "the temperature monitoring",
+    0x4000: "the over-current check",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``most_a``: greatest current that is configured. ``boot_unlocked`` False: not while a fault is there."""
+
+    most_a: int
+    locks: bool
+    reads_cable: bool
+    boot_unlocked: bool
+
+
+async def check(line: RapiLine, socket: bool) -> Found:
+    """Locks the board and finds out what it is. Raises ``Broken`` for one that is not fit."""
+    if not (await line.ask("S4 1", urgent=True, no=True))[0] or not (await line.ask("G4", no=True))[0]:
+        raise Broken(f"{line.name}: the firmware has no AUTH_LOCK: it would charge whoever plugs in; build it with "
+                     "AUTH_LOCK=1")  # fmt: skip
+    _, words = await line.ask("GE")
+    _, settings = numbers(words, (10, 16))
+    _complain(line.name, settings, socket)
+    if not (await line.ask("GY", no=True))[0]:
+        raise Broken(f"{line.name}: the firmware has no HEARTBEAT_SUPERVISION: it would not notice our silence")
+    locks = (await line.ask("G5", no=True))[0]
+    if socket and not locks:
+        raise Broken(f"{line.name}: a socket needs a lock; build the firmware with MENNEKES_LOCK")
+    _, words = await line.ask("GC")
+    _, greatest_a, _, configured_a = numbers(words, (10, 10, 10, 10))
+    reads_cable = socket and bool(settings & PP_READ)
+    return Found(min(greatest_a, configured_a), locks, reads_cable, await clear_boot_lock(line))
+
+
+def _complain(name: str, settings: int, socket: bool) -> None:
+    off = [what for bit, what in CHECKS_OFF.items() if settings & bit]
+    if off:
+        raise Broken(f"{name}: switched off: {', '.join(off)}; switch it on ($FF) and restart the board")
+    if settings & BOOT_LOCK_OFF:
+        raise Broken(f"{name}: its boot lock is switched off; switch it on ($FF L 1)")
+    if socket and not settings & PP_READ:
+        raise Broken(f"{name}: it does not read the cable's rating; build it with PP_AUTO_AMPACITY and switch it on "
+                     "($FF P 1), or set outlet = \"tethered\"")  # fmt: skip
+
+
+async def clear_boot_lock(line: RapiLine) -> bool:
+    """False: it stays locked while a fault is there. Raises ``Broken``: the firmware has no such lock."""
+    ok, words = await line.ask("SB", no=True)
+    if not ok:
+        raise Broken(f"{line.name}: the firmware has no BOOTLOCK: after a restart it would charge whoever plugs in")
+    return words[:1] != ("1",)

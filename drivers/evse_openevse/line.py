@@ -1,0 +1,208 @@
+"""The serial line: one command at a time, its answer found by its number; what the board says unasked is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import heapq
+import itertools
+import os
+import stat
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
+
+from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
+from drivers.evse_openevse import OpenEvseSettings
+from drivers.evse_openevse.frames import Line, LineParser, command
+
+if TYPE_CHECKING:
+    import serial
+
+TRIES = 2
+_KEPT = 64
+_NOTICES = ("AT", "AB")
+
+
+class RapiLine:
+    """``notices``: what the board has said unasked, oldest first; ``news`` is set with each.
+    ``hung_up``: why it is no line any more. Raises ``Unreachable``
+    (silence, or the line hung up), ``Garbled`` (only noise came back), ``Refused`` (the board says no)."""
+
+    def __init__(self, settings: OpenEvseSettings, port: serial.Serial) -> None:
+        self.name = settings.device
+        self.notices: deque[Line] = deque(maxlen=_KEPT)
+        self.news = asyncio.Event()
+        self._timeout_s = settings.timeout_s
+        self._port = port
+        self._fd: int = port.fileno()
+        self._parser = LineParser()
+        self._turns = _Turns()
+        self._numbers = itertools.cycle(range(1, 0x100))
+        self._asked: tuple[int, asyncio.Future[Line]] | None = None
+        self.hung_up: Unreachable | None = None
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._fd, self._readable)
+
+    @classmethod
+    async def open(cls, settings: OpenEvseSettings) -> RapiLine:
+        return cls(settings, await asyncio.to_thread(_open, settings))
+
+    def forget(self) -> None:
+        """The states of before; that the board has started is no such thing."""
+        starts = [n for n in self.notices if n.words[0] == "AB"]
+        self.notices.clear()
+        self.notices.extend(starts)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._fd)
+        self._port.close()
+
+    async def ask(
+        self, words: str, *, urgent: bool = False, wanted: Callable[[], bool] = lambda: True, no: bool = False
+    ) -> tuple[bool, tuple[str, ...]]:
+        """Whether the board said OK, and the words of its answer. ``urgent`` overtakes what waits. Not sent, or not
+        sent again, once it is not ``wanted`` any more. ``no`` True: a refusal is an answer."""
+        async with self._turns.turn(urgent):
+            answer = await self._exchange(words, wanted)
+        ok = answer is None or answer.words[0] == "OK"
+        if not ok and not no:
+            raise Refused(f"{self.name}: the board refuses ${words}")
+        return ok, answer.words[1:] if answer is not None else ()
+
+    async def tell(self, words: str) -> None:
+        """A command that is not answered."""
+        async with self._turns.turn(urgent=False):
+            self._send(command(words, 0))
+
+    async def _exchange(self, words: str, wanted: Callable[[], bool]) -> Line | None:
+        garbled = self._parser.garbled
+        for _ in range(TRIES):
+            if not wanted():
+                return None
+            with contextlib.suppress(TimeoutError):
+                return await self._once(words)
+        if self._parser.garbled > garbled:
+            raise Garbled(f"{self.name}: no clean answer to ${words}; check baud rate, ground and cable length")
+        raise Unreachable(f"{self.name}: no answer to ${words}; check power and wiring of the board")
+
+    async def _once(self, words: str) -> Line:
+        if self.hung_up is not None:
+            raise self.hung_up
+        number = next(self._numbers)
+        answer: asyncio.Future[Line] = self._loop.create_future()
+        self._asked = number, answer
+        try:
+            self._send(command(words, number))
+            async with asyncio.timeout(self._timeout_s):
+                return await answer
+        finally:
+            self._asked = None
+
+    def _send(self, data: bytes) -> None:
+        try:
+            os.write(self._fd, data)
+        except BlockingIOError:
+            pass  # nobody takes anything off this line: it will not be answered either
+        except OSError as e:
+            raise self._gone(e.strerror or str(e)) from e
+
+    # --- what comes in ------------------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        try:
+            chunk = os.read(self._fd, 4096)
+        except BlockingIOError:
+            return
+        except OSError as e:
+            self._gone(e.strerror or str(e))
+            return
+        if not chunk:
+            self._gone("the line was closed at the other end")
+            return
+        for line in self._parser.feed(chunk):
+            self._take(line)
+
+    def _take(self, line: Line) -> None:
+        if line.words[0] in _NOTICES:
+            self.notices.append(line)
+            self.news.set()
+        elif self._answers(line) and self._asked is not None:
+            self._asked[1].set_result(line)
+
+    def _answers(self, line: Line) -> bool:
+        """The command that waits, not one that was given up."""
+        asked = self._asked
+        return line.words[0] in ("OK", "NK") and asked is not None and line.number == asked[0] and not asked[1].done()
+
+    def _gone(self, why: str) -> Unreachable:
+        if self.hung_up is None:
+            self.hung_up = Unreachable(f"{self.name}: {why}; check cable and power; it is tried again")
+            self._loop.remove_reader(self._fd)
+        if self._asked is not None and not self._asked[1].done():
+            self._asked[1].set_exception(self.hung_up)
+        self.news.set()
+        return self.hung_up
+
+
+class _Turns:
+    """One at a time, the urgent ones first, otherwise in the order of asking."""
+
+    def __init__(self) -> None:
+        self._busy = False
+        self._count = itertools.count()
+        self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
+
+    @contextlib.asynccontextmanager
+    async def turn(self, urgent: bool) -> AsyncIterator[None]:
+        place = (not urgent, next(self._count))
+        while self._busy:
+            await self._wait(place)
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+            self._next()
+
+    async def _wait(self, place: tuple[bool, int]) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (*place, waiter))
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if not self._busy:
+                self._next()  # it was ours, and we leave
+            raise
+
+    def _next(self) -> None:
+        while self._waiting:
+            *_, waiter = heapq.heappop(self._waiting)
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+
+def _open(settings: OpenEvseSettings) -> serial.Serial:
+    import serial
+
+    what = f"board {settings.device}: "
+    try:
+        if not stat.S_ISCHR(os.stat(settings.device).st_mode):
+            raise Broken(f"{what}is no serial line; correct device")
+        line = serial.Serial(None, settings.baud, timeout=0, exclusive=True)
+        line.dtr = False  # on many adapters this line is wired to the board's reset
+        line.port = settings.device
+        line.open()
+    except DeviceError:
+        raise
+    except ValueError as e:
+        raise Broken(f"{what}{e}; correct baud") from e
+    except OSError as e:
+        if e.errno == errno.EACCES:
+            raise Unreachable(f"{what}no permission; add the service user to the group of the device") from e
+        reason = os.strerror(e.errno) if e.errno else str(e)
+        raise Unreachable(f"{what}{reason}; check cable and path; it is tried again") from e
+    line.reset_input_buffer()
+    return line

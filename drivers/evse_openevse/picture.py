@@ -1,0 +1,106 @@
+"""What the board says of itself, as the picture of an EVSE. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from agent.kinds import EvseState, Fault, Pilot
+
+SLEEPING, DISABLED = 0xFE, 0xFF
+HARD_FAULT, AUTH_LOCKED, RELAY_CLOSED, CONNECTED, BOOT_LOCKED = 0x0002, 0x0008, 0x0040, 0x0100, 0x4000
+"""Bits of the volatile flags (``$GS``, ``$AT``)."""
+_FIRST_FAULT, _LAST_FAULT = 0x04, 0x11
+_POWER = 0x03
+_PILOTS = {0x02: Pilot.B, 0x03: Pilot.C, 0x04: Pilot.D}
+_FAULTS = {
+    0x04: Fault.VENTILATION_REFUSED,
+    0x05: Fault.DIODE_FAULT,
+    0x06: Fault.GROUND_FAILURE,
+    0x07: Fault.GROUND_FAILURE,  # no protective earth
+    0x08: Fault.CONTACTOR_WELDED,
+    0x09: Fault.RCD_TEST_FAILED,
+    0x0A: Fault.HIGH_TEMPERATURE,
+    0x0B: Fault.OVER_CURRENT,
+    0x0C: Fault.PILOT_FAULT,
+    0x0D: Fault.HIGH_TEMPERATURE,  # a sensor is dead: nobody knows how hot it is
+    0x0E: Fault.CONTACTOR_STUCK_OPEN,
+    0x0F: Fault.PROXIMITY_FAULT,
+    0x10: Fault.PROXIMITY_FAULT,
+    0x11: Fault.BOARD_CONFIG,  # its memory cannot be read
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """``state``, ``pilot``, ``flags`` and ``offered_a`` come with ``$GS``, ``$GC`` and every ``$AT``; ``most_a`` (the
+    greatest current, with the cable that is in; 0: not asked yet) and ``locked`` (the plug) with the polls."""
+
+    state: int
+    pilot: int
+    flags: int
+    offered_a: int
+    most_a: int
+    locked: bool | None = None
+
+    def has(self, flag: int) -> bool:
+        return bool(self.flags & flag)
+
+    @property
+    def on(self) -> bool:
+        return self.state not in (SLEEPING, DISABLED)
+
+    @property
+    def faulty(self) -> bool:
+        return _FIRST_FAULT <= self.state <= _LAST_FAULT
+
+    @property
+    def released(self) -> bool:
+        """Would it give energy to a vehicle that asks, as far as we are concerned?"""
+        return self.on and not self.has(AUTH_LOCKED | BOOT_LOCKED)
+
+    @property
+    def vehicle(self) -> bool:
+        """With the pilot at -12 V nobody can tell, and the flag is that of before."""
+        return self.has(CONNECTED) and self.state != DISABLED
+
+    @property
+    def faults(self) -> frozenset[Fault]:
+        return frozenset({_FAULTS[self.state]}) if self.faulty else frozenset()
+
+
+def picture(seen: Seen, cable_a: int | None, derated: bool) -> EvseState:
+    """``cable_a``: rating of the cable, where the board reads it."""
+    pwm = seen.released and not seen.faulty
+    return EvseState(
+        pilot=_pilot(seen),
+        pwm=pwm,
+        cable=seen.vehicle,
+        cable_a=cable_a if seen.vehicle else None,
+        locked=seen.locked,
+        contactor=_contactor(seen),
+        released=seen.released,
+        offered_a=float(seen.offered_a) if pwm else 0.0,
+        faults=seen.faults | ({Fault.TEMPERATURE_DERATING} if derated else frozenset()),
+    )
+
+
+def _pilot(seen: Seen) -> Pilot:
+    """Asleep and in a fault the board looks no further than whether a vehicle is there."""
+    if seen.state == DISABLED:
+        return Pilot.F
+    if not seen.vehicle:
+        return Pilot.A
+    looks = seen.on and (not seen.faulty or seen.state == 0x04)
+    return _PILOTS.get(seen.pilot, Pilot.B) if looks else Pilot.B
+
+
+def _contactor(seen: Seen) -> bool | None:
+    """The flag is the coil's; a contactor that does not follow it is a fault of its own."""
+    if Fault.CONTACTOR_WELDED in seen.faults:
+        return None
+    return seen.has(RELAY_CLOSED)
+
+
+def gone(now: EvseState) -> EvseState:
+    """What stood between two vehicles."""
+    return replace(now, pilot=Pilot.A, pwm=False, cable=False, cable_a=None, contactor=False, locked=None)
