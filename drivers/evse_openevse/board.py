@@ -250,7 +250,9 @@ class OpenEvse:
                 self._line.notices.clear()
                 await self._set_up()
                 if not any(n.words[0] == "AB" for n in self._line.notices):
-                    return
+                    break
+        log.info("%s: without the agent it gives %d A to the vehicle that was released", self._name,
+                 self._settings.fallback_a)  # fmt: skip
 
     async def _set_up(self) -> None:
         await self._line.ask("FS", urgent=True)

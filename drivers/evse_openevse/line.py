@@ -99,6 +99,8 @@ class RapiLine:
                 return await answer
         finally:
             self._asked = None
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # seen: the line may have hung up before anybody waited
 
     def _send(self, data: bytes) -> None:
         try:

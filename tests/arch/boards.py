@@ -16,7 +16,8 @@ Generated from `config/boards/*.toml` by `make docs`. A board is named in the st
 `driver = "evse_modbus"` and `map = "heidelberg"`; address, baud rate and parity are the board's usual ones unless the
 station file says otherwise. Every map runs against a far end that was typed from the maker's table and not from the
 map, on the kind of line the board has in life (`tests/drivers/test_boards.py`); **none of these boards was on a bench
-here**. What rests on a single source or on memory stands below, board by board.
+here**. What rests on a single source or on memory stands below, board by board. A board that is not on Modbus:
+[OpenEVSE](openevse.md).
 
 {table}
 
