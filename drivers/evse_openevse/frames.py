@@ -38,8 +38,8 @@ class LineParser:
         self._skip = False
 
     def feed(self, chunk: bytes) -> list[Line]:
-        """The lines that ``chunk`` completes, in order. Whatever is before ``$`` is noise; a second ``$`` is a line that
-        lost its end, or a spoiled blank: neither can be trusted, since XOR does not see what cancels out."""
+        """The lines that ``chunk`` completes, in order. What is before ``$`` is noise; with a second ``$`` a line has
+        lost its end, or a blank was spoiled: no trust in either, since XOR does not see what cancels out."""
         *raw, rest = (self._rest + chunk).split(END)
         lines = []
         for r in raw:
