@@ -55,6 +55,10 @@ class Framebuffer:
     def size(self) -> tuple[int, int]:
         return self.geometry.width, self.geometry.height
 
+    @property
+    def depth(self) -> int:
+        return 8 * BYTES_PER_PIXEL[self.geometry.format]
+
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)

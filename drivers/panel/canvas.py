@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
+from drivers.panel.colours import Colour
 from drivers.panel.fonts import drawable, font
 from drivers.panel.icons import icon
-
-Colour = tuple[int, int, int]
 
 _LEADING = 1.16
 """Line height in ems: DejaVu's ascent and descent are 0.93 and 0.24."""
 _STEP = 0.93
+_MEASURE_PX = 100
+_GAP = 2
+"""Pixels that a capital's accent and the line above it never share."""
+_NEVER_FIRST, _NEVER_LAST = ":;!?»%€£$", ("+", "«")
+"""What begins no line (French puts a blank before a colon), and what ends none."""
 _BREATH_S = 0.0002
 """Pause after each stroke, without which the event loop waits for the interpreter's 5 ms switch interval."""
 
@@ -72,11 +76,11 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """How a text is set: largest and smallest size in pixels per em, lines at most, place in its box (0 left or top,
-    0.5 middle, 1 right or bottom)."""
+    """How a text is set: largest and smallest size in pixels per em (0: the canvas's smallest), lines at most, place
+    in its box (0 left or top, 0.5 middle, 1 right or bottom)."""
 
     largest: float
-    smallest: float = 9
+    smallest: float = 0
     lines: int = 1
     x: float = 0.0
     y: float = 0.5
@@ -84,17 +88,29 @@ class Type:
 
 
 class Canvas:
-    def __init__(self, size: tuple[int, int], colour: Colour) -> None:
-        self.image = Image.new("RGB", size, colour)
+    """``smallest``: pixels per em of any text; what does not fit at that is cut, and the picture is not ``complete``.
+    ``depth``: bits per pixel, 1 draws without grey edges. ``dry``: nothing is drawn, only placed."""
+
+    def __init__(
+        self, size: tuple[int, int], colour: Colour, smallest: float = 9, depth: int = 16, dry: bool = False
+    ) -> None:
+        self.size, self.dry, self._smallest = size, dry, max(1, int(smallest))
+        self.image = Image.new("RGB", (1, 1) if dry else size, colour)
         self.placed: list[Placed] = []
         self._draw = ImageDraw.Draw(self.image)
+        self._draw.fontmode = "1" if depth == 1 else "L"
 
     @property
     def box(self) -> Box:
-        return Box(0, 0, *self.image.size)
+        return Box(0, 0, *self.size)
+
+    @property
+    def complete(self) -> bool:
+        """Nothing was cut off."""
+        return all(p.whole for p in self.placed)
 
     def fill(self, box: Box, colour: Colour, radius: float = 0) -> None:
-        if box.w <= 0 or box.h <= 0:
+        if box.w <= 0 or box.h <= 0 or self.dry:
             return
         corners = (box.x0, box.y0, box.x1 - 1, box.y1 - 1)
         if radius:
@@ -109,16 +125,20 @@ class Canvas:
         if px < 8:
             return
         x, y = box.x0 + (box.w - px) // 2, box.y0 + (box.h - px) // 2
-        self.image.paste(colour, (x, y), icon(name, px))
         self.placed.append(Placed("icon", name, Box(x, y, x + px, y + px), box))
-        time.sleep(_BREATH_S)
+        if not self.dry:
+            self.image.paste(colour, (x, y), icon(name, px))
+            time.sleep(_BREATH_S)
 
     def text(self, text: str, box: Box, colours: tuple[Colour, Colour], style: Type) -> Box:
         """``colours``: ink and ground. Returns what the text covers (an empty box if there is nothing to say)."""
-        text = drawable(" ".join(text.split()))
-        if not text or box.w < 4 or box.h < 4:
+        text = drawable(text)
+        if not text:
             return Box(box.x0, box.y0, box.x0, box.y0)
-        px, lines, whole = fit(text, box.w, box.h, style)
+        px, lines, whole = self.fitted(text, box, style)
+        if box.w < 4 or box.h < 4:
+            self.placed.append(Placed("text", text, Box(box.x0, box.y0, box.x0, box.y0), box, px, False, colours))
+            return self.placed[-1].ink
         face, step = font(px, style.bold), round(px * _LEADING)
         height = step * len(lines)
         y, inks = box.y0 + (box.h - height) * style.y, []
@@ -126,41 +146,73 @@ class Canvas:
             x = box.x0 + (box.w - _width(line, px, style.bold)) * style.x
             # the anchor "ls" sits on the base line, so that lines do not dance with their letters' heights
             at = (round(x), round(y + step * 0.5 + px * 0.345))
-            self._draw.text(at, line, colours[0], face, "ls")
-            inks.append(self._draw.textbbox(at, line, face, "ls"))
+            left, top, right, bottom = face.getbbox(line, anchor="ls")
+            inks.append((at[0] + left, at[1] + top, at[0] + right, at[1] + bottom))
             y += step
+            if not self.dry:
+                self._draw.text(at, line, colours[0], face, "ls")
             time.sleep(_BREATH_S)
         ink = Box(*(round(f(i[n] for i in inks)) for n, f in enumerate((min, min, max, max))))
         self.placed.append(Placed("text", text, ink, box, px, whole, colours))
         return ink
+
+    def least_width(self, text: str) -> int:
+        """Pixels of ``text`` in bold at the smallest size."""
+        return _width(drawable(text), self._smallest, True)
+
+    def fitted(self, text: str, box: Box, style: Type) -> tuple[int, tuple[str, ...], bool]:
+        """``fit`` with this panel's smallest size."""
+        return fit(text, box.w, box.h, replace(style, smallest=style.smallest or self._smallest))
 
 
 @lru_cache(maxsize=512)
 def fit(text: str, width: int, height: int, style: Type) -> tuple[int, tuple[str, ...], bool]:
     """The largest size at which ``text``, broken at blanks, fits; and its lines. If even the smallest does not fit,
     the text is cut with an ellipsis (third value false)."""
-    px = max(style.largest, style.smallest)
+    px = max(min(style.largest, _bound(text, width, height, style)), style.smallest)
     while True:
         size = max(1, int(px))
-        room = max(1, min(style.lines, int(height / round(size * _LEADING))))
-        lines = _broken(text, width, size, style.bold)
+        room = max(1, min(style.lines, int((height - _GAP) / round(size * _LEADING))))
+        lines = wrapped(text, width, size, style.bold)
         fits = all(_width(line, size, style.bold) <= width for line in lines)
-        if fits and len(lines) <= room and round(size * _LEADING) <= height:
+        if fits and len(lines) <= room and round(size * _LEADING) <= height - _GAP:
             return size, tuple(lines), True
         if size <= style.smallest:
+            size = max(1, min(size, int(height / _LEADING)))  # never beyond its box, even if nobody can read it
             return size, tuple(_cut(lines, room, width, size, style.bold)), False
         px = max(style.smallest, min(px * _STEP, size - 1))
 
 
-def _broken(text: str, width: int, px: int, bold: bool) -> list[str]:
+def _bound(text: str, width: int, height: int, style: Type) -> float:
+    """No larger size can fit: so much is not even tried."""
+    whole = _width(text, _MEASURE_PX, style.bold) / _MEASURE_PX
+    longest = max(_width(word, _MEASURE_PX, style.bold) for word in text.split()) / _MEASURE_PX
+    wide = width / max(longest, whole / style.lines)
+    return min(1.03 * wide + 1, (height + 1) / _LEADING)
+
+
+def wrapped(text: str, width: int, px: int, bold: bool) -> list[str]:
+    """``text`` in lines of ``width`` pixels; a longer word is a line of its own. A number stays with its unit."""
     lines = [""]
-    for word in text.split(" "):
+    for word in _words(text):
         longer = f"{lines[-1]} {word}".lstrip()
         if lines[-1] and _width(longer, px, bold) > width:
             lines.append(word)
         else:
             lines[-1] = longer
     return lines
+
+
+def _words(text: str) -> list[str]:
+    words: list[str] = []
+    for word in text.split():
+        before = words[-1] if words else ""
+        unit = before[-1:].isdigit() and len(word.rstrip(".,")) <= 3 and word[:1].isalpha()
+        if before and (word[0] in _NEVER_FIRST or unit or before in _NEVER_LAST):
+            words[-1] = f"{before} {word}"
+        else:
+            words.append(word)
+    return words
 
 
 def _cut(lines: list[str], room: int, width: int, px: int, bold: bool) -> list[str]:

@@ -12,20 +12,27 @@ from typing import Protocol, TypeVar
 from PIL import Image
 
 from agent.kinds import Screen
+from agent.ports import Broken, Unreachable
 from agent.ports.driver import Where
+from drivers.panel.faces import Face, faces
+from drivers.panel.layout import Size
 from drivers.panel.page import Page, page
-from drivers.panel.paint import paint
 from drivers.panel.texts import FALLBACKS, Texts, load
 
 T = TypeVar("T")
+TURN_S = 2.5
+"""So that two faces are seen while a notice stands (4 s)."""
 
 
 class Output(Protocol):
-    """Where a picture goes. ``size``: width and height of what ``show`` takes (RGB). All calls come from one thread;
-    ``show`` returns the bytes written and raises ``Unreachable``, ``Broken``."""
+    """Where a picture goes. ``size``: width and height of what ``show`` takes (RGB); ``depth``: bits per pixel that the
+    panel makes of it. All calls come from one thread; ``show`` returns the bytes written and raises ``Unreachable``,
+    ``Broken``."""
 
     @property
     def size(self) -> tuple[int, int]: ...
+    @property
+    def depth(self) -> int: ...
     def show(self, image: Image.Image) -> int: ...
     def close(self) -> None: ...
 
@@ -33,10 +40,11 @@ class Output(Protocol):
 @dataclass(frozen=True, slots=True)
 class Mounting:
     """How the panel sits in the door. ``rotate``: clockwise, 0, 90, 180 or 270. ``margin``: pixels on each side that
-    the bezel hides."""
+    the bezel hides. ``turn_s``: how long one of several faces is shown."""
 
     rotate: int = 0
     margin: int = 0
+    turn_s: float = TURN_S
 
 
 class PanelDisplay:
@@ -50,21 +58,44 @@ class PanelDisplay:
         self._wanted: Screen | None = None
         self._texts: dict[str, Texts] = {}
         self._page: Page | None = None
+        self._faces: tuple[Face, ...] = ()
+        self._face = 0
         self._output: Output | None = None
+        self._failed: Exception | None = None
+        self._turning: asyncio.Task[None] | None = None
 
     async def open(self, output: Callable[[], Output]) -> None:
         """``output`` is opened in the drawing thread."""
         await self._in_thread(lambda: self._prepare(output))
+        self._turning = asyncio.create_task(self._turn_faces())
 
     async def show(self, screen: Screen) -> None:
         """Returns when ``screen`` is on the panel, or when a newer one has taken its place."""
         self._wanted = screen
+        if self._turning is not None and self._turning.done():
+            self._turning.result()  # a defect: it never ends by itself
         async with self._turn:
+            if failed := self._failed:
+                self._failed = None
+                raise failed
             if self._wanted is screen:
                 await self._in_thread(lambda: self._draw(screen))
 
+    async def _turn_faces(self) -> None:
+        """What does not fit at once takes turns. A panel that fails meanwhile is told by the next ``show``."""
+        while True:
+            await asyncio.sleep(self._mounting.turn_s)
+            async with self._turn:
+                try:
+                    await self._in_thread(self._next)
+                except (Unreachable, Broken) as e:
+                    self._page, self._failed = None, e
+
     async def close(self) -> None:
         """The last picture stays on the panel."""
+        if self._turning is not None:
+            self._turning.cancel()
+            await asyncio.wait([self._turning])
         self._thread.shutdown(wait=False)
         if self._output is not None:
             output, self._output = self._output, None
@@ -90,11 +121,25 @@ class PanelDisplay:
         said = page(screen, self._words(screen.language), self._where.facts)
         if said == self._page or self._output is None:
             return
+        if self._page is None or said.title != self._page.title:
+            self._face = 0  # a new state begins with its name; figures that go on do not disturb the turn
         self._page = None  # a picture that failed half-way is drawn again
-        m, (width, height) = self._mounting, self._output.size
-        image = paint(said, (height, width) if m.rotate in (90, 270) else (width, height), m.margin).image
-        self._output.show(image.rotate(-m.rotate, expand=True) if m.rotate else image)
+        self._faces = faces(said, self._upright(self._output.size), self._output.depth, self._mounting.margin)
+        self._put(self._output)
         self._page = said
+
+    def _next(self) -> None:
+        if len(self._faces) > 1 and self._output is not None:
+            self._face += 1
+            self._put(self._output)
+
+    def _put(self, output: Output) -> None:
+        image, turned = self._faces[self._face % len(self._faces)]().image, self._mounting.rotate
+        output.show(image.rotate(-turned, expand=True) if turned else image)
+
+    def _upright(self, size: Size) -> Size:
+        """The panel as people see it."""
+        return (size[1], size[0]) if self._mounting.rotate in (90, 270) else size
 
 
 @asynccontextmanager

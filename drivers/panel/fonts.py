@@ -39,11 +39,14 @@ def _installed(bold: bool) -> str | None:
 def font(px: int, bold: bool) -> Font:
     """The font at ``px`` pixels per em. Opening one takes 20 us, but each maps the whole file."""
     path = _installed(bold)
-    return ImageFont.truetype(path, px) if path else ImageFont.load_default(px)
+    # the simple layout engine: the other one fails on some texts, and no language here needs it
+    return ImageFont.truetype(path, px, layout_engine=ImageFont.Layout.BASIC) if path else ImageFont.load_default(px)
 
 
 def drawable(text: str) -> str:
-    """``text`` in letters that the font has: Pillow's own font knows ASCII only, so that é becomes e."""
+    """``text`` in letters that the font has, blanks as single ones: Pillow's own font knows ASCII only, so that é
+    becomes e."""
+    text = " ".join(text.split())
     if _installed(True):
         return text
     text = text.replace("€", "EUR").replace("…", "...").replace("’", "'").replace("–", "-").replace("ß", "ss")

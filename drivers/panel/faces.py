@@ -1,0 +1,77 @@
+"""What does not fit on a panel at once is shown in turn: a page cut into faces, each of which can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeAlias
+
+from drivers.panel import tiny
+from drivers.panel.canvas import Canvas
+from drivers.panel.layout import TINY, Layout, Size, layout_for
+from drivers.panel.page import Page
+from drivers.panel.paint import paint, share
+
+Face: TypeAlias = Callable[..., Canvas]
+"""Draws one picture; with ``dry`` it only tells what would stand where."""
+
+_NOTHING: dict[str, Any] = {
+    "figures": (), "battery": None, "price": "", "prices": (), "occupancy": "", "lines": (), "hint": "", "qr": "",
+}  # fmt: skip
+
+
+def faces(page: Page, size: Size, depth: int, margin: int = 0) -> tuple[Face, ...]:
+    """The pictures of ``page`` in the order in which they take turns; one if everything fits. ``size``: of the panel
+    as people see it, ``depth``: its bits per pixel."""
+    layout = layout_for(size, depth)
+    if layout is TINY:
+        return tuple(partial(tiny.paint, slide, size, depth, margin) for slide in tiny.slides(page, size, margin))
+    band = share(page, layout)  # the same on all, so that only the words change
+    return tuple(partial(paint, part, layout, size, margin, band) for part in parts(page, layout, size, margin))
+
+
+def parts(page: Page, layout: Layout, size: Size, margin: int = 0) -> tuple[Page, ...]:
+    """As many slots on each as fit, in their order; the title is on all of them."""
+
+    band = share(page, layout)
+
+    def fits(part: Page) -> bool:
+        return paint(part, layout, size, margin, band, dry=True).complete
+
+    if fits(page):
+        return (page,)
+    page = replace(page, figures=tuple(f for f in page.figures if not f.spare))
+    if fits(page):
+        return (page,)
+    bare = replace(page, **_NOTHING)
+    done, open_ = [], bare
+    for slot in _slots(page):
+        more = _with(open_, slot)
+        if open_ is bare or fits(more):
+            open_ = more
+        else:
+            done.append(open_)
+            open_ = _with(bare, slot)
+    return (*done, open_)
+
+
+def _slots(page: Page) -> Iterator[dict[str, Any]]:
+    """The battery's bar goes with the first figure."""
+    for n, figure in enumerate(page.figures):
+        yield {"figures": (figure,), **({"battery": page.battery} if n == 0 else {})}
+    for row in page.prices:
+        yield {"prices": (row,)}
+    for name in ("occupancy", "price"):
+        if text := getattr(page, name):
+            yield {name: text}
+    for line in page.lines:
+        yield {"lines": (line,)}
+    for name in ("hint", "qr"):
+        if text := getattr(page, name):
+            yield {name: text}
+
+
+def _with(page: Page, slot: dict[str, Any]) -> Page:
+    joined = {name: getattr(page, name) + value if isinstance(value, tuple) else value for name, value in slot.items()}
+    return replace(page, **joined)

@@ -1,0 +1,56 @@
+"""QR codes: modules of whole pixels, dark on light, with their quiet zone."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TypeAlias
+
+from PIL import Image
+
+from drivers.panel.canvas import Box, Canvas, Placed
+
+QUIET_ZONE = 4
+"""Modules of white around a QR code, ISO/IEC 18004."""
+
+Matrix: TypeAlias = tuple[tuple[bool, ...], ...]
+
+
+def modules(url: str) -> int:
+    """Modules of one side with the quiet zone; 0 if there is no code, or none so long."""
+    matrix = qr_matrix(url) if url else None
+    return len(matrix) + 2 * QUIET_ZONE if matrix else 0
+
+
+def draw_qr(c: Canvas, url: str, at: tuple[int, int], px: int) -> Box:
+    """``at``: left and top of the quiet zone. Returns what the code covers with its quiet zone."""
+    matrix, n = qr_matrix(url), modules(url)
+    assert matrix
+    box = Box(*at, at[0] + n * px, at[1] + n * px)
+    if not c.dry:
+        bits = Image.new("L", (n, n), 255)
+        bits.putdata([0 if _dark(matrix, x, y) else 255 for y in range(n) for x in range(n)])
+        c.image.paste(bits.resize((n * px, n * px), Image.Resampling.NEAREST).convert("RGB"), at)
+    c.placed.append(Placed("qr", url, box.inset(QUIET_ZONE * px), box, px))
+    return box
+
+
+def _dark(matrix: Matrix, x: int, y: int) -> bool:
+    n = len(matrix)
+    x, y = x - QUIET_ZONE, y - QUIET_ZONE
+    return 0 <= x < n and 0 <= y < n and matrix[y][x]
+
+
+@lru_cache(maxsize=8)
+def qr_matrix(url: str) -> Matrix | None:
+    """The modules of a QR code with error correction level M; None if the text is too long for one."""
+    import qrcode
+    from qrcode.constants import ERROR_CORRECT_M
+    from qrcode.exceptions import DataOverflowError
+
+    code = qrcode.QRCode(error_correction=ERROR_CORRECT_M, border=0)
+    code.add_data(url)
+    try:
+        code.make(fit=True)
+    except (DataOverflowError, ValueError):
+        return None
+    return tuple(tuple(bool(m) for m in row) for row in code.get_matrix())

@@ -1,0 +1,91 @@
+"""Screens as the domain makes them, for tests of displays and for the pictures in docs/pictures: every kind, with
+little and with much to say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from agent.kinds import Screen, ScreenName
+from agent.ports.driver import Where
+from drivers.panel.page import Page, page
+from drivers.panel.texts import load
+
+CONFIG = Path(__file__).parents[2] / "config"
+LANGUAGES = ("fr", "de", "lb", "en")
+QR_URL = "https://pay.example.lu/s?evse=LU*CHA*E1234*2&t=k3J9xQ"
+FACTS = {"timezone": "Europe/Luxembourg"}
+COMMON: dict[str, Any] = {
+    "number": "12345", "hotline": "+352 8002 02020", "evse": 2, "evses": 2, "time_utc_s": 1_795_600_000.0,
+    "online": False,
+}  # fmt: skip
+SESSION = {
+    "energy_wh": 123_456, "power_w": 148_900.0, "since_s": 37_530, "limit_a": 32.0, "soc_percent": 54.0,
+    "stop_hint": True,
+}  # fmt: skip
+COST = {
+    "cost_micro": 1_234_567_890, "cost_decimals": 2, "currency": "EUR", "cost_final": False, "cost_estimated": False,
+    "kwh_micro": 351_900, "hour_micro": 2_000_000, "price_line": "0,3519 €/kWh + 2,00 €/h",
+}  # fmt: skip
+LONG = "0,35 €/kWh entre 22 h et 6 h, 0,55 €/kWh sinon, puis 6,00 €/h dès 30 min après la fin de la charge"
+PRICES = {
+    "price_lines": "Énergie\t0,35 €/kWh\nTemps\t0,05 €/min\nPar recharge\t1,00 €\nFrais de service\t0,50 €",
+    "occupancy_line": "Place occupée après la charge : 0,10 €/min dès 30 min",
+}
+PAY = {"qr_url": QR_URL, "qr_left_s": 299.0}
+IDLE_FEE = {"idle": True, "idle_hour_micro": 6_000_000, "idle_in_s": 1800}
+FINAL = {**SESSION, **COST, "cost_final": True}
+
+Case: TypeAlias = tuple[ScreenName, str, dict[str, Any]]
+S = ScreenName
+CASES: list[Case] = [
+    (S.STARTING, "", {}),
+    (S.IDLE, "", {"price_line": "0,45 €/kWh + 0,05 €/min", "qr_url": QR_URL}),
+    (S.IDLE, "", {"price_line": "0,45 €/kWh"}),
+    (S.IDLE, "", {"free": True}),
+    (S.IDLE, "", {}),
+    (S.CHECKING, "", {"token_tail": "…C4D5"}),
+    (S.PLUG_IN, "", {"remaining_s": 57.0}),
+    *((S.REFUSED, d, {}) for d in ("invalid", "concurrent", "unreadable", "choose_outlet", "wrong_card")),
+    (S.PREPARING, "", {}),
+    (S.CHARGING, "", SESSION),
+    (S.CHARGING, "", {**SESSION, "soc_percent": None}),
+    (S.CHARGING, "", {}),
+    (S.PAUSED, "car", SESSION),
+    (S.PAUSED, "station", SESSION),
+    (S.FINISHED, "stopped", SESSION),
+    (S.FINISHED, "power_loss", SESSION),
+    (S.FINISHED, "timeout", {}),
+    *((S.OUT_OF_SERVICE, d, {}) for d in ("unavailable", "PilotFault", "GroundFailure", "Nonsense")),
+    (S.RESERVED, "", {}),
+    (S.OFFLINE, "", {}),
+    # price and cost
+    (S.IDLE, "", {"price_line": LONG}),
+    (S.IDLE, "", PRICES),
+    (S.IDLE, "", {**PRICES, **PAY}),
+    (S.IDLE, "", {"price_lines": "0,45 €/kWh", "qr_url": "HTTPS://C.LU/1"}),
+    (S.PLUG_IN, "", {"remaining_s": 57.0, "price_line": LONG}),
+    (S.PLUG_IN, "", {"remaining_s": 57.0, **PRICES}),
+    (S.PREPARING, "", {"price_line": LONG}),
+    (S.PREPARING, "", PRICES),
+    (S.CHARGING, "", {**SESSION, **COST}),
+    (S.CHARGING, "", {**SESSION, **COST, **PRICES}),
+    (S.CHARGING, "", {**SESSION, **COST, "soc_percent": None, "cost_estimated": True}),
+    (S.CHARGING, "", {**SESSION, **COST, "next_at_utc_s": 1_795_600_000.0, "next_kwh_micro": 550_000}),
+    (S.CHARGING, "", {**SESSION, "price_line": LONG}),
+    (S.PAUSED, "car", {**SESSION, **COST, **IDLE_FEE}),
+    (S.FINISHED, "stopped", {**SESSION, **COST, **IDLE_FEE, "idle_in_s": 0}),
+    (S.FINISHED, "stopped", {**FINAL, "cost_text": LONG}),
+    (S.FINISHED, "stopped", {**FINAL, **PRICES}),
+    (S.FINISHED, "stopped", {**FINAL, "cost_text": LONG, "qr_url": QR_URL}),
+    (S.FINISHED, "fault", {**FINAL, "qr_url": QR_URL}),
+]  # fmt: skip
+
+
+def where(**facts: Any) -> Where:
+    return Where(1, "display", lambda: (1, 0.0), (CONFIG,), {"number": "1234", "hotline": "+352 8002 0202", **facts})
+
+
+def said(case: Case, language: str) -> Page:
+    name, detail, values = case
+    return page(Screen(name, language, detail, {**COMMON, **values}), load(language, (CONFIG,)), FACTS)
