@@ -20,10 +20,15 @@ RESTART_S = 15.0
 
 
 def station_text(
-    evses: int = 1, station: str = "", backend: str = "", settings: str = "sample_interval_s = 0", simulation: str = ""
+    evses: int = 1,
+    station: str = "",
+    backend: str = "",
+    settings: str = "sample_interval_s = 0",
+    simulation: str = "",
+    outlet: str = "",
 ) -> str:
-    """A station file; every argument is further lines of its table."""
-    outlets = "\n".join(f"[[evse]]\nnumber = {n}" for n in range(1, evses + 1))
+    """A station file; every argument is further lines of its table (``outlet``: of each EVSE's)."""
+    outlets = "\n".join(f"[[evse]]\nnumber = {n}\n{outlet}" for n in range(1, evses + 1))
     return f"""
 [station]
 id = "CP-1"

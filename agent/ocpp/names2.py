@@ -17,6 +17,7 @@ from agent.domain.variables import (
     COST,
     LAMP,
     MEASURANDS,
+    OFFLINE_PRICES,
     POINTS,
     VARIABLES,
     Value,
@@ -32,6 +33,8 @@ ITEMS_MAX = 100
 BYTES_MAX = 65536
 LIST_BYTES_MAX = 1024 * 1024
 LOCK = "ConnectorPlugRetentionLock"
+PRICES_2 = dict(zip(("KWhPrice", "HourPrice", "FlatFee"), OFFLINE_PRICES, strict=True))
+"""Variables of our own: 2.0.1 has none for a price. Decimal numbers, or "" for none."""
 LISTS, RESERVATION = "LocalAuthListManagement", "Reservation"
 
 
@@ -316,6 +319,7 @@ NAMES: tuple[Name, ...] = (
             for what in ("Cost", "Tariff")
         ),
         Name("TariffCostCtrlr", "Currency", "currency"),
+        *(Name("TariffCostCtrlr", name, setting) for name, setting in PRICES_2.items()),
         Name("TariffCostCtrlr", "TariffFallbackMessage", "tariff_fallback"),
         Name("TariffCostCtrlr", "TotalCostFallbackMessage", "cost_fallback"),
     )),
@@ -352,7 +356,7 @@ UNNAMED_2: Mapping[str, str] = {
                 n
                 for n in VARIABLES
                 if n.startswith(("tariff_", "offline_"))
-                and n not in ("offline_threshold_s", "offline_tx_for_unknown_id", "tariff_fallback")
+                and n not in ("offline_threshold_s", "offline_tx_for_unknown_id", "tariff_fallback", *OFFLINE_PRICES)
             ),
         ),
         "what charging costs: no name of 2.0.1",

@@ -56,6 +56,7 @@ def derived(file: StationFile, far_ends: FarEnds, backend_url: str, status_socke
             "backend": first or None,
             "backends": others,
             "settings": file.settings or None,
+            "tariff": file.tariff,
             **_shared(file, far_ends),
             "evse": [_evse(e, far_ends) for e in file.evses],
             "simulation": _table(file.simulation),
@@ -102,6 +103,7 @@ def _evse(evse: Evse, far_ends: FarEnds) -> Table:
         if device is not None:
             table[role] = _device(device)
     table["reader"] = [_device(d) for d in evse.reader]
+    table["tariff"] = evse.tariff
     table |= far_ends.evses.get(evse.number, {})
     return {k: v for k, v in table.items() if v != []}
 

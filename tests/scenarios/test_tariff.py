@@ -1,0 +1,42 @@
+"""A backend that sets the ad-hoc price over a real socket, on both versions: taken where the law allows it, refused
+where it does not, and kept over a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from street import station_text, street
+from street201 import street201
+from test_cost import put
+
+TARIFF = """
+cost_display = true
+[tariff]
+source = "backend"
+kwh = 0.40
+occupancy = 0.10
+grace_min = 15
+vat_percent = 17
+"""
+
+
+async def test_a_default_price_of_1_6_is_the_ad_hoc_price(tmp_path: Path) -> None:
+    async with street(tmp_path, station_text(1, settings=TARIFF)) as s:
+        price = {"priceText": "x", "chargingPrice": {"kWhPrice": 0.5, "hourPrice": 1.2, "flatFee": 1}}
+        assert await put(s, "DefaultPrice", price) == "Accepted"
+        by_the_hour = {"priceText": "y", "chargingPrice": {"kWhPrice": 0.3, "hourPrice": 1}}  # 1.666 cents a minute
+        assert await put(s, "DefaultPrice", by_the_hour) == "Rejected"
+        await s.kill()
+        keys = (await s.csms.ask("GetConfiguration", {"key": ["DefaultPrice"]}))["configurationKey"]
+        assert keys[0]["value"] == '{"priceText":"x","chargingPrice":{"kWhPrice":0.5,"hourPrice":1.2,"flatFee":1}}'
+
+
+async def test_a_strong_outlet_is_sold_by_the_law_on_2_0_1(tmp_path: Path) -> None:
+    async with street201(tmp_path, evses=1, settings=TARIFF, outlet="power_kw = 150") as s:
+        for name, value, wanted in (
+            ("FlatFee", "1", "Rejected"), ("HourPrice", "1.2", "Rejected"), ("KWhPrice", "-1", "Rejected"),
+            ("HourPrice", "0", "Accepted"), ("KWhPrice", "0.79", "Accepted"),
+        ):  # fmt: skip
+            assert await s.put(f"TariffCostCtrlr.{name}", value) == wanted, name
+        assert await s.get("TariffCostCtrlr.KWhPrice") == ("Accepted", "0.79")
+        assert await s.get("TariffCostCtrlr.FlatFee") == ("Accepted", "")
