@@ -78,6 +78,13 @@ def _updater(station: Station, d: Composed) -> Keeper:
     return keeper
 
 
+def _terminal(station: Station, d: Composed) -> Keeper:
+    from agent.services.terminals import TerminalKeeper  # most stations have none
+
+    keeper = station.hands.terminals[d.evse] = TerminalKeeper(d.evse, d.name, d.opening, station.engine.post)
+    return keeper
+
+
 def _display(station: Station, d: Composed) -> Keeper:
     keeper = DisplayKeeper(d.evse, d.name, d.opening, station.engine.post)
     for number in [d.evse] if d.evse else list(station.site.evses):
@@ -97,5 +104,6 @@ FITTINGS: dict[str, Callable[[Station, Composed], Keeper]] = {
     "power": _power,
     "updater": _updater,
     "display": _display,
+    "terminal": _terminal,
 }
 """By role; ``services/devices.py`` composes no other."""

@@ -288,6 +288,7 @@ class Fault(StrEnum):
     METER_UNFIT = "MeterUnfit"
     METER_DISAGREES = "MeterDisagrees"
     READER_SILENT = "ReaderSilent"
+    TERMINAL_SILENT = "TerminalSilent"
     POWER_INPUT_SILENT = "PowerInputSilent"
     INDICATOR_SILENT = "IndicatorSilent"
     DISPLAY_SILENT = "DisplaySilent"

@@ -61,6 +61,7 @@ CATALOGUE: dict[Fault, FaultRow] = {
     Fault.METER_UNFIT: FaultRow(B),
     Fault.METER_DISAGREES: FaultRow(W),
     Fault.READER_SILENT: FaultRow(W),
+    Fault.TERMINAL_SILENT: FaultRow(W),
     Fault.POWER_INPUT_SILENT: FaultRow(W),
     Fault.INDICATOR_SILENT: FaultRow(W),
     Fault.DISPLAY_SILENT: FaultRow(W),

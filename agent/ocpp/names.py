@@ -265,6 +265,7 @@ _NEAREST_16: Mapping[Fault, str] = {
     Fault.BOARD_CONFIG: "InternalError",
     Fault.STORE_FAILED: "InternalError",
     Fault.RECORD_POISONED: "InternalError",
+    Fault.TERMINAL_SILENT: "ReaderFailure",
 }
 """Faults that 1.6 has only a wider word for; the name goes along."""
 

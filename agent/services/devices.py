@@ -58,6 +58,9 @@ def wanted(file: StationFile) -> list[tuple[EvseId, str, str, Device]]:
     out += [(0, "reader", f"reader[{i}]", d) for i, d in enumerate(file.readers)]
     if file.buttons is not None:
         out.append((0, "buttons", "buttons", file.buttons))
+    out += [(e.number, "terminal", f"evse[{e.number}].terminal", e.terminal) for e in file.evses if e.terminal]
+    if file.terminal is not None:
+        out.append((0, "terminal", "terminal", file.terminal))
     if file.buzzer is not None:
         out.append((0, "buzzer", "buzzer", file.buzzer))
     if file.power is not None:
@@ -77,6 +80,7 @@ ROLES = {
     "lamp": "lamp",
     "buzzer": "buzzer",
     "updater": "updater",
+    "terminal": "terminal",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from agent.domain.events import BoardOpened, Event, MeterFailed, UnlockTried
 from agent.domain.orders import (
@@ -21,12 +22,16 @@ from agent.domain.orders import (
     Signal,
     Unlock,
 )
+from agent.domain.payment_words import ShowPayment, TerminalOrder
 from agent.kinds import STATION, EvseId
 from agent.services.boards import BoardKeeper
 from agent.services.files import Files
 from agent.services.indicators import BuzzerKeeper, LampKeeper
 from agent.services.keep import DisplayKeeper, MeterKeeper
 from agent.services.keys import Keys
+
+if TYPE_CHECKING:
+    from agent.services.terminals import TerminalKeeper
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +45,7 @@ class Hands:
         self.displays: dict[EvseId, DisplayKeeper] = {}
         self.lamps: dict[EvseId, LampKeeper] = {}
         self.buzzer: BuzzerKeeper | None = None
+        self.terminals: dict[EvseId, TerminalKeeper] = {}
         self.files: Files | None = None
         self.keys: Keys | None = None
         self._post = post
@@ -63,6 +69,8 @@ class Hands:
                     self.meters[evse].do(order)
                 else:
                     self._post(MeterFailed(evse, purpose))
+            case TerminalOrder(terminal) | ShowPayment(terminal):
+                self._pay(terminal, order)
             case Note(evse, text):
                 log.warning("EVSE %d: meter: %s", evse, text)
             case Unlock(evse, request) if evse not in self.boards:
@@ -78,6 +86,14 @@ class Hands:
                 self.files.do(order)
             case _:
                 pass
+
+    def _pay(self, terminal: EvseId, order: TerminalOrder | ShowPayment) -> None:
+        if terminal in self.terminals:
+            self.terminals[terminal].do(order)
+            return
+        from agent.services.terminals import unserved  # most stations have none
+
+        unserved(order, self._post)
 
     def _signal(self, order: Signal) -> None:
         for number, lamp in self.lamps.items():

@@ -27,7 +27,14 @@ ERROR_BIT: dict[Fault, int] = {
 """Bits of the error mask at n*1000+293 (UM EN CHARX SEC, appendix B3)."""
 
 ON_THE_WIRE = frozenset(
-    {Fault.METER_SILENT, Fault.METER_IMPLAUSIBLE, Fault.METER_EXCHANGED, Fault.READER_SILENT, Fault.BOARD_SILENT}
+    {
+        Fault.METER_SILENT,
+        Fault.METER_IMPLAUSIBLE,
+        Fault.METER_EXCHANGED,
+        Fault.READER_SILENT,
+        Fault.TERMINAL_SILENT,
+        Fault.BOARD_SILENT,
+    }
 )
 """Nobody tells these: the device itself falls silent, or says what cannot be true."""
 

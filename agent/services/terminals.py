@@ -1,0 +1,165 @@
+"""Keeper of a payment terminal: orders in the domain's words become calls of the port, what it tells becomes facts with
+the payment's id (decision 21)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from agent.bankcards import Settlement
+from agent.domain.events import Event
+from agent.domain.payment_words import (
+    AuthorisePayment,
+    BankCardRead,
+    CancelPayment,
+    CommitPayment,
+    OfferPayment,
+    PaymentApproved,
+    PaymentCancelled,
+    PaymentDeclined,
+    PaymentSettled,
+    ShowPayment,
+    TerminalLost,
+    TerminalOpened,
+    TerminalOrder,
+    VoidPayment,
+)
+from agent.kinds import EvseId, Fault
+from agent.ports import Refused
+from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalNews, TerminalPort
+from agent.services.keep import Keeper, Opening
+
+log = logging.getLogger(__name__)
+
+PaymentOrder = TerminalOrder | ShowPayment
+AGAIN_S = 1.0
+"""Before a refused offer is told: who offers again at once would do nothing else."""
+
+
+class TerminalKeeper(Keeper):
+    """Orders are carried out one after the other. Each commit and each void gets its ``PaymentSettled``, whatever
+    becomes of the terminal; an offer that cannot be made is cancelled."""
+
+    fault = Fault.TERMINAL_SILENT
+
+    def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
+        super().__init__(evse, name, opening, post)
+        self._orders: asyncio.Queue[PaymentOrder] = asyncio.Queue()
+        self._known = self._serving = False
+        self._payment = ""
+        """The one that was offered last: an approval may cross the end of its offer."""
+        self._asked = False
+        """Its card is with the bank."""
+
+    def do(self, order: PaymentOrder) -> None:
+        if self._serving:
+            self._orders.put_nowait(order)
+        elif not (isinstance(order, CancelPayment) and self._asked and order.payment == self._payment):
+            unserved(order, self._post)
+
+    async def use(self, port: TerminalPort) -> None:
+        self._post(TerminalOpened(self.evse, port.identity, restarted=self._known))
+        self._known = self._serving = True
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._hear(port))
+                group.create_task(self._work(port))
+        finally:
+            self._serving = False
+            self._drop()
+            self._post(TerminalLost(self.evse))
+
+    def _drop(self) -> None:
+        """What nobody carries out any more."""
+        while not self._orders.empty():
+            self.do(self._orders.get_nowait())
+
+    # --- what it tells -----------------------------------------------------------------------------------------------
+
+    async def _hear(self, port: TerminalPort) -> None:
+        async for news in port.news():
+            await self._tell(port, news)
+
+    async def _tell(self, port: TerminalPort, news: TerminalNews) -> None:
+        match news:
+            case Approved(reservation, cents, partial, card):
+                self._asked = False
+                if self._payment:
+                    self._post(PaymentApproved(self.evse, self._payment, reservation, cents, partial, card))
+                else:
+                    await self._release(port, reservation)
+            case CardRead(card):
+                self._post(BankCardRead(self.evse, self._payment, card))
+            case Declined(reason):
+                self._asked = False
+                self._post(PaymentDeclined(self.evse, self._payment, reason))
+            case Cancelled():
+                self._asked = False
+                self._post(PaymentCancelled(self.evse, self._payment))
+            case Restarted():
+                self._post(TerminalOpened(self.evse, port.identity, restarted=True))
+
+    async def _release(self, port: TerminalPort, reservation: int) -> None:
+        log.warning("%s: it holds money that nobody asked for; released (%d)", self.name, reservation)
+        if await port.void(reservation) is Settlement.REFUSED:
+            log.error("%s: reservation %d cannot be released; its own time-out has to", self.name, reservation)
+
+    # --- what it is told to do ---------------------------------------------------------------------------------------
+
+    async def _work(self, port: TerminalPort) -> None:
+        while True:
+            order = await self._orders.get()
+            if isinstance(order, CommitPayment | VoidPayment):
+                await self._settle(port, order)
+            elif isinstance(order, ShowPayment):
+                await self._unless_refused(port.show(order.text))
+            else:
+                await self._offering(port, order)
+
+    async def _settle(self, port: TerminalPort, order: CommitPayment | VoidPayment) -> None:
+        """No answer is told too: it may have happened."""
+        outcome: Settlement | None = None
+        try:
+            if isinstance(order, CommitPayment):
+                outcome = await port.commit(order.reservation, order.amount_cents)
+            else:
+                outcome = await port.void(order.reservation)
+        except Refused:
+            outcome = Settlement.REFUSED
+        finally:
+            self._post(PaymentSettled(self.evse, order.payment, outcome))
+
+    async def _offering(self, port: TerminalPort, order: TerminalOrder) -> None:
+        if isinstance(order, OfferPayment):
+            self._payment, self._asked = order.payment, False
+            offer = port.offer(order.amount_cents, order.reference, order.language, order.qr_url)
+            if not await self._unless_refused(offer):
+                await asyncio.sleep(AGAIN_S)
+                self._post(PaymentCancelled(self.evse, order.payment))
+        elif order.payment != self._payment:
+            unserved(order, self._post)
+        elif isinstance(order, CancelPayment):
+            await self._unless_refused(port.cancel())
+        elif isinstance(order, AuthorisePayment):
+            self._asked = True
+            if not await self._unless_refused(port.authorise()):
+                self._asked = False
+                self._post(PaymentCancelled(self.evse, order.payment))
+
+    async def _unless_refused(self, call: Any) -> bool:
+        try:
+            await call
+        except Refused as e:
+            log.warning("%s: %s", self.name, e)
+            return False
+        return True
+
+
+def unserved(order: PaymentOrder, post: Callable[[Event], None]) -> None:
+    """Nothing is there that could carry it out: it is answered all the same."""
+    if isinstance(order, CommitPayment | VoidPayment):
+        post(PaymentSettled(order.terminal, order.payment, None))
+    elif isinstance(order, TerminalOrder):
+        post(PaymentCancelled(order.terminal, order.payment))

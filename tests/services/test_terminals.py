@@ -1,0 +1,231 @@
+"""The keeper of a payment terminal: real driver, real terminal process, orders in and facts out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apollo import Apollo, running
+
+from agent.bankcards import Settlement, TerminalIdentity
+from agent.domain.events import Event, FaultCleared, FaultRaised
+from agent.domain.payment_words import (
+    AuthorisePayment,
+    BankCardRead,
+    CancelPayment,
+    CommitPayment,
+    OfferPayment,
+    PaymentApproved,
+    PaymentCancelled,
+    PaymentDeclined,
+    PaymentSettled,
+    ShowPayment,
+    TerminalLost,
+    TerminalOpened,
+    VoidPayment,
+)
+from agent.kinds import Fault
+from agent.ports.terminal import Approved, TerminalNews
+from agent.services import keep
+from agent.services.devices import compose
+from agent.services.hands import Hands
+from agent.services.terminals import TerminalKeeper
+from agent.settings import SettingsError, parse
+
+OFFER = OfferPayment(0, "p1", 5000)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keep, "BACK_OFF_S", (0.05,))
+
+
+class Kept:
+    """A running keeper and what it has said so far."""
+
+    def __init__(self, opening: Any) -> None:
+        self.events: list[Event] = []
+        self.keeper = TerminalKeeper(0, "terminal", opening, self.events.append)
+        self._read = 0
+
+    async def next(self, wanted: type[Event]) -> Any:
+        """The next event, which must be of this kind."""
+        async with asyncio.timeout(15):
+            while len(self.events) <= self._read:
+                await asyncio.sleep(0.005)
+        self._read += 1
+        event = self.events[self._read - 1]
+        assert isinstance(event, wanted), f"{wanted.__name__} expected, {event} came"
+        return event
+
+    async def held(self, apollo: Apollo) -> PaymentApproved:
+        self.keeper.do(OFFER)
+        await apollo.tap()
+        assert (await self.next(BankCardRead)).payment == "p1"
+        self.keeper.do(AuthorisePayment(0, "p1"))
+        approved: PaymentApproved = await self.next(PaymentApproved)
+        assert (approved.payment, approved.amount_cents) == ("p1", 5000)
+        return approved
+
+
+@asynccontextmanager
+async def kept(opening: Any) -> AsyncIterator[Kept]:
+    it = Kept(opening)
+    task = asyncio.create_task(it.keeper.run())
+    try:
+        yield it
+    finally:
+        it.keeper.leave()
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_from_the_offer_to_the_charge(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, kept(apollo.opened) as it:
+        opened = await it.next(TerminalOpened)
+        assert (opened.identity.model, opened.restarted) == ("APOLLO", False)
+        approved = await it.held(apollo)
+        it.keeper.do(CommitPayment(0, "p1", approved.reservation, 1234))
+        assert (await it.next(PaymentSettled)).outcome is Settlement.DONE
+        it.keeper.do(VoidPayment(0, "p1", approved.reservation))
+        assert (await it.next(PaymentSettled)).outcome is Settlement.CLOSED
+        it.keeper.do(ShowPayment(0, "nobody has to answer this"))
+        it.keeper.do(OfferPayment(0, "p2", 100))
+        await apollo.tap("insufficient_funds")
+        await it.next(BankCardRead)
+        it.keeper.do(AuthorisePayment(0, "p2"))
+        assert await it.next(PaymentDeclined) == PaymentDeclined(0, "p2", "insufficient funds")
+        it.keeper.do(OfferPayment(0, "p3", 100))
+        it.keeper.do(CancelPayment(0, "p3"))
+        assert await it.next(PaymentCancelled) == PaymentCancelled(0, "p3")
+        books = await apollo.books()
+        assert (books.captures, books.holds) == ([(approved.reservation, 1234)], {})
+
+
+async def test_a_commit_without_an_answer_is_told_as_that(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, kept(apollo.opened) as it:
+        await it.next(TerminalOpened)
+        approved = await it.held(apollo)
+        await apollo.spoil("lose_reply", code=0x35)
+        commit = CommitPayment(0, "p1", approved.reservation, 1234)
+        it.keeper.do(commit)
+        assert (await it.next(PaymentSettled)).outcome is None
+        await it.next(TerminalLost)
+        assert (await it.next(TerminalOpened)).restarted
+        it.keeper.do(commit)
+        assert (await it.next(PaymentSettled)).outcome is Settlement.CLOSED
+        assert (await apollo.books()).captures == [(approved.reservation, 1234)]
+
+
+async def test_every_settlement_is_answered_while_the_terminal_is_away(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, kept(apollo.opened) as it:
+        await it.next(TerminalOpened)
+        approved = await it.held(apollo)
+        await apollo.down()
+        for order in (CommitPayment(0, "p1", 1, 1), VoidPayment(0, "p1", 1)):
+            it.keeper.do(order)
+        told = {type(await it.next(Event)) for _ in range(3)}
+        assert told == {PaymentSettled, TerminalLost}
+        await it.next(FaultRaised)
+        it.keeper.do(CommitPayment(0, "p1", 1, 1))
+        assert await it.next(PaymentSettled) == PaymentSettled(0, "p1", None)
+        it.keeper.do(OfferPayment(0, "p2", 1))
+        assert await it.next(PaymentCancelled) == PaymentCancelled(0, "p2")
+        await apollo.up()
+        assert (await it.next(TerminalOpened)).restarted
+        assert await it.next(FaultCleared) == FaultCleared(0, Fault.TERMINAL_SILENT)
+        it.keeper.do(VoidPayment(0, "p1", approved.reservation))
+        assert (await it.next(PaymentSettled)).outcome is Settlement.DONE
+
+
+async def test_whether_an_authorisation_was_taken_back_is_not_said_when_nobody_knows(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, kept(apollo.opened) as it:
+        await it.next(TerminalOpened)
+        it.keeper.do(OFFER)
+        await apollo.tap(bank_s=30)
+        await it.next(BankCardRead)
+        it.keeper.do(AuthorisePayment(0, "p1"))
+        async with asyncio.timeout(10):
+            while not it.keeper._asked:
+                await asyncio.sleep(0.005)
+        await apollo.down()
+        await it.next(TerminalLost)
+        it.keeper.do(CancelPayment(0, "p1"))
+        assert isinstance(await it.next(FaultRaised), FaultRaised)
+
+
+async def test_what_is_refused_is_cancelled(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, kept(apollo.opened) as it:
+        await it.next(TerminalOpened)
+        await apollo.spoil("refuse", code=0x34, detail=0x11)
+        it.keeper.do(OFFER)
+        assert await it.next(PaymentCancelled) == PaymentCancelled(0, "p1")
+        it.keeper.do(OFFER)
+        it.keeper.do(AuthorisePayment(0, "p1"))  # no card was read
+        assert await it.next(PaymentCancelled) == PaymentCancelled(0, "p1")
+        it.keeper.do(AuthorisePayment(0, "another"))
+        assert await it.next(PaymentCancelled) == PaymentCancelled(0, "another")
+
+
+async def test_a_restart_that_the_line_does_not_notice(tmp_path: Path) -> None:
+    async with running(tmp_path, "serial") as apollo, kept(lambda: apollo.opened(keep_alive_s=0.1)) as it:
+        await it.next(TerminalOpened)
+        approved = await it.held(apollo)
+        await apollo.do("restart")
+        assert (await it.next(TerminalOpened)).restarted
+        it.keeper.do(VoidPayment(0, "p1", approved.reservation))
+        assert (await it.next(PaymentSettled)).outcome is Settlement.DONE
+
+
+class Presumptuous:
+    """A terminal that holds what nobody has offered."""
+
+    identity = TerminalIdentity()
+
+    def __init__(self) -> None:
+        self.voided: list[int] = []
+
+    async def news(self) -> AsyncIterator[TerminalNews]:
+        yield Approved(7, 5000)
+        await asyncio.Event().wait()
+
+    async def void(self, reservation: int) -> Settlement:
+        self.voided.append(reservation)
+        return Settlement.DONE
+
+
+async def test_what_nobody_asked_for_is_released() -> None:
+    port = Presumptuous()
+
+    @asynccontextmanager
+    async def opening() -> AsyncIterator[Any]:
+        yield port
+
+    async with kept(opening) as it:
+        await it.next(TerminalOpened)
+        async with asyncio.timeout(5):
+            while not port.voided:
+                await asyncio.sleep(0.005)
+    assert port.voided == [7]
+
+
+def test_a_station_without_a_terminal_answers() -> None:
+    events: list[Event] = []
+    hands = Hands(events.append)
+    for order in (CommitPayment(0, "p", 1, 1), VoidPayment(0, "p", 1), OFFER, ShowPayment(0, "x")):
+        hands.do(order)
+    assert events == [PaymentSettled(0, "p", None), PaymentSettled(0, "p", None), PaymentCancelled(0, "p1")]
+
+
+def test_terminals_of_a_station_file(tmp_path: Path) -> None:
+    table = {"driver": "terminal_payter", "host": "192.168.5.10"}
+    raw = {"terminal": table, "evse": [{"number": 1}, {"number": 2, "terminal": {**table, "port": 4000}}]}
+    found = compose(parse(raw, tmp_path / "s.toml"), lambda: (0, 0.0))
+    assert [(d.evse, d.role, d.complaints) for d in found] == [(2, "terminal", []), (0, "terminal", [])]
+    wrong = parse({**raw, "terminal": {"driver": "reader_serial", "device": "x"}}, tmp_path / "s")
+    with pytest.raises(SettingsError, match=r"terminal\.driver: 'reader_serial' drives a reader"):
+        compose(wrong, lambda: (0, 0.0))
