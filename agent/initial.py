@@ -124,6 +124,7 @@ def initial_evses(file: StationFile) -> dict[EvseId, Evse]:
             max_a=e.max_a,
             phases=e.phases,
             rotation=e.phase_rotation,
+            dc=e.kind == "DC",
             bay_sensor=e.bay_sensor,
             meter=Watch(file.meter_policies.get(e.number, MeterPolicy())),
             offer=offers.get(e.number),

@@ -172,7 +172,35 @@ class Reading:
     offered_a: float | None = None
     offered_w: float | None = None
     signed: SignedReading | None = None
-    """What the meter itself signed of the transaction that ends with this reading."""
+    """What the meter itself signed: of the transaction that ends with this reading; with one that begins, what it still
+    had of the transaction that was ``owed``."""
+    record_due: bool = False
+    """The meter has a record of the transaction that ends, and it is not to be had yet."""
+    dc: bool = False
+    """Direct current: one voltage, one current, no phase."""
+
+
+@frozen
+class Signing:
+    """What a meter that signs is told of a transaction that begins or ends with a reading, in the words of OCMF.
+
+    ``id``: the station's own name of it (36 characters at most); ``point``: station and EVSE; ``owed``: an earlier one
+    whose record is still wanted. ``utc_s``: the time at ``asked``; None: nobody knows it, the meter's clock is left
+    alone."""
+
+    id: str
+    ends: bool
+    point: str
+    holder: str
+    id_type: str
+    level: str
+    flags: tuple[str, ...]
+    asked: Stamp
+    utc_s: float | None = None
+    owed: str = ""
+
+    def __repr__(self) -> str:
+        return f"Signing({self.id!r}, ends={self.ends}, owed={self.owed!r})"  # a card's number ends in no log
 
 
 class ReadingContext(StrEnum):
@@ -192,7 +220,8 @@ class ReadingContext(StrEnum):
 class MeterIdentity:
     """Who the meter is. ``serial`` is pinned at commissioning: a changed one bills nothing. ``classes``: the accuracy
     classes (Directive 2014/32/EU, annex V) that this model is sold in; ``mid``: the meter says that it is of the MID
-    variant (None: no register says so); ``doubts``: facts of the driver's own description that are not proven."""
+    variant (None: no register says so); ``doubts``: facts of the driver's own description that are not proven;
+    ``signs``: it signs transactions that it is told of (``Signing``)."""
 
     vendor: str = ""
     model: str = ""
@@ -202,6 +231,7 @@ class MeterIdentity:
     classes: tuple[str, ...] = ()
     mid: bool | None = None
     doubts: tuple[str, ...] = ()
+    signs: bool = False
 
 
 @frozen

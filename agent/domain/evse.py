@@ -96,6 +96,8 @@ class Session:
     """Brought by a remote start, until blocks/charging.py has installed it (in the transaction of the begin)."""
     reservation: str = ""
     told: bool = True
+    signing: str = ""
+    """What the meter's own, signed transaction is called; "" where it signs none."""
 
     def record(self) -> dict[str, Any]:
         """For ``Remember("session", id, ...)``."""
@@ -116,6 +118,7 @@ class Session:
             "samples": dump(self.samples),
             "reservation": self.reservation,
             "told": self.told,
+            "signing": self.signing,
         }
 
     @classmethod
@@ -140,6 +143,7 @@ class Session:
             samples=tuple(load(x, Sample) for x in r["samples"]),
             reservation=str(r.get("reservation", "")),
             told=bool(r.get("told", True)),
+            signing=str(r.get("signing", "")),
         )
 
 
@@ -190,8 +194,13 @@ class Evse:
     tx_try: int = 0
     tx_asked: str = ""
     """Purpose of the reading that the next transaction begins with."""
-    # blocks/metrology.py
+    # blocks/metrology.py and rules/signing.py
     meter: Watch = field(default_factory=Watch)
+    dc: bool = False
+    signing: str = ""
+    """What the meter's transaction of the session that begins is called."""
+    owed: dict[str, Any] = field(default_factory=dict)
+    """An earlier one whose record the meter still has: what it is called, its session, and what was billed."""
     # blocks/metering.py
     reading: Reading | None = None
     # blocks/charging.py

@@ -173,7 +173,7 @@ class TransactionEnded(Message):
 @frozen
 class MeterSampled(Message):
     """Values of a running transaction (``session``) or of an idle meter (""). ``authorised`` False: nobody has the
-    right yet."""
+    right yet. ``late``: a record of a transaction that is over."""
 
     session: str
     evse: EvseId
@@ -181,6 +181,7 @@ class MeterSampled(Message):
     offline: bool = False
     charging: ChargingState | None = None
     authorised: bool = True
+    late: bool = False
 
 
 @frozen

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.frozen import frozen
-from agent.kinds import MeterIdentity, Moment, Stamp, Token, TokenType
+from agent.kinds import MeterIdentity, Moment, Signing, Stamp, Token, TokenType
 
 FORMAT = "1.4"
 LABEL = "made by the station, not by the meter"
@@ -48,6 +48,7 @@ class Bill:
     end_wh: int
     read: bool
     reason: str
+    dc: bool = False
 
 
 def payload(bill: Bill, now: Moment) -> str:
@@ -55,7 +56,7 @@ def payload(bill: Bill, now: Moment) -> str:
     record: dict[str, Any] = {
         "FV": FORMAT, "GI": "chargy-agent", "GS": bill.point, "GV": bill.version, "PG": f"T{bill.number}",
         "MV": bill.meter.vendor, "MM": bill.meter.model, "MS": bill.meter.serial, "MF": bill.meter.firmware,
-        **_who(bill), "CT": "CBIDC", "CI": bill.point, "UL": LABEL, "RD": _readings(bill, now),
+        **who(bill.token, bill.offline), "CT": "CBIDC", "CI": bill.point, "UL": LABEL, "RD": _readings(bill, now),
     }  # fmt: skip
     return json.dumps(record, separators=(",", ":"), ensure_ascii=True).replace("|", "\\u007c")
 
@@ -65,20 +66,28 @@ def text(signed: str, signature_hex: str) -> str:
     return f'OCMF|{signed}|{{"SA":"ECDSA-secp256r1-SHA256","SD":"{signature_hex}"}}'
 
 
-def _who(bill: Bill) -> dict[str, Any]:
+def who(token: Token, offline: bool) -> dict[str, Any]:
     """A plain UID is hearsay; what the backend has said of it is trusted (OCMF, identification level)."""
-    flags = (["RFID_PLAIN"] if bill.token.type in _RFID else []) + ["OCPP_CACHE" if bill.offline else "OCPP_AUTH"]
+    flags = (["RFID_PLAIN"] if token.type in _RFID else []) + ["OCPP_CACHE" if offline else "OCPP_AUTH"]
     return {
         "IS": True,
-        "IL": "HEARSAY" if bill.offline else "TRUSTED",
+        "IL": "HEARSAY" if offline else "TRUSTED",
         "IF": flags,
-        "IT": _ID_TYPES.get(bill.token.type, "UNDEFINED"),
-        "ID": bill.token.value[:_MOST_ID],
+        "IT": _ID_TYPES.get(token.type, "UNDEFINED"),
+        "ID": token.value[:_MOST_ID],
     }
 
 
+def signing(id_: str, ends: bool, point: str, token: Token, offline: bool, now: Moment, owed: str = "") -> Signing:
+    """What a meter that signs by itself is told of the transaction ``id_``."""
+    told = who(token, offline)
+    return Signing(
+        id_, ends, point, told["ID"], told["IT"], told["IL"], tuple(told["IF"]), now.stamp, now.utc_s, owed
+    )  # fmt: skip
+
+
 def _readings(bill: Bill, now: Moment) -> list[dict[str, Any]]:
-    common = {"RI": OBIS, "RU": "Wh", "RT": "AC"}
+    common = {"RI": OBIS, "RU": "Wh", "RT": "DC" if bill.dc else "AC"}
     return [
         {"TM": _time(bill.begin, now), "TX": "B", "RV": bill.begin_wh, **common, "ST": "G"},
         {"TM": _time(bill.end, now), "TX": bill.reason, "RV": bill.end_wh, **common, "ST": "G" if bill.read else "S"},

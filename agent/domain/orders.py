@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.domain.messages import Message
 from agent.frozen import frozen
-from agent.kinds import EvseId, Lamp, Limit, Screen, Sign, Token
+from agent.kinds import EvseId, Lamp, Limit, Screen, Sign, Signing, Token
 
 
 @frozen
@@ -90,11 +90,13 @@ class Note(Order):
 
 @frozen
 class ReadMeter(Order):
-    """``MeterRead`` or ``MeterFailed`` comes back with the same purpose. ``billing``: the register that is paid."""
+    """``MeterRead`` or ``MeterFailed`` comes back with the same purpose. ``billing``: the register that is paid.
+    ``signing``: what a meter that signs shall know of it."""
 
     evse: EvseId
     purpose: str
     billing: bool = False
+    signing: Signing | None = None
 
 
 @frozen

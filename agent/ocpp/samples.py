@@ -54,11 +54,15 @@ def _parted(name: str) -> tuple[str, tuple[str, ...]]:
 
 def measured(name: str, reading: Reading) -> Iterator[Measured]:
     """Of a configured name such as ``Voltage``, ``Voltage.L1`` or ``Voltage.L1-N``. A three-phase total current does
-    not exist: a bare Current.Import or Voltage is told per phase."""
+    not exist: a bare Current.Import or Voltage is told per phase. Direct current has none."""
     measurand, wanted = _parted(name)
     if wanted is _PHASES and measurand not in ("Voltage", "Current.Import"):
         value = getattr(reading, _FIELDS[measurand]) if measurand in _FIELDS else None
         if value is not None:
+            yield Measured(measurand, "", value)
+        return
+    if reading.dc:
+        for value in _per_phase(measurand, reading)[:1] if wanted is _PHASES else ():
             yield Measured(measurand, "", value)
         return
     for label, value in zip(_PHASES, _per_phase(measurand, reading), strict=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from agent.kinds import MeterIdentity, Reading
+from agent.kinds import MeterIdentity, Reading, Signing
 
 
 class MeterPort(Protocol):
@@ -24,4 +24,18 @@ class MeterPort(Protocol):
     async def read_billing(self) -> Reading:
         """The register for the begin or the end of a transaction: overtakes polls on a shared line, is read twice
         and agrees within what the power explains."""
+        ...
+
+
+class SigningMeter(MeterPort, Protocol):
+    """A meter that signs transactions; its identity says ``signs``.
+
+    Must: begin and end its own transaction with the reading, as one that is said twice does no harm; pass a record on
+    byte for byte; set the meter's clock before a begin and never in between; tell a record that does not come in time
+    as ``record_due``. Must not: fail a reading because nothing can be signed (unless the station file demands a
+    record); put a record of one transaction under another; forget one that nobody has taken.
+    """
+
+    async def read_signed(self, signing: Signing) -> Reading:
+        """``read_billing`` for the begin or the end of a transaction, and the meter's own transaction with it."""
         ...

@@ -20,7 +20,7 @@ from agent.domain.events import (
     MeterLooked,
 )
 from agent.domain.orders import Order, ReadMeter, Show
-from agent.kinds import EvseId, Fault, MeterIdentity, Screen
+from agent.kinds import EvseId, Fault, MeterIdentity, Reading, Screen
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Unreachable
 
 log = logging.getLogger(__name__)
@@ -188,7 +188,7 @@ class MeterKeeper(Keeper):
 
     async def _answer(self, port: Any, order: ReadMeter) -> None:
         try:
-            reading = await (port.read_billing() if order.billing else port.read())
+            reading = await _reading(port, order)
         except Garbled as e:
             self._fail(order)
             self._nonsense(e)
@@ -221,6 +221,14 @@ class MeterKeeper(Keeper):
 
     def fault_of(self, error: DeviceError) -> Fault:
         return Fault.METER_EXCHANGED if isinstance(error, Exchanged) else Fault.METER_SILENT
+
+
+async def _reading(port: Any, order: ReadMeter) -> Reading:
+    if order.signing is not None and port.identity.signs:
+        found: Reading = await port.read_signed(order.signing)
+    else:
+        found = await (port.read_billing() if order.billing else port.read())
+    return found
 
 
 class ReaderKeeper(Keeper):

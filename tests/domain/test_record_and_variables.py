@@ -89,13 +89,13 @@ def sessions(draw: st.DrawFn) -> Session:
     return draw(st.builds(Session, stop=st.none() | stop, samples=samples))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(sessions())
 def test_a_session_reads_back_as_it_was(session: Session) -> None:
     assert Session.of(session.id, json.loads(json.dumps(session.record()))) == session
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(sessions(), st.data())
 def test_a_damaged_session_is_found_when_it_is_read(session: Session, data: st.DataObject) -> None:
     record = session.record()

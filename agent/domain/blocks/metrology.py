@@ -21,6 +21,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import Evse, Site
 from agent.domain.metrology import (
+    MOST_DC_V,
     MOST_V,
     NONSENSE,
     disagreement,
@@ -49,6 +50,7 @@ class Metrology:
             known = event.remembered.get("meter", {}).get(str(evse.number))
             if known:
                 evse.meter.pinned = recalled(known)
+            evse.owed = dict(event.remembered.get("owed", {}).get(str(evse.number), {}))
         made = event.remembered.get("ocmf", {}).get("made", {}).get("number", 0)
         self._site.records = made if type(made) is int else 0
         yield from ()
@@ -99,7 +101,7 @@ class Metrology:
             yield MeterFailed(evse.number, event.purpose)
             return
         _begin_from_the_bill(evse)
-        most_w = evse.phases * evse.max_a * MOST_V
+        most_w = evse.max_a * (MOST_DC_V if evse.dc else evse.phases * MOST_V)
         if why := untrue(evse.meter, reading, most_w) or self._not_counting(evse, reading):
             yield from self._refuse(evse, event, why)
             if evse.meter.refused >= NONSENSE and not _billing(evse):

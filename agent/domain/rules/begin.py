@@ -22,6 +22,7 @@ from agent.domain.messages import ChargingState, StopReason, TransactionStarted,
 from agent.domain.orders import ReadMeter, Remember, WakeMe
 from agent.domain.reserved import claim
 from agent.domain.rules.points import asked_by, begun, is_late
+from agent.domain.rules.signing import begin_signing, taken
 from agent.domain.rules.words import bounded, changed, release, rest, timer, to, unsettle
 from agent.kinds import Moment
 
@@ -69,7 +70,7 @@ def begin(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
     evse.state = State.BEGINNING
     evse.begin_try += 1
     yield WakeMe(timer("connect", evse), None)
-    yield ReadMeter(evse.number, f"begin:{evse.begin_try}", billing=True)
+    yield ReadMeter(evse.number, f"begin:{evse.begin_try}", billing=True, signing=begin_signing(s, evse, now))
     yield changed(evse)
 
 
@@ -122,7 +123,7 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
     right, reading = evse.grant, event.reading
     assert right is not None  # the only ways into BEGINNING set it
     session = Session(
-        id=evse.tx.id if evse.tx else s.new_id(),
+        id=evse.tx.id if evse.tx else evse.signing or s.new_id(),
         evse=evse.number,
         token=right.token,
         started=reading.at,
@@ -136,7 +137,9 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
         profile=right.profile,
         reservation=right.reservation,
         told=not is_late(s, evse),
+        signing=evse.signing,
     )
+    reading = yield from taken(s, evse, reading)
     evse.session, evse.grant, evse.reading = session, None, reading
     evse.state, evse.charging, evse.flowed = State.ACTIVE, ChargingState.EV_CONNECTED, False
     trigger = asked_by(right)

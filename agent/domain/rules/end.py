@@ -11,6 +11,7 @@ from agent.domain.messages import ChargingState, StopReason, TransactionEnded, T
 from agent.domain.ocmf import Bill, payload
 from agent.domain.orders import ReadMeter, Remember, Unlock, WakeMe
 from agent.domain.rules.points import is_told, over
+from agent.domain.rules.signing import end_signing, owes
 from agent.domain.rules.words import changed, release, timer, to
 from agent.domain.stop import Stop
 from agent.kinds import MeterIdentity, Moment, Reading, SignedReading, Stamp
@@ -41,23 +42,23 @@ def read_end_when_open(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     if evse.contactor or not evse.known:  # a board that nobody has seen yet may still be on its way to open
         yield WakeMe(timer("end", evse), now.t_s + max(CONTACTOR_S, 8 * s.io_s))
     else:
-        yield from read_end(evse)
+        yield from read_end(s, evse, now)
 
 
-def read_end(evse: Evse) -> Iterator[Yielded]:
+def read_end(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     evse.end_try += 1
-    yield ReadMeter(evse.number, f"end:{evse.end_try}", billing=True)
+    yield ReadMeter(evse.number, f"end:{evse.end_try}", billing=True, signing=end_signing(s, evse, now))
 
 
 def contactor_open(s: Site, evse: Evse, event: ContactorOpened, now: Moment) -> Iterator[Yielded]:
     if evse.end_try == 0:  # otherwise the timer is that of the next try
         yield WakeMe(timer("end", evse), None)
-        yield from read_end(evse)
+        yield from read_end(s, evse, now)
 
 
 def end_time(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
     if event.key == timer("end", evse):
-        yield from read_end(evse)
+        yield from read_end(s, evse, now)
 
 
 @to(State.ENDED, State.FREE)
@@ -68,6 +69,10 @@ def finish(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yield
         session.last_wh = max(session.last_wh, event.reading.energy_wh)
         return
     evse.reading = event.reading
+    if event.reading.record_due and evse.end_try < END_TRIES:
+        session.last_wh = max(session.last_wh, event.reading.energy_wh)
+        yield from _again(s, evse, now)
+        return
     yield from _close(s, evse, max(event.reading.energy_wh, session.last_wh), now, event.reading)
 
 
@@ -79,9 +84,13 @@ def end_unread(s: Site, evse: Evse, event: MeterFailed, now: Moment) -> Iterator
     if event.purpose != f"end:{evse.end_try}":
         return
     if evse.end_try < END_TRIES:
-        yield WakeMe(timer("end", evse), now.t_s + max(RETRY_S, 2 * s.io_s))
+        yield from _again(s, evse, now)
         return
     yield from _close(s, evse, session.last_wh, now)
+
+
+def _again(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    yield WakeMe(timer("end", evse), now.t_s + max(RETRY_S, 2 * s.io_s))
 
 
 def _close(s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | None = None) -> Iterator[Yielded]:
@@ -98,6 +107,7 @@ def _close(s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | N
         reading=reading, signed=signed,
     )  # fmt: skip
     yield Remember("session", session.id, None)
+    yield from owes(evse, session, meter_wh, at, reading)
     yield from over(s, evse, session, told, now)
     evse.session, evse.charging = None, ChargingState.IDLE
     yield WakeMe(timer("end", evse), None)
@@ -123,7 +133,7 @@ def _signed(
         s.records + 1, f"{s.number} {evse.number}", s.version, evse.meter.present or MeterIdentity(), session.token,
         session.offline, session.started, session.start_wh, at, meter_wh, reading is not None, _OCMF_END.get(
             StopReason(stop.reason), "E"
-        ),
+        ), evse.dc,
     )  # fmt: skip
     record = s.sign(payload(bill, now))
     if record is not None:

@@ -105,5 +105,5 @@ def _give_up(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
         session.stop = Stop(StopReason.POWER_LOSS, TriggerReason.ABNORMAL_CONDITION, now.stamp)
     evse.state, evse.end_try = State.ENDING, 0
     yield Remember("session", session.id, session.record())
-    yield from read_end(evse)
+    yield from read_end(s, evse, now)
     yield changed(evse)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from agent.domain.messages import MeterSampled, Sample, TransactionEnded
-from agent.kinds import ReadingContext
+from agent.kinds import ReadingContext, SignedReading
 from agent.ocpp.dialect import Desk, Out, nothing
 from agent.ocpp.samples import measured
 from agent.ocpp.times import rfc3339
@@ -33,7 +33,7 @@ def number(value: float, digits: int = 1) -> str:
     return "0" if text == "-0" else text
 
 
-def _sampled(sample: Sample) -> list[dict[str, str]]:
+def _sampled(sample: Sample, desk: Desk) -> list[dict[str, str]]:
     found, told = [], set()
     for name in sample.measurands:
         for one in measured(name, sample.reading):
@@ -53,6 +53,8 @@ def _sampled(sample: Sample) -> list[dict[str, str]]:
             if measurand == "SoC":
                 entry["location"] = "EV"
             found.append(entry)
+    if sample.reading.signed is not None and found:
+        found.append(_signed(sample.reading.signed, sample.context, desk))
     return found
 
 
@@ -64,29 +66,34 @@ def _timestamp(sample: Sample, desk: Desk) -> str:
 
 def meter_values(samples: Iterable[Sample], desk: Desk) -> list[dict[str, Any]]:
     """``meterValue`` or ``transactionData``; samples of which nothing was measured are left out."""
-    return [{"timestamp": _timestamp(s, desk), "sampledValue": values} for s in samples if (values := _sampled(s))]
+    return [
+        {"timestamp": _timestamp(s, desk), "sampledValue": values} for s in samples if (values := _sampled(s, desk))
+    ]
 
 
 def signed_values(message: TransactionEnded, desk: Desk) -> list[dict[str, Any]]:
-    """The record of the transaction, for ``transactionData``: the JSON object that the OCA's note on signed meter
-    values describes, in a value of format SignedData. The record itself is passed on byte for byte."""
-    record = message.signed
-    if record is None:
+    """The record of the transaction, for ``transactionData``."""
+    if message.signed is None:
         return []
-    told = desk.settings.flag("public_key_told")
+    entry = _signed(message.signed, ReadingContext.END, desk)
+    return [{"timestamp": rfc3339(desk.clock.utc_s(message.at)), "sampledValue": [entry]}]
+
+
+def _signed(record: SignedReading, context: ReadingContext, desk: Desk) -> dict[str, str]:
+    """The JSON object that the OCA's note on signed meter values describes, in a value of format SignedData. The record
+    itself is passed on byte for byte."""
     value = {
         "signedMeterData": record.data,
         "encodingMethod": record.encoding,
         "signingMethod": record.method,
-        "publicKey": record.public_key if told else "",
+        "publicKey": record.public_key if desk.settings.flag("public_key_told") else "",
     }
-    entry = {
+    return {
         "value": json.dumps(value, separators=(",", ":")),
-        "context": ReadingContext.END.value,
+        "context": context.value,
         "format": "SignedData",
         "measurand": "Energy.Active.Import.Register",
     }
-    return [{"timestamp": rfc3339(desk.clock.utc_s(message.at)), "sampledValue": [entry]}]
 
 
 def _meter(message: MeterSampled, desk: Desk) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from agent.domain.messages import MeterSampled, Sample
+from agent.domain.variables import ENERGY
 from agent.kinds import ReadingContext, SignedReading
 from agent.ocpp.dialect import Desk
 from agent.ocpp.samples import measured
@@ -31,7 +32,7 @@ def number(value: float, digits: int) -> int | float:
     return int(rounded) if rounded.is_integer() else rounded
 
 
-def _sampled(sample: Sample) -> list[dict[str, Any]]:
+def _sampled(sample: Sample, desk: Desk) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     told = set()
     for name in sample.measurands:
@@ -49,6 +50,8 @@ def _sampled(sample: Sample) -> list[dict[str, Any]]:
                 entry["phase"] = one.phase
             if one.measurand in _UNITS:
                 entry["unitOfMeasure"] = {"unit": _UNITS[one.measurand]}
+            if sample.reading.signed is not None and one.measurand in ENERGY:
+                entry["signedMeterValue"] = signed(sample.reading.signed, desk)
             found.append(entry)
     return found
 
@@ -61,7 +64,9 @@ def _timestamp(sample: Sample, desk: Desk) -> str:
 
 def meter_values(samples: Iterable[Sample], desk: Desk) -> list[dict[str, Any]]:
     """Samples of which nothing was measured are left out."""
-    return [{"timestamp": _timestamp(s, desk), "sampledValue": values} for s in samples if (values := _sampled(s))]
+    return [
+        {"timestamp": _timestamp(s, desk), "sampledValue": values} for s in samples if (values := _sampled(s, desk))
+    ]
 
 
 def signed(record: SignedReading, desk: Desk) -> dict[str, str]:
@@ -80,6 +85,6 @@ def _base64(octets: bytes) -> str:
 
 
 def loose(message: MeterSampled, desk: Desk) -> dict[str, Any] | None:
-    """MeterValues."""
+    """MeterValues: of no transaction, or of one that is over (TransactionEvent could not tell more of it)."""
     values = meter_values(message.samples, desk)
     return {"evseId": message.evse, "meterValue": values} if values else None

@@ -165,6 +165,6 @@ ROWS = (
     Out(TransactionAuthorised, "TransactionEvent", _authorised, _heard),
     Out(TransactionUpdated, "TransactionEvent", _update, _heard),
     Out(TransactionEnded, "TransactionEvent", _end, _heard),
-    Out(MeterSampled, "TransactionEvent", _meter, _heard, unless=lambda m: not m.session, other=_LOOSE),
+    Out(MeterSampled, "TransactionEvent", _meter, _heard, unless=lambda m: not m.session or m.late, other=_LOOSE),
     Mute(ConnectorUnplugged, "TransactionEvent and StatusNotification tell it"),
 )
