@@ -176,5 +176,5 @@ def test_a_dc_outlet_moves_the_register_faster(dc: bool, believed: bool) -> None
     play = Playbook(lambda: site)
     play.feed(MeterKnown(1, replace(EM580, signs=False)))
     play.feed(MeterLooked(1, "poll", wh(1000, at=play.now.stamp)))
-    play.wait(60).feed(MeterLooked(1, "poll", wh(1000 + 2333, at=play.now.stamp)))
+    play.skip().wait(60).feed(MeterLooked(1, "poll", wh(1000 + 2333, at=play.now.stamp)))
     assert (play.site.evses[1].reading.energy_wh == 3333) == believed

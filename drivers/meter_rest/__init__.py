@@ -1,0 +1,49 @@
+"""DC billing meters that speak HTTP and JSON, and sign their transactions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from agent.ports.driver import Driver, Where
+from agent.ports.meter import SigningMeter
+
+
+@dataclass(frozen=True, slots=True)
+class RestSettings:
+    """``model``: "lem_dcbm" (LEM DCBM 400/600) or "isabellenhuette_iem" (IEM-DCR, IEM-DCC). ``serial``: the meter that
+    was put into service; another one bills nothing. ``timeout_s``: of one request. ``signature_required``: without a
+    signature nobody charges; otherwise the register is billed all the same. ``record_s``: how long the end of a
+    transaction waits for the signed record. ``cable``, ``tariff``: numbers in the LEM's own tables."""
+
+    model: str
+    host: str
+    port: int = 80
+    serial: str = ""
+    timeout_s: float = 3.0
+    signature_required: bool = False
+    record_s: float = 5.0
+    cable: int = 0
+    tariff: int = 0
+
+
+@asynccontextmanager
+async def _open(settings: RestSettings, where: Where) -> AsyncIterator[SigningMeter]:
+    from drivers.meter_rest.meter import open_meter
+
+    async with open_meter(settings, where) as meter:
+        yield meter
+
+
+def _check(settings: RestSettings, where: Where) -> list[str]:
+    from drivers.meter_rest.meter import complaints
+
+    return complaints(settings)
+
+
+def _address(settings: RestSettings, where: Where) -> tuple[object, ...]:
+    return (settings.host, settings.port)
+
+
+DRIVER = Driver("meter_rest", "meter", RestSettings, _open, _check, _address)

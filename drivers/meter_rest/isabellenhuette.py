@@ -1,0 +1,125 @@
+"""Isabellenhuette IEM-DCR and IEM-DCC (unproven on hardware): ``/counter/v1/ocmf``.
+
+The lifetime register is the entry of ``metervalue`` whose ``RI`` is 1-b:1.8 and which has an ``RV``; the entries with a
+``WV`` count from the begin of the meter's own transaction. The meter has no name for a transaction: ours stands in its
+tariff text. It begins and ends none while current flows, and takes point and time once after power-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from agent.kinds import SignedReading, Signing
+from agent.ports import Garbled, Refused
+from drivers.meter_rest import RestSettings
+from drivers.meter_rest.values import Look, Who, check, flag, hexadecimal, number, text, whole_wh
+from drivers.meter_rest.web import Web
+from drivers.signing import UNNAMED
+
+BASE = "/counter/v1/ocmf"
+NEWER_TRANSACTION = "/counter/v2/ocmf/transaction"
+WELL = "0x0000, 0x00000000, 0x00, 0x00"
+IMPORT, EXPORT = "1-b:1.8", "1-b:2.8"
+
+
+class Iem:
+    def __init__(self, web: Web, settings: RestSettings) -> None:
+        self._web = web
+        self._key, self._method = "", ""
+
+    async def who(self) -> Who:
+        key = await self._web.get(f"{BASE}/publickey")
+        self._key, self._method = hexadecimal(text(key, "PK")), str(key.get("SA") or "ECDSA-secp256r1-SHA256")
+        return Who("Isabellenhuette", "IEM-DCR/DCC", text(await self._values(), "MS"))
+
+    async def look(self) -> Look:
+        said = await self._values()
+        exported = _register(said, EXPORT)
+        imported = _register(said, IMPORT)
+        if imported is None:
+            raise Garbled(f"{self._web.name}: metervalue has no lifetime register {IMPORT}")
+        return check(
+            Look(
+                whole_wh(imported, IMPORT),
+                float(number(said, "P")),
+                float(number(said, "U2")),
+                float(number(said, "I")),
+                None if exported is None else whole_wh(exported, EXPORT),
+            )
+        )
+
+    async def _values(self) -> dict[str, Any]:
+        return await self._web.get(f"{BASE}/metervalue")
+
+    # --- its own transactions ------------------------------------------------------------------------------------
+
+    async def running(self) -> str | None:
+        return UNNAMED if flag(await self._values(), "XT") else None
+
+    async def set_clock(self, utc_s: float) -> None:
+        if await self._placed():
+            await self._post("datetime", {"TM": _moment(utc_s)})
+
+    async def start(self, signing: Signing, utc_s: float | None) -> None:
+        state = str((await self._values()).get("XC", WELL))
+        if state != WELL:
+            raise Refused(f"{self._web.name}: the meter reports an error (XC {state})")
+        if not await self._placed():
+            await self._place(signing.point, utc_s)
+        await self._post("user", {
+            "IS": True, "IL": signing.level, "IF": list(signing.flags), "IT": signing.id_type, "ID": signing.holder,
+            "US": False, "TT": signing.id,
+        })  # fmt: skip
+        await self._post("receipt", {"TX": "B"})
+
+    async def _placed(self) -> bool:
+        return bool((await self._web.get(f"{BASE}/gw")).get("CT"))
+
+    async def _place(self, point: str, utc_s: float | None) -> None:
+        if utc_s is None:
+            raise Refused(
+                f"{self._web.name}: nobody knows the time, which the meter wants before its first transaction"
+            )
+        await self._post("gw", {"CT": "CBIDC", "CI": point, "TM": _moment(utc_s)})
+
+    async def stop(self, name: str) -> None:
+        await self._post("receipt", {"TX": "E"})
+
+    async def record(self, name: str) -> SignedReading | None:
+        """The last one, if it names the transaction."""
+        status, octets = await self._web.ask("GET", f"{BASE}/transaction")
+        if status == 404:
+            status, octets = await self._web.ask("GET", NEWER_TRANSACTION)
+        if status != 200 or not octets:
+            raise Refused(f"{self._web.name}: no record yet (HTTP {status})")
+        try:
+            data = octets.decode("utf-8")
+        except UnicodeDecodeError as e:
+            raise Garbled(f"{self._web.name}: the record is no text") from e
+        return SignedReading(data, method=self._method, public_key=self._key) if name in data else None
+
+    async def _post(self, what: str, body: Mapping[str, Any]) -> None:
+        status, _ = await self._web.ask("POST", f"{BASE}/{what}", body)
+        if status != 200:
+            raise Refused(f"{self._web.name}: {what} is not taken (HTTP {status})")
+
+
+def _register(said: Mapping[str, Any], wanted: str) -> Decimal | None:
+    """In kWh. Raises ``Garbled``."""
+    entries = said.get("RD")
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and str(entry.get("RI", "")).startswith(wanted) and "RV" in entry:
+            if entry.get("RU") != "kWh":
+                raise Garbled(f"the register {wanted} counts in {entry.get('RU')!r}, not in kWh")
+            try:
+                return Decimal(str(entry["RV"]))
+            except InvalidOperation as e:
+                raise Garbled(f"the register {wanted} is {entry['RV']!r}, which is no number") from e
+    return None
+
+
+def _moment(utc_s: float) -> str:
+    return datetime.fromtimestamp(utc_s, UTC).strftime("%Y-%m-%dT%H:%M:%S,000+0000")

@@ -1,0 +1,172 @@
+"""A DC meter behind HTTP, whatever it is called."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from agent.kinds import MeterIdentity, Reading, Signing, Stamp
+from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
+from agent.ports.driver import Where
+from drivers.meter_rest import RestSettings
+from drivers.meter_rest.isabellenhuette import Iem
+from drivers.meter_rest.lem import Lem
+from drivers.meter_rest.values import STEP_WH, Look, Who
+from drivers.meter_rest.web import Web
+from drivers.signing import Signed, Transactions
+
+log = logging.getLogger(__name__)
+
+CLASSES = ("A", "B")
+"""As their makers declare it after EN 50470-4; which of them is on the label."""
+DOUBTS = ("interface (documents and other projects, not on a meter)",)
+MOST_V = 1500.0
+ATTEMPTS = 2
+
+Seen = tuple[Look, Stamp]
+
+
+class Api(Transactions, Protocol):
+    """What differs from model to model. All raise ``DeviceError``."""
+
+    async def who(self) -> Who: ...
+
+    async def look(self) -> Look: ...
+
+
+MODELS: dict[str, Callable[[Web, RestSettings], Api]] = {"lem_dcbm": Lem, "isabellenhuette_iem": Iem}
+
+
+@asynccontextmanager
+async def open_meter(settings: RestSettings, where: Where) -> AsyncIterator[RestMeter]:
+    """Raises ``Unreachable``, ``Garbled``, ``Broken``."""
+    if wrong := complaints(settings):
+        raise Broken("; ".join(wrong))
+    web = Web(settings.host, settings.port, settings.timeout_s)
+    meter = RestMeter(settings, where, MODELS[settings.model](web, settings))
+    await meter.begin()
+    yield meter
+
+
+def complaints(settings: RestSettings) -> list[str]:
+    wrong = [] if settings.model in MODELS else [f"model: must be one of {', '.join(MODELS)}, is {settings.model!r}"]
+    return wrong if settings.host else [*wrong, 'host: is missing; for example host = "192.168.1.2"']
+
+
+class RestMeter:
+    """``agent.ports.meter.SigningMeter``."""
+
+    def __init__(self, settings: RestSettings, where: Where, api: Api) -> None:
+        self.identity = MeterIdentity(signs=True)
+        self._api, self._now = api, where.now
+        self._name = f"meter of EVSE {where.evse} ({settings.host}:{settings.port})"
+        self._pinned = settings.serial
+        self._most_w = float(where.facts.get("max_a", 32.0)) * MOST_V
+        self._signed = Signed(api, self._name, settings.signature_required, settings.record_s)
+        self._last: Seen | None = None
+        self._known = False
+
+    async def begin(self) -> None:
+        try:
+            await self._identify()
+            self._believe(await self._look())
+        except DeviceError as e:
+            raise self._told(e) from e
+
+    async def read(self) -> Reading:
+        try:
+            if not self._known:
+                await self._identify()
+            seen = await self._steady_look()
+            return _reading(self._believe(seen))
+        except DeviceError as e:
+            raise self._told(e) from e
+
+    async def read_billing(self) -> Reading:
+        """Who it is, then two looks that agree; a third decides when they do not."""
+        try:
+            await self._identify()
+            looks = [await self._look(), await self._look()]
+            if not self._follows(*looks):
+                looks.append(await self._look())
+                if not any(self._follows(look, looks[2]) for look in looks[:2]):
+                    raise Garbled("three looks at the billing register gave three answers")
+            return _reading(self._believe(looks[-1]))
+        except DeviceError as e:
+            raise self._told(e) from e
+
+    async def read_signed(self, signing: Signing) -> Reading:
+        utc_s = None if signing.utc_s is None else signing.utc_s + self._passed_s(signing.asked)
+        try:
+            return await self._signed.read(signing, utc_s, self.read_billing)
+        except DeviceError as e:
+            raise self._told(e) from e
+
+    def _passed_s(self, since: Stamp) -> float:
+        boot, t_s = self._now()
+        return t_s - since.t_s if boot == since.boot else 0.0
+
+    async def _steady_look(self) -> Seen:
+        """A surprising register is looked at again: one that stays counts."""
+        first = await self._look()
+        if self._last is None or self._follows(self._last, first):
+            return first
+        second = await self._look()
+        if self._follows(self._last, second) or self._follows(first, second):
+            return second
+        raise Garbled("the billing register jumps: two looks gave different values")
+
+    async def _look(self) -> Seen:
+        """A lost answer is asked for once more: nothing of a look changes anything."""
+        for left in range(ATTEMPTS - 1, -1, -1):
+            try:
+                look = await self._api.look()
+                return look, Stamp(*self._now())
+            except Unreachable:
+                if not left:
+                    raise
+        raise AssertionError
+
+    def _believe(self, seen: Seen) -> Seen:
+        if self._last is not None and seen[0].energy_wh < self._last[0].energy_wh:
+            raise Garbled(
+                f"the billing register went back from {self._last[0].energy_wh} to {seen[0].energy_wh} Wh: "
+                "was the meter exchanged or reset?"
+            )
+        self._last = seen
+        return seen
+
+    def _follows(self, one: Seen, later: Seen) -> bool:
+        """Not backwards, and no faster than the hardware explains (and one step)."""
+        passed_s = max(later[1].t_s - one[1].t_s, 0.0)
+        return 0 <= later[0].energy_wh - one[0].energy_wh <= self._most_w * passed_s / 3600 + STEP_WH + 1
+
+    async def _identify(self) -> None:
+        """After an error another meter may be there: it is asked before a value is believed."""
+        who = await self._api.who()
+        if self._pinned and who.serial != self._pinned:
+            raise Exchanged(
+                f"{self._name}: serial number is {who.serial!r}, expected {self._pinned!r}: the meter was exchanged; "
+                "put the new one into service (serial in the station file)"
+            )
+        self._pinned = self._pinned or who.serial
+        self.identity = MeterIdentity(
+            who.vendor, who.model, who.serial, who.firmware, STEP_WH, CLASSES, None, DOUBTS, signs=True
+        )
+        self._known = True
+
+    def _told(self, error: DeviceError) -> DeviceError:
+        words = str(error)
+        self._known = False
+        if isinstance(error, Refused):
+            return Unreachable(words if words.startswith(self._name) else f"{self._name}: {words}")
+        return type(error)(words if words.startswith(self._name) else f"{self._name}: {words}")
+
+
+def _reading(seen: Seen) -> Reading:
+    look, at = seen
+    return Reading(
+        at, look.energy_wh, look.power_w, (look.voltage_v,), (look.current_a,), export_wh=look.export_wh, dc=True
+    )

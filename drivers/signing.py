@@ -1,0 +1,131 @@
+"""The steps that all meters share that sign transactions themselves: begin one, end it, have its record.
+
+A record stays in the meter until the next transaction begins: whoever was killed between reading it and putting it on
+disk reads it again. Nothing here reads or writes inside a record; it is only asked whether it names the transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from agent.kinds import Reading, SignedReading, Signing
+from agent.ports import DeviceError, Refused, Unreachable
+
+log = logging.getLogger(__name__)
+
+UNNAMED = "?"
+POLL_S = 0.2
+NOT_SIGNED = "the transaction is not signed by the meter"
+
+
+class Transactions(Protocol):
+    """What a meter can do with its own transactions. All raise ``DeviceError``; ``Refused``: it says no, or not yet."""
+
+    async def running(self) -> str | None:
+        """What the open transaction is called, ``UNNAMED`` if the meter does not say; None: none is open."""
+        ...
+
+    async def set_clock(self, utc_s: float) -> None: ...
+
+    async def start(self, signing: Signing, utc_s: float | None) -> None:
+        """Only while none is open; forgets the record of the last one where the meter has room for one only."""
+        ...
+
+    async def stop(self, name: str) -> None: ...
+
+    async def record(self, name: str) -> SignedReading | None:
+        """None: it has none of this name."""
+        ...
+
+
+@dataclass(slots=True)
+class Signed:
+    """``required``: without a signature no transaction. ``record_s``: how long an end waits for its record.
+    ``begun``: the transaction that this driver has begun, for meters that do not name theirs."""
+
+    meter: Transactions
+    name: str
+    required: bool
+    record_s: float
+    begun: str = ""
+
+    async def read(self, signing: Signing, utc_s: float | None, bill: Callable[[], Awaitable[Reading]]) -> Reading:
+        """``bill``: reads the register; it decides whether there is a reading, a signature does not. ``utc_s``: now."""
+        if signing.ends:
+            record, due = await self._end(signing)
+        else:
+            record, due = await self._begin(signing, utc_s), False
+        return replace(await bill(), signed=record, record_due=due)
+
+    async def _begin(self, signing: Signing, utc_s: float | None) -> SignedReading | None:
+        """The record that is still owed, if the meter has it."""
+        late = None
+        try:
+            if await self._goes_on(signing.id):
+                return None
+            late = await self._owed(signing.owed)
+            if utc_s is not None:
+                await self._set_clock(utc_s)
+            await self._start(signing, utc_s)
+        except DeviceError as e:
+            if self.required:
+                raise
+            log.error("%s: %s: %s", self.name, NOT_SIGNED, e)
+        return late
+
+    async def _goes_on(self, name: str) -> bool:
+        """Is it open already? Any other is ended: nobody charges on it."""
+        open_one = await self.meter.running()
+        if open_one is None:
+            return False
+        if open_one == name or (open_one == UNNAMED and self.begun == name):
+            return True
+        log.warning("%s: a transaction was still open in the meter, it is ended", self.name)
+        await self.meter.stop(open_one)
+        return False
+
+    async def _owed(self, name: str) -> SignedReading | None:
+        return await self._waited(name) if name else None
+
+    async def _set_clock(self, utc_s: float) -> None:
+        """A meter whose clock cannot be set says so in its record."""
+        try:
+            await self.meter.set_clock(utc_s)
+        except Refused as e:
+            log.warning("%s: its clock was not set: %s", self.name, e)
+
+    async def _start(self, signing: Signing, utc_s: float | None) -> None:
+        """An answer that was lost is no reason to begin twice."""
+        try:
+            await self.meter.start(signing, utc_s)
+        except Unreachable:
+            if await self.meter.running() not in (signing.id, UNNAMED):
+                await self.meter.start(signing, utc_s)
+        self.begun = signing.id
+
+    async def _end(self, signing: Signing) -> tuple[SignedReading | None, bool]:
+        """The record, or whether one is due. What the meter calls by no name is ours: none other could be open."""
+        try:
+            if await self.meter.running() in (signing.id, UNNAMED):
+                await self.meter.stop(signing.id)
+            record = await self._waited(signing.id)
+        except DeviceError as e:
+            log.warning("%s: no signed record yet: %s", self.name, e)
+            return None, True
+        if record is None:
+            log.error("%s: %s: it has no record of %s", self.name, NOT_SIGNED, signing.id)
+        return record, False
+
+    async def _waited(self, name: str) -> SignedReading | None:
+        until_s = asyncio.get_running_loop().time() + self.record_s
+        while True:
+            try:
+                return await self.meter.record(name)
+            except Refused:
+                if asyncio.get_running_loop().time() > until_s:
+                    raise
+            await asyncio.sleep(min(POLL_S, self.record_s))

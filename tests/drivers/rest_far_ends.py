@@ -1,0 +1,274 @@
+"""Far ends of the meters that speak HTTP: they measure, keep a log book and really sign, with keys of their own.
+
+Nothing of the driver is used here: aiohttp serves, OCMF records are put together by hand, ``cryptography`` signs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+
+class Notary:
+    """A meter's own key. ``curve``, ``sa``: as the model signs."""
+
+    def __init__(self, curve: ec.EllipticCurve | None = None, sa: str = "ECDSA-secp256r1-SHA256") -> None:
+        self.key = ec.generate_private_key(curve or ec.SECP256R1())
+        self.sa = sa
+
+    @property
+    def public_der(self) -> bytes:
+        return self.key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    def signed(self, payload: dict[str, Any]) -> str:
+        """With blanks after colons: whoever parses a record and writes it anew breaks the signature."""
+        text = json.dumps(payload, ensure_ascii=False)
+        digest = hashes.SHA384() if self.key.curve.key_size > 256 else hashes.SHA256()
+        signature = self.key.sign(text.encode(), ec.ECDSA(digest))
+        return f'OCMF|{text}|{{"SA": "{self.sa}", "SD": "{signature.hex()}"}}'
+
+
+def ocmf(serial: str, page: int, who: dict[str, Any], begin_wh: int, end_wh: int, **more: Any) -> dict[str, Any]:
+    def reading(kind: str, wh: int) -> dict[str, Any]:
+        return {
+            "TM": "2026-11-26T10:00:00,000+0100 S", "TX": kind, "RV": wh / 1000, "RI": "01-00:98.08.00*FF",
+            "RU": "kWh", "RT": "DC", "ST": "G",
+        }  # fmt: skip
+
+    return {
+        "FV": "1.0", "GI": "meter", "GS": serial, "PG": f"T{page}", "MV": "meter", "MS": serial, **who, **more,
+        "RD": [reading("B", begin_wh), reading("E", end_wh)],
+    }  # fmt: skip
+
+
+class RestMeter:
+    """What both models have. ``ways``: what to do with the next requests instead of answering well: "lost" (done, and
+    the answer never arrives), "deaf" (not even done), "garbage", "error"."""
+
+    def __init__(self) -> None:
+        self.notary = Notary()
+        self.serial = "M-1"
+        self.energy_wh = 1_234_567.0
+        self.export_wh = 12_000.0
+        self.voltage_v, self.current_a = 401.2, 100.5
+        self.full = False
+        self.glitches: deque[float] = deque()
+        """What the register shows at the next looks, instead of what it holds; 0: what it holds."""
+        self.not_before = 0
+        """So many requests for a record are answered with "not yet"."""
+        self.clock: list[str] = []
+        self.asked: list[str] = []
+        self.ways: deque[str] = deque()
+        self.open: dict[str, Any] | None = None
+        self.records: dict[str, str] = {}
+        self.begun: list[str] = []
+        self.port = 0
+
+    @property
+    def shown_wh(self) -> float:
+        return (self.glitches.popleft() if self.glitches else 0.0) or self.energy_wh
+
+    @property
+    def power_w(self) -> float:
+        return self.voltage_v * self.current_a
+
+    async def __aenter__(self) -> RestMeter:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        way = self.ways.popleft() if self.ways else ""
+        self.asked.append(f"{request.method} {request.path}")
+        if way == "deaf":
+            self._cut(request)
+        if way == "garbage":
+            return web.Response(text='{"energyImportTotal": 12')
+        if way == "error":
+            return web.Response(status=503)
+        body = json.loads(await request.text()) if request.can_read_body else {}
+        status, said = self.answer(request.method, request.path, dict(request.query), body)
+        if way == "lost":
+            self._cut(request)
+        text = said if isinstance(said, str) else json.dumps(said)
+        return web.Response(status=status, text=text, content_type="application/json")
+
+    def _cut(self, request: web.Request) -> None:
+        assert request.transport is not None
+        request.transport.abort()
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """The meter ends its transaction: told so, or because its power went away."""
+        if self.open is not None:
+            name = self.open["name"]
+            who = self.open["who"]
+            page = len(self.records) + 1
+            self.records[name] = self.notary.signed(
+                ocmf(self.serial, page, who, int(self.open["wh"]), int(self.energy_wh))
+            )
+            self.open = None
+
+    def restart(self) -> None:
+        """Power gone and back."""
+        self.close()
+
+    def begin(self, name: str, who: dict[str, Any]) -> None:
+        self.begun.append(name)
+        self.open = {"name": name, "who": who, "wh": self.energy_wh}
+
+
+class LemFar(RestMeter):
+    model = "lem_dcbm"
+
+    def __init__(self, firmware: str = "0.1.2.3") -> None:
+        super().__init__()
+        self.firmware = firmware
+        self.v = "v2" if firmware.split(".")[1] > "1" else "v1"
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
+        name = query.get("transactionId", "")
+        match method, path:
+            case "GET", "/v1/status":
+                return 200, self._status()
+            case "PUT", "/v1/settings":
+                ok = self.open is None
+                self.clock += [body["time"]["utc"]] if ok else []
+                return 200, {"meterId": self.serial, "result": 1 if ok else 0}
+            case "GET", p if p == f"/{self.v}/livemeasure":
+                return 200, self._live()
+            case "GET", p if p == f"/{self.v}/legal":
+                return 200, {"transactionId": self.open["name"] if self.open else (self.begun or [""])[-1]}
+            case "POST", p if p == f"/{self.v}/legal":
+                return self._legal(body)
+            case "PUT", p if p == f"/{self.v}/legal" and self.open and self.open["name"] == name:
+                self.close()
+                return 200, {"transactionId": name, "meterValue": {"transactionStatus": 25}}
+            case "GET", p if p == f"/{self.v}/ocmf":
+                return self._record(name)
+        return 404, {}
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "status": {"value": 17, "bits": {
+                "suLinkStatusIsOk": True, "muFatalErrorOccured": False, "transactionIsOnGoing": self.open is not None,
+                "tamperingIsDetected": False, "timeSyncStatusIsOk": bool(self.clock),
+                "overTemperatureIsDetected": False, "reversedVoltage": False, "suMeasureFailureOccurred": False,
+            }},
+            "version": {"applicationFirmwareVersion": self.firmware},
+            "meterId": self.serial,
+            "errors": {"value": 0, "bits": {"logbookIsFull": self.full}},
+            "publicKeyOcmf": self.notary.public_der.hex().upper(),
+        }  # fmt: skip
+
+    def _live(self) -> dict[str, Any]:
+        return {
+            "voltage": self.voltage_v, "current": self.current_a, "power": self.power_w / 1000, "temperatureH": 31.5,
+            "temperatureL": 30, "energyImportTotal": self.shown_wh / 1000, "energyExportTotal": self.export_wh / 1000,
+            "timestamp": datetime.now(UTC).isoformat(),
+        }  # fmt: skip
+
+    def _legal(self, body: dict[str, Any]) -> tuple[int, Any]:
+        if self.open or self.full or body["transactionId"] in self.records or len(body["clientId"]) > 37:
+            return 400, {"running": False}
+        self.begin(
+            body["transactionId"], {"IS": True, "IL": "TRUSTED", "IF": [], "IT": "ISO14443", "ID": body["clientId"]}
+        )
+        return 201, {**body, "running": True}
+
+    def _record(self, name: str) -> tuple[int, Any]:
+        if name not in self.records:
+            return 404, ""
+        self.not_before -= 1
+        return (200, self.records[name]) if self.not_before < 0 else (503, "")
+
+
+class IemFar(RestMeter):
+    model = "isabellenhuette_iem"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place: dict[str, Any] = {}
+        self.user: dict[str, Any] = {}
+        self.last = ""
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
+        match method, path.removeprefix("/counter/v1/ocmf"):
+            case "GET", "/gw":
+                return 200, {"CT": self.place.get("CT", ""), "CI": self.place.get("CI", "")}
+            case "POST", "/gw" if not self.place:
+                self.place = body
+                self.clock.append(body["TM"])
+                return 200, {}
+            case "POST", "/datetime" if self.open is None:
+                self.clock.append(body["TM"])
+                return 200, {}
+            case "GET", "/metervalue":
+                return 200, self._values()
+            case "GET", "/publickey":
+                return 200, {"SA": self.notary.sa, "PK": self.notary.public_der.hex().upper()}
+            case "POST", "/user":
+                self.user = body
+                return 200, {}
+            case "POST", "/receipt":
+                return self._receipt(body["TX"])
+            case "GET", "/transaction":
+                self.not_before -= 1 if self.last else 0
+                return (200, self.records[self.last]) if self.last and self.not_before < 0 else (428, "")
+        return 404, {}
+
+    def _values(self) -> dict[str, Any]:
+        """The entries with WV count from the begin of a transaction: whoever bills them bills wrong."""
+        here_wh = self.energy_wh - (self.open["wh"] if self.open else self.energy_wh)
+
+        def shown(wh: float) -> str:
+            return f"{int(wh) / 1000:012.3f}"
+
+        return {
+            "MS": self.serial, "TM": "2026-11-26T10:00:00,000+0000 S", "EF": "", "ST": "G", "XT": self.open is not None,
+            "RD": [
+                {"RV": shown(self.shown_wh), "RI": "1-b:1.8.e", "RU": "kWh", "RT": "DC"},
+                {"RV": shown(self.export_wh), "RI": "1-b:2.8.e", "RU": "kWh", "RT": "DC"},
+                {"WV": shown(here_wh), "WI": "transaction_1-b:1.8.e", "WU": "kWh", "WT": "DC"},
+                {"WV": shown(0), "WI": "transaction_1-b:2.8.e", "WU": "kWh", "WT": "DC"},
+            ],
+            "U1": 1.0, "U2": self.voltage_v, "U3": 0, "U4": 0, "I": self.current_a, "P": self.power_w,
+            "XC": "0x0001, 0x00000000, 0x00, 0x00" if self.full else "0x0000, 0x00000000, 0x00, 0x00",
+        }  # fmt: skip
+
+    def _receipt(self, what: str) -> tuple[int, Any]:
+        """None begins or ends while current flows."""
+        if self.current_a > 1 or not self.place or (what == "B") == (self.open is not None) or self.full:
+            return 428, ""
+        if what == "B":
+            who = {k: self.user[k] for k in ("IS", "IL", "IF", "IT", "ID", "TT")}
+            self.begin(self.user["TT"], who)
+        else:
+            self.close()
+        return 200, ""
+
+    def close(self) -> None:
+        self.last = self.open["name"] if self.open else self.last
+        super().close()
+
+    def restart(self) -> None:
+        super().restart()
+        self.place = {}
