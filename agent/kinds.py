@@ -180,29 +180,6 @@ class Reading:
     """Direct current: one voltage, one current, no phase."""
 
 
-@frozen
-class Signing:
-    """What a meter that signs is told of a transaction that begins or ends with a reading, in the words of OCMF.
-
-    ``id``: the station's own name of it (36 characters at most); ``point``: station and EVSE; ``owed``: an earlier one
-    whose record is still wanted. ``utc_s``: the time at ``asked``; None: nobody knows it, the meter's clock is left
-    alone."""
-
-    id: str
-    ends: bool
-    point: str
-    holder: str
-    id_type: str
-    level: str
-    flags: tuple[str, ...]
-    asked: Stamp
-    utc_s: float | None = None
-    owed: str = ""
-
-    def __repr__(self) -> str:
-        return f"Signing({self.id!r}, ends={self.ends}, owed={self.owed!r})"  # a card's number ends in no log
-
-
 class ReadingContext(StrEnum):
     """ReadingContextEnumType of OCPP."""
 

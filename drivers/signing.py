@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from agent.kinds import Reading, SignedReading, Signing
+from agent.kinds import Reading, SignedReading
 from agent.ports import DeviceError, Refused, Unreachable
+from agent.signing import Signing
 
 log = logging.getLogger(__name__)
 

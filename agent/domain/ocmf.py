@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.frozen import frozen
-from agent.kinds import MeterIdentity, Moment, Signing, Stamp, Token, TokenType
+from agent.kinds import MeterIdentity, Moment, Stamp, Token, TokenType
+from agent.signing import Signing
 
 FORMAT = "1.4"
 LABEL = "made by the station, not by the meter"

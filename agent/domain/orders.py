@@ -8,7 +8,8 @@ from typing import Any
 
 from agent.domain.messages import Message
 from agent.frozen import frozen
-from agent.kinds import EvseId, Lamp, Limit, Screen, Sign, Signing, Token
+from agent.kinds import EvseId, Lamp, Limit, Screen, Sign, Token
+from agent.signing import Signing
 
 
 @frozen

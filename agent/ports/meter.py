@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from agent.kinds import MeterIdentity, Reading, Signing
+from agent.kinds import MeterIdentity, Reading
+from agent.signing import Signing
 
 
 class MeterPort(Protocol):

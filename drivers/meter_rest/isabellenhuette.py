@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from agent.kinds import SignedReading, Signing
+from agent.kinds import SignedReading
 from agent.ports import Garbled, Refused
+from agent.signing import Signing
 from drivers.meter_rest import RestSettings
 from drivers.meter_rest.values import Look, Who, check, flag, hexadecimal, number, text, whole_wh
 from drivers.meter_rest.web import Web

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from agent.kinds import SignedReading, Signing
+from agent.kinds import SignedReading
 from agent.ports import Garbled, Refused
+from agent.signing import Signing
 from drivers.meter_rest import RestSettings
 from drivers.meter_rest.values import Look, Who, check, flag, hexadecimal, number, table, text, whole_wh
 from drivers.meter_rest.web import Web

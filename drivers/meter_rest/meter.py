@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from agent.kinds import MeterIdentity, Reading, Signing, Stamp
+from agent.kinds import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
+from agent.signing import Signing
 from drivers.meter_rest import RestSettings
 from drivers.meter_rest.isabellenhuette import Iem
 from drivers.meter_rest.lem import Lem

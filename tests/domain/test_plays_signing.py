@@ -24,7 +24,8 @@ from agent.domain.evse import Evse, State
 from agent.domain.messages import MeterSampled, StopReason, TransactionStarted, TriggerReason
 from agent.domain.metrology import Watch
 from agent.domain.orders import JudgeToken, Note, ReadMeter
-from agent.kinds import MeterIdentity, MeterPolicy, ReadingContext, SignedReading, Signing
+from agent.kinds import MeterIdentity, MeterPolicy, ReadingContext, SignedReading
+from agent.signing import Signing
 from tests.domain.playbook import ACCEPTED, EMPTY, PLUGGED, A, Playbook, make_site, wh
 
 EM580 = MeterIdentity("Carlo Gavazzi", "EM580", "S1", "1", 1.0, ("B",), signs=True)

@@ -10,10 +10,11 @@ from dataclasses import replace
 import pytest
 from pyocmf import OCMF
 
-from agent.kinds import SignedReading, Signing, Stamp
+from agent.kinds import SignedReading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Unreachable
 from agent.ports.driver import Where
 from agent.ports.meter import SigningMeter
+from agent.signing import Signing
 from drivers.meter_rest import DRIVER, RestSettings
 from drivers.testkit.meter import check_meter
 from tests.drivers.rest_far_ends import IemFar, LemFar, RestMeter

@@ -18,7 +18,8 @@ from agent.domain.orders import Note, Remember
 from agent.domain.record import Poisoned, dump, load
 from agent.domain.rules.points import is_told, tell
 from agent.domain.variables import ENERGY
-from agent.kinds import Moment, Reading, ReadingContext, SignedReading, Signing, Stamp
+from agent.kinds import Moment, Reading, ReadingContext, SignedReading, Stamp
+from agent.signing import Signing
 
 
 def begin_signing(s: Site, evse: Evse, now: Moment) -> Signing | None:

@@ -1,0 +1,29 @@
+"""What a meter that signs by itself is told (``ports/meter.py``)."""
+
+from __future__ import annotations
+
+from agent.frozen import frozen
+from agent.kinds import Stamp
+
+
+@frozen
+class Signing:
+    """What a meter that signs is told of a transaction that begins or ends with a reading, in the words of OCMF.
+
+    ``id``: the station's own name of it (36 characters at most); ``point``: station and EVSE; ``owed``: an earlier one
+    whose record is still wanted. ``utc_s``: the time at ``asked``; None: nobody knows it, the meter's clock is left
+    alone."""
+
+    id: str
+    ends: bool
+    point: str
+    holder: str
+    id_type: str
+    level: str
+    flags: tuple[str, ...]
+    asked: Stamp
+    utc_s: float | None = None
+    owed: str = ""
+
+    def __repr__(self) -> str:
+        return f"Signing({self.id!r}, ends={self.ends}, owed={self.owed!r})"  # a card's number ends in no log
