@@ -105,6 +105,7 @@ NEEDS: dict[str, tuple[set[str], set[str]]] = {
     "evse_modbus": (SERIAL, {"dialout"}),
     "evse_openevse": (SERIAL, {"dialout"}),
     "meter_modbus": (SERIAL, {"dialout"}),
+    "meter_rest": (set(), set()),
     "reader_nfc": (SERIAL | {"char-usb_device"}, {"dialout"}),
     "reader_serial": (SERIAL, {"dialout"}),
     "display_framebuffer": ({"char-fb"}, {"video"}),
