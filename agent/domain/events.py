@@ -204,6 +204,13 @@ class ButtonPressed(Event):
 
 
 @frozen
+class ButtonsKnown(Event):
+    """Buttons were opened; these are there."""
+
+    names: tuple[str, ...]
+
+
+@frozen
 class SupplyChanged(Event):
     """The power-fail input was read for the first time, or says something else than before."""
 
@@ -434,6 +441,19 @@ class SessionOpened(EvseEvent):
 class SessionClosed(EvseEvent):
     session: str
     reason: str = ""
+
+
+@frozen
+class ChoiceAsked(Event):
+    """Somebody with a card has to say which of these outlets is meant, until ``until_s`` (0: it is settled)."""
+
+    evses: tuple[EvseId, ...]
+    until_s: float
+
+
+@frozen
+class OutletChosen(EvseEvent):
+    """Somebody has pressed the button of this outlet."""
 
 
 @frozen

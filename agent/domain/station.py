@@ -8,6 +8,7 @@ from agent.domain.blocks.authorisation import Authorisation
 from agent.domain.blocks.availability import Availability
 from agent.domain.blocks.certificates import Certificates
 from agent.domain.blocks.charging import Charging
+from agent.domain.blocks.choice import Choice
 from agent.domain.blocks.clearing import Clearing
 from agent.domain.blocks.costs import Costs
 from agent.domain.blocks.customers import Customers
@@ -36,7 +37,8 @@ from agent.domain.evse import Site
 
 def assemble(site: Site) -> Blocks:
     """The street first (it keeps the picture that the others read), the screen last (it shows what they made of it)."""
-    authorisation, lists = Authorisation(site), Lists(site)
+    choice, lists = Choice(site), Lists(site)
+    authorisation = Authorisation(site, choice)
     clearing = Clearing(site)
     status, firmware, logs, costs = Status(site), Firmware(site), Logs(site), Costs(site)
     return Blocks(
@@ -48,6 +50,7 @@ def assemble(site: Site) -> Blocks:
             AccessBlock(site),
             Certificates(site),
             lists,
+            choice,
             authorisation,
             Sessions(site),
             Transactions(site),

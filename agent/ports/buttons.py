@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Protocol
 
 
 class ButtonsPort(Protocol):
     """Must: one press = one name (``language``, ``stop``, ``outlet-1`` ...), told at the press, not at release; no
     repeats while held. Raises (out of ``presses``): ``Unreachable``, ``Broken``."""
+
+    @property
+    def names(self) -> Collection[str]:
+        """All that can be pressed."""
+        ...
 
     def presses(self) -> AsyncIterator[str]: ...

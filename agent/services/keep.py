@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.domain.events import (
     ButtonPressed,
+    ButtonsKnown,
     CardPresented,
     Event,
     FaultCleared,
@@ -243,6 +244,7 @@ class ButtonsKeeper(Keeper):
     fault = Fault.READER_SILENT
 
     async def use(self, port: Any) -> None:
+        self._post(ButtonsKnown(tuple(port.names)))
         async for name in port.presses():
             self._post(ButtonPressed(name))
 

@@ -16,10 +16,13 @@ KEY_MAX = 0x2FF
 @dataclass(frozen=True, slots=True)
 class ButtonsSettings:
     """``path``: ``/dev/input/event0`` or a symlink in ``/dev/input/by-path``. ``keys``: name to key code
-    (``linux/input-event-codes.h``), for example ``{language = 59, stop = 60}``."""
+    (``linux/input-event-codes.h``), for example ``{language = 59, stop = 60}``. ``fields`` of a touch panel: name to
+    left, top, right, bottom in percent; ``touch_max``: the panel's greatest x and y (``evtest`` shows them)."""
 
     path: str
     keys: dict[str, int] = field(default_factory=dict)
+    fields: dict[str, list[int]] = field(default_factory=dict)
+    touch_max: tuple[int, ...] = (4095, 4095)
 
 
 def complaints(settings: ButtonsSettings, where: Where | None = None) -> list[str]:
@@ -27,14 +30,25 @@ def complaints(settings: ButtonsSettings, where: Where | None = None) -> list[st
     wrong = []
     if not settings.path:
         wrong.append('path: is missing, for example path = "/dev/input/event0"')
-    if not settings.keys:
+    if not settings.keys and not settings.fields:
         wrong.append("keys: no button has a name, for example keys = { language = 59 }")
     for name, code in settings.keys.items():
         if type(code) is not int or not 0 < code <= KEY_MAX:
             wrong.append(f"keys.{name}: must be a key code from 1 to {KEY_MAX}, is {code!r}")
     codes = list(settings.keys.values())
     wrong += [f"keys: code {c} has two names" for c in dict.fromkeys(codes) if codes.count(c) > 1]
+    wrong += [
+        f"fields.{n}: must be left, top, right, bottom in percent, is {b!r}"
+        for n, b in settings.fields.items()
+        if not _is_box(b)
+    ]
+    if len(settings.touch_max) != 2 or min(settings.touch_max) < 1:
+        wrong.append(f"touch_max: must be the greatest x and y, is {list(settings.touch_max)!r}")
     return wrong
+
+
+def _is_box(box: list[int]) -> bool:
+    return len(box) == 4 and all(type(n) is int and 0 <= n <= 100 for n in box) and box[0] < box[2] and box[1] < box[3]
 
 
 @asynccontextmanager

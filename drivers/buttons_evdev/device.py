@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 
 from agent.ports import Broken, DeviceError, Unreachable
 from drivers.buttons_evdev import ButtonsSettings
-from drivers.buttons_evdev.events import RECORD, EventParser
+from drivers.buttons_evdev.events import EV_KEY, PRESSED, RECORD, EventParser
+from drivers.buttons_evdev.touch import Touch
 
 _EVIOCGRAB = 0x40044590
 
@@ -22,8 +23,10 @@ class EvdevButtons:
 
     def __init__(self, settings: ButtonsSettings) -> None:
         self._path = settings.path
+        self.names = (*settings.keys, *settings.fields)
         self._names = {code: name for name, code in settings.keys.items()}
         self._parser = EventParser()
+        self._touch = Touch(settings.fields, settings.touch_max)
         self._told: asyncio.Queue[str | DeviceError] = asyncio.Queue()
         self._fd = _open(settings.path)
         self._loop = asyncio.get_running_loop()
@@ -51,9 +54,11 @@ class EvdevButtons:
             return
         if not chunk:
             self._gone("closed at the other end")
-        for code in self._parser.feed(chunk):
-            if code in self._names:
+        for kind, code, value in self._parser.feed(chunk):
+            if kind == EV_KEY and value == PRESSED and code in self._names:
                 self._told.put_nowait(self._names[code])
+            elif (name := self._touch.feed(kind, code, value)) is not None:
+                self._told.put_nowait(name)
 
     def _gone(self, why: str) -> None:
         self._loop.remove_reader(self._fd)

@@ -1,4 +1,4 @@
-"""Linux input events: bytes to the codes of keys that went down. Pure.
+"""Linux input events: bytes to what happened. Pure.
 
 Source: ``linux/input.h``, ``linux/input-event-codes.h``.
 """
@@ -17,20 +17,21 @@ PRESSED = 1
 
 
 class EventParser:
-    """Whatever the chunks, one press is one code. After SYN_DROPPED everything up to the next SYN_REPORT is void."""
+    """Whatever the chunks. After SYN_DROPPED everything up to the next SYN_REPORT is void."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._dropped = False
 
-    def feed(self, chunk: bytes) -> list[int]:
-        """The codes of the keys that went down in ``chunk``, in order."""
+    def feed(self, chunk: bytes) -> list[tuple[int, int, int]]:
+        """(type, code, value) of what is valid in ``chunk``, in order."""
         data = self._rest + chunk
         whole = len(data) - len(data) % RECORD.size
         self._rest = data[whole:]
-        return [code for _, _, kind, code, value in RECORD.iter_unpack(data[:whole]) if self._press(kind, code, value)]
+        events = (record[2:] for record in RECORD.iter_unpack(data[:whole]))
+        return [(kind, code, value) for kind, code, value in events if self._valid(kind, code)]
 
-    def _press(self, kind: int, code: int, value: int) -> bool:
+    def _valid(self, kind: int, code: int) -> bool:
         if kind == EV_SYN:
             self._dropped = code == SYN_DROPPED or (self._dropped and code != SYN_REPORT)
-        return kind == EV_KEY and value == PRESSED and not self._dropped
+        return not self._dropped

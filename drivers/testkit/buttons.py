@@ -20,6 +20,8 @@ async def check_buttons(
 ) -> None:
     """Each press must be told once, by its name, before the button is let go; letting go tells nothing."""
     async with open_port() as port:
+        missing = set(names) - set(port.names)
+        assert not missing, f"port.names lacks {sorted(missing)}"
         presses = port.presses()
         for name in (*names, *reversed(names)):
             await press(name)

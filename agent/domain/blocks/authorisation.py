@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from agent.domain.asks import AskClearCache, AskStart
 from agent.domain.block import Yielded, answers, on
+from agent.domain.blocks.choice import Choice
 from agent.domain.cache import Cache
 from agent.domain.charging.profiles import Profile, Purpose, problem
 from agent.domain.events import (
@@ -21,6 +22,7 @@ from agent.domain.events import (
     BoardOpened,
     CardPresented,
     CardRefused,
+    OutletChosen,
     SituationChanged,
     Started,
     StopWanted,
@@ -59,8 +61,8 @@ class Pending:
 
 
 class Authorisation:
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, site: Site, choice: Choice) -> None:
+        self._site, self._choice = site, choice
         self.cache = Cache(site.settings)
         self._pending: dict[str, Pending] = {}
         self._asked = 0
@@ -122,7 +124,10 @@ class Authorisation:
 
     @on(CardPresented)
     def card(self, event: CardPresented, now: Moment) -> Iterator[Yielded]:
-        evse, movable = self._target(event)
+        evse, movable, among = self._target(event, now)
+        if evse is not None and self._choice.asks(among):
+            yield from self._choice.ask(event, among, evse, now)
+            return
         if evse is None:
             yield CardRefused(event.evse, "unavailable")
             return
@@ -141,27 +146,31 @@ class Authorisation:
         else:
             yield from self._judge(Pending(evse.number, event.token, movable), now)
 
-    def _target(self, event: CardPresented) -> tuple[Evse | None, bool]:
-        """The outlet that a card at this reader means, and whether the first cable may still decide otherwise."""
+    def _target(self, event: CardPresented, now: Moment) -> tuple[Evse | None, bool, list[Evse]]:
+        """The outlet that a card at this reader means, whether the first cable may still decide otherwise, and those
+        that are as likely meant (it is one of them)."""
         evses = self._site.evses
         if event.evse:
-            return evses.get(event.evse), False
+            return evses.get(event.evse), False, []
         own = [e for e in evses.values() if event.token and any(event.token.same(t) for t in self._tokens(e))]
         if own:
-            return own[0], False
+            return own[0], False, []
         reserved = [e for e in evses.values() if event.token and self._is_reserved_for(e, event.token)]
         if reserved:
-            return reserved[0], False
+            return reserved[0], False, []
         open_ = [e for e in evses.values() if not self._closed_for(e, event.token) and not self._asking(e)]
         plugged = [e for e in open_ if e.vehicle and e.state in (State.OCCUPIED, State.ENDED)]
         if plugged:
-            return max(plugged, key=lambda e: (e.state is State.OCCUPIED, _plug_time(e))), False
+            last = max(plugged, key=lambda e: (e.state is State.OCCUPIED, _plug_time(e)))
+            if chosen := self._choice.chosen(plugged, now):
+                return chosen, False, []
+            return last, False, [e for e in plugged if e.state is last.state and event.token]
         free = [e for e in open_ if e.state in (State.FREE, State.OCCUPIED, State.ENDED)]
         if free:
-            return free[0], len(free) > 1
+            return self._choice.chosen(free, now) or free[0], len(free) > 1, []
         by_group = [e for e in evses.values() if e.startable and self._group_may(e) and not self._asking(e)]
         busy = [e for e in evses.values() if e.state is State.ACTIVE]
-        return next(iter((*by_group, *busy)), None), False
+        return next(iter((*by_group, *busy)), None), False, []
 
     def _tokens(self, evse: Evse) -> set[Token]:
         """Who is here: charging, waiting for the cable, or being asked about."""
@@ -329,18 +338,38 @@ class Authorisation:
         fresh = (State.FREE, State.OCCUPIED, State.ENDED)[: 3 if isinstance(event, VehicleConnected) else 2]
         if evse.state not in fresh or not evse.vehicle:
             return
-        for other in self._site.evses.values():
-            if other.state is State.AUTHORISED and other.grant and other.grant.movable:
-                moved = other.grant
-                group = moved.verdict.group if moved.verdict else None
-                elsewhere = moved.verdict is not None and not moved.verdict.holds_at(evse.number)
-                if elsewhere or self._closed_for(evse, moved.token, group, leaving=other):
-                    continue
-                yield StopWanted(other.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
-                yield TokenAccepted(evse.number, moved.token, moved.verdict, moved.remote_id, False, moved.offline)
-                return
+        if moved := self._waiting_for(evse):
+            yield from self._move(moved, evse, movable=False)
+            return
         if self._site.free_vending and not self._closed_for(evse, None):
             yield TokenAccepted(evse.number, FREE_TOKEN, Verdict(AuthorizationStatus.ACCEPTED))
+
+    @on(OutletChosen)
+    def outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
+        """A right that waits elsewhere comes here; a cable may still take it along."""
+        evse = self._site.evses[event.evse]
+        if evse.startable and (moved := self._waiting_for(evse)):
+            yield from self._move(moved, evse, movable=not evse.vehicle)
+
+    def _waiting_for(self, evse: Evse) -> Evse | None:
+        """Where a right waits that may be used here as well."""
+        for other in self._site.evses.values():
+            moved = other.grant
+            if other is evse or other.state is not State.AUTHORISED or moved is None or not moved.movable:
+                continue
+            group = moved.verdict.group if moved.verdict else None
+            elsewhere = moved.verdict is not None and not moved.verdict.holds_at(evse.number)
+            if not elsewhere and not self._closed_for(evse, moved.token, group, leaving=other):
+                return other
+        return None
+
+    def _move(self, other: Evse, evse: Evse, movable: bool) -> Iterator[Yielded]:
+        moved = other.grant
+        assert moved is not None
+        yield StopWanted(other.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
+        yield TokenAccepted(
+            evse.number, moved.token, moved.verdict, moved.remote_id, movable, moved.offline, moved.profile
+        )
 
     @answers(AskStart)
     def remote(self, event: Asked, now: Moment) -> Iterator[Yielded]:

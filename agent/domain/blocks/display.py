@@ -10,6 +10,7 @@ from agent.domain.block import Yielded, on
 from agent.domain.events import (
     ButtonPressed,
     CardRefused,
+    ChoiceAsked,
     ClockTrusted,
     CostChanged,
     Event,
@@ -123,6 +124,13 @@ class Display:
         for number in numbers:
             self._notice[number] = (event.why, until)
             yield WakeMe(f"notice:{number}", until)
+            yield from self._show(self._site.evses[number], now)
+
+    @on(ChoiceAsked)
+    def choice(self, event: ChoiceAsked, now: Moment) -> Iterator[Yielded]:
+        for number in event.evses:
+            self._notice[number] = ("choose_outlet", event.until_s)
+            yield WakeMe(f"notice:{number}", event.until_s or None)
             yield from self._show(self._site.evses[number], now)
 
     @on(GrantDropped)

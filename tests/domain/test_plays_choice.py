@@ -1,0 +1,109 @@
+"""One reader for several outlets: which one is meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.domain.blocks.choice import CHOICE_S
+from agent.domain.events import (
+    ButtonPressed,
+    ButtonsKnown,
+    CablePlugged,
+    CableRemoved,
+    CardPresented,
+    TokenJudged,
+    VehicleConnected,
+    VehicleLeft,
+)
+from agent.domain.evse import State
+from agent.domain.orders import JudgeToken, ReadMeter, Signal
+from agent.kinds import ScreenName, Sign
+from tests.domain.playbook import ACCEPTED, LINK, A, Playbook, kept
+
+BUTTONS = ButtonsKnown(("language", "outlet-1", "outlet-2", "outlet-9", "outlet-x"))
+
+
+def two(*, buttons: bool = True, cables: tuple[int, ...] = (1, 2)) -> Playbook:
+    play = Playbook(evses=2)
+    if buttons:
+        play.feed(BUTTONS)
+    for number in cables:
+        play.wait(1) >> (CablePlugged(number), VehicleConnected(number))
+    return play
+
+
+def asked(play: Playbook) -> set[int]:
+    return {n for n, s in play.screens.items() if (s.name, s.detail) == (ScreenName.REFUSED, "choose_outlet")}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_two_cables_wait_and_the_driver_is_asked(number: int) -> None:
+    play = two() >> CardPresented(0, A)
+    assert play
+    assert asked(play) == {1, 2}
+    assert not [o for o in play.log if isinstance(o, Signal) and o.sign is Sign.REFUSED]
+    play = play >> ButtonPressed(f"outlet-{number}") << JudgeToken(LINK, "token:1", A, number)
+    assert play
+    assert not asked(play)
+
+
+def test_nobody_answers_and_the_newest_cable_is_meant() -> None:
+    play = two(cables=(2, 1)) >> CardPresented(0, A)
+    play.wait(CHOICE_S - 0.1)
+    play = play.wait(0.2) << JudgeToken(LINK, "token:1", A, 1)
+    assert play
+    assert not asked(play)
+
+
+def test_the_other_cable_is_pulled_and_there_is_nothing_to_ask() -> None:
+    play = two() >> CardPresented(0, A) >> VehicleLeft(2) << JudgeToken(LINK, "token:1", A, 1)
+    assert play >> CableRemoved(2)
+    assert not asked(play)
+
+
+def test_a_station_without_such_buttons_asks_nobody() -> None:
+    assert two(buttons=False) >> CardPresented(0, A) << JudgeToken(LINK, "token:1", A, 2)
+
+
+def test_a_button_for_each_of_them_or_none() -> None:
+    play = Playbook(evses=3)
+    play.feed(BUTTONS)
+    for number in (1, 3):
+        play.wait(1) >> (CablePlugged(number), VehicleConnected(number))
+    assert play >> CardPresented(0, A) << JudgeToken(LINK, "token:1", A, 3)
+
+
+def test_a_reader_of_an_outlet_asks_nothing() -> None:
+    assert two() >> CardPresented(1, A) << JudgeToken(LINK, "token:1", A, 1)
+
+
+def test_the_button_may_come_before_the_card() -> None:
+    play = two() >> ButtonPressed("outlet-1") >> CardPresented(0, A)
+    assert play << JudgeToken(LINK, "token:1", A, 1)
+
+
+def test_a_button_of_long_ago_means_nothing() -> None:
+    play = two() >> ButtonPressed("outlet-1")
+    assert play.wait(CHOICE_S + 1) >> CardPresented(0, A)
+    assert asked(play) == {1, 2}
+
+
+def test_a_free_outlet_can_be_chosen_too() -> None:
+    play = two(cables=()) >> ButtonPressed("outlet-2") >> CardPresented(0, A)
+    assert play << JudgeToken(LINK, "token:1", A, 2)
+
+
+def test_a_right_that_waits_moves_to_the_chosen_outlet_and_on_with_the_cable() -> None:
+    play = two(cables=()) >> CardPresented(0, A) << JudgeToken(LINK, "token:1", A, 1)
+    play = play >> TokenJudged("token:1", A, ACCEPTED) << kept("cache")
+    assert play >> ButtonPressed("outlet-2")
+    assert (play.state(1), play.state(2)) == (State.FREE, State.AUTHORISED)
+    assert play >> (CablePlugged(1), VehicleConnected(1)) << ReadMeter(1, "begin:1", True)
+    assert (play.state(1), play.state(2)) == (State.BEGINNING, State.FREE)
+
+
+@pytest.mark.parametrize("name", ["outlet-9", "outlet-", "outlet-x", "stop", "outlet-\u00b2"])
+def test_other_buttons_choose_nothing(name: str) -> None:
+    play = two() >> CardPresented(0, A) >> ButtonPressed(name)
+    assert play
+    assert asked(play) == {1, 2}
