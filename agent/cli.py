@@ -26,6 +26,7 @@ Station-side OCPP agent for public EV charge points.
   chargy-agent check station.toml    is this station file right? (says what is not, and where)
   chargy-agent drivers               which drivers are installed, and their settings
   chargy-agent probe station.toml    look at its meters and boards: what is proven?
+  chargy-agent verify station.toml   do its devices keep what the agent relies on? (speed, silence, garbled replies ...)
   chargy-agent run station.toml      run a real station (systemd does this)
   chargy-agent dead list station.toml   what could not be delivered, and what to do with it
   chargy-agent csms                  a small central system of our own, to test against
@@ -67,6 +68,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     if wanted not in ("run", "check"):
         _add_drivers(commands)
         _add_probe(commands)
+        _add_verify(commands)
         _add_dead(commands)
         _add_csms(commands)
         _add_installed(commands)
@@ -208,6 +210,29 @@ def _probe(options: argparse.Namespace) -> int:
     from agent import probe
 
     return probe.run(file, probe.Options(max(options.seconds, 0.0), tuple(options.only), options.json))
+
+
+def _add_verify(commands: Any) -> None:
+    import argparse
+
+    from agent.verify import command as verify
+
+    command: argparse.ArgumentParser = commands.add_parser(
+        "verify",
+        help="The conformance checks of every device, on the real hardware: a report.",
+        description=verify.ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verify.add_arguments(command)
+    command.add_argument("-v", "--verbose", action="store_true", help="say more on the log")
+    command.set_defaults(do=_verify)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from agent.verify import command
+
+    file = _load(options.station)
+    return EXIT_WRONG_FILE if file is None else command.run(file, options)
 
 
 DEAD = """\

@@ -36,7 +36,7 @@ class Driver(Generic[S]):
     the keys of the device's table in the station file; ``open(settings, where)`` an async context manager that yields
     the port and closes it in every case. ``check(settings, where)`` returns complaints without touching hardware.
     ``address(settings, where)``: two devices with equal addresses are the same one; without it, those of
-    equal keys."""
+    equal keys. ``fitting``: "module:NAME" of an ``agent.ports.verify.Fitting``, imported by ``verify`` alone."""
 
     name: str
     role: str
@@ -44,3 +44,4 @@ class Driver(Generic[S]):
     open: Callable[[S, Where], AbstractAsyncContextManager[Any]]
     check: Callable[[S, Where], list[str]] = lambda settings, where: []
     address: Callable[[S, Where], tuple[Any, ...]] | None = None
+    fitting: str = ""

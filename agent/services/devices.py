@@ -26,6 +26,9 @@ class Composed:
     name: str
     opening: Callable[[], AbstractAsyncContextManager[Any]]
     complaints: list[str]
+    driver: Driver[Any]
+    settings: Any
+    where: Where
 
 
 def find(name: str) -> Driver[Any]:
@@ -106,7 +109,9 @@ def compose(file: StationFile, now: Callable[[], tuple[int, float]]) -> list[Com
             if role == "meter":
                 wrong += [f"{file.path}: {p}" for p in _billed_twice(meters, evse, path, driver, settings, where)]
             complaints = [f"{file.path}: {path}: {c}" for c in driver.check(settings, where)]
-            out.append(Composed(evse, role, path, _opening(driver, settings, where), complaints))
+            out.append(
+                Composed(evse, role, path, _opening(driver, settings, where), complaints, driver, settings, where)
+            )
     if wrong:
         raise SettingsError(wrong)
     return out

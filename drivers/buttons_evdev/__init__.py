@@ -65,4 +65,11 @@ async def open_buttons(settings: ButtonsSettings, where: Where) -> AsyncIterator
         buttons.close()
 
 
-DRIVER = Driver("buttons_evdev", "buttons", ButtonsSettings, open_buttons, complaints)
+DRIVER = Driver(
+    "buttons_evdev",
+    "buttons",
+    ButtonsSettings,
+    open_buttons,
+    complaints,
+    fitting="drivers.buttons_evdev.fitting:FITTING",
+)

@@ -40,4 +40,6 @@ async def open_buzzer(settings: BuzzerSettings, where: Where) -> AsyncIterator[B
         buzzer.close()
 
 
-DRIVER = Driver("buzzer_evdev", "buzzer", BuzzerSettings, open_buzzer, complaints)
+DRIVER = Driver(
+    "buzzer_evdev", "buzzer", BuzzerSettings, open_buzzer, complaints, fitting="drivers.buzzer_evdev.fitting:FITTING"
+)

@@ -63,4 +63,11 @@ async def open_display(settings: FramebufferSettings, where: Where) -> AsyncIter
         yield display
 
 
-DRIVER = Driver("display_framebuffer", "display", FramebufferSettings, open_display, complaints)
+DRIVER = Driver(
+    "display_framebuffer",
+    "display",
+    FramebufferSettings,
+    open_display,
+    complaints,
+    fitting="drivers.display_framebuffer.fitting:FITTING",
+)

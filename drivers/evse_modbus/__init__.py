@@ -51,4 +51,4 @@ def _check(settings: BoardSettings, where: Where) -> list[str]:
     return complaints(settings, where)
 
 
-DRIVER = Driver("evse_modbus", "evse", BoardSettings, _open, _check)
+DRIVER = Driver("evse_modbus", "evse", BoardSettings, _open, _check, fitting="drivers.evse_modbus.fitting:FITTING")

@@ -50,4 +50,6 @@ def _address(settings: MeterSettings, where: Where) -> tuple[object, ...]:
     return address(settings, where)
 
 
-DRIVER = Driver("meter_modbus", "meter", MeterSettings, _open, _check, _address)
+DRIVER = Driver(
+    "meter_modbus", "meter", MeterSettings, _open, _check, _address, fitting="drivers.meter_modbus.fitting:FITTING"
+)

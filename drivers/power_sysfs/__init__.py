@@ -50,4 +50,6 @@ async def open_power(settings: PowerSettings, where: Where) -> AsyncIterator[Pow
     yield power
 
 
-DRIVER = Driver("power_sysfs", "power", PowerSettings, open_power, complaints)
+DRIVER = Driver(
+    "power_sysfs", "power", PowerSettings, open_power, complaints, fitting="drivers.power_sysfs.fitting:FITTING"
+)

@@ -105,4 +105,6 @@ async def open_reader(settings: NfcSettings, where: Where) -> AsyncIterator[Read
         await reader.stop()
 
 
-DRIVER = Driver("reader_nfc", "reader", NfcSettings, open_reader, complaints)
+DRIVER = Driver(
+    "reader_nfc", "reader", NfcSettings, open_reader, complaints, fitting="drivers.reader_nfc.fitting:FITTING"
+)

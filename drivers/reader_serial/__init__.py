@@ -65,4 +65,11 @@ async def open_reader(settings: SerialReaderSettings, where: Where) -> AsyncIter
         reader.close()
 
 
-DRIVER = Driver("reader_serial", "reader", SerialReaderSettings, open_reader, complaints)
+DRIVER = Driver(
+    "reader_serial",
+    "reader",
+    SerialReaderSettings,
+    open_reader,
+    complaints,
+    fitting="drivers.reader_serial.fitting:FITTING",
+)

@@ -49,4 +49,11 @@ def _check(settings: CommandUpdaterSettings, where: Where) -> list[str]:
     return found
 
 
-DRIVER = Driver("updater_command", "updater", CommandUpdaterSettings, _open, _check)
+DRIVER = Driver(
+    "updater_command",
+    "updater",
+    CommandUpdaterSettings,
+    _open,
+    _check,
+    fitting="drivers.updater_command.fitting:FITTING",
+)

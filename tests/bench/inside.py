@@ -233,7 +233,7 @@ async def main() -> int:
 
     def composed(file: Any, now: Callable[[], tuple[int, float]]) -> list[devices.Composed]:
         ports = {"board": board, "meter": Meter(now), "reader": reader}
-        return [devices.Composed(1, role, role, opened(port), []) for role, port in ports.items()]
+        return [devices.Composed(1, role, role, opened(port), [], *[None] * 3) for role, port in ports.items()]
 
     devices.compose = composed
     if args.taps:

@@ -1,0 +1,1 @@
+"""``chargy-agent verify``: the conformance checks of every device of a station, on the real hardware."""

@@ -1,0 +1,182 @@
+"""One device of the station as its checks see it: ``agent.ports.verify.Bench``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import field
+from typing import Any
+
+from agent.frozen import frozen
+from agent.kinds import Limit
+from agent.ports import DeviceError
+from agent.ports.verify import Deed, Fitting, Left, Shim
+from agent.services.devices import Composed
+from agent.verify.hands import Hands
+from agent.verify.shim import shim
+
+BEAT_S = 0.5
+OPEN_S = 30.0
+WITHDRAW_TRIES = 3
+
+
+@frozen
+class Options:
+    """``consent``: release may be given; ``references``: values by "NAME.key"; ``reads``: of the memory check."""
+
+    consent: bool = False
+    references: Mapping[str, str] = field(default_factory=dict)
+    reads: int = 10_000
+    samples: int = 40
+
+
+def plain(name: str) -> str:
+    """``evse[1].reader[0]`` and ``evse.1.reader.0`` are the same."""
+    return name.replace("[", ".").replace("]", "")
+
+
+def fitting_of(device: Composed) -> Fitting:
+    """What the driver says of itself, or what is customary."""
+    if not device.driver.fitting:
+        return Fitting()
+    module, _, name = device.driver.fitting.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    assert isinstance(found, Fitting)
+    return found
+
+
+class Bench:
+    """``board``: of the same EVSE, for a load."""
+
+    def __init__(
+        self, device: Composed, board: Composed | None, hands: Hands, options: Options, say: Callable[[str], None]
+    ) -> None:
+        self.name, self.evse, self.settings, self.where = device.name, device.evse, device.settings, device.where
+        self.samples, self.reads, self.patience_s = options.samples, options.reads, hands.patience_s
+        self.figures: dict[str, float | str] = {}
+        self.fitting = fitting_of(device)
+        self._device, self._board, self._hands, self._options, self._say = device, board, hands, options, say
+
+    def direct(self) -> AbstractAsyncContextManager[Any]:
+        return withdrawn(self._device.driver.open(self.settings, self.where))
+
+    @asynccontextmanager
+    async def shimmed(self) -> AsyncIterator[tuple[Any, Shim]]:
+        wire = self.fitting.wire(self.settings, self.where)
+        if wire is None:
+            raise Left("the bus shim cannot go between this driver and its device: unplug it by hand")
+        async with shim(wire) as (between, here):
+            settings = self.fitting.moved(self.settings, here)
+            async with withdrawn(self._device.driver.open(settings, self.where), between) as port:
+                yield port, between
+
+    @asynccontextmanager
+    async def load(self) -> AsyncIterator[None]:
+        self.consented()
+        if self._board is None:
+            raise Left("no load: this EVSE has no board that could give one")
+        async with withdrawn(self._board.opening()) as port:
+            await self.hand(Deed.CAR_ASKS)
+            try:
+                await port.set_limit(Limit())
+                await port.set_release(True)
+                async with beating(port):
+                    await self._drawing(port)
+                    yield
+            finally:
+                await withdraw(port)
+        with contextlib.suppress(Left):
+            await self.hand(Deed.CAR_AWAY)
+
+    async def _drawing(self, port: Any) -> None:
+        async with asyncio.timeout(self.patience_s + OPEN_S):
+            async for state in port.states():
+                if state.contactor:
+                    return
+
+    async def hand(self, deed: Deed, what: str = "") -> None:
+        await self._hands.do(deed, self.evse, what)
+
+    async def reference(self, key: str, question: str) -> str:
+        given = self._options.references.get(f"{plain(self.name)}.{key}")
+        return given if given is not None else await self._hands.tell(key, self.evse, f"{self.name}: {question}")
+
+    async def look(self, what: str, expected: str, question: str) -> None:
+        seen = await self._hands.see(what, self.evse, expected, f"{self.name}: {question}")
+        assert seen == expected, f"{what}: {expected} was ordered, seen is: {seen}; check names and wiring"
+
+    def consented(self) -> None:
+        if not self._options.consent:
+            raise Left("needs a technician's yes to release (--yes): the outlet may become live")
+
+    def panel(self) -> bytes:
+        seen = self._hands.panel(self.evse)
+        if seen is not None:
+            return seen
+        if self.fitting.panel is None:
+            raise Left("nobody can see the panel: the driver has no way to read its memory back")
+        return self.fitting.panel(self.settings)
+
+    def say(self, text: str) -> None:
+        self._say(f"{self.name}: {text}")
+
+    def measured(self, name: str, value: float | str) -> None:
+        self.figures[name] = round(value, 3) if isinstance(value, float) else value
+
+
+@asynccontextmanager
+async def withdrawn(opening: AbstractAsyncContextManager[Any], between: Any = None) -> AsyncIterator[Any]:
+    """Whatever happens inside, a board's release is withdrawn before its driver closes (which does it once more). A
+    shim lets everything through again first."""
+    from agent.ports.verify import Mood
+
+    async with asyncio.timeout(OPEN_S) as patience, opening as port:
+        patience.reschedule(None)
+        try:
+            yield port
+        finally:
+            if between is not None:
+                await between.set(Mood.PASS)
+            if hasattr(port, "set_release"):
+                await withdraw(port)
+
+
+async def withdraw(port: Any) -> None:
+    """Shielded from a cancellation: Ctrl-C is a way out as well."""
+    task = asyncio.ensure_future(_withdraw(port))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+async def _withdraw(port: Any) -> None:
+    for _ in range(WITHDRAW_TRIES):
+        try:
+            await port.set_release(False)
+        except DeviceError:
+            await asyncio.sleep(0.2)
+        else:
+            return
+
+
+@asynccontextmanager
+async def beating(port: Any) -> AsyncIterator[None]:
+    """The board's watchdog is fed inside."""
+
+    async def beat() -> None:
+        while True:
+            with contextlib.suppress(DeviceError):
+                await port.beat()
+            await asyncio.sleep(BEAT_S)
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

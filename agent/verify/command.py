@@ -1,0 +1,152 @@
+"""``chargy-agent verify STATION``: every check of every device, a report, an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.frozen import frozen
+from agent.ports.store import StoreError
+from agent.services.store import StoreRefused
+from agent.settings import SettingsError, StationFile
+from agent.verify import report, rounds
+from agent.verify.alone import Busy, alone
+from agent.verify.bench import Options, plain
+from agent.verify.hands import Hands, Nobody, Person, Robot
+
+ALL_PASSED, SOMETHING_FAILED, CANNOT, SOMETHING_LEFT = 0, 1, 2, 3
+EXIT = {rounds.PASSED: ALL_PASSED, rounds.FAILED: SOMETHING_FAILED, rounds.LEFT: SOMETHING_LEFT}
+YES = "yes"
+
+ABOUT = """\
+Runs the conformance checks of every device of a station, on the real hardware: what it is, speed (p95), disconnect and
+reconnect through a bus shim, old values, garbled replies, units and scale against a reference value, lock, contactor,
+repeated taps, the display's QR code, memory. Stop the agent first.
+
+  chargy-agent verify station.toml                        asks for a hand where one is needed (a cable, a card)
+  chargy-agent verify station.toml --no-hands             what can be done alone; the rest is left out and says why
+  chargy-agent verify station.toml --port evse.1.board    one device (repeats)
+  chargy-agent verify station.toml --yes                  release may be given: OUTLETS MAY BECOME LIVE
+  chargy-agent verify station.toml --reference evse.1.meter.energy_kwh=1234.56    as its own display shows it
+  chargy-agent verify station.toml --hands http://127.0.0.1:8080    a robot: the control API of chargy-agent bench
+  chargy-agent verify station.toml --report evidence      JSON and text into this folder
+
+Exit code: 0 everything passed, 1 something failed, 2 it cannot be done, 3 nothing failed but something was left out.
+"""
+
+
+@frozen
+class Asked:
+    """``only``: names of devices (all, when empty); ``folder``: of the report, none is written without it."""
+
+    options: Options
+    only: tuple[str, ...] = ()
+    folder: Path | None = None
+    hands: str = "nobody"
+    robot: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("station", type=Path, metavar="STATION.toml")
+    parser.add_argument("--port", action="append", default=[], metavar="DEVICE", help="as the report names it; repeats")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="JSON and text go into this folder")
+    parser.add_argument("--yes", action="store_true", help="release may be given: outlets may become live")
+    parser.add_argument("--no-hands", action="store_true", help="nobody is there; nothing is asked")
+    parser.add_argument("--hands", default="", metavar="URL", help="of a robot that lends them (control API)")
+    parser.add_argument("--reference", action="append", default=[], metavar="DEVICE.KEY=VALUE", help="repeats")
+    parser.add_argument("--reads", type=int, default=10_000, metavar="N", help="of the memory check (10000; 0: none)")
+    parser.add_argument("--samples", type=int, default=40, metavar="N", help="of the time measurements (40)")
+
+
+def asked(args: argparse.Namespace) -> Asked:
+    """Raises ``SettingsError``."""
+    references: dict[str, str] = {}
+    for text in args.reference:
+        name, equals, value = text.partition("=")
+        if not equals or "." not in name:
+            raise SettingsError([f"--reference {text}: must be DEVICE.KEY=VALUE, as evse.1.meter.energy_kwh=1234.5"])
+        references[plain(name)] = value
+    options = Options(args.yes, references, max(args.reads, 0), max(args.samples, 1))
+    hands = "robot" if args.hands else "nobody" if args.no_hands else "person"
+    return Asked(options, tuple(args.port), args.report, hands, args.hands)
+
+
+def run(file: StationFile, args: argparse.Namespace) -> int:
+    """The command."""
+    try:
+        wanted = asked(args)
+        done = asyncio.run(_verified(file, wanted))
+    except SettingsError as e:
+        return _cannot(str(e))
+    except (StoreError, StoreRefused) as e:
+        return _cannot(f"{e} (stop the agent while you verify: it would fight for the devices)")
+    except Busy as e:
+        return _cannot(str(e))
+    if not done:
+        return _cannot(f"{file.path}: names no device to verify")
+    return _tell(file, done, wanted)
+
+
+def _tell(file: StationFile, done: list[report.Verified], wanted: Asked) -> int:
+    page = report.page(file, done, wanted.options.consent, wanted.hands)
+    print("\n".join(report.text(page)))
+    if wanted.folder is not None:
+        try:
+            say(f"written: {report.write(page, wanted.folder)}")
+        except OSError as e:
+            return _cannot(f"--report {wanted.folder}: {e.strerror}")
+    return EXIT[page["verdict"]]
+
+
+def _cannot(why: str) -> int:
+    print(why, file=sys.stderr)
+    return CANNOT
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+async def _verified(file: StationFile, wanted: Asked) -> list[report.Verified]:
+    """SIGTERM is a way out like Ctrl-C: it unwinds, and so withdraws release."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    made = rounds.rounds(file, wanted.only)
+    async with alone(file, rounds.wires(made)):
+        hands = await _hands(wanted)
+        options = await _consent(made, wanted, hands)
+        return await verified(made, hands, options, say)
+
+
+async def verified(
+    made: list[rounds.Round], hands: Hands, options: Options, say: Callable[[str], None]
+) -> list[report.Verified]:
+    done = []
+    for r in made:
+        bench = rounds.bench_of(r, hands, options, say)
+        found = [o async for o in rounds.outcomes(r, bench)]
+        done.append(report.Verified(r.device, bench.figures, tuple(found)))
+    return done
+
+
+async def _hands(wanted: Asked) -> Hands:
+    if wanted.robot:
+        return Robot(wanted.robot)
+    return Person(say) if wanted.hands == "person" else Nobody()
+
+
+async def _consent(made: list[rounds.Round], wanted: Asked, hands: Hands) -> Options:
+    """A technician who is there is asked once, and has to write the whole word."""
+    from dataclasses import replace
+
+    boards = [r.device.name for r in made if r.device.role == "board" or r.board is not None]
+    if wanted.options.consent or not isinstance(hands, Person) or not boards:
+        return wanted.options
+    say(f"Checks of {', '.join(dict.fromkeys(boards))} give release: THE OUTLET MAY BECOME LIVE.")
+    answer = await hands.answer(f"write {YES} to allow it; anything else leaves those checks out")
+    return replace(wanted.options, consent=answer == YES)

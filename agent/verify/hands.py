@@ -1,0 +1,188 @@
+"""Who plugs a cable in, holds a card to the reader, and says what a lamp shows: nobody, a person, or a robot that takes
+the calls of the simulated station's control API (docs/control-api.md). A bench with relays can offer the same calls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from agent.kinds import EvseId
+from agent.ports.verify import Deed, Left
+
+ROBOT_S = 10.0
+PERSON_S = 120.0
+CARD = "04A1B2C3D4E5F6"
+"""The card of the robot."""
+
+
+class Hands(Protocol):
+    patience_s: float
+
+    async def do(self, deed: Deed, evse: EvseId, what: str) -> None:
+        """Raises ``Left``."""
+        ...
+
+    async def tell(self, key: str, evse: EvseId, question: str) -> str:
+        """Raises ``Left``."""
+        ...
+
+    async def see(self, what: str, evse: EvseId, expected: str, question: str) -> str:
+        """What there is to see, in the word ``expected`` if it is that. Raises ``Left``."""
+        ...
+
+    def panel(self, evse: EvseId) -> bytes | None:
+        """PNG; None: look into the panel's own memory."""
+        ...
+
+
+class Nobody:
+    """``chargy-agent verify --no-hands``."""
+
+    patience_s = 0.0
+
+    async def do(self, deed: Deed, evse: EvseId, what: str) -> None:
+        raise Left(f"needs a hand ({_words(deed, evse, what)}): repeat it without --no-hands")
+
+    async def tell(self, key: str, evse: EvseId, question: str) -> str:
+        raise Left(f"needs a reference value: --reference NAME.{key}=VALUE, or a person to ask")
+
+    async def see(self, what: str, evse: EvseId, expected: str, question: str) -> str:
+        raise Left(f"needs eyes or ears ({question}): repeat it without --no-hands")
+
+    def panel(self, evse: EvseId) -> bytes | None:
+        return None
+
+
+def _words(deed: Deed, evse: EvseId, what: str) -> str:
+    where = f" of EVSE {evse}" if evse else ""
+    return {
+        Deed.CAR_AWAY: f"take the vehicle and its cable away from the outlet{where}",
+        Deed.CAR_ASKS: f"connect a vehicle, or a test box in state C, that asks for energy to the outlet{where}",
+        Deed.CARD: f"hold the card to the reader{where} for a second and take it away; {what}",
+        Deed.BUTTON: f"press the button {what!r} once",
+        Deed.MAINS_OFF: "take the mains away from the power-fail input (the station lives on its back-up supply)",
+        Deed.MAINS_ON: "give the mains back",
+    }[deed]
+
+
+class Person:
+    """Asks on standard error, listens on standard input. An empty line (or s) leaves a question out."""
+
+    def __init__(self, say: Callable[[str], None], patience_s: float = PERSON_S) -> None:
+        self.patience_s = patience_s
+        self._say = say
+
+    async def do(self, deed: Deed, evse: EvseId, what: str) -> None:
+        self._say(f">>> please {_words(deed, evse, what)} (within {self.patience_s:g} s; it is noticed by itself)")
+
+    async def tell(self, key: str, evse: EvseId, question: str) -> str:
+        answer = await self.answer(f"{question} (nothing: leave it out)")
+        if answer in ("", "s"):
+            raise Left(f"nobody said it: {question}")
+        return answer
+
+    async def see(self, what: str, evse: EvseId, expected: str, question: str) -> str:
+        answer = (await self.answer(f"{question} (y, n; nothing: leave it out)")).lower()
+        if answer in ("", "s"):
+            raise Left(f"nobody looked: {question}")
+        return expected if answer.startswith(("y", "j", "o")) else "otherwise, says the technician"
+
+    def panel(self, evse: EvseId) -> bytes | None:
+        return None
+
+    async def answer(self, question: str) -> str:
+        self._say(f">>> {question}")
+        try:
+            async with asyncio.timeout(self.patience_s):
+                return await line()
+        except TimeoutError:
+            return ""
+
+
+async def line() -> str:
+    """The next line of standard input. Not in a thread: one that waits in ``input()`` cannot be ended."""
+    fd, loop, ready = sys.stdin.fileno(), asyncio.get_running_loop(), asyncio.Event()
+    try:
+        loop.add_reader(fd, ready.set)
+    except OSError:  # a plain file is always ready
+        return os.read(fd, 1000).decode("utf-8", "replace").partition("\n")[0].strip()
+    try:
+        await ready.wait()
+        return os.read(fd, 1000).decode("utf-8", "replace").partition("\n")[0].strip()
+    finally:
+        loop.remove_reader(fd)
+
+
+class Robot:
+    """``chargy-agent verify --hands URL``: ``URL`` of a control API, for example of ``chargy-agent bench``."""
+
+    patience_s = ROBOT_S
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/") + "/api/v1"
+
+    async def do(self, deed: Deed, evse: EvseId, what: str) -> None:
+        for path, body in self._calls(deed, evse, what):
+            await asyncio.to_thread(self._post, path, body)
+
+    async def tell(self, key: str, evse: EvseId, question: str) -> str:
+        if key == "token":
+            return CARD
+        if key == "energy_kwh":
+            return f"{(await self._evse(evse))['meter_wh'] / 1000:.3f}"
+        raise Left(f"the robot does not know: {question}")
+
+    async def see(self, what: str, evse: EvseId, expected: str, question: str) -> str:
+        if what == "lamp":
+            return str((await asyncio.to_thread(self._get, "/station"))["lamps"].get(str(evse)))
+        raise Left(f"the robot cannot see or hear it: {question}")
+
+    def panel(self, evse: EvseId) -> bytes | None:
+        with urllib.request.urlopen(f"{self._url}/display/{evse or 1}.png", timeout=ROBOT_S) as said:
+            return bytes(said.read())
+
+    def _calls(self, deed: Deed, evse: EvseId, what: str) -> list[tuple[str, dict[str, Any]]]:
+        n = evse or 1
+        match deed:
+            case Deed.CAR_ASKS:
+                return [(f"/evses/{n}/plug", {"ready": True, "car": {"max_a": 32}})]
+            case Deed.CAR_AWAY:
+                return [(f"/evses/{n}/unplug", {"side": "ev"}), (f"/evses/{n}/unplug", {"side": "station"})]
+            case Deed.CARD:
+                place = evse or None  # whichever kind of reader there is; the other call says 409
+                return [
+                    ("/cards/tap", {"uid": CARD, "evse": place, "hold_s": 0.5}),
+                    ("/cards/tap", {"token": CARD, "evse": place}),
+                ]
+            case Deed.BUTTON:
+                return [(f"/buttons/{what}", {})]
+        return [("/power", {"mains": deed is Deed.MAINS_ON})]
+
+    def _post(self, path: str, body: dict[str, Any]) -> None:
+        """409: it is so already, or the plug is locked; what follows is seen at the device."""
+        data = json.dumps(body).encode()
+        asked = urllib.request.Request(self._url + path, data, {"Content-Type": "application/json"}, method="POST")
+        try:
+            urllib.request.urlopen(asked, timeout=ROBOT_S).close()
+        except urllib.error.HTTPError as e:
+            if e.code != 409:
+                raise Left(f"the robot cannot do it: {path}: {e.read(300).decode('utf-8', 'replace')}") from e
+        except OSError as e:
+            raise Left(f"the robot at {self._url} does not answer ({e}); does it run?") from e
+
+    def _get(self, path: str) -> Any:
+        try:
+            with urllib.request.urlopen(self._url + path, timeout=ROBOT_S) as said:
+                return json.load(said)
+        except (OSError, ValueError) as e:
+            raise Left(f"the robot at {self._url} does not answer ({e}); does it run?") from e
+
+    async def _evse(self, evse: EvseId) -> dict[str, Any]:
+        station = await asyncio.to_thread(self._get, "/station")
+        return next(e for e in station["evses"] if e["number"] == (evse or 1))

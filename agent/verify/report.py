@@ -1,0 +1,123 @@
+"""The report: for machines (JSON) and for people (text). It holds versions, serial numbers and figures, and no key of a
+device's table: there a PIN or a password may be."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agent import __version__
+from agent.frozen import frozen
+from agent.services.devices import Composed
+from agent.settings import StationFile
+from agent.verify.bench import fitting_of
+from agent.verify.rounds import FAILED, LEFT, PASSED, Outcome
+
+WORDS = {
+    PASSED: "everything that was checked here is as it must be",
+    LEFT: "nothing failed, but not all was checked: what was left out needs what it says",
+    FAILED: "something failed: this must not go into service before it is mended",
+}
+
+
+@frozen
+class Verified:
+    """One device with what came of its checks."""
+
+    device: Composed
+    figures: dict[str, float | str]
+    outcomes: tuple[Outcome, ...]
+
+
+def worst(done: Sequence[Verified]) -> str:
+    found = {o.outcome for v in done for o in v.outcomes}
+    return FAILED if FAILED in found else LEFT if LEFT in found else PASSED
+
+
+def page(file: StationFile, done: Sequence[Verified], consent: bool, hands: str) -> dict[str, Any]:
+    """``v`` changes when a key changes its meaning."""
+    return {
+        "v": 1,
+        "program": f"chargy-agent {__version__}",
+        "commit": commit(),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "station": file.station.id,
+        "serial": file.station.serial,
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "release_allowed": consent,
+        "hands": hands,
+        "verdict": worst(done),
+        "devices": [_device(v) for v in done],
+    }
+
+
+def commit() -> str | None:
+    """Of the tree this program runs from; None when it was installed from a wheel."""
+    here = Path(__file__).resolve().parents[2]
+    if not (here / ".git").exists():
+        return None
+    try:
+        argv = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _device(v: Verified) -> dict[str, Any]:
+    d = v.device
+    package, version = _package(d.driver.name)
+    return {
+        "name": d.name,
+        "evse": d.evse,
+        "role": d.driver.role,
+        "driver": d.driver.name,
+        "package": package,
+        "package_version": version,
+        "figures": v.figures,
+        "checks": [
+            {"check": o.check, "outcome": o.outcome, "says": o.says, "took_s": round(o.took_s, 2)} for o in v.outcomes
+        ],
+        "for_a_person": list(fitting_of(d).on_hardware),
+    }
+
+
+def _package(driver: str) -> tuple[str, str]:
+    from importlib.metadata import entry_points
+
+    from agent.services.devices import GROUP
+
+    dist = next((e.dist for e in entry_points(group=GROUP, name=driver)), None)
+    return (dist.name, dist.version) if dist is not None else ("", "")
+
+
+def text(report: dict[str, Any]) -> list[str]:
+    tree = f", commit {report['commit']}" if report["commit"] else ""
+    lines = [
+        f"{report['program']}{tree}: verification of station {report['station']}, {report['at']}",
+        f"release was {'allowed' if report['release_allowed'] else 'not allowed'}; hands: {report['hands']}",
+    ]
+    for d in report["devices"]:
+        figures = ", ".join(f"{k} {v}" for k, v in d["figures"].items())
+        lines += [
+            "",
+            f"{d['name']} ({d['driver']}, {d['package']} {d['package_version']}){': ' + figures if figures else ''}",
+        ]
+        lines += [f"  {c['outcome']:<9} {c['check']:<12} {c['says']}" for c in d["checks"]]
+        lines += [f"  [ ] by hand  {line}" for line in d["for_a_person"]]
+    return [*lines, "", f"verdict: {WORDS[report['verdict']]}"]
+
+
+def write(report: dict[str, Any], folder: Path) -> Path:
+    """Both files; the path of the text. Raises ``OSError``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"verify-{report['at'].replace(':', '').replace('-', '')}"
+    (folder / f"{name}.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    file = folder / f"{name}.txt"
+    file.write_text("\n".join(text(report)) + "\n", "utf-8")
+    return file

@@ -1,0 +1,132 @@
+"""Which checks there are for a station, and how one of them is made."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from agent.frozen import frozen
+from agent.kinds import STATION
+from agent.ports import DeviceError
+from agent.ports.verify import Check, Left, Wire
+from agent.services.devices import Composed, compose
+from agent.settings import SettingsError, StationFile
+from agent.verify.bench import Bench, Options, fitting_of, plain
+from agent.verify.hands import Hands
+
+GROUP = "chargy_agent.checks"
+PASSED, FAILED, LEFT = "passed", "failed", "left out"
+CHECK_S = 900.0
+"""No check takes longer, but the reads of the memory check, which add ``READ_S`` each."""
+READ_S = 2.0
+
+
+@frozen
+class Outcome:
+    """One check of one device. ``says``: what was seen; or what, where, what to do; or why it was left out."""
+
+    check: str
+    outcome: str
+    says: str
+    took_s: float = 0.0
+
+
+@frozen
+class Round:
+    """One device with its checks."""
+
+    device: Composed
+    board: Composed | None
+    checks: tuple[Check, ...]
+
+
+def checks() -> tuple[Check, ...]:
+    """All that are installed, in the order of their groups' names."""
+    from importlib.metadata import entry_points
+
+    found: list[Check] = []
+    for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
+        found += entry.load()
+    return tuple(found)
+
+
+def rounds(file: StationFile, only: Sequence[str] = ()) -> list[Round]:
+    """Raises ``SettingsError``: for the file, and for a name that is none."""
+    devices = _named(compose(file, _now))
+    chosen = [d for d in devices if not only or plain(d.name) in map(plain, only)]
+    names = {plain(d.name) for d in devices}
+    if unknown := [n for n in only if plain(n) not in names]:
+        there = ", ".join(d.name for d in devices) or "none"
+        raise SettingsError([f"--port {unknown[0]}: the station file names no such device; there are: {there}"])
+    boards = {d.evse: d for d in devices if d.role == "board"}
+    known = checks()
+    return [Round(d, boards.get(d.evse), tuple(c for c in known if c.role == d.driver.role)) for d in chosen]
+
+
+def _named(devices: list[Composed]) -> list[Composed]:
+    """A shared board is one device at each EVSE."""
+    paths = [d.name for d in devices]
+    return [replace(d, name=f"evse[{d.evse}].{d.name}") if paths.count(d.name) > 1 else d for d in devices]
+
+
+def wires(made: Sequence[Round]) -> Iterator[Wire]:
+    for r in made:
+        wire = fitting_of(r.device).wire(r.device.settings, r.device.where)
+        if wire is not None:
+            yield wire
+
+
+def bench_of(r: Round, hands: Hands, options: Options, say: Callable[[str], None]) -> Bench:
+    return Bench(r.device, r.board, hands, options, say)
+
+
+async def outcomes(r: Round, bench: Bench) -> AsyncIterator[Outcome]:
+    """One after the other; a failure spoils none of the others."""
+    yield _settings(r.device)
+    if not r.checks:
+        yield Outcome("checks", LEFT, f"nobody has checks for a {r.device.driver.role} (entry points {GROUP})")
+    for check in r.checks:
+        bench.say(f"{check.name} ...")
+        made = await outcome(check, bench)
+        bench.say(f"{check.name}: {made.outcome}" + ("" if made.outcome == PASSED else f": {made.says}"))
+        yield made
+
+
+def _settings(device: Composed) -> Outcome:
+    wrong = "; ".join(device.complaints)
+    return Outcome("settings", FAILED, wrong) if wrong else Outcome("settings", PASSED, "the driver takes them")
+
+
+async def outcome(check: Check, bench: Bench) -> Outcome:
+    began_s = time.monotonic()
+    what, says = await _made(check, bench)
+    return Outcome(check.name, what, says, time.monotonic() - began_s)
+
+
+async def _made(check: Check, bench: Bench) -> tuple[str, str]:
+    try:
+        async with asyncio.timeout(CHECK_S + READ_S * bench.reads):
+            return PASSED, await check.run(bench)
+    except Left as e:
+        return LEFT, str(e)
+    except AssertionError as e:
+        return FAILED, str(e) or "without a reason: the check has to say one"
+    except DeviceError as e:
+        return FAILED, f"{type(e).__name__}: {e}"
+    except TimeoutError as e:
+        return FAILED, str(e) or f"{bench.name}: no end of it; does the device answer, did somebody lend a hand?"
+    except Exception as e:  # noqa: BLE001  (a driver is judged here: what no driver may raise is a finding, not our defect)
+        return FAILED, f"{bench.name}: raised {type(e).__name__} ({e}), a driver raises DeviceErrors only; mend it"
+
+
+def _now() -> tuple[int, float]:
+    return STATION, time.monotonic()
+
+
+def identity(port: Any) -> dict[str, Any]:
+    """Of a meter; others do not say who they are."""
+    i = getattr(port, "identity", None)
+    return {"vendor": i.vendor, "model": i.model, "serial": i.serial, "firmware": i.firmware} if i is not None else {}

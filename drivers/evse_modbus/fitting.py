@@ -1,0 +1,35 @@
+"""For ``chargy-agent verify``: where the line is, and what only a real board shows."""
+
+from __future__ import annotations
+
+from agent.ports.driver import Where
+from agent.ports.verify import Fitting, Wire
+from drivers.evse_modbus import BoardSettings
+
+
+def wire(settings: BoardSettings, where: Where) -> Wire | None:
+    """As the map has it, where the station file says nothing. None: there is no such map."""
+    from drivers.evse_modbus.board_map import MapError, find
+    from drivers.evse_modbus.opening import line_settings
+
+    try:
+        line = line_settings(settings, find(settings.map, where.config_dirs))
+    except MapError:
+        return None
+    if line.kind == "rtu":
+        return Wire("serial", device=line.device, baud=line.baud, parity=line.parity, stopbits=line.stopbits)
+    return Wire("tcp", host=line.host, port=line.port)
+
+
+FITTING = Fitting(
+    wire=wire,
+    on_hardware=(
+        "The board takes its orders from Modbus alone (its own release mode, load management and web page are set so).",
+        "With a vehicle tester: states A to F, diode fault and short circuit of the pilot are seen as the map says.",
+        "Pull the plug under load, press the emergency stop, trip the RCD: the contactor opens, and it is told.",
+        "Switch the agent's computer off under load: the contactor opens after watchdog_s.",
+        "Lock: a plug cannot be pulled while it is locked; with the mains off it can be freed as the maker says.",
+        "A real vehicle charges at the smallest and the greatest current, is paused, and goes on.",
+        "The contactor is derived from the state text: with a welded one (bridged by hand) the board says so.",
+    ),
+)

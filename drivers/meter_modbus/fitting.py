@@ -1,0 +1,34 @@
+"""For ``chargy-agent verify``: where the line is, and what only a real meter shows."""
+
+from __future__ import annotations
+
+from agent.ports.driver import Where
+from agent.ports.verify import Fitting, Wire
+from drivers.meter_modbus import MeterSettings
+
+
+def wire(settings: MeterSettings, where: Where) -> Wire | None:
+    """As the map has it, where the station file says nothing. None: there is no such map."""
+    from drivers.meter_modbus.meter import line_settings
+    from drivers.meter_modbus.meter_map import MapError, find
+
+    try:
+        line = line_settings(settings, find(settings.map, where.config_dirs))
+    except MapError:
+        return None
+    if line.kind == "rtu":
+        return Wire("serial", device=line.device, baud=line.baud, parity=line.parity, stopbits=line.stopbits)
+    return Wire("tcp", host=line.host, port=line.port)
+
+
+FITTING = Fitting(
+    wire=wire,
+    on_hardware=(
+        "The register on the meter's own display is the one that the map bills (take a photograph of both).",
+        "The label: class, MID marking and year, serial number as the station file has them.",
+        "Firmware: the map's facts that are marked unproven hold for this one (docs/meters.md).",
+        "The line: termination, bias, length and baud rate with all devices on it, contactors switching beside it.",
+        "Current transformers, if any: ratio and direction; each phase under its own load.",
+        "The meter is switched off and on within a session: the count goes on where it was.",
+    ),
+)

@@ -1,0 +1,23 @@
+"""For ``chargy-agent verify``: what only a real reader shows."""
+
+from __future__ import annotations
+
+from agent.ports.driver import Where
+from agent.ports.verify import Fitting
+from drivers.reader_nfc import NfcSettings
+
+
+def wire(settings: NfcSettings, where: Where) -> None:
+    """nfcpy sets the speed of the line by itself in the middle of it, which no proxy can follow."""
+
+
+FITTING = Fitting(
+    wire=wire,
+    on_hardware=(
+        "Pull the reader's plug, put it back: the next card is read (no bus shim goes between nfcpy and its reader).",
+        "Range and angle through the front plate, with the display and the contactor on; two cards at once.",
+        "Cards of each kind that comes: MIFARE DESFire, Classic, a telephone (random number: refused), a bank card.",
+        "The number as the back office knows it: uid_order and uid_case, or the file of a secure badge.",
+        "Cold and wet: the coldest morning and rain on the plate.",
+    ),
+)

@@ -1,0 +1,220 @@
+"""What is asked of every device behind a bus, whatever it is: speed, silence, a cut, garbled replies, memory."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from agent.ports import DeviceError, Unreachable
+from agent.ports.verify import Bench, Check, Left, Mood, Shim
+
+T = TypeVar("T")
+Look: TypeAlias = Callable[[Any], Awaitable[Any]]
+Believable: TypeAlias = Callable[[Any, Any], str]
+"""From what was seen before and now to what is wrong with it, or ""."""
+
+BACK_S = 30.0
+"""A device that answers again is served again within this."""
+NOTICED_S = 20.0
+GARBLED_LOOKS = {Mood.NOISE: 3, Mood.SHORT: 3, Mood.LATE: 1}
+MOST_GROWTH = 64 * 1024
+"""Octets that may be held more after the reads: what caches and counters take, far less than an octet per read."""
+TOLD = 20
+
+
+def bus_checks(role: str, look: Look, believable: Believable, most_s: float) -> tuple[Check, ...]:
+    """``look``: one whole look at the port, which must not take longer than ``most_s`` (95 of 100)."""
+    return (
+        Check(role, "timing", lambda bench: timing(bench, look, most_s)),
+        Check(role, "silence", lambda bench: silence(bench, look)),
+        Check(role, "disconnect", lambda bench: disconnect(bench, look)),
+        Check(role, "garbled", lambda bench: garbled(bench, look, believable)),
+        Check(role, "memory", lambda bench: memory(bench, look)),
+    )
+
+
+def p95(values: Sequence[float]) -> float:
+    """The value that 95 of 100 do not exceed."""
+    return sorted(values)[max(-(-len(values) * 95 // 100) - 1, 0)]
+
+
+async def timing(bench: Bench, look: Look, most_s: float) -> str:
+    async with bench.direct() as port:
+        took: list[float] = []
+        await look(port)
+        for _ in range(bench.samples):
+            began_s = time.perf_counter()
+            await look(port)
+            took.append(time.perf_counter() - began_s)
+    return judged(bench, "look", took, most_s)
+
+
+def judged(bench: Bench, what: str, took: Sequence[float], most_s: float) -> str:
+    found_s = p95(took)
+    bench.measured(f"{what}_p95_ms", found_s * 1000)
+    bench.measured(f"{what}_most_ms", max(took) * 1000)
+    says = f"{what}: {found_s * 1000:.0f} ms for 95 of 100 ({len(took)} measured), {most_s * 1000:.0f} ms are allowed"
+    assert found_s <= most_s, (
+        f"{bench.name}: {says}; raise the baud rate, shorten the map, or give it a line of its own"
+    )
+    return says
+
+
+async def silence(bench: Bench, look: Look) -> str:
+    """An old value must not be told as fresh, and a device that answers again must be served again."""
+    async with bench.shimmed() as (port, shim):
+        await look(port)
+        await shim.set(Mood.SILENT)
+        await must_fail(bench, look, port, "the device is silent, and a value was told: an old one as if it were fresh")
+        return f"silence is Unreachable; {await back(bench, look, port, shim)}"
+
+
+async def disconnect(bench: Bench, look: Look) -> str:
+    async with bench.shimmed() as (port, shim):
+        await look(port)
+        await shim.set(Mood.CUT)
+        await must_fail(bench, look, port, "the line is cut, and a value was told: an old one as if it were fresh")
+        return f"a cut line is Unreachable; {await back(bench, look, port, shim)}"
+
+
+async def must_fail(bench: Bench, look: Look, port: Any, complaint: str) -> None:
+    try:
+        async with asyncio.timeout(NOTICED_S):
+            await look(port)
+    except Unreachable:
+        return
+    except TimeoutError:
+        raise AssertionError(f"{bench.name}: no answer and no error within {NOTICED_S:g} s; set a time-out") from None
+    except DeviceError as e:
+        raise AssertionError(f"{bench.name}: Unreachable expected, {type(e).__name__} came: {e}") from e
+    raise AssertionError(f"{bench.name}: {complaint}")
+
+
+async def back(bench: Bench, look: Look, port: Any, shim: Shim) -> str:
+    await shim.set(Mood.PASS)
+    began_s, last = time.monotonic(), ""
+    while time.monotonic() - began_s < BACK_S:
+        try:
+            await look(port)
+        except DeviceError as e:
+            last = str(e)
+            await asyncio.sleep(0.05)
+        else:
+            return f"served again after {time.monotonic() - began_s:.1f} s"
+    raise AssertionError(f"{bench.name}: answers again, but is not served again within {BACK_S:g} s ({last})")
+
+
+async def garbled(bench: Bench, look: Look, believable: Believable) -> str:
+    """A reply that was spoilt is noticed, or what is told is true all the same."""
+    async with bench.shimmed() as (port, shim):
+        before, noticed, made = await look(port), 0, 0
+        for mood, times in GARBLED_LOOKS.items():
+            await shim.set(mood)
+            for _ in range(times):
+                made += 1
+                try:
+                    now = await look(port)
+                except DeviceError:
+                    noticed += 1
+                else:
+                    why = believable(before, now)
+                    assert not why, f"{bench.name}: a reply was spoilt ({mood}) and believed: {why}; check every reply"
+        assert noticed, f"{bench.name}: {made} spoilt replies, and not one was noticed; check every reply"
+        said = f"{noticed} of {made} looks at spoilt replies failed, none told nonsense"
+        return f"{said}; {await back(bench, look, port, shim)}"
+
+
+async def memory(bench: Bench, look: Look) -> str:
+    if not bench.reads:
+        raise Left("no reads were asked for (--reads)")
+    async with bench.direct() as port:
+        tracemalloc.start()
+        try:
+            grown = await _grown(bench, look, port)
+        finally:
+            tracemalloc.stop()
+    bench.measured("memory_growth_bytes", grown)
+    assert grown <= MOST_GROWTH, (
+        f"{bench.name}: {grown} octets more are held after {bench.reads} reads ({grown / bench.reads:.0f} each): "
+        "something is kept for ever, and the agent runs for years"
+    )
+    return f"{bench.reads} reads, {max(grown, 0)} octets more are held"
+
+
+async def _grown(bench: Bench, look: Look, port: Any) -> int:
+    warm = max(bench.reads // 5, 1)
+    held = 0
+    for n in range(1, bench.reads + warm + 1):
+        await look(port)
+        if n == warm:
+            held = _held()
+        if n % max((bench.reads + warm) // TOLD, 1) == 0:
+            bench.say(f"memory: {n} of {bench.reads + warm} reads")
+    return _held() - held
+
+
+def _held() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+async def wait_state(bench: Bench, port: Any, true: Callable[[T], bool], what: str, within_s: float) -> T:
+    """The first picture of ``port.states()`` of which it is true."""
+    last: Any = None
+    try:
+        async with asyncio.timeout(within_s), aclosing(port.states()) as states:
+            async for last in states:
+                if true(last):
+                    found: T = last
+                    return found
+    except TimeoutError:
+        pass
+    raise AssertionError(f"{bench.name}: {what}: not seen within {within_s:g} s; last: {last}")
+
+
+class Told(Generic[T]):
+    """What a port tells one after the other. Waiting in vain does not end it, as a cancelled ``anext`` would."""
+
+    def __init__(self, bench: Bench, source: AsyncIterator[T]) -> None:
+        self._bench = bench
+        self._source = source
+        self._coming: asyncio.Task[T] | None = None
+
+    async def __aenter__(self) -> Told[T]:
+        self._listen()
+        await asyncio.sleep(0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._coming is not None:
+            self._coming.cancel()
+            await asyncio.wait([self._coming])
+
+    async def next(self, what: str, within_s: float) -> T:
+        """Raises what the port raises."""
+        coming = self._listen()
+        await asyncio.wait([coming], timeout=within_s)
+        if not coming.done():
+            why = f"{what}: nothing was told within {within_s:g} s; check wiring and settings"
+            raise AssertionError(f"{self._bench.name}: {why}")
+        self._coming = None
+        return coming.result()
+
+    async def quiet(self, for_s: float) -> T | None:
+        """What is told although nothing has happened."""
+        coming = self._listen()
+        await asyncio.wait([coming], timeout=for_s)
+        return await self.next("", 0.0) if coming.done() else None
+
+    def _listen(self) -> asyncio.Task[T]:
+        if self._coming is None:
+            self._coming = asyncio.ensure_future(self._next())
+        return self._coming
+
+    async def _next(self) -> T:
+        return await anext(self._source)

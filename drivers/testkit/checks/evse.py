@@ -1,0 +1,232 @@
+"""Checks of a charge controller board. Release is given with the technician's consent only, and withdrawn on every way
+out by the bench."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from agent.kinds import EvseState, Limit, Pilot
+from agent.ports import DeviceError, Refused
+from agent.ports.verify import Bench, Check, Deed, Left, Mood
+from drivers.testkit.checks.common import BACK_S, bus_checks, wait_state
+from drivers.testkit.evse import EvseWorld, check_evse
+
+LOOK_S = 0.5
+"""A picture is at most so old."""
+PWM_MOST_A, PWM_LEAST_A = 80.0, 6.0
+"""IEC 61851-1, annex A: what a pilot can offer."""
+SHOWS_S = 5.0
+OPENS_S = 1.0
+BEAT_S = 0.5
+LATER_S = 2.0
+FRESH_S = 30.0
+"""So much more than it really is may a fresh count of connected seconds say."""
+
+
+async def traits(bench: Bench) -> str:
+    async with bench.direct() as board:
+        t, s = board.traits, await board.state()
+    bench.measured("max_a", t.max_a)
+    said = f"{t.min_a:g} to {t.max_a:g} A, {'fixed cable' if t.tethered else 'socket'}, pilot {s.pilot}"
+    assert PWM_LEAST_A <= t.min_a <= t.max_a <= PWM_MOST_A, (
+        f"{bench.name}: {said}: no pilot can offer that (IEC 61851-1: 6 to 80 A); wrong scale or map"
+    )
+    assert s.pilot is not Pilot.UNKNOWN, f"{bench.name}: {said}: the map does not know this state of the board"
+    assert s.released is not True, f"{bench.name}: release is given although the driver has just been opened"
+    assert s.contactor is not True, f"{bench.name}: the contactor is closed without release"
+    assert not s.faults, (
+        f"{bench.name}: the board reports {', '.join(sorted(s.faults))}; mend that, or the map's error bits"
+    )
+    return said
+
+
+async def contract(bench: Bench) -> str:
+    async with bench.direct() as board:
+        await check_evse(board, EvseWorld())
+    return "comes up withdrawn; limits, lock and service as the port says"
+
+
+async def vehicle(bench: Bench) -> str:
+    """What happens at the cable is seen, and nothing closes without release."""
+    async with bench.direct() as board:
+        await bench.hand(Deed.CAR_AWAY)
+        await wait_state(bench, board, lambda s: s.pilot is Pilot.A, "the vehicle is away (A)", bench.patience_s)
+        began_s = time.monotonic()
+        await bench.hand(Deed.CAR_ASKS)
+        seen: EvseState = await wait_state(
+            bench, board, lambda s: s.vehicle, "a vehicle is connected", bench.patience_s
+        )
+        since_s = time.monotonic() - began_s
+        assert seen.contactor is not True, f"{bench.name}: the contactor is closed without release"
+        assert seen.plugged_s is None or seen.plugged_s <= since_s + FRESH_S, (
+            f"{bench.name}: connected for {seen.plugged_s:.0f} s, says the board; it was {since_s:.0f} s: word order?"
+        )
+        if board.traits.lockable and seen.locked is not None:
+            seen = await wait_state(bench, board, lambda s: s.locked is True, "the plug is locked", SHOWS_S)
+        await bench.hand(Deed.CAR_AWAY)
+        await _left(bench, board)
+    return f"seen as {seen.pilot}, locked {seen.locked}, not closed; and gone again"
+
+
+async def release(bench: Bench) -> str:
+    """Contactor, lock and offered current with release, and without it again."""
+    async with _released(bench) as (board, closed, closed_s):
+        state: EvseState = await board.state()
+        wanted_a = board.traits.min_a
+        await board.set_limit(Limit(current_a=wanted_a))
+        if state.offered_a is not None:
+            await wait_state(bench, board, lambda s: s.offered_a == wanted_a, f"{wanted_a:g} A are offered", SHOWS_S)
+        if board.traits.lockable and state.locked is not None:
+            assert state.locked, f"{bench.name}: the contactor is closed and the plug is not locked"
+        await _refused(bench, board)
+        began_s = time.monotonic()
+        await board.set_release(False)
+        opened = _surely_open if closed.contactor else _open
+        await wait_state(bench, board, opened, "release is withdrawn and the contactor open", SHOWS_S)
+        opened_s = time.monotonic() - began_s
+        bench.measured("contactor_open_s", opened_s)
+        assert opened_s <= OPENS_S, (
+            f"{bench.name}: the contactor took {opened_s:.2f} s to open, {OPENS_S:g} s are allowed"
+        )
+        await _unlocked(bench, board)
+        await bench.hand(Deed.CAR_AWAY)
+        await _left(bench, board)
+    bench.measured("contactor_close_s", closed_s)
+    return f"closed after {closed_s:.2f} s, opened {opened_s:.2f} s after release was withdrawn"
+
+
+async def watchdog(bench: Bench) -> str:
+    """Nobody feeds it: release must end by itself."""
+    bench.consented()
+    within_s = float(getattr(bench.settings, "watchdog_s", 10)) + LATER_S
+    async with bench.shimmed() as (board, shim):
+        if not board.traits.fallback_stop:
+            raise Left("this board says that it does not stop by itself when the agent goes silent")
+        await bench.hand(Deed.CAR_ASKS)
+        await wait_state(bench, board, lambda s: s.vehicle, "a vehicle is connected", bench.patience_s)
+        await board.set_limit(Limit())
+        await board.set_release(True)
+        await wait_state(bench, board, lambda s: s.released is True, "release shows", SHOWS_S)
+        await shim.set(Mood.SILENT)
+        bench.say(f"watchdog: silent for {within_s:g} s")
+        await asyncio.sleep(within_s)
+        await shim.set(Mood.PASS)
+        state = await _again(board)
+        assert state.released is not True, (
+            f"{bench.name}: nobody was heard for {within_s:g} s, and release is still given; is its watchdog armed?"
+        )
+        await bench.hand(Deed.CAR_AWAY)
+        await _left(bench, board)
+    return f"release had ended by itself after {within_s:g} s of silence"
+
+
+async def _again(board: Any) -> EvseState:
+    async with asyncio.timeout(BACK_S):
+        while True:
+            try:
+                found: EvseState = await board.state()
+            except DeviceError:
+                await asyncio.sleep(0.05)
+            else:
+                return found
+
+
+@asynccontextmanager
+async def _fed(board: Any) -> AsyncIterator[None]:
+    """The board's watchdog is fed inside."""
+
+    async def feed() -> None:
+        while True:
+            with contextlib.suppress(DeviceError):
+                await board.beat()
+            await asyncio.sleep(BEAT_S)
+
+    task = asyncio.create_task(feed())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@asynccontextmanager
+async def _released(bench: Bench) -> AsyncIterator[tuple[Any, EvseState, float]]:
+    """A vehicle draws through the board inside. Also the picture of the closed contactor, and how long that took."""
+    bench.consented()
+    async with bench.direct() as board:
+        await bench.hand(Deed.CAR_ASKS)
+        await wait_state(bench, board, lambda s: s.vehicle, "a vehicle is connected", bench.patience_s)
+        await board.set_limit(Limit())
+        began_s = time.monotonic()
+        await board.set_release(True)
+        async with _fed(board):
+            closed: EvseState = await wait_state(bench, board, _closed, "the contactor is closed", bench.patience_s)
+            assert closed.released is not False, f"{bench.name}: release was given and does not show"
+            yield board, closed, time.monotonic() - began_s
+
+
+def _closed(s: EvseState) -> bool:
+    return s.contactor is True or (s.contactor is None and s.asks and s.released is True)
+
+
+def _open(s: EvseState) -> bool:
+    return s.contactor is not True and not s.released
+
+
+def _surely_open(s: EvseState) -> bool:
+    return s.contactor is False and not s.released
+
+
+async def _refused(bench: Bench, board: Any) -> None:
+    try:
+        await board.unlock()
+    except Refused:
+        return
+    raise AssertionError(f"{bench.name}: unlocked while the contactor is closed")
+
+
+async def _unlocked(bench: Bench, board: Any) -> None:
+    if board.traits.lockable and not board.traits.tethered:
+        assert await board.unlock(), f"{bench.name}: the lock did not open; is the plug under tension?"
+
+
+async def _left(bench: Bench, board: Any) -> None:
+    await wait_state(bench, board, lambda s: s.pilot is Pilot.A and s.contactor is not True, "gone", bench.patience_s)
+
+
+async def withdrawn(bench: Bench) -> str:
+    """The last word: whatever the others did, release is not given."""
+    async with bench.direct() as board:
+        s = await board.state()
+    assert s.released is not True, f"{bench.name}: RELEASE IS GIVEN: switch the outlet off by hand"
+    assert s.contactor is not True, f"{bench.name}: THE CONTACTOR IS CLOSED: switch the outlet off by hand"
+    return "release is not given, the contactor is open"
+
+
+def believable(before: EvseState, now: EvseState) -> str:
+    if now.pilot is not before.pilot:
+        return f"pilot {before.pilot} became {now.pilot}"
+    if now.released is True or now.contactor is True:
+        return "released, or the contactor closed"
+    return f"faults {', '.join(sorted(now.faults))}" if now.faults - before.faults else ""
+
+
+async def _look(board: Any) -> EvseState:
+    found: EvseState = await board.state()
+    return found
+
+
+CHECKS = (
+    Check("evse", "traits", traits),
+    Check("evse", "contract", contract),
+    Check("evse", "vehicle", vehicle),
+    Check("evse", "release", release),
+    Check("evse", "watchdog", watchdog),
+    *bus_checks("evse", _look, believable, LOOK_S),
+    Check("evse", "withdrawn", withdrawn),
+)

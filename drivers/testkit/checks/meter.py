@@ -1,0 +1,126 @@
+"""Checks of a billing meter."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from agent.kinds import Reading
+from agent.ports.verify import Bench, Check, Left
+from drivers.testkit.checks.common import bus_checks
+from drivers.testkit.meter import check_meter
+
+LOOK_S = 1.0
+"""A session begins with a reading: a driver waits for it."""
+GRID_V = (207.0, 253.0)
+"""230 V and a tenth (EN 50160); between two phases it is times the root of 3, which is outside."""
+GRID_HZ = (49.0, 51.0)
+ENOUGH_WH = 6.0
+COUNT_S = 120.0
+APART = 0.1
+"""Register and integrated power: one look per fifth of a second is coarse."""
+JUMP_WH = 1000
+
+
+async def identity(bench: Bench) -> str:
+    async with bench.direct() as meter:
+        i = meter.identity
+        for name in ("vendor", "model", "serial", "firmware"):
+            if getattr(i, name):
+                bench.measured(name, getattr(i, name))
+        bench.measured("register_step_wh", i.register_step_wh)
+        assert i.vendor or i.model, f"{bench.name}: the driver does not say which meter this is; name vendor and model"
+        serial = i.serial or "not readable: compare the label"
+        return f"{i.vendor} {i.model}, serial {serial}, step {i.register_step_wh:g} Wh"
+
+
+async def contract(bench: Bench) -> str:
+    async with bench.direct() as meter:
+        await check_meter(meter)
+    return "readings are whole Wh, in order of time, and agree"
+
+
+async def units(bench: Bench) -> str:
+    """Volt and hertz of the grid: a wrong scale or word order shows."""
+    async with bench.direct() as meter:
+        r: Reading = await meter.read()
+    volts = [v for v in r.voltage_v if v > 0]
+    if not volts and r.frequency_hz is None:
+        raise Left("this meter tells neither voltage nor frequency")
+    said = ", ".join(f"{v:.1f} V" for v in volts) + (f", {r.frequency_hz:.2f} Hz" if r.frequency_hz is not None else "")
+    why = f"{bench.name}: {said}: that is no grid; wrong scale, word order, map or wiring"
+    assert all(GRID_V[0] <= v <= GRID_V[1] for v in volts), why
+    assert r.frequency_hz is None or GRID_HZ[0] <= r.frequency_hz <= GRID_HZ[1], why
+    return said
+
+
+async def reference(bench: Bench) -> str:
+    """The register against the meter's own display, as finely as that was read."""
+    text = (await bench.reference("energy_kwh", "what does the meter's own display say now, in kWh?")).replace(",", ".")
+    try:
+        wanted_wh = float(text) * 1000
+    except ValueError:
+        raise AssertionError(f"{bench.name}: the reference must be a number of kWh, is {text!r}") from None
+    decimals = len(text.partition(".")[2])
+    async with bench.direct() as meter:
+        seen_wh = (await meter.read()).energy_wh
+        near_wh = 1000 / 10**decimals + meter.identity.register_step_wh
+    said = f"the driver reads {seen_wh / 1000:.3f} kWh, the reference is {text} kWh"
+    assert abs(seen_wh - wanted_wh) <= near_wh, f"{bench.name}: {said}: wrong register, scale or word order"
+    return said
+
+
+async def counts(bench: Bench) -> str:
+    """Under load the register moves, and as its own power says."""
+    async with bench.load(), bench.direct() as meter:
+        first = last = await meter.read()
+        made_wh, until_s = 0.0, time.monotonic() + COUNT_S
+        needed_wh = max(ENOUGH_WH, 3 * meter.identity.register_step_wh)
+        starts_s = time.monotonic() + bench.patience_s / 2
+        while made_wh < needed_wh and time.monotonic() < (until_s if made_wh else starts_s):
+            await asyncio.sleep(0.2)
+            now = await meter.read()
+            made_wh += ((last.power_w or 0.0) + (now.power_w or 0.0)) / 2 * (now.at.t_s - last.at.t_s) / 3600
+            last = now
+    return _counted(bench, first, last, made_wh, meter.identity.register_step_wh)
+
+
+def _counted(bench: Bench, first: Reading, last: Reading, made_wh: float, step_wh: float) -> str:
+    if last.power_w is None:
+        assert last.energy_wh > first.energy_wh, f"{bench.name}: a vehicle charges and the register stands still"
+        return (
+            f"the register moved by {last.energy_wh - first.energy_wh} Wh; this meter tells no power to compare it with"
+        )
+    moved_wh = last.energy_wh - first.energy_wh
+    said = f"the register moved by {moved_wh} Wh, its own power makes {made_wh:.1f} Wh"
+    assert made_wh > 0, (
+        f"{bench.name}: a vehicle charges and the meter tells no power: frozen, or it measures elsewhere"
+    )
+    assert abs(moved_wh - made_wh) <= APART * made_wh + 2 * step_wh, f"{bench.name}: {said}: frozen, or a wrong scale"
+    volts_amps = sum(v * a for v, a in zip(last.voltage_v, last.current_a, strict=False))
+    if volts_amps > 500:
+        said += f"; {last.power_w:.0f} W of {volts_amps:.0f} VA"
+        assert 0.5 * volts_amps <= last.power_w <= 1.05 * volts_amps + 20, f"{bench.name}: {said}: scale or wiring"
+    return said
+
+
+def believable(before: Reading, now: Reading) -> str:
+    if not before.energy_wh <= now.energy_wh <= before.energy_wh + JUMP_WH:
+        return f"the register went from {before.energy_wh} to {now.energy_wh} Wh"
+    return ""
+
+
+async def _look(meter: Any) -> Reading:
+    found: Reading = await meter.read()
+    return found
+
+
+CHECKS = (
+    Check("meter", "identity", identity),
+    Check("meter", "contract", contract),
+    Check("meter", "units", units),
+    Check("meter", "reference", reference),
+    Check("meter", "counts", counts),
+    *bus_checks("meter", _look, believable, LOOK_S),
+)

@@ -1,0 +1,348 @@
+"""Every driver of ours, the far end that it is verified against, and what must not pass: far ends with a wrong scale,
+swapped words, a frozen value, a missing reply. A driver without a row fails ``tests/arch/test_verify_rows.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from drivers.sim.board import ChargeController
+from drivers.sim.meter import Meter
+from drivers.sim.modbus_slave import Mute
+from drivers.sim.world import World
+
+MUTANTS = ("wrong scale", "swapped words", "frozen value", "missing reply")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """``spoil`` makes it of a good far end, before anything is opened; ``caught_by``: the checks that are run."""
+
+    spoil: Callable[[World], None]
+    caught_by: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """``device``: as the report names it; ``tables``: of the simulated station. A mutant that is a text says why there
+    is none of this kind."""
+
+    device: str
+    mutants: Mapping[str, Mutant | str]
+    tables: Mapping[str, Any]
+
+
+def wires(world: World) -> Any:
+    assert world._wires is not None
+    return world._wires
+
+
+# --- Modbus: what is behind a slave is exchanged ----------------------------------------------------------------------
+
+
+class Spoilt:
+    """``read`` or ``write`` of a device, otherwise."""
+
+    def __init__(self, device: Any, read: Any = None, write: Any = None) -> None:
+        self.read = read or device.read
+        self.write = write or device.write
+
+
+def behind(world: World, kind: type[Any], make: Callable[[Any], Any]) -> None:
+    [slave] = [s for s in wires(world)._slaves if isinstance(s._device, kind)]
+    slave._device = make(slave._device)
+
+
+def mute(*_: Any) -> Any:
+    raise Mute
+
+
+def swapped(device: Any) -> Spoilt:
+    def read(function: int, address: int, count: int) -> list[int]:
+        words = device.read(function, address, count)
+        return [words[i ^ 1] if i ^ 1 < len(words) else words[i] for i in range(len(words))]
+
+    return Spoilt(device, read)
+
+
+def frozen(device: Any) -> Spoilt:
+    known: dict[Any, list[int]] = {}
+
+    def read(function: int, address: int, count: int) -> list[int]:
+        return known.setdefault((function, address, count), device.read(function, address, count))
+
+    return Spoilt(device, read)
+
+
+def deaf(device: Any) -> Spoilt:
+    """No order is acknowledged."""
+    return Spoilt(device, None, mute)
+
+
+def meter_times_ten(meter: Any) -> Any:
+    honest = meter._sample
+
+    def sample() -> Any:
+        s = honest()
+        return replace(s, energy_wh=s.energy_wh * 10, voltage_v=tuple(10 * v for v in s.voltage_v))
+
+    meter._sample = sample
+    return meter
+
+
+def energy_times_ten(meter: Any) -> Any:
+    honest = meter._sample
+    meter._sample = lambda: replace(honest(), energy_wh=honest().energy_wh * 10)
+    return meter
+
+
+def board_times_ten(board: Any) -> Any:
+    honest = board._point
+
+    def point(evse: Any) -> dict[int, int]:
+        image = honest(evse)
+        return image | {a: 10 * image[a] for a in (101, 297)}
+
+    board._point = point
+    return board
+
+
+METER = {
+    "driver": "meter_modbus", "line": "tcp", "map": "eastron_sdm630", "timeout_s": 0.15,
+}  # fmt: skip
+BOARD = {"driver": "evse_modbus", "watchdog_s": 2, "timeout_s": 0.15}
+
+# --- what people touch ------------------------------------------------------------------------------------------------
+
+
+def reversed_uid(world: World) -> None:
+    honest = world.tap_card
+    world.tap_card = lambda uid, *a, **k: honest(bytes.fromhex(uid)[::-1].hex(), *a, **k)  # type: ignore[method-assign]
+
+
+def stuck_card(world: World) -> None:
+    honest = world.tap_card
+    world.tap_card = lambda uid, *a, **k: honest(uid, hold_s=600)  # type: ignore[method-assign]
+
+
+def no_card(world: World) -> None:
+    world.tap_card = lambda *a, **k: None  # type: ignore[method-assign]
+
+
+def text_of(change: Callable[[str], str]) -> Callable[[World], None]:
+    def spoil(world: World) -> None:
+        honest = world.tap_text
+        world.tap_text = lambda text, *a, **k: honest(change(text))  # type: ignore[method-assign]
+
+    return spoil
+
+
+def pairs_swapped(text: str) -> str:
+    return "".join(text[i : i + 2][::-1] for i in range(0, len(text), 2))
+
+
+def once(world: World) -> None:
+    """The line tells the first card and never another one."""
+    honest, told = world.tap_text, []
+
+    def tap(text: str, *a: Any, **k: Any) -> None:
+        if not told:
+            told.append(text)
+            honest(text)
+
+    world.tap_text = tap  # type: ignore[method-assign]
+
+
+def no_text(world: World) -> None:
+    world.tap_text = lambda *a, **k: None  # type: ignore[method-assign]
+
+
+def wrong_stride(world: World) -> None:
+    screen = wires(world).screens[1]
+    wires(world).screens[1] = replace(screen, width=screen.width - 8)
+
+
+def frozen_panel(world: World) -> None:
+    first = world.display_png(1)
+    world.display_png = lambda n: first  # type: ignore[method-assign]
+
+
+def no_panel(world: World) -> None:
+    wires(world).screens[1].path.unlink()
+
+
+def leds_exchanged(world: World) -> None:
+    names = world._wires.lamps[1].names  # type: ignore[union-attr]
+    names["green"], names["red"] = names["red"], names["green"]
+
+
+def frozen_lamp(world: World) -> None:
+    world.lamps = lambda: {"1": "green"}  # type: ignore[method-assign]
+
+
+def no_led(world: World) -> None:
+    lamp = wires(world).lamps[1]
+    (lamp.folder / lamp.names["red"] / "brightness").unlink()
+
+
+def tones(*heard: int) -> Callable[[World], None]:
+    def spoil(world: World) -> None:
+        world.tones = lambda: list(heard)  # type: ignore[method-assign]
+
+    return spoil
+
+
+def keys_exchanged(world: World) -> None:
+    buttons = wires(world).buttons
+    first, second, *_ = buttons.keys
+    buttons.keys = {**buttons.keys, first: buttons.keys[second], second: buttons.keys[first]}
+
+
+def pressed_once(world: World) -> None:
+    honest, pressed = world.press, set()
+
+    def press(name: str) -> None:
+        if name not in pressed:
+            pressed.add(name)
+            honest(name)
+
+    world.press = press  # type: ignore[method-assign]
+
+
+def never_pressed(world: World) -> None:
+    world.press = lambda name: None  # type: ignore[method-assign]
+
+
+def mains_exchanged(world: World) -> None:
+    honest = world.power
+    honest(False)
+    world.power = lambda mains: honest(not mains)  # type: ignore[method-assign]
+
+
+def frozen_mains(world: World) -> None:
+    world.power = lambda mains: None  # type: ignore[method-assign]
+
+
+def no_mains(world: World) -> None:
+    (wires(world).supply.folder / "online").unlink()
+
+
+def says(*words: str) -> dict[str, Any]:
+    return {"driver": "updater_command", "install": ["true", "{file}"], "running": list(words), "commit": ["true"]}
+
+
+NO_NUMBERS = "no number comes from it"
+ROWS: dict[str, Row] = {
+    "meter_modbus": Row(
+        "evse[1].meter",
+        {
+            "wrong scale": Mutant(lambda w: behind(w, Meter, meter_times_ten), ("units",)),
+            "wrong scale of the register alone": Mutant(lambda w: behind(w, Meter, energy_times_ten), ("reference",)),
+            "swapped words": Mutant(lambda w: behind(w, Meter, swapped), ("identity", "units")),
+            "frozen value": Mutant(lambda w: behind(w, Meter, frozen), ("units", "counts")),
+            "missing reply": Mutant(lambda w: behind(w, Meter, lambda m: Spoilt(m, mute)), ("identity",)),
+        },
+        {"meter": METER, "simulation": {"evse": [{"number": 1, "meter_wh": 1_234_567}]}},
+    ),
+    "evse_modbus": Row(
+        "evse[1].board",
+        {
+            "wrong scale": Mutant(lambda w: behind(w, ChargeController, board_times_ten), ("release",)),
+            "swapped words": Mutant(lambda w: behind(w, ChargeController, swapped), ("traits", "vehicle")),
+            "frozen value": Mutant(lambda w: behind(w, ChargeController, frozen), ("vehicle",)),
+            "missing reply": Mutant(lambda w: behind(w, ChargeController, deaf), ("traits",)),
+        },
+        {"board": BOARD},
+    ),
+    "reader_nfc": Row(
+        "reader[0]",
+        {
+            "wrong scale": NO_NUMBERS,
+            "swapped words": Mutant(reversed_uid, ("taps",)),
+            "frozen value": Mutant(stuck_card, ("taps",)),
+            "missing reply": Mutant(no_card, ("taps",)),
+        },
+        {"reader": [{"driver": "reader_nfc", "same_card_holdoff_ms": 300}]},
+    ),
+    "reader_serial": Row(
+        "reader[0]",
+        {
+            "wrong scale": NO_NUMBERS,
+            "swapped words": Mutant(text_of(pairs_swapped), ("taps",)),
+            "frozen value": Mutant(once, ("taps",)),
+            "missing reply": Mutant(no_text, ("taps",)),
+        },
+        {"reader": [{"driver": "reader_serial"}]},
+    ),
+    "display_framebuffer": Row(
+        "evse[1].display",
+        {
+            "wrong scale": Mutant(wrong_stride, ("qr",)),
+            "swapped words": "wrong colours, which a person sees: on the checklist",
+            "frozen value": Mutant(frozen_panel, ("screens",)),
+            "missing reply": Mutant(no_panel, ("screens",)),
+        },
+        {},
+    ),
+    "lamp_leds": Row(
+        "evse[1].lamp",
+        {
+            "wrong scale": "brightness is judged by eye: on the checklist",
+            "swapped words": Mutant(leds_exchanged, ("colours",)),
+            "frozen value": Mutant(frozen_lamp, ("colours",)),
+            "missing reply": Mutant(no_led, ("colours",)),
+        },
+        {},
+    ),
+    "buzzer_evdev": Row(
+        "buzzer",
+        {
+            "wrong scale": "the pitch is judged by ear",
+            "swapped words": NO_NUMBERS,
+            "frozen value": Mutant(tones(2400), ("tone",)),
+            "missing reply": Mutant(tones(), ("tone",)),
+        },
+        {"buzzer": {"driver": "buzzer_evdev"}},
+    ),
+    "buttons_evdev": Row(
+        "buttons",
+        {
+            "wrong scale": NO_NUMBERS,
+            "swapped words": Mutant(keys_exchanged, ("presses",)),
+            "frozen value": Mutant(pressed_once, ("presses",)),
+            "missing reply": Mutant(never_pressed, ("presses",)),
+        },
+        {},
+    ),
+    "power_sysfs": Row(
+        "power",
+        {
+            "wrong scale": NO_NUMBERS,
+            "swapped words": Mutant(mains_exchanged, ("mains",)),
+            "frozen value": Mutant(frozen_mains, ("mains",)),
+            "missing reply": Mutant(no_mains, ("mains",)),
+        },
+        {"power": {"driver": "power_sysfs"}},
+    ),
+    "updater_command": Row(
+        "updater",
+        {
+            "wrong scale": NO_NUMBERS,
+            "swapped words": NO_NUMBERS,
+            "frozen value": "what it says does not change unless something is installed",
+            "missing reply": Mutant(lambda w: None, ("running",)),
+        },
+        {"updater": {"driver": "updater_command"}},
+    ),
+}
+SPOILT_TABLES: dict[tuple[str, str], dict[str, Any]] = {
+    ("updater_command", "missing reply"): {"updater": says("true")},
+}
+"""Mutants that are another program, named in the station file."""
+
+NOT_YET: dict[str, str] = {
+    "evse_openevse": "its far end is on a serial line; row to come",
+    "terminal_payter": "there are no checks for a terminal yet",
+}
+"""Drivers that have no row, and what it waits for."""

@@ -1,0 +1,96 @@
+"""A simulated station and hands that act in its world, for the checks of ``chargy-agent verify``."""
+
+from __future__ import annotations
+
+import contextlib
+import tomllib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from agent.kinds import EvseId
+from agent.ports.verify import Deed, Left
+from agent.settings import StationFile, parse
+from agent.verify import command, report, rounds
+from agent.verify.bench import Options
+from drivers.sim.world import Impossible, World
+from tests.drivers.sim_stations import station
+
+CARD = "04A1B2C3D4E5F6"
+QUICK = Options(consent=True, reads=40, samples=3)
+
+
+class WorldHands:
+    """What a person would do in the street, done in the world."""
+
+    patience_s = 10.0
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def do(self, deed: Deed, evse: EvseId, what: str) -> None:
+        w, n = self.world, evse or 1
+        match deed:
+            case Deed.CAR_ASKS if w.evses[n].car is None:
+                w.plug(n, car={"max_a": 32})
+            case Deed.CAR_AWAY if w.evses[n].car is not None:
+                w.unplug(n, "ev")
+            case Deed.CARD:
+                for tap in (w.tap_card, w.tap_text):  # whichever kind of reader it is
+                    with contextlib.suppress(Impossible):
+                        tap(CARD)
+            case Deed.BUTTON:
+                w.press(what)
+            case Deed.MAINS_OFF | Deed.MAINS_ON:
+                w.power(deed is Deed.MAINS_ON)
+
+    async def tell(self, key: str, evse: EvseId, question: str) -> str:
+        if key == "token":
+            return CARD
+        if key == "energy_kwh":
+            return f"{self.world.evses[evse or 1].meter_wh / 1000:.3f}"
+        raise Left(question)
+
+    async def see(self, what: str, evse: EvseId, expected: str, question: str) -> str:
+        if what == "lamp":
+            return str(self.world.lamps()[str(evse or 1)])
+        tones = self._tones()
+        return "sounds" if tones and tones[-1] else "silent"
+
+    def _tones(self) -> list[int]:
+        assert self.world._wires is not None
+        assert self.world._wires.buzzer is not None
+        self.world._wires.buzzer.listen()
+        return self.world.tones()
+
+    def panel(self, evse: EvseId) -> bytes | None:
+        return self.world.display_png(evse or 1)
+
+
+@asynccontextmanager
+async def street(folder: Path, **tables: Any) -> AsyncIterator[tuple[World, StationFile]]:
+    """A world, and the station file that connects the production drivers to it."""
+    async with World.open(station(folder, **tables), status_socket=folder / "s.sock") as world:
+        yield world, parse(tomllib.loads(world.derived()), folder / "derived.toml")
+
+
+async def verified(
+    file: StationFile, hands: Any, only: Sequence[str] = (), options: Options = QUICK, names: Sequence[str] = ()
+) -> list[report.Verified]:
+    """``names``: of checks, all when empty."""
+    made = rounds.rounds(file, only)
+    if names:
+        made = [rounds.Round(r.device, r.board, tuple(c for c in r.checks if c.name in names)) for r in made]
+    return await command.verified(made, hands, options, lambda text: None)
+
+
+def failures(done: Sequence[report.Verified]) -> list[str]:
+    return [f"{v.device.name} {o.check}: {o.says}" for v in done for o in v.outcomes if o.outcome == rounds.FAILED]
+
+
+def left(done: Sequence[report.Verified]) -> dict[str, str]:
+    return {f"{v.device.name} {o.check}": o.says for v in done for o in v.outcomes if o.outcome == rounds.LEFT}
+
+
+Mutant = Callable[[World], None]

@@ -1,0 +1,61 @@
+"""Every driver of ours passes the checks of ``chargy-agent verify`` against its far end; each mutant of that far end
+fails them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.verify.bench import Options
+from tests.verify.far_ends import ROWS, SPOILT_TABLES, Mutant
+from tests.verify.rig import WorldHands, failures, left, street, verified
+
+MAY_BE_LEFT = {"reader_nfc": {"disconnect"}, "updater_command": {"install"}}
+READS = 40
+FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
+
+
+@pytest.mark.parametrize("driver", ROWS)
+async def test_it_passes(driver: str, tmp_path: Path) -> None:
+    row = ROWS[driver]
+    async with street(tmp_path, **row.tables) as (world, file):
+        done = await verified(file, WorldHands(world), [row.device], Options(True, {}, READS, 3))
+        assert [v.device.driver.name for v in done] == [driver]
+        assert failures(done) == []
+        assert {name.split()[-1] for name in left(done)} == MAY_BE_LEFT.get(driver, set())
+        assert world.evses[1].registers.release is False
+        assert world.evses[1].contactor.closed is False
+
+
+MUTANTS = [(d, kind) for d, row in ROWS.items() for kind, m in row.mutants.items() if isinstance(m, Mutant)]
+
+
+@pytest.mark.parametrize(("driver", "kind"), MUTANTS)
+async def test_a_mutant_fails(driver: str, kind: str, tmp_path: Path) -> None:
+    row = ROWS[driver]
+    mutant = row.mutants[kind]
+    assert isinstance(mutant, Mutant)
+    tables: dict[str, Any] = {**row.tables, **SPOILT_TABLES.get((driver, kind), {})}
+    async with street(tmp_path, **tables) as (world, file):
+        hands = WorldHands(world)
+        hands.patience_s = 2.0
+        mutant.spoil(world)
+        done = await verified(file, hands, [row.device], Options(True, {}, 0, 3), mutant.caught_by)
+        assert failures(done), f"{kind}: nothing was noticed; left out: {left(done)}"
+        assert world.evses[1].registers.release is False
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("driver", ["meter_modbus", "evse_modbus"])
+async def test_memory_over_many_reads(driver: str, tmp_path: Path, record_property: Any) -> None:
+    """Ten thousand reads through a production driver: what is held afterwards has not grown."""
+    row = ROWS[driver]
+    reads = 10_000 if FULL else 200
+    async with street(tmp_path, **row.tables) as (world, file):
+        done = await verified(file, WorldHands(world), [row.device], Options(True, {}, reads, 3), ["memory"])
+        assert failures(done) == []
+        record_property("reads", reads)
+        record_property("growth octets", done[0].figures["memory_growth_bytes"])
