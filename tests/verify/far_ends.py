@@ -343,6 +343,7 @@ SPOILT_TABLES: dict[tuple[str, str], dict[str, Any]] = {
 
 NOT_YET: dict[str, str] = {
     "evse_openevse": "its far end is on a serial line; row to come",
+    "meter_rest": "its far end is a server of its own, not of the simulated street; row to come",
     "terminal_payter": "there are no checks for a terminal yet",
 }
 """Drivers that have no row, and what it waits for."""
