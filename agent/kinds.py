@@ -303,6 +303,7 @@ class Fault(StrEnum):
     BOARD_CONFIG = "BoardMisconfigured"
     STORE_FAILED = "StoreFailed"
     RECORD_POISONED = "RecordPoisoned"
+    PAYMENT_UNCERTAIN = "PaymentUncertain"
     WEAK_SIGNAL = "WeakSignal"
     RESET_FAILURE = "ResetFailure"
     INTERNAL_ERROR = "InternalError"

@@ -21,6 +21,7 @@ from agent.kinds import (
     MessageContent,
     MeterIdentity,
     Reading,
+    Stamp,
     Supply,
     Token,
     Verdict,
@@ -381,6 +382,8 @@ class TokenAccepted(EvseEvent):
     offline: bool = False
     profile: Profile | None = None
     """The TxProfile that a remote start brought."""
+    wait_s: float | None = None
+    """How long the right waits for a vehicle, if not as long as others."""
 
 
 @frozen
@@ -439,8 +442,12 @@ class SessionOpened(EvseEvent):
 
 @frozen
 class SessionClosed(EvseEvent):
+    """``end_wh``: the register that is billed; ``at``: when somebody ended it."""
+
     session: str
     reason: str = ""
+    end_wh: int | None = None
+    at: Stamp | None = None
 
 
 @frozen

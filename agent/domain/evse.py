@@ -25,6 +25,7 @@ from agent.frozen import frozen, mutable
 from agent.kinds import EvseId, Fault, Lamp, Limit, Moment, Reading, SignedReading, Stamp, Token, Verdict
 
 if TYPE_CHECKING:  # of stations that sell without a contract
+    from agent.domain.adhoc import Terms
     from agent.domain.offer import Offer
 
 LEAST_A = 6.0
@@ -69,6 +70,20 @@ class Grant:
     until_s: float = 0.0
     profile: Profile | None = None
     reservation: str = ""
+    wait_s: float | None = None
+    """For a vehicle, if not as long as others."""
+
+
+@frozen
+class Bill:
+    """Of the latest session that a bank card pays for: what it costs by now, or in the end (``final``), and what the
+    bank holds for it. ``receipt``: an address to show as QR code."""
+
+    session: str
+    cents: int
+    held_cents: int
+    receipt: str = ""
+    final: bool = False
 
 
 @mutable
@@ -210,6 +225,8 @@ class Evse:
     account: Account | None = None
     offer: Offer | None = None
     """From the station file: the ad-hoc price."""
+    # blocks/till.py
+    bill: Bill | None = None
     # blocks/display.py
     lamp: Lamp = Lamp.OFF
     # blocks/availability.py
@@ -326,6 +343,10 @@ class Site:
     """How many roots of central systems were installed over the air."""
     judges: dict[str, Callable[[Value], bool]] = field(default_factory=dict)
     """Settings that more than their range is asked of: may this value be set? By the block that owns them."""
+    terms: Terms | None = None
+    """Of payment with a bank card; None: there is no terminal."""
+    zone: Callable[[float], Local] = lambda utc_s: Local()
+    """The clock on the wall at the station (``domain/localtime.py``)."""
     updater: bool = False
     """Firmware can be installed here."""
     updating: bool = False

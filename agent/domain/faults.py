@@ -69,6 +69,7 @@ CATALOGUE: dict[Fault, FaultRow] = {
     Fault.BOARD_CONFIG: FaultRow(B),
     Fault.STORE_FAILED: FaultRow(B),
     Fault.RECORD_POISONED: FaultRow(B),
+    Fault.PAYMENT_UNCERTAIN: FaultRow(W),
     Fault.WEAK_SIGNAL: FaultRow(W),
     Fault.RESET_FAILURE: FaultRow(W),
     Fault.INTERNAL_ERROR: FaultRow(B),

@@ -63,10 +63,18 @@ class PaymentCancelled(TerminalEvent):
 
 @frozen
 class PaymentSettled(TerminalEvent):
-    """Answer to ``CommitPayment`` or ``VoidPayment``. ``outcome`` None: no answer came; it may have happened."""
+    """The one answer to each ``CommitPayment`` and ``VoidPayment``, also when the terminal is lost or not there.
+    ``outcome`` None: no answer came; it may have happened."""
 
     payment: str
     outcome: Settlement | None
+
+
+@frozen
+class PaymentReviewed(Event):
+    """A person has looked at a payment of which nobody knows what became."""
+
+    payment: str
 
 
 # --- orders ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agent.domain.block import Blocks
 from agent.domain.blocks.access import AccessBlock
 from agent.domain.blocks.authorisation import Authorisation
@@ -33,6 +35,7 @@ from agent.domain.blocks.street import Street
 from agent.domain.blocks.transactions import Transactions
 from agent.domain.blocks.wishes import Wishes
 from agent.domain.evse import Site
+from agent.kinds import EvseId
 
 
 def assemble(site: Site) -> Blocks:
@@ -41,6 +44,7 @@ def assemble(site: Site) -> Blocks:
     authorisation = Authorisation(site, choice)
     clearing = Clearing(site)
     status, firmware, logs, costs = Status(site), Firmware(site), Logs(site), Costs(site)
+    till, adhoc, paying = _payments(site)
     return Blocks(
         (
             Street(site),
@@ -69,8 +73,24 @@ def assemble(site: Site) -> Blocks:
             Inventory(site, status),
             Customers(site, authorisation.cache, lists),
             costs,
+            *till,
             Wishes(site),
             Signals(site),
-            Display(site, authorisation.checking, costs.message_for),
+            Display(site, lambda evse: authorisation.checking(evse) or paying(evse), costs.message_for),
+            *adhoc,
         )
     )
+
+
+def _payments(site: Site) -> tuple[tuple[object, ...], tuple[object, ...], Callable[[EvseId], bool]]:
+    """The till, whose bill the screen shows; the offers, which speak the screen's language; and whether a bank is being
+    asked. Most stations have no terminal."""
+    if site.terms is None:
+        return (), (), lambda evse: False
+    from agent.domain.blocks.adhoc import AdHoc
+    from agent.domain.blocks.till import Till
+    from agent.domain.payments import Journal
+
+    journal = Journal(site.terms, site.io_s)
+    adhoc = AdHoc(site, journal)
+    return (Till(site, journal),), (adhoc,), adhoc.checking

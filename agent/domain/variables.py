@@ -139,6 +139,14 @@ VARIABLES: dict[str, Variable] = {
         _v("cost_fallback", "", 0, TEXT_MAX),
         *(_v(name, "", 0, 13, pattern=AMOUNT) for name in OFFLINE_PRICES),
         _v("idle_fee_after_stop", False),
+        # payment with a bank card
+        _v("offline_payments", False),
+        _v("payment_authorize_first", False),
+        _v("payment_start", "tap", 0, 8, choices=("tap", "plug")),
+        _v("payment_token_type", "Local", 0, 20, choices=("Local", "Central", "DirectPayment")),
+        _v("payment_connect_timeout_s", 300, 1, 86400),
+        _v("payment_at_ceiling", "end", 0, 8, choices=("end", "suspend")),
+        _v("receipt_url", "", 0, 500),
         # the screen
         _v("language", "", 0, 8),
         _v("languages", LANGUAGES, writable=False),

@@ -35,6 +35,7 @@ from agent.domain.orders import (
     Tell,
     WakeMe,
 )
+from agent.domain.payment_words import AuthorisePayment, CommitPayment, VoidPayment
 from agent.frozen import mutable
 from agent.ports.clock import ClockPort
 from agent.ports.store import Put, StoreError, link_of, notes_of
@@ -43,9 +44,9 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 5.0
 
-PROMISES = (Reply, Redial, KeepCertificates)
+PROMISES = (Reply, Redial, KeepCertificates, AuthorisePayment, CommitPayment, VoidPayment)
 """What waits for the disk where an event has something to remember. A backend whose answer waits too long is told
-that there was no decision (``Asking``)."""
+that there was no decision (``Asking``); money does not move on what could be forgotten."""
 
 
 class LinkRoom(Protocol):

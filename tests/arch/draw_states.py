@@ -6,10 +6,14 @@ each other state that it can lead to, with the facts that lead there. No layout 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
+from agent.domain import payments
+from agent.domain.adhoc import PayState
+from agent.domain.events import Event
 from agent.domain.evse import SERVICES, State
 from agent.domain.session import EVENTS, TABLE
 
@@ -48,50 +52,110 @@ COLUMN, HEAD, RUNG, LEFT, TOP = 148, 56, 46, 16, 64
 
 
 @dataclass(frozen=True, slots=True)
+class Ladder:
+    """One state machine: its table, its states in the order of life, how they are coloured and what is said of them."""
+
+    title: str
+    table: Mapping[Any, Mapping[type[Event], Callable[..., Any]]]
+    events: tuple[type[Event], ...]
+    colours: Mapping[str, str]
+    said: Mapping[str, str]
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        return tuple(self.colours)
+
+
+SESSION = Ladder("Session region of an EVSE", TABLE, EVENTS, {s: COLOURS[s] for s in ORDER}, SAID)
+PAYMENT = Ladder(
+    "A payment with a bank card",
+    payments.TABLE,
+    payments.EVENTS,
+    {
+        PayState.NEW: "#6b7c8d",
+        PayState.CARD_READ: "#7a8f2f",
+        PayState.AUTH_PENDING: "#c98a12",
+        PayState.AUTHORISED: "#c9641f",
+        PayState.ACTIVE: "#2f74c0",
+        PayState.FINAL_KNOWN: "#5c6b8a",
+        PayState.COMMIT_PENDING: "#38808a",
+        PayState.VOID_PENDING: "#8e6bb8",
+        PayState.COMMITTED: "#3f9d5a",
+        PayState.VOIDED: "#3f9d5a",
+        PayState.DECLINED: "#6b7c8d",
+        PayState.UNCERTAIN: "#b8402f",
+    },
+    {
+        PayState.NEW: "terminal waits for a card",
+        PayState.CARD_READ: "outlet is chosen",
+        PayState.AUTH_PENDING: "bank is asked",
+        PayState.AUTHORISED: "bank holds the amount",
+        PayState.ACTIVE: "a session lives on it",
+        PayState.FINAL_KNOWN: "terminal is away",
+        PayState.COMMIT_PENDING: "capture is asked for",
+        PayState.VOID_PENDING: "release is asked for",
+        PayState.COMMITTED: "captured, once",
+        PayState.VOIDED: "nothing is held",
+        PayState.DECLINED: "nothing was held",
+        PayState.UNCERTAIN: "reported, never charged",
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Rung:
     """One way from a state to another: the facts, and the rules that they call."""
 
-    origin: State
-    target: State
+    origin: str
+    target: str
     facts: tuple[str, ...]
     rules: tuple[str, ...]
 
 
-def rungs() -> Iterator[Rung]:
+def rungs(ladder: Ladder = SESSION) -> Iterator[Rung]:
     """What the table declares, in the order of life; staying is not drawn."""
-    for origin in ORDER:
-        row = TABLE[origin]
-        for target in ORDER:
-            ways = [(e.__name__, row[e]) for e in EVENTS if target in getattr(row[e], "targets", ())]
+    for origin in ladder.order:
+        row = ladder.table[origin]
+        for target in ladder.order:
+            ways = [(e.__name__, row[e]) for e in ladder.events if target in getattr(row[e], "targets", ())]
             if ways and target is not origin:
                 rules = tuple(dict.fromkeys(rule.__name__ for _, rule in ways))
                 yield Rung(origin, target, tuple(fact for fact, _ in ways), rules)
 
 
 def session() -> str:
-    drawn = list(rungs())
-    x = {state: LEFT + COLUMN * i + COLUMN // 2 for i, state in enumerate(ORDER)}
+    return _drawn(SESSION)
+
+
+def payment() -> str:
+    return _drawn(PAYMENT)
+
+
+def _drawn(ladder: Ladder) -> str:
+    drawn = list(rungs(ladder))
+    x = {state: LEFT + COLUMN * i + COLUMN // 2 for i, state in enumerate(ladder.order)}
     height = TOP + HEAD + RUNG * len(drawn) + 44
-    body = [*_lifelines(x, height), *(line for i, rung in enumerate(drawn) for line in _rung(rung, x, i))]
+    rows = (line for i, rung in enumerate(drawn) for line in _rung(rung, x, i, ladder))
+    body = [*_lifelines(x, height, ladder), *rows]
     foot = "A fact that is not drawn leads to no other state. Every state has a rule for every fact."
-    return _page(LEFT * 2 + COLUMN * len(ORDER), height, "Session region of an EVSE", foot, body)
+    return _page(LEFT * 2 + COLUMN * len(ladder.order), height, ladder.title, foot, body)
 
 
-def _lifelines(x: Mapping[State, int], height: int) -> Iterator[str]:
+def _lifelines(x: Mapping[str, int], height: int, ladder: Ladder) -> Iterator[str]:
     for state, at in x.items():
-        colour = COLOURS[state]
+        colour = ladder.colours[state]
         yield f'<line x1="{at}" y1="{TOP + HEAD}" x2="{at}" y2="{height - 34}" stroke="{LINE}" stroke-width="2"/>'
         yield (
             f'<rect x="{at - COLUMN // 2 + 6}" y="{TOP}" width="{COLUMN - 12}" height="{HEAD - 12}" rx="8" '
             f'fill="{colour}"/>'
         )
         yield _text(at, TOP + 19, state, 15, PAPER, weight="600")
-        yield _text(at, TOP + 35, SAID[state], 10, PAPER)
+        yield _text(at, TOP + 35, ladder.said[state], 10, PAPER)
 
 
-def _rung(rung: Rung, x: Mapping[State, int], index: int) -> Iterator[str]:
+def _rung(rung: Rung, x: Mapping[str, int], index: int, ladder: Ladder) -> Iterator[str]:
     y = TOP + HEAD + RUNG * index + 30
-    start, end, colour = x[rung.origin], x[rung.target], COLOURS[rung.origin]
+    start, end, colour = x[rung.origin], x[rung.target], ladder.colours[rung.origin]
     tip = end - 9 if end > start else end + 9
     facts, middle = " · ".join(rung.facts), (start + end) / 2
     room = abs(end - start) - 24

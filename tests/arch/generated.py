@@ -20,6 +20,7 @@ DOCUMENTS: dict[str, str] = {
     "docs/meters.md": "tests.arch.meters:text",
     "docs/quirks.md": "tests.arch.quirks:text",
     "docs/states/session.svg": "tests.arch.draw_states:session",
+    "docs/states/payment.svg": "tests.arch.draw_states:payment",
     "docs/states/service.svg": "tests.arch.draw_states:service",
 }
 

@@ -6,9 +6,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from agent.domain.adhoc import PayState
 from agent.domain.evse import SERVICES, State
 from agent.domain.session import EVENTS, TABLE
-from tests.arch.draw_states import ORDER, rungs, service, session
+from tests.arch.draw_states import ORDER, PAYMENT, payment, rungs, service, session
 from tests.arch.generated import DOCUMENTS
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -50,3 +51,9 @@ def test_a_changed_table_is_a_changed_diagram(monkeypatch: pytest.MonkeyPatch) -
 def test_every_service_is_drawn_with_its_condition() -> None:
     said = texts(service())
     assert all(row.said in said and row.service in said for row in SERVICES)
+
+
+def test_the_payment_is_drawn_from_its_table() -> None:
+    said = texts(payment())
+    assert [said.count(state) for state in PayState] == [1] * len(PayState)
+    assert {r.target for r in rungs(PAYMENT)} | {PayState.NEW} == set(PayState)

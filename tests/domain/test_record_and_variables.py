@@ -131,6 +131,8 @@ def values_of(variable: Variable) -> st.SearchStrategy[Any]:
         if variable.choices:
             return st.permutations(variable.choices).map(tuple)
         return st.lists(items, max_size=min(variable.high, 5)).map(tuple)
+    if variable.choices:
+        return st.sampled_from(variable.choices)
     if variable.pattern:
         return st.from_regex(variable.pattern, fullmatch=True)
     return st.text(max_size=min(variable.high, 40)).map(str.strip)

@@ -65,6 +65,7 @@ FLAGS = (
 )
 NOT_HERE = (
     StopReason.EMERGENCY_STOP,
+    StopReason.LOCAL_OUT_OF_CREDIT,
     StopReason.OVERCURRENT_FAULT,
     StopReason.POWER_QUALITY,
     StopReason.REBOOT,

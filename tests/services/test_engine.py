@@ -15,9 +15,11 @@ from agent.domain.events import (
     TimeCame,
     VehicleConnected,
     VehicleLeft,
+    VehiclePaused,
 )
 from agent.domain.messages import TransactionStarted
 from agent.domain.orders import Redial, Remember, Reply, SetRelease, Show, Tell, WakeMe
+from agent.domain.payment_words import CommitPayment
 from agent.kinds import Fault, Moment, Screen, ScreenName, Stamp, Token
 from agent.ports.store import StoreError
 from agent.services import engine as module
@@ -110,6 +112,11 @@ class Scripted:
         yield Reply("chargy", "q1", "Accepted")
         yield Redial("chargy")
 
+    @on(VehiclePaused)
+    def settle(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        yield Remember("payment", "p", {"cents": 1})
+        yield CommitPayment(0, "p", 7, 1)
+
     @on(StopWanted, StoreFailed, StoreRecovered, TimeCame)
     def see(self, event: Event, now: Moment) -> Iterator[Yielded]:
         self.seen.append(event)
@@ -183,6 +190,16 @@ async def test_a_disk_that_refuses_gives_no_release_keeps_the_batch_and_goes_on_
             await asyncio.sleep(0.01)
     assert disk.batches == [([module.Put("session", "s1", {"evse": 1})], [("chargy", STARTED)])]
     running.cancel()
+
+
+async def test_money_waits_for_the_disk():
+    engine, disk, _ = make()
+    disk.broken = True
+    await engine.handle(VehiclePaused(1))
+    assert disk.log == []
+    disk.broken = False
+    await engine.handle(TimeCame("store:"))
+    assert [type(o) for o in disk.log if not isinstance(o, tuple | str)][-1] is CommitPayment
 
 
 async def test_nothing_is_promised_that_is_not_on_disk():

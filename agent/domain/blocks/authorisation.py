@@ -114,7 +114,7 @@ class Authorisation:
             if tx and tx.id == event.session and tx.token and not tx.stop and event.verdict:
                 yield from self._learn(tx.token, event.verdict, now)
             if evse.session and evse.session.id == event.session and event.verdict:
-                if evse.session.token.type is not TokenType.NO_AUTHORIZATION:
+                if evse.session.token.type is not TokenType.NO_AUTHORIZATION and evse.bill is None:
                     yield from self._learn(evse.session.token, event.verdict, now)
                 if event.verdict.group not in (None, evse.session.group):
                     evse.session.group = event.verdict.group
@@ -368,7 +368,7 @@ class Authorisation:
         assert moved is not None
         yield StopWanted(other.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
         yield TokenAccepted(
-            evse.number, moved.token, moved.verdict, moved.remote_id, movable, moved.offline, moved.profile
+            evse.number, moved.token, moved.verdict, moved.remote_id, movable, moved.offline, moved.profile, moved.wait_s
         )
 
     @answers(AskStart)

@@ -29,7 +29,7 @@ from agent.domain.localtime import offset_min
 from agent.domain.messages import ChargingState
 from agent.domain.orders import Remember, SetLamp, Show, WakeMe
 from agent.domain.price_tag import offered
-from agent.domain.pricing import Values, agreed, amount, not_told, running, tariff
+from agent.domain.pricing import Values, agreed, amount, billed, not_told, running, tariff
 from agent.frozen import frozen
 from agent.kinds import STATION, EvseId, Fault, Lamp, MessageContent, Moment, Screen, ScreenName, TokenType
 
@@ -174,7 +174,8 @@ class Display:
             return
         end_wh = evse.reading.energy_wh if evse.reading else session.last_wh
         seconds = session.stop.at.t_s - session.started.t_s if session.stop.at.boot == session.started.boot else 0.0
-        until = now.t_s + FAREWELL_S * self._site.io_s
+        paid = evse.bill is not None and evse.bill.session == event.session
+        until = now.t_s + (RECEIPT_S if paid else FAREWELL_S) * self._site.io_s
         self._finished[event.evse] = Result(
             detail=_ended_by(event.reason, session.stop.note),
             energy_wh=max(end_wh, session.last_wh) - session.start_wh,
@@ -275,6 +276,8 @@ class Display:
 
     def _bill(self, evse: Evse, result: Result, now: Moment) -> Values:
         account = evse.account
+        if evse.bill is not None and evse.bill.session == result.session:
+            return billed(self._site, evse.bill)
         if account is None or account.session != result.session or not self._site.settings.flag("cost_display"):
             return {}
         if account.cost is None:

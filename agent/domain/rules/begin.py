@@ -45,7 +45,8 @@ def vacate(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yield
 def _await_vehicle(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     assert evse.grant is not None
     evse.state = State.AUTHORISED
-    evse.grant.until_s = now.t_s + s.settings.number("connection_timeout_s")
+    wait_s = evse.grant.wait_s
+    evse.grant.until_s = now.t_s + (s.settings.number("connection_timeout_s") if wait_s is None else wait_s)
     yield WakeMe(timer("connect", evse), evse.grant.until_s)
     yield changed(evse)
 
@@ -56,7 +57,7 @@ def grant(s: Site, evse: Evse, event: TokenAccepted, now: Moment) -> Iterator[Yi
     used = claim(s, evse, event.token, group) or ""
     evse.grant = Grant(
         event.token, event.verdict, event.remote_id, event.offline, event.movable,
-        profile=event.profile, reservation=used,
+        profile=event.profile, reservation=used, wait_s=event.wait_s,
     )  # fmt: skip
     if evse.vehicle:
         yield from begin(s, evse, event, now)

@@ -1,0 +1,287 @@
+"""Paying with a bank card at the station: when a terminal waits for a card, what a card means, and the right to charge
+that comes of it. What becomes of the money is ``blocks/till.py``.
+
+A card that pays for a running session stops it (the terminal has the same word for the card); one whose right waits for
+its cable is shown again; any other card pays for an outlet: the one plugged in last, otherwise a free one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.adhoc import Payment, PayState, Placed, Withdrawn, reference
+from agent.domain.block import Yielded, on
+from agent.domain.events import (
+    ButtonPressed,
+    CardRefused,
+    Event,
+    EvseEvent,
+    GrantDropped,
+    SettingChanged,
+    SituationChanged,
+    StopRequested,
+    StopWanted,
+    StoreFailed,
+    StoreRecovered,
+    TimeCame,
+    TokenAccepted,
+    TokenJudged,
+)
+from agent.domain.evse import Evse, Service, Site, State
+from agent.domain.messages import StopReason, TriggerReason
+from agent.domain.orders import JudgeToken, WakeMe
+from agent.domain.payment_words import (
+    BankCardRead,
+    CancelPayment,
+    OfferPayment,
+    PaymentApproved,
+    PaymentCancelled,
+    PaymentDeclined,
+    TerminalEvent,
+    TerminalLost,
+    TerminalOpened,
+)
+from agent.domain.payments import UNUSED_S, Journal, timer
+from agent.kinds import AuthorizationStatus, EvseId, Moment, Token, TokenType, Verdict
+
+AGAIN_S = 1.0
+"""Between the end of an offer and the next one, if the end was not ours (real seconds)."""
+_OFFERED = (PayState.NEW, PayState.CARD_READ, PayState.AUTH_PENDING)
+_ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
+_RUNNING = (State.ACTIVE, State.RECOVERING)
+
+
+class AdHoc:
+    def __init__(self, site: Site, journal: Journal) -> None:
+        self._site, self._journal = site, journal
+        self._not_before_s: dict[EvseId, float] = {}
+        self._judging: set[str] = set()
+        self._taken_back: set[str] = set()
+
+    # --- the offer ---------------------------------------------------------------------------------------------------
+
+    @on(SituationChanged, SettingChanged, StoreFailed, StoreRecovered, StopRequested, TerminalOpened, ButtonPressed)
+    def situation(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        for terminal in self._journal.terms.terminals:
+            yield from self._offer(terminal, now)
+
+    def _offer(self, terminal: EvseId, now: Moment) -> Iterator[Yielded]:
+        """A level: what is wanted now against what the terminal does."""
+        wanted = self._wanted(terminal, now)
+        offered = self._journal.at(terminal, *_OFFERED)
+        for p in offered:
+            if p.state is PayState.NEW and (not wanted or p.language != self._site.language):
+                yield from self._take_back(p, "not wanted", now)
+        if wanted and not offered and now.t_s >= self._not_before_s.get(terminal, now.t_s):
+            yield self._new(terminal, now)
+
+    def _take_back(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:
+        self._taken_back.add(p.id)
+        yield from self._journal.step(p, Withdrawn(p.id, why), now)
+
+    def _new(self, terminal: EvseId, now: Moment) -> OfferPayment:
+        site, id_ = self._site, self._site.new_id()
+        prefix = self._journal.terms.prefix
+        token = Token(reference(prefix, id_), TokenType(site.settings.text("payment_token_type")))
+        p = Payment(id_, terminal, token, self._journal.terms.amount_cents, now.stamp, language=site.language)
+        self._journal.payments[id_] = p
+        return OfferPayment(terminal, id_, p.asked_cents, token.value, site.language)
+
+    def _wanted(self, terminal: EvseId, now: Moment) -> bool:
+        """May it wait for a card? To begin, or to end what a card began."""
+        if terminal not in self._journal.open or self._site.stopping or not self._site.store_ok:
+            return False
+        return bool(self._paid_here(terminal)) or (self._may_begin(now) and bool(self._choose(terminal)))
+
+    def _may_begin(self, now: Moment) -> bool:
+        """The backend hears of it, or need not; and what it costs is known (which some tariffs ask the clock)."""
+        if not (self._site.online or self._site.settings.flag("offline_payments")):
+            return False
+        return now.utc_s is not None or not self._journal.terms.tariff.windows
+
+    def _open(self, terminal: EvseId) -> list[Evse]:
+        """Outlets of this terminal where somebody without a reservation may begin."""
+        served = [self._site.evses[n] for n in self._journal.terms.terminals[terminal]]
+        open_ = [e for e in served if e.known and e.startable and self._site.service(e) is Service.IN_SERVICE]
+        if self._site.settings.text("payment_start") == "plug":
+            return [e for e in open_ if e.vehicle]
+        return open_
+
+    def _paid_here(self, terminal: EvseId) -> list[tuple[Evse, Payment]]:
+        """Sessions that a card at this terminal began."""
+        active = self._journal.at(terminal, PayState.ACTIVE)
+        sessions = {e.session.id: e for e in self._site.evses.values() if e.session and e.state in _RUNNING}
+        return [(sessions[p.session], p) for p in active if p.session in sessions]
+
+    @on(PaymentDeclined, PaymentCancelled, TerminalLost)
+    def over(self, event: TerminalEvent, now: Moment) -> Iterator[Yielded]:
+        ours = getattr(event, "payment", "") in self._taken_back
+        self._not_before_s[event.terminal] = until_s = now.t_s + (0.0 if ours else AGAIN_S * self._journal.io_s)
+        self._taken_back &= self._journal.payments.keys()
+        yield WakeMe(f"offer:{event.terminal}", until_s)
+        yield from self._refresh(event.terminal)
+        if isinstance(event, PaymentDeclined):
+            for evse in self._choose(event.terminal)[:1]:
+                yield CardRefused(evse.number, "declined")
+
+    def _refresh(self, terminal: EvseId) -> Iterator[Yielded]:
+        yield from (SituationChanged(n) for n in self._journal.terms.terminals.get(terminal, ()))
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        kind, _, number = event.key.partition(":")
+        if kind == "offer":
+            yield from self._offer(int(number), now)
+        elif kind.startswith("pay-"):
+            yield from self.situation(event, now)
+
+    # --- a card ------------------------------------------------------------------------------------------------------
+
+    @on(BankCardRead)
+    def card(self, event: BankCardRead, now: Moment) -> Iterator[Yielded]:
+        p = self._journal.payments.get(event.payment)
+        if p is None or p.state is not PayState.NEW:
+            yield CancelPayment(event.terminal, event.payment)
+            return
+        yield from self._journal.step(p, event, now)
+        own = self._own(p)
+        if own is not None:
+            yield from self._take_back(p, "the card of another payment", now)
+            yield from self._again(own)
+            return
+        evses = self._choose(p.terminal) if self._may_begin(now) and not p.withdrawn else []
+        if not evses:
+            yield from self._take_back(p, "no outlet", now)
+            yield CardRefused(self._journal.terms.terminals[p.terminal][0], "unavailable")
+            return
+        movable = len(evses) > 1 and not evses[0].vehicle
+        yield from self._journal.step(p, Placed(p.id, evses[0].number, movable), now)
+        yield SituationChanged(evses[0].number)
+
+    def _own(self, p: Payment) -> Payment | None:
+        """A payment of the same card that lives, or waits for its vehicle. What has no mark is nobody's."""
+        held = self._journal.at(p.terminal, PayState.ACTIVE, PayState.AUTHORISED)
+        return next((o for o in held if p.card.mark and o.card.mark == p.card.mark and self._waits(o)), None)
+
+    def _waits(self, p: Payment) -> bool:
+        return p.state is PayState.AUTHORISED or any(q is p for _, q in self._paid_here(p.terminal))
+
+    def _again(self, p: Payment) -> Iterator[Yielded]:
+        """The same card once more: the end of its session, or a look whether it was understood."""
+        if p.state is PayState.ACTIVE:
+            yield StopWanted(p.evse, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, p.token)
+        else:
+            yield SituationChanged(p.evse)
+
+    def _choose(self, terminal: EvseId) -> list[Evse]:
+        """Best first: the newest plug, then what is free."""
+        open_ = self._open(terminal)
+        plugged = sorted((e for e in open_ if e.vehicle), key=_newness, reverse=True)
+        waiting = (PayState.AUTH_PENDING, PayState.AUTHORISED)
+        taken = {p.evse for p in self._journal.payments.values() if p.state in waiting}
+        return [e for e in (*plugged, *(e for e in open_ if not e.vehicle)) if e.number not in taken]
+
+    # --- the right ---------------------------------------------------------------------------------------------------
+
+    @on(PaymentApproved)
+    def approved(self, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
+        p = self._journal.payments.get(event.payment) or self._asked_before(event)
+        if p is None or p.reservation not in (None, event.reservation):
+            p = self._stranger(event, now)
+        before = p.state
+        yield from self._journal.step(p, event, now)
+        if before is PayState.AUTH_PENDING and p.state is PayState.AUTHORISED:
+            yield from self._ask_backend(p, now)
+        yield from self._refresh(event.terminal)
+
+    def _asked_before(self, event: PaymentApproved) -> Payment | None:
+        """The bank's answer to what another process of ours has asked."""
+        waiting = self._journal.at(event.terminal, PayState.AUTH_PENDING)
+        return next((p for p in waiting if p.withdrawn and not event.payment), None)
+
+    def _stranger(self, event: PaymentApproved, now: Moment) -> Payment:
+        """Money that nobody here has asked for, or no longer: a record of its own, to be let go."""
+        id_ = self._site.new_id()
+        token = Token(reference(self._journal.terms.prefix, id_), TokenType.LOCAL)
+        p = self._journal.payments[id_] = Payment(id_, event.terminal, token, 0, now.stamp, utc_s=now.utc_s)
+        return p
+
+    def _ask_backend(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+        if self._site.settings.flag("payment_authorize_first") and self._site.online:
+            self._judging.add(p.id)
+            yield JudgeToken(self._site.links[0], f"payment:{p.id}", p.token, p.evse)
+            yield WakeMe(timer("unused", p), now.t_s + UNUSED_S * self._journal.io_s)
+        elif self._site.settings.flag("payment_authorize_first") and not self._site.settings.flag("offline_payments"):
+            yield from self._refuse(p, "offline", now)
+        else:
+            yield from self._grant(p, now)
+
+    @on(TokenJudged)
+    def judged(self, event: TokenJudged, now: Moment) -> Iterator[Yielded]:
+        kind, _, id_ = event.request.partition(":")
+        p = self._journal.payments.get(id_) if kind == "payment" else None
+        self._judging.discard(id_)
+        if p is None or p.state is not PayState.AUTHORISED:
+            return
+        if event.verdict is None and self._site.settings.flag("offline_payments"):
+            yield from self._grant(p, now)
+        elif event.verdict is None:
+            yield from self._refuse(p, "offline", now)
+        elif not event.verdict.accepted:
+            yield from self._refuse(p, "invalid", now)
+        else:
+            yield from self._grant(p, now)
+
+    def _grant(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+        """At the outlet that was chosen, or what has become of the choice while the bank was thinking."""
+        here = [e for e in self._open(p.terminal) if e.number == p.evse]
+        others = self._choose(p.terminal) if p.movable else []
+        plugged = [e for e in (*here, *others) if e.vehicle]
+        found = next(iter((*plugged, *here, *others)), None)
+        if found is None:
+            yield from self._refuse(p, "unavailable", now)
+            return
+        p.evse = found.number
+        wait_s = float(self._site.settings.number("payment_connect_timeout_s"))
+        yield WakeMe(timer("unused", p), now.t_s + wait_s + UNUSED_S * self._journal.io_s)
+        movable = p.movable and not found.vehicle
+        yield TokenAccepted(found.number, p.token, _ACCEPTED, "", movable, not self._site.online, wait_s=wait_s)
+
+    def _refuse(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:
+        yield from self._journal.step(p, Withdrawn(p.id, why), now)
+        yield CardRefused(p.evse, why)
+
+    @on(TokenAccepted)
+    def accepted(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
+        """A right that has moved to another outlet is there; one that found no room is none."""
+        p = self._journal.of_token(event.token)
+        if p is None or p.state is not PayState.AUTHORISED:
+            return
+        p.evse = event.evse
+        if not self._has_right(p):
+            yield from self._refuse(p, "unavailable", now)
+
+    @on(GrantDropped)
+    def dropped(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+        for p in list(self._journal.payments.values()):
+            waited = p.state is PayState.AUTHORISED and p.evse == event.evse and p.id not in self._judging
+            if waited and not self._has_right(p):
+                yield from self._journal.step(p, Withdrawn(p.id, "no session was begun"), now)
+
+    def _has_right(self, p: Payment) -> bool:
+        grants = (e.grant for e in self._site.evses.values())
+        return any(g is not None and g.token.same(p.token) for g in grants)
+
+    def checking(self, evse: EvseId) -> bool:
+        """A bank or a backend is being asked for this outlet (for the screen)."""
+        waiting = (p for p in self._journal.payments.values() if p.evse == evse)
+        return any(
+            (p.state is PayState.AUTH_PENDING and not p.withdrawn)
+            or (p.state is PayState.AUTHORISED and p.id in self._judging)
+            for p in waiting
+        )
+
+
+def _newness(evse: Evse) -> tuple[bool, float]:
+    """A vehicle that has charged already comes after one that has not."""
+    return evse.state is State.OCCUPIED, evse.plugged_at.t_s if evse.plugged_at else 0.0

@@ -1,0 +1,299 @@
+"""The till: what happens to a payment's money. The answers of the terminals, what its session has cost so far, the
+ceiling that it must not pass, the bill at its end, and after a restart everything that was unfinished (decision 21)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from agent.domain.adhoc import DAY_S, Begun, Payment, PayState, Resumed, Spent
+from agent.domain.block import Yielded, on
+from agent.domain.events import (
+    BoardOpened,
+    FaultCleared,
+    FaultRaised,
+    MeterFailed,
+    MeterRead,
+    SessionClosed,
+    SessionOpened,
+    Started,
+    StopWanted,
+    TimeCame,
+)
+from agent.domain.evse import Bill, Evse, Site, State
+from agent.domain.localtime import local
+from agent.domain.messages import ChargingState, StopReason, TriggerReason
+from agent.domain.orders import ReadMeter, Remember, WakeMe
+from agent.domain.payment_words import (
+    PaymentCancelled,
+    PaymentDeclined,
+    PaymentReviewed,
+    PaymentSettled,
+    TerminalLost,
+    TerminalOpened,
+)
+from agent.domain.payments import Journal
+from agent.domain.record import Poisoned
+from agent.domain.rules.resume import RECOVER_S
+from agent.domain.rules.run import hold
+from agent.kinds import STATION, Fault, Moment, Reading
+
+KEEP_S = 60.0
+"""How often what a session has used goes to disk (domain seconds); after a restart the register itself is asked."""
+TRIES, RETRY_S = 3, 5.0
+"""Of the register of a session that was lost."""
+FINISHED_MAX = 500
+_LIMIT = (StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.ENERGY_LIMIT)
+
+
+class Till:
+    def __init__(self, site: Site, journal: Journal) -> None:
+        self._site, self._journal = site, journal
+        self._saved_s: dict[str, float] = {}
+        self._lost: dict[str, int] = {}
+        """Payments whose session is gone -> how often its register was asked for."""
+
+    # --- what terminals say ------------------------------------------------------------------------------------------
+
+    @on(TerminalOpened, TerminalLost)
+    def terminal(self, event: TerminalOpened | TerminalLost, now: Moment) -> Iterator[Yielded]:
+        if isinstance(event, TerminalOpened):
+            self._journal.open.add(event.terminal)
+        else:
+            self._journal.open.discard(event.terminal)
+        for p in list(self._journal.payments.values()):
+            if p.terminal == event.terminal:
+                yield from self._journal.step(p, event, now)
+        yield from self._alert()
+
+    @on(PaymentDeclined, PaymentCancelled, PaymentSettled)
+    def answered(self, event: Any, now: Moment) -> Iterator[Yielded]:
+        p = self._journal.payments.get(event.payment)
+        if p is not None:
+            yield from self._journal.step(p, event, now)
+        yield from self._alert()
+
+    # --- what a session has cost -------------------------------------------------------------------------------------
+
+    @on(SessionOpened)
+    def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        session = evse.session
+        evse.bill = None
+        p = self._journal.of_token(session.token) if session else None
+        if session is None or p is None:
+            return
+        if p.state is PayState.AUTHORISED:
+            p.tariff = self._journal.terms.tariff
+            utc_s = _seconds(now)
+            usage = p.tariff.usage(local(self._site.settings, utc_s, self._site.zone))
+            p.usage, p.evse = usage.at(utc_s, session.start_wh, None), evse.number
+            yield from self._journal.step(p, Begun(p.id, session.id, session.start_wh), now)
+        if p.state is PayState.ACTIVE:
+            yield from self._look(evse, p, now)
+
+    @on(MeterRead)
+    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        kind, _, rest = event.purpose.partition(":")
+        if kind == "payment":
+            yield from self._register(rest, event.reading, now)
+        p = self._active(evse)
+        if p is None or p.usage is None or evse.state is not State.ACTIVE:
+            return
+        p.usage = p.usage.at(_seconds(now), event.reading.energy_wh, _charges(evse))
+        if now.t_s - self._saved_s.get(p.id, 0.0) >= KEEP_S:
+            self._saved_s[p.id] = now.t_s
+            yield self._journal.keep(p)
+        yield from self._look(evse, p, now)
+
+    def _active(self, evse: Evse) -> Payment | None:
+        return self._journal.of_session(evse.session.id) if evse.session is not None else None
+
+    def _look(self, evse: Evse, p: Payment, now: Moment) -> Iterator[Yielded]:
+        """For the screen, and for the ceiling: even if no reading came any more it is not passed."""
+        assert p.tariff is not None
+        assert p.usage is not None
+        evse.bill = Bill(p.session, min(p.tariff.cents(p.usage), p.held_cents), p.held_cents)
+        if evse.state is not State.ACTIVE:
+            return
+        left_s = p.tariff.headroom_s(p.usage, p.held_cents, self._most_w(evse))
+        left_s -= self._journal.terms.reserve_s * self._journal.io_s
+        if left_s <= 0:
+            yield from self._reached(evse, now)
+        else:
+            yield WakeMe(f"pay-ceiling:{evse.number}", now.t_s + left_s if left_s < DAY_S else None)
+
+    def _most_w(self, evse: Evse) -> float:
+        """What the vehicle could take from now on."""
+        amps = evse.most_a * (evse.allowed_phases or evse.phases)
+        return amps * self._site.settings.number("nominal_voltage_v")
+
+    def _reached(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        """No more than was authorised: no more energy."""
+        yield WakeMe(f"pay-ceiling:{evse.number}", None)
+        if self._site.settings.text("payment_at_ceiling") == "suspend":
+            yield from hold(self._site, evse, now)
+        elif evse.state is State.ACTIVE:
+            yield StopWanted(evse.number, *_LIMIT)
+
+    @on(SessionClosed)
+    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+        """The bill, in the same transaction as the end of the session."""
+        p = self._journal.of_session(event.session)
+        yield WakeMe(f"pay-ceiling:{event.evse}", None)
+        if p is None:
+            return
+        ended_s = _seconds(now)
+        if event.at is not None and event.at.boot == now.stamp.boot:
+            ended_s -= now.t_s - event.at.t_s  # what came after the stop cost no time
+        yield from self._charge(p, event.end_wh, ended_s, now)
+        assert p.cents is not None
+        self._site.evses[event.evse].bill = Bill(p.session, p.cents, p.held_cents, self._receipt(p), final=True)
+
+    def _charge(self, p: Payment, end_wh: int | None, at_s: float, now: Moment, why: str = "") -> Iterator[Yielded]:
+        assert p.tariff is not None
+        assert p.usage is not None
+        if end_wh is not None:
+            p.usage = p.usage.at(at_s, end_wh, None)
+        self._saved_s.pop(p.id, None)
+        yield from self._journal.step(p, Spent(p.id, p.tariff.cents(p.usage), why), now)
+        yield from self._alert()
+
+    def _receipt(self, p: Payment) -> str:
+        """Where the driver finds the receipt; nothing was paid: nowhere."""
+        url = self._site.settings.text("receipt_url")
+        if not p.cents:
+            return ""
+        for name, value in (("{reference}", p.token.value), ("{payment}", p.id), ("{session}", p.session)):
+            url = url.replace(name, value)
+        return url
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        kind, _, key = event.key.partition(":")
+        if kind == "pay-ceiling":
+            evse = self._site.evses[int(key)]
+            if self._active(evse) is not None:
+                yield from self._reached(evse, now)
+        elif kind == "pay-lost" and key in self._lost:
+            yield from self._ask_register(self._journal.payments[key], now)
+        elif kind == "pay-prune":
+            yield from self._prune(now)
+        elif kind.startswith("pay-") and key in self._journal.payments:
+            yield from self._journal.step(self._journal.payments[key], event, now)
+            yield from self._alert()
+
+    # --- after a restart ---------------------------------------------------------------------------------------------
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        """Every unfinished payment is finished by rule. A record that cannot be read is set aside and reported; what is
+        held for it, the terminal releases by itself."""
+        for key, record in event.remembered.get("payment", {}).items():
+            try:
+                p = Payment.of(key, record)
+            except (Poisoned, KeyError, TypeError, ValueError, OverflowError) as e:
+                yield Remember("poisoned", f"payment/{key}", {"record": record, "why": str(e)})
+                yield Remember("payment", key, None)
+                yield FaultRaised(STATION, Fault.PAYMENT_UNCERTAIN)
+                continue
+            self._journal.payments[key] = p
+        for p in list(self._journal.payments.values()):
+            yield from self._journal.step(p, Resumed(p.id), now)
+            if p.state is PayState.ACTIVE and not self._lives(p):
+                self._lost[p.id] = 0
+                yield WakeMe(f"pay-lost:{p.id}", now.t_s + RECOVER_S)
+        yield from self._alert()
+        yield from self._prune(now)
+
+    def _lives(self, p: Payment) -> bool:
+        return any(e.session is not None and e.session.id == p.session for e in self._site.evses.values())
+
+    @on(BoardOpened)
+    def board(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+        """A session whose record was lost has had its energy: the register of now says how much."""
+        for key in [k for k in self._lost if self._journal.payments[k].evse == event.evse]:
+            yield from self._ask_register(self._journal.payments[key], now)
+
+    def _ask_register(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+        """Unless somebody else's energy has been through it."""
+        evse = self._site.evses.get(p.evse)
+        if evse is None or evse.session is not None:
+            yield from self._without_register(p, now)
+            return
+        self._lost[p.id] += 1
+        yield WakeMe(f"pay-lost:{p.id}", None)
+        yield ReadMeter(evse.number, f"payment:{p.id}", billing=True)
+
+    def _register(self, key: str, reading: Reading, now: Moment) -> Iterator[Yielded]:
+        if self._lost.pop(key, None) is not None:
+            yield from self._charge(self._journal.payments[key], reading.energy_wh, _seconds(now), now, "session lost")
+
+    @on(MeterFailed)
+    def unread(self, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
+        kind, _, key = event.purpose.partition(":")
+        if kind != "payment" or key not in self._lost:
+            return
+        if self._lost[key] < TRIES:
+            yield WakeMe(f"pay-lost:{key}", now.t_s + RETRY_S * self._journal.io_s)
+        else:
+            yield from self._without_register(self._journal.payments[key], now)
+
+    def _without_register(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+        del self._lost[p.id]
+        yield from self._charge(p, None, 0.0, now, "session and register lost")
+
+    # --- for people --------------------------------------------------------------------------------------------------
+
+    def _alert(self) -> Iterator[Yielded]:
+        """Somebody has to look at what nobody knows, until somebody has."""
+        doubtful = any(_doubtful(p) and not p.reviewed for p in self._journal.payments.values())
+        raised = self._alerted
+        self._alerted = doubtful
+        if doubtful != raised:
+            yield (FaultRaised if doubtful else FaultCleared)(STATION, Fault.PAYMENT_UNCERTAIN)
+
+    _alerted = False
+
+    @on(PaymentReviewed)
+    def reviewed(self, event: PaymentReviewed, now: Moment) -> Iterator[Yielded]:
+        p = self._journal.payments.get(event.payment)
+        if p is not None and p.state is PayState.UNCERTAIN:
+            p.reviewed = True
+            yield self._journal.keep(p)
+        yield from self._alert()
+
+    def _prune(self, now: Moment) -> Iterator[Yielded]:
+        """What is finished is kept for so long, and not more than so many; what nobody has looked at stays."""
+        done = [p for p in self._journal.payments.values() if p.finished and (p.reviewed or not _doubtful(p))]
+        done.sort(key=lambda p: p.at)
+        for n, p in enumerate(done):
+            old = _age_s(p, now) > self._journal.terms.keep_s
+            if old or n < len(done) - FINISHED_MAX:
+                yield from self._journal.forget(p)
+        yield WakeMe("pay-prune:", now.t_s + DAY_S)
+
+
+def _doubtful(p: Payment) -> bool:
+    return p.state is PayState.UNCERTAIN
+
+
+def _age_s(p: Payment, now: Moment) -> float:
+    if p.utc_s is not None and now.utc_s is not None:
+        return now.utc_s - p.utc_s
+    return now.t_s - p.at.t_s if p.at.boot == now.stamp.boot else 0.0
+
+
+def _seconds(now: Moment) -> float:
+    """Of the clock that counts the time of a session: durations need no UTC."""
+    return now.t_s if now.utc_s is None else now.utc_s
+
+
+def _charges(evse: Evse) -> bool | None:
+    """Charging, idle, or neither: what the station itself withholds costs no time."""
+    if evse.charging is ChargingState.CHARGING:
+        return True
+    return False if evse.charging is ChargingState.SUSPENDED_EV and evse.vehicle else None

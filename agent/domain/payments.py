@@ -1,0 +1,424 @@
+"""The life of a payment as a table: state x event -> rule (decision 21). ``docs/states/payment.svg`` is drawn from it.
+
+A rule is a generator ``(journal, payment, event, now)`` that yields orders and may change ``payment.state`` to one of
+the states it declares with ``@to``. The table is total: a missing entry is a defect, never a silent surprise.
+
+What holds whatever comes (tests/domain/test_payment_properties.py): an amount is decided once and on disk before it is
+sent; one commit or void is under way per payment; a commit that was answered is never sent again; what nobody knows is
+reported and never charged again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+from agent.bankcards import Settlement
+from agent.domain.adhoc import (
+    FINISHED,
+    Begun,
+    Payment,
+    PayState,
+    Placed,
+    Resumed,
+    Spent,
+    Terms,
+    Withdrawn,
+)
+from agent.domain.block import Yielded
+from agent.domain.events import Event, TimeCame
+from agent.domain.orders import Remember, WakeMe
+from agent.domain.payment_words import (
+    AuthorisePayment,
+    BankCardRead,
+    CancelPayment,
+    CommitPayment,
+    PaymentApproved,
+    PaymentCancelled,
+    PaymentDeclined,
+    PaymentSettled,
+    TerminalLost,
+    TerminalOpened,
+    VoidPayment,
+)
+from agent.domain.session import IllegalEvent
+from agent.kinds import EvseId, Moment, Token
+
+AUTH_S = 180.0
+"""How long a bank (and a driver at the keys of the terminal) may take to answer (real seconds)."""
+CANCEL_S = 30.0
+"""How long a terminal may take to give an offer back (real seconds)."""
+UNUSED_S = 60.0
+"""Beyond the connection time-out, which alone should end a right that nobody uses (real seconds)."""
+
+
+class Journal:
+    """All payments that are not forgotten, and which terminals can be asked. ``io_s``: domain seconds of a real one."""
+
+    def __init__(self, terms: Terms, io_s: float) -> None:
+        self.terms, self.io_s = terms, io_s
+        self.payments: dict[str, Payment] = {}
+        self.open: set[EvseId] = set()
+
+    def of_token(self, token: Token | None) -> Payment | None:
+        """The payment that this right to charge was made of."""
+        found = (p for p in self.payments.values() if token is not None and token.same(p.token) and not p.finished)
+        return next(found, None)
+
+    def of_session(self, session: str) -> Payment | None:
+        return next((p for p in self.payments.values() if p.session == session and p.state is PayState.ACTIVE), None)
+
+    def at(self, terminal: EvseId, *states: PayState) -> list[Payment]:
+        return [p for p in self.payments.values() if p.terminal == terminal and p.state in states]
+
+    def keep(self, p: Payment) -> Remember:
+        p.kept = True
+        return Remember("payment", p.id, p.record())
+
+    def forget(self, p: Payment) -> Iterator[Yielded]:
+        self.payments.pop(p.id, None)
+        if p.kept:
+            yield Remember("payment", p.id, None)
+
+    def step(self, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
+        """One event of one payment. Raises ``IllegalEvent`` for what the table does not know."""
+        before = p.state
+        try:
+            rule = TABLE[before][type(event)]
+        except KeyError:
+            raise IllegalEvent(f"payment: {type(event).__name__} in state {before}") from None
+        yield from rule(self, p, event, now)
+        if p.state not in (before, *getattr(rule, "targets", ())):
+            raise IllegalEvent(f"payment: {rule.__name__} led from {before} to {p.state}, undeclared")
+
+
+Rule: TypeAlias = Callable[[Journal, Payment, Any, Moment], Iterator[Yielded]]
+
+
+def to(*states: PayState) -> Callable[[Rule], Rule]:
+    """Declare which states a rule may lead to (besides staying)."""
+
+    def mark(rule: Rule) -> Rule:
+        rule.targets = states  # type: ignore[attr-defined]
+        return rule
+
+    return mark
+
+
+def timer(kind: str, p: Payment) -> str:
+    return f"pay-{kind}:{p.id}"
+
+
+def stay(j: Journal, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
+    return iter(())
+
+
+# --- before anything is held -----------------------------------------------------------------------------------------
+
+
+@to(PayState.CARD_READ)
+def read(j: Journal, p: Payment, event: BankCardRead, now: Moment) -> Iterator[Yielded]:
+    p.state, p.card = PayState.CARD_READ, event.card
+    return iter(())
+
+
+@to(PayState.AUTH_PENDING)
+def ask_bank(j: Journal, p: Payment, event: Placed, now: Moment) -> Iterator[Yielded]:
+    """On disk before the bank is asked: an answer that finds nobody is then at least looked for."""
+    p.state, p.evse, p.movable, p.utc_s = PayState.AUTH_PENDING, event.evse, event.movable, now.utc_s
+    yield j.keep(p)
+    yield AuthorisePayment(p.terminal, p.id)
+    yield WakeMe(timer("auth", p), now.t_s + AUTH_S * j.io_s)
+
+
+def take_back(j: Journal, p: Payment, event: Withdrawn, now: Moment) -> Iterator[Yielded]:
+    """The answer tells whether it came in time."""
+    if p.withdrawn:
+        return
+    p.withdrawn, p.why = True, event.why
+    if p.kept:
+        yield j.keep(p)
+    else:
+        yield WakeMe(timer("cancel", p), now.t_s + CANCEL_S * j.io_s)
+    yield CancelPayment(p.terminal, p.id)
+
+
+@to(PayState.VOIDED)
+def gone(j: Journal, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
+    """The offer is over: nothing is held, nothing is remembered."""
+    p.state = PayState.VOIDED
+    yield from _over(j, p)
+
+
+@to(PayState.VOIDED)
+def cancel_time(j: Journal, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    if event.key == timer("cancel", p):
+        yield from gone(j, p, event, now)
+
+
+@to(PayState.DECLINED)
+def declined(j: Journal, p: Payment, event: PaymentDeclined, now: Moment) -> Iterator[Yielded]:
+    p.state, p.why = PayState.DECLINED, event.reason
+    yield from _over(j, p)
+
+
+def _over(j: Journal, p: Payment) -> Iterator[Yielded]:
+    for kind in ("auth", "cancel"):
+        yield WakeMe(timer(kind, p), None)
+    yield from j.forget(p)
+
+
+@to(PayState.AUTHORISED, PayState.VOID_PENDING)
+def approved(j: Journal, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
+    """The bank holds something; on disk before anybody is given a right for it."""
+    p.reservation, p.held_cents = event.reservation, event.amount_cents
+    if event.card is not None:
+        p.card = event.card
+    yield WakeMe(timer("auth", p), None)
+    if p.withdrawn:
+        yield from _void(j, p, now, p.why)
+    elif p.held_cents < j.terms.least_cents:
+        yield from _void(j, p, now, "too little is held")
+    else:
+        p.state = PayState.AUTHORISED
+        yield j.keep(p)
+
+
+@to(PayState.VOID_PENDING)
+def unasked(j: Journal, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
+    """Nobody has asked for it, or nobody believed in it any more."""
+    p.reservation, p.held_cents = event.reservation, event.amount_cents
+    for kind in ("auth", "cancel"):
+        yield WakeMe(timer(kind, p), None)
+    yield from _void(j, p, now, "nobody waits for it")
+
+
+@to(PayState.VOID_PENDING)
+def late(j: Journal, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
+    """The bank's answer, after we had given it up."""
+    if p.reservation is None:
+        yield from unasked(j, p, event, now)
+
+
+@to(PayState.UNCERTAIN)
+def auth_time(j: Journal, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    """Nobody knows whether something is held. If so, the terminal's own time-out releases it."""
+    if event.key == timer("auth", p):
+        yield from _uncertain(j, p, "the bank's answer never came")
+
+
+def auth_resumed(j: Journal, p: Payment, event: Resumed, now: Moment) -> Iterator[Yielded]:
+    """The driver has seen the station start anew; an answer that still comes is not used."""
+    p.withdrawn, p.why = True, "the agent was away"
+    yield WakeMe(timer("auth", p), now.t_s + AUTH_S * j.io_s)
+
+
+# --- held ------------------------------------------------------------------------------------------------------------
+
+
+@to(PayState.VOID_PENDING)
+def unused(j: Journal, p: Payment, event: Withdrawn | Resumed, now: Moment) -> Iterator[Yielded]:
+    """No session was begun with it."""
+    yield from _void(j, p, now, event.why if isinstance(event, Withdrawn) else "no session was begun")
+
+
+@to(PayState.VOID_PENDING)
+def unused_time(j: Journal, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    if event.key == timer("unused", p):
+        yield from _void(j, p, now, "no session was begun")
+
+
+@to(PayState.ACTIVE)
+def begun(j: Journal, p: Payment, event: Begun, now: Moment) -> Iterator[Yielded]:
+    """In the same transaction as the session's own record: there is never one without the other."""
+    p.state, p.session = PayState.ACTIVE, event.session
+    yield WakeMe(timer("unused", p), None)
+    yield j.keep(p)
+
+
+@to(PayState.FINAL_KNOWN, PayState.COMMIT_PENDING, PayState.VOID_PENDING, PayState.UNCERTAIN)
+def spent(j: Journal, p: Payment, event: Spent, now: Moment) -> Iterator[Yielded]:
+    """What it costs is decided, once; never more than what is held."""
+    p.owed_cents, p.why = event.owed_cents, event.why
+    p.cents = min(event.owed_cents, p.held_cents)
+    if p.cents:
+        p.state = PayState.FINAL_KNOWN
+        yield from _try(j, p, now)
+    else:
+        yield from _void(j, p, now, event.why or "nothing is due")
+
+
+def _void(j: Journal, p: Payment, now: Moment, why: str) -> Iterator[Yielded]:
+    p.state, p.why, p.tries, p.asked = PayState.VOID_PENDING, why, 0, False
+    yield WakeMe(timer("unused", p), None)
+    yield from _try(j, p, now)
+
+
+# --- settling --------------------------------------------------------------------------------------------------------
+
+
+def _try(j: Journal, p: Payment, now: Moment) -> Iterator[Yielded]:
+    """The next turn of the schedule. A terminal that is away is not asked: it is known that nothing has happened."""
+    p.tries += 1
+    if p.terminal in j.open:
+        yield from _ask(j, p)
+    else:
+        yield from _wait(j, p, now)
+
+
+def _ask(j: Journal, p: Payment) -> Iterator[Yielded]:
+    """Amount and intention are on disk before the order is carried out."""
+    assert p.reservation is not None
+    assert not p.under_way
+    p.under_way = True
+    if p.state is PayState.FINAL_KNOWN:
+        p.state = PayState.COMMIT_PENDING
+    yield j.keep(p)
+    yield WakeMe(timer("settle", p), None)
+    if p.state is PayState.VOID_PENDING:
+        yield VoidPayment(p.terminal, p.id, p.reservation)
+    else:
+        assert p.cents
+        yield CommitPayment(p.terminal, p.id, p.reservation, p.cents)
+
+
+def _wait(j: Journal, p: Payment, now: Moment) -> Iterator[Yielded]:
+    """For the next turn, if there is one."""
+    if p.tries > len(j.terms.schedule_s):
+        yield from _uncertain(j, p, "no answer within the schedule" if p.asked else "the terminal was never there")
+        return
+    yield j.keep(p)
+    yield WakeMe(timer("settle", p), now.t_s + j.terms.schedule_s[p.tries - 1])
+
+
+@to(PayState.COMMIT_PENDING)
+def there_again(j: Journal, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
+    """What was not answered, or could not be asked, is asked at once: no turn of the schedule."""
+    if not p.under_way:
+        yield from _ask(j, p)
+
+
+@to(PayState.COMMIT_PENDING, PayState.UNCERTAIN)
+def settle_time(j: Journal, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    if event.key == timer("settle", p) and not p.under_way:
+        yield from _try(j, p, now)
+
+
+@to(PayState.UNCERTAIN)
+def settle_resumed(j: Journal, p: Payment, event: Resumed, now: Moment) -> Iterator[Yielded]:
+    """What was asked before the agent went away may have happened; asked again when the terminal is there."""
+    p.asked = p.asked or p.state is not PayState.FINAL_KNOWN
+    yield from _wait(j, p, now)
+
+
+@to(PayState.COMMITTED, PayState.UNCERTAIN)
+def commit_answered(j: Journal, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
+    """``CLOSED``: it was settled before. After an unanswered commit that was most likely ours, otherwise the hold is
+    gone (the terminal's own time-out): in neither case is anything charged again."""
+    if event.outcome is Settlement.DONE:
+        p.under_way, p.state, p.why = False, PayState.COMMITTED, ""
+        yield j.keep(p)
+    elif event.outcome is Settlement.CLOSED:
+        p.under_way = False
+        yield from _uncertain(j, p, "settled before" if p.asked else "the hold was gone")
+    else:
+        yield from _unanswered(j, p, event, now)
+
+
+@to(PayState.VOIDED, PayState.UNCERTAIN)
+def void_answered(j: Journal, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
+    """``CLOSED``: nothing is held any more, which is all that was wanted."""
+    if event.outcome in (Settlement.DONE, Settlement.CLOSED):
+        p.under_way, p.state = False, PayState.VOIDED
+        yield j.keep(p)
+    else:
+        yield from _unanswered(j, p, event, now)
+
+
+def _unanswered(j: Journal, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
+    if not p.under_way:
+        return
+    p.under_way = False
+    p.asked = p.asked or event.outcome is None
+    yield from _wait(j, p, now)
+
+
+def _uncertain(j: Journal, p: Payment, why: str) -> Iterator[Yielded]:
+    p.state, p.why = PayState.UNCERTAIN, why
+    yield WakeMe(timer("settle", p), None)
+    yield j.keep(p)
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+EVENTS: tuple[type[Event], ...] = (
+    BankCardRead,
+    Placed,
+    Withdrawn,
+    PaymentApproved,
+    PaymentDeclined,
+    PaymentCancelled,
+    Begun,
+    Spent,
+    PaymentSettled,
+    TerminalOpened,
+    TerminalLost,
+    TimeCame,
+    Resumed,
+)
+
+_NOTHING: dict[type[Event], Rule] = dict.fromkeys(EVENTS, stay)
+_OFFER: dict[type[Event], Rule] = {
+    **_NOTHING,
+    Withdrawn: take_back,
+    PaymentApproved: unasked,
+    PaymentDeclined: declined,
+    PaymentCancelled: gone,
+    TerminalOpened: gone,
+    TerminalLost: gone,
+    TimeCame: cancel_time,
+}
+
+TABLE: dict[PayState, dict[type[Event], Rule]] = {
+    PayState.NEW: {**_OFFER, BankCardRead: read},
+    PayState.CARD_READ: {**_OFFER, Placed: ask_bank},
+    PayState.AUTH_PENDING: {
+        **_NOTHING,
+        Withdrawn: take_back,
+        PaymentApproved: approved,
+        PaymentDeclined: declined,
+        PaymentCancelled: gone,
+        TimeCame: auth_time,
+        Resumed: auth_resumed,
+    },
+    PayState.AUTHORISED: {
+        **_NOTHING,
+        Withdrawn: unused,
+        Begun: begun,
+        TimeCame: unused_time,
+        Resumed: unused,
+    },
+    PayState.ACTIVE: {**_NOTHING, Spent: spent},
+    PayState.FINAL_KNOWN: {
+        **_NOTHING,
+        TerminalOpened: there_again,
+        TimeCame: settle_time,
+        Resumed: settle_resumed,
+    },
+    PayState.COMMIT_PENDING: {
+        **_NOTHING,
+        PaymentSettled: commit_answered,
+        TerminalOpened: there_again,
+        TimeCame: settle_time,
+        Resumed: settle_resumed,
+    },
+    PayState.VOID_PENDING: {
+        **_NOTHING,
+        PaymentSettled: void_answered,
+        TerminalOpened: there_again,
+        TimeCame: settle_time,
+        Resumed: settle_resumed,
+    },
+    PayState.UNCERTAIN: {**_NOTHING, PaymentApproved: late},
+    **dict.fromkeys(FINISHED - {PayState.UNCERTAIN}, _NOTHING),
+}

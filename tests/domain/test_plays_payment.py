@@ -1,0 +1,931 @@
+"""Paying with a bank card: from the card to the bank's last word (decision 21)."""
+
+from __future__ import annotations
+
+import itertools
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from agent.bankcards import BankCard, Settlement, TerminalIdentity
+from agent.domain.adhoc import PayState, Terms, reference
+from agent.domain.events import (
+    CablePlugged,
+    ContactorClosed,
+    FaultCleared,
+    FaultRaised,
+    LinkChanged,
+    MeterFailed,
+    MeterRead,
+    OfferChanged,
+    StopRequested,
+    StoreFailed,
+    StoreRecovered,
+    TokenJudged,
+    VehicleConnected,
+    VehicleLeft,
+    VehicleReady,
+)
+from agent.domain.evse import State
+from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted
+from agent.domain.orders import JudgeToken, ReadMeter, Remember, SetLimit, SetRelease, Unlock
+from agent.domain.payment_words import (
+    AuthorisePayment,
+    BankCardRead,
+    CancelPayment,
+    CommitPayment,
+    OfferPayment,
+    PaymentApproved,
+    PaymentCancelled,
+    PaymentDeclined,
+    PaymentReviewed,
+    PaymentSettled,
+    TerminalLost,
+    TerminalOpened,
+    VoidPayment,
+)
+from agent.domain.payments import AUTH_S, EVENTS, TABLE
+from agent.domain.tariff import Tariff
+from agent.kinds import EvseTraits, Fault, ScreenName, TokenType
+from tests.domain.playbook import (
+    ACCEPTED,
+    EMPTY,
+    LINK,
+    PLUGGED,
+    REFUSED,
+    Like,
+    Playbook,
+    forgotten,
+    kept,
+    make_site,
+    told,
+    wh,
+)
+
+CARD, OTHER = BankCard("m1", "1234", "VISA"), BankCard("m2", "9876", "Maestro")
+AMOUNT = 5000
+TARIFF = Tariff(kwh=Decimal("0.50"))
+SELF = TerminalIdentity("Fake", "T1")
+PLUG = [CablePlugged(1), VehicleConnected(1)]
+OPENED = TerminalOpened(0, SELF)
+
+
+def terms(evses: int = 1, tariff: Tariff = TARIFF, **more: Any) -> Terms:
+    return Terms(tariff, AMOUNT, {0: tuple(range(1, evses + 1))}, prefix="PY", **more)
+
+
+def till(evses: int = 1, tariff: Tariff = TARIFF, settings: dict[str, Any] | None = None, **options: Any) -> Playbook:
+    """A station with a terminal that waits for a card."""
+    ids = itertools.count(1)  # also over a restart: no two of the real ones are the same
+    options["new_id"] = lambda: f"s{next(ids)}"
+    of_terms = {k: options.pop(k) for k in ("least_cents", "schedule_s", "reserve_s") if k in options}
+    options["terms"] = terms(evses, tariff, **of_terms)
+    play = Playbook(lambda: make_site(evses, settings, **options), traits=EvseTraits(counts_plugged=True))
+    return play >> OPENED << Like(OfferPayment, terminal=0, amount_cents=AMOUNT)
+
+
+def offer(play: Playbook) -> str:
+    """The id of the payment that the terminal was told last."""
+    return [o for o in play.log if isinstance(o, OfferPayment)][-1].payment
+
+
+def record(play: Playbook, payment: str) -> dict[str, Any]:
+    return dict(play.store["payment"][payment])
+
+
+def tapped(play: Playbook, card: BankCard = CARD, amount_cents: int = AMOUNT, number: int = 7) -> str:
+    """A card is read and its bank has said yes. Nothing of it is claimed."""
+    payment = offer(play)
+    play.feed(BankCardRead(0, payment, card))
+    play.feed(PaymentApproved(0, payment, number, amount_cents))
+    play.skip()
+    return payment
+
+
+def energised(play: Playbook, evse: int = 1, meter_wh: int = 1000) -> Playbook:
+    play.feed(MeterRead(evse, f"begin:{play.evse(evse).begin_try}", wh(meter_wh)))
+    for event in (OfferChanged(evse, True), VehicleReady(evse), ContactorClosed(evse)):
+        play.feed(event)
+    assert play.state(evse) is State.ACTIVE
+    return play.skip()
+
+
+def paid(play: Playbook, amount_cents: int = AMOUNT) -> str:
+    """Plug, tap, charge."""
+    (play >> PLUG).skip()
+    payment = tapped(play, amount_cents=amount_cents)
+    energised(play)
+    return payment
+
+
+def charge(play: Playbook, meter_wh: int, seconds: float = 0.0) -> Playbook:
+    """The register moves, watched every two seconds or so."""
+    play.skip()
+    play.t_s += seconds
+    play.feed(MeterRead(1, "live", wh(meter_wh)))
+    return play
+
+
+def unplugged(play: Playbook, meter_wh: int) -> Playbook:
+    """The driver ends it; nothing of it is claimed but what the last register brings."""
+    play.skip() >> VehicleLeft(1)
+    play.skip().wait(11).skip()
+    return play >> MeterRead(1, f"end:{play.evse().end_try}", wh(meter_wh))
+
+
+# --- the whole of it -------------------------------------------------------------------------------------------------
+
+
+def test_tap_plug_charge_and_one_capture_of_what_it_cost() -> None:
+    play = till()
+    payment = offer(play)
+    assert (
+        play
+        >> BankCardRead(0, payment, CARD)
+        << kept("payment", payment, state="AuthPending")
+        << (AuthorisePayment(0, payment))
+    )
+    assert play.screens[1].name is ScreenName.CHECKING
+    play >> PaymentApproved(0, payment, 7, AMOUNT) << kept("payment", payment, state="Authorised", reservation=7)
+    assert play
+    assert play.screens[1].name is ScreenName.PLUG_IN
+    assert play.screens[1].values["remaining_s"] == 300
+    play >> PLUG << ReadMeter(1, "begin:1", True)
+    (
+        play
+        >> MeterRead(1, "begin:1", wh(1000))
+        << kept("session", "s2")
+        << told(TransactionStarted, session="s2", meter_wh=1000)
+    )
+    play << SetLimit << SetRelease(1, True) << kept("payment", payment, state="Active", session="s2")
+    assert play.session().token.value == reference("PY", payment)
+    for event in (OfferChanged(1, True), VehicleReady(1), ContactorClosed(1)):
+        play.feed(event)
+    charge(play, 5000, 100)
+    assert play.screens[1].values["cost_micro"] == 2_000_000
+    unplugged(play, 6001)
+    assert (
+        play
+        << forgotten("session")
+        << told(TransactionEnded, meter_wh=6001)
+        << Unlock
+        << kept("payment", payment, state="CommitPending", cents=250, owed_cents=250)
+        << CommitPayment(0, payment, 7, 250)
+    )
+    finished = play.screens[1]
+    assert (finished.name, finished.values["cost_micro"], finished.values["cost_final"]) == (
+        ScreenName.FINISHED,
+        2_500_000,
+        True,
+    )
+    assert play >> PaymentSettled(0, payment, Settlement.DONE) << kept("payment", payment, state="Committed")
+
+
+def test_the_amount_is_on_disk_before_it_is_sent_and_the_hold_before_the_right() -> None:
+    play = till()
+    payment = paid(play)
+    unplugged(play, 2000)
+    orders = [type(o) for o in play.log if isinstance(o, Remember | CommitPayment)]
+    assert orders[-2:] == [Remember, CommitPayment]
+    records = [o for o in play.log if isinstance(o, Remember) and o.kind == "payment" and o.value]
+    assert [o.value["state"] for o in records if o.value] == ["AuthPending", "Authorised", "Active", "CommitPending"]
+    release = next(n for n, o in enumerate(play.log) if isinstance(o, SetRelease) and o.on)
+    assert play.log.index(records[1]) < release
+    assert payment
+
+
+def test_tap_at_a_plugged_car_starts_at_once() -> None:
+    play = till()
+    (play >> PLUG).skip()
+    tapped(play)
+    assert play.state() is State.BEGINNING
+
+
+def test_no_energy_no_money() -> None:
+    play = till()
+    payment = paid(play)
+    unplugged(play, 1000)
+    play.skip()
+    assert record(play, payment)["state"] == "VoidPending"
+    assert VoidPayment(0, payment, 7) in play.log
+    assert not [o for o in play.log if isinstance(o, CommitPayment)]
+    assert play.screens[1].values["qr_url"] == ""
+    assert play >> PaymentSettled(0, payment, Settlement.DONE) << kept("payment", payment, state="Voided")
+
+
+def test_the_receipt_is_found_by_its_reference() -> None:
+    play = till(settings={"receipt_url": "https://pay.example/r/{reference}?s={session}"})
+    payment = paid(play)
+    unplugged(play, 3000).skip()
+    token = reference("PY", payment)
+    assert play.screens[1].values["qr_url"] == f"https://pay.example/r/{token}?s=s2"
+
+
+@pytest.mark.parametrize("prefix", ["", "PY", "A" * 8])
+def test_a_token_fits_into_the_oldest_version(prefix: str) -> None:
+    made = {reference(prefix, f"id-{n}") for n in range(100)}
+    assert len(made) == 100
+    assert all(len(t) == len(prefix) + 12 <= 20 and t.startswith(prefix) for t in made)
+
+
+def test_the_kind_of_token_is_a_setting() -> None:
+    play = till(settings={"payment_token_type": "Central"})
+    paid(play)
+    assert play.session().token.type is TokenType.CENTRAL
+
+
+# --- when a card is waited for ---------------------------------------------------------------------------------------
+
+
+def test_off_line_no_card_is_taken_unless_it_may_be() -> None:
+    play = till()
+    payment = offer(play)
+    assert play >> LinkChanged(LINK, False) << CancelPayment(0, payment)
+    assert play >> PaymentCancelled(0, payment) >> LinkChanged(LINK, True) << OfferPayment
+    assert till(settings={"offline_payments": True}) >> LinkChanged(LINK, False)
+
+
+@pytest.mark.parametrize("fault", [Fault.DOOR_OPEN, Fault.METER_SILENT])
+def test_nobody_pays_for_an_outlet_that_is_out_of_service(fault: Fault) -> None:
+    play = till()
+    payment = offer(play)
+    assert play >> FaultRaised(1, fault) << CancelPayment(0, payment)
+    assert play >> PaymentCancelled(0, payment) >> FaultCleared(1, fault) << OfferPayment
+
+
+def test_a_disk_that_takes_nothing_and_a_station_that_ends() -> None:
+    play = till()
+    assert play >> StoreFailed("full") << CancelPayment
+    assert play >> PaymentCancelled(0, offer(play)) >> StoreRecovered() << OfferPayment
+    assert play >> StopRequested() << CancelPayment
+
+
+def test_with_plug_to_start_the_terminal_waits_for_the_plug() -> None:
+    play = Playbook(terms=terms(), settings={"payment_start": "plug"})
+    assert play >> OPENED
+    assert play >> PLUG << OfferPayment
+    assert play >> VehicleLeft(1) << CancelPayment
+
+
+def test_a_price_that_asks_the_clock_waits_for_the_clock() -> None:
+    from agent.domain.tariff import Rates, Window
+
+    night = Window(tuple(range(7)), 0, 1440, Rates(kwh=Decimal("0.30")))
+    play = Playbook(terms=terms(tariff=Tariff(windows=(night,))))
+    play.trusted = False
+    assert play >> OPENED
+    play.trusted = True
+    assert play >> OPENED << OfferPayment
+
+
+def test_another_language_is_another_offer() -> None:
+    from agent.domain.events import ButtonPressed
+
+    play = till()
+    first = offer(play)
+    assert [o for o in play.log if isinstance(o, OfferPayment)][-1].language == "fr"
+    assert play >> ButtonPressed("language") << kept("screen") << CancelPayment(0, first)
+    assert play >> PaymentCancelled(0, first) << Like(OfferPayment, language="de")
+
+
+def test_an_offer_that_ends_by_itself_is_made_again_a_moment_later() -> None:
+    play = till()
+    assert play >> PaymentCancelled(0, offer(play))
+    play.wait(1.0)
+    assert play << OfferPayment
+
+
+def test_a_terminal_that_was_lost_is_offered_anew() -> None:
+    play = till()
+    first = offer(play)
+    assert play >> TerminalLost(0)
+    play.wait(2.0)
+    assert play >> OPENED << OfferPayment
+    assert offer(play) != first
+
+
+# --- which outlet ----------------------------------------------------------------------------------------------------
+
+
+def test_the_newest_plug_is_meant() -> None:
+    play = till(2)
+    (play >> VehicleConnected(2)).skip().wait(5)
+    (play >> VehicleConnected(1)).skip()
+    tapped(play)
+    assert (play.state(1), play.state(2)) == (State.BEGINNING, State.OCCUPIED)
+
+
+def test_before_the_plug_the_first_cable_decides() -> None:
+    play = till(2)
+    payment = tapped(play)
+    assert play.state(1) is State.AUTHORISED
+    (play >> VehicleConnected(2)).skip()
+    assert (play.state(1), play.state(2)) == (State.FREE, State.BEGINNING)
+    energised(play, 2)
+    assert record(play, payment)["evse"] == 2
+    assert not [o for o in play.log if isinstance(o, VoidPayment)]
+
+
+def test_a_cable_that_comes_while_the_bank_thinks_decides() -> None:
+    play = till(2)
+    payment = offer(play)
+    play.feed(BankCardRead(0, payment, CARD))
+    (play.skip() >> VehicleConnected(2)).skip()
+    play.feed(PaymentApproved(0, payment, 7, AMOUNT))
+    assert play.state(2) is State.BEGINNING
+    assert play.skip()
+
+
+def test_two_cards_two_outlets() -> None:
+    play = till(2)
+    (play >> VehicleConnected(1)).skip()
+    first = tapped(play)
+    energised(play, 1)
+    second = tapped(play, OTHER, number=8)
+    assert first != second
+    (play >> VehicleConnected(2)).skip()
+    energised(play, 2)
+    assert (record(play, first)["evse"], record(play, second)["evse"]) == (1, 2)
+
+
+def test_a_card_at_a_station_that_is_full() -> None:
+    """The terminal waits for the cards that may stop; any other is told that there is no room."""
+    play = till()
+    paid(play)
+    payment = offer(play)
+    assert play >> BankCardRead(0, payment, OTHER) << CancelPayment(0, payment)
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.REFUSED, "unavailable")
+
+
+# --- the same card again ---------------------------------------------------------------------------------------------
+
+
+def test_the_same_card_stops() -> None:
+    play = till()
+    paid(play)
+    again = offer(play)
+    assert play >> BankCardRead(0, again, CARD) << CancelPayment(0, again) << SetRelease(1, False) << kept("session")
+    assert play.session().stop is not None
+    assert play.session().stop.reason is StopReason.LOCAL  # type: ignore[union-attr]
+
+
+def test_a_card_without_a_mark_stops_nothing() -> None:
+    play = till()
+    (play >> PLUG).skip()
+    tapped(play, BankCard(""))
+    energised(play)
+    again = offer(play)
+    assert play >> BankCardRead(0, again, BankCard("")) << CancelPayment(0, again)
+    assert play.state() is State.ACTIVE
+
+
+def test_a_second_tap_to_be_sure_holds_nothing_more() -> None:
+    play = till(2)
+    tapped(play)
+    again = offer(play)
+    assert play >> BankCardRead(0, again, CARD) << CancelPayment(0, again)
+    assert play.state(1) is State.AUTHORISED
+
+
+# --- no --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_declined_card_leaves_nothing() -> None:
+    play = till()
+    payment = offer(play)
+    play.feed(BankCardRead(0, payment, CARD))
+    play.skip() >> PaymentDeclined(0, payment, "insufficient funds") << forgotten("payment")
+    assert play
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.REFUSED, "declined")
+    assert play.store["payment"] == {}
+    play.wait(5.0)
+    assert play << OfferPayment
+
+
+def test_nobody_plugs_in() -> None:
+    play = till()
+    payment = tapped(play)
+    play.wait(301)
+    assert play << kept("payment", payment, state="VoidPending") << VoidPayment(0, payment, 7) << OfferPayment
+    assert play.state() is State.FREE
+
+
+def test_without_a_register_the_hold_goes() -> None:
+    play = till()
+    (play >> PLUG).skip()
+    payment = tapped(play)
+    assert (
+        play
+        >> MeterFailed(1, "begin:1")
+        << kept("payment", payment, state="VoidPending")
+        << VoidPayment
+        << (OfferPayment)
+    )
+
+
+def test_an_outlet_that_breaks_while_the_bank_thinks() -> None:
+    play = till()
+    payment = offer(play)
+    play.feed(BankCardRead(0, payment, CARD))
+    play.feed(FaultRaised(1, Fault.DOOR_OPEN))
+    assert (
+        play.skip()
+        >> PaymentApproved(0, payment, 7, AMOUNT)
+        << kept("payment", state="Authorised")
+        << kept("payment", state="VoidPending")
+        << VoidPayment(0, payment, 7)
+    )
+
+
+def test_somebody_else_is_faster() -> None:
+    """A badge takes the outlet while the bank thinks."""
+    from agent.domain.events import CardPresented
+    from tests.domain.playbook import A
+
+    play = till()
+    payment = offer(play)
+    play.feed(BankCardRead(0, payment, CARD))
+    play.feed(CardPresented(1, A))
+    play.feed(TokenJudged("token:1", A, ACCEPTED))
+    play.skip() >> PaymentApproved(0, payment, 7, AMOUNT)
+    play.skip()
+    assert VoidPayment(0, payment, 7) in play.log
+    assert play.evse().grant is not None
+    assert play.evse().grant.token == A  # type: ignore[union-attr]
+
+
+def test_too_little_is_let_go_and_less_is_the_ceiling() -> None:
+    play = till(least_cents=1000)
+    payment = offer(play)
+    play.feed(BankCardRead(0, payment, CARD))
+    play.skip() >> PaymentApproved(0, payment, 7, 999, partial=True)
+    assert play << kept("payment", state="VoidPending") << VoidPayment(0, payment, 7) << OfferPayment
+    play = till(least_cents=1000)
+    (play >> PLUG).skip()
+    paid_for = tapped(play, amount_cents=1000)
+    energised(play)
+    assert record(play, paid_for)["held_cents"] == 1000
+
+
+# --- the backend -----------------------------------------------------------------------------------------------------
+
+FIRST = {"payment_authorize_first": True}
+
+
+def asked(play: Playbook) -> str:
+    (play >> PLUG).skip()
+    payment = offer(play)
+    play.feed(BankCardRead(0, payment, CARD))
+    (
+        play.skip()
+        >> PaymentApproved(0, payment, 7, AMOUNT)
+        << kept("payment", state="Authorised")
+        << Like(JudgeToken, request=f"payment:{payment}")
+    )
+    assert play
+    assert play.screens[1].name is ScreenName.CHECKING
+    return payment
+
+
+def token(play: Playbook) -> Any:
+    return [o for o in play.log if isinstance(o, JudgeToken)][-1].token
+
+
+def test_the_backend_may_refuse_before_any_energy() -> None:
+    play = till(settings=FIRST)
+    payment = asked(play)
+    (
+        play
+        >> TokenJudged(f"payment:{payment}", token(play), REFUSED)
+        << kept("payment", state="VoidPending")
+        << (VoidPayment(0, payment, 7))
+    )
+    play.skip()
+    assert not [o for o in play.log if isinstance(o, SetRelease) and o.on]
+
+
+def test_the_backend_agrees() -> None:
+    play = till(settings=FIRST)
+    payment = asked(play)
+    assert play >> TokenJudged(f"payment:{payment}", token(play), ACCEPTED) << ReadMeter(1, "begin:1", True)
+
+
+@pytest.mark.parametrize("anyway", [True, False])
+def test_the_backend_does_not_answer(anyway: bool) -> None:
+    play = till(settings={**FIRST, "offline_payments": anyway})
+    payment = asked(play)
+    play >> TokenJudged(f"payment:{payment}", token(play), None)
+    assert bool([o for o in play.unclaimed if isinstance(o, VoidPayment)]) is not anyway
+    assert play.state() is (State.BEGINNING if anyway else State.OCCUPIED)
+
+
+def test_a_backend_that_refuses_the_start_ends_the_session_and_it_is_paid() -> None:
+    from agent.domain.events import TransactionHeard
+
+    play = till()
+    payment = paid(play)
+    charge(play, 3000, 60).skip() >> TransactionHeard(LINK, "s2", "42", REFUSED)
+    play.skip().wait(11).skip() >> MeterRead(1, "end:1", wh(3000))
+    play.skip()
+    assert CommitPayment(0, payment, 7, 100) in play.log
+    assert "cache" not in play.store, "a token that never comes again takes nobody's place"
+
+
+# --- the ceiling -----------------------------------------------------------------------------------------------------
+
+
+def test_energy_ends_before_more_is_due_than_is_held() -> None:
+    play = till(reserve_s=10.0)
+    payment = paid(play, amount_cents=200)
+    charge(play, 4900, 30)
+    play.skip()
+    assert play.session().stop is None
+    charge(play, 4995, 2)
+    assert play << SetRelease(1, False) << kept("session") << CancelPayment
+    assert play.session().stop is not None
+    assert play.session().stop.reason is StopReason.LOCAL_OUT_OF_CREDIT  # type: ignore[union-attr]
+    play.wait(11).skip() >> MeterRead(1, "end:1", wh(5010))
+    play.skip()
+    assert CommitPayment(0, payment, 7, 200) in play.log
+    assert record(play, payment)["owed_cents"] == 201
+
+
+def test_or_it_pauses_until_the_driver_comes() -> None:
+    play = till(settings={"payment_at_ceiling": "suspend"})
+    paid(play, amount_cents=200)
+    charge(play, 4999, 60)
+    play.skip()
+    assert play.session().held
+    assert not play.evse().release
+    assert play.state() is State.ACTIVE
+
+
+def test_a_silent_meter_ends_it_in_time_as_well() -> None:
+    """22 kW for 50 ct/kWh: 4 Wh are 0.2 ct; the last 99 ct last 324 s at the most."""
+    play = till(reserve_s=15.0)
+    paid(play, amount_cents=200)
+    charge(play, 3020, 60).skip()
+    for key in [k for k in play.timers if k.partition(":")[0] in ("live", "snapshot", "sample")]:
+        del play.timers[key]
+    most_s = 99 * 20 * 3600 / (3 * 32 * 230)
+    play.wait(most_s - 15.0 - 1.0)
+    assert play.session().stop is None
+    play.t_s += 2.0
+    play.wait(0.1)
+    assert play.session().stop is not None
+    assert play.skip()
+
+
+# --- the answers -----------------------------------------------------------------------------------------------------
+
+
+def committing(**options: Any) -> tuple[Playbook, str]:
+    play = till(**options)
+    payment = paid(play)
+    unplugged(play, 3000).skip()
+    play >> PaymentCancelled(0, offer(play))
+    play.skip()
+    return play, payment
+
+
+def commits(play: Playbook) -> list[CommitPayment]:
+    return [o for o in play.log if isinstance(o, CommitPayment)]
+
+
+def test_no_answer_is_asked_again_by_the_schedule_with_the_same_amount() -> None:
+    play, payment = committing()
+    for n, wait_s in enumerate((60,) * 5 + (3600,) * 24 + (86400,) * 7):
+        assert len(commits(play)) == n + 1
+        (play >> PaymentSettled(0, payment, None)).skip()
+        _pass(play, wait_s - 1)
+        assert len(commits(play)) == n + 1, "too early"
+        _pass(play, 1.5)
+    assert set(commits(play)) == {CommitPayment(0, payment, 7, 100)}
+    (play >> PaymentSettled(0, payment, None)).skip()
+    assert record(play, payment)["state"] == "Uncertain"
+    _pass(play, 10 * 86400)
+    assert len(commits(play)) == 37
+    assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,)
+
+
+def _pass(play: Playbook, seconds: float) -> None:
+    """Only the timer of the settlement: a week of screens says nothing here."""
+    for key in [k for k in play.timers if not k.startswith("pay-settle")]:
+        del play.timers[key]
+    play.wait(seconds).skip()
+
+
+def test_one_commit_is_under_way_whatever_happens_meanwhile() -> None:
+    play, payment = committing()
+    for event in (TerminalLost(0), OPENED, TerminalOpened(0, SELF, restarted=True)):
+        play.feed(event)
+    _pass(play, 100.0)
+    assert len(commits(play)) == 1
+    (play >> PaymentSettled(0, payment, None)).skip()
+    play.feed(TerminalLost(0))
+    play.feed(OPENED)
+    assert len(commits(play)) == 2
+
+
+def test_a_commit_that_finds_nothing_is_reported_and_never_charged() -> None:
+    play, payment = committing()
+    assert (
+        play
+        >> PaymentSettled(0, payment, Settlement.CLOSED)
+        << kept("payment", payment, state="Uncertain", why="the hold was gone")
+    )
+    play.feed(OPENED)
+    _pass(play.skip(), 86400)
+    assert len(commits(play)) == 1
+
+
+def test_one_that_was_perhaps_heard_before() -> None:
+    play, payment = committing()
+    (play >> PaymentSettled(0, payment, None)).skip()
+    _pass(play, 61)
+    assert (
+        play
+        >> PaymentSettled(0, payment, Settlement.CLOSED)
+        << kept("payment", payment, state="Uncertain", why="settled before")
+    )
+
+
+def test_a_refused_commit_is_tried_again() -> None:
+    play, payment = committing()
+    (play >> PaymentSettled(0, payment, Settlement.REFUSED)).skip()
+    _pass(play, 61)
+    assert len(commits(play)) == 2
+    assert play >> PaymentSettled(0, payment, Settlement.CLOSED) << kept("payment", why="the hold was gone")
+
+
+def test_somebody_looks_at_what_is_uncertain() -> None:
+    play, payment = committing()
+    (play >> PaymentSettled(0, payment, Settlement.CLOSED)).skip()
+    assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,)
+    assert play >> PaymentReviewed(payment) << kept("payment", payment, reviewed=True)
+    assert play.statuses[1].faults == ()
+
+
+def test_a_void_that_finds_nothing_is_done() -> None:
+    play = till()
+    payment = tapped(play)
+    play.wait(301).skip()
+    (play >> PaymentSettled(0, payment, None)).skip()
+    play.wait(61)
+    assert [o for o in play.unclaimed if isinstance(o, VoidPayment)]
+    play.skip() >> PaymentSettled(0, payment, Settlement.CLOSED) << kept("payment", payment, state="Voided")
+    assert play
+
+
+def test_a_bill_for_a_terminal_that_is_away_waits_for_it() -> None:
+    play = till()
+    payment = paid(play)
+    play.skip() >> TerminalLost(0)
+    unplugged(play, 3000).skip()
+    assert record(play, payment)["state"] == "FinalKnown"
+    assert commits(play) == []
+    assert (
+        play
+        >> OPENED
+        << kept("payment", payment, state="CommitPending")
+        << CommitPayment(0, payment, 7, 100)
+        << (OfferPayment)
+    )
+
+
+# --- answers that nobody waits for -----------------------------------------------------------------------------------
+
+
+def test_an_approval_after_the_line_was_lost_for_a_moment_is_as_good() -> None:
+    play = till()
+    payment = offer(play)
+    for event in (BankCardRead(0, payment, CARD), TerminalLost(0), OPENED):
+        play.feed(event)
+    assert play.skip() >> PaymentApproved(0, payment, 7, AMOUNT) << kept("payment", payment, state="Authorised")
+
+
+def test_an_approval_that_crosses_a_cancel_is_let_go() -> None:
+    play = till()
+    payment = offer(play)
+    (play >> LinkChanged(LINK, False)).skip()
+    assert (
+        play
+        >> PaymentApproved(0, payment, 9, AMOUNT)
+        << kept("payment", payment, state="VoidPending")
+        << (VoidPayment(0, payment, 9))
+    )
+
+
+def test_an_approval_after_the_cancel_was_confirmed() -> None:
+    play = till()
+    payment = offer(play)
+    (play >> LinkChanged(LINK, False)).skip()
+    (play >> PaymentCancelled(0, payment)).skip()
+    play >> PaymentApproved(0, payment, 9, AMOUNT)
+    assert play << Like(Remember, kind="payment") << Like(VoidPayment, reservation=9)
+
+
+def test_money_that_nobody_knows_of_is_let_go() -> None:
+    play = till()
+    assert (
+        play
+        >> PaymentApproved(0, "", 99, 100)
+        << kept("payment", state="VoidPending")
+        << Like(VoidPayment, reservation=99)
+    )
+
+
+def test_a_second_hold_for_the_same_payment_is_let_go() -> None:
+    play = till()
+    tapped(play, number=7)
+    payment = offer(play)
+    first = next(k for k, r in play.store["payment"].items() if r["state"] == "Authorised")
+    assert (
+        play
+        >> PaymentApproved(0, first, 8, AMOUNT)
+        << kept("payment", reservation=8, state="VoidPending")
+        << Like(VoidPayment, reservation=8)
+    )
+    assert record(play, first)["reservation"] == 7
+    assert payment
+
+
+def test_a_card_for_no_offer_is_sent_away() -> None:
+    play = till()
+    assert play >> BankCardRead(0, "of yesterday", CARD) << CancelPayment(0, "of yesterday")
+
+
+def test_a_bank_that_never_answers() -> None:
+    play = till()
+    payment = offer(play)
+    (play >> BankCardRead(0, payment, CARD)).skip()
+    play.wait(AUTH_S + 1)
+    assert play << kept("payment", payment, state="Uncertain") << OfferPayment
+    assert (
+        play
+        >> PaymentApproved(0, payment, 7, AMOUNT)
+        << kept("payment", payment, state="VoidPending")
+        << (VoidPayment(0, payment, 7))
+    )
+
+
+# --- restarts --------------------------------------------------------------------------------------------------------
+
+
+def test_a_right_that_nobody_used_is_let_go_after_a_restart() -> None:
+    play = till()
+    payment = tapped(play)
+    play.restart(state=EMPTY).skip()
+    assert record(play, payment)["state"] == "VoidPending"
+    assert play >> OPENED << kept("payment") << VoidPayment(0, payment, 7) << OfferPayment
+
+
+def test_a_session_goes_on_and_is_paid() -> None:
+    play = till()
+    payment = paid(play)
+    charge(play, 2000, 50)
+    state = EvseAt(play)
+    play.skip().restart(20, state=state).skip()
+    assert play.state() is State.ACTIVE
+    assert record(play, payment)["state"] == "Active"
+    (play >> OPENED).skip()
+    charge(play, 3000, 60)
+    assert play.screens[1].values["cost_micro"] == 1_000_000
+    unplugged(play, 4000).skip()
+    assert CommitPayment(0, payment, 7, 150) in play.log
+
+
+def EvseAt(play: Playbook) -> Any:
+    """The car is still there, and the board has counted."""
+    from dataclasses import replace
+
+    plugged_at = play.evse().plugged_at
+    assert plugged_at is not None
+    return replace(PLUGGED, plugged_s=play.t_s + 25 - plugged_at.t_s)
+
+
+def test_a_session_without_proof_is_closed_with_the_register_of_now() -> None:
+    play = till()
+    payment = paid(play)
+    play.restart(new_boot=True, state=EMPTY).skip()
+    assert (
+        play
+        >> MeterRead(1, "end:1", wh(4321))
+        << forgotten("session")
+        << told(TransactionEnded, meter_wh=4321)
+        << (kept("payment", payment, state="FinalKnown", cents=166))
+    )
+    assert play >> OPENED << kept("payment", state="CommitPending") << CommitPayment(0, payment, 7, 166) << OfferPayment
+
+
+def test_the_last_known_register_if_the_meter_is_dead() -> None:
+    play = till()
+    payment = paid(play)
+    charge(play, 3000, 61).skip()
+    for key in [k for k in play.timers if k.startswith("snapshot")]:
+        play.timers[key] = play.t_s
+    play.wait(0.1).skip()
+    play.restart(new_boot=True, state=EMPTY).skip()
+    for n in (1, 2, 3):
+        (play >> MeterFailed(1, f"end:{n}")).skip()
+        play.wait(6).skip()
+    assert record(play, payment)["cents"] == 100
+
+
+def test_a_commit_under_way_is_asked_again_once() -> None:
+    play, payment = committing()
+    play.restart(state=EMPTY).skip()
+    assert play >> OPENED << kept("payment", asked=True) << CommitPayment(0, payment, 7, 100) << OfferPayment
+    assert (
+        play
+        >> PaymentSettled(0, payment, Settlement.CLOSED)
+        << kept("payment", state="Uncertain", why="settled before")
+    )
+
+
+def test_an_answer_of_the_bank_that_was_lost_with_the_process() -> None:
+    play = till()
+    payment = offer(play)
+    (play >> BankCardRead(0, payment, CARD)).skip()
+    play.restart(state=EMPTY).skip()
+    (play >> OPENED).skip()
+    assert (
+        play
+        >> PaymentApproved(0, "", 7, AMOUNT)
+        << kept("payment", payment, state="VoidPending")
+        << VoidPayment(0, payment, 7)
+        << OfferPayment
+    )
+
+
+def lost_session(play: Playbook) -> str:
+    payment = paid(play)
+    play.skip()
+    play.t_s += 61
+    play.feed(MeterRead(1, "live", wh(2500)))
+    play.store["session"] = {}
+    play.skip().restart(state=EMPTY).skip()
+    return payment
+
+
+def test_a_session_that_is_lost_costs_what_the_register_says() -> None:
+    play = till()
+    payment = lost_session(play)
+    assert [o for o in play.log if isinstance(o, ReadMeter)][-1] == ReadMeter(1, f"payment:{payment}", True)
+    assert play >> MeterRead(1, f"payment:{payment}", wh(3000)) << kept("payment", state="FinalKnown", cents=100)
+
+
+def test_or_what_was_on_disk_last() -> None:
+    play = till()
+    payment = lost_session(play)
+    for _ in range(3):
+        (play >> MeterFailed(1, f"payment:{payment}")).skip()
+        play.wait(6).skip()
+    assert record(play, payment)["cents"] == 75
+
+
+def test_a_record_that_cannot_be_read_is_set_aside_and_reported() -> None:
+    play = till()
+    payment = tapped(play)
+    play.store["payment"][payment]["state"] = "Nonsense"
+    play.restart(state=EMPTY).skip()
+    assert play.store["payment"] == {}
+    assert f"payment/{payment}" in play.store["poisoned"]
+    assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,)
+
+
+def test_what_is_finished_is_forgotten_in_the_end() -> None:
+    play, payment = committing()
+    (play >> PaymentSettled(0, payment, Settlement.DONE)).skip()
+    for key in [k for k in play.timers if not k.startswith("pay-prune")]:
+        del play.timers[key]
+    play.wait(29 * 86400).skip()
+    assert payment in play.store["payment"]
+    play.wait(2 * 86400 + 1).skip()
+    assert payment not in play.store["payment"]
+
+
+def test_a_record_is_read_back_as_it_was() -> None:
+    from agent.domain.adhoc import Payment
+
+    play = till()
+    payment = paid(play)
+    charge(play, 2000, 61)
+    again = Payment.of(payment, record(play, payment))
+    assert again.record() == record(play, payment)
+    assert (again.card, again.held_cents, again.reservation) == (CARD, AMOUNT, 7)
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_is_total() -> None:
+    assert set(TABLE) == set(PayState)
+    assert {s for s in TABLE if set(TABLE[s]) != set(EVENTS)} == set()
+
+
+def test_no_terminal_no_offer() -> None:
+    play = Playbook()
+    assert play.site.terms is None
+    assert play >> OPENED
