@@ -55,7 +55,6 @@ class Terms:
     terminal's EVSE (0: of the station) and the EVSEs that it serves. ``keep_s``: how long what is finished is kept, for
     receipts and the reconciliation."""
 
-    tariff: Tariff
     amount_cents: int
     terminals: Mapping[EvseId, tuple[EvseId, ...]]
     least_cents: int = 100

@@ -82,6 +82,7 @@ class Bill:
     session: str
     cents: int
     held_cents: int
+    currency: str = "EUR"
     receipt: str = ""
     final: bool = False
 
@@ -345,8 +346,6 @@ class Site:
     """Settings that more than their range is asked of: may this value be set? By the block that owns them."""
     terms: Terms | None = None
     """Of payment with a bank card; None: there is no terminal."""
-    zone: Callable[[float], Local] = lambda utc_s: Local()
-    """The clock on the wall at the station (``domain/localtime.py``)."""
     updater: bool = False
     """Firmware can be installed here."""
     updating: bool = False

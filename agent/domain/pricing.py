@@ -31,7 +31,7 @@ def agreed(site: Site, message: tuple[MessageContent, ...]) -> Values:
 def running(site: Site, evse: Evse, energy_wh: int, now: Moment) -> Values:
     """The price and what it has come to so far. ``energy_wh``: the register."""
     if evse.bill is not None and evse.session is not None and evse.bill.session == evse.session.id:
-        return billed(site, evse.bill)
+        return billed(evse.bill)
     account = evse.account
     if account is None or not site.settings.flag("cost_display"):
         return {}
@@ -46,12 +46,12 @@ def running(site: Site, evse: Evse, energy_wh: int, now: Moment) -> Values:
     return values
 
 
-def billed(site: Site, bill: Bill) -> Values:
+def billed(bill: Bill) -> Values:
     """What the bank card is charged: the very amount."""
     return {
         "cost_micro": bill.cents * 10**4,
         "cost_decimals": 2,
-        "currency": site.settings.text("currency"),
+        "currency": bill.currency,
         "cost_final": bill.final,
         "cost_estimated": False,
         **({"cost_text": "", "qr_url": bill.receipt} if bill.final else {}),

@@ -27,8 +27,9 @@ from agent.domain.events import (
     VehicleLeft,
     VehicleReady,
 )
-from agent.domain.evse import State
+from agent.domain.evse import Site, State
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted
+from agent.domain.offer import Offer
 from agent.domain.orders import JudgeToken, ReadMeter, Remember, SetLimit, SetRelease, Unlock
 from agent.domain.payment_words import (
     AuthorisePayment,
@@ -71,8 +72,15 @@ PLUG = [CablePlugged(1), VehicleConnected(1)]
 OPENED = TerminalOpened(0, SELF)
 
 
-def terms(evses: int = 1, tariff: Tariff = TARIFF, **more: Any) -> Terms:
-    return Terms(tariff, AMOUNT, {0: tuple(range(1, evses + 1))}, prefix="PY", **more)
+def terms(evses: int = 1, **more: Any) -> Terms:
+    return Terms(AMOUNT, {0: tuple(range(1, evses + 1))}, prefix="PY", **more)
+
+
+def sold(tariff: Tariff, *args: Any, **options: Any) -> Site:
+    site = make_site(*args, **options)
+    for evse in site.evses.values():
+        evse.offer = Offer(tariff)
+    return site
 
 
 def till(evses: int = 1, tariff: Tariff = TARIFF, settings: dict[str, Any] | None = None, **options: Any) -> Playbook:
@@ -80,8 +88,8 @@ def till(evses: int = 1, tariff: Tariff = TARIFF, settings: dict[str, Any] | Non
     ids = itertools.count(1)  # also over a restart: no two of the real ones are the same
     options["new_id"] = lambda: f"s{next(ids)}"
     of_terms = {k: options.pop(k) for k in ("least_cents", "schedule_s", "reserve_s") if k in options}
-    options["terms"] = terms(evses, tariff, **of_terms)
-    play = Playbook(lambda: make_site(evses, settings, **options), traits=EvseTraits(counts_plugged=True))
+    options["terms"] = terms(evses, **of_terms)
+    play = Playbook(lambda: sold(tariff, evses, settings, **options), traits=EvseTraits(counts_plugged=True))
     return play >> OPENED << Like(OfferPayment, terminal=0, amount_cents=AMOUNT)
 
 
@@ -262,7 +270,7 @@ def test_a_disk_that_takes_nothing_and_a_station_that_ends() -> None:
 
 
 def test_with_plug_to_start_the_terminal_waits_for_the_plug() -> None:
-    play = Playbook(terms=terms(), settings={"payment_start": "plug"})
+    play = Playbook(lambda: sold(TARIFF, 1, {"payment_start": "plug"}, terms=terms()))
     assert play >> OPENED
     assert play >> PLUG << OfferPayment
     assert play >> VehicleLeft(1) << CancelPayment
@@ -272,7 +280,7 @@ def test_a_price_that_asks_the_clock_waits_for_the_clock() -> None:
     from agent.domain.tariff import Rates, Window
 
     night = Window(tuple(range(7)), 0, 1440, Rates(kwh=Decimal("0.30")))
-    play = Playbook(terms=terms(tariff=Tariff(windows=(night,))))
+    play = Playbook(lambda: sold(Tariff(windows=(night,)), terms=terms()))
     play.trusted = False
     assert play >> OPENED
     play.trusted = True
@@ -928,4 +936,9 @@ def test_the_table_is_total() -> None:
 def test_no_terminal_no_offer() -> None:
     play = Playbook()
     assert play.site.terms is None
+    assert play >> OPENED
+
+
+def test_nothing_is_sold_without_a_price() -> None:
+    play = Playbook(terms=terms())
     assert play >> OPENED

@@ -8,6 +8,7 @@ its cable is shown again; any other card pays for an outlet: the one plugged in 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from agent.domain.adhoc import Payment, PayState, Placed, Withdrawn, reference
 from agent.domain.block import Yielded, on
@@ -43,6 +44,9 @@ from agent.domain.payment_words import (
 )
 from agent.domain.payments import UNUSED_S, Journal, timer
 from agent.kinds import AuthorizationStatus, EvseId, Moment, Token, TokenType, Verdict
+
+if TYPE_CHECKING:
+    from agent.domain.tariff import Tariff
 
 AGAIN_S = 1.0
 """Between the end of an offer and the next one, if the end was not ours (real seconds)."""
@@ -91,18 +95,22 @@ class AdHoc:
         """May it wait for a card? To begin, or to end what a card began."""
         if terminal not in self._journal.open or self._site.stopping or not self._site.store_ok:
             return False
-        return bool(self._paid_here(terminal)) or (self._may_begin(now) and bool(self._choose(terminal)))
+        return bool(self._paid_here(terminal)) or (self._may_begin() and bool(self._choose(terminal, now)))
 
-    def _may_begin(self, now: Moment) -> bool:
-        """The backend hears of it, or need not; and what it costs is known (which some tariffs ask the clock)."""
-        if not (self._site.online or self._site.settings.flag("offline_payments")):
-            return False
-        return now.utc_s is not None or not self._journal.terms.tariff.windows
+    def _may_begin(self) -> bool:
+        """The backend hears of it, or need not."""
+        return self._site.online or self._site.settings.flag("offline_payments")
 
-    def _open(self, terminal: EvseId) -> list[Evse]:
-        """Outlets of this terminal where somebody without a reservation may begin."""
+    def _price(self, evse: Evse, now: Moment) -> Tariff | None:
+        """What it costs there; None: nothing is sold, or nobody knows the price before the clock is known."""
+        tariff = evse.offer.price(self._site.settings) if evse.offer is not None else None
+        return tariff if tariff is not None and (now.utc_s is not None or not tariff.windows) else None
+
+    def _open(self, terminal: EvseId, now: Moment) -> list[Evse]:
+        """Outlets of this terminal where somebody without a reservation may begin, at a known price."""
         served = [self._site.evses[n] for n in self._journal.terms.terminals[terminal]]
-        open_ = [e for e in served if e.known and e.startable and self._site.service(e) is Service.IN_SERVICE]
+        priced = [e for e in served if self._price(e, now) is not None]
+        open_ = [e for e in priced if e.known and e.startable and self._site.service(e) is Service.IN_SERVICE]
         if self._site.settings.text("payment_start") == "plug":
             return [e for e in open_ if e.vehicle]
         return open_
@@ -121,7 +129,7 @@ class AdHoc:
         yield WakeMe(f"offer:{event.terminal}", until_s)
         yield from self._refresh(event.terminal)
         if isinstance(event, PaymentDeclined):
-            for evse in self._choose(event.terminal)[:1]:
+            for evse in self._choose(event.terminal, now)[:1]:
                 yield CardRefused(evse.number, "declined")
 
     def _refresh(self, terminal: EvseId) -> Iterator[Yielded]:
@@ -149,7 +157,7 @@ class AdHoc:
             yield from self._take_back(p, "the card of another payment", now)
             yield from self._again(own)
             return
-        evses = self._choose(p.terminal) if self._may_begin(now) and not p.withdrawn else []
+        evses = self._choose(p.terminal, now) if self._may_begin() and not p.withdrawn else []
         if not evses:
             yield from self._take_back(p, "no outlet", now)
             yield CardRefused(self._journal.terms.terminals[p.terminal][0], "unavailable")
@@ -173,9 +181,9 @@ class AdHoc:
         else:
             yield SituationChanged(p.evse)
 
-    def _choose(self, terminal: EvseId) -> list[Evse]:
+    def _choose(self, terminal: EvseId, now: Moment) -> list[Evse]:
         """Best first: the newest plug, then what is free."""
-        open_ = self._open(terminal)
+        open_ = self._open(terminal, now)
         plugged = sorted((e for e in open_ if e.vehicle), key=_newness, reverse=True)
         waiting = (PayState.AUTH_PENDING, PayState.AUTHORISED)
         taken = {p.evse for p in self._journal.payments.values() if p.state in waiting}
@@ -234,8 +242,8 @@ class AdHoc:
 
     def _grant(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         """At the outlet that was chosen, or what has become of the choice while the bank was thinking."""
-        here = [e for e in self._open(p.terminal) if e.number == p.evse]
-        others = self._choose(p.terminal) if p.movable else []
+        here = [e for e in self._open(p.terminal, now) if e.number == p.evse]
+        others = self._choose(p.terminal, now) if p.movable else []
         plugged = [e for e in (*here, *others) if e.vehicle]
         found = next(iter((*plugged, *here, *others)), None)
         if found is None:
@@ -253,12 +261,14 @@ class AdHoc:
 
     @on(TokenAccepted)
     def accepted(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
-        """A right that has moved to another outlet is there; one that found no room is none."""
+        """A right that has moved to another outlet is there, and its price; one that found no room is none."""
         p = self._journal.of_token(event.token)
         if p is None or p.state is not PayState.AUTHORISED:
             return
-        p.evse = event.evse
-        if not self._has_right(p):
+        p.evse, p.tariff = event.evse, self._price(self._site.evses[event.evse], now)
+        if p.tariff is None:
+            yield StopWanted(event.evse, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
+        elif not self._has_right(p):
             yield from self._refuse(p, "unavailable", now)
 
     @on(GrantDropped)

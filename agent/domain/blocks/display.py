@@ -277,7 +277,7 @@ class Display:
     def _bill(self, evse: Evse, result: Result, now: Moment) -> Values:
         account = evse.account
         if evse.bill is not None and evse.bill.session == result.session:
-            return billed(self._site, evse.bill)
+            return billed(evse.bill)
         if account is None or account.session != result.session or not self._site.settings.flag("cost_display"):
             return {}
         if account.cost is None:

@@ -84,7 +84,7 @@ class Till:
         if session is None or p is None:
             return
         if p.state is PayState.AUTHORISED:
-            p.tariff = self._journal.terms.tariff
+            assert p.tariff is not None  # agreed when the right was given
             utc_s = _seconds(now)
             usage = p.tariff.usage(local(self._site.settings, utc_s, self._site.zone))
             p.usage, p.evse = usage.at(utc_s, session.start_wh, None), evse.number
@@ -114,7 +114,7 @@ class Till:
         """For the screen, and for the ceiling: even if no reading came any more it is not passed."""
         assert p.tariff is not None
         assert p.usage is not None
-        evse.bill = Bill(p.session, min(p.tariff.cents(p.usage), p.held_cents), p.held_cents)
+        evse.bill = Bill(p.session, min(p.tariff.cents(p.usage), p.held_cents), p.held_cents, p.tariff.currency)
         if evse.state is not State.ACTIVE:
             return
         left_s = p.tariff.headroom_s(p.usage, p.held_cents, self._most_w(evse))
@@ -149,7 +149,9 @@ class Till:
             ended_s -= now.t_s - event.at.t_s  # what came after the stop cost no time
         yield from self._charge(p, event.end_wh, ended_s, now)
         assert p.cents is not None
-        self._site.evses[event.evse].bill = Bill(p.session, p.cents, p.held_cents, self._receipt(p), final=True)
+        assert p.tariff is not None
+        bill = Bill(p.session, p.cents, p.held_cents, p.tariff.currency, self._receipt(p), final=True)
+        self._site.evses[event.evse].bill = bill
 
     def _charge(self, p: Payment, end_wh: int | None, at_s: float, now: Moment, why: str = "") -> Iterator[Yielded]:
         assert p.tariff is not None
