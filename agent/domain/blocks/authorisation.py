@@ -368,7 +368,14 @@ class Authorisation:
         assert moved is not None
         yield StopWanted(other.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
         yield TokenAccepted(
-            evse.number, moved.token, moved.verdict, moved.remote_id, movable, moved.offline, moved.profile, moved.wait_s
+            evse.number,
+            moved.token,
+            moved.verdict,
+            moved.remote_id,
+            movable,
+            moved.offline,
+            moved.profile,
+            moved.wait_s,
         )
 
     @answers(AskStart)
