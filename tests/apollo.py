@@ -30,7 +30,8 @@ class Apollo:
 
     def __init__(self, folder: Path, line: str = "tcp", *argv: str, authority: Authority | None = None) -> None:
         self.folder, self.line, self.argv, self.authority = folder, line, argv, authority
-        self.port = _free_port()
+        self._holder = bound()
+        self.port = int(self._holder.getsockname()[1])
         self._short = tempfile.TemporaryDirectory(prefix="apollo-", dir="/tmp")
         self._control = f"{self._short.name}/control"
         self._process: asyncio.subprocess.Process | None = None
@@ -57,6 +58,10 @@ class Apollo:
             await self._process.wait()
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._control)
+
+    def close(self) -> None:
+        self._holder.close()
+        self._short.cleanup()
 
     async def power_cycle(self) -> None:
         await self.down()
@@ -118,13 +123,16 @@ async def running(
         yield apollo
     finally:
         await apollo.down()
+        apollo.close()
 
 
 async def heard(news: AsyncIterator[TerminalNews], timeout_s: float = 10.0) -> TerminalNews:
     return await asyncio.wait_for(anext(news), timeout_s)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def bound() -> socket.socket:
+    """Keeps a port free for the process, also while that has no power."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    holder.bind(("127.0.0.1", 0))
+    return holder

@@ -46,6 +46,7 @@ class TerminalKeeper(Keeper):
 
     def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
         super().__init__(evse, name, opening, post)
+        self.seen.set()  # a terminal that starts for minutes keeps no station from its badges
         self._orders: asyncio.Queue[PaymentOrder] = asyncio.Queue()
         self._known = self._serving = False
         self._payment = ""

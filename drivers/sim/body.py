@@ -107,6 +107,15 @@ def hexadecimal(name: str, default: Any = REQUIRED) -> Key:
     return Key(name, judge, default)
 
 
+def digits(name: str, count: int, default: Any = REQUIRED) -> Key:
+    def judge(value: Any) -> str:
+        if not isinstance(value, str) or len(value) != count or value.strip("0123456789"):
+            raise ValueError(f"a text of {count} digits")
+        return value
+
+    return Key(name, judge, default)
+
+
 def choice(name: str, *choices: str, default: Any = REQUIRED) -> Key:
     def judge(value: Any) -> str:
         if value not in choices:

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from drivers.sim import body, picture
 from drivers.sim.supervisor import NotRunning, Supervisor
+from drivers.sim.terminal import ACTIONS, CARD_BEHAVIOURS
 from drivers.sim.watch import Watch
 from drivers.sim.world import Unknown, World
 
@@ -154,8 +155,18 @@ class Control:
         body.read(await request.read())
         self.world.press(request.match_info["name"])
 
-    async def no_terminal(self, request: web.Request) -> None:
-        raise Unknown("this station has no payment terminal")
+    async def bank_card(self, request: web.Request) -> None:
+        evse = body.nullable(body.whole("evse", None, 1))
+        behaviour = body.choice("behaviour", *CARD_BEHAVIOURS, default="approve")
+        b = body.read(await request.read(), body.digits("pan_last4", 4, "1234"), behaviour, evse)
+        self._known(b["evse"])
+        self.world.tap_bank_card(b["pan_last4"], b["behaviour"], b["evse"])
+
+    async def terminal(self, request: web.Request) -> None:
+        evse = body.nullable(body.whole("evse", None, 1))
+        b = body.read(await request.read(), body.choice("action", *ACTIONS), evse)
+        self._known(b["evse"])
+        self.world.terminal(b["action"], b["evse"])
 
     async def no_modem(self, request: web.Request) -> None:
         raise Unknown("this station has no modem")

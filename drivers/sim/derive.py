@@ -15,8 +15,8 @@ Table = dict[str, Any]
 
 @dataclass
 class FarEnds:
-    """Device tables by place. ``evses[n]`` holds ``board``, ``meter``, ``reader`` (a list), ``display``
-    and ``lamp``; what the
+    """Device tables by place. ``evses[n]`` holds ``board``, ``meter``, ``reader`` (a list), ``display``,
+    ``terminal`` and ``lamp``; what the
     station file addresses itself is in none of them. ``via``: backend name to ``host:port``."""
 
     evses: dict[int, Table] = field(default_factory=dict)
@@ -24,6 +24,7 @@ class FarEnds:
     buttons: Table | None = None
     power: Table | None = None
     buzzer: Table | None = None
+    terminal: Table | None = None
     updater: Table | None = None
     via: dict[str, str] = field(default_factory=dict)
 
@@ -85,8 +86,7 @@ def _shared(file: StationFile, far_ends: FarEnds) -> Table:
     for role, device in (("board", file.board), ("meter", file.meter), ("display", file.display)):
         if device is not None and not all(role in t for t in far_ends.evses.values()):
             shared[role] = _device(device)
-    if file.terminal is not None:
-        shared["terminal"] = _device(file.terminal)
+    shared["terminal"] = far_ends.terminal or (_device(file.terminal) if file.terminal else None)
     if file.power is not None:
         times = {"hold_s": file.power.hold_s, "backup_s": file.power.backup_s}
         shared["power"] = {**(far_ends.power or _device(file.power.device)), **times}

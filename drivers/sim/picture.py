@@ -22,6 +22,7 @@ class Truth(Protocol):
     def lamps(self) -> Json: ...
     def links(self) -> Json: ...
     def ledger(self) -> Json: ...
+    def terminals(self) -> list[Json]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ def station(world: Truth, child: Child, said: Json | None, now: str) -> Json:
         "lamps": {**{str(n): e["lamp"] for n, e in own.items() if e.get("lamp")}, **world.lamps()},
         "evses": [_evse(world.picture(n), own.get(n, {})) for n in sorted(world.evses)],
         "ledger": world.ledger(),
+        **({"terminals": terminals} if (terminals := world.terminals()) else {}),
     }
 
 

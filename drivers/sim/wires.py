@@ -29,6 +29,7 @@ from drivers.sim.rf_field import RfField
 from drivers.sim.road import Road, target_of
 from drivers.sim.screen import Screen
 from drivers.sim.small_boards import SMALL_BOARDS
+from drivers.sim.terminal import Terminal
 
 STATION = 0
 """Readers that serve all EVSEs."""
@@ -38,8 +39,11 @@ _MAP = "charx_sec"
 class Wires:
     """``far_ends`` are the tables for the derived station file, ``addresses`` the same for people."""
 
-    def __init__(self, file: StationFile, evses: Mapping[int, EvseModel], mains: Mains, folder: Path) -> None:
+    def __init__(
+        self, file: StationFile, evses: Mapping[int, EvseModel], mains: Mains, folder: Path, rate: float = 1.0
+    ) -> None:
         self._file = file
+        self._rate = rate
         self._evses = evses
         self._mains = mains
         self._folder = folder
@@ -53,6 +57,7 @@ class Wires:
         self.supply: PowerSupply | None = None
         self.lamps: dict[int, Lamp] = {}
         self.buzzer: Buzzer | None = None
+        self.terminals: dict[int, Terminal] = {}
         self.roads: dict[str, Road] = {}
         self._slaves: list[NetworkSlave] = []
         self._lines: list[PtyLine] = []
@@ -70,6 +75,7 @@ class Wires:
         self._open_buttons()
         self._open_supply()
         self._open_buzzer()
+        self._open_terminals()
         self._name_updater()
         await self._open_roads(backend_url)
 
@@ -88,6 +94,8 @@ class Wires:
             self.buttons.close()
         if self.buzzer is not None:
             self.buzzer.close()
+        for terminal in self.terminals.values():
+            await terminal.close()
         for road in self.roads.values():
             await road.close()
         await asyncio.sleep(0)  # transports close their sockets in the next turn of the loop
@@ -282,6 +290,26 @@ class Wires:
         table: Table = {"driver": "power_sysfs", **chosen(power.device), "path": str(supply.folder)}
         self.far_ends.power = table
         self.addresses["power"] = str(supply.folder)
+
+    def _open_terminals(self) -> None:
+        """Where one is named; and where something is sold ad hoc and none is."""
+        named = {e.number: e.terminal for e in self._file.evses if e.terminal is not None}
+        if self._file.terminal is not None or (not named and self._sells()):
+            named[STATION] = self._file.terminal or Device("terminal_payter")
+        for place, device in named.items():
+            if not lacks_address(device, "terminal_payter", "host", "device"):
+                continue
+            terminal = self.terminals[place] = Terminal(self._folder.parent, place, self._rate)
+            table: Table = {**rooted(chosen(device), self._file.path.parent), **terminal.table}
+            if place == STATION:
+                self.far_ends.terminal = table
+            else:
+                self.far_ends.evses[place]["terminal"] = table
+            self.addresses[f"terminal {place or 'shared'}"] = f"127.0.0.1:{terminal.port} (PSP over TCP)"
+            terminal.start()
+
+    def _sells(self) -> bool:
+        return self._file.tariff is not None or any(e.tariff is not None for e in self._file.evses)
 
     async def _open_roads(self, backend_url: str) -> None:
         """The first backend's road is called "backend", any other by the backend's name."""

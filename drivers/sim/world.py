@@ -24,6 +24,7 @@ from drivers.sim.faults import SAFETY, named
 from drivers.sim.mains import Mains
 from drivers.sim.memory import Memory
 from drivers.sim.situation import begin, resume, stored
+from drivers.sim.terminal import ACTIONS, CARD_BEHAVIOURS, Terminal, ledger_of
 from drivers.sim.wires import STATION, Wires
 
 STEP_US = 50_000
@@ -74,7 +75,7 @@ class World:
         try:
             world = cls(file, speed=speed, memory=memory)
             world._socket, world._backend_url = status_socket, backend_url
-            wires = Wires(file, world.evses, world._mains, file.simulation.state_dir.resolve() / "wires")
+            wires = Wires(file, world.evses, world._mains, file.simulation.state_dir.resolve() / "wires", speed)
             try:
                 await wires.open(backend_url)
                 world._wires = wires
@@ -128,7 +129,7 @@ class World:
     def _tell(self) -> None:
         if self._wires is not None and self._wires.buzzer is not None:
             self._wires.buzzer.listen()
-        seen = [self.picture(n) for n in self.evses], self.mains, self.lamps(), self.links(), self.ledger()
+        seen = [self.picture(n) for n in self.evses], self.mains, self.lamps(), self.links(), self._paid()
         if seen == self._seen:
             return
         self._seen = seen
@@ -215,8 +216,19 @@ class World:
         return {name: road.picture() for name, road in self._wires.roads.items()} if self._wires else {}
 
     def ledger(self) -> dict[str, list[Any]]:
-        """What the payment terminal's host has booked."""
+        """What the banks behind the payment terminals have booked."""
+        terminals = self._wires.terminals if self._wires is not None else {}
+        if any(t.known for t in terminals.values()):
+            self._ledger = ledger_of(terminals.values())
         return {name: list(rows) for name, rows in self._ledger.items()}
+
+    def _paid(self) -> tuple[Any, Any]:
+        return self.ledger(), self.terminals()
+
+    def terminals(self) -> list[dict[str, Any]]:
+        """What is seen of each payment terminal; ``evse`` 0: the station's."""
+        terminals = self._wires.terminals if self._wires is not None else {}
+        return [{"evse": place, **t.picture} for place, t in sorted(terminals.items())]
 
     def derived(self) -> str:
         """The station file for the agent, as TOML text."""
@@ -336,6 +348,25 @@ class World:
             raise Impossible("there is no simulated serial reader here: the station file names its own")
         reader.tap(token)
 
+    def tap_bank_card(self, pan_last4: str, behaviour: str = "approve", evse: int | None = None) -> None:
+        """A bank card is held to the payment terminal for a moment."""
+        asked = choice(behaviour, "behaviour", CARD_BEHAVIOURS)
+        self._terminals(evse)[0].tap(pan_last4, asked)
+
+    def terminal(self, action: str, evse: int | None = None) -> None:
+        """What happens to the terminals themselves, or to the one of an EVSE."""
+        asked = choice(action, "action", ACTIONS)
+        for terminal in self._terminals(evse):
+            terminal.act(asked)
+
+    def _terminals(self, evse: int | None) -> list[Terminal]:
+        """The EVSE's own or the station's; without an EVSE all of them, the station's first."""
+        found = self._wired().terminals
+        places = sorted(found) if evse is None else [p for p in [self._place(evse, found)] if p in found]
+        if not places:
+            raise Unknown("there is no simulated payment terminal here: the station file names none, or its own")
+        return [found[p] for p in places]
+
     def press(self, button: str) -> None:
         buttons = self._wired().buttons
         if buttons is None or button not in buttons.keys:
@@ -378,6 +409,9 @@ class World:
             own = [n for n in self.evses if n in self._wires.line_readers]
             for n in own:
                 self._wires.silence_reader(n, Fault.READER_SILENT in self.evses[n].faults)
+            for place, terminal in self._wires.terminals.items():
+                mine = [self.evses[place]] if place else self.evses.values()
+                terminal.set_power(not any(Fault.TERMINAL_SILENT in e.faults for e in mine))
             shared = [e for n, e in self.evses.items() if n not in own]
             if shared:
                 self._wires.silence_reader(STATION, any(Fault.READER_SILENT in e.faults for e in shared))

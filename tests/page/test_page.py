@@ -37,6 +37,8 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]:
     path = write_station(tmp_path_factory.mktemp("page"))
+    with path.open("a", encoding="utf-8") as file:
+        file.write('\n[terminal]\ndriver = "terminal_payter"\nsync_every_s = 0.1\n')
     with simulated(str(path), "--port", "0", "--speed", "20") as s:
         s.wait_healthy()
         wait_for(lambda: (s.station()["backend"] or {}).get("boot") == "Accepted", "boot", 15)
@@ -159,6 +161,22 @@ def test_a_blocked_card_is_refused(page: Any) -> None:
     _at(page, "card-blocked").click()
     answers = page.locator('[data-testid=frame][data-action="Authorize"][data-kind="result"]')
     answers.filter(has_text="Blocked").first.wait_for(state="attached")
+
+
+def test_the_payment_terminal_loses_power_and_its_bank(page: Any, simulation: Simulation) -> None:
+    _has(page, "pay-screen-0", "Welcome")
+    _has(page, "ledger", "held 0 (0.00 €), charged 0 (0.00 €), released 0")
+    _at(page, "bank-link").click()
+    wait_for(lambda: not simulation.station()["terminals"][0]["online"], "the bank is away", 10)
+    _at(page, "terminal-cycle").click()
+    _has(page, "pay-screen-0", "off")
+    _has(page, "pay-screen-0", "Welcome")
+    page.wait_for_selector("[data-testid=bank-link][aria-pressed=false]")
+    _at(page, "bank-link").click()
+    page.wait_for_selector("[data-testid=bank-link][aria-pressed=true]")
+    with page.expect_response("**/api/v1/terminal/card") as answer:
+        _at(page, "card-pays").click()
+    assert answer.value.status == 202
 
 
 def test_keys_do_what_clicks_do(page: Any) -> None:

@@ -330,6 +330,9 @@ class Nowhere:
     def links(self) -> dict[str, Any]:
         return {}
 
+    def terminals(self) -> list[dict[str, Any]]:
+        return []
+
     def ledger(self) -> dict[str, Any]:
         return {}
 

@@ -23,6 +23,8 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--idle-s", type=float, default=20.0)
     parser.add_argument("--bank-s", type=float, default=0.3)
     parser.add_argument("--rate", type=float, default=1.0, help="of the clock that sessions time out by")
+    parser.add_argument("--first", type=int, default=1, help="number of the first session that the books ever hold")
+    parser.add_argument("--offline", action="store_true", help="it begins without a way to its bank")
     parser.add_argument("--mute-orders", action="store_true", help="no result to Start Session and Auth Session")
     return parser.parse_args(argv)
 

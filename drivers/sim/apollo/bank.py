@@ -13,10 +13,10 @@ FINE, NO_SESSION, DENIED = 0x00, 0x0C, 0x10
 
 
 class Bank:
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, first: int = 1) -> None:
         self._file = file
         self.online = True
-        self._next = 1
+        self._next = first
         self.open: dict[int, dict[str, Any]] = {}
         """What the terminal still knows as a session, by its number."""
         self.holds: dict[int, int] = {}

@@ -28,7 +28,8 @@ class Server:
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
         self._ear, self._mischief = Ear(), Mischief()
-        self.bank = Bank(args.books)
+        self.bank = Bank(args.books, args.first)
+        self.bank.online = not args.offline
         self._out: asyncio.Queue[tuple[list[bytes], float]] = asyncio.Queue()
         self.machine = Machine(
             self.bank, self._ear, self._reply, self._later,
@@ -55,7 +56,9 @@ class Server:
             if self._args.cert:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(self._args.cert)
-            server = await asyncio.start_server(self._connected, "127.0.0.1", self._args.port, ssl=context)
+            server = await asyncio.start_server(
+                self._connected, "127.0.0.1", self._args.port, ssl=context, reuse_port=True
+            )
             self._stack.callback(server.close)
         self._tasks = [asyncio.create_task(t) for t in (self._sending(), self._ticking())]
         return self

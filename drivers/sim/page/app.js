@@ -11,12 +11,18 @@ const CARDS = [
   { id: "unknown", name: "Unknown", say: "of nobody", uid: "BAD0CA4D", card: "classic", look: "grey" },
   { id: "random", name: "Phone", say: "random UID", uid: "08C0FFEE", card: "random_uid", look: "amber" },
 ];
+const BANK_CARDS = [
+  { id: "pays", name: "Bank card", say: "pays", last4: "1234", behaviour: "approve", look: "steel" },
+  { id: "broke", name: "Bank card", say: "is declined", last4: "0009", behaviour: "insufficient_funds", look: "steel" },
+  { id: "partly", name: "Bank card", say: "pays a part", last4: "5678", behaviour: "partial", look: "steel" },
+  { id: "hasty", name: "Bank card", say: "taken away too soon", last4: "4242", behaviour: "timeout", look: "steel" },
+];
 const PROFILES = ["normal", "single_phase", "sleepy", "stays_c", "dc400"];
 const FAULTS = [
   ["EmergencyStop", "emergency stop"], ["GroundFailure", "ground fault"], ["HighTemperature", "too hot"],
   ["OverCurrentFailure", "over-current"], ["ConnectorLockFailure", "lock jams"], ["UnlockFailure", "does not unlock"],
   ["ContactorWelded", "contactor welded"], ["DiodeFault", "no diode in the car"], ["MeterSilent", "meter silent"],
-  ["ReaderSilent", "reader silent"], ["DoorOpen", "door open"],
+  ["ReaderSilent", "reader silent"], ["TerminalSilent", "payment terminal silent"], ["DoorOpen", "door open"],
 ];
 const MORE_FAULTS = ["ResidualCurrentTestFailed", "OverVoltage", "UnderVoltage", "PowerLoss", "ContactorStuckOpen", "PilotFault",
   "ProximityFault", "CableRejected", "VentilationRefused", "TemperatureDerating", "PlugOverTemperature", "Tilt", "BoardSilent",
@@ -312,6 +318,7 @@ function show(picture) {
   }
   $("bays").classList.toggle("single", picture.evses.length === 1);
   offerTapPlaces();
+  showTill(picture);
   showPills(picture);
   $("mains").setAttribute("aria-pressed", picture.mains);
   $("agent-now").textContent = picture.agent.pid ? `process ${picture.agent.pid}, started again ${picture.agent.restarts} times` : "not running";
@@ -360,19 +367,45 @@ async function tap(body) {
   for (const [n, bay] of bays) if (tapAt === null || tapAt === n) bay.tapped();
 }
 
-function cardButton(card) {
+function cardButton(card, code, title, act) {
   const button = document.createElement("button");
   button.className = "card";
   button.dataset.look = card.look;
   button.dataset.testid = `card-${card.id}`;
   const [name, say, uid] = ["strong", "span", "code"].map((tag) => document.createElement(tag));
-  [name.textContent, say.textContent, uid.textContent] = [card.name, card.say, card.uid];
+  [name.textContent, say.textContent, uid.textContent] = [card.name, card.say, code];
   const head = document.createElement("div");
   head.append(name, document.createElement("br"), say);
   button.append(head, uid);
-  button.setAttribute("aria-label", `Hold the card of ${card.name} (${card.say}) to the reader`);
-  button.onclick = () => tap({ uid: card.uid, card: card.card });
+  button.setAttribute("aria-label", title);
+  button.onclick = act;
   return button;
+}
+
+const badge = (card) => cardButton(card, card.uid, `Hold the card of ${card.name} (${card.say}) to the reader`,
+  () => tap({ uid: card.uid, card: card.card }));
+const bankCard = (card) => cardButton(card, `•••• ${card.last4}`, `Hold the bank card ${card.last4} (${card.say}) to the payment terminal`,
+  () => post("terminal/card", { pan_last4: card.last4, behaviour: card.behaviour, evse: tapAt }));
+
+// --- the payment terminal ---------------------------------------------------------------------------------------
+
+function showTill({ terminals = [], ledger }) {
+  $("till").hidden = !terminals.length;
+  if (!terminals.length) return;
+  $("pay-screens").replaceChildren(...terminals.map(payScreen));
+  $("bank-link").setAttribute("aria-pressed", terminals.every((t) => t.online));
+  const sum = (rows) => `${rows.length} (${(rows.reduce((cents, row) => cents + row.cents, 0) / 100).toFixed(2)} €)`;
+  $("ledger").textContent = `Bank: held ${sum(ledger.holds)}, charged ${sum(ledger.captures)}, released ${sum(ledger.voids)}`;
+}
+
+function payScreen({ evse, state, screen, qr }) {
+  const box = document.createElement("div");
+  box.className = "pay-screen";
+  Object.assign(box.dataset, { state, testid: `pay-screen-${evse}` });
+  const [first, ...others] = screen;
+  const line = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
+  box.append(line("b", first || "off"), ...others.map((t) => line("span", t)), ...(qr ? [line("code", qr)] : []));
+  return box;
 }
 
 // --- the conversation -------------------------------------------------------------------------------------------
@@ -486,7 +519,9 @@ async function screens() {
 }
 
 function wirePage() {
-  $("cards").append(...CARDS.map(cardButton));
+  $("cards").append(...CARDS.map(badge));
+  $("bank-cards").append(...BANK_CARDS.map(bankCard));
+  $("bank-link").onclick = () => post("terminal", { action: pressed("bank-link") ? "offline" : "online" });
   $("own-card").onsubmit = (e) => {
     e.preventDefault();
     const { token, as } = e.target;
