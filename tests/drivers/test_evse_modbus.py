@@ -119,8 +119,8 @@ async def until(true: Callable[[], bool], within_s: float = 5.0) -> None:
         await asyncio.sleep(0.005)
 
 
-async def seen(states: AsyncIterator[EvseState], true: Callable[[EvseState], bool]) -> EvseState:
-    async with asyncio.timeout(5):
+async def seen(states: AsyncIterator[EvseState], true: Callable[[EvseState], bool], within_s: float = 5.0) -> EvseState:
+    async with asyncio.timeout(within_s):
         async for state in states:
             if true(state):
                 return state
