@@ -143,10 +143,10 @@ class Canvas:
         height = step * len(lines)
         y, inks = box.y0 + (box.h - height) * style.y, []
         for line in lines:
-            x = box.x0 + (box.w - _width(line, px, style.bold)) * style.x
+            left, top, right, bottom = face.getbbox(line, anchor="ls")
+            x = box.x0 + (box.w - _width(line, px, style.bold)) * style.x - min(0, left)  # a J reaches to the left
             # the anchor "ls" sits on the base line, so that lines do not dance with their letters' heights
             at = (round(x), round(y + step * 0.5 + px * 0.345))
-            left, top, right, bottom = face.getbbox(line, anchor="ls")
             inks.append((at[0] + left, at[1] + top, at[0] + right, at[1] + bottom))
             y += step
             if not self.dry:

@@ -17,7 +17,7 @@ Face: TypeAlias = Callable[..., Canvas]
 """Draws one picture; with ``dry`` it only tells what would stand where."""
 
 _NOTHING: dict[str, Any] = {
-    "figures": (), "battery": None, "price": "", "prices": (), "occupancy": "", "lines": (), "hint": "", "qr": "",
+    "figures": (), "battery": None, "price": "", "prices": (), "price_notes": (), "lines": (), "hint": "", "qr": "",
 }  # fmt: skip
 
 
@@ -62,9 +62,10 @@ def _slots(page: Page) -> Iterator[dict[str, Any]]:
         yield {"figures": (figure,), **({"battery": page.battery} if n == 0 else {})}
     for row in page.prices:
         yield {"prices": (row,)}
-    for name in ("occupancy", "price"):
-        if text := getattr(page, name):
-            yield {name: text}
+    for note in page.price_notes:
+        yield {"price_notes": (note,)}
+    if page.price:
+        yield {"price": page.price}
     for line in page.lines:
         yield {"lines": (line,)}
     for name in ("hint", "qr"):

@@ -27,7 +27,7 @@ class Page:
 
     ``title`` large in the tone's colour, with a ``countdown`` of its own if time runs. ``figures`` (the first one
     largest), ``battery`` (percent). ``price`` as one sentence, or ``prices`` as rows of a name and an amount in the
-    order they must be read in, with ``occupancy`` below. ``lines``, then ``hint``. ``qr`` with ``qr_caption`` and
+    order they must be read in, with ``price_notes`` below. ``lines``, then ``hint``. ``qr`` with ``qr_caption`` and
     ``qr_left``."""
 
     tone: Tone
@@ -39,7 +39,7 @@ class Page:
     battery_label: str = ""
     price: str = ""
     prices: tuple[tuple[str, str], ...] = ()
-    occupancy: str = ""
+    price_notes: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
     hint: str = ""
     qr: str = ""
@@ -98,7 +98,7 @@ _TYPED = 24
 
 
 def _idle(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
-    priced = price_slots(screen)
+    priced = price_slots(screen, texts, facts)
     if screen.values.get("free"):
         return {"title": texts("idle.title_free"), "lines": (texts("idle.line_free"),), **priced}
     return {**priced, **code(screen, texts, "scan")}
@@ -132,7 +132,7 @@ def _plug_in(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     remaining_s = _number(screen.values.get("remaining_s"))
     left = texts("plug_in.remaining", time=_countdown(remaining_s)) if remaining_s is not None else ""
     line = texts(_tethered(facts, "plug_in.line"), "plug_in.line")
-    return {"lines": _lines(line), "countdown": left, **price_slots(screen)}
+    return {"lines": _lines(line), "countdown": left, **price_slots(screen, texts, facts)}
 
 
 def _refused(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
@@ -144,7 +144,7 @@ def _refused(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
 
 
 def _preparing(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
-    return {**_plain(screen, texts, facts), **price_slots(screen)}
+    return {**_plain(screen, texts, facts), **price_slots(screen, texts, facts)}
 
 
 def _plain(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
@@ -163,7 +163,7 @@ def _paused(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
 
 def _price_now(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     """What matters most of the price, in a line; all of it in rows if the screen brings them."""
-    return {**price_slots(screen), "price": "", "lines": _lines(price_line(screen, texts, facts))}
+    return {**price_slots(screen, texts, facts), "price": "", "lines": _lines(price_line(screen, texts, facts))}
 
 
 def _finished(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
@@ -175,7 +175,13 @@ def _finished(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     if bill["qr"]:  # the amount, and what it is for; the receipt says the rest
         return {"figures": (figures[1], figures[0]), "hint": unplug or said, **code(screen, texts, "receipt")}
     line = said if unplug and _bad(screen) else bill["line"]
-    return {**price_slots(screen), "price": "", "figures": figures, "hint": unplug or said, "lines": _lines(line)}
+    return {
+        **price_slots(screen, texts, facts),
+        "price": "",
+        "figures": figures,
+        "hint": unplug or said,
+        "lines": _lines(line),
+    }
 
 
 def _bad(screen: Screen) -> bool:

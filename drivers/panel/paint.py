@@ -62,7 +62,7 @@ def share(page: Page, layout: Layout) -> float:
     """Of the body, for the state: less where there is more to say below."""
     if page.figures or len(page.prices) > 1:
         return layout.band
-    below = (page.lines, page.price, page.prices, page.occupancy, page.countdown, page.hint)
+    below = (page.lines, page.price, page.prices, page.price_notes, page.countdown, page.hint)
     return layout.band_full if any(below) else 1.0
 
 
@@ -131,7 +131,7 @@ def _content(s: Sheet, box: Box, page: Page) -> None:
         for line in reversed([*page.lines, *([page.hint] if page.hint else [])]):
             box, strip = box.top(box.h - s.layout.strip * s.unit)
             s.c.text(line, strip, (INK, WHITE), s.type(s.layout.hint, lines=3))
-        if page.prices or page.occupancy:
+        if page.prices or page.price_notes:
             box, rows = box.top(box.h * 0.5)
             _prices(s, rows, page)
         _figures(s, box, page)
@@ -140,7 +140,7 @@ def _content(s: Sheet, box: Box, page: Page) -> None:
         box, strip = box.top(box.h - _row(s, box, 13, len(page.lines) + len(page.prices)))
         s.c.text(page.countdown, strip, (INK, WHITE), s.type(s.layout.price))
     lines = [*page.lines, *([page.hint] if page.hint else [])]
-    if page.prices or page.occupancy:
+    if page.prices or page.price_notes:
         box, rows = box.left(0)[1].top(0)[0], box
         if lines:
             box, rows = rows.top(rows.h * min(0.4, 0.22 * len(lines)))
@@ -166,16 +166,15 @@ def _lines(s: Sheet, box: Box, lines: list[str]) -> None:
 
 
 def _prices(s: Sheet, box: Box, page: Page) -> None:
-    """Rows of name and amount in one size, so that none seems to weigh more, and what the place costs below."""
+    """Rows of name and amount in one size, so that none seems to weigh more, and the notes below."""
     shares: list[float] = [1] * len(page.prices)
-    if page.occupancy:
-        shares.append(1.1 + 0.9 * (s.c.least_width(page.occupancy) // box.w))
+    shares += [(1.1 if n == 0 else 0.9) + 0.9 * (s.c.least_width(t) // box.w) for n, t in enumerate(page.price_notes)]
     highest = s.layout.price * 1.35 * s.unit * sum(shares)
     if box.h > highest:
         box = box.inset(0, (box.h - highest) / 2)
     rows = _rows(box, shares)
-    if page.occupancy:
-        s.c.text(page.occupancy, rows[-1], (INK, WHITE), s.type(s.layout.hint * 1.1, lines=3))
+    for note, row in zip(page.price_notes, rows[len(page.prices) :], strict=True):
+        s.c.text(note, row, (INK, WHITE), s.type(s.layout.hint * 1.1, lines=3))
     halves = [row.left(row.w * (0.5 if name else 0)) for (name, _), row in zip(page.prices, rows, strict=False)]
     names, amounts = s.type(s.layout.price, bold=False), s.type(s.layout.price, x=1.0)
     px = min(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.kinds import Screen
+from agent.kinds import Screen, ScreenName
+from drivers.panel import tariff
 from drivers.panel.texts import Texts, wall_time
 
 
@@ -18,15 +19,13 @@ def _money(screen: Screen, texts: Texts, name: str, exact: bool = False) -> str:
     return texts.money(micro, decimals if isinstance(decimals, int) else 2, str(v.get("currency") or ""), exact)
 
 
-def price_slots(screen: Screen) -> dict[str, Any]:
-    """The price as the screen brings it: ``price_lines``, one component a line, its name and its amount with a tab
-    between them, in the order they must be read in; or ``price_line``, one sentence. ``occupancy_line``: what the place
-    costs beyond that."""
-    v = screen.values
-    parts = (line.rpartition("\t") for line in str(v.get("price_lines") or "").splitlines())
-    rows = tuple((name.strip(), amount.strip()) for name, _, amount in parts if amount.strip())
-    line = "" if rows else str(v.get("price_line") or "").strip()
-    return {"price": line, "prices": rows, "occupancy": str(v.get("occupancy_line") or "").strip()}
+def price_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The tariff in rows with what else there is to know of it, or ``price_line``, the price in one sentence."""
+    rows = tariff.rows(screen.values, texts)
+    if not rows:
+        return {"price": str(screen.values.get("price_line") or ""), "prices": (), "price_notes": ()}
+    notes = tariff.notes(screen.values, texts, str(facts.get("timezone") or "UTC"), screen.name is ScreenName.IDLE)
+    return {"price": "", "prices": rows, "price_notes": tuple(filter(None, notes))}
 
 
 def cost_figure(screen: Screen, texts: Texts) -> tuple[str, str] | None:

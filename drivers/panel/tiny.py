@@ -39,7 +39,7 @@ def slides(page: Page, size: Size, margin: int = 0) -> list[Slide]:
     found = [_title(page), *_pairs(figures)]
     for name, amount in page.prices:
         found.append(Slide((name, amount)) if name else Slide((amount,), (_LINES,)))
-    for text in (page.price, page.occupancy, *page.lines, page.hint):
+    for text in (page.price, *page.price_notes, *page.lines, page.hint):
         found += _spread(text, inner)
     found += _code(page, inner)
     station = f"{page.station_label} {page.number}".strip() if page.number else ""

@@ -27,11 +27,24 @@ COST = {
     "cost_micro": 1_234_567_890, "cost_decimals": 2, "currency": "EUR", "cost_final": False, "cost_estimated": False,
     "kwh_micro": 351_900, "hour_micro": 2_000_000, "price_line": "0,3519 €/kWh + 2,00 €/h",
 }  # fmt: skip
+BILLED = {"cost_micro": 50_000_000, "cost_decimals": 2, "currency": "EUR", "cost_final": False}
 LONG = "0,35 €/kWh entre 22 h et 6 h, 0,55 €/kWh sinon, puis 6,00 €/h dès 30 min après la fin de la charge"
 PRICES = {
-    "price_lines": "Énergie\t0,35 €/kWh\nTemps\t0,05 €/min\nPar recharge\t1,00 €\nFrais de service\t0,50 €",
-    "occupancy_line": "Place occupée après la charge : 0,10 €/min dès 30 min",
-}
+    "tariff_currency": "EUR", "tariff_kwh_micro": 350_000, "tariff_minute_micro": 50_000,
+    "tariff_session_micro": 1_000_000, "tariff_other_micro": 500_000, "tariff_other_name": "Service",
+    "tariff_occupancy_micro": 100_000, "tariff_grace_min": 30, "tariff_vat_percent": "17",
+}  # fmt: skip
+LAW = {"tariff_currency": "EUR", "tariff_kwh_micro": 790_000, "tariff_occupancy_micro": 100_000, "tariff_grace_min": 30}
+BOUNDS = {"tariff_minimum_micro": 1_000_000, "tariff_maximum_micro": 45_000_000, "tariff_vat_percent": "8.1"}
+TURN = {
+    "tariff_next_at_utc_s": 1_795_600_000, "tariff_next_kwh_micro": 259_900, "tariff_next_minute_micro": 0,
+    "tariff_next_occupancy_micro": 200_000,
+}  # fmt: skip
+BILL = {
+    "bill_kwh_micro": 43_210_000, "bill_minute_micro": 31_200_000, "bill_occupancy_micro": 2_500_000,
+    "bill_session_micro": 1_000_000, "bill_other_micro": 500_000, "bill_maximum_micro": -28_410_000,
+    "bill_vat_micro": 7_260_000, "tariff_vat_percent": "17", "tariff_other_name": "Service", "tariff_grace_min": 30,
+}  # fmt: skip
 PAY = {"qr_url": QR_URL, "qr_left_s": 299.0}
 IDLE_FEE = {"idle": True, "idle_hour_micro": 6_000_000, "idle_in_s": 1800}
 FINAL = {**SESSION, **COST, "cost_final": True}
@@ -63,20 +76,26 @@ CASES: list[Case] = [
     (S.IDLE, "", {"price_line": LONG}),
     (S.IDLE, "", PRICES),
     (S.IDLE, "", {**PRICES, **PAY}),
-    (S.IDLE, "", {"price_lines": "0,45 €/kWh", "qr_url": "HTTPS://C.LU/1"}),
+    (S.IDLE, "", {"tariff_currency": "EUR", "tariff_kwh_micro": 450_000, "qr_url": "HTTPS://C.LU/1"}),
+    (S.IDLE, "", LAW),
+    (S.IDLE, "", {**LAW, **PAY}),
+    (S.IDLE, "", {**PRICES, **BOUNDS, **TURN, "price_line": LONG}),
     (S.PLUG_IN, "", {"remaining_s": 57.0, "price_line": LONG}),
     (S.PLUG_IN, "", {"remaining_s": 57.0, **PRICES}),
     (S.PREPARING, "", {"price_line": LONG}),
     (S.PREPARING, "", PRICES),
     (S.CHARGING, "", {**SESSION, **COST}),
     (S.CHARGING, "", {**SESSION, **COST, **PRICES}),
+    (S.CHARGING, "", {**SESSION, **BILLED, **LAW, **TURN}),
+    (S.PAUSED, "car", {**SESSION, **BILLED, **PRICES}),
     (S.CHARGING, "", {**SESSION, **COST, "soc_percent": None, "cost_estimated": True}),
     (S.CHARGING, "", {**SESSION, **COST, "next_at_utc_s": 1_795_600_000.0, "next_kwh_micro": 550_000}),
     (S.CHARGING, "", {**SESSION, "price_line": LONG}),
     (S.PAUSED, "car", {**SESSION, **COST, **IDLE_FEE}),
     (S.FINISHED, "stopped", {**SESSION, **COST, **IDLE_FEE, "idle_in_s": 0}),
     (S.FINISHED, "stopped", {**FINAL, "cost_text": LONG}),
-    (S.FINISHED, "stopped", {**FINAL, **PRICES}),
+    (S.FINISHED, "stopped", {**SESSION, **BILLED, **BILL, "cost_final": True}),
+    (S.FINISHED, "stopped", {**SESSION, **BILLED, **BILL, "cost_final": True, "qr_url": QR_URL}),
     (S.FINISHED, "stopped", {**FINAL, "cost_text": LONG, "qr_url": QR_URL}),
     (S.FINISHED, "fault", {**FINAL, "qr_url": QR_URL}),
 ]  # fmt: skip

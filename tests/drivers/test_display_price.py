@@ -77,14 +77,3 @@ def test_the_price_before_energy() -> None:
     assert said(ScreenName.PLUG_IN, remaining_s=57.0).countdown == "Encore 0:57"
     assert said(ScreenName.PREPARING).price == "for you"
     assert said(ScreenName.PLUG_IN, remaining_s=57.0, price_line="").price == ""
-
-
-def test_the_price_in_rows_is_read_in_its_order() -> None:
-    rows = {"price_lines": "Énergie\t0,35 €/kWh\nTemps\t0,05 €/min\n\n1,00 €", "occupancy_line": "0,10 €/min"}
-    for name in (ScreenName.IDLE, ScreenName.PLUG_IN, ScreenName.PREPARING, ScreenName.CHARGING, ScreenName.FINISHED):
-        found = said(name, **rows)
-        assert found.prices == (("Énergie", "0,35 €/kWh"), ("Temps", "0,05 €/min"), ("", "1,00 €"))
-        assert (found.price, found.occupancy) == ("", "0,10 €/min")
-        assert not [line for line in found.lines if "€" in line]  # nothing is said twice
-    soon = said(**rows, next_at_utc_s=NOON_UTC_S, next_kwh_micro=500_000)
-    assert soon.lines == ("Dès 13:00 : 0,50 €/kWh",)

@@ -32,7 +32,9 @@ AAA = 7.0
 """Contrast ratio of WCAG 2.1, success criterion 1.4.6."""
 panels = pytest.mark.parametrize("panel", PANELS, ids=lambda p: "{}x{}x{}".format(*p))
 STRANGE = (
-    "price_line", "price_lines", "occupancy_line", "number", "hotline", "token_tail", "qr_url", "qr_left_s", "evse",
+    "price_line", "tariff_kwh_micro", "tariff_other_name", "tariff_grace_min", "tariff_vat_percent", "bill_kwh_micro",
+    "tariff_next_at_utc_s", "tariff_next_kwh_micro", "currency", "tariff_currency", "number", "hotline",
+    "token_tail", "qr_url", "qr_left_s", "evse",
     "energy_wh", "since_s", "soc_percent", "power_w",
 )  # fmt: skip
 languages = pytest.mark.parametrize("language", LANGUAGES)
@@ -56,7 +58,7 @@ def texts_of(whole: Page) -> list[str]:
     rows = [text for row in whole.prices for text in row]
     figures = [part for f in whole.figures if not f.spare for part in f.value.split()]
     return [
-        whole.title, whole.countdown, whole.price, whole.occupancy, whole.hint, whole.number, whole.hotline,
+        whole.title, whole.countdown, whole.price, *whole.price_notes, whole.hint, whole.number, whole.hotline,
         whole.outlet, *whole.lines, *rows, *figures,
     ]  # fmt: skip
 
@@ -108,7 +110,9 @@ def test_the_main_message_is_large(panel: tuple[int, int, int]) -> None:
 def test_the_large_panels_say_a_session_at_once() -> None:
     """Only words that turn up on few screens may take turns on 800x480 and more."""
     for (name, detail, values), _, shown in looks((800, 480, 16), "fr"):
-        long = {"price_lines", "cost_text"} & set(values) or values.get("price_line") == LONG
+        long = {"tariff_session_micro", "bill_kwh_micro", "tariff_next_kwh_micro", "cost_text"} & set(
+            values
+        ) or values.get("price_line") == LONG
         if not long and detail != "station":
             assert len(shown) == 1, f"{name} {detail} {values}: {len(shown)} faces"
 

@@ -1,0 +1,73 @@
+"""The tariff in words: rows in the order in which Regulation (EU) 2023/1804, article 5(4), wants them read, and notes.
+Amounts come as millionths of ``tariff_currency`` (``agent/domain/price_tag.py``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+from drivers.panel.texts import Texts, wall_time
+
+Values: TypeAlias = Mapping[str, Any]
+
+PER = {"kwh": "/kWh", "minute": "/min", "occupancy": "/min", "session": "", "other": ""}
+"""The order of the law: per kWh, per minute (charging, then the place), per session, other."""
+_ADJUSTED = ("minimum", "maximum")
+
+
+def rows(values: Values, texts: Texts) -> tuple[tuple[str, str], ...]:
+    """Name and amount of each price; at the end what each has come to."""
+    if any(name.startswith("bill_") for name in values):
+        parts = ((kind, _money(values, f"bill_{kind}", texts, "currency")) for kind in (*PER, *_ADJUSTED))
+        return tuple((_name(kind, values, texts), amount) for kind, amount in parts if amount)
+    prices = ((kind, _money(values, f"tariff_{kind}", texts, exact=True), per) for kind, per in PER.items())
+    return tuple((_name(kind, values, texts), amount + per) for kind, amount, per in prices if amount)
+
+
+def notes(values: Values, texts: Texts, timezone: str, anybody: bool) -> tuple[str, ...]:
+    """What else there is to know; some may be empty. ``anybody``: it is not known who will pay."""
+    rate = _rate(values, texts)
+    if any(name.startswith("bill_") for name in values):
+        vat = _money(values, "bill_vat", texts, "currency")
+        return (texts("price.vat_of", rate=rate, amount=vat) if vat else texts("price.vat_unknown"),)
+    terms = texts("price.vat", rate=rate) if rate else texts("price.vat_unknown")
+    grace_min = values.get("tariff_grace_min") if values.get("tariff_occupancy_micro") else None
+    bounds = (("tariff_minimum", "least"), ("tariff_maximum", "most"))
+    return (
+        _next(values, texts, timezone),
+        texts("price.grace", minutes=grace_min) if grace_min else "",
+        ", ".join(texts(f"price.{word}", amount=a) for name, word in bounds if (a := _money(values, name, texts))),
+        f"{texts('price.no_contract')}, {terms}" if anybody else terms,
+    )
+
+
+def _next(values: Values, texts: Texts, timezone: str) -> str:
+    """What costs something else, and from when."""
+    at_utc_s = values.get("tariff_next_at_utc_s")
+    prices = ", ".join(_coming(values, texts))
+    if not prices or not isinstance(at_utc_s, int | float):
+        return ""
+    at = wall_time(at_utc_s, values.get("utc_offset_min"), timezone)
+    return texts("labels.price_next", time=f"{at:%H:%M}" if at else "--:--", price=prices)
+
+
+def _coming(values: Values, texts: Texts) -> Iterator[str]:
+    for kind, per in PER.items():
+        if amount := _money(values, f"tariff_next_{kind}", texts, exact=True):
+            yield f"{amount}{per}" if kind == "kwh" else f"{texts(f'price.{kind}')} {amount}{per}"
+
+
+def _name(kind: str, values: Values, texts: Texts) -> str:
+    return str(values.get("tariff_other_name") or "") if kind == "other" else texts(f"price.{kind}")
+
+
+def _money(values: Values, name: str, texts: Texts, currency: str = "tariff_currency", exact: bool = False) -> str:
+    """Empty if there is none."""
+    micro = values.get(f"{name}_micro")
+    if not isinstance(micro, int) or isinstance(micro, bool):
+        return ""
+    return texts.money(micro, 2, str(values.get(currency) or ""), exact)
+
+
+def _rate(values: Values, texts: Texts) -> str:
+    return str(values.get("tariff_vat_percent") or "").replace(".", texts("decimal") or ".")

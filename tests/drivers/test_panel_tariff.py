@@ -1,0 +1,126 @@
+"""The tariff on the panels: what is said of it, and that it is read in the order of the law (Regulation (EU) 2023/1804,
+article 5(4)) on each of them, in each language."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.kinds import Screen, ScreenName
+from drivers.panel import canvas as canvas_module
+from drivers.panel.faces import faces
+from drivers.panel.page import Page, page
+from drivers.panel.texts import load
+from tests.drivers.screens import BILL, BILLED, BOUNDS, CONFIG, LANGUAGES, LAW, PRICES, TURN
+from tests.drivers.test_panel_layouts import PANELS
+
+FACTS = {"timezone": "Europe/Luxembourg"}
+BEFORE = (ScreenName.IDLE, ScreenName.PLUG_IN, ScreenName.PREPARING)
+IN_ORDER = ("0,35 €/kWh", "0,05 €/min", "0,10 €/min", "1,00 €", "0,50 €")
+STRICT = ("0,79 €/kWh", "0,10 €/min")
+
+
+@pytest.fixture(autouse=True)
+def nobody_else_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canvas_module, "_BREATH_S", 0)
+
+
+def said(name: ScreenName = ScreenName.IDLE, language: str = "fr", **values: Any) -> Page:
+    return page(Screen(name, language, "stopped", values), load(language, (CONFIG,)), FACTS)
+
+
+def read(whole: Page, panel: tuple[int, int, int]) -> list[str]:
+    """What is on the panel in the order in which it is read: face by face, from the top, from the left."""
+    texts = []
+    for face in faces(whole, panel[:2], panel[2]):
+        placed = [p for p in face(dry=True).placed if p.kind == "text"]
+        texts += [p.what for p in sorted(placed, key=lambda p: (p.box.y0, p.box.x0))]
+    return texts
+
+
+def amounts(language: str, wanted: tuple[str, ...]) -> list[str]:
+    return [w.replace(",", ".") if language == "en" else w for w in wanted]
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda p: "{}x{}x{}".format(*p))
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_prices_are_read_in_the_order_of_the_law(language: str, panel: tuple[int, int, int]) -> None:
+    """Energy, minutes of charging, minutes of the place, once per session, other; each amount beside its name."""
+    names = dict(load(language, (CONFIG,)).words["price"])
+    labels = [names[kind] for kind in ("kwh", "minute", "occupancy", "session")] + ["Service"]
+    scrambled = dict(reversed(PRICES.items()))
+    running = (ScreenName.CHARGING, {"energy_wh": 1, **BILLED, **scrambled})
+    for name, values in [*((n, scrambled) for n in BEFORE), running]:
+        texts = read(said(name, language, **values), panel)
+        at = [n for n, text in enumerate(texts) if text in amounts(language, IN_ORDER)]
+        assert [texts[n] for n in at] == amounts(language, IN_ORDER), name
+        assert [texts[n - 1] for n in at] == labels, name
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda p: "{}x{}x{}".format(*p))
+def test_a_strong_outlet_says_energy_and_the_place(panel: tuple[int, int, int]) -> None:
+    for language in LANGUAGES:
+        texts = read(said(language=language, **LAW), panel)
+        assert [t for t in texts if "€" in t] == amounts(language, STRICT)
+
+
+def test_the_order_can_be_wrong() -> None:
+    whole = said(**PRICES)
+    mixed = Page(**{f: getattr(whole, f) for f in Page.__slots__} | {"prices": whole.prices[::-1]})
+    assert [t for t in read(mixed, (800, 480, 16)) if t in IN_ORDER] == list(reversed(IN_ORDER))
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("language", "notes"),
+    [
+        ("fr", ("Place : après 30 min sans charger", "Sans contrat, TVA 17 % comprise")),
+        ("de", ("Standzeit: nach 30 min ohne Laden", "Ohne Vertrag, inkl. 17 % MwSt.")),
+        ("lb", ("Standzäit: no 30 Min. ouni Lueden", "Ouni Kontrakt, 17 % TVA abegraff")),
+        ("en", ("Idle time: after 30 min without charging", "Without a contract, incl. 17 % VAT")),
+    ],
+)
+def test_what_else_there_is_to_know(language: str, notes: tuple[str, ...]) -> None:
+    assert said(language=language, **PRICES).price_notes == notes
+
+
+def test_who_is_here_knows_that_he_has_no_contract() -> None:
+    for name in (*BEFORE[1:], ScreenName.CHARGING):
+        assert said(name, energy_wh=1, **PRICES).price_notes[-1] == "TVA 17 % comprise"
+
+
+def test_bounds_and_a_broken_rate() -> None:
+    found = said(**{**PRICES, **BOUNDS})
+    assert found.price_notes[1:] == ("au moins 1,00 €, au plus 45,00 €", "Sans contrat, TVA 8,1 % comprise")
+    assert said(**LAW).price_notes[-1] == "Sans contrat, TVA comprise"  # the tariff does not say the rate
+
+
+def test_a_price_that_turns() -> None:
+    assert said(**PRICES, **TURN).price_notes[0] == (
+        "Dès 10:46 : 0,2599 €/kWh, Temps de charge 0,00 €/min, Place sans charger 0,20 €/min"
+    )
+    assert said(**PRICES, **TURN, utc_offset_min=-60).price_notes[0].startswith("Dès 08:46 : ")
+    assert said(**PRICES, tariff_next_at_utc_s=1e18, tariff_next_kwh_micro=0).price_notes[0] == "Dès --:-- : 0,00 €/kWh"
+
+
+def test_a_price_has_as_many_decimals_as_it_takes() -> None:
+    found = said(tariff_kwh_micro=351_900, tariff_minute_micro=16_667, tariff_session_micro=0, tariff_currency="CHF")
+    assert [amount for _, amount in found.prices] == ["0,3519 CHF/kWh", "0,016667 CHF/min", "0,00 CHF"]
+
+
+def test_the_tariff_is_said_instead_of_a_sentence() -> None:
+    assert (said(**LAW, price_line="0,99 €").price, said(price_line="0,99 €").price) == ("", "0,99 €")
+
+
+def test_what_it_has_come_to_adds_up() -> None:
+    found = said(ScreenName.FINISHED, energy_wh=123_456, **{**BILLED, "cost_final": True}, **BILL)
+    assert [f.value for f in found.figures][:2] == ["123,45", "50,00 €"]
+    assert found.prices == (
+        ("Énergie", "43,21 €"), ("Temps de charge", "31,20 €"), ("Place sans charger", "2,50 €"),
+        ("Par recharge", "1,00 €"), ("Service", "0,50 €"), ("Montant maximum", "-28,41 €"),
+    )  # fmt: skip
+    assert found.price_notes == ("dont TVA 17 % : 7,26 €",)
+    assert sum(v for k, v in BILL.items() if k.startswith("bill_") and k != "bill_vat_micro") == BILLED["cost_micro"]
