@@ -29,9 +29,11 @@ from agent.initial import (
     initial_evses,
     initial_offers,
     initial_settings,
+    initial_terms,
     power_times,
     signer,
     unusable_certificates,
+    unusable_terminals,
     wall_clock,
 )
 from agent.kinds import Fault, Lamp, Screen
@@ -148,6 +150,7 @@ class Station:
             price_line=station.price_line,
             qr_url=station.qr_url,
             zone=wall_clock(self.file),
+            terms=initial_terms(self.file),
             **power_times(self.file),
             updater=self.file.updater is not None,
             boot_reason=self._boot_reason,
@@ -417,8 +420,8 @@ def check(file: StationFile) -> Iterable[str]:
         zone(file.station.timezone)
     except NoZone as e:
         wrong.append(f"{file.path}: station.timezone: {e}")
-    wrong += unusable_certificates(file)
-    for made in (initial_settings, initial_offers):
+    wrong += unusable_certificates(file) + unusable_terminals(file)
+    for made in (initial_settings, initial_offers, initial_terms):
         try:
             made(file)
         except SettingsError as e:

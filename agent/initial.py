@@ -17,6 +17,7 @@ from agent.settings import Backend, SettingsError, StationFile, meant
 from agent.spoken import spoken_to
 
 if TYPE_CHECKING:
+    from agent.domain.adhoc import Terms
     from agent.domain.offer import Offer
 
 
@@ -105,6 +106,28 @@ def initial_offers(file: StationFile) -> Mapping[EvseId, Offer]:
     if wrong:
         raise SettingsError([f"{file.path}: {w}" for w in wrong])
     return made
+
+
+def initial_terms(file: StationFile) -> Terms | None:
+    """Of payment with a bank card. Raises ``SettingsError``."""
+    if file.payment is None:
+        return None
+    from agent.paying import terms
+
+    wrong: list[str] = []
+    made = terms(file, wrong)
+    if wrong:
+        raise SettingsError([f"{file.path}: {w}" for w in wrong])
+    return made
+
+
+def unusable_terminals(file: StationFile) -> list[str]:
+    """Complaints about terminals that would never wait for a card."""
+    if file.terminal is None and all(e.terminal is None for e in file.evses):
+        return []
+    from agent.paying import unused
+
+    return [f"{file.path}: {problem}" for problem in unused(file)]
 
 
 def wall_clock(file: StationFile) -> Callable[[float], Local]:

@@ -154,6 +154,7 @@ class StationFile:
     updater: Device | None
     meter_policies: Mapping[int, MeterPolicy]
     tariff: Any
+    payment: Any
     simulation: Simulation
 
     def __repr__(self) -> str:
@@ -166,6 +167,7 @@ class StationFile:
 TABLES = (
     "station", "backend", "backends", "settings", "evse", "simulation",
     "board", "meter", "reader", "display", "terminal", "buttons", "power", "buzzer", "updater", "tariff",
+    "payment",
 )  # fmt: skip
 STORE_MAX_MB = 100_000
 MIN_A = 6.0
@@ -225,6 +227,7 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
         updater=device_of(raw.get("updater"), "updater", wrong),
         meter_policies={e.number: p for e in evses if (p := _meter_policy(e, raw, wrong))},
         tariff=raw.get("tariff"),
+        payment=raw.get("payment"),
         simulation=build(Simulation, raw.get("simulation", {}), "simulation", wrong, base),
     )
     if wrong:
