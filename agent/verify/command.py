@@ -72,7 +72,7 @@ def asked(args: argparse.Namespace) -> Asked:
         references[plain(name)] = value
     options = Options(args.yes, references, max(args.reads, 0), max(args.samples, 1))
     hands = "robot" if args.hands else "nobody" if args.no_hands else "person"
-    return Asked(options, tuple(args.port), args.report, hands, args.hands)
+    return Asked(options, tuple(args.port), getattr(args, "report", None), hands, args.hands)
 
 
 def run(file: StationFile, args: argparse.Namespace) -> int:
@@ -118,7 +118,7 @@ async def _verified(file: StationFile, wanted: Asked) -> list[report.Verified]:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     made = rounds.rounds(file, wanted.only)
     async with alone(file, rounds.wires(made)):
-        hands = await _hands(wanted)
+        hands = hands_of(wanted)
         options = await _consent(made, wanted, hands)
         return await verified(made, hands, options, say)
 
@@ -134,7 +134,7 @@ async def verified(
     return done
 
 
-async def _hands(wanted: Asked) -> Hands:
+def hands_of(wanted: Asked) -> Hands:
     if wanted.robot:
         return Robot(wanted.robot)
     return Person(say) if wanted.hands == "person" else Nobody()

@@ -1,0 +1,113 @@
+"""The checks of ``chargy-agent verify`` as tests: ``pytest --station STATION.toml``. Comes with the package as a pytest
+plugin, and does nothing without that option.
+
+Nobody is asked: a robot lends its hands (``--station-hands URL``), or what needs one is skipped, with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from agent.ports.verify import Check
+    from agent.settings import StationFile
+    from agent.verify.command import Asked
+    from agent.verify.rounds import Round
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("chargy-agent", "checks of a charging station's devices")
+    group.addoption("--station", type=Path, metavar="STATION.toml", help="verify the devices of this station")
+    group.addoption("--station-port", action="append", default=[], metavar="DEVICE", help="one device; repeats")
+    group.addoption("--station-yes", action="store_true", help="release may be given: outlets may become live")
+    group.addoption("--station-hands", default="", metavar="URL", help="of a robot (control API)")
+    group.addoption("--station-reference", action="append", default=[], metavar="DEVICE.KEY=VALUE", help="repeats")
+    group.addoption("--station-reads", type=int, default=10_000, metavar="N", help="of the memory check (10000)")
+    group.addoption("--station-samples", type=int, default=40, metavar="N", help="of the time measurements (40)")
+
+
+@pytest.hookimpl(tryfirst=True)  # so that -k and -m choose among them too
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    path = config.getoption("--station")
+    if path is None:
+        return
+    if hasattr(config, "workerinput"):
+        raise pytest.UsageError("--station: devices are verified one after the other: run it without -n")
+    items += _items(session, config, path)
+
+
+def _items(session: pytest.Session, config: pytest.Config, path: Path) -> list[pytest.Item]:
+    from agent.settings import SettingsError, load
+    from agent.verify import rounds
+
+    try:
+        file, wanted = load(path), _asked(config)
+        made = rounds.rounds(file, wanted.only)
+    except SettingsError as e:
+        raise pytest.UsageError(f"--station: {e}") from e
+    return [
+        DeviceCheck.from_parent(session, name=f"{r.device.name}::{check.name}", of=(file, wanted, r, check))
+        for r in made
+        for check in r.checks
+    ]
+
+
+def _asked(config: pytest.Config) -> Asked:
+    from agent.verify import command
+
+    option = config.getoption
+    words = argparse.Namespace(
+        yes=option("--station-yes"),
+        hands=option("--station-hands"),
+        no_hands=True,
+        port=option("--station-port"),
+        reference=option("--station-reference"),
+        reads=option("--station-reads"),
+        samples=option("--station-samples"),
+    )
+    return command.asked(words)
+
+
+class DeviceCheck(pytest.Item):
+    """One check of one device."""
+
+    def __init__(self, *, of: tuple[StationFile, Asked, Round, Check], **more: Any) -> None:
+        super().__init__(**more)
+        self._of = of
+
+    def runtest(self) -> None:
+        from agent.verify import rounds
+
+        made, figures = asyncio.run(self._made())
+        self.user_properties += list(figures.items())
+        if made.outcome == rounds.LEFT:
+            pytest.skip(made.says)
+        if made.outcome == rounds.FAILED:
+            raise Failed(made.says)
+
+    async def _made(self) -> tuple[Any, dict[str, float | str]]:
+        from agent.verify import rounds
+        from agent.verify.alone import alone
+        from agent.verify.command import hands_of
+
+        file, wanted, r, check = self._of
+        async with alone(file, rounds.wires([r])):
+            bench = rounds.bench_of(r, hands_of(wanted), wanted.options, lambda text: None)
+            return await rounds.outcome(check, bench), bench.figures
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, Failed):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self._of[0].path, None, self.name
+
+
+class Failed(AssertionError):
+    """The check says everything itself; a traceback through the bench helps nobody."""
