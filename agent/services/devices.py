@@ -3,6 +3,7 @@ only when a station file names them."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import fields
@@ -15,6 +16,7 @@ from agent.ports.driver import Driver, Where
 from agent.settings import OWN_METER, Device, Evse, SettingsError, StationFile, build, meant
 
 GROUP = "chargy_agent.drivers"
+CONFIG_GROUP = "chargy_agent.config"
 
 
 @frozen
@@ -165,9 +167,18 @@ def _where(file: StationFile, evse: EvseId, role: str, now: Callable[[], tuple[i
 
 
 def config_dirs(file: StationFile) -> tuple[Path, ...]:
-    """Where maps and texts are looked up: the station's own folders first, then what travels with the program."""
+    """Where maps and texts are looked up: the station's own folders first, then those of installed packages, then what
+    travels with the program."""
     import config
 
     own = file.station.config_dir
     first = (own,) if own is not None else ()
-    return (*first, file.path.resolve().parent, Path(next(iter(config.__path__))))
+    return (*first, file.path.resolve().parent, *_brought(), Path(next(iter(config.__path__))))
+
+
+@functools.cache
+def _brought() -> tuple[Path, ...]:
+    """Folders with ``meters/``, ``boards/``, ``texts/`` that packages register: an entry point names the package."""
+    from importlib.metadata import entry_points
+
+    return tuple(Path(next(iter(e.load().__path__))) for e in entry_points(group=CONFIG_GROUP))

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from drivers.sim.buzzer import Buzzer
 from drivers.sim.derive import FarEnds, Table, chosen, lacks_address, rooted, with_url
 from drivers.sim.evse import Evse as EvseModel
 from drivers.sim.faults import FAULT_NAMES
+from drivers.sim.foreign import Place, far_ends
 from drivers.sim.lamp import Lamp
 from drivers.sim.line_reader import LineReader
 from drivers.sim.mains import Mains
@@ -59,12 +61,14 @@ class Wires:
         self.buzzer: Buzzer | None = None
         self.terminals: dict[int, Terminal] = {}
         self.roads: dict[str, Road] = {}
+        self._foreign = AsyncExitStack()
         self._slaves: list[NetworkSlave] = []
         self._lines: list[PtyLine] = []
 
     async def open(self, backend_url: str) -> None:
         """Raises ``ValueError`` for a device that cannot be simulated, ``OSError``."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        await self._open_foreign()
         await self._open_boards()
         self._open_serial_boards()
         for evse in self._file.evses:
@@ -80,6 +84,7 @@ class Wires:
         await self._open_roads(backend_url)
 
     async def close(self) -> None:
+        await self._foreign.aclose()
         for slave in self._slaves:
             slave.close()
         for line in self._lines:
@@ -127,9 +132,25 @@ class Wires:
 
     # --- boards and meters ----------------------------------------------------------------------------------------
 
+    async def _open_foreign(self) -> None:
+        """What other packages bring goes first: maps of ours that they know better are theirs too."""
+        for far_end in far_ends():
+            for evse in self._file.evses:
+                device = getattr(evse, far_end.role) or getattr(self._file, far_end.role)
+                if far_end.suits(device):
+                    place = Place(self._evses[evse.number], self._mains, self._folder, chosen(device))
+                    address = await self._foreign.enter_async_context(far_end.open(place))
+                    table = {"driver": device.driver, **place.options, **address}
+                    self.far_ends.evses[evse.number][far_end.role] = table
+                    where = ", ".join(f"{k} {v}" for k, v in address.items())
+                    self.addresses[f"{far_end.role} {evse.number}"] = f"{where} ({device.driver})"
+
     async def _open_boards(self) -> None:
         wanted = [
-            e for e in self._file.evses if lacks_address(e.board or self._file.board, "evse_modbus", "host", "device")
+            e
+            for e in self._file.evses
+            if "board" not in self.far_ends.evses[e.number]
+            and lacks_address(e.board or self._file.board, "evse_modbus", "host", "device")
         ]
         small = [e for e in wanted if chosen(e.board or self._file.board).get("map", _MAP) != _MAP]
         for evse in small:
@@ -188,7 +209,7 @@ class Wires:
 
     async def _open_meter(self, evse: Evse) -> None:
         device = evse.meter or self._file.meter
-        if not lacks_address(device, "meter_modbus", "host", "device"):
+        if "meter" in self.far_ends.evses[evse.number] or not lacks_address(device, "meter_modbus", "host", "device"):
             return
         asked = {"map": "eastron_sdm630", "line": "rtu", "unit": 1, **chosen(device)}
         meter = Meter(family(asked["map"]), self._evses[evse.number], self._mains)
