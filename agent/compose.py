@@ -336,7 +336,7 @@ class Station:
             self._leave(0)
             return
         log.info("restart ordered (%s, %s)", order.reason, "hard" if order.hard else "soft")
-        self.engine.remember("restart", "ordered", {"reason": order.reason})
+        self.engine.remember("restart", "ordered", {"reason": order.reason, "hard": order.hard})
         self._boot_board = order.reason == "FirmwareUpdate"
         self._leave(0)
 

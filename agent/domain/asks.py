@@ -71,8 +71,8 @@ class AskUnlock(Ask):
 
 @frozen
 class AskReset(Ask):
-    """``hard``: 1.x Hard; otherwise an orderly one. ``on_idle``: not before the running sessions have ended. ``evse``:
-    only this one (2.x); 0 is the station."""
+    """``hard``: 1.x Hard, 2.x Immediate: it acknowledges latched faults. ``on_idle``: not before the running
+    sessions have ended. ``evse``: only this one (2.x); 0 is the station."""
 
     hard: bool = False
     on_idle: bool = False

@@ -1,9 +1,9 @@
 """Faults once: what each means for charging and for a person. How an OCPP version names it: ``ocpp/names.py``.
 
 ``severity``: BLOCK stops the session and takes the EVSE out of service until it is gone; SESSION stops the session,
-the next one may try; WARN is told and charging goes on. ``latched``: stays until a technician or a hard reset
-acknowledges it. ``alert`` False: a driver's matter, no event for a backend. Severity after the MREC catalogue
-(ChargeX/INL) and what open stations found workable.
+the next one may try; WARN is told and charging goes on. ``latched``: stays until a hard reset acknowledges it and the
+board does not show it any more (``blocks/latches.py``). ``alert`` False: a driver's matter, no event for a backend.
+Severity after the MREC catalogue (ChargeX/INL) and what open stations found workable.
 """
 
 from __future__ import annotations
@@ -97,6 +97,9 @@ GRACE_S: dict[Fault, float] = {Fault.BOARD_SILENT: 10.0, Fault.METER_SILENT: 60.
 """How long a running session outlives these: the far side may come back, and the register proves what was drawn. For
 the meter's, the setting ``meter_grace_s`` says how long."""
 
+
+KEPT = frozenset(f for f, row in CATALOGUE.items() if row.latched) - {Fault.METER_EXCHANGED}
+"""Latched ones that a restart must not forget; whether the meter is another one is found out anew at each start."""
 
 LOCKING = frozenset((Fault.LOCK_FAILURE, Fault.UNLOCK_FAILURE, Fault.MREC1, Fault.MREC25))
 """Those of the lock that holds the plug."""

@@ -17,6 +17,7 @@ from agent.domain.blocks.customers import Customers
 from agent.domain.blocks.display import Display
 from agent.domain.blocks.firmware import Firmware
 from agent.domain.blocks.inventory import Inventory
+from agent.domain.blocks.latches import Latches
 from agent.domain.blocks.lists import Lists
 from agent.domain.blocks.lock import Lock
 from agent.domain.blocks.logs import Logs
@@ -42,7 +43,8 @@ def assemble(site: Site) -> Blocks:
     """The street first (it keeps the picture that the others read), the screen last (it shows what they made of it)."""
     choice, lists = Choice(site), Lists(site)
     authorisation = Authorisation(site, choice)
-    clearing = Clearing(site)
+    latches = Latches(site)
+    clearing = Clearing(site, latches)
     status, firmware, logs, costs = Status(site), Firmware(site), Logs(site), Costs(site)
     till, adhoc, paying = _payments(site)
     return Blocks(
@@ -60,6 +62,7 @@ def assemble(site: Site) -> Blocks:
             Transactions(site),
             Charging(site),
             Availability(site),
+            latches,
             Reservations(site),
             Power(site),
             Metering(site),

@@ -1,7 +1,8 @@
 """How OCPP names our settings and faults. Settings: ``domain/variables.py`` has each once; here is what 1.x calls it.
 
-1.x keys: OCPP 1.6 9.1-9.3 and the security whitepaper. Faults: OCPP 1.6 7.6 (ChargePointErrorCode); the MREC names
-(ChargeX/INL minimum required error codes) travel as ``vendorErrorCode`` with ``VENDOR_ID``.
+1.x keys: OCPP 1.6 9.1-9.3 and the security whitepaper. Faults: OCPP 1.6 7.6 (ChargePointErrorCode); the minimum
+required error codes of ChargeX/INL (CXnnn, or a board's MREC name as it is) travel as ``vendorErrorCode`` with
+``VENDOR_ID``.
 """
 
 from __future__ import annotations
@@ -221,15 +222,55 @@ VENDOR_ID = "https://chargex.inl.gov"
 
 @frozen
 class Error16:
-    """``info`` and ``vendor_code`` are "" where the code says it all."""
+    """``info`` is "" where the code says it all; ``vendor_code``: CXnnn, otherwise our name."""
 
     code: str
     info: str = ""
     vendor_code: str = ""
 
 
-def _named(fault: Fault, code: str = "OtherError") -> Error16:
-    return Error16(code, fault.value, fault.value)
+def vendor(vendor_code: str) -> str:
+    """Whose code it is (vendorId)."""
+    return VENDOR_ID if vendor_code.startswith(("MREC", "CX")) else "chargy"
+
+
+_CX: Mapping[Fault, int] = {
+    Fault.LOCK_FAILURE: 1,
+    Fault.UNLOCK_FAILURE: 1,
+    Fault.GROUND_FAILURE: 2,
+    Fault.RCD_TEST_FAILED: 2,
+    Fault.TEMPERATURE_DERATING: 3,
+    Fault.OVER_CURRENT: 4,
+    Fault.OVER_VOLTAGE: 5,
+    Fault.UNDER_VOLTAGE: 6,
+    Fault.WEAK_SIGNAL: 7,
+    Fault.EMERGENCY_STOP: 8,
+    Fault.PILOT_FAULT: 14,
+    Fault.DIODE_FAULT: 14,
+    Fault.POWER_LOSS: 15,
+    Fault.CONTACTOR_WELDED: 17,
+    Fault.CONTACTOR_STUCK_OPEN: 17,
+    Fault.PLUG_DERATING: 18,
+    Fault.HIGH_TEMPERATURE: 19,
+    Fault.PLUG_HOT: 19,
+    Fault.PROXIMITY_FAULT: 23,
+}
+"""Minimum required error codes (ChargeX/INL) of our own faults."""
+
+
+def cx(fault: Fault) -> str:
+    """Its minimum required error code; "" where the list has none."""
+    if fault.value.startswith("MREC"):
+        return f"CX{int(''.join(c for c in fault.value[4:6] if c.isdecimal())):03d}"
+    return f"CX{_CX[fault]:03d}" if fault in _CX else ""
+
+
+def _error_16(fault: Fault) -> Error16:
+    """A MREC name stays the name that the board has given it."""
+    code = {**_CODES_16, **_NEAREST_16}.get(fault, "OtherError")
+    name = fault.value
+    vendor_code = name if name.startswith("MREC") else cx(fault)
+    return Error16(code, "", vendor_code) if fault in _CODES_16 else Error16(code, name, vendor_code or name)
 
 
 _CODES_16: Mapping[Fault, str] = {
@@ -269,7 +310,5 @@ _NEAREST_16: Mapping[Fault, str] = {
 }
 """Faults that 1.6 has only a wider word for; the name goes along."""
 
-ERRORS_16: Mapping[Fault, Error16] = {
-    f: Error16(_CODES_16[f]) if f in _CODES_16 else _named(f, _NEAREST_16.get(f, "OtherError")) for f in Fault
-}
+ERRORS_16: Mapping[Fault, Error16] = {fault: _error_16(fault) for fault in Fault}
 """Everything else, the MREC names among it, is told as OtherError with the name."""

@@ -12,7 +12,7 @@ from agent.kinds import Fault
 from tests.domain.playbook import EMPTY, LINK, Playbook
 
 
-def faulted(retries: int, fault: Fault = Fault.RCD_TEST_FAILED) -> Playbook:
+def faulted(retries: int, fault: Fault = Fault.HIGH_TEMPERATURE) -> Playbook:
     return Playbook(settings={"reset_retries": retries}) >> FaultRaised(1, fault)
 
 
@@ -62,6 +62,6 @@ def test_after_a_reset_of_the_station_the_boards_are_told_too(reason: str, count
     play = Playbook(settings={"reset_retries": 2}, cold=True)
     play.store = {"restart": {"ordered": {"reason": reason}}} if reason else {}
     play.restart(5, state=EMPTY).skip()
-    assert play >> FaultRaised(1, Fault.MREC17)
+    assert play >> FaultRaised(1, Fault.MREC19)
     play.wait(10 * LOOK_S).skip()
     assert tries(play) == count

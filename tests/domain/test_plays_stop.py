@@ -289,12 +289,18 @@ def test_a_board_without_contactor_feedback_charges_when_the_car_asks() -> None:
         (Fault.POWER_LOSS, StopReason.POWER_LOSS),
         (Fault.OVER_CURRENT, StopReason.OVERCURRENT_FAULT),
         (Fault.CABLE_REJECTED, StopReason.OTHER),
-        (Fault.CONTACTOR_WELDED, StopReason.OTHER),
+        (Fault.CONTACTOR_STUCK_OPEN, StopReason.OTHER),
     ],
 )
 def test_a_fault_ends_the_session(fault: Fault, reason: StopReason) -> None:
     play = charging(Playbook()) >> FaultRaised(1, fault) << SetRelease(1, False) << kept("session")
     assert ending(play, reason, trigger=TriggerReason.ABNORMAL_CONDITION) << Unlock
+
+
+def test_a_latched_fault_is_on_disk_with_the_end() -> None:
+    play = charging(Playbook()) >> FaultRaised(1, Fault.CONTACTOR_WELDED)
+    play = play << kept("latched", "1", faults=["ContactorWelded"]) << SetRelease(1, False) << kept("session")
+    assert ending(play, StopReason.OTHER, trigger=TriggerReason.ABNORMAL_CONDITION) << Unlock
 
 
 def test_a_fault_of_the_whole_station_ends_every_session() -> None:
@@ -325,13 +331,6 @@ def test_a_silent_board_has_ten_seconds_of_grace() -> None:
     play = charging(Playbook()) >> FaultRaised(1, Fault.BOARD_SILENT)
     assert play.wait(9).skip().state() is State.ACTIVE
     assert play.wait(2).skip().state() is State.ENDING
-
-
-def test_a_latched_fault_stays_until_the_restart() -> None:
-    play = Playbook() >> FaultRaised(1, Fault.CONTACTOR_WELDED) >> FaultCleared(1, Fault.CONTACTOR_WELDED)
-    assert play
-    assert play.statuses[1].connector is ConnectorStatus.FAULTED
-    assert play.restart(5, state=EMPTY).skip().statuses[1].connector is ConnectorStatus.AVAILABLE
 
 
 def test_faults_are_told_heaviest_first() -> None:

@@ -32,10 +32,10 @@ def errors(s: Street) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(
     ("fault", "code", "vendor_code", "reason"),
     [
-        ("EmergencyStop", "OtherError", "EmergencyStop", "EmergencyStop"),
-        ("GroundFailure", "GroundFailure", "", "Other"),
-        ("DiodeFault", "GroundFailure", "DiodeFault", "Other"),
-        ("HighTemperature", "HighTemperature", "", "Other"),
+        ("EmergencyStop", "OtherError", "CX008", "EmergencyStop"),
+        ("GroundFailure", "GroundFailure", "CX002", "Other"),
+        ("DiodeFault", "GroundFailure", "CX014", "Other"),
+        ("HighTemperature", "HighTemperature", "CX019", "Other"),
         ("MREC6UnderVoltage", "OtherError", "MREC6UnderVoltage", "Other"),
     ],
 )
@@ -77,7 +77,7 @@ async def test_a_plug_that_cannot_be_freed_is_told(s: Street) -> None:
     await s.charge("CARD-A")
     await s.fault("UnlockFailure")
     await s.tap("CARD-A")
-    await s.heard(lambda: ("Finishing", "ConnectorLockFailure", "UnlockFailure") in errors(s))
+    await s.heard(lambda: ("Finishing", "ConnectorLockFailure", "CX001") in errors(s))
     assert (await s.station.evse())["locked"]
     await s.fault("UnlockFailure", False)
     assert (await s.csms.ask("UnlockConnector", {"connectorId": 1}))["status"] == "Unlocked"
@@ -166,7 +166,7 @@ async def test_a_weld_is_kept_until_somebody_has_looked(s: Street) -> None:
     await s.charge("CARD-A")
     await s.fault("ContactorWelded")
     await s.told("Faulted")
-    assert ("Faulted", "PowerSwitchFailure", "ContactorWelded") in errors(s)
+    assert ("Faulted", "PowerSwitchFailure", "CX017") in errors(s)
     await s.heard(lambda: s.payloads("StopTransaction"))
     stop = s.payloads("StopTransaction")[0]
     await s.fault("ContactorWelded", False)

@@ -14,11 +14,14 @@ from agent.ocpp.names import (
     ERRORS_16,
     KEYS_16,
     UNNAMED_16,
+    VENDOR_ID,
     authorization_key_bytes,
+    cx,
     initial_16,
     is_authorization_key,
     key_16,
     value_16,
+    vendor,
 )
 
 FOLDER = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations))) / "v16" / "schemas"
@@ -53,6 +56,15 @@ def test_every_fault_has_a_code_of_the_standard() -> None:
     for fault in Fault:  # a name of the standard is told as itself
         if fault.value in codes:
             assert ERRORS_16[fault].code == fault.value
+
+
+def test_minimum_required_error_codes() -> None:
+    assert {cx(f) for f in Fault if f.value.startswith("MREC")} >= {"CX001", "CX006", "CX010", "CX026"}
+    assert cx(Fault.CONTACTOR_WELDED) == cx(Fault.MREC17) == "CX017"
+    assert cx(Fault.METER_SILENT) == ""
+    for fault in Fault:  # one that the list knows travels under its own vendor
+        code = ERRORS_16[fault].vendor_code
+        assert vendor(code) == (VENDOR_ID if cx(fault) else "chargy")
 
 
 def test_initial_values_of_the_station_file() -> None:

@@ -461,6 +461,9 @@ def test_every_fault_can_be_told(fault: Fault) -> None:
         assert payload["info"] == payload["vendorErrorCode"] == fault.value
     if fault is Fault.DIODE_FAULT:
         assert (payload["errorCode"], payload["info"]) == ("GroundFailure", "DiodeFault")
+        assert (payload["vendorId"], payload["vendorErrorCode"]) == ("https://chargex.inl.gov", "CX014")
+    if fault is Fault.DOOR_OPEN:
+        assert (payload["vendorId"], payload["vendorErrorCode"]) == ("chargy", "DoorOpen")
 
 
 def test_a_warning_goes_along_with_charging() -> None:

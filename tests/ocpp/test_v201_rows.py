@@ -143,10 +143,16 @@ AUTHORISED = TransactionAuthorised(
 OUTLET = {"id": 2, "connectorId": 1}
 
 
-def event(value: str, number: int, code: str, part: str, evse: dict[str, int], cleared: bool = False) -> dict[str, Any]:
+LOCK = "ConnectorPlugRetentionLock"
+LOCK_CODES = ("CX001", "ConnectorLockFailure")
+
+
+def event(
+    value: str, number: int, code: tuple[str, str], part: str, evse: dict[str, int], cleared: bool = False
+) -> dict[str, Any]:
     one = {
-        "eventId": number, "timestamp": WHEN, "trigger": "Delta", "actualValue": value, "techCode": code,
-        "cleared": cleared, "eventNotificationType": "HardWiredNotification",
+        "eventId": number, "timestamp": WHEN, "trigger": "Delta", "actualValue": value, "techCode": code[0],
+        "techInfo": code[1], "cleared": cleared, "eventNotificationType": "HardWiredNotification",
         "component": {"name": part, "evse": evse}, "variable": {"name": "Problem"},
     }  # fmt: skip
     return {"generatedAt": WHEN, "seqNo": 0, "tbc": False, "eventData": [one]}
@@ -228,17 +234,17 @@ GOLDEN_OUT = [
     (
         FaultNoted(1, Fault.LOCK_FAILURE, True, (Fault.GROUND_FAILURE, Fault.LOCK_FAILURE), T0, 7),
         "NotifyEvent",
-        event("true", 7, "ConnectorLockFailure", "ConnectorPlugRetentionLock", {"id": 1, "connectorId": 1}),
+        event("true", 7, LOCK_CODES, LOCK, {"id": 1, "connectorId": 1}),
     ),
     (
         FaultNoted(1, Fault.LOCK_FAILURE, False, (Fault.GROUND_FAILURE,), T0, 8),
         "NotifyEvent",
-        event("false", 8, "ConnectorLockFailure", "ConnectorPlugRetentionLock", {"id": 1, "connectorId": 1}, True),
+        event("false", 8, LOCK_CODES, LOCK, {"id": 1, "connectorId": 1}, True),
     ),
     (
         FaultNoted(2, Fault.DOOR_OPEN, False, (Fault.GROUND_FAILURE,), T0, 9),
         "NotifyEvent",
-        event("true", 9, "DoorOpen", "EVSE", {"id": 2}, True),
+        event("true", 9, ("DoorOpen", "DoorOpen"), "EVSE", {"id": 2}, True),
     ),
     (
         SecurityHappened("StartupOfTheDevice", T0),
@@ -510,7 +516,7 @@ GOLDEN_IN: list[tuple[str, dict[str, Any], Any, Any, str]] = [
         AskStart(None, Token("app", TokenType.CENTRAL), "6"), "Rejected", "",
     ),
     ("RequestStopTransaction", {"transactionId": "s1"}, AskStop("s1"), "Accepted", ""),
-    ("Reset", {"type": "Immediate"}, AskReset(), "Accepted", ""),
+    ("Reset", {"type": "Immediate"}, AskReset(hard=True), "Accepted", ""),
     ("Reset", {"type": "OnIdle"}, AskReset(on_idle=True), "Scheduled", ""),
     ("Reset", {"type": "OnIdle", "evseId": 2}, AskReset(on_idle=True, evse=2), "Scheduled", ""),
     ("UnlockConnector", {"evseId": 1, "connectorId": 1}, AskUnlock(1), "Unlocked", ""),

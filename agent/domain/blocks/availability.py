@@ -132,7 +132,7 @@ class Availability:
 
     @on(FaultCleared)
     def cleared(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
-        """A latched fault stays until the restart after a technician's (or a Hard) reset."""
+        """A latched fault stays (``Latches``)."""
         for evse in self._touched(event.evse):
             if event.fault in evse.faults and not CATALOGUE[event.fault].latched:
                 evse.faults.discard(event.fault)

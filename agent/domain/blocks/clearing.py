@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.domain.block import Yielded, on
+from agent.domain.blocks.latches import Latches
 from agent.domain.events import FaultCleared, FaultRaised, Started, TimeCame
 from agent.domain.evse import Evse, Site
 from agent.domain.faults import blocks
@@ -18,8 +19,8 @@ LOOK_S = 5.0
 
 
 class Clearing:
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, site: Site, latches: Latches) -> None:
+        self._site, self._latches = site, latches
         self._left: dict[int, int] = {}
         """Tries that are left after a reset."""
 
@@ -30,11 +31,14 @@ class Clearing:
         if "Reset" in str(ordered.get("reason", "")):
             for number in self._site.evses:
                 self._left[number] = 1 + self._site.settings.number("reset_retries")
+                if ordered.get("hard"):
+                    self._latches.acknowledge(number)
                 yield WakeMe(f"clear:{number}", now.t_s + LOOK_S)
 
     def reset(self, number: int, now: Moment) -> Iterator[Yielded]:
         """One EVSE starts afresh; its session, if there was one, is closed."""
         self._left[number] = self._site.settings.number("reset_retries")
+        self._latches.acknowledge(number)
         yield ClearFaults(number)
         yield WakeMe(f"clear:{number}", now.t_s + LOOK_S)
 
@@ -44,20 +48,27 @@ class Clearing:
         if kind != "clear":
             return
         evse = self._site.evses[int(number)]
+        yield from self._latches.prove(evse)
         if not _blocked(evse):
+            yield from self._in_order(evse)
             return
         if self._left.get(evse.number, 0) > 0:
             self._left[evse.number] -= 1
             yield ClearFaults(evse.number)
             yield WakeMe(event.key, now.t_s + LOOK_S)
         else:
+            self._latches.lapse(evse.number)
             yield FaultRaised(evse.number, Fault.RESET_FAILURE)
 
     @on(FaultCleared)
     def cleared(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
-            if Fault.RESET_FAILURE in evse.faults and not _blocked(evse):
-                yield FaultCleared(evse.number, Fault.RESET_FAILURE)
+            if not _blocked(evse):
+                yield from self._in_order(evse)
+
+    def _in_order(self, evse: Evse) -> Iterator[Yielded]:
+        if Fault.RESET_FAILURE in evse.faults:
+            yield FaultCleared(evse.number, Fault.RESET_FAILURE)
 
 
 def _blocked(evse: Evse) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from agent.domain.messages import ChargingState, ConnectorStatus, FaultNoted, StatusChanged
 from agent.kinds import STATION
 from agent.ocpp.dialect import Desk, Mute, Out, Told, nothing
-from agent.ocpp.names import ERRORS_16, VENDOR_ID, Error16
+from agent.ocpp.names import ERRORS_16, Error16, vendor
 from agent.ocpp.times import rfc3339
 
 _OF_TRANSACTION = {
@@ -52,7 +52,7 @@ def _notify(message: StatusChanged, desk: Desk) -> dict[str, Any]:
     if told.info:
         payload["info"] = told.info[:50]
     if told.vendor_code:
-        payload["vendorId"] = VENDOR_ID if told.vendor_code.startswith("MREC") else "chargy"
+        payload["vendorId"] = vendor(told.vendor_code)
         payload["vendorErrorCode"] = told.vendor_code[:50]
     return payload
 

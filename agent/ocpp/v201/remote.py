@@ -66,7 +66,8 @@ def _reset(payload: Payload, desk: Desk) -> AskReset | dict[str, Any]:
     number = payload.get("evseId", 0)
     if number and number not in desk.evse_numbers:
         return dict(REJECTED)
-    return AskReset(on_idle=payload["type"] == "OnIdle", evse=int(number))
+    on_idle = payload["type"] == "OnIdle"
+    return AskReset(hard=not on_idle, on_idle=on_idle, evse=int(number))
 
 
 def _unlock(payload: Payload, desk: Desk) -> AskUnlock | dict[str, Any]:

@@ -1,6 +1,7 @@
 """StatusNotification (OCPP 2.0.1 G01), NotifyEvent (G05) and SecurityEventNotification (A04). Five statuses of a
 connector; the station as a whole has none (its connectors tell it). What is wrong is told beside it, as the Problem of
-a part, with our name of the fault; monitors that a backend sets are not offered."""
+a part, by its minimum required error code where it has one, and our name; monitors that a backend sets are not
+offered."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from agent.domain.faults import LOCKING
 from agent.domain.messages import FaultNoted, SecurityHappened, StatusChanged
 from agent.kinds import STATION
 from agent.ocpp.dialect import Desk, Out, Told, nothing
+from agent.ocpp.names import cx
 from agent.ocpp.names2 import LOCK
 from agent.ocpp.times import rfc3339
 from agent.ocpp.v201.ids import evse
@@ -40,7 +42,8 @@ def _event(message: FaultNoted, desk: Desk) -> dict[str, Any]:
         "timestamp": at,
         "trigger": "Delta",
         "actualValue": "true" if wrong else "false",
-        "techCode": message.fault.value[:50],
+        "techCode": cx(message.fault) or message.fault.value[:50],
+        "techInfo": message.fault.value,
         "cleared": not message.present,
         "eventNotificationType": "HardWiredNotification",
         "component": {"name": LOCK, "evse": evse(message.evse)}
