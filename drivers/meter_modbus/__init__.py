@@ -15,7 +15,9 @@ class MeterSettings:
     """``map``: a file of ``meters/``. ``line``: "rtu" (with ``device``), "rtu_tcp" or "tcp" (with ``host``, ``port``).
     ``baud``, ``parity`` and ``unit`` default to the map's. ``coarsest_wh``: a billing register with coarser steps is
     refused; a bill is wrong by up to two of them. ``serial``: the meter that was put into service; another one bills
-    nothing. ``timeout_s``: how long the meter may think."""
+    nothing. ``timeout_s``: how long the meter may think. Of a meter that signs: ``signature_required``: without a
+    signature nobody charges (otherwise the register is billed all the same); ``record_s``: how long the end of a
+    transaction waits for the record."""
 
     map: str
     line: str = "rtu"
@@ -28,6 +30,8 @@ class MeterSettings:
     serial: str = ""
     timeout_s: float = 0.5
     coarsest_wh: float = 10.0
+    signature_required: bool = False
+    record_s: float = 5.0
 
 
 @asynccontextmanager

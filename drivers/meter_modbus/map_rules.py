@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from drivers.meter_modbus.shape import CLASSES, COARSEST_WH, ENERGY, PHASED, Block, MeterMap
+from drivers.meter_modbus.shape import CLASSES, COARSEST_WH, ENERGY, PHASED, SIGNING, Block, MeterMap
 from drivers.meter_modbus.toml_table import MapError
 
 
@@ -29,6 +29,8 @@ def _judge_words(found: MeterMap, path: Path) -> None:
         raise MapError(f"{path}: classes: {strange[0]!r} is none of {', '.join(CLASSES)}")
     if found.current not in ("AC", "DC"):
         raise MapError(f"{path}: current: must be AC or DC, is {found.current!r}")
+    if found.signing not in SIGNING:
+        raise MapError(f"{path}: signing: must be one of {', '.join(filter(None, SIGNING))}, is {found.signing!r}")
     if found.phases not in (1, 3):
         raise MapError(f"{path}: phases: must be 1 or 3, is {found.phases}")
 

@@ -10,11 +10,13 @@ from fractions import Fraction
 from agent.kinds import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
+from agent.signing import Signing
 from drivers.bus import Line, LineSettings, Priority, open_line
 from drivers.meter_modbus import MeterSettings, numbers
 from drivers.meter_modbus.meter_map import MapError, find
 from drivers.meter_modbus.picture import Values, check, compare, decode, energy_wh, reading
 from drivers.meter_modbus.shape import ENERGY, Block, Mark, MeterMap
+from drivers.signing import Signed
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +89,17 @@ def _too_coarse(meter_map: MeterMap, step_wh: float, settings: MeterSettings) ->
     )
 
 
+def signed(s: MeterSettings, meter_map: MeterMap, line: Line, unit: int, name: str) -> Signed | None:
+    """How this meter signs; None: it does not."""
+    if not meter_map.signing:
+        return None
+    from drivers.meter_modbus.em580 import Em580
+
+    return Signed(Em580(line, unit), name, s.signature_required, s.record_s)
+
+
 class ModbusMeter:
-    """``agent.ports.meter.MeterPort``. Never writes."""
+    """``agent.ports.meter.MeterPort``, of one that signs ``SigningMeter``: nothing else of it ever writes."""
 
     def __init__(self, settings: MeterSettings, where: Where, meter_map: MeterMap, line: Line) -> None:
         self.identity = MeterIdentity(vendor=meter_map.vendor, model=meter_map.model)
@@ -104,6 +115,7 @@ class ModbusMeter:
         self._known_at = 0
         self._absent: set[int] = set()
         self._last: Look | None = None
+        self._signed = signed(settings, meter_map, line, self.unit, self._name)
 
     async def begin(self) -> None:
         try:
@@ -142,6 +154,18 @@ class ModbusMeter:
             await self._same_meter(Priority.BILLING)
             self._believe(values, at)
             return reading(others | values, at)
+        except DeviceError as e:
+            raise self._told(e) from e
+
+    async def read_signed(self, signing: Signing) -> Reading:
+        """``read_billing``, and the meter's own transaction begun or ended with it."""
+        if self._signed is None:
+            return await self.read_billing()
+        boot, t_s = self._now()
+        passed_s = t_s - signing.asked.t_s if boot == signing.asked.boot else 0.0
+        utc_s = None if signing.utc_s is None else signing.utc_s + passed_s
+        try:
+            return await self._signed.read(signing, utc_s, self.read_billing)
         except DeviceError as e:
             raise self._told(e) from e
 
@@ -238,7 +262,7 @@ class ModbusMeter:
         self.identity = MeterIdentity(
             self._map.vendor, self._map.model, serial, told.get("firmware") or "", step_wh,
             self._map.classes, self._mid(told.get("mid") or ""),
-            tuple(f"{fact} ({why})" for fact, why in self._map.unproven.items()),
+            tuple(f"{fact} ({why})" for fact, why in self._map.unproven.items()), self._signed is not None,
         )  # fmt: skip
         self._known_at = self._line.generation
 

@@ -17,6 +17,7 @@ NAMES = (ENERGY, *PHASED, *SINGLE, COPY)
 CLASSES = ("A", "B", "C")
 """Accuracy classes of Directive 2014/32/EU, annex V (EN 50470-3; of DC meters, EN 50470-4)."""
 MOST_REGISTERS = 125
+SIGNING = ("", "em580")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ class MeterMap:
     """``blocks[0]`` is the billing block. ``marks_missing``: extreme values mean "not available". ``classes``: the
     accuracy classes that the model is sold in; ``mid_mark``: where a person finds its MID marking. ``sources``: how
     many independent sources agree on the billing register. ``unproven``: facts of this map that rest on memory or on
-    one source, by their path in the file. ``never_bill``: registers that look like energy, and why they are not."""
+    one source, by their path in the file. ``never_bill``: registers that look like energy, and why they are not.
+    ``signing``: how the meter signs its transactions, "" if it does not."""
 
     name: str
     vendor: str
@@ -81,6 +83,7 @@ class MeterMap:
     blocks: tuple[Block, ...]
     identity: Mapping[str, Mark]
     unproven: Mapping[str, str]
+    signing: str
     never_bill: Mapping[int, str]
 
     @property

@@ -31,8 +31,7 @@ class Notary:
     def signed(self, payload: dict[str, Any]) -> str:
         """With blanks after colons: whoever parses a record and writes it anew breaks the signature."""
         text = json.dumps(payload, ensure_ascii=False)
-        digest = hashes.SHA384() if self.key.curve.key_size > 256 else hashes.SHA256()
-        signature = self.key.sign(text.encode(), ec.ECDSA(digest))
+        signature = self.key.sign(text.encode(), ec.ECDSA(hashes.SHA256()))
         return f'OCMF|{text}|{{"SA": "{self.sa}", "SD": "{signature.hex()}"}}'
 
 

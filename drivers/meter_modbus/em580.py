@@ -1,0 +1,192 @@
+"""The signing side of a Carlo Gavazzi EM580 (registers 0x6900 to 0x7900 of its protocol; one source, unproven on
+hardware): it is told who charges, begins and ends a transaction, and shows the record as text in its registers.
+
+Our name of a transaction stands in its tariff text, which is written while none is open: so it can be read back. The
+record stays until it is confirmed, which is done when the next transaction begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+from agent.kinds import SignedReading
+from agent.ports import Broken, Garbled, Refused
+from agent.signing import Signing
+from drivers.bus import Line, Priority
+
+SIGNATURE_KIND, KEY = 0x24FF, 0x2600
+TARIFF, ASSIGNED, LEVEL, FLAGS, ID_TYPE, HOLDER = 0x6900, 0x7000, 0x7001, 0x7002, 0x7006, 0x7007
+POINT_KIND, POINT, CLOCK, MODALITY, COMMAND, STATE, FILE = 0x701B, 0x701C, 0x7032, 0x7036, 0x7040, 0x7100, 0x7110
+IDLE, RUNNING, READY, CORRUPTED = range(4)
+BEGIN, END = 0x42, 0x45
+CBIDC = 1
+NAME_WORDS = 19
+"""36 characters and the zero behind them."""
+MOST_WORDS = 2031
+LONGEST = 120
+STEP_S, STEPS = 0.1, 20
+"""How long a state may take to come."""
+
+METHODS = {0: ("ECDSA-brainpool256r1-SHA256", 46), 1: ("ECDSA-brainpool384r1-SHA256", 62)}
+"""By the kind of signature: its name, and how many registers the key has."""
+LEVELS = (
+    "NONE", "HEARSAY", "TRUSTED", "VERIFIED", "CERTIFIED", "SECURE", "MISMATCH", "INVALID", "OUTDATED", "UNKNOWN",
+)  # fmt: skip
+FLAG_GROUPS = (
+    ("RFID_NONE", "RFID_PLAIN", "RFID_RELATED", "RFID_PSK"),
+    ("OCPP_NONE", "OCPP_RS", "OCPP_AUTH", "OCPP_RS_TLS", "OCPP_AUTH_TLS", "OCPP_CACHE", "OCPP_WHITELIST",
+     "OCPP_CERTIFIED"),
+    ("ISO15118_NONE", "ISO15118_PNC"),
+    ("PLMN_NONE", "PLMN_RING", "PLMN_SMS"),
+)  # fmt: skip
+ID_TYPES = {
+    "NONE": 0, "DENIED": 1, "UNDEFINED": 2, "ISO14443": 10, "ISO15693": 11, "EMAID": 20, "EVCCID": 21, "EVCOID": 30,
+    "ISO7812": 40, "CARD_TXN_NR": 50, "CENTRAL": 60, "CENTRAL_1": 61, "CENTRAL_2": 62, "LOCAL": 70, "LOCAL_1": 71,
+    "LOCAL_2": 72, "PHONE_NUMBER": 80, "KEY_CODE": 90,
+}  # fmt: skip
+
+
+class Em580:
+    """``drivers.signing.Transactions``."""
+
+    def __init__(self, line: Line, unit: int) -> None:
+        self._line, self._unit = line, unit
+        self._method, self._key = "", ""
+
+    async def running(self) -> str | None:
+        state, _ = await self._state()
+        return words_text(await self._read(TARIFF, NAME_WORDS)) if state == RUNNING else None
+
+    async def set_clock(self, utc_s: float) -> None:
+        whole = int(utc_s)
+        await self._write(CLOCK, [whole >> shift & 0xFFFF for shift in (0, 16, 32, 48)])
+
+    async def start(self, signing: Signing, utc_s: float | None) -> None:
+        await self._confirm()
+        for address, words in _about(signing):
+            await self._write(address, words)
+        try:
+            await self._write(COMMAND, [BEGIN])
+        except Refused:
+            pass  # said twice, since the first answer was lost: the state says what became of it
+        await self._becomes(RUNNING, "it does not begin a transaction: is its memory full, or its clock not set?")
+
+    async def _confirm(self) -> None:
+        """The last record has been taken."""
+        if (await self._state())[0] != IDLE:
+            await self._write(STATE, [IDLE])
+            await self._becomes(IDLE, "it holds on to its last transaction")
+
+    async def stop(self, name: str) -> None:
+        try:
+            await self._write(COMMAND, [END])
+        except Refused:
+            if (await self._state())[0] == RUNNING:
+                raise
+
+    async def record(self, name: str) -> SignedReading | None:
+        state, words = await self._state()
+        if state == RUNNING:
+            raise Refused(f"{self._where}: the transaction still runs")
+        if state != READY:
+            return None
+        data = await self._file(words)
+        if name not in data:
+            return None
+        method, key = await self._public()
+        return SignedReading(data, method=method, public_key=key)
+
+    async def _file(self, words: int) -> str:
+        """Read twice: RTU cannot tell a late answer from a timely one, and nobody but the backend checks the record."""
+        if not 0 < words <= MOST_WORDS:
+            raise Garbled(f"{self._where}: its record has {words} registers, at most {MOST_WORDS} are there")
+        first, second = await self._words(words), await self._words(words)
+        if first != second:
+            raise Refused(f"{self._where}: two looks at the record differ")
+        return _whole(first, self._where)
+
+    async def _words(self, count: int) -> list[int]:
+        """No two blocks of the same length: the late answer to one cannot pass for the other."""
+        found: list[int] = []
+        longest = LONGEST
+        while len(found) < count:
+            found += await self._read(FILE + len(found), min(longest, count - len(found)))
+            longest -= 1
+        return found
+
+    async def _public(self) -> tuple[str, str]:
+        if not self._key:
+            [kind] = await self._read(SIGNATURE_KIND, 1)
+            if kind not in METHODS:
+                raise Broken(f"{self._where}: it has no key to sign with (kind {kind}); a meter of another order code?")
+            self._method, count = METHODS[kind]
+            raw = octets(await self._read(KEY, count))
+            self._key = raw[: 2 + raw[1]].hex() if raw[0] == 0x30 else ""
+        return self._method, self._key
+
+    async def _becomes(self, state: int, otherwise: str) -> None:
+        for _ in range(STEPS):
+            if (await self._state())[0] == state:
+                return
+            await asyncio.sleep(STEP_S)
+        raise Refused(f"{self._where}: {otherwise}")
+
+    async def _state(self) -> tuple[int, int]:
+        """And how many registers the record has. The third one makes the read one of its own length."""
+        state, size, _ = await self._read(STATE, 3)
+        return state, size
+
+    async def _read(self, address: int, count: int) -> list[int]:
+        return await self._line.read(self._unit, 3, address, count, Priority.BILLING)
+
+    async def _write(self, address: int, words: Sequence[int]) -> None:
+        await self._line.write(self._unit, address, words, Priority.BILLING)
+
+    @property
+    def _where(self) -> str:
+        return f"{self._line.settings.name}: unit {self._unit}"
+
+
+def _about(signing: Signing) -> list[tuple[int, list[int]]]:
+    """Field by field, as the meter is known to take them."""
+    return [
+        (ASSIGNED, [1]),
+        (LEVEL, [LEVELS.index(signing.level)]),
+        (FLAGS, [next((g.index(f) for f in signing.flags if f in g), 0) for g in FLAG_GROUPS]),
+        (ID_TYPE, [ID_TYPES.get(signing.id_type, ID_TYPES["UNDEFINED"])]),
+        (HOLDER, text_words(signing.holder, 20)),
+        (POINT_KIND, [CBIDC]),
+        (POINT, text_words(signing.point, 20)),
+        (TARIFF, text_words(signing.id, NAME_WORDS)),
+        (MODALITY, [0]),
+    ]
+
+
+def text_words(text: str, most: int) -> list[int]:
+    """Two characters in a register, a zero behind the last; what is longer is cut."""
+    raw = text.encode("ascii", "replace")[: 2 * most - 1] + b"\0"
+    raw += b"\0" * (len(raw) % 2)
+    return [int.from_bytes(raw[i : i + 2], "big") for i in range(0, len(raw), 2)]
+
+
+def words_text(words: Sequence[int]) -> str:
+    return octets(words).partition(b"\0")[0].decode("ascii", "replace")
+
+
+def octets(words: Sequence[int]) -> bytes:
+    return b"".join(w.to_bytes(2, "big") for w in words)
+
+
+def _whole(words: Sequence[int], where: str) -> str:
+    """As it is, without the zeros that fill the last register. Raises ``Garbled``: a part of it is missing."""
+    try:
+        data = octets(words).rstrip(b"\0").decode("utf-8")
+        head, payload, signature = data.split("|")
+        json.loads(payload), json.loads(signature)
+    except ValueError as e:
+        raise Garbled(f"{where}: its record is not whole ({e})") from e
+    if head != "OCMF":
+        raise Garbled(f"{where}: its record is no OCMF")
+    return data
