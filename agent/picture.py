@@ -99,6 +99,8 @@ def _session(station: Station, evse: Evse, link: Link | None) -> dict[str, Any] 
 
 
 def _cost_cents(station: Station, evse: Evse, register_wh: int) -> int | None:
-    """As far as the backend has said it, carried on to now."""
+    """What is charged to a bank card; of others as far as the backend has said it, carried on to now."""
+    if evse.bill is not None and evse.session is not None and evse.bill.session == evse.session.id:
+        return evse.bill.cents
     cost = evse.account.cost if evse.account is not None else None
     return None if cost is None else round(cost.at(register_wh, station.clock.now().utc_s) / 10_000)

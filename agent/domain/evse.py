@@ -27,6 +27,7 @@ from agent.kinds import EvseId, Fault, Lamp, Limit, Moment, Reading, SignedReadi
 if TYPE_CHECKING:  # of stations that sell without a contract
     from agent.domain.adhoc import Terms
     from agent.domain.offer import Offer
+    from agent.domain.tariff import Tariff
 
 LEAST_A = 6.0
 """The least current that IEC 61851-1 can offer; less is a pause."""
@@ -72,12 +73,15 @@ class Grant:
     reservation: str = ""
     wait_s: float | None = None
     """For a vehicle, if not as long as others."""
+    tariff: Tariff | None = None
+    """What was agreed with somebody who pays without a contract."""
 
 
 @frozen
 class Bill:
     """Of the latest session that a bank card pays for: what it costs by now, or in the end (``final``), and what the
-    bank holds for it. ``receipt``: an address to show as QR code."""
+    bank holds for it. ``receipt``: an address to show as QR code. ``parts``: what it is made of, in the end; they add
+    up to ``cents``."""
 
     session: str
     cents: int
@@ -85,6 +89,8 @@ class Bill:
     currency: str = "EUR"
     receipt: str = ""
     final: bool = False
+    tariff: Tariff | None = None
+    parts: tuple[tuple[str, int], ...] = ()
 
 
 @mutable

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.domain.evse import Evse, Site
+from agent.domain.evse import Bill, Evse, Site
 from agent.domain.localtime import local
-from agent.domain.pricing import Values
-from agent.kinds import Moment
+from agent.domain.pricing import Values, agreed, running
+from agent.kinds import MessageContent, Moment
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -24,6 +24,52 @@ def offered(site: Site, evse: Evse, now: Moment) -> Values:
     """The price for whoever comes without a contract; nothing where nothing is sold."""
     tariff = evse.offer.price(site.settings) if evse.offer is not None else None
     return tag(site, tariff, now) if tariff is not None and not site.free_vending else {}
+
+
+def agreed_with(site: Site, evse: Evse, message: tuple[MessageContent, ...], now: Moment) -> Values:
+    """The price for the driver who is here, before energy flows: of who pays here the tariff, of others what the
+    backend says."""
+    tariff = evse.grant.tariff if evse.grant is not None else None
+    return agreed(site, message) if tariff is None else tag(site, tariff, now)
+
+
+def of_session(site: Site, evse: Evse, register_wh: int, now: Moment) -> Values:
+    """The price and what it has come to so far, likewise."""
+    bill, session = evse.bill, evse.session
+    if bill is not None and session is not None and bill.session == session.id:
+        return charged(site, bill, now)
+    return running(site, evse, register_wh, now)
+
+
+def charged(site: Site, bill: Bill, now: Moment) -> Values:
+    """The very amount that is settled; in the end with its parts (``bill_...``) and the VAT in it, before that with the
+    prices."""
+    values: Values = {
+        "cost_micro": bill.cents * 10**4,
+        "cost_decimals": 2,
+        "currency": bill.currency,
+        "cost_final": bill.final,
+        "cost_estimated": False,
+    }
+    if not bill.final:
+        return values | (tag(site, bill.tariff, now) if bill.tariff is not None else {})
+    values |= {"cost_text": "", "qr_url": bill.receipt}
+    values |= {f"bill_{kind}_micro": cents * 10**4 for kind, cents in bill.parts}
+    if bill.tariff is not None and bill.tariff.vat_percent is not None:
+        vat_micro = bill.tariff.vat_cents(bill.cents) * 10**4
+        values |= {"bill_vat_micro": vat_micro, "tariff_vat_percent": _percent(bill.tariff.vat_percent)}
+    if bill.tariff is not None and bill.tariff.other:
+        values["tariff_other_name"] = bill.tariff.other_name
+    return values
+
+
+def capped(parts: tuple[tuple[str, int], ...], cents: int) -> tuple[tuple[str, int], ...]:
+    """Parts that add up to less than they come to, because no more was held."""
+    over = sum(part for _, part in parts) - cents
+    if over <= 0:
+        return parts
+    before = dict(parts).get("maximum", 0)
+    return (*(part for part in parts if part[0] != "maximum"), ("maximum", before - over))
 
 
 def tag(site: Site, tariff: Tariff, now: Moment) -> Values:
@@ -64,7 +110,7 @@ def _once(tariff: Tariff) -> Values:
     bounds = {"minimum": tariff.min_cents, "maximum": tariff.max_cents}
     values |= {f"tariff_{name}_micro": cents * 10**4 for name, cents in bounds.items() if cents}
     if tariff.vat_percent is not None:
-        values["tariff_vat_percent"] = f"{tariff.vat_percent.normalize():f}"
+        values["tariff_vat_percent"] = _percent(tariff.vat_percent)
     return values
 
 
@@ -83,3 +129,7 @@ def _rated(what: str, rates: Rates, tariff: Tariff, unlike: Rates | None = None)
 
 def _micro(amount: Decimal | None) -> int:
     return int(amount.scaleb(6)) if amount is not None else 0
+
+
+def _percent(rate: Decimal) -> str:
+    return f"{rate.normalize():f}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from agent.domain.cost import Cost, IdlePrice, Price, in_language
-from agent.domain.evse import Bill, Evse, Site
+from agent.domain.evse import Evse, Site
 from agent.kinds import MessageContent, Moment
 
 Values: TypeAlias = dict[str, str | int | float | bool | None]
@@ -30,8 +30,6 @@ def agreed(site: Site, message: tuple[MessageContent, ...]) -> Values:
 
 def running(site: Site, evse: Evse, energy_wh: int, now: Moment) -> Values:
     """The price and what it has come to so far. ``energy_wh``: the register."""
-    if evse.bill is not None and evse.session is not None and evse.bill.session == evse.session.id:
-        return billed(evse.bill)
     account = evse.account
     if account is None or not site.settings.flag("cost_display"):
         return {}
@@ -44,18 +42,6 @@ def running(site: Site, evse: Evse, energy_wh: int, now: Moment) -> Values:
         values["next_at_utc_s"] = cost.next.at_utc_s
         values |= _prices(cost.next.price, "next_")
     return values
-
-
-def billed(bill: Bill) -> Values:
-    """What the bank card is charged: the very amount."""
-    return {
-        "cost_micro": bill.cents * 10**4,
-        "cost_decimals": 2,
-        "currency": bill.currency,
-        "cost_final": bill.final,
-        "cost_estimated": False,
-        **({"cost_text": "", "qr_url": bill.receipt} if bill.final else {}),
-    }
 
 
 def not_told(site: Site) -> Values:

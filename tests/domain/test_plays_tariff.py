@@ -7,22 +7,36 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.domain.asks import AskSet
-from agent.domain.events import Asked, SituationChanged, VehicleConnected
+from agent.domain.events import (
+    Asked,
+    CardPresented,
+    MeterRead,
+    SituationChanged,
+    TokenJudged,
+    VehicleConnected,
+    VehicleLeft,
+)
 from agent.domain.localtime import Local
+from agent.domain.messages import ChargingState
 from agent.domain.offer import Offer
-from agent.domain.tariff import Rates, Tariff, Window
+from agent.domain.payment_words import CommitPayment, VoidPayment
+from agent.domain.tariff import Rates, Tariff, Usage, Window
 from agent.kinds import ScreenName
-from tests.domain.playbook import LINK, Playbook, make_site
+from tests.domain.playbook import ACCEPTED, LINK, A, Playbook, make_site, wh
 from tests.domain.test_plays_cost import ask
+from tests.domain.test_plays_payment import PLUG, charge, paid, record, tapped, till, unplugged
+from tests.domain.test_tariff_properties import tariffs
 
 PRICE = Tariff(Decimal("0.45"), vat_percent=Decimal(17))
 
 
-def play(tariff: Tariff | None = PRICE, power_w: float = 22_000, backend: bool = False, **settings: Any) -> Playbook:
+def play(tariff: Tariff | None = PRICE, power_w: float = 22_000, backend: bool = False, **more: Any) -> Playbook:
     def site() -> Any:
-        made = make_site(settings={"cost_display": True, **settings})
+        made = make_site(settings={"cost_display": True, **more})
         made.evses[1].offer = Offer(tariff, power_w, backend)
         return made
 
@@ -145,6 +159,111 @@ def test_the_wall_clock_is_the_stations() -> None:
     ask(p, AskSet({"time_offset": "+01:00"}))
     p.feed(SituationChanged(1))
     assert tag(p)["kwh_micro"] == 100_000
+
+
+# --- who pays without a contract -------------------------------------------------------------------------------------
+
+PARKING = Tariff(
+    D("0.50"), D("0.05"), D("0.10"), 5, D("1"), D("0.5"), "Parking", vat_percent=D(17), currency="CHF"
+)  # fmt: skip
+
+
+def values(p: Playbook, name: ScreenName) -> dict[str, Any]:
+    assert p.screens[1].name is name
+    return dict(p.screens[1].values)
+
+
+def test_before_the_energy_who_pays_sees_what_was_agreed_and_who_has_a_contract_does_not() -> None:
+    p = till(tariff=PARKING, settings={"cost_display": True, "tariff_fallback": "0.30 with a contract"})
+    tapped(p)
+    before = values(p, ScreenName.PLUG_IN)
+    assert (before["tariff_kwh_micro"], before["tariff_grace_min"], before["tariff_currency"]) == (500_000, 5, "CHF")
+    assert "price_line" not in before
+    p.site.evses[1].offer = Offer(Tariff(D("9")))  # another price is for those who come later
+    (p.skip() >> PLUG).skip()
+    assert values(p, ScreenName.PREPARING)["tariff_kwh_micro"] == 500_000
+    other = till(tariff=PARKING, settings={"cost_display": True, "tariff_fallback": "0.30 with a contract"})
+    other.skip() >> CardPresented(1, A)
+    other.skip() >> TokenJudged("token:1", A, ACCEPTED)
+    before = values(other.skip(), ScreenName.PLUG_IN)
+    assert before["price_line"] == "0.30 with a contract"
+    assert not [key for key in before if key.startswith("tariff_")]
+
+
+def test_while_charging_and_at_the_end() -> None:
+    p = till(tariff=PARKING)
+    payment = paid(p)
+    for minute in range(1, 11):
+        charge(p, 1000 + 200 * minute, 60)
+    shown = values(p, ScreenName.CHARGING)
+    assert (shown["cost_micro"], shown["currency"], shown["cost_final"]) == (2_950_000, "CHF", False)
+    assert (shown["tariff_kwh_micro"], shown["tariff_other_name"]) == (500_000, "Parking")
+    unplugged(p, 3000).skip()
+    shown = values(p, ScreenName.FINISHED)
+    bill = {k: v for k, v in shown.items() if k.startswith("bill_")}
+    assert bill == {
+        "bill_kwh_micro": 1_000_000, "bill_minute_micro": 450_000, "bill_session_micro": 1_000_000,
+        "bill_other_micro": 500_000, "bill_vat_micro": 430_000,
+    }  # fmt: skip
+    assert (shown["cost_micro"], shown["tariff_vat_percent"], shown["tariff_other_name"]) == (
+        2_950_000,
+        "17",
+        "Parking",
+    )
+    assert CommitPayment(0, payment, 7, 295) in p.log
+
+
+def test_no_more_than_was_held_is_a_part_of_its_own() -> None:
+    p = till(tariff=PARKING, reserve_s=10.0)
+    paid(p, amount_cents=200)
+    charge(p, 2010, 2)
+    p.skip().wait(11).skip() >> MeterRead(1, "end:1", wh(2010))
+    shown = values(p.skip(), ScreenName.FINISHED)
+    parts = {k: v for k, v in shown.items() if k.startswith("bill_") and k != "bill_vat_micro"}
+    assert parts["bill_maximum_micro"] < 0
+    assert sum(parts.values()) == shown["cost_micro"] == 2_000_000
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    tariffs,
+    st.lists(st.tuples(st.integers(1, 400), st.integers(0, 900), st.sampled_from("CCCBI")), max_size=12),
+    st.integers(1000, 3000),
+)
+def test_one_amount_on_the_screen_in_the_journal_and_at_the_bank(
+    tariff: Tariff, legs: list[tuple[int, int, str]], held_cents: int
+) -> None:
+    """Whatever is sold and however it is used: the screen says at every reading what the journal's usage costs, and at
+    the end what is captured."""
+    p = till(tariff=tariff, reserve_s=0.0)
+    payment = paid(p, amount_cents=held_cents)
+    meter_wh = 1000
+    for seconds, used_wh, state in legs:
+        if p.session().stop is not None:
+            break
+        charging = ChargingState.CHARGING if state == "C" else ChargingState.SUSPENDED_EV
+        p.evse().charging = ChargingState.SUSPENDED_EVSE if state == "I" else charging
+        meter_wh += used_wh
+        charge(p, meter_wh, seconds)
+        bill = p.evse().bill
+        assert bill is not None
+        assert p.screens[1].values["cost_micro"] == bill.cents * 10_000
+    p.skip() >> VehicleLeft(1)
+    p.skip().wait(11).skip()
+    if p.evse().session is not None:
+        p >> MeterRead(1, f"end:{p.evse().end_try}", wh(meter_wh))
+    p.skip()
+    journal = record(p, payment)
+    cost = Tariff.of(journal["tariff"]).cents(Usage.of(journal["usage"]))
+    shown = p.screens[1].values
+    assert Tariff.of(journal["tariff"]) == tariff
+    assert journal["owed_cents"] == cost
+    assert shown["cost_micro"] == min(cost, held_cents) * 10_000 == journal["cents"] * 10_000
+    parts = [v for k, v in shown.items() if k.startswith("bill_") and k != "bill_vat_micro"]
+    assert sum(parts) == shown["cost_micro"]  # type: ignore[arg-type]
+    captured = [o.amount_cents for o in p.log if isinstance(o, CommitPayment)]
+    assert captured == ([journal["cents"]] if journal["cents"] else [])
+    assert [o for o in p.log if isinstance(o, VoidPayment)] == ([] if captured else [VoidPayment(0, payment, 7)])
 
 
 def _asked(values: dict[str, str]) -> Asked:

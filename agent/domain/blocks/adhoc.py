@@ -270,6 +270,14 @@ class AdHoc:
             yield StopWanted(event.evse, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
         elif not self._has_right(p):
             yield from self._refuse(p, "unavailable", now)
+        else:
+            yield from self._tell_price(p)
+
+    def _tell_price(self, p: Payment) -> Iterator[Yielded]:
+        grant = self._site.evses[p.evse].grant
+        if grant is not None and grant.token.same(p.token):
+            grant.tariff = p.tariff
+            yield SituationChanged(p.evse)
 
     @on(GrantDropped)
     def dropped(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:

@@ -28,8 +28,8 @@ from agent.domain.faults import blocks, heaviest_first
 from agent.domain.localtime import offset_min
 from agent.domain.messages import ChargingState
 from agent.domain.orders import Remember, SetLamp, Show, WakeMe
-from agent.domain.price_tag import offered
-from agent.domain.pricing import Values, agreed, amount, billed, not_told, running, tariff
+from agent.domain.price_tag import agreed_with, charged, of_session, offered
+from agent.domain.pricing import Values, amount, not_told, tariff
 from agent.frozen import frozen
 from agent.kinds import STATION, EvseId, Fault, Lamp, MessageContent, Moment, Screen, ScreenName, TokenType
 
@@ -256,10 +256,10 @@ class Display:
         if evse.session is not None and evse.state in (State.ACTIVE, State.ENDING, State.RECOVERING):
             return self._session_screen(evse, evse.session, now)
         if evse.state is State.BEGINNING:
-            return ScreenName.PREPARING, "", agreed(self._site, self._message_for(evse))
+            return ScreenName.PREPARING, "", agreed_with(self._site, evse, self._message_for(evse), now)
         if evse.state is State.AUTHORISED:
             left_s = evse.grant.until_s - now.t_s if evse.grant else 0.0
-            price = agreed(self._site, self._message_for(evse))
+            price = agreed_with(self._site, evse, self._message_for(evse), now)
             return ScreenName.PLUG_IN, "", {"remaining_s": max(0, ceil(left_s)), **price}
         if self._checking(evse.number):
             return ScreenName.CHECKING, "", {}
@@ -277,7 +277,7 @@ class Display:
     def _bill(self, evse: Evse, result: Result, now: Moment) -> Values:
         account = evse.account
         if evse.bill is not None and evse.bill.session == result.session:
-            return billed(evse.bill)
+            return charged(self._site, evse.bill, now)
         if account is None or account.session != result.session or not self._site.settings.flag("cost_display"):
             return {}
         if account.cost is None:
@@ -322,7 +322,7 @@ class Display:
             "limit_a": evse.max_a,
             "soc_percent": reading.soc_percent if reading else None,
             "stop_hint": session.token.type is not TokenType.NO_AUTHORIZATION,
-            **running(self._site, evse, register_wh, now),
+            **of_session(self._site, evse, register_wh, now),
         }
         if evse.state is State.ENDING or evse.charging is ChargingState.EV_CONNECTED:
             return ScreenName.PREPARING, "", values

@@ -33,6 +33,7 @@ from agent.domain.payment_words import (
     TerminalOpened,
 )
 from agent.domain.payments import Journal
+from agent.domain.price_tag import capped
 from agent.domain.record import Poisoned
 from agent.domain.rules.resume import RECOVER_S
 from agent.domain.rules.run import hold
@@ -114,7 +115,8 @@ class Till:
         """For the screen, and for the ceiling: even if no reading came any more it is not passed."""
         assert p.tariff is not None
         assert p.usage is not None
-        evse.bill = Bill(p.session, min(p.tariff.cents(p.usage), p.held_cents), p.held_cents, p.tariff.currency)
+        cents = min(p.tariff.cents(p.usage), p.held_cents)
+        evse.bill = Bill(p.session, cents, p.held_cents, p.tariff.currency, tariff=p.tariff)
         if evse.state is not State.ACTIVE:
             return
         left_s = p.tariff.headroom_s(p.usage, p.held_cents, self._most_w(evse))
@@ -150,7 +152,10 @@ class Till:
         yield from self._charge(p, event.end_wh, ended_s, now)
         assert p.cents is not None
         assert p.tariff is not None
-        bill = Bill(p.session, p.cents, p.held_cents, p.tariff.currency, self._receipt(p), final=True)
+        assert p.usage is not None
+        parts = capped(p.tariff.bill(p.usage), p.cents)
+        receipt = self._receipt(p)
+        bill = Bill(p.session, p.cents, p.held_cents, p.tariff.currency, receipt, True, p.tariff, parts)
         self._site.evses[event.evse].bill = bill
 
     def _charge(self, p: Payment, end_wh: int | None, at_s: float, now: Moment, why: str = "") -> Iterator[Yielded]:
