@@ -73,7 +73,7 @@ docs: $(VENV)/.dev
 
 # Debian packages that the page tests and the reader tests use. Without them those tests skip and say why.
 debian: $(VENV)/.dev
-	@.ci/debian-packages chromium libusb-1.0-0 fonts-dejavu-core </dev/null
+	@.ci/debian-packages chromium libusb-1.0-0 fonts-dejavu-core mosquitto </dev/null
 
 lock:
 	@rm -rf build/lock && mkdir -p build && $(PYTHON) -m venv build/lock

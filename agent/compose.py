@@ -14,13 +14,13 @@ import signal
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent import __version__
 from agent.domain.events import ClockTrusted, FaultRaised, Started, StopRequested, TimeCame
 from agent.domain.evse import Site
 from agent.domain.metrology import recalled
-from agent.domain.orders import Leave, Order, ReadMeter, Restart, SetLamp, Show
+from agent.domain.orders import Leave, Order, ReadMeter, Restart, SetLamp, Show, Tell
 from agent.domain.station import assemble
 from agent.filing import UPDATER_FIRST_S, booting_firmware, files_of, keys_of, last_version
 from agent.frozen import frozen
@@ -56,6 +56,9 @@ from agent.services.status import StatusSocket
 from agent.services.store import Store
 from agent.settings import Backend, SettingsError, StationFile
 from agent.spoken import spoken_to
+
+if TYPE_CHECKING:
+    from agent.services.sinks import Sinks
 
 log = logging.getLogger(__name__)
 
@@ -238,6 +241,8 @@ class Station:
             works += [group.create_task(self._talk(b)) for b in self.file.backends if b.url]
             works.append(group.create_task(self._devices(group)))
             works.append(group.create_task(self._seeing()))
+            if self.file.sinks:
+                works.append(group.create_task(self._alert()))
             code = await self._exit
             await self._end()
             for keeper in self.keepers:
@@ -253,6 +258,13 @@ class Station:
                 async with asyncio.timeout(UPDATER_FIRST_S):
                     await self.files.known.wait()
         await self.links[backend.name].run()
+
+    async def _alert(self) -> None:
+        from agent.services.sinks import Sinks
+
+        self.sinks = Sinks(self.file.sinks, self.file.station.id, self.clock)
+        self.sinks.addFilter(self.mask)
+        await self.sinks.run()
 
     async def _booted(self) -> None:
         """A disk that does not take the first record stops nothing: it is the engine's to try again, and to tell."""
@@ -279,6 +291,7 @@ class Station:
         self.engine.remember("boot", str(boot.number), boot.record())
 
     _tasks: tuple[asyncio.Task[None], ...] = ()
+    sinks: Sinks | None = None
 
     async def _devices(self, group: asyncio.TaskGroup) -> None:
         """Drivers are imported when the backend has answered, or seems to be far: importing holds the loop."""
@@ -363,6 +376,8 @@ class Station:
             self.screens[order.evse] = order.screen
         elif isinstance(order, SetLamp):
             self.lamps[order.evse] = order.lamp
+        elif isinstance(order, Tell) and self.sinks is not None and order.link == self.site.links[0]:
+            self.sinks.hear(order.message)
         elif isinstance(order, ReadMeter) and order.billing:
             self._remember_seen()  # goes with what is billed of it: a later boot is then never put before this bill
         elif order is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agent import __version__
 from agent.domain.evse import Evse, Site
@@ -15,6 +15,9 @@ from agent.services.clock import Clock
 from agent.services.keep import Keeper
 from agent.services.store import Store
 
+if TYPE_CHECKING:
+    from agent.services.sinks import Sinks
+
 
 class Station(Protocol):
     """What of a station can be seen here."""
@@ -23,6 +26,7 @@ class Station(Protocol):
     store: Store
     clock: Clock
     ready: bool
+    sinks: Sinks | None
 
     @property
     def links(self) -> Mapping[str, Link]: ...
@@ -56,6 +60,7 @@ def picture(station: Station) -> dict[str, Any]:
             "ailing": station.store.ailing or None,
         },
         "devices": [{"name": k.name, "open": k.open, "trouble": k.trouble} for k in station.keepers],
+        **({"sinks": station.sinks.picture()} if station.sinks else {}),
         "evses": [_evse(station, e, link) for e in station.site.evses.values()],
     }
 

@@ -75,6 +75,8 @@ class Backend:
     reconnect_s: float | None = None
     call_timeout_s: float = 30.0
     scope: str = "full"
+    calls: tuple[str, ...] = ()
+    """What a backend that is not the first may do besides looking."""
     quirks: str = ""
     """A profile of deviations from the standard (``config/quirks``)."""
     via: str = ""
@@ -93,6 +95,24 @@ class Backend:
             return self.url.rstrip("/")
         plain = self.charge_point_id_in_url == "plain"
         return self.url.rstrip("/") + "/" + (self.charge_point_id if plain else quote(self.charge_point_id, safe=""))
+
+
+@frozen
+class SinkTable:
+    """Where alerts go besides the backends. ``queue``: lines that wait at most; ``max_mb``: of the file and the one
+    before it."""
+
+    name: str
+    kind: str = "file"
+    queue: int = 1000
+    path: Path | None = None
+    max_mb: float = 4.0
+    host: str = ""
+    port: int = 1883
+    topic: str = ""
+    username: str = ""
+    password_file: Path | None = None
+    ca: Path | None = None
 
 
 @frozen
@@ -152,6 +172,7 @@ class StationFile:
     power: Power | None
     buzzer: Device | None
     updater: Device | None
+    sinks: tuple[SinkTable, ...]
     meter_policies: Mapping[int, MeterPolicy]
     tariff: Any
     payment: Any
@@ -165,7 +186,7 @@ class StationFile:
 
 
 TABLES = (
-    "station", "backend", "backends", "settings", "evse", "simulation",
+    "station", "backend", "backends", "sinks", "settings", "evse", "simulation",
     "board", "meter", "reader", "display", "terminal", "buttons", "power", "buzzer", "updater", "tariff",
     "payment",
 )  # fmt: skip
@@ -225,6 +246,7 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
         buzzer=device_of(raw.get("buzzer"), "buzzer", wrong),
         power=_power(raw.get("power"), wrong),
         updater=device_of(raw.get("updater"), "updater", wrong),
+        sinks=_sinks(raw, wrong, base),
         meter_policies={e.number: p for e in evses if (p := _meter_policy(e, raw, wrong))},
         tariff=raw.get("tariff"),
         payment=raw.get("payment"),
@@ -284,6 +306,22 @@ def _tables(raw: Mapping[str, Any], name: str, wrong: list[str]) -> list[Any]:
         return value
     wrong.append(f"[[{name}]]: must be a table")
     return []
+
+
+def _sinks(raw: Mapping[str, Any], wrong: list[str], base: Path) -> tuple[SinkTable, ...]:
+    tables = tuple(
+        build(SinkTable, t, f"sinks[{i}]", wrong, base) for i, t in enumerate(_tables(raw, "sinks", wrong), 1)
+    )
+    names = [t.name for t in tables]
+    wrong += [f"sinks: the name {n!r} is used twice" for n in sorted({n for n in names if names.count(n) > 1})]
+    for t in tables:
+        if t.kind == "file" and t.path is None:
+            wrong.append(f'sink {t.name!r}: path is missing, for example path = "alerts.jsonl"')
+        if t.kind == "mqtt" and not t.host:
+            wrong.append(f"sink {t.name!r}: host is missing: the MQTT broker")
+        if not 1 <= t.queue <= 100_000:
+            wrong.append(f"sink {t.name!r}: queue must be 1 to 100000 lines, is {t.queue}")
+    return tables
 
 
 def _feed_problems(evse: Evse) -> list[str]:

@@ -10,53 +10,14 @@ from typing import Any
 
 from agent.domain.asks import AskStart
 from agent.domain.messages import SecurityHappened, StatusChanged
-from agent.ocpp.dialect import Desk, Dialect, In, Mute, Out, Payload, Told
-
-Said = dict[str, Any]
-
-
-def _saying(dialect: Dialect, change: Callable[[str, Said], Said]) -> Dialect:
-    """``change(action, payload)`` has the last word on everything that is told or answered."""
-    return replace(dialect, rows=tuple(_changed(row, change) for row in dialect.rows))
-
-
-def _changed(row: Any, change: Callable[[str, Said], Said]) -> Any:
-    if isinstance(row, Out):
-        other = None if row.other is None else _changed(row.other, change)
-        return replace(row, encode=_encoding(row, change), other=other)
-    return replace(row, answer=_answering(row, change)) if isinstance(row, In) else row
-
-
-def _encoding(row: Out, change: Callable[[str, Said], Said]) -> Callable[[Any, Desk], Said | None]:
-    def encode(message: Any, desk: Desk) -> Said | None:
-        payload = row.encode(message, desk)
-        return None if payload is None else change(row.action, payload)
-
-    return encode
-
-
-def _answering(row: In, change: Callable[[str, Said], Said]) -> Callable[[Any, Payload, Desk], Said]:
-    return lambda reply, payload, desk: change(row.action, row.answer(reply, payload, desk))
-
-
-def _hearing(dialect: Dialect, change: Callable[[str, bool, Payload], Payload]) -> Dialect:
-    """``change(action, is_answer, payload)`` sees everything first that the other side says."""
-    before = dialect.reads
-
-    def reads(action: str, is_answer: bool, payload: Payload) -> Payload:
-        try:
-            return change(action, is_answer, before(action, is_answer, payload))
-        except RecursionError:
-            return payload  # nested without end: the schema will refuse it
-
-    return replace(dialect, reads=reads)
-
+from agent.ocpp.altering import Said, hearing, saying
+from agent.ocpp.dialect import Desk, Dialect, In, Mute, Payload, Told
 
 # --- what is heard --------------------------------------------------------------------------------------------------
 
 
 def nulls_absent(dialect: Dialect, choice: object) -> Dialect:
-    return _hearing(dialect, lambda action, is_answer, payload: _without_nulls(payload))
+    return hearing(dialect, lambda action, is_answer, payload: _without_nulls(payload))
 
 
 def _without_nulls(value: Any) -> Any:
@@ -75,7 +36,7 @@ def start_without_verdict(dialect: Dialect, choice: object) -> Dialect:
             return payload
         return {**payload, "idTagInfo": {"status": "Accepted"}}
 
-    return _hearing(dialect, change)
+    return hearing(dialect, change)
 
 
 def connector_0_is_any(dialect: Dialect, choice: object) -> Dialect:
@@ -84,7 +45,7 @@ def connector_0_is_any(dialect: Dialect, choice: object) -> Dialect:
             return payload
         return {k: v for k, v in payload.items() if k != "connectorId"}
 
-    return _hearing(dialect, change)
+    return hearing(dialect, change)
 
 
 def remote_start_asks(dialect: Dialect, choice: object) -> Dialect:
@@ -115,7 +76,7 @@ def id_tag_case(dialect: Dialect, choice: object) -> Dialect:
             return {**payload, "idToken": {**token, "idToken": spelt(token["idToken"])}}
         return payload
 
-    return _saying(dialect, change)
+    return saying(dialect, change)
 
 
 def suspended_as_charging(dialect: Dialect, choice: object) -> Dialect:
@@ -139,7 +100,7 @@ def _wording(dialect: Dialect, words: Mapping[str, str]) -> Dialect:
             return payload
         return {**payload, "status": words.get(payload["status"], payload["status"])}
 
-    return replace(_saying(dialect, change), project=project)
+    return replace(saying(dialect, change), project=project)
 
 
 def security_events_kept(dialect: Dialect, choice: object) -> Dialect:
@@ -150,7 +111,7 @@ _FRACTION = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+Z")
 
 
 def whole_seconds(dialect: Dialect, choice: object) -> Dialect:
-    return _saying(dialect, lambda action, payload: dict(_whole(payload)))
+    return saying(dialect, lambda action, payload: dict(_whole(payload)))
 
 
 def _whole(value: Any) -> Any:
@@ -165,7 +126,7 @@ def without_transaction_data(dialect: Dialect, choice: object) -> Dialect:
     def change(action: str, payload: Said) -> Said:
         return {k: v for k, v in payload.items() if action != "StopTransaction" or k != "transactionData"}
 
-    return _saying(dialect, change)
+    return saying(dialect, change)
 
 
 def heartbeat_always(dialect: Dialect, choice: object) -> Dialect:

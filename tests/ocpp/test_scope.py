@@ -1,0 +1,96 @@
+"""The allow-list of a billing backend and what a second backend may do, as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.ocpp.dialect import In, Mute, Out, Refusal, gaps
+from agent.ocpp.scope import SAYS, Leaves, billing, leaving, looking_on
+from agent.ocpp.versions import dialects
+from agent.settings import SettingsError, parse
+from agent.spoken import spoken_to
+
+BOTH = dialects(("1.6", "2.0.1"))
+
+
+@pytest.mark.parametrize("dialect", BOTH, ids=lambda d: d.name)
+def test_a_narrowed_dialect_is_whole_and_says_only_what_is_listed(dialect: Any) -> None:
+    narrowed = billing(dialect)
+    assert gaps(narrowed) == []
+    said = {r.action for r in narrowed.rows if isinstance(r, Out)}
+    assert said <= set(SAYS[dialect.name])
+    muted = {r.message.__name__ for r in narrowed.rows if isinstance(r, Mute)}
+    assert {"SecurityHappened", "FirmwareStatus", "LogStatus", "FaultNoted", "ListConflicted"} <= muted
+    assert set(SAYS[dialect.name]) <= set(dialect.schemas.actions())
+
+
+def test_the_list_drops_fields_words_and_measurands() -> None:
+    stop = {
+        "transactionId": 7,
+        "meterStop": 1200,
+        "timestamp": "2026-11-26T10:00:00Z",
+        "reason": "EmergencyStop",
+        "transactionData": [
+            {"timestamp": "t", "sampledValue": [{"value": "1200"}, {"value": "80", "measurand": "Temperature"}]},
+            {"timestamp": "t", "sampledValue": [{"value": "16", "measurand": "Current.Import"}]},
+        ],
+    }
+    said = leaving("StopTransaction", stop, SAYS["1.6"]["StopTransaction"])
+    assert said is not None
+    assert said["reason"] == "Other"
+    assert said["transactionData"] == [{"timestamp": "t", "sampledValue": [{"value": "1200"}]}]
+    assert (said["transactionId"], said["meterStop"]) == (7, 1200)
+    event = {
+        "eventType": "Ended",
+        "transactionInfo": {"transactionId": "x", "stoppedReason": "GroundFault", "customData": {}},
+    }
+    said = leaving("TransactionEvent", event, SAYS["2.0.1"]["TransactionEvent"])
+    assert said == {"eventType": "Ended", "transactionInfo": {"transactionId": "x", "stoppedReason": "Other"}}
+
+
+def test_meter_values_without_energy_are_not_said() -> None:
+    values = {
+        "connectorId": 1,
+        "meterValue": [{"timestamp": "t", "sampledValue": [{"value": "1", "measurand": "SoC"}]}],
+    }
+    assert leaving("MeterValues", values, SAYS["1.6"]["MeterValues"]) is None
+
+
+def test_a_path_on_the_list_brings_what_is_below_and_what_leads_to_it() -> None:
+    leaves = Leaves(frozenset({"a.b"}))
+    assert leaving("X", {"a": {"b": {"c": 1}, "d": 2}, "ab": 3}, leaves) == {"a": {"b": {"c": 1}}}
+
+
+# --- a second backend ------------------------------------------------------------------------------------------------
+
+
+def ins(dialect: Any) -> set[str]:
+    return {r.action for r in dialect.rows if isinstance(r, In)}
+
+
+@pytest.mark.parametrize("dialect", BOTH, ids=lambda d: d.name)
+def test_a_second_backend_may_look(dialect: Any) -> None:
+    looking = looking_on(dialect, ("Reset",))
+    assert gaps(looking) == []
+    orders = {"SetChargingProfile", "ChangeAvailability", "UpdateFirmware", "UnlockConnector", "InstallCertificate",
+              "RemoteStartTransaction", "RequestStartTransaction", "ChangeConfiguration", "SetVariables"}  # fmt: skip
+    assert not ins(looking) & orders
+    assert {"Reset", "TriggerMessage", "GetLog", "GetCompositeSchedule"} <= ins(looking)
+    assert ins(looking) | {r.action for r in looking.rows if isinstance(r, Refusal)} >= ins(dialect)
+
+
+def test_the_station_file_says_which_backend_may_what() -> None:
+    tables = [{"url": "ws://b.example", "name": "second", "calls": ["Reset"]}]
+    raw: dict[str, Any] = {"backend": {"url": "ws://a.example"}, "backends": tables, "evse": [{"number": 1}]}
+    file = parse(raw, Path("station.toml"))
+    first, second = (spoken_to(file, b)["dialects"][0] for b in file.backends)
+    assert "ChangeConfiguration" in ins(first)
+    assert "ChangeConfiguration" not in ins(second)
+    assert "Reset" in ins(second)
+    tables[0]["calls"] = ["Resett"]
+    wrong = parse(raw, Path("station.toml"))
+    with pytest.raises(SettingsError, match="no such call is offered: Resett"):
+        spoken_to(wrong, wrong.backends[1])
