@@ -27,20 +27,21 @@ from agent.domain.payment_words import (
     VoidPayment,
 )
 from agent.kinds import EvseId, Fault
-from agent.ports import Refused
+from agent.ports import DeviceError, Refused
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalNews, TerminalPort
 from agent.services.keep import Keeper, Opening
 
 log = logging.getLogger(__name__)
 
 PaymentOrder = TerminalOrder | ShowPayment
-AGAIN_S = 1.0
-"""Before a refused offer is told: who offers again at once would do nothing else."""
+REST_S = 0.5
+"""For what a terminal had told before it went."""
 
 
 class TerminalKeeper(Keeper):
     """Orders are carried out one after the other. Each commit and each void gets its ``PaymentSettled``, whatever
-    becomes of the terminal; an offer that cannot be made is cancelled."""
+    becomes of the terminal; an offer that cannot be made is cancelled. Money that nobody here has asked for is told
+    with the payment ""."""
 
     fault = Fault.TERMINAL_SILENT
 
@@ -51,8 +52,8 @@ class TerminalKeeper(Keeper):
         self._known = self._serving = False
         self._payment = ""
         """The one that was offered last: an approval may cross the end of its offer."""
-        self._asked = False
-        """Its card is with the bank."""
+        self._offered = self._asked = False
+        """Its end has not been told; its card is with the bank."""
 
     def do(self, order: PaymentOrder) -> None:
         if self._serving:
@@ -63,14 +64,24 @@ class TerminalKeeper(Keeper):
     async def use(self, port: TerminalPort) -> None:
         self._post(TerminalOpened(self.evse, port.identity, restarted=self._known))
         self._known = self._serving = True
+        self._offered = False
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._hear(port))
                 group.create_task(self._work(port))
         finally:
             self._serving = False
+            await self._rest(port)
             self._drop()
             self._post(TerminalLost(self.evse))
+
+    async def _rest(self, port: TerminalPort) -> None:
+        """An approval that came before the line went must not be lost with it."""
+        try:
+            async with asyncio.timeout(REST_S):
+                await self._hear(port)
+        except (TimeoutError, DeviceError):
+            pass
 
     def _drop(self) -> None:
         """What nobody carries out any more."""
@@ -81,31 +92,28 @@ class TerminalKeeper(Keeper):
 
     async def _hear(self, port: TerminalPort) -> None:
         async for news in port.news():
-            await self._tell(port, news)
+            self._tell(port, news)
 
-    async def _tell(self, port: TerminalPort, news: TerminalNews) -> None:
+    def _tell(self, port: TerminalPort, news: TerminalNews) -> None:
         match news:
             case Approved(reservation, cents, partial, card):
-                self._asked = False
-                if self._payment:
-                    self._post(PaymentApproved(self.evse, self._payment, reservation, cents, partial, card))
-                else:
-                    await self._release(port, reservation)
+                self._offered = self._asked = False
+                self._post(PaymentApproved(self.evse, self._payment, reservation, cents, partial, card))
             case CardRead(card):
                 self._post(BankCardRead(self.evse, self._payment, card))
             case Declined(reason):
-                self._asked = False
-                self._post(PaymentDeclined(self.evse, self._payment, reason))
+                self._end(PaymentDeclined(self.evse, self._payment, reason))
             case Cancelled():
-                self._asked = False
-                self._post(PaymentCancelled(self.evse, self._payment))
+                self._end(PaymentCancelled(self.evse, self._payment))
             case Restarted():
+                self._offered = False
                 self._post(TerminalOpened(self.evse, port.identity, restarted=True))
 
-    async def _release(self, port: TerminalPort, reservation: int) -> None:
-        log.warning("%s: it holds money that nobody asked for; released (%d)", self.name, reservation)
-        if await port.void(reservation) is Settlement.REFUSED:
-            log.error("%s: reservation %d cannot be released; its own time-out has to", self.name, reservation)
+    def _end(self, event: PaymentDeclined | PaymentCancelled) -> None:
+        """Of an offer, once."""
+        if self._offered:
+            self._offered = self._asked = False
+            self._post(event)
 
     # --- what it is told to do ---------------------------------------------------------------------------------------
 
@@ -134,11 +142,10 @@ class TerminalKeeper(Keeper):
 
     async def _offering(self, port: TerminalPort, order: TerminalOrder) -> None:
         if isinstance(order, OfferPayment):
-            self._payment, self._asked = order.payment, False
+            self._payment, self._offered, self._asked = order.payment, True, False
             offer = port.offer(order.amount_cents, order.reference, order.language, order.qr_url)
             if not await self._unless_refused(offer):
-                await asyncio.sleep(AGAIN_S)
-                self._post(PaymentCancelled(self.evse, order.payment))
+                await self._over(port)
         elif order.payment != self._payment:
             unserved(order, self._post)
         elif isinstance(order, CancelPayment):
@@ -146,8 +153,12 @@ class TerminalKeeper(Keeper):
         elif isinstance(order, AuthorisePayment):
             self._asked = True
             if not await self._unless_refused(port.authorise()):
-                self._asked = False
-                self._post(PaymentCancelled(self.evse, order.payment))
+                await self._over(port)
+
+    async def _over(self, port: TerminalPort) -> None:
+        """It did not do what it was told: whatever it is doing instead ends too."""
+        await self._unless_refused(port.cancel())
+        self._end(PaymentCancelled(self.evse, self._payment))
 
     async def _unless_refused(self, call: Any) -> bool:
         try:

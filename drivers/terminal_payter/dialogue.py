@@ -109,7 +109,7 @@ class Dialogue:
 
     async def _ask(self, header: int, payload: bytes, wait_s: float, signs: frozenset[int]) -> Frame | None:
         try:
-            return await self.link.ask(header, payload, wait_s, signs=signs)
+            return await self.link.ask(header, payload, wait_s, signs=signs, judge=messages.is_result)
         except Silent:
             raise self._silent(f"message {header:02X}") from None
 

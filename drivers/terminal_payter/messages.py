@@ -51,6 +51,12 @@ def text(value: str, longest: int) -> bytes:
     return value.replace("\0", "").encode("utf-8")[:longest].decode("utf-8", "ignore").encode("utf-8") + b"\0"
 
 
+def is_result(frame: Frame) -> bool:
+    """A status that came late is none. (The one of OFFLINE passes for a refusal without detail: its state is looked at
+    then.)"""
+    return frame.payload[:1] in (b"\0", b"\1")
+
+
 def result(payload: bytes) -> int:
     """``words.OK``, or the detail of a refusal (0: none was given)."""
     if payload[:1] == b"\0":

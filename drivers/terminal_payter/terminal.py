@@ -40,8 +40,11 @@ class PayterTerminal:
         self._settings, self._salt, self._link, self._dialogue = settings, salt, link, dialogue
         self._lock = asyncio.Lock()
         self._told: asyncio.Queue[TerminalNews] = asyncio.Queue()
+        self._news = asyncio.Event()
+        link.failed.add_done_callback(lambda _: self._news.set())
         self._numbers = itertools.count(1)
         self._offered = False
+        self._read: BankCard | None = None
         self._amount_cents = 0
         self._misses = 0
         self._open: set[int] = set()
@@ -62,15 +65,11 @@ class PayterTerminal:
 
     async def news(self) -> AsyncIterator[TerminalNews]:
         while True:
-            told = asyncio.ensure_future(self._told.get())
-            try:
-                await asyncio.wait((told, self._link.failed), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                if not told.done():
-                    told.cancel()
-            if not told.done():
-                raise self._link.failed.result()
-            yield told.result()
+            while not self._told.empty():  # also what came before the line went
+                yield self._told.get_nowait()
+            self._link.check()
+            self._news.clear()
+            await self._news.wait()
 
     # --- what is asked of it -----------------------------------------------------------------------------------------
 
@@ -149,7 +148,7 @@ class PayterTerminal:
             log.warning("terminal %s: the QR address is too long for it; set extended = true", self._link.name)
             extras = messages.apollo(self._settings.payment_methods, "", reference)
             payload = messages.start(self._minor(amount_cents), number, tags, extras)
-        self._offered, self._amount_cents, self._misses = True, amount_cents, 0
+        self._offered, self._amount_cents, self._misses, self._read = True, amount_cents, 0, None
         return await self._order(To.START, payload, _STARTED, State.WAIT_CARD, State.WAIT_AUTH)
 
     async def _order(self, header: int, payload: bytes, signs: frozenset[int], *states: State) -> int:
@@ -170,7 +169,7 @@ class PayterTerminal:
     async def _maybe(self, header: int, payload: bytes, signs: frozenset[int]) -> int | None:
         wait_s = min(GRACE_S, self._settings.reply_s) if self._silent_start else self._settings.reply_s
         try:
-            frame = await self._link.ask(header, payload, wait_s, signs=signs)
+            frame = await self._link.ask(header, payload, wait_s, signs=signs, judge=messages.is_result)
         except Silent:
             return None
         return words.OK if frame is None else messages.result(frame.payload)
@@ -225,7 +224,8 @@ class PayterTerminal:
         """A message that is no answer."""
         match frame.header:
             case From.CARD_READ if self._offered:
-                self._told.put_nowait(CardRead(self._card(frame, 0)))
+                self._read = self._card(frame, 0)
+                self._tell(CardRead(self._read))
             case From.APPROVED | From.PARTIAL:
                 self._approved(frame)
             case From.DECLINED if self._offered:
@@ -249,12 +249,23 @@ class PayterTerminal:
                       self._link.name, number)  # fmt: skip
         self._open.add(number)
         held = int.from_bytes(frame.payload[4:8], "big") // self._settings.amount_scale
-        self._end(Approved(number, held if partial else self._amount_cents, partial, self._card(frame, at)))
+        self._end(
+            Approved(number, held if partial else self._amount_cents, partial, self._whole(self._card(frame, at)))
+        )
 
     def _card(self, frame: Frame, at: int) -> BankCard:
         return card.card(messages.dol(frame, at), self._settings.hash_tag.upper(), self._salt)
 
+    def _whole(self, told: BankCard) -> BankCard:
+        """What the approval does not repeat of the card that was read."""
+        read = self._read or BankCard("")
+        return BankCard(told.mark or read.mark, told.last4 or read.last4, told.brand or read.brand)
+
     def _end(self, news: TerminalNews) -> None:
         """Of the offer, if there was one."""
         self._offered, self._misses = False, 0
+        self._tell(news)
+
+    def _tell(self, news: TerminalNews) -> None:
         self._told.put_nowait(news)
+        self._news.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restar
 from drivers.sim.apollo.machine import DECLINES
 from drivers.terminal_payter import DRIVER, PayterSettings
 from drivers.testkit.terminal import check_terminal
+
+LAG_S = 2.0
+"""The machine that runs the tests may be busy."""
 
 
 async def hold(apollo: Apollo, port: TerminalPort, behaviour: str = "approve", **card: Any) -> Approved:
@@ -34,13 +38,13 @@ async def hold(apollo: Apollo, port: TerminalPort, behaviour: str = "approve", *
 async def test_keeps_the_contract(tmp_path: Path, line: str) -> None:
     authority = Authority(tmp_path) if line == "tls" else None
     async with running(tmp_path, line, authority=authority) as apollo:
-        await check_terminal(apollo.opened, apollo.world)
+        await check_terminal(apollo.opened, apollo.world, lag_s=LAG_S)
 
 
 @pytest.mark.parametrize("keys", [{"extended": True}, {"start_extras": False, "dol_tags": ""}])
 async def test_open_points_as_a_terminal_may_have_them(tmp_path: Path, keys: dict[str, Any]) -> None:
     async with running(tmp_path) as apollo:
-        await check_terminal(lambda: apollo.opened(**keys), apollo.world)
+        await check_terminal(lambda: apollo.opened(**keys), apollo.world, lag_s=LAG_S)
 
 
 @pytest.mark.parametrize("answers", ["either", "none"])
@@ -205,6 +209,40 @@ async def test_a_power_cut_ends_the_connection_and_a_new_one_settles(tmp_path: P
                 await heard(port.news())
         async with apollo.opened() as port:
             assert await port.void(told.reservation) is Settlement.DONE
+
+
+async def test_an_approval_that_came_before_the_line_went_is_told(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, apollo.opened() as port:
+        news = port.news()
+        await port.offer(5000)
+        await apollo.tap()
+        read = await heard(news)
+        await port.authorise()
+        while not (await apollo.books()).holds:
+            await asyncio.sleep(0.01)
+        with contextlib.suppress(Unreachable):
+            await port.cancel()  # there is time for the approval to come
+        await apollo.down()
+        with pytest.raises(Unreachable):
+            await port.void(999)
+        told = await heard(news)
+        assert isinstance(told, Approved)
+        assert isinstance(read, CardRead)
+        assert told.card == read.card
+        with pytest.raises(Unreachable):
+            await heard(news)
+
+
+async def test_an_offer_that_the_terminal_forgot_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    """The end of an offer was lost on the way: the next one is refused, a cancel mends it."""
+    async with running(tmp_path, "serial") as apollo, apollo.opened() as port:
+        await port.offer(100)
+        await apollo.do("restart")
+        with pytest.raises(Refused):
+            await port.offer(100)
+        await port.cancel()
+        assert await heard(port.news()) == Restarted()
+        await hold(apollo, port)
 
 
 async def test_kept_awake_beyond_the_terminals_idle_time(tmp_path: Path) -> None:

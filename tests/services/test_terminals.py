@@ -29,6 +29,7 @@ from agent.domain.payment_words import (
     VoidPayment,
 )
 from agent.kinds import Fault
+from agent.ports import Unreachable
 from agent.ports.terminal import Approved, TerminalNews
 from agent.services import keep
 from agent.services.devices import compose
@@ -181,36 +182,49 @@ async def test_a_restart_that_the_line_does_not_notice(tmp_path: Path) -> None:
         assert (await it.next(PaymentSettled)).outcome is Settlement.DONE
 
 
-class Presumptuous:
-    """A terminal that holds what nobody has offered."""
+class Port:
+    """A terminal that holds what nobody has offered, and one that goes while it tells."""
 
     identity = TerminalIdentity()
 
-    def __init__(self) -> None:
-        self.voided: list[int] = []
+    def __init__(self, *told: TerminalNews) -> None:
+        self.told, self.gone, self._moved = list(told), False, asyncio.Event()
 
     async def news(self) -> AsyncIterator[TerminalNews]:
-        yield Approved(7, 5000)
-        await asyncio.Event().wait()
+        while True:
+            while self.told:
+                yield self.told.pop(0)
+            if self.gone:
+                raise Unreachable("gone")
+            await self._moved.wait()
 
     async def void(self, reservation: int) -> Settlement:
-        self.voided.append(reservation)
-        return Settlement.DONE
+        self.told.append(Approved(7, 5000))
+        self.gone = True
+        raise Unreachable("gone")
 
 
-async def test_what_nobody_asked_for_is_released() -> None:
-    port = Presumptuous()
-
+def opening_of(port: Port) -> Any:
     @asynccontextmanager
-    async def opening() -> AsyncIterator[Any]:
+    async def opening() -> AsyncIterator[Port]:
         yield port
 
-    async with kept(opening) as it:
+    return opening
+
+
+async def test_what_nobody_asked_for_is_told_as_that() -> None:
+    async with kept(opening_of(Port(Approved(7, 5000)))) as it:
         await it.next(TerminalOpened)
-        async with asyncio.timeout(5):
-            while not port.voided:
-                await asyncio.sleep(0.005)
-    assert port.voided == [7]
+        assert await it.next(PaymentApproved) == PaymentApproved(0, "", 7, 5000)
+
+
+async def test_an_approval_that_came_before_the_line_went_is_told() -> None:
+    async with kept(opening_of(Port())) as it:
+        await it.next(TerminalOpened)
+        it.keeper.do(VoidPayment(0, "p", 1))
+        assert (await it.next(PaymentSettled)).outcome is None
+        assert await it.next(PaymentApproved) == PaymentApproved(0, "", 7, 5000)
+        await it.next(TerminalLost)
 
 
 def test_a_station_without_a_terminal_answers() -> None:
