@@ -59,6 +59,7 @@ def derived(file: StationFile, far_ends: FarEnds, backend_url: str, status_socke
             "sinks": [_table(t) for t in file.sinks],
             "settings": file.settings or None,
             "tariff": file.tariff,
+            "payment": file.payment,
             **_shared(file, far_ends),
             "evse": [_evse(e, far_ends) for e in file.evses],
             "simulation": _table(file.simulation),

@@ -313,9 +313,9 @@ class Wires:
         self.addresses["power"] = str(supply.folder)
 
     def _open_terminals(self) -> None:
-        """Where one is named; and where something is sold ad hoc and none is."""
+        """Where one is named; and where payments are and none is."""
         named = {e.number: e.terminal for e in self._file.evses if e.terminal is not None}
-        if self._file.terminal is not None or (not named and self._sells()):
+        if self._file.terminal is not None or (not named and self._file.payment is not None):
             named[STATION] = self._file.terminal or Device("terminal_payter")
         for place, device in named.items():
             if not lacks_address(device, "terminal_payter", "host", "device"):
@@ -328,9 +328,6 @@ class Wires:
                 self.far_ends.evses[place]["terminal"] = table
             self.addresses[f"terminal {place or 'shared'}"] = f"127.0.0.1:{terminal.port} (PSP over TCP)"
             terminal.start()
-
-    def _sells(self) -> bool:
-        return self._file.tariff is not None or any(e.tariff is not None for e in self._file.evses)
 
     async def _open_roads(self, backend_url: str) -> None:
         """The first backend's road is called "backend", any other by the backend's name."""

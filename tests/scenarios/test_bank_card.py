@@ -1,0 +1,86 @@
+"""A driver with a bank card, from the terminal to the bank's books: what is charged is what the meter says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from simulated import ONE_EVSE, Simulated
+
+STATION = (
+    ONE_EVSE.replace("sample_interval_s = 5", "sample_interval_s = 5\npayment_authorize_first = false")
+    + """
+[terminal]
+driver = "terminal_payter"
+sync_every_s = 0.1
+
+[payment]
+amount_cents = 5000
+prefix = "PY"
+
+[tariff]
+kwh = 0.50
+"""
+)
+CAR = {"ready": True, "car": {"phases": 3, "max_a": 32}}
+
+
+def waits(picture: dict[str, Any]) -> bool:
+    return bool(picture["terminals"][0]["state"] == "wait_card")
+
+
+async def charged(s: Simulated, wh: int) -> dict[str, Any]:
+    return await s.until(lambda p: (p["evses"][0]["session"] or {}).get("energy_wh", 0) > wh, 60)
+
+
+async def test_what_is_charged_is_what_the_meter_says(tmp_path: Path) -> None:
+    async with Simulated(tmp_path, STATION, speed=60) as s:
+        first = (await s.until(waits))["evses"][0]["meter_wh"]
+        await s.post("/terminal/card", {"pan_last4": "1234", "behaviour": "approve"})
+        await s.until(lambda p: p["ledger"]["holds"] == [{"terminal_session": 1, "cents": 5000}])
+        await s.post("/evses/1/plug", CAR)
+        running = await charged(s, 500)
+        assert running["evses"][0]["session"]["token"].startswith("PY")
+        await s.until(waits)
+        await s.post("/terminal/card", {"pan_last4": "1234"})  # the same card ends it
+        over = await s.until(lambda p: p["ledger"]["captures"] and not p["ledger"]["holds"], 60)
+        wh = over["evses"][0]["meter_wh"] - first
+        (capture,) = over["ledger"]["captures"]
+        assert capture["cents"] == pytest.approx(wh * 0.05, abs=0.51)
+        assert over["ledger"]["voids"] == []
+
+
+async def test_a_card_that_is_declined_or_not_used_costs_nothing(tmp_path: Path) -> None:
+    text = STATION.replace("payment_authorize_first", "payment_connect_timeout_s = 30\npayment_authorize_first")
+    async with Simulated(tmp_path, text, speed=60) as s:
+        await s.until(waits)
+        await s.post("/terminal/card", {"behaviour": "insufficient_funds"})
+        await s.until(lambda p: p["terminals"][0]["screen"] == ["Declined"])
+        await s.until(waits)
+        await s.post("/terminal/card", {"behaviour": "approve"})
+        over = await s.until(lambda p: p["ledger"]["voids"], 60)
+        assert over["ledger"]["captures"] == over["ledger"]["holds"] == []
+
+
+async def test_killed_and_without_power_it_is_charged_once(tmp_path: Path) -> None:
+    async with Simulated(tmp_path, STATION, speed=60) as s:
+        first = (await s.until(waits))["evses"][0]["meter_wh"]
+        await s.post("/terminal/card")
+        await s.until(lambda p: p["ledger"]["holds"])
+        await s.post("/evses/1/plug", CAR)
+        await charged(s, 300)
+        await s.post("/agent", {"action": "kill"})
+        await s.until(lambda p: p["agent"]["restarts"] == 1 and p["agent"]["up"])
+        await s.post("/evses/1/fault", {"fault": "TerminalSilent", "active": True})
+        await s.until(lambda p: p["terminals"][0]["state"] == "off")
+        await s.post("/evses/1/unplug", {"side": "ev"})
+        await s.until(lambda p: not p["evses"][0]["contactor"] and p["evses"][0]["session"] is None, 60)
+        assert (await s.picture())["ledger"]["captures"] == []
+        await s.post("/agent", {"action": "kill"})
+        await s.until(lambda p: p["agent"]["restarts"] == 2 and p["agent"]["up"])
+        await s.post("/evses/1/fault", {"fault": "TerminalSilent", "active": False})
+        over = await s.until(lambda p: p["ledger"]["captures"], 60)
+        wh = over["evses"][0]["meter_wh"] - first
+        assert [c["cents"] for c in over["ledger"]["captures"]] == [pytest.approx(wh * 0.05, abs=0.51)]
+        assert over["ledger"]["holds"] == over["ledger"]["voids"] == []
