@@ -361,7 +361,8 @@ class EvseState:
 
 @frozen
 class EvseTraits:
-    """What a board can do. ``tethered``: fixed cable (case C), nothing to unlock. ``counts_plugged``: delivers
+    """What a board can do. ``tethered``: fixed cable (case C), nothing to unlock. ``lockable``: unlocks when told;
+    False also for a board that sees to the lock of its socket alone. ``counts_plugged``: delivers
     ``EvseState.plugged_s``. ``holds``: can keep a plug whose vehicle has left. ``fallback_stop``: its
     watchdog withdraws release when the agent goes silent."""
 

@@ -188,6 +188,7 @@ class Evse:
     offering: bool = False
     locked: bool | None = None
     counts_plugged: bool = False
+    lockable: bool = True
     holds: bool = False
     plugged_at: Stamp | None = None
     board_faults: frozenset[Fault] = frozenset()
@@ -276,6 +277,11 @@ class Evse:
     def paused(self) -> bool:
         """By its limit: IEC 61851-1 knows nothing between 0 and 6 A."""
         return not self.limit.current_a
+
+    @property
+    def frees(self) -> bool:
+        """Whether it can be told to unlock: there is a plug, and the board does not see to its lock alone."""
+        return self.lockable and not self.tethered
 
     @property
     def connector(self) -> str:

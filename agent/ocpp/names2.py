@@ -116,7 +116,7 @@ def _problem(facts: Facts, evse: int) -> str:
 
 
 def _lockable(facts: Facts, evse: int) -> str:
-    return "false" if facts.evses[evse]["tethered"] else "true"
+    return "true" if facts.evses[evse]["lockable"] else "false"
 
 
 def _lock_problem(facts: Facts, evse: int) -> str:

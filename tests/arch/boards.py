@@ -25,7 +25,7 @@ here**. What rests on a single source or on memory stands below, board by board.
   *stops*: no current is offered. The fallback is written when the board is opened, and read back; a board that does
   not take "none" goes on with {least} A, the log says so, and the meter's count shows the energy afterwards.
 * **lock**: *freed by order*: UnlockConnector works. *by itself*: the board locks and frees the plug alone,
-  UnlockConnector is answered with a failure.
+  UnlockConnector is answered NotSupported (1.6).
 * **contactor**: *read*: the board says whether it is closed. *watched*: it does not, but a welded one is an error.
   *assumed*: it is taken as closed while the board is released and the vehicle asks.
 * **resume**: *counts*: the board counts the seconds since the plug, which proves after a restart of the agent that

@@ -448,6 +448,16 @@ def test_unlock_of_what_cannot_be_unlocked(tethered: bool, evse: int, status: st
     assert Playbook(tethered=tethered) >> ask_unlock(evse=evse) << Reply(LINK, "q1", status)
 
 
+def test_a_board_that_sees_to_its_lock_alone_is_not_asked_to() -> None:
+    """It would refuse, and the outlet would be out of service for a fault that there is not."""
+    alone = EvseTraits(lockable=False)
+    play = charging(Playbook(traits=alone)).wait(10).skip() >> CardPresented(1, A)
+    play = ending(play << SetRelease(1, False) << kept("session", "s1"), StopReason.LOCAL)
+    assert play
+    assert play.screens[1].name is ScreenName.FINISHED
+    assert Playbook(traits=alone) >> ask_unlock() << Reply(LINK, "q1", "NotSupported")
+
+
 def test_a_second_unlock_while_the_first_is_tried() -> None:
     play = Playbook() >> ask_unlock() << Unlock(1, "q1") >> Asked(LINK, "q2", AskUnlock(1))
     assert play << Reply(LINK, "q2", "UnlockFailed")

@@ -141,6 +141,29 @@ async def test_the_agent_that_comes_back_withdraws_and_bills(killed: Killed) -> 
     await s.end()
 
 
+async def test_every_board_serves_the_next_driver(killed: Killed) -> None:
+    """Plug, card, charge, card; and a plug that the station cannot free is no fault of it."""
+    s = killed.s
+    s.begin()
+    for n in range(1, len(BOARDS) + 1):
+        await s.plug(n)
+    for n in range(1, len(BOARDS) + 1):
+        await s.told("Preparing", n)
+        await s.tap(f"NEXT-{n}", n)
+    for n, name in enumerate(BOARDS, 1):
+        evse = await s.until(lambda e: e["contactor"] and e["power_w"] > 0 and e["session"]["transaction_id"], n)
+        transaction = s.csms.transactions[int(evse["session"]["transaction_id"])]
+        await s.tap(f"NEXT-{n}", n)
+        await s.heard(lambda t=transaction: t.stop)  # type: ignore[misc]
+        evse = await s.told("Finishing", n)
+        assert (evse["contactor"], evse["told"]["error"]) == (False, "NoError"), name
+        assert transaction.stop_wh == evse["meter_wh"]
+    unlocked = [(await s.csms.ask("UnlockConnector", {"connectorId": n}))["status"] for n in range(1, len(BOARDS) + 1)]
+    assert unlocked == ["Unlocked" if name == "charx_sec" else "NotSupported" for name in BOARDS]
+    assert {p["reason"] for p in s.payloads("StopTransaction")} == {"Local"}
+    await s.end()
+
+
 async def test_the_agent_refuses_them_unless_somebody_accepts(tmp_path: Path) -> None:
     outlets = [outlet(n, name, accepts=False) + 'device = "/dev/null"\n' for n, name in enumerate(GOES_ON, 1)]
     file = tmp_path / "station.toml"

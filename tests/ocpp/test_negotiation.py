@@ -213,6 +213,7 @@ INVENTORY: dict[str, Any] = {
             "problem": False,
             "lock_problem": False,
             "tethered": False,
+            "lockable": True,
             "phases": 3,
             "power_w": 0,
             "max_power_w": 22080,

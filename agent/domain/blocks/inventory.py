@@ -45,6 +45,7 @@ class Inventory:
             "problem": bool(evse.faults),
             "lock_problem": bool(evse.faults & LOCKING),
             "tethered": evse.tethered,
+            "lockable": evse.frees,
             "lamp": str(evse.lamp),
             "bay": evse.bay_sensor,
             "phases": evse.phases,

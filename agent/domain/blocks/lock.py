@@ -35,7 +35,7 @@ class Lock:
     @on(UnlockTried)
     def tried(self, event: UnlockTried, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        if event.freed or evse.tethered or not evse.cable:
+        if event.freed or not evse.frees or not evse.cable:
             yield from self._forget(event.evse)
             return
         tries = self._tries[event.evse] = self._tries.get(event.evse, 0) + 1

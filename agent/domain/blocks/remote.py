@@ -98,7 +98,7 @@ class Remote:
     def _unlock_refusal(self, evse: Evse | None, ask: AskUnlock) -> str:
         if evse is None:
             return "UnknownConnector"
-        if evse.tethered:
+        if not evse.frees:
             return "NotSupported"
         if evse.number in self._unlocking or not evse.known:
             return "UnlockFailed"

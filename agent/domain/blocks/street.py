@@ -42,6 +42,7 @@ class Street:
             evse.plugged_at = _since(state, now)
         evse.known, evse.tethered = True, event.traits.tethered  # before the cable is judged
         evse.counts_plugged, evse.holds = event.traits.counts_plugged, event.traits.holds
+        evse.lockable = event.traits.lockable
         evse.cable, evse.vehicle, evse.asks = _cable(evse, state), state.vehicle, state.asks
         evse.locked, evse.release, evse.bay = state.locked, False, state.bay_occupied
         evse.wanted, evse.board_a = False, event.traits.max_a

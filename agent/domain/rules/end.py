@@ -112,7 +112,7 @@ def _close(s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | N
     evse.session, evse.charging = None, ChargingState.IDLE
     yield WakeMe(timer("end", evse), None)
     evse.state = State.ENDED if evse.cable or evse.vehicle else State.FREE
-    if evse.cable and not evse.tethered and (evse.vehicle or s.settings.flag("unlock_on_ev_disconnect")):
+    if evse.cable and evse.frees and (evse.vehicle or s.settings.flag("unlock_on_ev_disconnect")):
         yield Unlock(evse.number)
     yield SessionClosed(evse.number, session.id, stop.reason, meter_wh, at)
     yield changed(evse)
