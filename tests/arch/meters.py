@@ -6,12 +6,17 @@ from pathlib import Path
 
 from drivers.meter_modbus import meter_map
 from drivers.meter_modbus.shape import COARSEST_WH, ENERGY, NAMES, MeterMap
+from drivers.meter_rest.meter import MODELS
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 SHORT = {
     "voltage_v": "V", "current_a": "A", "power_w": "W", "power_phase_w": "W per phase", "frequency_hz": "Hz",
     "power_factor": "PF", "export_wh": "export", "energy_copy_wh": "a coarse copy",
 }  # fmt: skip
+REST = {
+    "lem_dcbm": "LEM DCBM 400/600",
+    "isabellenhuette_iem": "Isabellenhuette IEM-DCR, IEM-DCC",
+}
 BILLABLE_WH = 100
 """The coarsest step that a station file can allow."""
 
@@ -34,12 +39,22 @@ Generated from `config/meters/*.toml` by `make docs`; what the keys mean is in
 
 """
 
+SIGNING = """
+## Meters that sign
+
+They are told of each transaction, and their OCMF records are passed on byte for byte
+([decision 23](decisions/0023-signing-meters.md)). None of them was on a bench here: what is known comes from documents
+and other projects.
+
+"""
+
 
 def text() -> str:
     maps = [meter_map.load(p) for p in sorted((CONFIG / "meters").glob("*.toml"))]
     confirmed = sum(m.sources >= 2 for m in maps)
     said = f"{len(maps)} maps, {confirmed} of them with a billed register that at least two sources agree on.\n\n"
-    return HEAD + said + _table(maps) + "\n## Unproven facts, and registers that are never billed\n\n" + _facts(maps)
+    facts = "\n## Unproven facts, and registers that are never billed\n\n" + _facts(maps)
+    return HEAD + said + _table(maps) + facts + SIGNING + _signing(maps)
 
 
 def _table(maps: list[MeterMap]) -> str:
@@ -85,4 +100,19 @@ def _facts(maps: list[MeterMap]) -> str:
         never = "; ".join(f"{at}: {why}" for at, why in m.never_bill.items())
         if doubts or never:
             lines.append(f"| `{m.name}` | {doubts} | {never} |")
+    return "\n".join(lines) + "\n"
+
+
+def _signing(maps: list[MeterMap]) -> str:
+    lines = ["| driver | in the station file | meter | current | signs with |", "|---|---|---|---|---|"]
+    lines += [
+        f'| `meter_modbus` | `map = "{m.name}"` | {m.vendor} {m.model} | {m.current} | ECDSA, brainpool 256 or 384 |'
+        for m in maps
+        if m.signing
+    ]
+    lines += [
+        f'| `meter_rest` | `model = "{model}"` | {about} | DC | ECDSA-secp256r1-SHA256 |'
+        for model, about in REST.items()
+    ]
+    assert set(REST) == set(MODELS)
     return "\n".join(lines) + "\n"
