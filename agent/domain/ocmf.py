@@ -41,7 +41,7 @@ class Bill:
     point: str
     version: str
     meter: MeterIdentity
-    token: Token
+    token: Token | None
     offline: bool
     begin: Stamp
     begin_wh: int
@@ -50,6 +50,8 @@ class Bill:
     read: bool
     reason: str
     dc: bool = False
+    only: str = ""
+    """TX of the one reading that the record is of, which is the end's."""
 
 
 def payload(bill: Bill, now: Moment) -> str:
@@ -67,8 +69,10 @@ def text(signed: str, signature_hex: str) -> str:
     return f'OCMF|{signed}|{{"SA":"ECDSA-secp256r1-SHA256","SD":"{signature_hex}"}}'
 
 
-def who(token: Token, offline: bool) -> dict[str, Any]:
+def who(token: Token | None, offline: bool) -> dict[str, Any]:
     """A plain UID is hearsay; what the backend has said of it is trusted (OCMF, identification level)."""
+    if token is None:
+        return {"IS": False, "IL": "NONE", "IF": [], "IT": "NONE", "ID": ""}
     flags = (["RFID_PLAIN"] if token.type in _RFID else []) + ["OCPP_CACHE" if offline else "OCPP_AUTH"]
     return {
         "IS": True,
@@ -89,6 +93,8 @@ def signing(id_: str, ends: bool, point: str, token: Token, offline: bool, now: 
 
 def _readings(bill: Bill, now: Moment) -> list[dict[str, Any]]:
     common = {"RI": OBIS, "RU": "Wh", "RT": "DC" if bill.dc else "AC"}
+    if bill.only:
+        return [{"TM": _time(bill.end, now), "TX": bill.only, "RV": bill.end_wh, **common, "ST": "G"}]
     return [
         {"TM": _time(bill.begin, now), "TX": "B", "RV": bill.begin_wh, **common, "ST": "G"},
         {"TM": _time(bill.end, now), "TX": bill.reason, "RV": bill.end_wh, **common, "ST": "G" if bill.read else "S"},

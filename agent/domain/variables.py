@@ -126,6 +126,8 @@ VARIABLES: dict[str, Variable] = {
         _v("snapshot_interval_s", 300, 10, 3600, writable=False),
         _v("meter_grace_s", 60, 0, 600, writable=False),
         _v("sign_readings", False, writable=False),
+        _v("sign_samples", False),
+        _v("sign_aligned", False),
         _v("public_key_told", False, writable=False),
         # what charging costs, for the screen
         _v("cost_display", False, writable=False),

@@ -131,6 +131,8 @@ UNNAMED_16: Mapping[str, str] = {
     "meter_grace_s": "a matter of the station's metrology",
     "sign_readings": "one record at the end of a transaction; the note's key promises every sample",
     "public_key_told": "of that record",
+    "sign_samples": "2.0.1 has it; the keys of the OCA's note on signed values are not offered",
+    "sign_aligned": "as sign_samples",
     "start_measurands": "2.x only; StartTransaction carries the register and nothing else",
     "stop_clock_interval_s": "2.x only; 1.6 has one interval for both",
     "stop_sample_interval_s": "2.x only; 1.6 has one interval for both",

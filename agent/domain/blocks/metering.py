@@ -27,9 +27,10 @@ from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import ChargingState, MeterSampled, Sample
 from agent.domain.orders import ReadMeter, Remember, Tell, WakeMe
 from agent.domain.rules.points import parked
+from agent.domain.rules.signing import stamped
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thinned
-from agent.domain.variables import AS_UPDATED
-from agent.kinds import Fault, Moment, Reading, ReadingContext, Stamp
+from agent.domain.variables import AS_UPDATED, ENERGY
+from agent.kinds import Fault, Moment, Reading, ReadingContext, Stamp, Token
 
 LIVE_S = 2.0
 """How often the screen of a running session is refreshed (real seconds)."""
@@ -160,13 +161,13 @@ class Metering:
         if kind in _CLOCKS:
             reading = replace(reading, at=Stamp(reading.at.boot, float(mark)))
         if kind == "sample" and _within(evse, reading):
-            yield from self._sampled(evse, reading, ReadingContext.PERIODIC, "sampled_measurands")
+            yield from self._sampled(now, evse, reading, ReadingContext.PERIODIC, "sampled_measurands")
         elif kind == "clock":
-            yield from self._sampled(evse, reading, ReadingContext.CLOCK, "aligned_measurands")
+            yield from self._sampled(now, evse, reading, ReadingContext.CLOCK, "aligned_measurands")
         elif kind == "trigger":
-            yield from self._sampled(evse, reading, ReadingContext.TRIGGER, "sampled_measurands")
+            yield from self._sampled(now, evse, reading, ReadingContext.TRIGGER, "sampled_measurands")
         elif kind == "loose":
-            yield from self._sampled(evse, reading, ReadingContext.TRIGGER, "aligned_measurands", loose=True)
+            yield from self._sampled(now, evse, reading, ReadingContext.TRIGGER, "aligned_measurands", loose=True)
         elif kind in ("live", "end"):
             yield SituationChanged(evse.number)
         if kind == self._kept_from(_SAMPLES):
@@ -197,13 +198,16 @@ class Metering:
             yield FaultCleared(evse.number, Fault.METER_IMPLAUSIBLE)
 
     def _sampled(
-        self, evse: Evse, reading: Reading, context: ReadingContext, names: str, loose: bool = False
+        self, now: Moment, evse: Evse, reading: Reading, context: ReadingContext, names: str, loose: bool = False
     ) -> Iterator[Yielded]:
         """Of the session, if it had begun by then; a register that ran backwards is not told."""
         measurands = self._site.settings.items_of(names)
         running = evse.session or evse.tx
         if not measurands or (running and reading.energy_wh < running.last_wh):
             return
+        wanted = "sign_aligned" if context is ReadingContext.CLOCK else "sign_samples"
+        if ENERGY[0] in measurands:
+            reading = yield from stamped(self._site, evse, reading, wanted, "C", _holder(evse), now)
         session = evse.transaction if _within(evse, reading) and not loose else ""
         offline, charging = not self._site.online, _charging(evse) if session else None
         authorised = not session or evse.tx is None or evse.tx.token is not None
@@ -229,6 +233,11 @@ def _within(evse: Evse, reading: Reading) -> bool:
     if not session.told or reading.at < session.started:
         return False
     return session.stop is None or reading.at <= session.stop.at
+
+
+def _holder(evse: Evse) -> Token | None:
+    running = evse.session or evse.tx
+    return running.token if running is not None else None
 
 
 def _charging(evse: Evse) -> ChargingState:

@@ -39,6 +39,7 @@ from agent.domain.rules.points import (
     told_update,
 )
 from agent.domain.rules.resume import RECOVER_S, uninterrupted
+from agent.domain.rules.signing import stamped
 from agent.domain.rules.words import timer
 from agent.domain.stop import Stop
 from agent.domain.transaction import Point, Transaction
@@ -70,7 +71,9 @@ class Transactions:
             trigger = reached(self._site, evse)
             if trigger and may_open(self._site, evse):
                 evse.reading = event.reading
-                yield from opened(self._site, evse, trigger, now, event.reading)
+                token = evse.grant.token if evse.grant else None
+                reading = yield from stamped(self._site, evse, event.reading, "sign_samples", "B", token, now)
+                yield from opened(self._site, evse, trigger, now, reading)
         elif evse.tx is not None and evse.session is None and evse.tx.placed:
             evse.tx.last_wh = max(evse.tx.last_wh, event.reading.energy_wh)
             self._alive(evse, now)

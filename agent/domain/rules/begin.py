@@ -22,7 +22,7 @@ from agent.domain.messages import ChargingState, StopReason, TransactionStarted,
 from agent.domain.orders import ReadMeter, Remember, WakeMe
 from agent.domain.reserved import claim
 from agent.domain.rules.points import asked_by, begun, is_late
-from agent.domain.rules.signing import begin_signing, taken
+from agent.domain.rules.signing import begin_signing, stamped, taken
 from agent.domain.rules.words import bounded, changed, release, rest, timer, to, unsettle
 from agent.kinds import Moment
 
@@ -141,13 +141,14 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
         signing=evse.signing,
     )
     reading = yield from taken(s, evse, reading)
+    told_with = yield from stamped(s, evse, reading, "sign_samples", "B", right.token, now)
     evse.session, evse.grant, evse.reading = session, None, reading
     evse.state, evse.charging, evse.flowed = State.ACTIVE, ChargingState.EV_CONNECTED, False
     trigger = asked_by(right)
     yield Remember("session", session.id, session.record())
     told = TransactionStarted(
         session.id, evse.number, session.token, reading.at, reading.energy_wh, trigger, offline=session.offline,
-        remote_id=right.remote_id, reading=reading, reservation=right.reservation,
+        remote_id=right.remote_id, reading=told_with, reservation=right.reservation,
     )  # fmt: skip
     yield from begun(s, evse, session, told, now)
     yield from bounded(s, evse, now)

@@ -125,7 +125,7 @@ def _signed(
     the bill, before either leaves."""
     if reading is not None and reading.signed is not None:
         return reading.signed
-    if not s.settings.flag("sign_readings") or not is_told(session, meter_wh):
+    if not (s.settings.flag("sign_readings") or s.settings.flag("sign_samples")) or not is_told(session, meter_wh):
         return None
     stop = session.stop
     assert stop is not None

@@ -13,12 +13,12 @@ from typing import Any
 from agent.domain.block import Yielded
 from agent.domain.evse import Evse, Session, Site
 from agent.domain.messages import MeterSampled, Sample
-from agent.domain.ocmf import signing
+from agent.domain.ocmf import Bill, payload, signing
 from agent.domain.orders import Note, Remember
 from agent.domain.record import Poisoned, dump, load
 from agent.domain.rules.points import is_told, tell
 from agent.domain.variables import ENERGY
-from agent.kinds import Moment, Reading, ReadingContext, SignedReading, Stamp
+from agent.kinds import MeterIdentity, Moment, Reading, ReadingContext, SignedReading, Stamp, Token
 from agent.signing import Signing
 
 
@@ -77,3 +77,22 @@ def _late(s: Site, evse: Evse, owed: dict[str, Any], record: SignedReading) -> I
         return
     sample = Sample(ReadingContext.END, then, ENERGY)
     yield from tell(s, MeterSampled(str(owed["session"]), evse.number, (sample,), late=True))
+
+
+def stamped(
+    s: Site, evse: Evse, reading: Reading, wanted: str, kind: str, token: Token | None, now: Moment
+) -> Generator[Yielded, None, Reading]:
+    """The reading with a record of the station, where the setting ``wanted`` asks for one of each value (2.0.1 J01,
+    J02) and the meter has made none. ``kind``: OCMF's TX, B with a begin and C in between."""
+    if reading.signed is not None or not s.settings.flag(wanted):
+        return reading
+    bill = Bill(
+        s.records + 1, _point(s, evse), s.version, evse.meter.present or MeterIdentity(), token, not s.online,
+        reading.at, reading.energy_wh, reading.at, reading.energy_wh, True, "", evse.dc, kind,
+    )  # fmt: skip
+    record = s.sign(payload(bill, now))
+    if record is None:
+        return reading
+    s.records += 1
+    yield Remember("ocmf", "made", {"number": s.records})
+    return replace(reading, signed=record)

@@ -9,7 +9,7 @@ from street201 import Street201, street201
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street201]:
-    settings = "message_retry_interval_s = 1\noffline_tx_for_unknown_id = true"
+    settings = "message_retry_interval_s = 1\noffline_tx_for_unknown_id = true\npublic_key_told = true"
     backend = "call_timeout_s = 2.0"
     async with street201(tmp_path_factory.mktemp("case"), settings=settings, backend_more=backend) as s:
         yield s

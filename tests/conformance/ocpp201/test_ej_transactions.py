@@ -1,8 +1,12 @@
 """Blocks E and J: transactions, off line and on line, and their meter values."""
 
 import asyncio
+import base64
+import json
+from typing import Any
 
 import pytest
+from pyocmf import OCMF
 from street201 import CARD, FRIEND, GROUP, STRANGER, Street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -319,6 +323,50 @@ async def test_TC_J_09_CS_TC_J_10_CS(s: Street201) -> None:
         assert await s.put("SampledDataCtrlr.TxUpdatedInterval", "0") == "Accepted"
         assert await s.put("SampledDataCtrlr.TxUpdatedMeasurands", REGISTER) == "Accepted"
         assert await s.put("SampledDataCtrlr.TxEndedMeasurands", "") == "Accepted"
+
+
+def signed(event: dict[str, Any]) -> list[dict[str, Any]]:
+    """The signed values of a message, each verified by a verifier that is not ours."""
+    values = [v for m in event["meterValue"] for v in m["sampledValue"] if "signedMeterValue" in v]
+    for value in values:
+        record = base64.b64decode(value["signedMeterValue"]["signedMeterData"]).decode()
+        key = base64.b64decode(value["signedMeterValue"]["publicKey"])
+        assert OCMF.from_string(record).verify_signature(key.hex())
+        assert json.loads(record.split("|")[1])["RD"][-1]["RV"] == value["value"]
+    return values
+
+
+async def test_TC_J_04_CS(s: Street201) -> None:
+    """Clock-aligned values, signed: without a transaction and within one."""
+    assert await s.put("AlignedDataCtrlr.SignReadings", "true") == "Accepted"
+    assert await s.put("AlignedDataCtrlr.Interval", "20") == "Accepted"
+    try:
+        await s.heard(lambda: s.payloads("MeterValues"))
+        assert [v["context"] for v in signed(s.payloads("MeterValues")[0])] == ["Sample.Clock"]
+        await s.session()
+        event = await s.event(lambda e: e["triggerReason"] == "MeterValueClock")
+        assert [v["context"] for v in signed(event)] == ["Sample.Clock"]
+        await s.tap(CARD)
+        await s.ended()
+    finally:
+        assert await s.put("AlignedDataCtrlr.Interval", "0") == "Accepted"
+        assert await s.put("AlignedDataCtrlr.SignReadings", "false") == "Accepted"
+
+
+async def test_TC_J_11_CS(s: Street201) -> None:
+    """Sampled values, signed: with the begin, in between and with the end."""
+    assert await s.put("SampledDataCtrlr.SignReadings", "true") == "Accepted"
+    assert await s.put("SampledDataCtrlr.TxUpdatedInterval", "10") == "Accepted"
+    try:
+        await s.session()
+        assert [v["context"] for v in signed(await s.began())] == ["Transaction.Begin"]
+        event = await s.event(lambda e: e["triggerReason"] == "MeterValuePeriodic")
+        assert [v["context"] for v in signed(event)] == ["Sample.Periodic"]
+        await s.tap(CARD)
+        assert [v["context"] for v in signed(await s.ended())] == ["Transaction.End"]
+    finally:
+        assert await s.put("SampledDataCtrlr.TxUpdatedInterval", "0") == "Accepted"
+        assert await s.put("SampledDataCtrlr.SignReadings", "false") == "Accepted"
 
 
 # --- the plug and its lock -------------------------------------------------------------------------------------------
