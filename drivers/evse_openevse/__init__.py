@@ -69,4 +69,4 @@ async def open_board(settings: OpenEvseSettings, where: Where) -> AsyncIterator[
         line.close()
 
 
-DRIVER = Driver("evse_openevse", "evse", OpenEvseSettings, open_board, complaints)
+DRIVER = Driver("evse_openevse", "evse", OpenEvseSettings, open_board, complaints, fitting="drivers.evse_openevse.fitting:FITTING")
