@@ -28,6 +28,7 @@ class Deed(StrEnum):
     CAR_AWAY = "car_away"
     CAR_ASKS = "car_asks"
     CARD = "card"
+    BANK_CARD = "bank_card"
     BUTTON = "button"
     MAINS_OFF = "mains_off"
     MAINS_ON = "mains_on"

@@ -65,6 +65,7 @@ def _words(deed: Deed, evse: EvseId, what: str) -> str:
         Deed.CAR_AWAY: f"take the vehicle and its cable away from the outlet{where}",
         Deed.CAR_ASKS: f"connect a vehicle, or a test box in state C, that asks for energy to the outlet{where}",
         Deed.CARD: f"hold the card to the reader{where} for a second and take it away; {what}",
+        Deed.BANK_CARD: f"hold a bank card of your own to the payment terminal{where}: {what}",
         Deed.BUTTON: f"press the button {what!r} once",
         Deed.MAINS_OFF: "take the mains away from the power-fail input (the station lives on its back-up supply)",
         Deed.MAINS_ON: "give the mains back",
@@ -160,6 +161,8 @@ class Robot:
                     ("/cards/tap", {"uid": CARD, "evse": place, "hold_s": 0.5}),
                     ("/cards/tap", {"token": CARD, "evse": place}),
                 ]
+            case Deed.BANK_CARD:
+                return [("/terminal/card", {"pan_last4": "1234", "behaviour": "approve", "evse": evse or None})]
             case Deed.BUTTON:
                 return [(f"/buttons/{what}", {})]
         return [("/power", {"mains": deed is Deed.MAINS_ON})]

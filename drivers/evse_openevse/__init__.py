@@ -69,4 +69,6 @@ async def open_board(settings: OpenEvseSettings, where: Where) -> AsyncIterator[
         line.close()
 
 
-DRIVER = Driver("evse_openevse", "evse", OpenEvseSettings, open_board, complaints, fitting="drivers.evse_openevse.fitting:FITTING")
+DRIVER = Driver(
+    "evse_openevse", "evse", OpenEvseSettings, open_board, complaints, fitting="drivers.evse_openevse.fitting:FITTING"
+)

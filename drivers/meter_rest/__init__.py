@@ -46,4 +46,6 @@ def _address(settings: RestSettings, where: Where) -> tuple[object, ...]:
     return (settings.host, settings.port)
 
 
-DRIVER = Driver("meter_rest", "meter", RestSettings, _open, _check, _address)
+DRIVER = Driver(
+    "meter_rest", "meter", RestSettings, _open, _check, _address, fitting="drivers.meter_rest.fitting:FITTING"
+)

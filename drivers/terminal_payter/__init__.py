@@ -132,4 +132,12 @@ def _address(settings: PayterSettings, where: Where) -> tuple[str, int]:
     return (settings.device, 0) if settings.line == "serial" else (settings.host, settings.port)
 
 
-DRIVER = Driver("terminal_payter", "terminal", PayterSettings, open_terminal, complaints, _address)
+DRIVER = Driver(
+    "terminal_payter",
+    "terminal",
+    PayterSettings,
+    open_terminal,
+    complaints,
+    _address,
+    fitting="drivers.terminal_payter.fitting:FITTING",
+)

@@ -3,14 +3,17 @@ swapped words, a frozen value, a missing reply. A driver without a row fails ``t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from drivers.sim.board import ChargeController
 from drivers.sim.meter import Meter
 from drivers.sim.modbus_slave import Mute
 from drivers.sim.world import World
+from tests.drivers.rest_far_ends import LemFar
 
 MUTANTS = ("wrong scale", "swapped words", "frozen value", "missing reply")
 
@@ -19,7 +22,7 @@ MUTANTS = ("wrong scale", "swapped words", "frozen value", "missing reply")
 class Mutant:
     """``spoil`` makes it of a good far end, before anything is opened; ``caught_by``: the checks that are run."""
 
-    spoil: Callable[[World], None]
+    spoil: Callable[[Any], None]
     caught_by: tuple[str, ...]
 
 
@@ -31,6 +34,10 @@ class Row:
     device: str
     mutants: Mapping[str, Mutant | str]
     tables: Mapping[str, Any]
+    beside: Callable[[], AbstractAsyncContextManager[Any]] | None = None
+    """A far end that the simulated street does not have: its ``table`` is the device's, ``follow(world)`` runs beside
+    the world, and it is what ``spoil`` gets."""
+    references: Mapping[str, str] = field(default_factory=dict)
 
 
 def wires(world: World) -> Any:
@@ -232,6 +239,66 @@ def says(*words: str) -> dict[str, Any]:
     return {"driver": "updater_command", "install": ["true", "{file}"], "running": list(words), "commit": ["true"]}
 
 
+# --- a meter that is a server of its own ------------------------------------------------------------------------------
+
+
+class LemBeside(LemFar):
+    """Counts while the outlet's contactor is closed. ``counts`` False: it stands still."""
+
+    counts = True
+
+    @property
+    def table(self) -> dict[str, Any]:
+        return {"driver": "meter_rest", "model": self.model, "host": "127.0.0.1", "port": self.port, "timeout_s": 0.3}
+
+    async def follow(self, world: World) -> None:
+        self.current_a = 0.0
+        while True:
+            await asyncio.sleep(0.02)
+            self.current_a = 100.0 if world.evses[1].contactor.closed else 0.0
+            self.energy_wh += self.power_w * 0.02 / 3600 if self.counts else 0.0
+
+
+def stands_still(far: LemBeside) -> None:
+    far.counts = False
+
+
+def lem_times_ten(far: LemBeside) -> None:
+    far.energy_wh *= 10
+
+
+def lem_deaf(far: LemBeside) -> None:
+    far.ways.extend(["deaf"] * 10_000)
+
+
+# --- a serial board, a payment terminal -------------------------------------------------------------------------------
+
+
+def rapi(change: Callable[[bytes], bytes]) -> Callable[[World], None]:
+    def spoil(world: World) -> None:
+        wires(world).serial_boards[1].spoil = change
+
+    return spoil
+
+
+def rapi_frozen(world: World) -> None:
+    """It never notices a vehicle."""
+    world.plug = lambda *a, **k: None  # type: ignore[method-assign]
+
+
+def cards_declined(world: World) -> None:
+    honest = world.tap_bank_card
+    world.tap_bank_card = lambda last4, *a, **k: honest(last4, "partial")  # type: ignore[method-assign]
+
+
+def no_bank_card(world: World) -> None:
+    world.tap_bank_card = lambda *a, **k: None  # type: ignore[method-assign]
+
+
+def terminal_off(world: World) -> None:
+    wires(world).terminals[0].set_power(False)
+
+
 NO_NUMBERS = "no number comes from it"
 ROWS: dict[str, Row] = {
     "meter_modbus": Row(
@@ -336,14 +403,44 @@ ROWS: dict[str, Row] = {
         {"updater": {"driver": "updater_command"}},
     ),
 }
+ROWS |= {
+    "evse_openevse": Row(
+        "evse[1].board",
+        {
+            "wrong scale": "it tells amperes back as they were written: only a vehicle sees the offer",
+            "swapped words": Mutant(rapi(lambda data: data[::-1]), ("traits",)),
+            "frozen value": Mutant(rapi_frozen, ("vehicle",)),
+            "missing reply": Mutant(rapi(lambda data: b""), ("traits",)),
+        },
+        {"board": {"driver": "evse_openevse", "heartbeat_s": 5, "timeout_s": 0.15}},
+    ),
+    "meter_rest": Row(
+        "meter",
+        {
+            "wrong scale": Mutant(lem_times_ten, ("reference",)),
+            "swapped words": "its numbers are texts",
+            "frozen value": Mutant(stands_still, ("counts",)),
+            "missing reply": Mutant(lem_deaf, ("identity",)),
+        },
+        {},
+        LemBeside,
+        {"meter.energy_kwh": "1234.6"},
+    ),
+    "terminal_payter": Row(
+        "terminal",
+        {
+            "wrong scale": Mutant(cards_declined, ("hold",)),
+            "swapped words": NO_NUMBERS,
+            "frozen value": Mutant(no_bank_card, ("hold",)),
+            "missing reply": Mutant(terminal_off, ("identity",)),
+        },
+        {"terminal": {"driver": "terminal_payter"}},
+    ),
+}
 SPOILT_TABLES: dict[tuple[str, str], dict[str, Any]] = {
     ("updater_command", "missing reply"): {"updater": says("true")},
 }
 """Mutants that are another program, named in the station file."""
 
-NOT_YET: dict[str, str] = {
-    "evse_openevse": "its far end is on a serial line; row to come",
-    "meter_rest": "its far end is a server of its own, not of the simulated street; row to come",
-    "terminal_payter": "there are no checks for a terminal yet",
-}
+NOT_YET: dict[str, str] = {}
 """Drivers that have no row, and what it waits for."""

@@ -40,6 +40,8 @@ class WorldHands:
                 for tap in (w.tap_card, w.tap_text):  # whichever kind of reader it is
                     with contextlib.suppress(Impossible):
                         tap(CARD)
+            case Deed.BANK_CARD:
+                w.tap_bank_card("1234")
             case Deed.BUTTON:
                 w.press(what)
             case Deed.MAINS_OFF | Deed.MAINS_ON:

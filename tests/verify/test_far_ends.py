@@ -3,26 +3,52 @@ fails them."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.settings import StationFile
 from agent.verify.bench import Options
-from tests.verify.far_ends import ROWS, SPOILT_TABLES, Mutant
+from drivers.sim.world import World
+from tests.drivers.sim_stations import until
+from tests.verify.far_ends import ROWS, SPOILT_TABLES, Mutant, Row
 from tests.verify.rig import WorldHands, failures, left, street, verified
 
-MAY_BE_LEFT = {"reader_nfc": {"disconnect"}, "updater_command": {"install"}}
+MAY_BE_LEFT = {
+    "reader_nfc": {"disconnect"},
+    "updater_command": {"install"},
+    "evse_openevse": {"watchdog"},  # it has none that stops
+    "meter_rest": {"units"},
+}
 READS = 40
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
+
+
+@asynccontextmanager
+async def at(row: Row, folder: Path, tables: Mapping[str, Any]) -> AsyncIterator[tuple[World, StationFile, Any]]:
+    """The street, its station file, and the far end of the row."""
+    if row.beside is None:
+        async with street(folder, **tables) as (world, file):
+            for terminal in world._wires.terminals.values():  # type: ignore[union-attr]
+                await until(lambda t=terminal: t.known, 30)  # type: ignore[misc]
+            yield world, file, world
+        return
+    async with row.beside() as far, street(folder, **tables, meter=far.table) as (world, file):
+        follower = asyncio.create_task(far.follow(world))
+        yield world, file, far
+        follower.cancel()
 
 
 @pytest.mark.parametrize("driver", ROWS)
 async def test_it_passes(driver: str, tmp_path: Path) -> None:
     row = ROWS[driver]
-    async with street(tmp_path, **row.tables) as (world, file):
-        done = await verified(file, WorldHands(world), [row.device], Options(True, {}, READS, 3))
+    async with at(row, tmp_path, row.tables) as (world, file, _):
+        done = await verified(file, WorldHands(world), [row.device], Options(True, row.references, READS, 3))
         assert [v.device.driver.name for v in done] == [driver]
         assert failures(done) == []
         assert {name.split()[-1] for name in left(done)} == MAY_BE_LEFT.get(driver, set())
@@ -39,11 +65,11 @@ async def test_a_mutant_fails(driver: str, kind: str, tmp_path: Path) -> None:
     mutant = row.mutants[kind]
     assert isinstance(mutant, Mutant)
     tables: dict[str, Any] = {**row.tables, **SPOILT_TABLES.get((driver, kind), {})}
-    async with street(tmp_path, **tables) as (world, file):
+    async with at(row, tmp_path, tables) as (world, file, far):
         hands = WorldHands(world)
         hands.patience_s = 2.0
-        mutant.spoil(world)
-        done = await verified(file, hands, [row.device], Options(True, {}, 0, 3), mutant.caught_by)
+        mutant.spoil(far)
+        done = await verified(file, hands, [row.device], Options(True, row.references, 0, 3), mutant.caught_by)
         assert failures(done), f"{kind}: nothing was noticed; left out: {left(done)}"
         assert world.evses[1].registers.release is False
 

@@ -79,7 +79,23 @@ async def disconnect(bench: Bench, look: Look) -> str:
         await look(port)
         await shim.set(Mood.CUT)
         await must_fail(bench, look, port, "the line is cut, and a value was told: an old one as if it were fresh")
-        return f"a cut line is Unreachable; {await back(bench, look, port, shim)}"
+        await shim.set(Mood.PASS)
+    return f"a cut line is Unreachable; {await anew(bench, look)}"
+
+
+async def anew(bench: Bench, look: Look) -> str:
+    """The agent closes what failed and opens it again."""
+    began_s, last = time.monotonic(), ""
+    while time.monotonic() - began_s < BACK_S:
+        try:
+            async with bench.direct() as port:
+                await look(port)
+        except DeviceError as e:
+            last = str(e)
+            await asyncio.sleep(0.05)
+        else:
+            return f"opened anew, served again after {time.monotonic() - began_s:.1f} s"
+    raise AssertionError(f"{bench.name}: the line is back, but it is not served again within {BACK_S:g} s ({last})")
 
 
 async def must_fail(bench: Bench, look: Look, port: Any, complaint: str) -> None:

@@ -45,6 +45,8 @@ async def units(bench: Bench) -> str:
     """Volt and hertz of the grid: a wrong scale or word order shows."""
     async with bench.direct() as meter:
         r: Reading = await meter.read()
+    if r.dc:
+        raise Left("direct current: there is no grid to compare it with; give a reference")
     volts = [v for v in r.voltage_v if v > 0]
     if not volts and r.frequency_hz is None:
         raise Left("this meter tells neither voltage nor frequency")

@@ -1,0 +1,24 @@
+"""For ``chargy-agent verify``: where the line is, and what only a real terminal shows."""
+
+from __future__ import annotations
+
+from agent.ports.driver import Where
+from agent.ports.verify import Fitting, Wire
+from drivers.terminal_payter import PayterSettings
+
+
+def wire(settings: PayterSettings, where: Where) -> Wire | None:
+    """None: TLS names the terminal, which a proxy is not; on a serial line the speed is tried out."""
+    return Wire("tcp", host=settings.host, port=settings.port) if settings.line == "tcp" else None
+
+
+FITTING = Fitting(
+    wire=wire,
+    on_hardware=(
+        "The open points of the public documents (docs/payments.md) are as the settings say: ask the maker.",
+        "Cards of each kind: contactless and chip, a telephone, one that is declined, one whose bank is slow.",
+        "The terminal is switched off between the hold and the end of the session: the right amount is charged.",
+        "The bank's statement: what was held, charged and given back on the day of the test.",
+        "Range and legibility through the front plate; rain, cold, sun.",
+    ),
+)
