@@ -14,6 +14,7 @@ import pytest
 
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from drivers.bus import LineSettings, Priority, open_line
+from drivers.sim.modbus_slave import NetworkSlave
 from tests.drivers import modbus_far_ends as far
 from tests.drivers.modbus_far_ends import Asked, Bank, Part, PtyLine, TcpLine
 
@@ -405,3 +406,39 @@ def test_importing_the_drivers_does_not_import_pymodbus() -> None:
         "heavy = {'pymodbus', 'serial'} & set(sys.modules); assert not heavy, heavy"
     )
     run([sys.executable, "-c", code], check=True)
+
+
+class Relays:
+    """A device with single bits: coils 20 to 38 of the specification's example (6.1), at the protocol's addresses."""
+
+    def __init__(self) -> None:
+        self.coils = dict(enumerate(map(int, f"{0x056BCD:019b}"[::-1]), 19))
+
+    def read(self, function: int, address: int, count: int) -> list[int]:
+        raise AssertionError("registers were asked for")
+
+    def write(self, address: int, values: list[int]) -> None:
+        raise AssertionError("registers were written")
+
+    def read_coils(self, address: int, count: int) -> list[bool]:
+        return [bool(self.coils[a]) for a in range(address, address + count)]
+
+    def write_coil(self, address: int, on: bool) -> None:
+        self.coils[address] = int(on)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "rtu_tcp"])
+async def test_coils_are_read_in_their_order_and_written_one_by_one(kind: str) -> None:
+    relays = Relays()
+    slave = NetworkSlave(relays, line=kind)
+    await slave.start()
+    try:
+        async with open_line(LineSettings(kind, host="127.0.0.1", port=slave.port)) as line:
+            assert await line.read(1, 1, 19, 19) == list(relays.coils.values())
+            assert await line.read(1, 1, 19, 3) == [1, 0, 1]
+            await line.write(1, 20, [1], function=5)
+            assert await line.read(1, 1, 19, 3) == [1, 1, 1]
+            await line.write(1, 19, [0], function=5)
+            assert await line.read(1, 1, 19, 3) == [0, 1, 1]
+    finally:
+        slave.close()

@@ -67,3 +67,13 @@ def test_the_echo_of_a_multiple_write_is_no_acknowledgement() -> None:
     write = framed(7, bytes([16, 0, 44, 0, 1, 2, 0, 1]))
     assert Answer.to(write, rtu=True).find(write) is None
     assert Answer.to(write, rtu=True).find(write + framed(7, write[1:6])) == framed(7, write[1:6])
+
+
+def test_bits_and_coils_of_the_specification() -> None:
+    """Application protocol V1.1b3, 6.1: 19 coils come in three octets. 6.5: a coil is acknowledged as written."""
+    read, good = framed(1, bytes.fromhex("0100130013")), framed(1, bytes.fromhex("0103cd6b05"))
+    assert Answer.to(read, rtu=True).find(b"\x00" + good) == good
+    assert Answer.to(read, rtu=True).find(framed(1, bytes.fromhex("0102cd6b"))) is None
+    on = framed(1, bytes.fromhex("0500acff00"))
+    assert Answer.to(on, rtu=True).find(on) == on
+    assert Answer.to(on, rtu=True).find(framed(1, bytes.fromhex("0500ac0000"))) is None

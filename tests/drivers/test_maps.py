@@ -51,12 +51,17 @@ def test_charx_registers() -> None:
     [
         ('"PilotFault"', '"PilotFoult"', "PilotFoult"),
         ("released = { at = 300 }", "", "released is missing"),
+        ("released = { at = 300 }", "released = { at = 300, function = 1 }", "released at 300 lies outside"),
         ("at = 299", "at = 400", "outside of the poll"),
         ("release = { at = 300, on = 1, off = 0 }", "", "release"),
         ("inputs = {", "imputs = {", "unknown imputs"),
         ("seconds_at = 307", "secs_at = 307", "secs_at"),
+        ("[state]", '[state]\nword = "runes"', "state.word"),
+        ("[memory]", "[memoirs]", "unknown memoirs"),
+        ("release = { at = 300, on = 1, off = 0 }\nlimit = { at = 301, pause = 0,",
+         'release = "limit"\nlimit = { at = 301,', "limit.pause is missing"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_board_map_says_what_is_wrong(tmp_path: Path, old: str, new: str, complaint: str) -> None:
     text = (CONFIG / "boards" / "charx_sec.toml").read_text()
     assert old in text
