@@ -85,6 +85,14 @@ def test_windows() -> None:
     )
 
 
+def test_the_page_about_the_file_shows_files_that_are_right() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "station-file.md").read_text("utf-8").partition("## Tariff")[2]
+    whole, windows = (part.partition("```")[0] for part in page.split("```toml")[1:3])
+    assert tariff(AC + whole).min_cents == 100
+    assert len(tariff(AC + whole + windows).windows) == 3
+    assert complaints(DC + "power_kw = 150" + whole) != []
+
+
 def test_an_outlet_of_its_own() -> None:
     found, wrong = made("[[evse]]\nnumber = 1\n[evse.tariff]\nkwh = 0.3\n[[evse]]\nnumber = 2\n" + FULL)
     assert wrong == []

@@ -34,10 +34,10 @@ def notes(values: Values, texts: Texts, timezone: str, anybody: bool) -> tuple[s
     grace_min = values.get("tariff_grace_min") if values.get("tariff_occupancy_micro") else None
     bounds = (("tariff_minimum", "least"), ("tariff_maximum", "most"))
     return (
-        _next(values, texts, timezone),
-        texts("price.grace", minutes=grace_min) if grace_min else "",
-        ", ".join(texts(f"price.{word}", amount=a) for name, word in bounds if (a := _money(values, name, texts))),
         f"{texts('price.no_contract')}, {terms}" if anybody else terms,
+        texts("price.grace", minutes=grace_min) if grace_min else "",
+        _next(values, texts, timezone),
+        ", ".join(texts(f"price.{word}", amount=a) for name, word in bounds if (a := _money(values, name, texts))),
     )
 
 

@@ -77,10 +77,10 @@ def test_the_order_can_be_wrong() -> None:
 @pytest.mark.parametrize(
     ("language", "notes"),
     [
-        ("fr", ("Place : après 30 min sans charger", "Sans contrat, TVA 17 % comprise")),
-        ("de", ("Standzeit: nach 30 min ohne Laden", "Ohne Vertrag, inkl. 17 % MwSt.")),
-        ("lb", ("Standzäit: no 30 Min. ouni Lueden", "Ouni Kontrakt, 17 % TVA abegraff")),
-        ("en", ("Idle time: after 30 min without charging", "Without a contract, incl. 17 % VAT")),
+        ("fr", ("Sans contrat, TVA 17 % comprise", "Place : après 30 min sans charger")),
+        ("de", ("Ohne Vertrag, inkl. 17 % MwSt.", "Standzeit: nach 30 min ohne Laden")),
+        ("lb", ("Ouni Kontrakt, 17 % TVA abegraff", "Standzäit: no 30 Min. ouni Lueden")),
+        ("en", ("Without a contract, incl. 17 % VAT", "Idle time: after 30 min without charging")),
     ],
 )
 def test_what_else_there_is_to_know(language: str, notes: tuple[str, ...]) -> None:
@@ -89,21 +89,24 @@ def test_what_else_there_is_to_know(language: str, notes: tuple[str, ...]) -> No
 
 def test_who_is_here_knows_that_he_has_no_contract() -> None:
     for name in (*BEFORE[1:], ScreenName.CHARGING):
-        assert said(name, energy_wh=1, **PRICES).price_notes[-1] == "TVA 17 % comprise"
+        assert said(name, energy_wh=1, **PRICES).price_notes[0] == "TVA 17 % comprise"
 
 
 def test_bounds_and_a_broken_rate() -> None:
     found = said(**{**PRICES, **BOUNDS})
-    assert found.price_notes[1:] == ("au moins 1,00 €, au plus 45,00 €", "Sans contrat, TVA 8,1 % comprise")
-    assert said(**LAW).price_notes[-1] == "Sans contrat, TVA comprise"  # the tariff does not say the rate
+    assert (found.price_notes[0], found.price_notes[-1]) == (
+        "Sans contrat, TVA 8,1 % comprise",
+        "au moins 1,00 €, au plus 45,00 €",
+    )
+    assert said(**LAW).price_notes[0] == "Sans contrat, TVA comprise"  # the tariff does not say the rate
 
 
 def test_a_price_that_turns() -> None:
-    assert said(**PRICES, **TURN).price_notes[0] == (
+    assert said(**PRICES, **TURN).price_notes[2] == (
         "Dès 10:46 : 0,2599 €/kWh, Temps de charge 0,00 €/min, Place sans charger 0,20 €/min"
     )
-    assert said(**PRICES, **TURN, utc_offset_min=-60).price_notes[0].startswith("Dès 08:46 : ")
-    assert said(**PRICES, tariff_next_at_utc_s=1e18, tariff_next_kwh_micro=0).price_notes[0] == "Dès --:-- : 0,00 €/kWh"
+    assert said(**PRICES, **TURN, utc_offset_min=-60).price_notes[2].startswith("Dès 08:46 : ")
+    assert said(**PRICES, tariff_next_at_utc_s=1e18, tariff_next_kwh_micro=0).price_notes[2] == "Dès --:-- : 0,00 €/kWh"
 
 
 def test_a_price_has_as_many_decimals_as_it_takes() -> None:
