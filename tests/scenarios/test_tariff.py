@@ -3,6 +3,7 @@ where it does not, and kept over a kill."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from street import station_text, street
@@ -40,3 +41,35 @@ async def test_a_strong_outlet_is_sold_by_the_law_on_2_0_1(tmp_path: Path) -> No
             assert await s.put(f"TariffCostCtrlr.{name}", value) == wanted, name
         assert await s.get("TariffCostCtrlr.KWhPrice") == ("Accepted", "0.79")
         assert await s.get("TariffCostCtrlr.FlatFee") == ("Accepted", "")
+
+
+async def test_a_bank_card_pays_what_the_tariff_says(tmp_path: Path) -> None:
+    """Through the real wires: register, minutes and the once of it; the amount on the screen is what the bank books."""
+    sold = """sample_interval_s = 0
+[terminal]
+driver = "terminal_payter"
+sync_every_s = 0.1
+[payment]
+amount_cents = 5000
+[tariff]
+kwh = 5.00
+minute = 3.00
+session = 1.00
+vat_percent = 17
+"""
+    async with street(tmp_path, station_text(1, settings=sold)) as s:
+        await s.station.until(lambda p: p["terminals"][0]["state"] == "wait_card")
+        await s.plug()
+        await s.station.post("/terminal/card", {"pan_last4": "1234", "behaviour": "approve", "evse": 1})
+        await s.told("Charging")
+        await s.until(lambda e: (e["session"]["cost_cents"] or 0) > 200)
+        await s.unplug(side="ev")
+        picture = await s.station.until(lambda p: p["ledger"]["captures"])
+        await s.empty()
+        (start,), (stop,) = (s.payloads(f"{what}Transaction") for what in ("Start", "Stop"))
+        energy_wh = stop["meterStop"] - start["meterStart"]
+        began, ended = (datetime.fromisoformat(m["timestamp"]) for m in (start, stop))
+        minutes = (picture["ledger"]["captures"][0]["cents"] - 100 - energy_wh / 2) / 300
+        assert energy_wh > 0
+        assert 0 < minutes <= (ended - began).total_seconds() / 60 + 0.05
+        assert len(picture["ledger"]["captures"]) == 1
