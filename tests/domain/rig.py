@@ -152,6 +152,8 @@ class Config:
     free_vending: bool = False
     links: int = 1
     settings: dict[str, Any] = field(default_factory=dict)
+    terms: Any = None
+    offer: Any = None
 
 
 class Rig:
@@ -186,7 +188,10 @@ class Rig:
             new_id=lambda: next(self.names),
             free_vending=self.config.free_vending,
             resume_within_s=RESUME_WITHIN_S,
+            terms=self.config.terms,
         )
+        for evse in self.site.evses.values():
+            evse.offer = self.config.offer
         self.blocks = assemble(self.site)
         self.display = next(
             b for h in self.blocks._handlers[SituationChanged] if isinstance(b := getattr(h, "__self__", None), Display)

@@ -77,8 +77,11 @@ class Street:
     """Deeds on a ``Rig``. What is not possible now does nothing, so that any part of a walk is a walk."""
 
     def __init__(self, settings: dict[str, Any], **shape: Any) -> None:
-        self.rig = Rig(Config(settings={"sample_interval_s": 60, **settings}, **shape))
+        self.rig = self._rig(Config(settings={"sample_interval_s": 60, **settings}, **shape))
         self._open_all()
+
+    def _rig(self, config: Config) -> Rig:
+        return Rig(config)
 
     def _open_all(self) -> None:
         for n in self.rig.outlets:

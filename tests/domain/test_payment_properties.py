@@ -1,0 +1,442 @@
+"""Whatever happens in whatever order, also to money: what a card is charged is what its session cost, once, or nothing
+and somebody is told (decision 21). The promises of the session (``test_session_properties.py``) hold beside it.
+
+A walk is a list of deeds drawn from a seed, on a street with a payment terminal and a bank that keeps books of its own.
+The process may end before the disk has what an event remembers, after that, and between any two of its orders. A hold
+whose approval never came to the disk is the terminal's own to release; the journal says that there may be one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+import pytest
+
+from agent.bankcards import BankCard, Settlement, TerminalIdentity
+from agent.domain.adhoc import FINISHED, PayState, Terms
+from agent.domain.events import TokenJudged
+from agent.domain.messages import TransactionEnded, TransactionStarted
+from agent.domain.offer import Offer
+from agent.domain.orders import JudgeToken, Order
+from agent.domain.payment_words import (
+    AuthorisePayment,
+    BankCardRead,
+    CancelPayment,
+    CommitPayment,
+    OfferPayment,
+    PaymentApproved,
+    PaymentCancelled,
+    PaymentDeclined,
+    PaymentSettled,
+    TerminalLost,
+    TerminalOpened,
+    TerminalOrder,
+    VoidPayment,
+)
+from agent.domain.session import IllegalEvent
+from agent.domain.tariff import Tariff
+from tests.domain.rig import BAD, GOOD, STRANGER, VERDICTS, Config, Crash, Rig
+from tests.domain.test_session_properties import DEEDS, PICK, WHEN_GONE, YES_NO, Street
+
+FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
+SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
+WALKS, STEPS = (40_000, 90) if FULL else (250, 70)
+
+TARIFF = Tariff(kwh=Decimal("0.50"))
+SELF = TerminalIdentity("Fake", "T1")
+CARDS = (BankCard("m1", "1111"), BankCard("m2", "2222"), BankCard(""))
+HELD_CENTS, PART_CENTS, LITTLE_CENTS = 150, 80, 20
+
+
+@dataclass
+class Terminal:
+    """What is true of the terminal and the bank, whoever listens."""
+
+    here: bool = True
+    payment: str = ""
+    phase: str = ""
+    queue: list[TerminalOrder] = field(default_factory=list)
+    holds: dict[int, int] = field(default_factory=dict)
+    captures: list[tuple[int, int]] = field(default_factory=list)
+    count: int = 0
+
+    def hold(self, cents: int) -> int:
+        self.count += 1
+        self.holds[self.count] = cents
+        return self.count
+
+    def settle(self, order: CommitPayment | VoidPayment) -> Settlement:
+        held = self.holds.get(order.reservation)
+        if held is None:
+            return Settlement.CLOSED
+        if isinstance(order, CommitPayment):
+            assert order.amount_cents <= held, "more than is held"
+            self.captures.append((order.reservation, order.amount_cents))
+        del self.holds[order.reservation]
+        return Settlement.DONE
+
+
+class PayRig(Rig):
+    """A street with a terminal; the engine's rules for money are those of ``services/engine.py``."""
+
+    def __init__(self, config: Config) -> None:
+        self.terminal, self.chance = Terminal(), random.Random(1)
+        self.promised: list[TerminalOrder] = []
+        self.amounts: dict[int, int] = {}
+        self.crash_after: int | None = None
+        super().__init__(config)
+
+    def start(self) -> None:
+        self.promised.clear()
+        super().start()
+        if self.terminal.here:
+            self.post(TerminalOpened(0, SELF))
+
+    def down(self) -> None:
+        """What was on its way may have arrived."""
+        super().down()
+        self._undelivered()
+        self.crash_after = None
+
+    def _undelivered(self) -> None:
+        t = self.terminal
+        for order in t.queue:
+            if isinstance(order, CommitPayment | VoidPayment) and self.chance.random() < 0.5:
+                t.settle(order)
+        t.queue.clear()
+        if t.phase != "auth":
+            t.phase, t.payment = "", ""
+
+    # --- the engine --------------------------------------------------------------------------------------------------
+
+    def _save(self, orders: Iterable[Order]) -> bool:
+        saved = super()._save(orders)
+        if saved:
+            kept, self.promised = self.promised, []
+            for order in kept:
+                self._hand(order)
+        return saved
+
+    def _carry_out(self, order: Order, saved: bool) -> None:
+        if self.crash_after is not None:
+            self.crash_after -= 1
+            if self.crash_after < 0:
+                raise Crash
+        if isinstance(order, AuthorisePayment | CommitPayment | VoidPayment) and not saved:
+            self.promised.append(order)
+        elif isinstance(order, TerminalOrder):
+            self._hand(order)
+        else:
+            super()._carry_out(order, saved)
+
+    def _hand(self, order: TerminalOrder) -> None:
+        t = self.terminal
+        if isinstance(order, CommitPayment | VoidPayment):
+            self._check_written(order)
+            others = [o for o in t.queue if isinstance(o, CommitPayment | VoidPayment) and o.payment == order.payment]
+            assert not others, "two under way"
+        if t.here:
+            t.queue.append(order)
+        elif isinstance(order, CommitPayment | VoidPayment):
+            self.queue.append(PaymentSettled(0, order.payment, None))
+        elif not isinstance(order, CancelPayment):
+            self.queue.append(PaymentCancelled(0, order.payment))
+
+    def _check_written(self, order: CommitPayment | VoidPayment) -> None:
+        """On disk before it is sent, and always the same amount."""
+        record = self.store["payment"][order.payment]
+        if isinstance(order, VoidPayment):
+            assert record["state"] == "VoidPending"
+            return
+        assert (record["state"], record["cents"]) == ("CommitPending", order.amount_cents), record["state"]
+        known = self.amounts.setdefault(order.reservation, order.amount_cents)
+        assert known == order.amount_cents, "another amount"
+
+    def _give_release(self, n: int) -> None:
+        """For a card of a bank: only with a hold that is on disk."""
+        session = self.site.evses[n].session
+        assert session is not None
+        for record in self.store.get("payment", {}).values():
+            if record["token"]["value"] == session.token.value:
+                assert (record["state"], record["session"]) == ("Active", session.id)
+                assert record["reservation"] is not None
+                self.allowed.add(session.token)
+        super()._give_release(n)
+
+    def answer(self, index: int, well: bool) -> None:
+        if self.alive and self.devices:
+            order = self.devices[index % len(self.devices)]
+            if isinstance(order, JudgeToken) and order.request.startswith("payment:"):
+                self.devices.remove(order)
+                verdict = self.chance.choice((VERDICTS[STRANGER], VERDICTS[STRANGER], VERDICTS[BAD])) if well else None
+                self.post(TokenJudged(order.request, order.token, verdict))
+                return
+        super().answer(index, well)
+
+    # --- the terminal ------------------------------------------------------------------------------------------------
+
+    def serve(self, how: str) -> None:
+        """The terminal does the next thing that it was told, and its keeper says so."""
+        t = self.terminal
+        if not (self.alive and t.here and t.queue):
+            return
+        order = t.queue.pop(0)
+        match order:
+            case CommitPayment() | VoidPayment():
+                self.post(PaymentSettled(0, order.payment, self._settled(order, how)))
+            case OfferPayment() if not t.phase:
+                t.payment, t.phase = order.payment, "wait"
+            case AuthorisePayment() if t.phase == "read" and order.payment == t.payment:
+                t.phase = "auth"
+            case CancelPayment() if t.phase == "auth" and order.payment == t.payment:
+                pass  # too late
+            case _:
+                if order.payment == t.payment:
+                    t.phase, t.payment = "", ""
+                self.post(PaymentCancelled(0, order.payment))
+
+    def _settled(self, order: CommitPayment | VoidPayment, how: str) -> Settlement | None:
+        if how in ("deaf", "refuse"):
+            return None if how == "deaf" else Settlement.REFUSED
+        outcome = self.terminal.settle(order)
+        return None if how == "mute" else outcome
+
+    def tap(self, card: BankCard) -> None:
+        t = self.terminal
+        if self.alive and t.here and t.phase == "wait":
+            t.phase = "read"
+            self.post(BankCardRead(0, t.payment, card))
+
+    def bank(self, how: str) -> None:
+        """The bank's word; the terminal passes it on if somebody listens."""
+        t = self.terminal
+        if t.phase != "auth":
+            return
+        payment, t.phase, t.payment = t.payment, "", ""
+        if how == "decline":
+            self._say_if_heard(PaymentDeclined(0, payment, "no"))
+            return
+        cents = {"approve": HELD_CENTS, "part": PART_CENTS, "little": LITTLE_CENTS}[how]
+        number = t.hold(cents)
+        self._say_if_heard(PaymentApproved(0, payment, number, cents, how != "approve"))
+
+    def _say_if_heard(self, event: Any) -> None:
+        if self.alive and self.terminal.here:
+            self.post(event)
+
+    def cut(self, power: bool) -> None:
+        t = self.terminal
+        if not t.here:
+            return
+        pending = list(t.queue)
+        self._undelivered()
+        if power:
+            t.phase, t.payment = "", ""
+        t.here = False
+        for order in pending if self.alive else ():
+            settles = isinstance(order, CommitPayment | VoidPayment)
+            self.post(PaymentSettled(0, order.payment, None) if settles else PaymentCancelled(0, order.payment))
+        self.post(TerminalLost(0))
+
+    def back(self) -> None:
+        if not self.terminal.here:
+            self.terminal.here = True
+            self.post(TerminalOpened(0, SELF, restarted=True))
+
+
+class PayStreet(Street):
+    """Deeds of people with bank cards, of the terminal and the bank."""
+
+    rig: PayRig
+
+    def _rig(self, config: Config) -> Rig:
+        config.terms = Terms(HELD_CENTS, {0: tuple(range(1, config.evses + 1))}, least_cents=50)
+        config.offer = Offer(TARIFF)
+        return PayRig(config)
+
+    def tap(self, card: BankCard) -> None:
+        self.rig.tap(card)
+
+    def bank(self, how: str) -> None:
+        self.rig.bank(how)
+
+    def serve(self, how: str) -> None:
+        self.rig.serve(how)
+
+    def paid(self, pick: int, card: BankCard, how: str) -> None:
+        """Most of what can go wrong goes wrong while somebody pays."""
+        self.plug(pick, True)
+        self.served()
+        self.tap(card)
+        self.served()
+        self.bank(how)
+        self.answers()
+
+    def served(self) -> None:
+        for _ in range(6):
+            self.rig.serve("well")
+
+    def answers(self) -> None:
+        super().answers()
+        self.served()
+        super().answers()
+
+    def cut(self, power: bool) -> None:
+        self.rig.cut(power)
+
+    def back(self) -> None:
+        self.rig.back()
+
+    def crash_between(self, orders: int) -> None:
+        self.rig.crash_after = orders if self.rig.alive else None
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def calm_down(self) -> None:
+        rig = self.rig
+        rig.crash_after = None
+        rig.back()
+        rig.bank("approve")
+        super().calm_down()
+        rig.pass_time(200.0)
+        for _ in range(3):  # the terminal is there again: asked at once
+            rig.cut(False)
+            rig.back()
+            self.answers()
+        self.check_money()
+
+    def check_money(self) -> None:
+        rig, records = self.rig, self.rig.store.get("payment", {})
+        assert {r["state"] for r in records.values()} <= set(FINISHED), "unfinished"
+        captured = Counter(number for number, _ in rig.terminal.captures)
+        assert set(captured.values()) <= {1}, "charged twice"
+        by_number = {r["reservation"]: r for r in records.values() if r["reservation"] is not None}
+        unknown = [r for r in records.values() if r["reservation"] is None]
+        assert not set(rig.terminal.holds) & set(by_number), "still held"
+        assert len(rig.terminal.holds) <= len(unknown), "held, and nobody knows of it"
+        assert set(captured) <= set(by_number), "charged without a record"
+        for number, record in by_number.items():
+            self._check_one(record, dict(rig.terminal.captures).get(number))
+
+    def _check_one(self, record: dict[str, Any], captured: int | None) -> None:
+        due = self._due_cents(record["session"])
+        if record["state"] == PayState.COMMITTED:
+            assert captured == record["cents"] == due, f"due {due}, captured {captured}"
+        elif record["state"] == PayState.VOIDED:
+            assert captured is None
+            assert due == 0, "energy for nothing"
+        else:
+            assert record["state"] == PayState.UNCERTAIN
+            assert captured in (None, due)
+            assert record["cents"] in (None, due)
+        assert record["owed_cents"] in (None, due), "the ceiling was passed"
+
+    def _due_cents(self, session: str) -> int:
+        """By what the backend was told, at 0.05 ct per Wh, half up."""
+        told = [m for _, m in self.rig.told if getattr(m, "session", None) == session]
+        begun = [m.meter_wh for m in told if isinstance(m, TransactionStarted)]
+        ended = [m.meter_wh for m in told if isinstance(m, TransactionEnded)]
+        used_wh = ended[0] - begun[0] if begun else 0
+        return (used_wh * 5 + 50) // 100
+
+
+Deed: TypeAlias = tuple[str, dict[str, Any]]
+HOW = ("well", "well", "well", "mute", "deaf", "refuse")
+BANK = ("approve", "approve", "approve", "part", "little", "decline")
+_TAKEN = (
+    "plug", "unplug", "sated", "car", "wait", "board_fault", "board_lost", "board_opened", "answer", "answers", "disk",
+    "link", "ask_stop", "ask_availability", "ask_reset", "crash_soon", "crash", "sigterm",
+)  # fmt: skip
+PAY_DEEDS: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
+    **{name: DEEDS[name] for name in _TAKEN},
+    "session": (2, {"pick": PICK, "token": (GOOD, STRANGER)}),
+    "paid": (10, {"pick": PICK, "card": CARDS, "how": BANK}),
+    "tap": (8, {"card": CARDS}),
+    "bank": (8, {"how": BANK}),
+    "serve": (16, {"how": HOW}),
+    "cut": (3, {"power": YES_NO}),
+    "back": (6, {}),
+    "crash_between": (6, {"orders": tuple(range(12))}),
+}
+PAY_GONE = {**WHEN_GONE, "bank": PAY_DEEDS["bank"], "cut": PAY_DEEDS["cut"], "back": PAY_DEEDS["back"]}
+
+
+def shape_of(draw: random.Random) -> dict[str, Any]:
+    settings = {
+        "stop_on_ev_disconnect": draw.choice(YES_NO),
+        "offline_payments": draw.choice(YES_NO),
+        "payment_authorize_first": draw.choice(YES_NO),
+        "payment_start": draw.choice(("tap", "tap", "plug")),
+        "payment_at_ceiling": draw.choice(("end", "suspend")),
+        "payment_connect_timeout_s": draw.choice((30, 300)),
+        "connection_timeout_s": 60,
+    }
+    return {"settings": settings, "evses": draw.choice((1, 2)), "counts": draw.choice(YES_NO)}
+
+
+def walk(shape: dict[str, Any], deed_of: Callable[[PayStreet, int], Deed | None]) -> tuple[list[Deed], str, PayStreet]:
+    """Do deeds until one breaks a promise; the deeds, what broke ("" if nothing did), and the street."""
+    street, deeds = PayStreet(**shape), list[Deed]()
+    try:
+        while (deed := deed_of(street, len(deeds))) is not None:
+            deeds.append(deed)
+            name, args = deed
+            getattr(street, name)(**args)
+        street.calm_down()
+        street.somebody_can_charge()
+    except (AssertionError, IllegalEvent, KeyError, ValueError, TypeError, AttributeError, IndexError) as e:
+        return deeds, f"{type(e).__name__}: {e}", street
+    return deeds, "", street
+
+
+def next_deed(street: PayStreet, draw: random.Random) -> Deed:
+    table = PAY_DEEDS if street.rig.alive else PAY_GONE
+    [name] = draw.choices(list(table), [weight for weight, _ in table.values()])
+    return name, {arg: draw.choice(choices) for arg, choices in table[name][1].items()}
+
+
+def again(shape: dict[str, Any], deeds: list[Deed]) -> str:
+    return walk(shape, lambda street, n: deeds[n] if n < len(deeds) else None)[1]
+
+
+def reduced(shape: dict[str, Any], deeds: list[Deed]) -> list[Deed]:
+    size = len(deeds) // 2
+    while size:
+        for start in range(len(deeds) - size, -1, -size):
+            fewer = deeds[:start] + deeds[start + size :]
+            if again(shape, fewer):
+                deeds = fewer
+        size //= 2
+    return deeds
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(0)
+def test_what_is_captured_is_what_was_owed(record_property: Callable[[str, object], None]) -> None:
+    """Agent, terminal, line, disk and bank fail at random, the process at every order: each card is charged what its
+    session cost, once, or nothing and somebody is told; nothing stays held that the terminal has told us of."""
+    ends: Counter[str] = Counter()
+    for n in range(WALKS):
+        draw = random.Random(f"{SEED}:{n}")
+        shape = shape_of(draw)
+        deeds, broken, street = walk(
+            shape,
+            lambda street, done, draw=draw: (  # type: ignore[misc]
+                next_deed(street, draw) if done < STEPS else None
+            ),
+        )
+        if broken:
+            fewest = reduced(shape, deeds)
+            lines = "\n".join(f"{name}({args})" for name, args in fewest)
+            pytest.fail(f"walk {SEED}:{n}: {again(shape, fewest)}\n{shape}\n{lines}", pytrace=False)
+        ends.update(r["state"] for r in street.rig.store.get("payment", {}).values())
+    record_property("walks", WALKS)
+    record_property("payments", dict(ends))
+    for state in (PayState.COMMITTED, PayState.VOIDED, PayState.UNCERTAIN):
+        assert ends[state] >= 10, f"these walks hardly ever end a payment so: {ends}"
