@@ -141,7 +141,8 @@ class AdHoc:
         if kind == "offer":
             yield from self._offer(int(number), now)
         elif kind.startswith("pay-"):
-            yield from self.situation(event, now)
+            for terminal in self._journal.terms.terminals:
+                yield from self._refresh(terminal)
 
     # --- a card ------------------------------------------------------------------------------------------------------
 
@@ -231,6 +232,7 @@ class AdHoc:
         self._judging.discard(id_)
         if p is None or p.state is not PayState.AUTHORISED:
             return
+        yield from self._refresh(p.terminal)
         if event.verdict is None and self._site.settings.flag("offline_payments"):
             yield from self._grant(p, now)
         elif event.verdict is None:
