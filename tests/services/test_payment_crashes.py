@@ -1,0 +1,304 @@
+"""The agent ends, and the terminal loses power, at any point of a payment: real engine, real SQLite, real keeper and
+driver, a terminal process with a bank that keeps books. What the books say afterwards is what the meter says.
+
+A point is: before a transaction is on disk, after it, before an order to terminal, board or meter is carried out, after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apollo import Apollo, running
+
+from agent.domain.adhoc import FINISHED, PayState, Terms
+from agent.domain.events import BoardChanged, BoardOpened, Event, LinkChanged, MeterLooked, Started
+from agent.domain.evse import Evse, Site
+from agent.domain.offer import Offer
+from agent.domain.orders import Order, ReadMeter, SetRelease
+from agent.domain.payment_words import ShowPayment, TerminalOrder
+from agent.domain.station import assemble
+from agent.domain.tariff import Tariff
+from agent.domain.variables import Settings
+from agent.kinds import EvseState, EvseTraits, Moment, Pilot, Reading, Stamp
+from agent.ports.store import Put
+from agent.services import keep
+from agent.services.engine import Engine
+from agent.services.store import Store
+from agent.services.terminals import TerminalKeeper
+
+FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
+SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
+RUNS = 1200 if FULL else 8
+ABREAST = 4
+RATE = 60.0
+HELD_CENTS, USED_WH = 5000, 2468
+DUE_CENTS = 123
+"""2.468 kWh at 0.50."""
+TARIFF = Tariff(kwh=Decimal("0.50"))
+TERMS = Terms(HELD_CENTS, {0: (1,)}, prefix="PY", schedule_s=(60.0,) * 36)
+PLUGGED = EvseState(Pilot.B, pwm=False, cable=True, contactor=False, plugged_s=1e6)
+CHARGING = EvseState(Pilot.C, pwm=True, cable=True, contactor=True, plugged_s=1e6)
+EMPTY = EvseState(Pilot.A, pwm=False, cable=False, contactor=False)
+TRAITS = EvseTraits(counts_plugged=True)
+PATIENCE_S = 60.0
+READING = 20
+"""Looks, until a card that was tapped has surely been seen."""
+
+
+class Gone(Exception):
+    """The process is no more."""
+
+
+class Street:
+    """One car that takes ``USED_WH`` and leaves, one card, and how often something happens to whom."""
+
+    def __init__(self, folder: Path, apollo: Apollo, deeds: Sequence[tuple[int, str]]) -> None:
+        self.folder, self.apollo, self.deeds = folder, apollo, dict(deeds)
+        self.boot_s = asyncio.get_running_loop().time()
+        self.register_wh = 1000
+        self.tapped = self.served = self.left = False
+        self.released = False
+        self.point = 0
+        self.lives = 0
+        self.ids = (f"{folder.name}-{n}" for n in itertools.count(1))
+
+    def now(self) -> Moment:
+        t_s = 1e7 + (asyncio.get_running_loop().time() - self.boot_s) * RATE
+        return Moment(Stamp(1, t_s), 1_800_000_000.0 + t_s)
+
+    @property
+    def board(self) -> EvseState:
+        if self.left:
+            return EMPTY
+        return CHARGING if self.released else PLUGGED
+
+    def passes(self) -> str:
+        """The next point; what happens at it."""
+        self.point += 1
+        return self.deeds.pop(self.point, "")
+
+
+class Life:
+    """One process of the agent; ``ended`` is done when it is gone."""
+
+    rate = RATE
+
+    def __init__(self, street: Street, store: Store) -> None:
+        self.street, self._store = street, store
+        evse = Evse(1, offer=Offer(TARIFF))
+        site = Site({1: evse}, Settings(), new_id=lambda: next(street.ids), terms=TERMS)
+        self.engine = Engine(assemble(site), self, self)  # type: ignore[arg-type]
+        self.engine.links["chargy"] = self  # type: ignore[assignment]
+        self.engine.hands = self  # type: ignore[assignment]
+        self.site = site
+        self.keeper = TerminalKeeper(0, "terminal", street.apollo.opened, self.engine.post)
+        self.records: dict[str, dict[str, Any]] = {}
+
+    def now(self) -> Moment:
+        return self.street.now()
+
+    # --- store, link and hands of the engine -------------------------------------------------------------------------
+
+    async def commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]] = ()) -> None:
+        await self._pass()
+        await self._store.commit(puts, messages)
+        for put in puts:
+            if put.kind == "payment":
+                self.records.pop(put.key, None)
+                self.records |= {put.key: dict(put.value)} if put.value else {}
+        await self._pass()
+
+    async def _pass(self) -> None:
+        """At a transaction there is time for a real power cut of the terminal."""
+        deed = self.street.passes()
+        if deed == "power":
+            await self.street.apollo.power_cycle()
+        elif deed == "blink":
+            await self.street.apollo.do("restart")
+        elif deed:
+            raise Gone
+
+    def do(self, order: Order) -> None:
+        touches = isinstance(order, TerminalOrder | SetRelease | ReadMeter) and not isinstance(order, ShowPayment)
+        self._look(touches)
+        if isinstance(order, TerminalOrder):
+            self.keeper.do(order)
+        elif isinstance(order, SetRelease):
+            self._release(order.on)
+        elif isinstance(order, ReadMeter):
+            reading = Reading(self.now().stamp, self.street.register_wh)
+            self.engine.post(MeterLooked(order.evse, order.purpose, reading))
+        self._look(touches)
+
+    def _look(self, touches: bool) -> None:
+        if touches and self.street.passes():
+            raise Gone
+
+    def _release(self, on: bool) -> None:
+        self.street.released = on and not self.street.left
+        self.engine.post(BoardChanged(1, self.street.board))
+
+    def hearing(self, event: Event) -> None:
+        pass
+
+    def wake(self) -> None:
+        pass
+
+    def tell(self, message: Any) -> None:
+        pass
+
+    # --- a life ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> bool:
+        """True: there is nothing left to do. False: it was ended."""
+        facts = await self._store.facts()
+        self.records = {k: dict(v) for k, v in facts.get("payment", {}).items()}
+        self.engine.post(Started(facts))
+        self.engine.post(BoardOpened(1, self.street.board, TRAITS))
+        self.engine.post(LinkChanged("chargy", True))
+        tasks = [asyncio.create_task(c) for c in (self.engine.run(), self.keeper.run(), self._people())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            with contextlib.suppress(Gone):
+                for task in tasks:
+                    if task.done():
+                        task.result()
+                        return True
+            return False
+        finally:
+            self.street.released = False  # the board's watchdog
+            self.keeper.leave()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def _people(self) -> None:
+        """The driver taps once, takes his energy, leaves. Returns when everything is over and on disk."""
+        street, quiet = self.street, -READING
+        while quiet < 8:
+            await asyncio.sleep(0.01)
+            waits = (await self._picture()).get("state") == "wait_card"
+            if not street.tapped and waits:
+                street.tapped, quiet = True, -READING
+                await street.apollo.tap()
+            if street.released and not street.served:
+                street.served = True
+                street.register_wh += USED_WH
+            elif street.served and not street.left:
+                street.left, street.released = True, False
+                self.engine.post(BoardChanged(1, EMPTY))
+            idle = self.site.evses[1].session is None and self.site.evses[1].grant is None
+            open_ = [r for r in self.records.values() if PayState(r["state"]) not in FINISHED]
+            over = street.tapped and waits and idle and not open_
+            quiet = quiet + 1 if over else min(quiet, 0)
+
+    async def _picture(self) -> dict[str, Any]:
+        try:
+            return await self.street.apollo.do("picture")
+        except OSError:
+            return {}
+
+
+async def played(street: Street) -> dict[str, dict[str, Any]]:
+    """Life after life until nothing is left to do; what the journal says then."""
+    while True:
+        store = await Store.open(street.folder / "agent.db")
+        life = Life(street, store)
+        street.lives += 1
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                if await life.run():
+                    return life.records
+        finally:
+            await store.close()
+
+
+async def one(folder: Path, apollo: Apollo, deeds: Sequence[tuple[int, str]]) -> tuple[str, int]:
+    """A run, judged by the bank's books and the meter: how its payment ended, and at how many points something could
+    have happened."""
+    before = await apollo.books()
+    folder.mkdir()
+    street = Street(folder, apollo, deeds)
+    records = await played(street)
+    after = await apollo.books()
+    captured = [cents for _, cents in after.captures[len(before.captures) :]]
+    held = set(after.holds) - set(before.holds)
+    states = sorted(r["state"] for r in records.values())
+    about = f"{deeds}: {states}, captured {captured}, held {held}, drawn {street.register_wh - 1000} Wh"
+    lost = [r for r in records.values() if r["reservation"] is None]
+    assert len(held) <= len(lost), f"held and nobody knows: {about}"
+    assert len(captured) <= 1, f"charged twice: {about}"
+    drawn_cents = DUE_CENTS if street.served else 0
+    if PayState.UNCERTAIN not in states or captured:
+        assert sum(captured) == drawn_cents, f"not what was drawn: {about}"
+    assert all(r["owed_cents"] in (None, drawn_cents) for r in records.values()), about
+    return ",".join(states) or "nothing", street.point
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keep, "BACK_OFF_S", (0.02,))
+
+
+async def test_an_honest_payment_is_captured(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo:
+        state, points = await one(tmp_path / "run", apollo, ())
+        assert state == PayState.COMMITTED
+        assert points > 20
+
+
+async def _all(folder: Path, runs: Sequence[Sequence[tuple[int, str]]]) -> Counter[str]:
+    """Some abreast, each with a terminal of its own that goes on from run to run."""
+    ends: Counter[str] = Counter()
+    waiting = list(enumerate(runs))
+
+    async def lane(number: int) -> None:
+        (folder / f"lane{number}").mkdir()
+        async with running(folder / f"lane{number}") as apollo:
+            while waiting:
+                n, deeds = waiting.pop()
+                state, _ = await one(folder / f"run{n}", apollo, deeds)
+                ends[state] += 1
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(min(ABREAST, len(runs))):
+            group.create_task(lane(number))
+    return ends
+
+
+def drawn(draw: random.Random) -> list[tuple[int, str]]:
+    """One to three points and what happens there."""
+    return [
+        (draw.randint(1, 45), draw.choice(("end", "end", "blink", "power"))) for _ in range(draw.choice((1, 1, 2, 3)))
+    ]
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(0)
+async def test_whoever_dies_when(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    """The agent's process ends and the terminal loses power at random points of a payment, up to three times: captured
+    is what the meter says, once, or nothing and somebody is told."""
+    runs = [drawn(random.Random(f"{SEED}:{n}")) for n in range(RUNS)]
+    ends = await _all(tmp_path, runs)
+    record_property("runs", RUNS)
+    record_property("ends", dict(ends))
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(0)
+async def test_the_agent_dies_at_each_point(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    """One death at each point in turn (each third in `make test`)."""
+    points = range(1, 40) if FULL else range(1 + SEED % 3, 40, 3)
+    ends = await _all(tmp_path, [[(n, "end")] for n in points])
+    record_property("ends", dict(ends))
+    assert ends[PayState.COMMITTED] >= 3, f"hardly any of these was paid: {ends}"
