@@ -1,7 +1,8 @@
 """The agent ends, and the terminal loses power, at any point of a payment: real engine, real SQLite, real keeper and
 driver, a terminal process with a bank that keeps books. What the books say afterwards is what the meter says.
 
-A point is: before a transaction is on disk, after it, before an order to terminal, board or meter is carried out, after it.
+A point is: before a transaction is on disk and after it, before an order to terminal, board or meter is carried out and
+after it.
 """
 
 from __future__ import annotations
@@ -227,7 +228,6 @@ async def one(folder: Path, apollo: Apollo, deeds: Sequence[tuple[int, str]]) ->
     """A run, judged by the bank's books and the meter: how its payment ended, and at how many points something could
     have happened."""
     before = await apollo.books()
-    folder.mkdir()
     street = Street(folder, apollo, deeds)
     records = await played(street)
     after = await apollo.books()
