@@ -65,8 +65,11 @@ def _judge_block(block: Block, longest: int, path: Path) -> None:
         if name in PHASED and len(registers) not in (1, 3):
             raise MapError(f"{where}: {name} needs one register or three")
         for r in registers:
-            if r.at < block.address or r.at + r.type.registers > block.address + block.count:
+            inside = range(block.address, block.address + block.count)
+            if r.at not in inside or r.at + r.type.registers - 1 not in inside:
                 raise MapError(f"{where}: {name} at {r.at} lies outside of the block")
+            if r.exponent_at is not None and r.exponent_at not in inside:
+                raise MapError(f"{where}: the exponent of {name} at {r.exponent_at} lies outside of the block")
 
 
 def _judge_fact(fact: str, raw: Mapping[str, Any], path: Path) -> None:

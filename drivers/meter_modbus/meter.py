@@ -14,7 +14,7 @@ from agent.signing import Signing
 from drivers.bus import Line, LineSettings, Priority, open_line
 from drivers.meter_modbus import MeterSettings, numbers
 from drivers.meter_modbus.meter_map import MapError, find
-from drivers.meter_modbus.picture import Values, check, compare, decode, energy_wh, reading
+from drivers.meter_modbus.picture import MOST_DC_V, Values, check, compare, decode, energy_wh, reading, scale_of
 from drivers.meter_modbus.shape import ENERGY, Block, Mark, MeterMap
 from drivers.signing import Signed
 
@@ -64,7 +64,7 @@ def complaints(settings: MeterSettings, where: Where) -> list[str]:
     wrong = line_settings(settings, meter_map).complaints()
     if meter_map.step_wh > settings.coarsest_wh:
         wrong.append(_too_coarse(meter_map, float(meter_map.step_wh), settings))
-    if int(where.facts.get("phases", 3)) > meter_map.phases:
+    if meter_map.current == "AC" and int(where.facts.get("phases", 3)) > meter_map.phases:
         wrong.append(f"map: {settings.map!r} measures one phase, the EVSE has {where.facts['phases']}: two are free")
     return wrong
 
@@ -110,7 +110,9 @@ class ModbusMeter:
         self._pinned = settings.serial
         self._now = where.now
         self._phases = int(where.facts.get("phases", 3))
-        self._most_w = self._phases * float(where.facts.get("max_a", 32.0)) * MOST_V
+        self._dc = meter_map.current == "DC"
+        volts = MOST_DC_V if self._dc else self._phases * MOST_V
+        self._most_w = float(where.facts.get("max_a", 32.0)) * volts
         self._name = f"meter of EVSE {where.evse} ({line.settings.name}, unit {self.unit})"
         self._known_at = 0
         self._absent: set[int] = set()
@@ -130,11 +132,11 @@ class ModbusMeter:
             values, at = await self._steady_look()
             for block in self._map.blocks[1:]:
                 values |= await self._block(block, Priority.POLL)
-            check(values, self._phases)
+            check(values, self._phases, self._dc)
             compare(values, self._map.copy_step_wh)
             await self._same_meter(Priority.POLL)
             self._believe(values, at)
-            return reading(values, at)
+            return reading(values, at, self._dc)
         except DeviceError as e:
             raise self._told(e) from e
 
@@ -153,7 +155,7 @@ class ModbusMeter:
             values, at = looks[-1]
             await self._same_meter(Priority.BILLING)
             self._believe(values, at)
-            return reading(others | values, at)
+            return reading(others | values, at, self._dc)
         except DeviceError as e:
             raise self._told(e) from e
 
@@ -175,7 +177,7 @@ class ModbusMeter:
         try:
             for block in self._map.blocks[1:]:
                 values |= await self._block(block, Priority.BILLING)
-            check(values, self._phases)
+            check(values, self._phases, self._dc)
         except DeviceError as e:
             log.info("%s: %s", self._name, e)
             return {}
@@ -202,7 +204,7 @@ class ModbusMeter:
     async def _look(self, priority: Priority) -> Look:
         values = await self._block(self._map.billing, priority)
         at = Stamp(*self._now())
-        check(values, self._phases)
+        check(values, self._phases, self._dc)
         return values, at
 
     async def _block(self, block: Block, priority: Priority) -> Values:
@@ -289,7 +291,9 @@ class ModbusMeter:
         block, step = self._map.billing, self._map.step_wh
         registers = await self._registers(block, priority)
         for r in block.values[ENERGY]:
-            if r.type.kind == "float":
+            if r.exponent_at is not None:
+                step = scale_of(r, block, registers)
+            elif r.type.kind == "float":
                 start = r.at - block.address
                 raw = r.type.decode(registers[start : start + r.type.registers])
                 step = max(step, numbers.float_step(raw, r.type) * Fraction(r.scale))

@@ -92,6 +92,7 @@ def _registers(name: str, table: Table) -> tuple[Register, ...]:
     scales = _list(table.take("scale", (int, Decimal, list), 1))
     mosts = _list(table.take("most", (int, list), []))
     tenth = table.take("tenth_above", (int, Decimal), None)
+    exponent = table.take("exponent_at", int, None)
     number = table.type()
     table.done()
     return tuple(
@@ -101,6 +102,7 @@ def _registers(name: str, table: Table) -> tuple[Register, ...]:
             Fraction(scales[i] if len(scales) > 1 else scales[0]),
             mosts[i] if i < len(mosts) else None,
             None if tenth is None else Fraction(tenth),
+            exponent,
         )
         for i, at in enumerate(addresses)
     )

@@ -16,6 +16,9 @@ Values = dict[str, tuple[Fraction, ...]]
 VOLTAGE_V = (150, 280)
 FREQUENCY_HZ = (45, 55)
 MOST_A = 1000
+MOST_DC_V = 1500
+"""The scope of EN 50470-4."""
+MOST_EXPONENT = 6
 
 
 def decode(block: Block, registers: list[int], marks_missing: bool) -> Values:
@@ -38,17 +41,30 @@ def _number(name: str, r: Register, block: Block, registers: list[int], marks_mi
         return None
     if r.most is not None and not 0 <= raw <= r.most:
         raise Garbled(f"register {r.at} says {raw}, more than {r.most} is impossible: wrong word order?")
-    value = energy(raw, r.scale, r.type) if name.endswith("_wh") else Fraction(raw) * r.scale
+    scale = scale_of(r, block, registers)
+    value = energy(raw, scale, r.type) if name.endswith("_wh") else Fraction(raw) * scale
     return value / 10 if r.tenth_above is not None and value > r.tenth_above else value
 
 
-def check(values: Values, phases: int) -> None:
+def scale_of(r: Register, block: Block, registers: list[int]) -> Fraction:
+    """What one step of a register is worth. Raises ``Garbled``."""
+    if r.exponent_at is None:
+        return r.scale
+    word = registers[r.exponent_at - block.address]
+    exponent = word - 0x10000 if word & 0x8000 else word
+    if abs(exponent) > MOST_EXPONENT:
+        raise Garbled(f"register {r.exponent_at} says 10^{exponent}, which no meter multiplies by")
+    return r.scale * Fraction(10) ** exponent
+
+
+def check(values: Values, phases: int, dc: bool = False) -> None:
     """Values that no grid delivers betray a wrong map, word order or unit. All lines dark is possible: a meter with an
     auxiliary supply says so during a power cut. Raises ``Garbled``."""
     volts = values.get("voltage_v", ())[:phases]
+    least_v, most_v = (-MOST_DC_V, MOST_DC_V) if dc else VOLTAGE_V
     for volt in volts if any(volts) else ():
-        if not VOLTAGE_V[0] <= volt <= VOLTAGE_V[1]:
-            raise Garbled(f"voltage {float(volt):.4g} V is not between {VOLTAGE_V[0]} and {VOLTAGE_V[1]} V")
+        if not least_v <= volt <= most_v:
+            raise Garbled(f"voltage {float(volt):.4g} V is not between {least_v} and {most_v} V")
     for ampere in values.get("current_a", ()):
         if abs(ampere) > MOST_A:
             raise Garbled(f"current {float(ampere):.4g} A is more than {MOST_A} A: wrong word order or unit?")
@@ -76,7 +92,7 @@ def energy_wh(values: Values) -> int:
     return sum(values[ENERGY], Fraction(0)) // 1
 
 
-def reading(values: Mapping[str, tuple[Fraction, ...]], at: Stamp) -> Reading:
+def reading(values: Mapping[str, tuple[Fraction, ...]], at: Stamp, dc: bool = False) -> Reading:
     wh = energy_wh(dict(values))
     one = {n: float(values[n][0]) if n in values else None for n in SINGLE}
     phased = {n: tuple(map(float, values.get(n, ()))) for n in PHASED}
@@ -91,4 +107,5 @@ def reading(values: Mapping[str, tuple[Fraction, ...]], at: Stamp) -> Reading:
         frequency_hz=one["frequency_hz"],
         power_factor=one["power_factor"],
         export_wh=export,
+        dc=dc,
     )

@@ -23,6 +23,7 @@ SIGNING = ("", "em580")
 @dataclass(frozen=True, slots=True)
 class Register:
     """``at``: 0-based protocol address. value = raw x ``scale``. ``most``: a greater raw value cannot be true.
+    ``exponent_at``: a register that holds a power of ten by which the value is multiplied as well.
     ``tenth_above``: some firmware delivers ten times the value; a greater one is divided."""
 
     at: int
@@ -30,6 +31,7 @@ class Register:
     scale: Fraction
     most: int | None = None
     tenth_above: Fraction | None = None
+    exponent_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,8 @@ def rows() -> dict[str, list[Row]]:
 ROWS = rows()
 IMPORT = "Energy.Active.Import.Register"
 MODELS: dict[str, int | str] = {
-    "abb_b21": "B21 112-100", "abb_b23": "B23 112-100", "abb_b24": "B24 352-100", "carlo_gavazzi_em112": 103,
+    "abb_b21": "B21 112-100", "abb_b23": "B23 112-100", "abb_b24": "B24 352-100",
+    "bauer_bsm_ws36a": "BSM-WS36A-H01-1311-0000", "carlo_gavazzi_em112": 103,
     "carlo_gavazzi_em24": 71, "carlo_gavazzi_em24_ethernet": 1648, "carlo_gavazzi_em340": 341,
     "carlo_gavazzi_em540": 1744, "eastron_sdm630": 0x70, "eastron_sdm72d": 0x84, "eastron_sdm72dm": 0x89,
     "finder_7e78": 5, "hager_ecr380d": "ECR380D", "saia_ale3": "ALE3D5FD10A3", "schneider_iem3155": "iEM3155",
@@ -121,13 +122,13 @@ def text(said: str, count: int) -> list[int]:
 
 
 def far_end(name: str, truth: Truth) -> Bank:
-    """The meter as the sources describe it, at unit 1 and 33."""
+    """The meter as the sources describe it, at unit 1, 33 and 42."""
     bank, phases = Bank(), meter_map.find(name, (CONFIG,)).phases
     for row in ROWS[name]:
         bank.put(1, row.address, *image(row, name, truth, phases))
     if name in EXTRA:
         bank.put(1, EXTRA[name][0], *text(*EXTRA[name][1:]))
-    bank.units[33] = bank.units[1]
+    bank.units[33] = bank.units[42] = bank.units[1]
     return bank
 
 
@@ -137,6 +138,8 @@ def image(row: Row, name: str, truth: Truth, phases: int) -> list[int]:
     if row.quantity == "x.model_id":
         model = MODELS[name]
         return text(model, row.count) if isinstance(model, str) else [model]
+    if row.quantity == "x.exponent":
+        return [int(row.scale) & 0xFFFF]
     if row.quantity == "x.mid_variant":
         return text("A3", 1) if row.type == "ascii" else [1]
     value = truth.of(row, phases)
@@ -324,6 +327,41 @@ async def test_the_fine_register_is_compared_with_its_well_known_copy() -> None:
             bank.put(1, 52, 12_345, 0)
             with pytest.raises(Garbled, match=r"its copy 1.2345e\+06 Wh"):
                 await meter.read()
+
+
+@pytest.mark.parametrize(("name", "at", "place"), [("bauer_bsm_ws36a", 40136, 40144)])
+async def test_a_register_of_powers_of_ten_moves_the_point(name: str, at: int, place: int) -> None:
+    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), {"phases": 3, "max_a": 32})
+    for exponent, wh, step in ((1, 50_000, 10.0), (-1, 500, 0.1), (0, 5000, 1.0)):
+        bank = far_end(name, Truth(energy_wh=0))
+        bank.put(1, at, 0, 5000)
+        bank.put(1, place, exponent & 0xFFFF)
+        async with TcpLine(bank) as line:
+            chosen = MeterSettings(name, "tcp", host="127.0.0.1", port=line.port)
+            async with DRIVER.open(chosen, where) as meter:
+                assert (await meter.read_billing()).energy_wh == wh
+                assert meter.identity.register_step_wh == pytest.approx(step)
+                bank.put(1, place, 7)
+                with pytest.raises(Garbled, match=r"10\^7"):
+                    await meter.read()
+    bank.put(1, place, 2)
+    async with TcpLine(bank) as line:
+        chosen = MeterSettings(name, "tcp", host="127.0.0.1", port=line.port)
+        with pytest.raises(Broken, match="steps of 100 Wh"):
+            async with DRIVER.open(chosen, where):
+                pass
+
+
+async def test_direct_current_has_no_phase_and_no_mains_voltage() -> None:
+    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), {"phases": 3, "max_a": 400})
+    bank = far_end("acrel_djsf1352", Truth())
+    bank.put(1, 0, 8123, 2, 1250, 2, 0, 0, 0, 0, 10154, 4)
+    async with TcpLine(bank) as line:
+        chosen = MeterSettings("acrel_djsf1352", "tcp", host="127.0.0.1", port=line.port)
+        async with DRIVER.open(chosen, where) as meter:
+            reading = await meter.read()
+            assert (reading.dc, reading.voltage_v, reading.current_a) == (True, (812.3,), (125.0,))
+            assert (reading.power_w, reading.energy_wh, reading.frequency_hz) == (101_540.0, 123_456, None)
 
 
 async def test_two_devices_never_bill_from_one_meter() -> None:
