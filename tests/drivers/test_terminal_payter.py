@@ -245,6 +245,13 @@ async def test_an_offer_that_the_terminal_forgot_does_not_stand_in_the_way(tmp_p
         await hold(apollo, port)
 
 
+async def test_an_approval_that_repeats_nothing_of_the_card_is_for_the_card_that_was_read(tmp_path: Path) -> None:
+    async with running(tmp_path, "tcp", "--bare") as apollo, apollo.opened() as port:
+        approved = await hold(apollo, port, last4="4242")
+        assert approved.card is not None
+        assert (approved.card.last4, approved.card.brand, len(approved.card.mark)) == ("4242", "VISA", 32)
+
+
 async def test_kept_awake_beyond_the_terminals_idle_time(tmp_path: Path) -> None:
     async with running(tmp_path, "tcp", "--idle-s", "0.5") as apollo:
         async with apollo.opened(keep_alive_s=0.15) as port:

@@ -43,10 +43,11 @@ class Machine:
     """``send`` takes messages for the host, ``later`` timers (which die with what they were for)."""
 
     def __init__(
-        self, bank: Bank, ear: Ear, send: Sending, later: Later, *, polls: int, bank_s: float, answers: bool
+        self, bank: Bank, ear: Ear, send: Sending, later: Later, *, polls: int, bank_s: float, answers: bool, bare: bool
     ) -> None:
         self.bank, self._ear, self._send, self._wait = bank, ear, send, later
         self._polls, self._bank_s, self._answers = polls, bank_s, answers
+        self._bare = bare
         self.qr = self.ui = self.last_word = ""
         self.language = ""
         self._held: Card | None = None
@@ -231,7 +232,7 @@ class Machine:
         number = self.bank.hold(held, self._timeout_s or 86400, self._void)
         if here:
             more = [("DFCA02", b"00"), *self._data(card, ["DFAA70", "DFCA0B", "DFCA0A"])]
-            dol = self._sized(data_objects(more)) if self.options & DOL else b""
+            dol = self._sized(data_objects(more)) if self.options & DOL and not self._bare else b""
             if held < amount:
                 self._over(0x35, struct.pack(">II", number, held) + dol, "Approved")
             else:

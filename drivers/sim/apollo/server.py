@@ -33,7 +33,7 @@ class Server:
         self._out: asyncio.Queue[tuple[list[bytes], float]] = asyncio.Queue()
         self.machine = Machine(
             self.bank, self._ear, self._reply, self._later,
-            polls=args.polls, bank_s=args.bank_s, answers=not args.mute_orders,
+            polls=args.polls, bank_s=args.bank_s, answers=not args.mute_orders, bare=args.bare,
         )  # fmt: skip
         self._host: asyncio.StreamWriter | None = None
         self._line: PtyLine | None = None
