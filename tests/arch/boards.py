@@ -45,6 +45,11 @@ only while the computer's hardware watchdog is fed, or a contactor in the supply
 probe` writes of such a board that it does not stop by itself. As long as the process lives, the driver withdraws
 release itself once the core has given no sign of life for `watchdog_s`.
 
+In simulation (`tests/faults/test_boards_killed.py`): the agent's process gets SIGKILL while a car charges at each of
+these boards. Those with a watchdog have opened their contactor by themselves within its time, those without still feed
+the car; the agent that comes back withdraws from all, and the energy of the gap is in the count
+that closes the session.
+
 ## Rules that hold for every board
 
 * Release is never remembered: the first thing a driver writes is its withdrawal, before settings, watchdog and limit;
