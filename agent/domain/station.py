@@ -23,6 +23,7 @@ from agent.domain.blocks.lock import Lock
 from agent.domain.blocks.logs import Logs
 from agent.domain.blocks.metering import Metering
 from agent.domain.blocks.metrology import Metrology
+from agent.domain.blocks.overcurrent import OverCurrent
 from agent.domain.blocks.power import Power
 from agent.domain.blocks.problems import Problems
 from agent.domain.blocks.remote import Remote
@@ -63,6 +64,7 @@ def assemble(site: Site) -> Blocks:
             Charging(site),
             Availability(site),
             latches,
+            OverCurrent(site),
             Reservations(site),
             Power(site),
             Metering(site),

@@ -1,0 +1,49 @@
+"""A vehicle that draws more than it is offered. The board watches it too; what we see is the meter's. It has 5 s to
+follow a lower offer (IEC 61851-1), so what lasts less is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.block import Yielded, on
+from agent.domain.events import BoardOpened, FaultCleared, FaultRaised, MeterRead, VehicleLeft
+from agent.domain.evse import Evse, Site
+from agent.kinds import EvseId, Fault, Moment
+
+MORE, MORE_A, LASTS_S = 1.10, 0.5, 7.0
+"""Over the offer by so much, for so long: what open stations tolerate."""
+
+
+class OverCurrent:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._since_s: dict[EvseId, float] = {}
+
+    @on(MeterRead)
+    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+        """Every reading while energy may flow counts; one within bounds, or a pause, begins anew."""
+        evse = self._site.evses[event.evse]
+        allowed_a = _offered_a(evse)
+        over = allowed_a is not None and max(event.reading.current_a, default=0.0) > allowed_a * MORE + MORE_A
+        if not over:
+            self._since_s.pop(evse.number, None)
+            return
+        since_s = self._since_s.setdefault(evse.number, event.reading.at.t_s)
+        if event.reading.at.t_s - since_s >= LASTS_S and Fault.OVER_CURRENT not in evse.faults:
+            yield FaultRaised(evse.number, Fault.OVER_CURRENT)
+
+    @on(VehicleLeft, BoardOpened)
+    def left(self, event: VehicleLeft | BoardOpened, now: Moment) -> Iterator[Yielded]:
+        """Its fault goes with the vehicle, unless the board says so as well."""
+        evse = self._site.evses[event.evse]
+        self._since_s.pop(evse.number, None)
+        if not evse.vehicle and Fault.OVER_CURRENT in evse.faults - evse.board_faults:
+            yield FaultCleared(evse.number, Fault.OVER_CURRENT)
+
+
+def _offered_a(evse: Evse) -> float | None:
+    """What the vehicle is offered; None while it is offered nothing. A board that has cooled its offer down says so."""
+    if not (evse.release and evse.contactor) or evse.paused:
+        return None
+    wanted_a = evse.limit.current_a or 0.0
+    return min(wanted_a, evse.offered_a) if evse.offered_a else wanted_a

@@ -1,0 +1,96 @@
+"""More current than is offered: what is tolerated, what ends the session, and what it takes to be in order again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.domain.events import BoardChanged, MeterLooked, VehicleLeft
+from agent.domain.evse import State
+from agent.domain.messages import ConnectorStatus, StopReason
+from agent.domain.orders import SetRelease
+from agent.kinds import EvseState, Fault, Reading, ScreenName
+from tests.domain.playbook import CHARGING, Playbook, charging, kept
+
+LIMIT_A = 32.0
+MOST_A = LIMIT_A * 1.1 + 0.5
+
+
+def looked(play: Playbook, *current_a: float) -> Playbook:
+    return play >> MeterLooked(1, "live", Reading(play.now.stamp, 1000, current_a=current_a))
+
+
+def drawing(play: Playbook, seconds: float, *current_a: float, every_s: float = 2.0) -> Playbook:
+    """So long, looked at every two seconds."""
+    for _ in range(round(seconds / every_s)):
+        play = looked(play, *current_a).skip().wait(every_s).skip()
+    return play
+
+
+def energised() -> Playbook:
+    return charging(Playbook()).skip()
+
+
+@pytest.mark.parametrize("current_a", [(16.0, 16.0, 16.0), (MOST_A, 0.0, 0.0), ()])
+def test_what_is_offered_and_a_little_more_is_drawn_for_hours(current_a: tuple[float, ...]) -> None:
+    play = drawing(energised(), 3600, *current_a, every_s=30)
+    assert play.state() is State.ACTIVE
+    assert not play.evse().faults
+
+
+def test_one_line_above_it_for_seven_seconds_ends_the_session() -> None:
+    play = drawing(energised(), 6, 16.0, MOST_A + 0.1, 16.0)
+    assert play.state() is State.ACTIVE
+    play = looked(play, 16.0, MOST_A + 0.1, 16.0).wait(2).skip()
+    assert play.state() is State.ACTIVE, "6 s"
+    play = looked(play, 16.0, MOST_A + 0.1, 16.0) << SetRelease(1, False) << kept("session")
+    assert play
+    assert play.statuses[1].connector is ConnectorStatus.FAULTED
+    assert play.evse().faults == {Fault.OVER_CURRENT}
+    assert play.evse().session is not None
+    assert play.evse().session.stop is not None
+    assert play.evse().session.stop.reason is StopReason.OVERCURRENT_FAULT
+
+
+def test_what_lasts_less_is_a_vehicle_that_follows() -> None:
+    """The offer goes down; it has 5 s. And one reading within bounds begins anew."""
+    play = energised()
+    for _ in range(20):
+        play = looked(drawing(play, 6, MOST_A + 5.0), 16.0).wait(2).skip()
+    assert play.state() is State.ACTIVE
+
+
+def test_a_board_that_offers_less_than_was_ordered_is_believed() -> None:
+    play = energised() >> BoardChanged(
+        1, replace(CHARGING, offered_a=10.0, faults=frozenset({Fault.TEMPERATURE_DERATING}))
+    )
+    play = drawing(play.skip(), 6, 11.5)
+    assert play.state() is State.ACTIVE
+    assert drawing(play, 10, 11.6).state() is not State.ACTIVE
+
+
+def test_what_flows_while_nothing_is_offered_is_another_matter() -> None:
+    """A contactor that is about to open, or does not: not the vehicle's fault."""
+    play = energised() >> BoardChanged(1, replace(CHARGING, contactor=False))
+    assert drawing(play.skip(), 20, 60.0).evse().faults == set()
+
+
+def test_the_fault_goes_with_the_vehicle() -> None:
+    play = drawing(energised(), 10, 60.0).wait(60).skip()
+    assert play.screens[1].name in (ScreenName.OUT_OF_SERVICE, ScreenName.PREPARING)
+    assert Fault.OVER_CURRENT in play.evse().faults
+    play = (play >> BoardChanged(1, EvseState())).skip()
+    assert play.evse().faults == set()
+
+
+def test_one_that_the_board_sees_too_stays_as_long_as_it_says() -> None:
+    hot = frozenset({Fault.OVER_CURRENT})
+    play = drawing(energised(), 10, 60.0).skip() >> BoardChanged(1, replace(CHARGING, contactor=False, faults=hot))
+    play = (play.skip() >> VehicleLeft(1)).skip()
+    assert play.evse().faults == hot
+
+
+def test_it_is_told_in_the_words_of_the_fault() -> None:
+    play = drawing(energised(), 10, 60.0)
+    assert play.statuses[1].faults == (Fault.OVER_CURRENT,)
