@@ -16,9 +16,11 @@ PROFILES: dict[str, dict[str, Any]] = {
     "single_phase": {"phases": 1, "max_a": 32.0},
     "sleepy": {},
     "stays_c": {},
+    "greedy": {"max_a": 40.0},
     "dc400": {"max_a": 400.0, "capacity_kwh": 77.0},
 }
 """``sleepy`` ignores the pilot until it was interrupted once; ``stays_c`` keeps S2 closed when the offer is withdrawn;
+``greedy`` draws its maximum whatever it is offered;
 ``dc400`` has a 400 V battery at a DC outlet."""
 
 RAMP_UP_A_S = 4.0
@@ -113,6 +115,8 @@ class Car:
         if not supplied or not self.asks:
             self._draws_a = 0.0
             return (0.0, 0.0, 0.0)
+        if self.profile == "greedy":
+            offer_a = self.max_a + 1.0
         goal_a = min(offer_a - self._margin_a, self.max_a)
         step_a = max(-RAMP_DOWN_A_S * dt_s, min(RAMP_UP_A_S * dt_s, goal_a - self._draws_a))
         self._draws_a = max(0.0, self._draws_a + step_a)

@@ -15,11 +15,19 @@ from agent.settings import Evse as Fitted
 from drivers.sim.car import POWER_FACTOR, Car
 from drivers.sim.faults import SAFETY
 from drivers.sim.mains import Mains
-from drivers.sim.parts import Contactor, Lock
+from drivers.sim.parts import Contactor, Heat, Lock
 
 NWS_PER_WH = 3_600_000_000_000
 LEAST_A, MOST_A = 6, 80
 WATCHDOG_OFF = 65535
+OVER_SHARE, OVER_LASTS_S = 1.2, 10.0
+TEMPERATURES: dict[Fault, tuple[str, float]] = {
+    Fault.TEMPERATURE_DERATING: ("inside", 77.5),
+    Fault.HIGH_TEMPERATURE: ("inside", 95.0),
+    Fault.PLUG_DERATING: ("plug", 77.5),
+    Fault.PLUG_HOT: ("plug", 95.0),
+}
+"""Faults that are a temperature at a sensor: what the board makes of it is its own affair."""
 WAKE_AFTER_S, WAKE_FOR_S = 30.0, 3.0
 """A car that does not ask although it is offered current may be asleep: interrupt the offer once (legacy wake-up)."""
 
@@ -76,6 +84,10 @@ class Evse:
     registers: Registers = field(default_factory=Registers)
     contactor: Contactor = field(default_factory=Contactor)
     lock: Lock = field(default_factory=Lock)
+    inside: Heat = field(default_factory=Heat)
+    plug: Heat = field(default_factory=Heat)
+    over_s: float = 0.0
+    """How long more than 120 % of the offer has been drawn; at 10 s the board opens until the car is gone."""
     pwm: bool = False
     measured: Measured = field(default_factory=Measured)
     connected_s: float = 0.0
@@ -117,6 +129,7 @@ class Evse:
         bounds = [self.fitted.max_a, float(told_a)]
         bounds += [float(self.cable_a)] if self.cable_a else []
         bounds += [self.external_a] if self.external_a is not None else []
+        bounds += [max(float(LEAST_A), self.fitted.max_a * share) for share in self._shares()]
         in_range = LEAST_A <= told_a <= MOST_A and min(bounds) >= LEAST_A
         return min(bounds) if in_range else 0.0
 
@@ -140,19 +153,34 @@ class Evse:
 
     def told_faults(self, mains_on: bool) -> set[Fault]:
         """What the board reports: an unlocking failure once it was tried, a loss of mains whoever caused it."""
-        told = set(self.faults)
+        told = self.faults - TEMPERATURES.keys() | self.board_faults
         if not self.lock.failed:
             told.discard(Fault.UNLOCK_FAILURE)
         if not mains_on:
             told.add(Fault.POWER_LOSS)
         return told
 
+    @property
+    def board_faults(self) -> set[Fault]:
+        """What the board finds out by itself."""
+        found = {Fault.OVER_CURRENT} if self.over_s >= OVER_LASTS_S else set()
+        for heat, derating, stop in (
+            (self.inside, Fault.TEMPERATURE_DERATING, Fault.HIGH_TEMPERATURE),
+            (self.plug, Fault.PLUG_DERATING, Fault.PLUG_HOT),
+        ):
+            found |= {stop} if heat.stops else {derating} if heat.derates else set()
+        return found
+
+    def _shares(self) -> list[float]:
+        named = [0.5] if self.faults & {Fault.MREC3, Fault.MREC18} else []
+        return named + [heat.share for heat in (self.inside, self.plug) if heat.derates]
+
     # --- what people and the agent do -----------------------------------------------------------------------------
 
     def connect(self, car: Car) -> None:
         self.cable, self.car = True, car
         car.arrives(self.rng)
-        self.connected_s = self.charging_s = 0.0
+        self.connected_s = self.charging_s = self.over_s = 0.0
         self.session_from_nws = self.energy_nws
         self._forced_open = self._woken = False
         self._idle_offer_s = self._wake_s = 0.0
@@ -161,7 +189,7 @@ class Evse:
         if self.car is not None:
             self.car.asks = False
         self.car = None
-        self.connected_s = self.charging_s = 0.0
+        self.connected_s = self.charging_s = self.over_s = 0.0
         self._forced_open = False
         if cable_too and not self.tethered:
             self.cable = False
@@ -194,6 +222,7 @@ class Evse:
             self.connected_s += dt_s
             self.car.step(dt_s, self.pwm)
         self._drive_lock(dt_s)
+        self._warm(dt_s)
         self._offer(dt_s, mains.on)
         self._switch(dt_s)
         self._measure(dt_s, dt_us, mains)
@@ -215,6 +244,14 @@ class Evse:
             self._forced_open = False  # the motor gives up; the next order tries again
             self.lock.failed = stuck
 
+    def _warm(self, dt_s: float) -> None:
+        current_a = max(self.measured.current_a, default=0.0)
+        for heat, place in ((self.inside, "inside"), (self.plug, "plug")):
+            heat.step(dt_s, current_a)
+            heat.look(max((c for f, (p, c) in TEMPERATURES.items() if p == place and f in self.faults), default=0.0))
+        if self.over_s < OVER_LASTS_S:
+            self.over_s = self.over_s + dt_s if self.pwm and current_a > OVER_SHARE * self.limit_a else 0.0
+
     def _offer(self, dt_s: float, mains_on: bool) -> None:
         ready = (
             self.registers.release
@@ -224,7 +261,7 @@ class Evse:
             and mains_on
             and self.car is not None
             and (self.tethered or self.lock.locked)
-            and not self.faults & SAFETY
+            and not (self.faults - TEMPERATURES.keys() | self.board_faults) & SAFETY
         )
         self.pwm = ready and not self._wakes(dt_s, ready)
 

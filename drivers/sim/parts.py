@@ -47,3 +47,39 @@ class Lock:
             self.failed = not wanted
             return
         self.locked, self.failed, self._turning_s = wanted, False, 0.0
+
+
+DERATES_C, DERATES_UNTIL_C, STOPS_C, STOPS_UNTIL_C = 70.0, 65.0, 85.0, 70.0
+_LAG_S = 1200.0
+_RISE_K, _RISE_A = 30.0, 32.0
+
+
+@dataclass
+class Heat:
+    """How warm a place is: the ambient, and what the current adds with a lag of 20 min. ``forced_c``: somebody holds a
+    heat gun to the sensor. The board lowers its offer from 70 degrees on and stops at 85."""
+
+    ambient_c: float = 25.0
+    celsius: float = 25.0
+    forced_c: float = 0.0
+    derates: bool = False
+    stops: bool = False
+
+    def step(self, dt_s: float, current_a: float) -> None:
+        goal_c = self.ambient_c + _RISE_K * (current_a / _RISE_A) ** 2
+        self.celsius += (goal_c - self.celsius) * min(1.0, dt_s / _LAG_S)
+
+    def look(self, forced_c: float) -> None:
+        """What the board's sensor sees now."""
+        self.forced_c = forced_c
+        self.derates = self.seen_c >= (DERATES_UNTIL_C if self.derates else DERATES_C)
+        self.stops = self.seen_c >= (STOPS_UNTIL_C if self.stops else STOPS_C)
+
+    @property
+    def seen_c(self) -> float:
+        return max(self.celsius, self.forced_c)
+
+    @property
+    def share(self) -> float:
+        """Of the greatest current, while it derates."""
+        return max(0.0, min(1.0, (STOPS_C - self.seen_c) / (STOPS_C - DERATES_C)))

@@ -219,7 +219,7 @@ class RapiBoard:
             self._trigger, self._unfed_s = 2, 0.0
 
     def _cool(self) -> None:
-        hot = Fault.TEMPERATURE_DERATING in self._evse.faults
+        hot = Fault.TEMPERATURE_DERATING in self._evse.told_faults(mains_on=True)
         if hot and not self._hot:
             self.offer_a = max(LEAST_A, self._most_a // 2)
         elif self._hot and not hot:
@@ -251,7 +251,7 @@ class RapiBoard:
 
     @property
     def fault(self) -> int | None:
-        return next((code for fault, code in STATES.items() if fault in self._evse.faults), None)
+        return next((code for fault, code in STATES.items() if fault in self._evse.told_faults(mains_on=True)), None)
 
     @property
     def state(self) -> int:

@@ -186,7 +186,7 @@ class World:
             "power_w": e.power_mw // 1000,
             "meter_wh": e.meter_wh,
             "soc": int(e.car.soc) if e.car is not None else None,
-            "faults": sorted(e.faults),
+            "faults": sorted(e.faults | e.board_faults),
         }
 
     @property

@@ -368,3 +368,57 @@ def test_cable_that_stayed_in_the_socket_can_be_taken_again(world: World) -> Non
     world.unplug(1, "ev")
     world.plug(1)
     assert world.picture(1)["car"]
+
+
+def test_a_hot_day_lowers_the_offer_and_a_hotter_one_stops_it(tmp_path: Path) -> None:
+    """32 A warm a cabinet by 30 K, with a lag of 20 min: nothing at 25 degrees, half an hour at 50, no start at 70."""
+    world = model(tmp_path, speed=100)
+    evse = charging(world, limit_a=32, max_a=32, capacity_kwh=1000)
+    run(world, 60)
+    assert evse.limit_a == 32
+    assert evse.board_faults == set()
+    evse.inside.ambient_c = 50.0
+    run(world, 60)
+    assert evse.board_faults == {Fault.TEMPERATURE_DERATING}
+    assert 6 < evse.limit_a < 32
+    assert evse.contactor.closed
+    assert max(evse.measured.current_a) <= evse.limit_a
+    evse.inside.ambient_c = 95.0
+    run(world, 60)
+    assert evse.told_faults(mains_on=True) == {Fault.HIGH_TEMPERATURE}
+    assert not evse.contactor.closed
+    evse.inside.ambient_c = 25.0
+    run(world, 60)
+    assert evse.board_faults == set()
+    assert evse.limit_a == 32
+
+
+@pytest.mark.parametrize(
+    ("fault", "limit_a"),
+    [("TemperatureDerating", 16.0), ("PlugTemperatureDerating", 16.0), ("MREC3HighTemperature", 16.0)],
+)
+def test_a_derating_charges_on_with_less(tmp_path: Path, fault: str, limit_a: float) -> None:
+    world = model(tmp_path)
+    evse = charging(world, limit_a=32, max_a=32)
+    world.fault(1, fault)
+    run(world, 3)
+    assert evse.limit_a == limit_a
+    assert evse.contactor.closed
+    assert 0 < max(evse.measured.current_a) <= limit_a
+    world.fault(1, fault, False)
+    run(world, 10)
+    assert evse.limit_a == 32
+
+
+def test_a_greedy_car_is_cut_off_until_it_has_gone(tmp_path: Path) -> None:
+    world = model(tmp_path)
+    evse = charging(world, limit_a=16, profile="greedy")
+    assert max(evse.measured.current_a) > 16 * 1.2
+    run(world, 11)
+    assert not evse.contactor.closed
+    assert evse.told_faults(mains_on=True) == {Fault.OVER_CURRENT}
+    run(world, 60)
+    assert not evse.contactor.closed
+    world.unplug(1, "ev")
+    run(world, 1)
+    assert evse.told_faults(mains_on=True) == set()

@@ -17,7 +17,7 @@ const BANK_CARDS = [
   { id: "partly", name: "Bank card", say: "pays a part", last4: "5678", behaviour: "partial", look: "steel" },
   { id: "hasty", name: "Bank card", say: "taken away too soon", last4: "4242", behaviour: "timeout", look: "steel" },
 ];
-const PROFILES = ["normal", "single_phase", "sleepy", "stays_c", "dc400"];
+const PROFILES = ["normal", "single_phase", "sleepy", "stays_c", "greedy", "dc400"];
 const FAULTS = [
   ["EmergencyStop", "emergency stop"], ["GroundFailure", "ground fault"], ["HighTemperature", "too hot"],
   ["OverCurrentFailure", "over-current"], ["ConnectorLockFailure", "lock jams"], ["UnlockFailure", "does not unlock"],
