@@ -297,6 +297,16 @@ def test_a_fault_ends_the_session(fault: Fault, reason: StopReason) -> None:
     assert ending(play, reason, trigger=TriggerReason.ABNORMAL_CONDITION) << Unlock
 
 
+def test_a_fault_that_hides_the_vehicle_is_the_reason() -> None:
+    """Pilot state E: short-circuited. The same picture shows the fault and no vehicle."""
+    short = EvseState(Pilot.E, pwm=False, cable=True, contactor=False, faults=frozenset({Fault.PILOT_FAULT}))
+    play = (charging(Playbook()) >> BoardChanged(1, short)).skip()
+    session = play.evse().session
+    assert session is not None
+    assert session.stop is not None
+    assert (session.stop.reason, session.stop.note) == (StopReason.OTHER, "fault")
+
+
 def test_a_latched_fault_is_on_disk_with_the_end() -> None:
     play = charging(Playbook()) >> FaultRaised(1, Fault.CONTACTOR_WELDED)
     play = play << kept("latched", "1", faults=["ContactorWelded"]) << SetRelease(1, False) << kept("session")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agent.domain.faults import blocks
 from agent.kinds import Fault, Screen, ScreenName
 from agent.ports import Broken
 from drivers.panel.page import page
@@ -59,7 +60,8 @@ def test_every_refusal_and_every_end_has_its_own_words(words: dict[str, dict[str
 
 def test_details_named_in_the_texts_are_faults_that_exist(words: dict[str, dict[str, str]]) -> None:
     named = {k.rsplit(".", 1)[1] for k in words["en"] if k.startswith("out_of_service.details.")}
-    assert named <= {*Fault, "unavailable"}
+    plain = {f.removeprefix("MREC").lstrip("0123456789") for f in Fault}
+    assert named <= {*Fault, *plain, "unavailable"}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -72,6 +74,9 @@ def test_every_fault_says_something(language: str) -> None:
         assert all(said.lines)
         assert said.lines
     assert page(Screen(ScreenName.OUT_OF_SERVICE, language, "SomethingNew"), texts, {}).lines == (generic,)
+    for fault in Fault:  # what takes an outlet out of service, save what nobody outside can make anything of
+        if blocks(fault) and fault not in (Fault.STORE_FAILED, Fault.RECORD_POISONED, Fault.INTERNAL_ERROR):
+            assert page(Screen(ScreenName.OUT_OF_SERVICE, language, fault), texts, {}).lines != (generic,), fault
     own = page(Screen(ScreenName.OUT_OF_SERVICE, language, "EmergencyStop"), texts, {})
     assert own == page(Screen(ScreenName.OUT_OF_SERVICE, language, "MREC8EmergencyStop"), texts, {})
     assert own.lines != (generic,)

@@ -17,6 +17,7 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.evse import Evse, Site, State
+from agent.domain.faults import CATALOGUE, GRACE_S, ends_session, heaviest_first
 from agent.domain.messages import ChargingState, StopReason, TriggerReason
 from agent.domain.orders import Remember, SetLimit, WakeMe
 from agent.domain.rules.end import end
@@ -87,6 +88,10 @@ def limited(s: Site, evse: Evse, event: LimitChanged, now: Moment) -> Iterator[Y
 
 
 def _disconnected(evse: Evse) -> StopWanted:
+    """One picture may show both: a pilot that is short-circuited hides the vehicle. The fault is the reason then."""
+    why = next((f for f in heaviest_first(frozenset(evse.faults)) if ends_session(f) and f not in GRACE_S), None)
+    if why is not None:
+        return StopWanted(evse.number, CATALOGUE[why].reason, TriggerReason.ABNORMAL_CONDITION, note="fault")
     return StopWanted(evse.number, StopReason.EV_DISCONNECTED, TriggerReason.EV_COMMUNICATION_LOST)
 
 
