@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.domain.asks import AskReset
-from agent.domain.events import Asked, BoardChanged, CardPresented
+from agent.domain.events import Asked, BoardChanged, BoardOpened, CardPresented
 from agent.domain.messages import ConnectorStatus
 from agent.domain.orders import ClearFaults, Reply, Restart
 from agent.kinds import Fault, ScreenName
@@ -66,3 +66,15 @@ def test_a_reset_of_the_evse_acknowledges_too() -> None:
     play = welded().skip() >> Asked(LINK, "9", AskReset(evse=1)) << Like(Reply) << ClearFaults(1)
     assert play.wait(6) << forgotten("latched")
     assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
+
+
+def test_a_board_that_takes_its_time_after_the_reset_is_asked_all_the_same() -> None:
+    play = welded()
+    assert play >> Asked(LINK, "9", AskReset(hard=True)) << Like(Reply) << Like(Restart)
+    play.store.setdefault("restart", {})["ordered"] = {"reason": "RemoteReset", "hard": True}
+    play = play.restart(5).skip()
+    for _ in range(12):
+        play.wait(6).skip()
+    assert Fault.CONTACTOR_WELDED in play.evse().faults
+    play = (play >> BoardOpened(1, EMPTY, play.traits)).skip().wait(6).skip()
+    assert play.evse().faults == set()

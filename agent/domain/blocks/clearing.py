@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from agent.domain.block import Yielded, on
 from agent.domain.blocks.latches import Latches
-from agent.domain.events import FaultCleared, FaultRaised, Started, TimeCame
+from agent.domain.events import BoardOpened, FaultCleared, FaultRaised, Started, TimeCame
 from agent.domain.evse import Evse, Site
 from agent.domain.faults import blocks
 from agent.domain.orders import ClearFaults, WakeMe
@@ -57,8 +57,14 @@ class Clearing:
             yield ClearFaults(evse.number)
             yield WakeMe(event.key, now.t_s + LOOK_S)
         else:
-            self._latches.lapse(evse.number)
+            self._latches.lapse(evse)
             yield FaultRaised(evse.number, Fault.RESET_FAILURE)
+
+    @on(BoardOpened)
+    def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+        """A board that took its time is looked at all the same."""
+        if self._latches.waits(event.evse):
+            yield WakeMe(f"clear:{event.evse}", now.t_s + LOOK_S)
 
     @on(FaultCleared)
     def cleared(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:

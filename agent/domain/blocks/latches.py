@@ -37,15 +37,19 @@ class Latches:
     def acknowledge(self, number: EvseId) -> None:
         self._acknowledged.add(number)
 
-    def lapse(self, number: EvseId) -> None:
-        """The reset did not help: what goes by itself later on was looked at by nobody."""
-        self._acknowledged.discard(number)
+    def waits(self, number: EvseId) -> bool:
+        return number in self._acknowledged
+
+    def lapse(self, evse: Evse) -> None:
+        """The reset did not help: what goes by itself later on was looked at by nobody. A board that was not there yet
+        has not been asked."""
+        if _there(evse):
+            self._acknowledged.discard(evse.number)
 
     def prove(self, evse: Evse) -> Iterator[Yielded]:
         """Asked a while after the acknowledgement: what does the board show now?"""
         gone = {f for f in evse.faults & KEPT if f not in evse.board_faults}
-        seen = evse.known and Fault.BOARD_SILENT not in evse.faults
-        if not (gone and seen and evse.number in self._acknowledged):
+        if not (gone and _there(evse) and evse.number in self._acknowledged):
             return
         evse.faults -= gone
         yield self._record(evse)
@@ -54,3 +58,7 @@ class Latches:
     def _record(self, evse: Evse) -> Remember:
         names = sorted(f.value for f in evse.faults & KEPT)
         return Remember("latched", str(evse.number), {"faults": names} if names else None)
+
+
+def _there(evse: Evse) -> bool:
+    return evse.known and Fault.BOARD_SILENT not in evse.faults
