@@ -21,11 +21,11 @@ follows the conditions of a board from its registers to the contactor, the scree
   *session*: the session ends, the next one may try. *warns*: it is told, and charging goes on; a derating goes on with
   less current.
 * **over**: *by itself*: when the device says so no more. *hard reset*: latched on disk; neither a restart nor a power
-  cut forgets it. OCPP 1.6 Reset Hard, 2.0.1 Reset Immediate, or one of the EVSE, acknowledges it, and the board must not
-  show it five seconds later; otherwise `ResetFailure` is told and it stays. *restart*: of the agent.
-* **1.6**: errorCode and vendorErrorCode of the StatusNotification (vendorId `https://chargex.inl.gov` for CXnnn and MREC
-  names, `chargy` for ours). **2.0.1**: techCode of NotifyEvent, with our name as techInfo; *-*: no event, it is the
-  driver's matter. The connector is Faulted in both while a fault blocks.
+  cut forgets it. OCPP 1.6 Reset Hard, 2.0.1 Reset Immediate, or one of the EVSE, acknowledges it, and the board must
+  not show it five seconds later; otherwise `ResetFailure` is told and it stays. *restart*: of the agent.
+* **1.6**: errorCode and vendorErrorCode of the StatusNotification (vendorId `https://chargex.inl.gov` for CXnnn and
+  MREC names, `chargy` for ours). **2.0.1**: techCode of NotifyEvent, with our name as techInfo; *-*: no event, it is
+  the driver's matter. The connector is Faulted in both while a fault blocks.
 * A session outlives a silent board by {board:g} s and a meter that is silent or implausible by `meter_grace_s` (60).
 * The current that the meter shows is watched too: more than the offer by 10 % and 0.5 A on one line for 7 s is
   `OverCurrentFailure` until the vehicle has gone, whatever the board says.
