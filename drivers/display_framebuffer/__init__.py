@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from agent.ports import Broken
 from agent.ports.display import DisplayPort
 from agent.ports.driver import Driver, Where
+from drivers.panel.mounting import TURN_S, Mounting, size_complaints
 
-FORMATS = ("auto", "RGB565", "XRGB8888")
+FORMATS = ("auto", "RGB565", "RGB888", "XRGB8888", "MONO")
 
 
 @dataclass(frozen=True, slots=True)
 class FramebufferSettings:
     """``path``: ``/dev/fb0`` or a file. ``width``, ``height`` (pixels of the panel as the bytes lie) and ``format``:
     0 and ``auto`` ask the kernel, a plain file needs all three. ``rotate``: clockwise, 0, 90, 180 or 270, for a panel
-    that is mounted turned. ``margin``: pixels on each side that the bezel hides."""
+    that is mounted turned. ``margin``: pixels on each side that the bezel hides. ``turn_s``: seconds for each of
+    several faces."""
 
     path: str
     width: int = 0
@@ -28,6 +30,7 @@ class FramebufferSettings:
     format: str = "auto"
     rotate: int = 0
     margin: int = 0
+    turn_s: float = TURN_S
 
 
 def complaints(settings: FramebufferSettings, where: Where | None = None) -> list[str]:
@@ -37,16 +40,12 @@ def complaints(settings: FramebufferSettings, where: Where | None = None) -> lis
         wrong.append('path: is missing, for example path = "/dev/fb0"')
     if settings.format not in FORMATS:
         wrong.append(f"format: must be one of {', '.join(FORMATS)}, is {settings.format!r}")
-    if settings.rotate not in (0, 90, 180, 270):
-        wrong.append(f"rotate: must be 0, 90, 180 or 270, is {settings.rotate}")
-    wrong += [
-        f"{name}: must be 0 (ask the kernel) or 160 to 8192, is {n}"
-        for name, n in (("width", settings.width), ("height", settings.height))
-        if n != 0 and not 160 <= n <= 8192
-    ]
-    if not 0 <= settings.margin <= 100:
-        wrong.append(f"margin: must be 0 to 100, is {settings.margin}")
-    return wrong
+    wrong += size_complaints(settings.width, settings.height, "ask the kernel")
+    return wrong + _mounting(settings).complaints()
+
+
+def _mounting(settings: FramebufferSettings) -> Mounting:
+    return Mounting(settings.rotate, settings.margin, settings.turn_s)
 
 
 @asynccontextmanager
@@ -56,10 +55,9 @@ async def open_display(settings: FramebufferSettings, where: Where) -> AsyncIter
         raise Broken(f"display {settings.path}: " + "; ".join(wrong))
 
     from drivers.display_framebuffer.raster import Framebuffer
-    from drivers.panel.display import Mounting, opened
+    from drivers.panel.display import opened
 
-    mounting = Mounting(settings.rotate, settings.margin)
-    async with opened(lambda: Framebuffer(settings), mounting, where) as display:
+    async with opened(lambda: Framebuffer(settings), _mounting(settings), where) as display:
         yield display
 
 

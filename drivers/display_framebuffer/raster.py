@@ -14,9 +14,12 @@ from pathlib import Path
 from PIL import Image, ImageChops
 
 from agent.ports import Broken, Unreachable
-from drivers.display_framebuffer import FramebufferSettings
+from drivers.display_framebuffer import FORMATS, FramebufferSettings
+from drivers.panel.canvas import Box
+from drivers.panel.changes import changes
 
-BYTES_PER_PIXEL = {"RGB565": 2, "XRGB8888": 4}
+BITS_PER_PIXEL = {"RGB565": 16, "RGB888": 24, "XRGB8888": 32, "MONO": 1}
+"""``MONO``: the lowest bit is the leftmost pixel, 1 is lit (``ssd1307fb``)."""
 _FBIOGET_VSCREENINFO, _FBIOGET_FSCREENINFO = 0x4600, 0x4602
 _STRIP_ROWS = 64
 _BREATH_S = 0.0002
@@ -57,7 +60,7 @@ class Framebuffer:
 
     @property
     def depth(self) -> int:
-        return 8 * BYTES_PER_PIXEL[self.geometry.format]
+        return BITS_PER_PIXEL[self.geometry.format]
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -65,38 +68,37 @@ class Framebuffer:
             self._fd = -1
 
     def show(self, image: Image.Image) -> int:
-        """Writes the changed rectangle of ``image`` (RGB, as large as the panel); returns the bytes written."""
-        box = _changed(self._before, image)
-        if box is None:
-            return 0
+        """Writes what has changed of ``image`` (RGB, as large as the panel); returns the bytes written."""
+        boxes = changes(self._before, image)
         self._before = None  # until all of it is written, nobody knows what the panel shows
         written = 0
-        for top in range(box[1], box[3], _STRIP_ROWS):
-            strip = (box[0], top, box[2], min(box[3], top + _STRIP_ROWS))
-            written += self._write(strip, packed(image.crop(strip), self.geometry.format))
-            time.sleep(_BREATH_S)
+        for box in boxes:
+            if self.depth == 1:
+                box = Box(box.x0 // 8 * 8, box.y0, min(self.geometry.width, -(-box.x1 // 8) * 8), box.y1)
+            for top in range(box.y0, box.y1, _STRIP_ROWS):
+                strip = Box(box.x0, top, box.x1, min(box.y1, top + _STRIP_ROWS))
+                written += self._write(strip, packed(image.crop(strip), self.geometry.format))
+                time.sleep(_BREATH_S)
         self._before = image
         return written
 
-    def _write(self, box: tuple[int, int, int, int], data: bytes) -> int:
+    def _write(self, box: Box, data: bytes) -> int:
         g = self.geometry
-        row_bytes = (box[2] - box[0]) * BYTES_PER_PIXEL[g.format]
-        start = g.offset + box[1] * g.stride + box[0] * BYTES_PER_PIXEL[g.format]
+        row_bytes = _row_bytes(box.w, g.format)
+        start = g.offset + box.y0 * g.stride + box.x0 * BITS_PER_PIXEL[g.format] // 8
         try:
             if row_bytes == g.stride:
                 return os.pwrite(self._fd, data, start)
             return sum(
                 os.pwrite(self._fd, data[row * row_bytes : (row + 1) * row_bytes], start + row * g.stride)
-                for row in range(box[3] - box[1])
+                for row in range(box.h)
             )
         except OSError as e:
             raise Unreachable(f"display {self._path}: {e.strerror}; check the panel; it is tried again") from e
 
 
-def _changed(before: Image.Image | None, now: Image.Image) -> tuple[int, int, int, int] | None:
-    if before is None or before.size != now.size:
-        return (0, 0, *now.size)
-    return ImageChops.difference(before, now).getbbox()
+def _row_bytes(width: int, pixel_format: str) -> int:
+    return -(-width * BITS_PER_PIXEL[pixel_format] // 8)
 
 
 def packed(image: Image.Image, pixel_format: str) -> bytes:
@@ -104,6 +106,10 @@ def packed(image: Image.Image, pixel_format: str) -> bytes:
     byte (green's lower three bits, blue) and the high byte (red, green's upper three), merged as two bands."""
     if pixel_format == "XRGB8888":
         return image.tobytes("raw", "BGRX")
+    if pixel_format == "RGB888":
+        return image.tobytes("raw", "BGR")
+    if pixel_format == "MONO":
+        return image.convert("1", dither=Image.Dither.NONE).tobytes("raw", "1;R")
     r, g, b = image.split()
     low = ImageChops.add(g.point(_GREEN_LOW), b.point(_BLUE))
     high = ImageChops.add(r.point(_RED), g.point(_GREEN_HIGH))
@@ -120,12 +126,13 @@ def _geometry(fd: int, s: FramebufferSettings) -> Geometry:
     """The kernel's word, except where it has none and the settings say everything."""
     device = stat.S_ISCHR(os.fstat(fd).st_mode)
     found = (_asked(fd) or _sysfs(s.path)) if device else None
-    if found is None and s.width and s.height and s.format in BYTES_PER_PIXEL:
-        return Geometry(s.width, s.height, s.format, s.width * BYTES_PER_PIXEL[s.format])
+    if found is None and s.width and s.height and s.format in BITS_PER_PIXEL:
+        return Geometry(s.width, s.height, s.format, _row_bytes(s.width, s.format))
     if found is None and device:
-        raise Broken(f"display {s.path}: is no frame buffer with 16 or 32 bits per pixel; correct path")
+        raise Broken(f"display {s.path}: is no frame buffer with 1, 16, 24 or 32 bits per pixel; correct path")
     if found is None:
-        raise Broken(f"display {s.path}: is a plain file; width, height and format (RGB565 or XRGB8888) are needed")
+        formats = ", ".join(FORMATS[1:])
+        raise Broken(f"display {s.path}: is a plain file; width, height and format (one of {formats}) are needed")
     if s.format not in ("auto", found.format):
         raise Broken(f'display {s.path}: the panel has {found.format}, not {s.format}; write format = "auto"')
     width, height = min(s.width or found.width, found.width), min(s.height or found.height, found.height)
@@ -156,5 +163,5 @@ def _sysfs(path: str) -> Geometry | None:
 
 
 def _of_depth(bits: int, width: int, height: int, stride: int, x: int, y: int) -> Geometry | None:
-    name = {16: "RGB565", 32: "XRGB8888"}.get(bits)
+    name = {bits: name for name, bits in BITS_PER_PIXEL.items()}.get(bits)
     return Geometry(width, height, name, stride, y * stride + x * bits // 8) if name else None

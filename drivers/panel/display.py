@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from PIL import Image
@@ -16,12 +15,11 @@ from agent.ports import Broken, Unreachable
 from agent.ports.driver import Where
 from drivers.panel.faces import Face, faces
 from drivers.panel.layout import Size
+from drivers.panel.mounting import Mounting
 from drivers.panel.page import Page, page
 from drivers.panel.texts import FALLBACKS, Texts, load
 
 T = TypeVar("T")
-TURN_S = 2.5
-"""So that two faces are seen while a notice stands (4 s)."""
 
 
 class Output(Protocol):
@@ -35,16 +33,6 @@ class Output(Protocol):
     def depth(self) -> int: ...
     def show(self, image: Image.Image) -> int: ...
     def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Mounting:
-    """How the panel sits in the door. ``rotate``: clockwise, 0, 90, 180 or 270. ``margin``: pixels on each side that
-    the bezel hides. ``turn_s``: how long one of several faces is shown."""
-
-    rotate: int = 0
-    margin: int = 0
-    turn_s: float = TURN_S
 
 
 class PanelDisplay:

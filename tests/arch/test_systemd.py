@@ -109,6 +109,8 @@ NEEDS: dict[str, tuple[set[str], set[str]]] = {
     "reader_nfc": (SERIAL | {"char-usb_device"}, {"dialout"}),
     "reader_serial": (SERIAL, {"dialout"}),
     "display_framebuffer": ({"char-fb"}, {"video"}),
+    "display_png": (set(), set()),
+    "display_spi": ({"char-spi", "char-gpiochip"}, {"spi", "gpio"}),
     "buttons_evdev": ({"char-input"}, {"input"}),
     "buzzer_evdev": ({"char-input"}, {"input"}),
     "lamp_leds": (set(), {"gpio"}),

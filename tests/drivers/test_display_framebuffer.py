@@ -41,7 +41,11 @@ def decoded(data: bytes, size: tuple[int, int], pixel_format: str, stride: int) 
     pixels = []
     for y in range(size[1]):
         row = data[y * stride : (y + 1) * stride]
-        if pixel_format == "RGB565":
+        if pixel_format == "MONO":
+            pixels += [((row[x // 8] >> x % 8 & 1) * 255,) * 3 for x in range(size[0])]
+        elif pixel_format == "RGB888":
+            pixels += [(row[3 * x + 2], row[3 * x + 1], row[3 * x]) for x in range(size[0])]
+        elif pixel_format == "RGB565":
             for (v,) in struct.iter_unpack("<H", row[: size[0] * 2]):
                 pixels.append((v >> 11, v >> 5 & 63, v & 31))
         else:
@@ -58,16 +62,16 @@ def expected(image: Image.Image, pixel_format: str) -> list[tuple[int, int, int]
 @given(st.binary(min_size=3, max_size=300).map(lambda b: b[: len(b) // 3 * 3]))
 def test_packing_is_exact(raw: bytes) -> None:
     image = Image.frombytes("RGB", (len(raw) // 3, 1), raw)
-    for name, size in (("RGB565", 2), ("XRGB8888", 4)):
+    for name, size in (("RGB565", 2), ("RGB888", 3), ("XRGB8888", 4)):
         data = packed(image, name)
         assert decoded(data, image.size, name, image.width * size) == expected(image, name)
 
 
-@pytest.mark.parametrize("pixel_format", ["RGB565", "XRGB8888"])
-async def test_panel_shows_what_was_painted(tmp_path: Path, pixel_format: str) -> None:
+@pytest.mark.parametrize(("pixel_format", "bytes_per_pixel"), [("RGB565", 2), ("RGB888", 3), ("XRGB8888", 4)])
+async def test_panel_shows_what_was_painted(tmp_path: Path, pixel_format: str, bytes_per_pixel: int) -> None:
     path = tmp_path / "fb"
     path.touch()
-    size, bytes_per_pixel = (480, 272), 2 if pixel_format == "RGB565" else 4
+    size = (480, 272)
     screen = Screen(ScreenName.CHARGING, "lb", "", SESSION)
     async with DRIVER.open(FramebufferSettings(str(path), *size, pixel_format), where()) as port:
         for name in (ScreenName.IDLE, ScreenName.CHECKING):
@@ -77,6 +81,25 @@ async def test_panel_shows_what_was_painted(tmp_path: Path, pixel_format: str) -
     assert len(data) == size[0] * size[1] * bytes_per_pixel
     image = picture(screen, size)
     assert decoded(data, size, pixel_format, size[0] * bytes_per_pixel) == expected(image, pixel_format)
+
+
+@pytest.mark.parametrize("width", [128, 132])
+async def test_a_panel_of_one_colour(tmp_path: Path, width: int) -> None:
+    """132: its rows end within a byte."""
+    path, size, stride = tmp_path / "fb", (width, 64), -(-width // 8)
+    path.touch()
+    screens = [
+        Screen(ScreenName.IDLE, "fr"),
+        Screen(ScreenName.OUT_OF_SERVICE, "lb"),
+        Screen(ScreenName.CHECKING, "de"),
+    ]
+    async with DRIVER.open(FramebufferSettings(str(path), *size, "MONO", turn_s=60), where()) as port:
+        for screen in screens:
+            await port.show(screen)
+            said = page(screen, load(screen.language, (CONFIG,)), where().facts)
+            image = faces(said, size, 1)[0]().image
+            assert decoded(path.read_bytes(), size, "MONO", stride) == expected(image, "XRGB8888")
+    assert path.stat().st_size == stride * 64
 
 
 @pytest.mark.parametrize("rotate", [90, 180, 270])
@@ -166,7 +189,7 @@ async def test_gone_and_wrong_devices(tmp_path: Path) -> None:
     with pytest.raises(Broken, match="no frame buffer"):
         await opened(FramebufferSettings("/dev/null"))
     with pytest.raises(Broken, match="format: must be one of"):
-        await opened(FramebufferSettings(str(plain), 320, 240, "RGB888"))
+        await opened(FramebufferSettings(str(plain), 320, 240, "BGR24"))
     with pytest.raises(Broken, match="no texts"):
         await opened(FramebufferSettings(str(plain), 320, 240, "RGB565"), Where(1, "display", lambda: (1, 0.0), (), {}))
     with pytest.raises(Unreachable, match="No space left"):
@@ -177,6 +200,6 @@ async def test_gone_and_wrong_devices(tmp_path: Path) -> None:
 def test_complaints_name_the_key() -> None:
     bad = FramebufferSettings("", 5, -3, "BGR", 45, 500)
     assert [c.split(":")[0] for c in DRIVER.check(bad, where())] == [
-        "path", "format", "rotate", "width", "height", "margin",
+        "path", "format", "width", "height", "rotate", "margin",
     ]  # fmt: skip
     assert DRIVER.check(FramebufferSettings("/dev/fb0"), where()) == []

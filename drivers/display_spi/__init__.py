@@ -1,0 +1,77 @@
+"""Small panels on SPI that the kernel has no frame buffer for, through luma.oled and luma.lcd (extra ``spi``).
+
+Where the kernel has a driver for the panel (``ssd130x``, ``ili9341``, ...), ``display_framebuffer`` is the shorter way.
+luma, spidev and gpiod are imported by the drawing thread when the display is opened.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from agent.ports import Broken
+from agent.ports.display import DisplayPort
+from agent.ports.driver import Driver, Where
+from drivers.display_spi.chips import CHIPS
+from drivers.panel.mounting import TURN_S, Mounting
+
+SPEEDS_MHZ = (0.5, 1, 2, 4, 8, 16, 20, 24, 28, 32, 36, 40, 44, 48, 50, 52)
+"""What luma takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpiSettings:
+    """``chip``: the panel's controller. ``bus``: "BUS.SELECT" as in ``/dev/spidevBUS.SELECT``. ``dc``, ``reset``,
+    ``backlight``: lines of the GPIO chip ``gpio``; the latter two -1 where they are not wired. ``bgr``: the panel has
+    blue where red should be."""
+
+    chip: str
+    dc: int = -1
+    reset: int = -1
+    backlight: int = -1
+    bus: str = "0.0"
+    speed_mhz: float = 8
+    gpio: str = "/dev/gpiochip0"
+    bgr: bool = False
+    rotate: int = 0
+    margin: int = 0
+    turn_s: float = TURN_S
+
+
+def complaints(settings: SpiSettings, where: Where | None = None) -> list[str]:
+    """What is wrong with the settings, one line each, without touching a device."""
+    wrong = []
+    if settings.chip not in CHIPS:
+        wrong.append(f"chip: must be one of {', '.join(CHIPS)}, is {settings.chip!r}")
+    if settings.dc < 1:
+        wrong.append(f"dc: is the number of the GPIO line data/command, 1 or more, is {settings.dc}")
+    if not re.fullmatch(r"\d+\.\d+", settings.bus):
+        wrong.append(f'bus: must be as in "0.0" for /dev/spidev0.0, is {settings.bus!r}')
+    if settings.speed_mhz not in SPEEDS_MHZ:
+        wrong.append(f"speed_mhz: must be one of {', '.join(map(str, SPEEDS_MHZ))}, is {settings.speed_mhz}")
+    chip = CHIPS.get(settings.chip)
+    if settings.bgr and chip and not (chip.partial and chip.depth > 1):
+        wrong.append(f"bgr: there is no such order of colours for {settings.chip}; leave it out")
+    return wrong + mounting(settings).complaints()
+
+
+def mounting(settings: SpiSettings) -> Mounting:
+    return Mounting(settings.rotate, settings.margin, settings.turn_s)
+
+
+@asynccontextmanager
+async def open_display(settings: SpiSettings, where: Where) -> AsyncIterator[DisplayPort]:
+    """Yields the display. Raises ``Unreachable`` (no such bus or line), ``Broken`` (settings, texts, no library)."""
+    if wrong := complaints(settings):
+        raise Broken(f"display {settings.chip}: " + "; ".join(wrong))
+
+    from drivers.display_spi.panel import SpiPanel
+    from drivers.panel.display import opened
+
+    async with opened(lambda: SpiPanel(settings), mounting(settings), where) as display:
+        yield display
+
+
+DRIVER = Driver("display_spi", "display", SpiSettings, open_display, complaints)
