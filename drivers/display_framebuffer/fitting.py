@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.ports.verify import Fitting
 from drivers.display_framebuffer import FramebufferSettings
 
-_RAW = {"RGB565": "BGR;16", "XRGB8888": "BGRX"}
+_RAW = {"RGB565": "BGR;16", "RGB888": "BGR", "XRGB8888": "BGRX", "MONO": "1;R"}
 
 
 def panel(settings: FramebufferSettings) -> bytes:
@@ -28,9 +28,8 @@ def panel(settings: FramebufferSettings) -> bytes:
     except OSError as e:
         raise Unreachable(f"display {settings.path}: cannot be read back ({e.strerror})") from e
     out = io.BytesIO()
-    Image.frombytes("RGB", (g.width, g.height), data, "raw", _RAW[g.format], g.stride).save(
-        out, "PNG", compress_level=1
-    )
+    mode = "1" if g.format == "MONO" else "RGB"
+    Image.frombytes(mode, (g.width, g.height), data, "raw", _RAW[g.format], g.stride).save(out, "PNG", compress_level=1)
     return out.getvalue()
 
 

@@ -55,4 +55,11 @@ async def open_display(settings: PngSettings, where: Where) -> AsyncIterator[Dis
         yield display
 
 
-DRIVER = Driver("display_png", "display", PngSettings, open_display, complaints)
+DRIVER = Driver(
+    "display_png",
+    "display",
+    PngSettings,
+    open_display,
+    complaints,
+    fitting="drivers.display_png.fitting:FITTING",
+)

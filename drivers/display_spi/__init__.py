@@ -74,4 +74,11 @@ async def open_display(settings: SpiSettings, where: Where) -> AsyncIterator[Dis
         yield display
 
 
-DRIVER = Driver("display_spi", "display", SpiSettings, open_display, complaints)
+DRIVER = Driver(
+    "display_spi",
+    "display",
+    SpiSettings,
+    open_display,
+    complaints,
+    fitting="drivers.display_spi.fitting:FITTING",
+)
