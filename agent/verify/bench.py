@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import field
@@ -17,6 +18,8 @@ from agent.ports.verify import Deed, Fitting, Left, Shim
 from agent.services.devices import Composed
 from agent.verify.hands import Hands
 from agent.verify.shim import shim
+
+log = logging.getLogger(__name__)
 
 BEAT_S = 0.5
 OPEN_S = 30.0
@@ -145,23 +148,29 @@ async def withdrawn(opening: AbstractAsyncContextManager[Any], between: Any = No
 
 
 async def withdraw(port: Any) -> None:
-    """Shielded from a cancellation: Ctrl-C is a way out as well."""
-    task = asyncio.ensure_future(_withdraw(port))
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+    """No cancellation hinders it, also not a second and a third one: who presses Ctrl-C again wants it all the more."""
+    task, ended = asyncio.ensure_future(_withdraw(port)), False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            ended = True
+    task.result()
+    if ended:
+        raise asyncio.CancelledError
 
 
 async def _withdraw(port: Any) -> None:
+    why = ""
     for _ in range(WITHDRAW_TRIES):
         try:
             await port.set_release(False)
-        except DeviceError:
+        except DeviceError as e:
+            why = str(e)
             await asyncio.sleep(0.2)
         else:
             return
+    log.error("release could not be withdrawn: switch the outlet off by hand (%s)", why)
 
 
 @asynccontextmanager

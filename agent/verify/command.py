@@ -20,6 +20,9 @@ from agent.verify.hands import Hands, Nobody, Person, Robot
 
 ALL_PASSED, SOMETHING_FAILED, CANNOT, SOMETHING_LEFT = 0, 1, 2, 3
 EXIT = {rounds.PASSED: ALL_PASSED, rounds.FAILED: SOMETHING_FAILED, rounds.LEFT: SOMETHING_LEFT}
+ENDED = 130
+"""As of a command that Ctrl-C ends."""
+WAYS_OUT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 YES = "yes"
 
 ABOUT = """\
@@ -86,6 +89,9 @@ def run(file: StationFile, args: argparse.Namespace) -> int:
         return _cannot(f"{e} (stop the agent while you verify: it would fight for the devices)")
     except Busy as e:
         return _cannot(str(e))
+    except asyncio.CancelledError:
+        print("ended before its end; release was withdrawn", file=sys.stderr)
+        return ENDED
     if not done:
         return _cannot(f"{file.path}: names no device to verify")
     return _tell(file, done, wanted)
@@ -112,10 +118,11 @@ def say(text: str) -> None:
 
 
 async def _verified(file: StationFile, wanted: Asked) -> list[report.Verified]:
-    """SIGTERM is a way out like Ctrl-C: it unwinds, and so withdraws release."""
+    """Ctrl-C, SIGTERM and the end of the terminal unwind, and so withdraw release."""
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in WAYS_OUT:
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     made = rounds.rounds(file, wanted.only)
     async with alone(file, rounds.wires(made)):
         hands = hands_of(wanted)

@@ -95,8 +95,9 @@ async def obey(child: asyncio.subprocess.Process, world: World, heard: list[str]
             world.plug(1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_an_end_in_the_middle_withdraws_release(tmp_path: Path, number: signal.Signals) -> None:
+    """Also of somebody who is impatient and presses twice."""
     board = BOARD | {"watchdog_s": 600}  # so that nobody but verify itself withdraws it
     async with written(tmp_path, board=board) as (world, file):
         argv = (str(file), "--yes", "--port", "evse.1.board", *QUICK)
@@ -104,11 +105,15 @@ async def test_an_end_in_the_middle_withdraws_release(tmp_path: Path, number: si
         person = asyncio.create_task(obey(child, world, heard := []))
         await until(lambda: world.evses[1].contactor.closed, 40)
         child.send_signal(number)
+        await asyncio.sleep(0)
+        child.send_signal(number)
         await until(lambda: not world.evses[1].registers.release, 10)
-        assert await asyncio.wait_for(child.wait(), 20) != 0
+        assert await asyncio.wait_for(child.wait(), 20) == 130, "".join(heard)
         await person
         assert world.evses[1].registers.release is False
     assert any("release ..." in line for line in heard)
+    assert "ended before its end; release was withdrawn\n" in heard
+    assert not any("Traceback" in line for line in heard)
 
 
 async def test_a_technician_is_asked_and_has_to_write_the_word(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import gc
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from agent.ports import DeviceError, Unreachable
@@ -25,6 +25,7 @@ GARBLED_LOOKS = {Mood.NOISE: 3, Mood.SHORT: 3, Mood.LATE: 1}
 MOST_GROWTH = 64 * 1024
 """Octets that may be held more after the reads: what caches and counters take, far less than an octet per read."""
 TOLD = 20
+REMIND_S = 10.0
 
 
 def bus_checks(role: str, look: Look, believable: Believable, most_s: float) -> tuple[Check, ...]:
@@ -179,11 +180,29 @@ def _held() -> int:
     return tracemalloc.get_traced_memory()[0]
 
 
+@asynccontextmanager
+async def reminding(bench: Bench, what: str, within_s: float) -> AsyncIterator[None]:
+    """Says from time to time what is waited for, and how long still."""
+
+    async def remind() -> None:
+        until_s = time.monotonic() + within_s
+        while True:
+            await asyncio.sleep(REMIND_S)
+            bench.say(f"waiting: {what} ({max(until_s - time.monotonic(), 0):.0f} s left)")
+
+    task = asyncio.create_task(remind())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
 async def wait_state(bench: Bench, port: Any, true: Callable[[T], bool], what: str, within_s: float) -> T:
     """The first picture of ``port.states()`` of which it is true."""
     last: Any = None
     try:
-        async with asyncio.timeout(within_s), aclosing(port.states()) as states:
+        async with reminding(bench, what, within_s), asyncio.timeout(within_s), aclosing(port.states()) as states:
             async for last in states:
                 if true(last):
                     found: T = last
@@ -214,7 +233,8 @@ class Told(Generic[T]):
     async def next(self, what: str, within_s: float) -> T:
         """Raises what the port raises."""
         coming = self._listen()
-        await asyncio.wait([coming], timeout=within_s)
+        async with reminding(self._bench, what, within_s):
+            await asyncio.wait([coming], timeout=within_s)
         if not coming.done():
             why = f"{what}: nothing was told within {within_s:g} s; check wiring and settings"
             raise AssertionError(f"{self._bench.name}: {why}")
