@@ -23,8 +23,9 @@ class EvseWorld:
     silence: Callable[[bool], Awaitable[None]] | None = None
 
 
-async def check_evse(port: EvsePort, world: EvseWorld | None = None) -> None:
-    """Raises ``AssertionError`` that says which clause of ``EvsePort`` is broken. The port must be freshly opened."""
+async def check_evse(port: EvsePort, world: EvseWorld | None = None, *, service_s: float = SOON_S) -> None:
+    """Raises ``AssertionError`` that says which clause of ``EvsePort`` is broken. The port must be freshly opened.
+    ``service_s``: how long the board may take to come back into service."""
     world = world or EvseWorld()
     await _check_first_picture(port)
     await _check_limits(port)
@@ -33,7 +34,7 @@ async def check_evse(port: EvsePort, world: EvseWorld | None = None) -> None:
     if world.pilot is not None:
         await _check_charging(port, world.pilot)
     await _check_lock(port)
-    await _check_service(port)
+    await _check_service(port, service_s)
     if world.silence is not None:
         await _check_silence(port, world.silence)
 
@@ -93,10 +94,10 @@ async def _expect_refusal(port: EvsePort, complaint: str) -> None:
     raise AssertionError(complaint)
 
 
-async def _check_service(port: EvsePort) -> None:
+async def _check_service(port: EvsePort, within_s: float) -> None:
     await port.set_service(False)
     await port.set_service(True)
-    await _look(port, lambda s: s.pilot is not Pilot.F, "back in service, the pilot leaves state F")
+    await _look(port, lambda s: s.pilot is not Pilot.F, "back in service, the pilot leaves state F", within_s)
 
 
 async def _check_silence(port: EvsePort, silence: Callable[[bool], Awaitable[None]]) -> None:
@@ -132,16 +133,16 @@ async def _wait(states: AsyncIterator[EvseState], true: Callable[[EvseState], bo
     raise AssertionError(f"not seen within {SOON_S} s: {what}; last picture: {last}")
 
 
-async def _look(port: EvsePort, true: Callable[[EvseState], bool], what: str) -> None:
+async def _look(port: EvsePort, true: Callable[[EvseState], bool], what: str, within_s: float = SOON_S) -> None:
     """For what may look like the last picture that was told."""
     state = await port.state()
     try:
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(within_s):
             while not true(state):
                 await asyncio.sleep(_AGAIN_S)
                 state = await port.state()
     except TimeoutError:
-        raise AssertionError(f"not seen within {SOON_S} s: {what}; last look: {state}") from None
+        raise AssertionError(f"not seen within {within_s} s: {what}; last look: {state}") from None
 
 
 async def _close(states: AsyncIterator[EvseState]) -> None:

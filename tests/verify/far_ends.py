@@ -87,6 +87,10 @@ def deaf(device: Any) -> Spoilt:
     return Spoilt(device, None, mute)
 
 
+def asleep(world: World) -> None:
+    world.evses[1]._watch = lambda real_s: None  # type: ignore[method-assign]
+
+
 def meter_times_ten(meter: Any) -> Any:
     honest = meter._sample
 
@@ -319,6 +323,7 @@ ROWS: dict[str, Row] = {
             "swapped words": Mutant(lambda w: behind(w, ChargeController, swapped), ("traits", "vehicle")),
             "frozen value": Mutant(lambda w: behind(w, ChargeController, frozen), ("vehicle",)),
             "missing reply": Mutant(lambda w: behind(w, ChargeController, deaf), ("traits",)),
+            "a watchdog that sleeps": Mutant(asleep, ("watchdog",)),
         },
         {"board": BOARD},
     ),

@@ -14,6 +14,7 @@ import pytest
 
 from agent.settings import StationFile
 from agent.verify.bench import Options
+from drivers.sim.small_boards import SMALL_BOARDS
 from drivers.sim.world import World
 from tests.drivers.sim_stations import until
 from tests.verify.far_ends import ROWS, SPOILT_TABLES, Mutant, Row
@@ -85,3 +86,17 @@ async def test_memory_over_many_reads(driver: str, tmp_path: Path, record_proper
         assert failures(done) == []
         record_property("reads", reads)
         record_property("growth octets", done[0].figures["memory_growth_bytes"])
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("board", SMALL_BOARDS)
+async def test_every_board_map(board: str, tmp_path: Path) -> None:
+    """Every board that is data, on the kind of line that it has in life: all checks; ``make test`` makes the
+    quick ones without release."""
+    table = {"driver": "evse_modbus", "map": board, "watchdog_s": 2, "timeout_s": 0.3, "accept_no_watchdog": True}
+    names = () if FULL else ("traits", "vehicle", "withdrawn")
+    async with street(tmp_path, board=table) as (world, file):
+        hands = WorldHands(world)
+        done = await verified(file, hands, ["evse.1.board"], Options(True, {}, READS, 3), names)
+        assert failures(done) == []
+        assert world.evses[1].contactor.closed is False

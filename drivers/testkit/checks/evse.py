@@ -24,6 +24,8 @@ SHOWS_S = 5.0
 OPENS_S = 1.0
 BEAT_S = 0.5
 LATER_S = 2.0
+SERVICE_S = 20.0
+"""Some boards start anew when they come back into service."""
 FRESH_S = 30.0
 """So much more than it really is may a fresh count of connected seconds say."""
 
@@ -47,7 +49,7 @@ async def traits(bench: Bench) -> str:
 
 async def contract(bench: Bench) -> str:
     async with bench.direct() as board:
-        await check_evse(board, EvseWorld())
+        await check_evse(board, EvseWorld(), service_s=SERVICE_S)
     return "comes up withdrawn; limits, lock and service as the port says"
 
 
@@ -111,18 +113,21 @@ async def watchdog(bench: Bench) -> str:
         await wait_state(bench, board, lambda s: s.vehicle, "a vehicle is connected", bench.patience_s)
         await board.set_limit(Limit())
         await board.set_release(True)
-        await wait_state(bench, board, lambda s: s.released is True, "release shows", SHOWS_S)
+        async with _fed(board):
+            await wait_state(bench, board, _closed, "the contactor is closed", bench.patience_s)
         await shim.set(Mood.SILENT)
         bench.say(f"watchdog: silent for {within_s:g} s")
         await asyncio.sleep(within_s)
         await shim.set(Mood.PASS)
         state = await _again(board)
-        assert state.released is not True, (
-            f"{bench.name}: nobody was heard for {within_s:g} s, and release is still given; is its watchdog armed?"
+        # a board may show the old order again as soon as it is asked: what counts is that it had stopped
+        assert state.contactor is False or state.released is not True, (
+            f"{bench.name}: nobody was heard for {within_s:g} s, and it goes on; is its watchdog armed?"
         )
+        await board.set_release(False)
         await bench.hand(Deed.CAR_AWAY)
         await _left(bench, board)
-    return f"release had ended by itself after {within_s:g} s of silence"
+    return f"it had stopped by itself after {within_s:g} s of silence"
 
 
 async def _again(board: Any) -> EvseState:
