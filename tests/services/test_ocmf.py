@@ -264,3 +264,17 @@ def test_both_versions_carry_it(signer: Signer, told: bool) -> None:
     assert base64.b64decode(signed["signedMeterData"]).decode() == record.data
     assert base64.b64decode(signed["publicKey"]).hex() == (record.public_key if told else "")
     assert all(len(signed[k]) <= most for k, most in (("signedMeterData", 2500), ("publicKey", 2500)))
+
+
+def test_a_record_that_is_too_long_does_not_hold_up_its_bill(signer: Signer, caplog: pytest.LogCaptureFixture) -> None:
+    """An EM580 has room for 4062 octets, 2.0.1 for 2500 characters of base64."""
+    long = SignedReading('OCMF|{"x":"' + "y" * 2000 + '"}|{"SD":"00"}')
+    message = ended(session(signer), signed=long)
+    at = desk(known(), Settings())
+    at.number = 3
+    event = said("2.0.1", V201, message, at)
+    assert "signedMeterValue" not in event["meterValue"][-1]["sampledValue"][0]
+    assert event["meterValue"][-1]["sampledValue"][0]["value"] == 5000
+    assert "signedMeterData is longer" in caplog.text
+    [entry] = said("1.6", V16, message, at)["transactionData"][-1]["sampledValue"]
+    assert json.loads(entry["value"])["signedMeterData"] == long.data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,10 @@ from agent.ocpp.dialect import Desk
 from agent.ocpp.samples import measured
 from agent.ocpp.times import rfc3339
 
+log = logging.getLogger(__name__)
+
+MOST = {"signedMeterData": 2500, "signingMethod": 50, "encodingMethod": 50, "publicKey": 2500}
+"""Characters (SignedMeterValueType)."""
 _UNITS = {
     "Current.Import": "A",
     "Current.Offered": "A",
@@ -51,7 +56,7 @@ def _sampled(sample: Sample, desk: Desk) -> list[dict[str, Any]]:
             if one.measurand in _UNITS:
                 entry["unitOfMeasure"] = {"unit": _UNITS[one.measurand]}
             if sample.reading.signed is not None and one.measurand in ENERGY:
-                entry["signedMeterValue"] = signed(sample.reading.signed, desk)
+                entry |= signed(sample.reading.signed, desk)
             found.append(entry)
     return found
 
@@ -69,15 +74,20 @@ def meter_values(samples: Iterable[Sample], desk: Desk) -> list[dict[str, Any]]:
     ]
 
 
-def signed(record: SignedReading, desk: Desk) -> dict[str, str]:
-    """SignedMeterValueType: the record byte for byte, in base64."""
+def signed(record: SignedReading, desk: Desk) -> dict[str, dict[str, str]]:
+    """``signedMeterValue`` with its SignedMeterValueType: the record byte for byte, in base64. Nothing where it is
+    longer than the standard allows: a bill must not be refused for the record that goes with it."""
     told = desk.settings.flag("public_key_told")
-    return {
+    value = {
         "signedMeterData": _base64(record.data.encode("utf-8")),
         "signingMethod": record.method,
         "encodingMethod": record.encoding,
         "publicKey": _base64(bytes.fromhex(record.public_key)) if told else "",
     }
+    if long := [name for name, text in value.items() if len(text) > MOST[name]]:
+        log.error("a signed record is not told: %s is longer than OCPP 2.0.1 allows", long[0])
+        return {}
+    return {"signedMeterValue": value}
 
 
 def _base64(octets: bytes) -> str:

@@ -142,7 +142,7 @@ def _end(message: TransactionEnded, desk: Desk) -> dict[str, Any]:
     end = _edge(ReadingContext.END, message.reading, message.at, message.meter_wh, wanted)
     event["meterValue"] = meter_values((*message.samples, end), desk)
     if message.signed is not None:  # of the billed register, which is the first value of the last sample
-        event["meterValue"][-1]["sampledValue"][0]["signedMeterValue"] = signed(message.signed, desk)
+        event["meterValue"][-1]["sampledValue"][0] |= signed(message.signed, desk)
     return event
 
 
