@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from agent.kinds import Reading, SignedReading
-from agent.ports import DeviceError, Refused, Unreachable
+from agent.ports import DeviceError, Garbled, Refused, Unreachable
 from agent.signing import Signing
 
 log = logging.getLogger(__name__)
@@ -46,37 +46,44 @@ class Transactions(Protocol):
 @dataclass(slots=True)
 class Signed:
     """``required``: without a signature no transaction. ``record_s``: how long an end waits for its record.
-    ``begun``: the transaction that this driver has begun, for meters that do not name theirs."""
+    ``begun``: the transaction that this driver has begun, for meters that do not name theirs. ``found``: the record
+    that was owed last."""
 
     meter: Transactions
     name: str
     required: bool
     record_s: float
     begun: str = ""
+    found: dict[str, SignedReading] = field(default_factory=dict)
 
     async def read(self, signing: Signing, utc_s: float | None, bill: Callable[[], Awaitable[Reading]]) -> Reading:
         """``bill``: reads the register; it decides whether there is a reading, a signature does not. ``utc_s``: now."""
         if signing.ends:
             record, due = await self._end(signing)
-        else:
-            record, due = await self._begin(signing, utc_s), False
-        return replace(await bill(), signed=record, record_due=due)
-
-    async def _begin(self, signing: Signing, utc_s: float | None) -> SignedReading | None:
-        """The record that is still owed, if the meter has it."""
-        late = None
+            return replace(await bill(), signed=record, record_due=due)
         try:
-            if await self._goes_on(signing.id):
-                return None
-            late = await self._owed(signing.owed)
+            goes_on = await self._goes_on(signing.id)
+            late = await self._owed(signing.owed, goes_on)
+        except DeviceError as e:
+            self._unsigned(e)
+            return replace(await bill(), record_due=bool(signing.owed))
+        reading = await bill()  # before the begin, which makes a meter forget its last record
+        if not goes_on:
+            await self._begin(signing, utc_s)
+        return replace(reading, signed=late)
+
+    async def _begin(self, signing: Signing, utc_s: float | None) -> None:
+        try:
             if utc_s is not None:
                 await self._set_clock(utc_s)
             await self._start(signing, utc_s)
         except DeviceError as e:
-            if self.required:
-                raise
-            log.error("%s: %s: %s", self.name, NOT_SIGNED, e)
-        return late
+            self._unsigned(e)
+
+    def _unsigned(self, why: DeviceError) -> None:
+        if self.required:
+            raise why
+        log.error("%s: %s: %s", self.name, NOT_SIGNED, why)
 
     async def _goes_on(self, name: str) -> bool:
         """Is it open already? Any other is ended: nobody charges on it."""
@@ -89,8 +96,19 @@ class Signed:
         await self.meter.stop(open_one)
         return False
 
-    async def _owed(self, name: str) -> SignedReading | None:
-        return await self._waited(name) if name else None
+    async def _owed(self, name: str, goes_on: bool) -> SignedReading | None:
+        """The record that is still owed, if the meter has it, or had it a moment ago: nobody has said that it was
+        taken. One that cannot be read will not be read later either."""
+        if name and name not in self.found and not goes_on:
+            self.found.clear()
+            try:
+                record = await self._waited(name)
+            except Garbled as e:
+                log.error("%s: its record of %s cannot be read: %s", self.name, name, e)
+                return None
+            if record is not None:
+                self.found[name] = record
+        return self.found.get(name)
 
     async def _set_clock(self, utc_s: float) -> None:
         """A meter whose clock cannot be set says so in its record."""

@@ -311,3 +311,22 @@ async def test_an_unsigned_session_gets_no_other_ones_record(far: Em580Far) -> N
         assert far.begun == [BEGIN.id]
         end = await meter.read_signed(replace(NEXT, ends=True))
         assert (end.signed, end.record_due) == (None, False)
+
+
+async def test_a_record_that_is_owed_outlives_a_begin_that_fails(far: Em580Far) -> None:
+    """Its register cannot be read after the record has been: nothing is begun, and the record is still there."""
+    async with opened(far) as meter:
+        await meter.read_signed(BEGIN)
+        await meter.read_signed(END)
+        holes = {1280, 1281}
+        far.holes |= holes
+        with pytest.raises(DeviceError):
+            await meter.read_signed(replace(NEXT, owed=BEGIN.id))
+        assert far.begun == [BEGIN.id]
+        far.holes -= holes
+    async with opened(far) as meter:
+        for _ in range(2):  # the first answer was not believed
+            begin = await meter.read_signed(replace(NEXT, owed=BEGIN.id))
+            assert begin.signed is not None
+            assert begin.signed.data == far.records[BEGIN.id]
+        assert far.begun == [BEGIN.id, NEXT.id]
