@@ -147,9 +147,9 @@ def _check(options: argparse.Namespace) -> int:
     file = _load(options.station)
     if file is None:
         return EXIT_WRONG_FILE
-    from agent import compose
+    from agent import judging
 
-    wrong = list(compose.check(file))
+    wrong = list(judging.check(file))
     for line in wrong:
         print(line, file=sys.stderr)
     if wrong:

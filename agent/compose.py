@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +27,12 @@ from agent.frozen import frozen
 from agent.initial import (
     given,
     initial_evses,
-    initial_offers,
     initial_settings,
     initial_terms,
     power_times,
     signer,
-    unusable_certificates,
-    unusable_terminals,
     wall_clock,
+    web_plan,
 )
 from agent.kinds import Fault, Lamp, Screen
 from agent.ocpp import dial
@@ -54,7 +52,7 @@ from agent.services.privacy import Mask
 from agent.services.ring import LogRing
 from agent.services.status import StatusSocket
 from agent.services.store import Store
-from agent.settings import Backend, SettingsError, StationFile
+from agent.settings import Backend, StationFile
 from agent.spoken import spoken_to
 
 if TYPE_CHECKING:
@@ -152,6 +150,7 @@ class Station:
             hotline=station.hotline,
             price_line=station.price_line,
             qr_url=station.qr_url,
+            web_payment=web_plan(self.file),
             zone=wall_clock(self.file),
             terms=initial_terms(self.file),
             **power_times(self.file),
@@ -423,27 +422,3 @@ async def run(file: StationFile, options: Options) -> int:
         return await station.run()
     finally:
         await store.close()
-
-
-def check(file: StationFile) -> Iterable[str]:
-    """Complaints about a station file that loading it does not find: settings, drivers and their own settings."""
-    from agent.ports.zone import NoZone, zone
-    from agent.services.devices import compose
-
-    wrong: list[str] = []
-    try:
-        zone(file.station.timezone)
-    except NoZone as e:
-        wrong.append(f"{file.path}: station.timezone: {e}")
-    wrong += unusable_certificates(file) + unusable_terminals(file)
-    for made in (initial_settings, initial_offers, initial_terms):
-        try:
-            made(file)
-        except SettingsError as e:
-            wrong += e.problems
-    try:
-        for device in compose(file, lambda: (0, 0.0)):
-            wrong += device.complaints
-    except SettingsError as e:
-        wrong += e.problems
-    return wrong

@@ -10,8 +10,9 @@ from agent.domain.access import Given
 from agent.domain.evse import Evse
 from agent.domain.localtime import Local
 from agent.domain.metrology import Watch
-from agent.domain.variables import LAMP, VARIABLES, Settings, WrongValue, read
-from agent.kinds import EvseId, MeterPolicy, SignedReading
+from agent.domain.variables import LAMP, OUTLETS_MOST, VARIABLES, Settings, WrongValue, code_part, read, web_part
+from agent.domain.webpay import Plan, address_problem, template_problem
+from agent.kinds import STATION, EvseId, MeterPolicy, SignedReading
 from agent.ocpp import versions
 from agent.settings import Backend, SettingsError, StationFile, meant
 from agent.spoken import spoken_to
@@ -38,6 +39,7 @@ def initial_settings(file: StationFile) -> Settings:
                 wrong.append(f"settings.{e}")
         else:
             wrong.append(f"settings.{key}: unknown setting{meant(key, VARIABLES, 'known')}")
+    wrong += _wrong_codes(file, settings)
     for backend in file.backends:
         try:
             spoken_to(file, backend)
@@ -49,6 +51,7 @@ def initial_settings(file: StationFile) -> Settings:
         wrong.append("settings.cost_display: nothing can be shown without a display: add [display], or leave it off")
     if wrong:
         raise SettingsError([f"{file.path}: {w}" for w in wrong])
+    _codes(file, settings)
     settings.put("languages", file.station.languages)
     settings.put("language", settings.text("language") or next(iter(file.station.languages), "en"))
     settings.put("connector_count", len(file.evses))
@@ -56,13 +59,51 @@ def initial_settings(file: StationFile) -> Settings:
         settings.put("file_transfer_protocols", (*settings.items_of("file_transfer_protocols"), "SFTP"))
     offered = settings.items_of("feature_profiles")
     settings.put("feature_profiles", tuple(p for p in offered if p not in file.station.features_off))
-    settings.fitted = frozenset({LAMP} if any(e.lamp for e in file.evses) else ())
+    settings.fitted = frozenset(({LAMP} if any(e.lamp for e in file.evses) else set()) | _code_parts(file))
     settings.put("free_vending", file.station.free_vending)
     if file.backends:
         settings.put("security_profile", file.backends[0].security_profile)
         settings.put("cpo_name", settings.text("cpo_name") or file.backends[0].cpo_name)
         settings.put("message_timeout_s", max(1, round(file.backends[0].call_timeout_s)))
     return settings
+
+
+def web_plan(file: StationFile) -> Plan:
+    web = file.web_payment
+    return Plan(
+        station=file.backends[0].charge_point_id if file.backends else file.station.id,
+        dynamic=web.dynamic,
+        shared=web.shared,
+        plugged=web.when == "plugged",
+        hosts=web.allowed_hosts,
+        station_roaming_id=web.station_roaming_id,
+        ids={e.number: e.roaming_id for e in file.evses if e.roaming_id},
+    )
+
+
+def _code_parts(file: StationFile) -> set[str]:
+    """Settings of QR codes exist for the outlets that have a display, and for as many as have names for them."""
+    shown = [e.number for e in file.evses if (e.display or file.display) and e.number <= OUTLETS_MOST]
+    web = ([STATION] if file.web_payment.shared else shown) if file.web_payment.dynamic and shown else []
+    return {code_part(n) for n in shown} | {web_part(n) for n in web}
+
+
+def _codes(file: StationFile, settings: Settings) -> None:
+    for e in file.evses:
+        if e.qr_url and e.number <= OUTLETS_MOST and not settings.text(f"qr{e.number}_url"):
+            settings.put(f"qr{e.number}_url", e.qr_url)
+
+
+def _wrong_codes(file: StationFile, settings: Settings) -> list[str]:
+    hosts, numbers = file.web_payment.allowed_hosts, range(OUTLETS_MOST + 1)
+    urls = {"station.qr_url": file.station.qr_url} | {f"evse[{e.number}].qr_url": e.qr_url for e in file.evses}
+    urls |= {f"settings.qr{n}_url": settings.text(f"qr{n}_url") for n in numbers if n}
+    wrong = [f"{k}: {p}" for k, url in urls.items() if url and (p := address_problem(url, hosts))]
+    templates = {f"settings.web{n}_template": settings.text(f"web{n}_template") for n in numbers}
+    wrong += [f"{k}: {p}" for k, t in templates.items() if t and (p := template_problem(t, hosts))]
+    if file.web_payment.dynamic and not file.web_payment.shared and len(file.evses) > OUTLETS_MOST:
+        wrong.append(f"web_payment: more than {OUTLETS_MOST} EVSEs need shared = true")
+    return wrong
 
 
 def given(b: Backend) -> Given:

@@ -98,6 +98,18 @@ class Backend:
 
 
 @frozen
+class WebPayment:
+    """Payment at a web page by QR code. ``dynamic``: a backend may set up one-time codes; ``shared``: one set-up for
+    the station instead of one per EVSE. ``when``: ``idle``, or ``plugged`` once a vehicle is there."""
+
+    dynamic: bool = False
+    shared: bool = False
+    when: str = "idle"
+    allowed_hosts: tuple[str, ...] = ()
+    station_roaming_id: str = ""
+
+
+@frozen
 class SinkTable:
     """Where alerts go besides the backends. ``queue``: lines that wait at most; ``max_mb``: of the file and the one
     before it."""
@@ -121,6 +133,9 @@ class Evse:
     kind: str = "AC"
     outlet: str = "socket"
     phases: int = 3
+    roaming_id: str = ""
+    """What roaming calls it: ``LU*CHY*E...``."""
+    qr_url: str = ""
     max_a: float = 32.0
     phase_rotation: str = ""
     bay_sensor: bool = False
@@ -173,6 +188,7 @@ class StationFile:
     buzzer: Device | None
     updater: Device | None
     sinks: tuple[SinkTable, ...]
+    web_payment: WebPayment
     meter_policies: Mapping[int, MeterPolicy]
     tariff: Any
     payment: Any
@@ -186,7 +202,7 @@ class StationFile:
 
 
 TABLES = (
-    "station", "backend", "backends", "sinks", "settings", "evse", "simulation",
+    "station", "backend", "backends", "sinks", "web_payment", "settings", "evse", "simulation",
     "board", "meter", "reader", "display", "terminal", "buttons", "power", "buzzer", "updater", "tariff",
     "payment",
 )  # fmt: skip
@@ -247,6 +263,7 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
         power=_power(raw.get("power"), wrong),
         updater=device_of(raw.get("updater"), "updater", wrong),
         sinks=_sinks(raw, wrong, base),
+        web_payment=build(WebPayment, raw.get("web_payment", {}), "web_payment", wrong, base),
         meter_policies={e.number: p for e in evses if (p := _meter_policy(e, raw, wrong))},
         tariff=raw.get("tariff"),
         payment=raw.get("payment"),

@@ -41,6 +41,7 @@ CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("Evse", "phases"): (1, 3),
     ("Evse", "phase_rotation"): ("", "RST", "STR", "TRS", "RTS", "SRT", "TSR", "R", "S", "T"),
     ("Backend", "scope"): ("full", "billing"),
+    ("WebPayment", "when"): ("idle", "plugged"),
     ("SinkTable", "kind"): ("file", "mqtt"),
     ("Backend", "security_profile"): (0, 1, 2, 3),
 }

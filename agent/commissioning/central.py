@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from agent.commissioning.ledger import Ledger
+from agent.commissioning.pay_page import PayDesk
 from agent.commissioning.tokens import TokenTable, parse_token
 from agent.kinds import Verdict
 
@@ -53,6 +54,8 @@ class Options:
     answer_within_s: float = 30.0
     journal: Path | None = None
     quiet: bool = False
+    pay: float | None = None
+    """Euro per kWh at the payment page; None: there is no such page."""
     versions: tuple[str, ...] = ()
     """Of OCPP, that are spoken here; none given: all."""
 
@@ -65,6 +68,7 @@ class Station(Protocol):
     """One connected station; a class per OCPP version."""
 
     id: str
+    version: str
 
     async def start(self) -> None:
         """Receive until the connection ends (raises ``ConnectionClosed``)."""
@@ -87,6 +91,7 @@ class Central:
         self.tokens = TokenTable(options.tokens, options.accept_all or not options.tokens)
         self.connected: dict[str, tuple[Station, ServerConnection]] = {}
         self.port = options.port
+        self.desk = PayDesk(self, options.pay) if options.pay is not None else None
         ledger.on_violation = lambda v: self.say(f"{v.station} VIOLATION {v.kind}: {v.text}")
 
     async def command(self, station: str, action: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -116,13 +121,23 @@ class Central:
         self.connected[station_id] = (station, connection)
         self.ledger.station(station_id).version = connection.subprotocol.removeprefix("ocpp")
         self.say(f"{station_id} connected ({connection.subprotocol})")
+        setting_up = asyncio.create_task(self._set_up(station_id)) if self.desk and station.version == "1.6" else None
         try:
             await station.start()
         except _closed():
             self.say(f"{station_id} gone ({connection.close_code})")
         finally:
+            if setting_up is not None:
+                setting_up.cancel()
             if self.connected.get(station_id, (None,))[0] is station:
                 del self.connected[station_id]
+
+    async def _set_up(self, station: str) -> None:
+        assert self.desk is not None
+        try:
+            await self.desk.set_up(station)
+        except (NotConnected, ValueError, TimeoutError) as e:
+            self.say(f"{station}: no payment codes: {e}")
 
     async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """A station's handshake goes on (None) or is refused; anything else is a person or a script at the page."""
@@ -238,6 +253,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ocpp", action="append", default=[], metavar="VERSION",
         help="speak this version of OCPP only (repeatable; default: all that are known, the newest first)",
     )  # fmt: skip
+    parser.add_argument(
+        "--pay", type=float, metavar="EURO", help="a payment page for the QR codes of stations, at so many euro per kWh"
+    )
     parser.add_argument("--quiet", action="store_true", help="say only where it listens")
 
 
@@ -274,7 +292,7 @@ def options_of(args: argparse.Namespace) -> Options:
         raise ValueError(f"--ocpp {unknown[0]}: not spoken here; known: {', '.join(known)}")
     return Options(
         args.host, args.port, passwords, tokens, args.accept_all, args.interval,
-        journal=args.journal, quiet=args.quiet, versions=tuple(args.ocpp),
+        journal=args.journal, quiet=args.quiet, pay=args.pay, versions=tuple(args.ocpp),
     )  # fmt: skip
 
 

@@ -33,6 +33,12 @@ async def answer(central: Central, connection: ServerConnection, request: Reques
         case "/command":
             status, body = await _command(central, connection, parse_qs(url.query))
             return _respond(connection, status, json.dumps(body), "application/json")
+        case path if central.desk is not None and path.startswith("/pay/"):
+            try:
+                status, text = await central.desk.answer(path)
+            except (NotConnected, ValueError, TimeoutError) as e:
+                return _respond(connection, 503, f"the station does not answer: {e}\n", "text/plain")
+            return _respond(connection, status, text, "text/html; charset=utf-8")
         case _:
             return _respond(connection, 404, "unknown page; there are / /ledger.json /command\n", "text/plain")
 

@@ -176,6 +176,21 @@ class AskData(Ask):
 
 
 @frozen
+class AskWebPayment(Ask):
+    """Somebody pays at the web page of this EVSE: keep it for ``timeout_s`` (0: no more)."""
+
+    evse: EvseId
+    timeout_s: int
+
+
+@frozen
+class AskWebPaymentOver(Ask):
+    """That payment has failed."""
+
+    evse: EvseId
+
+
+@frozen
 class AskCost(Ask):
     """CostUpdated: what this session costs by now, or in the end; ``session`` "" when the dialect knows none by that
     transaction id."""

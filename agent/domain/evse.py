@@ -21,6 +21,7 @@ from agent.domain.security import SecurityLog
 from agent.domain.stop import Stop
 from agent.domain.transaction import Transaction
 from agent.domain.variables import Settings, Value
+from agent.domain.webpay import Plan
 from agent.frozen import frozen, mutable
 from agent.kinds import EvseId, Fault, Lamp, Limit, Moment, Reading, SignedReading, Stamp, Token, Verdict
 
@@ -229,6 +230,9 @@ class Evse:
     # blocks/charging.py
     allowed_a: float | None = None
     allowed_phases: int | None = None
+    # blocks/webpay.py
+    payer_until_s: float | None = None
+    """The outlet is kept so long for somebody who pays at its web page."""
     # blocks/costs.py
     account: Account | None = None
     offer: Offer | None = None
@@ -323,6 +327,7 @@ class Site:
     hotline: str = ""
     price_line: str = ""
     qr_url: str = ""
+    web_payment: Plan = field(default_factory=Plan)
     language: str = "fr"
     zone: Callable[[float], Local] = lambda utc_s: Local()
     """The wall clock of the station file's time zone at this time."""

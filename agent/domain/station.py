@@ -35,6 +35,7 @@ from agent.domain.blocks.signals import Signals
 from agent.domain.blocks.status import Status
 from agent.domain.blocks.street import Street
 from agent.domain.blocks.transactions import Transactions
+from agent.domain.blocks.webpay import WebPayments
 from agent.domain.blocks.wishes import Wishes
 from agent.domain.evse import Site
 from agent.kinds import EvseId
@@ -48,6 +49,7 @@ def assemble(site: Site) -> Blocks:
     clearing = Clearing(site, latches)
     status, firmware, logs, costs = Status(site), Firmware(site), Logs(site), Costs(site)
     till, adhoc, paying = _payments(site)
+    webpay = WebPayments(site)
     return Blocks(
         (
             Street(site),
@@ -79,9 +81,10 @@ def assemble(site: Site) -> Blocks:
             Customers(site, authorisation.cache, lists),
             costs,
             *till,
+            webpay,
             Wishes(site),
             Signals(site),
-            Display(site, lambda evse: authorisation.checking(evse) or paying(evse), costs.message_for),
+            Display(site, lambda evse: authorisation.checking(evse) or paying(evse), costs.message_for, webpay.shown),
             *adhoc,
         )
     )

@@ -71,6 +71,8 @@ OFFLINE_PRICES = ("offline_kwh_price", "offline_hour_price", "offline_flat_price
 """The backend's default price, per kWh, per hour, once (1.6: ``chargingPrice`` of DefaultPrice)."""
 TEXT_MAX = 512
 """Of a text for a driver (MessageContentType of 2.x)."""
+OUTLETS_MOST = 4
+"""EVSEs that can have settings of their own for payment at a web page."""
 FEATURE_PROFILES = (
     "Core",
     "RemoteTrigger",
@@ -80,6 +82,20 @@ FEATURE_PROFILES = (
     "FirmwareManagement",
 )
 """OCPP 1.6 6.1; what is offered (``features_off`` of the station file takes some away)."""
+
+
+def _web(n: int) -> tuple[Variable, ...]:
+    """WebPaymentsCtrlr of OCPP 2.1 (2.4.2)."""
+    return (
+        _v(f"web{n}_enabled", False),
+        _v(f"web{n}_template", ""),
+        _v(f"web{n}_totp_version", "v1", choices=("v1",)),
+        _v(f"web{n}_validity_s", 30, 6, 3600),
+        _v(f"web{n}_secret", "", secret=True, own=True, pattern=r"([!-~]{8,64})?"),
+        _v(f"web{n}_length", 8, 6, 64),
+        _v(f"web{n}_roaming_id", "", 0, 64),
+    )
+
 
 VARIABLES: dict[str, Variable] = {
     v.name: v
@@ -139,7 +155,7 @@ VARIABLES: dict[str, Variable] = {
             for language in ("", *LANGUAGES)
         ),
         _v("cost_fallback", "", 0, TEXT_MAX),
-        *(_v(name, "", 0, 13, pattern=AMOUNT) for name in OFFLINE_PRICES),
+        *(_v(name, "", 0, 13, pattern=AMOUNT, own=True) for name in OFFLINE_PRICES),
         _v("idle_fee_after_stop", False),
         # payment with a bank card
         _v("offline_payments", False),
@@ -199,10 +215,22 @@ VARIABLES: dict[str, Variable] = {
         _v("security_profile", 0, 0, 3, own=True),
         _v("cpo_name", "", 0, 50, own=True),
         _v("root_check", False, writable=False),
+        # payment at a web page; 0: of the whole station
+        *(v for n in range(OUTLETS_MOST + 1) for v in _web(n)),
+        *(_v(f"qr{n}_url", "") for n in range(1, OUTLETS_MOST + 1)),
         _v("blink_repeat", 3, 0, 20),
         _v("light_intensity", 100, 0, 100),
     )
 }
+
+
+def web_part(n: int) -> str:
+    """The name of the part that these settings belong to (``Settings.fitted``)."""
+    return f"WebPayments{n}"
+
+
+def code_part(n: int) -> str:
+    return f"Code{n}"
 
 
 LAMP = "Lamp"

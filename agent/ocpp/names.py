@@ -7,10 +7,23 @@ required error codes of ChargeX/INL (CXnnn, or a board's MREC name as it is) tra
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.domain.variables import COST, LAMP, LANGUAGES, VARIABLES, Value, Variable, WrongValue, read, write
+from agent.domain.variables import (
+    COST,
+    LAMP,
+    LANGUAGES,
+    OUTLETS_MOST,
+    VARIABLES,
+    Value,
+    Variable,
+    WrongValue,
+    code_part,
+    read,
+    web_part,
+    write,
+)
 from agent.frozen import frozen
 from agent.kinds import Fault
 from agent.ocpp.prices import Parts, default_price, price_text
@@ -35,6 +48,8 @@ class Key:
     count_of: bool = False
     parts: Parts | None = None
     language: str = ""
+    blank: bool = False
+    """A secret that is listed as an empty text: so its key shows that it is there."""
 
     @property
     def variable(self) -> Variable:
@@ -43,6 +58,18 @@ class Key:
     @property
     def readonly(self) -> bool:
         return self.count_of or not self.variable.writable
+
+
+_WEB = {
+    "Enabled": "enabled", "Length": "length", "RoamingEvseId": "roaming_id", "SharedSecret": "secret",
+    "TOTPVersion": "totp_version", "URLTemplate": "template", "ValidityTime": "validity_s",
+}  # fmt: skip
+
+
+def _web(n: int) -> Iterator[Key]:
+    """The published back-port of OCPP 2.1's WebPaymentsCtrlr: of one outlet, or (0) of the station."""
+    place = f"WebPaymentsCtrlr.{n}." if n else "WebPaymentsCtrlr."
+    return (Key(place + name, f"web{n}_{ours}", web_part(n), blank=ours == "secret") for name, ours in _WEB.items())
 
 
 KEYS_16: tuple[Key, ...] = (
@@ -109,10 +136,24 @@ KEYS_16: tuple[Key, ...] = (
     Key("TransactionMessageAttempts", "message_attempts"),
     Key("TransactionMessageRetryInterval", "message_retry_interval_s"),
     Key("UnlockConnectorOnEVSideDisconnect", "unlock_on_ev_disconnect"),
+    *(key for n in range(OUTLETS_MOST + 1) for key in _web(n)),
     Key("WebSocketPingInterval", "ping_interval_s"),
+    *(Key(f"qrCodeURL{n}", f"qr{n}_url", code_part(n)) for n in range(1, OUTLETS_MOST + 1)),
 )
 
 UNNAMED_16: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "offline_payments",
+            "payment_at_ceiling",
+            "payment_authorize_first",
+            "payment_connect_timeout_s",
+            "payment_start",
+            "payment_token_type",
+            "receipt_url",
+        ),
+        "the terminal's flow is a matter of the station file; PaymentCtrlr is of 2.1",
+    ),
     "aligned_when_idle": "2.x only",
     "auth_cache_lifetime_s": "2.x only; 1.6 lets the entries expire by their expiryDate",
     "cache_settles": "2.x only; 1.6 asks about a card that is cached as not accepted (4.1)",

@@ -335,6 +335,23 @@ NAMES: tuple[Name, ...] = (
 )  # fmt: skip
 
 UNNAMED_2: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "offline_payments",
+            "payment_at_ceiling",
+            "payment_authorize_first",
+            "payment_connect_timeout_s",
+            "payment_start",
+            "payment_token_type",
+            "receipt_url",
+        ),
+        "the terminal's flow is a matter of the station file; PaymentCtrlr is of 2.1",
+    ),
+    **{
+        n: "WebPaymentsCtrlr is of 2.1; from the station file, and on 1.6"
+        for n in VARIABLES
+        if n.startswith(("web", "qr"))
+    },
     "blink_repeat": "1.x only",
     "certificates_max": "shown as the limit of SecurityCtrlr.CertificateEntries",
     "connector_count": "the device model itself says it",

@@ -101,6 +101,8 @@ def _idle(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     priced = price_slots(screen, texts, facts)
     if screen.values.get("free"):
         return {"title": texts("idle.title_free"), "lines": (texts("idle.line_free"),), **priced}
+    if why := str(screen.values.get("no_code") or ""):
+        return {**priced, "hint": texts(f"no_code.{why}", "no_code.unavailable")}
     return {**priced, **code(screen, texts, "scan")}
 
 
@@ -125,6 +127,13 @@ def _address(url: str) -> str:
 
 def _checking(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     tail = str(screen.values.get("token_tail") or "")
+    if screen.detail == "paying":
+        left_s = _number(screen.values.get("remaining_s"))
+        return {
+            "title": texts("checking.paying"),
+            "lines": _lines(texts("checking.paying_line")),
+            "countdown": texts("plug_in.remaining", time=_countdown(left_s)) if left_s is not None else "",
+        }
     return {"lines": _lines(texts("checking.line"), texts("checking.card", tail=tail) if tail else "")}
 
 

@@ -56,6 +56,7 @@ def derived(file: StationFile, far_ends: FarEnds, backend_url: str, status_socke
             "station": station,
             "backend": first or None,
             "backends": others,
+            "web_payment": _table(file.web_payment),
             "sinks": [_table(t) for t in file.sinks],
             "settings": file.settings or None,
             "tariff": file.tariff,

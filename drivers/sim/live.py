@@ -153,7 +153,7 @@ async def _start_central(stack: contextlib.AsyncExitStack, folder: Path, stop: a
     """A central system as a child. Returns its URL."""
     port = _free_port()
     argv = [
-        sys.executable, "-m", "agent", "csms", "--port", str(port), "--quiet",
+        sys.executable, "-m", "agent", "csms", "--port", str(port), "--quiet", "--pay", "0.45",
         "--journal", str(folder / "central.jsonl"),
     ]  # fmt: skip
     central = Supervisor("backend", lambda: argv, folder / "central.log", restart_s=1.0, stop_within_s=1.0, say=say)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from authorities import Authority
 
-from agent.compose import check
+from agent.judging import check
 from agent.settings import SettingsError, StationFile, parse
 
 

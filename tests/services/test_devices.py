@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.compose import check
+from agent.judging import check
 from agent.kinds import MeterPolicy
 from agent.services.devices import compose
 from agent.settings import SettingsError, StationFile, parse

@@ -110,7 +110,11 @@ class AdHoc:
         """Outlets of this terminal where somebody without a reservation may begin, at a known price."""
         served = [self._site.evses[n] for n in self._journal.terms.terminals[terminal]]
         priced = [e for e in served if self._price(e, now) is not None]
-        open_ = [e for e in priced if e.known and e.startable and self._site.service(e) is Service.IN_SERVICE]
+        open_ = [
+            e
+            for e in priced
+            if e.payer_until_s is None and e.known and e.startable and self._site.service(e) is Service.IN_SERVICE
+        ]
         if self._site.settings.text("payment_start") == "plug":
             return [e for e in open_ if e.vehicle]
         return open_

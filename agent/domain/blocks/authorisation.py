@@ -141,6 +141,8 @@ class Authorisation:
             yield from self._card_on_session(evse, event.token, now)
         elif evse.state in (State.BEGINNING, State.ENDING, State.AUTHORISED):
             yield from self._card_while_waiting(evse, event.token)
+        elif evse.payer_until_s is not None:
+            yield CardRefused(evse.number, "paying")
         elif self._closed_for(evse, event.token) and not self._group_may(evse):
             yield self._refusal(evse)
         else:
@@ -159,6 +161,7 @@ class Authorisation:
         if reserved:
             return reserved[0], False, []
         open_ = [e for e in evses.values() if not self._closed_for(e, event.token) and not self._asking(e)]
+        open_ = [e for e in open_ if e.payer_until_s is None] or open_
         plugged = [e for e in open_ if e.vehicle and e.state in (State.OCCUPIED, State.ENDED)]
         if plugged:
             last = max(plugged, key=lambda e: (e.state is State.OCCUPIED, _plug_time(e)))

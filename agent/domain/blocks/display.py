@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import ceil
 
 from agent.domain.block import Yielded, on
+from agent.domain.blocks.webpay import waits_s
 from agent.domain.events import (
     ButtonPressed,
     CardRefused,
@@ -73,9 +74,10 @@ class Display:
         site: Site,
         checking: Callable[[EvseId], bool],
         message_for: Callable[[Evse], tuple[MessageContent, ...]],
+        code: Callable[[Evse, Moment], Values],
     ) -> None:
         self._site = site
-        self._checking, self._message_for = checking, message_for
+        self._checking, self._message_for, self._code = checking, message_for, code
         self._shown: dict[EvseId, Screen] = {}
         self._lamps: dict[EvseId, SetLamp] = {}
         self._notice: dict[EvseId, tuple[str, float]] = {}
@@ -263,6 +265,8 @@ class Display:
             return ScreenName.PLUG_IN, "", {"remaining_s": max(0, ceil(left_s)), **price}
         if self._checking(evse.number):
             return ScreenName.CHECKING, "", {}
+        if (payer_s := waits_s(evse, now)) is not None:
+            return ScreenName.CHECKING, "paying", {"remaining_s": payer_s}
         result = self._finished.get(evse.number)
         if result and self._reads(evse, result, now):
             figures: Values = {"energy_wh": result.energy_wh, "since_s": result.since_s}
@@ -297,7 +301,7 @@ class Display:
         values: Values = {
             "price_line": tariff(site),
             **offered(site, evse, now),
-            "qr_url": site.qr_url if site.online and not site.free_vending else "",
+            **self._code(evse, now),
             "free": site.free_vending,
             "plugged": evse.vehicle,
         }

@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.domain.asks import Ask, AskData
 from agent.domain.orders import Reply
+from agent.ocpp import webpay
 from agent.ocpp.dialect import Desk, In, Payload
 from agent.ocpp.v16 import cost
 
@@ -16,10 +17,14 @@ _WORDS = ("Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId")
 def _ask(payload: Payload, desk: Desk) -> Ask | dict[str, Any]:
     if payload["vendorId"] == cost.VENDOR and desk.settings.flag("cost_display"):
         return cost.asked(payload, desk)
+    if payload["vendorId"] == webpay.VENDOR:
+        return webpay.asked(payload.get("messageId", ""), payload.get("data", ""))
     return AskData(payload["vendorId"], payload.get("messageId", ""), payload.get("data", ""))
 
 
 def _answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    if payload["vendorId"] == webpay.VENDOR:
+        return webpay.answered(reply)
     answer = {"status": reply.status if reply.status in _WORDS else "UnknownVendorId"}
     if "data" in reply.data:
         answer["data"] = str(reply.data["data"])

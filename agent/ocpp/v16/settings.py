@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.domain.asks import AskGet, AskSet
 from agent.domain.orders import Reply
-from agent.domain.variables import WrongValue
+from agent.domain.variables import VARIABLES, WrongValue
 from agent.ocpp.dialect import Desk, In, Payload, Refused
 from agent.ocpp.names import CORE, KEYS_16, Key, given_16, is_authorization_key, key_16, value_16
 from agent.ocpp.rpc import Code
@@ -61,6 +61,8 @@ def _entry(key: Key, values: Payload) -> dict[str, Any]:
     entry: dict[str, Any] = {"key": key.key, "readonly": key.readonly}
     if key.parts is not None:
         entry["value"] = key.parts.join(values)
+    elif key.blank:
+        entry["value"] = ""
     elif key.count_of or (key.setting in values and not key.variable.secret):
         entry["value"] = value_16(key, values.get(key.setting, ""))
     return entry
@@ -74,7 +76,7 @@ def _change(payload: Payload, desk: Desk) -> AskSet | dict[str, Any]:
         return {"status": "NotSupported"}
     if key.readonly:
         return {"status": "Rejected"}
-    if key.variable.own and not desk.primary:
+    if not desk.primary and any(VARIABLES[s].own for s in (key.setting, *(key.parts.settings if key.parts else ()))):
         return {"status": "Rejected"}
     if key.setting == "authorization_key" and not is_authorization_key(payload["value"]):
         return {"status": "Rejected"}

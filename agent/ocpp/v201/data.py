@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from agent.domain.asks import AskData
+from agent.domain.asks import Ask, AskData
 from agent.domain.orders import Reply
+from agent.ocpp import webpay
 from agent.ocpp.dialect import Desk, In, Payload
 
 _WORDS = ("Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId")
 
 
-def _ask(payload: Payload, desk: Desk) -> AskData:
+def _ask(payload: Payload, desk: Desk) -> Ask | dict[str, Any]:
+    if payload["vendorId"] == webpay.VENDOR:
+        return webpay.asked(payload.get("messageId", ""), payload.get("data", ""))
     data = payload.get("data", "")
     text = data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))
     return AskData(payload["vendorId"], payload.get("messageId", ""), text)
 
 
 def _answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    if payload["vendorId"] == webpay.VENDOR:
+        return webpay.answered(reply)
     answer: dict[str, Any] = {"status": reply.status if reply.status in _WORDS else "UnknownVendorId"}
     if "data" in reply.data:
         answer["data"] = reply.data["data"]

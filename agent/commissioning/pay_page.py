@@ -1,0 +1,171 @@
+"""The demonstration's payment page: what a QR code on a display leads to (``chargy-agent csms --pay``).
+
+It sets up one-time codes at each OCPP 1.6 station that offers them, judges the codes by a reckoning of its own (of the
+present time slot and its neighbours, each code once), keeps the outlet while somebody pays, starts the charge and shows
+what it cost. No money is involved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import html
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from agent.commissioning.central import Central
+    from agent.commissioning.ledger import Transaction
+
+VENDOR = "cloud.charging.open"
+VALIDITY_S, LENGTH, HOLD_S = 30, 8, 60
+SYMBOLS = "".join(map(chr, [*range(48, 58), *range(97, 123), *range(65, 91)]))
+OUTLETS_MOST = 4
+
+
+@dataclass(slots=True)
+class Visit:
+    """Somebody at the page. ``tag``: the id tag of the charge that is started for him."""
+
+    station: str
+    connector: int
+    tag: str
+    paid: bool = False
+
+
+class PayDesk:
+    def __init__(self, central: Central, euro_kwh: float) -> None:
+        self._central, self._euro_kwh = central, euro_kwh
+        self._secrets: dict[tuple[str, int], str] = {}
+        self._used: set[tuple[str, int, str]] = set()
+        self._visits: dict[str, Visit] = {}
+
+    # --- the stations ------------------------------------------------------------------------------------------------
+
+    async def set_up(self, station: str) -> None:
+        """Once it has booted: every outlet that offers codes gets a secret of its own."""
+        boots = self._central.ledger.station(station)
+        before = boots.boots
+        async with asyncio.timeout(60):
+            while boots.boots == before:  # noqa: ASYNC110  the ledger tells nobody
+                await asyncio.sleep(0.05)
+        for number in range(OUTLETS_MOST + 1):
+            await self._set_up(station, number)
+
+    async def _set_up(self, station: str, number: int) -> None:
+        place = f"WebPaymentsCtrlr.{number}." if number else "WebPaymentsCtrlr."
+        known = await self._central.command(station, "GetConfiguration", {"key": [place + "URLTemplate"]})
+        if not known.get("configurationKey"):
+            return
+        secret = secrets.token_urlsafe(18)
+        at = f"http://{self._central.options.host}:{self._central.port}"
+        values = {
+            "URLTemplate": at + "/pay/{chargingStationId}/{evse}/{totp}/{version}",
+            "ValidityTime": str(VALIDITY_S),
+            "Length": str(LENGTH),
+            "SharedSecret": secret,
+            "Enabled": "true",
+        }
+        for name, value in values.items():
+            answer = await self._central.command(station, "ChangeConfiguration", {"key": place + name, "value": value})
+            if answer.get("status") != "Accepted":
+                self._central.say(f"{station}: {place}{name} was {answer.get('status')}: no codes there")
+                return
+        self._secrets[station, number] = secret
+
+    async def _notify(self, visit: Visit, message: str, **data: Any) -> bool:
+        payload = {"vendorId": VENDOR, "messageId": message, "data": json.dumps(data)}
+        return (await self._central.command(visit.station, "DataTransfer", payload)).get("status") == "Accepted"
+
+    # --- the page ----------------------------------------------------------------------------------------------------
+
+    async def answer(self, path: str) -> tuple[int, str]:
+        """Status and HTML of ``/pay/...``."""
+        match [unquote(part) for part in path.strip("/").split("/")]:
+            case ["pay", "do", number] if number in self._visits:
+                return await self._pay(number, self._visits[number])
+            case ["pay", "not", number] if number in self._visits:
+                return await self._give_up(self._visits[number])
+            case ["pay", "at", number] if number in self._visits:
+                return 200, self._progress(self._visits[number])
+            case ["pay", station, connector, code, "v1"] if connector.isdecimal():
+                return await self._arrive(station, int(connector), code)
+            case _:
+                return 404, _page("Unknown address", "Please scan the code on the station's display.")
+
+    async def _arrive(self, station: str, connector: int, code: str) -> tuple[int, str]:
+        secret = self._secrets.get((station, connector)) or self._secrets.get((station, 0))
+        if secret is None or not any(hmac.compare_digest(code, c) for c in _codes(secret, time.time())):
+            return 403, _page("This code is not valid", "It changes every half minute. Please scan it again.")
+        if (station, connector, code) in self._used:
+            return 410, _page("This code was used already", "Please scan the one on the display now.")
+        self._used.add((station, connector, code))
+        visit = Visit(station, connector, "WP" + secrets.token_hex(6).upper())
+        if not await self._notify(visit, "NotifyWebPaymentStarted", connectorId=connector, timeout=HOLD_S):
+            return 409, _page("This outlet is in use", "Please choose another one.")
+        number = secrets.token_urlsafe(9)
+        self._visits[number] = visit
+        price = f"<p class=price>{self._euro_kwh:.2f} € per kWh, VAT included</p>"
+        links = f'<a class=pay href="/pay/do/{number}">Pay and charge</a> <a href="/pay/not/{number}">Cancel</a>'
+        title = f"Station {html.escape(station)}, outlet {connector}"
+        return 200, _page(title, f"{price}<p>The outlet is kept for you for a minute.</p><p>{links}</p>")
+
+    async def _pay(self, number: str, visit: Visit) -> tuple[int, str]:
+        if not visit.paid:
+            visit.paid = True
+            wanted = {"connectorId": visit.connector, "idTag": visit.tag}
+            answer = await self._central.command(visit.station, "RemoteStartTransaction", wanted)
+            if answer.get("status") != "Accepted":
+                await self._notify(visit, "NotifyWebPaymentFailed", connectorId=visit.connector, errorMessage=[])
+                return 409, _page("The charge could not be started", "Nothing was taken from your account.")
+        return 200, _page("Thank you", f'<p><a class=pay href="/pay/at/{number}">Plug in, and see your charge</a></p>')
+
+    async def _give_up(self, visit: Visit) -> tuple[int, str]:
+        await self._notify(visit, "NotifyWebPaymentFailed", connectorId=visit.connector, errorMessage=[])
+        return 200, _page("Cancelled", "Nothing was taken from your account.")
+
+    def _progress(self, visit: Visit) -> str:
+        found = [t for t in self._central.ledger.transactions.values() if t.id_tag == visit.tag]
+        if not found:
+            return _page("Waiting for your car", "Please plug in.", again=True)
+        charge = found[-1]
+        rows = f"<p class=price>{self._cost(charge):.2f} €</p><p>{_wh(charge) / 1000:.3f} kWh</p>"
+        if charge.stopped is None:
+            return _page("Charging", rows, again=True)
+        return _page("Receipt", f"{rows}<p>{html.escape(str(charge.started))} to {html.escape(charge.stopped)}</p>")
+
+    def _cost(self, charge: Transaction) -> float:
+        return round(_wh(charge) / 1000 * self._euro_kwh, 2)
+
+
+def _wh(charge: Transaction) -> int:
+    return charge.last_wh - charge.meter_start_wh if charge.energy_wh is None else charge.energy_wh
+
+
+def _codes(secret: str, utc_s: float) -> list[str]:
+    """Of the present slot, of the one before and of the one after (clocks differ)."""
+    now = int(utc_s) // VALIDITY_S
+    return [_code(secret, (now + step) & 0xFFFFFFFFFFFFFFFF) for step in (-1, 0, 1)]
+
+
+def _code(secret: str, counter: int) -> str:
+    mac = hmac.new(secret.encode("utf-8"), counter.to_bytes(8), hashlib.sha256).digest()
+    first = mac[31] % 16
+    turned = mac[first:] + mac[:first]
+    return "".join(SYMBOLS[turned[i % 32] % 62] for i in range(LENGTH))
+
+
+def _page(title: str, body: str, again: bool = False) -> str:
+    reload = "<meta http-equiv=refresh content=1>" if again else ""
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8>{reload}<meta name=viewport content='width=device-width'>"
+        f"<title>{title}</title><style>body{{font:20px system-ui;margin:2em auto;max-width:24em;padding:0 1em}}"
+        ".price{font-size:2em;margin:.3em 0}a.pay{display:inline-block;background:#0a5c36;color:#fff;padding:.6em 1em;"
+        f"border-radius:.4em;text-decoration:none}}</style><h1>{title}</h1>{body}"
+        "<p><small>A demonstration: no money is involved.</small></p></html>"
+    )

@@ -1,0 +1,108 @@
+"""Payment at a web page that a QR code on the display leads to (OCPP 2.1 C25, WebPaymentsCtrlr; on 1.6 by the published
+back-port): one-time tokens, addresses, and what is wrong with either. Pure.
+
+A token is not that of RFC 6238: HMAC-SHA256 of the number of the time slot, its bytes turned into 62 letters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from urllib.parse import quote, urlsplit
+
+from agent.frozen import frozen
+
+ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+VERSION = "v1"
+NAMES = frozenset({"chargingstationid", "roamingcsid", "evse", "evseid", "roamingevseid", "totp", "version"})
+"""Compared without case; ``evseid`` is what the back-port's sample calls ``evse``."""
+SECRET_LEAST = 16
+_KEPT = "*-._~"
+
+
+def slot(utc_s: float, validity_s: int) -> int:
+    return int(utc_s // validity_s)
+
+
+def token(secret: str, number: int, length: int) -> str:
+    """The one-time token of slot ``number`` (unsigned 64 bit). Repeats after 32 letters."""
+    import hashlib
+    import hmac
+
+    digest = hmac.digest(secret.encode(), (number % 2**64).to_bytes(8, "big"), hashlib.sha256)
+    offset = digest[-1] & 0x0F
+    return "".join(ALPHABET[digest[(offset + i) % len(digest)] % len(ALPHABET)] for i in range(length))
+
+
+def placeholders(template: str) -> list[str]:
+    """Lower-cased names in braces. Raises ``ValueError`` for braces that do not match."""
+    names, rest = [], template
+    while rest:
+        before, brace, rest = rest.partition("{")
+        if "}" in before or (brace and "}" not in rest):
+            raise ValueError("a brace without its partner")
+        if brace:
+            name, _, rest = rest.partition("}")
+            if not name or "{" in name:
+                raise ValueError("braces in braces, or nothing in them")
+            names.append(name.lower())
+    return names
+
+
+def filled(template: str, values: Mapping[str, str]) -> str:
+    """``values`` by lower-cased name, percent-encoded where they are put in."""
+    out, rest = "", template
+    while rest:
+        before, brace, rest = rest.partition("{")
+        out += before
+        if brace:
+            name, _, rest = rest.partition("}")
+            out += quote(values[name.lower()], safe=_KEPT)
+    return out
+
+
+def template_problem(template: str, hosts: Collection[str]) -> str:
+    """Why this is no template of an address with a one-time token, "" if it is one."""
+    try:
+        names = placeholders(template)
+    except ValueError as e:
+        return str(e)
+    if unknown := sorted(set(names) - NAMES):
+        return f"{{{unknown[0]}}} means nothing here; known: {', '.join(sorted(NAMES))}"
+    if "totp" not in names or "version" not in names:
+        return "must contain {totp} and {version}"
+    if not {"chargingstationid", "roamingevseid"} & set(names):
+        return "must contain {chargingstationid} or {roamingevseid}"
+    return address_problem(filled(template, dict.fromkeys(NAMES, "x")), hosts)
+
+
+def address_problem(url: str, hosts: Collection[str]) -> str:
+    """Why nobody may be led there, "" if they may. ``hosts``: those that are allowed; none given: any. Plain http only
+    on this very machine (a demonstration)."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as e:
+        return f"is no address: {e}"
+    local = host in ("127.0.0.1", "localhost", "::1")
+    if parts.scheme != "https" and not (local and parts.scheme == "http"):
+        return "must begin with https://"
+    if not host or parts.username or parts.password or not url.isprintable() or " " in url:
+        return "is no address that people can be led to"
+    if hosts and not any(host == h or host.endswith("." + h) for h in hosts):
+        return f"leads to {host}, which is not among the allowed hosts"
+    return ""
+
+
+@frozen
+class Plan:
+    """How payment by QR code is offered, from the station file (``[web_payment]``). ``shared``: one set of settings for
+    the whole station instead of one per EVSE. ``plugged``: shown only once a vehicle is there. ``ids``: EVSE number to
+    what roaming calls it."""
+
+    station: str = ""
+    dynamic: bool = False
+    shared: bool = False
+    plugged: bool = False
+    hosts: tuple[str, ...] = ()
+    station_roaming_id: str = ""
+    ids: Mapping[int, str] = {}

@@ -1,0 +1,237 @@
+"""One-time tokens against the published vectors, addresses, and the plays of an outlet that somebody pays for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.domain.asks import AskStart, AskWebPayment, AskWebPaymentOver
+from agent.domain.events import (
+    Asked,
+    CablePlugged,
+    CardPresented,
+    FaultRaised,
+    LinkChanged,
+    TokenJudged,
+    VehicleConnected,
+)
+from agent.domain.evse import State
+from agent.domain.orders import JudgeToken, Reply
+from agent.domain.webpay import ALPHABET, Plan, address_problem, filled, placeholders, slot, template_problem, token
+from agent.kinds import AuthorizationStatus, Fault, ScreenName, Token, TokenType, Verdict
+from tests.domain.playbook import LINK, A, Playbook
+
+SECRET = "secure!Charging!"
+VECTORS = [
+    (1716423785, 30, 8, ("MdPU0jCm", "CN63y502", "dI54vnA2")),
+    (1716423785, 3600, 6, ("kDDM3V", "Ik0dNs", "7eNFbx")),
+    (1718611200, 30, 12, ("QT1cCdKsIb9e", "akF3c7qY2uiu", "1U70OgaBA48M")),
+    (0, 30, 8, ("SzcwtcR5qcY7"[:8], "u5CoKdo5HUS1"[:8], None)),
+    (0, 30, 12, ("SzcwtcR5qcY7", "u5CoKdo5HUS1", None)),
+]
+TEMPLATE = "https://pay.example/{chargingStationId}/{evse}/{TOTP}/{version}"
+HOSTS = ("pay.example",)
+
+
+@pytest.mark.parametrize(("utc_s", "validity_s", "length", "tokens"), VECTORS)
+def test_the_published_vectors(utc_s: int, validity_s: int, length: int, tokens: tuple[str | None, ...]) -> None:
+    for step, wanted in zip((-1, 0, 1), tokens, strict=True):
+        if wanted is not None:
+            assert token(SECRET, slot(utc_s, validity_s) + step, length) == wanted
+
+
+@given(st.text(min_size=8, max_size=64), st.integers(0, 2**40), st.integers(6, 64))
+def test_letters_and_length(secret: str, number: int, length: int) -> None:
+    made = token(secret, number, length)
+    assert len(made) == length
+    assert set(made) <= set(ALPHABET)
+    assert made[32:] == made[: max(0, length - 32)]
+
+
+@pytest.mark.parametrize(
+    ("template", "wrong"),
+    [
+        (TEMPLATE, ""),
+        (TEMPLATE.replace("{evse}", "{evseId}"), ""),
+        (TEMPLATE.replace("{chargingStationId}", "{roamingevseid}"), ""),
+        (TEMPLATE.replace("{TOTP}", "x"), "must contain {totp}"),
+        (TEMPLATE.replace("{version}", "v1"), "must contain {totp} and {version}"),
+        (TEMPLATE.replace("{chargingStationId}", "x"), "must contain {chargingstationid}"),
+        (TEMPLATE + "{more}", "{more} means nothing here"),
+        (TEMPLATE + "{", "brace"),
+        (TEMPLATE + "}", "brace"),
+        (TEMPLATE + "{a{b}}", "brace"),
+        (TEMPLATE.replace("https", "http"), "https://"),
+        (TEMPLATE.replace("pay.example", "pay.example.evil.org"), "not among the allowed hosts"),
+        (TEMPLATE.replace("pay.example", "{totp}.pay.example"), ""),
+        (TEMPLATE.replace("pay.example", "127.0.0.1:9"), "not among the allowed hosts"),
+        (TEMPLATE.replace("pay.example", "user:x@pay.example"), "no address"),
+    ],
+)
+def test_templates(template: str, wrong: str) -> None:
+    assert wrong in template_problem(template, HOSTS)
+    assert bool(template_problem(template, HOSTS)) is bool(wrong)
+
+
+def test_addresses() -> None:
+    assert address_problem("https://pay.example/1", HOSTS) == ""
+    assert address_problem("https://sub.pay.example/1", HOSTS) == ""
+    assert address_problem("http://127.0.0.1:8080/pay", ()) == ""  # a demonstration on this machine
+    for url in ("ftp://pay.example", "https://xpay.example/", "https://", "https://pay.example/a b", "https://[x"):
+        assert address_problem(url, HOSTS)
+
+
+@given(st.text())
+def test_any_template_is_judged(template: str) -> None:
+    template_problem(template, HOSTS)
+
+
+def test_values_are_percent_encoded() -> None:
+    assert (
+        filled("https://x/{A}?b={b}", {"a": "LU*CHY*E1/2 ä", "b": "~_.-"}) == "https://x/LU*CHY*E1%2F2%20%C3%A4?b=~_.-"
+    )
+    assert placeholders("a{B}{c}") == ["b", "c"]
+
+
+# --- plays -----------------------------------------------------------------------------------------------------------
+
+SETTINGS: dict[str, Any] = {
+    "web1_enabled": True, "web1_template": TEMPLATE, "web1_secret": SECRET, "web1_validity_s": 30, "web1_length": 8,
+}  # fmt: skip
+
+
+def street(plan: Plan | None = None, settings: dict[str, Any] | None = None, **more: Any) -> Playbook:
+    plan = plan or Plan(station="CP 1", dynamic=True, hosts=HOSTS)
+    return Playbook(web_payment=plan, settings=SETTINGS if settings is None else settings, evses=2, **more)
+
+
+def shown(play: Playbook, evse: int = 1) -> dict[str, Any]:
+    return {k: v for k, v in play.screens[evse].values.items() if k in ("qr_url", "no_code", "remaining_s")}
+
+
+def test_the_code_changes_at_the_edge_of_its_slot() -> None:
+    play = street()
+    number = slot(play.now.utc_s or 0, 30)
+    url = f"https://pay.example/CP%201/1/{token(SECRET, number, 8)}/v1"
+    assert shown(play) == {"qr_url": url}
+    assert shown(play, 2) == {"qr_url": ""}
+    rest_s = 30 - (play.now.utc_s or 0) % 30
+    play.wait(rest_s - 0.01)
+    assert shown(play) == {"qr_url": url}
+    play.wait(0.02)
+    assert shown(play)["qr_url"] == f"https://pay.example/CP%201/1/{token(SECRET, number + 1, 8)}/v1"
+    play.wait(90)
+    assert shown(play)["qr_url"].endswith(f"{token(SECRET, number + 4, 8)}/v1")
+
+
+def test_one_code_set_up_for_the_station() -> None:
+    settings = {k.replace("web1", "web0"): v for k, v in SETTINGS.items()}
+    play = street(Plan(station="CP", dynamic=True, shared=True), settings)
+    assert "/CP/1/" in shown(play, 1)["qr_url"]
+    assert "/CP/2/" in shown(play, 2)["qr_url"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("web1_enabled", False), ("web1_template", ""), ("web1_secret", "")])
+def test_without_one_of_its_settings_there_is_no_code(name: str, value: Any) -> None:
+    assert shown(street(settings={**SETTINGS, name: value})) == {"qr_url": ""}
+
+
+def test_the_fixed_address_of_an_outlet_and_of_the_station() -> None:
+    fixed = {"qr1_url": "https://pay.example/1"}
+    play = street(settings=fixed, qr_url="https://pay.example/station")
+    assert (shown(play)["qr_url"], shown(play, 2)["qr_url"]) == (fixed["qr1_url"], "https://pay.example/station")
+
+
+def test_nobody_is_led_to_a_payment_that_cannot_lead_to_a_charge() -> None:
+    play = street(settings={**SETTINGS, "local_authorize_offline": True})
+    play.feed(LinkChanged(LINK, False))
+    assert shown(play) == {"qr_url": "", "no_code": "offline"}
+    play.feed(LinkChanged(LINK, True))
+    assert shown(play)["qr_url"]
+    play.feed(FaultRaised(1, Fault.GROUND_FAILURE))
+    assert "qr_url" not in shown(play)
+    untrusted = street(cold=True)
+    untrusted.trusted = False
+    assert shown(street(free_vending=True)) == {"qr_url": ""}
+
+
+def test_without_a_clock_there_is_no_code() -> None:
+    play = street()
+    play.trusted = False
+    play.feed(LinkChanged(LINK, False))
+    play.feed(LinkChanged(LINK, True))
+    assert shown(play) == {"qr_url": "", "no_code": "clock"}
+
+
+def test_only_once_a_vehicle_is_there() -> None:
+    play = street(Plan(station="CP", dynamic=True, plugged=True))
+    assert shown(play) == {"qr_url": ""}
+    play.skip().feed(CablePlugged(1))
+    play.feed(VehicleConnected(1))
+    assert shown(play)["qr_url"]
+
+
+def begun(play: Playbook, timeout_s: int = 60, evse: int = 1) -> Playbook:
+    play = play >> Asked(LINK, "w", AskWebPayment(evse, timeout_s)) << Reply(LINK, "w", "Accepted")
+    assert play
+    return play
+
+
+def test_who_pays_has_the_outlet_to_himself_until_the_remote_start() -> None:
+    play = begun(street())
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.CHECKING, "paying")
+    assert shown(play) == {"remaining_s": 60}
+    play.wait(10)
+    assert shown(play) == {"remaining_s": 50}
+    assert play >> CardPresented(1, A)
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.REFUSED, "paying")
+    web = Token("WEB-1", TokenType.CENTRAL)
+    play.skip().feed(Asked(LINK, "r", AskStart(1, web, "77")))
+    assert play.state(1) in (State.AUTHORISED, State.OCCUPIED, State.FREE)
+    if play.state(1) is not State.AUTHORISED:  # the backend is asked first, by setting
+        play.skip().feed(TokenJudged("token:1", web, Verdict(AuthorizationStatus.ACCEPTED)))
+    assert play.state(1) is State.AUTHORISED
+    assert play.evse(1).payer_until_s is None
+
+
+def test_the_outlet_is_free_again_after_the_time() -> None:
+    play = begun(street(), 30)
+    play.wait(30.5)
+    assert play.screens[1].name is ScreenName.IDLE
+    assert play >> CardPresented(1, A) << JudgeToken(LINK, "token:1", A, 1)
+
+
+@pytest.mark.parametrize("ask", [AskWebPayment(1, 0), AskWebPaymentOver(1)])
+def test_a_payment_that_is_over_frees_the_outlet(ask: Any) -> None:
+    play = begun(street()) >> Asked(LINK, "x", ask) << Reply(LINK, "x", "Accepted")
+    assert play
+    assert play.screens[1].name is ScreenName.IDLE
+
+
+@pytest.mark.parametrize(
+    ("evse", "timeout_s", "reason"),
+    [
+        (0, 60, "invalidConnectorId"),
+        (3, 60, "invalidConnectorId"),
+        (1, 301, "invalidTimeout"),
+        (1, -1, "invalidTimeout"),
+    ],
+)
+def test_what_cannot_be_asked(evse: int, timeout_s: int, reason: str) -> None:
+    play = street() >> Asked(LINK, "w", AskWebPayment(evse, timeout_s))
+    assert play << Reply(LINK, "w", "Rejected", {"reason": reason})
+
+
+def test_an_outlet_that_is_in_use_is_kept_for_nobody() -> None:
+    play = street() >> CardPresented(1, A) << JudgeToken(LINK, "token:1", A, 1)
+    play.skip().feed(TokenJudged("token:1", A, Verdict(AuthorizationStatus.ACCEPTED)))
+    play = play.skip() >> Asked(LINK, "w", AskWebPayment(1, 60))
+    assert play << Reply(LINK, "w", "Rejected", {"reason": "connectorNotAvailable"})
+
+
+def test_a_card_at_the_reader_of_the_station_gets_the_other_outlet() -> None:
+    play = begun(street()) >> CardPresented(0, A)
+    assert play << JudgeToken(LINK, "token:1", A, 2)

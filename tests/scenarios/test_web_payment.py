@@ -1,0 +1,136 @@
+"""A driver without a contract: scans the code on the real screen, pays at the demonstration's page, charges, and sees
+the receipt. The code is read off the frame buffer by a decoder that is not ours."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import re
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from PIL import Image
+from simulated import Simulated
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+STATION = """
+[station]
+id = "CP 1/a"
+state_dir = "state"
+languages = ["en"]
+[web_payment]
+dynamic = true
+allowed_hosts = ["127.0.0.1"]
+[[evse]]
+number = 1
+[[evse]]
+number = 2
+[simulation]
+port = 0
+state_dir = "world"
+"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def s(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simulated]:
+    """The station's clock runs as everybody's: the page judges codes by its own."""
+    folder = tmp_path_factory.mktemp("webpay")
+    argv = (sys.executable, "-m", "agent", "csms", "--port", "0", "--quiet", "--pay", "0.45")
+    central = await asyncio.create_subprocess_exec(*argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+    try:
+        assert central.stdout
+        line = (await asyncio.wait_for(central.stdout.readline(), 30)).decode()
+        port = int(line.split("ws://127.0.0.1:")[1].split("/")[0])
+        async with Simulated(folder, STATION, f"ws://127.0.0.1:{port}", 1.0) as station:
+            await station.until(lambda p: p["backend"]["boot"] == "Accepted")
+            yield station
+    finally:
+        central.terminate()
+        await central.wait()
+
+
+def fetched(url: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read()
+
+
+async def page(url: str) -> tuple[int, str]:
+    status, body = await asyncio.to_thread(fetched, url)
+    return status, body.decode()
+
+
+async def scanned(s: Simulated, n: int, other_than: str = "") -> str:
+    """What the code on display ``n`` says."""
+    zxingcpp: Any = pytest.importorskip("zxingcpp")
+    async with asyncio.timeout(45):
+        while True:
+            _, png = await asyncio.to_thread(fetched, f"http://127.0.0.1:{s.port}/api/v1/display/{n}.png")
+            codes = zxingcpp.read_barcodes(Image.open(io.BytesIO(png)).convert("L"))
+            if codes and codes[0].text != other_than:
+                return str(codes[0].text)
+            await asyncio.sleep(0.1)
+
+
+async def test_scan_pay_charge_receipt(s: Simulated) -> None:
+    url = await scanned(s, 1)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/pay/CP%201%2Fa/1/[0-9A-Za-z]{8}/v1", url)
+    status, text = await page(url)
+    assert status == 200, text
+    assert "0.45 € per kWh" in text
+    host = url.split("/pay/")[0]
+    await s.until_evse(lambda e: e["screen"] == "checking", 1)
+    assert (await page(url))[0] == 410, "a code opens the page once"
+    await s.post("/cards/tap", {"token": "04AAAAAA", "evse": 1})
+    await s.until_evse(lambda e: e["screen"] == "refused", 1)
+    status, text = await page(host + re.findall(r'href="(/pay/do/[^"]+)"', text)[0])
+    assert status == 200, text
+    progress = host + re.findall(r'href="(/pay/at/[^"]+)"', text)[0]
+    assert "Please plug in" in (await page(progress))[1]
+    await s.until_evse(lambda e: e["screen"] == "plug_in", 1)
+    await s.post("/evses/1/plug", {"ready": True, "car": None})
+    charging = await s.until_evse(lambda e: e["contactor"] and e["session"], 1)
+    tag = charging["evses"][0]["session"]["token"]
+    assert tag
+    await s.until_evse(lambda e: e["session"]["energy_wh"] > 5, 1)
+    assert "Charging" in (await page(progress))[1]
+    await s.post("/evses/1/unplug", {"side": "ev"})
+    await s.until_evse(lambda e: e["session"] is None, 1)
+    async with asyncio.timeout(20):
+        while "Receipt" not in (text := (await page(progress))[1]):
+            await asyncio.sleep(0.1)
+    kwh = float(re.findall(r"([0-9.]+) kWh</p>", text)[0])
+    assert kwh > 0
+    assert f"{round(kwh * 0.45, 2):.2f} €" in text
+
+
+async def test_the_code_changes_and_old_or_made_up_ones_open_nothing(s: Simulated) -> None:
+    first = await scanned(s, 2)
+    second = await scanned(s, 2, first)
+    assert second != first
+    head, code, tail = re.split(r"/([0-9A-Za-z]{8})(?=/v1)", second)
+    assert (await page(f"{head}/{code[::-1] if code[::-1] != code else 'aaaaaaaa'}{tail}"))[0] == 403
+    assert (await page(second.replace("/2/", "/1/")))[0] == 403, "each outlet has a secret of its own"
+    status, text = await page(second)
+    assert status == 200
+    host = second.split("/pay/")[0]
+    assert (await page(host + re.findall(r'href="(/pay/not/[^"]+)"', text)[0]))[0] == 200
+    await s.until_evse(lambda e: e["screen"] == "idle", 2)
+
+
+async def test_the_secret_is_written_nowhere(s: Simulated) -> None:
+    async with s.http.get("/api/v1/trace?since=0") as answer:
+        trace = await answer.text()
+    frames = [json.loads(line)["frame"] for line in trace.splitlines() if line.strip()]
+    told = [json.loads(f) for f in frames if "SharedSecret" in f and "ChangeConfiguration" in f]
+    assert len(told) == 2
+    assert all(f[3]["value"] == "***" for f in told)
