@@ -30,10 +30,10 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.evse import State
-from agent.domain.messages import StopReason, TransactionEnded, TriggerReason
+from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionEnded, TriggerReason
 from agent.domain.record import dump, load
 from agent.domain.variables import Settings
-from agent.kinds import MeterIdentity, SignedReading
+from agent.kinds import MeterIdentity, ReadingContext, SignedReading
 from agent.ocpp.dialect import Desk, Dialect, Out
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
@@ -229,9 +229,9 @@ def known() -> Outbox:
     return outbox
 
 
-def said(version: str, dialect: Dialect, message: TransactionEnded, at: Desk) -> dict[str, Any]:
+def said(version: str, dialect: Dialect, message: TransactionEnded | MeterSampled, at: Desk) -> dict[str, Any]:
     """As it leaves, and valid by the standard's own schema."""
-    row = dialect.outgoing(TransactionEnded)
+    row = dialect.outgoing(type(message))
     assert isinstance(row, Out)
     payload = row.encode(message, at)
     assert payload is not None
@@ -278,3 +278,26 @@ def test_a_record_that_is_too_long_does_not_hold_up_its_bill(signer: Signer, cap
     assert "signedMeterData is longer" in caplog.text
     [entry] = said("1.6", V16, message, at)["transactionData"][-1]["sampledValue"]
     assert json.loads(entry["value"])["signedMeterData"] == long.data
+
+
+def test_a_late_record_is_told_of_the_old_transaction() -> None:
+    """1.6 with its transactionId; 2.0.1 as loose MeterValues, for TransactionEvent has ended it."""
+    sample = Sample(ReadingContext.END, replace(wh(5000), signed=METERS_OWN), ("Energy.Active.Import.Register",))
+    message = MeterSampled("s1", 1, (sample,), late=True)
+    assert load(json.loads(json.dumps(dump(message))), MeterSampled) == message
+    at = desk(known(), Settings())
+    old = said("1.6", V16, message, at)
+    assert old["transactionId"] == 42
+    plain, signed = old["meterValue"][0]["sampledValue"]
+    assert (plain["value"], signed["format"], signed["context"]) == ("5000", "SignedData", "Transaction.End")
+    assert json.loads(signed["value"])["signedMeterData"] == METERS_OWN.data
+    row = V201.outgoing(MeterSampled)
+    assert isinstance(row, Out)
+    assert row.unless is not None
+    assert row.unless(message)
+    assert isinstance(row.other, Out)
+    assert row.other.action == "MeterValues"
+    new = row.other.encode(message, at)
+    assert new is not None
+    value = new["meterValue"][0]["sampledValue"][0]
+    assert base64.b64decode(value["signedMeterValue"]["signedMeterData"]).decode() == METERS_OWN.data
