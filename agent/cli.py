@@ -29,6 +29,7 @@ Station-side OCPP agent for public EV charge points.
   chargy-agent verify station.toml   do its devices keep what the agent relies on? (speed, silence, garbled replies ...)
   chargy-agent run station.toml      run a real station (systemd does this)
   chargy-agent dead list station.toml   what could not be delivered, and what to do with it
+  chargy-agent payments list station.toml   what was charged to bank cards, and what is uncertain
   chargy-agent csms                  a small central system of our own, to test against
 """
 
@@ -70,6 +71,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         _add_probe(commands)
         _add_verify(commands)
         _add_dead(commands)
+        _add_payments(commands)
         _add_csms(commands)
         _add_installed(commands)
     return parser
@@ -275,6 +277,45 @@ def _dead(options: argparse.Namespace) -> int:
     from agent import dead
 
     return dead.run(file, options.deed, options.numbers or None)
+
+
+PAYMENTS = """\
+The journal of bank card payments: what was held, what was charged, what nobody is sure of.
+
+  chargy-agent payments list   station.toml              all that are kept, oldest first
+  chargy-agent payments show   station.toml PY3K9V0T1A2B  whole records (no card numbers: there are none)
+  chargy-agent payments review station.toml PY3K9V0T1A2B  an uncertain one was looked at: its alarm goes
+
+Nothing here charges or releases anything. Works beside a running agent (as a member of its group) and while it is
+stopped (as its user).
+"""
+
+
+def _add_payments(commands: Any) -> None:
+    import argparse
+
+    command: argparse.ArgumentParser = commands.add_parser(
+        "payments",
+        help="The journal of bank card payments: list, show, review.",
+        description=PAYMENTS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("deed", choices=("list", "show", "review"))
+    command.add_argument("station", type=Path, metavar="STATION.toml")
+    command.add_argument("names", nargs="*", metavar="REFERENCE", help="as the list names them")
+    command.set_defaults(do=_payments)
+
+
+def _payments(options: argparse.Namespace) -> int:
+    if options.deed == "review" and not options.names:
+        print("payments review: say which (references of the list)", file=sys.stderr)
+        return EXIT_WRONG_FILE
+    file = _load(options.station)
+    if file is None:
+        return EXIT_WRONG_FILE
+    from agent import ledger
+
+    return ledger.run(file, options.deed, options.names or None)
 
 
 def _load(path: Path) -> StationFile | None:

@@ -34,6 +34,7 @@ from agent.initial import (
     wall_clock,
     web_plan,
 )
+from agent.inquiries import inquiries
 from agent.kinds import Fault, Lamp, Screen
 from agent.ocpp import dial
 from agent.ocpp.dialect import Identity
@@ -121,7 +122,7 @@ class Station:
         self.engine.links.update(self.links)
         for b in file.backends:
             self.mask.secret(b.password)
-        self.status.asks["dead"] = self._dead_letters
+        self.status.asks |= inquiries(self)
 
     def _socket_path(self) -> Path:
         """systemd's runtime directory is open to the agent's group, the state directory is not."""
@@ -326,15 +327,6 @@ class Station:
             log.warning("the board's real-time clock is off by %.0f s (not used; check its battery)", off_s)
         self.engine.remember("boot", str(boot.number), boot.record())
         self.engine.post(ClockTrusted())
-
-    async def _dead_letters(self, question: dict[str, Any]) -> dict[str, Any]:
-        from agent import dead
-
-        def resent() -> None:
-            for link in self.links.values():
-                link.wake()
-
-        return await dead.answer(self.store, question, resent)
 
     # --- ending ------------------------------------------------------------------------------------------------
 

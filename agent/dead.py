@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ DEEDS = ("list", "show", "resend", "drop")
 SYSTEM_SOCKET = Path("/run/chargy-agent/status.sock")
 PATIENCE_S = 20.0
 LINE_BYTES = 16 * 1024 * 1024
+
+
+Answer = Callable[[Store, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class CannotDo(Exception):
@@ -55,7 +58,8 @@ async def answer(store: Store, question: dict[str, Any], resent: Any = lambda: N
 def run(file: StationFile, do: str, seqs: Sequence[int] | None) -> int:
     """The command. Prints; 0 done, 1 nothing of it was there, 2 it cannot be done."""
     try:
-        said = asyncio.run(_ask(file, {"do": do, "seqs": None if seqs is None else list(seqs)}))
+        question = {"do": do, "seqs": None if seqs is None else list(seqs)}
+        said = asyncio.run(asked(file, ASK, question, answer))
         if "error" in said:
             raise CannotDo(str(said["error"]))
     except (CannotDo, StoreError, StoreRefused) as e:
@@ -84,9 +88,11 @@ def _lines(do: str, said: dict[str, Any], everything: bool) -> Iterator[str]:
         yield "no dead letters"
 
 
-async def _ask(file: StationFile, question: dict[str, Any]) -> dict[str, Any]:
+async def asked(file: StationFile, name: str, question: dict[str, Any], answer: Answer) -> dict[str, Any]:
+    """The answer of the running agent, otherwise that of its store. Raises ``CannotDo``, ``StoreError``,
+    ``StoreRefused``."""
     path = (file.station.state_dir / "agent.db").resolve()
-    question = {"v": VERSION, "type": "ask", "ask": ASK, "store": str(path), **question}
+    question = {"v": VERSION, "type": "ask", "ask": name, "store": str(path), **question}
     for socket in _sockets(file):
         said = await _ask_the_agent(socket, question)
         if said is not None and not said.get("other"):

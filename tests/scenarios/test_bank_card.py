@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,16 @@ prefix = "PY"
 kwh = 0.50
 """
 )
+ROOT = Path(__file__).resolve().parents[2]
 CAR = {"ready": True, "car": {"phases": 3, "max_a": 32}}
+
+
+async def said(*words: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent", *words, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    return out.decode()
 
 
 def waits(picture: dict[str, Any]) -> bool:
@@ -52,6 +63,9 @@ async def test_what_is_charged_is_what_the_meter_says(tmp_path: Path) -> None:
         (capture,) = over["ledger"]["captures"]
         assert capture["cents"] == pytest.approx(wh * 0.05, abs=0.51)
         assert over["ledger"]["voids"] == []
+        listed = await said("payments", "list", str(tmp_path / "world" / "derived.toml"))
+        assert f"{capture['cents'] / 100:.2f}" in listed
+        assert listed.rstrip().endswith("Committed")
 
 
 async def test_killed_and_without_power_it_is_charged_once(tmp_path: Path) -> None:

@@ -190,8 +190,9 @@ class Life:
             await asyncio.sleep(0.01)
             waits = (await self._picture()).get("state") == "wait_card"
             if not street.tapped and waits:
-                street.tapped, quiet = True, -READING
-                await street.apollo.tap()
+                with contextlib.suppress(OSError, ValueError):  # it is without power just now
+                    await street.apollo.tap()
+                    street.tapped, quiet = True, -READING
             if street.released and not street.served:
                 street.served = True
                 street.register_wh += USED_WH
@@ -206,7 +207,7 @@ class Life:
     async def _picture(self) -> dict[str, Any]:
         try:
             return await self.street.apollo.do("picture")
-        except OSError:
+        except (OSError, ValueError):
             return {}
 
 
