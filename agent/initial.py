@@ -10,7 +10,17 @@ from agent.domain.access import Given
 from agent.domain.evse import Evse
 from agent.domain.localtime import Local
 from agent.domain.metrology import Watch
-from agent.domain.variables import LAMP, OUTLETS_MOST, VARIABLES, Settings, WrongValue, code_part, read, web_part
+from agent.domain.variables import (
+    LAMP,
+    OUTLETS_MOST,
+    TERMINAL,
+    VARIABLES,
+    Settings,
+    WrongValue,
+    code_part,
+    read,
+    web_part,
+)
 from agent.domain.webpay import Plan, address_problem, template_problem
 from agent.kinds import STATION, EvseId, MeterPolicy, SignedReading
 from agent.ocpp import versions
@@ -59,7 +69,8 @@ def initial_settings(file: StationFile) -> Settings:
         settings.put("file_transfer_protocols", (*settings.items_of("file_transfer_protocols"), "SFTP"))
     offered = settings.items_of("feature_profiles")
     settings.put("feature_profiles", tuple(p for p in offered if p not in file.station.features_off))
-    settings.fitted = frozenset(({LAMP} if any(e.lamp for e in file.evses) else set()) | _code_parts(file))
+    parts = {LAMP: any(e.lamp for e in file.evses), TERMINAL: file.payment is not None}
+    settings.fitted = frozenset({p for p, there in parts.items() if there} | _code_parts(file))
     settings.put("free_vending", file.station.free_vending)
     if file.backends:
         settings.put("security_profile", file.backends[0].security_profile)

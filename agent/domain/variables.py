@@ -66,6 +66,7 @@ ENERGY = ("Energy.Active.Import.Register",)
 LANGUAGES = ("fr", "de", "lb", "en")
 """Those that texts of the screen are shipped for."""
 AMOUNT = r"([0-9]{1,6}(\.[0-9]{1,6})?)?"
+HTTPS = r"(https://\S{1,480})?"
 OFFSET = r"([+-]?[01][0-9]:[0-5][0-9])?"
 OFFLINE_PRICES = ("offline_kwh_price", "offline_hour_price", "offline_flat_price")
 """The backend's default price, per kWh, per hour, once (1.6: ``chargingPrice`` of DefaultPrice)."""
@@ -164,7 +165,7 @@ VARIABLES: dict[str, Variable] = {
         _v("payment_token_type", "Local", 0, 20, choices=("Local", "Central", "DirectPayment")),
         _v("payment_connect_timeout_s", 300, 1, 86400),
         _v("payment_at_ceiling", "end", 0, 8, choices=("end", "suspend")),
-        _v("receipt_url", "", 0, 500),
+        _v("receipt_url", "", 0, 500, pattern=HTTPS),
         # the screen
         _v("language", "", 0, 8),
         _v("languages", LANGUAGES, writable=False),
@@ -235,6 +236,8 @@ def code_part(n: int) -> str:
 
 LAMP = "Lamp"
 """A status lamp that the agent drives (``Settings.fitted``)."""
+TERMINAL = "Terminal"
+"""Bank cards are taken (``Settings.fitted``)."""
 COST = "CostDisplay"
 """Price and cost are shown (``cost_display``)."""
 

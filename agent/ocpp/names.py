@@ -15,6 +15,7 @@ from agent.domain.variables import (
     LAMP,
     LANGUAGES,
     OUTLETS_MOST,
+    TERMINAL,
     VARIABLES,
     Value,
     Variable,
@@ -71,6 +72,18 @@ def _web(n: int) -> Iterator[Key]:
     place = f"WebPaymentsCtrlr.{n}." if n else "WebPaymentsCtrlr."
     return (Key(place + name, f"web{n}_{ours}", web_part(n), blank=ours == "secret") for name, ours in _WEB.items())
 
+
+PAYMENT_NAMES = {
+    "AuthorizeDirectPayment": "payment_authorize_first",
+    "ReceiptServerUrl": "receipt_url",
+    "EVConnectionTimeOut": "payment_connect_timeout_s",
+    "OfflinePayments": "offline_payments",
+    "StartBy": "payment_start",
+    "TokenType": "payment_token_type",
+    "AtCostLimit": "payment_at_ceiling",
+}
+"""Variables of PaymentCtrlr: the first two are of OCPP 2.1, the others our own. In 1.6 they are keys with the component
+in front, as the published back-port of web payments has its own."""
 
 KEYS_16: tuple[Key, ...] = (
     Key("AdditionalRootCertificateCheck", "root_check"),
@@ -133,6 +146,11 @@ KEYS_16: tuple[Key, ...] = (
     Key("SupportedLanguages", "languages", COST),
     Key("TimeOffset", "time_offset", COST),
     Key("TimeOffsetNextTransition", "time_offset_next", COST),
+    *(
+        Key(f"PaymentCtrlr.{variable}", setting, TERMINAL)
+        for variable, setting in PAYMENT_NAMES.items()
+        if setting != "payment_token_type"
+    ),
     Key("TransactionMessageAttempts", "message_attempts"),
     Key("TransactionMessageRetryInterval", "message_retry_interval_s"),
     Key("UnlockConnectorOnEVSideDisconnect", "unlock_on_ev_disconnect"),
@@ -142,18 +160,7 @@ KEYS_16: tuple[Key, ...] = (
 )
 
 UNNAMED_16: Mapping[str, str] = {
-    **dict.fromkeys(
-        (
-            "offline_payments",
-            "payment_at_ceiling",
-            "payment_authorize_first",
-            "payment_connect_timeout_s",
-            "payment_start",
-            "payment_token_type",
-            "receipt_url",
-        ),
-        "the terminal's flow is a matter of the station file; PaymentCtrlr is of 2.1",
-    ),
+    "payment_token_type": "2.x only; an idTag has no type",
     "aligned_when_idle": "2.x only",
     "auth_cache_lifetime_s": "2.x only; 1.6 lets the entries expire by their expiryDate",
     "cache_settles": "2.x only; 1.6 asks about a card that is cached as not accepted (4.1)",

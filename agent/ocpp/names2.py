@@ -19,6 +19,7 @@ from agent.domain.variables import (
     MEASURANDS,
     OFFLINE_PRICES,
     POINTS,
+    TERMINAL,
     VARIABLES,
     Value,
     Variable,
@@ -28,6 +29,7 @@ from agent.domain.variables import (
 )
 from agent.frozen import frozen
 from agent.ocpp.dialect import Identity
+from agent.ocpp.names import PAYMENT_NAMES
 
 ITEMS_MAX = 100
 BYTES_MAX = 65536
@@ -200,6 +202,13 @@ def _list(component: str, variable: str, setting: str) -> Name:
     return Name(component, variable, setting, choices=_MEASURED)
 
 
+def _offered(setting: str) -> dict[str, Any]:
+    """A text of few choices, and a time."""
+    choices = ",".join(VARIABLES[setting].choices)
+    unit = {"unit": "s"} if setting.endswith("_s") else {}
+    return {"kind": "OptionList", "choices": choices} if choices else unit
+
+
 _LAMP = "ChargingStatusIndicator"
 
 
@@ -325,6 +334,11 @@ NAMES: tuple[Name, ...] = (
         Name("TariffCostCtrlr", "TariffFallbackMessage", "tariff_fallback"),
         Name("TariffCostCtrlr", "TotalCostFallbackMessage", "cost_fallback"),
     )),
+    # payment with a bank card
+    *(
+        Name("PaymentCtrlr", variable, setting, profile=TERMINAL, **_offered(setting))
+        for variable, setting in PAYMENT_NAMES.items()
+    ),
     # transactions
     Name("TxCtrlr", "EVConnectionTimeOut", "connection_timeout_s", unit="s"),
     Name("TxCtrlr", "MaxEnergyOnInvalidId", "max_energy_on_invalid_wh", unit="Wh"),
@@ -335,18 +349,6 @@ NAMES: tuple[Name, ...] = (
 )  # fmt: skip
 
 UNNAMED_2: Mapping[str, str] = {
-    **dict.fromkeys(
-        (
-            "offline_payments",
-            "payment_at_ceiling",
-            "payment_authorize_first",
-            "payment_connect_timeout_s",
-            "payment_start",
-            "payment_token_type",
-            "receipt_url",
-        ),
-        "the terminal's flow is a matter of the station file; PaymentCtrlr is of 2.1",
-    ),
     **{
         n: "WebPaymentsCtrlr is of 2.1; from the station file, and on 1.6"
         for n in VARIABLES
@@ -375,7 +377,14 @@ UNNAMED_2: Mapping[str, str] = {
                 n
                 for n in VARIABLES
                 if n.startswith(("tariff_", "offline_"))
-                and n not in ("offline_threshold_s", "offline_tx_for_unknown_id", "tariff_fallback", *OFFLINE_PRICES)
+                and n
+                not in (
+                    "offline_threshold_s",
+                    "offline_tx_for_unknown_id",
+                    "tariff_fallback",
+                    "offline_payments",
+                    *OFFLINE_PRICES,
+                )
             ),
         ),
         "what charging costs: no name of 2.0.1",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from agent.domain.messages import MESSAGES
 from agent.domain.orders import JudgeToken
 from agent.domain.security import CAUSES
-from agent.domain.variables import LAMP, MEASURANDS, PHASES, ROTATIONS, write
+from agent.domain.variables import LAMP, MEASURANDS, PHASES, ROTATIONS, TERMINAL, write
 from agent.ocpp import names, names2
 from agent.ocpp.dialect import Dialect, In, Mute, Out, Refusal
 from agent.ocpp.v16 import V16, refusals
@@ -95,7 +95,7 @@ UNITS = {"s": "s", "wh": "Wh", "v": "V"}
 
 def _key(key: names.Key) -> list[str]:
     ours = key.variable
-    profile = f"with a {key.profile.lower()}" if key.profile == LAMP else key.profile
+    profile = f"with a {key.profile.lower()}" if key.profile in (LAMP, TERMINAL) else key.profile
     if key.count_of:
         return [key.key, profile, "integer", "", "", str(ours.high), "read only", ""]
     default = "" if ours.secret else write(ours, ours.default) or "(empty)"
@@ -110,13 +110,15 @@ def _range(key: names.Key) -> str:
     ours = key.variable
     if key.readonly or ours.kind == "bool":
         return ""
+    if ours.kind == "text" and ours.choices:
+        return ", ".join(ours.choices)
     entries = "" if ours.kind == "int" else " characters" if ours.kind == "text" else " entries"
     return f"{ours.low} to {ours.high}{entries}"
 
 
 def _name(name: names2.Name) -> list[str]:
     variable = f"{name.variable}[{name.instance}]" if name.instance else name.variable
-    there = f"with a {name.profile.lower()}" if name.profile == LAMP else name.profile
+    there = f"with a {name.profile.lower()}" if name.profile in (LAMP, TERMINAL) else name.profile
     access = "write only" if name.secret else "read, write" if name.writable else "read only"
     ours = name.ours
     default = write(ours, ours.default) or "(empty)" if ours and not ours.secret else ""
