@@ -353,6 +353,7 @@ class Station:
         self.engine.post(StopRequested())
         await self.engine.ping()
         await self.hands.settled(STOP_S)
+        await self.engine.ping()  # what a terminal has answered is on disk
         for link in self.links.values():
             await link.flush(FLUSH_S if self._exit.result() == 0 and link.up else 0.5)
         self.files.close()

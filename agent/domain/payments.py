@@ -53,16 +53,24 @@ UNUSED_S = 60.0
 
 
 class Journal:
-    """All payments that are not forgotten, and which terminals can be asked. ``io_s``: domain seconds of a real one."""
+    """All payments that are not forgotten (``done``: finished ones), and which terminals can be asked. ``io_s``: domain
+    seconds of a real one."""
 
     def __init__(self, terms: Terms, io_s: float) -> None:
         self.terms, self.io_s = terms, io_s
         self.payments: dict[str, Payment] = {}
+        self.done: dict[str, Payment] = {}
         self.open: set[EvseId] = set()
+
+    def add(self, p: Payment) -> None:
+        (self.done if p.finished else self.payments)[p.id] = p
+
+    def find(self, payment: str) -> Payment | None:
+        return self.payments.get(payment) or self.done.get(payment)
 
     def of_token(self, token: Token | None) -> Payment | None:
         """The payment that this right to charge was made of."""
-        found = (p for p in self.payments.values() if token is not None and token.same(p.token) and not p.finished)
+        found = (p for p in self.payments.values() if token is not None and token.same(p.token))
         return next(found, None)
 
     def of_session(self, session: str) -> Payment | None:
@@ -76,7 +84,8 @@ class Journal:
         return Remember("payment", p.id, p.record())
 
     def forget(self, p: Payment) -> Iterator[Yielded]:
-        self.payments.pop(p.id, None)
+        for where in (self.payments, self.done):
+            where.pop(p.id, None)
         if p.kept:
             yield Remember("payment", p.id, None)
 
@@ -90,6 +99,9 @@ class Journal:
         yield from rule(self, p, event, now)
         if p.state not in (before, *getattr(rule, "targets", ())):
             raise IllegalEvent(f"payment: {rule.__name__} led from {before} to {p.state}, undeclared")
+        if self.find(p.id) is p and p.finished != (p.id in self.done):
+            (self.payments if p.finished else self.done).pop(p.id)
+            self.add(p)
 
 
 Rule: TypeAlias = Callable[[Journal, Payment, Any, Moment], Iterator[Yielded]]

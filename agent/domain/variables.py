@@ -162,7 +162,7 @@ VARIABLES: dict[str, Variable] = {
         _v("offline_payments", False),
         _v("payment_authorize_first", False),
         _v("payment_start", "tap", 0, 8, choices=("tap", "plug")),
-        _v("payment_token_type", "Local", 0, 20, choices=("Local", "Central", "DirectPayment")),
+        _v("payment_token_type", "Local", 0, 20, choices=("Local", "Central")),
         _v("payment_connect_timeout_s", 300, 1, 86400),
         _v("payment_at_ceiling", "end", 0, 8, choices=("end", "suspend")),
         _v("receipt_url", "", 0, 500, pattern=HTTPS),

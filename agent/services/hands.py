@@ -103,9 +103,10 @@ class Hands:
             self.buzzer.do(order)
 
     async def settled(self, patience_s: float) -> None:
-        """Wait until the boards have what was ordered, or the patience is over."""
+        """Wait until the boards have what was ordered and the terminals have answered for money, or the patience is
+        over."""
         end_s = asyncio.get_running_loop().time() + patience_s
-        while any(b.busy for b in self.boards.values()):
+        while any(b.busy for b in self.boards.values()) or any(t.busy for t in self.terminals.values()):
             if asyncio.get_running_loop().time() > end_s:
                 return
             await asyncio.sleep(0.02)

@@ -54,9 +54,16 @@ class TerminalKeeper(Keeper):
         """The one that was offered last: an approval may cross the end of its offer."""
         self._offered = self._asked = False
         """Its end has not been told; its card is with the bank."""
+        self._settling = 0
+
+    @property
+    def busy(self) -> bool:
+        """A commit or void was ordered and not answered."""
+        return self._settling > 0
 
     def do(self, order: PaymentOrder) -> None:
         if self._serving:
+            self._settling += isinstance(order, CommitPayment | VoidPayment)
             self._orders.put_nowait(order)
         elif not (isinstance(order, CancelPayment) and self._asked and order.payment == self._payment):
             unserved(order, self._post)
@@ -85,6 +92,7 @@ class TerminalKeeper(Keeper):
 
     def _drop(self) -> None:
         """What nobody carries out any more."""
+        self._settling = 0
         while not self._orders.empty():
             self.do(self._orders.get_nowait())
 
@@ -138,6 +146,7 @@ class TerminalKeeper(Keeper):
         except Refused:
             outcome = Settlement.REFUSED
         finally:
+            self._settling -= 1
             self._post(PaymentSettled(self.evse, order.payment, outcome))
 
     async def _offering(self, port: TerminalPort, order: TerminalOrder) -> None:

@@ -243,3 +243,16 @@ def test_terminals_of_a_station_file(tmp_path: Path) -> None:
     wrong = parse({**raw, "terminal": {"driver": "reader_serial", "device": "x"}}, tmp_path / "s")
     with pytest.raises(SettingsError, match=r"terminal\.driver: 'reader_serial' drives a reader"):
         compose(wrong, lambda: (0, 0.0))
+
+
+async def test_an_agent_that_ends_waits_for_what_was_told_of_money(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, kept(apollo.opened) as it:
+        await it.next(TerminalOpened)
+        approved = await it.held(apollo)
+        hands = Hands(it.events.append)
+        hands.terminals[0] = it.keeper
+        await apollo.spoil("delay_reply", s=0.3)
+        hands.do(CommitPayment(0, "p1", approved.reservation, 1234))
+        await hands.settled(10.0)
+        assert (await it.next(PaymentSettled)).outcome is Settlement.DONE
+        assert not it.keeper.busy

@@ -198,7 +198,7 @@ class AdHoc:
 
     @on(PaymentApproved)
     def approved(self, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
-        p = self._journal.payments.get(event.payment) or self._asked_before(event)
+        p = self._journal.find(event.payment) or self._asked_before(event)
         if p is None or p.reservation not in (None, event.reservation):
             p = self._stranger(event, now)
         before = p.state

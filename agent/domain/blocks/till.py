@@ -69,7 +69,7 @@ class Till:
 
     @on(PaymentDeclined, PaymentCancelled, PaymentSettled)
     def answered(self, event: Any, now: Moment) -> Iterator[Yielded]:
-        p = self._journal.payments.get(event.payment)
+        p = self._journal.find(event.payment)
         if p is not None:
             yield from self._journal.step(p, event, now)
         yield from self._alert()
@@ -207,7 +207,7 @@ class Till:
                 yield Remember("payment", key, None)
                 yield FaultRaised(STATION, Fault.PAYMENT_UNCERTAIN)
                 continue
-            self._journal.payments[key] = p
+            self._journal.add(p)
         for p in list(self._journal.payments.values()):
             yield from self._journal.step(p, Resumed(p.id), now)
             if p.state is PayState.ACTIVE and not self._lives(p):
@@ -257,7 +257,7 @@ class Till:
 
     def _alert(self) -> Iterator[Yielded]:
         """Somebody has to look at what nobody knows, until somebody has."""
-        doubtful = any(_doubtful(p) and not p.reviewed for p in self._journal.payments.values())
+        doubtful = any(_doubtful(p) and not p.reviewed for p in self._journal.done.values())
         raised = self._alerted
         self._alerted = doubtful
         if doubtful != raised:
@@ -267,7 +267,7 @@ class Till:
 
     @on(PaymentReviewed)
     def reviewed(self, event: PaymentReviewed, now: Moment) -> Iterator[Yielded]:
-        p = self._journal.payments.get(event.payment)
+        p = self._journal.find(event.payment)
         if p is not None and p.state is PayState.UNCERTAIN:
             p.reviewed = True
             yield self._journal.keep(p)
@@ -275,7 +275,7 @@ class Till:
 
     def _prune(self, now: Moment) -> Iterator[Yielded]:
         """What is finished is kept for so long, and not more than so many; what nobody has looked at stays."""
-        done = [p for p in self._journal.payments.values() if p.finished and (p.reviewed or not _doubtful(p))]
+        done = [p for p in self._journal.done.values() if p.reviewed or not _doubtful(p)]
         done.sort(key=lambda p: p.at)
         for n, p in enumerate(done):
             old = _age_s(p, now) > self._journal.terms.keep_s
