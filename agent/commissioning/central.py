@@ -56,6 +56,7 @@ class Options:
     quiet: bool = False
     pay: float | None = None
     """Euro per kWh at the payment page; None: there is no such page."""
+    clock_rate: float = 1.0
     versions: tuple[str, ...] = ()
     """Of OCPP, that are spoken here; none given: all."""
 
@@ -91,7 +92,7 @@ class Central:
         self.tokens = TokenTable(options.tokens, options.accept_all or not options.tokens)
         self.connected: dict[str, tuple[Station, ServerConnection]] = {}
         self.port = options.port
-        self.desk = PayDesk(self, options.pay) if options.pay is not None else None
+        self.desk = PayDesk(self, options.pay, options.clock_rate) if options.pay is not None else None
         ledger.on_violation = lambda v: self.say(f"{v.station} VIOLATION {v.kind}: {v.text}")
 
     async def command(self, station: str, action: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -256,6 +257,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pay", type=float, metavar="EURO", help="a payment page for the QR codes of stations, at so many euro per kWh"
     )
+    parser.add_argument(
+        "--clock-rate",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="the stations' clocks run X times as fast (simulation)",
+    )
     parser.add_argument("--quiet", action="store_true", help="say only where it listens")
 
 
@@ -292,7 +300,7 @@ def options_of(args: argparse.Namespace) -> Options:
         raise ValueError(f"--ocpp {unknown[0]}: not spoken here; known: {', '.join(known)}")
     return Options(
         args.host, args.port, passwords, tokens, args.accept_all, args.interval,
-        journal=args.journal, quiet=args.quiet, pay=args.pay, versions=tuple(args.ocpp),
+        journal=args.journal, quiet=args.quiet, pay=args.pay, clock_rate=args.clock_rate, versions=tuple(args.ocpp),
     )  # fmt: skip
 
 

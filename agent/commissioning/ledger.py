@@ -77,6 +77,8 @@ class StationRecord:
     calls: dict[str, int] = field(default_factory=dict)
     registers: dict[int, tuple[str, int]] = field(default_factory=dict)
     reports: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    clock: tuple[float, float] = (0.0, 0.0)
+    """What the station took the time for (UTC) in its last status, and when that came."""
 
 
 class Ledger:
@@ -107,6 +109,8 @@ class Ledger:
 
     def status(self, station: str, connector: int, told: dict[str, Any]) -> None:
         self.station(station).told[connector] = told
+        if "timestamp" in told:
+            self.station(station).clock = (_utc_s(str(told["timestamp"])), self._clock())
         self._write("status", station=station, connector=connector, told=told)
 
     def start(
@@ -318,3 +322,11 @@ def _instant(text: str) -> datetime | None:
     except ValueError:
         return None
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _utc_s(text: str) -> float:
+    """An instant of RFC 3339; 0 for what is none."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0

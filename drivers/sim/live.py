@@ -95,7 +95,7 @@ async def run(plan: Plan) -> None:
         folder = _make_folder(plan.file)
         url = plan.url
         if plan.with_agent and not url:
-            url = await _start_central(stack, folder, stop)
+            url = await _start_central(stack, folder, stop, plan)
         control = await _build(stack, plan, folder, url, stop)
         await stack.enter_async_context(served(control, listener, plan.with_page))
         if control.agent is not None:
@@ -149,12 +149,13 @@ def _supervised(
     )  # fmt: skip
 
 
-async def _start_central(stack: contextlib.AsyncExitStack, folder: Path, stop: asyncio.Event) -> str:
-    """A central system as a child. Returns its URL."""
+async def _start_central(stack: contextlib.AsyncExitStack, folder: Path, stop: asyncio.Event, plan: Plan) -> str:
+    """A central system as a child, with a payment page for the station's QR codes. Returns its URL."""
     port = _free_port()
+    euro_kwh, speed = (plan.file.tariff or {}).get("kwh", 0.45), plan.speed or DEMO_SPEED
     argv = [
-        sys.executable, "-m", "agent", "csms", "--port", str(port), "--quiet", "--pay", "0.45",
-        "--journal", str(folder / "central.jsonl"),
+        sys.executable, "-m", "agent", "csms", "--port", str(port), "--quiet",
+        "--pay", str(euro_kwh), "--clock-rate", f"{speed:g}", "--journal", str(folder / "central.jsonl"),
     ]  # fmt: skip
     central = Supervisor("backend", lambda: argv, folder / "central.log", restart_s=1.0, stop_within_s=1.0, say=say)
     await stack.enter_async_context(running(central.run(), stop))
