@@ -903,6 +903,17 @@ def test_a_record_that_cannot_be_read_is_set_aside_and_reported() -> None:
     assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,)
 
 
+def test_a_session_whose_payment_cannot_be_read_gets_no_more_energy() -> None:
+    play = till()
+    payment = paid(play)
+    state = EvseAt(play)
+    play.store["payment"][payment]["held_cents"] = "much"
+    play.skip().restart(20, state=state).skip()
+    assert play.state() is State.ENDING
+    assert not play.evse().release
+    assert [o for o in play.log if isinstance(o, SetRelease)][-1] == SetRelease(1, False)
+
+
 def test_what_is_finished_is_forgotten_in_the_end() -> None:
     play, payment = committing()
     (play >> PaymentSettled(0, payment, Settlement.DONE)).skip()

@@ -3,7 +3,7 @@ ceiling that it must not pass, the bill at its end, and after a restart everythi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.domain.adhoc import DAY_S, Begun, Payment, PayState, Resumed, Spent
@@ -206,6 +206,7 @@ class Till:
                 yield Remember("poisoned", f"payment/{key}", {"record": record, "why": str(e)})
                 yield Remember("payment", key, None)
                 yield FaultRaised(STATION, Fault.PAYMENT_UNCERTAIN)
+                yield from self._unpaid(record)
                 continue
             self._journal.add(p)
         for p in list(self._journal.payments.values()):
@@ -215,6 +216,13 @@ class Till:
                 yield WakeMe(f"pay-lost:{p.id}", now.t_s + RECOVER_S)
         yield from self._alert()
         yield from self._prune(now)
+
+    def _unpaid(self, record: Any) -> Iterator[Yielded]:
+        """Of a session whose payment cannot be read nobody knows what is held: no more energy."""
+        session = record.get("session") if isinstance(record, Mapping) else None
+        for evse in self._site.evses.values():
+            if evse.session is not None and evse.session.id == session:
+                yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="fault")
 
     def _lives(self, p: Payment) -> bool:
         return any(e.session is not None and e.session.id == p.session for e in self._site.evses.values())
