@@ -1,12 +1,20 @@
-"""The longest files first: with several workers the run is as long as what begins last."""
+"""The longest files first: with several workers the run is as long as what begins last. Hypothesis keeps no time: how
+long an example takes says how busy the machine is."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+from simulated import CAMPAIGN
 
 from tests.conformance.ledger import Ledger
 
 LONG = ("scenarios/test_kill_sweep", "conformance/", "scenarios/", "faults/", "page/")
+
+settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100 if CAMPAIGN else 50
+)
+settings.load_profile("busy")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated import CAMPAIGN
 
 from agent.kinds import Screen, ScreenName
 from drivers.panel import canvas as canvas_module
@@ -28,6 +29,8 @@ PANELS = (
     (480, 800, 16), (800, 480, 16), (600, 1024, 16), (1024, 600, 16),
 )  # fmt: skip
 """Width, height, bits per pixel."""
+LIKE_ANOTHER = ((240, 135, 16), (480, 272, 16), (600, 1024, 16), (1024, 600, 16))
+"""Of the shape of a panel that has every case in every language."""
 AAA = 7.0
 """Contrast ratio of WCAG 2.1, success criterion 1.4.6."""
 panels = pytest.mark.parametrize("panel", PANELS, ids=lambda p: "{}x{}x{}".format(*p))
@@ -48,8 +51,10 @@ def nobody_else_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @cache
 def looks(panel: tuple[int, int, int], language: str) -> list[tuple[Case, Page, list[Canvas]]]:
-    """Each case, its page, and its faces: measured, not drawn."""
-    pages = [(case, said(case, language)) for case in CASES]
+    """Each case, its page, and its faces: measured, not drawn. On a panel like another one each language has a third of
+    the cases, and another third than the next; the campaign has all."""
+    some = slice(None) if CAMPAIGN or panel not in LIKE_ANOTHER else slice(LANGUAGES.index(language) % 3, None, 3)
+    pages = [(case, said(case, language)) for case in CASES[some]]
     return [(case, p, [face(dry=True) for face in faces(p, panel[:2], panel[2])]) for case, p in pages]
 
 
