@@ -103,9 +103,9 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def street(plan: Plan | None = None, settings: dict[str, Any] | None = None, **more: Any) -> Playbook:
+def street(plan: Plan | None = None, settings: dict[str, Any] | None = None, evses: int = 2, **more: Any) -> Playbook:
     plan = plan or Plan(station="CP 1", dynamic=True, hosts=HOSTS)
-    return Playbook(web_payment=plan, settings=SETTINGS if settings is None else settings, evses=2, **more)
+    return Playbook(web_payment=plan, settings=SETTINGS if settings is None else settings, evses=evses, **more)
 
 
 def shown(play: Playbook, evse: int = 1) -> dict[str, Any]:
@@ -143,6 +143,13 @@ def test_the_fixed_address_of_an_outlet_and_of_the_station() -> None:
     fixed = {"qr1_url": "https://pay.example/1"}
     play = street(settings=fixed, qr_url="https://pay.example/station")
     assert (shown(play)["qr_url"], shown(play, 2)["qr_url"]) == (fixed["qr1_url"], "https://pay.example/station")
+
+
+def test_an_outlet_beyond_those_with_settings_has_what_the_station_has() -> None:
+    play = street(evses=6, qr_url="https://pay.example/station")
+    assert shown(play, 6)["qr_url"] == "https://pay.example/station"
+    settings = {k.replace("web1", "web0"): v for k, v in SETTINGS.items()}
+    assert "/CP/6/" in shown(street(Plan(station="CP", dynamic=True, shared=True), settings, 6), 6)["qr_url"]
 
 
 def test_nobody_is_led_to_a_payment_that_cannot_lead_to_a_charge() -> None:

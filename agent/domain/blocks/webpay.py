@@ -25,7 +25,7 @@ from agent.domain.events import (
 from agent.domain.evse import Evse, Service, Site
 from agent.domain.orders import Reply, WakeMe
 from agent.domain.pricing import Values
-from agent.domain.variables import Value
+from agent.domain.variables import OUTLETS_MOST, Value
 from agent.domain.webpay import VERSION, Plan, address_problem, filled, slot, template_problem, token
 from agent.frozen import frozen
 from agent.kinds import STATION, EvseId, Moment
@@ -68,8 +68,10 @@ class WebPayments:
         if site.free_vending or (self._plan.plugged and not evse.vehicle):
             return Code()
         number = self._number(evse)
-        dynamic = self._plan.dynamic and settings.flag(f"web{number}_enabled")
-        fixed = settings.text(f"qr{evse.number}_url") or site.qr_url
+        known = number <= OUTLETS_MOST  # an outlet beyond has no settings of its own
+        dynamic = self._plan.dynamic and known and settings.flag(f"web{number}_enabled")
+        fixed = settings.text(f"qr{evse.number}_url") if evse.number <= OUTLETS_MOST else ""
+        fixed = fixed or site.qr_url
         if not dynamic and not fixed:
             return Code()
         if not site.online:

@@ -23,7 +23,7 @@ def _ask(payload: Payload, desk: Desk) -> Ask | dict[str, Any]:
 
 
 def _answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
-    if payload["vendorId"] == webpay.VENDOR:
+    if payload.get("vendorId") == webpay.VENDOR:
         return webpay.answered(reply)
     answer = {"status": reply.status if reply.status in _WORDS else "UnknownVendorId"}
     if "data" in reply.data:
