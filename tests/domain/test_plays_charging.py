@@ -490,6 +490,31 @@ def test_the_second_waits_until_the_first_has_come_down() -> None:
     assert given(play) == (15.0, 15.0)
 
 
+def test_nobody_gets_what_another_vehicle_may_still_draw() -> None:
+    """The first one was told to come down a moment ago; whatever is told meanwhile makes its car no faster."""
+    play = two(30.0)
+    charging(play.skip())
+    plugged_and_begun(play, 2)
+    assert given(play) == (24.0, 0.0)
+    for event in (VehiclePaused(2), VehicleReady(2), ClockTrusted()):
+        play.skip().feed(event)
+        assert limit(play, 2) == 0.0
+    play.skip().wait(5.1)
+    assert given(play) == (15.0, 15.0)
+
+
+def test_who_begins_gets_nothing_that_another_vehicle_may_still_draw() -> None:
+    play = Play(evses=3)
+    put(play, profile(MAX, (0, 30.0)))
+    charging(play.skip())
+    plugged_and_begun(play, 2)
+    plugged_and_begun(play, 3)
+    assert (given(play), limit(play, 3)) == ((18.0, 0.0), 0.0)
+    assert not play.levels.get((SetRelease, 3), False)
+    play.skip().wait(5.1)
+    assert (given(play), limit(play, 3)) == ((18.0, 6.0), 6.0)
+
+
 def test_too_little_for_two_the_first_goes_on_and_the_second_follows() -> None:
     play = two(10.0)
     charging(play.skip())

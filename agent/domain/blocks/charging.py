@@ -63,6 +63,8 @@ class Charging:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._installed: dict[int, Installed] = {}
+        self._still: dict[EvseId, tuple[float, float]] = {}
+        """Amperes that a vehicle may draw yet although it is offered less by now, and until when."""
         site.bound = self.bound
         site.profiles = lambda: len(self._installed)
 
@@ -245,7 +247,7 @@ class Charging:
         own = own_bound(self._table(now), self._outlet(evse, now), _axis_s(now))
         evse.allowed_phases = own.phases
         others = [e for e in self._charging() if e is not evse]
-        taken_a = {e.number: e.allowed_a or 0.0 for e in others}
+        taken_a = {e.number: max(e.allowed_a or 0.0, self._still_a(e, now)) for e in others}
         evse.allowed_a = min(own.limit, room_a(self._budgets([*others, evse], now), taken_a, evse.number))
 
     def _charging(self) -> list[Evse]:
@@ -277,7 +279,7 @@ class Charging:
             evse.allowed_phases = owns[evse.number].phases
         budgets = self._budgets(running, now)
         wanted = shares(budgets, [self._claim(e, owns[e.number], len(running) == 1) for e in running])
-        again_s = self._wait_for_room(wanted, running) if budgets else math.inf
+        again_s = self._wait_for_room(wanted, running, now) if budgets else math.inf
         for evse in running:
             if evse.allowed_a is None or abs(wanted[evse.number] - evse.allowed_a) > 1e-6:
                 evse.allowed_a = wanted[evse.number]
@@ -290,15 +292,24 @@ class Charging:
         least_a = LEAST_A if alone or own.least > own.limit else max(LEAST_A, own.least)
         return Claim(evse.number, own.limit, least_a, eager=evse.asks)
 
-    def _wait_for_room(self, wanted: dict[EvseId, float], running: list[Evse]) -> float:
-        """While somebody has to come down, nobody goes up: their vehicles take a moment. Returns when to look again."""
-        down = any((e.allowed_a or 0.0) > wanted[e.number] + 1e-6 and e.contactor for e in running)
+    def _wait_for_room(self, wanted: dict[EvseId, float], running: list[Evse], now: Moment) -> float:
+        """While somebody has to come down, nobody goes up, except to what he may draw anyway: their vehicles take a
+        moment, whatever is told meanwhile. Returns when to look again."""
+        until_s = now.t_s + max(YIELD_S, 2 * self._site.io_s)
+        for e in running:
+            if (e.allowed_a or 0.0) > wanted[e.number] + 1e-6 and e.contactor:
+                self._still[e.number] = max(e.allowed_a or 0.0, self._still_a(e, now)), until_s
+        down = [end_s for e in running if self._still_a(e, now) for end_s in self._still[e.number][1:]]
         up = [e for e in running if (e.allowed_a or 0.0) < wanted[e.number] - 1e-6]
         if not (down and up):
             return math.inf
         for evse in up:
-            wanted[evse.number] = evse.allowed_a or 0.0
-        return max(YIELD_S, 2 * self._site.io_s)
+            wanted[evse.number] = max(evse.allowed_a or 0.0, min(wanted[evse.number], self._still_a(evse, now)))
+        return max(down) - now.t_s
+
+    def _still_a(self, evse: Evse, now: Moment) -> float:
+        amperes, until_s = self._still.get(evse.number, (0.0, 0.0))
+        return amperes if now.t_s < until_s and _draws(evse) and evse.contactor else 0.0
 
     # --- words of the arithmetic ---------------------------------------------------------------------------------
 
