@@ -232,7 +232,7 @@ class MeterPolicy:
 @frozen
 class Limit:
     """Wanted upper bound. ``current_a`` per phase; below 6 A (IEC 61851-1 knows nothing between 0 and 6 A) it means
-    *pause*. ``None`` = no bound of ours."""
+    *pause*. ``power_w`` is what counts at a DC outlet. ``None`` = no bound of ours."""
 
     current_a: float | None = None
     phases: int | None = None
@@ -347,6 +347,10 @@ class EvseState:
     faults: frozenset[Fault] = frozenset()
     plugged_s: float | None = None
     bay_occupied: bool | None = None
+    offered_w: float | None = None
+    """What a DC outlet offers."""
+    soc_percent: int | None = None
+    """As the vehicle tells it (ISO 15118, DIN 70121)."""
 
     @property
     def vehicle(self) -> bool:
@@ -364,7 +368,9 @@ class EvseTraits:
     """What a board can do. ``tethered``: fixed cable (case C), nothing to unlock. ``lockable``: unlocks when told;
     False also for a board that sees to the lock of its socket alone. ``counts_plugged``: delivers
     ``EvseState.plugged_s``. ``holds``: can keep a plug whose vehicle has left. ``fallback_stop``: its
-    watchdog withdraws release when the agent goes silent."""
+    watchdog withdraws release when the agent goes silent. ``dc``: a DC outlet: its limits are ``min_w`` to
+    ``max_w``, and below that it pauses only where it is ``pausable``; otherwise it gives ``min_w``. ``tells_pilot``
+    False: that a vehicle asks is seen only once it is released."""
 
     tethered: bool = False
     lockable: bool = True
@@ -375,6 +381,11 @@ class EvseTraits:
     holds: bool = False
     contactor_feedback: bool = True
     fallback_stop: bool = True
+    dc: bool = False
+    min_w: float = 0.0
+    max_w: float = 0.0
+    pausable: bool = True
+    tells_pilot: bool = True
 
 
 # --- what a person sees ------------------------------------------------------------------------------------------

@@ -27,7 +27,8 @@ class Where:
     config_dirs: tuple[Path, ...]
     facts: dict[str, Any]
     """Facts of the station file that a device may need: ``number``, ``hotline``, ``max_a``, ``phases``,
-    ``outlet`` ("socket" or "tethered"), ``timezone``, ``language``, ``state_dir`` (a path, for secrets of its own)."""
+    ``kind`` ("AC" or "DC"), ``power_w`` (the most it gives; None: not said), ``outlet`` ("socket" or "tethered"),
+    ``timezone``, ``language``, ``state_dir`` (a path, for secrets of its own)."""
 
 
 @frozen

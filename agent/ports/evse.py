@@ -37,7 +37,8 @@ class EvsePort(Protocol):
 
     async def set_limit(self, limit: Limit) -> float:
         """Offer this current; below the board's minimum the vehicle is paused. Returns the amperes accepted (0 =
-        paused)."""
+        paused). A DC board (``traits.dc``) goes by ``power_w`` alone and returns watts; where it cannot pause, it gives
+        its minimum instead, since vehicles end a session at 0 W."""
         ...
 
     async def set_service(self, on: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -18,10 +19,15 @@ PROFILES: dict[str, dict[str, Any]] = {
     "stays_c": {},
     "greedy": {"max_a": 40.0},
     "dc400": {"max_a": 400.0, "capacity_kwh": 77.0},
+    "dc800": {"max_a": 350.0, "capacity_kwh": 90.0, "cells": 192},
 }
 """``sleepy`` ignores the pilot until it was interrupted once; ``stays_c`` keeps S2 closed when the offer is withdrawn;
 ``greedy`` draws its maximum whatever it is offered;
-``dc400`` has a 400 V battery at a DC outlet."""
+``dc400`` and ``dc800`` have batteries of 400 V and 800 V at a DC outlet."""
+CELLS = 96
+"""In series, of a battery of 400 V."""
+PACK_OHM = 0.08
+DC_UP_A_S, DC_DOWN_A_S = 20.0, 100.0
 
 RAMP_UP_A_S = 4.0
 RAMP_DOWN_A_S = 20.0
@@ -45,6 +51,7 @@ class Car:
     max_a: float = 16.0
     capacity_kwh: float = 60.0
     soc: float = 50.0
+    cells: int = CELLS
     profile: str = "normal"
     ready: bool = True
     asks: bool = field(default=False, init=False)
@@ -70,6 +77,8 @@ class Car:
         values: dict[str, Any] = {**PROFILES[profile], **wanted}
         if type(values.get("phases", 3)) is not int or values.get("phases", 3) not in (1, 3):
             raise ValueError(f"car.phases: must be 1 or 3, is {values['phases']!r}")
+        if type(values.get("cells", CELLS)) is not int or not 1 <= values.get("cells", CELLS) <= 300:
+            raise ValueError(f"car.cells: must be 1 to 300, is {values['cells']!r}")
         for key, (low, high) in _RANGES.items():
             if key in values:
                 values[key] = number(values[key], f"car.{key}", low, high)
@@ -125,15 +134,32 @@ class Car:
         a, b, c = (min(self._draws_a * s, offer_a) for s in SPREAD)
         return (a, b, c)
 
-    def dc_power_w(self, offer_a: float, supplied: bool) -> tuple[float, float]:
-        """Power and voltage of the battery at a DC outlet."""
-        voltage_v = 330.0 + 70.0 * self.soc / 100.0
+    @property
+    def battery_v(self) -> float:
+        """Of the open circuit."""
+        s = self.soc / 100.0
+        return self.cells * (3.30 + 0.85 * s - 0.15 * (1 - s) ** 4)
+
+    def dc_draw(self, dt_s: float, most_a: float, most_w: float | None, supplied: bool) -> tuple[float, float]:
+        """Current and voltage at a DC outlet: what the battery takes at this state of charge, as far as the station
+        gives it, and never faster than the vehicle follows."""
+        open_v, ohm = self.battery_v, PACK_OHM * self.cells / CELLS
         if not supplied or not self.asks:
-            return 0.0, voltage_v
-        return min(_curve_w(self.soc), offer_a * voltage_v, self.max_a * voltage_v), voltage_v
+            self._draws_a = 0.0
+            return 0.0, open_v
+        bounds_w = [_curve_w(self.soc)] + ([] if most_w is None else [most_w])
+        goal_a = min(most_a, self.max_a, *(_current_a(w, open_v, ohm) for w in bounds_w))
+        step_a = max(-DC_DOWN_A_S * dt_s, min(DC_UP_A_S * dt_s, goal_a - self._draws_a))
+        self._draws_a = max(0.0, self._draws_a + step_a)
+        return self._draws_a, open_v + self._draws_a * ohm
 
     def charge(self, energy_wh: float) -> None:
         self.soc = min(100.0, self.soc + energy_wh * EFFICIENCY / (self.capacity_kwh * 10.0))
+
+
+def _current_a(power_w: float, open_v: float, ohm: float) -> float:
+    """So that U * I is this power at the terminals: R * I**2 + U * I - P = 0."""
+    return (math.sqrt(open_v**2 + 4 * ohm * power_w) - open_v) / (2 * ohm)
 
 
 def _curve_w(soc: float) -> float:

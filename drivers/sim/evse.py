@@ -19,6 +19,7 @@ from drivers.sim.parts import Contactor, Heat, Lock
 
 NWS_PER_WH = 3_600_000_000_000
 LEAST_A, MOST_A = 6, 80
+DC_V = 1000.0
 WATCHDOG_OFF = 65535
 OVER_SHARE, OVER_LASTS_S = 1.2, 10.0
 TEMPERATURES: dict[Fault, tuple[str, float]] = {
@@ -39,6 +40,8 @@ class Registers:
 
     release: bool = False
     limit_a: float = 0
+    limit_w: float | None = None
+    """Of a DC outlet whose charger is told watts."""
     outputs: int = 0
     lock: bool = False
     available: bool = True
@@ -132,6 +135,16 @@ class Evse:
         bounds += [max(float(LEAST_A), self.fitted.max_a * share) for share in self._shares()]
         in_range = LEAST_A <= told_a <= MOST_A and min(bounds) >= LEAST_A
         return min(bounds) if in_range else 0.0
+
+    @property
+    def most_w(self) -> float:
+        """Of a DC outlet."""
+        return self.fitted.power_kw * 1000 if self.fitted.power_kw is not None else self.fitted.max_a * DC_V
+
+    @property
+    def offers(self) -> bool:
+        """The limit that it was told lets anything flow."""
+        return self.limit_a >= LEAST_A if self.registers.limit_w is None else self.registers.limit_w > 0
 
     @property
     def meter_wh(self) -> int:
@@ -257,7 +270,7 @@ class Evse:
             self.registers.release
             and self.registers.available
             and self._recovering_s == 0
-            and self.limit_a >= LEAST_A
+            and self.offers
             and mains_on
             and self.car is not None
             and (self.tethered or self.lock.locked)
@@ -289,7 +302,7 @@ class Evse:
             self.measured = Measured((0.0,) * lines, (0,) * lines, (0.0,) * lines)
             return
         supplied = self.contactor.closed and mains.on
-        self.measured = self._dc(supplied) if self.fitted.kind == "DC" else self._ac(dt_s, supplied, mains, lines)
+        self.measured = self._dc(dt_s, supplied) if self.fitted.kind == "DC" else self._ac(dt_s, supplied, mains, lines)
         self.energy_nws += self.power_mw * dt_us
         if supplied:
             self.charging_s += dt_s
@@ -309,8 +322,10 @@ class Evse:
             return voltage_v * 0.8
         return voltage_v * 1.15 if self.faults & {Fault.OVER_VOLTAGE, Fault.MREC5} else voltage_v
 
-    def _dc(self, supplied: bool) -> Measured:
+    def _dc(self, dt_s: float, supplied: bool) -> Measured:
         if self.car is None:
             return Measured((0.0,), (0,), (0.0,))
-        power_w, voltage_v = self.car.dc_power_w(self.limit_a, supplied and self.pwm)
-        return Measured((power_w / voltage_v,), (round(power_w * 1000),), (voltage_v,))
+        limit_w = self.registers.limit_w
+        most_a = self.limit_a if limit_w is None else self.fitted.max_a
+        current_a, voltage_v = self.car.dc_draw(dt_s, most_a, limit_w, supplied and self.pwm)
+        return Measured((current_a,), (round(current_a * voltage_v * 1000),), (voltage_v,))

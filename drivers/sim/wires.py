@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 import time
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from drivers.sim.board import EXTRA_BASE, ChargeController
 from drivers.sim.buttons import Buttons, key_codes
 from drivers.sim.buzzer import Buzzer
 from drivers.sim.derive import FarEnds, Table, chosen, lacks_address, rooted, with_url
+from drivers.sim.everest.station import Everest
 from drivers.sim.evse import Evse as EvseModel
 from drivers.sim.faults import FAULT_NAMES
 from drivers.sim.foreign import Place, far_ends
@@ -24,9 +26,11 @@ from drivers.sim.mains import Mains
 from drivers.sim.meter import Meter, family
 from drivers.sim.modbus_slave import Device as SlaveDevice
 from drivers.sim.modbus_slave import NetworkSlave, RtuSlave
+from drivers.sim.mqtt import Broker
 from drivers.sim.power_supply import PowerSupply
 from drivers.sim.pty_line import PtyLine
 from drivers.sim.rapi import RapiBoard
+from drivers.sim.rest_meters import WiredLem
 from drivers.sim.rf_field import RfField
 from drivers.sim.road import Road, target_of
 from drivers.sim.screen import Screen
@@ -54,6 +58,8 @@ class Wires:
         self.fields: dict[int, RfField] = {}
         self.line_readers: dict[int, LineReader] = {}
         self.serial_boards: dict[int, RapiBoard] = {}
+        self.everest: dict[int, Everest] = {}
+        self.broker = Broker()
         self.screens: dict[int, Screen] = {}
         self.buttons: Buttons | None = None
         self.supply: PowerSupply | None = None
@@ -71,6 +77,7 @@ class Wires:
         await self._open_foreign()
         await self._open_boards()
         self._open_serial_boards()
+        await self._open_everest()
         for evse in self._file.evses:
             await self._open_meter(evse)
             self._open_screen(evse)
@@ -85,6 +92,7 @@ class Wires:
 
     async def close(self) -> None:
         await self._foreign.aclose()
+        await self.broker.close()
         for slave in self._slaves:
             slave.close()
         for line in self._lines:
@@ -207,8 +215,35 @@ class Wires:
             self.far_ends.evses[evse.number]["board"] = table
             self.addresses[f"board {evse.number}"] = f"{board.address} (RAPI)"
 
+    async def _open_everest(self) -> None:
+        """One EVerest runs all EVSEs of its kind, behind one broker."""
+        for evse in self._file.evses:
+            device = evse.board or self._file.board
+            if device is None or not lacks_address(device, "evse_everest", "host"):
+                continue
+            if not self.everest:
+                await self.broker.start()
+            rng = random.Random(self._file.simulation.seed + evse.number)
+            self.everest[evse.number] = Everest(self._evses[evse.number], self.broker, rng, self._mains, self._rate)
+            table: Table = {**chosen(device), "driver": "evse_everest", "host": "127.0.0.1", "port": self.broker.port}
+            self.far_ends.evses[evse.number]["board"] = table
+            self.addresses[f"board {evse.number}"] = f"127.0.0.1:{self.broker.port} (MQTT, EVerest API)"
+
+    async def _open_rest_meter(self, evse: Evse, device: Device) -> None:
+        far = WiredLem(self._evses[evse.number])
+        await self._foreign.enter_async_context(far)
+        address: Table = {"host": "127.0.0.1", "port": far.port}
+        self.far_ends.evses[evse.number]["meter"] = {"driver": "meter_rest", **chosen(device), **address}
+        self.addresses[f"meter {evse.number}"] = f"http://127.0.0.1:{far.port} ({far.model})"
+
     async def _open_meter(self, evse: Evse) -> None:
         device = evse.meter or self._file.meter
+        if (
+            device is not None
+            and device.options.get("model") == "lem_dcbm"
+            and lacks_address(device, "meter_rest", "host")
+        ):
+            await self._open_rest_meter(evse, device)
         if "meter" in self.far_ends.evses[evse.number] or not lacks_address(device, "meter_modbus", "host", "device"):
             return
         asked = {"map": "eastron_sdm630", "line": "rtu", "unit": 1, **chosen(device)}

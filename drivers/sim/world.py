@@ -181,7 +181,7 @@ class World:
             "locked": e.lock.locked,
             "contactor": e.contactor.closed,
             "limit_a": e.limit_a,
-            "limit_w": None,
+            "limit_w": e.registers.limit_w,
             "current_a": [round(a, 1) for a in e.measured.current_a],
             "power_w": e.power_mw // 1000,
             "meter_wh": e.meter_wh,

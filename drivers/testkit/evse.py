@@ -49,6 +49,9 @@ async def _check_first_picture(port: EvsePort) -> None:
 
 
 async def _check_limits(port: EvsePort) -> None:
+    if port.traits.dc:
+        await _check_watts(port)
+        return
     top = port.traits.max_a
     for wanted, expected in ((top, top), (top + 100, top), (port.traits.min_a, port.traits.min_a), (0.0, 0.0)):
         got = await port.set_limit(Limit(current_a=wanted))
@@ -58,17 +61,29 @@ async def _check_limits(port: EvsePort) -> None:
     assert await port.set_limit(Limit()) > 0, "no bound of ours means the board's own maximum"
 
 
+async def _check_watts(port: EvsePort) -> None:
+    low, top = port.traits.min_w, port.traits.max_w
+    assert 0 < low <= top, f"a DC board must say what it can give, it says {low} to {top} W"
+    least = 0.0 if port.traits.pausable else low
+    for wanted, expected in ((top, top), (top + 1000, top), (low, low), (low - 1, least), (0.0, least)):
+        got = await port.set_limit(Limit(power_w=wanted))
+        assert got == expected, f"a limit of {wanted} W was accepted as {got} W, expected {expected} W"
+    assert await port.set_limit(Limit(current_a=6.0)) == top, "amperes of an AC pilot limit no DC outlet"
+    assert await port.set_limit(Limit()) == top, "no bound of ours means the board's own maximum"
+
+
 async def _check_charging(port: EvsePort, pilot: Callable[[Pilot], Awaitable[None]]) -> None:
     states = port.states()
     await pilot(Pilot.C)
-    seen = await _wait(states, lambda s: s.asks, "the vehicle asks for energy")
+    asks = port.traits.tells_pilot
+    seen = await _wait(states, lambda s: s.asks or (s.vehicle and not asks), "the vehicle asks for energy")
     assert seen.contactor is not True, "the contactor is closed without release"
     await port.set_release(True)
     await port.set_release(True)
     await _wait(states, lambda s: s.released is True and s.contactor is not False, "release shows")
     await _expect_refusal(port, "unlocked under load")
-    await port.set_limit(Limit(current_a=0))
-    await port.set_limit(Limit(current_a=port.traits.min_a))
+    await port.set_limit(Limit(current_a=0, power_w=0))
+    await port.set_limit(Limit(current_a=port.traits.min_a, power_w=port.traits.min_w or None))
     await _look(port, lambda s: s.released is True, "release comes back after a pause")
     await port.set_release(False)
     await _wait(states, lambda s: s.released is False, "withdrawal shows")

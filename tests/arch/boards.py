@@ -17,7 +17,7 @@ Generated from `config/boards/*.toml` by `make docs`. A board is named in the st
 station file says otherwise. Every map runs against a far end that was typed from the maker's table and not from the
 map, on the kind of line the board has in life (`tests/drivers/test_boards.py`); **none of these boards was on a bench
 here**. What rests on a single source or on memory stands below, board by board. A board that is not on Modbus:
-[OpenEVSE](openevse.md).
+[OpenEVSE](openevse.md); a charger under EVerest: [decision 29](decisions/0029-everest.md).
 
 {table}
 

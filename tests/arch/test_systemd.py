@@ -103,6 +103,7 @@ def test_unit_and_sysusers_name_the_same_groups() -> None:
 SERIAL = {"char-ttyS", "char-ttyAMA", "char-ttymxc", "char-ttySTM", "char-ttyUSB", "char-ttyACM"}
 NEEDS: dict[str, tuple[set[str], set[str]]] = {
     "evse_modbus": (SERIAL, {"dialout"}),
+    "evse_everest": (set(), set()),
     "evse_openevse": (SERIAL, {"dialout"}),
     "meter_modbus": (SERIAL, {"dialout"}),
     "meter_rest": (set(), set()),

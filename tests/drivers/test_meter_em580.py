@@ -22,9 +22,9 @@ from agent.ports.driver import Where
 from agent.ports.meter import SigningMeter
 from agent.signing import Signing
 from drivers.meter_modbus import DRIVER, MeterSettings
+from drivers.sim.rest_meters import Notary, ocmf
 from tests.drivers import modbus_far_ends as modbus
 from tests.drivers.modbus_far_ends import Asked, Bank, TcpLine
-from tests.drivers.rest_far_ends import Notary, ocmf
 from tests.drivers.test_meter_maps import CONFIG, Truth, far_end, words
 
 UTC_S = 1_795_687_200.0

@@ -16,8 +16,8 @@ from agent.ports.driver import Where
 from agent.ports.meter import SigningMeter
 from agent.signing import Signing
 from drivers.meter_rest import DRIVER, RestSettings
+from drivers.sim.rest_meters import IemFar, LemFar, RestMeter
 from drivers.testkit.meter import check_meter
-from tests.drivers.rest_far_ends import IemFar, LemFar, RestMeter
 
 UTC_S = 1_795_687_200.0
 BEGIN = Signing(

@@ -13,8 +13,8 @@ from pyocmf import OCMF
 from street import station_text, street
 from street201 import street201
 
+from drivers.sim.rest_meters import LemFar, Notary
 from tests.drivers.modbus_far_ends import TcpLine
-from tests.drivers.rest_far_ends import LemFar, Notary
 from tests.drivers.test_meter_em580 import NAME, Em580Far
 
 CARD = "04A1B2C3"

@@ -12,8 +12,8 @@ from typing import Any
 from drivers.sim.board import ChargeController
 from drivers.sim.meter import Meter
 from drivers.sim.modbus_slave import Mute
+from drivers.sim.rest_meters import LemFar
 from drivers.sim.world import World
-from tests.drivers.rest_far_ends import LemFar
 
 MUTANTS = ("wrong scale", "swapped words", "frozen value", "missing reply")
 
@@ -285,7 +285,7 @@ def rapi(change: Callable[[bytes], bytes]) -> Callable[[World], None]:
     return spoil
 
 
-def rapi_frozen(world: World) -> None:
+def no_vehicle(world: World) -> None:
     """It never notices a vehicle."""
     world.plug = lambda *a, **k: None  # type: ignore[method-assign]
 
@@ -409,12 +409,22 @@ ROWS: dict[str, Row] = {
     ),
 }
 ROWS |= {
+    "evse_everest": Row(
+        "evse[1].board",
+        {
+            "wrong scale": "it takes limits as they are written: only a vehicle sees the offer",
+            "swapped words": "its values have names",
+            "frozen value": Mutant(no_vehicle, ("vehicle",)),
+            "missing reply": Mutant(lambda w: w.fault(1, "BoardSilent"), ("traits",)),
+        },
+        {"board": {"driver": "evse_everest", "timeout_s": 0.5}},
+    ),
     "evse_openevse": Row(
         "evse[1].board",
         {
             "wrong scale": "it tells amperes back as they were written: only a vehicle sees the offer",
             "swapped words": Mutant(rapi(lambda data: data[::-1]), ("traits",)),
-            "frozen value": Mutant(rapi_frozen, ("vehicle",)),
+            "frozen value": Mutant(no_vehicle, ("vehicle",)),
             "missing reply": Mutant(rapi(lambda data: b""), ("traits",)),
         },
         {"board": {"driver": "evse_openevse", "heartbeat_s": 5, "timeout_s": 0.15}},

@@ -17,7 +17,7 @@ const BANK_CARDS = [
   { id: "partly", name: "Bank card", say: "pays a part", last4: "5678", behaviour: "partial", look: "steel" },
   { id: "hasty", name: "Bank card", say: "taken away too soon", last4: "4242", behaviour: "timeout", look: "steel" },
 ];
-const PROFILES = ["normal", "single_phase", "sleepy", "stays_c", "greedy", "dc400"];
+const PROFILES = ["normal", "single_phase", "sleepy", "stays_c", "greedy", "dc400", "dc800"];
 const FAULTS = [
   ["EmergencyStop", "emergency stop"], ["GroundFailure", "ground fault"], ["HighTemperature", "too hot"],
   ["OverCurrentFailure", "over-current"], ["ConnectorLockFailure", "lock jams"], ["UnlockFailure", "does not unlock"],
@@ -107,7 +107,7 @@ class Bay {
 
   suggest(form) {
     form.phases.value = form.profile.value === "single_phase" ? "1" : "3";
-    form.max_a.value = { single_phase: 32, dc400: 400 }[form.profile.value] || 16;
+    form.max_a.value = { single_phase: 32, dc400: 400, dc800: 350 }[form.profile.value] || 16;
   }
 
   faultButton(name, label) {

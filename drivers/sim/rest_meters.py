@@ -14,6 +14,9 @@ from aiohttp import web
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from agent.kinds import Fault
+from drivers.sim.evse import NWS_PER_WH, Evse
+
 
 class Notary:
     """A meter's own key. ``curve``, ``sa``: as the model signs."""
@@ -271,3 +274,20 @@ class IemFar(RestMeter):
     def restart(self) -> None:
         super().restart()
         self.place = {}
+
+
+class WiredLem(LemFar):
+    """At an outlet of the simulated world: its register, and what flows."""
+
+    def __init__(self, evse: Evse) -> None:
+        super().__init__()
+        self.serial = f"LEM-{evse.number}"
+        self._evse = evse
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
+        measured = self._evse.measured
+        self.energy_wh = self._evse.energy_nws / NWS_PER_WH
+        self.voltage_v, self.current_a = measured.voltage_v[0], measured.current_a[0]
+        if Fault.METER_SILENT in self._evse.faults:
+            self.ways.append("deaf")
+        return super().answer(method, path, query, body)

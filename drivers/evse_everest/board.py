@@ -1,0 +1,358 @@
+"""One EVSE that EVerest runs.
+
+Release is an authorisation: a token of ours is provided, and EVerest asks us back whether it is good; it is, as long as
+release is wanted. Withdrawing is a stop of EVerest's transaction, which ramps down and opens in order. Our beat is
+EVerest's communication check: without it EVerest stops by itself (5 s), and nothing here ever switches that off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from agent.kinds import EvseState, EvseTraits, Fault, Limit
+from agent.ports import DeviceError, Garbled, Refused, Unreachable
+from agent.ports.driver import Where
+from drivers.evse_everest import EverestSettings
+from drivers.evse_everest.link import ERRORS, LIMITS, MANAGER, PROVIDER, VALIDATOR, Link, as_device_error
+from drivers.evse_everest.picture import OF_THE_VEHICLE, Seen, after, at_first, fault_of, picture, soc_of
+
+log = logging.getLogger(__name__)
+
+SOURCE = "chargy-agent"
+NOMINAL_V = 230.0
+LEAST_A = 6.0
+MOST_DC_V = 1000.0
+FIRST_S = 5.0
+"""How long the first ``session_info`` may take: EVerest tells it with each reading of its own meter."""
+_TICK_S = 0.25
+_END_S = 2.0
+_NO_PRIORITY = 5000
+"""Of ``enable_disable``: 0 is the most urgent, 10000 the least."""
+
+
+class Everest:
+    """``agent.ports.evse.EvsePort``. ``_released`` is the level that is wanted now, ``_token`` what stands for it."""
+
+    def __init__(self, settings: EverestSettings, where: Where) -> None:
+        dc = where.facts.get("kind") == "DC"
+        max_a = float(where.facts.get("max_a", 32.0))
+        most_w = float(where.facts.get("power_w") or max_a * MOST_DC_V)
+        tethered = dc or where.facts.get("outlet") == "tethered"
+        self.traits = EvseTraits(
+            tethered=tethered, lockable=not tethered, phases=int(where.facts.get("phases", 3)), min_a=LEAST_A,
+            max_a=max_a, dc=dc, min_w=min(settings.least_w, most_w) if dc else 0.0, max_w=most_w if dc else 0.0,
+            pausable=settings.pausable or not dc, tells_pilot=False,
+        )  # fmt: skip
+        self._settings = settings
+        self._evse = where.evse
+        self._name = f"board of EVSE {where.evse}"
+        self._link: Link | None = None
+        self._released = False
+        self._token = ""
+        self._offered: float | None = None
+        self._paused = False
+        self._seen = Seen()
+        self._told = asyncio.Event()
+        self._heard_s = self._begun_s = 0.0
+        self._errors: dict[str, Fault] = {}
+        self._questions: list[tuple[str, str]] = []
+
+    # --- orders -------------------------------------------------------------------------------------------------
+
+    async def set_release(self, on: bool) -> None:
+        self._released = on
+        with self._naming():
+            if not on:
+                self._token = ""
+                await self._stop()
+            elif not self._paused:
+                await self._authorise()
+
+    async def set_limit(self, limit: Limit) -> float:
+        wanted = self._wanted(limit)
+        with self._naming():
+            if self.traits.pausable and (wanted == 0) != self._paused:
+                await self._pause(wanted == 0)
+            if wanted:
+                await self._up.say(LIMITS, "set_external_limits", _limits(wanted, self.traits, limit.phases))
+        self._offered = wanted
+        self._up.news.set()
+        return wanted
+
+    async def set_service(self, on: bool) -> None:
+        source = {
+            "enable_source": "CSMS",
+            "enable_state": "Enable" if on else "Disable",
+            "enable_priority": _NO_PRIORITY,
+        }
+        with self._naming():
+            enabled = await self._up.ask(MANAGER, "enable_disable", {"connector_id": 0, "source": source})
+            if enabled is not on:
+                raise Refused(f"{self._name}: EVerest is {'on' if enabled else 'off'} by somebody else's order")
+
+    async def set_hold(self, on: bool) -> None:
+        """EVerest frees a plug by itself when its session ends."""
+
+    async def unlock(self) -> bool:
+        if self.traits.tethered:
+            raise Refused(f"{self._name}: the cable is fixed to the station, there is nothing to unlock")
+        if self._seen.transaction:
+            raise Refused(f"{self._name}: the contactor is not confirmed open; withdraw release first")
+        with self._naming():
+            return await self._up.ask(MANAGER, "force_unlock", self._settings.connector) is True
+
+    async def clear_fault(self) -> None:
+        """EVerest clears an error with its cause."""
+
+    async def beat(self) -> None:
+        with self._naming():
+            for kind in (VALIDATOR, PROVIDER, LIMITS, ERRORS, MANAGER):
+                await self._up.say(kind, "communication_check", True)
+
+    # --- looking ------------------------------------------------------------------------------------------------
+
+    async def state(self) -> EvseState:
+        """After an answer of EVerest's. A connection that was lost is made anew, with release withdrawn; so is one that
+        was silent: nobody knows what was told meanwhile."""
+        with self._naming():
+            if self._link is None or self._link.lost or self._silent_s > self._settings.silent_s:
+                await self.begin()
+            if not isinstance(await self._up.ask(MANAGER, "get_evse"), dict):
+                raise Garbled(f"{self._name}: get_evse is answered by something else")
+            return self._picture()
+
+    async def states(self) -> AsyncIterator[EvseState]:
+        last: EvseState | None = None
+        self._begun_s = time.monotonic()
+        while True:
+            self._up.news.clear()
+            with self._naming():
+                self._up.check()
+                self._still_there()
+                await self._answer_questions()
+                if self._seen.transaction and not self._released and not self._seen.stopping:
+                    log.warning("%s: a transaction without our release; stopping it", self._name)
+                    await self._stop()
+                now = self._picture()
+            if now != last:
+                last = now
+                yield now
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_S):
+                    await self._up.news.wait()
+
+    @property
+    def _silent_s(self) -> float:
+        return time.monotonic() - self._heard_s
+
+    def _still_there(self) -> None:
+        if min(self._silent_s, time.monotonic() - self._begun_s) > self._settings.silent_s:
+            raise Unreachable(f"no heartbeat from EVerest for {self._silent_s:.0f} s; does its module "
+                              f"{self._settings.manager.replace('{evse}', str(self._evse))} run?")  # fmt: skip
+
+    def _picture(self) -> EvseState:
+        return picture(self._seen, self._shown(), self._offered_w(), frozenset(self._errors.values()))
+
+    def _shown(self) -> bool | None:
+        """Whether release stands. A vehicle that has ended by itself has taken it with it: nobody can tell."""
+        if not self._released:
+            return None if self._seen.transaction else False
+        if self._seen.transaction:
+            return True
+        return None if not self._seen.stopped_for or self._seen.stopped_for in OF_THE_VEHICLE else False
+
+    def _offered_w(self) -> float | None:
+        return self._offered if self.traits.dc else None
+
+    # --- what EVerest tells ---------------------------------------------------------------------------------------
+
+    def _hear(self, kind: str, name: str, value: Any) -> None:
+        if kind == MANAGER:
+            self._heard_s = time.monotonic()
+        try:
+            self._learn(kind, name, value)
+        except Garbled as e:
+            log.warning("%s: %s; left out", self._name, e)
+
+    def _learn(self, kind: str, name: str, value: Any) -> None:
+        match kind, name:
+            case "evse_manager_consumer", "session_event":
+                self._seen = after(self._seen, value)
+            case "evse_manager_consumer", "session_info" if self._seen.plugged is None:
+                self._seen = at_first(value)
+                self._told.set()
+            case "evse_manager_consumer", "ev_info":
+                self._seen = replace(self._seen, soc_percent=soc_of(value) or self._seen.soc_percent)
+            case "error_history_consumer", ("error_raised" | "error_cleared"):
+                self._error(value, name == "error_raised")
+            case "auth_token_validator", "validate_token":
+                self._question(value)
+
+    def _error(self, error: Any, raised: bool) -> None:
+        fault, id_ = fault_of(error), str(error.get("uuid", "")) if isinstance(error, dict) else ""
+        if fault is not None and raised:
+            self._errors[id_] = fault
+        elif not raised:
+            self._errors.pop(id_, None)
+
+    def _question(self, request: Any) -> None:
+        """EVerest asks whether a token is good."""
+        try:
+            self._questions.append((request["headers"]["replyTo"], str(request["payload"]["id_token"]["value"])))
+        except (KeyError, TypeError) as e:
+            raise Garbled("validate_token without a token or a way to answer") from e
+
+    async def _answer_questions(self) -> None:
+        """Only what stands for our release, and only as long as it is wanted. Whoever else is there (a vehicle's own
+        identity, a reader of EVerest's) has not been judged by any backend."""
+        while self._questions:
+            topic, value = self._questions.pop(0)
+            good = self._released and not self._paused and bool(self._token) and value == self._token
+            status = "Accepted" if good else "Invalid"
+            await self._up.answer(topic, {"authorization_status": status, "tariff_messages": []})
+
+    # --- beginning and end ----------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        with self._naming():
+            if self._link is not None:
+                await self._link.close()
+            self._seen, self._released, self._token = Seen(), False, ""
+            self._errors, self._questions, self._paused = {}, [], False
+            self._told.clear()
+            self._link = Link(self._settings, self._modules(), self._hear)
+            try:
+                await self._set_up()
+            except DeviceError:
+                await self._link.close()
+                raise
+
+    async def _set_up(self) -> None:
+        await self._up.open()
+        await self._stop()
+        await self._first_picture()
+        await self._still()
+        for error in await self._active_errors():
+            self._error(error, True)
+        await self.set_limit(Limit())
+
+    def _modules(self) -> dict[str, str]:
+        s = self._settings
+        names = {MANAGER: s.manager, PROVIDER: s.provider, VALIDATOR: s.validator, LIMITS: s.limits, ERRORS: s.errors}
+        return {kind: name.replace("{evse}", str(self._evse)) for kind, name in names.items()}
+
+    async def _first_picture(self) -> None:
+        try:
+            async with asyncio.timeout(FIRST_S):
+                await self._told.wait()
+        except TimeoutError:
+            raise Unreachable(f"EVerest does not tell session_info within {FIRST_S:g} s; does it have a meter, or "
+                              "cfg_retain_variables?") from None  # fmt: skip
+
+    async def _still(self) -> None:
+        """What was running has stopped: no picture tells of energy that nobody released."""
+        try:
+            async with asyncio.timeout(self._settings.stop_s):
+                await self._until(lambda: not self._seen.transaction)
+        except TimeoutError:
+            raise Unreachable(f"EVerest has not stopped its transaction within {self._settings.stop_s:g} s") from None
+
+    async def _until(self, true: Callable[[], bool]) -> None:
+        while not true():
+            self._up.check()
+            self._up.news.clear()
+            await self._up.news.wait()
+
+    async def _active_errors(self) -> list[Any]:
+        found = await self._up.ask(ERRORS, "active_errors")
+        if not isinstance(found, list):
+            raise Garbled(f"{self._name}: active_errors is answered by something else")
+        return found
+
+    async def end(self) -> None:
+        """Best effort: without our beats EVerest stops by itself."""
+        if self._link is None or self._link.lost:
+            return
+        try:
+            async with asyncio.timeout(_END_S):
+                await self.set_release(False)
+        except (DeviceError, TimeoutError) as e:
+            log.warning("%s: release could not be withdrawn at the end (%s); EVerest stops when it misses our beats",
+                        self._name, e)  # fmt: skip
+        await self._link.close()
+
+    # --- commands -------------------------------------------------------------------------------------------------
+
+    @property
+    def _up(self) -> Link:
+        if self._link is None:
+            raise Unreachable("not connected")
+        return self._link
+
+    async def _authorise(self) -> None:
+        """Said twice it does no harm: a transaction that runs is not authorised anew. The token is nobody's: who pays
+        is not EVerest's affair."""
+        if self._seen.transaction or not self._released:
+            return
+        token = self._token = self._token or uuid4().hex[:20]
+        await self._up.say(PROVIDER, "provided_token", {
+            "id_token": {"value": token, "type": "Central"},
+            "authorization_type": "OCPP",
+            "connectors": [self._settings.evse or self._evse],
+        })  # fmt: skip
+
+    async def _stop(self) -> None:
+        """False is the answer where nothing runs."""
+        stopped = await self._up.ask(MANAGER, "stop_transaction", {"reason": "Local"})
+        if stopped is not True and self._seen.transaction:
+            raise Refused(f"{self._name}: EVerest did not stop its transaction")
+
+    async def _pause(self, on: bool) -> None:
+        self._paused = on
+        if self._seen.transaction:
+            await self._up.ask(MANAGER, "pause_charging" if on else "resume_charging")
+        elif not on and self._released:
+            await self._authorise()
+
+    def _wanted(self, limit: Limit) -> float:
+        """Watts on DC, amperes on AC; 0: pause."""
+        t = self.traits
+        if not t.dc:
+            bounds = [t.max_a, *([limit.current_a] if limit.current_a is not None else [])]
+            if limit.power_w is not None:
+                bounds.append(limit.power_w / (NOMINAL_V * (limit.phases or t.phases)))
+            return min(bounds) if min(bounds) >= t.min_a else 0.0
+        wanted_w = min(t.max_w, t.max_w if limit.power_w is None else limit.power_w)
+        if wanted_w >= t.min_w:
+            return wanted_w
+        return 0.0 if t.pausable else t.min_w
+
+    @contextlib.contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Errors name the EVSE."""
+        try:
+            yield
+        except DeviceError as e:
+            raise as_device_error(self._name, e) from e
+
+
+def _limits(wanted: float, traits: EvseTraits, phases: int | None) -> dict[str, Any]:
+    """The first entry holds at once."""
+    value = {"value": wanted, "source": SOURCE}
+    root: dict[str, Any] = {"total_power_W": value} if traits.dc else {"ac_max_current_A": value}
+    if not traits.dc and phases is not None:
+        root["ac_max_phase_count"] = {"value": phases, "source": SOURCE}
+    entry = {
+        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "limits_to_root": root,
+        "limits_to_leaves": {},
+    }
+    return {"schedule_import": [entry], "schedule_export": [], "schedule_setpoints": []}

@@ -1,0 +1,170 @@
+"""The way to EVerest: its topics, requests and replies over an MQTT broker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from agent.ports import Broken, DeviceError, Garbled, Unreachable
+from drivers.evse_everest import EverestSettings
+
+log = logging.getLogger(__name__)
+
+API = "everest_api/1"
+MANAGER, PROVIDER, VALIDATOR, LIMITS, ERRORS = (
+    "evse_manager_consumer", "auth_token_provider", "auth_token_validator", "external_energy_limits_consumer",
+    "error_history_consumer",
+)  # fmt: skip
+_CLOSE_S = 1.0
+
+Hear = Callable[[str, str, Any], None]
+"""Kind of API, name of the variable, its value."""
+
+
+class Link:
+    """One connection. ``news`` is set by whatever comes, and when it is ``lost`` (why; "" while it holds)."""
+
+    def __init__(self, settings: EverestSettings, modules: dict[str, str], hear: Hear) -> None:
+        self.name = f"EVerest at {settings.host}:{settings.port}"
+        self.lost = ""
+        self.news = asyncio.Event()
+        self._settings, self._modules, self._hear = settings, modules, hear
+        self._kinds = {module: kind for kind, module in modules.items()}
+        self._prefix = settings.prefix
+        self._asked: dict[str, asyncio.Future[Any]] = {}
+        self._client: Any = None
+        self._pump: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Raises ``Unreachable``, ``Broken``."""
+        try:
+            from aiomqtt import Client, MqttError
+        except ModuleNotFoundError as e:
+            raise Broken(f"the package {e.name} is missing: install chargy-agent[mqtt]") from e
+        s = self._settings
+        client = Client(s.host, s.port, username=s.username or None, password=_password(s), timeout=s.timeout_s)
+        try:
+            await client.__aenter__()
+        except (MqttError, OSError) as e:
+            raise Unreachable(f"{self.name}: {e}; does the broker run?") from e
+        self._client = client
+        self._pump = asyncio.create_task(self._listen(), name=self.name)
+        await self._sent(client.subscribe([(f"{self._topic(k)}/e2m/#", 1) for k in self._modules]))
+
+    async def close(self) -> None:
+        from aiomqtt import MqttError
+
+        self.lost = self.lost or "closed"
+        if self._pump is not None:
+            self._pump.cancel()
+            await asyncio.wait([self._pump])
+        if self._client is not None:
+            client, self._client = self._client, None
+            try:
+                async with asyncio.timeout(_CLOSE_S):
+                    await client.__aexit__(None, None, None)
+            except (MqttError, OSError, TimeoutError):
+                pass  # it is gone anyway
+
+    async def say(self, kind: str, name: str, payload: Any) -> None:
+        """Returns when the broker has it. Raises ``Unreachable``."""
+        await self._publish(f"{self._topic(kind)}/m2e/{name}", payload)
+
+    async def answer(self, topic: str, payload: Any) -> None:
+        """To a request of EVerest's. Raises ``Unreachable``."""
+        await self._publish(topic, payload)
+
+    async def ask(self, kind: str, name: str, payload: Any = None) -> Any:
+        """The reply to a request. Raises ``Unreachable``, ``Garbled``."""
+        topic = f"{self._topic(kind)}/e2m/{name}/{uuid4().hex}"
+        self._asked[topic] = reply = asyncio.get_running_loop().create_future()
+        request = {"headers": {"replyTo": topic}} | ({} if payload is None else {"payload": payload})
+        try:
+            await self.say(kind, name, request)
+            async with asyncio.timeout(self._settings.timeout_s):
+                return await reply
+        except TimeoutError:
+            raise Unreachable(f"{self.name}: no answer to {name}") from None
+        finally:
+            del self._asked[topic]
+            if not reply.cancel() and not reply.cancelled():
+                reply.exception()  # it came while the request was still being sent
+
+    def check(self) -> None:
+        """Raises ``Unreachable`` when the connection is lost; a fault of this program is raised as it is."""
+        if self._pump is not None and self._pump.done() and not self._pump.cancelled():
+            self._pump.result()
+        if self.lost:
+            raise Unreachable(f"{self.name}: {self.lost}")
+
+    def _topic(self, kind: str) -> str:
+        return f"{self._prefix}{API}/{kind}/{self._modules[kind]}"
+
+    async def _publish(self, topic: str, payload: Any) -> None:
+        self.check()
+        await self._sent(self._client.publish(topic, json.dumps(payload), qos=1))
+
+    async def _sent(self, sending: Any) -> None:
+        from aiomqtt import MqttError
+
+        try:
+            await sending
+        except (MqttError, OSError) as e:
+            raise Unreachable(f"{self.name}: {e}") from e
+
+    async def _listen(self) -> None:
+        from aiomqtt import MqttError
+
+        why = "the connection ended"
+        try:
+            async for message in self._client.messages:
+                self._take(str(message.topic), bytes(message.payload or b""))
+        except MqttError as e:
+            why = str(e)
+        self.lost = self.lost or why
+        self.news.set()
+        for reply in self._asked.values():
+            if not reply.done():
+                reply.set_exception(Unreachable(f"{self.name}: {why}"))
+
+    def _take(self, topic: str, payload: bytes) -> None:
+        try:
+            value = json.loads(payload)
+        except ValueError:
+            self._spoilt(topic)
+            return
+        if topic in self._asked:
+            if not self._asked[topic].done():
+                self._asked[topic].set_result(value)
+            return
+        kind, module, _, name = (*topic.removeprefix(f"{self._prefix}{API}/").split("/"), "", "", "")[:4]
+        if self._kinds.get(module) == kind:
+            self._hear(kind, name, value)
+            self.news.set()
+
+    def _spoilt(self, topic: str) -> None:
+        reply = self._asked.get(topic)
+        if reply is not None and not reply.done():
+            reply.set_exception(Garbled(f"{self.name}: the answer on {topic} is no JSON"))
+        elif reply is None:
+            log.warning("%s: what came on %s is no JSON; left out", self.name, topic)
+
+
+def _password(settings: EverestSettings) -> str | None:
+    if not settings.password_file:
+        return None
+    try:
+        return Path(settings.password_file).read_text("utf-8").strip()
+    except OSError as e:
+        raise Broken(f"password_file {settings.password_file}: {e.strerror}") from e
+
+
+def as_device_error(name: str, error: DeviceError) -> DeviceError:
+    """The same, and the EVSE named."""
+    text = str(error)
+    return error if text.startswith(name) else type(error)(f"{name}: {text}")

@@ -1,0 +1,151 @@
+"""From what EVerest tells of a session to the picture of an EVSE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agent.kinds import EvseState, Fault, Pilot
+from agent.ports import Garbled
+
+OF_THE_VEHICLE = frozenset(
+    {"StoppedByEV", "EVDisconnected", "SOCLimitReached", "EnergyLimitReached", "TimeLimitReached"}
+)
+"""Reasons for which a transaction ends without anybody having withdrawn anything."""
+
+_FAULTS = {
+    "isolation_monitor/DeviceFault": Fault.GROUND_FAILURE,
+    "over_voltage_monitor/MREC5OverVoltage": Fault.OVER_VOLTAGE,
+    "connector_lock/ConnectorLockCapNotCharged": Fault.LOCK_FAILURE,
+    "connector_lock/ConnectorLockUnexpectedOpen": Fault.LOCK_FAILURE,
+    "connector_lock/ConnectorLockFailedLock": Fault.LOCK_FAILURE,
+    "connector_lock/ConnectorLockFailedUnlock": Fault.UNLOCK_FAILURE,
+}
+_OWN = "CommunicationFault"
+"""EVerest has not heard us for a while: our beats clear it."""
+_LOW = "Low"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known. ``plugged`` None: not told yet. ``prepares``: cable check, precharge.
+    ``held``: paused by the station's side."""
+
+    plugged: bool | None = None
+    disabled: bool = False
+    transaction: bool = False
+    prepares: bool = False
+    flows: bool = False
+    asks: bool = False
+    held: bool = False
+    stopping: bool = False
+    stopped_for: str = ""
+    soc_percent: int | None = None
+
+
+_OVER = {"transaction": False, "prepares": False, "flows": False, "asks": False, "held": False, "stopping": False}
+_FLOWS = {"prepares": False, "flows": True, "asks": True, "held": False}
+_CHANGES: Mapping[str, Mapping[str, Any]] = {
+    "SessionStarted": {"plugged": True, "stopped_for": "", "soc_percent": None},
+    "SessionResumed": {"plugged": True, "transaction": True},
+    "TransactionStarted": {"transaction": True, "stopped_for": ""},
+    "PrepareCharging": {"prepares": True},
+    "ChargingStarted": _FLOWS,
+    "ChargingResumed": _FLOWS,
+    "ChargingPausedEV": {"flows": False, "asks": False, "held": False},
+    "ChargingPausedEVSE": {"flows": False, "asks": False, "held": True},
+    "SwitchingPhases": {"flows": False},
+    "StoppingCharging": {"prepares": False, "asks": False, "stopping": True},
+    "ChargingFinished": {"prepares": False, "flows": False, "asks": False},
+    "TransactionFinished": _OVER,
+    "SessionFinished": {**_OVER, "plugged": False, "soc_percent": None},
+    "Enabled": {"disabled": False},
+    "Disabled": {"disabled": True},
+}
+"""Session events that change the picture."""
+
+_AT_FIRST: Mapping[str, Mapping[str, Any]] = {
+    "Unplugged": {"plugged": False},
+    "Disabled": {"plugged": False, "disabled": True},
+    "Charging": {"plugged": True, "transaction": True, "flows": True, "asks": True},
+    "ChargingPausedEV": {"plugged": True, "transaction": True},
+    "ChargingPausedEVSE": {"plugged": True, "transaction": True},
+    "WaitingForEnergy": {"plugged": True, "transaction": True},
+}
+_MERELY_PLUGGED = ("Preparing", "Reserved", "AuthRequired", "AuthTimeout", "Finished", "FinishedEV", "FinishedEVSE")
+"""States of ``session_info``: for the first picture only, since it calls a session finished that is still stopping."""
+
+
+def after(seen: Seen, event: Any) -> Seen:
+    """Raises ``Garbled``."""
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        raise Garbled("a session event without a name")
+    name = event["event"]
+    changed = replace(seen, **_CHANGES.get(name, {}))
+    if name == "TransactionFinished":
+        details = event.get("transaction_finished")
+        reason = details.get("reason", "") if isinstance(details, dict) else ""
+        changed = replace(changed, stopped_for=str(reason) or "Other")
+    return changed
+
+
+def at_first(info: Any) -> Seen:
+    """Raises ``Garbled``."""
+    if not isinstance(info, dict) or not isinstance(info.get("state"), str):
+        raise Garbled("session_info without a state")
+    return replace(
+        Seen(), **_AT_FIRST.get(info["state"], {"plugged": True} if info["state"] in _MERELY_PLUGGED else {})
+    )
+
+
+def soc_of(info: Any) -> int | None:
+    """Of ``ev_info``; a vehicle need not tell it."""
+    soc = info.get("soc") if isinstance(info, dict) else None
+    return int(soc) if isinstance(soc, (int, float)) and 0 <= soc <= 100 else None
+
+
+def fault_of(error: Any) -> Fault | None:
+    """What an error of EVerest's is to the station; None: of no consequence."""
+    if not isinstance(error, dict) or not isinstance(error.get("type"), str):
+        return None
+    type_, tail = error["type"], error["type"].rpartition("/")[2]
+    if tail == _OWN:
+        return None
+    if type_ in _FAULTS:
+        return _FAULTS[type_]
+    try:
+        return Fault(tail)
+    except ValueError:
+        return None if error.get("severity") == _LOW else Fault.INTERNAL_ERROR
+
+
+def picture(seen: Seen, released: bool | None, offered_w: float | None, faults: frozenset[Fault]) -> EvseState:
+    """The API does not tell the pilot: C is a vehicle that is in its charging loop."""
+    return EvseState(
+        pilot=_pilot(seen),
+        pwm=not seen.held,
+        cable=bool(seen.plugged),
+        contactor=_contactor(seen),
+        released=released,
+        offered_w=offered_w,
+        soc_percent=seen.soc_percent,
+        faults=faults,
+    )
+
+
+def _pilot(seen: Seen) -> Pilot:
+    if seen.disabled:
+        return Pilot.F
+    if seen.plugged is None:
+        return Pilot.UNKNOWN
+    if not seen.plugged:
+        return Pilot.A
+    return Pilot.C if seen.asks else Pilot.B
+
+
+def _contactor(seen: Seen) -> bool | None:
+    """While it prepares, and in a pause, nobody says."""
+    if seen.flows:
+        return True
+    return None if seen.transaction else False

@@ -1,0 +1,98 @@
+"""The topics of EVerest's public API, seen from EVerest (everest-core 2026-05, ``modules/API``)."""
+
+from __future__ import annotations
+
+import functools
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from drivers.sim.mqtt import Broker
+
+Json: TypeAlias = Any
+Handler: TypeAlias = Callable[[Json], Json]
+
+CHECK_S = 5.0
+HEARTBEAT_S = 1.0
+NO_REPLY = object()
+MODULES: Mapping[str, str] = {
+    "evse_manager_consumer": "evse_manager_{}",
+    "auth_token_provider": "token_provider_{}",
+    "auth_token_validator": "token_validator_{}",
+    "external_energy_limits_consumer": "limits_{}",
+    "error_history_consumer": "errors_{}",
+}
+
+
+def now_text() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Api:
+    """The modules of one EVSE. ``commands``: what a client may ask of them, by kind and name. ``silent``: none of them
+    says anything any more (EVerest hangs)."""
+
+    def __init__(self, broker: Broker, evse: int, commands: Mapping[tuple[str, str], Handler]) -> None:
+        self.silent = False
+        self.spoil: Callable[[Json], Json] = lambda value: value
+        """Of a mutant: what it says instead."""
+        self._broker, self._commands = broker, commands
+        self._roots = {kind: f"everest_api/1/{kind}/{name.format(evse)}" for kind, name in MODULES.items()}
+        self._beats, self._since_beat_s = 0, 0.0
+        self._unheard_s = dict.fromkeys(MODULES, CHECK_S)  # nobody yet
+        self._waiting: dict[str, Callable[[Json], None]] = {}
+        for kind, root in self._roots.items():
+            broker.attach(f"{root}/m2e/#", functools.partial(self._take, kind))
+
+    @property
+    def checked(self) -> bool:
+        """The client of every module has been heard within the time of the communication check."""
+        return max(self._unheard_s.values()) < CHECK_S
+
+    def step(self, real_s: float) -> None:
+        for kind in self._unheard_s:
+            self._unheard_s[kind] += real_s
+        self._since_beat_s += real_s
+        if self._since_beat_s >= HEARTBEAT_S:
+            self._since_beat_s = 0.0
+            self._beats += 1
+            for kind in MODULES:
+                self.tell(kind, "heartbeat", self._beats)
+
+    def tell(self, kind: str, name: str, value: Json) -> None:
+        self._publish(f"{self._roots[kind]}/e2m/{name}", value)
+
+    def request(self, kind: str, name: str, payload: Json, answered: Callable[[Json], None]) -> None:
+        """EVerest asks its client."""
+        reply_to = f"{self._roots[kind]}/m2e/reply/{uuid.uuid4()}"
+        self._waiting[reply_to] = answered
+        self.tell(kind, name, {"headers": {"replyTo": reply_to}, "payload": payload})
+
+    def _publish(self, topic: str, value: Json) -> None:
+        if not self.silent:
+            self._broker.publish(topic, json.dumps(self.spoil(value)).encode())
+
+    def _take(self, kind: str, topic: str, payload: bytes) -> None:
+        if self.silent:
+            return
+        try:
+            message = json.loads(payload)
+        except ValueError:
+            return  # EVerest logs it and goes on
+        name = topic.removeprefix(f"{self._roots[kind]}/m2e/")
+        if name == "communication_check":
+            self._unheard_s[kind] = 0.0 if message is True else self._unheard_s[kind]
+        elif topic in self._waiting:
+            self._waiting.pop(topic)(message)
+        elif (kind, name) in self._commands:
+            self._command(kind, name, message)
+
+    def _command(self, kind: str, name: str, message: Json) -> None:
+        """A request has headers; what is merely told has none."""
+        headers = message.get("headers") if isinstance(message, dict) else None
+        body = message.get("payload") if headers is not None else message
+        answer = self._commands[kind, name](body)
+        if headers is not None and answer is not NO_REPLY:
+            self._publish(headers.get("replyTo", ""), answer)

@@ -1,0 +1,277 @@
+"""One EVSE as EVerest runs it: sessions, authorisation, the phases of charging with direct current (DIN 70121, ISO
+15118-2), pauses, errors, and the end in order when nobody is heard any more.
+
+Time of the phases is time of the physics; heartbeat and communication check are real.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from agent.kinds import Fault
+from drivers.sim.everest.api import NO_REPLY, Api, now_text
+from drivers.sim.evse import Evse
+from drivers.sim.faults import SAFETY
+from drivers.sim.mains import Mains
+from drivers.sim.mqtt import Broker
+
+MANAGER, PROVIDER, VALIDATOR, LIMITS, ERRORS = (
+    "evse_manager_consumer", "auth_token_provider", "auth_token_validator", "external_energy_limits_consumer",
+    "error_history_consumer",
+)  # fmt: skip
+SLAC_S = (3.0, 8.0)
+CABLE_CHECK_S = (5.0, 15.0)
+PRECHARGE_S = (2.0, 5.0)
+TELL_S = 0.5
+AUTH_S = 60.0
+"""How long an authorisation waits for a vehicle."""
+COMMUNICATION = "CommunicationFault"
+
+_ERRORS = {
+    Fault.EMERGENCY_STOP: "evse_board_support/MREC8EmergencyStop",
+    Fault.GROUND_FAILURE: "isolation_monitor/DeviceFault",
+    Fault.CONTACTOR_WELDED: "evse_board_support/MREC17EVSEContactorFault",
+    Fault.HIGH_TEMPERATURE: "evse_board_support/MREC3HighTemperature",
+    Fault.OVER_VOLTAGE: "over_voltage_monitor/MREC5OverVoltage",
+    Fault.PILOT_FAULT: "evse_board_support/MREC14PilotFault",
+    Fault.POWER_LOSS: "evse_board_support/MREC15PowerLoss",
+    Fault.LOCK_FAILURE: "connector_lock/ConnectorLockFailedLock",
+    Fault.UNLOCK_FAILURE: "connector_lock/ConnectorLockFailedUnlock",
+}
+
+
+class Phase(StrEnum):
+    EMPTY = "Unplugged"
+    WAITS = "AuthRequired"
+    PREPARES = "Preparing"
+    CHARGES = "Charging"
+    STOPS = "FinishedEV"
+    FINISHED = "Finished"
+
+
+class Everest:
+    """``rate``: seconds of the physics in a real one."""
+
+    def __init__(self, evse: Evse, broker: Broker, rng: random.Random, mains: Mains, rate: float = 1.0) -> None:
+        self.broker = broker
+        self._mains = mains
+        self.phase = Phase.EMPTY
+        self.api = Api(broker, evse.number, {
+            (MANAGER, "get_evse"): self._get_evse,
+            (MANAGER, "enable_disable"): self._enable,
+            (MANAGER, "pause_charging"): lambda _: self._pause(True),
+            (MANAGER, "resume_charging"): lambda _: self._pause(False),
+            (MANAGER, "stop_transaction"): lambda body: self._stop(str((body or {}).get("reason", "Local"))),
+            (MANAGER, "force_unlock"): self._unlock,
+            (PROVIDER, "provided_token"): self.token,
+            (LIMITS, "set_external_limits"): self._limits,
+            (ERRORS, "active_errors"): lambda _: list(self._raised.values()),
+        })  # fmt: skip
+        self._evse, self._rng, self._rate = evse, rng, rate
+        self._dc = evse.fitted.kind == "DC"
+        self._left_s = self._auth_s = self._told_s = 0.0
+        self._token: dict[str, Any] | None = None
+        self._session = ""
+        self._reason = ""
+        self._paused = self._flowed = self._car_pauses = False
+        self._car: object = None
+        self._raised: dict[str, dict[str, Any]] = {}
+        evse.registers.release = False
+        if self._dc:
+            evse.registers.limit_w = evse.most_w
+        evse.program = self.step
+
+    # --- what a client asks -----------------------------------------------------------------------------------------
+
+    def _get_evse(self, _: Any) -> Any:
+        kind = "cCCS2" if self._dc else ("cType2" if self._evse.tethered else "sType2")
+        return {"id": self._evse.number, "connectors": [{"id": 1, "type": kind}]}
+
+    def _enable(self, body: Any) -> bool:
+        on: bool = body["source"]["enable_state"] != "Disable"
+        if on != self._evse.registers.available:
+            if not on:
+                self._stop("Other")
+            self._evse.registers.available = on
+            self._event("Enabled" if on else "Disabled")
+        return on
+
+    def _unlock(self, _: Any) -> bool:
+        self._evse.force_unlock()
+        return not self._evse.tethered and not self._evse.contactor.closed
+
+    def _pause(self, on: bool) -> bool:
+        if self.phase is not Phase.CHARGES:
+            return False
+        self._paused = on
+        return True
+
+    def _stop(self, reason: str) -> bool:
+        self._token = None
+        if self.phase not in (Phase.PREPARES, Phase.CHARGES):
+            return False
+        self._reason, self.phase = reason, Phase.STOPS
+        self._event("StoppingCharging")
+        return True
+
+    def _limits(self, body: Any) -> Any:
+        root = body["schedule_import"][0]["limits_to_root"]
+        if self._dc and "total_power_W" in root:
+            self._evse.registers.limit_w = float(root["total_power_W"]["value"])
+        if not self._dc and "ac_max_current_A" in root:
+            self._evse.registers.limit_a = float(root["ac_max_current_A"]["value"])
+        self.api.tell(MANAGER, "enforced_limits", {"valid_for": 10})
+        return NO_REPLY
+
+    def token(self, token: Any) -> Any:
+        """Whoever provides it: the validators are asked."""
+        self.api.request(VALIDATOR, "validate_token", token, lambda result: self._validated(token, result))
+        return NO_REPLY
+
+    def _validated(self, token: Any, result: Any) -> None:
+        if result.get("authorization_status") == "Accepted" and "tariff_messages" in result:
+            self._token, self._auth_s = token, AUTH_S
+
+    # --- time -----------------------------------------------------------------------------------------------------
+
+    def step(self, real_s: float) -> None:
+        """Before the outlet's own physics."""
+        dt_s = real_s * self._rate
+        self.api.silent = Fault.BOARD_SILENT in self._evse.faults
+        self.api.step(real_s)
+        self._errors()
+        if self._inoperative and self.phase in (Phase.PREPARES, Phase.CHARGES):
+            self._stop("Other")
+        self._auth_s = max(0.0, self._auth_s - dt_s)
+        if not self._auth_s:
+            self._token = None
+        self._cable()
+        self._left_s = max(0.0, self._left_s - dt_s)
+        _PHASES[self.phase](self)
+        self._told_s += real_s
+        if self._told_s >= TELL_S:
+            self._told_s = 0.0
+            self._tell()
+
+    @property
+    def _inoperative(self) -> bool:
+        return bool(self._raised)
+
+    def _cable(self) -> None:
+        """Another car is another session, however fast it came."""
+        car = self._evse.car
+        if self._car is not None and car is not self._car:
+            if self.phase in (Phase.PREPARES, Phase.CHARGES, Phase.STOPS):
+                self._finished("EVDisconnected")
+            self.phase, self._token = Phase.EMPTY, None
+            self._event("SessionFinished", session_finished={"meter_value": self._meter()})
+        if car is not None and car is not self._car:
+            self._session, self.phase = str(uuid.uuid4()), Phase.WAITS
+            self._left_s = self._rng.uniform(*SLAC_S) if self._dc else 0.0
+            self._event("SessionStarted", session_started={"reason": "EVConnected", "meter_value": self._meter()})
+            self._event("AuthRequired")
+        self._car = car
+
+    def _waits(self) -> None:
+        if self._token is None or self._left_s or self._inoperative or not self._evse.registers.available:
+            return
+        token, self._token = self._token, None
+        self.phase, self._paused, self._flowed, self._car_pauses = Phase.PREPARES, False, False, False
+        self._left_s = self._rng.uniform(*CABLE_CHECK_S) + self._rng.uniform(*PRECHARGE_S) if self._dc else 0.0
+        self._event("TransactionStarted", transaction_started={"id_tag": token, "meter_value": self._meter()})
+        self._event("PrepareCharging")
+
+    def _prepares(self) -> None:
+        if not self._left_s:
+            self.phase = Phase.CHARGES
+
+    def _charges(self) -> None:
+        """The outlet closes and opens; here it is told."""
+        evse, car = self._evse, self._evse.car
+        evse.set_release(not self._paused)
+        flows = evse.contactor.closed and not self._paused
+        if flows and not self._flowed:
+            self._event("ChargingResumed" if self._car_pauses else "ChargingStarted")
+            self._flowed = True
+        elif not flows and self._flowed:
+            self._flowed, self._car_pauses = False, True
+            if self._dc and not self._paused:
+                self._stop("StoppedByEV")  # a vehicle ends its session; it does not pause one
+            else:
+                self._event("ChargingPausedEVSE" if self._paused else "ChargingPausedEV")
+        elif self._dc and car is not None and car.full:
+            self._stop("StoppedByEV")
+
+    def _stops(self) -> None:
+        """The current goes down, then the contactors open."""
+        self._evse.set_release(False)
+        if not self._evse.contactor.closed:
+            self._event("ChargingFinished")
+            self._finished(self._reason)
+
+    def _finished(self, reason: str) -> None:
+        self._evse.set_release(False)
+        self.phase = Phase.FINISHED
+        self._event("TransactionFinished", transaction_finished={"reason": reason, "meter_value": self._meter()})
+
+    # --- what is told -----------------------------------------------------------------------------------------------
+
+    def _errors(self) -> None:
+        told = self._evse.told_faults(self._mains.on) & SAFETY
+        wanted = {_ERRORS.get(f, f"evse_board_support/{f.value}") for f in told}
+        if not self.api.checked:
+            wanted.add(f"evse_manager_consumer_API/{COMMUNICATION}")
+        for type_ in wanted - self._raised.keys():
+            error = self._raised[type_] = {
+                "type": type_, "sub_type": "", "description": type_, "message": "", "severity": "High",
+                "origin": {"module_id": "evse", "implementation_id": "main"}, "uuid": str(uuid.uuid4()),
+                "timestamp": now_text(), "state": "Active",
+            }  # fmt: skip
+            self.api.tell(ERRORS, "error_raised", error)
+        for type_ in self._raised.keys() - wanted:
+            self.api.tell(ERRORS, "error_cleared", self._raised.pop(type_) | {"state": "ClearedByModule"})
+
+    def _event(self, name: str, **details: Any) -> None:
+        self.api.tell(MANAGER, "session_event", {
+            "uuid": self._session, "timestamp": now_text(), "event": name, "connector_id": 1, **details,
+        })  # fmt: skip
+        self._tell_info()
+
+    def _tell_info(self) -> None:
+        state = str(self.phase) if self._evse.registers.available or self.phase is not Phase.EMPTY else "Disabled"
+        if self.phase is Phase.CHARGES and not self._flowed:
+            state = "ChargingPausedEVSE" if self._paused else "WaitingForEnergy"
+        energy_wh = (self._evse.energy_nws - self._evse.session_from_nws) / 3.6e12
+        self.api.tell(MANAGER, "session_info", {
+            "state": state, "charged_energy_wh": energy_wh, "latest_total_w": self._evse.power_mw / 1000,
+        })  # fmt: skip
+
+    def _tell(self) -> None:
+        car, measured = self._evse.car, self._evse.measured
+        self.api.tell(MANAGER, "powermeter", self._meter())
+        self._tell_info()
+        if self._dc and car is not None and self.phase in (Phase.PREPARES, Phase.CHARGES, Phase.STOPS):
+            self.api.tell(MANAGER, "ev_info", {
+                "soc": int(car.soc), "present_voltage": measured.voltage_v[0], "present_current": measured.current_a[0],
+            })  # fmt: skip
+
+    def _meter(self) -> dict[str, Any]:
+        return {
+            "timestamp": now_text(),
+            "energy_Wh_import": {"total": self._evse.energy_nws / 3.6e12},
+            "power_W": {"total": self._evse.power_mw / 1000},
+        }
+
+
+_PHASES: dict[Phase, Callable[[Everest], None]] = {
+    Phase.EMPTY: lambda e: None,
+    Phase.WAITS: Everest._waits,
+    Phase.PREPARES: Everest._prepares,
+    Phase.CHARGES: Everest._charges,
+    Phase.STOPS: Everest._stops,
+    Phase.FINISHED: lambda e: None,
+}

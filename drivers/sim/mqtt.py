@@ -1,0 +1,236 @@
+"""A small MQTT broker for far ends that speak MQTT (OASIS, MQTT 3.1.1): QoS 0 and 1, retained messages, wills,
+wildcards.
+
+Sessions are always clean; what is sent at QoS 2 ends the connection. A far end in this process attaches to it directly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT = (
+    1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14,
+)  # fmt: skip
+MOST_OCTETS = 256 * 1024
+_WRONG_VERSION = 1
+
+Heard = Callable[[str, bytes], None]
+
+
+class Malformed(Exception):
+    """The client broke the protocol: its connection ends (4.8)."""
+
+
+def packet(kind: int, flags: int, body: bytes) -> bytes:
+    """With the remaining length in base 128 (2.2.3)."""
+    length, left = bytearray(), len(body)
+    while True:
+        left, digit = divmod(left, 128)
+        length.append(digit | (0x80 if left else 0))
+        if not left:
+            return bytes([kind << 4 | flags]) + bytes(length) + body
+
+
+def text(value: str) -> bytes:
+    data = value.encode()
+    return len(data).to_bytes(2, "big") + data
+
+
+class Fields:
+    """The fields of a packet, one after the other."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def take(self, octets: int) -> bytes:
+        if self._at + octets > len(self._data):
+            raise Malformed("a packet is too short")
+        self._at += octets
+        return self._data[self._at - octets : self._at]
+
+    def number(self, octets: int = 2) -> int:
+        return int.from_bytes(self.take(octets), "big")
+
+    def blob(self) -> bytes:
+        return self.take(self.number())
+
+    def text(self) -> str:
+        try:
+            return self.blob().decode()
+        except UnicodeDecodeError as e:
+            raise Malformed("a text is not UTF-8") from e
+
+    def rest(self) -> bytes:
+        return self.take(len(self._data) - self._at)
+
+    def __bool__(self) -> bool:
+        return self._at < len(self._data)
+
+
+def meets(topic_filter: str, topic: str) -> bool:
+    """4.7: ``+`` is one level, ``#`` all that follow."""
+    for wanted, found in itertools.zip_longest(topic_filter.split("/"), topic.split("/")):
+        if wanted == "#":
+            return True
+        if wanted is None or found is None or wanted not in ("+", found):
+            return False
+    return True
+
+
+@dataclass(eq=False)
+class Client:
+    writer: asyncio.StreamWriter
+    filters: dict[str, int] = field(default_factory=dict)
+    will: tuple[str, bytes, bool] | None = None
+    ids: Iterator[int] = field(default_factory=lambda: itertools.cycle(range(1, 65536)))
+
+    def send(self, data: bytes) -> None:
+        if not self.writer.is_closing():
+            self.writer.write(data)
+
+    def deliver(self, topic: str, payload: bytes, qos: int, retained: bool = False) -> None:
+        head = text(topic) + (next(self.ids).to_bytes(2, "big") if qos else b"")
+        self.send(packet(PUBLISH, qos << 1 | int(retained), head + payload))
+
+
+class Broker:
+    """Listens on the loopback. ``mute``: it is there and says nothing (a broker that hangs)."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.mute = False
+        self._server: asyncio.Server | None = None
+        self._clients: set[Client] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._retained: dict[str, bytes] = {}
+        self._attached: list[tuple[str, Heard]] = []
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._arrive, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def attach(self, topic_filter: str, heard: Heard) -> None:
+        """A subscriber in this process."""
+        self._attached.append((topic_filter, heard))
+
+    def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
+        """From whomever, to all that want it."""
+        if retain:
+            self._retained[topic] = payload
+            if not payload:
+                del self._retained[topic]
+        for topic_filter, heard in self._attached:
+            if meets(topic_filter, topic):
+                heard(topic, payload)
+        if self.mute:
+            return
+        for client in list(self._clients):
+            found = [qos for f, qos in client.filters.items() if meets(f, topic)]
+            if found:
+                client.deliver(topic, payload, max(found))
+
+    # --- connections ----------------------------------------------------------------------------------------------
+
+    async def _arrive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        client = Client(writer)
+        try:
+            await self._serve(client, reader)
+        except (OSError, EOFError, Malformed):
+            pass  # gone without a word: its will is read out
+        finally:
+            self._tasks.discard(task)
+            self._clients.discard(client)
+            writer.transport.abort()
+            if client.will is not None:
+                self.publish(*client.will)
+
+    async def _serve(self, client: Client, reader: asyncio.StreamReader) -> None:
+        kind, _, body = await self._packet(reader)
+        if kind != CONNECT:
+            raise Malformed("the first packet is no CONNECT")
+        self._connect(client, Fields(body))
+        while True:
+            kind, flags, body = await self._packet(reader)
+            if kind == DISCONNECT:
+                client.will = None
+                return
+            if not self.mute:
+                self._take(client, kind, flags, Fields(body))
+                with contextlib.suppress(ConnectionError):
+                    await client.writer.drain()
+
+    async def _packet(self, reader: asyncio.StreamReader) -> tuple[int, int, bytes]:
+        first = (await reader.readexactly(1))[0]
+        length = 0
+        for shift in (0, 7, 14, 21):
+            digit = (await reader.readexactly(1))[0]
+            length |= (digit & 0x7F) << shift
+            if not digit & 0x80:
+                break
+        else:
+            raise Malformed("a length of more than four octets")
+        if length > MOST_OCTETS:
+            raise Malformed("a packet too long for this broker")
+        return first >> 4, first & 0x0F, await reader.readexactly(length)
+
+    def _connect(self, client: Client, fields: Fields) -> None:
+        name, level, flags, _ = fields.text(), fields.number(1), fields.number(1), fields.number()
+        if name != "MQTT" or level != 4:
+            client.send(packet(CONNACK, 0, bytes([0, _WRONG_VERSION])))
+            raise Malformed("not MQTT 3.1.1")
+        fields.text()  # the client's id: every session is a clean one
+        if flags & 0x04:
+            client.will = (fields.text(), fields.blob(), bool(flags & 0x20))
+        self._clients.add(client)
+        client.send(packet(CONNACK, 0, b"\0\0"))
+
+    def _take(self, client: Client, kind: int, flags: int, fields: Fields) -> None:
+        if kind == PUBLISH:
+            self._published(client, flags, fields)
+        elif kind == SUBSCRIBE:
+            self._subscribe(client, fields)
+        elif kind == UNSUBSCRIBE:
+            answer = fields.take(2)
+            while fields:
+                client.filters.pop(fields.text(), None)
+            client.send(packet(UNSUBACK, 0, answer))
+        elif kind == PINGREQ:
+            client.send(packet(PINGRESP, 0, b""))
+        elif kind != PUBACK:
+            raise Malformed(f"a packet of type {kind}")
+
+    def _published(self, client: Client, flags: int, fields: Fields) -> None:
+        topic, qos = fields.text(), flags >> 1 & 3
+        if qos > 1 or not topic or "+" in topic or "#" in topic:
+            raise Malformed("QoS 2, or a topic with wildcards")
+        answer = fields.take(2) if qos else b""
+        self.publish(topic, fields.rest(), bool(flags & 1))
+        if qos:
+            client.send(packet(PUBACK, 0, answer))
+
+    def _subscribe(self, client: Client, fields: Fields) -> None:
+        answer, granted, fresh = fields.take(2), bytearray(), []
+        while fields:
+            topic_filter, qos = fields.text(), min(fields.number(1), 1)
+            client.filters[topic_filter] = qos
+            granted.append(qos)
+            fresh.append((topic_filter, qos))
+        client.send(packet(SUBACK, 0, answer + bytes(granted)))
+        for topic_filter, qos in fresh:
+            for topic, payload in self._retained.items():
+                if meets(topic_filter, topic):
+                    client.deliver(topic, payload, qos, retained=True)

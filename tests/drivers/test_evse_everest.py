@@ -1,0 +1,362 @@
+"""The EVerest driver against the far end that speaks EVerest's public API, over a broker: ours, and mosquitto."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import shutil
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.kinds import EvseState, Fault, Limit, Pilot
+from agent.ports import Refused, Unreachable
+from agent.ports.driver import Where
+from agent.settings import Evse as Fitted
+from drivers.evse_everest import DRIVER, EverestSettings
+from drivers.sim.car import Car
+from drivers.sim.everest.station import Everest, Phase
+from drivers.sim.evse import Evse
+from drivers.sim.mains import Mains
+from drivers.sim.mqtt import Broker
+from drivers.testkit.evse import EvseWorld, check_evse
+
+RATE = 40.0
+STEP_US = 20_000
+
+
+class Far:
+    """A charger under EVerest, its clock ``rate`` times as fast as ours, and the broker between."""
+
+    def __init__(self, kind: str = "DC", rate: float = RATE, **fitted: Any) -> None:
+        outlet = {"DC": "tethered", "AC": "socket"}[kind]
+        most = {"DC": {"max_a": 500.0, "power_kw": 150.0}, "AC": {"max_a": 32.0}}[kind]
+        self.fitted = Fitted(1, kind=kind, outlet=outlet, **{**most, **fitted})
+        self.evse = Evse(self.fitted, random.Random(5))
+        self.mains, self.broker, self.rate = Mains(5), Broker(), rate
+        self.everest = Everest(self.evse, self.broker, random.Random(5), self.mains, rate)
+        self.heard: list[tuple[str, Any]] = []
+        self.broker.attach("everest_api/#", lambda topic, data: self.heard.append((topic, json.loads(data))))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Far]:
+        await self.broker.start()
+        task = asyncio.create_task(self._tick())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            await self.broker.close()
+
+    async def _tick(self) -> None:
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(0.01)
+            now = time.monotonic()
+            while last + STEP_US / 1e6 <= now:
+                last += STEP_US / 1e6
+                self.evse.step(round(STEP_US * self.rate), STEP_US, self.mains)
+
+    @property
+    def where(self) -> Where:
+        facts = {"kind": self.fitted.kind, "max_a": self.fitted.max_a, "outlet": self.fitted.outlet, "phases": 3,
+                 "power_w": self.fitted.power_kw and self.fitted.power_kw * 1000}  # fmt: skip
+        return Where(1, "evse", lambda: (1, time.monotonic()), (), facts)
+
+    def settings(self, **more: Any) -> EverestSettings:
+        return EverestSettings("127.0.0.1", self.broker.port, **more)
+
+    def open(self, **more: Any) -> Any:
+        return DRIVER.open(self.settings(**more), self.where)
+
+    async def pilot(self, wanted: Pilot) -> None:
+        if wanted is Pilot.A:
+            self.evse.disconnect(cable_too=True)
+        else:
+            self.evse.connect(Car(profile="dc400", max_a=400, soc=40, ready=wanted is Pilot.C))
+
+    async def silence(self, on: bool) -> None:
+        (self.evse.faults.add if on else self.evse.faults.discard)(Fault.BOARD_SILENT)
+
+    def events(self) -> list[str]:
+        return [value["event"] for topic, value in self.heard if topic.endswith("/session_event")]
+
+    def said(self, name: str) -> list[Any]:
+        return [value for topic, value in self.heard if topic.endswith(f"/m2e/{name}")]
+
+
+class Watched:
+    """A port with its pictures and its beat, as the keeper does it."""
+
+    def __init__(self, port: Any) -> None:
+        self.port, self.pictures = port, list[EvseState]()
+
+    @asynccontextmanager
+    async def running(self, beats: bool = True) -> AsyncIterator[Watched]:
+        tasks = [asyncio.create_task(self._look()), *([asyncio.create_task(self._beat())] if beats else [])]
+        try:
+            yield self
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def _look(self) -> None:
+        async for state in self.port.states():
+            self.pictures.append(state)
+
+    async def _beat(self) -> None:
+        while True:
+            await self.port.beat()
+            await asyncio.sleep(0.5)
+
+    @property
+    def last(self) -> EvseState:
+        return self.pictures[-1]
+
+
+async def until(true: Callable[[], bool], within_s: float = 20.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "did not come about in time"
+        await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def charging(far: Far, **more: Any) -> AsyncIterator[Watched]:
+    async with far.running(), far.open(**more) as port, Watched(port).running() as seen:
+        await until(lambda: bool(seen.pictures))
+        await far.pilot(Pilot.C)
+        await until(lambda: seen.last.vehicle)
+        await port.set_release(True)
+        await until(lambda: seen.last.contactor is True and far.evse.power_mw > 0)
+        yield seen
+
+
+@pytest.mark.parametrize("kind", ["DC", "AC"])
+async def test_the_driver_keeps_the_contract(kind: str) -> None:
+    far = Far(kind)
+    async with far.running(), far.open() as port:
+        await check_evse(port, EvseWorld(far.pilot, far.silence))
+
+
+async def test_a_dc_session_by_the_topics(tmp_path: Path) -> None:
+    far = Far()
+    async with charging(far) as seen:
+        await until(lambda: seen.last.soc_percent is not None)
+        assert seen.last.offered_w == 150_000
+        assert seen.last.offered_a is None
+        await until(lambda: 140_000 < far.evse.power_mw / 1000 <= 150_000)
+        assert await seen.port.set_limit(Limit(power_w=50_000)) == 50_000
+        await until(lambda: 48_000 < far.evse.power_mw / 1000 <= 50_000)
+        assert await seen.port.set_limit(Limit(power_w=0)) == 1500, "0 W would end the session"
+        await until(lambda: 0 < far.evse.power_mw / 1000 <= 1500)
+        await seen.port.set_release(False)
+        await until(lambda: seen.last.released is False)
+        assert not far.evse.contactor.closed
+        assert not seen.last.contactor
+    wanted = ["SessionStarted", "AuthRequired", "TransactionStarted", "PrepareCharging", "ChargingStarted",
+              "StoppingCharging", "ChargingFinished", "TransactionFinished"]  # fmt: skip
+    assert [e for e in far.events() if e in wanted] == wanted
+    assert far.said("communication_check")
+    assert all(v is True for v in far.said("communication_check"))
+
+
+async def test_nothing_is_authorised_without_release() -> None:
+    """Whoever provides a token: EVerest asks us, and we say no."""
+    far = Far()
+    async with far.running(), far.open() as port, Watched(port).running() as seen:
+        await far.pilot(Pilot.C)
+        await until(lambda: bool(seen.pictures) and seen.last.vehicle)
+        far.everest.token({"id_token": {"value": "VID:0011", "type": "MacAddress"}, "authorization_type": "Autocharge"})
+        await until(lambda: any("/m2e/reply/" in topic for topic, _ in far.heard))
+        [answer] = [value for topic, value in far.heard if "/m2e/reply/" in topic]
+        assert answer == {"authorization_status": "Invalid", "tariff_messages": []}
+        await port.set_release(True)
+        await port.set_release(False)
+        await asyncio.sleep(0)
+        token = far.said("provided_token")[0]
+        far.everest.token(token)  # ours, and stale
+        await until(lambda: sum("/m2e/reply/" in topic for topic, _ in far.heard) >= 2)
+        await until(lambda: not far.everest._left_s)
+        assert far.everest.phase is Phase.WAITS
+        assert "TransactionStarted" not in far.events()
+
+
+async def test_a_transaction_that_nobody_released_is_stopped() -> None:
+    far = Far()
+    async with far.running(), far.open() as port, Watched(port).running():
+        await far.pilot(Pilot.C)
+        await until(lambda: far.everest.phase is Phase.WAITS)
+        far.everest._validated(
+            {"id_token": {"value": "X"}}, {"authorization_status": "Accepted", "tariff_messages": []}
+        )
+        await until(lambda: "TransactionFinished" in far.events())
+        assert not far.evse.contactor.closed
+
+
+async def test_without_our_beats_everest_stops_in_order() -> None:
+    """The agent hangs: 5 s later nothing flows, and it hears that its release was taken away."""
+    far = Far()
+    async with far.running(), far.open() as port:
+        async with Watched(port).running() as seen:
+            await far.pilot(Pilot.C)
+            await until(lambda: bool(seen.pictures) and seen.last.vehicle)
+            await port.set_release(True)
+            await until(lambda: far.evse.power_mw > 0)
+        async with Watched(port).running(beats=False) as seen:
+            began_s = time.monotonic()
+            await until(lambda: seen.pictures and seen.last.released is False)
+            assert time.monotonic() - began_s < 8
+    events = far.events()
+    assert events.index("StoppingCharging") < events.index("ChargingFinished") < events.index("TransactionFinished")
+
+
+async def test_it_comes_up_withdrawn_whatever_everest_remembered() -> None:
+    """The agent was killed and is back before EVerest has missed it."""
+    far = Far()
+    async with charging(far) as seen:
+        second = DRIVER.open(far.settings(), far.where)
+        async with second as port:
+            state = await port.state()
+            assert (state.released, state.contactor, state.vehicle) == (False, False, True)
+            assert not far.evse.contactor.closed
+        assert seen.last.released is False, "and the one that hung sees that its release is gone"
+
+
+async def test_a_vehicle_that_ends_by_itself_is_no_fault_of_the_board() -> None:
+    far = Far()
+    async with charging(far) as seen:
+        far.evse.car.soc = 100.0  # type: ignore[union-attr]
+        await until(lambda: seen.last.contactor is False)
+        assert (seen.last.released, seen.last.pilot) == (None, Pilot.B)
+        await far.pilot(Pilot.A)
+        await until(lambda: seen.last.pilot is Pilot.A)
+
+
+@pytest.mark.parametrize(
+    ("fault", "shown"),
+    [
+        (Fault.EMERGENCY_STOP, Fault.MREC8),
+        (Fault.GROUND_FAILURE, Fault.GROUND_FAILURE),
+        (Fault.TILT, Fault.TILT),
+        (Fault.OVER_VOLTAGE, Fault.OVER_VOLTAGE),
+    ],
+)
+async def test_errors_of_everest_are_faults_and_stop_it(fault: Fault, shown: Fault) -> None:
+    far = Far()
+    async with charging(far) as seen:
+        far.evse.faults.add(fault)
+        await until(lambda: shown in seen.last.faults and not far.evse.contactor.closed)
+        far.evse.faults.discard(fault)
+        await until(lambda: not seen.last.faults)
+
+
+async def test_an_ac_point_pauses_below_six_amperes_and_unlocks_when_it_is_open() -> None:
+    far = Far("AC")
+    async with charging(far) as seen:
+        with pytest.raises(Refused, match="not confirmed open"):
+            await seen.port.unlock()
+        assert await seen.port.set_limit(Limit(current_a=5.9)) == 0
+        await until(lambda: not far.evse.contactor.closed and seen.last.pwm is False)
+        assert await seen.port.set_limit(Limit(current_a=10)) == 10
+        await until(lambda: far.evse.power_mw > 0 and seen.last.contactor is True)
+        await seen.port.set_release(False)
+        await until(lambda: seen.last.released is False)
+        assert await seen.port.unlock()
+
+
+async def test_the_broker_goes_and_comes_back() -> None:
+    far = Far()
+    async with far.running(), far.open() as port:
+        await port.state()
+        await far.broker.close()
+        with pytest.raises(Unreachable):
+            async with asyncio.timeout(10):
+                async for _ in port.states():
+                    pass
+        await far.broker.start()
+        assert (await port.state()).released is False
+
+
+def test_settings_that_cannot_work() -> None:
+    far = Far()
+    assert DRIVER.check(EverestSettings("127.0.0.1"), far.where) == []
+    wrong = DRIVER.check(EverestSettings("", 0, manager="a/b", least_w=0, password_file="/nowhere"), far.where)
+    assert [w.split(":")[0] for w in wrong] == [
+        "host", "port", "manager, provider, validator, limits, errors", "timeout_s, silent_s, stop_s, least_w",
+        "password_file",
+    ]  # fmt: skip
+
+
+# --- a broker that is not ours ------------------------------------------------------------------------------------
+
+MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+
+
+@asynccontextmanager
+async def mosquitto(folder: Path) -> AsyncIterator[int]:
+    assert MOSQUITTO
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = int(s.getsockname()[1])
+    (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    child = await asyncio.create_subprocess_exec(
+        MOSQUITTO, "-c", str(folder / "mosquitto.conf"), stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(10):
+            while True:
+                with contextlib.suppress(OSError):
+                    (await asyncio.open_connection("127.0.0.1", port))[1].close()
+                    break
+                await asyncio.sleep(0.02)
+        yield port
+    finally:
+        child.kill()
+        await child.wait()
+
+
+@asynccontextmanager
+async def bridged(far: Far, port: int) -> AsyncIterator[None]:
+    """What the far end says goes to the other broker, what that hears for it comes back."""
+    import aiomqtt
+
+    async with aiomqtt.Client("127.0.0.1", port) as client:
+        await client.subscribe("everest_api/1/+/+/m2e/#", qos=1)
+        out: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+        far.broker.attach("everest_api/#", lambda t, d: out.put_nowait((t, d)) if "/e2m/" in t else None)
+
+        async def send() -> None:
+            while True:
+                topic, data = await out.get()
+                await client.publish(topic, data)
+
+        async def receive() -> None:
+            async for message in client.messages:
+                far.broker.publish(str(message.topic), bytes(message.payload))
+
+        tasks = [asyncio.create_task(send()), asyncio.create_task(receive())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+
+@pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
+async def test_the_contract_holds_over_mosquitto(tmp_path: Path) -> None:
+    far = Far()
+    async with mosquitto(tmp_path) as port, far.running(), bridged(far, port):
+        settings = EverestSettings("127.0.0.1", port)
+        async with DRIVER.open(settings, far.where) as driven:
+            await check_evse(driven, EvseWorld(far.pilot, far.silence))
