@@ -166,6 +166,8 @@ async def weather(cashier: Cashier) -> AsyncIterator[None]:
     finally:
         if cut is not None:
             await cut
+        # what did not come about is over with its payment: hundreds of them would meet in the next start of the line
+        await cashier.apollo_does(lambda: apollo.do("calm"))
 
 
 async def _cut(apollo: Apollo, after_s: float) -> None:

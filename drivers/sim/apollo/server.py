@@ -203,6 +203,8 @@ class Server:
                 self.bank.set_online(bool(asked["online"]))
             case "mischief":
                 self._mischief.add(asked["item"])
+            case "calm":
+                self._mischief.waiting.clear()
             case "restart":  # power comes back so soon that the line does not notice
                 self.machine.lose_state()
             case "elapse":
