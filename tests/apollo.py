@@ -23,6 +23,8 @@ from drivers.terminal_payter import DRIVER, PayterSettings
 from drivers.testkit.terminal import Books, TerminalWorld
 
 Json = dict[str, Any]
+START_S = 120.0
+"""For the process to start, on a machine that is busy with other things."""
 
 
 class Apollo:
@@ -43,11 +45,12 @@ class Apollo:
             sys.executable, "-m", "drivers.sim.apollo", "--books", str(self.folder / "books.json"),
             "--control", self._control, *where, *tls, "--bank-s", "0.05", *self.argv,
         )  # fmt: skip
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(START_S):
             while True:
                 with contextlib.suppress(OSError):
                     await self.do("picture")
                     return
+                assert self._process.returncode is None, f"the terminal ended by itself: {self._process.returncode}"
                 await asyncio.sleep(0.02)
 
     async def down(self) -> None:

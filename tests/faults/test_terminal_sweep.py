@@ -120,16 +120,19 @@ class Cashier:
         cents = self.decided.setdefault(reservation, cents)
         if reservation in self.outcomes:
             return  # the same approval, told twice
-        async with asyncio.timeout(SETTLE_S):
-            while reservation not in self.outcomes:
-                order = CommitPayment(0, "s", reservation, cents) if cents else VoidPayment(0, "s", reservation)
-                self._keeper.do(order)
-                event = await self.next(lambda e: isinstance(e, PaymentSettled), 5.0)
-                outcome = event.outcome if isinstance(event, PaymentSettled) else None
-                if outcome in (Settlement.DONE, Settlement.CLOSED):
-                    self.outcomes[reservation] = outcome
-                else:
-                    await asyncio.sleep(0.1)
+        told: Counter[str] = Counter()
+        end_s = asyncio.get_running_loop().time() + SETTLE_S
+        while reservation not in self.outcomes:
+            assert asyncio.get_running_loop().time() < end_s, f"{reservation}: {cents} cents not settled; {told}"
+            order = CommitPayment(0, "s", reservation, cents) if cents else VoidPayment(0, "s", reservation)
+            self._keeper.do(order)
+            event = await self.next(lambda e: isinstance(e, PaymentSettled), 5.0)
+            outcome = event.outcome if isinstance(event, PaymentSettled) else None
+            told[str(outcome) if event else "no event"] += 1
+            if outcome in (Settlement.DONE, Settlement.CLOSED):
+                self.outcomes[reservation] = outcome
+            else:
+                await asyncio.sleep(0.1)
 
     async def apollo_does(self, what: Callable[[], Any]) -> None:
         with contextlib.suppress(OSError, ValueError):  # it has no power at the moment
