@@ -670,3 +670,12 @@ def test_settings_of_smart_charging_are_not_for_a_backend() -> None:
     names = ("profile_stack_level_max", "profile_periods_max", "profile_rate_units", "profiles_max", "phase_switching")
     reply = ask(Play(), AskSet(dict.fromkeys(names, "1")))
     assert set(reply.data.values()) == {"Rejected"}
+
+
+def test_a_dc_outlet_is_told_watts() -> None:
+    play = charging(Play(settings={"nominal_voltage_v": 240}))
+    play.site.evses[1].dc = True
+    put(play, profile(DEFAULT, (0, 7200), unit=Unit.W))
+    play.skip()
+    last = [o.limit for o in play.log if isinstance(o, SetLimit)][-1]
+    assert last.power_w == 7200

@@ -22,7 +22,7 @@ from agent.domain.messages import ChargingState, StopReason, TriggerReason
 from agent.domain.orders import Remember, SetLimit, WakeMe
 from agent.domain.rules.end import end
 from agent.domain.rules.points import UNPLUGGING
-from agent.domain.rules.words import ends_without_energy, release, tell_charging, timer, to, unsettle
+from agent.domain.rules.words import ends_without_energy, in_words_of, release, tell_charging, timer, to, unsettle
 from agent.kinds import Fault, Moment
 
 
@@ -77,7 +77,7 @@ def vehicle_gone(s: Site, evse: Evse, event: VehicleLeft, now: Moment) -> Iterat
 def limited(s: Site, evse: Evse, event: LimitChanged, now: Moment) -> Iterator[Yielded]:
     """Another bound. Below 6 A the session pauses: release is withdrawn, nothing ends; with current again it is given
     to whom it was meant for."""
-    yield SetLimit(evse.number, evse.limit)
+    yield SetLimit(evse.number, in_words_of(s, evse))
     if evse.paused and evse.release:
         yield from release(s, evse, False)
         evse.wanted = True

@@ -13,7 +13,7 @@ from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReas
 from agent.domain.orders import SetLimit, SetRelease, Tell, WakeMe
 from agent.domain.rules.points import energised
 from agent.domain.transaction import Point
-from agent.kinds import Moment
+from agent.kinds import Limit, Moment
 
 Rule: TypeAlias = Callable[[Site, Evse, Any, Moment], Iterator[Yielded]]
 
@@ -54,7 +54,16 @@ def release(s: Site, evse: Evse, on: bool) -> Iterator[Yielded]:
 def bounded(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     """Before release is given: the board learns what it may offer at most."""
     s.bound(evse, now)
-    yield SetLimit(evse.number, evse.limit)
+    yield SetLimit(evse.number, in_words_of(s, evse))
+
+
+def in_words_of(s: Site, evse: Evse) -> Limit:
+    """A DC board goes by watts: what this current is on the station's side of the charger."""
+    limit = evse.limit
+    if not evse.dc:
+        return limit
+    volts = s.settings.number("nominal_voltage_v") * evse.used_phases
+    return Limit(limit.current_a, limit.phases, (limit.current_a or 0.0) * volts)
 
 
 def rest(evse: Evse) -> State:
