@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from agent.domain.adhoc import Payment, PayState, Placed, Withdrawn, reference
 from agent.domain.block import Yielded, on
+from agent.domain.blocks.till import has_right
 from agent.domain.events import (
     ButtonPressed,
     CardRefused,
@@ -274,7 +275,7 @@ class AdHoc:
         p.evse, p.tariff = event.evse, self._price(self._site.evses[event.evse], now)
         if p.tariff is None:
             yield StopWanted(event.evse, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
-        elif not self._has_right(p):
+        elif not has_right(self._site, p):
             yield from self._refuse(p, "unavailable", now)
         else:
             yield from self._tell_price(p)
@@ -289,12 +290,8 @@ class AdHoc:
     def dropped(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
         for p in list(self._journal.payments.values()):
             waited = p.state is PayState.AUTHORISED and p.evse == event.evse and p.id not in self._judging
-            if waited and not self._has_right(p):
+            if waited and not has_right(self._site, p):
                 yield from self._journal.step(p, Withdrawn(p.id, "no session was begun"), now)
-
-    def _has_right(self, p: Payment) -> bool:
-        grants = (e.grant for e in self._site.evses.values())
-        return any(g is not None and g.token.same(p.token) for g in grants)
 
     def checking(self, evse: EvseId) -> bool:
         """A bank or a backend is being asked for this outlet (for the screen)."""

@@ -32,7 +32,7 @@ from agent.domain.payment_words import (
     TerminalLost,
     TerminalOpened,
 )
-from agent.domain.payments import Journal
+from agent.domain.payments import UNUSED_S, Journal
 from agent.domain.price_tag import capped
 from agent.domain.record import Poisoned
 from agent.domain.rules.resume import RECOVER_S
@@ -189,6 +189,8 @@ class Till:
             yield from self._ask_register(self._journal.payments[key], now)
         elif kind == "pay-prune":
             yield from self._prune(now)
+        elif kind == "pay-unused" and has_right(self._site, self._journal.payments.get(key)):
+            yield WakeMe(event.key, now.t_s + UNUSED_S * self._journal.io_s)
         elif kind.startswith("pay-") and key in self._journal.payments:
             yield from self._journal.step(self._journal.payments[key], event, now)
             yield from self._alert()
@@ -290,6 +292,12 @@ class Till:
             if old or n < len(done) - FINISHED_MAX:
                 yield from self._journal.forget(p)
         yield WakeMe("pay-prune:", now.t_s + DAY_S)
+
+
+def has_right(site: Site, p: Payment | None) -> bool:
+    """Somebody may still begin with it: what is held for it must not go before that right does."""
+    grants = (e.grant for e in site.evses.values())
+    return p is not None and any(g is not None and g.token.same(p.token) for g in grants)
 
 
 def _doubtful(p: Payment) -> bool:
