@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.domain.adhoc import DAY_S, SCHEDULE_S, TOKEN_LENGTH, Terms, reference
+from agent.domain.adhoc import DAY_S, HOUR_S, SCHEDULE_S, TOKEN_LENGTH, Terms, reference
 from agent.frozen import frozen
 from agent.kinds import STATION, EvseId
 from agent.settings import StationFile, build
@@ -21,6 +21,7 @@ class PaymentTable:
     reserve_s: float = 15.0
     retry_s: tuple[float, ...] = SCHEDULE_S
     keep_days: int = 30
+    hold_hours: float = 48.0
 
 
 def terms(file: StationFile, wrong: list[str]) -> Terms | None:
@@ -42,6 +43,7 @@ def terms(file: StationFile, wrong: list[str]) -> Terms | None:
         reserve_s=table.reserve_s,
         schedule_s=table.retry_s,
         keep_s=table.keep_days * DAY_S,
+        hold_s=table.hold_hours * HOUR_S,
     )
 
 
@@ -74,6 +76,8 @@ def _problems(table: PaymentTable) -> list[str]:
         wrong.append(f"reserve_s: must be 0 to 600, is {table.reserve_s:g}")
     if not table.retry_s or min(table.retry_s) < 1:
         wrong.append("retry_s: at least one wait, and each at least 1 (second)")
+    if not 1 <= table.hold_hours <= 720:
+        wrong.append(f"hold_hours: must be 1 to 720, is {table.hold_hours:g}")
     if not 1 <= table.keep_days <= 3660:
         wrong.append(f"keep_days: must be 1 to 3660, is {table.keep_days}")
     return wrong

@@ -51,7 +51,8 @@ UNKEPT = frozenset((PayState.NEW, PayState.CARD_READ))
 class Terms:
     """What the station file says. ``amount_cents``: held by the bank before anybody charges; ``least_cents``: a bank
     that holds less is let go. ``prefix``: of the token that a backend is told. ``reserve_s``: how far ahead of the
-    ceiling energy ends, for the delay of meter and contactor (real seconds). ``terminals``: the number of each
+    ceiling energy ends, for the delay of meter and contactor (real seconds). ``hold_s``: a session ends no later than
+    so long after its card, since the terminal lets go by itself what nobody settles. ``terminals``: the number of each
     terminal's EVSE (0: of the station) and the EVSEs that it serves. ``keep_s``: how long what is finished is kept, for
     receipts and the reconciliation."""
 
@@ -62,6 +63,7 @@ class Terms:
     reserve_s: float = 15.0
     schedule_s: tuple[float, ...] = SCHEDULE_S
     keep_s: float = 30 * DAY_S
+    hold_s: float = 2 * DAY_S
 
 
 @mutable

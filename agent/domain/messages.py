@@ -70,6 +70,7 @@ class TriggerReason(StrEnum):
     REMOTE_STOP = "RemoteStop"
     RESET_COMMAND = "ResetCommand"
     STOP_AUTHORIZED = "StopAuthorized"
+    TIME_LIMIT = "TimeLimitReached"
     TX_RESUMED = "TxResumed"
     UNLOCK_COMMAND = "UnlockCommand"
 

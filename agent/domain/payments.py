@@ -137,7 +137,8 @@ def read(j: Journal, p: Payment, event: BankCardRead, now: Moment) -> Iterator[Y
 @to(PayState.AUTH_PENDING)
 def ask_bank(j: Journal, p: Payment, event: Placed, now: Moment) -> Iterator[Yielded]:
     """On disk before the bank is asked: an answer that finds nobody is then at least looked for."""
-    p.state, p.evse, p.movable, p.utc_s = PayState.AUTH_PENDING, event.evse, event.movable, now.utc_s
+    p.state, p.evse, p.movable = PayState.AUTH_PENDING, event.evse, event.movable
+    p.at, p.utc_s = now.stamp, now.utc_s
     yield j.keep(p)
     yield AuthorisePayment(p.terminal, p.id)
     yield WakeMe(timer("auth", p), now.t_s + AUTH_S * j.io_s)

@@ -87,7 +87,7 @@ def till(evses: int = 1, tariff: Tariff = TARIFF, settings: dict[str, Any] | Non
     """A station with a terminal that waits for a card."""
     ids = itertools.count(1)  # also over a restart: no two of the real ones are the same
     options["new_id"] = lambda: f"s{next(ids)}"
-    of_terms = {k: options.pop(k) for k in ("least_cents", "schedule_s", "reserve_s") if k in options}
+    of_terms = {k: options.pop(k) for k in ("least_cents", "schedule_s", "reserve_s", "hold_s") if k in options}
     options["terms"] = terms(evses, **of_terms)
     play = Playbook(lambda: sold(tariff, evses, settings, **options), traits=EvseTraits(counts_plugged=True))
     return play >> OPENED << Like(OfferPayment, terminal=0, amount_cents=AMOUNT)

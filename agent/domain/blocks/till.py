@@ -119,6 +119,9 @@ class Till:
         evse.bill = Bill(p.session, cents, p.held_cents, p.tariff.currency, tariff=p.tariff)
         if evse.state is not State.ACTIVE:
             return
+        if _age_s(p, now) >= self._journal.terms.hold_s:
+            yield StopWanted(evse.number, StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.TIME_LIMIT)
+            return
         left_s = p.tariff.headroom_s(p.usage, p.held_cents, self._most_w(evse))
         left_s -= self._journal.terms.reserve_s * self._journal.io_s
         if left_s <= 0:
@@ -201,11 +204,15 @@ class Till:
     def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
         """Every unfinished payment is finished by rule. A record that cannot be read is set aside and reported; what is
         held for it, the terminal releases by itself."""
+        for key, record in event.remembered.get("poisoned", {}).items():
+            if key.startswith("payment/") and not record.get("told"):  # the store could not even read it
+                yield Remember("poisoned", key, {**record, "told": True})
+                yield FaultRaised(STATION, Fault.PAYMENT_UNCERTAIN)
         for key, record in event.remembered.get("payment", {}).items():
             try:
                 p = Payment.of(key, record)
             except (Poisoned, KeyError, TypeError, ValueError, OverflowError) as e:
-                yield Remember("poisoned", f"payment/{key}", {"record": record, "why": str(e)})
+                yield Remember("poisoned", f"payment/{key}", {"record": record, "why": str(e), "told": True})
                 yield Remember("payment", key, None)
                 yield FaultRaised(STATION, Fault.PAYMENT_UNCERTAIN)
                 yield from self._unpaid(record)
