@@ -152,6 +152,13 @@ def test_an_outlet_beyond_those_with_settings_has_what_the_station_has() -> None
     assert "/CP/6/" in shown(street(Plan(station="CP", dynamic=True, shared=True), settings, 6), 6)["qr_url"]
 
 
+def test_the_id_of_an_outlet_in_other_networks() -> None:
+    template = "https://pay.example/{roamingEVSEId}"
+    named = {**SETTINGS, "web1_template": template, "web1_roaming_id": "LU*CHA*E1"}
+    assert shown(street(settings=named))["qr_url"] == "https://pay.example/LU*CHA*E1"
+    assert shown(street(settings={**named, "web1_roaming_id": ""}))["qr_url"] == "https://pay.example/CP%201*1"
+
+
 def test_nobody_is_led_to_a_payment_that_cannot_lead_to_a_charge() -> None:
     play = street(settings={**SETTINGS, "local_authorize_offline": True})
     play.feed(LinkChanged(LINK, False))

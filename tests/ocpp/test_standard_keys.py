@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.domain.variables import VARIABLES
+from agent.domain.variables import OUTLETS_MOST, VARIABLES
 from agent.ocpp.names import COST, KEYS_16, UNOFFERED_16, key_16
 from agent.ocpp.names2 import NAMES
 
@@ -65,6 +65,7 @@ Core CertificateStoreMaxLength int R
 Core CpoName text RW
 Core SecurityProfile int R|RW
 """
+PAYMENT = ("WebPaymentsCtrlr.", "qrCodeURL", "PaymentCtrlr.")
 KEYS = {name: (profile, *row) for profile, name, *row in map(str.split, STANDARD.strip().splitlines())}
 
 
@@ -83,8 +84,9 @@ def test_a_key_of_the_standard_is_as_the_standard_says_or_has_an_excuse(name: st
 
 
 def test_there_are_no_keys_of_our_own() -> None:
-    """The rest is of the application note on prices, which has tests of its own."""
-    assert [k.key for k in KEYS_16 if k.key not in KEYS and k.profile != COST] == ["CustomDisplayCostAndPrice"]
+    """The rest is of the application note on prices and of payment, which have tests of their own."""
+    ours = [k.key for k in KEYS_16 if k.key not in KEYS and k.profile != COST and not k.key.startswith(PAYMENT)]
+    assert ours == ["CustomDisplayCostAndPrice"]
 
 
 # --- no dead key -----------------------------------------------------------------------------------------------------
@@ -95,12 +97,14 @@ NOTES = {
     "connector_phase_rotation": "a note of the installer's for the backend: the station keeps it and converts nothing",
     "multi_language": "says what the screen can",
     "time_sources": "only one value is possible",
+    **{f"web{n}_totp_version": "only one value is possible" for n in range(OUTLETS_MOST + 1)},
 }
 
 
 def readers(name: str) -> set[str]:
     """Modules that say this name outside the tables."""
-    return {path for path, words in _SAID.items() if name in words or any(map(name.startswith, words))}
+    pattern = re.sub(r"\d", "{}", name)  # of an outlet: its number is filled in
+    return {p for p, words in _SAID.items() if {name, pattern} & words or any(map(name.startswith, words))}
 
 
 def _words(path: Path) -> set[str]:
@@ -108,7 +112,14 @@ def _words(path: Path) -> set[str]:
     tree = list(ast.walk(ast.parse(path.read_text("utf-8"))))
     texts = {n.value for n in tree if isinstance(n, ast.Constant) and isinstance(n.value, str)}
     begun = {n.values[0].value for n in tree if isinstance(n, ast.JoinedStr) and isinstance(n.values[0], ast.Constant)}
-    return (texts & VARIABLES.keys()) | {str(b) for b in begun if str(b).count("_") > 1}
+    holes = (
+        "".join(v.value if isinstance(v, ast.Constant) else "{}" for v in n.values)
+        for n in tree
+        if isinstance(n, ast.JoinedStr)
+    )
+    return (
+        (texts & VARIABLES.keys()) | {str(b) for b in begun if str(b).count("_") > 1} | {h for h in holes if "{}_" in h}
+    )
 
 
 _SAID = {
@@ -136,7 +147,9 @@ ALL_KEYS = {
 
 def test_every_key_that_can_be_written_is_tried_by_a_test_of_its_effect() -> None:
     texts = [p.read_text("utf-8") for p in TESTS.rglob("*.py") if p.name not in ALL_KEYS]
-    untried = [
-        k.key for k in KEYS_16 if not k.readonly and not any(re.search(rf"\b({k.key}|{k.setting})\b", t) for t in texts)
-    ]
+    names = {
+        k.key: rf"\b({re.escape(k.key)}|" + re.sub(r"\d", r"\\d", k.setting) + r")\b" for k in KEYS_16 if not k.readonly
+    }
+    names = {k: n for k, n in names.items() if not k.endswith(".TOTPVersion")}  # only one value is possible
+    untried = [key for key, name in names.items() if not any(re.search(name, t) for t in texts)]
     assert set(untried) <= {"ConnectorPhaseRotation", "CpoName"}, "the one does nothing, the other goes with case 074"

@@ -13,7 +13,9 @@ from ocpp16.play import Play, Shelf
 
 ELSEWHERE = ("AuthorizationKey", "SecurityProfile", "CpoName")
 """Keys that the station dials with: cases 073, 074, 083, 084."""
-KEYS = [k for k in KEYS_16 if k.key not in ELSEWHERE and k.profile != COST]
+PARTS = ("WebPaymentsCtrlr.", "qrCodeURL", "PaymentCtrlr.")
+"""Keys of parts that this station has not: scenarios of payment set them."""
+KEYS = [k for k in KEYS_16 if k.key not in ELSEWHERE and k.profile != COST and not k.key.startswith(PARTS)]
 WRITABLE = [k for k in KEYS if not k.readonly]
 LISTS = {"ConnectorPhaseRotation": ("0.RTS", "2.STR"), "": ("Energy.Active.Import.Register", "Voltage.L1-N")}
 
