@@ -4,6 +4,7 @@ becomes somebody by it, and the next honest badge is read."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import threading
@@ -26,7 +27,8 @@ from drivers.sim.desfire_card import Application, Chip, File
 from drivers.sim.rf_field import RfField
 
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
-CARDS = 10_000 if CAMPAIGN else 40
+CARDS, LANES = (10_000, 5) if CAMPAIGN else (40, 1)
+"""The readers of the lanes wait beside each other."""
 WHERE = Where(1, "reader", lambda: (1, 0.0), (), {})
 KEY = bytes(range(16))
 QUICK_ATS = bytes.fromhex("067577410280")
@@ -122,11 +124,35 @@ async def told(port: ReaderPort, timeout_s: float) -> Tap | None:
         return None
 
 
-async def read(port: ReaderPort, text: str, allowed: tuple[str, ...]) -> None:
-    """Until this badge is told; what is told before it may only be refusals and ``allowed``."""
-    async with asyncio.timeout(20):
-        while (tap := await told(port, 20)) is None or tap.token != Token(text):
+async def read(
+    port: ReaderPort, text: str, allowed: tuple[str, ...], field: RfField | None = None, card: Card | None = None
+) -> int:
+    """Until this badge is told; what is told before it may only be refusals and ``allowed``. On a machine that is busy
+    for longer than a talk may take (``TALK_S``) it is refused once; then its owner holds ``card`` there again. Returns
+    how often."""
+    again = 0
+    async with asyncio.timeout(60):
+        while (tap := await told(port, AGAIN_S)) is None or tap.token != Token(text):
             assert tap is None or tap.token is None or tap.token.value in allowed, tap
+            if tap is None and field is not None:
+                again += 1
+                put(field, None)
+                await told(port, 0.2)
+                put(field, card)
+    return again
+
+
+AGAIN_S = 5.0
+
+
+@contextlib.asynccontextmanager
+async def another_field() -> AsyncIterator[RfField]:
+    field = RfField()
+    await field.start()
+    try:
+        yield field
+    finally:
+        field.close()
 
 
 @pytest.mark.campaign
@@ -135,22 +161,36 @@ async def test_whatever_a_card_does_the_next_badge_is_read(
 ) -> None:
     """10,000 cards that misbehave at a random frame in a random way, each followed by an honest badge: the honest one
     is always read, the other is itself or nobody, and the reader's thread is the same all along."""
-    dice = random.Random(SEED)
     seen: Counter[str] = Counter()
-    async with DRIVER.open(settings(field, tmp_path), WHERE) as port:
-        thread = next(t for t in threading.enumerate() if t.name == "reader_nfc")
-        for n in range(CARDS):
-            card = Misbehaving(random.Random(dice.randrange(2**40)))
-            put(field, card)
-            tap = await told(port, 0.15)
-            seen["nothing" if tap is None else tap.reason or "read all the same"] += 1
-            assert tap is None or tap.token in (None, Token("OTHER")), (n, card.name, card.at)
-            put(field, honest(HONEST, f"HONEST-{n}"))
-            await read(port, f"HONEST-{n}", ("OTHER",))
-            assert thread.is_alive()
+
+    async def lane(number: int) -> None:
+        dice = random.Random(f"{SEED} {number}")
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        async with another_field() as own, DRIVER.open(settings(own, folder), WHERE) as port:
+            threads = [t for t in threading.enumerate() if t.name == "reader_nfc"]
+            for n in range(CARDS // LANES):
+                await misbehave(own, port, dice, f"HONEST-{number}-{n}", seen)
+                assert all(t.is_alive() for t in threads)
+
+    async with asyncio.TaskGroup() as lanes:
+        for number in range(LANES):
+            lanes.create_task(lane(number))
     record_property("cards", CARDS)
     for what, times in sorted(seen.items()):
         record_property(what, times)
+    assert seen["held there again"] <= CARDS // 500, seen
+
+
+async def misbehave(field: RfField, port: ReaderPort, dice: random.Random, name: str, seen: Counter[str]) -> None:
+    card = Misbehaving(random.Random(dice.randrange(2**40)))
+    put(field, card)
+    tap = await told(port, 0.15)
+    seen["nothing" if tap is None else tap.reason or "read all the same"] += 1
+    assert tap is None or tap.token in (None, Token("OTHER")), (name, card.name, card.at)
+    badge = honest(HONEST, name)
+    put(field, badge)
+    seen["held there again"] += await read(port, name, ("OTHER",), field, badge)
 
 
 async def test_a_card_torn_away_in_the_middle_is_told_and_read_when_it_comes_back(
