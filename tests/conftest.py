@@ -9,7 +9,16 @@ from simulated import CAMPAIGN
 
 from tests.conformance.ledger import Ledger
 
-LONG = ("scenarios/test_kill_sweep", "conformance/", "scenarios/", "faults/", "page/")
+LONG = (
+    "scenarios/test_kill_sweep",
+    "verify/",
+    "drivers/test_boards",
+    "drivers/test_panel",
+    "conformance/",
+    "scenarios/",
+    "faults/",
+    "page/",
+)
 
 settings.register_profile(
     "busy", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100 if CAMPAIGN else 50

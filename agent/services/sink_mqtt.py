@@ -25,9 +25,11 @@ class MqttOutlet:
             raise SinkError(f"MQTT: {e}") from e
 
     async def close(self) -> None:
+        """A broker sends the will only of those who went without a word."""
         from aiomqtt import MqttError
 
         try:
+            await self._client.publish(f"{self._topic}/online", "false", qos=1, retain=True)
             await self._client.__aexit__(None, None, None)
         except (MqttError, OSError):
             pass  # it is gone anyway
@@ -40,12 +42,16 @@ async def open_outlet(table: SinkTable, station: str) -> Outlet:
     except ModuleNotFoundError as e:
         raise SinkError(f"the package {e.name} is missing: install chargy-agent[mqtt]") from e
     topic = table.topic or f"chargy/{station}"
+    try:
+        context = ssl.create_default_context(cafile=str(table.ca)) if table.ca else None
+    except OSError as e:
+        raise SinkError(f"ca {table.ca}: {e}") from e
     client = Client(
         table.host,
         table.port,
         username=table.username or None,
         password=_password(table),
-        tls_context=ssl.create_default_context(cafile=str(table.ca)) if table.ca else None,
+        tls_context=context,
         timeout=TIMEOUT_S,
         will=Will(f"{topic}/online", "false", qos=1, retain=True),
     )
@@ -62,5 +68,5 @@ def _password(table: SinkTable) -> str | None:
         return None
     try:
         return table.password_file.read_text("utf-8").strip()
-    except OSError as e:
-        raise SinkError(f"password_file {table.password_file}: {e.strerror}") from e
+    except (OSError, UnicodeDecodeError) as e:
+        raise SinkError(f"password_file {table.password_file}: cannot be read as text") from e

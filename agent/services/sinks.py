@@ -113,7 +113,7 @@ class Sinks(logging.Handler):
 
     def _put(self, kind: str, what: dict[str, Any]) -> None:
         now = self._clock.now()
-        line = json.dumps({"station": self._station, "message": kind, "utc_s": now.utc_s, **what}, ensure_ascii=False)
+        line = json.dumps({"station": self._station, "message": kind, "utc_s": now.utc_s, **what})
         for sink in self.sinks:
             sink.put(kind, line)
 

@@ -141,6 +141,35 @@ async def test_nobody_is_named(tmp_path: Path) -> None:
     assert "04AABBCC" not in path.read_text()
 
 
+async def test_what_no_encoding_has_ends_no_sink(tmp_path: Path) -> None:
+    """A backend may send half of a surrogate pair, and a warning may repeat it."""
+    path = tmp_path / "alerts"
+    sinks = Sinks([table(path=str(path))], "CP-1", Clock({}, 1.0, rtc=lambda: 0.0))
+    async with at_work(sinks):
+        await until(lambda: sinks.sinks[0].up)
+        logging.getLogger("agent.x").warning("odd: \ud800")
+        logging.getLogger("agent.x").warning("after it")
+        await until(lambda: path.exists() and "after it" in path.read_text())
+    assert "\\ud800" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("ca", b"no certificate"), ("ca", None), ("password_file", b"\xff\xfe"), ("password_file", None)],
+)
+async def test_files_that_are_no_use_are_a_trouble_of_the_sink(
+    tmp_path: Path, file: str, content: bytes | None
+) -> None:
+    from agent.services.sink_mqtt import open_outlet
+
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_bytes(content)
+    far = table(kind="mqtt", host="127.0.0.1", port=free_port(), **{file: str(path)})
+    with pytest.raises(SinkError, match=file):
+        await open_outlet(far, "CP-1")
+
+
 @pytest.mark.parametrize(
     ("keys", "wrong"),
     [
