@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from agent.bankcards import BankCard
@@ -51,10 +52,22 @@ def trouble(file: Path | None) -> str:
 
 
 def _kept(path: Path) -> bytes:
-    salt = path.read_bytes().strip()
+    with path.open("rb") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        salt = file.read().strip()
+    if mode & 0o077 and not _credential(path):
+        raise Broken(
+            f"terminal_payter: {path}: others than its owner can get at it (mode {mode:04o}); say chmod 600, or 400"
+        )
     if len(salt) < 16:
         raise Broken(f"terminal_payter: {path}: must hold a random secret of 16 bytes or more")
     return salt
+
+
+def _credential(path: Path) -> bool:
+    """systemd gives the service its right by an access list, which shows as a right of the group."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return bool(folder) and path.resolve().is_relative_to(Path(str(folder)).resolve())
 
 
 def _made(path: Path) -> bytes:

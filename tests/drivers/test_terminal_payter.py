@@ -17,6 +17,7 @@ from agent.ports import Broken, Refused, Unreachable
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalPort
 from drivers.sim.apollo.machine import DECLINES
 from drivers.terminal_payter import DRIVER, PayterSettings
+from drivers.terminal_payter.card import trouble
 from drivers.testkit.terminal import check_terminal
 
 LAG_S = 2.0
@@ -345,6 +346,7 @@ async def test_marks_differ_between_stations(tmp_path: Path) -> None:
         for name in ("a", "b"):
             file = tmp_path / name
             file.write_text(f"a long random secret {name}")
+            file.chmod(0o600)
             async with apollo.opened(salt_file=file) as port:
                 news = port.news()
                 await port.offer(100)
@@ -353,6 +355,14 @@ async def test_marks_differ_between_stations(tmp_path: Path) -> None:
                 assert isinstance(read, CardRead)
                 marks.append(read.card.mark)
         assert marks[0] != marks[1]
+
+
+@pytest.mark.parametrize(("mode", "said"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True)])
+def test_a_salt_that_others_can_read_is_complained_of(tmp_path: Path, mode: int, said: bool) -> None:
+    file = tmp_path / "salt"
+    file.write_text("a long random secret")
+    file.chmod(mode)
+    assert (f"mode {mode:04o}" in trouble(file)) is said
 
 
 async def test_a_terminal_with_another_certificate_is_not_spoken_to(tmp_path: Path) -> None:
