@@ -15,6 +15,7 @@ from agent.domain.blocks.clearing import Clearing
 from agent.domain.blocks.costs import Costs
 from agent.domain.blocks.customers import Customers
 from agent.domain.blocks.display import Display
+from agent.domain.blocks.early import Early
 from agent.domain.blocks.firmware import Firmware
 from agent.domain.blocks.inventory import Inventory
 from agent.domain.blocks.latches import Latches
@@ -43,8 +44,8 @@ from agent.kinds import EvseId
 
 def assemble(site: Site) -> Blocks:
     """The street first (it keeps the picture that the others read), the screen last (it shows what they made of it)."""
-    choice, lists = Choice(site), Lists(site)
-    authorisation = Authorisation(site, choice)
+    choice, early, lists = Choice(site), Early(site), Lists(site)
+    authorisation = Authorisation(site, choice, early)
     latches = Latches(site)
     clearing = Clearing(site, latches)
     status, firmware, logs, costs = Status(site), Firmware(site), Logs(site), Costs(site)
@@ -62,6 +63,7 @@ def assemble(site: Site) -> Blocks:
             choice,
             authorisation,
             Sessions(site),
+            early,
             Transactions(site),
             Charging(site),
             Availability(site),

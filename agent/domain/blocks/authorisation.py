@@ -15,6 +15,7 @@ from dataclasses import replace
 from agent.domain.asks import AskClearCache, AskStart
 from agent.domain.block import Yielded, answers, on
 from agent.domain.blocks.choice import Choice
+from agent.domain.blocks.early import Early
 from agent.domain.cache import Cache
 from agent.domain.charging.profiles import Profile, Purpose, problem
 from agent.domain.events import (
@@ -61,8 +62,8 @@ class Pending:
 
 
 class Authorisation:
-    def __init__(self, site: Site, choice: Choice) -> None:
-        self._site, self._choice = site, choice
+    def __init__(self, site: Site, choice: Choice, early: Early) -> None:
+        self._site, self._choice, self._early = site, choice, early
         self.cache = Cache(site.settings)
         self._pending: dict[str, Pending] = {}
         self._asked = 0
@@ -124,6 +125,9 @@ class Authorisation:
 
     @on(CardPresented)
     def card(self, event: CardPresented, now: Moment) -> Iterator[Yielded]:
+        if self._early.is_early(event, now) and not self._is_own(event.token):
+            yield from self._early.keep(event)
+            return
         evse, movable, among = self._target(event, now)
         if evse is not None and self._choice.asks(among):
             yield from self._choice.ask(event, among, evse, now)
@@ -180,6 +184,10 @@ class Authorisation:
         session = {evse.session.token} if evse.session else set()
         grant = {evse.grant.token} if evse.grant else set()
         return session | grant | {p.token for p in self._pending.values() if p.evse == evse.number}
+
+    def _is_own(self, token: Token | None) -> bool:
+        """Somebody who is here already, so that no plug has to say where."""
+        return token is not None and any(token.same(t) for e in self._site.evses.values() for t in self._tokens(e))
 
     def _closed_for(
         self, evse: Evse, token: Token | None, group: str | None = None, leaving: Evse | None = None
