@@ -21,7 +21,7 @@ LONG = (
 )
 
 settings.register_profile(
-    "busy", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100 if CAMPAIGN else 50
+    "busy", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100 if CAMPAIGN else 30
 )
 settings.load_profile("busy")
 

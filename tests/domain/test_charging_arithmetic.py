@@ -137,7 +137,7 @@ def installed_profiles(draw: st.DrawFn) -> list[Installed]:
     return found
 
 
-@settings(max_examples=2000 if CAMPAIGN else 150, deadline=None)
+@settings(max_examples=2000 if CAMPAIGN else 80, deadline=None)
 @given(installed_profiles(), st.sampled_from([0, 1, 2, 3]), st.sampled_from(Unit), st.integers(1, SPAN_S))
 def test_every_second_of_it_is_right(found: list[Installed], evse: int, unit: Unit, duration_s: int) -> None:
     covered_s, spans = composite(Table(tuple(found), VOLTS), OUTLETS, evse, NOW_S, duration_s, unit)
@@ -156,7 +156,7 @@ def test_every_second_of_it_is_right(found: list[Installed], evse: int, unit: Un
         assert second not in told or before != limit, "a change that changes nothing"
 
 
-@settings(max_examples=1000 if CAMPAIGN else 100, deadline=None)
+@settings(max_examples=1000 if CAMPAIGN else 50, deadline=None)
 @given(installed_profiles(), st.integers(0, SPAN_S))
 def test_without_a_clock_nobody_gets_more_than_with_one(found: list[Installed], passed_s: int) -> None:
     """Whatever the time really is."""
@@ -204,7 +204,7 @@ def budgets() -> st.SearchStrategy[list[Budget]]:
     return st.lists(st.builds(Budget, st.floats(0, 60000), weights), max_size=4)
 
 
-@settings(max_examples=2000 if CAMPAIGN else 200, deadline=None)
+@settings(max_examples=2000 if CAMPAIGN else 100, deadline=None)
 @given(budgets(), claims(1))
 def test_never_above_and_nothing_wasted(bounds: list[Budget], wanted: list[Claim]) -> None:
     given_a = shares(bounds, wanted)

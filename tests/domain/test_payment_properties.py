@@ -46,7 +46,7 @@ from tests.domain.test_session_properties import DEEDS, PICK, WHEN_GONE, YES_NO,
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
-WALKS, STEPS = (40_000, 90) if FULL else (250, 70)
+WALKS, STEPS = (40_000, 90) if FULL else (130, 70)
 
 TARIFF = Tariff(kwh=Decimal("0.50"))
 SELF = TerminalIdentity("Fake", "T1")

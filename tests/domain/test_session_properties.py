@@ -52,7 +52,7 @@ from tests.domain.rig import BAD, FRIEND, GOOD, STRANGER, VERDICTS, Config, Rig
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
-WALKS, STEPS = (40_000, 90) if FULL else (700, 70)
+WALKS, STEPS = (40_000, 90) if FULL else (350, 70)
 
 TOKENS = (GOOD, GOOD, FRIEND, STRANGER, BAD)
 YES_NO = (True, False)

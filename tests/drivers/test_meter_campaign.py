@@ -34,8 +34,8 @@ from tests.drivers.test_meter_maps import CONFIG, METERS, ROWS, Truth, far_end, 
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
-READS = int(os.environ.get("CHARGY_METER_READS", "1000000")) if FULL else 4 * len(METERS)
-OF_ONE_METER = 400 if FULL else 4
+READS = int(os.environ.get("CHARGY_METER_READS", "1000000")) if FULL else 2 * len(METERS)
+OF_ONE_METER = 400 if FULL else 2
 """Readings before a meter is opened anew."""
 WORKERS = (os.cpu_count() or 1) if FULL else 1
 ABREAST = 24

@@ -38,7 +38,7 @@ from agent.services.terminals import TerminalKeeper
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
-PAYMENTS = 1000 if FULL else 12
+PAYMENTS = 1000 if FULL else 8
 CODES = (0x24, 0x13, 0x23, 0x12, 0x26, 0x27, 0x34, 0x36, 0x37, 0x35, 0x33)
 WHATS = ("lose_reply", "delay_reply", "refuse", "event_first", "hang_up", "garbage", "split", "merge", "bad_checksum")
 DETAILS = (0x00, 0x03, 0x04, 0x05, 0x0E, 0x11)

@@ -38,7 +38,7 @@ from agent.ocpp.v201 import V201
 from tests.domain.test_session_properties import TOKENS, Street, next_deed, shape_of
 
 FRAMES = 10
-WALKS = 1000 if CAMPAIGN else 25
+WALKS = 1000 if CAMPAIGN else 15
 """Of each version: 20,000 frames in a campaign."""
 KEPT = {"connection_timeout_s": (10, 60), "sample_interval_s": (30, 300), "clock_aligned_interval_s": (0, 60)}
 """So that a walk comes to an end. -1, 0 and 1 have plays of their own."""

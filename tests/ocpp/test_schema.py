@@ -89,7 +89,7 @@ def test_agrees_with_jsonschema(name: str) -> None:
     check, oracle = compiled(_without_multiples(document)), _oracle(document)
     strategy = _valid(document, document)
 
-    @settings(max_examples=80, deadline=None, database=None)
+    @settings(max_examples=30, deadline=None, database=None)
     @given(st.data())
     def agrees(data: st.DataObject) -> None:
         payload = data.draw(strategy)

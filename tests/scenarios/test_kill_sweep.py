@@ -130,7 +130,7 @@ def steps(version: str) -> list[tuple[tuple[str, ...], float]]:
     messages = [(moment, *step) for step in STEPS[version] for moment in ("before", "after")]
     out: list[tuple[tuple[str, ...], float]] = [(m, 0.0) for m in messages]
     for name in DEEDS:
-        delays = [dice.uniform(0, 1.2) for _ in range(40 if CAMPAIGN else 2)]
+        delays = [dice.uniform(0, 1.2) for _ in range(40 if CAMPAIGN else 1)]
         out += [(("deed", name), d) for d in delays]
     return out
 

@@ -39,7 +39,7 @@ from agent.services.terminals import TerminalKeeper
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
-RUNS = 1200 if FULL else 8
+RUNS = 1200 if FULL else 5
 ABREAST = 4
 RATE = 60.0
 HELD_CENTS, USED_WH = 5000, 2468
