@@ -22,6 +22,8 @@ LEAST_A, MOST_A = 6, 80
 DC_V = 1000.0
 WATCHDOG_OFF = 65535
 OVER_SHARE, OVER_LASTS_S = 1.2, 10.0
+DC_COOLED = 32 / 500
+"""Amperes of an AC cable that warm it as one ampere does a cooled DC one."""
 TEMPERATURES: dict[Fault, tuple[str, float]] = {
     Fault.TEMPERATURE_DERATING: ("inside", 77.5),
     Fault.HIGH_TEMPERATURE: ("inside", 95.0),
@@ -258,12 +260,14 @@ class Evse:
             self.lock.failed = stuck
 
     def _warm(self, dt_s: float) -> None:
-        current_a = max(self.measured.current_a, default=0.0)
+        """The cooled cable of a DC outlet warms as little as that of an AC one; its current is the charger's affair."""
+        dc = self.fitted.kind == "DC"
+        current_a = max(self.measured.current_a, default=0.0) * (DC_COOLED if dc else 1.0)
         for heat, place in ((self.inside, "inside"), (self.plug, "plug")):
             heat.step(dt_s, current_a)
             heat.look(max((c for f, (p, c) in TEMPERATURES.items() if p == place and f in self.faults), default=0.0))
         if self.over_s < OVER_LASTS_S:
-            self.over_s = self.over_s + dt_s if self.pwm and current_a > OVER_SHARE * self.limit_a else 0.0
+            self.over_s = self.over_s + dt_s if self.pwm and not dc and current_a > OVER_SHARE * self.limit_a else 0.0
 
     def _offer(self, dt_s: float, mains_on: bool) -> None:
         ready = (
