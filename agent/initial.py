@@ -89,6 +89,7 @@ def web_plan(file: StationFile) -> Plan:
         hosts=web.allowed_hosts,
         station_roaming_id=web.station_roaming_id,
         ids={e.number: e.roaming_id for e in file.evses if e.roaming_id},
+        fixed={e.number: e.qr_url for e in file.evses if e.qr_url and e.number > OUTLETS_MOST},
     )
 
 

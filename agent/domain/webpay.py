@@ -106,3 +106,5 @@ class Plan:
     hosts: tuple[str, ...] = ()
     station_roaming_id: str = ""
     ids: Mapping[int, str] = {}
+    fixed: Mapping[int, str] = {}
+    """Addresses of outlets that no key of a backend names (there are four)."""

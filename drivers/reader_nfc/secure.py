@@ -18,8 +18,9 @@ from drivers.reader_nfc.desfire import NotGenuine, Refusal
 from drivers.reader_nfc.desfire.ciphers import Cipher, Key
 from drivers.reader_nfc.desfire.diversify import an10922, plain_cmac
 from drivers.reader_nfc.desfire.picc import ENCIPHERED, MACED, PLAIN, Picc
-from drivers.reader_nfc.key_file import KeyFileError, read
+from drivers.reader_nfc.key_file import read
 from drivers.reader_nfc.secure_settings import SecureSettings
+from drivers.secret_file import Unfit
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class _Keys:
         try:
             self._master = Key(read(settings.key_file, settings.auth), aes)
             self.of_uid = Key(read(settings.uid_key_file, settings.auth), aes) if settings.uid_key_file else None
-        except KeyFileError as e:
+        except Unfit as e:
             raise Broken(f"a key file of the reader: {e}") from None
 
     def of(self, uid: bytes) -> Key:

@@ -6,11 +6,11 @@ import hashlib
 import hmac
 import os
 import secrets
-import stat
 from pathlib import Path
 
 from agent.bankcards import BankCard
 from agent.ports import Broken
+from drivers import secret_file
 from drivers.terminal_payter import tlv, words
 
 SALT_NAME = "terminal.salt"
@@ -37,37 +37,27 @@ def salt_of(file: Path | None, state_dir: Path | None) -> bytes:
         return secrets.token_bytes(SALT_BYTES)
     try:
         return _kept(path) if file is not None else _made(path)
+    except secret_file.Unfit as e:
+        raise Broken(f"terminal_payter: {path}: {e}") from e
     except OSError as e:
-        raise Broken(f"terminal_payter: {path}: {e.strerror or e}; the agent's user must be able to read it") from e
+        raise Broken(f"terminal_payter: {path}: {e.strerror or e}; the agent's user must be able to write it") from e
 
 
 def trouble(file: Path | None) -> str:
     """For ``check``: what is wrong with the file that is named, or nothing."""
     try:
-        if file is not None:
+        if file is not None and not secret_file.to_come(file):
             _kept(file)
-    except (OSError, Broken) as e:
-        return str(e)
+    except secret_file.Unfit as e:
+        return f"{file}: {e}"
     return ""
 
 
 def _kept(path: Path) -> bytes:
-    with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        salt = file.read().strip()
-    if mode & 0o077 and not _credential(path):
-        raise Broken(
-            f"terminal_payter: {path}: others than its owner can get at it (mode {mode:04o}); say chmod 600, or 400"
-        )
+    salt = secret_file.read(path).strip()
     if len(salt) < 16:
-        raise Broken(f"terminal_payter: {path}: must hold a random secret of 16 bytes or more")
+        raise secret_file.Unfit("must hold a random secret of 16 bytes or more")
     return salt
-
-
-def _credential(path: Path) -> bool:
-    """systemd gives the service its right by an access list, which shows as a right of the group."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return bool(folder) and path.resolve().is_relative_to(Path(str(folder)).resolve())
 
 
 def _made(path: Path) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +23,9 @@ from agent.domain.events import (
 from agent.domain.evse import State
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.webpay import ALPHABET, Plan, address_problem, filled, placeholders, slot, template_problem, token
+from agent.initial import initial_settings, web_plan
 from agent.kinds import AuthorizationStatus, Fault, ScreenName, Token, TokenType, Verdict
+from agent.settings import parse
 from tests.domain.playbook import LINK, A, Playbook
 
 SECRET = "secure!Charging!"
@@ -157,6 +161,18 @@ def test_the_id_of_an_outlet_in_other_networks() -> None:
     named = {**SETTINGS, "web1_template": template, "web1_roaming_id": "LU*CHA*E1"}
     assert shown(street(settings=named))["qr_url"] == "https://pay.example/LU*CHA*E1"
     assert shown(street(settings={**named, "web1_roaming_id": ""}))["qr_url"] == "https://pay.example/CP%201*1"
+
+
+def test_an_outlet_that_no_key_of_a_backend_names_shows_what_the_file_says_of_it(tmp_path: Path) -> None:
+    outlets = "".join(
+        f"[[evse]]\nnumber = {n}\nqr_url = 'https://pay.example/{n}'\n"
+        "[evse.board]\ndriver = 'x'\n[evse.meter]\ndriver = 'x'\n"
+        for n in range(1, 7)
+    )
+    file = parse(tomllib.loads(f"[station]\nid = 'X'\n[display]\ndriver = 'x'\n{outlets}"), tmp_path / "s.toml")
+    known = {"qr4_url": initial_settings(file).text("qr4_url")}
+    play = Playbook(web_payment=web_plan(file), settings=known, evses=6)
+    assert [shown(play, n)["qr_url"] for n in (4, 5, 6)] == [f"https://pay.example/{n}" for n in (4, 5, 6)]
 
 
 def test_nobody_is_led_to_a_payment_that_cannot_lead_to_a_charge() -> None:

@@ -365,6 +365,11 @@ def test_a_salt_that_others_can_read_is_complained_of(tmp_path: Path, mode: int,
     assert (f"mode {mode:04o}" in trouble(file)) is said
 
 
+def test_a_salt_that_systemd_hands_over_is_there_only_while_the_service_runs() -> None:
+    assert trouble(Path("/run/credentials/chargy-agent.service/none")) == ""
+    assert "No such file" in trouble(Path("/nowhere/salt"))
+
+
 async def test_a_terminal_with_another_certificate_is_not_spoken_to(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()

@@ -70,8 +70,9 @@ class WebPayments:
         number = self._number(evse)
         known = number <= OUTLETS_MOST  # an outlet beyond has no settings of its own
         dynamic = self._plan.dynamic and known and settings.flag(f"web{number}_enabled")
-        fixed = settings.text(f"qr{evse.number}_url") if evse.number <= OUTLETS_MOST else ""
-        fixed = fixed or site.qr_url
+        keyed = evse.number <= OUTLETS_MOST
+        own = settings.text(f"qr{evse.number}_url") if keyed else self._plan.fixed.get(evse.number)
+        fixed = own or site.qr_url
         if not dynamic and not fixed:
             return Code()
         if not site.online:

@@ -1,0 +1,40 @@
+"""Files with a secret in them: nobody but their owner may get at them. Credentials that systemd hands over are as it
+makes them: in memory, for this service alone. No error says what is in a file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+CREDENTIALS = Path("/run/credentials")
+MOST_BYTES = 64 * 1024
+
+
+class Unfit(Exception):
+    """``str()``: what is wrong and what to do, without the path; never a byte of the secret."""
+
+
+def read(path: Path) -> bytes:
+    """Raises ``Unfit``."""
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if mode & 0o077 and not _credential(path):
+                raise Unfit(f"others than its owner can get at it (mode {mode:04o}); say chmod 600, or 400")
+            return file.read(MOST_BYTES)
+    except OSError as e:
+        raise Unfit(f"{e.strerror or e}; the agent's user must be able to read it") from None
+
+
+def to_come(path: Path) -> bool:
+    """A credential that is not there yet: it comes with the service."""
+    return _credential(path) and not path.exists()
+
+
+def _credential(path: Path) -> bool:
+    """systemd gives the service its right by an access list, which shows as a right of the group."""
+    folders = [CREDENTIALS]
+    if given := os.environ.get("CREDENTIALS_DIRECTORY"):
+        folders.append(Path(given))
+    return any(path.resolve().is_relative_to(f.resolve()) for f in folders)
