@@ -131,10 +131,10 @@ class Station:
         return self.file.station.status_socket or folder / "status.sock"
 
     def _make_site(self) -> Site:
-        station = self.file.station
+        station, settings = self.file.station, initial_settings(self.file)
         return Site(
-            evses=initial_evses(self.file),
-            settings=initial_settings(self.file),
+            evses=initial_evses(self.file, float(settings.number("nominal_voltage_v"))),
+            settings=settings,
             links=tuple(b.name for b in self.file.backends),
             given={b.name: given(b) for b in self.file.backends},
             new_id=new_session_id,

@@ -24,7 +24,7 @@ from agent.domain.variables import (
 from agent.domain.webpay import Plan, address_problem, template_problem
 from agent.kinds import STATION, EvseId, MeterPolicy, SignedReading
 from agent.ocpp import versions
-from agent.settings import Backend, SettingsError, StationFile, meant
+from agent.settings import NOMINAL_V, Backend, SettingsError, StationFile, meant
 from agent.spoken import spoken_to
 
 if TYPE_CHECKING:
@@ -190,17 +190,19 @@ def wall_clock(file: StationFile) -> Callable[[float], Local]:
     return lambda utc_s: Local(*turning(utc_s, file.station.timezone))
 
 
-def initial_evses(file: StationFile) -> dict[EvseId, Evse]:
+def initial_evses(file: StationFile, nominal_v: float = NOMINAL_V) -> dict[EvseId, Evse]:
     """The EVSEs of the file, before anything is known of them. Raises ``SettingsError``."""
     offers = initial_offers(file)
     return {
         e.number: Evse(
             e.number,
             tethered=e.outlet == "tethered",
-            max_a=e.max_a,
+            max_a=e.phase_a(nominal_v),
             phases=e.phases,
+            nominal_v=nominal_v,
+            efficiency=e.efficiency if e.dc else 1.0,
             rotation=e.phase_rotation,
-            dc=e.kind == "DC",
+            dc=e.dc,
             bay_sensor=e.bay_sensor,
             meter=Watch(file.meter_policies.get(e.number, MeterPolicy())),
             offer=offers.get(e.number),

@@ -369,8 +369,9 @@ class EvseTraits:
     False also for a board that sees to the lock of its socket alone. ``counts_plugged``: delivers
     ``EvseState.plugged_s``. ``holds``: can keep a plug whose vehicle has left. ``fallback_stop``: its
     watchdog withdraws release when the agent goes silent. ``dc``: a DC outlet: its limits are ``min_w`` to
-    ``max_w``, and below that it pauses only where it is ``pausable``; otherwise it gives ``min_w``. ``tells_pilot``
-    False: that a vehicle asks is seen only once it is released."""
+    ``max_w``, and below that it pauses only where it is ``pausable``; otherwise it gives ``min_w``. ``one_release``:
+    withdrawing release ends the vehicle's session for good, so that a pause is said by the limit alone.
+    ``tells_pilot`` False: that a vehicle asks is seen only once it is released."""
 
     tethered: bool = False
     lockable: bool = True
@@ -385,6 +386,7 @@ class EvseTraits:
     min_w: float = 0.0
     max_w: float = 0.0
     pausable: bool = True
+    one_release: bool = False
     tells_pilot: bool = True
 
 

@@ -23,7 +23,7 @@ from agent.ports import DeviceError
 from agent.ports.store import StoreError
 from agent.services.devices import Composed, compose
 from agent.services.store import Store, StoreRefused
-from agent.settings import SettingsError, StationFile
+from agent.settings import NOMINAL_V, SettingsError, StationFile
 
 ROLES = ("meter", "board")
 EVERY_S = 1.0
@@ -144,7 +144,7 @@ async def _meter(
     known = facts.get("meter", {}).get(str(device.evse))
     looked = Looked(
         port.identity, file.meter_policies.get(device.evse, MeterPolicy()), readings, bill,
-        recalled(known) if known else None, evse.phases, evse.max_a, evse.kind == "DC",
+        recalled(known) if known else None, evse.phases, evse.phase_a(NOMINAL_V), evse.dc,
     )  # fmt: skip
     return port.identity, meter_findings(looked)
 

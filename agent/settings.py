@@ -6,7 +6,7 @@ Keys and meaning: docs/station-file.md (the file as suites use it is a public co
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,8 @@ class Evse:
     phase_rotation: str = ""
     bay_sensor: bool = False
     power_kw: float | None = None
+    efficiency: float = 0.93
+    """Of the charger that makes direct current: what it gives of what it draws, where that is least."""
     tariff: Mapping[str, Any] | None = None
     board: Device | None = None
     meter: Device | None = None
@@ -147,6 +149,19 @@ class Evse:
     display: Device | None = None
     terminal: Device | None = None
     lamp: Device | None = None
+
+    @property
+    def dc(self) -> bool:
+        return self.kind == "DC"
+
+    @property
+    def power_w(self) -> float:
+        """The most that it can give."""
+        return self.power_kw * 1000 if self.power_kw is not None else self.phases * self.max_a * NOMINAL_V
+
+    def phase_a(self, nominal_v: float) -> float:
+        """The most that it can give, in amperes of each phase of the feed."""
+        return self.power_w / (self.phases * nominal_v) if self.dc else self.max_a
 
 
 @frozen
@@ -207,6 +222,8 @@ TABLES = (
     "payment",
 )  # fmt: skip
 STORE_MAX_MB = 100_000
+MOST_KW = 10_000
+NOMINAL_V = 230.0
 MIN_A = 6.0
 """The least current that IEC 61851-1 can offer."""
 
@@ -341,13 +358,19 @@ def _sinks(raw: Mapping[str, Any], wrong: list[str], base: Path) -> tuple[SinkTa
     return tables
 
 
-def _feed_problems(evse: Evse) -> list[str]:
+def _feed_problems(evse: Evse) -> Iterator[str]:
+    where = f"evse[{evse.number}]"
     if evse.phase_rotation and len(evse.phase_rotation) != evse.phases:
-        return [
-            f"evse[{evse.number}].phase_rotation: must name {evse.phases} of R, S, T (the feed's phases, in the"
+        yield (
+            f"{where}.phase_rotation: must name {evse.phases} of R, S, T (the feed's phases, in the"
             f" order of the outlet's), is {evse.phase_rotation!r}"
-        ]
-    return []
+        )
+    if evse.power_kw is not None and not 0 < evse.power_kw < MOST_KW:
+        yield f"{where}.power_kw: must be more than 0 and below {MOST_KW}, is {evse.power_kw:g}"
+    if evse.dc and evse.power_kw is None:
+        yield f"{where}.power_kw: is missing: what this DC outlet can give at most, for example power_kw = 150"
+    if not 0.5 <= evse.efficiency <= 1:
+        yield f"{where}.efficiency: must be 0.5 to 1, is {evse.efficiency:g}"
 
 
 def _backend_tables(raw: Mapping[str, Any], wrong: list[str]) -> list[tuple[str, Any]]:

@@ -13,7 +13,6 @@ from agent.kinds import EvseId
 from agent.settings import Evse, StationFile, build
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-PHASE_V = 230.0
 NAME_MAX = 40
 _PER = ("kwh", "minute", "occupancy")
 _LAW = (
@@ -57,11 +56,9 @@ def offers(file: StationFile, wrong: list[str]) -> dict[EvseId, Offer]:
     station = _read(file.tariff, "tariff", wrong)
     made: dict[EvseId, Offer] = {}
     for evse in file.evses:
-        if evse.power_kw is not None and not 0 < evse.power_kw < 10_000:
-            wrong.append(f"evse[{evse.number}].power_kw: must be more than 0 and below 10000, is {evse.power_kw:g}")
         where = f"evse[{evse.number}].tariff" if evse.tariff is not None else "tariff"
         tariff, backend = _read(evse.tariff, where, wrong) if evse.tariff is not None else station
-        made[evse.number] = Offer(tariff, power_w(evse), backend)
+        made[evse.number] = Offer(tariff, evse.power_w, backend)
         if tariff is not None and made[evse.number].strict:
             wrong += [_refusal(where, evse, key) for key in unlawful(tariff, strict=True)]
     if any(t.backend for t in made.values()) and not file.settings.get("cost_display"):
@@ -71,18 +68,9 @@ def offers(file: StationFile, wrong: list[str]) -> dict[EvseId, Offer]:
     return made
 
 
-def power_w(evse: Evse) -> float | None:
-    """The most that an outlet can give; None: a DC outlet that does not say it."""
-    if evse.power_kw is not None:
-        return evse.power_kw * 1000
-    return evse.phases * evse.max_a * PHASE_V if evse.kind == "AC" else None
-
-
 def _refusal(where: str, evse: Evse, key: str) -> str:
-    most_w = power_w(evse)
-    power = f"{most_w / 1000:g} kW" if most_w is not None else "DC without power_kw"
     what = "is missing" if key == "kwh" else "cannot be asked"
-    return f"{where}.{key}: {what}: EVSE {evse.number} has {power}, and {_LAW}"
+    return f"{where}.{key}: {what}: EVSE {evse.number} has {evse.power_w / 1000:g} kW, and {_LAW}"
 
 
 def _read(raw: Any, where: str, wrong: list[str]) -> tuple[Tariff | None, bool]:

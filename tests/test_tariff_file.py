@@ -165,7 +165,7 @@ LAW = "and from 50 kW on only a price per kWh and an occupancy fee per minute ma
 @pytest.mark.parametrize(
     ("evse", "power"),
     [
-        (DC + "power_kw = 50\n", "50 kW"), (DC + "power_kw = 160\n", "160 kW"), (DC, "DC without power_kw"),
+        (DC + "power_kw = 50\n", "50 kW"), (DC + "power_kw = 160\n", "160 kW"),
         (AC + "max_a = 80\n", "55.2 kW"), (AC + "power_kw = 50.0\n", "50 kW"),
     ],
 )  # fmt: skip
@@ -196,8 +196,16 @@ def test_windows_of_a_strong_outlet() -> None:
 
 def test_a_power_that_nothing_has() -> None:
     for power in ("-50", "0", "nan", "10000"):
-        wanted = f"evse[1].power_kw: must be more than 0 and below 10000, is {power}"
-        assert complaints(f"{AC}power_kw = {power}\n[tariff]\nkwh = 1\n")[0] == wanted
+        with pytest.raises(SettingsError, match=f"power_kw: must be more than 0 and below 10000, is {power}"):
+            parse(tomllib.loads(f"{AC}power_kw = {power}\n"), Path("station.toml"))
+
+
+def test_a_dc_outlet_says_what_it_can_give() -> None:
+    with pytest.raises(SettingsError, match=r"evse\[1\].power_kw: is missing"):
+        parse(tomllib.loads(DC), Path("station.toml"))
+    for efficiency in ("0.4", "1.1", "nan"):
+        with pytest.raises(SettingsError, match=f"efficiency: must be 0.5 to 1, is {efficiency}"):
+            parse(tomllib.loads(f"{DC}power_kw = 150\nefficiency = {efficiency}\n"), Path("station.toml"))
 
 
 def test_only_the_strong_one_of_two_is_named() -> None:
@@ -223,7 +231,7 @@ def test_the_station_begins_with_it() -> None:
     assert offered.tariff is not None
     assert not offered.strict
     with pytest.raises(SettingsError, match=r"station.toml: tariff.session: cannot be asked"):
-        initial_evses(parse(tomllib.loads(DC + FULL), Path("station.toml")))
+        initial_evses(parse(tomllib.loads(DC + "power_kw = 50\n" + FULL), Path("station.toml")))
     assert initial_evses(parse(tomllib.loads(AC), Path("station.toml")))[1].offer is None
 
 

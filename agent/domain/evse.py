@@ -177,7 +177,11 @@ class Evse:
     number: EvseId
     tethered: bool = False
     max_a: float = 32.0
+    """Of each phase of the feed, also where a charger makes direct current of it (decision 30)."""
     phases: int = 3
+    nominal_v: float = 230.0
+    efficiency: float = 1.0
+    """Of what is drawn from the feed, how much reaches the vehicle."""
     rotation: str = ""
     """Which phases of the feed are L1, L2, L3 here ("STR"), or which one ("S"); "": nobody has said so."""
     # blocks/street.py
@@ -191,6 +195,10 @@ class Evse:
     counts_plugged: bool = False
     lockable: bool = True
     holds: bool = False
+    least_w: float = 0.0
+    """Of a DC board."""
+    pausable: bool = True
+    one_release: bool = False
     plugged_at: Stamp | None = None
     board_faults: frozenset[Fault] = frozenset()
     faults: set[Fault] = field(default_factory=set)
@@ -198,6 +206,8 @@ class Evse:
     cable_a: float | None = None
     board_a: float | None = None
     offered_a: float | None = None
+    offered_w: float | None = None
+    soc_percent: int | None = None
     bay_sensor: bool = False
     """From the station file: the parking bay counts."""
     # blocks/sessions.py and session.py
@@ -255,6 +265,21 @@ class Evse:
         return self.allowed_phases or self.phases
 
     @property
+    def watts_per_a(self) -> float:
+        """What an ampere of each phase is to the vehicle."""
+        return self.nominal_v * self.used_phases
+
+    @property
+    def least_a(self) -> float:
+        """Less is a pause."""
+        return self.least_w / self.watts_per_a if self.dc else LEAST_A
+
+    @property
+    def insists(self) -> bool:
+        """Its vehicle cannot be paused any more: it takes the least that there is, or its session ends."""
+        return self.release and not self.pausable
+
+    @property
     def feeds(self) -> tuple[str, ...]:
         """The phases of the feed that may be loaded: all, where less are used and nobody has said which."""
         return FEED if not self.rotation or self.used_phases >= len(FEED) else tuple(self.rotation[: self.used_phases])
@@ -273,13 +298,15 @@ class Evse:
 
     @property
     def limit(self) -> Limit:
-        """The wanted bound: never above the hardware's."""
+        """The wanted bound: never above the hardware's. A DC board goes by watts."""
         allowed_a = self.most_a if self.allowed_a is None else min(self.most_a, self.allowed_a)
-        return Limit(current_a=0.0 if allowed_a < LEAST_A else allowed_a, phases=self.allowed_phases or self.phases)
+        if allowed_a < self.least_a:
+            allowed_a = self.least_a if self.insists else 0.0
+        return Limit(allowed_a, self.used_phases, allowed_a * self.watts_per_a if self.dc else None)
 
     @property
     def paused(self) -> bool:
-        """By its limit: IEC 61851-1 knows nothing between 0 and 6 A."""
+        """By its limit: IEC 61851-1 knows nothing between 0 and 6 A, and a DC charger has a least power."""
         return not self.limit.current_a
 
     @property
@@ -290,6 +317,8 @@ class Evse:
     @property
     def connector(self) -> str:
         """ConnectorEnumType."""
+        if self.dc:
+            return "cCCS2"
         return "cType2" if self.tethered else "sType2"
 
     @property

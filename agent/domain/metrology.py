@@ -20,8 +20,6 @@ COARSEST_WH = 100.0
 """Whatever a station file allows: a register that counts in more than this cannot bill."""
 MOST_V = 308.0
 """280 V and a tenth: what a phase can at most deliver per ampere."""
-MOST_DC_V = 1500.0
-"""The scope of EN 50470-4."""
 NONSENSE = 3
 """So many refused readings in a row are a fault."""
 COMPARED_WH = 1000.0

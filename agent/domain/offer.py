@@ -16,7 +16,7 @@ STRICT_W = 50_000
 
 @frozen
 class Offer:
-    """What the station file says of an outlet. ``power_w``: the most that it can give; None: not said, taken as much.
+    """What the station file says of an outlet. ``power_w``: the most that it can give; None: taken as much.
     ``backend``: its default price counts before the file's."""
 
     tariff: Tariff | None = None

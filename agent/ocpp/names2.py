@@ -126,7 +126,7 @@ def _lock_problem(facts: Facts, evse: int) -> str:
 
 
 def _connector(facts: Facts, evse: int) -> str:
-    return "cType2" if facts.evses[evse]["tethered"] else "sType2"
+    return str(facts.evses[evse]["connector"])
 
 
 def _power(facts: Facts, evse: int) -> str:

@@ -161,7 +161,7 @@ def _where(file: StationFile, evse: EvseId, role: str, now: Callable[[], tuple[i
         "max_a": of_evse.max_a if of_evse else 0.0,
         "phases": of_evse.phases if of_evse else 3,
         "kind": of_evse.kind if of_evse else "",
-        "power_w": of_evse.power_kw * 1000 if of_evse and of_evse.power_kw else None,
+        "power_w": of_evse.power_w if of_evse else None,
         "outlet": of_evse.outlet if of_evse else "",
         "state_dir": station.state_dir,
     }

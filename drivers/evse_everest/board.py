@@ -49,7 +49,7 @@ class Everest:
         self.traits = EvseTraits(
             tethered=tethered, lockable=not tethered, phases=int(where.facts.get("phases", 3)), min_a=LEAST_A,
             max_a=max_a, dc=dc, min_w=min(settings.least_w, most_w) if dc else 0.0, max_w=most_w if dc else 0.0,
-            pausable=settings.pausable or not dc, tells_pilot=False,
+            pausable=settings.pausable or not dc, one_release=True, tells_pilot=False,
         )  # fmt: skip
         self._settings = settings
         self._evse = where.evse

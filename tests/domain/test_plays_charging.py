@@ -674,7 +674,7 @@ def test_settings_of_smart_charging_are_not_for_a_backend() -> None:
 
 def test_a_dc_outlet_is_told_watts() -> None:
     play = charging(Play(settings={"nominal_voltage_v": 240}))
-    play.site.evses[1].dc = True
+    play.site.evses[1].dc, play.site.evses[1].nominal_v = True, 240
     put(play, profile(DEFAULT, (0, 7200), unit=Unit.W))
     play.skip()
     last = [o.limit for o in play.log if isinstance(o, SetLimit)][-1]

@@ -140,6 +140,6 @@ def test_inventory() -> None:
     assert reply.data["sessions"] == ["s1"]
     assert set(reply.data["evses"]) == {0, 1, 2}
     assert reply.data["evses"][2]["status"] == "Occupied"
-    assert reply.data["evses"][1]["tethered"]
+    assert reply.data["evses"][1]["connector"] == "cType2"
     assert "authorization_key" not in reply.data["settings"]
     assert reply.data["settings"]["connection_timeout_s"] == 60

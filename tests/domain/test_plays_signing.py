@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -20,11 +21,13 @@ from agent.domain.events import (
     VehicleConnected,
     VehicleLeft,
 )
-from agent.domain.evse import Evse, State
+from agent.domain.evse import State
 from agent.domain.messages import MeterSampled, StopReason, TransactionStarted, TriggerReason
 from agent.domain.metrology import Watch
 from agent.domain.orders import JudgeToken, Note, ReadMeter
+from agent.initial import initial_evses
 from agent.kinds import MeterIdentity, MeterPolicy, ReadingContext, SignedReading
+from agent.settings import parse
 from agent.signing import Signing
 from tests.domain.playbook import ACCEPTED, EMPTY, PLUGGED, A, Playbook, make_site, wh
 
@@ -171,9 +174,11 @@ def test_a_record_that_the_meter_does_not_have_is_asked_for_once() -> None:
 
 @pytest.mark.parametrize(("dc", "believed"), [(True, True), (False, False)])
 def test_a_dc_outlet_moves_the_register_faster(dc: bool, believed: bool) -> None:
-    """140 kW for a minute: too much for three phases of 100 A, not for 100 A at up to 1500 V."""
+    """140 kW for a minute: too much for three phases of 100 A, not for a charger of 150 kW at its 100 A."""
+    table = {"number": 1, "max_a": 100, **({"kind": "DC", "power_kw": 150} if dc else {})}
     site = make_site()
-    site.evses[1] = Evse(1, max_a=100, dc=dc, meter=Watch(MeterPolicy("B")))
+    site.evses = initial_evses(parse({"evse": [table]}, Path("station.toml")))
+    site.evses[1].meter = Watch(MeterPolicy("B"))
     play = Playbook(lambda: site)
     play.feed(MeterKnown(1, replace(EM580, signs=False)))
     play.feed(MeterLooked(1, "poll", wh(1000, at=play.now.stamp)))

@@ -47,7 +47,7 @@ from agent.domain.events import (
     VehiclePaused,
     VehicleReady,
 )
-from agent.domain.evse import FEED, LEAST_A, Evse, Session, Site, State
+from agent.domain.evse import FEED, Evse, Session, Site, State
 from agent.domain.orders import Remember, Reply, WakeMe
 from agent.domain.record import Poisoned, dump, load
 from agent.kinds import STATION, EvseId, Moment
@@ -247,8 +247,18 @@ class Charging:
         own = own_bound(self._table(now), self._outlet(evse, now), _axis_s(now))
         evse.allowed_phases = own.phases
         others = [e for e in self._charging() if e is not evse]
-        taken_a = {e.number: max(e.allowed_a or 0.0, self._still_a(e, now)) for e in others}
-        evse.allowed_a = min(own.limit, room_a(self._budgets([*others, evse], now), taken_a, evse.number))
+        budgets = self._budgets([*others, evse], now)
+        fair_a = self._fair_a(budgets, [*others, evse], now) if any(e.allowed_a is None for e in others) else {}
+        had_a = {e.number: fair_a[e.number] if e.allowed_a is None else e.allowed_a for e in others}
+        taken_a = {e.number: max(had_a[e.number], self._still_a(e, now)) for e in others}
+        evse.allowed_a = min(own.limit, room_a(budgets, taken_a, evse.number))
+
+    def _fair_a(self, budgets: list[Budget], running: list[Evse], now: Moment) -> dict[EvseId, float]:
+        """Of one that charged when the agent went away, and whose board has not been opened since: what it was given
+        then, as far as anybody can say now."""
+        table, at_s = self._table(now), _axis_s(now)
+        owns = {e.number: own_bound(table, self._outlet(e, now), at_s) for e in running}
+        return shares(budgets, [self._claim(e, owns[e.number], len(running) == 1) for e in running])
 
     def _charging(self) -> list[Evse]:
         """Who has a share in the station's maximum, in the order in which they came."""
@@ -262,12 +272,12 @@ class Charging:
         if station is not None and station.unit is Unit.A:
             per_phase_a.append(station.limit)
         out = [
-            Budget(min(per_phase_a), {e.number: 1.0 for e in running if phase in e.feeds})
+            Budget(min(per_phase_a), {e.number: 1 / e.efficiency for e in running if phase in e.feeds})
             for phase in FEED
             if per_phase_a
         ]
         if station is not None and station.unit is Unit.W:
-            out.append(Budget(station.limit, {e.number: self._nominal_v * e.used_phases for e in running}))
+            out.append(Budget(station.limit, {e.number: e.watts_per_a / e.efficiency for e in running}))
         return out
 
     def _recompute(self, now: Moment) -> Iterator[Yielded]:
@@ -289,8 +299,8 @@ class Charging:
 
     def _claim(self, evse: Evse, own: Bound, alone: bool) -> Claim:
         """``minChargingRate`` says whom to let wait when there is not enough for all; who is alone waits for nobody."""
-        least_a = LEAST_A if alone or own.least > own.limit else max(LEAST_A, own.least)
-        return Claim(evse.number, own.limit, least_a, eager=evse.asks)
+        least_a = evse.least_a if alone or own.least > own.limit else max(evse.least_a, own.least)
+        return Claim(evse.number, own.limit, least_a, evse.asks, evse.insists)
 
     def _wait_for_room(self, wanted: dict[EvseId, float], running: list[Evse], now: Moment) -> float:
         """While somebody has to come down, nobody goes up, except to what he may draw anyway: their vehicles take a
@@ -337,12 +347,17 @@ class Charging:
         if session is not None and session.started.boot == now.stamp.boot:
             age_s = max(0.0, now.t_s - session.started.t_s)
         began_s = _axis_s(now) - EARLY_S - age_s
-        return Outlet(evse.number, evse.most_a, evse.phases, began_s, session.id if session else "")
+        return Outlet(evse.number, evse.most_a, evse.phases, began_s, session.id if session else "", evse.efficiency)
 
 
 def _draws(evse: Evse) -> bool:
-    """Energy may flow: in a session, and at its end until the contactor is open."""
-    return evse.state is State.ACTIVE or (evse.state is State.ENDING and evse.contactor)
+    """Energy may flow: in a session, at its end until the contactor is open, and on a board that went on by itself
+    while the agent was away."""
+    return (
+        evse.state is State.ACTIVE
+        or (evse.state is State.ENDING and evse.contactor)
+        or (evse.state is State.RECOVERING and not evse.known)
+    )
 
 
 def _axis_s(now: Moment) -> float:

@@ -323,7 +323,7 @@ class Display:
             "energy_wh": register_wh - session.start_wh,
             "power_w": round(reading.power_w) if reading and reading.power_w is not None else None,
             "since_s": int(now.t_s - session.started.t_s) if same_boot else None,
-            "limit_a": evse.limit.current_a if evse.offered_a is None else evse.offered_a or evse.limit.current_a,
+            "limit_a": None if evse.dc else evse.offered_a or evse.limit.current_a,
             "soc_percent": reading.soc_percent if reading else None,
             "stop_hint": session.token.type is not TokenType.NO_AUTHORIZATION,
             **of_session(self._site, evse, register_wh, now),

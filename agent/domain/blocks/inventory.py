@@ -44,11 +44,11 @@ class Inventory:
             "status": str(self._status.situation(evse.number, now.stamp).connector),
             "problem": bool(evse.faults),
             "lock_problem": bool(evse.faults & LOCKING),
-            "tethered": evse.tethered,
+            "connector": evse.connector,
             "lockable": evse.frees,
             "lamp": str(evse.lamp),
             "bay": evse.bay_sensor,
             "phases": evse.phases,
             "power_w": (reading.power_w or 0.0) if reading else 0.0,
-            "max_power_w": evse.max_a * evse.phases * self._site.settings.number("nominal_voltage_v"),
+            "max_power_w": evse.max_a * evse.phases * evse.nominal_v,
         }

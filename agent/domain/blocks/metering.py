@@ -181,13 +181,17 @@ class Metering:
         return told if self._site.settings.number(kinds[own]) == AS_UPDATED else own
 
     def _with_offer(self, evse: Evse, reading: Reading) -> Reading:
-        """The limit in force is no matter of the meter: as the board tells it, otherwise as it was ordered."""
+        """The limit in force is no matter of the meter: as the board tells it, otherwise as it was ordered. Nor is the
+        battery: as the vehicle has told the board."""
+        if evse.dc:
+            ordered_w = evse.limit.power_w if evse.offered_w is None else evse.offered_w
+            offered_w = (ordered_w or 0.0) if evse.release else 0.0
+            return replace(reading, offered_w=offered_w, soc_percent=evse.soc_percent)
         if reading.offered_a is not None:
             return reading
         ordered_a = evse.limit.current_a if evse.offered_a is None else evse.offered_a
         offered_a = (ordered_a or 0.0) if evse.release else 0.0
-        volts = self._site.settings.number("nominal_voltage_v") * (evse.allowed_phases or evse.phases)
-        return replace(reading, offered_a=offered_a, offered_w=offered_a * volts)
+        return replace(reading, offered_a=offered_a, offered_w=offered_a * evse.watts_per_a)
 
     def _backwards(self, evse: Evse, reading: Reading) -> Iterator[Yielded]:
         """A lifetime register never runs backwards: exchanged or broken meter, nothing can be billed from it."""

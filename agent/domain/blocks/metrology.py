@@ -21,7 +21,6 @@ from agent.domain.events import (
 )
 from agent.domain.evse import Evse, Site
 from agent.domain.metrology import (
-    MOST_DC_V,
     MOST_V,
     NONSENSE,
     disagreement,
@@ -101,7 +100,7 @@ class Metrology:
             yield MeterFailed(evse.number, event.purpose)
             return
         _begin_from_the_bill(evse)
-        most_w = evse.max_a * (MOST_DC_V if evse.dc else evse.phases * MOST_V)
+        most_w = evse.max_a * evse.phases * MOST_V
         if why := untrue(evse.meter, reading, most_w) or self._not_counting(evse, reading):
             yield from self._refuse(evse, event, why)
             if evse.meter.refused >= NONSENSE and not _billing(evse):

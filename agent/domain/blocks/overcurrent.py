@@ -42,8 +42,9 @@ class OverCurrent:
 
 
 def _offered_a(evse: Evse) -> float | None:
-    """What the vehicle is offered; None while it is offered nothing. A board that has cooled its offer down says so."""
-    if not (evse.release and evse.contactor) or evse.paused:
+    """What the vehicle is offered; None while it is offered nothing. A board that has cooled its offer down says so.
+    With direct current the charger is the source: it cannot give more than it gives."""
+    if not (evse.release and evse.contactor) or evse.paused or evse.dc:
         return None
     wanted_a = evse.limit.current_a or 0.0
     return min(wanted_a, evse.offered_a) if evse.offered_a else wanted_a

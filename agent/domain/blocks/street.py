@@ -24,7 +24,7 @@ from agent.domain.events import (
     VehicleReady,
 )
 from agent.domain.evse import Evse, Site
-from agent.kinds import EvseState, Fault, Moment, Stamp
+from agent.kinds import EvseState, EvseTraits, Fault, Moment, Stamp
 
 
 class Street:
@@ -45,7 +45,8 @@ class Street:
         evse.lockable = event.traits.lockable
         evse.cable, evse.vehicle, evse.asks = _cable(evse, state), state.vehicle, state.asks
         evse.locked, evse.release, evse.bay = state.locked, False, state.bay_occupied
-        evse.wanted, evse.board_a = False, event.traits.max_a
+        evse.wanted = False
+        self._rated(evse, event.traits)
         self._current(evse, state)
         evse.contactor, evse.offering = _contactor(evse, state), state.pwm is not False
         yield from self._faults(evse, state)
@@ -81,12 +82,16 @@ class Street:
         if state.bay_occupied is not None and state.bay_occupied != evse.bay:
             yield BayChanged(n, state.bay_occupied)
 
+    def _rated(self, evse: Evse, traits: EvseTraits) -> None:
+        evse.board_a = traits.max_w / evse.watts_per_a if traits.dc else traits.max_a
+        evse.least_w, evse.pausable, evse.one_release = traits.min_w, traits.pausable, traits.one_release
+
     def _current(self, evse: Evse, state: EvseState) -> None:
         """A board that knows no cable rating says None; 0 is a plug it could not read, or none. What was read of a
         cable holds as long as that is in: one look that failed does not make it thicker."""
         if state.cable_a or not _cable(evse, state):
             evse.cable_a = float(state.cable_a) if state.cable_a else None
-        evse.offered_a = state.offered_a
+        evse.offered_a, evse.offered_w, evse.soc_percent = state.offered_a, state.offered_w, state.soc_percent
 
     def _faults(self, evse: Evse, state: EvseState) -> Iterator[Yielded]:
         """A picture clears what pictures have raised; faults from elsewhere stay as they are (the power-fail input has

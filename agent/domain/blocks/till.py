@@ -131,8 +131,7 @@ class Till:
 
     def _most_w(self, evse: Evse) -> float:
         """What the vehicle could take from now on."""
-        amps = evse.most_a * (evse.allowed_phases or evse.phases)
-        return amps * self._site.settings.number("nominal_voltage_v")
+        return evse.most_a * evse.watts_per_a
 
     def _reached(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """No more than was authorised: no more energy."""

@@ -25,13 +25,14 @@ STEPS_MAX = 1000
 @frozen
 class Outlet:
     """What is asked about: an EVSE with what its hardware can. ``session``: the running one; ``began_s``: when it
-    began, or would begin, on the axis of ``Table``."""
+    began, or would begin, on the axis of ``Table``. ``efficiency``: what it gives of what it draws."""
 
     number: EvseId
     most_a: float
     phases: int
     began_s: float
     session: str = ""
+    efficiency: float = 1.0
 
 
 @frozen
@@ -168,13 +169,14 @@ def _of_evse(table: Table, outlet: Outlet, at_s: float, unit: Unit) -> tuple[flo
     own = own_bound(table, outlet, at_s)
     limit = own.of(unit, table.nominal_v)
     for bound in _of_all(table, outlet.phases, at_s):
-        limit = min(limit, Bound(bound.limit, bound.unit, own.phases).of(unit, table.nominal_v))
+        drawn = Bound(bound.limit, bound.unit, own.phases).of(unit, table.nominal_v)
+        limit = min(limit, drawn * outlet.efficiency)
     return floor_tenth(limit), own.phases
 
 
 def _of_station(table: Table, outlets: Sequence[Outlet], at_s: float, unit: Unit) -> tuple[float, int]:
     phases = max((o.phases for o in outlets), default=3)
-    limit = sum(own_bound(table, o, at_s).of(unit, table.nominal_v) for o in outlets)
+    limit = sum(own_bound(table, o, at_s).of(unit, table.nominal_v) / o.efficiency for o in outlets)
     for bound in _of_all(table, phases, at_s):
         limit = min(limit, bound.of(unit, table.nominal_v))
     return floor_tenth(limit), phases

@@ -29,22 +29,26 @@ class Budget:
 
 @frozen
 class Claim:
-    """``eager``: its vehicle asks for energy. In the order in which they came."""
+    """``eager``: its vehicle asks for energy. ``insists``: it gets its least in any case, since it cannot be made to
+    wait. In the order in which they came."""
 
     evse: EvseId
     most_a: float
     least_a: float = 6.0
     eager: bool = True
+    insists: bool = False
 
 
 def shares(budgets: Sequence[Budget], claims: Sequence[Claim]) -> dict[EvseId, float]:
-    """Amperes per EVSE: 0 (wait) or ``least_a`` to ``most_a``; the weighted sum is within every budget."""
+    """Amperes per EVSE: 0 (wait) or ``least_a`` to ``most_a``; the weighted sum is within every budget, unless what
+    those take who cannot wait is more."""
     given = {c.evse: 0.0 for c in claims}
     left = [b.amount for b in budgets]
     admitted: list[Claim] = []
-    for claim in sorted(claims, key=lambda c: not c.eager):
+    for claim in sorted(claims, key=lambda c: (not c.insists, not c.eager)):
         needed = [claim.least_a * b.weight(claim.evse) for b in budgets]
-        if claim.most_a >= claim.least_a and all(n <= room for n, room in zip(needed, left, strict=True) if n):
+        fits = all(n <= room for n, room in zip(needed, left, strict=True) if n)
+        if claim.insists or (claim.most_a >= claim.least_a and fits):
             left = [room - n for n, room in zip(needed, left, strict=True)]
             given[claim.evse] = claim.least_a
             admitted.append(claim)

@@ -22,7 +22,7 @@ from agent.domain.messages import ChargingState, StopReason, TriggerReason
 from agent.domain.orders import Remember, SetLimit, WakeMe
 from agent.domain.rules.end import end
 from agent.domain.rules.points import UNPLUGGING
-from agent.domain.rules.words import ends_without_energy, in_words_of, release, tell_charging, timer, to, unsettle
+from agent.domain.rules.words import ends_without_energy, release, tell_charging, timer, to, unsettle
 from agent.kinds import Fault, Moment
 
 
@@ -75,15 +75,18 @@ def vehicle_gone(s: Site, evse: Evse, event: VehicleLeft, now: Moment) -> Iterat
 
 
 def limited(s: Site, evse: Evse, event: LimitChanged, now: Moment) -> Iterator[Yielded]:
-    """Another bound. Below 6 A the session pauses: release is withdrawn, nothing ends; with current again it is given
-    to whom it was meant for."""
-    yield SetLimit(evse.number, in_words_of(s, evse))
-    if evse.paused and evse.release:
+    """Another bound. Below the least the session pauses: release is withdrawn, nothing ends; with current again it is
+    given to whom it was meant for. Where release is given once only, the limit alone says it."""
+    yield SetLimit(evse.number, evse.limit)
+    if evse.one_release and evse.release:
+        if evse.charging is ChargingState.SUSPENDED_EVSE and not evse.paused:
+            yield from unsettle(s, evse, now)
+    elif evse.paused and evse.release:
         yield from release(s, evse, False)
         evse.wanted = True
     elif evse.wanted and not evse.release:
-        yield from unsettle(s, evse, now)
         yield from release(s, evse, True)
+        yield from unsettle(s, evse, now)
     yield from tell_charging(s, evse, now)
 
 

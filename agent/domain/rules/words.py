@@ -13,12 +13,14 @@ from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReas
 from agent.domain.orders import SetLimit, SetRelease, Tell, WakeMe
 from agent.domain.rules.points import energised
 from agent.domain.transaction import Point
-from agent.kinds import Limit, Moment
+from agent.kinds import Moment
 
 Rule: TypeAlias = Callable[[Site, Evse, Any, Moment], Iterator[Yielded]]
 
 SETTLE_S = 5.0
 """How long after the start a vehicle may take before its silence is told as suspended (decision table, row 4)."""
+DC_SETTLE_S = 150.0
+"""The same with direct current: set-up of the communication, cable check, precharge (DIN 70121, ready to charge)."""
 
 
 def to(*states: State) -> Callable[[Rule], Rule]:
@@ -54,16 +56,7 @@ def release(s: Site, evse: Evse, on: bool) -> Iterator[Yielded]:
 def bounded(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     """Before release is given: the board learns what it may offer at most."""
     s.bound(evse, now)
-    yield SetLimit(evse.number, in_words_of(s, evse))
-
-
-def in_words_of(s: Site, evse: Evse) -> Limit:
-    """A DC board goes by watts: what this current is on the station's side of the charger."""
-    limit = evse.limit
-    if not evse.dc:
-        return limit
-    volts = s.settings.number("nominal_voltage_v") * evse.used_phases
-    return Limit(limit.current_a, limit.phases, (limit.current_a or 0.0) * volts)
+    yield SetLimit(evse.number, evse.limit)
 
 
 def rest(evse: Evse) -> State:
@@ -74,7 +67,7 @@ def rest(evse: Evse) -> State:
 def charging_state(evse: Evse) -> ChargingState:
     """The decision table of a running session (IEC 61851-1 pilot to OCPP charging state). The station's own pause
     wins over the vehicle's; between release and the first sign of the vehicle the old word stays for ``SETTLE_S``."""
-    if not evse.release:
+    if not evse.release or evse.paused:
         return ChargingState.SUSPENDED_EVSE
     if not evse.vehicle:
         return ChargingState.SUSPENDED_EV
@@ -118,7 +111,8 @@ def ends_without_energy(s: Site, evse: Evse) -> bool:
 
 def unsettle(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     evse.settled = False
-    yield WakeMe(timer("settle", evse), now.t_s + max(SETTLE_S, 3 * s.io_s))
+    usual_s = DC_SETTLE_S if evse.dc and evse.release and not evse.flowed else SETTLE_S
+    yield WakeMe(timer("settle", evse), now.t_s + max(usual_s, 3 * s.io_s))
 
 
 def stay(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:

@@ -1,0 +1,230 @@
+"""An outlet for direct current: it goes by watts, begins slowly, and does not pause where its board cannot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.domain.charging.profiles import Unit
+from agent.domain.events import (
+    BoardChanged,
+    BoardOpened,
+    CablePlugged,
+    CardPresented,
+    ContactorClosed,
+    ContactorOpened,
+    MeterRead,
+    StopWanted,
+    TokenJudged,
+    VehicleConnected,
+    VehicleReady,
+)
+from agent.domain.evse import Evse, Site, State
+from agent.domain.messages import ChargingState, MeterSampled, StopReason, TriggerReason
+from agent.domain.orders import JudgeToken, SetLimit, SetRelease, Tell
+from agent.domain.variables import Settings
+from agent.kinds import EvseState, EvseTraits, Pilot, ScreenName
+from tests.domain.playbook import ACCEPTED, A, Playbook, charging, wh
+from tests.domain.test_plays_charging import DEFAULT, MAX, Play, given, plugged_and_begun, profile, put, schedule
+
+MOST_W, LEAST_W, V3 = 150_000.0, 1500.0, 690.0
+TRAITS = EvseTraits(
+    tethered=True, lockable=False, dc=True, min_w=LEAST_W, max_w=MOST_W, pausable=False, one_release=True,
+    tells_pilot=False,
+)  # fmt: skip
+AT_REST = EvseState(Pilot.A, contactor=False)
+PLUGGED = EvseState(Pilot.B, cable=True, contactor=False)
+LOOP = EvseState(Pilot.C, pwm=True, cable=True, contactor=True, offered_w=90_000.0, soc_percent=41)
+
+
+def outlet(number: int = 1) -> Evse:
+    return Evse(number, tethered=True, dc=True, max_a=MOST_W / V3, efficiency=0.9)
+
+
+def play_of(*others: Evse, settings: dict[str, Any] | None = None, traits: EvseTraits = TRAITS, **more: Any) -> Play:
+    """A DC outlet, and AC ones beside it."""
+    numbers = iter(range(1, 1000))
+
+    def site() -> Site:
+        evses = {e.number: e for e in (outlet(), *others)}
+        return Site(evses, Settings(settings or {}), new_id=lambda: f"s{next(numbers)}", **more)
+
+    beside = {e.number: EvseTraits(tethered=e.tethered) for e in others}
+    play = Play(site=site, traits=traits, state=AT_REST)
+    for number, its in beside.items():
+        play.feed(BoardOpened(number, AT_REST, its))
+    play.skip()
+    return play
+
+
+def begun(play: Playbook) -> Playbook:
+    """A card and a vehicle; the register is read and the board is released."""
+    for event in (CablePlugged(1), VehicleConnected(1), CardPresented(1, A)):
+        play.feed(event)
+    for asked in [o for o in play.unclaimed if isinstance(o, JudgeToken)]:
+        play.feed(TokenJudged(asked.request, A, ACCEPTED))
+    play.skip().feed(MeterRead(1, f"begin:{play.evse().begin_try}", wh(1000)))
+    assert play.state() is State.ACTIVE
+    return play.skip()
+
+
+def running(play: Playbook) -> Playbook:
+    begun(play).feed(BoardChanged(1, LOOP))
+    assert play.evse().charging is ChargingState.CHARGING
+    return play.skip()
+
+
+def watts(play: Playbook) -> float | None:
+    orders = [o for o in play.log if isinstance(o, SetLimit) and o.evse == 1]
+    return orders[-1].limit.power_w
+
+
+def releases(play: Playbook) -> list[bool]:
+    return [o.on for o in play.log if isinstance(o, SetRelease) and o.evse == 1]
+
+
+# --- watts ---------------------------------------------------------------------------------------------------------
+
+
+def test_it_may_give_what_its_charger_can() -> None:
+    play = running(play_of())
+    assert watts(play) == pytest.approx(MOST_W)
+    assert releases(play) == [True]
+
+
+def test_less_than_six_amperes_of_the_feed_is_no_pause() -> None:
+    play = running(play_of())
+    put(play, profile(DEFAULT, (0, 3000.0), unit=Unit.W), 1)
+    assert watts(play) == pytest.approx(3000.0)
+    assert play.evse().charging is ChargingState.CHARGING
+
+
+def test_a_vehicle_that_cannot_be_paused_gets_the_least() -> None:
+    """0 W would end its session; the backend is told the truth."""
+    play = running(play_of())
+    put(play, profile(DEFAULT, (0, 0.0), (60, 50_000.0), unit=Unit.W), 1)
+    assert watts(play) == pytest.approx(LEAST_W)
+    assert (play.evse().charging, releases(play)) == (ChargingState.CHARGING, [True])
+    play.skip().wait(61)
+    assert watts(play) == pytest.approx(50_000.0)
+
+
+def test_before_it_begins_it_waits_for_enough() -> None:
+    play = play_of()
+    put(play, profile(DEFAULT, (0, 0.0), (60, 50_000.0), unit=Unit.W), 1)
+    begun(play.skip()).wait(6)
+    assert (releases(play), play.evse().charging) == ([], ChargingState.SUSPENDED_EVSE)
+    play.skip().wait(61)
+    assert (releases(play), watts(play)) == ([True], pytest.approx(50_000.0))
+
+
+def test_a_board_that_pauses_in_its_loop_is_told_by_the_limit_alone() -> None:
+    play = running(play_of(traits=replace(TRAITS, pausable=True)))
+    put(play, profile(DEFAULT, (0, 0.0), (60, 50_000.0), unit=Unit.W), 1)
+    assert (watts(play), releases(play)) == (0.0, [True])
+    assert play.evse().charging is ChargingState.SUSPENDED_EVSE
+    play.skip().wait(61)
+    assert (watts(play), releases(play)) == (pytest.approx(50_000.0), [True])
+    play.feed(BoardChanged(1, LOOP))
+    assert play.evse().charging is ChargingState.CHARGING
+
+
+def test_the_end_withdraws_release() -> None:
+    play = running(play_of())
+    play.feed(StopWanted(1, StopReason.REMOTE, TriggerReason.REMOTE_STOP))
+    assert releases(play) == [True, False]
+
+
+# --- beside others -------------------------------------------------------------------------------------------------
+
+
+def begin_other(play: Play, evse: int = 2) -> None:
+    plugged_and_begun(play, evse)
+    for event in (VehicleReady(evse), ContactorClosed(evse)):
+        play.feed(event)
+    play.skip().wait(11)
+
+
+def test_the_feed_is_shared_with_what_the_charger_draws() -> None:
+    """It gives nine tenths of what it draws."""
+    play = play_of(Evse(2), feed_a=100.0)
+    running(play)
+    assert watts(play) == pytest.approx(100 * 0.9 * V3)
+    begin_other(play)
+    given_a = given(play)
+    assert given_a[1] == 32.0
+    assert given_a[0] == pytest.approx(68 * 0.9)
+
+
+def test_who_cannot_wait_is_served_before_who_asks() -> None:
+    play = play_of(Evse(2), feed_a=7.0)
+    charging(play.skip(), evse=2)
+    assert play.evse(2).limit.current_a == 7.0
+    begun(play)
+    assert releases(play) == []  # not yet begun: it waits
+    play.feed(StopWanted(2, StopReason.REMOTE, TriggerReason.REMOTE_STOP))
+    play.feed(ContactorOpened(2))
+    play.feed(MeterRead(2, "end:1", wh(1100)))
+    play.skip().wait(11)
+    assert releases(play) == [True]
+    play.feed(BoardChanged(1, LOOP))
+    plugged_and_begun(play, 2)
+    play.skip().wait(11)
+    put(play, profile(MAX, (0, 2.0)))
+    assert watts(play) == pytest.approx(LEAST_W)
+    assert not play.evse(2).release
+
+
+@pytest.mark.parametrize(("unit", "limit"), [(Unit.W, 54_000.0), (Unit.A, 54_000.0 / V3)])
+def test_a_station_maximum_counts_what_is_drawn(unit: Unit, limit: float) -> None:
+    play = running(play_of())
+    put(play, profile(MAX, (0, limit), unit=unit))
+    assert watts(play) == pytest.approx(0.9 * 54_000)
+    ((_, told_w),) = schedule(play, 1, 60, Unit.W)
+    assert told_w == pytest.approx(0.9 * 54_000, abs=0.1)
+    ((_, station_w),) = schedule(play, 0, 60, Unit.W)
+    assert station_w == pytest.approx(54_000, abs=0.1)
+
+
+# --- what is told --------------------------------------------------------------------------------------------------
+
+
+def test_cable_check_and_precharge_are_no_suspension() -> None:
+    play = begun(play_of())
+    play.feed(BoardChanged(1, replace(PLUGGED, contactor=None)))
+    play.wait(140)
+    assert play.evse().charging is ChargingState.EV_CONNECTED
+    assert play.screens[1].name is ScreenName.PREPARING
+    play.skip().wait(20)
+    assert play.evse().charging is ChargingState.SUSPENDED_EV
+
+
+def test_a_vehicle_that_is_full_is_told_at_once() -> None:
+    play = running(play_of())
+    play.feed(BoardChanged(1, PLUGGED))
+    play.skip().wait(6)
+    assert play.evse().charging is ChargingState.SUSPENDED_EV
+
+
+def test_battery_and_offer_are_told_with_the_register() -> None:
+    play = running(play_of(settings={"sampled_measurands": ("Power.Offered", "SoC")}))
+    play.feed(MeterRead(1, "sample", wh(2000, 88_000.0)))
+    (message,) = [o.message for o in play.log if isinstance(o, Tell) and isinstance(o.message, MeterSampled)]
+    reading = message.samples[0].reading
+    assert (reading.offered_w, reading.soc_percent, reading.offered_a) == (90_000.0, 41, None)
+    play.skip().feed(MeterRead(1, "live", wh(2100, 88_000.0)))
+    assert play.screens[1].values["soc_percent"] == 41
+    assert play.screens[1].values["limit_a"] is None
+
+
+def test_the_battery_of_a_vehicle_that_has_left_is_forgotten() -> None:
+    play = running(play_of())
+    play.feed(BoardChanged(1, AT_REST))
+    assert play.evse().soc_percent is None
+
+
+def test_the_connector_is_told_by_its_name() -> None:
+    play = play_of(Evse(2), Evse(3, tethered=True))
+    assert [play.evse(n).connector for n in (1, 2, 3)] == ["cCCS2", "sType2", "cType2"]
