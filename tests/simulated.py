@@ -58,7 +58,7 @@ class Simulated:
         )
         self.http = aiohttp.ClientSession(f"http://127.0.0.1:{self.port}", timeout=aiohttp.ClientTimeout(10))
         try:
-            await self.healthy(25)
+            await self.healthy()
         except BaseException:
             await self.__aexit__()
             raise
@@ -75,7 +75,7 @@ class Simulated:
         await self.http.close()
         self.log.close()
 
-    async def healthy(self, timeout_s: float = 15.0) -> None:
+    async def healthy(self, timeout_s: float = 60.0) -> None:
         async with asyncio.timeout(timeout_s):
             while True:
                 try:

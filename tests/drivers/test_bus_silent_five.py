@@ -22,6 +22,7 @@ from tests.drivers.modbus_far_ends import Bank, PtyLine
 
 TIMEOUT_S = 0.1
 LATE_S = TIMEOUT_S * 1.4
+TRIES = 5
 
 Read = Callable[[int, int], Awaitable[list[int]]]
 """Registers from an address on, a count of them."""
@@ -131,11 +132,17 @@ SITUATIONS: dict[str, tuple[Callable[[PtyLine, Client], Awaitable[list[int] | No
 
 @pytest.mark.parametrize("name", SITUATIONS)
 async def test_the_stock_client_gives_a_wrong_value(serial: PtyLine, name: str) -> None:
-    """If this fails after an upgrade of pymodbus, the situation is mended there; the line of ours stays as it is."""
+    """It can, if not each time: a busy machine delays what has to come in between. If this fails after an upgrade of
+    pymodbus, the situation is mended there; the line of ours stays as it is."""
     play, right = SITUATIONS[name]
-    said = await play(serial, stock)
-    assert said is not None, "no error told of it"
-    assert said != right or name == "another function"
+    for _ in range(TRIES):
+        said = await play(serial, stock)
+        if said is not None and (said != right or name == "another function"):
+            return
+        await asyncio.sleep(2 * LATE_S)  # what is under way belongs to the try before
+        serial.bank.script.clear()
+        serial.bank.asked.clear()
+    pytest.fail(f"an error, or the right value, {TRIES} times")
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
