@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.domain.cost import Cost
 from agent.domain.orders import Remember
 from agent.domain.record import dump, load
-from agent.frozen import mutable
+from agent.frozen import frozen, mutable
 from agent.kinds import EvseId, MessageContent
+
+if TYPE_CHECKING:  # of stations that sell without a contract
+    from agent.domain.tariff import Tariff
 
 
 @mutable
@@ -58,3 +61,19 @@ class Account:
             energy_wh=int(r.get("energy_wh", 0)),
             told=bool(r.get("told", True)),
         )
+
+
+@frozen
+class Bill:
+    """Of the latest session that a bank card pays for: what it costs by now, or in the end (``final``), and what the
+    bank holds for it. ``receipt``: an address to show as QR code. ``parts``: what it is made of, in the end; they add
+    up to ``cents``."""
+
+    session: str
+    cents: int
+    held_cents: int
+    currency: str = "EUR"
+    receipt: str = ""
+    final: bool = False
+    tariff: Tariff | None = None
+    parts: tuple[tuple[str, int], ...] = ()

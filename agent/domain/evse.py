@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.access import Access, Given
-from agent.domain.account import Account
+from agent.domain.account import Account, Bill
 from agent.domain.charging.profiles import Profile
 from agent.domain.faults import blocks
 from agent.domain.locallist import LocalList
@@ -76,22 +76,6 @@ class Grant:
     """For a vehicle, if not as long as others."""
     tariff: Tariff | None = None
     """What was agreed with somebody who pays without a contract."""
-
-
-@frozen
-class Bill:
-    """Of the latest session that a bank card pays for: what it costs by now, or in the end (``final``), and what the
-    bank holds for it. ``receipt``: an address to show as QR code. ``parts``: what it is made of, in the end; they add
-    up to ``cents``."""
-
-    session: str
-    cents: int
-    held_cents: int
-    currency: str = "EUR"
-    receipt: str = ""
-    final: bool = False
-    tariff: Tariff | None = None
-    parts: tuple[tuple[str, int], ...] = ()
 
 
 @mutable

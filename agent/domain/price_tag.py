@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.domain.evse import Bill, Evse, Site
+from agent.domain.account import Bill
+from agent.domain.evse import Evse, Site
 from agent.domain.localtime import local
 from agent.domain.pricing import Values, agreed, running
 from agent.kinds import MessageContent, Moment

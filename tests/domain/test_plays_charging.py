@@ -546,8 +546,7 @@ def test_watts_are_shared_by_the_phases_of_the_outlets() -> None:
 
 def fed(feed_a: float, *rotations: str) -> Play:
     """Two outlets on a feed of so many amperes per phase; no profile."""
-    play = Play(evses=2)
-    play.site.feed_a = feed_a
+    play = Play(evses=2, feed_a=feed_a)
     for number, rotation in enumerate(rotations, 1):
         play.evse(number).phases, play.evse(number).rotation = len(rotation) or 3, rotation
     charging(play.skip())
@@ -579,6 +578,22 @@ def test_an_outlet_of_one_phase_that_nobody_named_counts_on_all() -> None:
     play.skip().feed(VehicleReady(2))
     play.skip().wait(12)
     assert given(play) == (20.0, 20.0)
+
+
+def test_a_board_that_was_not_opened_since_the_restart_still_has_its_share() -> None:
+    """One without a watchdog went on charging: the feed is not somebody else's before release is withdrawn there."""
+    play = fed(40.0, "RST", "RST")
+    assert given(play) == (20.0, 20.0)
+    play.skip().restart(2)
+    play.skip().feed(BoardOpened(1, CHARGING, play.traits))
+    assert play.state() is State.ACTIVE
+    assert limit(play, 1) == 20.0
+    for event in (
+        BoardOpened(2, replace(PLUGGED, cable=False, pilot=Pilot.A), play.traits),
+        MeterRead(2, "end:1", wh(1100)),
+    ):
+        play.skip().feed(event)
+    assert (play.state(2), limit(play, 1)) == (State.FREE, 32.0)
 
 
 @pytest.mark.parametrize(("least", "shares"), [(None, (10.0, 6.0)), (12.0, (16.0, 0.0))])

@@ -300,7 +300,7 @@ class Charging:
     def _claim(self, evse: Evse, own: Bound, alone: bool) -> Claim:
         """``minChargingRate`` says whom to let wait when there is not enough for all; who is alone waits for nobody."""
         least_a = evse.least_a if alone or own.least > own.limit else max(evse.least_a, own.least)
-        return Claim(evse.number, own.limit, least_a, evse.asks, evse.insists)
+        return Claim(evse.number, own.limit, least_a, evse.asks or not evse.known, evse.insists)
 
     def _wait_for_room(self, wanted: dict[EvseId, float], running: list[Evse], now: Moment) -> float:
         """While somebody has to come down, nobody goes up, except to what he may draw anyway: their vehicles take a

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agent.domain.account import Bill
 from agent.domain.adhoc import DAY_S, Begun, Payment, PayState, Resumed, Spent
 from agent.domain.block import Yielded, on
 from agent.domain.events import (
@@ -20,7 +21,7 @@ from agent.domain.events import (
     StopWanted,
     TimeCame,
 )
-from agent.domain.evse import Bill, Evse, Site, State
+from agent.domain.evse import Evse, Site, State
 from agent.domain.localtime import local
 from agent.domain.messages import ChargingState, StopReason, TriggerReason
 from agent.domain.orders import ReadMeter, Remember, WakeMe
