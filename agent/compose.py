@@ -28,9 +28,10 @@ from agent.initial import (
     given,
     initial_evses,
     initial_settings,
-    initial_terms,
     power_times,
     signer,
+    stranded_payments,
+    terms_with,
     wall_clock,
     web_plan,
 )
@@ -153,7 +154,7 @@ class Station:
             qr_url=station.qr_url,
             web_payment=web_plan(self.file),
             zone=wall_clock(self.file),
-            terms=initial_terms(self.file),
+            terms=terms_with(self.file, self._facts),
             **power_times(self.file),
             updater=self.file.updater is not None,
             boot_reason=self._boot_reason,
@@ -229,6 +230,8 @@ class Station:
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._leave, 0)
+        for complaint in stranded_payments(self.file, self._facts):
+            log.warning("%s", complaint)
         self.engine.post(Started(self._facts))
         self._facts = {"meter": self._facts.get("meter", {})}  # the rest may be a list of thousands
         if self.clock.boot.offset_s is not None:

@@ -174,6 +174,30 @@ def initial_terms(file: StationFile) -> Terms | None:
     return made
 
 
+def terms_with(file: StationFile, facts: Mapping[str, Mapping[str, Any]]) -> Terms | None:
+    """The same for a station that starts: payments on disk are finished and told of, also where the file has no
+    ``[payment]`` any more. Raises ``SettingsError``."""
+    kept = facts.get("payment", {})
+    unread = any(key.startswith("payment/") for key in facts.get("poisoned", {}))
+    if file.payment is not None or not (kept or unread):
+        return initial_terms(file)
+    from agent.paying import left
+
+    return left(file)
+
+
+def stranded_payments(file: StationFile, facts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Complaints about terminals that the file has no more while their money is held."""
+    if not facts.get("payment"):
+        return []
+    from agent.paying import stranded
+
+    waiting = len(stranded(facts["payment"], file))
+    many = "1 payment is" if waiting == 1 else f"{waiting} payments are"
+    said = f"{file.path}: {many} unfinished and the terminal is not in the file any more: put it back, or look at them"
+    return [f"{said} (chargy-agent payments list)"] if waiting else []
+
+
 def unusable_terminals(file: StationFile) -> list[str]:
     """Complaints about terminals that would never wait for a card."""
     if file.terminal is None and all(e.terminal is None for e in file.evses):

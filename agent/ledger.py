@@ -8,18 +8,20 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any
 
 from agent.dead import CannotDo, asked
 from agent.domain.adhoc import PayState
+from agent.paying import stranded
 from agent.ports.store import Put, StoreError
 from agent.services.store import Store, StoreRefused
 from agent.settings import StationFile
 
 ASK = "payments"
 DEEDS = ("list", "show", "review")
+NOWHERE = " (its terminal is not in the station file)"
 Record = Mapping[str, Any]
 Reviewed = Callable[[str], Awaitable[None]]
 
@@ -63,7 +65,7 @@ def run(file: StationFile, do: str, names: Sequence[str] | None) -> int:
     except (CannotDo, StoreError, StoreRefused) as e:
         print(e, file=sys.stderr)
         return 2
-    for line in _lines(do, said):
+    for line in _lines(do, said, set(stranded({p["id"]: p for p in said.get("payments", ())}, file))):
         print(line)
     known = {n for p in said.get("payments", ()) for n in (p["id"], p["reference"])} | set(said.get("done", ()))
     missing = sorted(set(names or ()) - known)
@@ -73,7 +75,7 @@ def run(file: StationFile, do: str, names: Sequence[str] | None) -> int:
     return 1 if missing else 0
 
 
-def _lines(do: str, said: Mapping[str, Any]) -> Iterator[str]:
+def _lines(do: str, said: Mapping[str, Any], nowhere: Set[str]) -> Iterator[str]:
     payments = said.get("payments", ())
     if do == "show":
         yield from (json.dumps(p, ensure_ascii=False, indent=2) for p in payments)
@@ -83,7 +85,7 @@ def _lines(do: str, said: Mapping[str, Any]) -> Iterator[str]:
         yield "no payments"
     else:
         yield f"{'reference':<20} {'when (UTC)':<16} {'outlet':>6} {'held':>8} {'charged':>8} {'card':<16} state"
-        yield from (_line(p) for p in payments)
+        yield from (_line(p) + (NOWHERE if p["id"] in nowhere else "") for p in payments)
 
 
 def _line(p: Record) -> str:
@@ -101,6 +103,7 @@ def _shown(r: Record) -> dict[str, Any]:
     return {
         "reference": _reference(r),
         **{k: r[k] for k in kept},
+        "serial": r.get("serial", ""),
         "currency": (r["tariff"] or {}).get("currency", ""),
         "last4": last4,
         "brand": brand,

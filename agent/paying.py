@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from agent.domain.adhoc import DAY_S, HOUR_S, SCHEDULE_S, TOKEN_LENGTH, Terms, reference
+from collections.abc import Mapping
+from typing import Any
+
+from agent.domain.adhoc import DAY_S, FINISHED, HOUR_S, SCHEDULE_S, TOKEN_LENGTH, Terms, reference
 from agent.frozen import frozen
 from agent.kinds import STATION, EvseId
 from agent.settings import StationFile, build
@@ -45,6 +48,17 @@ def terms(file: StationFile, wrong: list[str]) -> Terms | None:
         keep_s=table.keep_days * DAY_S,
         hold_s=table.hold_hours * HOUR_S,
     )
+
+
+def left(file: StationFile) -> Terms:
+    """Nobody can pay here (any more); what was begun is brought to its end by the terminals that are still there."""
+    return Terms(0, _terminals(file))
+
+
+def stranded(records: Mapping[str, Any], file: StationFile) -> list[str]:
+    """Ids of unfinished payments whose terminal the file has no more: nothing of them can be charged or let go."""
+    there, finished = _terminals(file), {s.value for s in FINISHED}
+    return [k for k, r in records.items() if r.get("state") not in finished and r.get("terminal") not in there]
 
 
 def unused(file: StationFile) -> list[str]:

@@ -49,7 +49,8 @@ UNKEPT = frozenset((PayState.NEW, PayState.CARD_READ))
 
 @frozen
 class Terms:
-    """What the station file says. ``amount_cents``: held by the bank before anybody charges; ``least_cents``: a bank
+    """What the station file says. ``amount_cents``: held by the bank before anybody charges (0: nobody pays here any
+    more, what was begun is finished); ``least_cents``: a bank
     that holds less is let go. ``prefix``: of the token that a backend is told. ``reserve_s``: how far ahead of the
     ceiling energy ends, for the delay of meter and contactor (real seconds). ``hold_s``: a session ends no later than
     so long after its card, since the terminal lets go by itself what nobody settles. ``terminals``: the number of each
@@ -68,11 +69,11 @@ class Terms:
 
 @mutable
 class Payment:
-    """``held_cents``: what the bank holds under the terminal's number ``reservation``. ``cents``: what is captured of
-    it, decided once; ``owed_cents``: what the session costs (more, if the ceiling was passed). ``tries``: how often the
-    schedule has asked; ``asked``: at least one commit or void was sent and not answered, it may have happened.
-    ``withdrawn``: nobody waits for it any more. Of this process only: ``under_way``, an answer is to come, nothing else
-    is asked meanwhile; ``kept``, it is on disk."""
+    """``held_cents``: what the bank holds under the number ``reservation`` of the terminal ``serial``. ``cents``: what
+    is captured of it, decided once; ``owed_cents``: what the session costs (more, if the ceiling was passed).
+    ``tries``: how often the schedule has asked; ``asked``: at least one commit or void was sent and not answered, it
+    may have happened. ``withdrawn``: nobody waits for it any more. Of this process only: ``under_way``, an answer is to
+    come, nothing else is asked meanwhile; ``kept``, it is on disk."""
 
     id: str
     terminal: EvseId
@@ -84,6 +85,7 @@ class Payment:
     evse: EvseId = 0
     movable: bool = False
     reservation: int | None = None
+    serial: str = ""
     held_cents: int = 0
     session: str = ""
     tariff: Tariff | None = None
@@ -115,6 +117,7 @@ class Payment:
             "card": [self.card.mark, self.card.last4, self.card.brand],
             "evse": self.evse,
             "reservation": self.reservation,
+            "serial": self.serial,
             "held_cents": self.held_cents,
             "session": self.session,
             "tariff": self.tariff.record() if self.tariff else None,
@@ -146,6 +149,7 @@ class Payment:
             card=BankCard(mark, last4, brand),
             evse=int(r["evse"]),
             reservation=_number(r["reservation"]),
+            serial=str(r.get("serial", "")),
             held_cents=int(r["held_cents"]),
             session=str(r["session"]),
             tariff=Tariff.of(r["tariff"]) if r["tariff"] else None,

@@ -60,7 +60,8 @@ class Journal:
         self.terms, self.io_s = terms, io_s
         self.payments: dict[str, Payment] = {}
         self.done: dict[str, Payment] = {}
-        self.open: set[EvseId] = set()
+        self.open: dict[EvseId, str] = {}
+        """Terminals that can be asked, and the serial number of each ("": it says none)."""
 
     def add(self, p: Payment) -> None:
         (self.done if p.finished else self.payments)[p.id] = p
@@ -70,14 +71,23 @@ class Journal:
 
     def of_token(self, token: Token | None) -> Payment | None:
         """The payment that this right to charge was made of."""
-        found = (p for p in self.payments.values() if token is not None and token.same(p.token))
-        return next(found, None)
+        known = (*self.payments.values(), *self.done.values())
+        return next((p for p in known if token is not None and token.same(p.token)), None)
 
     def of_session(self, session: str) -> Payment | None:
         return next((p for p in self.payments.values() if p.session == session and p.state is PayState.ACTIVE), None)
 
     def at(self, terminal: EvseId, *states: PayState) -> list[Payment]:
         return [p for p in self.payments.values() if p.terminal == terminal and p.state in states]
+
+    def elsewhere(self, p: Payment) -> bool:
+        """Another terminal is there now than the one that holds its money, whose number would be somebody else's."""
+        return bool(p.serial) and self.open.get(p.terminal, "") not in ("", p.serial)
+
+    def holds(self, p: Payment, event: PaymentApproved) -> None:
+        """The bank's yes, under the number of the terminal that is there."""
+        p.reservation, p.held_cents = event.reservation, event.amount_cents
+        p.serial = self.open.get(p.terminal, "")
 
     def keep(self, p: Payment) -> Remember:
         p.kept = True
@@ -184,7 +194,7 @@ def _over(j: Journal, p: Payment) -> Iterator[Yielded]:
 @to(PayState.AUTHORISED, PayState.VOID_PENDING)
 def approved(j: Journal, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
     """The bank holds something; on disk before anybody is given a right for it."""
-    p.reservation, p.held_cents = event.reservation, event.amount_cents
+    j.holds(p, event)
     if event.card is not None:
         p.card = event.card
     yield WakeMe(timer("auth", p), None)
@@ -200,7 +210,7 @@ def approved(j: Journal, p: Payment, event: PaymentApproved, now: Moment) -> Ite
 @to(PayState.VOID_PENDING)
 def unasked(j: Journal, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
     """Nobody has asked for it, or nobody believed in it any more."""
-    p.reservation, p.held_cents = event.reservation, event.amount_cents
+    j.holds(p, event)
     for kind in ("auth", "cancel"):
         yield WakeMe(timer(kind, p), None)
     yield from _void(j, p, now, "nobody waits for it")
@@ -229,13 +239,13 @@ def auth_resumed(j: Journal, p: Payment, event: Resumed, now: Moment) -> Iterato
 # --- held ------------------------------------------------------------------------------------------------------------
 
 
-@to(PayState.VOID_PENDING)
+@to(PayState.VOID_PENDING, PayState.UNCERTAIN)
 def unused(j: Journal, p: Payment, event: Withdrawn | Resumed, now: Moment) -> Iterator[Yielded]:
     """No session was begun with it."""
     yield from _void(j, p, now, event.why if isinstance(event, Withdrawn) else "no session was begun")
 
 
-@to(PayState.VOID_PENDING)
+@to(PayState.VOID_PENDING, PayState.UNCERTAIN)
 def unused_time(j: Journal, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
     if event.key == timer("unused", p):
         yield from _void(j, p, now, "no session was begun")
@@ -283,6 +293,9 @@ def _ask(j: Journal, p: Payment) -> Iterator[Yielded]:
     """Amount and intention are on disk before the order is carried out."""
     assert p.reservation is not None
     assert not p.under_way
+    if j.elsewhere(p):
+        yield from _uncertain(j, p, "another terminal is there")
+        return
     p.under_way = True
     if p.state is PayState.FINAL_KNOWN:
         p.state = PayState.COMMIT_PENDING
@@ -304,7 +317,7 @@ def _wait(j: Journal, p: Payment, now: Moment) -> Iterator[Yielded]:
     yield WakeMe(timer("settle", p), now.t_s + j.terms.schedule_s[p.tries - 1])
 
 
-@to(PayState.COMMIT_PENDING)
+@to(PayState.COMMIT_PENDING, PayState.UNCERTAIN)
 def there_again(j: Journal, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
     """What was not answered, or could not be asked, is asked at once: no turn of the schedule."""
     if not p.under_way:

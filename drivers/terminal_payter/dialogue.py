@@ -69,16 +69,19 @@ class Dialogue:
         raise self._silent("Get Status")
 
     async def identity(self) -> TerminalIdentity:
-        """What it says of itself; nothing if it does not know the question."""
+        """What it says of itself; nothing if it does not know the question. Asked once more if there is no answer: its
+        money is its own by the serial number."""
         wanted = frozenset({From.IDS, From.RESULT})
-        try:
-            frame = await self.link.ask(To.REQUEST_IDS, b"", self._settings.reply_s, wanted)
-        except Silent:
-            await self.status()
-            return TerminalIdentity("Payter")
-        if frame is None or frame.header == From.RESULT:
-            return TerminalIdentity("Payter")
-        return messages.identity(frame.payload)
+        for _ in range(2):
+            try:
+                frame = await self.link.ask(To.REQUEST_IDS, b"", self._settings.reply_s, wanted)
+            except Silent:
+                await self.status()
+                continue
+            if frame is None or frame.header == From.RESULT:
+                break
+            return messages.identity(frame.payload)
+        return TerminalIdentity("Payter")
 
     async def synchronise(self, patience_s: float) -> None:
         """From any state to ENABLED: Synchronize until it echoes, then Protocol, Setup, Enable. Both frame formats are

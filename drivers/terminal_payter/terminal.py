@@ -192,6 +192,8 @@ class PayterTerminal:
             return False
         log.warning("terminal %s: it was restarted", self._link.name)
         await self._dialogue.synchronise(self._settings.sync_s)
+        if await self._dialogue.identity() != self.identity:
+            raise Unreachable(f"terminal {self._link.name}: another one is there")  # opened anew, it says who it is
         self._end(Restarted())
         return True
 

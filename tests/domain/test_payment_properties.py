@@ -49,36 +49,47 @@ SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
 WALKS, STEPS = (40_000, 90) if FULL else (130, 70)
 
 TARIFF = Tariff(kwh=Decimal("0.50"))
-SELF = TerminalIdentity("Fake", "T1")
+Hold: TypeAlias = tuple[str, int]
 CARDS = (BankCard("m1", "1111"), BankCard("m2", "2222"), BankCard(""))
 HELD_CENTS, PART_CENTS, LITTLE_CENTS = 60, 40, 20
 
 
+def _hold(record: dict[str, Any]) -> Hold:
+    return record["serial"], record["reservation"]
+
+
 @dataclass
 class Terminal:
-    """What is true of the terminal and the bank, whoever listens."""
+    """What is true of the terminal and the bank, whoever listens. A hold is known by the terminal that made it and by
+    its number there: another terminal counts from 1 as well."""
 
     here: bool = True
+    serial: int = 1
     payment: str = ""
     phase: str = ""
     queue: list[TerminalOrder] = field(default_factory=list)
-    holds: dict[int, int] = field(default_factory=dict)
-    captures: list[tuple[int, int]] = field(default_factory=list)
+    holds: dict[Hold, int] = field(default_factory=dict)
+    captures: list[tuple[Hold, int]] = field(default_factory=list)
     count: int = 0
+
+    @property
+    def identity(self) -> TerminalIdentity:
+        return TerminalIdentity("Fake", "T1", str(self.serial))
 
     def hold(self, cents: int) -> int:
         self.count += 1
-        self.holds[self.count] = cents
+        self.holds[self.identity.serial, self.count] = cents
         return self.count
 
     def settle(self, order: CommitPayment | VoidPayment) -> Settlement:
-        held = self.holds.get(order.reservation)
+        hold = (self.identity.serial, order.reservation)
+        held = self.holds.get(hold)
         if held is None:
             return Settlement.CLOSED
         if isinstance(order, CommitPayment):
             assert order.amount_cents <= held, "more than is held"
-            self.captures.append((order.reservation, order.amount_cents))
-        del self.holds[order.reservation]
+            self.captures.append((hold, order.amount_cents))
+        del self.holds[hold]
         return Settlement.DONE
 
 
@@ -88,8 +99,8 @@ class PayRig(Rig):
     def __init__(self, config: Config) -> None:
         self.terminal, self.chance = Terminal(), random.Random(1)
         self.promised: list[TerminalOrder] = []
-        self.amounts: dict[int, int] = {}
-        self.expired: set[int] = set()
+        self.amounts: dict[Hold, int] = {}
+        self.expired: set[Hold] = set()
         self.crash_after: int | None = None
         super().__init__(config)
 
@@ -97,7 +108,7 @@ class PayRig(Rig):
         self.promised.clear()
         super().start()
         if self.terminal.here:
-            self.post(TerminalOpened(0, SELF))
+            self.post(TerminalOpened(0, self.terminal.identity))
 
     def down(self) -> None:
         """What was on its way may have arrived."""
@@ -150,13 +161,14 @@ class PayRig(Rig):
             self.queue.append(PaymentCancelled(0, order.payment))
 
     def _check_written(self, order: CommitPayment | VoidPayment) -> None:
-        """On disk before it is sent, and always the same amount."""
+        """On disk before it is sent, to the terminal that holds it, and always the same amount."""
         record = self.store["payment"][order.payment]
+        assert not self.terminal.here or record["serial"] == self.terminal.identity.serial, "asked of another terminal"
         if isinstance(order, VoidPayment):
             assert record["state"] == "VoidPending"
             return
         assert (record["state"], record["cents"]) == ("CommitPending", order.amount_cents), record["state"]
-        known = self.amounts.setdefault(order.reservation, order.amount_cents)
+        known = self.amounts.setdefault(_hold(record), order.amount_cents)
         assert known == order.amount_cents, "another amount"
 
     def _give_release(self, n: int) -> None:
@@ -250,7 +262,15 @@ class PayRig(Rig):
         t = self.terminal
         if self.alive and t.here:
             t.phase, t.payment = "", ""
-            self.post(TerminalOpened(0, SELF, restarted=True))
+            self.post(TerminalOpened(0, t.identity, restarted=True))
+
+    def exchange(self) -> None:
+        """Another one is put in its place; what the old one holds it gives back by itself, somewhere."""
+        self.cut(True)
+        t = self.terminal
+        t.serial, t.count = t.serial + 1, 0
+        self.expired |= t.holds.keys()
+        t.holds.clear()
 
     def expire(self) -> None:
         """The terminal's own time-out gives back what it holds longest."""
@@ -261,7 +281,7 @@ class PayRig(Rig):
     def back(self) -> None:
         if not self.terminal.here:
             self.terminal.here = True
-            self.post(TerminalOpened(0, SELF, restarted=True))
+            self.post(TerminalOpened(0, self.terminal.identity, restarted=True))
 
 
 class PayStreet(Street):
@@ -320,6 +340,9 @@ class PayStreet(Street):
     def restarted(self) -> None:
         self.rig.restarted()
 
+    def exchange(self) -> None:
+        self.rig.exchange()
+
     def expire(self) -> None:
         self.rig.expire()
 
@@ -346,7 +369,7 @@ class PayStreet(Street):
         assert {r["state"] for r in records.values()} <= set(FINISHED), "unfinished"
         captured = Counter(number for number, _ in rig.terminal.captures)
         assert set(captured.values()) <= {1}, "charged twice"
-        by_number = {r["reservation"]: r for r in records.values() if r["reservation"] is not None}
+        by_number = {_hold(r): r for r in records.values() if r["reservation"] is not None}
         unknown = [r for r in records.values() if r["reservation"] is None]
         assert not set(rig.terminal.holds) & set(by_number), "still held"
         assert len(rig.terminal.holds) <= len(unknown), "held, and nobody knows of it"
@@ -363,9 +386,9 @@ class PayStreet(Street):
             assert captured is None
             assert due == 0, "energy for nothing"
         else:
-            gone = record["reservation"] in self.rig.expired
+            gone = _hold(record) in self.rig.expired
             assert record["state"] == PayState.UNCERTAIN
-            assert captured == (None if gone else due)
+            assert captured == (None if gone else due or None)
             assert record["cents"] in (None, due)
         assert record["owed_cents"] in (None, due), "the ceiling was passed"
 
@@ -397,6 +420,7 @@ PAY_DEEDS: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
     "back": (6, {}),
     "restarted": (2, {}),
     "expire": (1, {}),
+    "exchange": (2, {}),
     "crash_between": (6, {"orders": tuple(range(12))}),
 }
 PAY_GONE = {**WHEN_GONE, "bank": PAY_DEEDS["bank"], "cut": PAY_DEEDS["cut"], "back": PAY_DEEDS["back"]}

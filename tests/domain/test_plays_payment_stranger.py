@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
-from agent.domain.adhoc import PayState
+from typing import Any
+
+import pytest
+
+from agent.bankcards import Settlement, TerminalIdentity
+from agent.domain.adhoc import PayState, Terms, reference
+from agent.domain.asks import AskStart
 from agent.domain.events import (
+    Asked,
     CablePlugged,
     CableRemoved,
     ContactorOpened,
     MeterRead,
     OutletChosen,
+    StopWanted,
     VehicleConnected,
     VehicleLeft,
 )
 from agent.domain.evse import State
-from agent.domain.payment_words import CommitPayment
-from agent.kinds import Fault
-from tests.domain.playbook import EMPTY, wh
-from tests.domain.test_plays_payment import PLUG, charge, energised, paid, record, tapped, till
+from agent.domain.messages import StopReason, TriggerReason
+from agent.domain.payment_words import (
+    CommitPayment,
+    OfferPayment,
+    PaymentSettled,
+    TerminalLost,
+    TerminalOpened,
+    VoidPayment,
+)
+from agent.kinds import Fault, Token
+from tests.domain.playbook import EMPTY, LINK, Playbook, wh
+from tests.domain.test_plays_payment import (
+    PLUG,
+    TARIFF,
+    EvseAt,
+    charge,
+    energised,
+    paid,
+    record,
+    sold,
+    tapped,
+    till,
+    unplugged,
+)
 
 
 def test_a_right_that_waits_anew_is_paid_for_as_long_as_it_lives() -> None:
@@ -67,3 +95,209 @@ def test_a_payment_that_the_store_could_not_read_is_reported() -> None:
     assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,)
     play.restart(state=EMPTY).skip()
     assert play.statuses[1].faults == ()
+
+
+# --- another terminal ------------------------------------------------------------------------------------------------
+
+FIRST_ONE, SECOND_ONE = (TerminalOpened(0, TerminalIdentity("Fake", "T1", serial)) for serial in ("A1", "B2"))
+
+
+def known_terminal() -> Playbook:
+    """The terminal says its serial number."""
+    play = till()
+    play.skip() >> TerminalLost(0)
+    play.skip().wait(2).skip() >> FIRST_ONE
+    return play.skip()
+
+
+def settlements(play: Playbook) -> list[Any]:
+    return [o for o in play.log if isinstance(o, CommitPayment | VoidPayment)]
+
+
+def test_another_terminal_is_never_asked_for_money_that_it_does_not_hold() -> None:
+    """Its number 7 is somebody else's."""
+    play = known_terminal()
+    payment = paid(play)
+    play.skip() >> TerminalLost(0)
+    play.skip() >> SECOND_ONE
+    unplugged(play.skip(), 3000).skip()
+    assert settlements(play) == []
+    assert record(play, payment)["state"] == PayState.UNCERTAIN
+    assert (record(play, payment)["cents"], record(play, payment)["serial"]) == (100, "A1")
+    assert Fault.PAYMENT_UNCERTAIN in play.statuses[1].faults
+
+
+def test_nor_after_a_restart() -> None:
+    play = known_terminal()
+    payment = paid(play)
+    play.skip() >> TerminalLost(0)
+    unplugged(play.skip(), 3000).skip()
+    play.restart(state=EMPTY).skip() >> SECOND_ONE
+    assert settlements(play) == []
+    assert record(play, payment)["state"] == PayState.UNCERTAIN
+
+
+def test_nor_is_it_told_to_let_go() -> None:
+    play = known_terminal()
+    payment = tapped(play)
+    play.skip() >> TerminalLost(0)
+    play.skip() >> SECOND_ONE
+    play.skip().wait(301).skip()
+    assert settlements(play) == []
+    assert record(play, payment)["state"] == PayState.UNCERTAIN
+
+
+def test_the_same_terminal_and_one_that_says_no_serial_number_are_asked() -> None:
+    for opened in (FIRST_ONE, TerminalOpened(0, TerminalIdentity("Fake", "T1"))):
+        play = known_terminal()
+        payment = paid(play)
+        play.skip() >> TerminalLost(0)
+        play.skip() >> opened
+        unplugged(play.skip(), 3000).skip()
+        assert settlements(play) == [CommitPayment(0, payment, 7, 100)]
+
+
+# --- the token of a card ---------------------------------------------------------------------------------------------
+
+
+def remote(play: Playbook, evse: int, payment: str) -> Playbook:
+    token = Token(reference("PY", payment))
+    play.skip().feed(Asked(LINK, "q1", AskStart(evse, token)))
+    return play.skip()
+
+
+def test_a_remote_start_with_a_waiting_cards_token_takes_its_right_along() -> None:
+    """Otherwise the right that stays behind would be a second session, which nobody pays."""
+    play = till(evses=2)
+    payment = tapped(play)
+    assert play.state(1) is State.AUTHORISED
+    remote(play, 2, payment)
+    assert (play.state(1), play.state(2)) == (State.FREE, State.AUTHORISED)
+    (play >> CablePlugged(2) >> VehicleConnected(2)).skip()
+    energised(play, 2)
+    assert (record(play, payment)["state"], record(play, payment)["evse"]) == (PayState.ACTIVE, 2)
+    assert not play.evse(1).grant
+
+
+def test_a_card_that_pays_already_pays_for_nothing_else() -> None:
+    play = till(evses=2)
+    payment = paid(play)
+    remote(play, 2, payment)
+    assert (play.state(1), play.state(2)) == (State.ACTIVE, State.FREE)
+    unplugged(play.skip(), 3000).skip()
+    remote(play, 2, payment)
+    assert play.state(2) is State.FREE
+
+
+# --- what cannot be read ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["store", "session"])
+def test_no_session_runs_on_a_payment_that_cannot_be_read(damage: str) -> None:
+    """Whether the store could not read it, or what it says of its session is damaged."""
+    play = till()
+    payment = paid(play)
+    state = EvseAt(play)
+    if damage == "store":
+        del play.store["payment"][payment]
+        play.store["poisoned"] = {f"payment/{payment}": {"record": '{"state": "Acti', "why": "no JSON"}}
+    else:
+        play.store["payment"][payment] |= {"held_cents": "much", "session": 3}
+    play.skip().restart(20, state=state).skip()
+    assert play.state() is State.ENDING
+    assert not play.evse().release
+    assert Fault.PAYMENT_UNCERTAIN in play.statuses[1].faults
+
+
+# --- the ceiling -----------------------------------------------------------------------------------------------------
+
+
+def test_the_ceiling_is_kept_by_a_meter_that_is_silent_after_a_restart() -> None:
+    """What flowed after the last record counts as well: up to a minute of full power, which no meter tells now."""
+    play = till()
+    paid(play, amount_cents=200)
+    charge(play, 3000, 61)  # on disk; 1 EUR is left
+    charge(play, 3355, 58)
+    state = EvseAt(play)
+    play.skip().restart(1, state=state).skip()
+    assert play.state() is State.ACTIVE
+    for key in [k for k in play.timers if k.partition(":")[0] in ("live", "snapshot", "sample")]:
+        del play.timers[key]
+    begun_s, most_s = play.t_s, (2000 - 355) * 3600 / (3 * 32 * 230)
+    play.wait(most_s + 1).skip()
+    assert play.session().stop is not None
+    assert play.session().stop.reason is StopReason.LOCAL_OUT_OF_CREDIT  # type: ignore[union-attr]
+    assert play.session().stop.at.t_s - begun_s > most_s - 30  # type: ignore[union-attr]
+
+
+def test_after_a_restart_a_meter_may_speak_before_the_ceiling_is_believed() -> None:
+    play = till()
+    paid(play, amount_cents=200)
+    charge(play, 4700, 61)  # 15 ct are left: 49 s of full power
+    state = EvseAt(play)
+    play.skip().restart(24, state=state).skip()
+    assert play.state() is State.ACTIVE
+    charge(play, 4700, 2)
+    play.skip().wait(20)
+    assert play.state() is State.ACTIVE
+
+
+def test_wanted_twice_ended_once() -> None:
+    play = till()
+    payment = paid(play)
+    for _ in range(2):
+        play.skip().feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
+    play.skip() >> ContactorOpened(1)
+    play.skip() >> MeterRead(1, "end:1", wh(3000))
+    play.skip().feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
+    assert (len(play.ended()), settlements(play)) == (1, [CommitPayment(0, payment, 7, 100)])
+
+
+# --- a terminal that is taken out of the station file ----------------------------------------------------------------
+
+
+def without_terminal(play: Playbook, terminals: dict[int, tuple[int, ...]], **options: Any) -> Playbook:
+    """The station starts with another file."""
+    play._site_of = lambda: sold(TARIFF, terms=Terms(0, terminals))
+    play.skip().restart(20, **options)
+    return play.skip()
+
+
+def test_money_of_a_terminal_that_is_no_more_in_the_file_is_told_and_waits_for_it() -> None:
+    play = till()
+    payment = paid(play)
+    play.skip() >> TerminalLost(0)
+    unplugged(play.skip(), 3000)
+    before = play._site_of
+    without_terminal(play, {}, state=EMPTY)
+    assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,)
+    assert record(play, payment)["state"] == PayState.FINAL_KNOWN
+    play._site_of = before
+    play.restart(20, state=EMPTY).skip() >> TerminalOpened(0, TerminalIdentity("Fake", "T1"))
+    play.skip() >> PaymentSettled(0, payment, Settlement.DONE)
+    assert settlements(play) == [CommitPayment(0, payment, 7, 100)]
+    assert record(play, payment)["state"] == PayState.COMMITTED
+    assert play.statuses[1].faults == ()
+
+
+def test_a_session_whose_terminal_is_no_more_in_the_file_is_counted_to_its_end() -> None:
+    play = till()
+    payment = paid(play)
+    without_terminal(play, {}, state=EvseAt(play))
+    assert play.state() is State.ACTIVE
+    assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,)
+    unplugged(play, 3000).skip()
+    assert (record(play, payment)["state"], record(play, payment)["cents"]) == (PayState.FINAL_KNOWN, 100)
+
+
+def test_a_terminal_that_sells_nothing_any_more_still_settles() -> None:
+    """``[payment]`` is gone and ``[terminal]`` is not."""
+    play = till()
+    payment = paid(play)
+    play.skip() >> TerminalLost(0)
+    unplugged(play.skip(), 3000)
+    without_terminal(play, {0: (1,)}, state=EMPTY)
+    before = len([o for o in play.log if isinstance(o, OfferPayment)])
+    play.skip() >> TerminalOpened(0, TerminalIdentity("Fake", "T1"))
+    assert settlements(play) == [CommitPayment(0, payment, 7, 100)]
+    assert len([o for o in play.log if isinstance(o, OfferPayment)]) == before

@@ -190,6 +190,19 @@ async def test_a_commit_right_after_a_restart(tmp_path: Path) -> None:
         assert (await apollo.books()).captures == [(told.reservation, 1234)]
 
 
+async def test_another_terminal_at_the_same_serial_line_is_not_charged(tmp_path: Path) -> None:
+    """Exchanged so quickly that no question went unanswered: it is told as another one before it is asked for money."""
+    async with running(tmp_path, "serial") as apollo:
+        async with apollo.opened() as port:
+            told = await hold(apollo, port)
+            await apollo.do("restart", serial="APO0043SIM")
+            with pytest.raises(Unreachable):
+                await port.commit(told.reservation, 1234)
+            assert (await apollo.books()).captures == []
+        async with apollo.opened() as port:
+            assert port.identity.serial == "APO0043SIM"
+
+
 async def test_an_offer_that_meets_a_restart_is_refused_and_the_next_one_is_taken(tmp_path: Path) -> None:
     async with running(tmp_path, "serial") as apollo, apollo.opened() as port:
         await apollo.do("restart")

@@ -3,6 +3,7 @@ without one."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -12,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from agent.bankcards import BankCard
-from agent.domain.adhoc import Payment, PayState
+from agent.domain.adhoc import Payment, PayState, Terms
 from agent.domain.tariff import Tariff
+from agent.initial import stranded_payments, terms_with
 from agent.kinds import Stamp, Token, TokenType
 from agent.ports.store import Put
 from agent.services.store import Store
+from agent.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "a-keyed-hash-of-a-card"
@@ -85,3 +88,49 @@ def test_what_cannot_be_done_says_why_and_makes_no_store(tmp_path: Path, words: 
     assert said.returncode == 2
     assert why in said.stderr
     assert not (tmp_path / "state").exists()
+
+
+def test_a_station_whose_file_has_no_terminal_any_more_still_knows_its_payments(tmp_path: Path) -> None:
+    """Once they were on disk and nobody told of them."""
+    file = tmp_path / "station.toml"
+    file.write_text('[station]\nstate_dir = "state"\n[[evse]]\nnumber = 1\n')
+    facts = {"payment": {"c": payment("c", PayState.VOID_PENDING).record()}}
+    loaded = load(file)
+    assert terms_with(loaded, facts) == Terms(0, {})
+    assert terms_with(loaded, {"poisoned": {"payment/d": {}}}) == Terms(0, {})
+    assert terms_with(loaded, {"payment": {}}) is None
+    [said] = stranded_payments(loaded, facts)
+    assert "1 payment is unfinished" in said
+    assert stranded_payments(loaded, {"payment": {"a": payment("a", PayState.COMMITTED).record()}}) == []
+    file.write_text(file.read_text() + '[terminal]\ndriver = "terminal_payter"\nhost = "127.0.0.1"\n')
+    loaded = load(file)
+    assert terms_with(loaded, facts) == Terms(0, {0: (1,)})
+    assert stranded_payments(loaded, facts) == []
+
+
+async def test_what_waits_for_a_terminal_that_is_not_in_the_file(tmp_path: Path) -> None:
+    file = await station(tmp_path)
+    store = await Store.open(tmp_path / "state" / "agent.db")
+    waits = payment("c", PayState.VOID_PENDING, why="no session was begun", cents=None)
+    await store.commit([Put("payment", "c", waits.record())])
+    await store.close()
+    *_, line = command("list", file, "c").stdout.splitlines()
+    assert line.endswith("VoidPending: no session was begun (its terminal is not in the station file)")
+    told = await started(file)
+    assert "1 payment is unfinished and the terminal is not in the file" in told
+
+
+async def started(file: Path) -> str:
+    """What the agent says at its start; then it is ended."""
+    agent = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent", "run", str(file), cwd=ROOT, stderr=asyncio.subprocess.PIPE
+    )
+    assert agent.stderr is not None
+    try:
+        async with asyncio.timeout(60):
+            first = await agent.stderr.readline()
+    finally:
+        agent.terminate()
+        rest = await agent.stderr.read()
+        await agent.wait()
+    return (first + rest).decode()

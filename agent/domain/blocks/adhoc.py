@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from agent.domain.adhoc import Payment, PayState, Placed, Withdrawn, reference
 from agent.domain.block import Yielded, on
-from agent.domain.blocks.till import has_right
+from agent.domain.blocks.till import has_right, rights
 from agent.domain.events import (
     ButtonPressed,
     CardRefused,
@@ -95,6 +95,8 @@ class AdHoc:
     def _wanted(self, terminal: EvseId, now: Moment) -> bool:
         """May it wait for a card? To begin, or to end what a card began."""
         if terminal not in self._journal.open or self._site.stopping or not self._site.store_ok:
+            return False
+        if not self._journal.terms.amount_cents:
             return False
         return bool(self._paid_here(terminal)) or (self._may_begin() and bool(self._choose(terminal, now)))
 
@@ -268,9 +270,16 @@ class AdHoc:
 
     @on(TokenAccepted)
     def accepted(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
-        """A right that has moved to another outlet is there, and its price; one that found no room is none."""
+        """A right that has moved to another outlet is there and nowhere else, and its price; one that found no room is
+        none. What pays already, or has paid, pays for nothing else, whoever asks for it."""
         p = self._journal.of_token(event.token)
-        if p is None or p.state is not PayState.AUTHORISED:
+        if p is None:
+            return
+        used = p.state is not PayState.AUTHORISED
+        for evse in rights(self._site, p):
+            if used or evse.number != event.evse:
+                yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="" if used else "moved")
+        if used:
             return
         p.evse, p.tariff = event.evse, self._price(self._site.evses[event.evse], now)
         if p.tariff is None:

@@ -3,11 +3,11 @@ ceiling that it must not pass, the bill at its end, and after a restart everythi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from agent.domain.account import Bill
-from agent.domain.adhoc import DAY_S, Begun, Payment, PayState, Resumed, Spent
+from agent.domain.adhoc import DAY_S, Begun, Payment, PayState, Resumed, Spent, reference
 from agent.domain.block import Yielded, on
 from agent.domain.events import (
     BoardOpened,
@@ -42,6 +42,8 @@ from agent.kinds import STATION, Fault, Moment, Reading
 
 KEEP_S = 60.0
 """How often what a session has used goes to disk (domain seconds); after a restart the register itself is asked."""
+FIRST_S = 10.0
+"""How long a meter may take to its first word after a restart (real seconds)."""
 TRIES, RETRY_S = 3, 5.0
 """Of the register of a session that was lost."""
 FINISHED_MAX = 500
@@ -60,9 +62,9 @@ class Till:
     @on(TerminalOpened, TerminalLost)
     def terminal(self, event: TerminalOpened | TerminalLost, now: Moment) -> Iterator[Yielded]:
         if isinstance(event, TerminalOpened):
-            self._journal.open.add(event.terminal)
+            self._journal.open[event.terminal] = event.identity.serial
         else:
-            self._journal.open.discard(event.terminal)
+            self._journal.open.pop(event.terminal, None)
         for p in list(self._journal.payments.values()):
             if p.terminal == event.terminal:
                 yield from self._journal.step(p, event, now)
@@ -91,8 +93,9 @@ class Till:
             usage = p.tariff.usage(local(self._site.settings, utc_s, self._site.zone))
             p.usage, p.evse = usage.at(utc_s, session.start_wh, None), evse.number
             yield from self._journal.step(p, Begun(p.id, session.id, session.start_wh), now)
-        if p.state is PayState.ACTIVE:
-            yield from self._look(evse, p, now)
+        if p.state is PayState.ACTIVE and p.session == session.id:
+            resumed = event.trigger is TriggerReason.TX_RESUMED
+            yield from self._look(evse, p, now, KEEP_S if resumed else 0.0)
 
     @on(MeterRead)
     def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
@@ -112,8 +115,9 @@ class Till:
     def _active(self, evse: Evse) -> Payment | None:
         return self._journal.of_session(evse.session.id) if evse.session is not None else None
 
-    def _look(self, evse: Evse, p: Payment, now: Moment) -> Iterator[Yielded]:
-        """For the screen, and for the ceiling: even if no reading came any more it is not passed."""
+    def _look(self, evse: Evse, p: Payment, now: Moment, unseen_s: float = 0.0) -> Iterator[Yielded]:
+        """For the screen, and for the ceiling: even if no reading came any more it is not passed. ``unseen_s``: since
+        the last record so much may have flowed that only the meter knows."""
         assert p.tariff is not None
         assert p.usage is not None
         cents = min(p.tariff.cents(p.usage), p.held_cents)
@@ -125,6 +129,8 @@ class Till:
             return
         left_s = p.tariff.headroom_s(p.usage, p.held_cents, self._most_w(evse))
         left_s -= self._journal.terms.reserve_s * self._journal.io_s
+        if unseen_s:
+            left_s = max(left_s - unseen_s, min(left_s, FIRST_S * self._journal.io_s))
         if left_s <= 0:
             yield from self._reached(evse, now)
         else:
@@ -208,6 +214,7 @@ class Till:
             if key.startswith("payment/") and not record.get("told"):  # the store could not even read it
                 yield Remember("poisoned", key, {**record, "told": True})
                 yield FaultRaised(STATION, Fault.PAYMENT_UNCERTAIN)
+                yield from self._unpaid(key.partition("/")[2])
         for key, record in event.remembered.get("payment", {}).items():
             try:
                 p = Payment.of(key, record)
@@ -215,7 +222,7 @@ class Till:
                 yield Remember("poisoned", f"payment/{key}", {"record": record, "why": str(e), "told": True})
                 yield Remember("payment", key, None)
                 yield FaultRaised(STATION, Fault.PAYMENT_UNCERTAIN)
-                yield from self._unpaid(record)
+                yield from self._unpaid(key)
                 continue
             self._journal.add(p)
         for p in list(self._journal.payments.values()):
@@ -226,11 +233,11 @@ class Till:
         yield from self._alert()
         yield from self._prune(now)
 
-    def _unpaid(self, record: Any) -> Iterator[Yielded]:
-        """Of a session whose payment cannot be read nobody knows what is held: no more energy."""
-        session = record.get("session") if isinstance(record, Mapping) else None
+    def _unpaid(self, payment: str) -> Iterator[Yielded]:
+        """Of a session whose payment cannot be read nobody knows what is held: no more energy. Its token tells which
+        one it is, whatever prefix it was given."""
         for evse in self._site.evses.values():
-            if evse.session is not None and evse.session.id == session:
+            if evse.session is not None and evse.session.token.value.endswith(reference("", payment)):
                 yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="fault")
 
     def _lives(self, p: Payment) -> bool:
@@ -273,8 +280,9 @@ class Till:
     # --- for people --------------------------------------------------------------------------------------------------
 
     def _alert(self) -> Iterator[Yielded]:
-        """Somebody has to look at what nobody knows, until somebody has."""
+        """Somebody has to look at what nobody knows, until somebody has; and put back a terminal that holds money."""
         doubtful = any(_doubtful(p) and not p.reviewed for p in self._journal.done.values())
+        doubtful |= any(p.terminal not in self._journal.terms.terminals for p in self._journal.payments.values())
         raised = self._alerted
         self._alerted = doubtful
         if doubtful != raised:
@@ -301,10 +309,14 @@ class Till:
         yield WakeMe("pay-prune:", now.t_s + DAY_S)
 
 
+def rights(site: Site, p: Payment) -> list[Evse]:
+    """Outlets where the right that was made of it waits."""
+    return [e for e in site.evses.values() if e.grant is not None and e.grant.token.same(p.token)]
+
+
 def has_right(site: Site, p: Payment | None) -> bool:
     """Somebody may still begin with it: what is held for it must not go before that right does."""
-    grants = (e.grant for e in site.evses.values())
-    return p is not None and any(g is not None and g.token.same(p.token) for g in grants)
+    return p is not None and bool(rights(site, p))
 
 
 def _doubtful(p: Payment) -> bool:

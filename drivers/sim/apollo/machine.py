@@ -49,7 +49,7 @@ class Machine:
         self._polls, self._bank_s, self._answers = polls, bank_s, answers
         self._bare = bare
         self.qr = self.ui = self.last_word = ""
-        self.language = ""
+        self.language, self.serial = "", "APO0042SIM"
         self._held: Card | None = None
         self._life = 0
         self.lose_state()
@@ -138,7 +138,7 @@ class Machine:
         self._fine()
 
     def _ids(self, body: bytes) -> None:
-        self._send(0x27, b"APO0042SIM\0APOLLO\0platform 1.2\0psp 3.1\0")
+        self._send(0x27, self.serial.encode() + b"\0APOLLO\0platform 1.2\0psp 3.1\0")
 
     def _start(self, body: bytes) -> None:
         self._idle()

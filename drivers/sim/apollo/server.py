@@ -207,6 +207,7 @@ class Server:
                 self._mischief.waiting.clear()
             case "restart":  # power comes back so soon that the line does not notice
                 self.machine.lose_state()
+                self.machine.serial = asked.get("serial", self.machine.serial)  # or another one has been put there
             case "elapse":
                 self.bank.elapse(float(asked["s"]))
             case "picture":
