@@ -96,7 +96,8 @@ def web_plan(file: StationFile) -> Plan:
 def _code_parts(file: StationFile) -> set[str]:
     """Settings of QR codes exist for the outlets that have a display, and for as many as have names for them."""
     shown = [e.number for e in file.evses if (e.display or file.display) and e.number <= OUTLETS_MOST]
-    web = ([STATION] if file.web_payment.shared else shown) if file.web_payment.dynamic and shown else []
+    chosen = [n for n in shown if n in (file.web_payment.evses or shown)]
+    web = ([STATION] if file.web_payment.shared else chosen) if file.web_payment.dynamic and chosen else []
     return {code_part(n) for n in shown} | {web_part(n) for n in web}
 
 
@@ -115,6 +116,10 @@ def _wrong_codes(file: StationFile, settings: Settings) -> list[str]:
     wrong += [f"{k}: {p}" for k, t in templates.items() if t and (p := template_problem(t, hosts))]
     if file.web_payment.dynamic and not file.web_payment.shared and len(file.evses) > OUTLETS_MOST:
         wrong.append(f"web_payment: more than {OUTLETS_MOST} EVSEs need shared = true")
+    if strange := sorted(set(file.web_payment.evses) - {e.number for e in file.evses}):
+        wrong.append(f"web_payment.evses: there is no EVSE {', '.join(map(str, strange))}")
+    if file.web_payment.evses and file.web_payment.shared:
+        wrong.append("web_payment: evses names outlets, shared = true sets up none of them by itself; take one away")
     return wrong
 
 

@@ -100,10 +100,12 @@ class Backend:
 @frozen
 class WebPayment:
     """Payment at a web page by QR code. ``dynamic``: a backend may set up one-time codes; ``shared``: one set-up for
-    the station instead of one per EVSE. ``when``: ``idle``, or ``plugged`` once a vehicle is there."""
+    the station instead of one per EVSE; ``evses``: at these only (empty: at all that have a display). ``when``:
+    ``idle``, or ``plugged`` once a vehicle is there."""
 
     dynamic: bool = False
     shared: bool = False
+    evses: tuple[int, ...] = ()
     when: str = "idle"
     allowed_hosts: tuple[str, ...] = ()
     station_roaming_id: str = ""
@@ -181,6 +183,8 @@ class Simulation:
     boot_s: float = 0.1
     state_dir: Path = Path("world")
     cards: Path | None = None
+    alone: bool = False
+    """Devices and backends that the file addresses are simulated too, as far as their kind can be."""
     evse: tuple[SimulatedEvse, ...] = ()
 
 

@@ -100,9 +100,11 @@ BENCH = Command("bench", "run the simulated devices alone, for an agent of yours
 def station_file(path: Path | None) -> StationFile:
     """The file at ``path``, or the built-in station, whose memory is in the folder ``chargy-sim``."""
     from agent.settings import load, parse
+    from drivers.sim.derive import alone
 
     if path is not None:
-        return load(path)
+        file = load(path)
+        return alone(file) if file.simulation.alone else file
     import config
 
     raw = tomllib.loads((Path(config.__file__).parent / "stations" / BUILT_IN).read_text("utf-8"))

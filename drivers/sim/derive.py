@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from agent.settings import Backend, Device, Evse, StationFile
+from agent.settings import Backend, Device, Evse, Power, StationFile
 from drivers.sim.toml_text import document
 
 Table = dict[str, Any]
@@ -29,9 +29,51 @@ class FarEnds:
     via: dict[str, str] = field(default_factory=dict)
 
 
-def lacks_address(device: Device | None, driver: str, *addresses: str) -> bool:
+ADDRESSES: dict[str, tuple[str, ...]] = {
+    "evse_modbus": ("host", "device"),
+    "evse_openevse": ("device",),
+    "evse_everest": ("host",),
+    "meter_modbus": ("host", "device"),
+    "meter_rest": ("host",),
+    "reader_nfc": ("path",),
+    "reader_serial": ("device",),
+    "display_framebuffer": ("path",),
+    "buttons_evdev": ("path",),
+    "buzzer_evdev": ("path",),
+    "lamp_leds": ("green", "red", "blue", "yellow"),
+    "power_sysfs": ("path",),
+    "terminal_payter": ("host", "device"),
+    "updater_command": ("install",),
+}
+"""Of the drivers whose far ends are here: the keys that say where a device is."""
+
+
+def lacks_address(device: Device | None, driver: str) -> bool:
     """No device at all is named, or one of the kind that can be simulated without saying where it is."""
-    return device is None or (device.driver == driver and not any(device.options.get(a) for a in addresses))
+    return device is None or (device.driver == driver and not any(device.options.get(a) for a in ADDRESSES[driver]))
+
+
+def alone(file: StationFile) -> StationFile:
+    """The same station, with no address in it of a device that can be simulated or of a backend."""
+    evses = tuple(_unaddressed(e) for e in file.evses)
+    return replace(_unaddressed(file), evses=evses, backends=tuple(replace(b, url="") for b in file.backends))
+
+
+T = TypeVar("T", StationFile, Evse, Power)
+
+
+def _unaddressed(table: T) -> T:
+    return replace(table, **{f.name: _somewhere(getattr(table, f.name)) for f in fields(table)})
+
+
+def _somewhere(value: Any) -> Any:
+    if isinstance(value, Device):
+        return value.without(*ADDRESSES.get(value.driver, ()))
+    if isinstance(value, Power):
+        return _unaddressed(value)
+    if isinstance(value, tuple):
+        return tuple(map(_somewhere, value))
+    return value
 
 
 def rooted(options: Mapping[str, Any], base: Path) -> Table:

@@ -128,7 +128,7 @@ class Wires:
 
     def _name_updater(self) -> None:
         """A program that is started for every question; nothing of it is open in between."""
-        if lacks_address(self._file.updater, "updater_command", "install"):
+        if lacks_address(self._file.updater, "updater_command"):
             board = [sys.executable, "-m", "drivers.sim.updater", str((self._folder / "systems.json").resolve())]
             self.far_ends.updater = {
                 "driver": "updater_command",
@@ -158,7 +158,7 @@ class Wires:
             e
             for e in self._file.evses
             if "board" not in self.far_ends.evses[e.number]
-            and lacks_address(e.board or self._file.board, "evse_modbus", "host", "device")
+            and lacks_address(e.board or self._file.board, "evse_modbus")
         ]
         small = [e for e in wanted if chosen(e.board or self._file.board).get("map", _MAP) != _MAP]
         for evse in small:
@@ -206,7 +206,7 @@ class Wires:
     def _open_serial_boards(self) -> None:
         for evse in self._file.evses:
             device = evse.board or self._file.board
-            if device is None or not lacks_address(device, "evse_openevse", "device"):
+            if device is None or not lacks_address(device, "evse_openevse"):
                 continue
             board = RapiBoard(self._evses[evse.number], self._folder / f"board-{evse.number}")
             board.start()
@@ -219,7 +219,7 @@ class Wires:
         """One EVerest runs all EVSEs of its kind, behind one broker."""
         for evse in self._file.evses:
             device = evse.board or self._file.board
-            if device is None or not lacks_address(device, "evse_everest", "host"):
+            if device is None or not lacks_address(device, "evse_everest"):
                 continue
             if not self.everest:
                 await self.broker.start()
@@ -241,10 +241,10 @@ class Wires:
         if (
             device is not None
             and device.options.get("model") == "lem_dcbm"
-            and lacks_address(device, "meter_rest", "host")
+            and lacks_address(device, "meter_rest")
         ):
             await self._open_rest_meter(evse, device)
-        if "meter" in self.far_ends.evses[evse.number] or not lacks_address(device, "meter_modbus", "host", "device"):
+        if "meter" in self.far_ends.evses[evse.number] or not lacks_address(device, "meter_modbus"):
             return
         asked = {"map": "eastron_sdm630", "line": "rtu", "unit": 1, **chosen(device)}
         meter = Meter(family(asked["map"]), self._evses[evse.number], self._mains)
@@ -280,11 +280,11 @@ class Wires:
     async def _reader(self, device: Device, place: int) -> Table:
         table: Table = {"driver": device.driver, **rooted(device.options, self._file.path.parent)}
         name = f"{place}" if place else "shared"
-        if lacks_address(device, "reader_nfc", "path") and place not in self.fields:
+        if lacks_address(device, "reader_nfc") and place not in self.fields:
             field = self.fields[place] = RfField()
             await field.start()
             table["path"] = self.addresses[f"reader_nfc {name}"] = f"udp:127.0.0.1:{field.port}"
-        elif lacks_address(device, "reader_serial", "device") and place not in self.line_readers:
+        elif lacks_address(device, "reader_serial") and place not in self.line_readers:
             reader = self.line_readers[place] = LineReader(self._folder / f"reader-{name}")
             reader.start()
             table["device"] = self.addresses[f"reader_serial {name}"] = reader.address
@@ -292,7 +292,7 @@ class Wires:
 
     def _open_screen(self, evse: Evse) -> None:
         device = evse.display or self._file.display
-        if not lacks_address(device, "display_framebuffer", "path"):
+        if not lacks_address(device, "display_framebuffer"):
             return
         asked: Table = {"width": 800, "height": 480, "format": "RGB565", **chosen(device)}
         path = self._folder / f"display-{evse.number}"
@@ -304,7 +304,7 @@ class Wires:
 
     def _open_buttons(self) -> None:
         device = self._file.buttons
-        if not lacks_address(device, "buttons_evdev", "path"):
+        if not lacks_address(device, "buttons_evdev"):
             return
         keys: dict[str, int] = chosen(device).get("keys") or key_codes(len(self._file.evses))
         self.buttons = Buttons(self._folder / "buttons", keys)
@@ -319,7 +319,7 @@ class Wires:
         self.addresses["buttons"] = str(self.buttons.path)
 
     def _open_lamp(self, evse: Evse) -> None:
-        if not lacks_address(evse.lamp, "lamp_leds", "green", "red", "blue", "yellow"):
+        if not lacks_address(evse.lamp, "lamp_leds"):
             return
         lamp = self.lamps[evse.number] = Lamp(self._folder / "leds", evse.number)
         lamp.start()
@@ -329,7 +329,7 @@ class Wires:
 
     def _open_buzzer(self) -> None:
         device = self._file.buzzer
-        if not lacks_address(device, "buzzer_evdev", "path"):
+        if not lacks_address(device, "buzzer_evdev"):
             return
         buzzer = self.buzzer = Buzzer(self._folder / "buzzer")
         buzzer.start()
@@ -339,7 +339,7 @@ class Wires:
     def _open_supply(self) -> None:
         """Only where the station file names one: with it the agent ends in order when mains is lost."""
         power = self._file.power
-        if power is None or not lacks_address(power.device, "power_sysfs", "path"):
+        if power is None or not lacks_address(power.device, "power_sysfs"):
             return
         supply = self.supply = PowerSupply(self._folder / "power_supply" / "mains")
         supply.start(self._mains.on)
@@ -353,7 +353,7 @@ class Wires:
         if self._file.terminal is not None or (not named and self._file.payment is not None):
             named[STATION] = self._file.terminal or Device("terminal_payter")
         for place, device in named.items():
-            if not lacks_address(device, "terminal_payter", "host", "device"):
+            if not lacks_address(device, "terminal_payter"):
                 continue
             terminal = self.terminals[place] = Terminal(self._folder.parent, place, self._rate)
             table: Table = {**rooted(chosen(device), self._file.path.parent), **terminal.table}

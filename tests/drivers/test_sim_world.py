@@ -5,19 +5,52 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import re
 import struct
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.kinds import Fault
-from agent.settings import parse
+from agent.judging import check
+from agent.settings import Device, load, parse
+from drivers.sim.command import station_file
 from drivers.sim.faults import FAULT_NAMES
 from drivers.sim.memory import InUse, Memory
 from drivers.sim.world import Impossible, Unknown, World
 from tests.drivers.sim_stations import TWO, released, run, station, until
+
+
+ADDRESSED = """
+[backend]
+url = "ws://10.0.0.1"
+[[backends]]
+name = "service"
+url = "ws://10.0.0.2"
+[[reader]]
+driver = "reader_nfc"
+path = "usb:072f:2200"
+mode = "uid"
+[power]
+driver = "power_sysfs"
+path = "/sys/class/power_supply/mains"
+hold_s = 0.5
+[updater]
+driver = "updater_command"
+install = ["/usr/bin/install-it", "{file}"]
+running = ["/usr/bin/which"]
+[[evse]]
+[evse.board]
+driver = "evse_modbus"
+map = "charx_sec"
+host = "192.168.5.30"
+[evse.display]
+driver = "display_png"
+path = "/x.png"
+"""
 
 
 def opened(folder: Path, speed: float = 1.0, url: str = "", **tables: Any) -> Any:
@@ -250,10 +283,30 @@ async def test_fault_of_the_program_ends_the_body(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(Path("config/stations").glob("*.toml")), ids=lambda p: p.stem)
-async def test_own_station_files_have_a_world(tmp_path: Path, path: Path) -> None:
-    raw = tomllib.loads(read(path)) | {"simulation": {"state_dir": str(tmp_path / "world")}}
-    async with World.open(parse(raw, path), status_socket=tmp_path / "s.sock") as world:
-        parse(tomllib.loads(world.derived()), tmp_path / "derived.toml")
+async def test_own_station_files_are_right_and_have_a_world(tmp_path: Path, path: Path) -> None:
+    assert list(check(load(path))) == []
+    own = station_file(path)
+    file = replace(own, simulation=replace(own.simulation, state_dir=tmp_path / "world"))
+    async with World.open(file, backend_url="ws://127.0.0.1:9", status_socket=tmp_path / "s.sock") as world:
+        derived = parse(tomllib.loads(world.derived()), tmp_path / "derived.toml")
+        assert list(check(derived)) == []
+        assert not re.findall(r"192\.168|/dev/", world.derived()), "an address of the board's"
+
+
+def test_alone_no_address_of_the_file_is_used(tmp_path: Path) -> None:
+    """As a board's file is played: what has a far end here loses its address, the rest stays as it is."""
+    path = tmp_path / "station.toml"
+    path.write_text(ADDRESSED + "[simulation]\nalone = true\n")
+    file = station_file(path)
+    assert [b.url for b in file.backends] == ["", ""]
+    first = file.evses[0]
+    assert (first.board.driver, dict(first.board.options)) == ("evse_modbus", {"map": "charx_sec"})
+    assert dict(first.display.options) == {"path": "/x.png"}, "nothing here plays a display_png"
+    assert [dict(r.options) for r in file.readers] == [{"mode": "uid"}]
+    assert (dict(file.power.device.options), file.power.hold_s) == ({}, 0.5)
+    assert file.updater == Device("updater_command", {"running": ["/usr/bin/which"]})
+    path.write_text(ADDRESSED)
+    assert station_file(path) == load(path)
 
 
 def is_link(path: str) -> bool:

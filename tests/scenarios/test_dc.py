@@ -1,0 +1,262 @@
+"""The stations of ``config/stations`` that charge with direct current, played as people find them: from the bank card
+to the bank's books, the screen, the journal and what the backend is told."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import zxingcpp
+from PIL import Image
+from pyocmf import OCMF
+from reading import shows
+from simulated import Simulated
+
+ROOT = Path(__file__).resolve().parents[2]
+STATIONS = ROOT / "config" / "stations"
+DC400 = {"profile": "dc400", "soc": 40, "capacity_kwh": 77}
+SPEED = 60
+
+
+@asynccontextmanager
+async def played(folder: Path, name: str, *changes: tuple[str, str]) -> AsyncIterator[Simulated]:
+    """The station of that name as it is shipped, but for the ``changes``."""
+    text = (STATIONS / f"{name}.toml").read_text("utf-8")
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    async with Simulated(folder, text, speed=SPEED) as s:
+        yield s
+
+
+def at(place: int, what: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+    return lambda p: what(p["evses"][place - 1])
+
+
+def waits(picture: dict[str, Any]) -> bool:
+    return bool(picture["terminals"][0]["state"] == "wait_card")
+
+
+async def tap(s: Simulated, last4: str = "1234", **more: Any) -> None:
+    """Once the terminal asks for a card."""
+    await s.until(waits)
+    await s.post("/terminal/card", {"pan_last4": last4, **more})
+
+
+async def held(s: Simulated, count: int = 1) -> dict[str, Any]:
+    return await s.until(lambda p: len(p["ledger"]["holds"]) == count)
+
+
+async def plug(s: Simulated, n: int = 1, **car: Any) -> None:
+    await s.post(f"/evses/{n}/plug", {"car": {**DC400, **car}})
+
+
+async def charged(s: Simulated, wh: int, n: int = 1) -> dict[str, Any]:
+    """So much has been delivered, and is still."""
+    return await s.until(at(n, lambda e: e["power_w"] > 0 and (e["session"] or {}).get("energy_wh", 0) > wh), 60)
+
+
+async def booked(s: Simulated, count: int = 1) -> dict[str, Any]:
+    """So many charges are in the bank's books, and nothing is held any more."""
+    return await s.until(lambda p: len(p["ledger"]["captures"]) == count and not p["ledger"]["holds"], 60)
+
+
+async def shown(s: Simulated, words: str, n: int = 1) -> None:
+    """On the panel, by its pixels."""
+    async with asyncio.timeout(20):
+        while True:
+            async with s.http.get(f"/api/v1/display/{n}.png") as answer:
+                png = await answer.read()
+            if await asyncio.to_thread(shows, png, words):
+                return
+            await asyncio.sleep(0.2)
+
+
+async def journal(s: Simulated) -> list[list[str]]:
+    """What ``payments list`` says, row by row."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent", "payments", "list", str(s.folder / "world" / "derived.toml"),
+        cwd=ROOT, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    return [line.split() for line in out.decode().splitlines()]
+
+
+def euro(cents: int, point: str = ",") -> str:
+    return f"{cents // 100}{point}{cents % 100:02}"
+
+
+def owed(wh: int, micro_per_kwh: int = 590_000) -> int:
+    """Rounded half up, once, to whole cents."""
+    return (wh * micro_per_kwh // 1000 + 5_000) // 10_000
+
+
+async def codes(s: Simulated, n: int) -> list[str]:
+    """QR codes on a display."""
+    async with s.http.get(f"/api/v1/display/{n}.png") as answer:
+        panel = Image.open(io.BytesIO(await answer.read())).convert("L")
+    return [c.text for c in zxingcpp.read_barcodes(panel)]
+
+
+async def sent(s: Simulated, action: str) -> list[Any]:
+    async with s.http.get("/api/v1/trace") as answer:
+        frames = [json.loads(json.loads(line)["frame"]) for line in (await answer.text()).splitlines()]
+    return [f[3] for f in frames if f[0] == 2 and f[2] == action]
+
+
+async def test_a_card_a_car_and_the_same_card(tmp_path: Path) -> None:
+    """What is owed by the register is what the screen shows, the bank books, the journal says, and the meter signs."""
+    async with played(tmp_path, "dc-ccs") as s:
+        first = (await s.until(waits))["evses"][0]["meter_wh"]
+        await shown(s, "0,59 €/kWh")
+        await tap(s, "0009", behaviour="insufficient_funds")
+        await s.until(lambda p: p["terminals"][0]["screen"] == ["Declined"])
+        await tap(s)
+        assert (await held(s))["ledger"]["holds"] == [{"terminal_session": 1, "cents": 6000}]
+        await s.until_evse(lambda e: e["screen"] == "plug_in")
+        await plug(s)
+        await charged(s, 1500)
+        await tap(s)
+        over = await booked(s)
+        cents = over["ledger"]["captures"][0]["cents"]
+        wh = over["evses"][0]["meter_wh"] - first
+        assert cents == owed(wh)
+        await shown(s, f"{euro(cents)} €")
+        _, row = await journal(s)
+        assert euro(cents, ".") in row
+        assert row[-1] == "Committed"
+        assert over["ledger"]["voids"] == []
+        await s.until(lambda p: p["agent"]["queue"] == 0)
+        [start], [stop] = await sent(s, "StartTransaction"), await sent(s, "StopTransaction")
+        assert stop["meterStop"] - start["meterStart"] == wh
+        assert start["idTag"].startswith("PY")
+        [signed] = [v for d in stop["transactionData"] for v in d["sampledValue"] if v.get("format") == "SignedData"]
+        said = json.loads(signed["value"])
+        record = OCMF.from_string(said["signedMeterData"])
+        assert record.verify_signature(said["publicKey"])
+        assert [r.RV * 1000 for r in record.payload.RD] == [first, first + wh]
+        await s.post("/evses/1/unplug", {"side": "ev"})
+        await s.until_evse(lambda e: e["told"]["status"] == "Available")
+
+
+async def test_a_car_that_was_there_first_and_is_full(tmp_path: Path) -> None:
+    """Cable, then card; the vehicle ends by itself, and the cable's leaving ends the session."""
+    async with played(tmp_path, "dc-ccs") as s:
+        first = (await s.until(waits))["evses"][0]["meter_wh"]
+        await plug(s, soc=98, capacity_kwh=20)
+        await s.until_evse(lambda e: e["cp"] == "B")
+        await tap(s)
+        await charged(s, 10)
+        await s.until_evse(lambda e: e["soc"] == 100 and not e["contactor"] and e["told"]["status"] == "SuspendedEV")
+        await s.post("/evses/1/unplug", {"side": "ev"})
+        over = await booked(s)
+        assert over["ledger"]["captures"][0]["cents"] == owed(over["evses"][0]["meter_wh"] - first)
+
+
+async def test_nobody_comes_with_a_car(tmp_path: Path) -> None:
+    async with played(tmp_path, "dc-ccs", ("[settings]\n", "[settings]\npayment_connect_timeout_s = 60\n")) as s:
+        await tap(s)
+        await held(s)
+        over = await s.until(lambda p: p["ledger"]["voids"] and not p["ledger"]["holds"])
+        assert over["ledger"]["captures"] == []
+        assert "Voided:" in (await journal(s))[1]
+
+
+async def test_a_bank_that_holds_less(tmp_path: Path) -> None:
+    """What it holds is the ceiling: the session ends before it is passed."""
+    async with played(tmp_path, "dc-ccs", ("amount_cents = 6000", "amount_cents = 1600\nreserve_s = 2")) as s:
+        first = (await s.until(waits))["evses"][0]["meter_wh"]
+        await tap(s, "5678", behaviour="partial")
+        assert (await held(s))["ledger"]["holds"] == [{"terminal_session": 1, "cents": 800}]
+        await plug(s)
+        over = await booked(s)
+        assert 200 < over["ledger"]["captures"][0]["cents"] <= 800
+        assert over["ledger"]["captures"][0]["cents"] == owed(over["evses"][0]["meter_wh"] - first)
+        await s.until_evse(lambda e: not e["contactor"] and e["told"]["status"] == "Finishing")
+
+
+async def test_the_terminal_loses_power_meanwhile(tmp_path: Path) -> None:
+    async with played(tmp_path, "dc-ccs") as s:
+        first = (await s.until(waits))["evses"][0]["meter_wh"]
+        await tap(s)
+        await held(s)
+        await plug(s)
+        await charged(s, 200)
+        await s.post("/terminal", {"action": "power_cycle"})
+        await s.until(lambda p: p["terminals"][0]["state"] == "off")
+        before = await s.evse()
+        await tap(s)
+        over = await booked(s)
+        assert over["evses"][0]["meter_wh"] > before["meter_wh"], "it went on without the terminal"
+        assert [c["cents"] for c in over["ledger"]["captures"]] == [owed(over["evses"][0]["meter_wh"] - first)]
+
+
+async def test_the_agent_is_killed_meanwhile(tmp_path: Path) -> None:
+    """EVerest ends its transaction when nobody speaks to it any more; a DC vehicle takes no second one on the same
+    plug. What flowed until then is billed once."""
+    async with played(tmp_path, "dc-ccs") as s:
+        first = (await s.until(waits))["evses"][0]["meter_wh"]
+        await tap(s)
+        await held(s)
+        await plug(s)
+        await charged(s, 200)
+        await s.post("/agent", {"action": "kill"})
+        await s.until(lambda p: p["agent"]["restarts"] == 1 and p["agent"]["up"])
+        await s.until_evse(lambda e: not e["contactor"] and e["power_w"] == 0)
+        await s.post("/evses/1/unplug", {"side": "ev"})
+        over = await booked(s)
+        assert [c["cents"] for c in over["ledger"]["captures"]] == [owed(over["evses"][0]["meter_wh"] - first)]
+        await s.until_evse(lambda e: e["told"]["status"] == "Available")
+        await plug(s)
+        await tap(s)
+        await charged(s, 100)
+
+
+async def test_somebody_hits_the_emergency_stop(tmp_path: Path) -> None:
+    async with played(tmp_path, "dc-ccs") as s:
+        first = (await s.until(waits))["evses"][0]["meter_wh"]
+        await tap(s)
+        await held(s)
+        await plug(s)
+        await charged(s, 200)
+        await s.post("/evses/1/fault", {"fault": "EmergencyStop", "active": True})
+        stopped = await s.until_evse(lambda e: not e["contactor"] and e["told"]["status"] == "Faulted")
+        assert stopped["evses"][0]["told"]["error"] == "OtherError"
+        over = await booked(s)
+        assert [c["cents"] for c in over["ledger"]["captures"]] == [owed(over["evses"][0]["meter_wh"] - first)]
+        await s.post("/evses/1/fault", {"fault": "EmergencyStop", "active": False})
+        await s.until_evse(lambda e: e["told"]["status"] == "Finishing")
+
+
+async def test_one_terminal_sells_both_kinds_of_current(tmp_path: Path) -> None:
+    """Each by its own tariff, side by side; the card that comes again ends its own."""
+    async with played(tmp_path, "mixed") as s:
+        first = [e["meter_wh"] for e in (await s.until(waits))["evses"]]
+        await shown(s, "0,59 €/kWh", 1)
+        await shown(s, "0,45 €/kWh", 2)
+        assert (await codes(s, 1), len(await codes(s, 2))) == ([], 1)
+        await plug(s, 2, profile="normal", max_a=32)
+        await s.until(at(2, lambda e: e["cp"] == "B"))
+        await tap(s, "1111")
+        await charged(s, 50, 2)
+        await tap(s, "2222")
+        await held(s, 2)
+        await plug(s, 1)
+        await charged(s, 500, 1)
+        await tap(s, "1111")
+        over = await s.until(lambda p: p["ledger"]["captures"])
+        ac = over["ledger"]["captures"][0]
+        await shown(s, f"{euro(ac['cents'])} €", 2)
+        assert over["evses"][0]["contactor"], "the other one goes on"
+        await tap(s, "2222")
+        over = await booked(s, 2)
+        wh = [e["meter_wh"] - f for e, f in zip(over["evses"], first, strict=True)]
+        by_hold = {c["terminal_session"]: c["cents"] for c in over["ledger"]["captures"]}
+        assert by_hold == {1: owed(wh[1], 450_000) + 50, 2: owed(wh[0])}
+        await shown(s, f"{euro(by_hold[2])} €", 1)
