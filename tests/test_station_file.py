@@ -117,6 +117,12 @@ MISTAKES = {
     "a 1.6 key": (
         "[[evse]]", '[settings.ocpp16]\nHeartbeat = "5"\n[[evse]]', ["settings.ocpp16.Heartbeat", "no such"]
     ),
+    "a QR code for an outlet that is not there": (
+        "[[evse]]", "[web_payment]\nevses = [1, 3]\n[[evse]]", ["web_payment.evses: there is no EVSE 3"]
+    ),
+    "QR codes for the station and for outlets": (
+        "[[evse]]", "[web_payment]\nshared = true\nevses = [1]\n[[evse]]", ["web_payment: evses names outlets, shared"]
+    ),
     "a driver that is nearly right": ('"evse_modbus"', '"evse_modbuss"', ["did you mean 'evse_modbus'?"]),
     "a driver of another role": ('"evse_modbus"', '"reader_serial"', ["evse[1].board.driver", "reader", "not a board"]),
     "a key of a driver": ('map = "charx_sec"', 'maps = "charx_sec"', ["evse[1].board.maps", "did you mean 'map'?"]),

@@ -238,11 +238,7 @@ class Wires:
 
     async def _open_meter(self, evse: Evse) -> None:
         device = evse.meter or self._file.meter
-        if (
-            device is not None
-            and device.options.get("model") == "lem_dcbm"
-            and lacks_address(device, "meter_rest")
-        ):
+        if device is not None and device.options.get("model") == "lem_dcbm" and lacks_address(device, "meter_rest"):
             await self._open_rest_meter(evse, device)
         if "meter" in self.far_ends.evses[evse.number] or not lacks_address(device, "meter_modbus"):
             return

@@ -14,15 +14,14 @@ from typing import Any
 
 import pytest
 
-from agent.kinds import Fault
 from agent.judging import check
+from agent.kinds import Fault
 from agent.settings import Device, load, parse
 from drivers.sim.command import station_file
 from drivers.sim.faults import FAULT_NAMES
 from drivers.sim.memory import InUse, Memory
 from drivers.sim.world import Impossible, Unknown, World
 from tests.drivers.sim_stations import TWO, released, run, station, until
-
 
 ADDRESSED = """
 [backend]
