@@ -10,9 +10,10 @@ from typing import Any
 
 from agent.domain.localtime import Local
 from agent.frozen import frozen
+from agent.kinds import Stamp
 
 GAP_S = 300
-"""Between two points further apart nobody watched, or the clock was set: no time counts there. The energy does."""
+"""Between two points further apart nobody watched: no time counts there. The energy does."""
 WEEK_MIN = 7 * 24 * 60
 _WEEK_MS = WEEK_MIN * 60_000
 _MONDAY_MS = 3 * 24 * 60 * 60_000
@@ -75,12 +76,14 @@ class Sum:
 
 @frozen
 class Usage:
-    """Made by ``Tariff.usage``, grown by ``at``. ``wh``: the highest register so far; ``charging``: what holds since
-    the last point; ``stretch_ms``: how long it has been idle in one piece, grace included."""
+    """Made by ``Tariff.usage``, grown by ``at``. ``at_ms``, ``stamp``: the last point by the clock, and by time itself
+    (boot and ms). ``wh``: the highest register so far; ``charging``: what holds since the last point; ``stretch_ms``:
+    how long it has been idle in one piece, grace included."""
 
     plan: Plan = field(default_factory=Plan)
     sums: tuple[Sum, ...] = (Sum(),)
     at_ms: int | None = None
+    stamp: tuple[int, int] | None = None
     wh: int = 0
     charging: bool | None = None
     stretch_ms: int = 0
@@ -89,19 +92,22 @@ class Usage:
     def energy_wh(self) -> int:
         return sum(s.wh for s in self.sums)
 
-    def at(self, utc_s: float, wh: int, charging: bool | None) -> Usage:
+    def at(self, utc_s: float, wh: int, charging: bool | None, stamp: Stamp | None = None) -> Usage:
         """Now the register stands at ``wh``, and from now on the vehicle is charging (True), does not draw although it
         could (False: idle), or may not, because the station holds it back or is not in order (None: no time counts).
 
-        ``utc_s``: seconds of the station's clock, the same one for the whole session. A clock that was set back, and a
-        gap of more than ``GAP_S``, count no time; so a point is due at each reading, and at least every minute. Idle
-        time counts from the first watt-hour on. A register below the highest counts nothing."""
+        ``stamp`` says how much time has passed: between two boots none, since a vehicle gets nothing then. ``utc_s``,
+        seconds of the station's clock, says in which window; without stamps it says both. A clock that was set back
+        counts no time then, a gap of more than ``GAP_S`` never does; so a point is due at each reading, and at least
+        every minute. Idle time counts from the first watt-hour on. A register below the highest counts nothing."""
         now_ms = round(utc_s * 1000)
+        point = (stamp.boot, round(stamp.t_s * 1000)) if stamp is not None else None
         if self.at_ms is None:
-            return replace(self, at_ms=now_ms, wh=wh, charging=charging)
-        grown = replace(self, at_ms=now_ms, wh=max(self.wh, wh), charging=charging)
+            return replace(self, at_ms=now_ms, stamp=point, wh=wh, charging=charging)
+        grown = replace(self, at_ms=now_ms, stamp=point, wh=max(self.wh, wh), charging=charging)
         sums, stretch_ms = list(self.sums), self.stretch_ms
-        for window, used_wh, passed_ms in self._pieces(self.at_ms, now_ms, grown.wh - self.wh):
+        since_ms = self._since(now_ms - self.at_ms, point)
+        for window, used_wh, passed_ms in self._pieces(self.at_ms, since_ms, grown.wh - self.wh):
             was = sums[window]
             charging_ms = passed_ms if self.charging else 0
             idle_ms = passed_ms if self.charging is False and self.energy_wh else 0
@@ -110,10 +116,23 @@ class Usage:
             sums[window] = Sum(was.wh + used_wh, was.charging_ms + charging_ms, was.idle_ms + idle_ms - free_ms)
         return replace(grown, sums=tuple(sums), stretch_ms=0 if charging else stretch_ms)
 
-    def _pieces(self, begin_ms: int, end_ms: int, used_wh: int) -> Iterator[tuple[int, int, int]]:
+    def until(self, stamp: Stamp, most_s: float) -> Usage:
+        """Somebody was away until now: what held at the last point went on for at most so long, then nothing did."""
+        if self.at_ms is None or self.stamp is None or self.stamp[0] != stamp.boot:
+            return self
+        passed_s = min(stamp.t_s - self.stamp[1] / 1000, most_s)
+        return self.at(self.at_ms / 1000 + passed_s, self.wh, None, Stamp(stamp.boot, self.stamp[1] / 1000 + passed_s))
+
+    def _since(self, by_clock_ms: int, point: tuple[int, int] | None) -> int:
+        """How much time has passed since the last point (ms)."""
+        if self.stamp is None or point is None:
+            return by_clock_ms
+        return point[1] - self.stamp[1] if self.stamp[0] == point[0] else 0
+
+    def _pieces(self, begin_ms: int, passed_ms: int, used_wh: int) -> Iterator[tuple[int, int, int]]:
         """Window, energy and time of each part of the time between two points. The energy is taken as drawn evenly, in
         whole watt-hours; of a gap it all belongs to where the gap began."""
-        passed_ms = end_ms - begin_ms
+        end_ms = begin_ms + passed_ms
         if not 0 < passed_ms <= GAP_S * 1000:
             yield self.plan.window(begin_ms), used_wh, 0
             return
@@ -130,6 +149,7 @@ class Usage:
             "plan": self.plan.record(),
             "sums": [[s.wh, s.charging_ms, s.idle_ms] for s in self.sums],
             "at_ms": self.at_ms,
+            "stamp": None if self.stamp is None else list(self.stamp),
             "wh": self.wh,
             "charging": self.charging,
             "stretch_ms": self.stretch_ms,
@@ -143,7 +163,9 @@ class Usage:
         if len(sums) != plan.windows() or r["charging"] not in (True, False, None):
             raise ValueError("no usage")
         at_ms = None if r["at_ms"] is None else whole(r["at_ms"])
-        return cls(plan, sums, at_ms, whole(r["wh"]), r["charging"], whole(r["stretch_ms"]))
+        boot, t_ms = r.get("stamp") or (None, None)
+        stamp = None if boot is None else (whole(boot), whole(t_ms))
+        return cls(plan, sums, at_ms, stamp, whole(r["wh"]), r["charging"], whole(r["stretch_ms"]))
 
 
 def whole(value: Any) -> int:

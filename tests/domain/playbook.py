@@ -160,6 +160,8 @@ class Playbook:
         self.status = status
         self._site_of = site or (lambda: make_site(**options))
         self.boot, self.t_s, self.trusted = 1, T0_S, True
+        self.clock_off_s = 0.0
+        """How far the clock was set ahead meanwhile; time itself (``t_s``) goes on as it does."""
         self.traits = traits or EvseTraits(tethered=bool(options.get("tethered")))
         self.store: dict[str, dict[str, Any]] = store or {}
         self.told: list[Message] = []
@@ -248,7 +250,7 @@ class Playbook:
 
     @property
     def now(self) -> Moment:
-        utc_s = UTC0_S + self.t_s - T0_S if self.trusted else None
+        utc_s = UTC0_S + self.t_s - T0_S + self.clock_off_s if self.trusted else None
         return Moment(Stamp(self.boot, self.t_s), utc_s)
 
     def evse(self, number: int = 1) -> Evse:

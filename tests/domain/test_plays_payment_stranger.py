@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -30,6 +32,7 @@ from agent.domain.payment_words import (
     TerminalOpened,
     VoidPayment,
 )
+from agent.domain.tariff import Tariff
 from agent.kinds import Fault, Token
 from tests.domain.playbook import EMPTY, LINK, Playbook, wh
 from tests.domain.test_plays_payment import (
@@ -301,3 +304,87 @@ def test_a_terminal_that_sells_nothing_any_more_still_settles() -> None:
     play.skip() >> TerminalOpened(0, TerminalIdentity("Fake", "T1"))
     assert settlements(play) == [CommitPayment(0, payment, 7, 100)]
     assert len([o for o in play.log if isinstance(o, OfferPayment)]) == before
+
+
+# --- a clock that is set ---------------------------------------------------------------------------------------------
+
+BY_THE_MINUTE = Tariff(kwh=Decimal("0.10"), minute=Decimal("1.00"))
+
+
+def minutes(play: Playbook, payment: str) -> float:
+    [counted] = record(play, payment)["usage"]["sums"]
+    return float(counted[1]) / 60_000
+
+
+@pytest.mark.parametrize("step_s", [240.0, -240.0, 4000.0, -4000.0])
+def test_minutes_are_not_billed_by_a_clock_that_is_set(step_s: float) -> None:
+    play = till(tariff=BY_THE_MINUTE)
+    payment = paid(play)
+    for n in range(1, 5):
+        charge(play, 1000 + n, 60)
+        play.clock_off_s += step_s if n == 2 else 0.0
+    unplugged(play, 1010).skip()
+    assert minutes(play, payment) == 3.0  # from the first reading on
+
+
+def test_nor_by_a_clock_that_is_known_only_later() -> None:
+    play = till(tariff=BY_THE_MINUTE)
+    play.trusted = False
+    payment = paid(play)
+    for n in range(1, 5):
+        charge(play, 1000 + n, 60)
+        play.trusted = n >= 2
+    unplugged(play, 1010).skip()
+    assert minutes(play, payment) == 3.0
+
+
+def test_minutes_end_with_the_stop_however_late_the_register_is_read() -> None:
+    """Stopped, and the mains fails before the register could be read."""
+    play = till(tariff=BY_THE_MINUTE)
+    payment = paid(play)
+    charge(play, 1100, 61)
+    play.skip().feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
+    utc_s = play.now.utc_s
+    play.skip().restart(new_boot=True, state=EMPTY).skip()
+    assert utc_s is not None
+    assert play.now.utc_s is not None
+    play.clock_off_s += utc_s + 200 - play.now.utc_s
+    play.feed(MeterRead(1, f"end:{play.evse().end_try}", wh(1100)))
+    assert record(play, payment)["state"] == PayState.FINAL_KNOWN
+    assert minutes(play, payment) < 1.1
+
+
+def test_minutes_without_mains_are_nobodys() -> None:
+    play = till(tariff=BY_THE_MINUTE)
+    payment = paid(play)
+    charge(play, 1100, 61)
+    utc_s = play.now.utc_s
+    play.skip().restart(new_boot=True, state=EMPTY).skip()
+    assert utc_s is not None
+    assert play.now.utc_s is not None
+    play.clock_off_s += utc_s + 200 - play.now.utc_s
+    play.feed(MeterRead(1, f"end:{play.evse().end_try}", wh(1100)))
+    assert record(play, payment)["state"] == PayState.FINAL_KNOWN
+    assert minutes(play, payment) < 1.1
+
+
+def test_minutes_without_an_agent_are_nobodys() -> None:
+    """The board's watchdog had withdrawn release; only what may have gone by before that counts."""
+    play = till(tariff=BY_THE_MINUTE)
+    payment = paid(play)
+    charge(play, 1001, 10)
+    charge(play, 1100, 60)
+    state = replace(EvseAt(play), plugged_s=600.0)
+    play.skip().restart(240, state=state).skip()
+    assert play.state() is State.ACTIVE
+    charge(play, 1101, 2)
+    unplugged(play, 1101).skip()
+    assert 1.0 <= minutes(play, payment) <= 2.0
+
+
+def test_a_session_is_as_old_as_time_says_not_the_clock() -> None:
+    play = till(hold_s=48 * 3600.0)
+    paid(play)
+    play.clock_off_s += 50 * 3600
+    charge(play, 1100, 60)
+    assert play.state() is State.ACTIVE

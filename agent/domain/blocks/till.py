@@ -38,7 +38,7 @@ from agent.domain.price_tag import capped
 from agent.domain.record import Poisoned
 from agent.domain.rules.resume import RECOVER_S
 from agent.domain.rules.run import hold
-from agent.kinds import STATION, Fault, Moment, Reading
+from agent.kinds import STATION, Fault, Moment, Reading, Stamp
 
 KEEP_S = 60.0
 """How often what a session has used goes to disk (domain seconds); after a restart the register itself is asked."""
@@ -91,10 +91,12 @@ class Till:
             assert p.tariff is not None  # agreed when the right was given
             utc_s = _seconds(now)
             usage = p.tariff.usage(local(self._site.settings, utc_s, self._site.zone))
-            p.usage, p.evse = usage.at(utc_s, session.start_wh, None), evse.number
+            p.usage, p.evse = usage.at(utc_s, session.start_wh, None, now.stamp), evse.number
             yield from self._journal.step(p, Begun(p.id, session.id, session.start_wh), now)
         if p.state is PayState.ACTIVE and p.session == session.id:
             resumed = event.trigger is TriggerReason.TX_RESUMED
+            if resumed and p.usage is not None:
+                p.usage = p.usage.until(now.stamp, KEEP_S)
             yield from self._look(evse, p, now, KEEP_S if resumed else 0.0)
 
     @on(MeterRead)
@@ -106,7 +108,7 @@ class Till:
         p = self._active(evse)
         if p is None or p.usage is None or evse.state is not State.ACTIVE:
             return
-        p.usage = p.usage.at(_seconds(now), event.reading.energy_wh, _charges(evse))
+        p.usage = p.usage.at(_seconds(now), event.reading.energy_wh, _charges(evse), now.stamp)
         if now.t_s - self._saved_s.get(p.id, 0.0) >= KEEP_S:
             self._saved_s[p.id] = now.t_s
             yield self._journal.keep(p)
@@ -155,10 +157,7 @@ class Till:
         yield WakeMe(f"pay-ceiling:{event.evse}", None)
         if p is None:
             return
-        ended_s = _seconds(now)
-        if event.at is not None and event.at.boot == now.stamp.boot:
-            ended_s -= now.t_s - event.at.t_s  # what came after the stop cost no time
-        yield from self._charge(p, event.end_wh, ended_s, now)
+        yield from self._charge(p, event.end_wh, event.at or now.stamp, now)  # what came after the stop costs no time
         assert p.cents is not None
         assert p.tariff is not None
         assert p.usage is not None
@@ -167,11 +166,11 @@ class Till:
         bill = Bill(p.session, p.cents, p.held_cents, p.tariff.currency, receipt, True, p.tariff, parts)
         self._site.evses[event.evse].bill = bill
 
-    def _charge(self, p: Payment, end_wh: int | None, at_s: float, now: Moment, why: str = "") -> Iterator[Yielded]:
+    def _charge(self, p: Payment, end_wh: int | None, at: Stamp, now: Moment, why: str = "") -> Iterator[Yielded]:
         assert p.tariff is not None
         assert p.usage is not None
         if end_wh is not None:
-            p.usage = p.usage.at(at_s, end_wh, None)
+            p.usage = p.usage.at(_seconds(now) - _passed_s(at, now), end_wh, None, at)
         self._saved_s.pop(p.id, None)
         yield from self._journal.step(p, Spent(p.id, p.tariff.cents(p.usage), why), now)
         yield from self._alert()
@@ -261,7 +260,7 @@ class Till:
 
     def _register(self, key: str, reading: Reading, now: Moment) -> Iterator[Yielded]:
         if self._lost.pop(key, None) is not None:
-            yield from self._charge(self._journal.payments[key], reading.energy_wh, _seconds(now), now, "session lost")
+            yield from self._charge(self._journal.payments[key], reading.energy_wh, now.stamp, now, "session lost")
 
     @on(MeterFailed)
     def unread(self, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
@@ -275,7 +274,7 @@ class Till:
 
     def _without_register(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         del self._lost[p.id]
-        yield from self._charge(p, None, 0.0, now, "session and register lost")
+        yield from self._charge(p, None, now.stamp, now, "session and register lost")
 
     # --- for people --------------------------------------------------------------------------------------------------
 
@@ -324,13 +323,19 @@ def _doubtful(p: Payment) -> bool:
 
 
 def _age_s(p: Payment, now: Moment) -> float:
-    if p.utc_s is not None and now.utc_s is not None:
+    """Over a boot only the clock knows it."""
+    if p.at.boot != now.stamp.boot and p.utc_s is not None and now.utc_s is not None:
         return now.utc_s - p.utc_s
-    return now.t_s - p.at.t_s if p.at.boot == now.stamp.boot else 0.0
+    return _passed_s(p.at, now)
+
+
+def _passed_s(at: Stamp, now: Moment) -> float:
+    """Since then, as far as time itself tells."""
+    return now.t_s - at.t_s if at.boot == now.stamp.boot else 0.0
 
 
 def _seconds(now: Moment) -> float:
-    """Of the clock that counts the time of a session: durations need no UTC."""
+    """Of the clock that finds the window of a tariff; one without windows needs no clock."""
     return now.t_s if now.utc_s is None else now.utc_s
 
 
