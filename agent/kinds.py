@@ -351,6 +351,8 @@ class EvseState:
     """What a DC outlet offers."""
     soc_percent: int | None = None
     """As the vehicle tells it (ISO 15118, DIN 70121)."""
+    spent: bool = False
+    """The vehicle has had its one session: it takes no energy before it is plugged anew."""
 
     @property
     def vehicle(self) -> bool:

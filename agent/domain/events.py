@@ -403,6 +403,11 @@ class LimitChanged(EvseEvent):
 
 
 @frozen
+class VehicleSpent(EvseEvent):
+    """The vehicle has ended its own session, and takes no other one before it is plugged anew."""
+
+
+@frozen
 class GrantDropped(EvseEvent):
     """The right to charge is gone before anything started. ``why``: a detail key of the refused/finished screens."""
 

@@ -192,6 +192,7 @@ class Evse:
     offered_a: float | None = None
     offered_w: float | None = None
     soc_percent: int | None = None
+    spent: bool = False
     bay_sensor: bool = False
     """From the station file: the parking bay counts."""
     # blocks/sessions.py and session.py
@@ -313,7 +314,12 @@ class Evse:
     @property
     def startable(self) -> bool:
         """Somebody could be given the right to charge here."""
-        return self.state in (State.FREE, State.OCCUPIED, State.ENDED)
+        return self.state in (State.FREE, State.OCCUPIED, State.ENDED) and not self.spent
+
+    @property
+    def over(self) -> bool:
+        """A vehicle is here that has had its energy."""
+        return self.state is State.ENDED or (self.state is State.OCCUPIED and self.spent)
 
 
 @mutable

@@ -31,6 +31,7 @@ from agent.domain.events import (
     VehicleLeft,
     VehiclePaused,
     VehicleReady,
+    VehicleSpent,
 )
 from agent.domain.evse import Evse, Site, State
 from agent.domain.rules.begin import (
@@ -57,6 +58,7 @@ from agent.domain.rules.run import (
     settle,
     vehicle_back,
     vehicle_gone,
+    vehicle_spent,
 )
 from agent.domain.rules.words import Rule, look, stay
 from agent.kinds import Moment
@@ -74,6 +76,7 @@ EVENTS: tuple[type[Event], ...] = (
     VehicleLeft,
     VehicleReady,
     VehiclePaused,
+    VehicleSpent,
     OfferChanged,
     LimitChanged,
     ContactorClosed,
@@ -102,6 +105,7 @@ TABLE: dict[State, dict[type[Event], Rule]] = {
         CableRemoved: vacate,
         VehicleConnected: look,
         VehicleLeft: vacate,
+        VehicleSpent: look,
         TokenAccepted: grant,
     },
     State.AUTHORISED: {
@@ -131,6 +135,7 @@ TABLE: dict[State, dict[type[Event], Rule]] = {
         VehicleConnected: vehicle_back,
         VehicleLeft: vehicle_gone,
         VehicleReady: ready,
+        VehicleSpent: vehicle_spent,
         VehiclePaused: recompute,
         OfferChanged: offer,
         LimitChanged: limited,
@@ -154,6 +159,7 @@ TABLE: dict[State, dict[type[Event], Rule]] = {
         CableRemoved: vacate,
         VehicleConnected: occupy,
         VehicleLeft: vacate,
+        VehicleSpent: look,
         TokenAccepted: grant,
     },
     State.RECOVERING: {

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from agent.domain.account import Bill
+from agent.domain.asks import AskStart
 from agent.domain.charging.profiles import Unit
 from agent.domain.events import (
     BoardChanged,
@@ -24,10 +26,11 @@ from agent.domain.events import (
 from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import ChargingState, MeterSampled, StopReason, TriggerReason
 from agent.domain.orders import JudgeToken, SetLimit, SetRelease, Tell
+from agent.domain.tariff import Tariff, rate
 from agent.domain.variables import Settings
 from agent.kinds import EvseState, EvseTraits, Pilot, ScreenName
 from tests.domain.playbook import ACCEPTED, A, Playbook, charging, wh
-from tests.domain.test_plays_charging import DEFAULT, MAX, Play, given, plugged_and_begun, profile, put, schedule
+from tests.domain.test_plays_charging import DEFAULT, MAX, Play, ask, given, plugged_and_begun, profile, put, schedule
 
 MOST_W, LEAST_W, V3 = 150_000.0, 1500.0, 690.0
 TRAITS = EvseTraits(
@@ -228,3 +231,88 @@ def test_the_battery_of_a_vehicle_that_has_left_is_forgotten() -> None:
 def test_the_connector_is_told_by_its_name() -> None:
     play = play_of(Evse(2), Evse(3, tethered=True))
     assert [play.evse(n).connector for n in (1, 2, 3)] == ["cCCS2", "sType2", "cType2"]
+
+
+# --- a vehicle takes one session -----------------------------------------------------------------------------------
+
+SPENT = replace(PLUGGED, spent=True)
+
+
+def test_the_end_of_the_vehicle_is_the_end_of_the_transaction() -> None:
+    play = running(play_of())
+    play.feed(BoardChanged(1, SPENT))
+    play.feed(MeterRead(1, "end:1", wh(3000)))
+    (ended,) = play.ended()
+    assert (ended.reason, ended.meter_wh) == (StopReason.STOPPED_BY_EV, 3000)
+    assert play.state() is State.ENDED
+
+
+def test_an_end_that_the_board_has_made_is_not_the_vehicles() -> None:
+    """Release is gone: the board is opened anew, and what it finds says that nothing can go on."""
+    play = running(play_of())
+    play.feed(BoardChanged(1, replace(SPENT, released=False)))
+    assert play.state() is State.ACTIVE
+    play.skip().feed(BoardOpened(1, SPENT, TRAITS))
+    play.feed(MeterRead(1, "end:1", wh(3000)))
+    assert [m.reason for m in play.ended()] == [StopReason.OTHER]
+
+
+def test_after_the_end_by_card_the_outlet_is_as_spent() -> None:
+    play = running(play_of())
+    play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
+    for event in (BoardChanged(1, SPENT), MeterRead(1, "end:1", wh(3000))):
+        play.feed(event)
+    assert [m.reason for m in play.ended()] == [StopReason.LOCAL]
+
+
+def spent(play: Play) -> Play:
+    running(play).feed(BoardChanged(1, SPENT))
+    play.feed(MeterRead(1, "end:1", wh(3000)))
+    return play.skip()
+
+
+def test_nobody_begins_with_a_vehicle_that_is_spent() -> None:
+    play = spent(play_of())
+    play.feed(CardPresented(1, A))
+    assert not any(isinstance(o, JudgeToken) for o in play.unclaimed)
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.REFUSED, "spent")
+    assert ask(play, AskStart(1, A, "r")).status == "Rejected"
+    play.skip().feed(BoardChanged(1, AT_REST))
+    play.skip().feed(BoardChanged(1, PLUGGED))
+    play.feed(CardPresented(1, A))
+    assert play.state() is State.BEGINNING or any(isinstance(o, JudgeToken) for o in play.unclaimed)
+
+
+def test_a_card_goes_to_the_outlet_that_is_not_spent() -> None:
+    play = spent(play_of(Evse(2)))
+    play.feed(CardPresented(0, A))
+    asked = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
+    for question in asked:
+        play.feed(TokenJudged(question.request, A, ACCEPTED))
+    assert play.state(2) is State.AUTHORISED
+
+
+def test_free_vending_begins_once_per_plug() -> None:
+    play = play_of(free_vending=True)
+    play.feed(VehicleConnected(1))
+    play.feed(MeterRead(1, "begin:1", wh(1000)))
+    for event in (BoardChanged(1, LOOP), BoardChanged(1, SPENT), MeterRead(1, "end:1", wh(1500))):
+        play.feed(event)
+    play.skip().feed(BoardOpened(1, SPENT, TRAITS))
+    assert play.state() is State.ENDED
+
+
+def test_after_a_restart_the_screen_says_what_to_do() -> None:
+    play = spent(play_of())
+    play.skip().restart(2).feed(BoardOpened(1, SPENT, TRAITS))
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.FINISHED, "spent")
+    assert play.statuses[1].ended
+
+
+def test_a_place_that_costs_is_paid_until_the_cable_leaves() -> None:
+    """Other sessions end with their vehicle; this one's tariff asks for the time after it."""
+    play = running(play_of())
+    play.evse().bill = Bill("s1", 0, 5000, tariff=Tariff(kwh=rate("0.5"), occupancy=rate("0.1")))
+    play.feed(BoardChanged(1, SPENT))
+    play.skip().wait(6)
+    assert (play.state(), play.evse().charging) == (State.ACTIVE, ChargingState.SUSPENDED_EV)

@@ -147,7 +147,7 @@ class Authorisation:
             yield from self._card_while_waiting(evse, event.token)
         elif evse.payer_until_s is not None:
             yield CardRefused(evse.number, "paying")
-        elif self._closed_for(evse, event.token) and not self._group_may(evse):
+        elif evse.spent or (self._closed_for(evse, event.token) and not self._group_may(evse)):
             yield self._refusal(evse)
         else:
             yield from self._judge(Pending(evse.number, event.token, movable), now)
@@ -165,7 +165,7 @@ class Authorisation:
         if reserved:
             return reserved[0], False, []
         open_ = [e for e in evses.values() if not self._closed_for(e, event.token) and not self._asking(e)]
-        open_ = [e for e in open_ if e.payer_until_s is None] or open_
+        open_ = [e for e in open_ if e.payer_until_s is None and not e.spent] or open_
         plugged = [e for e in open_ if e.vehicle and e.state in (State.OCCUPIED, State.ENDED)]
         if plugged:
             last = max(plugged, key=lambda e: (e.state is State.OCCUPIED, _plug_time(e)))
@@ -209,8 +209,10 @@ class Authorisation:
         return own and evse.startable and not self._closed_for(evse, token) and not self._asking(evse)
 
     def _refusal(self, evse: Evse) -> CardRefused:
-        reserved = self._site.service(evse) is Service.RESERVED
-        return CardRefused(evse.number, "reserved" if reserved else "unavailable")
+        service = self._site.service(evse)
+        if evse.spent and service is Service.IN_SERVICE:
+            return CardRefused(evse.number, "spent")
+        return CardRefused(evse.number, "reserved" if service is Service.RESERVED else "unavailable")
 
     def _ends(self, evse: Evse, token: Token) -> bool:
         """The owner's card stops at once, whoever else is being asked about."""
@@ -347,7 +349,7 @@ class Authorisation:
         """Free vending starts by the plug; a right that waits at another outlet moves to the first cable."""
         evse = self._site.evses[event.evse]
         fresh = (State.FREE, State.OCCUPIED, State.ENDED)[: 3 if isinstance(event, VehicleConnected) else 2]
-        if evse.state not in fresh or not evse.vehicle:
+        if evse.state not in fresh or not evse.vehicle or evse.spent:
             return
         if moved := self._waiting_for(evse):
             yield from self._move(moved, evse, movable=False)

@@ -296,6 +296,8 @@ class Display:
             return ScreenName.OUT_OF_SERVICE, "unavailable", {}
         if service is Service.RESERVED:
             return ScreenName.RESERVED, "", {}
+        if evse.spent:
+            return ScreenName.FINISHED, "spent", {}
         if not site.online and not self._may_start_offline():
             return ScreenName.OFFLINE, "", {}
         values: Values = {

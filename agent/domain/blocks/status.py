@@ -33,7 +33,7 @@ class Status:
         site, evse = self._site, self._site.evses[number]
         service = site.service(evse)
         connector = _OF_SERVICE[service]
-        in_use = evse.session is not None or evse.state is State.ENDED
+        in_use = evse.session is not None or evse.over
         if in_use and (service is not Service.FAULTED or _outlives_its_faults(evse)):
             connector = ConnectorStatus.OCCUPIED
         elif (evse.cable or evse.vehicle) and service in (Service.IN_SERVICE, Service.RESERVED):
@@ -45,7 +45,7 @@ class Status:
             connector=connector,
             charging=_charging(evse),
             authorised=evse.grant is not None or evse.state is State.BEGINNING,
-            ended=evse.state is State.ENDED,
+            ended=evse.over,
             faults=heaviest_first(frozenset(faults)),
         )
 

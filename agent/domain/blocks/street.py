@@ -22,6 +22,7 @@ from agent.domain.events import (
     VehicleLeft,
     VehiclePaused,
     VehicleReady,
+    VehicleSpent,
 )
 from agent.domain.evse import Evse, Site
 from agent.kinds import EvseState, EvseTraits, Fault, Moment, Stamp
@@ -41,6 +42,7 @@ class Street:
         elif evse.plugged_at is None or event.traits.counts_plugged:
             evse.plugged_at = _since(state, now)
         evse.known, evse.tethered = True, event.traits.tethered  # before the cable is judged
+        evse.spent = state.spent
         evse.counts_plugged, evse.holds = event.traits.counts_plugged, event.traits.holds
         evse.lockable = event.traits.lockable
         evse.cable, evse.vehicle, evse.asks = _cable(evse, state), state.vehicle, state.asks
@@ -56,6 +58,8 @@ class Street:
     def changed(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
         evse, state, n = self._site.evses[event.evse], event.state, event.evse
         evse.locked = state.locked
+        ended_by_itself = state.spent and not evse.spent and state.released is not False
+        evse.spent = state.spent
         self._current(evse, state)
         cable, contactor = _cable(evse, state), _contactor(evse, state)
         yield from self._faults(evse, state)
@@ -69,6 +73,8 @@ class Street:
             yield CableRemoved(n)
         if evse.contactor and not contactor:
             yield ContactorOpened(n)
+        if ended_by_itself:
+            yield VehicleSpent(n)
         if cable and not evse.cable:
             yield CablePlugged(n)
         if state.vehicle and not evse.vehicle:

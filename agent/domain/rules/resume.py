@@ -53,6 +53,8 @@ def recover(s: Site, evse: Evse, event: BoardOpened, now: Moment) -> Iterator[Yi
     yield WakeMe(timer("recover", evse), None)
     if session.stop is not None:
         yield from end_again(s, evse, event, now)
+    elif event.state.spent:
+        yield from end(s, evse, StopWanted(evse.number, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION), now)
     elif not _broken(evse, event) and uninterrupted(s, evse, session, event.state.plugged_s, now):
         yield from _resume(s, evse, now)
     else:

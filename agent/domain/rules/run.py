@@ -15,6 +15,7 @@ from agent.domain.events import (
     TimeCame,
     VehicleConnected,
     VehicleLeft,
+    VehicleSpent,
 )
 from agent.domain.evse import Evse, Site, State
 from agent.domain.faults import CATALOGUE, GRACE_S, ends_session, heaviest_first
@@ -58,6 +59,17 @@ def settle(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielde
 def cable_gone(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
     if not evse.tethered:  # a fixed cable only leaves the vehicle
         yield from end(s, evse, _disconnected(evse), now)
+
+
+@to(State.ENDING)
+def vehicle_spent(s: Site, evse: Evse, event: VehicleSpent, now: Moment) -> Iterator[Yielded]:
+    """So ends the transaction, unless its tariff asks for the place that is still taken."""
+    tariff = evse.bill.tariff if evse.bill is not None else None
+    if tariff is not None and any(rates.occupancy for rates in tariff.rates()):
+        yield from tell_charging(s, evse, now)
+    else:
+        reason = StopReason.STOPPED_BY_EV, TriggerReason.CHARGING_STATE_CHANGED
+        yield from end(s, evse, StopWanted(evse.number, *reason), now)
 
 
 @to(State.ENDING)
