@@ -87,7 +87,7 @@ def frames(lines: Iterable[bytes], oldest_utc_s: float | None, latest_utc_s: flo
             continue
         try:
             body["frame"] = without_tokens(json.loads(body["frame"]))
-        except ValueError:
+        except (ValueError, RecursionError):
             body["frame"] = f"({len(body['frame'])} characters that are no JSON)"
         out.append(json.dumps({k: body[k] for k in ("n", "t", "dir", "link", "version", "frame")}))
     return "".join(f"{line}\n" for line in out)

@@ -94,6 +94,7 @@ class WebServer:
     cut_at: int | None = None
     status: int | None = None
     moved: dict[str, str] = field(default_factory=dict)
+    says_length: bool = True
     hold: threading.Event = field(default_factory=threading.Event)
     """Clear: every request waits for it."""
 
@@ -137,7 +138,8 @@ class WebServer:
         handler.send_response(code)
         for name, value in headers or []:
             handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(body)))
+        if self.says_length:
+            handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         cut, self.cut_at = self.cut_at, None
         handler.wfile.write(body if cut is None else body[:cut])

@@ -86,11 +86,16 @@ def address_problem(url: str, hosts: Collection[str]) -> str:
     local = host in ("127.0.0.1", "localhost", "::1")
     if parts.scheme != "https" and not (local and parts.scheme == "http"):
         return "must begin with https://"
-    if not host or parts.username or parts.password or not url.isprintable() or " " in url:
+    if not _is_plain(host) or "@" in parts.netloc or not url.isprintable() or " " in url or "\\" in url:
         return "is no address that people can be led to"
     if hosts and not any(host == h or host.endswith("." + h) for h in hosts):
         return f"leads to {host}, which is not among the allowed hosts"
     return ""
+
+
+def _is_plain(host: str) -> bool:
+    """Letters, digits, hyphens: whatever else there is, a browser may see another host than we do."""
+    return bool(host) and all(c.isascii() and (c.isalnum() or c in "-.:") for c in host)
 
 
 @frozen

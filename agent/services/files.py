@@ -144,10 +144,10 @@ class Files:
         self._post(SignerJudged(job, not why))
 
     async def _fetch(self, job: str, location: str) -> None:
-        from agent.services.transfer import Failed, Going, fetch
+        from agent.services.transfer import Failed, fetch
         from agent.services.transfer.thread import beside
 
-        going = self._going[job] = Going(context=self._context)
+        going = self._going[job] = self._new()
         try:
             await beside(fetch, location, self.image, going)
             ok = True
@@ -184,10 +184,10 @@ class Files:
 
     async def _send(self, order: SendLog) -> None:
         from agent.services.archive import pack
-        from agent.services.transfer import Failed, Going, send
+        from agent.services.transfer import Failed, send
         from agent.services.transfer.thread import beside
 
-        going = self._going[order.job] = Going(context=self._context, known_hosts=str(self._folder / "known_hosts"))
+        going = self._going[order.job] = self._new()
         file = self._folder / order.name
         status = "Uploaded"
         try:
@@ -201,6 +201,11 @@ class Files:
                 file.unlink(missing_ok=True)
         if self._going.pop(order.job, None) is not None:
             self._post(LogSent(order.job, status))
+
+    def _new(self) -> Going:
+        from agent.services.transfer import Going
+
+        return Going(context=self._context, known_hosts=str(self._folder / "known_hosts"))
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.create_default_context()

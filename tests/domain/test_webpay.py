@@ -26,7 +26,7 @@ from agent.domain.webpay import ALPHABET, Plan, address_problem, filled, placeho
 from agent.initial import initial_settings, web_plan
 from agent.kinds import AuthorizationStatus, Fault, ScreenName, Token, TokenType, Verdict
 from agent.settings import parse
-from tests.domain.playbook import LINK, A, Playbook
+from tests.domain.playbook import LINK, A, Like, Playbook
 
 SECRET = "secure!Charging!"
 VECTORS = [
@@ -84,6 +84,14 @@ def test_addresses() -> None:
     assert address_problem("https://pay.example/1", HOSTS) == ""
     assert address_problem("https://sub.pay.example/1", HOSTS) == ""
     assert address_problem("http://127.0.0.1:8080/pay", ()) == ""  # a demonstration on this machine
+    for url in (
+        "https://evil.org\\.pay.example/",  # a browser takes the backslash for a slash, and leads to evil.org
+        "https://evil.org%2f.pay.example/",
+        "https://@pay.example/",
+        "https://pay.exämple/",
+        "https://pay.example:/\\evil.org",
+    ):
+        assert address_problem(url, (*HOSTS, "pay.exämple")), url
     for url in ("ftp://pay.example", "https://xpay.example/", "https://", "https://pay.example/a b", "https://[x"):
         assert address_problem(url, HOSTS)
 
@@ -265,3 +273,10 @@ def test_an_outlet_that_is_in_use_is_kept_for_nobody() -> None:
 def test_a_card_at_the_reader_of_the_station_gets_the_other_outlet() -> None:
     play = begun(street()) >> CardPresented(0, A)
     assert play << JudgeToken(LINK, "token:1", A, 2)
+
+
+def test_a_backend_that_only_looks_on_keeps_no_outlet_for_anybody() -> None:
+    play = street(links=(LINK, "second"))
+    for ask in (AskWebPayment(1, 60), AskWebPaymentOver(1)):
+        play >> Asked("second", "r", ask) << Like(Reply, status="Rejected")
+    assert play.evse(1).payer_until_s is None

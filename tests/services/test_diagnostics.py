@@ -7,6 +7,7 @@ import json
 import logging
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,6 +103,14 @@ def logged(ring: LogRing, count: int) -> None:
             logger.warning("line %d %s", n, "x" * 5000)
     finally:
         logger.removeHandler(ring)
+
+
+@pytest.mark.parametrize("text", ["[" * 16_000, "[" * 4000 + "]" * 4000])
+def test_a_frame_that_is_nested_without_end_is_left_out(text: str) -> None:
+    """Any backend can send one, and ask for diagnostics then."""
+    line = json.dumps({"n": 1, "t": None, "dir": "in", "link": "l", "version": "1.6", "frame": text}).encode()
+    told = json.loads(frames([line], None, None))
+    assert told["frame"] == f"({len(text)} characters that are no JSON)"
 
 
 def test_the_ring_keeps_the_newest_lines() -> None:

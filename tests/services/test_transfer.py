@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from file_servers import PASSWORD, QUOTED, USER, WebServer, certificate, ftp_server, sftp_server, web_server
@@ -20,7 +22,8 @@ from agent.domain.orders import CheckFirmware, FetchFirmware, JudgeSigner, Order
 from agent.services.files import Files
 from agent.services.transfer import Failed, Going, fetch, send
 from agent.services.transfer.address import Address, parse
-from agent.services.transfer.part import forget
+from agent.services.transfer.going import CHUNK
+from agent.services.transfer.part import SPARE_BYTES, forget
 
 CONTENT = bytes(range(256)) * 2000
 
@@ -184,6 +187,24 @@ def test_a_file_that_is_too_long_is_not_fetched(web: WebServer, tmp_path: Path) 
     assert not (tmp_path / "f").exists()
 
 
+def test_what_says_no_length_leaves_the_disk_its_spare(
+    web: WebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store has to write on the same disk, whatever is fetched and whatever its server says of it."""
+    target = tmp_path / "there" / "firmware"
+    web.files["/fw"], web.says_length = CONTENT, False
+    part = target.with_name("firmware.part")
+
+    def disk(folder: Path) -> Any:
+        have = part.stat().st_size if part.exists() else 0
+        return SimpleNamespace(free=SPARE_BYTES + len(CONTENT) // 2 - have)
+
+    monkeypatch.setattr("agent.services.transfer.part.shutil.disk_usage", disk)
+    with pytest.raises(Failed, match="disk"):
+        fetch(f"http://127.0.0.1:{web.port}/fw", target, Going(5.0))
+    assert part.stat().st_size <= len(CONTENT) // 2 + CHUNK
+
+
 def test_stopped_from_outside_at_once(web: WebServer, tmp_path: Path) -> None:
     web.files["/fw"] = CONTENT
     web.hold.clear()
@@ -310,6 +331,20 @@ def test_sftp_only_to_a_server_that_is_known(tmp_path: Path, source: Path) -> No
         assert (root / source.name).read_bytes() == CONTENT
         fetch(f"{location}/{source.name}", tmp_path / "f", Going(5.0, known_hosts=str(known)))
     assert (tmp_path / "f").read_bytes() == CONTENT
+
+
+async def test_firmware_comes_by_sftp_from_a_server_that_is_known(tmp_path: Path) -> None:
+    root, folder = tmp_path / "root", tmp_path / "files"
+    for made in (root, folder):
+        made.mkdir()
+    (root / "fw").write_bytes(CONTENT)
+    heard: asyncio.Queue[Event] = asyncio.Queue()
+    with sftp_server(root) as (port, line):
+        (folder / "known_hosts").write_text(line + "\n")
+        files = Files(folder, heard.put_nowait, lambda order: {}, lambda: [])
+        files.do(FetchFirmware("f", f"sftp://{USER}:{QUOTED}@127.0.0.1:{port}/fw"))
+        assert await asyncio.wait_for(heard.get(), 10) == FirmwareFetched("f", True)
+    assert files.image.read_bytes() == CONTENT
 
 
 def test_known_hosts_that_cannot_be_read_are_a_failed_transfer(tmp_path: Path, source: Path) -> None:

@@ -141,7 +141,9 @@ class WebPayments:
         ask = event.ask
         assert isinstance(ask, AskWebPayment)
         evse = self._site.evses.get(ask.evse)
-        if evse is None:
+        if event.link != self._site.links[0]:  # another one only looks on: it keeps no driver away
+            yield Reply(event.link, event.request, "Rejected", {"reason": "notAllowed"})
+        elif evse is None:
             yield Reply(event.link, event.request, "Rejected", {"reason": "invalidConnectorId"})
         elif not 0 <= ask.timeout_s <= HOLD_MOST_S:
             yield Reply(event.link, event.request, "Rejected", {"reason": "invalidTimeout"})
@@ -160,8 +162,9 @@ class WebPayments:
         ask = event.ask
         assert isinstance(ask, AskWebPaymentOver)
         evse = self._site.evses.get(ask.evse)
-        if evse is None:
-            yield Reply(event.link, event.request, "Rejected", {"reason": "invalidConnectorId"})
+        if evse is None or event.link != self._site.links[0]:
+            reason = "invalidConnectorId" if evse is None else "notAllowed"
+            yield Reply(event.link, event.request, "Rejected", {"reason": reason})
             return
         yield Reply(event.link, event.request, "Accepted")
         yield from self._free(evse)

@@ -50,6 +50,8 @@ class Part:
                 out.write(chunk)
                 done += len(chunk)
                 going.check(done)
+                if shutil.disk_usage(self.file.parent).free < SPARE_BYTES:  # a server need not say how long it is
+                    raise Failed("UploadFailure", f"the disk has no room after {done} bytes")
         if whole is not None and done != whole:
             raise Failed("UploadFailure", f"broke off after {done} of {whole} bytes")
 
