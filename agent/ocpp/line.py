@@ -169,7 +169,8 @@ class Line:
         heard = self._understood(out, subject, finding)
         if heard is not None and heard.utc_s is not None:
             self.clock_heard_s = self.exchanged_s
-            self._desk.clock.heard_utc(heard.utc_s, self.exchanged_s - began_s)
+            if self._desk.primary:  # one that only looks on moves no bill
+                self._desk.clock.heard_utc(heard.utc_s, self.exchanged_s - began_s)
         return heard
 
     def _remember(self, id_: str, out: Out, subject: Any) -> None:

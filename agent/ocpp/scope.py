@@ -20,8 +20,8 @@ Said = dict[str, Any]
 
 MEASURANDS = frozenset({"Energy.Active.Import.Register", "Energy.Active.Import.Interval"})
 """The first one is what a value without a name is (1.6 7.32, 2.0.1 3.50)."""
-FAULTY = frozenset({"Problem", "Overload", "Tripped", "Temperature", "Faulted"})
-"""Variables of the device model that tell of faults."""
+FAULTY = frozenset({"problem", "overload", "tripped", "temperature", "faulted"})
+"""Variables of the device model that tell of faults. Names have no case (2.0.1 part 1, 4)."""
 _WHY_NOT = "this backend sees billing only"
 
 
@@ -155,7 +155,7 @@ def leaving(action: str, payload: Said, leaves: Leaves) -> Said | None:
     """What of this payload may leave; None: nothing of it."""
     said: Said = _only(payload, leaves, "", payload)
     if "reportData" in said:
-        said["reportData"] = [r for r in said["reportData"] if r["variable"]["name"] not in FAULTY]
+        said["reportData"] = [r for r in said["reportData"] if not _is_faulty(r)]
     for name in ("meterValue", "transactionData"):
         if name in said:
             said[name] = _measured(said[name])
@@ -206,19 +206,38 @@ def _answering(row: In, muted: frozenset[str]) -> In:
     def decode(payload: Payload, desk: Desk) -> Ask | dict[str, Any]:
         if row.action in ("TriggerMessage", "ExtendedTriggerMessage") and payload.get("requestedMessage") in muted:
             return {"status": "NotImplemented"}
-        asked = row.decode(payload, desk)
+        wanted = _wanted(payload)
+        if "componentCriteria" in wanted and not wanted["componentCriteria"]:
+            return {"status": "EmptyResultSet"}
+        asked = row.decode(wanted, desk)
         return _without_faults(asked) if isinstance(asked, dict) else asked
 
     return replace(
-        row, decode=decode, answer=lambda reply, payload, desk: _without_faults(row.answer(reply, payload, desk))
+        row,
+        decode=decode,
+        answer=lambda reply, payload, desk: _without_faults(row.answer(reply, _wanted(payload), desk)),
     )
+
+
+def _wanted(payload: Payload) -> Said:
+    """Of GetReport, what does not ask for what is broken: whether anything is found would tell it."""
+    wanted = dict(payload)
+    if "componentCriteria" in payload:
+        wanted["componentCriteria"] = [c for c in payload["componentCriteria"] if c.lower() not in FAULTY]
+    if "componentVariable" in payload:
+        wanted["componentVariable"] = [v for v in payload["componentVariable"] if not _is_faulty(v)]
+    return wanted
+
+
+def _is_faulty(entry: Payload) -> bool:
+    return entry.get("variable", {}).get("name", "").lower() in FAULTY
 
 
 def _without_faults(answer: Said) -> Said:
     found = answer.get("getVariableResult")
     if not isinstance(found, list):
         return answer
-    return {**answer, "getVariableResult": [_unread(r) if r["variable"]["name"] in FAULTY else r for r in found]}
+    return {**answer, "getVariableResult": [_unread(r) if _is_faulty(r) else r for r in found]}
 
 
 def _unread(result: Said) -> Said:

@@ -440,6 +440,13 @@ async def test_a_late_refusal_is_an_attempt() -> None:
         assert len(central.of("MeterValues")) == 1
 
 
+@pytest.mark.parametrize("primary", [True, False])
+async def test_who_only_looks_on_sets_no_clock(primary: bool) -> None:
+    """Bills, tariffs and signed readings go by it."""
+    async with linked(primary=primary) as room:
+        assert bool(room.clock.heard) is primary
+
+
 async def test_a_clock_beyond_all_years_ends_nothing() -> None:
     """The year 10000 came out of the encoder as ValueError and ended the link, and with it the agent."""
     central = Central(script={"BootNotification": [{**boot_answer(), "currentTime": "9999-12-31T23:59:59Z"}]})

@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_v201_model import inventory, item
+from test_v201_rows import place, valid
 
+from agent.kinds import Fault
 from agent.ocpp.dialect import In, Mute, Out, Refusal, gaps
 from agent.ocpp.scope import SAYS, Leaves, billing, leaving, looking_on
+from agent.ocpp.v201.reports import Report
 from agent.ocpp.versions import dialects
 from agent.settings import SettingsError, parse
 from agent.spoken import spoken_to
@@ -62,6 +66,54 @@ def test_meter_values_without_energy_are_not_said() -> None:
 def test_a_path_on_the_list_brings_what_is_below_and_what_leads_to_it() -> None:
     leaves = Leaves(frozenset({"a.b"}))
     assert leaving("X", {"a": {"b": {"c": 1}, "d": 2}, "ab": 3}, leaves) == {"a": {"b": {"c": 1}}}
+
+
+def asked(action: str, payload: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What a billing backend hears of a station whose second outlet is broken: the answer, and the reports after it."""
+    narrowed = billing(dialects(("2.0.1",))[0])
+    row, at = narrowed.incoming(action), place()
+    assert isinstance(row, In)
+    wanted = row.decode(payload, at)
+    answer = wanted if isinstance(wanted, dict) else row.answer(inventory(fault=Fault.GROUND_FAILURE), payload, at)
+    valid(action + "Response", answer)
+    said = narrowed.outgoing(Report)
+    assert isinstance(said, Out)
+    reports = [said.encode(r, at) for r in at.owed]
+    for report in reports:
+        valid("NotifyReportRequest", report)
+    return answer, [e for r in reports if r for e in r["reportData"]]
+
+
+@pytest.mark.parametrize("name", ["Problem", "problem", "PROBLEM"])
+def test_a_variable_that_tells_of_faults_is_not_read_however_it_is_spelt(name: str) -> None:
+    answer, _ = asked("GetVariables", {"getVariableData": [item("EVSE", name, 2)]})
+    (found,) = answer["getVariableResult"]
+    assert found["attributeStatus"] == "Rejected"
+    assert "attributeValue" not in found
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"componentCriteria": ["Problem"]},
+        {"componentVariable": [{"component": {"name": "EVSE"}, "variable": {"name": "problem"}}]},
+    ],
+)
+def test_a_report_does_not_name_what_is_broken(wanted: dict[str, Any]) -> None:
+    assert asked("GetReport", {"requestId": 1, **wanted}) == ({"status": "EmptyResultSet"}, [])
+
+
+def test_a_report_has_the_rest_of_what_was_asked_for() -> None:
+    mixed = [{"component": {"name": "EVSE"}, "variable": {"name": n}} for n in ("Problem", "Power")]
+    answer, entries = asked("GetReport", {"requestId": 1, "componentVariable": mixed})
+    assert answer == {"status": "Accepted"}
+    assert {e["variable"]["name"] for e in entries} == {"Power"}
+    both, alone = (
+        asked("GetReport", {"requestId": 1, "componentCriteria": c}) for c in (["Problem", "Enabled"], ["Enabled"])
+    )
+    assert both == alone
+    answer, entries = asked("GetBaseReport", {"requestId": 1, "reportBase": "SummaryInventory"})
+    assert {e["variable"]["name"] for e in entries} == {"AvailabilityState"}
 
 
 # --- a second backend ------------------------------------------------------------------------------------------------
