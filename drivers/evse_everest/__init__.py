@@ -60,6 +60,8 @@ def complaints(settings: EverestSettings, where: Where | None = None) -> list[st
     names = (settings.manager, settings.provider, settings.validator, settings.limits, settings.errors)
     if any(not n or any(c in n for c in "/+#") for n in names):
         wrong.append("manager, provider, validator, limits, errors: must be names of EVerest modules, without / + #")
+    if any(c in settings.prefix for c in "+#\0"):
+        wrong.append(f"prefix: must be the begin of a topic, without + #, is {settings.prefix!r}")
     if min(settings.timeout_s, settings.silent_s, settings.stop_s, settings.least_w) <= 0:
         wrong.append("timeout_s, silent_s, stop_s, least_w: must be above 0")
     if settings.password_file and not Path(settings.password_file).is_file():

@@ -34,12 +34,15 @@ FIRST_S = 5.0
 """How long the first ``session_info`` may take: EVerest tells it with each reading of its own meter."""
 _TICK_S = 0.25
 _END_S = 2.0
+_KEPT, _ASKED = 8, 50
+"""How many departures and questions wait at most."""
 _NO_PRIORITY = 5000
 """Of ``enable_disable``: 0 is the most urgent, 10000 the least."""
 
 
 class Everest:
-    """``agent.ports.evse.EvsePort``. ``_released`` is the level that is wanted now, ``_token`` what stands for it."""
+    """``agent.ports.evse.EvsePort``. ``_released`` is the level that is wanted now, ``_token`` what stands for it;
+    ``_parted``: the vehicle that it was given for has gone. ``_between``: what stood between two vehicles."""
 
     def __init__(self, settings: EverestSettings, where: Where) -> None:
         dc = where.facts.get("kind") == "DC"
@@ -64,11 +67,13 @@ class Everest:
         self._heard_s = self._begun_s = 0.0
         self._errors: dict[str, Fault] = {}
         self._questions: list[tuple[str, str]] = []
+        self._parted = False
+        self._between: list[EvseState] = []
 
     # --- orders -------------------------------------------------------------------------------------------------
 
     async def set_release(self, on: bool) -> None:
-        self._released = on
+        self._released, self._parted = on, False
         with self._naming():
             if not on:
                 self._token = ""
@@ -134,6 +139,8 @@ class Everest:
         self._begun_s = time.monotonic()
         while True:
             self._up.news.clear()
+            while self._between:  # before anything that may fail: a vehicle that left is not forgotten
+                yield (last := self._between.pop(0))
             with self._naming():
                 self._up.check()
                 self._still_there()
@@ -174,8 +181,11 @@ class Everest:
 
     # --- what EVerest tells ---------------------------------------------------------------------------------------
 
-    def _hear(self, kind: str, name: str, value: Any) -> None:
-        if kind == MANAGER:
+    def _hear(self, kind: str, name: str, value: Any, kept: bool) -> None:
+        """What the broker has kept is no sign of life, and only a state is true for longer than it is said."""
+        if kept and name != "session_info":
+            return
+        if kind == MANAGER and not kept:
             self._heard_s = time.monotonic()
         try:
             self._learn(kind, name, value)
@@ -185,16 +195,24 @@ class Everest:
     def _learn(self, kind: str, name: str, value: Any) -> None:
         match kind, name:
             case "evse_manager_consumer", "session_event":
-                self._seen = after(self._seen, value)
-            case "evse_manager_consumer", "session_info" if self._seen.plugged is None:
-                self._seen = at_first(value)
+                before, self._seen = self._seen, after(self._seen, value)
+                if before.plugged and not self._seen.plugged:
+                    self._left()
+            case "evse_manager_consumer", "session_info":
+                if self._seen.plugged is None:
+                    self._seen = at_first(self._seen, value)
                 self._told.set()
-            case "evse_manager_consumer", "ev_info":
-                self._seen = replace(self._seen, soc_percent=soc_of(value) or self._seen.soc_percent)
+            case "evse_manager_consumer", "ev_info" if (soc := soc_of(value)) is not None:
+                self._seen = replace(self._seen, soc_percent=soc)
             case "error_history_consumer", ("error_raised" | "error_cleared"):
                 self._error(value, name == "error_raised")
             case "auth_token_validator", "validate_token":
                 self._question(value)
+
+    def _left(self) -> None:
+        """What was released was for the vehicle that has gone. The next one may be there before anybody looks."""
+        self._token, self._parted = "", True
+        self._between = [*self._between[-_KEPT:], self._picture()]
 
     def _error(self, error: Any, raised: bool) -> None:
         fault, id_ = fault_of(error), str(error.get("uuid", "")) if isinstance(error, dict) else ""
@@ -206,9 +224,12 @@ class Everest:
     def _question(self, request: Any) -> None:
         """EVerest asks whether a token is good."""
         try:
-            self._questions.append((request["headers"]["replyTo"], str(request["payload"]["id_token"]["value"])))
+            topic, value = request["headers"]["replyTo"], str(request["payload"]["id_token"]["value"])
         except (KeyError, TypeError) as e:
             raise Garbled("validate_token without a token or a way to answer") from e
+        if not self._up.is_reply(VALIDATOR, topic):
+            raise Garbled("validate_token is to be answered elsewhere")
+        self._questions = [*self._questions[-_ASKED:], (topic, value)]
 
     async def _answer_questions(self) -> None:
         """Only what stands for our release, and only as long as it is wanted. Whoever else is there (a vehicle's own
@@ -237,7 +258,8 @@ class Everest:
 
     async def _set_up(self) -> None:
         await self._up.open()
-        await self._stop()
+        if await self._stop() and not self._seen.stopped_for:
+            self._seen = replace(self._seen, transaction=True, stopping=True)
         await self._first_picture()
         await self._still()
         for error in await self._active_errors():
@@ -298,10 +320,11 @@ class Everest:
         return self._link
 
     async def _authorise(self) -> None:
-        """Said twice it does no harm: a transaction that runs is not authorised anew. The token is nobody's: who pays
-        is not EVerest's affair."""
-        if self._seen.transaction or not self._released:
+        """Said twice it does no harm: a transaction that runs is not authorised anew. Nor is a vehicle that is not
+        there: EVerest would keep it for the next one. The token is nobody's: who pays is not EVerest's affair."""
+        if self._seen.transaction or not self._released or self._parted or not self._seen.plugged:
             return
+        self._seen = replace(self._seen, stopped_for="")
         token = self._token = self._token or uuid4().hex[:20]
         await self._up.say(PROVIDER, "provided_token", {
             "id_token": {"value": token, "type": "Central"},
@@ -309,16 +332,19 @@ class Everest:
             "connectors": [self._settings.evse or self._evse],
         })  # fmt: skip
 
-    async def _stop(self) -> None:
-        """False is the answer where nothing runs."""
-        stopped = await self._up.ask(MANAGER, "stop_transaction", {"reason": "Local"})
-        if stopped is not True and self._seen.transaction:
+    async def _stop(self) -> bool:
+        """Did one run? It does until its contactors are open."""
+        stopped = await self._up.ask(MANAGER, "stop_transaction", {"reason": "Local"}) is True
+        if not stopped and self._seen.transaction:
             raise Refused(f"{self._name}: EVerest did not stop its transaction")
+        return stopped
 
     async def _pause(self, on: bool) -> None:
         self._paused = on
         if self._seen.transaction:
-            await self._up.ask(MANAGER, "pause_charging" if on else "resume_charging")
+            done = await self._up.ask(MANAGER, "pause_charging" if on else "resume_charging")
+            if on and done is not True:  # it pauses nobody who does not draw, and lets him begin later
+                raise Refused(f"{self._name}: EVerest did not pause")
         elif not on and self._released:
             await self._authorise()
 

@@ -21,13 +21,16 @@ MANAGER, PROVIDER, VALIDATOR, LIMITS, ERRORS = (
     "error_history_consumer",
 )  # fmt: skip
 _CLOSE_S = 1.0
+_MOST_OCTETS = 256 * 1024
+_MOST_TOPIC = 1000
 
-Hear = Callable[[str, str, Any], None]
-"""Kind of API, name of the variable, its value."""
+Hear = Callable[[str, str, Any, bool], None]
+"""Kind of API, name of the variable, its value; has the broker kept it (it is no news)?"""
 
 
 class Link:
-    """One connection. ``news`` is set by whatever comes, and when it is ``lost`` (why; "" while it holds)."""
+    """One connection. ``news`` is set by whatever comes, and when it is ``lost`` (why; "" while it holds). EVerest puts
+    the prefix before every topic that it is told of, so none that is told has it."""
 
     def __init__(self, settings: EverestSettings, modules: dict[str, str], hear: Hear) -> None:
         self.name = f"EVerest at {settings.host}:{settings.port}"
@@ -54,7 +57,7 @@ class Link:
             raise Unreachable(f"{self.name}: {e}; does the broker run?") from e
         self._client = client
         self._pump = asyncio.create_task(self._listen(), name=self.name)
-        await self._sent(client.subscribe([(f"{self._topic(k)}/e2m/#", 1) for k in self._modules]))
+        await self._sent(client.subscribe([(f"{self._prefix}{self._topic(k)}/e2m/#", 1) for k in self._modules]))
 
     async def close(self) -> None:
         from aiomqtt import MqttError
@@ -78,6 +81,12 @@ class Link:
     async def answer(self, topic: str, payload: Any) -> None:
         """To a request of EVerest's. Raises ``Unreachable``."""
         await self._publish(topic, payload)
+
+    def is_reply(self, kind: str, topic: Any) -> bool:
+        """Is this where EVerest waits for an answer? Whoever asks does not choose what else is said there."""
+        begin = f"{self._topic(kind)}/m2e/reply/"
+        named = isinstance(topic, str) and len(topic) < _MOST_TOPIC and topic.isprintable()
+        return named and topic.startswith(begin) and not any(c in topic for c in "+#")
 
     async def ask(self, kind: str, name: str, payload: Any = None) -> Any:
         """The reply to a request. Raises ``Unreachable``, ``Garbled``."""
@@ -103,11 +112,11 @@ class Link:
             raise Unreachable(f"{self.name}: {self.lost}")
 
     def _topic(self, kind: str) -> str:
-        return f"{self._prefix}{API}/{kind}/{self._modules[kind]}"
+        return f"{API}/{kind}/{self._modules[kind]}"
 
     async def _publish(self, topic: str, payload: Any) -> None:
         self.check()
-        await self._sent(self._client.publish(topic, json.dumps(payload), qos=1))
+        await self._sent(self._client.publish(self._prefix + topic, json.dumps(payload), qos=1))
 
     async def _sent(self, sending: Any) -> None:
         from aiomqtt import MqttError
@@ -123,7 +132,8 @@ class Link:
         why = "the connection ended"
         try:
             async for message in self._client.messages:
-                self._take(str(message.topic), bytes(message.payload or b""))
+                topic = str(message.topic).removeprefix(self._prefix)
+                self._take(topic, bytes(message.payload or b""), message.retain)
         except MqttError as e:
             why = str(e)
         self.lost = self.lost or why
@@ -132,19 +142,19 @@ class Link:
             if not reply.done():
                 reply.set_exception(Unreachable(f"{self.name}: {why}"))
 
-    def _take(self, topic: str, payload: bytes) -> None:
+    def _take(self, topic: str, payload: bytes, kept: bool) -> None:
         try:
-            value = json.loads(payload)
-        except ValueError:
+            value = json.loads(payload) if len(payload) <= _MOST_OCTETS else _too_long()
+        except (ValueError, RecursionError):  # also nesting without end
             self._spoilt(topic)
             return
         if topic in self._asked:
             if not self._asked[topic].done():
                 self._asked[topic].set_result(value)
             return
-        kind, module, _, name = (*topic.removeprefix(f"{self._prefix}{API}/").split("/"), "", "", "")[:4]
+        kind, module, _, name = (*topic.removeprefix(f"{API}/").split("/"), "", "", "")[:4]
         if self._kinds.get(module) == kind:
-            self._hear(kind, name, value)
+            self._hear(kind, name, value, kept)
             self.news.set()
 
     def _spoilt(self, topic: str) -> None:
@@ -152,7 +162,11 @@ class Link:
         if reply is not None and not reply.done():
             reply.set_exception(Garbled(f"{self.name}: the answer on {topic} is no JSON"))
         elif reply is None:
-            log.warning("%s: what came on %s is no JSON; left out", self.name, topic)
+            log.warning("%s: what came on %s is no JSON; left out", self.name, ascii(topic)[1:200])
+
+
+def _too_long() -> Any:
+    raise ValueError(f"more than {_MOST_OCTETS} octets")
 
 
 def _password(settings: EverestSettings) -> str | None:

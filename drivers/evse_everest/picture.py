@@ -45,11 +45,12 @@ class Seen:
 
 
 _OVER = {"transaction": False, "prepares": False, "flows": False, "asks": False, "held": False, "stopping": False}
-_FLOWS = {"prepares": False, "flows": True, "asks": True, "held": False}
+_RUNS = {"plugged": True, "transaction": True}
+_FLOWS = {**_RUNS, "prepares": False, "flows": True, "asks": True, "held": False}
 _CHANGES: Mapping[str, Mapping[str, Any]] = {
-    "SessionStarted": {"plugged": True, "stopped_for": "", "soc_percent": None},
-    "SessionResumed": {"plugged": True, "transaction": True},
-    "TransactionStarted": {"transaction": True, "stopped_for": ""},
+    "SessionStarted": {**_OVER, "plugged": True, "stopped_for": "", "soc_percent": None},
+    "SessionResumed": _RUNS,
+    "TransactionStarted": {**_RUNS, "stopped_for": ""},
     "PrepareCharging": {"prepares": True},
     "ChargingStarted": _FLOWS,
     "ChargingResumed": _FLOWS,
@@ -65,16 +66,9 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
 }
 """Session events that change the picture."""
 
-_AT_FIRST: Mapping[str, Mapping[str, Any]] = {
-    "Unplugged": {"plugged": False},
-    "Disabled": {"plugged": False, "disabled": True},
-    "Charging": {"plugged": True, "transaction": True, "flows": True, "asks": True},
-    "ChargingPausedEV": {"plugged": True, "transaction": True},
-    "ChargingPausedEVSE": {"plugged": True, "transaction": True},
-    "WaitingForEnergy": {"plugged": True, "transaction": True},
-}
-_MERELY_PLUGGED = ("Preparing", "Reserved", "AuthRequired", "AuthTimeout", "Finished", "FinishedEV", "FinishedEVSE")
-"""States of ``session_info``: for the first picture only, since it calls a session finished that is still stopping."""
+_UNTOLD, _EMPTY = ("Unknown",), ("Unplugged", "Disabled")
+"""States of ``session_info``: only whether a vehicle is there, for the first picture. It calls a session finished that
+is still stopping, and paused one whose transaction is over; the answer to our stop says whether one runs."""
 
 
 def after(seen: Seen, event: Any) -> Seen:
@@ -83,26 +77,34 @@ def after(seen: Seen, event: Any) -> Seen:
         raise Garbled("a session event without a name")
     name = event["event"]
     changed = replace(seen, **_CHANGES.get(name, {}))
+    if name == "SessionStarted" and _reason(event, "session_started") == "Authorized":
+        changed = replace(changed, plugged=seen.plugged)  # somebody is expected
     if name == "TransactionFinished":
-        details = event.get("transaction_finished")
-        reason = details.get("reason", "") if isinstance(details, dict) else ""
-        changed = replace(changed, stopped_for=str(reason) or "Other")
+        changed = replace(changed, stopped_for=_reason(event, "transaction_finished") or "Other")
     return changed
 
 
-def at_first(info: Any) -> Seen:
+def _reason(event: Mapping[str, Any], of: str) -> str:
+    details = event.get(of)
+    return str(details.get("reason", "")) if isinstance(details, dict) else ""
+
+
+def at_first(seen: Seen, info: Any) -> Seen:
     """Raises ``Garbled``."""
     if not isinstance(info, dict) or not isinstance(info.get("state"), str):
         raise Garbled("session_info without a state")
-    return replace(
-        Seen(), **_AT_FIRST.get(info["state"], {"plugged": True} if info["state"] in _MERELY_PLUGGED else {})
-    )
+    state = info["state"]
+    if state in _UNTOLD:
+        return seen
+    return replace(seen, plugged=state not in _EMPTY, disabled=state == "Disabled")
 
 
 def soc_of(info: Any) -> int | None:
     """Of ``ev_info``; a vehicle need not tell it."""
     soc = info.get("soc") if isinstance(info, dict) else None
-    return int(soc) if isinstance(soc, (int, float)) and 0 <= soc <= 100 else None
+    if isinstance(soc, bool) or not isinstance(soc, (int, float)):
+        return None
+    return int(soc) if 0 <= soc <= 100 else None
 
 
 def fault_of(error: Any) -> Fault | None:

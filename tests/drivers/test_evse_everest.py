@@ -21,6 +21,7 @@ from agent.ports import Refused, Unreachable
 from agent.ports.driver import Where
 from agent.settings import Evse as Fitted
 from drivers.evse_everest import DRIVER, EverestSettings
+from drivers.evse_everest.link import MANAGER
 from drivers.sim.car import Car
 from drivers.sim.everest.station import Everest, Phase
 from drivers.sim.evse import Evse
@@ -35,15 +36,20 @@ STEP_US = 20_000
 class Far:
     """A charger under EVerest, its clock ``rate`` times as fast as ours, and the broker between."""
 
-    def __init__(self, kind: str = "DC", rate: float = RATE, **fitted: Any) -> None:
+    def __init__(self, kind: str = "DC", rate: float = RATE, prefix: str = "", **fitted: Any) -> None:
         outlet = {"DC": "tethered", "AC": "socket"}[kind]
         most = {"DC": {"max_a": 500.0, "power_kw": 150.0}, "AC": {"max_a": 32.0}}[kind]
         self.fitted = Fitted(1, kind=kind, outlet=outlet, **{**most, **fitted})
         self.evse = Evse(self.fitted, random.Random(5))
         self.mains, self.broker, self.rate = Mains(5), Broker(), rate
-        self.everest = Everest(self.evse, self.broker, random.Random(5), self.mains, rate)
+        self.everest = Everest(self.evse, self.broker, random.Random(5), self.mains, rate, prefix)
+        self.prefix = prefix
         self.heard: list[tuple[str, Any]] = []
-        self.broker.attach("everest_api/#", lambda topic, data: self.heard.append((topic, json.loads(data))))
+        self.broker.attach(f"{prefix}everest_api/#", self._hear)
+
+    def _hear(self, topic: str, data: bytes) -> None:
+        with contextlib.suppress(ValueError, RecursionError):
+            self.heard.append((topic, json.loads(data)))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Far]:
@@ -72,7 +78,7 @@ class Far:
         return Where(1, "evse", lambda: (1, time.monotonic()), (), facts)
 
     def settings(self, **more: Any) -> EverestSettings:
-        return EverestSettings("127.0.0.1", self.broker.port, **more)
+        return EverestSettings("127.0.0.1", self.broker.port, prefix=self.prefix, **more)
 
     def open(self, **more: Any) -> Any:
         return DRIVER.open(self.settings(**more), self.where)
@@ -85,6 +91,11 @@ class Far:
 
     async def silence(self, on: bool) -> None:
         (self.evse.faults.add if on else self.evse.faults.discard)(Fault.BOARD_SILENT)
+
+    def tell(self, name: str, value: Any, kind: str = "evse_manager_consumer/evse_manager_1", **more: Any) -> None:
+        """Whoever may publish on this broker says it."""
+        data = value if isinstance(value, bytes) else json.dumps(value).encode()
+        self.broker.publish(f"{self.prefix}everest_api/1/{kind}/e2m/{name}", data, **more)
 
     def events(self) -> list[str]:
         return [value["event"] for topic, value in self.heard if topic.endswith("/session_event")]
@@ -275,6 +286,14 @@ async def test_an_ac_point_pauses_below_six_amperes_and_unlocks_when_it_is_open(
         assert await seen.port.unlock()
 
 
+async def test_a_pause_that_everest_does_not_make_is_told() -> None:
+    far = Far("AC")
+    async with charging(far) as seen:
+        far.everest.api._commands = {**far.everest.api._commands, (MANAGER, "pause_charging"): lambda _: False}
+        with pytest.raises(Refused, match="did not pause"):
+            await seen.port.set_limit(Limit(current_a=0))
+
+
 async def test_the_broker_goes_and_comes_back() -> None:
     far = Far()
     async with far.running(), far.open() as port:
@@ -288,13 +307,143 @@ async def test_the_broker_goes_and_comes_back() -> None:
         assert (await port.state()).released is False
 
 
+async def test_a_prefix_is_put_before_every_topic_and_named_in_none() -> None:
+    far = Far(prefix="site-7/")
+    async with charging(far) as seen:
+        await seen.port.set_release(False)
+        await until(lambda: seen.last.released is False)
+
+
+NESTED = b"[" * 100_000
+NO_SENSE: list[tuple[str, Any]] = [
+    *((name, value) for name in ("session_event", "session_info", "ev_info") for value in (
+        b"", b"\xff", NESTED, b'{"a":' + NESTED, b'"' + b"x" * 300_000 + b'"', 7, None, "x", [], {}, {"event": 3},
+        {"state": []}, {"event": "TransactionFinished", "transaction_finished": 7}, {"soc": "x"}, {"soc": float("nan")},
+        {"soc": True}, {"event": "SessionStarted", "session_started": []},
+    )),
+    *(("validate_token", {"headers": {"replyTo": to}, "payload": {"id_token": {"value": "x"}}}) for to in (
+        "", "#", "a/+", "\0", 7, None, [], "x" * 70_000, "everest_api/1/evse_manager_consumer/evse_manager_1/m2e/x",
+        "everest_api/1/auth_token_validator/token_validator_1/m2e/communication_check",
+    )),
+    *(("validate_token", value) for value in ({"headers": 7}, {"headers": {}}, {"payload": []}, 3, "x")),
+    *((name, value) for name in ("error_raised", "error_cleared") for value in (7, {}, {"type": 3}, {"uuid": []})),
+]  # fmt: skip
+KINDS = {"validate_token": "auth_token_validator/token_validator_1", "error_raised": "error_history_consumer/errors_1",
+         "error_cleared": "error_history_consumer/errors_1"}  # fmt: skip
+
+
+async def test_nothing_that_is_said_on_the_broker_ends_the_driver() -> None:
+    """Whoever can publish there could have ended the agent, or had us publish wherever he likes."""
+    far = Far()
+    async with far.running(), far.open() as port, Watched(port).running() as seen:
+        await until(lambda: bool(seen.pictures))
+        far.heard.clear()
+        for name, value in NO_SENSE:
+            far.tell(name, value, KINDS.get(name, "evse_manager_consumer/evse_manager_1"))
+        assert (await port.state()).released is False
+        await far.pilot(Pilot.C)
+        await until(lambda: seen.last.vehicle)
+        answers = {"authorization_status": "Invalid", "tariff_messages": []}
+        assert [topic for topic, value in far.heard if value == answers] == []
+
+
+async def test_what_a_broker_has_kept_is_no_news() -> None:
+    """A session event of last week says nothing of the vehicle that is there now."""
+    far = Far()
+    async with far.running():
+        for event in ("SessionFinished", "SessionStarted", "TransactionStarted"):
+            far.tell("session_event", {"event": event}, retain=True)
+        async with far.open() as port:
+            assert (await port.state()).pilot is Pilot.A
+
+
+async def test_a_car_that_comes_while_it_is_opened() -> None:
+    """Its event is there before the first ``session_info``."""
+    far = Far()
+    started = {"event": "SessionStarted", "session_started": {"reason": "EVConnected"}}
+    stop = "everest_api/1/evse_manager_consumer/evse_manager_1/m2e/stop_transaction"
+    far.broker.attach(stop, lambda topic, data: far.tell("session_event", started))
+    async with far.running(), far.open() as port:
+        assert (await port.state()).pilot is Pilot.B
+
+
+async def test_one_car_never_passes_for_another() -> None:
+    """Two events in one breath; what was released was released for the one that has gone."""
+    far = Far("AC")
+    async with charging(far) as seen:
+        given = len(far.said("provided_token"))
+        far.evse.disconnect(cable_too=True)
+        await far.pilot(Pilot.C)
+        await until(lambda: far.events()[-2:] == ["SessionStarted", "AuthRequired"])
+        await until(lambda: seen.last.vehicle and not seen.last.contactor)
+        pilots = [p.pilot for p in seen.pictures]
+        assert Pilot.A in pilots[pilots.index(Pilot.C) :]
+        assert await seen.port.set_limit(Limit(current_a=0)) == 0
+        assert await seen.port.set_limit(Limit(current_a=10)) == 10
+        assert len(far.said("provided_token")) == given, "nobody has released this car"
+        assert far.everest.phase is Phase.WAITS
+        await seen.port.set_release(True)
+        await until(lambda: seen.last.contactor is True)
+
+
+async def test_an_authorisation_is_no_car_and_waits_for_none() -> None:
+    far = Far()
+    async with far.running(), far.open() as port, Watched(port).running() as seen:
+        await until(lambda: bool(seen.pictures))
+        await port.set_release(True)
+        assert (await port.state()).pilot is Pilot.A
+        assert far.said("provided_token") == [], "EVerest would keep it for whoever comes next"
+        far.tell("session_event", {"event": "SessionStarted", "session_started": {"reason": "Authorized"}})
+        far.tell("session_event", {"event": "Authorized"})
+        assert (await port.state()).pilot is Pilot.A
+
+
+async def test_what_is_still_stopping_is_not_shown_as_open() -> None:
+    far = Far()
+
+    async def opened() -> None:
+        async with DRIVER.open(far.settings(), far.where) as port:
+            assert not far.evse.contactor.closed
+            assert (await port.state()).contactor is False
+
+    async with charging(far):
+        far.rate = 0.0  # its current takes a while to go down
+        opening = asyncio.create_task(opened())
+        await until(lambda: far.everest.phase is Phase.STOPS)
+        before = len(far.heard)
+        await until(lambda: len(far.heard) > before + 20)
+        assert far.evse.contactor.closed
+        assert not opening.done()
+        far.rate = RATE
+        await opening
+
+
+async def test_it_opens_with_a_car_whose_transaction_was_stopped() -> None:
+    """A real EVerest goes on calling that ChargingPausedEVSE until the car leaves."""
+    far = Far("AC")
+
+    def paused(value: Any) -> Any:
+        over = isinstance(value, dict) and value.get("state") == "Finished"
+        return value | {"state": "ChargingPausedEVSE"} if over else value
+
+    far.everest.api.spoil = paused
+    async with charging(far) as seen:
+        await seen.port.set_release(False)
+        await until(lambda: "TransactionFinished" in far.events())
+    async with far.running(), far.open(stop_s=1.0) as port:
+        state = await port.state()
+        assert (state.pilot, state.contactor) == (Pilot.B, False)
+
+
 def test_settings_that_cannot_work() -> None:
     far = Far()
     assert DRIVER.check(EverestSettings("127.0.0.1"), far.where) == []
-    wrong = DRIVER.check(EverestSettings("", 0, manager="a/b", least_w=0, password_file="/nowhere"), far.where)
+    wrong = DRIVER.check(
+        EverestSettings("", 0, manager="a/b", least_w=0, password_file="/nowhere", prefix="#/"), far.where
+    )
     assert [w.split(":")[0] for w in wrong] == [
-        "host", "port", "manager, provider, validator, limits, errors", "timeout_s, silent_s, stop_s, least_w",
-        "password_file",
+        "host", "port", "manager, provider, validator, limits, errors", "prefix",
+        "timeout_s, silent_s, stop_s, least_w", "password_file",
     ]  # fmt: skip
 
 

@@ -341,7 +341,7 @@ async def test_firmware_comes_by_sftp_from_a_server_that_is_known(tmp_path: Path
     heard: asyncio.Queue[Event] = asyncio.Queue()
     with sftp_server(root) as (port, line):
         (folder / "known_hosts").write_text(line + "\n")
-        files = Files(folder, heard.put_nowait, lambda order: {}, lambda: [])
+        files = Files(folder, heard.put_nowait, lambda order: {}, list)
         files.do(FetchFirmware("f", f"sftp://{USER}:{QUOTED}@127.0.0.1:{port}/fw"))
         assert await asyncio.wait_for(heard.get(), 10) == FirmwareFetched("f", True)
     assert files.image.read_bytes() == CONTENT

@@ -34,17 +34,19 @@ class Api:
     """The modules of one EVSE. ``commands``: what a client may ask of them, by kind and name. ``silent``: none of them
     says anything any more (EVerest hangs)."""
 
-    def __init__(self, broker: Broker, evse: int, commands: Mapping[tuple[str, str], Handler]) -> None:
+    def __init__(
+        self, broker: Broker, evse: int, commands: Mapping[tuple[str, str], Handler], prefix: str = ""
+    ) -> None:
         self.silent = False
         self.spoil: Callable[[Json], Json] = lambda value: value
         """Of a mutant: what it says instead."""
-        self._broker, self._commands = broker, commands
+        self._broker, self._commands, self._prefix = broker, commands, prefix
         self._roots = {kind: f"everest_api/1/{kind}/{name.format(evse)}" for kind, name in MODULES.items()}
         self._beats, self._since_beat_s = 0, 0.0
         self._unheard_s = dict.fromkeys(MODULES, CHECK_S)  # nobody yet
         self._waiting: dict[str, Callable[[Json], None]] = {}
         for kind, root in self._roots.items():
-            broker.attach(f"{root}/m2e/#", functools.partial(self._take, kind))
+            broker.attach(f"{prefix}{root}/m2e/#", functools.partial(self._take, kind))
 
     @property
     def checked(self) -> bool:
@@ -71,8 +73,9 @@ class Api:
         self.tell(kind, name, {"headers": {"replyTo": reply_to}, "payload": payload})
 
     def _publish(self, topic: str, value: Json) -> None:
+        """The framework puts the prefix before every topic; nothing that is said names it."""
         if not self.silent:
-            self._broker.publish(topic, json.dumps(self.spoil(value)).encode())
+            self._broker.publish(self._prefix + topic, json.dumps(self.spoil(value)).encode())
 
     def _take(self, kind: str, topic: str, payload: bytes) -> None:
         if self.silent:
@@ -81,6 +84,7 @@ class Api:
             message = json.loads(payload)
         except ValueError:
             return  # EVerest logs it and goes on
+        topic = topic.removeprefix(self._prefix)
         name = topic.removeprefix(f"{self._roots[kind]}/m2e/")
         if name == "communication_check":
             self._unheard_s[kind] = 0.0 if message is True else self._unheard_s[kind]

@@ -56,7 +56,8 @@ class Phase(StrEnum):
 class Everest:
     """``rate``: seconds of the physics in a real one."""
 
-    def __init__(self, evse: Evse, broker: Broker, rng: random.Random, mains: Mains, rate: float = 1.0) -> None:
+    def __init__(self, evse: Evse, broker: Broker, rng: random.Random, mains: Mains, rate: float = 1.0,
+                 prefix: str = "") -> None:  # fmt: skip
         self.broker = broker
         self._mains = mains
         self.phase = Phase.EMPTY
@@ -70,7 +71,7 @@ class Everest:
             (PROVIDER, "provided_token"): self.token,
             (LIMITS, "set_external_limits"): self._limits,
             (ERRORS, "active_errors"): lambda _: list(self._raised.values()),
-        })  # fmt: skip
+        }, prefix)  # fmt: skip
         self._evse, self._rng, self._rate = evse, rng, rate
         self._dc = evse.fitted.kind == "DC"
         self._left_s = self._auth_s = self._told_s = 0.0
@@ -112,6 +113,8 @@ class Everest:
 
     def _stop(self, reason: str) -> bool:
         self._token = None
+        if self.phase is Phase.STOPS:
+            return True  # its transaction runs until the contactors are open
         if self.phase not in (Phase.PREPARES, Phase.CHARGES):
             return False
         self._reason, self.phase = reason, Phase.STOPS
