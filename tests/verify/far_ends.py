@@ -14,6 +14,7 @@ from drivers.sim.meter import Meter
 from drivers.sim.modbus_slave import Mute
 from drivers.sim.rest_meters import LemFar
 from drivers.sim.world import World
+from tests.verify import panels
 
 MUTANTS = ("wrong scale", "swapped words", "frozen value", "missing reply")
 
@@ -35,7 +36,7 @@ class Row:
     mutants: Mapping[str, Mutant | str]
     tables: Mapping[str, Any]
     beside: Callable[[], AbstractAsyncContextManager[Any]] | None = None
-    """A far end that the simulated street does not have: its ``table`` is the device's, ``follow(world)`` runs beside
+    """A far end that the simulated street does not have: its ``tables`` name the device, ``follow(world)`` runs beside
     the world, and it is what ``spoil`` gets."""
     references: Mapping[str, str] = field(default_factory=dict)
 
@@ -252,8 +253,9 @@ class LemBeside(LemFar):
     counts = True
 
     @property
-    def table(self) -> dict[str, Any]:
-        return {"driver": "meter_rest", "model": self.model, "host": "127.0.0.1", "port": self.port, "timeout_s": 0.3}
+    def tables(self) -> dict[str, Any]:
+        table = {"model": self.model, "host": "127.0.0.1", "port": self.port, "timeout_s": 0.3}
+        return {"meter": {"driver": "meter_rest", **table}}
 
     async def follow(self, world: World) -> None:
         self.current_a = 0.0
@@ -304,6 +306,7 @@ def terminal_off(world: World) -> None:
 
 
 NO_NUMBERS = "no number comes from it"
+COLOURS = "wrong colours, which a person sees: on the checklist"
 ROWS: dict[str, Row] = {
     "meter_modbus": Row(
         "evse[1].meter",
@@ -351,7 +354,7 @@ ROWS: dict[str, Row] = {
         "evse[1].display",
         {
             "wrong scale": Mutant(wrong_stride, ("qr",)),
-            "swapped words": "wrong colours, which a person sees: on the checklist",
+            "swapped words": COLOURS,
             "frozen value": Mutant(frozen_panel, ("screens",)),
             "missing reply": Mutant(no_panel, ("screens",)),
         },
@@ -441,6 +444,28 @@ ROWS |= {
         LemBeside,
         {"meter.energy_kwh": "1234.6"},
     ),
+    "display_png": Row(
+        "display",
+        {
+            "wrong scale": Mutant(panels.half, ("qr",)),
+            "swapped words": COLOURS,
+            "frozen value": Mutant(panels.stuck, ("screens",)),
+            "missing reply": Mutant(panels.no_folder, ("timing",)),
+        },
+        {},
+        panels.Viewer,
+    ),
+    "display_spi": Row(
+        "display",
+        {
+            "wrong scale": Mutant(panels.half, ("qr",)),
+            "swapped words": Mutant(panels.bytes_swapped, ("qr",)),
+            "frozen value": Mutant(panels.stuck, ("screens",)),
+            "missing reply": Mutant(panels.no_bus, ("screens",)),
+        },
+        {},
+        panels.SpiPanel,
+    ),
     "terminal_payter": Row(
         "terminal",
         {
@@ -456,9 +481,3 @@ SPOILT_TABLES: dict[tuple[str, str], dict[str, Any]] = {
     ("updater_command", "missing reply"): {"updater": says("true")},
 }
 """Mutants that are another program, named in the station file."""
-
-NOT_YET: dict[str, str] = {
-    "display_png": "the street has no far end of a file that a viewer reads; tests/drivers/test_display_png.py",
-    "display_spi": "nothing can be read back from an SPI panel; tests/drivers/test_display_spi.py decodes the wire",
-}
-"""Drivers that have no row, and what it waits for."""

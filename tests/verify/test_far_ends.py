@@ -39,8 +39,9 @@ async def at(row: Row, folder: Path, tables: Mapping[str, Any]) -> AsyncIterator
                 await until(lambda t=terminal: t.known, 30)  # type: ignore[misc]
             yield world, file, world
         return
-    async with row.beside() as far, street(folder, **tables, meter=far.table) as (world, file):
+    async with row.beside() as far, street(folder, **tables, **far.tables) as (world, file):
         follower = asyncio.create_task(far.follow(world))
+        await asyncio.sleep(0)  # it has begun
         yield world, file, far
         follower.cancel()
 
