@@ -54,7 +54,7 @@ class ModbusBoard:
         self._reader = Reader(board_map, tethered, settings.bay_input, extra)
         self._name = self._registers.name
         self._nudge = asyncio.Event()
-        self._released = False
+        self._released = self._unlocking = False
         self._limit_a = self._taken_a = 0.0
         self._armed: tuple[int, ...] | None = None
         self._beat_at = asyncio.get_running_loop().time()
@@ -116,11 +116,15 @@ class ModbusBoard:
         if state.contactor is not False:
             raise Refused(f"{self._name}: the contactor is not confirmed open; withdraw release first")
         await self.set_hold(False)
-        with self._registers.told():
-            await self._registers.write(self._map.unlock.at, self._map.unlock.on)
-            free = await self._wait_free(self._map.unlock, state.cable)
-        self._nudge.set()
-        return free
+        self._unlocking = True
+        try:
+            with self._registers.told():
+                failed = self._reader.bits(await self._registers.poll()) & self._map.lock_failed_bits
+                await self._registers.write(self._map.unlock.at, self._map.unlock.on)
+                return await self._wait_free(self._map.unlock, state.cable, failed)
+        finally:
+            self._unlocking = False
+            self._nudge.set()
 
     async def clear_fault(self) -> None:
         """These boards drop a fault by themselves when its cause is gone: look again."""
@@ -140,7 +144,7 @@ class ModbusBoard:
 
     async def state(self) -> EvseState:
         with self._registers.told():
-            return self._reader.state(await self._registers.poll())
+            return self._reader.state(await self._registers.poll(), self._unlocking)
 
     async def states(self) -> AsyncIterator[EvseState]:
         last: EvseState | None = None
@@ -175,7 +179,7 @@ class ModbusBoard:
         with self._registers.told():
             released = self._released
             poll = await self._registers.poll()
-            state = self._reader.state(poll)
+            state = self._reader.state(poll, self._unlocking)
             if state.released and not released and not self._released:
                 log.warning("%s: released without our order; withdrawing", self._name)
                 await self._withdraw()
@@ -191,21 +195,23 @@ class ModbusBoard:
         """The board may not notice: a look feeds the watchdog of some, and others have none."""
         return asyncio.get_running_loop().time() - self._beat_at > self._settings.watchdog_s
 
-    async def _wait_free(self, unlock: Unlock, plugged: bool) -> bool:
-        """A plug that was pulled out was free, whatever the lock does with the next one."""
+    async def _wait_free(self, unlock: Unlock, plugged: bool, failed: frozenset[int]) -> bool:
+        """A plug that was pulled out was free, whatever the lock does with the next one. ``failed``: what the last try
+        has left; a motor that still turns is in doubt."""
         loop = asyncio.get_running_loop()
         began = loop.time()
+        sure = self._map.lock_failed_bits - self._map.lock_doubtful_bits - failed
         while True:
             await asyncio.sleep(_LOOK_S)
             poll = await self._registers.poll()
-            if self._reader.bits(poll) & self._map.lock_failed_bits:
-                return False
-            passed_s = loop.time() - began
+            passed_s, bits = loop.time() - began, self._reader.bits(poll)
             now = self._reader.state(poll)
-            if (plugged and not now.cable) or (not now.locked and passed_s >= unlock.settle_s):
+            if plugged and not now.cable:
                 return True
-            if passed_s >= unlock.within_s:
+            if bits & sure or passed_s >= unlock.within_s:
                 return False
+            if not (bits & self._map.lock_failed_bits or now.locked) and passed_s >= unlock.settle_s:
+                return True
 
     # --- beginning and end --------------------------------------------------------------------------------------
 

@@ -37,10 +37,11 @@ class Reader:
         place, value = self.map.picture.get(name), self.number(poll, name)
         return None if place is None or value is None or value == place.absent else value / place.per
 
-    def state(self, poll: Poll) -> EvseState:
+    def state(self, poll: Poll, turning: bool = False) -> EvseState:
+        """``turning``: the lock was just told to open, so that the board's doubts about it are no fault."""
         code = self._code(poll)
         known = code or _UNKNOWN
-        faults = self.faults(poll) | ({known.fault} if known.fault else frozenset())
+        faults = self.faults(poll, turning) | ({known.fault} if known.fault else frozenset())
         released = bool(self.number(poll, "released"))
         cable_a = int(self.amperes(poll, "cable_a") or 0) or None
         vehicle = known.pilot in (Pilot.B, Pilot.C, Pilot.D)
@@ -63,8 +64,9 @@ class Reader:
         mask = self.number(poll, "errors") or 0
         return frozenset(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
 
-    def faults(self, poll: Poll) -> frozenset[Fault]:
-        own = {self.map.errors[bit] for bit in self.bits(poll) if bit in self.map.errors}
+    def faults(self, poll: Poll, turning: bool = False) -> frozenset[Fault]:
+        bits = self.bits(poll) - self.map.lock_doubtful_bits if turning else self.bits(poll)
+        own = {self.map.errors[bit] for bit in bits if bit in self.map.errors}
         wired = {f for i, f in enumerate(self.extra_faults) if poll.extra[i // 16] >> i % 16 & 1}
         return frozenset(own | wired)
 

@@ -33,7 +33,7 @@ class Charx:
     def __init__(self) -> None:
         self.bank = Bank()
         self.pilot = Pilot.A
-        self.lock_jams = False
+        self.lock_jams = self.lock_moves = False
         self.writes: list[tuple[int, int]] = []
         self.bank.on_write = self._written
         for place, value in ((100, 0), (101, 32), (102, 6), (300, 1), (301, 16), (304, 1), (306, 6), (307, 65535)):
@@ -70,8 +70,8 @@ class Charx:
         if place == 305 and value == 1:
             self.put(305, 0)
             self.put(303, int(self.lock_jams))
-            if self.lock_jams:
-                self.errors(22)
+            if self.lock_jams or self.lock_moves:
+                self.errors(22 if self.lock_jams else 23)
         self._settle()
 
     def _settle(self) -> None:
@@ -378,6 +378,44 @@ async def test_a_plug_that_was_pulled_was_free_even_if_the_next_one_is_locked_al
 async def test_a_jammed_lock_says_so(board: EvsePort, charx: Charx) -> None:
     charx.lock_jams = True
     assert await board.unlock() is False
+
+
+async def turned(charx: Charx, looks: int) -> None:
+    """So many looks at the board later its motor has turned, and the lock is where it should be."""
+    before = len(charx.bank.asked)
+    await until(lambda: len(charx.bank.asked) > before + looks)
+    charx.errors()
+    charx.put(303, 0)
+
+
+async def test_the_error_of_the_last_try_is_none_of_this_one(board: EvsePort, charx: Charx) -> None:
+    """The board drops it when its motor has turned."""
+    charx.lock_jams = True
+    assert await board.unlock() is False
+    unlocking = asyncio.ensure_future(board.unlock())
+    await until(lambda: charx.writes.count((305, 1)) == 2)
+    await turned(charx, 8)
+    assert await unlocking is True
+
+
+async def test_a_motor_that_turns_is_in_doubt_and_no_fault(board: EvsePort, charx: Charx) -> None:
+    """Neither the answer nor the pictures take it for one, which would put the outlet out of service for a moment."""
+    charx.lock_moves = True
+    broken = asyncio.ensure_future(seen(board.states(), lambda state: bool(state.faults)))
+    await until(lambda: bool(charx.bank.asked))
+    unlocking = asyncio.ensure_future(board.unlock())
+    await until(lambda: (305, 1) in charx.writes)
+    await turned(charx, 8)
+    assert await unlocking is True
+    assert not broken.done()
+    charx.errors(23)
+    assert (await broken).faults == {Fault.LOCK_FAILURE}
+
+
+async def test_a_lock_that_stays_in_doubt_has_not_freed_its_cable(board: EvsePort, charx: Charx) -> None:
+    charx.lock_moves = True
+    assert await board.unlock() is False
+    assert (await board.state()).faults == {Fault.LOCK_FAILURE}
 
 
 @pytest.mark.parametrize(("released", "pilot"), [(True, Pilot.C), (True, Pilot.D)])
