@@ -153,7 +153,7 @@ class BoardKeeper(Keeper):
             await port.set_service(on)
         elif self._limit is not None:
             limit, self._limit = self._limit, None
-            self._paused = await port.set_limit(limit) == 0
+            await self._bound(port, limit)
         elif self._hold is not None:
             on, self._hold = self._hold, None
             await port.set_hold(on)
@@ -167,6 +167,15 @@ class BoardKeeper(Keeper):
         else:
             return False
         return True
+
+    async def _bound(self, port: Any, limit: Limit) -> None:
+        """Nothing is released at a limit that the board has not confirmed: it may offer what it was told long ago."""
+        try:
+            self._paused = await port.set_limit(limit) == 0
+        except Refused as e:
+            if self._given:
+                raise
+            raise Unreachable(f"no limit, no release: {e}") from e
 
     async def _other(self, port: Any, order: Order) -> None:
         if isinstance(order, Unlock):

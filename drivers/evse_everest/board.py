@@ -84,10 +84,10 @@ class Everest:
     async def set_limit(self, limit: Limit) -> float:
         wanted = self._wanted(limit)
         with self._naming():
+            if wanted:  # before it resumes
+                await self._up.say(LIMITS, "set_external_limits", _limits(wanted, self.traits, limit.phases))
             if self.traits.pausable and (wanted == 0) != self._paused:
                 await self._pause(wanted == 0)
-            if wanted:
-                await self._up.say(LIMITS, "set_external_limits", _limits(wanted, self.traits, limit.phases))
         self._offered = wanted
         self._up.news.set()
         return wanted

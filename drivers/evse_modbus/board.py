@@ -28,6 +28,10 @@ _LOOK_S = 0.1
 _END_S = 2.0
 
 
+class _Beyond(Refused):
+    """The board offers more than it was told."""
+
+
 class ModbusBoard:
     """``agent.ports.evse.EvsePort``. ``_released`` and ``_limit_a`` are the levels that are wanted now, ``_taken_a``
     the limit that the board has confirmed last."""
@@ -73,8 +77,8 @@ class ModbusBoard:
 
     async def set_limit(self, limit: Limit) -> float:
         """Rounded down to what the board can be told. No current withdraws release on these boards, so resuming gives
-        it again. A limit that the board does not confirm is an error, and if it was to bring the current down there is
-        none at all any more: a cable or a fuse may depend on it."""
+        it again. A limit that the board does not confirm is an error; where the board may offer more than that, there
+        is no current at all until a limit is confirmed, whoever orders release: a cable or a fuse may depend on it."""
         wanted_a = self._amperes(limit)
         resumes = wanted_a > 0 and not self._limit_a
         less = wanted_a < self._taken_a
@@ -85,8 +89,10 @@ class ModbusBoard:
                     self._taken_a = await self._limit(wanted_a)
             except (DeviceError, TimeoutError) as e:
                 self._taken_a = max(self._taken_a, wanted_a)  # it may have heard us all the same
-                if less:
-                    await self._withdraw()
+                if less or resumes or isinstance(e, _Beyond):
+                    self._limit_a = 0.0
+                    self._released = self._released and resumes  # remembered, as in any pause
+                    await self._off()
                 raise _unconfirmed(wanted_a, e) from e
             if resumes and self._released:
                 await self._release()
@@ -177,6 +183,9 @@ class ModbusBoard:
 
     async def _look(self) -> EvseState:
         with self._registers.told():
+            if self._released and self._core_is_silent():  # also where the line loses every look
+                log.error("%s: the core has given no sign of life for %d s", self._name, self._settings.watchdog_s)
+                await self._withdraw()
             released = self._released
             poll = await self._registers.poll()
             state = self._reader.state(poll, self._unlocking)
@@ -184,9 +193,6 @@ class ModbusBoard:
                 log.warning("%s: released without our order; withdrawing", self._name)
                 await self._withdraw()
                 state = replace(state, released=False)
-            if self._released and self._core_is_silent():
-                log.error("%s: the core has given no sign of life for %d s", self._name, self._settings.watchdog_s)
-                await self._withdraw()
             if self._armed is not None and armed(self._registers, poll) != self._armed:
                 await self._arm()
             return state
@@ -269,7 +275,8 @@ class ModbusBoard:
         if level != self._level() or kept == level:
             return wanted_a
         if kept > level or kept < limit.least * limit.per_a:
-            raise Refused(f"was told {level} in register {limit.at}, but the board says {kept}")
+            kind = _Beyond if kept > level else Refused
+            raise kind(f"was told {level} in register {limit.at}, but the board says {kept}")
         return kept / limit.per_a
 
     async def _write_limit(self, level: int) -> bool:
@@ -284,6 +291,9 @@ class ModbusBoard:
 
     async def _withdraw(self) -> None:
         self._released = False
+        await self._off()
+
+    async def _off(self) -> None:
         release, limit = self._map.release, self._map.limit
         if release is not None:
             await self._registers.switch(release, False, Priority.WITHDRAW)

@@ -257,6 +257,11 @@ def _judge(found: BoardMap, path: Path) -> None:
         raise MapError(f"{path}: picture.released is missing: the agent must see whether release is withdrawn")
     if found.release is None and found.limit.pause is None:
         raise MapError(f"{path}: limit.pause is missing: release is the limit, and nothing would withdraw it")
+    orders = {s.at for s in (found.release, found.service, found.hold) if s is not None and not s.coil}
+    if worn := found.kept & (orders | {found.limit.at}):
+        raise MapError(
+            f"{path}: memory.kept: {min(worn)} is written all day and would wear out; no board for this agent"
+        )
     for name, p in {**found.picture, "state": found.state}.items():
         if not any(b.covers(p.function, p.at, p.registers) for b in found.blocks):
             raise MapError(f"{path}: {name} at {p.at} lies outside of the poll blocks")

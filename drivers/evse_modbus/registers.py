@@ -41,9 +41,10 @@ class Registers:
     async def write(
         self, at: int, value: int, priority: Priority = Priority.CONTROL, wanted: Wanted | None = None
     ) -> None:
-        """Raises ``Refused`` for a register of worn memory that was written too often today. On a line that is not
-        the board's usual one function 16 is used: its acknowledgement cannot be mistaken for an echo."""
-        if at in self.map.kept:
+        """Raises ``Refused`` for a register of worn memory that was written too often today, unless energy is taken
+        away by it. On a line that is not the board's usual one function 16 is used: its acknowledgement cannot be
+        mistaken for an echo."""
+        if at in self.map.kept and priority is not Priority.WITHDRAW:
             WORN.allow((self._line.settings.key, self._unit, self._base + at), time.monotonic())
         usual = self._line.settings.kind == self.map.line.kind
         await self._send(at, value, self.map.line.write_function if usual else _WRITE_MANY, priority, wanted)

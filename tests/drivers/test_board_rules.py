@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,20 @@ async def test_1_a_driver_that_ends_withdraws(tmp_path: Path, name: str) -> None
 
 
 # --- 2: only a healthy core keeps a board alive -----------------------------------------------------------------------
+
+
+async def test_2_a_core_without_proof_of_life_needs_no_good_look(board: EvsePort, charx: Charx) -> None:
+    """The line loses what is asked, not what is ordered."""
+    await board.set_release(True)
+    board._beat_at -= 3600  # type: ignore[attr-defined]
+
+    def blind(asked: Asked, good: bytes) -> list[Part]:
+        return silent(asked, good) if asked.function == 3 else [(0, good)]
+
+    charx.bank.script.extend([blind] * 20)
+    with pytest.raises(DeviceError):
+        await board._look()  # type: ignore[attr-defined]
+    assert charx.get(300) == 0
 
 
 async def test_2_a_core_without_proof_of_life_loses_every_board(tmp_path: Path) -> None:
@@ -217,6 +232,35 @@ async def test_9_a_rise_that_is_not_taken_is_an_error_and_no_danger(board: EvseP
     assert (300, 0) not in charx.writes[2:]
 
 
+async def test_9_a_rise_beyond_what_was_told_withdraws_release(board: EvsePort, charx: Charx) -> None:
+    await board.set_limit(Limit(current_a=10))
+    await board.set_release(True)
+    keeps(charx, 301, lambda _: 32)
+    with pytest.raises(Refused, match="says 32"):
+        await board.set_limit(Limit(current_a=16))
+    assert charx.get(300) == 0
+
+
+@pytest.mark.parametrize("how", ["kept", "locked"])
+async def test_9_nothing_is_released_after_a_pause_at_a_limit_in_doubt(board: EvsePort, charx: Charx, how: str) -> None:
+    """Neither by the end of the pause nor by whoever orders release after it: the board has another limit."""
+    await board.set_release(True)
+    await board.set_limit(Limit(current_a=0))
+    charx.put(301, 32)  # a board that has no value for a pause keeps what it was told before
+    if how == "kept":
+        keeps(charx, 301, lambda _: 32)
+    else:
+        charx.bank.locked = {POINT + 301}
+    with pytest.raises(DeviceError):
+        await board.set_limit(Limit(current_a=16))
+    with contextlib.suppress(DeviceError):
+        await board.set_release(True)
+    assert charx.get(300) == 0
+    charx.bank.locked = set()
+    assert await board.set_limit(Limit(current_a=32)) == 32
+    assert (charx.get(300), charx.get(301)) == (1, 32), "once it is confirmed, whoever waits is released"
+
+
 async def test_9_after_a_rise_in_doubt_anything_less_is_a_reduction(board: EvsePort, charx: Charx) -> None:
     await board.set_limit(Limit(current_a=10))
     await board.set_release(True)
@@ -262,6 +306,18 @@ def test_10_ten_writes_a_day_and_no_more() -> None:
     wear.allow(mine, 1000.0 + DAY_S)
     with pytest.raises(Refused):
         wear.allow(mine, 1000.0 + DAY_S)
+
+
+async def test_10_a_withdrawal_is_never_refused(board: EvsePort, charx: Charx) -> None:
+    """Whatever memory its register is in, and however often it was written."""
+    worn = replace(board._map, kept=board._map.kept | {300})  # type: ignore[attr-defined]
+    board._registers.map = worn  # type: ignore[attr-defined]
+    with pytest.raises(Refused, match="300 was written 10 times"):
+        for _ in range(MOST_A_DAY + 1):
+            await board.set_release(True)
+    assert charx.get(300) == 1
+    await board.set_release(False)
+    assert charx.get(300) == 0
 
 
 async def test_10_a_board_that_forgets_is_given_up_rather_than_worn_out(tcp: TcpLine, charx: Charx) -> None:

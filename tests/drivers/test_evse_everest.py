@@ -152,6 +152,9 @@ async def charging(far: Far, **more: Any) -> AsyncIterator[Watched]:
         yield seen
 
 
+ORDERS = ("set_external_limits", "resume_charging")
+
+
 @pytest.mark.parametrize("kind", ["DC", "AC"])
 async def test_the_driver_keeps_the_contract(kind: str) -> None:
     far = Far(kind)
@@ -281,6 +284,8 @@ async def test_an_ac_point_pauses_below_six_amperes_and_unlocks_when_it_is_open(
         await until(lambda: not far.evse.contactor.closed and seen.last.pwm is False)
         assert await seen.port.set_limit(Limit(current_a=10)) == 10
         await until(lambda: far.evse.power_mw > 0 and seen.last.contactor is True)
+        told = [name for topic, _ in far.heard if (name := topic.rpartition("/")[2]) in ORDERS]
+        assert told[-2:] == ["set_external_limits", "resume_charging"], "nothing flows by the limit of before"
         await seen.port.set_release(False)
         await until(lambda: seen.last.released is False)
         assert await seen.port.unlock()

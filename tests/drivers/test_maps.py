@@ -58,6 +58,8 @@ def test_charx_registers() -> None:
         ("seconds_at = 307", "secs_at = 307", "secs_at"),
         ("[state]", '[state]\nword = "runes"', "state.word"),
         ("[memory]", "[memoirs]", "unknown memoirs"),
+        ("kept = [306, 307]", "kept = [300, 306, 307]", "memory.kept: 300 is written all day"),
+        ("kept = [306, 307]", "kept = [301]", "memory.kept: 301 is written all day"),
         ("release = { at = 300, on = 1, off = 0 }\nlimit = { at = 301, pause = 0,",
          'release = "limit"\nlimit = { at = 301,', "limit.pause is missing"),
     ],

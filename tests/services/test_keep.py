@@ -224,13 +224,29 @@ async def test_a_device_that_opens_and_fails_for_ever_is_a_fault():
 
 
 async def test_a_level_that_is_refused_is_told_and_not_fatal():
+    """Who charges goes on with what was confirmed before; a driver that cannot promise that has withdrawn release."""
+    board = Board()
+    k, _, task = await opened(board)
+    k.do(SetLimit(1, Limit(10.0)))
+    k.do(SetRelease(1, True))
+    await until(lambda: k._given)
+    board.refuse_limit = True
+    k.do(SetLimit(1, Limit(16.0)))
+    await until(lambda: board.did.count(("beat",)) > 3)
+    assert board.did.count(("open",)) == 1
+    task.cancel()
+
+
+async def test_without_a_confirmed_limit_nothing_is_released():
+    """The board may offer what it was told long ago: it is opened anew."""
     board = Board()
     k, _, task = await opened(board)
     board.refuse_limit = True
-    k.do(SetLimit(1, Limit(16.0)))
+    k.do(SetLimit(1, Limit(6.0)))
     k.do(SetRelease(1, True))
-    await until(lambda: ("release", True) in board.did)
-    assert board.did.count(("open",)) == 1
+    board.states_.put_nowait(EvseState(Pilot.B))
+    await until(lambda: board.did.count(("open",)) == 2)
+    assert ("release", True) not in board.did
     task.cancel()
 
 
