@@ -404,7 +404,10 @@ class LimitChanged(EvseEvent):
 
 @frozen
 class VehicleSpent(EvseEvent):
-    """The vehicle has ended its own session, and takes no other one before it is plugged anew."""
+    """The vehicle has had its one session, and takes no other one before it is plugged anew. ``by_itself``: neither we
+    nor the board ended it."""
+
+    by_itself: bool = True
 
 
 @frozen

@@ -426,6 +426,9 @@ PAY_DEEDS: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
 PAY_GONE = {**WHEN_GONE, "bank": PAY_DEEDS["bank"], "cut": PAY_DEEDS["cut"], "back": PAY_DEEDS["back"]}
 
 
+KINDS: tuple[dict[str, bool], ...] = ({}, {}, {"tethered": True, "dc": True})
+
+
 def shape_of(draw: random.Random) -> dict[str, Any]:
     settings = {
         "stop_on_ev_disconnect": draw.choice(YES_NO),
@@ -436,7 +439,7 @@ def shape_of(draw: random.Random) -> dict[str, Any]:
         "payment_connect_timeout_s": draw.choice((30, 300)),
         "connection_timeout_s": 60,
     }
-    return {"settings": settings, "evses": draw.choice((1, 2)), "counts": draw.choice(YES_NO)}
+    return {"settings": settings, "evses": draw.choice((1, 2)), "counts": draw.choice(YES_NO), **draw.choice(KINDS)}
 
 
 def walk(shape: dict[str, Any], deed_of: Callable[[PayStreet, int], Deed | None]) -> tuple[list[Deed], str, PayStreet]:

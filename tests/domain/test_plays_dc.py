@@ -283,6 +283,23 @@ def test_nobody_begins_with_a_vehicle_that_is_spent() -> None:
     assert play.state() is State.BEGINNING or any(isinstance(o, JudgeToken) for o in play.unclaimed)
 
 
+def test_a_right_that_was_given_before_the_board_told_waits_for_the_next_plug() -> None:
+    play = running(play_of())
+    play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
+    play.feed(ContactorOpened(1))
+    play.feed(MeterRead(1, "end:1", wh(3000)))
+    play.skip().feed(CardPresented(1, A))
+    (question,) = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
+    play.feed(TokenJudged(question.request, A, ACCEPTED))
+    for event in (BoardChanged(1, replace(SPENT, released=False)), MeterRead(1, "begin:2", wh(3000))):
+        play.feed(event)
+    assert play.state() is State.AUTHORISED
+    assert play.screens[1].name is ScreenName.PLUG_IN
+    for event in (BoardChanged(1, AT_REST), BoardChanged(1, PLUGGED), MeterRead(1, "begin:3", wh(3000))):
+        play.feed(event)
+    assert play.state() is State.ACTIVE
+
+
 def test_a_card_goes_to_the_outlet_that_is_not_spent() -> None:
     play = spent(play_of(Evse(2)))
     play.feed(CardPresented(0, A))

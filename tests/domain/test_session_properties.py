@@ -412,7 +412,7 @@ def shape_of(draw: random.Random) -> dict[str, Any]:
         "settings": settings,
         "evses": draw.choice((1, 2)),
         "counts": draw.choice(YES_NO),
-        "tethered": draw.random() < 0.2,
+        **draw.choice(({}, {}, {}, {"tethered": True}, {"tethered": True, "dc": True})),
         "bays": draw.random() < 0.7,
         "free_vending": draw.random() < 0.2,
         "links": draw.choice((1, 1, 2)),

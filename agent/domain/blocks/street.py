@@ -58,7 +58,7 @@ class Street:
     def changed(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
         evse, state, n = self._site.evses[event.evse], event.state, event.evse
         evse.locked = state.locked
-        ended_by_itself = state.spent and not evse.spent and state.released is not False
+        newly_spent = state.spent and not evse.spent
         evse.spent = state.spent
         self._current(evse, state)
         cable, contactor = _cable(evse, state), _contactor(evse, state)
@@ -73,8 +73,8 @@ class Street:
             yield CableRemoved(n)
         if evse.contactor and not contactor:
             yield ContactorOpened(n)
-        if ended_by_itself:
-            yield VehicleSpent(n)
+        if newly_spent:
+            yield VehicleSpent(n, by_itself=state.released is not False)
         if cable and not evse.cable:
             yield CablePlugged(n)
         if state.vehicle and not evse.vehicle:

@@ -113,13 +113,16 @@ def vehicle_gone_again(s: Site, evse: Evse, event: Event, now: Moment) -> Iterat
     yield from _await_vehicle(s, evse, now)
 
 
-@to(State.ACTIVE, State.FREE, State.OCCUPIED)
+@to(State.ACTIVE, State.AUTHORISED, State.FREE, State.OCCUPIED)
 def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielded]:
     """The register is known: session on disk, then told, then release."""
     if event.purpose != f"begin:{evse.begin_try}":
         return
     if s.stopping or s.service(evse) is Service.FAULTED:
         yield from drop_grant(s, evse, event, now)
+        return
+    if evse.spent:  # told since: the right waits until the vehicle is plugged anew
+        yield from _await_vehicle(s, evse, now)
         return
     right, reading = evse.grant, event.reading
     assert right is not None  # the only ways into BEGINNING set it

@@ -63,7 +63,10 @@ def cable_gone(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Y
 
 @to(State.ENDING)
 def vehicle_spent(s: Site, evse: Evse, event: VehicleSpent, now: Moment) -> Iterator[Yielded]:
-    """So ends the transaction, unless its tariff asks for the place that is still taken."""
+    """So ends the transaction, unless its tariff asks for the place that is still taken. What the board has ended is
+    judged when that is opened anew."""
+    if not event.by_itself:
+        return
     tariff = evse.bill.tariff if evse.bill is not None else None
     if tariff is not None and any(rates.occupancy for rates in tariff.rates()):
         yield from tell_charging(s, evse, now)
