@@ -93,7 +93,6 @@ class OfferPayment(TerminalOrder):
     amount_cents: int
     reference: str = ""
     language: str = ""
-    qr_url: str = ""
 
 
 @frozen
@@ -119,9 +118,3 @@ class VoidPayment(TerminalOrder):
     """``PaymentSettled`` comes back."""
 
     reservation: int
-
-
-@frozen
-class ShowPayment(Order):
-    terminal: EvseId
-    text: str

@@ -60,7 +60,7 @@ class TerminalPort(Protocol):
         """What happens, in order. Ends only by raising."""
         ...
 
-    async def offer(self, amount_cents: int, reference: str = "", language: str = "", qr_url: str = "") -> None:
+    async def offer(self, amount_cents: int, reference: str = "", language: str = "") -> None:
         """Wait for a card and show this amount. Ends in ``CardRead``, then ``Approved`` or ``Declined``, or in
         ``Cancelled``."""
         ...
@@ -79,8 +79,4 @@ class TerminalPort(Protocol):
 
     async def void(self, reservation: int) -> Settlement:
         """Release all that is held."""
-        ...
-
-    async def show(self, text: str) -> None:
-        """A line for the driver; a terminal that cannot ignores it."""
         ...

@@ -22,7 +22,7 @@ from agent.domain.orders import (
     Signal,
     Unlock,
 )
-from agent.domain.payment_words import ShowPayment, TerminalOrder
+from agent.domain.payment_words import TerminalOrder
 from agent.kinds import STATION, EvseId
 from agent.services.boards import BoardKeeper
 from agent.services.files import Files
@@ -69,7 +69,7 @@ class Hands:
                     self.meters[evse].do(order)
                 else:
                     self._post(MeterFailed(evse, purpose))
-            case TerminalOrder(terminal) | ShowPayment(terminal):
+            case TerminalOrder(terminal):
                 self._pay(terminal, order)
             case Note(evse, text):
                 log.warning("EVSE %d: meter: %s", evse, text)
@@ -87,7 +87,7 @@ class Hands:
             case _:
                 pass
 
-    def _pay(self, terminal: EvseId, order: TerminalOrder | ShowPayment) -> None:
+    def _pay(self, terminal: EvseId, order: TerminalOrder) -> None:
         if terminal in self.terminals:
             self.terminals[terminal].do(order)
             return

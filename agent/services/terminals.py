@@ -20,7 +20,6 @@ from agent.domain.payment_words import (
     PaymentCancelled,
     PaymentDeclined,
     PaymentSettled,
-    ShowPayment,
     TerminalLost,
     TerminalOpened,
     TerminalOrder,
@@ -33,7 +32,6 @@ from agent.services.keep import Keeper, Opening
 
 log = logging.getLogger(__name__)
 
-PaymentOrder = TerminalOrder | ShowPayment
 REST_S = 0.5
 """For what a terminal had told before it went."""
 
@@ -48,7 +46,7 @@ class TerminalKeeper(Keeper):
     def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
         super().__init__(evse, name, opening, post)
         self.seen.set()  # a terminal that starts for minutes keeps no station from its badges
-        self._orders: asyncio.Queue[PaymentOrder] = asyncio.Queue()
+        self._orders: asyncio.Queue[TerminalOrder] = asyncio.Queue()
         self._known = self._serving = False
         self._payment = ""
         """The one that was offered last: an approval may cross the end of its offer."""
@@ -61,7 +59,7 @@ class TerminalKeeper(Keeper):
         """A commit or void was ordered and not answered."""
         return self._settling > 0
 
-    def do(self, order: PaymentOrder) -> None:
+    def do(self, order: TerminalOrder) -> None:
         if self._serving:
             self._settling += isinstance(order, CommitPayment | VoidPayment)
             self._orders.put_nowait(order)
@@ -130,8 +128,6 @@ class TerminalKeeper(Keeper):
             order = await self._orders.get()
             if isinstance(order, CommitPayment | VoidPayment):
                 await self._settle(port, order)
-            elif isinstance(order, ShowPayment):
-                await self._unless_refused(port.show(order.text))
             else:
                 await self._offering(port, order)
 
@@ -152,7 +148,7 @@ class TerminalKeeper(Keeper):
     async def _offering(self, port: TerminalPort, order: TerminalOrder) -> None:
         if isinstance(order, OfferPayment):
             self._payment, self._offered, self._asked = order.payment, True, False
-            offer = port.offer(order.amount_cents, order.reference, order.language, order.qr_url)
+            offer = port.offer(order.amount_cents, order.reference, order.language)
             if not await self._unless_refused(offer):
                 await self._over(port)
         elif order.payment != self._payment:
@@ -178,9 +174,9 @@ class TerminalKeeper(Keeper):
         return True
 
 
-def unserved(order: PaymentOrder, post: Callable[[Event], None]) -> None:
+def unserved(order: TerminalOrder, post: Callable[[Event], None]) -> None:
     """Nothing is there that could carry it out: it is answered all the same."""
     if isinstance(order, CommitPayment | VoidPayment):
         post(PaymentSettled(order.terminal, order.payment, None))
-    elif isinstance(order, TerminalOrder):
+    else:
         post(PaymentCancelled(order.terminal, order.payment))

@@ -48,7 +48,6 @@ class PayterSettings:
     hash_tag: str = "DFAA70"
     payment_methods: int = 0x02
     amount_scale: int = 1
-    ui_request: int = 0
     select_language: int = 0
     session_ids_unique: bool = True
 
@@ -67,7 +66,6 @@ _RANGES: dict[str, tuple[float, float]] = {
     "gap_ms": (20, 2000),
     "payment_methods": (0, 255),
     "amount_scale": (1, 1000),
-    "ui_request": (0, 255),
     "select_language": (0, 255),
 }
 

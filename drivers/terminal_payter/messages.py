@@ -8,7 +8,7 @@ from drivers.terminal_payter import words
 from drivers.terminal_payter.frames import Frame
 
 _U32 = 0xFFFF_FFFF
-LONGEST_TEXT, LONGEST_QR = 63, 4296
+LONGEST_TEXT = 63
 
 
 @frozen
@@ -40,10 +40,9 @@ def start(amount: int, number: int, tags: bytes = b"", extras: bytes = b"") -> b
     return u32(amount) + u32(number) + bytes([len(tags)]) + tags + extras
 
 
-def apollo(methods: int, qr_url: str, reference: str) -> bytes:
-    """The fields that only an Apollo knows: payment methods, no logo, amount shown, QR address, reference."""
-    texts = text(qr_url, LONGEST_QR) + text(reference, LONGEST_TEXT)
-    return bytes([methods]) + b"\0" + b"\0" + texts
+def apollo(methods: int, reference: str) -> bytes:
+    """The fields that only an Apollo knows: payment methods, no logo, amount shown, no QR address, reference."""
+    return bytes([methods]) + b"\0\0\0" + text(reference, LONGEST_TEXT)
 
 
 def text(value: str, longest: int) -> bytes:

@@ -14,7 +14,7 @@ from agent.ports import DeviceError, Refused, Unreachable
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalNews
 from drivers.terminal_payter import card, messages, words
 from drivers.terminal_payter.dialogue import Dialogue, garbled, said
-from drivers.terminal_payter.frames import LONGEST_PLAIN, Frame
+from drivers.terminal_payter.frames import Frame
 from drivers.terminal_payter.link import GRACE_S, Link, Silent
 from drivers.terminal_payter.messages import Status, u32
 from drivers.terminal_payter.words import From, State, To
@@ -73,15 +73,15 @@ class PayterTerminal:
 
     # --- what is asked of it -----------------------------------------------------------------------------------------
 
-    async def offer(self, amount_cents: int, reference: str = "", language: str = "", qr_url: str = "") -> None:
+    async def offer(self, amount_cents: int, reference: str = "", language: str = "") -> None:
         async with self._asking():
             if self._offered:
                 raise Refused(f"terminal {self._link.name}: an offer is open; cancel it first")
             number = next(self._numbers)
             await self._speak(language)
-            code = await self._start(amount_cents, number, reference, qr_url)
+            code = await self._start(amount_cents, number, reference)
             if code == words.DUPLICATE:
-                code = await self._start(amount_cents, next(self._numbers), reference, qr_url)
+                code = await self._start(amount_cents, next(self._numbers), reference)
             if code != words.OK:
                 self._offered = False
                 await self._restored()
@@ -114,12 +114,6 @@ class PayterTerminal:
     async def void(self, reservation: int) -> Settlement:
         return await self._settle(To.VOID, reservation, u32(reservation))
 
-    async def show(self, text: str) -> None:
-        """Layout unproven: the text, NUL-terminated, under the header that the settings name (0: never sent)."""
-        if self._settings.ui_request:
-            async with self._asking():
-                await self._dialogue.result(self._settings.ui_request, messages.text(text, 200))
-
     # --- how ---------------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
@@ -134,20 +128,16 @@ class PayterTerminal:
                 raise
 
     async def _speak(self, language: str) -> None:
-        """Layout unproven, like ``show``."""
+        """Layout unproven: the language, NUL-terminated, under the header that the settings name (0: never sent)."""
         if self._settings.select_language and language:
             await self._dialogue.result(self._settings.select_language, messages.text(language, 10))
 
-    async def _start(self, amount_cents: int, number: int, reference: str, qr_url: str) -> int:
+    async def _start(self, amount_cents: int, number: int, reference: str) -> int:
         tags = bytes.fromhex(self._settings.dol_tags)
         extras = b""
         if self._settings.start_extras:
-            extras = messages.apollo(self._settings.payment_methods, qr_url, reference)
+            extras = messages.apollo(self._settings.payment_methods, reference)
         payload = messages.start(self._minor(amount_cents), number, tags, extras)
-        if len(payload) + 2 > LONGEST_PLAIN and not self._link.extended:
-            log.warning("terminal %s: the QR address is too long for it; set extended = true", self._link.name)
-            extras = messages.apollo(self._settings.payment_methods, "", reference)
-            payload = messages.start(self._minor(amount_cents), number, tags, extras)
         self._offered, self._amount_cents, self._misses, self._read = True, amount_cents, 0, None
         return await self._order(To.START, payload, _STARTED, State.WAIT_CARD, State.WAIT_AUTH)
 

@@ -18,7 +18,7 @@ from agent.domain.events import (
 from agent.domain.evse import State
 from agent.domain.orders import JudgeToken, ReadMeter, Signal
 from agent.kinds import ScreenName, Sign
-from tests.domain.playbook import ACCEPTED, LINK, A, Playbook, kept
+from tests.domain.playbook import ACCEPTED, LINK, A, B, Playbook, kept
 
 BUTTONS = ButtonsKnown(("language", "outlet-1", "outlet-2", "outlet-9", "outlet-x"))
 
@@ -45,6 +45,18 @@ def test_two_cables_wait_and_the_driver_is_asked(number: int) -> None:
     play = play >> ButtonPressed(f"outlet-{number}") << JudgeToken(LINK, "token:1", A, number)
     assert play
     assert not asked(play)
+
+
+def test_another_card_does_not_take_the_place_of_the_one_that_is_asked_about() -> None:
+    """Otherwise the button that the first driver presses starts his car for the second one's money."""
+    play = two() >> CardPresented(0, A) >> CardPresented(0, B)
+    assert [o for o in play.log if isinstance(o, Signal) and o.sign is Sign.REFUSED]
+    assert asked(play) == {1, 2}
+    assert play >> CardPresented(0, A)
+    assert asked(play) == {1, 2}
+    assert play >> ButtonPressed("outlet-1") << JudgeToken(LINK, "token:1", A, 1)
+    assert not asked(play)
+    assert play >> CardPresented(0, B) << JudgeToken(LINK, "token:2", B, 2)
 
 
 def test_nobody_answers_and_the_newest_cable_is_meant() -> None:

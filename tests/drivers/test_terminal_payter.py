@@ -312,20 +312,11 @@ async def test_an_unwatched_terminal_gives_the_offer_up(tmp_path: Path) -> None:
             await port.authorise()
 
 
-async def test_the_qr_address_and_the_text_reach_its_screen(tmp_path: Path) -> None:
-    async with running(tmp_path) as apollo, apollo.opened(ui_request=0x28, select_language=0x41) as port:
-        await port.show("Mind the cable")
-        assert (await apollo.do("picture"))["screen"] == ["Mind the cable"]
-        await port.offer(5000, "R-1", "fr", "https://example.lu/pay/1")
+async def test_the_amount_is_on_its_screen(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, apollo.opened(select_language=0x41) as port:
+        await port.offer(5000, "R-1", "fr")
         seen = await apollo.do("picture")
-        assert (seen["screen"], seen["qr"]) == (["Present card", "50.00 EUR"], "https://example.lu/pay/1")
-
-
-@pytest.mark.parametrize(("extended", "shown"), [(False, ""), (True, "https://example.lu/" + "x" * 400)])
-async def test_a_long_qr_address_needs_the_extended_format(tmp_path: Path, extended: bool, shown: str) -> None:
-    async with running(tmp_path) as apollo, apollo.opened(extended=extended) as port:
-        await port.offer(5000, qr_url="https://example.lu/" + "x" * 400)
-        assert (await apollo.do("picture"))["qr"] == shown
+        assert (seen["screen"], seen["qr"]) == (["Present card", "50.00 EUR"], "")
 
 
 async def test_who_it_is(tmp_path: Path) -> None:

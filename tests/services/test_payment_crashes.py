@@ -26,7 +26,7 @@ from agent.domain.events import BoardChanged, BoardOpened, Event, LinkChanged, M
 from agent.domain.evse import Evse, Site
 from agent.domain.offer import Offer
 from agent.domain.orders import Order, ReadMeter, SetRelease
-from agent.domain.payment_words import ShowPayment, TerminalOrder
+from agent.domain.payment_words import TerminalOrder
 from agent.domain.station import assemble
 from agent.domain.tariff import Tariff
 from agent.domain.variables import Settings
@@ -130,7 +130,7 @@ class Life:
             raise Gone
 
     def do(self, order: Order) -> None:
-        touches = isinstance(order, TerminalOrder | SetRelease | ReadMeter) and not isinstance(order, ShowPayment)
+        touches = isinstance(order, TerminalOrder | SetRelease | ReadMeter)
         self._look(touches)
         if isinstance(order, TerminalOrder):
             self.keeper.do(order)

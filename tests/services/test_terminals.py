@@ -23,7 +23,6 @@ from agent.domain.payment_words import (
     PaymentCancelled,
     PaymentDeclined,
     PaymentSettled,
-    ShowPayment,
     TerminalLost,
     TerminalOpened,
     VoidPayment,
@@ -94,7 +93,6 @@ async def test_from_the_offer_to_the_charge(tmp_path: Path) -> None:
         assert (await it.next(PaymentSettled)).outcome is Settlement.DONE
         it.keeper.do(VoidPayment(0, "p1", approved.reservation))
         assert (await it.next(PaymentSettled)).outcome is Settlement.CLOSED
-        it.keeper.do(ShowPayment(0, "nobody has to answer this"))
         it.keeper.do(OfferPayment(0, "p2", 100))
         await apollo.tap("insufficient_funds")
         await it.next(BankCardRead)
@@ -230,7 +228,7 @@ async def test_an_approval_that_came_before_the_line_went_is_told() -> None:
 def test_a_station_without_a_terminal_answers() -> None:
     events: list[Event] = []
     hands = Hands(events.append)
-    for order in (CommitPayment(0, "p", 1, 1), VoidPayment(0, "p", 1), OFFER, ShowPayment(0, "x")):
+    for order in (CommitPayment(0, "p", 1, 1), VoidPayment(0, "p", 1), OFFER):
         hands.do(order)
     assert events == [PaymentSettled(0, "p", None), PaymentSettled(0, "p", None), PaymentCancelled(0, "p1")]
 

@@ -14,6 +14,7 @@ from agent.domain.events import (
     ButtonPressed,
     ButtonsKnown,
     CardPresented,
+    CardRefused,
     ChoiceAsked,
     OutletChosen,
     SituationChanged,
@@ -36,6 +37,7 @@ class Asking:
     card: CardPresented
     among: tuple[EvseId, ...]
     otherwise: EvseId
+    until_s: float
 
 
 class Choice:
@@ -61,11 +63,15 @@ class Choice:
         return len(plugged) > 1 and {e.number for e in plugged} <= self._buttons
 
     def ask(self, card: CardPresented, plugged: Sequence[Evse], otherwise: Evse, now: Moment) -> Iterator[Yielded]:
-        among = tuple(e.number for e in plugged)
-        self._asking = Asking(card, among, otherwise.number)
-        until_s = now.t_s + CHOICE_S * self._site.io_s
-        yield WakeMe("choice:", until_s)
-        yield ChoiceAsked(among, until_s)
+        """One card at a time: the button that is pressed next is for the card that was first."""
+        waiting = self._asking
+        if waiting is None:
+            until_s = now.t_s + CHOICE_S * self._site.io_s
+            waiting = self._asking = Asking(card, tuple(e.number for e in plugged), otherwise.number, until_s)
+            yield WakeMe("choice:", until_s)
+        elif card.token is None or waiting.card.token is None or not card.token.same(waiting.card.token):
+            yield CardRefused(otherwise.number, "concurrent")
+        yield ChoiceAsked(waiting.among, waiting.until_s)
 
     @on(ButtonPressed)
     def pressed(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
