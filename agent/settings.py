@@ -357,6 +357,8 @@ def _sinks(raw: Mapping[str, Any], wrong: list[str], base: Path) -> tuple[SinkTa
             wrong.append(f'sink {t.name!r}: path is missing, for example path = "alerts.jsonl"')
         if t.kind == "mqtt" and not t.host:
             wrong.append(f"sink {t.name!r}: host is missing: the MQTT broker")
+        if len(t.topic) > 200 or not t.topic.isprintable() or any(c in t.topic for c in "+#"):
+            wrong.append(f"sink {t.name!r}: topic: no place for alerts: without + #, at most 200 characters")
         if not 1 <= t.queue <= 100_000:
             wrong.append(f"sink {t.name!r}: queue must be 1 to 100000 lines, is {t.queue}")
     return tables

@@ -3,6 +3,7 @@ a retained ``TOPIC/online``."""
 
 from __future__ import annotations
 
+import re
 import ssl
 from typing import Any
 
@@ -41,7 +42,7 @@ async def open_outlet(table: SinkTable, station: str) -> Outlet:
         from aiomqtt import Client, MqttError, Will
     except ModuleNotFoundError as e:
         raise SinkError(f"the package {e.name} is missing: install chargy-agent[mqtt]") from e
-    topic = table.topic or f"chargy/{station}"
+    topic = table.topic or "chargy/" + re.sub("[+#\0]", "-", station)
     try:
         context = ssl.create_default_context(cafile=str(table.ca)) if table.ca else None
     except OSError as e:
@@ -55,12 +56,17 @@ async def open_outlet(table: SinkTable, station: str) -> Outlet:
         timeout=TIMEOUT_S,
         will=Will(f"{topic}/online", "false", qos=1, retain=True),
     )
+    outlet = MqttOutlet(client, topic)
     try:
         await client.__aenter__()
-        await client.publish(f"{topic}/online", "true", qos=1, retain=True)
-    except (MqttError, OSError, ssl.SSLError) as e:
+    except (MqttError, OSError, ValueError) as e:  # a host that cannot be a name is a ValueError
         raise SinkError(f"MQTT broker {table.host}:{table.port}: {e}") from e
-    return MqttOutlet(client, topic)
+    try:
+        await client.publish(f"{topic}/online", "true", qos=1, retain=True)
+    except (MqttError, OSError) as e:
+        await outlet.close()
+        raise SinkError(f"MQTT broker {table.host}:{table.port}: {e}") from e
+    return outlet
 
 
 def _password(table: SinkTable) -> str | None:

@@ -55,6 +55,8 @@ class Link:
             await client.__aenter__()
         except (MqttError, OSError) as e:
             raise Unreachable(f"{self.name}: {e}; does the broker run?") from e
+        except ValueError as e:
+            raise Broken(f"{self.name}: {e}; correct host") from e
         self._client = client
         self._pump = asyncio.create_task(self._listen(), name=self.name)
         await self._sent(client.subscribe([(f"{self._prefix}{self._topic(k)}/e2m/#", 1) for k in self._modules]))

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from agent.kinds import EvseState, Fault, Limit, Pilot
-from agent.ports import Refused, Unreachable
+from agent.ports import Broken, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.settings import Evse as Fitted
 from drivers.evse_everest import DRIVER, EverestSettings
@@ -297,6 +297,12 @@ async def test_a_pause_that_everest_does_not_make_is_told() -> None:
         far.everest.api._commands = {**far.everest.api._commands, (MANAGER, "pause_charging"): lambda _: False}
         with pytest.raises(Refused, match="did not pause"):
             await seen.port.set_limit(Limit(current_a=0))
+
+
+async def test_a_host_that_cannot_be_is_told() -> None:
+    with pytest.raises(Broken, match="correct host"):
+        async with DRIVER.open(EverestSettings("a..b"), Far().where):
+            pass
 
 
 async def test_the_broker_goes_and_comes_back() -> None:

@@ -17,8 +17,10 @@ import pytest
 from agent.domain.messages import MeterSampled, Sample, SecurityHappened, TransactionStarted
 from agent.kinds import Reading, ReadingContext, SignedReading, Stamp, Token
 from agent.services.clock import Clock
+from agent.services.sink_mqtt import open_outlet
 from agent.services.sinks import FileOutlet, Sink, SinkError, Sinks
 from agent.settings import SettingsError, SinkTable, parse
+from drivers.sim.mqtt import Broker as SimBroker
 
 AT = Stamp(1, 10.0)
 
@@ -178,11 +180,32 @@ async def test_files_that_are_no_use_are_a_trouble_of_the_sink(
         ({"kind": "mqtt"}, "host is missing"),
         ({"kind": "syslog"}, "must be one of 'file', 'mqtt'"),
         ({"path": "x", "queue": 0}, "queue must be 1 to 100000"),
+        ({"kind": "mqtt", "host": "h", "topic": "a/#"}, "topic: no place for alerts"),
+        ({"kind": "mqtt", "host": "h", "topic": "x" * 300}, "topic: no place for alerts"),
     ],
 )
 def test_a_table_that_cannot_be(keys: dict[str, Any], wrong: str) -> None:
     with pytest.raises(SettingsError, match=wrong):
         table(**keys)
+
+
+@pytest.mark.parametrize("host", ["a" * 300, "a..b"])
+async def test_a_broker_that_cannot_be_ends_no_agent(host: str) -> None:
+    with pytest.raises(SinkError):
+        await open_outlet(table(kind="mqtt", host=host), "CP-1")
+
+
+@pytest.mark.parametrize("station", ["LU*CHY#1", "CP+1", "a/b", "CP \u00e9"])
+async def test_any_station_has_a_topic(station: str) -> None:
+    far, heard = SimBroker(), list[str]()
+    far.attach("#", lambda topic, data: heard.append(topic))
+    await far.start()
+    outlet = await open_outlet(table(kind="mqtt", host="127.0.0.1", port=far.port), station)
+    await outlet.send("Log", "{}")
+    await outlet.close()
+    await far.close()
+    begin = f"chargy/{station.replace('#', '-').replace('+', '-')}"
+    assert heard[:3] == [f"{begin}/online", f"{begin}/Log", f"{begin}/online"]
 
 
 # --- a real broker ---------------------------------------------------------------------------------------------------
