@@ -185,7 +185,7 @@ def _whole(words: Sequence[int], where: str) -> str:
         data = octets(words).rstrip(b"\0").decode("utf-8")
         head, payload, signature = data.split("|")
         json.loads(payload), json.loads(signature)
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:  # also nesting without end
         raise Garbled(f"{where}: its record is not whole ({e})") from e
     if head != "OCMF":
         raise Garbled(f"{where}: its record is no OCMF")

@@ -16,7 +16,7 @@ from agent.kinds import SignedReading
 from agent.ports import Garbled, Refused
 from agent.signing import Signing
 from drivers.meter_rest import RestSettings
-from drivers.meter_rest.values import Look, Who, check, flag, hexadecimal, number, text, whole_wh
+from drivers.meter_rest.values import Look, Who, check, flag, hexadecimal, number, shown, text, whole_wh
 from drivers.meter_rest.web import Web
 from drivers.signing import UNNAMED
 
@@ -116,7 +116,7 @@ def _register(said: Mapping[str, Any], wanted: str) -> Decimal | None:
             if entry.get("RU") != "kWh":
                 raise Garbled(f"the register {wanted} counts in {entry.get('RU')!r}, not in kWh")
             try:
-                return Decimal(str(entry["RV"]))
+                return shown(Decimal(str(entry["RV"])), wanted)
             except InvalidOperation as e:
                 raise Garbled(f"the register {wanted} is {entry['RV']!r}, which is no number") from e
     return None

@@ -12,6 +12,7 @@ from agent.ports import Garbled
 MOST_V = 1500
 """The scope of EN 50470-4."""
 MOST_A = 2000
+DIGITS = 20
 STEP_WH = 1.0
 """Both models show three decimals of a kWh."""
 
@@ -64,12 +65,19 @@ def number(table: Mapping[str, Any], key: str) -> Decimal:
     value = table.get(key)
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise Garbled(f"{key} is {value!r}, a number is wanted")
-    return Decimal(value)
+    return shown(Decimal(value), key)
+
+
+def shown(value: Decimal, what: str) -> Decimal:
+    """A number of a size that can be reckoned with. Raises ``Garbled``."""
+    if not value.is_finite() or (value and not -DIGITS < value.adjusted() < DIGITS):
+        raise Garbled(f"{what} is {str(value)[:40]}, which no meter shows")
+    return value
 
 
 def whole_wh(kwh: Decimal, what: str) -> int:
     """Floored. Raises ``Garbled``."""
-    if not kwh.is_finite() or kwh < 0:
+    if kwh < 0:
         raise Garbled(f"{what} is {kwh}, which no register shows")
     return int(kwh * 1000 // 1)
 

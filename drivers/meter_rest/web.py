@@ -6,7 +6,9 @@ The library's own client, in a thread: it is what transfers of files use too, an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 from agent.ports import Garbled, Refused, Unreachable
 
 MOST_OCTETS = 256 * 1024
+WHOLE = 4.0
+"""So many times the time-out of one step may a request take with all its steps."""
 
 
 class Web:
@@ -23,15 +27,24 @@ class Web:
 
     async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, bytes]:
         """Status and answer. Raises ``Unreachable``, ``Garbled``."""
-        return await asyncio.to_thread(self._ask, method, path, body)
+        going = _Going()
+        try:
+            async with asyncio.timeout(WHOLE * self._timeout_s):
+                return await asyncio.to_thread(self._ask, going, method, path, body)
+        except TimeoutError:
+            raise Unreachable(f"{self.name}: {method} {_short(path)}: no end of the answer") from None
+        finally:
+            going.stop()
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, bytes]:
+    def _ask(self, going: _Going, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, bytes]:
         import http.client
 
         connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
         sent = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         headers = {"Connection": "close"} | ({"Content-Type": "application/json"} if sent else {})
         try:
+            connection.connect()
+            going.on(connection.sock)
             connection.request(method, path, sent, headers)
             answer = connection.getresponse()
             octets = answer.read(MOST_OCTETS + 1)
@@ -61,11 +74,31 @@ class Web:
     def _object(self, octets: bytes, path: str) -> dict[str, Any]:
         try:
             found = json.loads(octets, parse_float=Decimal, parse_constant=_no_number)
-        except ValueError as e:
+        except (ValueError, RecursionError) as e:  # also nesting without end
             raise Garbled(f"{self.name}: {_short(path)}: no JSON ({e})") from e
         if not isinstance(found, dict):
             raise Garbled(f"{self.name}: {_short(path)}: no JSON object")
         return found
+
+
+class _Going:
+    """A request in its thread, which waits for nobody who drips: ``stop`` hangs up, now or as soon as there is a
+    line."""
+
+    def __init__(self) -> None:
+        self._line: list[socket.socket] = []
+        self._over = False
+
+    def on(self, line: socket.socket) -> None:
+        self._line.append(line)
+        if self._over:
+            self.stop()
+
+    def stop(self) -> None:
+        self._over = True
+        for line in self._line:
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
 
 
 def _short(path: str) -> str:

@@ -5,6 +5,7 @@ Nothing of the driver is used here: aiohttp serves, OCMF records are put togethe
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import deque
 from datetime import UTC, datetime
@@ -16,6 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.kinds import Fault
 from drivers.sim.evse import NWS_PER_WH, Evse
+
+
+DRIP_S = 0.05
 
 
 class Notary:
@@ -53,7 +57,8 @@ def ocmf(serial: str, page: int, who: dict[str, Any], begin_wh: int, end_wh: int
 
 class RestMeter:
     """What both models have. ``ways``: what to do with the next requests instead of answering well: "lost" (done, and
-    the answer never arrives), "deaf" (not even done), "garbage", "error"."""
+    the answer never arrives), "deaf" (not even done), "garbage", "error", "drips" (an octet now and then, for ever),
+    "= TEXT" (that text)."""
 
     def __init__(self) -> None:
         self.notary = Notary()
@@ -104,12 +109,23 @@ class RestMeter:
             return web.Response(text='{"energyImportTotal": 12')
         if way == "error":
             return web.Response(status=503)
+        if way.startswith("= "):
+            return web.Response(text=way[2:], content_type="application/json")
+        if way == "drips":
+            return await self._drip(request)
         body = json.loads(await request.text()) if request.can_read_body else {}
         status, said = self.answer(request.method, request.path, dict(request.query), body)
         if way == "lost":
             self._cut(request)
         text = said if isinstance(said, str) else json.dumps(said)
         return web.Response(status=status, text=text, content_type="application/json")
+
+    async def _drip(self, request: web.Request) -> web.StreamResponse:
+        slow = web.StreamResponse()
+        await slow.prepare(request)
+        while True:
+            await slow.write(b" ")
+            await asyncio.sleep(DRIP_S)
 
     def _cut(self, request: web.Request) -> None:
         assert request.transport is not None

@@ -291,6 +291,16 @@ async def test_half_a_record_is_none(far: Em580Far) -> None:
         assert (await meter.read_signed(END)).record_due
 
 
+async def test_a_record_nested_without_end_is_none(far: Em580Far) -> None:
+    async with opened(far, record_s=0.0) as meter:
+        await meter.read_signed(BEGIN)
+        far.end()
+        raw = b"OCMF|" + b"[" * 3995 + b"|{}"
+        far.put(1, FILE, *words(raw + b"\0" * (len(raw) % 2)))
+        far.units[1][SIZE] = (len(raw) + 1) // 2
+        assert (await meter.read_signed(END)).record_due
+
+
 async def test_a_record_that_was_changed_on_the_line_is_read_again(far: Em580Far) -> None:
     """Well-formed, and not what the meter has signed."""
     async with opened(far) as meter:

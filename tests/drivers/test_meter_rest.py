@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -103,6 +104,40 @@ async def test_one_wrong_look_does_not_count(kind: type[RestMeter], place: int) 
         far.glitches.clear()
         far.glitches.append(9_999_999.0)
         assert (await meter.read()).energy_wh == 1_234_567
+
+
+def odd(kind: type[RestMeter], number: str) -> str:
+    if kind is IemFar:
+        return (
+            f'{{"RD": [{{"RI": "1-b:1.8", "RU": "kWh", "RV": {number}}}], "P": {number}, "U2": 1, "I": 1, "MS": "M-1"}}'
+        )
+    return f'{{"energyImportTotal": {number}, "power": {number}, "voltage": 1, "current": 1}}'
+
+
+@pytest.mark.parametrize("number", ["1e30", "1e999999999", "-1e999999999", "1e-999999999", "9" * 4000, "1e400", "NaN"])
+async def test_a_number_that_no_meter_shows_is_garbled(kind: type[RestMeter], number: str) -> None:
+    """It raised what no driver may raise, and ended the agent."""
+    async with kind() as far, opened(far) as meter:
+        far.ways.extend(["= " + odd(kind, number)] * 4)
+        with pytest.raises(Garbled):
+            await meter.read()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000, "{" * 4000 + "}" * 4000])
+async def test_an_answer_that_is_nested_without_end_is_garbled(kind: type[RestMeter], text: str) -> None:
+    async with kind() as far, opened(far) as meter:
+        far.ways.extend(["= " + text] * 2)
+        with pytest.raises(Garbled):
+            await meter.read()
+
+
+async def test_an_answer_that_drips_is_given_up(kind: type[RestMeter]) -> None:
+    """Each octet is in time and the whole of it never comes: the end of a session would wait for ever."""
+    async with kind() as far, opened(far, timeout_s=0.2) as meter:
+        far.ways.extend(["drips"] * 4)
+        async with asyncio.timeout(10):
+            with pytest.raises(Unreachable):
+                await meter.read()
 
 
 async def test_nobody_there_is_unreachable(kind: type[RestMeter]) -> None:
