@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agent.kinds import Reading, SignedReading
@@ -46,18 +46,17 @@ class Transactions(Protocol):
 @dataclass(slots=True)
 class Signed:
     """``required``: without a signature no transaction. ``record_s``: how long an end waits for its record.
-    ``begun``: the transaction that this driver has begun, for meters that do not name theirs. ``found``: the record
-    that was owed last."""
+    ``begun``: the transaction that this driver has begun, for meters that do not name theirs."""
 
     meter: Transactions
     name: str
     required: bool
     record_s: float
     begun: str = ""
-    found: dict[str, SignedReading] = field(default_factory=dict)
 
     async def read(self, signing: Signing, utc_s: float | None, bill: Callable[[], Awaitable[Reading]]) -> Reading:
-        """``bill``: reads the register; it decides whether there is a reading, a signature does not. ``utc_s``: now."""
+        """``bill``: reads the register; it decides whether there is a reading, a signature does not. ``utc_s``: now.
+        A begin that brings a record that was owed begins nothing: asked again without, the meter may forget it."""
         if signing.ends:
             record, due = await self._end(signing)
             return replace(await bill(), signed=record, record_due=due)
@@ -67,8 +66,8 @@ class Signed:
         except DeviceError as e:
             self._unsigned(e)
             return replace(await bill(), record_due=bool(signing.owed))
-        reading = await bill()  # before the begin, which makes a meter forget its last record
-        if not goes_on:
+        reading = await bill()
+        if late is None and not goes_on:
             await self._begin(signing, utc_s)
         return replace(reading, signed=late)
 
@@ -97,18 +96,14 @@ class Signed:
         return False
 
     async def _owed(self, name: str, goes_on: bool) -> SignedReading | None:
-        """The record that is still owed, if the meter has it, or had it a moment ago: nobody has said that it was
-        taken. One that cannot be read will not be read later either."""
-        if name and name not in self.found and not goes_on:
-            self.found.clear()
-            try:
-                record = await self._waited(name)
-            except Garbled as e:
-                log.error("%s: its record of %s cannot be read: %s", self.name, name, e)
-                return None
-            if record is not None:
-                self.found[name] = record
-        return self.found.get(name)
+        """The record that is still owed, if the meter has it. One that cannot be read will not be read later either."""
+        if not name or goes_on:
+            return None
+        try:
+            return await self._waited(name)
+        except Garbled as e:
+            log.error("%s: its record of %s cannot be read: %s", self.name, name, e)
+            return None
 
     async def _set_clock(self, utc_s: float) -> None:
         """A meter whose clock cannot be set says so in its record."""

@@ -150,7 +150,8 @@ def test_a_record_that_comes_later_still_is_told_after_its_bill(unread: bool, ki
     again = asked(play)[-1]
     assert again is not None
     assert (again.owed, again.ends) == (owed["signing"], False)
-    play.skip().feed(MeterRead(1, f"begin:{1 if killed else 2}", replace(wh(5000, at=play.now.stamp), signed=RECORD)))
+    n = 1 if killed else 2
+    play.skip().feed(MeterRead(1, f"begin:{n}", replace(wh(5000, at=play.now.stamp), signed=RECORD)))
     [late] = [m for m in play.told if isinstance(m, MeterSampled)]
     [sample] = late.samples
     assert (late.session, late.late) == (bill.session, True)
@@ -158,6 +159,12 @@ def test_a_record_that_comes_later_still_is_told_after_its_bill(unread: bool, ki
         ReadingContext.END, bill.meter_wh, RECORD,
     )  # fmt: skip
     assert play.site.evses[1].owed == {}
+    assert play.state() is State.BEGINNING, "the meter begins, and forgets the record, when that is on disk"
+    last = asked(play)[-1]
+    assert last is not None
+    assert last.owed == ""
+    play.skip().feed(MeterRead(1, f"begin:{n + 1}", wh(5000, at=play.now.stamp)))
+    assert play.state() is State.ACTIVE
     started = [m for m in play.told if isinstance(m, TransactionStarted)][-1]
     assert started.reading is not None
     assert started.reading.signed is None, "it is another transaction's"

@@ -126,6 +126,11 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
         return
     right, reading = evse.grant, event.reading
     assert right is not None  # the only ways into BEGINNING set it
+    late = bool(evse.owed) and reading.signed is not None
+    reading = yield from taken(s, evse, reading)
+    if late:  # it goes to disk first, then the meter begins and forgets it
+        yield from begin(s, evse, event, now)
+        return
     session = Session(
         id=evse.tx.id if evse.tx else evse.signing or s.new_id(),
         evse=evse.number,
@@ -143,7 +148,6 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
         told=not is_late(s, evse),
         signing=evse.signing,
     )
-    reading = yield from taken(s, evse, reading)
     told_with = yield from stamped(s, evse, reading, "sign_samples", "B", right.token, now)
     evse.session, evse.grant, evse.reading = session, None, reading
     evse.state, evse.charging, evse.flowed = State.ACTIVE, ChargingState.EV_CONNECTED, False

@@ -48,6 +48,8 @@ def owes(evse: Evse, session: Session, meter_wh: int, at: Stamp, reading: Readin
     """The session is closed: does the meter keep a record of it?"""
     if not session.signing or (reading is not None and not reading.record_due) or not is_told(session, meter_wh):
         return
+    if evse.owed:
+        yield Note(evse.number, f"the record of the meter for session {evse.owed.get('session')} is given up")
     evse.owed = {"signing": session.signing, "session": session.id, "meter_wh": meter_wh, "at": dump(at)}
     yield Remember("owed", str(evse.number), evse.owed)
     yield Note(
