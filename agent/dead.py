@@ -23,6 +23,8 @@ ASK = "dead"
 DEEDS = ("list", "show", "resend", "drop")
 SYSTEM_SOCKET = Path("/run/chargy-agent/status.sock")
 PATIENCE_S = 20.0
+SEQ_MAX = 2**63 - 1
+"""Of SQLite's numbers."""
 LINE_BYTES = 16 * 1024 * 1024
 
 
@@ -39,7 +41,7 @@ async def answer(store: Store, question: dict[str, Any], resent: Any = lambda: N
     do, seqs = question.get("do"), question.get("seqs")
     if question.get("store") != str(store.path.resolve()):
         return {"error": "another store", "other": True}
-    if do not in DEEDS or not (seqs is None or (isinstance(seqs, list) and all(type(s) is int for s in seqs))):
+    if do not in DEEDS or not (seqs is None or (isinstance(seqs, list) and all(map(_is_seq, seqs)))):
         return {"error": f"do must be one of {', '.join(DEEDS)}, seqs a list of numbers"}
     try:
         letters = await store.dead()
@@ -53,6 +55,10 @@ async def answer(store: Store, question: dict[str, Any], resent: Any = lambda: N
     if done and do == "resend":
         resent()
     return {"done": done}
+
+
+def _is_seq(seq: object) -> bool:
+    return type(seq) is int and 0 <= seq <= SEQ_MAX
 
 
 def run(file: StationFile, do: str, seqs: Sequence[int] | None) -> int:

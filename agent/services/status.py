@@ -111,6 +111,7 @@ class StatusSocket:
             await self._greet(writer)
             while line := await reader.readline():
                 writer.write(_line("answer", await self._answer(line)))
+                await writer.drain()  # who does not read is not asked again
         except (OSError, ValueError):
             pass  # the watcher died, or sent more than a line may have: its business
         finally:

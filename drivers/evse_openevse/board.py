@@ -177,13 +177,13 @@ class OpenEvse:
     async def _look(self) -> list[EvseState]:
         """What the board has said since the last look, then what it says now."""
         with self._told():
-            released, given = self._released, self._given
+            wanted, given = self._wants, self._given
             answered = await self._ask_seen()
             pictures = [self._picture(seen) for seen in self._noticed()]
             self._seen = answered
             if answered.has(BOOT_LOCKED):
                 await self._boot_lock(answered)
-            if answered.released and not released and not self._released:
+            if answered.released and not wanted and not self._wants:
                 log.warning("%s: released without our order; withdrawing", self._name)
                 await self._hold()
                 answered = self._seen = replace(answered, flags=answered.flags | AUTH_LOCKED)
@@ -217,7 +217,7 @@ class OpenEvse:
 
     async def _put_right(self, seen: Seen) -> None:
         """Awake when held; and the offer as it is wanted: a board that has cooled down offers its maximum again."""
-        if seen.state == SLEEPING and not seen.has(RELAY_CLOSED) and not (self._released and self._limit_a):
+        if seen.state == SLEEPING and not seen.has(RELAY_CLOSED) and not self._wants:
             await self._line.ask("FE", wanted=lambda: self._in_service)
         if seen.state == DISABLED and self._in_service:
             await self._line.ask("FS")
@@ -302,13 +302,15 @@ class OpenEvse:
     async def _release(self) -> None:
         """Not sent, or not sent again, once it has been withdrawn: that order overtakes this one."""
 
-        def wanted() -> bool:
-            return self._released and self._limit_a > 0
-
         await self._offer(self._limit_a)
-        await self._line.ask("FE", wanted=lambda: wanted() and self._in_service)
-        await self._line.ask("S4 0", wanted=wanted)
-        self._given = wanted()
+        await self._line.ask("FE", wanted=lambda: self._wants and self._in_service)
+        await self._line.ask("S4 0", wanted=lambda: self._wants)
+        self._given = self._wants
+
+    @property
+    def _wants(self) -> bool:
+        """Release, and no pause."""
+        return self._released and self._limit_a > 0
 
     async def _offer(self, wanted_a: int) -> int:
         """Volatile. The board answers with what it offers now, which is less when it or the cable bears no more."""

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent.kinds import Fault
 from drivers.sim.evse import NWS_PER_WH, Evse
 
-
 DRIP_S = 0.05
 
 

@@ -558,6 +558,21 @@ async def test_released_by_somebody_else_is_withdrawn(rig: Rig) -> None:
         await until(lambda: pictures[-1].released is False)
 
 
+async def test_released_by_somebody_else_in_a_pause_is_withdrawn(rig: Rig) -> None:
+    async with rig.open() as board, watched(board) as pictures:
+        await rig.pilot(Pilot.C)
+        await until(lambda: bool(pictures) and pictures[-1].asks)
+        await board.set_release(True)
+        await until(lambda: rig.evse.contactor.closed)
+        assert await board.set_limit(Limit(current_a=0)) == 0
+        await until(lambda: not rig.evse.contactor.closed)
+        rig.board.auth_locked = False
+        await until(lambda: rig.board.auth_locked)
+        await until(lambda: not rig.evse.contactor.closed)
+        assert await board.set_limit(Limit(current_a=10)) == 10
+        await until(lambda: rig.evse.contactor.closed)
+
+
 async def test_withdrawing_overtakes_what_waits(rig: Rig) -> None:
     """Release on its way to the board, three looks queued: the withdrawal is next, and nothing of release after it."""
     async with rig.open() as board:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from test_store import ended, sampled, started
 
+from agent.dead import answer
 from agent.ports.store import Put
 from agent.services import letters
 from agent.services.store import Store
@@ -143,3 +144,14 @@ def test_the_help_teaches() -> None:
     said = command("--help").stdout
     for word in ("list", "show", "resend", "drop", "masked", "will not be billed", "--all"):
         assert word in said
+
+
+async def test_a_number_that_no_letter_has_is_refused(tmp_path: Path) -> None:
+    """Over the socket it ended the conversation with an error of ours."""
+    store = await buried(tmp_path / "agent.db", "s1", id_="42")
+    for seq in (2**70, -(2**70)):
+        for do in ("drop", "resend", "list"):
+            question = {"do": do, "seqs": [seq], "store": str(store.path.resolve())}
+            assert "seqs" in (await answer(store, question)).get("error", "")
+    assert len(await store.dead()) > 0
+    await store.close()

@@ -113,3 +113,24 @@ async def test_a_frame_may_have_changed_what_is_told(tmp_path: Path):
         socket.frame("out", "a", "1.6", "[2,...]")
         assert [h["type"] for h in await lines(reader)] == ["frame", "picture"]
         writer.close()
+
+
+async def test_who_asks_and_never_reads_costs_little(tmp_path: Path):
+    async with opened(tmp_path / "s") as socket:
+        asked = 0
+
+        async def answer(question):
+            nonlocal asked
+            asked += 1
+            return {"letters": "x" * 100_000}
+
+        socket.asks["dead"] = answer
+        _, writer = await asyncio.open_unix_connection(str(tmp_path / "s"), limit=1000)
+        writer.write(b'{"ask": "dead"}\n' * 500)
+        before = -1
+        while asked != before:
+            before = asked
+            for _ in range(200):
+                await asyncio.sleep(0)
+        assert asked < 100, "50 MB of answers would wait"
+        writer.close()
