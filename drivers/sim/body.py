@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
 REQUIRED: Any = object()
+MOST = 1e300
+"""Greater numbers, infinity and what is no number are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def flag(name: str, default: Any = REQUIRED) -> Key:
 
 def number(name: str, default: Any = REQUIRED, low: float = -math.inf, high: float = math.inf) -> Key:
     def judge(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -MOST < value < MOST:
             raise ValueError("a number")
         if not low <= value <= high:
             raise ValueError(f"a number of at least {low:g}" + (f" and at most {high:g}" if high < math.inf else ""))

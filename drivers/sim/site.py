@@ -96,7 +96,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     (cross-site POST, DNS rebinding)."""
     host = request.headers.get("Host", "")
     origin = request.headers.get("Origin")
-    if _hostname(host) not in LOOPBACK or (origin is not None and urlsplit(origin).netloc != host):
+    if _hostname(host) not in LOOPBACK or (origin is not None and _netloc(origin) != host):
         return _wrong(403, "this station is simulated for this machine only: use http://127.0.0.1")
     response = await handler(request)
     if not response.prepared:
@@ -122,6 +122,13 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _wrong(status: int, error: str) -> web.Response:
     return web.json_response({"error": error}, status=status)
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _hostname(host: str) -> str | None:

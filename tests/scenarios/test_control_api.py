@@ -143,6 +143,15 @@ WRONG: list[tuple[str, Any, int]] = [
     ("links/backend", {"loss": 1.5}, 400),
     ("links/backend", {"up": None}, 400),
     ("limits", {}, 400),
+    *(
+        (path, f'{{"{key}": {"9" * 400}}}'.encode(), 400)
+        for path, key in (
+            ("limits", "max_a"),
+            ("evses/1/ev", "max_a"),
+            ("links/backend", "latency_ms"),
+            ("clock", "step_s"),
+        )
+    ),
     ("power", {"mains": "on"}, 400),
     ("agent", {"action": "dance"}, 400),
     ("agent", {"action": "kill"}, 409),
@@ -207,6 +216,7 @@ async def test_health_without_an_agent(rig: Rig) -> None:
     {"Origin": "http://evil.example"},
     {"Origin": "http://localhost:1"},
     {"Origin": "null"},
+    {"Origin": "http://[x"},
 ])  # fmt: skip
 async def test_foreign_sites_are_kept_out(rig: Rig, headers: dict[str, str]) -> None:
     assert await rig.post("evses/1/plug", {}, headers=headers) == 403
