@@ -53,6 +53,7 @@ def picture(station: Station) -> dict[str, Any]:
             "link": "up" if link and link.up else "down",
             "ocpp": link.version if link else None,
             "boot": link.boot if link else None,
+            **({"trouble": link.trouble} if link and link.trouble else {}),
         },
         "ready": station.ready,
         "store": {

@@ -109,6 +109,8 @@ class Link:
         self._heartbeat = Heartbeat(settings, self._desk, self._line, clock)
         self._judging = Judging(hear, backend.call_timeout_s)
         self._urgent: deque[Message] = deque()
+        self.trouble = ""
+        """Why the last attempt to connect has failed, for people; "" once there is a connection."""
 
     # --- what the rest of the agent sees -------------------------------------------------------------------------
 
@@ -209,7 +211,8 @@ class Link:
             try:
                 connection = await self._connecting.connect()
             except dial.NoConnection as e:
-                self._line.say(str(e))
+                self.trouble = str(e)
+                self._line.say(self.trouble)
             else:
                 try:
                     await self._converse(connection)
@@ -234,7 +237,7 @@ class Link:
             self._statuses.respell(dialect.project)
             self._retell = True
         self._line.attach(ws, dialect)
-        self._line.url = self.url
+        self._line.url, self.trouble = self.url, ""
         for queue in self._queues:
             queue.reconnected()
         self._status_silences = 0

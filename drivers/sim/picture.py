@@ -67,6 +67,7 @@ def ready(said: Json | None) -> bool:
 def news(before: Json | None, after: Json) -> Iterator[str]:
     """What a person at a terminal wants to know of a change, one line each."""
     yield from _backend_news((before or {}).get("backend") or {}, after["backend"] or {})
+    yield from _outage((before or {}).get("backend") or {}, after["backend"] or {}, after["links"])
     if before is None or not after["agent"]["up"] or not before["agent"]["up"]:
         return
     earlier = {e["number"]: e for e in before["evses"]}
@@ -81,6 +82,19 @@ def _backend_news(before: Json, after: Json) -> Iterator[str]:
         yield f"backend: link {after.get('link')}{spoken}"
     if after.get("boot") and before.get("boot") != after["boot"]:
         yield f"backend: boot {after['boot']}"
+
+
+def _outage(before: Json, after: Json, links: Mapping[str, Json]) -> Iterator[str]:
+    """Once in each outage, unless somebody has cut the road here."""
+    road = next(iter(links.values()), {})
+    cut = not road.get("up", True) or road.get("stall") or road.get("loss", 0) >= 1
+    if after.get("trouble") and not before.get("trouble") and not cut:
+        why = f"{after['url']}: {road['trouble']}" if road.get("trouble") else after["trouble"]
+        yield f"backend: no connection, {why}"
+        yield (
+            "backend: the station works off-line and keeps trying; is the central system running, and is the address "
+            "right (--backend, or [backend] url of the station file)?"
+        )
 
 
 def _evse_news(before: Json, after: Json) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,6 +62,8 @@ class Road:
     def __init__(self, host: str, port: int, seed: int = 0) -> None:
         self.target = (host, port)
         self.condition = Condition()
+        self.trouble = ""
+        """Why the last car did not get through to the far end."""
         self.port = 0
         self._random = random.Random(seed)
         self._server: asyncio.Server | None = None
@@ -93,7 +96,7 @@ class Road:
             self._break()
 
     def picture(self) -> dict[str, Any]:
-        return asdict(self.condition)
+        return asdict(self.condition) | ({"trouble": self.trouble} if self.trouble else {})
 
     def _break(self) -> None:
         for writer in list(self._ways):
@@ -118,7 +121,12 @@ class Road:
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._free.wait()
-        far_reader, far_writer = await asyncio.open_connection(*self.target, limit=_CHUNK * _AHEAD)
+        try:
+            far_reader, far_writer = await asyncio.open_connection(*self.target, limit=_CHUNK * _AHEAD)
+        except OSError as e:
+            self.trouble = _why(self.target, e)
+            raise
+        self.trouble = ""
         self._ways.add(far_writer)
         try:
             await _both(self._way(reader, far_writer), self._way(far_reader, writer))
@@ -157,6 +165,16 @@ class Road:
                 return
             writer.write(data)
             await writer.drain()
+
+
+def _why(target: tuple[str, int], error: OSError) -> str:
+    """The agent behind this road sees no more than a connection that ends."""
+    where = f"{target[0]}:{target[1]}"
+    if isinstance(error, ConnectionRefusedError):
+        return f"nobody listens at {where}"
+    if isinstance(error, socket.gaierror):
+        return f"the name {target[0]} cannot be resolved"
+    return f"{where} cannot be reached ({error.strerror or error})"
 
 
 async def _both(one: Any, other: Any) -> None:

@@ -155,6 +155,21 @@ async def test_a_backend_that_does_not_want_to_talk(s: Street, how: str, said: s
     assert s.payloads("BootNotification") == []  # booted once is booted
 
 
+async def test_an_outage_is_narrated_once_in_words(s: Street) -> None:
+    narrated = Path(s.station.folder) / "simulate.log"
+    before = len(narrated.read_text())
+    await moody(s).goes()
+    await s.station.until(lambda p: p["links"]["backend"].get("trouble") and p["backend"].get("trouble"))
+    await s.heard(lambda: "keeps trying" in narrated.read_text()[before:])
+    await well(s)
+    assert "trouble" not in (await s.station.picture())["backend"]
+    said = narrated.read_text()[before:].splitlines()
+    where = f"ws://127.0.0.1:{moody(s).port}/CP-1"
+    assert [line for line in said if "no connection" in line] == [
+        f"backend: no connection, {where}: nobody listens at 127.0.0.1:{moody(s).port}"
+    ]
+
+
 async def test_a_rejected_station_asks_again_at_the_interval_and_answers_nothing(s: Street) -> None:
     csms = moody(s)
     csms.boot, csms.interval_s = "Rejected", 20

@@ -366,3 +366,29 @@ def test_news_are_told_once(steps: list[dict[str, Any]]) -> None:
     assert list(news(free, charging)) == ["outlet 1: Charging", "outlet 1: session started"]
     assert list(news(charging, over)) == ["outlet 1: Finishing", "outlet 1: session ended, 7 Wh"]
     assert list(news(over, over)) == []
+
+
+OUTAGES = [
+    (
+        {"backend": {"up": True, "trouble": "nobody listens at x:9"}},
+        "backend: no connection, ws://x: nobody listens at x:9",
+    ),
+    ({"backend": {"up": True}}, "backend: no connection, ws://x: refused with HTTP 404"),
+    ({"backend": {"up": False}}, ""),
+    ({"backend": {"up": True, "stall": True}}, ""),
+]
+
+
+@pytest.mark.parametrize(("links", "said"), OUTAGES)
+def test_an_outage_is_told_once_unless_somebody_cut_the_road_here(links: dict[str, Any], said: str) -> None:
+    def picture(trouble: str, link: str = "down") -> dict[str, Any]:
+        told = _said("Available", None)
+        told["backend"] = {"url": "ws://x", "link": link, "ocpp": "1.6", "boot": None, "trouble": trouble}
+        return {**picture_of(Nowhere(), Child(5, 0), told, "now"), "links": links}
+
+    none, first, second = picture(""), picture("ws://x: refused with HTTP 404"), picture("no answer in time")
+    lines = list(news(none, first))
+    assert lines[:1] == ([said] if said else [])
+    assert all("keeps trying" in line for line in lines[1:])
+    assert list(news(first, second)) == []
+    assert list(news(second, picture("", "up"))) == ["backend: link up (OCPP 1.6)"]
