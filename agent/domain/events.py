@@ -151,6 +151,13 @@ class FaultRaised(EvseEvent):
 
 
 @frozen
+class FaultGone(EvseEvent):
+    """The board does not show it any more (``FaultCleared``: it is over)."""
+
+    fault: Fault
+
+
+@frozen
 class FaultCleared(EvseEvent):
     fault: Fault
 

@@ -186,6 +186,7 @@ class Evse:
     plugged_at: Stamp | None = None
     board_faults: frozenset[Fault] = frozenset()
     faults: set[Fault] = field(default_factory=set)
+    latched: set[Fault] = field(default_factory=set)
     bay: bool | None = None
     cable_a: float | None = None
     board_a: float | None = None

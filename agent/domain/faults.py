@@ -101,6 +101,12 @@ the meter's, the setting ``meter_grace_s`` says how long."""
 KEPT = frozenset(f for f, row in CATALOGUE.items() if row.latched) - {Fault.METER_EXCHANGED}
 """Latched ones that a restart must not forget; whether the meter is another one is found out anew at each start."""
 
+JAMS, JAMS_MOST = frozenset((Fault.LOCK_FAILURE, Fault.MREC1)), 3
+"""The lock did not catch; from so many times on, without one in between that it held, this is latched too."""
+
+LASTING_S = 5.0
+"""What blocks is over when the board has not shown it for so long."""
+
 LOCKING = frozenset((Fault.LOCK_FAILURE, Fault.UNLOCK_FAILURE, Fault.MREC1, Fault.MREC25))
 """Those of the lock that holds the plug."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from agent.domain.faults import CATALOGUE, GRACE_S, KEPT, FaultRow, Severity
+from agent.domain.faults import CATALOGUE, GRACE_S, JAMS, JAMS_MOST, KEPT, LASTING_S, FaultRow, Severity
 from agent.kinds import Fault
 from agent.ocpp.names import ERRORS_16, cx
 
@@ -20,9 +20,11 @@ follows the conditions of a board from its registers to the contactor, the scree
 * **blocks**: the session ends with the reason, the contactor opens, and the outlet is out of service until it is over.
   *session*: the session ends, the next one may try. *warns*: it is told, and charging goes on; a derating goes on with
   less current.
-* **over**: *by itself*: when the device says so no more. *hard reset*: latched on disk; neither a restart nor a power
-  cut forgets it. OCPP 1.6 Reset Hard, 2.0.1 Reset Immediate, or one of the EVSE, acknowledges it, and the board must
-  not show it five seconds later; otherwise `ResetFailure` is told and it stays. *restart*: of the agent.
+* **over**: *by itself*: when the device says so no more; what a board shows and what blocks, {lasting:g} s after that.
+  *hard reset*: latched on disk; neither a restart nor a power cut forgets it. OCPP 1.6 Reset Hard, 2.0.1 Reset
+  Immediate, or one of the EVSE acknowledges it, and the board must not show it five seconds later; otherwise
+  `ResetFailure` is told and it stays. *{jams} times*: a lock that has not caught so often, without one time in between
+  that it held, is latched likewise. *restart*: of the agent.
 * **1.6**: errorCode and vendorErrorCode of the StatusNotification (vendorId `https://chargex.inl.gov` for CXnnn and
   MREC names, `chargy` for ours). **2.0.1**: techCode of NotifyEvent, with our name as techInfo; *-*: no event, it is
   the driver's matter. The connector is Faulted in both while a fault blocks.
@@ -82,7 +84,8 @@ DO: dict[Fault, str] = {
 
 def text() -> str:
     rows = [_row(fault, row) for fault, row in CATALOGUE.items()]
-    return TEXT.format(table="\n".join([HEAD, "|" + "---|" * 8, *rows]), board=GRACE_S[Fault.BOARD_SILENT])
+    table = "\n".join([HEAD, "|" + "---|" * 8, *rows])
+    return TEXT.format(table=table, board=GRACE_S[Fault.BOARD_SILENT], lasting=LASTING_S, jams=JAMS_MOST)
 
 
 def _row(fault: Fault, row: FaultRow) -> str:
@@ -91,13 +94,19 @@ def _row(fault: Fault, row: FaultRow) -> str:
         f"`{fault.value}`",
         {Severity.BLOCK: "blocks", Severity.SESSION: "session", Severity.WARN: "warns"}[row.severity],
         "" if row.severity is Severity.WARN else row.reason.value,
-        "hard reset" if fault in KEPT else "restart" if row.latched else "by itself",
+        _over(fault, row),
         " ".join(filter(None, (error.code, error.vendor_code))),
         (cx(fault) or fault.value) if row.alert else "-",
         _screen(fault) if row.severity is Severity.BLOCK or fault is Fault.UNLOCK_FAILURE else "",
         "" if fault.value.startswith("MREC") else DO[fault],
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _over(fault: Fault, row: FaultRow) -> str:
+    if fault in JAMS:
+        return f"by itself; {JAMS_MOST} times: hard reset"
+    return "hard reset" if fault in KEPT else "restart" if row.latched else "by itself"
 
 
 def _screen(fault: Fault) -> str:

@@ -1,16 +1,27 @@
-"""Faults that somebody has to look at: what outlives a restart, and what it takes to be in order again."""
+"""Faults that somebody has to look at: what outlives a restart, and what it takes to be in order again. All that block
+are over when the board has not shown them for a while."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from agent.domain.asks import AskReset
-from agent.domain.events import Asked, BoardChanged, BoardOpened, CardPresented
-from agent.domain.messages import ConnectorStatus
-from agent.domain.orders import ClearFaults, Reply, Restart
-from agent.kinds import Fault, ScreenName
+from agent.domain.events import (
+    Asked,
+    BoardChanged,
+    BoardOpened,
+    CardPresented,
+    ContactorClosed,
+    FaultCleared,
+    SupplyChanged,
+)
+from agent.domain.messages import ConnectorStatus, StatusChanged
+from agent.domain.orders import ClearFaults, Order, Reply, Restart, Tell
+from agent.kinds import Fault, ScreenName, Supply
 from tests.domain.playbook import EMPTY, LINK, A, Like, Playbook, forgotten, kept
 
+HOT = replace(EMPTY, faults=frozenset({Fault.HIGH_TEMPERATURE}))
+JAMMED = replace(EMPTY, faults=frozenset({Fault.LOCK_FAILURE}))
 WELDED = replace(EMPTY, faults=frozenset({Fault.CONTACTOR_WELDED}))
 
 
@@ -78,3 +89,91 @@ def test_a_board_that_takes_its_time_after_the_reset_is_asked_all_the_same() -> 
     assert Fault.CONTACTOR_WELDED in play.evse().faults
     play = (play >> BoardOpened(1, EMPTY, play.traits)).skip().wait(6).skip()
     assert play.evse().faults == set()
+
+
+# --- over when it has been gone for a while --------------------------------------------------------------------------
+
+
+def test_what_blocks_is_over_when_the_board_has_not_shown_it_for_five_seconds() -> None:
+    play = Playbook() >> BoardChanged(1, HOT) >> BoardChanged(1, EMPTY)
+    assert play.wait(4.9)
+    assert play.statuses[1].connector is ConnectorStatus.FAULTED
+    assert play.wait(0.2)
+    assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
+
+
+def test_what_flickers_is_one_fault() -> None:
+    """Nobody hears of it twice, and nobody may start in between."""
+    play = Playbook().skip()
+    began = len(play.log)
+    play = play >> BoardChanged(1, HOT)
+    for _ in range(5):
+        play = (play.skip() >> BoardChanged(1, EMPTY)).wait(3).skip() >> BoardChanged(1, HOT)
+        play = play.wait(3)
+    play = (play.skip() >> BoardChanged(1, EMPTY)).wait(4.9)
+    assert [told(o) for o in play.log[began:] if told(o)] == ["Faulted"]
+    play = play.wait(0.2)
+    assert [told(o) for o in play.log[began:] if told(o)] == ["Faulted", "Available"]
+
+
+def told(order: Order) -> str:
+    message = order.message if isinstance(order, Tell) else None
+    return str(message.connector) if isinstance(message, StatusChanged) else ""
+
+
+def test_what_only_warns_goes_at_once() -> None:
+    warm = replace(EMPTY, faults=frozenset({Fault.TEMPERATURE_DERATING}))
+    play = Playbook() >> BoardChanged(1, warm) >> BoardChanged(1, EMPTY)
+    assert play.evse().faults == set()
+
+
+def test_a_reset_that_helped_is_none_that_failed() -> None:
+    """The board drops its fault a moment after it was told to: five seconds later that counts, without a second try."""
+    play = Playbook(settings={"reset_retries": 0}) >> BoardChanged(1, HOT)
+    play = play >> Asked(LINK, "9", AskReset(evse=1)) << Like(Reply) << ClearFaults(1)
+    play = (play.wait(1) >> BoardChanged(1, EMPTY)).wait(4.1)
+    assert play.skip().evse().faults == set()
+
+
+# --- a lock that jams again and again --------------------------------------------------------------------------------
+
+
+def jam(play: Playbook, times: int) -> Playbook:
+    for _ in range(times):
+        play = play.skip() >> BoardChanged(1, JAMMED)
+        play = (play.skip() >> BoardChanged(1, EMPTY)).wait(6)
+    return play
+
+
+def test_a_lock_that_has_jammed_three_times_waits_for_a_person() -> None:
+    play = jam(Playbook(), 2)
+    assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
+    play = play >> BoardChanged(1, JAMMED) << kept("latched", "1", faults=["ConnectorLockFailure"])
+    play = (play >> BoardChanged(1, EMPTY)).wait(600)
+    assert play.statuses[1].connector is ConnectorStatus.FAULTED
+    assert play.screens[1].detail == Fault.MREC25, "plugging in once more does not help"
+    play = play.restart(5, state=EMPTY).skip()
+    assert play.statuses[1].faults == (Fault.LOCK_FAILURE,)
+    play = play >> Asked(LINK, "9", AskReset(evse=1)) << Like(Reply) << ClearFaults(1)
+    assert play.wait(6) << forgotten("latched")
+    assert jam(play, 2).skip().statuses[1].connector is ConnectorStatus.AVAILABLE, "counted anew"
+
+
+def test_a_lock_that_held_in_between_is_counted_anew() -> None:
+    play = jam(Playbook(), 2) >> ContactorClosed(1)
+    play = jam(play, 2)
+    assert Fault.LOCK_FAILURE not in play.evse().faults
+
+
+def test_a_latched_lock_goes_like_any_other_latched_fault() -> None:
+    """Also when its board says that it is over by an event of its own."""
+    play = jam(Playbook(), 3).skip() >> FaultCleared(1, Fault.LOCK_FAILURE)
+    assert play.evse().faults == {Fault.LOCK_FAILURE}
+
+
+def test_mains_that_is_lost_meanwhile_stays_lost() -> None:
+    """The board does not show it any more; the power-fail input does."""
+    out = replace(EMPTY, faults=frozenset({Fault.POWER_LOSS}))
+    play = (Playbook() >> BoardChanged(1, out) >> BoardChanged(1, EMPTY)).wait(2)
+    play = (play >> SupplyChanged(Supply(mains=False, backup=False))).skip().wait(10).skip()
+    assert Fault.POWER_LOSS in play.evse().faults

@@ -134,7 +134,7 @@ class Availability:
     def cleared(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
         """A latched fault stays (``Latches``)."""
         for evse in self._touched(event.evse):
-            if event.fault in evse.faults and not CATALOGUE[event.fault].latched:
+            if event.fault in evse.faults and event.fault not in evse.latched:
                 evse.faults.discard(event.fault)
                 yield WakeMe(f"fault:{event.fault}:{evse.number}", None)
                 yield SituationChanged(evse.number)

@@ -49,7 +49,9 @@ class Clearing:
             return
         evse = self._site.evses[int(number)]
         yield from self._latches.prove(evse)
-        if not _blocked(evse):
+        going = self._latches.going(evse)
+        yield from (FaultCleared(evse.number, fault) for fault in going)
+        if not _blocked(evse, going):
             yield from self._in_order(evse)
             return
         if self._left.get(evse.number, 0) > 0:
@@ -77,5 +79,5 @@ class Clearing:
             yield FaultCleared(evse.number, Fault.RESET_FAILURE)
 
 
-def _blocked(evse: Evse) -> bool:
-    return any(map(blocks, evse.faults))
+def _blocked(evse: Evse, going: frozenset[Fault] = frozenset()) -> bool:
+    return any(map(blocks, evse.faults - going))

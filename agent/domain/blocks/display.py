@@ -25,7 +25,7 @@ from agent.domain.events import (
     TokenAccepted,
 )
 from agent.domain.evse import Evse, Service, Session, Site, State
-from agent.domain.faults import blocks, heaviest_first
+from agent.domain.faults import JAMS, blocks, heaviest_first
 from agent.domain.localtime import offset_min
 from agent.domain.messages import ChargingState
 from agent.domain.orders import Remember, SetLamp, Show, WakeMe
@@ -338,6 +338,8 @@ class Display:
 
     def _fault(self, evse: Evse) -> str:
         heavy = [f for f in heaviest_first(frozenset(evse.faults)) if blocks(f)]
+        if heavy and heavy[0] in JAMS & evse.latched:  # to plug in once more does not help
+            return str(Fault.MREC25)
         return str(heavy[0]) if heavy else "StoreFailed"
 
     def _lamp(self, evse: Evse, name: ScreenName) -> Lamp:

@@ -1,38 +1,96 @@
-"""Faults that somebody has to look at before anybody charges again (``latched`` in the catalogue): on disk, so that
-neither a crash nor a power cut forgets them. A hard reset, or one of the EVSE, acknowledges them; they are gone when
-the board, some time after that, does not show them any more."""
+"""When a fault is over. What blocks: when the board has not shown it for ``LASTING_S``, so that nothing starts between
+two looks at a loose wire. What is latched (in the catalogue, or a lock that has jammed again and again): when somebody
+has looked at it. It is on disk, so that neither a crash nor a power cut forgets it. A hard reset, or one of the EVSE,
+acknowledges it; it is gone when the board, some time after that, does not show it any more."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from agent.domain.block import Yielded, on
-from agent.domain.events import FaultRaised, SituationChanged, Started
+from agent.domain.events import (
+    ContactorClosed,
+    FaultCleared,
+    FaultGone,
+    FaultRaised,
+    SituationChanged,
+    Started,
+    TimeCame,
+)
 from agent.domain.evse import Evse, Site
-from agent.domain.faults import KEPT
-from agent.domain.orders import Remember
+from agent.domain.faults import CATALOGUE, JAMS, JAMS_MOST, KEPT, LASTING_S, blocks
+from agent.domain.orders import Remember, WakeMe
 from agent.kinds import STATION, EvseId, Fault, Moment
+
+_KEPT = KEPT | JAMS
 
 
 class Latches:
+    """Before the availability, which adds what is new to ``Evse.faults``."""
+
     def __init__(self, site: Site) -> None:
         self._site = site
         self._acknowledged: set[EvseId] = set()
+        self._jams: Counter[EvseId] = Counter()
+        self._going: set[tuple[EvseId, Fault]] = set()
 
     @on(Started)
     def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
         for key, record in event.remembered.get("latched", {}).items():
             evse = self._site.evses.get(int(key)) if key.isdecimal() else None
             if evse is not None:
-                evse.faults |= {f for f in KEPT if f.value in record.get("faults", ())}
+                evse.latched |= {f for f in _KEPT if f.value in record.get("faults", ())}
+                evse.faults |= evse.latched
         yield from ()
 
     @on(FaultRaised)
     def raised(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
-        """After the availability, which keeps what is wrong."""
         for evse in self._site.evses.values():
-            if event.fault in KEPT and event.evse in (STATION, evse.number):
-                yield self._record(evse)
+            if event.evse in (STATION, evse.number) and event.fault not in evse.faults and self._latches(evse, event):
+                evse.latched.add(event.fault)
+                if event.fault in _KEPT:
+                    yield self._record(evse)
+
+    def _latches(self, evse: Evse, event: FaultRaised) -> bool:
+        if event.fault in JAMS:
+            self._jams[evse.number] += 1
+            return self._jams[evse.number] >= JAMS_MOST
+        return CATALOGUE[event.fault].latched
+
+    @on(ContactorClosed)
+    def held(self, event: ContactorClosed, now: Moment) -> Iterator[Yielded]:
+        """The board locks before it gives power."""
+        self._jams.pop(event.evse, None)
+        yield from ()
+
+    # --- gone ----------------------------------------------------------------------------------------------------
+
+    @on(FaultGone)
+    def gone(self, event: FaultGone, now: Moment) -> Iterator[Yielded]:
+        if blocks(event.fault):
+            self._going.add((event.evse, event.fault))
+            yield WakeMe(f"gone:{event.fault}:{event.evse}", now.t_s + LASTING_S)
+        else:
+            yield FaultCleared(event.evse, event.fault)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        kind, _, rest = event.key.partition(":")
+        if kind == "gone":
+            name, _, number = rest.rpartition(":")
+            evse, fault = self._site.evses[int(number)], Fault(name)
+            if fault in self.going(evse):
+                yield FaultCleared(evse.number, fault)
+            self._going.discard((evse.number, fault))
+
+    def going(self, evse: Evse) -> frozenset[Fault]:
+        """What the board does not show any more, for a moment now."""
+        elsewhere = {Fault.POWER_LOSS} if self._site.dark else set()
+        gone = {fault for number, fault in self._going if number == evse.number}
+        return frozenset((gone & evse.faults) - evse.board_faults - evse.latched - elsewhere)
+
+    # --- looked at -----------------------------------------------------------------------------------------------
 
     def acknowledge(self, number: EvseId) -> None:
         self._acknowledged.add(number)
@@ -48,15 +106,17 @@ class Latches:
 
     def prove(self, evse: Evse) -> Iterator[Yielded]:
         """Asked a while after the acknowledgement: what does the board show now?"""
-        gone = {f for f in evse.faults & KEPT if f not in evse.board_faults}
+        gone = evse.latched & _KEPT - evse.board_faults
         if not (gone and _there(evse) and evse.number in self._acknowledged):
             return
         evse.faults -= gone
+        evse.latched -= gone
+        self._jams.pop(evse.number, None)
         yield self._record(evse)
         yield SituationChanged(evse.number)
 
     def _record(self, evse: Evse) -> Remember:
-        names = sorted(f.value for f in evse.faults & KEPT)
+        names = sorted(f.value for f in evse.latched & _KEPT)
         return Remember("latched", str(evse.number), {"faults": names} if names else None)
 
 

@@ -14,7 +14,7 @@ from agent.domain.events import (
     CableRemoved,
     ContactorClosed,
     ContactorOpened,
-    FaultCleared,
+    FaultGone,
     FaultRaised,
     OfferChanged,
     SituationChanged,
@@ -106,7 +106,7 @@ class Street:
             yield FaultRaised(evse.number, fault)
         elsewhere = {Fault.POWER_LOSS} if self._site.dark else set()
         for fault in sorted(evse.board_faults - state.faults - elsewhere):
-            yield FaultCleared(evse.number, fault)
+            yield FaultGone(evse.number, fault)
         evse.board_faults = state.faults
 
     # The facts themselves, whoever states them, keep the picture: a play may state them without a board.
