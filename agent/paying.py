@@ -38,6 +38,7 @@ def terms(file: StationFile, wrong: list[str]) -> Terms | None:
         return None
     table = build(PaymentTable, file.payment, "payment", wrong, file.path.parent)
     wrong += [f"payment.{p}" for p in _problems(table)]
+    wrong += [p for outlets in served.values() if (p := _currencies(file, outlets))]
     return Terms(
         table.amount_cents,
         served,
@@ -75,6 +76,13 @@ def _terminals(file: StationFile) -> dict[EvseId, tuple[EvseId, ...]]:
     own = {e.number: (e.number,) for e in file.evses if e.terminal is not None}
     shared = tuple(e.number for e in file.evses if e.terminal is None)
     return own | ({STATION: shared} if file.terminal is not None and shared else {})
+
+
+def _currencies(file: StationFile, outlets: tuple[EvseId, ...]) -> str:
+    """What is wrong with the prices at one terminal; "": nothing."""
+    tariffs = (e.tariff or file.tariff for e in file.evses if e.number in outlets)
+    found = sorted({str(t.get("currency", "EUR")) for t in tariffs if isinstance(t, Mapping)})
+    return "" if len(found) < 2 else f"terminal: it charges in one currency, and its outlets sell in {', '.join(found)}"
 
 
 def _problems(table: PaymentTable) -> list[str]:

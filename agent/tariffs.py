@@ -63,6 +63,11 @@ def offers(file: StationFile, wrong: list[str]) -> dict[EvseId, Offer]:
             wrong += [_refusal(where, evse, key) for key in unlawful(tariff, strict=True)]
     if any(t.backend for t in made.values()) and not file.settings.get("cost_display"):
         wrong.append("tariff.source: a backend can set a price only with settings.cost_display = true")
+    money = str(file.settings.get("currency", "EUR"))
+    for where in sorted({t.tariff.currency for t in made.values() if t.backend and t.tariff} - {money}):
+        wrong.append(
+            f"tariff.currency: is {where} and settings.currency is {money}: no price of a backend could be sold"
+        )
     if any(t.tariff for t in made.values()) and file.station.free_vending:
         wrong.append("tariff: station.free_vending gives the energy away; take one of the two out")
     return made

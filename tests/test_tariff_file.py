@@ -12,7 +12,7 @@ import pytest
 from agent.domain.offer import Offer
 from agent.domain.tariff import Rates, Tariff, Window
 from agent.domain.variables import Settings
-from agent.initial import initial_evses, wall_clock
+from agent.initial import initial_evses, initial_terms, wall_clock
 from agent.settings import SettingsError, parse
 from agent.tariffs import offers
 from tests.test_station_file import GOOD, said
@@ -150,6 +150,26 @@ def test_what_is_refused(line: str, wanted: str) -> None:
     assert wanted in complaints(f"{AC}[tariff]\n{line}\n")
 
 
+def test_the_currency_of_a_backends_price_is_that_of_the_file() -> None:
+    settings = '[settings]\ncost_display = true\n{}[tariff]\nkwh = 0.4\nsource = "backend"\ncurrency = "CHF"\n'
+    assert complaints(AC + settings.format("")) == [
+        "tariff.currency: is CHF and settings.currency is EUR: no price of a backend could be sold"
+    ]
+    assert complaints(AC + settings.format('currency = "CHF"\n')) == []
+
+
+def test_a_terminal_charges_in_one_currency() -> None:
+    text = """
+    terminal = { driver = "terminal_payter", host = "192.168.5.10" }
+    payment = { amount_cents = 5000 }
+    tariff = { kwh = 0.4 }
+    evse = [{ number = 1 }, { number = 2, tariff = { kwh = 0.4, currency = "CHF" } }]
+    """
+    with pytest.raises(SettingsError, match=r"terminal: it charges in one currency, and its outlets sell in CHF, EUR"):
+        initial_terms(parse(tomllib.loads(text), Path("station.toml")))
+    assert initial_terms(parse(tomllib.loads(text.replace("CHF", "EUR")), Path("station.toml"))) is not None
+
+
 def test_no_tariff_where_charging_is_free() -> None:
     [complaint] = complaints("[station]\nfree_vending = true\n" + AC + "[tariff]\nkwh = 0\n")
     assert complaint == "tariff: station.free_vending gives the energy away; take one of the two out"
@@ -253,12 +273,13 @@ def sold(offer: Offer, **settings: Any) -> Tariff | None:
 
 def test_the_backends_price_counts_only_where_the_file_says_so() -> None:
     own = Tariff(Decimal("0.4"), occupancy=Decimal("0.1"), grace_min=5, session=Decimal("1"), vat_percent=Decimal(17))
-    told = {"offline_kwh_price": "0.5", "offline_hour_price": "1.2", "currency": "CHF"}
+    told = {"offline_kwh_price": "0.5", "offline_hour_price": "1.2"}
     assert sold(Offer(own, 22_000), **told) == own
     assert sold(Offer(own, 22_000, backend=True)) == own
     assert sold(Offer(own, 22_000, backend=True), **told) == Tariff(
-        Decimal("0.5"), Decimal("0.02"), Decimal("0.1"), 5, currency="CHF", vat_percent=Decimal(17)
+        Decimal("0.5"), Decimal("0.02"), Decimal("0.1"), 5, vat_percent=Decimal(17)
     )
+    assert sold(Offer(own, 22_000, backend=True), currency="CHF", **told) == own  # the terminal charges in EUR
     assert sold(Offer(own, 22_000, backend=True), offline_hour_price="1") == own  # 1.666... cents a minute
     assert sold(Offer(own, 22_000, backend=True), offline_flat_price="2") == Tariff(
         None, None, Decimal("0.1"), 5, Decimal(2), vat_percent=Decimal(17)

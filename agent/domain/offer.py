@@ -29,7 +29,8 @@ class Offer:
 
     def price(self, settings: Settings) -> Tariff | None:
         """What holds for who plugs in now; None: nothing is sold here without a contract. A default price of the
-        backend that the law does not allow here, or that is not exact by the minute, is none."""
+        backend that the law does not allow here, that is not exact by the minute, or that is in another currency than
+        the file's (the one in which a terminal charges), is none."""
         told = self._told(settings) if self.backend else None
         return told if told is not None and not unlawful(told, self.strict) else self.tariff
 
@@ -39,13 +40,14 @@ class Offer:
         hour_micro = micro(hour or "0")
         if self.tariff is None or not (kwh or hour or flat) or hour_micro % 60:
             return None
+        if settings.text("currency") != self.tariff.currency:
+            return None
         return replace(
             self.tariff,
             kwh=rate(kwh) if kwh else None,
             minute=rate(f"{hour_micro // 60}e-{DECIMALS}") if hour else None,
             session=rate(flat) if flat else None,
             windows=(),
-            currency=settings.text("currency"),
         )
 
     def allows(self, name: str, value: Value) -> bool:

@@ -57,6 +57,16 @@ def test_a_backend_sets_the_price_of_a_weak_outlet() -> None:
     assert offer.price(p.site.settings) == Tariff(Decimal("0.5"), Decimal("0.02"), vat_percent=Decimal(17))
 
 
+def test_a_backends_price_in_another_currency_is_not_sold() -> None:
+    """A terminal charges in the currency of the station file, whatever a backend calls its own."""
+    p = play(backend=True)
+    assert ask(p, AskSet(DEFAULT, whole=True)) == "Accepted"
+    assert ask(p, AskSet({"currency": "CHF"})) == "Accepted"
+    offer = p.evse().offer
+    assert offer is not None
+    assert offer.price(p.site.settings) == PRICE
+
+
 @pytest.mark.parametrize("forbidden", [{"offline_hour_price": "1.2"}, {"offline_flat_price": "0.5"}])
 def test_a_backend_cannot_ask_what_the_law_forbids(forbidden: dict[str, str]) -> None:
     """All of a default price or nothing of it: what is shown would not be what is asked."""
