@@ -78,6 +78,9 @@ class Everest:
             if not on:
                 self._token = ""
                 await self._stop()
+            elif self._seen.spent:
+                self._released = False
+                raise Refused(f"{self._name}: this vehicle has had its session; it must be plugged anew")
             elif not self._paused:
                 await self._authorise()
 
@@ -208,6 +211,8 @@ class Everest:
                 self._error(value, name == "error_raised")
             case "auth_token_validator", "validate_token":
                 self._question(value)
+        if self._seen.plugged is not None:
+            self._told.set()
 
     def _left(self) -> None:
         """What was released was for the vehicle that has gone. The next one may be there before anybody looks."""

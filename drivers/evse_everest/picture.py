@@ -30,7 +30,7 @@ _LOW = "Low"
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What is known. ``plugged`` None: not told yet. ``prepares``: cable check, precharge.
-    ``held``: paused by the station's side."""
+    ``held``: paused by the station's side. ``spent``: this vehicle has had its transaction."""
 
     plugged: bool | None = None
     disabled: bool = False
@@ -40,6 +40,7 @@ class Seen:
     asks: bool = False
     held: bool = False
     stopping: bool = False
+    spent: bool = False
     stopped_for: str = ""
     soc_percent: int | None = None
 
@@ -48,7 +49,7 @@ _OVER = {"transaction": False, "prepares": False, "flows": False, "asks": False,
 _RUNS = {"plugged": True, "transaction": True}
 _FLOWS = {**_RUNS, "prepares": False, "flows": True, "asks": True, "held": False}
 _CHANGES: Mapping[str, Mapping[str, Any]] = {
-    "SessionStarted": {**_OVER, "plugged": True, "stopped_for": "", "soc_percent": None},
+    "SessionStarted": {**_OVER, "plugged": True, "spent": False, "stopped_for": "", "soc_percent": None},
     "SessionResumed": _RUNS,
     "TransactionStarted": {**_RUNS, "stopped_for": ""},
     "PrepareCharging": {"prepares": True},
@@ -59,16 +60,20 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
     "SwitchingPhases": {"flows": False},
     "StoppingCharging": {"prepares": False, "asks": False, "stopping": True},
     "ChargingFinished": {"prepares": False, "flows": False, "asks": False},
-    "TransactionFinished": _OVER,
-    "SessionFinished": {**_OVER, "plugged": False, "soc_percent": None},
+    "TransactionFinished": {**_OVER, "plugged": True, "spent": True},
+    "SessionFinished": {**_OVER, "plugged": False, "spent": False, "soc_percent": None},
     "Enabled": {"disabled": False},
     "Disabled": {"disabled": True},
 }
 """Session events that change the picture."""
 
 _UNTOLD, _EMPTY = ("Unknown",), ("Unplugged", "Disabled")
-"""States of ``session_info``: only whether a vehicle is there, for the first picture. It calls a session finished that
-is still stopping, and paused one whose transaction is over; the answer to our stop says whether one runs."""
+_BEGUN = (
+    "Charging", "WaitingForEnergy", "ChargingPausedEV", "ChargingPausedEVSE", "FinishedEV", "FinishedEVSE", "Finished",
+)  # fmt: skip
+"""States of ``session_info``: only whether a vehicle is there and has begun, for the first picture. It calls a session
+finished that is still stopping, and paused one whose transaction is over; the answer to our stop says whether one
+runs, and after it none will."""
 
 
 def after(seen: Seen, event: Any) -> Seen:
@@ -96,7 +101,7 @@ def at_first(seen: Seen, info: Any) -> Seen:
     state = info["state"]
     if state in _UNTOLD:
         return seen
-    return replace(seen, plugged=state not in _EMPTY, disabled=state == "Disabled")
+    return replace(seen, plugged=state not in _EMPTY, disabled=state == "Disabled", spent=seen.spent or state in _BEGUN)
 
 
 def soc_of(info: Any) -> int | None:
@@ -132,6 +137,7 @@ def picture(seen: Seen, released: bool | None, offered_w: float | None, faults: 
         released=released,
         offered_w=offered_w,
         soc_percent=seen.soc_percent,
+        spent=seen.spent,
         faults=faults,
     )
 

@@ -23,7 +23,7 @@ from agent.settings import Evse as Fitted
 from drivers.evse_everest import DRIVER, EverestSettings
 from drivers.evse_everest.link import MANAGER
 from drivers.sim.car import Car
-from drivers.sim.everest.station import Everest, Phase
+from drivers.sim.everest.station import MANAGER, Everest, Phase
 from drivers.sim.evse import Evse
 from drivers.sim.mains import Mains
 from drivers.sim.mqtt import Broker
@@ -247,11 +247,67 @@ async def test_it_comes_up_withdrawn_whatever_everest_remembered() -> None:
         assert seen.last.released is False, "and the one that hung sees that its release is gone"
 
 
+async def test_at_the_opening_it_says_who_has_had_his_session() -> None:
+    far = Far()
+    async with charging(far), far.open() as port:
+        assert (await port.state()).spent is True, "the opening itself has stopped it"
+    async with far.running(), far.open() as port:
+        assert (await port.state()).spent is True, "nothing was stopped here any more"
+        await far.pilot(Pilot.A)
+        await far.pilot(Pilot.C)
+        await until(lambda: far.everest.phase is Phase.WAITS)
+    async with far.running(), far.open() as port:
+        assert (await port.state()).spent is False
+
+
+async def test_the_events_of_a_stop_are_a_first_picture_too() -> None:
+    """EVerest tells session_info with each reading of its meter: a stop may be quicker."""
+    far = Far()
+    async with charging(far):
+        far.everest._tell_info = lambda: None  # type: ignore[method-assign]
+        async with far.open() as port:
+            assert (await port.state()).spent is True
+
+
+@pytest.mark.parametrize("state", ["FinishedEV", "Finished", "FinishedEVSE"])
+async def test_what_seems_to_stop_and_does_not_run_is_over(state: str) -> None:
+    far = Far()
+    async with far.running():
+        await far.pilot(Pilot.C)
+        await until(lambda: far.everest.phase is Phase.WAITS)
+        far.everest._tell_info = lambda: far.everest.api.tell(MANAGER, "session_info", {"state": state})  # type: ignore[method-assign]
+        far.everest.step(0.0)
+        async with asyncio.timeout(10), far.open() as port:
+            seen = await port.state()
+            assert (seen.spent, seen.vehicle, seen.contactor) == (True, True, False)
+
+
+@pytest.mark.parametrize("kind", ["DC", "AC"])
+async def test_a_vehicle_has_one_session_on_its_plug(kind: str) -> None:
+    far = Far(kind)
+    async with charging(far) as seen:
+        assert seen.last.spent is False
+        await seen.port.set_release(False)
+        await until(lambda: seen.last.spent)
+        told = len(far.said("provided_token"))
+        with pytest.raises(Refused, match="plugged anew"):
+            await seen.port.set_release(True)
+        assert len(far.said("provided_token")) == told, "it would wait there, for the next vehicle"
+        await far.pilot(Pilot.A)
+        await until(lambda: not seen.last.vehicle)
+        assert seen.last.spent is False
+        await far.pilot(Pilot.C)
+        await until(lambda: seen.last.vehicle)
+        await seen.port.set_release(True)
+        await until(lambda: seen.last.contactor is True and far.evse.power_mw > 0)
+        assert seen.last.spent is False
+
+
 async def test_a_vehicle_that_ends_by_itself_is_no_fault_of_the_board() -> None:
     far = Far()
     async with charging(far) as seen:
         far.evse.car.soc = 100.0  # type: ignore[union-attr]
-        await until(lambda: seen.last.contactor is False)
+        await until(lambda: seen.last.contactor is False and seen.last.spent)
         assert (seen.last.released, seen.last.pilot) == (None, Pilot.B)
         await far.pilot(Pilot.A)
         await until(lambda: seen.last.pilot is Pilot.A)
@@ -443,7 +499,7 @@ async def test_it_opens_with_a_car_whose_transaction_was_stopped() -> None:
         await until(lambda: "TransactionFinished" in far.events())
     async with far.running(), far.open(stop_s=1.0) as port:
         state = await port.state()
-        assert (state.pilot, state.contactor) == (Pilot.B, False)
+        assert (state.pilot, state.contactor, state.spent) == (Pilot.B, False, True)
 
 
 def test_settings_that_cannot_work() -> None:

@@ -26,6 +26,8 @@ MANAGER, PROVIDER, VALIDATOR, LIMITS, ERRORS = (
 SLAC_S = (3.0, 8.0)
 CABLE_CHECK_S = (5.0, 15.0)
 PRECHARGE_S = (2.0, 5.0)
+STOP_S = (1.0, 3.0)
+"""Of direct current: it goes down, and the vehicle is asked, before anything opens."""
 TELL_S = 0.5
 AUTH_S = 60.0
 """How long an authorisation waits for a vehicle."""
@@ -118,6 +120,7 @@ class Everest:
         if self.phase not in (Phase.PREPARES, Phase.CHARGES):
             return False
         self._reason, self.phase = reason, Phase.STOPS
+        self._left_s = self._rng.uniform(*STOP_S) if self._dc and self._flowed else 0.0
         self._event("StoppingCharging")
         return True
 
@@ -136,7 +139,9 @@ class Everest:
         return NO_REPLY
 
     def _validated(self, token: Any, result: Any) -> None:
-        if result.get("authorization_status") == "Accepted" and "tariff_messages" in result:
+        """Whoever has had his transaction is plugged anew before there is another one."""
+        good = result.get("authorization_status") == "Accepted" and "tariff_messages" in result
+        if good and self.phase in (Phase.EMPTY, Phase.WAITS):
             self._token, self._auth_s = token, AUTH_S
 
     # --- time -----------------------------------------------------------------------------------------------------
@@ -210,7 +215,8 @@ class Everest:
             self._stop("StoppedByEV")
 
     def _stops(self) -> None:
-        """The current goes down, then the contactors open."""
+        if self._left_s and not self._inoperative:
+            return
         self._evse.set_release(False)
         if not self._evse.contactor.closed:
             self._event("ChargingFinished")
