@@ -23,7 +23,7 @@ from agent.settings import Evse as Fitted
 from drivers.evse_everest import DRIVER, EverestSettings
 from drivers.evse_everest.link import MANAGER
 from drivers.sim.car import Car
-from drivers.sim.everest.station import MANAGER, Everest, Phase
+from drivers.sim.everest.station import Everest, Phase
 from drivers.sim.evse import Evse
 from drivers.sim.mains import Mains
 from drivers.sim.mqtt import Broker
@@ -275,7 +275,7 @@ async def test_what_seems_to_stop_and_does_not_run_is_over(state: str) -> None:
     async with far.running():
         await far.pilot(Pilot.C)
         await until(lambda: far.everest.phase is Phase.WAITS)
-        far.everest._tell_info = lambda: far.everest.api.tell(MANAGER, "session_info", {"state": state})  # type: ignore[method-assign]
+        far.everest._tell_info = lambda: far.tell("session_info", {"state": state})  # type: ignore[method-assign]
         far.everest.step(0.0)
         async with asyncio.timeout(10), far.open() as port:
             seen = await port.state()
