@@ -187,6 +187,8 @@ class Evse:
     board_faults: frozenset[Fault] = frozenset()
     faults: set[Fault] = field(default_factory=set)
     latched: set[Fault] = field(default_factory=set)
+    acknowledged: bool = False
+    """Somebody has looked at what is latched; whether the board still shows it is looked at now."""
     bay: bool | None = None
     cable_a: float | None = None
     board_a: float | None = None

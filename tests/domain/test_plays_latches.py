@@ -91,6 +91,14 @@ def test_a_board_that_takes_its_time_after_the_reset_is_asked_all_the_same() -> 
     assert play.evse().faults == set()
 
 
+def test_an_acknowledgement_is_of_what_was_there() -> None:
+    """A weld of months later is not talked away by a board that was away for a moment."""
+    play = reset(welded(), AskReset(hard=True))
+    assert play.wait(6) << forgotten("latched")
+    play = (play >> BoardChanged(1, WELDED)).skip() >> BoardOpened(1, EMPTY, play.traits)
+    assert play.skip().wait(60).skip().evse().faults == {Fault.CONTACTOR_WELDED}
+
+
 # --- over when it has been gone for a while --------------------------------------------------------------------------
 
 

@@ -31,14 +31,13 @@ class Clearing:
         if "Reset" in str(ordered.get("reason", "")):
             for number in self._site.evses:
                 self._left[number] = 1 + self._site.settings.number("reset_retries")
-                if ordered.get("hard"):
-                    self._latches.acknowledge(number)
+                self._site.evses[number].acknowledged = bool(ordered.get("hard"))
                 yield WakeMe(f"clear:{number}", now.t_s + LOOK_S)
 
     def reset(self, number: int, now: Moment) -> Iterator[Yielded]:
         """One EVSE starts afresh; its session, if there was one, is closed."""
         self._left[number] = self._site.settings.number("reset_retries")
-        self._latches.acknowledge(number)
+        self._site.evses[number].acknowledged = True
         yield ClearFaults(number)
         yield WakeMe(f"clear:{number}", now.t_s + LOOK_S)
 
@@ -52,6 +51,7 @@ class Clearing:
         going = self._latches.going(evse)
         yield from (FaultCleared(evse.number, fault) for fault in going)
         if not _blocked(evse, going):
+            self._latches.lapse(evse)
             yield from self._in_order(evse)
             return
         if self._left.get(evse.number, 0) > 0:
@@ -65,7 +65,7 @@ class Clearing:
     @on(BoardOpened)
     def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """A board that took its time is looked at all the same."""
-        if self._latches.waits(event.evse):
+        if self._site.evses[event.evse].acknowledged:
             yield WakeMe(f"clear:{event.evse}", now.t_s + LOOK_S)
 
     @on(FaultCleared)

@@ -31,7 +31,6 @@ class Latches:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._acknowledged: set[EvseId] = set()
         self._jams: Counter[EvseId] = Counter()
         self._going: set[tuple[EvseId, Fault]] = set()
 
@@ -49,6 +48,7 @@ class Latches:
         for evse in self._site.evses.values():
             if event.evse in (STATION, evse.number) and event.fault not in evse.faults and self._latches(evse, event):
                 evse.latched.add(event.fault)
+                evse.acknowledged = False
                 if event.fault in _KEPT:
                     yield self._record(evse)
 
@@ -92,22 +92,15 @@ class Latches:
 
     # --- looked at -----------------------------------------------------------------------------------------------
 
-    def acknowledge(self, number: EvseId) -> None:
-        self._acknowledged.add(number)
-
-    def waits(self, number: EvseId) -> bool:
-        return number in self._acknowledged
-
     def lapse(self, evse: Evse) -> None:
-        """The reset did not help: what goes by itself later on was looked at by nobody. A board that was not there yet
-        has not been asked."""
-        if _there(evse):
-            self._acknowledged.discard(evse.number)
+        """What goes by itself, or comes, later on was looked at by nobody. A board that was not there yet has not been
+        asked."""
+        evse.acknowledged = evse.acknowledged and not _there(evse)
 
     def prove(self, evse: Evse) -> Iterator[Yielded]:
         """Asked a while after the acknowledgement: what does the board show now?"""
         gone = evse.latched & _KEPT - evse.board_faults
-        if not (gone and _there(evse) and evse.number in self._acknowledged):
+        if not (gone and _there(evse) and evse.acknowledged):
             return
         evse.faults -= gone
         evse.latched -= gone
