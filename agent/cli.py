@@ -29,6 +29,7 @@ Station-side OCPP agent for public EV charge points.
   chargy-agent verify station.toml   do its devices keep what the agent relies on? (speed, silence, garbled replies ...)
   chargy-agent run station.toml      run a real station (systemd does this)
   chargy-agent dead list station.toml   what could not be delivered, and what to do with it
+  chargy-agent faults list station.toml     what is wrong, and what to do about it
   chargy-agent payments list station.toml   what was charged to bank cards, and what is uncertain
   chargy-agent csms                  a small central system of our own, to test against
 """
@@ -72,6 +73,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         _add_verify(commands)
         _add_dead(commands)
         _add_payments(commands)
+        _add_faults(commands)
         _add_csms(commands)
         _add_installed(commands)
     return parser
@@ -316,6 +318,44 @@ def _payments(options: argparse.Namespace) -> int:
     from agent import ledger
 
     return ledger.run(file, options.deed, options.names or None)
+
+
+FAULTS = """\
+What is wrong with the station, for somebody who stands before it.
+
+  chargy-agent faults list  station.toml      what, where, what to do
+  chargy-agent faults clear station.toml 2    what is latched at outlet 2 was looked at; without a number: all outlets
+
+Only what is latched (a welded contactor, a residual current device that failed its test, a lock that jams again and
+again) waits to be cleared; everything else goes by itself when its cause does. Nothing is talked away: the board must
+not show it any more. Works beside a running agent (as a member of its group); "list" also while it is stopped.
+
+Exit code: 0 nothing is wrong, or all was cleared; 1 something is; 2 it cannot be done.
+"""
+
+
+def _add_faults(commands: Any) -> None:
+    import argparse
+
+    command: argparse.ArgumentParser = commands.add_parser(
+        "faults",
+        help="What is wrong with the station: list, clear.",
+        description=FAULTS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("deed", choices=("list", "clear"))
+    command.add_argument("station", type=Path, metavar="STATION.toml")
+    command.add_argument("evses", type=int, nargs="*", metavar="EVSE", help="numbers of outlets; all without one")
+    command.set_defaults(do=_faults)
+
+
+def _faults(options: argparse.Namespace) -> int:
+    file = _load(options.station)
+    if file is None:
+        return EXIT_WRONG_FILE
+    from agent import faulty
+
+    return faulty.run(file, options.deed, options.evses or None)
 
 
 def _load(path: Path) -> StationFile | None:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from agent.domain.events import FaultsAcknowledged
+from agent.domain.evse import Site
 from agent.domain.payment_words import PaymentReviewed
+from agent.kinds import EvseId
 from agent.ocpp.link import Link
 from agent.services.engine import Engine
+from agent.services.keep import Keeper
 from agent.services.status import Asked
 from agent.services.store import Store
+
+log = logging.getLogger(__name__)
 
 
 class Station(Protocol):
     """What of a station is needed here."""
 
+    site: Site
     store: Store
     engine: Engine
 
     @property
     def links(self) -> Mapping[str, Link]: ...
+    @property
+    def keepers(self) -> Sequence[Keeper]: ...
 
 
 def inquiries(station: Station) -> dict[str, Asked]:
@@ -41,4 +51,14 @@ def inquiries(station: Station) -> dict[str, Asked]:
 
         return await ledger.answer(station.store, question, reviewed)
 
-    return {"dead": dead_letters, "payments": payments}
+    async def faults(question: dict[str, Any]) -> dict[str, Any]:
+        from agent import faulty
+
+        async def clear(evse: EvseId) -> None:
+            log.warning("outlet %d: somebody has looked at its latched faults and wants them cleared", evse)
+            station.engine.post(FaultsAcknowledged(evse))
+            await station.engine.ping()
+
+        return await faulty.answer(station.store, question, lambda: faulty.told(station.site, station.keepers), clear)
+
+    return {"dead": dead_letters, "payments": payments, "faults": faults}

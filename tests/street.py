@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import tomllib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -130,6 +131,16 @@ class Street:
         await self.station.post("/agent", {"action": "kill"})
         await self.station.until(lambda p: p["agent"]["up"] and p["agent"]["restarts"] > before, RESTART_S)
         await self.station.healthy(RESTART_S)
+
+    async def command(self, name: str, deed: str, *words: str) -> tuple[int | None, str]:
+        """A command of the agent for this station; exit code and what it said."""
+        file = str(self.station.folder / "world" / "derived.toml")
+        argv = [sys.executable, "-m", "agent", name, deed, file, *words]
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        text, _ = await process.communicate()
+        return process.returncode, text.decode()
 
     # --- what can be seen ------------------------------------------------------------------------------------------
 

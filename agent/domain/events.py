@@ -158,6 +158,11 @@ class FaultGone(EvseEvent):
 
 
 @frozen
+class FaultsAcknowledged(EvseEvent):
+    """Somebody at the station has looked at what is latched."""
+
+
+@frozen
 class FaultCleared(EvseEvent):
     fault: Fault
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -22,16 +20,6 @@ async def s(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street]:
         await s.end()
 
 
-async def dead(s: Street, *words: str) -> tuple[int | None, str]:
-    file = str(s.station.folder / "world" / "derived.toml")
-    argv = [sys.executable, "-m", "agent", "dead", words[0], file, *words[1:]]
-    process = await asyncio.create_subprocess_exec(
-        *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    text, _ = await process.communicate()
-    return process.returncode, text.decode()
-
-
 async def test_a_refused_stop_is_kept_shown_and_resent_beside_the_running_agent(s: Street) -> None:
     id_ = await s.charge("CARD-4711")
     s.csms.instead["StopTransaction"] = lambda i: json.dumps([4, i, "InternalError", "CARD-4711 is not known", {}])
@@ -40,20 +28,20 @@ async def test_a_refused_stop_is_kept_shown_and_resent_beside_the_running_agent(
     await s.empty()
     before = (await s.station.picture())["agent"]["pid"]
 
-    code, said = await dead(s, "list")
+    code, said = await s.command("dead", "list")
     assert (code, said.count("TransactionEnded")) == (0, 1), said
     number = said.splitlines()[-1].split()[0]
-    code, said = await dead(s, "show", number)
+    code, said = await s.command("dead", "show", number)
     assert json.loads(said)["message"]["reason"] == "Local"
     assert json.loads(said)["message"]["token"]["value"] == "…4711"
     refused = s.payloads("StopTransaction")
 
     s.csms.instead.clear()
-    assert await dead(s, "resend", number) == (0, f"{number}: in the queue again\n")
+    assert await s.command("dead", "resend", number) == (0, f"{number}: in the queue again\n")
     await s.heard(lambda: s.csms.transactions[id_].stop)
     assert s.payloads("StopTransaction")[-1] == refused[0], "the very same bill"
     await s.empty()
-    assert await dead(s, "list") == (0, "no dead letters\n")
-    assert await dead(s, "drop", number) == (1, f"{number}: no such dead letter\n")
+    assert await s.command("dead", "list") == (0, "no dead letters\n")
+    assert await s.command("dead", "drop", number) == (1, f"{number}: no such dead letter\n")
     assert (await s.station.picture())["agent"]["pid"] == before
     await s.leave()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from agent.domain.block import Yielded, on
 from agent.domain.blocks.latches import Latches
-from agent.domain.events import BoardOpened, FaultCleared, FaultRaised, Started, TimeCame
+from agent.domain.events import BoardOpened, FaultCleared, FaultRaised, FaultsAcknowledged, Started, TimeCame
 from agent.domain.evse import Evse, Site
 from agent.domain.faults import blocks
 from agent.domain.orders import ClearFaults, WakeMe
@@ -40,6 +40,12 @@ class Clearing:
         self._site.evses[number].acknowledged = True
         yield ClearFaults(number)
         yield WakeMe(f"clear:{number}", now.t_s + LOOK_S)
+
+    @on(FaultsAcknowledged)
+    def acknowledged(self, event: FaultsAcknowledged, now: Moment) -> Iterator[Yielded]:
+        """On the spot."""
+        if self._site.evses[event.evse].latched:
+            yield from self.reset(event.evse, now)
 
     @on(TimeCame)
     def look(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:

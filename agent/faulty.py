@@ -1,0 +1,166 @@
+"""``chargy-agent faults``: what is wrong, in words, and what somebody who has looked at it may clear.
+
+A running agent is asked over its status socket. While it is stopped only what is latched is known, and nothing is
+cleared: the board has to show that it is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from agent.dead import CannotDo, asked
+from agent.domain.evse import Site
+from agent.domain.faults import JAMS, KEPT, blocks, heaviest_first
+from agent.kinds import STATION, EvseId, Fault
+from agent.mending import plain, words
+from agent.ports.store import StoreError
+from agent.services.keep import Keeper
+from agent.services.store import Store, StoreRefused
+from agent.settings import StationFile
+
+ASK = "faults"
+DEEDS = ("list", "clear")
+CLEARABLE = KEPT | JAMS
+LOOK_EVERY_S = 0.5
+PATIENCE_S = 60.0
+"""The board is looked at five seconds after it was told, and again as often as ``reset_retries`` says."""
+
+Row = Mapping[str, Any]
+
+
+# --- in the agent ----------------------------------------------------------------------------------------------------
+
+
+def told(site: Site, keepers: Sequence[Keeper]) -> list[Row]:
+    """One row per fault and outlet, the heaviest first; outlet 0 is the station. ``shown``: the board still says so."""
+    disk = {"evse": STATION, "fault": Fault.STORE_FAILED.value, "latched": False, "shown": False, "waits": False}
+    return [*([] if site.store_ok else [{**disk, "trouble": []}]), *_rows(site, keepers)]
+
+
+def _rows(site: Site, keepers: Sequence[Keeper]) -> list[Row]:
+    return [
+        {
+            "evse": evse.number,
+            "fault": fault.value,
+            "latched": fault in evse.latched & CLEARABLE,
+            "shown": fault in evse.board_faults,
+            "waits": evse.acknowledged,
+            "trouble": [f"{k.name}: {k.trouble}" for k in keepers if k.trouble and _of(k, evse.number, fault)],
+        }
+        for evse in site.evses.values()
+        for fault in heaviest_first(frozenset(evse.faults))
+    ]
+
+
+def _of(keeper: Keeper, number: EvseId, fault: Fault) -> bool:
+    return keeper.fault is fault and keeper.evse in (STATION, number)
+
+
+async def answer(
+    store: Store, question: Mapping[str, Any], rows: Callable[[], list[Row]], clear: Callable[[EvseId], Any]
+) -> dict[str, Any]:
+    """``question``: ``do``, ``evses`` (None: all), ``store``: the path that is meant."""
+    do, evses = question.get("do"), question.get("evses")
+    if question.get("store") != str(store.path.resolve()):
+        return {"error": "another store", "other": True}
+    if do not in DEEDS or not (evses is None or (isinstance(evses, list) and all(type(n) is int for n in evses))):
+        return {"error": f"do must be one of {', '.join(DEEDS)}, evses a list of numbers"}
+    found = [r for r in rows() if evses is None or r["evse"] in evses]
+    if do == "clear":
+        for number in {r["evse"] for r in found if r["latched"]}:
+            await clear(number)
+    return {"faults": found, "running": True}
+
+
+async def _stopped(store: Store, question: dict[str, Any]) -> dict[str, Any]:
+    """What the store remembers."""
+    if question["do"] == "clear":
+        return {"error": "the agent is not running: start it, so that the board can show that it is over"}
+    kept = (await store.facts()).get("latched", {})
+    rows = [
+        {"evse": int(number), "fault": fault, "latched": True, "shown": False, "waits": False, "trouble": []}
+        for number, record in sorted(kept.items())
+        for fault in record["faults"]
+    ]
+    return {"faults": [r for r in rows if question["evses"] is None or r["evse"] in question["evses"]]}
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def run(file: StationFile, do: str, evses: Sequence[EvseId] | None) -> int:
+    """Prints. 0: nothing is wrong, or everything latched was cleared; 1: something is; 2: it cannot be done."""
+    unknown = sorted(set(evses or ()) - {e.number for e in file.evses})
+    try:
+        if unknown:
+            raise CannotDo(f"{file.path}: there is no outlet {unknown[0]}")
+        return asyncio.run(_list(file, evses) if do == "list" else _clear(file, evses))
+    except (CannotDo, StoreError, StoreRefused) as e:
+        print(e, file=sys.stderr)
+        return 2
+
+
+async def _ask(file: StationFile, do: str, evses: Sequence[EvseId] | None) -> dict[str, Any]:
+    said = await asked(file, ASK, {"do": do, "evses": None if evses is None else list(evses)}, _stopped)
+    if "error" in said:
+        raise CannotDo(str(said["error"]))
+    return said
+
+
+async def _list(file: StationFile, evses: Sequence[EvseId] | None) -> int:
+    said = await _ask(file, "list", evses)
+    for line in _lines(file, said["faults"]):
+        print(line)
+    if not said.get("running"):
+        print("the agent is not running: only what is latched is known")
+    elif not said["faults"]:
+        print("nothing is wrong")
+    return 1 if said["faults"] else 0
+
+
+def _lines(file: StationFile, rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        fault = Fault(row["fault"])
+        what, do = map(plain, words(fault))
+        weight = ["out of service"] if blocks(fault) else []
+        weight += ["latched"] if row["latched"] else []
+        yield f"{_where(row)}: {what} ({', '.join([fault.value, *weight])})"
+        yield from (f"  {line}" for line in row["trouble"])
+        yield f"  to do: {do}"
+        if row["latched"]:
+            shown = "the board still shows it; when that is mended" if row["shown"] else "the board shows it no more"
+            yield f"  {shown}: chargy-agent faults clear {file.path} {row['evse']}"
+
+
+def _where(row: Row) -> str:
+    return f"outlet {row['evse']}" if row["evse"] else "station"
+
+
+async def _clear(file: StationFile, evses: Sequence[EvseId] | None) -> int:
+    before = [r for r in (await _ask(file, "clear", evses))["faults"] if r["latched"]]
+    if not before:
+        print("nothing is latched; what else is wrong goes by itself when its cause does: chargy-agent faults list")
+        return 0
+    print("the boards are told, and looked at for some seconds")
+    left = await _looked_at(file, sorted({r["evse"] for r in before}))
+    for row in before:
+        stays = (row["evse"], row["fault"]) in left
+        what = plain(words(Fault(row["fault"]))[0])
+        print(f"{_where(row)}: {what} ({row['fault']}): " + ("the board still shows it" if stays else "cleared"))
+    return 1 if left else 0
+
+
+async def _looked_at(file: StationFile, evses: Sequence[EvseId]) -> set[tuple[EvseId, str]]:
+    """What is latched once nobody looks any more."""
+    until_s = time.monotonic() + PATIENCE_S
+    while True:
+        latched = [r for r in (await _ask(file, "list", evses))["faults"] if r["latched"]]
+        if not any(r["waits"] for r in latched):
+            return {(r["evse"], r["fault"]) for r in latched}
+        if time.monotonic() > until_s:
+            raise CannotDo("the boards do not answer; it is gone when they are back and do not show it: faults list")
+        await asyncio.sleep(LOOK_EVERY_S)

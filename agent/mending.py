@@ -1,0 +1,128 @@
+"""Faults for a technician: what it is and what to do about it. ``docs/faults.md`` and ``chargy-agent faults`` say the
+same; the screen has words of its own, for drivers."""
+
+from __future__ import annotations
+
+from agent.kinds import Fault
+
+SAME = {
+    Fault.MREC1: Fault.LOCK_FAILURE,
+    Fault.MREC2: Fault.GROUND_FAILURE,
+    Fault.MREC3: Fault.TEMPERATURE_DERATING,
+    Fault.MREC4: Fault.OVER_CURRENT,
+    Fault.MREC5: Fault.OVER_VOLTAGE,
+    Fault.MREC6: Fault.UNDER_VOLTAGE,
+    Fault.MREC8: Fault.EMERGENCY_STOP,
+    Fault.MREC14: Fault.PILOT_FAULT,
+    Fault.MREC15: Fault.POWER_LOSS,
+    Fault.MREC17: Fault.CONTACTOR_WELDED,
+    Fault.MREC18: Fault.PLUG_DERATING,
+    Fault.MREC19: Fault.PLUG_HOT,
+    Fault.MREC23: Fault.PROXIMITY_FAULT,
+}
+"""The MREC names of boards are the same conditions."""
+
+WORDS: dict[Fault, tuple[str, str]] = {
+    Fault.EMERGENCY_STOP: ("the emergency stop is pressed", "find out why, release the button"),
+    Fault.GROUND_FAILURE: (
+        "current to earth, or no earth",
+        "measure insulation of outlet and cable; with one vehicle only: the vehicle",
+    ),
+    Fault.RCD_TEST_FAILED: (
+        "the residual current device has failed its test",
+        "mend the residual current device, then a hard reset or `faults clear`",
+    ),
+    Fault.OVER_CURRENT: (
+        "more current than was offered",
+        "the vehicle draws too much; with every vehicle: meter, its transformers",
+    ),
+    Fault.OVER_VOLTAGE: ("the voltage is too high", "measure the supply; a broken neutral shows like this"),
+    Fault.UNDER_VOLTAGE: ("the voltage is too low", "measure the supply under load"),
+    Fault.POWER_LOSS: ("mains is lost", "supply and fuses; goes on when mains is back"),
+    Fault.CONTACTOR_WELDED: (
+        "a contactor does not open",
+        "**the outlet may be live**: switch off, new contactor, then a hard reset or `faults clear`",
+    ),
+    Fault.CONTACTOR_STUCK_OPEN: (
+        "a contactor does not close",
+        "coil and its supply; an emergency stop in its circuit shows like this",
+    ),
+    Fault.LOCK_FAILURE: (
+        "the plug does not lock",
+        "clean the socket, check the motor; the driver plugs in again",
+    ),
+    Fault.UNLOCK_FAILURE: ("the plug does not come free", "move the plug while it is tried again; emergency release"),
+    Fault.PILOT_FAULT: (
+        "the pilot signal is disturbed",
+        "pilot wire and plug; without a vehicle it is the station's",
+    ),
+    Fault.DIODE_FAULT: (
+        "the vehicle's diode is missing in the pilot",
+        "the vehicle's; with every vehicle: the board's pilot circuit",
+    ),
+    Fault.PROXIMITY_FAULT: (
+        "the cable's rating cannot be read",
+        "contacts of the socket, resistor of a fixed cable",
+    ),
+    Fault.CABLE_REJECTED: ("a cable for too little current", "the driver takes a cable that is rated for more"),
+    Fault.VENTILATION_REFUSED: ("a vehicle that asks for ventilation", "none: the vehicle needs ventilation"),
+    Fault.HIGH_TEMPERATURE: (
+        "too hot inside",
+        "filters, fans, sun; starts again when it has cooled down",
+    ),
+    Fault.TEMPERATURE_DERATING: ("hot inside, less current is offered", "filters, fans, sun"),
+    Fault.PLUG_HOT: ("the plug is too hot", "contacts of plug and socket: tighten, replace"),
+    Fault.PLUG_DERATING: (
+        "the plug is hot, less current is offered",
+        "contacts of plug and socket: tighten, replace",
+    ),
+    Fault.DOOR_OPEN: ("the door is open", "close it; a security event says when it was opened"),
+    Fault.TILT: ("the station was hit or tilted", "cables, earth, foundation, before anything else"),
+    Fault.METER_SILENT: ("the meter does not answer", "wiring, address, supply of the meter"),
+    Fault.METER_IMPLAUSIBLE: ("the meter tells what cannot be", "wiring, termination, map of the meter"),
+    Fault.METER_EXCHANGED: (
+        "another meter than the station file names",
+        "put the new meter's serial into the station file and restart",
+    ),
+    Fault.METER_UNFIT: ("the meter may not bill here", "see [decision 18](decisions/0018-meter-policy.md)"),
+    Fault.METER_DISAGREES: (
+        "the meter's power and register disagree",
+        "compare register and power; see [meters](meters.md)",
+    ),
+    Fault.READER_SILENT: ("the card reader does not answer", "cable and supply of the reader; remote starts go on"),
+    Fault.TERMINAL_SILENT: (
+        "the payment terminal does not answer",
+        "cable and supply of the payment terminal; cards of providers go on",
+    ),
+    Fault.POWER_INPUT_SILENT: ("the power-fail input cannot be read", "wiring of the power-fail input"),
+    Fault.INDICATOR_SILENT: ("lamp or buzzer do not answer", "lamp or buzzer"),
+    Fault.DISPLAY_SILENT: ("the display does not answer", "cable of the display"),
+    Fault.BOARD_SILENT: (
+        "the charge controller board does not answer",
+        "cable, address, supply of the board; the log says what was tried",
+    ),
+    Fault.BOARD_CONFIG: ("the board is set up otherwise", "the board's own settings; the log says which"),
+    Fault.STORE_FAILED: ("the disk takes nothing", "disk: see [operations](operations.md)"),
+    Fault.RECORD_POISONED: ("a record on disk cannot be read", "see [operations](operations.md)"),
+    Fault.PAYMENT_UNCERTAIN: ("a payment nobody is sure of", "see [payments](payments.md)"),
+    Fault.WEAK_SIGNAL: ("weak radio signal", "antenna"),
+    Fault.RESET_FAILURE: ("a reset has not helped", "a reset did not clear what is told beside it"),
+    Fault.INTERNAL_ERROR: ("an error of the station's own", "the log"),
+    Fault.MREC10: ("the vehicle is in a mode that cannot be", "another vehicle; with every vehicle: the board"),
+    Fault.MREC20: ("the plug is not all the way in", "the driver pushes it in; contacts of the socket"),
+    Fault.MREC24: ("too much voltage at the plug", "switch off; the power electronics and their measurement"),
+    Fault.MREC25: ("the latch of the plug is broken", "replace plug or lock"),
+    Fault.MREC26: ("the cable is cut", "**the cable may be live**: switch off, new cable"),
+}
+
+
+def words(fault: Fault) -> tuple[str, str]:
+    """What it is, and what to do."""
+    return WORDS[SAME.get(fault, fault)]
+
+
+def plain(text: str) -> str:
+    """As people read it who have no page with links before them."""
+    import re
+
+    return re.sub(r"\[([^\]]*)\]\(([^)]*)\)", r"\1 (docs/\2)", text.replace("**", "").replace("`", ""))
