@@ -107,14 +107,17 @@ class CancelPayment(TerminalOrder):
 
 @frozen
 class CommitPayment(TerminalOrder):
-    """``PaymentSettled`` comes back. The amount is on disk before this is said."""
+    """``PaymentSettled`` comes back. The amount is on disk before this is said: it may have waited for the disk, and
+    another terminal than the one with this serial number is not asked ("": nobody knows it)."""
 
     reservation: int
     amount_cents: int
+    serial: str = ""
 
 
 @frozen
 class VoidPayment(TerminalOrder):
-    """``PaymentSettled`` comes back."""
+    """``PaymentSettled`` comes back. ``serial`` as in ``CommitPayment``."""
 
     reservation: int
+    serial: str = ""

@@ -302,10 +302,10 @@ def _ask(j: Journal, p: Payment) -> Iterator[Yielded]:
     yield j.keep(p)
     yield WakeMe(timer("settle", p), None)
     if p.state is PayState.VOID_PENDING:
-        yield VoidPayment(p.terminal, p.id, p.reservation)
+        yield VoidPayment(p.terminal, p.id, p.reservation, p.serial)
     else:
         assert p.cents
-        yield CommitPayment(p.terminal, p.id, p.reservation, p.cents)
+        yield CommitPayment(p.terminal, p.id, p.reservation, p.cents, p.serial)
 
 
 def _wait(j: Journal, p: Payment, now: Moment) -> Iterator[Yielded]:

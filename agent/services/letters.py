@@ -161,10 +161,11 @@ def bound_notes(db: sqlite3.Connection, queues: Iterable[str]) -> bool:
 
 def bound_facts(db: sqlite3.Connection, kinds: Sequence[str]) -> None:
     """``kinds``: those that something was just put of."""
-    if "poisoned" in kinds:  # of sessions longest: they may hold a bill
+    if "poisoned" in kinds:  # of sessions and payments longest: they may hold a bill
         db.execute(
             "DELETE FROM facts WHERE kind='poisoned' AND key IN (SELECT key FROM facts WHERE kind='poisoned' "
-            "ORDER BY (key LIKE '%/%' AND key NOT LIKE 'session/%'), key LIMIT -1 OFFSET ?)",
+            "ORDER BY (key LIKE '%/%' AND key NOT LIKE 'session/%' AND key NOT LIKE 'payment/%'), key "
+            "LIMIT -1 OFFSET ?)",
             (POISONED_MAX,),
         )
     for kind, most in _RINGS.items():

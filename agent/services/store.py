@@ -413,6 +413,11 @@ class Store:
         return self._ids.session_of(link, transaction_id)
 
 
+_OVER = ("FinalKnown", "CommitPending", "Committed", "VoidPending", "Voided", "Uncertain")
+
+
 def _ends(put: Put) -> bool:
-    """A session, or a transaction that outlives it, with the reason of its end."""
+    """A session, or a transaction that outlives it, with the reason of its end; a payment whose session is over."""
+    if put.kind == "payment":
+        return put.value is None or put.value.get("state") in _OVER
     return put.kind in ("session", "tx") and bool(put.value and put.value.get("stop"))

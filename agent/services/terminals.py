@@ -135,7 +135,9 @@ class TerminalKeeper(Keeper):
         """No answer is told too: it may have happened."""
         outcome: Settlement | None = None
         try:
-            if isinstance(order, CommitPayment):
+            if order.serial and port.identity.serial not in ("", order.serial):
+                log.error("%s: it is another terminal than the one that holds the money", self.name)
+            elif isinstance(order, CommitPayment):
                 outcome = await port.commit(order.reservation, order.amount_cents)
             else:
                 outcome = await port.void(order.reservation)

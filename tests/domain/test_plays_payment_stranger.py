@@ -157,7 +157,7 @@ def test_the_same_terminal_and_one_that_says_no_serial_number_are_asked() -> Non
         play.skip() >> TerminalLost(0)
         play.skip() >> opened
         unplugged(play.skip(), 3000).skip()
-        assert settlements(play) == [CommitPayment(0, payment, 7, 100)]
+        assert settlements(play) == [CommitPayment(0, payment, 7, 100, "A1")]
 
 
 # --- the token of a card ---------------------------------------------------------------------------------------------

@@ -73,13 +73,15 @@ async def test_boots_and_poisoned_records_are_bounded(tmp_path: Path) -> None:
     store = await fast(path)
     for n in range(letters.BOOTS_MAX + 50):
         await store.commit([Put("boot", str(n), {"id": f"b{n}"}), Put("poisoned", f"cache/{n}", {"why": "x"})])
-    await store.commit([Put("poisoned", "session/s1", {"why": "a bill"}), Put("poisoned", "s2", {"why": "a bill"})])
+    bills = ("session/s1", "s2", "payment/p1")
+    await store.commit([Put("poisoned", key, {"why": "a bill"}) for key in bills])
+    await store.commit([Put("poisoned", f"zone/{n}", {"why": "x"}) for n in range(letters.POISONED_MAX)])
     facts = await store.facts()
     assert len(facts["boot"]) == letters.BOOTS_MAX
     assert str(letters.BOOTS_MAX + 49) in facts["boot"]
     assert "0" not in facts["boot"]
     assert len(facts["poisoned"]) == letters.POISONED_MAX
-    assert {"session/s1", "s2"} <= facts["poisoned"].keys(), "what may hold a bill outlives the rest"
+    assert set(bills) <= facts["poisoned"].keys(), "what may hold a bill outlives the rest"
     await store.close()
 
 

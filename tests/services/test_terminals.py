@@ -120,6 +120,17 @@ async def test_a_commit_without_an_answer_is_told_as_that(tmp_path: Path) -> Non
         assert (await apollo.books()).captures == [(approved.reservation, 1234)]
 
 
+async def test_another_terminal_is_not_asked(tmp_path: Path) -> None:
+    """The order had waited for the disk, and the terminal was exchanged meanwhile."""
+    async with running(tmp_path) as apollo, kept(apollo.opened) as it:
+        await it.next(TerminalOpened)
+        approved = await it.held(apollo)
+        for serial, outcome in (("APO0041SIM", None), ("APO0042SIM", Settlement.DONE)):
+            it.keeper.do(CommitPayment(0, "p1", approved.reservation, 1234, serial))
+            assert (await it.next(PaymentSettled)).outcome is outcome
+        assert (await apollo.books()).captures == [(approved.reservation, 1234)]
+
+
 async def test_every_settlement_is_answered_while_the_terminal_is_away(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo, kept(apollo.opened) as it:
         await it.next(TerminalOpened)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from test_store import ended, sampled, started
 
+from agent.domain.adhoc import UNKEPT, PayState
 from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReason
 from agent.kinds import Stamp
 from agent.ports.store import Put, StoreError
@@ -112,6 +113,23 @@ async def test_a_store_full_of_bills_still_takes_the_ends_of_what_runs(tmp_path:
         await store.commit([], [("chargy", started("y" * 2000))])
     await store.close()
     assert (tmp_path / "agent.db").stat().st_size <= (1 << 20) + RESERVE_PAGES * 4096
+
+
+async def test_a_store_full_of_bills_still_takes_what_became_of_money(tmp_path: Path) -> None:
+    """What was charged and is not written down is asked again after a restart, and nobody is sure of it any more."""
+    path, ids = tmp_path / "agent.db", [f"p{n}" for n in range(40)]
+    store = await fast(path)
+    await store.commit([Put("payment", id_, {"state": "Active"}) for id_ in ids])
+    await store.close()
+    store, _ = await full_of_bills(path)
+    before = {PayState.AUTH_PENDING, PayState.AUTHORISED, PayState.ACTIVE, PayState.DECLINED}
+    for state in set(PayState) - UNKEPT - before:
+        for id_ in ids:
+            await store.commit([Put("payment", id_, {"state": state.value, "usage": "x" * 900})])
+    with pytest.raises(StoreError, match="full"):
+        for n in range(100):
+            await store.commit([Put("payment", f"new{n}", {"state": "AuthPending", "usage": "x" * 900})])
+    await store.close()
 
 
 async def test_a_store_full_of_bills_can_be_emptied(tmp_path: Path) -> None:
