@@ -183,6 +183,7 @@ class Evse:
     """Of a DC board."""
     pausable: bool = True
     one_release: bool = False
+    tells_pilot: bool = True
     plugged_at: Stamp | None = None
     board_faults: frozenset[Fault] = frozenset()
     faults: set[Fault] = field(default_factory=set)
@@ -263,6 +264,14 @@ class Evse:
         return self.least_w / self.watts_per_a if self.dc else LEAST_A
 
     @property
+    def eager(self) -> bool:
+        """Its vehicle asks for energy, or may: a board that nobody has seen yet tells nothing, and some see it only
+        some time after there is something to have."""
+        if self.asks or not self.known:
+            return True
+        return not (self.tells_pilot or (self.release and self.settled))
+
+    @property
     def insists(self) -> bool:
         """Its vehicle cannot be paused any more: it takes the least that there is, or its session ends."""
         return self.release and not self.pausable
@@ -290,7 +299,8 @@ class Evse:
         allowed_a = self.most_a if self.allowed_a is None else min(self.most_a, self.allowed_a)
         if allowed_a < self.least_a:
             allowed_a = self.least_a if self.insists else 0.0
-        return Limit(allowed_a, self.used_phases, allowed_a * self.watts_per_a if self.dc else None)
+        power_w = round(allowed_a * self.watts_per_a, 3)  # a hair less than the least would be a pause
+        return Limit(allowed_a, self.used_phases, power_w if self.dc else None)
 
     @property
     def paused(self) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from agent.domain.account import Bill
 from agent.domain.asks import AskStart
-from agent.domain.charging.profiles import Unit
+from agent.domain.charging.profiles import Period, Schedule, Unit
 from agent.domain.events import (
     BoardChanged,
     BoardOpened,
@@ -21,6 +21,7 @@ from agent.domain.events import (
     StopWanted,
     TokenJudged,
     VehicleConnected,
+    VehiclePaused,
     VehicleReady,
 )
 from agent.domain.evse import Evse, Site, State
@@ -29,9 +30,10 @@ from agent.domain.orders import JudgeToken, SetLimit, SetRelease, Tell
 from agent.domain.tariff import Tariff, rate
 from agent.domain.variables import Settings
 from agent.kinds import EvseState, EvseTraits, Pilot, ScreenName
-from tests.domain.playbook import ACCEPTED, A, Playbook, charging, wh
+from tests.domain.playbook import ACCEPTED, UTC0_S, A, Playbook, charging, wh
 from tests.domain.test_plays_charging import DEFAULT, MAX, Play, ask, given, plugged_and_begun, profile, put, schedule
 
+ONE_PHASE = Schedule(Unit.W, (Period(0, 100_000.0, 1),), None, UTC0_S)
 MOST_W, LEAST_W, V3 = 150_000.0, 1500.0, 690.0
 TRAITS = EvseTraits(
     tethered=True, lockable=False, dc=True, min_w=LEAST_W, max_w=MOST_W, pausable=False, one_release=True,
@@ -39,6 +41,7 @@ TRAITS = EvseTraits(
 )  # fmt: skip
 AT_REST = EvseState(Pilot.A, contactor=False)
 PLUGGED = EvseState(Pilot.B, cable=True, contactor=False)
+SPENT = replace(PLUGGED, spent=True)
 LOOP = EvseState(Pilot.C, pwm=True, cable=True, contactor=True, offered_w=90_000.0, soc_percent=41)
 
 
@@ -191,6 +194,86 @@ def test_a_station_maximum_counts_what_is_drawn(unit: Unit, limit: float) -> Non
     assert station_w == pytest.approx(54_000, abs=0.1)
 
 
+def test_a_least_rate_is_no_claim_of_who_cannot_wait() -> None:
+    """It says below which it would rather wait; what cannot wait gets the least of its board, and the feed holds."""
+    play = running(play_of(Evse(2)))
+    put(play, profile(DEFAULT, (0, 100_000.0), unit=Unit.W, least=50_000.0), 1)
+    begin_other(play)
+    put(play, profile(MAX, (0, 20_000.0), unit=Unit.W, number=2))
+    play.skip().wait(11)
+    drawn_w = (watts(play) or 0.0) / 0.9 + given(play)[1] * V3
+    assert drawn_w <= 20_000 + 1e-6
+
+
+@pytest.mark.parametrize("least_w", [1001.0, 1388.0, 1500.0, 2000.0])
+def test_the_least_power_is_told_in_full(least_w: float) -> None:
+    """A hair less would be a pause to its board."""
+    play = running(play_of(traits=replace(TRAITS, min_w=least_w, pausable=True)))
+    put(play, profile(DEFAULT, (0, least_w), unit=Unit.W), 1)
+    assert not play.evse().paused
+    assert (watts(play) or 0.0) >= least_w
+
+
+def test_a_charger_draws_on_all_its_phases() -> None:
+    """Also in a station where AC outlets can do with one."""
+    play = running(play_of(settings={"phase_switching": True}))
+    put(play, replace(profile(DEFAULT, unit=Unit.W), schedule=ONE_PHASE), 1)
+    assert watts(play) == pytest.approx(100_000.0)
+    assert play.evse().used_phases == 3
+
+
+def full(play: Play, evse: int) -> None:
+    for event in (VehiclePaused(evse), ContactorOpened(evse)):
+        play.feed(event)
+    play.skip().wait(11)
+
+
+def test_who_cannot_say_that_he_asks_is_not_taken_for_full() -> None:
+    """Its board sees it only after release: a vehicle that has had enough does not keep it from that."""
+    play = play_of(Evse(2), feed_a=8.0)
+    begin_other(play)
+    begun(play)
+    assert releases(play) == [], "the other one charges"
+    full(play, 2)
+    assert releases(play) == [True]
+    play.feed(BoardChanged(1, LOOP))
+    play.skip().wait(11)
+    assert watts(play) == pytest.approx(8 * 0.9 * V3)
+
+
+def test_a_vehicle_that_never_draws_gives_way_in_the_end() -> None:
+    play = begun(play_of(Evse(2), feed_a=8.0, traits=replace(TRAITS, pausable=True)))
+    assert releases(play) == [True]
+    plugged_and_begun(play, 2)
+    play.feed(VehicleReady(2))
+    play.skip().wait(100)
+    assert not play.evse(2).release
+    play.skip().wait(60)
+    assert (play.evse(2).release, given(play)[1]) == (True, 8.0)
+
+
+def test_who_was_paused_by_the_limit_still_asks() -> None:
+    play = play_of(Evse(2), feed_a=8.0, traits=replace(TRAITS, pausable=True))
+    begin_other(play)
+    full(play, 2)
+    running(play)
+    for event in (VehicleReady(2), ContactorClosed(2), BoardChanged(1, replace(LOOP, pilot=Pilot.B, pwm=False))):
+        play.feed(event)
+    play.skip().wait(200)
+    assert (play.evse().paused, play.evse().release) == (True, True)
+    full(play, 2)
+    assert not play.evse().paused
+
+
+def test_a_vehicle_that_has_had_its_session_needs_no_share() -> None:
+    play = running(play_of(Evse(2), feed_a=8.0))
+    play.evse().bill = Bill("s1", 0, 5000, tariff=Tariff(kwh=rate("0.5"), occupancy=rate("0.1")))
+    play.feed(BoardChanged(1, SPENT))
+    play.skip().wait(11)
+    begin_other(play)
+    assert (given(play)[1], play.evse().charging) == (8.0, ChargingState.SUSPENDED_EV)
+
+
 # --- what is told --------------------------------------------------------------------------------------------------
 
 
@@ -200,6 +283,17 @@ def test_cable_check_and_precharge_are_no_suspension() -> None:
     play.wait(140)
     assert play.evse().charging is ChargingState.EV_CONNECTED
     assert play.screens[1].name is ScreenName.PREPARING
+    play.skip().wait(20)
+    assert play.evse().charging is ChargingState.SUSPENDED_EV
+
+
+def test_the_next_vehicle_of_a_session_takes_as_long() -> None:
+    """A session that outlives the cable (StopTransactionOnEVSideDisconnect false)."""
+    play = running(play_of(settings={"stop_on_ev_disconnect": False}))
+    play.feed(BoardChanged(1, AT_REST))
+    play.skip().feed(BoardChanged(1, replace(PLUGGED, contactor=None)))
+    play.skip().wait(140)
+    assert play.evse().charging is not ChargingState.SUSPENDED_EV
     play.skip().wait(20)
     assert play.evse().charging is ChargingState.SUSPENDED_EV
 
@@ -235,8 +329,6 @@ def test_the_connector_is_told_by_its_name() -> None:
 
 # --- a vehicle takes one session -----------------------------------------------------------------------------------
 
-SPENT = replace(PLUGGED, spent=True)
-
 
 def test_the_end_of_the_vehicle_is_the_end_of_the_transaction() -> None:
     play = running(play_of())
@@ -245,6 +337,17 @@ def test_the_end_of_the_vehicle_is_the_end_of_the_transaction() -> None:
     (ended,) = play.ended()
     assert (ended.reason, ended.meter_wh) == (StopReason.STOPPED_BY_EV, 3000)
     assert play.state() is State.ENDED
+
+
+def test_a_transaction_that_lasts_as_long_as_the_cable_outlives_its_vehicles_session() -> None:
+    """Stop point EVConnected alone (2.x): as after the driver's own end."""
+    play = running(play_of(settings={"tx_stop_points": ("EVConnected",)}))
+    play.feed(BoardChanged(1, SPENT))
+    play.feed(MeterRead(1, "end:1", wh(3000)))
+    assert (play.state(), play.ended()) == (State.ENDED, [])
+    play.skip().feed(BoardChanged(1, AT_REST))
+    (ended,) = play.ended()
+    assert (ended.reason, ended.meter_wh) == (StopReason.STOPPED_BY_EV, 3000)
 
 
 def test_an_end_that_the_board_has_made_is_not_the_vehicles() -> None:

@@ -50,6 +50,7 @@ from agent.domain.events import (
 from agent.domain.evse import FEED, Evse, Session, Site, State
 from agent.domain.orders import Remember, Reply, WakeMe
 from agent.domain.record import Poisoned, dump, load
+from agent.domain.rules.words import timer
 from agent.kinds import STATION, EvseId, Moment
 
 TIMER = "limits:"
@@ -237,7 +238,8 @@ class Charging:
 
     @on(TimeCame)
     def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        if event.key == TIMER:
+        """Also when a vehicle has had its time to ask for energy."""
+        if event.key == TIMER or event.key in (timer("settle", e) for e in self._site.evses.values()):
             yield from self._recompute(now)
 
     # --- what may be offered -----------------------------------------------------------------------------------
@@ -298,9 +300,11 @@ class Charging:
         yield WakeMe(TIMER, None if ahead_s == math.inf else now.t_s + ahead_s)
 
     def _claim(self, evse: Evse, own: Bound, alone: bool) -> Claim:
-        """``minChargingRate`` says whom to let wait when there is not enough for all; who is alone waits for nobody."""
-        least_a = evse.least_a if alone or own.least > own.limit else max(evse.least_a, own.least)
-        return Claim(evse.number, own.limit, least_a, evse.asks or not evse.known, evse.insists)
+        """``minChargingRate`` says whom to let wait when there is not enough for all; who is alone waits for nobody,
+        and who cannot wait gets no more for it."""
+        waits = not (alone or evse.insists or own.least > own.limit)
+        least_a = max(evse.least_a, own.least) if waits else evse.least_a
+        return Claim(evse.number, own.limit, least_a, evse.eager, evse.insists)
 
     def _wait_for_room(self, wanted: dict[EvseId, float], running: list[Evse], now: Moment) -> float:
         """While somebody has to come down, nobody goes up, except to what he may draw anyway: their vehicles take a
@@ -347,14 +351,15 @@ class Charging:
         if session is not None and session.started.boot == now.stamp.boot:
             age_s = max(0.0, now.t_s - session.started.t_s)
         began_s = _axis_s(now) - EARLY_S - age_s
-        return Outlet(evse.number, evse.most_a, evse.phases, began_s, session.id if session else "", evse.efficiency)
+        of = session.id if session else ""
+        return Outlet(evse.number, evse.most_a, evse.phases, began_s, of, evse.efficiency, fixed=evse.dc)
 
 
 def _draws(evse: Evse) -> bool:
-    """Energy may flow: in a session, at its end until the contactor is open, and on a board that went on by itself
-    while the agent was away."""
+    """Energy may flow: in a session (of a vehicle that takes any), at its end until the contactor is open, and on a
+    board that went on by itself while the agent was away."""
     return (
-        evse.state is State.ACTIVE
+        (evse.state is State.ACTIVE and not evse.spent)
         or (evse.state is State.ENDING and evse.contactor)
         or (evse.state is State.RECOVERING and not evse.known)
     )

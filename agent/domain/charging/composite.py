@@ -25,7 +25,8 @@ STEPS_MAX = 1000
 @frozen
 class Outlet:
     """What is asked about: an EVSE with what its hardware can. ``session``: the running one; ``began_s``: when it
-    began, or would begin, on the axis of ``Table``. ``efficiency``: what it gives of what it draws."""
+    began, or would begin, on the axis of ``Table``. ``efficiency``: what it gives of what it draws. ``fixed``: it uses
+    all its phases, whatever others can do."""
 
     number: EvseId
     most_a: float
@@ -33,6 +34,7 @@ class Outlet:
     began_s: float
     session: str = ""
     efficiency: float = 1.0
+    fixed: bool = False
 
 
 @frozen
@@ -93,26 +95,29 @@ def ranks(table: Table, purpose: Purpose, outlet: Outlet | None = None) -> list[
     return [i.profile for i in found]
 
 
-def _bounds(table: Table, profiles: Iterable[Profile], phases: int, began_s: float, at_s: float) -> Iterator[Bound]:
+def _bounds(
+    table: Table, profiles: Iterable[Profile], phases: int, began_s: float, at_s: float, switches: bool
+) -> Iterator[Bound]:
     """Of the first profile that surely speaks, and of those before it that may."""
     for profile in profiles:
         if not table.trusted and needs_utc(profile):
-            yield min((_bound(table, profile, p, phases) for p in profile.schedule.periods), key=lambda b: b.limit)
+            yield min((_bound(profile, p, phases, switches) for p in profile.schedule.periods), key=lambda b: b.limit)
         elif (period := period_at(profile, began_s, at_s)) is not None:
-            yield _bound(table, profile, period, phases)
+            yield _bound(profile, period, phases, switches)
             return
 
 
-def _bound(table: Table, profile: Profile, period: Period, phases: int) -> Bound:
+def _bound(profile: Profile, period: Period, phases: int, switches: bool) -> Bound:
     """An outlet that cannot do with fewer phases uses all it has, whatever the profile hopes for."""
-    used = min(period.phases or phases, phases) if table.switches else phases
+    used = min(period.phases or phases, phases) if switches else phases
     return Bound(period.limit, profile.schedule.unit, used, profile.schedule.least_rate or 0.0)
 
 
 def own_bound(table: Table, outlet: Outlet, at_s: float) -> Bound:
     """What hardware and transaction profiles allow at this EVSE, in A."""
     order = [*ranks(table, Purpose.TX, outlet), *ranks(table, Purpose.TX_DEFAULT, outlet)]
-    found = list(_bounds(table, order, outlet.phases, outlet.began_s, at_s))
+    switches = table.switches and not outlet.fixed
+    found = list(_bounds(table, order, outlet.phases, outlet.began_s, at_s, switches))
     in_a = [Bound(b.amperes(table.nominal_v), Unit.A, b.phases, b.least_a(table.nominal_v)) for b in found]
     least = min(in_a, key=lambda b: b.limit, default=Bound(outlet.most_a, Unit.A, outlet.phases))
     return Bound(min(outlet.most_a, least.limit), Unit.A, least.phases, least.least)
@@ -120,7 +125,7 @@ def own_bound(table: Table, outlet: Outlet, at_s: float) -> Bound:
 
 def station_bound(table: Table, phases: int, at_s: float) -> Bound | None:
     """The station maximum in force, in its own unit; None: there is none."""
-    found = list(_bounds(table, ranks(table, Purpose.STATION_MAX), phases, at_s, at_s))
+    found = list(_bounds(table, ranks(table, Purpose.STATION_MAX), phases, at_s, at_s, table.switches))
     return min(found, key=lambda b: b.watts(table.nominal_v), default=None)
 
 

@@ -24,7 +24,14 @@ from agent.domain.transaction import Point, Transaction
 from agent.kinds import Moment, Reading, Stamp
 
 RIGHT_ENDED = frozenset(
-    (StopReason.LOCAL, StopReason.REMOTE, StopReason.DEAUTHORIZED, StopReason.EV_DISCONNECTED, StopReason.TIMEOUT)
+    (
+        StopReason.LOCAL,
+        StopReason.REMOTE,
+        StopReason.DEAUTHORIZED,
+        StopReason.EV_DISCONNECTED,
+        StopReason.STOPPED_BY_EV,
+        StopReason.TIMEOUT,
+    )
 )
 """Reasons that a transaction may outlive. Everything else is a fault, a reset, an unlock, a lost proof."""
 OUTLASTING = frozenset((Point.EV_CONNECTED, Point.BAY))

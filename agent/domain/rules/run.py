@@ -94,8 +94,12 @@ def limited(s: Site, evse: Evse, event: LimitChanged, now: Moment) -> Iterator[Y
     given to whom it was meant for. Where release is given once only, the limit alone says it."""
     yield SetLimit(evse.number, evse.limit)
     if evse.one_release and evse.release:
-        if evse.charging is ChargingState.SUSPENDED_EVSE and not evse.paused:
-            yield from unsettle(s, evse, now)
+        if not evse.paused:
+            if evse.charging is ChargingState.SUSPENDED_EVSE:
+                yield from unsettle(s, evse, now)
+        elif evse.asks or not evse.settled:  # and does so until it may again
+            evse.settled = False
+            yield WakeMe(timer("settle", evse), None)
     elif evse.paused and evse.release:
         yield from release(s, evse, False)
         evse.wanted = True
@@ -115,9 +119,9 @@ def _disconnected(evse: Evse) -> StopWanted:
 
 def vehicle_back(s: Site, evse: Evse, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
     yield WakeMe(timer("connect", evse), None)
-    yield from unsettle(s, evse, now)
     if evse.session and not evse.session.held:
         yield from release(s, evse, True)
+    yield from unsettle(s, evse, now)
     yield from tell_charging(s, evse, now)
 
 

@@ -111,7 +111,7 @@ def ends_without_energy(s: Site, evse: Evse) -> bool:
 
 def unsettle(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     evse.settled = False
-    usual_s = DC_SETTLE_S if evse.dc and evse.release and not evse.flowed else SETTLE_S
+    usual_s = DC_SETTLE_S if evse.dc and evse.release else SETTLE_S
     yield WakeMe(timer("settle", evse), now.t_s + max(usual_s, 3 * s.io_s))
 
 
