@@ -264,14 +264,6 @@ class Evse:
         return self.least_w / self.watts_per_a if self.dc else LEAST_A
 
     @property
-    def eager(self) -> bool:
-        """Its vehicle asks for energy, or may: a board that nobody has seen yet tells nothing, and some see it only
-        some time after there is something to have."""
-        if self.asks or not self.known:
-            return True
-        return not (self.tells_pilot or (self.release and self.settled))
-
-    @property
     def insists(self) -> bool:
         """Its vehicle cannot be paused any more: it takes the least that there is, or its session ends."""
         return self.release and not self.pausable

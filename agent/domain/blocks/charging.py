@@ -304,7 +304,7 @@ class Charging:
         and who cannot wait gets no more for it."""
         waits = not (alone or evse.insists or own.least > own.limit)
         least_a = max(evse.least_a, own.least) if waits else evse.least_a
-        return Claim(evse.number, own.limit, least_a, evse.eager, evse.insists)
+        return Claim(evse.number, own.limit, least_a, _eager(evse), evse.insists)
 
     def _wait_for_room(self, wanted: dict[EvseId, float], running: list[Evse], now: Moment) -> float:
         """While somebody has to come down, nobody goes up, except to what he may draw anyway: their vehicles take a
@@ -363,6 +363,14 @@ def _draws(evse: Evse) -> bool:
         or (evse.state is State.ENDING and evse.contactor)
         or (evse.state is State.RECOVERING and not evse.known)
     )
+
+
+def _eager(evse: Evse) -> bool:
+    """Its vehicle asks for energy, or may: a board that nobody has seen yet tells nothing, and some see it only some
+    time after there is something to have."""
+    if evse.asks or not evse.known:
+        return True
+    return not (evse.tells_pilot or (evse.release and evse.settled))
 
 
 def _axis_s(now: Moment) -> float:
