@@ -69,10 +69,12 @@ class Journal:
     def find(self, payment: str) -> Payment | None:
         return self.payments.get(payment) or self.done.get(payment)
 
+    def known(self) -> tuple[Payment, ...]:
+        return (*self.payments.values(), *self.done.values())
+
     def of_token(self, token: Token | None) -> Payment | None:
         """The payment that this right to charge was made of."""
-        known = (*self.payments.values(), *self.done.values())
-        return next((p for p in known if token is not None and token.same(p.token)), None)
+        return next((p for p in self.known() if token is not None and token.same(p.token)), None)
 
     def of_session(self, session: str) -> Payment | None:
         return next((p for p in self.payments.values() if p.session == session and p.state is PayState.ACTIVE), None)
@@ -80,9 +82,12 @@ class Journal:
     def at(self, terminal: EvseId, *states: PayState) -> list[Payment]:
         return [p for p in self.payments.values() if p.terminal == terminal and p.state in states]
 
-    def elsewhere(self, p: Payment) -> bool:
-        """Another terminal is there now than the one that holds its money, whose number would be somebody else's."""
-        return bool(p.serial) and self.open.get(p.terminal, "") not in ("", p.serial)
+    def astray(self, p: Payment) -> str:
+        """Why its number would be of somebody else's money at the terminal that is there; "": it is of its own."""
+        if p.serial and self.open.get(p.terminal, "") not in ("", p.serial):
+            return "another terminal is there"
+        newer = (o for o in self.known() if o.terminal == p.terminal and o.serial == p.serial and o.at > p.at)
+        return "its number was given again" if any(o.reservation == p.reservation for o in newer) else ""
 
     def holds(self, p: Payment, event: PaymentApproved) -> None:
         """The bank's yes, under the number of the terminal that is there."""
@@ -293,8 +298,8 @@ def _ask(j: Journal, p: Payment) -> Iterator[Yielded]:
     """Amount and intention are on disk before the order is carried out."""
     assert p.reservation is not None
     assert not p.under_way
-    if j.elsewhere(p):
-        yield from _uncertain(j, p, "another terminal is there")
+    if why := j.astray(p):
+        yield from _uncertain(j, p, why)
         return
     p.under_way = True
     if p.state is PayState.FINAL_KNOWN:
@@ -378,20 +383,9 @@ def _uncertain(j: Journal, p: Payment, why: str) -> Iterator[Yielded]:
 # --- the table -------------------------------------------------------------------------------------------------------
 
 EVENTS: tuple[type[Event], ...] = (
-    BankCardRead,
-    Placed,
-    Withdrawn,
-    PaymentApproved,
-    PaymentDeclined,
-    PaymentCancelled,
-    Begun,
-    Spent,
-    PaymentSettled,
-    TerminalOpened,
-    TerminalLost,
-    TimeCame,
-    Resumed,
-)
+    BankCardRead, Placed, Withdrawn, PaymentApproved, PaymentDeclined, PaymentCancelled, Begun, Spent, PaymentSettled,
+    TerminalOpened, TerminalLost, TimeCame, Resumed,
+)  # fmt: skip
 
 _NOTHING: dict[type[Event], Rule] = dict.fromkeys(EVENTS, stay)
 _OFFER: dict[type[Event], Rule] = {

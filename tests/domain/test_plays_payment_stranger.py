@@ -27,6 +27,7 @@ from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.payment_words import (
     CommitPayment,
     OfferPayment,
+    PaymentCancelled,
     PaymentSettled,
     TerminalLost,
     TerminalOpened,
@@ -36,11 +37,13 @@ from agent.domain.tariff import Tariff
 from agent.kinds import Fault, Token
 from tests.domain.playbook import EMPTY, LINK, Playbook, wh
 from tests.domain.test_plays_payment import (
+    OTHER,
     PLUG,
     TARIFF,
     EvseAt,
     charge,
     energised,
+    offer,
     paid,
     record,
     sold,
@@ -158,6 +161,22 @@ def test_the_same_terminal_and_one_that_says_no_serial_number_are_asked() -> Non
         play.skip() >> opened
         unplugged(play.skip(), 3000).skip()
         assert settlements(play) == [CommitPayment(0, payment, 7, 100, "A1")]
+
+
+def test_a_number_that_the_terminal_has_given_again_is_the_newer_ones() -> None:
+    """A charge was not answered, the terminal starts its numbers anew, and the next card's hold has the same one."""
+    play = till()
+    payment = paid(play)
+    unplugged(play.skip(), 3000).skip()
+    (play >> PaymentSettled(0, payment, None)).skip()
+    (play >> VehicleConnected(1) >> PaymentCancelled(0, offer(play))).skip().wait(2).skip()
+    newer = tapped(play, OTHER)
+    energised(play, meter_wh=3000)
+    play.wait(61).skip()
+    assert settlements(play) == [CommitPayment(0, payment, 7, 100)]
+    assert record(play, payment)["state"] == PayState.UNCERTAIN
+    unplugged(play, 5000).skip()
+    assert settlements(play)[1:] == [CommitPayment(0, newer, 7, 100)]
 
 
 # --- the token of a card ---------------------------------------------------------------------------------------------
