@@ -12,6 +12,8 @@ from agent.ocpp.dialect import Desk, Payload, Refused
 from agent.ocpp.rpc import Code
 from agent.ocpp.times import parse
 
+RETRIES_MAX, RETRY_INTERVAL_MAX_S = 1000, 7 * 86400
+
 
 def when(payload: Payload, key: str) -> float | None:
     """UTC seconds; None where nothing is said. Raises ``Refused`` for what is no time."""
@@ -24,8 +26,9 @@ def when(payload: Payload, key: str) -> float | None:
 
 
 def tries(payload: Payload) -> tuple[int, int]:
-    """How often more, and the seconds between two attempts."""
-    return max(0, payload.get("retries", 0)), max(0, payload.get("retryInterval", 0))
+    """How often more, and the seconds between two attempts. JSON has no greatest number."""
+    times, interval_s = payload.get("retries", 0), payload.get("retryInterval", 0)
+    return int(min(max(times, 0), RETRIES_MAX)), int(min(max(interval_s, 0), RETRY_INTERVAL_MAX_S))
 
 
 def signed_firmware(payload: Payload, desk: Desk) -> AskFirmware | dict[str, Any]:

@@ -17,7 +17,7 @@ from simulated import CAMPAIGN
 from test_any_request import SUFFIX, asked_by, document, made_of
 
 from agent.domain.asks import AskReset, AskSendList, AskStart
-from agent.domain.events import Event
+from agent.domain.events import Event, FirmwareFetched, LogSent, SignerJudged
 from agent.domain.keys import (
     ChainTaken,
     DeleteRoot,
@@ -30,7 +30,7 @@ from agent.domain.keys import (
     RootsListed,
     TakeChain,
 )
-from agent.domain.orders import Order, Reply
+from agent.domain.orders import FetchFirmware, JudgeSigner, Order, Reply, SendLog
 from agent.kinds import Token
 from agent.ocpp.dialect import Desk, Dialect, In, Refused
 from agent.ocpp.v16 import V16
@@ -190,3 +190,80 @@ def test_the_promises_hold_whatever_is_asked(dialect: Dialect, record_property: 
     record_property("frames", asked)
     record_property("reached the domain", dict(reached))
     assert len(reached) >= 10, f"hardly anything of it reaches the domain: {reached}"
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+GIVEN = {"location": "ftp://h/x", "remoteLocation": "ftp://h/x", "transactionId": "s1"}
+PAST = ("retrieveDate", "retrieveDateTime", "startSchedule", "validFrom", "startTime")
+HUGE = 10**400
+"""JSON has no greatest number."""
+
+
+def whole_of(schema: dict[str, Any], whole: dict[str, Any], name: str = "") -> Any:
+    """With every field that there may be; each number is 1."""
+    if "$ref" in schema:
+        return whole_of(whole["definitions"][schema["$ref"].rsplit("/", 1)[-1]], whole, name)
+    if "enum" in schema:
+        return schema["enum"][0]
+    match schema.get("type", "object"):
+        case "object":
+            fields = schema.get("properties", {}).items()
+            return {n: whole_of(s, whole, n) for n, s in fields if n != "customData"}
+        case "array":
+            return [whole_of(schema["items"], whole, name)]
+        case "string" if schema.get("format") == "date-time":
+            return "2027-01-15T07:00:00Z" if name in PAST else "2027-01-15T09:00:00Z"
+        case "string":
+            return GIVEN.get(name, "1")
+        case "boolean":
+            return True
+    return 1
+
+
+def numbers_of(value: Any) -> list[tuple[Any, Any]]:
+    """Where they are: holder and key."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    here = [(value, k) for k, v in items if type(v) is int]
+    return [*here, *(found for _, v in items if isinstance(v, dict | list) for found in numbers_of(v))]
+
+
+def failing(order: Order) -> Event | None:
+    """Files that do not come or go: they are tried again after the time that was asked for."""
+    match order:
+        case SendLog(job):
+            return LogSent(job, "UploadFailure")
+        case FetchFirmware(job):
+            return FirmwareFetched(job, False)
+        case JudgeSigner(job):
+            return SignerJudged(job, True)
+    return None
+
+
+@pytest.mark.parametrize("dialect", [V16, V201], ids=lambda d: d.name)
+def test_a_number_beyond_all_bounds_ends_no_station(dialect: Dialect) -> None:
+    """The pause between two attempts was one: it was on disk, and ended the station at each of its starts."""
+    reached = Counter[str]()
+    for action in asked_by(dialect):
+        whole = document(dialect.name, action + SUFFIX[dialect.name])
+        payload = whole_of(whole, whole)
+        for holder, key in numbers_of(payload):
+            holder[key] = HUGE
+            street = Street({"offline_tx_for_unknown_id": False})
+            rig, talk = street.rig, Talk(street, dialect)
+            rig.site.updater = True
+            carry_out = rig._carry_out
+
+            def listen(order: Order, saved: bool, carry_out: Any = carry_out, rig: Any = rig) -> None:
+                if (said := failing(order)) is not None:
+                    rig.queue.append(said)
+                carry_out(order, saved)
+
+            rig._carry_out = listen  # type: ignore[method-assign]
+            street.plug(1, True)
+            talk.ask(action, payload)
+            rig.pass_time(60.0)
+            assert rig.alive or rig.resetting, action
+            reached.update(talk.reached)
+            holder[key] = 1
+    assert sum(n > 0 for n in reached.values()) >= 8, reached
