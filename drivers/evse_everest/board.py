@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from agent.kinds import EvseState, EvseTraits, Fault, Limit
+from agent.kinds import EvseState, EvseTraits, Fault, Limit, Pilot
 from agent.ports import DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from drivers.evse_everest import EverestSettings
@@ -267,6 +267,8 @@ class Everest:
             self._seen = replace(self._seen, transaction=True, stopping=True)
         await self._first_picture()
         await self._still()
+        if self._seen.plugged and not self._seen.spent:  # it has not begun: whoever has charged here has left
+            self._between = [replace(self._picture(), pilot=Pilot.A, cable=False)]
         for error in await self._active_errors():
             self._error(error, True)
         await self.set_limit(Limit())

@@ -453,6 +453,23 @@ async def test_one_car_never_passes_for_another() -> None:
         await until(lambda: seen.last.contactor is True)
 
 
+@pytest.mark.parametrize("exchanged", [False, True])
+async def test_a_car_that_was_exchanged_while_nobody_looked(exchanged: bool) -> None:
+    """EVerest has asked nobody for the one that has charged; one that waits to be authorised is another one."""
+    far = Far("AC")
+    async with charging(far):
+        pass
+    async with far.running():
+        await until(lambda: far.everest.phase is Phase.FINISHED)
+        if exchanged:
+            far.evse.disconnect(cable_too=True)
+            await far.pilot(Pilot.C)
+            await until(lambda: far.everest.phase is Phase.WAITS)
+        async with far.open() as port, Watched(port).running() as seen:
+            await until(lambda: bool(seen.pictures) and seen.last.vehicle)
+            assert [p.pilot for p in seen.pictures] == ([Pilot.A, Pilot.B] if exchanged else [Pilot.B])
+
+
 async def test_an_authorisation_is_no_car_and_waits_for_none() -> None:
     far = Far()
     async with far.running(), far.open() as port, Watched(port).running() as seen:
