@@ -97,7 +97,7 @@ def _session(station: Station, evse: Evse, link: Link | None) -> dict[str, Any] 
     newest = max(session.last_wh, evse.reading.energy_wh if evse.reading else 0)
     return {
         "id": session.id,
-        "transaction_id": station.store.transaction_id(link.name, session.id) if link else None,
+        "transaction_id": station.store.transaction_id(link.name, session.id, link.version) if link else None,
         "token": session.token.value,
         "energy_wh": newest - session.start_wh,
         "cost_cents": _cost_cents(station, evse, newest),

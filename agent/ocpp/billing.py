@@ -20,9 +20,10 @@ from typing import Any, TypeVar
 from agent.domain.events import Event
 from agent.domain.messages import TransactionEnded, names_token
 from agent.ocpp.backoff import growing_s
+from agent.ocpp.crossing import Crossing
 from agent.ocpp.dialect import Desk, Dialect, Heard, Mute, Out, Unspeakable
 from agent.ocpp.times import NoTime
-from agent.ports.store import OutboxRow, Put, StoreError
+from agent.ports.store import OutboxRow, StoreError
 
 log = logging.getLogger("agent.ocpp")
 
@@ -69,13 +70,14 @@ class Billing:
         self._heard: dict[int, Heard] = {}
         self._late: OrderedDict[str, Heard | None] = OrderedDict()
         self._buried: OrderedDict[str, None] = OrderedDict()
-        self._orphans: tuple[Put, ...] = ()
+        self._orphans: tuple[Heard, ...] = ()
         """What late answers to buried rows have brought: stored along with the next row that leaves the queue."""
         self._silences = 0
         self._told_of = ""
         self._paused_for = ""
         self._sent: tuple[str, str, dict[str, Any]] | None = None
-        self._backend_numbers = True
+        self._backend_numbers, self._version = True, ""
+        self._crossing, self._arrived = Crossing(desk), False
 
     @property
     def waiting(self) -> int:
@@ -94,18 +96,20 @@ class Billing:
         return 2**62 if self.pausing or self.waiting > BACKLOG else self.settled
 
     def due_in_s(self) -> float | None:
-        return max(0.0, self._not_before_s - time.monotonic()) if self.waiting else None
+        return max(0.0, self._not_before_s - time.monotonic()) if self.waiting or self._arrived else None
 
-    def reconnected(self) -> None:
+    def reconnected(self, dialect: Dialect) -> None:
         """A new connection: nothing is owed to the old one's failures."""
         self._rows.clear()
         self._silences = 0
+        self._backend_numbers, self._version = dialect.backend_numbers, dialect.name
+        self._arrived = self.queue == self._desk.link
 
     def late(self, id_: str, heard: Heard | None) -> tuple[Event, ...]:
         """An answer after its time-out is an answer; None: a refusal, which never takes the place of a good one. What
         comes back is to be heard at once: it is about a row that has been buried."""
         if id_ in self._buried:
-            self._orphans += heard.facts if heard else ()
+            self._orphans += (heard,) if heard else ()
             return heard.events if heard else ()
         self._late[id_] = heard or self._late.get(id_)
         while len(self._late) > LATE_KEPT:
@@ -116,7 +120,7 @@ class Billing:
 
     async def head(self) -> OutboxRow | None:
         """The oldest row, if it may be sent now."""
-        if self.pausing or not self.waiting:
+        if self.pausing or (self._arrived and not await self._arrive()) or not self.waiting:
             return None
         if not self._rows:
             try:
@@ -130,11 +134,31 @@ class Billing:
         self._paused_for = ""
         return self._rows[0]
 
+    async def _arrive(self) -> bool:
+        """In a version that may know nothing of the sessions that go on: they are told first."""
+        try:
+            for rows in await self._crossing.openings(self._version):
+                await self._put_back(rows)
+        except StoreError as e:
+            self._pause(str(e))
+            return False
+        self._arrived = False
+        return True
+
+    async def _put_back(self, rows: Sequence[OutboxRow]) -> None:
+        anew = not self._backend_numbers and self._crossing.is_new(rows[0].session, self._version)
+        await self._desk.outbox.put_back(rows, anew)
+        self._rows.clear()
+        self._sent = None
+        log.warning(
+            "%s: session %s is told anew in OCPP %s: %d message(s)",
+            self._desk.link, rows[0].session, self._version, len(rows),
+        )  # fmt: skip
+
     async def prepare(self, row: OutboxRow, dialect: Dialect) -> tuple[Out, dict[str, Any], list[Heard | None]] | None:
         """Row and payload to send; None if the row needs no sending (it has been dealt with). The third part holds
         what has been heard of it already: then only the store is behind."""
         self._buried.pop(row.id, None)  # somebody has brought it back
-        self._backend_numbers = dialect.backend_numbers
         known: list[Heard | None] = []
         if row.seq in self._heard:
             known = [self._heard[row.seq]]
@@ -145,6 +169,8 @@ class Billing:
             out = out.of(row.message)
         if known and isinstance(out, Out):
             return out, {}, known
+        if await self._crosses(row):
+            return None
         if isinstance(out, Mute):
             await self.done(row, Heard())
             return None
@@ -153,6 +179,30 @@ class Billing:
             return None
         payload = await self._encoded(row, out, dialect)
         return None if payload is None else (out, payload, [])
+
+    async def _crosses(self, row: OutboxRow) -> bool:
+        """Another version was spoken before: this row is not to be told now, or something else first."""
+        if self._crossing.has_left(row, self._version):
+            await self.done(row, Heard())
+        elif doubt := self._crossing.doubt(row, self._version):
+            await self.bury(row, doubt)
+        elif owed := self._crossing.owed(row, self._version):
+            try:
+                await self._put_back(owed)
+            except StoreError as e:
+                self._pause(str(e))
+        else:
+            return False
+        return True
+
+    async def sending(self, row: OutboxRow) -> bool:
+        """Write down that it may have been told from now on, where nobody could find out. False: not now."""
+        facts = self._crossing.sending(row, self._version)
+        return not facts or await self._stored(self._desk.outbox.noted(facts))
+
+    def events(self, row: OutboxRow, heard: Heard) -> list[Event]:
+        """What the domain is to hear."""
+        return list(self._crossing.events(row, heard))
 
     async def _encoded(self, row: OutboxRow, out: Out, dialect: Dialect) -> dict[str, Any] | None:
         if self._sent and self._sent[:2] == (row.id, dialect.name):
@@ -184,17 +234,19 @@ class Billing:
     async def done(self, row: OutboxRow, heard: Heard) -> bool:
         """Off the queue, with the facts it brought. False: the store did not take it; the row comes again, but is not
         sent again."""
+        if not heard.version:
+            heard = replace(heard, version=self._version)
         self._heard[row.seq] = heard
         orphans, self._silences = self._orphans, 0
-        if not await self._stored(self._desk.outbox.done(row, (*heard.facts, *orphans))):
+        if not await self._stored(self._desk.outbox.done(row, self._crossing.left(row, (heard, *orphans)))):
             return False
         self._orphans = self._orphans[len(orphans) :]
         del self._heard[row.seq]
         self._drop(row)
         return True
 
-    async def refused(self, row: OutboxRow, why: str) -> None:
-        """One attempt more; the pause grows with the attempts (domain time)."""
+    async def refused(self, row: OutboxRow, why: str, no: bool = False) -> None:
+        """One attempt more; the pause grows with the attempts (domain time). ``no``: the backend does not have it."""
         self._silences = 0
         attempts, interval_s = row.attempts + 1, self._retry_interval_s()
         pause_s = interval_s * attempts
@@ -207,7 +259,7 @@ class Billing:
                 return
             pause_s = growing_s(interval_s, attempts, LEAST_PAUSE_S)
             self._tell_once(row, f"refused {attempts} times ({why}), but its session still runs: asked again for ever")
-        if await self._stored(self._desk.outbox.attempted(row)):
+        if await self._stored(self._desk.outbox.attempted(row, self._crossing.refused(row) if no else ())):
             self._rows.clear()
             self._rest(pause_s)
 
@@ -239,7 +291,7 @@ class Billing:
         """Where the backend numbers the transactions, nothing of a session can ever be told without its start."""
         if not self._backend_numbers:
             return False
-        named = self._desk.outbox.transaction_id(self._desk.link, row.session) is not None
+        named = self._desk.outbox.transaction_id(self._desk.link, row.session, self._version) is not None
         return names_token(row.message) and not named
 
     def _tell_once(self, row: OutboxRow, what: str) -> None:
@@ -259,7 +311,8 @@ class Billing:
                 self._pause(str(e))
                 return
         log.error("%s: %d billed message(s) moved to the dead letters: %s", link, len(rows), ascii(reason)[1:-1][:200])
-        if await self._stored(self._desk.outbox.bury(rows, reason)):
+        facts = self._crossing.buried(rows, self._version)
+        if await self._stored(self._desk.outbox.bury(rows, reason, facts)):
             self._drop(row, len(rows))
             self._remember_buried(rows)
 

@@ -20,22 +20,29 @@ async def deliver(
     if prepared is None:
         return
     out, payload, known = prepared
+    if not known and not await to_the_end(billing.sending(row)):
+        return
     try:
-        heard: Heard | None = known[0] if known else await line.call(row.id, out, row, payload)
+        heard: Heard | None = known[0] if known else await line.call(row.id + dialect.mark, out, row, payload)
     except Silent:
         if dialect.silence_counts or billing.silence_counts:
-            await to_the_end(_settle(row, None, billing, hear))
+            await to_the_end(_settle(row, None, billing, hear, False))
         else:
             billing.silent()
     except Unspeakable as e:
         await to_the_end(billing.bury(row, str(e)))
     else:
-        await to_the_end(_settle(row, heard, billing, hear))
+        await to_the_end(_settle(row, heard, billing, hear, not known and line.refused))
 
 
-async def _settle(row: OutboxRow, heard: Heard | None, billing: Billing, hear: Callable[[Event], None]) -> None:
+async def _settle(
+    row: OutboxRow, heard: Heard | None, billing: Billing, hear: Callable[[Event], None], no: bool
+) -> None:
+    """``no``: the backend has said so."""
     if heard is None:
-        await billing.refused(row, "no valid answer")
-    elif await billing.done(row, heard):
-        for event in heard.events:
+        await billing.refused(row, "no valid answer", no)
+        return
+    events = billing.events(row, heard)
+    if await billing.done(row, heard):
+        for event in events:
             hear(event)

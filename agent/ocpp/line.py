@@ -9,6 +9,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from agent.ocpp.dialect import Desk, Dialect, Heard, Out, Unspeakable
@@ -31,8 +32,8 @@ class Silent(Exception):
 
 
 class Line:
-    """``late(subject, heard)``: an answer came after its time-out (None: a refusal, or nothing useful). Times are real
-    seconds of the monotonic clock."""
+    """``late(subject, heard)``: an answer came after its time-out (None: a refusal, or nothing useful). ``refused``: the
+    latest CALL was answered with an error. Times are real seconds of the monotonic clock."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Line:
         self.ws: WebSocket | None = None
         self.dialect, self.url = dialect, url
         self.rpc = Rpc()
+        self.refused = False
         self.received_s = self.exchanged_s = self.clock_heard_s = 0.0
         self._desk, self._trace, self._late = desk, trace, late
         self._call_timeout_s, self._pong_s = call_timeout_s, pong_s
@@ -166,6 +168,7 @@ class Line:
             self.say(f"{self.url}: no answer to {out.action} within {self._call_timeout_s:g} s")
             raise Silent from None
         self.exchanged_s = time.monotonic()
+        self.refused = isinstance(finding, Errored)
         heard = self._understood(out, subject, finding)
         if heard is not None and heard.utc_s is not None:
             self.clock_heard_s = self.exchanged_s
@@ -190,7 +193,7 @@ class Line:
             return None
         message = subject.message if isinstance(subject, OutboxRow) else subject
         try:
-            return out.heard(message, payload, self._desk)
+            return replace(out.heard(message, payload, self._desk), version=self.dialect.name)
         except Exception as e:  # noqa: BLE001  an answer is foreign data, whatever a row trips over in it
             self.say(f"{self.url}: answer to {out.action} makes no sense ({type(e).__name__})")
             return None

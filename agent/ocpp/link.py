@@ -239,7 +239,7 @@ class Link:
         self._line.attach(ws, dialect)
         self._line.url, self.trouble = self.url, ""
         for queue in self._queues:
-            queue.reconnected()
+            queue.reconnected(dialect)
         self._status_silences = 0
         self._inbox = Inbox()
         log.info("%s: connected to %s, OCPP %s", self.name, self.url, dialect.name)

@@ -47,6 +47,16 @@ def link_of(queue: str) -> str:
     return queue.removesuffix(_NOTES)
 
 
+def ids_by_version(known: Mapping[str, Any], session: str) -> dict[str, str]:
+    """What a backend calls a session, by version of OCPP, in a fact about it. An older release wrote the latest id
+    alone: the session's own is that of 2.0.1."""
+    ids = known.get("ids")
+    if isinstance(ids, Mapping):
+        return {str(version): str(id_) for version, id_ in ids.items()}
+    id_ = str(known.get("id", ""))
+    return {"2.0.1" if id_ == session else "1.6": id_} if id_ else {}
+
+
 class OutboxPort(Protocol):
     """The queues of one station's messages, by the link's name or ``notes_of``. Every method is durable when it
     returns.
@@ -70,25 +80,47 @@ class OutboxPort(Protocol):
         """The backend has it: remove the row and put facts (the transaction id it brought) in one transaction."""
         ...
 
-    async def attempted(self, row: OutboxRow) -> None:
+    async def noted(self, facts: Sequence[Put]) -> None:
+        """Put facts about what is told."""
+        ...
+
+    async def attempted(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         """Count one refused attempt."""
         ...
 
-    async def bury(self, rows: Sequence[OutboxRow], reason: str) -> None:
+    async def bury(self, rows: Sequence[OutboxRow], reason: str, facts: Sequence[Put] = ()) -> None:
         """Move rows to the dead-letter list: kept, shown, re-sendable; the queue goes on."""
+        ...
+
+    async def put_back(self, rows: Sequence[OutboxRow], anew: bool) -> None:
+        """Rows of one session that have left already wait again at their old places. ``anew``: where they go now nothing
+        of the session is known: they are the first ones by number, and the others of the session follow them."""
+        ...
+
+    async def going_on(self, link: str) -> list[str]:
+        """The sessions that the backend has heard of and whose end it has not: open ones, and those of which something
+        waits."""
         ...
 
     async def of_session(self, link: str, session: str) -> list[OutboxRow]:
         """All waiting rows of a session, oldest first."""
         ...
 
-    def transaction_id(self, link: str, session: str) -> str | None:
-        """What the backend calls this session (kept in memory, durable through ``done``'s facts: kind
-        ``transaction``, key ``link/session``, value ``{"id": ...}``)."""
+    def transaction(self, link: str, session: str) -> Mapping[str, Any]:
+        """What is known of this session at the backend as long as it has not heard of its end (kept in memory, durable
+        through facts: kind ``transaction``, key ``link/session``; ``ocpp/openings.py`` says what is in it)."""
+        ...
+
+    def transactions(self, link: str) -> Mapping[str, Mapping[str, Any]]:
+        """All of them, by session."""
+        ...
+
+    def transaction_id(self, link: str, session: str, version: str) -> str | None:
+        """What the backend calls this session in this version of OCPP, also for a while after its end."""
         ...
 
     def session_of(self, link: str, transaction_id: str) -> str | None:
-        """The reverse of ``transaction_id``."""
+        """The reverse of ``transaction_id``, in whichever version."""
         ...
 
 

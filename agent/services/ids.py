@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from agent.ports.store import Put
+from agent.ports.store import Put, ids_by_version
 from agent.services import forms
 
 RUNNING, ENDED = "transaction", "ended"
-"""Kinds of facts; the key is ``link/session``, the value has the ``id``, of ended ones also a running number ``n``."""
+"""Kinds of facts; the key is ``link/session``, the value has the latest ``id`` and the ``ids`` by version of OCPP, of ended
+ones also a running number ``n``."""
 ENDED_KEPT = 64
 
 
@@ -16,8 +18,8 @@ class Ids:
     """A copy in memory of what the store holds; ``learn`` keeps it so."""
 
     def __init__(self) -> None:
-        self._running: dict[tuple[str, str], str] = {}
-        self._ended: dict[tuple[str, str], tuple[int, str]] = {}
+        self._running: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._ended: dict[tuple[str, str], Mapping[str, Any]] = {}
 
     def learn(self, puts: Iterable[Put]) -> None:
         for put in puts:
@@ -25,32 +27,49 @@ class Ids:
             if put.kind == RUNNING:
                 self._running.pop((link, session), None)
                 if put.value is not None:
-                    self._running[link, session] = str(put.value["id"])
+                    self._running[link, session] = put.value
             elif put.kind == ENDED:
                 self._ended.pop((link, session), None)
-                if put.value is not None and isinstance(number := put.value.get("n"), int):
-                    self._ended[link, session] = (number, str(put.value["id"]))
+                if put.value is not None and isinstance(put.value.get("n"), int):
+                    self._ended[link, session] = put.value
 
     def over(self, link: str, session: str) -> list[Put]:
         """The backend has the end of it: what its place costs may still be told for a while."""
         puts = [Put(RUNNING, f"{link}/{session}", None)]
         known = self._running.get((link, session))
-        if known is None:
+        if known is None or not known["id"]:
             return puts
-        oldest_first = sorted(self._ended.items(), key=lambda item: item[1])
-        number = oldest_first[-1][1][0] + 1 if oldest_first else 1
+        oldest_first = sorted(self._ended.items(), key=lambda item: int(item[1]["n"]))
+        number = int(oldest_first[-1][1]["n"]) + 1 if oldest_first else 1
         gone = [key for key, _ in oldest_first[: max(0, len(oldest_first) - ENDED_KEPT + 1)]]
         puts += [Put(ENDED, "/".join(key), None) for key in gone]
-        return [*puts, Put(ENDED, f"{link}/{session}", {"id": known, "n": number})]
+        kept = {name: known[name] for name in ("id", "ids") if name in known}
+        return [*puts, Put(ENDED, f"{link}/{session}", {**kept, "n": number})]
 
-    def of(self, link: str, session: str) -> str | None:
-        return self._running.get((link, session)) or self._ended.get((link, session), (0, None))[1]
+    def known(self, link: str, session: str) -> Mapping[str, Any]:
+        """Of a running one."""
+        return self._running.get((link, session), {})
+
+    def running(self, link: str) -> dict[str, Mapping[str, Any]]:
+        return {session: known for (name, session), known in self._running.items() if name == link}
+
+    def of(self, link: str, session: str, version: str) -> str | None:
+        for known in (self._running.get((link, session)), self._ended.get((link, session))):
+            if known and (found := ids_by_version(known, session).get(version)):
+                return found
+        return None
 
     def session_of(self, link: str, id_: str) -> str | None:
         """The latest one with this id: a backend may begin to count anew."""
-        running = (s for (name, s), known in reversed(self._running.items()) if name == link and known == id_)
-        ended = [(number, s) for (name, s), (number, known) in self._ended.items() if name == link and known == id_]
-        return next(running, None) or (max(ended)[1] if ended else None)
+        for (name, session), known in reversed(self._running.items()):
+            if name == link and id_ in ids_by_version(known, session).values():
+                return session
+        ended = [
+            (int(known["n"]), session)
+            for (name, session), known in self._ended.items()
+            if name == link and id_ in ids_by_version(known, session).values()
+        ]
+        return max(ended)[1] if ended else None
 
     def keep(self, keys: set[str]) -> None:
         """Only these running ones are left (``forms.safe`` keys)."""

@@ -28,7 +28,8 @@ NOTES_MAX = 500
 """Security events and statuses of files that wait for one backend."""
 _RINGS = {"boot": BOOTS_MAX, "security": LOG_MAX}
 
-_BILLS = ("TransactionStarted", "TransactionEnded")
+_STARTS = ("TransactionStarted", "TransactionAuthorised")
+_BILLS = (*_STARTS, "TransactionEnded")
 _COLUMNS = "seq, link, session, kind, reason, attempts, number, body"
 
 
@@ -106,7 +107,7 @@ def drop(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
 def _delete(db: sqlite3.Connection, seqs: Sequence[int], sessions: Iterable[tuple[str, str]]) -> None:
     db.executemany("DELETE FROM dead WHERE seq=?", [(seq,) for seq in seqs])
     for link, session in sessions:
-        _forget(db, link, session)
+        forget(db, link, session)
 
 
 def _known(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
@@ -116,19 +117,21 @@ def _known(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
 def _starts_of(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
     sql = (
         "SELECT s.seq FROM dead AS d JOIN dead AS s ON s.link=d.link AND s.session=d.session AND s.seq<d.seq "
-        "WHERE d.seq=? AND s.kind=? AND d.session<>''"
+        "WHERE d.seq=? AND s.kind IN (?,?) AND d.session<>''"
     )
-    return {row[0] for seq in seqs for row in db.execute(sql, (seq, _BILLS[0]))}
+    return {row[0] for seq in seqs for row in db.execute(sql, (seq, *_STARTS))}
 
 
-def _forget(db: sqlite3.Connection, link: str, session: str) -> None:
-    """The backend's id of a session is kept as long as something of it may be told, or it is open, or its
+def forget(db: sqlite3.Connection, link: str, session: str) -> bool:
+    """True: nobody needs to know any more what the backend has heard of this session. The backend's id of a session is kept as long as something of it may be told, or it is open, or its
     transaction is (decision 9)."""
     for table in ("outbox", "dead"):
         if db.execute(f"SELECT 1 FROM {table} WHERE link=? AND session=?", (link, session)).fetchone():
-            return
-    if not db.execute("SELECT 1 FROM facts WHERE kind IN ('session', 'tx') AND key=?", (session,)).fetchone():
-        db.execute("DELETE FROM facts WHERE kind='transaction' AND key=?", (f"{link}/{session}",))
+            return False
+    if db.execute("SELECT 1 FROM facts WHERE kind IN ('session', 'tx') AND key=?", (session,)).fetchone():
+        return False
+    db.execute("DELETE FROM facts WHERE kind='transaction' AND key=?", (f"{link}/{session}",))
+    return True
 
 
 def bound_dead(db: sqlite3.Connection) -> bool:

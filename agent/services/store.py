@@ -12,7 +12,7 @@ import asyncio
 import logging
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from agent.domain.messages import TransactionEnded
 from agent.domain.record import dump
 from agent.ports.store import OutboxRow, Put, StoreError
-from agent.services import forms, letters, schema, thinning
+from agent.services import forms, letters, returns, schema, thinning
 from agent.services.ids import ENDED, RUNNING, Ids
 from agent.services.letters import Letter
 from agent.services.schema import MIGRATIONS, StoreRefused
@@ -339,33 +339,56 @@ class Store:
     async def done(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         if isinstance(row.message, TransactionEnded):
             facts = (*facts, *self._ids.over(row.link, row.session))
-        await self._call(self._done, row, facts)
-        self._ids.learn(facts)
+        over = await self._call(self._done, row, facts)
+        self._ids.learn((*facts, Put(RUNNING, f"{row.link}/{row.session}", None)) if over else facts)
 
-    def _done(self, row: OutboxRow, facts: Sequence[Put]) -> None:
-        gone = [0]
+    def _done(self, row: OutboxRow, facts: Sequence[Put]) -> bool:
+        """True: a start that was resent after its end; nothing of it is remembered."""
+        gone, over = [0], [False]
+        begun = any(p.kind == RUNNING and p.value is not None for p in facts)
 
         def work() -> None:
             self._put(facts)
             gone[0] = self._db.execute("DELETE FROM outbox WHERE seq=?", (row.seq,)).rowcount
+            over[0] = begun and letters.forget(self._db, row.link, forms.safe(row.session))
 
         self._transaction(work, reserve=True)
         self._add(row.link, row.session, -gone[0])
+        return over[0]
 
-    async def attempted(self, row: OutboxRow) -> None:
-        sql = "UPDATE outbox SET attempts=attempts+1 WHERE seq=?"
-        await self._call(self._transaction, lambda: self._run(sql, (row.seq,)))
+    async def noted(self, facts: Sequence[Put]) -> None:
+        await self._call(lambda: self._transaction(lambda: self._put(facts), reserve=True))
+        self._ids.learn(facts)
 
-    def _run(self, sql: str, args: tuple[Any, ...]) -> None:
-        self._db.execute(sql, args)
+    async def attempted(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
+        def work() -> None:
+            self._put(facts)
+            self._db.execute("UPDATE outbox SET attempts=attempts+1 WHERE seq=?", (row.seq,))
 
-    async def bury(self, rows: Sequence[OutboxRow], reason: str) -> None:
-        await self._call(self._bury, rows, forms.safe(reason))
+        await self._call(self._transaction, work)
+        self._ids.learn(facts)
 
-    def _bury(self, rows: Sequence[OutboxRow], reason: str) -> None:
+    async def put_back(self, rows: Sequence[OutboxRow], anew: bool) -> None:
+        def work() -> None:
+            self._transaction(lambda: returns.put_back(self._db, rows, anew), reserve=True)
+            self._count()
+
+        await self._call(work)
+
+    async def going_on(self, link: str) -> list[str]:
+        sessions = list(self._ids.running(link))
+        still_open = await self._call(lambda: returns.still_open(self._db, sessions))
+        return [s for s in sessions if s in still_open or self.waiting_of(link, s)]
+
+    async def bury(self, rows: Sequence[OutboxRow], reason: str, facts: Sequence[Put] = ()) -> None:
+        await self._call(self._bury, rows, forms.safe(reason), facts)
+        self._ids.learn(facts)
+
+    def _bury(self, rows: Sequence[OutboxRow], reason: str, facts: Sequence[Put]) -> None:
         gone: dict[int, int] = {}
 
         def work() -> None:
+            self._put(facts)
             for seq in (r.seq for r in rows):
                 self._db.execute(
                     "INSERT OR REPLACE INTO dead "
@@ -406,8 +429,14 @@ class Store:
         """Those of sessions that are given up are gone."""
         self._ids.keep({key for (key,) in self._db.execute("SELECT key FROM facts WHERE kind=?", (RUNNING,))})
 
-    def transaction_id(self, link: str, session: str) -> str | None:
-        return self._ids.of(link, session)
+    def transaction(self, link: str, session: str) -> Mapping[str, Any]:
+        return self._ids.known(link, session)
+
+    def transactions(self, link: str) -> Mapping[str, Mapping[str, Any]]:
+        return self._ids.running(link)
+
+    def transaction_id(self, link: str, session: str, version: str) -> str | None:
+        return self._ids.of(link, session, version)
 
     def session_of(self, link: str, transaction_id: str) -> str | None:
         return self._ids.session_of(link, transaction_id)

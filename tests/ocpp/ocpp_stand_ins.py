@@ -21,7 +21,7 @@ from agent.ocpp.dialect import Desk, Dialect, Identity
 from agent.ocpp.link import Link, Patience
 from agent.ocpp.v16 import V16
 from agent.ports.pki import PkiPort
-from agent.ports.store import OutboxRow, Put, StoreError
+from agent.ports.store import OutboxRow, Put, StoreError, ids_by_version
 from agent.settings import Backend
 
 UTC_S = 1_795_600_800.0  # 2026-11-25T10:00:00Z
@@ -80,31 +80,52 @@ class Outbox:
     async def done(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         self._write()
         self.rows = [r for r in self.rows if r.seq != row.seq]
+        self._put(facts)
+
+    def _put(self, facts: Sequence[Put]) -> None:
         for put in facts:
             self.facts[put.kind, put.key] = put.value
 
-    async def attempted(self, row: OutboxRow) -> None:
+    async def noted(self, facts: Sequence[Put]) -> None:
+        self._put(facts)
+
+    async def attempted(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         self._write()
+        self._put(facts)
         self.rows = [replace(r, attempts=r.attempts + 1) if r.seq == row.seq else r for r in self.rows]
 
-    async def bury(self, rows: Sequence[OutboxRow], reason: str) -> None:
+    async def bury(self, rows: Sequence[OutboxRow], reason: str, facts: Sequence[Put] = ()) -> None:
         self._write()
+        self._put(facts)
         gone = {r.seq for r in rows}
         self.dead += [(r, reason) for r in self.rows if r.seq in gone]
         self.rows = [r for r in self.rows if r.seq not in gone]
 
+    async def put_back(self, rows: Sequence[OutboxRow], anew: bool) -> None:
+        self._write()
+        there = {r.seq for r in self.rows}
+        back = [replace(r, id=f"r{r.seq}") for r in rows if r.seq not in there]
+        self.rows = sorted((*self.rows, *back), key=lambda r: r.seq)
+
+    async def going_on(self, link: str) -> list[str]:
+        return [s for s in self.transactions(link) if self.waiting_of(link, s)]
+
     async def of_session(self, link: str, session: str) -> list[OutboxRow]:
         return [r for r in self.rows if (r.link, r.session) == (link, session)]
 
-    def transaction_id(self, link: str, session: str) -> str | None:
-        fact = self.facts.get(("transaction", f"{link}/{session}"))
-        return fact["id"] if fact else None
+    def transaction(self, link: str, session: str) -> Any:
+        return self.facts.get(("transaction", f"{link}/{session}")) or {}
+
+    def transactions(self, link: str) -> dict[str, Any]:
+        known = [k.removeprefix(link + "/") for kind, k in self.facts if kind == "transaction" and k.startswith(link)]
+        return {s: value for s in known if (value := self.transaction(link, s))}
+
+    def transaction_id(self, link: str, session: str, version: str) -> str | None:
+        return ids_by_version(self.transaction(link, session), session).get(version)
 
     def session_of(self, link: str, transaction_id: str) -> str | None:
-        for (kind, key), value in self.facts.items():
-            if kind == "transaction" and value["id"] == transaction_id and key.startswith(link + "/"):
-                return key.removeprefix(link + "/")
-        return None
+        known = self.transactions(link)
+        return next((s for s in known if transaction_id in ids_by_version(known[s], s).values()), None)
 
 
 IDENTITY = Identity("Chargy", "SimStation", "SN-1", "1.0.0", "M-1", "EM340", "8935", "2700")

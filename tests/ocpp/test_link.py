@@ -308,7 +308,7 @@ async def test_the_same_id_and_payload_after_a_lost_connection() -> None:
         await until(lambda: not room.outbox.rows)
         first, second = [c for c in central.calls if c[1] == "StartTransaction"]
         assert first == second
-        assert room.outbox.transaction_id("chargy", "s1") == "7"
+        assert room.outbox.transaction_id("chargy", "s1", "1.6") == "7"
 
 
 async def test_a_refused_message_is_retried_and_then_buried_with_its_session() -> None:
@@ -425,7 +425,7 @@ async def test_a_late_answer_to_a_buried_start_is_taken() -> None:
         room.outbox.put(sampled(""), "")
         room.link.wake()
         await until(lambda: not room.outbox.rows)
-        assert room.outbox.transaction_id("chargy", "s1") == "9"
+        assert room.outbox.transaction_id("chargy", "s1", "1.6") == "9"
 
 
 async def test_a_late_refusal_is_an_attempt() -> None:
@@ -590,7 +590,7 @@ async def test_a_durable_write_is_finished_although_the_line_ends_in_its_middle(
         await until(lambda: room.of(TransactionHeard))
         await until(lambda: len(room.central.connections) == 2 and room.link.up)
         assert room.outbox.rows == []
-        assert room.outbox.transaction_id("chargy", "s1") == "42"
+        assert room.outbox.transaction_id("chargy", "s1", "1.6") == "42"
         assert len(room.central.of("StartTransaction")) == 1
         assert room.link._billing.settled == 1
 
@@ -991,7 +991,7 @@ async def test_a_half_open_connection_is_found_by_a_call_and_costs_no_attempt() 
             await until(lambda: not room.outbox.rows)
             assert room.outbox.dead == []
             assert len({c[0] for c in central.calls if c[1] == "StartTransaction"}) == 1
-            assert room.outbox.transaction_id("chargy", "s1") == "42"
+            assert room.outbox.transaction_id("chargy", "s1", "1.6") == "42"
 
 
 async def test_a_half_open_connection_is_found_by_silence() -> None:

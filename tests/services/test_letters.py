@@ -49,9 +49,9 @@ async def test_a_session_that_is_given_up_leaves_nothing_behind(tmp_path: Path) 
     store = await buried(tmp_path / "agent.db", "s1", id_="42")
     seqs = [x.seq for x in await store.dead()]
     await store.drop(seqs[:2])
-    assert store.transaction_id("chargy", "s1") == "42", "the end may still be resent"
+    assert store.transaction_id("chargy", "s1", "1.6") == "42", "the end may still be resent"
     assert await store.drop(seqs) == seqs[2:]
-    assert store.transaction_id("chargy", "s1") is None
+    assert store.transaction_id("chargy", "s1", "1.6") is None
     assert "transaction" not in await store.facts()
     await store.close()
 
@@ -61,7 +61,7 @@ async def test_an_open_session_or_transaction_keeps_the_backends_id(tmp_path: Pa
     store = await buried(tmp_path / "agent.db", "s1", id_="42")
     await store.commit([Put(open_, "s1", {"evse": 1})])
     await store.drop([x.seq for x in await store.dead()])
-    assert store.transaction_id("chargy", "s1") == "42"
+    assert store.transaction_id("chargy", "s1", "1.6") == "42"
     await store.close()
 
 
@@ -75,8 +75,8 @@ async def test_the_list_is_bounded_and_a_bill_outlives_values(
     assert [x.session for x in left if x.kind == "MeterSampled"] == ["s2", "s3", "s4"]
     assert [x.session for x in left if x.kind != "MeterSampled"] == ["s2", "s2", "s3", "s3", "s4", "s4"]
     assert "4 starts and ends of sessions are given up" in caplog.text
-    assert store.transaction_id("chargy", "s0") is None
-    assert store.transaction_id("chargy", "s4") == "1"
+    assert store.transaction_id("chargy", "s0", "1.6") is None
+    assert store.transaction_id("chargy", "s4", "1.6") == "1"
     await store.close()
 
 

@@ -58,19 +58,19 @@ async def test_done_brings_the_transaction_id_and_keeps_it_for_a_while_after_the
     await store.commit([], [("chargy", started()), ("chargy", ended())])
     start, end = await store.head("chargy", 2)
     await store.done(start, [Put("transaction", "chargy/s1", {"id": "42"})])
-    assert store.transaction_id("chargy", "s1") == "42"
+    assert store.transaction_id("chargy", "s1", "1.6") == "42"
     assert store.session_of("chargy", "42") == "s1"
     await store.close()
 
     store = await Store.open(tmp_path / "agent.db")
-    assert store.transaction_id("chargy", "s1") == "42"
+    assert store.transaction_id("chargy", "s1", "1.6") == "42"
     await store.done(end)
     assert store.waiting("chargy") == 0
     assert (await store.facts()).get("transaction") is None
     await store.close()
 
     store = await Store.open(tmp_path / "agent.db")  # what the place costs may still be told
-    assert (store.transaction_id("chargy", "s1"), store.session_of("chargy", "42")) == ("42", "s1")
+    assert (store.transaction_id("chargy", "s1", "1.6"), store.session_of("chargy", "42")) == ("42", "s1")
     assert store.session_of("owner", "42") is None
     await store.close()
 
@@ -81,7 +81,7 @@ async def test_the_ids_of_the_latest_sessions_only(tmp_path: Path):
         await store.commit([Put("transaction", f"chargy/s{n}", {"id": str(n % 65)})], [("chargy", ended(f"s{n}"))])
         await store.done((await store.head("chargy"))[0])
     assert len((await store.facts())["ended"]) == ENDED_KEPT
-    assert [store.transaction_id("chargy", s) for s in ("s0", "s1", "s2")] == [None, None, "2"]
+    assert [store.transaction_id("chargy", s, "1.6") for s in ("s0", "s1", "s2")] == [None, None, "2"]
     assert store.session_of("chargy", "0") == "s65"  # the backend has begun to count anew
     await store.close()
 
@@ -330,7 +330,7 @@ async def test_one_bad_record_is_set_aside_and_the_rest_lives(tmp_path: Path, bo
         assert aside["why"]
         assert "record" in aside
         assert place[1] not in facts.get(place[0], {}) or place[0] == "meta"
-        assert place[1] == "s1" or place[0] != "transaction" or store.transaction_id("chargy", "s1") is None
+        assert place[1] == "s1" or place[0] != "transaction" or store.transaction_id("chargy", "s1", "1.6") is None
     row = (await store.head("chargy"))[0]
     assert row.message == started("s2")
     assert len(row.id) > 4

@@ -6,6 +6,7 @@ from agent.kinds import Token
 from agent.ocpp.dialect import Desk, Unspeakable
 
 ID_TAG_MAX = 20
+VERSION = "1.6"
 
 
 def id_tag(token: Token) -> str:
@@ -17,10 +18,9 @@ def id_tag(token: Token) -> str:
 
 def transaction_id(session: str, desk: Desk) -> int:
     """The backend's number of a session. Raises ``Unspeakable``: its StartTransaction never was answered."""
-    known = desk.outbox.transaction_id(desk.link, session)
+    known = desk.outbox.transaction_id(desk.link, session, VERSION)
+    if known is None and desk.outbox.transaction(desk.link, session).get("id"):
+        raise Unspeakable("its start was told in another OCPP version, and is not kept here")
     if known is None:
         raise Unspeakable("the backend never gave this session a transactionId")
-    try:
-        return int(known)
-    except ValueError:
-        raise Unspeakable("the transaction id comes from another OCPP version and is no number") from None
+    return int(known)

@@ -18,7 +18,7 @@ from agent.ocpp.dialect import Desk, Heard, Mute, Out, Payload
 from agent.ocpp.reserved import number
 from agent.ocpp.times import rfc3339
 from agent.ocpp.v16.authorisation import verdict
-from agent.ocpp.v16.ids import id_tag, transaction_id
+from agent.ocpp.v16.ids import VERSION, id_tag, transaction_id
 from agent.ocpp.v16.metering import meter_values, signed_values
 from agent.ports.store import Put
 
@@ -83,7 +83,7 @@ def _stop(message: TransactionEnded, desk: Desk) -> dict[str, Any] | None:
 
 def _stopped(message: TransactionEnded, payload: Payload, desk: Desk) -> Heard:
     info = payload.get("idTagInfo")
-    known = desk.outbox.transaction_id(desk.link, message.session) or ""
+    known = desk.outbox.transaction_id(desk.link, message.session, VERSION) or ""
     return Heard((TransactionHeard(desk.link, message.session, known, verdict(info) if info else None),))
 
 

@@ -15,6 +15,7 @@ from agent.frozen import frozen
 from agent.ocpp.dialect import Desk, In, Out, Payload, nothing
 from agent.ocpp.fields import decimal, utc_s, whole
 from agent.ocpp.times import rfc3339
+from agent.ocpp.v201.ids import session_of
 
 FEATURE = "SmartCharging"
 SOURCE = "CSO"
@@ -80,6 +81,8 @@ def _set(payload: Payload, desk: Desk) -> AskSetProfile | dict[str, Any]:
     found = profile(payload["chargingProfile"])
     if found is None or (found.purpose is Purpose.TX and not found.session):
         return {"status": "Rejected"}
+    if found.session:
+        found = replace(found, session=session_of(found.session, desk))
     return AskSetProfile(int(payload["evseId"]), found, replaces=False)
 
 

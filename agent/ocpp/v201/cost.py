@@ -15,6 +15,7 @@ from agent.kinds import MessageContent, Token
 from agent.ocpp.dialect import Desk, In, Payload, Refused
 from agent.ocpp.rpc import Code
 from agent.ocpp.text import is_plain
+from agent.ocpp.v201.ids import session_of
 
 
 def texts(content: Payload | None) -> tuple[MessageContent, ...]:
@@ -57,7 +58,7 @@ def _updated(payload: Payload, desk: Desk) -> AskCost:
         total_micro = micro(payload["totalCost"])
     except ValueError as e:
         raise Refused(Code.PROPERTY, f"totalCost: {e}") from e
-    return AskCost(payload["transactionId"], Cost(total_micro))
+    return AskCost(session_of(payload["transactionId"], desk), Cost(total_micro))
 
 
 def _answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:

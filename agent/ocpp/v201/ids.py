@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.kinds import FREE_TOKEN, AuthorizationStatus, Token, TokenType, Verdict
-from agent.ocpp.dialect import Payload, Unspeakable
+from agent.ocpp.dialect import Desk, Payload, Unspeakable
 from agent.ocpp.times import parse
 
 TOKEN_MAX = 36
@@ -40,3 +40,8 @@ def verdict(info: Payload) -> Verdict:
 def evse(number: int) -> dict[str, int]:
     """EVSEType: each EVSE of ours has one connector."""
     return {"id": number, "connectorId": 1}
+
+
+def session_of(transaction_id: str, desk: Desk) -> str:
+    """Ours has the same name; it may also be called by the number that the backend gave in 1.6."""
+    return desk.outbox.session_of(desk.link, transaction_id) or transaction_id

@@ -10,7 +10,7 @@ from agent.domain.orders import Reply
 from agent.ocpp.dialect import Desk, In, Payload, Refused
 from agent.ocpp.rpc import Code
 from agent.ocpp.v201 import charging
-from agent.ocpp.v201.ids import token
+from agent.ocpp.v201.ids import session_of, token
 
 REJECTED = {"status": "Rejected"}
 
@@ -59,7 +59,7 @@ def _start(payload: Payload, desk: Desk) -> AskStart | dict[str, Any]:
 
 
 def _stop(payload: Payload, desk: Desk) -> AskStop | dict[str, Any]:
-    return AskStop(payload["transactionId"]) if desk.boot == "Accepted" else dict(REJECTED)
+    return AskStop(session_of(payload["transactionId"], desk)) if desk.boot == "Accepted" else dict(REJECTED)
 
 
 def _reset(payload: Payload, desk: Desk) -> AskReset | dict[str, Any]:
@@ -110,11 +110,11 @@ def _of_transaction(payload: Payload, desk: Desk) -> AskInventory:
 
 def _waiting(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
     """E14: without a transaction named, only whether anything waits."""
-    session = payload.get("transactionId")
-    if session is None:
+    if payload.get("transactionId") is None:
         return {"messagesInQueue": desk.outbox.waiting(desk.link) > 0}
-    waiting = bool(session) and desk.outbox.waiting_of(desk.link, session) > 0
-    return {"ongoingIndicator": session in reply.data.get("sessions", ()), "messagesInQueue": waiting}
+    named = session_of(payload["transactionId"], desk)
+    waiting = bool(named) and desk.outbox.waiting_of(desk.link, named) > 0
+    return {"ongoingIndicator": named in reply.data.get("sessions", ()), "messagesInQueue": waiting}
 
 
 ROWS = (

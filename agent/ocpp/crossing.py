@@ -1,0 +1,115 @@
+"""From one version of OCPP to another in the middle of a session (decision 8): what is owed to the new one, and what may
+have been told to the old one already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from agent.domain.events import Event, TransactionHeard
+from agent.domain.messages import TransactionEnded
+from agent.kinds import AuthorizationStatus
+from agent.ocpp.dialect import Desk, Heard
+from agent.ocpp.openings import FACT, Kept, Known, known_of, put
+from agent.ports.store import OutboxRow, Put
+
+
+class Crossing:
+    def __init__(self, desk: Desk) -> None:
+        self._link, self._outbox = desk.link, desk.outbox
+
+    def _known(self, session: str) -> Known:
+        return known_of(self._outbox.transaction(self._link, session), session)
+
+    # --- what is owed to a version -----------------------------------------------------------------------------------
+
+    def owed(self, row: OutboxRow, version: str) -> list[OutboxRow]:
+        """What has to be told before this row."""
+        return self._back(row.session, [k for k in self._unsaid(row.session, version) if k.seq != row.seq])
+
+    def owes(self, version: str) -> bool:
+        """Is there any session of which this version has not heard the opening?"""
+        return any(self._unsaid(session, version) for session in self._outbox.transactions(self._link))
+
+    async def openings(self, version: str) -> list[list[OutboxRow]]:
+        """Of the sessions that go on. Raises ``StoreError``."""
+        going_on = await self._outbox.going_on(self._link) if self.owes(version) else []
+        return [rows for s in going_on if (rows := self._back(s, self._unsaid(s, version)))]
+
+    def _unsaid(self, session: str, version: str) -> Sequence[Kept]:
+        return self._known(session).unsaid(version) if session else ()
+
+    def _back(self, session: str, kept: Sequence[Kept]) -> list[OutboxRow]:
+        """As this version has to see them: told of a time when it was not there."""
+        return [OutboxRow(k.seq, "", self._link, session, replace(k.message, offline=True), 0, k.number) for k in kept]
+
+    def is_new(self, session: str, version: str) -> bool:
+        return version not in self._known(session).versions
+
+    # --- what was told already ---------------------------------------------------------------------------------------
+
+    def has_left(self, row: OutboxRow, version: str) -> bool:
+        return bool(row.session) and self._known(row.session).has_left(row, version)
+
+    def doubt(self, row: OutboxRow, version: str) -> str:
+        """Why this end must not be told here by itself; "": it may."""
+        ending = self._known(row.session).ending if isinstance(row.message, TransactionEnded) else ""
+        if ending in ("", version):
+            return ""
+        return (
+            f"was sent in OCPP {ending} and not answered: whether the backend has it nobody here knows; "
+            f"look there, then resend (it is told in OCPP {version}, with its start) or drop it"
+        )
+
+    def sending(self, row: OutboxRow, version: str) -> list[Put]:
+        """To be on disk before an end is sent."""
+        known = self._known(row.session)
+        if not isinstance(row.message, TransactionEnded) or known.ending == version:
+            return []
+        return [put(self._link, row.session, replace(known, ending=version))]
+
+    def events(self, row: OutboxRow, heard: Heard) -> Iterable[Event]:
+        """The other transaction of a backend that says ConcurrentTx is this very session, in the version before."""
+        is_retold = bool(self._known(row.session).versions - {heard.version}) if row.session else False
+        for event in heard.events:
+            if is_retold and isinstance(event, TransactionHeard) and event.verdict is not None:
+                if event.verdict.status is AuthorizationStatus.CONCURRENT_TX:
+                    event = replace(event, verdict=None)
+            yield event
+
+    # --- what is remembered ------------------------------------------------------------------------------------------
+
+    def left(self, row: OutboxRow, heard: Sequence[Heard]) -> list[Put]:
+        """The facts of a row that leaves the queue: those that it brought, and what is kept of it. ``heard``: the
+        row's own first, then what late answers have brought."""
+        changed: dict[str, Known] = {}
+        puts: list[Put] = []
+        for one in heard:
+            for fact in one.facts:
+                session = fact.key.removeprefix(self._link + "/")
+                if fact.kind != FACT or fact.value is None:
+                    puts.append(fact)
+                else:
+                    known = changed.get(session) or self._known(session)
+                    changed[session] = known.named(str(fact.value["id"]), one.version)
+        if row.session:
+            known = changed.get(row.session) or self._known(row.session)
+            changed[row.session] = known.leaving(row, heard[0].version)
+        return puts + [put(self._link, s, known) for s, known in changed.items() if known != self._known(s)]
+
+    def refused(self, row: OutboxRow) -> list[Put]:
+        """The backend has said no: it does not have the end."""
+        known = self._known(row.session)
+        if not isinstance(row.message, TransactionEnded) or not known.ending:
+            return []
+        return [put(self._link, row.session, replace(known, ending=""))]
+
+    def buried(self, rows: Sequence[OutboxRow], version: str) -> list[Put]:
+        """A person decides about an end from now on; an opening may still be told in another version."""
+        changed: dict[str, Known] = {}
+        for row in rows:
+            if row.session:
+                known = changed.get(row.session) or self._known(row.session)
+                known = replace(known, ending="") if isinstance(row.message, TransactionEnded) else known
+                changed[row.session] = known.leaving(row, version)
+        return [put(self._link, s, known) for s, known in changed.items() if known != self._known(s)]
