@@ -202,7 +202,7 @@ class Billing:
 
     def events(self, row: OutboxRow, heard: Heard) -> list[Event]:
         """What the domain is to hear."""
-        return list(self._crossing.events(row, heard))
+        return self._crossing.events(row, heard)
 
     async def _encoded(self, row: OutboxRow, out: Out, dialect: Dialect) -> dict[str, Any] | None:
         if self._sent and self._sent[:2] == (row.id, dialect.name):

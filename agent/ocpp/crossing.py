@@ -1,17 +1,21 @@
-"""From one version of OCPP to another in the middle of a session (decision 8): what is owed to the new one, and what may
-have been told to the old one already."""
+"""From one version of OCPP to another in the middle of a session (decision 8): what is owed to the new one, and what
+may have been told to the old one already."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 from agent.domain.events import Event, TransactionHeard
 from agent.domain.messages import TransactionEnded
+from agent.domain.record import Poisoned, load
 from agent.kinds import AuthorizationStatus
 from agent.ocpp.dialect import Desk, Heard
 from agent.ocpp.openings import FACT, Kept, Known, known_of, put
 from agent.ports.store import OutboxRow, Put
+
+log = logging.getLogger("agent.ocpp")
 
 
 class Crossing:
@@ -41,7 +45,15 @@ class Crossing:
 
     def _back(self, session: str, kept: Sequence[Kept]) -> list[OutboxRow]:
         """As this version has to see them: told of a time when it was not there."""
-        return [OutboxRow(k.seq, "", self._link, session, replace(k.message, offline=True), 0, k.number) for k in kept]
+        rows = []
+        for k in kept:
+            try:
+                message = replace(load(k.body), offline=True)
+            except Poisoned as e:
+                log.error("%s: the opening of session %s cannot be told: %s", self._link, session, e)
+                continue
+            rows.append(OutboxRow(k.seq, "", self._link, session, message, 0, k.number))
+        return rows
 
     def is_new(self, session: str, version: str) -> bool:
         return version not in self._known(session).versions
@@ -68,14 +80,10 @@ class Crossing:
             return []
         return [put(self._link, row.session, replace(known, ending=version))]
 
-    def events(self, row: OutboxRow, heard: Heard) -> Iterable[Event]:
-        """The other transaction of a backend that says ConcurrentTx is this very session, in the version before."""
+    def events(self, row: OutboxRow, heard: Heard) -> list[Event]:
+        """What the domain is to hear."""
         is_retold = bool(self._known(row.session).versions - {heard.version}) if row.session else False
-        for event in heard.events:
-            if is_retold and isinstance(event, TransactionHeard) and event.verdict is not None:
-                if event.verdict.status is AuthorizationStatus.CONCURRENT_TX:
-                    event = replace(event, verdict=None)
-            yield event
+        return [_but_itself(e) if is_retold else e for e in heard.events]
 
     # --- what is remembered ------------------------------------------------------------------------------------------
 
@@ -113,3 +121,11 @@ class Crossing:
                 known = replace(known, ending="") if isinstance(row.message, TransactionEnded) else known
                 changed[row.session] = known.leaving(row, version)
         return [put(self._link, s, known) for s, known in changed.items() if known != self._known(s)]
+
+
+def _but_itself(event: Event) -> Event:
+    """The other transaction of a backend that says ConcurrentTx is this very session, in the version before."""
+    if not isinstance(event, TransactionHeard) or event.verdict is None:
+        return event
+    is_itself = event.verdict.status is AuthorizationStatus.CONCURRENT_TX
+    return replace(event, verdict=None) if is_itself else event

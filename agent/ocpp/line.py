@@ -32,8 +32,8 @@ class Silent(Exception):
 
 
 class Line:
-    """``late(subject, heard)``: an answer came after its time-out (None: a refusal, or nothing useful). ``refused``: the
-    latest CALL was answered with an error. Times are real seconds of the monotonic clock."""
+    """``late(subject, heard)``: an answer came after its time-out (None: a refusal, or nothing useful). ``refused``:
+    the latest CALL was answered with an error. Times are real seconds of the monotonic clock."""
 
     def __init__(
         self,

@@ -11,28 +11,34 @@ from dataclasses import field, replace
 from typing import Any
 
 from agent.domain.messages import TransactionAuthorised, TransactionStarted, TransactionUpdated
-from agent.domain.record import Poisoned, dump, load
+from agent.domain.record import dump
 from agent.frozen import frozen
 from agent.ports.store import OutboxRow, Put, ids_by_version
 
 FACT = "transaction"
-OPENING = (TransactionStarted, TransactionAuthorised, TransactionUpdated)
+_STATE = TransactionUpdated.__name__
+_OPENING = (TransactionStarted.__name__, TransactionAuthorised.__name__, _STATE)
 
 
 @frozen
 class Kept:
-    """A message at its place of the queue. ``left``: the versions in which it has left it, said or not."""
+    """A message (``body``, as it is stored) at its place of the queue. ``left``: the versions in which it has left it,
+    said or not."""
 
     seq: int
     number: int
-    message: Any
+    body: Mapping[str, Any]
     left: tuple[str, ...] = ()
+
+    @property
+    def is_state(self) -> bool:
+        return bool(self.body["$"] == _STATE)
 
 
 @frozen
 class Known:
-    """``ids``: what the session is called, by version. ``ending``: the version in which the end was sent and nothing
-    has been heard of it."""
+    """``id``: the latest of ``ids``, what the session is called by version. ``ending``: the version in which the end
+    was sent and nothing has been heard of it."""
 
     id: str = ""
     ids: Mapping[str, str] = field(default_factory=dict)
@@ -58,46 +64,39 @@ class Known:
 
     def leaving(self, row: OutboxRow, version: str) -> Known:
         """A row leaves the queue. Of the charging states only the latest is kept."""
-        if not isinstance(row.message, OPENING):
+        kind = type(row.message).__name__
+        if kind not in _OPENING or (kind == _STATE and not self.opening):  # a letter that was resent after the end
             return self
-        is_state = isinstance(row.message, TransactionUpdated)
-        if is_state and not self.opening:  # a letter that was resent after the end
-            return self
-        states = [k for k in self.opening if is_state and isinstance(k.message, TransactionUpdated)]
+        states = [k for k in self.opening if kind == _STATE and k.is_state]
         if any(k.seq > row.seq for k in states):
             return self
-        before = next((k for k in self.opening if k.seq == row.seq), Kept(row.seq, row.number, row.message))
-        kept = replace(before, left=tuple(sorted({*before.left, version})))
+        before = next((k for k in self.opening if k.seq == row.seq), None)
+        kept = before or Kept(row.seq, row.number, dump(row.message))
+        kept = replace(kept, left=tuple(sorted({*kept.left, version})))
         others = [k for k in self.opening if k.seq != row.seq and k not in states]
         return replace(self, opening=tuple(sorted((*others, kept), key=lambda k: k.seq)))
 
 
 def known_of(value: Mapping[str, Any], session: str) -> Known:
-    """The fact as it was read back."""
-    return Known(
-        str(value.get("id", "")),
-        ids_by_version(value, session),
-        tuple(_kept(value.get("opening") or ())),
-        str(value.get("ending", "")),
-    )
+    """The fact as it was read back. What of the opening cannot be read is told no more, but must not stop the rest."""
+    opening = value.get("opening")
+    kept = [k for r in opening if (k := _kept(r))] if isinstance(opening, list) else []
+    return Known(str(value.get("id", "")), ids_by_version(value, session), tuple(kept), str(value.get("ending", "")))
 
 
-def _kept(records: Any) -> list[Kept]:
-    """What cannot be read is left out: it may be told no more, but must not stop the rest."""
-    found = []
-    for r in records:
-        try:
-            found.append(Kept(int(r["seq"]), int(r["number"]), load(r["message"]), tuple(map(str, r["left"]))))
-        except (Poisoned, KeyError, TypeError, ValueError):
-            continue
-    return found
+def _kept(record: Any) -> Kept | None:
+    try:
+        kept = Kept(int(record["seq"]), int(record["number"]), record["message"], tuple(map(str, record["left"])))
+        return kept if kept.body["$"] in _OPENING else None
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def put(link: str, session: str, known: Known) -> Put:
     value: dict[str, Any] = {"id": known.id, "ids": dict(known.ids)}
     if known.opening:
         value["opening"] = [
-            {"seq": k.seq, "number": k.number, "left": list(k.left), "message": dump(k.message)} for k in known.opening
+            {"seq": k.seq, "number": k.number, "left": list(k.left), "message": k.body} for k in known.opening
         ]
     if known.ending:
         value["ending"] = known.ending

@@ -93,8 +93,8 @@ class OutboxPort(Protocol):
         ...
 
     async def put_back(self, rows: Sequence[OutboxRow], anew: bool) -> None:
-        """Rows of one session that have left already wait again at their old places. ``anew``: where they go now nothing
-        of the session is known: they are the first ones by number, and the others of the session follow them."""
+        """Rows of one session that have left already wait again at their old places. ``anew``: where they go now
+        nothing of the session is known: they are the first ones by number, the others of the session follow them."""
         ...
 
     async def going_on(self, link: str) -> list[str]:

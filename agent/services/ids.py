@@ -9,8 +9,8 @@ from agent.ports.store import Put, ids_by_version
 from agent.services import forms
 
 RUNNING, ENDED = "transaction", "ended"
-"""Kinds of facts; the key is ``link/session``, the value has the latest ``id`` and the ``ids`` by version of OCPP, of ended
-ones also a running number ``n``."""
+"""Kinds of facts; the key is ``link/session``, the value has the latest ``id`` and the ``ids`` by version of OCPP, of
+ended ones also a running number ``n``."""
 ENDED_KEPT = 64
 
 

@@ -123,13 +123,13 @@ def _starts_of(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
 
 
 def forget(db: sqlite3.Connection, link: str, session: str) -> bool:
-    """True: nobody needs to know any more what the backend has heard of this session. The backend's id of a session is kept as long as something of it may be told, or it is open, or its
-    transaction is (decision 9)."""
+    """What the backend has heard of a session is kept as long as something of it may be told, or it is open, or its
+    transaction is (decision 9). True: nothing is kept any more."""
+    if db.execute("SELECT 1 FROM facts WHERE kind IN ('session', 'tx') AND key=?", (session,)).fetchone():
+        return False
     for table in ("outbox", "dead"):
         if db.execute(f"SELECT 1 FROM {table} WHERE link=? AND session=?", (link, session)).fetchone():
             return False
-    if db.execute("SELECT 1 FROM facts WHERE kind IN ('session', 'tx') AND key=?", (session,)).fetchone():
-        return False
     db.execute("DELETE FROM facts WHERE kind='transaction' AND key=?", (f"{link}/{session}",))
     return True
 

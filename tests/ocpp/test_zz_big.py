@@ -1,0 +1,318 @@
+"""Sessions that cross from one version of OCPP to the other, on the real store and the real rows, before a backend that
+keeps books by version: whatever is switched, lost, refused, killed and resent, each session is billed once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from ocpp_stand_ins import IDENTITY, Clock
+
+from agent.domain.messages import (
+    ChargingState,
+    MeterSampled,
+    Sample,
+    StopReason,
+    TransactionAuthorised,
+    TransactionEnded,
+    TransactionStarted,
+    TransactionUpdated,
+    TriggerReason,
+)
+from agent.domain.variables import Settings
+from agent.kinds import Reading, ReadingContext, Stamp, Token
+from agent.ocpp.billing import Billing
+from agent.ocpp.delivery import deliver
+from agent.ocpp.dialect import Desk, Dialect, Heard, Out
+from agent.ocpp.line import Gone, Silent
+from agent.ocpp.times import rfc3339
+from agent.ocpp.v16 import V16
+from agent.ocpp.v201 import V201
+from agent.ports.store import OutboxRow, Put
+from agent.services.store import Store
+
+ENERGY = "Energy.Active.Import.Register"
+DIALECTS = {"1.6": V16, "2.0.1": V201}
+FATES = ("answered", "answered", "answered", "lost", "unsent", "silent", "refused", "nonsense")
+"""Lost: the backend has it, the connection ended before the answer. Silent: the same, and the line lives."""
+DEEDS = ("plug", "card", "state", "sample", "end", "switch", "kill", "resend", *FATES, *FATES)
+
+
+@dataclass
+class Books:
+    """The back office: it knows repetitions by what each version gives for that, and nothing across versions."""
+
+    wrong: list[str] = field(default_factory=list)
+    seen: dict[str, tuple[str, Any, Any]] = field(default_factory=dict)
+    numbered: dict[int, dict[str, Any]] = field(default_factory=dict)
+    named: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+
+    def hear(self, id_: str, action: str, said: dict[str, Any]) -> dict[str, Any]:
+        said = json.loads(json.dumps(said))
+        if id_ in self.seen:
+            before, payload, answer = self.seen[id_]
+            if (before, payload) != (action, said):
+                self.wrong.append(f"id {id_} again for something else: {payload} {said}")
+            return dict(answer)
+        answer = getattr(self, action)(said)
+        self.seen[id_] = (action, said, answer)
+        return dict(answer)
+
+    def StartTransaction(self, said: dict[str, Any]) -> dict[str, Any]:
+        number = 100 + len(self.numbered)
+        self.numbered[number] = {"start": said, "stop": None}
+        return {"transactionId": number, "idTagInfo": {"status": "Accepted"}}
+
+    def StopTransaction(self, said: dict[str, Any]) -> dict[str, Any]:
+        known = self.numbered.get(said["transactionId"])
+        if known is None or known["stop"] is not None:
+            self.wrong.append(f"stop of nothing: {said}")
+        else:
+            known["stop"] = said
+            self.order.append(known["start"]["idTag"])
+        return {}
+
+    def MeterValues(self, said: dict[str, Any]) -> dict[str, Any]:
+        if "transactionId" in said and said["transactionId"] not in self.numbered:
+            self.wrong.append(f"values of nothing: {said}")
+        return {}
+
+    def DataTransfer(self, said: dict[str, Any]) -> dict[str, Any]:
+        return {"status": "UnknownVendorId"}
+
+    def TransactionEvent(self, said: dict[str, Any]) -> dict[str, Any]:
+        events = self.named.setdefault(said["transactionInfo"]["transactionId"], [])
+        if (said["eventType"] == "Started") != (not events):
+            self.wrong.append(f"{said['eventType']} after {len(events)} events: {said}")
+        if events and said["seqNo"] <= events[-1]["seqNo"]:
+            self.wrong.append(f"number {said['seqNo']} after {events[-1]['seqNo']}: {said}")
+        if events and events[-1]["eventType"] == "Ended":
+            self.wrong.append(f"after the end: {said}")
+        events.append(said)
+        if said["eventType"] == "Ended":
+            self.order.append(_token(events))
+        return {"idTokenInfo": {"status": "Accepted"}} if "idToken" in said else {}
+
+
+def _token(events: Sequence[dict[str, Any]]) -> str:
+    return next((str(e["idToken"]["idToken"]) for e in events if "idToken" in e), "")
+
+
+@dataclass
+class Session:
+    name: str
+    token: Token
+    began: Stamp
+    start_wh: int
+    righted: Stamp | None = None
+    stop_wh: int = 0
+    ended: Stamp | None = None
+
+
+class Wire:
+    """The place of ``line.Line``: what becomes of the next CALL."""
+
+    def __init__(self, books: Books, desk: Desk, dialect: Dialect) -> None:
+        self.books, self.desk, self.dialect = books, desk, dialect
+        self.fate, self.refused = "answered", False
+
+    async def call(self, id_: str, out: Out, row: OutboxRow, payload: dict[str, Any]) -> Heard | None:
+        self.refused = self.fate == "refused"
+        if self.refused:
+            return None
+        if self.fate == "unsent":
+            raise Gone
+        answer = self.books.hear(id_, out.action, payload)
+        if self.fate == "nonsense":
+            return None
+        if self.fate == "lost":
+            raise Gone
+        if self.fate == "silent":
+            raise Silent
+        return replace(out.heard(row.message, answer, self.desk), version=self.dialect.name)
+
+
+class Station:
+    def __init__(self, path: Path) -> None:
+        self.path, self.books = path, Books()
+        self.clock = Clock(1e9)
+        self.settings = Settings()
+        self.settings.put("message_retry_interval_s", 0)
+        self.time, self.register = itertools.count(1), itertools.count(1000, 7)
+        self.sessions: list[Session] = []
+        self.version = "2.0.1"
+
+    @property
+    def session(self) -> Session | None:
+        return self.sessions[-1] if self.sessions and self.sessions[-1].ended is None else None
+
+    async def start(self) -> None:
+        self.store = await Store.open(self.path)
+        self.desk = Desk("chargy", self.store, self.clock, self.settings, lambda: IDENTITY, (1,))
+        self.billing = Billing(self.desk)
+        self.connect()
+
+    def connect(self) -> None:
+        dialect = DIALECTS[self.version]
+        self.wire = Wire(self.books, self.desk, dialect)
+        self.billing.reconnected(dialect)
+
+    async def tell(self, message: Any, open_: bool = True) -> None:
+        fact = Put("session", message.session, {"open": True} if open_ else None)
+        await self.store.commit([fact], [("chargy", message)])
+
+    def at(self) -> Stamp:
+        return Stamp(1, float(next(self.time)))
+
+    # --- deeds -----------------------------------------------------------------------------------------------------
+
+    async def plug(self) -> None:
+        """A transaction that begins before anybody has the right."""
+        await self._begin(None)
+
+    async def card(self) -> None:
+        if self.session is None:
+            await self._begin(Token(f"T{len(self.sessions)}"))
+        elif self.session.righted is None:
+            s, at = self.session, self.at()
+            s.righted = at
+            await self.tell(TransactionAuthorised(
+                s.name, 1, s.token, at, s.start_wh, TriggerReason.AUTHORIZED, ChargingState.EV_CONNECTED
+            ))  # fmt: skip
+
+    async def _begin(self, token: Token | None) -> None:
+        if self.session is not None:
+            return
+        number, at = len(self.sessions), self.at()
+        s = Session(f"session-{number}", Token(f"T{number}"), at, next(self.register), at if token else None)
+        self.sessions.append(s)
+        await self.tell(TransactionStarted(s.name, 1, token, at, s.start_wh))
+
+    async def state(self) -> None:
+        if self.session is not None:
+            why, state = TriggerReason.CHARGING_STATE_CHANGED, ChargingState.CHARGING
+            await self.tell(TransactionUpdated(self.session.name, 1, self.at(), why, state))
+
+    async def sample(self) -> None:
+        if self.session is not None:
+            sample = Sample(ReadingContext.PERIODIC, Reading(self.at(), next(self.register)), (ENERGY,))
+            s = self.session
+            await self.tell(MeterSampled(s.name, 1, (sample,), authorised=s.righted is not None))
+
+    async def end(self) -> None:
+        s = self.session
+        if s is not None:
+            s.ended, s.stop_wh = self.at(), next(self.register)
+            await self.tell(TransactionEnded(
+                s.name, 1, s.token if s.righted else None, s.ended, s.stop_wh, StopReason.LOCAL,
+                TriggerReason.STOP_AUTHORIZED if s.righted else TriggerReason.EV_COMMUNICATION_LOST,
+                authorised=s.righted is not None,
+            ), False)  # fmt: skip
+
+    async def switch(self) -> None:
+        self.version = "1.6" if self.version == "2.0.1" else "2.0.1"
+        self.connect()
+
+    async def kill(self) -> None:
+        await self.store.close()
+        await self.start()
+
+    async def resend(self) -> None:
+        """A person looks at the dead letters, and where it is said to be in doubt, into the books."""
+        for letter in await self.store.dead():
+            told = "not answered" in letter.reason and letter.session in self.billed()
+            await (self.store.drop if told else self.store.revive)([letter.seq])
+        self.billing.reconnected(DIALECTS[self.version])
+
+    async def send(self, fate: str) -> bool:
+        self.wire.fate = fate
+        row = await self.billing.head()
+        if row is None:
+            return False
+        try:
+            await deliver(row, DIALECTS[self.version], self.billing, self.wire, lambda event: None)  # type: ignore[arg-type]
+        except Gone:
+            self.connect()
+        self.billing._not_before_s = 0.0  # a pause is over
+        return True
+
+    # --- what came of it -------------------------------------------------------------------------------------------
+
+    def billed(self) -> list[str]:
+        """By session, in whichever version."""
+        by_token = {s.token.value: s.name for s in self.sessions}
+        found = [by_token[t["start"]["idTag"]] for t in self.books.numbered.values() if t["stop"]]
+        return found + [name for name, events in self.books.named.items() if events[-1]["eventType"] == "Ended"]
+
+    async def settle(self) -> None:
+        await self.end()
+        for _ in range(3):
+            while await self.send("answered"):
+                pass
+            await self.resend()
+
+    def utc(self, at: Stamp) -> str:
+        return rfc3339(self.clock.utc_s(at))
+
+    def check(self) -> None:
+        assert self.books.wrong == []
+        billed = self.billed()
+        for s in self.sessions:
+            if s.righted is not None:
+                assert billed.count(s.name) == 1, (s, self.books)
+        assert len(billed) == len(set(billed)), billed
+        for t in self.books.numbered.values():
+            s = next(s for s in self.sessions if s.token.value == t["start"]["idTag"])
+            assert s.righted is not None
+            assert (t["start"]["meterStart"], t["start"]["timestamp"]) == (s.start_wh, self.utc(s.righted))
+            if t["stop"]:
+                assert s.ended is not None
+                assert (t["stop"]["meterStop"], t["stop"]["timestamp"]) == (s.stop_wh, self.utc(s.ended))
+        for name, events in self.books.named.items():
+            s = next(s for s in self.sessions if s.name == name)
+            first, last = events[0], events[-1]
+            assert (first["seqNo"], first["timestamp"], _register(first)) == (0, self.utc(s.began), s.start_wh)
+            if last["eventType"] == "Ended":
+                assert s.ended is not None
+                assert (_register(last), last["timestamp"]) == (s.stop_wh, self.utc(s.ended))
+                assert _token(events) == (s.token.value if s.righted else "")
+
+
+def _register(event: dict[str, Any]) -> Any:
+    return event["meterValue"][-1]["sampledValue"][0]["value"]
+
+
+async def _play(deeds: Sequence[str]) -> Station:
+    with tempfile.TemporaryDirectory() as folder:
+        station = Station(Path(folder) / "agent.db")
+        await station.start()
+        for deed in deeds:
+            await (station.send(deed) if deed in FATES else getattr(station, deed)())
+        await station.settle()
+        station.check()
+        assert await station.store.dead() == []
+        assert station.store.waiting("chargy") == 0
+        facts = await station.store.facts()
+        assert facts.get("transaction", {}) == {}
+        await station.store.close()
+        return station
+
+
+@settings(max_examples=2500, deadline=None)
+@given(st.lists(st.sampled_from(DEEDS), max_size=70))
+@example(["card", "answered", "switch", "end"])
+@example(["card", "answered", "end", "switch", "kill"])
+@example(["card", "answered", "end", "lost", "switch", "answered"])
+@example(["switch", "card", "answered", "sample", "answered", "switch", "sample", "end"])
+@example(["plug", "answered", "switch", "sample", "answered", "card", "answered", "switch", "state", "end"])
+def test_each_session_is_billed_once_whatever_is_spoken(deeds: list[str]) -> None:
+    asyncio.run(_play(deeds))
