@@ -40,6 +40,11 @@ class Transaction:
     samples: list[int] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def version(self) -> str:
+        """A session that crosses versions is told in both, and ended in one."""
+        return "1.6" if isinstance(self.id, int) else "2.0.1"
+
 
 @dataclass
 class StrictCsms:
@@ -187,10 +192,10 @@ class StrictCsms:
 
     def _StartTransaction(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
         key = (payload["connectorId"], payload["timestamp"], payload["meterStart"])
-        for t in self.transactions.values():
+        for t in (t for t in self.transactions.values() if t.version == "1.6"):
             if (t.connector, t.started, t.start_wh) == key:
                 self.violations.append(f"the same start under another message id: {t.message} and {id_}")
-            if t.connector == payload["connectorId"] and t.stop_wh is None:
+            if t.connector == payload["connectorId"] and t.stop_wh is None and not self._elsewhere(t):
                 self.violations.append(f"transaction {t.id} has no end, but connector {t.connector} starts another")
         number = self.first_id + len(self.transactions)
         self.transactions[number] = Transaction(
@@ -207,6 +212,7 @@ class StrictCsms:
             self.violations.append(f"second stop of {t.id}: {t.stop_message} and {id_}")
         else:
             t.stop_wh, t.stop, t.stop_message = payload["meterStop"], payload, id_
+            self._once(t)
             if any(t.stop_wh < w for w in (t.start_wh, *t.samples)):
                 self.violations.append(f"register of {t.id} ran backwards: {t.start_wh} {t.samples} {t.stop_wh}")
             if payload["timestamp"] < t.started:
@@ -266,6 +272,7 @@ class StrictCsms:
         self._register(t, payload)
         if payload["eventType"] == "Ended":
             t.stop, t.stop_message, t.stop_wh = payload, id_, t.samples[-1] if t.samples else t.start_wh
+            self._once(t)
             if payload["timestamp"] < t.started:
                 self.violations.append(f"{number} ends before it starts")
         return {"idTokenInfo": self.info(payload["idToken"]["idToken"])} if "idToken" in payload else {}
@@ -275,7 +282,8 @@ class StrictCsms:
         if number in self.transactions:
             self.violations.append(f"second start of {number}: {self.transactions[number].message} and {id_}")
         for t in self.transactions.values():
-            if evse and t.connector == evse and t.stop is None:
+            is_open = t.version == "2.0.1" and t.stop is None and not self._elsewhere(t)
+            if evse and t.connector == evse and is_open:
                 self.violations.append(f"transaction {t.id} has no end, but EVSE {evse} starts another")
         registers = _registers(payload)
         if evse and not registers:
@@ -304,6 +312,18 @@ class StrictCsms:
             t.samples.append(wh)
         if payload["eventType"] == "Ended" and t.connector and not _registers(payload):
             self.violations.append(f"{t.id} ends without a register")
+
+    def _elsewhere(self, t: Transaction) -> bool:
+        """It was told anew in another version, and goes on there."""
+        others = (o for o in self.transactions.values() if o.version != t.version)
+        return any((o.connector, o.start_wh, o.token) == (t.connector, t.start_wh, t.token) for o in others)
+
+    def _once(self, t: Transaction) -> None:
+        """The same energy of the same outlet is billed once, in whichever version."""
+        for other in self.transactions.values():
+            if other is not t and other.stop is not None and other.connector == t.connector and other.stop_wh:
+                if t.stop_wh and max(t.start_wh, other.start_wh) < min(t.stop_wh, other.stop_wh):
+                    self.violations.append(f"billed twice: {other.id} and {t.id}")
 
     @property
     def energy_wh(self) -> int:

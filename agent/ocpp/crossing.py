@@ -29,7 +29,7 @@ class Crossing:
 
     def owed(self, row: OutboxRow, version: str) -> list[OutboxRow]:
         """What has to be told before this row."""
-        return self._back(row.session, [k for k in self._unsaid(row.session, version) if k.seq != row.seq])
+        return self._back(row.session, [k for k in self._unsaid(row.session, version) if k.seq < row.seq])
 
     def owes(self, version: str) -> bool:
         """Is there any session of which this version has not heard the opening?"""
