@@ -321,9 +321,10 @@ class StrictCsms:
     def _once(self, t: Transaction) -> None:
         """The same energy of the same outlet is billed once, in whichever version."""
         for other in self.transactions.values():
-            if other is not t and other.stop is not None and other.connector == t.connector and other.stop_wh:
-                if t.stop_wh and max(t.start_wh, other.start_wh) < min(t.stop_wh, other.stop_wh):
-                    self.violations.append(f"billed twice: {other.id} and {t.id}")
+            if other is t or other.connector != t.connector or other.stop_wh is None or t.stop_wh is None:
+                continue
+            if max(t.start_wh, other.start_wh) < min(t.stop_wh, other.stop_wh):
+                self.violations.append(f"billed twice: {other.id} and {t.id}")
 
     @property
     def energy_wh(self) -> int:

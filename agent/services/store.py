@@ -343,14 +343,15 @@ class Store:
         self._ids.learn((*facts, Put(RUNNING, f"{row.link}/{row.session}", None)) if over else facts)
 
     def _done(self, row: OutboxRow, facts: Sequence[Put]) -> bool:
-        """True: a start that was resent after its end; nothing of it is remembered."""
+        """True: it was resent after the end; nothing of its session is remembered."""
         gone, over = [0], [False]
-        begun = any(p.kind == RUNNING and p.value is not None for p in facts)
+        is_last = self.waiting_of(row.link, row.session) <= 1
+        known = self._ids.known(row.link, row.session) or any(p.kind == RUNNING and p.value for p in facts)
 
         def work() -> None:
             self._put(facts)
             gone[0] = self._db.execute("DELETE FROM outbox WHERE seq=?", (row.seq,)).rowcount
-            over[0] = begun and letters.forget(self._db, row.link, forms.safe(row.session))
+            over[0] = bool(is_last and known) and letters.forget(self._db, row.link, forms.safe(row.session))
 
         self._transaction(work, reserve=True)
         self._add(row.link, row.session, -gone[0])

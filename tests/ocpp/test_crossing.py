@@ -4,18 +4,21 @@ keeps books by version: whatever is switched, lost, refused, killed and resent, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ocpp_stand_ins import IDENTITY, Clock
 
+from agent.domain.events import Event, TransactionHeard
 from agent.domain.messages import (
     ChargingState,
     MeterSampled,
@@ -28,7 +31,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.variables import Settings
-from agent.kinds import Reading, ReadingContext, Stamp, Token
+from agent.kinds import AuthorizationStatus, Reading, ReadingContext, Stamp, Token
 from agent.ocpp.billing import Billing
 from agent.ocpp.delivery import deliver
 from agent.ocpp.dialect import Desk, Dialect, Heard, Out
@@ -60,7 +63,7 @@ class Books:
         said = json.loads(json.dumps(said))
         if id_ in self.seen:
             before, payload, answer = self.seen[id_]
-            if (before, payload) != (action, said):
+            if (before, {**payload, "offline": True}) != (action, {**said, "offline": True}):
                 self.wrong.append(f"id {id_} again for something else: {payload} {said}")
             return dict(answer)
         answer = getattr(self, action)(said)
@@ -149,7 +152,8 @@ class Station:
         self.settings.put("message_retry_interval_s", 0)
         self.time, self.register = itertools.count(1), itertools.count(1000, 7)
         self.sessions: list[Session] = []
-        self.version = "2.0.1"
+        self.version, self.tokens = "2.0.1", "T"
+        self.heard: list[Event] = []
 
     @property
     def session(self) -> Session | None:
@@ -175,13 +179,17 @@ class Station:
 
     # --- deeds -----------------------------------------------------------------------------------------------------
 
+    async def do(self, *deeds: str) -> None:
+        for deed in deeds:
+            await (self.send(deed) if deed in FATES else getattr(self, deed)())
+
     async def plug(self) -> None:
         """A transaction that begins before anybody has the right."""
         await self._begin(None)
 
     async def card(self) -> None:
         if self.session is None:
-            await self._begin(Token(f"T{len(self.sessions)}"))
+            await self._begin(Token(f"{self.tokens}{len(self.sessions)}"))
         elif self.session.righted is None:
             s, at = self.session, self.at()
             s.righted = at
@@ -193,7 +201,9 @@ class Station:
         if self.session is not None:
             return
         number, at = len(self.sessions), self.at()
-        s = Session(f"session-{number}", Token(f"T{number}"), at, next(self.register), at if token else None)
+        s = Session(
+            f"session-{number}", Token(f"{self.tokens}{number}"), at, next(self.register), at if token else None
+        )
         self.sessions.append(s)
         await self.tell(TransactionStarted(s.name, 1, token, at, s.start_wh))
 
@@ -239,7 +249,7 @@ class Station:
         if row is None:
             return False
         try:
-            await deliver(row, DIALECTS[self.version], self.billing, self.wire, lambda event: None)  # type: ignore[arg-type]
+            await deliver(row, DIALECTS[self.version], self.billing, self.wire, self.heard.append)  # type: ignore[arg-type]
         except Gone:
             self.connect()
         self.billing._not_before_s = 0.0  # a pause is over
@@ -297,8 +307,7 @@ async def _play(deeds: Sequence[str]) -> Station:
     with tempfile.TemporaryDirectory() as folder:
         station = Station(Path(folder) / "agent.db")
         await station.start()
-        for deed in deeds:
-            await (station.send(deed) if deed in FATES else getattr(station, deed)())
+        await station.do(*deeds)
         await station.settle()
         station.check()
         assert await station.store.dead() == []
@@ -319,3 +328,134 @@ async def _play(deeds: Sequence[str]) -> Station:
 @example(["plug", "answered", "switch", "sample", "answered", "card", "answered", "switch", "state", "end"])
 def test_each_session_is_billed_once_whatever_is_spoken(deeds: list[str]) -> None:
     asyncio.run(_play(deeds))
+
+
+@contextlib.asynccontextmanager
+async def station(*deeds: str) -> AsyncIterator[Station]:
+    with tempfile.TemporaryDirectory() as folder:
+        station = Station(Path(folder) / "agent.db")
+        await station.start()
+        await station.do(*deeds)
+        yield station
+        await station.store.close()
+
+
+def numbers(s: Station) -> list[int]:
+    (events,) = s.books.named.values()
+    return [e["seqNo"] for e in events]
+
+
+async def test_2_0_1_sees_no_gap_in_what_began_in_1_6() -> None:
+    """Values that 1.6 has had are no loss; those that wait follow the start."""
+    told_in_1_6 = ("switch", "card", "answered", "sample", "answered", "sample", "answered")
+    async with station(*told_in_1_6, "sample", "switch", "answered", "sample", "end") as s:
+        await s.settle()
+        assert numbers(s) == [0, 1, 2, 3]
+        assert [e.get("offline", False) for e in s.books.named["session-0"]] == [True, False, False, False]
+
+
+async def test_a_number_is_given_once_to_dead_letters_too() -> None:
+    refused = ("sample", "refused", "refused", "refused")
+    async with station("switch", "card", "answered", *refused, "switch", "answered", "sample", "answered", "end") as s:
+        await s.do("resend")  # the value, at its old place
+        await s.settle()
+        assert sorted(numbers(s)) == [0, 1, 2, 3]
+        assert numbers(s)[-1] == 3, "the end"
+
+
+async def test_what_was_told_elsewhere_is_a_gap_where_the_transaction_was_known() -> None:
+    """Closing it would give a number twice: the last message may have arrived although nobody heard so."""
+    there = ("switch", "answered", "answered", "sample", "answered", "switch")
+    async with station("card", "answered", "sample", "lost", *there, "sample", "end") as s:
+        await s.settle()
+        assert numbers(s) == [0, 1, 3, 4]
+        assert s.billed() == ["session-0"]
+
+
+async def test_the_latest_charging_state_is_told_and_no_other() -> None:
+    async with station("switch", "card", "answered", *("state", "answered") * 3, "switch", "answered", "answered") as s:
+        (events,) = s.books.named.values()
+        assert [e["triggerReason"] for e in events] == ["Authorized", "ChargingStateChanged"]
+        assert (numbers(s), events[1]["timestamp"]) == ([0, 1], s.utc(Stamp(1, 4.0)))
+
+
+async def test_an_end_that_was_refused_is_told_as_a_whole_elsewhere() -> None:
+    """A refusal is no doubt."""
+    async with station("card", "answered", "end", "refused", "switch") as s:
+        await s.settle()
+        assert (s.billed(), list(s.books.numbered)) == (["session-0"], [100])
+
+
+async def test_an_end_that_may_have_arrived_waits_for_a_person() -> None:
+    async with station("card", "answered", "end", "unsent", "switch") as s:
+        while await s.send("answered"):
+            pass
+        (letter,) = await s.store.dead()
+        assert letter.reason.startswith("was sent in OCPP 2.0.1 and not answered")
+        assert s.books.numbered == {}, "not even its start"
+        await s.settle()  # somebody has looked: it had not
+        assert (s.billed(), list(s.books.numbered)) == (["session-0"], [100])
+
+
+async def test_the_same_version_again_asks_nobody() -> None:
+    async with station("card", "answered", "end", "lost", "kill") as s:
+        await s.settle()
+        assert (s.billed(), s.books.numbered, await s.store.dead()) == (["session-0"], {}, [])
+
+
+async def test_a_token_that_1_6_cannot_say_waits_for_2_0_1_with_all_of_its_session() -> None:
+    async with station() as s:
+        s.tokens = "TWENTY-CHARACTERS-AND-MORE-"
+        await s.do("card", "answered", "end", "switch")
+        while await s.send("answered"):
+            pass
+        assert [x.kind for x in await s.store.dead()] == ["TransactionStarted", "TransactionEnded"]
+        await s.do("switch", "resend")
+        await s.settle()
+        s.check()
+        assert await s.store.dead() == []
+
+
+def verdict(status: str) -> dict[str, Any]:
+    return {"idTagInfo": {"status": status}}
+
+
+@pytest.mark.parametrize(("status", "heard"), [("ConcurrentTx", None), ("Blocked", AuthorizationStatus.BLOCKED)])
+async def test_a_session_is_not_its_own_rival(status: str, heard: AuthorizationStatus | None) -> None:
+    """A backend with one book for both versions takes the start in 2.0.1 for another session of the same card."""
+    async with station("card", "answered", "switch") as s:
+        answer = s.books.StartTransaction
+        s.books.StartTransaction = lambda said: {**answer(said), **verdict(status)}  # type: ignore[method-assign]
+        s.heard.clear()
+        await s.do("answered")
+        (event,) = s.heard
+        assert isinstance(event, TransactionHeard)
+        assert (event.transaction_id, event.verdict and event.verdict.status) == ("100", heard)
+
+
+async def test_letters_of_an_older_release_can_be_resent() -> None:
+    """It kept the id alone: in 2.0.1 its end is told, in 1.6 it comes back and says what is missing."""
+    async with station("card", "answered", "end", "switch") as s:
+        (row,) = await s.store.head("chargy")
+        await s.store.bury([row], "cannot be said in OCPP 1.6: the transaction id comes from another OCPP version")
+        await s.store.commit([Put("transaction", "chargy/session-0", {"id": "session-0"})])
+        await s.do("kill", "resend")
+        assert not [True for _ in range(5) if await s.send("answered")][2:]
+        (letter,) = await s.store.dead()
+        assert "its start was told in another OCPP version, and is not kept here" in letter.reason
+        await s.do("switch", "resend")
+        await s.settle()
+        assert (s.billed(), await s.store.dead()) == (["session-0"], [])
+
+
+async def test_a_damaged_opening_stops_nobody_else() -> None:
+    async with station("card", "answered", "end", "answered", "card", "answered", "end") as s:
+        known = dict(s.store.transaction("chargy", "session-1"))
+        known["opening"] = [{"seq": 5, "number": 0, "left": ["2.0.1"], "message": {"$": "TransactionStarted"}}, 7]
+        await s.store.commit([Put("transaction", "chargy/session-1", known)])
+        await s.do("switch", "card")
+        await s.do("end")
+        while await s.send("answered"):
+            pass
+        assert s.billed() == ["session-2", "session-0"]
+        assert [x.session for x in await s.store.dead()] == ["session-1"]

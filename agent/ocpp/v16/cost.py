@@ -16,7 +16,7 @@ from agent.kinds import MessageContent, Token
 from agent.ocpp.dialect import Desk, Out, Payload, nothing
 from agent.ocpp.text import is_plain
 from agent.ocpp.times import parse, rfc3339
-from agent.ocpp.v16.ids import ID_TAG_MAX, transaction_id
+from agent.ocpp.v16.ids import ID_TAG_MAX, VERSION, transaction_id
 
 VENDOR = "org.openchargealliance.costmsg"
 URL_MAX = 512
@@ -206,7 +206,10 @@ def _text(value: Any) -> str:
 # --- what the station says ------------------------------------------------------------------------------------------
 
 
-def _unplugged(message: ConnectorUnplugged, desk: Desk) -> dict[str, Any]:
+def _unplugged(message: ConnectorUnplugged, desk: Desk) -> dict[str, Any] | None:
+    known = desk.outbox.transaction_id(desk.link, message.session, VERSION)
+    if known is None and not desk.outbox.transaction(desk.link, message.session):
+        return None  # all of it was told in another version
     data = {
         "transactionId": transaction_id(message.session, desk),
         "timestamp": rfc3339(desk.clock.utc_s(message.at)),
