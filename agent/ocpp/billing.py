@@ -303,7 +303,7 @@ class Billing:
     async def bury(self, row: OutboxRow, reason: str) -> None:
         """To the dead letters; the start of a session with everything of it."""
         rows: Sequence[OutboxRow] = [row]
-        link = self._desk.link
+        link, reason = self._desk.link, self._crossing.reason(row, reason)
         if self._is_key(row):
             try:
                 rows = await self._desk.outbox.of_session(link, row.session) or rows

@@ -21,6 +21,7 @@ log = logging.getLogger("agent.ocpp")
 class Crossing:
     def __init__(self, desk: Desk) -> None:
         self._link, self._outbox = desk.link, desk.outbox
+        self._first_sent = 0
 
     def _known(self, session: str) -> Known:
         return known_of(self._outbox.transaction(self._link, session), session)
@@ -68,16 +69,20 @@ class Crossing:
         ending = self._known(row.session).ending if isinstance(row.message, TransactionEnded) else ""
         if ending in ("", version):
             return ""
-        return (
-            f"was sent in OCPP {ending} and not answered: whether the backend has it nobody here knows; "
-            f"look there, then resend (it is told in OCPP {version}, with its start) or drop it"
-        )
+        return f"not told in OCPP {version}: the backend may have it"
+
+    def reason(self, row: OutboxRow, why: str) -> str:
+        """Of a dead letter: whoever resends an end has to know that it may have arrived."""
+        ending = self._known(row.session).ending if isinstance(row.message, TransactionEnded) else ""
+        return f"{why}; it was sent in OCPP {ending} and not answered: look there first" if ending else why
 
     def sending(self, row: OutboxRow, version: str) -> list[Put]:
         """To be on disk before an end is sent."""
         known = self._known(row.session)
         if not isinstance(row.message, TransactionEnded) or known.ending == version:
+            self._first_sent = 0
             return []
+        self._first_sent = row.seq
         return [put(self._link, row.session, replace(known, ending=version))]
 
     def events(self, row: OutboxRow, heard: Heard) -> list[Event]:
@@ -106,10 +111,10 @@ class Crossing:
         return puts + [put(self._link, s, known) for s, known in changed.items() if known != self._known(s)]
 
     def refused(self, row: OutboxRow) -> list[Put]:
-        """The backend has said no: it does not have the end."""
-        known = self._known(row.session)
-        if not isinstance(row.message, TransactionEnded) or not known.ending:
+        """The backend has said no: it does not have the end, unless it says so of a repetition."""
+        if row.seq != self._first_sent:
             return []
+        known = self._known(row.session)
         return [put(self._link, row.session, replace(known, ending=""))]
 
     def buried(self, rows: Sequence[OutboxRow], version: str) -> list[Put]:
@@ -119,7 +124,7 @@ class Crossing:
             if row.session:
                 known = changed.get(row.session) or self._known(row.session)
                 known = replace(known, ending="") if isinstance(row.message, TransactionEnded) else known
-                changed[row.session] = known.leaving(row, version)
+                changed[row.session] = known.leaving(row, version, dead=True)
         return [put(self._link, s, known) for s, known in changed.items() if known != self._known(s)]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from agent.domain.messages import TransactionAuthorised, TransactionStarted, TransactionUpdated
 from agent.domain.record import dump
 from agent.frozen import frozen
-from agent.ports.store import OutboxRow, Put, ids_by_version
+from agent.ports.store import OutboxRow, Put
 
 FACT = "transaction"
 _STATE = TransactionUpdated.__name__
@@ -23,12 +23,13 @@ _OPENING = (TransactionStarted.__name__, TransactionAuthorised.__name__, _STATE)
 @frozen
 class Kept:
     """A message (``body``, as it is stored) at its place of the queue. ``left``: the versions in which it has left it,
-    said or not."""
+    said or not; ``given_up``: in which it became the dead letter that it is."""
 
     seq: int
     number: int
     body: Mapping[str, Any]
     left: tuple[str, ...] = ()
+    given_up: tuple[str, ...] = ()
 
     @property
     def is_state(self) -> bool:
@@ -48,7 +49,7 @@ class Known:
     @property
     def versions(self) -> frozenset[str]:
         """In which something of it may have been told."""
-        return frozenset(self.ids).union(*(k.left for k in self.opening))
+        return frozenset(self.ids).union(*(k.left + k.given_up for k in self.opening))
 
     def named(self, id_: str, version: str) -> Known:
         return replace(self, id=id_, ids={**self.ids, version: id_})
@@ -60,9 +61,9 @@ class Known:
         """What this version has not heard; nothing if the end may have been told in another."""
         if self.ending not in ("", version):
             return ()
-        return tuple(k for k in self.opening if version not in k.left)
+        return tuple(k for k in self.opening if version not in k.left + k.given_up)
 
-    def leaving(self, row: OutboxRow, version: str) -> Known:
+    def leaving(self, row: OutboxRow, version: str, dead: bool = False) -> Known:
         """A row leaves the queue. Of the charging states only the latest is kept."""
         kind = type(row.message).__name__
         if kind not in _OPENING or (kind == _STATE and not self.opening):  # a letter that was resent after the end
@@ -72,7 +73,10 @@ class Known:
             return self
         before = next((k for k in self.opening if k.seq == row.seq), None)
         kept = before or Kept(row.seq, row.number, dump(row.message))
-        kept = replace(kept, left=tuple(sorted({*kept.left, version})))
+        if dead:
+            kept = replace(kept, given_up=tuple(sorted({*kept.given_up, version})))
+        else:
+            kept = replace(kept, left=tuple(sorted({*kept.left, version})), given_up=())
         others = [k for k in self.opening if k.seq != row.seq and k not in states]
         return replace(self, opening=tuple(sorted((*others, kept), key=lambda k: k.seq)))
 
@@ -81,23 +85,35 @@ def known_of(value: Mapping[str, Any], session: str) -> Known:
     """The fact as it was read back. What of the opening cannot be read is told no more, but must not stop the rest."""
     opening = value.get("opening")
     kept = [k for r in opening if (k := _kept(r))] if isinstance(opening, list) else []
-    return Known(str(value.get("id", "")), ids_by_version(value, session), tuple(kept), str(value.get("ending", "")))
+    return Known(str(value.get("id", "")), _ids(value, session), tuple(kept), str(value.get("ending", "")))
+
+
+def _ids(value: Mapping[str, Any], session: str) -> dict[str, str]:
+    """An older release wrote the latest id alone: the session's own is that of 2.0.1."""
+    ids, id_ = value.get("ids"), str(value.get("id", ""))
+    if isinstance(ids, Mapping):
+        return {str(version): str(name) for version, name in ids.items()}
+    return {"2.0.1" if id_ == session else "1.6": id_} if id_ else {}
 
 
 def _kept(record: Any) -> Kept | None:
     try:
-        kept = Kept(int(record["seq"]), int(record["number"]), record["message"], tuple(map(str, record["left"])))
+        versions = [tuple(map(str, record.get(name, ()))) for name in ("left", "given_up")]
+        kept = Kept(int(record["seq"]), int(record["number"]), record["message"], *versions)
         return kept if kept.body["$"] in _OPENING else None
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
 
 def put(link: str, session: str, known: Known) -> Put:
     value: dict[str, Any] = {"id": known.id, "ids": dict(known.ids)}
     if known.opening:
-        value["opening"] = [
-            {"seq": k.seq, "number": k.number, "left": list(k.left), "message": k.body} for k in known.opening
-        ]
+        value["opening"] = [_record(k) for k in known.opening]
     if known.ending:
         value["ending"] = known.ending
     return Put(FACT, f"{link}/{session}", value)
+
+
+def _record(kept: Kept) -> dict[str, Any]:
+    record = {"seq": kept.seq, "number": kept.number, "message": kept.body, "left": list(kept.left)}
+    return {**record, "given_up": list(kept.given_up)} if kept.given_up else record

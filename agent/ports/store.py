@@ -47,16 +47,6 @@ def link_of(queue: str) -> str:
     return queue.removesuffix(_NOTES)
 
 
-def ids_by_version(known: Mapping[str, Any], session: str) -> dict[str, str]:
-    """What a backend calls a session, by version of OCPP, in a fact about it. An older release wrote the latest id
-    alone: the session's own is that of 2.0.1."""
-    ids = known.get("ids")
-    if isinstance(ids, Mapping):
-        return {str(version): str(id_) for version, id_ in ids.items()}
-    id_ = str(known.get("id", ""))
-    return {"2.0.1" if id_ == session else "1.6": id_} if id_ else {}
-
-
 class OutboxPort(Protocol):
     """The queues of one station's messages, by the link's name or ``notes_of``. Every method is durable when it
     returns.
@@ -116,7 +106,8 @@ class OutboxPort(Protocol):
         ...
 
     def transaction_id(self, link: str, session: str, version: str) -> str | None:
-        """What the backend calls this session in this version of OCPP, also for a while after its end."""
+        """What the backend calls this session in this version of OCPP, also for a while after its end; in whichever
+        one it was where an older release wrote the fact."""
         ...
 
     def session_of(self, link: str, transaction_id: str) -> str | None:

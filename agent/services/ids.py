@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent.ports.store import Put, ids_by_version
+from agent.ports.store import Put
 from agent.services import forms
 
 RUNNING, ENDED = "transaction", "ended"
@@ -55,19 +55,21 @@ class Ids:
 
     def of(self, link: str, session: str, version: str) -> str | None:
         for known in (self._running.get((link, session)), self._ended.get((link, session))):
-            if known and (found := ids_by_version(known, session).get(version)):
-                return found
+            ids = known.get("ids") if known else None
+            found = ids.get(version) if isinstance(ids, Mapping) else known["id"] if known else None
+            if found:
+                return str(found)
         return None
 
     def session_of(self, link: str, id_: str) -> str | None:
         """The latest one with this id: a backend may begin to count anew."""
         for (name, session), known in reversed(self._running.items()):
-            if name == link and id_ in ids_by_version(known, session).values():
+            if name == link and id_ in _all_of(known):
                 return session
         ended = [
             (int(known["n"]), session)
             for (name, session), known in self._ended.items()
-            if name == link and id_ in ids_by_version(known, session).values()
+            if name == link and id_ in _all_of(known)
         ]
         return max(ended)[1] if ended else None
 
@@ -75,3 +77,8 @@ class Ids:
         """Only these running ones are left (``forms.safe`` keys)."""
         for link, session in [k for k in self._running if forms.safe("/".join(k)) not in keys]:
             del self._running[link, session]
+
+
+def _all_of(known: Mapping[str, Any]) -> set[Any]:
+    ids = known.get("ids")
+    return {known["id"], *(ids.values() if isinstance(ids, Mapping) else ())}

@@ -21,7 +21,7 @@ from agent.ocpp.dialect import Desk, Dialect, Identity
 from agent.ocpp.link import Link, Patience
 from agent.ocpp.v16 import V16
 from agent.ports.pki import PkiPort
-from agent.ports.store import OutboxRow, Put, StoreError, ids_by_version
+from agent.ports.store import OutboxRow, Put, StoreError
 from agent.settings import Backend
 
 UTC_S = 1_795_600_800.0  # 2026-11-25T10:00:00Z
@@ -121,11 +121,12 @@ class Outbox:
         return {s: value for s in known if (value := self.transaction(link, s))}
 
     def transaction_id(self, link: str, session: str, version: str) -> str | None:
-        return ids_by_version(self.transaction(link, session), session).get(version)
+        known = self.transaction(link, session)
+        return known["ids"].get(version) if "ids" in known else known.get("id")
 
     def session_of(self, link: str, transaction_id: str) -> str | None:
         known = self.transactions(link)
-        return next((s for s in known if transaction_id in ids_by_version(known[s], s).values()), None)
+        return next((s for s, k in known.items() if transaction_id in (k["id"], *k.get("ids", {}).values())), None)
 
 
 IDENTITY = Identity("Chargy", "SimStation", "SN-1", "1.0.0", "M-1", "EM340", "8935", "2700")

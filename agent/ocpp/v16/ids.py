@@ -19,8 +19,9 @@ def id_tag(token: Token) -> str:
 def transaction_id(session: str, desk: Desk) -> int:
     """The backend's number of a session. Raises ``Unspeakable``: its StartTransaction never was answered."""
     known = desk.outbox.transaction_id(desk.link, session, VERSION)
-    if known is None and desk.outbox.transaction(desk.link, session).get("id"):
-        raise Unspeakable("its start was told in another OCPP version, and is not kept here")
     if known is None:
         raise Unspeakable("the backend never gave this session a transactionId")
-    return int(known)
+    try:
+        return int(known)
+    except ValueError:  # an older release kept nothing but the id
+        raise Unspeakable("its start was told in another OCPP version, and is not kept here") from None
