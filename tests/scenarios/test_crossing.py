@@ -24,7 +24,7 @@ KILLS = {
     for version, steps in (("1.6", ("StartTransaction", "StopTransaction")), ("2.0.1", ("Started", "Ended")))
 }
 SAMPLE = {"1.6": KILLS["1.6"][1:2], "2.0.1": KILLS["2.0.1"][:1]}
-"""The rest of it is played in tests/ocpp/test_crossing.py on the store, and here by the campaign."""
+"""The rest of it is played in tests/ocpp/test_crossing_rows.py on the store, and here by the campaign."""
 ways = pytest.mark.parametrize(("first", "then"), WAYS)
 
 
