@@ -21,9 +21,10 @@ from typing import Any, TypeVar
 from agent.domain.messages import TransactionEnded
 from agent.domain.record import dump
 from agent.ports.store import OutboxRow, Put, StoreError
-from agent.services import forms, letters, returns, schema, thinning
+from agent.services import forms, letters, records, returns, schema, thinning
 from agent.services.ids import ENDED, RUNNING, Ids
 from agent.services.letters import Letter
+from agent.services.records import Facts
 from agent.services.schema import MIGRATIONS, StoreRefused
 
 __all__ = ["MIGRATIONS", "Store", "StoreRefused"]
@@ -149,7 +150,7 @@ class Store:
         """Message ids are unique for ever: a random prefix of the file, then the sequence number."""
         prefix = "".join(secrets.choice(forms.DIGITS) for _ in range(4))
         try:
-            self._transaction(lambda: self._put([Put("meta", "prefix", {"text": prefix})]))
+            self._transaction(lambda: records.put(self._db, [Put("meta", "prefix", {"text": prefix})]))
         except sqlite3.Error as e:
             log.error("%s: prefix not saved: %s; message ids will be others after a restart", self.path, e)
         return prefix
@@ -165,39 +166,20 @@ class Store:
 
     # --- facts -------------------------------------------------------------------------------------------------
 
-    async def facts(self) -> dict[str, dict[str, dict[str, Any]]]:
+    async def facts(self) -> Facts:
         """Everything remembered: kind -> key -> value. A record that cannot be read is set aside: kind ``poisoned``,
         key ``kind/key``, value ``{"record": text, "why": text}``."""
         return await self._call(self._read)
 
-    def _read(self) -> dict[str, dict[str, dict[str, Any]]]:
-        out: dict[str, dict[str, dict[str, Any]]] = {}
-        # as blobs: a damaged key could not be found again by the text that it is shown as
-        sql = "SELECT CAST(kind AS BLOB), CAST(key AS BLOB), CAST(body AS BLOB) FROM facts"
-        for raw in self._db.execute(sql).fetchall():
-            kind, key, body = map(forms.decoded, raw)
+    def _read(self) -> Facts:
+        found, damaged = records.read(self._db)
+        for one in damaged:  # its key may be a card
+            log.error("%s: a record (%s) cannot be read, set aside: %s", self.path, one.kind, one.why)
             try:
-                value = forms.judged(raw, kind)
-            except ValueError as e:
-                log.error(
-                    "%s: a record (%s) cannot be read, set aside: %s", self.path, kind, e
-                )  # its key may be a card
-                kind, key, value = "poisoned", f"{kind}/{key}", {"record": body, "why": str(e)}
-                self._set_aside(raw, Put(kind, key, value))
-            out.setdefault(kind, {})[key] = value
-        return out
-
-    def _set_aside(self, raw: Sequence[bytes], poisoned: Put) -> None:
-        """One bad record must not stop the station. A full disk leaves it where it is, until the next start."""
-
-        def work() -> None:
-            self._db.execute("DELETE FROM facts WHERE kind=CAST(? AS TEXT) AND key=CAST(? AS TEXT)", tuple(raw[:2]))
-            self._put([poisoned])
-
-        try:
-            self._transaction(work)
-        except sqlite3.Error as e:
-            log.error("%s: the bad record stays where it is: %s", self.path, e)
+                self._transaction(lambda one=one: records.set_aside(self._db, one))  # type: ignore[misc]
+            except sqlite3.Error as e:  # it must not stop the station; until the next start
+                log.error("%s: the bad record stays where it is: %s", self.path, e)
+        return found
 
     def summary(self) -> dict[str, Any]:
         """How full it is, for diagnostics; no content."""
@@ -233,7 +215,7 @@ class Store:
 
     def _insert(self, puts: Sequence[Put], rows: Sequence[tuple[str, str, str, str]]) -> bool:
         """True: something else made room."""
-        self._put(puts)
+        records.put(self._db, puts)
         letters.bound_facts(self._db, [p.kind for p in puts if p.value is not None])
         numbered = [(*row, self._number(*row[:3])) for row in rows]
         self._db.executemany("INSERT INTO outbox(link, session, kind, body, number) VALUES(?,?,?,?,?)", numbered)
@@ -251,14 +233,6 @@ class Store:
         else:
             self._db.execute("INSERT OR REPLACE INTO numbers VALUES(?,?,?)", (*where, number + 1))
         return number
-
-    def _put(self, puts: Iterable[Put]) -> None:
-        for put in puts:
-            if put.value is None:
-                self._db.execute("DELETE FROM facts WHERE kind=? AND key=?", (put.kind, forms.safe(put.key)))
-            else:
-                row = (put.kind, forms.safe(put.key), forms.text(put.value))
-                self._db.execute("INSERT OR REPLACE INTO facts VALUES(?,?,?)", row)
 
     def _transaction(self, work: Callable[[], None], reserve: bool = False) -> None:
         """All or nothing. A full file first loses what ``thinning`` says, never a start or a stop. ``reserve``: what
@@ -349,7 +323,7 @@ class Store:
         known = self._ids.known(row.link, row.session) or any(p.kind == RUNNING and p.value for p in facts)
 
         def work() -> None:
-            self._put(facts)
+            records.put(self._db, facts)
             gone[0] = self._db.execute("DELETE FROM outbox WHERE seq=?", (row.seq,)).rowcount
             over[0] = bool(is_last and known) and letters.forget(self._db, row.link, forms.safe(row.session))
 
@@ -358,12 +332,12 @@ class Store:
         return over[0]
 
     async def noted(self, facts: Sequence[Put]) -> None:
-        await self._call(lambda: self._transaction(lambda: self._put(facts), reserve=True))
+        await self._call(lambda: self._transaction(lambda: records.put(self._db, facts), reserve=True))
         self._ids.learn(facts)
 
     async def attempted(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         def work() -> None:
-            self._put(facts)
+            records.put(self._db, facts)
             self._db.execute("UPDATE outbox SET attempts=attempts+1 WHERE seq=?", (row.seq,))
 
         await self._call(self._transaction, work)
@@ -389,7 +363,7 @@ class Store:
         gone: dict[int, int] = {}
 
         def work() -> None:
-            self._put(facts)
+            records.put(self._db, facts)
             for seq in (r.seq for r in rows):
                 self._db.execute(
                     "INSERT OR REPLACE INTO dead "
