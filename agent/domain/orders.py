@@ -83,10 +83,11 @@ class Signal(Order):
 
 @frozen
 class Note(Order):
-    """For the journal: why the meter of this EVSE may not bill, or why a reading was not believed."""
+    """For the journal: why the meter of this EVSE may not bill, or why a reading was not believed; or another part."""
 
     evse: EvseId
     text: str
+    part: str = "meter"
 
 
 @frozen

@@ -115,6 +115,7 @@ VARIABLES: dict[str, Variable] = {
         _v("list_max_entries", 10_000, writable=False),
         _v("list_max_items", 1000, writable=False),
         _v("list_settles", False),
+        _v("refused_cards_per_min", 10, 0, 1000, writable=False),
         # reservation
         _v("reservation_enabled", True),
         _v("reserve_any", True, writable=False),

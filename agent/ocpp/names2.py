@@ -392,6 +392,7 @@ UNNAMED_2: Mapping[str, str] = {
     "root_check": "optional in 2.x: who does not offer the check does not show it",
     "snapshot_interval_s": "inner matter of the station",
     "meter_grace_s": "a matter of the station's metrology",
+    "refused_cards_per_min": "a matter of the place where the readers are",
     "sign_readings": "one record at the end of a transaction; SignReadings promises every sample",
     "public_key_told": "of that record",
 }

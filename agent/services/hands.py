@@ -71,8 +71,8 @@ class Hands:
                     self._post(MeterFailed(evse, purpose))
             case TerminalOrder(terminal):
                 self._pay(terminal, order)
-            case Note(evse, text):
-                log.warning("EVSE %d: meter: %s", evse, text)
+            case Note(evse, text, part):
+                log.warning("EVSE %d: %s: %s", evse, part, text)
             case Unlock(evse, request) if evse not in self.boards:
                 self._post(UnlockTried(evse, request, False))
             case (

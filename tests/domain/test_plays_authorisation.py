@@ -21,7 +21,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import State
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import JudgeToken, Order, Remember, Reply
+from agent.domain.orders import JudgeToken, Note, Order, Remember, Reply
 from agent.kinds import FREE_TOKEN, AuthorizationStatus, Screen, ScreenName, Token, Verdict
 
 MASTER = Token("04FFFFFF")
@@ -233,3 +233,74 @@ def test_a_list_says_where_and_keeps_it() -> None:
     assert screen(play).detail == "unavailable"
     play.skip().feed(CardPresented(2, A))
     assert play.state(2) is State.AUTHORISED
+
+
+# --- card after card -------------------------------------------------------------------------------------------------
+
+
+def refused(play: Playbook, n: int, reader: int = 1, every_s: float = 1) -> Playbook:
+    """That many unknown cards, one after the other."""
+    for _ in range(n):
+        card = Token(f"DEAD{len(play.log)}")
+        assert asks(play.wait(every_s).skip(), CardPresented(reader, card))
+        [*_, asked] = [o for o in play.log if isinstance(o, JudgeToken)]
+        play.feed(TokenJudged(asked.request, card, REFUSED))
+        play.skip()
+    return play
+
+
+def test_after_so_many_bad_cards_within_a_minute_the_next_one_waits() -> None:
+    play = refused(Playbook(), 10)
+    assert not asks(play, CardPresented(1, B))
+    assert (screen(play).name, screen(play).detail) == (ScreenName.REFUSED, "patience")
+    play.wait(50).skip()
+    assert not asks(play, CardPresented(1, B)), "who goes on trying gains nothing"
+    play.wait(1.1).skip()
+    assert asks(play, CardPresented(1, B)), "the first of them is more than a minute ago"
+
+
+def test_so_many_a_minute_and_no_more() -> None:
+    play, asked = Playbook(), 0
+    for n in range(600):  # ten minutes of a card each second
+        card = Token(f"DEAD{n}")
+        if asks(play.wait(1).skip(), CardPresented(1, card)):
+            asked += 1
+            [*_, order] = [o for o in play.log if isinstance(o, JudgeToken)]
+            play.feed(TokenJudged(order.request, card, REFUSED))
+            play.skip()
+    assert asked == 100
+    assert len([o for o in play.log if isinstance(o, Note)]) == 1
+
+
+def test_who_is_known_and_who_is_here_are_not_held_up() -> None:
+    play = refused(Playbook(store=cached()), 10)
+    assert asks(play, CardPresented(1, A)), "in the cache as good"
+    play = charging(Playbook()).skip()
+    for n in range(10):
+        play.wait(1).skip().feed(CardPresented(1, Token(f"DEAD{n}")))
+        assert screen(play.skip()).detail == "wrong_card"
+    play.feed(CardPresented(1, B))
+    assert screen(play.skip()).detail == "patience"
+    play.feed(CardPresented(1, A))
+    assert play.skip().state() is State.ENDING
+
+
+def test_what_is_no_fault_of_the_card_is_not_counted() -> None:
+    play = Playbook().skip() >> LinkChanged(LINK, False)
+    for n in range(20):
+        play.feed(CardPresented(1, Token(f"DEAD{n}")))
+        assert screen(play.skip()).detail == "offline"
+    assert asks(play.skip() >> LinkChanged(LINK, True), CardPresented(1, B))
+
+
+def test_each_reader_by_itself_and_one_for_all_outlets_as_one() -> None:
+    play = refused(Playbook(evses=2), 10)
+    assert asks(play, CardPresented(2, B))
+    play = refused(Playbook(evses=2), 10, reader=0)
+    assert not asks(play, CardPresented(2, B)), "its driver had to choose an outlet"
+    play.feed(Asked(LINK, "r", AskStart(2, B)))
+    assert play.skip().state(2) is State.AUTHORISED, "a start from afar"
+
+
+def test_without_a_limit() -> None:
+    assert asks(refused(Playbook(settings={"refused_cards_per_min": 0}), 50, every_s=0.1), CardPresented(1, B))

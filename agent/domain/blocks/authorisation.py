@@ -4,7 +4,7 @@ Order of the questions (OCPP 1.6 3.5, 4.1, 4.2; 2.x C10-C14): local list, cache,
 decide if ``local_authorize_offline``; unknown tokens only if ``offline_tx_for_unknown_id``. On line a good word of
 theirs suffices if ``local_pre_authorize``; a bad one is asked about again, unless ``list_settles`` or
 ``cache_settles``. With ``local_authorization_only`` the backend is never asked. Who is of ``master_group`` stops every
-transaction and starts none (2.x C16).
+transaction and starts none (2.x C16). A reader at which card after card is refused has a pause (``tries.py``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from agent.domain.asks import AskClearCache, AskStart
 from agent.domain.block import Yielded, answers, on
 from agent.domain.blocks.choice import Choice
 from agent.domain.blocks.early import Early
+from agent.domain.blocks.tries import Tries
 from agent.domain.cache import Cache
 from agent.domain.charging.profiles import Profile, Purpose, problem
 from agent.domain.events import (
@@ -51,10 +52,12 @@ _WHY = {
 
 @mutable
 class Pending:
-    """A question under way. ``stops``: asked to end the session of another member of the group."""
+    """A question under way. ``reader``: where the card was held (None: it came from afar). ``stops``: asked to end the
+    session of another member of the group."""
 
     evse: EvseId
     token: Token
+    reader: EvseId | None = None
     movable: bool = False
     remote_id: str = ""
     stops: bool = False
@@ -63,7 +66,7 @@ class Pending:
 
 class Authorisation:
     def __init__(self, site: Site, choice: Choice, early: Early) -> None:
-        self._site, self._choice, self._early = site, choice, early
+        self._site, self._choice, self._early, self._tries = site, choice, early, Tries(site)
         self.cache = Cache(site.settings)
         self._pending: dict[str, Pending] = {}
         self._asked = 0
@@ -141,8 +144,10 @@ class Authorisation:
             yield CardRefused(evse.number, "too_long")
         elif self._asking(evse) and not self._ends(evse, event.token):
             return
+        elif self._tries.over(event.evse, now) and not self._is_welcome(event.token, now):
+            yield CardRefused(evse.number, "patience")
         elif evse.state in (State.ACTIVE, State.RECOVERING):
-            yield from self._card_on_session(evse, event.token, now)
+            yield from self._card_on_session(evse, event.evse, event.token, now)
         elif evse.state in (State.BEGINNING, State.ENDING, State.AUTHORISED):
             yield from self._card_while_waiting(evse, event.token)
         elif evse.payer_until_s is not None:
@@ -150,7 +155,11 @@ class Authorisation:
         elif evse.spent or (self._closed_for(evse, event.token) and not self._group_may(evse)):
             yield self._refusal(evse)
         else:
-            yield from self._judge(Pending(evse.number, event.token, movable), now)
+            yield from self._judge(Pending(evse.number, event.token, event.evse, movable), now)
+
+    def _is_welcome(self, token: Token, now: Moment) -> bool:
+        known = self.known(token, now)
+        return self._is_own(token) or (known is not None and known.accepted)
 
     def _target(self, event: CardPresented, now: Moment) -> tuple[Evse | None, bool, list[Evse]]:
         """The outlet that a card at this reader means, whether the first cable may still decide otherwise, and those
@@ -221,15 +230,20 @@ class Authorisation:
     def _asking(self, evse: Evse) -> bool:
         return any(p.evse == evse.number for p in self._pending.values())
 
-    def _card_on_session(self, evse: Evse, token: Token, now: Moment) -> Iterator[Yielded]:
+    def _card_on_session(self, evse: Evse, reader: EvseId, token: Token, now: Moment) -> Iterator[Yielded]:
         session = evse.session
         assert session is not None
         if token.same(session.token):
             yield StopWanted(evse.number, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, token)
         elif session.group is None and not self._master_group:
-            yield CardRefused(evse.number, "wrong_card")
+            yield from self._bad_card(evse, reader, "wrong_card", now)
         else:
-            yield from self._judge(Pending(evse.number, token, stops=True), now)
+            yield from self._judge(Pending(evse.number, token, reader, stops=True), now)
+
+    def _bad_card(self, evse: Evse, reader: EvseId | None, why: str, now: Moment) -> Iterator[Yielded]:
+        yield CardRefused(evse.number, why)
+        if reader is not None:
+            yield from self._tries.refused(reader, now)
 
     def _card_while_waiting(self, evse: Evse, token: Token) -> Iterator[Yielded]:
         if evse.grant is None or token.same(evse.grant.token):
@@ -246,7 +260,7 @@ class Authorisation:
         elif known and self._settled(pending.token, known):
             yield from self._by_what_is_known(pending, known, now, offline=False)
         elif self._site.settings.flag(_LOCALLY):
-            yield CardRefused(pending.evse, "invalid")
+            yield from self._bad_card(self._site.evses[pending.evse], pending.reader, "invalid", now)
         else:
             self._asked += 1
             request = f"token:{self._asked}"
@@ -272,7 +286,7 @@ class Authorisation:
             yield from self._offline(pending, self.known(pending.token, now), now)
         else:
             yield from self._learn(pending.token, event.verdict, now)
-            yield from self._decide(pending, event.verdict, offline=False)
+            yield from self._decide(pending, event.verdict, now, offline=False)
         yield SituationChanged(pending.evse)
 
     def _offline(self, pending: Pending, known: Verdict | None, now: Moment) -> Iterator[Yielded]:
@@ -280,23 +294,23 @@ class Authorisation:
         if known is not None and settings.flag("local_authorize_offline"):
             yield from self._by_what_is_known(pending, known, now, offline=True)
         elif known is None and settings.flag("offline_tx_for_unknown_id") and not pending.stops:
-            yield from self._decide(pending, Verdict(AuthorizationStatus.ACCEPTED), offline=True)
+            yield from self._decide(pending, Verdict(AuthorizationStatus.ACCEPTED), now, offline=True)
         else:
             yield CardRefused(pending.evse, "offline")
 
     def _by_what_is_known(self, pending: Pending, known: Verdict, now: Moment, offline: bool) -> Iterator[Yielded]:
         if known.accepted:
             yield from self.cache.used(pending.token, now)
-        yield from self._decide(pending, known, offline)
+        yield from self._decide(pending, known, now, offline)
 
-    def _decide(self, pending: Pending, verdict: Verdict, offline: bool) -> Iterator[Yielded]:
+    def _decide(self, pending: Pending, verdict: Verdict, now: Moment, offline: bool) -> Iterator[Yielded]:
         evse = self._meant(pending, verdict)
         if not verdict.accepted:
-            yield CardRefused(evse.number, _WHY.get(verdict.status, "invalid"))
+            yield from self._bad_card(evse, pending.reader, _WHY.get(verdict.status, "invalid"), now)
         elif self._master_group and verdict.group == self._master_group:
             yield from self._stop_all(pending)
         elif pending.stops:
-            yield from self._stop_by_group(evse, pending.token, verdict)
+            yield from self._stop_by_group(evse, pending, verdict, now)
         elif not verdict.holds_at(evse.number):
             yield CardRefused(evse.number, "unavailable")
         elif self._closed_for(evse, pending.token, verdict.group) or not evse.startable:
@@ -318,12 +332,12 @@ class Authorisation:
         plugged = [e for e in open_ if e.vehicle and e.state is State.OCCUPIED]
         return next(iter(plugged), evse if evse in open_ else next(iter(open_), evse))
 
-    def _stop_by_group(self, evse: Evse, token: Token, verdict: Verdict) -> Iterator[Yielded]:
+    def _stop_by_group(self, evse: Evse, pending: Pending, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
         session = evse.session
         if session is not None and verdict.group is not None and verdict.group == session.group:
-            yield StopWanted(evse.number, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, token)
+            yield StopWanted(evse.number, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, pending.token)
         else:
-            yield CardRefused(evse.number, "wrong_card")
+            yield from self._bad_card(evse, pending.reader, "wrong_card", now)
 
     @property
     def _master_group(self) -> str:
