@@ -231,6 +231,17 @@ def test_no_session_runs_on_a_payment_that_cannot_be_read(damage: str) -> None:
     assert Fault.PAYMENT_UNCERTAIN in play.statuses[1].faults
 
 
+@pytest.mark.parametrize("state", ["Voided", "Uncertain", "CommitPending"])
+def test_no_session_runs_on_a_payment_that_is_over(state: str) -> None:
+    """The two records are written together and cannot differ; if they do, it is not energy that is given away."""
+    play = till()
+    payment = paid(play)
+    play.store["payment"][payment] |= {"state": state, "cents": 100}
+    play.skip().restart(20, state=EvseAt(play)).skip()
+    assert play.state() is State.ENDING
+    assert not play.evse().release
+
+
 # --- the ceiling -----------------------------------------------------------------------------------------------------
 
 

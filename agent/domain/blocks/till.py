@@ -47,6 +47,7 @@ FIRST_S = 10.0
 TRIES, RETRY_S = 3, 5.0
 """Of the register of a session that was lost."""
 FINISHED_MAX = 500
+_UNPAID = (StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
 _LIMIT = (StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.ENERGY_LIMIT)
 
 
@@ -98,6 +99,8 @@ class Till:
             if resumed and p.usage is not None:
                 p.usage = p.usage.until(now.stamp, KEEP_S)
             yield from self._look(evse, p, now, KEEP_S if resumed else 0.0)
+        else:
+            yield StopWanted(evse.number, *_UNPAID, note="fault")
 
     @on(MeterRead)
     def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
@@ -237,7 +240,7 @@ class Till:
         one it is, whatever prefix it was given."""
         for evse in self._site.evses.values():
             if evse.session is not None and evse.session.token.value.endswith(reference("", payment)):
-                yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="fault")
+                yield StopWanted(evse.number, *_UNPAID, note="fault")
 
     def _lives(self, p: Payment) -> bool:
         return any(e.session is not None and e.session.id == p.session for e in self._site.evses.values())
