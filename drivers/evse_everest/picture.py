@@ -9,8 +9,9 @@ from typing import Any
 from agent.kinds import EvseState, Fault, Pilot
 from agent.ports import Garbled
 
+_PULLED = "EVDisconnected"
 OF_THE_VEHICLE = frozenset(
-    {"StoppedByEV", "EVDisconnected", "SOCLimitReached", "EnergyLimitReached", "TimeLimitReached"}
+    {"StoppedByEV", _PULLED, "SOCLimitReached", "EnergyLimitReached", "TimeLimitReached"}
 )
 """Reasons for which a transaction ends without anybody having withdrawn anything."""
 
@@ -86,6 +87,8 @@ def after(seen: Seen, event: Any) -> Seen:
         changed = replace(changed, plugged=seen.plugged)  # somebody is expected
     if name == "TransactionFinished":
         changed = replace(changed, stopped_for=_reason(event, "transaction_finished") or "Other")
+        if changed.stopped_for == _PULLED:  # its session ends a moment later
+            changed = replace(changed, plugged=False, spent=False)
     return changed
 
 

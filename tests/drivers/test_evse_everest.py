@@ -303,6 +303,15 @@ async def test_a_vehicle_has_one_session_on_its_plug(kind: str) -> None:
         assert seen.last.spent is False
 
 
+async def test_a_cable_that_was_pulled_is_no_session_that_its_vehicle_has_ended() -> None:
+    """EVerest tells the end of the transaction a moment before that of its session: the reason says what is true."""
+    far = Far()
+    async with charging(far) as seen:
+        far.everest._finished("EVDisconnected")
+        await until(lambda: seen.last.contactor is False)
+        assert (seen.last.vehicle, seen.last.spent) == (False, False)
+
+
 async def test_a_vehicle_that_ends_by_itself_is_no_fault_of_the_board() -> None:
     far = Far()
     async with charging(far) as seen:
