@@ -316,6 +316,16 @@ def test_battery_and_offer_are_told_with_the_register() -> None:
     assert play.screens[1].values["limit_a"] is None
 
 
+def test_the_battery_is_told_at_the_end_as_well() -> None:
+    play = running(play_of())
+    play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
+    play.feed(BoardChanged(1, replace(PLUGGED, soc_percent=80)))
+    play.feed(MeterRead(1, "end:1", wh(3000)))
+    (ended,) = play.ended()
+    assert ended.reading is not None
+    assert (ended.reading.soc_percent, ended.reading.offered_w) == (80, 0.0)
+
+
 def test_the_battery_of_a_vehicle_that_has_left_is_forgotten() -> None:
     play = running(play_of())
     play.feed(BoardChanged(1, AT_REST))

@@ -28,6 +28,7 @@ from agent.domain.messages import ChargingState, MeterSampled, Sample
 from agent.domain.orders import ReadMeter, Remember, Tell, WakeMe
 from agent.domain.rules.points import parked
 from agent.domain.rules.signing import stamped
+from agent.domain.rules.words import with_offer
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thinned
 from agent.domain.variables import AS_UPDATED, ENERGY
 from agent.kinds import Fault, Moment, Reading, ReadingContext, Stamp, Token
@@ -153,7 +154,7 @@ class Metering:
     @on(MeterRead)
     def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        reading = self._with_offer(evse, event.reading)
+        reading = with_offer(evse, event.reading)
         yield from self._backwards(evse, reading)
         if evse.reading is None or reading.energy_wh >= evse.reading.energy_wh:
             evse.reading = reading
@@ -179,19 +180,6 @@ class Metering:
         """Which readings are kept for the end: those that are told, or ones of their own."""
         told, own = kinds
         return told if self._site.settings.number(kinds[own]) == AS_UPDATED else own
-
-    def _with_offer(self, evse: Evse, reading: Reading) -> Reading:
-        """The limit in force is no matter of the meter: as the board tells it, otherwise as it was ordered. Nor is the
-        battery: as the vehicle has told the board."""
-        if evse.dc:
-            ordered_w = evse.limit.power_w if evse.offered_w is None else evse.offered_w
-            offered_w = (ordered_w or 0.0) if evse.release else 0.0
-            return replace(reading, offered_w=offered_w, soc_percent=evse.soc_percent)
-        if reading.offered_a is not None:
-            return reading
-        ordered_a = evse.limit.current_a if evse.offered_a is None else evse.offered_a
-        offered_a = (ordered_a or 0.0) if evse.release else 0.0
-        return replace(reading, offered_a=offered_a, offered_w=offered_a * evse.watts_per_a)
 
     def _backwards(self, evse: Evse, reading: Reading) -> Iterator[Yielded]:
         """A lifetime register never runs backwards: exchanged or broken meter, nothing can be billed from it."""

@@ -12,7 +12,7 @@ from agent.domain.ocmf import Bill, payload
 from agent.domain.orders import ReadMeter, Remember, Unlock, WakeMe
 from agent.domain.rules.points import is_told, over
 from agent.domain.rules.signing import end_signing, owes
-from agent.domain.rules.words import changed, release, timer, to
+from agent.domain.rules.words import changed, release, timer, to, with_offer
 from agent.domain.stop import Stop
 from agent.kinds import MeterIdentity, Moment, Reading, SignedReading, Stamp
 
@@ -68,12 +68,12 @@ def finish(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yield
     if event.purpose != f"end:{evse.end_try}":
         session.last_wh = max(session.last_wh, event.reading.energy_wh)
         return
-    evse.reading = event.reading
+    evse.reading = with_offer(evse, event.reading)
     if event.reading.record_due and evse.end_try < END_TRIES:
         session.last_wh = max(session.last_wh, event.reading.energy_wh)
         yield from _again(s, evse, now)
         return
-    yield from _close(s, evse, max(event.reading.energy_wh, session.last_wh), now, event.reading)
+    yield from _close(s, evse, max(event.reading.energy_wh, session.last_wh), now, evse.reading)
 
 
 @to(State.ENDED, State.FREE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from agent.domain.block import Yielded
@@ -13,7 +14,7 @@ from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReas
 from agent.domain.orders import SetLimit, SetRelease, Tell, WakeMe
 from agent.domain.rules.points import energised
 from agent.domain.transaction import Point
-from agent.kinds import Moment
+from agent.kinds import Moment, Reading
 
 Rule: TypeAlias = Callable[[Site, Evse, Any, Moment], Iterator[Yielded]]
 
@@ -57,6 +58,20 @@ def bounded(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     """Before release is given: the board learns what it may offer at most."""
     s.bound(evse, now)
     yield SetLimit(evse.number, evse.limit)
+
+
+def with_offer(evse: Evse, reading: Reading) -> Reading:
+    """The limit in force is no matter of the meter: as the board tells it, otherwise as it was ordered. Nor is the
+    battery: as the vehicle has told the board."""
+    if evse.dc:
+        ordered_w = evse.limit.power_w if evse.offered_w is None else evse.offered_w
+        offered_w = (ordered_w or 0.0) if evse.release else 0.0
+        return replace(reading, offered_w=offered_w, soc_percent=evse.soc_percent)
+    if reading.offered_a is not None:
+        return reading
+    ordered_a = evse.limit.current_a if evse.offered_a is None else evse.offered_a
+    offered_a = (ordered_a or 0.0) if evse.release else 0.0
+    return replace(reading, offered_a=offered_a, offered_w=offered_a * evse.watts_per_a)
 
 
 def rest(evse: Evse) -> State:
