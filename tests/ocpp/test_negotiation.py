@@ -212,7 +212,7 @@ INVENTORY: dict[str, Any] = {
             "status": "Available",
             "problem": False,
             "lock_problem": False,
-            "tethered": False,
+            "connector": "sType2",
             "lockable": True,
             "phases": 3,
             "power_w": 0,
