@@ -10,9 +10,7 @@ from agent.kinds import EvseState, Fault, Pilot
 from agent.ports import Garbled
 
 _PULLED = "EVDisconnected"
-OF_THE_VEHICLE = frozenset(
-    {"StoppedByEV", _PULLED, "SOCLimitReached", "EnergyLimitReached", "TimeLimitReached"}
-)
+OF_THE_VEHICLE = frozenset({"StoppedByEV", _PULLED, "SOCLimitReached", "EnergyLimitReached", "TimeLimitReached"})
 """Reasons for which a transaction ends without anybody having withdrawn anything."""
 
 _FAULTS = {
