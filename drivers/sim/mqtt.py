@@ -16,6 +16,9 @@ CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PIN
     1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14,
 )  # fmt: skip
 MOST_OCTETS = 256 * 1024
+CONNECT_S = 10.0
+_FLAGS = {SUBSCRIBE: 2, UNSUBSCRIBE: 2}
+"""Of the header, where they are fixed (2.2.2); elsewhere 0."""
 _WRONG_VERSION = 1
 
 Heard = Callable[[str, bytes], None]
@@ -72,7 +75,9 @@ class Fields:
 
 
 def meets(topic_filter: str, topic: str) -> bool:
-    """4.7: ``+`` is one level, ``#`` all that follow."""
+    """4.7: ``+`` is one level, ``#`` all that follow; neither finds a topic that begins with ``$`` at its first."""
+    if topic.startswith("$") and topic_filter[:1] in ("+", "#"):
+        return False
     for wanted, found in itertools.zip_longest(topic_filter.split("/"), topic.split("/")):
         if wanted == "#":
             return True
@@ -81,11 +86,22 @@ def meets(topic_filter: str, topic: str) -> bool:
     return True
 
 
+def good_filter(topic_filter: str) -> bool:
+    """4.7.1: a wildcard is a level of its own, and ``#`` the last."""
+    levels = topic_filter.split("/")
+    alone = all(level in ("+", "#") or not {"+", "#"} & set(level) for level in levels)
+    return bool(topic_filter) and alone and "#" not in levels[:-1]
+
+
 @dataclass(eq=False)
 class Client:
+    """``patience_s``: so long it may say nothing; None: for ever."""
+
     writer: asyncio.StreamWriter
+    id: str = ""
+    patience_s: float | None = CONNECT_S
     filters: dict[str, int] = field(default_factory=dict)
-    will: tuple[str, bytes, bool] | None = None
+    will: tuple[str, bytes, bool, int] | None = None
     ids: Iterator[int] = field(default_factory=lambda: itertools.cycle(range(1, 65536)))
 
     def send(self, data: bytes) -> None:
@@ -106,7 +122,7 @@ class Broker:
         self._server: asyncio.Server | None = None
         self._clients: set[Client] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._retained: dict[str, bytes] = {}
+        self._retained: dict[str, tuple[bytes, int]] = {}
         self._attached: list[tuple[str, Heard]] = []
 
     async def start(self) -> None:
@@ -124,10 +140,10 @@ class Broker:
         """A subscriber in this process."""
         self._attached.append((topic_filter, heard))
 
-    def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
+    def publish(self, topic: str, payload: bytes, retain: bool = False, qos: int = 1) -> None:
         """From whomever, to all that want it."""
         if retain:
-            self._retained[topic] = payload
+            self._retained[topic] = payload, qos
             if not payload:
                 del self._retained[topic]
         for topic_filter, heard in self._attached:
@@ -136,9 +152,9 @@ class Broker:
         if self.mute:
             return
         for client in list(self._clients):
-            found = [qos for f, qos in client.filters.items() if meets(f, topic)]
+            found = [granted for f, granted in client.filters.items() if meets(f, topic)]
             if found:
-                client.deliver(topic, payload, max(found))
+                client.deliver(topic, payload, min(qos, max(found)))
 
     # --- connections ----------------------------------------------------------------------------------------------
 
@@ -149,7 +165,7 @@ class Broker:
         client = Client(writer)
         try:
             await self._serve(client, reader)
-        except (OSError, EOFError, Malformed):
+        except (OSError, EOFError, Malformed):  # a TimeoutError is an OSError
             pass  # gone without a word: its will is read out
         finally:
             self._tasks.discard(task)
@@ -159,12 +175,14 @@ class Broker:
                 self.publish(*client.will)
 
     async def _serve(self, client: Client, reader: asyncio.StreamReader) -> None:
-        kind, _, body = await self._packet(reader)
+        kind, _, body = await self._next(client, reader)
         if kind != CONNECT:
             raise Malformed("the first packet is no CONNECT")
         self._connect(client, Fields(body))
         while True:
-            kind, flags, body = await self._packet(reader)
+            kind, flags, body = await self._next(client, reader)
+            if kind != PUBLISH and flags != _FLAGS.get(kind, 0):
+                raise Malformed(f"flags {flags:04b} of a packet of type {kind}")
             if kind == DISCONNECT:
                 client.will = None
                 return
@@ -172,6 +190,10 @@ class Broker:
                 self._take(client, kind, flags, Fields(body))
                 with contextlib.suppress(ConnectionError):
                     await client.writer.drain()
+
+    async def _next(self, client: Client, reader: asyncio.StreamReader) -> tuple[int, int, bytes]:
+        async with asyncio.timeout(client.patience_s):
+            return await self._packet(reader)
 
     async def _packet(self, reader: asyncio.StreamReader) -> tuple[int, int, bytes]:
         first = (await reader.readexactly(1))[0]
@@ -188,13 +210,17 @@ class Broker:
         return first >> 4, first & 0x0F, await reader.readexactly(length)
 
     def _connect(self, client: Client, fields: Fields) -> None:
-        name, level, flags, _ = fields.text(), fields.number(1), fields.number(1), fields.number()
+        """Every session is a clean one. Who comes by a name takes the place of who was there by it (3.1.4)."""
+        name, level, flags, keep_alive_s = fields.text(), fields.number(1), fields.number(1), fields.number()
         if name != "MQTT" or level != 4:
             client.send(packet(CONNACK, 0, bytes([0, _WRONG_VERSION])))
             raise Malformed("not MQTT 3.1.1")
-        fields.text()  # the client's id: every session is a clean one
+        client.id, client.patience_s = fields.text(), 1.5 * keep_alive_s or None
+        for other in self._clients:
+            if client.id and other.id == client.id:
+                other.writer.transport.abort()
         if flags & 0x04:
-            client.will = (fields.text(), fields.blob(), bool(flags & 0x20))
+            client.will = (fields.text(), fields.blob(), bool(flags & 0x20), min(flags >> 3 & 3, 1))
         self._clients.add(client)
         client.send(packet(CONNACK, 0, b"\0\0"))
 
@@ -218,19 +244,24 @@ class Broker:
         if qos > 1 or not topic or "+" in topic or "#" in topic:
             raise Malformed("QoS 2, or a topic with wildcards")
         answer = fields.take(2) if qos else b""
-        self.publish(topic, fields.rest(), bool(flags & 1))
+        self.publish(topic, fields.rest(), bool(flags & 1), qos)
         if qos:
             client.send(packet(PUBACK, 0, answer))
 
     def _subscribe(self, client: Client, fields: Fields) -> None:
         answer, granted, fresh = fields.take(2), bytearray(), []
         while fields:
-            topic_filter, qos = fields.text(), min(fields.number(1), 1)
+            topic_filter, qos = fields.text(), fields.number(1)
+            if not good_filter(topic_filter) or qos > 2:
+                raise Malformed(f"a filter {topic_filter!r} at {qos}")
+            qos = min(qos, 1)
             client.filters[topic_filter] = qos
             granted.append(qos)
             fresh.append((topic_filter, qos))
+        if not granted:
+            raise Malformed("SUBSCRIBE without a filter")
         client.send(packet(SUBACK, 0, answer + bytes(granted)))
         for topic_filter, qos in fresh:
-            for topic, payload in self._retained.items():
+            for topic, (payload, at) in self._retained.items():
                 if meets(topic_filter, topic):
-                    client.deliver(topic, payload, qos, retained=True)
+                    client.deliver(topic, payload, min(qos, at), retained=True)
