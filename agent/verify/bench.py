@@ -95,7 +95,7 @@ class Bench:
             await self.hand(Deed.CAR_AWAY)
 
     async def _drawing(self, port: Any) -> None:
-        async with asyncio.timeout(self.patience_s + OPEN_S):
+        async with asyncio.timeout(self.patience_s + OPEN_S + port.traits.begins_s):
             async for state in port.states():
                 if state.contactor:
                     return

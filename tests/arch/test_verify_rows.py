@@ -17,7 +17,7 @@ OURS: dict[str, str] = PYPROJECT["project"]["entry-points"]["chargy_agent.driver
 
 
 def test_every_driver_has_a_row() -> None:
-    assert set(OURS) == set(ROWS)
+    assert set(OURS) == {name.partition(",")[0] for name in ROWS}
 
 
 @pytest.mark.parametrize("driver", ROWS)

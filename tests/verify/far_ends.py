@@ -1,5 +1,6 @@
-"""Every driver of ours, the far end that it is verified against, and what must not pass: far ends with a wrong scale,
-swapped words, a frozen value, a missing reply. A driver without a row fails ``tests/arch/test_verify_rows.py``."""
+"""Every driver of ours (a row's name begins with it), the far end that it is verified against, and what must not pass:
+far ends with a wrong scale, swapped words, a frozen value, a missing reply. A driver without a row fails
+``tests/arch/test_verify_rows.py``."""
 
 from __future__ import annotations
 
@@ -39,6 +40,8 @@ class Row:
     """A far end that the simulated street does not have: its ``tables`` name the device, ``follow(world)`` runs beside
     the world, and it is what ``spoil`` gets."""
     references: Mapping[str, str] = field(default_factory=dict)
+    speed: float = 1.0
+    """Of the street: so much less patience have its hands."""
 
 
 def wires(world: World) -> Any:
@@ -292,6 +295,12 @@ def no_vehicle(world: World) -> None:
     world.plug = lambda *a, **k: None  # type: ignore[method-assign]
 
 
+def never_stops(world: World) -> None:
+    """It says that it will, and goes on."""
+    everest = wires(world).everest[1]
+    everest.api._commands = {**everest.api._commands, ("evse_manager_consumer", "stop_transaction"): lambda _: True}
+
+
 def cards_declined(world: World) -> None:
     honest = world.tap_bank_card
     world.tap_bank_card = lambda last4, *a, **k: honest(last4, "partial")  # type: ignore[method-assign]
@@ -420,7 +429,22 @@ ROWS |= {
             "frozen value": Mutant(no_vehicle, ("vehicle",)),
             "missing reply": Mutant(lambda w: w.fault(1, "BoardSilent"), ("traits",)),
         },
-        {"board": {"driver": "evse_everest", "timeout_s": 0.5}},
+        {"board": {"driver": "evse_everest", "timeout_s": 1.0}},
+    ),
+    "evse_everest, direct current": Row(
+        "evse[1].board",
+        {
+            "wrong scale": "it takes limits as they are written: only a vehicle sees the offer",
+            "swapped words": "its values have names",
+            "frozen value": Mutant(no_vehicle, ("vehicle",)),
+            "missing reply": Mutant(lambda w: w.fault(1, "BoardSilent"), ("traits",)),
+            "a charger that does not stop": Mutant(never_stops, ("release",)),
+        },
+        {
+            "evse": [{"number": 1, "kind": "DC", "outlet": "tethered", "power_kw": 150.0, "max_a": 350.0}],
+            "board": {"driver": "evse_everest", "timeout_s": 1.0, "stop_s": 2.0},
+        },
+        speed=20.0,
     ),
     "evse_openevse": Row(
         "evse[1].board",

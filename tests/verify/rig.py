@@ -71,9 +71,9 @@ class WorldHands:
 
 
 @asynccontextmanager
-async def street(folder: Path, **tables: Any) -> AsyncIterator[tuple[World, StationFile]]:
+async def street(folder: Path, speed: float = 1.0, **tables: Any) -> AsyncIterator[tuple[World, StationFile]]:
     """A world, and the station file that connects the production drivers to it."""
-    async with World.open(station(folder, **tables), status_socket=folder / "s.sock") as world:
+    async with World.open(station(folder, **tables), speed=speed, status_socket=folder / "s.sock") as world:
         yield world, parse(tomllib.loads(world.derived()), folder / "derived.toml")
 
 

@@ -118,7 +118,7 @@ async def watchdog(bench: Bench) -> str:
         await board.set_limit(Limit())
         await board.set_release(True)
         async with _fed(board):
-            await wait_state(bench, board, _closed, "the contactor is closed", bench.patience_s)
+            await wait_state(bench, board, _closed, "the contactor is closed", _begins_s(bench, board))
         await shim.set(Mood.SILENT)
         bench.say(f"watchdog: silent for {within_s:g} s")
         await asyncio.sleep(within_s)
@@ -174,9 +174,15 @@ async def _released(bench: Bench) -> AsyncIterator[tuple[Any, EvseState, float]]
         began_s = time.monotonic()
         await board.set_release(True)
         async with _fed(board):
-            closed: EvseState = await wait_state(bench, board, _closed, "the contactor is closed", bench.patience_s)
+            closed: EvseState = await wait_state(
+                bench, board, _closed, "the contactor is closed", _begins_s(bench, board)
+            )
             assert closed.released is not False, f"{bench.name}: release was given and does not show"
             yield board, closed, time.monotonic() - began_s
+
+
+def _begins_s(bench: Bench, board: Any) -> float:
+    return bench.patience_s + float(board.traits.begins_s)
 
 
 def _closed(s: EvseState) -> bool:
