@@ -393,8 +393,8 @@ class EvseTraits:
 
     @property
     def begins_s(self) -> float:
-        """So much longer than at an AC outlet may it take from release to energy: vehicle and charger negotiate, the cable
-        is checked (DIN 70121)."""
+        """So much longer than at an AC outlet may it take from release to energy: vehicle and charger negotiate, the
+        cable is checked (DIN 70121)."""
         return 150.0 if self.dc else 0.0
 
 
