@@ -391,12 +391,6 @@ class EvseTraits:
     one_release: bool = False
     tells_pilot: bool = True
 
-    @property
-    def begins_s(self) -> float:
-        """So much longer than at an AC outlet may it take from release to energy: vehicle and charger negotiate, the
-        cable is checked (DIN 70121)."""
-        return 150.0 if self.dc else 0.0
-
 
 # --- what a person sees ------------------------------------------------------------------------------------------
 

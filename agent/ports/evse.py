@@ -62,3 +62,9 @@ class EvsePort(Protocol):
     async def beat(self) -> None:
         """The core is alive: feed the board's watchdog."""
         ...
+
+
+def begins_s(traits: EvseTraits) -> float:
+    """So much longer than at an AC outlet may it take from release to energy: vehicle and charger negotiate, the cable
+    is checked (DIN 70121)."""
+    return 150.0 if traits.dc else 0.0

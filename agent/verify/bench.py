@@ -14,6 +14,7 @@ from typing import Any
 from agent.frozen import frozen
 from agent.kinds import Limit
 from agent.ports import DeviceError
+from agent.ports.evse import begins_s
 from agent.ports.verify import Deed, Fitting, Left, Shim
 from agent.services.devices import Composed
 from agent.verify.hands import Hands
@@ -95,7 +96,7 @@ class Bench:
             await self.hand(Deed.CAR_AWAY)
 
     async def _drawing(self, port: Any) -> None:
-        async with asyncio.timeout(self.patience_s + OPEN_S + port.traits.begins_s):
+        async with asyncio.timeout(self.patience_s + OPEN_S + begins_s(port.traits)):
             async for state in port.states():
                 if state.contactor:
                     return
