@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import heapq
 import itertools
-import os
-import stat
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING
 
-from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
+from agent.ports import DeviceError, Garbled, Refused, Unreachable
 from drivers.evse_openevse import OpenEvseSettings
 from drivers.evse_openevse.frames import Line, LineParser, command
-
-if TYPE_CHECKING:
-    import serial
+from drivers.serial_line import SerialLine
 
 TRIES = 2
 _KEPT = 64
@@ -30,24 +24,27 @@ class RapiLine:
     ``hung_up``: why it is no line any more. Raises ``Unreachable``
     (silence, or the line hung up), ``Garbled`` (only noise came back), ``Refused`` (the board says no)."""
 
-    def __init__(self, settings: OpenEvseSettings, port: serial.Serial) -> None:
+    _line: SerialLine
+
+    def __init__(self, settings: OpenEvseSettings) -> None:
         self.name = settings.device
         self.notices: deque[Line] = deque(maxlen=_KEPT)
         self.news = asyncio.Event()
         self._timeout_s = settings.timeout_s
-        self._port = port
-        self._fd: int = port.fileno()
         self._parser = LineParser()
         self._turns = _Turns()
         self._numbers = itertools.cycle(range(1, 0x100))
         self._asked: tuple[int, asyncio.Future[Line]] | None = None
-        self.hung_up: Unreachable | None = None
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._fd, self._readable)
+        self.hung_up: DeviceError | None = None
 
     @classmethod
     async def open(cls, settings: OpenEvseSettings) -> RapiLine:
-        return cls(settings, await asyncio.to_thread(_open, settings))
+        """On many adapters DTR is wired to the board's reset."""
+        line = cls(settings)
+        line._line = await SerialLine.open(
+            "board", settings.device, settings.baud, line._received, line._gone, dtr=False
+        )
+        return line
 
     def forget(self) -> None:
         """The states of before; that the board has started is no such thing."""
@@ -56,8 +53,7 @@ class RapiLine:
         self.notices.extend(starts)
 
     def close(self) -> None:
-        self._loop.remove_reader(self._fd)
-        self._port.close()
+        self._line.close()
 
     async def ask(
         self, words: str, *, urgent: bool = False, wanted: Callable[[], bool] = lambda: True, no: bool = False
@@ -91,7 +87,7 @@ class RapiLine:
         if self.hung_up is not None:
             raise self.hung_up
         number = next(self._numbers)
-        answer: asyncio.Future[Line] = self._loop.create_future()
+        answer: asyncio.Future[Line] = asyncio.get_running_loop().create_future()
         self._asked = number, answer
         try:
             self._send(command(words, number))
@@ -103,26 +99,13 @@ class RapiLine:
                 answer.exception()  # seen: the line may have hung up before anybody waited
 
     def _send(self, data: bytes) -> None:
-        try:
-            os.write(self._fd, data)
-        except BlockingIOError:
-            pass  # nobody takes anything off this line: it will not be answered either
-        except OSError as e:
-            raise self._gone(e.strerror or str(e)) from e
+        self._line.write_now(data)
+        if self.hung_up is not None:
+            raise self.hung_up
 
     # --- what comes in ------------------------------------------------------------------------------------------
 
-    def _readable(self) -> None:
-        try:
-            chunk = os.read(self._fd, 4096)
-        except BlockingIOError:
-            return
-        except OSError as e:
-            self._gone(e.strerror or str(e))
-            return
-        if not chunk:
-            self._gone("the line was closed at the other end")
-            return
+    def _received(self, chunk: bytes) -> None:
         for line in self._parser.feed(chunk):
             self._take(line)
 
@@ -138,14 +121,11 @@ class RapiLine:
         asked = self._asked
         return line.words[0] in ("OK", "NK") and asked is not None and line.number == asked[0] and not asked[1].done()
 
-    def _gone(self, why: str) -> Unreachable:
-        if self.hung_up is None:
-            self.hung_up = Unreachable(f"{self.name}: {why}; check cable and power; it is tried again")
-            self._loop.remove_reader(self._fd)
+    def _gone(self, why: DeviceError) -> None:
+        self.hung_up = why
         if self._asked is not None and not self._asked[1].done():
-            self._asked[1].set_exception(self.hung_up)
+            self._asked[1].set_exception(why)
         self.news.set()
-        return self.hung_up
 
 
 class _Turns:
@@ -184,27 +164,3 @@ class _Turns:
             if not waiter.done():
                 waiter.set_result(None)
                 return
-
-
-def _open(settings: OpenEvseSettings) -> serial.Serial:
-    import serial
-
-    what = f"board {settings.device}: "
-    try:
-        if not stat.S_ISCHR(os.stat(settings.device).st_mode):
-            raise Broken(f"{what}is no serial line; correct device")
-        line = serial.Serial(None, settings.baud, timeout=0, exclusive=True)
-        line.dtr = False  # on many adapters this line is wired to the board's reset
-        line.port = settings.device
-        line.open()
-    except DeviceError:
-        raise
-    except ValueError as e:
-        raise Broken(f"{what}{e}; correct baud") from e
-    except OSError as e:
-        if e.errno == errno.EACCES:
-            raise Unreachable(f"{what}no permission; add the service user to the group of the device") from e
-        reason = os.strerror(e.errno) if e.errno else str(e)
-        raise Unreachable(f"{what}{reason}; check cable and path; it is tried again") from e
-    line.reset_input_buffer()
-    return line

@@ -58,11 +58,8 @@ async def open_reader(settings: SerialReaderSettings, where: Where) -> AsyncIter
 
     if wrong := complaints(settings):
         raise Broken(f"reader_serial {settings.device}: " + "; ".join(wrong))
-    reader = await SerialReader.open(settings)
-    try:
+    async with SerialReader(settings).opened() as reader:
         yield reader
-    finally:
-        reader.close()
 
 
 DRIVER = Driver(

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from agent.ports import Broken, DeviceError, Unreachable
+from drivers.serial_line import SerialLine
 
 if TYPE_CHECKING:
     import ssl
-
-    import serial
 
     from drivers.terminal_payter import PayterSettings
 
@@ -36,7 +32,7 @@ def name_of(settings: PayterSettings) -> str:
 async def open_line(settings: PayterSettings, baud: int, received: Received, lost: Lost) -> Line:
     """``lost`` is called once, when the other end goes. Raises ``Unreachable``, ``Broken``."""
     if settings.line == "serial":
-        return SerialLine(await asyncio.to_thread(_open_serial, settings.device, baud), received, lost)
+        return await SerialLine.open("terminal", settings.device, baud, received, lost)
     return await _connect(settings, received, lost)
 
 
@@ -93,72 +89,3 @@ def _tls(settings: PayterSettings) -> ssl.SSLContext:
         raise Broken(f"terminal {name_of(settings)}: ca_file {settings.ca_file}: {e}") from e
     context.check_hostname = bool(settings.tls_name)
     return context
-
-
-class SerialLine:
-    def __init__(self, line: serial.Serial, received: Received, lost: Lost) -> None:
-        self._line, self._received, self._lost = line, received, lost
-        self._fd: int = line.fileno()
-        self._open, self._waiting = True, b""
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._fd, self._readable)
-
-    def write(self, data: bytes) -> None:
-        if self._open:
-            self._waiting += data
-            self._writable()
-
-    def close(self) -> None:
-        if self._open:
-            self._open = False
-            self._loop.remove_reader(self._fd)
-            self._loop.remove_writer(self._fd)
-            self._line.close()
-
-    def _writable(self) -> None:
-        try:
-            self._waiting = self._waiting[os.write(self._fd, self._waiting) :]
-        except BlockingIOError:
-            pass
-        except OSError as e:
-            self._hang_up(e.strerror or str(e))
-            return
-        if self._waiting:
-            self._loop.add_writer(self._fd, self._writable)
-        else:
-            self._loop.remove_writer(self._fd)
-
-    def _readable(self) -> None:
-        try:
-            chunk = os.read(self._fd, 4096)
-        except BlockingIOError:
-            return
-        except OSError as e:
-            self._hang_up(e.strerror or str(e))
-            return
-        if not chunk:
-            self._hang_up("the line was closed at the other end")
-            return
-        self._received(chunk)
-
-    def _hang_up(self, why: str) -> None:
-        name = self._line.port
-        self.close()
-        self._lost(Unreachable(f"terminal {name}: {why}; check cable and power; it is tried again"))
-
-
-def _open_serial(device: str, baud: int) -> serial.Serial:
-    import serial
-
-    what = f"terminal {device}: "
-    try:
-        if not stat.S_ISCHR(os.stat(device).st_mode):
-            raise Broken(f"{what}is no serial line; correct device")
-        line = serial.Serial(device, baud, timeout=0, exclusive=True)
-    except OSError as e:
-        if e.errno == errno.EACCES:
-            raise Unreachable(f"{what}no permission; add the service user to the group of the device") from e
-        reason = os.strerror(e.errno) if e.errno else str(e)
-        raise Unreachable(f"{what}{reason}; check cable and path; it is tried again") from e
-    line.reset_input_buffer()
-    return line

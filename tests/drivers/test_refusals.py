@@ -14,7 +14,7 @@ from agent.ports.reader import Tap
 from tests.drivers.screens import CONFIG, LANGUAGES
 
 ROOT = Path(__file__).parents[2]
-GIVERS = {"CardRefused": 1, "Tap": 1, "_refuse": 1}
+GIVERS = {"CardRefused": 1, "Tap": 1, "_refuse": 1, "_bad_card": 2}
 """Calls that give a reason, and which argument it is."""
 HANDED_ON = {"why", "reason"}
 """Names of a reason that another place has given: that place is found, too."""
