@@ -170,6 +170,8 @@ class Evse:
     """Which phases of the feed are L1, L2, L3 here ("STR"), or which one ("S"); "": nobody has said so."""
     # blocks/street.py
     known: bool = False
+    unseen: bool = False
+    """It charged when the agent went away; its board has not been opened since."""
     cable: bool = False
     vehicle: bool = False
     asks: bool = False

@@ -596,6 +596,18 @@ def test_a_board_that_was_not_opened_since_the_restart_still_has_its_share() -> 
     assert (play.state(2), limit(play, 1)) == (State.FREE, 32.0)
 
 
+def test_a_board_that_never_comes_back_keeps_its_share_until_somebody_has_seen_it() -> None:
+    """Giving up the session says nothing of the contactor."""
+    play = fed(40.0, "RST", "RST")
+    play.skip().restart(2)
+    play.skip().feed(BoardOpened(1, CHARGING, play.traits))
+    play.skip().wait(301)
+    play.feed(MeterRead(2, "end:1", wh(1100)))
+    assert (play.evse(2).session, limit(play.skip(), 1)) == (None, 20.0)
+    play.feed(BoardOpened(2, replace(PLUGGED, cable=False, pilot=Pilot.A), play.traits))
+    assert limit(play, 1) == 32.0
+
+
 @pytest.mark.parametrize(("least", "shares"), [(None, (10.0, 6.0)), (12.0, (16.0, 0.0))])
 def test_a_least_rate_says_who_waits(least: float | None, shares: tuple[float, float]) -> None:
     """Below it the second car would charge badly: it waits rather."""

@@ -36,6 +36,7 @@ from agent.domain.charging.timing import begins_with_session
 from agent.domain.events import (
     Asked,
     BoardChanged,
+    BoardOpened,
     ClockTrusted,
     LimitChanged,
     SessionClosed,
@@ -51,11 +52,12 @@ from agent.domain.evse import FEED, Evse, Session, Site, State
 from agent.domain.orders import Remember, Reply, WakeMe
 from agent.domain.record import Poisoned, dump, load
 from agent.domain.rules.words import timer
-from agent.kinds import STATION, EvseId, Moment
+from agent.kinds import STATION, EvseId, Moment, Stamp
 
 TIMER = "limits:"
 YIELD_S = 5.0
 """How long a vehicle may take to follow a lower offer (IEC 61851-1, annex A): only then another one may get it."""
+LONG_AGO = Stamp(0, 0.0)
 EARLY_S = 0.001
 """A timer that fires a hair too early has come."""
 
@@ -229,6 +231,12 @@ class Charging:
     def changed(self, event: Any, now: Moment) -> Iterator[Yielded]:
         yield from self._recompute(now)
 
+    @on(BoardOpened)
+    def seen(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+        """Nothing flows here; where a session goes on, its rules say so next."""
+        if self._site.evses[event.evse].session is None:
+            yield from self._recompute(now)
+
     @on(BoardChanged)
     def board(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
         """A rating of the cable that is read late: the cable carries less than is offered."""
@@ -264,8 +272,8 @@ class Charging:
 
     def _charging(self) -> list[Evse]:
         """Who has a share in the station's maximum, in the order in which they came."""
-        running = [e for e in self._site.evses.values() if e.session is not None and _draws(e)]
-        return sorted(running, key=lambda e: (e.session.started if e.session else 0, e.number))
+        running = [e for e in self._site.evses.values() if _draws(e)]
+        return sorted(running, key=lambda e: (e.session.started if e.session else LONG_AGO, e.number))
 
     def _budgets(self, running: list[Evse], now: Moment) -> list[Budget]:
         """The station's feed and the maximum that a backend has set: amperes are of each phase, watts of all."""
@@ -361,7 +369,7 @@ def _draws(evse: Evse) -> bool:
     return (
         (evse.state is State.ACTIVE and not evse.spent)
         or (evse.state is State.ENDING and evse.contactor)
-        or (evse.state is State.RECOVERING and not evse.known)
+        or evse.unseen
     )
 
 

@@ -54,7 +54,7 @@ class Sessions:
             if evse.session is not None:
                 yield from self._set_aside(key, record, "second open session of the same EVSE")
                 continue
-            evse.session, evse.state = session, State.RECOVERING
+            evse.session, evse.state, evse.unseen = session, State.RECOVERING, True
             yield WakeMe(timer("recover", evse), now.t_s + RECOVER_S)
 
     def _set_aside(self, key: str, record: Any, why: str) -> Iterator[Yielded]:

@@ -42,7 +42,7 @@ class Street:
         elif evse.plugged_at is None or event.traits.counts_plugged:
             evse.plugged_at = _since(state, now)
         evse.known, evse.tethered = True, event.traits.tethered  # before the cable is judged
-        evse.spent = state.spent
+        evse.spent, evse.unseen = state.spent, False
         evse.counts_plugged, evse.holds = event.traits.counts_plugged, event.traits.holds
         evse.lockable = event.traits.lockable
         evse.cable, evse.vehicle, evse.asks = _cable(evse, state), state.vehicle, state.asks
