@@ -183,7 +183,8 @@ def terms_with(file: StationFile, facts: Mapping[str, Mapping[str, Any]]) -> Ter
     """The same for a station that starts: payments on disk are finished and told of, also where the file has no
     ``[payment]`` any more. Raises ``SettingsError``."""
     kept = facts.get("payment", {})
-    unread = any(key.startswith("payment/") for key in facts.get("poisoned", {}))
+    aside = facts.get("poisoned", {}).items()
+    unread = any(key.startswith("payment/") and not record.get("reviewed") for key, record in aside)
     if file.payment is not None or not (kept or unread):
         return initial_terms(file)
     from agent.paying import left

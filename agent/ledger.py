@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.dead import CannotDo, asked
-from agent.domain.adhoc import PayState
+from agent.domain.adhoc import PayState, reference
 from agent.paying import stranded
 from agent.ports.store import Put, StoreError
 from agent.services.store import Store, StoreRefused
@@ -21,6 +21,7 @@ from agent.settings import StationFile
 
 ASK = "payments"
 DEEDS = ("list", "show", "review")
+UNREADABLE = "Unreadable"
 NOWHERE = " (its terminal is not in the station file)"
 Record = Mapping[str, Any]
 Reviewed = Callable[[str], Awaitable[None]]
@@ -35,24 +36,38 @@ async def answer(store: Store, question: dict[str, Any], reviewed: Reviewed | No
     if do not in DEEDS or not (names is None or (isinstance(names, list) and all(isinstance(n, str) for n in names))):
         return {"error": f"do must be one of {', '.join(DEEDS)}, names a list of texts"}
     try:
-        records = (await store.facts()).get("payment", {})
-        found = {k: r for k, r in records.items() if names is None or {k, _reference(r)} & set(names)}
+        facts = await store.facts()
+        records = {k: r for k, r in facts.get("payment", {}).items() if _named(k, _reference(r), names)}
+        aside = {k.partition("/")[2]: r for k, r in facts.get("poisoned", {}).items() if k.startswith("payment/")}
+        unread = {k: r for k, r in aside.items() if _named(k, reference("", k), names)}
         if do == "review":
-            return {"done": await _review(store, found, reviewed)}
+            return {"done": await _review(store, records, unread, reviewed)}
     except StoreError as e:
         return {"error": str(e)}
-    return {"payments": [{"id": k, **_shown(r)} for k, r in sorted(found.items(), key=lambda item: _age(item[1]))]}
+    shown = [_shown(k, r) for k, r in sorted(records.items(), key=lambda item: _age(item[1]))]
+    return {"payments": [*shown, *(_unreadable(k, r) for k, r in unread.items())]}
 
 
-async def _review(store: Store, found: Mapping[str, Record], reviewed: Reviewed | None) -> list[str]:
+def _named(key: str, told_as: str, names: Sequence[str] | None) -> bool:
+    return names is None or key in names or told_as in names
+
+
+async def _review(
+    store: Store, records: Mapping[str, Record], unread: Mapping[str, Record], reviewed: Reviewed | None
+) -> list[str]:
+    """Ids and references of those that were looked at now."""
+    waiting = [("payment", k, r, _reference(r)) for k, r in records.items() if r.get("state") == PayState.UNCERTAIN]
+    waiting += [("poisoned", k, r, reference("", k)) for k, r in unread.items()]
     done = []
-    for key, record in found.items():
-        if record.get("state") == PayState.UNCERTAIN and not record.get("reviewed"):
-            if reviewed is None:
-                await store.commit([Put("payment", key, {**record, "reviewed": True})])
-            else:
-                await reviewed(key)
-            done += [key, _reference(record)]
+    for kind, key, record, told_as in waiting:
+        if record.get("reviewed"):
+            continue
+        if reviewed is None:
+            place = key if kind == "payment" else f"payment/{key}"
+            await store.commit([Put(kind, place, {**record, "reviewed": True})])
+        else:
+            await reviewed(key)
+        done += [key, told_as]
     return done
 
 
@@ -65,7 +80,8 @@ def run(file: StationFile, do: str, names: Sequence[str] | None) -> int:
     except (CannotDo, StoreError, StoreRefused) as e:
         print(e, file=sys.stderr)
         return 2
-    for line in _lines(do, said, set(stranded({p["id"]: p for p in said.get("payments", ())}, file))):
+    readable = {p["id"]: p for p in said.get("payments", ()) if p["state"] != UNREADABLE}
+    for line in _lines(do, said, set(stranded(readable, file))):
         print(line)
     known = {n for p in said.get("payments", ()) for n in (p["id"], p["reference"])} | set(said.get("done", ()))
     missing = sorted(set(names or ()) - known)
@@ -96,11 +112,19 @@ def _line(p: Record) -> str:
     return f"{p['reference']:<20} {_when(p['utc_s']):<16} {p['evse'] or '':>6} {amounts} {card:<16} {state}"
 
 
-def _shown(r: Record) -> dict[str, Any]:
+def _unreadable(key: str, r: Record) -> dict[str, Any]:
+    """Nothing of the damaged record itself."""
+    nothing = dict.fromkeys(("evse", "held_cents", "cents", "utc_s"))
+    words = {"state": UNREADABLE, "why": str(r.get("why", "")), "last4": "", "brand": ""}
+    return {"id": key, "reference": reference("", key), **nothing, **words, "reviewed": bool(r.get("reviewed"))}
+
+
+def _shown(key: str, r: Record) -> dict[str, Any]:
     """Without what identifies the card to us."""
     _, last4, brand = r["card"]
     kept = ("state", "evse", "terminal", "session", "reservation", "asked_cents", "held_cents", "cents", "owed_cents")
     return {
+        "id": key,
         "reference": _reference(r),
         **{k: r[k] for k in kept},
         "serial": r.get("serial", ""),

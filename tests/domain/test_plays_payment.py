@@ -901,6 +901,8 @@ def test_a_record_that_cannot_be_read_is_set_aside_and_reported() -> None:
     assert play.store["payment"] == {}
     assert f"payment/{payment}" in play.store["poisoned"]
     assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,)
+    assert play >> PaymentReviewed(payment) << kept("poisoned", f"payment/{payment}", reviewed=True)
+    assert play.statuses[1].faults == ()
 
 
 def test_a_session_whose_payment_cannot_be_read_gets_no_more_energy() -> None:

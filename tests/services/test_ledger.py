@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.bankcards import BankCard
-from agent.domain.adhoc import Payment, PayState, Terms
+from agent.domain.adhoc import Payment, PayState, Terms, reference
 from agent.domain.tariff import Tariff
 from agent.initial import stranded_payments, terms_with
 from agent.kinds import Stamp, Token, TokenType
@@ -63,6 +63,20 @@ async def test_while_the_agent_is_stopped(tmp_path: Path) -> None:
     assert MARK not in json.dumps(shown)
 
 
+async def test_one_that_could_not_be_read(tmp_path: Path) -> None:
+    file, name = await station(tmp_path), reference("", "dd")
+    store = await Store.open(tmp_path / "state" / "agent.db")
+    await store.commit([Put("poisoned", "payment/dd", {"record": '{"card": ["' + MARK, "why": "no JSON"})])
+    await store.close()
+    *_, line = command("list", file).stdout.splitlines()
+    assert (line.split()[0], line.split("  ")[-1].strip()) == (name, "Unreadable: no JSON")
+    shown = command("show", file, "dd").stdout
+    assert (json.loads(shown)["state"], MARK in shown) == ("Unreadable", False)
+    assert command("review", file, name).stdout == f"{name}: reviewed\n"
+    assert "Unreadable: no JSON (reviewed)" in command("list", file).stdout
+    assert command("review", file, name).returncode == 1
+
+
 async def test_one_that_was_looked_at(tmp_path: Path) -> None:
     file = await station(tmp_path)
     said = command("review", file, "PYBB", "PYA")
@@ -98,7 +112,7 @@ def test_a_station_whose_file_has_no_terminal_any_more_still_knows_its_payments(
     loaded = load(file)
     assert terms_with(loaded, facts) == Terms(0, {})
     assert terms_with(loaded, {"poisoned": {"payment/d": {}}}) == Terms(0, {})
-    assert terms_with(loaded, {"payment": {}}) is None
+    assert terms_with(loaded, {"payment": {}, "poisoned": {"payment/d": {"reviewed": True}}}) is None
     [said] = stranded_payments(loaded, facts)
     assert "1 payment is unfinished" in said
     assert stranded_payments(loaded, {"payment": {"a": payment("a", PayState.COMMITTED).record()}}) == []

@@ -3,7 +3,7 @@ ceiling that it must not pass, the bill at its end, and after a restart everythi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.domain.account import Bill
@@ -57,6 +57,8 @@ class Till:
         self._saved_s: dict[str, float] = {}
         self._lost: dict[str, int] = {}
         """Payments whose session is gone -> how often its register was asked for."""
+        self._unread: dict[str, Mapping[str, Any]] = {}
+        """Records that cannot be read and that nobody has looked at."""
 
     # --- what terminals say ------------------------------------------------------------------------------------------
 
@@ -213,18 +215,17 @@ class Till:
         """Every unfinished payment is finished by rule. A record that cannot be read is set aside and reported; what is
         held for it, the terminal releases by itself."""
         for key, record in event.remembered.get("poisoned", {}).items():
-            if key.startswith("payment/") and not record.get("told"):  # the store could not even read it
-                yield Remember("poisoned", key, {**record, "told": True})
-                yield FaultRaised(STATION, Fault.PAYMENT_UNCERTAIN)
-                yield from self._unpaid(key.partition("/")[2])
+            kind, _, id_ = key.partition("/")
+            if kind == "payment" and not record.get("reviewed"):
+                yield from self._unreadable(id_, record)
         for key, record in event.remembered.get("payment", {}).items():
             try:
                 p = Payment.of(key, record)
             except (Poisoned, KeyError, TypeError, ValueError, OverflowError) as e:
-                yield Remember("poisoned", f"payment/{key}", {"record": record, "why": str(e), "told": True})
+                aside = {"record": record, "why": str(e)}
+                yield Remember("poisoned", f"payment/{key}", aside)
                 yield Remember("payment", key, None)
-                yield FaultRaised(STATION, Fault.PAYMENT_UNCERTAIN)
-                yield from self._unpaid(key)
+                yield from self._unreadable(key, aside)
                 continue
             self._journal.add(p)
         for p in list(self._journal.payments.values()):
@@ -235,9 +236,10 @@ class Till:
         yield from self._alert()
         yield from self._prune(now)
 
-    def _unpaid(self, payment: str) -> Iterator[Yielded]:
-        """Of a session whose payment cannot be read nobody knows what is held: no more energy. Its token tells which
-        one it is, whatever prefix it was given."""
+    def _unreadable(self, payment: str, record: Mapping[str, Any]) -> Iterator[Yielded]:
+        """Nobody knows what is held for its session: no more energy. Its token tells which one it is, whatever prefix
+        it was given."""
+        self._unread[payment] = record
         for evse in self._site.evses.values():
             if evse.session is not None and evse.session.token.value.endswith(reference("", payment)):
                 yield StopWanted(evse.number, *_UNPAID, note="fault")
@@ -284,7 +286,9 @@ class Till:
     def _alert(self) -> Iterator[Yielded]:
         """Somebody has to look at what nobody knows, until somebody has; and put back a terminal that holds money."""
         doubtful = any(_doubtful(p) and not p.reviewed for p in self._journal.done.values())
-        doubtful |= any(p.terminal not in self._journal.terms.terminals for p in self._journal.payments.values())
+        doubtful |= bool(self._unread) or any(
+            p.terminal not in self._journal.terms.terminals for p in self._journal.payments.values()
+        )
         raised = self._alerted
         self._alerted = doubtful
         if doubtful != raised:
@@ -298,6 +302,9 @@ class Till:
         if p is not None and p.state is PayState.UNCERTAIN:
             p.reviewed = True
             yield self._journal.keep(p)
+        aside = self._unread.pop(event.payment, None)
+        if aside is not None:
+            yield Remember("poisoned", f"payment/{event.payment}", {**aside, "reviewed": True})
         yield from self._alert()
 
     def _prune(self, now: Moment) -> Iterator[Yielded]:
