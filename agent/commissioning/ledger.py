@@ -22,7 +22,8 @@ TransactionId: TypeAlias = int | str
 class Transaction:
     """One bill. Registers in Wh, instants as the station wrote them; ``repeats`` counts lawful retransmissions.
     ``unmeasured``: it began without a register, the first one that comes is its beginning. ``next_no``: of the message
-    that comes next, where a version numbers them."""
+    that comes next, where a version numbers them. ``goes_on_as``: told anew under this id, in another version of OCPP;
+    it is not ended under its own."""
 
     transaction_id: TransactionId
     station: str
@@ -39,6 +40,7 @@ class Transaction:
     repeats: int = 0
     unmeasured: bool = False
     next_no: int = 0
+    goes_on_as: TransactionId | None = None
 
     @property
     def energy_wh(self) -> int | None:
@@ -119,7 +121,11 @@ class Ledger:
     ) -> TransactionId:  # fmt: skip
         """The transaction's id: ``given`` by the station, or the next number. Sent twice (same message id, or same
         connector, register and instant) it is one transaction: an answer may have been lost on the way."""
-        keys = (("message", station, message_id), ("start", station, connector, meter_start_wh, timestamp))
+        numbered = given is None
+        keys = (
+            ("message", station, message_id, numbered),
+            ("start", station, connector, meter_start_wh, timestamp, numbered),
+        )
         known = next((self._ids[k] for k in keys if k in self._ids), None)
         if known is not None and given in (None, known):
             self.transactions[known].repeats += 1
@@ -129,6 +135,7 @@ class Ledger:
             self.violate(station, "doubled", f"transaction {transaction_id} is started again", transaction_id)
             return transaction_id
         self._ids.update(dict.fromkeys(keys, transaction_id))
+        self._crossed(station, connector, transaction_id, meter_start_wh)
         self._alone(station, connector, transaction_id)
         self.transactions[transaction_id] = Transaction(
             transaction_id, station, connector, id_tag, meter_start_wh or 0, timestamp,
@@ -145,6 +152,18 @@ class Ledger:
     def _new_id(self) -> int:
         numbers = [n for n in self.transactions if isinstance(n, int)]
         return max(numbers, default=FIRST_TRANSACTION_ID - 1) + 1
+
+    def _crossed(self, station: str, connector: int, transaction_id: TransactionId, meter_start_wh: int | None) -> None:
+        """The same begin in another version of OCPP: one of the two is going to be ended."""
+        for t in self.running(station):
+            same = (t.connector, t.meter_start_wh) == (connector, meter_start_wh)
+            if same and type(t.transaction_id) is not type(transaction_id):
+                t.goes_on_as = transaction_id
+
+    def _back(self, ended: Transaction) -> None:
+        """It was ended under the id that it had before: the other one is never ended."""
+        if ended.goes_on_as is not None:
+            self.transactions[ended.goes_on_as].goes_on_as, ended.goes_on_as = ended.transaction_id, None
 
     def _alone(self, station: str, connector: int, transaction_id: TransactionId) -> None:
         running = next((t for t in self.running(station) if t.connector == connector), None)
@@ -203,6 +222,7 @@ class Ledger:
             self._stopped_again(transaction, meter_stop_wh, timestamp)
             return transaction
         self._in_order(transaction, timestamp)
+        self._back(transaction)
         transaction.measured_first(meter_stop_wh)
         transaction.meter_stop_wh, transaction.stopped, transaction.reason = meter_stop_wh, timestamp, reason
         self._write(
@@ -227,7 +247,9 @@ class Ledger:
             self._register(station, connector, timestamp, energy_wh, transaction_id)
 
     def running(self, station: str) -> list[Transaction]:
-        return [t for t in self.transactions.values() if t.station == station and t.stopped is None]
+        return [
+            t for t in self.transactions.values() if t.station == station and t.stopped is None and t.goes_on_as is None
+        ]
 
     def violate(self, station: str, kind: str, text: str, transaction_id: TransactionId | None = None) -> None:
         if self._restoring:

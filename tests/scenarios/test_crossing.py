@@ -143,11 +143,15 @@ async def test_what_a_version_has_set_holds_in_the_other(s: Street201, first: st
     assert (await told_in(s, then, before)).stop is not None
 
 
+@pytest.mark.campaign
 @ways
-async def test_killed_at_each_step_of_the_crossing(s: Street201, first: str, then: str) -> None:
-    """The session ends while nobody listens; on the way home in the other version the agent is killed."""
-    for moment, step in KILLS[then] if CAMPAIGN else SAMPLE[then]:
+async def test_killed_at_each_step_of_the_crossing(s: Street201, first: str, then: str, record_property: Any) -> None:
+    """The session ends while nobody listens; on the way home in the other version the agent is killed: before and after
+    the answer to each message of the bill."""
+    steps = KILLS[then] if CAMPAIGN else SAMPLE[then]
+    for moment, step in steps:
         await killed(s, first, then, moment, step)
+    record_property("kills", len(steps))
 
 
 async def killed(s: Street201, first: str, then: str, moment: str, step: str) -> None:
