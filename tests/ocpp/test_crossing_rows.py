@@ -59,12 +59,14 @@ class Books:
     numbered: dict[int, dict[str, Any]] = field(default_factory=dict)
     named: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
+    repeated: int = 0
     torn: dict[str, list[str]] = field(default_factory=dict)
     """What may only be where something was a dead letter for a while: this version tells the rest without it."""
 
     def hear(self, id_: str, action: str, said: dict[str, Any]) -> dict[str, Any]:
         said = json.loads(json.dumps(said))
         if id_ in self.seen:
+            self.repeated += 1
             before, payload, answer = self.seen[id_]
             if (before, {**payload, "offline": True}) != (action, {**said, "offline": True}):
                 self.wrong.append(f"id {id_} again for something else: {payload} {said}")
@@ -252,7 +254,6 @@ class Station:
                 continue
             told = "not answered" in letter.reason and letter.session in self.billed()
             await (self.store.drop if told else self.store.revive)([letter.seq])
-        self.billing.reconnected(DIALECTS[self.version])
 
     async def send(self, fate: str) -> bool:
         self.wire.fate = fate
@@ -380,12 +381,26 @@ async def test_2_0_1_sees_no_gap_in_what_began_in_1_6() -> None:
 
 
 async def test_a_number_is_given_once_to_dead_letters_too() -> None:
-    refused = ("sample", "refused", "refused", "refused")
-    async with station("switch", "card", "answered", *refused, "switch", "answered", "sample", "answered", "end") as s:
-        await s.do("resend")  # the value, at its old place
+    refused = ("sample", "answered", "sample", "refused", "refused", "refused")
+    async with station("switch", "card", "answered", *refused, "switch", "answered", "sample", "answered") as s:
+        assert numbers(s) == [0, 2]
+        await s.do("resend", "answered", "end", "answered")  # the value, at its old place
+        assert (numbers(s), s.billed(), s.books.wrong) == ([0, 2, 1, 3], ["session-0"], [])
+
+
+async def test_a_start_that_2_0_1_refused_is_tried_again_when_it_comes_back() -> None:
+    """It was no dead letter any more: the other version has had it."""
+    async with station("card", *["refused"] * 3, "switch", "answered", "switch", "end") as s:
+        assert (await s.store.dead(), list(s.books.numbered)) == ([], [100])
         await s.settle()
-        assert sorted(numbers(s)) == [0, 1, 2, 3]
-        assert numbers(s)[-1] == 3, "the end"
+        assert (s.billed("2.0.1"), numbers(s)) == (["session-0"], [0, 1])
+
+
+async def test_a_version_is_told_nothing_again() -> None:
+    """The other one came and went before it could be told."""
+    async with station("card", "answered", "switch", "unsent", "switch", "end") as s:
+        await s.settle()
+        assert (s.billed("2.0.1"), numbers(s), s.books.repeated) == (["session-0"], [0, 1], 0)
 
 
 async def test_what_was_told_elsewhere_is_a_gap_where_the_transaction_was_known() -> None:
@@ -406,9 +421,8 @@ async def test_the_latest_charging_state_is_told_and_no_other() -> None:
 
 async def test_an_end_that_was_refused_is_told_as_a_whole_elsewhere() -> None:
     """A refusal is no doubt."""
-    async with station("card", "answered", "end", "refused", "switch") as s:
-        await s.settle()
-        assert (s.billed(), list(s.books.numbered)) == (["session-0"], [100])
+    async with station("card", "answered", "end", "refused", "switch", "answered", "answered", "answered") as s:
+        assert (s.billed("1.6"), await s.store.dead()) == (["session-0"], [])
 
 
 async def test_an_end_that_may_have_arrived_waits_for_a_person() -> None:
