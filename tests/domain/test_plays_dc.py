@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.domain.account import Bill
-from agent.domain.asks import AskStart
+from agent.domain.asks import AskInventory, AskStart
 from agent.domain.charging.profiles import Period, Schedule, Unit
 from agent.domain.events import (
     BoardChanged,
@@ -332,6 +332,12 @@ def test_the_battery_of_a_vehicle_that_has_left_is_forgotten() -> None:
     assert play.evse().soc_percent is None
 
 
+def test_what_it_can_give_is_told_as_it_was_written() -> None:
+    play = play_of()
+    play.evse().max_a = 180_000.0 / V3
+    assert ask(play, AskInventory()).data["evses"][1]["max_power_w"] == 180_000.0
+
+
 def test_the_connector_is_told_by_its_name() -> None:
     play = play_of(Evse(2), Evse(3, tethered=True))
     assert [play.evse(n).connector for n in (1, 2, 3)] == ["cCCS2", "sType2", "cType2"]
@@ -411,6 +417,21 @@ def test_a_right_that_was_given_before_the_board_told_waits_for_the_next_plug() 
     for event in (BoardChanged(1, AT_REST), BoardChanged(1, PLUGGED), MeterRead(1, "begin:3", wh(3000))):
         play.feed(event)
     assert play.state() is State.ACTIVE
+
+
+def test_a_right_that_waits_for_the_next_plug_waits_no_longer_for_a_board_that_was_away() -> None:
+    """And no register is read for it, nor a signed transaction begun in the meter."""
+    play = spent(play_of(settings={"connection_timeout_s": 60}))
+    play.feed(BoardChanged(1, AT_REST))
+    play.skip().feed(CardPresented(1, A))
+    for question in [o for o in play.unclaimed if isinstance(o, JudgeToken)]:
+        play.feed(TokenJudged(question.request, A, ACCEPTED))
+    assert play.state() is State.AUTHORISED
+    play.skip().wait(40)
+    play.feed(BoardOpened(1, SPENT, TRAITS))
+    assert play.state() is State.AUTHORISED
+    play.skip().wait(30)
+    assert play.state() is State.OCCUPIED
 
 
 def test_a_card_goes_to_the_outlet_that_is_not_spent() -> None:

@@ -50,5 +50,5 @@ class Inventory:
             "bay": evse.bay_sensor,
             "phases": evse.phases,
             "power_w": (reading.power_w or 0.0) if reading else 0.0,
-            "max_power_w": evse.max_a * evse.phases * evse.nominal_v,
+            "max_power_w": round(evse.max_a * evse.phases * evse.nominal_v, 1),
         }

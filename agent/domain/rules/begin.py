@@ -78,7 +78,7 @@ def begin(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
 @to(State.BEGINNING, State.AUTHORISED)
 def begin_again(s: Site, evse: Evse, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
     """The board was away for a moment; nothing is on disk yet, the right is seconds old."""
-    if evse.vehicle:
+    if evse.vehicle and not evse.spent:
         yield from begin(s, evse, event, now)
     elif evse.state is State.BEGINNING:
         yield from vehicle_gone_again(s, evse, event, now)
