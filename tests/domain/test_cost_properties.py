@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import random
 
-from test_session_properties import DEEDS, WHEN_GONE, Street, shape_of
+from test_session_properties import DEEDS, WHEN_GONE, Street, books, shape_of
 
 from agent.domain.asks import AskCost, AskMessage
 from agent.domain.cost import Cost, IdlePrice, NextPrice, Price, Triggers
 from agent.domain.messages import ChargingState, ConnectorUnplugged, TransactionEnded
 from agent.kinds import MessageContent, ScreenName
 from tests.domain.rig import FRIEND, GOOD, STRANGER
+from tests.domain.walks import next_deed
 
 WALKS, STEPS = 40, 120
 
@@ -58,14 +59,12 @@ def test_money_does_not_disturb_anybody() -> None:
         prices = {"offline_kwh_price": "0.4", "cost_display": True, "idle_fee_after_stop": True}
         street = Priced(**{**shape, "settings": {**shape["settings"], **prices}})
         for _ in range(STEPS):
-            table = DEEDS if street.rig.alive else WHEN_GONE
-            [name] = draw.choices(list(table), [weight for weight, _ in table.values()])
-            getattr(street, name)(**{arg: draw.choice(choices) for arg, choices in table[name][1].items()})
+            name, args = next_deed(street, draw, DEEDS, WHEN_GONE)
+            getattr(street, name)(**args)
             if street.rig.alive and draw.random() < 0.4:
                 street.price(draw)
             street.look()
-            if not (street.rig.alive and street.rig.unsaved):
-                street.rig.check_books()
+            books(street)
         street.calm_down()
         street.rig.check_books()
         told = [m for to, m in street.rig.told if to == street.rig.links[0]]

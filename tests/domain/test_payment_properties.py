@@ -39,10 +39,10 @@ from agent.domain.payment_words import (
     TerminalOrder,
     VoidPayment,
 )
-from agent.domain.session import IllegalEvent
 from agent.domain.tariff import Tariff
 from tests.domain.rig import BAD, GOOD, STRANGER, VERDICTS, Config, Crash, Rig
 from tests.domain.test_session_properties import DEEDS, PICK, WHEN_GONE, YES_NO, Street
+from tests.domain.walks import Deeds, Walks
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
@@ -404,14 +404,13 @@ class PayStreet(Street):
         return (used_wh * 5 + 50) // 100
 
 
-Deed: TypeAlias = tuple[str, dict[str, Any]]
 HOW = ("well", "well", "well", "mute", "deaf", "refuse")
 BANK = ("approve", "approve", "approve", "part", "little", "decline")
 _TAKEN = (
     "plug", "unplug", "sated", "car", "wait", "board_fault", "board_lost", "board_opened", "answer", "answers", "disk",
     "link", "ask_stop", "ask_availability", "ask_reset", "crash_soon", "crash", "sigterm",
 )  # fmt: skip
-PAY_DEEDS: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
+PAY_DEEDS: Deeds = {
     **{name: DEEDS[name] for name in _TAKEN},
     "session": (2, {"pick": PICK, "token": (GOOD, STRANGER)}),
     "paid": (10, {"pick": PICK, "card": CARDS, "how": BANK}),
@@ -445,40 +444,7 @@ def shape_of(draw: random.Random) -> dict[str, Any]:
     return {"settings": settings, "evses": draw.choice((1, 2)), "counts": draw.choice(YES_NO), **draw.choice(KINDS)}
 
 
-def walk(shape: dict[str, Any], deed_of: Callable[[PayStreet, int], Deed | None]) -> tuple[list[Deed], str, PayStreet]:
-    """Do deeds until one breaks a promise; the deeds, what broke ("" if nothing did), and the street."""
-    street, deeds = PayStreet(**shape), list[Deed]()
-    try:
-        while (deed := deed_of(street, len(deeds))) is not None:
-            deeds.append(deed)
-            name, args = deed
-            getattr(street, name)(**args)
-        street.calm_down()
-        street.somebody_can_charge()
-    except (AssertionError, IllegalEvent, KeyError, ValueError, TypeError, AttributeError, IndexError) as e:
-        return deeds, f"{type(e).__name__}: {e}", street
-    return deeds, "", street
-
-
-def next_deed(street: PayStreet, draw: random.Random) -> Deed:
-    table = PAY_DEEDS if street.rig.alive else PAY_GONE
-    [name] = draw.choices(list(table), [weight for weight, _ in table.values()])
-    return name, {arg: draw.choice(choices) for arg, choices in table[name][1].items()}
-
-
-def again(shape: dict[str, Any], deeds: list[Deed]) -> str:
-    return walk(shape, lambda street, n: deeds[n] if n < len(deeds) else None)[1]
-
-
-def reduced(shape: dict[str, Any], deeds: list[Deed]) -> list[Deed]:
-    size = len(deeds) // 2
-    while size:
-        for start in range(len(deeds) - size, -1, -size):
-            fewer = deeds[:start] + deeds[start + size :]
-            if again(shape, fewer):
-                deeds = fewer
-        size //= 2
-    return deeds
+WALK = Walks(PayStreet, PAY_DEEDS, PAY_GONE)
 
 
 @pytest.mark.campaign
@@ -487,19 +453,7 @@ def test_what_is_captured_is_what_was_owed(record_property: Callable[[str, objec
     """Agent, terminal, line, disk and bank fail at random, the process at every order: each card is charged what its
     session cost, once, or nothing and somebody is told; nothing stays held that the terminal has told us of."""
     ends: Counter[str] = Counter()
-    for n in range(WALKS):
-        draw = random.Random(f"{SEED}:{n}")
-        shape = shape_of(draw)
-        deeds, broken, street = walk(
-            shape,
-            lambda street, done, draw=draw: (  # type: ignore[misc]
-                next_deed(street, draw) if done < STEPS else None
-            ),
-        )
-        if broken:
-            fewest = reduced(shape, deeds)
-            lines = "\n".join(f"{name}({args})" for name, args in fewest)
-            pytest.fail(f"walk {SEED}:{n}: {again(shape, fewest)}\n{shape}\n{lines}", pytrace=False)
+    for street in WALK.all(SEED, WALKS, STEPS, shape_of):
         ends.update(r["state"] for r in street.rig.store.get("payment", {}).values())
     record_property("walks", WALKS)
     record_property("payments", dict(ends))

@@ -12,7 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from itertools import combinations
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
@@ -49,6 +49,7 @@ from agent.domain.variables import POINTS
 from agent.kinds import Fault, Moment, Reading, Stamp, Supply, Token
 from tests.domain.playbook import make_site
 from tests.domain.rig import BAD, FRIEND, GOOD, STRANGER, VERDICTS, Config, Rig
+from tests.domain.walks import Deed, Deeds, Walks
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
@@ -330,11 +331,10 @@ class Street:
             assert rig.outlets[n].contactor
 
 
-Deed: TypeAlias = tuple[str, dict[str, Any]]
 POINT_SETS = tuple(points for n in range(1, 6) for points in combinations(POINTS, n))
 PICK, PICK_0 = (1, 1, 2), (0, 1, 1, 2)
 
-DEEDS: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
+DEEDS: Deeds = {
     "plug": (3, {"pick": PICK, "ready": YES_NO}),
     "unplug": (4, {"pick": PICK, "at_station": YES_NO}),
     "sated": (2, {"pick": PICK}),
@@ -381,7 +381,7 @@ DEEDS: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
     "crash": (2, {}),
     "sigterm": (1, {}),
 }
-WHEN_GONE: dict[str, tuple[int, dict[str, tuple[Any, ...]]]] = {
+WHEN_GONE: Deeds = {
     "plug": DEEDS["plug"],
     "unplug": DEEDS["unplug"],
     "drive": DEEDS["drive"],
@@ -419,66 +419,19 @@ def shape_of(draw: random.Random) -> dict[str, Any]:
     }
 
 
-def next_deed(street: Street, draw: random.Random) -> Deed:
-    table = DEEDS if street.rig.alive else WHEN_GONE
-    [name] = draw.choices(list(table), [weight for weight, _ in table.values()])
-    return name, {arg: draw.choice(choices) for arg, choices in table[name][1].items()}
+def books(street: Street) -> None:
+    if not (street.rig.alive and street.rig.unsaved):
+        street.rig.check_books()
 
 
-def walk(shape: dict[str, Any], deed_of: Callable[[Street, int], Deed | None]) -> tuple[list[Deed], str, Street]:
-    """Do deeds until one breaks a promise; the deeds, what broke ("" if nothing did), and the street."""
-    street, deeds = Street(**shape), list[Deed]()
-    try:
-        while (deed := deed_of(street, len(deeds))) is not None:
-            deeds.append(deed)
-            name, args = deed
-            getattr(street, name)(**args)
-            if not (street.rig.alive and street.rig.unsaved):
-                street.rig.check_books()
-        street.calm_down()
-        street.somebody_can_charge()
-    except (AssertionError, IllegalEvent, KeyError, ValueError, TypeError, AttributeError, IndexError) as e:
-        return deeds, f"{type(e).__name__}: {e}", street
-    return deeds, "", street
-
-
-def again(shape: dict[str, Any], deeds: list[Deed]) -> str:
-    return walk(shape, lambda street, n: deeds[n] if n < len(deeds) else None)[1]
-
-
-def reduced(shape: dict[str, Any], deeds: list[Deed]) -> list[Deed]:
-    """Leave out deeds, many at a time, then one by one, as long as something still breaks."""
-    size = len(deeds) // 2
-    while size:
-        for start in range(len(deeds) - size, -1, -size):
-            fewer = deeds[:start] + deeds[start + size :]
-            if again(shape, fewer):
-                deeds = fewer
-        size //= 2
-    return deeds
-
-
-def script(shape: dict[str, Any], deeds: list[Deed]) -> str:
-    lines = [f"street.{name}({', '.join(f'{k}={v!r}' for k, v in args.items())})" for name, args in deeds]
-    return "\n".join((f"street = Street(**{shape!r})", *lines, "street.calm_down()", "street.somebody_can_charge()"))
+WALK = Walks(Street, DEEDS, WHEN_GONE, books)
 
 
 @pytest.mark.campaign
 @pytest.mark.timeout(0)
 def test_the_promises_hold_whatever_happens(record_property: Callable[[str, object], None]) -> None:
     seen: Counter[str] = Counter()
-    for n in range(WALKS):
-        draw = random.Random(f"{SEED}:{n}")
-        shape = shape_of(draw)
-        deeds, broken, street = walk(
-            shape,
-            lambda street, done, draw=draw: (  # type: ignore[misc]
-                next_deed(street, draw) if done < STEPS else None
-            ),
-        )
-        if broken:
-            fewest = reduced(shape, deeds)
-            pytest.fail(f"walk {SEED}:{n}: {again(shape, fewest)}\n{script(shape, fewest)}", pytrace=False)
+    for street in WALK.all(SEED, WALKS, STEPS, shape_of):
         seen.update(str(m.reason) for _, m in street.rig.told if isinstance(m, TransactionEnded))
     record_property("walks", WALKS)
     record_property("sessions", sum(seen.values()))
@@ -499,10 +452,10 @@ def test_a_broken_promise_is_found_and_reduced(monkeypatch: pytest.MonkeyPatch) 
         ("plug", {"pick": 1, "ready": True}),
         ("start_again", {"after_s": 5.0, "new_boot": False, "opened": True}),
     ]
-    assert "resumed for another car" in again(shape, swap)
-    assert [name for name, _ in reduced(shape, swap)][:3] == ["session", "crash", "unplug"]
+    assert "resumed for another car" in WALK.again(shape, swap)
+    assert [name for name, _ in WALK.reduced(shape, swap)][:3] == ["session", "crash", "unplug"]
     monkeypatch.undo()
-    assert again(shape, swap) == ""
+    assert WALK.again(shape, swap) == ""
 
 
 # --- the table -------------------------------------------------------------------------------------------------------

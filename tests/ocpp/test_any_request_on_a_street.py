@@ -35,7 +35,8 @@ from agent.kinds import Token
 from agent.ocpp.dialect import Desk, Dialect, In, Refused
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from tests.domain.test_session_properties import TOKENS, Street, next_deed, shape_of
+from tests.domain.test_session_properties import DEEDS, TOKENS, WHEN_GONE, Street, books, shape_of
+from tests.domain.walks import next_deed
 
 FRAMES = 10
 WALKS = 1000 if CAMPAIGN else 15
@@ -175,14 +176,13 @@ def test_the_promises_hold_whatever_is_asked(dialect: Dialect, record_property: 
         talk = Talk(street, dialect)
         for action, payload in wanted:
             for _ in range(draw.randrange(6)):
-                name, args = next_deed(street, draw)
+                name, args = next_deed(street, draw, DEEDS, WHEN_GONE)
                 getattr(street, name)(**args)
             if not street.rig.alive:
                 street.start_again(5.0, False, True)
             talk.ask(action, payload)
             asked += 1
-            if not (street.rig.alive and street.rig.unsaved):
-                street.rig.check_books()
+            books(street)
         street.calm_down()
         reached.update(talk.reached)
 
