@@ -65,15 +65,16 @@ class Car:
     _seen_offer: bool = field(default=False, init=False, repr=False)
 
     @classmethod
-    def of(cls, wanted: Mapping[str, Any] | None, ready: bool) -> Car:
-        """From the keys of the control API. Raises ``ValueError`` that names the key."""
+    def of(cls, wanted: Mapping[str, Any] | None, ready: bool, dc: bool = False) -> Car:
+        """From the keys of the control API. ``dc``: the outlet that it comes to. Raises ``ValueError`` that names the
+        key."""
         wanted = dict(wanted or {})
         known = [f.name for f in fields(cls) if f.init and f.name != "ready"]
         for key in wanted:
             if key not in known:
                 near = difflib.get_close_matches(str(key), known, 1, 0.5)
                 raise ValueError(f"car.{key}: unknown key; " + (f"did you mean {near[0]!r}?" if near else str(known)))
-        profile = choice(wanted.pop("profile", "normal"), "car.profile", tuple(PROFILES))
+        profile = choice(wanted.pop("profile", "dc400" if dc else "normal"), "car.profile", tuple(PROFILES))
         values: dict[str, Any] = {**PROFILES[profile], **wanted}
         if type(values.get("phases", 3)) is not int or values.get("phases", 3) not in (1, 3):
             raise ValueError(f"car.phases: must be 1 or 3, is {values['phases']!r}")

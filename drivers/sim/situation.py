@@ -15,7 +15,7 @@ def begin(evse: Evse, first: SimulatedEvse) -> None:
     """The situation at the first start."""
     evse.energy_nws = evse.session_from_nws = first.meter_wh * NWS_PER_WH
     if first.ev_connected or (first.plugged and evse.tethered):
-        evse.connect(Car.of(None, first.ev_ready))
+        evse.connect(Car.of(None, first.ev_ready, evse.fitted.dc))
     elif first.plugged:
         evse.cable = True
 

@@ -251,7 +251,7 @@ class World:
         e = self._evse(n)
         if car is not None and not isinstance(car, Mapping):
             raise ValueError(f"car: must be an object, is {car!r}")
-        arriving = Car.of(car, flag(ready, "ready"))
+        arriving = Car.of(car, flag(ready, "ready"), e.fitted.dc)
         if e.car is not None:
             raise Impossible(f"EVSE {n} is occupied: unplug first")
         e.connect(arriving)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from scenarios.control_rig import Simulation, simulated, wait_for, write_station
 
+ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -141,6 +142,30 @@ def test_a_whole_session_by_clicks_on_2_0_1(browser: Any, tmp_path: Path) -> Non
     assert [f for f in facts if f["kind"] == "violation"] == []
     (stop,) = [f for f in facts if f["kind"] == "stop"]
     assert (stop["meter_stop_wh"], stop["energy_wh"], stop["reason"]) == (register, register - 5000, "Local")
+
+
+def test_a_bank_card_pays_for_direct_current(browser: Any, tmp_path: Path) -> None:
+    """The shipped DC station: card, plug, energy, card. What is charged is on the page."""
+    path = tmp_path / "dc.toml"
+    path.write_text((ROOT / "config" / "stations" / "dc-ccs.toml").read_text("utf-8"), "utf-8")
+    with simulated(str(path), "--port", "0", "--speed", "40") as simulation:
+        simulation.wait_healthy()
+        with visited(browser, simulation) as page:
+            _has(page, "pay-screen-0", "60.00")
+            _at(page, "card-pays").click()
+            _has(page, "ledger", "held 1 (60.00 €)")
+            _at(page, "plug-1").click()
+            _has(page, "told-1", "Charging")
+            page.wait_for_function("() => Number(document.querySelector('[data-testid=power-1]').textContent) > 50")
+            assert "150 kW" in page.locator("[data-testid=bay-1] .limit").text_content()
+            _has(page, "pay-screen-0", "60.00")
+            _at(page, "card-pays").click()
+            _has(page, "told-1", "Finishing")
+            _has(page, "ledger", "held 0")
+            (capture,) = wait_for(lambda: simulation.station()["ledger"]["captures"], "the charge", 20)
+            _has(page, "ledger", f"charged 1 ({capture['cents'] / 100:.2f} €)")
+            _at(page, "unplug-1").click()
+            _has(page, "told-1", "Available")
 
 
 def test_the_screen_is_the_stations_own(page: Any, simulation: Simulation) -> None:

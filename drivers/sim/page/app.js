@@ -105,6 +105,12 @@ class Bay {
     };
   }
 
+  usual(profile) {
+    const form = this.q(".car-form");
+    form.profile.value = profile;
+    this.suggest(form);
+  }
+
   suggest(form) {
     form.phases.value = form.profile.value === "single_phase" ? "1" : "3";
     form.max_a.value = { single_phase: 32, dc400: 400, dc800: 350 }[form.profile.value] || 16;
@@ -145,6 +151,7 @@ class Bay {
   show(evse, whole) {
     const before = this.evse;
     this.evse = evse;
+    if (!before && evse.kind === "DC") this.usual("dc400");
     const flowing = evse.power_w > 0;
     this.root.dataset.lamp = whole.lamps[String(this.number)] || "off";
     const states = {
@@ -203,7 +210,7 @@ class Bay {
     say("cp", `CP ${evse.cp || "?"} · ${words[evse.cp] || "unknown"}`, evse.cp === "C" || evse.cp === "D");
     say("lock", evse.locked ? "locked" : "unlocked", evse.locked);
     say("contactor", evse.contactor ? "contactor closed" : "contactor open", evse.contactor);
-    const limit = evse.limit_a != null ? `${round(evse.limit_a)} A` : evse.limit_w != null ? `${round(evse.limit_w / 1000)} kW` : "nothing";
+    const limit = evse.limit_w != null ? `${round(evse.limit_w / 1000)} kW` : evse.limit_a != null ? `${round(evse.limit_a)} A` : "nothing";
     say("limit", evse.pwm === false ? "offers nothing" : `offers ${limit}`, evse.pwm);
     const amps = (evse.current_a || []).map((a) => a.toFixed(1)).join(" / ");
     say("amps", amps ? `${amps} A` : "no current", evse.power_w > 0);
