@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from agent.domain.localtime import Local
 from agent.domain.tariff import Rates, Tariff, Usage, Window
+from agent.kinds import Stamp
 
 FEW = settings(max_examples=60, deadline=None, derandomize=True)
 SPRING_S = 1_806_195_600
@@ -92,6 +93,31 @@ def test_energy_and_time_add_up_over_a_split(tariff: Tariff, first: list[Leg], s
     assert parts[0].get("kwh", 0) == parts[1].get("kwh", 0) + parts[2].get("kwh", 0)
     if one.energy_wh and two.energy_wh:
         assert parts[0].get("minute", 0) == parts[1].get("minute", 0) + parts[2].get("minute", 0)
+
+
+steps = st.sampled_from((0, 0, 200, -200, 5000, -5000))
+
+
+@FEW
+@given(st.lists(st.tuples(legs, steps, st.booleans()), max_size=4))
+def test_a_clock_that_is_set_changes_no_sum(parts: list[tuple[list[Leg], int, bool]]) -> None:
+    """Energy and minutes of a price without windows are the same by any clock; what lies between two boots has no
+    time."""
+    plain = Usage().at(1000.0, 0, True, Stamp(1, 0.0))
+    told = Usage().at(SPRING_S, 0, True, Stamp(1, 0.0))
+    boot, t_s, off_s, wh, charged_ms = 1, 0.0, 0.0, 0, 0
+    for stretch, step_s, booted in parts:
+        off_s += step_s
+        boot += booted
+        for n, (seconds, used_wh, state) in enumerate(stretch):
+            t_s, wh = t_s + seconds, wh + used_wh
+            counts = told.charging and seconds <= 300 and not (booted and n == 0)
+            charged_ms += seconds * 1000 if counts else 0
+            plain = plain.at(1000.0 + t_s, wh, state, Stamp(boot, t_s))
+            told = told.at(SPRING_S + t_s + off_s, wh, state, Stamp(boot, t_s))
+            assert (told.sums, told.stretch_ms) == (plain.sums, plain.stretch_ms)
+    assert (told.sums[0].charging_ms, told.energy_wh) == (charged_ms, wh)
+    assert Usage.of(json.loads(json.dumps(told.record()))) == told
 
 
 @FEW
