@@ -126,6 +126,8 @@ class Life:
             await self.street.apollo.power_cycle()
         elif deed == "blink":
             await self.street.apollo.do("restart")
+        elif deed == "exchange":
+            await self.street.apollo.do("restart", serial=f"ANOTHER{self.street.point}")
         elif deed:
             raise Gone
 
@@ -256,6 +258,25 @@ async def test_an_honest_payment_is_captured(tmp_path: Path) -> None:
         state, points = await one(tmp_path / "run", apollo, ())
         assert state == PayState.COMMITTED
         assert points > 20
+
+
+async def test_an_exchanged_terminal_is_asked_for_nothing_that_the_old_one_holds(tmp_path: Path) -> None:
+    """Exchanged while something is written down; here the new one would even know the number and charge it."""
+    whys: Counter[str] = Counter()
+    async with running(tmp_path) as apollo:
+        for n in (14, 20):
+            before = await apollo.books()
+            street = Street(tmp_path / f"run{n}", apollo, [(n, "exchange")])
+            records = await played(street)
+            after = await apollo.books()
+            captured, held = after.captures[len(before.captures) :], set(after.holds) - set(before.holds)
+            for r in records.values():
+                whys[r["why"]] += 1
+                if r["why"] == "another terminal is there":
+                    assert (r["state"], captured, held) == (PayState.UNCERTAIN, [], {r["reservation"]}), n
+                elif r["state"] == PayState.COMMITTED:
+                    assert [cents for _, cents in captured] == [DUE_CENTS], n
+    assert whys["another terminal is there"], whys
 
 
 async def _all(folder: Path, runs: Sequence[Sequence[tuple[int, str]]]) -> Counter[str]:

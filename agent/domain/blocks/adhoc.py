@@ -277,8 +277,10 @@ class AdHoc:
             return
         used = p.state is not PayState.AUTHORISED
         for evse in rights(self._site, p):
-            if used or evse.number != event.evse:
-                yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="" if used else "moved")
+            if used:
+                yield StopWanted(evse.number, StopReason.DEAUTHORIZED, TriggerReason.DEAUTHORIZED)
+            elif evse.number != event.evse:
+                yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
         if used:
             return
         p.evse, p.tariff = event.evse, self._price(self._site.evses[event.evse], now)
