@@ -104,6 +104,6 @@ def _evse_news(before: Json, after: Json) -> Iterator[str]:
         yield str(told.get("status")) + (f", {error}" if error and error != "NoError" else "")
     session, session_before = after.get("session") or {}, before.get("session") or {}
     if session_before and session_before.get("id") != session.get("id"):
-        yield f"session ended, {session_before.get('energy_wh') or 0} Wh"
+        yield "session ended"  # how much it was, the last look does not know
     if session and session.get("id") != session_before.get("id"):
         yield "session started"

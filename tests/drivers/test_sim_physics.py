@@ -297,9 +297,19 @@ def test_tethered_outlet_has_no_lock(tmp_path: Path) -> None:
 
 
 def test_dc_car_follows_its_curve(tmp_path: Path) -> None:
-    world = model(tmp_path, evse=[{"number": 1, "kind": "DC", "outlet": "tethered", "max_a": 200}])
+    world = model(tmp_path, evse=[{"number": 1, "kind": "DC", "outlet": "tethered", "max_a": 200, "power_kw": 80.0}])
     charging(world, limit_a=80, profile="dc400", soc=50)
     assert world.picture(1)["power_w"] == pytest.approx(80 * 365, rel=0.01)
+
+
+def test_who_comes_to_a_dc_outlet_has_a_battery(tmp_path: Path) -> None:
+    """Where nobody says more; at an AC one a charger of its own."""
+    evses = [{"number": 1, "kind": "DC", "outlet": "tethered", "max_a": 200, "power_kw": 80.0}, {"number": 2}]
+    world = model(tmp_path, evse=evses)
+    for n in (1, 2):
+        world.plug(n)
+    cars = [world.evses[n].car for n in (1, 2)]
+    assert [(c.profile, c.max_a) for c in cars if c] == [("dc400", 400.0), ("normal", 16.0)]
 
 
 def test_mains_lost_tells_power_loss_and_comes_back(world: World) -> None:

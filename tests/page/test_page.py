@@ -151,6 +151,8 @@ def test_a_bank_card_pays_for_direct_current(browser: Any, tmp_path: Path) -> No
     with simulated(str(path), "--port", "0", "--speed", "40") as simulation:
         simulation.wait_healthy()
         with visited(browser, simulation) as page:
+            assert _at(page, "bay-1").locator(".name").text_content() == "Outlet 1 · direct current"
+            assert _at(page, "bay-1").locator("select[name=profile] option").all_text_contents() == ["dc400", "dc800"]
             _has(page, "pay-screen-0", "60.00")
             _at(page, "card-pays").click()
             _has(page, "ledger", "held 1 (60.00 €)")

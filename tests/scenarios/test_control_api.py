@@ -364,7 +364,7 @@ def test_news_are_told_once(steps: list[dict[str, Any]]) -> None:
     down, free, charging, over = steps
     assert list(news(down, free)) == ["backend: link up (OCPP 1.6)", "backend: boot Accepted"]
     assert list(news(free, charging)) == ["outlet 1: Charging", "outlet 1: session started"]
-    assert list(news(charging, over)) == ["outlet 1: Finishing", "outlet 1: session ended, 7 Wh"]
+    assert list(news(charging, over)) == ["outlet 1: Finishing", "outlet 1: session ended"]
     assert list(news(over, over)) == []
 
 

@@ -17,7 +17,7 @@ const BANK_CARDS = [
   { id: "partly", name: "Bank card", say: "pays a part", last4: "5678", behaviour: "partial", look: "steel" },
   { id: "hasty", name: "Bank card", say: "taken away too soon", last4: "4242", behaviour: "timeout", look: "steel" },
 ];
-const PROFILES = ["normal", "single_phase", "sleepy", "stays_c", "greedy", "dc400", "dc800"];
+const PROFILES = { AC: ["normal", "single_phase", "sleepy", "stays_c", "greedy"], DC: ["dc400", "dc800"] };
 const FAULTS = [
   ["EmergencyStop", "emergency stop"], ["GroundFailure", "ground fault"], ["HighTemperature", "too hot"],
   ["OverCurrentFailure", "over-current"], ["ConnectorLockFailure", "lock jams"], ["UnlockFailure", "does not unlock"],
@@ -76,7 +76,6 @@ class Bay {
 
   wire() {
     const n = this.number;
-    this.q(".name").textContent = `Outlet ${n}`;
     this.q(".scene").setAttribute("aria-label", `Outlet ${n}: station, cable and car`);
     for (const name of ["told", "power", "energy", "plug", "unplug", "unplug-ev", "ready", "cp", "lock", "contactor", "cost", "meter", "chart"]) {
       this.q(`.${name}`).dataset.testid = `${name}-${n}`;
@@ -92,7 +91,6 @@ class Bay {
     pressable(this.q(".car-hit"), () => this.toggle());
     pressable(this.q(".screen"), () => this.zoom());
     const form = this.q(".car-form");
-    form.profile.append(...PROFILES.map((p) => new Option(p.replace("_", " "), p)));
     form.profile.onchange = () => this.suggest(form);
     form.max_a.onchange = () => {
       if (this.evse && this.evse.car && form.max_a.reportValidity()) post(`evses/${n}/ev`, { max_a: Number(form.max_a.value) });
@@ -105,9 +103,11 @@ class Bay {
     };
   }
 
-  usual(profile) {
+  outfit({ kind }) {
     const form = this.q(".car-form");
-    form.profile.value = profile;
+    this.q(".name").textContent = kind === "DC" ? `Outlet ${this.number} · direct current` : `Outlet ${this.number}`;
+    form.profile.append(...PROFILES[kind].map((p) => new Option(p.replace("_", " "), p)));
+    form.phases.parentElement.hidden = kind === "DC";
     this.suggest(form);
   }
 
@@ -151,7 +151,7 @@ class Bay {
   show(evse, whole) {
     const before = this.evse;
     this.evse = evse;
-    if (!before && evse.kind === "DC") this.usual("dc400");
+    if (!before) this.outfit(evse);
     const flowing = evse.power_w > 0;
     this.root.dataset.lamp = whole.lamps[String(this.number)] || "off";
     const states = {
