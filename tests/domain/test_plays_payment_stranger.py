@@ -16,6 +16,7 @@ from agent.domain.events import (
     CablePlugged,
     CableRemoved,
     ContactorOpened,
+    MeterFailed,
     MeterRead,
     OutletChosen,
     StopWanted,
@@ -181,6 +182,18 @@ def test_a_number_that_the_terminal_has_given_again_is_the_newer_ones() -> None:
     assert record(play, payment)["state"] == PayState.UNCERTAIN
     unplugged(play, 5000).skip()
     assert settlements(play)[1:] == [CommitPayment(0, newer, 7, 100)]
+
+
+def test_card_and_backend_are_told_the_same_register_when_the_meter_is_dead() -> None:
+    """The payment is on disk each minute, the session less often."""
+    play = till()
+    payment = paid(play)
+    charge(play, 3000, 61).skip()
+    play.skip().restart(new_boot=True, state=EMPTY).skip()
+    for n in (1, 2, 3):
+        (play >> MeterFailed(1, f"end:{n}")).skip()
+        play.wait(6).skip()
+    assert (play.ended()[0].meter_wh, record(play, payment)["cents"]) == (3000, 100)
 
 
 # --- the token of a card ---------------------------------------------------------------------------------------------

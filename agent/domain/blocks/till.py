@@ -21,7 +21,7 @@ from agent.domain.events import (
     StopWanted,
     TimeCame,
 )
-from agent.domain.evse import Evse, Site, State
+from agent.domain.evse import Evse, Session, Site, State
 from agent.domain.localtime import local
 from agent.domain.messages import ChargingState, StopReason, TriggerReason
 from agent.domain.orders import ReadMeter, Remember, WakeMe
@@ -230,9 +230,14 @@ class Till:
             self._journal.add(p)
         for p in list(self._journal.payments.values()):
             yield from self._journal.step(p, Resumed(p.id), now)
-            if p.state is PayState.ACTIVE and not self._lives(p):
+            if p.state is not PayState.ACTIVE:
+                continue
+            session = self._session(p)
+            if session is None:
                 self._lost[p.id] = 0
                 yield WakeMe(f"pay-lost:{p.id}", now.t_s + RECOVER_S)
+            elif p.usage is not None:  # the newer record of the two: card and backend are told one register
+                session.last_wh = max(session.last_wh, p.usage.wh)
         yield from self._alert()
         yield from self._prune(now)
 
@@ -244,8 +249,9 @@ class Till:
             if evse.session is not None and evse.session.token.value.endswith(reference("", payment)):
                 yield StopWanted(evse.number, *_UNPAID, note="fault")
 
-    def _lives(self, p: Payment) -> bool:
-        return any(e.session is not None and e.session.id == p.session for e in self._site.evses.values())
+    def _session(self, p: Payment) -> Session | None:
+        sessions = (e.session for e in self._site.evses.values())
+        return next((s for s in sessions if s is not None and s.id == p.session), None)
 
     @on(BoardOpened)
     def board(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
