@@ -162,5 +162,5 @@ async def _looked_at(file: StationFile, evses: Sequence[EvseId]) -> set[tuple[Ev
         if not any(r["waits"] for r in latched):
             return {(r["evse"], r["fault"]) for r in latched}
         if time.monotonic() > until_s:
-            raise CannotDo("the boards do not answer; it is gone when they are back and do not show it: faults list")
+            raise CannotDo("a board has not answered yet; it is looked at as soon as it does: chargy-agent faults list")
         await asyncio.sleep(LOOK_EVERY_S)
