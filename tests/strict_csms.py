@@ -70,6 +70,7 @@ class StrictCsms:
     _answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     _waiting: dict[str, asyncio.Future[list[Any]]] = field(default_factory=dict)
     _connections: set[ServerConnection] = field(default_factory=set)
+    _after: set[asyncio.Future[None]] = field(default_factory=set)
     _asked: int = 0
 
     async def __aenter__(self) -> StrictCsms:
@@ -130,8 +131,10 @@ class StrictCsms:
         text = json.dumps([3, id_, answer])
         self.frames.append(("out", text))
         await connection.send(text)
-        if self.hook:
-            await self.hook("after", action, payload)
+        if self.hook:  # beside: the station may send its next CALL by now
+            after = asyncio.ensure_future(self.hook("after", action, payload))
+            self._after.add(after)
+            after.add_done_callback(self._after.discard)
 
     def _judge(self, name: str, payload: Any, version: str = "1.6") -> None:
         schema = json.loads((SCHEMAS[version] / "schemas" / f"{name}.json").read_text("utf-8-sig"))

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from ocpp_stand_ins import IDENTITY, Clock
 from simulated import CAMPAIGN
 
+from agent.domain.asks import AskInventory
 from agent.domain.events import Event, TransactionHeard
 from agent.domain.messages import (
     ChargingState,
@@ -31,11 +32,12 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
+from agent.domain.orders import Reply
 from agent.domain.variables import Settings
 from agent.kinds import AuthorizationStatus, Reading, ReadingContext, Stamp, Token
 from agent.ocpp.billing import Billing
 from agent.ocpp.delivery import deliver
-from agent.ocpp.dialect import Desk, Dialect, Heard, Out
+from agent.ocpp.dialect import Desk, Dialect, Heard, In, Out
 from agent.ocpp.line import Gone, Silent
 from agent.ocpp.times import rfc3339
 from agent.ocpp.v16 import V16
@@ -268,6 +270,11 @@ class Station:
         self.billing._not_before_s = 0.0  # a pause is over
         return True
 
+    def decoded(self, action: str, payload: dict[str, Any]) -> Any:
+        row = DIALECTS[self.version].incoming(action)
+        assert isinstance(row, In)
+        return row.decode(payload, self.desk)
+
     # --- what came of it -------------------------------------------------------------------------------------------
 
     def billed(self, version: str = "") -> list[str]:
@@ -498,3 +505,34 @@ async def test_a_damaged_opening_stops_nobody_else() -> None:
             pass
         assert s.billed() == ["session-2", "session-0"]
         assert [x.session for x in await s.store.dead()] == ["session-1"]
+
+
+PROFILE = {
+    "id": 1, "stackLevel": 0, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Relative",
+    "chargingSchedule": [{
+        "id": 1, "chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 9}],
+    }],
+}  # fmt: skip
+
+
+async def test_2_0_1_may_use_the_number_that_1_6_gave() -> None:
+    async with station("switch", "card", "answered", "switch") as s:
+        s.desk.boot = "Accepted"
+        s.settings.put("cost_display", True)
+        for name in ("100", "session-0"):
+            asked = {"transactionId": name}
+            profile = {"evseId": 1, "chargingProfile": {**PROFILE, **asked}}
+            stop, cost, limit, status = (
+                s.decoded(action, payload)
+                for action, payload in (
+                    ("RequestStopTransaction", asked),
+                    ("CostUpdated", {**asked, "totalCost": 1.5}),
+                    ("SetChargingProfile", profile),
+                    ("GetTransactionStatus", asked),
+                )
+            )
+            assert (stop.session, cost.session, limit.profile.session) == ("session-0",) * 3
+            row = DIALECTS["2.0.1"].incoming("GetTransactionStatus")
+            assert isinstance(row, In)
+            said = row.answer(Reply("chargy", "r", "Accepted", {"sessions": ("session-0",)}), asked, s.desk)
+            assert (said["ongoingIndicator"], isinstance(status, AskInventory)) == (True, True)

@@ -4,6 +4,7 @@ the backend that is there gets all of the bill, once."""
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from street201 import CARD, Street201
 from strict_csms import Transaction
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-SETTINGS = "sample_interval_s = 0\noffline_tx_for_unknown_id = true"
+SETTINGS = "sample_interval_s = 0\noffline_tx_for_unknown_id = true\nmessage_attempts = 1"
 WAYS = [("2.0.1", "1.6"), ("1.6", "2.0.1")]
 KILLS = {
     version: [(moment, step) for step in steps for moment in ("before", "after")]
@@ -202,4 +203,25 @@ async def test_an_end_that_may_have_arrived_is_left_to_a_person(s: Street201) ->
     assert "sent in OCPP 2.0.1 and not answered" in listed[-1], listed
     number = listed[-1].split()[0]
     assert await dead(s, "drop", number) == f"{number}: given up\n"
+    await gone(s)
+
+
+@ways
+async def test_a_letter_is_resent_in_the_other_version(s: Street201, first: str, then: str) -> None:
+    """The backend has refused the end for good; after it was changed a person resends it, and its start goes along."""
+    before = await begun(s, first)
+    action = "TransactionEvent" if first == "2.0.1" else "StopTransaction"
+    s.csms.instead[action] = lambda id_: json.dumps([4, id_, "InternalError", "out of order", {}])
+    await s.tap(CARD)
+    await s.until(lambda e: not e["session"])
+    await s.empty()
+    s.csms.instead.clear()
+    await spoken(s, then)
+    assert of(s, then, before) == [], "nobody has asked for it"
+    letters = [line.split()[0] for line in (await dead(s, "list")).splitlines() if "TransactionEnded" in line]
+    assert len(letters) == 1
+    await dead(s, "resend", "--all")
+    await s.empty()
+    assert (await told_in(s, then, before)).stop is not None
+    assert await dead(s, "list") == "no dead letters\n"
     await gone(s)
