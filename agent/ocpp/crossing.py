@@ -4,15 +4,16 @@ may have been told to the old one already."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from agent.domain.events import Event, TransactionHeard
 from agent.domain.messages import TransactionEnded
 from agent.domain.record import Poisoned, load
 from agent.kinds import AuthorizationStatus
 from agent.ocpp.dialect import Desk, Heard
-from agent.ocpp.openings import FACT, Kept, Known, known_of, put
+from agent.ocpp.openings import FACT, Kept, Known, is_opening, known_of, put
 from agent.ports.store import OutboxRow, Put
 
 log = logging.getLogger("agent.ocpp")
@@ -22,9 +23,14 @@ class Crossing:
     def __init__(self, desk: Desk) -> None:
         self._link, self._outbox = desk.link, desk.outbox
         self._first_sent = 0
+        self._read: tuple[Mapping[str, Any], Known] = ({}, Known())
 
     def _known(self, session: str) -> Known:
-        return known_of(self._outbox.transaction(self._link, session), session)
+        """The latest one is asked for by each row several times."""
+        value = self._outbox.transaction(self._link, session)
+        if value is not self._read[0]:
+            self._read = value, known_of(value, session)
+        return self._read[1]
 
     # --- what is owed to a version -----------------------------------------------------------------------------------
 
@@ -65,9 +71,10 @@ class Crossing:
         return bool(row.session) and self._known(row.session).has_left(row, version)
 
     def doubt(self, row: OutboxRow, version: str) -> str:
-        """Why this end must not be told here by itself; "": it may."""
-        ending = self._known(row.session).ending if isinstance(row.message, TransactionEnded) else ""
-        if ending in ("", version):
+        """Why this end must not be told here by itself; "": it may, or there is no bill in it."""
+        if not isinstance(row.message, TransactionEnded) or not row.message.authorised:
+            return ""
+        if self._known(row.session).ending in ("", version):
             return ""
         return f"not told in OCPP {version}: the backend may have it"
 
@@ -97,6 +104,8 @@ class Crossing:
         row's own first, then what late answers have brought."""
         changed: dict[str, Known] = {}
         puts: list[Put] = []
+        if not is_opening(row.message) and not any(one.facts for one in heard):
+            return puts
         for one in heard:
             for fact in one.facts:
                 session = fact.key.removeprefix(self._link + "/")

@@ -20,6 +20,10 @@ _STATE = TransactionUpdated.__name__
 _OPENING = (TransactionStarted.__name__, TransactionAuthorised.__name__, _STATE)
 
 
+def is_opening(message: Any) -> bool:
+    return type(message).__name__ in _OPENING
+
+
 @frozen
 class Kept:
     """A message (``body``, as it is stored) at its place of the queue. ``left``: the versions in which it has left it,
@@ -65,10 +69,10 @@ class Known:
 
     def leaving(self, row: OutboxRow, version: str, dead: bool = False) -> Known:
         """A row leaves the queue. Of the charging states only the latest is kept."""
-        kind = type(row.message).__name__
-        if kind not in _OPENING or (kind == _STATE and not self.opening):  # a letter that was resent after the end
+        is_state = type(row.message).__name__ == _STATE
+        if not is_opening(row.message) or (is_state and not self.opening):  # a letter that was resent after the end
             return self
-        states = [k for k in self.opening if kind == _STATE and k.is_state]
+        states = [k for k in self.opening if is_state and k.is_state]
         if any(k.seq > row.seq for k in states):
             return self
         before = next((k for k in self.opening if k.seq == row.seq), None)

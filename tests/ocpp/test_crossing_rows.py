@@ -443,6 +443,13 @@ async def test_an_end_that_may_have_arrived_waits_for_a_person() -> None:
         assert (s.billed(), list(s.books.numbered)) == (["session-0"], [100])
 
 
+async def test_where_nobody_had_the_right_there_is_no_bill_to_doubt() -> None:
+    async with station("plug", "answered", "end", "lost", "switch") as s:
+        while await s.send("answered"):
+            pass
+        assert (s.books.numbered, await s.store.dead(), s.store.waiting("chargy")) == ({}, [], 0)
+
+
 async def test_the_same_version_again_asks_nobody() -> None:
     async with station("card", "answered", "end", "lost", "kill") as s:
         await s.settle()
