@@ -22,7 +22,7 @@ from agent.ports import DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from drivers.evse_everest import EverestSettings
 from drivers.evse_everest.link import ERRORS, LIMITS, MANAGER, PROVIDER, VALIDATOR, Link, as_device_error
-from drivers.evse_everest.picture import OF_THE_VEHICLE, Seen, after, at_first, fault_of, picture, soc_of
+from drivers.evse_everest.picture import OF_THE_VEHICLE, Seen, after, at_first, fault_of, held, picture, soc_of
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Everest:
         self._released = False
         self._token = ""
         self._offered: float | None = None
-        self._paused = False
+        self._paused, self._pausing = False, asyncio.Lock()
         self._seen = Seen()
         self._told = asyncio.Event()
         self._heard_s = self._begun_s = 0.0
@@ -151,6 +151,8 @@ class Everest:
                 if self._seen.transaction and not self._released and not self._seen.stopping:
                     log.warning("%s: a transaction without our release; stopping it", self._name)
                     await self._stop()
+                if self._paused and self._pausable:
+                    await self._pause(True)
                 now = self._picture()
             if now != last:
                 last = now
@@ -346,14 +348,22 @@ class Everest:
             raise Refused(f"{self._name}: EVerest did not stop its transaction")
         return stopped
 
+    @property
+    def _pausable(self) -> bool:
+        return self._seen.flows and not self._seen.stopping
+
     async def _pause(self, on: bool) -> None:
+        """EVerest pauses nobody who does not draw, and lets him begin later: then he is paused."""
         self._paused = on
-        if self._seen.transaction:
-            done = await self._up.ask(MANAGER, "pause_charging" if on else "resume_charging")
-            if on and done is not True:  # it pauses nobody who does not draw, and lets him begin later
-                raise Refused(f"{self._name}: EVerest did not pause")
-        elif not on and self._released:
-            await self._authorise()
+        async with self._pausing:  # said twice it would be refused
+            if on and self._pausable:
+                if await self._up.ask(MANAGER, "pause_charging") is not True:
+                    raise Refused(f"{self._name}: EVerest did not pause")
+                self._seen = held(self._seen)
+            elif not on and self._seen.transaction:
+                await self._up.ask(MANAGER, "resume_charging")
+            elif not on and self._released:
+                await self._authorise()
 
     def _wanted(self, limit: Limit) -> float:
         """Watts on DC, amperes on AC; 0: pause."""

@@ -90,6 +90,11 @@ def after(seen: Seen, event: Any) -> Seen:
     return changed
 
 
+def held(seen: Seen) -> Seen:
+    """EVerest has paused it, and will tell."""
+    return replace(seen, **_CHANGES["ChargingPausedEVSE"])
+
+
 def _reason(event: Mapping[str, Any], of: str) -> str:
     details = event.get(of)
     return str(details.get("reason", "")) if isinstance(details, dict) else ""

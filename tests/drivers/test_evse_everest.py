@@ -89,6 +89,10 @@ class Far:
         else:
             self.evse.connect(Car(profile="dc400", max_a=400, soc=40, ready=wanted is Pilot.C))
 
+    async def ready(self) -> None:
+        assert self.evse.car is not None
+        self.evse.car.ready = True
+
     async def silence(self, on: bool) -> None:
         (self.evse.faults.add if on else self.evse.faults.discard)(Fault.BOARD_SILENT)
 
@@ -354,6 +358,24 @@ async def test_an_ac_point_pauses_below_six_amperes_and_unlocks_when_it_is_open(
         await seen.port.set_release(False)
         await until(lambda: seen.last.released is False)
         assert await seen.port.unlock()
+
+
+async def test_who_does_not_draw_yet_is_paused_when_he_does() -> None:
+    """EVerest refuses the pause then, and lets the vehicle begin later: its share of the feed is somebody else's."""
+    far = Far("AC")
+    async with far.running(), far.open() as port, Watched(port).running() as seen:
+        await until(lambda: bool(seen.pictures))
+        await far.pilot(Pilot.B)
+        await until(lambda: seen.last.vehicle)
+        await port.set_release(True)
+        await until(lambda: "PrepareCharging" in far.events())
+        assert await port.set_limit(Limit(current_a=0)) == 0
+        await far.ready()
+        await until(lambda: "ChargingPausedEVSE" in far.events())
+        await until(lambda: not far.evse.contactor.closed and seen.last.pwm is False)
+        assert await port.set_limit(Limit(current_a=10)) == 10
+        await until(lambda: far.evse.power_mw > 0 and seen.last.contactor is True)
+        assert "TransactionFinished" not in far.events()
 
 
 async def test_a_pause_that_everest_does_not_make_is_told() -> None:

@@ -108,7 +108,8 @@ class Everest:
         return not self._evse.tethered and not self._evse.contactor.closed
 
     def _pause(self, on: bool) -> bool:
-        if self.phase is not Phase.CHARGES:
+        """Only who draws can be paused; who does not draws later."""
+        if self.phase is not Phase.CHARGES or (on and not self._flowed):
             return False
         self._paused = on
         return True
