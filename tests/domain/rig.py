@@ -37,7 +37,7 @@ from agent.domain.events import (
     UnlockTried,
 )
 from agent.domain.evse import Evse, Site, State
-from agent.domain.faults import GRACE_S, blocks
+from agent.domain.faults import GRACE_S, LASTING_S, blocks
 from agent.domain.messages import (
     BILLED,
     ConnectorUnplugged,
@@ -94,6 +94,8 @@ WH_PER_S = 3
 OPENS_S = 0.5
 """How long a contactor takes: energy flows on for a moment after release is withdrawn."""
 RESUME_WITHIN_S = 60.0
+ACKNOWLEDGED_S = 30.0
+"""After a start that a reset has ordered: what the board shows no more by then is over at once."""
 DC = {"dc": True, "min_w": 6 * 690.0, "max_w": 32 * 690.0, "pausable": False, "one_release": True, "tells_pilot": False}
 """As much as an AC outlet, so that the promises read alike."""
 
@@ -125,6 +127,8 @@ class Outlet:
     dc: bool = False
     begun: bool = False
     spent: bool = False
+    well_s: float = -1e9
+    """When the board last told that something which blocks is gone."""
 
     def settle(self, now_s: float) -> None:
         """The contactor follows: closes at once, opens a little later."""
@@ -220,6 +224,7 @@ class Rig:
             b for h in self.blocks._handlers[SituationChanged] if isinstance(b := getattr(h, "__self__", None), Display)
         )
         self.alive, self.crash_at, self.link_up, self.resetting = True, "", False, False
+        self.started_s = self.t_s
         self.suffering: dict[tuple[int, Fault], float] = {}
         self.timers: dict[str, float] = {}
         self.devices: list[ReadMeter | JudgeToken | Unlock] = []
@@ -398,6 +403,8 @@ class Rig:
         if outlet.seen is not None and _same(outlet.seen, picture):
             return False
         came = outlet.seen is not None and not outlet.seen.vehicle and picture.vehicle
+        if outlet.seen is not None and any(map(blocks, outlet.seen.faults - picture.faults)):
+            outlet.well_s = self.t_s
         outlet.seen = picture
         self._car_followed(n, came)
         self.queue.append(BoardChanged(n, picture))
@@ -473,6 +480,8 @@ class Rig:
             # what a running session outlives begins none; one that began in a pause is a running one
             heavy = {f for f in evse.faults if blocks(f) and (session.id not in self.begun or f not in GRACE_S)}
             assert not heavy, f"release with {heavy}"
+            acknowledged = self.t_s - self.started_s < ACKNOWLEDGED_S
+            assert acknowledged or self.t_s - outlet.well_s >= LASTING_S, "release a moment after a fault"
             known = self.session_car.setdefault(session.id, outlet.car)
             if known != outlet.car:
                 away_s = self.t_s - self.away_since_s.get(n, self.t_s)
