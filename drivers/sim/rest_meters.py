@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -41,10 +41,28 @@ class Notary:
         return f'OCMF|{text}|{{"SA": "{self.sa}", "SD": "{signature.hex()}"}}'
 
 
-def ocmf(serial: str, page: int, who: dict[str, Any], begin_wh: int, end_wh: int, **more: Any) -> dict[str, Any]:
+def time_of(moment: datetime) -> str:
+    """As OCMF has it; synchronised."""
+    return f"{moment:%Y-%m-%dT%H:%M:%S},{moment.microsecond // 1000:03}+0000 S"
+
+
+AT = (datetime(2026, 11, 26, 10, tzinfo=UTC),) * 2
+
+
+def ocmf(
+    serial: str,
+    page: int,
+    who: dict[str, Any],
+    begin_wh: int,
+    end_wh: int,
+    at: tuple[datetime, datetime] = AT,
+    **more: Any,
+) -> dict[str, Any]:
+    """``at``: begin and end, by the meter's own clock."""
+
     def reading(kind: str, wh: int) -> dict[str, Any]:
         return {
-            "TM": "2026-11-26T10:00:00,000+0100 S", "TX": kind, "RV": wh / 1000, "RI": "01-00:98.08.00*FF",
+            "TM": time_of(at[kind == "E"]), "TX": kind, "RV": wh / 1000, "RI": "01-00:98.08.00*FF",
             "RU": "kWh", "RT": "DC", "ST": "G",
         }  # fmt: skip
 
@@ -71,6 +89,7 @@ class RestMeter:
         self.not_before = 0
         """So many requests for a record are answered with "not yet"."""
         self.clock: list[str] = []
+        self._ahead = timedelta()
         self.asked: list[str] = []
         self.ways: deque[str] = deque()
         self.open: dict[str, Any] | None = None
@@ -139,8 +158,9 @@ class RestMeter:
             name = self.open["name"]
             who = self.open["who"]
             page = len(self.records) + 1
+            at = self.open["at"], self.now()
             self.records[name] = self.notary.signed(
-                ocmf(self.serial, page, who, int(self.open["wh"]), int(self.energy_wh))
+                ocmf(self.serial, page, who, int(self.open["wh"]), int(self.energy_wh), at)
             )
             self.open = None
 
@@ -150,7 +170,15 @@ class RestMeter:
 
     def begin(self, name: str, who: dict[str, Any]) -> None:
         self.begun.append(name)
-        self.open = {"name": name, "who": who, "wh": self.energy_wh}
+        self.open = {"name": name, "who": who, "wh": self.energy_wh, "at": self.now()}
+
+    def now(self) -> datetime:
+        """By its own clock."""
+        return datetime.now(UTC) + self._ahead
+
+    def set_clock(self, told: str) -> None:
+        self.clock.append(told)
+        self._ahead = datetime.fromisoformat(told.replace(",", ".")) - datetime.now(UTC)
 
 
 class LemFar(RestMeter):
@@ -168,7 +196,8 @@ class LemFar(RestMeter):
                 return 200, self._status()
             case "PUT", "/v1/settings":
                 ok = self.open is None
-                self.clock += [body["time"]["utc"]] if ok else []
+                if ok:
+                    self.set_clock(body["time"]["utc"])
                 return 200, {"meterId": self.serial, "result": 1 if ok else 0}
             case "GET", p if p == f"/{self.v}/livemeasure":
                 return 200, self._live()
@@ -200,7 +229,7 @@ class LemFar(RestMeter):
         return {
             "voltage": self.voltage_v, "current": self.current_a, "power": self.power_w / 1000, "temperatureH": 31.5,
             "temperatureL": 30, "energyImportTotal": self.shown_wh / 1000, "energyExportTotal": self.export_wh / 1000,
-            "timestamp": datetime.now(UTC).isoformat(),
+            "timestamp": self.now().isoformat(),
         }  # fmt: skip
 
     def _legal(self, body: dict[str, Any]) -> tuple[int, Any]:
@@ -233,10 +262,10 @@ class IemFar(RestMeter):
                 return 200, {"CT": self.place.get("CT", ""), "CI": self.place.get("CI", "")}
             case "POST", "/gw" if not self.place:
                 self.place = body
-                self.clock.append(body["TM"])
+                self.set_clock(body["TM"])
                 return 200, {}
             case "POST", "/datetime" if self.open is None:
-                self.clock.append(body["TM"])
+                self.set_clock(body["TM"])
                 return 200, {}
             case "GET", "/metervalue":
                 return 200, self._values()
@@ -260,7 +289,7 @@ class IemFar(RestMeter):
             return f"{int(wh) / 1000:012.3f}"
 
         return {
-            "MS": self.serial, "TM": "2026-11-26T10:00:00,000+0000 S", "EF": "", "ST": "G", "XT": self.open is not None,
+            "MS": self.serial, "TM": time_of(self.now()), "EF": "", "ST": "G", "XT": self.open is not None,
             "RD": [
                 {"RV": shown(self.shown_wh), "RI": "1-b:1.8.e", "RU": "kWh", "RT": "DC"},
                 {"RV": shown(self.export_wh), "RI": "1-b:2.8.e", "RU": "kWh", "RT": "DC"},
@@ -291,12 +320,12 @@ class IemFar(RestMeter):
         self.place = {}
 
 
-class WiredLem(LemFar):
+class Wired(RestMeter):
     """At an outlet of the simulated world: its register, and what flows."""
 
     def __init__(self, evse: Evse) -> None:
         super().__init__()
-        self.serial = f"LEM-{evse.number}"
+        self.serial = f"DC-{evse.number}"
         self._evse = evse
 
     def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
@@ -306,3 +335,15 @@ class WiredLem(LemFar):
         if Fault.METER_SILENT in self._evse.faults:
             self.ways.append("deaf")
         return super().answer(method, path, query, body)
+
+
+class WiredLem(Wired, LemFar):
+    pass
+
+
+class WiredIem(Wired, IemFar):
+    pass
+
+
+WIRED: dict[str, type[Wired]] = {"lem_dcbm": WiredLem, "isabellenhuette_iem": WiredIem}
+"""By the model that the station file names."""

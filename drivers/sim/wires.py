@@ -30,7 +30,7 @@ from drivers.sim.mqtt import Broker
 from drivers.sim.power_supply import PowerSupply
 from drivers.sim.pty_line import PtyLine
 from drivers.sim.rapi import RapiBoard
-from drivers.sim.rest_meters import WiredLem
+from drivers.sim.rest_meters import WIRED
 from drivers.sim.rf_field import RfField
 from drivers.sim.road import Road, target_of
 from drivers.sim.screen import Screen
@@ -230,15 +230,16 @@ class Wires:
             self.addresses[f"board {evse.number}"] = f"127.0.0.1:{self.broker.port} (MQTT, EVerest API)"
 
     async def _open_rest_meter(self, evse: Evse, device: Device) -> None:
-        far = WiredLem(self._evses[evse.number])
+        model = str(device.options["model"])
+        far = WIRED[model](self._evses[evse.number])
         await self._foreign.enter_async_context(far)
         address: Table = {"host": "127.0.0.1", "port": far.port}
         self.far_ends.evses[evse.number]["meter"] = {"driver": "meter_rest", **chosen(device), **address}
-        self.addresses[f"meter {evse.number}"] = f"http://127.0.0.1:{far.port} ({far.model})"
+        self.addresses[f"meter {evse.number}"] = f"http://127.0.0.1:{far.port} ({model})"
 
     async def _open_meter(self, evse: Evse) -> None:
         device = evse.meter or self._file.meter
-        if device is not None and device.options.get("model") == "lem_dcbm" and lacks_address(device, "meter_rest"):
+        if device is not None and device.options.get("model") in WIRED and lacks_address(device, "meter_rest"):
             await self._open_rest_meter(evse, device)
         if "meter" in self.far_ends.evses[evse.number] or not lacks_address(device, "meter_modbus"):
             return

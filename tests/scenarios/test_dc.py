@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import zxingcpp
 from PIL import Image
 from pyocmf import OCMF
@@ -110,6 +111,19 @@ async def sent(s: Simulated, action: str) -> list[Any]:
     return [f[3] for f in frames if f[0] == 2 and f[2] == action]
 
 
+def signed(stop: Any) -> list[Any]:
+    """Registers at begin and end, by a verifier that is not ours."""
+    [value] = [
+        v["value"] for d in stop["transactionData"] for v in d["sampledValue"] if v.get("format") == "SignedData"
+    ]
+    said = json.loads(value)
+    record = OCMF.from_string(said["signedMeterData"])
+    assert record.verify_signature(said["publicKey"])
+    begin, end = record.payload.RD
+    assert begin.TM.timestamp < end.TM.timestamp
+    return [begin.RV * 1000, end.RV * 1000]
+
+
 async def test_a_card_a_car_and_the_same_card(tmp_path: Path) -> None:
     """What is owed by the register is what the screen shows, the bank books, the journal says, and the meter signs."""
     async with played(tmp_path, "dc-ccs") as s:
@@ -136,25 +150,34 @@ async def test_a_card_a_car_and_the_same_card(tmp_path: Path) -> None:
         [start], [stop] = await sent(s, "StartTransaction"), await sent(s, "StopTransaction")
         assert stop["meterStop"] - start["meterStart"] == wh
         assert start["idTag"].startswith("PY")
-        [signed] = [v for d in stop["transactionData"] for v in d["sampledValue"] if v.get("format") == "SignedData"]
-        said = json.loads(signed["value"])
-        record = OCMF.from_string(said["signedMeterData"])
-        assert record.verify_signature(said["publicKey"])
-        assert [r.RV * 1000 for r in record.payload.RD] == [first, first + wh]
+        assert signed(stop) == [first, first + wh]
+        await s.until(lambda p: p["terminals"][0]["state"] == "enabled")  # a vehicle has one session on its plug
+        await s.post("/cards/tap", {"uid": "04A1B2C3D4E5F6"})
+        await s.until_evse(lambda e: e["screen"] == "refused")
         await s.post("/evses/1/unplug", {"side": "ev"})
         await s.until_evse(lambda e: e["told"]["status"] == "Available")
+        await s.until(waits)
 
 
-async def test_a_car_that_was_there_first_and_is_full(tmp_path: Path) -> None:
-    """Cable, then card; the vehicle ends by itself, and the cable's leaving ends the session."""
-    async with played(tmp_path, "dc-ccs") as s:
+@pytest.mark.parametrize("occupancy", [True, False])
+async def test_a_car_that_was_there_first_and_is_full(tmp_path: Path, occupancy: bool) -> None:
+    """Cable, then card; the vehicle ends by itself, and with it the session, unless there is a fee for staying: then it
+    is the cable's leaving."""
+    text = (STATIONS / "dc-ccs.toml").read_text("utf-8")
+    fee = text[text.index("occupancy = ") : text.index("vat_percent")]
+    async with played(tmp_path, "dc-ccs", *([] if occupancy else [(fee, "")])) as s:
         first = (await s.until(waits))["evses"][0]["meter_wh"]
         await plug(s, soc=98, capacity_kwh=20)
         await s.until_evse(lambda e: e["cp"] == "B")
         await tap(s)
         await charged(s, 10)
-        await s.until_evse(lambda e: e["soc"] == 100 and not e["contactor"] and e["told"]["status"] == "SuspendedEV")
-        await s.post("/evses/1/unplug", {"side": "ev"})
+        status = "SuspendedEV" if occupancy else "Finishing"
+        await s.until_evse(
+            lambda e: e["soc"] == 100 and not e["contactor"] and e["told"]["status"] == status, timeout_s=60
+        )
+        if occupancy:
+            assert (await s.picture())["ledger"]["captures"] == []
+            await s.post("/evses/1/unplug", {"side": "ev"})
         over = await booked(s)
         assert over["ledger"]["captures"][0]["cents"] == owed(over["evses"][0]["meter_wh"] - first)
 
@@ -208,10 +231,10 @@ async def test_the_agent_is_killed_meanwhile(tmp_path: Path) -> None:
         await charged(s, 200)
         await s.post("/agent", {"action": "kill"})
         await s.until(lambda p: p["agent"]["restarts"] == 1 and p["agent"]["up"])
-        await s.until_evse(lambda e: not e["contactor"] and e["power_w"] == 0)
-        await s.post("/evses/1/unplug", {"side": "ev"})
         over = await booked(s)
         assert [c["cents"] for c in over["ledger"]["captures"]] == [owed(over["evses"][0]["meter_wh"] - first)]
+        assert not over["evses"][0]["contactor"]
+        await s.post("/evses/1/unplug", {"side": "ev"})
         await s.until_evse(lambda e: e["told"]["status"] == "Available")
         await plug(s)
         await tap(s)
@@ -260,3 +283,7 @@ async def test_one_terminal_sells_both_kinds_of_current(tmp_path: Path) -> None:
         by_hold = {c["terminal_session"]: c["cents"] for c in over["ledger"]["captures"]}
         assert by_hold == {1: owed(wh[1], 450_000) + 50, 2: owed(wh[0])}
         await shown(s, f"{euro(by_hold[2])} €", 1)
+        await s.until(lambda p: p["agent"]["queue"] == 0)
+        now = [e["meter_wh"] for e in over["evses"]]
+        [stop] = [stop for stop in await sent(s, "StopTransaction") if stop["meterStop"] == now[0]]
+        assert signed(stop) == [first[0], now[0]]
