@@ -44,6 +44,7 @@ class BoardKeeper(Keeper):
         self._opening_told: BoardOpened | None = None
         self._heard = False
         self._given = self._paused = False
+        self._confirmed = Limit()
         self._withdrawals = 0
         self._unlocking = asyncio.Lock()
 
@@ -85,6 +86,7 @@ class BoardKeeper(Keeper):
         # Levels of before are void: the board came up released from everything, the domain says anew what it wants.
         self._release = self._limit = self._service = self._hold = None
         self._heard = self._given = self._paused = False
+        self._confirmed = Limit()
         self._opening_told = None
         for order in self._others:
             self._cannot(order)
@@ -169,13 +171,15 @@ class BoardKeeper(Keeper):
         return True
 
     async def _bound(self, port: Any, limit: Limit) -> None:
-        """Nothing is released at a limit that the board has not confirmed: it may offer what it was told long ago."""
+        """Nothing is released at a limit that the board has not confirmed: it may offer what it was told long ago. Nor
+        does it stay released at one that is to be lower: the rest is somebody else's by now."""
         try:
             self._paused = await port.set_limit(limit) == 0
         except Refused as e:
-            if self._given:
+            if self._given and not _lower(limit, self._confirmed):
                 raise
             raise Unreachable(f"no limit, no release: {e}") from e
+        self._confirmed = limit
 
     async def _other(self, port: Any, order: Order) -> None:
         if isinstance(order, Unlock):
@@ -199,6 +203,12 @@ class BoardKeeper(Keeper):
             self._cannot(order)
         self._others = []
         await super()._failed(error)
+
+
+def _lower(limit: Limit, than: Limit) -> bool:
+    """None: no bound."""
+    pairs = ((limit.current_a, than.current_a), (limit.phases, than.phases), (limit.power_w, than.power_w))
+    return any(new is not None and (old is None or new < old) for new, old in pairs)
 
 
 def _stuck(evse: EvseId) -> Event:

@@ -237,6 +237,22 @@ async def test_a_level_that_is_refused_is_told_and_not_fatal():
     task.cancel()
 
 
+@pytest.mark.parametrize("lower", [Limit(8.0), Limit(16.0, 1), Limit(0.0)])
+async def test_who_cannot_be_bounded_lower_gets_nothing(lower):
+    """What he does not give up is somebody else's by now: the board is opened anew, with release withdrawn."""
+    board = Board()
+    k, _, task = await opened(board)
+    k.do(SetLimit(1, Limit(16.0, 3)))
+    k.do(SetRelease(1, True))
+    await until(lambda: k._given)
+    board.refuse_limit = True
+    k.do(SetLimit(1, lower))
+    board.states_.put_nowait(EvseState(Pilot.B))
+    await until(lambda: board.did.count(("open",)) == 2)
+    assert not k._given
+    task.cancel()
+
+
 async def test_without_a_confirmed_limit_nothing_is_released():
     """The board may offer what it was told long ago: it is opened anew."""
     board = Board()
