@@ -37,10 +37,17 @@ class Early:
         self._cards = [c for c in self._cards if c.evse != card.evse] + [card]
         yield WakeMe("early:", self._until_s)
 
-    @on(BoardOpened, TimeCame)
-    def opened(self, event: BoardOpened | TimeCame, now: Moment) -> Iterator[Yielded]:
-        due = [c for c in self._cards if not self.is_early(c, now)]
-        self._cards = [c for c in self._cards if c not in due]
-        if due and not self._cards:
-            yield WakeMe("early:", None)
-        yield from due
+    @on(BoardOpened)
+    def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+        """Judged by an event of its own: what the board's session was resumed for may be stopped by this card, and no
+        event gives release and takes it."""
+        if any(not self.is_early(c, now) for c in self._cards):
+            yield WakeMe("early:", now.t_s)
+
+    @on(TimeCame)
+    def due(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        if event.key == "early:":
+            due = [c for c in self._cards if not self.is_early(c, now)]
+            self._cards = [c for c in self._cards if c not in due]
+            yield WakeMe("early:", self._until_s if self._cards else None)
+            yield from due
