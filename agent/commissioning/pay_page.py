@@ -97,14 +97,14 @@ class PayDesk:
                 return await self._give_up(self._visits[number])
             case ["pay", "at", number] if number in self._visits:
                 return 200, self._progress(self._visits[number])
-            case ["pay", station, connector, code, "v1"] if connector.isdecimal():
+            case ["pay", station, connector, code, "v1"] if len(connector) < 4 and connector.isdecimal():
                 return await self._arrive(station, int(connector), code)
             case _:
                 return 404, _page("Unknown address", "Please scan the code on the station's display.")
 
     async def _arrive(self, station: str, connector: int, code: str) -> tuple[int, str]:
         secret = self._secrets.get((station, connector)) or self._secrets.get((station, 0))
-        if secret is None or not any(hmac.compare_digest(code, c) for c in self._codes(secret, station)):
+        if secret is None or not any(hmac.compare_digest(code.encode(), c) for c in self._codes(secret, station)):
             return 403, _page("This code is not valid", "It changes every half minute. Please scan it again.")
         if (station, connector, code) in self._used:
             return 410, _page("This code was used already", "Please scan the one on the display now.")
@@ -143,10 +143,10 @@ class PayDesk:
             return _page("Charging", rows, again=True)
         return _page("Receipt", f"{rows}<p>{html.escape(str(charge.started))} to {html.escape(charge.stopped)}</p>")
 
-    def _codes(self, secret: str, station: str) -> list[str]:
+    def _codes(self, secret: str, station: str) -> list[bytes]:
         """Of the present slot, of the one before and of the one after (clocks differ)."""
         now = int(self._now(station)) // self._validity_s
-        return [_code(secret, (now + step) & 0xFFFFFFFFFFFFFFFF) for step in (-1, 0, 1)]
+        return [_code(secret, (now + step) & 0xFFFFFFFFFFFFFFFF).encode() for step in (-1, 0, 1)]
 
     def _now(self, station: str) -> float:
         """Everybody's time. A hurried station has its own, which the last status tells."""

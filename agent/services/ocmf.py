@@ -25,19 +25,20 @@ class Signer:
 
     def sign(self, payload: str) -> SignedReading | None:
         """None: the key cannot be read or made; the bill goes out unsigned, and the log says why."""
+        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec
 
         try:
             key = self._loaded()
-        except (OSError, ValueError) as e:
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as e:  # TypeError: it wants a password
             log.error("%s: no OCMF record is made: %s", self._path, e)
             return None
         signature = key.sign(payload.encode("utf-8"), ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
         return SignedReading(text(payload, signature.hex()), public_key=self.public_key(), maker="station")
 
     def public_key(self) -> str:
-        """DER, as hexadecimal digits. Raises ``OSError``, ``ValueError``."""
+        """DER, as hexadecimal digits. Raises what ``_loaded`` does."""
         from cryptography.hazmat.primitives import serialization as form
 
         public = self._loaded().public_key()
@@ -45,12 +46,17 @@ class Signer:
         return der.hex()
 
     def _loaded(self) -> Any:
+        """Raises ``OSError``, ``ValueError``, ``TypeError``, ``UnsupportedAlgorithm``."""
         if self._key is None:
+            from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
             from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
             if not self._path.exists():
                 self._make()
-            self._key = load_pem_private_key(self._path.read_bytes(), None)
+            key = load_pem_private_key(self._path.read_bytes(), None)
+            if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
+                raise ValueError("is no key of secp256r1")
+            self._key = key
         return self._key
 
     def _make(self) -> None:
@@ -68,3 +74,8 @@ class Signer:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # a record that is told has a key that is still there after a power cut
+        finally:
+            os.close(folder)

@@ -292,6 +292,17 @@ def test_a_newer_log_takes_the_place() -> None:
     assert said(play, LogStatus) == ["Uploading", "AcceptedCanceled", "Uploading"]
 
 
+def test_who_only_looks_on_takes_no_place_of_another_ones_log() -> None:
+    play = asked(station(links=(LINK, "second")), LOG)
+    first = job(play, SendLog)
+    play = (play >> Asked("second", "q9", AskLog("ftp://x/logs", request_id=9))).skip()
+    assert replies(play) == ["Accepted", "Rejected"]
+    assert DropLog(first) not in play.log
+    play = (play >> LogSent(first, "Uploaded")).skip()
+    play = (play >> Asked("second", "q9", AskLog("ftp://x/logs", request_id=9))).skip()
+    assert replies(play) == ["Accepted", "Rejected", "Accepted"]
+
+
 def test_a_log_survives_a_restart() -> None:
     play = again(asked(station(), LOG)).wait(2).skip()
     assert SendLog in [type(o) for o in play.log]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization as form
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jsonschema import Draft4Validator, Draft6Validator, FormatChecker
 from pyocmf import OCMF
 
@@ -99,6 +99,18 @@ def test_a_key_that_cannot_be_used_signs_nothing_and_says_so(tmp_path: Path, cap
     assert Signer(tmp_path / "ocmf.key").sign("{}") is None
     assert "no OCMF record is made" in caplog.text
     assert Signer(tmp_path / "nowhere" / "ocmf.key").sign("{}") is None
+
+
+@pytest.mark.parametrize("kind", ["locked", "rsa", "ed25519", "public"])
+def test_a_key_of_another_kind_signs_nothing(tmp_path: Path, kind: str) -> None:
+    """The bill goes out without; it ended the agent, and again when it came back to the bill."""
+    made = rsa.generate_private_key(65537, 1024) if kind == "rsa" else ed25519.Ed25519PrivateKey.generate()
+    locked = form.BestAvailableEncryption(b"x") if kind == "locked" else form.NoEncryption()
+    pem = made.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, locked)
+    if kind == "public":
+        pem = made.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "ocmf.key").write_bytes(pem)
+    assert Signer(tmp_path / "ocmf.key").sign("{}") is None
 
 
 def station(signer: Signer, wanted: bool = True, **more: Any) -> Playbook:

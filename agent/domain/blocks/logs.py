@@ -61,10 +61,11 @@ class Logs:
 
     @answers(AskLog)
     def asked(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """A newer request takes the place of the one that runs."""
+        """A newer request takes the place of the one that runs; not that of a backend which only looks on."""
         ask = event.ask
         assert isinstance(ask, AskLog)
-        if not self._site.can_fetch(ask.location):
+        taken = self._job is not None and event.link not in (self._job.link, self._site.links[0])
+        if taken or not self._site.can_fetch(ask.location):
             yield Reply(event.link, event.request, "Rejected")
             return
         name = self._name(ask, now)
