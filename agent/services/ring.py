@@ -7,6 +7,7 @@ from collections import deque
 from datetime import UTC, datetime
 
 from agent.ports.clock import ClockPort
+from agent.services.forms import safe
 
 LINES = 3000
 LINE_MAX = 2000
@@ -24,7 +25,7 @@ class LogRing(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._lines.append((self._clock.now().t_s, self.format(record)[:LINE_MAX]))
+            self._lines.append((self._clock.now().t_s, safe(self.format(record)[:LINE_MAX])))
         except (ValueError, TypeError, KeyError):
             self.handleError(record)
 

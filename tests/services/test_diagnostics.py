@@ -113,6 +113,12 @@ def test_a_frame_that_is_nested_without_end_is_left_out(text: str) -> None:
     assert told["frame"] == f"({len(text)} characters that are no JSON)"
 
 
+def test_half_a_character_in_a_line_keeps_no_archive_from_being_made() -> None:
+    ring = LogRing(Clock({}))
+    ring.handle(logging.LogRecord("a", logging.WARNING, "", 0, "meter M\ud800-1", None, None))
+    assert b"M\\ud800-1" in ring.text(None, None).encode()
+
+
 def test_the_ring_keeps_the_newest_lines() -> None:
     clock = Clock({}, boot_id="a")
     clock.heard_utc(1_800_000_000.0, 0.0)
