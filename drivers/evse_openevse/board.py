@@ -273,15 +273,28 @@ class OpenEvse:
         self._seen = await self._ask_seen()
 
     async def end(self) -> None:
-        """Best effort, and it stays asleep: nobody looks at it any more."""
+        """Best effort, and it stays asleep: nobody looks at it any more. So it is tried as long as there is time."""
         self._released = False
+        why = ""
         try:
             async with asyncio.timeout(_END_S):
-                await self._hold()
-                await self._line.ask("FS", urgent=True)
-        except (DeviceError, TimeoutError) as e:
+                while why := await self._held():
+                    if self._line.hung_up:
+                        break
+        except TimeoutError:
+            why = why or "no answer in time"
+        if why:
             log.warning("%s: release could not be withdrawn at the end (%s); it falls back to %d A until the vehicle "
-                        "leaves", self._name, e, self._settings.fallback_a)  # fmt: skip
+                        "leaves", self._name, why, self._settings.fallback_a)  # fmt: skip
+
+    async def _held(self) -> str:
+        """Why not, "" if it is."""
+        try:
+            await self._hold()
+            await self._line.ask("FS", urgent=True)
+        except DeviceError as e:
+            return str(e)
+        return ""
 
     # --- commands -----------------------------------------------------------------------------------------------
 

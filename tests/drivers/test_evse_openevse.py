@@ -573,6 +573,27 @@ async def test_released_by_somebody_else_in_a_pause_is_withdrawn(rig: Rig) -> No
         await until(lambda: rig.evse.contactor.closed)
 
 
+async def test_a_bad_moment_of_the_line_at_the_end_leaves_no_release_behind(rig: Rig) -> None:
+    """Nobody looks at the board any more, and it falls back to 6 A, not to nothing."""
+    lost = 0
+    obey = rig.board._obey
+
+    def loses(raw: bytes) -> None:
+        nonlocal lost
+        if lost:
+            lost -= 1
+        else:
+            obey(raw)
+
+    async with rig.open() as board:
+        await charging(rig, board)
+        rig.board._obey = loses  # type: ignore[method-assign]
+        lost = 3
+    assert lost == 0
+    assert rig.board.auth_locked
+    await until(lambda: not rig.evse.contactor.closed)
+
+
 async def test_withdrawing_overtakes_what_waits(rig: Rig) -> None:
     """Release on its way to the board, three looks queued: the withdrawal is next, and nothing of release after it."""
     async with rig.open() as board:
