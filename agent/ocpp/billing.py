@@ -135,8 +135,11 @@ class Billing:
         return self._rows[0]
 
     async def _arrive(self) -> bool:
-        """In a version that may know nothing of the sessions that go on: they are told first."""
+        """In a version that may know nothing of the sessions that go on: they are told first. And in one that may have
+        had an end: it is told again."""
         try:
+            for session, facts in self._crossing.cleared(self._version).items():
+                await self._desk.outbox.call_back(self._desk.link, session, facts)
             for rows in await self._crossing.openings(self._version):
                 await self._put_back(rows)
         except StoreError as e:

@@ -74,9 +74,19 @@ class Crossing:
         """Why this end must not be told here by itself; "": it may, or there is no bill in it."""
         if not isinstance(row.message, TransactionEnded) or not row.message.authorised:
             return ""
-        if self._known(row.session).ending in ("", version):
+        if not self._known(row.session).is_doubtful(version):
             return ""
         return f"not told in OCPP {version}: the backend may have it"
+
+    def cleared(self, version: str) -> dict[str, list[Put]]:
+        """The sessions, with a fact, whose end was sent in this version and is a dead letter since another was spoken:
+        here it may be repeated."""
+        found = {}
+        for session in self._outbox.transactions(self._link):
+            known = self._known(session)
+            if known.asked and known.ending == version:
+                found[session] = [put(self._link, session, replace(known, asked=False))]
+        return found
 
     def reason(self, row: OutboxRow, why: str) -> str:
         """Of a dead letter: whoever resends an end has to know that it may have arrived."""
@@ -90,7 +100,7 @@ class Crossing:
             self._first_sent = 0
             return []
         self._first_sent = row.seq
-        return [put(self._link, row.session, replace(known, ending=version))]
+        return [put(self._link, row.session, replace(known, ending=version, asked=False))]
 
     def events(self, row: OutboxRow, heard: Heard) -> list[Event]:
         """What the domain is to hear."""
@@ -124,15 +134,18 @@ class Crossing:
         if row.seq != self._first_sent:
             return []
         known = self._known(row.session)
-        return [put(self._link, row.session, replace(known, ending=""))]
+        return [put(self._link, row.session, replace(known, ending="", asked=False))]
 
     def buried(self, rows: Sequence[OutboxRow], version: str) -> list[Put]:
-        """A person decides about an end from now on; an opening may still be told in another version."""
+        """A person decides about an end from now on, or the version in which it may have been told comes back; an
+        opening may still be told in another."""
         changed: dict[str, Known] = {}
         for row in rows:
             if row.session:
                 known = changed.get(row.session) or self._known(row.session)
-                known = replace(known, ending="") if isinstance(row.message, TransactionEnded) else known
+                if isinstance(row.message, TransactionEnded):
+                    in_doubt = known.is_doubtful(version)
+                    known = replace(known, ending=known.ending if in_doubt else "", asked=in_doubt)
                 changed[row.session] = known.leaving(row, version, dead=True)
         return [put(self._link, s, known) for s, known in changed.items() if known != self._known(s)]
 

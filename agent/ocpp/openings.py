@@ -43,12 +43,13 @@ class Kept:
 @frozen
 class Known:
     """``id``: the latest of ``ids``, what the session is called by version. ``ending``: the version in which the end
-    was sent and nothing has been heard of it."""
+    was sent and nothing has been heard of it. ``asked``: it is a dead letter for that, and a person decides."""
 
     id: str = ""
     ids: Mapping[str, str] = field(default_factory=dict)
     opening: tuple[Kept, ...] = ()
     ending: str = ""
+    asked: bool = False
 
     @property
     def versions(self) -> frozenset[str]:
@@ -62,10 +63,14 @@ class Known:
         return any(k.seq == row.seq and version in k.left for k in self.opening)
 
     def unsaid(self, version: str) -> tuple[Kept, ...]:
-        """What this version has not heard; nothing if the end may have been told in another."""
-        if self.ending not in ("", version):
+        """What this version has not heard; nothing while the end may have been told in another."""
+        if self.is_doubtful(version):
             return ()
         return tuple(k for k in self.opening if version not in k.left + k.given_up)
+
+    def is_doubtful(self, version: str) -> bool:
+        """May the end have been told in another version, and nobody has decided?"""
+        return self.ending not in ("", version) and not self.asked
 
     def leaving(self, row: OutboxRow, version: str, dead: bool = False) -> Known:
         """A row leaves the queue. Of the charging states only the latest is kept."""
@@ -89,7 +94,8 @@ def known_of(value: Mapping[str, Any], session: str) -> Known:
     """The fact as it was read back. What of the opening cannot be read is told no more, but must not stop the rest."""
     opening = value.get("opening")
     kept = [k for r in opening if (k := _kept(r))] if isinstance(opening, list) else []
-    return Known(str(value.get("id", "")), _ids(value, session), tuple(kept), str(value.get("ending", "")))
+    ending, asked = str(value.get("ending", "")), value.get("asked") is True
+    return Known(str(value.get("id", "")), _ids(value, session), tuple(kept), ending, asked)
 
 
 def _ids(value: Mapping[str, Any], session: str) -> dict[str, str]:
@@ -115,6 +121,8 @@ def put(link: str, session: str, known: Known) -> Put:
         value["opening"] = [_record(k) for k in known.opening]
     if known.ending:
         value["ending"] = known.ending
+    if known.asked:
+        value["asked"] = True
     return Put(FACT, f"{link}/{session}", value)
 
 

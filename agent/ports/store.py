@@ -87,6 +87,10 @@ class OutboxPort(Protocol):
         nothing of the session is known: they are the first ones by number, the others of the session follow them."""
         ...
 
+    async def call_back(self, link: str, session: str, facts: Sequence[Put]) -> None:
+        """The end of this session is no dead letter any more: it waits at its old place."""
+        ...
+
     async def going_on(self, link: str) -> list[str]:
         """The sessions that the backend has heard of and whose end it has not: open ones, and those of which something
         waits."""

@@ -96,6 +96,12 @@ def revive(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
     return going
 
 
+def call_back(db: sqlite3.Connection, link: str, session: str) -> None:
+    """The end of this session."""
+    sql = "SELECT seq FROM dead WHERE link=? AND session=? AND kind=?"
+    revive(db, [seq for (seq,) in db.execute(sql, (link, session, _BILLS[-1])).fetchall()])
+
+
 def drop(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
     """Given up for good. Returns what was there and is gone."""
     gone = sorted(_known(db, seqs))

@@ -350,6 +350,15 @@ class Store:
 
         await self._call(work)
 
+    async def call_back(self, link: str, session: str, facts: Sequence[Put]) -> None:
+        def work() -> None:
+            records.put(self._db, facts)
+            letters.call_back(self._db, link, forms.safe(session))
+
+        await self._call(lambda: self._transaction(work, reserve=True))
+        await self._call(self._count)
+        self._ids.learn(facts)
+
     async def going_on(self, link: str) -> list[str]:
         sessions = list(self._ids.running(link))
         still_open = await self._call(lambda: returns.still_open(self._db, sessions))

@@ -107,6 +107,9 @@ class Outbox:
         back = [replace(r, id=f"r{r.seq}") for r in rows if r.seq not in there]
         self.rows = sorted((*self.rows, *back), key=lambda r: r.seq)
 
+    async def call_back(self, link: str, session: str, facts: Sequence[Put]) -> None:
+        self._put(facts)
+
     async def going_on(self, link: str) -> list[str]:
         return [s for s in self.transactions(link) if self.waiting_of(link, s)]
 

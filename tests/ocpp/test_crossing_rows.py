@@ -443,6 +443,20 @@ async def test_an_end_that_may_have_arrived_waits_for_a_person() -> None:
         assert (s.billed(), list(s.books.numbered)) == (["session-0"], [100])
 
 
+async def test_a_doubt_ends_when_the_version_comes_back() -> None:
+    """There the same message may be repeated; no person is needed."""
+    async with station("card", "answered", "end", "lost", "switch", *["answered"] * 3) as s:
+        assert [x.kind for x in await s.store.dead()] == ["TransactionEnded"]
+        await s.do("kill", "answered", "switch", "answered")
+        assert (await s.store.dead(), s.billed(), s.books.numbered) == ([], ["session-0"], {})
+
+
+async def test_a_doubt_that_came_back_and_went_again_is_one() -> None:
+    async with station("card", "answered", "end", "lost", "switch", *["answered"] * 3) as s:
+        await s.do("switch", "unsent", "switch", *["answered"] * 3)
+        assert ([x.kind for x in await s.store.dead()], s.books.numbered) == (["TransactionEnded"], {})
+
+
 async def test_where_nobody_had_the_right_there_is_no_bill_to_doubt() -> None:
     async with station("plug", "answered", "end", "lost", "switch") as s:
         while await s.send("answered"):
