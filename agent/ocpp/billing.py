@@ -258,7 +258,7 @@ class Billing:
             if running is None:
                 return
             if not running:
-                await self.bury(row, f"refused {attempts} times, at last: {why}")
+                await self.bury(row, f"refused {attempts} times, at last: {why}", no)
                 return
             pause_s = growing_s(interval_s, attempts, LEAST_PAUSE_S)
             self._tell_once(row, f"refused {attempts} times ({why}), but its session still runs: asked again for ever")
@@ -303,10 +303,10 @@ class Billing:
             kind = type(row.message).__name__
             log.error("%s: %s of session %s %s", self._desk.link, kind, row.session, ascii(what)[1:-1][:200])
 
-    async def bury(self, row: OutboxRow, reason: str) -> None:
+    async def bury(self, row: OutboxRow, reason: str, no: bool = False) -> None:
         """To the dead letters; the start of a session with everything of it."""
         rows: Sequence[OutboxRow] = [row]
-        link, reason = self._desk.link, self._crossing.reason(row, reason)
+        link, reason = self._desk.link, self._crossing.reason(row, reason, no)
         if self._is_key(row):
             try:
                 rows = await self._desk.outbox.of_session(link, row.session) or rows

@@ -88,10 +88,13 @@ class Crossing:
                 found[session] = [put(self._link, session, replace(known, asked=False))]
         return found
 
-    def reason(self, row: OutboxRow, why: str) -> str:
-        """Of a dead letter: whoever resends an end has to know that it may have arrived."""
+    def reason(self, row: OutboxRow, why: str, no: bool) -> str:
+        """Of a dead letter: whoever resends an end has to know that it may have arrived. ``no``: the backend has just
+        refused it."""
         ending = self._known(row.session).ending if isinstance(row.message, TransactionEnded) else ""
-        return f"{why}; it was sent in OCPP {ending} and not answered: look there first" if ending else why
+        if not ending or (no and row.seq == self._first_sent):
+            return why
+        return f"{why}; it was sent in OCPP {ending} and not answered: look there first"
 
     def sending(self, row: OutboxRow, version: str) -> list[Put]:
         """To be on disk before an end is sent."""

@@ -23,6 +23,7 @@ from agent.domain.asks import AskInventory
 from agent.domain.events import Event, TransactionHeard
 from agent.domain.messages import (
     ChargingState,
+    ConnectorUnplugged,
     MeterSampled,
     Sample,
     StopReason,
@@ -455,6 +456,20 @@ async def test_a_doubt_that_came_back_and_went_again_is_one() -> None:
     async with station("card", "answered", "end", "lost", "switch", *["answered"] * 3) as s:
         await s.do("switch", "unsent", "switch", *["answered"] * 3)
         assert ([x.kind for x in await s.store.dead()], s.books.numbered) == (["TransactionEnded"], {})
+
+
+@pytest.mark.parametrize(("last", "said"), [("refused", False), ("nonsense", True), ("silent", True)])
+async def test_a_letter_says_whether_it_may_have_arrived(last: str, said: bool) -> None:
+    async with station("card", "answered", "end", "refused", "refused", last) as s:
+        (letter,) = await s.store.dead()
+        assert ("it was sent in OCPP 2.0.1 and not answered" in letter.reason) is said
+
+
+async def test_of_what_ended_elsewhere_nothing_is_told() -> None:
+    async with station("card", "answered", "end", "answered", "switch") as s:
+        await s.tell(ConnectorUnplugged("session-0", 1, s.at()), False)
+        await s.do("answered")
+        assert ("DataTransfer" in str(s.books.seen), await s.store.dead(), s.store.waiting("chargy")) == (False, [], 0)
 
 
 async def test_where_nobody_had_the_right_there_is_no_bill_to_doubt() -> None:
