@@ -12,6 +12,12 @@ ARGS ?=
 JOBS ?= 6
 SEED ?=
 
+# Compiled modules are kept, whatever the environment says: the tests start some 400 processes of the agent.
+unexport PYTHONDONTWRITEBYTECODE
+# Of all modules. Reading them anew takes as long as a hundred tests; six workers at once would each do all of it.
+WARM := build/.collected
+SOURCES = $(shell find agent drivers config tests -name '*.py')
+
 # The first interpreter that is new enough and can make an environment; a shim that leads nowhere is passed over.
 PYTHON ?= $(shell \
   for name in python3.13 python3.12 python3.11 python3; do for dir in $$(echo "$$PATH" | tr ':' ' '); do \
@@ -55,13 +61,19 @@ types: $(VENV)/.dev
 contracts: $(VENV)/.dev
 	@echo '== contracts'; said=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$said"; exit 1; }
 
-pytest: $(VENV)/.dev
+pytest: $(VENV)/.dev $(WARM)
 	@echo '== tests';     $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -rs --junitxml=build/tests.xml $(ARGS)
+
+# What cannot be collected is told by the tests themselves.
+$(WARM): $(SOURCES) | $(VENV)/.dev
+	@$(BIN)/python -m compileall -q agent drivers config || true
+	@$(BIN)/python -m pytest --collect-only -qq tests >/dev/null 2>&1 || true
+	@mkdir -p build && touch $@
 
 campaign: $(VENV)/.dev
 	@$(BIN)/python -m tests.campaign $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-conformance: $(VENV)/.dev
+conformance: $(VENV)/.dev $(WARM)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -rs tests/conformance $(ARGS)
 	@$(BIN)/python -m tests.conformance.record && $(BIN)/python -m tests.arch.generated
 
