@@ -3,13 +3,18 @@ little and with much to say."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeAlias
+
+import pytest
 
 from agent.kinds import Screen, ScreenName
 from agent.ports.driver import Where
+from drivers.panel import canvas, fonts
 from drivers.panel.page import Page, page
-from drivers.panel.texts import load
+from drivers.panel.texts import Texts, load
 
 CONFIG = Path(__file__).parents[2] / "config"
 LANGUAGES = ("fr", "de", "lb", "en")
@@ -105,6 +110,22 @@ def where(**facts: Any) -> Where:
     return Where(1, "display", lambda: (1, 0.0), (CONFIG,), {"number": "1234", "hotline": "+352 8002 0202", **facts})
 
 
+@cache
+def words(language: str) -> Texts:
+    """Out of the files that travel with the program."""
+    return load(language, (CONFIG,))
+
+
+every_size = cache(fonts.font.__wrapped__)
+"""A board keeps two sizes of the font, for their memory; these tests ask for hundreds, again and again."""
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fonts stay open, and the pauses for the event loop are left out: there is none."""
+    monkeypatch.setattr(canvas, "font", every_size)
+    monkeypatch.setattr(canvas, "time", SimpleNamespace(sleep=lambda s: None))
+
+
 def said(case: Case, language: str) -> Page:
     name, detail, values = case
-    return page(Screen(name, language, detail, {**COMMON, **values}), load(language, (CONFIG,)), FACTS)
+    return page(Screen(name, language, detail, {**COMMON, **values}), words(language), FACTS)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.kinds import Screen, ScreenName
 from drivers.panel.page import Page, page
-from drivers.panel.texts import load
+from tests.drivers.screens import words
 
-CONFIG = Path(__file__).parents[2] / "config"
 FACTS = {"timezone": "Europe/Luxembourg"}
 PRICED: dict[str, Any] = {
     "energy_wh": 1500, "power_w": 7000.0, "since_s": 65, "cost_micro": 1_234_999, "cost_decimals": 2, "currency": "EUR",
@@ -21,7 +19,7 @@ NOON_UTC_S = 1_800_014_400.0  # 2027-01-15T12:00:00Z
 
 
 def said(name: ScreenName = ScreenName.CHARGING, language: str = "fr", **values: Any) -> Page:
-    return page(Screen(name, language, "stopped", {**PRICED, **values}), load(language, (CONFIG,)), FACTS)
+    return page(Screen(name, language, "stopped", {**PRICED, **values}), words(language), FACTS)
 
 
 @pytest.mark.parametrize(

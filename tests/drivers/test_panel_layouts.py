@@ -21,8 +21,8 @@ from drivers.panel.fonts import drawable
 from drivers.panel.layout import TINY, layout_for
 from drivers.panel.page import Page, page
 from drivers.panel.qr import QUIET_ZONE, qr_matrix
-from drivers.panel.texts import load
-from tests.drivers.screens import CASES, CONFIG, LANGUAGES, LONG, PRICES, QR_URL, Case, said
+from tests.drivers.screens import CASES, LANGUAGES, LONG, PRICES, QR_URL, Case, every_size, hurry, said
+from tests.drivers.screens import words as words_of
 
 PANELS = (
     (128, 64, 1), (256, 64, 1), (160, 128, 16), (240, 135, 16), (240, 320, 16), (320, 240, 16), (480, 272, 16),
@@ -44,9 +44,8 @@ languages = pytest.mark.parametrize("language", LANGUAGES)
 
 
 @pytest.fixture(autouse=True)
-def nobody_else_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pauses for the event loop are not needed here."""
-    monkeypatch.setattr(canvas_module, "_BREATH_S", 0)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch)
 
 
 @cache
@@ -212,7 +211,7 @@ def test_strange_values_never_break_the_picture(
     panel: tuple[int, int, int], values: dict[str, Any], name: ScreenName
 ) -> None:
     values["evses"] = 2
-    whole = page(Screen(name, "lb", "x", values), load("lb", (CONFIG,)), {})
+    whole = page(Screen(name, "lb", "x", values), words_of("lb"), {})
     for face in faces(whole, panel[:2], panel[2]):
         c = face(dry=True)
         for p in c.placed:
@@ -300,7 +299,7 @@ def test_a_url_too_long_for_a_code_leaves_the_screen_standing() -> None:
 
 def test_a_board_without_fonts_still_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fonts_module, "_FOLDERS", ())
-    caches = (fonts_module._installed, fonts_module.font, fit)
+    caches = (fonts_module._installed, every_size, fit, canvas_module._width)
     for each in caches:
         each.cache_clear()
     try:

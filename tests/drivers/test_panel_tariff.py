@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 
 from agent.kinds import Screen, ScreenName
-from drivers.panel import canvas as canvas_module
 from drivers.panel.faces import faces
 from drivers.panel.page import Page, page
-from drivers.panel.texts import load
-from tests.drivers.screens import BILL, BILLED, BOUNDS, CONFIG, LANGUAGES, LAW, PRICES, TURN
+from tests.drivers.screens import BILL, BILLED, BOUNDS, LANGUAGES, LAW, PRICES, TURN, hurry, words
 from tests.drivers.test_panel_layouts import PANELS
 
 FACTS = {"timezone": "Europe/Luxembourg"}
@@ -22,12 +20,12 @@ STRICT = ("0,79 €/kWh", "0,10 €/min")
 
 
 @pytest.fixture(autouse=True)
-def nobody_else_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(canvas_module, "_BREATH_S", 0)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch)
 
 
 def said(name: ScreenName = ScreenName.IDLE, language: str = "fr", **values: Any) -> Page:
-    return page(Screen(name, language, "stopped", values), load(language, (CONFIG,)), FACTS)
+    return page(Screen(name, language, "stopped", values), words(language), FACTS)
 
 
 def read(whole: Page, panel: tuple[int, int, int]) -> list[str]:
@@ -47,7 +45,7 @@ def amounts(language: str, wanted: tuple[str, ...]) -> list[str]:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_prices_are_read_in_the_order_of_the_law(language: str, panel: tuple[int, int, int]) -> None:
     """Energy, minutes of charging, minutes of the place, once per session, other; each amount beside its name."""
-    names = dict(load(language, (CONFIG,)).words["price"])
+    names = dict(words(language).words["price"])
     labels = [names[kind] for kind in ("kwh", "minute", "occupancy", "session")] + ["Service"]
     scrambled = dict(reversed(PRICES.items()))
     running = (ScreenName.CHARGING, {"energy_wh": 1, **BILLED, **scrambled})
