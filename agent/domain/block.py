@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 from agent.domain.events import Asked, Event
@@ -38,6 +39,14 @@ def answers(*asks: type[Any]) -> Callable[[Any], Any]:
     return mark
 
 
+@cache
+def _marked(cls: type[object]) -> tuple[tuple[str, Sequence[type[Event]], Sequence[type[Any]]], ...]:
+    """Name of a method, what it handles, what it answers."""
+    methods = ((name, getattr(cls, name)) for name in dir(cls))
+    found = ((name, getattr(m, "handles", ()), getattr(m, "answers", ())) for name, m in methods)
+    return tuple((name, kinds, asks) for name, kinds, asks in found if kinds or asks)
+
+
 class TwoAnswerers(Exception):
     """Two blocks want to answer the same request."""
 
@@ -50,11 +59,10 @@ class Blocks:
         self._handlers: dict[type[Any], list[Handler]] = {}
         self._answerers: dict[type[Any], Handler] = {}
         for block in blocks:
-            for name in dir(type(block)):
-                method = getattr(type(block), name)
-                for kind in getattr(method, "handles", ()):
+            for name, kinds, asks in _marked(type(block)):
+                for kind in kinds:
                     self._handlers.setdefault(kind, []).append(getattr(block, name))
-                for ask in getattr(method, "answers", ()):
+                for ask in asks:
                     if ask in self._answerers:
                         raise TwoAnswerers(f"{ask.__name__}: {type(block).__name__} is the second block to answer it")
                     self._answerers[ask] = getattr(block, name)

@@ -7,6 +7,7 @@ record; an unknown field is ignored; an unknown class is a ``Poisoned``.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -46,14 +47,19 @@ _CLASSES: dict[str, type[Any]] = {
 }
 
 
+_AS_IT_IS = (str, int, float, bool, type(None))
+
+
 def dump(value: Any) -> Any:
     """A JSON-able copy."""
+    if type(value) in _AS_IT_IS:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         out: dict[str, Any] = {"$": type(value).__name__}
-        for f in dataclasses.fields(value):
-            item = getattr(value, f.name)
-            if f.default is dataclasses.MISSING or item != f.default:
-                out[f.name] = dump(item)
+        for name, default in _fields(type(value)):
+            item = getattr(value, name)
+            if default is dataclasses.MISSING or item != default:
+                out[name] = dump(item)
         return out
     if isinstance(value, Enum):
         return value.value
@@ -62,6 +68,11 @@ def dump(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(k): dump(v) for k, v in value.items()}
     return value
+
+
+@functools.cache
+def _fields(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple((f.name, f.default) for f in dataclasses.fields(cls))
 
 
 def load(data: Any, wanted: type[Any] = object) -> Any:
