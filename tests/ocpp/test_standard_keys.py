@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ NOTES = {
 def readers(name: str) -> set[str]:
     """Modules that say this name outside the tables."""
     pattern = re.sub(r"\d", "{}", name)  # of an outlet: its number is filled in
-    return {p for p, words in _SAID.items() if {name, pattern} & words or any(map(name.startswith, words))}
+    return {p for p, words in _said().items() if {name, pattern} & words or any(map(name.startswith, words))}
 
 
 def _words(path: Path) -> set[str]:
@@ -122,9 +123,11 @@ def _words(path: Path) -> set[str]:
     )
 
 
-_SAID = {
-    where: _words(path) for path in sorted(AGENT.rglob("*.py")) if (where := str(path.relative_to(AGENT))) not in TABLES
-}
+@cache
+def _said() -> dict[str, set[str]]:
+    """By module of the agent. Only when a test asks: it takes as long as collecting a thousand tests."""
+    found = ((str(path.relative_to(AGENT)), path) for path in sorted(AGENT.rglob("*.py")))
+    return {where: _words(path) for where, path in found if where not in TABLES}
 
 
 def test_every_setting_with_a_name_is_read_by_somebody() -> None:
