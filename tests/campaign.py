@@ -1,9 +1,10 @@
 """``make campaign``: the tests marked ``campaign`` at full count, and a record of what was run.
 
 Writes ``campaign/result-DATE-COMMIT.json``: commit, seed, versions, and each test with its outcome, seconds and what
-it recorded by ``record_property``. A test finds the seed in ``CHARGY_CAMPAIGN_SEED``. What has ended so far is in
-``campaign/unfinished.partial``; ``make campaign ARGS=--resume`` goes on from there, with the same seed, where the
-commit is the same. ``ARGS=--keep`` puts what has passed into ``docs/campaign.json``, which documents cite.
+it recorded by ``record_property``; of one that failed where, why and how to see it again. A test finds the seed in
+``CHARGY_CAMPAIGN_SEED``. What has ended so far is in ``campaign/unfinished.partial``; ``make campaign ARGS=--resume``
+goes on from there, with the same seed, where the commit is the same. ``ARGS=--keep`` puts what has passed into
+``docs/campaign.json``, which documents cite.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ from tests.arch import campaigns
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "campaign"
+WHY_LINES = 40
+"""Of a failure's words, from the beginning and from the end."""
 
 
 class Recorder:
     """A pytest plugin that keeps one line per test, and runs nothing again that has ``done`` well."""
 
-    def __init__(self, done: list[dict[str, Any]], save: Callable[[list[dict[str, Any]]], None]) -> None:
+    def __init__(self, seed: int, done: list[dict[str, Any]], save: Callable[[list[dict[str, Any]]], None]) -> None:
+        self._seed = seed
         self.tests = [t for t in done if t["outcome"] == "passed"]
         self._known = {t["test"] for t in self.tests}
         self._save = save
@@ -46,9 +50,24 @@ class Recorder:
             if report.user_properties:
                 line["recorded"] = dict(report.user_properties)
             if report.outcome == "failed":
-                line["why"] = report.longreprtext.splitlines()[-1:]
+                line |= failure(report, self._seed)
             self.tests.append(line)
             self._save(self.tests)
+
+
+def failure(report: pytest.TestReport, seed: int) -> dict[str, Any]:
+    """What it takes to act on it without the run's output: where, what was asserted with its values (hypothesis adds
+    the example), and how to see it again."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    said = report.longreprtext.splitlines()
+    why = [text for text in said if text.startswith("E ")] or said
+    dropped = [f"... {len(why) - 2 * WHY_LINES} lines ..."] if len(why) > 2 * WHY_LINES else []
+    return {
+        "when": report.when,
+        "where": f"{crash.path}:{crash.lineno}" if crash else "",
+        "why": [*why[:WHY_LINES], *dropped, *why[WHY_LINES:][-WHY_LINES:]],
+        "again": f"make campaign SEED={seed} ARGS='{report.nodeid}'",
+    }
 
 
 def main(argv: list[str]) -> int:
@@ -64,7 +83,7 @@ def main(argv: list[str]) -> int:
     os.environ |= {"CHARGY_CAMPAIGN": "full", "CHARGY_CAMPAIGN_SEED": str(seed)}
     print(f"campaign with seed {seed}" + (f", {len(before['tests'])} done before" if args.resume else ""), flush=True)
     began = datetime.now(UTC)
-    recorder = Recorder(before["tests"], lambda tests: _write(unfinished, result(seed, began, -1, tests)))
+    recorder = Recorder(seed, before["tests"], lambda tests: _write(unfinished, result(seed, began, -1, tests)))
     options = ["-m", "campaign", "--timeout", "0", f"--hypothesis-seed={seed}", *rest]
     code = pytest.main(options, plugins=[recorder])
     record = result(seed, began, int(code), recorder.tests)

@@ -27,6 +27,17 @@ def test_second():
         os._exit(9)
 """
 
+FAILS = """
+import pytest
+from hypothesis import given, strategies as st
+pytestmark = pytest.mark.campaign
+
+@given(st.integers())
+def test_small(n):
+    billed = {"wh": n}
+    assert billed["wh"] < 100, f"billed {billed}"
+"""
+
 
 def campaign(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "tests.campaign", "--folder", str(folder / "results"), *arguments]
@@ -44,6 +55,20 @@ def test_what_was_done_is_not_done_again(tmp_path: Path) -> None:
     record = json.loads(file.read_text())
     assert (record["seed"], record["counts"]) == (5, {"passed": 2})
     assert record["tests"][0]["recorded"] == {"seed": "5"}
+
+
+def test_a_failure_says_where_why_and_how_to_see_it_again(tmp_path: Path) -> None:
+    (tmp_path / "test_two.py").write_text(FAILS)
+    assert campaign(tmp_path, "--seed", "5").returncode == 1
+    (file,) = (tmp_path / "results").iterdir()
+    (line,) = json.loads(file.read_text())["tests"]
+    assert line["test"].endswith("test_two.py::test_small")
+    assert (line["when"], line["where"].rpartition("/")[2]) == ("call", "test_two.py:9")
+    why = "\n".join(line["why"])
+    assert "AssertionError: billed {'wh': 100}" in why
+    assert "assert 100 < 100" in why
+    assert "n=100" in why, "the example"
+    assert line["again"] == f"make campaign SEED=5 ARGS='{line['test']}'"
 
 
 def test_what_has_passed_is_kept_with_commit_and_seed(tmp_path: Path) -> None:
