@@ -40,7 +40,7 @@ def answers(*asks: type[Any]) -> Callable[[Any], Any]:
 
 
 @cache
-def _marked(cls: type[object]) -> tuple[tuple[str, Sequence[type[Event]], Sequence[type[Any]]], ...]:
+def _marked(cls: type[Any]) -> tuple[tuple[str, Sequence[type[Event]], Sequence[type[Any]]], ...]:
     """Name of a method, what it handles, what it answers."""
     methods = ((name, getattr(cls, name)) for name in dir(cls))
     found = ((name, getattr(m, "handles", ()), getattr(m, "answers", ())) for name, m in methods)
@@ -55,7 +55,7 @@ class Blocks:
     """All blocks of a station. ``handle`` is the whole domain: an event in, orders out, in the order they were
     yielded; facts that blocks yield are handled after the event that caused them."""
 
-    def __init__(self, blocks: Sequence[object]) -> None:
+    def __init__(self, blocks: Sequence[Any]) -> None:
         self._handlers: dict[type[Any], list[Handler]] = {}
         self._answerers: dict[type[Any], Handler] = {}
         for block in blocks:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.frozen import frozen
 from agent.kinds import Fault, Pilot
 
 TABLES = {
@@ -28,7 +28,7 @@ class MapError(Exception):
     """What is wrong with a map, for the person who wrote it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Block:
     """So many registers or bits, read in one transfer."""
 
@@ -40,7 +40,7 @@ class Block:
         return function == self.function and self.address <= at and at + registers <= self.address + self.count
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Code:
     """What a state word of the board means. ``pwm`` None: the word does not tell whether current is offered.
     ``power``: the board closes its contactor in this state, while released. ``fault``: what the word says beside."""
@@ -51,7 +51,7 @@ class Code:
     fault: Fault | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """``registers`` at ``at``, read with ``function``, most significant word first, as an unsigned number; so many
     to the unit (``per`` = 10: tenths). ``absent``: a value that means nothing."""
@@ -63,7 +63,7 @@ class Place:
     absent: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Switch:
     """A register, or with ``coil`` a single bit."""
 
@@ -73,7 +73,7 @@ class Switch:
     coil: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LimitRegister:
     """Amperes, ``per_a`` to the ampere. The board takes ``least`` to ``most``; ``pause`` offers none, and a board
     that has no such value (None) pauses by its release."""
@@ -85,7 +85,7 @@ class LimitRegister:
     per_a: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unlock:
     """Writing ``on`` opens the lock; its failure shows within ``settle_s``, its success within ``within_s``."""
 
@@ -95,7 +95,7 @@ class Unlock:
     within_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Watchdog:
     """Fallback amperes (``stop`` = none; ``least`` if the board refuses that), ``per_a`` to the ampere, and after how
     many seconds, ``per_s`` to the second."""
@@ -108,7 +108,7 @@ class Watchdog:
     per_s: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Setting:
     """What the board must be set to, so that the other registers mean what the map says."""
 
@@ -116,7 +116,7 @@ class Setting:
     value: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TraitRegisters:
     address: int
     count: int
@@ -125,7 +125,7 @@ class TraitRegisters:
     min_a: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LineFacts:
     """How the board is reached, unless the station file says otherwise. ``write_function`` holds on a line of
     ``kind``."""
@@ -139,7 +139,7 @@ class LineFacts:
     write_function: int = 16
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BoardMap:
     """All addresses are those of a charging point; ``stride`` x point is added on the wire. ``release`` None: the
     limit gives and withdraws it. ``kept``: registers in a memory that wears out."""

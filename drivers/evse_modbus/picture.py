@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from agent.frozen import frozen
 from agent.kinds import EvseState, Fault, Pilot
 from drivers.evse_modbus.board_map import BoardMap, Code, Place
 
 _UNKNOWN = Code(Pilot.UNKNOWN, pwm=False, power=False, fault=None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Poll:
     """What one poll brought: ``words`` by function and address, ``extra`` the words of the wiring's faults."""
 
@@ -19,7 +20,7 @@ class Poll:
     extra: Sequence[int] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reader:
     """How to read this EVSE's polls: map, and the facts of its place in the station."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 
+from agent.frozen import frozen
 from drivers.meter_modbus.numbers import NumberType
 
 COARSEST_WH = 10
@@ -20,7 +20,7 @@ MOST_REGISTERS = 125
 SIGNING = ("", "em580")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Register:
     """``at``: 0-based protocol address. value = raw x ``scale``. ``most``: a greater raw value cannot be true.
     ``exponent_at``: a register that holds a power of ten by which the value is multiplied as well.
@@ -34,7 +34,7 @@ class Register:
     exponent_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Block:
     """Registers read in one transfer. ``optional``: not every model of the family has them."""
 
@@ -45,7 +45,7 @@ class Block:
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mark:
     """An identity register: who the meter is. ``accept``: the values of the models that the map is for.
     ``zero_counts``: 0 is a word of its own here; elsewhere it means that nobody has written the register."""
@@ -58,7 +58,7 @@ class Mark:
     zero_counts: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MeterMap:
     """``blocks[0]`` is the billing block. ``marks_missing``: extreme values mean "not available". ``classes``: the
     accuracy classes that the model is sold in; ``mid_mark``: where a person finds its MID marking. ``sources``: how
