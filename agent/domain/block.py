@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from typing import Any, TypeAlias
 
 from agent.domain.events import Asked, Event
@@ -39,12 +38,17 @@ def answers(*asks: type[Any]) -> Callable[[Any], Any]:
     return mark
 
 
-@cache
-def _marked(cls: type[Any]) -> tuple[tuple[str, Sequence[type[Event]], Sequence[type[Any]]], ...]:
+Marks: TypeAlias = tuple[tuple[str, Sequence[type[Event]], Sequence[type[Any]]], ...]
+_MARKED: dict[type[Any], Marks] = {}
+
+
+def _marked(cls: type[Any]) -> Marks:
     """Name of a method, what it handles, what it answers."""
-    methods = ((name, getattr(cls, name)) for name in dir(cls))
-    found = ((name, getattr(m, "handles", ()), getattr(m, "answers", ())) for name, m in methods)
-    return tuple((name, kinds, asks) for name, kinds, asks in found if kinds or asks)
+    if cls not in _MARKED:
+        methods = ((name, getattr(cls, name)) for name in dir(cls))
+        found = ((name, getattr(m, "handles", ()), getattr(m, "answers", ())) for name, m in methods)
+        _MARKED[cls] = tuple((name, kinds, asks) for name, kinds, asks in found if kinds or asks)
+    return _MARKED[cls]
 
 
 class TwoAnswerers(Exception):
@@ -55,7 +59,7 @@ class Blocks:
     """All blocks of a station. ``handle`` is the whole domain: an event in, orders out, in the order they were
     yielded; facts that blocks yield are handled after the event that caused them."""
 
-    def __init__(self, blocks: Sequence[Any]) -> None:
+    def __init__(self, blocks: Sequence[object]) -> None:
         self._handlers: dict[type[Any], list[Handler]] = {}
         self._answerers: dict[type[Any], Handler] = {}
         for block in blocks:
