@@ -6,6 +6,7 @@ import gc
 import logging
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from agent import __version__
 
 if TYPE_CHECKING:
     import argparse
+    from importlib.metadata import EntryPoint
 
     from agent.settings import StationFile
 
@@ -64,19 +66,24 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"chargy-agent {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
-    _add_run(commands)
-    _add_check(commands)
     wanted = next((a for a in arguments if not a.startswith("-")), "")
-    if wanted not in ("run", "check"):
-        _add_drivers(commands)
-        _add_probe(commands)
-        _add_verify(commands)
-        _add_dead(commands)
-        _add_payments(commands)
-        _add_faults(commands)
-        _add_csms(commands)
-        _add_installed(commands)
+    for add in _adders(wanted):
+        add(commands)
     return parser
+
+
+def _adders(wanted: str) -> list[Callable[[Any], None]]:
+    """Who asks for one command does not wait for what the others import."""
+    ours: dict[str, Callable[[Any], None]] = {
+        "run": _add_run, "check": _add_check, "drivers": _add_drivers, "probe": _add_probe, "verify": _add_verify,
+        "dead": _add_dead, "payments": _add_payments, "faults": _add_faults, "csms": _add_csms,
+    }  # fmt: skip
+    if wanted in ours:
+        return [ours[wanted]]
+    from importlib.metadata import entry_points
+
+    brought = {e.name: partial(_add_installed, e) for e in entry_points(group=COMMANDS)}
+    return [brought[wanted]] if wanted in brought else [*ours.values(), *brought.values()]
 
 
 def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
@@ -376,15 +383,12 @@ def _add_csms(commands: Any) -> None:
     command.set_defaults(do=central.main)
 
 
-def _add_installed(commands: Any) -> None:
-    """Commands of other packages (the simulated station), found by entry point."""
-    from importlib.metadata import entry_points
-
-    for entry in entry_points(group=COMMANDS):
-        found = entry.load()
-        command = _command(commands, found.name, found.help)
-        found.add_arguments(command)
-        command.set_defaults(do=found.run)
+def _add_installed(entry: EntryPoint, commands: Any) -> None:
+    """A command of another package (the simulated station)."""
+    found = entry.load()
+    command = _command(commands, found.name, found.help)
+    found.add_arguments(command)
+    command.set_defaults(do=found.run)
 
 
 def _log(verbose: bool) -> None:
