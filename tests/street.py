@@ -18,6 +18,12 @@ from websockets.asyncio.server import ServerConnection
 
 SPEED = 20.0
 RESTART_S = 15.0
+SLOW_METER = """[evse.meter]
+driver = "meter_modbus"
+map = "eastron_sdm630"
+"""
+"""For an outlet: it wants a tenth of a second before each question, so that the reading that begins or ends a session
+takes half a second. Who looks into that moment, or is quicker than a poll of the board, wants this one."""
 
 
 def station_text(

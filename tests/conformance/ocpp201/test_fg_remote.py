@@ -246,8 +246,9 @@ async def test_TC_G_20_CS(s: Street201) -> None:
     """The plug cannot be locked: told as a problem of the retention lock, and no energy; told again when it is over."""
     await s.occupy()
     await s.fault("ConnectorLockFailure")
-    await s.tap(CARD)
     await s.heard(lambda: s.payloads("NotifyEvent"))
+    await s.tap(CARD)
+    await s.screen("refused")
     (event,) = s.payloads("NotifyEvent")[0]["eventData"]
     assert event["component"] == {"name": "ConnectorPlugRetentionLock", "evse": {"id": 1, "connectorId": 1}}
     assert (event["variable"], event["actualValue"], event["trigger"]) == ({"name": "Problem"}, "true", "Delta")
