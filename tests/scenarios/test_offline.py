@@ -17,8 +17,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street]:
     text = station_text(
-        outlet=SLOW_METER,
         1,
+        outlet=SLOW_METER,
         backend="call_timeout_s = 1.0",
         settings="sample_interval_s = 10\nmessage_retry_interval_s = 20\noffline_tx_for_unknown_id = false",
         simulation="[[simulation.evse]]\nnumber = 1\nmeter_wh = 1234567",
