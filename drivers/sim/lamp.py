@@ -12,7 +12,6 @@ class Lamp:
     def __init__(self, folder: Path, outlet: int) -> None:
         self.folder = folder
         self.names = {colour: f"outlet{outlet}:{colour}:status" for colour in COLOURS}
-        self._files = {colour: str(folder / name / "brightness") for colour, name in self.names.items()}
 
     def start(self) -> None:
         """As a kernel brings it up: dark, or what another life left."""
@@ -25,7 +24,7 @@ class Lamp:
 
     def brightness(self, colour: str) -> int:
         """What was written last: a shorter text lies over the rest of a longer one."""
-        with open(self._files[colour], "rb", buffering=0) as file:  # looked at ten times a second
+        with open(f"{self.folder}/{self.names[colour]}/brightness", "rb", buffering=0) as file:  # looked at ten times a second
             text = file.read().split(b"\n")[0]
         return int(text) if text.isdigit() else 0
 
