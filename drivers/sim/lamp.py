@@ -24,7 +24,8 @@ class Lamp:
 
     def brightness(self, colour: str) -> int:
         """What was written last: a shorter text lies over the rest of a longer one."""
-        with open(f"{self.folder}/{self.names[colour]}/brightness", "rb", buffering=0) as file:  # looked at ten times a second
+        # ten times a second for each colour: no layer that decodes
+        with open(f"{self.folder}/{self.names[colour]}/brightness", "rb", buffering=0) as file:
             text = file.read().split(b"\n")[0]
         return int(text) if text.isdigit() else 0
 
