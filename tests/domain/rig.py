@@ -96,8 +96,13 @@ OPENS_S = 0.5
 RESUME_WITHIN_S = 60.0
 ACKNOWLEDGED_S = 30.0
 """After a start that a reset has ordered: what the board shows no more by then is over at once."""
-DC = {"dc": True, "min_w": 6 * 690.0, "max_w": 32 * 690.0, "pausable": False, "one_release": True, "tells_pilot": False}
-"""As much as an AC outlet, so that the promises read alike."""
+ONCE = {"one_release": True, "tells_pilot": False}
+DC = {"dc": True, "min_w": 6 * 690.0, "max_w": 32 * 690.0, **ONCE}
+KINDS: dict[str, dict[str, Any]] = {
+    "AC": {}, "AC once": ONCE, "DC": {**DC, "pausable": False}, "DC pausable": DC,
+}  # fmt: skip
+"""DC has as much as an AC outlet, so that the promises read alike."""
+EFFICIENCY = 0.9
 
 
 class Crash(Exception):
@@ -171,7 +176,9 @@ class Config:
     evses: int = 1
     counts: bool = True
     tethered: bool = False
-    dc: bool = False
+    kinds: tuple[str, ...] = ("AC",)
+    """Of ``KINDS``, outlet by outlet, then anew."""
+    feed_a: float | None = None
     bays: bool = False
     free_vending: bool = False
     links: int = 1
@@ -179,12 +186,18 @@ class Config:
     terms: Any = None
     offer: Any = None
 
+    def traits(self, number: int) -> EvseTraits:
+        kind = KINDS[self.kinds[(number - 1) % len(self.kinds)]]
+        return EvseTraits(tethered=self.tethered, counts_plugged=self.counts, **kind)
+
+    def efficiency(self, number: int) -> float:
+        return EFFICIENCY if self.traits(number).dc else 1.0
+
 
 class Rig:
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.traits = EvseTraits(tethered=config.tethered, counts_plugged=config.counts, **(DC if config.dc else {}))
-        self.outlets = {n: Outlet(dc=config.dc) for n in range(1, config.evses + 1)}
+        self.outlets = {n: Outlet(dc=config.traits(n).dc) for n in range(1, config.evses + 1)}
         self.links = ("chargy", "owner")[: config.links]
         self.boot, self.t_s = 1, 1000.0
         self.store: dict[str, dict[str, Any]] = {}
@@ -206,10 +219,8 @@ class Rig:
 
     def start(self) -> None:
         self.site = Site(
-            evses={
-                n: Evse(n, tethered=self.config.tethered, dc=self.config.dc, bay_sensor=self.config.bays)
-                for n in self.outlets
-            },
+            evses={n: self._evse(n) for n in self.outlets},
+            feed_a=self.config.feed_a,
             settings=Settings(self.config.settings),
             links=self.links,
             new_id=lambda: next(self.names),
@@ -241,6 +252,10 @@ class Rig:
         self.post(Started(json.loads(json.dumps(self.store))))
         self.post(SupplyChanged(Supply(self.mains)))
 
+    def _evse(self, n: int) -> Evse:
+        traits, efficiency = self.config.traits(n), self.config.efficiency(n)
+        return Evse(n, tethered=traits.tethered, dc=traits.dc, efficiency=efficiency, bay_sensor=self.config.bays)
+
     def down(self) -> None:
         """The process is gone; the boards' watchdogs withdraw release."""
         self.alive = False
@@ -255,7 +270,7 @@ class Rig:
         outlet.settle(self.t_s)
         outlet.seen = outlet.picture(self.t_s, self.config.counts)
         self.opened.add(n)
-        self.post(BoardOpened(n, outlet.seen, self.traits))
+        self.post(BoardOpened(n, outlet.seen, self.config.traits(n)))
         self.post(FaultCleared(n, Fault.BOARD_SILENT))
         self.away_since_s.pop(n, None)
 
@@ -519,17 +534,20 @@ class Rig:
                     assert getattr(told, word) == getattr(true, word), f"{word}: told {told}, true {true}"
 
     def _check_limits(self) -> None:
-        """Who may have energy has it unless there is too little, and a station maximum is never exceeded."""
+        """Who may have energy has it unless there is too little, and neither feed nor a station maximum is exceeded."""
         for evse in self.site.evses.values():
             if evse.state is State.ACTIVE and evse.wanted and not self.site.stopping and self.site.store_ok:
-                assert evse.release != evse.paused, "neither paused nor charging"
+                assert evse.release or evse.paused, "neither paused nor charging"
+                assert evse.one_release or not (evse.release and evse.paused), "charging in a pause"
         if self.disk_full or self.unsaved:
             return
         profiles = [r["profile"] for r in self.store.get("charging_profile", {}).values()]
         most = [p["schedule"]["periods"][0]["limit"] for p in profiles if p["purpose"] == Purpose.STATION_MAX]
-        given = [o.limit_a for o in self.outlets.values() if o.release]
-        least = 6.0 * len(given) if self.config.dc else 0.0  # who cannot be paused keeps that
-        assert not most or sum(given) <= max(most[0], least) + 1e-6, f"{given} A of {most[0]} A"
+        most += [] if self.config.feed_a is None else [self.config.feed_a]
+        given = {n: o for n, o in self.outlets.items() if o.release and not o.spent}
+        drawn_a = sum(o.limit_a / self.config.efficiency(n) for n, o in given.items())
+        kept_a = sum(6.0 / self.config.efficiency(n) for n in given if not self.config.traits(n).pausable)
+        assert drawn_a <= max(min(most, default=drawn_a), kept_a) + 1e-6, f"{drawn_a} A of {most} A"
 
     def _check_levels(self, n: int, evse: Evse) -> None:
         """The domain's idea of release is the board's, and nobody charges for long with what ends sessions."""

@@ -428,7 +428,7 @@ PAY_DEEDS: Deeds = {
 PAY_GONE = {**WHEN_GONE, "bank": PAY_DEEDS["bank"], "cut": PAY_DEEDS["cut"], "back": PAY_DEEDS["back"]}
 
 
-KINDS: tuple[dict[str, bool], ...] = ({}, {}, {"tethered": True, "dc": True})
+KINDS: tuple[dict[str, Any], ...] = ({}, {}, {"tethered": True, "kinds": ("DC",)})
 
 
 def shape_of(draw: random.Random) -> dict[str, Any]:

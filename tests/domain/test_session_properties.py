@@ -231,10 +231,12 @@ class Street:
     def ask_clear(self) -> None:
         self.rig.ask(AskClearCache())
 
-    def ask_profile(self, pick: int, purpose: Purpose, amperes: float, lasts_s: int | None) -> None:
+    def ask_profile(
+        self, pick: int, purpose: Purpose, amperes: float, lasts_s: int | None, least_a: float | None = None
+    ) -> None:
         evse, duration_s = (0, None) if purpose is Purpose.STATION_MAX else (pick, lasts_s)
         kind = Kind.ABSOLUTE if purpose is Purpose.STATION_MAX else Kind.RELATIVE
-        schedule = Schedule(Unit.A, (Period(0, amperes),), duration_s)
+        schedule = Schedule(Unit.A, (Period(0, amperes),), duration_s, least_rate=least_a)
         number = 10 * list(Purpose).index(purpose) + evse
         self.rig.ask(AskSetProfile(evse, Profile(number, 0, purpose, kind, schedule)))
 
@@ -326,7 +328,7 @@ class Street:
         rig = self.rig
         for n in rig.outlets if not rig.site.stopping else ():
             self.session(n, STRANGER)
-            rig.pass_time(1.0)
+            rig.pass_time(1.0 if rig.config.feed_a is None else 6.0)  # whose share others have to give up first
             assert rig.site.evses[n].state is State.ACTIVE, "nobody can charge here any more"
             assert rig.outlets[n].contactor
 
@@ -368,7 +370,13 @@ DEEDS: Deeds = {
     "ask_clear": (1, {}),
     "ask_profile": (
         4,
-        {"pick": PICK_0, "purpose": tuple(Purpose), "amperes": (0.0, 5.9, 10.0, 16.0), "lasts_s": (None, 30, 300)},
+        {
+            "pick": PICK_0,
+            "purpose": tuple(Purpose),
+            "amperes": (0.0, 5.9, 10.0, 16.0),
+            "lasts_s": (None, 30, 300),
+            "least_a": (None, None, 10.0),
+        },
     ),
     "ask_reserve": (
         4,
@@ -399,6 +407,9 @@ def points_of(draw: random.Random) -> dict[str, Any]:
     return {"tx_start_points": draw.choice(POINT_SETS), "tx_stop_points": stops}
 
 
+MIXED = (("DC",), ("DC pausable",), ("DC", "AC"), ("AC once", "DC"))
+
+
 def shape_of(draw: random.Random) -> dict[str, Any]:
     settings: dict[str, Any] = {f: draw.choice(YES_NO) for f in FLAGS}
     settings |= {
@@ -412,7 +423,8 @@ def shape_of(draw: random.Random) -> dict[str, Any]:
         "settings": settings,
         "evses": draw.choice((1, 2)),
         "counts": draw.choice(YES_NO),
-        **draw.choice(({}, {}, {}, {"tethered": True}, {"tethered": True, "dc": True})),
+        **draw.choice(({}, {}, {}, {"tethered": True}, {"tethered": True, "kinds": draw.choice(MIXED)})),
+        "feed_a": draw.choice((None, None, None, 14.0)),
         "bays": draw.random() < 0.7,
         "free_vending": draw.random() < 0.2,
         "links": draw.choice((1, 1, 2)),
