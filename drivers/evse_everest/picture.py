@@ -49,7 +49,6 @@ _RUNS = {"plugged": True, "transaction": True}
 _FLOWS = {**_RUNS, "prepares": False, "flows": True, "asks": True, "held": False}
 _CHANGES: Mapping[str, Mapping[str, Any]] = {
     "SessionStarted": {**_OVER, "plugged": True, "spent": False, "stopped_for": "", "soc_percent": None},
-    "SessionResumed": _RUNS,
     "TransactionStarted": {**_RUNS, "stopped_for": ""},
     "PrepareCharging": {"prepares": True},
     "ChargingStarted": _FLOWS,
@@ -59,12 +58,13 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
     "SwitchingPhases": {"flows": False},
     "StoppingCharging": {"prepares": False, "asks": False, "stopping": True},
     "ChargingFinished": {"prepares": False, "flows": False, "asks": False},
-    "TransactionFinished": {**_OVER, "plugged": True, "spent": True},
+    "TransactionFinished": {**_OVER, "spent": True},
     "SessionFinished": {**_OVER, "plugged": False, "spent": False, "soc_percent": None},
     "Enabled": {"disabled": False},
     "Disabled": {"disabled": True},
 }
-"""Session events that change the picture."""
+"""Session events that change the picture. Of what it remembers after a power cut EVerest tells SessionResumed, and that
+its transaction is over: neither says that a vehicle is there."""
 
 _UNTOLD, _EMPTY = ("Unknown",), ("Unplugged", "Disabled")
 _BEGUN = (
@@ -85,6 +85,8 @@ def after(seen: Seen, event: Any) -> Seen:
         changed = replace(changed, plugged=seen.plugged)  # somebody is expected
     if name == "TransactionFinished":
         changed = replace(changed, stopped_for=_reason(event, "transaction_finished") or "Other")
+        if seen.transaction:
+            changed = replace(changed, plugged=True)
         if changed.stopped_for == _PULLED:  # its session ends a moment later
             changed = replace(changed, plugged=False, spent=False)
     return changed
@@ -143,7 +145,7 @@ def picture(seen: Seen, released: bool | None, offered_w: float | None, faults: 
         released=released,
         offered_w=offered_w,
         soc_percent=seen.soc_percent,
-        spent=seen.spent,
+        spent=seen.spent and bool(seen.plugged),
         faults=faults,
     )
 

@@ -501,6 +501,24 @@ async def test_a_car_that_was_exchanged_while_nobody_looked(exchanged: bool) -> 
             assert [p.pilot for p in seen.pictures] == ([Pilot.A, Pilot.B] if exchanged else [Pilot.B])
 
 
+async def test_what_everest_clears_up_after_a_power_cut_is_no_car() -> None:
+    """It tells of the session that it remembers, and that its transaction is over; the car may have left long ago."""
+    far = Far()
+    async with far.running(), far.open() as port, Watched(port).running() as seen:
+        await until(lambda: bool(seen.pictures))
+        asked = len(far.said("stop_transaction"))
+        far.tell("session_event", {"event": "SessionResumed", "session_resumed": {}})
+        await asyncio.sleep(0.3)
+        far.tell("session_event", {"event": "TransactionFinished", "transaction_finished": {"reason": "PowerLoss"}})
+        state = await port.state()
+        assert (state.pilot, state.spent, state.contactor) == (Pilot.A, False, False)
+        assert len(far.said("stop_transaction")) == asked
+        await far.pilot(Pilot.C)
+        await until(lambda: seen.last.vehicle)
+        await port.set_release(True)
+        await until(lambda: seen.last.contactor is True)
+
+
 async def test_an_authorisation_is_no_car_and_waits_for_none() -> None:
     far = Far()
     async with far.running(), far.open() as port, Watched(port).running() as seen:
