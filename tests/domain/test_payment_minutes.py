@@ -1,0 +1,103 @@
+"""The walks of ``test_payment_properties.py`` with a price by the minute and a clock that is set again and again:
+no card is charged more than energy and time themselves make of it (decision 26)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from agent.bankcards import BankCard
+from agent.domain.adhoc import Terms
+from agent.domain.messages import TransactionEnded, TransactionStarted
+from agent.domain.offer import Offer
+from agent.domain.tariff import Tariff
+from agent.kinds import Moment
+from tests.domain.rig import Config, Rig
+from tests.domain.test_payment_properties import (
+    CARDS,
+    FULL,
+    HELD_CENTS,
+    PAY_DEEDS,
+    PAY_GONE,
+    SEED,
+    PayRig,
+    PayStreet,
+    shape_of,
+)
+from tests.domain.test_session_properties import PICK
+from tests.domain.walks import Deeds, Walks
+
+WALKS, STEPS = (10_000, 90) if FULL else (30, 70)
+KWH_CENTS, MINUTE_CENTS = 50, 1
+TARIFF = Tariff(kwh=Decimal("0.50"), minute=Decimal("0.01"))
+
+
+class ClockRig(PayRig):
+    """``clock_s``: how far the clock was set ahead; time itself goes on as it does."""
+
+    clock_s = 0.0
+
+    @property
+    def now(self) -> Moment:
+        now = super().now
+        assert now.utc_s is not None
+        return Moment(now.stamp, now.utc_s + self.clock_s)
+
+
+class ClockStreet(PayStreet):
+    rig: ClockRig
+
+    def _rig(self, config: Config) -> Rig:
+        config.terms = Terms(HELD_CENTS, {0: tuple(range(1, config.evses + 1))}, least_cents=30)
+        config.offer = Offer(TARIFF)
+        return ClockRig(config)
+
+    def clock(self, by_s: float) -> None:
+        self.rig.clock_s += by_s
+
+    def set_meanwhile(self, pick: int, card: BankCard, by_s: float) -> None:
+        """While somebody charges, between two readings."""
+        self.paid(pick, card, "approve")
+        for step_s in (by_s, 0.0):
+            self.wait(10.0)
+            super().answers()
+            self.clock(step_s)
+
+    def _check_one(self, record: dict[str, Any], captured: int | None) -> None:
+        owed = record["owed_cents"]
+        if owed is None:
+            assert captured is None
+            return
+        told = [m for _, m in self.rig.told if getattr(m, "session", None) == record["session"]]
+        [begun], ended = [m for m in told if isinstance(m, TransactionStarted)], told[-1]
+        assert isinstance(ended, TransactionEnded)
+        energy_cents = (ended.meter_wh - begun.meter_wh) * KWH_CENTS / 1000
+        assert owed >= energy_cents - 1
+        if ended.at.boot == begun.at.boot:
+            assert owed <= energy_cents + (ended.at.t_s - begun.at.t_s) / 60 * MINUTE_CENTS + 1, "minutes of nobody"
+        assert record["cents"] in (None, min(owed, record["held_cents"]))
+        assert captured in (None, record["cents"])
+
+
+STEP_S = (200.0, -200.0, 280.0, 5000.0, -5000.0)
+DEEDS: Deeds = {
+    **PAY_DEEDS,
+    "clock": (6, {"by_s": STEP_S}),
+    "set_meanwhile": (8, {"pick": PICK, "card": CARDS, "by_s": STEP_S}),
+}
+WALK = Walks(ClockStreet, DEEDS, PAY_GONE)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(0)
+def test_minutes_are_charged_by_time_itself(record_property: Callable[[str, object], None]) -> None:
+    """As in the walks of payments, and the clock is set at random: nobody pays for a minute that has not passed."""
+    charged = 0
+    for street in WALK.all(SEED, WALKS, STEPS, shape_of):
+        charged += sum(1 for r in street.rig.store.get("payment", {}).values() if r["owed_cents"])
+    record_property("walks", WALKS)
+    record_property("charged", charged)
+    assert charged >= 5
