@@ -20,6 +20,7 @@ from agent.domain.events import (
     MeterRead,
     StopWanted,
     TokenJudged,
+    TransactionHeard,
     VehicleConnected,
     VehiclePaused,
     VehicleReady,
@@ -30,7 +31,7 @@ from agent.domain.orders import JudgeToken, SetLimit, SetRelease, Tell
 from agent.domain.tariff import Tariff, rate
 from agent.domain.variables import Settings
 from agent.kinds import EvseState, EvseTraits, Pilot, ScreenName
-from tests.domain.playbook import ACCEPTED, UTC0_S, A, Playbook, charging, wh
+from tests.domain.playbook import ACCEPTED, LINK, REFUSED, UTC0_S, A, Playbook, charging, wh
 from tests.domain.test_plays_charging import DEFAULT, MAX, Play, ask, given, plugged_and_begun, profile, put, schedule
 
 ONE_PHASE = Schedule(Unit.W, (Period(0, 100_000.0, 1),), None, UTC0_S)
@@ -367,13 +368,31 @@ def test_a_transaction_that_lasts_as_long_as_the_cable_outlives_its_vehicles_ses
 
 
 def test_an_end_that_the_board_has_made_is_not_the_vehicles() -> None:
-    """Release is gone: the board is opened anew, and what it finds says that nothing can go on."""
+    """Release is gone, and nothing can go on."""
     play = running(play_of())
     play.feed(BoardChanged(1, replace(SPENT, released=False)))
-    assert play.state() is State.ACTIVE
     play.skip().feed(BoardOpened(1, SPENT, TRAITS))
     play.feed(MeterRead(1, "end:1", wh(3000)))
     assert [m.reason for m in play.ended()] == [StopReason.OTHER]
+
+
+def test_a_board_that_refuses_release_leaves_no_session_behind() -> None:
+    """Its vehicle was spent a moment before anybody knew: nobody opens the board anew for that."""
+    play = begun(play_of())
+    play.feed(BoardChanged(1, replace(SPENT, released=False)))
+    play.feed(MeterRead(1, "end:1", wh(1000)))
+    assert [m.reason for m in play.ended()] == [StopReason.OTHER]
+
+
+def test_a_session_that_is_held_stays_although_its_vehicle_is_spent_by_that() -> None:
+    play = running(play_of(settings={"stop_on_invalid_id": False}))
+    play.feed(TransactionHeard(LINK, "s1", "42", REFUSED))
+    assert releases(play) == [True, False]
+    play.skip().feed(BoardChanged(1, replace(SPENT, released=False)))
+    assert (play.state(), play.evse().charging) == (State.ACTIVE, ChargingState.SUSPENDED_EVSE)
+    play.skip().feed(BoardChanged(1, AT_REST))
+    play.feed(MeterRead(1, "end:1", wh(3000)))
+    assert [m.reason for m in play.ended()] == [StopReason.EV_DISCONNECTED]
 
 
 def test_after_the_end_by_card_the_outlet_is_as_spent() -> None:

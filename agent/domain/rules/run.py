@@ -63,9 +63,12 @@ def cable_gone(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Y
 
 @to(State.ENDING)
 def vehicle_spent(s: Site, evse: Evse, event: VehicleSpent, now: Moment) -> Iterator[Yielded]:
-    """So ends the transaction, unless its tariff asks for the place that is still taken. What the board has ended is
-    judged when that is opened anew."""
+    """So ends the transaction, unless its tariff asks for the place that is still taken. What a withdrawal has ended
+    stays as long as it was meant to; what the board has ended, or has not begun, cannot go on."""
     if not event.by_itself:
+        if evse.release:
+            reason = StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION
+            yield from end(s, evse, StopWanted(evse.number, *reason), now)
         return
     tariff = evse.bill.tariff if evse.bill is not None else None
     if tariff is not None and any(rates.occupancy for rates in tariff.rates()):
