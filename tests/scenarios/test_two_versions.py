@@ -2,11 +2,17 @@
 nothing needs a new station file."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from simulated import Simulated
+import pytest
+from simulated import Simulated, free_port
 from street import Backend, station_text
 from street201 import CARD, Street201, street201
+
+from agent.commissioning.central import Central, Options, open_central
 
 BOTH = 'versions = ["2.0.1", "1.6"]'
 
@@ -73,3 +79,46 @@ async def test_a_backend_that_changes_its_version(tmp_path: Path) -> None:
         assert len(csms.transactions) == 2
         assert csms.energy_wh == (await station.evse())["meter_wh"]
         assert all(json.loads(text)[0] in (2, 3) for _, text in csms.frames)
+
+
+@asynccontextmanager
+async def central(port: int, version: str, journal: Path) -> AsyncIterator[Central]:
+    """The command ``csms``, as far as a station sees it."""
+    options = Options(port=port, versions=(version,), journal=journal, quiet=True)
+    async with open_central(options) as central:
+        yield central
+
+
+@pytest.mark.parametrize(("first", "then"), [("2.0.1", "1.6"), ("1.6", "2.0.1")])
+async def test_one_book_for_both_versions(tmp_path: Path, first: str, then: str) -> None:
+    """Before a central system that shares no codec with us and is installed anew in the middle of a session: one bill,
+    and nothing in it that a station must not do."""
+    port, journal = free_port(), tmp_path / "journal.jsonl"
+    text = station_text(1, backend=BOTH, settings="sample_interval_s = 5")
+
+    def spoken(p: dict[str, Any]) -> bool:
+        return bool(p["backend"]["boot"] == "Accepted" and p["backend"]["link"] == "up" and p["agent"]["queue"] == 0)
+
+    async with AsyncExitStack() as street:
+        async with central(port, first, journal):
+            station = Simulated(tmp_path, text, f"ws://127.0.0.1:{port}", 20.0)
+            await street.enter_async_context(station)
+            await station.until(spoken)
+            await station.post("/evses/1/plug", {"ready": True, "car": None})
+            await station.until_evse(lambda e: e["car"])
+            await station.post("/cards/tap", {"token": CARD, "evse": 1})
+            await station.until_evse(lambda e: e["session"] and e["session"]["energy_wh"] >= 10)
+            await station.until(spoken)
+        async with central(port, then, journal) as anew:
+            await station.until(lambda p: spoken(p) and p["backend"]["ocpp"] == then)
+            (bill,) = anew.ledger.running("CP-1")
+            stop = "RequestStopTransaction" if then == "2.0.1" else "RemoteStopTransaction"
+            await anew.command("CP-1", stop, {"transactionId": bill.transaction_id})
+            await station.until_evse(lambda e: not e["session"])
+            await station.until(spoken)
+            assert anew.ledger.violations == []
+            assert bill.id_tag == CARD
+            assert [t.energy_wh for t in anew.ledger.transactions.values()] == [
+                None,
+                (await station.evse())["meter_wh"],
+            ]
