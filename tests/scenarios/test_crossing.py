@@ -115,6 +115,20 @@ async def test_a_session_that_runs_goes_on_in_the_other_version(s: Street201, fi
 
 
 @ways
+async def test_a_version_that_comes_back_goes_on_with_what_it_knows(s: Street201, first: str, then: str) -> None:
+    before = await begun(s, first)
+    await spoken(s, then)
+    there = await told_in(s, then, before)
+    await spoken(s, first)
+    name = "RequestStopTransaction" if first == "2.0.1" else "RemoteStopTransaction"
+    assert await s.csms.ask(name, {"transactionId": before.id}) == {"status": "Accepted"}
+    await gone(s)
+    assert before.stop is not None
+    assert there.stop is None
+    assert len(of(s, first, there)) == 1, "it was not told its start again"
+
+
+@ways
 async def test_what_a_version_has_set_holds_in_the_other(s: Street201, first: str, then: str) -> None:
     """A limit of the transaction; and 2.0.1 may go on using the number that 1.6 has given."""
     before = await begun(s, first)
