@@ -71,7 +71,7 @@ async def answer(
         return {"error": f"do must be one of {', '.join(DEEDS)}, evses a list of numbers"}
     found = [r for r in rows() if evses is None or r["evse"] in evses]
     if do == "clear":
-        for number in {r["evse"] for r in found if r["latched"]}:
+        for number in sorted({r["evse"] for r in found if r["latched"]}):
             await clear(number)
     return {"faults": found, "running": True}
 
