@@ -104,6 +104,18 @@ def test_triggers_of_transactions() -> None:
     assert play
 
 
+@pytest.mark.parametrize("loose", [False, True])
+def test_who_only_looks_on_sees_values_and_the_others_are_told_nothing(loose: bool) -> None:
+    """Each would be a durable message to the backend that is billed."""
+    play = charging(Playbook(links=(LINK, "second"))).skip()
+    play >> Asked("second", "1", AskTrigger(Trigger.METER_VALUES, 1, loose=loose)) << Reply("second", "1", "Accepted")
+    [order] = play.unclaimed
+    assert isinstance(order, ReadMeter)
+    play << ReadMeter
+    play >> MeterRead(1, order.purpose, wh(1100)) << told(MeterSampled, "second")
+    assert play
+
+
 def test_values_say_that_they_were_measured_off_line() -> None:
     play = charging(Playbook(settings={"sample_interval_s": 60}))
     play >> LinkChanged(LINK, False)

@@ -166,9 +166,11 @@ class Metering:
         elif kind == "clock":
             yield from self._sampled(now, evse, reading, ReadingContext.CLOCK, "aligned_measurands")
         elif kind == "trigger":
-            yield from self._sampled(now, evse, reading, ReadingContext.TRIGGER, "sampled_measurands")
+            yield from self._sampled(now, evse, reading, ReadingContext.TRIGGER, "sampled_measurands", only=mark)
         elif kind == "loose":
-            yield from self._sampled(now, evse, reading, ReadingContext.TRIGGER, "aligned_measurands", loose=True)
+            yield from self._sampled(
+                now, evse, reading, ReadingContext.TRIGGER, "aligned_measurands", loose=True, only=mark
+            )
         elif kind in ("live", "end"):
             yield SituationChanged(evse.number)
         if kind == self._kept_from(_SAMPLES):
@@ -190,9 +192,11 @@ class Metering:
             yield FaultCleared(evse.number, Fault.METER_IMPLAUSIBLE)
 
     def _sampled(
-        self, now: Moment, evse: Evse, reading: Reading, context: ReadingContext, names: str, loose: bool = False
-    ) -> Iterator[Yielded]:
-        """Of the session, if it had begun by then; a register that ran backwards is not told."""
+        self, now: Moment, evse: Evse, reading: Reading, context: ReadingContext, names: str, loose: bool = False,
+        only: str = "",
+    ) -> Iterator[Yielded]:  # fmt: skip
+        """Of the session, if it had begun by then; a register that ran backwards is not told. ``only``: to this link;
+        otherwise to all."""
         measurands = self._site.settings.items_of(names)
         running = evse.session or evse.tx
         if not measurands or (running and reading.energy_wh < running.last_wh):
@@ -206,7 +210,7 @@ class Metering:
         message = MeterSampled(
             session, evse.number, (Sample(context, reading, measurands),), offline, charging, authorised
         )
-        for link in self._site.links:
+        for link in (only,) if only else self._site.links:
             yield Tell(link, message)
 
     def _for_the_stop(self, evse: Evse, reading: Reading, context: ReadingContext, names: str) -> None:

@@ -227,8 +227,9 @@ class Remote:
             if ask.what is Trigger.STATUS:
                 yield from self._status.again(event.link, number, now)
             else:
+                alone = "" if event.link == self._site.links[0] else f":{event.link}"  # who looks on tells nobody
                 for n in numbers:
-                    yield ReadMeter(n, "loose" if ask.loose else "trigger")
+                    yield ReadMeter(n, ("loose" if ask.loose else "trigger") + alone)
             return
         yield Reply(event.link, event.request, "Accepted")
         yield Tell(event.link, self._present(ask))
