@@ -23,10 +23,14 @@ from agent.settings import StationFile
 
 SECRET = ("password", "secret", "pin", "puk", "key", "token_file")
 _NO_SECRET = ("keypad", "key_code")
-TOKENS = frozenset({"idTag", "parentIdTag", "idToken", "groupIdToken", "token", "additionalIdToken"})
+TOKENS = frozenset({
+    "idTag", "parentIdTag", "idToken", "groupIdToken", "token", "additionalIdToken", "customerIdentifier",
+})  # fmt: skip
 """Names of values that identify a driver (OCPP 1.6 and 2.x, and our own picture)."""
 SIGNED = ("signedMeterData",)
 """A signed record names the driver too, and in base 64 nobody sees it: nothing of it is shown."""
+LOCATIONS = ("location", "remoteLocation")
+"""Addresses of files: whoever has a signed one may send or fetch."""
 HIDDEN = "***"
 
 
@@ -57,6 +61,9 @@ def without_tokens(value: Any, name: str = "") -> Any:
         return [without_tokens(v, name) for v in value]
     if isinstance(value, str) and name == "data":
         return _data_without_tokens(value)
+    if isinstance(value, str) and name in LOCATIONS:
+        place, query, _ = shown(value).partition("?")
+        return place + (query and query + HIDDEN)
     if isinstance(value, str):
         return Token(value).masked() if name in TOKENS else shown(value)
     return value

@@ -76,6 +76,7 @@ def test_the_answer(word: str) -> None:
 def test_a_password_in_it_is_written_nowhere() -> None:
     assert is_secret("SetNetworkProfile", {"connectionData": {**DATA, "vpn": VPN}})
     assert not is_secret("SetNetworkProfile", {"connectionData": DATA})
+    assert is_secret("SetNetworkProfile", {"connectionData": {**DATA, "apn": {"apn": "x", "simPin": 1234}}})
 
 
 @pytest.mark.parametrize(("key", "value"), [("SecurityProfile", "2"), ("AuthorizationKey", "0123456789abcdef")])

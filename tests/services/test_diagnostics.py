@@ -54,6 +54,16 @@ def test_tokens_of_both_versions() -> None:
     assert "ftp://h/x" in told
 
 
+def test_a_customer_and_a_signed_address_are_hidden() -> None:
+    asked = {"customerIdentifier": "Jean Muller, 12.3.1980", "report": True}
+    where = [{"location": "https://u:p@h/x?X-Sig=abc"}, {"log": {"remoteLocation": "https://h/y?sig=abc#abc"}}]
+    told = json.dumps(without_tokens([asked, *where]), ensure_ascii=False)
+    assert "Muller" not in told
+    assert "abc" not in told
+    assert "https://h/x?***" in told
+    assert "https://h/y?***" in told
+
+
 def test_tokens_in_the_data_of_a_vendor() -> None:
     """SetUserPrice names the driver in a JSON text; what is no JSON may name anybody."""
     price = {"vendorId": "v", "data": '{"idToken": "04A1B2C3D4E5F6", "priceText": "0.30 €/kWh"}'}

@@ -107,7 +107,7 @@ def is_secret(action: str, payload: Payload) -> bool:
     """Does this request carry a value that must not be written anywhere?"""
     text = str(payload).lower()
     return (action == "SetVariables" and "basicauthpassword" in text) or (
-        action == "SetNetworkProfile" and "password" in text
+        action == "SetNetworkProfile" and ("password" in text or "simpin" in text)
     )
 
 
