@@ -20,7 +20,8 @@ from agent.ports.store import OutboxRow
 log = logging.getLogger("agent.ocpp")
 
 REPEAT_LOG_S = 600.0
-SECRETS = ("authorizationkey", "basicauthpassword")
+SECRETS = ("authorizationkey", "password", "sharedsecret", "simpin")
+"""Names of what is written nowhere, small."""
 
 
 class Gone(Exception):
@@ -103,7 +104,8 @@ class Line:
         if isinstance(finding, Called) and self.dialect.secret(finding.action, finding.payload):
             value = finding.payload.get("value")
             return mask(data, value) if isinstance(value, str) else "***"
-        if not isinstance(finding, Called) and any(name in data.lower() for name in SECRETS):
+        known = isinstance(finding, Called) and self.dialect.incoming(finding.action) is not None
+        if not known and any(name in data.lower() for name in SECRETS):
             return "***"  # a repeated, broken or refused frame with a key in it
         if isinstance(finding, Say | Dropped) and "\\u" in data:
             return "***"  # the same, maybe, spelled in escapes

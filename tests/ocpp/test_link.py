@@ -1187,6 +1187,27 @@ async def test_no_password_over_a_line_without_tls(profile: int, caplog: pytest.
     assert "geheim" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        '[2,"w1","ChangeConfiguration",{"key":"WebPaymentsCtrlr.1.SharedSecret","value":"geheimgeheimgeheim"}]',
+        '[2,"w1","SetNetworkProfile",{"connectionData":{"vpn":{"password":"geheim"}}}]',
+        '[2,"w1","SetNetworkProfile",{"connectionData":{"apn":{"simPin":4711}}}]',
+    ],
+)
+async def test_a_secret_in_a_frame_that_is_repeated_or_broken_is_in_no_trace(frame: str) -> None:
+    async with linked() as room:
+        room.domain = lambda a: Reply(a.link, a.request, "Accepted", {})
+        for text in (frame, frame, frame[:-2], frame.replace('"w1"', '"w2"').replace("[2,", "[9,")):
+            await room.central.ws.send(text)
+        before = len(room.traced)
+        await room.central.ask("GetConfiguration", {"key": ["HeartbeatInterval"]})
+        assert len(room.traced) > before
+        heard = [f[3] for f in room.traced if f[0] == "in"]
+        assert heard[-4:-1] == ["***"] * 3
+        assert not [text for text in heard if "geheim" in text or "4711" in text]
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:{port}", "127.0.0.1:1", "[::1", "no-such-host.invalid"])
 async def test_user_and_password_of_a_url_are_written_nowhere(host: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "agent")
