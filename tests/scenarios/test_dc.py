@@ -4,6 +4,7 @@ to the bank's books, the screen, the journal and what the backend is told."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import sys
@@ -112,13 +113,18 @@ async def sent(s: Simulated, action: str) -> list[Any]:
 
 
 def signed(stop: Any) -> list[Any]:
-    """Registers at begin and end, by a verifier that is not ours."""
+    """Of a StopTransaction: ``registers``."""
     [value] = [
         v["value"] for d in stop["transactionData"] for v in d["sampledValue"] if v.get("format") == "SignedData"
     ]
     said = json.loads(value)
-    record = OCMF.from_string(said["signedMeterData"])
-    assert record.verify_signature(said["publicKey"])
+    return registers(said["signedMeterData"], said["publicKey"])
+
+
+def registers(text: str, key: str) -> list[Any]:
+    """At begin and end, by a verifier that is not ours."""
+    record = OCMF.from_string(text)
+    assert record.verify_signature(key)
     begin, end = record.payload.RD
     assert begin.TM.timestamp < end.TM.timestamp
     return [begin.RV * 1000, end.RV * 1000]
@@ -157,6 +163,25 @@ async def test_a_card_a_car_and_the_same_card(tmp_path: Path) -> None:
         await s.post("/evses/1/unplug", {"side": "ev"})
         await s.until_evse(lambda e: e["told"]["status"] == "Available")
         await s.until(waits)
+
+
+async def test_the_same_on_2_0_1(tmp_path: Path) -> None:
+    async with played(tmp_path, "dc-ccs", ('versions = ["1.6"]', 'versions = ["2.0.1"]')) as s:
+        first = (await s.until(waits))["evses"][0]["meter_wh"]
+        await plug(s)
+        await tap(s)
+        await charged(s, 200)
+        await tap(s)
+        over = await booked(s)
+        last = over["evses"][0]["meter_wh"]
+        assert over["ledger"]["captures"][0]["cents"] == owed(last - first)
+        await s.until(lambda p: p["agent"]["queue"] == 0)
+        ended = (await sent(s, "TransactionEvent"))[-1]
+        assert (ended["eventType"], ended["idToken"]["type"]) == ("Ended", "Local")
+        [value] = [v for m in ended["meterValue"] for v in m["sampledValue"] if "signedMeterValue" in v]
+        told = {k: base64.b64decode(value["signedMeterValue"][k]) for k in ("signedMeterData", "publicKey")}
+        assert value["value"] == last
+        assert registers(told["signedMeterData"].decode(), told["publicKey"].hex()) == [first, last]
 
 
 @pytest.mark.parametrize("occupancy", [True, False])
