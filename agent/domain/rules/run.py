@@ -100,7 +100,7 @@ def limited(s: Site, evse: Evse, event: LimitChanged, now: Moment) -> Iterator[Y
         if not evse.paused:
             if evse.charging is ChargingState.SUSPENDED_EVSE:
                 yield from unsettle(s, evse, now)
-        elif evse.asks or not evse.settled:  # and does so until it may again
+        elif evse.asks or not evse.settled:  # that it asks holds until it may draw again
             evse.settled = False
             yield WakeMe(timer("settle", evse), None)
     elif evse.paused and evse.release:
