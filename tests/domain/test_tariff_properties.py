@@ -105,13 +105,14 @@ def test_a_clock_that_is_set_changes_no_sum(parts: list[tuple[list[Leg], int, bo
     time."""
     plain = Usage().at(1000.0, 0, True, Stamp(1, 0.0))
     told = Usage().at(SPRING_S, 0, True, Stamp(1, 0.0))
-    boot, t_s, off_s, wh, charged_ms = 1, 0.0, 0.0, 0, 0
+    boot, seen, t_s, off_s, wh, charged_ms = 1, 1, 0.0, 0.0, 0, 0
     for stretch, step_s, booted in parts:
         off_s += step_s
         boot += booted
-        for n, (seconds, used_wh, state) in enumerate(stretch):
+        for seconds, used_wh, state in stretch:
             t_s, wh = t_s + seconds, wh + used_wh
-            counts = told.charging and seconds <= 300 and not (booted and n == 0)
+            counts = told.charging and seconds <= 300 and boot == seen
+            seen = boot
             charged_ms += seconds * 1000 if counts else 0
             plain = plain.at(1000.0 + t_s, wh, state, Stamp(boot, t_s))
             told = told.at(SPRING_S + t_s + off_s, wh, state, Stamp(boot, t_s))
