@@ -98,7 +98,9 @@ class AnyDay(RuleBasedStateMachine):
             assert picture["limit_a"] >= 6
             assert not e.faults & SAFETY
             assert e.tethered or e.lock.locked
-            assert max(picture["current_a"]) <= picture["limit_a"]
+            assert e.car is not None
+            if e.car.profile != "greedy":  # which draws what it likes until the board cuts it off: test_sim_physics
+                assert max(picture["current_a"]) <= picture["limit_a"]
         else:
             assert e.power_mw == 0
 
