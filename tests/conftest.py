@@ -13,13 +13,17 @@ from tests.conformance.ledger import Ledger
 
 LONG = (
     "scenarios/test_kill_sweep",
+    "verify/test_far_ends",
+    "scenarios/test_roads",
+    "faults/test_faults",
+    "faults/test_restarts",
+    "ocpp201/test_ej",
     "verify/",
-    "drivers/test_boards",
-    "drivers/test_panel",
     "conformance/",
     "scenarios/",
     "faults/",
     "page/",
+    "drivers/",
 )
 
 settings.register_profile(
