@@ -25,7 +25,9 @@ class Ids:
         for put in puts:
             link, _, session = put.key.partition("/")
             if put.kind == RUNNING:
-                self._running.pop((link, session), None)
+                before = self.known(link, session)
+                if put.value is None or put.value["id"] != before.get("id"):  # the latest start is the last one here
+                    self._running.pop((link, session), None)
                 if put.value is not None:
                     self._running[link, session] = put.value
             elif put.kind == ENDED:
@@ -79,6 +81,6 @@ class Ids:
             del self._running[link, session]
 
 
-def _all_of(known: Mapping[str, Any]) -> set[Any]:
+def _all_of(known: Mapping[str, Any]) -> set[str]:
     ids = known.get("ids")
-    return {known["id"], *(ids.values() if isinstance(ids, Mapping) else ())}
+    return {str(known["id"]), *map(str, ids.values() if isinstance(ids, Mapping) else ())}

@@ -369,3 +369,15 @@ async def test_nobody_else_can_read_the_store(tmp_path: Path):
     assert {"state", "agent.db", "agent.db-wal"} <= set(modes)
     assert set(modes.values()) == {0}
     await store.close()
+
+
+async def test_what_is_added_to_a_running_session_makes_it_no_newer(tmp_path: Path):
+    """A backend that has begun to count anew means the latest start, not what a charging state was kept of last."""
+    store = await Store.open(tmp_path / "agent.db")
+    for session in ("s1", "s2"):
+        await store.commit([Put("transaction", f"chargy/{session}", {"id": "7", "ids": {"1.6": "7"}})])
+    await store.commit([Put("transaction", "chargy/s1", {"id": "7", "ids": {"1.6": "7"}, "ending": "1.6"})])
+    assert store.session_of("chargy", "7") == "s2"
+    await store.commit([Put("transaction", "chargy/s1", {"id": "7", "ids": {"1.6": ["7"], "2.0.1": "s1"}})])
+    assert store.session_of("chargy", "s1") == "s1"
+    await store.close()
