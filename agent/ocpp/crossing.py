@@ -63,7 +63,7 @@ class Crossing:
         return rows
 
     def is_new(self, session: str, version: str) -> bool:
-        return version not in self._known(session).versions
+        return version not in self._known(session).told
 
     # --- what was told already ---------------------------------------------------------------------------------------
 
@@ -107,7 +107,7 @@ class Crossing:
 
     def events(self, row: OutboxRow, heard: Heard) -> list[Event]:
         """What the domain is to hear."""
-        is_retold = bool(self._known(row.session).versions - {heard.version}) if row.session else False
+        is_retold = any(version != heard.version for version in self._known(row.session).told)
         return [_but_itself(e) if is_retold else e for e in heard.events]
 
     # --- what is remembered ------------------------------------------------------------------------------------------

@@ -43,18 +43,15 @@ class Kept:
 @frozen
 class Known:
     """``id``: the latest of ``ids``, what the session is called by version. ``ending``: the version in which the end
-    was sent and nothing has been heard of it. ``asked``: it is a dead letter for that, and a person decides."""
+    was sent and nothing has been heard of it. ``asked``: it is a dead letter for that, and a person decides.
+    ``told``: the versions in which something of the opening has left or was given up."""
 
     id: str = ""
     ids: Mapping[str, str] = field(default_factory=dict)
     opening: tuple[Kept, ...] = ()
     ending: str = ""
     asked: bool = False
-
-    @property
-    def versions(self) -> frozenset[str]:
-        """In which something of it may have been told."""
-        return frozenset(self.ids).union(*(k.left + k.given_up for k in self.opening))
+    told: tuple[str, ...] = ()
 
     def named(self, id_: str, version: str) -> Known:
         return replace(self, id=id_, ids={**self.ids, version: id_})
@@ -87,7 +84,8 @@ class Known:
         else:
             kept = replace(kept, left=tuple(sorted({*kept.left, version})), given_up=())
         others = [k for k in self.opening if k.seq != row.seq and k not in states]
-        return replace(self, opening=tuple(sorted((*others, kept), key=lambda k: k.seq)))
+        opening = tuple(sorted((*others, kept), key=lambda k: k.seq))
+        return replace(self, opening=opening, told=tuple(sorted({*self.told, version})))
 
 
 def known_of(value: Mapping[str, Any], session: str) -> Known:
@@ -95,7 +93,9 @@ def known_of(value: Mapping[str, Any], session: str) -> Known:
     opening = value.get("opening")
     kept = [k for r in opening if (k := _kept(r))] if isinstance(opening, list) else []
     ending, asked = str(value.get("ending", "")), value.get("asked") is True
-    return Known(str(value.get("id", "")), _ids(value, session), tuple(kept), ending, asked)
+    ids = _ids(value, session)
+    told = value.get("told") if isinstance(value.get("told"), list) else ids
+    return Known(str(value.get("id", "")), ids, tuple(kept), ending, asked, tuple(map(str, told or ())))
 
 
 def _ids(value: Mapping[str, Any], session: str) -> dict[str, str]:
@@ -116,7 +116,7 @@ def _kept(record: Any) -> Kept | None:
 
 
 def put(link: str, session: str, known: Known) -> Put:
-    value: dict[str, Any] = {"id": known.id, "ids": dict(known.ids)}
+    value: dict[str, Any] = {"id": known.id, "ids": dict(known.ids), "told": list(known.told)}
     if known.opening:
         value["opening"] = [_record(k) for k in known.opening]
     if known.ending:

@@ -8,10 +8,10 @@ import contextlib
 import itertools
 import json
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import example, given, settings
@@ -43,14 +43,19 @@ from agent.ocpp.line import Gone, Silent
 from agent.ocpp.times import rfc3339
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from agent.ports.store import OutboxRow, Put
+from agent.ports.store import OutboxRow, Put, StoreError
 from agent.services.store import Store
 
+T = TypeVar("T")
 ENERGY = "Energy.Active.Import.Register"
 DIALECTS = {"1.6": V16, "2.0.1": V201}
 FATES = ("answered", "answered", "answered", "lost", "unsent", "silent", "refused", "nonsense")
 """Lost: the backend has it, the connection ended before the answer. Silent: the same, and the line lives."""
-DEEDS = (*("plug", "card", "card", "state", "sample", "end", "switch", "switch", "kill", "resend"), *FATES, *FATES)
+DEEDS = (
+    *("plug", "card", "card", "state", "sample", "end", "switch", "switch", "kill", "resend", "stuck"),
+    *FATES,
+    *FATES,
+)
 
 
 @dataclass
@@ -155,6 +160,18 @@ class Wire:
         return replace(out.heard(row.message, answer, self.desk), version=self.dialect.name)
 
 
+class Stuck(Store):
+    """``fails``: how many of the next things that the link writes the disk does not take."""
+
+    fails = 0
+
+    async def _call(self, work: Callable[..., T], *args: Any) -> T:
+        if self.fails and work.__name__ != "_select":
+            self.fails -= 1
+            raise StoreError("the disk is full")
+        return await super()._call(work, *args)
+
+
 class Station:
     def __init__(self, path: Path) -> None:
         self.path, self.books = path, Books()
@@ -165,6 +182,7 @@ class Station:
         self.sessions: list[Session] = []
         self.version, self.tokens = "2.0.1", "T"
         self.heard: list[Event] = []
+        self.stuck_next = False
         self.dead: set[str] = set()
 
     @property
@@ -172,7 +190,8 @@ class Station:
         return self.sessions[-1] if self.sessions and self.sessions[-1].ended is None else None
 
     async def start(self) -> None:
-        self.store = await Store.open(self.path)
+        self.store = await Stuck.open(self.path)
+        assert isinstance(self.store, Stuck)
         self.desk = Desk("chargy", self.store, self.clock, self.settings, lambda: IDENTITY, (1,))
         self.billing = Billing(self.desk)
         self.connect()
@@ -240,6 +259,9 @@ class Station:
                 authorised=s.righted is not None,
             ), False)  # fmt: skip
 
+    async def stuck(self) -> None:
+        self.stuck_next = True
+
     async def switch(self) -> None:
         self.version = "1.6" if self.version == "2.0.1" else "2.0.1"
         self.connect()
@@ -260,13 +282,17 @@ class Station:
 
     async def send(self, fate: str) -> bool:
         self.wire.fate = fate
+        self.store.fails, self.stuck_next = int(self.stuck_next), False
         row = await self.billing.head()
         if row is None:
-            return False
+            failed, self.store.fails = self.store.fails == 0 and self.billing.pausing, 0
+            self.billing._not_before_s = 0.0
+            return failed
         try:
             await deliver(row, DIALECTS[self.version], self.billing, self.wire, self.heard.append)  # type: ignore[arg-type]
         except Gone:
             self.connect()
+        self.store.fails = 0
         self.dead.update(letter.session for letter in await self.store.dead())
         self.billing._not_before_s = 0.0  # a pause is over
         return True
@@ -353,6 +379,7 @@ async def _play(deeds: Sequence[str]) -> Station:
 @example(["card", "answered", "switch", "end"])
 @example(["card", "answered", "state", "answered", "state", "answered", "switch", "answered"])
 @example(["card", "answered", "end", "switch", "kill"])
+@example(["plug", "state", "state", *["silent"] * 3, "answered", "switch", *["answered"] * 3, "switch"])
 @example(["card", "silent", "end", "switch", "refused", "refused"])
 @example(["card", "answered", "end", "lost", "refused", "switch"])
 @example(["card", "answered", "end", "lost", "switch", "answered"])
