@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import field
-from typing import Any
+from typing import Any, TypeAlias
 
 from agent.frozen import frozen
 from agent.kinds import Limit
@@ -65,7 +66,7 @@ class Bench:
         self._device, self._board, self._hands, self._options, self._say = device, board, hands, options, say
 
     def direct(self) -> AbstractAsyncContextManager[Any]:
-        return withdrawn(self._device.driver.open(self.settings, self.where))
+        return withdrawn(functools.partial(self._device.driver.open, self.settings, self.where))
 
     @asynccontextmanager
     async def shimmed(self) -> AsyncIterator[tuple[Any, Shim]]:
@@ -74,7 +75,8 @@ class Bench:
             raise Left("the bus shim cannot go between this driver and its device: unplug it by hand")
         async with shim(wire) as (between, here):
             settings = self.fitting.moved(self.settings, here)
-            async with withdrawn(self._device.driver.open(settings, self.where), between) as port:
+            shimmed = functools.partial(self._device.driver.open, settings, self.where)
+            async with withdrawn(shimmed, between) as port:
                 yield port, between
 
     @asynccontextmanager
@@ -82,7 +84,7 @@ class Bench:
         self.consented()
         if self._board is None:
             raise Left("no load: this EVSE has no board that could give one")
-        async with withdrawn(self._board.opening()) as port:
+        async with withdrawn(self._board.opening) as port:
             await self.hand(Deed.CAR_ASKS)
             try:
                 await port.set_limit(Limit())
@@ -91,7 +93,7 @@ class Bench:
                     await self._drawing(port)
                     yield
             finally:
-                await withdraw(port)
+                await _to_the_end(_withdraw(port))
         with contextlib.suppress(Left):
             await self.hand(Deed.CAR_AWAY)
 
@@ -131,26 +133,40 @@ class Bench:
         self.figures[name] = round(value, 3) if isinstance(value, float) else value
 
 
+Opening: TypeAlias = Callable[[], AbstractAsyncContextManager[Any]]
+
+
 @asynccontextmanager
-async def withdrawn(opening: AbstractAsyncContextManager[Any], between: Any = None) -> AsyncIterator[Any]:
+async def withdrawn(opening: Opening, between: Any = None) -> AsyncIterator[Any]:
     """Whatever happens inside, a board's release is withdrawn before its driver closes (which does it once more). A
-    shim lets everything through again first."""
+    shim lets everything through again first. A driver that has lost its board is closed and opened anew: it comes up
+    withdrawn."""
     from agent.ports.verify import Mood
 
-    async with asyncio.timeout(OPEN_S) as patience, opening as port:
-        patience.reschedule(None)
-        try:
-            yield port
-        finally:
-            if between is not None:
-                await between.set(Mood.PASS)
-            if hasattr(port, "set_release"):
-                await withdraw(port)
+    lost = ""
+
+    async def withdraw_here() -> None:
+        nonlocal lost
+        lost = await _withdraw(port)
+
+    try:
+        async with asyncio.timeout(OPEN_S) as patience, opening() as port:
+            patience.reschedule(None)
+            try:
+                yield port
+            finally:
+                if between is not None:
+                    await between.set(Mood.PASS)
+                if hasattr(port, "set_release"):
+                    await _to_the_end(withdraw_here())
+    finally:
+        if lost:
+            await _to_the_end(_anew(opening, lost))
 
 
-async def withdraw(port: Any) -> None:
+async def _to_the_end(work: Coroutine[Any, Any, Any]) -> None:
     """No cancellation hinders it, also not a second and a third one: who presses Ctrl-C again wants it all the more."""
-    task, ended = asyncio.ensure_future(_withdraw(port)), False
+    task, ended = asyncio.ensure_future(work), False
     while not task.done():
         try:
             await asyncio.shield(task)
@@ -161,7 +177,8 @@ async def withdraw(port: Any) -> None:
         raise asyncio.CancelledError
 
 
-async def _withdraw(port: Any) -> None:
+async def _withdraw(port: Any) -> str:
+    """Why it could not be; empty: it is."""
     why = ""
     for _ in range(WITHDRAW_TRIES):
         try:
@@ -170,8 +187,16 @@ async def _withdraw(port: Any) -> None:
             why = str(e)
             await asyncio.sleep(0.2)
         else:
-            return
-    log.error("release could not be withdrawn: switch the outlet off by hand (%s)", why)
+            return ""
+    return why
+
+
+async def _anew(opening: Opening, why: str) -> None:
+    try:
+        async with asyncio.timeout(OPEN_S), opening():
+            pass
+    except (DeviceError, TimeoutError) as e:
+        log.error("release could not be withdrawn: switch the outlet off by hand (%s; opened anew: %s)", why, e)
 
 
 @asynccontextmanager
