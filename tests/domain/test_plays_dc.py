@@ -118,6 +118,27 @@ def test_a_vehicle_that_cannot_be_paused_gets_the_least() -> None:
     assert watts(play) == pytest.approx(50_000.0)
 
 
+def test_the_schedule_says_what_such_a_vehicle_takes() -> None:
+    """Told for both versions alike; the station's schedule has the losses in it."""
+    play = running(play_of(Evse(2)))
+    put(play, profile(DEFAULT, (0, 0.0), (60, 50_000.0), unit=Unit.W), 1)
+    put(play, profile(DEFAULT, (0, 0.0), unit=Unit.W, number=2), 2)
+    assert schedule(play, 1, 120, Unit.W) == [(0, LEAST_W), (60, 50_000.0)]
+    assert schedule(play, 0, 120, Unit.W)[0] == (0, pytest.approx(LEAST_W / 0.9, abs=0.1))
+    put(play, profile(MAX, (0, 500.0), unit=Unit.W, number=3), 0)
+    assert schedule(play, 1, 120, Unit.W) == [(0, LEAST_W)]
+    assert schedule(play, 0, 120, Unit.W) == [(0, pytest.approx(LEAST_W / 0.9, abs=0.1))]
+    assert schedule(play, 2, 120, Unit.W) == [(0, 0.0)]
+
+
+def test_the_schedule_of_one_that_waits_says_nothing_else_than_the_bound() -> None:
+    play = play_of()
+    put(play, profile(DEFAULT, (0, 0.0), (60, 50_000.0), unit=Unit.W), 1)
+    assert schedule(play, 1, 120, Unit.W) == [(0, 0.0), (60, 50_000.0)]
+    begun(play.skip())
+    assert schedule(play, 1, 120, Unit.W) == [(0, 0.0), (60, 50_000.0)]
+
+
 def test_before_it_begins_it_waits_for_enough() -> None:
     play = play_of()
     put(play, profile(DEFAULT, (0, 0.0), (60, 50_000.0), unit=Unit.W), 1)

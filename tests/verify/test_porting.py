@@ -26,6 +26,8 @@ DOCUMENT = ROOT / "docs" / "porting.md"
 WITHIN_S = 90.0
 _BLOCK = re.compile(r"(?:^`([^`\n]+)`\n\n)?^```(\w+)\n(.*?)^```$", re.M | re.S)
 _MARK = "--- ended with "
+_DESK = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+"""A newcomer has the wheel, not the tree of whoever runs the tests."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ class Shell:
 
     def __init__(self, folder: Path, programs: Path) -> None:
         self._folder = folder
-        path = f"{programs}:{os.environ['PATH']}"
-        self._env = {**os.environ, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(folder)}
+        path = f"{programs}:{_DESK['PATH']}"
+        self._env = {**_DESK, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(folder)}
         self._jobs = 0
 
     async def __aenter__(self) -> Shell:
@@ -152,7 +154,8 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_is_what_is_tried(programs: Path) -> None:
     ask = "import agent, drivers, config; print(agent.__file__, drivers.__path__, config.__path__)"
-    said = subprocess.run([programs / "python", "-c", ask], cwd="/", capture_output=True, text=True, check=True).stdout
+    asked = [programs / "python", "-c", ask]
+    said = subprocess.run(asked, cwd="/", env=_DESK, capture_output=True, text=True, check=True).stdout
     assert said.count(str(programs.parent)) == 3
     assert str(ROOT) not in said
 

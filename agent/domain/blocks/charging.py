@@ -360,7 +360,8 @@ class Charging:
             age_s = max(0.0, now.t_s - session.started.t_s)
         began_s = _axis_s(now) - EARLY_S - age_s
         of = session.id if session else ""
-        return Outlet(evse.number, evse.most_a, evse.phases, began_s, of, evse.efficiency, fixed=evse.dc)
+        surely_a = evse.least_a if evse.insists else 0.0
+        return Outlet(evse.number, evse.most_a, evse.phases, began_s, of, evse.efficiency, evse.dc, surely_a)
 
 
 def _draws(evse: Evse) -> bool:

@@ -26,7 +26,7 @@ STEPS_MAX = 1000
 class Outlet:
     """What is asked about: an EVSE with what its hardware can. ``session``: the running one; ``began_s``: when it
     began, or would begin, on the axis of ``Table``. ``efficiency``: what it gives of what it draws. ``fixed``: it uses
-    all its phases, whatever others can do."""
+    all its phases, whatever others can do. ``surely_a``: its vehicle takes as much, whatever the bounds (decision 30)."""
 
     number: EvseId
     most_a: float
@@ -35,6 +35,7 @@ class Outlet:
     session: str = ""
     efficiency: float = 1.0
     fixed: bool = False
+    surely_a: float = 0.0
 
 
 @frozen
@@ -176,15 +177,21 @@ def _of_evse(table: Table, outlet: Outlet, at_s: float, unit: Unit) -> tuple[flo
     for bound in _of_all(table, outlet.phases, at_s):
         drawn = Bound(bound.limit, bound.unit, own.phases).of(unit, table.nominal_v)
         limit = min(limit, drawn * outlet.efficiency)
-    return floor_tenth(limit), own.phases
+    return floor_tenth(max(limit, _surely(table, outlet, unit))), own.phases
 
 
 def _of_station(table: Table, outlets: Sequence[Outlet], at_s: float, unit: Unit) -> tuple[float, int]:
     phases = max((o.phases for o in outlets), default=3)
-    limit = sum(own_bound(table, o, at_s).of(unit, table.nominal_v) / o.efficiency for o in outlets)
+    surely = [_surely(table, o, unit) / o.efficiency for o in outlets]
+    own = [own_bound(table, o, at_s).of(unit, table.nominal_v) / o.efficiency for o in outlets]
+    limit = sum(map(max, own, surely))
     for bound in _of_all(table, phases, at_s):
         limit = min(limit, bound.of(unit, table.nominal_v))
-    return floor_tenth(limit), phases
+    return floor_tenth(max(limit, sum(surely))), phases
+
+
+def _surely(table: Table, outlet: Outlet, unit: Unit) -> float:
+    return Bound(outlet.surely_a, Unit.A, outlet.phases).of(unit, table.nominal_v)
 
 
 def _of_all(table: Table, phases: int, at_s: float) -> list[Bound]:
