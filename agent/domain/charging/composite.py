@@ -26,7 +26,7 @@ STEPS_MAX = 1000
 class Outlet:
     """What is asked about: an EVSE with what its hardware can. ``session``: the running one; ``began_s``: when it
     began, or would begin, on the axis of ``Table``. ``efficiency``: what it gives of what it draws. ``fixed``: it uses
-    all its phases, whatever others can do. ``surely_a``: its vehicle takes as much, whatever the bounds (decision 30)."""
+    all its phases, whatever others can do. ``surely_a``: its vehicle takes as much, whatever the bounds."""
 
     number: EvseId
     most_a: float
