@@ -234,7 +234,7 @@ async def test_a_whole_station_with_board_and_meter(tmp_path: Path) -> None:
         assert probe.returncode == 3, err.decode()
         assert world.picture(1)["contactor"] is False
     devices = {d["role"]: d for d in json.loads(out)["devices"]}
-    assert devices["meter"]["identity"]["serial"] == "KS21060001"
+    assert devices["meter"]["identity"]["serial"] == "21060001"
     board = {f["what"]: f["verdict"] for f in devices["board"]["findings"]}
     assert board == {
         "state": "proven", "faults": "proven", "release": "proven", "watchdog": "proven", "resume": "proven",

@@ -243,7 +243,7 @@ class Wires:
             await self._open_rest_meter(evse, device)
         if "meter" in self.far_ends.evses[evse.number] or not lacks_address(device, "meter_modbus"):
             return
-        asked = {"map": "carlo_gavazzi_em340", "line": "rtu", "unit": 1, **chosen(device)}
+        asked = {"map": "eastron_sdm630", "line": "rtu", "unit": 1, **chosen(device)}
         meter = Meter(family(asked["map"]), self._evses[evse.number], self._mains)
         if asked["line"] == "rtu":
             line = self._pty(f"meter-{evse.number}", RtuSlave(asked["unit"], meter))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from simulated import CAMPAIGN, Simulated
-from street import SLOW_METER, Backend, Street, station_text
+from street import Backend, Street, station_text
 from street201 import CARD, FRIEND, Street201
 
 from agent.ports.store import Put
@@ -49,7 +49,6 @@ async def test_off_line_until_the_store_is_full(tmp_path: Path, version: str) ->
     await nearly_full(tmp_path)
     text = station_text(
         1,
-        outlet=SLOW_METER,
         station="store_max_mb = 1",
         backend=f'versions = ["{version}"]',
         settings="sample_interval_s = 1\noffline_tx_for_unknown_id = true",

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from simulated import CAMPAIGN, ONE_EVSE, Simulated
-from street import SLOW_METER
 from strict_csms import StrictCsms
 
 CARD = "04A1B2C3D4E5F6"
@@ -173,7 +172,6 @@ async def test_every_step(tmp_path: Path, record_property: Any) -> None:
 async def sweep(tmp_path: Path, version: str) -> int:
     """How many kills it were. The other version has a file of its own, so that another worker may take it."""
     text = ONE_EVSE.replace("[backend]", f'[backend]\nversions = ["{version}"]')
-    text = text.replace("number = 1", f"number = 1\n{SLOW_METER}")  # a kill often falls into such a reading
     async with StrictCsms(speaks=(version,)) as csms, Simulated(tmp_path, text, csms.url) as station:
         await station.until(lambda p: p["backend"]["boot"] == "Accepted")
         await set_interval(csms)

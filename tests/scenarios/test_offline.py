@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from street import SLOW_METER, SPEED, Street, station_text, street
+from street import SPEED, Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -18,7 +18,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street]:
     text = station_text(
         1,
-        outlet=SLOW_METER,
         backend="call_timeout_s = 1.0",
         settings="sample_interval_s = 10\nmessage_retry_interval_s = 20\noffline_tx_for_unknown_id = false",
         simulation="[[simulation.evse]]\nnumber = 1\nmeter_wh = 1234567",

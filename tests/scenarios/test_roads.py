@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from simulated import Simulated
-from street import SPEED, Backend, Street, station_text
+from street import FAST_METER, SPEED, Backend, Street, station_text
 from street201 import CARD, Street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -28,6 +28,7 @@ TOLERANCE = timedelta(minutes=10)
 async def opened(request: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street201]:
     text = station_text(
         1,
+        outlet=FAST_METER,
         backend=f'versions = ["{request.param}"]\ncall_timeout_s = 3.0',
         settings="sample_interval_s = 10\nmessage_retry_interval_s = 20\noffline_tx_for_unknown_id = true",
         simulation="[[simulation.evse]]\nnumber = 1\nmeter_wh = 1234567",

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from street import FAST_METER
 from street201 import Street201, street201
 
 
@@ -11,7 +12,8 @@ from street201 import Street201, street201
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street201]:
     settings = "message_retry_interval_s = 1\noffline_tx_for_unknown_id = true\npublic_key_told = true"
     backend = "call_timeout_s = 2.0"
-    async with street201(tmp_path_factory.mktemp("case"), settings=settings, backend_more=backend) as s:
+    folder = tmp_path_factory.mktemp("case")
+    async with street201(folder, settings=settings, backend_more=backend, outlet=FAST_METER) as s:
         yield s
 
 
