@@ -23,8 +23,8 @@ driver = "meter_modbus"
 map = "carlo_gavazzi_em340"
 """
 """For an outlet. The usual meter wants a tenth of a second before each question: the reading that begins a session and
-the one that ends it take half a second each. With this one they take nothing, and people can be quicker here than a poll
-of the board: not for tests in which cars follow one another while nobody looks."""
+the one that ends it take half a second each. With this one they take nothing, and people can be quicker than a poll of
+the board: not for tests in which cars follow one another while nobody looks."""
 
 
 def station_text(
