@@ -259,6 +259,9 @@ async def test_the_agent_is_killed_meanwhile(tmp_path: Path) -> None:
         over = await booked(s)
         assert [c["cents"] for c in over["ledger"]["captures"]] == [owed(over["evses"][0]["meter_wh"] - first)]
         assert not over["evses"][0]["contactor"]
+        await s.until(lambda p: p["agent"]["queue"] == 0)
+        [stop] = await sent(s, "StopTransaction")
+        assert signed(stop) == [first, over["evses"][0]["meter_wh"]]
         await s.post("/evses/1/unplug", {"side": "ev"})
         await s.until_evse(lambda e: e["told"]["status"] == "Available")
         await plug(s)
