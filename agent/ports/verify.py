@@ -7,14 +7,16 @@ Checks come by the entry-point group ``chargy_agent.checks``: ``CHECKS``, a tupl
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from agent.frozen import frozen
 from agent.kinds import EvseId
 from agent.ports.driver import Where
+
+T = TypeVar("T")
 
 
 class Left(Exception):
@@ -145,6 +147,10 @@ class Bench(Protocol):
 
     def consented(self) -> None:
         """Raises ``Left`` unless the technician has said yes to release."""
+        ...
+
+    async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """What must not stay half done: Ctrl-C and the check's own patience wait for it."""
         ...
 
     def panel(self) -> bytes:

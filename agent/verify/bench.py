@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from agent.frozen import frozen
 from agent.kinds import Limit
@@ -22,6 +22,8 @@ from agent.verify.hands import Hands
 from agent.verify.shim import shim
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 BEAT_S = 0.5
 OPEN_S = 30.0
@@ -126,6 +128,9 @@ class Bench:
             raise Left("nobody can see the panel: the driver has no way to read its memory back")
         return self.fitting.panel(self.settings)
 
+    async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+        return await _to_the_end(work)
+
     def say(self, text: str) -> None:
         self._say(f"{self.name}: {text}")
 
@@ -164,7 +169,7 @@ async def withdrawn(opening: Opening, between: Any = None) -> AsyncIterator[Any]
             await _to_the_end(_anew(opening, lost))
 
 
-async def _to_the_end(work: Coroutine[Any, Any, Any]) -> None:
+async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
     """No cancellation hinders it, also not a second and a third one: who presses Ctrl-C again wants it all the more."""
     task, ended = asyncio.ensure_future(work), False
     while not task.done():
@@ -172,9 +177,11 @@ async def _to_the_end(work: Coroutine[Any, Any, Any]) -> None:
             await asyncio.shield(task)
         except asyncio.CancelledError:
             ended = True
-    task.result()
-    if ended:
-        raise asyncio.CancelledError
+    if not ended:
+        return task.result()
+    if (failed := task.exception()) is not None:  # there will be no report to say it
+        log.error("%s", failed)
+    raise asyncio.CancelledError
 
 
 async def _withdraw(port: Any) -> str:
