@@ -15,8 +15,8 @@ SOON_S = 10.0
 BANK_S = 120.0
 """A bank that says nothing for so long has lost the question: terminals give up after half of it at most."""
 HELD = (
-    f"{CENTS / 100:.2f} may still be held on the card: have whoever runs the terminals release it (it is in their list of "
-    "reservations); otherwise the card's bank does, in some days"
+    f"{CENTS / 100:.2f} may still be held on the card: have whoever runs the terminals release it (it is in their list "
+    "of reservations); otherwise the card's bank does, in some days"
 )
 
 
