@@ -23,7 +23,7 @@ from agent.ocpp.backoff import growing_s
 from agent.ocpp.crossing import Crossing
 from agent.ocpp.dialect import Desk, Dialect, Heard, Mute, Out, Unspeakable
 from agent.ocpp.times import NoTime
-from agent.ports.store import OutboxRow, StoreError
+from agent.ports.store import OutboxRow, Put, StoreError
 
 log = logging.getLogger("agent.ocpp")
 
@@ -149,8 +149,10 @@ class Billing:
         return True
 
     async def _put_back(self, rows: Sequence[OutboxRow]) -> None:
-        anew = not self._backend_numbers and self._crossing.is_new(rows[0].session, self._version)
-        await self._desk.outbox.put_back(rows, anew)
+        facts: Sequence[Put] = ()
+        if not self._backend_numbers and self._crossing.is_new(rows[0].session, self._version):
+            rows, facts = self._crossing.numbered_anew(rows)
+        await self._desk.outbox.put_back(rows, facts)
         self._rows.clear()
         self._sent = None
         log.warning(
@@ -191,12 +193,22 @@ class Billing:
             await self.bury(row, doubt)
         elif owed := self._crossing.owed(row, self._version):
             try:
+                if not await self._will_end(row):
+                    return False
                 await self._put_back(owed)
             except StoreError as e:
                 self._pause(str(e))
         else:
             return False
         return True
+
+    async def _will_end(self, row: OutboxRow) -> bool:
+        """Is the end of its session still to be told? Otherwise a person has it, or the version in which it has left: a
+        start that is told here would be a transaction without an end. Raises ``StoreError``."""
+        link = self._desk.link
+        rows = await self._desk.outbox.of_session(link, row.session)
+        is_here = any(isinstance(r.message, TransactionEnded) for r in rows)
+        return is_here or row.session in await self._desk.outbox.going_on(link)
 
     async def sending(self, row: OutboxRow) -> bool:
         """Write down that it may have been told from now on, where nobody could find out. False: not now."""

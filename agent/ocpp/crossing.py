@@ -35,16 +35,13 @@ class Crossing:
     # --- what is owed to a version -----------------------------------------------------------------------------------
 
     def owed(self, row: OutboxRow, version: str) -> list[OutboxRow]:
-        """What has to be told before this row."""
-        return self._back(row.session, [k for k in self._unsaid(row.session, version) if k.seq < row.seq])
-
-    def owes(self, version: str) -> bool:
-        """Is there any session of which this version has not heard the opening?"""
-        return any(self._unsaid(session, version) for session in self._outbox.transactions(self._link))
+        """What has to be told before this row. All of the opening goes back together: it is numbered as one."""
+        unsaid = self._unsaid(row.session, version)
+        return self._back(row.session, unsaid) if any(k.seq < row.seq for k in unsaid) else []
 
     async def openings(self, version: str) -> list[list[OutboxRow]]:
         """Of the sessions that go on. Raises ``StoreError``."""
-        going_on = await self._outbox.going_on(self._link) if self.owes(version) else []
+        going_on = await self._outbox.going_on(self._link)
         return [rows for s in going_on if (rows := self._back(s, self._unsaid(s, version)))]
 
     def _unsaid(self, session: str, version: str) -> Sequence[Kept]:
@@ -65,6 +62,14 @@ class Crossing:
     def is_new(self, session: str, version: str) -> bool:
         return version not in self._known(session).told
 
+    def numbered_anew(self, rows: Sequence[OutboxRow]) -> tuple[list[OutboxRow], list[Put]]:
+        """From 0, and so that it stays so: a part of them may be told, and the rest when this version comes back."""
+        session, places = rows[0].session, {row.seq: place for place, row in enumerate(rows)}
+        known = self._known(session)
+        opening = tuple(replace(k, number=places.get(k.seq, k.number)) for k in known.opening)
+        fact = put(self._link, session, replace(known, opening=opening))
+        return [replace(row, number=places[row.seq]) for row in rows], [fact]
+
     # --- what was told already ---------------------------------------------------------------------------------------
 
     def has_left(self, row: OutboxRow, version: str) -> bool:
@@ -82,7 +87,9 @@ class Crossing:
         """The sessions, with a fact, whose end was sent in this version and is a dead letter since another was spoken:
         here it may be repeated."""
         found = {}
-        for session in self._outbox.transactions(self._link):
+        for session, value in self._outbox.transactions(self._link).items():
+            if not value.get("asked"):  # of thousands
+                continue
             known = self._known(session)
             if known.asked and known.ending == version:
                 found[session] = [put(self._link, session, replace(known, asked=False))]

@@ -82,9 +82,9 @@ class OutboxPort(Protocol):
         """Move rows to the dead-letter list: kept, shown, re-sendable; the queue goes on."""
         ...
 
-    async def put_back(self, rows: Sequence[OutboxRow], anew: bool) -> None:
-        """Rows of one session that have left already wait again at their old places. ``anew``: where they go now
-        nothing of the session is known: they are the first ones by number, the others of the session follow them."""
+    async def put_back(self, rows: Sequence[OutboxRow], facts: Sequence[Put] = ()) -> None:
+        """Rows of one session that have left already wait again at their old places. With ``facts`` they have new
+        numbers, because where they go now nothing of the session is known: the others of it follow them."""
         ...
 
     async def call_back(self, link: str, session: str, facts: Sequence[Put]) -> None:
@@ -92,8 +92,7 @@ class OutboxPort(Protocol):
         ...
 
     async def going_on(self, link: str) -> list[str]:
-        """The sessions that the backend has heard of and whose end it has not: open ones, and those of which something
-        waits."""
+        """The open sessions that the backend has heard of: their end neither waits nor is a dead letter."""
         ...
 
     async def of_session(self, link: str, session: str) -> list[OutboxRow]:

@@ -4,7 +4,7 @@ nothing of their session (decision 8). All functions run in the store's own thre
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from agent.domain.record import dump
 from agent.ports.store import OutboxRow
@@ -27,9 +27,9 @@ def put_back(db: sqlite3.Connection, rows: Sequence[OutboxRow], anew: bool) -> N
 
 
 def _number_anew(db: sqlite3.Connection, rows: Sequence[OutboxRow]) -> None:
-    """These first, from 0, and what comes after them without a gap; a place is given once, to dead letters too."""
-    for number, row in enumerate(rows):
-        db.execute("UPDATE outbox SET number=? WHERE seq=?", (number, row.seq))
+    """These first, as they are numbered, then the others without a gap; a place is given once, to dead letters too."""
+    for row in rows:
+        db.execute("UPDATE outbox SET number=? WHERE seq=?", (row.number, row.seq))
     where = (rows[0].link, forms.safe(rows[0].session))
     others = _OTHERS.format(",".join(str(row.seq) for row in rows))
     first = db.execute(
@@ -45,7 +45,9 @@ def _number_anew(db: sqlite3.Connection, rows: Sequence[OutboxRow]) -> None:
     db.execute("UPDATE numbers SET next=next-? WHERE link=? AND session=?", (less, *where))
 
 
-def still_open(db: sqlite3.Connection, sessions: Iterable[str]) -> set[str]:
-    """Those whose session or transaction is not over yet."""
-    sql = "SELECT 1 FROM facts WHERE kind IN ('session', 'tx') AND key=?"
-    return {s for s in sessions if db.execute(sql, (forms.safe(s),)).fetchone()}
+def still_open(db: sqlite3.Connection, link: str) -> set[str]:
+    """The sessions (``forms.safe``) that are not over yet: here, and in what this backend was or is to be told."""
+    keys = {key for (key,) in db.execute("SELECT key FROM facts WHERE kind IN ('session', 'tx')")}
+    ends = "SELECT 1 FROM {} WHERE link=? AND session=? AND kind='TransactionEnded'"
+    both = f"{ends.format('outbox')} UNION ALL {ends.format('dead')}"
+    return {key for key in keys if not db.execute(both, (link, key) * 2).fetchone()}

@@ -343,12 +343,14 @@ class Store:
         await self._call(self._transaction, work)
         self._ids.learn(facts)
 
-    async def put_back(self, rows: Sequence[OutboxRow], anew: bool) -> None:
+    async def put_back(self, rows: Sequence[OutboxRow], facts: Sequence[Put] = ()) -> None:
         def work() -> None:
-            self._transaction(lambda: returns.put_back(self._db, rows, anew), reserve=True)
-            self._count()
+            records.put(self._db, facts)
+            returns.put_back(self._db, rows, anew=bool(facts))
 
-        await self._call(work)
+        await self._call(lambda: self._transaction(work, reserve=True))
+        await self._call(self._count)
+        self._ids.learn(facts)
 
     async def call_back(self, link: str, session: str, facts: Sequence[Put]) -> None:
         def work() -> None:
@@ -360,9 +362,8 @@ class Store:
         self._ids.learn(facts)
 
     async def going_on(self, link: str) -> list[str]:
-        sessions = list(self._ids.running(link))
-        still_open = await self._call(lambda: returns.still_open(self._db, sessions))
-        return [s for s in sessions if s in still_open or self.waiting_of(link, s)]
+        still_open = await self._call(lambda: returns.still_open(self._db, link))
+        return [s for s in self._ids.running(link) if forms.safe(s) in still_open]
 
     async def bury(self, rows: Sequence[OutboxRow], reason: str, facts: Sequence[Put] = ()) -> None:
         await self._call(self._bury, rows, forms.safe(reason), facts)

@@ -101,7 +101,7 @@ class Outbox:
         self.dead += [(r, reason) for r in self.rows if r.seq in gone]
         self.rows = [r for r in self.rows if r.seq not in gone]
 
-    async def put_back(self, rows: Sequence[OutboxRow], anew: bool) -> None:
+    async def put_back(self, rows: Sequence[OutboxRow], facts: Sequence[Put] = ()) -> None:
         self._write()
         there = {r.seq for r in self.rows}
         back = [replace(r, id=f"r{r.seq}") for r in rows if r.seq not in there]

@@ -499,6 +499,48 @@ async def test_of_what_ended_elsewhere_nothing_is_told() -> None:
         assert ("DataTransfer" in str(s.books.seen), await s.store.dead(), s.store.waiting("chargy")) == (False, [], 0)
 
 
+async def test_a_number_is_given_once_when_a_version_goes_in_the_middle_of_the_opening() -> None:
+    """A number that the backend has seen before is a repetition to it, and an end that is one is lost."""
+    in_1_6 = ("switch", "plug", "answered", *("sample", "answered") * 3, "card", "answered")
+    async with station(*in_1_6, *("switch", "answered") * 2, "switch", *["sample"] * 6, "end") as s:
+        await s.settle()
+        assert (numbers(s), s.books.wrong, s.books.torn) == ([*range(9)], [], {"session-0": []})
+
+
+@pytest.mark.parametrize("then", [(), ("answered", "kill"), ("answered", "answered", "switch", "switch")])
+async def test_nothing_is_begun_where_a_person_has_the_end(then: Sequence[str]) -> None:
+    """What follows the end is no reason either."""
+    async with station("card", "answered", "end", "lost") as s:
+        await s.tell(ConnectorUnplugged("session-0", 1, s.at()))  # the next vehicle is there already
+        await s.do("switch", *then)
+        while await s.send("answered"):
+            pass
+        assert (s.books.numbered, s.billed()) == ({}, ["session-0"])
+
+
+async def test_letters_of_what_has_ended_elsewhere_begin_nothing() -> None:
+    """Start and values had been refused; resent while the version changes."""
+    async with station(*("card", "sample"), *["refused"] * 6, "end", "answered") as s:
+        await s.store.revive([letter.seq for letter in await s.store.dead()])
+        await s.do("answered", "switch")
+        while await s.send("answered"):
+            pass
+        assert (s.books.numbered, s.billed()) == ({}, ["session-0"])
+
+
+async def test_many_ends_that_wait_are_told_in_turn_and_not_all_before() -> None:
+    """At each change of the version only what is open is put back at once: a disk has to write it."""
+    async with station(*("card", "answered", "end", "refused", "refused", "refused") * 20) as s:
+        await s.store.revive([letter.seq for letter in await s.store.dead()])
+        for _ in range(3):
+            await s.do("switch")
+            await s.billing.head()
+            assert s.store.waiting("chargy") == 20
+        await s.settle()
+        s.check()
+        assert [t["start"]["idTag"] for t in s.books.numbered.values()] == [f"T{n}" for n in range(20)]
+
+
 async def test_where_nobody_had_the_right_there_is_no_bill_to_doubt() -> None:
     async with station("plug", "answered", "end", "lost", "switch") as s:
         while await s.send("answered"):
