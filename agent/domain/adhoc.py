@@ -73,7 +73,8 @@ class Payment:
     is captured of it, decided once; ``owed_cents``: what the session costs (more, if the ceiling was passed).
     ``tries``: how often the schedule has asked; ``asked``: at least one commit or void was sent and not answered, it
     may have happened. ``withdrawn``: nobody waits for it any more. Of this process only: ``under_way``, an answer is to
-    come, nothing else is asked meanwhile; ``kept``, it is on disk."""
+    come, nothing else is asked meanwhile; ``turn_s``, when the schedule asks next; ``again_s``, when it was asked anew
+    out of turn; ``kept``, it is on disk."""
 
     id: str
     terminal: EvseId
@@ -100,6 +101,8 @@ class Payment:
     reviewed: bool = False
     language: str = ""
     under_way: bool = False
+    turn_s: float | None = None
+    again_s: float | None = None
     kept: bool = False
 
     @property

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from agent.bankcards import Settlement
 from agent.domain.adhoc import (
     FINISHED,
+    MINUTE_S,
     Begun,
     Payment,
     PayState,
@@ -287,7 +288,7 @@ def _void(j: Journal, p: Payment, now: Moment, why: str) -> Iterator[Yielded]:
 
 def _try(j: Journal, p: Payment, now: Moment) -> Iterator[Yielded]:
     """The next turn of the schedule. A terminal that is away is not asked: it is known that nothing has happened."""
-    p.tries += 1
+    p.tries, p.turn_s = p.tries + 1, None
     if p.terminal in j.open:
         yield from _ask(j, p)
     else:
@@ -314,19 +315,25 @@ def _ask(j: Journal, p: Payment) -> Iterator[Yielded]:
 
 
 def _wait(j: Journal, p: Payment, now: Moment) -> Iterator[Yielded]:
-    """For the next turn, if there is one."""
+    """For the next turn, if there is one; what is asked before it does not put it off."""
     if p.tries > len(j.terms.schedule_s):
         yield from _uncertain(j, p, "no answer within the schedule" if p.asked else "the terminal was never there")
         return
     yield j.keep(p)
-    yield WakeMe(timer("settle", p), now.t_s + j.terms.schedule_s[p.tries - 1])
+    if p.turn_s is None:
+        p.turn_s = now.t_s + j.terms.schedule_s[p.tries - 1]
+    yield WakeMe(timer("settle", p), max(p.turn_s, now.t_s))
 
 
 @to(PayState.COMMIT_PENDING, PayState.UNCERTAIN)
 def there_again(j: Journal, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
-    """What was not answered, or could not be asked, is asked at once: no turn of the schedule."""
-    if not p.under_way:
-        yield from _ask(j, p)
+    """What was not answered, or could not be asked, is asked at once: no turn of the schedule. But not again and again:
+    a terminal that falls silent at this very order, and is opened anew, would do nothing else."""
+    if p.under_way or (p.again_s is not None and now.t_s < p.again_s + MINUTE_S):
+        return
+    if p.asked:
+        p.again_s = now.t_s
+    yield from _ask(j, p)
 
 
 @to(PayState.COMMIT_PENDING, PayState.UNCERTAIN)

@@ -617,6 +617,22 @@ def test_no_answer_is_asked_again_by_the_schedule_with_the_same_amount() -> None
     assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,)
 
 
+def test_a_terminal_that_falls_silent_at_each_commit_is_asked_by_the_schedule_and_told_in_the_end() -> None:
+    """Its connection is made anew after each; asked at once each time it would do nothing else, for ever."""
+    play, payment = committing()
+    began_s = play.t_s
+    while record(play, payment)["state"] != "Uncertain" and play.t_s < began_s + 20 * 86400:
+        assert len(commits(play)) <= 2 * 37
+        before = len(commits(play))
+        for event in (PaymentSettled(0, payment, None), TerminalLost(0), OPENED):
+            play.feed(event)
+        play.skip()
+        while len(commits(play)) == before and record(play, payment)["state"] != "Uncertain":
+            _pass(play, 60.0 if play.t_s < began_s + 3600 else 3600.0)
+        _pass(play, 15.0)
+    assert record(play, payment)["state"] == "Uncertain"
+
+
 def _pass(play: Playbook, seconds: float) -> None:
     """Only the timer of the settlement: a week of screens says nothing here."""
     for key in [k for k in play.timers if not k.startswith("pay-settle")]:
