@@ -55,7 +55,6 @@ class Clearing:
         evse = self._site.evses[int(number)]
         yield from self._latches.prove(evse)
         going = self._latches.going(evse)
-        yield from (FaultCleared(evse.number, fault) for fault in going)
         if not _blocked(evse, going):
             self._latches.lapse(evse)
             yield from self._in_order(evse)
