@@ -883,6 +883,30 @@ def test_an_answer_of_the_bank_that_was_lost_with_the_process() -> None:
     )
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_minutes_in_which_the_agent_was_away_are_nobody_s(lost: bool) -> None:
+    """The vehicle is gone when the board is there again: of the time between no more than a minute was watched."""
+    play = till(tariff=Tariff(kwh=Decimal("0.50"), minute=Decimal("0.10")))
+    payment = paid(play)
+    charge(play, 2000, 61).skip()
+    if lost:
+        play.store["session"] = {}
+    play.restart(200, state=EMPTY).skip()
+    (play >> MeterRead(1, f"payment:{payment}" if lost else "end:1", wh(2000))).skip()
+    assert record(play, payment)["cents"] == 50 + 10
+
+
+def test_minutes_end_with_the_stop_that_was_on_disk() -> None:
+    play = till(tariff=Tariff(kwh=Decimal("0.50"), minute=Decimal("0.10")))
+    payment = paid(play)
+    charge(play, 2000, 61).skip()
+    play.t_s += 18
+    play >> VehicleLeft(1)
+    play.skip().restart(50, state=EMPTY).skip()
+    (play >> MeterRead(1, "end:1", wh(2000))).skip()
+    assert record(play, payment)["cents"] == 50 + 3
+
+
 def lost_session(play: Playbook) -> str:
     payment = paid(play)
     play.skip()

@@ -233,6 +233,9 @@ class Till:
             if p.state is not PayState.ACTIVE:
                 continue
             session = self._session(p)
+            if p.usage is not None:  # what its record does not tell was watched by nobody, however the session ends
+                stop = session.stop if session is not None else None
+                p.usage = p.usage.until(now.stamp if stop is None else stop.at, KEEP_S)
             if session is None:
                 self._lost[p.id] = 0
                 yield WakeMe(f"pay-lost:{p.id}", now.t_s + RECOVER_S)
