@@ -327,12 +327,11 @@ def _wait(j: Journal, p: Payment, now: Moment) -> Iterator[Yielded]:
 
 @to(PayState.COMMIT_PENDING, PayState.UNCERTAIN)
 def there_again(j: Journal, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
-    """What was not answered, or could not be asked, is asked at once: no turn of the schedule. But not again and again:
-    a terminal that falls silent at this very order, and is opened anew, would do nothing else."""
+    """What was not answered, or could not be asked, is asked at once: no turn of the schedule. Not again and again: a
+    terminal that falls silent at this very order, and is opened anew, would do nothing else."""
     if p.under_way or (p.again_s is not None and now.t_s < p.again_s + MINUTE_S):
         return
-    if p.asked:
-        p.again_s = now.t_s
+    p.again_s = now.t_s if p.asked else None
     yield from _ask(j, p)
 
 
