@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -16,11 +17,14 @@ Saved: TypeAlias = dict[str, list[tuple[Any, ...]]]
 
 TABLES: dict[str, tuple[str, ...]] = {
     "facts": ("kind", "key"), "outbox": ("seq",), "dead": ("seq",), "numbers": ("link", "session"),
+    "sqlite_sequence": ("name",),
 }  # fmt: skip
 """With the columns of their keys, which are the first ones."""
 AHEAD = 1_000_000
 """Places of the queue that are left out: what could not be read had some of them, and a message id (which is made of
 the place) is never given twice."""
+LAST = 2**48
+"""Nobody gets there: a counter beyond is damaged."""
 
 NUMBER_ANEW = """
     UPDATE outbox SET number = (SELECT count(*) FROM outbox AS o WHERE o.link = outbox.link
@@ -132,7 +136,14 @@ def write(db: sqlite3.Connection, saved: Saved) -> None:
     db.execute("COMMIT")
 
 
+_PLACES = "SELECT seq FROM outbox UNION ALL SELECT seq FROM dead UNION ALL SELECT seq FROM sqlite_sequence"
+_OPENINGS = "SELECT body FROM facts WHERE kind='transaction'"
+
+
 def _go_ahead(db: sqlite3.Connection) -> None:
-    last = db.execute("SELECT max(seq) FROM (SELECT seq FROM outbox UNION ALL SELECT seq FROM dead)").fetchone()[0]
-    db.execute("DELETE FROM sqlite_sequence WHERE name='outbox'")
-    db.execute("INSERT INTO sqlite_sequence VALUES('outbox', ?)", ((last or 0) + AHEAD,))
+    """From the last place that is known of: the counter's, a row's, or that of a message that may come back."""
+    places = [seq for (seq,) in db.execute(_PLACES) if isinstance(seq, int) and seq < LAST]
+    for (body,) in db.execute(_OPENINGS):
+        places += map(int, re.findall(r'"seq":(\d{1,15})\b', body))
+    db.execute("DELETE FROM sqlite_sequence")
+    db.execute("INSERT INTO sqlite_sequence VALUES('outbox', ?)", (max(places, default=0) + AHEAD,))

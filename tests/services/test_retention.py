@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from test_store import ended, sampled, started
 
 from agent.domain.record import dump
+from agent.ocpp.openings import Known, put
 from agent.ports.store import Put
 from agent.services import letters, salvage
 from agent.services.ids import ENDED_KEPT
@@ -122,6 +124,28 @@ async def test_a_damaged_file_of_every_schema_keeps_queue_dead_letters_and_numbe
         assert (await store.head("chargy", 9))[-1].number == 3
     assert [(x.seq, x.attempts) for x in await store.dead()] == [(9, 3)]
     assert len((await store.facts())["setting"]) > 100
+    await store.close()
+
+
+@pytest.mark.parametrize("counter", ["whole", 0, 2**62, "damaged"])
+async def test_no_message_id_is_given_twice_after_one_salvage_more(tmp_path: Path, counter: bool) -> None:
+    """Nothing waits, but a session runs whose start has left: its place is taken, whether the file's counter can be
+    read or only what is kept of the start (decision 8)."""
+    path = tmp_path / "agent.db"
+    store, before = await Store.open(path), 0
+    for n in range(3):
+        await store.commit([Put("session", f"s{n}", {"open": True})], [("chargy", started(f"s{n}"))])
+        (row,) = await store.head("chargy", 9)
+        assert before + (salvage.AHEAD if n else 1) <= row.seq < 2**32
+        before = row.seq
+        kept = Known(f"s{n}").leaving(row, "2.0.1")
+        await store.done(row, [put("chargy", f"s{n}", kept)])
+        await store.close()
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
+            if counter != "whole":
+                db.execute("UPDATE sqlite_sequence SET seq=?", (counter,))
+        salvage.replace(path)
+        store = await Store.open(path)
     await store.close()
 
 
