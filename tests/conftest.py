@@ -15,6 +15,7 @@ LONG = (
     "scenarios/test_kill_sweep",
     "verify/test_far_ends",
     "scenarios/test_roads",
+    "scenarios/test_dc",
     "faults/test_faults",
     "faults/test_restarts",
     "ocpp201/test_ej",
