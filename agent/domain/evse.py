@@ -105,6 +105,8 @@ class Session:
     told: bool = True
     signing: str = ""
     """What the meter's own, signed transaction is called; "" where it signs none."""
+    spent: bool = False
+    """Its vehicle has ended by itself and takes no more, and the tariff asks for the place (decision 30)."""
 
     def record(self) -> dict[str, Any]:
         """For ``Remember("session", id, ...)``."""
@@ -126,6 +128,7 @@ class Session:
             "reservation": self.reservation,
             "told": self.told,
             "signing": self.signing,
+            "spent": self.spent,
         }
 
     @classmethod
@@ -151,6 +154,7 @@ class Session:
             reservation=str(r.get("reservation", "")),
             told=bool(r.get("told", True)),
             signing=str(r.get("signing", "")),
+            spent=bool(r.get("spent", False)),
         )
 
 

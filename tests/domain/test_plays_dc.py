@@ -507,3 +507,55 @@ def test_a_place_that_costs_is_paid_until_the_cable_leaves() -> None:
     play.feed(BoardChanged(1, SPENT))
     play.skip().wait(6)
     assert (play.state(), play.evse().charging) == (State.ACTIVE, ChargingState.SUSPENDED_EV)
+
+
+def parked(play: Play) -> Play:
+    """Full by itself, and its tariff asks for the place."""
+    running(play).evse().bill = Bill("s1", 0, 5000, tariff=Tariff(kwh=rate("0.5"), occupancy=rate("0.1")))
+    play.feed(BoardChanged(1, SPENT))
+    play.feed(MeterRead(1, "live", wh(3000)))
+    return play.skip()
+
+
+def test_such_a_session_outlives_a_board_that_was_away() -> None:
+    play = parked(play_of())
+    play.t_s += 20
+    play.feed(BoardOpened(1, SPENT, TRAITS))
+    assert (play.state(), play.evse().charging, play.ended()) == (State.ACTIVE, ChargingState.SUSPENDED_EV, [])
+    assert releases(play) == [True]
+    play.skip().feed(BoardChanged(1, AT_REST))
+    play.feed(MeterRead(1, "end:1", wh(3000)))
+    assert [m.reason for m in play.ended()] == [StopReason.EV_DISCONNECTED]
+
+
+def test_and_a_restart_of_the_agent() -> None:
+    play = parked(play_of())
+    play.restart(20).feed(BoardOpened(1, SPENT, TRAITS))
+    assert (play.state(), play.evse().charging, play.ended()) == (State.ACTIVE, ChargingState.SUSPENDED_EV, [])
+    assert releases(play) == [True]
+
+
+@pytest.mark.parametrize("boot", [False, True])
+def test_but_not_a_time_that_nobody_can_prove(boot: bool) -> None:
+    play = parked(play_of())
+    play.restart(20 if boot else 100, new_boot=boot).feed(BoardOpened(1, SPENT, TRAITS))
+    play.skip().feed(MeterRead(1, "end:1", wh(3000)))
+    assert [m.reason for m in play.ended()] == [StopReason.POWER_LOSS]
+
+
+def test_a_vehicle_that_the_restart_has_cut_off_is_not_one_that_was_full() -> None:
+    """Its driver pays for no place that he could not charge at."""
+    play = running(play_of())
+    play.evse().bill = Bill("s1", 0, 5000, tariff=Tariff(kwh=rate("0.5"), occupancy=rate("0.1")))
+    play.restart(5).feed(BoardOpened(1, SPENT, TRAITS))
+    play.skip().feed(MeterRead(1, "end:1", wh(3000)))
+    assert [m.reason for m in play.ended()] == [StopReason.OTHER]
+
+
+def test_nor_the_next_vehicle_of_a_session_that_outlives_the_cable() -> None:
+    play = parked(play_of(settings={"stop_on_ev_disconnect": False}))
+    play.feed(BoardChanged(1, AT_REST))
+    play.skip().feed(BoardChanged(1, LOOP))
+    play.skip().restart(5).feed(BoardOpened(1, SPENT, TRAITS))
+    play.skip().feed(MeterRead(1, "end:1", wh(3000)))
+    assert [m.reason for m in play.ended()] == [StopReason.OTHER]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from agent.bankcards import BankCard, Settlement, TerminalIdentity
 from agent.domain.adhoc import PayState, Terms, reference
 from agent.domain.events import (
+    BoardChanged,
     CablePlugged,
     ContactorClosed,
     FaultCleared,
@@ -820,10 +822,32 @@ def test_a_session_goes_on_and_is_paid() -> None:
     assert CommitPayment(0, payment, 7, 150) in play.log
 
 
+def test_a_place_that_is_still_taken_is_still_paid_but_at_most_a_minute_of_the_time_away() -> None:
+    """The vehicle is full by itself; the agent is away for 200 s, and the board's count proves the plug."""
+    play = till(tariff=Tariff(kwh=Decimal("0.50"), occupancy=Decimal("0.60")), settings={})
+    payment = paid(play)
+    charge(play, 2000, 50)
+    full = BoardChanged(1, replace(PLUGGED, plugged_s=60, spent=True))
+    play.skip() >> full
+    for _ in range(2):
+        charge(play, 2000, 30)  # 1 min: 0.60
+    plugged_at = play.evse().plugged_at
+    assert plugged_at is not None
+    state = replace(PLUGGED, plugged_s=play.t_s + 200 - plugged_at.t_s, spent=True)
+    play.skip().restart(200, state=state).skip()
+    (play >> OPENED).skip()
+    assert play.state() is State.ACTIVE
+    charge(play, 2000, 0)
+    for _ in range(2):
+        charge(play, 2000, 60)  # 2 min: 1.20
+    unplugged(play, 2000).skip()
+    spent = record(play, payment)["cents"]
+    assert 50 + 60 + 120 <= spent <= 50 + 60 + 60 + 120
+    assert CommitPayment(0, payment, 7, spent) in play.log
+
+
 def EvseAt(play: Playbook) -> Any:
     """The car is still there, and the board has counted."""
-    from dataclasses import replace
-
     plugged_at = play.evse().plugged_at
     assert plugged_at is not None
     return replace(PLUGGED, plugged_s=play.t_s + 25 - plugged_at.t_s)

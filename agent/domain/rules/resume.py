@@ -12,7 +12,7 @@ from agent.domain.faults import GRACE_S, blocks, ends_session
 from agent.domain.messages import ChargingState, StopReason, TriggerReason
 from agent.domain.orders import Remember, WakeMe
 from agent.domain.rules.end import end, read_end, read_end_when_open
-from agent.domain.rules.words import bounded, changed, release, timer, to, unsettle
+from agent.domain.rules.words import bounded, changed, release, tell_charging, timer, to, unsettle
 from agent.domain.stop import Stop
 from agent.kinds import Moment, Stamp
 
@@ -53,7 +53,7 @@ def recover(s: Site, evse: Evse, event: BoardOpened, now: Moment) -> Iterator[Yi
     yield WakeMe(timer("recover", evse), None)
     if session.stop is not None:
         yield from end_again(s, evse, event, now)
-    elif event.state.spent:
+    elif event.state.spent and not session.spent:  # cut off: it did not end by itself
         yield from end(s, evse, StopWanted(evse.number, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION), now)
     elif not _broken(evse, event) and uninterrupted(s, evse, session, event.state.plugged_s, now):
         yield from _resume(s, evse, now)
@@ -79,12 +79,14 @@ def _resume(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     session = evse.session
     assert session is not None
     evse.state, evse.charging = State.ACTIVE, ChargingState.EV_CONNECTED
-    session.alive_at = now.stamp
+    session.alive_at, session.spent = now.stamp, evse.spent
     yield Remember("session", session.id, session.record())
-    if not session.held:
+    if not (session.held or session.spent):
         yield from bounded(s, evse, now)
         yield from release(s, evse, True)
     yield from unsettle(s, evse, now)
+    if session.spent:
+        yield from tell_charging(s, evse, now)
     yield SessionOpened(evse.number, session.id, TriggerReason.TX_RESUMED)
     yield changed(evse)
 

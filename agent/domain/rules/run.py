@@ -71,7 +71,10 @@ def vehicle_spent(s: Site, evse: Evse, event: VehicleSpent, now: Moment) -> Iter
             yield from end(s, evse, StopWanted(evse.number, *reason), now)
         return
     tariff = evse.bill.tariff if evse.bill is not None else None
-    if tariff is not None and any(rates.occupancy for rates in tariff.rates()):
+    session = evse.session
+    if session is not None and tariff is not None and any(rates.occupancy for rates in tariff.rates()):
+        session.spent = True
+        yield Remember("session", session.id, session.record())
         yield from tell_charging(s, evse, now)
     else:
         reason = StopReason.STOPPED_BY_EV, TriggerReason.CHARGING_STATE_CHANGED
@@ -122,6 +125,9 @@ def _disconnected(evse: Evse) -> StopWanted:
 
 def vehicle_back(s: Site, evse: Evse, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
     yield WakeMe(timer("connect", evse), None)
+    if evse.session and evse.session.spent:
+        evse.session.spent = False
+        yield Remember("session", evse.session.id, evse.session.record())
     if evse.session and not evse.session.held:
         yield from release(s, evse, True)
     yield from unsettle(s, evse, now)

@@ -81,7 +81,11 @@ def rest(evse: Evse) -> State:
 
 def charging_state(evse: Evse) -> ChargingState:
     """The decision table of a running session (IEC 61851-1 pilot to OCPP charging state). The station's own pause
-    wins over the vehicle's; between release and the first sign of the vehicle the old word stays for ``SETTLE_S``."""
+    wins over the vehicle's, unless that takes nothing any more; between release and the first sign of the vehicle the
+    old word stays for ``SETTLE_S``."""
+    session = evse.session
+    if session is not None and session.spent and evse.spent and not session.held:
+        return ChargingState.SUSPENDED_EV
     if not evse.release or evse.paused:
         return ChargingState.SUSPENDED_EVSE
     if not evse.vehicle:
