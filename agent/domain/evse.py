@@ -33,7 +33,6 @@ if TYPE_CHECKING:  # of stations that sell without a contract
 LEAST_A = 6.0
 """The least current that IEC 61851-1 can offer; less is a pause."""
 
-
 FEED = ("R", "S", "T")
 """The phases of the station's feed, by OCPP's letters (1.6 9.1, ConnectorPhaseRotation)."""
 
@@ -81,7 +80,7 @@ class Grant:
 @mutable
 class Session:
     """A right and a vehicle: energy. ``last_wh`` is the newest register that is on disk or better. ``told`` False: its
-    transaction begins later (decision 9)."""
+    transaction begins later (decision 9). ``spent``: its vehicle is full and the tariff asks for the place."""
 
     id: str
     evse: EvseId
@@ -106,7 +105,6 @@ class Session:
     signing: str = ""
     """What the meter's own, signed transaction is called; "" where it signs none."""
     spent: bool = False
-    """Its vehicle has ended by itself and takes no more, and the tariff asks for the place (decision 30)."""
 
     def record(self) -> dict[str, Any]:
         """For ``Remember("session", id, ...)``."""
@@ -339,7 +337,8 @@ class Site:
 
     ``io_s``: how much domain time may pass while a device answers (its real second times the clock's rate).
     ``max_token_length``: what the version in use can carry. ``mains_hold_s``: a shorter loss of mains is a glitch;
-    ``backup_s``: how long the back-up supply is good for (both in real seconds).
+    ``backup_s``: how long the back-up supply is good for (both in real seconds). ``profiles``, ``certificates`` and
+    ``roots`` (of central systems, over the air): how many are installed.
     """
 
     evses: dict[EvseId, Evse]
@@ -374,7 +373,6 @@ class Site:
     mains_hold_s: float = 0.3
     backup_s: float = 15.0
     profiles: Callable[[], int] = lambda: 0
-    """How many charging profiles are installed."""
     sign: Callable[[str], SignedReading | None] = lambda payload: None
     """Signs an OCMF payload with the station's key (``services/ocmf.py``); None: it cannot."""
     version: str = ""
@@ -388,7 +386,6 @@ class Site:
     access: Callable[[str], Access] = lambda link: Access()
     """What this link is to dial with now (blocks/access.py)."""
     roots: Callable[[], int] = lambda: 0
-    """How many roots of central systems were installed over the air."""
     judges: dict[str, Callable[[Value], bool]] = field(default_factory=dict)
     """Settings that more than their range is asked of: may this value be set? By the block that owns them."""
     terms: Terms | None = None
@@ -398,7 +395,6 @@ class Site:
     updating: bool = False
     """Firmware waits for the running sessions, or is being installed: nobody else may start."""
     certificates: Callable[[], int] = lambda: 0
-    """How many roots are installed, whatever for."""
     security: SecurityLog = field(default_factory=SecurityLog.empty)
     boot_reason: str = "Unknown"
     """BootReasonEnumType of 2.x: why the agent runs anew."""
