@@ -245,9 +245,10 @@ async def test_the_terminal_loses_power_meanwhile(tmp_path: Path) -> None:
         assert [c["cents"] for c in over["ledger"]["captures"]] == [owed(over["evses"][0]["meter_wh"] - first)]
 
 
-async def test_the_agent_is_killed_meanwhile(tmp_path: Path) -> None:
-    """EVerest ends its transaction when nobody speaks to it any more; a DC vehicle takes no second one on the same
-    plug. What flowed until then is billed once."""
+@pytest.mark.parametrize("comes_back", ["at once", "later"])
+async def test_the_agent_is_killed_meanwhile(tmp_path: Path, comes_back: str) -> None:
+    """EVerest ends its transaction when nobody speaks to it any more, or when the agent is back and says so; a DC
+    vehicle takes no second one on the same plug. What flowed until then is billed once."""
     async with played(tmp_path, "dc-ccs") as s:
         first = (await s.until(waits))["evses"][0]["meter_wh"]
         await tap(s)
@@ -255,6 +256,11 @@ async def test_the_agent_is_killed_meanwhile(tmp_path: Path) -> None:
         await plug(s)
         await charged(s, 200)
         await s.post("/agent", {"action": "kill"})
+        if comes_back == "later":
+            await s.post("/agent", {"action": "stop"})
+            alone = await s.until_evse(lambda e: not e["contactor"])
+            assert not alone["agent"]["up"]
+            await s.post("/agent", {"action": "start"})
         await s.until(lambda p: p["agent"]["restarts"] == 1 and p["agent"]["up"])
         over = await booked(s)
         assert [c["cents"] for c in over["ledger"]["captures"]] == [owed(over["evses"][0]["meter_wh"] - first)]
