@@ -619,6 +619,16 @@ def test_a_least_rate_says_who_waits(least: float | None, shares: tuple[float, f
     assert given(play) == shares
 
 
+def test_who_begins_with_too_little_is_not_released_for_a_moment() -> None:
+    """There is room for 6 A, and the profile says that 10 A is the least (found by a walk)."""
+    play = two(16.0)
+    put(play, profile(DEFAULT, (0, 10.0), number=2, least=10.0))
+    charging(play.skip())
+    plugged_and_begun(play, 2)
+    assert given(play) == (10.0, 0.0)
+    assert [o.on for o in play.log if isinstance(o, SetRelease) and o.evse == 2] == []
+
+
 # --- time, restarts --------------------------------------------------------------------------------------------------
 
 

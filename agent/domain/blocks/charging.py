@@ -261,7 +261,8 @@ class Charging:
         fair_a = self._fair_a(budgets, [*others, evse], now) if any(e.allowed_a is None for e in others) else {}
         had_a = {e.number: fair_a[e.number] if e.allowed_a is None else e.allowed_a for e in others}
         taken_a = {e.number: max(had_a[e.number], self._still_a(e, now)) for e in others}
-        evse.allowed_a = min(own.limit, room_a(budgets, taken_a, evse.number))
+        room = min(own.limit, room_a(budgets, taken_a, evse.number))
+        evse.allowed_a = room if room >= self._claim(evse, own, not others).least_a else 0.0
 
     def _fair_a(self, budgets: list[Budget], running: list[Evse], now: Moment) -> dict[EvseId, float]:
         """Of one that charged when the agent went away, and whose board has not been opened since: what it was given
