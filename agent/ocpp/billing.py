@@ -168,7 +168,9 @@ class Billing:
         if row.seq in self._heard:
             known = [self._heard[row.seq]]
         elif row.id in self._late:
-            known = [self._late.pop(row.id)]
+            late = self._late.pop(row.id)
+            is_old = late is not None and self._crossing.has_left(row, late.version)  # it is told anew elsewhere
+            known = [] if is_old else [late]
         out = dialect.outgoing(type(row.message))
         if isinstance(out, Out):
             out = out.of(row.message)

@@ -34,16 +34,19 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import Reply
+from agent.domain.record import load
 from agent.domain.variables import Settings
 from agent.kinds import AuthorizationStatus, Reading, ReadingContext, Stamp, Token
 from agent.ocpp.billing import Billing
 from agent.ocpp.delivery import deliver
 from agent.ocpp.dialect import Desk, Dialect, Heard, In, Out
 from agent.ocpp.line import Gone, Silent
+from agent.ocpp.openings import known_of
 from agent.ocpp.times import rfc3339
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ports.store import OutboxRow, Put, StoreError
+from agent.services.forms import base36
 from agent.services.store import Store
 
 T = TypeVar("T")
@@ -505,6 +508,19 @@ async def test_a_number_is_given_once_when_a_version_goes_in_the_middle_of_the_o
     async with station(*in_1_6, *("switch", "answered") * 2, "switch", *["sample"] * 6, "end") as s:
         await s.settle()
         assert (numbers(s), s.books.wrong, s.books.torn) == ([*range(9)], [], {"session-0": []})
+
+
+async def test_an_answer_of_before_is_none_to_what_is_told_anew() -> None:
+    """The first of two attempts is answered when the second has been: not in place of the other version's answer."""
+    async with station("switch", "card", "silent", "answered") as s:
+        (kept,) = known_of(s.store.transaction("chargy", "session-0"), "session-0").opening
+        row = OutboxRow(kept.seq, s.store._prefix + base36(kept.seq), "chargy", "session-0", load(kept.body), 0)
+        out = DIALECTS["1.6"].outgoing(TransactionStarted)
+        assert isinstance(out, Out)
+        late = replace(out.heard(row.message, {"transactionId": 100, **verdict("Accepted")}, s.desk), version="1.6")
+        assert s.billing.late(row.id, late) == ()
+        await s.do("switch", "answered")
+        assert numbers(s) == [0]
 
 
 @pytest.mark.parametrize("then", [(), ("answered", "kill"), ("answered", "answered", "switch", "switch")])
