@@ -41,7 +41,7 @@ from agent.ocpp.billing import Billing
 from agent.ocpp.delivery import deliver
 from agent.ocpp.dialect import Desk, Dialect, Heard, In, Out
 from agent.ocpp.line import Gone, Silent
-from agent.ocpp.openings import known_of
+from agent.ocpp.openings import known_of, packed
 from agent.ocpp.times import rfc3339
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
@@ -618,7 +618,8 @@ async def test_letters_of_an_older_release_can_be_resent() -> None:
 async def test_a_damaged_opening_stops_nobody_else() -> None:
     async with station("card", "answered", "end", "answered", "card", "answered", "end") as s:
         known = dict(s.store.transaction("chargy", "session-1"))
-        known["opening"] = [{"seq": 5, "number": 0, "left": ["2.0.1"], "message": {"$": "TransactionStarted"}}, 7]
+        opening = [{"seq": 5, "number": 0, "left": ["2.0.1"], "message": {"$": "TransactionStarted"}}, 7]
+        known["opening"] = packed(opening)
         await s.store.commit([Put("transaction", "chargy/session-1", known)])
         await s.do("switch", "card")
         await s.do("end")

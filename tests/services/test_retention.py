@@ -5,19 +5,30 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import uuid
 from pathlib import Path
 
 import pytest
 from test_store import ended, sampled, started
 
+from agent.domain.messages import (
+    ChargingState,
+    Sample,
+    TransactionAuthorised,
+    TransactionStarted,
+    TransactionUpdated,
+    TriggerReason,
+)
 from agent.domain.record import dump
+from agent.kinds import Reading, ReadingContext, Stamp, Token
 from agent.ocpp.openings import Known, put
-from agent.ports.store import Put
+from agent.ports.store import OutboxRow, Put
 from agent.services import letters, salvage
 from agent.services.ids import ENDED_KEPT
 from agent.services.store import MIGRATIONS, Store
 
 SESSIONS, AT_ONCE = 10_000, 250
+CHARGING = ChargingState.CHARGING
 
 
 async def fast(path: Path) -> Store:
@@ -174,3 +185,30 @@ async def test_an_undamaged_file_of_the_first_schema_gets_its_numbers_too(tmp_pa
     assert store.set_aside is None
     assert [r.number for r in await store.head("chargy", 9)] == [0, 0, 1]
     await store.close()
+
+
+async def test_what_is_kept_of_openings_fills_neither_the_store_nor_the_memory(tmp_path: Path) -> None:
+    """The ends of 10,000 sessions are dead letters (here a tenth): their openings wait for whoever resends them (decision 8). A fact
+    of more than a quarter of a page takes a page more."""
+    at = Stamp(12, 123456.789)
+    reading = Reading(at, 123456, 10987.6, (229.8, 230.4, 231.9), (15.9, 15.7, 16.1), (3650.0, 3601.5, 3736.1), 50.02)
+    sample = Sample(ReadingContext.BEGIN, reading, ("Energy.Active.Import.Register", "Voltage", "Current.Import"))
+    store = await fast(tmp_path / "agent.db")
+    for first in range(0, SESSIONS // 10, AT_ONCE):
+        puts = []
+        for n in range(first, first + AT_ONCE):
+            known, session = Known(), str(uuid.UUID(int=n << 64))
+            for number, message in enumerate((
+                TransactionStarted(session, 1, None, at, n, samples=(sample,), reading=reading),
+                TransactionAuthorised(
+                    session, 1, Token(f"04A1B2C3{n:06X}"), at, n, TriggerReason.AUTHORIZED, CHARGING,
+                    remote_id="12345",
+                ),
+                TransactionUpdated(session, 1, at, TriggerReason.CHARGING_STATE_CHANGED, CHARGING),
+            )):  # fmt: skip
+                known = known.leaving(OutboxRow(5 * n + number, "", "chargy", session, message, 0, number), "2.0.1")
+            puts.append(put("chargy", session, known.named(session, "2.0.1")))
+            assert len(json.dumps(puts[-1].value)) < 1000
+        await store.commit(puts, [("chargy", ended(str(n))) for n in range(AT_ONCE)])
+    await store.close()
+    assert (tmp_path / "agent.db").stat().st_size < 1600 * 1024, "of all of them 16 MB, where the store may have 32"
