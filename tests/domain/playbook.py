@@ -284,7 +284,7 @@ class Playbook:
         for order in orders:
             self._look(order)
             status = isinstance(order, Tell) and isinstance(order.message, StatusChanged | FaultNoted)
-            quiet = isinstance(order, self.QUIET) or _of_security(order) or (status and not self.status)
+            quiet = isinstance(order, self.QUIET) or _of_itself(order) or (status and not self.status)
             if not quiet and not self._again(order):
                 self.unclaimed.append(order)
         self.log += orders
@@ -326,9 +326,10 @@ class Playbook:
                 pass
 
 
-def _of_security(order: Order) -> bool:
+def _of_itself(order: Order) -> bool:
+    """What comes with many events and has plays of its own."""
     if isinstance(order, Remember):
-        return order.kind == "security"
+        return order.kind in ("security", "unlock")
     return isinstance(order, Tell) and isinstance(order.message, SecurityHappened)
 
 

@@ -1,6 +1,9 @@
 """A cable that is stuck, a cable that is kept, and what a token that was refused may still draw."""
 
+from dataclasses import replace
+
 from playbook import (
+    ACCEPTED,
     CHARGING,
     EMPTY,
     LINK,
@@ -24,6 +27,7 @@ from agent.domain.events import (
     ContactorOpened,
     FaultRaised,
     MeterRead,
+    TokenJudged,
     TransactionHeard,
     UnlockTried,
     VehicleConnected,
@@ -31,9 +35,10 @@ from agent.domain.events import (
 )
 from agent.domain.evse import State
 from agent.domain.messages import TransactionEnded, TransactionUpdated
-from agent.domain.orders import Order, ReadMeter, Remember, Reply, SetHold, SetRelease, Unlock
+from agent.domain.orders import JudgeToken, Order, ReadMeter, Remember, Reply, SetHold, SetRelease, Unlock
 from agent.kinds import EvseState, EvseTraits, Fault, Pilot, ScreenName
 
+LOCKED = replace(PLUGGED, locked=True)
 HOLDS = EvseTraits(counts_plugged=True, holds=True)
 
 
@@ -85,6 +90,106 @@ def test_nobody_unlocks_under_a_driver_who_has_begun_anew() -> None:
 def test_an_attempt_that_fell_into_the_absence_of_the_board_is_made_up_for() -> None:
     play = ended(charging(Playbook())) >> UnlockTried(1, "", False)  # the keeper's word while the board reopens
     assert play >> BoardOpened(1, PLUGGED, play.traits) << Unlock(1) >> UnlockTried(1, "", True)
+
+
+# --- the agent is killed before the cable is free -------------------------------------------------------------------
+
+
+def close(play: Playbook) -> list[Order]:
+    """The orders of the event that closes a session."""
+    play = play.skip() >> CardPresented(1, A) << SetRelease << Remember >> ContactorOpened(1) << ReadMeter
+    return play.feed(MeterRead(1, "end:1", wh(1200)))
+
+
+def freed(orders: list[Order]) -> bool:
+    return any(isinstance(o, Unlock) for o in orders)
+
+
+def wishes(play: Playbook) -> list[str]:
+    return list(play.store.get("unlock", {}))
+
+
+def killed_at_the_close() -> Playbook:
+    """The close is on disk, the order has not left."""
+    play = charging(Playbook())
+    closing = close(play)
+    assert Remember("unlock", "1", {}) in closing
+    assert Remember("session", "s1", None) in closing
+    play.skip().restart(20)
+    return play.skip()
+
+
+def test_a_cable_whose_unlock_was_killed_comes_free_when_the_board_is_there_again() -> None:
+    play = killed_at_the_close()
+    assert freed(play.feed(BoardOpened(1, LOCKED, play.traits)))
+    play.skip().feed(UnlockTried(1, "", True))
+    assert wishes(play) == []
+    play.skip().restart(20)
+    assert not freed(play.feed(BoardOpened(1, LOCKED, play.traits)))
+
+
+def test_one_that_is_stuck_is_tried_on_over_a_restart() -> None:
+    play = killed_at_the_close()
+    play.feed(BoardOpened(1, LOCKED, play.traits))
+    play.feed(UnlockTried(1, "", False))
+    play.skip().restart(20)
+    assert freed(play.feed(BoardOpened(1, LOCKED, play.traits)))
+
+
+def test_nothing_is_unlocked_while_the_contactor_is_not_open() -> None:
+    play = killed_at_the_close()
+    assert not freed(play.feed(BoardOpened(1, CHARGING, play.traits)))
+    play.skip().wait(100).skip()
+    assert freed(play.feed(ContactorOpened(1)))
+
+
+def test_nor_at_the_close_itself() -> None:
+    """The contactor did not open in time: the register is read in any case, the plug waits."""
+    play = charging(Playbook()).skip() >> CardPresented(1, A) << SetRelease << Remember
+    play.wait(11).skip()
+    assert not freed(play.feed(MeterRead(1, "end:1", wh(1200))))
+    play.skip().wait(100).skip()
+    assert freed(play.feed(ContactorOpened(1)))
+
+
+def test_a_cable_that_is_gone_is_forgotten() -> None:
+    play = killed_at_the_close()
+    assert not freed(play.feed(BoardOpened(1, EMPTY, play.traits)))
+    assert wishes(play) == []
+    play = killed_at_the_close()
+    for event in (BoardOpened(1, CHARGING, play.traits), CableRemoved(1)):
+        play.feed(event)
+    assert wishes(play) == []
+
+
+def test_a_lock_that_is_open_already_is_not_moved() -> None:
+    play = killed_at_the_close()
+    assert not freed(play.feed(BoardOpened(1, replace(LOCKED, locked=False), play.traits)))
+    assert wishes(play) == []
+
+
+def test_somebody_elses_session_keeps_its_cable() -> None:
+    play = killed_at_the_close()
+    play.feed(BoardOpened(1, CHARGING, play.traits))
+    for event in (CardPresented(1, A), TokenJudged("1", A, ACCEPTED)):
+        play.feed(event)
+    for asked in [o for o in play.log if isinstance(o, JudgeToken)]:
+        play.feed(TokenJudged(asked.request, A, ACCEPTED))
+    play.feed(MeterRead(1, "begin:1", wh(1200)))
+    assert play.state() is State.ACTIVE
+    assert wishes(play) == []
+    assert not freed(play.feed(ContactorOpened(1)))
+    play.skip().restart(5)
+    assert not freed(play.feed(BoardOpened(1, LOCKED, play.traits)))
+
+
+def test_a_board_that_nobody_saw_until_its_session_was_closed_frees_the_cable_when_it_comes() -> None:
+    play = charging(Playbook())
+    play.skip().restart(5)
+    play.wait(301).skip()
+    closing = play.feed(MeterRead(1, "end:1", wh(1200)))
+    assert (freed(closing), wishes(play)) == (False, ["1"])
+    assert freed(play.feed(BoardOpened(1, LOCKED, play.traits)))
 
 
 # --- kept ------------------------------------------------------------------------------------------------------------

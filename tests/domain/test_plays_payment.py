@@ -15,6 +15,7 @@ from agent.domain.events import (
     BoardChanged,
     CablePlugged,
     ContactorClosed,
+    ContactorOpened,
     FaultCleared,
     FaultRaised,
     LinkChanged,
@@ -140,6 +141,7 @@ def charge(play: Playbook, meter_wh: int, seconds: float = 0.0) -> Playbook:
 def unplugged(play: Playbook, meter_wh: int) -> Playbook:
     """The driver ends it; nothing of it is claimed but what the last register brings."""
     play.skip() >> VehicleLeft(1)
+    play.skip() >> ContactorOpened(1)
     play.skip().wait(11).skip()
     return play >> MeterRead(1, f"end:{play.evse().end_try}", wh(meter_wh))
 

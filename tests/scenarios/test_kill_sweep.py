@@ -80,7 +80,8 @@ class Trap:
 
 @dataclass
 class Driver:
-    """A patient person: looks at the station and does what comes next, whatever happens to the agent."""
+    """A patient person: looks at the station and does what comes next, whatever happens to the agent. Nobody has to pull
+    at the car first: a plug that stays locked after its session is a station that is stuck."""
 
     station: Simulated
     csms: StrictCsms
@@ -115,8 +116,6 @@ class Driver:
             await self._while_shown(FREE, WAIT_S if self.done.count("tap") % 3 else LONGER_S)
         elif closed and not session and evse["cable"] and not evse["locked"]:
             await self._do("unplug", "/evses/1/unplug", {"side": "station"})
-        elif closed and not session and evse["cable"]:
-            await self._do("unplug", "/evses/1/unplug", {"side": "ev"})  # locked: a person pulls at the car first
         return bool(closed) and not evse["cable"] and evse["told"]["status"] == "Available" and self.trap.sprung
 
     async def _while_shown(self, screens: tuple[str, ...], most_s: float) -> None:

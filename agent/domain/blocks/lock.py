@@ -1,5 +1,6 @@
-"""The lock of a socket: a cable that did not come free is tried again until it does, and one that the backend wants
-kept after the car has left is held (OCPP 1.6 UnlockConnectorOnEVSideDisconnect; 2.x UnlockOnEVSideDisconnect)."""
+"""The lock of a socket: a cable is freed when its session is over, one that did not come free is tried again until it
+does, and one that the backend wants kept after the car has left is held (OCPP 1.6 UnlockConnectorOnEVSideDisconnect;
+2.x UnlockOnEVSideDisconnect)."""
 
 from __future__ import annotations
 
@@ -9,15 +10,18 @@ from agent.domain.block import Yielded, on
 from agent.domain.events import (
     BoardOpened,
     CableRemoved,
+    ContactorOpened,
     FaultCleared,
+    SessionClosed,
     SessionOpened,
     SettingChanged,
     SituationChanged,
+    Started,
     TimeCame,
     UnlockTried,
 )
 from agent.domain.evse import Evse, Site, State
-from agent.domain.orders import SetHold, Unlock, WakeMe
+from agent.domain.orders import Remember, SetHold, Unlock, WakeMe
 from agent.kinds import EvseId, Fault, Moment
 
 RETRY_S = (5.0, 5.0, 30.0, 60.0)
@@ -29,6 +33,41 @@ class Lock:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._tries: dict[EvseId, int] = {}
+        self._owed: set[EvseId] = set()
+        """Their session is over and their cable is not free: on disk with the close, for a driver does not wait in the
+        rain because the agent was killed."""
+
+    # --- a session is over -----------------------------------------------------------------------------------------
+
+    @on(SessionClosed)
+    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+        """A board that nobody has seen may hold one too."""
+        evse = self._site.evses[event.evse]
+        goes = evse.vehicle or self._site.settings.flag(_KEEPING)
+        if evse.frees and (not evse.known or (evse.cable and goes)):
+            self._owed.add(evse.number)
+            yield Remember("unlock", str(evse.number), {})
+            yield from self._free(evse)
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        known = {str(number): number for number in self._site.evses}
+        for key in event.remembered.get("unlock", {}):
+            if key in known:
+                self._owed.add(known[key])
+            else:
+                yield Remember("unlock", key, None)
+
+    @on(ContactorOpened)
+    def safe(self, event: ContactorOpened, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        if evse.session is None:
+            yield from self._retry(evse)
+
+    def _free(self, evse: Evse) -> Iterator[Yielded]:
+        """Never with voltage on the plug: ``safe`` makes up for it."""
+        if evse.known and not evse.contactor:
+            yield Unlock(evse.number)
 
     # --- a cable that is stuck -------------------------------------------------------------------------------------
 
@@ -54,23 +93,27 @@ class Lock:
         """An attempt that fell into the time while the board was away is made up for at once. What it was told to hold
         it may have forgotten, or nobody wants it any more."""
         evse = self._site.evses[event.evse]
-        if evse.number in self._tries:
-            yield from self._retry(evse)
+        if evse.locked is False:
+            yield from self._forget(evse.number)
+        yield from self._retry(evse)
         if evse.holds and evse.session is None:
             yield SetHold(evse.number, False)
 
     def _retry(self, evse: Evse) -> Iterator[Yielded]:
         """Not under a driver who has begun anew meanwhile."""
-        if evse.number not in self._tries:
+        if evse.number not in self._tries and evse.number not in self._owed:
             return
-        if evse.session is None and evse.cable and evse.state in (State.OCCUPIED, State.ENDED):
-            yield Unlock(evse.number)
+        if evse.session is None and evse.cable and evse.frees and evse.state in (State.OCCUPIED, State.ENDED):
+            yield from self._free(evse)
         else:
             yield from self._forget(evse.number)
 
     def _forget(self, number: EvseId) -> Iterator[Yielded]:
         if self._tries.pop(number, None) is not None:
             yield WakeMe(f"unlock:{number}", None)
+        if number in self._owed:
+            self._owed.discard(number)
+            yield Remember("unlock", str(number), None)
 
     @on(CableRemoved)
     def removed(self, event: CableRemoved, now: Moment) -> Iterator[Yielded]:
@@ -89,6 +132,7 @@ class Lock:
 
     @on(SessionOpened)
     def session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+        yield from self._forget(event.evse)
         if self._keeps(self._site.evses[event.evse]):
             yield SetHold(event.evse, True)
 

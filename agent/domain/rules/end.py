@@ -9,7 +9,7 @@ from agent.domain.events import ContactorOpened, MeterFailed, MeterRead, Session
 from agent.domain.evse import Evse, Session, Site, State
 from agent.domain.messages import ChargingState, StopReason, TransactionEnded, TriggerReason
 from agent.domain.ocmf import Bill, payload
-from agent.domain.orders import ReadMeter, Remember, Unlock, WakeMe
+from agent.domain.orders import ReadMeter, Remember, WakeMe
 from agent.domain.rules.points import is_told, over
 from agent.domain.rules.signing import end_signing, owes
 from agent.domain.rules.words import changed, release, timer, to, with_offer
@@ -112,8 +112,6 @@ def _close(s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | N
     evse.session, evse.charging = None, ChargingState.IDLE
     yield WakeMe(timer("end", evse), None)
     evse.state = State.ENDED if evse.cable or evse.vehicle else State.FREE
-    if evse.cable and evse.frees and (evse.vehicle or s.settings.flag("unlock_on_ev_disconnect")):
-        yield Unlock(evse.number)
     yield SessionClosed(evse.number, session.id, stop.reason, meter_wh, at)
     yield changed(evse)
 
