@@ -355,6 +355,8 @@ class Rig:
             case ReadMeter() | JudgeToken() | Unlock():
                 if isinstance(order, Unlock):
                     assert not self.outlets[order.evse].release, "unlocked while release was given"
+                    told = order.request or not self.site.evses[order.evse].contactor
+                    assert told, "unlocked at a session's end with the contactor closed"
                 if order not in self.devices or not (isinstance(order, ReadMeter) and order.purpose == "live"):
                     self.devices.append(order)
             case Reply(_, request):
