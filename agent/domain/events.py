@@ -423,6 +423,11 @@ class VehicleSpent(EvseEvent):
 
 
 @frozen
+class ReleaseRefused(EvseEvent):
+    """The board was asked often enough and does not give it."""
+
+
+@frozen
 class GrantDropped(EvseEvent):
     """The right to charge is gone before anything started. ``why``: a detail key of the refused/finished screens."""
 

@@ -7,13 +7,16 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from agent.domain.events import BoardChanged, BoardOpened, Event, FaultCleared, FaultRaised, UnlockTried
+from agent.domain.events import BoardChanged, BoardOpened, Event, FaultCleared, FaultRaised, ReleaseRefused, UnlockTried
 from agent.domain.orders import ClearFaults, Order, SetHold, SetLimit, SetRelease, SetService, Unlock
 from agent.kinds import EvseId, Fault, Limit
 from agent.ports import DeviceError, Refused, Unreachable
 from agent.services.keep import Keeper, Opening
 
 log = logging.getLogger(__name__)
+
+ASKED_TIMES, AGAIN_S = 3, 2.0
+"""A release that the board refuses: it may not be done yet with what was before. Then it is told, and left alone."""
 
 
 async def _together(*works: Awaitable[None]) -> None:
@@ -47,6 +50,8 @@ class BoardKeeper(Keeper):
         self._confirmed = Limit()
         self._withdrawals = 0
         self._unlocking = asyncio.Lock()
+        self._refusals = 0
+        self._again: asyncio.TimerHandle | None = None
 
     @property
     def busy(self) -> bool:
@@ -72,7 +77,8 @@ class BoardKeeper(Keeper):
         heard that the vehicle may be another one."""
         if on and not self._heard:
             return
-        self._release = on
+        self._release, self._refusals = on, 0
+        self._ask_no_more()
         if not on:
             self._withdrawals += 1
             self._withdraw.set()
@@ -88,6 +94,8 @@ class BoardKeeper(Keeper):
         self._heard = self._given = self._paused = False
         self._confirmed = Limit()
         self._opening_told = None
+        self._refusals = 0
+        self._ask_no_more()
         for order in self._others:
             self._cannot(order)
         self._others = []
@@ -164,11 +172,38 @@ class BoardKeeper(Keeper):
             async with self._unlocking:  # the cable is being freed: no energy meanwhile
                 before = self._withdrawals
                 if self._release is not False:
-                    await port.set_release(True)
+                    await self._give(port)
                     self._given = self._withdrawals == before and not self._paused
         else:
             return False
         return True
+
+    async def _give(self, port: Any) -> None:
+        """Raises ``Refused`` after it has seen to it that somebody hears of it, or that it is asked for again."""
+        before = self._withdrawals
+        try:
+            await port.set_release(True)
+        except Refused:
+            self._refusals += 1
+            if self._withdrawals == before and self._release is None:
+                self._refused()
+            raise
+        self._refusals = 0
+
+    def _refused(self) -> None:
+        if self._refusals < ASKED_TIMES:
+            self._again = asyncio.get_running_loop().call_later(AGAIN_S, self._ask_again)
+        else:
+            self._post(ReleaseRefused(self.evse))
+
+    def _ask_again(self) -> None:
+        self._release = True
+        self._wanted.set()
+
+    def _ask_no_more(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
 
     async def _bound(self, port: Any, limit: Limit) -> None:
         """Nothing is released at a limit that the board has not confirmed: it may offer what it was told long ago. Nor

@@ -18,6 +18,7 @@ from agent.domain.events import (
     MeterFailed,
     MeterRead,
     OfferChanged,
+    ReleaseRefused,
     StopRequested,
     StoreFailed,
     TokenJudged,
@@ -586,3 +587,56 @@ def test_the_next_car_on_the_same_cable_is_not_finishing() -> None:
     play = finished() >> VehicleLeft(1) >> VehicleConnected(1)
     assert play
     assert (play.state(), play.statuses[1].ended) == (State.OCCUPIED, False)
+
+
+# --- a board that does not give release ----------------------------------------------------------------------------
+
+
+def denied() -> Playbook:
+    """Plugged, authorised, on disk; the board was asked often enough."""
+    play = Playbook()
+    for event in (CablePlugged(1), VehicleConnected(1), CardPresented(1, A)):
+        play.feed(event)
+    asked = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
+    play.feed(TokenJudged(asked[-1].request, A, ACCEPTED))
+    play.feed(MeterRead(1, "begin:1", wh(1000)))
+    assert play.evse().release
+    play.skip() >> ReleaseRefused(1) << SetRelease(1, False) << updated(ChargingState.SUSPENDED_EVSE)
+    return play
+
+
+def test_a_release_that_is_refused_is_told_and_shown() -> None:
+    play = denied()
+    assert not play.evse().release
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.PAUSED, "refused")
+    assert play.wait(1000).skip()
+    assert [o.on for o in play.log if isinstance(o, SetRelease)][-2:] == [True, False]
+    assert play.state() is State.ACTIVE
+
+
+def test_a_board_that_is_opened_anew_is_asked_anew() -> None:
+    play = denied()
+    assert SetRelease(1, True) in play.feed(BoardOpened(1, PLUGGED, EvseTraits()))
+    assert play.screens[1].name is not ScreenName.PAUSED
+
+
+def test_so_is_one_whose_vehicle_was_plugged_anew() -> None:
+    """Where the session outlives the plug; otherwise that ends it."""
+    play = denied()
+    play.feed(VehicleLeft(1))
+    assert play.state() is State.ENDING
+    play = Playbook(settings={"stop_on_ev_disconnect": False})
+    play = charging(play).skip()
+    play.feed(ReleaseRefused(1))
+    play.feed(VehicleLeft(1))
+    assert SetRelease(1, True) in play.feed(VehicleConnected(1))
+
+
+def test_a_refusal_that_comes_late_changes_nothing() -> None:
+    play = ended_by_card()
+    assert play >> ReleaseRefused(1)
+
+
+def ended_by_card() -> Playbook:
+    play = charging(Playbook()).skip() >> CardPresented(1, A) << SetRelease(1, False) << kept("session", "s1")
+    return play.skip()

@@ -55,7 +55,7 @@ def test_every_refusal_and_every_end_has_its_own_words(words: dict[str, dict[str
             assert f"refused.{detail}.title" in words[language]
             assert f"refused.{detail}.line" in words[language]
         assert {f"finished.{end}" for end in ENDS} <= set(words[language])
-        assert {"paused.car", "paused.station"} <= set(words[language])
+        assert {"paused.car", "paused.station", "paused.refused"} <= set(words[language])
 
 
 def test_details_named_in_the_texts_are_faults_that_exist(words: dict[str, dict[str, str]]) -> None:

@@ -80,8 +80,8 @@ class Trap:
 
 @dataclass
 class Driver:
-    """A patient person: looks at the station and does what comes next, whatever happens to the agent. Nobody has to pull
-    at the car first: a plug that stays locked after its session is a station that is stuck."""
+    """A patient person: looks at the station and does what comes next, whatever happens to the agent. Nobody has to
+    pull at the car first: a plug that stays locked after its session is a station that is stuck."""
 
     station: Simulated
     csms: StrictCsms

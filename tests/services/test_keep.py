@@ -13,12 +13,13 @@ from agent.domain.events import (
     MeterFailed,
     MeterKnown,
     MeterLooked,
+    ReleaseRefused,
     UnlockTried,
 )
 from agent.domain.orders import ReadMeter, SetLimit, SetRelease, Unlock
 from agent.kinds import EvseState, EvseTraits, Fault, Limit, MeterIdentity, Pilot, Reading, Stamp
 from agent.ports import Broken, Exchanged, Garbled, Refused, Unreachable
-from agent.services import keep
+from agent.services import boards, keep
 from agent.services.boards import Alive, BoardKeeper
 from agent.services.hands import Hands
 from agent.services.keep import MeterKeeper
@@ -48,6 +49,7 @@ class Board:
         self.released = None
         self.beats = []
         self.refuse_limit = False
+        self.refuse_release = 0
         self.freeing = None
 
     async def states(self):
@@ -59,6 +61,9 @@ class Board:
 
     async def set_release(self, on):
         self.did.append(("release", on))
+        if on and self.refuse_release:
+            self.refuse_release -= 1
+            raise Refused("not now")
         if self.slow is not None and on:
             await self.slow.wait()
 
@@ -234,6 +239,54 @@ async def test_a_level_that_is_refused_is_told_and_not_fatal():
     k.do(SetLimit(1, Limit(16.0)))
     await until(lambda: board.did.count(("beat",)) > 3)
     assert board.did.count(("open",)) == 1
+    task.cancel()
+
+
+async def test_a_release_that_is_refused_is_asked_for_again(monkeypatch):
+    monkeypatch.setattr(boards, "AGAIN_S", 0.01)
+    board = Board()
+    k, events, task = await opened(board)
+    board.refuse_release = 2
+    k.do(SetRelease(1, True))
+    await until(lambda: k._given)
+    assert board.did.count(("release", True)) == 3
+    assert not any(isinstance(e, ReleaseRefused) for e in events)
+    task.cancel()
+
+
+async def test_but_not_for_ever_then_it_is_told(monkeypatch):
+    """A contactor of a board that gives and takes it back at once would click all night."""
+    monkeypatch.setattr(boards, "AGAIN_S", 0.01)
+    board = Board()
+    k, events, task = await opened(board)
+    board.refuse_release = 99
+    k.do(SetRelease(1, True))
+    await until(lambda: ReleaseRefused(1) in events)
+    await until(lambda: board.did.count(("beat",)) > 10)
+    assert board.did.count(("release", True)) == 3
+    assert events.count(ReleaseRefused(1)) == 1
+    assert board.did.count(("open",)) == 1
+    board.refuse_release = 0
+    for on in (False, True):  # a new wish begins anew
+        k.do(SetRelease(1, on))
+        await asyncio.sleep(0)
+    await until(lambda: k._given)
+    task.cancel()
+
+
+async def test_a_release_that_is_withdrawn_meanwhile_is_not_asked_for_again(monkeypatch):
+    monkeypatch.setattr(boards, "AGAIN_S", 0.01)
+    board = Board()
+    k, events, task = await opened(board)
+    board.refuse_release = 1
+    k.do(SetRelease(1, True))
+    await until(lambda: ("release", True) in board.did)
+    k.do(SetRelease(1, False))
+    await until(lambda: ("release", False) in board.did)
+    before = board.did.count(("beat",))
+    await until(lambda: board.did.count(("beat",)) > before + 5)
+    assert board.did.count(("release", True)) == 1
+    assert not any(isinstance(e, ReleaseRefused) for e in events)
     task.cancel()
 
 

@@ -11,6 +11,7 @@ from agent.domain.events import (
     LimitChanged,
     MeterRead,
     OfferChanged,
+    ReleaseRefused,
     StopWanted,
     TimeCame,
     VehicleConnected,
@@ -113,6 +114,15 @@ def limited(s: Site, evse: Evse, event: LimitChanged, now: Moment) -> Iterator[Y
         yield from release(s, evse, True)
         yield from unsettle(s, evse, now)
     yield from tell_charging(s, evse, now)
+
+
+def refused(s: Site, evse: Evse, event: ReleaseRefused, now: Moment) -> Iterator[Yielded]:
+    """The session goes on without energy, and says so, until the vehicle is plugged anew or the board is opened anew:
+    nobody may believe in a release that is not there, and nobody tries it all night."""
+    if evse.release:
+        yield from release(s, evse, False)
+        yield WakeMe(timer("settle", evse), None)
+        yield from tell_charging(s, evse, now)
 
 
 def _disconnected(evse: Evse) -> StopWanted:
