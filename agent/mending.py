@@ -91,8 +91,8 @@ WORDS: dict[Fault, tuple[str, str]] = {
     ),
     Fault.READER_SILENT: ("the card reader does not answer", "cable and supply of the reader; remote starts go on"),
     Fault.TERMINAL_SILENT: (
-        "the payment terminal does not answer",
-        "cable and supply of the payment terminal; cards of providers go on",
+        "the payment terminal does not answer, or takes no offer",
+        "cable and supply of the payment terminal; one that answers: its own configuration; cards of providers go on",
     ),
     Fault.POWER_INPUT_SILENT: ("the power-fail input cannot be read", "wiring of the power-fail input"),
     Fault.INDICATOR_SILENT: ("lamp or buzzer do not answer", "lamp or buzzer"),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.bankcards import Settlement
-from agent.domain.events import Event
+from agent.domain.events import Event, FaultRaised
 from agent.domain.payment_words import (
     AuthorisePayment,
     BankCardRead,
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 REST_S = 0.5
 """For what a terminal had told before it went."""
+REFUSALS = 20
+"""Offers in a row that a terminal refuses before that is told: it sells nothing, as if it did not answer."""
 
 
 class TerminalKeeper(Keeper):
@@ -52,7 +54,7 @@ class TerminalKeeper(Keeper):
         """The one that was offered last: an approval may cross the end of its offer."""
         self._offered = self._asked = False
         """Its end has not been told; its card is with the bank."""
-        self._settling = 0
+        self._settling = self._refusals = 0
 
     @property
     def busy(self) -> bool:
@@ -70,6 +72,7 @@ class TerminalKeeper(Keeper):
         self._post(TerminalOpened(self.evse, port.identity, restarted=self._known))
         self._known = self._serving = True
         self._offered = False
+        self._refusals = 0
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._hear(port))
@@ -151,7 +154,9 @@ class TerminalKeeper(Keeper):
         if isinstance(order, OfferPayment):
             self._payment, self._offered, self._asked = order.payment, True, False
             offer = port.offer(order.amount_cents, order.reference, order.language)
-            if not await self._unless_refused(offer):
+            taken = await self._unless_refused(offer)
+            self._count(taken)
+            if not taken:
                 await self._over(port)
         elif order.payment != self._payment:
             unserved(order, self._post)
@@ -161,6 +166,14 @@ class TerminalKeeper(Keeper):
             self._asked = True
             if not await self._unless_refused(port.authorise()):
                 await self._over(port)
+
+    def _count(self, taken: bool) -> None:
+        if taken and self._refusals >= REFUSALS:
+            self._clear()
+        self._refusals = 0 if taken else self._refusals + 1
+        if self._refusals == REFUSALS and self._raised is None:
+            self._raised, self.trouble = self.fault, f"{self.name}: it takes no offer"
+            self._post(FaultRaised(self.evse, self.fault))
 
     async def _over(self, port: TerminalPort) -> None:
         """It did not do what it was told: whatever it is doing instead ends too."""

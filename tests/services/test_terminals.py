@@ -33,7 +33,7 @@ from agent.ports.terminal import Approved, TerminalNews
 from agent.services import keep
 from agent.services.devices import compose
 from agent.services.hands import Hands
-from agent.services.terminals import TerminalKeeper
+from agent.services.terminals import REFUSALS, TerminalKeeper
 from agent.settings import SettingsError, parse
 
 OFFER = OfferPayment(0, "p1", 5000)
@@ -179,6 +179,22 @@ async def test_what_is_refused_is_cancelled(tmp_path: Path) -> None:
         assert await it.next(PaymentCancelled) == PaymentCancelled(0, "p1")
         it.keeper.do(AuthorisePayment(0, "another"))
         assert await it.next(PaymentCancelled) == PaymentCancelled(0, "another")
+
+
+async def test_a_terminal_that_takes_no_offer_is_told_of(tmp_path: Path) -> None:
+    """It answers, and sells nothing: its payment application is not ready, or its configuration does not allow it."""
+    async with running(tmp_path) as apollo, kept(apollo.opened) as it:
+        await it.next(TerminalOpened)
+        for n in range(REFUSALS):
+            await apollo.spoil("refuse", code=0x34, detail=0x0E)
+            it.keeper.do(OFFER)
+            if n == REFUSALS - 1:
+                assert await it.next(FaultRaised) == FaultRaised(0, Fault.TERMINAL_SILENT)
+            await it.next(PaymentCancelled)
+        it.keeper.do(OFFER)
+        assert await it.next(FaultCleared) == FaultCleared(0, Fault.TERMINAL_SILENT)
+        await apollo.tap()
+        await it.next(BankCardRead)
 
 
 async def test_a_restart_that_the_line_does_not_notice(tmp_path: Path) -> None:
