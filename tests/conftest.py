@@ -14,9 +14,11 @@ from tests.conformance.ledger import Ledger
 LONG = (
     "scenarios/test_kill_sweep",
     "verify/test_far_ends",
+    "scenarios/test_dc",
     "scenarios/test_roads",
     "scenarios/test_dc",
     "faults/test_faults",
+    "scenarios/test_crossing",
     "faults/test_restarts",
     "ocpp201/test_ej",
     "verify/",
