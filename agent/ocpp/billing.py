@@ -320,13 +320,14 @@ class Billing:
     async def bury(self, row: OutboxRow, reason: str, no: bool = False) -> None:
         """To the dead letters; the start of a session with everything of it."""
         rows: Sequence[OutboxRow] = [row]
-        link, reason = self._desk.link, self._crossing.reason(row, reason, no)
+        link = self._desk.link
         if self._is_key(row):
             try:
                 rows = await self._desk.outbox.of_session(link, row.session) or rows
             except StoreError as e:
                 self._pause(str(e))
                 return
+        reason = self._crossing.reason(rows, reason, no)
         log.error("%s: %d billed message(s) moved to the dead letters: %s", link, len(rows), ascii(reason)[1:-1][:200])
         facts = self._crossing.buried(rows, self._version)
         if await self._stored(self._desk.outbox.bury(rows, reason, facts)):

@@ -95,11 +95,11 @@ class Crossing:
                 found[session] = [put(self._link, session, replace(known, asked=False))]
         return found
 
-    def reason(self, row: OutboxRow, why: str, no: bool) -> str:
-        """Of a dead letter: whoever resends an end has to know that it may have arrived. ``no``: the backend has just
-        refused it."""
-        ending = self._known(row.session).ending if isinstance(row.message, TransactionEnded) else ""
-        if not ending or (no and row.seq == self._first_sent):
+    def reason(self, rows: Sequence[OutboxRow], why: str, no: bool) -> str:
+        """Of dead letters of a session: whoever resends an end has to know that it may have arrived. ``no``: the
+        backend has just refused the first of them."""
+        ending = next((self._known(r.session).ending for r in rows if isinstance(r.message, TransactionEnded)), "")
+        if not ending or (no and rows[0].seq == self._first_sent):
             return why
         return f"{why}; it was sent in OCPP {ending} and not answered: look there first"
 
@@ -154,7 +154,7 @@ class Crossing:
             if row.session:
                 known = changed.get(row.session) or self._known(row.session)
                 if isinstance(row.message, TransactionEnded):
-                    in_doubt = known.is_doubtful(version)
+                    in_doubt = known.ending not in ("", version)  # whoever resends it, it was not sent here
                     known = replace(known, ending=known.ending if in_doubt else "", asked=in_doubt)
                 changed[row.session] = known.leaving(row, version, dead=True)
         return [put(self._link, s, known) for s, known in changed.items() if known != self._known(s)]

@@ -488,6 +488,19 @@ async def test_a_doubt_that_came_back_and_went_again_is_one() -> None:
         assert ([x.kind for x in await s.store.dead()], s.books.numbered) == (["TransactionEnded"], {})
 
 
+async def test_a_doubt_outlives_a_start_that_is_refused_when_the_end_is_resent() -> None:
+    """The end was not sent here: it may still have arrived where it was, and is repeated there."""
+    async with station("card", "answered", "end", "lost", "switch", *["answered"] * 3) as s:
+        await s.store.revive([letter.seq for letter in await s.store.dead()])
+        await s.do(*["refused"] * 5)
+        letters = await s.store.dead()
+        assert [x.kind for x in letters] == ["TransactionStarted", "TransactionEnded"]
+        assert all("it was sent in OCPP 2.0.1 and not answered" in x.reason for x in letters)
+        await s.do("kill", "switch", *["answered"] * 3)
+        assert (s.billed(), s.books.numbered, s.books.wrong) == (["session-0"], {}, [])
+        assert await s.store.dead() == []
+
+
 @pytest.mark.parametrize(("last", "said"), [("refused", False), ("nonsense", True), ("silent", True)])
 async def test_a_letter_says_whether_it_may_have_arrived(last: str, said: bool) -> None:
     async with station("card", "answered", "end", "refused", "refused", last) as s:
