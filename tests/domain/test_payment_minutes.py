@@ -11,6 +11,7 @@ import pytest
 
 from agent.bankcards import BankCard
 from agent.domain.adhoc import Terms
+from agent.domain.blocks.till import KEEP_S
 from agent.domain.messages import TransactionEnded, TransactionStarted
 from agent.domain.offer import Offer
 from agent.domain.tariff import Tariff
@@ -36,9 +37,26 @@ TARIFF = Tariff(kwh=Decimal("0.50"), minute=Decimal("0.01"))
 
 
 class ClockRig(PayRig):
-    """``clock_s``: how far the clock was set ahead; time itself goes on as it does."""
+    """``clock_s``: how far the clock was set ahead; time itself goes on as it does. ``away``: when nobody watched."""
 
-    clock_s = 0.0
+    clock_s, left_s = 0.0, 0.0
+
+    def __init__(self, config: Config) -> None:
+        self.away: list[tuple[float, float]] = []
+        super().__init__(config)
+
+    def start(self) -> None:
+        if self.left_s:
+            self.away.append((self.left_s, self.t_s))
+        super().start()
+
+    def down(self) -> None:
+        super().down()
+        self.left_s = self.t_s
+
+    def unwatched_s(self, begin_s: float, end_s: float) -> float:
+        """Of this time, without the first minute of each absence."""
+        return sum(max(0.0, min(to_s, end_s) - max(from_s, begin_s) - KEEP_S) for from_s, to_s in self.away)
 
     @property
     def now(self) -> Moment:
@@ -77,7 +95,9 @@ class ClockStreet(PayStreet):
         energy_cents = (ended.meter_wh - begun.meter_wh) * KWH_CENTS / 1000
         assert owed >= energy_cents - 1
         if ended.at.boot == begun.at.boot:
-            assert owed <= energy_cents + (ended.at.t_s - begun.at.t_s) / 60 * MINUTE_CENTS + 1, "minutes of nobody"
+            begun_s, ended_s = begun.at.t_s, ended.at.t_s
+            watched_s = ended_s - begun_s - self.rig.unwatched_s(begun_s, ended_s)
+            assert owed <= energy_cents + watched_s / 60 * MINUTE_CENTS + 1, "minutes of nobody"
         assert record["cents"] in (None, min(owed, record["held_cents"]))
         assert captured in (None, record["cents"])
 
@@ -94,7 +114,8 @@ WALK = Walks(ClockStreet, DEEDS, PAY_GONE)
 @pytest.mark.campaign
 @pytest.mark.timeout(0)
 def test_minutes_are_charged_by_time_itself(record_property: Callable[[str, object], None]) -> None:
-    """As in the walks of payments, and the clock is set at random: nobody pays for a minute that has not passed."""
+    """As in the walks of payments, and the clock is set at random: nobody pays for a minute that has not passed, nor for
+    those in which nobody watched."""
     charged = 0
     for street in WALK.all(SEED, WALKS, STEPS, shape_of):
         charged += sum(1 for r in street.rig.store.get("payment", {}).values() if r["owed_cents"])

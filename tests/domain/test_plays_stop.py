@@ -614,6 +614,14 @@ def test_a_release_that_is_refused_is_told_and_shown() -> None:
     assert play.state() is State.ACTIVE
 
 
+def test_a_station_that_ends_refuses_nothing() -> None:
+    """Its release is withdrawn for the moment: no board has said no."""
+    play = charging(Playbook()).skip()
+    play.feed(StopRequested())
+    play.feed(ContactorOpened(1))
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.PAUSED, "station")
+
+
 def test_a_board_that_is_opened_anew_is_asked_anew() -> None:
     play = denied()
     assert SetRelease(1, True) in play.feed(BoardOpened(1, PLUGGED, EvseTraits()))

@@ -334,7 +334,14 @@ class Display:
             return ScreenName.PREPARING, "", values
         if evse.charging is ChargingState.CHARGING:
             return ScreenName.CHARGING, "", values
-        return ScreenName.PAUSED, _paused_by(evse, session), values
+        return ScreenName.PAUSED, self._paused_by(evse, session), values
+
+    def _paused_by(self, evse: Evse, session: Session) -> str:
+        """``refused``: by a board that gives no release although this vehicle should have it."""
+        if evse.charging is ChargingState.SUSPENDED_EV:
+            return "car"
+        should = evse.state is State.ACTIVE and evse.vehicle and not (session.held or self._site.stopping)
+        return "refused" if should and not evse.wanted else "station"
 
     def _fault(self, evse: Evse) -> str:
         heavy = [f for f in heaviest_first(frozenset(evse.faults)) if blocks(f)]
@@ -350,14 +357,6 @@ class Display:
         if name in (ScreenName.IDLE, ScreenName.FINISHED) and not evse.session:
             return Lamp.GREEN
         return Lamp.YELLOW
-
-
-def _paused_by(evse: Evse, session: Session) -> str:
-    """``refused``: by a board that gives no release although this vehicle should have it."""
-    if evse.charging is ChargingState.SUSPENDED_EV:
-        return "car"
-    should = evse.state is State.ACTIVE and evse.vehicle and not session.held
-    return "refused" if should and not evse.wanted else "station"
 
 
 def _ended_by(reason: str, note: str) -> str:
