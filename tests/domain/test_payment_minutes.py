@@ -114,8 +114,8 @@ WALK = Walks(ClockStreet, DEEDS, PAY_GONE)
 @pytest.mark.campaign
 @pytest.mark.timeout(0)
 def test_minutes_are_charged_by_time_itself(record_property: Callable[[str, object], None]) -> None:
-    """As in the walks of payments, and the clock is set at random: nobody pays for a minute that has not passed, or that
-    nobody watched."""
+    """As in the walks of payments, and the clock is set at random: nobody pays for a minute that has not passed, or
+    that nobody watched."""
     charged = 0
     for street in WALK.all(SEED, WALKS, STEPS, shape_of):
         charged += sum(1 for r in street.rig.store.get("payment", {}).values() if r["owed_cents"])
