@@ -1,0 +1,56 @@
+"""A board that refuses release, on a real wire: the keeper asks a few times, says so, and leaves it alone."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agent.domain.events import BoardOpened, Event, ReleaseRefused
+from agent.domain.orders import SetLimit, SetRelease
+from agent.kinds import Limit
+from agent.services import boards
+from agent.services.boards import Alive, BoardKeeper
+from agent.verify.rounds import rounds
+from drivers.sim.board import ChargeController
+from drivers.sim.modbus_slave import ILLEGAL_VALUE, Exceptional
+from tests.drivers.sim_stations import until
+from tests.verify.far_ends import BOARD, Spoilt, behind
+from tests.verify.rig import street
+
+RELEASE = 300
+"""Of each charging point, whose registers begin at a thousand times its number."""
+
+
+async def test_a_board_that_answers_no(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boards, "AGAIN_S", 0.05)
+    asked: list[int] = []
+
+    def refusing(device: ChargeController) -> Spoilt:
+        def write(address: int, values: list[int]) -> None:
+            if address % 1000 == RELEASE and values[0]:
+                asked.append(values[0])
+                raise Exceptional(ILLEGAL_VALUE)
+            device.write(address, values)
+
+        return Spoilt(device, None, write)
+
+    async with street(tmp_path, board=BOARD) as (world, file):
+        behind(world, ChargeController, refusing)
+        [device] = [r.device for r in rounds(file, ["evse[1].board"])]
+        events: list[Event] = []
+        keeper = BoardKeeper(1, "board", device.opening, events.append, Alive(0.5))
+        task = asyncio.create_task(keeper.run())
+        await until(lambda: any(isinstance(e, BoardOpened) for e in events), 10)
+        keeper.hearing(next(e for e in events if isinstance(e, BoardOpened)))
+        keeper.do(SetLimit(1, Limit(16.0)))
+        keeper.do(SetRelease(1, True))
+        await until(lambda: ReleaseRefused(1) in events, 10)
+        tries = len(asked)
+        await asyncio.sleep(0.2)  # four times as long as between two tries
+        assert len(asked) == tries == boards.ASKED_TIMES
+        assert len([e for e in events if isinstance(e, BoardOpened)]) == 1
+        assert world.evses[1].registers.release is False
+        task.cancel()
+        await asyncio.wait([task])
