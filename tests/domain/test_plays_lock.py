@@ -25,6 +25,7 @@ from agent.domain.events import (
     CableRemoved,
     CardPresented,
     ContactorOpened,
+    FaultCleared,
     FaultRaised,
     MeterRead,
     TokenJudged,
@@ -148,8 +149,18 @@ def test_nor_at_the_close_itself() -> None:
     play = charging(Playbook()).skip() >> CardPresented(1, A) << SetRelease << Remember
     play.wait(11).skip()
     assert not freed(play.feed(MeterRead(1, "end:1", wh(1200))))
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.OUT_OF_SERVICE, "UnlockFailure")
     play.skip().wait(100).skip()
     assert freed(play.feed(ContactorOpened(1)))
+    play.skip() >> FaultCleared(1, Fault.UNLOCK_FAILURE) >> UnlockTried(1, "", True)
+    assert play.screens[1].name is ScreenName.FINISHED
+    assert wishes(play) == []
+
+
+def test_one_that_was_stuck_and_comes_free_while_the_board_is_away_is_told() -> None:
+    """It is tried once more, for the answer takes the fault back."""
+    play = ended(charging(Playbook())) >> FaultRaised(1, Fault.UNLOCK_FAILURE) >> UnlockTried(1, "", False)
+    assert freed(play.feed(BoardOpened(1, replace(LOCKED, locked=False), play.traits)))
 
 
 def test_a_cable_that_is_gone_is_forgotten() -> None:

@@ -14,6 +14,7 @@ from agent.domain.asks import AskSet
 from agent.domain.events import (
     Asked,
     CardPresented,
+    ContactorOpened,
     MeterRead,
     SituationChanged,
     TokenJudged,
@@ -227,6 +228,7 @@ def test_no_more_than_was_held_is_a_part_of_its_own() -> None:
     p = till(tariff=PARKING, reserve_s=10.0)
     paid(p, amount_cents=200)
     charge(p, 2010, 2)
+    p.skip() >> ContactorOpened(1)
     p.skip().wait(11).skip() >> MeterRead(1, "end:1", wh(2010))
     shown = values(p.skip(), ScreenName.FINISHED)
     parts = {k: v for k, v in shown.items() if k.startswith("bill_") and k != "bill_vat_micro"}
@@ -259,6 +261,7 @@ def test_one_amount_on_the_screen_in_the_journal_and_at_the_bank(
         assert bill is not None
         assert p.screens[1].values["cost_micro"] == bill.cents * 10_000
     p.skip() >> VehicleLeft(1)
+    p.skip() >> ContactorOpened(1)
     p.skip().wait(11).skip()
     if p.evse().session is not None:
         p >> MeterRead(1, f"end:{p.evse().end_try}", wh(meter_wh))

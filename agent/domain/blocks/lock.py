@@ -12,6 +12,7 @@ from agent.domain.events import (
     CableRemoved,
     ContactorOpened,
     FaultCleared,
+    FaultRaised,
     SessionClosed,
     SessionOpened,
     SettingChanged,
@@ -48,6 +49,8 @@ class Lock:
             self._owed.add(evse.number)
             yield Remember("unlock", str(evse.number), {})
             yield from self._free(evse)
+            if evse.contactor:  # it had its time: whoever stands there has to know
+                yield FaultRaised(evse.number, Fault.UNLOCK_FAILURE)
 
     @on(Started)
     def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
@@ -93,7 +96,7 @@ class Lock:
         """An attempt that fell into the time while the board was away is made up for at once. What it was told to hold
         it may have forgotten, or nobody wants it any more."""
         evse = self._site.evses[event.evse]
-        if evse.locked is False:
+        if evse.locked is False and evse.number not in self._tries:
             yield from self._forget(evse.number)
         yield from self._retry(evse)
         if evse.holds and evse.session is None:
