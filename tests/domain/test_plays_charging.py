@@ -629,6 +629,23 @@ def test_who_begins_with_too_little_is_not_released_for_a_moment() -> None:
     assert [o.on for o in play.log if isinstance(o, SetRelease) and o.evse == 2] == []
 
 
+def test_whose_turn_it_is_not_is_not_released_for_a_moment() -> None:
+    """Both boards were away; the first one still waits for what the second may draw (found by a walk)."""
+    play = Play(evses=2)
+    put(play, profile(DEFAULT, (0, 10.0), number=2))
+    charging(play.skip())
+    plugged_and_begun(play, 2)
+    for event in (OfferChanged(2, True), VehicleReady(2), ContactorClosed(2)):
+        play.feed(event)
+    put(play.skip(), profile(MAX, (0, 10.0)))
+    for number in (1, 2):
+        before = len(play.log)
+        play.skip().feed(BoardOpened(number, CHARGING, play.traits))
+        assert [o.on for o in play.log[before:] if isinstance(o, SetRelease)] == [], number
+    play.skip().wait(6)
+    assert given(play) == (10.0, 0.0)
+
+
 # --- time, restarts --------------------------------------------------------------------------------------------------
 
 

@@ -253,23 +253,22 @@ class Charging:
     # --- what may be offered -----------------------------------------------------------------------------------
 
     def bound(self, evse: Evse, now: Moment) -> None:
-        """Before a session gets energy: what its profiles allow, and of the station's bounds what the others leave."""
-        own = own_bound(self._table(now), self._outlet(evse, now), _axis_s(now))
-        evse.allowed_phases = own.phases
-        others = [e for e in self._charging() if e is not evse]
-        budgets = self._budgets([*others, evse], now)
-        fair_a = self._fair_a(budgets, [*others, evse], now) if any(e.allowed_a is None for e in others) else {}
-        had_a = {e.number: fair_a[e.number] if e.allowed_a is None else e.allowed_a for e in others}
-        taken_a = {e.number: max(had_a[e.number], self._still_a(e, now)) for e in others}
-        room = min(own.limit, room_a(budgets, taken_a, evse.number))
-        evse.allowed_a = room if room >= self._claim(evse, own, not others).least_a else 0.0
-
-    def _fair_a(self, budgets: list[Budget], running: list[Evse], now: Moment) -> dict[EvseId, float]:
-        """Of one that charged when the agent went away, and whose board has not been opened since: what it was given
-        then, as far as anybody can say now."""
+        """Before a session gets energy: its share, as far as the others have left it already. Too little for it: none.
+        Another one that charged when the agent went away, and whose board has not been opened since, still has what
+        it was given then: its share, as far as anybody can say now."""
+        running = self._charging()
         table, at_s = self._table(now), _axis_s(now)
         owns = {e.number: own_bound(table, self._outlet(e, now), at_s) for e in running}
-        return shares(budgets, [self._claim(e, owns[e.number], len(running) == 1) for e in running])
+        evse.allowed_phases = owns[evse.number].phases
+        claims = [self._claim(e, owns[e.number], len(running) == 1) for e in running]
+        budgets = self._budgets(running, now)
+        fair_a = shares(budgets, claims)
+        others = [e for e in running if e is not evse]
+        had_a = {e.number: fair_a[e.number] if e.allowed_a is None else e.allowed_a for e in others}
+        taken_a = {e.number: max(had_a[e.number], self._still_a(e, now)) for e in others}
+        allowed_a = min(fair_a[evse.number], room_a(budgets, taken_a, evse.number))
+        least_a = next(c.least_a for c in claims if c.evse == evse.number)
+        evse.allowed_a = allowed_a if allowed_a >= least_a else 0.0
 
     def _charging(self) -> list[Evse]:
         """Who has a share in the station's maximum, in the order in which they came."""
