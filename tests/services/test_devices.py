@@ -60,7 +60,8 @@ def test_what_a_meters_table_demands_is_judged(more: dict[str, Any], complaint: 
 def test_the_demands_are_the_agents_and_the_rest_is_the_drivers():
     demands = {"class": "B", "mid_year": 2024, "serial": "4711", "firmware": ["1.2"]}
     file = station(
-        {"meter": {**METER, **demands}}, {"kind": "DC", "meter": {**METER, "unit": 2, "certificate": "EN-1"}}
+        {"meter": {**METER, **demands}},
+        {"kind": "DC", "power_kw": 150, "meter": {**METER, "unit": 2, "certificate": "EN-1"}},
     )
     assert file.meter_policies[1] == MeterPolicy("B", 2024, "", "4711", ("1.2",))
     assert file.meter_policies[2] == MeterPolicy(certificate="EN-1")
