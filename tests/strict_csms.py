@@ -10,6 +10,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ SCHEMAS = {"1.6": Path(_SPEC.origin).parent / "v16", "2.0.1": Path(_SPEC.origin)
 REQUEST = {"1.6": "", "2.0.1": "Request"}
 ENERGY = "Energy.Active.Import.Register"
 BILLED = ("StartTransaction", "StopTransaction", "TransactionEvent")
+
+
+def exact(value: Any) -> Any:
+    """JSON as it is written: 12.6 is a multiple of 0.1, if not in binary."""
+    return json.loads(json.dumps(value), parse_float=Decimal)
 
 
 @dataclass
@@ -137,9 +143,9 @@ class StrictCsms:
             after.add_done_callback(self._after.discard)
 
     def _judge(self, name: str, payload: Any, version: str = "1.6") -> None:
-        schema = json.loads((SCHEMAS[version] / "schemas" / f"{name}.json").read_text("utf-8-sig"))
+        schema = exact(json.loads((SCHEMAS[version] / "schemas" / f"{name}.json").read_text("utf-8-sig")))
         draft = jsonschema.Draft4Validator if version == "1.6" else jsonschema.Draft6Validator
-        for error in draft(schema).iter_errors(payload):
+        for error in draft(schema).iter_errors(exact(payload)):
             self.violations.append(f"{name}: {error.message} in {json.dumps(payload)[:300]}")
 
     async def ask(self, action: str, payload: dict[str, Any], timeout_s: float = 10.0) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ocpp_stand_ins import Outbox, desk
 from simulated import CAMPAIGN
+from strict_csms import exact
 from test_any_request import SUFFIX, asked_by, document, made_of
 
 from agent.domain.asks import AskReset, AskSendList, AskStart
@@ -119,7 +120,8 @@ class Talk:
 
     def _judge(self, action: str, answer: dict[str, Any]) -> None:
         draft = jsonschema.Draft4Validator if self.dialect.name == "1.6" else jsonschema.Draft6Validator
-        draft(document(self.dialect.name, action + "Response")).validate(answer)
+        schema = document(self.dialect.name, action + "Response")
+        draft(exact(schema)).validate(exact(answer))
 
     def _expect(self, asked: object) -> None:
         """Whom this request allows to charge."""
