@@ -35,7 +35,7 @@ from agent.domain.events import (
     VehicleConnected,
     VehicleReady,
 )
-from agent.domain.evse import Evse, Session, Site, State
+from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import BILLED, FaultNoted, Message, SecurityHappened, StatusChanged
 from agent.domain.orders import (
     JudgeToken,
@@ -50,6 +50,7 @@ from agent.domain.orders import (
     Tell,
     WakeMe,
 )
+from agent.domain.rights import Session
 from agent.domain.station import assemble
 from agent.domain.variables import Settings, Value
 from agent.kinds import (

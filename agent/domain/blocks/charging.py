@@ -48,9 +48,10 @@ from agent.domain.events import (
     VehiclePaused,
     VehicleReady,
 )
-from agent.domain.evse import FEED, Evse, Session, Site, State
+from agent.domain.evse import FEED, Evse, Site, State
 from agent.domain.orders import Remember, Reply, WakeMe
 from agent.domain.record import Poisoned, dump, load
+from agent.domain.rights import Session
 from agent.domain.rules.words import timer
 from agent.kinds import STATION, EvseId, Moment, Stamp
 

@@ -30,10 +30,11 @@ from agent.domain.events import (
     TransactionClosed,
     VehicleLeft,
 )
-from agent.domain.evse import Evse, Session, Site
+from agent.domain.evse import Evse, Site
 from agent.domain.messages import ConnectorUnplugged
 from agent.domain.orders import Remember, Reply, Tell, WakeMe
 from agent.domain.record import Poisoned
+from agent.domain.rights import Session
 from agent.domain.variables import OFFLINE_PRICES, Value
 from agent.kinds import MessageContent, Moment, Token
 

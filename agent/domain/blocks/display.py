@@ -24,13 +24,14 @@ from agent.domain.events import (
     TimeCame,
     TokenAccepted,
 )
-from agent.domain.evse import Evse, Service, Session, Site, State
+from agent.domain.evse import Evse, Service, Site, State
 from agent.domain.faults import JAMS, blocks, heaviest_first
 from agent.domain.localtime import offset_min
 from agent.domain.messages import ChargingState
 from agent.domain.orders import Remember, SetLamp, Show, WakeMe
 from agent.domain.price_tag import agreed_with, charged, of_session, offered
 from agent.domain.pricing import Values, amount, not_told, tariff
+from agent.domain.rights import Session
 from agent.frozen import frozen
 from agent.kinds import STATION, EvseId, Fault, Lamp, MessageContent, Moment, Screen, ScreenName, TokenType
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from agent.domain.block import Yielded, on
 from agent.domain.events import EvseEvent, FaultRaised, Started, StopRequested, StopWanted, TimeCame, TransactionHeard
-from agent.domain.evse import Session, Site, State
+from agent.domain.evse import Site, State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Remember, SetRelease, WakeMe
 from agent.domain.record import Poisoned
+from agent.domain.rights import Session
 from agent.domain.rules.end import end
 from agent.domain.rules.resume import RECOVER_S
 from agent.domain.rules.run import still_here, tolerate

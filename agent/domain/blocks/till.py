@@ -21,7 +21,7 @@ from agent.domain.events import (
     StopWanted,
     TimeCame,
 )
-from agent.domain.evse import Evse, Session, Site, State
+from agent.domain.evse import Evse, Site, State
 from agent.domain.localtime import local
 from agent.domain.messages import ChargingState, StopReason, TriggerReason
 from agent.domain.orders import ReadMeter, Remember, WakeMe
@@ -36,6 +36,7 @@ from agent.domain.payment_words import (
 from agent.domain.payments import UNUSED_S, Journal
 from agent.domain.price_tag import capped
 from agent.domain.record import Poisoned
+from agent.domain.rights import Session
 from agent.domain.rules.resume import RECOVER_S
 from agent.domain.rules.run import hold
 from agent.kinds import STATION, Fault, Moment, Reading, Stamp

@@ -17,10 +17,11 @@ from agent.domain.events import (
     TimeCame,
     TokenAccepted,
 )
-from agent.domain.evse import Evse, Grant, Service, Session, Site, State
+from agent.domain.evse import Evse, Service, Site, State
 from agent.domain.messages import ChargingState, StopReason, TransactionStarted, TriggerReason
 from agent.domain.orders import ReadMeter, Remember, WakeMe
 from agent.domain.reserved import claim
+from agent.domain.rights import Grant, Session
 from agent.domain.rules.points import asked_by, begun, is_late
 from agent.domain.rules.signing import begin_signing, stamped, taken
 from agent.domain.rules.words import bounded, changed, release, rest, timer, to, unsettle

@@ -6,10 +6,11 @@ from collections.abc import Generator, Iterator
 
 from agent.domain.block import Yielded
 from agent.domain.events import ContactorOpened, MeterFailed, MeterRead, SessionClosed, StopWanted, TimeCame
-from agent.domain.evse import Evse, Session, Site, State
+from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import ChargingState, StopReason, TransactionEnded, TriggerReason
 from agent.domain.ocmf import Bill, payload
 from agent.domain.orders import ReadMeter, Remember, WakeMe
+from agent.domain.rights import Session
 from agent.domain.rules.points import is_told, over
 from agent.domain.rules.signing import end_signing, owes
 from agent.domain.rules.words import changed, release, timer, to, with_offer

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from agent.domain.block import Yielded
 from agent.domain.events import TransactionClosed, TransactionOpened
-from agent.domain.evse import Evse, Grant, Service, Session, Site
+from agent.domain.evse import Evse, Service, Site
 from agent.domain.messages import (
     ChargingState,
     Message,
@@ -19,6 +19,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import Remember, Tell
+from agent.domain.rights import Grant, Session
 from agent.domain.stop import Stop
 from agent.domain.transaction import Point, Transaction
 from agent.kinds import Moment, Reading, Stamp

@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 from agent.domain.block import Yielded
-from agent.domain.evse import Evse, Session, Site
+from agent.domain.evse import Evse, Site
 from agent.domain.messages import MeterSampled, Sample
 from agent.domain.ocmf import Bill, payload, signing
 from agent.domain.orders import Note, Remember
 from agent.domain.record import Poisoned, dump, load
+from agent.domain.rights import Session
 from agent.domain.rules.points import is_told, tell
 from agent.domain.variables import ENERGY
 from agent.kinds import MeterIdentity, Moment, Reading, ReadingContext, SignedReading, Stamp, Token
