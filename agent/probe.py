@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from agent import __version__
+from agent.board import EvseState
 from agent.domain.evidence import Finding, Looked, Verdict, board_findings, meter_findings, worst
 from agent.domain.metrology import recalled
 from agent.frozen import frozen
-from agent.kinds import EvseState, MeterIdentity, MeterPolicy, Reading
+from agent.kinds import MeterIdentity, MeterPolicy, Reading
 from agent.ports import DeviceError
 from agent.ports.store import StoreError
 from agent.services.devices import Composed, compose

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.board import EvseState, EvseTraits, Pilot
 from agent.cli import main
 from agent.domain.evidence import Looked, Verdict, board_findings, meter_findings, worst
-from agent.kinds import EvseState, EvseTraits, Fault, MeterIdentity, MeterPolicy, Pilot, Reading, Stamp
+from agent.kinds import Fault, MeterIdentity, MeterPolicy, Reading, Stamp
 from agent.services.store import Store
 from drivers.sim.world import World
 from tests.drivers.modbus_far_ends import Bank, TcpLine

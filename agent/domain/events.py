@@ -7,25 +7,14 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
+from agent.board import EvseState, EvseTraits
 from agent.domain.access import Access, Trouble
 from agent.domain.asks import Ask
 from agent.domain.charging.profiles import Profile
 from agent.domain.cost import Cost
 from agent.domain.security import SecurityEvent
 from agent.frozen import frozen
-from agent.kinds import (
-    EvseId,
-    EvseState,
-    EvseTraits,
-    Fault,
-    MessageContent,
-    MeterIdentity,
-    Reading,
-    Stamp,
-    Supply,
-    Token,
-    Verdict,
-)
+from agent.kinds import EvseId, Fault, MessageContent, MeterIdentity, Reading, Stamp, Supply, Token, Verdict
 
 
 @frozen

@@ -85,6 +85,7 @@ class Evse:
     holds: bool = False
     least_w: float = 0.0
     """Of a DC board."""
+    begins_s: float = 0.0
     pausable: bool = True
     one_release: bool = False
     tells_pilot: bool = True

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from agent.kinds import EvseState, EvseTraits, Limit
+from agent.board import EvseState, EvseTraits
+from agent.kinds import Limit
 
 
 class EvsePort(Protocol):
@@ -62,9 +63,3 @@ class EvsePort(Protocol):
     async def beat(self) -> None:
         """The core is alive: feed the board's watchdog."""
         ...
-
-
-def begins_s(traits: EvseTraits) -> float:
-    """So much longer than at an AC outlet may it take from release to energy: vehicle and charger negotiate, the cable
-    is checked (DIN 70121)."""
-    return 150.0 if traits.dc else 0.0

@@ -15,7 +15,6 @@ from typing import Any, TypeAlias, TypeVar
 from agent.frozen import frozen
 from agent.kinds import Limit
 from agent.ports import DeviceError
-from agent.ports.evse import begins_s
 from agent.ports.verify import Deed, Fitting, Left, Shim
 from agent.services.devices import Composed
 from agent.verify.hands import Hands
@@ -100,7 +99,7 @@ class Bench:
             await self.hand(Deed.CAR_AWAY)
 
     async def _drawing(self, port: Any) -> None:
-        async with asyncio.timeout(self.patience_s + OPEN_S + begins_s(port.traits)):
+        async with asyncio.timeout(self.patience_s + OPEN_S + port.traits.begins_s):
             async for state in port.states():
                 if state.contactor:
                     return

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent.kinds import EvseState, Fault, Pilot
+from agent.board import EvseState, Pilot
+from agent.kinds import Fault
 from agent.ports import Garbled
 
 _PULLED = "EVDisconnected"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from agent.kinds import EvseTraits
+from agent.board import EvseTraits
 from agent.ports import Refused
 from drivers.bus import Priority
 from drivers.evse_modbus.board_map import HOLDING, LimitRegister, TraitRegisters, Watchdog

@@ -8,7 +8,8 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from agent.kinds import EvseState, EvseTraits, Fault, Limit
+from agent.board import EvseState, EvseTraits
+from agent.kinds import Fault, Limit
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from drivers.bus import Line, Priority

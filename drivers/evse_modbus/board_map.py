@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agent.board import Pilot
 from agent.frozen import frozen
-from agent.kinds import Fault, Pilot
+from agent.kinds import Fault
 
 TABLES = {
     *("vendor", "model", "unproven", "stride", "line", "poll", "state", "picture", "control", "setup", "memory"),

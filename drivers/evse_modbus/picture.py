@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from agent.board import EvseState, Pilot
 from agent.frozen import frozen
-from agent.kinds import EvseState, Fault, Pilot
+from agent.kinds import Fault
 from drivers.evse_modbus.board_map import BoardMap, Code, Place
 
 _UNKNOWN = Code(Pilot.UNKNOWN, pwm=False, power=False, fault=None)

@@ -13,7 +13,8 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
-from agent.kinds import EvseState, EvseTraits, Limit
+from agent.board import EvseState, EvseTraits
+from agent.kinds import Limit
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from drivers.evse_openevse import LEAST_A, OpenEvseSettings

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.asks import Ask, AskReset
 from agent.domain.blocks.display import Display
 from agent.domain.blocks.status import Status
@@ -68,20 +69,7 @@ from agent.domain.orders import (
 )
 from agent.domain.station import assemble
 from agent.domain.variables import Settings
-from agent.kinds import (
-    AuthorizationStatus,
-    EvseState,
-    EvseTraits,
-    Fault,
-    Moment,
-    Pilot,
-    Reading,
-    Screen,
-    Stamp,
-    Supply,
-    Token,
-    Verdict,
-)
+from agent.kinds import AuthorizationStatus, Fault, Moment, Reading, Screen, Stamp, Supply, Token, Verdict
 
 GOOD, FRIEND, STRANGER, BAD = (Token(v) for v in ("04AAAAAA", "04BBBBBB", "04CCCCCC", "04DDDDDD"))
 VERDICTS = {

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.account import Bill
 from agent.domain.asks import AskInventory, AskStart
 from agent.domain.charging.profiles import Period, Schedule, Unit
@@ -28,9 +29,10 @@ from agent.domain.events import (
 from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import ChargingState, MeterSampled, StopReason, TriggerReason
 from agent.domain.orders import JudgeToken, SetLimit, SetRelease, Tell
+from agent.domain.rules.words import SETTLE_S
 from agent.domain.tariff import Tariff, rate
 from agent.domain.variables import Settings
-from agent.kinds import EvseState, EvseTraits, Pilot, ScreenName
+from agent.kinds import ScreenName
 from tests.domain.playbook import ACCEPTED, LINK, REFUSED, UTC0_S, A, Playbook, charging, wh
 from tests.domain.test_plays_charging import DEFAULT, MAX, Play, ask, given, plugged_and_begun, profile, put, schedule
 
@@ -157,6 +159,15 @@ def test_a_board_that_pauses_in_its_loop_is_told_by_the_limit_alone() -> None:
     assert (watts(play), releases(play)) == (pytest.approx(50_000.0), [True])
     play.feed(BoardChanged(1, LOOP))
     assert play.evse().charging is ChargingState.CHARGING
+
+
+def test_a_vehicle_that_still_negotiates_is_not_told_as_suspended() -> None:
+    """Set-up, cable check and precharge: the board knows how long that may take beyond what an AC vehicle has."""
+    play = begun(play_of())
+    play.wait(SETTLE_S + TRAITS.begins_s - 1)
+    assert play.evse().charging is ChargingState.EV_CONNECTED
+    play.wait(2).skip()
+    assert play.evse().charging is not ChargingState.EV_CONNECTED
 
 
 def test_the_end_withdraws_release() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.asks import AskReset, AskStart
 from agent.domain.events import (
     Asked,
@@ -24,7 +25,7 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.orders import JudgeToken, Remember, Show
-from agent.kinds import AuthorizationStatus, EvseState, EvseTraits, Fault, Lamp, Pilot, ScreenName, Token, Verdict
+from agent.kinds import AuthorizationStatus, Fault, Lamp, ScreenName, Token, Verdict
 from tests.domain.playbook import EMPTY, LINK, PLUGGED, A, B, C, Playbook, charging, wh
 
 

@@ -17,6 +17,7 @@ from playbook import (
     wh,
 )
 
+from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.asks import AskSet, AskUnlock
 from agent.domain.events import (
     Asked,
@@ -37,7 +38,7 @@ from agent.domain.events import (
 from agent.domain.evse import State
 from agent.domain.messages import TransactionEnded, TransactionUpdated
 from agent.domain.orders import JudgeToken, Order, ReadMeter, Remember, Reply, SetHold, SetRelease, Unlock
-from agent.kinds import EvseState, EvseTraits, Fault, Pilot, ScreenName
+from agent.kinds import Fault, ScreenName
 
 LOCKED = replace(PLUGGED, locked=True)
 HOLDS = EvseTraits(counts_plugged=True, holds=True)

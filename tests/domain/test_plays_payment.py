@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent.bankcards import BankCard, Settlement, TerminalIdentity
+from agent.board import EvseTraits
 from agent.domain.adhoc import PayState, Terms, reference
 from agent.domain.events import (
     BoardChanged,
@@ -51,7 +52,7 @@ from agent.domain.payment_words import (
 )
 from agent.domain.payments import AUTH_S, EVENTS, TABLE
 from agent.domain.tariff import Tariff
-from agent.kinds import EvseTraits, Fault, ScreenName, TokenType
+from agent.kinds import Fault, ScreenName, TokenType
 from tests.domain.playbook import (
     ACCEPTED,
     EMPTY,

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from agent.board import EvseTraits
 from agent.domain.asks import AskInventory, AskReset, AskSet, AskStop
 from agent.domain.events import (
     Asked,
@@ -34,7 +35,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import JudgeToken, ReadMeter, Reply, Restart, SetRelease
-from agent.kinds import EvseTraits, ReadingContext
+from agent.kinds import ReadingContext
 from tests.domain.playbook import (
     ACCEPTED,
     EMPTY,

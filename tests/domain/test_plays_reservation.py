@@ -21,6 +21,7 @@ from playbook import (
     wh,
 )
 
+from agent.board import EvseTraits
 from agent.domain.asks import (
     AskAvailability,
     AskCancelReservation,
@@ -47,7 +48,7 @@ from agent.domain.evse import Service, State
 from agent.domain.messages import ReservationEnded, TransactionStarted
 from agent.domain.orders import JudgeToken, Remember, Reply, Tell
 from agent.domain.reserved import served
-from agent.kinds import AuthorizationStatus, EvseTraits, Fault, ScreenName, Token, Verdict
+from agent.kinds import AuthorizationStatus, Fault, ScreenName, Token, Verdict
 
 OK = Verdict(AuthorizationStatus.ACCEPTED)
 FAMILY = Verdict(AuthorizationStatus.ACCEPTED, "FAMILY")

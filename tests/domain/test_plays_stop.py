@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.asks import AskReset, AskStart, AskStop, AskUnlock
 from agent.domain.events import (
     Asked,
@@ -39,7 +40,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import JudgeToken, ReadMeter, Remember, Reply, Restart, SetRelease, Tell, Unlock
-from agent.kinds import AuthorizationStatus, EvseState, EvseTraits, Fault, Pilot, ScreenName, Verdict
+from agent.kinds import AuthorizationStatus, Fault, ScreenName, Verdict
 from tests.domain.playbook import (
     ACCEPTED,
     CARD_B,

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from agent.kinds import EvseState, Fault, Limit, Pilot
+from agent.board import EvseState, Pilot
+from agent.kinds import Fault, Limit
 from agent.ports import Broken, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.settings import Evse as Fitted

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from agent.kinds import EvseState, Fault, Limit, Pilot
+from agent.board import EvseState, Pilot
+from agent.kinds import Fault, Limit
 from agent.ports import Broken, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.ports.evse import EvsePort

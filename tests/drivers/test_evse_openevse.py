@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.kinds import EvseState, Fault, Limit, Pilot
+from agent.board import EvseState, Pilot
+from agent.kinds import Fault, Limit
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.settings import Evse as Fitted

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.kinds import Fault, Pilot
+from agent.board import Pilot
+from agent.kinds import Fault
 from drivers.evse_modbus import board_map
 
 CONFIG = Path(__file__).parents[2] / "config"

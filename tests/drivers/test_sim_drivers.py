@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from agent.kinds import EvseState, Fault, Limit, Pilot, Screen, ScreenName
+from agent.board import EvseState, Pilot
+from agent.kinds import Fault, Limit, Screen, ScreenName
 from agent.ports.driver import Where
 from agent.settings import Device, StationFile, build, parse
 from drivers.sim.world import World

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.events import (
     BoardChanged,
     BoardOpened,
@@ -17,7 +18,7 @@ from agent.domain.events import (
     UnlockTried,
 )
 from agent.domain.orders import ReadMeter, SetLimit, SetRelease, Unlock
-from agent.kinds import EvseState, EvseTraits, Fault, Limit, MeterIdentity, Pilot, Reading, Stamp
+from agent.kinds import Fault, Limit, MeterIdentity, Reading, Stamp
 from agent.ports import Broken, Exchanged, Garbled, Refused, Unreachable
 from agent.services import boards, keep
 from agent.services.boards import Alive, BoardKeeper

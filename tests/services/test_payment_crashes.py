@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from apollo import Apollo, running
 
+from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.adhoc import FINISHED, PayState, Terms
 from agent.domain.events import BoardChanged, BoardOpened, Event, LinkChanged, MeterLooked, Started
 from agent.domain.evse import Evse, Site
@@ -30,7 +31,7 @@ from agent.domain.payment_words import TerminalOrder
 from agent.domain.station import assemble
 from agent.domain.tariff import Tariff
 from agent.domain.variables import Settings
-from agent.kinds import EvseState, EvseTraits, Moment, Pilot, Reading, Stamp
+from agent.kinds import Moment, Reading, Stamp
 from agent.ports.store import Put
 from agent.services import keep
 from agent.services.engine import Engine

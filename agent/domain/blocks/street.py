@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.board import EvseState, EvseTraits
 from agent.domain.block import Yielded, on
 from agent.domain.events import (
     BayChanged,
@@ -25,7 +26,7 @@ from agent.domain.events import (
     VehicleSpent,
 )
 from agent.domain.evse import Evse, Site
-from agent.kinds import EvseState, EvseTraits, Fault, Moment, Stamp
+from agent.kinds import Fault, Moment, Stamp
 
 
 class Street:
@@ -91,7 +92,7 @@ class Street:
     def _rated(self, evse: Evse, traits: EvseTraits) -> None:
         evse.board_a = traits.max_w / evse.watts_per_a if traits.dc else traits.max_a
         evse.least_w, evse.pausable, evse.one_release = traits.min_w, traits.pausable, traits.one_release
-        evse.tells_pilot = traits.tells_pilot
+        evse.tells_pilot, evse.begins_s = traits.tells_pilot, traits.begins_s
 
     def _current(self, evse: Evse, state: EvseState) -> None:
         """A board that knows no cable rating says None; 0 is a plug it could not read, or none. What was read of a

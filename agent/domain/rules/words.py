@@ -20,8 +20,6 @@ Rule: TypeAlias = Callable[[Site, Evse, Any, Moment], Iterator[Yielded]]
 
 SETTLE_S = 5.0
 """How long after the start a vehicle may take before its silence is told as suspended (decision table, row 4)."""
-DC_SETTLE_S = 150.0
-"""The same with direct current: set-up of the communication, cable check, precharge (DIN 70121, ready to charge)."""
 
 
 def to(*states: State) -> Callable[[Rule], Rule]:
@@ -130,8 +128,8 @@ def ends_without_energy(s: Site, evse: Evse) -> bool:
 
 def unsettle(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     evse.settled = False
-    usual_s = DC_SETTLE_S if evse.dc and evse.release else SETTLE_S
-    yield WakeMe(timer("settle", evse), now.t_s + max(usual_s, 3 * s.io_s))
+    begins_s = evse.begins_s if evse.release else 0.0
+    yield WakeMe(timer("settle", evse), now.t_s + max(SETTLE_S + begins_s, 3 * s.io_s))
 
 
 def stay(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from agent.kinds import EvseState, Limit, Pilot
+from agent.board import EvseState, Pilot
+from agent.kinds import Limit
 from agent.ports import DeviceError, Refused
-from agent.ports.evse import begins_s
 from agent.ports.verify import Bench, Check, Deed, Left, Mood
 from drivers.testkit.checks.common import BACK_S, bus_checks, wait_state
 from drivers.testkit.evse import EvseWorld, check_evse
@@ -183,7 +183,7 @@ async def _released(bench: Bench) -> AsyncIterator[tuple[Any, EvseState, float]]
 
 
 def _begins_s(bench: Bench, board: Any) -> float:
-    return bench.patience_s + begins_s(board.traits)
+    return bench.patience_s + float(board.traits.begins_s)
 
 
 def _closed(s: EvseState) -> bool:
