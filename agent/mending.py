@@ -40,8 +40,9 @@ WORDS: dict[Fault, tuple[str, str]] = {
     Fault.UNDER_VOLTAGE: ("the voltage is too low", "measure the supply under load"),
     Fault.POWER_LOSS: ("mains is lost", "supply and fuses; goes on when mains is back"),
     Fault.CONTACTOR_WELDED: (
-        "a contactor does not open",
-        "**the outlet may be live**: switch off, new contactor, then a hard reset or `faults clear`",
+        "a contactor does not open, or energy flows though nothing is released",
+        "**the outlet may be live**: switch off; new contactor, or the board's own release mode; then a hard reset or "
+        "`faults clear`",
     ),
     Fault.CONTACTOR_STUCK_OPEN: (
         "a contactor does not close",

@@ -19,6 +19,7 @@ from agent.domain.blocks.early import Early
 from agent.domain.blocks.firmware import Firmware
 from agent.domain.blocks.inventory import Inventory
 from agent.domain.blocks.latches import Latches
+from agent.domain.blocks.leaking import Leaking
 from agent.domain.blocks.lists import Lists
 from agent.domain.blocks.lock import Lock
 from agent.domain.blocks.logs import Logs
@@ -70,6 +71,7 @@ def assemble(site: Site) -> Blocks:
             latches,
             Availability(site),
             OverCurrent(site),
+            Leaking(site),
             Reservations(site),
             Power(site),
             Metering(site),

@@ -6,9 +6,9 @@ import logging
 from dataclasses import replace
 
 from agent.board import EvseTraits
-from agent.ports import Refused
+from agent.ports import Broken, Refused
 from drivers.bus import Priority
-from drivers.evse_modbus.board_map import HOLDING, LimitRegister, TraitRegisters, Watchdog
+from drivers.evse_modbus.board_map import HOLDING, LimitRegister, Setting, TraitRegisters, Watchdog
 from drivers.evse_modbus.picture import Poll
 from drivers.evse_modbus.registers import Registers
 
@@ -21,9 +21,22 @@ NO_WATCHDOG = (
 
 
 async def set_up(board: Registers) -> None:
-    """Raises ``Refused`` when the board does not take what the map needs."""
+    """Raises ``Refused`` when the board does not take what the map needs, ``Broken`` when a person has to set it."""
     for setting in board.map.setup:
-        await settle(board, setting.at, setting.value)
+        if setting.hand:
+            await _look_at(board, setting)
+        else:
+            await settle(board, setting.at, setting.value)
+
+
+async def _look_at(board: Registers, setting: Setting) -> None:
+    try:
+        found = await board.value(setting.at)
+    except Refused as e:
+        log.warning("%s: does not tell whether it is set up: %s (%s)", board.name, setting.hand, e)
+        return
+    if found != setting.value:
+        raise Broken(f"register {setting.at} says {found} instead of {setting.value}: {setting.hand}")
 
 
 async def settle(board: Registers, at: int, value: int) -> None:

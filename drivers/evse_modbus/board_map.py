@@ -111,10 +111,12 @@ class Watchdog:
 
 @frozen
 class Setting:
-    """What the board must be set to, so that the other registers mean what the map says."""
+    """What the board must be set to, so that the other registers mean what the map says. ``hand``: how a person sets
+    it; the agent only looks."""
 
     at: int
     value: int
+    hand: str = ""
 
 
 @frozen

@@ -33,6 +33,8 @@ follows the conditions of a board from its registers to the contactor, the scree
 * A session outlives a silent board by {board:g} s and a meter that is silent or implausible by `meter_grace_s` (60).
 * The current that the meter shows is watched too: more than the offer by 10 % and 0.5 A on one line for 7 s is
   `OverCurrentFailure` until the vehicle has gone, whatever the board says.
+* What the meter shows while nothing is released is watched as well: more than 1 A (or 250 W) for 20 s, or a contactor
+  that the board says is closed, is `ContactorWelded`, whatever the board says of its contactor.
 
 {table}
 """

@@ -37,7 +37,7 @@ class Charx:
         self.lock_jams = self.lock_moves = False
         self.writes: list[tuple[int, int]] = []
         self.bank.on_write = self._written
-        for place, value in ((100, 0), (101, 32), (102, 6), (300, 1), (301, 16), (304, 1), (306, 6), (307, 65535)):
+        for place, value in ((100, 0), (101, 32), (102, 6), (120, 5), (300, 1), (301, 16), (304, 1), (306, 6), (307, 65535)):
             self.put(place, value)
         self.errors()
         self._settle()
@@ -183,6 +183,26 @@ async def test_a_firmware_that_cannot_fall_back_to_nothing(tcp: TcpLine, charx: 
     async with DRIVER.open(settings(tcp), place()) as board:
         assert not board.traits.fallback_stop
         assert charx.get(306) == 6
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2, 3, 4])
+async def test_a_board_that_others_release_is_not_used(tcp: TcpLine, charx: Charx, mode: int) -> None:
+    """Its release mode: dashboard, white list, external, permanent, its own OCPP. Only Modbus waits for the agent."""
+    charx.put(120, mode)
+    with pytest.raises(Broken, match=f"register 120 says {mode} instead of 5: set .*release mode.* to Modbus"):
+        async with DRIVER.open(settings(tcp), place()):
+            pass
+    assert charx.get(300) == 0, "what can be withdrawn is"
+    assert 120 not in [at for at, _ in charx.writes], "a person's setting"
+
+
+async def test_a_firmware_that_does_not_tell_its_release_mode(
+    tcp: TcpLine, charx: Charx, caplog: pytest.LogCaptureFixture
+) -> None:
+    charx.bank.holes = {POINT + 120}
+    async with DRIVER.open(settings(tcp), place()):
+        assert "does not tell whether" in caplog.text
+        assert "release mode" in caplog.text
 
 
 async def test_closing_withdraws_release(tcp: TcpLine, charx: Charx) -> None:
