@@ -37,7 +37,17 @@ class Charx:
         self.lock_jams = self.lock_moves = False
         self.writes: list[tuple[int, int]] = []
         self.bank.on_write = self._written
-        for place, value in ((100, 0), (101, 32), (102, 6), (120, 5), (300, 1), (301, 16), (304, 1), (306, 6), (307, 65535)):
+        for place, value in (
+            (100, 0),
+            (101, 32),
+            (102, 6),
+            (120, 5),
+            (300, 1),
+            (301, 16),
+            (304, 1),
+            (306, 6),
+            (307, 65535),
+        ):
             self.put(place, value)
         self.errors()
         self._settle()
