@@ -28,6 +28,11 @@ GARBLED_S = 10.0
 SHORTEST_WAIT_S = 0.02
 """A card may ask for less (0.3 ms); a host that is busy needs more."""
 
+ANSWER_MS = 500
+"""nfcpy gives a chip on a serial line 100 ms, and less to a command that has little to do in the field. The chip is as
+quick as that; a board that dials or unpacks firmware meanwhile is not, and a reader that was lost for that would be away
+for seconds."""
+
 _HIGH_BAUD = (921600, 460800, 230400)
 _PN532_ACK = bytes.fromhex("0000FF00FF00")
 _SET_115200 = bytes(10) + bytes.fromhex("0000FF03FDD410041800")
@@ -191,12 +196,16 @@ _ADVICE = {
 def _frontend(nfc: Any, path: str) -> Any:
     """nfcpy's own look-up of ``path``, except for serial ports that its grammar cannot name."""
     if not path.startswith("tty:/"):
-        return nfc.ContactlessFrontend(path)
+        frontend = nfc.ContactlessFrontend(path)
+        if _serial_port(path):
+            _be_patient(frontend.device.chipset.transport)
+        return frontend
     import importlib
 
     transport = importlib.import_module("nfc.clf.transport")
     port, driver = path.removeprefix("tty:").rsplit(":", 1)
     tty = transport.TTY(port)
+    _be_patient(tty)
     try:
         device = importlib.import_module(f"nfc.clf.{driver}").init(tty)
     except BaseException:
@@ -206,6 +215,11 @@ def _frontend(nfc: Any, path: str) -> Any:
     frontend = nfc.ContactlessFrontend()
     frontend.device = device
     return frontend
+
+
+def _be_patient(line: Any) -> None:
+    read = line.read
+    line.read = lambda timeout: read(max(timeout, ANSWER_MS))
 
 
 def _serial_port(path: str) -> str | None:
@@ -224,7 +238,7 @@ def _calm_down(port: str) -> bool:
 
     for baud in _HIGH_BAUD:
         try:
-            with serial.Serial(port, baud, timeout=0.1) as line:
+            with serial.Serial(port, baud, timeout=ANSWER_MS / 1000) as line:
                 line.reset_input_buffer()
                 line.write(_SET_115200)
                 if line.read(len(_PN532_ACK)) != _PN532_ACK or line.read(9) != _SET_115200_DONE:

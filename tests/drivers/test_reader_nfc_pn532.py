@@ -42,6 +42,7 @@ class Pn532:
     def __init__(self, baud: int = 115200) -> None:
         self.baud = baud
         self.mute = False
+        self.lag_s = 0.0
         self.card = b""
         self.commands: list[int] = []
         self._next_baud = 0
@@ -107,6 +108,7 @@ class Pn532:
 
     def _answer(self, command: int, data: bytes) -> None:
         self.commands.append(command)
+        time.sleep(self.lag_s)
         body = bytes((0xD5, command + 1)) + self._said(command, data)
         n = len(body)
         head = bytes((n, -n & 0xFF)) if n < 256 else bytes((0xFF, 0xFF, n >> 8, n & 0xFF, -((n >> 8) + n) & 0xFF))
@@ -197,6 +199,15 @@ async def test_a_chip_that_falls_silent_is_told(chip: Pn532) -> None:
         chip.mute = True
         with pytest.raises(Unreachable, match="check cable"):
             await told(port)
+
+
+async def test_a_host_that_is_busy_for_a_moment_has_lost_no_reader(chip: Pn532) -> None:
+    """Longer than the 100 ms that nfcpy waits for an acknowledgement."""
+    async with opened(chip) as port:
+        chip.lag_s = 0.2
+        chip.card = DESFIRE
+        assert (await told(port)).token == Token("04A1B2C3D4E5F6")
+        chip.lag_s = 0
 
 
 @pytest.mark.parametrize("baud", [921600, 460800, 230400])
