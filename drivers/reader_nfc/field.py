@@ -30,7 +30,7 @@ SHORTEST_WAIT_S = 0.02
 
 ANSWER_MS = 500
 """nfcpy gives a chip on a serial line 100 ms, and less to a command that has little to do in the field. The chip is as
-quick as that; a board that dials or unpacks firmware meanwhile is not, and a reader that was lost for that would be away
+quick as that; a board that dials or unpacks firmware meanwhile is not, and a reader lost for that would be away
 for seconds."""
 
 _HIGH_BAUD = (921600, 460800, 230400)
