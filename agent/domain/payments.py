@@ -47,6 +47,8 @@ from agent.kinds import EvseId, Moment, Token
 
 AUTH_S = 180.0
 """How long a bank (and a driver at the keys of the terminal) may take to answer (real seconds)."""
+ANSWER_S = 2.0
+"""How long a terminal that was prepared anew may take to tell what it had heard of a bank before (real seconds)."""
 CANCEL_S = 30.0
 """How long a terminal may take to give an offer back (real seconds)."""
 UNUSED_S = 60.0
@@ -236,6 +238,12 @@ def auth_time(j: Journal, p: Payment, event: TimeCame, now: Moment) -> Iterator[
         yield from _uncertain(j, p, "the bank's answer never came")
 
 
+def auth_opened(j: Journal, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
+    """It was prepared anew, so no bank is asked there any more: what it has heard comes now, or never. Nobody waits
+    longer for the next card."""
+    yield WakeMe(timer("auth", p), now.t_s + ANSWER_S * j.io_s)
+
+
 def auth_resumed(j: Journal, p: Payment, event: Resumed, now: Moment) -> Iterator[Yielded]:
     """The driver has seen the station start anew; an answer that still comes is not used."""
     p.withdrawn, p.why = True, "the agent was away"
@@ -414,6 +422,7 @@ TABLE: dict[PayState, dict[type[Event], Rule]] = {
         PaymentApproved: approved,
         PaymentDeclined: declined,
         PaymentCancelled: gone,
+        TerminalOpened: auth_opened,
         TimeCame: auth_time,
         Resumed: auth_resumed,
     },

@@ -54,6 +54,8 @@ class TerminalKeeper(Keeper):
         """The one that was offered last: an approval may cross the end of its offer."""
         self._offered = self._asked = False
         """Its end has not been told; its card is with the bank."""
+        self._ended = ""
+        """The one whose end was told last: a restart of the terminal takes an offer away without that."""
         self._settling = self._refusals = 0
 
     @property
@@ -107,6 +109,7 @@ class TerminalKeeper(Keeper):
         match news:
             case Approved(reservation, cents, partial, card):
                 self._offered = self._asked = False
+                self._ended = self._payment
                 self._post(PaymentApproved(self.evse, self._payment, reservation, cents, partial, card))
             case CardRead(card):
                 self._post(BankCardRead(self.evse, self._payment, card))
@@ -122,6 +125,7 @@ class TerminalKeeper(Keeper):
         """Of an offer, once."""
         if self._offered:
             self._offered = self._asked = False
+            self._ended = self._payment
             self._post(event)
 
     # --- what it is told to do ---------------------------------------------------------------------------------------
@@ -152,7 +156,7 @@ class TerminalKeeper(Keeper):
 
     async def _offering(self, port: TerminalPort, order: TerminalOrder) -> None:
         if isinstance(order, OfferPayment):
-            self._payment, self._offered, self._asked = order.payment, True, False
+            self._payment, self._offered, self._asked, self._ended = order.payment, True, False, ""
             offer = port.offer(order.amount_cents, order.reference, order.language)
             taken = await self._unless_refused(offer)
             self._count(taken)
@@ -166,6 +170,8 @@ class TerminalKeeper(Keeper):
             self._asked = True
             if not await self._unless_refused(port.authorise()):
                 await self._over(port)
+                if self._ended != order.payment:  # no bank was asked, and whoever waits for one is told
+                    self._post(PaymentCancelled(self.evse, order.payment))
 
     def _count(self, taken: bool) -> None:
         if taken and self._refusals >= REFUSALS:

@@ -19,7 +19,7 @@ from agent.ports.terminal import TerminalPort
 class PayterSettings:
     """``line``: ``tcp``, ``tls`` (needs ``ca_file``; ``tls_name``: the name in its certificate, "" = any) or ``serial``
     (``device``; ``baud`` 0 = tried one after the other). ``session_timeout_s``: after so long the terminal voids by
-    itself what nobody settled. ``salt_file``: secret that card marks are made with; without it one is kept in the
+    itself what nobody settled. ``bank_s``: how long a bank that somebody before us has asked is waited for. ``salt_file``: secret that card marks are made with; without it one is kept in the
     state directory."""
 
     host: str = ""
@@ -38,6 +38,7 @@ class PayterSettings:
     keep_alive_s: float = 10.0
     sync_every_s: float = 0.5
     sync_s: float = 15.0
+    bank_s: float = 120.0
     gap_ms: int = 250
     # open points of the public documents
     auth_payload: str = ""
@@ -63,6 +64,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "keep_alive_s": (0.05, 15),
     "sync_every_s": (0.02, 10),
     "sync_s": (0.5, 300),
+    "bank_s": (0, 160),
     "gap_ms": (20, 2000),
     "payment_methods": (0, 255),
     "amount_scale": (1, 1000),

@@ -68,6 +68,19 @@ class Dialogue:
             return found
         raise self._silent("Get Status")
 
+    async def found(self) -> messages.Status | None:
+        """How it is before anything is asked of it: both frame formats are tried. None: it does not say."""
+        for extended in {self._settings.extended: None, False: None}:
+            self.link.extended = extended
+            try:
+                frame = await self.link.ask(
+                    To.GET_STATUS, b"", self._settings.sync_every_s, judge=lambda f: messages.status(f.payload) is not None
+                )
+            except Silent:
+                continue
+            return messages.status(frame.payload) if frame is not None else None
+        return None
+
     async def identity(self) -> TerminalIdentity:
         """What it says of itself; nothing if it does not know the question. Asked once more if there is no answer: its
         money is its own by the serial number."""
@@ -99,7 +112,7 @@ class Dialogue:
         await self.must(To.ENABLE, b"", "Enable")
 
     async def _echoes(self, tries: int) -> bool:
-        self.link.extended = self._settings.extended and tries % 2 == 1
+        self.link.extended = self._settings.extended and tries % 3 > 0  # twice: the plain one may spoil the next
         try:
             await self.link.ask(To.SYNCHRONIZE, b"", self._settings.sync_every_s, frozenset({From.SYNCHRONIZE}))
         except Silent:

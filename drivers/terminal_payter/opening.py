@@ -38,8 +38,9 @@ async def _opened(settings: PayterSettings, salt: bytes, baud: int, patience_s: 
     with contextlib.ExitStack() as stack:
         stack.callback(link.close)
         dialogue = Dialogue(settings, link)
-        await dialogue.synchronise(patience_s)
         terminal = PayterTerminal(settings, salt, link, dialogue)
+        await terminal.outlast()
+        await dialogue.synchronise(patience_s)
         await terminal.start()
         stack.pop_all()
     return terminal

@@ -28,6 +28,8 @@ _STARTED = frozenset({From.TRANSACTION, From.CARD_READ, From.CANCELLED})
 _ENDED = frozenset({From.APPROVED, From.PARTIAL, From.DECLINED, From.CANCELLED})
 _MAY_BE_RESTARTED = (0, words.WRONG_STATE, words.NOT_READY)
 """A terminal that has lost its state has also lost the option to give details."""
+LOOK_S = 1.0
+"""Between two looks at a bank that is being asked."""
 _MISSES = 2
 """Looks in a row at a terminal that is idle although an offer is open, before the offer is given up."""
 
@@ -55,6 +57,24 @@ class PayterTerminal:
         """The line is synchronised: learn who it is and keep it awake."""
         self.identity = await self._dialogue.identity()
         self._watching = asyncio.create_task(self._watch(), name=f"terminal {self._link.name}")
+
+    async def outlast(self) -> None:
+        """What somebody before us has begun (a process that died, on a line that did not): a card that was read is sent
+        away. A bank that is being asked cannot be stopped; its answer is waited for and told, since nobody would ever
+        hear of its hold once the terminal is prepared anew."""
+        status = await self._dialogue.found()
+        if status is None or status.state != State.WAIT_AUTH:
+            return
+        if await self._dialogue.result(To.CANCEL, b"", signs=_ENDED) == words.OK:
+            return
+        log.warning("terminal %s: a bank is being asked there; its answer is waited for", self._link.name)
+        end_s = asyncio.get_running_loop().time() + self._settings.bank_s
+        while asyncio.get_running_loop().time() < end_s and status.state == State.WAIT_AUTH:
+            self._news.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(self._settings.keep_alive_s, LOOK_S)):
+                    await self._news.wait()
+            status = await self._dialogue.status()
 
     async def close(self) -> None:
         if self._watching is not None:

@@ -50,7 +50,7 @@ from agent.domain.payment_words import (
     TerminalOpened,
     VoidPayment,
 )
-from agent.domain.payments import AUTH_S, EVENTS, TABLE
+from agent.domain.payments import ANSWER_S, AUTH_S, EVENTS, TABLE
 from agent.domain.tariff import Tariff
 from agent.kinds import Fault, ScreenName, TokenType
 from tests.domain.playbook import (
@@ -799,7 +799,47 @@ def test_a_bank_that_never_answers() -> None:
     )
 
 
+@pytest.mark.parametrize("blinked", [False, True])
+def test_a_terminal_that_was_prepared_anew_asks_no_bank_and_takes_the_next_card(blinked: bool) -> None:
+    """It lost power, or its line: it tells at once what it had heard, or nothing any more."""
+    play = till()
+    payment = offer(play)
+    (play >> BankCardRead(0, payment, CARD)).skip()
+    for event in (TerminalOpened(0, SELF, restarted=True),) if blinked else (TerminalLost(0), OPENED):
+        play.feed(event)
+    assert offer(play.skip()) == payment
+    play.wait(ANSWER_S + 1)
+    assert play << kept("payment", payment, state="Uncertain") << OfferPayment
+
+
+def test_another_card_than_the_one_that_was_read_pays_for_nobody() -> None:
+    """The late answer for somebody who was there before: his hold is let go, and the bank of this one is waited for."""
+    play = till()
+    payment = offer(play)
+    (play >> BankCardRead(0, payment, CARD)).skip()
+    assert (
+        play
+        >> PaymentApproved(0, payment, 7, AMOUNT, card=OTHER)
+        << kept("payment", state="VoidPending")
+        << Like(VoidPayment, reservation=7)
+    )
+    assert record(play.skip(), payment)["state"] == "AuthPending"
+    assert play >> PaymentApproved(0, payment, 8, AMOUNT, card=CARD) << kept("payment", payment, state="Authorised")
+
+
 # --- restarts --------------------------------------------------------------------------------------------------------
+
+
+def test_after_a_restart_the_next_card_waits_only_for_what_the_terminal_still_tells() -> None:
+    play = till()
+    payment = offer(play)
+    (play >> BankCardRead(0, payment, CARD)).skip()
+    play.restart(state=EMPTY).skip()
+    (play >> OPENED).skip()
+    play.wait(ANSWER_S + 1)
+    assert play << kept("payment", payment, state="Uncertain") << OfferPayment
+    play >> PaymentApproved(0, "", 7, AMOUNT)
+    assert play << kept("payment", payment, state="VoidPending") << VoidPayment(0, payment, 7)
 
 
 def test_a_right_that_nobody_used_is_let_go_after_a_restart() -> None:

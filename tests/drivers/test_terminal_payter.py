@@ -245,6 +245,35 @@ async def test_an_approval_that_came_before_the_line_went_is_told(tmp_path: Path
             await heard(news)
 
 
+@pytest.mark.parametrize("keys", [{}, {"extended": True}])
+async def test_a_bank_that_a_process_before_has_asked_is_heard(tmp_path: Path, keys: dict[str, Any]) -> None:
+    """The line did not notice that it died: were the terminal prepared anew, nobody would ever know of the hold."""
+    async with running(tmp_path, "serial") as apollo:
+        async with apollo.opened(**keys) as port:
+            news = port.news()
+            await port.offer(5000)
+            await apollo.tap(bank_s=1.5)
+            await heard(news)
+            await port.authorise()
+        assert (await apollo.books()).holds == {}
+        async with apollo.opened(**keys) as port:
+            told = await heard(port.news())
+            assert isinstance(told, Approved), told
+            assert await port.void(told.reservation) is Settlement.DONE
+            assert (await apollo.books()).holds == {}
+            await hold(apollo, port)
+
+
+async def test_a_card_that_a_process_before_has_read_is_sent_away(tmp_path: Path) -> None:
+    async with running(tmp_path, "serial") as apollo:
+        async with apollo.opened() as port:
+            await port.offer(5000)
+            await apollo.tap()
+            await heard(port.news())
+        async with apollo.opened() as port:
+            await hold(apollo, port)
+
+
 async def test_an_offer_that_the_terminal_forgot_does_not_stand_in_the_way(tmp_path: Path) -> None:
     """The end of an offer was lost on the way: the next one is refused, a cancel mends it."""
     async with running(tmp_path, "serial") as apollo, apollo.opened() as port:

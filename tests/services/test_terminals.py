@@ -207,6 +207,19 @@ async def test_a_restart_that_the_line_does_not_notice(tmp_path: Path) -> None:
         assert (await it.next(PaymentSettled)).outcome is Settlement.DONE
 
 
+async def test_a_card_whose_bank_was_never_asked_is_told_as_that(tmp_path: Path) -> None:
+    """The terminal lost its state between the card and the order to ask: nobody waits for an answer."""
+    async with running(tmp_path, "serial") as apollo, kept(lambda: apollo.opened(keep_alive_s=15)) as it:
+        await it.next(TerminalOpened)
+        it.keeper.do(OFFER)
+        await apollo.tap()
+        await it.next(BankCardRead)
+        await apollo.do("restart")
+        it.keeper.do(AuthorisePayment(0, "p1"))
+        assert (await it.next(TerminalOpened)).restarted
+        assert await it.next(PaymentCancelled) == PaymentCancelled(0, "p1")
+
+
 class Port:
     """A terminal that holds what nobody has offered, and one that goes while it tells."""
 

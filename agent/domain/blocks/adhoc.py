@@ -202,7 +202,7 @@ class AdHoc:
     @on(PaymentApproved)
     def approved(self, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
         p = self._journal.find(event.payment) or self._asked_before(event)
-        if p is None or p.reservation not in (None, event.reservation):
+        if p is None or p.reservation not in (None, event.reservation) or _of_another(p, event):
             p = self._stranger(event, now)
         before = p.state
         yield from self._journal.step(p, event, now)
@@ -211,9 +211,10 @@ class AdHoc:
         yield from self._refresh(event.terminal)
 
     def _asked_before(self, event: PaymentApproved) -> Payment | None:
-        """The bank's answer to what another process of ours has asked."""
-        waiting = self._journal.at(event.terminal, PayState.AUTH_PENDING)
-        return next((p for p in waiting if p.withdrawn and not event.payment), None)
+        """The bank's answer to what another process of ours has asked, also when nobody waits for it any more."""
+        asked = (PayState.AUTH_PENDING, PayState.UNCERTAIN)
+        given_up = (p for p in self._journal.known() if p.terminal == event.terminal and p.state in asked)
+        return next((p for p in given_up if p.withdrawn and p.reservation is None and not event.payment), None)
 
     def _stranger(self, event: PaymentApproved, now: Moment) -> Payment:
         """Money that nobody here has asked for, or no longer: a record of its own, to be let go."""
@@ -312,6 +313,12 @@ class AdHoc:
             or (p.state is PayState.AUTHORISED and p.id in self._judging)
             for p in waiting
         )
+
+
+def _of_another(p: Payment, event: PaymentApproved) -> bool:
+    """The hold of another card than the one that was read: a late answer, for somebody who was there before."""
+    card = event.card
+    return card is not None and bool(card.mark) and bool(p.card.mark) and card.mark != p.card.mark
 
 
 def _newness(evse: Evse) -> tuple[bool, float]:
