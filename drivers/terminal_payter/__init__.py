@@ -19,8 +19,8 @@ from agent.ports.terminal import TerminalPort
 class PayterSettings:
     """``line``: ``tcp``, ``tls`` (needs ``ca_file``; ``tls_name``: the name in its certificate, "" = any) or ``serial``
     (``device``; ``baud`` 0 = tried one after the other). ``session_timeout_s``: after so long the terminal voids by
-    itself what nobody settled. ``bank_s``: how long a bank that somebody before us has asked is waited for. ``salt_file``: secret that card marks are made with; without it one is kept in the
-    state directory."""
+    itself what nobody settled. ``bank_s``: how long a bank that somebody before us has asked is waited for.
+    ``salt_file``: secret that card marks are made with; without it one is kept in the state directory."""
 
     host: str = ""
     port: int = 3201

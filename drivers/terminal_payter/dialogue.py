@@ -74,7 +74,10 @@ class Dialogue:
             self.link.extended = extended
             try:
                 frame = await self.link.ask(
-                    To.GET_STATUS, b"", self._settings.sync_every_s, judge=lambda f: messages.status(f.payload) is not None
+                    To.GET_STATUS,
+                    b"",
+                    self._settings.sync_every_s,
+                    judge=lambda f: messages.status(f.payload) is not None,
                 )
             except Silent:
                 continue
