@@ -10,8 +10,7 @@ reported and never charged again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterator
 
 from agent.bankcards import Settlement
 from agent.domain.adhoc import (
@@ -23,12 +22,12 @@ from agent.domain.adhoc import (
     Placed,
     Resumed,
     Spent,
-    Terms,
     Withdrawn,
 )
 from agent.domain.block import Yielded
 from agent.domain.events import Event, TimeCame
-from agent.domain.orders import Remember, WakeMe
+from agent.domain.orders import WakeMe
+from agent.domain.payment_book import ANSWER_S, AUTH_S, CANCEL_S, Book, Rule, stay, timer, to
 from agent.domain.payment_words import (
     AuthorisePayment,
     BankCardRead,
@@ -43,117 +42,19 @@ from agent.domain.payment_words import (
     VoidPayment,
 )
 from agent.domain.session import IllegalEvent
-from agent.kinds import EvseId, Moment, Token
-
-AUTH_S = 180.0
-"""How long a bank (and a driver at the keys of the terminal) may take to answer (real seconds)."""
-ANSWER_S = 2.0
-"""How long a terminal that was prepared anew may take to tell what it had heard of a bank before (real seconds)."""
-CANCEL_S = 30.0
-"""How long a terminal may take to give an offer back (real seconds)."""
-UNUSED_S = 60.0
-"""Beyond the connection time-out, which alone should end a right that nobody uses (real seconds)."""
-
-
-class Journal:
-    """All payments that are not forgotten (``done``: finished ones), and which terminals can be asked. ``io_s``: domain
-    seconds of a real one."""
-
-    def __init__(self, terms: Terms, io_s: float) -> None:
-        self.terms, self.io_s = terms, io_s
-        self.payments: dict[str, Payment] = {}
-        self.done: dict[str, Payment] = {}
-        self.open: dict[EvseId, str] = {}
-        """Terminals that can be asked, and the serial number of each ("": it says none)."""
-
-    def add(self, p: Payment) -> None:
-        (self.done if p.finished else self.payments)[p.id] = p
-
-    def find(self, payment: str) -> Payment | None:
-        return self.payments.get(payment) or self.done.get(payment)
-
-    def known(self) -> tuple[Payment, ...]:
-        return (*self.payments.values(), *self.done.values())
-
-    def of_token(self, token: Token | None) -> Payment | None:
-        """The payment that this right to charge was made of."""
-        return next((p for p in self.known() if token is not None and token.same(p.token)), None)
-
-    def of_session(self, session: str) -> Payment | None:
-        return next((p for p in self.payments.values() if p.session == session and p.state is PayState.ACTIVE), None)
-
-    def at(self, terminal: EvseId, *states: PayState) -> list[Payment]:
-        return [p for p in self.payments.values() if p.terminal == terminal and p.state in states]
-
-    def astray(self, p: Payment) -> str:
-        """Why its number would be of somebody else's money at the terminal that is there; "": it is of its own."""
-        if p.serial and self.open.get(p.terminal, "") not in ("", p.serial):
-            return "another terminal is there"
-        newer = (o for o in self.known() if o.terminal == p.terminal and o.serial == p.serial and o.at > p.at)
-        return "its number was given again" if any(o.reservation == p.reservation for o in newer) else ""
-
-    def holds(self, p: Payment, event: PaymentApproved) -> None:
-        """The bank's yes, under the number of the terminal that is there."""
-        p.reservation, p.held_cents = event.reservation, event.amount_cents
-        p.serial = self.open.get(p.terminal, "")
-
-    def keep(self, p: Payment) -> Remember:
-        p.kept = True
-        return Remember("payment", p.id, p.record())
-
-    def forget(self, p: Payment) -> Iterator[Yielded]:
-        for where in (self.payments, self.done):
-            where.pop(p.id, None)
-        if p.kept:
-            yield Remember("payment", p.id, None)
-
-    def step(self, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
-        """One event of one payment. Raises ``IllegalEvent`` for what the table does not know."""
-        before = p.state
-        try:
-            rule = TABLE[before][type(event)]
-        except KeyError:
-            raise IllegalEvent(f"payment: {type(event).__name__} in state {before}") from None
-        yield from rule(self, p, event, now)
-        if p.state not in (before, *getattr(rule, "targets", ())):
-            raise IllegalEvent(f"payment: {rule.__name__} led from {before} to {p.state}, undeclared")
-        if self.find(p.id) is p and p.finished != (p.id in self.done):
-            (self.payments if p.finished else self.done).pop(p.id)
-            self.add(p)
-
-
-Rule: TypeAlias = Callable[[Journal, Payment, Any, Moment], Iterator[Yielded]]
-
-
-def to(*states: PayState) -> Callable[[Rule], Rule]:
-    """Declare which states a rule may lead to (besides staying)."""
-
-    def mark(rule: Rule) -> Rule:
-        rule.targets = states  # type: ignore[attr-defined]
-        return rule
-
-    return mark
-
-
-def timer(kind: str, p: Payment) -> str:
-    return f"pay-{kind}:{p.id}"
-
-
-def stay(j: Journal, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
-    return iter(())
-
+from agent.kinds import Moment
 
 # --- before anything is held -----------------------------------------------------------------------------------------
 
 
 @to(PayState.CARD_READ)
-def read(j: Journal, p: Payment, event: BankCardRead, now: Moment) -> Iterator[Yielded]:
+def read(j: Book, p: Payment, event: BankCardRead, now: Moment) -> Iterator[Yielded]:
     p.state, p.card = PayState.CARD_READ, event.card
     return iter(())
 
 
 @to(PayState.AUTH_PENDING)
-def ask_bank(j: Journal, p: Payment, event: Placed, now: Moment) -> Iterator[Yielded]:
+def ask_bank(j: Book, p: Payment, event: Placed, now: Moment) -> Iterator[Yielded]:
     """On disk before the bank is asked: an answer that finds nobody is then at least looked for."""
     p.state, p.evse, p.movable = PayState.AUTH_PENDING, event.evse, event.movable
     p.at, p.utc_s = now.stamp, now.utc_s
@@ -162,7 +63,7 @@ def ask_bank(j: Journal, p: Payment, event: Placed, now: Moment) -> Iterator[Yie
     yield WakeMe(timer("auth", p), now.t_s + AUTH_S * j.io_s)
 
 
-def take_back(j: Journal, p: Payment, event: Withdrawn, now: Moment) -> Iterator[Yielded]:
+def take_back(j: Book, p: Payment, event: Withdrawn, now: Moment) -> Iterator[Yielded]:
     """The answer tells whether it came in time."""
     if p.withdrawn:
         return
@@ -175,32 +76,32 @@ def take_back(j: Journal, p: Payment, event: Withdrawn, now: Moment) -> Iterator
 
 
 @to(PayState.VOIDED)
-def gone(j: Journal, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
+def gone(j: Book, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
     """The offer is over: nothing is held, nothing is remembered."""
     p.state = PayState.VOIDED
     yield from _over(j, p)
 
 
 @to(PayState.VOIDED)
-def cancel_time(j: Journal, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+def cancel_time(j: Book, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
     if event.key == timer("cancel", p):
         yield from gone(j, p, event, now)
 
 
 @to(PayState.DECLINED)
-def declined(j: Journal, p: Payment, event: PaymentDeclined, now: Moment) -> Iterator[Yielded]:
+def declined(j: Book, p: Payment, event: PaymentDeclined, now: Moment) -> Iterator[Yielded]:
     p.state, p.why = PayState.DECLINED, event.reason
     yield from _over(j, p)
 
 
-def _over(j: Journal, p: Payment) -> Iterator[Yielded]:
+def _over(j: Book, p: Payment) -> Iterator[Yielded]:
     for kind in ("auth", "cancel"):
         yield WakeMe(timer(kind, p), None)
     yield from j.forget(p)
 
 
 @to(PayState.AUTHORISED, PayState.VOID_PENDING)
-def approved(j: Journal, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
+def approved(j: Book, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
     """The bank holds something; on disk before anybody is given a right for it."""
     j.holds(p, event)
     if event.card is not None:
@@ -216,7 +117,7 @@ def approved(j: Journal, p: Payment, event: PaymentApproved, now: Moment) -> Ite
 
 
 @to(PayState.VOID_PENDING)
-def unasked(j: Journal, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
+def unasked(j: Book, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
     """Nobody has asked for it, or nobody believed in it any more."""
     j.holds(p, event)
     for kind in ("auth", "cancel"):
@@ -225,26 +126,26 @@ def unasked(j: Journal, p: Payment, event: PaymentApproved, now: Moment) -> Iter
 
 
 @to(PayState.VOID_PENDING)
-def late(j: Journal, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
+def late(j: Book, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
     """The bank's answer, after we had given it up."""
     if p.reservation is None:
         yield from unasked(j, p, event, now)
 
 
 @to(PayState.UNCERTAIN)
-def auth_time(j: Journal, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+def auth_time(j: Book, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
     """Nobody knows whether something is held. If so, the terminal's own time-out releases it."""
     if event.key == timer("auth", p):
         yield from _uncertain(j, p, "the bank's answer never came")
 
 
-def auth_opened(j: Journal, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
+def auth_opened(j: Book, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
     """It was prepared anew, so no bank is asked there any more: what it has heard comes now, or never. Nobody waits
     longer for the next card."""
     yield WakeMe(timer("auth", p), now.t_s + ANSWER_S * j.io_s)
 
 
-def auth_resumed(j: Journal, p: Payment, event: Resumed, now: Moment) -> Iterator[Yielded]:
+def auth_resumed(j: Book, p: Payment, event: Resumed, now: Moment) -> Iterator[Yielded]:
     """The driver has seen the station start anew; an answer that still comes is not used."""
     p.withdrawn, p.why = True, "the agent was away"
     yield WakeMe(timer("auth", p), now.t_s + AUTH_S * j.io_s)
@@ -254,19 +155,19 @@ def auth_resumed(j: Journal, p: Payment, event: Resumed, now: Moment) -> Iterato
 
 
 @to(PayState.VOID_PENDING, PayState.UNCERTAIN)
-def unused(j: Journal, p: Payment, event: Withdrawn | Resumed, now: Moment) -> Iterator[Yielded]:
+def unused(j: Book, p: Payment, event: Withdrawn | Resumed, now: Moment) -> Iterator[Yielded]:
     """No session was begun with it."""
     yield from _void(j, p, now, event.why if isinstance(event, Withdrawn) else "no session was begun")
 
 
 @to(PayState.VOID_PENDING, PayState.UNCERTAIN)
-def unused_time(j: Journal, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+def unused_time(j: Book, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
     if event.key == timer("unused", p):
         yield from _void(j, p, now, "no session was begun")
 
 
 @to(PayState.ACTIVE)
-def begun(j: Journal, p: Payment, event: Begun, now: Moment) -> Iterator[Yielded]:
+def begun(j: Book, p: Payment, event: Begun, now: Moment) -> Iterator[Yielded]:
     """In the same transaction as the session's own record: there is never one without the other."""
     p.state, p.session = PayState.ACTIVE, event.session
     yield WakeMe(timer("unused", p), None)
@@ -274,7 +175,7 @@ def begun(j: Journal, p: Payment, event: Begun, now: Moment) -> Iterator[Yielded
 
 
 @to(PayState.FINAL_KNOWN, PayState.COMMIT_PENDING, PayState.VOID_PENDING, PayState.UNCERTAIN)
-def spent(j: Journal, p: Payment, event: Spent, now: Moment) -> Iterator[Yielded]:
+def spent(j: Book, p: Payment, event: Spent, now: Moment) -> Iterator[Yielded]:
     """What it costs is decided, once; never more than what is held."""
     p.owed_cents, p.why = event.owed_cents, event.why
     p.cents = min(event.owed_cents, p.held_cents)
@@ -285,7 +186,7 @@ def spent(j: Journal, p: Payment, event: Spent, now: Moment) -> Iterator[Yielded
         yield from _void(j, p, now, event.why or "nothing is due")
 
 
-def _void(j: Journal, p: Payment, now: Moment, why: str) -> Iterator[Yielded]:
+def _void(j: Book, p: Payment, now: Moment, why: str) -> Iterator[Yielded]:
     p.state, p.why, p.tries, p.asked = PayState.VOID_PENDING, why, 0, False
     yield WakeMe(timer("unused", p), None)
     yield from _try(j, p, now)
@@ -294,7 +195,7 @@ def _void(j: Journal, p: Payment, now: Moment, why: str) -> Iterator[Yielded]:
 # --- settling --------------------------------------------------------------------------------------------------------
 
 
-def _try(j: Journal, p: Payment, now: Moment) -> Iterator[Yielded]:
+def _try(j: Book, p: Payment, now: Moment) -> Iterator[Yielded]:
     """The next turn of the schedule. A terminal that is away is not asked: it is known that nothing has happened."""
     p.tries, p.turn_s = p.tries + 1, None
     if p.terminal in j.open:
@@ -303,7 +204,7 @@ def _try(j: Journal, p: Payment, now: Moment) -> Iterator[Yielded]:
         yield from _wait(j, p, now)
 
 
-def _ask(j: Journal, p: Payment) -> Iterator[Yielded]:
+def _ask(j: Book, p: Payment) -> Iterator[Yielded]:
     """Amount and intention are on disk before the order is carried out."""
     assert p.reservation is not None
     assert not p.under_way
@@ -322,7 +223,7 @@ def _ask(j: Journal, p: Payment) -> Iterator[Yielded]:
         yield CommitPayment(p.terminal, p.id, p.reservation, p.cents, p.serial)
 
 
-def _wait(j: Journal, p: Payment, now: Moment) -> Iterator[Yielded]:
+def _wait(j: Book, p: Payment, now: Moment) -> Iterator[Yielded]:
     """For the next turn, if there is one; what is asked before it does not put it off."""
     if p.tries > len(j.terms.schedule_s):
         yield from _uncertain(j, p, "no answer within the schedule" if p.asked else "the terminal was never there")
@@ -334,7 +235,7 @@ def _wait(j: Journal, p: Payment, now: Moment) -> Iterator[Yielded]:
 
 
 @to(PayState.COMMIT_PENDING, PayState.UNCERTAIN)
-def there_again(j: Journal, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
+def there_again(j: Book, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
     """What was not answered, or could not be asked, is asked at once: no turn of the schedule. Not again and again: a
     terminal that falls silent at this very order, and is opened anew, would do nothing else."""
     if p.under_way or (p.again_s is not None and now.t_s < p.again_s + MINUTE_S):
@@ -344,20 +245,20 @@ def there_again(j: Journal, p: Payment, event: TerminalOpened, now: Moment) -> I
 
 
 @to(PayState.COMMIT_PENDING, PayState.UNCERTAIN)
-def settle_time(j: Journal, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+def settle_time(j: Book, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
     if event.key == timer("settle", p) and not p.under_way:
         yield from _try(j, p, now)
 
 
 @to(PayState.UNCERTAIN)
-def settle_resumed(j: Journal, p: Payment, event: Resumed, now: Moment) -> Iterator[Yielded]:
+def settle_resumed(j: Book, p: Payment, event: Resumed, now: Moment) -> Iterator[Yielded]:
     """What was asked before the agent went away may have happened; asked again when the terminal is there."""
     p.asked = p.asked or p.state is not PayState.FINAL_KNOWN
     yield from _wait(j, p, now)
 
 
 @to(PayState.COMMITTED, PayState.UNCERTAIN)
-def commit_answered(j: Journal, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
+def commit_answered(j: Book, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
     """``CLOSED``: it was settled before. After an unanswered commit that was most likely ours, otherwise the hold is
     gone (the terminal's own time-out): in neither case is anything charged again."""
     if event.outcome is Settlement.DONE:
@@ -371,7 +272,7 @@ def commit_answered(j: Journal, p: Payment, event: PaymentSettled, now: Moment) 
 
 
 @to(PayState.VOIDED, PayState.UNCERTAIN)
-def void_answered(j: Journal, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
+def void_answered(j: Book, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
     """``CLOSED``: nothing is held any more, which is all that was wanted."""
     if event.outcome in (Settlement.DONE, Settlement.CLOSED):
         p.under_way, p.state = False, PayState.VOIDED
@@ -380,7 +281,7 @@ def void_answered(j: Journal, p: Payment, event: PaymentSettled, now: Moment) ->
         yield from _unanswered(j, p, event, now)
 
 
-def _unanswered(j: Journal, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
+def _unanswered(j: Book, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
     if not p.under_way:
         return
     p.under_way = False
@@ -388,7 +289,7 @@ def _unanswered(j: Journal, p: Payment, event: PaymentSettled, now: Moment) -> I
     yield from _wait(j, p, now)
 
 
-def _uncertain(j: Journal, p: Payment, why: str) -> Iterator[Yielded]:
+def _uncertain(j: Book, p: Payment, why: str) -> Iterator[Yielded]:
     p.state, p.why = PayState.UNCERTAIN, why
     yield WakeMe(timer("settle", p), None)
     yield j.keep(p)
@@ -457,3 +358,21 @@ TABLE: dict[PayState, dict[type[Event], Rule]] = {
     PayState.UNCERTAIN: {**_NOTHING, PaymentApproved: late},
     **dict.fromkeys(FINISHED - {PayState.UNCERTAIN}, _NOTHING),
 }
+
+
+class Journal(Book):
+    """The book, and what becomes of its payments."""
+
+    def step(self, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
+        """One event of one payment. Raises ``IllegalEvent`` for what the table does not know."""
+        before = p.state
+        try:
+            rule = TABLE[before][type(event)]
+        except KeyError:
+            raise IllegalEvent(f"payment: {type(event).__name__} in state {before}") from None
+        yield from rule(self, p, event, now)
+        if p.state not in (before, *getattr(rule, "targets", ())):
+            raise IllegalEvent(f"payment: {rule.__name__} led from {before} to {p.state}, undeclared")
+        if self.find(p.id) is p and p.finished != (p.id in self.done):
+            (self.payments if p.finished else self.done).pop(p.id)
+            self.add(p)

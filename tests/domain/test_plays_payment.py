@@ -35,6 +35,7 @@ from agent.domain.evse import Site, State
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted
 from agent.domain.offer import Offer
 from agent.domain.orders import JudgeToken, ReadMeter, Remember, SetLimit, SetRelease, Unlock
+from agent.domain.payment_book import ANSWER_S, AUTH_S
 from agent.domain.payment_words import (
     AuthorisePayment,
     BankCardRead,
@@ -50,7 +51,7 @@ from agent.domain.payment_words import (
     TerminalOpened,
     VoidPayment,
 )
-from agent.domain.payments import ANSWER_S, AUTH_S, EVENTS, TABLE
+from agent.domain.payments import EVENTS, TABLE
 from agent.domain.tariff import Tariff
 from agent.kinds import Fault, ScreenName, TokenType
 from tests.domain.playbook import (

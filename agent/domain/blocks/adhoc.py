@@ -32,6 +32,7 @@ from agent.domain.events import (
 from agent.domain.evse import Evse, Service, Site, State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import JudgeToken, WakeMe
+from agent.domain.payment_book import UNUSED_S, timer
 from agent.domain.payment_words import (
     BankCardRead,
     CancelPayment,
@@ -43,7 +44,7 @@ from agent.domain.payment_words import (
     TerminalLost,
     TerminalOpened,
 )
-from agent.domain.payments import UNUSED_S, Journal, timer
+from agent.domain.payments import Journal
 from agent.kinds import AuthorizationStatus, EvseId, Moment, Token, TokenType, Verdict
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ from agent.domain.evse import Evse, Site, State
 from agent.domain.localtime import local
 from agent.domain.messages import ChargingState, StopReason, TriggerReason
 from agent.domain.orders import ReadMeter, Remember, WakeMe
+from agent.domain.payment_book import UNUSED_S
 from agent.domain.payment_words import (
     PaymentCancelled,
     PaymentDeclined,
@@ -33,7 +34,7 @@ from agent.domain.payment_words import (
     TerminalLost,
     TerminalOpened,
 )
-from agent.domain.payments import UNUSED_S, Journal
+from agent.domain.payments import Journal
 from agent.domain.price_tag import capped
 from agent.domain.record import Poisoned
 from agent.domain.rights import Session
