@@ -3,6 +3,8 @@
 A caller that goes away takes its answer with it, never the transfer: a half-made transfer would hand its late answer
 to the next request. After a time-out a serial line is left alone for as long again, since RTU frames carry no
 transaction number and a late answer to the same question cannot be told from a timely one.
+
+A device that goes on saying that it is busy has refused nothing: what could not be read now is not missing.
 """
 
 from __future__ import annotations
@@ -149,7 +151,7 @@ class LineActor:
             self._missed(job, e)
         except Exceptional as e:
             self._heard(job)
-            self._again_or(e, job, e.busy)
+            self._again_or(Unreachable(str(e)) if e.busy and not job.request.writes else e, job, e.busy)
         except DeviceError as e:
             job.fail(e)
         except BaseException as e:

@@ -33,6 +33,7 @@ _EXCEPTIONS = {
     2: "it has no such register: wrong map, or wrong firmware of the device?",
     3: "the value is out of its range",
     4: "it failed while doing it",
+    5: "it is busy with a long order",
     6: "it is busy",
     8: "its memory check failed",
 }

@@ -115,6 +115,7 @@ class ModbusMeter:
         self._most_w = float(where.facts.get("max_a", 32.0)) * volts
         self._name = f"meter of EVSE {where.evse} ({line.settings.name}, unit {self.unit})"
         self._known_at = 0
+        self._seen: dict[str, str] = {}
         self._absent: set[int] = set()
         self._last: Look | None = None
         self._signed = signed(settings, meter_map, line, self.unit, self._name)
@@ -242,9 +243,12 @@ class ModbusMeter:
             await self._identify(priority)
 
     async def _identify(self, priority: Priority) -> None:
-        told = {name: await self._mark(mark, priority) for name, mark in self._map.identity.items()}
-        model = self._map.identity.get("model")
-        if model and model.accept and told["model"] and not _accepted(told["model"], model):
+        told = await self._marks(priority)
+        anew = told != (self._seen or told) or (self._pinned and told.get("serial") != self._pinned)
+        if anew or self._foreign(told):
+            told = await self._marks(priority)  # what slips through a checksum once must not end it for good
+        self._seen = told
+        if self._foreign(told):
             raise Broken(
                 f"{self._name}: says it is model {told['model']!r}; the map {self._map.name!r} is for another meter"
             )
@@ -267,6 +271,14 @@ class ModbusMeter:
             tuple(f"{fact} ({why})" for fact, why in self._map.unproven.items()), self._signed is not None,
         )  # fmt: skip
         self._known_at = self._line.generation
+
+    async def _marks(self, priority: Priority) -> dict[str, str]:
+        return {name: await self._mark(mark, priority) for name, mark in self._map.identity.items()}
+
+    def _foreign(self, told: dict[str, str]) -> bool:
+        """Does it say itself that the map is for another model?"""
+        model = self._map.identity.get("model")
+        return bool(model and model.accept and told["model"] and not _accepted(told["model"], model))
 
     def _mid(self, told: str) -> bool | None:
         """Does the meter itself say that it is of the MID variant? None: it has no such register."""

@@ -95,7 +95,7 @@ async def test_noise_around_the_answer_does_not_matter(serial: PtyLine, bank: Ba
         (far.fewer_registers, Garbled),
         (far.exception(2), Refused),
         (far.exception(3), Refused),
-        (far.exception(6), Refused),
+        (far.exception(6), Unreachable),
         (far.exception(11), Unreachable),
     ],
 )

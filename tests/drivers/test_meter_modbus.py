@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -327,6 +327,22 @@ async def test_another_model_than_the_map_is_for(tcp: TcpLine, bank: Bank, where
             pass
 
 
+@pytest.mark.parametrize("code", [5, 6])
+async def test_a_meter_that_is_busy_has_not_said_who_it_is(tcp: TcpLine, bank: Bank, where: Where, code: int) -> None:
+    """A refusal for now is none for good: another model, or another serial number, would pass for the right one."""
+    bank.put(1, 64514, 0x89)
+    good = bank.parts
+
+    def parts(asked: Asked, frame: Callable[[bytes], bytes]) -> list[Part]:
+        told = good(asked, frame)
+        return [(0.0, frame(bytes([asked.function | 0x80, code])))] if asked.address in (64512, 64514) else told
+
+    bank.parts = parts  # type: ignore[method-assign]
+    with pytest.raises(Unreachable, match="it is busy"):
+        async with DRIVER.open(settings(tcp), where):
+            pass
+
+
 async def test_a_meter_without_identity_registers(tcp: TcpLine, bank: Bank, where: Where) -> None:
     bank.holes = {64512, 64513, 64514}
     async with DRIVER.open(settings(tcp), where) as meter:
@@ -345,6 +361,18 @@ async def test_an_exchanged_meter_is_noticed_after_a_silence(tcp: TcpLine, bank:
         bank.put(1, 64512, 0, 99)
         with pytest.raises(Broken, match="exchanged"):
             await meter.read_billing()
+
+
+async def test_one_wrong_look_at_who_it_is_does_not_count(tcp: TcpLine, bank: Bank, where: Where) -> None:
+    """A frame that slips through its checksum must not take the outlet out of service for good."""
+    async with DRIVER.open(settings(tcp), where) as meter:
+        for wrong in (
+            [lambda asked, good: [(0, good[:-1] + b"\x99")]],
+            [far.fine, lambda asked, good: [(0, good[:-1] + b"\x99")]],
+        ):
+            bank.script.extend(wrong)
+            assert (await meter.read_billing()).energy_wh == 1234567
+            assert meter.identity.serial == "74565"
 
 
 async def test_an_exchanged_meter_is_noticed_before_it_bills(tcp: TcpLine, bank: Bank, where: Where) -> None:
