@@ -84,9 +84,9 @@ def exchanged(watch: Watch, now: MeterIdentity, billing: bool) -> str:
     if old is None:
         return ""
     if not _other(old, now):
-        return _changed(old, now) if billing and _anew(old.firmware, now.firmware) else ""
+        return changed(old, now) if billing and _anew(old.firmware, now.firmware) else ""
     if billing or (watch.policy.strict and not serial):
-        return _changed(old, now)
+        return changed(old, now)
     return ""
 
 
@@ -110,7 +110,7 @@ def _anew(old: str, now: str) -> bool:
     return bool(old and now) and old != now
 
 
-def _changed(old: MeterIdentity, now: MeterIdentity) -> str:
+def changed(old: MeterIdentity, now: MeterIdentity) -> str:
     return (
         f"it was {old.model} {old.serial or 'without a serial number'} (firmware {old.firmware or 'not told'}), "
         f"is {now.model} {now.serial or 'without a serial number'} (firmware {now.firmware or 'not told'})"

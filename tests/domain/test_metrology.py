@@ -123,6 +123,17 @@ def test_the_first_meter_is_pinned_on_disk_once() -> None:
     assert play >> MeterKnown(1, SDM)
 
 
+@pytest.mark.parametrize("now", [replace(SDM, firmware="1.3"), replace(SDM, serial="4712", firmware="1.3")])
+def test_a_meter_that_is_taken_as_another_one_is_written_down(now: MeterIdentity) -> None:
+    """An auditor asks since when which firmware has billed."""
+    play = play_of(B_CLASS if now.serial == SDM.serial else MeterPolicy())
+    play.feed(MeterKnown(1, now))
+    (said,) = [o.text for o in play.log if isinstance(o, Note)]
+    assert said == f"taken into service: it was SDM630 4711 (firmware 1.2), is SDM630 {now.serial} (firmware 1.3)"
+    play.skip().feed(MeterKnown(1, now))
+    assert len([o for o in play.log if isinstance(o, Note)]) == 1
+
+
 def test_a_pin_does_not_lose_its_serial_number_to_a_refused_register() -> None:
     play = play_of() >> MeterKnown(1, replace(SDM, serial="", firmware=""))
     assert play.evse().meter.pinned == SDM

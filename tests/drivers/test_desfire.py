@@ -253,6 +253,46 @@ def test_a_chip_that_answers_the_zero_key() -> None:
     assert not transcript.said
 
 
+SESSION = h("40E7D271626FFBD49C530E3D304F5B17")
+CHAIN = (
+    ("CD05001100500000", "F23B0368578C65AD705C52AFE76261B6", "", "A75316AD1596B95374EEF55FB7FA00EC"),
+    ("6F", "F69B3BADA99A58AA2BD736662E32D4B0", "05", "2D5FF67FFEC9D2D36087211588EAC2D7"),
+    ("F505", "6365D3B198DCA84043DF6DF8FE76DFD6", "00001100500000", "2AAC7517024E09DC452857D5D56FD213"),
+    ("3D05000000340000" + bytes(range(0x34)).hex(), "5F7BCA269F97495C64BCFB3DB41449CA", "",
+     "765C9DAA50ECB62F59BACA81F2EF80F9"),
+    ("3D053400001C0000" + bytes(range(0x34, 0x50)).hex(), "EDF32CB90997155F8C0A15BBCA118DA1", "",
+     "3E0AED986B8B0F37F64D79B911A5A6C9"),
+    ("BD05000000300000", "433303AB3CFFA758BF7EB16FFEC47A70", bytes(range(0x30)).hex(),
+     "4C65F1F842262BAC65FFBF61CF71FD06"),
+    ("BD05300000200000", "C26BDE4EB965BC3C831C0771C42FD5B9", bytes(range(0x30, 0x50)).hex(),
+     "F02205CF913C03C9354C8FF43D1C9E61"),
+)  # fmt: skip
+
+
+def test_the_whole_check_sums_of_a_long_talk() -> None:
+    """Of which a card shows half, and of a command none."""
+    cipher, iv = Cipher(SESSION, aes=True), bytes(16)
+    for command, asked, answer, told in CHAIN:
+        iv = cipher.cmac(h(command), iv)
+        assert iv == h(asked), command
+        iv = cipher.cmac(h(answer) + b"\0", iv)
+        assert iv == h(told), command
+
+
+def test_single_numbers_of_the_ciphers() -> None:
+    """What a legacy station deciphers to send; a real card's enciphered command; NXP's subkeys."""
+    assert Cipher(b"\1" * 8, aes=False).decrypt(h("d659e17043a84068")) == h("730ddfada4d20789")
+    session = Cipher(h("90F7A20191036845EC63DECD544B9931"), aes=True)
+    iv = session.cmac(h("10") + b"\0", session.cmac(h("6400")))
+    assert iv == h("8A8FA36F55CD210DD8054658AC70D99A")
+    changed = h("00" * 16 + "00" + "0A0F861B" + "00" * 11)
+    assert session.encrypt(changed, iv) == h("635375E4919F8AF2E9E86B1C1BA55B0C0807EAF484D7A7EF6E0C3084160F5A61")
+    assert crc32(h("C400") + changed[:17])[:4] == h("0A0F861B")
+    assert Cipher(MASTER, aes=True).subkeys == (
+        h("FBC9F75C9413C041DFEE452D3F0706D1"), h("F793EEB928278083BFDC8A5A7E0E0D25"),
+    )  # fmt: skip
+
+
 # --- enciphered reads --------------------------------------------------------------------------------------------
 
 A = bytes(range(0xA0, 0xB0)).hex()
@@ -287,6 +327,15 @@ def test_aes_enciphered() -> None:
 
 
 DES_TALKS = {
+    "one key": (
+        "iso",
+        bytes(16),
+        b"des-content",
+        ("1A00", "AF fb7fbec17683e2b3"),
+        ("AF e316f146d95951494cd0377a3e68e84e", "00 1790007676c810d9"),
+        ("51", "00 8170ce5354c306f826ca6e7ab4489835"),
+        ("BD010000000b0000", "00 207cf88416d0a74d67eeec352c938c6e"),
+    ),
     "three keys": (
         "iso",
         bytes(range(24)),

@@ -23,6 +23,7 @@ from agent.domain.evse import Evse, Site
 from agent.domain.metrology import (
     MOST_V,
     NONSENSE,
+    changed,
     disagreement,
     exchanged,
     frozen_register,
@@ -88,6 +89,8 @@ class Metrology:
         if watch.pinned is None or record(watch.pinned) != record(pinned):
             watch.base = None  # nothing of another meter is compared with this one's register
             watch.compare_from(None)
+            if watch.pinned is not None:
+                yield Note(evse.number, f"taken into service: {changed(watch.pinned, pinned)}")
             yield Remember("meter", str(evse.number), dict(record(pinned)))
         watch.pinned = pinned
 
