@@ -138,6 +138,8 @@ def image(row: Row, name: str, truth: Truth, phases: int) -> list[int]:
     if row.quantity == "x.model_id":
         model = MODELS[name]
         return text(model, row.count) if isinstance(model, str) else [model]
+    if row.quantity == "x.firmware":
+        return text("1.9:32CA", row.count) if row.type == "ascii" else [19]
     if row.quantity == "x.exponent":
         return [int(row.scale) & 0xFFFF]
     if row.quantity == "x.mid_variant":
@@ -220,6 +222,8 @@ async def judge(name: str, truth: Truth) -> None:
     assert live.energy_wh == bill.energy_wh == expected
     if any(r.quantity == "x.serial_number" for r in ROWS[name]):
         assert identity.serial == str(truth.serial)
+    if any(r.quantity == "x.firmware" for r in ROWS[name]):
+        assert identity.firmware in ("1.9:32CA", "19.0.0")
     assert identity.vendor == m.vendor
     assert identity.register_step_wh == pytest.approx(float(m.step_wh), abs=1)
     judge_companions(name, live, truth, m.phases)
@@ -233,10 +237,17 @@ def judge_companions(name: str, live: Reading, truth: Truth, phases: int) -> Non
         "Power.Active.Import": ((live.power_w,), (sum(truth.power_w[:phases]),), False),
         "Frequency": ((live.frequency_hz,), (truth.frequency_hz,), False),
     }
+    if live.power_phase_w:
+        told["phase power"] = (live.power_phase_w, truth.power_w[:phases], True)
+    if live.power_factor is not None:
+        told["Power.Factor"] = ((live.power_factor,), (0.998,), False)
+    if live.export_wh is not None:
+        told["Energy.Active.Export.Register"] = ((live.export_wh,), (truth.export_wh,), False)
     for quantity, (found, measured, phased) in told.items():
-        lines = [r for r in ROWS[name] if r.quantity == quantity and bool(r.phase) == phased]
+        named = "Power.Active.Import" if quantity == "phase power" else quantity
+        lines = [r for r in ROWS[name] if r.quantity == named and bool(r.phase) == phased]
         if lines:
-            half = float(lines[0].scale) / 2 if lines[0].type[0] != "f" else 0.0
+            half = float(lines[0].scale) / (1 if "nergy" in quantity else 2) if lines[0].type[0] != "f" else 0.0
             if lines[0].type.startswith("uint"):
                 measured = tuple(max(m, 0.0) for m in measured)
             assert found == pytest.approx(measured[: len(lines)], abs=half + 1e-3, rel=1e-5), quantity
