@@ -16,8 +16,10 @@ class BoardSettings:
     for meters; what is not said is as usual for the board. ``point``: the charging point behind that address.
     ``watchdog_s``: so long after the last ``beat`` the board stops by itself. ``accept_no_watchdog``: use a board
     that goes on charging while the agent is dead. ``bay_input``: the bit of the digital inputs that says that the
-    parking bay is occupied. ``extra_fault_names``: faults (values of ``agent.kinds.Fault``) that the station's wiring
-    reports in registers from ``extra_fault_base``, 16 to a register, the lowest bit first."""
+    parking bay is occupied. ``input_faults``: faults (values of ``agent.kinds.Fault``) that contacts at the digital
+    inputs report, the lowest bit first: ``""`` none, ``"!EmergencyStop"`` one whose contact is closed as long as all is
+    well, so that a broken wire is told too. ``extra_fault_names``: likewise, in registers of the station's own wiring
+    from ``extra_fault_base``, 16 to a register."""
 
     map: str
     line: str | None = None
@@ -33,6 +35,7 @@ class BoardSettings:
     accept_no_watchdog: bool = False
     timeout_s: float = 0.5
     bay_input: int | None = None
+    input_faults: tuple[str, ...] = ()
     extra_fault_names: tuple[str, ...] = ()
     extra_fault_base: int = 900
 

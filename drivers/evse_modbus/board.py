@@ -9,14 +9,15 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from agent.board import EvseState, EvseTraits
-from agent.kinds import Fault, Limit
+from agent.kinds import Limit
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from drivers.bus import Line, Priority
 from drivers.evse_modbus import BoardSettings
 from drivers.evse_modbus.arming import arm, armed, read_traits, set_up
 from drivers.evse_modbus.board_map import BoardMap, Unlock
-from drivers.evse_modbus.picture import Reader, told
+from drivers.evse_modbus.contacts import WORD_BITS, Contact
+from drivers.evse_modbus.picture import Reader, news
 from drivers.evse_modbus.registers import Registers
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,9 @@ class ModbusBoard:
     the limit that the board has confirmed last."""
 
     def __init__(
-        self, settings: BoardSettings, where: Where, board_map: BoardMap, extra: tuple[Fault, ...], line: Line
-    ) -> None:
+        self, settings: BoardSettings, where: Where, board_map: BoardMap, inputs: tuple[Contact, ...],
+        extra: tuple[Contact, ...], line: Line,
+    ) -> None:  # fmt: skip
         tethered = where.facts.get("outlet") == "tethered"
         phases = int(where.facts.get("phases", 3))
         self.traits = EvseTraits(
@@ -55,8 +57,8 @@ class ModbusBoard:
         )
         self._settings = settings
         self._map = board_map
-        self._registers = Registers(settings, board_map, line, where.evse, -(-len(extra) // 16))
-        self._reader = Reader(board_map, tethered, settings.bay_input, extra)
+        self._registers = Registers(settings, board_map, line, where.evse, -(-len(extra) // WORD_BITS))
+        self._reader = Reader(board_map, tethered, settings.bay_input, inputs, extra)
         self._name = self._registers.name
         self._nudge = asyncio.Event()
         self._released = self._unlocking = False
@@ -170,7 +172,7 @@ class ModbusBoard:
                 if missed == MISSED_POLLS:
                     raise Unreachable(f"{e} ({missed} polls missed)") from e
             else:
-                for picture in told(last, now):
+                for picture in news(last, now):
                     yield picture
                 last = now
             await self._pause(next_s - loop.time())

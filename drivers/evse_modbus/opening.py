@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from agent.kinds import Fault
 from agent.ports import Broken
 from agent.ports.driver import Where
 from drivers.bus import LineSettings, open_line
@@ -13,6 +12,7 @@ from drivers.evse_modbus import BoardSettings
 from drivers.evse_modbus.arming import NO_WATCHDOG
 from drivers.evse_modbus.board import ModbusBoard
 from drivers.evse_modbus.board_map import BoardMap, MapError, find
+from drivers.evse_modbus.contacts import wired
 
 _MOST_WORD = 65_534  # the next one means "off" on some boards
 
@@ -23,13 +23,13 @@ async def open_board(settings: BoardSettings, where: Where) -> AsyncIterator[Mod
     Raises ``Unreachable``, ``Garbled``, ``Broken``."""
     try:
         board_map = find(settings.map, where.config_dirs)
-        extra = _extra_faults(settings)
+        inputs, extra = wired(settings, board_map)
     except MapError as e:
         raise Broken(str(e)) from e
     if wrong := _watchdog(settings, board_map):
         raise Broken("; ".join(wrong))
     async with open_line(line_settings(settings, board_map)) as line:
-        board = ModbusBoard(settings, where, board_map, extra, line)
+        board = ModbusBoard(settings, where, board_map, inputs, extra, line)
         await board.begin()
         try:
             yield board
@@ -53,8 +53,8 @@ def line_settings(settings: BoardSettings, board_map: BoardMap) -> LineSettings:
 def complaints(settings: BoardSettings, where: Where) -> list[str]:
     """What is wrong with the station file, without touching the line."""
     try:
-        _extra_faults(settings)
         board_map = find(settings.map, where.config_dirs)
+        wired(settings, board_map)
     except MapError as e:
         return [str(e)]
     return _watchdog(settings, board_map) + line_settings(settings, board_map).complaints()
@@ -72,10 +72,3 @@ def _watchdog(settings: BoardSettings, board_map: BoardMap) -> list[str]:
             "input only while the computer's own watchdog is fed, and say accept_no_watchdog = true (docs/boards.md)"
         ]
     return []
-
-
-def _extra_faults(settings: BoardSettings) -> tuple[Fault, ...]:
-    try:
-        return tuple(Fault(name) for name in settings.extra_fault_names)
-    except ValueError as e:
-        raise MapError(f"extra_fault_names: {e}; known: {', '.join(Fault)}") from e

@@ -9,6 +9,7 @@ from agent.board import EvseState, Pilot
 from agent.frozen import frozen
 from agent.kinds import Fault
 from drivers.evse_modbus.board_map import BoardMap, Code, Place
+from drivers.evse_modbus.contacts import Contact, told
 
 _UNKNOWN = Code(Pilot.UNKNOWN, pwm=False, power=False, fault=None)
 
@@ -28,7 +29,8 @@ class Reader:
     map: BoardMap
     tethered: bool = False
     bay_input: int | None = None
-    extra_faults: tuple[Fault, ...] = ()
+    inputs: tuple[Contact, ...] = ()
+    extra: tuple[Contact, ...] = ()
 
     def number(self, poll: Poll, name: str) -> int | None:
         """A named place as an unsigned number; None where the board has no such register."""
@@ -68,9 +70,8 @@ class Reader:
 
     def faults(self, poll: Poll, turning: bool = False) -> frozenset[Fault]:
         bits = self.bits(poll) - self.map.lock_doubtful_bits if turning else self.bits(poll)
-        own = {self.map.errors[bit] for bit in bits if bit in self.map.errors}
-        wired = {f for i, f in enumerate(self.extra_faults) if poll.extra[i // 16] >> i % 16 & 1}
-        return frozenset(own | wired)
+        own = frozenset(self.map.errors[bit] for bit in bits if bit in self.map.errors)
+        return own | told(self.inputs, (self.number(poll, "inputs") or 0,)) | told(self.extra, poll.extra)
 
     def _code(self, poll: Poll) -> Code | None:
         word = _number(poll, self.map.state)
@@ -122,7 +123,7 @@ def _contactor(code: Code | None, released: bool, faults: frozenset[Fault]) -> b
     return code.power
 
 
-def told(before: EvseState | None, now: EvseState) -> tuple[EvseState, ...]:
+def news(before: EvseState | None, now: EvseState) -> tuple[EvseState, ...]:
     """The pictures to tell. The count of connected seconds alone is no news; but if it began anew, another vehicle came
     between two polls, and the port's contract wants it seen as one that left and one that came."""
     if before is None:

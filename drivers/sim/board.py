@@ -76,7 +76,12 @@ class ChargeController:
         image |= u64(289, (evse.energy_nws - evse.session_from_nws) // NWS_PER_WH)
         image |= u32(293, error_mask(evse.told_faults(self._mains.on)))
         offered = int(evse.limit_a) if r.release else 0
-        image |= {295: int(evse.bay), 296: round(offered * 100 / evse.fitted.max_a), 297: offered, 298: evse.cable_a}
+        image |= {
+            295: evse.inputs(self._mains.on),
+            296: round(offered * 100 / evse.fitted.max_a),
+            297: offered,
+            298: evse.cable_a,
+        }
         image |= text(299, evse.state(), 1)
         image |= {300: int(r.release), 301: int(r.limit_a), 302: r.outputs, 303: int(evse.lock.locked)}
         return image | {304: int(r.available), 306: int(r.fallback_a), 307: int(r.watchdog_s)}

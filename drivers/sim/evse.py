@@ -80,6 +80,8 @@ class Evse:
     cable: bool = False
     car: Car | None = None
     bay: bool = False
+    contacts: tuple[str, ...] = ()
+    """What is wired to the board's digital inputs, as the station file says it: faults, with "!" a contact that opens."""
     faults: set[Fault] = field(default_factory=set)
     energy_nws: int = 0
     """Lifetime import register in nWs: power in mW times time in us, without any rounding on the way."""
@@ -165,6 +167,12 @@ class Evse:
         if self.car is None:
             return "A1"
         return ("C" if self.car.asks else "B") + ("2" if self.pwm or self._wake_s > 0 else "1")
+
+    def inputs(self, mains_on: bool) -> int:
+        """The word of the digital inputs; the lowest is the bay's sensor."""
+        there = {f.value for f in self.told_faults(mains_on)}
+        closed = [bool(name) and (name.lstrip("!") in there) != name.startswith("!") for name in self.contacts]
+        return int(self.bay) | sum(1 << bit for bit, on in enumerate(closed) if on)
 
     def told_faults(self, mains_on: bool) -> set[Fault]:
         """What the board reports: an unlocking failure once it was tried, a loss of mains whoever caused it."""

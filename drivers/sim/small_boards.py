@@ -117,7 +117,12 @@ class EvChargeControlBasic(SmallBoard):
         evse = self.evse
         offered = int(evse.limit_a) if evse.pwm else 0
         image = {24000: int.from_bytes(evse.state().encode(), "big"), 24001: evse.cable_a}
-        image |= {24002: round(offered / 0.6), 24003: offered, 24004: int(evse.bay), 24005: int(evse.contactor.closed)}
+        image |= {
+            24002: round(offered / 0.6),
+            24003: offered,
+            24004: evse.inputs(self.mains.on),
+            24005: int(evse.contactor.closed),
+        }
         return image | {24025: self._errors(), 24026: 0, 24027: 0}
 
     def holding(self) -> Image:

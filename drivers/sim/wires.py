@@ -172,8 +172,10 @@ class Wires:
         )
         for evse in wanted:
             asked = chosen(evse.board or self._file.board)
+            self._evses[evse.number].contacts = contacts = tuple(asked.get("input_faults", ()))
+            bay: Table = {} if contacts and contacts[0] else {"bay_input": 0}
             table: Table = {
-                "driver": "evse_modbus", "map": _MAP, "poll_s": 0.25, "watchdog_s": 10, "bay_input": 0, **asked,
+                "driver": "evse_modbus", "map": _MAP, "poll_s": 0.25, "watchdog_s": 10, **bay, **asked,
                 "host": "127.0.0.1", "port": slave.port, "unit": 1, "point": evse.number,
                 "extra_fault_names": list(FAULT_NAMES), "extra_fault_base": EXTRA_BASE,
             }  # fmt: skip
@@ -186,6 +188,7 @@ class Wires:
         if asked["map"] not in SMALL_BOARDS:
             known = ", ".join((_MAP, *SMALL_BOARDS))
             raise ValueError(f"board: there is no simulated board for map {asked['map']!r}; there is {known}")
+        self._evses[evse.number].contacts = tuple(asked.get("input_faults", ()))
         board = SMALL_BOARDS[asked["map"]](self._evses[evse.number], self._mains)
         if board.line == "rtu":
             line = self._pty(f"board-{evse.number}", RtuSlave(board.unit, board))

@@ -51,6 +51,19 @@ these boards. Those with a watchdog have opened their contactor by themselves wi
 the car; the agent that comes back withdraws from all, and the energy of the gap is in the count
 that closes the session.
 
+## Emergency stop, door and other contacts
+
+An emergency stop is wired into the supply of the contactor's coil; the agent is told of it, it is not needed for it.
+Where the board has digital inputs ({inputs}) the station file says which fault each of them is, the lowest bit first:
+
+```toml
+input_faults = ["", "!EmergencyStop", "DoorOpen"]
+```
+
+`""` is not used (or the bay's sensor, `bay_input`); with `!` the contact is closed as long as all is well, so that a
+broken wire is told, too. Any name of [faults](faults.md) may stand there. Registers that a station's own wiring fills
+are named likewise: `extra_fault_names` from `extra_fault_base` on.
+
 ## Rules that hold for every board
 
 * Release is never remembered: the first thing a driver writes is its withdrawal, before settings, watchdog and limit;
@@ -75,7 +88,10 @@ def text() -> str:
     dogless = [f"{m.vendor} {m.model}" for m in maps if m.watchdog is None]
     least = max(m.watchdog.least for m in maps if m.watchdog is not None)
     unproven = "\n".join(f"**{m.vendor} {m.model}** (`{m.name}`)\n\n{_list(m)}\n" for m in maps)
-    return TEXT.format(table=table, dogless=", ".join(dogless), least=least, unproven=unproven)
+    inputs = ", ".join(
+        f"{m.vendor} {m.model}: register {m.picture['inputs'].at}" for m in maps if "inputs" in m.picture
+    )
+    return TEXT.format(inputs=inputs, table=table, dogless=", ".join(dogless), least=least, unproven=unproven)
 
 
 def _list(m: BoardMap) -> str:

@@ -510,6 +510,35 @@ async def test_faults_of_the_wiring(tcp: TcpLine, charx: Charx) -> None:
         assert (await board.state()).faults == {Fault.EMERGENCY_STOP}
 
 
+async def test_faults_at_the_digital_inputs(tcp: TcpLine, charx: Charx) -> None:
+    """A contact that is closed as long as all is well tells a broken wire, too."""
+    more = {"input_faults": ["", "!EmergencyStop", "DoorOpen"], "bay_input": 0}
+    async with DRIVER.open(settings(tcp, **more), place()) as board:
+        for word, faults in (
+            (0b011, set()),
+            (0b001, {Fault.EMERGENCY_STOP}),
+            (0b110, {Fault.DOOR_OPEN}),
+            (0b100, {Fault.EMERGENCY_STOP, Fault.DOOR_OPEN}),
+        ):
+            charx.put(295, word)
+            state = await board.state()
+            assert (state.faults, state.bay_occupied) == (faults, bool(word & 1))
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        ({"input_faults": ("DoorOpn",)}, "input_faults: 'DoorOpn'"),
+        ({"input_faults": ("DoorOpen",), "bay_input": 0}, "input_faults: bit 0 is the bay's"),
+        ({"input_faults": ("DoorOpen",), "map": "heidelberg", "device": "/dev/null"}, "no digital inputs"),
+        ({"bay_input": 0, "map": "heidelberg", "device": "/dev/null"}, "no digital inputs"),
+        ({"input_faults": ("",) * 16 + ("DoorOpen",)}, "input_faults: 16"),
+    ],
+)
+def test_inputs_that_are_wired_wrongly(more: dict[str, Any], complaint: str) -> None:
+    assert complaint in " ".join(DRIVER.check(BoardSettings(**{"map": "charx_sec", **more}), place()))
+
+
 @pytest.mark.parametrize("bit", [0, 3])
 async def test_the_bay_sensor(tcp: TcpLine, charx: Charx, bit: int) -> None:
     async with DRIVER.open(settings(tcp, bay_input=bit), place()) as board:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.kinds import Fault
 from drivers.sim.board import EXTRA_BASE, ChargeController
 from drivers.sim.faults import EXTRA, FAULT_NAMES
 from drivers.sim.meter import FAMILIES, Meter, kwh_float
@@ -108,6 +109,16 @@ async def test_error_bits_and_extra_words(board: Client, world: World) -> None:
     words = await board.read(1000 + EXTRA_BASE, -(-len(EXTRA) // 16))
     told = {FAULT_NAMES[16 * k + b] for k, word in enumerate(words) for b in range(16) if word >> b & 1}
     assert told == {"EmergencyStop", "MREC6UnderVoltage"}
+
+
+async def test_contacts_at_the_digital_inputs(board: Client, world: World) -> None:
+    """As the station file has them wired; the bay is the lowest bit."""
+    evse = world.evses[1]
+    evse.contacts = ("", "!EmergencyStop", "DoorOpen")
+    assert await board.read(1295, 1) == [0b010]
+    evse.bay = True
+    evse.faults = {Fault.EMERGENCY_STOP, Fault.DOOR_OPEN}
+    assert await board.read(1295, 1) == [0b101]
 
 
 async def test_writes_feed_the_watchdog_and_reads_do_not(board: Client, world: World) -> None:

@@ -1,0 +1,56 @@
+"""Contacts of the station's own wiring: which fault each of them tells, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent.frozen import frozen
+from agent.kinds import Fault
+from drivers.evse_modbus import BoardSettings
+from drivers.evse_modbus.board_map import BoardMap, MapError
+
+WORD_BITS = 16
+
+
+@frozen
+class Contact:
+    """``fault`` None: not used. ``opens``: it is closed as long as all is well."""
+
+    fault: Fault | None
+    opens: bool
+
+
+def wired(settings: BoardSettings, board_map: BoardMap) -> tuple[tuple[Contact, ...], tuple[Contact, ...]]:
+    """At the digital inputs, and in registers of their own. Raises ``MapError``."""
+    inputs = _contacts("input_faults", settings.input_faults)
+    if (inputs or settings.bay_input is not None) and "inputs" not in board_map.picture:
+        raise MapError(
+            f"input_faults, bay_input: a {board_map.vendor} {board_map.model} has no digital inputs that are known to us"
+        )
+    if len(inputs) > WORD_BITS:
+        raise MapError(f"input_faults: {WORD_BITS} at most, there are {len(inputs)}")
+    bay = settings.bay_input
+    if bay is not None and bay < len(inputs) and inputs[bay].fault is not None:
+        raise MapError(f"input_faults: bit {bay} is the bay's (bay_input)")
+    return inputs, _contacts("extra_fault_names", settings.extra_fault_names)
+
+
+def told(contacts: Sequence[Contact], words: Sequence[int]) -> frozenset[Fault]:
+    """``words``: 16 contacts each, the lowest bit first."""
+    return frozenset(
+        c.fault
+        for i, c in enumerate(contacts)
+        if c.fault is not None and bool(words[i // WORD_BITS] >> i % WORD_BITS & 1) != c.opens
+    )
+
+
+def _contacts(key: str, names: Sequence[str]) -> tuple[Contact, ...]:
+    return tuple(_contact(key, name) for name in names)
+
+
+def _contact(key: str, name: str) -> Contact:
+    fault = name.removeprefix("!")
+    try:
+        return Contact(Fault(fault) if fault else None, name.startswith("!"))
+    except ValueError:
+        raise MapError(f"{key}: {fault!r} is no fault; known: {', '.join(Fault)}") from None
