@@ -81,7 +81,7 @@ class Evse:
     car: Car | None = None
     bay: bool = False
     contacts: tuple[str, ...] = ()
-    """What is wired to the board's digital inputs, as the station file says it: faults, with "!" a contact that opens."""
+    """What is wired to the digital inputs, as the station file says it: faults, with "!" a contact that opens."""
     faults: set[Fault] = field(default_factory=set)
     energy_nws: int = 0
     """Lifetime import register in nWs: power in mW times time in us, without any rounding on the way."""
