@@ -25,7 +25,7 @@ def wired(settings: BoardSettings, board_map: BoardMap) -> tuple[tuple[Contact, 
     inputs = _contacts("input_faults", settings.input_faults)
     if (inputs or settings.bay_input is not None) and "inputs" not in board_map.picture:
         raise MapError(
-            f"input_faults, bay_input: a {board_map.vendor} {board_map.model} has no digital inputs that are known to us"
+            f"input_faults, bay_input: a {board_map.vendor} {board_map.model} has no digital inputs we know of"
         )
     if len(inputs) > WORD_BITS:
         raise MapError(f"input_faults: {WORD_BITS} at most, there are {len(inputs)}")
