@@ -109,6 +109,9 @@ class Canvas:
         """Nothing was cut off."""
         return all(p.whole for p in self.placed)
 
+    def has(self, kind: str) -> bool:
+        return any(p.kind == kind for p in self.placed)
+
     def fill(self, box: Box, colour: Colour, radius: float = 0) -> None:
         if box.w <= 0 or box.h <= 0 or self.dry:
             return

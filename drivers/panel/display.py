@@ -13,7 +13,7 @@ from PIL import Image
 from agent.kinds import Screen
 from agent.ports import Broken, Unreachable
 from agent.ports.driver import Where
-from drivers.panel.faces import Face, faces
+from drivers.panel.faces import Face, faces, turns
 from drivers.panel.layout import Size
 from drivers.panel.mounting import Mounting
 from drivers.panel.page import Page, page
@@ -47,7 +47,8 @@ class PanelDisplay:
         self._texts: dict[str, Texts] = {}
         self._page: Page | None = None
         self._faces: tuple[Face, ...] = ()
-        self._face = 0
+        self._turns: tuple[int, ...] = ()
+        self._face = self._stood = 0
         self._output: Output | None = None
         self._failed: Exception | None = None
         self._turning: asyncio.Task[None] | None = None
@@ -110,14 +111,19 @@ class PanelDisplay:
         if said == self._page or self._output is None:
             return
         if self._page is None or said.title != self._page.title:
-            self._face = 0  # a new state begins with its name; figures that go on do not disturb the turn
+            self._face = self._stood = 0  # a new state begins with its name; figures that go on do not disturb the turn
         self._page = None  # a picture that failed half-way is drawn again
         self._faces = faces(said, self._upright(self._output.size), self._output.depth, self._mounting.margin)
+        self._turns = turns(self._faces) if said.qr else ()
         self._put(self._output)
         self._page = said
 
     def _next(self) -> None:
-        if len(self._faces) > 1 and self._output is not None:
+        if len(self._faces) < 2 or self._output is None:
+            return
+        self._stood += 1
+        if not self._turns or self._stood >= self._turns[self._face % len(self._turns)]:
+            self._stood = 0
             self._face += 1
             self._put(self._output)
 

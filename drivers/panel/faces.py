@@ -16,6 +16,8 @@ from drivers.panel.paint import paint, share
 Face: TypeAlias = Callable[..., Canvas]
 """Draws one picture; with ``dry`` it only tells what would stand where."""
 
+CODE_TURNS = 4
+
 _NOTHING: dict[str, Any] = {
     "figures": (), "battery": None, "price": "", "prices": (), "price_notes": (), "lines": (), "hint": "", "qr": "",
 }  # fmt: skip
@@ -31,22 +33,41 @@ def faces(page: Page, size: Size, depth: int, margin: int = 0) -> tuple[Face, ..
     return tuple(partial(paint, part, layout, size, margin, band) for part in parts(page, layout, size, margin))
 
 
+def turns(shown: tuple[Face, ...]) -> tuple[int, ...]:
+    """For how many turns each face stands: a code that is not on all of them for longer, since nobody aims a telephone
+    within one."""
+    codes = [face(dry=True).has("qr") for face in shown]
+    return tuple(CODE_TURNS if code and not all(codes) else 1 for code in codes)
+
+
 def parts(page: Page, layout: Layout, size: Size, margin: int = 0) -> tuple[Page, ...]:
-    """As many slots on each as fit, in their order; the title is on all of them."""
+    """As many slots on each as fit, in their order; the title is on all of them. So is a code, if each slot fits beside
+    it: who has taken out a telephone does not wait for it to come round."""
 
     band = share(page, layout)
 
+    def measured(part: Page) -> Canvas:
+        return paint(part, layout, size, margin, band, dry=True)
+
     def fits(part: Page) -> bool:
-        return paint(part, layout, size, margin, band, dry=True).complete
+        return measured(part).complete
 
     if fits(page):
         return (page,)
     page = replace(page, figures=tuple(f for f in page.figures if not f.spare))
     if fits(page):
         return (page,)
-    bare = replace(page, **_NOTHING)
+    if page.qr:
+        cut = _cut(page, replace(page, **{**_NOTHING, "qr": page.qr}), fits)
+        if all(c.complete and c.has("qr") for c in map(measured, cut)):
+            return cut
+    return _cut(page, replace(page, **_NOTHING), fits)
+
+
+def _cut(page: Page, bare: Page, fits: Callable[[Page], bool]) -> tuple[Page, ...]:
+    """``bare``: what is on all of them."""
     done, open_ = [], bare
-    for slot in _slots(page):
+    for slot in _slots(page, not bare.qr):
         more = _with(open_, slot)
         if open_ is bare or fits(more):
             open_ = more
@@ -56,8 +77,8 @@ def parts(page: Page, layout: Layout, size: Size, margin: int = 0) -> tuple[Page
     return (*done, open_)
 
 
-def _slots(page: Page) -> Iterator[dict[str, Any]]:
-    """The battery's bar goes with the first figure."""
+def _slots(page: Page, code: bool) -> Iterator[dict[str, Any]]:
+    """The battery's bar goes with the first figure. ``code``: it is one of them."""
     for n, figure in enumerate(page.figures):
         yield {"figures": (figure,), **({"battery": page.battery} if n == 0 else {})}
     for row in page.prices:
@@ -68,7 +89,7 @@ def _slots(page: Page) -> Iterator[dict[str, Any]]:
         yield {"price": page.price}
     for line in page.lines:
         yield {"lines": (line,)}
-    for name in ("hint", "qr"):
+    for name in ("hint", *(["qr"] if code else [])):
         if text := getattr(page, name):
             yield {name: text}
 

@@ -56,8 +56,8 @@ SMALL_UPRIGHT = Layout(
 )  # fmt: skip
 WIDE = Layout("wide", False, smallest=5, title_least=8, with_qr=7, band=0.3, strip=8.2, bar=6.8)
 UPRIGHT = Layout(
-    "upright", True, smallest=5, title_least=9, with_qr=8, foot=26, band_full=0.44, title=15, strip=14, bar=7,
-    qr_wide=0.8, qr_high=0.43,
+    "upright", True, smallest=5, title_least=9, with_qr=8, foot=26, band_full=0.44, band=0.4, title=15, strip=14, bar=7,
+    qr_wide=0.8, qr_high=0.52,
 )  # fmt: skip
 
 SMALLEST: Size = (128, 64)

@@ -27,8 +27,7 @@ class Page:
 
     ``title`` large in the tone's colour, with a ``countdown`` of its own if time runs. ``figures`` (the first one
     largest), ``battery`` (percent). ``price`` as one sentence, or ``prices`` as rows of a name and an amount in the
-    order they must be read in, with ``price_notes`` below. ``lines``, then ``hint``. ``qr`` with ``qr_caption`` and
-    ``qr_left``."""
+    order they must be read in, with ``price_notes`` below. ``lines``, then ``hint``. ``qr`` with ``qr_caption``."""
 
     tone: Tone
     icon: str
@@ -44,7 +43,6 @@ class Page:
     hint: str = ""
     qr: str = ""
     qr_caption: str = ""
-    qr_left: str = ""
     pay_at: str = ""
     """The code's address in words, for a panel on which it does not fit."""
     outlet: str = ""
@@ -108,15 +106,11 @@ def _idle(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
 
 def code(screen: Screen, texts: Texts, caption: str) -> _Said:
     """The slots of a QR code; empty if the screen has none. ``caption``: a key of the labels."""
-    url, left_s = str(screen.values.get("qr_url") or ""), _number(screen.values.get("qr_left_s"))
+    url = str(screen.values.get("qr_url") or "")
     if not url:
         return {}
-    return {
-        "qr": url,
-        "qr_caption": texts(f"labels.{caption}"),
-        "qr_left": texts("plug_in.remaining", time=_countdown(left_s)) if left_s is not None else "",
-        "pay_at": texts(f"labels.{caption}_at", address=_address(url)),
-    }
+    pay_at = texts(f"labels.{caption}_at", address=_address(url))
+    return {"qr": url, "qr_caption": texts(f"labels.{caption}"), "pay_at": pay_at}
 
 
 def _address(url: str) -> str:
@@ -181,8 +175,10 @@ def _finished(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     figures, bill = _session(screen, texts, live=False)["figures"], receipt(screen, texts)
     if not figures:
         return {"lines": _lines(said, unplug)}
-    if bill["qr"]:  # the amount, and what it is for; the receipt says the rest
-        return {"figures": (figures[1], figures[0]), "hint": unplug or said, **code(screen, texts, "receipt")}
+    if screen.values.get("cost_final") and cost_figure(screen, texts):  # the amount, and what it is for
+        figures = (figures[1], figures[0], *figures[2:])
+    if bill["qr"]:  # the receipt says the rest
+        return {"figures": figures[:2], "hint": unplug or said, **code(screen, texts, "receipt")}
     line = said if unplug and _bad(screen) else bill["line"]
     return {
         **price_slots(screen, texts, facts),

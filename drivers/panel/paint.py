@@ -50,8 +50,8 @@ def paint(page: Page, layout: Layout, size: Size, margin: int = 0, band: float =
     if qr := _qr_room(s, page, body):
         _qr(s, qr, page)
         body = qr.rest
-        if not qr.captions:
-            page = replace(page, lines=(*_captions(page), *page.lines))
+        if not qr.caption:
+            page = replace(page, lines=(page.qr_caption, *page.lines))
     elif page.qr:
         page = replace(page, lines=(page.pay_at, *page.lines))
     _state_and_content(s, body, page, margin, min(band, share(page, layout)))
@@ -127,11 +127,13 @@ def _state(s: Sheet, box: Box, page: Page, narrow: bool, roomy: bool) -> None:
 
 
 def _content(s: Sheet, box: Box, page: Page) -> None:
+    notes = () if page.prices else page.price_notes
+    lines = [*page.lines, *notes, *([page.hint] if page.hint else [])]
     if page.figures:
-        for line in reversed([*page.lines, *([page.hint] if page.hint else [])]):
+        for line in reversed(lines):
             box, strip = box.top(box.h - s.layout.strip * s.unit)
             s.c.text(line, strip, (INK, WHITE), s.type(s.layout.hint, lines=3))
-        if page.prices or page.price_notes:
+        if page.prices:
             box, rows = box.top(box.h * 0.5)
             _prices(s, rows, page)
         _figures(s, box, page)
@@ -139,11 +141,8 @@ def _content(s: Sheet, box: Box, page: Page) -> None:
     if page.countdown and s.upright:
         box, strip = box.top(box.h - _row(s, box, 13, len(page.lines) + len(page.prices)))
         s.c.text(page.countdown, strip, (INK, WHITE), s.type(s.layout.price))
-    lines = [*page.lines, *([page.hint] if page.hint else [])]
-    if page.prices or page.price_notes:
-        box, rows = box.left(0)[1].top(0)[0], box
-        if lines:
-            box, rows = rows.top(rows.h * min(0.4, 0.22 * len(lines)))
+    if page.prices:
+        box, rows = box.top(box.h * min(0.4, 0.22 * len(lines)))
         _prices(s, rows, page)
     elif page.price:
         box, strip = box.top(box.h * 0.45 if lines else 0)
@@ -173,9 +172,8 @@ def _prices(s: Sheet, box: Box, page: Page) -> None:
     if box.h > highest:
         box = box.inset(0, (box.h - highest) / 2)
     rows = _rows(box, shares)
-    for note, row in zip(page.price_notes, rows[len(page.prices) :], strict=True):
-        s.c.text(note, row, (INK, WHITE), s.type(s.layout.hint * 1.1, lines=3))
-    halves = [row.left(row.w * (0.5 if name else 0)) for (name, _), row in zip(page.prices, rows, strict=False)]
+    part = _names_part(s, page)
+    halves = [row.left(row.w * (part if name else 0)) for (name, _), row in zip(page.prices, rows, strict=False)]
     names, amounts = s.type(s.layout.price, bold=False), s.type(s.layout.price, x=1.0)
     px = min(
         (s.c.fitted(drawable(text), half, style)[0]
@@ -188,6 +186,17 @@ def _prices(s: Sheet, box: Box, page: Page) -> None:
             s.c.fill(Box(row.x0, row.y0, row.x1, row.y0 + max(1, round(s.unit / 3))), LINE)
         s.c.text(name, left, (INK, WHITE), replace(names, largest=px))
         s.c.text(amount, right, (INK, WHITE), replace(amounts, largest=px, x=1.0 if name else 0.0))
+    note_type = s.type(s.layout.hint * 1.1, lines=3)
+    if px:  # never larger than what costs something
+        note_type = replace(note_type, largest=min(note_type.largest, px))
+    for note, row in zip(page.price_notes, rows[len(page.prices) :], strict=True):
+        s.c.text(note, row, (INK, WHITE), note_type)
+
+
+def _names_part(s: Sheet, page: Page) -> float:
+    """Of the width of a row of prices, so that name and amount can be equally large."""
+    names, amounts = (max((s.c.least_width(row[n]) for row in page.prices), default=0) for n in (0, 1))
+    return names / max(1.0, names + amounts + 2 * s.unit)
 
 
 def _figures(s: Sheet, box: Box, page: Page) -> None:
@@ -199,7 +208,8 @@ def _figures(s: Sheet, box: Box, page: Page) -> None:
         _bar(s, bar, page.battery, page.battery_label)
     column = s.upright or (box.w < 110 * unit and box.h > 30 * unit)
     if column:
-        main, side = box.top(box.h * (0.44 if s.upright else 0.58 if others else 1.0))
+        most = max(0.44, 2 / (2 + len(others))) if s.upright else 0.58
+        main, side = box.top(box.h * (most if others else 1.0))
     else:
         main, side = box.left(box.w * (0.5 if others else 1.0))
         side = side.left(3 * unit)[1]
@@ -255,49 +265,38 @@ def _rows(box: Box, shares: list[int] | list[float]) -> list[Box]:
 
 @dataclass(frozen=True, slots=True)
 class _Tile:
-    """Where a QR code goes, ``px`` pixels per module, ``captions`` lines of ``caption`` pixels around it."""
+    """Where a QR code goes, ``px`` pixels per module, with ``caption`` pixels above it (0: no room for the caption)."""
 
     box: Box
     rest: Box
     px: int
-    captions: int
     caption: int
 
 
-def _captions(page: Page) -> tuple[str, ...]:
-    return tuple(text for text in (page.qr_caption, page.qr_left) if text)
-
-
 def _qr_room(s: Sheet, page: Page, body: Box) -> _Tile | None:
-    """None if there is no code, or no room at 4 pixels per module. The captions get room if the modules stay large."""
-    n, caption, captions = modules(page.qr), round(1.2 * s.layout.hint * s.unit), len(_captions(page))
+    """None if there is no code, or no room at 4 pixels per module. The caption gets room if the modules stay large."""
+    n, caption = modules(page.qr), round(1.2 * s.layout.hint * s.unit)
     if not n:
         return None
     wide, high = body.w * s.layout.qr_wide, body.h * s.layout.qr_high
-    px = int(min(wide, high - captions * caption)) // n
+    px = int(min(wide, high - caption)) // n
     if px <= MODULE_MIN_PX:
-        px, captions = int(min(wide, high)) // n, 0
+        px, caption = int(min(wide, high)) // n, 0
     if px < MODULE_MIN_PX:
         return None
-    room = px * n + captions * caption
-    words = max(map(s.c.least_width, _captions(page)), default=0) if captions else 0
-    across = max(px * n, min(wide, words + 2.5 * s.unit))
+    room = px * n + caption
+    words = s.c.least_width(page.qr_caption) + 2.5 * s.unit if caption else 0
+    across = max(px * n, min(wide, words))
     rest, tile = body.top(body.h - room) if s.upright else body.left(body.w - across)
-    return _Tile(tile, rest, px, captions, caption)
+    return _Tile(tile, rest, px, caption)
 
 
 def _qr(s: Sheet, room: _Tile, page: Page) -> None:
-    """The code, its caption above and how long it holds below, which may stand in the outer half of its quiet zone."""
+    """The code and its caption above, which may stand in the outer half of its quiet zone."""
     tile, px = room.box, room.px
     side = px * modules(page.qr)
-    x, y = tile.x0 + (tile.w - side) // 2, tile.y0 + (tile.h - side - room.captions * room.caption) // 2
-    y += room.caption if room.captions else 0
+    x, y = tile.x0 + (tile.w - side) // 2, tile.y0 + (tile.h - side + room.caption) // 2
     draw_qr(s.c, page.qr, (x, y), px)
-    if not room.captions:
-        return
-    half, style = QUIET_ZONE * px // 2, s.type(s.layout.hint, x=0.5)
-    above = Box(tile.x0, max(tile.y0, y - room.caption), tile.x1, y + half)
-    s.c.text(page.qr_caption, above.inset(s.unit, 0), (INK, WHITE), style)
-    if page.qr_left:
-        below = Box(tile.x0, y + side - half, tile.x1, min(tile.y1, y + side + room.caption))
-        s.c.text(page.qr_left, below.inset(s.unit, 0), (INK, WHITE), style)
+    if room.caption:
+        above = Box(tile.x0, max(tile.y0, y - room.caption), tile.x1, y + QUIET_ZONE * px // 2)
+        s.c.text(page.qr_caption, above.inset(s.unit, 0), (INK, WHITE), s.type(s.layout.hint, x=0.5))

@@ -24,6 +24,8 @@ def price_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> dict[
     rows = tariff.rows(screen.values, texts)
     if not rows:
         return {"price": str(screen.values.get("price_line") or ""), "prices": (), "price_notes": ()}
+    if len(rows) == 1 and tariff.billed(screen.values):
+        rows = ()  # the total says it
     notes = tariff.notes(screen.values, texts, str(facts.get("timezone") or "UTC"), screen.name is ScreenName.IDLE)
     return {"price": "", "prices": rows, "price_notes": tuple(filter(None, notes))}
 

@@ -17,17 +17,22 @@ _ADJUSTED = ("minimum", "maximum")
 
 def rows(values: Values, texts: Texts) -> tuple[tuple[str, str], ...]:
     """Name and amount of each price; at the end what each has come to."""
-    if any(name.startswith("bill_") for name in values):
+    if billed(values):
         parts = ((kind, _money(values, f"bill_{kind}", texts, "currency")) for kind in (*PER, *_ADJUSTED))
         return tuple((_name(kind, values, texts), amount) for kind, amount in parts if amount)
     prices = ((kind, _money(values, f"tariff_{kind}", texts, exact=True), per) for kind, per in PER.items())
     return tuple((_name(kind, values, texts), amount + per) for kind, amount, per in prices if amount)
 
 
+def billed(values: Values) -> bool:
+    """It is over: what it has come to, no prices."""
+    return any(name.startswith("bill_") for name in values)
+
+
 def notes(values: Values, texts: Texts, timezone: str, anybody: bool) -> tuple[str, ...]:
     """What else there is to know; some may be empty. ``anybody``: it is not known who will pay."""
     rate = _rate(values, texts)
-    if any(name.startswith("bill_") for name in values):
+    if billed(values):
         vat = _money(values, "bill_vat", texts, "currency")
         return (texts("price.vat_of", rate=rate, amount=vat) if vat else texts("price.vat_unknown"),)
     terms = texts("price.vat", rate=rate) if rate else texts("price.vat_unknown")

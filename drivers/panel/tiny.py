@@ -106,11 +106,9 @@ def _code(page: Page, inner: Box) -> Iterator[Slide]:
     if not page.qr:
         return
     if _module_px(page.qr, inner) >= MODULE_MIN_PX:
-        words = tuple(text for text in (page.qr_caption, page.qr_left) if text)
-        yield Slide(words, (_LINES, 2)[: len(words)], qr=page.qr)
+        yield Slide((page.qr_caption,), (_LINES,), qr=page.qr)
     else:
         yield from _spread(page.pay_at, inner)
-        yield from _spread(page.qr_left, inner)
 
 
 def _module_px(url: str, inner: Box) -> int:

@@ -11,15 +11,19 @@ from PIL import Image, features
 from agent.kinds import ScreenName
 from drivers.panel import fonts
 from drivers.panel.faces import faces
-from tests.drivers.screens import BILLED, LAW, PAY, SESSION, Case, said
+from tests.drivers.screens import BILLED, LAW, ONE, PAY, SESSION, Case, said
 
 FOLDER = Path(__file__).parent / "golden"
-PANELS = {"tiny": (128, 64, 1), "small": (320, 240, 16), "wide": (800, 480, 16), "upright": (480, 800, 16)}
+PANELS = {
+    "tiny": (128, 64, 1), "small": (320, 240, 16), "wide": (800, 480, 16), "upright": (480, 800, 16),
+    "wide1024": (1024, 600, 16), "upright1024": (600, 1024, 16),
+}  # fmt: skip
 CASES: dict[str, Case] = {
     "idle": (ScreenName.IDLE, "", {**LAW, **PAY, "online": True}),
     "plug_in": (ScreenName.PLUG_IN, "", {"remaining_s": 57.0, **LAW, "online": True}),
     "charging": (ScreenName.CHARGING, "", {**SESSION, **BILLED, "online": True}),
-    "finished": (ScreenName.FINISHED, "stopped", {**SESSION, **BILLED, "cost_final": True, "online": True}),
+    "finished": (ScreenName.FINISHED, "stopped", {**SESSION, **BILLED, **ONE, "cost_final": True, "online": True}),
+    "receipt": (ScreenName.FINISHED, "stopped", {**SESSION, **BILLED, **ONE, **PAY, "cost_final": True}),
     "refused": (ScreenName.REFUSED, "invalid", {}),
     "out_of_service": (ScreenName.OUT_OF_SERVICE, "GroundFailure", {}),
 }

@@ -50,7 +50,8 @@ BILL = {
     "bill_session_micro": 1_000_000, "bill_other_micro": 500_000, "bill_maximum_micro": -28_410_000,
     "bill_vat_micro": 7_260_000, "tariff_vat_percent": "17", "tariff_other_name": "Service", "tariff_grace_min": 30,
 }  # fmt: skip
-PAY = {"qr_url": QR_URL, "qr_left_s": 299.0}
+ONE = {"bill_kwh_micro": 50_000_000, "bill_vat_micro": 7_260_000, "tariff_vat_percent": "17"}
+PAY = {"qr_url": QR_URL}
 IDLE_FEE = {"idle": True, "idle_hour_micro": 6_000_000, "idle_in_s": 1800}
 FINAL = {**SESSION, **COST, "cost_final": True}
 
@@ -101,6 +102,7 @@ CASES: list[Case] = [
     (S.FINISHED, "stopped", {**FINAL, "cost_text": LONG}),
     (S.FINISHED, "stopped", {**SESSION, **BILLED, **BILL, "cost_final": True}),
     (S.FINISHED, "stopped", {**SESSION, **BILLED, **BILL, "cost_final": True, "qr_url": QR_URL}),
+    (S.FINISHED, "stopped", {**SESSION, **BILLED, **ONE, "cost_final": True}),
     (S.FINISHED, "stopped", {**FINAL, "cost_text": LONG, "qr_url": QR_URL}),
     (S.FINISHED, "fault", {**FINAL, "qr_url": QR_URL}),
 ]  # fmt: skip

@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 from contextlib import AbstractAsyncContextManager
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from agent.kinds import Screen, ScreenName
 from agent.ports import Broken, Unreachable
 from agent.ports.display import DisplayPort
 from drivers.display_png import DRIVER, PngSettings
+from drivers.panel.display import opened
 from drivers.panel.faces import faces
+from drivers.panel.mounting import Mounting
 from drivers.testkit.display import check_display
 from tests.drivers.screens import COMMON, PRICES, SESSION, said, where
 
@@ -74,6 +77,34 @@ async def test_what_takes_turns_is_seen_in_turn(tmp_path: Path) -> None:
             await asyncio.sleep(0.02)
     assert seen == [*wanted, wanted[0]]
     assert len(wanted) >= 5
+
+
+class Shown:
+    """An output that keeps what it was given."""
+
+    size, depth = (128, 64), 1
+
+    def __init__(self) -> None:
+        self.pictures: list[bytes] = []
+
+    def show(self, image: Image.Image) -> int:
+        self.pictures.append(image.tobytes())
+        return 0
+
+    def close(self) -> None:
+        pass
+
+
+async def test_a_code_that_takes_turns_stands_long_enough_to_be_scanned() -> None:
+    output, code = Shown(), Screen(ScreenName.IDLE, "fr", "", {"qr_url": "HTTPS://C.LU/1", "number": "1234"})
+    async with opened(lambda: output, Mounting(turn_s=60.0), where()) as display:
+        await display.show(code)
+        shown = [output.pictures[-1]]
+        for _ in range(2 * 6):
+            display._next()  # what happens every turn_s
+            shown.append(output.pictures[-1])
+    stood = [len(list(same)) for _, same in groupby(shown)]
+    assert stood[:4] == [1, 4, 1, 1], "title, code, station, hotline"
 
 
 async def test_what_is_wrong_is_said(tmp_path: Path) -> None:

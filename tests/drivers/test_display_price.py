@@ -60,7 +60,7 @@ def test_the_clock_goes_by_what_a_backend_has_set(offset_min: int | None, clock:
 def test_the_bill() -> None:
     final = {"cost_final": True, "cost_text": "3,31 € en tout"}
     found = said(ScreenName.FINISHED, **final)
-    assert [f.label for f in found.figures] == ["Énergie", "Total", "Durée"]
+    assert [f.label for f in found.figures] == ["Total", "Énergie", "Durée"]
     assert found.lines == ("3,31 € en tout",)
     found = said(ScreenName.FINISHED, **final, qr_url="https://x.example/1")
     assert ([f.label for f in found.figures], found.qr, found.qr_caption) == (

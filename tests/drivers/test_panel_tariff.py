@@ -118,7 +118,7 @@ def test_the_tariff_is_said_instead_of_a_sentence() -> None:
 
 def test_what_it_has_come_to_adds_up() -> None:
     found = said(ScreenName.FINISHED, energy_wh=123_456, **{**BILLED, "cost_final": True}, **BILL)
-    assert [f.value for f in found.figures][:2] == ["123,45", "50,00 €"]
+    assert [f.value for f in found.figures][:2] == ["50,00 €", "123,45"]
     assert found.prices == (
         ("Énergie", "43,21 €"), ("Temps de charge", "31,20 €"), ("Place sans charger", "2,50 €"),
         ("Par recharge", "1,00 €"), ("Service", "0,50 €"), ("Montant maximum", "-28,41 €"),
