@@ -22,7 +22,8 @@ class EverestSettings:
     """``host``, ``port``: EVerest's broker; ``prefix``: its ``EV_MQTT_EXTERNAL_PREFIX``. The names of the API modules
     of this EVSE, as EVerest's configuration calls them; ``{evse}`` becomes its number. ``evse``: how EVerest's own
     authorisation numbers it (0: as the station does); ``connector``: to unlock. ``timeout_s``: of one request.
-    ``silent_s``: so long without a heartbeat, and EVerest is away. ``stop_s``: how long an orderly stop may take.
+    ``confirm_s``: how long EVerest may take to enforce a limit. ``silent_s``: so long without a heartbeat, and EVerest is
+    away. ``stop_s``: how long an orderly stop may take.
     ``least_w``: a DC limit below this is raised to it, since a vehicle takes no limit of 0 W as a pause; ``pausable``:
     this charger really pauses in its loop when told, and does that instead."""
 
@@ -39,6 +40,7 @@ class EverestSettings:
     evse: int = 0
     connector: int = 1
     timeout_s: float = 2.0
+    confirm_s: float = 5.0
     silent_s: float = 3.0
     stop_s: float = 25.0
     least_w: float = 1500.0
@@ -62,8 +64,8 @@ def complaints(settings: EverestSettings, where: Where | None = None) -> list[st
         wrong.append("manager, provider, validator, limits, errors: must be names of EVerest modules, without / + #")
     if any(c in settings.prefix for c in "+#\0"):
         wrong.append(f"prefix: must be the begin of a topic, without + #, is {settings.prefix!r}")
-    if min(settings.timeout_s, settings.silent_s, settings.stop_s, settings.least_w) <= 0:
-        wrong.append("timeout_s, silent_s, stop_s, least_w: must be above 0")
+    if min(settings.timeout_s, settings.confirm_s, settings.silent_s, settings.stop_s, settings.least_w) <= 0:
+        wrong.append("timeout_s, confirm_s, silent_s, stop_s, least_w: must be above 0")
     if settings.password_file and not Path(settings.password_file).is_file():
         wrong.append(f"password_file: there is no file {settings.password_file}")
     return wrong

@@ -22,6 +22,7 @@ from agent.kinds import Fault, Limit
 from agent.ports import DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from drivers.evse_everest import EverestSettings
+from drivers.evse_everest.limits import Enforced
 from drivers.evse_everest.link import ERRORS, LIMITS, MANAGER, PROVIDER, VALIDATOR, Link, as_device_error
 from drivers.evse_everest.picture import OF_THE_VEHICLE, Seen, after, at_first, fault_of, held, picture, soc_of
 
@@ -70,6 +71,7 @@ class Everest:
         self._questions: list[tuple[str, str]] = []
         self._parted = False
         self._between: list[EvseState] = []
+        self._enforced = Enforced(dc)
 
     # --- orders -------------------------------------------------------------------------------------------------
 
@@ -89,12 +91,22 @@ class Everest:
         wanted = self._wanted(limit)
         with self._naming():
             if wanted:  # before it resumes
+                self._enforced.told(wanted, limit)
                 await self._up.say(LIMITS, "set_external_limits", _limits(wanted, self.traits, limit.phases))
+                await self._confirmed()
             if self.traits.pausable and (wanted == 0) != self._paused:
                 await self._pause(wanted == 0)
         self._offered = wanted
         self._up.news.set()
         return wanted
+
+    async def _confirmed(self) -> None:
+        """The broker has it; only what EVerest enforces afterwards shows that EVerest has."""
+        try:
+            async with asyncio.timeout(self._settings.confirm_s):
+                await self._until(lambda: self._enforced.confirmed)
+        except TimeoutError:
+            raise Unreachable(self._enforced.trouble) from None
 
     async def set_service(self, on: bool) -> None:
         source = {
@@ -148,6 +160,7 @@ class Everest:
             with self._naming():
                 self._up.check()
                 self._still_there()
+                self._enforced.check()
                 await self._answer_questions()
                 if self._seen.transaction and not self._released and not self._seen.stopping:
                     log.warning("%s: a transaction without our release; stopping it", self._name)
@@ -210,6 +223,8 @@ class Everest:
                 self._told.set()
             case "evse_manager_consumer", "ev_info" if (soc := soc_of(value)) is not None:
                 self._seen = replace(self._seen, soc_percent=soc)
+            case "evse_manager_consumer", "enforced_limits":
+                self._enforced.hear(value)
             case "error_history_consumer", ("error_raised" | "error_cleared"):
                 self._error(value, name == "error_raised")
             case "auth_token_validator", "validate_token":
@@ -256,6 +271,7 @@ class Everest:
                 await self._link.close()
             self._seen, self._released, self._token = Seen(), False, ""
             self._errors, self._questions, self._paused = {}, [], False
+            self._enforced = Enforced(self.traits.dc)
             self._told.clear()
             self._link = Link(self._settings, self._modules(), self._hear)
             try:

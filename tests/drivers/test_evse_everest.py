@@ -21,9 +21,10 @@ from agent.kinds import Fault, Limit
 from agent.ports import Broken, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.settings import Evse as Fitted
-from drivers.evse_everest import DRIVER, EverestSettings
+from drivers.evse_everest import DRIVER, EverestSettings, limits
 from drivers.evse_everest.link import MANAGER
 from drivers.sim.car import Car
+from drivers.sim.everest.api import NO_REPLY
 from drivers.sim.everest.station import Everest, Phase
 from drivers.sim.evse import Evse
 from drivers.sim.mains import Mains
@@ -188,6 +189,49 @@ async def test_a_dc_session_by_the_topics(tmp_path: Path) -> None:
     assert [e for e in far.events() if e in wanted] == wanted
     assert far.said("communication_check")
     assert all(v is True for v in far.said("communication_check"))
+
+
+async def test_a_limit_that_everest_does_not_enforce_is_no_limit() -> None:
+    """The broker has it; nobody behind the broker does. Nothing may be released under it."""
+    far = Far()
+    async with far.running(), far.open(confirm_s=1.5) as port:
+        far.everest.api._commands = {
+            **far.everest.api._commands, ("external_energy_limits_consumer", "set_external_limits"): lambda _: NO_REPLY
+        }  # fmt: skip
+        with pytest.raises(Unreachable, match="enforces 150000 W"):
+            await port.set_limit(Limit(power_w=50_000))
+        assert await port.set_limit(Limit(power_w=150_000)) == 150_000
+
+
+async def test_an_everest_that_says_nothing_of_limits_is_not_opened() -> None:
+    far = Far()
+    far.everest._enforce = lambda: None  # type: ignore[method-assign]
+    async with far.running():
+        with pytest.raises(Unreachable, match="tells no enforced_limits"):
+            async with far.open(confirm_s=0.5):
+                pass
+
+
+async def test_a_limit_that_everest_forgets_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of its modules was restarted: it enforces what its fuse allows."""
+    monkeypatch.setattr(limits, "OVER_S", 0.5)
+    far = Far()
+    async with far.running(), far.open() as port:
+        assert await port.set_limit(Limit(power_w=50_000)) == 50_000
+        far.evse.registers.limit_w = 150_000
+        with pytest.raises(Unreachable, match="enforces 150000 W"):
+            async with asyncio.timeout(20):
+                async for _ in port.states():
+                    await port.beat()
+
+
+@pytest.mark.parametrize("said", [7, {}, {"limits_root_side": []}, {"limits_root_side": {"total_power_W": "much"}}])
+async def test_what_is_no_limit_confirms_none(said: Any) -> None:
+    far = Far()
+    async with far.running(), far.open(confirm_s=1.0) as port:
+        far.everest._enforce = lambda: far.tell("enforced_limits", said)  # type: ignore[method-assign]
+        with pytest.raises(Unreachable):
+            await port.set_limit(Limit(power_w=50_000))
 
 
 async def test_nothing_is_authorised_without_release() -> None:
@@ -577,7 +621,7 @@ def test_settings_that_cannot_work() -> None:
     )
     assert [w.split(":")[0] for w in wrong] == [
         "host", "port", "manager, provider, validator, limits, errors", "prefix",
-        "timeout_s, silent_s, stop_s, least_w", "password_file",
+        "timeout_s, confirm_s, silent_s, stop_s, least_w", "password_file",
     ]  # fmt: skip
 
 

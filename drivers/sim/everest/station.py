@@ -28,7 +28,7 @@ CABLE_CHECK_S = (5.0, 15.0)
 PRECHARGE_S = (2.0, 5.0)
 STOP_S = (1.0, 3.0)
 """Of direct current: it goes down, and the vehicle is asked, before anything opens."""
-TELL_S = 0.5
+TELL_S, ENFORCE_S = 0.5, 1.0
 AUTH_S = 60.0
 """How long an authorisation waits for a vehicle."""
 COMMUNICATION = "CommunicationFault"
@@ -76,7 +76,7 @@ class Everest:
         }, prefix)  # fmt: skip
         self._evse, self._rng, self._rate = evse, rng, rate
         self._dc = evse.fitted.kind == "DC"
-        self._left_s = self._auth_s = self._told_s = 0.0
+        self._left_s = self._auth_s = self._told_s = self._enforced_s = 0.0
         self._token: dict[str, Any] | None = None
         self._session = ""
         self._reason = ""
@@ -131,8 +131,18 @@ class Everest:
             self._evse.registers.limit_w = float(root["total_power_W"]["value"])
         if not self._dc and "ac_max_current_A" in root:
             self._evse.registers.limit_a = float(root["ac_max_current_A"]["value"])
-        self.api.tell(MANAGER, "enforced_limits", {"valid_for": 10})
+        self._enforce()
         return NO_REPLY
+
+    def _enforce(self) -> None:
+        """Its energy manager reckons anew, and tells what holds."""
+        r = self._evse.registers
+        key, most = ("total_power_W", r.limit_w) if self._dc else ("ac_max_current_A", r.limit_a)
+        root = {key: {"value": most, "source": "energy_manager"}}
+        self._enforced_s = 0.0
+        self.api.tell(MANAGER, "enforced_limits", {
+            "uuid": f"evse_{self._evse.number}", "valid_for": 10, "limits_root_side": root, "schedule": [],
+        })  # fmt: skip
 
     def token(self, token: Any) -> Any:
         """Whoever provides it: the validators are asked."""
@@ -161,6 +171,9 @@ class Everest:
         self._cable()
         self._left_s = max(0.0, self._left_s - dt_s)
         _PHASES[self.phase](self)
+        self._enforced_s += real_s
+        if self._enforced_s >= ENFORCE_S:
+            self._enforce()
         self._told_s += real_s
         if self._told_s >= TELL_S:
             self._told_s = 0.0

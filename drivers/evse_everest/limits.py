@@ -1,0 +1,66 @@
+"""What EVerest is told to offer at most, and what it says that it enforces (``enforced_limits``, told each second)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from agent.kinds import Limit
+from agent.ports import Garbled, Unreachable
+
+OVER_S = 5.0
+"""So long EVerest may enforce more than it was told, until it has heard it: it reckons anew each second."""
+_DC, _AC, _PHASES = "total_power_W", "ac_max_current_A", "ac_max_phase_count"
+_ROUNDED = 1.001
+"""Numbers of EVerest's have 24 bits."""
+
+
+class Enforced:
+    """Watts on DC, amperes of each phase on AC."""
+
+    def __init__(self, dc: bool) -> None:
+        self._key, self._unit = (_DC, "W") if dc else (_AC, "A")
+        self._told: float | None = None
+        self._phases: int | None = None
+        self._over_s: float | None = None
+        self.confirmed = False
+        """It was told since then that no more than this is enforced."""
+        self.says = ""
+
+    def told(self, most: float, limit: Limit) -> None:
+        self._told, self._phases = most, limit.phases if self._key == _AC else None
+        self.confirmed = False
+
+    def hear(self, value: Any) -> None:
+        """Raises ``Garbled``."""
+        if not isinstance(value, dict) or not isinstance(root := value.get("limits_root_side"), dict):
+            raise Garbled("enforced_limits without limits_root_side")
+        most, phases = _number(root.get(self._key)), _number(root.get(_PHASES))
+        self.says = f"{most:g} {self._unit}" if most is not None else f"no {self._key}"
+        if self._told is None or most is None:
+            return
+        fits = most <= self._told * _ROUNDED and (self._phases is None or phases is None or phases <= self._phases)
+        self.confirmed = self.confirmed or fits
+        if fits:
+            self._over_s = None
+        elif self._over_s is None:
+            self._over_s = time.monotonic()
+
+    def check(self) -> None:
+        """It may have forgotten what it was told, or never have taken it. Raises ``Unreachable``."""
+        if self._over_s is not None and time.monotonic() - self._over_s > OVER_S:
+            raise Unreachable(self.trouble)
+
+    @property
+    def trouble(self) -> str:
+        said = f"it enforces {self.says}" if self.says else "it tells no enforced_limits"
+        return (
+            f"EVerest does not confirm the limit of {self._told:g} {self._unit} ({said}); is the module of `limits` on "
+            "an energy node above this EVSE, and does an EnergyManager run?"
+        )
+
+
+def _number(value: Any) -> float | None:
+    """Plain, or with its source beside it."""
+    found = value.get("value") if isinstance(value, dict) else value
+    return float(found) if isinstance(found, (int, float)) and not isinstance(found, bool) else None
