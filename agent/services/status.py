@@ -2,7 +2,8 @@
 
 A unix stream socket (0660). Versioned JSON lines: on connect the newest OCPP frames (a ring, bounded in number and in
 bytes) and one picture; then each frame, and the picture whenever it changed, at most ten times a second. A line of the
-watcher, ``{"v": 1, "type": "ask", "ask": NAME, ...}``, gets one line of type ``answer``.
+watcher, ``{"v": 1, "type": "ask", "ask": NAME, ...}``, gets one line of type ``answer``; after the one to ``picture``
+it has the present picture.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class StatusSocket:
 
     def __init__(self, path: Path, picture: Callable[[], dict[str, Any]], utc_s: Callable[[], float | None]) -> None:
         self._path = path
-        self.asks: dict[str, Asked] = {}
+        self.asks: dict[str, Asked] = {"picture": self._ask_picture}
         self._picture = picture
         self._utc_s = utc_s
         self._frames: deque[Frame] = deque()
@@ -97,7 +98,14 @@ class StatusSocket:
         if self._handle is None and self._clients:
             self._handle = asyncio.get_running_loop().call_later(COALESCE_S, self._tell)
 
+    async def _ask_picture(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Who waits a tenth of a second may have missed what a backend knows already."""
+        self._tell()
+        return {}
+
     def _tell(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
         self._handle = None
         line = _line("picture", self._picture())
         if line != self._last:

@@ -75,6 +75,7 @@ class Control:
         return web.json_response({"ready": False, "error": "the agent has not opened its devices yet"}, status=503)
 
     async def get_station(self, request: web.Request) -> web.Response:
+        await self.watch.fresh()
         return web.json_response(self.station())
 
     async def get_display(self, request: web.Request) -> web.Response:
@@ -85,7 +86,9 @@ class Control:
         return web.Response(body=png, content_type="image/png", headers={"ETag": f'"{etag}"'})
 
     async def get_trace(self, request: web.Request) -> web.Response:
-        lines = (json.dumps(f) + "\n" for f in self.watch.trace.since(_since(request)))
+        since = _since(request)
+        await self.watch.fresh()
+        lines = (json.dumps(f) + "\n" for f in self.watch.trace.since(since))
         return web.Response(text="".join(lines), content_type="application/jsonl")
 
     async def get_events(self, request: web.Request) -> web.StreamResponse:

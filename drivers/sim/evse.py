@@ -31,6 +31,8 @@ TEMPERATURES: dict[Fault, tuple[str, float]] = {
     Fault.PLUG_HOT: ("plug", 95.0),
 }
 """Faults that are a temperature at a sensor: what the board makes of it is its own affair."""
+PULLS_S = 3.0
+"""So long a hand pulls at a plug whose lock is about to open."""
 WAKE_AFTER_S, WAKE_FOR_S = 30.0, 3.0
 """A car that does not ask although it is offered current may be asleep: interrupt the offer once (legacy wake-up)."""
 
@@ -102,6 +104,7 @@ class Evse:
     session_from_nws: int = 0
     recovers_s: float = 0.0
     """So long state F lasts after the board was made available again."""
+    _pulling_s: float = 0.0
     _recovering_s: float = 0.0
     _forced_open: bool = False
     _idle_offer_s: float = 0.0
@@ -121,6 +124,12 @@ class Evse:
     @property
     def tethered(self) -> bool:
         return self.fitted.outlet == "tethered"
+
+    @property
+    def held(self) -> bool:
+        """The lock will not open by itself: energy is released or flows, it was told to hold, or it is stuck."""
+        kept = self.registers.release or self.registers.lock or self.contactor.closed
+        return self.lock.locked and (kept or Fault.UNLOCK_FAILURE in self.faults)
 
     @property
     def cable_a(self) -> int:
@@ -206,7 +215,7 @@ class Evse:
         self.connected_s = self.charging_s = self.over_s = 0.0
         self.session_from_nws = self.energy_nws
         self._forced_open = self._woken = False
-        self._idle_offer_s = self._wake_s = 0.0
+        self._idle_offer_s = self._wake_s = self._pulling_s = 0.0
 
     def disconnect(self, cable_too: bool) -> None:
         if self.car is not None:
@@ -216,6 +225,11 @@ class Evse:
         self._forced_open = False
         if cable_too and not self.tethered:
             self.cable = False
+
+    def pull(self) -> None:
+        """The plug out of the socket; a locked one after the plug at the car, as soon as the lock has opened."""
+        self.disconnect(cable_too=not self.lock.locked)
+        self._pulling_s = PULLS_S if self.cable else 0.0
 
     def set_release(self, on: bool) -> None:
         if on and not self.registers.release:
@@ -245,6 +259,7 @@ class Evse:
             self.connected_s += dt_s
             self.car.step(dt_s, self.pwm)
         self._drive_lock(dt_s)
+        self._tug(dt_s)
         self._warm(dt_s)
         self._offer(dt_s, mains.on)
         self._switch(dt_s)
@@ -266,6 +281,12 @@ class Evse:
         if self.lock.failed:
             self._forced_open = False  # the motor gives up; the next order tries again
             self.lock.failed = stuck
+
+    def _tug(self, dt_s: float) -> None:
+        if self._pulling_s > 0:
+            self._pulling_s -= dt_s
+            if not self.lock.locked:
+                self.pull()
 
     def _warm(self, dt_s: float) -> None:
         """The cooled cable of a DC outlet warms as little as that of an AC one; its current is the charger's affair."""

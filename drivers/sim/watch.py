@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,9 @@ Json: TypeAlias = dict[str, Any]
 
 RING = 20_000
 RETRY_S = 0.05
+FRESH_WITHIN_S = 0.3
+"""So long who looks waits for an agent that does not answer."""
+_ASK = b'{"v":1,"type":"ask","ask":"picture"}\n'
 LINE_LIMIT = 8 * 1024 * 1024
 """Bytes of one status line; a SOAP envelope or a local list of thousands of tokens fits."""
 
@@ -28,8 +32,10 @@ class Trace:
         self.last_seq = 0
 
     def add(self, told: Json) -> None:
+        """A frame from before the agent trusts its clock has the time at which it is heard of here."""
         self.last_seq += 1
-        self._frames.append({"seq": self.last_seq, **{key: told.get(key) for key in _FRAME_KEYS}})
+        frame = {"seq": self.last_seq, **{key: told.get(key) for key in _FRAME_KEYS}}
+        self._frames.append({**frame, "t": time.time() if frame["t"] is None else frame["t"]})
 
     def since(self, seq: int) -> list[Json]:
         """Frames newer than ``seq``, oldest first."""
@@ -52,6 +58,17 @@ class Watch:
         self._agent: tuple[int, int] | None = None
         self._newest_n = -1
         self._starts = 0
+        self._writer: asyncio.StreamWriter | None = None
+        self._asking: deque[asyncio.Future[None]] = deque()
+
+    async def fresh(self) -> None:
+        """Until ``said`` and ``trace`` are as the agent sees itself now: what a backend has been told is in them."""
+        if self._writer is None or self.said is None:
+            return
+        answered = asyncio.get_running_loop().create_future()
+        self._asking.append(answered)
+        self._writer.write(_ASK)
+        await asyncio.wait([answered], timeout=FRESH_WITHIN_S)
 
     def agent_starts(self) -> None:
         """A dead agent leaves its socket's file behind, and maybe its last picture in the socket."""
@@ -67,11 +84,14 @@ class Watch:
             except OSError:  # not there yet
                 await asyncio.sleep(RETRY_S)
                 continue
+            self._writer = writer
             try:
                 await self._follow(reader)
             finally:
                 writer.close()
-                self.said = None
+                self.said = self._writer = None
+                while self._asking:
+                    self._answered()
                 self._changed()
             await asyncio.sleep(RETRY_S)
 
@@ -99,9 +119,16 @@ class Watch:
         match told:
             case {"v": 1, "type": "picture"}:
                 self.said = told
+            case {"v": 1, "type": "answer"}:
+                self._answered()
+                return
             case {"v": 1, "type": "frame", "n": int(n)} if n > self._newest_n:
                 self._newest_n = n
                 self.trace.add(told)
             case _:
                 return
         self._changed()
+
+    def _answered(self) -> None:
+        if self._asking:
+            self._asking.popleft().set_result(None)

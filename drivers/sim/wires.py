@@ -40,6 +40,8 @@ from drivers.sim.terminal import Terminal
 STATION = 0
 """Readers that serve all EVSEs."""
 _MAP = "charx_sec"
+_READERS = (Device("reader_nfc", {"same_card_holdoff_ms": 200}), Device("reader_serial"))
+"""Where the station file names none. Here a tap is a tap and no trembling hand: the next one of the same card counts."""
 
 
 class Wires:
@@ -269,11 +271,11 @@ class Wires:
 
     async def _open_readers(self) -> None:
         """Shared ones, and with several EVSEs one pair at each as well. Named ones stay as they are."""
-        named = self._file.readers or (Device("reader_nfc"), Device("reader_serial"))
+        named = self._file.readers or _READERS
         self.far_ends.readers = [await self._reader(d, STATION) for d in named]
         several = len(self._file.evses) > 1 and not self._file.readers
         for evse in self._file.evses:
-            own = evse.reader or ((Device("reader_nfc"), Device("reader_serial")) if several else ())
+            own = evse.reader or (_READERS if several else ())
             if own:
                 self.far_ends.evses[evse.number]["reader"] = [await self._reader(d, evse.number) for d in own]
 

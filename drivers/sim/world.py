@@ -258,8 +258,8 @@ class World:
         self._save()
 
     def unplug(self, n: int, side: str = "station") -> None:
-        """``station``: the plug is pulled out of the socket; ``ev``: the cable stays there. At a fixed cable both
-        mean the car's side."""
+        """``station``: the plug is pulled out of the socket, with both hands: at the car first where that opens the
+        lock. ``ev``: the cable stays there. At a fixed cable both mean the car's side."""
         e = self._evse(n)
         choice(side, "side", ("station", "ev"))
         at_socket = side == "station" and not e.tethered
@@ -267,9 +267,12 @@ class World:
             raise Impossible(f"EVSE {n}: no cable is plugged")
         if not at_socket and e.car is None:
             raise Impossible(f"EVSE {n}: no car is connected")
-        if at_socket and e.lock.locked:
+        if at_socket and e.held:
             raise Impossible(f"EVSE {n}: the plug is locked; end the session, or unplug at the car (side ev)")
-        e.disconnect(cable_too=at_socket)
+        if at_socket:
+            e.pull()
+        else:
+            e.disconnect(cable_too=False)
         self._save()
 
     def ev(self, n: int, ready: bool | None = None, max_a: float | None = None) -> None:

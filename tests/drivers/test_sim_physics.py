@@ -117,14 +117,66 @@ def test_plug_is_locked_with_a_car_and_free_without(world: World) -> None:
     assert not world.evses[1].lock.locked
     run(world, 0.2)
     assert world.evses[1].lock.locked
-    with pytest.raises(Impossible, match="locked"):
-        world.unplug(1, "station")
     world.unplug(1, "ev")
     run(world, 0.5)
     assert world.picture(1)["cable"]
     assert not world.evses[1].lock.locked
     world.unplug(1, "station")
     assert not world.picture(1)["cable"]
+
+
+def test_who_has_not_begun_takes_the_cable_along(world: World) -> None:
+    world.plug(1)
+    run(world, 1)
+    world.unplug(1, "station")
+    assert (world.picture(1)["car"], world.picture(1)["cable"]) == (False, True)
+    run(world, 0.5)
+    assert not world.picture(1)["cable"]
+
+
+def test_a_plug_is_held_while_energy_is_released(world: World) -> None:
+    evse = charging(world)
+    with pytest.raises(Impossible, match="locked"):
+        world.unplug(1, "station")
+    evse.set_release(False)
+    run(world, 0.1)  # the backend may have heard of the end before the lock has
+    world.unplug(1, "station")
+    run(world, 0.5)
+    assert not world.picture(1)["cable"]
+
+
+def test_a_plug_that_is_stuck_or_to_be_kept_is_held(world: World) -> None:
+    world.plug(1)
+    run(world, 1)
+    world.fault(1, "UnlockFailure", True)
+    with pytest.raises(Impossible, match="locked"):
+        world.unplug(1, "station")
+    world.fault(1, "UnlockFailure", False)
+    world.evses[1].registers.lock = True
+    with pytest.raises(Impossible, match="locked"):
+        world.unplug(1, "station")
+
+
+def test_a_hand_does_not_pull_for_ever(world: World) -> None:
+    world.plug(1)
+    run(world, 1)
+    world.unplug(1, "station")
+    world.evses[1].registers.lock = True
+    run(world, 5)
+    world.evses[1].registers.lock = False
+    run(world, 1)
+    assert world.picture(1)["cable"]
+    world.unplug(1, "station")
+    assert not world.picture(1)["cable"]
+
+
+def test_who_plugs_in_anew_does_not_pull(world: World) -> None:
+    world.plug(1)
+    run(world, 1)
+    world.unplug(1, "station")
+    world.plug(1)
+    run(world, 1)
+    assert world.picture(1)["cable"]
 
 
 def test_force_unlock_frees_the_plug_but_never_under_power(world: World) -> None:
