@@ -41,7 +41,7 @@ STATION = 0
 """Readers that serve all EVSEs."""
 _MAP = "charx_sec"
 _READERS = (Device("reader_nfc", {"same_card_holdoff_ms": 200}), Device("reader_serial"))
-"""Where the station file names none. Here a tap is a tap and no trembling hand: the next one of the same card counts."""
+"""Where the station file names none. Nobody's hand trembles here: the next tap of the same card counts."""
 
 
 class Wires:
