@@ -126,13 +126,15 @@ def _run_file(path: Path, clock_rate: float, rtc_offset_s: float) -> int:
         return EXIT_WRONG_FILE
     import asyncio
 
-    from agent import compose
     from agent.ports.store import StoreError
-    from agent.services.store import StoreRefused
+    from agent.services.store import Store, StoreRefused
     from agent.settings import SettingsError
 
+    store = Store.begun(file.station.state_dir / "agent.db", file.station.store_max_mb)  # while the rest is loaded
+    from agent import compose
+
     try:
-        return asyncio.run(compose.run(file, compose.Options(clock_rate, rtc_offset_s)))
+        return asyncio.run(compose.run(file, compose.Options(clock_rate, rtc_offset_s), store))
     except* SettingsError as group:
         _complain(group)
     except* (StoreError, StoreRefused) as group:

@@ -405,13 +405,11 @@ def _lost_boot(facts: Mapping[str, Mapping[str, Any]]) -> int:
     return max((int(n) for n in numbers if n.isdecimal()), default=0)
 
 
-async def run(file: StationFile, options: Options) -> int:
+async def run(file: StationFile, options: Options, begun: Store) -> int:
     """Run a station until it is told to end; 0 = wanted (SIGTERM, Reset)."""
-    opening = asyncio.create_task(Store.open(file.station.state_dir / "agent.db", file.station.store_max_mb))
-    await asyncio.sleep(0)  # its thread has begun
     if any(b.url for b in file.backends):
         dial.load()  # while the disk works
-    store = await opening
+    store = await begun.opened()
     try:
         station = Station(file, options, store, await store.facts())
         station.mask.install()

@@ -85,6 +85,8 @@ class Asking:
         if isinstance(question, dict):
             return question
         reply = await self._ask(question)
+        if row.look is not None:
+            reply = replace(reply, data={**reply.data, **await row.look(called.payload, self._desk)})
         return row.answer(reply, called.payload, self._desk)
 
     async def _ask(self, question: Ask) -> Reply:

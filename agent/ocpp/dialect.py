@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -107,11 +107,13 @@ class Told:
 @frozen
 class In:
     """``decode`` makes a question for the domain, or the answer itself where the domain has no say; it may raise
-    ``Refused``. ``answer`` makes the payload of the reply; ``payload`` is the request's."""
+    ``Refused``. ``answer`` makes the payload of the reply; ``payload`` is the request's. ``look``: what it needs of the
+    queue besides; it is found in the reply's data."""
 
     action: str
     decode: Callable[[Payload, Desk], Ask | dict[str, Any]]
     answer: Callable[[Reply, Payload, Desk], dict[str, Any]]
+    look: Callable[[Payload, Desk], Awaitable[Payload]] | None = None
 
 
 @frozen

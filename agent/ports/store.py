@@ -58,8 +58,8 @@ class OutboxPort(Protocol):
         """How many rows wait (kept in memory)."""
         ...
 
-    def waiting_of(self, link: str, session: str) -> int:
-        """How many of them belong to this session."""
+    async def is_waiting(self, link: str, session: str) -> bool:
+        """Does a row of this session wait?"""
         ...
 
     async def head(self, link: str, count: int = 1) -> list[OutboxRow]:

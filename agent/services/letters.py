@@ -133,11 +133,16 @@ def forget(db: sqlite3.Connection, link: str, session: str) -> bool:
     transaction is (decision 9). True: nothing is kept any more."""
     if db.execute("SELECT 1 FROM facts WHERE kind IN ('session', 'tx') AND key=?", (session,)).fetchone():
         return False
-    for table in ("outbox", "dead"):
-        if db.execute(f"SELECT 1 FROM {table} WHERE link=? AND session=?", (link, session)).fetchone():
-            return False
+    if is_in("outbox", db, link, session) or is_in("dead", db, link, session):
+        return False
     db.execute("DELETE FROM facts WHERE kind='transaction' AND key=?", (f"{link}/{session}",))
     return True
+
+
+def is_in(table: str, db: sqlite3.Connection, link: str, session: str) -> bool:
+    return (
+        db.execute(f"SELECT 1 FROM {table} WHERE link=? AND session=? LIMIT 1", (link, session)).fetchone() is not None
+    )
 
 
 def bound_dead(db: sqlite3.Connection) -> bool:

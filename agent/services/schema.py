@@ -39,6 +39,9 @@ MIGRATIONS: tuple[str, ...] = (
     """,
 )
 
+PRAGMAS = ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF", "cache_size=-256")
+"""256 KiB of pages in memory: a queue is used at its two ends, and a long one that is checked fills what it may."""
+
 
 class StoreRefused(Exception):
     """The file is not ours to use: newer schema, or another agent has it. ``str()`` says what to do."""
@@ -51,7 +54,7 @@ def connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
     db.text_factory = forms.decoded
     try:
-        for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF"):
+        for pragma in PRAGMAS:
             db.execute(f"PRAGMA {pragma}")
         db.execute("BEGIN EXCLUSIVE")
         db.execute("COMMIT")
@@ -81,13 +84,14 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
             f"{path}: was written by a newer program (schema {version}, this one knows {len(MIGRATIONS)}); "
             "install that version again, or move the file away after saving it"
         )
-    for number in range(version, len(MIGRATIONS)):
-        db.execute("BEGIN IMMEDIATE")
-        for statement in MIGRATIONS[number].split(";"):
-            if statement.strip():
-                db.execute(statement)
-        db.execute(f"PRAGMA user_version={number + 1}")
-        db.execute("COMMIT")
+    if version == len(MIGRATIONS):
+        return
+    db.execute("BEGIN IMMEDIATE")
+    for statement in ";".join(MIGRATIONS[version:]).split(";"):
+        if statement.strip():
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+    db.execute("COMMIT")
 
 
 def salvaged(path: Path) -> Path:

@@ -13,7 +13,7 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,37 +38,52 @@ RESERVE_PAGES = 64
 
 
 class Store:
-    """Open with ``await Store.open(...)``; close with ``await store.close()``."""
+    """Open with ``await Store.open(...)``, or ``begun`` and ``opened``; close with ``await store.close()``."""
 
     def __init__(self, path: Path, max_mb: int) -> None:
         self.path = path
         self.set_aside: Path | None = None
         self._max_mb = max_mb
         self._thread = ThreadPoolExecutor(1, "store")
-        self._waiting: dict[tuple[str, str], int] = {}
+        self._waiting: dict[str, int] = {}
         self._ids = Ids()
         self._prefix = ""
         self._pages = 0
         self._ailing = ""
         self._db: sqlite3.Connection
+        self._opening: Future[None] | None = None
+
+    @classmethod
+    def begun(cls, path: Path, max_mb: int = 32) -> Store:
+        """Opening from now on, in its own thread: a large file is checked while the program is still being loaded."""
+        store = cls(path, max_mb)
+        store._opening = store._thread.submit(store._open)
+        return store
 
     @classmethod
     async def open(cls, path: Path, max_mb: int = 32) -> Store:
-        """Open or create. A corrupt file is set aside (``set_aside``), what can be read of it goes into a new one. A
+        """``begun`` and ``opened``."""
+        return await cls.begun(path, max_mb).opened()
+
+    async def opened(self) -> Store:
+        """Opened or created. A corrupt file is set aside (``set_aside``), what can be read of it goes into a new one. A
         disk that takes nothing (full, read-only, dying) is waited for: see ``_ail``.
 
         Raises ``StoreRefused`` (newer schema, in use by another agent), ``StoreError`` (no such folder, not ours)."""
-        store = cls(path, max_mb)
+        assert self._opening is not None
         try:
-            await store._call(store._open)
+            await self._result(self._opening)
         except BaseException:
-            store._thread.shutdown()
+            self._thread.shutdown()
             raise
-        return store
+        return self
 
     async def _call(self, work: Callable[..., T], *args: Any) -> T:
+        return await self._result(self._thread.submit(work, *args))
+
+    async def _result(self, work: Future[T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+            return await asyncio.wrap_future(work)
         except (sqlite3.Error, OSError, ValueError) as e:
             raise StoreError(f"{self.path}: {e}; check disk space and permissions") from e
 
@@ -112,9 +127,9 @@ class Store:
         self._prefix = str(facts.get("meta", {}).get("prefix", {}).get("text", "")) or self._make_prefix()
 
     def _count(self) -> None:
-        """The table is the truth: a link whose last row went is not in it."""
-        rows = self._db.execute("SELECT link, session, count(*) FROM outbox GROUP BY link, session")
-        self._waiting = {(link, session): count for link, session, count in rows}
+        """The table is the truth: a link whose last row went is not in it. From an index alone: the messages of a long
+        queue are not read at the start."""
+        self._waiting = dict(self._db.execute("SELECT link, count(*) FROM outbox GROUP BY link"))
 
     def _connect(self) -> None:
         self._db = schema.connect(self.path)
@@ -183,10 +198,8 @@ class Store:
 
     def summary(self) -> dict[str, Any]:
         """How full it is, for diagnostics; no content."""
-        waiting: dict[str, int] = {}
-        for (link, _), count in self._waiting.items():
-            waiting[link] = waiting.get(link, 0) + count
-        return {"file_bytes": self.path.stat().st_size if self.path.exists() else 0, "waiting": waiting}
+        file_bytes = self.path.stat().st_size if self.path.exists() else 0
+        return {"file_bytes": file_bytes, "waiting": dict(self._waiting)}
 
     async def commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]] = ()) -> None:
         """Put facts and queue messages (link, message) in one durable transaction. Raises ``StoreError``."""
@@ -200,18 +213,18 @@ class Store:
         gone: list[bool] = []
         end = any(r[2] == TransactionEnded.__name__ for r in rows) or any(map(_ends, puts))
         self._transaction(lambda: gone.append(self._insert(puts, rows)), end)
-        for link, session, *_ in rows:
-            self._add(link, session, 1)
+        for link, *_ in rows:
+            self._add(link, 1)
         if gone[-1]:
             self._count()
 
-    def _add(self, link: str, session: str, number: int) -> None:
+    def _add(self, link: str, number: int) -> None:
         """Counted in the store's thread, as ``_count`` is: the two would overtake each other otherwise."""
-        left = self._waiting.get((link, session), 0) + number
+        left = self._waiting.get(link, 0) + number
         if left > 0:
-            self._waiting[link, session] = left
+            self._waiting[link] = left
         else:
-            self._waiting.pop((link, session), None)
+            self._waiting.pop(link, None)
 
     def _insert(self, puts: Sequence[Put], rows: Sequence[tuple[str, str, str, str]]) -> bool:
         """True: something else made room."""
@@ -290,10 +303,10 @@ class Store:
     # --- the queue ---------------------------------------------------------------------------------------------
 
     def waiting(self, link: str) -> int:
-        return sum(count for (name, _), count in list(self._waiting.items()) if name == link)
+        return self._waiting.get(link, 0)
 
-    def waiting_of(self, link: str, session: str) -> int:
-        return self._waiting.get((link, session), 0)
+    async def is_waiting(self, link: str, session: str) -> bool:
+        return await self._call(lambda: letters.is_in("outbox", self._db, link, forms.safe(session)))
 
     async def head(self, link: str, count: int = 1) -> list[OutboxRow]:
         return await self._call(self._select, "link=?", (link,), count)
@@ -319,16 +332,16 @@ class Store:
     def _done(self, row: OutboxRow, facts: Sequence[Put]) -> bool:
         """True: it was resent after the end; nothing of its session is remembered."""
         gone, over = [0], [False]
-        is_last = self.waiting_of(row.link, row.session) <= 1
         known = self._ids.known(row.link, row.session) or any(p.kind == RUNNING and p.value for p in facts)
+        is_end = isinstance(row.message, TransactionEnded)  # its facts forget the session
 
         def work() -> None:
             records.put(self._db, facts)
             gone[0] = self._db.execute("DELETE FROM outbox WHERE seq=?", (row.seq,)).rowcount
-            over[0] = bool(is_last and known) and letters.forget(self._db, row.link, forms.safe(row.session))
+            over[0] = bool(known and not is_end) and letters.forget(self._db, row.link, forms.safe(row.session))
 
         self._transaction(work, reserve=True)
-        self._add(row.link, row.session, -gone[0])
+        self._add(row.link, -gone[0])
         return over[0]
 
     async def noted(self, facts: Sequence[Put]) -> None:
@@ -385,7 +398,7 @@ class Store:
 
         self._transaction(work, reserve=True)
         for row in rows:
-            self._add(row.link, row.session, -gone.pop(row.seq, 0))
+            self._add(row.link, -gone.pop(row.seq, 0))
         if gone.get(0):
             self._know_ids()
 

@@ -32,8 +32,8 @@ class Queue:
     def waiting(self, link: str) -> int:
         return self._left
 
-    def waiting_of(self, link: str, session: str) -> int:
-        return self._left
+    async def is_waiting(self, link: str, session: str) -> bool:
+        return self._left > 0
 
     async def head(self, link: str, count: int = 1) -> list[OutboxRow]:
         return [self._row] if self._left else []
@@ -45,13 +45,31 @@ class Queue:
     async def of_session(self, link: str, session: str) -> list[OutboxRow]:
         return []
 
-    async def attempted(self, row: OutboxRow) -> None:
+    async def attempted(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         raise AssertionError("refused")
 
-    async def bury(self, rows: Sequence[OutboxRow], reason: str) -> None:
+    async def bury(self, rows: Sequence[OutboxRow], reason: str, facts: Sequence[Put] = ()) -> None:
         raise AssertionError(reason)
 
-    def transaction_id(self, link: str, session: str) -> str | None:
+    async def noted(self, facts: Sequence[Put]) -> None:
+        raise AssertionError("an end")
+
+    async def put_back(self, rows: Sequence[OutboxRow], facts: Sequence[Put] = ()) -> None:
+        raise AssertionError("another version")
+
+    async def call_back(self, link: str, session: str, facts: Sequence[Put]) -> None:
+        raise AssertionError("another version")
+
+    async def going_on(self, link: str) -> list[str]:
+        return []
+
+    def transaction(self, link: str, session: str) -> dict[str, Any]:
+        return {}
+
+    def transactions(self, link: str) -> dict[str, dict[str, Any]]:
+        return {}
+
+    def transaction_id(self, link: str, session: str, version: str) -> str | None:
         return None
 
     def session_of(self, link: str, transaction_id: str) -> str | None:

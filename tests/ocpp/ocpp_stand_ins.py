@@ -66,8 +66,8 @@ class Outbox:
     def waiting(self, link: str) -> int:
         return sum(r.link == link for r in self.rows)
 
-    def waiting_of(self, link: str, session: str) -> int:
-        return sum((r.link, r.session) == (link, session) for r in self.rows)
+    async def is_waiting(self, link: str, session: str) -> bool:
+        return any((r.link, r.session) == (link, session) for r in self.rows)
 
     async def head(self, link: str, count: int = 1) -> list[OutboxRow]:
         return [r for r in self.rows if r.link == link][:count]
@@ -111,7 +111,7 @@ class Outbox:
         self._put(facts)
 
     async def going_on(self, link: str) -> list[str]:
-        return [s for s in self.transactions(link) if self.waiting_of(link, s)]
+        return [s for s in self.transactions(link) if await self.is_waiting(link, s)]
 
     async def of_session(self, link: str, session: str) -> list[OutboxRow]:
         return [r for r in self.rows if (r.link, r.session) == (link, session)]

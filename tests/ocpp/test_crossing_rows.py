@@ -669,5 +669,7 @@ async def test_2_0_1_may_use_the_number_that_1_6_gave() -> None:
             assert (stop.session, cost.session, limit.profile.session) == ("session-0",) * 3
             row = DIALECTS["2.0.1"].incoming("GetTransactionStatus")
             assert isinstance(row, In)
-            said = row.answer(Reply("chargy", "r", "Accepted", {"sessions": ("session-0",)}), asked, s.desk)
+            said = row.answer(
+                Reply("chargy", "r", "Accepted", {"sessions": ("session-0",), "waiting": True}), asked, s.desk
+            )
             assert (said["ongoingIndicator"], isinstance(status, AskInventory)) == (True, True)

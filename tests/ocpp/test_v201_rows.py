@@ -781,18 +781,23 @@ def test_what_may_be_asked_before_the_boot(boot: str | None, action: str, admitt
     assert V201.admits(boot, action) is admitted
 
 
-def test_what_waits() -> None:
+async def test_what_waits() -> None:
     outbox = Outbox()
     outbox.put(STARTED, "s1")
-    at = desk(outbox)
     ask = row("GetTransactionStatus")
-    reply = Reply("chargy", "1", "Accepted", {"sessions": ["s1", "s2"]})
-    assert ask.decode({"transactionId": "s1"}, at) == AskInventory()
-    assert ask.answer(reply, {"transactionId": "s1"}, at) == {"ongoingIndicator": True, "messagesInQueue": True}
-    assert ask.answer(reply, {"transactionId": "s2"}, at) == {"ongoingIndicator": True, "messagesInQueue": False}
-    assert ask.answer(reply, {"transactionId": "xx"}, at) == {"ongoingIndicator": False, "messagesInQueue": False}
-    assert ask.answer(reply, {}, at) == {"messagesInQueue": True}
-    assert ask.answer(reply, {}, desk()) == {"messagesInQueue": False}
+
+    async def said(at: Desk, **payload: str) -> dict[str, Any]:
+        assert ask.decode(payload, at) == AskInventory()
+        assert ask.look
+        seen = await ask.look(payload, at)
+        return ask.answer(Reply("chargy", "1", "Accepted", {"sessions": ["s1", "s2"], **seen}), payload, at)
+
+    at = desk(outbox)
+    assert await said(at, transactionId="s1") == {"ongoingIndicator": True, "messagesInQueue": True}
+    assert await said(at, transactionId="s2") == {"ongoingIndicator": True, "messagesInQueue": False}
+    assert await said(at, transactionId="xx") == {"ongoingIndicator": False, "messagesInQueue": False}
+    assert await said(at) == {"messagesInQueue": True}
+    assert await said(desk()) == {"messagesInQueue": False}
 
 
 def test_a_request_that_no_block_answers_is_refused() -> None:

@@ -108,13 +108,21 @@ def _of_transaction(payload: Payload, desk: Desk) -> AskInventory:
     return AskInventory()
 
 
+async def _look(payload: Payload, desk: Desk) -> Payload:
+    named = payload.get("transactionId")
+    if named is None:
+        return {"waiting": desk.outbox.waiting(desk.link) > 0}
+    session = session_of(named, desk)
+    return {"waiting": bool(session) and await desk.outbox.is_waiting(desk.link, session)}
+
+
 def _waiting(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
     """E14: without a transaction named, only whether anything waits."""
+    waiting = {"messagesInQueue": reply.data["waiting"]}
     if payload.get("transactionId") is None:
-        return {"messagesInQueue": desk.outbox.waiting(desk.link) > 0}
+        return waiting
     named = session_of(payload["transactionId"], desk)
-    waiting = bool(named) and desk.outbox.waiting_of(desk.link, named) > 0
-    return {"ongoingIndicator": named in reply.data.get("sessions", ()), "messagesInQueue": waiting}
+    return {"ongoingIndicator": named in reply.data.get("sessions", ()), **waiting}
 
 
 ROWS = (
@@ -128,5 +136,5 @@ ROWS = (
         one_of("Unlocked", "OngoingAuthorizedTransaction", "UnknownConnector", otherwise="UnlockFailed"),
     ),
     In("TriggerMessage", _trigger, one_of("Accepted", "Rejected", "NotImplemented")),
-    In("GetTransactionStatus", _of_transaction, _waiting),
+    In("GetTransactionStatus", _of_transaction, _waiting, _look),
 )

@@ -1,0 +1,102 @@
+"""How a store is opened: beside the loading of the program, and without a look at what waits in a long queue."""
+
+import asyncio
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from agent.domain.messages import MeterSampled, Sample, TransactionStarted
+from agent.kinds import Reading, ReadingContext, Stamp, Token
+from agent.ports.store import Put
+from agent.services import schema
+from agent.services.store import MIGRATIONS, Store, StoreRefused
+
+RUNNING = Put("transaction", "chargy/s1", {"id": "42"})
+
+
+def started(session: str = "s1") -> TransactionStarted:
+    return TransactionStarted(session, 1, Token("04A1B2C3"), Stamp(1, 5.0), 1000)
+
+
+def sampled(session: str = "s1") -> MeterSampled:
+    return MeterSampled(session, 1, (Sample(ReadingContext.PERIODIC, Reading(Stamp(1, 6.0), 1001), ()),))
+
+
+def test_it_opens_while_nobody_waits_for_it(tmp_path: Path) -> None:
+    """Not even an event loop is there yet."""
+    opened, open_it = threading.Event(), Store._open
+
+    class Noting(Store):
+        def _open(self) -> None:
+            open_it(self)
+            opened.set()
+
+    store = Noting.begun(tmp_path / "agent.db")
+    assert opened.wait(30.0)
+
+    async def use() -> int:
+        await (await store.opened()).commit([], [("chargy", started())])
+        waiting = store.waiting("chargy")
+        await store.close()
+        return waiting
+
+    assert asyncio.run(use()) == 1
+
+
+async def test_what_is_wrong_with_it_is_said_to_who_waits(tmp_path: Path) -> None:
+    first = await Store.open(tmp_path / "agent.db")
+    second = Store.begun(tmp_path / "agent.db")
+    with pytest.raises(StoreRefused, match="another agent"):
+        await second.opened()
+    await first.close()
+
+
+async def test_a_long_queue_is_counted_without_being_read(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "agent.db")
+    await store.commit([], [("chargy", sampled(f"s{n}")) for n in range(300)])
+    await store.commit([], [("other", started())])
+    said: list[str] = []
+    await store._call(lambda: store._db.set_trace_callback(said.append))
+    await store._call(store._count)
+    await store._call(lambda: store._db.set_trace_callback(None))
+    (plan,) = await store._call(lambda: store._db.execute(f"EXPLAIN QUERY PLAN {said[0]}").fetchall())
+    assert "USING COVERING INDEX" in plan[3]
+    assert (store.waiting("chargy"), store.waiting("other"), store.waiting("none")) == (300, 1, 0)
+    assert store.summary()["waiting"] == {"chargy": 300, "other": 1}
+    await store.close()
+
+
+async def test_what_is_known_of_a_session_goes_with_its_last_message(tmp_path: Path) -> None:
+    """The end was given up, then what was told before it is told again: nothing of it is remembered after that."""
+    store = await Store.open(tmp_path / "agent.db")
+    await store.commit([Put("session", "s1", {"evse": 1})], [("chargy", started()), ("chargy", sampled())])
+    start, value = await store.head("chargy", 2)
+    await store.done(start, [RUNNING])
+    await store.done(value)
+    assert store.transaction("chargy", "s1") == {"id": "42"}  # it goes on
+    await store.commit([Put("session", "s1", None)], [("chargy", sampled()), ("chargy", sampled())])
+    one, other = await store.head("chargy", 2)
+    await store.done(one)
+    assert store.transaction("chargy", "s1") == {"id": "42"}  # the other one is told of it
+    await store.done(other)
+    assert store.transaction("chargy", "s1") == {}
+    assert "transaction" not in await store.facts()
+    await store.close()
+
+
+def test_a_file_of_any_age_is_becomes_of_the_present_shape(tmp_path: Path) -> None:
+    new = schema.fresh()
+    want = new.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
+    for version in range(len(MIGRATIONS)):
+        path = tmp_path / f"{version}.db"
+        old = sqlite3.connect(path)
+        for number in range(version):
+            old.executescript(MIGRATIONS[number])
+        old.execute(f"PRAGMA user_version={version}")
+        old.close()
+        db = schema.connect(path)
+        assert db.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall() == want
+        assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        db.close()
