@@ -2,12 +2,14 @@
 
 It sets up one-time codes at each OCPP 1.6 station that offers them, judges the codes by a reckoning of its own (of the
 present time slot and its neighbours, each code once), keeps the outlet while somebody pays, starts the charge and shows
-what it cost. No money is involved.
+what it cost, at the page and on the station's display (the OCA's California pricing messages, the receipt as a code).
+No money is involved.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import html
@@ -15,6 +17,7 @@ import json
 import secrets
 import time
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -22,11 +25,12 @@ if TYPE_CHECKING:
     from agent.commissioning.central import Central
     from agent.commissioning.ledger import Transaction
 
-VENDOR = "cloud.charging.open"
+VENDOR, PRICING = "cloud.charging.open", "org.openchargealliance.costmsg"
 VALIDITY_S, LENGTH, HOLD_S = 30, 8, 60
 """Seconds of everybody's time; a simulation that is in a hurry has more of them."""
 SYMBOLS = "".join(map(chr, [*range(48, 58), *range(97, 123), *range(65, 91)]))
 OUTLETS_MOST = 4
+LOOK_S = 0.2
 
 
 @dataclass(slots=True)
@@ -43,11 +47,12 @@ class PayDesk:
     """``rate``: how fast the stations' clocks run."""
 
     def __init__(self, central: Central, euro_kwh: float, rate: float = 1.0) -> None:
-        self._central, self._euro_kwh, self._rate = central, euro_kwh, rate
+        self._central, self._euro_kwh, self._rate = central, Decimal(str(euro_kwh)), rate
         self._validity_s, self._hold_s = min(3600, round(VALIDITY_S * rate)), min(300, round(HOLD_S * rate))
         self._secrets: dict[tuple[str, int], str] = {}
         self._used: set[tuple[str, int, str]] = set()
         self._visits: dict[str, Visit] = {}
+        self._telling: set[asyncio.Task[None]] = set()
 
     # --- the stations ------------------------------------------------------------------------------------------------
 
@@ -67,9 +72,8 @@ class PayDesk:
         if not known.get("configurationKey"):
             return
         secret = secrets.token_urlsafe(18)
-        at = f"http://{self._central.options.host}:{self._central.port}"
         values = {
-            "URLTemplate": at + "/pay/{chargingStationId}/{evse}/{totp}/{version}",
+            "URLTemplate": self._at() + "/pay/{chargingStationId}/{evse}/{totp}/{version}",
             "ValidityTime": str(self._validity_s),
             "Length": str(LENGTH),
             "SharedSecret": secret,
@@ -82,9 +86,41 @@ class PayDesk:
                 return
         self._secrets[station, number] = secret
 
-    async def _notify(self, visit: Visit, message: str, **data: Any) -> bool:
-        payload = {"vendorId": VENDOR, "messageId": message, "data": json.dumps(data)}
+    def _at(self) -> str:
+        return f"http://{self._central.options.host}:{self._central.port}"
+
+    async def _notify(self, visit: Visit, message: str, vendor: str = VENDOR, **data: Any) -> bool:
+        payload = {"vendorId": vendor, "messageId": message, "data": json.dumps(data)}
         return (await self._central.command(visit.station, "DataTransfer", payload)).get("status") == "Accepted"
+
+    # --- what the display says ---------------------------------------------------------------------------------------
+
+    async def _tell(self, number: str, visit: Visit) -> None:
+        """The cost of one charge with each reading that comes, and the total with its receipt, once. A station that
+        does not show what a backend says of costs (``cost_display``) refuses, which is well."""
+        from agent.commissioning.central import NotConnected
+
+        told: tuple[int, bool] | None = None
+        while told is None or not told[1]:
+            await asyncio.sleep(LOOK_S)
+            charge = self._charge(visit)
+            if charge is None or told == (now := (_wh(charge), charge.stopped is not None)):
+                continue
+            cost = {"transactionId": charge.transaction_id, "cost": float(self._cost(charge))}
+            with contextlib.suppress(NotConnected, TimeoutError, ValueError):
+                if now[1]:
+                    receipt = f"{self._at()}/pay/at/{number}"
+                    await self._notify(visit, "FinalCost", PRICING, **cost, qrCodeText=receipt)
+                else:
+                    price = {"kWhPrice": float(self._euro_kwh)}
+                    at = {"timestamp": charge.last_at or charge.started, "meterValue": charge.last_wh}
+                    await self._notify(
+                        visit, "RunningCost", PRICING, **cost, **at, state="Charging", chargingPrice=price
+                    )
+                told = now
+
+    def _charge(self, visit: Visit) -> Transaction | None:
+        return next((t for t in self._central.ledger.transactions.values() if t.id_tag == visit.tag), None)
 
     # --- the page ----------------------------------------------------------------------------------------------------
 
@@ -127,6 +163,9 @@ class PayDesk:
             if answer.get("status") != "Accepted":
                 await self._notify(visit, "NotifyWebPaymentFailed", connectorId=visit.connector, errorMessage=[])
                 return 409, _page("The charge could not be started", "Nothing was taken from your account.")
+            telling = asyncio.create_task(self._tell(number, visit))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
         return 200, _page("Thank you", f'<p><a class=pay href="/pay/at/{number}">Plug in, and see your charge</a></p>')
 
     async def _give_up(self, visit: Visit) -> tuple[int, str]:
@@ -134,10 +173,9 @@ class PayDesk:
         return 200, _page("Cancelled", "Nothing was taken from your account.")
 
     def _progress(self, visit: Visit) -> str:
-        found = [t for t in self._central.ledger.transactions.values() if t.id_tag == visit.tag]
-        if not found:
+        charge = self._charge(visit)
+        if charge is None:
             return _page("Waiting for your car", "Please plug in.", again=True)
-        charge = found[-1]
         rows = f"<p class=price>{self._cost(charge):.2f} €</p><p>{_wh(charge) / 1000:.3f} kWh</p>"
         if charge.stopped is None:
             return _page("Charging", rows, again=True)
@@ -155,8 +193,8 @@ class PayDesk:
         told_utc_s, heard_s = self._central.ledger.station(station).clock
         return told_utc_s + (time.time() - heard_s) * self._rate
 
-    def _cost(self, charge: Transaction) -> float:
-        return round(_wh(charge) / 1000 * self._euro_kwh, 2)
+    def _cost(self, charge: Transaction) -> Decimal:
+        return (self._euro_kwh * _wh(charge) / 1000).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
 def _wh(charge: Transaction) -> int:

@@ -218,8 +218,8 @@ class Evse:
 
     @property
     def vacant(self) -> bool:
-        """Nobody and nothing is here, as far as is known."""
-        return self.known and self.state is State.FREE
+        """Nobody and nothing is here, as far as is known, and nobody is paying for it from afar."""
+        return self.known and self.state is State.FREE and self.payer_until_s is None
 
     @property
     def startable(self) -> bool:

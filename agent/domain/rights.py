@@ -32,6 +32,8 @@ class Grant:
     """For a vehicle, if not as long as others."""
     tariff: Tariff | None = None
     """What was agreed with somebody who pays without a contract."""
+    web: bool = False
+    """The remote start that an outlet was kept for: its driver has paid at a web page."""
 
 
 @mutable
@@ -62,6 +64,8 @@ class Session:
     signing: str = ""
     """What the meter's own, signed transaction is called; "" where it signs none."""
     spent: bool = False
+    web: bool = False
+    """Paid at a web page: there is no card."""
 
     def record(self) -> dict[str, Any]:
         """For ``Remember("session", id, ...)``."""
@@ -84,6 +88,7 @@ class Session:
             "told": self.told,
             "signing": self.signing,
             "spent": self.spent,
+            "web": self.web,
         }
 
     @classmethod
@@ -110,4 +115,5 @@ class Session:
             told=bool(r.get("told", True)),
             signing=str(r.get("signing", "")),
             spent=bool(r.get("spent", False)),
+            web=bool(r.get("web", False)),
         )

@@ -155,7 +155,7 @@ def _plain(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
 
 
 def _charging(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
-    hint = texts("charging.stop") if screen.values.get("stop_hint") else ""
+    hint = texts(f"charging.stop_{screen.values.get('stop_hint')}")
     return {**_session(screen, texts, live=True), **_price_now(screen, texts, facts), "hint": hint}
 
 

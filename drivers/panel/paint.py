@@ -142,7 +142,8 @@ def _content(s: Sheet, box: Box, page: Page) -> None:
         box, strip = box.top(box.h - _row(s, box, 13, len(page.lines) + len(page.prices)))
         s.c.text(page.countdown, strip, (INK, WHITE), s.type(s.layout.price))
     if page.prices:
-        box, rows = box.top(box.h * min(0.4, 0.22 * len(lines)))
+        among = len(lines) + len(page.prices) + len(page.price_notes)
+        box, rows = box.top(box.h * min(0.4, len(lines) * max(0.22, 1 / among)))
         _prices(s, rows, page)
     elif page.price:
         box, strip = box.top(box.h * 0.45 if lines else 0)

@@ -462,7 +462,7 @@ def test_free_vending_starts_by_the_plug() -> None:
         << SetLimit
         << (SetRelease(1, True))
     )
-    assert play.screens[1].values["stop_hint"] is False
+    assert play.screens[1].values["stop_hint"] == "unplug"
 
 
 def test_free_vending_starts_for_a_vehicle_that_was_there_before_the_agent() -> None:

@@ -10,23 +10,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.domain.asks import AskStart, AskWebPayment, AskWebPaymentOver
+from agent.domain.asks import AskReserve, AskStart, AskWebPayment, AskWebPaymentOver
 from agent.domain.events import (
     Asked,
     CablePlugged,
     CardPresented,
     FaultRaised,
     LinkChanged,
+    MeterRead,
     TokenJudged,
     VehicleConnected,
 )
 from agent.domain.evse import State
-from agent.domain.orders import JudgeToken, Reply
+from agent.domain.offer import Offer
+from agent.domain.orders import JudgeToken, Remember, Reply
+from agent.domain.rights import Session
+from agent.domain.tariff import Tariff, rate
 from agent.domain.webpay import ALPHABET, Plan, address_problem, filled, placeholders, slot, template_problem, token
 from agent.initial import initial_settings, web_plan
 from agent.kinds import AuthorizationStatus, Fault, ScreenName, Token, TokenType, Verdict
 from agent.settings import parse
-from tests.domain.playbook import LINK, A, Like, Playbook
+from tests.domain.playbook import LINK, A, Like, Playbook, wh
 
 SECRET = "secure!Charging!"
 VECTORS = [
@@ -233,6 +237,49 @@ def test_who_pays_has_the_outlet_to_himself_until_the_remote_start() -> None:
         play.skip().feed(TokenJudged("token:1", web, Verdict(AuthorizationStatus.ACCEPTED)))
     assert play.state(1) is State.AUTHORISED
     assert play.evse(1).payer_until_s is None
+
+
+def paid() -> Playbook:
+    """Somebody has paid at the page of outlet 1, and the remote start has come."""
+    play = begun(street())
+    play.evse(1).offer = Offer(Tariff(kwh=rate("0.45")))
+    play.skip().feed(Asked(LINK, "r", AskStart(1, Token("WEB-1"), "77", asks=False)))
+    return play
+
+
+def test_who_has_paid_at_the_page_sees_the_price_and_is_asked_for_no_card() -> None:
+    play = paid()
+    assert play.screens[1].name is ScreenName.PLUG_IN
+    assert play.screens[1].values["tariff_kwh_micro"] == 450_000
+    play.feed(VehicleConnected(1))
+    play.feed(MeterRead(1, "begin:1", wh(1000)))
+    assert play.screens[1].values["stop_hint"] == "unplug"
+    again = Session.of("s", play.session(1).record())
+    assert again.web, "also after a restart"
+
+
+def test_a_vehicle_that_cannot_end_it_by_leaving_is_told_nothing() -> None:
+    play = paid()
+    play.site.settings.put("stop_on_ev_disconnect", False)
+    play.feed(VehicleConnected(1))
+    play.feed(MeterRead(1, "begin:1", wh(1000)))
+    assert play.screens[1].values["stop_hint"] == ""
+
+
+def test_an_app_starts_with_the_token_of_a_card() -> None:
+    play = street()
+    play.skip().feed(Asked(LINK, "r", AskStart(1, Token("APP-1"), "77", asks=False)))
+    play.feed(VehicleConnected(1))
+    play.feed(MeterRead(1, "begin:1", wh(1000)))
+    assert play.screens[1].values["stop_hint"] == "card"
+
+
+def test_an_outlet_that_somebody_pays_for_cannot_be_reserved() -> None:
+    play = begun(street(evses=1))
+    reserve = AskReserve(7, 1, A, (play.now.utc_s or 0.0) + 600)
+    assert play.skip() >> Asked(LINK, "v", reserve) << Reply(LINK, "v", "Occupied")
+    play.wait(60.5)
+    assert play.skip() >> Asked(LINK, "w", reserve) << Remember << Reply(LINK, "w", "Accepted")
 
 
 def test_the_outlet_is_free_again_after_the_time() -> None:

@@ -26,7 +26,7 @@ COMMON: dict[str, Any] = {
 }  # fmt: skip
 SESSION = {
     "energy_wh": 123_456, "power_w": 148_900.0, "since_s": 37_530, "limit_a": 32.0, "soc_percent": 54.0,
-    "stop_hint": True,
+    "stop_hint": "card",
 }  # fmt: skip
 COST = {
     "cost_micro": 1_234_567_890, "cost_decimals": 2, "currency": "EUR", "cost_final": False, "cost_estimated": False,

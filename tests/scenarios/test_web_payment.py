@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pytest
@@ -28,6 +29,8 @@ languages = ["en"]
 [web_payment]
 dynamic = true
 allowed_hosts = ["127.0.0.1"]
+[settings]
+cost_display = true
 [[evse]]
 number = 1
 [[evse]]
@@ -108,9 +111,11 @@ async def test_scan_pay_charge_receipt(s: Simulated) -> None:
     async with asyncio.timeout(20):
         while "Receipt" not in (text := (await page(progress))[1]):
             await asyncio.sleep(0.1)
-    kwh = float(re.findall(r"([0-9.]+) kWh</p>", text)[0])
+    kwh = Decimal(re.findall(r"([0-9.]+) kWh</p>", text)[0])
     assert kwh > 0
-    assert f"{round(kwh * 0.45, 2):.2f} €" in text
+    total = (kwh * 45).quantize(Decimal(1), ROUND_HALF_UP)
+    assert f"{total / 100:.2f} €" in text
+    assert await scanned(s, 1) == progress, "the total on the display has the receipt as a code"
 
 
 async def test_the_code_changes_and_old_or_made_up_ones_open_nothing(s: Simulated) -> None:

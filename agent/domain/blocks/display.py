@@ -328,7 +328,7 @@ class Display:
             "since_s": int(now.t_s - session.started.t_s) if same_boot else None,
             "limit_a": None if evse.dc else evse.offered_a or evse.limit.current_a,
             "soc_percent": reading.soc_percent if reading else None,
-            "stop_hint": session.token.type is not TokenType.NO_AUTHORIZATION,
+            "stop_hint": self._stopped_by(session),
             **of_session(self._site, evse, register_wh, now),
         }
         if evse.state is State.ENDING or evse.charging is ChargingState.EV_CONNECTED:
@@ -336,6 +336,12 @@ class Display:
         if evse.charging is ChargingState.CHARGING:
             return ScreenName.CHARGING, "", values
         return ScreenName.PAUSED, self._paused_by(evse, session), values
+
+    def _stopped_by(self, session: Session) -> str:
+        """By whom there is no card of, the vehicle, if its leaving is an end."""
+        if session.web or session.token.type is TokenType.NO_AUTHORIZATION:
+            return "unplug" if self._site.settings.flag("stop_on_ev_disconnect") else ""
+        return "card"
 
     def _paused_by(self, evse: Evse, session: Session) -> str:
         """``refused``: by a board that gives no release although this vehicle should have it."""

@@ -56,9 +56,11 @@ def _await_vehicle(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
 def grant(s: Site, evse: Evse, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
     group = event.verdict.group if event.verdict else None
     used = claim(s, evse, event.token, group) or ""
+    web = bool(event.remote_id) and evse.payer_until_s is not None
     evse.grant = Grant(
         event.token, event.verdict, event.remote_id, event.offline, event.movable,
-        profile=event.profile, reservation=used, wait_s=event.wait_s,
+        profile=event.profile, reservation=used, wait_s=event.wait_s, web=web,
+        tariff=evse.offer.price(s.settings) if web and evse.offer else None,
     )  # fmt: skip
     if evse.vehicle:
         yield from begin(s, evse, event, now)
@@ -148,6 +150,7 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
         reservation=right.reservation,
         told=not is_late(s, evse),
         signing=evse.signing,
+        web=right.web,
     )
     told_with = yield from stamped(s, evse, reading, "sign_samples", "B", right.token, now)
     evse.session, evse.grant, evse.reading = session, None, reading
