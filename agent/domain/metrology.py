@@ -98,6 +98,11 @@ def successor(old: MeterIdentity | None, now: MeterIdentity) -> MeterIdentity:
     return replace(now, serial=now.serial or old.serial, firmware=now.firmware or old.firmware)
 
 
+def same(one: MeterIdentity | None, other: MeterIdentity) -> bool:
+    """Surely: both tell the same serial number."""
+    return one is not None and bool(one.serial) and (one.vendor, one.serial) == (other.vendor, other.serial)
+
+
 def _other(old: MeterIdentity, now: MeterIdentity) -> bool:
     """The serial number says it; where one of them is not known, the model has to."""
     if old.serial and now.serial:

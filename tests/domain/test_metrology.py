@@ -134,6 +134,24 @@ def test_a_meter_that_is_taken_as_another_one_is_written_down(now: MeterIdentity
     assert len([o for o in play.log if isinstance(o, Note)]) == 1
 
 
+@pytest.mark.parametrize("policy", [B_CLASS, MeterPolicy()])
+def test_one_meter_bills_one_outlet(policy: MeterPolicy) -> None:
+    """Reached by two addresses it would put the same energy on two bills; no station file shows that."""
+    play = play_of(policy, evses=2) >> MeterKnown(2, replace(SDM, firmware="1.2"))
+    assert play.skip().evse(2).faults == {Fault.METER_UNFIT}
+    assert play.evse(1).faults == set()
+    assert "the meter of EVSE 1" in play.evse(2).meter.trouble
+    play.feed(MeterKnown(2, OTHER))
+    assert play.skip().evse(2).faults == set()
+
+
+@pytest.mark.parametrize("other", [replace(SDM, serial=""), replace(SDM, vendor="ABB"), replace(SDM, serial="4713")])
+def test_two_meters_are_two(other: MeterIdentity) -> None:
+    play = play_of(MeterPolicy(), evses=2, meter=replace(SDM, serial=other.serial and "4711"))
+    play.feed(MeterKnown(2, other))
+    assert play.skip().evse(2).faults == set()
+
+
 def test_a_pin_does_not_lose_its_serial_number_to_a_refused_register() -> None:
     play = play_of() >> MeterKnown(1, replace(SDM, serial="", firmware=""))
     assert play.evse().meter.pinned == SDM

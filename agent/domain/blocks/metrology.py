@@ -30,6 +30,7 @@ from agent.domain.metrology import (
     integrate,
     recalled,
     record,
+    same,
     successor,
     unfit,
     untrue,
@@ -64,10 +65,17 @@ class Metrology:
         watch.present = meter
         if why := exchanged(watch, meter, _billing(evse)):
             yield from self._foreign(evse, Fault.METER_EXCHANGED, why)
-        elif why := unfit(meter, watch.policy):
+        elif why := unfit(meter, watch.policy) or self._elsewhere(evse, meter):
             yield from self._foreign(evse, Fault.METER_UNFIT, why)
         else:
             yield from self._pin(evse, meter)
+
+    def _elsewhere(self, evse: Evse, meter: MeterIdentity) -> str:
+        """One that is reached by two addresses would put the same energy on two bills."""
+        for other in self._site.evses.values():
+            if other is not evse and Fault.METER_SILENT not in other.faults and same(other.meter.present, meter):
+                return f"it is the meter of EVSE {other.number}, reached by another address: each EVSE needs its own"
+        return ""
 
     def _foreign(self, evse: Evse, fault: Fault, why: str) -> Iterator[Yielded]:
         yield from self._note(evse, why)
