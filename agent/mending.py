@@ -37,7 +37,10 @@ WORDS: dict[Fault, tuple[str, str]] = {
         "the vehicle draws too much; with every vehicle: meter, its transformers",
     ),
     Fault.OVER_VOLTAGE: ("the voltage is too high", "measure the supply; a broken neutral shows like this"),
-    Fault.UNDER_VOLTAGE: ("the voltage is too low", "measure the supply under load"),
+    Fault.UNDER_VOLTAGE: (
+        "the voltage is too low, or a phase is missing",
+        "measure the supply under load; fuses; the meter's own voltage connections",
+    ),
     Fault.POWER_LOSS: ("mains is lost", "supply and fuses; goes on when mains is back"),
     Fault.CONTACTOR_WELDED: (
         "a contactor does not open, or energy flows though nothing is released",

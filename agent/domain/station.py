@@ -37,6 +37,7 @@ from agent.domain.blocks.signals import Signals
 from agent.domain.blocks.status import Status
 from agent.domain.blocks.street import Street
 from agent.domain.blocks.transactions import Transactions
+from agent.domain.blocks.voltages import Voltages
 from agent.domain.blocks.webpay import WebPayments
 from agent.domain.blocks.wishes import Wishes
 from agent.domain.evse import Site
@@ -72,6 +73,7 @@ def assemble(site: Site) -> Blocks:
             Availability(site),
             OverCurrent(site),
             Leaking(site),
+            Voltages(site),
             Reservations(site),
             Power(site),
             Metering(site),

@@ -13,7 +13,8 @@ from drivers.meter_modbus.shape import COPY, ENERGY, PHASED, SINGLE, Block, Regi
 Values = dict[str, tuple[Fraction, ...]]
 """A value's name to its numbers; phases that the meter marks as not available are left out from the first one on."""
 
-VOLTAGE_V = (150, 280)
+VOLTAGE_V = (150, 440)
+"""Of the highest line: a phase may be lost, and without its neutral rise nearly to the voltage between two phases."""
 FREQUENCY_HZ = (45, 55)
 MOST_A = 1000
 MOST_DC_V = 1500
@@ -62,9 +63,9 @@ def check(values: Values, phases: int, dc: bool = False) -> None:
     auxiliary supply says so during a power cut. Raises ``Garbled``."""
     volts = values.get("voltage_v", ())[:phases]
     least_v, most_v = (-MOST_DC_V, MOST_DC_V) if dc else VOLTAGE_V
-    for volt in volts if any(volts) else ():
-        if not least_v <= volt <= most_v:
-            raise Garbled(f"voltage {float(volt):.4g} V is not between {least_v} and {most_v} V")
+    if any(volts) and not (least_v <= max(volts) <= most_v and (dc or min(volts) >= 0)):
+        told = ", ".join(f"{float(v):.4g}" for v in volts)
+        raise Garbled(f"a voltage of {told} V is not between {least_v} and {most_v} V: wrong unit or word order?")
     for ampere in values.get("current_a", ()):
         if abs(ampere) > MOST_A:
             raise Garbled(f"current {float(ampere):.4g} A is more than {MOST_A} A: wrong word order or unit?")

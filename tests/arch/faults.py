@@ -35,6 +35,8 @@ follows the conditions of a board from its registers to the contactor, the scree
   `OverCurrentFailure` until the vehicle has gone, whatever the board says.
 * What the meter shows while nothing is released is watched as well: more than 1 A (or 250 W) for 20 s, or a contactor
   that the board says is closed, is `ContactorWelded`, whatever the board says of its contactor.
+* The meter's voltages are watched on alternating current: a line below 150 V is `UnderVoltage`, one above 280 V
+  `OverVoltage`, after 5 s; all of them dark is a power cut, and no fault of the meter.
 
 {table}
 """
