@@ -263,6 +263,7 @@ class Fault(StrEnum):
     POWER_LOSS = "PowerLoss"
     CONTACTOR_WELDED = "ContactorWelded"
     CONTACTOR_STUCK_OPEN = "ContactorStuckOpen"
+    CONTACTOR_STUCK_CLOSED = "ContactorStuckClosed"
     LOCK_FAILURE = "ConnectorLockFailure"
     UNLOCK_FAILURE = "UnlockFailure"
     PILOT_FAULT = "PilotFault"

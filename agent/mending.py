@@ -51,6 +51,10 @@ WORDS: dict[Fault, tuple[str, str]] = {
         "a contactor does not close",
         "coil and its supply; an emergency stop in its circuit shows like this",
     ),
+    Fault.CONTACTOR_STUCK_CLOSED: (
+        "the contactor is closed, or current flows, although nobody has release",
+        "**the outlet may be live**: switch off; contactor, a board that does not obey, what else the meter sees",
+    ),
     Fault.LOCK_FAILURE: (
         "the plug does not lock",
         "clean the socket, check the motor; the driver plugs in again",

@@ -42,6 +42,7 @@ CATALOGUE: dict[Fault, FaultRow] = {
     Fault.POWER_LOSS: FaultRow(B, R.POWER_LOSS),
     Fault.CONTACTOR_WELDED: FaultRow(B, latched=True),
     Fault.CONTACTOR_STUCK_OPEN: FaultRow(B),
+    Fault.CONTACTOR_STUCK_CLOSED: FaultRow(B),
     Fault.LOCK_FAILURE: FaultRow(B),
     Fault.UNLOCK_FAILURE: FaultRow(W),
     Fault.PILOT_FAULT: FaultRow(B),

@@ -12,6 +12,7 @@ from agent.domain.blocks.certificates import Certificates
 from agent.domain.blocks.charging import Charging
 from agent.domain.blocks.choice import Choice
 from agent.domain.blocks.clearing import Clearing
+from agent.domain.blocks.contactor import Contactors
 from agent.domain.blocks.costs import Costs
 from agent.domain.blocks.customers import Customers
 from agent.domain.blocks.display import Display
@@ -48,7 +49,7 @@ def assemble(site: Site) -> Blocks:
     """The street first (it keeps the picture that the others read), the screen last (it shows what they made of it)."""
     choice, early, lists = Choice(site), Early(site), Lists(site)
     authorisation = Authorisation(site, choice, early)
-    latches = Latches(site)
+    latches, lock = Latches(site), Lock(site)
     clearing = Clearing(site, latches)
     status, firmware, logs, costs = Status(site), Firmware(site), Logs(site), Costs(site)
     till, adhoc, paying = _payments(site)
@@ -65,13 +66,14 @@ def assemble(site: Site) -> Blocks:
             choice,
             authorisation,
             Sessions(site),
-            Lock(site),
+            lock,
             early,
             Transactions(site),
             Charging(site),
             latches,
             Availability(site),
             OverCurrent(site),
+            Contactors(site),
             Leaking(site),
             Voltages(site),
             Reservations(site),
@@ -81,7 +83,7 @@ def assemble(site: Site) -> Blocks:
             Problems(site),
             firmware,
             logs,
-            Remote(site, status, firmware, logs, clearing),
+            Remote(site, lock, status, firmware, logs, clearing),
             clearing,
             Inventory(site, status),
             Customers(site, authorisation.cache, lists),

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 from agent.domain.faults import CATALOGUE, GRACE_S, JAMS, JAMS_MOST, KEPT, LASTING_S, FaultRow, Severity
+from agent.domain.rules.end import CONTACTOR_S
 from agent.kinds import Fault
 from agent.mending import words
 from agent.ocpp.names import ERRORS_16, cx
@@ -33,8 +34,10 @@ follows the conditions of a board from its registers to the contactor, the scree
 * A session outlives a silent board by {board:g} s and a meter that is silent or implausible by `meter_grace_s` (60).
 * The current that the meter shows is watched too: more than the offer by 10 % and 0.5 A on one line for 7 s is
   `OverCurrentFailure` until the vehicle has gone, whatever the board says.
-* What the meter shows while nothing is released is watched as well: more than 1 A (or 250 W) for 20 s, or a contactor
-  that the board says is closed, is `ContactorWelded`, whatever the board says of its contactor.
+* What the meter shows while nothing is released is watched as well: more than 1 A (or 250 W) for 20 s is
+  `ContactorWelded`, whatever the board says of its contactor. One that the board says is closed is
+  `ContactorStuckClosed` {contactor:g} s after release was withdrawn, or after the agent has found it so; it is over
+  when the contactor opens. No plug is unlocked meanwhile, whoever asks.
 * The meter's voltages are watched on alternating current: a line below 150 V is `UnderVoltage`, one above 280 V
   `OverVoltage`, after 5 s; all of them dark is a power cut, and no fault of the meter.
 
@@ -47,7 +50,9 @@ HEAD = "| fault | what happens | reason | over | 1.6 | 2.0.1 | on the screen | w
 def text() -> str:
     rows = [_row(fault, row) for fault, row in CATALOGUE.items()]
     table = "\n".join([HEAD, "|" + "---|" * 8, *rows])
-    return TEXT.format(table=table, board=GRACE_S[Fault.BOARD_SILENT], lasting=LASTING_S, jams=JAMS_MOST)
+    return TEXT.format(
+        table=table, board=GRACE_S[Fault.BOARD_SILENT], lasting=LASTING_S, jams=JAMS_MOST, contactor=CONTACTOR_S
+    )
 
 
 def _row(fault: Fault, row: FaultRow) -> str:

@@ -343,8 +343,7 @@ class Rig:
             case ReadMeter() | JudgeToken() | Unlock():
                 if isinstance(order, Unlock):
                     assert not self.outlets[order.evse].release, "unlocked while release was given"
-                    told = order.request or not self.site.evses[order.evse].contactor
-                    assert told, "unlocked at a session's end with the contactor closed"
+                    assert not self.site.evses[order.evse].contactor, "unlocked with the contactor closed"
                 if order not in self.devices or not (isinstance(order, ReadMeter) and order.purpose == "live"):
                     self.devices.append(order)
             case Reply(_, request):
@@ -426,7 +425,8 @@ class Rig:
         order = self.devices.pop(index % len(self.devices))
         match order:
             case ReadMeter(n, purpose) if well:
-                reading = Reading(self.now.stamp, self.outlets[n].register_wh, power_w=230.0)
+                power_w = 3600.0 * WH_PER_S if self.outlets[n].contactor else 0.0
+                reading = Reading(self.now.stamp, self.outlets[n].register_wh, power_w=power_w)
                 self.post(MeterLooked(n, purpose, reading))
             case ReadMeter(n, purpose):
                 self.meter_failed.add(n)

@@ -88,12 +88,20 @@ def test_a_board_that_was_just_opened_has_time_to_open_its_contactor() -> None:
     play = looked(ended(), 10, None, 16.0)
     play = play >> BoardOpened(1, replace(CHARGING, released=False), EvseTraits())
     play = looked(play.skip(), 10, None, 16.0)
-    assert not play.evse().faults
+    assert Fault.CONTACTOR_WELDED not in play.evse().faults
 
 
 def test_a_contactor_that_the_board_sees_closed_needs_no_current() -> None:
     play = ended() >> BoardChanged(1, replace(EMPTY_OUTLET, contactor=True))
     play = looked(play.skip(), 60, 0.0, 0.0)
+    assert play.evse().faults == {Fault.CONTACTOR_STUCK_CLOSED}
+
+
+def test_with_a_current_it_is_welded_and_somebody_has_to_look() -> None:
+    play = ended() >> BoardChanged(1, replace(EMPTY_OUTLET, contactor=True))
+    play = looked(play.skip(), 60, None, 16.0)
+    assert Fault.CONTACTOR_WELDED in play.evse().faults
+    play = looked(play >> BoardChanged(1, EMPTY_OUTLET), 60, None, 0.0)
     assert play.evse().faults == {Fault.CONTACTOR_WELDED}
 
 

@@ -36,6 +36,7 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.evse import State
+from agent.domain.faults import LASTING_S
 from agent.domain.messages import TransactionEnded, TransactionUpdated
 from agent.domain.orders import JudgeToken, Order, ReadMeter, Remember, Reply, SetHold, SetRelease, Unlock
 from agent.kinds import Fault, ScreenName
@@ -150,10 +151,11 @@ def test_nor_at_the_close_itself() -> None:
     play = charging(Playbook()).skip() >> CardPresented(1, A) << SetRelease << Remember
     play.wait(11).skip()
     assert not freed(play.feed(MeterRead(1, "end:1", wh(1200))))
-    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.OUT_OF_SERVICE, "UnlockFailure")
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.OUT_OF_SERVICE, "ContactorStuckClosed")
     play.skip().wait(100).skip()
     assert freed(play.feed(ContactorOpened(1)))
     play.skip() >> FaultCleared(1, Fault.UNLOCK_FAILURE) >> UnlockTried(1, "", True)
+    play.wait(LASTING_S)
     assert play.screens[1].name is ScreenName.FINISHED
     assert wishes(play) == []
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent.board import EvseState
-from agent.domain.events import BoardChanged, MeterLooked, VehicleLeft
+from agent.domain.events import BoardChanged, ContactorOpened, MeterLooked, VehicleLeft
 from agent.domain.evse import State
 from agent.domain.messages import ConnectorStatus, StopReason
 from agent.domain.orders import SetRelease
@@ -78,7 +78,8 @@ def test_what_flows_while_nothing_is_offered_is_another_matter() -> None:
 
 
 def test_the_fault_goes_with_the_vehicle() -> None:
-    play = drawing(energised(), 10, 60.0).wait(60).skip()
+    play = drawing(energised(), 10, 60.0).skip() >> ContactorOpened(1)
+    play = play.skip().wait(60).skip()
     assert play.screens[1].name in (ScreenName.OUT_OF_SERVICE, ScreenName.PREPARING)
     assert Fault.OVER_CURRENT in play.evse().faults
     play = (play >> BoardChanged(1, EvseState())).skip()

@@ -14,6 +14,7 @@ from agent.domain.events import (
     CableRemoved,
     CardPresented,
     ContactorClosed,
+    ContactorOpened,
     FaultCleared,
     FaultRaised,
     LinkChanged,
@@ -478,7 +479,7 @@ def test_free_vending_on_a_fixed_cable() -> None:
 def test_free_vending_begins_anew_when_the_car_is_plugged_again() -> None:
     play = charging(Playbook(free_vending=True, settings={"unlock_on_ev_disconnect": False}))
     play = play >> VehicleLeft(1) << SetRelease(1, False)
-    play.skip().wait(11).skip() >> MeterRead(1, "end:1", wh(1100))
+    play.skip() >> ContactorOpened(1) << ReadMeter(1, "end:1", True) >> MeterRead(1, "end:1", wh(1100))
     assert play.skip().state() is State.ENDED
     assert play >> VehicleConnected(1) << ReadMeter(1, "begin:2", True)
 

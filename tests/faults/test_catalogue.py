@@ -50,6 +50,7 @@ ROWS = (
     Row(Fault.POWER_LOSS, "OtherError", "CX015", "CX015"),
     Row(Fault.EMERGENCY_STOP, "OtherError", "CX008", "CX008"),
     Row(Fault.CONTACTOR_STUCK_OPEN, "PowerSwitchFailure", "CX017", "CX017"),
+    Row(Fault.CONTACTOR_STUCK_CLOSED, "PowerSwitchFailure", "CX017", "CX017"),
     Row(Fault.LOCK_FAILURE, "ConnectorLockFailure", "CX001", "CX001"),
     Row(Fault.PILOT_FAULT, "EVCommunicationError", "CX014", "CX014"),
     Row(Fault.DIODE_FAULT, "GroundFailure", "CX014", "CX014"),

@@ -1,6 +1,6 @@
 """Energy that flows though nothing is released: a contactor that does not open, or a board that something else than the
-agent releases. Most boards do not see the one, none the other; the outlet's own meter does. Nobody pays for it, and the
-outlet may be live without a vehicle."""
+agent releases. Most boards do not see the one (those that do: ``contactor.py``), none the other; the outlet's own meter
+does. Nobody pays for it, and the outlet may be live without a vehicle."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Iterator
 
 from agent.domain.block import Yielded, on
 from agent.domain.events import BoardOpened, FaultRaised, MeterRead
-from agent.domain.evse import Evse, Site
+from agent.domain.evse import Site
+from agent.domain.live import flows
 from agent.domain.orders import Note
-from agent.kinds import EvseId, Fault, Moment, Reading
+from agent.kinds import EvseId, Fault, Moment
 
-LEAST_A, LEAST_W = 1.0, 250.0
-"""More than the station itself takes behind its meter, less than any vehicle that charges (6 A)."""
 LASTS_S = 20.0
 """A board may wait 6 s until it opens under load (IEC 61851-1); an idle meter is looked at every 10 s."""
 
@@ -26,7 +25,7 @@ class Leaking:
     @on(MeterRead)
     def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        why = _leaks(evse, event.reading)
+        why = flows(event.reading)
         if not why or evse.release or not evse.known or Fault.BOARD_SILENT in evse.faults:
             self._since_s.pop(evse.number, None)
             return
@@ -44,12 +43,3 @@ class Leaking:
         """Release was withdrawn a moment ago, whatever was before."""
         self._since_s.pop(event.evse, None)
         yield from ()
-
-
-def _leaks(evse: Evse, reading: Reading) -> str:
-    most_a = max(reading.current_a, default=0.0)
-    if most_a > LEAST_A:
-        return f"{most_a:.1f} A flow"
-    if not reading.current_a and (reading.power_w or 0.0) > LEAST_W:
-        return f"{reading.power_w:.0f} W flow"
-    return "the board says that its contactor is closed" if evse.contactor else ""

@@ -13,6 +13,8 @@ from agent.domain.events import (
     ContactorOpened,
     FaultCleared,
     FaultRaised,
+    MeterFailed,
+    MeterRead,
     SessionClosed,
     SessionOpened,
     SettingChanged,
@@ -22,12 +24,14 @@ from agent.domain.events import (
     UnlockTried,
 )
 from agent.domain.evse import Evse, Site, State
-from agent.domain.orders import Remember, SetHold, Unlock, WakeMe
+from agent.domain.live import draws, flows
+from agent.domain.orders import ReadMeter, Remember, SetHold, Unlock, WakeMe
 from agent.kinds import EvseId, Fault, Moment
 
 RETRY_S = (5.0, 5.0, 30.0, 60.0)
 """A plug under tension often comes free when somebody moves it. The last one repeats: a motor gets hot."""
 _KEEPING = "unlock_on_ev_disconnect"
+_LOOK = "unlock"
 
 
 class Lock:
@@ -37,6 +41,8 @@ class Lock:
         self._owed: set[EvseId] = set()
         """Their session is over and their cable is not free: on disk with the close, for a driver does not wait in the
         rain because the agent was killed."""
+        self._asked: dict[EvseId, list[str]] = {}
+        """Requests ("": our own) for which the meter is looked at first."""
 
     # --- a session is over -----------------------------------------------------------------------------------------
 
@@ -48,7 +54,7 @@ class Lock:
         if evse.frees and (not evse.known or (evse.cable and goes)):
             self._owed.add(evse.number)
             yield Remember("unlock", str(evse.number), {})
-            yield from self._free(evse)
+            yield from self.free(evse, now)
             if evse.contactor:  # it had its time: whoever stands there has to know
                 yield FaultRaised(evse.number, Fault.UNLOCK_FAILURE)
 
@@ -65,12 +71,31 @@ class Lock:
     def safe(self, event: ContactorOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if evse.session is None:
-            yield from self._retry(evse)
+            yield from self._retry(evse, now)
 
-    def _free(self, evse: Evse) -> Iterator[Yielded]:
-        """Never with voltage on the plug: ``safe`` makes up for it."""
-        if evse.known and not evse.contactor:
-            yield Unlock(evse.number)
+    def free(self, evse: Evse, now: Moment, request: str = "") -> Iterator[Yielded]:
+        """Never with voltage on the plug, nor while current flows: ``safe`` and ``again`` make up for it."""
+        if not evse.known or evse.contactor:
+            yield from _denied(evse, [request] if request else [])
+        elif not draws(self._site, evse, now):
+            yield Unlock(evse.number, request)
+        else:
+            self._asked.setdefault(evse.number, []).append(request)
+            yield ReadMeter(evse.number, _LOOK)
+
+    @on(MeterRead, MeterFailed)
+    def looked(self, event: MeterRead | MeterFailed, now: Moment) -> Iterator[Yielded]:
+        """A meter that shows an average is slower than a contactor."""
+        requests = self._asked.pop(event.evse, []) if event.purpose == _LOOK else []
+        if not requests:
+            return
+        evse = self._site.evses[event.evse]
+        flowing = isinstance(event, MeterFailed) or bool(flows(event.reading))
+        if flowing or evse.contactor or evse.session is not None:
+            yield from _denied(evse, requests)
+            return
+        for request in [r for r in requests if r] or [""]:
+            yield Unlock(evse.number, request)
 
     # --- a cable that is stuck -------------------------------------------------------------------------------------
 
@@ -89,7 +114,7 @@ class Lock:
     def again(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind == "unlock":
-            yield from self._retry(self._site.evses[int(number)])
+            yield from self._retry(self._site.evses[int(number)], now)
 
     @on(BoardOpened)
     def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
@@ -98,16 +123,16 @@ class Lock:
         evse = self._site.evses[event.evse]
         if evse.locked is False and evse.number not in self._tries:
             yield from self._forget(evse.number)
-        yield from self._retry(evse)
+        yield from self._retry(evse, now)
         if evse.holds and evse.session is None:
             yield SetHold(evse.number, False)
 
-    def _retry(self, evse: Evse) -> Iterator[Yielded]:
+    def _retry(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """Not under a driver who has begun anew meanwhile."""
         if evse.number not in self._tries and evse.number not in self._owed:
             return
         if evse.session is None and evse.cable and evse.frees and evse.state in (State.OCCUPIED, State.ENDED):
-            yield from self._free(evse)
+            yield from self.free(evse, now)
         else:
             yield from self._forget(evse.number)
 
@@ -145,3 +170,11 @@ class Lock:
             for evse in self._site.evses.values():
                 if evse.holds and evse.session is not None:
                     yield SetHold(evse.number, self._keeps(evse))
+
+
+def _denied(evse: Evse, requests: list[str]) -> Iterator[Yielded]:
+    """There is power on the plug: whoever stands there has to know, and it is tried again."""
+    for request in requests:
+        yield UnlockTried(evse.number, request, False)
+    if requests:
+        yield FaultRaised(evse.number, Fault.UNLOCK_FAILURE)

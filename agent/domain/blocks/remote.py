@@ -8,6 +8,7 @@ from agent.domain.asks import AskData, AskReset, AskStop, AskTrigger, AskUnlock,
 from agent.domain.block import Yielded, answers, on
 from agent.domain.blocks.clearing import Clearing
 from agent.domain.blocks.firmware import Firmware
+from agent.domain.blocks.lock import Lock
 from agent.domain.blocks.logs import Logs
 from agent.domain.blocks.status import Status
 from agent.domain.events import (
@@ -30,7 +31,7 @@ from agent.domain.messages import (
     StopReason,
     TriggerReason,
 )
-from agent.domain.orders import ReadMeter, Reply, Restart, Tell, Unlock, WakeMe
+from agent.domain.orders import ReadMeter, Reply, Restart, Tell, WakeMe
 from agent.frozen import mutable
 from agent.kinds import STATION, Moment
 
@@ -59,8 +60,10 @@ class _Unlocking:
 
 
 class Remote:
-    def __init__(self, site: Site, status: Status, firmware: Firmware, logs: Logs, cleared: Clearing) -> None:
-        self._site, self._cleared = site, cleared
+    def __init__(
+        self, site: Site, lock: Lock, status: Status, firmware: Firmware, logs: Logs, cleared: Clearing
+    ) -> None:
+        self._site, self._lock, self._cleared = site, lock, cleared
         self._status, self._firmware, self._logs = status, firmware, logs
         self._unlocking: dict[int, _Unlocking] = {}
         self._reset: AskReset | None = None
@@ -93,7 +96,7 @@ class Remote:
         if evse.state in (State.ACTIVE, State.RECOVERING, State.BEGINNING):
             yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.UNLOCK_COMMAND)
         if evse.session is None:
-            yield from self._try_unlock(evse.number)
+            yield from self._try_unlock(evse, now)
 
     def _unlock_refusal(self, evse: Evse | None, ask: AskUnlock) -> str:
         if evse is None:
@@ -106,16 +109,16 @@ class Remote:
             return "OngoingAuthorizedTransaction"
         return ""
 
-    def _try_unlock(self, number: int) -> Iterator[Yielded]:
-        waiting = self._unlocking[number]
+    def _try_unlock(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        waiting = self._unlocking[evse.number]
         waiting.asked_for = True
-        yield Unlock(number, waiting.request)
+        yield from self._lock.free(evse, now, waiting.request)
 
     @on(SessionClosed)
     def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         waiting = self._unlocking.get(event.evse)
         if waiting and not waiting.asked_for:
-            yield from self._try_unlock(event.evse)
+            yield from self._try_unlock(self._site.evses[event.evse], now)
         if event.evse in self._clearing:
             self._clearing.discard(event.evse)
             yield from self._cleared.reset(event.evse, now)

@@ -1,0 +1,211 @@
+"""A contactor that is closed although nobody has release: it is told, nobody begins there, and no plug is unlocked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.board import EvseState, Pilot
+from agent.domain.asks import AskUnlock
+from agent.domain.events import (
+    Asked,
+    BoardChanged,
+    CardPresented,
+    ContactorClosed,
+    ContactorOpened,
+    FaultRaised,
+    MeterFailed,
+    MeterRead,
+    UnlockTried,
+)
+from agent.domain.evse import State
+from agent.domain.messages import ConnectorStatus
+from agent.domain.orders import JudgeToken, ReadMeter, Reply, Unlock
+from agent.kinds import Fault, Reading, ScreenName
+from tests.domain.playbook import LINK, NOW, PLUGGED, A, Playbook, charging, wh
+from tests.domain.test_plays_charging import DEFAULT, Play, profile, put
+
+STUCK = Fault.CONTACTOR_STUCK_CLOSED
+LIVE = EvseState(Pilot.B, pwm=False, cable=True, contactor=True)
+"""A vehicle that asks for nothing, and a contactor that is closed all the same."""
+
+
+def unlocks(play: Playbook) -> list[Unlock]:
+    return [o for o in play.log if isinstance(o, Unlock)]
+
+
+def replies(play: Playbook) -> list[Any]:
+    return [o.status for o in play.log if isinstance(o, Reply)]
+
+
+def drawing(current_a: float, energy_wh: int = 1200) -> Reading:
+    return replace(wh(energy_wh), at=NOW, current_a=(current_a, 0.0, 0.0))
+
+
+def over(play: Playbook, *, contactor: bool) -> Playbook:
+    """A session has ended by its card; the contactor did its part, or not."""
+    play.skip().feed(CardPresented(1, A))
+    if contactor:
+        play.skip().wait(10)
+    else:
+        play.skip().feed(ContactorOpened(1))
+    play.skip().feed(MeterRead(1, f"end:{play.evse().end_try}", wh(1200)))
+    assert play.state() is State.ENDED
+    return play.skip()
+
+
+# --- told ------------------------------------------------------------------------------------------------------------
+
+
+def test_one_that_is_still_closed_when_the_agent_comes_back_is_told_and_cleared_when_it_opens() -> None:
+    play = Playbook(cold=True)
+    play.restart(state=LIVE).skip().wait(9).skip()
+    assert STUCK not in play.evse().faults
+    play.wait(2).skip()
+    assert play.statuses[1].connector is ConnectorStatus.FAULTED
+    assert play.statuses[1].faults == (STUCK,)
+    assert play.screens[1].name is ScreenName.OUT_OF_SERVICE
+    play.feed(BoardChanged(1, PLUGGED))
+    play.skip().wait(6).skip()
+    assert play.statuses[1].faults == ()
+    assert play.statuses[1].connector is ConnectorStatus.OCCUPIED
+
+
+def test_what_the_board_calls_welded_needs_no_second_name() -> None:
+    play = Playbook(cold=True)
+    play.restart(state=replace(LIVE, faults=frozenset({Fault.CONTACTOR_WELDED}))).skip().wait(60).skip()
+    assert play.statuses[1].faults == (Fault.CONTACTOR_WELDED,)
+
+
+def test_nobody_begins_at_it() -> None:
+    play = Playbook(cold=True)
+    play.restart(state=LIVE).skip().wait(11).skip().feed(CardPresented(1, A))
+    assert not any(isinstance(o, JudgeToken) for o in play.unclaimed)
+    assert play.screens[1].name is ScreenName.REFUSED
+
+
+def test_at_the_end_of_a_session_too() -> None:
+    play = over(charging(Playbook()), contactor=True)
+    assert STUCK in play.evse().faults
+    play.feed(ContactorOpened(1))
+    play.skip().wait(6)
+    assert play.evse().faults & {STUCK} == set()
+
+
+def test_in_a_pause_it_ends_the_session() -> None:
+    """The limit says 0 and energy flows."""
+    play = Play()
+    charging(play)
+    put(play, profile(DEFAULT, (0, 0.0)), 1)
+    assert not play.evse().release
+    play.skip().wait(11).skip()
+    assert play.state() is State.ENDING
+
+
+def test_one_that_takes_its_time_is_none() -> None:
+    play = charging(Playbook()).skip()
+    play.feed(CardPresented(1, A))
+    play.skip().wait(9.9).skip().feed(ContactorOpened(1))
+    play.skip().wait(60).skip()
+    assert STUCK not in play.evse().faults
+
+
+def test_release_that_was_given_meanwhile_begins_the_time_anew() -> None:
+    play = Playbook()
+    play.feed(ContactorClosed(1))
+    play.skip().wait(8).skip()
+    charging(play)
+    play.skip().wait(1).skip().feed(CardPresented(1, A))
+    assert not play.evse().release
+    play.skip().wait(5).skip()
+    assert STUCK not in play.evse().faults
+    play.wait(6).skip()
+    assert STUCK in play.evse().faults
+
+
+def test_of_a_board_that_is_away_nothing_is_claimed() -> None:
+    play = charging(Playbook())
+    play.feed(FaultRaised(1, Fault.BOARD_SILENT))
+    play.skip().wait(60).skip()
+    assert not play.evse().release
+    assert STUCK not in play.evse().faults
+
+
+# --- no unlock -------------------------------------------------------------------------------------------------------
+
+
+def test_the_backend_unlocks_nothing_while_the_contactor_is_closed() -> None:
+    play = Playbook(state=LIVE).skip()
+    play.feed(Asked(LINK, "q", AskUnlock(1)))
+    assert (replies(play), unlocks(play)) == (["UnlockFailed"], [])
+    play.skip().wait(120).skip()
+    assert unlocks(play) == []
+    play.feed(ContactorOpened(1))
+    assert unlocks(play) == [Unlock(1)], "what was asked for is made up for"
+
+
+def test_nor_with_the_session_that_it_ends() -> None:
+    play = charging(Playbook())
+    play.feed(Asked(LINK, "q", AskUnlock(1, stop_first=True)))
+    play.skip().wait(10).skip().feed(MeterRead(1, "end:1", wh(1200)))
+    assert (replies(play), unlocks(play)) == (["UnlockFailed"], [])
+    assert Fault.UNLOCK_FAILURE in play.evse().faults
+    play.skip().feed(ContactorOpened(1))
+    assert unlocks(play) == [Unlock(1)]
+
+
+def test_nor_while_the_meter_shows_a_current() -> None:
+    play = over(charging(Playbook()), contactor=False)
+    before = len(unlocks(play))
+    play.feed(UnlockTried(1, "", True))
+    play.skip().feed(MeterRead(1, "poll", drawing(15.8)))
+    play.skip().feed(Asked(LINK, "q", AskUnlock(1)))
+    assert play.unclaimed == [ReadMeter(1, "unlock")]
+    play.skip().feed(MeterRead(1, "unlock", drawing(15.8, 1201)))
+    assert (replies(play), len(unlocks(play))) == (["UnlockFailed"], before)
+    play.skip().wait(5)
+    assert ReadMeter(1, "unlock") in play.unclaimed, "tried again, with a fresh look"
+    play.skip().feed(MeterRead(1, "unlock", drawing(0.0, 1201)))
+    assert len(unlocks(play)) == before + 1
+
+
+def test_a_meter_that_is_slow_to_follow_costs_a_driver_one_more_look() -> None:
+    """The end is read as soon as the contactor has opened; some meters show an average."""
+    play = charging(Playbook())
+    play.feed(CardPresented(1, A))
+    play.skip().feed(ContactorOpened(1))
+    play.skip().feed(MeterRead(1, "end:1", drawing(12.0)))
+    assert unlocks(play) == []
+    assert ReadMeter(1, "unlock") in play.unclaimed
+    play.skip().feed(MeterRead(1, "unlock", drawing(0.0)))
+    assert unlocks(play) == [Unlock(1)]
+
+
+@pytest.mark.parametrize("request_", ["", "q"])
+def test_a_meter_that_falls_silent_then_keeps_no_driver_for_ever(request_: str) -> None:
+    play = over(charging(Playbook()), contactor=False)
+    play.feed(UnlockTried(1, "", True))
+    before = len(unlocks(play))
+    play.skip().feed(MeterRead(1, "poll", drawing(15.8)))
+    play.skip().feed(Asked(LINK, request_ or "other", AskUnlock(1)))
+    play.skip().feed(MeterFailed(1, "unlock"))
+    assert replies(play) == ["UnlockFailed"]
+    for _ in range(45):
+        play.skip().wait(1)
+        for o in [o for o in play.unclaimed if isinstance(o, ReadMeter) and o.purpose == "unlock"]:
+            play.skip().feed(MeterFailed(o.evse, o.purpose))
+    assert len(unlocks(play)) == before + 1
+
+
+def test_two_wishes_at_once_have_an_answer_each() -> None:
+    """The session's own end, and the backend's."""
+    play = charging(Playbook())
+    play.feed(Asked(LINK, "q", AskUnlock(1, stop_first=True)))
+    play.skip().feed(ContactorOpened(1))
+    play.skip().feed(MeterRead(1, "end:1", drawing(12.0)))
+    play.skip().feed(MeterRead(1, "unlock", drawing(0.0)))
+    assert Unlock(1, "q") in unlocks(play)
+    play.skip().feed(UnlockTried(1, "q", True))
+    assert replies(play)[-1] == "Unlocked"
