@@ -48,8 +48,10 @@ class Contactors:
     @on(TimeCame)
     def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         evse = next((e for e in self._site.evses.values() if event.key == timer("contactor", e)), None)
-        if evse is not None and evse.number in self._waiting:
-            self._waiting.discard(evse.number)
+        if evse is None or evse.number not in self._waiting:
+            return
+        self._waiting.discard(evse.number)
+        if _is_stuck(evse):
             self._told.add(evse.number)
             yield FaultRaised(evse.number, STUCK)
 
