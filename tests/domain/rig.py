@@ -443,7 +443,8 @@ class Rig:
         request = f"q{next(self.requests)}"
         self.asked[request] += 1
         self.post(Asked(self.links[0], request, what))
-        self.resetting = self.alive and (self.resetting or isinstance(what, AskReset))
+        station = isinstance(what, AskReset) and not what.evse
+        self.resetting = self.alive and (self.resetting or station)
 
     def link(self, up: bool) -> None:
         for link in self.links:

@@ -320,6 +320,8 @@ class Street:
                 rig.post(FaultCleared(n, fault))
         for n in (0, *rig.outlets):
             rig.ask(AskAvailability(n, True))
+        for n in rig.outlets:
+            rig.ask(AskReset(hard=True, evse=n))  # somebody has looked at what is latched
         rig.ask(AskClearProfiles())
         for n in (0, 1, 2):
             rig.ask(AskCancelReservation(n))
