@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -18,22 +19,23 @@ if TYPE_CHECKING:
 
     from agent.settings import StationFile
 
-EXIT_WRONG_FILE = 2
+EXIT_WRONG_FILE, EXIT_PIPE = 2, 141
 COMMANDS = "chargy_agent.commands"
 
 ABOUT = """\
 Station-side OCPP agent for public EV charge points.
 
-  chargy-agent simulate              see a simulated station charge, in a page
-  chargy-agent check station.toml    is this station file right? (says what is not, and where)
-  chargy-agent drivers               which drivers are installed, and their settings
-  chargy-agent probe station.toml    look at its meters and boards: what is proven?
-  chargy-agent verify station.toml   do its devices keep what the agent relies on? (speed, silence, garbled replies ...)
-  chargy-agent run station.toml      run a real station (systemd does this)
-  chargy-agent dead list station.toml   what could not be delivered, and what to do with it
+  chargy-agent simulate                     see a simulated station charge, in a page
+  chargy-agent check station.toml           is this station file right? (says what is not, and where)
+  chargy-agent drivers                      which drivers are installed, and their settings
+  chargy-agent bench station.toml           its devices alone, simulated: for check, probe, verify and run without hardware
+  chargy-agent probe station.toml           look at its devices: who are they, what is proven?
+  chargy-agent verify station.toml          do they keep what the agent relies on? (speed, silence, spoilt replies)
+  chargy-agent run station.toml             run a real station (systemd does this)
   chargy-agent faults list station.toml     what is wrong, and what to do about it
+  chargy-agent dead list station.toml       what could not be delivered, and what to do with it
   chargy-agent payments list station.toml   what was charged to bank cards, and what is uncertain
-  chargy-agent csms                  a small central system of our own, to test against
+  chargy-agent csms                         a small central system of our own, to test against
 """
 
 
@@ -48,7 +50,19 @@ def main(argv: list[str] | None = None) -> int:
         parser.print_help()
         return 0
     _log(getattr(options, "verbose", False))
-    return _interruptible(lambda: int(options.do(options)))
+    try:
+        return _interruptible(lambda: _printed(options))
+    except BrokenPipeError:
+        if options.do is _run:
+            raise  # of a station it would be a defect
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read it (head) has seen enough
+        return EXIT_PIPE
+
+
+def _printed(options: argparse.Namespace) -> int:
+    code = int(options.do(options))
+    sys.stdout.flush()
+    return code
 
 
 def _interruptible(do: Callable[[], int]) -> int:
@@ -157,12 +171,14 @@ def _add_check(commands: Any) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    file = _load(options.station)
-    if file is None:
-        return EXIT_WRONG_FILE
     from agent import judging
+    from agent.settings import SettingsError, load
 
-    wrong = list(judging.check(file))
+    try:
+        file = load(options.station)
+        wrong = list(judging.check(file))
+    except SettingsError as e:
+        wrong = [*e.problems, *(judging.devices(e.file) if e.file is not None else ())]
     for line in wrong:
         print(line, file=sys.stderr)
     if wrong:

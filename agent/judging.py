@@ -11,7 +11,6 @@ from agent.settings import SettingsError, StationFile
 def check(file: StationFile) -> Iterable[str]:
     """Complaints about a station file that loading it does not find: settings, drivers and their own settings."""
     from agent.ports.zone import NoZone, zone
-    from agent.services.devices import compose
 
     wrong: list[str] = []
     try:
@@ -24,9 +23,14 @@ def check(file: StationFile) -> Iterable[str]:
             made(file)
         except SettingsError as e:
             wrong += e.problems
+    return wrong + devices(file)
+
+
+def devices(file: StationFile) -> list[str]:
+    """Of the devices alone, also of a file in which something else is wrong."""
+    from agent.services.devices import compose
+
     try:
-        for device in compose(file, lambda: (0, 0.0)):
-            wrong += device.complaints
+        return [c for device in compose(file, lambda: (0, 0.0)) for c in device.complaints]
     except SettingsError as e:
-        wrong += e.problems
-    return wrong
+        return e.problems

@@ -65,7 +65,10 @@ def run(file: StationFile, options: Options) -> int:
     except (StoreError, StoreRefused) as e:
         return _cannot(f"{e} (stop the agent while you probe: two programs on one line read wrong)")
     if not seen:
-        return _cannot(f"{file.path}: has no meter and no board to look at")
+        return _cannot(
+            f"{file.path}: has no meter and no board to look at; write them into it, or, without hardware, start "
+            f"chargy-agent bench {file.path} and probe the file that it prints"
+        )
     page = machine_page(file, seen)
     if options.json == "-":
         print(json.dumps(page, indent=2, ensure_ascii=False))

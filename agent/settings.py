@@ -291,7 +291,7 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
         simulation=build(Simulation, raw.get("simulation", {}), "simulation", wrong, base),
     )
     if wrong:
-        raise SettingsError([f"{path}: {w}" for w in wrong])
+        raise SettingsError([f"{path}: {w}" for w in wrong], file)
     return file
 
 

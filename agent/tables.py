@@ -16,11 +16,12 @@ T = TypeVar("T")
 
 
 class SettingsError(Exception):
-    """Everything that is wrong with a station file, one line each."""
+    """Everything that is wrong with a station file, one line each. ``file``: what could be read of it all the same, for
+    who judges it further; it is no station's."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], file: Any = None) -> None:
         super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems, self.file = problems, file
 
 
 @frozen
@@ -148,6 +149,14 @@ def devices_of(raw: Any, where: str, wrong: list[str]) -> tuple[Device, ...]:
     return tuple(d for i, r in enumerate(items) if (d := device_of(r, f"{where}[{i}]", wrong)))
 
 
+def nearest(word: str, known: typing.Iterable[str]) -> list[str]:
+    """What was probably meant: the most alike, or else the ones of which ``word`` is a part."""
+    import difflib
+
+    known = list(known)
+    return difflib.get_close_matches(word, known, 1) or [k for k in known if len(word) > 2 and word.lower() in k][:4]
+
+
 def meant_key(key: str, known: typing.Iterable[str]) -> str:
     """For the end of a complaint about an unknown key."""
     return meant(key, known, "known")
@@ -155,7 +164,5 @@ def meant_key(key: str, known: typing.Iterable[str]) -> str:
 
 def meant(word: str, known: typing.Iterable[str], others: str) -> str:
     """For the end of a complaint about ``word``: what was probably meant, or (``others``: all that there is)."""
-    import difflib
-
-    near = difflib.get_close_matches(word, list(known), 1)
+    near = nearest(word, known)
     return f" (did you mean {near[0]!r}?)" if near else f"; {others}: {', '.join(sorted(known))}"

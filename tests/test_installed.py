@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -31,6 +34,15 @@ def test_the_same_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "meter_modbus         meter     chargy-agent 0.1.0" in said
     assert "map, line =" in said
+
+
+def test_whoever_reads_may_have_seen_enough() -> None:
+    """``chargy-agent drivers | head``"""
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "wb") as out:
+        done = subprocess.run([sys.executable, "-m", "agent", "drivers"], stdout=out, stderr=-1, check=False)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 @pytest.fixture

@@ -126,6 +126,7 @@ MISTAKES = {
     "a driver that is nearly right": ('"evse_modbus"', '"evse_modbuss"', ["did you mean 'evse_modbus'?"]),
     "a driver of another role": ('"evse_modbus"', '"reader_serial"', ["evse[1].board.driver", "reader", "not a board"]),
     "a key of a driver": ('map = "charx_sec"', 'maps = "charx_sec"', ["evse[1].board.maps", "did you mean 'map'?"]),
+    "a part of a map's name": ('"charx_sec"', '"charx"', ["evse[1].board", "did you mean 'charx_sec'?"]),
     "a map that is not there": ('"charx_sec"', '"charx_sek"', ["evse[1].board", "charx_sek"]),
     "a board without an address": ('host = "127.0.0.1"', 'line = "rtu"', ["evse[1].board", "device"]),
     "a meter without an address": ('line = "tcp"\nhost = "127.0.0.1"\n', "", ["evse[1].meter"]),
@@ -149,6 +150,13 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     text = GOOD.replace("state_dir", "statedir").replace("number = 1", "number = true")
     _, complaints = said("check", written(tmp_path, text))
     assert len(complaints.splitlines()) >= 2
+
+
+def test_mistakes_in_devices_are_told_beside_those_in_tables(tmp_path: Path) -> None:
+    text = GOOD.replace("state_dir", "statedir").replace("number = 1\n", "number = 1\ndisplay = { driver = 'png' }\n")
+    _, complaints = said("check", written(tmp_path, text.replace('"charx_sec"', '"charx"')))
+    for what in ("station.statedir", "evse[1].display.driver: no driver is called 'png'", "did you mean 'charx_sec'?"):
+        assert what in complaints
 
 
 def test_run_refuses_a_wrong_file_before_it_touches_anything(tmp_path: Path) -> None:

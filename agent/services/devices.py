@@ -124,7 +124,7 @@ def compose(file: StationFile, now: Callable[[], tuple[int, float]]) -> list[Com
                 Composed(evse, role, path, _opening(driver, settings, where), complaints, driver, settings, where)
             )
     if wrong:
-        raise SettingsError(wrong)
+        raise SettingsError(wrong + [c for d in out for c in d.complaints])
     return out
 
 

@@ -93,7 +93,10 @@ def run(file: StationFile, args: argparse.Namespace) -> int:
         print("ended before its end; release was withdrawn", file=sys.stderr)
         return ENDED
     if not done:
-        return _cannot(f"{file.path}: names no device to verify")
+        return _cannot(
+            f"{file.path}: names no device to verify; write its board, meter ... into it, or, without hardware, start "
+            f"chargy-agent bench {file.path} and verify the file that it prints"
+        )
     return _tell(file, done, wanted)
 
 

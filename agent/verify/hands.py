@@ -50,7 +50,8 @@ class Nobody:
         raise Left(f"needs a hand ({_words(deed, evse, what)}): repeat it without --no-hands")
 
     async def tell(self, key: str, evse: EvseId, question: str) -> str:
-        raise Left(f"needs a reference value: --reference NAME.{key}=VALUE, or a person to ask")
+        device = question.partition(":")[0]
+        raise Left(f"needs a reference value: --reference '{device}.{key}=VALUE', or a person to ask")
 
     async def see(self, what: str, evse: EvseId, expected: str, question: str) -> str:
         raise Left(f"needs eyes or ears ({question}): repeat it without --no-hands")

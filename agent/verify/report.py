@@ -7,7 +7,7 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +108,20 @@ def text(report: dict[str, Any]) -> list[str]:
             "",
             f"{d['name']} ({d['driver']}, {d['package']} {d['package_version']}){': ' + figures if figures else ''}",
         ]
-        lines += [f"  {c['outcome']:<9} {c['check']:<12} {c['says']}" for c in d["checks"]]
+        lines += [
+            f"  {c['outcome']:<9} {c['check']:<12} {says}"
+            for c, says in zip(d["checks"], _once(d["checks"]), strict=True)
+        ]
         lines += [f"  [ ] by hand  {line}" for line in d["for_a_person"]]
     return [*lines, "", f"verdict: {WORDS[report['verdict']]}"]
+
+
+def _once(checks: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """What each says; a device that does not answer says it once."""
+    first: dict[str, str] = {}
+    for c in checks:
+        before = first.setdefault(c["says"], c["check"])
+        yield f"the same as {before}" if before != c["check"] and c["outcome"] == FAILED else c["says"]
 
 
 def write(report: dict[str, Any], folder: Path) -> Path:

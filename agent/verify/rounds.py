@@ -86,6 +86,10 @@ def bench_of(r: Round, hands: Hands, options: Options, say: Callable[[str], None
 async def outcomes(r: Round, bench: Bench) -> AsyncIterator[Outcome]:
     """One after the other; a failure spoils none of the others."""
     yield _settings(r.device)
+    if r.device.complaints:
+        for check in r.checks:
+            yield Outcome(check.name, LEFT, "its settings are wrong (above): mend them first")
+        return
     if not r.checks:
         yield Outcome("checks", LEFT, f"nobody has checks for a {r.device.driver.role} (entry points {GROUP})")
     for check in r.checks:

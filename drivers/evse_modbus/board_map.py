@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -184,9 +183,10 @@ def find(name: str, folders: Sequence[Path]) -> BoardMap:
         if path.is_file():
             return load(path)
     known = sorted({p.stem for f in folders for p in (f / "boards").glob("*.toml")})
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
-    raise MapError(f"board map {name!r} not found in {', '.join(str(f / 'boards') for f in folders)}; {hint}")
+    from agent.tables import meant
+
+    places = ", ".join(str(f / "boards") for f in folders)
+    raise MapError(f"board map {name!r} not found in {places}{meant(name, known, 'known')}")
 
 
 def load(path: Path) -> BoardMap:

@@ -23,11 +23,10 @@ def find(name: str, folders: Sequence[Path]) -> MeterMap:
         if path.is_file():
             return load(path)
     known = sorted({p.stem for f in folders for p in (f / "meters").glob("*.toml")})
-    import difflib
+    from agent.tables import meant
 
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
-    raise MapError(f"meter map {name!r} not found in {', '.join(str(f / 'meters') for f in folders)}; {hint}")
+    places = ", ".join(str(f / "meters") for f in folders)
+    raise MapError(f"meter map {name!r} not found in {places}{meant(name, known, 'known')}")
 
 
 def load(path: Path) -> MeterMap:

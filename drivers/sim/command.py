@@ -43,7 +43,9 @@ def add_simulate_arguments(parser: argparse.ArgumentParser) -> None:
         "--ocpp", action="append", metavar="VERSION",
         help="OCPP version to offer (repeatable, the preferred one first); wins over the file's",
     )  # fmt: skip
-    parser.add_argument("--speed", type=float, metavar="X", help="time runs X times as fast (default 1; demo 10)")
+    parser.add_argument(
+        "--speed", type=float, metavar="X", help="time runs X times as fast (1; with the built-in central system 10)"
+    )
 
 
 def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,8 +95,18 @@ def _run(plan: Callable[[StationFile], Plan], path: Path | None = None) -> int:
     return 0
 
 
-SIMULATE = Command("simulate", "run a simulated station with its page", add_simulate_arguments, simulate)
-BENCH = Command("bench", "run the simulated devices alone, for an agent of yours", add_bench_arguments, bench)
+SIMULATE = Command(
+    "simulate",
+    "A simulated station with its page: cars, cards, the screen, the OCPP conversation.",
+    add_simulate_arguments,
+    simulate,
+)
+BENCH = Command(
+    "bench",
+    "The simulated devices alone, and a station file with their addresses for an agent of yours.",
+    add_bench_arguments,
+    bench,
+)
 
 
 def station_file(path: Path | None) -> StationFile:

@@ -170,6 +170,24 @@ async def test_what_cannot_be_done_says_why(tmp_path: Path, words: tuple[str, ..
     assert says in err
 
 
+async def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
+    """A device whose settings are wrong is not asked anything; one that does not answer says so once."""
+    file = tmp_path / "station.toml"
+    file.write_text(
+        '[station]\nid = "X"\nstate_dir = "state"\n[[evse]]\nnumber = 1\n'
+        'board = { driver = "evse_modbus", map = "charx_sec", port = 1, timeout_s = 0.1 }\n'
+        'meter = { driver = "meter_modbus", map = "em340", line = "tcp", host = "127.0.0.1", port = 1 }\n'
+    )
+    code, out, err = await said(await started(str(file), "--no-hands", *QUICK))
+    assert code == 1, err
+    board, meter = out.split("evse[1].meter (")
+    assert board.count("check address, port and network cable") <= 2, board
+    assert "failed    contract     the same as traits" in board
+    assert meter.count("did you mean 'carlo_gavazzi_em340'?") == 1
+    assert meter.count("its settings are wrong (above): mend them first") >= 8
+    assert "failed" not in meter.split("failed    settings")[1].split("verdict")[0]
+
+
 async def test_a_reference_from_the_command_line_is_compared(tmp_path: Path) -> None:
     meter = {"driver": "meter_modbus", "line": "tcp", "timeout_s": 0.15}
     simulation = {"evse": [{"number": 1, "meter_wh": 1_234_567}]}
