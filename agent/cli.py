@@ -28,7 +28,7 @@ Station-side OCPP agent for public EV charge points.
   chargy-agent simulate                     see a simulated station charge, in a page
   chargy-agent check station.toml           is this station file right? (says what is not, and where)
   chargy-agent drivers                      which drivers are installed, and their settings
-  chargy-agent bench station.toml           its devices alone, simulated: for check, probe, verify and run without hardware
+  chargy-agent bench station.toml           its devices, simulated: to check, probe, verify without hardware
   chargy-agent probe station.toml           look at its devices: who are they, what is proven?
   chargy-agent verify station.toml          do they keep what the agent relies on? (speed, silence, spoilt replies)
   chargy-agent run station.toml             run a real station (systemd does this)
