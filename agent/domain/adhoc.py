@@ -74,7 +74,8 @@ class Payment:
     ``tries``: how often the schedule has asked; ``asked``: at least one commit or void was sent and not answered, it
     may have happened. ``withdrawn``: nobody waits for it any more. Of this process only: ``under_way``, an answer is to
     come, nothing else is asked meanwhile; ``turn_s``, when the schedule asks next; ``again_s``, when it was asked anew
-    out of turn; ``kept``, it is on disk."""
+    out of turn; ``kept``, it is on disk. ``guessed``: nobody heard that the bank holds something; ``reservation`` is the
+    number that it would have, and is let go if it is there."""
 
     id: str
     terminal: EvseId
@@ -99,6 +100,7 @@ class Payment:
     why: str = ""
     utc_s: float | None = None
     reviewed: bool = False
+    guessed: bool = False
     language: str = ""
     under_way: bool = False
     turn_s: float | None = None
@@ -133,6 +135,7 @@ class Payment:
             "why": self.why,
             "utc_s": self.utc_s,
             "reviewed": self.reviewed,
+            "guessed": self.guessed,
         }
 
     @classmethod
@@ -165,6 +168,7 @@ class Payment:
             why=str(r["why"]),
             utc_s=None if r["utc_s"] is None else float(r["utc_s"]),
             reviewed=bool(r["reviewed"]),
+            guessed=bool(r.get("guessed", False)),
             kept=True,
         )
 
@@ -213,6 +217,13 @@ class Begun(PaymentFact):
 
     session: str
     start_wh: int
+
+
+@frozen
+class Sought(PaymentFact):
+    """If its bank holds something, it does so under this number."""
+
+    number: int
 
 
 @frozen

@@ -32,6 +32,8 @@ class Book:
         self.done: dict[str, Payment] = {}
         self.open: dict[EvseId, str] = {}
         """Terminals that can be asked, and the serial number of each ("": it says none)."""
+        self.blind = False
+        """There are records that cannot be read: not every hold of ours is known."""
 
     def add(self, p: Payment) -> None:
         (self.done if p.finished else self.payments)[p.id] = p
@@ -58,6 +60,27 @@ class Book:
             return "another terminal is there"
         newer = (o for o in self.known() if o.terminal == p.terminal and o.serial == p.serial and o.at > p.at)
         return "its number was given again" if any(o.reservation == p.reservation for o in newer) else ""
+
+    def lost(self, terminal: EvseId) -> list[Payment]:
+        """Of which nobody has heard what the bank said; the latest first."""
+        lost = (p for p in self.done.values() if p.state is PayState.UNCERTAIN and p.reservation is None)
+        return sorted((p for p in lost if p.terminal == terminal and not p.reviewed), key=lambda p: p.at, reverse=True)
+
+    def unheard(self, terminal: EvseId, below: int | None = None) -> Iterator[int]:
+        """Numbers that holds may have of which the terminal could tell nobody: after the latest that is known, or
+        before the one that it has given now. A terminal counts, as far as is known; if it does not, nobody has such a
+        number. None while a bank is being asked there, which may give it the next moment."""
+        serial = self.open.get(terminal)
+        ours = [p for p in self.known() if p.terminal == terminal and p.serial in ("", serial)]
+        known = {p.reservation for p in ours if p.reservation is not None}
+        if serial is None or not known or self.blind or self.at(terminal, PayState.AUTH_PENDING):
+            return
+        latest = max((p for p in ours if p.reservation is not None), key=lambda p: p.at)
+        assert latest.reservation is not None
+        number, step = (latest.reservation + 1, 1) if below is None else (below - 1, -1)
+        while number > 0 and number not in known:
+            yield number
+            number += step
 
     def holds(self, p: Payment, event: PaymentApproved) -> None:
         """The bank's yes, under the number of the terminal that is there."""

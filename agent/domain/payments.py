@@ -21,6 +21,7 @@ from agent.domain.adhoc import (
     PayState,
     Placed,
     Resumed,
+    Sought,
     Spent,
     Withdrawn,
 )
@@ -42,7 +43,9 @@ from agent.domain.payment_words import (
     VoidPayment,
 )
 from agent.domain.session import IllegalEvent
-from agent.kinds import Moment
+from agent.kinds import EvseId, Moment
+
+NEVER_CAME = "the bank's answer never came"
 
 # --- before anything is held -----------------------------------------------------------------------------------------
 
@@ -136,7 +139,14 @@ def late(j: Book, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Y
 def auth_time(j: Book, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
     """Nobody knows whether something is held. If so, the terminal's own time-out releases it."""
     if event.key == timer("auth", p):
-        yield from _uncertain(j, p, "the bank's answer never came")
+        yield from _uncertain(j, p, NEVER_CAME)
+
+
+@to(PayState.VOID_PENDING)
+def sought(j: Book, p: Payment, event: Sought, now: Moment) -> Iterator[Yielded]:
+    """Asked once, before anybody else's bank is: whatever is held under a number that nobody knows is nobody's."""
+    p.state, p.reservation, p.serial, p.guessed = PayState.VOID_PENDING, event.number, j.open[p.terminal], True
+    yield from _ask(j, p)
 
 
 def auth_opened(j: Book, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
@@ -253,6 +263,9 @@ def settle_time(j: Book, p: Payment, event: TimeCame, now: Moment) -> Iterator[Y
 @to(PayState.UNCERTAIN)
 def settle_resumed(j: Book, p: Payment, event: Resumed, now: Moment) -> Iterator[Yielded]:
     """What was asked before the agent went away may have happened; asked again when the terminal is there."""
+    if p.guessed:
+        yield from _not_found(j, p)
+        return
     p.asked = p.asked or p.state is not PayState.FINAL_KNOWN
     yield from _wait(j, p, now)
 
@@ -271,10 +284,24 @@ def commit_answered(j: Book, p: Payment, event: PaymentSettled, now: Moment) -> 
         yield from _unanswered(j, p, event, now)
 
 
+def found(j: Book, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
+    """It is told after all: no guess any more."""
+    p.guessed = p.guessed and event.reservation != p.reservation
+    yield j.keep(p)
+
+
+def _not_found(j: Book, p: Payment) -> Iterator[Yielded]:
+    """Nothing under that number, or no answer: nobody knows, as before."""
+    p.under_way, p.guessed, p.reservation, p.serial = False, False, None, ""
+    yield from _uncertain(j, p, NEVER_CAME)
+
+
 @to(PayState.VOIDED, PayState.UNCERTAIN)
 def void_answered(j: Book, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
     """``CLOSED``: nothing is held any more, which is all that was wanted."""
-    if event.outcome in (Settlement.DONE, Settlement.CLOSED):
+    if p.guessed and event.outcome is not Settlement.DONE:
+        yield from _not_found(j, p)
+    elif event.outcome in (Settlement.DONE, Settlement.CLOSED):
         p.under_way, p.state = False, PayState.VOIDED
         yield j.keep(p)
     else:
@@ -299,7 +326,7 @@ def _uncertain(j: Book, p: Payment, why: str) -> Iterator[Yielded]:
 
 EVENTS: tuple[type[Event], ...] = (
     BankCardRead, Placed, Withdrawn, PaymentApproved, PaymentDeclined, PaymentCancelled, Begun, Spent, PaymentSettled,
-    TerminalOpened, TerminalLost, TimeCame, Resumed,
+    Sought, TerminalOpened, TerminalLost, TimeCame, Resumed,
 )  # fmt: skip
 
 _NOTHING: dict[type[Event], Rule] = dict.fromkeys(EVENTS, stay)
@@ -350,18 +377,24 @@ TABLE: dict[PayState, dict[type[Event], Rule]] = {
     },
     PayState.VOID_PENDING: {
         **_NOTHING,
+        PaymentApproved: found,
         PaymentSettled: void_answered,
         TerminalOpened: there_again,
         TimeCame: settle_time,
         Resumed: settle_resumed,
     },
-    PayState.UNCERTAIN: {**_NOTHING, PaymentApproved: late},
+    PayState.UNCERTAIN: {**_NOTHING, PaymentApproved: late, Sought: sought},
     **dict.fromkeys(FINISHED - {PayState.UNCERTAIN}, _NOTHING),
 }
 
 
 class Journal(Book):
     """The book, and what becomes of its payments."""
+
+    def seek(self, terminal: EvseId, now: Moment, below: int | None = None) -> Iterator[Yielded]:
+        """Holds that nobody was told of are let go, if they are where they must be."""
+        for p, number in zip(self.lost(terminal), self.unheard(terminal, below), strict=False):
+            yield from self.step(p, Sought(p.id, number), now)
 
     def step(self, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
         """One event of one payment. Raises ``IllegalEvent`` for what the table does not know."""

@@ -843,6 +843,77 @@ def test_after_a_restart_the_next_card_waits_only_for_what_the_terminal_still_te
     assert play << kept("payment", payment, state="VoidPending") << VoidPayment(0, payment, 7)
 
 
+def unheard(play: Playbook, known: int = 7, broken: bool = False) -> str:
+    """A payment that is over with this number, and a card whose bank was being asked when the agent was killed."""
+    tapped(play, number=known)
+    (play >> LinkChanged(LINK, True)).skip().wait(301).skip()
+    voided = next(p for p, r in play.store["payment"].items() if r["reservation"] == known)
+    (play >> PaymentSettled(0, voided, Settlement.DONE)).skip()
+    play.wait(2).skip()
+    payment = offer(play)
+    (play >> BankCardRead(0, payment, OTHER)).skip()
+    if broken:
+        play.store["payment"]["broken"] = {"token": None}
+    play.restart(state=EMPTY).skip()
+    (play >> OPENED).skip()
+    return payment
+
+
+def test_a_hold_that_nobody_heard_of_is_let_go_by_the_number_that_it_must_have() -> None:
+    play = till()
+    payment = unheard(play)
+    play.wait(ANSWER_S + 1)
+    play << kept("payment", payment, state="Uncertain")
+    play << kept("payment", payment, state="VoidPending", reservation=8) << VoidPayment(0, payment, 8)
+    assert play << OfferPayment
+    assert play >> PaymentSettled(0, payment, Settlement.DONE) << kept("payment", payment, state="Voided")
+
+
+@pytest.mark.parametrize("outcome", [Settlement.CLOSED, Settlement.REFUSED, None])
+def test_if_it_is_not_there_nobody_knows_and_the_next_number_tells(outcome: Settlement | None) -> None:
+    """Its bank took longer than the restart: the hold of the next card has a number too many."""
+    play = till()
+    payment = unheard(play)
+    play.wait(ANSWER_S + 1).skip()
+    play >> PaymentSettled(0, payment, outcome)
+    assert play << kept("payment", payment, state="Uncertain", reservation=None)
+    second = offer(play.skip())
+    (play >> BankCardRead(0, second, CARD)).skip()
+    play >> PaymentApproved(0, second, 9, AMOUNT)
+    play.skip()
+    assert [o for o in play.log if isinstance(o, VoidPayment)][-1] == VoidPayment(0, payment, 8)
+    assert play >> PaymentSettled(0, payment, Settlement.DONE) << kept("payment", payment, state="Voided")
+    assert record(play, second)["state"] == "Authorised"
+
+
+def test_a_number_is_not_guessed_where_nobody_knows_one_or_not_all_are_known() -> None:
+    play = till()
+    payment = offer(play)
+    (play >> BankCardRead(0, payment, CARD)).skip()
+    play.restart(state=EMPTY).skip()
+    (play >> OPENED).skip().wait(ANSWER_S + 1).skip()
+    assert not any(isinstance(o, VoidPayment) for o in play.log)
+    play = till()
+    payment = unheard(play, broken=True)
+    play.wait(ANSWER_S + 1).skip()
+    assert not any(isinstance(o, VoidPayment) and o.payment == payment for o in play.log)
+    assert record(play, payment)["state"] == "Uncertain"
+
+
+def test_a_guess_under_way_is_forgotten_with_the_process() -> None:
+    play = till()
+    payment = unheard(play)
+    play.wait(ANSWER_S + 1).skip()
+    assert record(play, payment)["guessed"]
+    play.restart(state=EMPTY).skip()
+    assert record(play, payment)["state"] == "Uncertain"
+    assert play >> OPENED << kept("payment", payment, reservation=8) << VoidPayment(0, payment, 8) << OfferPayment
+    play >> PaymentApproved(0, payment, 8, AMOUNT)  # the terminal tells it after all: no guess any more
+    assert play << kept("payment", payment, guessed=False)
+    play >> PaymentSettled(0, payment, None)
+    assert play << kept("payment", payment, state="VoidPending", reservation=8)
+
+
 def test_a_right_that_nobody_used_is_let_go_after_a_restart() -> None:
     play = till()
     payment = tapped(play)

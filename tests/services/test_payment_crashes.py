@@ -280,6 +280,23 @@ async def test_an_exchanged_terminal_is_asked_for_nothing_that_the_old_one_holds
     assert whys["another terminal is there"], whys
 
 
+async def test_a_hold_that_a_dying_agent_did_not_hear_of_is_let_go(tmp_path: Path) -> None:
+    """The terminal lists nothing; but it counts, and the agent knows every other number. First an honest payment, then
+    some whose agent dies about when their bank is asked."""
+    folder, begun_s, given_back = tmp_path / "run", asyncio.get_running_loop().time(), 0
+    folder.mkdir()
+    async with running(tmp_path) as apollo:
+        for n in (0, 8, 9, 10):
+            street = Street(folder, apollo, [(n, "end")])
+            street.boot_s = begun_s  # one life after the other
+            street.ids = (f"{n}-{m}" for m in itertools.count(1))
+            records = await played(street)
+            ours = [r for k, r in records.items() if k.startswith(f"{n}-")]
+            given_back += any(r["guessed"] and r["state"] == PayState.VOIDED for r in ours)
+            assert (await apollo.books()).holds == {}, (n, ours)
+    assert given_back, "none of them died while a bank was asked"
+
+
 async def _all(folder: Path, runs: Sequence[Sequence[tuple[int, str]]]) -> Counter[str]:
     """Some abreast, each with a terminal of its own that goes on from run to run."""
     ends: Counter[str] = Counter()

@@ -209,6 +209,7 @@ class AdHoc:
         yield from self._journal.step(p, event, now)
         if before is PayState.AUTH_PENDING and p.state is PayState.AUTHORISED:
             yield from self._ask_backend(p, now)
+        yield from self._journal.seek(event.terminal, now, event.reservation)
         yield from self._refresh(event.terminal)
 
     def _asked_before(self, event: PaymentApproved) -> Payment | None:

@@ -73,6 +73,7 @@ class Till:
         for p in list(self._journal.payments.values()):
             if p.terminal == event.terminal:
                 yield from self._journal.step(p, event, now)
+        yield from self._journal.seek(event.terminal, now)
         yield from self._alert()
 
     @on(PaymentDeclined, PaymentCancelled, PaymentSettled)
@@ -207,7 +208,10 @@ class Till:
         elif kind == "pay-unused" and has_right(self._site, self._journal.payments.get(key)):
             yield WakeMe(event.key, now.t_s + UNUSED_S * self._journal.io_s)
         elif kind.startswith("pay-") and key in self._journal.payments:
-            yield from self._journal.step(self._journal.payments[key], event, now)
+            p = self._journal.payments[key]
+            yield from self._journal.step(p, event, now)
+            if kind == "pay-auth":
+                yield from self._journal.seek(p.terminal, now)
             yield from self._alert()
 
     # --- after a restart ---------------------------------------------------------------------------------------------
@@ -250,6 +254,7 @@ class Till:
         """Nobody knows what is held for its session: no more energy. Its token tells which one it is, whatever prefix
         it was given."""
         self._unread[payment] = record
+        self._journal.blind = True
         for evse in self._site.evses.values():
             if evse.session is not None and evse.session.token.value.endswith(reference("", payment)):
                 yield StopWanted(evse.number, *_UNPAID, note="fault")
@@ -314,6 +319,7 @@ class Till:
             p.reviewed = True
             yield self._journal.keep(p)
         aside = self._unread.pop(event.payment, None)
+        self._journal.blind = bool(self._unread)
         if aside is not None:
             yield Remember("poisoned", f"payment/{event.payment}", {**aside, "reviewed": True})
         yield from self._alert()
