@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.domain.adhoc import DAY_S, FINISHED, HOUR_S, SCHEDULE_S, TOKEN_LENGTH, Terms, reference
+from agent.domain.adhoc import DAY_S, FINISHED, HOLD_HOURS, HOUR_S, SCHEDULE_S, TOKEN_LENGTH, Terms, reference
 from agent.frozen import frozen
 from agent.kinds import STATION, EvseId
 from agent.settings import StationFile, build
@@ -24,7 +24,7 @@ class PaymentTable:
     reserve_s: float = 15.0
     retry_s: tuple[float, ...] = SCHEDULE_S
     keep_days: int = 30
-    hold_hours: float = 48.0
+    hold_hours: float = HOLD_HOURS
 
 
 def terms(file: StationFile, wrong: list[str]) -> Terms | None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MINUTE_S, HOUR_S, DAY_S = 60.0, 3600.0, 86400.0
 SCHEDULE_S = (MINUTE_S,) * 5 + (HOUR_S,) * 24 + (DAY_S,) * 7
 """How long after each unanswered commit or void it is asked again, as the maker of the terminal publishes it."""
+HOLD_HOURS = 48.0
+"""Unless the station file says otherwise: a session ends so long after its card."""
 TOKEN_LENGTH = 20
 """Of an idTag of 1.6 (CiString20Type)."""
 _BITS, _REFERENCE = 5, 12
@@ -64,7 +66,13 @@ class Terms:
     reserve_s: float = 15.0
     schedule_s: tuple[float, ...] = SCHEDULE_S
     keep_s: float = 30 * DAY_S
-    hold_s: float = 2 * DAY_S
+    hold_s: float = HOLD_HOURS * HOUR_S
+
+    @property
+    def alarm_s(self) -> float:
+        """So long after its card a bill that is still not charged is told: half of the time after which the terminal
+        lets go, which is at least one and a half times ``hold_s``."""
+        return 0.75 * self.hold_s
 
 
 @mutable

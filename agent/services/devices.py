@@ -4,12 +4,13 @@ only when a station file names them."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.domain.adhoc import HOLD_HOURS
 from agent.frozen import frozen
 from agent.kinds import EvseId
 from agent.ports.driver import Driver, Where
@@ -173,8 +174,15 @@ def _where(file: StationFile, evse: EvseId, role: str, now: Callable[[], tuple[i
         "power_w": of_evse.power_w if of_evse else None,
         "outlet": of_evse.outlet if of_evse else "",
         "state_dir": station.state_dir,
+        "hold_hours": _hold_hours(file.payment),
     }
     return Where(evse, role, now, config_dirs(file), facts)
+
+
+def _hold_hours(payment: Any) -> float:
+    """How long a bank may have to hold something; nobody pays here: 0."""
+    hours = payment.get("hold_hours", HOLD_HOURS) if isinstance(payment, Mapping) else 0.0
+    return float(hours) if isinstance(hours, (int, float)) else 0.0
 
 
 def config_dirs(file: StationFile) -> tuple[Path, ...]:

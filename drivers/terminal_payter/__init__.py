@@ -53,6 +53,8 @@ class PayterSettings:
     session_ids_unique: bool = True
 
 
+TIMEOUT_FACTOR = 1.5
+"""By how much the terminal's own time-out outlasts the longest session: time to ask again and again."""
 LINES = ("tcp", "tls", "serial")
 ANSWERS = ("either", "result", "none")
 BAUDS = (0, 115200, 57600, 38400, 19200, 9600)
@@ -84,7 +86,19 @@ def complaints(settings: PayterSettings, where: Where | None = None) -> list[str
             wrong.append(f"{key}: must be one of {', '.join(map(str, choices))}, is {getattr(settings, key)!r}")
     wrong += [f"{k}: must be bytes in hexadecimal" for k in ("auth_payload", "commit_extra") if not _hex(settings, k)]
     wrong += [f"{k}: must be tags in hexadecimal" for k in ("dol_tags", "hash_tag") if not _hex(settings, k)]
-    return wrong + _line(settings) + _files(settings)
+    return wrong + _line(settings) + _files(settings) + _lets_go(settings, where)
+
+
+def _lets_go(settings: PayterSettings, where: Where | None) -> list[str]:
+    """Before everything that is owed was asked for."""
+    hours = where.facts.get("hold_hours", 0.0) if where is not None else 0.0
+    if settings.session_timeout_s >= TIMEOUT_FACTOR * hours * 3600:
+        return []
+    least_s = round(TIMEOUT_FACTOR * hours * 3600)
+    return [
+        f"session_timeout_s: is {settings.session_timeout_s}: the terminal would give money back that is still owed; "
+        f"with payment.hold_hours {hours:g} it must be {least_s} or more"
+    ]
 
 
 def _hex(settings: PayterSettings, key: str) -> bool:

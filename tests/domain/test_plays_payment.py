@@ -623,6 +623,24 @@ def test_no_answer_is_asked_again_by_the_schedule_with_the_same_amount() -> None
     assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,)
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_bill_that_is_not_charged_is_told_before_the_terminal_lets_go(restarted: bool) -> None:
+    play, payment = committing()
+    (play >> PaymentSettled(0, payment, Settlement.REFUSED)).skip()
+    play >> TerminalLost(0)
+    _pass(play, 35 * 3600)
+    assert play.statuses[1].faults == ()
+    if restarted:
+        play.skip().restart(state=EMPTY).skip()
+        _pass(play, 60)
+        assert play.statuses[1].faults == ()
+    _pass(play, 3600)
+    assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,)
+    (play.skip() >> OPENED).skip()
+    (play >> PaymentSettled(0, payment, Settlement.DONE)).skip()
+    assert play.statuses[1].faults == ()
+
+
 def test_a_terminal_that_falls_silent_at_each_commit_is_asked_by_the_schedule_and_told_in_the_end() -> None:
     """Its connection is made anew after each; asked at once each time it would do nothing else, for ever."""
     play, payment = committing()
@@ -640,8 +658,8 @@ def test_a_terminal_that_falls_silent_at_each_commit_is_asked_by_the_schedule_an
 
 
 def _pass(play: Playbook, seconds: float) -> None:
-    """Only the timer of the settlement: a week of screens says nothing here."""
-    for key in [k for k in play.timers if not k.startswith("pay-settle")]:
+    """Only the timers of the settlement: a week of screens says nothing here."""
+    for key in [k for k in play.timers if not k.startswith(("pay-settle", "pay-alarm"))]:
         del play.timers[key]
     play.wait(seconds).skip()
 

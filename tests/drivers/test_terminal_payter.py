@@ -14,6 +14,7 @@ from authorities import Authority
 
 from agent.bankcards import Settlement
 from agent.ports import Broken, Refused, Unreachable
+from agent.ports.driver import Where
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalPort
 from drivers.sim.apollo.machine import DECLINES
 from drivers.terminal_payter import DRIVER, PayterSettings
@@ -435,6 +436,13 @@ async def test_a_port_that_answers_something_else(tmp_path: Path) -> None:
         async with Apollo(tmp_path).opened(port=port, sync_s=0.5):
             pass
     server.close()
+
+
+@pytest.mark.parametrize(("hours", "fits"), [(0, True), (48, True), (49, False)])
+def test_a_terminal_must_not_let_go_of_what_is_still_owed(tmp_path: Path, hours: float, fits: bool) -> None:
+    where = Where(0, "terminal", lambda: (1, 0.0), (), {"state_dir": tmp_path, "hold_hours": hours})
+    wrong = DRIVER.check(PayterSettings("h"), where)
+    assert not wrong if fits else wrong[0].startswith("session_timeout_s: is 259200"), wrong
 
 
 @pytest.mark.parametrize(

@@ -74,14 +74,14 @@ class Till:
             if p.terminal == event.terminal:
                 yield from self._journal.step(p, event, now)
         yield from self._journal.seek(event.terminal, now)
-        yield from self._alert()
+        yield from self._alert(now)
 
     @on(PaymentDeclined, PaymentCancelled, PaymentSettled)
     def answered(self, event: Any, now: Moment) -> Iterator[Yielded]:
         p = self._journal.find(event.payment)
         if p is not None:
             yield from self._journal.step(p, event, now)
-        yield from self._alert()
+        yield from self._alert(now)
 
     # --- what a session has cost -------------------------------------------------------------------------------------
 
@@ -181,7 +181,13 @@ class Till:
             p.usage = p.usage.at(_seconds(now) - _passed_s(at, now), end_wh, None, at)
         self._saved_s.pop(p.id, None)
         yield from self._journal.step(p, Spent(p.id, p.tariff.cents(p.usage), why), now)
-        yield from self._alert()
+        yield from self._watch(p, now)
+        yield from self._alert(now)
+
+    def _watch(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+        """That it is charged in time."""
+        if _owed(p):
+            yield WakeMe(f"pay-alarm:{p.id}", now.t_s + max(0.0, self._journal.terms.alarm_s - _age_s(p, now)))
 
     def _receipt(self, p: Payment) -> str:
         """Where the driver finds the receipt; nothing was paid: nowhere."""
@@ -212,7 +218,7 @@ class Till:
             yield from self._journal.step(p, event, now)
             if kind == "pay-auth":
                 yield from self._journal.seek(p.terminal, now)
-            yield from self._alert()
+            yield from self._alert(now)
 
     # --- after a restart ---------------------------------------------------------------------------------------------
 
@@ -236,6 +242,7 @@ class Till:
             self._journal.add(p)
         for p in list(self._journal.payments.values()):
             yield from self._journal.step(p, Resumed(p.id), now)
+            yield from self._watch(p, now)
             if p.state is not PayState.ACTIVE:
                 continue
             session = self._session(p)
@@ -247,7 +254,7 @@ class Till:
                 yield WakeMe(f"pay-lost:{p.id}", now.t_s + RECOVER_S)
             elif p.usage is not None:  # the newer record of the two: card and backend are told one register
                 session.last_wh = max(session.last_wh, p.usage.wh)
-        yield from self._alert()
+        yield from self._alert(now)
         yield from self._prune(now)
 
     def _unreadable(self, payment: str, record: Mapping[str, Any]) -> Iterator[Yielded]:
@@ -299,12 +306,13 @@ class Till:
 
     # --- for people --------------------------------------------------------------------------------------------------
 
-    def _alert(self) -> Iterator[Yielded]:
-        """Somebody has to look at what nobody knows, until somebody has; and put back a terminal that holds money."""
+    def _alert(self, now: Moment) -> Iterator[Yielded]:
+        """Somebody has to look at what nobody knows, until somebody has; put back a terminal that holds money; and see
+        why a bill is still not charged."""
+        unfinished, terms = self._journal.payments.values(), self._journal.terms
         doubtful = any(_doubtful(p) and not p.reviewed for p in self._journal.done.values())
-        doubtful |= bool(self._unread) or any(
-            p.terminal not in self._journal.terms.terminals for p in self._journal.payments.values()
-        )
+        doubtful |= bool(self._unread) or any(p.terminal not in terms.terminals for p in unfinished)
+        doubtful |= any(_owed(p) and _age_s(p, now) >= terms.alarm_s for p in unfinished)
         raised = self._alerted
         self._alerted = doubtful
         if doubtful != raised:
@@ -322,7 +330,7 @@ class Till:
         self._journal.blind = bool(self._unread)
         if aside is not None:
             yield Remember("poisoned", f"payment/{event.payment}", {**aside, "reviewed": True})
-        yield from self._alert()
+        yield from self._alert(now)
 
     def _prune(self, now: Moment) -> Iterator[Yielded]:
         """What is finished is kept for so long, and not more than so many; what nobody has looked at stays."""
@@ -347,6 +355,11 @@ def has_right(site: Site, p: Payment | None) -> bool:
 
 def _doubtful(p: Payment) -> bool:
     return p.state is PayState.UNCERTAIN
+
+
+def _owed(p: Payment) -> bool:
+    """It is known what is to be charged, and it is not."""
+    return bool(p.cents) and not p.finished
 
 
 def _age_s(p: Payment, now: Moment) -> float:
