@@ -2,7 +2,7 @@
 
 An agent has some 200 small classes; ``dataclasses`` compiles up to six methods for each at every start, which was half
 of the time until BootNotification. ``@frozen`` and ``@mutable`` share all methods but ``__init__``, which is compiled
-when the first instance is made. To readers, type checkers (PEP 681) and the functions of ``dataclasses`` (``fields``,
+when there are some instances (``UNCOMPILED``). To readers, type checkers (PEP 681) and ``dataclasses`` (``fields``,
 ``replace``) the results are a ``dataclass(frozen=True, slots=True)``, which compares by class and content, hashes, and
 matches by position, and a ``dataclass(slots=True)``.
 """
@@ -10,12 +10,41 @@ matches by position, and a ``dataclass(slots=True)``.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field
-from typing import Any, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
+
+if TYPE_CHECKING:  # whose arguments the type checker knows
+    from dataclasses import replace
 
 T = TypeVar("T")
 
 _put = object.__setattr__
+
+__all__ = ["frozen", "mutable", "replace", "specs"]
+
+
+def specs(cls: type[Any]) -> dict[str, Field[Any]]:
+    """By name: type and default of each field, for who wants no more. ``dataclasses.fields`` makes a class for it."""
+    if not hasattr(cls, "__slots_all__"):
+        return {f.name: f for f in dataclasses.fields(cls)}
+    found = {}
+    for name in cls.__slots_all__:
+        found[name] = spec = _spec(cls.__frozen_defaults__.get(name, MISSING))
+        spec.name, spec.type = name, cls.__frozen_types__[name]
+    return found
+
+
+if not TYPE_CHECKING:
+
+    def replace(record: T, /, **changes: Any) -> T:
+        """``dataclasses.replace``, which makes a class of ours the first time and is three times as slow."""
+        if not hasattr(record, "__slots_all__"):
+            return dataclasses.replace(record, **changes)
+        for name in record.__slots_all__:
+            if name not in changes:
+                changes[name] = getattr(record, name)
+        return record.__class__(**changes)
 
 
 class _Fields:
@@ -111,48 +140,85 @@ def mutable(cls: type[T]) -> type[T]:
 
 def _slotted(cls: type[T], shared: dict[str, Any]) -> type[T]:
     own = cls.__dict__
-    types: dict[str, Any] = {**getattr(cls, "__frozen_types__", {}), **own.get("__annotations__", {})}
-    defaults: dict[str, Any] = {**getattr(cls, "__frozen_defaults__", {})}
-    quiet = set(getattr(cls, "__frozen_quiet__", ()))
-    new = tuple(n for n in own.get("__annotations__", {}))
+    new = own.get("__annotations__", {})
+    base: Any = cls if hasattr(cls, "__slots_all__") else _Bare
+    defaults = {**base.__frozen_defaults__}
+    quiet = base.__frozen_quiet__
+    body = {**shared, **own, "__qualname__": cls.__qualname__}
     for name in new:
         if name in own:
-            defaults[name] = own[name]
-            if isinstance(own[name], Field):
-                quiet |= set() if own[name].repr else {name}
-                if own[name].default is not MISSING:
-                    defaults[name] = own[name].default
-                elif own[name].default_factory is MISSING:
-                    del defaults[name]
-    body = {k: v for k, v in own.items() if k not in (*new, "__dict__", "__weakref__")}
-    inherited = getattr(cls, "__slots_all__", ())
-    names = (*inherited, *(n for n in new if n not in inherited))
-    made: Any = type(
-        cls.__name__,
-        cls.__bases__,
-        {
-            **shared,
-            **body,
-            "__slots__": tuple(n for n in new if n not in inherited),
-            "__slots_all__": names,
-            "__match_args__": names,
-            "__frozen_types__": types,
-            "__frozen_defaults__": defaults,
-            "__frozen_quiet__": frozenset(quiet),
-        },
-    )
-    made.__qualname__ = cls.__qualname__
+            default = body.pop(name)
+            if isinstance(default, Field):
+                quiet = quiet if default.repr else quiet | {name}
+                if default.default is MISSING and default.default_factory is MISSING:
+                    defaults.pop(name, None)
+                    continue
+                if default.default is not MISSING:
+                    default = default.default
+            defaults[name] = default
+    body.pop("__dict__", None)
+    body.pop("__weakref__", None)
+    inherited = base.__slots_all__
+    slots = tuple([n for n in new if n not in inherited] if inherited else new)
+    body["__slots__"] = slots
+    body["__slots_all__"] = body["__match_args__"] = inherited + slots
+    body["__frozen_types__"] = {**base.__frozen_types__, **new} if inherited else new
+    body["__frozen_defaults__"], body["__frozen_quiet__"] = defaults, quiet
+    made: Any = type(cls.__name__, cls.__bases__, body)
     made.__init__ = _first_init(made)
     result: type[T] = made
     return result
 
 
+class _Bare:
+    """What a class begins with that extends no other of ours."""
+
+    __slots_all__: tuple[str, ...] = ()
+    __frozen_defaults__: Mapping[str, Any] = {}
+    __frozen_quiet__: frozenset[str] = frozenset()
+
+
+UNCOMPILED = 16
+"""How many instances are made without: to compile costs as much as some thirty of them, and most classes have few."""
+
+
 def _first_init(cls: type[Any]) -> Any:
+    left = UNCOMPILED
+    put = _putter(cls)
+
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        cls.__init__ = made = _init(cls)
-        made(self, *args, **kwargs)
+        nonlocal left
+        left -= 1
+        values = _bound(cls, args, kwargs) if left >= 0 else None
+        if values is None:
+            cls.__init__ = made = _init(cls)
+            made(self, *args, **kwargs)  # whatever is wrong with the arguments is said by Python
+        else:
+            for name, value in values.items():
+                put(self, name, value)
 
     return __init__
+
+
+def _putter(cls: type[Any]) -> Callable[[Any, str, Any], None]:
+    return _put if cls.__dict__.get("__setattr__") is _fixed else setattr
+
+
+def _bound(cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
+    """The value of each field; None: these are not its arguments."""
+    names, defaults = cls.__slots_all__, cls.__frozen_defaults__
+    values = dict(zip(names, args))  # noqa: B905  more arguments than fields are found below
+    if len(args) > len(names) or not kwargs.keys().isdisjoint(values):
+        return None
+    values |= kwargs
+    for name in names:
+        if name not in values:
+            default = defaults.get(name, MISSING)
+            if default is MISSING:
+                return None
+            make: Any = default.default_factory if isinstance(default, Field) else None
+            values[name] = default if make is None else make()
+    return values if len(values) == len(names) else None
 
 
 def _init(cls: type[Any]) -> Any:

@@ -6,11 +6,11 @@ import sys
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, field, fields, is_dataclass
+from dataclasses import MISSING, Field, field, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.frozen import frozen
+from agent.frozen import frozen, specs
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ def build(
     if not isinstance(raw, Mapping):
         wrong.append(f"[{where}]: must be a table")
         raw = {}
-    known = {f.name: f for f in fields(typing.cast(Any, cls)) if (cls.__name__, f.name) not in _MADE}
+    known = {n: f for n, f in specs(cls).items() if (cls.__name__, n) not in _MADE}
     values: dict[str, Any] = dict(given or {})
     for key, value in raw.items():
         if key not in known:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from agent.frozen import frozen, mutable
+from agent.frozen import UNCOMPILED, frozen, mutable, replace, specs
 
 
 @frozen
@@ -99,6 +99,61 @@ def test_wrong_arguments():
         Base(1, 2)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         Base(evse=1, evs=2)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("make", [frozen, mutable])
+def test_the_first_ones_are_as_the_later_ones(make):
+    """They are made without a compiled ``__init__``."""
+
+    @make
+    class Few:
+        evse: int
+        name: str = "x"
+        values: list[int] = field(default_factory=list)
+
+    made = []
+    for n in range(3 * UNCOMPILED):
+        made += [Few(n), Few(evse=n), Few(n, name="x"), Few(n, "x", [])]
+        for wrong in ((lambda: Few()), (lambda: Few(1, "", [], 2)), (lambda: Few(1, evse=2)), (lambda: Few(1, no=2))):
+            with pytest.raises(TypeError, match=r"__init__\(\)"):
+                wrong()
+    assert all(made[n] == made[n - n % 4] for n in range(len(made)))
+    assert len({id(one.values) for one in made}) == len(made)
+
+
+def test_a_default_is_no_default_of_its_child():
+    @frozen
+    class Parent:
+        name: str = "x"
+
+    @frozen
+    class Strict(Parent):
+        name: str = field(repr=False)
+        other: int = 3
+
+    assert Parent().name == "x"
+    assert repr(Strict("y")).endswith("Strict(other=3)")
+    with pytest.raises(TypeError, match="name"):
+        Strict()
+
+
+def test_replaced_and_looked_at_without_a_class_made_for_it():
+    @frozen
+    class Never(Child):
+        more: int = 3
+
+    a = Never(1, "y")
+    assert replace(a, evse=3) == Never(3, "y")
+    assert replace(a) == a
+    with pytest.raises(TypeError, match="none"):
+        replace(a, none=1)
+    spec = specs(Never)
+    assert list(spec) == ["evse", "name", "values", "more"]
+    assert (spec["name"].name, spec["name"].type, spec["name"].default) == ("name", str, "x")
+    assert spec["values"].default_factory is dict
+    assert not isinstance(vars(Never)["__dataclass_fields__"], dict)  # nobody has asked ``dataclasses``
+    assert replace(Twin(1), name="z") == Twin(1, "z")
+    assert list(specs(Twin)) == ["evse", "name"]
 
 
 def test_matches_by_position():

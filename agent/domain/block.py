@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from types import FunctionType
 from typing import Any, TypeAlias
 
 from agent.domain.events import Asked, Event
@@ -20,22 +21,18 @@ Handler: TypeAlias = Callable[[Any, Moment], Iterator[Yielded]]
 
 def on(*kinds: type[Event]) -> Callable[[Any], Any]:
     """Mark a method as handler of these events."""
-
-    def mark(method: Any) -> Any:
-        method.handles = kinds
-        return method
-
-    return mark
+    return lambda method: _mark(method, kinds, ())
 
 
 def answers(*asks: type[Any]) -> Callable[[Any], Any]:
     """Mark a method as the answerer of these requests."""
+    return lambda method: _mark(method, (), asks)
 
-    def mark(method: Any) -> Any:
-        method.answers = asks
-        return method
 
-    return mark
+def _mark(method: Any, kinds: Sequence[type[Event]], asks: Sequence[type[Any]]) -> Any:
+    before = getattr(method, "marks", ((), ()))
+    method.marks = (*before[0], *kinds), (*before[1], *asks)
+    return method
 
 
 Marks: TypeAlias = tuple[tuple[str, Sequence[type[Event]], Sequence[type[Any]]], ...]
@@ -45,9 +42,9 @@ _MARKED: dict[type[Any], Marks] = {}
 def _marked(cls: type[Any]) -> Marks:
     """Name of a method, what it handles, what it answers."""
     if cls not in _MARKED:
-        methods = ((name, getattr(cls, name)) for name in dir(cls))
-        found = ((name, getattr(m, "handles", ()), getattr(m, "answers", ())) for name, m in methods)
-        _MARKED[cls] = tuple((name, kinds, asks) for name, kinds, asks in found if kinds or asks)
+        own = {name: m for c in reversed(cls.__mro__) if c is not object for name, m in vars(c).items()}
+        found = [(n, *m.marks) for n, m in sorted(own.items()) if isinstance(m, FunctionType) and hasattr(m, "marks")]
+        _MARKED[cls] = tuple(found)
     return _MARKED[cls]
 
 

@@ -4,10 +4,10 @@ floats; what is billed is computed by the backend alone."""
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import field
 
 from agent.domain.messages import ChargingState
-from agent.frozen import frozen
+from agent.frozen import frozen, replace
 from agent.kinds import MessageContent
 
 DECIMALS = 6

@@ -11,9 +11,8 @@ Directive 2014/32/EU, annexes II and V (MI-003); EN 50470-3 for AC, EN 50470-4 f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
-from agent.frozen import mutable
+from agent.frozen import mutable, replace
 from agent.kinds import MeterIdentity, MeterPolicy, Reading
 
 COARSEST_WH = 100.0

@@ -5,11 +5,11 @@ enough for a journal after every reading, and the same after it was read back.""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Any
 
 from agent.domain.localtime import Local
-from agent.frozen import frozen
+from agent.frozen import frozen, replace
 from agent.kinds import Stamp
 
 GAP_S = 300

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeAlias
 
+from agent.frozen import replace
 from agent.ocpp.dialect import Desk, Dialect, In, Out, Payload
 
 Said = dict[str, Any]

@@ -14,11 +14,11 @@ import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Coroutine, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from agent.domain.events import Event
 from agent.domain.messages import TransactionEnded, names_token
+from agent.frozen import replace
 from agent.ocpp.backoff import growing_s
 from agent.ocpp.crossing import Crossing
 from agent.ocpp.dialect import Desk, Dialect, Heard, Mute, Out, Unspeakable

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from agent.domain.events import Event, TransactionHeard
 from agent.domain.messages import TransactionEnded
 from agent.domain.record import Poisoned, load
+from agent.frozen import replace
 from agent.kinds import AuthorizationStatus
 from agent.ocpp.dialect import Desk, Heard
 from agent.ocpp.openings import FACT, Kept, Known, is_opening, known_of, put

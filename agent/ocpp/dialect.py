@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from agent.domain.asks import Ask
@@ -16,7 +16,7 @@ from agent.domain.events import Event
 from agent.domain.messages import MESSAGES, Message, StatusChanged
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.variables import Settings, Value
-from agent.frozen import frozen, mutable
+from agent.frozen import frozen, mutable, replace
 from agent.ocpp.rpc import Code
 from agent.ocpp.schema import Schemas
 from agent.ports.clock import ClockPort

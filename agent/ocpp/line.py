@@ -9,9 +9,9 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
+from agent.frozen import replace
 from agent.ocpp.dialect import Desk, Dialect, Heard, Out, Unspeakable
 from agent.ocpp.rpc import SENT_KEPT, Answered, Called, Dropped, Errored, Finding, Rpc, Say
 from agent.ocpp.websocket import Closed, WebSocket

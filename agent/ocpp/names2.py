@@ -7,7 +7,6 @@ each once. Only what works is named; why a setting has no name here says ``UNNAM
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -27,7 +26,7 @@ from agent.domain.variables import (
     read,
     write,
 )
-from agent.frozen import frozen
+from agent.frozen import frozen, replace
 from agent.ocpp.dialect import Identity
 from agent.ocpp.names import PAYMENT_NAMES
 

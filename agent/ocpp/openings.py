@@ -10,12 +10,12 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Any
 
 from agent.domain.messages import TransactionAuthorised, TransactionStarted, TransactionUpdated
 from agent.domain.record import dump
-from agent.frozen import frozen
+from agent.frozen import frozen, replace
 from agent.ports.store import OutboxRow, Put
 
 FACT = "transaction"

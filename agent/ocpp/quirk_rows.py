@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from agent.domain.asks import AskStart
 from agent.domain.messages import SecurityHappened, StatusChanged
+from agent.frozen import replace
 from agent.ocpp.altering import Said, hearing, saying
 from agent.ocpp.dialect import Desk, Dialect, In, Mute, Payload, Told
 

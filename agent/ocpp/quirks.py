@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from agent.frozen import frozen
+from agent.frozen import frozen, replace
 from agent.ocpp import quirk_rows as rows
 from agent.ocpp.dialect import Dialect
 from agent.settings import Backend, meant

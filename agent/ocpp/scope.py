@@ -7,12 +7,12 @@ And the other way round: a second backend may look, and do only what the station
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Any
 
 from agent.domain.asks import Ask
 from agent.domain.messages import ListConflicted, StatusChanged
-from agent.frozen import frozen
+from agent.frozen import frozen, replace
 from agent.ocpp.dialect import Desk, Dialect, In, Mute, Out, Payload, Refusal, Row, Told
 from agent.ocpp.rpc import Code
 

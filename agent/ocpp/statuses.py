@@ -7,10 +7,9 @@ Charging follows the StartTransaction that caused it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from agent.domain.messages import StatusChanged
-from agent.frozen import frozen
+from agent.frozen import frozen, replace
 from agent.ocpp.dialect import Told
 
 KEPT_MAX = 200

@@ -10,7 +10,6 @@ transaction and starts none (2.x C16). A reader at which card after card is refu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from agent.domain.asks import AskClearCache, AskStart
 from agent.domain.block import Yielded, answers, on
@@ -38,7 +37,7 @@ from agent.domain.evse import Evse, Service, Site, State
 from agent.domain.messages import ConnectorStatus, ListConflicted, StopReason, TriggerReason
 from agent.domain.orders import JudgeToken, Remember, Reply, Tell
 from agent.domain.reserved import claim
-from agent.frozen import mutable
+from agent.frozen import mutable, replace
 from agent.kinds import FREE_TOKEN, STATION, AuthorizationStatus, EvseId, Moment, Token, TokenType, Verdict
 
 _LOCALLY = "local_authorization_only"

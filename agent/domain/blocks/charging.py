@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from agent.domain.asks import AskClearProfiles, AskComposite, AskProfiles, AskSetProfile
@@ -53,6 +52,7 @@ from agent.domain.orders import Remember, Reply, WakeMe
 from agent.domain.record import Poisoned, dump, load
 from agent.domain.rights import Session
 from agent.domain.rules.words import timer
+from agent.frozen import replace
 from agent.kinds import STATION, EvseId, Moment, Stamp
 
 TIMER = "limits:"

@@ -7,7 +7,6 @@ before the card. Without them, and when nobody answers, the cable that came last
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from agent.domain.block import Yielded, on
 from agent.domain.events import (
@@ -23,7 +22,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import Evse, Site
 from agent.domain.orders import WakeMe
-from agent.frozen import mutable
+from agent.frozen import mutable, replace
 from agent.kinds import STATION, EvseId, Moment
 
 CHOICE_S = 15.0

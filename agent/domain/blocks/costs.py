@@ -4,7 +4,6 @@ over restarts; and the end of what a place costs (2.x I01-I05)."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from agent.domain.account import Account
@@ -36,6 +35,7 @@ from agent.domain.orders import Remember, Reply, Tell, WakeMe
 from agent.domain.record import Poisoned
 from agent.domain.rights import Session
 from agent.domain.variables import OFFLINE_PRICES, Value
+from agent.frozen import replace
 from agent.kinds import MessageContent, Moment, Token
 
 MESSAGES_MAX = 16

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from math import ceil
 
 from agent.domain.block import Yielded, on
@@ -32,7 +31,7 @@ from agent.domain.orders import Remember, SetLamp, Show, WakeMe
 from agent.domain.price_tag import agreed_with, charged, of_session, offered
 from agent.domain.pricing import Values, amount, not_told, tariff
 from agent.domain.rights import Session
-from agent.frozen import frozen
+from agent.frozen import frozen, replace
 from agent.kinds import STATION, EvseId, Fault, Lamp, MessageContent, Moment, Screen, ScreenName, TokenType
 
 NOTICE_S = 4.0

@@ -4,7 +4,6 @@ N01 GetLog). One upload at a time, on disk until it is over, so that a restart i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from agent.domain.asks import AskLog
@@ -13,7 +12,7 @@ from agent.domain.events import Asked, LogSent, Started, TimeCame
 from agent.domain.evse import Site
 from agent.domain.messages import LogStatus
 from agent.domain.orders import DropLog, Remember, Reply, SendLog, Tell, WakeMe
-from agent.frozen import mutable
+from agent.frozen import mutable, replace
 from agent.kinds import Moment
 
 RETRY_LEAST_S = 10.0

@@ -6,7 +6,6 @@ Begin and end of a transaction belong to the session table; here is what happens
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from agent.domain.block import Yielded, on
 from agent.domain.events import (
@@ -31,6 +30,7 @@ from agent.domain.rules.signing import stamped
 from agent.domain.rules.words import with_offer
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thinned
 from agent.domain.variables import AS_UPDATED, ENERGY
+from agent.frozen import replace
 from agent.kinds import Fault, Moment, Reading, ReadingContext, Stamp, Token
 
 LIVE_S = 2.0

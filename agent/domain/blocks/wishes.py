@@ -4,7 +4,6 @@ reading on demand, told with the context Trigger."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from agent.domain.block import Yielded, on
 from agent.domain.cost import Triggers
@@ -12,6 +11,7 @@ from agent.domain.events import ClockTrusted, CostChanged, Event, MeterRead, Sit
 from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import ChargingState
 from agent.domain.orders import ReadMeter, WakeMe
+from agent.frozen import replace
 from agent.kinds import Moment
 
 _HYSTERESIS = 0.05

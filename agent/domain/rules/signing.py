@@ -7,7 +7,6 @@ that is not to be had when the bill leaves is owed: asked for again with the nex
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import replace
 from typing import Any
 
 from agent.domain.block import Yielded
@@ -19,6 +18,7 @@ from agent.domain.record import Poisoned, dump, load
 from agent.domain.rights import Session
 from agent.domain.rules.points import is_told, tell
 from agent.domain.variables import ENERGY
+from agent.frozen import replace
 from agent.kinds import MeterIdentity, Moment, Reading, ReadingContext, SignedReading, Stamp, Token
 from agent.signing import Signing
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 from agent.domain.block import Yielded
@@ -14,6 +13,7 @@ from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReas
 from agent.domain.orders import SetLimit, SetRelease, Tell, WakeMe
 from agent.domain.rules.points import energised
 from agent.domain.transaction import Point
+from agent.frozen import replace
 from agent.kinds import Moment, Reading
 
 Rule: TypeAlias = Callable[[Site, Evse, Any, Moment], Iterator[Yielded]]

@@ -3,11 +3,11 @@ taken for the same token that the driver's card would bring, so that the card ma
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from agent.domain.asks import AskAvailability, AskReset, AskStart, AskStop, AskTrigger, AskUnlock, Trigger
 from agent.domain.orders import Reply
+from agent.frozen import replace
 from agent.kinds import Token
 from agent.ocpp.dialect import Desk, In, Payload, Refused
 from agent.ocpp.rpc import Code

@@ -3,7 +3,6 @@ negotiates (K15-K17) are not offered."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -11,7 +10,7 @@ from agent.domain.asks import AskClearProfiles, AskComposite, AskProfiles, AskSe
 from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
 from agent.domain.messages import Message
 from agent.domain.orders import Reply
-from agent.frozen import frozen
+from agent.frozen import frozen, replace
 from agent.ocpp.dialect import Desk, In, Out, Payload, nothing
 from agent.ocpp.fields import decimal, utc_s, whole
 from agent.ocpp.times import rfc3339

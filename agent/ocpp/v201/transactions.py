@@ -4,7 +4,6 @@ is named by the session's own id. What this version cannot say: that a transacti
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from agent.domain.events import TransactionHeard
@@ -19,6 +18,7 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
+from agent.frozen import replace
 from agent.kinds import Reading, ReadingContext, Stamp
 from agent.ocpp.dialect import Desk, Heard, Mute, Out, Payload, nothing
 from agent.ocpp.reserved import number
