@@ -4,8 +4,10 @@ schemas of the standard (``test_any_request.py``) and go through the rows of the
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -113,8 +115,9 @@ class Talk:
             self._answered(row, payload, self.replies[request], at)
 
     def _answered(self, row: In, payload: dict[str, Any], reply: Reply, at: Desk) -> None:
+        seen = asyncio.run(row.look(payload, at)) if row.look else {}
         try:
-            self._judge(row.action, row.answer(reply, payload, at))
+            self._judge(row.action, row.answer(replace(reply, data={**reply.data, **seen}), payload, at))
         except Refused:
             return
 
