@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from drivers.panel.colours import INK, WHITE
 from drivers.panel.fonts import drawable, font
 
-SIZES = range(16, 60)
+SIZES = range(16, 120)
 
 
 def shows(png: bytes, words: str) -> bool:
