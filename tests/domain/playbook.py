@@ -319,7 +319,7 @@ class Playbook:
 def _of_itself(order: Order) -> bool:
     """What comes with many events and has plays of its own."""
     if isinstance(order, Remember):
-        return order.kind in ("security", "unlock")
+        return order.kind in ("security", "unlock", "shown")
     return isinstance(order, Tell) and isinstance(order.message, SecurityHappened)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from agent.domain.asks import AskReset
 from agent.domain.events import (
     Asked,
@@ -153,6 +155,54 @@ def test_a_reset_makes_nothing_start_between_two_looks_at_a_loose_wire() -> None
     assert play.wait(20).skip().evse().faults == {Fault.HIGH_TEMPERATURE}
     play = (play >> BoardChanged(1, EMPTY)).wait(5.1)
     assert play.skip().evse().faults == set()
+
+
+# --- over a restart --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gone_s", [None, 0.0, 4.0], ids=["still shown", "just gone", "gone for 4 s"])
+def test_a_restart_does_not_make_it_over(gone_s: float | None) -> None:
+    """Nobody starts between two looks at a loose wire because the agent was killed in between."""
+    play = Playbook() >> BoardChanged(1, HOT)
+    if gone_s is not None:
+        play = (play >> BoardChanged(1, EMPTY)).wait(gone_s)
+    play = play.restart(2, state=EMPTY).skip()
+    assert play.statuses[1].connector is ConnectorStatus.FAULTED
+    play = play >> CardPresented(1, A)
+    assert play.screens[1].name is ScreenName.REFUSED
+    play = play.wait(4.9)
+    assert play.statuses[1].connector is ConnectorStatus.FAULTED
+    play = play.wait(0.2)
+    assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
+    assert not play.store["shown"]
+    assert play.restart(2, state=EMPTY).skip().statuses[1].faults == ()
+
+
+def test_nor_do_two() -> None:
+    play = Playbook() >> BoardChanged(1, HOT) >> BoardChanged(1, EMPTY)
+    for _ in range(2):
+        play = play.restart(2, state=EMPTY).skip().wait(3).skip()
+    assert play.statuses[1].faults == (Fault.HIGH_TEMPERATURE,)
+    assert play.wait(3).statuses[1].faults == ()
+
+
+def test_one_that_is_still_shown_after_the_restart_goes_by_itself_later() -> None:
+    play = (Playbook() >> BoardChanged(1, HOT)).restart(2, state=HOT).skip().wait(60).skip()
+    assert play.statuses[1].faults == (Fault.HIGH_TEMPERATURE,)
+    play = (play >> BoardChanged(1, EMPTY)).wait(5.1)
+    assert play.statuses[1].faults == ()
+    assert not play.store["shown"]
+
+
+def test_of_what_has_a_time_of_grace_nothing_is_kept() -> None:
+    """Its time begins when it is raised."""
+    play = Playbook() >> BoardChanged(1, replace(EMPTY, faults=frozenset({Fault.METER_SILENT})))
+    assert not play.store.get("shown")
+
+
+def test_what_another_version_has_left_there_is_nothing() -> None:
+    play = Playbook(store={"shown": {"1": {"faults": ["Nonsense"]}, "9": {"faults": ["TiltX"]}, "x": {}}})
+    assert play.evse().faults == set()
 
 
 # --- a lock that jams again and again --------------------------------------------------------------------------------

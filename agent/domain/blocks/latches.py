@@ -1,15 +1,17 @@
 """When a fault is over. What blocks: when the board has not shown it for ``LASTING_S``, so that nothing starts between
-two looks at a loose wire. What is latched (in the catalogue, or a lock that has jammed again and again): when somebody
-has looked at it. It is on disk, so that neither a crash nor a power cut forgets it. A hard reset, or one of the EVSE,
-acknowledges it; it is gone when the board, some time after that, does not show it any more."""
+two looks at a loose wire, with a restart in between or without. What is latched (in the catalogue, or a lock that has
+jammed again and again): when somebody has looked at it. Both are on disk, so that neither a crash nor a power cut
+forgets them. A hard reset, or one of the EVSE, acknowledges what is latched; it is gone when the board, some time after
+that, does not show it any more."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from agent.domain.block import Yielded, on
 from agent.domain.events import (
+    BoardOpened,
     ContactorClosed,
     FaultCleared,
     FaultGone,
@@ -19,11 +21,13 @@ from agent.domain.events import (
     TimeCame,
 )
 from agent.domain.evse import Evse, Site
-from agent.domain.faults import CATALOGUE, JAMS, JAMS_MOST, KEPT, LASTING_S, blocks
+from agent.domain.faults import CATALOGUE, GRACE_S, JAMS, JAMS_MOST, KEPT, LASTING_S, blocks
 from agent.domain.orders import Remember, WakeMe
 from agent.kinds import STATION, EvseId, Fault, Moment
 
 _KEPT = KEPT | JAMS
+_LASTING = frozenset(f for f in CATALOGUE if blocks(f)) - KEPT - GRACE_S.keys()
+"""What a board may show that blocks as long as it is there, and at once."""
 
 
 class Latches:
@@ -33,6 +37,8 @@ class Latches:
         self._site = site
         self._jams: Counter[EvseId] = Counter()
         self._going: set[tuple[EvseId, Fault]] = set()
+        self._shown: dict[EvseId, set[Fault]] = defaultdict(set)
+        """What blocks and is not over, on disk."""
 
     @on(Started)
     def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
@@ -41,6 +47,11 @@ class Latches:
             if evse is not None:
                 evse.latched |= {f for f in _KEPT if f.value in record.get("faults", ())}
                 evse.faults |= evse.latched
+        for key, record in event.remembered.get("shown", {}).items():
+            evse = self._site.evses.get(int(key)) if key.isdecimal() else None
+            if evse is not None:
+                self._shown[evse.number] = {f for f in _LASTING if f.value in record.get("faults", ())}
+                evse.faults |= self._shown[evse.number]
         yield from ()
 
     @on(FaultRaised)
@@ -51,6 +62,9 @@ class Latches:
                 evse.acknowledged = False
                 if event.fault in _KEPT:
                     yield self._record(evse)
+            if event.fault in (_LASTING & evse.board_faults) - evse.latched - self._shown[evse.number]:
+                self._shown[evse.number].add(event.fault)
+                yield self._record_shown(evse.number)
 
     def _latches(self, evse: Evse, event: FaultRaised) -> bool:
         if event.fault in JAMS:
@@ -64,6 +78,10 @@ class Latches:
         self._jams.pop(event.evse, None)
         yield from ()
 
+    def _record_shown(self, number: EvseId) -> Remember:
+        names = sorted(f.value for f in self._shown[number])
+        return Remember("shown", str(number), {"faults": names} if names else None)
+
     # --- gone ----------------------------------------------------------------------------------------------------
 
     @on(FaultGone)
@@ -73,6 +91,19 @@ class Latches:
             yield WakeMe(f"gone:{event.fault}:{event.evse}", now.t_s + LASTING_S)
         else:
             yield FaultCleared(event.evse, event.fault)
+
+    @on(BoardOpened)
+    def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+        """What was there when the agent went away, and is not any more: since when, nobody has seen."""
+        for fault in sorted(self._shown[event.evse] - self._site.evses[event.evse].board_faults):
+            yield FaultGone(event.evse, fault)
+
+    @on(FaultCleared)
+    def over(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
+        for number in self._site.evses if event.evse == STATION else (event.evse,):
+            if event.fault in self._shown[number]:
+                self._shown[number].discard(event.fault)
+                yield self._record_shown(number)
 
     @on(TimeCame)
     def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
