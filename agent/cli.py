@@ -200,9 +200,9 @@ def _drivers(options: argparse.Namespace) -> int:
 
 
 PROBE = """\
-Looks at the meters and boards of a station through their drivers and writes a page of evidence: identity, class, MID
-marking, step of the register, freshness, monotonic count, plausibility. Release is never given; nothing is written to a
-meter. Stop the agent first: two programs on one line read wrong.
+Opens every device of a station through its driver and writes a page of evidence: who each is, and of meters and boards
+class, MID marking, step of the register, freshness, monotonic count, plausibility. Release is never given; nothing is
+written to a meter. Stop the agent first: two programs on one line read wrong.
 
   chargy-agent probe station.toml                          text, ten seconds per meter
   chargy-agent probe station.toml --seconds 120            under load, so that energy and power can be compared
@@ -218,7 +218,7 @@ def _add_probe(commands: Any) -> None:
 
     command: argparse.ArgumentParser = commands.add_parser(
         "probe",
-        help="Look at the meters and boards of a station: a page of evidence.",
+        help="Look at the devices of a station, meters and boards above all: a page of evidence.",
         description=PROBE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

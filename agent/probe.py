@@ -1,5 +1,5 @@
-"""``chargy-agent probe``: looks at the meters and boards of a station file through their drivers, gives no release, and
-writes a page of evidence: what was proven here, what failed, what nobody can prove from here.
+"""``chargy-agent probe``: looks at the devices of a station file through their drivers, gives no release, and writes a
+page of evidence: who each is, and of meters and boards what was proven, what failed, what nobody can prove from here.
 
 It holds the store's lock meanwhile: a running agent and a probe never share a line.
 """
@@ -11,10 +11,12 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from agent import __version__
+from agent.bankcards import TerminalIdentity
 from agent.board import EvseState
 from agent.domain.evidence import Finding, Looked, Verdict, board_findings, meter_findings, worst
 from agent.domain.metrology import recalled
@@ -26,9 +28,8 @@ from agent.services.devices import Composed, compose
 from agent.services.store import Store, StoreRefused
 from agent.settings import NOMINAL_V, SettingsError, StationFile
 
-ROLES = ("meter", "board")
 EVERY_S = 1.0
-OPEN_S = 30.0
+OPEN_S, TELL_S = 30.0, 3.0
 ALL_PROVEN, SOMETHING_FAILED, WRONG_FILE, NOT_ALL_PROVEN = 0, 1, 2, 3
 
 
@@ -47,7 +48,7 @@ class Seen:
     """One device and what was found."""
 
     device: Composed
-    identity: MeterIdentity | None
+    identity: MeterIdentity | TerminalIdentity | None
     findings: tuple[Finding, ...]
     took_s: float
 
@@ -66,7 +67,7 @@ def run(file: StationFile, options: Options) -> int:
         return _cannot(f"{e} (stop the agent while you probe: two programs on one line read wrong)")
     if not seen:
         return _cannot(
-            f"{file.path}: has no meter and no board to look at; write them into it, or, without hardware, start "
+            f"{file.path}: names no device to look at; write its board, meter ... into it, or, without hardware, start "
             f"chargy-agent bench {file.path} and probe the file that it prints"
         )
     page = machine_page(file, seen)
@@ -92,7 +93,7 @@ def _progress(text: str) -> None:
 
 
 async def _probe(file: StationFile, options: Options, say: Callable[[str], None]) -> list[Seen]:
-    devices = _chosen([d for d in compose(file, _now) if d.role in ROLES], options.only)
+    devices = _chosen(compose(file, _now), options.only)
     store = await _locked(file)
     try:
         facts = await store.facts() if store is not None else {}
@@ -106,7 +107,9 @@ def _chosen(devices: list[Composed], only: Sequence[str]) -> list[Composed]:
     """Raises ``SettingsError`` for a name that is none."""
     names = [d.name for d in devices]
     if unknown := [n for n in only if n not in names]:
-        raise SettingsError([f"--only {unknown[0]}: no such meter or board; there are: {', '.join(names) or 'none'}"])
+        raise SettingsError(
+            [f"--only {unknown[0]}: the station file names no such device; there are: {', '.join(names) or 'none'}"]
+        )
     return [d for d in devices if not only or d.name in only]
 
 
@@ -126,11 +129,14 @@ async def _look(
         async with asyncio.timeout(OPEN_S + options.seconds), device.opening() as port:
             if device.role == "meter":
                 identity, findings = await _meter(file, device, port, facts, options.seconds, say)
-            else:
+            elif device.role == "board":
                 findings = await _board(port, say, device.name)
+            else:
+                identity = getattr(port, "identity", None)
+                findings = [Finding("answers", Verdict.PROVEN, await _about(port, device.role, identity))]
     except (DeviceError, TimeoutError) as e:
         why = str(e) or f"no end within {OPEN_S + options.seconds:g} s"
-        findings = [Finding("answers", Verdict.FAILED, why)]
+        identity, findings = None, [Finding("answers", Verdict.FAILED, why)]
     return Seen(device, identity, (*complaints, *findings), time.monotonic() - began_s)
 
 
@@ -162,6 +168,24 @@ async def _board(port: Any, say: Callable[[str], None], name: str) -> list[Findi
     return board_findings(port.traits, states)
 
 
+async def _about(port: Any, role: str, identity: TerminalIdentity | None) -> str:
+    """Who a device without evidence of its own says that it is; nothing is switched, shown or asked of a card."""
+    if identity is not None:
+        told = (f"{what} {value}" for what, value in asdict(identity).items() if value)
+        return ", ".join(told) or "opened; it says nothing of itself"
+    if role == "buttons":
+        return f"keys: {', '.join(sorted(port.names))}"
+    if role == "updater":
+        running = await port.running()
+        return f"firmware {running.version or 'without a version'}" + (", not committed yet" if running.pending else "")
+    if role == "power":
+        async with asyncio.timeout(TELL_S):
+            supply = await anext(port.supplies())
+        backup = {True: "a back-up supply is there", False: "no back-up supply", None: "of a back-up nothing is known"}
+        return f"mains {'there' if supply.mains else 'lost'}, {backup[supply.backup]}"
+    return getattr(port, "about", "") or "opened; it says nothing of itself: see it with chargy-agent verify"
+
+
 def _now() -> tuple[int, float]:
     return 0, time.monotonic()
 
@@ -186,7 +210,9 @@ def machine_page(file: StationFile, seen: Sequence[Seen]) -> dict[str, Any]:
 def _device(seen: Seen) -> dict[str, Any]:
     i = seen.identity
     identity = None
-    if i is not None:
+    if isinstance(i, TerminalIdentity):
+        identity = asdict(i)
+    elif i is not None:
         identity = {
             "vendor": i.vendor, "model": i.model, "serial": i.serial, "firmware": i.firmware,
             "step_wh": i.register_step_wh, "classes": list(i.classes), "mid": i.mid,
@@ -205,7 +231,8 @@ def _device(seen: Seen) -> dict[str, Any]:
 def text_page(page: dict[str, Any]) -> list[str]:
     lines = [f"{page['program']}: evidence of station {page['station']}, {page['at']}"]
     for device in page["devices"]:
-        lines += ["", f"{device['name']} (EVSE {device['evse']}, looked at for {device['took_s']:.1f} s)"]
+        of = f"EVSE {device['evse']}" if device["evse"] else "station"
+        lines += ["", f"{device['name']} ({of}, looked at for {device['took_s']:.1f} s)"]
         lines += [f"  {f['verdict']:<9} {f['what']:<10} {f['says']}" for f in device["findings"]]
     return [*lines, "", f"verdict: {WORDS[page['verdict']]}"]
 

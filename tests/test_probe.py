@@ -146,7 +146,7 @@ def test_what_cannot_be_done_says_why(tmp_path: Path, meter: Meter, capsys: pyte
     empty = tmp_path / "empty.toml"
     empty.write_text("[[evse]]\nnumber = 1\n")
     assert main(["probe", str(empty)]) == 2
-    assert "no meter and no board" in capsys.readouterr().err
+    assert "names no device to look at" in capsys.readouterr().err
 
 
 def test_a_running_agent_is_not_disturbed(tmp_path: Path, meter: Meter, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,10 +234,17 @@ async def test_a_whole_station_with_board_and_meter(tmp_path: Path) -> None:
         out, err = await asyncio.wait_for(probe.communicate(), 30)
         assert probe.returncode == 3, err.decode()
         assert world.picture(1)["contactor"] is False
-    devices = {d["role"]: d for d in json.loads(out)["devices"]}
+    page = json.loads(out)["devices"]
+    devices = {d["role"]: d for d in page}
     assert devices["meter"]["identity"]["serial"] == "21060001"
     board = {f["what"]: f["verdict"] for f in devices["board"]["findings"]}
     assert board == {
         "state": "proven", "faults": "proven", "release": "proven", "watchdog": "proven", "resume": "proven",
     }  # fmt: skip
     assert "evse[1].board: pilot B" in err.decode()
+    others = {d["name"]: [(f["what"], f["verdict"], f["says"]) for f in d["findings"]] for d in page}
+    assert others["evse[1].display"] == [("answers", "proven", "800x480 pixels, 16 bits each")]
+    assert others["buttons"] == [("answers", "proven", "keys: language, outlet-1, stop")]
+    [reader] = others["reader[0]"]
+    assert reader[:2] == ("answers", "proven")
+    assert "nfcpy" in reader[2] or "UDP" in reader[2], reader

@@ -58,6 +58,12 @@ class PanelDisplay:
         await self._in_thread(lambda: self._prepare(output))
         self._turning = asyncio.create_task(self._turn_faces())
 
+    @property
+    def about(self) -> str:
+        """What the panel says that it is."""
+        output = self._output
+        return "" if output is None else f"{output.size[0]}x{output.size[1]} pixels, {output.depth} bits each"
+
     async def show(self, screen: Screen) -> None:
         """Returns when ``screen`` is on the panel, or when a newer one has taken its place."""
         self._wanted = screen

@@ -124,6 +124,12 @@ class Field:
         """Presence check of ISO/IEC 14443-4 (7.5.5.1): R(NAK) makes the card repeat itself, a random UID included."""
         return bool(self._ask(b"\xb2", PRESENCE_TIMEOUT_S))
 
+    @property
+    def about(self) -> str:
+        """Who made the reader, and its chip, as it says itself."""
+        device = self._frontend.device
+        return " ".join(filter(None, (device.vendor_name, device.product_name, device.chipset_name)))
+
     def close(self) -> None:
         """Never raises: on a pulled serial reader nfcpy's close fails with termios.error and leaves a dead object."""
         try:

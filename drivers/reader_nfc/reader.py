@@ -51,6 +51,8 @@ class NfcReader:
         self._beat_s = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="reader_nfc", daemon=True)
+        self.about = ""
+        """What the reader says that it is."""
 
     async def start(self) -> None:
         self._thread.start()
@@ -103,6 +105,7 @@ class NfcReader:
         path, field = self._settings.path, None
         try:
             field = self._open_field(path)
+            self.about = field.about
             if self._talk is not None:
                 field.warm_up()
                 self._talk.warm_up()

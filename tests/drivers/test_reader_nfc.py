@@ -364,6 +364,8 @@ async def test_a_stuck_driver_is_noticed_by_its_heartbeat(monkeypatch: pytest.Mo
     release = threading.Event()
 
     class Stuck(Field):
+        about = "no reader behind it"
+
         def sense(self) -> Card | None:
             release.wait(30)
             return None
