@@ -20,6 +20,7 @@ class PayterSettings:
     """``line``: ``tcp``, ``tls`` (needs ``ca_file``; ``tls_name``: the name in its certificate, "" = any) or ``serial``
     (``device``; ``baud`` 0 = tried one after the other). ``session_timeout_s``: after so long the terminal voids by
     itself what nobody settled. ``bank_s``: how long a bank that somebody before us has asked is waited for.
+    ``serial``: the number on its back, for one that does not tell its own; whoever exchanges it changes this.
     ``salt_file``: secret that card marks are made with; without it one is kept in the state directory."""
 
     host: str = ""
@@ -29,6 +30,7 @@ class PayterSettings:
     baud: int = 115200
     ca_file: Path | None = None
     tls_name: str = ""
+    serial: str = ""
     salt_file: Path | None = None
     session_timeout_s: int = 259_200
     extended: bool = False

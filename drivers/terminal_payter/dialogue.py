@@ -85,8 +85,8 @@ class Dialogue:
         return None
 
     async def identity(self) -> TerminalIdentity:
-        """What it says of itself; nothing if it does not know the question. Asked once more if there is no answer: its
-        money is its own by the serial number."""
+        """What it says of itself; if it does not know the question, what the station file or its certificate says.
+        Asked once more if there is no answer: its money is its own by the serial number."""
         wanted = frozenset({From.IDS, From.RESULT})
         for _ in range(2):
             try:
@@ -97,7 +97,7 @@ class Dialogue:
             if frame is None or frame.header == From.RESULT:
                 break
             return messages.identity(frame.payload)
-        return TerminalIdentity("Payter")
+        return TerminalIdentity("Payter", serial=self._settings.serial or self.link.certificate)
 
     async def synchronise(self, patience_s: float) -> None:
         """From any state to ENABLED: Synchronize until it echoes, then Protocol, Setup, Enable. Both frame formats are

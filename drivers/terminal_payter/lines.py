@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
 from agent.ports import Broken, DeviceError, Unreachable
@@ -40,10 +41,13 @@ class TcpLine(asyncio.Protocol):
     def __init__(self, name: str, received: Received, lost: Lost) -> None:
         self._name, self._received, self._lost = name, received, lost
         self._transport: asyncio.Transport | None = None
+        self.certificate = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        if (tls := transport.get_extra_info("ssl_object")) is not None:
+            self.certificate = "certificate " + sha256(tls.getpeercert(binary_form=True)).hexdigest()[:24]
 
     def data_received(self, data: bytes) -> None:
         self._received(data)

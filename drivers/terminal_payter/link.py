@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from agent.ports import DeviceError, Garbled, Unreachable
 from drivers.terminal_payter.frames import Frame, Parser, TooLong, encode
-from drivers.terminal_payter.lines import Line
+from drivers.terminal_payter.lines import Line, TcpLine
 from drivers.terminal_payter.words import From
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,11 @@ class Link:
 
     def attach(self, line: Line) -> None:
         self._line = line
+
+    @property
+    def certificate(self) -> str:
+        """What the terminal's own one is known by; "": it has none."""
+        return self._line.certificate if isinstance(self._line, TcpLine) else ""
 
     def close(self) -> None:
         self.lost(Unreachable(f"terminal {self.name}: closed"))

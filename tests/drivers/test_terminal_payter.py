@@ -17,7 +17,7 @@ from agent.ports import Broken, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalPort
 from drivers.sim.apollo.machine import DECLINES
-from drivers.terminal_payter import DRIVER, PayterSettings
+from drivers.terminal_payter import DRIVER, PayterSettings, words
 from drivers.terminal_payter.card import trouble
 from drivers.testkit.terminal import check_terminal
 
@@ -329,6 +329,15 @@ async def test_what_nobody_settles_is_given_back_never_charged(tmp_path: Path) -
         assert await port.commit(told.reservation, 1) is Settlement.CLOSED
 
 
+async def test_the_other_time_out_would_charge_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The far end takes the driver at its word: a wrong one would be seen."""
+    monkeypatch.setattr(words, "VOID_ON_TIMEOUT", 0x00)
+    async with running(tmp_path) as apollo, apollo.opened() as port:
+        told = await hold(apollo, port)
+        await apollo.do("elapse", s=259_201)
+        assert (await apollo.books()).captures == [(told.reservation, 5000)]
+
+
 async def test_an_unwatched_terminal_gives_the_offer_up(tmp_path: Path) -> None:
     """The end of the offer was lost on the way."""
     async with running(tmp_path, "serial") as apollo, apollo.opened(keep_alive_s=0.1, gap_ms=50) as port:
@@ -354,6 +363,25 @@ async def test_who_it_is(tmp_path: Path) -> None:
         who = port.identity
         assert (who.vendor, who.model, who.serial) == ("Payter", "APOLLO", "APO0042SIM")
         assert who.firmware == "platform 1.2 psp 3.1"
+
+
+async def test_one_that_does_not_tell_is_known_by_the_station_file(tmp_path: Path) -> None:
+    async with running(tmp_path, "tcp", "--nameless") as apollo:
+        for serial in ("APO0042SIM", "APO0043SIM", ""):
+            async with apollo.opened(serial=serial) as port:
+                assert port.identity.serial == serial
+                await hold(apollo, port)
+
+
+async def test_or_by_its_certificate(tmp_path: Path) -> None:
+    authority, seen = Authority(tmp_path), []
+    for n in (1, 1, 2):
+        (folder := tmp_path / str(n)).mkdir(exist_ok=True)
+        async with running(folder, "tls", "--nameless", authority=authority) as apollo, apollo.opened() as port:
+            seen.append(port.identity.serial)
+        async with running(folder, "tls", authority=authority) as apollo, apollo.opened(serial="X") as port:
+            assert port.identity.serial == "APO0042SIM", "what it says goes first"
+    assert all(s.startswith("certificate ") for s in seen)
 
 
 async def test_no_card_number_is_kept_or_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

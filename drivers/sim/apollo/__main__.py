@@ -26,6 +26,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=1, help="number of the first session that the books ever hold")
     parser.add_argument("--offline", action="store_true", help="it begins without a way to its bank")
     parser.add_argument("--bare", action="store_true", help="approvals repeat nothing of the card")
+    parser.add_argument("--nameless", action="store_true", help="it does not know Request Ids")
     parser.add_argument("--mute-orders", action="store_true", help="no result to Start Session and Auth Session")
     return parser.parse_args(argv)
 

@@ -43,11 +43,12 @@ class Machine:
     """``send`` takes messages for the host, ``later`` timers (which die with what they were for)."""
 
     def __init__(
-        self, bank: Bank, ear: Ear, send: Sending, later: Later, *, polls: int, bank_s: float, answers: bool, bare: bool
-    ) -> None:
+        self, bank: Bank, ear: Ear, send: Sending, later: Later, *, polls: int, bank_s: float, answers: bool, bare: bool,
+        nameless: bool = False,
+    ) -> None:  # fmt: skip
         self.bank, self._ear, self._send, self._wait = bank, ear, send, later
         self._polls, self._bank_s, self._answers = polls, bank_s, answers
-        self._bare = bare
+        self._bare, self._nameless = bare, nameless
         self.qr = self.ui = self.last_word = ""
         self.language, self.serial = "", "APO0042SIM"
         self._held: Card | None = None
@@ -138,6 +139,9 @@ class Machine:
         self._fine()
 
     def _ids(self, body: bytes) -> None:
+        if self._nameless:
+            self.refuse(UNKNOWN)
+            return
         self._send(0x27, self.serial.encode() + b"\0APOLLO\0platform 1.2\0psp 3.1\0")
 
     def _start(self, body: bytes) -> None:

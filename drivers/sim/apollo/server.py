@@ -34,6 +34,7 @@ class Server:
         self.machine = Machine(
             self.bank, self._ear, self._reply, self._later,
             polls=args.polls, bank_s=args.bank_s, answers=not args.mute_orders, bare=args.bare,
+            nameless=args.nameless,
         )  # fmt: skip
         self._host: asyncio.StreamWriter | None = None
         self._line: PtyLine | None = None
