@@ -43,8 +43,8 @@ class Machine:
     """``send`` takes messages for the host, ``later`` timers (which die with what they were for)."""
 
     def __init__(
-        self, bank: Bank, ear: Ear, send: Sending, later: Later, *, polls: int, bank_s: float, answers: bool, bare: bool,
-        nameless: bool = False,
+        self, bank: Bank, ear: Ear, send: Sending, later: Later, *, polls: int, bank_s: float, answers: bool,
+        bare: bool, nameless: bool = False,
     ) -> None:  # fmt: skip
         self.bank, self._ear, self._send, self._wait = bank, ear, send, later
         self._polls, self._bank_s, self._answers = polls, bank_s, answers
