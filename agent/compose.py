@@ -124,6 +124,7 @@ class Station:
         for b in file.backends:
             self.mask.secret(b.password)
         self.status.asks |= inquiries(self)
+        self.status.still = self.engine.still
 
     def _socket_path(self) -> Path:
         """systemd's runtime directory is open to the agent's group, the state directory is not."""

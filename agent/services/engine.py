@@ -12,7 +12,8 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import field
 from typing import Any, Protocol
 
@@ -80,6 +81,13 @@ class Batch:
     promised: list[Order] = field(default_factory=list)
 
 
+class Pause:
+    """In the queue: the engine waits here for somebody who looks."""
+
+    def __init__(self) -> None:
+        self.reached, self.over = asyncio.Event(), asyncio.Event()
+
+
 class Engine:
     """``restart`` is called when the domain wants the process to end; ``watch`` after every event (the status),
     ``hearing`` before."""
@@ -93,7 +101,7 @@ class Engine:
         self._blocks = blocks
         self._store = store
         self._clock = clock
-        self._queue: asyncio.Queue[Event | asyncio.Future[None]] = asyncio.Queue()
+        self._queue: asyncio.Queue[Event | Pause] = asyncio.Queue()
         self._timers = Timers(clock, self.post)
         self._unsaved: list[Batch] = []
         self._own: list[Put] = []
@@ -111,18 +119,28 @@ class Engine:
 
     async def ping(self) -> None:
         """Returns when the engine has handled everything that was posted before: the proof that it lives."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait(done)
-        await done
+        async with self.still():
+            pass
+
+    @asynccontextmanager
+    async def still(self) -> AsyncIterator[None]:
+        """Inside, everything that was posted before is handled, and nothing is half done."""
+        pause = Pause()
+        self._queue.put_nowait(pause)
+        try:
+            await pause.reached.wait()
+            yield
+        finally:
+            pause.over.set()
 
     async def run(self) -> None:
         while True:
             item = await self._queue.get()
-            if isinstance(item, asyncio.Future):
-                if not item.done():
-                    item.set_result(None)
-                continue
-            await self.handle(item)
+            if isinstance(item, Pause):
+                item.reached.set()
+                await item.over.wait()
+            else:
+                await self.handle(item)
 
     async def handle(self, event: Event) -> None:
         self.hearing(event)

@@ -14,6 +14,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -39,11 +40,12 @@ BACKLOG_BYTES = 4 * 1024 * 1024
 
 class StatusSocket:
     """``picture`` builds the present one; ``changed()`` says that it may have changed; ``frame(...)`` adds a frame.
-    ``asks``: name of a question -> who answers it."""
+    ``asks``: name of a question -> who answers it. ``still``: inside of it nothing that is shown is half done."""
 
     def __init__(self, path: Path, picture: Callable[[], dict[str, Any]], utc_s: Callable[[], float | None]) -> None:
         self._path = path
         self.asks: dict[str, Asked] = {"picture": self._ask_picture}
+        self.still: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
         self._picture = picture
         self._utc_s = utc_s
         self._frames: deque[Frame] = deque()
@@ -96,17 +98,20 @@ class StatusSocket:
 
     def changed(self) -> None:
         if self._handle is None and self._clients:
-            self._handle = asyncio.get_running_loop().call_later(COALESCE_S, self._tell)
+            self._handle = asyncio.get_running_loop().call_later(COALESCE_S, self._due)
 
     async def _ask_picture(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Who waits a tenth of a second may have missed what a backend knows already."""
-        self._tell()
+        """Who waits a tenth of a second may have missed what a backend knows already. What is due all the same is told
+        when it is due: the change that it is about may be still to come."""
+        async with self.still():
+            self._tell()
         return {}
 
-    def _tell(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
+    def _due(self) -> None:
         self._handle = None
+        self._tell()
+
+    def _tell(self) -> None:
         line = _line("picture", self._picture())
         if line != self._last:
             self._last = line

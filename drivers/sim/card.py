@@ -56,6 +56,11 @@ class Card:
             rest = rest[3:]
         return [part + bytes((reduce(xor, part),)) for part in (*levels, rest)]
 
+    @property
+    def known(self) -> bool:
+        """The reader has all that it needs to know which card it is."""
+        return self._blocks if self.iso_dep else self._selected == len(self.levels)
+
     def power_off(self) -> None:
         """A card with a random identifier has another one each time (AN10927)."""
         if self.kind == "random_uid":

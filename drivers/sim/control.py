@@ -75,7 +75,8 @@ class Control:
         return web.json_response({"ready": False, "error": "the agent has not opened its devices yet"}, status=503)
 
     async def get_station(self, request: web.Request) -> web.Response:
-        await self.watch.fresh()
+        if self._said() is not None:
+            await self.watch.fresh()
         return web.json_response(self.station())
 
     async def get_display(self, request: web.Request) -> web.Response:

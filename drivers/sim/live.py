@@ -11,7 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -151,7 +151,7 @@ def _supervised(
 
 async def _start_central(stack: contextlib.AsyncExitStack, folder: Path, stop: asyncio.Event, plan: Plan) -> str:
     """A central system as a child, with a payment page for the station's QR codes. Returns its URL."""
-    port = _free_port()
+    port = stack.enter_context(_held_port())
     euro_kwh, speed = (plan.file.tariff or {}).get("kwh", 0.45), plan.speed or DEMO_SPEED
     argv = [
         sys.executable, "-m", "agent", "csms", "--port", str(port), "--quiet",
@@ -239,10 +239,13 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextlib.contextmanager
+def _held_port() -> Iterator[int]:
+    """For a child that listens on it later, or anew: the kernel gives it to nobody else meanwhile."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
 
 
 def _make_folder(file: StationFile) -> Path:

@@ -13,6 +13,9 @@ _WAITS_S = 1.0
 """So long nfcpy's ``udp`` reader waits for the answer to a request."""
 _BETWEEN_S = 0.25
 """From taking one card away to holding the next one to the reader."""
+_PATIENT_S = 2.0
+"""So much longer a card is held to a reader that is at work and has not found out yet which one it is."""
+_AGAIN_S = 0.02
 _SENS_REQ = b"\x26"
 
 
@@ -26,6 +29,9 @@ class RfField(asyncio.DatagramProtocol):
         self._pending: tuple[tuple[str, int], float] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.DatagramTransport | None = None
+        self._known = False
+        """The reader has found out which card is held to it."""
+        self._heard_s = 0.0
 
     async def start(self) -> None:
         sock = _socket()
@@ -59,16 +65,23 @@ class RfField(asyncio.DatagramProtocol):
         if not self._waiting:
             return
         self.card, hold_s = self._waiting.popleft()
+        self._known = False
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(hold_s, self._taken_away)
+        self._timer = loop.call_later(hold_s, self._taken_away, loop.time() + hold_s + _PATIENT_S)
         if self._pending and loop.time() - self._pending[1] < _WAITS_S:
             self._reply(self._pending[0], _SENS_REQ)
 
-    def _taken_away(self) -> None:
+    def _taken_away(self, last_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        at_work = loop.time() - self._heard_s < _WAITS_S + _BETWEEN_S
+        if at_work and not self._known and loop.time() < last_s:
+            self._timer = loop.call_later(_AGAIN_S, self._taken_away, last_s)
+            return
         self.card = None
-        self._timer = asyncio.get_running_loop().call_later(_BETWEEN_S, self._next)
+        self._timer = loop.call_later(_BETWEEN_S, self._next)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._heard_s = asyncio.get_running_loop().time()
         if data.startswith(b"RFOFF"):
             if self.card is not None:
                 self.card.power_off()
@@ -91,6 +104,7 @@ class RfField(asyncio.DatagramProtocol):
                 self._pending = (addr, asyncio.get_running_loop().time())
             return
         answer = self.card.hear(frame)
+        self._known |= self.card.known
         if answer is not None and self._transport is not None:
             self._transport.sendto(b"106A " + answer.hex().encode(), addr)
 

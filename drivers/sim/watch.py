@@ -17,7 +17,7 @@ Json: TypeAlias = dict[str, Any]
 
 RING = 20_000
 RETRY_S = 0.05
-FRESH_WITHIN_S = 0.3
+FRESH_WITHIN_S = 2.0
 """So long who looks waits for an agent that does not answer."""
 _ASK = b'{"v":1,"type":"ask","ask":"picture"}\n'
 LINE_LIMIT = 8 * 1024 * 1024

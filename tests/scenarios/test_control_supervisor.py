@@ -16,6 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
+from agent.services.status import StatusSocket
+from drivers.sim import watch as watch_module
 from drivers.sim.supervisor import NotRunning, Supervisor
 from drivers.sim.watch import Watch
 
@@ -212,3 +214,39 @@ async def test_the_last_words_of_one_agent_are_not_those_of_the_next(tmp_path: P
         await wait_until(lambda: watch.said, "a picture")
         watch.agent_starts()
         assert watch.said is None
+
+
+async def test_who_asks_gets_no_picture_of_before(tmp_path: Path) -> None:
+    """What was told last may be a tenth of a second old, or older where nobody said that something had changed."""
+    now = {"agent": {"queue": 0}}
+    async with watching(tmp_path / "s") as watch, StatusSocket(tmp_path / "s", lambda: dict(now), lambda: None):
+        await wait_until(lambda: watch.said, "a picture")
+        for queue in (1, 2, 0):
+            now["agent"] = {"queue": queue}
+            await asyncio.gather(*(watch.fresh() for _ in range(3)))
+            assert watch.said
+            assert watch.said["agent"]["queue"] == queue
+
+
+async def test_who_asks_does_not_wait_for_an_agent_that_is_gone_or_hangs(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "s"
+    async with watching(path) as watch:
+        await watch.fresh()
+        async with Agent(path) as agent:
+            agent.lines = [PICTURE]
+            await wait_until(lambda: watch.said, "a picture")
+            asked = asyncio.create_task(watch.fresh())
+            await asyncio.sleep(0)
+            agent.drop()
+            await asked
+            assert watch.said is None, "it did not wait for the time-out"
+            await wait_until(lambda: watch.said, "a picture again")
+            monkeypatch.setattr(watch_module, "FRESH_WITHIN_S", 0.05)
+            await watch.fresh()
+            assert watch.said is not None
+            agent.say(b'{"v": 1, "type": "answer"}\n')  # too late
+            monkeypatch.setattr(watch_module, "FRESH_WITHIN_S", 60.0)
+            asked = asyncio.create_task(watch.fresh())
+            await asyncio.sleep(0)
+            agent.say(b'{"v": 1, "type": "answer", "error": "unknown"}\n')  # an older agent
+            await asyncio.wait_for(asked, 30)

@@ -185,7 +185,7 @@ async def test_a_disk_that_refuses_gives_no_release_keeps_the_batch_and_goes_on_
     assert any(isinstance(e, StoreFailed) for e in block.seen)
     assert any(isinstance(e, StopWanted) and e.evse == 1 for e in block.seen)
     disk.broken = False
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not any(isinstance(e, StoreRecovered) for e in block.seen):
             await asyncio.sleep(0.01)
     assert disk.batches == [([module.Put("session", "s1", {"evse": 1})], [("chargy", STARTED)])]
@@ -244,7 +244,7 @@ async def test_timers_fire_in_order_and_a_cancelled_one_does_not():
     engine, _, block = make()
     running = asyncio.create_task(engine.run())
     engine.post(VehicleConnected(1))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(block.seen) < 2:
             await asyncio.sleep(0.005)
     assert [e.key for e in block.seen] == ["a", "b"]
@@ -262,3 +262,33 @@ async def test_a_link_is_told_to_connect_anew():
     engine.links["chargy"] = Link(disk.log)
     await engine.handle(VehicleConnected(1))
     assert disk.log == ["refresh"]
+
+
+async def test_who_looks_sees_nothing_half_done():
+    """Whoever finds no session any more and an empty queue has the bill."""
+    engine, disk, _ = make()
+    running = asyncio.create_task(engine.run())
+    disk.gate.clear()
+    engine.post(CablePlugged(1))
+    engine.post(FaultRaised(1, Fault.GROUND_FAILURE))
+    seen = []
+
+    async def look():
+        async with engine.still():
+            seen.append(len(disk.batches))
+            await asyncio.sleep(0)
+            seen.append(len(disk.batches))
+
+    looks = [asyncio.create_task(look()) for _ in range(2)]
+    gone = asyncio.create_task(engine.ping())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert seen == []
+    gone.cancel()  # who does not wait for it any more holds nobody up
+    engine.post(FaultRaised(1, Fault.GROUND_FAILURE))
+    disk.gate.set()
+    await asyncio.wait_for(asyncio.gather(*looks), 10)
+    assert seen == [2] * 4
+    await asyncio.wait_for(engine.ping(), 10)
+    assert len(disk.batches) == 3
+    running.cancel()

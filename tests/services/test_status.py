@@ -115,6 +115,23 @@ async def test_a_frame_may_have_changed_what_is_told(tmp_path: Path):
         writer.close()
 
 
+async def test_who_asks_for_the_picture_gets_the_present_one_and_what_is_due_is_told_all_the_same(tmp_path: Path):
+    """An answer of the backend is a change that is seen only when it is on disk: after the frame, which said so."""
+    now = {"queue": 0}
+    async with opened(tmp_path / "s", lambda: dict(now)) as socket:
+        reader, writer = await connect(tmp_path / "s")
+        await lines(reader)
+        now["queue"] = 1
+        socket.frame("in", "a", "1.6", "[3,...]")
+        writer.write(b'{"ask": "picture"}\n')
+        heard = await lines(reader, "answer")
+        assert [h["type"] for h in heard] == ["frame", "picture", "answer"]
+        assert heard[1]["queue"] == 1
+        now["queue"] = 0
+        assert (await lines(reader))[-1]["queue"] == 0
+        writer.close()
+
+
 async def test_who_asks_and_never_reads_costs_little(tmp_path: Path):
     async with opened(tmp_path / "s") as socket:
         asked = 0
