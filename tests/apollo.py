@@ -129,7 +129,7 @@ async def running(
         apollo.close()
 
 
-async def heard(news: AsyncIterator[TerminalNews], timeout_s: float = 10.0) -> TerminalNews:
+async def heard(news: AsyncIterator[TerminalNews], timeout_s: float = 30.0) -> TerminalNews:
     return await asyncio.wait_for(anext(news), timeout_s)
 
 

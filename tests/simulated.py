@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +35,25 @@ state_dir = "world"
 """
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+@contextmanager
+def held_port() -> Iterator[int]:
+    """A port for somebody who listens on it later, or now and then: nobody else is given it meanwhile."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
 
 
 class Simulated:
-    """``async with Simulated(folder, text, backend)``: the command ``simulate`` with a page port of its own."""
+    """``async with Simulated(folder, text, backend)``: the command ``simulate``, on a ``port`` that it finds."""
 
     def __init__(self, folder: Path, text: str = ONE_EVSE, backend: str = "", speed: float = 10.0) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = 0
+        self.http: Any = None
         self.file = folder / "station.toml"
         self.file.write_text(text)
-        self.args = ["simulate", str(self.file), "--port", str(self.port), "--headless", "--speed", str(speed)]
+        self.args = ["simulate", str(self.file), "--port", "0", "--headless", "--speed", str(speed)]
         if backend:
             self.args += ["--backend", backend]
 
@@ -56,13 +62,24 @@ class Simulated:
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "agent", *self.args, stdout=self.log, stderr=self.log
         )
-        self.http = aiohttp.ClientSession(f"http://127.0.0.1:{self.port}", timeout=aiohttp.ClientTimeout(10))
         try:
+            self.port = await self._port()
+            url = f"http://127.0.0.1:{self.port}"
+            self.http = aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(30))
             await self.healthy()
         except BaseException:
             await self.__aexit__()
             raise
         return self
+
+    async def _port(self) -> int:
+        log = self.folder / "simulate.log"
+        async with asyncio.timeout(60):
+            while not (told := re.search(r"http://127\.0\.0\.1:(\d+)/\n", log.read_text())):
+                if self.process.returncode is not None:
+                    raise AssertionError(self.said())
+                await asyncio.sleep(0.05)
+        return int(told[1])
 
     async def __aexit__(self, *exc: object) -> None:
         if self.process.returncode is None:
@@ -72,7 +89,8 @@ class Simulated:
             except TimeoutError:
                 self.process.kill()
                 await self.process.wait()
-        await self.http.close()
+        if self.http is not None:
+            await self.http.close()
         self.log.close()
 
     async def healthy(self, timeout_s: float = 60.0) -> None:
@@ -99,7 +117,7 @@ class Simulated:
     async def evse(self, number: int = 1) -> dict[str, Any]:
         return dict((await self.picture())["evses"][number - 1])
 
-    async def until(self, what: Callable[[dict[str, Any]], Any], timeout_s: float = 20.0) -> dict[str, Any]:
+    async def until(self, what: Callable[[dict[str, Any]], Any], timeout_s: float = 60.0) -> dict[str, Any]:
         """Wait until the picture satisfies ``what``; the failure shows the last one and the log."""
         picture: dict[str, Any] = {}
         try:
@@ -115,7 +133,7 @@ class Simulated:
         except TimeoutError:
             raise AssertionError(f"not reached: {picture}\n{self.said()}") from None
 
-    async def until_evse(self, what: Callable[[dict[str, Any]], Any], number: int = 1, timeout_s: float = 20.0) -> Any:
+    async def until_evse(self, what: Callable[[dict[str, Any]], Any], number: int = 1, timeout_s: float = 60.0) -> Any:
         return await self.until(lambda p: what(p["evses"][number - 1]), timeout_s)
 
     def said(self) -> str:

@@ -17,7 +17,7 @@ from strict_csms import REQUEST, StrictCsms
 from websockets.asyncio.server import ServerConnection
 
 SPEED = 20.0
-RESTART_S = 15.0
+RESTART_S = 60.0
 FAST_METER = """[evse.meter]
 driver = "meter_modbus"
 map = "carlo_gavazzi_em340"
@@ -151,21 +151,21 @@ class Street:
 
     # --- what can be seen ------------------------------------------------------------------------------------------
 
-    async def until(self, what: Callable[[dict[str, Any]], Any], n: int = 1, timeout_s: float = 15.0) -> dict[str, Any]:
+    async def until(self, what: Callable[[dict[str, Any]], Any], n: int = 1, timeout_s: float = 60.0) -> dict[str, Any]:
         """Until the picture of outlet ``n`` is so; the picture."""
         picture = await self.station.until_evse(what, n, timeout_s)
         return dict(picture["evses"][n - 1])
 
-    async def told(self, status: str, n: int = 1, timeout_s: float = 15.0) -> dict[str, Any]:
+    async def told(self, status: str, n: int = 1, timeout_s: float = 60.0) -> dict[str, Any]:
         """Until the backend has been told, and has heard, this status of outlet ``n``."""
         evse = await self.until(lambda e: e["told"]["status"] == status, n, timeout_s)
         await self.heard(lambda: self.csms.statuses.get(str(n)) == status, timeout_s)
         return evse
 
-    async def screen(self, name: str, n: int = 1, timeout_s: float = 15.0) -> dict[str, Any]:
+    async def screen(self, name: str, n: int = 1, timeout_s: float = 60.0) -> dict[str, Any]:
         return await self.until(lambda e: e["screen"] == name, n, timeout_s)
 
-    async def heard(self, what: Callable[[], Any], timeout_s: float = 15.0) -> None:
+    async def heard(self, what: Callable[[], Any], timeout_s: float = 60.0) -> None:
         """Until it is true at the central system."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -173,6 +173,12 @@ class Street:
                     await asyncio.sleep(0.02)
         except TimeoutError:
             raise AssertionError(f"not heard: {self.story()}\n{self.station.said()}") from None
+
+    async def booted(self) -> None:
+        """Until the station has been accepted, and has told how each part of it is: nothing more comes by itself."""
+        picture = await self.station.until(lambda p: p["backend"]["boot"] == "Accepted")
+        parts = len(picture["evses"]) + (picture["backend"]["ocpp"] == "1.6")
+        await self.heard(lambda: len(self.csms.since_boot) == parts)
 
     async def empty(self) -> None:
         """Until everything that was billed has arrived."""
@@ -212,6 +218,7 @@ class Street:
             for name in evse["faults"]:
                 await self.fault(name, False, evse["number"])
             await self._clear(evse["number"])
+        await self.heard(lambda: self.csms.statuses.get("0", "Available") == "Available")
         await self.empty()
         assert self.csms.violations == [], self.csms.violations
         assert [t for t in self.csms.transactions.values() if t.stop is None] == []
@@ -227,5 +234,6 @@ class Street:
 @asynccontextmanager
 async def street(folder: Path, text: str, speed: float = SPEED) -> AsyncIterator[Street]:
     async with Backend() as csms, Simulated(folder, text, csms.url, speed) as station:
-        await station.until(lambda p: p["backend"]["boot"] == "Accepted")
-        yield Street(station, csms)
+        s = Street(station, csms)
+        await s.booted()
+        yield s

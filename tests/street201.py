@@ -56,7 +56,7 @@ class Street201(Street):
     def events(self, kind: str = "") -> list[dict[str, Any]]:
         return [e for e in self.payloads("TransactionEvent") if kind in ("", e["eventType"])]
 
-    async def event(self, what: Callable[[dict[str, Any]], Any], timeout_s: float = 15.0) -> dict[str, Any]:
+    async def event(self, what: Callable[[dict[str, Any]], Any], timeout_s: float = 60.0) -> dict[str, Any]:
         """The first transaction event since the mark that is so."""
         await self.heard(lambda: any(what(e) for e in self.events()), timeout_s)
         return next(e for e in self.events() if what(e))
@@ -88,7 +88,7 @@ class Street201(Street):
         answer = await self.csms.ask("RequestStartTransaction", {**wanted, **({"evseId": n} if n else {})})
         return str(answer["status"])
 
-    async def rebooted(self, timeout_s: float = 20.0) -> dict[str, Any]:
+    async def rebooted(self, timeout_s: float = 60.0) -> dict[str, Any]:
         """Until the station has booted anew since the mark; its BootNotification."""
         await self.heard(lambda: self.payloads("BootNotification"), timeout_s)
         await self.station.until(lambda p: p["agent"]["up"] and p["backend"]["link"] == "up", timeout_s)
@@ -152,5 +152,6 @@ async def street201(
 ) -> AsyncIterator[Street201]:
     text = station_text(evses, backend=f'versions = ["2.0.1", "1.6"]\n{backend_more}', **more)
     async with Backend(speaks=("2.0.1",)) as csms, Simulated(folder, text, csms.url, speed) as station:
-        await station.until(lambda p: p["backend"]["boot"] == "Accepted")
-        yield Street201(station, csms)
+        s = Street201(station, csms)
+        await s.booted()
+        yield s

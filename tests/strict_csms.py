@@ -63,6 +63,8 @@ class StrictCsms:
     violations: list[str] = field(default_factory=list)
     frames: list[tuple[str, str]] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
+    since_boot: set[str] = field(default_factory=set)
+    """Connectors or EVSEs whose status was told since the latest boot that was accepted."""
     boot: str = "Accepted"
     interval_s: int = 300
     refuse: set[str] = field(default_factory=set)
@@ -75,7 +77,8 @@ class StrictCsms:
     reports: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     _answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     _waiting: dict[str, asyncio.Future[list[Any]]] = field(default_factory=dict)
-    _connections: set[ServerConnection] = field(default_factory=set)
+    _connections: dict[ServerConnection, None] = field(default_factory=dict)
+    """The oldest first: one that was cut may be noticed after the next one is there."""
     _after: set[asyncio.Future[None]] = field(default_factory=set)
     _asked: int = 0
 
@@ -95,7 +98,7 @@ class StrictCsms:
     # --- the wire ----------------------------------------------------------------------------------------------
 
     async def _station(self, connection: ServerConnection) -> None:
-        self._connections.add(connection)
+        self._connections[connection] = None
         self.version = str(connection.subprotocol).removeprefix("ocpp")
         if self.version not in self.speaks:
             self.violations.append(f"subprotocol {connection.subprotocol}")
@@ -116,7 +119,7 @@ class StrictCsms:
         except ConnectionClosed:
             pass  # killed stations say no goodbye
         finally:
-            self._connections.discard(connection)
+            self._connections.pop(connection, None)
             for work in works:
                 work.cancel()
 
@@ -148,19 +151,22 @@ class StrictCsms:
         for error in draft(schema).iter_errors(exact(payload)):
             self.violations.append(f"{name}: {error.message} in {json.dumps(payload)[:300]}")
 
-    async def ask(self, action: str, payload: dict[str, Any], timeout_s: float = 10.0) -> dict[str, Any]:
+    async def ask(self, action: str, payload: dict[str, Any], timeout_s: float = 30.0) -> dict[str, Any]:
         """CALL the station; the answer is judged and returned."""
         message = await self.call(action, payload, timeout_s)
         if message[0] != 3:
             raise AssertionError(f"{action} was answered with {message}")
         return dict(message[2])
 
-    async def call(self, action: str, payload: dict[str, Any], timeout_s: float = 10.0) -> list[Any]:
+    async def call(self, action: str, payload: dict[str, Any], timeout_s: float = 30.0) -> list[Any]:
         """CALL the station; its whole answer, which may be a CALLERROR. Both are judged."""
         self._asked += 1
         id_ = f"c{self._asked}"
         future = self._waiting[id_] = asyncio.get_running_loop().create_future()
-        (connection,) = self._connections
+        async with asyncio.timeout(timeout_s):
+            while not self._connections:
+                await asyncio.sleep(0.02)
+        connection = list(self._connections)[-1]
         version = str(connection.subprotocol).removeprefix("ocpp")
         text = json.dumps([2, id_, action, payload])
         self.frames.append(("out", text))
@@ -172,6 +178,7 @@ class StrictCsms:
 
     async def drop(self) -> None:
         for connection in list(self._connections):
+            del self._connections[connection]
             connection.transport.abort()
 
     # --- what it answers ---------------------------------------------------------------------------------------
@@ -183,6 +190,7 @@ class StrictCsms:
         return {}
 
     def _BootNotification(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
+        self.since_boot.clear()
         return {"status": self.boot, "currentTime": _now(), "interval": self.interval_s}
 
     def _Heartbeat(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -197,6 +205,7 @@ class StrictCsms:
     def _StatusNotification(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
         self.told.append(payload)
         self.statuses[str(payload["connectorId"])] = payload["status"]
+        self.since_boot.add(str(payload["connectorId"]))
         return {}
 
     def _StartTransaction(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -252,6 +261,7 @@ class StrictCsms:
     def _StatusNotification_201(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
         self.told.append(payload)
         self.statuses[str(payload["evseId"])] = payload["connectorStatus"]
+        self.since_boot.add(str(payload["evseId"]))
         return {}
 
     def _MeterValues_201(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:

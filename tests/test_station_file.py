@@ -44,7 +44,7 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "agent", *arguments]
 
 
-def said(name: str, path: Path, timeout_s: float = 20.0) -> tuple[int, str]:
+def said(name: str, path: Path, timeout_s: float = 60.0) -> tuple[int, str]:
     """Exit code and complaints of a command that ends by itself."""
     done = subprocess.run(command(name, str(path)), capture_output=True, text=True, timeout=timeout_s, check=False)
     assert "Traceback" not in done.stderr
@@ -67,7 +67,7 @@ def running(path: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.wait()
 
 
-def wait_for(path: Path, text: str, timeout_s: float = 15.0) -> str:
+def wait_for(path: Path, text: str, timeout_s: float = 60.0) -> str:
     until = time.monotonic() + timeout_s
     while text not in (log := path.with_name("run.log").read_text()):
         assert time.monotonic() < until, f"never said {text!r}: {log}"

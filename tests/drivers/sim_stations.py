@@ -47,7 +47,7 @@ def charging(world: World, n: int = 1, limit_a: int = 16, **car: Any) -> Evse:
     return evse
 
 
-async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, "did not come about in time"

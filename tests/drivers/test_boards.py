@@ -32,7 +32,7 @@ ALL = tuple(sorted(DOGLESS + WATCHED))
 
 def table(name: str, **more: Any) -> dict[str, Any]:
     accepted = {"accept_no_watchdog": True} if name in DOGLESS else {}
-    return {"driver": "evse_modbus", "map": name, "poll_s": 0.05, "timeout_s": 0.2, **accepted, **more}
+    return {"driver": "evse_modbus", "map": name, "poll_s": 0.05, "timeout_s": 0.6, **accepted, **more}
 
 
 @contextlib.asynccontextmanager
@@ -72,7 +72,7 @@ def hooks(world: World) -> EvseWorld:
 
 
 async def state_with(board: EvsePort, **wanted: Any) -> EvseState:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             state = await board.state()
             if all(getattr(state, k) == v for k, v in wanted.items()):

@@ -23,7 +23,7 @@ from tests.drivers import modbus_far_ends as far
 from tests.drivers.modbus_far_ends import Asked, Bank, Part, PtyLine, TcpLine
 
 CONFIG = Path(__file__).parents[2] / "config"
-FAST_S = 0.08
+FAST_S = 0.3
 POINT = 2000
 """Registers of charging point 2."""
 
@@ -123,14 +123,16 @@ def settings(tcp: TcpLine, **more: Any) -> BoardSettings:
     return built
 
 
-async def until(true: Callable[[], bool], within_s: float = 5.0) -> None:
+async def until(true: Callable[[], bool], within_s: float = 30.0) -> None:
     deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline, "did not come true"
         await asyncio.sleep(0.005)
 
 
-async def seen(states: AsyncIterator[EvseState], true: Callable[[EvseState], bool], within_s: float = 5.0) -> EvseState:
+async def seen(
+    states: AsyncIterator[EvseState], true: Callable[[EvseState], bool], within_s: float = 30.0
+) -> EvseState:
     async with asyncio.timeout(within_s):
         async for state in states:
             if true(state):
@@ -237,7 +239,7 @@ async def test_closing_does_not_hang_on_a_dead_board(tcp: TcpLine, charx: Charx)
     async with DRIVER.open(settings(tcp, timeout_s=2.0), place()):
         charx.bank.deaf = {1}
         began = time.monotonic()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 3.9  # not twice the time-out
 
 
 async def test_the_other_point_is_left_alone(tcp: TcpLine, charx: Charx) -> None:
@@ -584,7 +586,7 @@ async def test_an_order_shows_before_the_next_poll_is_due(tcp: TcpLine, charx: C
         began = time.monotonic()
         await board.set_release(True)
         assert (await change).released is True
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 4.5
 
 
 async def test_three_missed_polls_end_the_states(board: EvsePort, charx: Charx) -> None:

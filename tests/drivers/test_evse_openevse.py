@@ -130,7 +130,7 @@ class Rig:
 
     def open(self, **keys: Any) -> AbstractAsyncContextManager[OpenEvse]:
         where = Where(1, "evse", lambda: (1, time.monotonic()), (), {"outlet": self.outlet, "phases": 3, "max_a": 32.0})
-        settings = OpenEvseSettings(self.board.address, **{"poll_s": 0.1, "timeout_s": 0.2, **keys})
+        settings = OpenEvseSettings(self.board.address, **{"poll_s": 0.1, "timeout_s": 0.6, **keys})
         return DRIVER.open(settings, where)  # type: ignore[arg-type]
 
     async def pilot(self, pilot: Pilot) -> None:
@@ -165,7 +165,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         yield r
 
 
-async def until(true: Callable[[], bool], within_s: float = 10.0) -> None:
+async def until(true: Callable[[], bool], within_s: float = 30.0) -> None:
     deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline, "did not come true"
@@ -176,7 +176,7 @@ async def seen(board: OpenEvse, true: Callable[[EvseState], bool]) -> EvseState:
     """The first such picture; the watch goes on no longer than that."""
     states = board.states()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             async for state in states:
                 if true(state):
                     return state
@@ -353,7 +353,7 @@ async def test_lost_and_spoiled_bytes(rig: Rig) -> None:
 
 async def patiently(order: Callable[[], Any]) -> None:
     """As a keeper would: an order is a level, and is said again."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             with suppress(Garbled, Unreachable):
                 await order()
@@ -398,7 +398,7 @@ async def test_the_line_is_closed_and_opened_again(rig: Rig) -> None:
         await anext(states)
         rig.board.hang_up()
         with pytest.raises(Unreachable, match=r"EVSE 1"):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 async for _ in states:
                     pass
     with pytest.raises(Unreachable):
@@ -420,7 +420,7 @@ async def test_a_spurious_restart_gives_no_energy_and_ends_the_pictures(rig: Rig
         rig.board.reboot()
         await until(lambda: not rig.evse.contactor.closed)
         with pytest.raises(Unreachable, match="started anew"):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 async for _ in states:
                     pass
         assert rig.board.boot_locked
@@ -436,7 +436,7 @@ async def test_a_restart_whose_notice_is_lost_is_seen_by_its_lock(rig: Rig) -> N
         rig.board.spoil = lambda data: b"" if b"$AB" in data or b"$AT" in data else data
         rig.board.reboot()
         with pytest.raises(Unreachable):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 async for _ in states:
                     pass
         rig.board.spoil = lambda data: data

@@ -141,7 +141,7 @@ async def opened(far: Em580Far, rtu: bool = False, **more: object) -> AsyncItera
 @asynccontextmanager
 async def on_a_line(far: Em580Far, where: Where, rtu: bool, **more: object) -> AsyncIterator[SigningMeter]:
     async with TcpLine(far, rtu=rtu) as line:
-        base = {"host": "127.0.0.1", "port": line.port, "record_s": 0.3, "timeout_s": 0.3, "baud": 115200, **more}
+        base = {"host": "127.0.0.1", "port": line.port, "record_s": 0.3, "timeout_s": 1.0, "baud": 115200, **more}
         settings = MeterSettings(NAME, "rtu_tcp" if rtu else "tcp", **base)  # type: ignore[arg-type]
         async with DRIVER.open(settings, where) as meter:
             yield meter
@@ -261,7 +261,7 @@ async def test_a_record_that_is_not_ready_is_due(far: Em580Far) -> None:
 @pytest.mark.parametrize("lost", range(0, 24, 2))
 async def test_a_lost_answer_begins_nothing_twice(far: Em580Far, lost: int) -> None:
     """On a serial line, whichever answer it is: said again, and the state tells what became of it."""
-    async with opened(far, rtu=True, timeout_s=0.1) as meter:
+    async with opened(far, rtu=True, timeout_s=0.3) as meter:
         far.script.extend([modbus.fine] * lost + [modbus.silent])
         await meter.read_signed(BEGIN)
         far.script.clear()
@@ -276,7 +276,7 @@ async def test_a_lost_answer_begins_nothing_twice(far: Em580Far, lost: int) -> N
 @pytest.mark.parametrize("place", range(4, 30, 2))
 async def test_a_late_answer_gets_into_no_record(far: Em580Far, place: int) -> None:
     """Later than the silence after a time-out: a record that is not the meter's is never passed on."""
-    async with opened(far, rtu=True, timeout_s=0.1) as meter:
+    async with opened(far, rtu=True, timeout_s=0.3) as meter:
         await meter.read_signed(BEGIN)
         far.script.extend([modbus.fine] * place + [modbus.late(0.25)])
         end = await meter.read_signed(END)

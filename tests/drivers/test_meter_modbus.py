@@ -19,7 +19,7 @@ from tests.drivers import modbus_far_ends as far
 from tests.drivers.modbus_far_ends import Asked, Bank, Part, PtyLine, TcpLine
 
 CONFIG = Path(__file__).parents[2] / "config"
-FAST_S = 0.08
+FAST_S = 0.3
 
 
 class Clock:

@@ -151,13 +151,13 @@ def opened(chip: Pn532) -> AbstractAsyncContextManager[ReaderPort]:
 
 
 async def told(port: ReaderPort) -> Tap:
-    return await asyncio.wait_for(anext(port.taps()), 5)
+    return await asyncio.wait_for(anext(port.taps()), 20)
 
 
 async def test_contract(chip: Pn532) -> None:
     async def tap(value: str) -> None:
         chip.card = bytes.fromhex(value)
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.5)
         chip.card = b""
 
     def open_port() -> AbstractAsyncContextManager[ReaderPort]:
@@ -172,7 +172,7 @@ async def test_presence_is_asked_without_a_power_cycle(chip: Pn532) -> None:
     async with opened(chip) as port:
         chip.card = DESFIRE
         assert (await told(port)).token == Token("04A1B2C3D4E5F6")
-        deadline_s = time.monotonic() + 3
+        deadline_s = time.monotonic() + 20
         while chip.commands.count(0x42) < 5:
             assert time.monotonic() < deadline_s
             await asyncio.sleep(0.01)
@@ -264,7 +264,7 @@ async def away(chip: Pn532) -> None:
     """Taken away until the driver looks for cards again."""
     chip.card = b""
     looked = chip.commands.count(0x4A)
-    deadline_s = time.monotonic() + 5
+    deadline_s = time.monotonic() + 20
     while chip.commands.count(0x4A) < looked + 1:
         assert time.monotonic() < deadline_s
         await asyncio.sleep(0.005)
@@ -339,7 +339,7 @@ async def test_a_reader_pulled_and_put_back_raises_the_fault_and_clears_it(
     keeper = keep.ReaderKeeper(1, "reader", lambda: DRIVER.open(settings, WHERE), told.append)
 
     async def until(event: Event) -> None:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(30):
             while event not in told:
                 await asyncio.sleep(0.01)
         told.clear()

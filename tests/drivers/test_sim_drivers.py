@@ -40,7 +40,7 @@ def device(named: Device | None, role: str) -> AbstractAsyncContextManager[Any]:
 
 
 async def state_with(board: Any, **wanted: Any) -> EvseState:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             state: EvseState = await board.state()
             if all(getattr(state, k) == v for k, v in wanted.items()):
@@ -66,7 +66,7 @@ async def test_a_session_through_board_and_meter(tmp_path: Path) -> None:
         state = await state_with(board, pilot=Pilot.C, contactor=True, offered_a=16.0, pwm=True)
         assert state.plugged_s is not None
         assert (await meter.read()).power_w == pytest.approx(world.picture(1)["power_w"], rel=0.2)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while world.picture(1)["meter_wh"] == begin.energy_wh:
                 await asyncio.sleep(0.02)
         await board.set_release(False)

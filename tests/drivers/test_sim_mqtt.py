@@ -12,7 +12,7 @@ from aiomqtt import Client, MqttError, ProtocolVersion, Will
 
 from drivers.sim.mqtt import MOST_OCTETS, Broker, meets
 
-SOON_S = 5.0
+SOON_S = 30.0
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from simulated import Simulated, free_port
+from simulated import Simulated, held_port
 from street import Backend, Street, station_text
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 
@@ -71,18 +71,19 @@ class Moody(Backend):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street]:
-    csms, port = Moody(), free_port()
+    csms = Moody()
     text = station_text(
         1,
         backend=f'security_profile = 1\npassword = "{PASSWORD}"',
         settings="sample_interval_s = 0\nlocal_authorize_offline = false",
     )
     folder = tmp_path_factory.mktemp("backends")
-    async with Simulated(folder, text, f"ws://127.0.0.1:{port}", 20) as station:
-        s = Street(station, csms)
-        await csms.open(port)
-        yield s
-        await csms.goes()
+    with held_port() as port:
+        async with Simulated(folder, text, f"ws://127.0.0.1:{port}", 20) as station:
+            s = Street(station, csms)
+            await csms.open(port)
+            yield s
+            await csms.goes()
     said = "\n".join(p.read_text() for p in (folder / "world").glob("agent.log*"))
     assert PASSWORD not in said
     assert BASIC.split()[1] not in said
@@ -105,7 +106,8 @@ async def well(s: Street) -> None:
     csms.mood, csms.boot, csms.interval_s = "well", "Accepted", 300
     if not csms.there:
         await csms.open(csms.port)
-    await s.station.until(lambda p: p["backend"]["boot"] == "Accepted" and p["backend"]["link"] == "up")
+    await s.station.until(lambda p: p["backend"]["link"] == "up")
+    await s.booted()
 
 
 def moody(s: Street) -> Moody:

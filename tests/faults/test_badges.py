@@ -34,10 +34,10 @@ async def test_a_badge_charges_and_a_card_of_another_network_does_not(tmp_path: 
     os.chmod(key, 0o600)
     async with street(tmp_path, station_text(simulation='cards = "cards.toml"') + READER) as s:
         s.begin()
-        await s.station.post("/cards/tap", {"uid": "04A1B2C3D4E5F6", "evse": 1, "hold_s": 0.3})
+        await s.station.post("/cards/tap", {"uid": "04A1B2C3D4E5F6", "evse": 1, "hold_s": 1})
         await s.screen("refused")
         assert s.calls() == []
-        await s.station.post("/cards/tap", {"uid": "04112233445566", "evse": 1})
+        await s.station.post("/cards/tap", {"uid": "04112233445566", "evse": 1, "hold_s": 1})
         await s.screen("plug_in")
         assert s.payloads("Authorize") == [{"idTag": "LU*CHG*C12345678*"}]
         said = json.dumps(await s.station.picture()) + await asyncio.to_thread(logs, tmp_path)

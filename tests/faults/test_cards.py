@@ -86,7 +86,7 @@ async def test_a_token_over_20_characters_is_refused_here_and_never_cut(s: Stree
 
 
 async def test_a_card_with_a_random_uid_identifies_nobody(s: Street) -> None:
-    await s.station.post("/cards/tap", {"uid": "08112233", "card": "random_uid", "evse": 1})
+    await s.station.post("/cards/tap", {"uid": "08112233", "card": "random_uid", "evse": 1, "hold_s": 1})
     await refused(s)
     assert s.calls() == []
     await s.charge("CARD-A")

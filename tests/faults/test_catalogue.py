@@ -119,8 +119,10 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Two]
     async with Backend() as first, Backend(speaks=("2.0.1",)) as second:
         more = f'[[backends]]\nname = "second"\nurl = "{second.url}"\nversions = ["2.0.1"]\nreconnect_s = 0.2'
         async with Simulated(folder, station_text(OUTLETS, backend=more), first.url, 20.0) as station:
-            await station.until(lambda p: p["backend"]["boot"] == "Accepted")
-            yield Two(station, first, second)
+            two = Two(station, first, second)
+            await two.booted()
+            await two.heard(lambda: len(second.since_boot) == OUTLETS)
+            yield two
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -131,7 +133,7 @@ async def s(opened: Two) -> AsyncIterator[Two]:
 
 async def until(s: Two, true: Callable[[], bool], what: Callable[[], object]) -> None:
     try:
-        await s.heard(true, 30)
+        await s.heard(true)
     except AssertionError as e:
         raise AssertionError(f"{what()}\n{str(e)[-1500:]}") from None
 
@@ -162,18 +164,18 @@ async def _one(s: Two, row: Row, n: int) -> None:
     await s.fault(row.fault, True, n)
     await (_warned if row.severity is Severity.WARN else _stopped)(s, row, n, number)
     await s.fault(row.fault, False, n)
-    evse = await s.until(lambda e: e["told"]["error"] == "NoError" and e["told"]["status"] != "Faulted", n, 30)
+    evse = await s.until(lambda e: e["told"]["error"] == "NoError" and e["told"]["status"] != "Faulted", n)
     if row.tech:
         await until(s, lambda: _event(row, over=True) in s.events(n), lambda: (row, s.events(n)))
     if row.severity is Severity.WARN:
         await s.until(lambda e: e["limit_a"] == 32.0 and e["contactor"], n)
         await s.tap(f"CARD-{n}", n)
-        await s.told("Finishing", n, 30)
+        await s.told("Finishing", n)
     else:
         assert not evse["contactor"], "the old right starts nothing"
     await s.unplug(n, "ev")
     await s.unplug(n)
-    await s.told("Available", n, 30)
+    await s.told("Available", n)
 
 
 def _event(row: Row, over: bool = False) -> tuple[str, str, str, bool]:
@@ -183,7 +185,7 @@ def _event(row: Row, over: bool = False) -> tuple[str, str, str, bool]:
 
 async def _warned(s: Two, row: Row, n: int, number: int) -> None:
     """It charges on, with less."""
-    evse = await s.until(lambda e: e["told"] == {"status": "Charging", "error": row.code}, n, 30)
+    evse = await s.until(lambda e: e["told"] == {"status": "Charging", "error": row.code}, n)
     assert evse["contactor"]
     assert evse["screen"] == "charging"
     await s.until(lambda e: e["limit_a"] == row.limit_a and max(e["current_a"]) <= row.limit_a, n)
@@ -196,7 +198,7 @@ async def _stopped(s: Two, row: Row, n: int, number: int) -> None:
     blocks = row.severity is Severity.BLOCK
     reason = CATALOGUE[row.fault].reason
     await until(s, lambda: bool(s.stops(number)) and bool(s.ends(n)), lambda: (row, s.stops(number), s.ends(n)))
-    evse = await s.until(lambda e: e["session"] is None and e["told"]["error"] == row.code, n, 30)
+    evse = await s.until(lambda e: e["session"] is None and e["told"]["error"] == row.code, n)
     assert evse["contactor"] is (row.fault is Fault.CONTACTOR_WELDED)
     await s.screen("out_of_service" if blocks else "finished", n)
     word = {StopReason.EMERGENCY_STOP: "EmergencyStop", StopReason.POWER_LOSS: "PowerLoss"}.get(reason, "Other")
@@ -206,8 +208,13 @@ async def _stopped(s: Two, row: Row, n: int, number: int) -> None:
     status = "Faulted" if blocks else "Finishing"
     await until(s, lambda: (status, row.code, vendor, row.vendor) in s.codes(n), lambda: (row, s.codes(n)))
     await until(s, lambda: s.events(n)[:1] == ([_event(row)] if row.tech else []), lambda: (row, s.events(n)))
-    connector = [p["connectorStatus"] for p in s.later("StatusNotification") if p["evseId"] == n]
-    assert ("Faulted" in connector) is blocks
+
+    def is_faulted() -> bool:
+        return any(p["connectorStatus"] == "Faulted" for p in s.later("StatusNotification") if p["evseId"] == n)
+
+    if blocks:
+        await until(s, is_faulted, lambda: (row, s.later("StatusNotification")))
+    assert is_faulted() is blocks
 
 
 async def test_what_somebody_has_to_look_at_outlives_everything_but_a_hard_reset(s: Two, tmp_path: Path) -> None:
@@ -221,11 +228,11 @@ async def test_what_somebody_has_to_look_at_outlives_everything_but_a_hard_reset
         await s.unplug(n, "ev")
     await s.kill()
     for n, row in enumerate(LATCHED, 1):
-        evse = await s.until(lambda e, r=row: e["told"] == {"status": "Faulted", "error": r.code}, n, 30)
+        evse = await s.until(lambda e, r=row: e["told"] == {"status": "Faulted", "error": r.code}, n)
         assert evse["screen"] == "out_of_service"
     before = (await s.station.picture())["agent"]["restarts"]
     await s.csms.ask("Reset", {"type": "Hard"})
-    await s.station.until(lambda p: p["agent"]["restarts"] > before and p["agent"]["up"], 30)
+    await s.station.until(lambda p: p["agent"]["restarts"] > before and p["agent"]["up"])
     for n, _ in enumerate(LATCHED, 1):
-        await s.until(lambda e: e["told"]["error"] == "NoError" and e["told"]["status"] != "Faulted", n, 30)
+        await s.until(lambda e: e["told"]["error"] == "NoError" and e["told"]["status"] != "Faulted", n)
     assert s.csms.violations == s.second.violations == []

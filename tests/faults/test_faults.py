@@ -102,7 +102,7 @@ async def test_meters_that_fall_silent(s: Street) -> None:
     last_wh = evse["session"]["energy_wh"]
     await s.until(lambda e: e["told"] == {"status": "Charging", "error": "NoError"}, returns)
 
-    evse = await s.told("Faulted", idle, 25)
+    evse = await s.told("Faulted", idle)
     assert evse["told"]["error"] == "PowerMeterFailure"
     assert evse["screen"] == "out_of_service"
     await s.plug(idle)
@@ -114,7 +114,7 @@ async def test_meters_that_fall_silent(s: Street) -> None:
     await s.fault("MeterSilent", False, idle)
     await s.told("Preparing", idle)
 
-    await s.heard(lambda: s.payloads("StopTransaction"), 40)
+    await s.heard(lambda: s.payloads("StopTransaction"))
     transaction, evse = s.csms.transactions[number], await s.station.evse(dies)
     assert transaction.stop_wh is not None
     assert transaction.start_wh + last_wh <= transaction.stop_wh <= evse["meter_wh"]

@@ -139,7 +139,7 @@ def desk(outbox: Outbox | None = None, settings: Settings | None = None) -> Desk
     return Desk("chargy", outbox or Outbox(), Clock(), settings or Settings(), lambda: IDENTITY, (1, 2))
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 8.0, what: str = "") -> Any:
+async def until(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "") -> Any:
     """Poll with a deadline; the value that made the condition true."""
     deadline_s = time.monotonic() + timeout_s
     while not (found := condition()):

@@ -376,7 +376,7 @@ async def _play(deeds: Sequence[str]) -> Station:
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(0 if CAMPAIGN else 120)
+@pytest.mark.timeout(0 if CAMPAIGN else 300)
 @settings(max_examples=4000 if CAMPAIGN else 60, deadline=None)
 @given(st.lists(st.sampled_from(DEEDS), min_size=10, max_size=60))
 @example(["card", "answered", "switch", "end"])

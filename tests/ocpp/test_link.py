@@ -134,9 +134,9 @@ async def test_what_is_triggered_while_pending_is_said() -> None:
 
 async def test_rejected_is_silent_until_the_interval_also_over_a_reconnect() -> None:
     central = Central(script={"BootNotification": [boot_answer("Rejected", 1), boot_answer()]})
+    began_s = time.monotonic()
     async with linked(central, up=False) as room:
         await until(lambda: room.link.boot == "Rejected")
-        began_s = time.monotonic()
         room.link.tell(status(forced=True))
         room.link.tell(HeartbeatWanted())
         await central.ws.send('[2,"q","ClearCache",{}]')
@@ -219,9 +219,9 @@ async def test_heartbeats_at_the_boots_interval_in_domain_time() -> None:
 
 
 async def test_an_exchange_postpones_the_heartbeat() -> None:
-    central = Central(script={"BootNotification": [boot_answer(interval=1)]})
+    central = Central(script={"BootNotification": [boot_answer(interval=2)]})
     async with linked(central) as room:
-        until_s = time.monotonic() + 1.5
+        until_s = time.monotonic() + 3
         while time.monotonic() < until_s:
             room.link.tell(status(forced=True))
             await asyncio.sleep(0.1)
@@ -332,9 +332,9 @@ async def test_the_pause_grows_and_lets_others_pass() -> None:
     async with linked(central, rate=10.0) as room:
         room.settings.put("message_retry_interval_s", 5)
         room.outbox.put(sampled(""))
+        began_s = time.monotonic()
         room.link.wake()
         await until(lambda: central.of("MeterValues"))
-        began_s = time.monotonic()
         await until(lambda: room.outbox.rows and room.outbox.rows[0].attempts == 1)
         room.link.tell(status(ChargingState.CHARGING))
         await until(lambda: central.of("StatusNotification"))
@@ -783,7 +783,7 @@ async def test_flush_does_not_wait_where_nothing_moves(how: str) -> None:
         flushing = asyncio.create_task(room.link.flush(20.0))
         if how == "gone":
             central.ws.transport.abort()
-        assert not await asyncio.wait_for(flushing, 5.0)
+        assert not await asyncio.wait_for(flushing, 15.0)
 
 
 async def test_the_inbox_is_bounded_in_bytes() -> None:

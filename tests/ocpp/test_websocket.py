@@ -172,7 +172,7 @@ async def speaking(said: bytes, stay: asyncio.Event) -> AsyncIterator[int]:
 async def test_an_end_that_the_other_side_does_not_finish(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dial, "CLOSE_TIMEOUT_S", 0.1)
     stay = asyncio.Event()
-    async with speaking(said, stay) as port, asyncio.timeout(5.0):
+    async with speaking(said, stay) as port, asyncio.timeout(30):
         socket = await dialled(port)
         if said:
             with pytest.raises(Closed):
@@ -193,7 +193,7 @@ async def test_an_end_that_the_other_side_does_not_finish(said: bytes, monkeypat
 )
 async def test_frames_that_break_the_rules_end_it(said: bytes, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dial, "CLOSE_TIMEOUT_S", 0.1)
-    async with speaking(said, asyncio.Event()) as port, asyncio.timeout(5.0):
+    async with speaking(said, asyncio.Event()) as port, asyncio.timeout(30):
         socket = await dialled(port)
         with pytest.raises(Closed):
             await socket.recv()

@@ -18,7 +18,7 @@ ARGUMENTS = [
     "--disable-sync", "--no-first-run",
 ]  # fmt: skip
 
-pytestmark = [pytest.mark.page, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.page, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]
         file.write('\n[terminal]\ndriver = "terminal_payter"\nsync_every_s = 0.1\n')
     with simulated(str(path), "--port", "0", "--speed", "20") as s:
         s.wait_healthy()
-        wait_for(lambda: (s.station()["backend"] or {}).get("boot") == "Accepted", "boot", 15)
+        wait_for(lambda: (s.station()["backend"] or {}).get("boot") == "Accepted", "boot", 60)
         yield s
 
 
@@ -56,7 +56,7 @@ def page(browser: Any, simulation: Simulation) -> Iterator[Any]:
 def visited(browser: Any, simulation: Simulation) -> Iterator[Any]:
     """Fails the test if the page complained on its console: a broken script, a blocked resource."""
     page = browser.new_page(viewport={"width": 1400, "height": 900})
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     complaints: list[str] = []
     page.on("pageerror", lambda e: complaints.append(str(e)))
     page.on("console", lambda m: complaints.append(m.text) if m.type == "error" and "409" not in m.text else None)
@@ -136,7 +136,7 @@ def test_a_whole_session_by_clicks_on_2_0_1(browser: Any, tmp_path: Path) -> Non
             _at(page, "card-alice").click()
             _has(page, "contactor-1", "open")
             _goes(page)
-            wait_for(lambda: simulation.station()["agent"]["queue"] == 0, "an empty queue", 20)
+            wait_for(lambda: simulation.station()["agent"]["queue"] == 0, "an empty queue", 60)
         register = simulation.evse(1)["meter_wh"]
     facts = [json.loads(line) for line in (tmp_path / "world" / "central.jsonl").read_text().splitlines()]
     assert [f for f in facts if f["kind"] == "violation"] == []
@@ -164,7 +164,7 @@ def test_a_bank_card_pays_for_direct_current(browser: Any, tmp_path: Path) -> No
             _at(page, "card-pays").click()
             _has(page, "told-1", "Finishing")
             _has(page, "ledger", "held 0")
-            (capture,) = wait_for(lambda: simulation.station()["ledger"]["captures"], "the charge", 20)
+            (capture,) = wait_for(lambda: simulation.station()["ledger"]["captures"], "the charge", 60)
             _has(page, "ledger", f"charged 1 ({capture['cents'] / 100:.2f} €)")
             _at(page, "unplug-1").click()
             _has(page, "told-1", "Available")
@@ -194,7 +194,7 @@ def test_the_payment_terminal_loses_power_and_its_bank(page: Any, simulation: Si
     _has(page, "pay-screen-0", "Welcome")
     _has(page, "ledger", "held 0 (0.00 €), charged 0 (0.00 €), released 0")
     _at(page, "bank-link").click()
-    wait_for(lambda: not simulation.station()["terminals"][0]["online"], "the bank is away", 10)
+    wait_for(lambda: not simulation.station()["terminals"][0]["online"], "the bank is away", 60)
     _at(page, "terminal-cycle").click()
     _has(page, "pay-screen-0", "off")
     _has(page, "pay-screen-0", "Welcome")
@@ -247,7 +247,7 @@ def test_the_road_is_cut_and_mended(page: Any) -> None:
 def test_the_agent_is_killed_stopped_and_started(page: Any, simulation: Simulation) -> None:
     before = simulation.station()["agent"]["restarts"]
     _at(page, "agent-kill").click()
-    wait_for(lambda: simulation.station()["agent"]["restarts"] == before + 1, "a restart", 10)
+    wait_for(lambda: simulation.station()["agent"]["restarts"] == before + 1, "a restart", 60)
     _has(page, "agent", "0.")
     _at(page, "agent-stop").click()
     _has(page, "agent", "down")

@@ -58,7 +58,7 @@ class Simulation:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process, self.lines = process, list[str]()
         threading.Thread(target=self._listen, daemon=True).start()
-        self.url = wait_for(self._address, "the page's address", 20)
+        self.url = wait_for(self._address, "the page's address", 60)
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
@@ -115,7 +115,7 @@ def simulated(*arguments: str, command: str = "simulate", cwd: Path = ROOT) -> I
                 process.wait()
 
 
-def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 10.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
     """The first true answer of ``condition``."""
     until = time.monotonic() + timeout_s
     while time.monotonic() < until:

@@ -34,8 +34,10 @@ STATUS_FIELDS = {
 }
 NOT_RAISED = {"StoreFailed", "RecordPoisoned", "InternalError", "ResetFailure", "WeakSignal"}
 """Not a matter of the street."""
-LOOK_S = 0.3
-"""So long a fault may take to be noticed; some of them need a car, or minutes, and are not."""
+LOOKS_S = (0.3, 2.0, 8.0)
+"""So long a fault may take to be noticed: some of them need a car, or minutes, and are not. Longer on a machine that is
+so busy that few were."""
+ENOUGH = 20
 SINK = '[[sinks]]\nname = "alerts"\npath = "alerts.jsonl"\n'
 SETTINGS = (
     "sample_interval_s = 1\n[settings.ocpp16]\n"
@@ -79,21 +81,19 @@ def texts(value: Any) -> Iterator[str]:
         yield str(value)
 
 
-async def every_fault(s: Street) -> set[str]:
-    """Raised one after the other and cleared; those that the station noticed."""
-    noticed: set[str] = set()
-    for name in sorted(f.value for f in Fault if f.value not in NOT_RAISED):
+async def every_fault(s: Street, noticed: set[str], look_s: float) -> None:
+    """Raised one after the other and cleared; ``noticed``: those that the station has noticed."""
+    for name in sorted(f.value for f in Fault if f.value not in NOT_RAISED | noticed):
         try:
             await s.fault(name)
         except AssertionError:
             continue  # this board cannot have it
 
-        end_s = asyncio.get_running_loop().time() + LOOK_S
+        end_s = asyncio.get_running_loop().time() + look_s
         while name not in noticed and asyncio.get_running_loop().time() < end_s:
             await asyncio.sleep(0.02)
             noticed |= {a["fault"] for a in alerts(s) if a["message"] == "FaultNoted"}
         await s.fault(name, False)
-    return noticed
 
 
 async def every_setting(s: Street) -> None:
@@ -133,8 +133,11 @@ async def test_nothing_off_the_list_crosses_the_link(s: Street) -> None:
     await s.tap("CARD-A")
     await s.until(lambda e: e["session"] is None)
     await s.unplug()
-    noticed = await every_fault(s)
-    assert len(noticed) > 20, noticed
+    noticed: set[str] = set()
+    for look_s in LOOKS_S:
+        if len(noticed) <= ENOUGH:
+            await every_fault(s, noticed, look_s)
+    assert len(noticed) > ENOUGH, noticed
     await every_setting(s)
     for action, payload in s.calls():
         check(action, payload, version(s))

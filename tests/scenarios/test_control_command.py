@@ -25,20 +25,20 @@ def _all_gone(processes: list[psutil.Process]) -> bool:
 def test_a_session_survives_in_the_world_while_the_agent_is_killed(tmp_path: Path) -> None:
     with simulated(str(write_station(tmp_path)), "--port", "0", "--headless", "--speed", "10") as s:
         s.wait_healthy()
-        wait_for(lambda: (s.station()["backend"] or {}).get("boot") == "Accepted", "boot", 15)
+        wait_for(lambda: (s.station()["backend"] or {}).get("boot") == "Accepted", "boot", 60)
         assert s.post("evses/1/plug", {"car": {"soc": 20}}) == 202
-        assert s.post("cards/tap", {"uid": "04A1B2C3D4E5F6", "evse": 1}) == 202
-        wait_for(lambda: (s.evse(1)["told"] or {}).get("status") == "Charging", "Charging", 20)
-        wait_for(lambda: s.evse(1)["session"]["energy_wh"] > 0, "energy", 20)
+        assert s.post("cards/tap", {"uid": "04A1B2C3D4E5F6", "evse": 1, "hold_s": 1}) == 202
+        wait_for(lambda: (s.evse(1)["told"] or {}).get("status") == "Charging", "Charging", 60)
+        wait_for(lambda: s.evse(1)["session"]["energy_wh"] > 0, "energy", 60)
         before, seq = s.station(), s.trace()[-1]["seq"]
         assert s.post("agent", {"action": "kill"}) == 202
-        wait_for(lambda: s.station()["agent"]["restarts"] == 1, "a restart", 10)
+        wait_for(lambda: s.station()["agent"]["restarts"] == 1, "a restart", 60)
         s.wait_healthy()
         after = s.station()
         assert after["agent"]["pid"] != before["agent"]["pid"]
         assert after["evses"][0]["cable"]
         assert after["evses"][0]["meter_wh"] >= before["evses"][0]["meter_wh"]
-        wait_for(lambda: s.trace(seq), "frames of the new agent", 15)
+        wait_for(lambda: s.trace(seq), "frames of the new agent", 60)
         seqs = [f["seq"] for f in s.trace()]
         assert seqs == list(range(1, len(seqs) + 1))
 
@@ -47,7 +47,7 @@ def test_a_stopped_agent_stays_stopped_until_it_is_started(tmp_path: Path) -> No
     with simulated(str(write_station(tmp_path)), "--port", "0") as s:
         s.wait_healthy()
         assert s.post("agent", {"action": "stop"}) == 202
-        wait_for(lambda: s.station()["agent"]["pid"] is None, "no process", 8)
+        wait_for(lambda: s.station()["agent"]["pid"] is None, "no process", 60)
         time.sleep(0.5)  # five times restart_s: it would be back by now
         down = s.station()
         assert down["agent"]["up"] is False
@@ -150,7 +150,7 @@ def test_the_commands_cost_nothing_until_they_run() -> None:
 
 def test_bench_says_where_the_devices_are(tmp_path: Path) -> None:
     with simulated(str(write_station(tmp_path, "ws://127.0.0.1:9")), "--port", "0", command="bench") as s:
-        wait_for(lambda: any("chargy-agent run" in line for line in s.lines), "the hint", 10)
+        wait_for(lambda: any("chargy-agent run" in line for line in s.lines), "the hint", 60)
         assert len([line for line in s.lines if line.startswith("evse")]) or len(s.lines) > 4
         assert (tmp_path / "world" / "derived.toml").exists()
         assert s.post("evses/1/plug") == 202
@@ -161,7 +161,7 @@ def test_bench_says_where_the_devices_are(tmp_path: Path) -> None:
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "agent", "simulate", *arguments]
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize("offset_s", [-3600.0, 0.0, -1e9, 1e9])

@@ -55,7 +55,7 @@ async def panel(s: Street, n: int = 1) -> Image.Image:
 
 
 async def seen(s: Street, what: Callable[[Image.Image], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not what(await panel(s)):
             await asyncio.sleep(0.05)
 

@@ -71,7 +71,7 @@ async def booked(s: Simulated, count: int = 1) -> dict[str, Any]:
 
 async def shown(s: Simulated, words: str, n: int = 1) -> None:
     """On the panel, by its pixels."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             async with s.http.get(f"/api/v1/display/{n}.png") as answer:
                 png = await answer.read()
@@ -80,8 +80,18 @@ async def shown(s: Simulated, words: str, n: int = 1) -> None:
             await asyncio.sleep(0.2)
 
 
-async def journal(s: Simulated) -> list[list[str]]:
-    """What ``payments list`` says, row by row."""
+async def journal(s: Simulated, word: str = "") -> list[list[str]]:
+    """What ``payments list`` says, row by row; once ``word`` is in it: the bank knows what it was told before the agent
+    has heard its answer."""
+    async with asyncio.timeout(60):
+        while True:
+            rows = await listed(s)
+            if any(word in " ".join(row) for row in rows):
+                return rows
+            await asyncio.sleep(0.1)
+
+
+async def listed(s: Simulated) -> list[list[str]]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "agent", "payments", "list", str(s.folder / "world" / "derived.toml"),
         cwd=ROOT, stdout=asyncio.subprocess.PIPE,
@@ -148,7 +158,7 @@ async def test_a_card_a_car_and_the_same_card(tmp_path: Path) -> None:
         wh = over["evses"][0]["meter_wh"] - first
         assert cents == owed(wh)
         await shown(s, f"{euro(cents)} €")
-        _, row = await journal(s)
+        _, row = await journal(s, "Committed")
         assert euro(cents, ".") in row
         assert row[-1] == "Committed"
         assert over["ledger"]["voids"] == []
@@ -158,7 +168,7 @@ async def test_a_card_a_car_and_the_same_card(tmp_path: Path) -> None:
         assert start["idTag"].startswith("PY")
         assert signed(stop) == [first, first + wh]
         await s.until(lambda p: p["terminals"][0]["state"] == "enabled")  # a vehicle has one session on its plug
-        await s.post("/cards/tap", {"uid": "04A1B2C3D4E5F6"})
+        await s.post("/cards/tap", {"uid": "04A1B2C3D4E5F6", "hold_s": 1})
         await s.until_evse(lambda e: e["screen"] == "refused")
         await s.post("/evses/1/unplug", {"side": "ev"})
         await s.until_evse(lambda e: e["told"]["status"] == "Available")
@@ -213,7 +223,7 @@ async def test_nobody_comes_with_a_car(tmp_path: Path) -> None:
         await held(s)
         over = await s.until(lambda p: p["ledger"]["voids"] and not p["ledger"]["holds"])
         assert over["ledger"]["captures"] == []
-        assert "Voided:" in (await journal(s))[1]
+        assert "Voided:" in (await journal(s, "Voided:"))[1]
 
 
 async def test_a_bank_that_holds_less(tmp_path: Path) -> None:

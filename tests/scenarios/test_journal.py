@@ -27,9 +27,9 @@ class Bench(Simulated):
 
     def __init__(self, folder: Path, text: str) -> None:
         super().__init__(folder, text)
-        self.args = ["bench", str(self.file), "--port", str(self.port)]
+        self.args = ["bench", str(self.file), "--port", "0"]
 
-    async def healthy(self, timeout_s: float = 25.0) -> None:
+    async def healthy(self, timeout_s: float = 60.0) -> None:
         async with asyncio.timeout(timeout_s):
             while not (self.folder / "world" / "derived.toml").exists() or not await self._answers():
                 await asyncio.sleep(0.05)
@@ -79,7 +79,7 @@ async def sixteen(s: Street) -> None:
     await s.told("Charging")
     await s.unplug(side="ev")
     await s.leave()
-    await s.station.post("/cards/tap", {"uid": UID, "evse": 1})
+    await s.station.post("/cards/tap", {"uid": UID, "evse": 1, "hold_s": 1})
     await s.heard(lambda: UID in [p["idTag"] for p in s.payloads("Authorize")])
     answer = await s.csms.ask("ChangeConfiguration", {"key": "AuthorizationKey", "value": NEW_KEY})
     assert answer == {"status": "Accepted"}
@@ -89,7 +89,7 @@ async def test_nothing_of_it_is_in_the_journal(tmp_path: Path) -> None:
     async with Backend() as csms:
         backend = f'url = "{csms.url}"\nsecurity_profile = 1\npassword = "{PASSWORD}"'
         async with Bench(tmp_path, station_text(backend=backend)) as world, agent(tmp_path) as journal:
-            await world.until(lambda p: p["backend"]["boot"] == "Accepted", 30)
+            await world.until(lambda p: p["backend"]["boot"] == "Accepted")
             await world.until(lambda p: p["evses"][0]["screen"] == "idle")
             s = Street(world, csms)
             s.begin()

@@ -9,6 +9,6 @@ from test_kill_sweep import sweep
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(0 if CAMPAIGN else 400)
+@pytest.mark.timeout(0 if CAMPAIGN else 900)
 async def test_every_step_on_201(tmp_path: Path, record_property: Any) -> None:
     record_property("kills", await sweep(tmp_path, "2.0.1"))

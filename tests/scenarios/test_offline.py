@@ -69,17 +69,24 @@ async def station_time(s: Street) -> datetime:
     return datetime.fromisoformat(s.csms.told[-1]["timestamp"])
 
 
+def our_s() -> float:
+    """Our clock, in seconds of the station's."""
+    return asyncio.get_running_loop().time() * SPEED
+
+
 @pytest.mark.parametrize("how", [{"up": False}, {"stall": True}])
 async def test_stopped_while_the_road_is_closed(s: Street, how: dict[str, bool]) -> None:
     number = await s.charge("CARD-A")
     await energy(s, 10)
+    before_s = our_s()
     at = await station_time(s)
+    after_s = our_s()
     await road(s, **how)
-    began = asyncio.get_running_loop().time()
     await energy(s, 60)
+    tapped_s = our_s()
     await s.tap("CARD-A")
     await s.screen("finished")
-    stopped_s = (asyncio.get_running_loop().time() - began) * SPEED
+    finished_s = our_s()
     assert s.csms.transactions[number].stop is None
     await road(s, up=True, stall=False)
     await s.empty()
@@ -87,7 +94,7 @@ async def test_stopped_while_the_road_is_closed(s: Street, how: dict[str, bool])
     assert stop is not None
     assert stop["meterStop"] == (await s.station.evse())["meter_wh"]
     since_s = (datetime.fromisoformat(stop["timestamp"]) - at).total_seconds()
-    assert stopped_s - 40 < since_s < stopped_s + 10  # when it happened, not when it was told
+    assert tapped_s - after_s - 1 < since_s < finished_s - before_s + 1  # when it happened, not when it was told
     in_order(s)
 
 
@@ -146,7 +153,7 @@ async def test_an_answer_after_the_call_time_out_still_gives_the_id(s: Street) -
 
 
 def wait_for_log(s: Street, text: str) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while text not in (s.station.folder / "world" / "agent.log").read_text():
         assert time.monotonic() < until, f"the log never said {text!r}"
         time.sleep(0.05)
@@ -176,10 +183,9 @@ async def test_killed_while_offline_with_a_full_queue(s: Street) -> None:
     await energy(s, 80)
     await s.kill()
     await s.screen("charging")
-    await energy(s, 60)
+    await s.station.until(lambda p: p["agent"]["queue"] > 2)
     await s.tap("CARD-A")
     await s.screen("finished")
-    assert (await s.station.picture())["agent"]["queue"] > 2
     await s.kill()
     assert (await s.station.picture())["agent"]["queue"] > 2
     await road(s, up=True)

@@ -52,6 +52,7 @@ async def test_032_1_the_stop_is_told_the_cable_is_free_and_the_agent_ends_in_or
     await s.charge("CARD-B", 2)
     before = await cut(s)
     await anew(s, before)
+    await s.heard(lambda: s.payloads("BootNotification"))  # devices do not wait for a slow backend
     stops = {p["transactionId"]: p["reason"] for p in s.payloads("StopTransaction")}
     assert stops == dict.fromkeys(stops, "PowerLoss")
     assert len(stops) == 2

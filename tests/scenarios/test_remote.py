@@ -167,7 +167,7 @@ async def test_closing_the_whole_station(s: Street) -> None:
     assert await ask(s, "ChangeAvailability", connectorId=0, type="Inoperative") == "Accepted"
     for n in (1, 2):
         await s.told("Unavailable", n)
-    assert s.csms.statuses["0"] == "Unavailable"
+    await s.heard(lambda: s.csms.statuses["0"] == "Unavailable")
     assert await ask(s, "ChangeAvailability", connectorId=0, type="Operative") == "Accepted"
     for n in (1, 2):
         await s.told("Available", n)

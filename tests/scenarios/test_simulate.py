@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
-from simulated import Simulated, free_port
+from simulated import Simulated, held_port
 from street import station_text
 
 CARD = "04A1B2C3D4E5F6"
@@ -22,10 +22,10 @@ async def charge(station: Simulated) -> list[dict[str, Any]]:
     await station.until(lambda p: p["backend"]["boot"] == "Accepted")
     await station.post("/evses/1/plug", {})
     await station.until_evse(lambda e: e["told"]["status"] == "Preparing")
-    await station.post("/cards/tap", {"uid": CARD, "evse": 1, "hold_s": 0.3})
+    await station.post("/cards/tap", {"uid": CARD, "evse": 1, "hold_s": 1})
     await station.until_evse(lambda e: e["told"]["status"] == "Charging" and e["session"]["transaction_id"])
     await station.until_evse(lambda e: e["session"]["energy_wh"] >= 10)
-    await station.post("/cards/tap", {"uid": CARD, "evse": 1, "hold_s": 0.3})
+    await station.post("/cards/tap", {"uid": CARD, "evse": 1, "hold_s": 1})
     await station.until_evse(lambda e: e["told"]["status"] == "Finishing" and not e["locked"])
     await station.post("/evses/1/unplug", {"side": "station"})
     await station.until_evse(lambda e: e["told"]["status"] == "Available" and e["session"] is None)
@@ -82,18 +82,15 @@ FOREIGN = importlib.util.find_spec("ocpp_csms")
 
 @pytest.mark.skipif(FOREIGN is None, reason="ocpp-csms is not installed: make test brings it along")
 async def test_a_session_with_a_central_system_that_is_not_ours(tmp_path: Path) -> None:
-    port = free_port()
-    log = (tmp_path / "foreign.log").open("w")
-    foreign = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ocpp_csms", "--host", "127.0.0.1", "--port", str(port), "--debug", stdout=log, stderr=log
-    )
-    try:
-        async with Simulated(tmp_path, station_text(1), f"ws://127.0.0.1:{port}", 20) as station:
-            frames = await charge(station)
-    finally:
-        foreign.terminate()
-        await foreign.wait()
-        log.close()
+    with held_port() as port, (tmp_path / "foreign.log").open("w") as log:
+        argv = [sys.executable, "-m", "ocpp_csms", "--host", "127.0.0.1", "--port", str(port), "--debug"]
+        foreign = await asyncio.create_subprocess_exec(*argv, stdout=log, stderr=log)
+        try:
+            async with Simulated(tmp_path, station_text(1), f"ws://127.0.0.1:{port}", 20) as station:
+                frames = await charge(station)
+        finally:
+            foreign.terminate()
+            await foreign.wait()
     assert actions(frames) == ["Authorize", "StartTransaction", "StopTransaction"]
     heard = (tmp_path / "foreign.log").read_text()
     assert heard.count("TransactionStartedEvent(") == heard.count("TransactionStoppedEvent(") == 1

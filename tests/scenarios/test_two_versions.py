@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated import Simulated, free_port
+from simulated import Simulated, held_port
 from street import Backend, station_text
 from street201 import CARD, Street201, street201
 
@@ -49,7 +49,8 @@ async def test_a_backend_that_changes_its_version(tmp_path: Path) -> None:
     text = station_text(1, backend=BOTH, settings="offline_tx_for_unknown_id = true")
     async with Backend(speaks=("1.6",)) as csms, Simulated(tmp_path, text, csms.url, 20.0) as station:
         s = Street201(station, csms)
-        await station.until(lambda p: p["backend"]["boot"] == "Accepted" and p["backend"]["ocpp"] == "1.6")
+        await s.booted()
+        assert csms.version == "1.6"
         await csms.ask("ChangeConfiguration", {"key": "ConnectionTimeOut", "value": "77"})
         for version in ("2.0.1", "1.6"):
             await s.off_line()
@@ -93,13 +94,14 @@ async def central(port: int, version: str, journal: Path) -> AsyncIterator[Centr
 async def test_one_book_for_both_versions(tmp_path: Path, first: str, then: str) -> None:
     """Before a central system that shares no codec with us and is installed anew in the middle of a session: one bill,
     and nothing in it that a station must not do."""
-    port, journal = free_port(), tmp_path / "journal.jsonl"
+    journal = tmp_path / "journal.jsonl"
     text = station_text(1, backend=BOTH, settings="sample_interval_s = 5")
 
     def spoken(p: dict[str, Any]) -> bool:
         return bool(p["backend"]["boot"] == "Accepted" and p["backend"]["link"] == "up" and p["agent"]["queue"] == 0)
 
     async with AsyncExitStack() as street:
+        port = street.enter_context(held_port())
         async with central(port, first, journal):
             station = Simulated(tmp_path, text, f"ws://127.0.0.1:{port}", 20.0)
             await street.enter_async_context(station)

@@ -75,7 +75,7 @@ async def page(url: str) -> tuple[int, str]:
 async def scanned(s: Simulated, n: int, other_than: str = "") -> str:
     """What the code on display ``n`` says."""
     zxingcpp: Any = pytest.importorskip("zxingcpp")
-    async with asyncio.timeout(45):
+    async with asyncio.timeout(90):
         while True:
             _, png = await asyncio.to_thread(fetched, f"http://127.0.0.1:{s.port}/api/v1/display/{n}.png")
             codes = zxingcpp.read_barcodes(Image.open(io.BytesIO(png)).convert("L"))
@@ -108,7 +108,7 @@ async def test_scan_pay_charge_receipt(s: Simulated) -> None:
     assert "Charging" in (await page(progress))[1]
     await s.post("/evses/1/unplug", {"side": "ev"})
     await s.until_evse(lambda e: e["session"] is None, 1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "Receipt" not in (text := (await page(progress))[1]):
             await asyncio.sleep(0.1)
     kwh = Decimal(re.findall(r"([0-9.]+) kWh</p>", text)[0])

@@ -46,7 +46,7 @@ async def station(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Engine
         await asyncio.wait(tasks)
 
 
-async def until(true: Callable[[], bool], within_s: float = 10.0) -> None:
+async def until(true: Callable[[], bool], within_s: float = 30.0) -> None:
     async with asyncio.timeout(within_s):
         while not true():
             await asyncio.sleep(0.005)

@@ -73,7 +73,7 @@ async def chain() -> AsyncIterator[Chain]:
     play = Playbook(site)
     async with TcpLine(bank) as line:
         where = Where(1, "meter", lambda: (play.boot, play.t_s), (CONFIG,), {"phases": 3, "max_a": 32})
-        chosen = MeterSettings("eastron_sdm630", "tcp", host="127.0.0.1", port=line.port, timeout_s=0.05)
+        chosen = MeterSettings("eastron_sdm630", "tcp", host="127.0.0.1", port=line.port, timeout_s=0.3)
         events = []
 
         def post(event):

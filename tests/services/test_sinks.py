@@ -7,12 +7,12 @@ import contextlib
 import json
 import logging
 import shutil
-import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from simulated import held_port
 
 from agent.domain.messages import MeterSampled, Sample, SecurityHappened, TransactionStarted
 from agent.kinds import Reading, ReadingContext, SignedReading, Stamp, Token
@@ -59,7 +59,7 @@ async def at_work(*sinks: Sink | Sinks) -> AsyncIterator[None]:
 
 
 async def until(what: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not what():
             await asyncio.sleep(0.01)
 
@@ -168,7 +168,7 @@ async def test_files_that_are_no_use_are_a_trouble_of_the_sink(
     path = tmp_path / "file"
     if content is not None:
         path.write_bytes(content)
-    far = table(kind="mqtt", host="127.0.0.1", port=free_port(), **{file: str(path)})
+    far = table(kind="mqtt", host="127.0.0.1", port=1, **{file: str(path)})
     with pytest.raises(SinkError, match=file):
         await open_outlet(far, "CP-1")
 
@@ -213,10 +213,10 @@ async def test_any_station_has_a_topic(station: str) -> None:
 BROKER = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+@pytest.fixture
+def port() -> Iterator[int]:
+    with held_port() as port:
+        yield port
 
 
 @contextlib.asynccontextmanager
@@ -226,7 +226,7 @@ async def broker(folder: Path, port: int) -> AsyncIterator[None]:
     file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     child = await asyncio.create_subprocess_exec(BROKER, "-c", str(file), stderr=asyncio.subprocess.DEVNULL)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     (await asyncio.open_connection("127.0.0.1", port))[1].close()
@@ -240,10 +240,10 @@ async def broker(folder: Path, port: int) -> AsyncIterator[None]:
 
 
 @pytest.mark.skipif(BROKER is None, reason="mosquitto is not installed")
-async def test_alerts_reach_a_broker_and_wait_while_it_is_away(tmp_path: Path) -> None:
+async def test_alerts_reach_a_broker_and_wait_while_it_is_away(tmp_path: Path, port: int) -> None:
     import aiomqtt
 
-    port, heard = free_port(), []
+    heard: list[tuple[str, str]] = []
     sinks = Sinks(
         [table(kind="mqtt", host="127.0.0.1", port=port, topic="st/1")], "CP-1", Clock({}, 1.0, rtc=lambda: 0.0)
     )
@@ -270,6 +270,7 @@ async def test_alerts_reach_a_broker_and_wait_while_it_is_away(tmp_path: Path) -
         heard.clear()
         async with broker(tmp_path, port):
             listener = asyncio.create_task(listen())
+            await until(lambda: ("ready", "") in heard)  # or it is told before anybody listens
             sinks.hear(SecurityHappened("D", AT))
             await until(lambda: any('"D"' in text for _, text in heard))
             listener.cancel()

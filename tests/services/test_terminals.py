@@ -159,7 +159,7 @@ async def test_whether_an_authorisation_was_taken_back_is_not_said_when_nobody_k
         await apollo.tap(bank_s=30)
         await it.next(BankCardRead)
         it.keeper.do(AuthorisePayment(0, "p1"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not it.keeper._asked:
                 await asyncio.sleep(0.005)
         await apollo.down()

@@ -124,9 +124,9 @@ def board_times_ten(board: Any) -> Any:
 
 
 METER = {
-    "driver": "meter_modbus", "line": "tcp", "map": "eastron_sdm630", "timeout_s": 0.15,
+    "driver": "meter_modbus", "line": "tcp", "map": "eastron_sdm630", "timeout_s": 0.4,
 }  # fmt: skip
-BOARD = {"driver": "evse_modbus", "watchdog_s": 2, "timeout_s": 0.15}
+BOARD = {"driver": "evse_modbus", "watchdog_s": 2, "timeout_s": 0.4}
 
 # --- what people touch ------------------------------------------------------------------------------------------------
 
@@ -454,7 +454,7 @@ ROWS |= {
             "frozen value": Mutant(no_vehicle, ("vehicle",)),
             "missing reply": Mutant(rapi(lambda data: b""), ("traits",)),
         },
-        {"board": {"driver": "evse_openevse", "heartbeat_s": 5, "timeout_s": 0.15}},
+        {"board": {"driver": "evse_openevse", "heartbeat_s": 5, "timeout_s": 0.4}},
     ),
     "meter_rest": Row(
         "meter",

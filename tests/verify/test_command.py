@@ -21,7 +21,7 @@ from drivers.sim.world import World
 from tests.drivers.sim_stations import until
 from tests.verify.rig import WorldHands, failures, left, street, verified
 
-BOARD = {"driver": "evse_modbus", "watchdog_s": 2, "timeout_s": 0.15}
+BOARD = {"driver": "evse_modbus", "watchdog_s": 2, "timeout_s": 0.4}
 QUICK = ("--samples", "2", "--reads", "10")
 
 
@@ -189,7 +189,7 @@ async def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
 
 
 async def test_a_reference_from_the_command_line_is_compared(tmp_path: Path) -> None:
-    meter = {"driver": "meter_modbus", "line": "tcp", "timeout_s": 0.15}
+    meter = {"driver": "meter_modbus", "line": "tcp", "timeout_s": 0.4}
     simulation = {"evse": [{"number": 1, "meter_wh": 1_234_567}]}
     async with street(tmp_path, meter=meter, simulation=simulation) as (_, file):
         for reference, wrong in (("1234.57", []), ("1234,5", []), ("123.457", ["evse[1].meter reference"])):

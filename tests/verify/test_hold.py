@@ -58,7 +58,7 @@ async def test_ctrl_c_before_the_bank_has_answered(tmp_path: Path) -> None:
             await asyncio.sleep(0)
         await asyncio.wait([task])
         assert task.cancelled()
-        await until(lambda: far.ledger["voids"], 5)
+        await until(lambda: far.ledger["voids"], 30)
         assert (len(far.ledger["voids"]), far.ledger["holds"], far.ledger["captures"]) == (1, [], [])
 
 
@@ -76,5 +76,5 @@ async def test_a_bank_that_takes_its_time_is_waited_for(tmp_path: Path) -> None:
     async with checked(tmp_path, bank_s=1.0) as (far, task):
         (done,) = await task
         assert [o.outcome for o in done.outcomes if o.check == "hold"] == [PASSED]
-        await until(lambda: far.ledger["voids"], 5)
+        await until(lambda: far.ledger["voids"], 30)
         assert far.ledger["holds"] == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.verify.rig import street
 
-METER = {"driver": "meter_modbus", "line": "tcp", "timeout_s": 0.15}
+METER = {"driver": "meter_modbus", "line": "tcp", "timeout_s": 0.4}
 
 
 async def pytest_in(folder: Path, *words: str, alone: bool = True) -> tuple[int, str]:

@@ -148,7 +148,7 @@ class Play(Street):
         await self.station.healthy()
         await self.station.until(lambda p: p["backend"]["boot"] == "Accepted")
 
-    async def rebooted(self, timeout_s: float = 20.0) -> dict[str, Any]:
+    async def rebooted(self, timeout_s: float = 60.0) -> dict[str, Any]:
         """Until the station has booted anew since the mark and is at work; its BootNotification."""
         await self.heard(lambda: self.payloads("BootNotification"), timeout_s)
         await self.station.until(lambda p: p["agent"]["up"] and p["backend"]["boot"] == "Accepted", timeout_s)
@@ -220,9 +220,8 @@ class Play(Street):
 async def play(folder: Path, text: str, speed: float = SPEED) -> AsyncIterator[Play]:
     """A station of a case's own."""
     async with Backend() as csms, Simulated(folder, text, csms.url, speed) as station:
-        picture = await station.until(lambda p: p["backend"]["boot"] == "Accepted")
         s = Play(station, csms)
-        await s.heard(lambda: len(csms.statuses) == 1 + len(picture["evses"]))  # or the first case hears the last of it
+        await s.booted()  # or the first case hears the last of it
         yield s
 
 

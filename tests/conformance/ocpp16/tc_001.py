@@ -14,8 +14,9 @@ async def test_silence_while_rejected(s: Play) -> None:
     boots: list[float] = []
 
     async def hook(moment: str, action: str, payload: dict[str, Any]) -> None:
-        if action == "BootNotification" and moment == "after":
+        if action == "BootNotification" and moment == "before":
             boots.append(asyncio.get_running_loop().time())
+        if action == "BootNotification" and moment == "after":
             s.csms.boot, s.csms.interval_s = "Accepted", BEAT_S
 
     s.csms.boot, s.csms.interval_s, s.csms.hook = "Rejected", WAIT_S, hook

@@ -9,8 +9,8 @@ async def test_stopped_while_off_line(s: Play) -> None:
     number = await s.session()
     await s.off_line()
     await s.tap(CARD)
-    evse = await s.screen("finished")
-    await s.until(lambda e: not e["contactor"])
+    await s.screen("finished")
+    evse = await s.until(lambda e: not e["contactor"])
     await s.on_line()
     stop = await s.call("StopTransaction")
     assert stop["transactionId"] == number

@@ -24,7 +24,7 @@ async def test_a_session_ends_before_the_installation_and_none_begins(s: Play) -
         web.files["/fw.bin"] = image("2.0.1", reboot=False)
         await update(s, f"http://127.0.0.1:{web.port}/fw.bin")
         await s.told("Unavailable", 2)
-        assert firmware(s) == ["Downloading", "Downloaded"]
+        await s.heard(lambda: firmware(s) == ["Downloading", "Downloaded"])
         assert await s.start(n=2) == "Rejected"
         assert await s.stop(number) == "Accepted"
         await s.heard(lambda: "Installed" in firmware(s))

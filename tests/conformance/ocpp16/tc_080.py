@@ -31,7 +31,7 @@ async def test_later_download_and_later_installation(tmp_path: Path) -> None:
         with web_server() as web:
             web.files["/fw.bin"] = content
             location = f"http://127.0.0.1:{web.port}/fw.bin"
-            soon, later = await in_s(s, 60), await in_s(s, 120)
+            soon, later = await in_s(s, 100), await in_s(s, 250)
             answer = await signed_update(
                 s, location, maker.certificate, maker.sign(content), retrieveDateTime=soon, installDateTime=later
             )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from simulated import Simulated
-from street import Backend, station_text
+from street import SPEED, Backend, station_text
 from street201 import Street201, named
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -34,6 +34,7 @@ async def test_TC_B_01_CS(s: Street201) -> None:
     boot = await s.rebooted()
     assert boot["reason"] in ("PowerUp", "ApplicationReset")
     await s.heard(lambda: {p["evseId"] for p in s.payloads("StatusNotification")} == {1, 2})
+    await s.heard(lambda: s.payloads("SecurityEventNotification"))
     assert s.payloads("SecurityEventNotification")[0]["type"] == "StartupOfTheDevice"
     assert await s.put("OCPPCommCtrlr.HeartbeatInterval", "20") == "Accepted"
     await s.heard(lambda: len(s.payloads("Heartbeat")) >= 2)
@@ -65,7 +66,13 @@ async def test_TC_B_02_CS(s: Street201) -> None:
 
 async def test_TC_B_03_CS_TC_B_30_CS(s: Street201) -> None:
     """Rejected: silence until the interval is over; what is asked meanwhile is a SecurityError, also while Pending."""
-    s.csms.boot, s.csms.interval_s = "Rejected", 20
+    booted_s: list[float] = []
+
+    async def note(moment: str, action: str, payload: dict[str, Any]) -> None:
+        if (moment, action) == ("before", "BootNotification"):
+            booted_s.append(asyncio.get_running_loop().time() * SPEED)
+
+    s.csms.boot, s.csms.interval_s, s.csms.hook = "Rejected", 20, note
     try:
         await s.station.post("/agent", {"action": "kill"})
         await s.heard(lambda: s.payloads("BootNotification"))
@@ -74,10 +81,12 @@ async def test_TC_B_03_CS_TC_B_30_CS(s: Street201) -> None:
         assert (await s.csms.call("GetVariables", wanted))[2] == "SecurityError"
         s.csms.boot = "Pending"
         await s.station.until(lambda p: p["backend"]["boot"] == "Pending")
-        assert [a for a, _ in s.calls()] == ["BootNotification", "BootNotification"]
+        assert {a for a, _ in s.calls()} == {"BootNotification"}
+        assert all(b - a >= 18 for a, b in itertools.pairwise(booted_s)), booted_s
+        assert len(booted_s) >= 2
         assert (await s.csms.call("ClearCache", {}))[2] == "SecurityError"
     finally:
-        s.csms.boot, s.csms.interval_s = "Accepted", 300
+        s.csms.boot, s.csms.interval_s, s.csms.hook = "Accepted", 300, None
     await s.station.until(lambda p: p["backend"]["link"] == "up")
 
 
@@ -184,6 +193,7 @@ async def test_TC_B_20_CS(s: Street201) -> None:
     assert await s.csms.ask("Reset", {"type": "Immediate"}) == {"status": "Accepted"}
     assert (await s.rebooted())["reason"] == "RemoteReset"
     await s.heard(lambda: {p["evseId"] for p in s.payloads("StatusNotification")} == {1, 2})
+    await s.heard(lambda: s.payloads("SecurityEventNotification"))
     assert s.payloads("SecurityEventNotification")[0]["type"] == "ResetOrReboot"
 
 
@@ -375,7 +385,7 @@ async def test_TC_B_53_CS(s: Street201) -> None:
 async def test_TC_B_57_CS(tmp_path: Path) -> None:
     """The connection is lost: waits from RetryBackOffWaitMinimum on, doubled RetryBackOffRepeatTimes times."""
     text = station_text(backend='versions = ["2.0.1"]').replace("reconnect_s = 0.2", "")
-    rate, minimum_s = 20.0, 5
+    rate, minimum_s = 20.0, 10
     async with Backend(speaks=("2.0.1",)) as csms, Simulated(tmp_path, text, csms.url, rate) as station:
         await station.until(lambda p: p["backend"]["boot"] == "Accepted")
         s = Street201(station, csms)
@@ -383,8 +393,8 @@ async def test_TC_B_57_CS(tmp_path: Path) -> None:
             assert await s.put(f"OCPPCommCtrlr.RetryBackOff{name}", str(value)) == "Accepted"
         tried_s = await attempts(csms, 6)
     waits_s = [(b - a) * rate for a, b in itertools.pairwise(tried_s)]
-    for waited_s, expected_s in zip(waits_s, (5, 10, 20, 20, 20), strict=True):
-        assert expected_s * 0.9 <= waited_s < expected_s + 50, waits_s  # 80 without the bound
+    for waited_s, expected_s in zip(waits_s, (10, 20, 40, 40, 40), strict=True):
+        assert expected_s - 7 <= waited_s < expected_s + 110, waits_s  # 160 without the bound; the machine may be busy
 
 
 async def attempts(csms: Backend, count: int) -> list[float]:
@@ -398,7 +408,7 @@ async def attempts(csms: Backend, count: int) -> list[float]:
         tried_s.append(now_s())
         writer.close()
 
-    async with await asyncio.start_server(knocked, "127.0.0.1", csms.port), asyncio.timeout(20):
+    async with await asyncio.start_server(knocked, "127.0.0.1", csms.port), asyncio.timeout(60):
         while len(tried_s) < count:
             await asyncio.sleep(0.01)
     return tried_s

@@ -43,7 +43,7 @@ async def by_cache(s: Street201) -> AsyncIterator[Street201]:
     """The cache may decide by itself, and is empty; unplugged rights are over soon."""
     await s.csms.ask("ClearCache", {})
     assert await s.put("AuthCtrlr.LocalPreAuthorize", "true") == "Accepted"
-    assert await s.put("TxCtrlr.EVConnectionTimeOut", "5") == "Accepted"
+    assert await s.put("TxCtrlr.EVConnectionTimeOut", "30") == "Accepted"
     yield s
     await s.on_line()
     assert await s.put("AuthCtrlr.LocalPreAuthorize", "false") == "Accepted"
@@ -72,7 +72,7 @@ async def test_TC_C_46_CS(by_cache: Street201) -> None:
         await s.screen("plug_in")
         await s.until(lambda e: e["screen"] != "plug_in")
         assert s.payloads("Authorize") == []
-        assert await s.put("AuthCacheCtrlr.LifeTime", "3") == "Accepted"  # its last use is 5 s ago
+        assert await s.put("AuthCacheCtrlr.LifeTime", "3") == "Accepted"  # its last use is 30 s ago
         await s.tap(CARD)
         await s.heard(lambda: s.payloads("Authorize"))
         await s.screen("plug_in")
@@ -158,18 +158,26 @@ async def test_begun_off_line_and_refused_afterwards(by_cache: Street201, unknow
     assert await s.put("TxCtrlr.StopTxOnInvalidId", "false") == "Accepted"
     assert await s.put("TxCtrlr.MaxEnergyOnInvalidId", "0" if unknown else "60") == "Accepted"
     s.csms.infos[STRANGER] = {"status": "Invalid"}
+    registers: list[int] = []
+
+    async def note(moment: str, action: str, payload: dict[str, Any]) -> None:
+        """The register when the verdict is given, or a little before."""
+        if (moment, action) == ("before", "TransactionEvent") and not registers:
+            registers.append((await s.station.evse())["meter_wh"])
+
+    s.csms.hook = note
     try:
         await s.off_line()
         await s.plug()
         await s.tap(STRANGER)
         await s.until(lambda e: e["session"] and e["contactor"])
         await s.on_line()
-        before_wh = (await s.station.evse())["meter_wh"]
         await s.event(lambda e: e["transactionInfo"].get("chargingState") == "SuspendedEVSE")
-        drawn_wh = (await s.until(lambda e: not e["contactor"]))["meter_wh"] - before_wh
+        drawn_wh = (await s.until(lambda e: not e["contactor"]))["meter_wh"] - registers[0]
         assert s.events("Ended") == []
         assert unknown or drawn_wh >= 30
     finally:
+        s.csms.hook = None
         assert await s.put("TxCtrlr.StopTxOnInvalidId", "true") == "Accepted"
         assert await s.put("TxCtrlr.MaxEnergyOnInvalidId", "0") == "Accepted"
 

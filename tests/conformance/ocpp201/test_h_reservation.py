@@ -79,7 +79,7 @@ async def test_TC_H_06_CS_TC_H_12_CS(h: Street201) -> None:
 
 async def test_TC_H_07_CS(h: Street201) -> None:
     """Expiry is reported and frees the EVSE."""
-    assert await h.reserve(after_s=40) == "Accepted"
+    assert await h.reserve(after_s=100) == "Accepted"
     await h.told("Reserved")
     await updates(h, "Expired")
     await h.told("Available")

@@ -96,7 +96,7 @@ async def test_TC_L_01_CS(s: Street201, web: WebServer) -> None:
 async def test_TC_L_02_CS(s: Street201, web: WebServer) -> None:
     """Installation later than download: InstallScheduled until then."""
     content = image("2.1.0", reboot=False)
-    assert await update(s, web, 2, content, installDateTime=await in_s(s, 60)) == "Accepted"
+    assert await update(s, web, 2, content, installDateTime=await in_s(s, 120)) == "Accepted"
     await s.heard(lambda: "Installed" in statuses(s))
     assert statuses(s, 2)[2:] == ["SignatureVerified", "InstallScheduled", "Installing", "Installed"]
 
@@ -104,7 +104,7 @@ async def test_TC_L_02_CS(s: Street201, web: WebServer) -> None:
 async def test_TC_L_03_CS(s: Street201, web: WebServer) -> None:
     """Download later: DownloadScheduled until then."""
     content = image("2.2.0", reboot=False)
-    assert await update(s, web, 3, content, retrieveDateTime=await in_s(s, 60)) == "Accepted"
+    assert await update(s, web, 3, content, retrieveDateTime=await in_s(s, 120)) == "Accepted"
     await s.heard(lambda: "DownloadScheduled" in statuses(s))
     assert web.asked == []
     await s.heard(lambda: "Installed" in statuses(s))
