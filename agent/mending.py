@@ -86,7 +86,10 @@ WORDS: dict[Fault, tuple[str, str]] = {
     ),
     Fault.DOOR_OPEN: ("the door is open", "close it; a security event says when it was opened"),
     Fault.TILT: ("the station was hit or tilted", "cables, earth, foundation, before anything else"),
-    Fault.METER_SILENT: ("the meter does not answer", "wiring, address, supply of the meter"),
+    Fault.METER_SILENT: (
+        "the meter does not answer, or is another than its map is for",
+        "wiring, address, supply, map of the meter; the log says what was tried",
+    ),
     Fault.METER_IMPLAUSIBLE: ("the meter tells what cannot be", "wiring, termination, map of the meter"),
     Fault.METER_EXCHANGED: (
         "another meter than the station file names",
