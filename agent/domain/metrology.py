@@ -27,6 +27,9 @@ APART = 0.03
 GAP_S = 30.0
 """Power that was not looked at for longer is unknown: the comparison begins anew."""
 FROZEN_WH = 100.0
+LOAD_W = 100.0
+"""Every meter counts this (three phases at their starting current take a third of it). Less may be noise that it does
+not count, or the station's own consumption that it does."""
 
 
 @mutable
@@ -43,6 +46,11 @@ class Watch:
     since: Reading | None = None
     seen: Reading | None = None
     power_wh: float = 0.0
+    load_wh: float = 0.0
+    """The same without a sign: whichever way round the meter is connected."""
+    idle_wh: int = 0
+    idle_most_wh: float = 0.0
+    """How far the register moved while nothing worth comparing flowed, and how far that may have moved it."""
     trouble: str = ""
 
     @property
@@ -56,7 +64,13 @@ class Watch:
 
     def compare_from(self, reading: Reading | None) -> None:
         """Begin the comparison of register and power anew."""
-        self.since, self.seen, self.power_wh = reading, reading, 0.0
+        self.since, self.seen, self.power_wh, self.load_wh = reading, reading, 0.0, 0.0
+        self.idle_wh, self.idle_most_wh = 0, 0.0
+
+    def moved_wh(self, reading: Reading) -> float:
+        """How far the register has moved under load since the comparison began."""
+        began_wh = self.since.energy_wh if self.since else reading.energy_wh
+        return reading.energy_wh - began_wh - min(self.idle_wh, self.idle_most_wh + self.step_wh)
 
 
 def unfit(meter: MeterIdentity, policy: MeterPolicy) -> str:
@@ -142,7 +156,7 @@ def untrue(watch: Watch, reading: Reading, most_w: float) -> str:
 
 
 def integrate(watch: Watch, reading: Reading) -> None:
-    """Add the energy of the power since the last look (trapezoid)."""
+    """Add the energy of the power since the last look (trapezoid). Less than ``LOAD_W`` is not compared."""
     seen = watch.seen
     if seen is None or seen.power_w is None or reading.power_w is None:
         watch.compare_from(reading)
@@ -151,7 +165,13 @@ def integrate(watch: Watch, reading: Reading) -> None:
     if reading.at.boot != seen.at.boot or passed_s > GAP_S:
         watch.compare_from(reading)
         return
-    watch.power_wh += max(seen.power_w + reading.power_w, 0.0) / 2 * passed_s / 3600
+    mean_w = (seen.power_w + reading.power_w) / 2
+    if abs(mean_w) < LOAD_W:
+        watch.idle_wh += reading.energy_wh - seen.energy_wh
+        watch.idle_most_wh += LOAD_W * passed_s / 3600
+    else:
+        watch.power_wh += max(mean_w, 0.0) * passed_s / 3600
+        watch.load_wh += abs(mean_w) * passed_s / 3600
     watch.seen = reading
 
 
@@ -159,11 +179,14 @@ def frozen_register(watch: Watch, reading: Reading) -> str:
     """Why the register cannot be counting; "" if it does. There was power, and it stood still or moved by half."""
     if watch.since is None:
         return ""
-    moved_wh = reading.energy_wh - watch.since.energy_wh
+    moved_wh = watch.moved_wh(reading)
     least_wh = max(FROZEN_WH, 5 * watch.step_wh)
-    if watch.power_wh > least_wh and 2 * (moved_wh + 2 * watch.step_wh) < watch.power_wh:
-        return f"by its own power {watch.power_wh:.0f} Wh were delivered, the register moved by {moved_wh} Wh"
-    return ""
+    if watch.load_wh <= least_wh or 2 * (moved_wh + 2 * watch.step_wh) >= watch.load_wh:
+        return ""
+    said = f"by its own power {watch.load_wh:.0f} Wh were delivered, the register moved by {moved_wh:.0f} Wh"
+    if 2 * watch.power_wh < watch.load_wh:
+        return f"{said}: line and load, or a transformer, are the wrong way round"
+    return said
 
 
 def disagreement(watch: Watch, reading: Reading) -> bool | None:
@@ -171,7 +194,7 @@ def disagreement(watch: Watch, reading: Reading) -> bool | None:
     Begins the next comparison."""
     if watch.since is None:
         return None
-    moved_wh = reading.energy_wh - watch.since.energy_wh
+    moved_wh = watch.moved_wh(reading)
     if max(moved_wh, watch.power_wh) < COMPARED_WH:
         return None
     apart_wh = abs(moved_wh - watch.power_wh)

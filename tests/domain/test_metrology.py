@@ -332,6 +332,41 @@ def test_without_a_bill_a_register_that_stood_still_is_looked_at_anew() -> None:
     assert play.evse().meter.trouble == ""
 
 
+def test_a_meter_that_is_connected_the_wrong_way_round_cannot_bill() -> None:
+    """Line and load, or a transformer: its export counts, and the driver would charge for nothing."""
+    play = charging(play_of())
+    looks(play, *[(1000, -22_000.0)] * 12)
+    assert faults(play) == {Fault.METER_IMPLAUSIBLE}
+    assert "wrong way round" in play.evse().meter.trouble
+
+
+def test_what_no_meter_counts_is_no_load() -> None:
+    """A night without a vehicle: a few watts of noise, below the current at which a meter begins to count."""
+    play = play_of()
+    for n in range(12_000):
+        play.t_s += 25.0
+        look(play, 1000, 30.0 if n % 3 else -9.0, purpose="poll").skip()
+        assert faults(play) == set()
+    assert [o for o in play.log if isinstance(o, Note)] == []
+
+
+def test_what_the_station_takes_behind_its_meter_is_no_disagreement() -> None:
+    """60 W that are counted, while the power is told as 0 or as 60 W; but not a register that runs by itself."""
+    for told_w in (0.0, 60.0):
+        play, energy_wh = play_of(), 1000.0
+        for _ in range(12_000):
+            play.t_s += 25.0
+            energy_wh += 60 * 25 / 3600
+            look(play, int(energy_wh), told_w, purpose="poll").skip()
+            assert faults(play) == set()
+    play, energy_wh = play_of(), 1000.0
+    for _ in range(1000):
+        play.t_s += 25.0
+        energy_wh += 500 * 25 / 3600
+        look(play, int(energy_wh), 0.0, purpose="poll").skip()
+    assert faults(play) == {Fault.METER_DISAGREES}
+
+
 def test_a_register_that_keeps_up_is_left_in_peace() -> None:
     play = charging(play_of())
     power_w, energy = 22_000.0, 1000.0
