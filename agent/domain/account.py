@@ -67,7 +67,7 @@ class Account:
 class Bill:
     """Of the latest session that a bank card pays for: what it costs by now, or in the end (``final``), and what the
     bank holds for it. ``receipt``: an address to show as QR code. ``parts``: what it is made of, in the end; they add
-    up to ``cents``."""
+    up to ``cents``. ``estimated``: somebody else charges, the station only reckons."""
 
     session: str
     cents: int
@@ -77,3 +77,4 @@ class Bill:
     final: bool = False
     tariff: Tariff | None = None
     parts: tuple[tuple[str, int], ...] = ()
+    estimated: bool = False

@@ -143,6 +143,8 @@ class Evse:
     """From the station file: the ad-hoc price."""
     # blocks/till.py
     bill: Bill | None = None
+    # blocks/reckoning.py
+    reckoned: Bill | None = None
     # blocks/display.py
     lamp: Lamp = Lamp.OFF
     # blocks/availability.py

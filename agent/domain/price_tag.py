@@ -36,10 +36,16 @@ def agreed_with(site: Site, evse: Evse, message: tuple[MessageContent, ...], now
 
 def of_session(site: Site, evse: Evse, register_wh: int, now: Moment) -> Values:
     """The price and what it has come to so far, likewise."""
-    bill, session = evse.bill, evse.session
-    if bill is not None and session is not None and bill.session == session.id:
-        return charged(site, bill, now)
-    return running(site, evse, register_wh, now)
+    bill = bill_of(evse, evse.session.id) if evse.session is not None else None
+    return charged(site, bill, now) if bill is not None else running(site, evse, register_wh, now)
+
+
+def bill_of(evse: Evse, session: str) -> Bill | None:
+    """What a bank card is charged; or what the station reckons, as long as the backend says nothing of the cost."""
+    account = evse.account
+    told = account is not None and account.session == session and account.cost is not None
+    bills = (evse.bill, None if told else evse.reckoned)
+    return next((b for b in bills if b is not None and b.session == session), None)
 
 
 def charged(site: Site, bill: Bill, now: Moment) -> Values:
@@ -50,7 +56,7 @@ def charged(site: Site, bill: Bill, now: Moment) -> Values:
         "cost_decimals": 2,
         "currency": bill.currency,
         "cost_final": bill.final,
-        "cost_estimated": False,
+        "cost_estimated": bill.estimated,
     }
     if not bill.final:
         return values | (tag(site, bill.tariff, now) if bill.tariff is not None else {})

@@ -29,6 +29,7 @@ from agent.domain.blocks.metrology import Metrology
 from agent.domain.blocks.overcurrent import OverCurrent
 from agent.domain.blocks.power import Power
 from agent.domain.blocks.problems import Problems
+from agent.domain.blocks.reckoning import Reckoning
 from agent.domain.blocks.remote import Remote
 from agent.domain.blocks.reservation import Reservations
 from agent.domain.blocks.security import Security
@@ -90,6 +91,7 @@ def assemble(site: Site) -> Blocks:
             costs,
             *till,
             webpay,
+            Reckoning(site),
             Wishes(site),
             Signals(site),
             Display(site, lambda evse: authorisation.checking(evse) or paying(evse), costs.message_for, webpay.shown),

@@ -10,18 +10,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.domain.account import Account
 from agent.domain.asks import AskReserve, AskStart, AskWebPayment, AskWebPaymentOver
+from agent.domain.cost import Cost
 from agent.domain.events import (
     Asked,
     CablePlugged,
     CardPresented,
+    ContactorClosed,
+    ContactorOpened,
     FaultRaised,
     LinkChanged,
     MeterRead,
+    OfferChanged,
+    SessionOpened,
     TokenJudged,
     VehicleConnected,
+    VehicleLeft,
+    VehicleReady,
 )
 from agent.domain.evse import State
+from agent.domain.messages import TriggerReason
 from agent.domain.offer import Offer
 from agent.domain.orders import JudgeToken, Remember, Reply
 from agent.domain.rights import Session
@@ -256,6 +265,60 @@ def test_who_has_paid_at_the_page_sees_the_price_and_is_asked_for_no_card() -> N
     assert play.screens[1].values["stop_hint"] == "unplug"
     again = Session.of("s", play.session(1).record())
     assert again.web, "also after a restart"
+
+
+def charging(tariff: Tariff, wh_now: int = 3000, seconds: float = 60.0) -> Playbook:
+    """The session of somebody who has paid at the page has drawn so much."""
+    play = paid()
+    play.evse(1).offer = Offer(tariff)
+    for event in (VehicleConnected(1), MeterRead(1, "begin:1", wh(1000)), OfferChanged(1, True), VehicleReady(1),
+                  ContactorClosed(1), MeterRead(1, "live", wh(1000))):  # fmt: skip
+        play.feed(event)
+    play.skip().t_s += seconds
+    play.feed(MeterRead(1, "live", wh(wh_now)))
+    return play.skip()
+
+
+def said(play: Playbook) -> tuple[Any, ...]:
+    values = play.screens[1].values
+    return play.screens[1].name, values.get("cost_micro"), values.get("cost_estimated"), values.get("cost_final")
+
+
+def test_who_has_paid_at_the_page_sees_what_it_comes_to() -> None:
+    play = charging(Tariff(kwh=rate("0.45"), minute=rate("0.10"), session=rate("1.00")))
+    assert said(play) == (ScreenName.CHARGING, 2_000_000, True, False)
+    assert play.screens[1].values["tariff_kwh_micro"] == 450_000
+    for event in (VehicleLeft(1), ContactorOpened(1)):
+        play.feed(event)
+    play.skip().wait(11).skip().feed(MeterRead(1, f"end:{play.evse(1).end_try}", wh(5000)))
+    assert said(play.skip()) == (ScreenName.FINISHED, 2_900_000, True, True)
+    assert play.screens[1].values["bill_kwh_micro"] == 1_800_000
+
+
+def test_what_the_backend_says_of_the_cost_goes_before() -> None:
+    play = charging(Tariff(kwh=rate("0.45")))
+    assert said(play) == (ScreenName.CHARGING, 900_000, True, False)
+    play.evse(1).account = Account(play.session(1).id, 1, 1000, cost=Cost(770_000))
+    play.site.settings.put("cost_display", True)
+    play.feed(MeterRead(1, "live", wh(3100)))
+    assert said(play)[:3] == (ScreenName.CHARGING, 770_000, False)
+
+
+@pytest.mark.parametrize(("tariff", "known"), [(Tariff(kwh=rate("0.45")), True), (Tariff(minute=rate("0.1")), False)])
+def test_after_a_restart_only_energy_can_be_reckoned(tariff: Tariff, known: bool) -> None:
+    play = charging(tariff)
+    play.feed(SessionOpened(1, play.session(1).id, TriggerReason.TX_RESUMED))
+    play.feed(MeterRead(1, "live", wh(5000)))
+    assert said(play.skip())[1] == (1_800_000 if known else None)
+
+
+def test_who_starts_by_a_contract_is_reckoned_nothing() -> None:
+    play = street()
+    play.evse(1).offer = Offer(Tariff(kwh=rate("0.45")))
+    play.skip().feed(Asked(LINK, "r", AskStart(1, Token("APP-1"), "77", asks=False)))
+    for event in (VehicleConnected(1), MeterRead(1, "begin:1", wh(1000)), MeterRead(1, "live", wh(3000))):
+        play.feed(event)
+    assert play.evse(1).reckoned is None
 
 
 def test_a_vehicle_that_cannot_end_it_by_leaving_is_told_nothing() -> None:

@@ -28,7 +28,7 @@ from agent.domain.faults import JAMS, blocks, heaviest_first
 from agent.domain.localtime import offset_min
 from agent.domain.messages import ChargingState
 from agent.domain.orders import Remember, SetLamp, Show, WakeMe
-from agent.domain.price_tag import agreed_with, charged, of_session, offered
+from agent.domain.price_tag import agreed_with, bill_of, charged, of_session, offered
 from agent.domain.pricing import Values, amount, not_told, tariff
 from agent.domain.rights import Session
 from agent.frozen import frozen, replace
@@ -176,7 +176,7 @@ class Display:
             return
         end_wh = evse.reading.energy_wh if evse.reading else session.last_wh
         seconds = session.stop.at.t_s - session.started.t_s if session.stop.at.boot == session.started.boot else 0.0
-        paid = evse.bill is not None and evse.bill.session == event.session
+        paid = bill_of(evse, event.session) is not None
         until = now.t_s + (RECEIPT_S if paid else FAREWELL_S) * self._site.io_s
         self._finished[event.evse] = Result(
             detail=_ended_by(event.reason, session.stop.note),
@@ -280,8 +280,8 @@ class Display:
 
     def _bill(self, evse: Evse, result: Result, now: Moment) -> Values:
         account = evse.account
-        if evse.bill is not None and evse.bill.session == result.session:
-            return charged(self._site, evse.bill, now)
+        if (bill := bill_of(evse, result.session)) is not None:
+            return charged(self._site, bill, now)
         if account is None or account.session != result.session or not self._site.settings.flag("cost_display"):
             return {}
         if account.cost is None:

@@ -9,6 +9,7 @@ from typing import Any
 from agent.domain.account import Bill
 from agent.domain.adhoc import DAY_S, Begun, Payment, PayState, Resumed, Spent, reference
 from agent.domain.block import Yielded, on
+from agent.domain.blocks.reckoning import charges, clock_s, passed_s
 from agent.domain.events import (
     BoardOpened,
     FaultCleared,
@@ -23,7 +24,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import Evse, Site, State
 from agent.domain.localtime import local
-from agent.domain.messages import ChargingState, StopReason, TriggerReason
+from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import ReadMeter, Remember, WakeMe
 from agent.domain.payment_book import UNUSED_S
 from agent.domain.payment_words import (
@@ -95,7 +96,7 @@ class Till:
             return
         if p.state is PayState.AUTHORISED:
             assert p.tariff is not None  # agreed when the right was given
-            utc_s = _seconds(now)
+            utc_s = clock_s(now)
             usage = p.tariff.usage(local(self._site.settings, utc_s, self._site.zone))
             p.usage, p.evse = usage.at(utc_s, session.start_wh, None, now.stamp), evse.number
             yield from self._journal.step(p, Begun(p.id, session.id, session.start_wh), now)
@@ -116,7 +117,7 @@ class Till:
         p = self._active(evse)
         if p is None or p.usage is None or evse.state is not State.ACTIVE:
             return
-        p.usage = p.usage.at(_seconds(now), event.reading.energy_wh, _charges(evse), now.stamp)
+        p.usage = p.usage.at(clock_s(now), event.reading.energy_wh, charges(evse), now.stamp)
         if now.t_s - self._saved_s.get(p.id, 0.0) >= KEEP_S:
             self._saved_s[p.id] = now.t_s
             yield self._journal.keep(p)
@@ -178,7 +179,7 @@ class Till:
         assert p.tariff is not None
         assert p.usage is not None
         if end_wh is not None:
-            p.usage = p.usage.at(_seconds(now) - _passed_s(at, now), end_wh, None, at)
+            p.usage = p.usage.at(clock_s(now) - passed_s(at, now), end_wh, None, at)
         self._saved_s.pop(p.id, None)
         yield from self._journal.step(p, Spent(p.id, p.tariff.cents(p.usage), why), now)
         yield from self._watch(p, now)
@@ -366,21 +367,4 @@ def _age_s(p: Payment, now: Moment) -> float:
     """Over a boot only the clock knows it."""
     if p.at.boot != now.stamp.boot and p.utc_s is not None and now.utc_s is not None:
         return now.utc_s - p.utc_s
-    return _passed_s(p.at, now)
-
-
-def _passed_s(at: Stamp, now: Moment) -> float:
-    """Since then, as far as time itself tells."""
-    return now.t_s - at.t_s if at.boot == now.stamp.boot else 0.0
-
-
-def _seconds(now: Moment) -> float:
-    """Of the clock that finds the window of a tariff; one without windows needs no clock."""
-    return now.t_s if now.utc_s is None else now.utc_s
-
-
-def _charges(evse: Evse) -> bool | None:
-    """Charging, idle, or neither: what the station itself withholds costs no time."""
-    if evse.charging is ChargingState.CHARGING:
-        return True
-    return False if evse.charging is ChargingState.SUSPENDED_EV and evse.vehicle else None
+    return passed_s(p.at, now)
