@@ -33,6 +33,8 @@ _POWER_CYCLE_MS = 150
 _UNREAD_TAPS = 8
 TALK_S = 1.5
 """Longest talk with a card; an honest one needs a tenth of it."""
+_hanging: dict[str, threading.Thread] = {}
+"""By path: threads that did not come back from their driver."""
 _TRIES = 3
 """Talks with a card that moves in the field: it was hardly there yet, or is being taken away."""
 
@@ -55,6 +57,11 @@ class NfcReader:
         """What the reader says that it is."""
 
     async def start(self) -> None:
+        path = self._settings.path
+        if path in _hanging and _hanging[path].is_alive():
+            raise Unreachable(
+                f"reader {path}: an earlier attempt hangs in its driver; replug the reader, or restart the agent"
+            )
         self._thread.start()
         try:
             async with asyncio.timeout(OPEN_S):
@@ -79,7 +86,7 @@ class NfcReader:
             async with asyncio.timeout(STOP_S):
                 await self._ended.wait()
         except TimeoutError:
-            pass  # stuck in a driver: nothing more can be done from here
+            _hanging[self._settings.path] = self._thread  # stuck in a driver: nothing more can be done from here
 
     async def taps(self) -> AsyncIterator[Tap]:
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import socket
@@ -384,6 +385,37 @@ async def test_a_stuck_driver_is_noticed_by_its_heartbeat(monkeypatch: pytest.Mo
     await reader.stop()
     assert time.monotonic() - started_s < 10  # it would never end by itself
     release.set()
+
+
+async def test_a_driver_that_hangs_is_not_asked_by_one_thread_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can end a thread in a stuck USB driver; a new one every few seconds would take the station with it."""
+    release, opened = threading.Event(), []
+
+    def stuck(path: str) -> Field:
+        opened.append(path)
+        release.wait(30)
+        raise OSError(errno.EIO, "gone")
+
+    monkeypatch.setattr(reader_module, "OPEN_S", 0.1)
+    monkeypatch.setattr(reader_module, "STOP_S", 0.05)
+    for _ in range(3):
+        reader = NfcReader(NfcSettings("usb:001:099"), stuck)
+        with pytest.raises(Unreachable, match="did not open|hangs in its driver.*replug.*restart"):
+            await reader.start()
+        await reader.stop()
+    assert len(opened) == 1
+    other = NfcReader(NfcSettings("usb:001:098"), stuck)
+    with pytest.raises(Unreachable, match="did not open"):
+        await other.start()
+    release.set()
+    deadline_s = time.monotonic() + 5
+    while any(t.name == "reader_nfc" and t.is_alive() for t in threading.enumerate()):
+        assert time.monotonic() < deadline_s
+        await asyncio.sleep(0.01)
+    last = NfcReader(NfcSettings("usb:001:099"), stuck)
+    with pytest.raises(Unreachable, match="gone"):
+        await last.start()
+    assert opened.count("usb:001:099") == 2
 
 
 def test_foreign_exceptions_become_ours() -> None:
