@@ -69,6 +69,7 @@ class OpenEvse:
         self._seen = Seen(SLEEPING, 0, AUTH_LOCKED, 0, 0)
         self._derated = False
         self._nudge = line.news
+        self._beat_at = asyncio.get_running_loop().time()
 
     # --- orders -------------------------------------------------------------------------------------------------
 
@@ -135,6 +136,7 @@ class OpenEvse:
         self._nudge.set()
 
     async def beat(self) -> None:
+        self._beat_at = asyncio.get_running_loop().time()
         with self._told():
             ok, _ = await self._line.ask("SY", no=True)
             if not ok:
@@ -178,6 +180,10 @@ class OpenEvse:
     async def _look(self) -> list[EvseState]:
         """What the board has said since the last look, then what it says now."""
         with self._told():
+            if self._released and asyncio.get_running_loop().time() - self._beat_at > self._settings.heartbeat_s:
+                log.error("%s: the core has given no sign of life for %d s", self._name, self._settings.heartbeat_s)
+                self._released = False
+                await self._hold()
             wanted, given = self._wants, self._given
             answered = await self._ask_seen()
             pictures = [self._picture(seen) for seen in self._noticed()]

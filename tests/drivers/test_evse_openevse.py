@@ -459,6 +459,19 @@ async def test_a_missed_beat_lowers_the_offer_and_a_beat_puts_it_right(
         assert "missed our beat" in caplog.text
 
 
+async def test_a_core_without_proof_of_life_loses_the_board(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """The process lives, what decides in it does not: the board alone would go on with 6 A for ever."""
+    caplog.set_level(logging.ERROR)
+    async with rig.open() as board, watched(board) as pictures:
+        await charging(rig, board, 16.0)
+        await board.beat()
+        board._beat_at -= 3600
+        await until(lambda: not rig.evse.contactor.closed)
+        await until(lambda: pictures[-1].released is False)
+        assert rig.board.auth_locked
+        assert "no sign of life for 10 s" in caplog.text
+
+
 async def test_without_an_agent_the_next_vehicle_gets_nothing(rig: Rig) -> None:
     """The process is gone: no order comes any more."""
     async with rig.open(heartbeat_s=5) as board:

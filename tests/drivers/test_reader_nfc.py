@@ -400,7 +400,7 @@ async def test_a_driver_that_hangs_is_not_asked_by_one_thread_after_the_other(mo
     monkeypatch.setattr(reader_module, "STOP_S", 0.05)
     for _ in range(3):
         reader = NfcReader(NfcSettings("usb:001:099"), stuck)
-        with pytest.raises(Unreachable, match="did not open|hangs in its driver.*replug.*restart"):
+        with pytest.raises(Unreachable, match=r"did not open|hangs in its driver.*replug.*restart"):
             await reader.start()
         await reader.stop()
     assert len(opened) == 1
