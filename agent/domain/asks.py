@@ -185,9 +185,10 @@ class AskWebPayment(Ask):
 
 @frozen
 class AskWebPaymentOver(Ask):
-    """That payment has failed."""
+    """That payment has failed. ``message``: why, for who stands there."""
 
     evse: EvseId
+    message: tuple[MessageContent, ...] = ()
 
 
 @frozen

@@ -479,9 +479,10 @@ class OutletChosen(EvseEvent):
 
 @frozen
 class CardRefused(EvseEvent):
-    """For the screen; ``why`` is a detail key of the texts."""
+    """For the screen; ``why`` is a detail key of the texts, ``message`` what a backend says about it instead."""
 
     why: str
+    message: tuple[MessageContent, ...] = ()
 
 
 @frozen

@@ -1,11 +1,16 @@
-"""Texts of the other side that this station will not keep: half a character, and control characters."""
+"""Texts of the other side: what is not kept (half a character, control characters), and what is shown."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
+from agent.domain.variables import TEXT_MAX
+from agent.kinds import MessageContent
+
+_FORMATS = ("ASCII", "HTML", "URI", "UTF8")
 _SUSPECT = r"\\u[dD][89a-fA-F]|[\ud800-\udfff]"
 _CONTROL = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 
@@ -31,3 +36,21 @@ def whole(frame: list[Any]) -> list[Any]:
 def is_plain(text: str) -> bool:
     """No control character, no line break: fit to be a token, a key or a value."""
     return (text.isascii() and text.isprintable()) or re.search(_CONTROL, text) is None
+
+
+def content(one: Mapping[str, Any]) -> MessageContent:
+    """A MessageContentType that came in a free text. Raises ``ValueError``, ``KeyError``."""
+    language, form = one.get("language") or "", one.get("format", "UTF8")
+    if not isinstance(language, str) or len(language) > 8 or not is_plain(language) or form not in _FORMATS:
+        raise ValueError("language or format")
+    return MessageContent(line(one["content"]), language, form)
+
+
+def line(value: Any) -> str:
+    """Line breaks are for others to make; a price that does not fit is refused, not cut. Raises ``ValueError``."""
+    if not isinstance(value, str):
+        raise ValueError("no text")
+    text = " ".join(value.split())
+    if len(text) > TEXT_MAX or not is_plain(text):
+        raise ValueError("too long, or with control characters")
+    return text

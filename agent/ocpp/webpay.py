@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from agent.domain.asks import Ask, AskWebPayment, AskWebPaymentOver
 from agent.domain.orders import Reply
+from agent.kinds import MessageContent
+from agent.ocpp.text import content
 
 VENDOR = "cloud.charging.open"
 _STARTED, _FAILED = "NotifyWebPaymentStarted", "NotifyWebPaymentFailed"
@@ -27,9 +31,17 @@ def asked(message: str, data: Any) -> Ask | dict[str, Any]:
     if type(number) is not int:
         return _rejected("invalidConnectorId")
     if message == _FAILED:
-        return AskWebPaymentOver(number)
+        return AskWebPaymentOver(number, tuple(_messages(found.get("errorMessage"))))
     timeout_s = found.get("timeout")
     return AskWebPayment(number, timeout_s) if type(timeout_s) is int else _rejected("invalidTimeout")
+
+
+def _messages(given: Any) -> Iterator[MessageContent]:
+    """What cannot be shown is left out: the outlet is free again, whatever was said about it."""
+    for one in given[:50] if isinstance(given, list) else ():
+        with contextlib.suppress(ValueError, KeyError):
+            if isinstance(one, dict):
+                yield content(one)
 
 
 def _rejected(reason: str) -> dict[str, Any]:

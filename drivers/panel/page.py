@@ -141,7 +141,7 @@ def _plug_in(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
 def _refused(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     return {
         "title": texts(f"refused.{screen.detail}.title", "refused.title"),
-        "lines": _lines(texts(f"refused.{screen.detail}.line", "refused.line")),
+        "lines": _lines(str(screen.values.get("words") or texts(f"refused.{screen.detail}.line", "refused.line"))),
         **({"icon": "plug"} if screen.detail == "choose_outlet" else {}),
     }
 

@@ -37,7 +37,7 @@ from agent.domain.rights import Session
 from agent.domain.tariff import Tariff, rate
 from agent.domain.webpay import ALPHABET, Plan, address_problem, filled, placeholders, slot, template_problem, token
 from agent.initial import initial_settings, web_plan
-from agent.kinds import AuthorizationStatus, Fault, ScreenName, Token, TokenType, Verdict
+from agent.kinds import AuthorizationStatus, Fault, MessageContent, ScreenName, Token, TokenType, Verdict
 from agent.settings import parse
 from tests.domain.playbook import LINK, A, Like, Playbook, wh
 
@@ -352,11 +352,23 @@ def test_the_outlet_is_free_again_after_the_time() -> None:
     assert play >> CardPresented(1, A) << JudgeToken(LINK, "token:1", A, 1)
 
 
+def test_a_payment_that_fails_is_said_to_who_stands_there() -> None:
+    words = (MessageContent("Limit reached", "en"), MessageContent("Plafond atteint", "fr"))
+    play = begun(street())
+    play.skip().feed(Asked(LINK, "w", AskWebPaymentOver(1, words)))
+    shown = play.screens[1]
+    assert (shown.name, shown.detail, shown.values["words"]) == (ScreenName.REFUSED, "web_failed", "Plafond atteint")
+    play.skip().wait(5)
+    assert play.screens[1].name is ScreenName.IDLE
+    play.skip().feed(Asked(LINK, "w", AskWebPaymentOver(1)))
+    assert play.screens[1].name is ScreenName.IDLE, "nobody has paid here"
+
+
 @pytest.mark.parametrize("ask", [AskWebPayment(1, 0), AskWebPaymentOver(1)])
 def test_a_payment_that_is_over_frees_the_outlet(ask: Any) -> None:
     play = begun(street()) >> Asked(LINK, "x", ask) << Reply(LINK, "x", "Accepted")
     assert play
-    assert play.screens[1].name is ScreenName.IDLE
+    assert play.screens[1].name is (ScreenName.IDLE if isinstance(ask, AskWebPayment) else ScreenName.REFUSED)
 
 
 @pytest.mark.parametrize(

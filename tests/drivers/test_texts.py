@@ -18,6 +18,7 @@ from drivers.panel.texts import Texts, duration, load
 CONFIG = Path(__file__).parents[2] / "config"
 LANGUAGES = ("fr", "de", "lb", "en")
 REFUSALS = (
+    "web_failed",
     "invalid", "blocked", "expired", "concurrent", "too_long", "offline", "unreadable", "choose_outlet",
     "unavailable", "reserved", "wrong_card",
 )  # fmt: skip

@@ -85,7 +85,9 @@ async def notices(s: Street) -> None:
     begun, failed, place = "NotifyWebPaymentStarted", "NotifyWebPaymentFailed", "connectorId"
     assert await notify(s, begun, {place: 1, "timeout": 60}) == ("Accepted", None)
     await s.screen("checking")
-    assert await notify(s, failed, {place: 1, "errorMessage": []}) == ("Accepted", None)
+    said = [{"format": "UTF8", "language": "fr", "content": "Plafond atteint"}, {"content": 7}, 7]
+    assert await notify(s, failed, {place: 1, "errorMessage": said}) == ("Accepted", None)
+    await s.screen("refused")
     await s.screen("idle")
     assert await notify(s, begun, {place: 9, "timeout": 60}) == ("Rejected", "invalidConnectorId")
     assert await notify(s, begun, {place: 1, "timeout": 301}) == ("Rejected", "invalidTimeout")

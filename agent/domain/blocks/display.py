@@ -23,6 +23,7 @@ from agent.domain.events import (
     TimeCame,
     TokenAccepted,
 )
+from agent.domain.cost import in_language
 from agent.domain.evse import Evse, Service, Site, State
 from agent.domain.faults import JAMS, blocks, heaviest_first
 from agent.domain.localtime import offset_min
@@ -80,7 +81,7 @@ class Display:
         self._checking, self._message_for, self._code = checking, message_for, code
         self._shown: dict[EvseId, Screen] = {}
         self._lamps: dict[EvseId, SetLamp] = {}
-        self._notice: dict[EvseId, tuple[str, float]] = {}
+        self._notice: dict[EvseId, tuple[str, float, tuple[MessageContent, ...]]] = {}
         self._finished: dict[EvseId, Result] = {}
         self._ending: dict[EvseId, Session] = {}
 
@@ -124,21 +125,21 @@ class Display:
         numbers = list(self._site.evses) if event.evse == STATION else [event.evse]
         until = now.t_s + NOTICE_S * self._site.io_s
         for number in numbers:
-            self._notice[number] = (event.why, until)
+            self._notice[number] = (event.why, until, event.message)
             yield WakeMe(f"notice:{number}", until)
             yield from self._show(self._site.evses[number], now)
 
     @on(ChoiceAsked)
     def choice(self, event: ChoiceAsked, now: Moment) -> Iterator[Yielded]:
         for number in event.evses:
-            self._notice[number] = ("choose_outlet", event.until_s)
+            self._notice[number] = ("choose_outlet", event.until_s, ())
             yield WakeMe(f"notice:{number}", event.until_s or None)
             yield from self._show(self._site.evses[number], now)
 
     @on(GrantDropped)
     def dropped(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
         if event.why == "unavailable":
-            self._notice[event.evse] = ("unavailable", now.t_s + NOTICE_S * self._site.io_s)
+            self._notice[event.evse] = ("unavailable", now.t_s + NOTICE_S * self._site.io_s, ())
             yield WakeMe(f"notice:{event.evse}", now.t_s + NOTICE_S * self._site.io_s)
 
     @on(TokenAccepted)
@@ -250,7 +251,8 @@ class Display:
         if self._site.dark:
             return ScreenName.OUT_OF_SERVICE, str(Fault.POWER_LOSS), {}
         if notice and now.t_s < notice[1] and not self._checking(evse.number):
-            return ScreenName.REFUSED, notice[0], {}
+            words = in_language(notice[2], self._site.language)
+            return ScreenName.REFUSED, notice[0], {"words": words} if words else {}
         if service is Service.FAULTED and evse.session is None:
             return ScreenName.OUT_OF_SERVICE, self._fault(evse), {}
         if evse.session is None and evse.cable and Fault.UNLOCK_FAILURE in evse.faults:

@@ -14,6 +14,7 @@ from agent.domain.asks import AskWebPayment, AskWebPaymentOver
 from agent.domain.block import Yielded, answers, on
 from agent.domain.events import (
     Asked,
+    CardRefused,
     ClockTrusted,
     Event,
     SessionOpened,
@@ -167,7 +168,9 @@ class WebPayments:
             yield Reply(event.link, event.request, "Rejected", {"reason": reason})
             return
         yield Reply(event.link, event.request, "Accepted")
-        yield from self._free(evse)
+        if evse.payer_until_s is not None:
+            yield from self._free(evse)
+            yield CardRefused(evse.number, "web_failed", ask.message)
 
     @on(TokenAccepted, SessionOpened)
     def over(self, event: TokenAccepted | SessionOpened, now: Moment) -> Iterator[Yielded]:

@@ -11,16 +11,14 @@ from typing import Any
 from agent.domain.asks import Ask, AskCost, AskMessage
 from agent.domain.cost import Cost, IdlePrice, NextPrice, Price, Triggers, micro
 from agent.domain.messages import ChargingState, ConnectorUnplugged
-from agent.domain.variables import TEXT_MAX
 from agent.kinds import MessageContent, Token
 from agent.ocpp.dialect import Desk, Out, Payload, nothing
-from agent.ocpp.text import is_plain
+from agent.ocpp.text import content, is_plain, line
 from agent.ocpp.times import parse, rfc3339
 from agent.ocpp.v16.ids import ID_TAG_MAX, VERSION, transaction_id
 
 VENDOR = "org.openchargealliance.costmsg"
 URL_MAX = 512
-_FORMATS = ("ASCII", "HTML", "URI", "UTF8")
 _STATES = {
     "Available": ChargingState.IDLE,
     "Preparing": ChargingState.EV_CONNECTED,
@@ -182,25 +180,8 @@ def _texts(data: Mapping[str, Any]) -> tuple[MessageContent, ...]:
     if not isinstance(extra, list) or len(extra) > 50:
         raise ValueError("priceTextExtra")
     plain = data.get("priceText")
-    first = () if plain is None else (MessageContent(_text(plain)),)
-    return (*first, *(_content(_object(e)) for e in extra))
-
-
-def _content(one: Mapping[str, Any]) -> MessageContent:
-    language, form = one.get("language") or "", one.get("format", "UTF8")
-    if not isinstance(language, str) or len(language) > 8 or not is_plain(language) or form not in _FORMATS:
-        raise ValueError("language or format")
-    return MessageContent(_text(one["content"]), language, form)
-
-
-def _text(value: Any) -> str:
-    """Line breaks are for others to make; a price that does not fit is better refused than cut."""
-    if not isinstance(value, str):
-        raise ValueError("no text")
-    text = " ".join(value.split())
-    if len(text) > TEXT_MAX or not is_plain(text):
-        raise ValueError("too long, or with control characters")
-    return text
+    first = () if plain is None else (MessageContent(line(plain)),)
+    return (*first, *(content(_object(e)) for e in extra))
 
 
 # --- what the station says ------------------------------------------------------------------------------------------
