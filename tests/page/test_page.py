@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from scenarios.control_rig import Simulation, simulated, wait_for, write_station
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +42,7 @@ def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]
     path = write_station(tmp_path_factory.mktemp("page"))
     with path.open("a", encoding="utf-8") as file:
         file.write('\n[terminal]\ndriver = "terminal_payter"\nsync_every_s = 0.1\n')
+        file.write('\n[web_payment]\ndynamic = true\nallowed_hosts = ["127.0.0.1"]\n[settings]\ncost_display = true\n')
     with simulated(str(path), "--port", "0", "--speed", "20") as s:
         s.wait_healthy()
         wait_for(lambda: (s.station()["backend"] or {}).get("boot") == "Accepted", "boot", 60)
@@ -181,6 +184,35 @@ def test_the_screen_is_the_stations_own(page: Any, simulation: Simulation) -> No
     _at(page, "screen-1").click()
     assert page.locator("#zoom").is_visible()
     page.keyboard.press("Escape")
+
+
+def test_scan_the_screen_on_the_page_pay_charge_and_scan_the_receipt(
+    page: Any, browser: Any, simulation: Simulation
+) -> None:
+    """Someone without a contract, with a telephone that looks at the page."""
+    wait_for(lambda: scanned(page), "a code on the page", 30)
+    phone = browser.new_page()
+    phone.set_default_timeout(20_000)
+    phone.goto(scanned(page))
+    phone.get_by_text("Pay and charge").click()
+    phone.get_by_text("see your charge").click()
+    phone.get_by_text("Please plug in.").wait_for()
+    _at(page, "socket-1").click()
+    _has(page, "told-1", "Charging")
+    phone.get_by_role("heading", name="Charging").wait_for()
+    page.wait_for_function("() => Number(document.querySelector('[data-testid=cost-1]').textContent) > 0")
+    _at(page, "unplug-ev-1").click()
+    phone.get_by_role("heading", name="Receipt").wait_for()
+    wait_for(lambda: scanned(page) == phone.url, "the receipt as a code on the page", 20)
+    phone.close()
+    _goes(page)
+
+
+def scanned(page: Any) -> str:
+    """What a camera reads off the first outlet's screen on the page; "" while there is no code."""
+    zxingcpp: Any = pytest.importorskip("zxingcpp")
+    shot = Image.open(io.BytesIO(_at(page, "screen-1").screenshot()))
+    return "".join(code.text for code in zxingcpp.read_barcodes(shot.convert("L")))
 
 
 def test_a_blocked_card_is_refused(page: Any) -> None:

@@ -7,6 +7,7 @@ from math import ceil
 
 from agent.domain.block import Yielded, on
 from agent.domain.blocks.webpay import waits_s
+from agent.domain.cost import in_language
 from agent.domain.events import (
     ButtonPressed,
     CardRefused,
@@ -23,7 +24,6 @@ from agent.domain.events import (
     TimeCame,
     TokenAccepted,
 )
-from agent.domain.cost import in_language
 from agent.domain.evse import Evse, Service, Site, State
 from agent.domain.faults import JAMS, blocks, heaviest_first
 from agent.domain.localtime import offset_min
