@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import signal
 import sqlite3
@@ -258,4 +259,5 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
+    gc.disable()  # as the command line does: ``compose.settle``
     sys.exit(asyncio.run(main()))

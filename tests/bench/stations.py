@@ -37,7 +37,7 @@ def station_file(folder: Path, backend: Backend, devices: str = "", settings: st
     path.write_text(
         f'[station]\nid = "BENCH"\nvendor = "Chargy"\nmodel = "Bench"\nserial = "B-1"\nstate_dir = "{folder}/state"\n'
         f'[backend]\nurl = "ws://127.0.0.1:{backend.port}"\nversions = ["1.6"]\n'
-        f"[settings.ocpp16]\n{settings}\n[[evse]]\nnumber = 1\n{devices}\n"
+        f"[settings]\nrefused_cards_per_min = 0\n[settings.ocpp16]\n{settings}\n[[evse]]\nnumber = 1\n{devices}\n"
         f'[simulation]\nport = {port}\nstate_dir = "{folder}/world"\n'
     )
     return path
