@@ -8,16 +8,14 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent.domain.adhoc import HOLD_HOURS
 from agent.frozen import frozen
 from agent.kinds import EvseId
 from agent.ports.driver import Driver, Where
+from agent.services.entries import entries, load
 from agent.settings import OWN_METER, Device, Evse, SettingsError, StationFile, build, meant
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 GROUP = "chargy_agent.drivers"
 CONFIG_GROUP = "chargy_agent.config"
@@ -42,17 +40,15 @@ def find(name: str) -> Driver[Any]:
     found = _drivers()
     if name not in found:
         raise SettingsError([f"no driver is called {name!r}{meant(name, found, 'installed')}"])
-    driver = found[name].load()
+    driver = load(found[name])
     assert isinstance(driver, Driver)
     return driver
 
 
 @functools.cache
-def _drivers() -> dict[str, EntryPoint]:
+def _drivers() -> dict[str, str]:
     """Read once: looking through all installed packages takes 3 ms, and a station has ten devices."""
-    from importlib.metadata import entry_points
-
-    return {e.name: e for e in entry_points(group=GROUP)}
+    return entries(GROUP)
 
 
 def wanted(file: StationFile) -> list[tuple[EvseId, str, str, Device]]:
@@ -198,6 +194,4 @@ def config_dirs(file: StationFile) -> tuple[Path, ...]:
 @functools.cache
 def _brought() -> tuple[Path, ...]:
     """Folders with ``meters/``, ``boards/``, ``texts/`` that packages register: an entry point names the package."""
-    from importlib.metadata import entry_points
-
-    return tuple(Path(next(iter(e.load().__path__))) for e in entry_points(group=CONFIG_GROUP))
+    return tuple(Path(next(iter(load(entry).__path__))) for entry in entries(CONFIG_GROUP).values())

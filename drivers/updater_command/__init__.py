@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -34,15 +35,19 @@ async def _open(settings: CommandUpdaterSettings, where: Where) -> AsyncIterator
     yield updater
 
 
-def _check(settings: CommandUpdaterSettings, where: Where) -> list[str]:
-    import shutil
+def _is_command(word: str) -> bool:
+    """As ``shutil.which`` finds it, whose module would bring four compressions along."""
+    places = [word] if os.sep in word else [os.path.join(folder, word) for folder in os.get_exec_path()]
+    return any(os.path.isfile(place) and os.access(place, os.X_OK) for place in places)
 
+
+def _check(settings: CommandUpdaterSettings, where: Where) -> list[str]:
     found = []
     for name in ("install", "running", "commit", "reboot"):
         words: tuple[str, ...] = getattr(settings, name)
         if not words:
             found.append(f'{name}: a command is needed, for example {name} = ["/usr/local/bin/updater", "{name}"]')
-        elif shutil.which(words[0]) is None:
+        elif not _is_command(words[0]):
             found.append(f"{name}: {words[0]} is not there, or cannot be run")
     if settings.install and not any("{file}" in w for w in settings.install):
         found.append("install: one of its words must be {file}")

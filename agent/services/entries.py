@@ -1,0 +1,64 @@
+"""Entry points of the installed packages, for a station that runs: who brings drivers and maps.
+
+``importlib.metadata`` finds the same, and brings mail, zip archives, compressions and temporary files along: 2 MiB
+that a station would never give back. This reads the files that the PyPA specification "Entry points" describes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def entries(group: str) -> dict[str, str]:
+    """Name -> ``module:attribute`` of all entry points of a group; of two packages with one name the first on the path
+    counts."""
+    if any(os.path.isfile(folder) for folder in sys.path):  # an archive: who can read it may
+        from importlib.metadata import entry_points
+
+        return {e.name: e.value for e in entry_points(group=group)}
+    found: dict[str, str] = {}
+    seen: set[str] = set()
+    for folder in sys.path:
+        for info in _infos(folder):
+            package = re.sub(r"[-_.]+", "-", info.name.removesuffix(info.suffix).partition("-")[0]).lower()
+            if package not in seen:
+                seen.add(package)
+                found |= _listed(info / "entry_points.txt", group)
+    return found
+
+
+def _infos(folder: str) -> list[Path]:
+    try:
+        names = os.listdir(folder or ".")
+    except OSError:
+        return []
+    return [Path(folder, name) for name in names if name.endswith((".dist-info", ".egg-info"))]
+
+
+def _listed(file: Path, group: str) -> dict[str, str]:
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except OSError:
+        return {}
+    found, inside = {}, False
+    for line in map(str.strip, lines):
+        if line.startswith("["):
+            inside = line.strip("[] ") == group
+        elif inside and "=" in line and not line.startswith("#"):
+            name, _, value = line.partition("=")
+            found[name.strip()] = value.partition("[")[0].strip()  # extras, in old files
+    return found
+
+
+def load(entry: str) -> Any:
+    """What ``module:attribute`` names. Raises ``ImportError`` and ``AttributeError`` as an import would."""
+    module, _, attribute = entry.partition(":")
+    found: Any = importlib.import_module(module.strip())
+    for name in filter(None, attribute.strip().split(".")):
+        found = getattr(found, name)
+    return found

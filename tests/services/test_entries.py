@@ -1,0 +1,71 @@
+"""What packages bring is found without the library for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from agent.services.devices import CONFIG_GROUP, GROUP
+from agent.services.entries import entries, load
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("group", [GROUP, CONFIG_GROUP, "pytest11", "console_scripts", "nobody.has.it"])
+def test_it_is_what_the_library_finds(group: str) -> None:
+    assert entries(group) == {e.name: e.value.partition("[")[0].strip() for e in entry_points(group=group)}
+
+
+def brought(folder: Path, package: str, lines: str) -> None:
+    (folder / package).mkdir(parents=True)
+    (folder / package / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {package.partition('-')[0]}\nVersion: 1\n"
+    )
+    (folder / package / "entry_points.txt").write_text(lines)
+
+
+def test_of_two_packages_with_one_name_the_first_on_the_path_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought(
+        tmp_path / "new", "acme_box-2.dist-info", "[other]\nz = z:Z\n[g]\n# no = x:Y\na = new:A [bus]\n b=new:B.C\n"
+    )
+    brought(tmp_path / "old", "Acme.Box-1.dist-info", "[g]\na = old:A\nc = old:C\n")
+    brought(tmp_path / "old", "more.egg-info", "[ g ]\nd = more\n")
+    (tmp_path / "old" / "bare-1.dist-info").mkdir()
+    (tmp_path / "old" / "file-1.egg-info").write_text("Name: file\n")
+    for folder in ("old", "new"):
+        monkeypatch.syspath_prepend(tmp_path / folder)
+    monkeypatch.setattr(sys, "path", [*sys.path, "/nowhere"])
+    assert entries("g") == {"a": "new:A", "b": "new:B.C", "d": "more"}
+
+
+def test_an_archive_on_the_path_is_read_by_who_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "acme.zip", "w") as archive:
+        archive.writestr("acme-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: acme\nVersion: 1\n")
+        archive.writestr("acme-1.dist-info/entry_points.txt", "[g]\na = acme:A\n")
+    monkeypatch.syspath_prepend(tmp_path / "acme.zip")
+    assert entries("g") == {"a": "acme:A"}
+
+
+def test_what_is_named_is_loaded() -> None:
+    assert load("pathlib:Path") is Path
+    assert load("pathlib : Path.home") == Path.home
+    assert load("pathlib").Path is Path
+    for wrong, error in (("pathlib:Nothing", AttributeError), ("no_such_module:X", ImportError)):
+        with pytest.raises(error):
+            load(wrong)
+
+
+def test_the_library_stays_out() -> None:
+    code = (
+        "import sys; from agent.services.devices import _brought, find; find('reader_serial'); _brought(); "
+        "print({'email', 'zipfile', 'bz2', 'tempfile'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
