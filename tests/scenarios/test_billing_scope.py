@@ -99,12 +99,29 @@ async def every_fault(s: Street, noticed: set[str], look_s: float) -> None:
 async def every_setting(s: Street) -> None:
     """Read, and written anew with what was read."""
     if isinstance(s, Street201):
-        for base in ("FullInventory", "ConfigurationInventory", "SummaryInventory"):
+        reports = [
             await s.report("GetBaseReport", reportBase=base)
+            for base in ("FullInventory", "ConfigurationInventory", "SummaryInventory")
+        ]
+        found = list(written(reports[0][1]))
+        assert len(found) > ENOUGH
+        for i in range(0, len(found), 4):  # ItemsPerMessage
+            await s.csms.ask("SetVariables", {"setVariableData": found[i : i + 4]})
         return
     for key in (await s.csms.ask("GetConfiguration", {}))["configurationKey"]:
         if not key["readonly"] and "value" in key:
             await s.csms.ask("ChangeConfiguration", {"key": key["key"], "value": key["value"]})
+
+
+def written(report: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each variable that can be, with its own value."""
+    for entry in report:
+        for attribute in entry["variableAttribute"]:
+            if attribute.get("mutability") == "ReadWrite" and attribute.get("value"):
+                yield {
+                    "component": entry["component"], "variable": entry["variable"],
+                    "attributeType": attribute.get("type", "Actual"), "attributeValue": attribute["value"],
+                }  # fmt: skip
 
 
 def check(action: str, payload: dict[str, Any], v: str) -> None:

@@ -19,6 +19,7 @@ from PIL import Image
 from pyocmf import OCMF
 from reading import shows
 from simulated import Simulated
+from test_billing_scope import check
 
 ROOT = Path(__file__).resolve().parents[2]
 STATIONS = ROOT / "config" / "stations"
@@ -299,6 +300,20 @@ async def test_somebody_hits_the_emergency_stop(tmp_path: Path) -> None:
         assert [c["cents"] for c in over["ledger"]["captures"]] == [owed(over["evses"][0]["meter_wh"] - first)]
         await s.post("/evses/1/fault", {"fault": "EmergencyStop", "active": False})
         await s.until_evse(lambda e: e["told"]["status"] == "Finishing")
+        await only_what_is_billed(s, "MREC8EmergencyStop")
+
+
+async def only_what_is_billed(s: Simulated, fault: str) -> None:
+    """Of all that has crossed the link while this was wrong; the sink has the rest."""
+    await s.until(lambda p: p["agent"]["queue"] == 0)
+    async with s.http.get("/api/v1/trace") as answer:
+        lines = [json.loads(line) for line in (await answer.text()).splitlines()]
+    said = [(f[2], f[3]) for f in (json.loads(n["frame"]) for n in lines if n["dir"] == "out") if f[0] == 2]
+    assert {"BootNotification", "StartTransaction", "StopTransaction", "StatusNotification"} <= {a for a, _ in said}
+    for action, payload in said:
+        check(action, payload, "1.6")
+    alerts = (s.folder / "state" / "alerts.jsonl").read_text("utf-8").splitlines()
+    assert fault in {json.loads(line).get("fault") for line in alerts}
 
 
 async def test_one_terminal_sells_both_kinds_of_current(tmp_path: Path) -> None:
