@@ -117,6 +117,8 @@ class Evse:
     end_try: int = 0
     flowed: bool = False
     """The present session has had energy."""
+    newcomer: bool = False
+    """The vehicle came while the last session was being ended: it has had nothing of it."""
     # blocks/transactions.py and rules/points.py
     tx: Transaction | None = None
     tx_try: int = 0

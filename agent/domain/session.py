@@ -47,7 +47,7 @@ from agent.domain.rules.begin import (
     vacate,
     vehicle_gone_again,
 )
-from agent.domain.rules.end import contactor_open, end, end_time, end_unread, finish
+from agent.domain.rules.end import contactor_open, end, end_time, end_unread, finish, other_vehicle
 from agent.domain.rules.resume import end_again, recover, recover_stop, recover_timeout
 from agent.domain.rules.run import (
     cable_gone,
@@ -152,6 +152,8 @@ TABLE: dict[State, dict[type[Event], Rule]] = {
     State.ENDING: {
         **_NOTHING,
         BoardOpened: end_again,
+        VehicleConnected: other_vehicle,
+        VehicleLeft: other_vehicle,
         ContactorOpened: contactor_open,
         MeterRead: finish,
         MeterFailed: end_unread,

@@ -40,6 +40,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import JudgeToken, ReadMeter, Remember, Reply, Restart, SetRelease, Tell, Unlock
+from agent.domain.rules.run import BOUNCE_S
 from agent.kinds import AuthorizationStatus, Fault, ScreenName, Verdict
 from tests.domain.playbook import (
     ACCEPTED,
@@ -201,7 +202,7 @@ def test_a_fixed_cable_does_not_wait_for_ever() -> None:
     """OCPP 2.0.1 test case E_27: plugged in again in time it goes on, otherwise the right ends."""
     play = charging(Playbook(tethered=True, settings={"stop_on_ev_disconnect": False}))
     play = play >> BoardChanged(1, EMPTY) << SetRelease(1, False) << updated(ChargingState.SUSPENDED_EVSE)
-    play = play.wait(59.0).skip() >> BoardChanged(1, PLUGGED) << SetRelease(1, True)
+    play = play.wait(59.0).skip() >> BoardChanged(1, PLUGGED) << kept("session") << SetRelease(1, True)
     assert play.skip().wait(100.0).skip().state() is State.ACTIVE
     play.feed(BoardChanged(1, EMPTY))
     play.skip().wait(61.0).skip()
@@ -220,7 +221,7 @@ def test_pulled_at_the_car_and_the_session_is_to_survive() -> None:
     play = play << SetRelease(1, False) << updated(ChargingState.SUSPENDED_EVSE)
     assert play
     assert play.state() is State.ACTIVE
-    play = play >> BoardChanged(1, PLUGGED) << SetRelease(1, True)
+    play = play >> BoardChanged(1, PLUGGED) << kept("session") << SetRelease(1, True)
     assert play
     play = play >> BoardChanged(1, CHARGING) << updated(ChargingState.CHARGING)
     play = play >> VehicleLeft(1) << SetRelease(1, False) << updated(ChargingState.SUSPENDED_EVSE)
@@ -633,6 +634,7 @@ def test_so_is_one_whose_vehicle_was_plugged_anew() -> None:
     """Where the session outlives the plug; otherwise that ends it."""
     play = denied()
     play.feed(VehicleLeft(1))
+    play.skip().wait(BOUNCE_S).skip()
     assert play.state() is State.ENDING
     play = Playbook(settings={"stop_on_ev_disconnect": False})
     play = charging(play).skip()

@@ -108,6 +108,15 @@ class Street:
         outlet.cable = outlet.cable and not at_station
         self.rig.look()
 
+    def bounce(self, pick: int) -> None:
+        """A plug makes and breaks contact, faster than anybody could exchange it."""
+        outlet = self.rig.outlets[self._number(pick)]
+        car, outlet.car = outlet.car, None
+        self.rig.look()
+        if car is not None:
+            outlet.car, outlet.since_s = car, self.rig.t_s
+            self.rig.look()
+
     def drive(self, pick: int, into: bool) -> None:
         """Into the bay, or out of it."""
         outlet = self.rig.outlets[self._number(pick)]
@@ -341,6 +350,7 @@ PICK, PICK_0 = (1, 1, 2), (0, 1, 1, 2)
 DEEDS: Deeds = {
     "plug": (3, {"pick": PICK, "ready": YES_NO}),
     "unplug": (4, {"pick": PICK, "at_station": YES_NO}),
+    "bounce": (2, {"pick": PICK}),
     "sated": (2, {"pick": PICK}),
     "drive": (2, {"pick": PICK, "into": YES_NO}),
     "sensor": (1, {"pick": PICK, "on": YES_NO}),

@@ -24,6 +24,7 @@ from agent.domain.events import (
     CardPresented,
     CardRefused,
     OutletChosen,
+    SessionClosed,
     SituationChanged,
     Started,
     StopWanted,
@@ -357,8 +358,8 @@ class Authorisation:
 
     # --- without a card ----------------------------------------------------------------------------------------
 
-    @on(VehicleConnected, BoardOpened)
-    def plugged(self, event: VehicleConnected | BoardOpened, now: Moment) -> Iterator[Yielded]:
+    @on(VehicleConnected, BoardOpened, SessionClosed)
+    def plugged(self, event: VehicleConnected | BoardOpened | SessionClosed, now: Moment) -> Iterator[Yielded]:
         """Free vending starts by the plug; a right that waits at another outlet moves to the first cable."""
         evse = self._site.evses[event.evse]
         fresh = (State.FREE, State.OCCUPIED, State.ENDED)[: 3 if isinstance(event, VehicleConnected) else 2]

@@ -12,6 +12,7 @@ from agent.domain.events import (
     BoardOpened,
     GrantDropped,
     MeterRead,
+    SessionClosed,
     Started,
     StopRequested,
     StopWanted,
@@ -88,6 +89,13 @@ class Transactions:
             tx.plugged_at, tx.alive_at = evse.plugged_at, now.stamp
             yield keep(tx)
             yield from told_update(self._site, evse, tx, now, TriggerReason.CABLE_PLUGGED_IN)
+
+    @on(SessionClosed)
+    def newcomer(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+        """Who came while it was being ended."""
+        evse = self._site.evses[event.evse]
+        if evse.newcomer and evse.vehicle:
+            yield from self._ask(evse)
 
     @on(TokenAccepted)
     def accepted(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 
 from agent.domain.block import Yielded
-from agent.domain.events import ContactorOpened, MeterFailed, MeterRead, SessionClosed, StopWanted, TimeCame
+from agent.domain.events import (
+    ContactorOpened,
+    MeterFailed,
+    MeterRead,
+    SessionClosed,
+    StopWanted,
+    TimeCame,
+    VehicleConnected,
+    VehicleLeft,
+)
 from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import ChargingState, StopReason, TransactionEnded, TriggerReason
 from agent.domain.ocmf import Bill, payload
@@ -13,7 +22,7 @@ from agent.domain.orders import ReadMeter, Remember, WakeMe
 from agent.domain.rights import Session
 from agent.domain.rules.points import is_told, over
 from agent.domain.rules.signing import end_signing, owes
-from agent.domain.rules.words import changed, release, timer, to, with_offer
+from agent.domain.rules.words import changed, release, rest, timer, to, with_offer
 from agent.domain.stop import Stop
 from agent.kinds import MeterIdentity, Moment, Reading, SignedReading, Stamp
 
@@ -31,7 +40,7 @@ def end(s: Site, evse: Evse, event: StopWanted, now: Moment) -> Iterator[Yielded
     yield from release(s, evse, False)
     session.stop = Stop(event.reason, event.trigger, now.stamp, event.token, event.note)
     session.alive_at = now.stamp
-    evse.state, evse.end_try = State.ENDING, 0
+    evse.state, evse.end_try, evse.newcomer = State.ENDING, 0, False
     yield Remember("session", session.id, session.record())
     yield WakeMe(timer("settle", evse), None)
     yield WakeMe(timer("connect", evse), None)
@@ -51,6 +60,12 @@ def read_end(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     yield ReadMeter(evse.number, f"end:{evse.end_try}", billing=True, signing=end_signing(s, evse, now))
 
 
+def other_vehicle(s: Site, evse: Evse, event: VehicleConnected | VehicleLeft, now: Moment) -> Iterator[Yielded]:
+    """Whoever comes now has had nothing of the session that is being ended."""
+    evse.newcomer = isinstance(event, VehicleConnected)
+    return iter(())
+
+
 def contactor_open(s: Site, evse: Evse, event: ContactorOpened, now: Moment) -> Iterator[Yielded]:
     if evse.end_try == 0:  # otherwise the timer is that of the next try
         yield WakeMe(timer("end", evse), None)
@@ -62,7 +77,7 @@ def end_time(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yiel
         yield from read_end(s, evse, now)
 
 
-@to(State.ENDED, State.FREE)
+@to(State.ENDED, State.OCCUPIED, State.FREE)
 def finish(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielded]:
     session = evse.session
     assert session is not None
@@ -77,7 +92,7 @@ def finish(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yield
     yield from _close(s, evse, max(event.reading.energy_wh, session.last_wh), now, evse.reading)
 
 
-@to(State.ENDED, State.FREE)
+@to(State.ENDED, State.OCCUPIED, State.FREE)
 def end_unread(s: Site, evse: Evse, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
     """Try again; after that the last good register is billed: never zero, never invented."""
     session = evse.session
@@ -112,7 +127,7 @@ def _close(s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | N
     yield from over(s, evse, session, told, now)
     evse.session, evse.charging = None, ChargingState.IDLE
     yield WakeMe(timer("end", evse), None)
-    evse.state = State.ENDED if evse.cable or evse.vehicle else State.FREE
+    evse.state = rest(evse) if evse.newcomer or not (evse.cable or evse.vehicle) else State.ENDED
     yield SessionClosed(evse.number, session.id, stop.reason, meter_wh, at)
     yield changed(evse)
 

@@ -19,13 +19,16 @@ from agent.domain.events import (
     VehicleSpent,
 )
 from agent.domain.evse import Evse, Site, State
-from agent.domain.faults import CATALOGUE, GRACE_S, ends_session, heaviest_first
+from agent.domain.faults import CATALOGUE, GRACE_S, blocks, ends_session, heaviest_first
 from agent.domain.messages import ChargingState, StopReason, TriggerReason
 from agent.domain.orders import Remember, SetLimit, WakeMe
 from agent.domain.rules.end import end
 from agent.domain.rules.points import UNPLUGGING
 from agent.domain.rules.words import ends_without_energy, release, tell_charging, timer, to, unsettle
 from agent.kinds import Fault, Moment
+
+BOUNCE_S = 1.0
+"""A plug that is pushed in makes and breaks contact (real seconds)."""
 
 
 def recompute(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
@@ -45,6 +48,8 @@ def offer(s: Site, evse: Evse, event: OfferChanged, now: Moment) -> Iterator[Yie
 
 @to(State.ENDING)
 def settle(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    if event.key == timer("left", evse) and not evse.vehicle:
+        yield from end(s, evse, _disconnected(evse), now)
     if event.key == timer("connect", evse) and not evse.vehicle:
         yield from end(s, evse, StopWanted(evse.number, StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT), now)
     if event.key != timer("settle", evse):
@@ -86,11 +91,15 @@ def vehicle_spent(s: Site, evse: Evse, event: VehicleSpent, now: Moment) -> Iter
 def vehicle_gone(s: Site, evse: Evse, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
     """The driver pulled at the car: ends the session, unless the backend wants it to survive (1.6 test case 005_3);
     then nobody gets energy until the vehicle is back. A fixed cable does not show who holds it: the right waits no
-    longer than for a first plug (2.x E10)."""
-    if s.settings.flag("stop_on_ev_disconnect") or s.stops() & UNPLUGGING:
+    longer than for a first plug (2.x E10). Before there was energy a plug has a moment to be pushed in for good."""
+    ends = s.settings.flag("stop_on_ev_disconnect") or bool(s.stops() & UNPLUGGING)
+    if ends and _has_had(evse):
         yield from end(s, evse, _disconnected(evse), now)
         return
     yield from release(s, evse, False)
+    if ends:
+        yield WakeMe(timer("left", evse), now.t_s + BOUNCE_S * s.io_s)
+        return
     if evse.tethered:
         yield WakeMe(timer("connect", evse), now.t_s + s.settings.number("connection_timeout_s"))
     yield from tell_charging(s, evse, now)
@@ -133,12 +142,22 @@ def _disconnected(evse: Evse) -> StopWanted:
     return StopWanted(evse.number, StopReason.EV_DISCONNECTED, TriggerReason.EV_COMMUNICATION_LOST)
 
 
+def _has_had(evse: Evse) -> bool:
+    """Energy, or a fault that takes it away for good; otherwise it is nobody's yet."""
+    session = evse.session
+    assert session is not None
+    drawn = evse.flowed or session.last_wh > session.start_wh
+    return drawn or any(blocks(f) and f not in GRACE_S for f in evse.faults | evse.board_faults)
+
+
 def vehicle_back(s: Site, evse: Evse, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
-    yield WakeMe(timer("connect", evse), None)
-    if evse.session and evse.session.spent:
-        evse.session.spent = False
-        yield Remember("session", evse.session.id, evse.session.record())
-    if evse.session and not evse.session.held:
+    session = evse.session
+    assert session is not None
+    for kind in ("connect", "left"):
+        yield WakeMe(timer(kind, evse), None)
+    session.spent, session.plugged_at = False, evse.plugged_at or now.stamp
+    yield Remember("session", session.id, session.record())
+    if not session.held:
         yield from release(s, evse, True)
     yield from unsettle(s, evse, now)
     yield from tell_charging(s, evse, now)
