@@ -62,6 +62,8 @@ class ModbusBoard:
         self._name = self._registers.name
         self._nudge = asyncio.Event()
         self._released = self._unlocking = False
+        self._empty = False
+        """The socket was seen without a plug since the last order to unlock it."""
         self._limit_a = self._taken_a = 0.0
         self._armed: tuple[int, ...] | None = None
         self._beat_at = asyncio.get_running_loop().time()
@@ -125,7 +127,7 @@ class ModbusBoard:
         if state.contactor is not False:
             raise Refused(f"{self._name}: the contactor is not confirmed open; withdraw release first")
         await self.set_hold(False)
-        self._unlocking = True
+        self._unlocking, self._empty = True, False
         try:
             with self._registers.told():
                 failed = self._reader.bits(await self._registers.poll()) & self._map.lock_failed_bits
@@ -192,6 +194,7 @@ class ModbusBoard:
             released = self._released
             poll = await self._registers.poll()
             state = self._reader.state(poll, self._unlocking)
+            self._empty |= not state.cable
             if state.released and not released and not self._released:
                 log.warning("%s: released without our order; withdrawing", self._name)
                 await self._withdraw()
@@ -215,7 +218,7 @@ class ModbusBoard:
             poll = await self._registers.poll()
             passed_s, bits = loop.time() - began, self._reader.bits(poll)
             now = self._reader.state(poll)
-            if plugged and not now.cable:
+            if plugged and (self._empty or not now.cable):
                 return True
             if bits & sure or passed_s >= unlock.within_s:
                 return False

@@ -408,6 +408,27 @@ async def test_a_plug_that_was_pulled_was_free_even_if_the_next_one_is_locked_al
     assert await unlocking is True
 
 
+async def test_it_is_enough_that_anybody_has_seen_the_socket_empty(tcp: TcpLine, charx: Charx) -> None:
+    """The next plug was in before the lock was looked at again: it was told as one that could not be freed."""
+    await charx.set_pilot(Pilot.B)
+    async with DRIVER.open(settings(tcp, poll_s=0.02), place()) as board:
+        seen: list[EvseState] = []
+
+        async def look() -> None:
+            async for state in board.states():
+                seen.append(state)  # noqa: PERF401  it never ends
+
+        looking = asyncio.ensure_future(look())
+        await until(lambda: seen and seen[-1].cable)
+        unlocking = asyncio.ensure_future(board.unlock())
+        await until(lambda: (305, 1) in charx.writes)
+        await charx.set_pilot(Pilot.A)
+        await until(lambda: not seen[-1].cable)
+        await charx.set_pilot(Pilot.B)
+        assert await unlocking is True
+        looking.cancel()
+
+
 async def test_a_jammed_lock_says_so(board: EvsePort, charx: Charx) -> None:
     charx.lock_jams = True
     assert await board.unlock() is False

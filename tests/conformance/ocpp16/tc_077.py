@@ -34,6 +34,6 @@ async def test_as_long_as_the_key_says(s: Play) -> None:
     most = int(await s.get("CertificateSignedMaxChainSize"))
     assert most == 10_000  # what the schema of the message can carry
     assert await install(s, ours.pem) == "Accepted"
-    chain = ours.sign(await request(s))
+    chain = ours.sign(await request(s), (-1, 365))  # or it is to be renewed at once
     assert await signed(s, (chain + "\n" * most)[:most]) == "Accepted"
     assert await delete(s, ours.hashes) == "Accepted"
