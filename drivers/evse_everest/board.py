@@ -24,7 +24,17 @@ from agent.ports.driver import Where
 from drivers.evse_everest import EverestSettings
 from drivers.evse_everest.limits import Enforced
 from drivers.evse_everest.link import ERRORS, LIMITS, MANAGER, PROVIDER, VALIDATOR, Link, as_device_error
-from drivers.evse_everest.picture import OF_THE_VEHICLE, Seen, after, at_first, fault_of, held, picture, soc_of
+from drivers.evse_everest.picture import (
+    OF_THE_VEHICLE,
+    Seen,
+    after,
+    at_first,
+    fault_of,
+    held,
+    picture,
+    soc_of,
+    why_failed,
+)
 
 log = logging.getLogger(__name__)
 
@@ -225,6 +235,8 @@ class Everest:
                 self._seen = replace(self._seen, soc_percent=soc)
             case "evse_manager_consumer", "enforced_limits":
                 self._enforced.hear(value)
+            case "evse_manager_consumer", "hlc_session_failed":
+                log.warning("%s: vehicle and charger do not come to terms: %s", self._name, why_failed(value))
             case "error_history_consumer", ("error_raised" | "error_cleared"):
                 self._error(value, name == "error_raised")
             case "auth_token_validator", "validate_token":

@@ -121,6 +121,12 @@ def soc_of(info: Any) -> int | None:
     return int(soc) if 0 <= soc <= 100 else None
 
 
+def why_failed(told: Any) -> str:
+    """Of ``hlc_session_failed``: for whoever reads the log."""
+    reason = told.get("reason") if isinstance(told, dict) else None
+    return reason[:80] if isinstance(reason, str) and reason.isprintable() else "no reason is given"
+
+
 def fault_of(error: Any) -> Fault | None:
     """What an error of EVerest's is to the station; None: of no consequence."""
     if not isinstance(error, dict) or not isinstance(error.get("type"), str):

@@ -24,7 +24,7 @@ ACTIONS = ("power_cycle", "offline", "online")
 DARK_S = 0.5
 """How long a power cycle takes."""
 RETRY_S = 0.05
-DARK: Json = {"state": "off", "screen": [], "qr": "", "online": True}
+DARK: Json = {"state": "off", "screen": [], "language": "", "qr": "", "online": True}
 NO_LEDGER: Json = {"holds": [], "captures": [], "voids": []}
 
 

@@ -490,6 +490,17 @@ async def test_nothing_that_is_said_on_the_broker_ends_the_driver() -> None:
         assert [topic for topic, value in far.heard if value == answers] == []
 
 
+async def test_why_a_vehicle_does_not_charge_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """From there it goes to the sinks, for who looks after the station."""
+    far = Far()
+    async with far.running(), far.open():
+        for told in ({"uuid": "u", "reason": "FailedTLSHandshake"}, 7, {"reason": "a\nb"}):
+            far.tell("hlc_session_failed", told)
+        await until(lambda: caplog.text.count("do not come to terms") == 3)
+    assert "do not come to terms: FailedTLSHandshake" in caplog.text
+    assert caplog.text.count("no reason is given") == 2
+
+
 async def test_what_a_broker_has_kept_is_no_news() -> None:
     """A session event of last week says nothing of the vehicle that is there now."""
     far = Far()

@@ -294,7 +294,10 @@ class Machine:
         return ["Out of order"]
 
     def picture(self) -> dict[str, Any]:
-        return {"state": NAMES[self.state], "screen": self.screen(), "qr": self.qr, "online": self.bank.online}
+        return {
+            "state": NAMES[self.state], "screen": self.screen(), "language": self.language, "qr": self.qr,
+            "online": self.bank.online,
+        }  # fmt: skip
 
 
 _SETTLING = DISABLED | ENABLED | WAIT_CARD | WAIT_AUTH
