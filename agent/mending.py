@@ -43,9 +43,9 @@ WORDS: dict[Fault, tuple[str, str]] = {
     ),
     Fault.POWER_LOSS: ("mains is lost", "supply and fuses; goes on when mains is back"),
     Fault.CONTACTOR_WELDED: (
-        "a contactor does not open, or energy flows though nothing is released",
-        "**the outlet may be live**: switch off; new contactor, or the board's own release mode; then a hard reset or "
-        "`faults clear`",
+        "a contactor does not open",
+        "**the outlet may be live**: switch off; new contactor, or where something else releases the board, its own "
+        "release mode; then a hard reset or `faults clear`",
     ),
     Fault.CONTACTOR_STUCK_OPEN: (
         "a contactor does not close",
@@ -90,15 +90,22 @@ WORDS: dict[Fault, tuple[str, str]] = {
         "the meter does not answer, or is another than its map is for",
         "wiring, address, supply, map of the meter; the log says what was tried",
     ),
-    Fault.METER_IMPLAUSIBLE: ("the meter tells what cannot be", "wiring, termination, map of the meter"),
+    Fault.METER_IMPLAUSIBLE: (
+        "the meter tells what cannot be",
+        "wiring, termination, map of the meter; line and load, or a transformer, the wrong way round: see the log",
+    ),
     Fault.METER_EXCHANGED: (
         "another meter than the station file names",
         "put the new meter's serial into the station file and restart",
     ),
-    Fault.METER_UNFIT: ("the meter may not bill here", "see [decision 18](decisions/0018-meter-policy.md)"),
+    Fault.METER_UNFIT: (
+        "the meter may not bill here",
+        "class, variant, firmware or step are not what the station file declares, or it bills another outlet: the log "
+        "says which",
+    ),
     Fault.METER_DISAGREES: (
         "the meter's power and register disagree",
-        "compare register and power; see [meters](meters.md)",
+        "map and transformer ratio; compare with its display under load, and `probe` the station then",
     ),
     Fault.READER_SILENT: ("the card reader does not answer", "cable and supply of the reader; remote starts go on"),
     Fault.TERMINAL_SILENT: (

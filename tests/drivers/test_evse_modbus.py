@@ -18,6 +18,8 @@ from agent.ports.driver import Where
 from agent.ports.evse import EvsePort
 from agent.settings import build
 from drivers.evse_modbus import DRIVER, BoardSettings
+from drivers.meter_modbus import DRIVER as METER
+from drivers.meter_modbus import MeterSettings
 from drivers.testkit.evse import EvseWorld, check_evse
 from tests.drivers import modbus_far_ends as far
 from tests.drivers.modbus_far_ends import Asked, Bank, Part, PtyLine, TcpLine
@@ -688,6 +690,38 @@ async def test_a_board_on_a_serial_line_is_written_with_function_16(charx: Charx
             with pytest.raises(Garbled):
                 await board.set_release(True)
     assert {a.function for a in charx.bank.asked} == {3, 16}
+
+
+async def test_a_board_and_a_meter_share_one_line(charx: Charx) -> None:
+    """One RS-485 line: whoever is silent on it does not keep energy on, and begin and end go before looks."""
+    charx.bank.floats(2, 0, 230.0, 231.0, 229.0, 16.0, 15.8, 16.1, 3680.0, 3650.0, 3687.0)
+    charx.bank.floats(2, 52, 11017.0)
+    charx.bank.floats(2, 70, 50.0, 1234.567, 0.5)
+    charx.bank.put(2, 64512, 1, 2)
+    charx.bank.put(2, 64514, 0x70)
+    async with PtyLine(charx.bank) as serial:
+        line = {"line": "rtu", "device": serial.path, "timeout_s": 0.3}
+        of_board = BoardSettings("charx_sec", point=2, poll_s=0.05, **line)  # type: ignore[arg-type]
+        of_meter = MeterSettings("eastron_sdm630", unit=2, **line)  # type: ignore[arg-type]
+        async with METER.open(of_meter, place()) as meter, DRIVER.open(of_board, place()) as board:
+            looking = asyncio.ensure_future(seen(board.states(), lambda s: False, within_s=60))
+            await board.set_release(True)
+            assert (await meter.read_billing()).energy_wh == 1234567
+            charx.bank.deaf = {2}
+            begun = len(charx.bank.asked)
+            silent = [asyncio.ensure_future(meter.read()), asyncio.ensure_future(meter.read_billing())]
+            await until(lambda: any(a.unit == 2 for a in charx.bank.asked[begun:]))
+            await board.set_release(False)
+            unheard = [a for a in charx.bank.asked[begun:] if a.unit == 2]
+            assert charx.get(300) == 0
+            assert len(unheard) == 1, "withdrawn while the meter was still waited for, right after its time-out"
+            assert all(isinstance(e, Unreachable) for e in await asyncio.gather(*silent, return_exceptions=True))
+            looking.cancel()
+        other = MeterSettings("eastron_sdm630", unit=2, baud=19200, **line)  # type: ignore[arg-type]
+        async with DRIVER.open(of_board, place()):
+            with pytest.raises(Broken, match="set all devices of one line to the same baud rate"):
+                async with METER.open(other, place()):
+                    pass
 
 
 # --- station file ---------------------------------------------------------------------------------------------------
