@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import urlsplit
@@ -95,6 +95,7 @@ async def run(plan: Plan) -> None:
         folder = _make_folder(plan.file)
         url = plan.url
         if plan.with_agent and not url:
+            plan = replace(plan, file=_with_costs(plan.file))
             url = await _start_central(stack, folder, stop, plan)
         control = await _build(stack, plan, folder, url, stop)
         await stack.enter_async_context(served(control, listener, plan.with_page))
@@ -147,6 +148,12 @@ def _supervised(
         "agent", command, folder / "agent.log", restart_s=plan.file.simulation.restart_s,
         stop_within_s=AGENT_ENDS_WITHIN_S, before_start=before_start, changed=feed.changed, say=say,
     )  # fmt: skip
+
+
+def _with_costs(file: StationFile) -> StationFile:
+    """Its payment page says what a charge costs, and the simulated displays show it unless the file says no."""
+    shown = {"cost_display": True} if file.web_payment.dynamic else {}
+    return replace(file, settings={**shown, **file.settings})
 
 
 async def _start_central(stack: contextlib.AsyncExitStack, folder: Path, stop: asyncio.Event, plan: Plan) -> str:

@@ -6,8 +6,13 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-_RAW = {"RGB565": ("BGR;16", 2), "XRGB8888": ("BGRX", 4)}
-"""Pillow's name of the layout in memory (little endian), bytes per pixel."""
+_RAW = {
+    "RGB565": ("RGB", "BGR;16", 16),
+    "RGB888": ("RGB", "BGR", 24),
+    "XRGB8888": ("RGB", "BGRX", 32),
+    "MONO": ("1", "1;R", 1),
+}
+"""Pillow's mode, its name of the layout in memory (little endian), bits per pixel; a row begins with a byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +24,12 @@ class Screen:
 
     def __post_init__(self) -> None:
         if self.format not in _RAW:
-            raise ValueError(f"display.format: must be one of {', '.join(_RAW)}, is {self.format!r}")
+            raise ValueError(f"format: must be one of {', '.join(_RAW)}, is {self.format!r}")
 
     @property
     def size(self) -> int:
         """Bytes."""
-        return self.width * self.height * _RAW[self.format][1]
+        return -(-self.width * _RAW[self.format][2] // 8) * self.height
 
     def start(self) -> None:
         """A new panel is black; one that was there keeps its picture."""
@@ -35,7 +40,8 @@ class Screen:
         from PIL import Image
 
         raw = self.path.read_bytes()[: self.size].ljust(self.size, b"\0")
-        picture = Image.frombytes("RGB", (self.width, self.height), raw, "raw", _RAW[self.format][0])
+        mode, layout, _ = _RAW[self.format]
+        picture = Image.frombytes(mode, (self.width, self.height), raw, "raw", layout)
         out = io.BytesIO()
         picture.save(out, "PNG", compress_level=1)
         return out.getvalue()

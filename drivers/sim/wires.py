@@ -298,7 +298,10 @@ class Wires:
             return
         asked: Table = {"width": 800, "height": 480, "format": "RGB565", **chosen(device)}
         path = self._folder / f"display-{evse.number}"
-        screen = Screen(path, asked["width"], asked["height"], asked["format"])
+        try:
+            screen = Screen(path, asked["width"], asked["height"], asked["format"])
+        except ValueError as e:
+            raise ValueError(f"{f'evse[{evse.number}].' if evse.display else ''}display.{e}") from None
         screen.start()
         self.screens[evse.number] = screen
         self.far_ends.evses[evse.number]["display"] = {"driver": "display_framebuffer", **asked, "path": str(path)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import struct
 import time
@@ -23,6 +24,7 @@ from drivers.display_framebuffer.raster import Framebuffer, packed
 from drivers.panel.faces import faces
 from drivers.panel.page import page
 from drivers.panel.texts import load
+from drivers.sim import screen
 from drivers.testkit.display import check_display, loop_lag
 from tests.drivers.screens import CONFIG, LANGUAGES, SESSION, where
 
@@ -81,6 +83,20 @@ async def test_panel_shows_what_was_painted(tmp_path: Path, pixel_format: str, b
     assert len(data) == size[0] * size[1] * bytes_per_pixel
     image = picture(screen, size)
     assert decoded(data, size, pixel_format, size[0] * bytes_per_pixel) == expected(image, pixel_format)
+
+
+@pytest.mark.parametrize("pixel_format", ["RGB565", "RGB888", "XRGB8888", "MONO"])
+async def test_the_simulated_panel_shows_every_format(tmp_path: Path, pixel_format: str) -> None:
+    """As docs/displays.md promises it for ``chargy-agent simulate``; 132: rows of one bit end within a byte."""
+    size = (132, 64)
+    panel = screen.Screen(tmp_path / "fb", *size, pixel_format)
+    panel.start()
+    async with DRIVER.open(FramebufferSettings(str(panel.path), *size, pixel_format, turn_s=60), where()) as port:
+        await port.show(Screen(ScreenName.OUT_OF_SERVICE, "lb"))
+    seen = Image.open(io.BytesIO(panel.png())).convert("RGB")
+    raw, stride = panel.path.read_bytes(), panel.size // size[1]
+    assert expected(seen, pixel_format) == decoded(raw, size, pixel_format, stride)
+    assert len(set(expected(seen, pixel_format))) > 1
 
 
 @pytest.mark.parametrize("width", [128, 132])
