@@ -21,7 +21,12 @@ T = TypeVar("T")
 
 _put = object.__setattr__
 
-__all__ = ["frozen", "mutable", "replace", "specs"]
+__all__ = ["frozen", "is_record", "mutable", "replace", "specs"]
+
+
+def is_record(cls: type[Any]) -> bool:
+    """One of ours, or any other dataclass."""
+    return hasattr(cls, "__slots_all__") or dataclasses.is_dataclass(cls)
 
 
 def specs(cls: type[Any]) -> dict[str, Field[Any]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from agent.frozen import UNCOMPILED, frozen, mutable, replace, specs
+from agent.frozen import UNCOMPILED, frozen, is_record, mutable, replace, specs
 
 
 @frozen
@@ -151,6 +151,7 @@ def test_replaced_and_looked_at_without_a_class_made_for_it():
     assert list(spec) == ["evse", "name", "values", "more"]
     assert (spec["name"].name, spec["name"].type, spec["name"].default) == ("name", str, "x")
     assert spec["values"].default_factory is dict
+    assert (is_record(Never), is_record(Twin), is_record(int)) == (True, True, False)
     assert not isinstance(vars(Never)["__dataclass_fields__"], dict)  # nobody has asked ``dataclasses``
     assert replace(Twin(1), name="z") == Twin(1, "z")
     assert list(specs(Twin)) == ["evse", "name"]

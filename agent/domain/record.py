@@ -12,11 +12,12 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, cast
+from typing import Any
 
 from agent import kinds
 from agent.domain import cost, messages, security
 from agent.domain.charging import profiles
+from agent.frozen import is_record, specs
 
 
 class Poisoned(Exception):
@@ -52,11 +53,12 @@ _AS_IT_IS = (str, int, float, bool, type(None))
 
 def dump(value: Any) -> Any:
     """A JSON-able copy."""
-    if type(value) in _AS_IT_IS:
+    cls: Any = type(value)
+    if cls in _AS_IT_IS:
         return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        out: dict[str, Any] = {"$": type(value).__name__}
-        for name, default in _fields(type(value)):
+    if is_record(cls):
+        out: dict[str, Any] = {"$": cls.__name__}
+        for name, default in _fields(cls):
             item = getattr(value, name)
             if default is dataclasses.MISSING or item != default:
                 out[name] = dump(item)
@@ -72,7 +74,7 @@ def dump(value: Any) -> Any:
 
 @functools.cache
 def _fields(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple((f.name, f.default) for f in dataclasses.fields(cls))
+    return tuple((f.name, f.default) for f in specs(cls).values())
 
 
 def load(data: Any, wanted: type[Any] = object) -> Any:
@@ -93,7 +95,7 @@ def _loader(cls: type[Any]) -> Callable[[Any], Any]:
     if cls in _LOADERS:
         return _LOADERS[cls]
     hints = typing.get_type_hints(cls)
-    converters = {f.name: _converter(hints[f.name]) for f in dataclasses.fields(cls)}
+    converters = {name: _converter(hints[name]) for name in specs(cls)}
 
     def read(data: Any) -> Any:
         if data.get("$") != cls.__name__:
@@ -112,8 +114,8 @@ def _converter(hint: Any) -> Callable[[Any], Any]:
     if origin is tuple:
         item = _converter(args[0])
         return lambda v: tuple(item(i) for i in v)
-    if dataclasses.is_dataclass(hint):
-        return _loader(cast(type[Any], hint))
+    if isinstance(hint, type) and is_record(hint):
+        return _loader(hint)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint
     if hint is float:

@@ -18,16 +18,20 @@ from agent.ports.store import OutboxRow, Put
 
 log = logging.getLogger("agent.ocpp")
 
+NOTHING = Known()
+
 
 class Crossing:
     def __init__(self, desk: Desk) -> None:
         self._link, self._outbox = desk.link, desk.outbox
         self._first_sent = 0
-        self._read: tuple[Mapping[str, Any], Known] = ({}, Known())
+        self._read: tuple[Mapping[str, Any], Known] = ({}, NOTHING)
 
     def _known(self, session: str) -> Known:
         """The latest one is asked for by each row several times."""
         value = self._outbox.transaction(self._link, session)
+        if not value:
+            return NOTHING
         if value is not self._read[0]:
             self._read = value, known_of(value, session)
         return self._read[1]
@@ -105,8 +109,8 @@ class Crossing:
 
     def sending(self, row: OutboxRow, version: str) -> list[Put]:
         """To be on disk before an end is sent."""
-        known = self._known(row.session)
-        if not isinstance(row.message, TransactionEnded) or known.ending == version:
+        known = self._known(row.session) if isinstance(row.message, TransactionEnded) else None
+        if known is None or known.ending == version:
             self._first_sent = 0
             return []
         self._first_sent = row.seq
@@ -114,6 +118,8 @@ class Crossing:
 
     def events(self, row: OutboxRow, heard: Heard) -> list[Event]:
         """What the domain is to hear."""
+        if not heard.events:
+            return []
         is_retold = any(version != heard.version for version in self._known(row.session).told)
         return [_but_itself(e) if is_retold else e for e in heard.events]
 

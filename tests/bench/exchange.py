@@ -24,7 +24,7 @@ G6 = Goal(
     1.8,
     "x floor",
     why="the floor sends one fixed dictionary in 0.17 M instructions; to build, validate and encode nine values anew "
-    "takes 0.36 M, the library's frames 0.09 M, the queue's bookkeeping the rest",
+    "takes 0.36 M, the library's frames 0.09 M, the queue's and the connection's bookkeeping the rest",
 )
 G7_16 = Goal("G7", "instructions of a MeterValues (1.6)", 0.6, "M")
 G7_201 = Goal("G7", "instructions of a TransactionEvent (2.0.1)", 1.0, "M")
@@ -33,7 +33,8 @@ G8 = Goal(
     "longest hold of the loop by a message",
     0.1,
     "ms",
-    why="what of it is the message and what the collector or the first use of a schema is not told apart yet",
+    why="to build, validate and hand over nine values takes 0.06 ms in the median, 0.3 ms at most; once in sixty "
+    "messages the collector takes as much; a thread that is not alone on its core loses its caches",
 )
 G8_DISK = Goal(
     "G8",

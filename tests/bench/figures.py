@@ -98,8 +98,8 @@ def table(figures: Figures, when: str, load: str) -> str:
             f"| {row.goal.name} | {row.goal.what} | {row.goal.said()} | {row.value:.2f} | "
             f"{'; '.join(x for x in (row.measured, row.beside) if x)} | {verdict} |"
         )
-    missed = [f"* {r.goal.name}: {r.goal.why}" for r in figures.rows if r.goal.why and not r.goal.met(r.value)]
-    if missed:
+    reasons = (f"* {r.goal.name}: {r.goal.why}" for r in figures.rows if r.goal.why and not r.goal.met(r.value))
+    if missed := list(dict.fromkeys(reasons)):
         lines += ["", "What is missed, and why:", "", *missed]
     lines += ["", *(f"Not measured: {section} ({why})." for section, why in figures.skipped), END]
     return "\n".join(lines)

@@ -34,7 +34,7 @@ def number(value: float, digits: int = 1) -> str:
 
 
 def _sampled(sample: Sample, desk: Desk) -> list[dict[str, str]]:
-    found, told = [], set()
+    found, told, context = [], set(), sample.context.value
     for name in sample.measurands:
         for one in measured(name, sample.reading):
             if one in told:  # Voltage and Voltage.L1
@@ -43,7 +43,7 @@ def _sampled(sample: Sample, desk: Desk) -> list[dict[str, str]]:
             measurand, phase, value = one
             entry = {
                 "value": number(value, one.digits),
-                "context": sample.context.value,
+                "context": context,
                 "measurand": measurand,
             }
             if phase:
