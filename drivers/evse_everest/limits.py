@@ -28,8 +28,11 @@ class Enforced:
         self.says = ""
 
     def told(self, most: float, limit: Limit) -> None:
-        self._told, self._phases = most, limit.phases if self._key == _AC else None
-        self.confirmed = False
+        """A bound that is not lower is kept by whoever keeps the one before."""
+        phases = limit.phases if self._key == _AC else None
+        lower = self._told is None or most < self._told or (phases or 3) < (self._phases or 3)
+        self._told, self._phases = most, phases
+        self.confirmed = self.confirmed and not lower
 
     def hear(self, value: Any) -> None:
         """Raises ``Garbled``."""

@@ -49,6 +49,7 @@ class PayterSettings:
     start_extras: bool = True
     dol_tags: str = "DFAA70DFCA0BDFCA0A"
     hash_tag: str = "DFAA70"
+    approval_hash: bool = True
     payment_methods: int = 0x02
     amount_scale: int = 1
     select_language: int = 0

@@ -18,6 +18,9 @@ FITTING = Fitting(
         "The open points of the public documents (docs/payments.md) are as the settings say: ask the maker.",
         "Cards of each kind: contactless and chip, a telephone, one that is declined, one whose bank is slow.",
         "The terminal is switched off between the hold and the end of the session: the right amount is charged.",
+        "The board is switched off while a card's bank is asked, a while after another payment: the terminal asks for "
+        "the next card within a minute, and what the bank holds is given back (`payments list`: Voided), as session "
+        "numbers follow one another; otherwise by the terminal's own time-out.",
         "The bank's statement: what was held, charged and given back on the day of the test.",
         "Range and legibility through the front plate; rain, cold, sun.",
     ),

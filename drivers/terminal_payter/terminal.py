@@ -271,7 +271,8 @@ class PayterTerminal:
     def _whole(self, told: BankCard) -> BankCard:
         """What the approval does not repeat of the card that was read."""
         read = self._read or BankCard("")
-        return BankCard(told.mark or read.mark, told.last4 or read.last4, told.brand or read.brand)
+        mark = told.mark if self._settings.approval_hash else ""
+        return BankCard(mark or read.mark, told.last4 or read.last4, told.brand or read.brand)
 
     def _end(self, news: TerminalNews) -> None:
         """Of the offer, if there was one."""

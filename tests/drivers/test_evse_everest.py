@@ -212,6 +212,18 @@ async def test_an_everest_that_says_nothing_of_limits_is_not_opened() -> None:
                 pass
 
 
+async def test_a_limit_that_is_not_lower_needs_no_word_of_its_own() -> None:
+    """What was confirmed is no more than this either: nobody's session ends for a slow EVerest that shall give more."""
+    far = Far()
+    async with far.running(), far.open(confirm_s=1.0) as port:
+        await port.set_limit(Limit(power_w=50_000))
+        far.everest._enforce = lambda: None  # type: ignore[method-assign]
+        for power_w in (50_000, 150_000):
+            assert await port.set_limit(Limit(power_w=power_w)) == power_w
+        with pytest.raises(Unreachable):
+            await port.set_limit(Limit(power_w=149_000))
+
+
 async def test_a_limit_that_everest_forgets_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """One of its modules was restarted: it enforces what its fuse allows."""
     monkeypatch.setattr(limits, "OVER_S", 0.5)

@@ -294,6 +294,18 @@ async def test_an_approval_that_repeats_nothing_of_the_card_is_for_the_card_that
         assert (approved.card.last4, approved.card.brand, len(approved.card.mark)) == ("4242", "VISA", 32)
 
 
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_the_card_of_an_approval_is_told_as_it_is_said(tmp_path: Path, trusted: bool) -> None:
+    """Whoever is told of another one than was read lets its hold go; unless hashes differ at this terminal anyway."""
+    async with running(tmp_path) as apollo, apollo.opened(approval_hash=trusted) as port:
+        mine = await hold(apollo, port, last4="1111")
+        late = await hold(apollo, port, last4="1111", said_as="2222")
+        assert mine.card is not None
+        assert late.card is not None
+        assert (mine.card.mark == late.card.mark) is not trusted
+        assert late.card.last4 == "2222"
+
+
 async def test_kept_awake_beyond_the_terminals_idle_time(tmp_path: Path) -> None:
     async with running(tmp_path, "tcp", "--idle-s", "0.5") as apollo:
         async with apollo.opened(keep_alive_s=0.15) as port:

@@ -32,11 +32,13 @@ Later = Callable[[float, Callable[[], None]], None]
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """``bank_s``: how long its bank thinks; None: as banks do."""
+    """``bank_s``: how long its bank thinks; None: as banks do. ``said_as``: the card that the approval is told for
+    (last digits), if it is the late one for somebody else."""
 
     last4: str = "1234"
     behaviour: str = "approve"
     bank_s: float | None = None
+    said_as: str = ""
 
 
 class Machine:
@@ -235,7 +237,8 @@ class Machine:
         held = amount // 2 if card.behaviour == "partial" else amount
         number = self.bank.hold(held, self._timeout_s or 86400, self._void)
         if here:
-            more = [("DFCA02", b"00"), *self._data(card, ["DFAA70", "DFCA0B", "DFCA0A"])]
+            said = Card(card.said_as or card.last4)
+            more = [("DFCA02", b"00"), *self._data(said, ["DFAA70", "DFCA0B", "DFCA0A"])]
             dol = self._sized(data_objects(more)) if self.options & DOL and not self._bare else b""
             if held < amount:
                 self._over(0x35, struct.pack(">II", number, held) + dol, "Approved")

@@ -222,7 +222,7 @@ class Server:
         behaviour = asked.get("behaviour", "approve")
         if behaviour not in BEHAVIOURS:
             raise ValueError(f"behaviour: must be one of {', '.join(BEHAVIOURS)}, is {behaviour!r}")
-        self.machine.tap(Card(asked.get("last4", "1234"), behaviour, asked.get("bank_s")))
+        self.machine.tap(Card(asked.get("last4", "1234"), behaviour, asked.get("bank_s"), asked.get("said_as", "")))
 
 
 def _now() -> float:
