@@ -117,7 +117,7 @@ WORDS: dict[Fault, tuple[str, str]] = {
     Fault.DISPLAY_SILENT: ("the display does not answer", "cable of the display"),
     Fault.BOARD_SILENT: (
         "the charge controller board does not answer",
-        "cable, address, supply of the board; the log says what was tried",
+        "cable, address, supply and settings of the board; the log says what was tried",
     ),
     Fault.BOARD_CONFIG: ("the board is set up otherwise", "the board's own settings; the log says which"),
     Fault.STORE_FAILED: ("the disk takes nothing", "disk: see [operations](operations.md)"),

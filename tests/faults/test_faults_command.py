@@ -44,7 +44,7 @@ async def test_what_where_and_what_to_do(s: Street) -> None:
     what, trouble, do = said.splitlines()
     assert what == "outlet 2: the charge controller board does not answer (BoardSilent, out of service)"
     assert trouble.startswith("  evse[2].board: ")
-    assert do == "  to do: cable, address, supply of the board; the log says what was tried"
+    assert do == "  to do: cable, address, supply and settings of the board; the log says what was tried"
     assert await s.command("faults", "list", "1") == (0, "nothing is wrong\n")
     code, said = await s.command("faults", "clear")
     assert (code, said.splitlines()[0].split(";")[0]) == (0, "nothing is latched")
