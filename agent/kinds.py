@@ -198,7 +198,8 @@ class MeterIdentity:
     """Who the meter is. ``serial`` is pinned at commissioning: a changed one bills nothing. ``classes``: the accuracy
     classes (Directive 2014/32/EU, annex V) that this model is sold in; ``mid``: the meter says that it is of the MID
     variant (None: no register says so); ``doubts``: facts of the driver's own description that are not proven;
-    ``signs``: it signs transactions that it is told of (``Signing``)."""
+    ``signs``: it signs transactions that it is told of (``Signing``); ``reset``: what is known to set its count
+    back."""
 
     vendor: str = ""
     model: str = ""
@@ -209,6 +210,7 @@ class MeterIdentity:
     mid: bool | None = None
     doubts: tuple[str, ...] = ()
     signs: bool = False
+    reset: str = ""
 
 
 @frozen

@@ -106,7 +106,7 @@ def test_a_page_for_people_and_one_for_machines(
     assert (page["verdict"], device["name"], device["identity"]["serial"]) == ("unproven", "evse[1].meter", "74565")
     verdicts = {f["what"]: f["verdict"] for f in device["findings"]}
     unproven = {what for what, verdict in verdicts.items() if verdict == "unproven"}
-    assert unproven == {"place", "map", "energy"}
+    assert unproven == {"place", "map", "reset", "energy"}
     assert "failed" not in verdicts.values()
 
 
@@ -202,6 +202,7 @@ def test_under_load_everything_can_be_proven() -> None:
         (looked(at(0, 1), policy=MeterPolicy("B", certificate="CE-1"), dc=True), "marking", Verdict.PROVEN),
         (looked(at(0, 1), policy=MeterPolicy("A")), "class", Verdict.FAILED),
         (looked(), "bill", Verdict.FAILED),
+        (looked(at(0, 1), meter=MeterIdentity("E", "S", reset="command 60004")), "reset", Verdict.UNPROVEN),
     ],
 )
 def test_each_rule_can_fail(seen: Looked, what: str, verdict: Verdict) -> None:

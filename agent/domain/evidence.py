@@ -113,6 +113,12 @@ def _map(m: Looked) -> Judged:
     return P, "every fact of the map is known from two sources or more, or the driver has no map"
 
 
+def _reset(m: Looked) -> Judged:
+    if m.identity.reset:
+        return U, f"its count can be set back: {m.identity.reset}; a seal has to cover it"
+    return P, "nothing is known that sets its count back"
+
+
 # --- what it counts -------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +202,7 @@ METER_RULES: dict[str, Callable[[Looked], Judged]] = {
     "class": _class,
     "marking": _marking,
     "map": _map,
+    "reset": _reset,
     "step": _step,
     "freshness": _fresh,
     "monotonic": _monotonic,

@@ -269,6 +269,7 @@ class ModbusMeter:
             self._map.vendor, self._map.model, serial, told.get("firmware") or "", step_wh,
             self._map.classes, self._mid(told.get("mid") or ""),
             tuple(f"{fact} ({why})" for fact, why in self._map.unproven.items()), self._signed is not None,
+            self._map.reset,
         )  # fmt: skip
         self._known_at = self._line.generation
 

@@ -58,6 +58,7 @@ def load(path: Path) -> MeterMap:
         identity={n: _mark(n, t) for n, t in table.table("identity").named().items()},
         unproven=table.texts("unproven"),
         signing=table.take("signing", str, ""),
+        reset=table.take("reset", str, ""),
         never_bill={_address(k, path): why for k, why in table.texts("never_bill").items()},
     )
     line.done()

@@ -64,7 +64,7 @@ class MeterMap:
     accuracy classes that the model is sold in; ``mid_mark``: where a person finds its MID marking. ``sources``: how
     many independent sources agree on the billing register. ``unproven``: facts of this map that rest on memory or on
     one source, by their path in the file. ``never_bill``: registers that look like energy, and why they are not.
-    ``signing``: how the meter signs its transactions, "" if it does not."""
+    ``signing``: how the meter signs its transactions, "" if it does not. ``reset``: what sets the billed count back."""
 
     name: str
     vendor: str
@@ -86,6 +86,7 @@ class MeterMap:
     identity: Mapping[str, Mark]
     unproven: Mapping[str, str]
     signing: str
+    reset: str
     never_bill: Mapping[int, str]
 
     @property

@@ -94,12 +94,12 @@ def _status(m: MeterMap) -> str:
 
 
 def _facts(maps: list[MeterMap]) -> str:
-    lines = ["| map | unproven | never billed |", "|---|---|---|"]
+    lines = ["| map | unproven | never billed | sets its count back |", "|---|---|---|---|"]
     for m in maps:
         doubts = "; ".join(f"`{fact}`: {why}" for fact, why in m.unproven.items())
         never = "; ".join(f"{at}: {why}" for at, why in m.never_bill.items())
-        if doubts or never:
-            lines.append(f"| `{m.name}` | {doubts} | {never} |")
+        if doubts or never or m.reset:
+            lines.append(f"| `{m.name}` | {doubts} | {never} | {m.reset} |")
     return "\n".join(lines) + "\n"
 
 
