@@ -23,7 +23,7 @@ from agent.domain.adhoc import FINISHED, PayState, Terms
 from agent.domain.events import TokenJudged
 from agent.domain.messages import TransactionEnded, TransactionStarted
 from agent.domain.offer import Offer
-from agent.domain.orders import JudgeToken, Order
+from agent.domain.orders import JudgeToken, Order, Show
 from agent.domain.payment_words import (
     AuthorisePayment,
     BankCardRead,
@@ -101,6 +101,8 @@ class PayRig(Rig):
         self.promised: list[TerminalOrder] = []
         self.amounts: dict[Hold, int] = {}
         self.expired: set[Hold] = set()
+        self.totals: dict[str, set[int]] = {}
+        """By session: what a screen has said that it cost, in millionths."""
         self.crash_after: int | None = None
         super().__init__(config)
 
@@ -145,7 +147,15 @@ class PayRig(Rig):
         elif isinstance(order, TerminalOrder):
             self._hand(order)
         else:
+            self._read(order)
             super()._carry_out(order, saved)
+
+    def _read(self, order: Order) -> None:
+        """Somebody reads the total off the screen."""
+        if isinstance(order, Show) and order.screen.values.get("cost_final"):
+            bill = self.site.evses[order.evse].bill
+            assert bill is not None
+            self.totals.setdefault(bill.session, set()).add(int(order.screen.values["cost_micro"] or 0))
 
     def _hand(self, order: TerminalOrder) -> None:
         t = self.terminal
@@ -385,9 +395,11 @@ class PayStreet(Street):
         due = self._due_cents(record["session"])
         if record["state"] == PayState.COMMITTED:
             assert captured == record["cents"] == due, f"due {due}, captured {captured}"
+            assert self.rig.totals.get(record["session"], {due * 10_000}) == {due * 10_000}, "another total was shown"
         elif record["state"] == PayState.VOIDED:
             assert captured is None
             assert due == 0, "energy for nothing"
+            assert self.rig.totals.get(record["session"], {0}) == {0}, "a total that nobody pays"
         else:
             gone = _hold(record) in self.rig.expired
             assert record["state"] == PayState.UNCERTAIN

@@ -1,6 +1,7 @@
 """Golden pictures: the screens that matter most, one panel of each layout, byte for byte as they were looked at.
 
-``python -m tests.drivers.golden`` writes them anew: look at each before it is committed."""
+``python -m tests.drivers.golden`` writes them anew, and the poster of docs/displays.md: look at each before it is
+committed."""
 
 from __future__ import annotations
 
@@ -51,8 +52,41 @@ def file(case: str, panel: str) -> Path:
     return FOLDER / f"{panel}-{case}.png"
 
 
+POSTER = Path(__file__).parents[2] / "docs" / "pictures" / "screens.png"
+ROWS: tuple[tuple[tuple[str, str, float], ...], ...] = (
+    (("idle", "wide", 0.5), ("plug_in", "wide", 0.5), ("charging", "wide", 0.5)),
+    (("receipt", "wide", 0.5), ("refused", "wide", 0.5), ("out_of_service", "wide", 0.5)),
+    (("idle", "upright", 0.5), ("charging", "upright", 0.5), ("idle", "small", 1), ("charging", "small", 1)),
+    (("plug_in", "tiny", 1),),
+)
+"""Case, panel, scale."""
+GAP, GROUND = 8, (226, 226, 230)
+
+
+def poster() -> Image.Image:
+    rows = [[face for case, panel, scale in row for face in _faces_of(case, panel, scale)] for row in ROWS]
+    width = max(sum(i.width + GAP for i in row) for row in rows) + GAP
+    sheet = Image.new("RGB", (width, sum(max(i.height for i in row) + GAP for row in rows) + GAP), GROUND)
+    y = GAP
+    for row in rows:
+        x = GAP
+        for image in row:
+            sheet.paste(image, (x, y))
+            x += image.width + GAP
+        y += max(i.height for i in row) + GAP
+    return sheet
+
+
+def _faces_of(case: str, panel: str, scale: float) -> list[Image.Image]:
+    width, height, _ = PANELS[panel]
+    whole, size = picture(case, panel), (round(width * scale), round(height * scale))
+    faces = (whole.crop((0, y, width, y + height)) for y in range(0, whole.height, height))
+    return [face.resize(size, Image.Resampling.LANCZOS) for face in faces]
+
+
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
+    poster().quantize(64, dither=Image.Dither.NONE).save(POSTER, "PNG", optimize=True)
     for panel in PANELS:
         for case in CASES:
             image = picture(case, panel)
