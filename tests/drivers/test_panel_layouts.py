@@ -102,6 +102,38 @@ def test_every_screen_is_complete(language: str, panel: tuple[int, int, int]) ->
             assert codes or set(words(whole.pay_at)) <= set(seen), f"{what}: nobody is told how to pay"
 
 
+def details(language: str) -> list[Case]:
+    """Whatever the texts have words for, beside the cases that are looked at on every panel."""
+    words = words_of(language).words
+    refused = [d for d, w in words["refused"].items() if isinstance(w, dict)]
+    session = {"energy_wh": 12_345, "since_s": 754}
+    return [
+        *((ScreenName.REFUSED, d, {}) for d in refused),
+        *((ScreenName.OUT_OF_SERVICE, d, {}) for d in words["out_of_service"]["details"]),
+        *((ScreenName.FINISHED, d, session) for d in words["finished"] if d not in ("title", "line")),
+        *((ScreenName.PAUSED, d, session) for d in words["paused"] if d not in ("title", "line")),
+        *((ScreenName.IDLE, "", {**PRICES, "no_code": why}) for why in words["no_code"]),
+        (ScreenName.CHECKING, "paying", {"remaining_s": 287}),
+        (ScreenName.CHARGING, "", {**session, "stop_hint": "unplug"}),
+    ]
+
+
+@panels
+@languages
+def test_every_word_of_the_texts_fits(language: str, panel: tuple[int, int, int]) -> None:
+    if panel in LIKE_ANOTHER and not CAMPAIGN:
+        return
+    for case in details(language):
+        whole = said(case, language)
+        shown = [face(dry=True) for face in faces(whole, panel[:2], panel[2])]
+        what = f"{case[:2]} {language} {panel}"
+        for c in shown:
+            check_layout(c, what)
+        seen = words(*(p.what for c in shown for p in c.placed if p.kind == "text"))
+        for text in texts_of(whole):
+            assert all(word in seen for word in words(text)), f"{what}: {text!r} is not shown, only {seen}"
+
+
 @panels
 def test_the_main_message_is_large(panel: tuple[int, int, int]) -> None:
     """A panel of 320x240 is 70 mm wide (3.5 inch), one of 128x64 is 55 mm (2.42 inch): titles are 4.5 mm or more."""
