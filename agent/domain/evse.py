@@ -119,6 +119,8 @@ class Evse:
     """The present session has had energy."""
     newcomer: bool = False
     """The vehicle came while the last session was being ended: it has had nothing of it."""
+    resumed: bool = False
+    """It goes on after a time in which nobody saw it."""
     # blocks/transactions.py and rules/points.py
     tx: Transaction | None = None
     tx_try: int = 0

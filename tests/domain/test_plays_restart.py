@@ -85,6 +85,13 @@ def test_a_proven_plug_resumes() -> None:
     assert play >> BoardChanged(1, CHARGING) << told(TransactionUpdated, charging=ChargingState.CHARGING)
 
 
+def test_a_transaction_that_goes_on_is_never_preparing_again() -> None:
+    play = counting().restart(3000, state=there(plugged_s=3100.0))
+    assert play.statuses[1].charging is ChargingState.SUSPENDED_EVSE
+    play.skip() >> BoardChanged(1, CHARGING)
+    assert play.statuses[1].charging is ChargingState.CHARGING
+
+
 def test_the_resumed_session_is_sampled_on_its_old_grid() -> None:
     play = counting(settings={"sample_interval_s": 60}).restart(5, state=there(plugged_s=105.0))
     assert play.timers["sample:1"] == pytest.approx(1000 + 120)

@@ -96,10 +96,11 @@ class Status:
 
 
 def _charging(evse: Evse) -> ChargingState:
+    waits = evse.resumed and evse.charging is ChargingState.EV_CONNECTED
+    if evse.state is State.RECOVERING or (evse.state is State.ACTIVE and waits):
+        return ChargingState.SUSPENDED_EVSE  # 1.6 4.9 knows no way back from a transaction to Preparing
     if evse.state in (State.ACTIVE, State.ENDING):
         return evse.charging  # the end is told first, then what follows from it
-    if evse.state is State.RECOVERING:
-        return ChargingState.SUSPENDED_EVSE
     return ChargingState.EV_CONNECTED if evse.vehicle else ChargingState.IDLE
 
 

@@ -154,7 +154,8 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
     )
     told_with = yield from stamped(s, evse, reading, "sign_samples", "B", right.token, now)
     evse.session, evse.grant, evse.reading = session, None, reading
-    evse.state, evse.charging, evse.flowed = State.ACTIVE, ChargingState.EV_CONNECTED, False
+    evse.state, evse.charging = State.ACTIVE, ChargingState.EV_CONNECTED
+    evse.flowed = evse.resumed = False
     trigger = asked_by(right)
     yield Remember("session", session.id, session.record())
     told = TransactionStarted(

@@ -78,7 +78,7 @@ def _broken(evse: Evse, event: BoardOpened) -> bool:
 def _resume(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     session = evse.session
     assert session is not None
-    evse.state, evse.charging = State.ACTIVE, ChargingState.EV_CONNECTED
+    evse.state, evse.charging, evse.resumed = State.ACTIVE, ChargingState.EV_CONNECTED, True
     session.alive_at, session.spent = now.stamp, evse.spent
     yield Remember("session", session.id, session.record())
     if not (session.held or session.spent):
