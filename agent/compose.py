@@ -108,6 +108,7 @@ class Station:
         self.mask = Mask()
         self.engine.hearing = self.mask.hearing
         self.engine.watch = self._watch
+        self._spoken: dict[str, str] = {}
         self.screens: dict[int, Screen] = {}
         self.lamps: dict[int, Lamp] = {}
         self.keepers: list[Keeper] = []
@@ -175,6 +176,7 @@ class Station:
             password=lambda: self._password(backend),
             access=lambda: self.site.access(backend.name),
             pki=self.keys.pki,
+            spoken=str(self._facts.get("spoken", {}).get(backend.name, {}).get("version", "")),
         )
 
     def _frame(self, direction: str, link: str, version: str, text: str) -> None:
@@ -293,6 +295,10 @@ class Station:
     def _remember_seen(self) -> None:
         boot = self.clock.seen()
         self.engine.remember("boot", str(boot.number), boot.record())
+        for link in self.links.values():
+            if link.up and self._spoken.get(link.name) != link.version:
+                self._spoken[link.name] = link.version
+                self.engine.remember("spoken", link.name, {"version": link.version})
 
     _tasks: tuple[asyncio.Task[None], ...] = ()
     sinks: Sinks | None = None

@@ -230,7 +230,7 @@ class Billing:
             check = dialect.schemas.request(out.action) if dialect.schemas and payload is not None else None
             broken = check(payload) if check else None
         except Unspeakable as e:
-            await self.bury(row, f"cannot be said in OCPP {dialect.name}: {e}")
+            await self.bury(row, f"cannot be said in OCPP {dialect.name}: {e}", elsewhere=e.elsewhere)
             return None
         except NoTime as e:  # no fault of the record: the clock may know better later
             self._tell_once(row, f"waits: its time cannot be written now ({e})")
@@ -317,8 +317,9 @@ class Billing:
             kind = type(row.message).__name__
             log.error("%s: %s of session %s %s", self._desk.link, kind, row.session, ascii(what)[1:-1][:200])
 
-    async def bury(self, row: OutboxRow, reason: str, no: bool = False) -> None:
-        """To the dead letters; the start of a session with everything of it."""
+    async def bury(self, row: OutboxRow, reason: str, no: bool = False, elsewhere: bool = False) -> None:
+        """To the dead letters; the start of a session with everything of it. ``elsewhere``: until another version is
+        spoken, which may have the words."""
         rows: Sequence[OutboxRow] = [row]
         link = self._desk.link
         if self._is_key(row):
@@ -327,9 +328,9 @@ class Billing:
             except StoreError as e:
                 self._pause(str(e))
                 return
-        reason = self._crossing.reason(rows, reason, no)
+        reason = self._crossing.reason(rows, reason, no, self._version if elsewhere else "")
         log.error("%s: %d billed message(s) moved to the dead letters: %s", link, len(rows), ascii(reason)[1:-1][:200])
-        facts = self._crossing.buried(rows, self._version)
+        facts = self._crossing.buried(rows, self._version, elsewhere)
         if await self._stored(self._desk.outbox.bury(rows, reason, facts)):
             self._drop(row, len(rows))
             self._remember_buried(rows)

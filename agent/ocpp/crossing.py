@@ -88,20 +88,24 @@ class Crossing:
         return f"not told in OCPP {version}: the backend may have it"
 
     def cleared(self, version: str) -> dict[str, list[Put]]:
-        """The sessions, with a fact, whose end was sent in this version and is a dead letter since another was spoken:
-        here it may be repeated."""
+        """The sessions, with a fact, whose end is a dead letter since another version was spoken: it was sent in this
+        one, where it may be repeated, or the other had no words for its token."""
         found = {}
         for session, value in self._outbox.transactions(self._link).items():
-            if not value.get("asked"):  # of thousands
+            if not (value.get("asked") or value.get("mute")):  # of thousands
                 continue
             known = self._known(session)
             if known.asked and known.ending == version:
                 found[session] = [put(self._link, session, replace(known, asked=False))]
+            elif known.mute not in ("", version) and not known.asked:
+                found[session] = [put(self._link, session, replace(known, mute=""))]
         return found
 
-    def reason(self, rows: Sequence[OutboxRow], why: str, no: bool) -> str:
+    def reason(self, rows: Sequence[OutboxRow], why: str, no: bool, mute: str = "") -> str:
         """Of dead letters of a session: whoever resends an end has to know that it may have arrived. ``no``: the
-        backend has just refused the first of them."""
+        backend has just refused the first of them. ``mute``: the version that has no words for them."""
+        if mute or any(self._known(r.session).mute for r in rows if r.session):
+            why = f"{why}; told by itself when the backend speaks another version"
         ending = next((self._known(r.session).ending for r in rows if isinstance(r.message, TransactionEnded)), "")
         if not ending or (no and rows[0].seq == self._first_sent):
             return why
@@ -152,9 +156,9 @@ class Crossing:
         known = self._known(row.session)
         return [put(self._link, row.session, replace(known, ending="", asked=False))]
 
-    def buried(self, rows: Sequence[OutboxRow], version: str) -> list[Put]:
+    def buried(self, rows: Sequence[OutboxRow], version: str, elsewhere: bool = False) -> list[Put]:
         """A person decides about an end from now on, or the version in which it may have been told comes back; an
-        opening may still be told in another."""
+        opening may still be told in another, and all of a session that this one has no words for (``elsewhere``)."""
         changed: dict[str, Known] = {}
         for row in rows:
             if row.session:
@@ -162,6 +166,7 @@ class Crossing:
                 if isinstance(row.message, TransactionEnded):
                     in_doubt = known.ending not in ("", version)  # whoever resends it, it was not sent here
                     known = replace(known, ending=known.ending if in_doubt else "", asked=in_doubt)
+                known = replace(known, mute=version) if elsewhere else known
                 changed[row.session] = known.leaving(row, version, dead=True)
         return [put(self._link, s, known) for s, known in changed.items() if known != self._known(s)]
 

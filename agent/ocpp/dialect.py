@@ -64,7 +64,12 @@ class Desk:
 
 
 class Unspeakable(Exception):
-    """This version cannot say this message (a token too long, a transaction without an id). Trying again is no use."""
+    """This version cannot say this message (a token too long, a transaction without an id). Trying again is no use.
+    ``elsewhere``: another version may have the words."""
+
+    def __init__(self, why: str, elsewhere: bool = False) -> None:
+        super().__init__(why)
+        self.elsewhere = elsewhere
 
 
 class Refused(Exception):

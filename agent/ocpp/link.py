@@ -75,7 +75,10 @@ class Link:
         primary: bool = True,
         access: Callable[[], Access] | None = None,
         pki: PkiPort | None = None,
+        spoken: str = "",
     ) -> None:
+        """``spoken``: the version that this backend spoke last, before the agent was started anew: it rules until
+        there is a connection."""
         self.name = backend.name
         self._dialects, self._clock, self._settings, self._hear = tuple(dialects), clock, settings, hear
         self._patience = patience or Patience()
@@ -86,7 +89,7 @@ class Link:
         self._desk = Desk(backend.name, outbox, clock, settings, identity, tuple(evse_numbers), primary=primary)
         self._line = Line(
             self._desk,
-            self._dialects[0],
+            next((d for d in self._dialects if d.name == spoken), self._dialects[0]),
             self.url,
             trace,
             self._late,

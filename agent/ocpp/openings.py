@@ -47,7 +47,8 @@ class Kept:
 class Known:
     """``id``: the latest of ``ids``, what the session is called by version. ``ending``: the version in which the end
     was sent and nothing has been heard of it. ``asked``: it is a dead letter for that, and a person decides.
-    ``told``: the versions in which something of the opening has left or was given up."""
+    ``told``: the versions in which something of the opening has left or was given up. ``mute``: the version that has no
+    words for its token: its dead letters wait for another."""
 
     id: str = ""
     ids: Mapping[str, str] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class Known:
     ending: str = ""
     asked: bool = False
     told: tuple[str, ...] = ()
+    mute: str = ""
 
     def named(self, id_: str, version: str) -> Known:
         return replace(self, id=id_, ids={**self.ids, version: id_})
@@ -97,7 +99,8 @@ def known_of(value: Mapping[str, Any], session: str) -> Known:
     ending, asked = str(value.get("ending", "")), value.get("asked") is True
     ids = _ids(value, session)
     told = value.get("told") if isinstance(value.get("told"), list) else ids
-    return Known(str(value.get("id", "")), ids, tuple(kept), ending, asked, tuple(map(str, told or ())))
+    mute = str(value.get("mute", ""))
+    return Known(str(value.get("id", "")), ids, tuple(kept), ending, asked, tuple(map(str, told or ())), mute)
 
 
 def packed(records: list[Any]) -> str:
@@ -142,6 +145,8 @@ def put(link: str, session: str, known: Known) -> Put:
         value["ending"] = known.ending
     if known.asked:
         value["asked"] = True
+    if known.mute:
+        value["mute"] = known.mute
     return Put(FACT, f"{link}/{session}", value)
 
 

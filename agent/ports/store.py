@@ -88,7 +88,7 @@ class OutboxPort(Protocol):
         ...
 
     async def call_back(self, link: str, session: str, facts: Sequence[Put]) -> None:
-        """The end of this session is no dead letter any more: it waits at its old place."""
+        """Start and end of this session are no dead letters any more: they wait at their old places."""
         ...
 
     async def going_on(self, link: str) -> list[str]:

@@ -97,9 +97,9 @@ def revive(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
 
 
 def call_back(db: sqlite3.Connection, link: str, session: str) -> None:
-    """The end of this session."""
-    sql = "SELECT seq FROM dead WHERE link=? AND session=? AND kind=?"
-    revive(db, [seq for (seq,) in db.execute(sql, (link, session, _BILLS[-1])).fetchall()])
+    """What the bill of this session is made of."""
+    sql = "SELECT seq FROM dead WHERE link=? AND session=? AND kind IN (?,?,?)"
+    revive(db, [seq for (seq,) in db.execute(sql, (link, session, *_BILLS)).fetchall()])
 
 
 def drop(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:

@@ -269,6 +269,7 @@ def build(
     primary: bool = True,
     access: Callable[[], Access] | None = None,
     pki: PkiPort | None = None,
+    spoken: str = "",
     **changes: Any,
 ) -> Room:
     backend = Backend(
@@ -298,6 +299,7 @@ def build(
         primary=primary,
         access=access,
         pki=pki,
+        spoken=spoken,
     )
     room = Room(link, outbox, clock, settings, central)
     return room

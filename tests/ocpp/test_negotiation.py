@@ -36,6 +36,11 @@ async def test_the_backend_chooses(dialects: tuple[Any, ...], spoken: str) -> No
         assert [p.strip() for p in offered.split(",")] == [d.subprotocol for d in dialects]
 
 
+def test_until_there_is_a_connection_the_version_of_before_the_start_rules() -> None:
+    lengths = [room_of(Central(), spoken=v).link.max_token_length for v in ("", "1.6", "2.0.1", "0.9")]
+    assert lengths == [36, 20, 36, 36]
+
+
 @pytest.mark.parametrize(("first", "then"), [("1.6", "2.0.1"), ("2.0.1", "1.6")])
 async def test_a_queue_filled_on_one_version_leaves_in_the_other(first: str, then: str) -> None:
     """The first central system takes no transaction; its successor on the same address speaks the other version."""

@@ -44,6 +44,26 @@ async def test_a_whole_session_on_2_0_1(tmp_path: Path) -> None:
         assert s.csms.energy_wh == (await s.station.evse())["meter_wh"]
 
 
+async def test_a_card_that_the_backend_could_not_be_told_is_refused_off_line_too(tmp_path: Path) -> None:
+    """Over a restart: the version that was spoken last rules until there is a connection."""
+    text = station_text(1, backend=BOTH, settings="offline_tx_for_unknown_id = true")
+    async with Backend(speaks=("1.6",)) as csms, Simulated(tmp_path, text, csms.url, 20.0) as station:
+        s = Street201(station, csms)
+        await s.booted()
+        await s.charge(CARD)  # what is billed takes along which version it was
+        await s.tap(CARD)
+        await s.until(lambda e: not e["session"])
+        await s.unplug(side="ev")
+        await s.leave()
+        await s.off_line()
+        await s.kill()
+        await s.plug()
+        await s.tap("TWENTY-CHARACTERS-AND-MORE")
+        await s.screen("refused")
+        await s.tap(CARD)
+        await s.until(lambda e: e["session"])
+
+
 async def test_a_backend_that_changes_its_version(tmp_path: Path) -> None:
     """A session each way that begins and ends while nobody listens; the other version brings it home."""
     text = station_text(1, backend=BOTH, settings="offline_tx_for_unknown_id = true")

@@ -12,7 +12,7 @@ VERSION = "1.6"
 def id_tag(token: Token) -> str:
     """Unchanged, never cut. Raises ``Unspeakable``."""
     if not 0 < len(token.value) <= ID_TAG_MAX:
-        raise Unspeakable(f"a token of {len(token.value)} characters; OCPP 1.6 has 1 to {ID_TAG_MAX}")
+        raise Unspeakable(f"a token of {len(token.value)} characters; OCPP 1.6 has 1 to {ID_TAG_MAX}", elsewhere=True)
     return token.value
 
 

@@ -18,7 +18,7 @@ from agent.ocpp.dialect import Desk, Heard, Mute, Out, Payload
 from agent.ocpp.reserved import number
 from agent.ocpp.times import rfc3339
 from agent.ocpp.v16.authorisation import verdict
-from agent.ocpp.v16.ids import VERSION, id_tag, transaction_id
+from agent.ocpp.v16.ids import ID_TAG_MAX, VERSION, id_tag, transaction_id
 from agent.ocpp.v16.metering import meter_values, signed_values
 from agent.ports.store import Put
 
@@ -73,7 +73,7 @@ def _stop(message: TransactionEnded, desk: Desk) -> dict[str, Any] | None:
         "timestamp": rfc3339(desk.clock.utc_s(message.at)),
         "reason": reason(message),
     }
-    if message.token is not None:
+    if message.token is not None and 0 < len(message.token.value) <= ID_TAG_MAX:  # who stopped it need not be said
         payload["idTag"] = id_tag(message.token)
     data = [*meter_values(message.samples, desk), *signed_values(message, desk)]
     if data:
