@@ -19,7 +19,7 @@ class Notices(Billing):
     def __init__(self, desk: Desk, store_retry_s: float = 5.0) -> None:
         super().__init__(desk, store_retry_s, notes_of(desk.link))
 
-    async def bury(self, row: OutboxRow, reason: str, no: bool = False) -> None:
+    async def bury(self, row: OutboxRow, reason: str, no: bool = False, elsewhere: bool = False) -> None:
         kind = type(row.message).__name__
         log.warning("%s: a %s is given up: %s", self._desk.link, kind, ascii(reason)[1:-1][:200])
         await self.done(row, Heard())
