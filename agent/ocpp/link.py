@@ -75,10 +75,8 @@ class Link:
         primary: bool = True,
         access: Callable[[], Access] | None = None,
         pki: PkiPort | None = None,
-        spoken: str = "",
+        spoken: str = "",  # its version before the agent was started anew: it rules until there is a connection
     ) -> None:
-        """``spoken``: the version that this backend spoke last, before the agent was started anew: it rules until
-        there is a connection."""
         self.name = backend.name
         self._dialects, self._clock, self._settings, self._hear = tuple(dialects), clock, settings, hear
         self._patience = patience or Patience()
