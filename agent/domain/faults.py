@@ -105,6 +105,9 @@ KEPT = frozenset(f for f, row in CATALOGUE.items() if row.latched) - {Fault.METE
 JAMS, JAMS_MOST = frozenset((Fault.LOCK_FAILURE, Fault.MREC1)), 3
 """The lock did not catch; from so many times on, without one in between that it held, this is latched too."""
 
+LIVE = frozenset((Fault.CONTACTOR_WELDED, Fault.MREC17, Fault.CONTACTOR_STUCK_CLOSED))
+"""Nobody can switch the outlet off."""
+
 LASTING_S = 5.0
 """What blocks is over when the board has not shown it for so long."""
 

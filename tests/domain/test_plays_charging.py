@@ -19,6 +19,7 @@ from agent.domain.events import (
     ClockTrusted,
     ContactorClosed,
     ContactorOpened,
+    FaultRaised,
     LinkChanged,
     MeterRead,
     OfferChanged,
@@ -32,7 +33,7 @@ from agent.domain.events import (
 from agent.domain.evse import State
 from agent.domain.messages import ChargingState, MeterSampled, StopReason, TransactionUpdated, TriggerReason
 from agent.domain.orders import ReadMeter, Remember, Reply, SetLimit, SetRelease
-from agent.kinds import Limit
+from agent.kinds import Fault, Limit
 from tests.domain.playbook import (
     CHARGING,
     LINK,
@@ -596,6 +597,22 @@ def test_a_board_that_was_not_opened_since_the_restart_still_has_its_share() -> 
     ):
         play.skip().feed(event)
     assert (play.state(2), limit(play, 1)) == (State.FREE, 32.0)
+
+
+def test_an_outlet_that_cannot_be_switched_off_keeps_its_share() -> None:
+    """Its vehicle goes on drawing although its session is over: what it takes is nobody else's."""
+    play = fed(40.0, "RST", "RST")
+    assert given(play) == (20.0, 20.0)
+    play.skip().feed(StopWanted(2, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
+    play.skip().feed(ContactorOpened(2))
+    play.skip().feed(MeterRead(2, "end:1", wh(1100)))
+    assert (play.skip().state(2), limit(play, 1)) == (State.ENDED, 32.0)
+    play.feed(FaultRaised(2, Fault.CONTACTOR_WELDED))
+    play.skip().wait(0.1)
+    assert limit(play, 1) == 20.0
+    play.skip().feed(VehicleLeft(2))
+    assert limit(play, 1) == 32.0
+    assert not play.levels.get((SetRelease, 2), False)
 
 
 def test_a_board_that_never_comes_back_keeps_its_share_until_somebody_has_seen_it() -> None:

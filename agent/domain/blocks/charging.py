@@ -37,6 +37,8 @@ from agent.domain.events import (
     BoardChanged,
     BoardOpened,
     ClockTrusted,
+    FaultCleared,
+    FaultRaised,
     LimitChanged,
     SessionClosed,
     SessionOpened,
@@ -48,6 +50,7 @@ from agent.domain.events import (
     VehicleReady,
 )
 from agent.domain.evse import FEED, Evse, Site, State
+from agent.domain.faults import LIVE
 from agent.domain.orders import Remember, Reply, WakeMe
 from agent.domain.record import Poisoned, dump, load
 from agent.domain.rights import Session
@@ -245,6 +248,12 @@ class Charging:
         if evse.allowed_a is not None and evse.allowed_a > evse.most_a:
             yield from self._recompute(now)
 
+    @on(FaultRaised, FaultCleared)
+    def live(self, event: FaultRaised | FaultCleared, now: Moment) -> Iterator[Yielded]:
+        """Once others have added the fault, or taken it away."""
+        if event.fault in LIVE:
+            yield WakeMe(TIMER, now.t_s)
+
     @on(TimeCame)
     def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         """Also when a vehicle has had its time to ask for energy."""
@@ -366,12 +375,13 @@ class Charging:
 
 
 def _draws(evse: Evse) -> bool:
-    """Energy may flow: in a session (of a vehicle that takes any), at its end until the contactor is open, and on a
-    board that went on by itself while the agent was away."""
+    """Energy may flow: in a session (of a vehicle that takes any), at its end until the contactor is open, on a board
+    that went on by itself while the agent was away, and where nobody can switch it off."""
     return (
         (evse.state is State.ACTIVE and not evse.spent)
         or (evse.state is State.ENDING and evse.contactor)
         or evse.unseen
+        or (evse.vehicle and bool(LIVE & evse.faults))
     )
 
 
