@@ -34,6 +34,8 @@ class Card:
     """Cascade levels passed since the last request."""
     _blocks: bool = field(default=False, init=False)
     """Activated by RATS: from here on it speaks in blocks."""
+    _left: bool = field(default=False, init=False)
+    """Selected, and then asked anew without RATS: the reader has gone on with the identifier alone."""
     _number: int = field(default=1, init=False)
     _last: bytes = field(default=b"", init=False)
     _chained: bytes = field(default=b"", init=False)
@@ -59,15 +61,21 @@ class Card:
     @property
     def known(self) -> bool:
         """The reader has all that it needs to know which card it is."""
-        return self._blocks if self.iso_dep else self._selected == len(self.levels)
+        return self._blocks or self._left or (not self.iso_dep and self._whole)
+
+    @property
+    def _whole(self) -> bool:
+        """Selected: the reader has heard all of the identifier."""
+        return self._selected == len(self.levels)
 
     def power_off(self) -> None:
         """A card with a random identifier has another one each time (AN10927)."""
+        self._forget()
         if self.kind == "random_uid":
             self.uid = b"\x08" + self.rng.randbytes(3)
-        self._forget()
 
     def _forget(self) -> None:
+        self._left = self._left or (self._whole and not self._blocks)
         self._selected, self._blocks, self._number = 0, False, 1
         self._last, self._chained = b"", b""
         if self.chip is not None:
@@ -86,9 +94,9 @@ class Card:
         return bytes((first, 0x03 if self.iso_dep else 0x00))
 
     def _select(self, frame: bytes) -> bytes | None:
-        levels = self.levels
-        if self._selected == len(levels):
+        if self._whole:
             return self._activate(frame)
+        levels = self.levels
         level = levels[self._selected]
         code = _SEL[self._selected]
         if frame == bytes((code, 0x20)):

@@ -131,6 +131,15 @@ async def test_a_card_is_not_taken_away_from_a_reader_that_is_only_slow(field: R
     await until(lambda: field.card is None)
 
 
+async def test_a_card_is_taken_away_from_a_reader_that_does_without_its_blocks(field: RfField, reader: Reader) -> None:
+    """It looks whether the card is still there by its identifier, after RATS was answered too late."""
+    await reader.sense()
+    field.tap(Card(UID), 0.0)
+    deadline_s = time.monotonic() + 1.5
+    while await reader.sense() is not None:
+        assert time.monotonic() < deadline_s, "held on, though the reader knows which one it is"
+
+
 async def test_other_technologies_and_garbage_are_ignored(field: RfField, reader: Reader) -> None:
     field.tap(Card(UID), 10)
     for raw in (b"", b"106A", b"106A zz", b"\xff\xfe", b"106B 050010", b"212F 0600ffff0100", b"RFOFF"):
