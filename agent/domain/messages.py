@@ -176,7 +176,8 @@ class TransactionEnded(Message):
 @frozen
 class MeterSampled(Message):
     """Values of a running transaction (``session``) or of an idle meter (""). ``authorised`` False: nobody has the
-    right yet. ``late``: a record of a transaction that is over."""
+    right yet. ``late``: a record of a transaction that is over. ``at``: its place among the events of the transaction,
+    which may be a moment after the reading; None: of one that lies in the queue since before this was said."""
 
     session: str
     evse: EvseId
@@ -185,6 +186,7 @@ class MeterSampled(Message):
     charging: ChargingState | None = None
     authorised: bool = True
     late: bool = False
+    at: Stamp | None = None
 
 
 @frozen

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import itertools
 
-from agent.domain.events import CardPresented, ClockTrusted, ContactorOpened, FaultCleared, MeterFailed, MeterRead
+from agent.board import EvseState, Pilot
+from agent.domain.events import (
+    BoardChanged,
+    CardPresented,
+    ClockTrusted,
+    ContactorOpened,
+    FaultCleared,
+    MeterFailed,
+    MeterRead,
+)
 from agent.domain.evse import State
-from agent.domain.messages import MeterSampled, TransactionEnded
+from agent.domain.messages import MeterSampled, TransactionEnded, TransactionUpdated
 from agent.domain.orders import ReadMeter, Remember, SetRelease, Unlock
-from agent.kinds import Fault, ReadingContext
+from agent.kinds import Fault, ReadingContext, Stamp
 from tests.domain.playbook import T0_S, UTC0_S, A, B, Playbook, charging, told, wh
 
 ENERGY = ("Energy.Active.Import.Register",)
@@ -69,6 +78,20 @@ def test_samples_stop_with_the_session() -> None:
     play.skip() >> ContactorOpened(1)
     play.skip() >> MeterRead(1, "end:1", wh(1200))
     assert not [k for k in play.timers if k.split(":")[0] in ("sample", "live", "snapshot")]
+
+
+def test_a_slow_reading_takes_its_place_after_what_was_told_meanwhile() -> None:
+    """Who sorts the events of a transaction by their time gets them in the order of their numbers."""
+    play = charging(Playbook(settings={"sample_interval_s": 60}))
+    read = wh(1000, at=Stamp(1, play.t_s))
+    play.t_s += 0.3
+    play >> BoardChanged(1, EvseState(Pilot.B, pwm=True, cable=True, contactor=False))
+    play.t_s += 0.2
+    play.skip() >> MeterRead(1, "sample", read)
+    update, sample = [m for m in play.told if isinstance(m, TransactionUpdated | MeterSampled)][-2:]
+    assert isinstance(update, TransactionUpdated)
+    assert isinstance(sample, MeterSampled)
+    assert sample.samples[0].reading.at < update.at < (sample.at or update.at)
 
 
 # --- clock-aligned ---------------------------------------------------------------------------------------------------

@@ -452,6 +452,12 @@ def test_values_that_were_not_measured_keep_their_place_in_the_transaction() -> 
     assert told(MeterSampled("", 1, bare)) is None
 
 
+def test_values_have_their_place_among_the_events_and_the_time_at_which_they_were_read() -> None:
+    payload = told(MeterSampled("s1", 1, (sample(REGISTER),), at=replace(T0, t_s=T0.t_s + 1)))
+    assert payload is not None
+    assert payload["timestamp"] > payload["meterValue"][0]["timestamp"] == WHEN
+
+
 @pytest.mark.parametrize(
     ("context", "why"),
     [

@@ -207,9 +207,10 @@ class Metering:
         session = evse.transaction if _within(evse, reading) and not loose else ""
         offline, charging = not self._site.online, _charging(evse) if session else None
         authorised = not session or evse.tx is None or evse.tx.token is not None
-        message = MeterSampled(
-            session, evse.number, (Sample(context, reading, measurands),), offline, charging, authorised
-        )
+        stop = evse.session.stop if evse.session else None
+        at = min(now.stamp, stop.at) if stop else now.stamp  # what was told meanwhile came before it
+        samples = (Sample(context, reading, measurands),)
+        message = MeterSampled(session, evse.number, samples, offline, charging, authorised, at=at)
         for link in (only,) if only else self._site.links:
             yield Tell(link, message)
 

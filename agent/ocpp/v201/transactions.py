@@ -116,7 +116,7 @@ def _meter(message: MeterSampled, desk: Desk) -> dict[str, Any]:
     """Told even if nothing of it could be measured: its place in the transaction is taken."""
     first = message.samples[0]
     why = _OF_CONTEXT.get(first.context, "MeterValuePeriodic")
-    event = _event("Updated", message.session, first.reading.at, why, message.offline, desk)
+    event = _event("Updated", message.session, message.at or first.reading.at, why, message.offline, desk)
     if message.charging is not None:
         event["transactionInfo"]["chargingState"] = message.charging.value
     event["evse"] = evse(message.evse)
