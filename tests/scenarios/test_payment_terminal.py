@@ -19,7 +19,7 @@ async def test_the_terminal_of_a_station(tmp_path: Path) -> None:
         seen = await s.until(lambda p: state(p) == "enabled")
         assert seen["ledger"] == {"holds": [], "captures": [], "voids": []}
         assert seen["terminals"] == [
-            {"evse": 0, "state": "enabled", "screen": ["Welcome"], "qr": "", "online": True},
+            {"evse": 0, "state": "enabled", "screen": ["Welcome"], "language": "", "qr": "", "online": True},
         ]
         for wrong in ({"pan_last4": "12345"}, {"pan_last4": "12a4"}, {"behaviour": "melt"}, {"amount": 1}):
             await s.post("/terminal/card", wrong, 400)
