@@ -95,6 +95,7 @@ def _web(n: int) -> tuple[Variable, ...]:
         _v(f"web{n}_secret", "", secret=True, own=True, pattern=r"([!-~]{8,64})?"),
         _v(f"web{n}_length", 8, 6, 64),
         _v(f"web{n}_roaming_id", "", 0, 64),
+        _v(f"web{n}_quality", "Medium", choices=("Low", "Medium", "Quartile", "High")),
     )
 
 

@@ -62,8 +62,9 @@ class Key:
 
 
 _WEB = {
-    "Enabled": "enabled", "Length": "length", "RoamingEvseId": "roaming_id", "SharedSecret": "secret",
-    "TOTPVersion": "totp_version", "URLTemplate": "template", "ValidityTime": "validity_s",
+    "Enabled": "enabled", "Length": "length", "QRCodeQuality": "quality", "RoamingEvseId": "roaming_id",
+    "SharedSecret": "secret", "TOTPVersion": "totp_version", "URLTemplate": "template",
+    "ValidityTime": "validity_s",
 }  # fmt: skip
 
 

@@ -27,7 +27,8 @@ class Page:
 
     ``title`` large in the tone's colour, with a ``countdown`` of its own if time runs. ``figures`` (the first one
     largest), ``battery`` (percent). ``price`` as one sentence, or ``prices`` as rows of a name and an amount in the
-    order they must be read in, with ``price_notes`` below. ``lines``, then ``hint``. ``qr`` with ``qr_caption``."""
+    order they must be read in, with ``price_notes`` below. ``lines``, then ``hint``. ``qr`` with ``qr_caption``,
+    ``qr_quality`` of its error correction."""
 
     tone: Tone
     icon: str
@@ -42,6 +43,7 @@ class Page:
     lines: tuple[str, ...] = ()
     hint: str = ""
     qr: str = ""
+    qr_quality: str = ""
     qr_caption: str = ""
     pay_at: str = ""
     """The code's address in words, for a panel on which it does not fit."""
@@ -110,7 +112,8 @@ def code(screen: Screen, texts: Texts, caption: str) -> _Said:
     if not url:
         return {}
     pay_at = texts(f"labels.{caption}_at", address=_address(url))
-    return {"qr": url, "qr_caption": texts(f"labels.{caption}"), "pay_at": pay_at}
+    quality = str(screen.values.get("qr_quality") or "")
+    return {"qr": url, "qr_quality": quality, "qr_caption": texts(f"labels.{caption}"), "pay_at": pay_at}
 
 
 def _address(url: str) -> str:

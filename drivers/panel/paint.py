@@ -272,11 +272,17 @@ class _Tile:
     rest: Box
     px: int
     caption: int
+    quality: str = ""
 
 
 def _qr_room(s: Sheet, page: Page, body: Box) -> _Tile | None:
+    """With the error correction that is wanted, or else the usual one, whose modules are fewer."""
+    return _tile(s, page, body, page.qr_quality) or (_tile(s, page, body, "") if page.qr_quality else None)
+
+
+def _tile(s: Sheet, page: Page, body: Box, quality: str) -> _Tile | None:
     """None if there is no code, or no room at 4 pixels per module. The caption gets room if the modules stay large."""
-    n, caption = modules(page.qr), round(1.2 * s.layout.hint * s.unit)
+    n, caption = modules(page.qr, quality), round(1.2 * s.layout.hint * s.unit)
     if not n:
         return None
     wide, high = body.w * s.layout.qr_wide, body.h * s.layout.qr_high
@@ -289,15 +295,15 @@ def _qr_room(s: Sheet, page: Page, body: Box) -> _Tile | None:
     words = s.c.least_width(page.qr_caption) + 2.5 * s.unit if caption else 0
     across = max(px * n, min(wide, words))
     rest, tile = body.top(body.h - room) if s.upright else body.left(body.w - across)
-    return _Tile(tile, rest, px, caption)
+    return _Tile(tile, rest, px, caption, quality)
 
 
 def _qr(s: Sheet, room: _Tile, page: Page) -> None:
     """The code and its caption above, which may stand in the outer half of its quiet zone."""
     tile, px = room.box, room.px
-    side = px * modules(page.qr)
+    side = px * modules(page.qr, room.quality)
     x, y = tile.x0 + (tile.w - side) // 2, tile.y0 + (tile.h - side + room.caption) // 2
-    draw_qr(s.c, page.qr, (x, y), px)
+    draw_qr(s.c, page.qr, (x, y), px, room.quality)
     if room.caption:
         above = Box(tile.x0, max(tile.y0, y - room.caption), tile.x1, y + QUIET_ZONE * px // 2)
         s.c.text(page.qr_caption, above.inset(s.unit, 0), (INK, WHITE), s.type(s.layout.hint, x=0.5))

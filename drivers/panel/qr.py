@@ -15,15 +15,19 @@ QUIET_ZONE = 4
 Matrix: TypeAlias = tuple[tuple[bool, ...], ...]
 
 
-def modules(url: str) -> int:
+LEVELS = {"Low": 1, "Medium": 0, "Quartile": 3, "High": 2}
+"""What OCPP calls the levels of error correction, and their two bits in a code (ISO/IEC 18004): L, M, Q, H."""
+
+
+def modules(url: str, quality: str = "") -> int:
     """Modules of one side with the quiet zone; 0 if there is no code, or none so long."""
-    matrix = qr_matrix(url) if url else None
+    matrix = qr_matrix(url, quality) if url else None
     return len(matrix) + 2 * QUIET_ZONE if matrix else 0
 
 
-def draw_qr(c: Canvas, url: str, at: tuple[int, int], px: int) -> Box:
+def draw_qr(c: Canvas, url: str, at: tuple[int, int], px: int, quality: str = "") -> Box:
     """``at``: left and top of the quiet zone. Returns what the code covers with its quiet zone."""
-    matrix, n = qr_matrix(url), modules(url)
+    matrix, n = qr_matrix(url, quality), modules(url, quality)
     assert matrix
     box = Box(*at, at[0] + n * px, at[1] + n * px)
     if not c.dry:
@@ -41,13 +45,13 @@ def _dark(matrix: Matrix, x: int, y: int) -> bool:
 
 
 @lru_cache(maxsize=8)
-def qr_matrix(url: str) -> Matrix | None:
-    """The modules of a QR code with error correction level M; None if the text is too long for one."""
+def qr_matrix(url: str, quality: str = "") -> Matrix | None:
+    """The modules of a QR code, with error correction level M unless ``quality`` says another; None if the text is too
+    long for one."""
     import qrcode
-    from qrcode.constants import ERROR_CORRECT_M
     from qrcode.exceptions import DataOverflowError
 
-    code = qrcode.QRCode(error_correction=ERROR_CORRECT_M, border=0)
+    code = qrcode.QRCode(error_correction=LEVELS.get(quality, LEVELS["Medium"]), border=0)
     code.add_data(url)
     try:
         code.make(fit=True)

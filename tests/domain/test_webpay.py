@@ -152,6 +152,11 @@ def test_the_code_changes_at_the_edge_of_its_slot() -> None:
     assert shown(play)["qr_url"].endswith(f"{token(SECRET, number + 4, 8)}/v1")
 
 
+def test_a_backend_says_how_robust_a_code_is() -> None:
+    assert street().screens[1].values["qr_quality"] == "Medium"
+    assert street(settings={**SETTINGS, "web1_quality": "Quartile"}).screens[1].values["qr_quality"] == "Quartile"
+
+
 def test_one_code_set_up_for_the_station() -> None:
     settings = {k.replace("web1", "web0"): v for k, v in SETTINGS.items()}
     play = street(Plan(station="CP", dynamic=True, shared=True), settings)

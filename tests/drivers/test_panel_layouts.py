@@ -324,6 +324,18 @@ def check_code(c: Canvas, qr: Placed, url: str) -> None:
                 assert pixel == ((0, 0, 0) if dark else (255, 255, 255)), (x, y)
 
 
+@pytest.mark.parametrize("quality", ["Low", "Medium", "Quartile", "High"])
+def test_a_code_is_as_robust_as_a_backend_wants_it_where_it_fits(quality: str) -> None:
+    """The format bits beside the upper left corner say the level (ISO/IEC 18004, 7.9.1: masked with 101)."""
+    levels = {0b01: "Low", 0b00: "Medium", 0b11: "Quartile", 0b10: "High"}
+    for panel, fits in (((800, 480), True), ((320, 240), quality in ("Low", "Medium"))):
+        said_ = said((ScreenName.IDLE, "", {"qr_url": QR_URL, "qr_quality": quality}), "fr")
+        c, qr = codes(faces(said_, panel, 16))[0]
+        bits = [c.image.getpixel((qr.ink.x0 + x * qr.px, qr.ink.y0 + 8 * qr.px)) == (0, 0, 0) for x in (0, 1)]
+        assert levels[(bits[0] << 1 | bits[1]) ^ 0b10] == (quality if fits else "Medium"), panel
+        assert [code.text for code in zxingcpp.read_barcodes(c.image.convert("L"))] == [QR_URL]
+
+
 def test_a_short_address_has_its_code_on_the_smallest_panel() -> None:
     url = "HTTPS://C.LU/1"
     ((c, qr),) = codes(faces(said((ScreenName.IDLE, "", {"qr_url": url}), "en"), (128, 64), 1))

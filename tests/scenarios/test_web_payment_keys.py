@@ -45,6 +45,7 @@ async def test_the_keys_of_each_outlet(s: Street) -> None:
     assert {k.split(".")[1] for k in mine if "." in k} == {"1", "2"}
     assert (mine["WebPaymentsCtrlr.1.URLTemplate"], mine["WebPaymentsCtrlr.1.SharedSecret"]) == ("", "")
     assert (mine["WebPaymentsCtrlr.2.ValidityTime"], mine["WebPaymentsCtrlr.2.TOTPVersion"]) == ("30", "v1")
+    assert mine["WebPaymentsCtrlr.1.QRCodeQuality"] == "Medium"
     assert {"qrCodeURL1", "qrCodeURL2"} <= mine.keys()
     assert "qrCodeURL3" not in mine
     assert await put(s, "WebPaymentsCtrlr.URLTemplate", TEMPLATE) == "NotSupported"
@@ -61,6 +62,8 @@ async def test_the_keys_of_each_outlet(s: Street) -> None:
         ("WebPaymentsCtrlr.1.URLTemplate", TEMPLATE.replace("https", "http"), "Rejected"),
         ("WebPaymentsCtrlr.1.URLTemplate", TEMPLATE.replace("pay.example", "evil.example"), "Rejected"),
         ("WebPaymentsCtrlr.1.URLTemplate", TEMPLATE + "?maxcost={maxcost}", "Rejected"),
+        ("WebPaymentsCtrlr.1.QRCodeQuality", "Best", "Rejected"),
+        ("WebPaymentsCtrlr.1.QRCodeQuality", "Quartile", "Accepted"),
         ("qrCodeURL1", "http://pay.example/1", "Rejected"),
         ("qrCodeURL1", "https://evil.example/1", "Rejected"),
         ("WebPaymentsCtrlr.1.URLTemplate", TEMPLATE, "Accepted"),

@@ -38,11 +38,12 @@ _TEMPLATE, _ENABLED = "template", "enabled"
 @frozen
 class Code:
     """``url`` "": nothing can be shown, ``why`` says the reason (a key of the texts, "" for none). ``until_s``: on the
-    stamp clock, when another one takes its place."""
+    stamp clock, when another one takes its place. ``quality``: of its error correction, if a backend has said one."""
 
     url: str = ""
     why: str = ""
     until_s: float | None = None
+    quality: str = ""
 
 
 class WebPayments:
@@ -104,12 +105,14 @@ class WebPayments:
             "totp": token(secret, at, length),
             "version": VERSION,
         }
-        return Code(filled(template, values), until_s=now.t_s + (at + 1) * validity_s - now.utc_s)
+        until_s = now.t_s + (at + 1) * validity_s - now.utc_s
+        return Code(filled(template, values), until_s=until_s, quality=settings.text(f"web{number}_quality"))
 
     def shown(self, evse: Evse, now: Moment) -> Values:
         """For the idle screen."""
         code = self.code(evse, now)
-        return {"qr_url": code.url, **({"no_code": code.why} if code.why else {})}
+        said = {"no_code": code.why, "qr_quality": code.quality}
+        return {"qr_url": code.url, **{name: text for name, text in said.items() if text}}
 
     @on(SettingChanged)
     def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
