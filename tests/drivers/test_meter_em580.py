@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -55,7 +56,14 @@ class Em580Far(Bank):
         self.put(1, STATE, 0, 0, 0, 0)
 
     def energy(self, wh: int) -> None:
-        self.truth = replace(self.truth, energy_wh=self.truth.energy_wh + wh)
+        self._measures(energy_wh=self.truth.energy_wh + wh)
+
+    def still(self) -> None:
+        """Nothing flows any more."""
+        self._measures(current_a=(0.0,) * 3, power_w=(0.0,) * 3)
+
+    def _measures(self, **now: Any) -> None:
+        self.truth = replace(self.truth, **now)
         for at, word in far_end(NAME, self.truth).units[1].items():
             if at < 0x2000:
                 self.units[1][at] = word

@@ -42,6 +42,7 @@ async def test_an_em580_on_1_6(tmp_path: Path, killed: bool) -> None:
             if killed:
                 await s.kill()
                 await s.until(lambda e: e["session"] is not None)
+            far.still()
             await s.tap(CARD)
             await s.heard(lambda: s.csms.transactions[number].stop is not None)
             await s.leave()
@@ -76,6 +77,7 @@ async def test_a_lem_on_2_0_1(tmp_path: Path) -> None:
             assert told[1:] == [
                 ("Voltage", None, 401.2), ("Current.Import", None, 100.5), ("Power.Active.Import", None, 40320.6),
             ]  # fmt: skip
+            far.current_a = 0.0
             await s.tap(CARD)
             ended = await s.ended()
             await s.empty()
