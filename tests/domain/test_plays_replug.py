@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from agent.board import EvseState, EvseTraits, Pilot
-from agent.domain.events import BoardChanged, CardPresented, MeterRead, StopWanted, TokenJudged
+from agent.domain.events import (
+    BoardChanged,
+    CablePlugged,
+    CableRemoved,
+    CardPresented,
+    MeterRead,
+    StopWanted,
+    TokenJudged,
+    VehicleConnected,
+    VehicleLeft,
+)
 from agent.domain.evse import State
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted, TriggerReason
 from agent.domain.orders import JudgeToken, ReadMeter
@@ -164,6 +174,35 @@ def test_a_transaction_that_begins_with_the_plug_begins_for_the_new_one() -> Non
     assert ReadMeter(1, "tx:2", True) in play.log
     play.skip().feed(MeterRead(1, "tx:2", wh(2000)))
     assert told(play)[-1].startswith("TransactionStarted")
+
+
+# --- another outlet --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("judged", ["before", "after"])
+def test_who_moves_to_the_other_outlet_takes_the_right_along(judged: str) -> None:
+    """One reader for both: the card was tapped with the plug in here, and the cable did not reach, say."""
+    play = Playbook(evses=2)
+    for event in (CablePlugged(1), VehicleConnected(1), CardPresented(0, A)):
+        play.feed(event)
+    verdict = TokenJudged("token:1", A, ACCEPTED)
+    if judged == "before":
+        play.feed(verdict)
+        assert play.state(1) is State.BEGINNING
+    for event in (VehicleLeft(1), CableRemoved(1), CablePlugged(2), VehicleConnected(2)):
+        play.feed(event)
+    if judged == "after":
+        play.feed(verdict)
+    assert (play.state(1), play.state(2)) == (State.FREE, State.BEGINNING)
+
+
+def test_a_card_at_the_outlet_s_own_reader_stays_there() -> None:
+    play = Playbook(evses=2)
+    for event in (CablePlugged(1), VehicleConnected(1), CardPresented(1, A), TokenJudged("token:1", A, ACCEPTED)):
+        play.feed(event)
+    for event in (VehicleLeft(1), CableRemoved(1), CablePlugged(2), VehicleConnected(2)):
+        play.feed(event)
+    assert (play.state(1), play.state(2)) == (State.AUTHORISED, State.OCCUPIED)
 
 
 # --- and a restart ---------------------------------------------------------------------------------------------------

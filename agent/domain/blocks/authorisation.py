@@ -180,7 +180,7 @@ class Authorisation:
             last = max(plugged, key=lambda e: (e.state is State.OCCUPIED, _plug_time(e)))
             if chosen := self._choice.chosen(plugged, now):
                 return chosen, False, []
-            return last, False, [e for e in plugged if e.state is last.state and event.token]
+            return last, len(open_) > 1, [e for e in plugged if e.state is last.state and event.token]
         free = [e for e in open_ if e.state in (State.FREE, State.OCCUPIED, State.ENDED)]
         if free:
             return self._choice.chosen(free, now) or free[0], len(free) > 1, []
@@ -317,8 +317,7 @@ class Authorisation:
             yield self._refusal(evse)  # the world moved on while the backend was thinking
         else:
             yield TokenAccepted(
-                evse.number, pending.token, verdict, pending.remote_id, pending.movable and not evse.vehicle, offline,
-                pending.profile,
+                evse.number, pending.token, verdict, pending.remote_id, pending.movable, offline, pending.profile
             )  # fmt: skip
 
     def _meant(self, pending: Pending, verdict: Verdict) -> Evse:
