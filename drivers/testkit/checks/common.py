@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -21,6 +22,7 @@ Believable: TypeAlias = Callable[[Any, Any], str]
 BACK_S = 30.0
 """A device that answers again is served again within this."""
 NOTICED_S = 20.0
+ROUNDS = 3
 GARBLED_LOOKS = {Mood.NOISE: 3, Mood.SHORT: 3, Mood.LATE: 1}
 MOST_GROWTH = 64 * 1024
 """Octets that may be held more after the reads: what caches and counters take, far less than an octet per read."""
@@ -46,16 +48,26 @@ def p95(values: Sequence[float]) -> float:
 
 async def timing(bench: Bench, look: Look, most_s: float) -> str:
     async with bench.direct() as port:
-        took: list[float] = []
         await look(port)
-        for _ in range(bench.samples):
+        return await timed(bench, "look", lambda n: look(port), most_s)
+
+
+async def timed(bench: Bench, what: str, once: Callable[[int], Awaitable[object]], most_s: float) -> str:
+    """How long ``once`` takes, given the number of each try. On a host with more to do than it has cores, what is slow
+    may be the host: another round is taken."""
+    took: list[float] = []
+    for _ in range(ROUNDS):
+        took.clear()
+        for n in range(bench.samples):
             began_s = time.perf_counter()
-            await look(port)
+            await once(n)
             took.append(time.perf_counter() - began_s)
-    return judged(bench, "look", took, most_s)
+        if p95(took) <= most_s or os.getloadavg()[0] <= (os.cpu_count() or 1):
+            break
+    return _judged(bench, what, took, most_s)
 
 
-def judged(bench: Bench, what: str, took: Sequence[float], most_s: float) -> str:
+def _judged(bench: Bench, what: str, took: Sequence[float], most_s: float) -> str:
     found_s = p95(took)
     bench.measured(f"{what}_p95_ms", found_s * 1000)
     bench.measured(f"{what}_most_ms", max(took) * 1000)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
-import time
 
 from agent.kinds import Screen, ScreenName
 from agent.ports.verify import Bench, Check, Left
-from drivers.testkit.checks.common import judged
+from drivers.testkit.checks.common import timed
 from drivers.testkit.display import check_display
 
 URL = "https://chargy.lu/verify/0001"
@@ -43,13 +42,12 @@ async def qr(bench: Bench) -> str:
 
 
 async def timing(bench: Bench) -> str:
-    took: list[float] = []
     async with bench.direct() as display:
-        for n in range(bench.samples):
-            began_s = time.perf_counter()
+
+        async def show(n: int) -> None:
             await display.show(Screen(ScreenName.CHARGING, "fr", "", {"energy_wh": n, "power_w": 11000, "since_s": n}))
-            took.append(time.perf_counter() - began_s)
-    return judged(bench, "show", took, SHOW_S)
+
+        return await timed(bench, "show", show, SHOW_S)
 
 
 CHECKS = (
