@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from agent.initial import initial_offers, initial_settings, initial_terms, unusable_certificates, unusable_terminals
 from agent.settings import SettingsError, StationFile
+
+if TYPE_CHECKING:
+    from agent.services.devices import Composed
 
 
 def check(file: StationFile) -> Iterable[str]:
@@ -31,6 +36,27 @@ def devices(file: StationFile) -> list[str]:
     from agent.services.devices import compose
 
     try:
-        return [c for device in compose(file, lambda: (0, 0.0)) for c in device.complaints]
+        composed = compose(file, lambda: (0, 0.0))
     except SettingsError as e:
         return e.problems
+    return [c for device in composed for c in device.complaints] + _lines(file, composed)
+
+
+def _lines(file: StationFile, composed: Sequence[Composed]) -> list[str]:
+    """All devices on one serial line speak at its speed."""
+    from agent.services.devices import fitting_of
+
+    wrong: list[str] = []
+    lines: dict[str, tuple[str, str]] = {}
+    for device in composed:
+        wire = fitting_of(device).wire(device.settings, device.where)
+        if wire is None or wire.kind != "serial" or not wire.device:
+            continue
+        mode = f"{wire.baud} 8{wire.parity}{wire.stopbits}"
+        first, its_mode = lines.setdefault(os.path.realpath(wire.device), (device.name, mode))
+        if mode != its_mode:
+            wrong.append(
+                f"{file.path}: {device.name}: speaks {mode} on {wire.device}, {first} speaks {its_mode}; set baud and "
+                "parity of all devices on one line to the same"
+            )
+    return wrong

@@ -129,6 +129,13 @@ MISTAKES = {
     "a part of a map's name": ('"charx_sec"', '"charx"', ["evse[1].board", "did you mean 'charx_sec'?"]),
     "a map that is not there": ('"charx_sec"', '"charx_sek"', ["evse[1].board", "charx_sek"]),
     "a board without an address": ('host = "127.0.0.1"', 'line = "rtu"', ["evse[1].board", "device"]),
+    "two speeds on one line": (
+        'map = "charx_sec"\nhost = "127.0.0.1"\nport = 9\n[evse.meter]\ndriver = "meter_modbus"\n'
+        'map = "eastron_sdm630"\nline = "tcp"\nhost = "127.0.0.1"\nport = 9',
+        'map = "heidelberg"\ndevice = "/dev/rs485"\n[evse.meter]\ndriver = "meter_modbus"\n'
+        'map = "eastron_sdm630"\ndevice = "/dev/rs485"\nunit = 2',
+        ["evse[1].meter: speaks 9600 8N1 on /dev/rs485, evse[1].board speaks 19200 8E1", "to the same"],
+    ),
     "a meter without an address": ('line = "tcp"\nhost = "127.0.0.1"\n', "", ["evse[1].meter"]),
 }  # fmt: skip
 

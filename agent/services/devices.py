@@ -4,11 +4,12 @@ only when a station file names them."""
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.domain.adhoc import HOLD_HOURS
 from agent.frozen import frozen
@@ -16,6 +17,9 @@ from agent.kinds import EvseId
 from agent.ports.driver import Driver, Where
 from agent.services.entries import entries, load
 from agent.settings import OWN_METER, Device, Evse, SettingsError, StationFile, build, meant
+
+if TYPE_CHECKING:
+    from agent.ports.verify import Fitting
 
 GROUP = "chargy_agent.drivers"
 CONFIG_GROUP = "chargy_agent.config"
@@ -79,6 +83,18 @@ def wanted(file: StationFile) -> list[tuple[EvseId, str, str, Device]]:
     if file.updater is not None:
         out.append((0, "updater", "updater", file.updater))
     return out
+
+
+def fitting_of(device: Composed) -> Fitting:
+    """What the driver says of itself, or what is customary."""
+    from agent.ports.verify import Fitting
+
+    if not device.driver.fitting:
+        return Fitting()
+    module, _, name = device.driver.fitting.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    assert isinstance(found, Fitting)
+    return found
 
 
 ROLES = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import importlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,8 +14,8 @@ from typing import Any, TypeAlias, TypeVar
 from agent.frozen import frozen
 from agent.kinds import Limit
 from agent.ports import DeviceError
-from agent.ports.verify import Deed, Fitting, Left, Shim
-from agent.services.devices import Composed
+from agent.ports.verify import Deed, Left, Shim
+from agent.services.devices import Composed, fitting_of
 from agent.verify.hands import Hands
 from agent.verify.shim import shim
 
@@ -42,16 +41,6 @@ class Options:
 def plain(name: str) -> str:
     """``evse[1].reader[0]`` and ``evse.1.reader.0`` are the same."""
     return name.replace("[", ".").replace("]", "")
-
-
-def fitting_of(device: Composed) -> Fitting:
-    """What the driver says of itself, or what is customary."""
-    if not device.driver.fitting:
-        return Fitting()
-    module, _, name = device.driver.fitting.partition(":")
-    found = getattr(importlib.import_module(module), name)
-    assert isinstance(found, Fitting)
-    return found
 
 
 class Bench:

@@ -13,9 +13,8 @@ from typing import Any
 
 from agent import __version__
 from agent.frozen import frozen
-from agent.services.devices import Composed
+from agent.services.devices import Composed, fitting_of
 from agent.settings import StationFile
-from agent.verify.bench import fitting_of
 from agent.verify.rounds import FAILED, LEFT, PASSED, Outcome
 
 WORDS = {

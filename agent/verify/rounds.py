@@ -12,9 +12,9 @@ from agent.frozen import frozen
 from agent.kinds import STATION
 from agent.ports import DeviceError
 from agent.ports.verify import Check, Left, Wire
-from agent.services.devices import Composed, compose
+from agent.services.devices import Composed, compose, fitting_of
 from agent.settings import SettingsError, StationFile
-from agent.verify.bench import Bench, Options, fitting_of, plain
+from agent.verify.bench import Bench, Options, plain
 from agent.verify.hands import Hands
 
 GROUP = "chargy_agent.checks"
