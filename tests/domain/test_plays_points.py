@@ -487,6 +487,14 @@ def test_what_outlives_its_right_survives_too() -> None:
     assert p >> VehicleLeft(1) << forgotten("tx") << told(TransactionEnded, meter_wh=900, reason=StopReason.LOCAL)
 
 
+def test_its_register_never_runs_back_over_a_kill() -> None:
+    """Energy flowed on although the right has ended (a contactor that does not open), and was told."""
+    p = lingering(play(stops=(EV,), traits=COUNTS, settings={"sample_interval_s": 60})).skip()
+    p = p >> MeterRead(1, "sample", wh(1016)) << kept("tx", "s1", last_wh=1016)
+    p.skip().restart(state=_plugged_for(5.0)).skip()
+    assert p >> VehicleLeft(1) << forgotten("tx") << told(TransactionEnded, meter_wh=1016)
+
+
 def test_the_board_never_comes_back() -> None:
     p = opened(plug(play((EV,)))) << TELL
     p = p.restart().skip().wait(301.0) << forgotten("tx")

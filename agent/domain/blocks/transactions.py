@@ -76,7 +76,9 @@ class Transactions:
                 reading = yield from stamped(self._site, evse, event.reading, "sign_samples", "B", token, now)
                 yield from opened(self._site, evse, trigger, now, reading)
         elif evse.tx is not None and evse.session is None and evse.tx.placed:
-            evse.tx.last_wh = max(evse.tx.last_wh, event.reading.energy_wh)
+            if event.reading.energy_wh > evse.tx.last_wh:  # what is told now must not be more than its end
+                evse.tx.last_wh = event.reading.energy_wh
+                yield keep(evse.tx)
             self._alive(evse, now)
 
     @on(VehicleConnected)
