@@ -234,13 +234,17 @@ MIN_A = 6.0
 
 def load(path: Path) -> StationFile:
     """Read and judge a station file. Raises ``SettingsError`` with every problem found, not only the first."""
+    return parse(read(path), path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Not judged yet. Raises ``SettingsError``."""
     try:
-        raw = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as e:
         raise SettingsError([f"{path}: cannot be read: {e.strerror or e}"]) from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise SettingsError([f"{path}: is not valid TOML: {e}"]) from e
-    return parse(raw, path)
 
 
 def parse(raw: Mapping[str, Any], path: Path) -> StationFile:

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -174,8 +174,8 @@ def always(action: str, **answer: Any) -> In:
 
 @dataclass(frozen=True)
 class Dialect:
-    """``rows``: the last one of a key wins. ``station_says``: actions that only a station sends. ``secret``: does this
-    request carry a value that must not be written anywhere? ``admits``: may this action be asked with that word of the
+    """``rows``: the last one of a key wins. ``station_says``: actions that only a station sends. ``secrets``: the
+    values in this request that must not be written anywhere. ``admits``: may this action be asked with that word of the
     boot? ``silent_when_rejected``: a backend that has rejected us gets no answers. ``backend_numbers``: a session has
     no name on the wire before its start was answered. ``retells``: after a long time off line every status is told
     again. ``silence_counts``: a billed message that nobody answers on a live line has had an attempt (2.0.1 E13).
@@ -191,7 +191,7 @@ class Dialect:
     codes: Mapping[str, str] = field(default_factory=dict)
     max_token_length: int = 36
     station_says: frozenset[str] = frozenset()
-    secret: Callable[[str, Payload], bool] = lambda action, payload: False
+    secrets: Callable[[str, Payload], Sequence[Any]] = lambda action, payload: ()
     admits: Callable[[str | None, str], bool] = lambda boot, action: True
     silent_when_rejected: bool = True
     backend_numbers: bool = True

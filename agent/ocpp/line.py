@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import logging
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from agent.frozen import replace
@@ -101,9 +102,8 @@ class Line:
     def _masked(self, data: str | bytes, finding: Finding) -> str:
         if not isinstance(data, str):
             return f"<binary, {len(data)} bytes>"
-        if isinstance(finding, Called) and self.dialect.secret(finding.action, finding.payload):
-            value = finding.payload.get("value")
-            return mask(data, value) if isinstance(value, str) else "***"
+        if isinstance(finding, Called) and (values := self.dialect.secrets(finding.action, finding.payload)):
+            return mask(data, values)
         known = isinstance(finding, Called) and self.dialect.incoming(finding.action) is not None
         if not known and any(name in data.lower() for name in SECRETS):
             return "***"  # a repeated, broken or refused frame with a key in it
@@ -228,10 +228,25 @@ class Line:
         log.warning("%s", line)
 
 
-_VALUE = r'("value"\s*:\s*)"(?:[^"\\]|\\.)*"'
+_ATOM = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*')
 
 
-def mask(text: str, value: str) -> str:
-    """The frame with its value hidden; the whole frame where that cannot be done for certain."""
-    masked = re.sub(_VALUE, r'\1"***"', text)
-    return masked if masked != text and (not value or value not in masked) else "***"
+def mask(text: str, values: Sequence[Any]) -> str:
+    """The frame with these values hidden; the whole frame where that cannot be done for certain."""
+
+    def hidden(atom: re.Match[str]) -> str:
+        is_key = text[atom.end() :].lstrip().startswith(":")
+        return '"***"' if not is_key and json.loads(atom[0]) in values else atom[0]
+
+    try:
+        json.loads(text, object_pairs_hook=_each_once)
+        masked = _ATOM.sub(hidden, text) if all(isinstance(v, str | int) for v in values) else text
+    except ValueError:
+        return "***"
+    return masked if masked != text and not any(str(v) in masked for v in values if v != "") else "***"
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> None:
+    """Of two values under one key the first would be in no payload."""
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError

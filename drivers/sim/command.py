@@ -111,11 +111,11 @@ BENCH = Command(
 
 def station_file(path: Path | None) -> StationFile:
     """The file at ``path``, or the built-in station, whose memory is in the folder ``chargy-sim``."""
-    from agent.settings import load, parse
-    from drivers.sim.derive import alone
+    from agent.settings import parse, read
+    from drivers.sim.derive import alone, fitted
 
     if path is not None:
-        file = load(path)
+        file = parse(fitted(read(path)), path)
         return alone(file) if file.simulation.alone else file
     import config
 

@@ -53,6 +53,19 @@ def lacks_address(device: Device | None, driver: str) -> bool:
     return device is None or (device.driver == driver and not any(device.options.get(a) for a in ADDRESSES[driver]))
 
 
+DC_OUTLET: Table = {"outlet": "tethered", "power_kw": 150, "max_a": 350}
+"""Of a simulated outlet whose file says only that it is a DC one."""
+
+
+def fitted(raw: Mapping[str, Any]) -> Table:
+    """A file as it was read, with what a simulated outlet is where it does not say so: nobody can look at one."""
+    evses = raw.get("evse")
+    if not isinstance(evses, list):
+        return dict(raw)
+    dc = [{**DC_OUTLET, **e} if isinstance(e, dict) and e.get("kind") == "DC" else e for e in evses]
+    return {**raw, "evse": dc}
+
+
 def alone(file: StationFile) -> StationFile:
     """The same station, with no address in it of a device that can be simulated or of a backend."""
     evses = tuple(_unaddressed(e) for e in file.evses)

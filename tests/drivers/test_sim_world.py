@@ -308,6 +308,17 @@ def test_alone_no_address_of_the_file_is_used(tmp_path: Path) -> None:
     assert station_file(path) == load(path)
 
 
+async def test_dc_is_enough_to_say_of_a_simulated_outlet(tmp_path: Path) -> None:
+    path = tmp_path / "station.toml"
+    path.write_text('[station]\nid = "X"\nstate_dir = "s"\n[[evse]]\nkind = "DC"\n[[evse]]\nkind = "DC"\nmax_a = 32\n')
+    file = station_file(path)
+    assert [(e.outlet, e.power_kw, e.max_a) for e in file.evses] == [("tethered", 150, 350), ("tethered", 150, 32)]
+    async with World.open(file, backend_url="ws://127.0.0.1:9", status_socket=tmp_path / "s.sock") as world:
+        derived = parse(tomllib.loads(world.derived()), tmp_path / "derived.toml")
+    assert list(check(derived)) == []
+    assert [e.power_kw for e in derived.evses] == [150, 150]
+
+
 def is_link(path: str) -> bool:
     return os.path.islink(path)
 

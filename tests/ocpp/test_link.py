@@ -33,7 +33,7 @@ from agent.domain.orders import JudgeToken, Reply
 from agent.kinds import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
 from agent.ocpp.dialect import Heard, Out
 from agent.ocpp.inbox import Inbox
-from agent.ocpp.line import Line
+from agent.ocpp.line import Line, mask
 from agent.ocpp.rpc import Say
 from agent.ocpp.v16 import V16
 from agent.ports.store import OutboxRow, StoreError
@@ -932,6 +932,22 @@ async def test_the_key_is_nowhere_in_the_trace(caplog: pytest.LogCaptureFixture)
     assert key not in "".join(f[3] for f in room.traced)
     assert key not in caplog.text
     assert room.traced[2][3].endswith('{"key": "AuthorizationKey", "value": "***"}]')
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "shown"),
+    [
+        ('[{"value" : "60"}, {"value":"geheim"}]', ["geheim"], '[{"value" : "60"}, {"value":"***"}]'),
+        ('{"t":"1:07","pin":4711,"vpn":["g\\u0065heim"]}', ["geheim", 4711], '{"t":"1:07","pin":"***","vpn":["***"]}'),
+        ('{"geheimnis": "geheim"}', ["geheim"], "***"),
+        ('{"value": "geheim", "value": "y"}', ["y"], "***"),
+        ('{"value": "geheim"}', [None], "***"),
+        ('{"value": {"x": "geheim"}}', [{"x": "geheim"}], "***"),
+        ('{"value": "geheim"', ["geheim"], "***"),
+    ],
+)  # fmt: skip
+def test_only_the_secret_is_hidden_or_everything(text: str, values: list[Any], shown: str) -> None:
+    assert mask(text, values) == shown
 
 
 async def test_the_trace_is_what_went_over_the_wire() -> None:

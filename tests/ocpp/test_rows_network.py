@@ -12,7 +12,7 @@ from agent.domain.asks import AskNetwork, AskSet
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.v201.network import acceptable
-from agent.ocpp.v201.settings import is_secret
+from agent.ocpp.v201.settings import secrets
 
 DATA = {
     "ocppVersion": "OCPP20", "ocppTransport": "JSON", "ocppCsmsUrl": "wss://new.example/ocpp", "messageTimeout": 30,
@@ -74,9 +74,9 @@ def test_the_answer(word: str) -> None:
 
 
 def test_a_password_in_it_is_written_nowhere() -> None:
-    assert is_secret("SetNetworkProfile", {"connectionData": {**DATA, "vpn": VPN}})
-    assert not is_secret("SetNetworkProfile", {"connectionData": DATA})
-    assert is_secret("SetNetworkProfile", {"connectionData": {**DATA, "apn": {"apn": "x", "simPin": 1234}}})
+    data = {**DATA, "vpn": VPN, "apn": {"apn": "x", "simPin": 1234}}
+    assert secrets("SetNetworkProfile", {"connectionData": data}) == ["geheim", "k", 1234]
+    assert not secrets("SetNetworkProfile", {"connectionData": DATA})
 
 
 @pytest.mark.parametrize(("key", "value"), [("SecurityProfile", "2"), ("AuthorizationKey", "0123456789abcdef")])

@@ -814,8 +814,12 @@ def test_a_request_that_no_block_answers_is_refused() -> None:
 def test_the_password_is_known_to_be_secret() -> None:
     payload = {"setVariableData": [{**PASSWORD, "attributeValue": "sixteen_letters_"}]}
     assert row("SetVariables").decode(payload, place()) == AskSet({"authorization_key": "text:sixteen_letters_"})
-    assert V201.secret("SetVariables", payload)
-    assert not V201.secret("SetVariables", {"setVariableData": []})
+    other = {"component": {"name": "TxCtrlr"}, "variable": {"name": "EVConnectionTimeOut"}, "attributeValue": "60"}
+    assert V201.secrets("SetVariables", {"setVariableData": [other, *payload["setVariableData"]]}) == [
+        "sixteen_letters_"
+    ]
+    assert not V201.secrets("SetVariables", {"setVariableData": [other]})
+    assert V201.secrets("SetVariables", {"setVariableData": {"BasicAuthPassword": "x"}})
 
 
 def test_features_that_are_off() -> None:

@@ -3,6 +3,7 @@ write-only: listed without a value."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from agent.domain.asks import AskGet, AskSet
@@ -25,11 +26,11 @@ def known(name: str, desk: Desk) -> Key | None:
     return key if key is not None and offered(key, desk) else None
 
 
-def is_secret(action: str, payload: Payload) -> bool:
-    """Does this request carry a value that must not be written anywhere?"""
+def secrets(action: str, payload: Payload) -> Sequence[Any]:
+    """The values in this request that must not be written anywhere."""
     name = payload.get("key")
     key = key_16(name) if action == "ChangeConfiguration" and isinstance(name, str) else None
-    return key is not None and key.variable.secret
+    return (payload.get("value"),) if key is not None and key.variable.secret else ()
 
 
 def _plain(*texts: str) -> None:

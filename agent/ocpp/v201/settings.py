@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.domain.asks import AskInventory, AskSet
@@ -103,12 +103,32 @@ def _status(item: Payload, reply: Reply, desk: Desk) -> str:
     return str(status) if status in ("Accepted", "RebootRequired") else "Rejected"
 
 
-def is_secret(action: str, payload: Payload) -> bool:
-    """Does this request carry a value that must not be written anywhere?"""
+def secrets(action: str, payload: Payload) -> Sequence[Any]:
+    """The values in this request that must not be written anywhere. What is not built as the standard says is one."""
     text = str(payload).lower()
-    return (action == "SetVariables" and "basicauthpassword" in text) or (
-        action == "SetNetworkProfile" and ("password" in text or "simpin" in text)
-    )
+    if action == "SetVariables" and "basicauthpassword" in text:
+        items = payload.get("setVariableData")
+        items = items if isinstance(items, list) else []
+        found = [
+            i.get("attributeValue") for i in items if isinstance(i, dict) and "basicauthpassword" in str(i).lower()
+        ]
+        return found or (payload,)
+    if action == "SetNetworkProfile" and any(name in text for name in ("password", "simpin", "'key'")):
+        return list(_below(payload)) or (payload,)
+    return ()
+
+
+def _below(value: Any) -> Iterator[Any]:
+    """The secrets of an APN or a VPN, however deep."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _below(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if "password" in name.lower() or name.lower() in ("simpin", "key"):
+                yield item
+            else:
+                yield from _below(item)
 
 
 ROWS = (
