@@ -4,6 +4,7 @@ station lives and says what it cannot do. All through the command line, as syste
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import sqlite3
@@ -16,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli import main
 from agent.services.store import MIGRATIONS
 
+STATIONS = Path(__file__).parents[1] / "config" / "stations"
 GOOD = """
 [station]
 id = "CP-1"
@@ -164,6 +167,41 @@ def test_mistakes_in_devices_are_told_beside_those_in_tables(tmp_path: Path) -> 
     _, complaints = said("check", written(tmp_path, text.replace('"charx_sec"', '"charx"')))
     for what in ("station.statedir", "evse[1].display.driver: no driver is called 'png'", "did you mean 'charx_sec'?"):
         assert what in complaints
+    _, complaints = said("check", written(tmp_path, text.replace("display =", "reader = [5]\ndisplay =")))
+    assert 'evse[1].reader[0]: a device needs driver = "..."' in complaints
+
+
+def mangled(chance: random.Random) -> str:
+    """One of the station files of ours after somebody has been at it."""
+    lines = chance.choice(sorted(STATIONS.glob("*.toml"))).read_text("utf-8").splitlines()
+    for _ in range(chance.randint(1, 4)):
+        n = chance.randrange(len(lines))
+        match chance.choice(("gone", "value", "table", "more")):
+            case "gone":
+                del lines[n]
+            case "value":
+                lines[n] = (
+                    lines[n].partition("=")[0] + "= " + chance.choice(("true", "5", '"x"', "[]", "{}", "[1]", "-1"))
+                )
+            case "table":
+                lines[n] = chance.choice(
+                    ("[[evse]]", "[evse.meter]", "[display]", "[[reader]]", "[xyz]", "[evse.tariff]")
+                )
+            case _:
+                lines.insert(
+                    n, chance.choice(("display = 5", "reader = [5]", "number = 9", "evse = 3", "terminal = []"))
+                )
+    return "\n".join(lines)
+
+
+def test_whatever_is_in_a_file_check_says_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "station.toml"
+    for seed in range(400):
+        path.write_text(mangled(random.Random(seed)), "utf-8")
+        code = main(["check", str(path)])
+        wrong = capsys.readouterr().err.splitlines()
+        assert code == (2 if wrong else 0), seed
+        assert all(line.startswith(str(path)) for line in wrong), (seed, wrong)
 
 
 def test_run_refuses_a_wrong_file_before_it_touches_anything(tmp_path: Path) -> None:

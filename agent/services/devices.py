@@ -67,7 +67,8 @@ def wanted(file: StationFile) -> list[tuple[EvseId, str, str, Device]]:
                 out.append((evse.number, role, f"evse[{evse.number}].{role}", own))
             elif shared is not None and role != "display":
                 out.append((evse.number, role, role, shared))
-        out += [(evse.number, "reader", f"evse[{evse.number}].reader[{i}]", d) for i, d in enumerate(evse.reader)]
+        readers = ((i, d) for i, d in enumerate(evse.reader) if d)  # one that is no table was told, and is none
+        out += [(evse.number, "reader", f"evse[{evse.number}].reader[{i}]", d) for i, d in readers]
     if file.display is not None:
         out.append((0, "display", "display", file.display))
     out += [(0, "reader", f"reader[{i}]", d) for i, d in enumerate(file.readers)]
