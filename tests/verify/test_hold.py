@@ -47,7 +47,7 @@ async def checked(folder: Path, bank_s: float) -> AsyncIterator[tuple[Terminal, 
         far = terminal(world)
         await until(lambda: far.known, 30)
         task = asyncio.create_task(verified(file, SlowBank(world, bank_s), ["terminal"], names=("hold",)))
-        await until(lambda: task.done() or far.picture["state"] == "wait_auth", 20)
+        await until(lambda: task.done() or far.picture["screen"][:1] == ["Asking the bank"], 20)
         yield far, task
 
 

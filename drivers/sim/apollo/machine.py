@@ -289,7 +289,7 @@ class Machine:
         if self.state == WAIT_CARD:
             return ["Present card", amount]
         if self.state == WAIT_AUTH:
-            return ["Please wait", amount]
+            return ["Asking the bank" if self._paying else "Please wait", amount]
         if self.last_word:
             return [self.last_word]
         if self.state == ENABLED:
