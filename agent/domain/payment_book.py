@@ -71,11 +71,12 @@ class Book:
         before the one that it has given now. A terminal counts, as far as is known; if it does not, nobody has such a
         number. None while a bank is being asked there, which may give it the next moment."""
         serial = self.open.get(terminal)
-        ours = [p for p in self.known() if p.terminal == terminal and p.serial in ("", serial)]
-        known = {p.reservation for p in ours if p.reservation is not None}
-        if serial is None or not known or self.blind or self.at(terminal, PayState.AUTH_PENDING):
+        held = [p for p in self.known() if p.reservation is not None and not (serial and p.serial not in ("", serial))]
+        known = {p.reservation for p in held}  # wherever the station file has the terminal now
+        ours = [p for p in held if p.terminal == terminal]
+        if serial is None or not ours or self.blind or self.at(terminal, PayState.AUTH_PENDING):
             return
-        latest = max((p for p in ours if p.reservation is not None), key=lambda p: p.at)
+        latest = max(ours, key=lambda p: p.at)
         assert latest.reservation is not None
         number, step = (latest.reservation + 1, 1) if below is None else (below - 1, -1)
         while number > 0 and number not in known:

@@ -11,7 +11,7 @@ import pytest
 
 from agent.bankcards import BankCard, Settlement, TerminalIdentity
 from agent.board import EvseTraits
-from agent.domain.adhoc import PayState, Terms, reference
+from agent.domain.adhoc import Payment, PayState, Terms, reference
 from agent.domain.events import (
     BoardChanged,
     CablePlugged,
@@ -35,7 +35,7 @@ from agent.domain.evse import Site, State
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted
 from agent.domain.offer import Offer
 from agent.domain.orders import JudgeToken, ReadMeter, Remember, SetLimit, SetRelease, Unlock
-from agent.domain.payment_book import ANSWER_S, AUTH_S
+from agent.domain.payment_book import ANSWER_S, AUTH_S, Book
 from agent.domain.payment_words import (
     AuthorisePayment,
     BankCardRead,
@@ -53,7 +53,7 @@ from agent.domain.payment_words import (
 )
 from agent.domain.payments import EVENTS, TABLE
 from agent.domain.tariff import Tariff
-from agent.kinds import Fault, ScreenName, TokenType
+from agent.kinds import Fault, ScreenName, Stamp, Token, TokenType
 from tests.domain.playbook import (
     ACCEPTED,
     EMPTY,
@@ -916,6 +916,19 @@ def test_a_number_is_not_guessed_where_nobody_knows_one_or_not_all_are_known() -
     play.wait(ANSWER_S + 1).skip()
     assert not any(isinstance(o, VoidPayment) and o.payment == payment for o in play.log)
     assert record(play, payment)["state"] == "Uncertain"
+
+
+@pytest.mark.parametrize(("terminal", "serial"), [(0, "X"), (0, ""), (1, "X"), (1, "S"), (1, "")])
+@pytest.mark.parametrize("now", ["", "S"])
+def test_the_number_of_an_open_hold_is_never_guessed(terminal: int, serial: str, now: str) -> None:
+    """Nor where the station file has moved the terminal, or it says who it is only since or no longer."""
+    book = Book(terms(), 1.0)
+    book.open = {0: now}
+    token = Token("T", TokenType.LOCAL)
+    book.add(Payment("old", 0, token, 1, Stamp(1, 1.0), PayState.VOIDED, reservation=7, serial=now))
+    book.add(Payment("open", terminal, token, 1, Stamp(1, 0.5), PayState.ACTIVE, reservation=8, serial=serial))
+    surely_another = bool(serial and now and serial != now)
+    assert list(itertools.islice(book.unheard(0), 1)) == ([8] if surely_another else [])
 
 
 def test_a_guess_under_way_is_forgotten_with_the_process() -> None:
