@@ -39,6 +39,7 @@ from agent.domain.blocks.signals import Signals
 from agent.domain.blocks.status import Status
 from agent.domain.blocks.street import Street
 from agent.domain.blocks.transactions import Transactions
+from agent.domain.blocks.vending import Vending
 from agent.domain.blocks.voltages import Voltages
 from agent.domain.blocks.webpay import WebPayments
 from agent.domain.blocks.wishes import Wishes
@@ -66,6 +67,7 @@ def assemble(site: Site) -> Blocks:
             lists,
             choice,
             authorisation,
+            Vending(site, authorisation.is_closed),
             Sessions(site),
             lock,
             early,

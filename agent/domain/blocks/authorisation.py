@@ -39,7 +39,7 @@ from agent.domain.messages import ConnectorStatus, ListConflicted, StopReason, T
 from agent.domain.orders import JudgeToken, Remember, Reply, Tell
 from agent.domain.reserved import claim
 from agent.frozen import mutable, replace
-from agent.kinds import FREE_TOKEN, STATION, AuthorizationStatus, EvseId, Moment, Token, TokenType, Verdict
+from agent.kinds import STATION, AuthorizationStatus, EvseId, Moment, Token, TokenType, Verdict
 
 _LOCALLY = "local_authorization_only"
 
@@ -355,20 +355,21 @@ class Authorisation:
         if not charging and not waiting:
             yield CardRefused(pending.evse, "master")
 
+    def is_closed(self, evse: Evse) -> bool:
+        """To whoever comes without a card."""
+        return self._closed_for(evse, None)
+
     # --- without a card ----------------------------------------------------------------------------------------
 
     @on(VehicleConnected, BoardOpened, SessionClosed)
     def plugged(self, event: VehicleConnected | BoardOpened | SessionClosed, now: Moment) -> Iterator[Yielded]:
-        """Free vending starts by the plug; a right that waits at another outlet moves to the first cable."""
+        """A right that waits at another outlet moves to the first cable."""
         evse = self._site.evses[event.evse]
         fresh = (State.FREE, State.OCCUPIED, State.ENDED)[: 3 if isinstance(event, VehicleConnected) else 2]
         if evse.state not in fresh or not evse.vehicle or evse.spent:
             return
         if moved := self._waiting_for(evse):
             yield from self._move(moved, evse, movable=False)
-            return
-        if self._site.free_vending and not self._closed_for(evse, None):
-            yield TokenAccepted(evse.number, FREE_TOKEN, Verdict(AuthorizationStatus.ACCEPTED))
 
     @on(OutletChosen)
     def outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
