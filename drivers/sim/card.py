@@ -66,7 +66,7 @@ class Card:
     @property
     def _whole(self) -> bool:
         """Selected: the reader has heard all of the identifier."""
-        return self._selected == len(self.levels)
+        return 0 < self._selected == len(self.levels)
 
     def power_off(self) -> None:
         """A card with a random identifier has another one each time (AN10927)."""

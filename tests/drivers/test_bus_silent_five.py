@@ -20,7 +20,7 @@ from drivers.bus import LineSettings, Priority, open_line
 from tests.drivers import modbus_far_ends as far
 from tests.drivers.modbus_far_ends import Bank, PtyLine
 
-TIMEOUT_S = 0.1
+TIMEOUT_S = 0.4
 LATE_S = TIMEOUT_S * 1.4
 TRIES = 5
 
