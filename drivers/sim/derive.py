@@ -53,7 +53,7 @@ def lacks_address(device: Device | None, driver: str) -> bool:
     return device is None or (device.driver == driver and not any(device.options.get(a) for a in ADDRESSES[driver]))
 
 
-DC_OUTLET: Table = {"outlet": "tethered", "power_kw": 150, "max_a": 350}
+DC_OUTLET: Table = {"outlet": "tethered", "power_kw": 150, "max_a": 350, "board": {"driver": "evse_everest"}}
 """Of a simulated outlet whose file says only that it is a DC one."""
 
 
@@ -62,7 +62,8 @@ def fitted(raw: Mapping[str, Any]) -> Table:
     evses = raw.get("evse")
     if not isinstance(evses, list):
         return dict(raw)
-    dc = [{**DC_OUTLET, **e} if isinstance(e, dict) and e.get("kind") == "DC" else e for e in evses]
+    default = {k: v for k, v in DC_OUTLET.items() if k not in raw}  # a board of the whole station is one for all
+    dc = [{**default, **e} if isinstance(e, dict) and e.get("kind") == "DC" else e for e in evses]
     return {**raw, "evse": dc}
 
 

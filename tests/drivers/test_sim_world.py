@@ -316,7 +316,9 @@ async def test_dc_is_enough_to_say_of_a_simulated_outlet(tmp_path: Path) -> None
     async with World.open(file, backend_url="ws://127.0.0.1:9", status_socket=tmp_path / "s.sock") as world:
         derived = parse(tomllib.loads(world.derived()), tmp_path / "derived.toml")
     assert list(check(derived)) == []
-    assert [e.power_kw for e in derived.evses] == [150, 150]
+    assert [(e.power_kw, e.board.driver) for e in derived.evses] == [(150, "evse_everest")] * 2
+    path.write_text(path.read_text() + '[board]\ndriver = "evse_modbus"\n')
+    assert [e.board for e in station_file(path).evses] == [None, None]
 
 
 def is_link(path: str) -> bool:
