@@ -15,7 +15,6 @@ ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 VERSION = "v1"
 NAMES = frozenset({"chargingstationid", "roamingcsid", "evse", "evseid", "roamingevseid", "totp", "version"})
 """Compared without case; ``evseid`` is what the back-port's sample calls ``evse``."""
-SECRET_LEAST = 16
 _KEPT = "*-._~"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,11 @@ _RAW = {
     "MONO": ("1", "1;R", 1),
 }
 """Pillow's mode, its name of the layout in memory (little endian), bits per pixel; a row begins with a byte."""
+
+
+REST_S = 0.01
+"""A frame that is being written is not looked at: its memory has not changed for so long."""
+MOST_LOOKS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +45,21 @@ class Screen:
     def png(self) -> bytes:
         from PIL import Image
 
-        raw = self.path.read_bytes()[: self.size].ljust(self.size, b"\0")
+        raw = self._whole()
         mode, layout, _ = _RAW[self.format]
         picture = Image.frombytes(mode, (self.width, self.height), raw, "raw", layout)
         out = io.BytesIO()
         picture.save(out, "PNG", compress_level=1)
         return out.getvalue()
+
+    def _whole(self) -> bytes:
+        before, raw = b"", self._memory()
+        for _ in range(MOST_LOOKS):
+            if raw == before:
+                break
+            time.sleep(REST_S)
+            before, raw = raw, self._memory()
+        return raw
+
+    def _memory(self) -> bytes:
+        return self.path.read_bytes()[: self.size].ljust(self.size, b"\0")
