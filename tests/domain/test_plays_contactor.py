@@ -24,7 +24,7 @@ from agent.domain.evse import State
 from agent.domain.messages import ConnectorStatus
 from agent.domain.orders import JudgeToken, ReadMeter, Reply, Unlock
 from agent.kinds import Fault, Reading, ScreenName
-from tests.domain.playbook import LINK, NOW, PLUGGED, A, Playbook, charging, wh
+from tests.domain.playbook import EMPTY, LINK, NOW, PLUGGED, A, Playbook, charging, wh
 from tests.domain.test_plays_charging import DEFAULT, Play, profile, put
 
 STUCK = Fault.CONTACTOR_STUCK_CLOSED
@@ -181,6 +181,29 @@ def test_a_meter_that_is_slow_to_follow_costs_a_driver_one_more_look() -> None:
     assert ReadMeter(1, "unlock") in play.unclaimed
     play.skip().feed(MeterRead(1, "unlock", drawing(0.0)))
     assert unlocks(play) == [Unlock(1)]
+
+
+def test_a_vehicle_that_takes_its_time_is_no_fault_of_the_lock() -> None:
+    """A board that does not see its contactor opens it some seconds after release: so the plug comes free then."""
+    play = charging(Playbook())
+    play.feed(CardPresented(1, A))
+    play.skip().feed(ContactorOpened(1))
+    play.skip().feed(MeterRead(1, "end:1", drawing(16.0)))
+    play.skip().feed(MeterRead(1, "unlock", drawing(16.0)))
+    assert play.evse().faults == set()
+    play.skip().wait(5)
+    play.skip().feed(MeterRead(1, "unlock", drawing(16.0)))
+    assert play.evse().faults == {Fault.UNLOCK_FAILURE}
+    play.skip().wait(5)
+    play.skip().feed(MeterRead(1, "unlock", drawing(0.0)))
+    assert unlocks(play) == [Unlock(1)]
+
+
+def test_where_no_cable_is_none_is_stuck() -> None:
+    play = Playbook(state=replace(EMPTY, contactor=True)).skip()
+    play.feed(Asked(LINK, "q", AskUnlock(1)))
+    assert replies(play) == ["UnlockFailed"]
+    assert play.evse().faults == set()
 
 
 @pytest.mark.parametrize("request_", ["", "q"])

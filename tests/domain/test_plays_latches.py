@@ -15,12 +15,13 @@ from agent.domain.events import (
     CardPresented,
     ContactorClosed,
     FaultCleared,
+    MeterRead,
     SupplyChanged,
 )
 from agent.domain.messages import ConnectorStatus, StatusChanged
-from agent.domain.orders import ClearFaults, Order, Reply, Restart, Tell
+from agent.domain.orders import ClearFaults, Order, ReadMeter, Reply, Restart, Tell
 from agent.kinds import Fault, ScreenName, Supply
-from tests.domain.playbook import EMPTY, LINK, A, Like, Playbook, forgotten, kept
+from tests.domain.playbook import EMPTY, LINK, A, Like, Playbook, forgotten, kept, wh
 
 HOT = replace(EMPTY, faults=frozenset({Fault.HIGH_TEMPERATURE}))
 JAMMED = replace(EMPTY, faults=frozenset({Fault.LOCK_FAILURE}))
@@ -77,6 +78,7 @@ def test_a_hard_reset_does_not_talk_away_what_is_there() -> None:
 
 def test_a_reset_of_the_evse_acknowledges_too() -> None:
     play = welded().skip() >> Asked(LINK, "9", AskReset(evse=1)) << Like(Reply) << ClearFaults(1)
+    play = play << ReadMeter(1, "clear") >> MeterRead(1, "clear", wh(1000))
     assert play.wait(6) << forgotten("latched")
     assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
 

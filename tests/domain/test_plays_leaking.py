@@ -7,12 +7,19 @@ from dataclasses import replace
 import pytest
 
 from agent.board import EvseState, EvseTraits
-from agent.domain.events import BoardChanged, BoardOpened, FaultRaised, MeterLooked, StopWanted
+from agent.domain.events import (
+    BoardChanged,
+    BoardOpened,
+    FaultRaised,
+    FaultsAcknowledged,
+    MeterLooked,
+    StopWanted,
+)
 from agent.domain.evse import Service, State
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import Note
+from agent.domain.orders import Note, ReadMeter
 from agent.kinds import Fault, Reading
-from tests.domain.playbook import CHARGING, EMPTY, Playbook, charging
+from tests.domain.playbook import CHARGING, EMPTY, PLUGGED, Playbook, charging
 
 IDLE_S = 10.0
 """How often the keeper looks at a meter that nobody asks."""
@@ -107,3 +114,25 @@ def test_with_a_current_it_is_welded_and_somebody_has_to_look() -> None:
 
 def test_after_a_restart_an_empty_board_is_no_news() -> None:
     assert not looked(Playbook() >> BoardOpened(1, EvseState(), EvseTraits()), 60, 0.0, 0.0).evse().faults
+
+
+def test_whoever_acknowledges_it_while_the_current_flows_has_not_mended_it() -> None:
+    """Free vending would begin at once, and what is released is not looked at."""
+    play = looked(Playbook(free_vending=True) >> BoardChanged(1, EMPTY_OUTLET), 60, None, 16.0)
+    play = looked(play >> BoardChanged(1, PLUGGED), 0, None, 16.0) >> FaultsAcknowledged(1)
+    play = looked(play.skip(), 60, None, 16.0)
+    assert [o.purpose for o in play.log if isinstance(o, ReadMeter)] == ["clear"]
+    assert Fault.CONTACTOR_WELDED in play.evse().faults
+    play = looked(play, 20, None, 0.0) >> FaultsAcknowledged(1)
+    assert play.skip().wait(5.1).evse().faults == set()
+
+
+def test_nor_by_a_reset_of_the_station() -> None:
+    """A meter that nobody asks is looked at only later."""
+    play = looked(Playbook() >> BoardChanged(1, EMPTY_OUTLET), 60, None, 16.0)
+    play.store["restart"] = {"ordered": {"reason": "RemoteReset", "hard": True}}
+    play.restart(state=EMPTY_OUTLET)
+    assert [o.purpose for o in play.unclaimed if isinstance(o, ReadMeter)] == ["clear"]
+    play.skip().feed(MeterLooked(1, "clear", Reading(play.now.stamp, 1000, current_a=(16.0,))))
+    play.skip().wait(5.1).skip()
+    assert play.evse().faults == {Fault.CONTACTOR_WELDED}

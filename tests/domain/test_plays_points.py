@@ -224,6 +224,12 @@ def test_the_car_was_faster_than_the_register() -> None:
     assert p.told == []
 
 
+def test_a_meter_that_failed_once_costs_no_later_vehicle_its_transaction() -> None:
+    p = plug(play((EV,))) << ReadMeter(1, "tx:1", True) >> MeterFailed(1, "tx:1")
+    p = p >> VehicleLeft(1) >> VehicleConnected(1) << ReadMeter(1, "tx:2", True)
+    assert p >> MeterRead(1, "tx:2", wh(500)) << kept("tx") << told(TransactionStarted)
+
+
 def test_nothing_begins_where_nobody_may_charge() -> None:
     p = play((EV,))
     p.evse().operative = False

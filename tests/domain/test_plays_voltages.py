@@ -79,3 +79,13 @@ def test_the_voltage_of_direct_current_is_the_vehicles() -> None:
     play = energised()
     play.evse().dc = True
     assert looked(play, 30, 400.0, dc=True).evse().faults == set()
+
+
+def test_what_the_board_takes_back_is_told_again_while_the_meter_sees_it() -> None:
+    """Board and meter told the same; a board looks at what it is wired to."""
+    low = 230.0, 229.0, 20.0
+    play = Playbook() >> BoardChanged(1, EvseState(faults=frozenset({Fault.UNDER_VOLTAGE})))
+    play = looked(play.skip(), 20, *low) >> BoardChanged(1, EvseState())
+    play = looked(play.skip(), 20, *low)
+    assert play.evse().faults == {Fault.UNDER_VOLTAGE}
+    assert looked(play, 20, 230.0, 229.0, 231.0).evse().faults == set()

@@ -11,7 +11,7 @@ from agent.domain.blocks.latches import Latches
 from agent.domain.events import BoardOpened, FaultCleared, FaultRaised, FaultsAcknowledged, Started, TimeCame
 from agent.domain.evse import Evse, Site
 from agent.domain.faults import blocks
-from agent.domain.orders import ClearFaults, WakeMe
+from agent.domain.orders import ClearFaults, ReadMeter, WakeMe
 from agent.kinds import Fault, Moment
 
 LOOK_S = 5.0
@@ -39,7 +39,13 @@ class Clearing:
         self._left[number] = self._site.settings.number("reset_retries")
         self._site.evses[number].acknowledged = True
         yield ClearFaults(number)
-        yield WakeMe(f"clear:{number}", now.t_s + LOOK_S)
+        yield from self._look_at(self._site.evses[number], now)
+
+    def _look_at(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        """A weld shows in the meter."""
+        if Fault.CONTACTOR_WELDED in evse.latched:
+            yield ReadMeter(evse.number, "clear")
+        yield WakeMe(f"clear:{evse.number}", now.t_s + LOOK_S)
 
     @on(FaultsAcknowledged)
     def acknowledged(self, event: FaultsAcknowledged, now: Moment) -> Iterator[Yielded]:
@@ -53,7 +59,7 @@ class Clearing:
         if kind != "clear":
             return
         evse = self._site.evses[int(number)]
-        yield from self._latches.prove(evse)
+        yield from self._latches.prove(evse, now)
         going = self._latches.going(evse)
         if not _blocked(evse, going):
             self._latches.lapse(evse)
@@ -70,8 +76,9 @@ class Clearing:
     @on(BoardOpened)
     def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """A board that took its time is looked at all the same."""
-        if self._site.evses[event.evse].acknowledged:
-            yield WakeMe(f"clear:{event.evse}", now.t_s + LOOK_S)
+        evse = self._site.evses[event.evse]
+        if evse.acknowledged:
+            yield from self._look_at(evse, now)
 
     @on(FaultCleared)
     def cleared(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:

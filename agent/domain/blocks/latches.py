@@ -22,6 +22,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import Evse, Site
 from agent.domain.faults import CATALOGUE, GRACE_S, JAMS, JAMS_MOST, KEPT, LASTING_S, blocks
+from agent.domain.live import draws
 from agent.domain.orders import Remember, WakeMe
 from agent.kinds import STATION, EvseId, Fault, Moment
 
@@ -128,9 +129,11 @@ class Latches:
         asked."""
         evse.acknowledged = evse.acknowledged and not _there(evse)
 
-    def prove(self, evse: Evse) -> Iterator[Yielded]:
-        """Asked a while after the acknowledgement: what does the board show now?"""
-        gone = evse.latched & _KEPT - evse.board_faults
+    def prove(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        """Asked a while after the acknowledgement: what does the board show now, and the meter, which has seen what
+        ``leaking.py`` told?"""
+        live = {Fault.CONTACTOR_WELDED} if not evse.release and draws(self._site, evse, now) else set()
+        gone = evse.latched & _KEPT - evse.board_faults - live
         if not (gone and _there(evse) and evse.acknowledged):
             return
         evse.faults -= gone

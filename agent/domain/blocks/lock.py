@@ -92,7 +92,7 @@ class Lock:
         evse = self._site.evses[event.evse]
         flowing = isinstance(event, MeterFailed) or bool(flows(event.reading))
         if flowing or evse.contactor or evse.session is not None:
-            yield from _denied(evse, requests)
+            yield from _denied(evse, requests, told=any(requests) or event.evse in self._tries)
             return
         for request in [r for r in requests if r] or [""]:
             yield Unlock(evse.number, request)
@@ -172,9 +172,10 @@ class Lock:
                     yield SetHold(evse.number, self._keeps(evse))
 
 
-def _denied(evse: Evse, requests: list[str]) -> Iterator[Yielded]:
-    """There is power on the plug: whoever stands there has to know, and it is tried again."""
+def _denied(evse: Evse, requests: list[str], told: bool = True) -> Iterator[Yielded]:
+    """There is power on the plug: whoever stands there has to know, and it is tried again. ``told`` False: a vehicle
+    may take so long to let go where the board does not see its contactor."""
     for request in requests:
         yield UnlockTried(evse.number, request, False)
-    if requests:
+    if requests and told and evse.cable:
         yield FaultRaised(evse.number, Fault.UNLOCK_FAILURE)

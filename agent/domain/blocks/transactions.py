@@ -11,6 +11,7 @@ from agent.domain.events import (
     BayChanged,
     BoardOpened,
     GrantDropped,
+    MeterFailed,
     MeterRead,
     SessionClosed,
     Started,
@@ -80,6 +81,14 @@ class Transactions:
                 evse.tx.last_wh = event.reading.energy_wh
                 yield keep(evse.tx)
             self._alive(evse, now)
+
+    @on(MeterFailed)
+    def unread(self, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
+        """Without a register none begins; the next occasion may ask again."""
+        evse = self._site.evses[event.evse]
+        if event.purpose == evse.tx_asked:
+            evse.tx_asked = ""
+        yield from ()
 
     @on(VehicleConnected)
     def came(self, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:

@@ -33,6 +33,8 @@ class Voltages:
         seen = _wrong(volts)
         for fault in (Fault.UNDER_VOLTAGE, Fault.OVER_VOLTAGE):
             key = evse.number, fault
+            if fault not in evse.faults:  # the board, which told it too, has taken it back
+                self._raised.discard(key)
             if (fault in seen) == (key in self._raised):
                 self._since_s.pop(key, None)
                 continue
