@@ -52,7 +52,7 @@ def find(name: str) -> Driver[Any]:
 @functools.cache
 def _drivers() -> dict[str, str]:
     """Read once: looking through all installed packages takes 3 ms, and a station has ten devices."""
-    return entries(GROUP)
+    return dict(entries(GROUP))
 
 
 def wanted(file: StationFile) -> list[tuple[EvseId, str, str, Device]]:
@@ -211,4 +211,4 @@ def config_dirs(file: StationFile) -> tuple[Path, ...]:
 @functools.cache
 def _brought() -> tuple[Path, ...]:
     """Folders with ``meters/``, ``boards/``, ``texts/`` that packages register: an entry point names the package."""
-    return tuple(Path(next(iter(load(entry).__path__))) for entry in entries(CONFIG_GROUP).values())
+    return tuple(Path(next(iter(load(entry).__path__))) for _, entry in entries(CONFIG_GROUP))

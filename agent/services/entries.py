@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import Any
 
 
-def entries(group: str) -> dict[str, str]:
-    """Name -> ``module:attribute`` of all entry points of a group; of two packages with one name the first on the path
+def entries(group: str) -> list[tuple[str, str]]:
+    """Name and ``module:attribute`` of all entry points of a group; of two packages with one name the first on the path
     counts."""
-    if any(os.path.isfile(folder) for folder in sys.path):  # an archive: who can read it may
+    if any(os.path.isfile(folder) or str(folder).endswith(".egg") for folder in sys.path):  # who can read archives may
         from importlib.metadata import entry_points
 
-        return {e.name: e.value for e in entry_points(group=group)}
-    found: dict[str, str] = {}
+        return [(e.name, e.value) for e in entry_points(group=group)]
+    found: list[tuple[str, str]] = []
     seen: set[str] = set()
     for folder in sys.path:
         for info in _infos(folder):
             package = re.sub(r"[-_.]+", "-", info.name.removesuffix(info.suffix).partition("-")[0]).lower()
             if package not in seen:
                 seen.add(package)
-                found |= _listed(info / "entry_points.txt", group)
+                found += _listed(info / "entry_points.txt", group)
     return found
 
 
@@ -40,18 +40,18 @@ def _infos(folder: str) -> list[Path]:
     return [Path(folder, name) for name in names if name.endswith((".dist-info", ".egg-info"))]
 
 
-def _listed(file: Path, group: str) -> dict[str, str]:
+def _listed(file: Path, group: str) -> list[tuple[str, str]]:
     try:
-        lines = file.read_text("utf-8").splitlines()
+        lines = file.read_text("utf-8", "replace").splitlines()  # of somebody else's, all but that counts
     except OSError:
-        return {}
-    found, inside = {}, False
+        return []
+    found, inside = [], False
     for line in map(str.strip, lines):
         if line.startswith("["):
             inside = line.strip("[] ") == group
         elif inside and "=" in line and not line.startswith("#"):
             name, _, value = line.partition("=")
-            found[name.strip()] = value.partition("[")[0].strip()  # extras, in old files
+            found.append((name.strip(), value.partition("[")[0].strip()))  # extras, in old files
     return found
 
 

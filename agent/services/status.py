@@ -150,7 +150,8 @@ class StatusSocket:
             writer.writelines(_frame_line(frame) for frame in batch)
             told = batch[-1][0]
             await writer.drain()
-        writer.write(_line("picture", self._picture()))
+        self._tell()  # all have the same one: a change back to an older one is a change for each of them
+        writer.write(self._last)
         self._newcomers.discard(writer)
         self._clients.add(writer)
 

@@ -151,3 +151,24 @@ async def test_who_asks_and_never_reads_costs_little(tmp_path: Path):
                 await asyncio.sleep(0)
         assert asked < 100, "50 MB of answers would wait"
         writer.close()
+
+
+async def test_a_change_back_to_what_an_earlier_watcher_was_told_is_told(tmp_path: Path):
+    now = {"x": 1}
+    async with opened(tmp_path / "s", lambda: dict(now)) as socket:
+        reader, writer = await connect(tmp_path / "s")
+        await lines(reader)
+        now["x"] = 2
+        socket.changed()
+        assert (await lines(reader))[-1]["x"] == 2
+        writer.close()
+        while socket._clients:
+            await asyncio.sleep(0)
+        now["x"] = 3
+        socket.changed()
+        reader, writer = await connect(tmp_path / "s")
+        assert (await lines(reader))[-1]["x"] == 3
+        now["x"] = 2
+        writer.write(b'{"v": 1, "type": "ask", "ask": "picture"}\n')
+        assert (await lines(reader))[0]["x"] == 2
+        writer.close()
