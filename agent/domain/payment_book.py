@@ -20,6 +20,7 @@ CANCEL_S = 30.0
 """How long a terminal may take to give an offer back (real seconds)."""
 UNUSED_S = 60.0
 """Beyond the connection time-out, which alone should end a right that nobody uses (real seconds)."""
+_CLOSED = (PayState.COMMITTED, PayState.VOIDED)
 
 
 class Book:
@@ -62,18 +63,21 @@ class Book:
         return "its number was given again" if any(o.reservation == p.reservation for o in newer) else ""
 
     def lost(self, terminal: EvseId) -> list[Payment]:
-        """Of which nobody has heard what the bank said; the latest first."""
+        """Of which nobody has heard what the bank said, at the terminal that is there; the latest first."""
         lost = (p for p in self.done.values() if p.state is PayState.UNCERTAIN and p.reservation is None)
-        return sorted((p for p in lost if p.terminal == terminal and not p.reviewed), key=lambda p: p.at, reverse=True)
+        here = (p for p in lost if p.terminal == terminal and p.serial in ("", self.open.get(terminal)))
+        return sorted((p for p in here if not p.reviewed), key=lambda p: p.at, reverse=True)
 
     def unheard(self, terminal: EvseId, below: int | None = None) -> Iterator[int]:
         """Numbers that holds may have of which the terminal could tell nobody: after the latest that is known, or
         before the one that it has given now. A terminal counts, as far as is known; if it does not, nobody has such a
         number. None while a bank is being asked there, which may give it the next moment."""
         serial = self.open.get(terminal)
-        held = [p for p in self.known() if p.reservation is not None and not (serial and p.serial not in ("", serial))]
-        known = {p.reservation for p in held}  # wherever the station file has the terminal now
-        ours = [p for p in held if p.terminal == terminal]
+        held = [p for p in self.known() if p.reservation is not None]
+        here = [p for p in held if not (serial and p.serial not in ("", serial))]
+        known = {p.reservation for p in here}  # wherever the station file has the terminal now
+        known |= {p.reservation for p in held if p.state not in _CLOSED}  # one terminal may have told two names
+        ours = [p for p in here if p.terminal == terminal]
         if serial is None or not ours or self.blind or self.at(terminal, PayState.AUTH_PENDING):
             return
         latest = max(ours, key=lambda p: p.at)

@@ -60,7 +60,7 @@ def read(j: Book, p: Payment, event: BankCardRead, now: Moment) -> Iterator[Yiel
 def ask_bank(j: Book, p: Payment, event: Placed, now: Moment) -> Iterator[Yielded]:
     """On disk before the bank is asked: an answer that finds nobody is then at least looked for."""
     p.state, p.evse, p.movable = PayState.AUTH_PENDING, event.evse, event.movable
-    p.at, p.utc_s = now.stamp, now.utc_s
+    p.at, p.utc_s, p.serial = now.stamp, now.utc_s, j.open.get(p.terminal, "")
     yield j.keep(p)
     yield AuthorisePayment(p.terminal, p.id)
     yield WakeMe(timer("auth", p), now.t_s + AUTH_S * j.io_s)
@@ -221,7 +221,7 @@ def _ask(j: Book, p: Payment) -> Iterator[Yielded]:
     if why := j.astray(p):
         yield from _uncertain(j, p, why)
         return
-    p.under_way = True
+    p.under_way, p.crossed = True, False
     if p.state is PayState.FINAL_KNOWN:
         p.state = PayState.COMMIT_PENDING
     yield j.keep(p)
@@ -285,14 +285,15 @@ def commit_answered(j: Book, p: Payment, event: PaymentSettled, now: Moment) -> 
 
 
 def found(j: Book, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
-    """It is told after all: no guess any more."""
-    p.guessed = p.guessed and event.reservation != p.reservation
-    yield j.keep(p)
+    """It is told after all: no guess any more. What is under way may have been answered before the hold was there."""
+    if p.guessed and event.reservation == p.reservation:
+        p.guessed, p.crossed = False, p.under_way
+        yield j.keep(p)
 
 
 def _not_found(j: Book, p: Payment) -> Iterator[Yielded]:
     """Nothing under that number, or no answer: nobody knows, as before."""
-    p.under_way, p.guessed, p.reservation, p.serial = False, False, None, ""
+    p.under_way, p.guessed, p.reservation = False, False, None
     yield from _uncertain(j, p, NEVER_CAME)
 
 
@@ -301,6 +302,9 @@ def void_answered(j: Book, p: Payment, event: PaymentSettled, now: Moment) -> It
     """``CLOSED``: nothing is held any more, which is all that was wanted."""
     if p.guessed and event.outcome is not Settlement.DONE:
         yield from _not_found(j, p)
+    elif event.outcome is Settlement.CLOSED and p.crossed:
+        p.under_way = False
+        yield from _ask(j, p)
     elif event.outcome in (Settlement.DONE, Settlement.CLOSED):
         p.under_way, p.state = False, PayState.VOIDED
         yield j.keep(p)
