@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from agent.bankcards import TerminalIdentity
+from agent.frozen import replace
 from agent.ports import Garbled, Refused, Unreachable
 from drivers.terminal_payter import messages, words
 from drivers.terminal_payter.frames import Frame
@@ -85,19 +86,21 @@ class Dialogue:
         return None
 
     async def identity(self) -> TerminalIdentity:
-        """What it says of itself; if it does not know the question, what the station file or its certificate says.
-        Asked once more if there is no answer: its money is its own by the serial number."""
+        """What it says of itself; if it does not know the question, or not the answer, what the station file or its
+        certificate says. Asked once more if there is no answer: its money is its own by the serial number. Silence is
+        no reason to know it by its certificate: what it holds by the number that it told before would be another's."""
         wanted = frozenset({From.IDS, From.RESULT})
+        found = TerminalIdentity("Payter")
         for _ in range(2):
             try:
                 frame = await self.link.ask(To.REQUEST_IDS, b"", self._settings.reply_s, wanted)
             except Silent:
                 await self.status()
                 continue
-            if frame is None or frame.header == From.RESULT:
-                break
-            return messages.identity(frame.payload)
-        return TerminalIdentity("Payter", serial=self._settings.serial or self.link.certificate)
+            if frame is not None and frame.header == From.IDS:
+                found = messages.identity(frame.payload)
+            return replace(found, serial=found.serial or self._settings.serial or self.link.certificate)
+        return replace(found, serial=self._settings.serial)
 
     async def synchronise(self, patience_s: float) -> None:
         """From any state to ENABLED: Synchronize until it echoes, then Protocol, Setup, Enable. Both frame formats are

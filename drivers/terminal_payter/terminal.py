@@ -173,6 +173,8 @@ class PayterTerminal:
         status = await self._dialogue.status()
         if header == To.START:
             self._silent_start = True
+        if header == To.AUTH and self._offered and status.state == State.ENABLED:
+            raise Unreachable(f"terminal {self._link.name}: what the bank said was not heard")
         done = status.state in states or (header == To.AUTH and not self._offered)
         return words.OK if done else words.NOT_READY if status.state in words.UNPREPARED else words.WRONG_STATE
 

@@ -396,6 +396,40 @@ async def test_or_by_its_certificate(tmp_path: Path) -> None:
     assert all(s.startswith("certificate ") for s in seen)
 
 
+async def test_or_by_the_station_file_if_what_it_tells_is_empty(tmp_path: Path) -> None:
+    async with running(tmp_path, "serial") as apollo:
+        await apollo.do("restart", serial="")
+        async with apollo.opened(serial="APO0042SIM") as port:
+            assert (port.identity.model, port.identity.serial) == ("APOLLO", "APO0042SIM")
+
+
+async def test_one_that_does_not_answer_for_once_gets_no_second_name(tmp_path: Path) -> None:
+    """What it holds under its serial number would be another terminal's."""
+    async with running(tmp_path, "tls", authority=Authority(tmp_path)) as apollo:
+        for _ in range(2):
+            await apollo.spoil("lose_reply", code=0x27)
+        async with apollo.opened(reply_s=0.5) as port:
+            assert port.identity.serial == ""
+
+
+async def test_a_bank_of_which_neither_the_asking_nor_the_answer_was_heard_is_not_told_as_cancelled(
+    tmp_path: Path,
+) -> None:
+    """Something may be held: the connection ends, and whoever waits is told so."""
+    async with running(tmp_path, "serial", "--bank-s", "0.05") as apollo:
+        async with apollo.opened(reply_s=1.0, gap_ms=60) as port:
+            news = port.news()
+            await port.offer(5000)
+            await apollo.tap()
+            assert isinstance(await heard(news), CardRead)
+            await apollo.spoil("lose_reply", code=0x36)
+            for _ in range(2):
+                await apollo.spoil("bad_checksum")
+            with pytest.raises(Unreachable):
+                await port.authorise()
+        assert list((await apollo.books()).holds) == [1]
+
+
 async def test_no_card_number_is_kept_or_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         async with running(tmp_path) as apollo, apollo.opened() as port:

@@ -127,7 +127,7 @@ class Server:
         return False
 
     def _reply(self, code: int, body: bytes) -> None:
-        if self._lose and code in (0x00, 0x24):
+        if self._lose and code in (0x00, 0x24, 0x27):
             return
         self._out.put_nowait((self._mischief.pieces(block(code, body, self._ear.wide)), self._delay_s))
         self._tell()
