@@ -21,6 +21,7 @@ from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.asks import AskSet, AskUnlock
 from agent.domain.events import (
     Asked,
+    BoardChanged,
     BoardOpened,
     CablePlugged,
     CableRemoved,
@@ -93,6 +94,22 @@ def test_nobody_unlocks_under_a_driver_who_has_begun_anew() -> None:
 def test_an_attempt_that_fell_into_the_absence_of_the_board_is_made_up_for() -> None:
     play = ended(charging(Playbook())) >> UnlockTried(1, "", False)  # the keeper's word while the board reopens
     assert play >> BoardOpened(1, PLUGGED, play.traits) << Unlock(1) >> UnlockTried(1, "", True)
+
+
+def test_a_right_that_came_to_nothing_leaves_no_cable_behind() -> None:
+    """Whoever is kept from going shows the card again, and the cable is still in."""
+    play = ended(charging(Playbook()))
+    play = play >> UnlockTried(1, "", False)
+    play = (play.skip() >> BoardChanged(1, replace(EMPTY, cable=True, locked=True))).skip() >> CardPresented(1, A)
+    judged = play.unclaimed.pop()
+    assert isinstance(judged, JudgeToken)
+    play = (play >> TokenJudged(judged.request, A, ACCEPTED)).skip()
+    grant, before = play.evse().grant, unlocks(play)
+    assert grant is not None
+    play.wait(grant.until_s - play.t_s - 0.1).skip()
+    assert unlocks(play) == before
+    assert play.wait(0.2).skip().state() is State.OCCUPIED
+    assert unlocks(play) == before + 1
 
 
 # --- the agent is killed before the cable is free -------------------------------------------------------------------

@@ -13,6 +13,7 @@ from agent.domain.events import (
     ContactorOpened,
     FaultCleared,
     FaultRaised,
+    GrantDropped,
     MeterFailed,
     MeterRead,
     SessionClosed,
@@ -116,6 +117,10 @@ class Lock:
         if kind == "unlock":
             yield from self._retry(self._site.evses[int(number)], now)
 
+    @on(GrantDropped)
+    def not_begun(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
+        yield from self._retry(self._site.evses[event.evse], now)
+
     @on(BoardOpened)
     def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """An attempt that fell into the time while the board was away is made up for at once. What it was told to hold
@@ -128,8 +133,8 @@ class Lock:
             yield SetHold(evse.number, False)
 
     def _retry(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
-        """Not under a driver who has begun anew meanwhile."""
-        if evse.number not in self._tries and evse.number not in self._owed:
+        """Not under a driver who has begun anew meanwhile; who only may begin still has no session (``not_begun``)."""
+        if (evse.number not in self._tries and evse.number not in self._owed) or evse.grant is not None:
             return
         if evse.session is None and evse.cable and evse.frees and evse.state in (State.OCCUPIED, State.ENDED):
             yield from self.free(evse, now)
