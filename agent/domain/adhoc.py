@@ -82,9 +82,9 @@ class Payment:
     ``tries``: how often the schedule has asked; ``asked``: at least one commit or void was sent and not answered, it
     may have happened. ``withdrawn``: nobody waits for it any more. Of this process only: ``under_way``, an answer is to
     come, nothing else is asked meanwhile; ``turn_s``, when the schedule asks next; ``again_s``, when it was asked anew
-    out of turn; ``kept``, it is on disk; ``crossed``, its hold was told of while a guess at it was under way.
-    ``guessed``: nobody heard that the bank holds something; ``reservation`` is the number that it would have, and is
-    let go if it is there."""
+    out of turn, or may be sought again; ``kept``, it is on disk; ``crossed``, its hold was told of while a guess at it
+    was under way. ``guessed``: nobody heard that the bank holds something; ``reservation`` is the number that it would
+    have, and is let go if it is there."""
 
     id: str
     terminal: EvseId

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from agent.bankcards import Settlement
 from agent.domain.adhoc import (
     FINISHED,
+    HOUR_S,
     MINUTE_S,
     Begun,
     Payment,
@@ -146,6 +147,7 @@ def auth_time(j: Book, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yie
 def sought(j: Book, p: Payment, event: Sought, now: Moment) -> Iterator[Yielded]:
     """Asked once, before anybody else's bank is: whatever is held under a number that nobody knows is nobody's."""
     p.state, p.reservation, p.serial, p.guessed = PayState.VOID_PENDING, event.number, j.open[p.terminal], True
+    p.again_s = None
     yield from _ask(j, p)
 
 
@@ -197,7 +199,7 @@ def spent(j: Book, p: Payment, event: Spent, now: Moment) -> Iterator[Yielded]:
 
 
 def _void(j: Book, p: Payment, now: Moment, why: str) -> Iterator[Yielded]:
-    p.state, p.why, p.tries, p.asked = PayState.VOID_PENDING, why, 0, False
+    p.state, p.why, p.tries, p.asked, p.again_s = PayState.VOID_PENDING, why, 0, False, None
     yield WakeMe(timer("unused", p), None)
     yield from _try(j, p, now)
 
@@ -301,6 +303,7 @@ def _not_found(j: Book, p: Payment) -> Iterator[Yielded]:
 def void_answered(j: Book, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
     """``CLOSED``: nothing is held any more, which is all that was wanted."""
     if p.guessed and event.outcome is not Settlement.DONE:
+        p.again_s = now.t_s + HOUR_S if event.outcome is None else None
         yield from _not_found(j, p)
     elif event.outcome is Settlement.CLOSED and p.crossed:
         p.under_way = False
@@ -396,8 +399,10 @@ class Journal(Book):
     """The book, and what becomes of its payments."""
 
     def seek(self, terminal: EvseId, now: Moment, below: int | None = None) -> Iterator[Yielded]:
-        """Holds that nobody was told of are let go, if they are where they must be."""
-        for p, number in zip(self.lost(terminal), self.unheard(terminal, below), strict=False):
+        """Holds that nobody was told of are let go, if they are where they must be. At a terminal that fell silent at
+        that it is tried again when the next number is known, or an hour has passed: it would do nothing else."""
+        lost = [p for p in self.lost(terminal) if below is not None or p.again_s is None or now.t_s >= p.again_s]
+        for p, number in zip(lost, self.unheard(terminal, below), strict=False):
             yield from self.step(p, Sought(p.id, number), now)
 
     def step(self, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:

@@ -958,6 +958,21 @@ def test_a_hold_that_is_told_of_while_a_guess_is_under_way_is_let_go_all_the_sam
     assert play.skip() >> PaymentSettled(0, payment, Settlement.CLOSED) << kept("payment", payment, state="Voided")
 
 
+def test_a_terminal_that_falls_silent_at_a_guess_is_not_asked_again_at_each_opening() -> None:
+    """It would do nothing else, and sell nothing."""
+    play = till()
+    payment = unheard(play)
+    play.wait(ANSWER_S + 1).skip()
+    guesses = [o for o in play.log if isinstance(o, VoidPayment) and o.payment == payment]
+    for _ in range(3):
+        (play >> PaymentSettled(0, payment, None)).skip()
+        (play >> TerminalLost(0)).skip().wait(60).skip()
+        (play >> OPENED).skip().wait(60).skip()
+    assert [o for o in play.log if isinstance(o, VoidPayment) and o.payment == payment] == guesses
+    (play >> TerminalLost(0)).skip().wait(3600).skip()
+    assert play >> OPENED << kept("payment", payment, reservation=8) << VoidPayment(0, payment, 8) << OfferPayment
+
+
 def test_a_guess_under_way_is_forgotten_with_the_process() -> None:
     play = till()
     payment = unheard(play)
