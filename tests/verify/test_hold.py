@@ -71,6 +71,18 @@ async def test_a_bank_that_never_answers_is_told_with_what_to_do(
         assert "1.00 may still be held on the card: have whoever runs the terminals release it" in failure
 
 
+async def test_a_hold_whose_void_was_done_and_not_answered_is_given_back(tmp_path: Path) -> None:
+    """Asked again there is no such hold any more, which is all that was wanted."""
+    table = {"terminal": {**TABLES["terminal"], "settle_s": 1.0}}
+    async with street(tmp_path, **table) as (world, file):
+        far = terminal(world)
+        await until(lambda: far.known, 30)
+        await far._say({"do": "mischief", "item": {"what": "lose_reply", "code": 0x33}})
+        (done,) = await verified(file, SlowBank(world, 0.1), ["terminal"], names=("hold",))
+        assert [o.outcome for o in done.outcomes if o.check == "hold"] == [PASSED], failures((done,))
+        assert (len(far.ledger["voids"]), far.ledger["holds"]) == (1, [])
+
+
 async def test_a_bank_that_takes_its_time_is_waited_for(tmp_path: Path) -> None:
     assert checks.BANK_S > 90  # as slow as the slowest card of the simulation
     async with checked(tmp_path, bank_s=1.0) as (far, task):
