@@ -958,6 +958,23 @@ def test_a_hold_that_is_told_of_while_a_guess_is_under_way_is_let_go_all_the_sam
     assert play.skip() >> PaymentSettled(0, payment, Settlement.CLOSED) << kept("payment", payment, state="Voided")
 
 
+def test_what_is_sought_again_is_uncertain_until_it_is_found() -> None:
+    """Nobody is told that all is well, and the contrary a moment later, each time that the terminal is opened."""
+    play = till()
+    payment = unheard(play)
+    play.wait(ANSWER_S + 1).skip()
+    told = []
+    for outcome in (Settlement.CLOSED, Settlement.CLOSED, Settlement.DONE):
+        assert record(play, payment)["state"] == "VoidPending"
+        told.append(bool(play.statuses[1].faults))
+        (play >> PaymentSettled(0, payment, outcome)).skip()
+        told.append(bool(play.statuses[1].faults))
+        (play >> TerminalLost(0)).skip()
+        (play >> OPENED).skip()
+    assert told == [False, True, True, True, True, False]
+    assert record(play, payment)["state"] == "Voided"
+
+
 def test_a_terminal_that_falls_silent_at_a_guess_is_not_asked_again_at_each_opening() -> None:
     """It would do nothing else, and sell nothing."""
     play = till()

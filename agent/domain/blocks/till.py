@@ -315,6 +315,7 @@ class Till:
         doubtful |= bool(self._unread) or any(p.terminal not in terms.terminals for p in unfinished)
         doubtful |= any(_owed(p) and _age_s(p, now) >= terms.alarm_s for p in unfinished)
         raised = self._alerted
+        doubtful |= raised and any(p.guessed for p in unfinished)  # until it is found, as it was
         self._alerted = doubtful
         if doubtful != raised:
             yield (FaultRaised if doubtful else FaultCleared)(STATION, Fault.PAYMENT_UNCERTAIN)
