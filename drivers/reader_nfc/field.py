@@ -28,11 +28,13 @@ GARBLED_S = 10.0
 SHORTEST_WAIT_S = 0.02
 """A card may ask for less (0.3 ms); a host that is busy needs more."""
 
-ANSWER_MS = 500
+ANSWER_MS = 1000
 """nfcpy gives a chip on a serial line 100 ms, and less to a command that has little to do in the field. The chip is as
 quick as that; a board that dials or unpacks firmware meanwhile is not, and a reader lost for that would be away
 for seconds."""
 
+_CALLED_S = 0.5
+"""A chip that listens at this rate answers at once."""
 _HIGH_BAUD = (921600, 460800, 230400)
 _PN532_ACK = bytes.fromhex("0000FF00FF00")
 _SET_115200 = bytes(10) + bytes.fromhex("0000FF03FDD410041800")
@@ -244,7 +246,7 @@ def _calm_down(port: str) -> bool:
 
     for baud in _HIGH_BAUD:
         try:
-            with serial.Serial(port, baud, timeout=ANSWER_MS / 1000) as line:
+            with serial.Serial(port, baud, timeout=_CALLED_S) as line:
                 line.reset_input_buffer()
                 line.write(_SET_115200)
                 if line.read(len(_PN532_ACK)) != _PN532_ACK or line.read(9) != _SET_115200_DONE:

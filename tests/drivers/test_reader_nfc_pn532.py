@@ -260,13 +260,13 @@ def secure(chip: Pn532, folder: Path, **keys: int) -> AbstractAsyncContextManage
     return DRIVER.open(NfcSettings(chip.path, "secure", secure=table, same_card_holdoff_ms=0, **keys), WHERE)
 
 
-async def away(chip: Pn532) -> None:
-    """Taken away until the driver looks for cards again."""
+async def away(chip: Pn532, port: ReaderPort) -> None:
+    """Taken away until the driver looks for cards again; a reader that does not says why."""
     chip.card = b""
     looked = chip.commands.count(0x4A)
     deadline_s = time.monotonic() + 20
     while chip.commands.count(0x4A) < looked + 1:
-        assert time.monotonic() < deadline_s
+        assert time.monotonic() < deadline_s, await told(port)
         await asyncio.sleep(0.005)
 
 
@@ -281,7 +281,7 @@ async def test_tap_to_token_on_real_timing(tmp_path: Path, record_property: Call
             chip.card = DESFIRE
             assert (await told(port)).token == Token("LU*CHG*1")
             took_s.append(time.monotonic() - began_s)
-            await away(chip)
+            await away(chip, port)
     chip.unplug()
     took_s.sort()
     record_property("median_ms", round(took_s[len(took_s) // 2] * 1000))
@@ -309,7 +309,7 @@ async def test_a_badge_torn_away_in_the_authentication(tmp_path: Path) -> None:
             chip.torn_at = -1
             chip.card = DESFIRE
             assert (await told(port)).token == Token("LU*CHG*1")
-            await away(chip)
+            await away(chip, port)
     chip.unplug()
 
 

@@ -43,8 +43,8 @@ def errors(s: Street) -> list[tuple[str, str, str]]:
 async def test_a_fault_in_a_session(s: Street, fault: str, code: str, vendor_code: str, reason: str) -> None:
     await s.charge("CARD-A")
     await s.fault(fault)
-    evse = await s.told("Faulted")
-    assert not evse["contactor"]
+    await s.told("Faulted")
+    evse = await s.until(lambda e: not e["contactor"])
     await s.heard(lambda: s.payloads("StopTransaction"))
     assert s.payloads("StopTransaction")[0]["reason"] == reason
     assert ("Faulted", code, vendor_code) in errors(s)

@@ -7,7 +7,7 @@ async def test_suspended_until_the_driver_ends_it(s: Play) -> None:
     await s.set(StopTransactionOnInvalidId=False, MaxEnergyOnInvalidId=0)
     await begun_off_line_and_refused(s)
     await s.told("SuspendedEVSE")
-    assert not (await s.station.evse())["contactor"]
+    await s.until(lambda e: not e["contactor"])
     await s.never("StopTransaction")
     await s.tap(CARD)
     assert (await s.call("StopTransaction"))["reason"] == "Local"
