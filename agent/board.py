@@ -66,7 +66,8 @@ class EvseTraits:
     watchdog withdraws release when the agent goes silent. ``dc``: a DC outlet: its limits are ``min_w`` to
     ``max_w``, and below that it pauses only where it is ``pausable``; otherwise it gives ``min_w``. ``one_release``:
     withdrawing release ends the vehicle's session for good, so that a pause is said by the limit alone.
-    ``tells_pilot`` False: that a vehicle asks is seen only once it is released."""
+    ``tells_pilot`` False: that a vehicle asks is seen only once it is released. ``sees_contactor`` False: it has no
+    register for it, that it is closed is concluded from release and pilot."""
 
     tethered: bool = False
     lockable: bool = True
@@ -83,6 +84,7 @@ class EvseTraits:
     pausable: bool = True
     one_release: bool = False
     tells_pilot: bool = True
+    sees_contactor: bool = True
 
     @property
     def begins_s(self) -> float:

@@ -78,6 +78,7 @@ class Evse:
     vehicle: bool = False
     asks: bool = False
     contactor: bool = False
+    sees_contactor: bool = True
     offering: bool = False
     locked: bool | None = None
     counts_plugged: bool = False

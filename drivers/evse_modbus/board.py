@@ -53,6 +53,7 @@ class ModbusBoard:
             counts_plugged="plugged_s" in board_map.picture,
             holds=not tethered and board_map.hold is not None,
             contactor_feedback=board_map.tells_welding,
+            sees_contactor="contactor" in board_map.picture,
             fallback_stop=board_map.watchdog is not None,
         )
         self._settings = settings

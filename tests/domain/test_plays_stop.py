@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.board import EvseState, EvseTraits, Pilot
@@ -162,6 +164,29 @@ def test_remote_stop_of_an_unknown_session(session: str) -> None:
 def test_two_stops_end_once_and_the_first_reason_stays() -> None:
     play = charging(Playbook()) >> CardPresented(1, A) << SetRelease << Remember
     assert ending(play >> FaultRaised(1, Fault.GROUND_FAILURE) >> VehicleLeft(1), StopReason.LOCAL) << Unlock
+
+
+@pytest.mark.parametrize(("sees", "again"), [(False, True), (True, False)])
+def test_where_nobody_sees_the_contactor_the_end_is_read_when_no_current_flows(sees: bool, again: bool) -> None:
+    """A contactor opens up to 6 s after release is withdrawn, and the vehicle is billed what it took until then."""
+    play = charging(Playbook(traits=EvseTraits(sees_contactor=sees))).skip() >> CardPresented(1, A)
+    play = play.skip() >> BoardChanged(1, EvseState(Pilot.C, pwm=False, cable=True, released=False))
+    play = play.skip() >> MeterRead(1, "end:1", replace(wh(1200), current_a=(16.0, 16.0, 16.0)))
+    assert (play.state() is State.ENDING) is again
+    if again:
+        play = play.wait(5) << ReadMeter(1, "end:2", True)
+        play = play >> MeterRead(1, "end:2", replace(wh(1215), current_a=(0.0, 0.0, 0.0)))
+        assert play << Remember << told(TransactionEnded, meter_wh=1215) << Unlock
+
+
+def test_who_draws_on_is_billed_once_all_the_same() -> None:
+    play = charging(Playbook(traits=EvseTraits(sees_contactor=False))).skip() >> CardPresented(1, A)
+    play = play.skip() >> BoardChanged(1, EvseState(Pilot.C, pwm=False, cable=True, released=False))
+    for number in (1, 2, 3):
+        play = play.skip() >> MeterRead(1, f"end:{number}", replace(wh(1200 + number), current_a=(16.0,)))
+        play.skip().wait(5)
+    assert play.state() is State.ENDED
+    assert [m.meter_wh for m in play.ended()] == [1203]
 
 
 # --- the plug --------------------------------------------------------------------------------------------------------

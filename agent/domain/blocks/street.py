@@ -93,6 +93,7 @@ class Street:
         evse.board_a = traits.max_w / evse.watts_per_a if traits.dc else traits.max_a
         evse.least_w, evse.pausable, evse.one_release = traits.min_w, traits.pausable, traits.one_release
         evse.tells_pilot, evse.begins_s = traits.tells_pilot, traits.begins_s
+        evse.sees_contactor = traits.sees_contactor
 
     def _current(self, evse: Evse, state: EvseState) -> None:
         """A board that knows no cable rating says None; 0 is a plug it could not read, or none. What was read of a

@@ -16,6 +16,7 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.evse import Evse, Site, State
+from agent.domain.live import flows
 from agent.domain.messages import ChargingState, StopReason, TransactionEnded, TriggerReason
 from agent.domain.ocmf import Bill, payload
 from agent.domain.orders import ReadMeter, Remember, WakeMe
@@ -85,11 +86,17 @@ def finish(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yield
         session.last_wh = max(session.last_wh, event.reading.energy_wh)
         return
     evse.reading = with_offer(evse, event.reading)
-    if event.reading.record_due and evse.end_try < END_TRIES:
+    if (event.reading.record_due or _still_draws(evse, event.reading)) and evse.end_try < END_TRIES:
         session.last_wh = max(session.last_wh, event.reading.energy_wh)
         yield from _again(s, evse, now)
         return
     yield from _close(s, evse, max(event.reading.energy_wh, session.last_wh), now, evse.reading)
+
+
+def _still_draws(evse: Evse, reading: Reading) -> bool:
+    """A board that does not see its contactor opens it some seconds after release, under load. What a meter has signed
+    as the end is the end."""
+    return not evse.sees_contactor and evse.vehicle and reading.signed is None and bool(flows(reading))
 
 
 @to(State.ENDED, State.OCCUPIED, State.FREE)
