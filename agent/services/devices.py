@@ -195,7 +195,7 @@ def _where(file: StationFile, evse: EvseId, role: str, now: Callable[[], tuple[i
 def _hold_hours(payment: Any) -> float:
     """How long a bank may have to hold something; nobody pays here: 0."""
     hours = payment.get("hold_hours", HOLD_HOURS) if isinstance(payment, Mapping) else 0.0
-    return float(hours) if isinstance(hours, (int, float)) else 0.0
+    return float(hours) if isinstance(hours, (int, float)) and 0 <= hours < 1e6 else 0.0  # others judge payments
 
 
 def config_dirs(file: StationFile) -> tuple[Path, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.judging import check
+from agent.judging import check, devices
 from agent.kinds import MeterPolicy
 from agent.services.devices import compose
 from agent.settings import SettingsError, StationFile, parse
@@ -68,3 +68,12 @@ def test_the_demands_are_the_agents_and_the_rest_is_the_drivers():
     assert len(compose(file, lambda: (0, 0.0))) == 2
     shared = station({}, meter={**METER, "class": "A"})
     assert shared.meter_policies[1].strict
+
+
+@pytest.mark.parametrize(
+    "hours", [float("nan"), float("inf"), 10**400, -1, "x"], ids=["nan", "inf", "huge", "less", "text"]
+)
+def test_no_time_to_hold_something_stops_the_judging_of_the_terminal(hours: Any):
+    payment = {"amount_cents": 5000, "hold_hours": hours}
+    said = devices(station({}, payment=payment, terminal={"driver": "terminal_payter", "session_timeout_s": 60}))
+    assert any("terminal: host: is missing" in line for line in said)
