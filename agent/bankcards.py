@@ -17,6 +17,10 @@ class BankCard:
     last4: str = ""
     brand: str = ""
 
+    def is_another(self, read: BankCard) -> bool:
+        """Surely; without a mark nobody can tell."""
+        return bool(self.mark and read.mark) and self.mark != read.mark
+
 
 @frozen
 class TerminalIdentity:

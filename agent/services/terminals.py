@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from agent.bankcards import Settlement
+from agent.bankcards import BankCard, Settlement
 from agent.domain.events import Event, FaultRaised
 from agent.domain.payment_words import (
     AuthorisePayment,
@@ -56,6 +56,7 @@ class TerminalKeeper(Keeper):
         """Its end has not been told; its card is with the bank."""
         self._ended = ""
         """The one whose end was told last: a restart of the terminal takes an offer away without that."""
+        self._card = BankCard("")
         self._settling = self._refusals = 0
 
     @property
@@ -108,10 +109,12 @@ class TerminalKeeper(Keeper):
     def _tell(self, port: TerminalPort, news: TerminalNews) -> None:
         match news:
             case Approved(reservation, cents, partial, card):
-                self._offered = self._asked = False
-                self._ended = self._payment
+                if card is None or not card.is_another(self._card):  # otherwise its own end is still to come
+                    self._offered = self._asked = False
+                    self._ended = self._payment
                 self._post(PaymentApproved(self.evse, self._payment, reservation, cents, partial, card))
             case CardRead(card):
+                self._card = card
                 self._post(BankCardRead(self.evse, self._payment, card))
             case Declined(reason):
                 self._end(PaymentDeclined(self.evse, self._payment, reason))
@@ -157,6 +160,7 @@ class TerminalKeeper(Keeper):
     async def _offering(self, port: TerminalPort, order: TerminalOrder) -> None:
         if isinstance(order, OfferPayment):
             self._payment, self._offered, self._asked, self._ended = order.payment, True, False, ""
+            self._card = BankCard("")
             offer = port.offer(order.amount_cents, order.reference, order.language)
             taken = await self._unless_refused(offer)
             self._count(taken)

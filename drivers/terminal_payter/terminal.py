@@ -263,9 +263,9 @@ class PayterTerminal:
                       self._link.name, number)  # fmt: skip
         self._open.add(number)
         held = int.from_bytes(frame.payload[4:8], "big") // self._settings.amount_scale
-        self._end(
-            Approved(number, held if partial else self._amount_cents, partial, self._whole(self._card(frame, at)))
-        )
+        whole = self._whole(self._card(frame, at))
+        late = self._offered and whole.is_another(self._read or BankCard(""))
+        (self._tell if late else self._end)(Approved(number, held if partial else self._amount_cents, partial, whole))
 
     def _card(self, frame: Frame, at: int) -> BankCard:
         return card.card(messages.dol(frame, at), self._settings.hash_tag.upper(), self._salt)

@@ -430,6 +430,18 @@ async def test_a_bank_of_which_neither_the_asking_nor_the_answer_was_heard_is_no
         assert list((await apollo.books()).holds) == [1]
 
 
+async def test_an_approval_for_another_card_does_not_end_the_waiting_of_this_one(tmp_path: Path) -> None:
+    """If its own answer does not come either, that is told with the next looks, not after minutes."""
+    async with running(tmp_path, "tcp", "--bank-s", "0.05") as apollo, apollo.opened(keep_alive_s=0.1) as port:
+        news = port.news()
+        await port.offer(5000)
+        await apollo.tap(said_as="9999")
+        assert isinstance(await heard(news), CardRead)
+        await port.authorise()
+        assert isinstance(await heard(news), Approved)
+        assert isinstance(await heard(news), Restarted)
+
+
 async def test_no_card_number_is_kept_or_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         async with running(tmp_path) as apollo, apollo.opened() as port:

@@ -319,8 +319,7 @@ class AdHoc:
 
 def _of_another(p: Payment, event: PaymentApproved) -> bool:
     """The hold of another card than the one that was read: a late answer, for somebody who was there before."""
-    card = event.card
-    return card is not None and bool(card.mark) and bool(p.card.mark) and card.mark != p.card.mark
+    return event.card is not None and event.card.is_another(p.card)
 
 
 def _newness(evse: Evse) -> tuple[bool, float]:
