@@ -25,6 +25,12 @@ from agent.ports.store import OutboxPort, Put
 Payload: TypeAlias = Mapping[str, Any]
 
 
+def names_secret(text: str) -> bool:
+    """Something in it has the name of what is written nowhere, whether or not this version or station knows it."""
+    small = text.lower()
+    return any(name in small for name in ("authorizationkey", "password", "sharedsecret", "simpin"))
+
+
 @frozen
 class Identity:
     """Who the station is, for BootNotification. The meter's and the modem's part may become known later."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from agent.frozen import replace
-from agent.ocpp.dialect import Desk, Dialect, Heard, Out, Unspeakable
+from agent.ocpp.dialect import Desk, Dialect, Heard, Out, Unspeakable, names_secret
 from agent.ocpp.rpc import SENT_KEPT, Answered, Called, Dropped, Errored, Finding, Rpc, Say
 from agent.ocpp.websocket import Closed, WebSocket
 from agent.ports.store import OutboxRow
@@ -21,8 +21,6 @@ from agent.ports.store import OutboxRow
 log = logging.getLogger("agent.ocpp")
 
 REPEAT_LOG_S = 600.0
-SECRETS = ("authorizationkey", "password", "sharedsecret", "simpin")
-"""Names of what is written nowhere, small."""
 
 
 class Gone(Exception):
@@ -105,7 +103,7 @@ class Line:
         if isinstance(finding, Called) and (values := self.dialect.secrets(finding.action, finding.payload)):
             return mask(data, values)
         known = isinstance(finding, Called) and self.dialect.incoming(finding.action) is not None
-        if not known and any(name in data.lower() for name in SECRETS):
+        if not known and names_secret(data):
             return "***"  # a repeated, broken or refused frame with a key in it
         if isinstance(finding, Say | Dropped) and "\\u" in data:
             return "***"  # the same, maybe, spelled in escapes

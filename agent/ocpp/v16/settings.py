@@ -9,7 +9,7 @@ from typing import Any
 from agent.domain.asks import AskGet, AskSet
 from agent.domain.orders import Reply
 from agent.domain.variables import VARIABLES, WrongValue
-from agent.ocpp.dialect import Desk, In, Payload, Refused
+from agent.ocpp.dialect import Desk, In, Payload, Refused, names_secret
 from agent.ocpp.names import CORE, KEYS_16, Key, given_16, is_authorization_key, key_16, value_16
 from agent.ocpp.rpc import Code
 from agent.ocpp.text import is_plain
@@ -29,8 +29,11 @@ def known(name: str, desk: Desk) -> Key | None:
 def secrets(action: str, payload: Payload) -> Sequence[Any]:
     """The values in this request that must not be written anywhere."""
     name = payload.get("key")
-    key = key_16(name) if action == "ChangeConfiguration" and isinstance(name, str) else None
-    return (payload.get("value"),) if key is not None and key.variable.secret else ()
+    if action != "ChangeConfiguration" or not isinstance(name, str):
+        return ()
+    key = key_16(name)
+    is_secret = names_secret(name) or (key is not None and key.variable.secret)
+    return (payload.get("value"),) if is_secret else ()
 
 
 def _plain(*texts: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.domain.asks import AskInventory, AskSet
 from agent.domain.orders import Reply
-from agent.ocpp.dialect import Desk, In, Payload, Refused
+from agent.ocpp.dialect import Desk, In, Payload, Refused, names_secret
 from agent.ocpp.names import PLAIN
 from agent.ocpp.names2 import ITEMS_MAX, Facts
 from agent.ocpp.rpc import Code
@@ -106,12 +106,10 @@ def _status(item: Payload, reply: Reply, desk: Desk) -> str:
 def secrets(action: str, payload: Payload) -> Sequence[Any]:
     """The values in this request that must not be written anywhere. What is not built as the standard says is one."""
     text = str(payload).lower()
-    if action == "SetVariables" and "basicauthpassword" in text:
+    if action == "SetVariables" and names_secret(text):
         items = payload.get("setVariableData")
         items = items if isinstance(items, list) else []
-        found = [
-            i.get("attributeValue") for i in items if isinstance(i, dict) and "basicauthpassword" in str(i).lower()
-        ]
+        found = [i.get("attributeValue") for i in items if isinstance(i, dict) and names_secret(str(i))]
         return found or (payload,)
     if action == "SetNetworkProfile" and any(name in text for name in ("password", "simpin", "'key'")):
         return list(_below(payload)) or (payload,)
