@@ -152,6 +152,15 @@ def test_two_meters_are_two(other: MeterIdentity) -> None:
     assert play.skip().evse(2).faults == set()
 
 
+def test_two_that_were_swapped_are_two_again_when_both_have_told() -> None:
+    play = Playbook(evses=2)
+    for evse, meter in ((1, SDM), (2, OTHER), (1, OTHER)):
+        play.feed(MeterKnown(evse, meter))
+    assert play.skip().evse(1).faults == {Fault.METER_UNFIT}
+    play.feed(MeterKnown(2, SDM))
+    assert play.skip().evse(1).faults == play.evse(2).faults == set()
+
+
 def test_a_pin_does_not_lose_its_serial_number_to_a_refused_register() -> None:
     play = play_of() >> MeterKnown(1, replace(SDM, serial="", firmware=""))
     assert play.evse().meter.pinned == SDM

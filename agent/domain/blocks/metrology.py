@@ -60,9 +60,15 @@ class Metrology:
 
     @on(MeterKnown)
     def known(self, event: MeterKnown, now: Moment) -> Iterator[Yielded]:
-        evse, meter = self._site.evses[event.evse], event.identity
+        evse = self._site.evses[event.evse]
+        evse.meter.present = event.identity
+        yield from self._judged(evse, event.identity)
+        for other in self._site.evses.values():  # it may have been taken for this one's
+            if other is not evse and other.meter.present is not None and Fault.METER_UNFIT in other.faults:
+                yield from self._judged(other, other.meter.present)
+
+    def _judged(self, evse: Evse, meter: MeterIdentity) -> Iterator[Yielded]:
         watch = evse.meter
-        watch.present = meter
         if why := exchanged(watch, meter, _billing(evse)):
             yield from self._foreign(evse, Fault.METER_EXCHANGED, why)
         elif why := unfit(meter, watch.policy) or self._elsewhere(evse, meter):
