@@ -28,7 +28,8 @@ here**. What rests on a single source or on memory stands below, board by board.
   UnlockConnector is answered NotSupported (1.6).
 * **contactor**: *read*: the board says whether it is closed. *watched*: it does not, but a welded one is an error.
   *assumed*: it is taken as closed while the board is released and the vehicle asks. In all three the meter decides
-  whether it has opened: current without release is `ContactorWelded` after 20 s ([faults](faults.md)).
+  whether it has opened: current without release is `ContactorWelded` after 20 s ([faults](faults.md)); and where
+  the board does not say it, the end of a session is read again, twice at most, while its vehicle still draws.
 * **resume**: *counts*: the board counts the seconds since the plug, which proves after a restart of the agent that
   the vehicle is the same. Without that a session goes on only if the agent was away for less than `resume_within_s`.
 
