@@ -301,30 +301,38 @@ def test_without_link_profiles_go_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("evse", "wanted"),
+    ("evse", "wanted", "code"),
     [
-        (0, profile(TX, (0, 10))),
-        (1, profile(TX, (0, 10))),  # no transaction
-        (1, profile(MAX, (0, 10))),
-        (9, profile(DEFAULT, (0, 10))),
-        (0, profile(DEFAULT, (0, 10), level=-1)),
-        (0, profile(DEFAULT, (0, 10), level=21)),
-        (0, profile(DEFAULT)),
-        (0, profile(DEFAULT, (1, 10))),
-        (0, profile(DEFAULT, (0, 10), (0, 12))),
-        (0, profile(DEFAULT, (0, -0.1))),
-        (0, profile(DEFAULT, (0, float("nan")))),
-        (0, profile(DEFAULT, *((n, 10.0) for n in range(101)))),
-        (0, profile(DEFAULT, (0, 10), lasts_s=0)),
-        (0, profile(DEFAULT, (0, 10), lasts_s=10**400)),
-        (0, profile(DEFAULT, (0, 10), kind=Kind.RECURRING)),
-        (0, profile(DEFAULT, (0, 10), kind=Kind.RECURRING, recurrency=Recurrency.DAILY, start_utc_s=None)),
-        (0, profile(DEFAULT, (0, 10), valid_from_utc_s=5.0, valid_to_utc_s=5.0)),
+        (0, profile(TX, (0, 10)), "InvalidProfile"),
+        (1, profile(TX, (0, 10)), "TxNotFound"),
+        (1, profile(MAX, (0, 10)), "InvalidProfile"),
+        (9, profile(DEFAULT, (0, 10)), "UnknownEvse"),
+        (0, profile(DEFAULT, (0, 10), level=-1), "InvalidStackLevel"),
+        (0, profile(DEFAULT, (0, 10), level=21), "InvalidStackLevel"),
+        (0, profile(DEFAULT), "InvalidSchedule"),
+        (0, profile(DEFAULT, (1, 10)), "InvalidSchedule"),
+        (0, profile(DEFAULT, (0, 10), (0, 12)), "InvalidSchedule"),
+        (0, profile(DEFAULT, (0, 10), (10**400, 12)), "InvalidSchedule"),
+        (0, profile(DEFAULT, (0, -0.1)), "InvalidSchedule"),
+        (0, profile(DEFAULT, (0, float("nan"))), "InvalidSchedule"),
+        (0, profile(DEFAULT, *((n, 10.0) for n in range(101))), "TooManyElements"),
+        (0, profile(DEFAULT, (0, 10), lasts_s=0), "InvalidSchedule"),
+        (0, profile(DEFAULT, (0, 10), lasts_s=10**400), "InvalidSchedule"),
+        (0, profile(DEFAULT, (0, 10), kind=Kind.RECURRING), "InvalidProfile"),
+        (
+            0,
+            profile(DEFAULT, (0, 10), kind=Kind.RECURRING, recurrency=Recurrency.DAILY, start_utc_s=None),
+            "InvalidProfile",
+        ),
+        (0, profile(DEFAULT, (0, 10), valid_from_utc_s=5.0, valid_to_utc_s=5.0), "InvalidProfile"),
     ],
 )
-def test_impossible_profiles_are_rejected(evse: int, wanted: Profile) -> None:
+def test_impossible_profiles_are_rejected_with_a_reason(evse: int, wanted: Profile, code: str) -> None:
     play = Play()
-    assert put(play, wanted, evse) == "Rejected"
+    reply = ask(play, AskSetProfile(evse, wanted))
+    reason = reply.data["reason"]
+    assert (reply.status, reason.code) == ("Rejected", code)
+    assert 0 < len(reason.text) < 100
     assert "charging_profile" not in play.store
 
 
@@ -439,6 +447,32 @@ def test_composite_of_station_and_evses() -> None:
     assert schedule(play, 0) == [(0, 25.0), (10, 15.0)]
     assert schedule(play, 1) == [(0, 20.0), (10, 15.0)]
     assert schedule(play, 0, unit=Unit.W) == [(0, 17250.0), (10, 10350.0)]
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.001, 0.4, 0.5, 0.7004, 0.9996])
+def test_a_composite_begins_at_the_request_and_never_with_a_limit_of_before(late_s: float) -> None:
+    """1.6 errata 3.28, 2.0.1 K08.FR.02."""
+    play = Play()
+    put(play, profile(DEFAULT, (0, 20), (10, 15), (40, 10)))
+    play.skip().wait(10 + late_s)
+    found = ask(play, AskComposite(1, 60)).data
+    assert 0 <= found["start_utc_s"] - (UTC0_S + 10 + late_s) <= 0.001
+    assert [(s.start_s, s.limit) for s in found["spans"]] == [(0, 15.0), (round(30 - late_s), 10.0)]
+
+
+def test_a_composite_just_before_a_change_has_the_limit_of_then() -> None:
+    play = Play()
+    put(play, profile(DEFAULT, (0, 20), (10, 15)))
+    play.skip().wait(9.2)
+    assert schedule(play) == [(0, 20.0), (1, 15.0)]
+
+
+def test_a_composite_says_whether_it_is_of_direct_current() -> None:
+    play = Play(evses=2)
+    play.evse(2).dc = True
+    assert [ask(play, AskComposite(n, 60)).data["dc"] for n in (0, 1, 2)] == [False, False, True]
+    play.evse(1).dc = True
+    assert ask(play, AskComposite(0, 60)).data["dc"]
 
 
 def test_composites_know_the_feed() -> None:

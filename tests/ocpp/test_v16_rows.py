@@ -120,6 +120,7 @@ GOLDEN_OUT = [
             "chargePointVendor": "Chargy",
             "chargePointModel": "SimStation",
             "chargePointSerialNumber": "SN-1",
+            "chargeBoxSerialNumber": "SN-1",
             "firmwareVersion": "1.0.0",
             "iccid": "8935",
             "imsi": "2700",
@@ -713,7 +714,8 @@ def test_a_composite_schedule() -> None:
     payload = {"connectorId": 1, "duration": 300, "chargingRateUnit": "W"}
     assert row("GetCompositeSchedule").decode(payload, desk()) == AskComposite(1, 300, Unit.W)
     assert row("GetCompositeSchedule").decode({"connectorId": 0, "duration": 9}, desk()) == AskComposite(0, 9)
-    data = {"start_utc_s": UTC_S, "duration_s": 300, "unit": Unit.W, "spans": [Span(0, 4140.5), Span(60, 230.0, 1)]}
+    spans = [Span(0, 4140.5), Span(60, 230.0, 1)]
+    data = {"start_utc_s": UTC_S, "duration_s": 300, "unit": Unit.W, "spans": spans, "dc": False}
     answer = row("GetCompositeSchedule").answer(Reply("chargy", "1", "Accepted", data), payload, desk())
     assert answer == {
         "status": "Accepted",
@@ -724,12 +726,14 @@ def test_a_composite_schedule() -> None:
             "startSchedule": "2026-11-25T10:00:00.000Z",
             "chargingRateUnit": "W",
             "chargingSchedulePeriod": [
-                {"startPeriod": 0, "limit": 4140.5},
+                {"startPeriod": 0, "limit": 4140.5, "numberPhases": 3},
                 {"startPeriod": 60, "limit": 230.0, "numberPhases": 1},
             ],
         },
     }
     valid("GetCompositeScheduleResponse", answer)
+    of_dc = row("GetCompositeSchedule").answer(Reply("chargy", "1", "Accepted", {**data, "dc": True}), payload, desk())
+    assert of_dc["chargingSchedule"]["chargingSchedulePeriod"][0] == {"startPeriod": 0, "limit": 4140.5}
     refused = row("GetCompositeSchedule").answer(Reply("chargy", "1", "Rejected"), payload, desk())
     assert refused == {"status": "Rejected"}
 

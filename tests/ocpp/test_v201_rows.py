@@ -36,7 +36,17 @@ from agent.domain.asks import (
     Trigger,
 )
 from agent.domain.charging.composite import Span
-from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
+from agent.domain.charging.profiles import (
+    Installed,
+    Kind,
+    Period,
+    Profile,
+    ProfileRefusal,
+    Purpose,
+    Recurrency,
+    Schedule,
+    Unit,
+)
 from agent.domain.cost import Cost
 from agent.domain.events import CostHeard, TokenJudged, TransactionHeard
 from agent.domain.messages import (
@@ -592,18 +602,26 @@ def _set(evse: int = 1, schedules: int = 1, start: bool = True, **changes: Any) 
     return "SetChargingProfile", {"evseId": evse, "chargingProfile": profile}
 
 
+def _profile_rejected(code: str, text: str) -> dict[str, Any]:
+    return {"status": "Rejected", "statusInfo": {"reasonCode": code, "additionalInfo": text}}
+
+
+_NO_START = _profile_rejected("InvalidSchedule", "a Relative profile has no startSchedule, every other one needs it")
 _SOURCES = {"chargingLimitSource": ["EMS", "SO"]}
 _EXTERNAL = {"chargingProfilePurpose": "ChargingStationExternalConstraints"}
 AT_ONCE += [
-    (*_set(**_EXTERNAL), REJECTED),
-    (*_set(schedules=2), REJECTED),
-    (*_set(start=False), REJECTED),
-    (*_set(chargingProfileKind="Relative"), REJECTED),
+    (
+        *_set(**_EXTERNAL),
+        _profile_rejected("InvalidProfile", "ChargingStationExternalConstraints is not set by a backend"),
+    ),
+    (*_set(schedules=2), _profile_rejected("TooManyElements", "one chargingSchedule is possible")),
+    (*_set(start=False), _NO_START),
+    (*_set(chargingProfileKind="Relative"), _NO_START),
     (
         *_set(0, start=False, chargingProfileKind="Relative", chargingProfilePurpose="ChargingStationMaxProfile"),
-        REJECTED,
+        _profile_rejected("InvalidProfile", "a station maximum cannot be Relative: the station has no transaction"),
     ),
-    (*_set(chargingProfilePurpose="TxProfile"), REJECTED),
+    (*_set(chargingProfilePurpose="TxProfile"), _profile_rejected("MissingParam", "a TxProfile needs transactionId")),
     ("ClearChargingProfile", {"chargingProfileCriteria": _EXTERNAL}, {"status": "Unknown"}),
     ("GetChargingProfiles", {"requestId": 1, "chargingProfile": _EXTERNAL}, {"status": "NoProfiles"}),
     ("GetChargingProfiles", {"requestId": 1, "chargingProfile": _SOURCES}, {"status": "NoProfiles"}),
@@ -628,8 +646,8 @@ GOLDEN_IN += [
             Profile(7, 1, Purpose.TX, Kind.ABSOLUTE, ONCE_8_5_A, valid_to_utc_s=UTC_S, session="s1"),
             replaces=False,
         ),
-        "NotImplemented",
-        "Rejected",
+        "Accepted",
+        "",
     ),
     ("ClearChargingProfile", {"chargingProfileId": 7}, AskClearProfiles(7), "Accepted", ""),
     (
@@ -665,14 +683,23 @@ def test_a_remote_start_brings_its_profile_along() -> None:
     assert row("RequestStartTransaction").decode(payload, place(settings=without)) == AskStart(None, CARD, "5")
 
 
+def test_a_rejected_profile_says_why() -> None:
+    reason = ProfileRefusal("InvalidStackLevel", "stackLevel must be 0 to 20")
+    payload = _set()[1]
+    answer = row("SetChargingProfile").answer(Reply("chargy", "1", "Rejected", {"reason": reason}), payload, place())
+    assert answer == _profile_rejected("InvalidStackLevel", "stackLevel must be 0 to 20")
+    valid("SetChargingProfileResponse", answer)
+
+
 def test_a_composite_schedule() -> None:
     payload = {"evseId": 1, "duration": 60}
-    data = {"start_utc_s": UTC_S, "duration_s": 60, "unit": Unit.A, "spans": [Span(0, 8.5), Span(5, 6.0, 1)]}
+    spans = [Span(0, 8.5), Span(5, 6.0, 1)]
+    data = {"start_utc_s": UTC_S, "duration_s": 60, "unit": Unit.A, "spans": spans, "dc": False}
     answer = row("GetCompositeSchedule").answer(Reply("chargy", "1", "Accepted", data), payload, place())
     assert answer["schedule"] == {
         "evseId": 1, "duration": 60, "scheduleStart": WHEN, "chargingRateUnit": "A",
         "chargingSchedulePeriod": [
-            {"startPeriod": 0, "limit": 8.5}, {"startPeriod": 5, "limit": 6.0, "numberPhases": 1},
+            {"startPeriod": 0, "limit": 8.5, "numberPhases": 3}, {"startPeriod": 5, "limit": 6.0, "numberPhases": 1},
         ],
     }  # fmt: skip
     valid("GetCompositeScheduleResponse", answer)

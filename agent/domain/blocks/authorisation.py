@@ -428,7 +428,7 @@ class Authorisation:
 
     def _impossible(self, profile: Profile | None) -> bool:
         return profile is not None and (
-            profile.purpose is not Purpose.TX or bool(problem(profile, self._site.settings))
+            profile.purpose is not Purpose.TX or problem(profile, self._site.settings) is not None
         )
 
     def _remote_target(self, ask: AskStart) -> Evse | None:

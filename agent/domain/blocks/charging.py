@@ -23,6 +23,7 @@ from agent.domain.charging.profiles import (
     Installed,
     Kind,
     Profile,
+    ProfileRefusal,
     Purpose,
     Unit,
     conflict,
@@ -114,11 +115,11 @@ class Charging:
         gone = self._displaced(new, ask.replaces)
         if len(self._installed) - len(gone) >= self._most:
             gone |= self._over(now)
-        why = self._refusal(new, ask.replaces)
-        if not why and len(self._installed) - len(gone) >= self._most:
-            why = f"{self._most} profiles are installed, no more fit"
-        if why:
-            yield Reply(event.link, event.request, "Rejected", {"why": why})
+        refusal = self._refusal(new, ask.replaces)
+        if refusal is None and len(self._installed) - len(gone) >= self._most:
+            refusal = ProfileRefusal("TooManyElements", f"{self._most} profiles are installed, no more fit")
+        if refusal is not None:
+            yield Reply(event.link, event.request, "Rejected", {"reason": refusal})
             return
         yield from self._forget(*(gone - {new.profile.id}))
         yield from self._install(new.evse, new.profile)
@@ -153,17 +154,19 @@ class Charging:
             return replace(profile, kind=Kind.ABSOLUTE, schedule=schedule)
         return profile
 
-    def _refusal(self, new: Installed, replaces: bool) -> str:
+    def _refusal(self, new: Installed, replaces: bool) -> ProfileRefusal | None:
         profile, evse = new.profile, self._site.evses.get(new.evse)
         if new.evse != STATION and evse is None:
-            return "there is no such EVSE"
+            return ProfileRefusal("UnknownEvse", "there is no such EVSE")
         if profile.purpose is Purpose.TX and evse is not None:
             session = evse.session
             if session is None or session.stop is not None or session.id != profile.session:
-                return "this transaction does not run here"
+                return ProfileRefusal("TxNotFound", "this transaction does not run here")
         others = [i for n, i in self._installed.items() if n != profile.id]
         if not replaces and any(conflict(new, old) for old in others):
-            return "another profile of this purpose and stack level speaks at the same time"
+            return ProfileRefusal(
+                "DuplicateProfile", "another profile of this purpose and stack level is valid at the same time"
+            )
         return misplaced(new.evse, profile) or problem(profile, self._site.settings)
 
     @answers(AskClearProfiles)
@@ -198,7 +201,8 @@ class Charging:
 
     @answers(AskComposite)
     def composite(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """From the present whole second on."""
+        """The schedule begins at the request, rounded up to the millisecond: never with an earlier limit (1.6 errata
+        3.28, 2.0.1 K08.FR.02)."""
         ask = event.ask
         assert isinstance(ask, AskComposite)
         units = self._site.settings.items_of("profile_rate_units")
@@ -207,11 +211,12 @@ class Charging:
         if not known or UNIT_WORDS[unit] not in units or ask.duration_s <= 0 or now.utc_s is None:
             yield Reply(event.link, event.request, "Rejected")
             return
-        start_s = math.floor(now.utc_s)
-        seen = [self._outlet(e, now) for e in self._site.evses.values()]
-        outlets = [replace(o, began_s=math.floor(o.began_s)) for o in seen]
+        start_s = math.ceil(now.utc_s * 1000) / 1000
+        outlets = [self._outlet(e, now) for e in self._site.evses.values()]
         covered_s, spans = composite(self._table(now), outlets, ask.evse, start_s, ask.duration_s, unit)
+        meant = [e for e in self._site.evses.values() if ask.evse in (STATION, e.number)]
         data = {"start_utc_s": start_s, "duration_s": covered_s, "unit": unit, "spans": spans}
+        data["dc"] = all(e.dc for e in meant)
         yield Reply(event.link, event.request, "Accepted", data)
 
     # --- sessions ----------------------------------------------------------------------------------------------

@@ -153,12 +153,12 @@ def composite(
     less than was asked for only after ``STEPS_MAX`` changes, and its spans; equal neighbours are one."""
     outlet = next((o for o in outlets if o.number == evse), None)
     spans: list[Span] = []
-    at_s, end_s = start_s, start_s + duration_s
+    at_s = start_s
     for _ in range(STEPS_MAX):
         limit, phases = _of_evse(table, outlet, at_s, unit) if outlet else _of_station(table, outlets, at_s, unit)
         _append(spans, Span(round(at_s - start_s), limit, phases))
         at_s = next_change_s(table, [outlet] if outlet else outlets, at_s)
-        if at_s >= end_s:
+        if at_s - start_s >= duration_s:  # a duration may be greater than any float
             return duration_s, spans
     return max(1, math.floor(at_s - start_s)), spans
 

@@ -97,57 +97,62 @@ class Installed:
     profile: Profile
 
 
-def problem(profile: Profile, settings: Settings) -> str:
-    """What is wrong with the profile itself, "" if nothing is. Of what it is set for, ``misplaced`` judges."""
+@frozen
+class ProfileRefusal:
+    """Why a profile is not taken. ``code``: StatusInfoType.reasonCode (2.0.1 appendix 5), ``text``: the sentence."""
+
+    code: str
+    text: str
+
+
+def problem(profile: Profile, settings: Settings) -> ProfileRefusal | None:
+    """What is wrong with the profile itself. Of what it is set for, ``misplaced`` judges."""
     return _shape_problem(profile) or _limits_problem(profile, settings) or _periods_problem(profile.schedule)
 
 
-def _shape_problem(profile: Profile) -> str:
+def _shape_problem(profile: Profile) -> ProfileRefusal | None:
     schedule = profile.schedule
     since, until = profile.valid_from_utc_s, profile.valid_to_utc_s
     if profile.kind is Kind.RECURRING and (profile.recurrency is None or schedule.start_utc_s is None):
-        return "a recurring profile needs recurrencyKind and startSchedule"
+        return ProfileRefusal("InvalidProfile", "a recurring profile needs recurrencyKind and startSchedule")
     if since is not None and until is not None and since >= until:
-        return "validTo is not after validFrom"
+        return ProfileRefusal("InvalidProfile", "validTo is not after validFrom")
     if schedule.duration_s is not None and not 0 < schedule.duration_s <= LONGEST_S:
-        return f"duration must be 1 to {LONGEST_S}"
-    return ""
+        return ProfileRefusal("InvalidSchedule", f"duration must be 1 to {LONGEST_S}")
+    return None
 
 
-def _limits_problem(profile: Profile, settings: Settings) -> str:
-    most = settings.number("profile_stack_level_max")
+def _limits_problem(profile: Profile, settings: Settings) -> ProfileRefusal | None:
+    most, periods_max = settings.number("profile_stack_level_max"), settings.number("profile_periods_max")
     if not 0 <= profile.stack_level <= most:
-        return f"stackLevel must be 0 to {most}"
+        return ProfileRefusal("InvalidStackLevel", f"stackLevel must be 0 to {most}")
     if UNIT_WORDS[profile.schedule.unit] not in settings.items_of("profile_rate_units"):
-        return f"unit {profile.schedule.unit} is not supported"
-    if len(profile.schedule.periods) > settings.number("profile_periods_max"):
-        return f"more than {settings.number('profile_periods_max')} periods"
-    return ""
+        return ProfileRefusal("UnsupportedRateUnit", f"unit {profile.schedule.unit} is not supported")
+    if len(profile.schedule.periods) > periods_max:
+        return ProfileRefusal("TooManyElements", f"more than {periods_max} periods")
+    return None
 
 
-def _periods_problem(schedule: Schedule) -> str:
+def _periods_problem(schedule: Schedule) -> ProfileRefusal | None:
     periods = schedule.periods
-    if not periods or periods[0].start_s != 0:
-        return "the first period must start at 0"
-    if periods[-1].start_s > LONGEST_S:
-        return f"startPeriod must be at most {LONGEST_S}"
-    if any(a.start_s >= b.start_s for a, b in pairwise(periods)):
-        return "startPeriod must ascend"
     rates = [*(p.limit for p in periods), schedule.least_rate or 0.0]
-    if any(not (math.isfinite(r) and r >= 0) for r in rates):
-        return "a limit must not be negative"
-    if any(p.phases is not None and not 1 <= p.phases <= 3 for p in periods):
-        return "numberPhases must be 1 to 3"
-    return ""
+    broken = {
+        "the first period must start at 0": not periods or periods[0].start_s != 0,
+        f"startPeriod must be at most {LONGEST_S}": bool(periods) and periods[-1].start_s > LONGEST_S,
+        "startPeriod must ascend": any(a.start_s >= b.start_s for a, b in pairwise(periods)),
+        "a limit must not be negative": any(not (math.isfinite(r) and r >= 0) for r in rates),
+        "numberPhases must be 1 to 3": any(p.phases is not None and not 1 <= p.phases <= 3 for p in periods),
+    }
+    return next((ProfileRefusal("InvalidSchedule", rule) for rule, is_broken in broken.items() if is_broken), None)
 
 
-def misplaced(evse: EvseId, profile: Profile) -> str:
-    """A station maximum is the whole station's, a TxProfile one EVSE's; "" if that is so."""
+def misplaced(evse: EvseId, profile: Profile) -> ProfileRefusal | None:
+    """A station maximum is the whole station's, a TxProfile one EVSE's."""
     if profile.purpose is Purpose.STATION_MAX and evse != STATION:
-        return "a station maximum is set for EVSE 0 only"
+        return ProfileRefusal("InvalidProfile", "a station maximum is set for EVSE 0 only")
     if profile.purpose is Purpose.TX and evse == STATION:
-        return "a TxProfile is set for one EVSE"
-    return ""
+        return ProfileRefusal("InvalidProfile", "a TxProfile is set for one EVSE")
+    return None
 
 
 def same_right(a: Profile, b: Profile) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from agent.domain.asks import AskClearProfiles, AskComposite, AskSetProfile
 from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
 from agent.domain.orders import Reply
+from agent.ocpp.composite import schedule_periods
 from agent.ocpp.dialect import Desk, In, Payload
 from agent.ocpp.fields import decimal, utc_s, whole
 from agent.ocpp.times import rfc3339
@@ -86,19 +87,14 @@ def _composite(payload: Payload, desk: Desk) -> AskComposite:
 
 
 def _is_composed(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
-    """``numberPhases`` is told where it is not the three that are assumed without it (7.14)."""
     if reply.status != "Accepted":
         return {"status": "Rejected"}
     start = rfc3339(reply.data["start_utc_s"])
-    periods = [
-        {"startPeriod": s.start_s, "limit": s.limit, **({"numberPhases": s.phases} if s.phases != 3 else {})}
-        for s in reply.data["spans"]
-    ]
     schedule = {
         "duration": reply.data["duration_s"],
         "startSchedule": start,
         "chargingRateUnit": str(reply.data["unit"]),
-        "chargingSchedulePeriod": periods,
+        "chargingSchedulePeriod": schedule_periods(reply),
     }
     return {
         "status": "Accepted",

@@ -7,10 +7,21 @@ from itertools import groupby
 from typing import Any
 
 from agent.domain.asks import AskClearProfiles, AskComposite, AskProfiles, AskSetProfile
-from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
+from agent.domain.charging.profiles import (
+    Installed,
+    Kind,
+    Period,
+    Profile,
+    ProfileRefusal,
+    Purpose,
+    Recurrency,
+    Schedule,
+    Unit,
+)
 from agent.domain.messages import Message
 from agent.domain.orders import Reply
 from agent.frozen import frozen, replace
+from agent.ocpp.composite import schedule_periods
 from agent.ocpp.dialect import Desk, In, Out, Payload, nothing
 from agent.ocpp.fields import decimal, utc_s, whole
 from agent.ocpp.times import rfc3339
@@ -38,17 +49,19 @@ def _schedule(payload: Payload) -> Schedule:
     )
 
 
-def profile(payload: Payload) -> Profile | None:
-    """ChargingProfileType; None: one that a backend cannot set here (K01: external constraints; several schedules are
-    for a vehicle to choose from; a start belongs to absolute and recurring ones alone). Raises ``Refused``."""
+def profile(payload: Payload) -> Profile | ProfileRefusal:
+    """ChargingProfileType, or why a backend cannot set it here (K01: external constraints; several schedules are for a
+    vehicle to choose from; a start belongs to absolute and recurring ones alone). Raises ``Refused``."""
     purpose, kind = _PURPOSES.get(payload["chargingProfilePurpose"]), Kind(payload["chargingProfileKind"])
-    if purpose is None or len(payload["chargingSchedule"]) != 1:
-        return None
+    if purpose is None:
+        return ProfileRefusal("InvalidProfile", f"{payload['chargingProfilePurpose']} is not set by a backend")
+    if len(payload["chargingSchedule"]) != 1:
+        return ProfileRefusal("TooManyElements", "one chargingSchedule is possible")
     schedule = _schedule(payload["chargingSchedule"][0])
     if (kind is Kind.RELATIVE) != (schedule.start_utc_s is None):
-        return None
+        return ProfileRefusal("InvalidSchedule", "a Relative profile has no startSchedule, every other one needs it")
     if purpose is Purpose.STATION_MAX and kind is Kind.RELATIVE:
-        return None
+        return ProfileRefusal("InvalidProfile", "a station maximum cannot be Relative: the station has no transaction")
     recurrency = payload.get("recurrencyKind")
     return Profile(
         id=int(payload["id"]),
@@ -73,20 +86,27 @@ def of_start(payload: Payload, desk: Desk) -> Profile | bool | None:
     if FEATURE not in desk.settings.items_of("feature_profiles"):
         return None
     found = profile(wanted)
-    return False if found is None else replace(found, session="")
+    return replace(found, session="") if isinstance(found, Profile) else False
 
 
 def _set(payload: Payload, desk: Desk) -> AskSetProfile | dict[str, Any]:
     found = profile(payload["chargingProfile"])
-    if found is None or (found.purpose is Purpose.TX and not found.session):
-        return {"status": "Rejected"}
+    if isinstance(found, Profile) and found.purpose is Purpose.TX and not found.session:
+        found = ProfileRefusal("MissingParam", "a TxProfile needs transactionId")
+    if isinstance(found, ProfileRefusal):
+        return _rejected(found)
     if found.session:
         found = replace(found, session=session_of(found.session, desk))
     return AskSetProfile(int(payload["evseId"]), found, replaces=False)
 
 
 def _was_set(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
-    return {"status": "Accepted" if reply.status == "Accepted" else "Rejected"}
+    return {"status": "Accepted"} if reply.status == "Accepted" else _rejected(reply.data["reason"])
+
+
+def _rejected(reason: ProfileRefusal) -> dict[str, Any]:
+    """StatusInfoType (2.0.1 part 2, 2.42)."""
+    return {"status": "Rejected", "statusInfo": {"reasonCode": reason.code, "additionalInfo": reason.text}}
 
 
 def _clear(payload: Payload, desk: Desk) -> AskClearProfiles | dict[str, Any]:
@@ -203,16 +223,12 @@ def _composite(payload: Payload, desk: Desk) -> AskComposite:
 def _is_composed(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
     if reply.status != "Accepted":
         return {"status": "Rejected"}
-    periods = [
-        {"startPeriod": s.start_s, "limit": s.limit, **({"numberPhases": s.phases} if s.phases != 3 else {})}
-        for s in reply.data["spans"]
-    ]
     schedule = {
         "evseId": int(payload["evseId"]),
         "duration": reply.data["duration_s"],
         "scheduleStart": rfc3339(reply.data["start_utc_s"]),
         "chargingRateUnit": str(reply.data["unit"]),
-        "chargingSchedulePeriod": periods,
+        "chargingSchedulePeriod": schedule_periods(reply),
     }
     return {"status": "Accepted", "schedule": schedule}
 
