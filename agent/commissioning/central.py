@@ -26,6 +26,7 @@ from agent.commissioning.ledger import Ledger
 from agent.commissioning.pay_page import PayDesk
 from agent.commissioning.tokens import TokenTable, parse_token
 from agent.kinds import Verdict
+from agent.web_origin import is_foreign_origin, is_local_host
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -141,8 +142,13 @@ class Central:
             self.say(f"{station}: no payment codes: {e}")
 
     async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        """A station's handshake goes on (None) or is refused; anything else is a person or a script at the page."""
-        if request.headers.get("Upgrade", "").lower() != "websocket":
+        """A station's handshake goes on (None) or is refused; anything else is a person or a script at the page. No web
+        page of another server has a say: it could command a station, or take its place."""
+        upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
+        if why := self._foreign(request, upgrade):
+            self.say(f"refused: {why}")
+            return connection.respond(403, f"{why}\n")
+        if not upgrade:
             from agent.commissioning.console import answer
 
             return await answer(self, connection, request)
@@ -155,6 +161,17 @@ class Central:
             refusal.headers["WWW-Authenticate"] = 'Basic realm="ocpp"'
             return refusal
         return None
+
+    def _foreign(self, request: Request, upgrade: bool) -> str:
+        """What is wrong with the page that sends this; "" if nothing is. A station sends no Origin, and may know this
+        machine by any name."""
+        origins, hosts = request.headers.get_all("Origin"), request.headers.get_all("Host")
+        origin, host = next(iter(origins), None), next(iter(hosts), "")
+        if len(origins) > 1 or len(hosts) > 1 or is_foreign_origin(origin, host):
+            return f"a web page of another server sent this (Origin {', '.join(origins)[:200]!r})"
+        if (origin is not None or not upgrade) and not is_local_host(host, self.options.host):
+            return f"this machine is not {host[:200]!r}: use its address, a name without a dot, or the name of --host"
+        return ""
 
     def choose(self, connection: ServerConnection, offered: Any) -> Any:
         """None = none in common: the handshake completes without one and is closed then (OCPP-J 1.6, 3.1.2)."""
@@ -209,13 +226,15 @@ async def open_central(options: Options) -> AsyncIterator[Central]:
     """A listening central system. Raises ``OSError`` if the address or the journal cannot be had."""
     from websockets.asyncio.server import serve as listen
 
+    from agent.commissioning.posted import PostConnection
+
     with contextlib.ExitStack() as stack:
         ledger = _ledger(options.journal, stack)
         central = Central(options, ledger)
         async with listen(
             central.attend, options.host, options.port, process_request=central.admit, subprotocols=None,
             select_subprotocol=central.choose, ping_interval=None, compression=None, server_header=None,
-            open_timeout=options.answer_within_s + 5, close_timeout=STOP_WITHIN_S,
+            open_timeout=options.answer_within_s + 5, close_timeout=STOP_WITHIN_S, create_connection=PostConnection,
         ) as server:  # fmt: skip
             central.port = next(iter(server.sockets)).getsockname()[1]
             yield central

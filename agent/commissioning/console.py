@@ -1,4 +1,5 @@
-"""Where a person or a script looks at the test central system and gives it commands: HTTP GET, and lines on stdin."""
+"""Where a person or a script looks at the test central system (HTTP GET) and gives it commands (HTTP POST, lines on
+stdin)."""
 
 from __future__ import annotations
 
@@ -10,37 +11,55 @@ import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from agent.commissioning.central import Central, NotConnected
 from agent.commissioning.ledger import StationRecord, Transaction
+from agent.commissioning.pay_page import SEE_OTHER
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
     from websockets.http11 import Request, Response
 
+HTML = "text/html; charset=utf-8"
+COMMAND = '{"station": "CP-1", "action": "Reset", "payload": {"type": "Soft"}}'
 HTTP_OF = {NotConnected: 409, ValueError: 400, TimeoutError: 504}
 
 
 async def answer(central: Central, connection: ServerConnection, request: Request) -> Response:
-    """``/`` the page, ``/ledger.json``, ``/command?station=..&action=..&payload=..`` (from this machine only)."""
-    url = urlsplit(request.path)
-    match url.path:
+    """``/`` the page, ``/ledger.json``, ``POST /command`` (from this machine only), ``/pay/...``."""
+    path, posted = urlsplit(request.path).path, _posted(connection)
+    match path:
         case "/":
-            return _respond(connection, 200, page(central), "text/html; charset=utf-8")
+            return _respond(connection, 200, page(central), HTML)
         case "/ledger.json":
             return _respond(connection, 200, json.dumps(snapshot(central)), "application/json")
         case "/command":
-            status, body = await _command(central, connection, parse_qs(url.query))
+            status, body = await _command(central, connection, request, posted)
             return _respond(connection, status, json.dumps(body), "application/json")
-        case path if central.desk is not None and path.startswith("/pay/"):
+        case _ if central.desk is not None and path.startswith("/pay/"):
             try:
-                status, text = await central.desk.answer(path)
+                status, text = await central.desk.answer(path, posted is not None)
             except (NotConnected, ValueError, TimeoutError) as e:
                 return _respond(connection, 503, f"the station does not answer: {e}\n", "text/plain")
-            return _respond(connection, status, text, "text/html; charset=utf-8")
+            return _page_or_redirect(connection, status, text)
         case _:
             return _respond(connection, 404, "unknown page; there are / /ledger.json /command\n", "text/plain")
+
+
+def _posted(connection: ServerConnection) -> bytes | None:
+    """Of a ``PostConnection``, whose module is loaded with the server only."""
+    body: bytes | None = getattr(connection, "posted", None)
+    return body
+
+
+def _page_or_redirect(connection: ServerConnection, status: int, text: str) -> Response:
+    """``text``: of status 303 the path of the page to look at."""
+    response = _respond(connection, status, "" if status == SEE_OTHER else text, HTML)
+    if status == SEE_OTHER:
+        response.headers["Location"] = text
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def snapshot(central: Central) -> dict[str, Any]:
@@ -62,26 +81,33 @@ async def run_line(central: Central, line: str) -> dict[str, Any]:
         wish = json.loads(line)
         station, action, payload = wish["station"], wish["action"], wish.get("payload", {})
     except (ValueError, TypeError, KeyError, AttributeError):
-        return {"error": 'a command is one line: {"station": "CP-1", "action": "Reset", "payload": {"type": "Soft"}}'}
+        return {"error": f"a command is one line: {COMMAND}"}
     return (await _ask(central, station, action, payload))[1]
 
 
-async def _command(central: Central, connection: ServerConnection, query: dict[str, list[str]]) -> tuple[int, Any]:
+async def _command(
+    central: Central, connection: ServerConnection, request: Request, posted: bytes | None
+) -> tuple[int, Any]:
+    """JSON as its type: a form of a web page cannot send that without being asked first (CORS)."""
     if not ipaddress.ip_address(connection.remote_address[0]).is_loopback:
         return 403, {"error": "commands are taken from this machine only"}
+    if posted is None:
+        return 405, {"error": f"a command is a POST of JSON: {COMMAND}"}
+    if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
+        return 415, {"error": "the body must be JSON, with Content-Type: application/json"}
     try:
-        station, action = query["station"][0], query["action"][0]
-        payload = json.loads(query.get("payload", ["{}"])[0])
+        wish = json.loads(posted)
+        station, action, payload = wish["station"], wish["action"], wish.get("payload", {})
     except KeyError as e:
-        return 400, {"error": f"{e.args[0]} is missing: /command?station=CP-1&action=Reset&payload=URLENCODED_JSON"}
-    except ValueError as e:
-        return 400, {"error": f"payload is not JSON: {e}"}
+        return 400, {"error": f"{e.args[0]} is missing: {COMMAND}"}
+    except (ValueError, RecursionError, TypeError, AttributeError) as e:
+        return 400, {"error": f"the body is no command ({e}): {COMMAND}"}
     return await _ask(central, station, action, payload)
 
 
-async def _ask(central: Central, station: str, action: str, payload: Any) -> tuple[int, dict[str, Any]]:
-    if not isinstance(payload, dict):
-        return 400, {"error": "payload must be a JSON object"}
+async def _ask(central: Central, station: Any, action: Any, payload: Any) -> tuple[int, dict[str, Any]]:
+    if not (isinstance(station, str) and isinstance(action, str) and isinstance(payload, dict)):
+        return 400, {"error": f"station and action must be texts, payload a JSON object: {COMMAND}"}
     try:
         return 200, await central.command(station, action, payload)
     except (NotConnected, ValueError, TimeoutError) as e:

@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
     from agent.commissioning.central import Central
@@ -31,6 +31,7 @@ VALIDITY_S, LENGTH, HOLD_S = 30, 8, 60
 SYMBOLS = "".join(map(chr, [*range(48, 58), *range(97, 123), *range(65, 91)]))
 OUTLETS_MOST = 4
 LOOK_S = 0.2
+SEE_OTHER = 303
 
 
 @dataclass(slots=True)
@@ -41,6 +42,8 @@ class Visit:
     connector: int
     tag: str
     paid: bool = False
+    refusal: str = ""
+    """Why nothing comes of it."""
 
 
 class PayDesk:
@@ -124,55 +127,68 @@ class PayDesk:
 
     # --- the page ----------------------------------------------------------------------------------------------------
 
-    async def answer(self, path: str) -> tuple[int, str]:
-        """Status and HTML of ``/pay/...``."""
+    async def answer(self, path: str, post: bool) -> tuple[int, str]:
+        """Status and HTML of ``/pay/...``; status 303 comes with the path of the page to look at. Only a POST changes
+        something: what previews and reloads a page sends a GET."""
         match [unquote(part) for part in path.strip("/").split("/")]:
-            case ["pay", "do", number] if number in self._visits:
-                return await self._pay(number, self._visits[number])
-            case ["pay", "not", number] if number in self._visits:
-                return await self._give_up(self._visits[number])
+            case ["pay", "do" | "not" as wish, number] if number in self._visits:
+                if post:
+                    await (self._pay if wish == "do" else self._give_up)(number, self._visits[number])
+                return SEE_OTHER, f"/pay/at/{number}"
             case ["pay", "at", number] if number in self._visits:
-                return 200, self._progress(self._visits[number])
+                return 200, self._progress(number, self._visits[number])
             case ["pay", station, connector, code, "v1"] if len(connector) < 4 and connector.isdecimal():
-                return await self._arrive(station, int(connector), code)
+                return await self._arrive(station, int(connector), code, post)
             case _:
                 return 404, _page("Unknown address", "Please scan the code on the station's display.")
 
-    async def _arrive(self, station: str, connector: int, code: str) -> tuple[int, str]:
+    async def _arrive(self, station: str, connector: int, code: str, post: bool) -> tuple[int, str]:
         secret = self._secrets.get((station, connector)) or self._secrets.get((station, 0))
         if secret is None or not any(hmac.compare_digest(code.encode(), c) for c in self._codes(secret, station)):
             return 403, _page("This code is not valid", "It changes every half minute. Please scan it again.")
         if (station, connector, code) in self._used:
             return 410, _page("This code was used already", "Please scan the one on the display now.")
+        if not post:
+            button = _button(f"/pay/{quote(station, safe='')}/{connector}/{code}/v1", "Continue to payment")
+            return 200, _page(_title(station, connector), f"{self._price()}<p>{button}</p>")
         self._used.add((station, connector, code))
         visit = Visit(station, connector, "WP" + secrets.token_hex(6).upper())
         if not await self._notify(visit, "NotifyWebPaymentStarted", connectorId=connector, timeout=self._hold_s):
             return 409, _page("This outlet is in use", "Please choose another one.")
         number = secrets.token_urlsafe(9)
         self._visits[number] = visit
-        price = f"<p class=price>{self._euro_kwh:.2f} € per kWh, VAT included</p>"
-        links = f'<a class=pay href="/pay/do/{number}">Pay and charge</a> <a href="/pay/not/{number}">Cancel</a>'
-        title = f"Station {html.escape(station)}, outlet {connector}"
-        return 200, _page(title, f"{price}<p>The outlet is kept for you for a minute.</p><p>{links}</p>")
+        return SEE_OTHER, f"/pay/at/{number}"
 
-    async def _pay(self, number: str, visit: Visit) -> tuple[int, str]:
-        if not visit.paid:
-            visit.paid = True
-            wanted = {"connectorId": visit.connector, "idTag": visit.tag}
-            answer = await self._central.command(visit.station, "RemoteStartTransaction", wanted)
-            if answer.get("status") != "Accepted":
-                await self._notify(visit, "NotifyWebPaymentFailed", connectorId=visit.connector, errorMessage=[])
-                return 409, _page("The charge could not be started", "Nothing was taken from your account.")
-            telling = asyncio.create_task(self._tell(number, visit))
-            self._telling.add(telling)
-            telling.add_done_callback(self._telling.discard)
-        return 200, _page("Thank you", f'<p><a class=pay href="/pay/at/{number}">Plug in, and see your charge</a></p>')
+    async def _pay(self, number: str, visit: Visit) -> None:
+        if visit.paid or visit.refusal:
+            return
+        visit.paid = True
+        wanted = {"connectorId": visit.connector, "idTag": visit.tag}
+        answer = await self._central.command(visit.station, "RemoteStartTransaction", wanted)
+        if answer.get("status") != "Accepted":
+            visit.refusal = "The charge could not be started"
+            await self._notify(visit, "NotifyWebPaymentFailed", connectorId=visit.connector, errorMessage=[])
+            return
+        telling = asyncio.create_task(self._tell(number, visit))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
 
-    async def _give_up(self, visit: Visit) -> tuple[int, str]:
+    async def _give_up(self, number: str, visit: Visit) -> None:
+        if visit.paid or visit.refusal:
+            return
+        visit.refusal = "Cancelled"
         await self._notify(visit, "NotifyWebPaymentFailed", connectorId=visit.connector, errorMessage=[])
-        return 200, _page("Cancelled", "Nothing was taken from your account.")
 
-    def _progress(self, visit: Visit) -> str:
+    def _price(self) -> str:
+        return f"<p class=price>{self._euro_kwh:.2f} € per kWh, VAT included</p>"
+
+    def _progress(self, number: str, visit: Visit) -> str:
+        if visit.refusal:
+            return _page(visit.refusal, "Nothing was taken from your account.")
+        if not visit.paid:
+            buttons = _button(f"/pay/do/{number}", "Pay and charge") + _button(f"/pay/not/{number}", "Cancel", "quiet")
+            kept = "<p>The outlet is kept for you for a minute.</p>"
+            return _page(_title(visit.station, visit.connector), f"{self._price()}{kept}{buttons}")
         charge = self._charge(visit)
         if charge is None:
             return _page("Waiting for your car", "Please plug in.", again=True)
@@ -208,12 +224,22 @@ def _code(secret: str, counter: int) -> str:
     return "".join(SYMBOLS[turned[i % 32] % 62] for i in range(LENGTH))
 
 
+def _title(station: str, connector: int) -> str:
+    return f"Station {html.escape(station)}, outlet {connector}"
+
+
+def _button(path: str, text: str, look: str = "pay") -> str:
+    return f'<form method=post action="{html.escape(path)}"><button class={look}>{text}</button></form>'
+
+
 def _page(title: str, body: str, again: bool = False) -> str:
+    """``again``: it is loaded again every second."""
     reload = "<meta http-equiv=refresh content=1>" if again else ""
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8>{reload}<meta name=viewport content='width=device-width'>"
         f"<title>{title}</title><style>body{{font:20px system-ui;margin:2em auto;max-width:24em;padding:0 1em}}"
-        ".price{font-size:2em;margin:.3em 0}a.pay{display:inline-block;background:#0a5c36;color:#fff;padding:.6em 1em;"
-        f"border-radius:.4em;text-decoration:none}}</style><h1>{title}</h1>{body}"
-        "<p><small>A demonstration: no money is involved.</small></p></html>"
+        ".price{font-size:2em;margin:.3em 0}button{font:inherit;padding:.6em 1em;margin:.2em 0;border-radius:.4em;"
+        "border:2px solid #0a5c36;background:none;color:#0a5c36}button.pay{background:#0a5c36;color:#fff}"
+        f"</style><main><h1>{title}</h1>{body}"
+        "<p><small>A demonstration: no money is involved.</small></p></main></html>"
     )

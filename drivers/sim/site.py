@@ -7,10 +7,10 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeAlias
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from agent.web_origin import LOOPBACK, host_name, is_foreign_origin
 from drivers.sim.control import HEADERS, Control
 from drivers.sim.supervisor import NotRunning
 from drivers.sim.world import Impossible, Unknown
@@ -19,7 +19,6 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PAGE = Path(__file__).parent / "page"
 V1 = "/api/v1"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def application(control: Control, with_page: bool) -> web.Application:
@@ -96,7 +95,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     (cross-site POST, DNS rebinding)."""
     host = request.headers.get("Host", "")
     origin = request.headers.get("Origin")
-    if _hostname(host) not in LOOPBACK or (origin is not None and _netloc(origin) != host):
+    if host_name(host) not in LOOPBACK or is_foreign_origin(origin, host):
         return _wrong(403, "this station is simulated for this machine only: use http://127.0.0.1")
     response = await handler(request)
     if not response.prepared:
@@ -122,17 +121,3 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _wrong(status: int, error: str) -> web.Response:
     return web.json_response({"error": error}, status=status)
-
-
-def _netloc(origin: str) -> str | None:
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return None
-
-
-def _hostname(host: str) -> str | None:
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None

@@ -61,15 +61,22 @@ def running(**options: Any) -> contextlib.AbstractAsyncContextManager[Central]:
     return open_central(Options(port=0, quiet=True, **options))
 
 
-async def get(central: Central, path: str) -> tuple[int, str]:
+async def get(central: Central, path: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
     def fetch() -> tuple[int, str]:
+        request = urllib.request.Request(f"http://127.0.0.1:{central.port}{path}", body, headers)
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{central.port}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()
 
     return await asyncio.to_thread(fetch)
+
+
+async def command(central: Central, wish: Any, **headers: str) -> tuple[int, str]:
+    """``wish``: the body, as JSON unless it is bytes."""
+    body = wish if isinstance(wish, bytes) else json.dumps(wish).encode()
+    return await get(central, "/command", body, **{"Content-Type": "application/json", **headers})
 
 
 def start_message(connector: int = 1, wh: int = 100, at: str = T0) -> Any:
@@ -213,9 +220,12 @@ async def test_garbage_is_written_down_and_the_link_lives_on(garbage: str | byte
 
 async def test_a_command_brings_the_stations_answer() -> None:
     async with running() as central, station(central) as point:
-        payload = quote(json.dumps({"idTag": "04A1", "connectorId": 1}))
-        path = f"/command?station=CP-1&action=RemoteStartTransaction&payload={payload}"
-        assert await get(central, path) == (200, '{"status": "Accepted"}')
+        wish = {
+            "station": "CP-1",
+            "action": "RemoteStartTransaction",
+            "payload": {"idTag": "04A1", "connectorId": 1},
+        }
+        assert await command(central, wish) == (200, '{"status": "Accepted"}')
         assert point.asked == {"id_tag": "04A1", "connector_id": 1}
         line = '{"station": "CP-1", "action": "RemoteStartTransaction", "payload": {"idTag": "04A2"}}'
         assert await run_line(central, line) == {"status": "Accepted"}
@@ -223,15 +233,15 @@ async def test_a_command_brings_the_stations_answer() -> None:
 
 async def test_a_refusing_station_is_quoted_and_a_silent_one_is_named() -> None:
     async with running(answer_within_s=0.2) as central, station(central):
-        status, body = await get(central, "/command?station=CP-1&action=ClearCache")
+        status, body = await command(central, {"station": "CP-1", "action": "ClearCache"})
         assert (status, json.loads(body)["error"]) == (200, "NotImplemented")
     async with running(answer_within_s=0.2) as central, raw(central):
-        assert (await get(central, "/command?station=RAW&action=ClearCache"))[0] == 504
+        assert (await command(central, {"station": "RAW", "action": "ClearCache"}))[0] == 504
 
 
 async def test_an_answer_against_the_schema_is_written_down() -> None:
     async with running() as central, raw(central) as wire:
-        asking = asyncio.create_task(get(central, "/command?station=RAW&action=ClearCache"))
+        asking = asyncio.create_task(command(central, {"station": "RAW", "action": "ClearCache"}))
         _, message_id, action, payload = json.loads(await wire.recv())
         assert (action, payload) == ("ClearCache", {})
         await wire.send(json.dumps([3, message_id, {"status": "Perhaps"}]))
@@ -240,20 +250,24 @@ async def test_an_answer_against_the_schema_is_written_down() -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "status"),
+    ("wish", "status"),
     [
-        ("station=NOBODY&action=Reset", 409),
-        ("station=CP-1", 400),
-        ("station=CP-1&action=MakeCoffee", 400),
-        ("station=CP-1&action=Reset&payload=%7B", 400),
-        ("station=CP-1&action=Reset&payload=%5B%5D", 400),
-        ("station=CP-1&action=Reset&payload=" + quote('{"kind":"Soft"}'), 400),
-        ("station=CP-1&action=Reset&payload=" + quote('{"type":"Sideways"}'), 400),
+        ({"station": "NOBODY", "action": "Reset"}, 409),
+        ({"station": "CP-1"}, 400),
+        ({"station": "CP-1", "action": "MakeCoffee"}, 400),
+        (b"{", 400),
+        (b"[" * 5000, 400),
+        ([], 400),
+        ({"station": ["CP-1"], "action": "Reset"}, 400),
+        ({"station": "CP-1", "action": ["Reset"]}, 400),
+        ({"station": "CP-1", "action": "Reset", "payload": []}, 400),
+        ({"station": "CP-1", "action": "Reset", "payload": {"kind": "Soft"}}, 400),
+        ({"station": "CP-1", "action": "Reset", "payload": {"type": "Sideways"}}, 400),
     ],
 )
-async def test_a_wrong_command_says_what_is_wrong(query: str, status: int) -> None:
+async def test_a_wrong_command_says_what_is_wrong(wish: Any, status: int) -> None:
     async with running() as central, station(central):
-        got, body = await get(central, "/command?" + query)
+        got, body = await command(central, wish)
         assert got == status
         assert json.loads(body)["error"]
 
@@ -294,9 +308,8 @@ async def test_a_newer_connection_replaces_the_older_one() -> None:
     async with running() as central, station(central) as old, station(central) as new:
         assert (await new.call(call.Heartbeat())).current_time
         await asyncio.wait_for(old._connection.wait_closed(), 5)
-        assert await get(
-            central, "/command?station=CP-1&action=RemoteStartTransaction&payload=%7B%22idTag%22:%22A%22%7D"
-        )
+        wish = {"station": "CP-1", "action": "RemoteStartTransaction", "payload": {"idTag": "A"}}
+        assert (await command(central, wish))[0] == 200
         assert new.asked == {"id_tag": "A"}
 
 

@@ -8,13 +8,12 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 import websockets
 from ocpp.routing import on
 from ocpp.v201 import ChargePoint, call, call_result
-from test_central import T0, T1, T2, get, kinds, running
+from test_central import T0, T1, T2, command, get, kinds, running
 
 from agent.commissioning import central as csms
 from agent.commissioning.central import Central
@@ -235,8 +234,7 @@ COMMANDS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 async def test_commands_bring_the_stations_answers() -> None:
     async with running() as central, station(central) as point:
         for action, payload, answer in COMMANDS:
-            path = f"/command?station=CP-1&action={action}&payload={quote(json.dumps(payload))}"
-            status, body = await get(central, path)
+            status, body = await command(central, {"station": "CP-1", "action": action, "payload": payload})
             assert (status, json.loads(body)) == (200, answer), action
         assert point.asked["get_variable_data"][0]["component"] == {"name": "TxCtrlr"}
 
@@ -247,7 +245,7 @@ async def test_commands_bring_the_stations_answers() -> None:
 )
 async def test_a_wrong_command_says_what_is_wrong(action: str, payload: dict[str, Any]) -> None:
     async with running() as central, station(central):
-        status, body = await get(central, f"/command?station=CP-1&action={action}&payload={quote(json.dumps(payload))}")
+        status, body = await command(central, {"station": "CP-1", "action": action, "payload": payload})
         assert (status, list(json.loads(body))) == (400, ["error"])
 
 

@@ -10,12 +10,13 @@ import pytest
 from agent.commissioning.pay_page import PayDesk
 
 
+@pytest.mark.parametrize("post", [False, True])
 @pytest.mark.parametrize("code", ["", "x", "é" * 8, "\ud7ff", "<script>", "0" * 8])
 @pytest.mark.parametrize("connector", ["1", "٣", "²", "-1", "x", "1" * 5000])
-async def test_a_code_that_is_none_is_refused(code: str, connector: str) -> None:
+async def test_a_code_that_is_none_is_refused(code: str, connector: str, post: bool) -> None:
     central: Any = None
     desk = PayDesk(central, 0.5)
     desk._secrets["CP 1", 0] = "secure!Charging!"
-    status, text = await desk.answer(f"/pay/CP%201/{quote(connector)}/{quote(code)}/v1")
+    status, text = await desk.answer(f"/pay/CP%201/{quote(connector)}/{quote(code)}/v1", post)
     assert status in (403, 404)
     assert "<script>" not in text

@@ -59,17 +59,24 @@ async def s(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simulated
         await central.wait()
 
 
-def fetched(url: str) -> tuple[int, bytes]:
+def fetched(url: str, body: bytes | None = None) -> tuple[int, bytes, str]:
     try:
-        with urllib.request.urlopen(url, timeout=20) as answer:
-            return answer.status, answer.read()
+        with urllib.request.urlopen(url, body, timeout=20) as answer:
+            return answer.status, answer.read(), answer.url
     except urllib.error.HTTPError as e:
-        return e.code, e.read()
+        return e.code, e.read(), url
 
 
 async def page(url: str) -> tuple[int, str]:
-    status, body = await asyncio.to_thread(fetched, url)
+    status, body, _ = await asyncio.to_thread(fetched, url)
     return status, body.decode()
+
+
+async def pressed(url: str, text: str, wish: str = "") -> tuple[int, str, str]:
+    """The page after its button that leads to ``wish``: status, text, address."""
+    path = re.findall(rf'<form method=post action="(/pay/{wish}[^"]+)"', text)[0]
+    status, body, address = await asyncio.to_thread(fetched, url.split("/pay/")[0] + path, b"")
+    return status, body.decode(), address
 
 
 async def scanned(s: Simulated, n: int, other_than: str = "") -> str:
@@ -77,7 +84,7 @@ async def scanned(s: Simulated, n: int, other_than: str = "") -> str:
     zxingcpp: Any = pytest.importorskip("zxingcpp")
     async with asyncio.timeout(90):
         while True:
-            _, png = await asyncio.to_thread(fetched, f"http://127.0.0.1:{s.port}/api/v1/display/{n}.png")
+            _, png, _ = await asyncio.to_thread(fetched, f"http://127.0.0.1:{s.port}/api/v1/display/{n}.png")
             codes = zxingcpp.read_barcodes(Image.open(io.BytesIO(png)).convert("L"))
             if codes and codes[0].text != other_than:
                 return str(codes[0].text)
@@ -90,15 +97,18 @@ async def test_scan_pay_charge_receipt(s: Simulated) -> None:
     status, text = await page(url)
     assert status == 200, text
     assert "0.45 € per kWh" in text
-    host = url.split("/pay/")[0]
+    assert (await page(url)) == (200, text), "what looks at the page (a preview, a reload) does not use the code up"
+    status, kept, progress = await pressed(url, text)
+    assert status == 200, kept
     await s.until_evse(lambda e: e["screen"] == "checking", 1)
-    assert (await page(url))[0] == 410, "a code opens the page once"
+    assert (await page(url))[0] == 410, "a code keeps an outlet once"
+    assert (await page(progress)) == (200, kept), "a reload neither pays nor cancels"
     await s.post("/cards/tap", {"token": "04AAAAAA", "evse": 1})
     await s.until_evse(lambda e: e["screen"] == "refused", 1)
-    status, text = await page(host + re.findall(r'href="(/pay/do/[^"]+)"', text)[0])
-    assert status == 200, text
-    progress = host + re.findall(r'href="(/pay/at/[^"]+)"', text)[0]
-    assert "Please plug in" in (await page(progress))[1]
+    status, text, address = await pressed(url, kept, "do/")
+    assert (status, address) == (200, progress)
+    assert "Please plug in" in text
+    assert "Please plug in" in (await pressed(url, kept, "not/"))[1], "what is paid is not cancelled by an old page"
     await s.until_evse(lambda e: e["screen"] == "plug_in", 1)
     await s.post("/evses/1/plug", {"ready": True, "car": None})
     charging = await s.until_evse(lambda e: e["contactor"] and e["session"], 1)
@@ -127,8 +137,9 @@ async def test_the_code_changes_and_old_or_made_up_ones_open_nothing(s: Simulate
     assert (await page(second.replace("/2/", "/1/")))[0] == 403, "each outlet has a secret of its own"
     status, text = await page(second)
     assert status == 200
-    host = second.split("/pay/")[0]
-    assert (await page(host + re.findall(r'href="(/pay/not/[^"]+)"', text)[0]))[0] == 200
+    _, kept, _ = await pressed(second, text)
+    await s.until_evse(lambda e: e["screen"] == "checking", 2)
+    assert "Cancelled" in (await pressed(second, kept, "not/"))[1]
     await s.until_evse(lambda e: e["screen"] == "idle", 2)
 
 
