@@ -18,9 +18,9 @@ from ocpp_stand_ins import desk
 from simulated import CAMPAIGN
 from test_negotiation import INVENTORY
 
-from agent.domain.asks import Ask, AskComposite, AskCustomer, AskInventory, AskProfiles
+from agent.domain.asks import Ask, AskComposite, AskCustomer, AskInventory, AskProfiles, AskSetProfile
 from agent.domain.charging.composite import Span
-from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Purpose, Schedule, Unit
+from agent.domain.charging.profiles import Installed, Kind, Period, Profile, ProfileRefusal, Purpose, Schedule, Unit
 from agent.domain.events import Asked, Event, SecurityNoticed
 from agent.domain.orders import Reply
 from agent.kinds import AuthorizationStatus, Verdict
@@ -38,7 +38,14 @@ SUFFIX = {"1.6": "", "2.0.1": "Request"}
 PROFILE = Profile(1, 0, Purpose.TX_DEFAULT, Kind.RELATIVE, Schedule(Unit.A, (Period(0, 8.5, 3, 2),), 60))
 ACCEPTED: dict[type[Ask], dict[str, Any]] = {
     AskInventory: INVENTORY,
-    AskComposite: {"start_utc_s": 1_795_600_800, "duration_s": 60, "unit": Unit.W, "spans": [Span(0, 4140.0, 1)]},
+    AskComposite: {
+        "start_utc_s": 1_795_600_800,
+        "duration_s": 60,
+        "unit": Unit.W,
+        "spans": [Span(0, 4140.0, 1)],
+        "dc": False,
+    },
+    AskSetProfile: {"reason": ProfileRefusal("InvalidSchedule", "startPeriod must ascend")},
     AskCustomer: {"cache": Verdict(AuthorizationStatus.ACCEPTED), "reservations": ["chargy/7"] * 60, "evses": [1]},
     AskProfiles: {"profiles": [Installed(n % 2, replace(PROFILE, id=n)) for n in range(12)]},
 }
