@@ -18,9 +18,9 @@ from ocpp_stand_ins import desk
 from simulated import CAMPAIGN
 from test_negotiation import INVENTORY
 
-from agent.domain.asks import Ask, AskComposite, AskCustomer, AskInventory, AskProfiles, AskSetProfile
+from agent.domain.asks import Ask, AskComposite, AskCustomer, AskInventory, AskProfiles
 from agent.domain.charging.composite import Span
-from agent.domain.charging.profiles import Installed, Kind, Period, Profile, ProfileRefusal, Purpose, Schedule, Unit
+from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Purpose, Schedule, Unit
 from agent.domain.events import Asked, Event, SecurityNoticed
 from agent.domain.orders import Reply
 from agent.kinds import AuthorizationStatus, Verdict
@@ -45,7 +45,6 @@ ACCEPTED: dict[type[Ask], dict[str, Any]] = {
         "spans": [Span(0, 4140.0, 1)],
         "dc": False,
     },
-    AskSetProfile: {"reason": ProfileRefusal("InvalidSchedule", "startPeriod must ascend")},
     AskCustomer: {"cache": Verdict(AuthorizationStatus.ACCEPTED), "reservations": ["chargy/7"] * 60, "evses": [1]},
     AskProfiles: {"profiles": [Installed(n % 2, replace(PROFILE, id=n)) for n in range(12)]},
 }

@@ -101,7 +101,9 @@ def _set(payload: Payload, desk: Desk) -> AskSetProfile | dict[str, Any]:
 
 
 def _was_set(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
-    return {"status": "Accepted"} if reply.status == "Accepted" else _rejected(reply.data["reason"])
+    if reply.status == "Accepted":
+        return {"status": "Accepted"}
+    return _rejected(reply.data.get("reason", ProfileRefusal("InternalError", "the profile was not judged")))
 
 
 def _rejected(reason: ProfileRefusal) -> dict[str, Any]:
