@@ -46,7 +46,7 @@ class Station:
     qr_url: str = ""
     state_dir: Path = Path("state")
     status_socket: Path | None = None
-    config_dir: Path | None = None
+    config_dir: tuple[Path, ...] = ()
     store_max_mb: int = 32
     features_off: tuple[str, ...] = ()
     free_vending: bool = False

@@ -110,7 +110,7 @@ def _convert(hint: Any, value: Any, where: str, wrong: list[str], base: Path) ->
         return _convert(next(a for a in typing.get_args(hint) if a is not type(None)), value, where, wrong, base)
     if origin is tuple:
         item = typing.get_args(hint)[0]
-        items = value if isinstance(value, list) else [value] if item is Device else None
+        items = value if isinstance(value, list) else [value] if _stands_alone(item, value) else None
         if items is None:
             raise ValueError(f"must be a list, is {value!r}")
         return tuple(_convert(item, v, f"{where}[{i}]", wrong, base) for i, v in enumerate(items))
@@ -132,6 +132,11 @@ def _convert(hint: Any, value: Any, where: str, wrong: list[str], base: Path) ->
         raise ValueError(f"must be a table, is {value!r}")
     names = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
     raise ValueError(f"must be {names.get(hint, hint)}, is {value!r}")
+
+
+def _stands_alone(item: Any, value: Any) -> bool:
+    """One device or one path needs no list."""
+    return item is Device or (item is Path and isinstance(value, str))
 
 
 def device_of(raw: Any, where: str, wrong: list[str]) -> Device | None:

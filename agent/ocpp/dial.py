@@ -251,6 +251,10 @@ def _trouble(backend: Backend, error: Exception) -> Trouble:
     return Trouble.CREDENTIALS if status in (401, 403) else Trouble.OTHER
 
 
+def _behind(backend: Backend) -> str:
+    return f"what is behind {backend.via}" if backend.via else "host and port in [backend] url"
+
+
 def _line(backend: Backend, error: Exception) -> str:
     where = shown(backend.endpoint) + (f" via {backend.via}" if backend.via else "")
     status = getattr(getattr(error, "response", None), "status_code", None)
@@ -266,6 +270,8 @@ def _line(backend: Backend, error: Exception) -> str:
         return f"{where}: no answer in time: check the network and the firewall"
     if isinstance(error, ConnectionError) and is_tls(backend.endpoint):
         return f"{where}: hung up while TLS was agreed: check that this port speaks TLS, and what the backend logs"
+    if isinstance(error, ConnectionResetError) or isinstance(error.__cause__, EOFError | OSError):
+        return f"{where}: hung up before it answered: check {_behind(backend)}, and that the backend runs"
     if isinstance(error, OSError):
         return f"{where}: no connection ({error.strerror or error}): check the network"
     said = shown(str(error))[:120]

@@ -63,7 +63,8 @@ class WebSocket(asyncio.Protocol):
         self._flush()
         await self._answered
         if self._protocol.handshake_exc is not None:
-            raise self._protocol.handshake_exc from self._lost_by
+            failed = self._protocol.handshake_exc
+            raise failed from (self._lost_by or failed.__cause__)
 
     # --- what the link does with it ------------------------------------------------------------------------------
 

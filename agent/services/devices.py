@@ -203,9 +203,7 @@ def config_dirs(file: StationFile) -> tuple[Path, ...]:
     travels with the program."""
     import config
 
-    own = file.station.config_dir
-    first = (own,) if own is not None else ()
-    return (*first, file.path.resolve().parent, *_brought(), Path(next(iter(config.__path__))))
+    return (*file.station.config_dir, file.path.resolve().parent, *_brought(), Path(next(iter(config.__path__))))
 
 
 @functools.cache

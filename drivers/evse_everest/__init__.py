@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent import secret_file
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.evse import EvsePort
@@ -30,7 +31,7 @@ class EverestSettings:
     host: str
     port: int = 1883
     username: str = ""
-    password_file: str = ""
+    password_file: Path | None = None
     prefix: str = ""
     manager: str = "evse_manager_{evse}"
     provider: str = "token_provider_{evse}"
@@ -66,8 +67,8 @@ def complaints(settings: EverestSettings, where: Where | None = None) -> list[st
         wrong.append(f"prefix: must be the begin of a topic, without + #, is {settings.prefix!r}")
     if min(settings.timeout_s, settings.confirm_s, settings.silent_s, settings.stop_s, settings.least_w) <= 0:
         wrong.append("timeout_s, confirm_s, silent_s, stop_s, least_w: must be above 0")
-    if settings.password_file and not Path(settings.password_file).is_file():
-        wrong.append(f"password_file: there is no file {settings.password_file}")
+    if said := secret_file.text_trouble(settings.password_file):
+        wrong.append(f"password_file: {said}")
     return wrong
 
 

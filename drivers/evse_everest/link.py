@@ -6,10 +6,10 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from agent import secret_file
 from agent.ports import Broken, DeviceError, Garbled, Unreachable
 from drivers.evse_everest import EverestSettings
 
@@ -172,12 +172,12 @@ def _too_long() -> Any:
 
 
 def _password(settings: EverestSettings) -> str | None:
-    if not settings.password_file:
+    if settings.password_file is None:
         return None
     try:
-        return Path(settings.password_file).read_text("utf-8").strip()
-    except OSError as e:
-        raise Broken(f"password_file {settings.password_file}: {e.strerror}") from e
+        return secret_file.read_text(settings.password_file)
+    except secret_file.Unfit as e:
+        raise Broken(f"password_file {settings.password_file}: {e}") from e
 
 
 def as_device_error(name: str, error: DeviceError) -> DeviceError:

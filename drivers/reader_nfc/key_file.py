@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from drivers import secret_file
-from drivers.secret_file import Unfit
+from agent import secret_file
+from agent.secret_file import Unfit
 
 _SIZES = {"aes": (16,), "iso": (16, 24), "legacy": (16,)}
 

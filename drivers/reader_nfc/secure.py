@@ -20,7 +20,7 @@ from drivers.reader_nfc.desfire.diversify import an10922, plain_cmac
 from drivers.reader_nfc.desfire.picc import ENCIPHERED, MACED, PLAIN, Picc
 from drivers.reader_nfc.key_file import read
 from drivers.reader_nfc.secure_settings import SecureSettings
-from drivers.secret_file import Unfit
+from agent.secret_file import Unfit
 
 log = logging.getLogger(__name__)
 

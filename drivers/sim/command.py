@@ -59,10 +59,8 @@ def _add_port(parser: argparse.ArgumentParser) -> None:
 
 def simulate(args: argparse.Namespace) -> int:
     """0 after an orderly end, 2 if what was asked for cannot be done."""
-    from drivers.sim.live import Plan
-
     return _run(
-        lambda file: Plan(
+        lambda file, make: make(
             offering(file, args.ocpp),
             args.port,
             with_page=not args.headless,
@@ -75,20 +73,25 @@ def simulate(args: argparse.Namespace) -> int:
 
 def bench(args: argparse.Namespace) -> int:
     """0 after an orderly end, 2 if what was asked for cannot be done."""
-    from drivers.sim.live import Plan
-
-    return _run(lambda file: Plan(file, args.port, with_agent=False), args.station)
+    return _run(lambda file, make: make(file, args.port, with_agent=False), args.station)
 
 
-def _run(plan: Callable[[StationFile], Plan], path: Path | None = None) -> int:
+def _run(plan: Callable[[StationFile, type[Plan]], Plan], path: Path | None = None) -> int:
     import asyncio
 
     from agent.settings import SettingsError
-    from drivers.sim import live
+
+    try:
+        from drivers.sim import live
+    except ModuleNotFoundError as e:
+        if (e.name or "").partition(".")[0] in ("agent", "drivers", ""):
+            raise  # this program is incomplete
+        print(f"chargy-agent: {e.name} is not installed; install it: pip install 'chargy-agent[sim]'", file=sys.stderr)
+        return 2
     from drivers.sim.memory import InUse
 
     try:
-        asyncio.run(live.run(plan(station_file(path))))
+        asyncio.run(live.run(plan(station_file(path), live.Plan)))
     except (SettingsError, live.Unusable, InUse) as e:
         print(f"chargy-agent: {e}", file=sys.stderr)
         return 2

@@ -106,6 +106,7 @@ def derived(file: StationFile, far_ends: FarEnds, backend_url: str, status_socke
     """TOML text; every path in it is absolute."""
     station = _table(replace(file.station, status_socket=status_socket.resolve()))
     station["state_dir"] = file.station.state_dir.resolve()
+    station["config_dir"] = [*file.station.config_dir, file.path.resolve().parent]  # looked up in the same order
     first, *others = [_backend(b, far_ends) for b in with_url(file.backends, file.station.id, backend_url)] or [{}]
     return document(
         {

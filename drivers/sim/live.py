@@ -21,7 +21,7 @@ from agent.settings import StationFile
 from drivers.sim.control import Control, Feed
 from drivers.sim.picture import news
 from drivers.sim.site import served
-from drivers.sim.supervisor import Supervisor
+from drivers.sim.supervisor import Refused, Supervisor
 from drivers.sim.watch import Watch
 from drivers.sim.world import World
 
@@ -29,6 +29,8 @@ DEMO_SPEED = 10.0
 """With the built-in central system: a session is worth looking at within a minute."""
 END_WITHIN_S = 7.5
 AGENT_ENDS_WITHIN_S = 4.0
+EXIT_REFUSED = 2
+"""Of the agent: its station file is wrong, or its store cannot be used. It says so each time that it is started."""
 NARRATE_EVERY_S = 0.1
 LONGEST_LINE = 1000
 """Characters. A pipe that select(2) calls writable takes at least 4096 bytes (pipe(7), PIPE_BUF)."""
@@ -100,11 +102,19 @@ async def run(plan: Plan) -> None:
         control = await _build(stack, plan, folder, url, stop)
         await stack.enter_async_context(served(control, listener, plan.with_page))
         if control.agent is not None:
-            await stack.enter_async_context(running(control.agent.run(), stop))
+            await stack.enter_async_context(running(_agent(control.agent), stop))
         else:
             _tell_addresses(control.world, folder)
         await stop.wait()
         say("ending: agent, devices, backend" if plan.with_agent else "ending")
+
+
+async def _agent(agent: Supervisor) -> None:
+    """Raises ``Unusable``: it has refused the station file at once, and no other start of it would do better."""
+    try:
+        await agent.run()
+    except Refused as e:
+        raise Unusable(str(e)) from None
 
 
 async def _build(stack: contextlib.AsyncExitStack, plan: Plan, folder: Path, url: str, stop: asyncio.Event) -> Control:
@@ -135,7 +145,7 @@ async def _build(stack: contextlib.AsyncExitStack, plan: Plan, folder: Path, url
 def _supervised(
     plan: Plan, world: World, watch: Watch, feed: Feed, command: AgentCommand, folder: Path
 ) -> Supervisor | None:
-    command.derived.write_text(world.derived(), "utf-8")
+    _write_private(command.derived, world.derived())
     if not plan.with_agent:
         return None
 
@@ -147,7 +157,15 @@ def _supervised(
     return Supervisor(
         "agent", command, folder / "agent.log", restart_s=plan.file.simulation.restart_s,
         stop_within_s=AGENT_ENDS_WITHIN_S, before_start=before_start, changed=feed.changed, say=say,
+        refusal=EXIT_REFUSED,
     )  # fmt: skip
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Passwords of backends and PINs are in it: for its owner alone, whatever was there before."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _with_costs(file: StationFile) -> StationFile:

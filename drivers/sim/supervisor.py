@@ -23,8 +23,13 @@ class NotRunning(Exception):
     """There is no process to kill now."""
 
 
+class Refused(Exception):
+    """The child has never run: it ends with the exit code that says that it cannot."""
+
+
 class Supervisor:
-    """Keeps one child running, as systemd would.
+    """Keeps one child running, as systemd would, unless it ends with the exit code ``refusal``: then it stays down until
+    ``start``.
 
     ``argv`` is asked before each start. ``before_start(again)`` runs just before the process exists. ``changed`` is
     called whenever it starts or ends; ``say`` takes lines for a person. Output goes to ``log``.
@@ -41,10 +46,11 @@ class Supervisor:
         before_start: Callable[[bool], None] = lambda again: None,
         changed: Callable[[], None] = lambda: None,
         say: Callable[[str], None] = lambda line: None,
+        refusal: int | None = None,
     ) -> None:
         self.name, self.restarts = name, 0
         self._argv, self._log, self._restart_s, self._stop_within_s = argv, log, restart_s, stop_within_s
-        self._before_start, self._changed, self._say = before_start, changed, say
+        self._before_start, self._changed, self._say, self._refusal = before_start, changed, say, refusal
         self._process: asyncio.subprocess.Process | None = None
         self._wanted, self._stopping, self._starts, self._failures = True, False, 0, 0
         self._killed = False
@@ -73,7 +79,7 @@ class Supervisor:
         self._process.kill()
 
     async def run(self) -> None:
-        """Until cancelled; then the child is ended first."""
+        """Until cancelled; then the child is ended first. Raises ``Refused``."""
         try:
             while True:
                 if not self._wanted:
@@ -81,6 +87,8 @@ class Supervisor:
                     continue
                 began = time.monotonic()
                 code = await self._live()
+                if code == self._refusal and not self._stopping:
+                    self._stay_down()
                 await self._pause(code, time.monotonic() - began)
         finally:
             await self.end()
@@ -154,6 +162,12 @@ class Supervisor:
                 await self._wait_called()
         except TimeoutError:
             pass
+
+    def _stay_down(self) -> None:
+        if self._starts == 1:
+            raise Refused(f"the {self.name} does not start (exit {self._refusal}): correct what it says above")
+        self._wanted = False
+        self._say(f"{self.name}: is not started again: correct what it says above, then start it by hand")
 
     def _open_log(self) -> BinaryIO:
         self._log.parent.mkdir(parents=True, exist_ok=True)

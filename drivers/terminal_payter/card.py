@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.bankcards import BankCard
 from agent.ports import Broken
-from drivers import secret_file
+from agent import secret_file
 from drivers.terminal_payter import tlv, words
 
 SALT_NAME = "terminal.salt"

@@ -640,12 +640,32 @@ def test_settings_that_cannot_work() -> None:
     far = Far()
     assert DRIVER.check(EverestSettings("127.0.0.1"), far.where) == []
     wrong = DRIVER.check(
-        EverestSettings("", 0, manager="a/b", least_w=0, password_file="/nowhere", prefix="#/"), far.where
+        EverestSettings("", 0, manager="a/b", least_w=0, password_file=Path("/nowhere"), prefix="#/"), far.where
     )
     assert [w.split(":")[0] for w in wrong] == [
         "host", "port", "manager, provider, validator, limits, errors", "prefix",
         "timeout_s, confirm_s, silent_s, stop_s, least_w", "password_file",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mode", "content", "wanted"),
+    [(0o600, b"word", ""), (0o640, b"word", "chmod 600"), (0o644, b"word", "chmod 600"), (0o600, b"\xff", "text")],
+)
+async def test_a_password_file_that_others_may_read_is_refused(
+    tmp_path: Path, mode: int, content: bytes, wanted: str
+) -> None:
+    far, file = Far(), tmp_path / "broker-password"
+    file.write_bytes(content)
+    file.chmod(mode)
+    wrong = DRIVER.check(EverestSettings("127.0.0.1", password_file=file), far.where)
+    assert len(wrong) == (1 if wanted else 0)
+    if wanted:
+        assert wrong[0].startswith("password_file: ")
+        assert wanted in wrong[0]
+        with pytest.raises(Broken, match=wanted):
+            async with far.running(), far.open(password_file=file):
+                pass
 
 
 # --- a broker that is not ours ------------------------------------------------------------------------------------

@@ -27,6 +27,25 @@ def read(path: Path) -> bytes:
         raise Unfit(f"{e.strerror or e}; the agent's user must be able to read it") from None
 
 
+def read_text(path: Path) -> str:
+    """Without blanks and line ends around it. Raises ``Unfit``."""
+    try:
+        return read(path).decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise Unfit("must be text (UTF-8)") from None
+
+
+def text_trouble(path: Path | None) -> str:
+    """What is wrong with a file that holds a password; "": nothing, or it comes with the service."""
+    if path is None or to_come(path):
+        return ""
+    try:
+        read_text(path)
+    except Unfit as e:
+        return f"{path}: {e}"
+    return ""
+
+
 def to_come(path: Path) -> bool:
     """A credential that is not there yet: it comes with the service."""
     return _credential(path) and not path.exists()
