@@ -12,6 +12,7 @@ from typing import TypeAlias
 from agent.kinds import Token, TokenType
 from agent.ports import Broken
 from agent.ports.reader import Tap
+from agent.secret_file import Unfit
 from drivers.reader_nfc import EV1_4K, NfcSettings
 from drivers.reader_nfc.cards import NOT_GENUINE, RANDOM, UNREADABLE, Card, tap_of, written
 from drivers.reader_nfc.desfire import NotGenuine, Refusal
@@ -20,7 +21,6 @@ from drivers.reader_nfc.desfire.diversify import an10922, plain_cmac
 from drivers.reader_nfc.desfire.picc import ENCIPHERED, MACED, PLAIN, Picc
 from drivers.reader_nfc.key_file import read
 from drivers.reader_nfc.secure_settings import SecureSettings
-from agent.secret_file import Unfit
 
 log = logging.getLogger(__name__)
 

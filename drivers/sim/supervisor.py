@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 class Supervisor:
-    """Keeps one child running, as systemd would, unless it ends with the exit code ``refusal``: then it stays down until
+    """Keeps one child running, as systemd would. One that ends with the exit code ``refusal`` stays down until
     ``start``.
 
     ``argv`` is asked before each start. ``before_start(again)`` runs just before the process exists. ``changed`` is

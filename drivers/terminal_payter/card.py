@@ -8,9 +8,9 @@ import os
 import secrets
 from pathlib import Path
 
+from agent import secret_file
 from agent.bankcards import BankCard
 from agent.ports import Broken
-from agent import secret_file
 from drivers.terminal_payter import tlv, words
 
 SALT_NAME = "terminal.salt"
