@@ -67,7 +67,11 @@ class Control:
 
     def station(self) -> Json:
         child = picture.Child(self.agent.pid, self.agent.restarts) if self.agent else picture.Child(None, 0)
-        return picture.station(self.world, child, self._said(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        return {
+            **picture.station(self.world, child, self._said(), now),
+            "simulation": {"run": self.watch.trace.run, "speed": self.world.speed},
+        }
 
     async def health(self, request: web.Request) -> web.Response:
         if picture.ready(self._said()):
@@ -87,16 +91,17 @@ class Control:
         return web.Response(body=png, content_type="image/png", headers={"ETag": f'"{etag}"'})
 
     async def get_trace(self, request: web.Request) -> web.Response:
-        since = _since(request)
+        since = _count("since", request.query.get("since", "0"))
         await self.watch.fresh()
         lines = (json.dumps(f) + "\n" for f in self.watch.trace.since(since))
         return web.Response(text="".join(lines), content_type="application/jsonl")
 
     async def get_events(self, request: web.Request) -> web.StreamResponse:
-        """``event: station`` at once and on every change, ``event: frame`` for each new OCPP frame."""
+        """``event: station`` at once and on every change, ``event: frame`` for each OCPP frame after ``since``, in the
+        order of the trace: a listener that starts again after its last frame misses none and sees none twice."""
+        seq, version, told = self._first_frame(request), -1, ""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **HEADERS})
         await response.prepare(request)
-        seq, version, told = self.watch.trace.last_seq, -1, ""
         with contextlib.suppress(ConnectionError):  # the listener left
             while not self.closing:
                 version, before = self.feed.version, version
@@ -107,12 +112,24 @@ class Control:
                     told = now
                     await response.write(_event("station", self.station()))
                 for frame in frames:
-                    await response.write(_event("frame", frame))
+                    await response.write(_event("frame", frame, f"{self.watch.trace.run}-{frame['seq']}"))
                 if before == version:
                     await response.write(b": still here\n\n")
                 await asyncio.sleep(EVENTS_EVERY_S)
                 await self.feed.wait(version, KEEP_ALIVE_S)
         return response
+
+    def _first_frame(self, request: web.Request) -> int:
+        """The frame after which the listener begins: after the one it had last (a browser that connects again sends
+        its id), else after ``since``, but not before the ``newest`` so many, else now."""
+        trace = self.watch.trace
+        run, _, seq = request.headers.get("Last-Event-ID", "").rpartition("-")
+        if run:
+            since = _count("Last-Event-ID", seq) if run == trace.run else 0
+        else:
+            since = _count("since", request.query.get("since", str(trace.last_seq)))
+        newest = request.query.get("newest")
+        return since if newest is None else max(since, trace.last_seq - _count("newest", newest))
 
     # --- the street ------------------------------------------------------------------------------------------------
 
@@ -231,12 +248,12 @@ class Control:
             raise Unknown(f"EVSE {n} does not exist; there are {', '.join(map(str, self.world.evses))}")
 
 
-def _since(request: web.Request) -> int:
-    text = request.query.get("since", "0")
+def _count(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise ValueError(f"since: must be a whole number (the last seq that you have), is {text!r}")
+        raise ValueError(f"{name}: must be a whole number, is {text!r}")
     return int(text)
 
 
-def _event(name: str, data: Json) -> bytes:
-    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+def _event(name: str, data: Json, event_id: str = "") -> bytes:
+    named = f"id: {event_id}\n" if event_id else ""
+    return f"{named}event: {name}\ndata: {json.dumps(data)}\n\n".encode()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable
@@ -25,11 +26,12 @@ LINE_LIMIT = 8 * 1024 * 1024
 
 
 class Trace:
-    """The last ``RING`` frames. ``seq`` counts from 1 for the life of the world."""
+    """The last ``RING`` frames. ``seq`` counts from 1 for the life of the world, which ``run`` names."""
 
     def __init__(self, size: int = RING) -> None:
         self._frames: deque[Json] = deque(maxlen=size)
         self.last_seq = 0
+        self.run = secrets.token_hex(4)
 
     def add(self, told: Json) -> None:
         """A frame from before the agent trusts its clock has the time at which it is heard of here."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 from collections.abc import Iterator
@@ -10,31 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from page.visiting import at, frame, has, visited
 from PIL import Image
 from scenarios.control_rig import Simulation, simulated, wait_for, write_station
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run",
-]  # fmt: skip
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(400)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"there is no {CHROMIUM}")
-    with sync_api.sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        except sync_api.Error as e:
-            pytest.skip(f"chromium does not start here: {str(e).splitlines()[0]}")
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -55,69 +36,38 @@ def page(browser: Any, simulation: Simulation) -> Iterator[Any]:
         yield page
 
 
-@contextlib.contextmanager
-def visited(browser: Any, simulation: Simulation) -> Iterator[Any]:
-    """Fails the test if the page complained on its console: a broken script, a blocked resource."""
-    page = browser.new_page(viewport={"width": 1400, "height": 900})
-    page.set_default_timeout(60_000)
-    complaints: list[str] = []
-    page.on("pageerror", lambda e: complaints.append(str(e)))
-    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" and "409" not in m.text else None)
-    page.goto(simulation.url)
-    page.wait_for_selector("[data-testid=bay-1]")
-    yield page
-    page.close()
-    assert complaints == []
-
-
-def _at(page: Any, testid: str) -> Any:
-    return page.get_by_test_id(testid)
-
-
-def _has(page: Any, testid: str, text: str) -> None:
-    page.wait_for_function(
-        "([id, text]) => document.querySelector(`[data-testid=${id}]`).textContent.includes(text)", arg=[testid, text]
-    )
-
-
-def _frame(page: Any, action: str, direction: str, kind: str = "call") -> Any:
-    found = page.locator(f'[data-testid=frame][data-action="{action}"][data-dir="{direction}"][data-kind="{kind}"]')
-    found.first.wait_for(state="attached")
-    return found
-
-
 def test_a_whole_session_by_clicks(page: Any) -> None:
-    _has(page, "told-1", "Available")
-    _at(page, "tap-at-1").click()
-    _at(page, "card-alice").click()
-    assert "04A1B2C3D4E5F6" in _frame(page, "Authorize", "out").last.text_content()
-    assert "Accepted" in _frame(page, "Authorize", "in", "result").last.text_content()
-    _at(page, "socket-1").click()
-    _has(page, "told-1", "Charging")
-    _has(page, "lock-1", "locked")
-    _has(page, "contactor-1", "closed")
-    _frame(page, "StartTransaction", "out")
+    has(page, "told-1", "Available")
+    at(page, "tap-at-1").click()
+    at(page, "card-alice").click()
+    assert "04A1B2C3D4E5F6" in frame(page, "Authorize", "out").last.text_content()
+    assert "Accepted" in frame(page, "Authorize", "in", "result").last.text_content()
+    at(page, "socket-1").click()
+    has(page, "told-1", "Charging")
+    has(page, "lock-1", "locked")
+    has(page, "contactor-1", "closed")
+    frame(page, "StartTransaction", "out")
     page.wait_for_function("() => Number(document.querySelector('[data-testid=energy-1]').textContent) > 0.01")
-    first = float(_at(page, "energy-1").text_content())
+    first = float(at(page, "energy-1").text_content())
     page.wait_for_function(
         "([e]) => Number(document.querySelector('[data-testid=energy-1]').textContent) > e", arg=[first]
     )
-    assert float(_at(page, "power-1").text_content()) > 1
-    _at(page, "unplug-1").click()  # the plug is locked: physically impossible, and the page says so
+    assert float(at(page, "power-1").text_content()) > 1
+    at(page, "unplug-1").click()  # the plug is locked: physically impossible, and the page says so
     page.wait_for_selector("#toast.shown")
     assert "locked" in page.locator("#toast").text_content()
-    _at(page, "card-alice").click()
-    stop = _frame(page, "StopTransaction", "out")
+    at(page, "card-alice").click()
+    stop = frame(page, "StopTransaction", "out")
     stop.last.locator("summary").click()
     assert '"meterStop"' in stop.last.locator("pre").text_content()
     _goes(page)
 
 
 def _goes(page: Any) -> None:
-    _has(page, "lock-1", "unlocked")
-    _at(page, "unplug-1").click()
-    _has(page, "told-1", "Available")
-    _has(page, "cp-1", "no car")
+    has(page, "lock-1", "unlocked")
+    at(page, "unplug-1").click()
+    has(page, "told-1", "Available")
+    has(page, "cp-1", "no car")
 
 
 def test_a_whole_session_by_clicks_on_2_0_1(browser: Any, tmp_path: Path) -> None:
@@ -126,18 +76,18 @@ def test_a_whole_session_by_clicks_on_2_0_1(browser: Any, tmp_path: Path) -> Non
     with simulated(str(path), "--port", "0", "--speed", "20", "--ocpp", "2.0.1") as simulation:
         simulation.wait_healthy()
         with visited(browser, simulation) as page:
-            _has(page, "backend", "OCPP 2.0.1 Accepted")
-            _has(page, "told-1", "Available")
-            _at(page, "tap-at-1").click()
-            _at(page, "card-alice").click()
-            assert "04A1B2C3D4E5F6" in _frame(page, "Authorize", "out").last.text_content()
-            _at(page, "socket-1").click()
-            _has(page, "told-1", "Occupied")
-            _has(page, "contactor-1", "closed")
-            _frame(page, "TransactionEvent", "out")
+            has(page, "backend", "OCPP 2.0.1 Accepted")
+            has(page, "told-1", "Available")
+            at(page, "tap-at-1").click()
+            at(page, "card-alice").click()
+            assert "04A1B2C3D4E5F6" in frame(page, "Authorize", "out").last.text_content()
+            at(page, "socket-1").click()
+            has(page, "told-1", "Occupied")
+            has(page, "contactor-1", "closed")
+            frame(page, "TransactionEvent", "out")
             page.wait_for_function("() => Number(document.querySelector('[data-testid=energy-1]').textContent) > 0.01")
-            _at(page, "card-alice").click()
-            _has(page, "contactor-1", "open")
+            at(page, "card-alice").click()
+            has(page, "contactor-1", "open")
             _goes(page)
             wait_for(lambda: simulation.station()["agent"]["queue"] == 0, "an empty queue", 60)
         register = simulation.evse(1)["meter_wh"]
@@ -154,34 +104,34 @@ def test_a_bank_card_pays_for_direct_current(browser: Any, tmp_path: Path) -> No
     with simulated(str(path), "--port", "0", "--speed", "40") as simulation:
         simulation.wait_healthy()
         with visited(browser, simulation) as page:
-            assert _at(page, "bay-1").locator(".name").text_content() == "Outlet 1 · direct current"
-            assert _at(page, "bay-1").locator("select[name=profile] option").all_text_contents() == ["dc400", "dc800"]
-            _has(page, "pay-screen-0", "60.00")
-            _at(page, "card-pays").click()
-            _has(page, "ledger", "held 1 (60.00 €)")
-            _at(page, "plug-1").click()
-            _has(page, "told-1", "Charging")
+            assert at(page, "bay-1").locator(".name").text_content() == "Outlet 1 · direct current"
+            assert at(page, "bay-1").locator("select[name=profile] option").all_text_contents() == ["dc400", "dc800"]
+            has(page, "pay-screen-0", "60.00")
+            at(page, "card-pays").click()
+            has(page, "ledger", "held 1 (60.00 €)")
+            at(page, "plug-1").click()
+            has(page, "told-1", "Charging")
             page.wait_for_function("() => Number(document.querySelector('[data-testid=power-1]').textContent) > 50")
             assert "150 kW" in page.locator("[data-testid=bay-1] .limit").text_content()
-            _has(page, "pay-screen-0", "60.00")
-            _at(page, "card-pays").click()
-            _has(page, "told-1", "Finishing")
-            _has(page, "ledger", "held 0")
+            has(page, "pay-screen-0", "60.00")
+            at(page, "card-pays").click()
+            has(page, "told-1", "Finishing")
+            has(page, "ledger", "held 0")
             (capture,) = wait_for(lambda: simulation.station()["ledger"]["captures"], "the charge", 60)
-            _has(page, "ledger", f"charged 1 ({capture['cents'] / 100:.2f} €)")
-            _at(page, "unplug-1").click()
-            _has(page, "told-1", "Available")
+            has(page, "ledger", f"charged 1 ({capture['cents'] / 100:.2f} €)")
+            at(page, "unplug-1").click()
+            has(page, "told-1", "Available")
 
 
 def test_the_screen_is_the_stations_own(page: Any, simulation: Simulation) -> None:
     page.wait_for_selector("[data-testid=bay-1].has-picture")
     href = page.locator("[data-testid=screen-1] image").get_attribute("href")
     assert simulation.call(href.removeprefix("/api/v1/"))[1][:4] == b"\x89PNG"
-    _at(page, "language").click()
+    at(page, "language").click()
     page.wait_for_function(
         "(old) => document.querySelector('[data-testid=screen-1] image').getAttribute('href') !== old", arg=href
     )
-    _at(page, "screen-1").click()
+    at(page, "screen-1").click()
     assert page.locator("#zoom").is_visible()
     page.keyboard.press("Escape")
 
@@ -197,11 +147,11 @@ def test_scan_the_screen_on_the_page_pay_charge_and_scan_the_receipt(
     phone.get_by_text("Continue to payment").click()
     phone.get_by_text("Pay and charge").click()
     phone.get_by_text("Please plug in.").wait_for()
-    _at(page, "socket-1").click()
-    _has(page, "told-1", "Charging")
+    at(page, "socket-1").click()
+    has(page, "told-1", "Charging")
     phone.get_by_role("heading", name="Charging").wait_for()
     page.wait_for_function("() => Number(document.querySelector('[data-testid=cost-1]').textContent) > 0")
-    _at(page, "unplug-ev-1").click()
+    at(page, "unplug-ev-1").click()
     phone.get_by_role("heading", name="Receipt").wait_for()
     wait_for(lambda: scanned(page) == phone.url, "the receipt as a code on the page", 20)
     phone.close()
@@ -211,55 +161,55 @@ def test_scan_the_screen_on_the_page_pay_charge_and_scan_the_receipt(
 def scanned(page: Any) -> str:
     """What a camera reads off the first outlet's screen on the page; "" while there is no code."""
     zxingcpp: Any = pytest.importorskip("zxingcpp")
-    shot = Image.open(io.BytesIO(_at(page, "screen-1").screenshot()))
+    shot = Image.open(io.BytesIO(at(page, "screen-1").screenshot()))
     return "".join(code.text for code in zxingcpp.read_barcodes(shot.convert("L")))
 
 
 def test_a_blocked_card_is_refused(page: Any) -> None:
-    _at(page, "tap-at-1").click()
-    _at(page, "card-blocked").click()
+    at(page, "tap-at-1").click()
+    at(page, "card-blocked").click()
     answers = page.locator('[data-testid=frame][data-action="Authorize"][data-kind="result"]')
     answers.filter(has_text="Blocked").first.wait_for(state="attached")
 
 
 def test_the_payment_terminal_loses_power_and_its_bank(page: Any, simulation: Simulation) -> None:
-    _has(page, "pay-screen-0", "Welcome")
-    _has(page, "ledger", "held 0 (0.00 €), charged 0 (0.00 €), released 0")
-    _at(page, "bank-link").click()
+    has(page, "pay-screen-0", "Welcome")
+    has(page, "ledger", "held 0 (0.00 €), charged 0 (0.00 €), released 0")
+    at(page, "bank-link").click()
     wait_for(lambda: not simulation.station()["terminals"][0]["online"], "the bank is away", 60)
-    _at(page, "terminal-cycle").click()
-    _has(page, "pay-screen-0", "off")
-    _has(page, "pay-screen-0", "Welcome")
+    at(page, "terminal-cycle").click()
+    has(page, "pay-screen-0", "off")
+    has(page, "pay-screen-0", "Welcome")
     page.wait_for_selector("[data-testid=bank-link][aria-pressed=false]")
-    _at(page, "bank-link").click()
+    at(page, "bank-link").click()
     page.wait_for_selector("[data-testid=bank-link][aria-pressed=true]")
     with page.expect_response("**/api/v1/terminal/card") as answer:
-        _at(page, "card-pays").click()
+        at(page, "card-pays").click()
     assert answer.value.status == 202
 
 
 def test_keys_do_what_clicks_do(page: Any) -> None:
-    _at(page, "car-2").focus()
+    at(page, "car-2").focus()
     page.keyboard.press("Enter")
-    _has(page, "cp-2", "connected")
-    _at(page, "unplug-ev-2").focus()
+    has(page, "cp-2", "connected")
+    at(page, "unplug-ev-2").focus()
     page.keyboard.press("Space")
-    _has(page, "cp-2", "no car")
+    has(page, "cp-2", "no car")
 
 
 def test_a_fault_is_switched_on_and_off(page: Any) -> None:
     page.locator("[data-testid=bay-2] summary").click()
-    button = _at(page, "fault-GroundFailure-2")
+    button = at(page, "fault-GroundFailure-2")
     button.click()
-    _has(page, "told-2", "Faulted")
+    has(page, "told-2", "Faulted")
     assert button.get_attribute("aria-pressed") == "true"
     button.click()
-    _has(page, "told-2", "Available")
+    has(page, "told-2", "Available")
 
 
 def test_the_conversation_can_be_filtered(page: Any) -> None:
-    _frame(page, "StatusNotification", "out")
-    _at(page, "filter").fill("BootNotification")
+    frame(page, "StatusNotification", "out")
+    at(page, "filter").fill("BootNotification")
     shown = page.locator("[data-testid=frame]:visible")
     page.wait_for_function("() => document.querySelectorAll('[data-testid=frame]:not([hidden])').length > 0")
     assert {shown.nth(i).get_attribute("data-action") for i in range(shown.count())} == {"BootNotification"}
@@ -269,22 +219,22 @@ def test_the_conversation_can_be_filtered(page: Any) -> None:
 
 
 def test_the_road_is_cut_and_mended(page: Any) -> None:
-    _at(page, "link-down").click()
-    _has(page, "backend", "away")
-    _at(page, "link-up").click()
+    at(page, "link-down").click()
+    has(page, "backend", "away")
+    at(page, "link-up").click()
     page.set_default_timeout(60_000)
-    _has(page, "backend", "Accepted")
+    has(page, "backend", "Accepted")
 
 
 def test_the_agent_is_killed_stopped_and_started(page: Any, simulation: Simulation) -> None:
     before = simulation.station()["agent"]["restarts"]
-    _at(page, "agent-kill").click()
+    at(page, "agent-kill").click()
     wait_for(lambda: simulation.station()["agent"]["restarts"] == before + 1, "a restart", 60)
-    _has(page, "agent", "0.")
-    _at(page, "agent-stop").click()
-    _has(page, "agent", "down")
-    _at(page, "agent-start").click()
-    _has(page, "agent", "0.")
+    has(page, "agent", "0.")
+    at(page, "agent-stop").click()
+    has(page, "agent", "down")
+    at(page, "agent-start").click()
+    has(page, "agent", "0.")
     simulation.wait_healthy()
 
 

@@ -258,6 +258,33 @@ async def test_events_tell_changes_and_frames(rig: Rig) -> None:
     assert (await rig.get("/api/v1/trace?since=1"))[1] == b""
 
 
+async def _frames_from(rig: Rig, query: str, last_id: str = "") -> list[int]:
+    """The numbers of the frames that a listener gets, up to the newest."""
+    newest, found = rig.control.watch.trace.last_seq, list[int]()
+    async with rig.http.get(f"/api/v1/events{query}", headers={"Last-Event-ID": last_id} if last_id else {}) as stream:
+        while not found or found[-1] < newest:
+            name, data = await _event(stream)
+            if name == "frame":
+                found.append(data["seq"])
+    return found
+
+
+async def test_a_listener_begins_where_it_says(rig: Rig) -> None:
+    trace = rig.control.watch.trace
+    for n in range(9):
+        trace.add({"v": 1, "n": n, "t": 1.5, "dir": "out", "link": "chargy", "version": "1.6", "frame": "[]"})
+    assert await _frames_from(rig, "?since=0") == list(range(1, 10))
+    assert await _frames_from(rig, "?since=6") == [7, 8, 9]
+    assert await _frames_from(rig, "?since=0&newest=4") == [6, 7, 8, 9]
+    assert await _frames_from(rig, "?since=8&newest=4") == [9]
+    assert await _frames_from(rig, "?since=0&newest=4", f"{trace.run}-8") == [9], "a browser that connects again"
+    assert await _frames_from(rig, "?since=7&newest=20", "0badcafe-8") == list(range(1, 10)), "of an earlier run"
+    for wrong in ("?since=x", "?since=-1", "?since=1&newest=x"):
+        assert (await rig.get(f"/api/v1/events{wrong}"))[0] == 400
+    picture = json.loads((await rig.get("/api/v1/station"))[1])
+    assert picture["simulation"] == {"run": trace.run, "speed": 1.0}
+
+
 async def _event(stream: aiohttp.ClientResponse) -> tuple[str, Any]:
     name = ""
     while line := (await stream.content.readline()).decode().rstrip("\n"):

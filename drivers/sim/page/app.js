@@ -29,7 +29,9 @@ const MORE_FAULTS = ["ResidualCurrentTestFailed", "OverVoltage", "UnderVoltage",
   "MeterImplausible", "MeterExchanged", "MREC6UnderVoltage"];
 const CHATTER = ["Heartbeat", "MeterValues"];
 const HISTORY_S = 180;
-const ROWS = 500;
+const ROWS = 2000;
+const GATHER_MS = 50;
+const RELISTEN_MS = 2000;
 const REST_MS = 500;
 
 const $ = (id) => document.getElementById(id);
@@ -318,6 +320,7 @@ function pressable(element, act) {
 // --- the whole station ------------------------------------------------------------------------------------------
 
 function show(picture) {
+  if (station && station.simulation.run !== picture.simulation.run) forgetFrames();
   station = picture;
   for (const evse of picture.evses) {
     if (!bays.has(evse.number)) bays.set(evse.number, new Bay(evse.number));
@@ -454,22 +457,40 @@ function label(key, value) {
   return { connectorId: `#${value}`, transactionId: `tx ${value}`, meterStart: `from ${value} Wh`, meterStop: `to ${value} Wh` }[key] || String(value);
 }
 
+const arrived = [];
+let gathering = 0;
+
+// The server sends every frame once and in order (docs/control-api.md), after the picture of the run that it is of.
 function addFrame(frame) {
-  if (frame.seq <= lastSeq) return;
-  lastSeq = frame.seq;
+  arrived.push(frame);
+  gathering ||= setTimeout(showArrived, GATHER_MS);
+}
+
+function showArrived() {
+  gathering = 0;
   const list = $("frames");
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-  const message = read(frame);
-  list.append(row(frame, message));
+  const frames = arrived.splice(0);
+  lastSeq = frames.at(-1).seq;
+  list.append(...frames.map((frame) => row(frame, read(frame))));
   while (list.childElementCount > ROWS) list.firstElementChild.remove();
-  $("frame-count").textContent = `${lastSeq} frames`;
+  const hidden = Number(list.firstElementChild.dataset.seq) - 1;
+  $("frame-count").textContent = `${lastSeq} frames${hidden > 0 ? `, the first ${hidden} not shown` : ""}`;
   if (atEnd) list.scrollTop = list.scrollHeight;
   $("latest").hidden = atEnd;
 }
 
+function forgetFrames() {
+  clearTimeout(gathering);
+  [gathering, lastSeq, arrived.length] = [0, 0, 0];
+  asked.clear();
+  $("frames").replaceChildren();
+  $("frame-count").textContent = "0";
+}
+
 function row(frame, { kind, action, payload }) {
   const item = document.createElement("li");
-  Object.assign(item.dataset, { dir: frame.dir, kind, action, testid: "frame" });
+  Object.assign(item.dataset, { dir: frame.dir, kind, action, testid: "frame", seq: frame.seq });
   const details = document.createElement("details");
   const summary = document.createElement("summary");
   const arrow = frame.dir === "out" ? "→" : "←";
@@ -503,19 +524,18 @@ function refilter() {
   for (const item of $("frames").children) item.hidden = !wanted(item);
 }
 
-async function catchUp() {
-  const text = await (await fetch(`${API}trace?since=${lastSeq}`)).text();
-  for (const line of text.split("\n").filter(Boolean).slice(-ROWS)) addFrame(JSON.parse(line));
-}
-
 // --- start ------------------------------------------------------------------------------------------------------
 
 function listen() {
-  const events = new EventSource(`${API}events`);
-  events.addEventListener("open", () => catchUp().catch(() => {}));
+  const events = new EventSource(`${API}events?since=0&newest=${ROWS}`);
   events.addEventListener("station", (e) => show(JSON.parse(e.data)));
   events.addEventListener("frame", (e) => addFrame(JSON.parse(e.data)));
-  events.addEventListener("error", () => pill("agent", "bad", "simulation away"));
+  events.addEventListener("error", () => {
+    pill("agent", "bad", "simulation away");
+    if (events.readyState !== EventSource.CLOSED) return; // the browser connects again by itself
+    forgetFrames();
+    setTimeout(listen, RELISTEN_MS);
+  });
 }
 
 async function screens() {

@@ -1,0 +1,45 @@
+"""A visitor of the page: what is looked for on it, by the names that its parts have for tests."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from scenarios.control_rig import Simulation
+
+WITHIN_MS = 60_000
+
+
+@contextlib.contextmanager
+def visited(browser: Any, simulation: Simulation, **options: Any) -> Iterator[Any]:
+    """Fails the test if the page complained on its console: a broken script, a blocked resource. An answer 409 is no
+    complaint: what is physically impossible may be tried."""
+    page = browser.new_page(**{"viewport": {"width": 1400, "height": 900}, **options})
+    page.set_default_timeout(WITHIN_MS)
+    complaints: list[str] = []
+    page.on("pageerror", lambda e: complaints.append(str(e)))
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" and "409" not in m.text else None)
+    page.goto(simulation.url)
+    page.wait_for_selector("[data-testid=bay-1]")
+    yield page
+    page.close()
+    assert complaints == []
+
+
+def at(page: Any, testid: str) -> Any:
+    return page.get_by_test_id(testid)
+
+
+def has(page: Any, testid: str, text: str) -> None:
+    """Waits until the part says ``text``."""
+    page.wait_for_function(
+        "([id, text]) => document.querySelector(`[data-testid=${id}]`).textContent.includes(text)", arg=[testid, text]
+    )
+
+
+def frame(page: Any, action: str, direction: str, kind: str = "call") -> Any:
+    """The frames of this kind in the conversation, at least one."""
+    found = page.locator(f'[data-testid=frame][data-action="{action}"][data-dir="{direction}"][data-kind="{kind}"]')
+    found.first.wait_for(state="attached")
+    return found
