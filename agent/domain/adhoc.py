@@ -69,10 +69,14 @@ class Terms:
     hold_s: float = HOLD_HOURS * HOUR_S
 
     @property
+    def released_s(self) -> float:
+        """So long after its card the terminal lets go by itself, or later: what the station file demands of it."""
+        return 1.5 * self.hold_s
+
+    @property
     def alarm_s(self) -> float:
-        """So long after its card a bill that is still not charged is told: half of the time after which the terminal
-        lets go, which is at least one and a half times ``hold_s``."""
-        return 0.75 * self.hold_s
+        """So long after its card a bill that is still not charged is told."""
+        return self.released_s / 2
 
 
 @mutable
@@ -82,8 +86,9 @@ class Payment:
     ``tries``: how often the schedule has asked; ``asked``: at least one commit or void was sent and not answered, it
     may have happened. ``withdrawn``: nobody waits for it any more. Of this process only: ``under_way``, an answer is to
     come, nothing else is asked meanwhile; ``turn_s``, when the schedule asks next; ``again_s``, when it was asked anew
-    out of turn, or may be sought again; ``kept``, it is on disk; ``crossed``, its hold was told of while a guess at it
-    was under way. ``guessed``: nobody heard that the bank holds something; ``reservation`` is the number that it would
+    out of turn, or may be sought again; ``bank_until_s``, when its bank must have answered; ``kept``, it is on disk;
+    ``crossed``, its hold was told of while a guess at it was under way. ``guessed``: nobody heard that the bank holds
+    something; ``reservation`` is the number that it would
     have, and is let go if it is there."""
 
     id: str
@@ -115,6 +120,7 @@ class Payment:
     crossed: bool = False
     turn_s: float | None = None
     again_s: float | None = None
+    bank_until_s: float | None = None
     kept: bool = False
 
     @property

@@ -465,11 +465,13 @@ class SessionClosed(EvseEvent):
 
 
 @frozen
-class ChoiceAsked(Event):
-    """Somebody with a card has to say which of these outlets is meant, until ``until_s`` (0: it is settled)."""
+class NoticeShown(Event):
+    """Words for the driver that refuse nothing: a question, or what the station has made of a card. ``why`` is a detail
+    key of the texts; ``until_s`` None: as long as a refusal, 0: the question is settled."""
 
     evses: tuple[EvseId, ...]
-    until_s: float
+    why: str
+    until_s: float | None = None
 
 
 @frozen

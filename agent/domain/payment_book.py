@@ -68,6 +68,11 @@ class Book:
         here = (p for p in lost if p.terminal == terminal and p.serial in ("", self.open.get(terminal)))
         return sorted((p for p in here if not p.reviewed), key=lambda p: p.at, reverse=True)
 
+    def overtaken(self, p: Payment) -> bool:
+        """A later card's hold has its number: one of this card would have a lower one."""
+        told = (o for o in self.known() if o.reservation is not None and not o.guessed)
+        return any(o.terminal == p.terminal and o.serial == p.serial and o.at > p.at for o in told)
+
     def unheard(self, terminal: EvseId, below: int | None = None) -> Iterator[int]:
         """Numbers that holds may have of which the terminal could tell nobody: after the latest that is known, or
         before the one that it has given now. A terminal counts, as far as is known; if it does not, nobody has such a

@@ -62,9 +62,10 @@ def ask_bank(j: Book, p: Payment, event: Placed, now: Moment) -> Iterator[Yielde
     """On disk before the bank is asked: an answer that finds nobody is then at least looked for."""
     p.state, p.evse, p.movable = PayState.AUTH_PENDING, event.evse, event.movable
     p.at, p.utc_s, p.serial = now.stamp, now.utc_s, j.open.get(p.terminal, "")
+    p.bank_until_s = now.t_s + AUTH_S * j.io_s
     yield j.keep(p)
     yield AuthorisePayment(p.terminal, p.id)
-    yield WakeMe(timer("auth", p), now.t_s + AUTH_S * j.io_s)
+    yield WakeMe(timer("auth", p), p.bank_until_s)
 
 
 def take_back(j: Book, p: Payment, event: Withdrawn, now: Moment) -> Iterator[Yielded]:
@@ -145,9 +146,10 @@ def auth_time(j: Book, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yie
 
 @to(PayState.VOID_PENDING)
 def sought(j: Book, p: Payment, event: Sought, now: Moment) -> Iterator[Yielded]:
-    """Asked once, before anybody else's bank is: whatever is held under a number that nobody knows is nobody's."""
+    """Whatever is held under a number that nobody knows is nobody's. Not while anybody else's bank is being asked."""
     p.state, p.reservation, p.serial, p.guessed = PayState.VOID_PENDING, event.number, j.open[p.terminal], True
     p.again_s = None
+    yield WakeMe(timer("seek", p), None)
     yield from _ask(j, p)
 
 
@@ -160,6 +162,8 @@ def auth_opened(j: Book, p: Payment, event: TerminalOpened, now: Moment) -> Iter
 def auth_resumed(j: Book, p: Payment, event: Resumed, now: Moment) -> Iterator[Yielded]:
     """The driver has seen the station start anew; an answer that still comes is not used."""
     p.withdrawn, p.why = True, "the agent was away"
+    asked_s = p.at.t_s if p.at.boot == now.stamp.boot else now.t_s
+    p.bank_until_s = asked_s + AUTH_S * j.io_s
     yield WakeMe(timer("auth", p), now.t_s + AUTH_S * j.io_s)
 
 
@@ -266,7 +270,7 @@ def settle_time(j: Book, p: Payment, event: TimeCame, now: Moment) -> Iterator[Y
 def settle_resumed(j: Book, p: Payment, event: Resumed, now: Moment) -> Iterator[Yielded]:
     """What was asked before the agent went away may have happened; asked again when the terminal is there."""
     if p.guessed:
-        yield from _not_found(j, p)
+        yield from _not_found(j, p, now)
         return
     p.asked = p.asked or p.state is not PayState.FINAL_KNOWN
     yield from _wait(j, p, now)
@@ -293,10 +297,14 @@ def found(j: Book, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[
         yield j.keep(p)
 
 
-def _not_found(j: Book, p: Payment) -> Iterator[Yielded]:
-    """Nothing under that number, or no answer: nobody knows, as before."""
+def _not_found(j: Book, p: Payment, now: Moment) -> Iterator[Yielded]:
+    """Nothing under that number, or no answer: nobody knows, as before. It is sought again when its bank must have
+    answered (the guess may have come before the hold), and then each hour."""
     p.under_way, p.guessed, p.reservation = False, False, None
     yield from _uncertain(j, p, NEVER_CAME)
+    if p.bank_until_s is None:  # asked by a process of long ago: nobody knows how long
+        p.bank_until_s = now.t_s + AUTH_S * j.io_s
+    yield WakeMe(timer("seek", p), p.bank_until_s if now.t_s < p.bank_until_s else now.t_s + HOUR_S)
 
 
 @to(PayState.VOIDED, PayState.UNCERTAIN)
@@ -304,7 +312,7 @@ def void_answered(j: Book, p: Payment, event: PaymentSettled, now: Moment) -> It
     """``CLOSED``: nothing is held any more, which is all that was wanted."""
     if p.guessed and event.outcome is not Settlement.DONE:
         p.again_s = now.t_s + HOUR_S if event.outcome is None else None
-        yield from _not_found(j, p)
+        yield from _not_found(j, p, now)
     elif event.outcome is Settlement.CLOSED and p.crossed:
         p.under_way = False
         yield from _ask(j, p)
@@ -400,10 +408,21 @@ class Journal(Book):
 
     def seek(self, terminal: EvseId, now: Moment, below: int | None = None) -> Iterator[Yielded]:
         """Holds that nobody was told of are let go, if they are where they must be. At a terminal that fell silent at
-        that it is tried again when the next number is known, or an hour has passed: it would do nothing else."""
-        lost = [p for p in self.lost(terminal) if below is not None or p.again_s is None or now.t_s >= p.again_s]
+        that it is tried again when the next number is known, or by the timer: it would do nothing else."""
+        lost = self.lost(terminal)
+        if below is None:
+            lost = [p for p in lost if (p.again_s is None or now.t_s >= p.again_s) and not self.overtaken(p)]
         for p, number in zip(lost, self.unheard(terminal, below), strict=False):
             yield from self.step(p, Sought(p.id, number), now)
+
+    def seek_again(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+        """Its time has come. Another card's bank that is being asked is waited for; a terminal that is away asks for
+        it when it is opened."""
+        p.again_s = None
+        yield from self.seek(p.terminal, now)
+        if p.state is PayState.UNCERTAIN:
+            busy = self.at(p.terminal, PayState.AUTH_PENDING)
+            yield WakeMe(timer("seek", p), now.t_s + (MINUTE_S if busy else HOUR_S))
 
     def step(self, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
         """One event of one payment. Raises ``IllegalEvent`` for what the table does not know."""

@@ -141,11 +141,18 @@ def _plug_in(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     return {"lines": _lines(line), "countdown": left, **price_slots(screen, texts, facts)}
 
 
+_NOTICES: dict[str, _Said] = {
+    "choose_outlet": {"tone": Tone.WAIT, "icon": "plug"},
+    "just_begun": {"tone": Tone.ACTIVE, "icon": "bolt"},
+}
+"""What refuses nothing, although it takes the place of a refusal."""
+
+
 def _refused(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     return {
         "title": texts(f"refused.{screen.detail}.title", "refused.title"),
         "lines": _lines(str(screen.values.get("words") or texts(f"refused.{screen.detail}.line", "refused.line"))),
-        **({"icon": "plug"} if screen.detail == "choose_outlet" else {}),
+        **_NOTICES.get(screen.detail, {}),
     }
 
 

@@ -65,7 +65,7 @@ CASES: list[Case] = [
     (S.IDLE, "", {}),
     (S.CHECKING, "", {"token_tail": "…C4D5"}),
     (S.PLUG_IN, "", {"remaining_s": 57.0}),
-    *((S.REFUSED, d, {}) for d in ("invalid", "concurrent", "unreadable", "choose_outlet", "wrong_card")),
+    *((S.REFUSED, d, {}) for d in ("invalid", "concurrent", "unreadable", "choose_outlet", "wrong_card", "just_begun")),
     (S.PREPARING, "", {}),
     (S.CHARGING, "", SESSION),
     (S.CHARGING, "", {**SESSION, "soc_percent": None}),

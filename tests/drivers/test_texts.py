@@ -20,7 +20,7 @@ LANGUAGES = ("fr", "de", "lb", "en")
 REFUSALS = (
     "web_failed",
     "invalid", "blocked", "expired", "concurrent", "too_long", "offline", "unreadable", "choose_outlet",
-    "unavailable", "reserved", "wrong_card",
+    "unavailable", "reserved", "wrong_card", "just_begun",
 )  # fmt: skip
 ENDS = ("stopped", "unplug", "timeout", "fault", "remote", "power_loss")
 

@@ -13,6 +13,8 @@ from page.visiting import at, frame, has, visited
 from PIL import Image
 from scenarios.control_rig import Simulation, simulated, wait_for, write_station
 
+from agent.domain.blocks.adhoc import BEGUN_S
+
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(400)]
@@ -113,6 +115,7 @@ def test_a_bank_card_pays_for_direct_current(browser: Any, tmp_path: Path) -> No
             has(page, "told-1", "Charging")
             page.wait_for_function("() => Number(document.querySelector('[data-testid=power-1]').textContent) > 50")
             assert "150 kW" in page.locator("[data-testid=bay-1] .limit").text_content()
+            page.wait_for_timeout(BEGUN_S * 1000)  # a card that is held too long ends nothing
             has(page, "pay-screen-0", "60.00")
             at(page, "card-pays").click()
             has(page, "told-1", "Finishing")

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from simulated import ONE_EVSE, Simulated
 
+from agent.domain.blocks.adhoc import BEGUN_S
+
 STATION = (
     ONE_EVSE.replace("sample_interval_s = 5", "sample_interval_s = 5\npayment_authorize_first = false")
     + """
@@ -56,6 +58,7 @@ async def test_what_is_charged_is_what_the_meter_says(tmp_path: Path) -> None:
         await s.post("/evses/1/plug", CAR)
         running = await charged(s, 500)
         assert running["evses"][0]["session"]["token"].startswith("PY")
+        await asyncio.sleep(BEGUN_S)  # not the moment after the begin
         await s.until(waits)
         await s.post("/terminal/card", {"pan_last4": "1234"})  # the same card ends it
         over = await s.until(lambda p: p["ledger"]["captures"] and not p["ledger"]["holds"], 60)

@@ -21,6 +21,8 @@ from reading import shows
 from simulated import Simulated
 from test_billing_scope import check
 
+from agent.domain.blocks.adhoc import BEGUN_S
+
 ROOT = Path(__file__).resolve().parents[2]
 STATIONS = ROOT / "config" / "stations"
 DC400 = {"profile": "dc400", "soc": 40, "capacity_kwh": 77}
@@ -50,6 +52,12 @@ async def tap(s: Simulated, last4: str = "1234", **more: Any) -> None:
     """Once the terminal asks for a card."""
     await s.until(waits)
     await s.post("/terminal/card", {"pan_last4": last4, **more})
+
+
+async def tap_to_stop(s: Simulated, last4: str = "1234") -> None:
+    """Not the moment after the begin: until then the card may have been held too long."""
+    await asyncio.sleep(BEGUN_S)
+    await tap(s, last4)
 
 
 async def held(s: Simulated, count: int = 1) -> dict[str, Any]:
@@ -153,7 +161,7 @@ async def test_a_card_a_car_and_the_same_card(tmp_path: Path) -> None:
         await s.until_evse(lambda e: e["screen"] == "plug_in")
         await plug(s)
         await charged(s, 1500)
-        await tap(s)
+        await tap_to_stop(s)
         over = await booked(s)
         cents = over["ledger"]["captures"][0]["cents"]
         wh = over["evses"][0]["meter_wh"] - first
@@ -182,7 +190,7 @@ async def test_the_same_on_2_0_1(tmp_path: Path) -> None:
         await plug(s)
         await tap(s)
         await charged(s, 200)
-        await tap(s)
+        await tap_to_stop(s)
         over = await booked(s)
         last = over["evses"][0]["meter_wh"]
         assert over["ledger"]["captures"][0]["cents"] == owed(last - first)
@@ -250,7 +258,7 @@ async def test_the_terminal_loses_power_meanwhile(tmp_path: Path) -> None:
         await s.post("/terminal", {"action": "power_cycle"})
         await s.until(lambda p: p["terminals"][0]["state"] == "off")
         before = await s.evse()
-        await tap(s)
+        await tap_to_stop(s)
         over = await booked(s)
         assert over["evses"][0]["meter_wh"] > before["meter_wh"], "it went on without the terminal"
         assert [c["cents"] for c in over["ledger"]["captures"]] == [owed(over["evses"][0]["meter_wh"] - first)]
@@ -331,7 +339,7 @@ async def test_one_terminal_sells_both_kinds_of_current(tmp_path: Path) -> None:
         await held(s, 2)
         await plug(s, 1)
         await charged(s, 500, 1)
-        await tap(s, "1111")
+        await tap_to_stop(s, "1111")
         over = await s.until(lambda p: p["ledger"]["captures"])
         ac = over["ledger"]["captures"][0]
         await shown(s, f"{euro(ac['cents'])} €", 2)

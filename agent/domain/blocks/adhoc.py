@@ -1,8 +1,9 @@
 """Paying with a bank card at the station: when a terminal waits for a card, what a card means, and the right to charge
 that comes of it. What becomes of the money is ``blocks/till.py``.
 
-A card that pays for a running session stops it (the terminal has the same word for the card); one whose right waits for
-its cable is shown again; any other card pays for an outlet: the one plugged in last, otherwise a free one.
+A card that pays for a running session stops it (the terminal has the same word for the card), but not the moment after
+it has begun: it may have been held too long. One whose right waits for its cable is shown again. Any other card pays
+for an outlet: the one plugged in last, otherwise a free one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from agent.domain.events import (
     Event,
     EvseEvent,
     GrantDropped,
+    NoticeShown,
     SettingChanged,
     SituationChanged,
     StopRequested,
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
 
 AGAIN_S = 1.0
 """Between the end of an offer and the next one, if the end was not ours (real seconds)."""
+BEGUN_S, UNENERGISED_S = 10.0, 30.0
+"""So long the card that has begun a session does not end it; the latter while no energy has flowed (real seconds)."""
 _OFFERED = (PayState.NEW, PayState.CARD_READ, PayState.AUTH_PENDING)
 _ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
 _RUNNING = (State.ACTIVE, State.RECOVERING)
@@ -164,7 +168,7 @@ class AdHoc:
         own = self._own(p)
         if own is not None:
             yield from self._take_back(p, "the card of another payment", now)
-            yield from self._again(own)
+            yield from self._again(own, now)
             return
         evses = self._choose(p.terminal, now) if self._may_begin() and not p.withdrawn else []
         if not evses:
@@ -183,12 +187,21 @@ class AdHoc:
     def _waits(self, p: Payment) -> bool:
         return p.state is PayState.AUTHORISED or any(q is p for _, q in self._paid_here(p.terminal))
 
-    def _again(self, p: Payment) -> Iterator[Yielded]:
+    def _again(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         """The same card once more: the end of its session, or a look whether it was understood."""
-        if p.state is PayState.ACTIVE:
-            yield StopWanted(p.evse, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, p.token)
-        else:
+        if p.state is not PayState.ACTIVE:
             yield SituationChanged(p.evse)
+        elif self._just_begun(self._site.evses[p.evse], now):
+            yield NoticeShown((p.evse,), "just_begun")
+        else:
+            yield StopWanted(p.evse, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, p.token)
+
+    def _just_begun(self, evse: Evse, now: Moment) -> bool:
+        session = evse.session
+        if session is None or session.started.boot != now.stamp.boot:
+            return False
+        flowed = evse.flowed or session.last_wh > session.start_wh
+        return now.t_s - session.started.t_s < (BEGUN_S if flowed else UNENERGISED_S) * self._site.io_s
 
     def _choose(self, terminal: EvseId, now: Moment) -> list[Evse]:
         """Best first: the newest plug, then what is free."""

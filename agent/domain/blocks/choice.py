@@ -14,7 +14,7 @@ from agent.domain.events import (
     ButtonsKnown,
     CardPresented,
     CardRefused,
-    ChoiceAsked,
+    NoticeShown,
     OutletChosen,
     SituationChanged,
     TimeCame,
@@ -70,7 +70,7 @@ class Choice:
             yield WakeMe("choice:", until_s)
         elif card.token is None or waiting.card.token is None or not card.token.same(waiting.card.token):
             yield CardRefused(otherwise.number, "concurrent")
-        yield ChoiceAsked(waiting.among, waiting.until_s)
+        yield NoticeShown(waiting.among, "choose_outlet", waiting.until_s)
 
     @on(ButtonPressed)
     def pressed(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
@@ -90,7 +90,7 @@ class Choice:
         asking = self._asking
         if asking is None or event.evse not in asking.among:
             return
-        yield ChoiceAsked((event.evse,), 0.0)
+        yield NoticeShown((event.evse,), "choose_outlet", 0.0)
         asking.among = tuple(n for n in asking.among if n != event.evse)
         asking.otherwise = asking.among[-1] if asking.otherwise == event.evse else asking.otherwise
         if len(asking.among) == 1:
@@ -105,7 +105,7 @@ class Choice:
         assert self._asking is not None
         asking, self._asking = self._asking, None
         yield WakeMe("choice:", None)
-        yield ChoiceAsked(asking.among, 0.0)
+        yield NoticeShown(asking.among, "choose_outlet", 0.0)
         yield replace(asking.card, evse=number)
         yield SituationChanged(STATION)
 

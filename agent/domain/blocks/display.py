@@ -11,11 +11,11 @@ from agent.domain.cost import in_language
 from agent.domain.events import (
     ButtonPressed,
     CardRefused,
-    ChoiceAsked,
     ClockTrusted,
     CostChanged,
     Event,
     GrantDropped,
+    NoticeShown,
     SessionClosed,
     SessionOpened,
     SettingChanged,
@@ -129,11 +129,12 @@ class Display:
             yield WakeMe(f"notice:{number}", until)
             yield from self._show(self._site.evses[number], now)
 
-    @on(ChoiceAsked)
-    def choice(self, event: ChoiceAsked, now: Moment) -> Iterator[Yielded]:
+    @on(NoticeShown)
+    def noticed(self, event: NoticeShown, now: Moment) -> Iterator[Yielded]:
+        until_s = now.t_s + NOTICE_S * self._site.io_s if event.until_s is None else event.until_s
         for number in event.evses:
-            self._notice[number] = ("choose_outlet", event.until_s, ())
-            yield WakeMe(f"notice:{number}", event.until_s or None)
+            self._notice[number] = (event.why, until_s, ())
+            yield WakeMe(f"notice:{number}", until_s or None)
             yield from self._show(self._site.evses[number], now)
 
     @on(GrantDropped)

@@ -212,6 +212,11 @@ class Till:
             yield from self._ask_register(self._journal.payments[key], now)
         elif kind == "pay-prune":
             yield from self._prune(now)
+        elif kind == "pay-seek" and key in self._journal.done:
+            p = self._journal.done[key]
+            if _age_s(p, now) < self._journal.terms.released_s:
+                yield from self._journal.seek_again(p, now)
+                yield from self._alert(now)
         elif kind == "pay-unused" and has_right(self._site, self._journal.payments.get(key)):
             yield WakeMe(event.key, now.t_s + UNUSED_S * self._journal.io_s)
         elif kind.startswith("pay-") and key in self._journal.payments:

@@ -1,0 +1,89 @@
+"""The same bank card once more: it ends its session, but not because it was held too long (decision 21)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.bankcards import BankCard
+from agent.domain.events import MeterRead
+from agent.domain.evse import State
+from agent.domain.messages import StopReason
+from agent.domain.orders import Signal
+from agent.domain.payment_words import BankCardRead, CancelPayment, PaymentCancelled
+from agent.kinds import ScreenName, Sign
+from tests.domain.playbook import Playbook, wh
+from tests.domain.test_plays_payment import CARD, PLUG, energised, offer, paid, tapped, till
+
+
+def read_again(play: Playbook, card: BankCard = CARD) -> Playbook:
+    """The offer of the moment reads this card, and ends."""
+    again = offer(play)
+    play.skip().feed(BankCardRead(0, again, card))
+    assert CancelPayment(0, again) in play.log, "no bank is asked"
+    play.skip().feed(PaymentCancelled(0, again))
+    return play.skip()
+
+
+def stop_of(play: Playbook) -> Any:
+    stop = play.session().stop
+    return stop.reason if stop is not None else None
+
+
+def test_a_card_that_was_held_too_long_does_not_end_what_it_has_begun() -> None:
+    play = till()
+    paid(play)
+    read_again(play)
+    assert play.state() is State.ACTIVE
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.REFUSED, "just_begun")
+    assert not [o for o in play.log if isinstance(o, Signal) and o.sign is Sign.REFUSED], "it was not refused"
+    play.wait(10).skip()
+    assert play.screens[1].name is ScreenName.CHARGING
+    read_again(play)
+    assert stop_of(play) is StopReason.LOCAL
+
+
+@pytest.mark.parametrize("energy", [False, True])
+def test_before_energy_it_takes_half_a_minute(energy: bool) -> None:
+    """A vehicle of direct current that is stopped while it prepares has to be plugged in anew."""
+    play = till()
+    (play >> PLUG).skip()
+    tapped(play)
+    play.feed(MeterRead(1, "begin:1", wh(1000)))
+    play.skip().wait(15).skip()
+    if energy:
+        play.feed(MeterRead(1, "live", wh(1010)))
+    read_again(play)
+    assert (stop_of(play) is StopReason.LOCAL) is energy
+    if not energy:
+        play.wait(16).skip()
+        read_again(play)
+        assert stop_of(play) is StopReason.LOCAL
+
+
+def test_a_session_that_outlived_a_restart_is_ended_at_once() -> None:
+    from tests.domain.test_plays_payment import OPENED, EvseAt
+
+    play = till()
+    paid(play)
+    play.wait(60).skip()
+    play.restart(20, state=EvseAt(play)).skip()
+    (play >> OPENED).skip()
+    assert play.state() is State.ACTIVE
+    read_again(play)
+    assert stop_of(play) is StopReason.LOCAL
+
+
+def test_the_pause_is_real_time() -> None:
+    """At a clock that runs ten times as fast it is ten times as many seconds of the domain."""
+    play = till(io_s=10.0)
+    (play >> PLUG).skip()
+    tapped(play)
+    energised(play)
+    play.wait(99).skip()
+    read_again(play)
+    assert stop_of(play) is None
+    play.wait(2).skip()
+    read_again(play)
+    assert stop_of(play) is StopReason.LOCAL
