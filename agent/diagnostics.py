@@ -133,19 +133,29 @@ class Diagnostics:
         self._file, self._settings, self._ring, self._frames = file, settings, ring, frames
         self._picture, self._store, self._events, self._utc_s = picture, store, events, utc_s
 
-    def parts(self, order: SendLog) -> dict[str, bytes]:
+    def taken(self, order: SendLog) -> Callable[[], dict[str, bytes]]:
+        """Take what the event loop owns, on it. What is returned makes the parts of it, in any thread."""
         oldest, latest = order.oldest_utc_s, order.latest_utc_s
         about = {"station": self._file.station.id, "agent": __version__, "made_utc_s": self._utc_s()}
-        parts = {"about.json": as_json({**about, "oldest_utc_s": oldest, "latest_utc_s": latest})}
+        first = {"about.json": as_json({**about, "oldest_utc_s": oldest, "latest_utc_s": latest})}
         if order.security:
-            low, high = oldest or 0.0, latest if latest is not None else float("inf")
-            kept = [e for e in self._events() if e.get("utc_s") is None or low <= e["utc_s"] <= high]
-            return parts | {"security.json": as_json(kept)}
-        return parts | {
-            "station.json": as_json(station_file(self._file.path)),
-            "settings.json": as_json(settings_of(self._settings)),
-            "picture.json": as_json(without_tokens(without_secrets(self._picture()))),
-            "store.json": as_json(self._store()),
-            "agent.log": self._ring.text(oldest, latest).encode(),
-            "wire.jsonl": frames(self._frames(), oldest, latest).encode(),
-        }
+            events = list(self._events())
+            return lambda: first | {"security.json": as_json(_between(events, oldest, latest))}
+        picture, store = without_tokens(without_secrets(self._picture())), self._store()
+        settings, traced = settings_of(self._settings), self._frames()
+        return lambda: (
+            first
+            | {
+                "station.json": as_json(station_file(self._file.path)),
+                "settings.json": as_json(settings),
+                "picture.json": as_json(picture),
+                "store.json": as_json(store),
+                "agent.log": self._ring.text(oldest, latest).encode(),
+                "wire.jsonl": frames(traced, oldest, latest).encode(),
+            }
+        )
+
+
+def _between(events: Iterable[Mapping[str, Any]], oldest: float | None, latest: float | None) -> list[Any]:
+    low, high = oldest or 0.0, latest if latest is not None else float("inf")
+    return [e for e in events if e.get("utc_s") is None or low <= e["utc_s"] <= high]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from agent.domain.certificates import Use
@@ -45,7 +45,7 @@ def files_of(station: Station) -> Files:
     folder = file.station.state_dir / "files"
     ca = next((b.ca for b in file.backends if b.ca is not None), None)
 
-    def parts(order: SendLog) -> Mapping[str, bytes]:
+    def parts(order: SendLog) -> Callable[[], Mapping[str, bytes]]:
         from agent.diagnostics import Diagnostics
 
         made = Diagnostics(
@@ -57,9 +57,9 @@ def files_of(station: Station) -> Files:
             station.store.summary,
             lambda: security_log(station.site, station.clock),
             lambda: station.clock.now().utc_s,
-        ).parts(order)
+        ).taken(order)
         # free text of a backend (error descriptions, messages to the driver) repeats tokens where no name says so
-        return {name: station.mask.masked(content.decode()).encode() for name, content in made.items()}
+        return lambda: {name: station.mask.masked(content.decode()).encode() for name, content in made().items()}
 
     def roots() -> list[bytes]:
         """Installed ones, and those of the station file."""

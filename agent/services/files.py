@@ -1,7 +1,7 @@
 """Carries out what the domain orders of files: fetch, check and install firmware, send logs.
 
-One thing at a time of each kind; each order is answered by its event, whatever happens. All heavy imports wait for the
-first order.
+One thing at a time of each kind; each order is answered by its event, whatever happens: a job that fails in a way that
+was not expected is a failed job. All heavy imports wait for the first order.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.domain.events import (
     Event,
@@ -36,7 +36,8 @@ from agent.domain.orders import (
     SendLog,
 )
 from agent.kinds import Fault
-from agent.ports import DeviceError, Refused
+from agent.ports import Broken, DeviceError, Refused
+from agent.services.jobs import defect
 from agent.services.keep import Keeper, Opening
 
 if TYPE_CHECKING:
@@ -44,14 +45,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 UPDATER_S = 60.0
 """So long an installation waits for an updater that cannot be opened."""
 
-Parts = Callable[[SendLog], Mapping[str, bytes]]
-"""What belongs into the archive of this order: name -> content. Called on the event loop, so it must be quick."""
+Parts = Callable[[SendLog], Callable[[], Mapping[str, bytes]]]
+"""What belongs into the archive of this order. Called on the event loop, where it takes what is there now, quickly;
+what it returns is called beside the loop and makes the contents of it: name -> content."""
 
 Begin = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
-"""Begins a task. The station's is that of its ``TaskGroup``: what nobody expected ends the process."""
+"""Begins a task: the station's in its ``TaskGroup``."""
 
 
 class Files:
@@ -86,16 +90,19 @@ class Files:
             return
         match order:
             case JudgeSigner(job, certificate):
-                self._judging = self._start(self._judging, self._judge(job, certificate))  # beside a running download
+                work = self._judge(job, certificate)  # beside a running download
+                self._judging = self._start(self._judging, work, SignerJudged(job, False))
             case FetchFirmware(job, location):
-                self._firmware = self._start(self._firmware, self._fetch(job, location))
+                work = self._fetch(job, location)
+                self._firmware = self._start(self._firmware, work, FirmwareFetched(job, False))
             case CheckFirmware(job, certificate, signature):
-                self._firmware = self._start(self._firmware, self._check(job, certificate, signature))
+                work = self._check(job, certificate, signature)
+                self._firmware = self._start(self._firmware, work, FirmwareChecked(job, False))
             case DropFirmware(job):
                 self._stop(job)
-                self._firmware = self._start(self._firmware, self._forget())
+                self._firmware = self._start(self._firmware, self._forget(), None)
             case SendLog(job):
-                self._sending = self._start(self._sending, self._send(order))
+                self._sending = self._start(self._sending, self._send(order), LogSent(job, "UploadFailure"))
             case DropLog(job):
                 self._stop(job)
             case InstallFirmware(job):
@@ -105,13 +112,21 @@ class Files:
             case _:
                 pass
 
-    def _start(self, before: asyncio.Task[None] | None, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """After the one before, in the order in which they were ordered."""
+    def _start(
+        self, before: asyncio.Task[None] | None, work: Coroutine[Any, Any, None], failed: Event | None
+    ) -> asyncio.Task[None]:
+        """After the one before, in the order in which they were ordered. ``failed`` answers the order where the work
+        ends in a way that was not expected."""
 
         async def in_turn() -> None:
             if before is not None:
                 await asyncio.wait((before,))
-            await work
+            try:
+                await work
+            except Exception as e:  # noqa: BLE001 - foreign files, servers and certificates: the station goes on
+                log.error("file job: not done: %s", defect(e))
+                if failed is not None:
+                    self._post(failed)
 
         return self.begin(in_turn())
 
@@ -191,7 +206,7 @@ class Files:
         file = self._folder / order.name
         status = "Uploaded"
         try:
-            await beside(pack, file, self._parts(order))
+            await beside(_packed, pack, file, self._parts(order))
             await beside(send, order.location, file, order.name, going)
         except (Failed, OSError) as e:
             status = e.status if isinstance(e, Failed) else "UploadFailure"
@@ -199,7 +214,8 @@ class Files:
         finally:
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
-        if self._going.pop(order.job, None) is not None:
+            stopped = self._going.pop(order.job, None) is None
+        if not stopped:
             self._post(LogSent(order.job, status))
 
     def _new(self) -> Going:
@@ -213,6 +229,10 @@ class Files:
         if self._ca is not None:
             context.load_verify_locations(str(self._ca))
         return context
+
+
+def _packed(pack: Callable[[Path, Mapping[str, bytes]], None], file: Path, parts: Callable[[], Any]) -> None:
+    pack(file, parts())
 
 
 class UpdaterKeeper(Keeper):
@@ -262,7 +282,7 @@ class UpdaterKeeper(Keeper):
             while True:
                 order = await self._orders.get()
                 if order is None:
-                    await port.commit()
+                    await _without_defect(port.commit())
                 elif order[0] in self._waiting:
                     self._waiting[order[0]].cancel()
                     await self._do_install(port, *order)
@@ -271,7 +291,7 @@ class UpdaterKeeper(Keeper):
 
     async def _do_install(self, port: Any, job: str, file: Path) -> None:
         try:
-            outcome = Install.REBOOT if await port.install(file) else Install.DONE
+            outcome = Install.REBOOT if await _without_defect(port.install(file)) else Install.DONE
         except Refused as e:
             log.warning("firmware: %s", e)
             outcome = Install.UNFIT
@@ -279,3 +299,14 @@ class UpdaterKeeper(Keeper):
             log.warning("firmware: %s", e)
             outcome = Install.FAILED
         self._done(job, outcome)
+
+
+async def _without_defect(work: Awaitable[T]) -> T:
+    """What an updater does beyond its contract is a failed job too: no firmware is worth the sessions that run. Raises
+    ``DeviceError``."""
+    try:
+        return await work
+    except DeviceError:
+        raise
+    except Exception as e:
+        raise Broken(f"the updater failed: {defect(e)}") from e

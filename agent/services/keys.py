@@ -23,6 +23,7 @@ from agent.domain.keys import (
     TakeChain,
 )
 from agent.domain.orders import Order
+from agent.services.jobs import defect
 from agent.services.pki import Pki, Taken
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,6 @@ class Keys:
         """``serial``: of the station, as its BootNotification says it."""
         self.pki, self._post, self._serial = pki, post, serial
         self.begin: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = asyncio.create_task
-        """The station's is that of its ``TaskGroup``: what nobody expected ends the process."""
         self._closed = False
         self._queue: asyncio.Queue[Order] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
@@ -59,7 +59,11 @@ class Keys:
 
         while True:
             order = await self._queue.get()
-            event = await beside(self._done, order)
+            try:
+                event = await beside(self._done, order)
+            except Exception as e:  # noqa: BLE001 - foreign certificates, the disk: the station goes on
+                log.error("pki: %s: not done: %s", type(order).__name__, defect(e))
+                event = _failed(order)
             if event is not None:
                 self._post(event)
 
@@ -91,3 +95,19 @@ class Keys:
         except OSError as e:
             log.error("pki: %s: check the disk and the permissions of state_dir/pki", e)
             return otherwise
+
+
+def _failed(order: Order) -> Event | None:
+    """What answers an order whose work ended in a way that was not expected."""
+    match order:
+        case MakeRequest(job):
+            return RequestMade(job, "")
+        case TakeChain(job):
+            return ChainTaken(job, why="it could not be looked at")
+        case InstallRoot(job):
+            return RootInstalled(job, "Failed")
+        case DeleteRoot(job):
+            return RootDeleted(job, "Failed")
+        case ListRoots(job):
+            return RootsListed(job)
+    return None

@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import sys
+import threading
 from collections import OrderedDict
 from types import TracebackType
 from typing import Any
@@ -28,8 +29,11 @@ SHORTEST = 4
 
 
 class Mask(logging.Filter):
+    """Learns on the event loop; lines of other threads (store, transfers) are masked in these."""
+
     def __init__(self) -> None:
         super().__init__()
+        self._lock = threading.Lock()
         self._tokens: OrderedDict[str, str] = OrderedDict()
         self._secrets: set[str] = set()
 
@@ -69,23 +73,27 @@ class Mask(logging.Filter):
     def _learn(self, token: Token) -> None:
         if len(token.value) < SHORTEST:
             return
-        for spelling in {token.value.casefold(), json.dumps(token.value)[1:-1].casefold()}:
-            self._tokens[spelling] = token.masked()
-            self._tokens.move_to_end(spelling)
-        while len(self._tokens) > KEPT:
-            self._tokens.popitem(last=False)
+        with self._lock:
+            for spelling in {token.value.casefold(), json.dumps(token.value)[1:-1].casefold()}:
+                self._tokens[spelling] = token.masked()
+                self._tokens.move_to_end(spelling)
+            while len(self._tokens) > KEPT:
+                self._tokens.popitem(last=False)
 
     def secret(self, text: str) -> None:
         if len(text) >= SHORTEST:
-            self._secrets.add(text)
+            with self._lock:
+                self._secrets.add(text)
 
     # --- masking -----------------------------------------------------------------------------------------------
 
     def masked(self, text: str) -> str:
-        for secret in self._secrets:
+        with self._lock:
+            secrets, tokens = tuple(self._secrets), tuple(self._tokens.items())
+        for secret in secrets:
             text = text.replace(secret, "***")
         folded = text.casefold()
-        for value, shown in self._tokens.items():
+        for value, shown in tokens:
             if value in folded:
                 text = re.sub(re.escape(value), lambda _, shown=shown: shown, text, flags=re.IGNORECASE)  # type: ignore[misc]
         return text

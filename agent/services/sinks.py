@@ -6,6 +6,7 @@ anything that is billed. What does not fit is counted, oldest first; nothing nam
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections import deque
@@ -101,15 +102,24 @@ class Sinks(logging.Handler):
         super().__init__(logging.WARNING)
         self.sinks = [Sink(t.name, t.queue, opening_of(t, station)) for t in tables]
         self._station, self._clock = station, clock
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def hear(self, message: Message) -> None:
         if isinstance(message, TOLD):
             self._put(type(message).__name__, _plain(dump(message)))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """The filters have masked it already."""
-        if record.name != __name__:
-            self._put("Log", {"level": record.levelname, "where": record.name, "text": record.getMessage()[:2000]})
+        """The filters have masked it already. A line of another thread (store, transfer) is put on the loop."""
+        if record.name == __name__ or self._loop is None:
+            return
+        what = {"level": record.levelname, "where": record.name, "text": record.getMessage()[:2000]}
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the station has ended
+                self._loop.call_soon_threadsafe(self._put, "Log", what)
+        else:
+            self._put("Log", what)
 
     def _put(self, kind: str, what: dict[str, Any]) -> None:
         now = self._clock.now()
@@ -118,6 +128,7 @@ class Sinks(logging.Handler):
             sink.put(kind, line)
 
     async def run(self) -> None:
+        self._loop = asyncio.get_running_loop()
         logging.getLogger().addHandler(self)
         try:
             async with asyncio.TaskGroup() as group:

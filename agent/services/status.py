@@ -13,7 +13,7 @@ import json
 import logging
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
@@ -92,9 +92,10 @@ class StatusSocket:
         self.changed()  # what is told to the backend is part of the picture, and no event of the engine
 
     @property
-    def frames(self) -> list[bytes]:
-        """The newest frames, oldest first, as they are told to a watcher."""
-        return [_frame_line(frame) for frame in self._frames]
+    def frames(self) -> Iterator[bytes]:
+        """The newest frames of now, oldest first, as a watcher gets them; each is written when it is asked for, in any
+        thread."""
+        return map(_frame_line, tuple(self._frames))
 
     def changed(self) -> None:
         if self._handle is None and self._clients:

@@ -1,0 +1,13 @@
+"""Jobs that a backend orders of files and keys: whatever goes wrong in one ends that job, never the process."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+
+def defect(e: BaseException) -> str:
+    """Kind and place of an error that was not expected. Its text may hold an address with a password: not shown."""
+    frames = traceback.extract_tb(e.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(e).__name__}{place}: a defect, please report"

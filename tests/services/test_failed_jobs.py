@@ -1,0 +1,288 @@
+"""What a backend orders of files and keys may fail in any way: the job has failed, the station goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from file_servers import web_server
+
+from agent.domain.certificates import HashData, Use
+from agent.domain.events import (
+    CardPresented,
+    Event,
+    FirmwareBooted,
+    FirmwareChecked,
+    FirmwareFetched,
+    FirmwareInstalled,
+    Install,
+    LogSent,
+    SignerJudged,
+)
+from agent.domain.keys import (
+    ChainTaken,
+    DeleteRoot,
+    InstallRoot,
+    KeepCertificates,
+    ListRoots,
+    MakeRequest,
+    RequestMade,
+    RootDeleted,
+    RootInstalled,
+    RootsListed,
+    TakeChain,
+)
+from agent.domain.orders import CheckFirmware, DropFirmware, FetchFirmware, JudgeSigner, Order, SendLog
+from agent.kinds import Token
+from agent.ports.updater import Running
+from agent.services.clock import Clock
+from agent.services.files import Files, UpdaterKeeper
+from agent.services.keys import Keys
+from agent.services.pki import Pki
+from agent.services.privacy import Mask
+from agent.services.ring import LogRing
+from agent.services.sinks import Sinks
+from agent.settings import SinkTable
+
+DEADLINE_S = 30.0
+
+
+@pytest.fixture
+def busy_threads() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+@contextlib.contextmanager
+def beside(work: Callable[[int], object]) -> Iterator[None]:
+    """``work`` again and again in another thread; what it raises is raised here."""
+    over, failed = threading.Event(), []
+
+    def run() -> None:
+        count = 0
+        try:
+            while not over.is_set():
+                work(count)
+                count += 1
+        except Exception as e:  # noqa: BLE001 - raised below
+            failed.append(e)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    assert failed == []
+
+
+def line(n: int) -> logging.LogRecord:
+    return logging.LogRecord("a", logging.WARNING, "", 0, f"line {n}", None, None)
+
+
+# --- read here, written by another thread -----------------------------------------------------------------------------
+
+
+def test_the_log_is_read_while_another_thread_writes_it(busy_threads: None) -> None:
+    clock = Clock({}, boot_id="a")
+    clock.heard_utc(1_800_000_000.0, 0.0)
+    ring = LogRing(clock, lines=300)
+    with beside(lambda n: ring.handle(line(n))):
+        for _ in range(50):
+            numbers = [int(text.rsplit(" ", 1)[1]) for text in ring.text(None, None).splitlines()]
+            assert numbers == sorted(numbers)
+
+
+def test_a_line_of_another_thread_is_masked_while_tokens_are_learnt(busy_threads: None) -> None:
+    mask = Mask()
+    with beside(lambda n: mask.filter(line(n))):
+        for n in range(3000):
+            mask.hearing(CardPresented(1, Token(f"CARD-{n:08d}")))
+            mask.secret(f"secret-{n:08d}")
+
+
+async def test_an_alert_of_another_thread_reaches_its_sink(tmp_path: Path) -> None:
+    """A thread that sets an ``asyncio.Event`` wakes no sleeping loop, and meets its waiters half changed."""
+    sinks = Sinks((SinkTable("file", path=tmp_path / "alerts"),), "station", Clock({}))
+    task = asyncio.create_task(sinks.run())
+    while not sinks.sinks[0].up:
+        await asyncio.sleep(0.001)
+    asyncio.get_running_loop().set_debug(True)  # what only the loop's own thread may do is an error elsewhere
+    try:
+        await asyncio.to_thread(sinks.handle, line(1))
+        async with asyncio.timeout(DEADLINE_S):
+            while not (tmp_path / "alerts").exists():
+                await asyncio.sleep(0.001)
+    finally:
+        asyncio.get_running_loop().set_debug(False)
+        task.cancel()
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+class Station:
+    """Begins jobs as a station does: what a task raises ends the group."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self.heard: asyncio.Queue[Event] = asyncio.Queue()
+        self.begin: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = group.create_task
+
+    async def answer(self) -> Event:
+        async with asyncio.timeout(DEADLINE_S):
+            return await self.heard.get()
+
+
+@contextlib.asynccontextmanager
+async def station() -> AsyncIterator[Station]:
+    async with asyncio.TaskGroup() as group:
+        yield Station(group)
+
+
+def broken(*args: Any, **named: Any) -> Any:
+    raise RuntimeError("ftp://user:geheim@host/x is what it was about")
+
+
+FILE_ORDERS: list[tuple[Order, Event | None]] = [
+    (JudgeSigner("j", "no PEM"), SignerJudged("j", False)),
+    (FetchFirmware("f", "http://127.0.0.1:1/x"), FirmwareFetched("f", False)),
+    (CheckFirmware("c", "no PEM", ""), FirmwareChecked("c", False)),
+    (DropFirmware("d"), None),
+    (SendLog("s", "http://127.0.0.1:1/x", name="log.zip"), LogSent("s", "UploadFailure")),
+]
+FILE_WORK = (
+    "agent.services.signing.signer_accepted", "agent.services.transfer.fetch", "agent.services.signing.signed_by",
+    "agent.services.transfer.part.forget", "agent.services.archive.pack", "agent.services.transfer.send",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("work", FILE_WORK)
+async def test_whatever_fails_in_a_file_job_is_a_failed_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, work: str
+) -> None:
+    monkeypatch.setattr(work, broken)
+    async with station() as s:
+        files = Files(tmp_path, s.heard.put_nowait, lambda order: lambda: {"a": b""}, list)
+        files.begin = s.begin
+        for order, event in FILE_ORDERS:
+            files.do(order)
+            if event is not None:
+                assert await s.answer() == event
+        files.do(FetchFirmware("again", "http://127.0.0.1:1/x"))  # what comes after it is done
+        assert await s.answer() == FirmwareFetched("again", False)
+    assert "RuntimeError" in caplog.text
+    assert "geheim" not in caplog.text
+
+
+@pytest.mark.parametrize("where", ["taken", "made"])
+async def test_an_archive_that_cannot_be_made_is_a_failed_upload(tmp_path: Path, where: str) -> None:
+    async with station() as s:
+        parts = broken if where == "taken" else lambda order: broken
+        files = Files(tmp_path, s.heard.put_nowait, parts, list)
+        files.begin = s.begin
+        files.do(SendLog("s", "http://127.0.0.1:1/x", name="log.zip"))
+        assert await s.answer() == LogSent("s", "UploadFailure")
+    assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240
+
+
+async def test_an_archive_is_made_beside_the_loop(tmp_path: Path) -> None:
+    """It is only finished when the loop has turned meanwhile."""
+    turned = threading.Event()
+
+    def made() -> Mapping[str, bytes]:
+        assert turned.wait(DEADLINE_S), "the loop was held"
+        return {"about.json": b"{}"}
+
+    with web_server() as web:
+        async with station() as s:
+            files = Files(tmp_path, s.heard.put_nowait, lambda order: made, list)
+            files.begin = s.begin
+            files.do(SendLog("s", f"http://127.0.0.1:{web.port}/log.zip", name="log.zip"))
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().call_later(0.05, turned.set)
+            assert await s.answer() == LogSent("s", "Uploaded")
+        assert web.got[0][2].startswith(b"PK")
+
+
+# --- the updater ------------------------------------------------------------------------------------------------------
+
+
+class OddUpdater:
+    """A driver with a defect."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[OddUpdater]:
+        self.opened += 1
+        yield self
+
+    async def running(self) -> Running:
+        return Running(version="1")
+
+    async def install(self, file: Path) -> bool:
+        raise KeyError("slot")
+
+    async def commit(self) -> None:
+        raise ZeroDivisionError
+
+
+async def test_an_updater_with_a_defect_fails_its_job_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.services.keep.BROKEN_S", 0.01)
+    async with station() as s:
+        odd = OddUpdater()
+        keeper = UpdaterKeeper("updater", odd.open, s.heard.put_nowait, asyncio.Event())
+        task = s.begin(keeper.run())
+        assert await s.answer() == FirmwareBooted(False, False, "1")
+        keeper.install("i", tmp_path)
+        assert await s.answer() == FirmwareInstalled("i", Install.FAILED)
+        keeper.commit()
+        assert await s.answer() == FirmwareBooted(False, False, "1")  # opened again
+        assert odd.opened == 2
+        keeper.leave()
+        task.cancel()
+
+
+# --- keys and certificates --------------------------------------------------------------------------------------------
+
+
+class BrokenPki(Pki):
+    request = take = install = installed = delete = keep = broken
+
+
+NAMED = HashData("SHA256", "00", "00", "1")
+
+
+async def test_whatever_fails_in_a_job_of_keys_is_a_failed_job(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    orders: list[tuple[Order, Event | None]] = [
+        (MakeRequest("m", "o"), RequestMade("m", "")),
+        (TakeChain("t", "PEM"), ChainTaken("t", why="it could not be looked at")),
+        (InstallRoot("i", Use.CSMS_ROOT, "PEM"), RootInstalled("i", "Failed")),
+        (DeleteRoot("d", NAMED), RootDeleted("d", "Failed")),
+        (KeepCertificates(()), None),
+        (ListRoots("l", (Use.CSMS_ROOT,)), RootsListed("l")),
+    ]
+    async with station() as s:
+        keys = Keys(BrokenPki(tmp_path), s.heard.put_nowait, "serial")
+        keys.begin = s.begin
+        for order, event in orders:
+            keys.do(order)
+            if event is not None:
+                assert await s.answer() == event
+        keys.close()
+    assert caplog.text.count("RuntimeError") == len(orders)
+    assert "geheim" not in caplog.text
