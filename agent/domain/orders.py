@@ -148,13 +148,18 @@ class WakeMe(Order):
     at_s: float | None
 
 
+REMOTE_RESET, SCHEDULED_RESET, FIRMWARE_UPDATE = "RemoteReset", "ScheduledReset", "FirmwareUpdate"
+"""BootReasonEnumType of 2.x, as far as this station orders its own restart. Scheduled: a reset that had to wait until
+the last transaction had ended (B12)."""
+
+
 @frozen
 class Restart(Order):
     """Flush what was replied, then end the process; the supervisor starts it again. ``reason``: BootReasonEnumType of
     2.x. With ``FirmwareUpdate`` the updater boots the whole board."""
 
     hard: bool = False
-    reason: str = "RemoteReset"
+    reason: str = REMOTE_RESET
 
 
 @frozen

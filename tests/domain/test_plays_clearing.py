@@ -56,7 +56,9 @@ def test_what_does_not_stop_anybody_is_no_failure_of_the_reset() -> None:
     assert tries(play) == 1
 
 
-@pytest.mark.parametrize(("reason", "count"), [("RemoteReset", 3), ("FirmwareUpdate", 0), ("", 0)])
+@pytest.mark.parametrize(
+    ("reason", "count"), [("RemoteReset", 3), ("ScheduledReset", 3), ("FirmwareUpdate", 0), ("", 0)]
+)
 def test_after_a_reset_of_the_station_the_boards_are_told_too(reason: str, count: int) -> None:
     """A start for another reason leaves the boards alone."""
     play = Playbook(settings={"reset_retries": 2}, cold=True)

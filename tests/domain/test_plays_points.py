@@ -415,7 +415,7 @@ def test_a_reset_ends_it_or_waits_for_it(on_idle: bool) -> None:
     p = opened(plug(play((EV,)))) << TELL >> Asked(LINK, "q", AskReset(on_idle=on_idle))
     if on_idle:
         p = p << Reply(LINK, "q", "Scheduled") >> VehicleLeft(1)
-        assert p << forgotten("tx") << TELL << Restart(False)
+        assert p << forgotten("tx") << TELL << Restart(False, "ScheduledReset")
     else:
         p = p << Reply(LINK, "q", "Accepted") << Restart(False) << forgotten("tx")
         assert p << told(TransactionEnded, reason=StopReason.IMMEDIATE_RESET, trigger=TriggerReason.RESET_COMMAND)

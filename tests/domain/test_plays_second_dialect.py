@@ -38,6 +38,9 @@ def end(play: Playbook, evse: int = 1, meter_wh: int = 1500) -> Playbook:
     return play
 
 
+SCHEDULED = Restart(reason="ScheduledReset")
+
+
 def test_a_reset_on_idle_of_an_idle_station() -> None:
     assert Playbook() >> ask(AskReset(on_idle=True)) << said("Accepted") << Restart()
 
@@ -45,11 +48,11 @@ def test_a_reset_on_idle_of_an_idle_station() -> None:
 def test_a_reset_on_idle_waits_for_the_last_session_and_lets_nobody_else_start() -> None:
     play = charging(charging(Playbook(evses=2), A, 1), A, 2)
     assert play >> ask(AskReset(on_idle=True)) << said("Scheduled")
-    assert Restart() not in end(play, 1).skip().log
+    assert SCHEDULED not in end(play, 1).skip().log
     play >> CardPresented(1, B)
     assert not [o for o in play.log if isinstance(o, JudgeToken) and o.token == B]
     assert play.statuses[1].connector in (ConnectorStatus.UNAVAILABLE, ConnectorStatus.OCCUPIED)
-    assert Restart() in end(play, 2).skip().log
+    assert SCHEDULED in end(play, 2).skip().log
     assert [m.reason for m in play.ended()] == [StopReason.LOCAL, StopReason.LOCAL]
 
 
@@ -58,7 +61,7 @@ def test_somebody_who_is_about_to_plug_in_is_waited_for() -> None:
     play >> TokenJudged("token:1", A, ACCEPTED)
     play.skip() >> ask(AskReset(on_idle=True)) << said("Scheduled")
     play.wait(61)
-    assert play << Restart()
+    assert play << SCHEDULED
 
 
 def test_an_immediate_reset_overrides_one_that_waits() -> None:
@@ -66,6 +69,7 @@ def test_an_immediate_reset_overrides_one_that_waits() -> None:
     play >> ask(AskReset()) << said("Accepted")
     assert play.skip().session().stop is not None
     assert play.session().stop.reason == StopReason.IMMEDIATE_RESET
+    assert [o for o in end(play, 1).skip().log if isinstance(o, Restart)] == [Restart()]
 
 
 def test_one_evse_is_reset_alone() -> None:

@@ -30,6 +30,7 @@ START = "StartupOfTheDevice"
         ("PowerUp", START),
         ("ApplicationReset", START),
         ("RemoteReset", "ResetOrReboot"),
+        ("ScheduledReset", "ResetOrReboot"),
         ("FirmwareUpdate", "ResetOrReboot"),
     ],
 )

@@ -33,6 +33,7 @@ from agent.domain.events import (
 from agent.domain.evse import Site, State
 from agent.domain.messages import FirmwareStatus
 from agent.domain.orders import (
+    FIRMWARE_UPDATE,
     CheckFirmware,
     CommitFirmware,
     DropFirmware,
@@ -247,7 +248,7 @@ class Firmware:
                 yield from self._good(job, now)
             case Install.REBOOT:
                 yield from self._step(Phase.BOOTING, "InstallRebooting")
-                yield Restart(hard=True, reason="FirmwareUpdate")
+                yield Restart(hard=True, reason=FIRMWARE_UPDATE)
             case Install.UNFIT:
                 yield from self._end("InstallVerificationFailed")
             case _:

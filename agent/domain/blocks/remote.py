@@ -31,7 +31,7 @@ from agent.domain.messages import (
     StopReason,
     TriggerReason,
 )
-from agent.domain.orders import ReadMeter, Reply, Restart, Tell, WakeMe
+from agent.domain.orders import REMOTE_RESET, SCHEDULED_RESET, ReadMeter, Reply, Restart, Tell, WakeMe
 from agent.frozen import mutable
 from agent.kinds import STATION, Moment
 
@@ -200,9 +200,11 @@ class Remote:
             yield from self._restart()
 
     def _restart(self) -> Iterator[Yielded]:
+        """A reset that waited for its moment is scheduled (2.0.1 B12); one that found the station idle is not."""
         reset, self._reset = self._reset, None
         yield WakeMe("reset:", None)
-        yield Restart(hard=bool(reset and reset.hard))
+        waited = reset is not None and reset.on_idle and self._site.draining
+        yield Restart(bool(reset and reset.hard), SCHEDULED_RESET if waited else REMOTE_RESET)
 
     # --- trigger, data -----------------------------------------------------------------------------------------
 

@@ -17,14 +17,14 @@ from agent.domain.events import (
 )
 from agent.domain.evse import Site
 from agent.domain.messages import SecurityHappened
-from agent.domain.orders import Remember, Tell
+from agent.domain.orders import FIRMWARE_UPDATE, REMOTE_RESET, SCHEDULED_RESET, Remember, Tell
 from agent.domain.record import Poisoned, dump, load
 from agent.domain.security import REPEATED, Noted, SecurityEvent
 from agent.kinds import Fault, Moment
 
 CORRECTED_S = 1.0
 """Less is no change of the system time."""
-_ORDERED = ("RemoteReset", "FirmwareUpdate")
+_ORDERED = (REMOTE_RESET, SCHEDULED_RESET, FIRMWARE_UPDATE)
 _PARAMETERS = ("authorization_key", "security_profile", "root_check", "cpo_name")
 
 

@@ -204,7 +204,7 @@ async def test_TC_B_21_CS(s: Street201) -> None:
     await s.told("Unavailable", 2)
     await s.tap("04AAAAAA")
     assert (await s.ended())["transactionInfo"]["stoppedReason"] == "Local"
-    assert (await s.rebooted())["reason"] == "RemoteReset"
+    assert (await s.rebooted())["reason"] == "ScheduledReset"
 
 
 async def test_TC_B_22_CS(s: Street201) -> None:
