@@ -54,12 +54,13 @@ class AskStop(Ask):
 
 @frozen
 class AskAvailability(Ask):
-    """ChangeAvailability; evse 0 is the station. ``every``: 1.x, where connector 0 speaks for all of them; in 2.x each
-    EVSE keeps its own word beside the station's."""
+    """ChangeAvailability; evse 0 is the station. ``every``: 1.x, where connector 0 speaks for all of them and an EVSE
+    is its connector; in 2.x station, EVSE and connector each keep a state. ``connector``: the EVSE's is meant."""
 
     evse: EvseId
     operative: bool
     every: bool = True
+    connector: bool = False
 
 
 @frozen

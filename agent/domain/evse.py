@@ -154,6 +154,8 @@ class Evse:
     lamp: Lamp = Lamp.OFF
     # blocks/availability.py
     operative: bool = True
+    connector_operative: bool = True
+    """Of its one connector, which 2.x sets apart from the EVSE (G03)."""
     service_on: bool = True
 
     @property
@@ -312,6 +314,10 @@ class Site:
         """The backend that authorises can be asked."""
         return self.link_up.get(self.links[0], False) if self.links else False
 
+    def is_operative(self, evse: Evse) -> bool:
+        """Station, EVSE and connector (2.0.1 G03, G04)."""
+        return self.operative and evse.operative and evse.connector_operative
+
     def in_order(self, evse: Evse) -> bool:
         """Neither broken nor closed."""
         return not (_broken(self, evse) or _closed(self, evse))
@@ -346,12 +352,14 @@ def _broken(site: Site, evse: Evse) -> bool:
 
 
 def _closed(site: Site, evse: Evse) -> bool:
-    return not (evse.operative and site.operative) or site.draining or site.updating
+    return not site.is_operative(evse) or site.draining or site.updating
 
 
 SERVICES: tuple[ServiceRow, ...] = (
     ServiceRow(Service.FAULTED, "a blocking fault, or the store takes nothing", _broken),
-    ServiceRow(Service.UNAVAILABLE, "set inoperative: EVSE or station; or a reset or new firmware waits", _closed),
+    ServiceRow(
+        Service.UNAVAILABLE, "set inoperative: connector, EVSE or station; or a reset or new firmware waits", _closed
+    ),
     ServiceRow(Service.RESERVED, "reserved for somebody", kept),
     ServiceRow(Service.IN_SERVICE, "otherwise", lambda s, e: True),
 )

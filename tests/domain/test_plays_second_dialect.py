@@ -7,6 +7,7 @@ from playbook import LINK, A, B, Playbook, charging, kept, told, wh
 
 from agent.domain.asks import Ask, AskAvailability, AskInventory, AskReset, AskTrigger, Trigger
 from agent.domain.events import Asked, CardPresented, ContactorOpened, LinkChanged, MeterRead, TokenJudged
+from agent.domain.evse import Service
 from agent.domain.messages import (
     ChargingState,
     ConnectorStatus,
@@ -136,6 +137,41 @@ def test_begin_and_end_say_all_that_the_meter_said() -> None:
     (ended,) = [m for m in play.told if isinstance(m, TransactionEnded)]
     assert ended.reading is not None
     assert ended.reading.energy_wh == 1500
+
+
+@pytest.mark.parametrize("connector_first", [True, False])
+def test_a_connector_stays_inoperative_when_its_evse_becomes_operative(connector_first: bool) -> None:
+    """2.0.1 G03: EVSE and connector have a state each. Both survive a restart."""
+    connector, evse = (AskAvailability(1, False, every=False, connector=c) for c in (True, False))
+    play = Playbook()
+    for asked in (connector, evse) if connector_first else (evse, connector):
+        play.skip() >> ask(asked)
+    play.skip() >> ask(AskAvailability(1, True, every=False))
+    assert play.site.service(play.evse()) is Service.UNAVAILABLE
+    play.skip().restart(5)
+    assert play.site.service(play.evse()) is Service.UNAVAILABLE
+    play.skip() >> ask(AskAvailability(1, True, every=False, connector=True))
+    assert play.site.service(play.evse()) is Service.IN_SERVICE
+
+
+def test_an_evse_stays_inoperative_when_its_connector_becomes_operative() -> None:
+    play = Playbook() >> ask(AskAvailability(1, False, every=False))
+    play.skip() >> ask(AskAvailability(1, True, every=False, connector=True))
+    assert play.skip().site.service(play.evse()) is Service.UNAVAILABLE
+
+
+def test_connector_and_evse_are_one_for_1_6() -> None:
+    play = Playbook() >> ask(AskAvailability(1, False, every=False, connector=True))
+    play.skip() >> ask(AskAvailability(1, True))
+    assert play.skip().site.service(play.evse()) is Service.IN_SERVICE
+
+
+def test_a_record_of_an_earlier_program_has_an_operative_connector() -> None:
+    play = Playbook()
+    play.store = {"availability": {"1": {"operative": False}}}
+    play.restart(5)
+    play.skip() >> ask(AskAvailability(1, True, every=False))
+    assert play.skip().site.service(play.evse()) is Service.IN_SERVICE
 
 
 def test_the_station_and_its_evses_have_a_word_each() -> None:

@@ -40,7 +40,8 @@ class Availability:
             if key == str(STATION):
                 self._site.operative = operative
             elif key.isdigit() and int(key) in self._site.evses:
-                self._site.evses[int(key)].operative = operative
+                evse = self._site.evses[int(key)]
+                evse.operative, evse.connector_operative = operative, bool(record.get("connector", True))
         return iter(())
 
     @answers(AskAvailability)
@@ -51,15 +52,13 @@ class Availability:
         if ask.evse != STATION and ask.evse not in self._site.evses:
             yield Reply(event.link, event.request, "Rejected")
             return
-        yield Remember("availability", str(ask.evse), {"operative": ask.operative})
         touched = list(self._site.evses.values()) if ask.evse == STATION else [self._site.evses[ask.evse]]
         if ask.evse == STATION:
             self._site.operative = ask.operative
-            for evse in touched if ask.every else ():  # 1.6 5.2: connector 0 speaks for all of them
-                evse.operative = ask.operative
-                yield Remember("availability", str(evse.number), {"operative": ask.operative})
-        else:
-            touched[0].operative = ask.operative
+            yield Remember("availability", str(STATION), {"operative": ask.operative})
+        if ask.evse != STATION or ask.every:  # 1.6 5.2: connector 0 speaks for all of them
+            for evse in touched:
+                yield self._set(evse, ask)
         busy = any(e.session is not None or e.tx is not None for e in touched)
         yield Reply(event.link, event.request, "Scheduled" if busy and not ask.operative else "Accepted")
         for evse in touched:
@@ -67,6 +66,16 @@ class Availability:
                 yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="unavailable")
             yield from self._service(evse)
         yield SituationChanged(STATION)
+
+    def _set(self, evse: Evse, ask: AskAvailability) -> Remember:
+        """An EVSE that becomes operative leaves its connector as it is, and the other way round (2.0.1 G03); 1.x knows
+        one state for both."""
+        if ask.every or not ask.connector:
+            evse.operative = ask.operative
+        if ask.every or ask.connector:
+            evse.connector_operative = ask.operative
+        record = {"operative": evse.operative, "connector": evse.connector_operative}
+        return Remember("availability", str(evse.number), record)
 
     @on(BoardOpened, CableRemoved, VehicleLeft)
     def look(self, event: BoardOpened | CableRemoved | VehicleLeft, now: Moment) -> Iterator[Yielded]:
@@ -82,7 +91,7 @@ class Availability:
 
     def _service(self, evse: Evse) -> Iterator[Yielded]:
         """Pilot F only on an empty socket: with a cable in, it would hide the vehicle that is still there."""
-        wanted = evse.operative and self._site.operative
+        wanted = self._site.is_operative(evse)
         if not evse.known or (not wanted and evse.state is not State.FREE):
             return
         if wanted != evse.service_on:

@@ -142,8 +142,7 @@ class Reservations:
                 yield from self._tell(reservation, expired=False)
 
     def _out_of_use(self, evse: Evse) -> bool:
-        closed = not (evse.operative and self._site.operative)
-        return closed or any(blocks(f) and f not in GRACE_S for f in evse.faults)
+        return not self._site.is_operative(evse) or any(blocks(f) and f not in GRACE_S for f in evse.faults)
 
     @on(TimeCame, ClockTrusted)
     def time(self, event: Event, now: Moment) -> Iterator[Yielded]:

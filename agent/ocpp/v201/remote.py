@@ -39,7 +39,8 @@ def _availability(payload: Payload, desk: Desk) -> AskAvailability | dict[str, A
     number = _number(payload, desk)
     if number is None:
         return dict(REJECTED)
-    return AskAvailability(number, payload["operationalStatus"] == "Operative", every=False)
+    operative, of_connector = payload["operationalStatus"] == "Operative", "connectorId" in payload.get("evse", {})
+    return AskAvailability(number, operative, every=False, connector=of_connector)
 
 
 def _start(payload: Payload, desk: Desk) -> AskStart | dict[str, Any]:

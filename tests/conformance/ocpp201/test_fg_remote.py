@@ -187,6 +187,17 @@ async def test_out_of_service_and_back(s: Street201, n: int, connector: bool) ->
     assert sorted(told) == ["Available"] * len(touched) + ["Unavailable"] * len(touched)
 
 
+async def test_a_connector_stays_inoperative_when_its_evse_becomes_operative(s: Street201) -> None:
+    """G03: each level has a state of its own."""
+    assert await s.available(False, 1, connector=True) == "Accepted"
+    await s.told("Unavailable", 1)
+    assert await s.available(True, 1) == "Accepted"
+    assert await s.get("EVSE/1.AvailabilityState") == ("Accepted", "Unavailable")
+    assert await s.available(True, 1, connector=True) == "Accepted"
+    await s.told("Available", 1)
+    assert [p["connectorStatus"] for p in s.payloads("StatusNotification")] == ["Unavailable", "Available"]
+
+
 @pytest.mark.parametrize(
     ("n", "connector"),
     [
