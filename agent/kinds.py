@@ -316,6 +316,8 @@ class Fault(StrEnum):
     MREC24 = "MREC24ConnectorVoltageHigh"
     MREC25 = "MREC25BrokenLatch"
     MREC26 = "MREC26CutCable"
+    # after the others: the bits of the simulated wiring follow this order
+    OTHER_ERROR = "OtherError"
 
 
 # --- what a person sees ------------------------------------------------------------------------------------------

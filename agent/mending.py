@@ -130,6 +130,7 @@ WORDS: dict[Fault, tuple[str, str]] = {
     Fault.MREC20: ("the plug is not all the way in", "the driver pushes it in; contacts of the socket"),
     Fault.MREC24: ("too much voltage at the plug", "switch off; the power electronics and their measurement"),
     Fault.MREC25: ("the latch of the plug is broken", "replace plug or lock"),
+    Fault.OTHER_ERROR: ("the board reports a fault that has no name here", "the board's own display or log"),
     Fault.MREC26: ("the cable is cut", "**the cable may be live**: switch off, new cable"),
 }
 

@@ -92,6 +92,7 @@ CATALOGUE: dict[Fault, FaultRow] = {
     Fault.MREC24: FaultRow(B),
     Fault.MREC25: FaultRow(B),
     Fault.MREC26: FaultRow(B),
+    Fault.OTHER_ERROR: FaultRow(B),
 }
 
 GRACE_S: dict[Fault, float] = {Fault.BOARD_SILENT: 10.0, Fault.METER_SILENT: 60.0, Fault.METER_IMPLAUSIBLE: 60.0}

@@ -338,6 +338,7 @@ _CODES_16: Mapping[Fault, str] = {
     Fault.WEAK_SIGNAL: "WeakSignal",
     Fault.RESET_FAILURE: "ResetFailure",
     Fault.INTERNAL_ERROR: "InternalError",
+    Fault.OTHER_ERROR: "OtherError",
 }
 """Faults whose name and the code of 1.6 say the same."""
 

@@ -68,9 +68,17 @@ ALSO_KNOWN_AS: dict[str, Fault] = {
 }
 """Error codes of OCPP 1.6 that are called otherwise here."""
 
+NO_CONDITION: dict[str, str] = {
+    "NoError": 'is no fault: end the others with "active": false',
+    "LocalListConflict": "is no condition of the station: it is reported when SendLocalList and Authorize contradict",
+}
+"""Error codes of OCPP 1.6 that nothing at the station can cause."""
+
 
 def named(name: str) -> Fault:
-    """The fault of that name. Raises ``ValueError`` with a suggestion."""
+    """The fault of that name. Raises ``ValueError`` with a suggestion, or why it is none."""
+    if name in NO_CONDITION:
+        raise ValueError(f"fault: {name} {NO_CONDITION[name]}")
     if name in ALSO_KNOWN_AS:
         return ALSO_KNOWN_AS[name]
     try:

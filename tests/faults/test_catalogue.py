@@ -61,6 +61,7 @@ ROWS = (
     Row(Fault.TILT, "OtherError", "Tilt", "Tilt"),
     Row(Fault.MREC25, "OtherError", "MREC25BrokenLatch", "CX025"),
     Row(Fault.MREC26, "OtherError", "MREC26CutCable", "CX026"),
+    Row(Fault.OTHER_ERROR, "OtherError", "", "OtherError"),
     Row(Fault.MREC20, "OtherError", "MREC20PartialInsertion", "CX020"),  # the plug is not fully in
     Row(Fault.CABLE_REJECTED, "OtherError", "CableRejected", ""),
     Row(Fault.VENTILATION_REFUSED, "OtherError", "VentilationRefused", ""),
@@ -204,7 +205,7 @@ async def _stopped(s: Two, row: Row, n: int, number: int) -> None:
     word = {StopReason.EMERGENCY_STOP: "EmergencyStop", StopReason.POWER_LOSS: "PowerLoss"}.get(reason, "Other")
     assert s.stops(number) == [word]
     assert s.ends(n) == [reason.value]
-    vendor = INL if row.vendor.startswith(("CX", "MREC")) else "chargy"
+    vendor = "" if not row.vendor else INL if row.vendor.startswith(("CX", "MREC")) else "chargy"
     status = "Faulted" if blocks else "Finishing"
     await until(s, lambda: (status, row.code, vendor, row.vendor) in s.codes(n), lambda: (row, s.codes(n)))
     await until(s, lambda: s.events(n)[:1] == ([_event(row)] if row.tech else []), lambda: (row, s.events(n)))

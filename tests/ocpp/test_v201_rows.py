@@ -510,7 +510,7 @@ GOLDEN_IN: list[tuple[str, dict[str, Any], Any, Any, str]] = [
     ("ChangeAvailability", {"operationalStatus": "Inoperative"}, AskAvailability(0, False, False), "Scheduled", ""),
     (
         "ChangeAvailability", {"operationalStatus": "Operative", "evse": {"id": 2, "connectorId": 1}},
-        AskAvailability(2, True, False), "Accepted", "",
+        AskAvailability(2, True, False, True), "Accepted", "",
     ),
     (
         "CustomerInformation", {"requestId": 1, "report": True, "clear": False, "idToken": CARD_TYPE},
