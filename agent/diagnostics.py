@@ -18,6 +18,8 @@ from agent.domain.orders import SendLog
 from agent.domain.variables import VARIABLES, Settings, write
 from agent.kinds import Token
 from agent.ocpp.dial import shown
+from agent.ocpp.dialect import HIDDEN
+from agent.ocpp.masking import without_credentials
 from agent.services.ring import LogRing
 from agent.settings import StationFile
 
@@ -29,9 +31,6 @@ TOKENS = frozenset({
 """Names of values that identify a driver (OCPP 1.6 and 2.x, and our own picture)."""
 SIGNED = ("signedMeterData",)
 """A signed record names the driver too, and in base 64 nobody sees it: nothing of it is shown."""
-LOCATIONS = ("location", "remoteLocation")
-"""Addresses of files: whoever has a signed one may send or fetch."""
-HIDDEN = "***"
 
 
 def is_secret(name: str) -> bool:
@@ -53,7 +52,7 @@ def without_secrets(value: Any, name: str = "") -> Any:
 
 
 def without_tokens(value: Any, name: str = "") -> Any:
-    """A copy in which every driver's token is shortened, wherever it is, and no URL has a user or a password."""
+    """A copy in which every driver's token is shortened, wherever it is, and no address has what opens it."""
     if isinstance(value, Mapping):
         signed = ("value",) if value.get("format") == "SignedData" else ()  # 1.6
         return {k: _hidden(v) if k in (*SIGNED, *signed) else without_tokens(v, str(k)) for k, v in value.items()}
@@ -61,11 +60,8 @@ def without_tokens(value: Any, name: str = "") -> Any:
         return [without_tokens(v, name) for v in value]
     if isinstance(value, str) and name == "data":
         return _data_without_tokens(value)
-    if isinstance(value, str) and name in LOCATIONS:
-        place, query, _ = shown(value).partition("?")
-        return place + (query and query + HIDDEN)
     if isinstance(value, str):
-        return Token(value).masked() if name in TOKENS else shown(value)
+        return Token(value).masked() if name in TOKENS else without_credentials(value)
     return value
 
 

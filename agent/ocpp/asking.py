@@ -18,6 +18,9 @@ from agent.ocpp.rpc import CODE_OF_RULE, Called, Code, Rpc
 
 log = logging.getLogger("agent.ocpp")
 
+WHERE_MAX = 120
+"""Characters of the place at which a request breaks its schema: the other side has named it."""
+
 
 class Asking:
     """``serve`` one request at a time. ``answer_s``: how long the domain may think (real seconds)."""
@@ -53,6 +56,18 @@ class Asking:
 
     async def serve(self, called: Called, dialect: Dialect) -> str:
         """The text that answers it, always. Only bugs of ours become InternalError."""
+        try:
+            return await self._serve(called, dialect)
+        except Refused as e:
+            return self._rpc.refuse(called.id, e.code, str(e))
+        except TimeoutError:
+            log.error("%s: %s was not answered in %g s: please report", self._desk.link, called.action, self._answer_s)
+            return self._rpc.refuse(called.id, Code.INTERNAL, "no decision in time")
+        except Exception:  # one request must not end the connection, let alone the charging sessions
+            log.exception("%s: %s could not be answered: please report", self._desk.link, ascii(called.action[:60]))
+            return self._rpc.refuse(called.id, Code.INTERNAL)
+
+    async def _serve(self, called: Called, dialect: Dialect) -> str:
         row = dialect.incoming(called.action)
         if row is None:
             return self._rpc.refuse(called.id, Code.NOT_IMPLEMENTED, "unknown action")
@@ -65,20 +80,11 @@ class Asking:
         check = dialect.schemas.request(called.action, lenient) if dialect.schemas else None
         broken = check(called.payload) if check else None
         if broken is not None:
-            what = f"{called.action}: {ascii(str(broken))[1:-1]}"
+            where = ascii(str(broken)[:WHERE_MAX])[1:-1]
+            what = f"{called.action}: {where}"
             self._hear(SecurityNoticed(SecurityEvent.INVALID_MESSAGES, what, self._desk.link))
-            return self._rpc.refuse(called.id, CODE_OF_RULE.get(broken.rule, Code.PROPERTY), ascii(str(broken))[1:-1])
-        try:
-            payload = await self._work(row, called)
-        except Refused as e:
-            return self._rpc.refuse(called.id, e.code, str(e))
-        except TimeoutError:
-            log.error("%s: %s was not answered in %g s: please report", self._desk.link, row.action, self._answer_s)
-            return self._rpc.refuse(called.id, Code.INTERNAL, "no decision in time")
-        except Exception:  # one request must not end the connection, let alone the charging sessions
-            log.exception("%s: %s could not be answered: please report", self._desk.link, row.action)
-            return self._rpc.refuse(called.id, Code.INTERNAL)
-        return self._checked(called, payload, dialect)
+            return self._rpc.refuse(called.id, CODE_OF_RULE.get(broken.rule, Code.PROPERTY), where)
+        return self._checked(called, await self._work(row, called), dialect)
 
     async def _work(self, row: In, called: Called) -> dict[str, Any]:
         question = row.decode(called.payload, self._desk)

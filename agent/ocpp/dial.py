@@ -16,6 +16,7 @@ from urllib.parse import urljoin
 from agent.domain.access import Trouble
 from agent.later import load_later
 from agent.ocpp import tls
+from agent.ocpp.frame_limits import LENGTH_MAX
 from agent.ocpp.websocket import WebSocket, open_socket
 from agent.settings import Backend
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("agent.ocpp")
 
-MAX_MESSAGE = 2 * 1024 * 1024
 READ_AHEAD = 4
 """Frames that are read before somebody takes them: each may be as long as a message."""
 CLOSE_TIMEOUT_S = 2.0
@@ -186,7 +186,7 @@ async def _open(
 
     extensions = [_deflate()] if compress else None
     offered: Any = list(subprotocols)
-    protocol = ClientProtocol(uri, extensions=extensions, subprotocols=offered, max_size=MAX_MESSAGE)
+    protocol = ClientProtocol(uri, extensions=extensions, subprotocols=offered, max_size=LENGTH_MAX)
     at = (uri.host, uri.port)
     if backend.via:
         host, _, port = backend.via.rpartition(":")

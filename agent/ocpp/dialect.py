@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -23,6 +23,10 @@ from agent.ports.clock import ClockPort
 from agent.ports.store import OutboxPort, Put
 
 Payload: TypeAlias = Mapping[str, Any]
+
+
+HIDDEN = "***"
+"""What is shown in the place of a secret."""
 
 
 def names_secret(text: str) -> bool:
@@ -180,14 +184,15 @@ def always(action: str, **answer: Any) -> In:
 
 @dataclass(frozen=True)
 class Dialect:
-    """``rows``: the last one of a key wins. ``station_says``: actions that only a station sends. ``secrets``: the
-    values in this request that must not be written anywhere. ``admits``: may this action be asked with that word of the
-    boot? ``silent_when_rejected``: a backend that has rejected us gets no answers. ``backend_numbers``: a session has
-    no name on the wire before its start was answered. ``retells``: after a long time off line every status is told
-    again. ``silence_counts``: a billed message that nobody answers on a live line has had an attempt (2.0.1 E13).
-    ``reads``: sees every payload of the other side first (action, is it an answer, payload); ``tolerates_unknown``:
-    requests may have fields that the standard does not know; ``beats_always``: heartbeats also while other things are
-    said (quirks.py). ``mark``: ends the ids of billed messages, so that no version has those of another."""
+    """``rows``: the last one of a key wins. ``station_says``: actions that only a station sends. ``masked``: the
+    payload of this request with ``HIDDEN`` for each secret in it. ``admits``: may this action be asked with that word
+    of the boot? ``silent_when_rejected``: a backend that has rejected us gets no answers. ``backend_numbers``: a
+    session has no name on the wire before its start was answered. ``retells``: after a long time off line every status
+    is told again. ``silence_counts``: a billed message that nobody answers on a live line has had an attempt (2.0.1
+    E13). ``reads``: sees every payload of the other side first (action, is it an answer, payload);
+    ``tolerates_unknown``: requests may have fields that the standard does not know; ``beats_always``: heartbeats also
+    while other things are said (quirks.py). ``mark``: ends the ids of billed messages, so that no version has those of
+    another."""
 
     name: str
     subprotocol: str
@@ -197,7 +202,7 @@ class Dialect:
     codes: Mapping[str, str] = field(default_factory=dict)
     max_token_length: int = 36
     station_says: frozenset[str] = frozenset()
-    secrets: Callable[[str, Payload], Sequence[Any]] = lambda action, payload: ()
+    masked: Callable[[str, Payload], Payload] = lambda action, payload: payload
     admits: Callable[[str | None, str], bool] = lambda boot, action: True
     silent_when_rejected: bool = True
     backend_numbers: bool = True

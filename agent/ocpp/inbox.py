@@ -31,6 +31,8 @@ class Inbox:
             self._changed.notify_all()
 
     async def get(self) -> Called | Say:
+        """The oldest one. The event loop has a turn before it, also while others wait here."""
+        await asyncio.sleep(0)
         async with self._changed:
             await self._changed.wait_for(lambda: bool(self._items))
             item, size = self._items.popleft()

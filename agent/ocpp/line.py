@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import logging
-import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from agent.frozen import replace
-from agent.ocpp.dialect import Desk, Dialect, Heard, Out, Unspeakable, names_secret
-from agent.ocpp.rpc import SENT_KEPT, Answered, Called, Dropped, Errored, Finding, Rpc, Say
+from agent.ocpp.dialect import HIDDEN, Desk, Dialect, Heard, Out, Unspeakable
+from agent.ocpp.masking import without_openings, written
+from agent.ocpp.rpc import SENT_KEPT, Answered, Dropped, Errored, Finding, Rpc
 from agent.ocpp.websocket import Closed, WebSocket
 from agent.ports.store import OutboxRow
 
@@ -69,7 +68,7 @@ class Line:
     async def send(self, text: str) -> None:
         if self.ws is None:
             return
-        self._trace("out", self._desk.link, self.dialect.name, text)
+        self._trace("out", self._desk.link, self.dialect.name, without_openings(text))
         try:
             await self.ws.send(text)
         except Closed:
@@ -78,11 +77,22 @@ class Line:
     def receive(self, data: str | bytes) -> Finding:
         """What came in; answers to our CALLs are dealt with here."""
         self.received_s = time.monotonic()
-        finding = self.rpc.receive(data)
-        self._trace("in", self._desk.link, self.dialect.name, self._masked(data, finding))
+        try:
+            finding = self.rpc.receive(data)
+        except Exception:  # no frame may end the agent, and with it the charging sessions
+            log.exception("%s: a frame of %d characters cannot be judged: dropped, please report", self.url, len(data))
+            finding = Dropped("a frame that cannot be judged")
+        self._trace("in", self._desk.link, self.dialect.name, self._written(data, finding))
         if isinstance(finding, Answered | Errored):
             self._answered(finding)
         return finding
+
+    def _written(self, data: str | bytes, finding: Finding) -> str:
+        try:
+            return written(data, finding, self.dialect)
+        except Exception:  # the same: what cannot be masked is not shown, and is answered
+            log.exception("%s: a frame of %d characters cannot be masked: please report", self.url, len(data))
+            return HIDDEN
 
     def _answered(self, finding: Answered | Errored) -> None:
         if not finding.late:
@@ -96,18 +106,6 @@ class Line:
     def _overtaken(self, out: Out, subject: Any, finding: Answered | Errored) -> None:
         """An answer for which nobody waits any more."""
         self._late(subject, self._understood(out, subject, finding))
-
-    def _masked(self, data: str | bytes, finding: Finding) -> str:
-        if not isinstance(data, str):
-            return f"<binary, {len(data)} bytes>"
-        if isinstance(finding, Called) and (values := self.dialect.secrets(finding.action, finding.payload)):
-            return mask(data, values)
-        known = isinstance(finding, Called) and self.dialect.incoming(finding.action) is not None
-        if not known and names_secret(data):
-            return "***"  # a repeated, broken or refused frame with a key in it
-        if isinstance(finding, Say | Dropped) and "\\u" in data:
-            return "***"  # the same, maybe, spelled in escapes
-        return data
 
     # --- one CALL --------------------------------------------------------------------------------------------------
 
@@ -224,27 +222,3 @@ class Line:
             self._logged.clear()
         self._logged[line] = now_s
         log.warning("%s", line)
-
-
-_ATOM = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*')
-
-
-def mask(text: str, values: Sequence[Any]) -> str:
-    """The frame with these values hidden; the whole frame where that cannot be done for certain."""
-
-    def hidden(atom: re.Match[str]) -> str:
-        is_key = text[atom.end() :].lstrip().startswith(":")
-        return '"***"' if not is_key and json.loads(atom[0]) in values else atom[0]
-
-    try:
-        json.loads(text, object_pairs_hook=_each_once)
-        masked = _ATOM.sub(hidden, text) if all(isinstance(v, str | int) for v in values) else text
-    except ValueError:
-        return "***"
-    return masked if masked != text and not any(str(v) in masked for v in values if v != "") else "***"
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> None:
-    """Of two values under one key the first would be in no payload."""
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError

@@ -15,9 +15,12 @@ from enum import IntEnum
 from typing import Any, TypeAlias
 
 from agent.frozen import frozen, mutable
+from agent.ocpp import frame_limits
 from agent.ocpp.text import is_whole, whole
 
 ID_MAX = 36
+ID_READABLE = 255
+"""Characters of a message id that is answered, if only with an error."""
 SENT_KEPT = 64
 """How many own message ids are remembered for late answers."""
 ANSWERS_KEPT = 32
@@ -116,11 +119,18 @@ class _Sent:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+    raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("too large for a number")  # it could not be written again
+    return value
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 """Made once: ``dumps`` and ``loads`` with options make one for every frame."""
 
 
@@ -190,36 +200,47 @@ class Rpc:
 
     def receive(self, data: str | bytes) -> Finding:
         """What a frame means. Never raises."""
-        frame = self._parse(data)
-        if isinstance(frame, Dropped):
-            return self._drop(frame.why)
+        if not isinstance(data, str):
+            return self._drop("binary frame")
+        if (why := frame_limits.excess(data)) is not None:
+            return self._unread(data, why)
+        try:
+            frame = _DECODER.decode(data)
+        except json.JSONDecodeError:
+            return self._drop("not JSON")
+        except ValueError:  # JSON has no greatest number, this station has
+            return self._unread(data, "a number that is too large")
+        return self._read(frame, data) if isinstance(frame, list) else self._drop("not a JSON array")
+
+    def _read(self, frame: list[Any], text: str) -> Finding:
         kind = frame[0] if frame else None
         if type(kind) is not int or kind not in self.kinds:
             return self._drop("unknown message type")
         id_ = frame[1] if len(frame) > 1 else None
-        if not isinstance(id_, str) or not id_ or len(id_) > 255:
+        if not isinstance(id_, str) or not id_ or len(id_) > ID_READABLE:
             return self._drop("no readable message id")
         if kind == Kind.CALL:
-            return self._call(id_, frame, data if isinstance(data, str) else "")
+            return self._repeated(id_, text) or self._call(id_, frame, text)
         if kind in (Kind.CALLRESULT, Kind.CALLERROR):
-            return self._response(Kind(kind), id_, frame, str(data))
+            return self._response(Kind(kind), id_, frame, text)
         return self._drop("message type is not handled yet")  # seam: SEND and CALLRESULTERROR of 2.1
+
+    def _unread(self, text: str, why: str) -> Finding:
+        """A frame that is too much: only its head is looked at. A CALL has its answer, and an answer has come."""
+        kind, id_ = frame_limits.head(text) or (0, "")
+        if kind == Kind.CALL and 0 < len(id_) <= ID_READABLE:
+            return self._repeated(id_, text) or Say(self.refuse(id_, Code.FORMAT, why))
+        action = self._sent.get(id_)
+        if kind not in (Kind.CALLRESULT, Kind.CALLERROR) or action is None:
+            return self._drop(why)
+        return Errored(id_, action, "Unreadable", why, self._is_late(id_))
 
     def _drop(self, why: str) -> Dropped:
         self.dropped += 1
         return Dropped(why)
 
-    @staticmethod
-    def _parse(data: str | bytes) -> list[Any] | Dropped:
-        if not isinstance(data, str):
-            return Dropped("binary frame")
-        try:
-            frame = _DECODER.decode(data)
-        except (ValueError, RecursionError):  # also integers of thousands of digits, and nesting without end
-            return Dropped("not JSON")
-        return frame if isinstance(frame, list) else Dropped("not a JSON array")
-
-    def _call(self, id_: str, frame: list[Any], text: str) -> Finding:
+    def _repeated(self, id_: str, text: str) -> Finding | None:
+        """What a CALL gets that was here before; None: it is a new one, which is known from now on."""
         known, fingerprint = self._answers.get(id_), hash(text)
         if known is not None and known[0] == fingerprint:
             return Say(known[1]) if known[1] is not None else self._drop("repeated while being worked on")
@@ -227,6 +248,9 @@ class Rpc:
         self._answers.move_to_end(id_)
         while len(self._answers) > ANSWERS_KEPT:
             self._answers.popitem(last=False)
+        return None
+
+    def _call(self, id_: str, frame: list[Any], text: str) -> Finding:
         if len(id_) > ID_MAX:
             return Say(self.refuse(id_, Code.FORMAT, f"a message id has at most {ID_MAX} characters"))
         if not is_whole(frame, text):
@@ -240,6 +264,13 @@ class Rpc:
             return Say(self.refuse(id_, Code.FORMAT, "the payload must be an object"))
         return Called(id_, frame[2], payload)
 
+    def _is_late(self, id_: str) -> bool:
+        """Whether the answer to our CALL ``id_`` is no longer waited for; if it is, the CALL has had it now."""
+        if self._out is None or self._out.id != id_:
+            return True
+        self._out = None
+        return False
+
     def _response(self, kind: Kind, id_: str, frame: list[Any], text: str) -> Finding:
         """What is no character in an answer becomes a question mark: a transaction id is not thrown away for it."""
         action = self._sent.get(id_)
@@ -247,9 +278,7 @@ class Rpc:
             return self._drop("answer to a message id that was never sent")
         if not is_whole(frame, text):
             frame = whole(frame)
-        late = self._out is None or self._out.id != id_
-        if not late:
-            self._out = None
+        late = self._is_late(id_)
         if kind is Kind.CALLERROR:
             words = [f if isinstance(f, str) else "" for f in (*frame[2:4], "", "")]
             return Errored(id_, action, words[0], words[1], late)

@@ -22,13 +22,13 @@ def is_whole(frame: Any, text: str) -> bool:
         return True
     try:
         json.dumps(frame, ensure_ascii=False).encode()
-    except (UnicodeEncodeError, RecursionError):
+    except UnicodeEncodeError:
         return False
     return True
 
 
 def whole(frame: list[Any]) -> list[Any]:
-    """The frame with a question mark for each lone surrogate. Raises ``RecursionError``."""
+    """The frame with a question mark for each lone surrogate."""
     made: list[Any] = json.loads(json.dumps(frame, ensure_ascii=False).encode("utf-8", "replace"))
     return made
 

@@ -11,6 +11,7 @@ from typing import Any
 from agent.domain.asks import Ask, AskWebPayment, AskWebPaymentOver
 from agent.domain.orders import Reply
 from agent.kinds import MessageContent
+from agent.ocpp import frame_limits
 from agent.ocpp.text import content
 
 VENDOR = "cloud.charging.open"
@@ -22,8 +23,8 @@ def asked(message: str, data: Any) -> Ask | dict[str, Any]:
     if message not in (_STARTED, _FAILED):
         return {"status": "UnknownMessageId"}
     try:
-        found = json.loads(data) if isinstance(data, str) else data
-    except (ValueError, RecursionError):
+        found = data if not isinstance(data, str) else None if frame_limits.excess(data) else json.loads(data)
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         return _rejected("invalidData")

@@ -28,13 +28,20 @@ class Closed(Exception):
     """The connection is gone, or about to go."""
 
 
-class WebSocket(asyncio.Protocol):
+READ_OCTETS = 4096
+"""Read in one turn of the event loop: two thousand pings fit in, each with its pong."""
+UNREAD_OCTETS = 1024 * 1024
+"""Pongs and answers that the other side may leave unread."""
+
+
+class WebSocket(asyncio.BufferedProtocol):
     """Text frames and pings. Reads at most ``read_ahead`` messages before somebody takes them. A close that the other
-    side does not finish within ``close_timeout_s`` is cut short."""
+    side does not finish within ``close_timeout_s`` is cut short, and so is a connection on which it does not read."""
 
     def __init__(self, protocol: ClientProtocol, read_ahead: int, close_timeout_s: float) -> None:
         self._protocol, self._read_ahead, self._close_timeout_s = protocol, read_ahead, close_timeout_s
         self._loop = asyncio.get_running_loop()
+        self._buffer = memoryview(bytearray(READ_OCTETS))
         self._messages: deque[str | bytes] = deque()
         self._pieces, self._is_text = bytearray(), True
         self._answered: asyncio.Future[None] = self._loop.create_future()
@@ -69,7 +76,9 @@ class WebSocket(asyncio.Protocol):
     # --- what the link does with it ------------------------------------------------------------------------------
 
     async def recv(self) -> str | bytes:
-        """The next whole message. What came before the end is still delivered, then raises ``Closed``."""
+        """The next whole message. What came before the end is still delivered, then raises ``Closed``. The event loop
+        has a turn before each message."""
+        await asyncio.sleep(0)
         while not self._messages:
             if self._ended.is_set():
                 raise Closed
@@ -128,8 +137,11 @@ class WebSocket(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
-    def data_received(self, data: bytes) -> None:
-        self._protocol.receive_data(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._protocol.receive_data(bytes(self._buffer[:nbytes]))
         for event in self._protocol.events_received():
             self._happened(event)
         self._flush()
@@ -161,13 +173,17 @@ class WebSocket(asyncio.Protocol):
         self._writable.set()
 
     def _flush(self) -> None:
-        for data in self._protocol.data_to_send():
-            if data:
-                self.transport.write(data)
-            elif self.transport.can_write_eof():
-                self.transport.write_eof()
-            else:  # TLS has no half of an end
-                self.transport.close()
+        pieces = self._protocol.data_to_send()
+        if data := b"".join(pieces):
+            self.transport.write(data)
+        if self.transport.get_write_buffer_size() > UNREAD_OCTETS:
+            self.transport.abort()
+        elif b"" not in pieces:  # the end
+            return
+        elif self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:  # TLS has no half of an end
+            self.transport.close()
 
     def _end_soon(self) -> None:
         if self._deadline is None:

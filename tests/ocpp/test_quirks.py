@@ -244,14 +244,6 @@ def test_switches_add_up_and_leave_other_versions_alone() -> None:
     assert applied({"transaction_data": False}, BACKEND, (V201,))[1] == (V201,)
 
 
-async def test_nesting_without_end_is_refused_as_ever() -> None:
-    payload: dict[str, Any] = {"connectorId": 1, "type": "Operative"}
-    inner = payload
-    for _ in range(5000):
-        inner["x"] = inner = {}
-    assert await asked(quirky("nulls", "are_absent"), "ChangeAvailability", payload) == "FormationViolation"
-
-
 # --- on a socket ----------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from agent.domain.asks import AskNetwork, AskSet
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.v201.network import acceptable
-from agent.ocpp.v201.settings import secrets
+from agent.ocpp.v201.settings import masked
 
 DATA = {
     "ocppVersion": "OCPP20", "ocppTransport": "JSON", "ocppCsmsUrl": "wss://new.example/ocpp", "messageTimeout": 30,
@@ -75,8 +75,9 @@ def test_the_answer(word: str) -> None:
 
 def test_a_password_in_it_is_written_nowhere() -> None:
     data = {**DATA, "vpn": VPN, "apn": {"apn": "x", "simPin": 1234}}
-    assert secrets("SetNetworkProfile", {"connectionData": data}) == ["geheim", "k", 1234]
-    assert not secrets("SetNetworkProfile", {"connectionData": DATA})
+    hidden = {"vpn": {**VPN, "password": "***", "key": "***"}, "apn": {"apn": "x", "simPin": "***"}}
+    assert masked("SetNetworkProfile", {"connectionData": data}) == {"connectionData": {**DATA, **hidden}}
+    assert masked("SetNetworkProfile", {"connectionData": DATA}) == {"connectionData": DATA}
 
 
 @pytest.mark.parametrize(("key", "value"), [("SecurityProfile", "2"), ("AuthorizationKey", "0123456789abcdef")])

@@ -842,11 +842,9 @@ def test_the_password_is_known_to_be_secret() -> None:
     payload = {"setVariableData": [{**PASSWORD, "attributeValue": "sixteen_letters_"}]}
     assert row("SetVariables").decode(payload, place()) == AskSet({"authorization_key": "text:sixteen_letters_"})
     other = {"component": {"name": "TxCtrlr"}, "variable": {"name": "EVConnectionTimeOut"}, "attributeValue": "60"}
-    assert V201.secrets("SetVariables", {"setVariableData": [other, *payload["setVariableData"]]}) == [
-        "sixteen_letters_"
-    ]
-    assert not V201.secrets("SetVariables", {"setVariableData": [other]})
-    assert V201.secrets("SetVariables", {"setVariableData": {"BasicAuthPassword": "x"}})
+    both = {"setVariableData": [other, *payload["setVariableData"]]}
+    assert V201.masked("SetVariables", both) == {"setVariableData": [other, {**PASSWORD, "attributeValue": "***"}]}
+    assert V201.masked("SetVariables", {"setVariableData": [other]}) == {"setVariableData": [other]}
 
 
 def test_features_that_are_off() -> None:

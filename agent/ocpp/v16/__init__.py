@@ -65,7 +65,7 @@ V16 = Dialect(
     codes=CODES,
     max_token_length=ids.ID_TAG_MAX,
     station_says=STATION_SAYS,
-    secrets=settings.secrets,
+    masked=settings.masked,
 )
 
 

@@ -12,6 +12,7 @@ from agent.domain.asks import Ask, AskCost, AskMessage
 from agent.domain.cost import Cost, IdlePrice, NextPrice, Price, Triggers, micro
 from agent.domain.messages import ChargingState, ConnectorUnplugged
 from agent.kinds import MessageContent, Token
+from agent.ocpp import frame_limits
 from agent.ocpp.dialect import Desk, Out, Payload, nothing
 from agent.ocpp.text import content, is_plain, line
 from agent.ocpp.times import parse, rfc3339
@@ -37,7 +38,7 @@ def asked(payload: Payload, desk: Desk) -> Ask | dict[str, Any]:
         return {"status": "UnknownMessageId"}
     try:
         return make(_object(_parsed(payload.get("data", ""))), desk)
-    except (ValueError, RecursionError, KeyError):
+    except (ValueError, KeyError):
         return {"status": "Rejected"}
 
 
@@ -45,6 +46,8 @@ def _parsed(text: str) -> Any:
     """Numbers with a point become ``Decimal``: money is never a binary fraction."""
     from decimal import Decimal
 
+    if frame_limits.excess(text):
+        raise ValueError("too much")
     return json.loads(text, parse_float=Decimal, parse_constant=micro)  # which has no word for NaN or Infinity
 
 

@@ -3,13 +3,12 @@ write-only: listed without a value."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from agent.domain.asks import AskGet, AskSet
 from agent.domain.orders import Reply
 from agent.domain.variables import VARIABLES, WrongValue
-from agent.ocpp.dialect import Desk, In, Payload, Refused, names_secret
+from agent.ocpp.dialect import HIDDEN, Desk, In, Payload, Refused, names_secret
 from agent.ocpp.names import CORE, KEYS_16, Key, given_16, is_authorization_key, key_16, value_16
 from agent.ocpp.rpc import Code
 from agent.ocpp.text import is_plain
@@ -26,14 +25,13 @@ def known(name: str, desk: Desk) -> Key | None:
     return key if key is not None and offered(key, desk) else None
 
 
-def secrets(action: str, payload: Payload) -> Sequence[Any]:
-    """The values in this request that must not be written anywhere."""
+def masked(action: str, payload: Payload) -> Payload:
     name = payload.get("key")
     if action != "ChangeConfiguration" or not isinstance(name, str):
-        return ()
+        return payload
     key = key_16(name)
     is_secret = names_secret(name) or (key is not None and key.variable.secret)
-    return (payload.get("value"),) if is_secret else ()
+    return {**payload, "value": HIDDEN} if is_secret else payload
 
 
 def _plain(*texts: str) -> None:

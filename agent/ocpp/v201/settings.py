@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from agent.domain.asks import AskInventory, AskSet
 from agent.domain.orders import Reply
-from agent.ocpp.dialect import Desk, In, Payload, Refused, names_secret
+from agent.ocpp.dialect import HIDDEN, Desk, In, Payload, Refused, names_secret
 from agent.ocpp.names import PLAIN
 from agent.ocpp.names2 import ITEMS_MAX, Facts
 from agent.ocpp.rpc import Code
@@ -103,30 +103,27 @@ def _status(item: Payload, reply: Reply, desk: Desk) -> str:
     return str(status) if status in ("Accepted", "RebootRequired") else "Rejected"
 
 
-def secrets(action: str, payload: Payload) -> Sequence[Any]:
-    """The values in this request that must not be written anywhere. What is not built as the standard says is one."""
-    text = str(payload).lower()
-    if action == "SetVariables" and names_secret(text):
-        items = payload.get("setVariableData")
-        items = items if isinstance(items, list) else []
-        found = [i.get("attributeValue") for i in items if isinstance(i, dict) and names_secret(str(i))]
-        return found or (payload,)
-    if action == "SetNetworkProfile" and any(name in text for name in ("password", "simpin", "'key'")):
-        return list(_below(payload)) or (payload,)
-    return ()
+def masked(action: str, payload: Payload) -> Payload:
+    items = payload.get("setVariableData")
+    if action == "SetVariables" and isinstance(items, list):
+        return {**payload, "setVariableData": [_masked_item(item) for item in items]}
+    return _without_keys(payload) if action == "SetNetworkProfile" else payload
 
 
-def _below(value: Any) -> Iterator[Any]:
-    """The secrets of an APN or a VPN, however deep."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _below(item)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            if "password" in name.lower() or name.lower() in ("simpin", "key"):
-                yield item
-            else:
-                yield from _below(item)
+def _masked_item(item: Any) -> Any:
+    is_secret = isinstance(item, dict) and "attributeValue" in item and names_secret(str(item))
+    return {**item, "attributeValue": HIDDEN} if is_secret else item
+
+
+def _without_keys(value: Any) -> Any:
+    """Without the secrets of an APN or a VPN, wherever they are."""
+    if isinstance(value, dict):
+        return {n: HIDDEN if _is_key(n) else _without_keys(item) for n, item in value.items()}
+    return [_without_keys(item) for item in value] if isinstance(value, list) else value
+
+
+def _is_key(name: str) -> bool:
+    return "password" in name.lower() or name.lower() in ("simpin", "key")
 
 
 ROWS = (

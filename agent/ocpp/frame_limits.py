@@ -1,0 +1,57 @@
+"""What a frame of the far side may be, judged before anything reads it: how long, how deep, and how many values.
+
+Python's JSON readers and writers recurse, and so does every function that walks through what they make. A frame within
+these limits costs the event loop a known time and ends no recursion. The judgement itself is linear: it counts, and it
+looks closer only where there are more brackets or commas than a frame may have values.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import accumulate
+
+LENGTH_MAX = 1024 * 1024
+"""Octets of a message: what ``LocalAuthListCtrlr.BytesPerMessage`` promises. The WebSocket refuses more (1009)."""
+DEPTH_MAX = 32
+"""Brackets inside each other, the frame's own included. The deepest message of the standards has 14 (sales tariff)."""
+VALUES_MAX = 32 * 1024
+"""Values in a frame. The longest local list (1,000 entries of 2.0.1 with every field) has 26,000."""
+
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NO_BRACKET = re.compile(r"[^\[\]{}]+")
+_HEAD = re.compile(r'\s*\[\s*(\d)\s*,\s*("[^"\\]{0,255}(?:\\.[^"\\]{0,255}){0,255}")\s*[,\]]', re.DOTALL)
+_STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
+
+
+def excess(text: str) -> str | None:
+    """Why this text is too much to be read; None: it is not. The text need not be JSON."""
+    if _opened(text) <= DEPTH_MAX and _opened(text) + text.count(",") <= VALUES_MAX:
+        return None
+    bare = _STRING.sub("", text)
+    if _opened(bare) + bare.count(",") > VALUES_MAX:
+        return f"more than {VALUES_MAX} values"
+    if _opened(bare) > DEPTH_MAX and _depth(bare) > DEPTH_MAX:
+        return f"more than {DEPTH_MAX} brackets inside each other"
+    return None
+
+
+def _opened(text: str) -> int:
+    return text.count("[") + text.count("{")
+
+
+def _depth(bare: str) -> int:
+    """``bare``: without strings, and with few enough values for a loop in Python."""
+    return max(accumulate(map(_STEP.__getitem__, _NO_BRACKET.sub("", bare))), default=0)
+
+
+def head(text: str) -> tuple[int, str] | None:
+    """Message type and id of a frame that is not read; None where there are none."""
+    match = _HEAD.match(text)
+    if match is None:
+        return None
+    try:
+        id_ = json.loads(match[2])
+    except ValueError:
+        return None
+    return int(match[1]), id_
