@@ -141,8 +141,13 @@ def _plug_in(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     return {"lines": _lines(line), "countdown": left, **price_slots(screen, texts, facts)}
 
 
+_QUESTION: _Said = {"tone": Tone.WAIT, "icon": "plug"}
 _NOTICES: dict[str, _Said] = {
-    "choose_outlet": {"tone": Tone.WAIT, "icon": "plug"},
+    "choose_outlet": _QUESTION,
+    "choose_cable": _QUESTION,
+    "choose_plug": _QUESTION,
+    "new_charge": _QUESTION,
+    "not_chosen": {"tone": Tone.WAIT, "icon": "card"},
     "just_begun": {"tone": Tone.ACTIVE, "icon": "bolt"},
 }
 """What refuses nothing, although it takes the place of a refusal."""

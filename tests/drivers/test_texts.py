@@ -20,7 +20,8 @@ LANGUAGES = ("fr", "de", "lb", "en")
 REFUSALS = (
     "web_failed",
     "invalid", "blocked", "expired", "concurrent", "too_long", "offline", "unreadable", "choose_outlet",
-    "unavailable", "reserved", "wrong_card", "just_begun",
+    "unavailable", "reserved", "wrong_card", "just_begun", "choose_cable", "choose_plug",
+    "new_charge", "not_chosen", "other_price",
 )  # fmt: skip
 ENDS = ("stopped", "unplug", "timeout", "fault", "remote", "power_loss")
 
