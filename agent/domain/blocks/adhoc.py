@@ -71,6 +71,7 @@ class AdHoc:
         self._not_before_s: dict[EvseId, float] = {}
         self._judging: set[str] = set()
         self._taken_back: set[str] = set()
+        site.used_up = self._used_up
 
     # --- the offer ---------------------------------------------------------------------------------------------------
 
@@ -363,6 +364,10 @@ class AdHoc:
             yield from self._refuse(p, "unavailable", now)
         else:
             yield from self._tell_price(p)
+
+    def _used_up(self, token: Token) -> bool:
+        p = self._journal.of_token(token)
+        return p is not None and p.state is not PayState.AUTHORISED
 
     def _tell_price(self, p: Payment) -> Iterator[Yielded]:
         grant = self._site.evses[p.evse].grant
