@@ -117,24 +117,29 @@ def _add_run(commands: Any) -> None:
         help="simulation: let the station's time run X times faster",
     )
     command.add_argument(
+        "--clock-scale",
+        metavar="NAME,REAL_S,SCALED_S",
+        help="simulation: the rate has been another one; the station's time was SCALED_S when the machine's was REAL_S",
+    )
+    command.add_argument(
         "--rtc-offset", type=float, default=0.0, metavar="S", help="simulation: the real-time clock is off by S seconds"
     )
     command.set_defaults(do=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    return _run_station(options.station, options.clock_rate, options.rtc_offset)
+    return _run_station(options.station, options.clock_rate, options.rtc_offset, options.clock_scale)
 
 
-def _run_station(path: Path, clock_rate: float = 1.0, rtc_offset_s: float = 0.0) -> int:
+def _run_station(path: Path, clock_rate: float = 1.0, rtc_offset_s: float = 0.0, scale: str | None = None) -> int:
     gc.disable()  # nothing that a start makes is garbage: looking for it takes 5 % of the start (``compose.settle``)
     try:
-        return _run_file(path, clock_rate, rtc_offset_s)
+        return _run_file(path, clock_rate, rtc_offset_s, scale)
     finally:
         gc.enable()
 
 
-def _run_file(path: Path, clock_rate: float, rtc_offset_s: float) -> int:
+def _run_file(path: Path, clock_rate: float, rtc_offset_s: float, scale: str | None) -> int:
     file = _load(path)
     if file is None:
         return EXIT_WRONG_FILE
@@ -146,9 +151,11 @@ def _run_file(path: Path, clock_rate: float, rtc_offset_s: float) -> int:
 
     store = Store.begun(file.station.state_dir / "agent.db", file.station.store_max_mb)  # while the rest is loaded
     from agent import compose
+    from agent.services.clock import Scale
 
     try:
-        return asyncio.run(compose.run(file, compose.Options(clock_rate, rtc_offset_s), store))
+        options = compose.Options(clock_rate, rtc_offset_s, Scale.of(scale) if scale else None)
+        return asyncio.run(compose.run(file, options, store))
     except* SettingsError as group:
         _complain(group)
     except* (StoreError, StoreRefused) as group:

@@ -44,7 +44,7 @@ from agent.ocpp.patience import wait
 from agent.picture import picture
 from agent.ports.store import Put, StoreError
 from agent.services.boards import Alive
-from agent.services.clock import Boot, Clock
+from agent.services.clock import Boot, Clock, Scale
 from agent.services.engine import Engine
 from agent.services.hands import Hands
 from agent.services.health import watch
@@ -73,10 +73,11 @@ SEEN_S = 15 * 60.0
 
 @frozen
 class Options:
-    """What the command line may say. ``clock_rate`` and ``rtc_offset_s`` are for simulation and tests."""
+    """What the command line may say, for simulation and tests."""
 
     clock_rate: float = 1.0
     rtc_offset_s: float = 0.0
+    clock_scale: Scale | None = None
 
 
 def new_session_id() -> str:
@@ -98,6 +99,7 @@ class Station:
             options.clock_rate,
             rtc=lambda: time.time() + options.rtc_offset_s,
             above=_lost_boot(facts),
+            scale=options.clock_scale,
         )
         self._boot_reason = self._why_anew()
         self.site = self._make_site()
@@ -333,7 +335,7 @@ class Station:
 
     def _clock_changed(self, boot: Boot) -> None:
         off_s = self.clock.rtc_off_s
-        if off_s is not None and abs(off_s) > RTC_OFF_S and self.clock.rate == 1.0:
+        if off_s is not None and abs(off_s) > RTC_OFF_S and not self.clock.hurried:
             log.warning("the board's real-time clock is off by %.0f s (not used; check its battery)", off_s)
         self.engine.remember("boot", str(boot.number), boot.record())
         self.engine.post(ClockTrusted())

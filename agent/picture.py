@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from agent import __version__
 from agent.domain.evse import Evse, Site
+from agent.domain.faults import JAMS, KEPT
 from agent.domain.metrology import record
 from agent.kinds import Lamp, Screen
 from agent.ocpp.link import Link
@@ -74,6 +75,9 @@ def _evse(station: Station, evse: Evse, link: Link | None) -> dict[str, Any]:
         "lamp": str(lamp) if lamp else None,
         "told": link.told.get(evse.number) if link else None,
         "session": _session(station, evse, link),
+        "last_session": _last_session(station, evse, link),
+        "latched": sorted(evse.latched & (KEPT | JAMS)),
+        "code": str(screen.values.get("qr_url") or "") or None if screen else None,
         "metrology": _metrology(evse),
     }
 
@@ -102,6 +106,33 @@ def _session(station: Station, evse: Evse, link: Link | None) -> dict[str, Any] 
         "energy_wh": newest - session.start_wh,
         "cost_cents": _cost_cents(station, evse, newest),
     }
+
+
+def _last_session(station: Station, evse: Evse, link: Link | None) -> dict[str, Any] | None:
+    """Its figures are those of the bill. ``cost_final`` False: nobody has said the total yet."""
+    ended = evse.last_session
+    if ended is None:
+        return None
+    cents, final = _total(evse, ended.id)
+    return {
+        "id": ended.id,
+        "transaction_id": station.store.transaction_id(link.name, ended.id, link.version) if link else None,
+        "token": ended.token.value,
+        "started_utc_s": round(station.clock.utc_s(ended.started), 3),
+        "ended_utc_s": round(station.clock.utc_s(ended.ended), 3),
+        "energy_wh": ended.energy_wh,
+        "cost_cents": cents,
+        "cost_final": final,
+        "reason": ended.reason,
+    }
+
+
+def _total(evse: Evse, session: str) -> tuple[int | None, bool]:
+    """What is charged to a bank card; of others what the backend has said of the total."""
+    if evse.bill is not None and evse.bill.session == session:
+        return evse.bill.cents, evse.bill.final
+    cost = evse.account.cost if evse.account is not None and evse.account.session == session else None
+    return (None, False) if cost is None else (round(cost.total_micro / 10_000), cost.final)
 
 
 def _cost_cents(station: Station, evse: Evse, register_wh: int) -> int | None:

@@ -57,7 +57,10 @@ class Options:
     quiet: bool = False
     pay: float | None = None
     """Euro per kWh at the payment page; None: there is no such page."""
+    pay_at: str = ""
+    """Where the payment page is seen from outside; "": here."""
     clock_rate: float = 1.0
+    clock_apart: bool = False
     versions: tuple[str, ...] = ()
     """Of OCPP, that are spoken here; none given: all."""
 
@@ -93,7 +96,7 @@ class Central:
         self.tokens = TokenTable(options.tokens, options.accept_all or not options.tokens)
         self.connected: dict[str, tuple[Station, ServerConnection]] = {}
         self.port = options.port
-        self.desk = PayDesk(self, options.pay, options.clock_rate) if options.pay is not None else None
+        self.desk = _pay_desk(self, options)
         ledger.on_violation = lambda v: self.say(f"{v.station} VIOLATION {v.kind}: {v.text}")
 
     async def command(self, station: str, action: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -277,11 +280,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pay", type=float, metavar="EURO", help="a payment page for the QR codes of stations, at so many euro per kWh"
     )
     parser.add_argument(
+        "--pay-at", default="", metavar="URL", help="where the payment page is seen from outside (default: here)"
+    )
+    parser.add_argument(
         "--clock-rate",
         type=float,
         default=1.0,
         metavar="X",
         help="the stations' clocks run X times as fast (simulation)",
+    )
+    parser.add_argument(
+        "--clock-apart", action="store_true", help="the stations' clocks are not this machine's (simulation)"
     )
     parser.add_argument("--quiet", action="store_true", help="say only where it listens")
 
@@ -319,7 +328,8 @@ def options_of(args: argparse.Namespace) -> Options:
         raise ValueError(f"--ocpp {unknown[0]}: not spoken here; known: {', '.join(known)}")
     return Options(
         args.host, args.port, passwords, tokens, args.accept_all, args.interval,
-        journal=args.journal, quiet=args.quiet, pay=args.pay, clock_rate=args.clock_rate, versions=tuple(args.ocpp),
+        journal=args.journal, quiet=args.quiet, pay=args.pay, pay_at=args.pay_at, clock_rate=args.clock_rate,
+        clock_apart=args.clock_apart, versions=tuple(args.ocpp),
     )  # fmt: skip
 
 
@@ -330,6 +340,12 @@ def _ledger(journal: Path | None, stack: contextlib.ExitStack) -> Ledger:
     ledger = Ledger(stack.enter_context(journal.open("a", encoding="utf-8")))
     ledger.restore(before)
     return ledger
+
+
+def _pay_desk(central: Central, options: Options) -> PayDesk | None:
+    if options.pay is None:
+        return None
+    return PayDesk(central, options.pay, options.clock_rate, options.clock_apart, options.pay_at)
 
 
 def _station_id(path: str) -> str:

@@ -27,15 +27,17 @@ HTTP_OF = {NotConnected: 409, ValueError: 400, TimeoutError: 504}
 
 
 async def answer(central: Central, connection: ServerConnection, request: Request) -> Response:
-    """``/`` the page, ``/ledger.json``, ``POST /command`` (from this machine only), ``/pay/...``."""
+    """``/`` the page, ``/ledger.json``, ``/pay/...``; by POST, from this machine only, ``/command`` and ``/clock``."""
     path, posted = urlsplit(request.path).path, _posted(connection)
     match path:
         case "/":
             return _respond(connection, 200, page(central), HTML)
         case "/ledger.json":
             return _respond(connection, 200, json.dumps(snapshot(central)), "application/json")
-        case "/command":
-            status, body = await _command(central, connection, request, posted)
+        case "/command" | "/clock":
+            refusal = _refusal(connection, request, posted)
+            do = _command if path == "/command" else _clock
+            status, body = refusal or await do(central, posted or b"")
             return _respond(connection, status, json.dumps(body), "application/json")
         case _ if central.desk is not None and path.startswith("/pay/"):
             try:
@@ -85,9 +87,7 @@ async def run_line(central: Central, line: str) -> dict[str, Any]:
     return (await _ask(central, station, action, payload))[1]
 
 
-async def _command(
-    central: Central, connection: ServerConnection, request: Request, posted: bytes | None
-) -> tuple[int, Any]:
+def _refusal(connection: ServerConnection, request: Request, posted: bytes | None) -> tuple[int, Any] | None:
     """JSON as its type: a form of a web page cannot send that without being asked first (CORS)."""
     if not ipaddress.ip_address(connection.remote_address[0]).is_loopback:
         return 403, {"error": "commands are taken from this machine only"}
@@ -95,6 +95,10 @@ async def _command(
         return 405, {"error": f"a command is a POST of JSON: {COMMAND}"}
     if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
         return 415, {"error": "the body must be JSON, with Content-Type: application/json"}
+    return None
+
+
+async def _command(central: Central, posted: bytes) -> tuple[int, Any]:
     try:
         wish = json.loads(posted)
         station, action, payload = wish["station"], wish["action"], wish.get("payload", {})
@@ -103,6 +107,19 @@ async def _command(
     except (ValueError, RecursionError, TypeError, AttributeError) as e:
         return 400, {"error": f"the body is no command ({e}): {COMMAND}"}
     return await _ask(central, station, action, payload)
+
+
+async def _clock(central: Central, posted: bytes) -> tuple[int, Any]:
+    """The stations' clocks run at another rate from now on (simulation)."""
+    try:
+        rate = float(json.loads(posted)["rate"])
+    except (ValueError, RecursionError, TypeError, KeyError, OverflowError):
+        rate = 0.0
+    if not 0.1 <= rate <= 1000:
+        return 400, {"error": 'the body must be like {"rate": 10}, a number from 0.1 to 1000'}
+    if central.desk is not None:
+        central.desk.set_rate(rate)
+    return 200, {"rate": rate}
 
 
 async def _ask(central: Central, station: Any, action: Any, payload: Any) -> tuple[int, dict[str, Any]]:

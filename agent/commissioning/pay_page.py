@@ -47,15 +47,32 @@ class Visit:
 
 
 class PayDesk:
-    """``rate``: how fast the stations' clocks run."""
+    """``rate``: how fast the stations' clocks run. ``apart``: they are not this machine's clock, whatever the rate.
+    ``pay_at``: where this page is seen from outside; "": here."""
 
-    def __init__(self, central: Central, euro_kwh: float, rate: float = 1.0) -> None:
+    def __init__(
+        self, central: Central, euro_kwh: float, rate: float = 1.0, apart: bool = False, pay_at: str = ""
+    ) -> None:
         self._central, self._euro_kwh, self._rate = central, Decimal(str(euro_kwh)), rate
-        self._validity_s, self._hold_s = min(3600, round(VALIDITY_S * rate)), min(300, round(HOLD_S * rate))
+        self._apart, self._pay_at = apart or rate != 1.0, pay_at.rstrip("/")
         self._secrets: dict[tuple[str, int], str] = {}
         self._used: set[tuple[str, int, str]] = set()
         self._visits: dict[str, Visit] = {}
         self._telling: set[asyncio.Task[None]] = set()
+
+    @property
+    def _validity_s(self) -> int:
+        return min(3600, round(VALIDITY_S * self._rate))
+
+    @property
+    def _hold_s(self) -> int:
+        return min(300, round(HOLD_S * self._rate))
+
+    def set_rate(self, rate: float) -> None:
+        """From now on. A station takes codes of the new length when it boots the next time."""
+        for record in self._central.ledger.stations.values():
+            record.clock = (self._now(record.id), time.time())
+        self._rate, self._apart = rate, True
 
     # --- the stations ------------------------------------------------------------------------------------------------
 
@@ -90,7 +107,7 @@ class PayDesk:
         self._secrets[station, number] = secret
 
     def _at(self) -> str:
-        return f"http://{self._central.options.host}:{self._central.port}"
+        return self._pay_at or f"http://{self._central.options.host}:{self._central.port}"
 
     async def _notify(self, visit: Visit, message: str, vendor: str = VENDOR, **data: Any) -> bool:
         payload = {"vendorId": vendor, "messageId": message, "data": json.dumps(data)}
@@ -203,8 +220,8 @@ class PayDesk:
         return [_code(secret, (now + step) & 0xFFFFFFFFFFFFFFFF).encode() for step in (-1, 0, 1)]
 
     def _now(self, station: str) -> float:
-        """Everybody's time. A hurried station has its own, which the last status tells."""
-        if self._rate == 1.0:
+        """Everybody's time. A station whose clock is apart has its own, which the last status tells."""
+        if not self._apart:
             return time.time()
         told_utc_s, heard_s = self._central.ledger.station(station).clock
         return told_utc_s + (time.time() - heard_s) * self._rate

@@ -15,13 +15,13 @@ from agent.domain.localtime import Local
 from agent.domain.messages import ChargingState
 from agent.domain.metrology import Watch
 from agent.domain.reserved import Reservation, kept
-from agent.domain.rights import Grant, Session
+from agent.domain.rights import EndedSession, Grant, Session
 from agent.domain.security import SecurityLog
 from agent.domain.transaction import Transaction
 from agent.domain.variables import Settings, Value
 from agent.domain.webpay import Plan
 from agent.frozen import frozen, mutable
-from agent.kinds import EvseId, Fault, Lamp, Limit, Moment, Reading, SignedReading, Stamp, Token
+from agent.kinds import EvseId, Fault, Lamp, Limit, Moment, Reading, SignedReading, Stamp
 
 if TYPE_CHECKING:  # of stations that sell without a contract
     from agent.domain.adhoc import Terms
@@ -109,6 +109,8 @@ class Evse:
     state: State = State.FREE
     grant: Grant | None = None
     session: Session | None = None
+    last_session: EndedSession | None = None
+    """The one before; the present process has seen it end."""
     charging: ChargingState = ChargingState.IDLE
     settled: bool = False
     release: bool = False
@@ -300,9 +302,6 @@ class Site:
     """Settings that more than their range is asked of: may this value be set? By the block that owns them."""
     terms: Terms | None = None
     """Of payment with a bank card; None: there is no terminal."""
-    used_up: Callable[[Token], bool] = lambda token: False
-    """The token of a bank card's payment that may begin nothing: it pays already, has paid, or is not approved
-    (blocks/adhoc.py)."""
     updater: bool = False
     """Firmware can be installed here."""
     updating: bool = False

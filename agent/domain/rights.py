@@ -9,7 +9,7 @@ from agent.domain.charging.profiles import Profile
 from agent.domain.messages import Sample
 from agent.domain.record import dump, load
 from agent.domain.stop import Stop
-from agent.frozen import mutable
+from agent.frozen import frozen, mutable
 from agent.kinds import EvseId, Stamp, Token, Verdict
 
 if TYPE_CHECKING:  # of stations that sell without a contract
@@ -117,3 +117,15 @@ class Session:
             spent=bool(r.get("spent", False)),
             web=bool(r.get("web", False)),
         )
+
+
+@frozen
+class EndedSession:
+    """The latest session of an outlet, as its end was told to the backends: ``energy_wh`` is what is billed."""
+
+    id: str
+    token: Token
+    started: Stamp
+    ended: Stamp
+    energy_wh: int
+    reason: str

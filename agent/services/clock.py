@@ -25,6 +25,22 @@ ROUND_TRIP_MAX_S = 5.0
 
 
 @frozen
+class Scale:
+    """Of a simulation whose rate changes while a station lives: at ``real_s`` (CLOCK_BOOTTIME) it was ``scaled_s``. The
+    time goes on from there, so that no stamp lies before an older one. ``name``: of all its rates together."""
+
+    name: str
+    real_s: float
+    scaled_s: float
+
+    @classmethod
+    def of(cls, text: str) -> Scale:
+        """``NAME,REAL_S,SCALED_S``. Raises ``ValueError``."""
+        name, real_s, scaled_s = text.split(",")
+        return cls(name, float(real_s), float(scaled_s))
+
+
+@frozen
 class Boot:
     """A kernel boot as it is remembered. ``last_utc_s``: the latest UTC that is known to lie in it; of a boot whose
     time was never known, the earliest that its end can have been."""
@@ -39,9 +55,10 @@ class Boot:
 
 
 class Clock:
-    """``rate`` makes domain time run faster than real time (simulation). ``above``: numbers that are taken, though
-    nothing is remembered of them. ``changed`` is called after the offset of the present boot became known or was
-    corrected, with the boot to remember. ``unreadable``: what was remembered and is no boot, by key."""
+    """``rate`` makes domain time run faster than real time (simulation), ``scale`` with another one before. ``above``:
+    numbers that are taken, though nothing is remembered of them. ``changed`` is called after the offset of the present
+    boot became known or was corrected, with the boot to remember. ``unreadable``: what was remembered and is no boot,
+    by key."""
 
     def __init__(
         self,
@@ -51,16 +68,19 @@ class Clock:
         boottime: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
         rtc: Callable[[], float] = time.time,
         above: int = 0,
+        scale: Scale | None = None,
     ) -> None:
         self.rate = rate
+        self._scale = scale or Scale(f"{rate:g}", 0.0, 0.0)
+        self.hurried = rate != 1.0 or scale is not None
         self._rtc = rtc
         self.changed: Callable[[Boot], None] = lambda boot: None
         self._boottime = boottime
         self._boots = {b.number: b for key, record in remembered.items() if (b := _boot(key, record)) is not None}
         self.unreadable = {k: r for k, r in remembered.items() if _boot(k, r) is None}
         taken = max([above, *self._boots, *(int(k) for k in self.unreadable if k.isdecimal())])
-        # another rate is another time scale: its stamps cannot be compared with those of this one
-        identity = f"{boot_id or kernel_boot_id()}x{rate:g}"
+        # the stamps of another time scale cannot be compared with those of this one
+        identity = f"{boot_id or kernel_boot_id()}x{self._scale.name}"
         last = self._boots.get(taken)
         if last is None or last.id != identity:
             last = Boot(taken + 1, identity)
@@ -68,14 +88,17 @@ class Clock:
         self.boot = last
         self._doubts: list[float] = []
 
+    def _t_s(self) -> float:
+        return self._scale.scaled_s + (self._boottime() - self._scale.real_s) * self.rate
+
     def now(self) -> Moment:
-        t_s = self._boottime() * self.rate
+        t_s = self._t_s()
         offset = self.boot.offset_s
         return Moment(Stamp(self.boot.number, t_s), None if offset is None else offset + t_s)
 
     def stamp(self) -> tuple[int, float]:
         """Boot number and seconds, for drivers."""
-        return self.boot.number, self._boottime() * self.rate
+        return self.boot.number, self._t_s()
 
     def utc_s(self, stamp: Stamp) -> float:
         boot = self._boots.get(stamp.boot)
@@ -95,18 +118,18 @@ class Clock:
     def rtc_off_s(self) -> float | None:
         """How far the board's real-time clock is from trusted time: for a technician, never for a stamp."""
         offset = self.boot.offset_s
-        return None if offset is None else self._rtc() - (offset + self._boottime() * self.rate)
+        return None if offset is None else self._rtc() - (offset + self._t_s())
 
     def heard_utc(self, utc_s: float, round_trip_s: float) -> None:
         """Take the backend's time: at once when none is known; later only a step that three answers agree on."""
-        t_s = self._boottime() * self.rate
+        t_s = self._t_s()
         offset = utc_s + round_trip_s / 2 - t_s
         if not BUILT_UTC_S <= utc_s <= LAST_UTC_S:
             return
         if self.boot.offset_s is None:
             self._set(offset, t_s)
             return
-        if self.rate != 1.0 or round_trip_s > ROUND_TRIP_MAX_S:
+        if self.hurried or round_trip_s > ROUND_TRIP_MAX_S:
             return  # a hurried clock cannot be compared with a real one
         if abs(offset - self.boot.offset_s) <= STEP_S:
             self._doubts.clear()

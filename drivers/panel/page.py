@@ -61,6 +61,7 @@ _LOOK: dict[ScreenName, tuple[Tone, str]] = {
     ScreenName.CHECKING: (Tone.ACTIVE, "hourglass"),
     ScreenName.PLUG_IN: (Tone.WAIT, "plug"),
     ScreenName.REFUSED: (Tone.STOP, "cross"),
+    ScreenName.CHOOSE_OUTLET: (Tone.WAIT, "plug"),
     ScreenName.PREPARING: (Tone.ACTIVE, "hourglass"),
     ScreenName.CHARGING: (Tone.ACTIVE, "bolt"),
     ScreenName.PAUSED: (Tone.WAIT, "pause"),
@@ -125,29 +126,29 @@ def _address(url: str) -> str:
 def _checking(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     tail = str(screen.values.get("token_tail") or "")
     if screen.detail == "paying":
-        left_s = _number(screen.values.get("remaining_s"))
         return {
             "title": texts("checking.paying"),
             "lines": _lines(texts("checking.paying_line")),
-            "countdown": texts("plug_in.remaining", time=_countdown(left_s)) if left_s is not None else "",
+            "countdown": _time_left(screen, texts),
         }
     return {"lines": _lines(texts("checking.line"), texts("checking.card", tail=tail) if tail else "")}
 
 
 def _plug_in(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
-    remaining_s = _number(screen.values.get("remaining_s"))
-    left = texts("plug_in.remaining", time=_countdown(remaining_s)) if remaining_s is not None else ""
     line = texts(_tethered(facts, "plug_in.line"), "plug_in.line")
-    return {"lines": _lines(line), "countdown": left, **price_slots(screen, texts, facts)}
+    return {"lines": _lines(line), "countdown": _time_left(screen, texts), **price_slots(screen, texts, facts)}
 
 
-_QUESTION: _Said = {"tone": Tone.WAIT, "icon": "plug"}
+def _time_left(screen: Screen, texts: Texts) -> str:
+    left_s = _number(screen.values.get("remaining_s"))
+    return texts("plug_in.remaining", time=_countdown(left_s)) if left_s is not None else ""
+
+
+def _choose_outlet(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+    return {"lines": _lines(texts("choose_outlet.line")), "countdown": _time_left(screen, texts)}
+
+
 _NOTICES: dict[str, _Said] = {
-    "choose_outlet": _QUESTION,
-    "choose_cable": _QUESTION,
-    "choose_plug": _QUESTION,
-    "new_charge": _QUESTION,
-    "not_chosen": {"tone": Tone.WAIT, "icon": "card"},
     "just_begun": {"tone": Tone.ACTIVE, "icon": "bolt"},
 }
 """What refuses nothing, although it takes the place of a refusal."""
@@ -220,6 +221,7 @@ _SAY = {
     ScreenName.CHECKING: _checking,
     ScreenName.PLUG_IN: _plug_in,
     ScreenName.REFUSED: _refused,
+    ScreenName.CHOOSE_OUTLET: _choose_outlet,
     ScreenName.PREPARING: _preparing,
     ScreenName.CHARGING: _charging,
     ScreenName.PAUSED: _paused,

@@ -146,3 +146,14 @@ class Card:
             return _NOT_FOUND
         status, data = self.chip.hear(command)
         return bytes((status,)) + data
+
+
+def uid_bytes(uid: str, kind: str) -> bytes:
+    """Raises ``ValueError``: no card has this UID."""
+    try:
+        value = bytes.fromhex(uid) if isinstance(uid, str) else b""
+    except ValueError:
+        value = b""
+    if kind != "random_uid" and len(value) not in (4, 7):
+        raise ValueError("uid: must be 4 or 7 bytes in hexadecimal, for example 04A1B2C3D4E5F6")
+    return value

@@ -38,6 +38,7 @@ def add_simulate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("station", nargs="?", type=Path, metavar="STATION.toml", help="default: two Type 2 sockets")
     parser.add_argument("--backend", metavar="URL", help="central system (ws:// or wss://); wins over the file's")
     _add_port(parser)
+    _add_host(parser)
     parser.add_argument("--headless", action="store_true", help="control API without the page")
     parser.add_argument(
         "--ocpp", action="append", metavar="VERSION",
@@ -53,6 +54,13 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
     _add_port(parser)
 
 
+def _add_host(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS",
+        help="address to listen on (this machine only); 0.0.0.0 = all: others need the token that is printed",
+    )  # fmt: skip
+
+
 def _add_port(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, metavar="N", help="of the page, 0 = any free one; wins over the file's")
 
@@ -66,6 +74,7 @@ def simulate(args: argparse.Namespace) -> int:
             with_page=not args.headless,
             backend_url=args.backend,
             speed=args.speed,
+            host=args.host,
         ),
         args.station,
     )

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from aiohttp import web
 
 from drivers.sim import body, picture
+from drivers.sim.pace import FASTEST, SLOWEST
 from drivers.sim.supervisor import NotRunning, Supervisor
 from drivers.sim.terminal import ACTIONS, CARD_BEHAVIOURS
 from drivers.sim.watch import Watch
@@ -58,9 +59,16 @@ class Control:
     """Handlers over one world. ``agent`` is None on a bench: there somebody else runs the agent."""
 
     def __init__(
-        self, world: World, watch: Watch, feed: Feed, agent: Supervisor | None, set_clock: Callable[[float], None]
+        self,
+        world: World,
+        watch: Watch,
+        feed: Feed,
+        agent: Supervisor | None,
+        set_clock: Callable[[float], None],
+        set_pace: Callable[[float], None] = lambda rate: None,
     ) -> None:
-        self.world, self.watch, self.feed, self.agent, self._set_clock = world, watch, feed, agent, set_clock
+        self.world, self.watch, self.feed, self.agent = world, watch, feed, agent
+        self._set_clock, self._set_pace = set_clock, set_pace
         self.closing = False
 
     # --- what is ---------------------------------------------------------------------------------------------------
@@ -69,7 +77,7 @@ class Control:
         child = picture.Child(self.agent.pid, self.agent.restarts) if self.agent else picture.Child(None, 0)
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         return {
-            **picture.station(self.world, child, self._said(), now),
+            **picture.station(self.world, child, self._said(), now, self.watch.last_sessions),
             "simulation": {"run": self.watch.trace.run, "speed": self.world.speed},
         }
 
@@ -151,6 +159,13 @@ class Control:
         n, b = await self._ask(request, body.text("fault"), body.flag("active", True))
         self.world.fault(n, b["fault"], b["active"])
 
+    async def clear(self, request: web.Request) -> None:
+        """Somebody has looked at what is latched, as by ``chargy-agent faults clear``."""
+        n, _ = await self._ask(request)
+        store = (self.world.file.station.state_dir / "agent.db").resolve()
+        if self.watch.ask("faults", do="clear", evses=[n], store=str(store)) is None:
+            raise NotRunning("the agent is not running: it clears what is latched once its board shows that it is over")
+
     async def meter(self, request: web.Request) -> None:
         n, b = await self._ask(request, body.whole("wh"))
         self.world.meter(n, b["wh"])
@@ -219,6 +234,13 @@ class Control:
     async def clock(self, request: web.Request) -> None:
         b = body.read(await request.read(), body.number("step_s", low=-4e9, high=4e9))
         self._set_clock(b["step_s"])
+
+    async def time(self, request: web.Request) -> None:
+        b = body.read(await request.read(), body.number("speed", low=SLOWEST, high=FASTEST))
+        if self.agent is None:
+            raise NotRunning("a bench has no agent of its own: its time is this machine's")
+        self._set_pace(float(b["speed"]))
+        self.feed.changed()
 
     async def act(self, request: web.Request) -> None:
         b = body.read(await request.read(), body.choice("action", "kill", "stop", "start"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -12,13 +13,16 @@ import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 from agent.settings import StationFile
+from drivers.sim.access import Access
 from drivers.sim.control import Control, Feed
+from drivers.sim.demo_central import DemoCentral
+from drivers.sim.pace import FASTEST, SLOWEST, Pace, PaceMemory, boottime_s, with_plug_in_window
 from drivers.sim.picture import news
 from drivers.sim.site import served
 from drivers.sim.supervisor import Refused, Supervisor
@@ -51,6 +55,7 @@ class Plan:
     with_page: bool = True
     backend_url: str | None = None
     speed: float | None = None
+    host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         url = self.backend_url
@@ -58,13 +63,22 @@ class Plan:
             urlsplit(url).scheme not in ("ws", "wss", "http", "https") or not urlsplit(url).hostname
         ):
             raise Unusable(f"--backend: must be like ws://HOST:PORT/PATH, is {url!r}")
-        if self.speed is not None and not 0.1 <= self.speed <= 1000:
-            raise Unusable(f"--speed: must be 0.1 to 1000, is {self.speed:g}")
+        if self.speed is not None and not SLOWEST <= self.speed <= FASTEST:
+            raise Unusable(f"--speed: must be {SLOWEST:g} to {FASTEST:g}, is {self.speed:g}")
 
     @property
     def url(self) -> str:
         """Of the backend that was named; empty if none was."""
         return self.backend_url or (self.file.backends[0].url if self.file.backends else "")
+
+    @property
+    def built_in(self) -> bool:
+        """The central system is the one that comes along."""
+        return self.with_agent and not self.url
+
+    @property
+    def rate(self) -> float:
+        return self.speed or (DEMO_SPEED if self.built_in else 1.0)
 
 
 @dataclass
@@ -72,13 +86,11 @@ class AgentCommand:
     """How the agent child is started. ``rtc_offset_s`` is used up by the next start."""
 
     derived: Path
-    rate: float
+    pace: Pace
     rtc_offset_s: float | None = None
 
     def __call__(self) -> list[str]:
-        argv = [sys.executable, "-m", "agent", "run", str(self.derived)]
-        if self.rate != 1.0:  # otherwise word for word as systemd says it
-            argv += ["--clock-rate", f"{self.rate:g}"]
+        argv = [sys.executable, "-m", "agent", "run", str(self.derived), *self.pace.arguments()]
         if self.rtc_offset_s is not None:
             argv.append(f"--rtc-offset={self.rtc_offset_s!r}")  # one word: -1e+09 alone looks like an option
             self.rtc_offset_s = None
@@ -92,21 +104,36 @@ async def run(plan: Plan) -> None:
     """Until SIGTERM or SIGINT. Raises ``Unusable``, ``InUse``."""
     stop = _stop_on_signals()
     async with contextlib.AsyncExitStack() as stack:
-        listener = stack.enter_context(listen(plan.file.simulation.port if plan.port is None else plan.port))
-        say(f"{'page' if plan.with_page else 'control API'}: http://127.0.0.1:{listener.getsockname()[1]}/")
+        listener = stack.enter_context(listen(plan.file.simulation.port if plan.port is None else plan.port, plan.host))
         folder = _make_folder(plan.file)
-        url = plan.url
-        if plan.with_agent and not url:
-            plan = replace(plan, file=_with_costs(plan.file))
-            url = await _start_central(stack, folder, stop, plan)
-        control = await _build(stack, plan, folder, url, stop)
-        await stack.enter_async_context(served(control, listener, plan.with_page))
+        access = _access(plan, listener, folder)
+        pace = PaceMemory(folder).begin(plan.rate, boottime_s())
+        central = None
+        if plan.built_in:
+            plan = replace(plan, file=_demonstrated(plan.file, pace.rate, access))
+            central = await _start_central(stack, folder, stop, plan, access, pace)
+        control = await _build(stack, plan, folder, central, pace, stop)
+        pay_page = central.pay_page if central is not None else None
+        await stack.enter_async_context(served(control, listener, plan.with_page, access, pay_page))
         if control.agent is not None:
             await stack.enter_async_context(running(_agent(control.agent), stop))
         else:
             _tell_addresses(control.world, folder)
         await stop.wait()
         say("ending: agent, devices, backend" if plan.with_agent else "ending")
+
+
+def _access(plan: Plan, listener: socket.socket, folder: Path) -> Access:
+    """Says where the page is."""
+    what = "page" if plan.with_page else "control API"
+    try:
+        access = Access.of(plan.host, listener.getsockname()[1], folder)
+    except OSError as e:
+        raise Unusable(f"the token for --host cannot be kept in {folder}: {e.strerror}") from None
+    say(f"{what}: {access.own_url}/")
+    if access.token:
+        say(f"{what} for a telephone or another machine: {access.outer_url}/?token={access.token}")
+    return access
 
 
 async def _agent(agent: Supervisor) -> None:
@@ -117,29 +144,64 @@ async def _agent(agent: Supervisor) -> None:
         raise Unusable(str(e)) from None
 
 
-async def _build(stack: contextlib.AsyncExitStack, plan: Plan, folder: Path, url: str, stop: asyncio.Event) -> Control:
+async def _build(
+    stack: contextlib.AsyncExitStack,
+    plan: Plan,
+    folder: Path,
+    central: DemoCentral | None,
+    pace: Pace,
+    stop: asyncio.Event,
+) -> Control:
     """World, watch and narrator are running; the agent is ready to be started."""
-    built_in = plan.with_agent and not plan.url
-    speed = plan.speed or (DEMO_SPEED if built_in else 1.0)
+    url = central.url if central is not None else plan.url
     if plan.with_agent:
-        say(f"backend: {url}{' (built in)' if built_in else ''}, time runs {speed:g} times as fast")
+        say(f"backend: {url}{' (built in)' if central else ''}, time runs {pace.rate:g} times as fast")
     # the path of a unix socket may have 107 bytes (unix(7)); state_dir may be deeper than that
     status = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chargy-", dir="/tmp"))) / "status"
     try:
         world = await stack.enter_async_context(
-            World.open(plan.file, speed=speed, backend_url=url, status_socket=status)
+            World.open(plan.file, speed=pace.rate, backend_url=url, status_socket=status)
         )
     except ValueError as e:
         raise Unusable(f"{plan.file.path}: {e}") from e
     feed = Feed()
     watch = Watch(status, feed.changed)
-    command = AgentCommand(folder / "derived.toml", speed)
+    command = AgentCommand(folder / "derived.toml", pace)
     agent = _supervised(plan, world, watch, feed, command, folder)
     world.on_change(feed.changed)
-    control = Control(world, watch, feed, agent, command.step)
+    switch = PaceSwitch(world, command, agent, PaceMemory(folder), central)
+    control = Control(world, watch, feed, agent, command.step, switch)
     await stack.enter_async_context(running(watch.run(), stop))
     await stack.enter_async_context(running(narrate(control), stop))
     return control
+
+
+@dataclass
+class PaceSwitch:
+    """Lets the station's time run at another rate: the world at once, the agent from its next start, which is now."""
+
+    world: World
+    command: AgentCommand
+    agent: Supervisor | None
+    memory: PaceMemory
+    central: DemoCentral | None
+    _telling: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __call__(self, rate: float) -> None:
+        if rate == self.command.pace.rate:
+            return
+        pace = self.command.pace = self.command.pace.changed(rate, boottime_s())
+        self.memory.keep(pace)
+        self.world.speed = rate
+        say(f"time runs {rate:g} times as fast now; the agent is started again")
+        if self.central is not None:
+            self.world.file = with_plug_in_window(self.world.file, rate)
+            _write_private(self.command.derived, self.world.derived())
+            telling = asyncio.create_task(self.central.set_pace(pace))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+        if self.agent is not None:
+            self.agent.restart()
 
 
 def _supervised(
@@ -168,23 +230,27 @@ def _write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _with_costs(file: StationFile) -> StationFile:
-    """Its payment page says what a charge costs, and the simulated displays show it unless the file says no."""
-    shown = {"cost_display": True} if file.web_payment.dynamic else {}
-    return replace(file, settings={**shown, **file.settings})
+def _demonstrated(file: StationFile, rate: float, access: Access) -> StationFile:
+    """The file for the built-in central system. Its payment page says what a charge costs, and the simulated displays
+    show it unless the file says no; a telephone is led to this machine."""
+    web_payment, shown = file.web_payment, {}
+    if web_payment.dynamic:
+        shown = {"cost_display": True}
+        if access.outer_name:
+            web_payment = replace(web_payment, allowed_hosts=(*web_payment.allowed_hosts, access.outer_name))
+    file = replace(file, settings={**shown, **file.settings}, web_payment=web_payment)
+    return with_plug_in_window(file, rate)
 
 
-async def _start_central(stack: contextlib.AsyncExitStack, folder: Path, stop: asyncio.Event, plan: Plan) -> str:
-    """A central system as a child, with a payment page for the station's QR codes. Returns its URL."""
+async def _start_central(
+    stack: contextlib.AsyncExitStack, folder: Path, stop: asyncio.Event, plan: Plan, access: Access, pace: Pace
+) -> DemoCentral:
+    """A central system as a child, with a payment page for the station's QR codes."""
     port = stack.enter_context(_held_port())
-    euro_kwh, speed = (plan.file.tariff or {}).get("kwh", 0.45), plan.speed or DEMO_SPEED
-    argv = [
-        sys.executable, "-m", "agent", "csms", "--port", str(port), "--quiet",
-        "--pay", str(euro_kwh), "--clock-rate", f"{speed:g}", "--journal", str(folder / "central.jsonl"),
-    ]  # fmt: skip
-    central = Supervisor("backend", lambda: argv, folder / "central.log", restart_s=1.0, stop_within_s=1.0, say=say)
-    await stack.enter_async_context(running(central.run(), stop))
-    return f"ws://127.0.0.1:{port}"
+    euro_kwh = (plan.file.tariff or {}).get("kwh", 0.45)
+    central = DemoCentral(port, folder, euro_kwh, access.outer_url, pace)
+    await stack.enter_async_context(running(central.supervisor(say).run(), stop))
+    return central
 
 
 def _tell_addresses(world: World, folder: Path) -> None:
@@ -245,17 +311,21 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def listen(port: int) -> socket.socket:
-    """Raises ``Unusable``: the port is taken."""
+def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
+    """Raises ``Unusable``: the port is taken, or the address is not one of this machine."""
     if not 0 <= port <= 65535:
         raise Unusable(f"--port: must be 0 to 65535, is {port}")
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("127.0.0.1", port))
+        listener.bind((host, port))
         listener.listen(128)
     except OSError as e:
         listener.close()
+        if isinstance(e, socket.gaierror) or e.errno == errno.EADDRNOTAVAIL:
+            raise Unusable(
+                f"--host: {host} is no IPv4 address of this machine; 0.0.0.0 stands for all of them"
+            ) from None
         raise Unusable(
             f"port {port} cannot be had ({e.strerror}): another station may be running; choose one with --port N, "
             "or --port 0 for any free one"

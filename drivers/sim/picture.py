@@ -23,6 +23,7 @@ class Truth(Protocol):
     def links(self) -> Json: ...
     def ledger(self) -> Json: ...
     def terminals(self) -> list[Json]: ...
+    def buttons(self) -> list[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,11 @@ class Child:
     restarts: int
 
 
-def station(world: Truth, child: Child, said: Json | None, now: str) -> Json:
-    """``said``: the newest picture of the agent's status socket, None while it is down. ``now``: UTC, ISO 8601."""
+def station(
+    world: Truth, child: Child, said: Json | None, now: str, last_sessions: Mapping[int, Json] | None = None
+) -> Json:
+    """``said``: the newest picture of the agent's status socket, None while it is down. ``now``: UTC, ISO 8601.
+    ``last_sessions``: by outlet, those that an earlier agent has seen end."""
     agent = {} if said is None else said.get("agent", {})
     own = {} if said is None else {e["number"]: e for e in said.get("evses", ())}
     return {
@@ -49,14 +53,16 @@ def station(world: Truth, child: Child, said: Json | None, now: str) -> Json:
         "mains": world.mains,
         "time": now,
         "lamps": {**{str(n): e["lamp"] for n, e in own.items() if e.get("lamp")}, **world.lamps()},
-        "evses": [_evse(world.picture(n), own.get(n, {})) for n in sorted(world.evses)],
+        "evses": [_evse(world.picture(n), own.get(n, {}), (last_sessions or {}).get(n)) for n in sorted(world.evses)],
+        "buttons": world.buttons(),
         "ledger": world.ledger(),
         **({"terminals": terminals} if (terminals := world.terminals()) else {}),
     }
 
 
-def _evse(truth: Json, own: Json) -> Json:
-    return {**truth, **{key: own.get(key) for key in ("screen", "told", "session")}}
+def _evse(truth: Json, own: Json, last_session: Json | None) -> Json:
+    known = {key: own.get(key) for key in ("screen", "told", "session", "code")}
+    return {**truth, **known, "last_session": last_session, "latched": own.get("latched") or []}
 
 
 def ready(said: Json | None) -> bool:
@@ -104,6 +110,14 @@ def _evse_news(before: Json, after: Json) -> Iterator[str]:
         yield str(told.get("status")) + (f", {error}" if error and error != "NoError" else "")
     session, session_before = after.get("session") or {}, before.get("session") or {}
     if session_before and session_before.get("id") != session.get("id"):
-        yield "session ended"  # how much it was, the last look does not know
+        yield from _ended(after.get("last_session") or {}, session_before["id"])
     if session and session.get("id") != session_before.get("id"):
         yield "session started"
+
+
+def _ended(last: Json, session: str) -> Iterator[str]:
+    if last.get("id") != session:  # the agent went away before it could say how much it was
+        yield "session ended"
+        return
+    cents = last.get("cost_cents") if last.get("cost_final") else None
+    yield f"session ended, {last['energy_wh'] / 1000:.3f} kWh" + (f", {cents / 100:.2f}" if cents is not None else "")

@@ -1,4 +1,4 @@
-"""The HTTP server of a simulated station: control API and page, on this machine only."""
+"""The HTTP server of a simulated station: control API and page."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
-from agent.web_origin import LOOPBACK, host_name, is_foreign_origin
+from drivers.sim.access import PAY, Access
 from drivers.sim.control import HEADERS, Control
 from drivers.sim.supervisor import NotRunning
 from drivers.sim.world import Impossible, Unknown
@@ -21,9 +22,9 @@ PAGE = Path(__file__).parent / "page"
 V1 = "/api/v1"
 
 
-def application(control: Control, with_page: bool) -> web.Application:
-    """``with_page`` False: the API alone."""
-    app = web.Application(middlewares=[_guard, _errors])
+def application(control: Control, with_page: bool, access: Access, pay_page: Handler | None) -> web.Application:
+    """``with_page`` False: the API alone. ``pay_page`` answers what is below ``/pay/``."""
+    app = web.Application(middlewares=[_guarded(access), _errors])
     gets: dict[str, Handler] = {
         "/health": control.health,
         "/station": control.get_station,
@@ -36,6 +37,7 @@ def application(control: Control, with_page: bool) -> web.Application:
         "/evses/{n}/unplug": control.unplug,
         "/evses/{n}/ev": control.ev,
         "/evses/{n}/fault": control.fault,
+        "/evses/{n}/clear": control.clear,
         "/evses/{n}/meter": control.meter,
         "/evses/{n}/bay": control.bay,
         "/cards/tap": control.tap,
@@ -48,11 +50,15 @@ def application(control: Control, with_page: bool) -> web.Application:
         "/limits": control.limits,
         "/power": control.power,
         "/agent": control.act,
+        "/time": control.time,
     }
     for path, get in gets.items():
         app.router.add_get(V1 + path, get)
     for path, post in posts.items():
         app.router.add_post(V1 + path, _accepted(post))
+    if pay_page is not None:
+        app.router.add_get(PAY + "{rest:.*}", pay_page)
+        app.router.add_post(PAY + "{rest:.*}", pay_page)
     if with_page:
         app.router.add_get("/", _file("index.html"))
         for name in ("app.js", "style.css", "icon.svg"):
@@ -61,9 +67,16 @@ def application(control: Control, with_page: bool) -> web.Application:
 
 
 @contextlib.asynccontextmanager
-async def served(control: Control, listener: socket.socket, with_page: bool) -> AsyncIterator[None]:
+async def served(
+    control: Control,
+    listener: socket.socket,
+    with_page: bool,
+    access: Access | None = None,
+    pay_page: Handler | None = None,
+) -> AsyncIterator[None]:
     """Answers on ``listener`` (already bound) until left."""
-    runner = web.AppRunner(application(control, with_page), access_log=None, shutdown_timeout=1.0)
+    app = application(control, with_page, access or Access(port=listener.getsockname()[1]), pay_page)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await web.SockSite(runner, listener).start()
@@ -89,18 +102,19 @@ def _file(name: str) -> Handler:
     return handle
 
 
-@web.middleware
-async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Only pages of this very server may use it: a foreign site could otherwise reach it through the visitor's browser
-    (cross-site POST, DNS rebinding)."""
-    host = request.headers.get("Host", "")
-    origin = request.headers.get("Origin")
-    if host_name(host) not in LOOPBACK or is_foreign_origin(origin, host):
-        return _wrong(403, "this station is simulated for this machine only: use http://127.0.0.1")
-    response = await handler(request)
-    if not response.prepared:
-        response.headers.update({k: v for k, v in HEADERS.items() if k not in response.headers})
-    return response
+def _guarded(access: Access) -> Middleware:
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if refusal := access.refusal(request):
+            return _wrong(403, refusal)
+        if access.token and "token" in request.query and request.method == "GET":
+            return access.admitted(request)
+        response = await handler(request)
+        if not response.prepared:
+            response.headers.update({k: v for k, v in HEADERS.items() if k not in response.headers})
+        return response
+
+    return guard
 
 
 @web.middleware

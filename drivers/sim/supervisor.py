@@ -78,6 +78,16 @@ class Supervisor:
         self._stopping = self._killed = True
         self._process.kill()
 
+    def restart(self) -> None:
+        """SIGTERM, and SIGKILL if it takes longer than ``stop_within_s``; it is started again. Nothing happens if it is
+        not running."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        self._stopping = True
+        process.terminate()
+        asyncio.get_running_loop().call_later(self._stop_within_s, _kill, process)
+
     async def run(self) -> None:
         """Until cancelled; then the child is ended first. Raises ``Refused``."""
         try:
@@ -188,6 +198,11 @@ class Supervisor:
             self._say(f"{self.name}: ended unexpectedly ({how}); all it said is in {self._log}")
             for line in _last_lines(self._log, begin):
                 self._say(f"  {line}")
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
 
 
 def _last_lines(log: Path, begin: int) -> list[str]:

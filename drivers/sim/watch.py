@@ -20,7 +20,6 @@ RING = 20_000
 RETRY_S = 0.05
 FRESH_WITHIN_S = 2.0
 """So long who looks waits for an agent that does not answer."""
-_ASK = b'{"v":1,"type":"ask","ask":"picture"}\n'
 LINE_LIMIT = 8 * 1024 * 1024
 """Bytes of one status line; a SOAP envelope or a local list of thousands of tokens fits."""
 
@@ -51,11 +50,13 @@ _FRAME_KEYS = ("t", "dir", "link", "version", "frame")
 
 
 class Watch:
-    """``said`` is None while the agent is down. ``changed`` is called after every line that taught something."""
+    """``said`` is None while the agent is down. ``changed`` is called after every line that taught something.
+    ``last_sessions``: by outlet, the last one of which any agent has said that it ended."""
 
     def __init__(self, socket: Path, changed: Callable[[], None]) -> None:
         self.said: Json | None = None
         self.trace = Trace()
+        self.last_sessions: dict[int, Json] = {}
         self._socket, self._changed = socket, changed
         self._agent: tuple[int, int] | None = None
         self._newest_n = -1
@@ -65,12 +66,17 @@ class Watch:
 
     async def fresh(self) -> None:
         """Until ``said`` and ``trace`` are as the agent sees itself now: what a backend has been told is in them."""
+        if (answered := self.ask("picture")) is not None:
+            await asyncio.wait([answered], timeout=FRESH_WITHIN_S)
+
+    def ask(self, name: str, **question: Any) -> asyncio.Future[None] | None:
+        """A question to the agent, which answers one after the other. None: the agent is down."""
         if self._writer is None or self.said is None:
-            return
-        answered = asyncio.get_running_loop().create_future()
+            return None
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asking.append(answered)
-        self._writer.write(_ASK)
-        await asyncio.wait([answered], timeout=FRESH_WITHIN_S)
+        self._writer.write(json.dumps({"v": 1, "type": "ask", "ask": name, **question}).encode() + b"\n")
+        return answered
 
     def agent_starts(self) -> None:
         """A dead agent leaves its socket's file behind, and maybe its last picture in the socket."""
@@ -121,6 +127,8 @@ class Watch:
         match told:
             case {"v": 1, "type": "picture"}:
                 self.said = told
+                ended = {e["number"]: e["last_session"] for e in told.get("evses", ()) if e.get("last_session")}
+                self.last_sessions |= ended
             case {"v": 1, "type": "answer"}:
                 self._answered()
                 return

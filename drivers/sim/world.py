@@ -334,7 +334,7 @@ class World:
         """A card is held to the contactless reader for so long, then taken away."""
         kind = choice(card, "card", cards.KINDS)
         seconds = number(hold_s, "hold_s", 0.0, 3600.0)
-        number_ = _uid(uid, kind)
+        number_ = cards.uid_bytes(uid, kind)
         field = self._wired().fields.get(self._place(evse, self._wired().fields))
         if field is None:
             raise Impossible("there is no simulated contactless reader here: the station file names its own")
@@ -377,6 +377,11 @@ class World:
                 f"there is no button {button!r}; there is: {', '.join(buttons.keys if buttons else ()) or 'none'}"
             )
         buttons.press(button)
+
+    def buttons(self) -> list[str]:
+        """The names of those that can be pressed."""
+        buttons = self._wires.buttons if self._wires is not None else None
+        return list(buttons.keys) if buttons is not None else []
 
     def agent_restarted(self) -> None:
         """Taps and presses from the time when no agent was there were never heard."""
@@ -426,13 +431,3 @@ def _lamp(evse: Evse) -> str:
     if evse.contactor.closed:
         return "blue"
     return "yellow" if evse.cable or evse.car is not None else "green"
-
-
-def _uid(uid: str, kind: str) -> bytes:
-    try:
-        value = bytes.fromhex(uid) if isinstance(uid, str) else b""
-    except ValueError:
-        value = b""
-    if kind != "random_uid" and len(value) not in (4, 7):
-        raise ValueError("uid: must be 4 or 7 bytes in hexadecimal, for example 04A1B2C3D4E5F6")
-    return value

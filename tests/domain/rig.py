@@ -599,12 +599,19 @@ class Rig:
                     register_wh = self.outlets[m.evse].register_wh if m.evse else 0
                     assert m.meter_wh <= register_wh, "billed more than was drawn"
                     assert m.at >= starts[m.session].at
+                    self.check_last_session(m, starts[m.session])
                     ended.add(m.session)
                     per_evse[m.evse] = m.meter_wh
                     assert m.evse == starts[m.session].evse
             self.open_sessions = set(starts) - ended
             on_disk = {k for k, r in self.store.get("session", {}).items() if r["told"]} | set(self.store.get("tx", {}))
             assert self.open_sessions == on_disk, f"open {self.open_sessions}, on disk {on_disk}"
+
+    def check_last_session(self, end: TransactionEnded, start: TransactionStarted) -> None:
+        """What a person is shown of the session is what is billed."""
+        for evse in self.site.evses.values():
+            if evse.last_session is not None and evse.last_session.id == end.session:
+                assert evse.last_session.energy_wh == end.meter_wh - start.meter_wh, "another figure than the bill's"
 
     def check_everything_billed(self) -> None:
         """No energy without a session: as long as no meter failed, what was drawn is what was billed."""

@@ -33,7 +33,7 @@ def two(*, buttons: bool = True, cables: tuple[int, ...] = (1, 2)) -> Playbook:
 
 
 def asked(play: Playbook) -> set[int]:
-    return {n for n, s in play.screens.items() if (s.name, s.detail) == (ScreenName.REFUSED, "choose_outlet")}
+    return {n for n, s in play.screens.items() if s.name is ScreenName.CHOOSE_OUTLET}
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -44,6 +44,17 @@ def test_two_cables_wait_and_the_driver_is_asked(number: int) -> None:
     assert not [o for o in play.log if isinstance(o, Signal) and o.sign is Sign.REFUSED]
     play = play >> ButtonPressed(f"outlet-{number}") << JudgeToken(LINK, "token:1", A, number)
     assert play
+    assert not asked(play)
+
+
+def test_the_question_is_no_refusal_and_shows_the_time_that_is_left() -> None:
+    play = two() >> CardPresented(0, A)
+    shown = []
+    for _ in range(int(CHOICE_S)):
+        shown.append([play.screens[n].values["remaining_s"] for n in (1, 2)])
+        assert asked(play) == {1, 2}
+        play.wait(1)
+    assert shown == [[left, left] for left in range(int(CHOICE_S), 0, -1)]
     assert not asked(play)
 
 

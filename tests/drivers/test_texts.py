@@ -19,9 +19,8 @@ CONFIG = Path(__file__).parents[2] / "config"
 LANGUAGES = ("fr", "de", "lb", "en")
 REFUSALS = (
     "web_failed",
-    "invalid", "blocked", "expired", "concurrent", "too_long", "offline", "unreadable", "choose_outlet",
-    "unavailable", "reserved", "wrong_card", "just_begun", "choose_cable", "choose_plug",
-    "new_charge", "not_chosen", "other_price",
+    "invalid", "blocked", "expired", "concurrent", "too_long", "offline", "unreadable",
+    "unavailable", "reserved", "wrong_card", "just_begun",
 )  # fmt: skip
 ENDS = ("stopped", "unplug", "timeout", "fault", "remote", "power_loss")
 

@@ -180,11 +180,14 @@ async def test_plug_pull_at_the_car_and_at_the_station(rig: Rig) -> None:
 async def test_the_picture_has_every_key_of_the_contract(rig: Rig) -> None:
     _, raw, _ = await rig.get("/api/v1/station")
     picture = json.loads(raw)
-    assert set(picture) == {"agent", "backend", "links", "mains", "time", "lamps", "evses", "ledger"}
+    assert set(picture) == {
+        "agent", "backend", "links", "mains", "time", "lamps", "evses", "ledger", "simulation", "buttons",
+    }  # fmt: skip
     assert set(picture["agent"]) == {"up", "pid", "restarts", "version", "queue", "screen_language"}
     assert set(picture["evses"][0]) == {
         "number", "kind", "cable", "car", "ready", "cp", "pwm", "locked", "contactor", "limit_a", "limit_w",
         "current_a", "power_w", "meter_wh", "soc", "faults", "screen", "told", "session",
+        "last_session", "latched", "code",
     }  # fmt: skip
     assert picture["evses"][0]["meter_wh"] == 5000
     assert picture["links"]["backend"]["up"] is True
@@ -370,6 +373,9 @@ class Nowhere:
     def terminals(self) -> list[dict[str, Any]]:
         return []
 
+    def buttons(self) -> list[str]:
+        return []
+
     def ledger(self) -> dict[str, Any]:
         return {}
 
@@ -392,6 +398,9 @@ def test_news_are_told_once(steps: list[dict[str, Any]]) -> None:
     assert list(news(down, free)) == ["backend: link up (OCPP 1.6)", "backend: boot Accepted"]
     assert list(news(free, charging)) == ["outlet 1: Charging", "outlet 1: session started"]
     assert list(news(charging, over)) == ["outlet 1: Finishing", "outlet 1: session ended"]
+    last = {"id": charging["evses"][0]["session"]["id"], "energy_wh": 812, "cost_cents": 41, "cost_final": True}
+    told = {**over, "evses": [{**over["evses"][0], "last_session": last}]}
+    assert list(news(charging, told))[1] == "outlet 1: session ended, 0.812 kWh, 0.41"
     assert list(news(over, over)) == []
 
 

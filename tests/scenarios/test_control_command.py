@@ -168,8 +168,9 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_agent_understands_every_step_of_its_clock(tmp_path: Path, offset_s: float) -> None:
     from agent.cli import _parser
     from drivers.sim.live import AgentCommand
+    from drivers.sim.pace import Pace
 
-    command = AgentCommand(tmp_path / "derived.toml", 20.0)
+    command = AgentCommand(tmp_path / "derived.toml", Pace.first(20.0))
     command.step(offset_s)
     argv = command()[3:]
     assert _parser(argv).parse_args(argv).rtc_offset == offset_s

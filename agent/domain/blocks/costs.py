@@ -180,7 +180,10 @@ class Costs:
         if evse.account is None or evse.account.session != event.session:
             return
         session = self._sessions.pop(evse.number, None)
-        register_wh = max(evse.account.start_wh, evse.reading.energy_wh if evse.reading else 0)
+        billed_wh = event.end_wh
+        if billed_wh is None:
+            billed_wh = evse.reading.energy_wh if evse.reading else 0
+        register_wh = max(evse.account.start_wh, billed_wh)
         evse.account.energy_wh = register_wh - evse.account.start_wh
         evse.account.over = True
         evse.account.told = session is None or session.told or evse.account.energy_wh > 0

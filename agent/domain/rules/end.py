@@ -20,7 +20,7 @@ from agent.domain.live import flows
 from agent.domain.messages import ChargingState, StopReason, TransactionEnded, TriggerReason
 from agent.domain.ocmf import Bill, payload
 from agent.domain.orders import ReadMeter, Remember, WakeMe
-from agent.domain.rights import Session
+from agent.domain.rights import EndedSession, Session
 from agent.domain.rules.points import is_told, over
 from agent.domain.rules.signing import end_signing, owes
 from agent.domain.rules.words import changed, release, rest, timer, to, with_offer
@@ -132,6 +132,9 @@ def _close(s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | N
     yield Remember("session", session.id, None)
     yield from owes(evse, session, meter_wh, at, reading)
     yield from over(s, evse, session, told, now)
+    evse.last_session = EndedSession(
+        session.id, session.token, session.started, at, meter_wh - session.start_wh, stop.reason
+    )
     evse.session, evse.charging = None, ChargingState.IDLE
     yield WakeMe(timer("end", evse), None)
     evse.state = rest(evse) if evse.newcomer or not (evse.cable or evse.vehicle) else State.ENDED

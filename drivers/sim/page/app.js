@@ -27,6 +27,13 @@ const FAULTS = [
 const MORE_FAULTS = ["ResidualCurrentTestFailed", "OverVoltage", "UnderVoltage", "PowerLoss", "ContactorStuckOpen", "PilotFault",
   "ProximityFault", "CableRejected", "VentilationRefused", "TemperatureDerating", "PlugOverTemperature", "Tilt", "BoardSilent",
   "MeterImplausible", "MeterExchanged", "MREC6UnderVoltage"];
+const SPEEDS = [1, 10];
+const SCREENS = {
+  starting: "starting", idle: "free, waits for a card", checking: "is checking a card or a payment", plug_in: "plug in now",
+  refused: "the card was refused", choose_outlet: "which outlet? press its button", preparing: "preparing",
+  charging: "charging", paused: "paused", finished: "finished", out_of_service: "out of service", reserved: "reserved",
+  offline: "no connection, cannot start",
+};
 const CHATTER = ["Heartbeat", "MeterValues"];
 const HISTORY_S = 180;
 const ROWS = 2000;
@@ -79,7 +86,8 @@ class Bay {
   wire() {
     const n = this.number;
     this.q(".scene").setAttribute("aria-label", `Outlet ${n}: station, cable and car`);
-    for (const name of ["told", "power", "energy", "plug", "unplug", "unplug-ev", "ready", "cp", "lock", "contactor", "cost", "meter", "chart"]) {
+    for (const name of ["told", "power", "energy", "plug", "unplug", "unplug-ev", "ready", "cp", "lock", "contactor", "cost", "meter", "chart",
+      "says", "outlet-button", "code", "clear-latched"]) {
       this.q(`.${name}`).dataset.testid = `${name}-${n}`;
     }
     this.q(".socket").dataset.testid = `socket-${n}`;
@@ -87,6 +95,9 @@ class Bay {
     this.q(".screen").dataset.testid = `screen-${n}`;
     this.q(".plug").onclick = () => this.plug();
     this.q(".unplug").onclick = () => post(`evses/${n}/unplug`, { side: "station" });
+    this.q(".outlet-button").onclick = () => post(`buttons/outlet-${n}`, {});
+    this.q(".outlet-button").textContent = `Button of outlet ${n}`;
+    this.q(".clear-latched").onclick = () => post(`evses/${n}/clear`, {});
     this.q(".unplug-ev").onclick = () => post(`evses/${n}/unplug`, { side: "ev" });
     this.q(".ready").onclick = () => post(`evses/${n}/ev`, { ready: !this.evse.ready });
     pressable(this.q(".socket"), () => this.toggle());
@@ -165,8 +176,10 @@ class Bay {
     this.cable(evse);
     this.battery(evse);
     this.told(evse);
-    this.figures(evse, before);
+    this.screen(evse, whole);
+    this.figures(evse);
     this.chips(evse);
+    this.latched(evse);
     this.buttons(evse);
   }
 
@@ -190,17 +203,35 @@ class Bay {
     tag.dataset.status = told ? told.status : "";
   }
 
-  figures(evse, before) {
-    const session = evse.session;
-    this.q(".power").textContent = (evse.power_w / 1000).toFixed(1);
-    this.q(".meter").textContent = (evse.meter_wh / 1000).toFixed(2);
-    if (session) {
-      this.q(".energy").textContent = ((session.energy_wh || 0) / 1000).toFixed(3);
-      this.q(".cost").textContent = session.cost_cents == null ? "–" : (session.cost_cents / 100).toFixed(2);
-    } else if (before && !before.session && !evse.cable) {
-      this.q(".energy").textContent = "–";
-      this.q(".cost").textContent = "–";
+  // What the picture of the screen says, for those who do not see it; and what a finger or a telephone does there.
+  screen({ screen, code }, { buttons }) {
+    const says = screen ? `Screen: ${SCREENS[screen] || screen.replaceAll("_", " ")}` : "Screen: no agent";
+    if (this.q(".says").textContent !== says) this.q(".says").textContent = says;
+    this.q(".screen").setAttribute("aria-label", `${says}. Enlarge the screen of outlet ${this.number}`);
+    this.root.classList.toggle("asked", screen === "choose_outlet");
+    this.q(".outlet-button").hidden = !buttons.includes(`outlet-${this.number}`);
+    const link = this.q(".code");
+    const leads = /^https?:\/\//i.test(code || "");
+    link.hidden = !leads;
+    if (!leads) link.removeAttribute("href");
+    else if (link.getAttribute("href") !== code) {
+      link.href = code;
+      link.textContent = screen === "finished" ? "Open the receipt of the QR code" : "Open the page of the QR code";
     }
+  }
+
+  // Of the session that runs; then of the last one, as it is billed.
+  figures({ power_w, meter_wh, session, last_session }) {
+    const shown = session || last_session || {};
+    this.q(".power").textContent = (power_w / 1000).toFixed(1);
+    this.q(".meter").textContent = (meter_wh / 1000).toFixed(2);
+    this.q(".energy").textContent = shown.energy_wh == null ? "–" : (shown.energy_wh / 1000).toFixed(3);
+    this.q(".cost").textContent = shown.cost_cents == null ? "–" : (shown.cost_cents / 100).toFixed(2);
+    const total = last_session && last_session.cost_cents != null && !last_session.cost_final ? "so far" : "last session";
+    this.root.classList.toggle("over", !session && Boolean(last_session));
+    const [energy, cost] = this.root.querySelectorAll(".which");
+    energy.textContent = session || !last_session ? "session" : "last session";
+    cost.textContent = session || !last_session ? "session" : total;
   }
 
   chips(evse) {
@@ -221,6 +252,15 @@ class Bay {
       list.dataset.now = String(evse.faults);
       list.replaceChildren(...evse.faults.map((f) => Object.assign(document.createElement("li"), { textContent: f })));
     }
+  }
+
+  latched({ faults, latched }) {
+    this.q(".latched").hidden = !latched.length;
+    if (!latched.length) return;
+    const there = latched.filter((name) => faults.includes(name));
+    const hint = there.length ? `${there.join(", ")}: switch the fault off below, then clear it.`
+      : `${latched.join(", ")}: the outlet stays out of service until somebody has looked at it.`;
+    if (this.q(".latched .hint").textContent !== hint) this.q(".latched .hint").textContent = hint;
   }
 
   buttons(evse) {
@@ -328,6 +368,8 @@ function show(picture) {
   }
   $("bays").classList.toggle("single", picture.evses.length === 1);
   offerTapPlaces();
+  offerButtons(picture.buttons);
+  offerSpeeds(picture.simulation.speed);
   showTill(picture);
   showPills(picture);
   $("mains").setAttribute("aria-pressed", picture.mains);
@@ -336,7 +378,55 @@ function show(picture) {
   $("road-now").textContent = [road.up === false ? "cut" : road.stall ? "stalled" : "open", picture.backend && picture.backend.url].filter(Boolean).join(" · ");
 }
 
-function showPills({ agent, backend, mains }) {
+// Those of an outlet are beside its screen.
+function offerButtons(names) {
+  const box = $("buttons");
+  const offered = names.filter((name) => !bays.has(Number(/^outlet-(\d+)$/.exec(name)?.[1])));
+  if (box.dataset.names === String(offered)) return;
+  box.dataset.names = String(offered);
+  box.replaceChildren(...offered.map((name) => {
+    const button = Object.assign(document.createElement("button"), { textContent: name[0].toUpperCase() + name.slice(1) });
+    button.dataset.testid = name === "language" ? name : `${name}-button`;
+    button.onclick = () => post(`buttons/${name}`, {});
+    return button;
+  }));
+}
+
+function offerSpeeds(speed) {
+  const speeds = SPEEDS.includes(speed) ? SPEEDS : [...SPEEDS, speed].sort((a, b) => a - b);
+  const words = (n) => n === 1 ? "real time" : `${n} times as fast`;
+  choice($("speed"), speeds.map((n) => [n, words(n), `speed-${n}`]), speed, (n) => post("time", { speed: n }));
+}
+
+// A radio group: the arrow keys go from one to the other.
+function choice(box, options, chosen, choose) {
+  const same = box.dataset.options === JSON.stringify(options);
+  box.dataset.options = JSON.stringify(options);
+  if (!same) {
+    box.replaceChildren(...options.map(([value, text, testid]) => {
+      const button = Object.assign(document.createElement("button"), { textContent: text });
+      button.setAttribute("role", "radio");
+      button.dataset.testid = testid;
+      button.onclick = () => choose(value);
+      button.onkeydown = (e) => {
+        const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[e.key];
+        if (!step) return;
+        e.preventDefault();
+        const all = [...box.children];
+        const next = all[(all.indexOf(button) + step + all.length) % all.length];
+        next.focus();
+        next.click();
+      };
+      return button;
+    }));
+  }
+  options.forEach(([value], i) => {
+    box.children[i].setAttribute("aria-checked", value === chosen);
+    box.children[i].tabIndex = value === chosen ? 0 : -1;
+  });
+}
+
+function showPills({ agent, backend, mains, simulation }) {
   pill("agent", agent.up ? "good" : "bad", agent.up ? `agent ${agent.version || ""}` : agent.pid ? "agent starts" : "agent down");
   if (!backend) pill("backend", "", "backend ?");
   else if (backend.link === "up") {
@@ -344,6 +434,7 @@ function showPills({ agent, backend, mains }) {
   } else pill("backend", "bad", "backend away");
   pill("queue", agent.queue ? "wait" : "", `queue ${agent.queue ?? "?"}`);
   pill("mains", mains ? "good" : "bad", mains ? "mains on" : "mains lost");
+  pill("time", simulation.speed === 1 ? "" : "wait", `time ×${simulation.speed}`);
 }
 
 function pill(name, mood, text) {
@@ -355,21 +446,11 @@ function pill(name, mood, text) {
 // --- cards ------------------------------------------------------------------------------------------------------
 
 function offerTapPlaces() {
-  const box = $("tap-at");
-  if (box.childElementCount === bays.size + 1) return;
-  const places = [[null, "any reader"], ...[...bays.keys()].map((n) => [n, `outlet ${n}`])];
-  box.replaceChildren(...places.map(([n, label]) => {
-    const button = document.createElement("button");
-    button.textContent = label;
-    button.setAttribute("role", "radio");
-    button.setAttribute("aria-checked", n === tapAt);
-    button.dataset.testid = `tap-at-${n ?? "any"}`;
-    button.onclick = () => {
-      tapAt = n;
-      for (const b of box.children) b.setAttribute("aria-checked", b === button);
-    };
-    return button;
-  }));
+  const places = [[null, "any reader", "tap-at-any"], ...[...bays.keys()].map((n) => [n, `outlet ${n}`, `tap-at-${n}`])];
+  choice($("tap-at"), places, tapAt, (n) => {
+    tapAt = n;
+    offerTapPlaces();
+  });
 }
 
 async function tap(body) {
@@ -492,7 +573,7 @@ function row(frame, { kind, action, payload }) {
   const item = document.createElement("li");
   Object.assign(item.dataset, { dir: frame.dir, kind, action, testid: "frame", seq: frame.seq });
   const details = document.createElement("details");
-  const summary = document.createElement("summary");
+  const summary = Object.assign(document.createElement("summary"), { tabIndex: -1 });
   const arrow = frame.dir === "out" ? "→" : "←";
   const spoken = `${frame.dir === "out" ? "station to backend" : "backend to station"}, ${kind}`;
   const name = Object.assign(document.createElement("b"), { textContent: `${arrow} ${action}`, title: spoken });
@@ -508,6 +589,18 @@ function row(frame, { kind, action, payload }) {
   item.append(details);
   item.hidden = !wanted(item);
   return item;
+}
+
+// The conversation is one stop of the tab key; the arrow keys go from frame to frame.
+function walkFrames(e) {
+  const step = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity }[e.key];
+  if (!step || e.target.closest("pre")) return;
+  e.preventDefault();
+  const shown = [...$("frames").querySelectorAll("li:not([hidden]) summary")];
+  if (!shown.length) return;
+  const here = shown.indexOf(document.activeElement);
+  const next = here < 0 ? shown.length - 1 : Math.min(shown.length - 1, Math.max(0, here + step));
+  shown[next].focus();
 }
 
 const clockTime = (seconds) => seconds == null ? "" : new Date(seconds * 1000).toLocaleTimeString("en-GB");
@@ -571,6 +664,7 @@ function wirePage() {
   $("frames").onscroll = (e) => {
     if (e.target.scrollHeight - e.target.scrollTop - e.target.clientHeight < 40) $("latest").hidden = true;
   };
+  $("frames").onkeydown = walkFrames;
   $("latest").onclick = () => { $("frames").scrollTop = $("frames").scrollHeight; };
   $("fault-names").append(...[...FAULTS.map(([f]) => f), ...MORE_FAULTS].map((f) => new Option(f, f)));
   wireTheme();

@@ -1,0 +1,94 @@
+"""Who may use the HTTP server of a simulated station: this machine alone, or with ``--host`` also who has the token."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from agent.web_origin import LOOPBACK, host_name, is_foreign_origin, is_local_host
+
+PAY = "/pay/"
+"""The payment page is for every telephone that has scanned a code."""
+_ANYWHERE = ("0.0.0.0", "")
+_DOCUMENTATION = ("192.0.2.1", 9)
+"""Of nobody (RFC 5737): the kernel says from which address it would be reached, and nothing is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """``host``: the address that is listened on. ``token`` "": there is no other machine."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    token: str = ""
+
+    @classmethod
+    def of(cls, host: str, port: int, folder: Path) -> Access:
+        """The token outlives the simulation, so that the address in a telephone stays good. Raises ``OSError``."""
+        if host in LOOPBACK:
+            return cls(host, port)
+        path = folder / "token"
+        if not path.exists():
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_urlsafe(9))
+        return cls(host, port, path.read_text("ascii").strip())
+
+    @property
+    def own_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def outer_url(self) -> str:
+        """For other machines on this network, if they are served."""
+        return f"http://{_outer_address(self.host)}:{self.port}" if self.token else self.own_url
+
+    @property
+    def outer_name(self) -> str:
+        return _outer_address(self.host) if self.token else ""
+
+    def refusal(self, request: web.Request) -> str:
+        """Why this request is not answered; "" if it is. A page of a foreign site could otherwise reach the station
+        through the visitor's browser (cross-site POST, DNS rebinding)."""
+        host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+        own = host_name(host) in LOOPBACK
+        if is_foreign_origin(origin, host) or not (own or (self.token and is_local_host(host, self.host))):
+            return f"this station is simulated for this machine only: use {self.own_url}"
+        if not self.token or request.path.startswith(PAY) or (own and request.remote in LOOPBACK):
+            return ""
+        return "" if self._has_token(request) else "open the address with the token that simulate has printed"
+
+    def _has_token(self, request: web.Request) -> bool:
+        scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+        given = (
+            request.cookies.get(self._cookie, ""),
+            request.query.get("token", ""),
+            bearer if scheme.lower() == "bearer" else "",
+        )
+        return any(hmac.compare_digest(text.encode(), self.token.encode()) for text in given)
+
+    def admitted(self, request: web.Request) -> web.Response:
+        """To the page itself, with the token kept by the browser: it stands in no address that is copied on."""
+        response = web.Response(status=303, headers={"Location": request.path})
+        response.set_cookie(self._cookie, self.token, httponly=True, samesite="Strict", max_age=30 * 86400)
+        return response
+
+    @property
+    def _cookie(self) -> str:
+        return f"chargy-{self.port}"
+
+
+def _outer_address(host: str) -> str:
+    if host not in _ANYWHERE:
+        return host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(_DOCUMENTATION)
+        except OSError:  # no network at all
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])

@@ -1,0 +1,75 @@
+"""The built-in central system of a simulated station: a child process, and the road to its payment page."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from drivers.sim.pace import Pace
+from drivers.sim.supervisor import Supervisor
+
+WITHIN_S = 30.0
+BODY_MAX = 16_384
+_PAY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+
+
+@dataclass
+class DemoCentral:
+    """``port``: where it listens, for this machine. ``pay_at``: the address in the station's QR codes."""
+
+    port: int
+    folder: Path
+    euro_kwh: float
+    pay_at: str
+    pace: Pace
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    def supervisor(self, say: Callable[[str], None]) -> Supervisor:
+        log = self.folder / "central.log"
+        return Supervisor("backend", self._command, log, restart_s=1.0, stop_within_s=1.0, say=say)
+
+    def _command(self) -> list[str]:
+        return [
+            sys.executable, "-m", "agent", "csms", "--port", str(self.port), "--quiet",
+            "--pay", str(self.euro_kwh), "--pay-at", self.pay_at, "--journal", str(self.folder / "central.jsonl"),
+            "--clock-rate", f"{self.pace.rate:g}", *([] if self.pace.is_plain else ["--clock-apart"]),
+        ]  # fmt: skip
+
+    async def set_pace(self, pace: Pace) -> None:
+        """One that is down begins with it when it is started again."""
+        self.pace = pace
+        timeout = aiohttp.ClientTimeout(total=WITHIN_S)
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with aiohttp.ClientSession(timeout=timeout) as http:
+                await http.post(f"http://127.0.0.1:{self.port}/clock", json={"rate": pace.rate})
+
+    async def pay_page(self, request: web.Request) -> web.Response:
+        """What its payment page answers; a telephone reaches this port only."""
+        body = await request.content.read(BODY_MAX) if request.method == "POST" else None
+        address = f"http://127.0.0.1:{self.port}{request.raw_path}"
+        timeout = aiohttp.ClientTimeout(total=WITHIN_S)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as http,
+                http.request(request.method, _exact(address), data=body, allow_redirects=False) as answer,
+            ):
+                headers = {k: answer.headers[k] for k in ("Location", "Content-Type") if k in answer.headers}
+                headers |= {"Content-Security-Policy": _PAY_POLICY, "Cache-Control": "no-store"}
+                return web.Response(status=answer.status, body=await answer.read(), headers=headers)
+        except (aiohttp.ClientError, TimeoutError):
+            raise web.HTTPBadGateway(reason="the demonstration's central system does not answer") from None
+
+
+def _exact(address: str) -> URL:
+    """As it was asked for: an encoded slash in a station's name is no slash."""
+    return URL(address, encoded=True)

@@ -1,0 +1,104 @@
+"""How fast a simulated station's time runs, and the change of it while the station lives.
+
+The physics of the world changes at once. The agent is started again with the new rate, and its time goes on from where
+it was: what began before the change has not begun in the future. The built-in central system is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agent.settings import StationFile
+
+log = logging.getLogger(__name__)
+
+SLOWEST, FASTEST = 0.1, 1000.0
+PLUG_IN_REAL_S = 120.0
+"""A person at the page has so long between card and cable, whatever the rate."""
+_PLUG_IN_MOST_S = 86_400
+_PLUG_IN_NAMES = ("connection_timeout_s", "ConnectionTimeOut", "TxCtrlr.EVConnectionTimeOut")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """At ``real_s`` (CLOCK_BOOTTIME of the kernel boot ``boot``) the station's time was ``scaled_s``; since then it
+    runs ``rate`` times as fast. ``name``: of all rates since the first one, for the agent's stamps."""
+
+    rate: float
+    boot: str
+    name: str
+    real_s: float = 0.0
+    scaled_s: float = 0.0
+
+    @classmethod
+    def first(cls, rate: float) -> Pace:
+        return cls(rate, kernel_boot(), f"{rate:g}")
+
+    def changed(self, rate: float, now_s: float) -> Pace:
+        """The same time, which runs at ``rate`` from now on."""
+        scaled_s = self.scaled_s + (now_s - self.real_s) * self.rate
+        return replace(self, rate=rate, real_s=now_s, scaled_s=scaled_s)
+
+    @property
+    def is_plain(self) -> bool:
+        """It has never been changed."""
+        return self.real_s == 0.0
+
+    def arguments(self) -> list[str]:
+        """For the command line of the agent; none for a station whose time is everybody's."""
+        if self.is_plain:
+            return ["--clock-rate", f"{self.rate:g}"] if self.rate != 1.0 else []
+        scale = f"{self.name},{self.real_s!r},{self.scaled_s!r}"
+        return ["--clock-rate", f"{self.rate:g}", "--clock-scale", scale]
+
+
+class PaceMemory:
+    """The pace outlives the simulation, as the agent's stamps do."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "pace.json"
+
+    def begin(self, rate: float, now_s: float) -> Pace:
+        """A station that was stopped goes on at ``rate``; one of another kernel boot begins anew."""
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            known = Pace(**json.loads(self._path.read_text("utf-8")))
+            if known.boot == kernel_boot() and known.real_s <= now_s:
+                return known.changed(rate, now_s)
+        return Pace.first(rate)
+
+    def keep(self, pace: Pace) -> None:
+        try:
+            self._path.write_text(json.dumps(asdict(pace)), "utf-8")
+        except OSError as e:
+            log.warning("%s: the rate of the station's clock is not remembered: %s", self._path, e)
+
+
+def boottime_s() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def kernel_boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+def with_plug_in_window(file: StationFile, rate: float) -> StationFile:
+    """The station gives a person at the page two real minutes to plug in, unless the file says how long."""
+    if _names(file.settings) & set(_PLUG_IN_NAMES):
+        return file
+    window_s = min(_PLUG_IN_MOST_S, max(1, round(PLUG_IN_REAL_S * rate)))
+    return replace(file, settings={**file.settings, "connection_timeout_s": window_s})
+
+
+def _names(settings: Mapping[str, Any]) -> set[str]:
+    inner = (value for value in settings.values() if isinstance(value, Mapping))
+    return set(settings).union(*inner)
