@@ -52,8 +52,8 @@ WORDS: dict[Fault, tuple[str, str]] = {
         "coil and its supply; an emergency stop in its circuit shows like this",
     ),
     Fault.CONTACTOR_STUCK_CLOSED: (
-        "the contactor is closed, or current flows, although nobody has release",
-        "**the outlet may be live**: switch off; contactor, a board that does not obey, what else the meter sees",
+        "the contactor is closed, or the board is released, without a session",
+        "**the outlet may be live**: switch off; contactor, a board that does not obey, what else releases it",
     ),
     Fault.LOCK_FAILURE: (
         "the plug does not lock",

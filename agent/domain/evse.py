@@ -78,6 +78,8 @@ class Evse:
     vehicle: bool = False
     asks: bool = False
     contactor: bool = False
+    released: bool | None = None
+    """As the board shows it; ``release`` is what was ordered."""
     sees_contactor: bool = True
     offering: bool = False
     locked: bool | None = None

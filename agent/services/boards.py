@@ -12,11 +12,9 @@ from agent.domain.orders import ClearFaults, Order, SetHold, SetLimit, SetReleas
 from agent.kinds import EvseId, Fault, Limit
 from agent.ports import DeviceError, Refused, Unreachable
 from agent.services.keep import Keeper, Opening
+from agent.services.release import Release
 
 log = logging.getLogger(__name__)
-
-ASKED_TIMES, AGAIN_S = 3, 2.0
-"""A release that the board refuses: it may not be done yet with what was before. Then it is told, and left alone."""
 
 
 async def _together(*works: Awaitable[None]) -> None:
@@ -31,32 +29,31 @@ async def _run(work: Awaitable[None]) -> None:
 
 
 class BoardKeeper(Keeper):
-    """One EVSE of a board. Wanted levels wait in ``_release``, ``_limit`` ...: the newest wins, withdrawing first."""
+    """One EVSE of a board. Wanted levels wait in ``_limit``, ``_service`` ...: the newest wins. Release is a matter of
+    ``Release``."""
 
     fault = Fault.BOARD_SILENT
 
     def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None], alive: Alive) -> None:
         super().__init__(evse, name, opening, post)
         self._alive = alive
-        self._release: bool | None = None
+        self._release = Release(name, lambda: self._wanted.set(), self._release_refused, lambda state: None)
         self._limit: Limit | None = None
         self._service: bool | None = None
         self._hold: bool | None = None
         self._others: list[Order] = []
-        self._wanted, self._settled, self._withdraw = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._wanted, self._settled = asyncio.Event(), asyncio.Event()
         self._opening_told: BoardOpened | None = None
         self._heard = False
-        self._given = self._paused = False
+        self._paused = False
+        """By its limit, or a limit is under way: the board may show release or not."""
         self._confirmed = Limit()
-        self._withdrawals = 0
         self._unlocking = asyncio.Lock()
-        self._refusals = 0
-        self._again: asyncio.TimerHandle | None = None
 
     @property
     def busy(self) -> bool:
         """Something that was ordered has not reached the board."""
-        return self.open and (self._release is not None or bool(self._others))
+        return self.open and (self._release.busy or bool(self._others))
 
     def do(self, order: Order) -> None:
         match order:
@@ -75,13 +72,8 @@ class BoardKeeper(Keeper):
     def _order_release(self, on: bool) -> None:
         """Release that was meant for the board as it was before it was opened anew is void: the domain has not yet
         heard that the vehicle may be another one."""
-        if on and not self._heard:
-            return
-        self._release, self._refusals = on, 0
-        self._ask_no_more()
-        if not on:
-            self._withdrawals += 1
-            self._withdraw.set()
+        if self._heard or not on:
+            self._release.order(on)
 
     def hearing(self, event: Event) -> None:
         """The domain is about to learn of this opening: what it orders from now on is meant for this board."""
@@ -90,44 +82,43 @@ class BoardKeeper(Keeper):
 
     async def use(self, port: Any) -> None:
         # Levels of before are void: the board came up released from everything, the domain says anew what it wants.
-        self._release = self._limit = self._service = self._hold = None
-        self._heard = self._given = self._paused = False
+        self._release.opened()
+        self._limit = self._service = self._hold = None
+        self._heard = self._paused = False
         self._confirmed = Limit()
         self._opening_told = None
-        self._refusals = 0
-        self._ask_no_more()
         for order in self._others:
             self._cannot(order)
         self._others = []
         await _together(
-            self._watch(port), self._work(port), self._withdrawing(port), self._tend(port), self._alive.beat(port)
+            self._watch(port),
+            self._work(port),
+            self._release.withdrawing(port),
+            self._release.confirming(port),
+            self._tend(port),
+            self._alive.beat(port),
         )
 
     async def _watch(self, port: Any) -> None:
-        first = True
         async for state in port.states():
-            if first:
+            if self._opening_told is None:
                 self._opening_told = BoardOpened(self.evse, state, port.traits)
                 self._post(self._opening_told)
-                first = False
-                continue
-            self._post(BoardChanged(self.evse, state))
-            if state.released is False and self._given and not await self._still_given(port):
+            else:
+                self._post(BoardChanged(self.evse, state))
+            self._release.seen(state)
+            if state.released is False and self._holds and not await self._still_holds(port):
                 raise Unreachable("the board has withdrawn release by itself (its watchdog, or a restart)")
 
-    async def _still_given(self, port: Any) -> bool:
-        """A picture may be older than our last order: look again before we believe that the board forgot it."""
-        return bool(not self._given or (await port.state()).released is not False or not self._given)
+    @property
+    def _holds(self) -> bool:
+        """The board has release from us, and should show it."""
+        return self._release.given and not self._paused
 
-    async def _withdrawing(self, port: Any) -> None:
-        """Beside everything else: taking energy away waits for no other order."""
-        while True:
-            await self._withdraw.wait()
-            self._withdraw.clear()
-            self._given = False
-            await port.set_release(False)
-            if self._release is False:
-                self._release = None
+    async def _still_holds(self, port: Any) -> bool:
+        """A picture may be older than our last order: look again before we believe that the board forgot it."""
+        released = (await port.state()).released
+        return released is not False or not self._holds
 
     async def _work(self, port: Any) -> None:
         while True:
@@ -167,60 +158,35 @@ class BoardKeeper(Keeper):
         elif self._hold is not None:
             on, self._hold = self._hold, None
             await port.set_hold(on)
-        elif self._release:
-            self._release = None
-            async with self._unlocking:  # the cable is being freed: no energy meanwhile
-                before = self._withdrawals
-                if self._release is not False:
-                    await self._give(port)
-                    self._given = self._withdrawals == before and not self._paused
+        elif self._release.ready and not self._unlocking.locked():  # the cable is being freed: no energy meanwhile
+            async with self._unlocking:
+                await self._release.give(port)
         else:
             return False
         return True
 
-    async def _give(self, port: Any) -> None:
-        """Raises ``Refused`` after it has seen to it that somebody hears of it, or that it is asked for again."""
-        before = self._withdrawals
-        try:
-            await port.set_release(True)
-        except Refused:
-            self._refusals += 1
-            if self._withdrawals == before and self._release is None:
-                self._refused()
-            raise
-        self._refusals = 0
-
-    def _refused(self) -> None:
-        if self._refusals < ASKED_TIMES:
-            self._again = asyncio.get_running_loop().call_later(AGAIN_S, self._ask_again)
-        else:
-            self._post(ReleaseRefused(self.evse))
-
-    def _ask_again(self) -> None:
-        self._release = True
-        self._wanted.set()
-
-    def _ask_no_more(self) -> None:
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
+    def _release_refused(self) -> None:
+        self._post(ReleaseRefused(self.evse))
 
     async def _bound(self, port: Any, limit: Limit) -> None:
         """Nothing is released at a limit that the board has not confirmed: it may offer what it was told long ago. Nor
         does it stay released at one that is to be lower: the rest is somebody else's by now."""
+        before, self._paused = self._paused, True
         try:
-            self._paused = await port.set_limit(limit) == 0
+            before = await port.set_limit(limit) == 0
         except Refused as e:
-            if self._given and not _lower(limit, self._confirmed):
+            if self._release.given and not _lower(limit, self._confirmed):
                 raise
             raise Unreachable(f"no limit, no release: {e}") from e
+        finally:
+            self._paused = before
         self._confirmed = limit
 
     async def _other(self, port: Any, order: Order) -> None:
         if isinstance(order, Unlock):
             try:
                 async with self._unlocking:
-                    freed = await port.unlock()
+                    freed = await self._free(port)
             except Refused as e:
                 log.warning("%s: %s", self.name, e)
                 freed = False
@@ -228,6 +194,12 @@ class BoardKeeper(Keeper):
             self._post(FaultCleared(self.evse, Fault.UNLOCK_FAILURE) if freed else _stuck(self.evse))
         elif isinstance(order, ClearFaults):
             await port.clear_fault()
+
+    async def _free(self, port: Any) -> bool:
+        if self._release.wanted:  # a session began while this order waited
+            raise Refused("a plug that has release is not freed")
+        freed: bool = await port.unlock()
+        return freed
 
     def _cannot(self, order: Order) -> None:
         if isinstance(order, Unlock):

@@ -199,7 +199,6 @@ class ModbusBoard:
             if state.released and not released and not self._released:
                 log.warning("%s: released without our order; withdrawing", self._name)
                 await self._withdraw()
-                state = replace(state, released=False)
             if self._armed is not None and armed(self._registers, poll) != self._armed:
                 await self._arm()
             return state

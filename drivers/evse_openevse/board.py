@@ -192,6 +192,7 @@ class OpenEvse:
                 await self._boot_lock(answered)
             if answered.released and not wanted and not self._wants:
                 log.warning("%s: released without our order; withdrawing", self._name)
+                pictures.append(self._picture(answered))
                 await self._hold()
                 answered = self._seen = replace(answered, flags=answered.flags | AUTH_LOCKED)
             if given and self._given and self._limit_a and answered.on and answered.has(AUTH_LOCKED):

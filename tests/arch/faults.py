@@ -38,6 +38,8 @@ follows the conditions of a board from its registers to the contactor, the scree
   `ContactorWelded`, whatever the board says of its contactor. One that the board says is closed is
   `ContactorStuckClosed` {contactor:g} s after release was withdrawn, or after the agent has found it so; it is over
   when the contactor opens. No plug is unlocked meanwhile, whoever asks.
+* A board that shows release without a session is withdrawn at once, each time; the third time within a minute is
+  `ContactorStuckClosed` too, until the board shows that release is gone.
 * The meter's voltages are watched on alternating current: a line below 150 V is `UnderVoltage`, one above 280 V
   `OverVoltage`, after 5 s; all of them dark is a power cut, and no fault of the meter.
 

@@ -21,8 +21,8 @@ from agent.domain.events import (
     UnlockTried,
 )
 from agent.domain.evse import State
-from agent.domain.messages import ConnectorStatus
-from agent.domain.orders import JudgeToken, ReadMeter, Reply, Unlock
+from agent.domain.messages import ConnectorStatus, FaultNoted
+from agent.domain.orders import JudgeToken, ReadMeter, Reply, SetRelease, Tell, Unlock
 from agent.kinds import Fault, Reading, ScreenName
 from tests.domain.playbook import EMPTY, LINK, NOW, PLUGGED, A, Playbook, charging, wh
 from tests.domain.test_plays_charging import DEFAULT, Play, profile, put
@@ -232,3 +232,72 @@ def test_two_wishes_at_once_have_an_answer_each() -> None:
     assert Unlock(1, "q") in unlocks(play)
     play.skip().feed(UnlockTried(1, "q", True))
     assert replies(play)[-1] == "Unlocked"
+
+
+# --- released without a session ---------------------------------------------------------------------------------------
+
+RELEASED = replace(PLUGGED, released=True)
+WITHDRAWN = replace(PLUGGED, released=False)
+
+
+def withdrawals(play: Playbook) -> int:
+    return play.log.count(SetRelease(1, False))
+
+
+def test_a_board_that_is_released_without_a_session_is_withdrawn_at_once_and_a_fault_after_three_times() -> None:
+    play = Playbook(state=PLUGGED).skip()
+    play.feed(BoardChanged(1, RELEASED))
+    assert withdrawals(play) == 1
+    play.skip().wait(2).skip()
+    assert (withdrawals(play), play.evse().faults) == (2, set())
+    play.wait(2).skip()
+    assert (withdrawals(play), play.evse().faults) == (3, {STUCK})
+    assert play.screens[1].name is ScreenName.OUT_OF_SERVICE
+    play.wait(20).skip()
+    assert withdrawals(play) > 3, "it is tried for as long as it lasts"
+    play.feed(BoardChanged(1, WITHDRAWN))
+    play.skip().wait(6).skip()
+    assert play.evse().faults == set()
+
+
+def test_one_that_something_else_releases_again_and_again_is_a_fault_too() -> None:
+    play = Playbook(state=PLUGGED).skip()
+    for times in (1, 2, 3):
+        assert play.evse().faults == set()
+        play.feed(BoardChanged(1, RELEASED))
+        play.skip().wait(0.5).skip().feed(BoardChanged(1, WITHDRAWN))
+        play.skip().wait(10).skip()
+        assert withdrawals(play) == times
+    assert STUCK in {o.message.fault for o in play.log if isinstance(o, Tell) and isinstance(o.message, FaultNoted)}
+
+
+def test_a_picture_that_is_older_than_the_withdrawal_is_no_fault_however_many_sessions() -> None:
+    play = Playbook()
+    for _ in range(5):
+        charging(play)
+        play.feed(CardPresented(1, A))
+        play.skip().feed(BoardChanged(1, replace(RELEASED, contactor=True)))
+        play.skip().wait(0.5).skip().feed(BoardChanged(1, WITHDRAWN))
+        play.skip().wait(0.5).skip()
+        for o in [o for o in play.log if isinstance(o, ReadMeter) and o.purpose.startswith("end:")][-1:]:
+            play.feed(MeterRead(1, o.purpose, wh(2000)))
+        play.skip().feed(BoardChanged(1, replace(EMPTY, released=False)))
+        play.skip()
+        assert play.state() is State.FREE
+    assert play.evse().faults == set()
+
+
+def test_the_first_picture_counts_as_well_and_a_board_that_is_away_does_not() -> None:
+    play = Playbook(state=RELEASED).skip()
+    assert withdrawals(play) == 1
+    play.feed(FaultRaised(1, Fault.BOARD_SILENT))
+    play.skip().wait(20).skip()
+    assert (withdrawals(play), STUCK in play.evse().faults) == (1, False)
+
+
+def test_who_has_a_session_keeps_the_release() -> None:
+    play = charging(Playbook())
+    before = withdrawals(play)
+    play.feed(BoardChanged(1, EvseState(Pilot.C, pwm=True, cable=True, contactor=True, released=True)))
+    play.skip().wait(60).skip()
+    assert withdrawals(play) == before

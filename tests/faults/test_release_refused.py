@@ -10,7 +10,7 @@ import pytest
 from agent.domain.events import BoardOpened, Event, ReleaseRefused
 from agent.domain.orders import SetLimit, SetRelease
 from agent.kinds import Limit
-from agent.services import boards
+from agent.services import release
 from agent.services.boards import Alive, BoardKeeper
 from agent.verify.rounds import rounds
 from drivers.sim.board import ChargeController
@@ -24,7 +24,7 @@ RELEASE = 300
 
 
 async def test_a_board_that_answers_no(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boards, "AGAIN_S", 0.05)
+    monkeypatch.setattr(release, "AGAIN_S", 0.05)
     asked: list[int] = []
 
     def refusing(device: ChargeController) -> Spoilt:
@@ -49,7 +49,7 @@ async def test_a_board_that_answers_no(tmp_path: Path, monkeypatch: pytest.Monke
         await until(lambda: ReleaseRefused(1) in events, 10)
         tries = len(asked)
         await asyncio.sleep(0.2)  # four times as long as between two tries
-        assert len(asked) == tries == boards.ASKED_TIMES
+        assert len(asked) == tries == release.ASKED_TIMES
         assert len([e for e in events if isinstance(e, BoardOpened)]) == 1
         assert world.evses[1].registers.release is False
         task.cancel()

@@ -20,7 +20,7 @@ from agent.domain.events import (
 from agent.domain.orders import ReadMeter, SetLimit, SetRelease, Unlock
 from agent.kinds import Fault, Limit, MeterIdentity, Reading, Stamp
 from agent.ports import Broken, Exchanged, Garbled, Refused, Unreachable
-from agent.services import boards, keep
+from agent.services import keep, release
 from agent.services.boards import Alive, BoardKeeper
 from agent.services.hands import Hands
 from agent.services.keep import MeterKeeper
@@ -52,6 +52,7 @@ class Board:
         self.refuse_limit = False
         self.refuse_release = 0
         self.freeing = None
+        self.withdrawing = None
 
     async def states(self):
         while True:
@@ -67,6 +68,8 @@ class Board:
             raise Refused("not now")
         if self.slow is not None and on:
             await self.slow.wait()
+        if self.withdrawing is not None and not on:
+            await self.withdrawing.wait()
 
     async def state(self):
         return EvseState(Pilot.B, released=self.released)
@@ -162,7 +165,82 @@ async def test_withdrawing_waits_for_no_other_order():
     assert ("limit", 16.0) not in board.did, "the release under way still holds the others up"
     board.slow.set()
     await until(lambda: ("limit", 16.0) in board.did)
-    assert k._given is False
+    assert k._release.given is False
+    task.cancel()
+
+
+def releases(board):
+    return [did[1] for did in board.did if did[0] == "release"]
+
+
+async def test_a_release_that_ends_after_its_withdrawal_is_withdrawn_once_more():
+    """The board may have carried out the two in the other order."""
+    board = Board()
+    k, _, task = await opened(board)
+    board.slow = asyncio.Event()
+    k.do(SetRelease(1, True))
+    await until(lambda: releases(board) == [True])
+    k.do(SetRelease(1, False))
+    await until(lambda: releases(board) == [True, False])
+    board.slow.set()
+    await until(lambda: releases(board) == [True, False, False])
+    assert not k._release.given
+    task.cancel()
+
+
+async def test_a_release_of_before_a_withdrawal_is_not_taken_for_the_one_after_it():
+    board = Board()
+    k, _, task = await opened(board)
+    board.slow = asyncio.Event()
+    k.do(SetRelease(1, True))
+    await until(lambda: releases(board) == [True])
+    k.do(SetRelease(1, False))
+    k.do(SetRelease(1, True))
+    first, board.slow = board.slow, asyncio.Event()
+    first.set()
+    await until(lambda: releases(board) == [True, False, True])
+    assert not k._release.given
+    board.slow.set()
+    await until(lambda: k._release.given)
+    task.cancel()
+
+
+async def test_release_waits_until_the_board_has_taken_the_withdrawal_before_it():
+    """Ordered in one breath they would reach the board in the other order."""
+    board = Board()
+    k, _, task = await opened(board)
+    board.withdrawing = asyncio.Event()
+    k.do(SetRelease(1, False))
+    k.do(SetRelease(1, True))
+    await until(lambda: board.did.count(("beat",)) > 3)
+    assert releases(board) == [False]
+    assert k.busy
+    board.withdrawing.set()
+    await until(lambda: releases(board) == [False, True])
+    task.cancel()
+
+
+async def test_a_withdrawal_does_not_wait_for_an_earlier_one():
+    board = Board()
+    k, _, task = await opened(board)
+    board.withdrawing = asyncio.Event()
+    for times in (1, 2):
+        k.do(SetRelease(1, False))
+        await until(lambda: releases(board) == [False] * times)  # noqa: B023
+    task.cancel()
+
+
+async def test_a_withdrawal_that_the_board_does_not_obey_is_sent_again():
+    board = Board()
+    k, _, task = await opened(board)
+    board.released = True
+    k.do(SetRelease(1, False))
+    await until(lambda: len(releases(board)) > 3)
+    board.released = False
+    await until(lambda: k._release._confirmed == k._release._ordered)
+    sent, beats = len(releases(board)), board.did.count(("beat",))
+    await until(lambda: board.did.count(("beat",)) > beats + 20)
+    assert len(releases(board)) == sent
     task.cancel()
 
 
@@ -193,7 +271,7 @@ async def test_a_release_that_the_board_forgot_is_not_believed_in():
     k, events, task = await opened(board)
     board.released = False
     k.do(SetRelease(1, True))
-    await until(lambda: k._given)
+    await until(lambda: k._release.given)
     board.states_.put_nowait(EvseState(Pilot.B, released=False))
     board.states_.put_nowait(EvseState(Pilot.B))
     await until(lambda: len([e for e in events if isinstance(e, BoardOpened)]) == 2)
@@ -235,7 +313,7 @@ async def test_a_level_that_is_refused_is_told_and_not_fatal():
     k, _, task = await opened(board)
     k.do(SetLimit(1, Limit(10.0)))
     k.do(SetRelease(1, True))
-    await until(lambda: k._given)
+    await until(lambda: k._release.given)
     board.refuse_limit = True
     k.do(SetLimit(1, Limit(16.0)))
     await until(lambda: board.did.count(("beat",)) > 3)
@@ -244,12 +322,12 @@ async def test_a_level_that_is_refused_is_told_and_not_fatal():
 
 
 async def test_a_release_that_is_refused_is_asked_for_again(monkeypatch):
-    monkeypatch.setattr(boards, "AGAIN_S", 0.01)
+    monkeypatch.setattr(release, "AGAIN_S", 0.01)
     board = Board()
     k, events, task = await opened(board)
     board.refuse_release = 2
     k.do(SetRelease(1, True))
-    await until(lambda: k._given)
+    await until(lambda: k._release.given)
     assert board.did.count(("release", True)) == 3
     assert not any(isinstance(e, ReleaseRefused) for e in events)
     task.cancel()
@@ -257,7 +335,7 @@ async def test_a_release_that_is_refused_is_asked_for_again(monkeypatch):
 
 async def test_but_not_for_ever_then_it_is_told(monkeypatch):
     """A contactor of a board that gives and takes it back at once would click all night."""
-    monkeypatch.setattr(boards, "AGAIN_S", 0.01)
+    monkeypatch.setattr(release, "AGAIN_S", 0.01)
     board = Board()
     k, events, task = await opened(board)
     board.refuse_release = 99
@@ -271,12 +349,12 @@ async def test_but_not_for_ever_then_it_is_told(monkeypatch):
     for on in (False, True):  # a new wish begins anew
         k.do(SetRelease(1, on))
         await asyncio.sleep(0)
-    await until(lambda: k._given)
+    await until(lambda: k._release.given)
     task.cancel()
 
 
 async def test_a_release_that_is_withdrawn_meanwhile_is_not_asked_for_again(monkeypatch):
-    monkeypatch.setattr(boards, "AGAIN_S", 0.01)
+    monkeypatch.setattr(release, "AGAIN_S", 0.01)
     board = Board()
     k, events, task = await opened(board)
     board.refuse_release = 1
@@ -298,12 +376,12 @@ async def test_who_cannot_be_bounded_lower_gets_nothing(lower):
     k, _, task = await opened(board)
     k.do(SetLimit(1, Limit(16.0, 3)))
     k.do(SetRelease(1, True))
-    await until(lambda: k._given)
+    await until(lambda: k._release.given)
     board.refuse_limit = True
     k.do(SetLimit(1, lower))
     board.states_.put_nowait(EvseState(Pilot.B))
     await until(lambda: board.did.count(("open",)) == 2)
-    assert not k._given
+    assert not k._release.given
     task.cancel()
 
 

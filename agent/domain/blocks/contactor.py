@@ -1,15 +1,29 @@
-"""A contactor that the board says is closed although nobody has release: welded, held by a board that does not obey, or
-never told to open since the agent was away. Some boards call it welded themselves; a current is a matter of
-``leaking.py``."""
+"""What may give energy without a session, as the board shows it.
+
+A contactor that is closed although nothing is released: welded, held by a board that does not obey, or never ordered to
+open since the agent was away. Some boards call it welded themselves; a current is a matter of ``leaking.py``.
+
+A board that is released without a session, whatever released it: the guard of last resort, which relies on nothing that
+gives or withdraws release.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from agent.domain.block import Yielded, on
-from agent.domain.events import EvseEvent, FaultCleared, FaultGone, FaultRaised, TimeCame
+from agent.domain.events import (
+    BoardChanged,
+    BoardOpened,
+    EvseEvent,
+    FaultCleared,
+    FaultGone,
+    FaultRaised,
+    SessionOpened,
+    TimeCame,
+)
 from agent.domain.evse import Evse, Site
-from agent.domain.orders import WakeMe
+from agent.domain.orders import Note, SetRelease, WakeMe
 from agent.domain.rules.end import CONTACTOR_S
 from agent.domain.rules.words import timer
 from agent.domain.session import EVENTS
@@ -17,8 +31,11 @@ from agent.kinds import EvseId, Fault, Moment
 
 STUCK = Fault.CONTACTOR_STUCK_CLOSED
 _WELDED = {Fault.CONTACTOR_WELDED, Fault.MREC17}
-_SEEN = (*(e for e in EVENTS if issubclass(e, EvseEvent)), FaultCleared)
+_SEEN = (*(e for e in EVENTS if issubclass(e, EvseEvent)), BoardChanged, FaultCleared)
 """What may close a contactor, give release or take it: all that the session table hears of."""
+WITHDRAWN_TIMES, AGAIN_S, FORGOTTEN_S = 3, 2.0, 60.0
+"""A release without a session is withdrawn so many times in a row before it is a fault, so long apart where the picture
+does not change; what was seen longer ago counts no more. One picture may be older than a withdrawal."""
 
 
 class Contactors:
@@ -28,6 +45,8 @@ class Contactors:
         self._site = site
         self._waiting: set[EvseId] = set()
         self._told: set[EvseId] = set()
+        self._released: dict[EvseId, tuple[int, float]] = {}
+        """How many times it was seen released without a session, and when the last time was."""
 
     @on(*_SEEN)
     def look(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
@@ -41,14 +60,44 @@ class Contactors:
         elif not stuck and n in self._waiting:
             self._waiting.discard(n)
             yield WakeMe(timer("contactor", evse), None)
-        if not stuck and n in self._told and _seen(evse):
+        if not stuck and not _is_released(evse) and n in self._told and _seen(evse):
             self._told.discard(n)
             yield FaultGone(n, STUCK)
 
+    @on(BoardOpened, BoardChanged)
+    def picture(self, event: BoardOpened | BoardChanged, now: Moment) -> Iterator[Yielded]:
+        yield from self._guard(self._site.evses[event.evse], now)
+
+    @on(SessionOpened)
+    def session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+        self._released.pop(event.evse, None)
+        yield from ()
+
+    def _guard(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        if not _is_released(evse):
+            return
+        n, again_s = evse.number, AGAIN_S * max(1.0, self._site.io_s)
+        times, last_s = self._released.get(n, (0, now.t_s))
+        times = times + 1 if now.t_s - last_s <= max(FORGOTTEN_S, 2 * again_s) else 1
+        self._released[n] = times, now.t_s
+        yield SetRelease(n, False)
+        yield WakeMe(timer("released", evse), now.t_s + again_s)
+        if times >= WITHDRAWN_TIMES and n not in self._told:
+            self._told.add(n)
+            yield Note(n, f"the board was released without a session {times} times, and withdrawn each time: does "
+                       "something else release it (its release mode, an input, another master)?", "board")  # fmt: skip
+            yield FaultRaised(n, STUCK)
+
     @on(TimeCame)
     def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        evse = next((e for e in self._site.evses.values() if event.key == timer("contactor", e)), None)
-        if evse is None or evse.number not in self._waiting:
+        for evse in self._site.evses.values():
+            if event.key == timer("contactor", evse):
+                yield from self._late(evse)
+            elif event.key == timer("released", evse):
+                yield from self._guard(evse, now)
+
+    def _late(self, evse: Evse) -> Iterator[Yielded]:
+        if evse.number not in self._waiting:
             return
         self._waiting.discard(evse.number)
         if _is_stuck(evse):
@@ -62,3 +111,7 @@ def _seen(evse: Evse) -> bool:
 
 def _is_stuck(evse: Evse) -> bool:
     return _seen(evse) and evse.contactor and not evse.release and not _WELDED & evse.faults
+
+
+def _is_released(evse: Evse) -> bool:
+    return _seen(evse) and bool(evse.released) and not evse.release

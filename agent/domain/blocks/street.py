@@ -48,7 +48,7 @@ class Street:
         evse.lockable = event.traits.lockable
         evse.cable, evse.vehicle, evse.asks = _cable(evse, state), state.vehicle, state.asks
         evse.locked, evse.release, evse.bay = state.locked, False, state.bay_occupied
-        evse.wanted = False
+        evse.wanted, evse.released = False, state.released
         self._rated(evse, event.traits)
         self._current(evse, state)
         evse.contactor, evse.offering = _contactor(evse, state), state.pwm is not False
@@ -58,7 +58,7 @@ class Street:
     @on(BoardChanged)
     def changed(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
         evse, state, n = self._site.evses[event.evse], event.state, event.evse
-        evse.locked = state.locked
+        evse.locked, evse.released = state.locked, state.released
         newly_spent = state.spent and not evse.spent
         evse.spent = state.spent
         self._current(evse, state)

@@ -1,0 +1,172 @@
+"""Release of one EVSE's board: one wanted level, written in one place, and what the board has confirmed of it.
+
+A withdrawal waits for no other order, not even for an earlier withdrawal, and no order to give release overtakes it. It
+is read back from the board, and sent again for as long as the board shows release.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from agent.board import EvseState
+from agent.ports import Refused
+
+log = logging.getLogger(__name__)
+
+ASKED_TIMES, AGAIN_S = 3, 2.0
+"""A release that the board refuses: it may not be done yet with what was before. Then it is told, and left alone."""
+LOOK_S, LOOK_MOST_S = 0.1, 0.4
+"""Between two looks at a board that has not confirmed a withdrawal: twice as long each time, but less than a poll."""
+
+
+class Release:
+    """``wanted`` is the level of the last order, ``given``: the board has acknowledged it and holds it still. ``due``:
+    an order to give that has not reached the board. ``changed`` is called when ``ready`` may have become true,
+    ``refused`` when the board has refused ``ASKED_TIMES`` times, ``withdrawn`` with the picture that confirms a
+    withdrawal."""
+
+    def __init__(
+        self,
+        name: str,
+        changed: Callable[[], None],
+        refused: Callable[[], None],
+        withdrawn: Callable[[EvseState], None],
+    ) -> None:
+        self.wanted = self.given = self.due = False
+        self._name = name
+        self._changed, self._on_refused, self._on_withdrawn = changed, refused, withdrawn
+        self._ordered = self._acknowledged = self._confirmed = 0
+        """Withdrawals, counted."""
+        self._shown = False
+        """The last picture showed release."""
+        self._send, self._look = asyncio.Event(), asyncio.Event()
+        self._refusals = 0
+        self._again: asyncio.TimerHandle | None = None
+
+    @property
+    def ready(self) -> bool:
+        """It is to be given now: what was withdrawn before has reached the board."""
+        return self.due and self._acknowledged == self._ordered
+
+    @property
+    def busy(self) -> bool:
+        """An order has not reached the board."""
+        return self.due or self._acknowledged != self._ordered
+
+    def order(self, on: bool) -> None:
+        self._cancel_retry()
+        self._refusals = 0
+        self.wanted = self.due = on
+        if on:
+            self._changed()
+        else:
+            self._withdraw()
+
+    def opened(self) -> None:
+        """The board came up with release withdrawn: what was ordered before was for the board as it was."""
+        self._cancel_retry()
+        self.wanted = self.given = self.due = False
+        self._refusals = 0
+        self._acknowledged = self._confirmed = self._ordered
+        self._shown = False
+        self._send.clear()
+        self._look.clear()
+
+    def seen(self, state: EvseState) -> None:
+        """A picture of the board: release that is not wanted is withdrawn at once, whoever gave it."""
+        self._shown = bool(state.released)
+        if self._shown and not self.wanted:
+            self._withdraw()
+
+    def _withdraw(self) -> None:
+        self.given = False
+        self._ordered += 1
+        self._send.set()
+
+    # --- tasks of an open board --------------------------------------------------------------------------------------
+
+    async def withdrawing(self, port: Any) -> None:
+        """Send each withdrawal at once, beside everything else."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._send.wait()
+                self._send.clear()
+                group.create_task(self._take(port, self._ordered))
+
+    async def _take(self, port: Any, number: int) -> None:
+        await port.set_release(False)
+        self._acknowledged = max(self._acknowledged, number)
+        self._look.set()
+        self._changed()
+
+    async def confirming(self, port: Any) -> None:
+        """Read each withdrawal back, and look on for as long as the last picture shows a release that is not wanted:
+        one that was given again since makes no new picture."""
+        pause_s = LOOK_S
+        while True:
+            await self._look.wait()
+            self._look.clear()
+            while self._in_doubt:
+                number = self._acknowledged
+                if self._settled(await port.state(), number):
+                    pause_s = LOOK_S
+                else:
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, LOOK_MOST_S)
+
+    @property
+    def _in_doubt(self) -> bool:
+        """The board has acknowledged the last withdrawal, and has not been seen to obey it."""
+        return (
+            not self.wanted
+            and self._acknowledged == self._ordered
+            and (self._shown or self._confirmed != self._ordered)
+        )
+
+    def _settled(self, state: EvseState, number: int) -> bool:
+        """``number`` withdrawals were acknowledged before the board was read. A contactor may open some seconds after
+        its release is gone."""
+        if self.wanted or number != self._ordered:
+            return True  # a newer order came meanwhile: what it does is read after it
+        if state.released:
+            log.warning("%s: still released after a withdrawal; withdrawn again", self._name)
+            self._withdraw()
+        elif state.contactor is not True and self._confirmed != number:
+            self._confirmed = number
+            self._on_withdrawn(state)
+        return not self._in_doubt and not state.released
+
+    async def give(self, port: Any) -> None:
+        """Raises ``Refused`` after the refusal is reported, or the order is to be repeated."""
+        before = self._ordered
+        self.due = False
+        try:
+            await port.set_release(True)
+        except Refused:
+            self._refusals += 1
+            if self.wanted and before == self._ordered:
+                self._refused()
+            raise
+        finally:
+            if not self.wanted:  # the board may have carried out this order after the one that withdrew it
+                self._withdraw()
+        if self.wanted and before == self._ordered:
+            self.given, self._refusals = True, 0
+
+    def _refused(self) -> None:
+        if self._refusals < ASKED_TIMES:
+            self._again = asyncio.get_running_loop().call_later(AGAIN_S, self._retry)
+        else:
+            self._on_refused()
+
+    def _retry(self) -> None:
+        self.due = self.wanted
+        self._changed()
+
+    def _cancel_retry(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None

@@ -1,0 +1,390 @@
+"""Release of a board: whatever is ordered in whatever order, no board stays released without a session.
+
+A model of a board on a slow half-duplex line, and a model of the domain, drive the real keeper on a clock that moves by
+itself. The judge knows only what was ordered and what the board does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from agent.board import EvseState, EvseTraits, Pilot
+from agent.domain.events import BoardOpened, Event, ReleaseRefused
+from agent.domain.orders import SetHold, SetLimit, SetRelease, SetService, Unlock
+from agent.kinds import Limit
+from agent.ports import Refused, Unreachable
+from agent.services.boards import Alive, BoardKeeper
+from tests.moving_clock import run_moving
+
+FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
+EXAMPLES = 10_000 if FULL else int(os.environ.get("EX", "120"))
+POLL_S, TRANSFER_S, WATCHDOG_S = 0.5, 0.1, 10.0
+WITHIN_S = POLL_S + 4 * TRANSFER_S
+"""One poll, and what the line needs to read, to write, and to end what is under way before each of the two."""
+WITHDRAW, CONTROL, POLL = 0, 2, 3
+
+
+@dataclass
+class Shape:
+    """How this board and its line behave. ``drops``: a release that was overtaken by a withdrawal is not sent any
+    more (drivers do so; the port's contract does not ask for it)."""
+
+    transfers_s: tuple[float, ...] = (TRANSFER_S,)
+    unlocks_s: tuple[float, ...] = (1.0,)
+    drops: bool = True
+    hears_s: float = 0.05
+    resumes: bool = False
+
+
+@dataclass
+class Judge:
+    """What is ordered and what is done. ``wanted``: a session has release, as far as it was ordered for this board."""
+
+    loop: asyncio.AbstractEventLoop
+    wanted: bool = False
+    released: bool = False
+    reachable: bool = False
+    unlocking: bool = False
+    limit_a: float = 0.0
+    limits_a: list[float] = field(default_factory=list)
+    since_s: float | None = None
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def now_s(self) -> float:
+        return self.loop.time()
+
+    def look(self) -> None:
+        """Whenever one of the three has changed, and when the time is over."""
+        if not (self.reachable and self.released and not self.wanted):
+            self.since_s = None
+        elif self.since_s is None:
+            self.since_s = self.now_s
+            self.loop.call_later(WITHIN_S + 0.01, self.look)
+        elif self.now_s - self.since_s > WITHIN_S:
+            self.wrong.append(f"released without a session from {self.since_s:.2f} to {self.now_s:.2f} s")
+
+    def gave(self) -> None:
+        if self.unlocking:
+            self.wrong.append(f"{self.now_s:.2f} s: released while the plug was being freed")
+        if self.wanted and self.limits_a and self.limit_a not in self.limits_a:
+            self.wrong.append(f"{self.now_s:.2f} s: released at {self.limit_a} A, ordered were {self.limits_a}")
+
+
+class BoardModel:
+    """``agent.ports.evse.EvsePort`` as its contract says, and not better."""
+
+    traits = EvseTraits()
+
+    def __init__(self, shape: Shape, judge: Judge) -> None:
+        self.shape, self.judge = shape, judge
+        self.refuses: dict[str, int] = {"give": 0, "limit": 0, "unlock": 0, "hold": 0}
+        self.lost = False
+        self.forgets = True
+        """Somebody else's release is taken away by a withdrawal; False: the board obeys no withdrawal."""
+        self._transfers_s = itertools.cycle(shape.transfers_s)
+        self._unlocks_s = itertools.cycle(shape.unlocks_s)
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._count = itertools.count()
+        self._busy = False
+        self._release = False
+        self._beat_s = judge.now_s
+        self.withdrawals = 0
+
+    # --- the line --------------------------------------------------------------------------------------------------
+
+    async def _transfer(self, priority: int, do: Callable[[], None] = lambda: None) -> None:
+        """The effect is there before the answer is."""
+        while self._busy:
+            turn = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._waiting, (priority, next(self._count), turn))
+            try:
+                await turn
+            except asyncio.CancelledError:
+                self._next()
+                raise
+        self._busy = True
+        try:
+            took_s = next(self._transfers_s)
+            await asyncio.sleep(took_s / 2)
+            lost = self.lost
+            if not lost:
+                do()
+            await asyncio.sleep(took_s / 2)
+            if lost or self.lost:
+                raise Unreachable("the line is cut")
+        finally:
+            self._busy = False
+            self._next()
+
+    def _next(self) -> None:
+        while self._waiting and not self._busy:
+            *_, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                break
+
+    def _refused(self, what: str) -> None:
+        if self.refuses[what]:
+            self.refuses[what] -= 1
+            raise Refused(f"{what}: not now")
+
+    def set(self, on: bool) -> None:
+        self.judge.released = on
+        self.judge.look()
+
+    # --- the port --------------------------------------------------------------------------------------------------
+
+    async def set_release(self, on: bool) -> None:
+        self._release = on
+        if on and not self.judge.wanted:
+            self.judge.wrong.append(f"{self.judge.now_s:.2f} s: ordered to release without a session")
+
+        def give() -> None:
+            if self._release or not self.shape.drops:
+                self._refused("give")
+                self.judge.gave()
+                self.set(True)
+
+        def withdraw() -> None:
+            self.withdrawals += 1
+            if self.forgets:
+                self.set(False)
+
+        await self._transfer(CONTROL if on else WITHDRAW, give if on else withdraw)
+
+    async def set_limit(self, limit: Limit) -> float:
+        def bound() -> None:
+            self._refused("limit")
+            self.judge.limit_a = limit.current_a or 0.0
+
+        await self._transfer(CONTROL, bound)
+        return limit.current_a or 0.0
+
+    async def set_service(self, on: bool) -> None:
+        await self._transfer(CONTROL)
+
+    async def set_hold(self, on: bool) -> None:
+        await self._transfer(CONTROL, lambda: self._refused("hold"))
+
+    async def unlock(self) -> bool:
+        await self._transfer(CONTROL, lambda: self._refused("unlock"))
+        if self.judge.released:
+            self.judge.gave()
+        self.judge.unlocking = True
+        try:
+            if self.judge.released and self.judge.wanted:
+                self.judge.wrong.append("unlocked while release was given")
+            await asyncio.sleep(next(self._unlocks_s))
+        finally:
+            self.judge.unlocking = False
+        await self._transfer(CONTROL)
+        return True
+
+    async def clear_fault(self) -> None:
+        await self._transfer(CONTROL)
+
+    async def beat(self) -> None:
+        def fed() -> None:
+            self._beat_s = self.judge.now_s
+
+        await self._transfer(CONTROL, fed)
+
+    async def state(self) -> EvseState:
+        seen: list[bool] = []
+        await self._transfer(POLL, lambda: seen.append(self.judge.released))
+        return EvseState(Pilot.B, cable=True, contactor=False, released=seen[0])
+
+    async def states(self) -> AsyncIterator[EvseState]:
+        last = None
+        while True:
+            now = await self.state()
+            if now != last:
+                yield now
+            last = now
+            await asyncio.sleep(POLL_S)
+
+    @asynccontextmanager
+    async def opening(self) -> AsyncIterator[BoardModel]:
+        """Comes up with release withdrawn."""
+        self.judge.wanted, self.judge.limits_a = False, []
+        self._release = False
+        await self._transfer(WITHDRAW, lambda: self.set(False) if self.forgets else None)
+        self._beat_s = self.judge.now_s
+        self.judge.reachable = True
+        self.judge.look()
+        try:
+            yield self
+        finally:
+            self.judge.reachable = False
+            self.judge.look()
+
+    async def watchdog(self) -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            if self.judge.now_s - self._beat_s > WATCHDOG_S and self.judge.released:
+                self.set(False)
+
+
+class DomainModel:
+    """Orders as a domain gives them: after an opening that it has heard of, and before."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.judge = Judge(asyncio.get_running_loop())
+        self.board = BoardModel(shape, self.judge)
+        self.events: list[Event] = []
+        self.keeper = BoardKeeper(1, "board", self.board.opening, self._post, Alive(2.0))
+        self._newest: Event | None = None
+        self._heard: Event | None = None
+
+    def _post(self, event: Event) -> None:
+        self.events.append(event)
+        loop = asyncio.get_running_loop()
+        if isinstance(event, BoardOpened):
+            self._newest = event
+            loop.call_later(self.shape.hears_s, self._hear, event)
+        elif isinstance(event, ReleaseRefused):
+            loop.call_soon(self.end)
+
+    def _hear(self, event: Event) -> None:
+        self._heard = event
+        self.keeper.hearing(event)
+        if self.shape.resumes:
+            self.begin()
+
+    # --- deeds -----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        self.bound(16.0)
+        if self.judge.reachable and self._heard is self._newest:
+            if not self.judge.wanted:  # a session that runs goes on with what was confirmed
+                self.judge.limits_a = self.judge.limits_a[-1:]
+            self.judge.wanted = True
+            self.judge.look()
+        self.keeper.do(SetRelease(1, True))
+
+    def end(self) -> None:
+        self.judge.wanted = False
+        self.judge.look()
+        self.keeper.do(SetRelease(1, False))
+
+    def bound(self, amperes: float) -> None:
+        self.judge.limits_a.append(amperes)
+        self.keeper.do(SetLimit(1, Limit(amperes)))
+
+    def unlock(self) -> None:
+        self.keeper.do(Unlock(1, "r"))
+
+    def hold(self) -> None:
+        self.keeper.do(SetHold(1, True))
+
+    def service(self) -> None:
+        self.keeper.do(SetService(1, True))
+
+    def refuse(self, what: str, times: int) -> None:
+        self.board.refuses[what] += times
+
+    def cut(self, lost: bool) -> None:
+        self.board.lost = lost
+
+    def other_master(self) -> None:
+        """Something else than the agent releases."""
+        self.board.set(True)
+
+
+@asynccontextmanager
+async def playing(shape: Shape) -> AsyncIterator[DomainModel]:
+    domain = DomainModel(shape)
+    tasks = [asyncio.create_task(domain.keeper.run()), asyncio.create_task(domain.board.watchdog())]
+    try:
+        yield domain
+    finally:
+        domain.keeper.leave()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in tasks:
+        with contextlib.suppress(asyncio.CancelledError):
+            task.result()
+
+
+async def play(shape: Shape, deeds: list[tuple[float, tuple[Any, ...]]]) -> None:
+    async with playing(shape) as domain:
+        await asyncio.sleep(2.0)
+        for wait_s, (name, *args) in deeds:
+            await asyncio.sleep(wait_s)
+            getattr(domain, name)(*args)
+            assert domain.judge.wrong == []
+        domain.cut(False)
+        domain.board.refuses = dict.fromkeys(domain.board.refuses, 0)
+        await asyncio.sleep(40.0)  # back-offs, unlocks that wait
+        domain.end()
+        await asyncio.sleep(2.0)
+        assert not domain.judge.released
+        domain.begin()
+        await asyncio.sleep(2.0)
+        assert domain.judge.released, "a session without energy"
+        domain.end()
+        await asyncio.sleep(2.0)
+        assert domain.judge.wrong == []
+        assert not domain.judge.released
+
+
+def deeds() -> st.SearchStrategy[list[tuple[float, tuple[Any, ...]]]]:
+    waits = st.sampled_from((0.0, 0.0, 0.001, 0.04, 0.06, 0.11, 0.3, 1.1, 3.0))
+    what = st.one_of(
+        st.sampled_from((("begin",), ("begin",), ("end",), ("end",), ("unlock",), ("hold",), ("service",))),
+        st.tuples(st.just("bound"), st.sampled_from((6.0, 10.0, 16.0))),
+        st.tuples(st.just("refuse"), st.sampled_from(("give", "limit", "unlock", "hold")), st.integers(1, 3)),
+        st.tuples(st.just("cut"), st.booleans()),
+        st.just(("other_master",)),
+    )
+    return st.lists(st.tuples(waits, what), max_size=40 if FULL else 20)
+
+
+def shapes() -> st.SearchStrategy[Shape]:
+    seconds = st.sampled_from((0.002, 0.01, 0.05, TRANSFER_S))
+    return st.builds(
+        Shape,
+        transfers_s=st.lists(seconds, min_size=1, max_size=5).map(tuple),
+        unlocks_s=st.lists(st.sampled_from((0.0, 0.2, 1.0, 6.0)), min_size=1, max_size=3).map(tuple),
+        drops=st.booleans(),
+        hears_s=st.sampled_from((0.0, 0.05, 0.4, 2.0)),
+        resumes=st.booleans(),
+    )
+
+
+WHILE_THE_PLUG_IS_BEING_FREED = [(0.0, ("unlock",)), (0.3, ("begin",)), (0.3, ("end",))]
+TWO_UNLOCKS_AND_A_SESSION = [(0.0, ("unlock",)), (0.0, ("unlock",)), (0.3, ("begin",))]
+BEFORE_THE_DOMAIN_HAS_HEARD = [
+    (0.0, ("begin",)),
+    (1.1, ("cut", True)),
+    (3.0, ("cut", False)),
+    *[(0.3, ("begin",))] * 12,
+]
+BETWEEN_TWO_PICTURES = [(0.11, ("other_master",))] * 15 + [(0.06, ("other_master",))] * 7
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(0)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(shapes(), deeds())
+@example(Shape(), WHILE_THE_PLUG_IS_BEING_FREED)
+@example(Shape(), TWO_UNLOCKS_AND_A_SESSION)
+@example(Shape(hears_s=2.0), BEFORE_THE_DOMAIN_HAS_HEARD)
+@example(Shape(transfers_s=(0.002,)), BETWEEN_TWO_PICTURES)
+def test_no_board_stays_released_without_a_session(shape: Shape, deeds: list[tuple[float, tuple[Any, ...]]]) -> None:
+    run_moving(play(shape, deeds))
