@@ -92,7 +92,8 @@ class Asking:
             return question
         reply = await self._ask(question)
         if "reason" in reply.data:
-            log.info("%s: %s is %s: %s", self._desk.link, row.action, reply.status, reply.data["reason"].text)
+            why = getattr(reply.data["reason"], "text", reply.data["reason"])  # web payments have a word of their own
+            log.info("%s: %s is %s: %s", self._desk.link, row.action, reply.status, why)
         if row.look is not None:
             reply = replace(reply, data={**reply.data, **await row.look(called.payload, self._desk)})
         return row.answer(reply, called.payload, self._desk)

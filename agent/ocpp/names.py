@@ -61,7 +61,7 @@ class Key:
         return self.count_of or not self.variable.writable
 
 
-_WEB = {
+WEB_NAMES = {
     "Enabled": "enabled", "Length": "length", "QRCodeQuality": "quality", "RoamingEvseId": "roaming_id",
     "SharedSecret": "secret", "TOTPVersion": "totp_version", "URLTemplate": "template",
     "ValidityTime": "validity_s",
@@ -71,7 +71,9 @@ _WEB = {
 def _web(n: int) -> Iterator[Key]:
     """The published back-port of OCPP 2.1's WebPaymentsCtrlr: of one outlet, or (0) of the station."""
     place = f"WebPaymentsCtrlr.{n}." if n else "WebPaymentsCtrlr."
-    return (Key(place + name, f"web{n}_{ours}", web_part(n), blank=ours == "secret") for name, ours in _WEB.items())
+    return (
+        Key(place + name, f"web{n}_{ours}", web_part(n), blank=ours == "secret") for name, ours in WEB_NAMES.items()
+    )
 
 
 PAYMENT_NAMES = {

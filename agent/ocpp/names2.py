@@ -17,18 +17,21 @@ from agent.domain.variables import (
     LAMP,
     MEASURANDS,
     OFFLINE_PRICES,
+    OUTLETS_MOST,
     POINTS,
     TERMINAL,
     VARIABLES,
     Value,
     Variable,
     WrongValue,
+    code_part,
     read,
+    web_part,
     write,
 )
 from agent.frozen import frozen, replace
 from agent.ocpp.dialect import Identity
-from agent.ocpp.names import PAYMENT_NAMES
+from agent.ocpp.names import PAYMENT_NAMES, WEB_NAMES
 
 ITEMS_MAX = 100
 BYTES_MAX = 65536
@@ -62,7 +65,8 @@ class Facts:
 class Name:
     """One variable. Either a ``setting`` of ours, or ``value`` computes its text (of the EVSE with this number, 0: of
     the station). ``kind``: DataEnumType. ``shown``: a setting that cannot be written under this name. ``profile``:
-    there only where the station offers it (``feature_profiles``) or has this part (``LAMP``)."""
+    there only where the station offers it (``feature_profiles``) or has this part (``LAMP``). ``only``: of this EVSE
+    and of no other."""
 
     component: str
     variable: str
@@ -77,6 +81,7 @@ class Name:
     constant: bool = False
     high: Callable[[Facts, int], float] | None = None
     profile: str = ""
+    only: int = 0
 
     @property
     def ours(self) -> Variable | None:
@@ -206,6 +211,13 @@ def _offered(setting: str) -> dict[str, Any]:
     choices = ",".join(VARIABLES[setting].choices)
     unit = {"unit": "s"} if setting.endswith("_s") else {}
     return {"kind": "OptionList", "choices": choices} if choices else unit
+
+
+def _of_web(n: int, variable: str, setting: str) -> Name:
+    """WebPaymentsCtrlr of OCPP 2.1 (C25): of one EVSE, or (0) of the whole station. It knows no fixed address:
+    ``QRCodeURL`` is our own."""
+    of = Of.EVSE if n else Of.STATION
+    return Name("WebPaymentsCtrlr", variable, setting, of=of, profile=web_part(n), only=n, **_offered(setting))
 
 
 _LAMP = "ChargingStatusIndicator"
@@ -338,6 +350,12 @@ NAMES: tuple[Name, ...] = (
         Name("PaymentCtrlr", variable, setting, profile=TERMINAL, **_offered(setting))
         for variable, setting in PAYMENT_NAMES.items()
     ),
+    # payment at a web page
+    *(_of_web(n, variable, f"web{n}_{ours}") for n in range(OUTLETS_MOST + 1) for variable, ours in WEB_NAMES.items()),
+    *(
+        Name("WebPaymentsCtrlr", "QRCodeURL", f"qr{n}_url", of=Of.EVSE, profile=code_part(n), only=n)
+        for n in range(1, OUTLETS_MOST + 1)
+    ),
     # transactions
     Name("TxCtrlr", "EVConnectionTimeOut", "connection_timeout_s", unit="s"),
     Name("TxCtrlr", "MaxEnergyOnInvalidId", "max_energy_on_invalid_wh", unit="Wh"),
@@ -348,11 +366,6 @@ NAMES: tuple[Name, ...] = (
 )  # fmt: skip
 
 UNNAMED_2: Mapping[str, str] = {
-    **{
-        n: "WebPaymentsCtrlr is of 2.1; from the station file, and on 1.6"
-        for n in VARIABLES
-        if n.startswith(("web", "qr"))
-    },
     "blink_repeat": "1.x only",
     "certificates_max": "shown as the limit of SecurityCtrlr.CertificateEntries",
     "connector_count": "the device model itself says it",
@@ -399,8 +412,8 @@ UNNAMED_2: Mapping[str, str] = {
 
 
 def initial_2(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
-    """``[settings.ocpp2]`` of a station file: keys ``Component.Variable`` (``Component.Variable[Instance]``), or a
-    table per component. Typed values by our own names, and one line per problem."""
+    """``[settings.ocpp2]`` of a station file: keys ``Component.Variable`` (``Component.Variable[Instance]``; of EVSE 1
+    ``Component.1.Variable``), or a table per component. Typed values by our own names, and one line per problem."""
     values: dict[str, Value] = {}
     problems = []
     for key, given in _flat(table):
@@ -423,7 +436,7 @@ def _flat(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _spellings(name: Name) -> set[str]:
-    plain = f"{name.component}.{name.variable}".lower()
+    plain = f"{name.component}.{f'{name.only}.' if name.only else ''}{name.variable}".lower()
     return {plain, f"{plain}[{name.instance.lower()}]"}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from agent.domain.messages import MESSAGES
 from agent.domain.orders import JudgeToken
 from agent.domain.security import CAUSES
-from agent.domain.variables import LAMP, MEASURANDS, PHASES, ROTATIONS, TERMINAL, write
+from agent.domain.variables import LAMP, MEASURANDS, PHASES, ROTATIONS, TERMINAL, code_part, web_part, write
 from agent.ocpp import names, names2
 from agent.ocpp.dialect import Dialect, In, Mute, Out, Refusal
 from agent.ocpp.v16 import V16, refusals
@@ -63,7 +63,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _names_2() -> list[str]:
     head = ["component", "variable", "there", "type", "unit", "range", "default", "access"]
-    return ["", "### Device model", "", *_table(head, [_name(n) for n in names2.NAMES])]
+    return ["", "### Device model", "", *_table(head, [_name(n) for n in names2.NAMES if n.only <= 1])]
 
 
 def _events() -> list[str]:
@@ -125,4 +125,6 @@ def _name(name: names2.Name) -> list[str]:
     bounds = f"{ours.low} to {ours.high}" if ours and ours.kind == "int" and name.writable else ""
     if isinstance(name.choices, str) and name.choices:
         bounds = "measurands" if name.choices == ",".join(MEASURANDS) else name.choices.replace(",", ", ")
+    there = {web_part(n): "at such an outlet" if n else "one for all outlets" for n in (0, 1)}.get(there, there)
+    there = "with a display" if there == code_part(1) else there
     return [name.component, variable, there or "always", name.data_type, name.unit, bounds, default, access]

@@ -120,7 +120,7 @@ def test_every_setting_has_a_name_or_an_excuse() -> None:
     assert named | UNNAMED_2.keys() == VARIABLES.keys()
     assert not named & UNNAMED_2.keys()
     assert all(n.setting or n.value for n in NAMES)
-    assert len({(n.component, n.variable, n.instance) for n in NAMES}) == len(NAMES)
+    assert len({(n.component, n.variable, n.instance, n.of, n.only) for n in NAMES}) == len(NAMES)
 
 
 def test_a_setting_is_writable_under_one_name_only() -> None:
@@ -150,6 +150,19 @@ def test_initial_values_of_the_station_file() -> None:
     assert [p.split(":")[0] for p in problems] == [
         "settings.ocpp2.TxCtrlr.TxStopPoint", "settings.ocpp2.ocppcommctrlr.heartbeatinterval",
     ]  # fmt: skip
+
+
+def test_first_values_of_one_outlet() -> None:
+    template = "https://pay.example/{chargingstationid}/{totp}/{version}"
+    values, problems = initial_2({
+        "WebPaymentsCtrlr.1.Enabled": True, "webpaymentsctrlr.2.urltemplate": template,
+        "WebPaymentsCtrlr.ValidityTime": 60, "WebPaymentsCtrlr": {"2.QRCodeURL": "https://pay.example/2"},
+        "WebPaymentsCtrlr.1.Nothing": 1,
+    })  # fmt: skip
+    assert values == {
+        "web1_enabled": True, "web2_template": template, "web0_validity_s": 60, "qr2_url": "https://pay.example/2",
+    }  # fmt: skip
+    assert [p.split(":")[0] for p in problems] == ["settings.ocpp2.WebPaymentsCtrlr.1.Nothing"]
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

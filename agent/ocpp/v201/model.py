@@ -42,7 +42,7 @@ def entries(desk: Desk) -> Iterator[Entry]:
             yield Entry(name, 0)
     for number in desk.evse_numbers:
         for of in (Of.EVSE, Of.CONNECTOR):
-            yield from (Entry(name, number) for name in names if name.of is of)
+            yield from (Entry(name, number) for name in names if name.of is of and name.only in (0, number))
 
 
 def facts(reply: Reply, desk: Desk) -> Facts:

@@ -69,7 +69,7 @@ def _text(entry: Entry, given: str, desk: Desk) -> str | None:
     ours = entry.name.ours
     if ours is None or not entry.name.writable or (ours.own and not desk.primary):
         return None
-    if not entry.name.secret:
+    if entry.name.setting != "authorization_key":
         return given
     return PLAIN + given if acceptable_password(given) else None
 
