@@ -13,7 +13,7 @@ from agent.services.clock import Clock
 from agent.services.engine import Engine
 from agent.services.files import Files
 from agent.services.keys import Keys
-from agent.services.pki import Pki
+from agent.services.pki import NamedFiles, Pki
 from agent.services.privacy import Mask
 from agent.services.ring import LogRing
 from agent.services.status import StatusSocket
@@ -63,9 +63,7 @@ def files_of(station: Station) -> Files:
 
     def roots() -> list[bytes]:
         """Installed ones, and those of the station file."""
-        given = [b.manufacturer_ca for b in file.backends if b.manufacturer_ca is not None]
-        installed = station.keys.pki.roots_of(Use.MANUFACTURER_ROOT)
-        return [path.read_bytes() for path in (*given, *installed) if path.exists()]
+        return [pem.encode() for pem in station.keys.pki.trusted_pems(Use.MANUFACTURER_ROOT)]
 
     def post(event: Event) -> None:
         station.engine.post(event)
@@ -76,9 +74,11 @@ def files_of(station: Station) -> Files:
 def keys_of(station: Station) -> Keys:
     """Keys and certificates; the roots of the station file are trusted beside installed ones."""
     file, site = station.file, station.site
-    given = tuple(b.ca for b in file.backends if b.ca is not None)
-    pki = Pki(file.station.state_dir / "pki", lambda: given)
-    site.certificates, site.roots = pki.entries, lambda: len(pki.roots())
+    csms = [(Use.CSMS_ROOT, b.ca) for b in file.backends if b.ca is not None]
+    manufacturer = [(Use.MANUFACTURER_ROOT, b.manufacturer_ca) for b in file.backends if b.manufacturer_ca is not None]
+    own = tuple(b.client_cert for b in file.backends if b.client_cert is not None)
+    pki = Pki(file.station.state_dir / "pki", NamedFiles((*csms, *manufacturer), own))
+    site.certificates, site.roots = pki.entries, lambda: len(pki.trusted_pems(Use.CSMS_ROOT))
     return Keys(pki, station.engine.post, file.station.serial or file.station.id)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.access import Given
@@ -126,7 +127,7 @@ def _wrong_codes(file: StationFile, settings: Settings) -> list[str]:
 def given(b: Backend) -> Given:
     """What the file says of a backend."""
     password = bool(b.password or b.password_file)
-    return Given(b.url, b.security_profile, password, b.ca is not None, b.client_cert is not None)
+    return Given(b.url, b.security_profile, password, b.client_cert is not None)
 
 
 def unusable_certificates(file: StationFile) -> list[str]:
@@ -139,7 +140,22 @@ def unusable_certificates(file: StationFile) -> list[str]:
             tls.context(b)
         except OSError as e:
             wrong.append(f"{file.path}: backend {b.name}: ca, crl, client_cert, client_key: not usable ({e})")
+    for b in file.backends:
+        for key, path in (("ca", b.ca), ("manufacturer_ca", b.manufacturer_ca)):
+            wrong += [f"{file.path}: backend {b.name}: {key}: {path}: {why}" for why in _weak_roots(path)]
     return wrong
+
+
+def _weak_roots(path: Path | None) -> list[str]:
+    """What is wrong with the keys of these roots; of a file that cannot be read, others complain."""
+    from agent.services import certs
+
+    try:
+        roots = certs.read(path.read_bytes()) if path is not None else []
+    except (OSError, ValueError):
+        return []
+    found = [(n, certs.key_problem(root)) for n, root in enumerate(roots, 1)]
+    return [f"certificate {n} {why}: use another root" for n, why in found if why]
 
 
 def power_times(file: StationFile) -> dict[str, Any]:

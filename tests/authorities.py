@@ -6,6 +6,7 @@ import datetime as dt
 import ipaddress
 import ssl
 import warnings
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,66 @@ def hash_data(certificate: x509.Certificate, issuer: x509.Certificate) -> dict[s
         "issuerKeyHash": made.issuer_key_hash.hex(),
         "serialNumber": f"{made.serial_number:x}",
     }
+
+
+class RootKind(StrEnum):
+    """How a root says of itself that it is one."""
+
+    BASIC_CONSTRAINTS = "basicConstraints"
+    KEY_USAGE = "keyUsage only"
+    VERSION_1 = "X.509 version 1"
+    NOTHING = "version 3 without extensions"
+    NO_SIGNING = "version 3 with a keyUsage that is not for signing certificates"
+
+
+class OddAuthority(Authority):
+    """A root of another kind, or with another key."""
+
+    def __init__(self, folder: Path, kind: RootKind, key: Any = None, name: str = "Odd Root") -> None:
+        self.folder, self.name = folder, name
+        self.key = key or ec.generate_private_key(ec.SECP256R1())
+        now = dt.datetime.now(dt.UTC)
+        made = x509.CertificateBuilder().subject_name(_name(name)).issuer_name(_name(name)).serial_number(7)
+        made = made.not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=30))
+        made = made.public_key(self.key.public_key())
+        if kind is RootKind.BASIC_CONSTRAINTS:
+            made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        if kind in (RootKind.KEY_USAGE, RootKind.NO_SIGNING):
+            signs = kind is RootKind.KEY_USAGE
+            usage = x509.KeyUsage(not signs, False, False, False, False, signs, signs, False, False)
+            made = made.add_extension(usage, critical=True)
+        self.certificate = made.sign(self.key, hashes.SHA256())
+        if kind is RootKind.VERSION_1:
+            self.certificate = _as_version_1(self.certificate, self.key)
+        self.pem = pem(self.certificate)
+
+
+def _as_version_1(certificate: x509.Certificate, key: Any) -> x509.Certificate:
+    """The same without version ([0]) and extensions ([3]), signed again: no library writes such certificates."""
+    parts = [p for p in _elements(_elements(certificate.tbs_certificate_bytes)[0][1]) if p[0] not in (0xA0, 0xA3)]
+    body = _der(0x30, b"".join(_der(tag, content) for tag, content in parts))
+    algorithm = next(_der(tag, content) for tag, content in parts if tag == 0x30)
+    signature = key.sign(body, ec.ECDSA(hashes.SHA256()))
+    return x509.load_der_x509_certificate(_der(0x30, body + algorithm + _der(0x03, b"\x00" + signature)))
+
+
+def _elements(data: bytes) -> list[tuple[int, bytes]]:
+    """Tags and contents of the DER elements that follow each other."""
+    found = []
+    while data:
+        tag, length, at = data[0], data[1], 2
+        if length & 0x80:
+            at += length & 0x7F
+            length = int.from_bytes(data[2:at], "big")
+        found.append((tag, data[at : at + length]))
+        data = data[at + length :]
+    return found
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    octets = size.to_bytes((size.bit_length() + 7) // 8 or 1, "big")
+    return bytes([tag]) + (octets if size < 0x80 else bytes([0x80 | len(octets)]) + octets) + content
 
 
 def serial_of(pem: str) -> str:

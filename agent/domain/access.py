@@ -57,11 +57,10 @@ class Slot:
 
 @frozen
 class Given:
-    """What the station file says of a backend. ``password``, ``root``, ``certificate``: it names one to show, one to
-    trust, one to be trusted by."""
+    """What the station file says of a backend. ``password``, ``certificate``: it names one to show, one to be trusted
+    by."""
 
     url: str = ""
     profile: int = 0
     password: bool = False
-    root: bool = False
     certificate: bool = False

@@ -15,7 +15,7 @@ from agent.ocpp.dialect import Dialect
 from agent.ocpp.names import authorization_key_bytes
 from agent.ocpp.patience import Patience
 from agent.ocpp.websocket import WebSocket
-from agent.ports.pki import PkiPort
+from agent.ports.pki import NO_ROOTS, PkiPort
 from agent.settings import Backend
 
 RECONNECT_LEAST_S = 0.02
@@ -63,7 +63,7 @@ class Connecting:
     async def connect(self) -> WebSocket:
         """Raises ``NoConnection``. Tells the domain either way."""
         access = self._used = self._access()
-        roots = self._pki.roots() if self._pki else ()
+        roots = self._pki.trusted() if self._pki else NO_ROOTS
         try:
             secret = self._secret(access)
             ws = await self._dialler.connect(self._dialled(access), self._subprotocols, secret, roots)

@@ -18,6 +18,7 @@ from agent.later import load_later
 from agent.ocpp import tls
 from agent.ocpp.frame_limits import LENGTH_MAX
 from agent.ocpp.websocket import WebSocket, open_socket
+from agent.ports.pki import NO_ROOTS, TrustedRoots
 from agent.settings import Backend
 
 if TYPE_CHECKING:
@@ -70,7 +71,11 @@ class Dialler:
         self._compress = True
 
     async def connect(
-        self, backend: Backend, subprotocols: Sequence[str], password: bytes | None, roots: tuple[Path, ...] = ()
+        self,
+        backend: Backend,
+        subprotocols: Sequence[str],
+        password: bytes | None,
+        roots: TrustedRoots = NO_ROOTS,
     ) -> WebSocket:
         """Raises ``NoConnection``. ``backend``: address, profile and certificate to use; ``roots``: trusted too."""
         profile = backend.security_profile
@@ -87,9 +92,10 @@ class Dialler:
                 self._compress = not self._compress
             raise
 
-    def _context(self, backend: Backend, roots: tuple[Path, ...]) -> ssl.SSLContext:
+    def _context(self, backend: Backend, roots: TrustedRoots) -> ssl.SSLContext:
         own = (backend.client_cert, backend.client_key) if backend.security_profile == 3 else ()
-        made_of = tuple((path, _changed_ns(path)) for path in (backend.ca, backend.crl, *own, *roots) if path)
+        files = (path for path in (backend.ca, backend.crl, *own, *roots.installed) if path)
+        made_of = roots.withdrawn, *((path, _changed_ns(path)) for path in files)
         if self._made is None or self._made[0] != made_of:
             try:
                 self._made = made_of, tls.context(backend, roots)

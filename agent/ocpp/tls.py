@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.domain.access import Trouble
+from agent.ports.pki import NO_ROOTS, TrustedRoots
+from agent.roots import fingerprint, pem_certificates
 from agent.settings import Backend
 
 CIPHERS = ":".join((
@@ -16,6 +18,8 @@ CIPHERS = ":".join((
     "AES128-GCM-SHA256", "AES256-GCM-SHA384",
 ))  # fmt: skip
 """TLS 1.2: both pairs that the standard names (A00), those with forward secrecy first. 1.3 has its own three."""
+SECURITY_LEVEL = "@SECLEVEL=2"
+"""OpenSSL refuses RSA keys below 2048 bits in the whole chain, whatever the distribution's default is."""
 
 _ALERTS_ABOUT_US = (
     "BAD_CERTIFICATE", "UNSUPPORTED_CERTIFICATE", "CERTIFICATE_REVOKED", "CERTIFICATE_EXPIRED", "CERTIFICATE_UNKNOWN",
@@ -25,16 +29,18 @@ _VERSION = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION", "NO
 _CIPHER = ("HANDSHAKE_FAILURE", "NO_SHARED_CIPHER", "WRONG_CIPHER", "UNKNOWN_CIPHER", "INSUFFICIENT_SECURITY")
 
 
-def context(backend: Backend, roots: tuple[Path, ...] = ()) -> ssl.SSLContext:
+def context(backend: Backend, roots: TrustedRoots = NO_ROOTS) -> ssl.SSLContext:
     """TLS 1.2 or newer, chain and host name checked against ``ca`` and the installed ``roots``, and the system's store
     where no ``ca`` is given; the client certificate in profile 3. Raises ``OSError`` (``ssl.SSLError`` is one)."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not Python's default: from 3.13 on it refuses many a private root
     if backend.ca is None:
         made.load_default_certs()
-    for path in (*roots, *((backend.ca,) if backend.ca else ())):
+    for path in roots.installed:
         made.load_verify_locations(cafile=str(_readable(path)))
+    if backend.ca is not None:
+        _trust_ca(made, _readable(backend.ca), roots.withdrawn)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
-    made.set_ciphers(CIPHERS)
+    made.set_ciphers(f"{CIPHERS}:{SECURITY_LEVEL}")
     if backend.crl is not None:
         made.load_verify_locations(cafile=str(_readable(backend.crl)))
         made.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
@@ -42,6 +48,15 @@ def context(backend: Backend, roots: tuple[Path, ...] = ()) -> ssl.SSLContext:
         key = backend.client_key or backend.client_cert
         made.load_cert_chain(str(_readable(backend.client_cert)), str(_readable(key)))
     return made
+
+
+def _trust_ca(made: ssl.SSLContext, ca: Path, withdrawn: frozenset[str]) -> None:
+    if not withdrawn:
+        made.load_verify_locations(cafile=str(ca))
+        return
+    left = [pem for pem in pem_certificates(ca.read_text("ascii")) if fingerprint(pem) not in withdrawn]
+    if left:
+        made.load_verify_locations(cadata="\n".join(left))
 
 
 def root_of(connection: Any) -> bytes | None:

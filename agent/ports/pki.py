@@ -5,12 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from agent.frozen import frozen
+
+
+@frozen
+class TrustedRoots:
+    """Whom TLS may trust beside the station file's ``ca``. ``installed``: PEM files. ``withdrawn``: fingerprints
+    (``agent/roots.py``) of roots of that ``ca`` which the backend has deleted: they are not trusted any more."""
+
+    installed: tuple[Path, ...] = ()
+    withdrawn: frozenset[str] = frozenset()
+
+
+NO_ROOTS = TrustedRoots()
+
 
 class PkiPort(Protocol):
     """What a link needs to know of them, and says. All answer from memory."""
 
-    def roots(self) -> tuple[Path, ...]:
-        """Installed roots of central systems, as PEM files."""
+    def trusted(self) -> TrustedRoots:
+        """Roots of central systems."""
         ...
 
     def client(self, certificate: str) -> tuple[Path, Path] | None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from agent.domain.certificates import HashData
+from agent.frozen import replace
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, ExtensionType
@@ -44,10 +45,13 @@ def _look(cert: Certificate) -> None:
 def leads_to(chain: Sequence[Certificate], trusted: Sequence[Certificate], now: datetime) -> str:
     """Has one of these authorities signed the first of the chain, directly or by those that follow it?"""
     for i, cert in enumerate(chain):
-        if late := out_of_date(cert, now):
-            return f"certificate {i + 1} of its chain {late}"
-        if any(issued(cert, root, i) and not out_of_date(root, now) for root in trusted):
+        if wrong := out_of_date(cert, now) or key_problem(cert):
+            return f"certificate {i + 1} of its chain {wrong}"
+        roots = [root for root in trusted if issued(cert, root, i)]
+        if any(not (out_of_date(root, now) or key_problem(root)) for root in roots):
             return ""
+        if weak := next(filter(None, map(key_problem, roots)), ""):
+            return f"its root {weak}"
         if i + 1 == len(chain) or not issued(cert, chain[i + 1], i):
             break
     return "no installed root certificate has signed it"
@@ -71,13 +75,37 @@ def issued(cert: Certificate, issuer: Certificate, between: int = 0) -> bool:
 
 
 def is_authority(cert: Certificate, between: int = 0) -> bool:
-    """May it sign certificates, with so many authorities below it? (RFC 5280 4.2.1.3, 4.2.1.9)"""
+    """May it sign certificates, with so many authorities below it? (RFC 5280 4.2.1.3, 4.2.1.9). The one rule of TLS,
+    of installed roots and of signed certificates (decision 12): basicConstraints say so; or keyUsage does where there
+    are none; or it is a root of X.509 version 1, which has neither."""
     from cryptography import x509
 
     basic, usage = _extension(cert, x509.BasicConstraints), _extension(cert, x509.KeyUsage)
-    if basic is None or not basic.ca or (usage is not None and not usage.key_cert_sign):
+    if usage is not None and not usage.key_cert_sign:
         return False
-    return basic.path_length is None or between <= basic.path_length
+    if basic is None:
+        return usage is not None or (cert.version is x509.Version.v1 and cert.issuer == cert.subject)
+    return basic.ca and (basic.path_length is None or between <= basic.path_length)
+
+
+RSA_LEAST_BITS, CURVE_LEAST_BITS = 2048, 224
+"""OCPP 2.0.1 A00.FR.501-505 and the whitepaper of 1.6 (112 bits of symmetric strength)."""
+
+
+def key_problem(cert: Certificate) -> str:
+    """Why this key must sign nothing that the station believes, or ""."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+
+    key = cert.public_key()
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < RSA_LEAST_BITS:
+        return f"has an RSA key of {key.key_size} bits, at least {RSA_LEAST_BITS} are needed"
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < CURVE_LEAST_BITS:
+        return f"has a key on a curve of {key.curve.key_size} bits, at least {CURVE_LEAST_BITS} are needed"
+    if not isinstance(
+        key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
+    ):
+        return f"has a key of another kind than RSA or an elliptic curve ({type(key).__name__.strip('_')})"
+    return ""
 
 
 def signs_code(cert: Certificate) -> bool:
@@ -107,7 +135,7 @@ def root_problem(chain: Sequence[Certificate], now: datetime) -> str:
     (root,) = chain
     if not issued(root, root):
         return "it is no root: not an authority that has signed itself"
-    return out_of_date(root, now)
+    return out_of_date(root, now) or key_problem(root)
 
 
 def common_name(cert: Certificate) -> str:
@@ -122,6 +150,12 @@ def hash_data(cert: Certificate, issuer: Certificate, algorithm: str = "SHA256")
     digest = ALGORITHMS[algorithm]
     name = digest(cert.issuer.public_bytes()).hexdigest()
     return HashData(algorithm, name, digest(_key_bits(issuer)).hexdigest(), f"{cert.serial_number:x}")
+
+
+def is_named(cert: Certificate, issuer: Certificate | None, named: HashData) -> bool:
+    """Does this hash data name the certificate? Without the issuer: by its name and the serial number."""
+    own = hash_data(cert, cert if issuer is None else issuer, named.algorithm)
+    return own.same(named if issuer is not None else replace(named, issuer_key=own.issuer_key))
 
 
 def _key_bits(cert: Certificate) -> bytes:

@@ -1,8 +1,9 @@
 """Keys and certificates of the station, as files (decision 12): a file is complete or not there, whatever happens.
 
 ``ID.key`` a private key, ``ID.pem`` the chain that belongs to it (ID: the SHA-256 of the public key, shortened),
-``csms-FINGERPRINT.pem`` and ``manufacturer-FINGERPRINT.pem`` installed roots. All work blocks; ``services/keys.py``
-does one thing at a time, beside the event loop.
+``csms-FINGERPRINT.pem`` and ``manufacturer-FINGERPRINT.pem`` installed roots. Roots that the station file names are
+trusted, listed and deleted like installed ones; ``csms-FINGERPRINT.withdrawn`` is left where one of them was deleted.
+All work blocks; ``services/keys.py`` does one thing at a time, beside the event loop.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.domain.certificates import HashData, Installed, Use
 from agent.frozen import frozen
+from agent.ports.pki import TrustedRoots
+from agent.roots import FINGERPRINT_DIGITS as ID_DIGITS
+from agent.roots import fingerprint, pem_certificates
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -24,7 +28,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HEADS = {Use.CSMS_ROOT: "csms-", Use.MANUFACTURER_ROOT: "manufacturer-"}
-ID_DIGITS = 32
+WITHDRAWN = ".withdrawn"
+
+
+@frozen
+class NamedFiles:
+    """PEM files that the station file names: ``roots`` by what they are for, ``own``: client certificates."""
+
+    roots: tuple[tuple[Use, Path], ...] = ()
+    own: tuple[Path, ...] = ()
 
 
 @frozen
@@ -38,10 +50,10 @@ class Taken:
 
 
 class Pki:
-    """``folder``: ``state_dir/pki``. ``given``: roots (PEM files) of the station file, trusted like installed ones."""
+    """``folder``: ``state_dir/pki``. ``named``: what the station file names."""
 
-    def __init__(self, folder: Path, given: Callable[[], tuple[Path, ...]] = lambda: ()) -> None:
-        self._folder, self._given = folder, given
+    def __init__(self, folder: Path, named: NamedFiles | None = None) -> None:
+        self._folder, self._named = folder, named or NamedFiles()
         self._names: frozenset[str] = frozenset()
         self._used: dict[str, str] = {}
         self._look()
@@ -54,27 +66,47 @@ class Pki:
 
     # --- from memory ---------------------------------------------------------------------------------------------
 
-    def roots(self) -> tuple[Path, ...]:
-        return self.roots_of(Use.CSMS_ROOT)
+    def trusted(self) -> TrustedRoots:
+        return TrustedRoots(self.installed_files(Use.CSMS_ROOT), self._withdrawn(Use.CSMS_ROOT))
 
-    def roots_of(self, use: Use) -> tuple[Path, ...]:
-        """PEM files."""
+    def installed_files(self, use: Use) -> tuple[Path, ...]:
+        """PEM files that a backend has installed."""
         names = sorted(n for n in self._names if n.startswith(HEADS[use]) and n.endswith(".pem"))
         return tuple(self._folder / n for n in names)
+
+    def _withdrawn(self, use: Use) -> frozenset[str]:
+        head = HEADS[use]
+        marks = (n for n in self._names if n.startswith(head) and n.endswith(WITHDRAWN))
+        return frozenset(n.removeprefix(head).removesuffix(WITHDRAWN) for n in marks)
 
     def client(self, certificate: str) -> tuple[Path, Path] | None:
         names = f"{certificate}.pem", f"{certificate}.key"
         return (self._folder / names[0], self._folder / names[1]) if self._names.issuperset(names) else None
 
     def entries(self) -> int:
-        """How many roots are installed."""
-        return sum(n.startswith(tuple(HEADS.values())) for n in self._names if n.endswith(".pem"))
+        """How many roots are trusted."""
+        return sum(len(self.trusted_pems(use)) for use in Use)
+
+    def trusted_pems(self, use: Use) -> list[str]:
+        """Each root that is trusted for this use, installed or of the station file, once, as a PEM text."""
+        return [pem for _, pem in self._trusted_texts(use)]
+
+    def _trusted_texts(self, use: Use) -> list[tuple[Path, str]]:
+        withdrawn, found = self._withdrawn(use), dict[str, tuple[Path, str]]()
+        for path in self.installed_files(use):
+            for pem in _texts(path)[:1]:
+                found[fingerprint(pem)] = path, pem
+        for path in (path for named_use, path in self._named.roots if named_use is use):
+            for pem in _texts(path):
+                if (mark := fingerprint(pem)) not in withdrawn:
+                    found.setdefault(mark, (path, pem))
+        return list(found.values())
 
     def used(self, link: str, root: bytes | None) -> None:
         """It stays remembered until the next connection: that will want it again."""
         self._used = {name: digest for name, digest in self._used.items() if name != link}
         if root is not None:
-            self._used[link] = hashlib.sha256(root).hexdigest()[:ID_DIGITS] if root else ""
+            self._used[link] = fingerprint(root) if root else ""
 
     # --- own keys and certificates ---------------------------------------------------------------------------------
 
@@ -135,60 +167,71 @@ class Pki:
             return "it is no PEM certificate"
         if why := certs.root_problem(chain, certs.utc(utc_s)):
             return why
-        name = f"{HEADS[use]}{_fingerprint(chain[0])}.pem"
-        if name not in self._names and self.entries() >= most:
+        mark = f"{HEADS[use]}{_fingerprint(chain[0])}"
+        if f"{mark}.pem" not in self._names and self._installed_count() >= most:
             return f"{most} roots are installed already"
-        self._write(name, _pem(chain[0]))
+        self._write(f"{mark}.pem", _pem(chain[0]))
+        self._remove([n for n in (f"{mark}{WITHDRAWN}",) if n in self._names])
         return ""
 
-    def installed(self, uses: tuple[Use, ...], algorithm: str = "SHA256") -> list[tuple[Path, Installed]]:
-        """Roots for these uses. A file that cannot be read is left out, and told in the log."""
+    def _installed_count(self) -> int:
+        return sum(len(self.installed_files(use)) for use in Use)
+
+    def installed(self, uses: tuple[Use, ...], algorithm: str = "SHA256") -> list[tuple[str, Installed]]:
+        """Roots that are trusted for these uses, each with its fingerprint. A file that cannot be read is left out, and
+        named in the log."""
         from agent.services import certs
 
         return [
-            (path, Installed(use, certs.hash_data(root, root, algorithm)))
+            (fingerprint(pem), Installed(use, certs.hash_data(root, root, algorithm)))
             for use in uses
-            for path in self.roots_of(use)
-            for root in _read(path)[:1]
+            for path, pem in self._trusted_texts(use)
+            for root in _certificates(path, pem)
         ]
 
     def delete(self, named: HashData, spare_last: bool) -> str:
-        """DeleteCertificateStatusEnumType. A root that a connection hangs on stays. ``spare_last``: the last one of
-        central systems too, and all of them while nobody knows which it is. Raises ``OSError``."""
+        """DeleteCertificateStatusEnumType. A root that a connection uses stays. ``spare_last``: the last one of central
+        systems too, and all of them while it is not known which one is used. Raises ``OSError``."""
         if self._is_own(named):
             return "Failed"
-        for path, root in self.installed(tuple(Use), named.algorithm):
+        for mark, root in self.installed(tuple(Use), named.algorithm):
             if root.hashes.same(named):
-                if root.use is Use.CSMS_ROOT and self._hangs(path, spare_last):
+                if root.use is Use.CSMS_ROOT and self._is_needed(mark, spare_last):
                     return "Failed"
-                self._remove([path.name])
+                self._withdraw(root.use, mark)
                 return "Accepted"
         return "NotFound"
 
-    def _hangs(self, path: Path, spare_last: bool) -> bool:
+    def _withdraw(self, use: Use, mark: str) -> None:
+        """The mark is on the disk before the file goes: a root of both is never trusted again after a power cut."""
+        named = [pem for named_use, path in self._named.roots if named_use is use for pem in _texts(path)]
+        if any(fingerprint(pem) == mark for pem in named):
+            self._write(f"{HEADS[use]}{mark}{WITHDRAWN}", b"")
+        self._remove([n for n in (f"{HEADS[use]}{mark}.pem",) if n in self._names])
+
+    def _is_needed(self, mark: str, spare_last: bool) -> bool:
         used = frozenset(self._used.values())
-        if spare_last and (len(self.roots()) == 1 or not used or "" in used):
+        if spare_last and (len(self.trusted_pems(Use.CSMS_ROOT)) == 1 or not used or "" in used):
             return True
-        given = (_fingerprint(root) for file in self._given() for root in _read(file))
-        return path.stem.removeprefix(HEADS[Use.CSMS_ROOT]) in used.difference(given)
+        return mark in used
 
     def _is_own(self, named: HashData) -> bool:
-        """One of our own certificates? Its issuer is in its chain or among the roots."""
+        """One of our own certificates, signed over the air or named by the station file? Its issuer is in its chain or
+        among the roots; where it is in neither, name and serial number have to do."""
         from agent.services import certs
 
+        heads = tuple(HEADS.values())
+        chains = [self._folder / n for n in self._names if n.endswith(".pem") and not n.startswith(heads)]
         trusted = list(self._trusted())
-        for name in self._names:
-            if not name.endswith(".pem") or name.startswith(tuple(HEADS.values())):
-                continue
-            chain = _read(self._folder / name)
-            issuers = [c for c in (*chain[1:], *trusted) if chain and certs.issued(chain[0], c)]
-            if any(certs.hash_data(chain[0], issuer, named.algorithm).same(named) for issuer in issuers[:1]):
+        for chain in filter(None, map(_read, (*chains, *self._named.own))):
+            issuers = [c for c in (*chain[1:], *trusted) if certs.issued(chain[0], c)]
+            if certs.is_named(chain[0], issuers[0] if issuers else None, named):
                 return True
         return False
 
     def _trusted(self) -> Iterator[Certificate]:
-        for path in (*self.roots(), *self._given()):
-            yield from _read(path)
+        for path, pem in self._trusted_texts(Use.CSMS_ROOT):
+            yield from _certificates(path, pem)
 
     # --- files -------------------------------------------------------------------------------------------------------
 
@@ -228,12 +271,28 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
+def _texts(path: Path) -> list[str]:
+    """The certificates of a PEM file. A file without one is named in the log."""
+    try:
+        found = pem_certificates(path.read_text("ascii"))
+    except (OSError, ValueError) as e:
+        log.error("%s: cannot be read (%s): not trusted", path, e)
+        return []
+    if not found:
+        log.error("%s: cannot be read (no PEM certificate in it): not trusted", path)
+    return found
+
+
 def _read(path: Path) -> list[Certificate]:
+    return [certificate for pem in _texts(path) for certificate in _certificates(path, pem)]
+
+
+def _certificates(path: Path, pem: str) -> list[Certificate]:
     from agent.services import certs
 
     try:
-        return certs.read(path.read_bytes())
-    except (OSError, ValueError) as e:
+        return certs.read(pem)
+    except ValueError as e:
         log.error("%s: cannot be read (%s): not trusted", path, e)
         return []
 

@@ -34,9 +34,11 @@ def station(profile: int = 1, file: Given | None = None, **more: Any) -> Playboo
     return connect(play.skip()).skip()
 
 
-def cold(profile: int = 1, file: Given | None = None, **more: Any) -> Playbook:
-    file = file or Given(HOST, profile, password=True, root=True, certificate=True)
-    return Playbook(given={LINK: file}, settings={"security_profile": file.profile}, online=False, **more).skip()
+def cold(profile: int = 1, file: Given | None = None, roots: int = 1, **more: Any) -> Playbook:
+    file = file or Given(HOST, profile, password=True, certificate=True)
+    given = {LINK: file}
+    settings = {"security_profile": file.profile}
+    return Playbook(given=given, settings=settings, roots=lambda: roots, online=False, **more).skip()
 
 
 def dialled(play: Playbook) -> Access:
@@ -100,10 +102,10 @@ def test_a_technician_has_the_last_word(file: Given) -> None:
 
 
 def test_a_technician_who_writes_down_what_is_in_force_changes_nothing() -> None:
-    play = station(file=Given("ws://backend.example/o", 1, password=True, root=True))
+    play = station(file=Given("ws://backend.example/o", 1, password=True))
     change(play, authorization_key=KEY, security_profile="2")
     connect(play.wait(10).skip()).skip()
-    file = Given("wss://backend.example/o", 2, password=True, root=True)
+    file = Given("wss://backend.example/o", 2, password=True)
     play._site_of = lambda: cold(file=file).site
     play.restart(5, online=False) << kept("access", LINK, file=[file.url, 2])
     assert dialled(play) == Access(profile=2, key=KEY)
@@ -180,31 +182,31 @@ def test_the_number_of_attempts_is_a_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "profile", "taken"),
+    ("file", "roots", "profile", "taken"),
     [
-        (Given(HOST, 1, password=True, root=True), "2", True),
-        (Given(HOST, 1, password=True), "2", False),
-        (Given(HOST, 0), "1", False),
-        (Given(HOST, 0, password=True), "1", True),
-        (Given(HOST, 2, password=True, root=True), "3", False),
-        (Given(HOST, 2, password=True, certificate=True), "3", False),
-        (Given(HOST, 2, root=True, certificate=True), "3", True),
-        (Given(HOST, 2, password=True, root=True), "2", False),
-        (Given(HOST, 2, password=True, root=True), "1", False),
-        (Given(HOST, 2, password=True, root=True), "4", False),
-        (Given(HOST, 2, password=True, root=True), "high", False),
+        (Given(HOST, 1, password=True), 1, "2", True),
+        (Given(HOST, 1, password=True), 0, "2", False),
+        (Given(HOST, 0), 0, "1", False),
+        (Given(HOST, 0, password=True), 0, "1", True),
+        (Given(HOST, 2, password=True), 1, "3", False),
+        (Given(HOST, 2, password=True, certificate=True), 0, "3", False),
+        (Given(HOST, 2, certificate=True), 1, "3", True),
+        (Given(HOST, 2, password=True), 1, "2", False),
+        (Given(HOST, 2, password=True), 1, "1", False),
+        (Given(HOST, 2, password=True), 1, "4", False),
+        (Given(HOST, 2, password=True), 1, "high", False),
     ],
 )
-def test_only_upward_and_only_with_what_it_needs(file: Given, profile: str, taken: bool) -> None:
+def test_only_upward_and_only_with_what_it_needs(file: Given, roots: int, profile: str, taken: bool) -> None:
     """Whitepaper A05.FR.01-05; cases 083, 084."""
-    play = station(file=file)
+    play = station(file=file, roots=roots)
     word = "Accepted" if taken else "Rejected"
     assert change(play, security_profile=profile) == {"security_profile": word}
     assert ("security_profile" in play.store.get("setting", {})) == taken
 
 
 def test_what_was_installed_counts_too() -> None:
-    play = station(file=Given(HOST, 0))
+    play = station(file=Given(HOST, 0), roots=0)
     assert change(play, authorization_key=KEY, security_profile="2")["security_profile"] == "Rejected"
     play.site.roots = lambda: 1
     assert change(play, security_profile="3") == {"security_profile": "Rejected"}
@@ -399,7 +401,7 @@ def test_no_lower_profile() -> None:
 
 def test_a_profile_is_not_ordered_without_what_it_needs() -> None:
     """TC_A_20_CS, TC_A_21_CS."""
-    play = station(file=Given(HOST, 1, password=True))
+    play = station(file=Given(HOST, 1, password=True), roots=0)
     network(play, 2, "wss://new.example", 2)
     assert change(play, network_priority="2,1") == {"network_priority": "Rejected"}
     play.site.roots = lambda: 1

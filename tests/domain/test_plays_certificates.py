@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playbook import LINK, UTC0_S, Playbook, forgotten, kept
 
-from agent.domain.access import Access, Given
+from agent.domain.access import Access
 from agent.domain.asks import (
     Ask,
     AskCertificateSigned,
@@ -262,11 +262,9 @@ def test_a_root_is_installed_if_it_can_be(status: str) -> None:
     assert len(play.noticed()) == 1 + (status == "Accepted")
 
 
-@pytest.mark.parametrize(
-    ("profile", "root_of_file", "spares"), [(1, False, False), (2, False, True), (3, False, True), (3, True, False)]
-)
-def test_the_last_root_stays_where_the_connection_hangs_on_it(profile: int, root_of_file: bool, spares: bool) -> None:
-    play = Playbook(settings={"security_profile": profile}, given={LINK: Given(root=root_of_file)})
+@pytest.mark.parametrize(("profile", "spares"), [(1, False), (2, True), (3, True)])
+def test_the_last_root_stays_where_the_connection_uses_it(profile: int, spares: bool) -> None:
+    play = Playbook(settings={"security_profile": profile})
     play = play >> ask(AskDeleteCertificate(NAMED)) << DeleteRoot("pki:1", NAMED, spares)
     assert play >> RootDeleted("pki:1", "Accepted") << Reply(LINK, "q1", "Accepted")
     assert play.noticed()[-1] == "ReconfigurationOfSecurityParameters"

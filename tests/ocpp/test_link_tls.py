@@ -21,6 +21,8 @@ from agent.ocpp.connecting import Connecting
 from agent.ocpp.dial import NoConnection
 from agent.ocpp.tls import CIPHERS
 from agent.ocpp.v16 import V16
+from agent.ports.pki import TrustedRoots
+from agent.roots import fingerprint
 from agent.settings import Backend
 
 
@@ -72,12 +74,12 @@ async def connects(context: Any, **backend: Any) -> dict[str, Any]:
 class Installed:
     """A root that was installed over the air."""
 
-    def __init__(self, *paths: Path) -> None:
-        self._paths = paths
+    def __init__(self, *paths: Path, withdrawn: frozenset[str] = frozenset()) -> None:
+        self._trusted = TrustedRoots(paths, withdrawn)
         self.roots_used: list[bytes | None] = []
 
-    def roots(self) -> tuple[Path, ...]:
-        return self._paths
+    def trusted(self) -> TrustedRoots:
+        return self._trusted
 
     def client(self, certificate: str) -> tuple[Path, Path] | None:
         return None
@@ -103,6 +105,20 @@ async def test_an_installed_root_where_the_file_names_none(ours: Authority, fore
 async def test_an_installed_root_beside_that_of_the_file(ours: Authority, foreign: Authority) -> None:
     for authority in (ours, foreign):
         assert await connects(tls(authority.server()), ca=ours.root, pki=Installed(foreign.root))
+
+
+async def test_a_root_of_the_file_that_was_deleted_is_not_trusted(
+    ours: Authority, foreign: Authority, tmp_path: Path
+) -> None:
+    """The others of the same file are, and the system's store stays out of it."""
+    both = tmp_path / "both.pem"
+    both.write_text(ours.pem + foreign.pem)
+    gone = Installed(withdrawn=frozenset({fingerprint(ours.pem)}))
+    assert await connects(tls(foreign.server()), ca=both, pki=gone)
+    found, _ = await trouble(tls(ours.server()), ca=both, pki=gone)
+    assert found is Trouble.SERVER_CERTIFICATE
+    found, _ = await trouble(tls(ours.server()), ca=ours.root, pki=gone)
+    assert found is Trouble.SERVER_CERTIFICATE
 
 
 async def test_a_foreign_authority(ours: Authority, foreign: Authority) -> None:

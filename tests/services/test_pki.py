@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from agent.domain.certificates import HashData, Use
 from agent.services import certs
-from agent.services.pki import Pki
+from agent.services.pki import NamedFiles, Pki
 from agent.services.signing import signer_accepted
 
 CPO = Authority(name="CPO root")
@@ -155,13 +155,13 @@ def test_a_chain_that_does_not_fit_is_not_taken_and_says_why(pki: Pki, how: str)
     assert why in taken.why
     assert taken.id == ""
     assert pki.client(old.id) is not None
-    assert names(pki, ".pem") == {f"{old.id}.pem", pki.roots()[0].name}
+    assert names(pki, ".pem") == {f"{old.id}.pem", pki.installed_files(Use.CSMS_ROOT)[0].name}
 
 
 def test_roots_of_the_station_file_are_as_good_as_installed_ones(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_text(STRANGER.pem)
-    pki = Pki(tmp_path / "pki", lambda: (ca,))
+    pki = Pki(tmp_path / "pki", NamedFiles(((Use.CSMS_ROOT, ca),)))
     assert pki.take(STRANGER.sign(pki.request("SN-1", "")), "SN-1", None).why == ""
 
 
@@ -175,7 +175,7 @@ def test_what_is_not_needed_any_more_goes_with_its_key(pki: Pki) -> None:
     ids = [pki.take(CPO.sign(pki.request("SN-1", "")), "SN-1", None).id for _ in range(3)]
     pki.request("SN-1", "")
     pki.keep((ids[0], ids[2], ""))
-    assert names(pki, ".pem") == {f"{ids[0]}.pem", f"{ids[2]}.pem", pki.roots()[0].name}
+    assert names(pki, ".pem") == {f"{ids[0]}.pem", f"{ids[2]}.pem", pki.installed_files(Use.CSMS_ROOT)[0].name}
     assert len(names(pki, ".key")) == 3  # and the one that waits for its answer
     assert pki.client(ids[1]) is None
 
@@ -196,7 +196,7 @@ def test_what_is_not_needed_any_more_goes_with_its_key(pki: Pki) -> None:
 )
 def test_what_is_no_root_is_not_installed(pki: Pki, pem: str, why: str) -> None:
     assert why in pki.install(Use.CSMS_ROOT, pem, 5, None)
-    assert len(pki.roots()) == 1
+    assert len(pki.installed_files(Use.CSMS_ROOT)) == 1
 
 
 def test_so_many_and_no_more_but_the_same_again(pki: Pki) -> None:
@@ -226,8 +226,8 @@ def test_a_root_goes_by_its_hashes_once(pki: Pki, algorithm: str) -> None:
     pki.used("a", STRANGER.certificate.public_bytes(Encoding.DER))
     assert pki.delete(named, True) == "Accepted"
     assert pki.delete(named, False) == "NotFound"
-    assert len(pki.roots()) == 1
-    assert len(Pki(folder(pki)).roots()) == 1
+    assert len(pki.installed_files(Use.CSMS_ROOT)) == 1
+    assert len(Pki(folder(pki)).installed_files(Use.CSMS_ROOT)) == 1
 
 
 @pytest.mark.parametrize("spare_last", [True, False])
@@ -251,13 +251,62 @@ def test_while_nobody_knows_which_root_it_is_all_stay(pki: Pki, roots: tuple[byt
     assert pki.delete(certs.hash_data(CPO.certificate, CPO.certificate), False) == "Accepted"
 
 
-def test_a_root_that_the_station_file_names_too_may_go(tmp_path: Path) -> None:
+def hashes_of(authority: Authority) -> HashData:
+    return certs.hash_data(authority.certificate, authority.certificate)
+
+
+@pytest.mark.parametrize("use", Use)
+@pytest.mark.parametrize("installed_too", [False, True])
+def test_a_root_of_the_station_file_is_listed_deleted_and_comes_back_by_installing(
+    tmp_path: Path, use: Use, installed_too: bool
+) -> None:
+    """It is like an installed one. What was deleted stays so over a restart, although the file still names it."""
+    file = tmp_path / "ca.pem"
+    file.write_text(STRANGER.pem + CPO.pem)
+    named = NamedFiles(((use, file),))
+    pki = Pki(tmp_path / "pki", named)
+    if installed_too:
+        assert pki.install(use, CPO.pem, 5, None) == ""
+    assert {r.hashes.serial for _, r in pki.installed((use,))} == {hashes_of(a).serial for a in (STRANGER, CPO)}
+    assert pki.entries() == 2
+    pki.used("a", CPO.certificate.public_bytes(Encoding.DER))
+    assert pki.delete(hashes_of(CPO), True) == ("Failed" if use is Use.CSMS_ROOT else "Accepted")
+    pki.used("a", STRANGER.certificate.public_bytes(Encoding.DER))
+    if use is Use.CSMS_ROOT:
+        assert pki.delete(hashes_of(CPO), True) == "Accepted"
+    for again in (pki, Pki(tmp_path / "pki", named)):
+        assert again.delete(hashes_of(CPO), True) == "NotFound"
+        assert [r.hashes for _, r in again.installed((use,))] == [hashes_of(STRANGER)]
+        assert again.trusted_pems(use) == [STRANGER.pem.strip()]
+    assert pki.install(use, CPO.pem, 5, None) == ""
+    assert {r.hashes.serial for _, r in pki.installed((use,))} == {hashes_of(a).serial for a in (STRANGER, CPO)}
+    assert (pki.trusted().withdrawn, pki.entries()) == (frozenset(), 2)
+
+
+def test_the_last_root_stays_whether_a_file_names_it_or_not(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     file.write_text(CPO.pem)
-    pki = Pki(tmp_path / "pki", lambda: (file,))
-    pki.install(Use.CSMS_ROOT, CPO.pem, 5, None)
-    pki.used("a", CPO.certificate.public_bytes(Encoding.DER))
-    assert pki.delete(certs.hash_data(CPO.certificate, CPO.certificate), False) == "Accepted"
+    pki = Pki(tmp_path / "pki", NamedFiles(((Use.CSMS_ROOT, file),)))
+    pki.used("a", b"")
+    assert pki.delete(hashes_of(CPO), True) == "Failed"
+    pki.install(Use.CSMS_ROOT, STRANGER.pem, 5, None)
+    assert pki.delete(hashes_of(CPO), True) == "Failed", "it is not known which one is used"
+    pki.used("a", STRANGER.certificate.public_bytes(Encoding.DER))
+    assert pki.delete(hashes_of(CPO), True) == "Accepted"
+    assert pki.delete(hashes_of(STRANGER), True) == "Failed"
+
+
+@pytest.mark.parametrize("issuer_is_known", [False, True])
+def test_the_own_certificate_of_the_station_file_cannot_be_deleted(tmp_path: Path, issuer_is_known: bool) -> None:
+    own = CPO.certify(named("SN-1"), STRANGER.key.public_key())
+    file = tmp_path / "client.pem"
+    file.write_text(pem(own))
+    pki = Pki(tmp_path / "pki", NamedFiles(own=(file,)))
+    if issuer_is_known:
+        pki.install(Use.CSMS_ROOT, CPO.pem, 5, None)
+    assert pki.delete(certs.hash_data(own, CPO.certificate), False) == "Failed"
+    other = CPO.certify(named("SN-2"), STRANGER.key.public_key())
+    assert pki.delete(certs.hash_data(other, CPO.certificate), False) == "NotFound"
 
 
 @pytest.mark.parametrize("signer", [CPO, SUB])
@@ -269,7 +318,7 @@ def test_its_own_certificate_cannot_be_deleted(pki: Pki, signer: Authority) -> N
 
 
 def test_a_damaged_root_is_left_out_and_told(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
-    pki.roots()[0].write_text("damaged")
+    pki.installed_files(Use.CSMS_ROOT)[0].write_text("damaged")
     assert pki.installed(tuple(Use)) == []
     assert "cannot be read" in caplog.text
     assert "no installed root" in pki.take(CPO.sign(pki.request("SN-1", "")), "SN-1", None).why
@@ -309,7 +358,7 @@ def test_whatever_is_done_what_is_there_is_complete(
             pki.keep(tuple(own))
         else:
             pki = Pki(folder(pki))
-        assert len(pki.roots()) == len(roots)
+        assert len(pki.installed_files(Use.CSMS_ROOT)) == len(roots)
         assert all(pki.client(id_) for id_ in own)
         assert pki.entries() == len(roots)
         for id_ in own:
@@ -346,7 +395,7 @@ from pathlib import Path
 sys.path[:0] = [sys.argv[2]]
 from authorities import Authority, pem
 from agent.domain.certificates import Use
-from agent.services.pki import Pki
+from agent.services.pki import NamedFiles, Pki
 root, pki = Authority(), Pki(Path(sys.argv[1]))
 pki.install(Use.CSMS_ROOT, root.pem, 5, None)
 print(flush=True)

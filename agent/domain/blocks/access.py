@@ -205,7 +205,7 @@ class AccessBlock:
     def _has(self, route: Route, profile: int) -> bool:
         """Is there all that this security profile needs?"""
         key = route.given.password or bool(self._site.settings.text("authorization_key"))
-        root = route.given.root or self._site.roots() > 0
+        root = self._site.roots() > 0
         certificate = route.given.certificate or bool(route.certificate)
         return (key or profile not in (1, 2)) and (root or profile < 2) and (certificate or profile < 3)
 

@@ -201,15 +201,13 @@ class Certificates:
 
     @answers(AskDeleteCertificate)
     def delete(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """The root that the connection hangs on stays: without it the station would never be heard of again."""
+        """The root that the connection uses stays: without it the station would never connect again."""
         ask = event.ask
         assert isinstance(ask, AskDeleteCertificate)
         if event.link != self._link:
             yield Reply(event.link, event.request, "Failed")
             return
-        given = self._site.given.get(self._link)
-        hangs = self._site.settings.number("security_profile") >= 2 and not (given is not None and given.root)
-        yield DeleteRoot(self._job(event), ask.named, hangs)
+        yield DeleteRoot(self._job(event), ask.named, self._site.settings.number("security_profile") >= 2)
 
     @on(RootDeleted)
     def deleted(self, event: RootDeleted, now: Moment) -> Iterator[Yielded]:
