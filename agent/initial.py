@@ -22,7 +22,7 @@ from agent.domain.variables import (
     read,
     web_part,
 )
-from agent.domain.webpay import Plan, address_problem, template_problem
+from agent.domain.webpay import Plan, address_problem, receipt_problem, template_problem
 from agent.kinds import STATION, EvseId, MeterPolicy, SignedReading
 from agent.ocpp import versions
 from agent.settings import NOMINAL_V, Backend, SettingsError, StationFile, meant
@@ -113,6 +113,9 @@ def _wrong_codes(file: StationFile, settings: Settings) -> list[str]:
     urls = {"station.qr_url": file.station.qr_url} | {f"evse[{e.number}].qr_url": e.qr_url for e in file.evses}
     urls |= {f"settings.qr{n}_url": settings.text(f"qr{n}_url") for n in numbers if n}
     wrong = [f"{k}: {p}" for k, url in urls.items() if url and (p := address_problem(url, hosts))]
+    receipt = settings.text("receipt_url")
+    if receipt and (problem := receipt_problem(receipt, hosts)):
+        wrong.append(f"settings.receipt_url: {problem}")
     templates = {f"settings.web{n}_template": settings.text(f"web{n}_template") for n in numbers}
     wrong += [f"{k}: {p}" for k, t in templates.items() if t and (p := template_problem(t, hosts))]
     if file.web_payment.dynamic and not file.web_payment.shared and len(file.evses) > OUTLETS_MOST:

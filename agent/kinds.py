@@ -5,6 +5,7 @@ Vocabulary follows OCPP 2.1 (part 2, appendices) where it has a word. What a boa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
@@ -64,6 +65,21 @@ class TokenType(StrEnum):
     MAC_ADDRESS = "MacAddress"
     NO_AUTHORIZATION = "NoAuthorization"
 
+    def has_form_of(self, text: str) -> bool:
+        """Whether an identifier of this type may be written like this (2.0.1 part 2, IdTokenEnumType). ``Central``,
+        ``KeyCode``, ``Local`` and ``DirectPayment`` have no form; ``NoAuthorization`` is empty."""
+        form = _TOKEN_FORMS.get(self.value)
+        return form is None or re.fullmatch(form, text) is not None
+
+
+_TOKEN_FORMS = {
+    "ISO14443": "(?:[0-9A-Fa-f]{8}|[0-9A-Fa-f]{14}|[0-9A-Fa-f]{20})",  # UID of 4, 7 or 10 bytes
+    "ISO15693": "[0-9A-Fa-f]{16}",
+    "MacAddress": "[0-9A-Fa-f]{2}(?:[:-]?[0-9A-Fa-f]{2}){5}",
+    "eMAID": "[A-Za-z]{2}-?[A-Za-z0-9]{3}-?[A-Za-z0-9]{9}(?:-?[A-Za-z0-9])?",  # ISO 15118-2 annex H
+    "NoAuthorization": "",
+}
+
 
 @frozen
 class Token:
@@ -74,6 +90,11 @@ class Token:
 
     def __repr__(self) -> str:
         return f"Token({self.masked()!r}, {self.type.value})"  # a repr ends in tracebacks and logs
+
+    @classmethod
+    def of_text(cls, text: str, type_: TokenType, otherwise: TokenType) -> Token:
+        """What a reader has read: of the type that the station file expects where the text has its form."""
+        return cls(text, type_ if type_.has_form_of(text) else otherwise)
 
     def same(self, other: Token) -> bool:
         """OCPP's identifiers are case-insensitive (CiString); how a token was read does not make it another one."""

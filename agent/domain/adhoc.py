@@ -81,15 +81,17 @@ class Terms:
 
 @mutable
 class Payment:
-    """``held_cents``: what the bank holds under the number ``reservation`` of the terminal ``serial``. ``cents``: what
-    is captured of it, decided once; ``owed_cents``: what the session costs (more, if the ceiling was passed).
-    ``tries``: how often the schedule has asked; ``asked``: at least one commit or void was sent and not answered, it
-    may have happened. ``withdrawn``: nobody waits for it any more. Of this process only: ``under_way``, an answer is to
-    come, nothing else is asked meanwhile; ``turn_s``, when the schedule asks next; ``again_s``, when it was asked anew
-    out of turn, or may be sought again; ``bank_until_s``, when its bank must have answered; ``kept``, it is on disk;
-    ``crossed``, its hold was told of while a guess at it was under way. ``guessed``: nobody heard that the bank holds
-    something; ``reservation`` is the number that it would
-    have, and is let go if it is there."""
+    """``tariff``: agreed when its card was read, before its bank is asked. ``held_cents``: what is held under the
+    number ``reservation`` of the terminal ``serial``. ``cents``: what is captured of it, decided once; ``owed_cents``:
+    what the session costs (more, if the ceiling was passed). ``tries``: how often the schedule has asked; ``asked``: at
+    least one commit or void was sent and not answered, it may have happened. ``withdrawn``: nobody waits for it any
+    more. ``guessed``: nobody heard that the bank holds something; ``reservation`` is the number that it would have, and
+    is let go if it is there.
+
+    Of this process only: ``under_way``, an answer is to come, nothing else is asked meanwhile; ``turn_s``, when the
+    schedule asks next; ``again_s``, when it was asked anew out of turn, or may be sought again; ``bank_until_s``, when
+    its bank must have answered; ``prices``, of each outlet when its card was read; ``kept``, it is on disk;
+    ``crossed``, its hold was told of while a guess at it was under way."""
 
     id: str
     terminal: EvseId
@@ -121,6 +123,7 @@ class Payment:
     turn_s: float | None = None
     again_s: float | None = None
     bank_until_s: float | None = None
+    prices: Mapping[EvseId, Tariff] = field(default_factory=dict)
     kept: bool = False
 
     @property

@@ -475,6 +475,13 @@ class NoticeShown(Event):
 
 
 @frozen
+class OutletMeant(EvseEvent):
+    """What the driver of this payment's bank card has answered; EVSE 0: no outlet."""
+
+    payment: str
+
+
+@frozen
 class OutletChosen(EvseEvent):
     """Somebody has pressed the button of this outlet."""
 

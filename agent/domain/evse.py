@@ -21,7 +21,7 @@ from agent.domain.transaction import Transaction
 from agent.domain.variables import Settings, Value
 from agent.domain.webpay import Plan
 from agent.frozen import frozen, mutable
-from agent.kinds import EvseId, Fault, Lamp, Limit, Moment, Reading, SignedReading, Stamp
+from agent.kinds import EvseId, Fault, Lamp, Limit, Moment, Reading, SignedReading, Stamp, Token
 
 if TYPE_CHECKING:  # of stations that sell without a contract
     from agent.domain.adhoc import Terms
@@ -304,6 +304,9 @@ class Site:
     """Settings that more than their range is asked of: may this value be set? By the block that owns them."""
     terms: Terms | None = None
     """Of payment with a bank card; None: there is no terminal."""
+    used_up: Callable[[Token], bool] = lambda token: False
+    """The token of a bank card's payment that may begin nothing: it pays already, has paid, or is not approved
+    (blocks/adhoc.py)."""
     updater: bool = False
     """Firmware can be installed here."""
     updating: bool = False

@@ -54,7 +54,7 @@ def assemble(site: Site) -> Blocks:
     latches, lock = Latches(site), Lock(site)
     clearing = Clearing(site, latches)
     status, firmware, logs, costs = Status(site), Firmware(site), Logs(site), Costs(site)
-    till, adhoc, paying = _payments(site)
+    till, adhoc, paying = _payments(site, choice)
     webpay = WebPayments(site)
     return Blocks(
         (
@@ -102,7 +102,7 @@ def assemble(site: Site) -> Blocks:
     )
 
 
-def _payments(site: Site) -> tuple[tuple[object, ...], tuple[object, ...], Callable[[EvseId], bool]]:
+def _payments(site: Site, choice: Choice) -> tuple[tuple[object, ...], tuple[object, ...], Callable[[EvseId], bool]]:
     """The till, whose bill the screen shows; the offers, which speak the screen's language; and whether a bank is being
     asked. Most stations have no terminal."""
     if site.terms is None:
@@ -112,5 +112,5 @@ def _payments(site: Site) -> tuple[tuple[object, ...], tuple[object, ...], Calla
     from agent.domain.payments import Journal
 
     journal = Journal(site.terms, site.io_s)
-    adhoc = AdHoc(site, journal)
+    adhoc = AdHoc(site, journal, choice)
     return (Till(site, journal),), (adhoc,), adhoc.checking

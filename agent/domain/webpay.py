@@ -92,6 +92,18 @@ def address_problem(url: str, hosts: Collection[str]) -> str:
     return ""
 
 
+def receipt_address(template: str, reference: str, payment: str, session: str) -> str:
+    """Where the receipt of a bank card's session is."""
+    for name, value in (("{reference}", reference), ("{payment}", payment), ("{session}", session)):
+        template = template.replace(name, value)
+    return template
+
+
+def receipt_problem(template: str, hosts: Collection[str]) -> str:
+    """Why receipts may not be there, "" if they may."""
+    return address_problem(receipt_address(template, "x", "x", "x"), hosts)
+
+
 def _is_plain(host: str) -> bool:
     """Letters, digits, hyphens: whatever else there is, a browser may see another host than we do."""
     return bool(host) and all(c.isascii() and (c.isalnum() or c in "-.:") for c in host)

@@ -145,10 +145,16 @@ def _time_left(screen: Screen, texts: Texts) -> str:
 
 
 def _choose_outlet(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
-    return {"lines": _lines(texts("choose_outlet.line")), "countdown": _time_left(screen, texts)}
+    return {
+        "title": texts(f"choose_outlet.{screen.detail}.title", "choose_outlet.title"),
+        "lines": _lines(texts(f"choose_outlet.{screen.detail}.line", "choose_outlet.line")),
+        "countdown": _time_left(screen, texts),
+    }
 
 
 _NOTICES: dict[str, _Said] = {
+    "new_charge": {"tone": Tone.WAIT, "icon": "plug"},
+    "not_chosen": {"tone": Tone.WAIT, "icon": "card"},
     "just_begun": {"tone": Tone.ACTIVE, "icon": "bolt"},
 }
 """What refuses nothing, although it takes the place of a refusal."""

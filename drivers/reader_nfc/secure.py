@@ -91,7 +91,9 @@ class Talk:
         if communication is None:
             communication = picc.file_settings(s.file).reading(s.key_number)
         value = self._text(picc.read(s.file, s.offset, s.length, communication), s.encoding)
-        return Tap(Token(value, TokenType(s.token_type))) if value else Tap(None, UNREADABLE)
+        return (
+            Tap(Token.of_text(value, *map(TokenType, (s.token_type, s.text_type)))) if value else Tap(None, UNREADABLE)
+        )
 
     def _text(self, data: bytes, encoding: str) -> str:
         """Empty: nothing that could be a token."""

@@ -23,7 +23,8 @@ class SecureSettings:
 
     ``token``: ``file`` (what the file says) or ``uid`` (what the card proves to be its UID). ``file``, ``offset``,
     ``length`` (bytes; 0: to the end), ``communication`` (``enciphered``, ``maced``, ``plain``, or ``auto``: asked
-    first), ``encoding`` (``ascii`` or ``hex``), ``token_type`` (of OCPP 2.x)."""
+    first), ``encoding`` (``ascii`` or ``hex``), ``token_type`` (of OCPP 2.x, where the
+    text has the form of this type; a UID is one of ``ISO14443``), ``text_type`` (of every other text)."""
 
     application: str
     key_file: Path
@@ -40,6 +41,7 @@ class SecureSettings:
     communication: str = "enciphered"
     encoding: str = "ascii"
     token_type: str = "ISO14443"
+    text_type: str = "Local"
 
     @property
     def needs_uid(self) -> bool:
@@ -60,6 +62,7 @@ _CHOICES = {
     "communication": ("enciphered", "maced", "plain", "auto"),
     "encoding": ("ascii", "hex"),
     "token_type": tuple(TokenType),
+    "text_type": (TokenType.CENTRAL, TokenType.KEY_CODE, TokenType.LOCAL),
 }
 _RANGES = {
     "key_number": (0, 13),

@@ -12,6 +12,9 @@ from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.reader import ReaderPort
 
+FORMLESS_TYPES = (TokenType.CENTRAL, TokenType.KEY_CODE, TokenType.LOCAL)
+"""Types of OCPP 2.x for a text of any form."""
+
 
 @dataclass(frozen=True, slots=True)
 class SerialReaderSettings:
@@ -19,7 +22,7 @@ class SerialReaderSettings:
     around the text, for readers that pad; otherwise a line is passed on exactly as it came. ``min_length``,
     ``max_length``: characters of a token (OCPP 2.x: at most 36). ``repeat_holdoff_ms``: for readers that send the same
     card over and over while it is held: ignore it until the line was free of it for so long. ``token_type``: how OCPP
-    2.x calls what this reader reads."""
+    2.x calls what this reader reads, where the line has the form of this type; ``text_type``: of every other line."""
 
     device: str
     baud: int = 9600
@@ -29,6 +32,7 @@ class SerialReaderSettings:
     max_length: int = 36
     repeat_holdoff_ms: int = 0
     token_type: str = "ISO14443"
+    text_type: str = "Local"
 
 
 def complaints(settings: SerialReaderSettings, where: Where | None = None) -> list[str]:
@@ -46,6 +50,8 @@ def complaints(settings: SerialReaderSettings, where: Where | None = None) -> li
         wrong.append(f"min_length, max_length: must be 1 to 36, are {settings.min_length} and {settings.max_length}")
     if settings.token_type not in list(TokenType):
         wrong.append(f"token_type: must be one of {', '.join(TokenType)}, is {settings.token_type!r}")
+    if settings.text_type not in FORMLESS_TYPES:
+        wrong.append(f"text_type: must be one of {', '.join(FORMLESS_TYPES)}, is {settings.text_type!r}")
     if settings.repeat_holdoff_ms < 0:
         wrong.append(f"repeat_holdoff_ms: must not be negative, is {settings.repeat_holdoff_ms}")
     return wrong

@@ -52,4 +52,4 @@ class LineParser:
         fits = self._settings.min_length <= len(text) <= self._settings.max_length
         if not fits or any(unicodedata.category(c) == "Cc" for c in text):
             return Tap(None, "unreadable")
-        return Tap(Token(text, TokenType(self._settings.token_type)))
+        return Tap(Token.of_text(text, *map(TokenType, (self._settings.token_type, self._settings.text_type))))

@@ -20,7 +20,7 @@ import pytest
 
 from agent.bankcards import BankCard, Settlement, TerminalIdentity
 from agent.domain.adhoc import FINISHED, PayState, Terms
-from agent.domain.events import TokenJudged
+from agent.domain.events import ButtonPressed, ButtonsKnown, SettingChanged, TokenJudged
 from agent.domain.messages import TransactionEnded, TransactionStarted
 from agent.domain.offer import Offer
 from agent.domain.orders import JudgeToken, Order, Show
@@ -48,7 +48,8 @@ FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
 WALKS, STEPS = (40_000, 90) if FULL else (130, 70)
 
-TARIFF = Tariff(kwh=Decimal("0.50"))
+TARIFF, DEARER = Tariff(kwh=Decimal("0.50")), Tariff(kwh=Decimal("0.80"))
+MILLICENTS_PER_WH = {TARIFF.kwh: 50, DEARER.kwh: 80}
 Hold: TypeAlias = tuple[str, int]
 CARDS = (BankCard("m1", "1111"), BankCard("m2", "2222"), BankCard(""))
 HELD_CENTS, PART_CENTS, LITTLE_CENTS = 60, 40, 20
@@ -104,11 +105,15 @@ class PayRig(Rig):
         self.totals: dict[str, set[int]] = {}
         """By session: what a screen has said that it cost, in millionths."""
         self.crash_after: int | None = None
+        self.presented: dict[str, Tariff] = {}
+        """By payment: the price when its card was read."""
         super().__init__(config)
 
     def start(self) -> None:
         self.promised.clear()
         super().start()
+        if self.config.settings["offline_payments"]:  # as good a way as any to have buttons at half of the stations
+            self.post(ButtonsKnown(tuple(f"outlet-{n}" for n in self.outlets)))
         if self.terminal.here:
             self.post(TerminalOpened(0, self.terminal.identity))
 
@@ -237,6 +242,7 @@ class PayRig(Rig):
         t = self.terminal
         if self.alive and t.here and t.phase == "wait":
             t.phase = "read"
+            self.presented[t.payment] = self.config.offer.tariff
             self.post(BankCardRead(0, t.payment, card))
 
     def bank(self, how: str) -> None:
@@ -316,12 +322,14 @@ class PayStreet(Street):
     def serve(self, how: str) -> None:
         self.rig.serve(how)
 
-    def paid(self, pick: int, card: BankCard, how: str) -> None:
-        """Most of what can go wrong goes wrong while somebody pays."""
+    def paid(self, pick: int, card: BankCard, how: str, tariff: Tariff = TARIFF) -> None:
+        """Most of what can go wrong goes wrong while somebody pays; the price changes while the bank thinks."""
         self.plug(pick, True)
         self.served()
         self.tap(card)
+        self.choose(pick)
         self.served()
+        self.reprice(tariff)
         self.bank(how)
         self.answers()
 
@@ -359,6 +367,18 @@ class PayStreet(Street):
     def expire(self) -> None:
         self.rig.expire()
 
+    def choose(self, pick: int) -> None:
+        if self.rig.alive:
+            self.rig.post(ButtonPressed(f"outlet-{1 + pick % len(self.rig.outlets)}"))
+
+    def reprice(self, tariff: Tariff) -> None:
+        """Somebody sets another price: for who comes, not for who has shown a card."""
+        self.rig.config.offer = Offer(tariff)
+        for evse in self.rig.site.evses.values():
+            evse.offer = self.rig.config.offer
+        if self.rig.alive:
+            self.rig.post(SettingChanged("offline_kwh_price"))
+
     def crash_between(self, orders: int) -> None:
         self.rig.crash_after = orders if self.rig.alive else None
 
@@ -382,17 +402,17 @@ class PayStreet(Street):
         assert {r["state"] for r in records.values()} <= set(FINISHED), "unfinished"
         captured = Counter(number for number, _ in rig.terminal.captures)
         assert set(captured.values()) <= {1}, "charged twice"
-        by_number = {_hold(r): r for r in records.values() if r["reservation"] is not None}
+        by_number = {_hold(r): (k, r) for k, r in records.items() if r["reservation"] is not None}
         unknown = [r for r in records.values() if r["reservation"] is None]
         assert not set(rig.terminal.holds) & set(by_number), "still held"
         assert len(rig.terminal.holds) <= len(unknown), "held, and nobody knows of it"
         assert set(captured) <= set(by_number), "charged without a record"
         assert all(r["state"] == PayState.UNCERTAIN for r in unknown)
-        for number, record in by_number.items():
-            self._check_one(record, dict(rig.terminal.captures).get(number))
+        for number, (key, record) in by_number.items():
+            self._check_one(key, record, dict(rig.terminal.captures).get(number))
 
-    def _check_one(self, record: dict[str, Any], captured: int | None) -> None:
-        due = self._due_cents(record["session"])
+    def _check_one(self, key: str, record: dict[str, Any], captured: int | None) -> None:
+        due = self._due_cents(record["session"], key)
         if record["state"] == PayState.COMMITTED:
             assert captured == record["cents"] == due, f"due {due}, captured {captured}"
             assert self.rig.totals.get(record["session"], {due * 10_000}) == {due * 10_000}, "another total was shown"
@@ -407,13 +427,15 @@ class PayStreet(Street):
             assert record["cents"] in (None, due)
         assert record["owed_cents"] in (None, due), "the ceiling was passed"
 
-    def _due_cents(self, session: str) -> int:
-        """By what the backend was told, at 0.05 ct per Wh, half up."""
+    def _due_cents(self, session: str, key: str) -> int:
+        """By what the backend was told, at the price that its driver has seen, half up."""
         told = [m for _, m in self.rig.told if getattr(m, "session", None) == session]
         begun = [m.meter_wh for m in told if isinstance(m, TransactionStarted)]
         ended = [m.meter_wh for m in told if isinstance(m, TransactionEnded)]
         used_wh = ended[0] - begun[0] if begun else 0
-        return (used_wh * 5 + 50) // 100
+        if not used_wh:
+            return 0
+        return (used_wh * MILLICENTS_PER_WH[self.rig.presented[key].kwh] + 500) // 1000
 
 
 HOW = ("well", "well", "well", "mute", "deaf", "refuse")
@@ -425,7 +447,7 @@ _TAKEN = (
 PAY_DEEDS: Deeds = {
     **{name: DEEDS[name] for name in _TAKEN},
     "session": (2, {"pick": PICK, "token": (GOOD, STRANGER)}),
-    "paid": (10, {"pick": PICK, "card": CARDS, "how": BANK}),
+    "paid": (10, {"pick": PICK, "card": CARDS, "how": BANK, "tariff": (TARIFF, TARIFF, DEARER)}),
     "charged": (4, {"pick": PICK, "card": CARDS, "how": ("approve", "approve", "part")}),
     "tap": (8, {"card": CARDS}),
     "bank": (8, {"how": BANK}),
@@ -435,6 +457,8 @@ PAY_DEEDS: Deeds = {
     "restarted": (2, {}),
     "expire": (1, {}),
     "exchange": (2, {}),
+    "choose": (3, {"pick": PICK}),
+    "reprice": (3, {"tariff": (TARIFF, DEARER)}),
     "crash_between": (6, {"orders": tuple(range(12))}),
 }
 PAY_GONE = {**WHEN_GONE, "bank": PAY_DEEDS["bank"], "cut": PAY_DEEDS["cut"], "back": PAY_DEEDS["back"]}

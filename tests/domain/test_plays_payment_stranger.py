@@ -25,6 +25,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import State
 from agent.domain.messages import StopReason, TriggerReason
+from agent.domain.orders import Reply
 from agent.domain.payment_words import (
     CommitPayment,
     OfferPayment,
@@ -199,9 +200,10 @@ def test_card_and_backend_are_told_the_same_register_when_the_meter_is_dead() ->
 # --- the token of a card ---------------------------------------------------------------------------------------------
 
 
-def remote(play: Playbook, evse: int, payment: str) -> Playbook:
+def remote(play: Playbook, evse: int, payment: str, answer: str = "Accepted") -> Playbook:
     token = Token(reference("PY", payment))
-    play.skip().feed(Asked(LINK, "q1", AskStart(evse, token)))
+    orders = play.skip().feed(Asked(LINK, "q1", AskStart(evse, token)))
+    assert [o.status for o in orders if isinstance(o, Reply)] == [answer]
     return play.skip()
 
 
@@ -221,10 +223,23 @@ def test_a_remote_start_with_a_waiting_cards_token_takes_its_right_along() -> No
 def test_a_card_that_pays_already_pays_for_nothing_else() -> None:
     play = till(evses=2)
     payment = paid(play)
-    remote(play, 2, payment)
+    remote(play, 2, payment, "Rejected")
     assert (play.state(1), play.state(2)) == (State.ACTIVE, State.FREE)
     unplugged(play.skip(), 3000).skip()
-    remote(play, 2, payment)
+    remote(play, 2, payment, "Rejected")
+    assert play.state(2) is State.FREE
+    play.skip() >> PaymentSettled(0, payment, Settlement.DONE)
+    remote(play, 2, payment, "Rejected")
+    play.restart(state=EMPTY)
+    remote(play, 2, payment, "Rejected")
+    assert play.state(2) is State.FREE
+
+
+def test_nor_one_whose_hold_was_given_back() -> None:
+    play = till(evses=2)
+    payment = tapped(play)
+    play.skip().wait(301).skip()
+    remote(play, 2, payment, "Rejected")
     assert play.state(2) is State.FREE
 
 

@@ -27,7 +27,7 @@ from tests.drivers.test_desfire import MASTER, TEXT, UID
 WHERE = Where(1, "reader", lambda: (1, 0.0), (), {})
 AID = 0xF58840
 SHARED = b"ask-for-the-uid!"
-TOKEN = Token(TEXT.decode())
+TOKEN = Token(TEXT.decode(), TokenType.LOCAL)
 
 
 @pytest.fixture
@@ -87,7 +87,8 @@ async def test_the_token_is_what_the_file_says(field: RfField, secure: SecureSet
     [
         ({"communication": "auto"}, {}, TOKEN),
         ({"length": 0}, {}, TOKEN),
-        ({"token_type": "eMAID"}, {}, Token(TEXT.decode(), TokenType.EMAID)),
+        ({"token_type": "KeyCode"}, {}, Token(TEXT.decode(), TokenType.KEY_CODE)),
+        ({"token_type": "eMAID", "text_type": "Central"}, {}, Token(TEXT.decode(), TokenType.CENTRAL)),
         ({"token": "uid"}, {}, Token("04112233445566")),
         ({"token": "uid"}, {"uid_order": "reversed", "uid_case": "lower"}, Token("66554433221104")),
         ({"file": 2, "length": 4, "communication": "maced", "encoding": "hex"}, {}, Token("123456AB")),
@@ -95,8 +96,8 @@ async def test_the_token_is_what_the_file_says(field: RfField, secure: SecureSet
             {"file": 2, "length": 4, "communication": "auto", "encoding": "hex"}, {"uid_case": "lower"},
             Token("123456ab"),
         ),
-        ({"file": 3, "length": 16, "communication": "plain"}, {}, Token("NOBODY PROVES IT")),
-        ({"offset": 3, "length": 3}, {}, Token("CHG")),
+        ({"file": 3, "length": 16, "communication": "plain"}, {}, Token("NOBODY PROVES IT", TokenType.LOCAL)),
+        ({"offset": 3, "length": 3}, {}, Token("CHG", TokenType.LOCAL)),
         ({}, {"accept": "desfire_ev1_4k"}, TOKEN),
     ],
 )  # fmt: skip
@@ -252,7 +253,7 @@ async def test_no_key_and_no_content_in_the_logs(
         {"application": "F5884"}, {"application": "0xF588"}, {"key_number": 14}, {"auth": "des"}, {"diversify": "yes"},
         {"diversify_input": ()}, {"diversify_input": ("uid", "hex:1")}, {"diversify_input": ("hex:" + "00" * 32,)},
         {"file": 32}, {"length": -1}, {"token": "text"}, {"communication": "open"}, {"encoding": "utf8"},
-        {"token_type": "emaid"}, {"auth": "legacy", "communication": "auto"},
+        {"token_type": "emaid"}, {"text_type": "eMAID"}, {"auth": "legacy", "communication": "auto"},
         {"auth": "legacy", "communication": "plain"},
     ],
 )  # fmt: skip

@@ -76,7 +76,7 @@ TOKENS = st.text(st.characters(blacklist_categories=["Cc", "Cs", "Zs", "Zl", "Zp
 @given(st.lists(TOKENS), st.sampled_from([b"\r\n", b"\n", b"\r"]), st.lists(st.integers(0, 400), max_size=20))
 def test_tokens_pass_unchanged_in_any_chunks(tokens: list[str], end: bytes, cuts: list[int]) -> None:
     data = b"".join(t.encode() + end for t in tokens)
-    assert parsed(data, *cuts) == [Tap(Token(t)) for t in tokens]
+    assert [t.token and t.token.value for t in parsed(data, *cuts)] == tokens
 
 
 @given(st.binary(max_size=1500), st.lists(st.integers(0, 1500), max_size=20))
@@ -86,9 +86,9 @@ def test_noise_never_raises_and_chunks_never_matter(data: bytes, cuts: list[int]
 
 
 def test_what_cannot_be_a_token() -> None:
-    assert parsed(b"A" * 36 + b"\n") == [Tap(Token("A" * 36))]
+    assert parsed(b"A" * 36 + b"\n") == [Tap(Token("A" * 36, TokenType.LOCAL))]
     assert parsed(b"A" * 37 + b"\n") == [UNREADABLE]
-    assert parsed("é".encode() * 36 + b"\n") == [Tap(Token("é" * 36))], "characters count, not bytes"
+    assert parsed("é".encode() * 36 + b"\n") == [Tap(Token("é" * 36, TokenType.LOCAL))], "characters count, not bytes"
     assert parsed(b"AB\x02CD\n") == [UNREADABLE]
     assert parsed(b"\xff\xfe\n") == [UNREADABLE]
     assert parsed(b"\r\n\r\n   \r\n") == []
@@ -98,19 +98,48 @@ def test_what_cannot_be_a_token() -> None:
 
 def test_a_line_without_end_is_told_once_and_forgotten() -> None:
     data = b"x" * (LINE_MAX_BYTES * 3) + b"\nABC\n"
-    assert parsed(data, *range(0, len(data), 100)) == [UNREADABLE, Tap(Token("ABC"))]
+    assert parsed(data, *range(0, len(data), 100)) == [UNREADABLE, Tap(Token("ABC", TokenType.LOCAL))]
 
 
 def test_blanks_are_dropped_only_on_request() -> None:
-    assert parsed(b" ab cD \r\n") == [Tap(Token(" ab cD "))]
-    assert parsed(b" ab cD \r\n", settings=SerialReaderSettings("x", strip=True)) == [Tap(Token("ab cD"))]
+    assert parsed(b" ab cD \r\n") == [Tap(Token(" ab cD ", TokenType.LOCAL))]
+    assert parsed(b" ab cD \r\n", settings=SerialReaderSettings("x", strip=True)) == [
+        Tap(Token("ab cD", TokenType.LOCAL))
+    ]
 
 
 def test_encoding_and_type() -> None:
-    assert parsed(b"\xe9\n", settings=SerialReaderSettings("x", encoding="latin-1")) == [Tap(Token("é"))]
+    assert parsed(b"\xe9\n", settings=SerialReaderSettings("x", encoding="latin-1")) == [
+        Tap(Token("é", TokenType.LOCAL))
+    ]
     assert parsed("é\n".encode(), settings=SerialReaderSettings("x", encoding="ascii")) == [UNREADABLE]
     (tap,) = parsed(b"A\n", settings=SerialReaderSettings("x", token_type="KeyCode"))
     assert tap.token == Token("A", TokenType.KEY_CODE)
+
+
+@pytest.mark.parametrize(
+    ("line", "settings", "kind"),
+    [
+        ("04A1B2C3", {}, TokenType.ISO14443),
+        ("04a1b2c3d4e5f6", {}, TokenType.ISO14443),
+        ("04A1B2C3D4E5F6071829", {}, TokenType.ISO14443),
+        ("04A1B2C", {}, TokenType.LOCAL),
+        ("MEMBER 17", {}, TokenType.LOCAL),
+        ("4711", {"text_type": "KeyCode"}, TokenType.KEY_CODE),
+        ("04A1B2C3", {"token_type": "KeyCode"}, TokenType.KEY_CODE),
+        ("E004010012345678", {"token_type": "ISO15693", "text_type": "Central"}, TokenType.ISO15693),
+        ("04A1B2C3", {"token_type": "ISO15693", "text_type": "Central"}, TokenType.CENTRAL),
+        ("DE-8AA-123456789-X", {"token_type": "eMAID"}, TokenType.EMAID),
+        ("LU8AA12345678", {"token_type": "eMAID"}, TokenType.LOCAL),
+        ("00:1A:2b:3C:4D:5E", {"token_type": "MacAddress"}, TokenType.MAC_ADDRESS),
+    ],
+)
+def test_a_text_is_of_the_expected_type_where_it_has_its_form(
+    line: str, settings: dict[str, str], kind: TokenType
+) -> None:
+    """2.0.1 part 2, IdTokenEnumType: what claims to be the UID of a card is one."""
+    (tap,) = parsed(line.encode() + b"\n", settings=SerialReaderSettings("x", **settings))
+    assert tap.token == Token(line, kind)
 
 
 # --- the line ----------------------------------------------------------------------------------------------------
@@ -130,20 +159,24 @@ async def test_a_card_from_before_is_nobody(line: Line) -> None:
     line.send(b"OLD\n")
     async with opened(line) as port:
         line.send(b"NEW\n")
-        assert await told(port) == Tap(Token("NEW"))
+        assert await told(port) == Tap(Token("NEW", TokenType.LOCAL))
 
 
 async def test_unreadable_is_told(line: Line) -> None:
     async with opened(line) as port:
         line.send(b"A" * 40 + b"\nOK\n")
         assert await told(port) == UNREADABLE
-        assert await told(port) == Tap(Token("OK"))
+        assert await told(port) == Tap(Token("OK", TokenType.LOCAL))
 
 
 async def test_a_reader_that_repeats_itself(line: Line) -> None:
     async with opened(line, repeat_holdoff_ms=60_000) as port:
         line.send(b"A\nA\nA\nB\nA\n")
-        assert [(await told(port)).token for _ in range(3)] == [Token("A"), Token("B"), Token("A")]
+        assert [(await told(port)).token for _ in range(3)] == [
+            Token("A", TokenType.LOCAL),
+            Token("B", TokenType.LOCAL),
+            Token("A", TokenType.LOCAL),
+        ]
 
 
 async def test_hang_up_and_back_again(line: Line) -> None:
@@ -161,7 +194,7 @@ async def test_hang_up_and_back_again(line: Line) -> None:
     again = Line(Path(line.path))
     async with opened(again) as port:
         again.send(b"B\n")
-        assert await told(port) == Tap(Token("B"))
+        assert await told(port) == Tap(Token("B", TokenType.LOCAL))
     again.hang_up()
 
 
@@ -179,6 +212,7 @@ async def test_wrong_devices_and_settings(tmp_path: Path) -> None:
     wrong: list[dict[str, object]] = [
         {"device": ""}, {"device": "x", "baud": 0}, {"device": "x", "encoding": "klingon"},
         {"device": "x", "max_length": 37}, {"device": "x", "token_type": "Badge"},
+        {"device": "x", "text_type": "ISO14443"},
     ]  # fmt: skip
     for keys in wrong:
         assert len(DRIVER.check(SerialReaderSettings(**keys), WHERE)) == 1  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ REFUSALS = (
     "web_failed",
     "invalid", "blocked", "expired", "concurrent", "too_long", "offline", "unreadable",
     "unavailable", "reserved", "wrong_card", "just_begun",
+    "new_charge", "not_chosen", "other_price",
 )  # fmt: skip
 ENDS = ("stopped", "unplug", "timeout", "fault", "remote", "power_loss")
 

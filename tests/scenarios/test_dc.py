@@ -335,9 +335,11 @@ async def test_one_terminal_sells_both_kinds_of_current(tmp_path: Path) -> None:
         await s.until(at(2, lambda e: e["cp"] == "B"))
         await tap(s, "1111")
         await charged(s, 50, 2)
-        await tap(s, "2222")
-        await held(s, 2)
+        await tap(s, "2222")  # somebody else's, or the same driver's second one?
+        await s.until(at(1, lambda e: e["screen"] == "refused"))
+        assert len((await s.picture())["ledger"]["holds"]) == 1
         await plug(s, 1)
+        await held(s, 2)
         await charged(s, 500, 1)
         await tap_to_stop(s, "1111")
         over = await s.until(lambda p: p["ledger"]["captures"])

@@ -3,7 +3,9 @@ that comes of it. What becomes of the money is ``blocks/till.py``.
 
 A card that pays for a running session stops it (the terminal has the same word for the card), but not the moment after
 it has begun: it may have been held too long. One whose right waits for its cable is shown again. Any other card pays
-for an outlet: the one plugged in last, otherwise a free one.
+for an outlet, at the price that the outlet has when the card is read. Which one: that of the button that was pressed,
+otherwise the one that is plugged in, otherwise a free one. Where that is not clear, or the card may be a second one of
+a driver who is charging, the driver is asked before the bank is.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from agent.domain.adhoc import Payment, PayState, Placed, Withdrawn, reference
 from agent.domain.block import Yielded, on
+from agent.domain.blocks.choice import Choice
 from agent.domain.blocks.till import has_right, rights
 from agent.domain.events import (
     ButtonPressed,
@@ -21,6 +24,7 @@ from agent.domain.events import (
     EvseEvent,
     GrantDropped,
     NoticeShown,
+    OutletMeant,
     SettingChanged,
     SituationChanged,
     StopRequested,
@@ -47,7 +51,7 @@ from agent.domain.payment_words import (
     TerminalOpened,
 )
 from agent.domain.payments import Journal
-from agent.kinds import AuthorizationStatus, EvseId, Moment, Token, TokenType, Verdict
+from agent.kinds import STATION, AuthorizationStatus, EvseId, Moment, Stamp, Token, TokenType, Verdict
 
 if TYPE_CHECKING:
     from agent.domain.tariff import Tariff
@@ -62,16 +66,19 @@ _RUNNING = (State.ACTIVE, State.RECOVERING)
 
 
 class AdHoc:
-    def __init__(self, site: Site, journal: Journal) -> None:
-        self._site, self._journal = site, journal
+    def __init__(self, site: Site, journal: Journal, choice: Choice) -> None:
+        self._site, self._journal, self._choice = site, journal, choice
         self._not_before_s: dict[EvseId, float] = {}
         self._judging: set[str] = set()
         self._taken_back: set[str] = set()
+        site.used_up = self._used_up
 
     # --- the offer ---------------------------------------------------------------------------------------------------
 
     @on(SituationChanged, SettingChanged, StoreFailed, StoreRecovered, StopRequested, TerminalOpened, ButtonPressed)
     def situation(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        if self._choice.payment and self._journal.find(self._choice.payment) is None:
+            yield from self._choice.drop()
         for terminal in self._journal.terms.terminals:
             yield from self._offer(terminal, now)
 
@@ -175,9 +182,55 @@ class AdHoc:
             yield from self._take_back(p, "no outlet", now)
             yield CardRefused(self._journal.terms.terminals[p.terminal][0], "unavailable")
             return
-        movable = len(evses) > 1 and not evses[0].vehicle
-        yield from self._journal.step(p, Placed(p.id, evses[0].number, movable), now)
-        yield SituationChanged(evses[0].number)
+        served = [self._site.evses[n] for n in self._journal.terms.terminals[p.terminal]]
+        p.prices = {e.number: tariff for e in served if (tariff := self._price(e, now)) is not None}
+        why, among = ("", evses) if (named := self._choice.chosen(evses, now)) else self._question(p, evses)
+        if not why:
+            yield from self._place(p, named or evses[0], evses, now)
+        elif self._choice.busy:
+            yield from self._take_back(p, "another card is being asked about", now)
+            yield CardRefused(evses[0].number, "concurrent")
+        else:
+            yield from self._choice.ask_payer(p.id, among, why, now)
+
+    def _question(self, p: Payment, evses: list[Evse]) -> tuple[str, list[Evse]]:
+        """What its driver has to say before anything is held, and between which outlets; "": it is clear."""
+        best = evses[0]
+        if best.vehicle:
+            alike = [e for e in evses if e.vehicle and e.state is best.state]
+            if len(alike) == 1:
+                return "", alike
+            return "choose_outlet" if self._choice.has_buttons(alike) else "choose_cable", alike
+        if self._paid_here(p.terminal):  # perhaps a second card of who is charging, to stop
+            return "new_charge", evses
+        dearer = any(p.prices[e.number] != p.prices[best.number] for e in evses)
+        return "choose_plug" if dearer else "", evses
+
+    def _place(self, p: Payment, evse: Evse, evses: list[Evse], now: Moment) -> Iterator[Yielded]:
+        """The price is agreed, and on disk with the rest before the bank is asked."""
+        p.tariff = p.prices[evse.number]
+        movable = len(evses) > 1 and not evse.vehicle
+        yield from self._journal.step(p, Placed(p.id, evse.number, movable), now)
+        yield SituationChanged(evse.number)
+
+    @on(OutletMeant)
+    def meant(self, event: OutletMeant, now: Moment) -> Iterator[Yielded]:
+        p = self._journal.payments.get(event.payment)
+        if p is None or p.state is not PayState.CARD_READ or p.withdrawn:
+            return
+        evses = self._choose(p.terminal, now) if self._may_begin() else []
+        evse = next((e for e in evses if e.number == event.evse), None)
+        if event.evse == STATION:
+            yield from self._take_back(p, "no outlet was chosen", now)
+            yield NoticeShown(tuple(e.number for e in evses), "not_chosen")
+        elif evse is None:
+            yield from self._take_back(p, "no outlet", now)
+            yield CardRefused(event.evse, "unavailable")
+        elif self._price(evse, now) != p.prices.get(evse.number):
+            yield from self._take_back(p, "the price has changed", now)
+            yield CardRefused(evse.number, "other_price")
+        else:
+            yield from self._place(p, evse, evses, now)
 
     def _own(self, p: Payment) -> Payment | None:
         """A payment of the same card that lives, or waits for its vehicle. What has no mark is nobody's."""
@@ -269,10 +322,10 @@ class AdHoc:
         """At the outlet that was chosen, or what has become of the choice while the bank was thinking."""
         here = [e for e in self._open(p.terminal, now) if e.number == p.evse]
         others = self._choose(p.terminal, now) if p.movable else []
-        plugged = [e for e in (*here, *others) if e.vehicle]
-        found = next(iter((*plugged, *here, *others)), None)
-        if found is None:
-            yield from self._refuse(p, "unavailable", now)
+        plugged = [e for e in here if e.vehicle] + [e for e in others if _plugged_since(e, p.at)]
+        found = next(iter((*plugged, *here, *(e for e in others if not e.vehicle))), None)
+        if found is None or not self._costs_the_same(p, found, now):
+            yield from self._refuse(p, "unavailable" if found is None else "other_price", now)
             return
         p.evse = found.number
         wait_s = float(self._site.settings.number("payment_connect_timeout_s"))
@@ -280,14 +333,18 @@ class AdHoc:
         movable = p.movable and not found.vehicle
         yield TokenAccepted(found.number, p.token, _ACCEPTED, "", movable, not self._site.online, wait_s=wait_s)
 
+    def _costs_the_same(self, p: Payment, evse: Evse, now: Moment) -> bool:
+        """What was agreed at the outlet that was meant when the card was read is the price of this one too."""
+        return p.prices.get(evse.number, self._price(evse, now)) == p.tariff
+
     def _refuse(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:
         yield from self._journal.step(p, Withdrawn(p.id, why), now)
         yield CardRefused(p.evse, why)
 
     @on(TokenAccepted)
     def accepted(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
-        """A right that has moved to another outlet is there and nowhere else, and its price; one that found no room is
-        none. What pays already, or has paid, pays for nothing else, whoever asks for it."""
+        """A right that has moved to another outlet is there and nowhere else; one that found no room, or another price,
+        is none. What pays already, or has paid, pays for nothing else, whoever asks for it."""
         p = self._journal.of_token(event.token)
         if p is None:
             return
@@ -299,13 +356,18 @@ class AdHoc:
                 yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
         if used:
             return
-        p.evse, p.tariff = event.evse, self._price(self._site.evses[event.evse], now)
-        if p.tariff is None:
+        p.evse = event.evse
+        if not self._costs_the_same(p, self._site.evses[event.evse], now):
             yield StopWanted(event.evse, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
+            yield CardRefused(event.evse, "other_price")
         elif not has_right(self._site, p):
             yield from self._refuse(p, "unavailable", now)
         else:
             yield from self._tell_price(p)
+
+    def _used_up(self, token: Token) -> bool:
+        p = self._journal.of_token(token)
+        return p is not None and p.state is not PayState.AUTHORISED
 
     def _tell_price(self, p: Payment) -> Iterator[Yielded]:
         grant = self._site.evses[p.evse].grant
@@ -333,6 +395,10 @@ class AdHoc:
 def _of_another(p: Payment, event: PaymentApproved) -> bool:
     """The hold of another card than the one that was read: a late answer, for somebody who was there before."""
     return event.card is not None and event.card.is_another(p.card)
+
+
+def _plugged_since(evse: Evse, at: Stamp) -> bool:
+    return evse.vehicle and evse.plugged_at is not None and evse.plugged_at >= at
 
 
 def _newness(evse: Evse) -> tuple[bool, float]:

@@ -413,7 +413,8 @@ class Authorisation:
         master = bool(ask.group) and ask.group == self._master_group
         nobody = evse and ask.token.type is TokenType.NO_AUTHORIZATION and self._closed_for(evse, ask.token)
         too_long = len(ask.token.value) > self._site.max_token_length()
-        if evse is None or nobody or too_long or master or self._impossible(ask.profile):
+        wrong = too_long or master or self._impossible(ask.profile) or self._site.used_up(ask.token)
+        if evse is None or nobody or wrong:
             yield Reply(event.link, event.request, "Rejected")
             return
         yield Reply(event.link, event.request, "Accepted")

@@ -28,10 +28,11 @@ from agent.domain.evse import Evse, Service, Site, State
 from agent.domain.faults import JAMS, blocks, heaviest_first
 from agent.domain.localtime import offset_min
 from agent.domain.messages import ChargingState
-from agent.domain.orders import Remember, SetLamp, Show, WakeMe
+from agent.domain.orders import Note, Remember, SetLamp, Show, WakeMe
 from agent.domain.price_tag import agreed_with, bill_of, charged, of_session, offered
 from agent.domain.pricing import Values, amount, not_told, tariff
 from agent.domain.rights import Session
+from agent.domain.webpay import address_problem
 from agent.frozen import frozen, replace
 from agent.kinds import STATION, EvseId, Fault, Lamp, MessageContent, Moment, Screen, ScreenName, TokenType
 
@@ -52,8 +53,8 @@ _ENDED_BY = {
 }
 
 
-CHOOSE_OUTLET = "choose_outlet"
-"""The notice that is a question."""
+QUESTIONS = ("choose_outlet", "choose_cable", "choose_plug")
+"""Notices that ask a person which outlet is meant, and how it is said."""
 _PRICES = ("tariff_", "cost_", "currency", "time_offset", "offline_")
 """Settings that the screen shows something of."""
 
@@ -86,6 +87,7 @@ class Display:
         self._notice: dict[EvseId, tuple[str, float, tuple[MessageContent, ...]]] = {}
         self._finished: dict[EvseId, Result] = {}
         self._ending: dict[EvseId, Session] = {}
+        self._misled: set[tuple[EvseId, str]] = set()
 
     # --- what happens ------------------------------------------------------------------------------------------
 
@@ -224,6 +226,11 @@ class Display:
 
     def _show(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         name, detail, values = self._screen(evse, now)
+        if problem := self._misleading(str(values.get("qr_url") or "")):
+            values = {**values, "qr_url": "", "no_code": "unavailable"}
+            if (evse.number, problem) not in self._misled:
+                self._misled.add((evse.number, problem))
+                yield Note(evse.number, f"a QR code is not shown, its address {problem}", "display")
         screen = Screen(name, self._site.language, detail, {**self._common(evse, now), **values})
         if screen != self._shown.get(evse.number):
             self._shown[evse.number] = screen
@@ -235,6 +242,10 @@ class Display:
         if lamp != self._lamps.get(evse.number):
             self._lamps[evse.number] = lamp
             yield lamp
+
+    def _misleading(self, url: str) -> str:
+        """Why nobody may be led there. Whoever has set the address: every code that is painted comes by here."""
+        return address_problem(url, self._site.web_payment.hosts) if url else ""
 
     def _common(self, evse: Evse, now: Moment) -> Values:
         site = self._site
@@ -256,8 +267,8 @@ class Display:
         if self._site.dark:
             return ScreenName.OUT_OF_SERVICE, str(Fault.POWER_LOSS), {}
         if notice and now.t_s < notice[1] and not self._checking(evse.number):
-            if notice[0] == CHOOSE_OUTLET:
-                return ScreenName.CHOOSE_OUTLET, "", {"remaining_s": ceil(notice[1] - now.t_s)}
+            if notice[0] in QUESTIONS:
+                return ScreenName.CHOOSE_OUTLET, notice[0], {"remaining_s": ceil(notice[1] - now.t_s)}
             words = in_language(notice[2], self._site.language)
             return ScreenName.REFUSED, notice[0], {"words": words} if words else {}
         if service is Service.FAULTED and evse.session is None:

@@ -41,6 +41,7 @@ from agent.domain.record import Poisoned
 from agent.domain.rights import Session
 from agent.domain.rules.resume import RECOVER_S
 from agent.domain.rules.run import hold
+from agent.domain.webpay import receipt_address
 from agent.kinds import STATION, Fault, Moment, Reading, Stamp
 
 KEEP_S = 60.0
@@ -193,11 +194,7 @@ class Till:
     def _receipt(self, p: Payment) -> str:
         """Where the driver finds the receipt; nothing was paid: nowhere."""
         url = self._site.settings.text("receipt_url")
-        if not p.cents:
-            return ""
-        for name, value in (("{reference}", p.token.value), ("{payment}", p.id), ("{session}", p.session)):
-            url = url.replace(name, value)
-        return url
+        return receipt_address(url, p.token.value, p.id, p.session) if p.cents else ""
 
     # --- time --------------------------------------------------------------------------------------------------------
 

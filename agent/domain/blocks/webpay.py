@@ -27,7 +27,7 @@ from agent.domain.evse import Evse, Service, Site
 from agent.domain.orders import Reply, WakeMe
 from agent.domain.pricing import Values
 from agent.domain.variables import OUTLETS_MOST, Value
-from agent.domain.webpay import VERSION, Plan, address_problem, filled, slot, template_problem, token
+from agent.domain.webpay import VERSION, Plan, address_problem, filled, receipt_problem, slot, template_problem, token
 from agent.frozen import frozen
 from agent.kinds import STATION, EvseId, Moment
 
@@ -52,6 +52,7 @@ class WebPayments:
         for number in (STATION, *site.evses):
             site.judges[f"web{number}_{_TEMPLATE}"] = self._template
             site.judges[f"qr{number}_url"] = self._address
+        site.judges["receipt_url"] = self._receipt
 
     @property
     def plan(self) -> Plan:
@@ -62,6 +63,9 @@ class WebPayments:
 
     def _address(self, value: Value) -> bool:
         return not value or not address_problem(str(value), self._plan.hosts)
+
+    def _receipt(self, value: Value) -> bool:
+        return not value or not receipt_problem(str(value), self._plan.hosts)
 
     # --- the code ----------------------------------------------------------------------------------------------------
 
