@@ -199,6 +199,7 @@ VARIABLES: dict[str, Variable] = {
         _v("nominal_voltage_v", 230, 50, 500, writable=False),
         # files
         _v("file_transfer_protocols", ("FTP", "FTPS", "HTTP", "HTTPS"), writable=False),
+        _v("signed_firmware_required", False, writable=False),
         # station
         _v("connector_phase_rotation", ("0.RST",), 0, 50, pattern=rf"\d{{1,4}}\.({'|'.join(ROTATIONS)})"),
         _v("connector_count", 1, writable=False),

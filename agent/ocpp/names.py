@@ -137,6 +137,7 @@ KEYS_16: tuple[Key, ...] = (
     Key("ResetRetries", "reset_retries"),
     Key("SecurityProfile", "security_profile"),
     Key("SendLocalListMaxLength", "list_max_items", LISTS),
+    Key("SignedFirmwareRequired", "signed_firmware_required", FIRMWARE),
     Key("StopTransactionOnEVSideDisconnect", "stop_on_ev_disconnect"),
     Key("StopTransactionOnInvalidId", "stop_on_invalid_id"),
     Key("StopTxnAlignedData", "stop_aligned_measurands"),

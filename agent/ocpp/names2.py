@@ -407,6 +407,7 @@ UNNAMED_2: Mapping[str, str] = {
     "refused_cards_per_min": "a matter of the place where the readers are",
     "sign_readings": "one record at the end of a transaction; SignReadings promises every sample",
     "public_key_told": "of that record",
+    "signed_firmware_required": "2.x takes no firmware without a signature (L01.FR.11)",
 }
 """Settings that have no name in 2.x, and why."""
 

@@ -124,6 +124,16 @@ def test_a_stranger_may_not_sign() -> None:
     assert play.noticed()[1:] == ["InvalidFirmwareSigningCertificate"]
 
 
+def test_firmware_without_a_signature_is_refused_where_the_station_file_demands_one() -> None:
+    """The UpdateFirmware of 1.6 has no signature, and no word for no in its answer."""
+    settings = {"signed_firmware_required": True}
+    play = (Playbook(updater=True, settings=settings) >> Asked(LINK, "q1", PLAIN)).skip()
+    assert replies(play) == ["Rejected"]
+    assert said(play) == ["DownloadFailed"]
+    assert not [o for o in play.log if isinstance(o, FetchFirmware)]
+    assert Playbook(updater=True, settings=settings) >> Asked(LINK, "q1", SIGNED) << JudgeSigner("q1", "PEM")
+
+
 @pytest.mark.parametrize("ask", [PLAIN, SIGNED])
 def test_without_an_updater_nothing_is_fetched(ask: AskFirmware) -> None:
     play = (Playbook() >> Asked(LINK, "q1", ask)).skip()

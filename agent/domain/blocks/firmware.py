@@ -121,6 +121,7 @@ class Firmware:
         ask = event.ask
         assert isinstance(ask, AskFirmware)
         able = self._site.updater and self._site.can_fetch(ask.location)
+        able = able and bool(ask.signature or not self._site.settings.flag("signed_firmware_required"))
         if self._writes() or not able or self._judging is not None:
             yield from self._reject(event, ask)
             return

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from authorities import Authority
+from authorities import Authority, hash_data
+from cryptography import x509
+from secure201 import at_home
 from street201 import Street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -95,3 +98,22 @@ async def test_TC_M_20_CS_TC_M_22_CS(s: Street201) -> None:
 @pytest.mark.parametrize("kind", ["V2GRootCertificate", "MORootCertificate"])
 async def test_nothing_of_iso_15118_is_installed(s: Street201, kind: str) -> None:
     assert await install(s, ROOT.pem, kind) == "Rejected"
+
+
+def _client_certificate(folder: Path) -> x509.Certificate:
+    (file,) = folder.glob("Our-Root-client-*.pem")
+    return x509.load_pem_x509_certificate(file.read_bytes())
+
+
+async def test_certificates_of_the_station_file(tmp_path: Path) -> None:
+    """The file's root is listed and can be deleted when another one is there and used; the own certificate stays."""
+    async with at_home(tmp_path, 3) as s:
+        own = _client_certificate(tmp_path)
+        assert await listed(s, CSMS) == [chain(CSMS, s.ours)]
+        assert await delete(s, s.ours.hashes) == "Failed", "the connection uses it"
+        assert await delete(s, hash_data(own, s.ours.certificate)) == "Failed"
+        assert await install(s, OTHER.pem) == "Accepted"
+        assert await delete(s, s.ours.hashes) == "Failed"
+        assert {str(c["certificateHashData"]) for c in await listed(s, CSMS)} == {
+            str(a.hashes) for a in (s.ours, OTHER)
+        }
