@@ -86,10 +86,11 @@ def _terminal(station: Station, d: Composed) -> Keeper:
 
 
 def _display(station: Station, d: Composed) -> Keeper:
+    """One of the whole station serves the outlets that have none of their own."""
     keeper = DisplayKeeper(d.evse, d.name, d.opening, station.engine.post)
     for number in [d.evse] if d.evse else list(station.site.evses):
-        station.hands.displays.setdefault(number, keeper)
-        if number in station.screens:
+        its_keeper = station.hands.displays.setdefault(number, keeper)
+        if its_keeper is keeper and number in station.screens:
             keeper.do(Show(number, station.screens[number]))
     return keeper
 

@@ -363,12 +363,14 @@ class ScreenName(StrEnum):
 @frozen
 class Screen:
     """What the display of an EVSE has to say. Numbers travel raw (``energy_wh`` 812, ``since_s`` 65): the display
-    words them in ``language`` from ``config/texts``. ``detail`` is a key of the texts, never a sentence."""
+    words them in ``language`` from ``config/texts``. ``detail`` is a key of the texts, never a sentence. ``acts``
+    counts what a person has done here: on a display of several outlets the one of the newest act comes first."""
 
     name: ScreenName
     language: str = "fr"
     detail: str = ""
     values: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    acts: int = 0
 
     def __hash__(self) -> int:
         return hash((self.name, self.language, self.detail, tuple(sorted(self.values.items()))))

@@ -186,6 +186,7 @@ def _where(file: StationFile, evse: EvseId, role: str, now: Callable[[], tuple[i
         "kind": of_evse.kind if of_evse else "",
         "power_w": of_evse.power_w if of_evse else None,
         "outlet": of_evse.outlet if of_evse else "",
+        "evses": {e.number: {"outlet": e.outlet, "kind": e.kind} for e in file.evses},
         "state_dir": station.state_dir,
         "hold_hours": _hold_hours(file.payment),
     }

@@ -250,23 +250,27 @@ class ButtonsKeeper(Keeper):
 
 
 class DisplayKeeper(Keeper):
-    """The newest screen is what is shown; the ones in between are skipped."""
+    """The newest screen of each outlet is what is shown, the outlet of the newest act first; the screens in between
+    are skipped."""
 
     fault = Fault.DISPLAY_SILENT
 
     def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
         super().__init__(evse, name, opening, post)
-        self._screen: Screen | None = None
+        self._screens: dict[EvseId, Screen] = {}
         self._new = asyncio.Event()
 
     def do(self, order: Order) -> None:
         if isinstance(order, Show):
-            self._screen = order.screen
+            before = self._screens.get(order.evse)
+            self._screens[order.evse] = order.screen
+            if before is not None and before.acts != order.screen.acts:
+                self._screens = {order.evse: order.screen, **self._screens}
             self._new.set()
 
     async def use(self, port: Any) -> None:
         while True:
-            if self._screen is not None:
-                await port.show(self._screen)
+            if self._screens:
+                await port.show(*self._screens.values())
             await self._new.wait()
             self._new.clear()

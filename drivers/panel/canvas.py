@@ -54,6 +54,9 @@ class Box(NamedTuple):
         y = min(self.y1, self.y0 + round(height))
         return Box(self.x0, self.y0, self.x1, y), Box(self.x0, y, self.x1, self.y1)
 
+    def moved(self, dx: int, dy: int) -> Box:
+        return Box(self.x0 + dx, self.y0 + dy, self.x1 + dx, self.y1 + dy)
+
     def covers(self, other: Box) -> bool:
         return self.x0 <= other.x0 and self.y0 <= other.y0 and self.x1 >= other.x1 and self.y1 >= other.y1
 
@@ -131,6 +134,13 @@ class Canvas:
         self.placed.append(Placed("icon", name, Box(x, y, x + px, y + px), box))
         if not self.dry:
             self.image.paste(colour, (x, y), icon(name, px))
+            time.sleep(_BREATH_S)
+
+    def canvas(self, other: Canvas, at: tuple[int, int]) -> None:
+        """All that is on another canvas, its upper left corner at ``at``."""
+        self.placed += [replace(p, ink=p.ink.moved(*at), box=p.box.moved(*at)) for p in other.placed]
+        if not self.dry:
+            self.image.paste(other.image, at)
             time.sleep(_BREATH_S)
 
     def text(self, text: str, box: Box, colours: tuple[Colour, Colour], style: Type) -> Box:

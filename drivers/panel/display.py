@@ -1,4 +1,4 @@
-"""The port, for any output: newest screen wins, all work in one thread of its own."""
+"""The port, for any output: the newest screens win, all work in one thread of its own."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from PIL import Image
 from agent.kinds import Screen
 from agent.ports import Broken, Unreachable
 from agent.ports.driver import Where
-from drivers.panel.faces import Face, faces, turns
 from drivers.panel.layout import Size
 from drivers.panel.mounting import Mounting
 from drivers.panel.page import Page, page
 from drivers.panel.texts import FALLBACKS, Texts, load
+from drivers.panel.views import Panel, View, views
 
 T = TypeVar("T")
 
@@ -43,12 +43,16 @@ class PanelDisplay:
         self._where = where
         self._thread = ThreadPoolExecutor(1, "display")
         self._turn = asyncio.Lock()
-        self._wanted: Screen | None = None
+        self._wanted: tuple[Screen, ...] = ()
         self._texts: dict[str, Texts] = {}
-        self._page: Page | None = None
-        self._faces: tuple[Face, ...] = ()
-        self._turns: tuple[int, ...] = ()
-        self._face = self._stood = 0
+        self._pages: tuple[Page, ...] | None = None
+        """What is on the panel; None: it is not known."""
+        self._act: tuple[int, int] = (0, 0)
+        """The newest act of a person: at which outlet, and how many there were."""
+        self._views: tuple[View, ...] = ()
+        self._view = self._face = 0
+        self._stood = self._stayed = 0
+        """For how many turns the face, and the view, have been there."""
         self._output: Output | None = None
         self._failed: Exception | None = None
         self._turning: asyncio.Task[None] | None = None
@@ -64,17 +68,17 @@ class PanelDisplay:
         output = self._output
         return "" if output is None else f"{output.size[0]}x{output.size[1]} pixels, {output.depth} bits each"
 
-    async def show(self, screen: Screen) -> None:
-        """Returns when ``screen`` is on the panel, or when a newer one has taken its place."""
-        self._wanted = screen
+    async def show(self, first: Screen, /, *others: Screen) -> None:
+        """Returns when these screens have their turn on the panel, or when newer ones have taken their place."""
+        screens = self._wanted = (first, *others)
         if self._turning is not None and self._turning.done():
             self._turning.result()  # a defect: it never ends by itself
         async with self._turn:
             if failed := self._failed:
                 self._failed = None
                 raise failed
-            if self._wanted is screen:
-                await self._in_thread(lambda: self._draw(screen))
+            if self._wanted is screens:
+                await self._in_thread(lambda: self._draw(screens))
 
     async def _turn_faces(self) -> None:
         """What does not fit at once takes turns. A panel that fails meanwhile is told by the next ``show``."""
@@ -84,7 +88,7 @@ class PanelDisplay:
                 try:
                     await self._in_thread(self._next)
                 except (Unreachable, Broken) as e:
-                    self._page, self._failed = None, e
+                    self._pages, self._failed = None, e
 
     async def close(self) -> None:
         """The last picture stays on the panel."""
@@ -112,30 +116,51 @@ class PanelDisplay:
             self._texts[language] = load(language, self._where.config_dirs)
         return self._texts[language]
 
-    def _draw(self, screen: Screen) -> None:
-        said = page(screen, self._words(screen.language), self._where.facts)
-        if said == self._page or self._output is None:
+    def _draw(self, screens: tuple[Screen, ...]) -> None:
+        pages = tuple(page(s, self._words(s.language), self._where.facts) for s in screens)
+        act = (pages[0].evse, screens[0].acts)
+        if self._output is None or (pages == self._pages and act == self._act):
             return
-        if self._page is None or said.title != self._page.title:
+        before = self._views[self._view] if self._pages is not None else None
+        acted = len(pages) > 1 and act != self._act
+        self._pages = None  # a picture that failed half-way is drawn again
+        self._views = views(pages, self._panel(self._output))
+        self._turn_to(pages[0].evse if acted or before is None else before.evses[0])
+        now = self._views[self._view]
+        if acted or before is None or now.evses != before.evses:
+            self._face = self._stood = self._stayed = 0
+        elif now.titles != before.titles:
             self._face = self._stood = 0  # a new state begins with its name; figures that go on do not disturb the turn
-        self._page = None  # a picture that failed half-way is drawn again
-        self._faces = faces(said, self._upright(self._output.size), self._output.depth, self._mounting.margin)
-        self._turns = turns(self._faces) if said.qr else ()
-        self._put(self._output)
-        self._page = said
+        if acted or before is None or now.pages != before.pages:
+            self._put(self._output)
+        self._pages, self._act = pages, act
+
+    def _turn_to(self, evse: int) -> None:
+        self._view = next((n for n, view in enumerate(self._views) if evse in view.evses), 0)
 
     def _next(self) -> None:
-        if len(self._faces) < 2 or self._output is None:
+        """One turn is over."""
+        if self._output is None or not self._views:
             return
+        view = self._views[self._view]
         self._stood += 1
-        if not self._turns or self._stood >= self._turns[self._face % len(self._turns)]:
+        self._stayed += 1
+        if len(self._views) > 1 and self._stayed >= sum(view.turns):
+            self._view = (self._view + 1) % len(self._views)
+            self._face = self._stood = self._stayed = 0
+            self._put(self._output)
+        elif len(view.faces) > 1 and self._stood >= view.turns[self._face % len(view.turns)]:
             self._stood = 0
             self._face += 1
             self._put(self._output)
 
     def _put(self, output: Output) -> None:
-        image, turned = self._faces[self._face % len(self._faces)]().image, self._mounting.rotate
+        view, turned = self._views[self._view], self._mounting.rotate
+        image = view.faces[self._face % len(view.faces)]().image
         output.show(image.rotate(-turned, expand=True) if turned else image)
+
+    def _panel(self, output: Output) -> Panel:
+        return Panel(self._upright(output.size), output.depth, self._mounting.margin, self._mounting.turn_s)
 
     def _upright(self, size: Size) -> Size:
         """The panel as people see it."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from math import ceil
 from typing import Any, TypeAlias
 
 from drivers.panel import tiny
 from drivers.panel.canvas import Canvas
-from drivers.panel.layout import TINY, Layout, Size, layout_for
+from drivers.panel.layout import TINY, Size, layout_for
+from drivers.panel.mounting import TURN_S
 from drivers.panel.page import Page
 from drivers.panel.paint import paint, share
 
@@ -17,37 +19,39 @@ Face: TypeAlias = Callable[..., Canvas]
 """Draws one picture; with ``dry`` it only tells what would stand where."""
 
 CODE_TURNS = 4
+CODE_S = 8.0
+"""A code can be scanned for so long before something else is shown in its place."""
 
 _NOTHING: dict[str, Any] = {
     "figures": (), "battery": None, "price": "", "prices": (), "price_notes": (), "lines": (), "hint": "", "qr": "",
 }  # fmt: skip
 
 
-def faces(page: Page, size: Size, depth: int, margin: int = 0) -> tuple[Face, ...]:
+def faces(page: Page, size: Size, depth: int, margin: int = 0, numbered: bool = False) -> tuple[Face, ...]:
     """The pictures of ``page`` in the order in which they take turns; one if everything fits. ``size``: of the panel
-    as people see it, ``depth``: its bits per pixel."""
+    as people see it, ``depth``: its bits per pixel. ``numbered``: other outlets have their turn on this panel."""
     layout = layout_for(size, depth)
     if layout is TINY:
-        return tuple(partial(tiny.paint, slide, size, depth, margin) for slide in tiny.slides(page, size, margin))
+        badge = str(page.evse) if numbered else ""
+        return tuple(
+            partial(tiny.paint, slide, size, depth, margin, badge) for slide in tiny.slides(page, size, margin, badge)
+        )
     band = share(page, layout)  # the same on all, so that only the words change
-    return tuple(partial(paint, part, layout, size, margin, band) for part in parts(page, layout, size, margin))
+    shown = parts(page, lambda part: paint(part, layout, size, margin, band, dry=True))
+    return tuple(partial(paint, part, layout, size, margin, band) for part in shown)
 
 
-def turns(shown: tuple[Face, ...]) -> tuple[int, ...]:
-    """For how many turns each face stands: a code that is not on all of them for longer, since nobody aims a telephone
-    within one."""
+def turns(shown: tuple[Face, ...], turn_s: float = TURN_S) -> tuple[int, ...]:
+    """For how many turns of ``turn_s`` each face stands: a code that is not on all of them for longer, since nobody
+    aims a telephone within one."""
     codes = [face(dry=True).has("qr") for face in shown]
-    return tuple(CODE_TURNS if code and not all(codes) else 1 for code in codes)
+    code_turns = max(CODE_TURNS, ceil(CODE_S / turn_s))
+    return tuple(code_turns if code and not all(codes) else 1 for code in codes)
 
 
-def parts(page: Page, layout: Layout, size: Size, margin: int = 0) -> tuple[Page, ...]:
+def parts(page: Page, measured: Callable[[Page], Canvas]) -> tuple[Page, ...]:
     """As many slots on each as fit, in their order; the title is on all of them. So is a code, if each slot fits beside
-    it: who has taken out a telephone does not wait for it to come round."""
-
-    band = share(page, layout)
-
-    def measured(part: Page) -> Canvas:
-        return paint(part, layout, size, margin, band, dry=True)
+    it: who has taken out a telephone does not wait for it to come round. ``measured`` places a page without drawing."""
 
     def fits(part: Page) -> bool:
         return measured(part).complete

@@ -3,7 +3,7 @@ the panel, so that 800x480 and 1024x600 get the same picture, each at its own sh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 Size: TypeAlias = tuple[int, int]
@@ -59,6 +59,31 @@ UPRIGHT = Layout(
     "upright", True, smallest=5, title_least=9, with_qr=8, foot=26, band_full=0.44, band=0.4, title=15, strip=14, bar=7,
     qr_wide=0.8, qr_high=0.52,
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """How an outlet is laid out that stands beside another one. ``band``: units for its name and its state; its title
+    is ``title`` units per em at most, ``title_least`` at least. ``across``: outlets side by side, not one below the
+    other."""
+
+    layout: Layout
+    band: float
+    title: float
+    title_least: float
+    across: bool
+    gap: float = 0.8
+
+
+PANES: dict[str, Pane] = {
+    "wide": Pane(replace(WIDE, line=7.5, price=8, figure=16, side=8, qr_wide=0.6), 23, 8.5, 5, across=True),
+    "upright": Pane(
+        replace(UPRIGHT, upright=False, line=7.5, price=8, figure=16, side=8, strip=8.2, qr_wide=0.6, qr_high=1.0),
+        19, 9, 5, across=False,
+    ),
+}  # fmt: skip
+"""By layout; on the other ones outlets take turns."""
+OUTLETS_AT_ONCE = 2
 
 SMALLEST: Size = (128, 64)
 """Pixels of the smallest panel that says everything."""

@@ -48,6 +48,9 @@ class Page:
     pay_at: str = ""
     """The code's address in words, for a panel on which it does not fit."""
     outlet: str = ""
+    evse: int = 0
+    mark: str = ""
+    """Of the network, where this outlet can charge."""
     clock: str = ""
     online: bool = True
     station_label: str = ""
@@ -72,9 +75,16 @@ _LOOK: dict[ScreenName, tuple[Tone, str]] = {
 }
 
 
+MARKS = {"AC": "Chargy OK", "DC": "SuperChargy OK"}
+"""The network's names for stations that any of its cards is accepted at."""
+_CANNOT_CHARGE = (ScreenName.STARTING, ScreenName.REFUSED, ScreenName.OUT_OF_SERVICE, ScreenName.OFFLINE)
+"""A mark that says OK beside one of these would be believed."""
+
+
 def page(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> Page:
     """``facts``: of the station file, for what the screen does not bring itself."""
     v = screen.values
+    facts = {**facts, **_of_outlet(facts, v.get("evse"))}
     tone, icon = _LOOK[screen.name]
     if screen.name is ScreenName.FINISHED and screen.detail in ("fault", "power_loss", "timeout"):
         tone, icon = Tone.WAIT, "warning"
@@ -84,6 +94,8 @@ def page(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> Page:
     said = _SAY[screen.name](screen, texts, facts)
     common = {
         "outlet": texts("labels.outlet", evse=v.get("evse")) if evses and evses > 1 and v.get("evse") else "",
+        "evse": int(_number(v.get("evse")) or 0),
+        "mark": "" if screen.name in _CANNOT_CHARGE else MARKS.get(str(facts.get("kind")), MARKS["AC"]),
         "clock": _clock(_number(v.get("time_utc_s")), v.get("utc_offset_min"), str(facts.get("timezone") or "")),
         "online": v.get("online") is not False,
         "station_label": texts("labels.station"),
@@ -255,6 +267,13 @@ def _session(screen: Screen, texts: Texts, live: bool) -> _Said:
     if live and limit_a is not None and soc is None and not priced:
         figures.append(Figure(texts("labels.limit"), f"{round(limit_a)}", "A", spare=True))
     return {"figures": tuple(figures), "battery": soc, "battery_label": texts("labels.battery")}
+
+
+def _of_outlet(facts: Mapping[str, Any], evse: object) -> Mapping[str, Any]:
+    """What the station file says of this outlet; a display of the whole station has several."""
+    outlets = facts.get("evses")
+    found = outlets.get(evse) if isinstance(outlets, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _tethered(facts: Mapping[str, Any], key: str) -> str:

@@ -36,26 +36,38 @@ class Sheet:
 def paint(page: Page, layout: Layout, size: Size, margin: int = 0, band: float = 1.0, dry: bool = False) -> Canvas:
     """Draws all of ``page`` on a panel of ``size`` (width, height); ``margin`` pixels at each side stay free of ink.
     ``band``: share of the body for the state at most. ``dry``: only tells whether it fits."""
+    s, body = frame(page, layout, size, margin, COLOURS[page.tone], dry)
+    body, page = with_code(s, body, page)
+    _state_and_content(s, body, page, margin, min(band, share(page, layout)))
+    return s.c
+
+
+def frame(
+    page: Page, layout: Layout, size: Size, margin: int, colours: tuple[Colour, Colour], dry: bool
+) -> tuple[Sheet, Box]:
+    """Header and foot; returns what is between them. ``colours``: ground and ink of the header."""
     unit = layout.unit((size[0] - 2 * margin, size[1] - 2 * margin))
     s = Sheet(Canvas(size, WHITE, layout.smallest * unit, dry=dry), layout, unit)
     inner = s.c.box.inset(margin)
     rows = 1.75 if layout.upright and page.outlet else 1
     header, rest = inner.top(max(26, layout.header * unit) * rows)
     body, foot = rest.top(rest.h - max(30, layout.foot * unit))
-    ground, ink = COLOURS[page.tone]
+    ground, ink = colours
     s.c.fill(Box(0, 0, s.c.box.x1, header.y1), ground)
     s.c.fill(Box(0, foot.y0, s.c.box.x1, s.c.box.y1), FOOT)
     _header(s, header.inset(2.5 * unit, 1.5 * unit), page, (ink, ground), rows)
     _foot(s, foot.inset(2.5 * unit, 1.5 * unit), page)
+    return s, body
+
+
+def with_code(s: Sheet, body: Box, page: Page) -> tuple[Box, Page]:
+    """Draws the code of ``page``; returns what is left of ``body``, and what is still to be said there."""
     if qr := _qr_room(s, page, body):
         _qr(s, qr, page)
-        body = qr.rest
-        if not qr.caption:
-            page = replace(page, lines=(page.qr_caption, *page.lines))
-    elif page.qr:
-        page = replace(page, lines=(page.pay_at, *page.lines))
-    _state_and_content(s, body, page, margin, min(band, share(page, layout)))
-    return s.c
+        return qr.rest, replace(
+            page, lines=(page.qr_caption, *page.lines)
+        ) if page.qr_caption and not qr.caption else page
+    return body, replace(page, lines=(page.pay_at, *page.lines)) if page.qr else page
 
 
 def share(page: Page, layout: Layout) -> float:
@@ -69,12 +81,7 @@ def share(page: Page, layout: Layout) -> float:
 def _header(s: Sheet, box: Box, page: Page, colours: tuple[Colour, Colour], rows: float) -> None:
     """The mark on the left, clock on the right, the outlet between or below them, a crossed cloud when off line."""
     box, below = box.top(box.h / rows)
-    mark = "Chargy OK"
-    pill, rest = box.left(max(box.h * 1.45 + s.c.least_width(mark), min(box.h * 4.1, box.w * 0.4)))
-    s.c.fill(pill, colours[0], radius=pill.h / 2)
-    tick, word = pill.left(pill.h)
-    s.c.icon("check", tick.inset(pill.h * 0.14), colours[1])
-    s.c.text(mark, word.left(word.w - pill.h * 0.3)[0], colours[::-1], Type(box.h))
+    rest = _mark(s, box, page.mark, colours) if page.mark else box
     if page.clock:
         style = Type(box.h * 0.8, x=1.0)
         rest, clock = rest.left(rest.w - box.h * (2.1 if len(page.clock) < 6 else 3.2))
@@ -84,6 +91,16 @@ def _header(s: Sheet, box: Box, page: Page, colours: tuple[Colour, Colour], rows
         s.c.icon("cloud", cloud.inset(box.h * 0.08), colours[0])
     outlet = below.inset(0, 1) if rows > 1 else rest.inset(box.h * 0.1, 0)
     s.c.text(page.outlet, outlet, colours, Type(box.h * 0.9, x=0.5))
+
+
+def _mark(s: Sheet, box: Box, mark: str, colours: tuple[Colour, Colour]) -> Box:
+    """Returns what is left of ``box``."""
+    pill, rest = box.left(max(box.h * 1.45 + s.c.least_width(mark), min(box.h * 4.1, box.w * 0.4)))
+    s.c.fill(pill, colours[0], radius=pill.h / 2)
+    tick, word = pill.left(pill.h)
+    s.c.icon("check", tick.inset(pill.h * 0.14), colours[1])
+    s.c.text(mark, word.left(word.w - pill.h * 0.3)[0], colours[::-1], Type(box.h))
+    return rest
 
 
 def _foot(s: Sheet, box: Box, page: Page) -> None:
@@ -100,12 +117,12 @@ def _foot(s: Sheet, box: Box, page: Page) -> None:
 
 
 def _state_and_content(s: Sheet, body: Box, page: Page, margin: int, part: float) -> None:
-    band, content = body.top(body.h * part)
+    band, below = body.top(body.h * part)
     left = 0 if body.x0 <= margin else body.x0
     right = s.c.box.x1 if body.x1 >= s.c.box.x1 - margin else body.x1
     s.c.fill(Box(left, band.y0, right, band.y1), COLOURS[page.tone][0])
     _state(s, band.inset(3 * s.unit, 1.5 * s.unit), page, body.h > body.w, part > s.layout.band)
-    _content(s, content.inset(3.5 * s.unit, 1.5 * s.unit), page)
+    content(s, below.inset(3.5 * s.unit, 1.5 * s.unit), page)
 
 
 def _state(s: Sheet, box: Box, page: Page, narrow: bool, roomy: bool) -> None:
@@ -126,7 +143,7 @@ def _state(s: Sheet, box: Box, page: Page, narrow: bool, roomy: bool) -> None:
         s.c.text(page.title, words.left(2.5 * s.unit)[1], (ink, ground), large)
 
 
-def _content(s: Sheet, box: Box, page: Page) -> None:
+def content(s: Sheet, box: Box, page: Page) -> None:
     notes = () if page.prices else page.price_notes
     lines = [*page.lines, *notes, *([page.hint] if page.hint else [])]
     if page.figures:
@@ -282,7 +299,7 @@ def _qr_room(s: Sheet, page: Page, body: Box) -> _Tile | None:
 
 def _tile(s: Sheet, page: Page, body: Box, quality: str) -> _Tile | None:
     """None if there is no code, or no room at 4 pixels per module. The caption gets room if the modules stay large."""
-    n, caption = modules(page.qr, quality), round(1.2 * s.layout.hint * s.unit)
+    n, caption = modules(page.qr, quality), round(1.2 * s.layout.hint * s.unit) if page.qr_caption else 0
     if not n:
         return None
     wide, high = body.w * s.layout.qr_wide, body.h * s.layout.qr_high

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from drivers.panel.canvas import Box, Canvas, Type, wrapped
+from drivers.panel.canvas import Box, Canvas, Type, fit, wrapped
 from drivers.panel.colours import BLACK, COLOURS, INK, WHITE, Colour, Tone
 from drivers.panel.fonts import drawable
 from drivers.panel.layout import TINY, Size
@@ -15,6 +15,7 @@ from drivers.panel.qr import draw_qr, modules
 
 MODULE_MIN_PX = 2
 _LINES = 3
+_GAP = 2
 _WORDS = 22
 """Units per em at which a sentence is cut into slides; only a word longer than a line is smaller."""
 
@@ -30,26 +31,34 @@ class Slide:
     qr: str = ""
 
 
-def slides(page: Page, size: Size, margin: int = 0) -> list[Slide]:
-    """In the order in which they take turns: what it is, the figures, the price, what to do, whom to call."""
-    inner = _inner(size, margin)
+def slides(page: Page, size: Size, margin: int = 0, badge: str = "") -> list[Slide]:
+    """In the order in which they take turns: what it is, the figures, the price, what to do, whom to call. ``badge``:
+    the number of the outlet that stands beside each, where several take turns."""
+    whole = _inner(size, margin)
+    inner, unit = whole.left(_badge_width(whole, badge))[1], TINY.unit((whole.w, whole.h))
     figures = [f"{f.value} {f.unit}".strip() for f in page.figures if not f.spare]
     if page.battery is not None:
         figures.append(f"{page.battery_label} {round(page.battery)} %".strip())
-    found = [_title(page), *_pairs(figures)]
+    found = [_title(page, badge), *_pairs(figures, inner, unit)]
     for name, amount in page.prices:
-        found.append(Slide((name, amount)) if name else Slide((amount,), (_LINES,)))
+        found.append(_priced(name, amount, inner, unit) if name else Slide((amount,), (_LINES,)))
     for text in (page.price, *page.price_notes, *page.lines, page.hint):
-        found += _spread(text, inner)
-    found += _code(page, inner)
+        found += _spread(text, inner, unit)
+    found += _code(page, inner, unit)
     station = f"{page.station_label} {page.number}".strip() if page.number else ""
-    return found + list(_pairs([text for text in (page.outlet, station, page.hotline) if text]))
+    outlet = "" if badge else page.outlet
+    return found + list(_pairs([text for text in (outlet, station, page.hotline) if text], inner, unit))
 
 
-def paint(slide: Slide, size: Size, depth: int, margin: int = 0, dry: bool = False) -> Canvas:
+def paint(slide: Slide, size: Size, depth: int, margin: int = 0, badge: str = "", dry: bool = False) -> Canvas:
     ground, ink = _colours(slide.tone, depth)
     inner = _inner(size, margin)
     c = Canvas(size, ground, TINY.smallest * TINY.unit((inner.w, inner.h)), depth, dry)
+    if badge:
+        number, inner = inner.left(_badge_width(inner, badge))
+        number = number.left(number.w - _GAP)[0]
+        c.fill(number, ink)
+        c.text(badge, number, (ground, ink), Type(number.h, x=0.5))
     if slide.qr:
         px = _module_px(slide.qr, inner)
         side = px * modules(slide.qr)
@@ -72,28 +81,44 @@ def _colours(tone: Tone | None, depth: int) -> tuple[Colour, Colour]:
     return COLOURS[tone] if tone else (WHITE, INK)
 
 
+def _badge_width(inner: Box, badge: str) -> int:
+    return round(min(inner.h * 0.13, inner.w * 0.05) * (1 + len(badge))) if badge else 0
+
+
 def _inner(size: Size, margin: int) -> Box:
     return Box(0, 0, *size).inset(margin + 1)
 
 
-def _title(page: Page) -> Slide:
+def _title(page: Page, badge: str) -> Slide:
     if page.countdown:
         return Slide((page.title, page.countdown), (2, 1), page.tone)
+    if badge:
+        return Slide((page.outlet, page.title), (1, 2), page.tone)
     return Slide((page.title,), (_LINES,), page.tone)
 
 
-def _pairs(texts: list[str]) -> Iterator[Slide]:
-    """Two on a slide; one that is alone may have more lines."""
+def _priced(name: str, amount: str, inner: Box, unit: float) -> Slide:
+    """A long name has two lines."""
+    px = int(TINY.smallest * unit)
+    return Slide((name, amount), (min(2, len(wrapped(drawable(name), inner.w, px, True))), 1))
+
+
+def _pairs(texts: list[str], inner: Box, unit: float) -> Iterator[Slide]:
+    """Two on a slide where each has room in a line; one that is alone may have more lines."""
+    px = int(TINY.smallest * unit)
     for n in range(0, len(texts), 2):
         pair = tuple(texts[n : n + 2])
-        yield Slide(pair, (1, 1) if len(pair) == 2 else (_LINES,))
+        if len(pair) == 2 and all(len(wrapped(drawable(text), inner.w, px, True)) == 1 for text in pair):
+            yield Slide(pair, (1, 1))
+        else:
+            yield from (Slide((text,), (_LINES,)) for text in pair)
 
 
-def _spread(text: str, inner: Box) -> Iterator[Slide]:
+def _spread(text: str, inner: Box, unit: float) -> Iterator[Slide]:
     """A sentence over as many slides as it needs, evenly."""
     if not text.split():
         return
-    px = int(_WORDS * TINY.unit((inner.w, inner.h)))
+    px = int(_WORDS * unit)
     lines = wrapped(drawable(text), inner.w, px, True)
     count = -(-len(lines) // _LINES)
     for n in range(count):
@@ -101,17 +126,20 @@ def _spread(text: str, inner: Box) -> Iterator[Slide]:
         yield Slide((" ".join(part),), (_LINES,))
 
 
-def _code(page: Page, inner: Box) -> Iterator[Slide]:
+def _code(page: Page, inner: Box, unit: float) -> Iterator[Slide]:
     """The code if there is room for it, otherwise where it leads."""
     if not page.qr:
         return
-    if _module_px(page.qr, inner) >= MODULE_MIN_PX:
-        yield Slide((page.qr_caption,), (_LINES,), qr=page.qr)
+    if (px := _module_px(page.qr, inner)) >= MODULE_MIN_PX:
+        beside = Type(inner.h * 0.5, TINY.smallest * unit, _LINES)
+        room = inner.w - 2 - px * modules(page.qr)
+        caption = page.qr_caption if fit(drawable(page.qr_caption), room, inner.h, beside)[2] else ""
+        yield Slide((caption,), (_LINES,), qr=page.qr)
     else:
-        yield from _spread(page.pay_at, inner)
+        yield from _spread(page.pay_at, inner, unit)
 
 
 def _module_px(url: str, inner: Box) -> int:
-    """Half of a wide panel stays for words."""
+    """Most of the other half of a wide panel stays for words."""
     n = modules(url)
-    return int(min(inner.h, inner.w * 0.5) // n) if n else 0
+    return int(min(inner.h, inner.w * 0.56) // n) if n else 0

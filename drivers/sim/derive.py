@@ -22,6 +22,7 @@ class FarEnds:
     evses: dict[int, Table] = field(default_factory=dict)
     readers: list[Table] = field(default_factory=list)
     buttons: Table | None = None
+    display: Table | None = None
     power: Table | None = None
     buzzer: Table | None = None
     terminal: Table | None = None
@@ -141,11 +142,12 @@ def _backend(backend: Backend, far_ends: FarEnds) -> Table:
 
 
 def _shared(file: StationFile, far_ends: FarEnds) -> Table:
-    """Devices of the whole station. One that every EVSE got its own far end for is not named here any more."""
+    """Devices of the whole station, less a board or meter that every EVSE got a far end of its own for."""
     shared: Table = {"reader": far_ends.readers or [_device(d) for d in file.readers]}
-    for role, device in (("board", file.board), ("meter", file.meter), ("display", file.display)):
+    for role, device in (("board", file.board), ("meter", file.meter)):
         if device is not None and not all(role in t for t in far_ends.evses.values()):
             shared[role] = _device(device)
+    shared["display"] = far_ends.display or (_device(file.display) if file.display else None)
     shared["terminal"] = far_ends.terminal or (_device(file.terminal) if file.terminal else None)
     if file.power is not None:
         times = {"hold_s": file.power.hold_s, "backup_s": file.power.backup_s}

@@ -24,6 +24,7 @@ class Truth(Protocol):
     def ledger(self) -> Json: ...
     def terminals(self) -> list[Json]: ...
     def buttons(self) -> list[str]: ...
+    def displays(self) -> list[Json]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ def station(
         "evses": [_evse(world.picture(n), own.get(n, {}), (last_sessions or {}).get(n)) for n in sorted(world.evses)],
         "buttons": world.buttons(),
         "ledger": world.ledger(),
+        "displays": world.displays(),
         **({"terminals": terminals} if (terminals := world.terminals()) else {}),
     }
 

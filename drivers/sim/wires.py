@@ -82,8 +82,8 @@ class Wires:
         await self._open_everest()
         for evse in self._file.evses:
             await self._open_meter(evse)
-            self._open_screen(evse)
             self._open_lamp(evse)
+        self._open_screens()
         await self._open_readers()
         self._open_buttons()
         self._open_supply()
@@ -292,20 +292,33 @@ class Wires:
             table["device"] = self.addresses[f"reader_serial {name}"] = reader.address
         return table
 
-    def _open_screen(self, evse: Evse) -> None:
-        device = evse.display or self._file.display
+    def _open_screens(self) -> None:
+        """A display of the station is one panel, which all outlets without an own one share. Where the file names no
+        display at all, each outlet has a panel."""
+        shared = self._file.display
+        for evse in self._file.evses:
+            if evse.display is not None or shared is None:
+                name, path = f"display {evse.number}", f"evse[{evse.number}].display"
+                if table := self._open_screen(name, path, evse.display, (evse.number,)):
+                    self.far_ends.evses[evse.number]["display"] = table
+        served = tuple(e.number for e in self._file.evses if e.display is None)
+        if shared is not None and served:
+            self.far_ends.display = self._open_screen("display shared", "display", shared, served)
+
+    def _open_screen(self, name: str, place: str, device: Device | None, served: tuple[int, ...]) -> Table | None:
+        """None: the station file says where it is."""
         if not lacks_address(device, "display_framebuffer"):
-            return
+            return None
         asked: Table = {"width": 800, "height": 480, "format": "RGB565", **chosen(device)}
-        path = self._folder / f"display-{evse.number}"
+        path = self._folder / name.replace(" ", "-")
         try:
             screen = Screen(path, asked["width"], asked["height"], asked["format"])
         except ValueError as e:
-            raise ValueError(f"{f'evse[{evse.number}].' if evse.display else ''}display.{e}") from None
+            raise ValueError(f"{place}.{e}") from None
         screen.start()
-        self.screens[evse.number] = screen
-        self.far_ends.evses[evse.number]["display"] = {"driver": "display_framebuffer", **asked, "path": str(path)}
-        self.addresses[f"display {evse.number}"] = f"{path} ({screen.width}x{screen.height}, {screen.format})"
+        self.screens |= dict.fromkeys(served, screen)
+        self.addresses[name] = f"{path} ({screen.width}x{screen.height}, {screen.format})"
+        return {"driver": "display_framebuffer", **asked, "path": str(path)}
 
     def _open_buttons(self) -> None:
         device = self._file.buttons

@@ -237,6 +237,14 @@ class World:
     def addresses(self) -> dict[str, str]:
         return dict(self._wired().addresses)
 
+    def displays(self) -> list[dict[str, Any]]:
+        """Each simulated panel, by the outlets that it serves."""
+        screens = self._wired().screens if self._wires is not None else {}
+        served: dict[Path, list[int]] = {}
+        for n, screen in sorted(screens.items()):
+            served.setdefault(screen.path, []).append(n)
+        return [{"evses": numbers} for numbers in served.values()]
+
     def display_png(self, n: int) -> bytes:
         self._evse(n)
         screens = self._wired().screens

@@ -14,6 +14,7 @@ from agent.domain.events import (
     BoardChanged,
     BoardOpened,
     ButtonPressed,
+    CablePlugged,
     CardPresented,
     ClockTrusted,
     ContactorOpened,
@@ -22,6 +23,7 @@ from agent.domain.events import (
     MeterRead,
     TokenJudged,
     TransactionHeard,
+    VehicleConnected,
     VehicleLeft,
 )
 from agent.domain.orders import JudgeToken, Remember, Show
@@ -198,3 +200,37 @@ def test_the_clock_goes_on_with_each_minute_and_only_when_the_time_is_known() ->
         assert len([o for o in play.log if isinstance(o, Show)]) == before + 1
     assert [b - a for a, b in itertools.pairwise(shown)] == [60.0, 60.0, 60.0]
     assert 0 <= (play.now.utc_s or 0) - float(play.screens[1].values["time_utc_s"] or 0) < 60
+
+
+def acts(play: Playbook) -> list[int]:
+    return [play.screens[n].acts for n in sorted(play.screens)]
+
+
+def test_what_a_person_does_at_an_outlet_is_counted() -> None:
+    """A display that several outlets share shows the outlet of the newest act first."""
+    play = Playbook(evses=2)
+    assert acts(play) == [0, 0]
+    assert play >> ButtonPressed("outlet-2")
+    assert acts(play) == [0, 1], "the button of the outlet, though its screen says the same"
+    assert play >> (CablePlugged(1), VehicleConnected(1))
+    assert acts(play) == [1, 1], "a car is plugged in"
+    assert play >> CardPresented(2, A) << JudgeToken(LINK, "token:1", A, 2)
+    assert acts(play) == [1, 2], "a card is checked"
+    play = play >> TokenJudged("token:1", A, Verdict(AuthorizationStatus.BLOCKED))
+    assert play.skip()
+    assert acts(play) == [1, 3], "and refused"
+
+
+def test_what_a_car_a_board_or_a_backend_does_is_no_act() -> None:
+    play = charging(Playbook(evses=2))
+    before = acts(play)
+    for event in (
+        BoardChanged(1, EvseState(Pilot.B, pwm=True, cable=True, contactor=False)),
+        FaultRaised(2, Fault.GROUND_FAILURE),
+        ButtonPressed("language"),
+        LinkChanged(LINK, False),
+    ):
+        play = play.skip() >> event
+    assert play.skip()
+    assert play.screens[1].name is ScreenName.PAUSED
+    assert acts(play) == before

@@ -12,6 +12,8 @@ from PIL import Image, features
 from agent.kinds import ScreenName
 from drivers.panel import fonts
 from drivers.panel.faces import faces
+from drivers.panel.mounting import TURN_S
+from drivers.panel.views import Panel, views
 from tests.drivers.screens import BILLED, LAW, ONE, PAY, SESSION, Case, said
 
 FOLDER = Path(__file__).parent / "golden"
@@ -28,6 +30,12 @@ CASES: dict[str, Case] = {
     "refused": (ScreenName.REFUSED, "invalid", {}),
     "out_of_service": (ScreenName.OUT_OF_SERVICE, "GroundFailure", {}),
 }
+SHARED: dict[str, tuple[Case, ...]] = {
+    "shared_free": (CASES["idle"], CASES["idle"]),
+    "shared_charging": (CASES["charging"], CASES["idle"]),
+    "shared_plug_in": (CASES["plug_in"], CASES["out_of_service"]),
+}
+"""What the outlets say that have one panel together."""
 FONT = "DejaVuSansCondensed-Bold.ttf"
 
 
@@ -41,7 +49,11 @@ def why_not() -> str:
 def picture(case: str, panel: str) -> Image.Image:
     """The faces one below the other, French."""
     width, height, depth = PANELS[panel]
-    shown = [face().image for face in faces(said(CASES[case], "fr"), (width, height), depth)]
+    if case in SHARED:
+        pages = [said(each, "fr", evse) for evse, each in enumerate(SHARED[case], 1)]
+        shown = [face().image for view in views(pages, Panel((width, height), depth, 0, TURN_S)) for face in view.faces]
+    else:
+        shown = [face().image for face in faces(said(CASES[case], "fr"), (width, height), depth)]
     sheet = Image.new("RGB", (width, height * len(shown)))
     for n, image in enumerate(shown):
         sheet.paste(image, (0, n * height))
@@ -57,6 +69,7 @@ ROWS: tuple[tuple[tuple[str, str, float], ...], ...] = (
     (("idle", "wide", 0.5), ("plug_in", "wide", 0.5), ("charging", "wide", 0.5)),
     (("receipt", "wide", 0.5), ("refused", "wide", 0.5), ("out_of_service", "wide", 0.5)),
     (("idle", "upright", 0.5), ("charging", "upright", 0.5), ("idle", "small", 1), ("charging", "small", 1)),
+    (("shared_free", "wide", 0.5), ("shared_charging", "upright", 0.5)),
     (("plug_in", "tiny", 1),),
 )
 """Case, panel, scale."""
@@ -88,7 +101,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     poster().quantize(64, dither=Image.Dither.NONE).save(POSTER, "PNG", optimize=True)
     for panel in PANELS:
-        for case in CASES:
+        for case in (*CASES, *SHARED):
             image = picture(case, panel)
             colours = image.convert("1") if PANELS[panel][2] == 1 else image.quantize(16, dither=Image.Dither.NONE)
             colours.save(file(case, panel), "PNG", optimize=True)

@@ -131,6 +131,12 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canvas, "time", SimpleNamespace(sleep=lambda s: None))
 
 
-def said(case: Case, language: str) -> Page:
+def screen(case: Case, language: str, evse: int = 2, evses: int = 2, acts: int = 0) -> Screen:
+    """Of this outlet; each has a code of its own."""
     name, detail, values = case
-    return page(Screen(name, language, detail, {**COMMON, **values}), words(language), FACTS)
+    own = {"qr_url": values["qr_url"].replace("*2&", f"*{evse}&")} if "qr_url" in values else {}
+    return Screen(name, language, detail, {**COMMON, **values, **own, "evse": evse, "evses": evses}, acts)
+
+
+def said(case: Case, language: str, evse: int = 2) -> Page:
+    return page(screen(case, language, evse), words(language), FACTS)

@@ -12,7 +12,7 @@ from tests.drivers import golden
 @pytest.mark.parametrize("panel", golden.PANELS)
 def test_the_screens_look_as_they_were_reviewed(panel: str) -> None:
     """The files have 16 colours, another FreeType smooths otherwise: a little is allowed, a moved word not."""
-    for case in golden.CASES:
+    for case in (*golden.CASES, *golden.SHARED):
         now = golden.picture(case, panel)
         with Image.open(golden.file(case, panel)) as then:
             assert then.size == now.size, f"{panel} {case}: more or fewer faces; look at it, then renew the file"

@@ -117,7 +117,9 @@ async def test_devices_with_addresses_are_kept(tmp_path: Path) -> None:
         assert two["meter"]["device"] == "/dev/ttyS7"
         assert "board" not in one
         assert "reader" not in one
-        assert size(one["display"]["path"]) == 320 * 240 * 4
+        assert "display" not in one
+        assert size(raw["display"]["path"]) == 320 * 240 * 4
+        assert world.displays() == [{"evses": [1, 2]}]
         with pytest.raises(Unknown):
             world.press("language")
         with pytest.raises(Impossible):

@@ -17,13 +17,13 @@ from agent.domain.events import (
     ReleaseRefused,
     UnlockTried,
 )
-from agent.domain.orders import ReadMeter, SetLimit, SetRelease, Unlock
-from agent.kinds import Fault, Limit, MeterIdentity, Reading, Stamp
+from agent.domain.orders import ReadMeter, SetLimit, SetRelease, Show, Unlock
+from agent.kinds import Fault, Limit, MeterIdentity, Reading, Screen, ScreenName, Stamp
 from agent.ports import Broken, Exchanged, Garbled, Refused, Unreachable
 from agent.services import keep, release
 from agent.services.boards import Alive, BoardKeeper
 from agent.services.hands import Hands
-from agent.services.keep import MeterKeeper
+from agent.services.keep import DisplayKeeper, MeterKeeper
 
 
 @pytest.fixture(autouse=True)
@@ -566,3 +566,44 @@ async def test_another_meter_behind_the_same_port_is_said_before_its_reading():
     await until(lambda: len(events) == 4)
     assert events[2:] == [MeterKnown(1, MeterIdentity(serial="2")), MeterLooked(1, "end:1", Reading(Stamp(1, 1.0), 6))]
     task.cancel()
+
+
+class Panel:
+    """Keeps what it was called with: the outlets in their order, and their energy."""
+
+    def __init__(self):
+        self.shown = []
+
+    async def show(self, first, *others):
+        self.shown.append([(s.values["evse"], s.values["wh"]) for s in (first, *others)])
+
+
+def _show(evse, wh, acts=0):
+    return Show(evse, Screen(ScreenName.CHARGING, "fr", "", {"evse": evse, "wh": wh}, acts))
+
+
+async def test_a_display_of_several_outlets_gets_the_screen_of_each_the_touched_one_first():
+    """One display for two outlets showed the newest screen only: the other outlet's price and code were never seen."""
+    panel = Panel()
+
+    @asynccontextmanager
+    async def opening():
+        yield panel
+
+    keeper = DisplayKeeper(0, "display", opening, lambda event: None)
+    keeper.do(_show(1, 10))
+    keeper.do(_show(2, 20))
+    running = asyncio.create_task(keeper.run())
+    try:
+        for order, wanted in (
+            (None, [(1, 10), (2, 20)]),
+            (_show(2, 21), [(1, 10), (2, 21)]),
+            (_show(2, 21, acts=1), [(2, 21), (1, 10)]),
+            (_show(1, 11), [(2, 21), (1, 11)]),
+            (_show(1, 11, acts=1), [(1, 11), (2, 21)]),
+        ):
+            if order is not None:
+                keeper.do(order)
+            await until(lambda wanted=wanted: panel.shown and panel.shown[-1] == wanted)
+    finally:
+        running.cancel()

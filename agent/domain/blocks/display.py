@@ -16,6 +16,7 @@ from agent.domain.events import (
     Event,
     GrantDropped,
     NoticeShown,
+    OutletChosen,
     SessionClosed,
     SessionOpened,
     SettingChanged,
@@ -59,6 +60,16 @@ _PRICES = ("tariff_", "cost_", "currency", "time_offset", "offline_")
 """Settings that the screen shows something of."""
 
 
+_CAUSED_BY_A_PERSON = (
+    ScreenName.CHECKING,
+    ScreenName.PLUG_IN,
+    ScreenName.REFUSED,
+    ScreenName.PREPARING,
+    ScreenName.FINISHED,
+)
+_CHARGES = (ScreenName.CHARGING, ScreenName.PAUSED)
+
+
 @frozen
 class Result:
     """How a session ended, for the screen. ``until_s``: when the screen forgets it once the cable is gone. ``late``:
@@ -83,6 +94,7 @@ class Display:
         self._site = site
         self._checking, self._message_for, self._code = checking, message_for, code
         self._shown: dict[EvseId, Screen] = {}
+        self._acts: dict[EvseId, int] = {}
         self._lamps: dict[EvseId, SetLamp] = {}
         self._notice: dict[EvseId, tuple[str, float, tuple[MessageContent, ...]]] = {}
         self._finished: dict[EvseId, Result] = {}
@@ -218,6 +230,12 @@ class Display:
         yield Remember("screen", "language", {"code": self._site.language})
         yield from self._all(now)
 
+    @on(OutletChosen)
+    def outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
+        """Its screen is the one to be seen, even if it says the same as before."""
+        self._count_act(event.evse)
+        yield from self._show(self._site.evses[event.evse], now)
+
     # --- the screen --------------------------------------------------------------------------------------------
 
     def _all(self, now: Moment) -> Iterator[Yielded]:
@@ -231,7 +249,10 @@ class Display:
             if (evse.number, problem) not in self._misled:
                 self._misled.add((evse.number, problem))
                 yield Note(evse.number, f"a QR code is not shown, its address {problem}", "display")
-        screen = Screen(name, self._site.language, detail, {**self._common(evse, now), **values})
+        values = {**self._common(evse, now), **values}
+        if _shows_an_act(self._shown.get(evse.number), name, detail, values):
+            self._count_act(evse.number)
+        screen = Screen(name, self._site.language, detail, values, self._acts.get(evse.number, 0))
         if screen != self._shown.get(evse.number):
             self._shown[evse.number] = screen
             yield Show(evse.number, screen)
@@ -246,6 +267,9 @@ class Display:
     def _misleading(self, url: str) -> str:
         """Why nobody may be led there. Whoever has set the address: every code that is painted comes by here."""
         return address_problem(url, self._site.web_payment.hosts) if url else ""
+
+    def _count_act(self, number: EvseId) -> None:
+        self._acts[number] = self._acts.get(number, 0) + 1
 
     def _common(self, evse: Evse, now: Moment) -> Values:
         site = self._site
@@ -383,6 +407,15 @@ class Display:
         if name in (ScreenName.IDLE, ScreenName.FINISHED) and not evse.session:
             return Lamp.GREEN
         return Lamp.YELLOW
+
+
+def _shows_an_act(before: Screen | None, name: ScreenName, detail: str, values: Values) -> bool:
+    """A person at this outlet has just caused this screen. What a car does while it charges is none of it."""
+    if before is None:
+        return False
+    if name in _CAUSED_BY_A_PERSON and (name, detail) != (before.name, before.detail):
+        return name is not ScreenName.PREPARING or before.name not in _CHARGES
+    return bool(values.get("plugged")) and not before.values.get("plugged") and before.name is ScreenName.IDLE
 
 
 def _ended_by(reason: str, note: str) -> str:

@@ -165,6 +165,7 @@ class Bay {
     const before = this.evse;
     this.evse = evse;
     if (!before) this.outfit(evse);
+    this.placeScreen(whole.displays || []);
     const flowing = evse.power_w > 0;
     this.root.dataset.lamp = whole.lamps[String(this.number)] || "off";
     const states = {
@@ -207,7 +208,7 @@ class Bay {
   screen({ screen, code }, { buttons }) {
     const says = screen ? `Screen: ${SCREENS[screen] || screen.replaceAll("_", " ")}` : "Screen: no agent";
     if (this.q(".says").textContent !== says) this.q(".says").textContent = says;
-    this.q(".screen").setAttribute("aria-label", `${says}. Enlarge the screen of outlet ${this.number}`);
+    this.q(".screen").setAttribute("aria-label", `${says}. Enlarge the screen of ${this.screenOf}`);
     this.root.classList.toggle("asked", screen === "choose_outlet");
     this.q(".outlet-button").hidden = !buttons.includes(`outlet-${this.number}`);
     const link = this.q(".code");
@@ -286,7 +287,18 @@ class Bay {
     this.root.classList.add("tapped");
   }
 
+  // One panel of several outlets is one picture: at the first of them.
+  placeScreen(displays) {
+    const { evses } = displays.find((d) => d.evses.includes(this.number)) || { evses: [this.number] };
+    this.screenAt = evses[0];
+    const here = this.screenAt === this.number;
+    this.root.classList.toggle("no-screen", !here);
+    this.q(".screen-elsewhere").textContent = here ? "" : `screen: at outlet ${this.screenAt}`;
+    this.screenOf = evses.length > 1 ? `outlets ${evses.join(", ")}` : `outlet ${this.number}`;
+  }
+
   async refreshScreen() {
+    if (this.screenAt !== this.number) return;
     const url = `${API}display/${this.number}.png`;
     const answer = await fetch(url, { cache: "no-cache" });
     this.root.classList.toggle("has-picture", answer.ok);

@@ -1,0 +1,95 @@
+"""Two outlets on one panel, side by side or one below the other, each in a pane of its own. Header and foot are
+common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from drivers.panel.canvas import Box, Canvas, Type
+from drivers.panel.colours import COLOURS, FOOT, WHITE
+from drivers.panel.faces import parts
+from drivers.panel.layout import OUTLETS_AT_ONCE, PANES, Layout, Size
+from drivers.panel.page import MARKS, Page
+from drivers.panel.paint import Sheet, content, frame, with_code
+from drivers.panel.qr import modules
+
+
+def paint_panes(shown: Sequence[Page], layout: Layout, size: Size, margin: int = 0, dry: bool = False) -> Canvas:
+    """One page in each pane. ``dry``: only tells what would stand where."""
+    s, body = frame(_common(shown), layout, size, margin, (FOOT, WHITE), dry)
+    s.c.fill(Box(0, body.y0, s.c.box.x1, body.y1), FOOT)  # the gap between the panes stays as it is
+    for page, pane in zip(shown, _boxes(body, s.unit, layout), strict=False):
+        drawn = _measured if dry else _drawn
+        s.c.canvas(drawn(page, layout.name, s.unit, (pane.w, pane.h)), (pane.x0, pane.y0))
+    return s.c
+
+
+@lru_cache(maxsize=8)
+def pane_parts(page: Page, layout: Layout, size: Size, margin: int = 0) -> tuple[Page, ...]:
+    """What takes turns in the pane of ``page``; empty if that cannot be said in a pane, or not with its code always
+    there."""
+    s, body = frame(_common((page,)), layout, size, margin, (FOOT, WHITE), dry=True)
+    pane = _boxes(body, s.unit, layout)[0]
+
+    def measured(part: Page) -> Canvas:
+        return _measured(part, layout.name, s.unit, (pane.w, pane.h))
+
+    shown = parts(_in_sentences(page), measured)
+    looks = [measured(part) for part in shown]
+    whole = all(c.complete and (c.has("qr") or not modules(page.qr)) for c in looks)
+    return shown if whole else ()
+
+
+def _in_sentences(page: Page) -> Page:
+    """A pane is too narrow for rows of names and amounts; and a large code needs the place of its caption."""
+    prices = (" ".join(filter(None, row)) for row in page.prices)
+    caption = (page.qr_caption,) if page.qr else ()
+    lines = filter(None, (*prices, page.price, *page.price_notes, *page.lines, *caption))
+    return replace(page, price="", prices=(), price_notes=(), qr_caption="", lines=tuple(lines))
+
+
+def _common(shown: Sequence[Page]) -> Page:
+    """What the header and the foot say. Each outlet is named in its pane."""
+    marks = {page.mark for page in shown}
+    mark = marks.pop() if len(marks) == 1 else "" if "" in marks else MARKS["AC"]
+    return replace(shown[0], outlet="", mark=mark)
+
+
+def _boxes(body: Box, unit: float, layout: Layout) -> list[Box]:
+    """Equally large."""
+    pane, n = PANES[layout.name], OUTLETS_AT_ONCE
+    gap = max(2, round(pane.gap * unit)) * (n - 1)
+    w, h = ((body.w - gap) // n, body.h) if pane.across else (body.w, (body.h - gap) // n)
+    x, y = (body.w - w, 0) if pane.across else (0, body.h - h)
+    return [Box(0, 0, w, h).moved(body.x0 + x * k // (n - 1), body.y0 + y * k // (n - 1)) for k in range(n)]
+
+
+def _measured(page: Page, layout: str, unit: float, size: Size) -> Canvas:
+    return _pane(page, layout, unit, size, dry=True)
+
+
+@lru_cache(maxsize=OUTLETS_AT_ONCE)
+def _drawn(page: Page, layout: str, unit: float, size: Size) -> Canvas:
+    """Kept, so that a change at one outlet draws that one only."""
+    return _pane(page, layout, unit, size, dry=False)
+
+
+def _pane(page: Page, layout: str, unit: float, size: Size, dry: bool) -> Canvas:
+    pane = PANES[layout]
+    s = Sheet(Canvas(size, WHITE, pane.layout.smallest * unit, dry=dry), pane.layout, unit)
+    band, body = s.c.box.top(pane.band * unit)
+    ground, ink = COLOURS[page.tone]
+    s.c.fill(band, ground)
+    picture, words = band.inset(1.5 * unit, 1.2 * unit).left(pane.band * 0.72 * unit)
+    s.c.icon(page.icon, picture, ink)
+    name, title = words.left(1.5 * unit)[1].top(max(words.h * 0.36, pane.layout.smallest * 1.32 * unit))
+    if page.countdown:
+        name, left = name.left(name.w * 0.5)
+        s.c.text(page.countdown, left, (ink, ground), Type(name.h, x=1.0))
+    s.c.text(page.outlet, name, (ink, ground), Type(name.h))
+    s.c.text(page.title, title, (ink, ground), s.type(pane.title, lines=2))
+    body, page = with_code(s, body, page)
+    content(s, body.inset(1.5 * unit, unit), page)
+    return s.c

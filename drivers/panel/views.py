@@ -1,0 +1,87 @@
+"""What a panel shows of its outlets, and for how long: two of them at once where both fit, otherwise one after the
+other (``docs/decisions/0032-shared-display.md``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from itertools import chain
+from math import ceil
+
+from drivers.panel.faces import CODE_S, Face, faces, turns
+from drivers.panel.layout import OUTLETS_AT_ONCE, PANES, TINY, Size, layout_for
+from drivers.panel.page import Page
+from drivers.panel.panes import paint_panes, pane_parts
+
+OUTLET_S = 5.0
+"""An outlet without a code stands for so long at least, where another one waits for its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """``pages`` that are seen together, as ``faces``; each stands for so many ``turns``."""
+
+    pages: tuple[Page, ...]
+    faces: tuple[Face, ...]
+    turns: tuple[int, ...]
+
+    @property
+    def evses(self) -> tuple[int, ...]:
+        return tuple(page.evse for page in self.pages)
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        return tuple(page.title for page in self.pages)
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """``size`` as people see it, ``depth`` in bits per pixel, pixels of ``margin``, seconds of a turn."""
+
+    size: Size
+    depth: int
+    margin: int
+    turn_s: float
+
+
+def views(pages: Sequence[Page], panel: Panel) -> tuple[View, ...]:
+    """In the order of the outlets' numbers. ``pages``: one per outlet."""
+    ordered = sorted(pages, key=lambda page: page.evse)
+    if len({replace(page, outlet="", evse=0) for page in ordered}) == 1:
+        only = ordered[0] if len(ordered) == 1 else replace(ordered[0], outlet="")
+        return (_alone(only, panel, numbered=False),)
+    groups = [ordered[n : n + OUTLETS_AT_ONCE] for n in range(0, len(ordered), OUTLETS_AT_ONCE)]
+    found = tuple(chain.from_iterable(_of_group(group, panel) for group in groups))
+    return found if len(found) == 1 else tuple(_standing(view, panel.turn_s) for view in found)
+
+
+def _of_group(group: Sequence[Page], panel: Panel) -> Iterator[View]:
+    layout = layout_for(panel.size, panel.depth)
+    if layout.name in PANES and len(group) == OUTLETS_AT_ONCE:
+        shown = [pane_parts(page, layout, panel.size, panel.margin) for page in group]
+        if all(shown):
+            steps = [tuple(p[n % len(p)] for p in shown) for n in range(max(map(len, shown)))]
+            painted = tuple(partial(paint_panes, step, layout, panel.size, panel.margin) for step in steps)
+            yield View(tuple(group), painted, (1,) * len(painted))
+            return
+    yield from (_alone(_without_repetition(page, panel), panel, numbered=True) for page in group)
+
+
+def _without_repetition(page: Page, panel: Panel) -> Page:
+    """The tiny panel needs a face for what the foot of larger ones says: one outlet of the station says it for all."""
+    needed = page.evse == 1 or not page.mark
+    return page if needed or layout_for(panel.size, panel.depth) is not TINY else replace(page, number="", hotline="")
+
+
+@lru_cache(maxsize=4)
+def _alone(page: Page, panel: Panel, numbered: bool) -> View:
+    shown = faces(page, panel.size, panel.depth, panel.margin, numbered)
+    return View((page,), shown, turns(shown, panel.turn_s) if page.qr else (1,) * len(shown))
+
+
+def _standing(view: View, turn_s: float) -> View:
+    """Long enough to be read before another view takes its place: the last face stands longer."""
+    code = any(page.qr for page in view.pages)
+    missing = ceil((CODE_S if code else OUTLET_S) / turn_s) - sum(view.turns)
+    return replace(view, turns=(*view.turns[:-1], view.turns[-1] + max(0, missing)))
