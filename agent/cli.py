@@ -171,27 +171,37 @@ def _complain(group: BaseExceptionGroup[Any]) -> None:
             print(e, file=sys.stderr)
 
 
+CHECK = """\
+Judges a station file before an agent runs with it: tables, settings, prices, devices and their maps, certificates,
+files with secrets, and whether what it needs is installed. No device is opened, nothing is written or sent.
+
+  chargy-agent check station.toml          each mistake on a line of its own: FILE:LINE:COLUMN: KEY: what is wrong
+  chargy-agent check station.toml --json   the same for machines: {"v", "file", "good", "problems": [{"line", "column",
+                                           "path", "message"}]}; line 0: it has no place in the file
+
+Exit code: 0 the file is good, 2 it is not, or cannot be read.
+"""
+
+
 def _add_check(commands: Any) -> None:
-    command = _command(commands, "check", "Judge a station file: every mistake with its path, and what was meant.")
+    import argparse
+
+    command: argparse.ArgumentParser = commands.add_parser(
+        "check",
+        help="Is this station file right? Every mistake with line, column and path, and what was meant.",
+        description=CHECK,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     command.add_argument("station", type=Path, metavar="STATION.toml")
+    command.add_argument("--json", action="store_true", help="for machines, on standard output")
+    command.add_argument("-v", "--verbose", action="store_true", help="say more on the log")
     command.set_defaults(do=_check)
 
 
 def _check(options: argparse.Namespace) -> int:
     from agent import judging
-    from agent.settings import SettingsError, load
 
-    try:
-        file = load(options.station)
-        wrong = list(judging.check(file))
-    except SettingsError as e:
-        wrong = [*e.problems, *(judging.devices(e.file) if e.file is not None else ())]
-    for line in wrong:
-        print(line, file=sys.stderr)
-    if wrong:
-        return EXIT_WRONG_FILE
-    print(f"{options.station}: good ({len(file.evses)} EVSE, {len(file.backends)} backend)")
-    return 0
+    return judging.run(options.station, options.json)
 
 
 def _add_drivers(commands: Any) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import types
+import typing
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any
 
 from agent.frozen import frozen
+from agent.key_rules import key_type, parts
 from agent.ports.driver import Driver
 from agent.services.devices import GROUP
 
@@ -18,12 +21,14 @@ SOME_BROKEN = 1
 
 @frozen
 class Setting:
-    """A key of the device's table. ``default`` None: must be given (``required``), or nothing."""
+    """A key of the device's table. ``default`` None: must be given (``required``), or nothing. ``rules``: its range or
+    its choices, in words."""
 
     name: str
     type: str
     required: bool
     default: Any = None
+    rules: tuple[str, ...] = ()
 
 
 @frozen
@@ -64,16 +69,28 @@ def row(entry: EntryPoint) -> Row:
         return Row(entry.name, "", package, its_version, (), missing, trouble)
     if not isinstance(driver, Driver):
         return Row(entry.name, "", package, its_version, (), missing, f"{entry.value} is no agent.ports.driver.Driver")
-    settings = tuple(_setting(f) for f in fields(driver.settings))
+    settings = tuple(_setting(driver.settings, f) for f in fields(driver.settings))
     return Row(entry.name, driver.role, package, its_version, settings, missing)
 
 
-def _setting(f: Field[Any]) -> Setting:
-    kind = f.type if isinstance(f.type, str) else getattr(f.type, "__name__", str(f.type))
+def _setting(settings: type[Any], f: Field[Any]) -> Setting:
+    hint = key_type(settings, f)
+    kind, rules = _named(hint), tuple(map(str, parts(hint)[1]))
     if f.default is not MISSING:
-        return Setting(f.name, kind, False, f.default)
+        return Setting(f.name, kind, False, f.default, rules)
     made = f.default_factory() if f.default_factory is not MISSING else None
-    return Setting(f.name, kind, f.default_factory is MISSING, made)
+    return Setting(f.name, kind, f.default_factory is MISSING, made, rules)
+
+
+def _named(hint: Any) -> str:
+    """The type without its rules, as it is written."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " | ".join(_named(a) for a in typing.get_args(hint))
+    base, _ = parts(hint)
+    inner = typing.get_args(base)
+    if inner:
+        return f"{base.__name__}[{', '.join('...' if a is ... else _named(a) for a in inner)}]"
+    return "None" if base is type(None) else str(getattr(base, "__name__", base))
 
 
 def _missing(entry: EntryPoint) -> Iterator[str]:
@@ -100,6 +117,7 @@ def _machine(r: Row) -> dict[str, Any]:
             "type": s.type,
             "required": s.required,
             **({} if s.required else {"default": _plain(s.default)}),
+            **({"rules": list(s.rules)} if s.rules else {}),
         }
         for s in r.settings
     ]

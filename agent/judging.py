@@ -1,16 +1,57 @@
-"""Is a station file right? What loading it does not find."""
+"""Is a station file right? All that can be said of one before an agent runs with it."""
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.initial import initial_offers, initial_settings, initial_terms, unusable_certificates, unusable_terminals
-from agent.settings import SettingsError, StationFile
+from agent.settings import SettingsError, StationFile, load
+from agent.station_problems import Problem, placed
 
 if TYPE_CHECKING:
     from agent.services.devices import Composed
+
+GOOD, WRONG = 0, 2
+
+
+def run(path: Path, as_json: bool) -> int:
+    """The command."""
+    file, problems = judged(path)
+    if as_json:
+        listed = [{"line": p.line, "column": p.column, "path": p.path, "message": p.message} for p in problems]
+        page = {"v": 1, "file": str(path), "good": not problems, "problems": listed}
+        print(json.dumps(page, indent=2, ensure_ascii=False))
+    else:
+        for problem in problems:
+            print(problem.text(path), file=sys.stderr)
+        if file is not None and not problems:
+            print(f"{path}: good ({len(file.evses)} EVSE, {len(file.backends)} backend)")
+    return WRONG if problems else GOOD
+
+
+def judged(path: Path) -> tuple[StationFile | None, list[Problem]]:
+    """Whatever could be read of the file, and all its mistakes, those of every stage."""
+    complaints: list[str] = []
+    try:
+        file: StationFile | None = load(path)
+    except SettingsError as e:
+        file, complaints = e.file, e.problems
+    if file is None:
+        return None, placed(path, complaints)
+    problems = placed(path, complaints)
+    told = [p.path for p in problems if p.path]
+    later = [p for p in placed(path, list(check(file))) if not _follows(p.path, told)]
+    return file, sorted({*problems, *later}, key=lambda p: (p.line or 10**9, p.column, p.path, p.message))
+
+
+def _follows(path: str, told: Sequence[str]) -> bool:
+    """A value that was not accepted is replaced by its default, and what that leads to is no mistake of its own."""
+    return any(path == t or path.startswith((f"{t}.", f"{t}[")) for t in told)
 
 
 def check(file: StationFile) -> Iterable[str]:

@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 from agent.frozen import frozen
+from agent.key_rules import Between, OneLine, OneOf
 
 EvseId: TypeAlias = int
 """1..n in the order of the station file; 0 speaks of the station as a whole."""
@@ -47,6 +48,17 @@ class Moment:
     @property
     def t_s(self) -> float:
         return self.stamp.t_s
+
+
+FEATURE_PROFILES = (
+    "Core",
+    "RemoteTrigger",
+    "LocalAuthListManagement",
+    "Reservation",
+    "SmartCharging",
+    "FirmwareManagement",
+)
+"""OCPP 1.6 6.1; what is offered (``features_off`` of the station file takes some away)."""
 
 
 # --- who ---------------------------------------------------------------------------------------------------------
@@ -241,11 +253,11 @@ class MeterPolicy:
     of a DC meter without one, the reference of its EN 50470-4 certificate. ``serial``: the meter that was put into
     service. ``firmware``: the versions that the certificate names."""
 
-    accuracy_class: str = ""
-    mid_year: int | None = None
-    certificate: str = ""
-    serial: str = ""
-    firmware: tuple[str, ...] = ()
+    accuracy_class: Annotated[str, OneOf(("A", "B", "C", ""))] = ""
+    mid_year: Annotated[int, Between(2006, 2100, "the year of the MID marking")] | None = None
+    certificate: OneLine = ""
+    serial: OneLine = ""
+    firmware: tuple[OneLine, ...] = ()
 
     @property
     def strict(self) -> bool:

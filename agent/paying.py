@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from agent.domain.adhoc import DAY_S, FINISHED, HOLD_HOURS, HOUR_S, SCHEDULE_S, TOKEN_LENGTH, Terms, reference
 from agent.frozen import frozen
+from agent.key_rules import Between, Entries, Text
 from agent.kinds import STATION, EvseId
 from agent.settings import StationFile, build
 
 MOST_CENTS = 100_000
 """Of a hold: more is a slip of the pen."""
+PREFIX_MAX = TOKEN_LENGTH - len(reference("", ""))
 
 
 @frozen
 class PaymentTable:
     """Amounts in whole cents (hundredths of the tariff's currency unit)."""
 
-    amount_cents: int
-    least_cents: int = 100
-    prefix: str = ""
-    reserve_s: float = 15.0
-    retry_s: tuple[float, ...] = SCHEDULE_S
-    keep_days: int = 30
-    hold_hours: float = HOLD_HOURS
+    amount_cents: Annotated[int, Between(1, MOST_CENTS, "cents")]
+    least_cents: Annotated[int, Between(1, MOST_CENTS, "cents")] = 100
+    prefix: Annotated[str, Text(PREFIX_MAX, form="[A-Za-z0-9]*", like="letters and digits")] = ""
+    reserve_s: Annotated[float, Between(0, 600, "seconds")] = 15.0
+    retry_s: Annotated[tuple[Annotated[float, Between(1, DAY_S, "seconds")], ...], Entries(1)] = SCHEDULE_S
+    keep_days: Annotated[int, Between(1, 3660, "days")] = 30
+    hold_hours: Annotated[float, Between(1, 720, "hours")] = HOLD_HOURS
 
 
 def terms(file: StationFile, wrong: list[str]) -> Terms | None:
@@ -37,7 +39,8 @@ def terms(file: StationFile, wrong: list[str]) -> Terms | None:
     if file.payment is None:
         return None
     table = build(PaymentTable, file.payment, "payment", wrong, file.path.parent)
-    wrong += [f"payment.{p}" for p in _problems(table)]
+    if table.least_cents > table.amount_cents > 0:
+        wrong.append(f"payment.least_cents: must be 1 to amount_cents, is {table.least_cents}")
     wrong += [p for outlets in served.values() if (p := _currencies(file, outlets))]
     return Terms(
         table.amount_cents,
@@ -83,23 +86,3 @@ def _currencies(file: StationFile, outlets: tuple[EvseId, ...]) -> str:
     tariffs = (e.tariff or file.tariff for e in file.evses if e.number in outlets)
     found = sorted({str(t.get("currency", "EUR")) for t in tariffs if isinstance(t, Mapping)})
     return "" if len(found) < 2 else f"terminal: it charges in one currency, and its outlets sell in {', '.join(found)}"
-
-
-def _problems(table: PaymentTable) -> list[str]:
-    longest = TOKEN_LENGTH - len(reference("", ""))
-    wrong = []
-    if not 1 <= table.amount_cents <= MOST_CENTS:
-        wrong.append(f"amount_cents: must be 1 to {MOST_CENTS}, is {table.amount_cents}")
-    if not 1 <= table.least_cents <= max(1, table.amount_cents):
-        wrong.append(f"least_cents: must be 1 to amount_cents, is {table.least_cents}")
-    if len(table.prefix) > longest or not (table.prefix.isascii() and (table.prefix + "0").isalnum()):
-        wrong.append(f"prefix: at most {longest} letters and digits, is {table.prefix!r}")
-    if not 0 <= table.reserve_s <= 600:
-        wrong.append(f"reserve_s: must be 0 to 600, is {table.reserve_s:g}")
-    if not table.retry_s or min(table.retry_s) < 1:
-        wrong.append("retry_s: at least one wait, and each at least 1 (second)")
-    if not 1 <= table.hold_hours <= 720:
-        wrong.append(f"hold_hours: must be 1 to 720, is {table.hold_hours:g}")
-    if not 1 <= table.keep_days <= 3660:
-        wrong.append(f"keep_days: must be 1 to 3660, is {table.keep_days}")
-    return wrong

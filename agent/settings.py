@@ -9,16 +9,34 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
 from agent.frozen import frozen
-from agent.kinds import MeterPolicy
+from agent.key_rules import Between, Entries, HostName, OneLine, OneOf, Seconds, TcpPort, Text
+from agent.kinds import FEATURE_PROFILES, MeterPolicy
 from agent.tables import Device as Device
 from agent.tables import SettingsError as SettingsError
 from agent.tables import build as build
 from agent.tables import device_of, devices_of, meant_key
 from agent.tables import meant as meant
+
+STORE_MAX_MB = 100_000
+MOST_KW = 10_000
+NOMINAL_V = 230.0
+MIN_A = 6.0
+"""The least current that IEC 61851-1 can offer."""
+MOST_PILOT_A = 80.0
+"""The most that its pilot signal can offer."""
+MOST_EVSES = 1000
+OCPP_VERSIONS = ("2.0.1", "1.6")
+VIA = r"(([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5})?"
+
+Name: TypeAlias = Annotated[str, Text(40, 1, r"[A-Za-z0-9_.-]+", "letters, digits, _ . -")]
+Identity: TypeAlias = Annotated[
+    str, Text(48, 1, r"[A-Za-z0-9*_=:+|@.-]+", "letters, digits and * - _ = : + | @ . (OCPP 2.0.1, identifierString)")
+]
+Url: TypeAlias = Annotated[str, Text(500, form=r"\S*", like="an address without blanks")]
 
 
 @frozen
@@ -27,59 +45,62 @@ class Power:
     good for so long, then the agent has ended in any case."""
 
     device: Device
-    hold_s: float = 0.3
-    backup_s: float = 15.0
+    hold_s: Seconds = 0.3
+    backup_s: Seconds = 15.0
 
 
 @frozen
 class Station:
-    id: str = "CHARGY-SIM"
-    number: str = ""
-    hotline: str = ""
-    vendor: str = "Chargy"
-    model: str = "SimStation"
-    serial: str = ""
-    firmware_version: str = ""
-    timezone: str = "Europe/Luxembourg"
-    languages: tuple[str, ...] = ("fr", "de", "lb", "en")
-    price_line: str = ""
-    qr_url: str = ""
+    id: Identity = "CHARGY-SIM"
+    number: Annotated[str, Text(20)] = ""
+    hotline: Annotated[str, Text(40)] = ""
+    vendor: Annotated[str, Text(50, 1)] = "Chargy"
+    model: Annotated[str, Text(20, 1)] = "SimStation"
+    serial: Annotated[str, Text(25)] = ""
+    firmware_version: Annotated[str, Text(50)] = ""
+    timezone: OneLine = "Europe/Luxembourg"
+    languages: Annotated[
+        tuple[Annotated[str, Text(8, 2, "[a-z]{2,3}(-[A-Za-z0-9]+)?", 'a language tag such as "fr"')], ...],
+        Entries(1, 16, repeats=False),
+    ] = ("fr", "de", "lb", "en")
+    price_line: OneLine = ""
+    qr_url: Url = ""
     state_dir: Path = Path("state")
     status_socket: Path | None = None
     config_dir: tuple[Path, ...] = ()
-    store_max_mb: int = 32
-    features_off: tuple[str, ...] = ()
+    store_max_mb: Annotated[int, Between(1, STORE_MAX_MB, "megabytes")] = 32
+    features_off: tuple[Annotated[str, OneOf(FEATURE_PROFILES[1:])], ...] = ()
     free_vending: bool = False
-    resume_within_s: float = 60.0
-    max_a: float | None = None
+    resume_within_s: Annotated[float, Between(0, 86_400, "seconds")] = 60.0
+    max_a: Annotated[float, Between(MIN_A, 100_000, "amperes; a vehicle takes no less")] | None = None
     """What each phase of the feed carries, for all EVSEs together."""
 
 
 @frozen
 class Backend:
-    name: str = "chargy"
-    url: str = ""
-    charge_point_id: str = ""
-    versions: tuple[str, ...] = ("1.6",)
-    security_profile: int = 0
-    password: str = field(default="", repr=False)
+    name: Name = "chargy"
+    url: Url = ""
+    charge_point_id: Identity = ""
+    versions: Annotated[tuple[Annotated[str, OneOf(OCPP_VERSIONS)], ...], Entries(1, 8, repeats=False)] = ("1.6",)
+    security_profile: Annotated[int, OneOf((0, 1, 2, 3))] = 0
+    password: Annotated[str, Text(64)] = field(default="", repr=False)
     password_file: Path | None = None
-    secure_url: str = ""
+    secure_url: Url = ""
     """The address once the security profile has been raised to 2 or 3; "": ``url`` with wss:// in front."""
     ca: Path | None = None
     crl: Path | None = None
     client_cert: Path | None = None
     client_key: Path | None = None
     manufacturer_ca: Path | None = None
-    cpo_name: str = "Chargy"
-    reconnect_s: float | None = None
-    call_timeout_s: float = 30.0
-    scope: str = "full"
-    calls: tuple[str, ...] = ()
+    cpo_name: Annotated[str, Text(50)] = "Chargy"
+    reconnect_s: Seconds | None = None
+    call_timeout_s: Annotated[float, Between(0.01, 3600, "seconds")] = 30.0
+    scope: Annotated[str, OneOf(("full", "billing"))] = "full"
+    calls: tuple[Annotated[str, Text(50, 1)], ...] = ()
     """What a backend that is not the first may do besides looking."""
-    quirks: str = ""
+    quirks: Annotated[str, Text(100, form=r"[^/\\]*", like="a name without a path")] = ""
     """A profile of deviations from the standard (``config/quirks``)."""
-    via: str = ""
+    via: Annotated[str, Text(300, form=VIA, like="host:port")] = ""
     """``host:port`` to dial instead of ``url``'s own (a tunnel, a gateway); name, TLS check and path stay the URL's."""
     charge_point_id_in_url: str | None = None
     subprotocol_echo: str | None = None
@@ -105,10 +126,10 @@ class WebPayment:
 
     dynamic: bool = False
     shared: bool = False
-    evses: tuple[int, ...] = ()
-    when: str = "idle"
-    allowed_hosts: tuple[str, ...] = ()
-    station_roaming_id: str = ""
+    evses: Annotated[tuple[Annotated[int, Between(1, MOST_EVSES)], ...], Entries(0, MOST_EVSES, repeats=False)] = ()
+    when: Annotated[str, OneOf(("idle", "plugged"))] = "idle"
+    allowed_hosts: tuple[HostName, ...] = ()
+    station_roaming_id: Annotated[str, Text(64)] = ""
 
 
 @frozen
@@ -116,33 +137,33 @@ class SinkTable:
     """Where alerts go besides the backends. ``queue``: lines that wait at most; ``max_mb``: of the file and the one
     before it."""
 
-    name: str
-    kind: str = "file"
-    queue: int = 1000
+    name: Name
+    kind: Annotated[str, OneOf(("file", "mqtt"))] = "file"
+    queue: Annotated[int, Between(1, 100_000, "lines")] = 1000
     path: Path | None = None
-    max_mb: float = 4.0
-    host: str = ""
-    port: int = 1883
-    topic: str = ""
-    username: str = ""
+    max_mb: Annotated[float, Between(0.001, STORE_MAX_MB, "megabytes")] = 4.0
+    host: HostName = ""
+    port: TcpPort = 1883
+    topic: Annotated[str, Text(200, form="[^+#]*", like="a topic for alerts, without + #")] = ""
+    username: OneLine = ""
     password_file: Path | None = None
     ca: Path | None = None
 
 
 @frozen
 class Evse:
-    number: int
-    kind: str = "AC"
-    outlet: str = "socket"
-    phases: int = 3
-    roaming_id: str = ""
+    number: Annotated[int, Between(1, MOST_EVSES)]
+    kind: Annotated[str, OneOf(("AC", "DC"))] = "AC"
+    outlet: Annotated[str, OneOf(("socket", "tethered"))] = "socket"
+    phases: Annotated[int, OneOf((1, 3))] = 3
+    roaming_id: Annotated[str, Text(64)] = ""
     """What roaming calls it: ``LU*CHY*E...``."""
-    qr_url: str = ""
-    max_a: float = 32.0
-    phase_rotation: str = ""
+    qr_url: Url = ""
+    max_a: Annotated[float, Between(MIN_A, 3000, "amperes")] = 32.0
+    phase_rotation: Annotated[str, OneOf(("", "RST", "STR", "TRS", "RTS", "SRT", "TSR", "R", "S", "T"))] = ""
     bay_sensor: bool = False
-    power_kw: float | None = None
-    efficiency: float = 0.93
+    power_kw: Annotated[float, Between(0.1, MOST_KW, "kW")] | None = None
+    efficiency: Annotated[float, Between(0.5, 1)] = 0.93
     """Of the charger that makes direct current: what it gives of what it draws, where that is least."""
     tariff: Mapping[str, Any] | None = None
     board: Device | None = None
@@ -168,19 +189,19 @@ class Evse:
 
 @frozen
 class SimulatedEvse:
-    number: int
+    number: Annotated[int, Between(1, MOST_EVSES)]
     plugged: bool = False
     ev_connected: bool = False
     ev_ready: bool = False
-    meter_wh: int = 0
+    meter_wh: Annotated[int, Between(0, 10**12, "Wh")] = 0
 
 
 @frozen
 class Simulation:
-    port: int = 8080
-    seed: int = 1
-    restart_s: float = 0.1
-    boot_s: float = 0.1
+    port: Annotated[int, Between(0, 65535)] = 8080
+    seed: Annotated[int, Between(-(2**63), 2**63 - 1)] = 1
+    restart_s: Annotated[float, Between(0, 3600, "seconds")] = 0.1
+    boot_s: Annotated[float, Between(0, 3600, "seconds")] = 0.1
     state_dir: Path = Path("world")
     cards: Path | None = None
     alone: bool = False
@@ -225,11 +246,6 @@ TABLES = (
     "board", "meter", "reader", "display", "terminal", "buttons", "power", "buzzer", "updater", "tariff",
     "payment",
 )  # fmt: skip
-STORE_MAX_MB = 100_000
-MOST_KW = 10_000
-NOMINAL_V = 230.0
-MIN_A = 6.0
-"""The least current that IEC 61851-1 can offer."""
 
 
 def load(path: Path) -> StationFile:
@@ -243,8 +259,10 @@ def read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as e:
         raise SettingsError([f"{path}: cannot be read: {e.strerror or e}"]) from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+    except ValueError as e:  # no TOML, no UTF-8, or a number of thousands of digits
         raise SettingsError([f"{path}: is not valid TOML: {e}"]) from e
+    except RecursionError as e:
+        raise SettingsError([f"{path}: is not valid TOML for this program: tables are nested too deep"]) from e
 
 
 def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
@@ -253,21 +271,18 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
     base = path.resolve().parent
     wrong += [f"[{key}]: unknown table{meant_key(key, TABLES)}" for key in raw if key not in TABLES]
     station = build(Station, raw.get("station", {}), "station", wrong, base)
-    if not 1 <= station.store_max_mb <= STORE_MAX_MB:
-        wrong.append(f"station.store_max_mb: must be 1 to {STORE_MAX_MB} (megabytes), is {station.store_max_mb}")
     backends = tuple(_backend(b, where, station, wrong, base) for where, b in _backend_tables(raw, wrong))
     names = [b.name for b in backends]
     wrong += [f"backends: the name {n!r} is used twice" for n in sorted({n for n in names if names.count(n) > 1})]
     evses = tuple(
-        build(Evse, e, f"evse[{i}]", wrong, base, {"number": i}) for i, e in enumerate(_tables(raw, "evse", wrong), 1)
+        build(Evse, e, f"evse[{_number(e, i)}]", wrong, base, {"number": i})
+        for i, e in enumerate(_tables(raw, "evse", wrong), 1)
     )
     wrong += [w for e in evses for w in _feed_problems(e)]
-    if station.max_a is not None and station.max_a < MIN_A:
-        wrong.append(f"station.max_a: must be {MIN_A:g} or more (a vehicle takes no less), is {station.max_a:g}")
     if not evses:
         wrong.append("[[evse]]: at least one EVSE is needed, for example: [[evse]] number = 1")
     if sorted(e.number for e in evses) != list(range(1, len(evses) + 1)):
-        wrong.append(f"[[evse]] number: must count 1 to {len(evses)}, is {[e.number for e in evses]}")
+        wrong.append(f"evse: the numbers must count 1 to {len(evses)}, are {[e.number for e in evses]}")
     settings = raw.get("settings", {})
     if not isinstance(settings, dict):
         wrong.append("[settings]: must be a table")
@@ -305,9 +320,7 @@ def _power(raw: Any, wrong: list[str]) -> Power | None:
     if device is None:
         return None
     own = {k: v for k, v in raw.items() if k in ("hold_s", "backup_s")}
-    wrong += [f"power.{k}: must be seconds, more than 0, is {v!r}" for k, v in own.items() if not _seconds(v)]
-    given = {k: float(v) for k, v in own.items() if _seconds(v)}
-    return Power(Device(device.driver, {k: v for k, v in device.options.items() if k not in own}), **given)
+    return build(Power, own, "power", wrong, given={"device": device.without(*own)})
 
 
 OWN_METER = ("class", "mid_year", "certificate", "firmware")
@@ -326,18 +339,12 @@ def meter_policy(device: Device, where: str, kind: str, wrong: list[str]) -> Met
     """What a meter's table demands (docs/decisions/0018): class, and the evidence of it."""
     table = {("accuracy_class" if k == "class" else k): device.options[k] for k in OWN_METER if k in device.options}
     serial = device.options.get("serial", "")
-    policy = build(MeterPolicy, table, where, wrong, given={"serial": serial if isinstance(serial, str) else ""})
-    if policy.accuracy_class not in ("", "A", "B", "C"):
-        wrong.append(f"{where}.class: must be 'A', 'B' or 'C' as on the meter's label, is {policy.accuracy_class!r}")
-    if policy.mid_year is not None and not 2006 <= policy.mid_year <= 2100:
-        wrong.append(f"{where}.mid_year: must be the year of the MID marking, from 2006 on, is {policy.mid_year}")
+    found: list[str] = []
+    policy = build(MeterPolicy, table, where, found, given={"serial": serial if isinstance(serial, str) else ""})
+    wrong += [said.replace(".accuracy_class: ", ".class: ", 1) for said in found]  # "class" is no name for a field
     if policy.certificate and kind != "DC":
         wrong.append(f"{where}.certificate: stands for the MID marking of DC meters; an AC meter has mid_year")
     return policy
-
-
-def _seconds(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value < 86400
 
 
 def _tables(raw: Mapping[str, Any], name: str, wrong: list[str]) -> list[Any]:
@@ -356,16 +363,17 @@ def _sinks(raw: Mapping[str, Any], wrong: list[str], base: Path) -> tuple[SinkTa
     )
     names = [t.name for t in tables]
     wrong += [f"sinks: the name {n!r} is used twice" for n in sorted({n for n in names if names.count(n) > 1})]
-    for t in tables:
+    for i, t in enumerate(tables, 1):
         if t.kind == "file" and t.path is None:
-            wrong.append(f'sink {t.name!r}: path is missing, for example path = "alerts.jsonl"')
+            wrong.append(f'sinks[{i}].path: is missing, for example path = "alerts.jsonl"')
         if t.kind == "mqtt" and not t.host:
-            wrong.append(f"sink {t.name!r}: host is missing: the MQTT broker")
-        if len(t.topic) > 200 or not t.topic.isprintable() or any(c in t.topic for c in "+#"):
-            wrong.append(f"sink {t.name!r}: topic: no place for alerts: without + #, at most 200 characters")
-        if not 1 <= t.queue <= 100_000:
-            wrong.append(f"sink {t.name!r}: queue must be 1 to 100000 lines, is {t.queue}")
+            wrong.append(f"sinks[{i}].host: is missing: the MQTT broker")
     return tables
+
+
+def _number(table: Any, position: int) -> int:
+    number = table.get("number") if isinstance(table, Mapping) else None
+    return number if type(number) is int else position
 
 
 def _feed_problems(evse: Evse) -> Iterator[str]:
@@ -375,12 +383,13 @@ def _feed_problems(evse: Evse) -> Iterator[str]:
             f"{where}.phase_rotation: must name {evse.phases} of R, S, T (the feed's phases, in the"
             f" order of the outlet's), is {evse.phase_rotation!r}"
         )
-    if evse.power_kw is not None and not 0 < evse.power_kw < MOST_KW:
-        yield f"{where}.power_kw: must be more than 0 and below {MOST_KW}, is {evse.power_kw:g}"
     if evse.dc and evse.power_kw is None:
         yield f"{where}.power_kw: is missing: what this DC outlet can give at most, for example power_kw = 150"
-    if not 0.5 <= evse.efficiency <= 1:
-        yield f"{where}.efficiency: must be 0.5 to 1, is {evse.efficiency:g}"
+    if not evse.dc and evse.max_a > MOST_PILOT_A:
+        yield (
+            f"{where}.max_a: is {evse.max_a:g}: the pilot of an AC outlet can offer {MOST_PILOT_A:g} A at most"
+            " (IEC 61851-1, annex A)"
+        )
 
 
 def _backend_tables(raw: Mapping[str, Any], wrong: list[str]) -> list[tuple[str, Any]]:

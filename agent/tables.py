@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+import re
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, field, is_dataclass
+from dataclasses import MISSING, field, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from agent.frozen import frozen, specs
+from agent.key_rules import first_problem, key_type, parts
 
 T = TypeVar("T")
 
@@ -35,18 +36,6 @@ class Device:
         """Without the keys that are the agent's own."""
         return Device(self.driver, {k: v for k, v in self.options.items() if k not in keys})
 
-
-CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {
-    ("Evse", "kind"): ("AC", "DC"),
-    ("Evse", "outlet"): ("socket", "tethered"),
-    ("Evse", "phases"): (1, 3),
-    ("Evse", "phase_rotation"): ("", "RST", "STR", "TRS", "RTS", "SRT", "TSR", "R", "S", "T"),
-    ("Backend", "scope"): ("full", "billing"),
-    ("WebPayment", "when"): ("idle", "plugged"),
-    ("SinkTable", "kind"): ("file", "mqtt"),
-    ("Backend", "security_profile"): (0, 1, 2, 3),
-}
-"""By class and key."""
 
 _MADE = {("Backend", "charge_point_id_in_url"), ("Backend", "subprotocol_echo")}
 """Fields that are made here and are no keys of the file."""
@@ -74,56 +63,53 @@ def build(
             wrong.append(f"{where}.{key}: unknown key{meant_key(key, known)}")
             continue
         try:
-            values[key] = _convert(_hint(cls, known[key]), value, f"{where}.{key}", wrong, base)
+            values[key] = _convert(key_type(cls, known[key]), value, f"{where}.{key}", wrong, base)
         except ValueError as e:
-            said = str(e).partition(", is ")[0] if key in _SECRET else str(e)
-            wrong.append(f"{where}.{key}: {said}")
-            continue
-        choices = CHOICES.get((cls.__name__, key))
-        if choices and values[key] not in choices:
-            wrong.append(f"{where}.{key}: must be one of {', '.join(map(repr, choices))}, is {value!r}")
-            del values[key]
+            said = re.split(", is |, has ", str(e))[0] if key in _SECRET else str(e)
+            wrong.append(f"{where}.{key}{'' if said.startswith('[') else ': '}{said}")
     for name, f in known.items():
         if name not in values and f.default is MISSING and f.default_factory is MISSING:
             wrong.append(f"{where}.{name}: is missing")
-            values[name] = _EMPTY.get(_hint(cls, f), "")
+            values[name] = _EMPTY.get(parts(key_type(cls, f))[0], "")
     for name in ("state_dir",):
         if name in known and name not in values:
             values[name] = base / typing.cast(Any, known[name].default)
     return cls(**values)
 
 
-def _hint(cls: type[Any], key: Field[Any]) -> Any:
-    """The type of one key; ``typing.get_type_hints`` compiles those of all keys, of which a file has few."""
-    if not isinstance(key.type, str):
-        return key.type
-    home = next(c for c in cls.__mro__ if key.name in getattr(c, "__annotations__", {}))
-    return eval(key.type, dict(vars(sys.modules[home.__module__])))  # written by the class's author, not by the file's
-
-
 _EMPTY: dict[Any, Any] = {int: 0, float: 0.0, str: "", bool: False, Path: Path()}
 
 
 def _convert(hint: Any, value: Any, where: str, wrong: list[str], base: Path) -> Any:
+    """Of the key's type, and within its rules. Raises ``ValueError``."""
+    plain, rules = parts(hint)
+    converted = _typed(plain, value, where, wrong, base)
+    if said := first_problem(rules, converted):
+        raise ValueError(said)
+    return converted
+
+
+def _typed(hint: Any, value: Any, where: str, wrong: list[str], base: Path) -> Any:
     origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        return _convert(next(a for a in typing.get_args(hint) if a is not type(None)), value, where, wrong, base)
     if origin is tuple:
         item = typing.get_args(hint)[0]
         items = value if isinstance(value, list) else [value] if _stands_alone(item, value) else None
         if items is None:
             raise ValueError(f"must be a list, is {value!r}")
-        return tuple(_convert(item, v, f"{where}[{i}]", wrong, base) for i, v in enumerate(items))
+        return tuple(_entry(item, v, i, where, wrong, base) for i, v in enumerate(items))
     if hint is Device:
         return device_of(value, where, wrong)
     if is_dataclass(hint):
         return build(typing.cast(Any, hint), value, where, wrong, base)
     if hint is Path:
-        if not isinstance(value, str):
+        if not isinstance(value, str) or not value or "\0" in value:
             raise ValueError(f"must be a path in quotes, is {value!r}")
         return base / value
     if hint is float and type(value) in (int, float):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError("is too large a number") from None
     if hint is Any or type(value) is hint:
         return value
     if origin in (Mapping, dict, types.MappingProxyType) or hint in (dict, Mapping):
@@ -132,6 +118,13 @@ def _convert(hint: Any, value: Any, where: str, wrong: list[str], base: Path) ->
         raise ValueError(f"must be a table, is {value!r}")
     names = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
     raise ValueError(f"must be {names.get(hint, hint)}, is {value!r}")
+
+
+def _entry(hint: Any, value: Any, index: int, where: str, wrong: list[str], base: Path) -> Any:
+    try:
+        return _convert(hint, value, f"{where}[{index}]", wrong, base)
+    except ValueError as e:
+        raise ValueError(f"[{index}]{'' if str(e).startswith('[') else ': '}{e}") from None
 
 
 def _stands_alone(item: Any, value: Any) -> bool:

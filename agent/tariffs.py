@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import field
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 from agent.domain.offer import Offer, unlawful
 from agent.domain.tariff import Rates, Tariff, Window, rate
 from agent.frozen import frozen
+from agent.key_rules import Between, Entries, OneOf, Text
 from agent.kinds import EvseId
 from agent.settings import Evse, StationFile, build
 
@@ -20,34 +21,52 @@ _LAW = (
 )
 
 
+class Amount:
+    """In the currency's unit: a number or a text."""
+
+    def problem(self, value: Any) -> str:
+        try:
+            rate(value)
+        except ValueError as e:
+            return str(e)
+        return ""
+
+    def __str__(self) -> str:
+        return "0 or more and below a million, with 6 decimals at most"
+
+
+Price: TypeAlias = Annotated[Any, Amount()]
+TimeOfDay: TypeAlias = Annotated[str, Text(5, form="([01]?[0-9]|2[0-4]):[0-5][0-9]", like='a time like "22:00"')]
+
+
 @frozen
 class WindowTable:
     """Amounts are numbers or texts; ``begin`` and ``end`` of the clock on the wall."""
 
-    begin: str
-    end: str
-    days: tuple[str, ...] = DAYS
-    kwh: Any = None
-    minute: Any = None
-    occupancy: Any = None
+    begin: TimeOfDay
+    end: TimeOfDay
+    days: Annotated[tuple[Annotated[str, OneOf(DAYS)], ...], Entries(1, 7)] = DAYS
+    kwh: Price = None
+    minute: Price = None
+    occupancy: Price = None
 
 
 @frozen
 class TariffTable:
     """Amounts in the currency's unit, VAT included."""
 
-    kwh: Any = None
-    minute: Any = None
-    occupancy: Any = None
-    grace_min: int = 0
-    session: Any = None
-    other: Any = None
-    other_name: str = ""
-    minimum: Any = None
-    maximum: Any = None
-    currency: str = "EUR"
-    vat_percent: Any = None
-    source: str = "file"
+    kwh: Price = None
+    minute: Price = None
+    occupancy: Price = None
+    grace_min: Annotated[int, Between(0, 1440, "minutes")] = 0
+    session: Price = None
+    other: Price = None
+    other_name: Annotated[str, Text(NAME_MAX)] = ""
+    minimum: Price = None
+    maximum: Price = None
+    currency: Annotated[str, Text(3, 3, "[A-Z]{3}", "three capital letters such as EUR")] = "EUR"
+    vat_percent: Price = None
+    source: Annotated[str, OneOf(("file", "backend"))] = "file"
     window: tuple[WindowTable, ...] = field(default_factory=tuple)
 
 
@@ -128,11 +147,8 @@ def _window(table: WindowTable, where: str, wrong: list[str]) -> Window | None:
     for key, minute in (("begin", None if begin == 1440 else begin), ("end", end)):
         if minute is None:
             wrong.append(f'{where}.{key}: must be a time like "22:00", is {getattr(table, key)!r}')
-    unknown = [d for d in table.days if d not in DAYS]
-    if unknown or not table.days:
-        wrong.append(f"{where}.days: must be some of {', '.join(DAYS)}, is {list(table.days)}")
     rates = _rates(table, where, _PER, wrong)
-    if begin is None or end is None or unknown:
+    if begin is None or end is None:
         return None
     return Window(tuple(sorted({DAYS.index(d) for d in table.days})), begin, end, Rates(**rates))
 
@@ -151,17 +167,10 @@ def _misfits(tariff: Tariff, table: TariffTable, where: str) -> list[str]:
     priced = [getattr(r, k) for r in tariff.rates() for k in _PER] + [tariff.session, tariff.other]
     conditions = {
         f"{where}: names no price; kwh = 0.45 would be one": any(v is not None for v in priced),
-        f"{where}.grace_min: must be 0 to 1440 (minutes), is {tariff.grace_min}": 0 <= tariff.grace_min <= 1440,
         f"{where}.grace_min: there is no occupancy fee that it could be of": occupied or not tariff.grace_min,
-        f"{where}.other_name: must say what the other fee is for, in at most {NAME_MAX} characters": (
-            tariff.other is None or (0 < len(tariff.other_name) <= NAME_MAX and tariff.other_name.isprintable())
-        ),
+        f"{where}.other_name: must say what the other fee is for": tariff.other is None or bool(tariff.other_name),
         f"{where}.minimum: is more than the maximum": least is None or most is None or least <= most,
         f"{where}.vat_percent: must be 0 to 100, is {tariff.vat_percent}": (tariff.vat_percent or 0) <= 100,
-        f"{where}.currency: must be three capital letters such as EUR, is {tariff.currency!r}": (
-            len(tariff.currency) == 3 and tariff.currency.isascii() and tariff.currency.isupper()
-        ),
-        f"{where}.source: must be 'file' or 'backend', is {table.source!r}": table.source in ("file", "backend"),
     }
     return [said for said, holds in conditions.items() if not holds] + _holes(tariff.windows, where)
 

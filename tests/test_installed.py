@@ -25,7 +25,9 @@ def test_all_of_ours_are_listed_with_their_settings(capsys: pytest.CaptureFixtur
     meter = rows["meter_modbus"]
     assert (meter["role"], meter["package"], meter["missing"], meter["trouble"]) == ("meter", "chargy-agent", [], "")
     keys = {s["name"]: s for s in meter["settings"]}
-    assert keys["map"] == {"name": "map", "type": "str", "required": True}
+    assert keys["map"] == {"name": "map", "type": "str", "required": True, "rules": ["1 to 100 characters"]}
+    assert (keys["port"]["type"], keys["port"]["rules"]) == ("int", ["1 to 65535"])
+    assert keys["parity"]["type"] == "str | None"
     assert keys["timeout_s"]["default"] == 0.5
 
 

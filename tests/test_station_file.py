@@ -94,14 +94,14 @@ def test_a_good_file_is_called_good(tmp_path: Path) -> None:
 
 
 MISTAKES = {
-    "a table that is nearly right": ("[station]", "[sation]", ["[sation]", "did you mean 'station'?"]),
+    "a table that is nearly right": ("[station]", "[sation]", ["sation: unknown table", "did you mean 'station'?"]),
     "a key that is nearly right": ("state_dir", "statedir", ["station.statedir", "did you mean 'state_dir'?"]),
     "a key of a list": ("number = 1", "nummer = 1", ["evse[1].nummer", "did you mean 'number'?"]),
     "a number in quotes": ("number = 1", 'number = "1"', ["evse[1].number", "must be a whole number", "'1'"]),
     "a text without quotes": ('id = "CP-1"', "id = 7", ["station.id", "must be a text in quotes", "7"]),
     "a choice": ("number = 1", 'number = 1\noutlet = "plug"', ["evse[1].outlet", "'socket', 'tethered'", "'plug'"]),
-    "no TOML at all": ("[station]", "[station", ["is not valid TOML", "line 2"]),
-    "no EVSE": (GOOD[GOOD.index("[[evse]]") :], "", ["[[evse]]: at least one EVSE is needed"]),
+    "no TOML at all": ("[station]", "[station", ["is not valid TOML", ":2:9: "]),
+    "no EVSE": (GOOD[GOOD.index("[[evse]]") :], "", ["evse: at least one EVSE is needed"]),
     "a URL without a scheme": ('"ws://127.0.0.1:9"', '"127.0.0.1:9"', ["backend.url", "ws:// or wss://"]),
     "a version nobody speaks": ("[backend]", '[backend]\nversions = ["1.7"]', ["versions", "1.7"]),
     "a password that is missing": ("[backend]", "[backend]\nsecurity_profile = 1", ["needs password"]),

@@ -113,12 +113,12 @@ def test_an_outlet_of_its_own() -> None:
         ("", "tariff: names no price; kwh = 0.45 would be one"),
         ("kwh = 0.4\ngrace_min = 5", "tariff.grace_min: there is no occupancy fee that it could be of"),
         ("occupancy = 0.4\ngrace_min = -5", "tariff.grace_min: must be 0 to 1440 (minutes), is -5"),
-        ("kwh = 0.4\nother = 1", "tariff.other_name: must say what the other fee is for, in at most 40 characters"),
+        ("kwh = 0.4\nother = 1", "tariff.other_name: must say what the other fee is for"),
         ("kwh = 0.4\nminimum = 0.005", "tariff.minimum: must be whole cents, is 0.005"),
         ("kwh = 0.4\nminimum = 5\nmaximum = 4", "tariff.minimum: is more than the maximum"),
         ("kwh = 0.4\nvat_percent = 101", "tariff.vat_percent: must be 0 to 100, is 101"),
         ('kwh = 0.4\ncurrency = "Euro"', "tariff.currency: must be three capital letters such as EUR, is 'Euro'"),
-        ('kwh = 0.4\nsource = "both"', "tariff.source: must be 'file' or 'backend', is 'both'"),
+        ('kwh = 0.4\nsource = "both"', "tariff.source: must be one of 'file', 'backend', is 'both'"),
         (
             'kwh = 0.4\nsource = "backend"',
             "tariff.source: a backend can set a price only with settings.cost_display = true",
@@ -130,7 +130,7 @@ def test_an_outlet_of_its_own() -> None:
         ),
         (
             'kwh = 1\n[[tariff.window]]\nbegin = "06:00"\nend = "06:00"\ndays = ["mon", "Tuesday"]',
-            "tariff.window[0].days: must be some of mon, tue, wed, thu, fri, sat, sun, is ['mon', 'Tuesday']",
+            "tariff.window[0].days[1]: must be one of 'mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun', is 'Tuesday'",
         ),
         (
             'kwh = 1\n[[tariff.window]]\nbegin = "06:00"\nend = "22:00"',
@@ -215,8 +215,8 @@ def test_windows_of_a_strong_outlet() -> None:
 
 
 def test_a_power_that_nothing_has() -> None:
-    for power in ("-50", "0", "nan", "10000"):
-        with pytest.raises(SettingsError, match=f"power_kw: must be more than 0 and below 10000, is {power}"):
+    for power in ("-50", "0", "nan", "10001"):
+        with pytest.raises(SettingsError, match=rf"power_kw: must be 0.1 to 10000 \(kW\), is {power}"):
             parse(tomllib.loads(f"{AC}power_kw = {power}\n"), Path("station.toml"))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from agent.frozen import frozen
+from agent.kinds import FEATURE_PROFILES
 
 Value: TypeAlias = bool | int | str | tuple[str, ...]
 
@@ -74,15 +75,6 @@ TEXT_MAX = 512
 """Of a text for a driver (MessageContentType of 2.x)."""
 OUTLETS_MOST = 4
 """EVSEs that can have settings of their own for payment at a web page."""
-FEATURE_PROFILES = (
-    "Core",
-    "RemoteTrigger",
-    "LocalAuthListManagement",
-    "Reservation",
-    "SmartCharging",
-    "FirmwareManagement",
-)
-"""OCPP 1.6 6.1; what is offered (``features_off`` of the station file takes some away)."""
 
 
 def _web(n: int) -> tuple[Variable, ...]:

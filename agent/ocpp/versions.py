@@ -7,18 +7,18 @@ from typing import Any
 
 from agent.domain.variables import Value
 from agent.ocpp.dialect import Dialect
+from agent.settings import OCPP_VERSIONS
 
-KNOWN = ("2.0.1", "1.6")
 TABLES = ("ocpp16", "ocpp2")
 """Sub-tables of ``[settings]`` that name settings as a version does."""
 
 
 def dialects(versions: Sequence[str], features_off: Collection[str] = ()) -> tuple[Dialect, ...]:
     """The dialects of these versions, the preferred one first. Raises ``ValueError``: none of them is spoken here."""
-    unknown = [v for v in versions if v not in KNOWN]
-    spoken = [v for v in dict.fromkeys(versions) if v in KNOWN]
+    unknown = [v for v in versions if v not in OCPP_VERSIONS]
+    spoken = [v for v in dict.fromkeys(versions) if v in OCPP_VERSIONS]
     if not spoken:
-        raise ValueError(f"none of {unknown} is spoken here; known: {', '.join(KNOWN)}")
+        raise ValueError(f"none of {unknown} is spoken here; known: {', '.join(OCPP_VERSIONS)}")
     return tuple(_dialect(v, features_off) for v in spoken)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import fields
@@ -128,18 +129,28 @@ def compose(file: StationFile, now: Callable[[], tuple[int, float]]) -> list[Com
             continue
         problems: list[str] = []
         settings = build(driver.settings, _numbered(driver, device, evse, path), path, problems, file.path.parent)
+        where = _where(file, evse, role, now)
+        if role == "meter" and not problems:
+            problems += _billed_twice(meters, evse, path, driver, settings, where)
         wrong += [f"{file.path}: {p}" for p in problems]
-        if not problems:
-            where = _where(file, evse, role, now)
-            if role == "meter":
-                wrong += [f"{file.path}: {p}" for p in _billed_twice(meters, evse, path, driver, settings, where)]
-            complaints = [f"{file.path}: {path}: {c}" for c in driver.check(settings, where)]
-            out.append(
-                Composed(evse, role, path, _opening(driver, settings, where), complaints, driver, settings, where)
-            )
+        complaints = [f"{file.path}: {c}" for c in _complaints(driver, settings, where, path, problems)]
+        out.append(Composed(evse, role, path, _opening(driver, settings, where), complaints, driver, settings, where))
     if wrong:
         raise SettingsError(wrong + [c for d in out for c in d.complaints])
     return out
+
+
+def _complaints(driver: Driver[Any], settings: Any, where: Where, path: str, problems: list[str]) -> list[str]:
+    """What the driver says, by the path of the key; nothing of keys that were not accepted: their defaults stand in."""
+    keys = {f.name for f in fields(driver.settings)}
+    told = {p.partition(": ")[0] for p in problems}
+    found = []
+    for complaint in driver.check(settings, where):
+        key = complaint.partition(": ")[0]
+        placed = f"{path}.{complaint}" if re.split(r"[.\[]", key)[0] in keys else f"{path}: {complaint}"
+        if placed.partition(": ")[0] not in told:
+            found.append(placed)
+    return found
 
 
 _NO_ADDRESS = {"map", "serial", "baud", "parity", "timeout_s", "coarsest_wh"}

@@ -12,18 +12,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
+from agent.key_rules import Between, HostName, TcpPort
 from agent.ports.driver import Driver, Where
 from agent.ports.meter import MeterPort
 
 
 @dataclass(frozen=True, slots=True)
 class TextMeterSettings:
-    """Keys of the device's table in the station file. ``silent_s``: no answer for so long means that it is gone."""
+    """Keys of the device's table in the station file, each with its type, its range and perhaps a default: ``check``
+    and ``run`` judge a file by them. ``silent_s``: no answer for so long means that it is gone."""
 
-    host: str
-    port: int = 4001
-    silent_s: float = 3.0
+    host: HostName
+    port: TcpPort = 4001
+    silent_s: Annotated[float, Between(0.01, 60, "seconds")] = 3.0
 
 
 @asynccontextmanager
@@ -35,7 +38,8 @@ async def _open(settings: TextMeterSettings, where: Where) -> AsyncIterator[Mete
 
 
 def _check(settings: TextMeterSettings, where: Where) -> list[str]:
-    return [] if 0 < settings.port < 65536 else [f"port: must be 1 to 65535, is {settings.port}"]
+    """What the ranges of the keys cannot say."""
+    return [] if settings.host else ['host: is missing, for example host = "192.168.1.5"']
 
 
 DRIVER = Driver("blueprint", "meter", TextMeterSettings, _open, _check)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Annotated
 
+from agent.key_rules import Between, DevicePath, Entries, problems
 from agent.ports import Broken
 from agent.ports.buttons import ButtonsPort
 from agent.ports.driver import Driver, Where
@@ -19,15 +21,15 @@ class ButtonsSettings:
     (``linux/input-event-codes.h``), for example ``{language = 59, stop = 60}``. ``fields`` of a touch panel: name to
     left, top, right, bottom in percent; ``touch_max``: the panel's greatest x and y (``evtest`` shows them)."""
 
-    path: str
+    path: DevicePath
     keys: dict[str, int] = field(default_factory=dict)
     fields: dict[str, list[int]] = field(default_factory=dict)
-    touch_max: tuple[int, ...] = (4095, 4095)
+    touch_max: Annotated[tuple[Annotated[int, Between(1, 2**31 - 1)], ...], Entries(2, 2)] = (4095, 4095)
 
 
 def complaints(settings: ButtonsSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    wrong = []
+    wrong = problems(settings)
     if not settings.path:
         wrong.append('path: is missing, for example path = "/dev/input/event0"')
     if not settings.keys and not settings.fields:
@@ -35,20 +37,20 @@ def complaints(settings: ButtonsSettings, where: Where | None = None) -> list[st
     for name, code in settings.keys.items():
         if type(code) is not int or not 0 < code <= KEY_MAX:
             wrong.append(f"keys.{name}: must be a key code from 1 to {KEY_MAX}, is {code!r}")
-    codes = list(settings.keys.values())
+    codes = [c for c in settings.keys.values() if type(c) is int]
     wrong += [f"keys: code {c} has two names" for c in dict.fromkeys(codes) if codes.count(c) > 1]
     wrong += [
         f"fields.{n}: must be left, top, right, bottom in percent, is {b!r}"
         for n, b in settings.fields.items()
         if not _is_box(b)
     ]
-    if len(settings.touch_max) != 2 or min(settings.touch_max) < 1:
-        wrong.append(f"touch_max: must be the greatest x and y, is {list(settings.touch_max)!r}")
     return wrong
 
 
-def _is_box(box: list[int]) -> bool:
-    return len(box) == 4 and all(type(n) is int and 0 <= n <= 100 for n in box) and box[0] < box[2] and box[1] < box[3]
+def _is_box(box: object) -> bool:
+    if not isinstance(box, list) or len(box) != 4 or any(type(n) is not int or not 0 <= n <= 100 for n in box):
+        return False
+    return bool(box[0] < box[2] and box[1] < box[3])
 
 
 @asynccontextmanager

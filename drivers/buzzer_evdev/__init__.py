@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from agent.key_rules import DevicePath, problems
 from agent.ports import Broken
 from agent.ports.buzzer import BuzzerPort
 from agent.ports.driver import Driver, Where
@@ -17,13 +18,13 @@ class BuzzerSettings:
     """``path``: ``/dev/input/event1`` or a symlink in ``/dev/input/by-path``. ``bell``: the device has one pitch of its
     own (SND_BELL, ``gpio-beeper``) instead of a tone of any frequency (SND_TONE)."""
 
-    path: str
+    path: DevicePath
     bell: bool = False
 
 
 def complaints(settings: BuzzerSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    return [] if settings.path else ['path: is missing, for example path = "/dev/input/event1"']
+    return problems(settings) if settings.path else ['path: is missing, for example path = "/dev/input/event1"']
 
 
 @asynccontextmanager

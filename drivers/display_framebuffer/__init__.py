@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
+from agent.key_rules import DevicePath, OneOf, problems
 from agent.ports import Broken
 from agent.ports.display import DisplayPort
 from agent.ports.driver import Driver, Where
-from drivers.panel.mounting import TURN_S, Mounting, size_complaints
+from drivers.panel.mounting import TURN_S, Margin, Mounting, PanelSide, Rotation, TurnTime, size_complaints
 
 FORMATS = ("auto", "RGB565", "RGB888", "XRGB8888", "MONO")
 
@@ -24,24 +26,21 @@ class FramebufferSettings:
     that is mounted turned. ``margin``: pixels on each side that the bezel hides. ``turn_s``: seconds for each of
     several faces."""
 
-    path: str
-    width: int = 0
-    height: int = 0
-    format: str = "auto"
-    rotate: int = 0
-    margin: int = 0
-    turn_s: float = TURN_S
+    path: DevicePath
+    width: PanelSide = 0
+    height: PanelSide = 0
+    format: Annotated[str, OneOf(FORMATS)] = "auto"
+    rotate: Rotation = 0
+    margin: Margin = 0
+    turn_s: TurnTime = TURN_S
 
 
 def complaints(settings: FramebufferSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    wrong = []
+    wrong = problems(settings)
     if not settings.path:
         wrong.append('path: is missing, for example path = "/dev/fb0"')
-    if settings.format not in FORMATS:
-        wrong.append(f"format: must be one of {', '.join(FORMATS)}, is {settings.format!r}")
-    wrong += size_complaints(settings.width, settings.height, "ask the kernel")
-    return wrong + _mounting(settings).complaints()
+    return wrong + size_complaints(settings.width, settings.height, "ask the kernel")
 
 
 def _mounting(settings: FramebufferSettings) -> Mounting:

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
+from agent.key_rules import DevicePath, OneOf, problems
 from agent.ports import Broken
 from agent.ports.display import DisplayPort
 from agent.ports.driver import Driver, Where
-from drivers.panel.mounting import TURN_S, Mounting, size_complaints
+from drivers.panel.mounting import TURN_S, Margin, Mounting, PanelSide, Rotation, TurnTime, size_complaints
 
 DEPTHS = (1, 24)
 
@@ -21,21 +23,19 @@ class PngSettings:
     pixels. ``depth``: bits per pixel, 1 (black and white) or 24. ``rotate``, ``margin``, ``turn_s``: as of any
     panel."""
 
-    path: str
-    width: int = 800
-    height: int = 480
-    depth: int = 24
-    rotate: int = 0
-    margin: int = 0
-    turn_s: float = TURN_S
+    path: DevicePath
+    width: PanelSide = 800
+    height: PanelSide = 480
+    depth: Annotated[int, OneOf(DEPTHS)] = 24
+    rotate: Rotation = 0
+    margin: Margin = 0
+    turn_s: TurnTime = TURN_S
 
 
 def complaints(settings: PngSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a file."""
     wrong = [] if settings.path else ['path: is missing, for example path = "/run/chargy-agent/screen-1.png"']
-    if settings.depth not in DEPTHS:
-        wrong.append(f"depth: must be 1 or 24 (bits per pixel), is {settings.depth}")
-    return wrong + size_complaints(settings.width, settings.height, "") + _mounting(settings).complaints()
+    return wrong + problems(settings) + size_complaints(settings.width, settings.height, "")
 
 
 def _mounting(settings: PngSettings) -> Mounting:

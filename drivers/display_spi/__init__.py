@@ -6,16 +6,17 @@ luma, spidev and gpiod are imported by the drawing thread when the display is op
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
+from agent.key_rules import Between, DevicePath, OneOf, Text, problems
 from agent.ports import Broken
 from agent.ports.display import DisplayPort
 from agent.ports.driver import Driver, Where
 from drivers.display_spi.chips import CHIPS
-from drivers.panel.mounting import TURN_S, Mounting
+from drivers.panel.mounting import TURN_S, Margin, Mounting, Rotation, TurnTime
 
 SPEEDS_MHZ = (0.5, 1, 2, 4, 8, 16, 20, 24, 28, 32, 36, 40, 44, 48, 50, 52)
 """What luma takes."""
@@ -27,34 +28,28 @@ class SpiSettings:
     ``backlight``: lines of the GPIO chip ``gpio``; the latter two -1 where they are not wired. ``bgr``: the panel has
     blue where red should be."""
 
-    chip: str
-    dc: int = -1
-    reset: int = -1
-    backlight: int = -1
-    bus: str = "0.0"
-    speed_mhz: float = 8
-    gpio: str = "/dev/gpiochip0"
+    chip: Annotated[str, OneOf(tuple(CHIPS))]
+    dc: Annotated[int, Between(-1, 10_000)] = -1
+    reset: Annotated[int, Between(-1, 10_000)] = -1
+    backlight: Annotated[int, Between(-1, 10_000)] = -1
+    bus: Annotated[str, Text(10, form=r"[0-9]+\.[0-9]+", like='as in "0.0" for /dev/spidev0.0')] = "0.0"
+    speed_mhz: Annotated[float, OneOf(SPEEDS_MHZ)] = 8
+    gpio: DevicePath = "/dev/gpiochip0"
     bgr: bool = False
-    rotate: int = 0
-    margin: int = 0
-    turn_s: float = TURN_S
+    rotate: Rotation = 0
+    margin: Margin = 0
+    turn_s: TurnTime = TURN_S
 
 
 def complaints(settings: SpiSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    wrong = []
-    if settings.chip not in CHIPS:
-        wrong.append(f"chip: must be one of {', '.join(CHIPS)}, is {settings.chip!r}")
+    wrong = problems(settings)
     if settings.dc < 1:
         wrong.append(f"dc: is the number of the GPIO line data/command, 1 or more, is {settings.dc}")
-    if not re.fullmatch(r"\d+\.\d+", settings.bus):
-        wrong.append(f'bus: must be as in "0.0" for /dev/spidev0.0, is {settings.bus!r}')
-    if settings.speed_mhz not in SPEEDS_MHZ:
-        wrong.append(f"speed_mhz: must be one of {', '.join(map(str, SPEEDS_MHZ))}, is {settings.speed_mhz}")
     chip = CHIPS.get(settings.chip)
     if settings.bgr and chip and not (chip.partial and chip.depth > 1):
         wrong.append(f"bgr: there is no such order of colours for {settings.chip}; leave it out")
-    return wrong + mounting(settings).complaints()
+    return wrong
 
 
 def mounting(settings: SpiSettings) -> Mounting:

@@ -9,13 +9,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, TypeAlias
 
 from agent import secret_file
+from agent.key_rules import Between, HostName, OneLine, Seconds, TcpPort, Text, problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.evse import EvsePort
 
 WIDEST_BEAT_S = 4.0
+
+
+ModuleName: TypeAlias = Annotated[str, Text(100, 1, "[^/+#]+", "the name of an EVerest module, without / + #")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +33,23 @@ class EverestSettings:
     vehicle takes no limit of 0 W as a pause; ``pausable``: this charger really pauses in its loop when told, and does
     that instead."""
 
-    host: str
-    port: int = 1883
-    username: str = ""
+    host: HostName
+    port: TcpPort = 1883
+    username: OneLine = ""
     password_file: Path | None = None
-    prefix: str = ""
-    manager: str = "evse_manager_{evse}"
-    provider: str = "token_provider_{evse}"
-    validator: str = "token_validator_{evse}"
-    limits: str = "limits_{evse}"
-    errors: str = "errors_{evse}"
-    evse: int = 0
-    connector: int = 1
-    timeout_s: float = 2.0
-    confirm_s: float = 5.0
-    silent_s: float = 3.0
-    stop_s: float = 25.0
-    least_w: float = 1500.0
+    prefix: Annotated[str, Text(200, form="[^+#]*", like="the begin of a topic, without + #")] = ""
+    manager: ModuleName = "evse_manager_{evse}"
+    provider: ModuleName = "token_provider_{evse}"
+    validator: ModuleName = "token_validator_{evse}"
+    limits: ModuleName = "limits_{evse}"
+    errors: ModuleName = "errors_{evse}"
+    evse: Annotated[int, Between(0, 10_000)] = 0
+    connector: Annotated[int, Between(1, 10_000)] = 1
+    timeout_s: Annotated[float, Between(0.01, 60, "seconds")] = 2.0
+    confirm_s: Seconds = 5.0
+    silent_s: Annotated[float, Between(0.01, 600, "seconds")] = 3.0
+    stop_s: Annotated[float, Between(0.01, 600, "seconds")] = 25.0
+    least_w: Annotated[float, Between(1, 1_000_000, "watts")] = 1500.0
     pausable: bool = False
 
     @property
@@ -55,18 +60,9 @@ class EverestSettings:
 
 def complaints(settings: EverestSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    wrong = []
+    wrong = problems(settings)
     if not settings.host:
         wrong.append('host: is missing, for example host = "127.0.0.1" (EVerest\'s MQTT broker)')
-    if not 0 < settings.port < 65536:
-        wrong.append(f"port: must be 1 to 65535, is {settings.port}")
-    names = (settings.manager, settings.provider, settings.validator, settings.limits, settings.errors)
-    if any(not n or any(c in n for c in "/+#") for n in names):
-        wrong.append("manager, provider, validator, limits, errors: must be names of EVerest modules, without / + #")
-    if any(c in settings.prefix for c in "+#\0"):
-        wrong.append(f"prefix: must be the begin of a topic, without + #, is {settings.prefix!r}")
-    if min(settings.timeout_s, settings.confirm_s, settings.silent_s, settings.stop_s, settings.least_w) <= 0:
-        wrong.append("timeout_s, confirm_s, silent_s, stop_s, least_w: must be above 0")
     if said := secret_file.text_trouble(settings.password_file):
         wrong.append(f"password_file: {said}")
     return wrong

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
+from agent.key_rules import BaudRate, Between, DevicePath, HostName, ModbusUnit, OneOf, Parity, TcpPort, Text
 from agent.ports.driver import Driver, Where
 from agent.ports.evse import EvsePort
 
@@ -21,23 +23,23 @@ class BoardSettings:
     well, so that a broken wire is told too. ``extra_fault_names``: likewise, in registers of the station's own wiring
     from ``extra_fault_base``, 16 to a register."""
 
-    map: str
-    line: str | None = None
-    host: str = "127.0.0.1"
-    port: int | None = None
-    device: str = ""
-    baud: int | None = None
-    parity: str | None = None
-    unit: int | None = None
-    point: int = 1
-    poll_s: float = 0.5
-    watchdog_s: int = 10
+    map: Annotated[str, Text(100, 1)]
+    line: Annotated[str, OneOf(("tcp", "rtu", "rtu_tcp"))] | None = None
+    host: HostName = "127.0.0.1"
+    port: TcpPort | None = None
+    device: DevicePath = ""
+    baud: BaudRate | None = None
+    parity: Parity | None = None
+    unit: ModbusUnit | None = None
+    point: Annotated[int, Between(1, 255)] = 1
+    poll_s: Annotated[float, Between(0.01, 10, "seconds")] = 0.5
+    watchdog_s: Annotated[int, Between(1, 65_534, "seconds: the board has to notice our silence")] = 10
     accept_no_watchdog: bool = False
-    timeout_s: float = 0.5
-    bay_input: int | None = None
-    input_faults: tuple[str, ...] = ()
-    extra_fault_names: tuple[str, ...] = ()
-    extra_fault_base: int = 900
+    timeout_s: Annotated[float, Between(0.01, 10, "seconds")] = 0.5
+    bay_input: Annotated[int, Between(0, 15)] | None = None
+    input_faults: tuple[Annotated[str, Text(50)], ...] = ()
+    extra_fault_names: tuple[Annotated[str, Text(50)], ...] = ()
+    extra_fault_base: Annotated[int, Between(0, 65_535)] = 900
 
 
 @asynccontextmanager

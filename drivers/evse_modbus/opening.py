@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from agent.key_rules import problems
 from agent.ports import Broken
 from agent.ports.driver import Where
 from drivers.bus import LineSettings, open_line
@@ -57,15 +58,15 @@ def complaints(settings: BoardSettings, where: Where) -> list[str]:
         wired(settings, board_map)
     except MapError as e:
         return [str(e)]
-    return _watchdog(settings, board_map) + line_settings(settings, board_map).complaints()
+    return problems(settings) + _watchdog(settings, board_map) + line_settings(settings, board_map).complaints()
 
 
 def _watchdog(settings: BoardSettings, board_map: BoardMap) -> list[str]:
     """The board has to notice our silence, or somebody has decided to do without."""
     dog = board_map.watchdog
     most_s = _MOST_WORD // dog.per_s if dog is not None else _MOST_WORD
-    if not 0 < settings.watchdog_s <= most_s:
-        return [f"watchdog_s: must be from 1 to {most_s}, the board has to notice our silence"]
+    if settings.watchdog_s > most_s:
+        return [f"watchdog_s: must be at most {most_s}: this board counts no further, and has to notice our silence"]
     if dog is None and not settings.accept_no_watchdog:
         return [
             f"map: {board_map.vendor} {board_map.model}: {NO_WATCHDOG}. Fit a relay that releases the board's enable "

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
+from agent.key_rules import BaudRate, Between, DevicePath, problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.evse import EvsePort
@@ -23,29 +25,20 @@ class OpenEvseSettings:
     ``fallback_a``; it knows no fallback of 0 A. Both are kept in a memory that wears out: they are written when the
     line is opened, and the board writes them only if they differ."""
 
-    device: str
-    baud: int = 115200
-    poll_s: float = 0.5
-    timeout_s: float = 0.5
-    heartbeat_s: int = 10
-    fallback_a: int = LEAST_A
+    device: DevicePath
+    baud: BaudRate = 115200
+    poll_s: Annotated[float, Between(0.01, 60, "seconds")] = 0.5
+    timeout_s: Annotated[float, Between(0.01, 10, "seconds")] = 0.5
+    heartbeat_s: Annotated[
+        int, Between(LEAST_HEARTBEAT_S, 600, "seconds: more than two beats, and our silence is noticed")
+    ] = 10
+    fallback_a: Annotated[int, Between(LEAST_A, 80, "amperes; the board offers no less")] = LEAST_A
 
 
 def complaints(settings: OpenEvseSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    wrong = []
-    if not settings.device:
-        wrong.append('device: is missing, for example device = "/dev/ttyUSB0"')
-    if settings.baud <= 0:
-        wrong.append(f"baud: must be a speed such as 115200, is {settings.baud}")
-    if not LEAST_HEARTBEAT_S <= settings.heartbeat_s <= 600:
-        wrong.append(f"heartbeat_s: must be 5 to 600: more than two beats, and our silence is noticed; is "
-                     f"{settings.heartbeat_s}")  # fmt: skip
-    if not LEAST_A <= settings.fallback_a <= 80:
-        wrong.append(f"fallback_a: must be 6 to 80, the board offers no less; is {settings.fallback_a}")
-    if settings.poll_s <= 0 or settings.timeout_s <= 0:
-        wrong.append("poll_s, timeout_s: must be above 0")
-    return wrong
+    missing = [] if settings.device else ['device: is missing, for example device = "/dev/ttyUSB0"']
+    return missing + problems(settings)
 
 
 @asynccontextmanager

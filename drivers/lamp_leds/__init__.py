@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Annotated, TypeAlias
 
+from agent.key_rules import DevicePath, Text, problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.lamp import LampPort
+
+LedName: TypeAlias = Annotated[str, Text(255)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +20,18 @@ class LampSettings:
     """Names of the LEDs in ``folder``, "" for a colour that is not fitted: ``yellow`` is then red with green, every
     other colour that is missing is shown by the one that is fitted and nearest in meaning."""
 
-    green: str = ""
-    red: str = ""
-    blue: str = ""
-    yellow: str = ""
-    folder: str = "/sys/class/leds"
+    green: LedName = ""
+    red: LedName = ""
+    blue: LedName = ""
+    yellow: LedName = ""
+    folder: DevicePath = "/sys/class/leds"
 
 
 def complaints(settings: LampSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
     names = [n for n in (settings.green, settings.red, settings.blue, settings.yellow) if n]
     wrong = [] if names else ['no LED is named, for example green = "charger:green:status"']
+    wrong += problems(settings)
     wrong += [f"{n!r}: must be a name in {settings.folder}, no path" for n in names if "/" in n or n in (".", "..")]
     wrong += [f"{n!r} is named twice" for n in dict.fromkeys(names) if names.count(n) > 1]
     return wrong

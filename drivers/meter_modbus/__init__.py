@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
+from agent.key_rules import BaudRate, Between, DevicePath, HostName, ModbusUnit, OneLine, OneOf, Parity, TcpPort, Text
 from agent.ports.driver import Driver, Where
 from agent.ports.meter import MeterPort
 
@@ -19,19 +21,19 @@ class MeterSettings:
     signature nobody charges (otherwise the register is billed all the same); ``record_s``: how long the end of a
     transaction waits for the record."""
 
-    map: str
-    line: str = "rtu"
-    device: str = ""
-    host: str = ""
-    port: int = 502
-    baud: int | None = None
-    parity: str | None = None
-    unit: int | None = None
-    serial: str = ""
-    timeout_s: float = 0.5
-    coarsest_wh: float = 10.0
+    map: Annotated[str, Text(100, 1)]
+    line: Annotated[str, OneOf(("rtu", "rtu_tcp", "tcp"))] = "rtu"
+    device: DevicePath = ""
+    host: HostName = ""
+    port: TcpPort = 502
+    baud: BaudRate | None = None
+    parity: Parity | None = None
+    unit: ModbusUnit | None = None
+    serial: OneLine = ""
+    timeout_s: Annotated[float, Between(0.01, 10, "seconds")] = 0.5
+    coarsest_wh: Annotated[float, Between(0.001, 100, "Wh")] = 10.0
     signature_required: bool = False
-    record_s: float = 5.0
+    record_s: Annotated[float, Between(0, 600, "seconds")] = 5.0
 
 
 @asynccontextmanager

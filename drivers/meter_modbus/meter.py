@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from fractions import Fraction
 
+from agent.key_rules import problems
 from agent.kinds import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
@@ -61,7 +62,7 @@ def complaints(settings: MeterSettings, where: Where) -> list[str]:
         meter_map = find(settings.map, where.config_dirs)
     except MapError as e:
         return [str(e)]
-    wrong = line_settings(settings, meter_map).complaints()
+    wrong = problems(settings) + line_settings(settings, meter_map).complaints()
     if meter_map.step_wh > settings.coarsest_wh:
         wrong.append(_too_coarse(meter_map, float(meter_map.step_wh), settings))
     if meter_map.current == "AC" and int(where.facts.get("phases", 3)) > meter_map.phases:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
+from agent.key_rules import Between, HostName, OneLine, OneOf, TcpPort
 from agent.ports.driver import Driver, Where
 from agent.ports.meter import SigningMeter
+
+MODELS = ("lem_dcbm", "isabellenhuette_iem")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +21,15 @@ class RestSettings:
     signature nobody charges; otherwise the register is billed all the same. ``record_s``: how long the end of a
     transaction waits for the signed record. ``cable``, ``tariff``: numbers in the LEM's own tables."""
 
-    model: str
-    host: str
-    port: int = 80
-    serial: str = ""
-    timeout_s: float = 3.0
+    model: Annotated[str, OneOf(MODELS)]
+    host: HostName
+    port: TcpPort = 80
+    serial: OneLine = ""
+    timeout_s: Annotated[float, Between(0.01, 60, "seconds")] = 3.0
     signature_required: bool = False
-    record_s: float = 5.0
-    cable: int = 0
-    tariff: int = 0
+    record_s: Annotated[float, Between(0, 600, "seconds")] = 5.0
+    cable: Annotated[int, Between(0, 65_535)] = 0
+    tariff: Annotated[int, Between(0, 65_535)] = 0
 
 
 @asynccontextmanager

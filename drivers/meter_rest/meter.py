@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from agent.key_rules import problems
 from agent.kinds import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
@@ -37,7 +38,7 @@ class Api(Transactions, Protocol):
     async def look(self) -> Look: ...
 
 
-MODELS: dict[str, Callable[[Web, RestSettings], Api]] = {"lem_dcbm": Lem, "isabellenhuette_iem": Iem}
+APIS: dict[str, Callable[[Web, RestSettings], Api]] = {"lem_dcbm": Lem, "isabellenhuette_iem": Iem}
 
 
 @asynccontextmanager
@@ -46,14 +47,14 @@ async def open_meter(settings: RestSettings, where: Where) -> AsyncIterator[Rest
     if wrong := complaints(settings):
         raise Broken("; ".join(wrong))
     web = Web(settings.host, settings.port, settings.timeout_s)
-    meter = RestMeter(settings, where, MODELS[settings.model](web, settings))
+    meter = RestMeter(settings, where, APIS[settings.model](web, settings))
     await meter.begin()
     yield meter
 
 
 def complaints(settings: RestSettings) -> list[str]:
-    wrong = [] if settings.model in MODELS else [f"model: must be one of {', '.join(MODELS)}, is {settings.model!r}"]
-    return wrong if settings.host else [*wrong, 'host: is missing; for example host = "192.168.1.2"']
+    missing = [] if settings.host else ['host: is missing; for example host = "192.168.1.2"']
+    return problems(settings) + missing
 
 
 class RestMeter:

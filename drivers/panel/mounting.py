@@ -4,6 +4,9 @@ reads it."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+from agent.key_rules import Between, OneOf, problems
 
 TURN_S = 2.5
 """So that two faces are seen while a notice stands (4 s)."""
@@ -11,25 +14,24 @@ SHORT, LONG, LARGEST = 64, 128, 8192
 """Pixels: sides of the smallest panel that says everything, and of the largest."""
 
 
+Rotation: TypeAlias = Annotated[int, OneOf((0, 90, 180, 270))]
+Margin: TypeAlias = Annotated[int, Between(0, 100, "pixels")]
+TurnTime: TypeAlias = Annotated[float, Between(0.5, 60, "seconds")]
+PanelSide: TypeAlias = Annotated[int, Between(0, LARGEST, "pixels")]
+
+
 @dataclass(frozen=True, slots=True)
 class Mounting:
     """``rotate``: clockwise, 0, 90, 180 or 270. ``margin``: pixels on each side that the bezel hides. ``turn_s``: how
     long one of several faces is shown."""
 
-    rotate: int = 0
-    margin: int = 0
-    turn_s: float = TURN_S
+    rotate: Rotation = 0
+    margin: Margin = 0
+    turn_s: TurnTime = TURN_S
 
     def complaints(self) -> list[str]:
         """One line each, the key first."""
-        wrong = []
-        if self.rotate not in (0, 90, 180, 270):
-            wrong.append(f"rotate: must be 0, 90, 180 or 270, is {self.rotate}")
-        if not 0 <= self.margin <= 100:
-            wrong.append(f"margin: must be 0 to 100, is {self.margin}")
-        if not 0.5 <= self.turn_s <= 60:
-            wrong.append(f"turn_s: must be 0.5 to 60 (seconds), is {self.turn_s}")
-        return wrong
+        return problems(self)
 
 
 def size_complaints(width: int, height: int, unset: str) -> list[str]:
@@ -37,7 +39,7 @@ def size_complaints(width: int, height: int, unset: str) -> list[str]:
     wrong = [
         f"{name}: must be {f'0 ({unset}) or ' if unset else ''}{SHORT} to {LARGEST}, is {n}"
         for name, n in (("width", width), ("height", height))
-        if not (SHORT <= n <= LARGEST or (unset and n == 0))
+        if 0 <= n < SHORT and not (unset and n == 0)  # more than the largest breaks the key's own rule
     ]
     if not wrong and width and height and max(width, height) < LONG:
         wrong.append(f"width, height: one of them must be {LONG} or more, is {width}x{height}")

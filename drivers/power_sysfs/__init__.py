@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
+from agent.key_rules import Between, DevicePath, problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.power import PowerPort
@@ -19,23 +21,17 @@ class PowerSettings:
     ``backup_min_percent``: with less charge than this (or without being ``present``) it carries nothing. ``poll_s``:
     seconds between two looks."""
 
-    path: str
-    lost: int = 0
-    backup: str = ""
-    backup_min_percent: int = 10
-    poll_s: float = 0.2
+    path: DevicePath
+    lost: Annotated[int, Between(-(2**31), 2**31 - 1)] = 0
+    backup: DevicePath = ""
+    backup_min_percent: Annotated[int, Between(0, 100, "percent")] = 10
+    poll_s: Annotated[float, Between(0.02, 0.5, "seconds")] = 0.2
 
 
 def complaints(settings: PowerSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    wrong = []
-    if not settings.path:
-        wrong.append('path: is missing, for example path = "/sys/class/power_supply/mains"')
-    if not 0.02 <= settings.poll_s <= 0.5:
-        wrong.append(f"poll_s: must be 0.02 to 0.5 seconds, is {settings.poll_s:g}")
-    if not 0 <= settings.backup_min_percent <= 100:
-        wrong.append(f"backup_min_percent: must be 0 to 100, is {settings.backup_min_percent}")
-    return wrong
+    missing = [] if settings.path else ['path: is missing, for example path = "/sys/class/power_supply/mains"']
+    return missing + problems(settings)
 
 
 @asynccontextmanager

@@ -11,7 +11,9 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
+from agent.key_rules import Between, OneOf, Text, problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.reader import ReaderPort
@@ -31,30 +33,18 @@ class NfcSettings:
     ``accept``: ``iso14443a``, ``desfire_only`` (cards with ISO/IEC 14443-4), or ``desfire_ev1_4k`` (what says so of
     itself, with the same UID; in ``uid`` mode no proof)."""
 
-    path: str
-    mode: str = "uid"
-    uid_order: str = "normal"
-    uid_case: str = "upper"
-    poll_ms: int = 120
-    presence_ms: int = 100
-    removal_misses: int = 2
-    same_card_holdoff_ms: int = 1500
-    accept: str = ISO14443A
+    path: Annotated[str, Text(300)]
+    mode: Annotated[str, OneOf(("uid", "secure"))] = "uid"
+    uid_order: Annotated[str, OneOf(("normal", "reversed"))] = "normal"
+    uid_case: Annotated[str, OneOf(("upper", "lower"))] = "upper"
+    poll_ms: Annotated[int, Between(0, 5000, "ms")] = 120
+    presence_ms: Annotated[int, Between(10, 2000, "ms")] = 100
+    removal_misses: Annotated[int, Between(1, 20)] = 2
+    same_card_holdoff_ms: Annotated[int, Between(0, 60_000, "ms")] = 1500
+    accept: Annotated[str, OneOf((ISO14443A, "desfire_only", EV1_4K))] = ISO14443A
     secure: SecureSettings | None = None
 
 
-_CHOICES = {
-    "mode": ("uid", "secure"),
-    "uid_order": ("normal", "reversed"),
-    "uid_case": ("upper", "lower"),
-    "accept": (ISO14443A, "desfire_only", EV1_4K),
-}
-_RANGES = {
-    "poll_ms": (0, 5000),
-    "presence_ms": (10, 2000),
-    "removal_misses": (1, 20),
-    "same_card_holdoff_ms": (0, 60_000),
-}
 _PATHS = (
     re.compile(r"usb(:[0-9a-fA-F]{4}(:[0-9a-fA-F]{4})?|:\d{1,3}(:\d{1,3})?)?"),
     re.compile(r"tty:([A-Za-z0-9-]+|/[^:\0]+):(pn532|arygon)"),
@@ -64,16 +54,7 @@ _PATHS = (
 
 def complaints(settings: NfcSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    wrong = [
-        f"{key}: must be one of {', '.join(choices)}, is {getattr(settings, key)!r}"
-        for key, choices in _CHOICES.items()
-        if getattr(settings, key) not in choices
-    ]
-    wrong += [
-        f"{key}: must be {low} to {high}, is {getattr(settings, key)}"
-        for key, (low, high) in _RANGES.items()
-        if not low <= getattr(settings, key) <= high
-    ]
+    wrong = problems(settings)
     if not any(p.fullmatch(settings.path) for p in _PATHS):
         wrong.append(
             f"path: must look like usb, usb:054c:06c3, tty:AMA0:pn532, tty:/dev/serial/by-id/...:pn532 or "

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from agent.key_rules import Between, OneOf, Text
 from agent.kinds import TokenType
 from drivers.reader_nfc.key_file import trouble
 
@@ -26,22 +28,22 @@ class SecureSettings:
     first), ``encoding`` (``ascii`` or ``hex``), ``token_type`` (of OCPP 2.x, where the
     text has the form of this type; a UID is one of ``ISO14443``), ``text_type`` (of every other text)."""
 
-    application: str
+    application: Annotated[str, Text(6, form="[0-9a-fA-F]{6}", like='six hex digits like "F58840"')]
     key_file: Path
-    key_number: int = 0
-    auth: str = "aes"
-    diversify: str = "an10922"
-    diversify_input: tuple[str, ...] = ("uid", "application")
+    key_number: Annotated[int, Between(0, 13)] = 0
+    auth: Annotated[str, OneOf(("aes", "iso", "legacy"))] = "aes"
+    diversify: Annotated[str, OneOf(("an10922", "cmac", "none"))] = "an10922"
+    diversify_input: tuple[Annotated[str, Text(100)], ...] = ("uid", "application")
     uid_key_file: Path | None = None
-    uid_key_number: int = 0
-    token: str = "file"
-    file: int = 0
-    offset: int = 0
-    length: int = 0
-    communication: str = "enciphered"
-    encoding: str = "ascii"
-    token_type: str = "ISO14443"
-    text_type: str = "Local"
+    uid_key_number: Annotated[int, Between(0, 13)] = 0
+    token: Annotated[str, OneOf(("file", "uid"))] = "file"
+    file: Annotated[int, Between(0, 31)] = 0
+    offset: Annotated[int, Between(0, 8191, "bytes")] = 0
+    length: Annotated[int, Between(0, 256, "bytes")] = 0
+    communication: Annotated[str, OneOf(("enciphered", "maced", "plain", "auto"))] = "enciphered"
+    encoding: Annotated[str, OneOf(("ascii", "hex"))] = "ascii"
+    token_type: Annotated[str, OneOf(tuple(map(str, TokenType)))] = "ISO14443"
+    text_type: Annotated[str, OneOf(("Central", "KeyCode", "Local"))] = "Local"
 
     @property
     def needs_uid(self) -> bool:
@@ -55,22 +57,6 @@ class SecureSettings:
         return b"".join(parts[i] if i in parts else bytes.fromhex(i[4:]) for i in self.diversify_input)
 
 
-_CHOICES = {
-    "auth": ("aes", "iso", "legacy"),
-    "diversify": ("an10922", "cmac", "none"),
-    "token": ("file", "uid"),
-    "communication": ("enciphered", "maced", "plain", "auto"),
-    "encoding": ("ascii", "hex"),
-    "token_type": tuple(TokenType),
-    "text_type": (TokenType.CENTRAL, TokenType.KEY_CODE, TokenType.LOCAL),
-}
-_RANGES = {
-    "key_number": (0, 13),
-    "uid_key_number": (0, 13),
-    "file": (0, 31),
-    "offset": (0, 8191),
-    "length": (0, 256),
-}
 _INPUT = re.compile(r"uid|application|application_reversed|hex:([0-9a-fA-F]{2})+")
 _DES_INPUT_BYTES, _AES_INPUT_BYTES = 15, 31
 _UID_BYTES = 7
@@ -78,18 +64,7 @@ _UID_BYTES = 7
 
 def complaints(s: SecureSettings) -> list[str]:
     """One line each, without touching a reader; the key files are looked at."""
-    return [f"secure.{line}" for line in (*_forms(s), *_input(s), *_proofs(s), *_files(s))]
-
-
-def _forms(s: SecureSettings) -> Iterator[str]:
-    if not re.fullmatch(r"[0-9a-fA-F]{6}", s.application):
-        yield f'application: must be six hex digits like "F58840", is {s.application!r}'
-    for key, choices in _CHOICES.items():
-        if getattr(s, key) not in choices:
-            yield f"{key}: must be one of {', '.join(choices)}, is {getattr(s, key)!r}"
-    for key, (low, high) in _RANGES.items():
-        if not low <= getattr(s, key) <= high:
-            yield f"{key}: must be {low} to {high}, is {getattr(s, key)}"
+    return [f"secure.{line}" for line in (*_input(s), *_proofs(s), *_files(s))]
 
 
 def _input(s: SecureSettings) -> Iterator[str]:

@@ -6,7 +6,9 @@ import codecs
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
+from agent.key_rules import BaudRate, Between, DevicePath, OneOf, Text, problems
 from agent.kinds import TokenType
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
@@ -24,36 +26,28 @@ class SerialReaderSettings:
     card over and over while it is held: ignore it until the line was free of it for so long. ``token_type``: how OCPP
     2.x calls what this reader reads, where the line has the form of this type; ``text_type``: of every other line."""
 
-    device: str
-    baud: int = 9600
-    encoding: str = "utf-8"
+    device: DevicePath
+    baud: BaudRate = 9600
+    encoding: Annotated[str, Text(40)] = "utf-8"
     strip: bool = False
-    min_length: int = 1
-    max_length: int = 36
-    repeat_holdoff_ms: int = 0
-    token_type: str = "ISO14443"
-    text_type: str = "Local"
+    min_length: Annotated[int, Between(1, 36)] = 1
+    max_length: Annotated[int, Between(1, 36)] = 36
+    repeat_holdoff_ms: Annotated[int, Between(0, 60_000, "ms")] = 0
+    token_type: Annotated[str, OneOf(tuple(map(str, TokenType)))] = "ISO14443"
+    text_type: Annotated[str, OneOf(tuple(map(str, FORMLESS_TYPES)))] = "Local"
 
 
 def complaints(settings: SerialReaderSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    wrong = []
+    wrong = problems(settings)
     if not settings.device:
         wrong.append('device: is missing, for example device = "/dev/ttyUSB0"')
-    if settings.baud <= 0:
-        wrong.append(f"baud: must be a speed such as 9600, is {settings.baud}")
     try:
         codecs.lookup(settings.encoding)
     except LookupError:
         wrong.append(f"encoding: unknown, use ascii or utf-8, is {settings.encoding!r}")
-    if not 1 <= settings.min_length <= settings.max_length <= 36:
-        wrong.append(f"min_length, max_length: must be 1 to 36, are {settings.min_length} and {settings.max_length}")
-    if settings.token_type not in list(TokenType):
-        wrong.append(f"token_type: must be one of {', '.join(TokenType)}, is {settings.token_type!r}")
-    if settings.text_type not in FORMLESS_TYPES:
-        wrong.append(f"text_type: must be one of {', '.join(FORMLESS_TYPES)}, is {settings.text_type!r}")
-    if settings.repeat_holdoff_ms < 0:
-        wrong.append(f"repeat_holdoff_ms: must not be negative, is {settings.repeat_holdoff_ms}")
+    if settings.min_length > settings.max_length:
+        wrong.append(f"min_length: is {settings.min_length}, more than max_length ({settings.max_length})")
     return wrong
 
 

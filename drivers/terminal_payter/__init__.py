@@ -9,10 +9,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, TypeAlias
 
+from agent.key_rules import Between, DevicePath, HostName, OneLine, OneOf, TcpPort, Text, problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.terminal import TerminalPort
+
+TIMEOUT_FACTOR = 1.5
+"""By how much the terminal's own time-out outlasts the longest session: time to ask again and again."""
+LINES = ("tcp", "tls", "serial")
+ANSWERS = ("either", "result", "none")
+BAUDS = (0, 115200, 57600, 38400, 19200, 9600)
+Hexadecimal: TypeAlias = Annotated[str, Text(254, form="([0-9A-Fa-f]{2})*", like="bytes in hexadecimal")]
+Tags: TypeAlias = Annotated[str, Text(254, form="([0-9A-Fa-f]{2})*", like="tags in hexadecimal")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,73 +33,42 @@ class PayterSettings:
     ``serial``: the number on its back, for one that does not tell its own; whoever exchanges it changes this.
     ``salt_file``: secret that card marks are made with; without it one is kept in the state directory."""
 
-    host: str = ""
-    port: int = 3201
-    line: str = "tcp"
-    device: str = ""
-    baud: int = 115200
+    host: HostName = ""
+    port: TcpPort = 3201
+    line: Annotated[str, OneOf(LINES)] = "tcp"
+    device: DevicePath = ""
+    baud: Annotated[int, OneOf(BAUDS)] = 115200
     ca_file: Path | None = None
-    tls_name: str = ""
-    serial: str = ""
+    tls_name: HostName = ""
+    serial: OneLine = ""
     salt_file: Path | None = None
-    session_timeout_s: int = 259_200
+    session_timeout_s: Annotated[int, Between(3600, 2_592_000, "seconds")] = 259_200
     extended: bool = False
     # patience
-    reply_s: float = 4.0
-    settle_s: float = 15.0
-    keep_alive_s: float = 10.0
-    sync_every_s: float = 0.5
-    sync_s: float = 15.0
-    bank_s: float = 120.0
-    gap_ms: int = 250
+    reply_s: Annotated[float, Between(0.1, 60, "seconds")] = 4.0
+    settle_s: Annotated[float, Between(0.1, 120, "seconds")] = 15.0
+    keep_alive_s: Annotated[float, Between(0.05, 15, "seconds")] = 10.0
+    sync_every_s: Annotated[float, Between(0.02, 10, "seconds")] = 0.5
+    sync_s: Annotated[float, Between(0.5, 300, "seconds")] = 15.0
+    bank_s: Annotated[float, Between(0, 160, "seconds")] = 120.0
+    gap_ms: Annotated[int, Between(20, 2000, "ms")] = 250
     # open points of the public documents
-    auth_payload: str = ""
-    commit_extra: str = ""
-    orders_answer: str = "either"
+    auth_payload: Hexadecimal = ""
+    commit_extra: Hexadecimal = ""
+    orders_answer: Annotated[str, OneOf(ANSWERS)] = "either"
     start_extras: bool = True
-    dol_tags: str = "DFAA70DFCA0BDFCA0A"
-    hash_tag: str = "DFAA70"
+    dol_tags: Tags = "DFAA70DFCA0BDFCA0A"
+    hash_tag: Tags = "DFAA70"
     approval_hash: bool = True
-    payment_methods: int = 0x02
-    amount_scale: int = 1
-    select_language: int = 0
+    payment_methods: Annotated[int, Between(0, 255)] = 0x02
+    amount_scale: Annotated[int, Between(1, 1000)] = 1
+    select_language: Annotated[int, Between(0, 255)] = 0
     session_ids_unique: bool = True
-
-
-TIMEOUT_FACTOR = 1.5
-"""By how much the terminal's own time-out outlasts the longest session: time to ask again and again."""
-LINES = ("tcp", "tls", "serial")
-ANSWERS = ("either", "result", "none")
-BAUDS = (0, 115200, 57600, 38400, 19200, 9600)
-_RANGES: dict[str, tuple[float, float]] = {
-    "port": (1, 65535),
-    "session_timeout_s": (3600, 2_592_000),
-    "reply_s": (0.1, 60),
-    "settle_s": (0.1, 120),
-    "keep_alive_s": (0.05, 15),
-    "sync_every_s": (0.02, 10),
-    "sync_s": (0.5, 300),
-    "bank_s": (0, 160),
-    "gap_ms": (20, 2000),
-    "payment_methods": (0, 255),
-    "amount_scale": (1, 1000),
-    "select_language": (0, 255),
-}
 
 
 def complaints(settings: PayterSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    wrong = [
-        f"{key}: must be {low:g} to {high:g}, is {getattr(settings, key)}"
-        for key, (low, high) in _RANGES.items()
-        if not low <= getattr(settings, key) <= high
-    ]
-    for key, choices in (("line", LINES), ("orders_answer", ANSWERS), ("baud", BAUDS)):
-        if getattr(settings, key) not in choices:
-            wrong.append(f"{key}: must be one of {', '.join(map(str, choices))}, is {getattr(settings, key)!r}")
-    wrong += [f"{k}: must be bytes in hexadecimal" for k in ("auth_payload", "commit_extra") if not _hex(settings, k)]
-    wrong += [f"{k}: must be tags in hexadecimal" for k in ("dol_tags", "hash_tag") if not _hex(settings, k)]
-    return wrong + _line(settings) + _files(settings) + _lets_go(settings, where)
+    return problems(settings) + _line(settings) + _files(settings) + _lets_go(settings, where)
 
 
 def _lets_go(settings: PayterSettings, where: Where | None) -> list[str]:
@@ -102,13 +81,6 @@ def _lets_go(settings: PayterSettings, where: Where | None) -> list[str]:
         f"session_timeout_s: is {settings.session_timeout_s}: the terminal would give money back that is still owed; "
         f"with payment.hold_hours {hours:g} it must be {least_s} or more"
     ]
-
-
-def _hex(settings: PayterSettings, key: str) -> bool:
-    try:
-        return len(bytes.fromhex(getattr(settings, key))) < 128
-    except ValueError:
-        return False
 
 
 def _line(settings: PayterSettings) -> list[str]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Annotated, TypeAlias
 
 from agent.frozen import frozen
+from agent.key_rules import Between, Text, problems
 from agent.ports.driver import Driver, Where
 from agent.ports.updater import UpdaterPort
+
+Word: TypeAlias = Annotated[str, Text(4000)]
 
 
 @frozen
@@ -18,12 +22,12 @@ class CommandUpdaterSettings:
     = failed. ``running`` prints ``good``, ``pending`` (not committed yet) or ``fell-back``, and perhaps a version
     after it."""
 
-    install: tuple[str, ...] = ()
-    running: tuple[str, ...] = ()
-    commit: tuple[str, ...] = ()
-    reboot: tuple[str, ...] = ("systemctl", "reboot")
-    install_s: float = 1800.0
-    answer_s: float = 30.0
+    install: tuple[Word, ...] = ()
+    running: tuple[Word, ...] = ()
+    commit: tuple[Word, ...] = ()
+    reboot: tuple[Word, ...] = ("systemctl", "reboot")
+    install_s: Annotated[float, Between(0.01, 86_400, "seconds")] = 1800.0
+    answer_s: Annotated[float, Between(0.01, 3600, "seconds")] = 30.0
 
 
 @asynccontextmanager
@@ -42,9 +46,9 @@ def _is_command(word: str) -> bool:
 
 
 def _check(settings: CommandUpdaterSettings, where: Where) -> list[str]:
-    found = []
+    found = problems(settings)
     for name in ("install", "running", "commit", "reboot"):
-        words: tuple[str, ...] = getattr(settings, name)
+        words: tuple[Word, ...] = getattr(settings, name)
         if not words:
             found.append(f'{name}: a command is needed, for example {name} = ["/usr/local/bin/updater", "{name}"]')
         elif not _is_command(words[0]):

@@ -123,15 +123,15 @@ async def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         folder.mkdir()
         await port.show(idle)  # and again all of it once the folder is back
         assert Image.open(folder / "s.png").size == (320, 240)
-    with pytest.raises(Broken, match="depth: must be 1 or 24"):
+    with pytest.raises(Broken, match="depth: must be one of 1, 24"):
         async with DRIVER.open(PngSettings("s.png", depth=16), where()):
             pass
 
 
 def test_complaints_name_the_key() -> None:
     bad = PngSettings("", 0, 9000, 2, 5, 500, 0)
-    assert [c.split(":")[0] for c in DRIVER.check(bad, where())] == [
-        "path", "depth", "width", "height", "rotate", "margin", "turn_s",
+    assert sorted(c.split(":")[0] for c in DRIVER.check(bad, where())) == [
+        "depth", "height", "margin", "path", "rotate", "turn_s", "width",
     ]  # fmt: skip
     assert DRIVER.check(PngSettings("x.png"), where()) == []
     assert DRIVER.check(PngSettings("x.png", 64, 128, 1), where()) == []

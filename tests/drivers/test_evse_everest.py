@@ -642,10 +642,7 @@ def test_settings_that_cannot_work() -> None:
     wrong = DRIVER.check(
         EverestSettings("", 0, manager="a/b", least_w=0, password_file=Path("/nowhere"), prefix="#/"), far.where
     )
-    assert [w.split(":")[0] for w in wrong] == [
-        "host", "port", "manager, provider, validator, limits, errors", "prefix",
-        "timeout_s, confirm_s, silent_s, stop_s, least_w", "password_file",
-    ]  # fmt: skip
+    assert sorted(w.split(":")[0] for w in wrong) == ["host", "least_w", "manager", "password_file", "port", "prefix"]
 
 
 @pytest.mark.parametrize(

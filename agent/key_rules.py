@@ -1,0 +1,165 @@
+"""What a value in the station file may be: its range, its choices, its form. A key says so by its type::
+
+    port: Annotated[int, Between(1, 65535)] = 502
+
+The agent's own tables and the settings classes of drivers are judged by the same rules, by ``check`` and by ``run``.
+A rule is any object with ``problem(value)``: what is wrong with the value, or "".
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import Field
+from typing import Annotated, Any, Protocol, TypeAlias
+
+from agent.frozen import frozen, specs
+
+
+class Rule(Protocol):
+    def problem(self, value: Any) -> str: ...
+
+
+@frozen
+class Between:
+    """A number from ``low`` to ``high``, both possible. ``unit``: for a person."""
+
+    low: float
+    high: float
+    unit: str = ""
+
+    def problem(self, value: Any) -> str:
+        if self.low <= value <= self.high:  # not a number is neither
+            return ""
+        return f"must be {self}, is {_plain(value)}"
+
+    def __str__(self) -> str:
+        return f"{_plain(self.low)} to {_plain(self.high)}{self.unit and f' ({self.unit})'}"
+
+
+@frozen
+class OneOf:
+    choices: tuple[Any, ...]
+
+    def problem(self, value: Any) -> str:
+        return "" if value in self.choices else f"must be {self}, is {value!r}"
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(map(repr, self.choices))}"
+
+
+@frozen
+class Text:
+    """A text of ``shortest`` to ``longest`` characters that can be shown on one line. ``form``: a regular expression
+    for the whole of it; ``like``: the same for a person."""
+
+    longest: int = 200
+    shortest: int = 0
+    form: str = ""
+    like: str = ""
+
+    def problem(self, value: Any) -> str:
+        if not value.isprintable():
+            return f"must be printable characters on one line, is {value[:60]!r}"
+        if self.form and re.fullmatch(self.form, value) is None:
+            return f"must be {self.like}, is {value[:60]!r}"
+        if not self.shortest <= len(value) <= self.longest:
+            return f"must have {self._length()}, has {len(value)}: {value[:60]!r}"
+        return ""
+
+    def __str__(self) -> str:
+        return f"{self.like}, {self._length()}" if self.like else self._length()
+
+    def _length(self) -> str:
+        return f"{f'{self.shortest} to' if self.shortest else 'at most'} {self.longest} characters"
+
+
+@frozen
+class Entries:
+    """How many entries a list has; no entry comes twice unless ``repeats``."""
+
+    least: int = 0
+    most: int = 100
+    repeats: bool = True
+
+    def problem(self, value: Any) -> str:
+        if not self.least <= len(value) <= self.most:
+            return f"must have {self}, has {len(value)}"
+        twice = [] if self.repeats else [v for v in dict.fromkeys(value) if value.count(v) > 1]
+        return f"has {twice[0]!r} twice" if twice else ""
+
+    def __str__(self) -> str:
+        return f"{self.least} to {self.most} entries"
+
+
+# --- types that many tables use --------------------------------------------------------------------------------------
+
+TcpPort: TypeAlias = Annotated[int, Between(1, 65535)]
+Seconds: TypeAlias = Annotated[float, Between(0.01, 86_400, "seconds")]
+HostName: TypeAlias = Annotated[
+    str, Text(253, form=r"[A-Za-z0-9._-]*|\[?[0-9A-Fa-f:.]+(%[A-Za-z0-9.]+)?\]?", like="a host name or an IP address")
+]
+OneLine: TypeAlias = Annotated[str, Text()]
+DevicePath: TypeAlias = Annotated[str, Text(4000, form=r"[^\0]*", like="a path")]
+"""Of a device file, as text; "": none."""
+BAUD_RATES = (300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)
+"""Those that termios(3) names on every Linux."""
+BaudRate: TypeAlias = Annotated[int, OneOf(BAUD_RATES)]
+Parity: TypeAlias = Annotated[str, OneOf(("N", "E", "O"))]
+ModbusUnit: TypeAlias = Annotated[int, Between(0, 255)]
+"""1 to 247 on a serial line; some gateways use the others."""
+
+
+# --- judging --------------------------------------------------------------------------------------------------------
+
+
+def key_type(cls: type[Any], key: Field[Any]) -> Any:
+    """The type of one key; ``typing.get_type_hints`` compiles those of all keys, of which a file has few."""
+    if not isinstance(key.type, str):
+        return key.type
+    home = next(c for c in cls.__mro__ if key.name in getattr(c, "__annotations__", {}))
+    return eval(key.type, dict(vars(sys.modules[home.__module__])))  # written by the class's author, not by the file's
+
+
+def parts(hint: Any) -> tuple[Any, tuple[Rule, ...]]:
+    """A type without its rules and without None, and the rules."""
+    origin = typing.get_origin(hint)
+    if origin is Annotated:
+        inner, *rules = typing.get_args(hint)
+        base, more = parts(inner)
+        return base, (*more, *rules)
+    if origin in (typing.Union, types.UnionType):
+        return parts(next(a for a in typing.get_args(hint) if a is not type(None)))
+    return hint, ()
+
+
+def first_problem(rules: tuple[Rule, ...], value: Any) -> str:
+    return next((said for rule in rules if (said := rule.problem(value))), "")
+
+
+def problems(settings: Any) -> list[str]:
+    """What breaks the rules of the settings' class, one line each, the key first: for settings that no file was read
+    for."""
+    return [f"{where}: {said}" for where, said in _broken(settings, "")]
+
+
+def _broken(settings: Any, above: str) -> Iterator[tuple[str, str]]:
+    for name, key in specs(type(settings)).items():
+        value = getattr(settings, name)
+        base, rules = parts(key_type(type(settings), key))
+        if value is None:
+            continue
+        items, of_items = (value, parts(typing.get_args(base)[0])[1]) if typing.get_origin(base) is tuple else ((), ())
+        found = [(f"[{i}]", said) for i, v in enumerate(items) if (said := first_problem(of_items, v))]
+        if said := first_problem(rules, value):
+            found.append(("", said))
+        yield from ((f"{above}{name}{index}", said) for index, said in found)
+        if hasattr(value, "__dataclass_fields__"):
+            yield from _broken(value, f"{above}{name}.")
+
+
+def _plain(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"

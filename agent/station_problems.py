@@ -1,0 +1,102 @@
+"""Mistakes of a station file as a person and an editor want them: line and column, path, what is wrong.
+
+Each judge of a file writes one line per mistake, ``PATH: what is wrong``. The place of the path is looked up here, when
+there is something to say: a file that is right costs nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent import toml_positions
+from agent.frozen import frozen
+from agent.toml_positions import positions
+
+_NAME = r"[A-Za-z0-9_.-]+(?:\[\d+\])?"
+_PATH = re.compile(rf"\[{{0,2}}({_NAME}(?:\.{_NAME})*)\]{{0,2}}")
+_BACKEND = re.compile(r"^backend ([^\s:]+)")
+_SYNTAX = re.compile(r" \(at line (\d+), column (\d+)\)$")
+_FROM_ONE = ("evse", "backends", "sinks")
+"""Lists that a complaint counts from 1, as people do; an EVSE by its ``number``."""
+
+
+@frozen
+class Problem:
+    """``line`` and ``column`` from 1; 0: no place in the file. ``path``: of the key or table; "": of the whole file."""
+
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def text(self, file: Path) -> str:
+        """As compilers write it, so that editors find the place."""
+        place = f"{file}:{self.line}:{self.column}" if self.line else str(file)
+        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+
+
+def placed(file: Path, complaints: Sequence[str]) -> list[Problem]:
+    """By their place in the file; one that is said twice counts once."""
+    try:
+        text = file.read_text("utf-8")
+        raw, places = tomllib.loads(text), positions(text)
+    except (OSError, ValueError, RecursionError):
+        raw, places = {}, {}
+    unique = dict.fromkeys(c.removeprefix(f"{file}: ") for c in complaints)
+    return sorted((_placed(raw, places, c) for c in unique), key=lambda p: (p.line or 10**9, p.column))
+
+
+def _placed(raw: dict[str, Any], places: dict[toml_positions.Path, tuple[int, int]], complaint: str) -> Problem:
+    if syntax := _SYNTAX.search(complaint):
+        return Problem(int(syntax[1]), int(syntax[2]), "", complaint[: syntax.start()])
+    complaint = _BACKEND.sub(lambda m: _backend(raw, m[1]), complaint)
+    head, colon, message = complaint.partition(": ")
+    named = _PATH.fullmatch(head)
+    if not colon or named is None:
+        return Problem(0, 0, "", complaint)
+    found = (0, 0)
+    for step in _deepest(raw, f"{named[1]}.{_inner(message)}"):
+        found = places.get(step, found)
+    return Problem(*found, named[1], message)
+
+
+def _backend(raw: dict[str, Any], name: str) -> str:
+    """The path of a backend that a complaint calls by its name."""
+    further = raw.get("backends", [])
+    for number, table in enumerate(further if isinstance(further, list) else (), 1):
+        if isinstance(table, dict) and table.get("name") == name:
+            return f"backends[{number}]"
+    return "backend"
+
+
+def _inner(message: str) -> str:
+    """The key of a device that a driver complains of stands at the begin of what it says."""
+    key = re.match(rf"({_NAME}(?:\.{_NAME})*)(?:, {_NAME})*: ", message)
+    return key[1] if key else ""
+
+
+def _deepest(raw: Any, path: str) -> Iterator[toml_positions.Path]:
+    """The part of the path that the file has, step by step from the top."""
+    done: toml_positions.Path = ()
+    for name, index in re.findall(r"([A-Za-z0-9_-]+)(?:\[(\d+)\])?", path):
+        if not isinstance(raw, dict) or name not in raw:
+            return
+        done, raw = (*done, name), raw[name]
+        yield done
+        if index and isinstance(raw, list):
+            at = _index(raw, name, int(index)) if len(done) == 1 else int(index)
+            if not 0 <= at < len(raw):
+                return
+            done, raw = (*done, at), raw[at]
+            yield done
+
+
+def _index(tables: list[Any], name: str, number: int) -> int:
+    if name not in _FROM_ONE:
+        return number
+    numbers = [t.get("number") if isinstance(t, dict) else None for t in tables]
+    return numbers.index(number) if name == "evse" and number in numbers else number - 1
