@@ -43,6 +43,8 @@ def initial_settings(file: StationFile) -> Settings:
             wrong += problems
             for name, known in values.items():
                 settings.put(name, known)
+        elif isinstance(value, Mapping):
+            wrong.append(f"settings.{key}: must be a value, is a table{meant(key, versions.TABLES, 'tables')}")
         elif key in VARIABLES:
             try:
                 settings.put(key, read(VARIABLES[key], _as_text(value)))

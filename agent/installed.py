@@ -33,7 +33,8 @@ class Setting:
 
 @frozen
 class Row:
-    """``missing``: requirements of the driver's extras that are not installed. ``trouble``: why it cannot be used."""
+    """``missing``: requirements of the driver's extras that are not installed. ``trouble``: why it cannot be used;
+    ``lacks``: the module that is not installed, and the command that installs it."""
 
     name: str
     role: str = ""
@@ -42,6 +43,7 @@ class Row:
     settings: tuple[Setting, ...] = ()
     missing: tuple[str, ...] = ()
     trouble: str = ""
+    lacks: str = ""
 
 
 def run(as_json: bool) -> int:
@@ -51,7 +53,7 @@ def run(as_json: bool) -> int:
         print(json.dumps({"v": 1, "drivers": [_machine(r) for r in rows]}, indent=2, ensure_ascii=False))
     else:
         print("\n".join(_text(rows)))
-    return SOME_BROKEN if any(r.trouble or r.missing for r in rows) else 0
+    return SOME_BROKEN if any(r.trouble or r.missing for r in rows) else 0  # an extra that nobody uses is no defect
 
 
 def installed() -> list[Row]:
@@ -70,7 +72,7 @@ def row(entry: EntryPoint) -> Row:
     if not isinstance(driver, Driver):
         return Row(entry.name, "", package, its_version, (), missing, f"{entry.value} is no agent.ports.driver.Driver")
     settings = tuple(_setting(driver.settings, f) for f in fields(driver.settings))
-    return Row(entry.name, driver.role, package, its_version, settings, missing)
+    return Row(entry.name, driver.role, package, its_version, settings, missing, lacks=driver.missing())
 
 
 def _setting(settings: type[Any], f: Field[Any]) -> Setting:
@@ -123,7 +125,7 @@ def _machine(r: Row) -> dict[str, Any]:
     ]
     return {
         "name": r.name, "role": r.role, "package": r.package, "version": r.version, "settings": settings,
-        "missing": list(r.missing), "trouble": r.trouble,
+        "missing": list(r.missing), "trouble": r.trouble, "lacks": r.lacks,
     }  # fmt: skip
 
 
@@ -141,6 +143,8 @@ def _text(rows: list[Row]) -> Iterator[str]:
             yield f"    {part}"
         if r.missing:
             yield f"    not installed: {', '.join(r.missing)}; without it the device cannot be opened"
+        if r.lacks:
+            yield f"    {r.lacks}"
         if r.trouble:
             yield f"    {r.trouble}"
     if not rows:

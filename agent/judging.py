@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent import secret_file
 from agent.initial import initial_offers, initial_settings, initial_terms, unusable_certificates, unusable_terminals
-from agent.settings import SettingsError, StationFile, load
+from agent.ports.driver import missing_module
+from agent.settings import SettingsError, StationFile, load, meant
 from agent.station_problems import Problem, placed
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ def check(file: StationFile) -> Iterable[str]:
         zone(file.station.timezone)
     except NoZone as e:
         wrong.append(f"{file.path}: station.timezone: {e}")
+    wrong += [f"{file.path}: {said}" for said in (*_languages(file), *_secrets(file), *_sinks(file), *_socket(file))]
     wrong += unusable_certificates(file) + unusable_terminals(file)
     for made in (initial_settings, initial_offers, initial_terms):
         try:
@@ -70,6 +73,60 @@ def check(file: StationFile) -> Iterable[str]:
         except SettingsError as e:
             wrong += e.problems
     return wrong + devices(file)
+
+
+def _languages(file: StationFile) -> Iterator[str]:
+    """A screen says what the texts of its language say."""
+    from agent.services.devices import config_dirs
+
+    folders = [folder / "texts" for folder in config_dirs(file)]
+    known = sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
+    for n, language in enumerate(file.station.languages):
+        if language not in known:
+            yield f"station.languages[{n}]: there are no texts for {language!r}{meant(language, known, 'known')}"
+    chosen = file.settings.get("language", "")
+    if chosen and chosen not in file.station.languages:
+        yield f"settings.language: must be one of station.languages, is {chosen!r}"
+
+
+def _secrets(file: StationFile) -> Iterator[str]:
+    """Files that only the agent's user may read."""
+    for backend in file.backends:
+        if said := secret_file.text_trouble(backend.password_file):
+            yield f"backend {backend.name}: password_file: {said}"
+        if backend.client_key is not None and backend.client_key.is_file():
+            try:
+                secret_file.read(backend.client_key)
+            except secret_file.Unfit as e:
+                yield f"backend {backend.name}: client_key: {backend.client_key}: {e}"
+    for n, sink in enumerate(file.sinks, 1):
+        if said := secret_file.text_trouble(sink.password_file):
+            yield f"sinks[{n}].password_file: {said}"
+
+
+def _sinks(file: StationFile) -> Iterator[str]:
+    for n, sink in enumerate(file.sinks, 1):
+        if sink.kind != "mqtt":
+            continue
+        if missing := missing_module(("aiomqtt",), "chargy-agent[mqtt]"):
+            yield f"sinks[{n}].kind: {sink.kind} needs {missing}"
+        if sink.ca is not None:
+            import ssl
+
+            try:
+                ssl.create_default_context(cafile=str(sink.ca))
+            except OSError as e:
+                yield f"sinks[{n}].ca: {sink.ca}: is not usable ({e})"
+
+
+LONGEST_SOCKET = 107
+"""Bytes of the path of a unix socket (unix(7))."""
+
+
+def _socket(file: StationFile) -> Iterator[str]:
+    path = file.station.status_socket
+    if path is not None and len(os.fsencode(path)) > LONGEST_SOCKET:
+        yield f"station.status_socket: must have at most {LONGEST_SOCKET} bytes, is {path}"
 
 
 def devices(file: StationFile) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -84,5 +85,6 @@ def _terminals(file: StationFile) -> dict[EvseId, tuple[EvseId, ...]]:
 def _currencies(file: StationFile, outlets: tuple[EvseId, ...]) -> str:
     """What is wrong with the prices at one terminal; "": nothing."""
     tariffs = (e.tariff or file.tariff for e in file.evses if e.number in outlets)
-    found = sorted({str(t.get("currency", "EUR")) for t in tariffs if isinstance(t, Mapping)})
+    named = (t.get("currency", "EUR") for t in tariffs if isinstance(t, Mapping))
+    found = sorted({c for c in named if isinstance(c, str) and re.fullmatch("[A-Z]{3}", c)})
     return "" if len(found) < 2 else f"terminal: it charges in one currency, and its outlets sell in {', '.join(found)}"

@@ -58,10 +58,11 @@ def _placed(raw: dict[str, Any], places: dict[toml_positions.Path, tuple[int, in
     named = _PATH.fullmatch(head)
     if not colon or named is None:
         return Problem(0, 0, "", complaint)
+    path, message = _with_key(raw, named[1], message)
     found = (0, 0)
-    for step in _deepest(raw, f"{named[1]}.{_inner(message)}"):
+    for step, _ in _steps(raw, path):
         found = places.get(step, found)
-    return Problem(*found, named[1], message)
+    return Problem(*found, path, message)
 
 
 def _backend(raw: dict[str, Any], name: str) -> str:
@@ -73,26 +74,38 @@ def _backend(raw: dict[str, Any], name: str) -> str:
     return "backend"
 
 
-def _inner(message: str) -> str:
-    """The key of a device that a driver complains of stands at the begin of what it says."""
-    key = re.match(rf"({_NAME}(?:\.{_NAME})*)(?:, {_NAME})*: ", message)
-    return key[1] if key else ""
+def _with_key(raw: Any, path: str, message: str) -> tuple[str, str]:
+    """What is said of a table may begin with the key, or the keys, that it is about."""
+    keys = re.match(rf"({_NAME}(?:, {_NAME})*): ", message)
+    table = list(_steps(raw, path))[-1:]
+    if keys is None or not table or not isinstance(table[0][1], dict):
+        return path, message
+    names = keys[1].split(", ")
+    there = next((n for n in names if n in table[0][1]), names[0] if len(names) == 1 else "")
+    if not there:
+        return path, message
+    return f"{path}.{there}", message[keys.end() :] if len(names) == 1 else message
 
 
-def _deepest(raw: Any, path: str) -> Iterator[toml_positions.Path]:
-    """The part of the path that the file has, step by step from the top."""
+def _steps(raw: Any, path: str) -> Iterator[tuple[toml_positions.Path, Any]]:
+    """The part of the path that the file has, step by step from the top, and what is there."""
     done: toml_positions.Path = ()
-    for name, index in re.findall(r"([A-Za-z0-9_-]+)(?:\[(\d+)\])?", path):
-        if not isinstance(raw, dict) or name not in raw:
+    for step in re.finditer(r"([A-Za-z0-9_-]+)(?:\[(\d+)\])?", path):
+        name, index = step.groups()
+        if not isinstance(raw, dict):
+            return
+        if name not in raw:  # a name of OCPP 2 has a dot in it
+            if path[step.start() :] in raw:
+                yield (*done, path[step.start() :]), raw[path[step.start() :]]
             return
         done, raw = (*done, name), raw[name]
-        yield done
+        yield done, raw
         if index and isinstance(raw, list):
             at = _index(raw, name, int(index)) if len(done) == 1 else int(index)
             if not 0 <= at < len(raw):
                 return
             done, raw = (*done, at), raw[at]
-            yield done
+            yield done, raw
 
 
 def _index(tables: list[Any], name: str, number: int) -> int:

@@ -69,7 +69,8 @@ def build(
             wrong.append(f"{where}.{key}{'' if said.startswith('[') else ': '}{said}")
     for name, f in known.items():
         if name not in values and f.default is MISSING and f.default_factory is MISSING:
-            wrong.append(f"{where}.{name}: is missing")
+            if name not in raw:
+                wrong.append(f"{where}.{name}: is missing")
             values[name] = _EMPTY.get(parts(key_type(cls, f))[0], "")
     for name in ("state_dir",):
         if name in known and name not in values:

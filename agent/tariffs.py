@@ -21,18 +21,21 @@ _LAW = (
 )
 
 
+@frozen
 class Amount:
-    """In the currency's unit: a number or a text."""
+    """A number or a text, up to ``most``."""
+
+    most: int = 10**6 - 1
 
     def problem(self, value: Any) -> str:
         try:
-            rate(value)
+            made = rate(value)
         except ValueError as e:
             return str(e)
-        return ""
+        return "" if made <= self.most else f"must be {self}, is {value}"
 
     def __str__(self) -> str:
-        return "0 or more and below a million, with 6 decimals at most"
+        return f"0 to {self.most}, with 6 decimals at most"
 
 
 Price: TypeAlias = Annotated[Any, Amount()]
@@ -65,7 +68,7 @@ class TariffTable:
     minimum: Price = None
     maximum: Price = None
     currency: Annotated[str, Text(3, 3, "[A-Z]{3}", "three capital letters such as EUR")] = "EUR"
-    vat_percent: Price = None
+    vat_percent: Annotated[Any, Amount(100)] = None
     source: Annotated[str, OneOf(("file", "backend"))] = "file"
     window: tuple[WindowTable, ...] = field(default_factory=tuple)
 
@@ -170,7 +173,6 @@ def _misfits(tariff: Tariff, table: TariffTable, where: str) -> list[str]:
         f"{where}.grace_min: there is no occupancy fee that it could be of": occupied or not tariff.grace_min,
         f"{where}.other_name: must say what the other fee is for": tariff.other is None or bool(tariff.other_name),
         f"{where}.minimum: is more than the maximum": least is None or most is None or least <= most,
-        f"{where}.vat_percent: must be 0 to 100, is {tariff.vat_percent}": (tariff.vat_percent or 0) <= 100,
     }
     return [said for said, holds in conditions.items() if not holds] + _holes(tariff.windows, where)
 

@@ -116,7 +116,7 @@ def test_an_outlet_of_its_own() -> None:
         ("kwh = 0.4\nother = 1", "tariff.other_name: must say what the other fee is for"),
         ("kwh = 0.4\nminimum = 0.005", "tariff.minimum: must be whole cents, is 0.005"),
         ("kwh = 0.4\nminimum = 5\nmaximum = 4", "tariff.minimum: is more than the maximum"),
-        ("kwh = 0.4\nvat_percent = 101", "tariff.vat_percent: must be 0 to 100, is 101"),
+        ("kwh = 0.4\nvat_percent = 101", "tariff.vat_percent: must be 0 to 100, with 6 decimals at most, is 101"),
         ('kwh = 0.4\ncurrency = "Euro"', "tariff.currency: must be three capital letters such as EUR, is 'Euro'"),
         ('kwh = 0.4\nsource = "both"', "tariff.source: must be one of 'file', 'backend', is 'both'"),
         (

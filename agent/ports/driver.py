@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -37,7 +38,9 @@ class Driver(Generic[S]):
     the keys of the device's table in the station file; ``open(settings, where)`` an async context manager that yields
     the port and closes it in every case. ``check(settings, where)`` returns complaints without touching hardware.
     ``address(settings, where)``: two devices with equal addresses are the same one; without it, those of
-    equal keys. ``fitting``: "module:NAME" of an ``agent.ports.verify.Fitting``, imported by ``verify`` alone."""
+    equal keys. ``fitting``: "module:NAME" of an ``agent.ports.verify.Fitting``, imported by ``verify`` alone.
+    ``needs``: modules without which the device cannot be opened and that not every installation has; ``extra``: what
+    pip installs to bring them, for example ``chargy-agent[mqtt]``."""
 
     name: str
     role: str
@@ -46,3 +49,26 @@ class Driver(Generic[S]):
     check: Callable[[S, Where], list[str]] = lambda settings, where: []
     address: Callable[[S, Where], tuple[Any, ...]] | None = None
     fitting: str = ""
+    needs: tuple[str, ...] = ()
+    extra: str = ""
+
+    def missing(self) -> str:
+        """Which of ``needs`` is not installed, and the command that installs it; "": nothing."""
+        return missing_module(self.needs, self.extra)
+
+
+def missing_module(names: tuple[str, ...], extra: str) -> str:
+    """The first module that is not installed, and the command that installs it; "": all are there."""
+    absent = next((n for n in names if not _is_there(n)), "")
+    return absent and f"{absent} is not installed; install it: pip install '{extra}'"
+
+
+def _is_there(module: str) -> bool:
+    from importlib.util import find_spec
+
+    if module in sys.modules:
+        return sys.modules[module] is not None
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that it would be in
+        return False

@@ -144,7 +144,8 @@ def _complaints(driver: Driver[Any], settings: Any, where: Where, path: str, pro
     """What the driver says, by the path of the key; nothing of keys that were not accepted: their defaults stand in."""
     keys = {f.name for f in fields(driver.settings)}
     told = {p.partition(": ")[0] for p in problems}
-    found = []
+    missing = driver.missing()
+    found = [f"{path}.driver: {driver.name} needs {missing}"] if missing else []
     for complaint in driver.check(settings, where):
         key = complaint.partition(": ")[0]
         placed = f"{path}.{complaint}" if re.split(r"[.\[]", key)[0] in keys else f"{path}: {complaint}"

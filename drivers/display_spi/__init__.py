@@ -76,4 +76,6 @@ DRIVER = Driver(
     open_display,
     complaints,
     fitting="drivers.display_spi.fitting:FITTING",
+    needs=("luma.oled", "luma.lcd", "spidev", "gpiod"),
+    extra="chargy-agent[spi]",
 )

@@ -55,6 +55,9 @@ def complaints(settings: BoardSettings, where: Where) -> list[str]:
     """What is wrong with the station file, without touching the line."""
     try:
         board_map = find(settings.map, where.config_dirs)
+    except MapError as e:
+        return [f"map: {e}"]
+    try:
         wired(settings, board_map)
     except MapError as e:
         return [str(e)]

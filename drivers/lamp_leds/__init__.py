@@ -29,10 +29,15 @@ class LampSettings:
 
 def complaints(settings: LampSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    names = [n for n in (settings.green, settings.red, settings.blue, settings.yellow) if n]
+    colours = {c: n for c in ("green", "red", "blue", "yellow") if (n := getattr(settings, c))}
+    names = list(colours.values())
     wrong = [] if names else ['no LED is named, for example green = "charger:green:status"']
     wrong += problems(settings)
-    wrong += [f"{n!r}: must be a name in {settings.folder}, no path" for n in names if "/" in n or n in (".", "..")]
+    wrong += [
+        f"{colour}: must be a name in {settings.folder}, no path, is {n!r}"
+        for colour, n in colours.items()
+        if "/" in n or n in (".", "..")
+    ]
     wrong += [f"{n!r} is named twice" for n in dict.fromkeys(names) if names.count(n) > 1]
     return wrong
 

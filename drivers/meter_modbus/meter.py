@@ -61,7 +61,7 @@ def complaints(settings: MeterSettings, where: Where) -> list[str]:
     try:
         meter_map = find(settings.map, where.config_dirs)
     except MapError as e:
-        return [str(e)]
+        return [f"map: {e}"]
     wrong = problems(settings) + line_settings(settings, meter_map).complaints()
     if meter_map.step_wh > settings.coarsest_wh:
         wrong.append(_too_coarse(meter_map, float(meter_map.step_wh), settings))
