@@ -58,8 +58,8 @@ def initial_settings(file: StationFile) -> Settings:
             spoken_to(file, backend)
         except SettingsError as e:
             wrong += [p.removeprefix(f"{file.path}: ") for p in e.problems]
-        except ValueError as e:
-            wrong.append(f"backend {backend.name}: versions: {e}")
+        if said := versions.vendor_problem(backend.versions, file.station.vendor):
+            wrong.append(f"station.vendor: {said}")
     if settings.flag("cost_display") and not (file.display or any(e.display for e in file.evses)):
         wrong.append("settings.cost_display: nothing can be shown without a display: add [display], or leave it off")
     if wrong:

@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 
 from agent.frozen import replace
 from agent.kinds import MeterPolicy
-from agent.station_tables import MOST_PILOT_A, SERIAL_MAX, VENDOR_16_MAX
+from agent.station_tables import MOST_PILOT_A, SERIAL_MAX
 from agent.station_tables import NOMINAL_V as NOMINAL_V
-from agent.station_tables import OCPP_VERSIONS as OCPP_VERSIONS
 from agent.station_tables import Backend as Backend
 from agent.station_tables import Evse as Evse
 from agent.station_tables import Power as Power
@@ -62,7 +61,10 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
     wrong += [f"[{key}]: unknown table{meant_key(key, TABLES)}" for key in raw if key not in TABLES]
     station = build(Station, raw.get("station", {}), "station", wrong, base)
     backends = tuple(_backend(b, where, station, wrong, base) for where, b in _backend_tables(raw, wrong))
-    wrong += _identity_problems(station, backends)
+    if not station.serial and len(station.id) > SERIAL_MAX:
+        wrong.append(
+            f"station.serial: is missing: the id, which stands in for it, has more than {SERIAL_MAX} characters"
+        )
     names = [b.name for b in backends]
     wrong += [f"backends: the name {n!r} is used twice" for n in sorted({n for n in names if names.count(n) > 1})]
     evses = tuple(
@@ -211,14 +213,6 @@ def _backend(raw: Any, where: str, station: Station, wrong: list[str], base: Pat
 def _said(wrong: Sequence[str], path: str) -> bool:
     """A value that was not accepted is replaced by the default: what follows from that is no mistake of its own."""
     return any(w.startswith((f"{path}:", f"{path}[")) for w in wrong)
-
-
-def _identity_problems(station: Station, backends: Sequence[Backend]) -> Iterator[str]:
-    """BootNotification has room for so much (OCPP 1.6: CiString20Type; the serial number CiString25Type)."""
-    if len(station.vendor) > VENDOR_16_MAX and any("1.6" in b.versions for b in backends):
-        yield f"station.vendor: must have at most {VENDOR_16_MAX} characters with OCPP 1.6, has {len(station.vendor)}"
-    if not station.serial and len(station.id) > SERIAL_MAX:
-        yield f"station.serial: is missing: the id, which stands in for it, has more than {SERIAL_MAX} characters"
 
 
 def _url_problems(b: Backend, key: str = "url") -> list[str]:

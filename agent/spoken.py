@@ -10,22 +10,34 @@ from agent.settings import Backend, SettingsError, StationFile
 
 
 def spoken_to(file: StationFile, backend: Backend) -> dict[str, Any]:
-    """``backend`` and ``dialects`` for its link. Raises ``SettingsError``, and ``ValueError`` for versions that nobody
-    speaks."""
-    spoken = dialects(backend.versions, file.station.features_off)
-    if backend.scope == "billing" or backend is not file.backends[0]:
-        spoken = _narrowed(file, backend, spoken)
-    if not backend.quirks:
-        return {"backend": backend, "dialects": spoken}
+    """``backend`` and ``dialects`` for its link. Raises ``SettingsError`` with all that is wrong."""
+    wrong: list[str] = []
+    spoken: tuple[Dialect, ...] = ()
+    try:
+        spoken = dialects(backend.versions, file.station.features_off)
+        if backend.scope == "billing" or backend is not file.backends[0]:
+            spoken = _narrowed(file, backend, spoken)
+    except ValueError as e:
+        wrong.append(f"{file.path}: backend {backend.name}: versions: {e}")
+    except SettingsError as e:
+        wrong += e.problems
+    made, altered = _with_quirks(file, backend, spoken, wrong) if backend.quirks else (backend, spoken)
+    if wrong:
+        raise SettingsError(wrong)
+    return {"backend": made, "dialects": altered}
+
+
+def _with_quirks(
+    file: StationFile, backend: Backend, spoken: tuple[Dialect, ...], wrong: list[str]
+) -> tuple[Backend, tuple[Dialect, ...]]:
     from agent.ocpp import quirks
     from agent.services.devices import config_dirs
 
     try:
-        values = quirks.load(backend.quirks, config_dirs(file))
+        return quirks.applied(quirks.load(backend.quirks, config_dirs(file)), backend, spoken)
     except quirks.WrongQuirks as e:
-        raise SettingsError([f"{file.path}: backend {backend.name}: {p}" for p in e.problems]) from None
-    made, altered = quirks.applied(values, backend, spoken)
-    return {"backend": made, "dialects": altered}
+        wrong += [f"{file.path}: backend {backend.name}: {p}" for p in e.problems]
+        return backend, spoken
 
 
 def _narrowed(file: StationFile, backend: Backend, spoken: tuple[Dialect, ...]) -> tuple[Dialect, ...]:

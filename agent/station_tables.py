@@ -24,14 +24,15 @@ MIN_A = 6.0
 MOST_PILOT_A = 80.0
 """The most that its pilot signal can offer."""
 MOST_EVSES = 1000
-VENDOR_16_MAX, SERIAL_MAX = 20, 25
-OCPP_VERSIONS = ("2.0.1", "1.6")
+SERIAL_MAX = 25
 VIA = r"(([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5})?"
 
 Name: TypeAlias = Annotated[str, Text(40, 1, r"[A-Za-z0-9_.-]+", "letters, digits, _ . -")]
 Identity: TypeAlias = Annotated[
     str, Text(48, 1, r"[A-Za-z0-9*_=:+|@.-]+", "letters, digits and * - _ = : + | @ . (OCPP 2.0.1, identifierString)")
 ]
+OcppVersion: TypeAlias = Annotated[str, Text(10, 1, r"[0-9]+(\.[0-9]+)+", 'a version such as "1.6"')]
+"""Which ones are spoken, ``agent/ocpp`` knows."""
 Url: TypeAlias = Annotated[str, Text(500, form=r"\S*", like="an address without blanks")]
 
 
@@ -77,7 +78,7 @@ class Backend:
     name: Name = "chargy"
     url: Url = ""
     charge_point_id: Identity = ""
-    versions: Annotated[tuple[Annotated[str, OneOf(OCPP_VERSIONS)], ...], Entries(1, 8, repeats=False)] = ("1.6",)
+    versions: Annotated[tuple[OcppVersion, ...], Entries(1, 8, repeats=False)] = ("1.6",)
     security_profile: Annotated[int, OneOf((0, 1, 2, 3))] = 0
     password: Annotated[str, Text(64)] = field(default="", repr=False)
     password_file: Path | None = None

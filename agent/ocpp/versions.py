@@ -7,19 +7,28 @@ from typing import Any
 
 from agent.domain.variables import Value
 from agent.ocpp.dialect import Dialect
-from agent.settings import OCPP_VERSIONS
 
+KNOWN = ("2.0.1", "1.6")
+VENDOR_MAX = {"1.6": 20}
+"""Characters of chargePointVendor (CiString20Type); others have room for all that a station file may say."""
 TABLES = ("ocpp16", "ocpp2")
 """Sub-tables of ``[settings]`` that name settings as a version does."""
 
 
 def dialects(versions: Sequence[str], features_off: Collection[str] = ()) -> tuple[Dialect, ...]:
-    """The dialects of these versions, the preferred one first. Raises ``ValueError``: none of them is spoken here."""
-    unknown = [v for v in versions if v not in OCPP_VERSIONS]
-    spoken = [v for v in dict.fromkeys(versions) if v in OCPP_VERSIONS]
-    if not spoken:
-        raise ValueError(f"none of {unknown} is spoken here; known: {', '.join(OCPP_VERSIONS)}")
-    return tuple(_dialect(v, features_off) for v in spoken)
+    """The dialects of these versions, the preferred one first. Raises ``ValueError``: one is not spoken here."""
+    unknown = [v for v in versions if v not in KNOWN]
+    if unknown or not versions:
+        raise ValueError(f"OCPP {', '.join(unknown) or '?'} is not spoken here; known: {', '.join(KNOWN)}")
+    return tuple(_dialect(v, features_off) for v in dict.fromkeys(versions))
+
+
+def vendor_problem(versions: Sequence[str], vendor: str) -> str:
+    """What is wrong with the name of the vendor; "": nothing."""
+    for version in versions:
+        if len(vendor) > (most := VENDOR_MAX.get(version, len(vendor))):
+            return f"must have at most {most} characters with OCPP {version}, has {len(vendor)}: {vendor!r}"
+    return ""
 
 
 def _dialect(version: str, features_off: Collection[str]) -> Dialect:
