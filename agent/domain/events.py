@@ -120,6 +120,11 @@ class ContactorOpened(EvseEvent):
 
 
 @frozen
+class ReleaseWithdrawn(EvseEvent):
+    """The board was read after it has acknowledged the withdrawal: it shows neither release nor a closed contactor."""
+
+
+@frozen
 class OfferChanged(EvseEvent):
     """The board signals (or no longer signals) to the vehicle that it may draw current."""
 

@@ -80,6 +80,8 @@ class Evse:
     contactor: bool = False
     released: bool | None = None
     """As the board shows it; ``release`` is what was ordered."""
+    withdrawn: bool = False
+    """The board has confirmed the last withdrawal (written by ``rules/words.py`` too)."""
     sees_contactor: bool = True
     offering: bool = False
     locked: bool | None = None

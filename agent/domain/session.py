@@ -25,6 +25,7 @@ from agent.domain.events import (
     MeterRead,
     OfferChanged,
     ReleaseRefused,
+    ReleaseWithdrawn,
     StopWanted,
     TimeCame,
     TokenAccepted,
@@ -47,7 +48,7 @@ from agent.domain.rules.begin import (
     vacate,
     vehicle_gone_again,
 )
-from agent.domain.rules.end import contactor_open, end, end_time, end_unread, finish, other_vehicle
+from agent.domain.rules.end import end, end_open, end_time, end_unread, finish, other_vehicle
 from agent.domain.rules.resume import end_again, recover, recover_stop, recover_timeout
 from agent.domain.rules.run import (
     cable_gone,
@@ -82,6 +83,7 @@ EVENTS: tuple[type[Event], ...] = (
     OfferChanged,
     LimitChanged,
     ReleaseRefused,
+    ReleaseWithdrawn,
     ContactorClosed,
     ContactorOpened,
     TokenAccepted,
@@ -154,7 +156,9 @@ TABLE: dict[State, dict[type[Event], Rule]] = {
         BoardOpened: end_again,
         VehicleConnected: other_vehicle,
         VehicleLeft: other_vehicle,
-        ContactorOpened: contactor_open,
+        ContactorOpened: end_open,
+        ReleaseWithdrawn: end_open,
+        VehiclePaused: end_open,
         MeterRead: finish,
         MeterFailed: end_unread,
         TimeCame: end_time,

@@ -7,7 +7,16 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from agent.domain.events import BoardChanged, BoardOpened, Event, FaultCleared, FaultRaised, ReleaseRefused, UnlockTried
+from agent.domain.events import (
+    BoardChanged,
+    BoardOpened,
+    Event,
+    FaultCleared,
+    FaultRaised,
+    ReleaseRefused,
+    ReleaseWithdrawn,
+    UnlockTried,
+)
 from agent.domain.orders import ClearFaults, Order, SetHold, SetLimit, SetRelease, SetService, Unlock
 from agent.kinds import EvseId, Fault, Limit
 from agent.ports import DeviceError, Refused, Unreachable
@@ -37,7 +46,7 @@ class BoardKeeper(Keeper):
     def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None], alive: Alive) -> None:
         super().__init__(evse, name, opening, post)
         self._alive = alive
-        self._release = Release(name, lambda: self._wanted.set(), self._release_refused, lambda state: None)
+        self._release = Release(name, lambda: self._wanted.set(), self._release_refused, self._release_withdrawn)
         self._limit: Limit | None = None
         self._service: bool | None = None
         self._hold: bool | None = None
@@ -164,6 +173,9 @@ class BoardKeeper(Keeper):
         else:
             return False
         return True
+
+    def _release_withdrawn(self) -> None:
+        self._post(ReleaseWithdrawn(self.evse))
 
     def _release_refused(self) -> None:
         self._post(ReleaseRefused(self.evse))

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from agent.domain.events import BoardOpened, Event, MeterFailed, UnlockTried
+from agent.domain.events import BoardOpened, Event, MeterFailed, ReleaseWithdrawn, UnlockTried
 from agent.domain.orders import (
     ClearFaults,
     Note,
@@ -75,6 +75,8 @@ class Hands:
                 log.warning("EVSE %d: %s: %s", evse, part, text)
             case Unlock(evse, request) if evse not in self.boards:
                 self._post(UnlockTried(evse, request, False))
+            case SetRelease(evse, False) if evse not in self.boards:
+                self._post(ReleaseWithdrawn(evse))
             case (
                 SetRelease(evse) | SetLimit(evse) | SetService(evse) | SetHold(evse) | Unlock(evse) | ClearFaults(evse)
             ):

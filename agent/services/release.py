@@ -25,7 +25,7 @@ LOOK_S, LOOK_MOST_S = 0.1, 0.4
 class Release:
     """``wanted`` is the level of the last order, ``given``: the board has acknowledged it and holds it still. ``due``:
     an order to give that has not reached the board. ``changed`` is called when ``ready`` may have become true,
-    ``refused`` when the board has refused ``ASKED_TIMES`` times, ``withdrawn`` with the picture that confirms a
+    ``refused`` when the board has refused ``ASKED_TIMES`` times, ``withdrawn`` when it was seen to obey a
     withdrawal."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Release:
         name: str,
         changed: Callable[[], None],
         refused: Callable[[], None],
-        withdrawn: Callable[[EvseState], None],
+        withdrawn: Callable[[], None],
     ) -> None:
         self.wanted = self.given = self.due = False
         self._name = name
@@ -136,7 +136,7 @@ class Release:
             self._withdraw()
         elif state.contactor is not True and self._confirmed != number:
             self._confirmed = number
-            self._on_withdrawn(state)
+            self._on_withdrawn()
         return not self._in_doubt and not state.released
 
     async def give(self, port: Any) -> None:

@@ -30,6 +30,7 @@ from agent.domain.events import (
     MeterLooked,
     MeterRead,
     OfferChanged,
+    ReleaseWithdrawn,
     Started,
     TimeCame,
     TokenJudged,
@@ -150,6 +151,8 @@ class Playbook:
         self.status = status
         self._site_of = site or (lambda: make_site(**options))
         self.boot, self.t_s, self.trusted = 1, T0_S, True
+        self.confirms = True
+        """The boards confirm a withdrawal at once."""
         self.clock_off_s = 0.0
         """How far the clock was set ahead meanwhile; time itself (``t_s``) goes on as it does."""
         self.traits = traits or EvseTraits(tethered=bool(options.get("tethered")))
@@ -278,6 +281,9 @@ class Playbook:
             if not quiet and not self._again(order):
                 self.unclaimed.append(order)
         self.log += orders
+        for order in orders:
+            if isinstance(order, SetRelease) and not order.on and self.confirms:
+                orders = [*orders, *self.feed(ReleaseWithdrawn(order.evse))]
         return orders
 
     def _keep(self, orders: Iterable[Order]) -> None:

@@ -27,6 +27,7 @@ from agent.domain.events import (
     LinkChanged,
     MeterFailed,
     MeterLooked,
+    ReleaseWithdrawn,
     SituationChanged,
     Started,
     StopWanted,
@@ -233,6 +234,7 @@ class Rig:
         self.statuses: dict[tuple[str, int], StatusChanged] = {}
         self.screens: dict[int, Screen] = {}
         self.opened: set[int] = set()
+        self.unconfirmed: set[int] = set()
         for outlet in self.outlets.values():
             outlet.seen = None
         self.post(Started(json.loads(json.dumps(self.store))))
@@ -304,7 +306,16 @@ class Rig:
             raise Crash
         for order in orders:
             self._carry_out(order, saved)
+        self.unconfirmed |= {o.evse for o in orders if isinstance(o, SetRelease) and not o.on}
+        self._confirm()
         self.begun |= {e.session.id for e in self.site.evses.values() if e.session}
+
+    def _confirm(self) -> None:
+        """The boards are read after a withdrawal."""
+        for n in sorted(self.unconfirmed & self.opened):
+            if self.outlets[n].here and not self.outlets[n].contactor:
+                self.unconfirmed.discard(n)
+                self.queue.append(ReleaseWithdrawn(n))
 
     def _save(self, orders: Iterable[Order]) -> bool:
         puts = [o for o in orders if isinstance(o, Remember)]
@@ -396,6 +407,9 @@ class Rig:
             outlet.settle(self.t_s)
             if self.alive and outlet.here and n in self.opened and self._say(n):
                 self.post(self.queue.pop())
+        self._confirm()
+        while self.alive and self.queue:
+            self.post(self.queue.pop(0))
 
     def _say(self, n: int) -> bool:
         """Queue the board's picture if it is a new one. A contactor that closes is told at once (in truth within half

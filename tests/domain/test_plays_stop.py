@@ -22,6 +22,7 @@ from agent.domain.events import (
     MeterRead,
     OfferChanged,
     ReleaseRefused,
+    ReleaseWithdrawn,
     StopRequested,
     StoreFailed,
     TokenJudged,
@@ -676,3 +677,62 @@ def test_a_refusal_that_comes_late_changes_nothing() -> None:
 def ended_by_card() -> Playbook:
     play = charging(Playbook()).skip() >> CardPresented(1, A) << SetRelease(1, False) << kept("session", "s1")
     return play.skip()
+
+
+# --- the register of the end -----------------------------------------------------------------------------------------
+
+
+def reads(play: Playbook) -> list[str]:
+    return [o.purpose for o in play.log if isinstance(o, ReadMeter) and o.purpose.startswith("end:")]
+
+
+def test_the_end_is_read_when_the_board_has_confirmed_that_release_is_withdrawn() -> None:
+    """The last picture may be older than the contactor: the domain believes it to be open."""
+    play = charging(Playbook())
+    play.confirms = False
+    play.feed(ContactorOpened(1))
+    play.skip().feed(CardPresented(1, A))
+    assert reads(play) == []
+    play.skip().feed(ReleaseWithdrawn(1))
+    assert reads(play) == ["end:1"]
+
+
+def test_and_when_the_contactor_is_open_whichever_comes_last() -> None:
+    play = charging(Playbook())
+    play.confirms = False
+    play.feed(CardPresented(1, A))
+    play.skip().feed(ReleaseWithdrawn(1))
+    assert reads(play) == []
+    play.skip().feed(ContactorOpened(1))
+    assert reads(play) == ["end:1"]
+
+
+def test_a_board_that_confirms_nothing_keeps_no_driver_for_ever() -> None:
+    play = charging(Playbook())
+    play.confirms = False
+    play.feed(ContactorOpened(1))
+    play.skip().feed(CardPresented(1, A))
+    play.skip().wait(9.9).skip()
+    assert reads(play) == []
+    play.wait(0.2)
+    assert reads(play) == ["end:1"]
+
+
+def test_a_confirmation_of_before_the_release_is_none() -> None:
+    play = charging(Playbook())
+    play.confirms = False
+    play.feed(ReleaseWithdrawn(1))
+    play.skip().feed(ContactorOpened(1))
+    play.skip().feed(CardPresented(1, A))
+    assert reads(play) == []
+
+
+def test_a_register_that_is_signed_waits_for_a_vehicle_that_the_board_cannot_cut_off_in_sight() -> None:
+    """Where the board has no eyes for its contactor; a signed end is read once."""
+    play = charging(Playbook(traits=EvseTraits(sees_contactor=False)))
+    play.session().signing = "m1"
+    play.feed(ContactorOpened(1))
+    play.skip().feed(CardPresented(1, A))
+    assert reads(play) == []
+    play.skip().feed(VehiclePaused(1))
+    assert reads(play) == ["end:1"]

@@ -15,6 +15,7 @@ from agent.domain.events import (
     MeterKnown,
     MeterLooked,
     ReleaseRefused,
+    ReleaseWithdrawn,
     UnlockTried,
 )
 from agent.domain.orders import ReadMeter, SetLimit, SetRelease, Show, Unlock
@@ -52,7 +53,8 @@ class Board:
         self.refuse_limit = False
         self.refuse_release = 0
         self.freeing = None
-        self.withdrawing = None
+        self.withdrawing = self.contactor = None
+        self.looks = 0
 
     async def states(self):
         while True:
@@ -72,7 +74,8 @@ class Board:
             await self.withdrawing.wait()
 
     async def state(self):
-        return EvseState(Pilot.B, released=self.released)
+        self.looks += 1
+        return EvseState(Pilot.B, released=self.released, contactor=self.contactor)
 
     async def set_limit(self, limit):
         if self.refuse_limit:
@@ -227,6 +230,22 @@ async def test_a_withdrawal_does_not_wait_for_an_earlier_one():
     for times in (1, 2):
         k.do(SetRelease(1, False))
         await until(lambda: releases(board) == [False] * times)  # noqa: B023
+    task.cancel()
+
+
+async def test_a_withdrawal_is_confirmed_when_the_board_shows_an_open_contactor():
+    board = Board()
+    k, events, task = await opened(board)
+    board.released, board.contactor = False, True
+    k.do(SetRelease(1, False))
+    await until(lambda: board.looks > 2)
+    assert ReleaseWithdrawn(1) not in events
+    board.contactor = False
+    await until(lambda: ReleaseWithdrawn(1) in events)
+    looks = board.looks
+    beats = board.did.count(("beat",))
+    await until(lambda: board.did.count(("beat",)) > beats + 20)
+    assert (events.count(ReleaseWithdrawn(1)), board.looks) == (1, looks)
     task.cancel()
 
 

@@ -75,7 +75,7 @@ class Sessions:
         self._site.stopping = True
         for evse in self._site.evses.values():
             if evse.release:
-                evse.release = evse.wanted = False
+                evse.release = evse.wanted = evse.withdrawn = False
                 yield SetRelease(evse.number, False)
             if evse.session is not None:
                 still_here(evse, now)

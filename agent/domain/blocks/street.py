@@ -18,6 +18,7 @@ from agent.domain.events import (
     FaultGone,
     FaultRaised,
     OfferChanged,
+    ReleaseWithdrawn,
     SituationChanged,
     VehicleConnected,
     VehicleLeft,
@@ -48,7 +49,7 @@ class Street:
         evse.lockable = event.traits.lockable
         evse.cable, evse.vehicle, evse.asks = _cable(evse, state), state.vehicle, state.asks
         evse.locked, evse.release, evse.bay = state.locked, False, state.bay_occupied
-        evse.wanted, evse.released = False, state.released
+        evse.wanted, evse.released, evse.withdrawn = False, state.released, not state.released
         self._rated(evse, event.traits)
         self._current(evse, state)
         evse.contactor, evse.offering = _contactor(evse, state), state.pwm is not False
@@ -113,6 +114,12 @@ class Street:
         evse.board_faults = state.faults
 
     # The facts themselves, whoever states them, keep the picture: a play may state them without a board.
+
+    @on(ReleaseWithdrawn)
+    def withdrawn(self, event: ReleaseWithdrawn, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        evse.withdrawn = not evse.release
+        return iter(())
 
     @on(CablePlugged, CableRemoved)
     def cable(self, event: CablePlugged | CableRemoved, now: Moment) -> Iterator[Yielded]:

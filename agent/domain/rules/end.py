@@ -1,4 +1,4 @@
-"""The end of a session: release withdrawn, reason on disk, contactor open, register, told. Once."""
+"""The end of a session: release withdrawn, reason on disk, confirmed by the board, register read, told. Once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 
 from agent.domain.block import Yielded
 from agent.domain.events import (
-    ContactorOpened,
+    Event,
     MeterFailed,
     MeterRead,
     SessionClosed,
@@ -35,7 +35,7 @@ RETRY_S = 5.0
 
 @to(State.ENDING)
 def end(s: Site, evse: Evse, event: StopWanted, now: Moment) -> Iterator[Yielded]:
-    """Withdraw release at once, put the reason on disk, and wait for the contactor before the register is read."""
+    """Withdraw release at once, put the reason on disk, and wait for the board before the register is read."""
     session = evse.session
     assert session is not None
     yield from release(s, evse, False)
@@ -50,10 +50,20 @@ def end(s: Site, evse: Evse, event: StopWanted, now: Moment) -> Iterator[Yielded
 
 
 def read_end_when_open(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
-    if evse.contactor or not evse.known:  # a board that nobody has seen yet may still be on its way to open
+    if _may_flow(evse):
         yield WakeMe(timer("end", evse), now.t_s + max(CONTACTOR_S, 8 * s.io_s))
     else:
         yield from read_end(s, evse, now)
+
+
+def _may_flow(evse: Evse) -> bool:
+    """Until the board has confirmed that release is withdrawn, its last picture may be older than its contactor; one
+    that was not seen yet may be on its way to open. A register that a meter signs is read once: where the board does
+    not see its contactor, the vehicle has to stop asking first."""
+    session = evse.session
+    if session is not None and session.signing and not evse.sees_contactor and evse.asks:
+        return True
+    return evse.contactor or not evse.withdrawn or not evse.known
 
 
 def read_end(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
@@ -67,8 +77,9 @@ def other_vehicle(s: Site, evse: Evse, event: VehicleConnected | VehicleLeft, no
     return iter(())
 
 
-def contactor_open(s: Site, evse: Evse, event: ContactorOpened, now: Moment) -> Iterator[Yielded]:
-    if evse.end_try == 0:  # otherwise the timer is that of the next try
+def end_open(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+    """One of the things that were waited for has come."""
+    if evse.end_try == 0 and not _may_flow(evse):  # otherwise the timer is that of the next try
         yield WakeMe(timer("end", evse), None)
         yield from read_end(s, evse, now)
 

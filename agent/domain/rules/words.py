@@ -48,7 +48,7 @@ def release(s: Site, evse: Evse, on: bool) -> Iterator[Yielded]:
     evse.wanted = on
     if on and evse.paused:
         return
-    evse.release = on
+    evse.release, evse.withdrawn = on, False
     yield SetRelease(evse.number, on)
 
 
