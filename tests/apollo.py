@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from authorities import Authority
+from busy_machine import deadline
 
 from agent.ports.driver import Where
 from agent.ports.terminal import TerminalNews, TerminalPort
@@ -45,7 +46,7 @@ class Apollo:
             sys.executable, "-m", "drivers.sim.apollo", "--books", str(self.folder / "books.json"),
             "--control", self._control, *where, *tls, "--bank-s", "0.05", *self.argv,
         )  # fmt: skip
-        async with asyncio.timeout(START_S):
+        async with deadline(START_S):
             while True:
                 with contextlib.suppress(OSError):
                     await self.do("picture")
@@ -130,7 +131,8 @@ async def running(
 
 
 async def heard(news: AsyncIterator[TerminalNews], timeout_s: float = 30.0) -> TerminalNews:
-    return await asyncio.wait_for(anext(news), timeout_s)
+    async with deadline(timeout_s):
+        return await anext(news)
 
 
 def bound() -> socket.socket:

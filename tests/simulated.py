@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from busy_machine import busy_factor, deadline
 
 ONE_EVSE = """
 [station]
@@ -53,7 +54,9 @@ class Simulated:
         self.http: Any = None
         self.file = folder / "station.toml"
         self.file.write_text(text)
-        self.args = ["simulate", str(self.file), "--port", "0", "--headless", "--speed", str(speed)]
+        # on a busy machine the station's own time-outs would come before its work is done
+        slower = max(1.0, speed / busy_factor())
+        self.args = ["simulate", str(self.file), "--port", "0", "--headless", "--speed", f"{slower:g}"]
         if backend:
             self.args += ["--backend", backend]
 
@@ -74,7 +77,7 @@ class Simulated:
 
     async def _port(self) -> int:
         log = self.folder / "simulate.log"
-        async with asyncio.timeout(60):
+        async with deadline(60):
             while not (told := re.search(r"http://127\.0\.0\.1:(\d+)/\n", log.read_text())):
                 if self.process.returncode is not None:
                     raise AssertionError(self.said())
@@ -94,7 +97,7 @@ class Simulated:
         self.log.close()
 
     async def healthy(self, timeout_s: float = 60.0) -> None:
-        async with asyncio.timeout(timeout_s):
+        async with deadline(timeout_s):
             while True:
                 try:
                     async with self.http.get("/api/v1/health") as answer:
@@ -121,7 +124,7 @@ class Simulated:
         """Wait until the picture satisfies ``what``; the failure shows the last one and the log."""
         picture: dict[str, Any] = {}
         try:
-            async with asyncio.timeout(timeout_s):
+            async with deadline(timeout_s):
                 while True:
                     picture = await self.picture()
                     try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from busy_machine import deadline
 from simulated import Simulated
 from strict_csms import REQUEST, StrictCsms
 from websockets.asyncio.server import ServerConnection
@@ -168,7 +169,7 @@ class Street:
     async def heard(self, what: Callable[[], Any], timeout_s: float = 60.0) -> None:
         """Until it is true at the central system."""
         try:
-            async with asyncio.timeout(timeout_s):
+            async with deadline(timeout_s):
                 while not what():
                     await asyncio.sleep(0.02)
         except TimeoutError:

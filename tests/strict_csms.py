@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+from busy_machine import deadline
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
@@ -163,7 +164,7 @@ class StrictCsms:
         self._asked += 1
         id_ = f"c{self._asked}"
         future = self._waiting[id_] = asyncio.get_running_loop().create_future()
-        async with asyncio.timeout(timeout_s):
+        async with deadline(timeout_s):
             while not self._connections:
                 await asyncio.sleep(0.02)
         connection = list(self._connections)[-1]
@@ -171,7 +172,8 @@ class StrictCsms:
         text = json.dumps([2, id_, action, payload])
         self.frames.append(("out", text))
         await connection.send(text)
-        message = await asyncio.wait_for(future, timeout_s)
+        async with deadline(timeout_s):
+            message = await future
         if message[0] == 3:
             self._judge(action + "Response", message[2], version)
         return message

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from busy_machine import Deadline
 
 from agent.settings import StationFile, parse
 from drivers.sim.evse import Evse
@@ -48,7 +49,7 @@ def charging(world: World, n: int = 1, limit_a: int = 16, **car: Any) -> Evse:
 
 
 async def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
-    deadline = time.monotonic() + within_s
+    patience = Deadline(within_s)
     while not condition():
-        assert time.monotonic() < deadline, "did not come about in time"
+        assert not patience.over, "did not come about in time"
         await asyncio.sleep(0.01)

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from busy_machine import Deadline
+
 from agent.domain.access import Access
 from agent.domain.events import Asked, Event
 from agent.domain.orders import Reply
@@ -141,9 +143,9 @@ def desk(outbox: Outbox | None = None, settings: Settings | None = None) -> Desk
 
 async def until(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "") -> Any:
     """Poll with a deadline; the value that made the condition true."""
-    deadline_s = time.monotonic() + timeout_s
+    patience = Deadline(timeout_s)
     while not (found := condition()):
-        if time.monotonic() > deadline_s:
+        if patience.over:
             raise AssertionError(f"did not come true within {timeout_s} s: {what or condition}")
         await asyncio.sleep(0.005)
     return found

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from busy_machine import Deadline
+
 ROOT = Path(__file__).resolve().parents[2]
 STATION = """
 [station]
@@ -117,8 +119,8 @@ def simulated(*arguments: str, command: str = "simulate", cwd: Path = ROOT) -> I
 
 def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
     """The first true answer of ``condition``."""
-    until = time.monotonic() + timeout_s
-    while time.monotonic() < until:
+    patience = Deadline(timeout_s)
+    while not patience.over:
         if found := condition():
             return found
         time.sleep(0.05)

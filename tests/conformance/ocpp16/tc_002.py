@@ -17,7 +17,7 @@ async def test_settings_while_pending(s: Play) -> None:
     assert await s.ask("TriggerMessage", requestedMessage="BootNotification") == "Accepted"
     await s.told("Preparing")
     assert len(s.payloads("BootNotification")) == 2
-    assert {p["connectorId"] for p in s.payloads("StatusNotification")} == {0, 1, 2}
+    await s.heard(lambda: {p["connectorId"] for p in s.payloads("StatusNotification")} == {0, 1, 2})
 
 
 async def test_the_next_boot_comes_by_itself(s: Play) -> None:
