@@ -75,8 +75,7 @@ class Between(StrictCsms):
     async def _answer(self, connection: ServerConnection, id_: str, action: str, payload: dict[str, Any]) -> None:
         version = str(connection.subprotocol).removeprefix("ocpp")
         self._judge(action + REQUEST[version], payload, version)
-        if len(id_) > 36:
-            self.violations.append(f"message id of {len(id_)} characters")
+        self._look_at_id(id_, action)
         far = self._far[connection]
         future = self._open[far, id_] = asyncio.get_running_loop().create_future()
         await far.send(json.dumps([2, id_, action, payload]))
@@ -91,13 +90,14 @@ class Between(StrictCsms):
         await connection.send(text)
 
     def _book(self, id_: str, action: str, payload: dict[str, Any], answer: dict[str, Any], version: str) -> None:
-        if id_ in self._answers and action in BILLED:
+        key = self.key(action, payload)
+        if key in self._answers and action in BILLED:
             return  # a repeated message
         if action == "StartTransaction":
             self.first_id = answer["transactionId"] - len(self.transactions)
         plain = getattr(self, f"_{action}", self._nothing)
         (getattr(self, f"_{action}_201", plain) if version == "2.0.1" else plain)(id_, payload)
-        self._answers[id_] = answer
+        self._answers[key] = answer
 
     async def _pump(self, far: ClientConnection, connection: ServerConnection) -> None:
         """From the central system to the station."""

@@ -3,7 +3,7 @@ validation both ways and its errors decide what a violation is. Run as ``python 
 
 It says its port in its first line. Then each line on stdin is a command, each line on stdout its answer:
 ``["RemoteStartTransaction", {..}]`` asks the station, ``["ledger"]`` gives what was heard. A token that begins with BAD
-is invalid. What is billed is booked by message id (1.6) or by transaction and seqNo (2.0.1).
+is invalid. What is billed is booked by what is said in it (1.6) or by transaction and seqNo (2.0.1).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Ledger:
     def __init__(self) -> None:
         self.violations: list[str] = []
         self.transactions: dict[str, dict[str, Any]] = {}
-        self.by_message: dict[str, int] = {}
+        self.by_start: dict[str, int] = {}
         self.heard: dict[str, int] = {}
 
     def of(self, number: Any) -> dict[str, Any]:
@@ -111,20 +111,20 @@ class Point16(Asks, v16.ChargePoint):
         return v16.call_result.MeterValues()
 
     @on("StartTransaction")
-    def begins(self, id_tag: str, meter_start: int, call_unique_id: str, **_: Any) -> Any:
-        book = self.ledger.by_message
-        number = book.setdefault(call_unique_id, 1 + len(book))
+    def begins(self, connector_id: int, id_tag: str, meter_start: int, timestamp: str, **_: Any) -> Any:
+        book, key = self.ledger.by_start, f"{connector_id} {id_tag} {meter_start} {timestamp}"
+        number = book.setdefault(key, 1 + len(book))
         entry = self.ledger.of(number)
-        if call_unique_id not in entry["starts"]:
-            entry["starts"].append(call_unique_id)
+        if key not in entry["starts"]:
+            entry["starts"].append(key)
         entry["start_wh"] = meter_start
         return v16.call_result.StartTransaction(transaction_id=number, id_tag_info={"status": verdict(id_tag)})
 
     @on("StopTransaction")
-    def ends(self, transaction_id: int, meter_stop: int, call_unique_id: str, **_: Any) -> Any:
-        entry = self.ledger.of(transaction_id)
-        if call_unique_id not in entry["ends"]:
-            entry["ends"].append(call_unique_id)
+    def ends(self, transaction_id: int, meter_stop: int, timestamp: str, **_: Any) -> Any:
+        entry, key = self.ledger.of(transaction_id), f"{meter_stop} {timestamp}"
+        if key not in entry["ends"]:
+            entry["ends"].append(key)
         entry["stop_wh"] = meter_stop
         return v16.call_result.StopTransaction()
 

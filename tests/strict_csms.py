@@ -9,7 +9,7 @@ import importlib.util
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ SCHEMAS = {"1.6": Path(_SPEC.origin).parent / "v16", "2.0.1": Path(_SPEC.origin)
 REQUEST = {"1.6": "", "2.0.1": "Request"}
 ENERGY = "Energy.Active.Import.Register"
 BILLED = ("StartTransaction", "StopTransaction", "TransactionEvent")
+CLOCK_SET = timedelta(seconds=10)
+"""By how much less the same instant is told differently after a restart."""
 
 
 def exact(value: Any) -> Any:
@@ -76,7 +78,9 @@ class StrictCsms:
     version: str = ""
     """Of the latest connection."""
     reports: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
-    _answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ids: set[str] = field(default_factory=set)
+    """The message ids of all CALLs: no connection and no start of the station may use one again."""
+    _answers: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
     _waiting: dict[str, asyncio.Future[list[Any]]] = field(default_factory=dict)
     _connections: dict[ServerConnection, None] = field(default_factory=dict)
     """The oldest first: one that was cut may be noticed after the next one is there."""
@@ -127,16 +131,16 @@ class StrictCsms:
     async def _answer(self, connection: ServerConnection, id_: str, action: str, payload: dict[str, Any]) -> None:
         version = str(connection.subprotocol).removeprefix("ocpp")
         self._judge(action + REQUEST[version], payload, version)
-        if len(id_) > 36:
-            self.violations.append(f"message id of {len(id_)} characters")
+        self._look_at_id(id_, action)
         if self.hook:
             await self.hook("before", action, payload)
-        if id_ in self._answers and action in BILLED:
-            answer = self._answers[id_]  # a repeated message: the same answer, no second transaction
+        key = self.key(action, payload)
+        if action in BILLED and key in self._answers:
+            answer = self._answers[key]  # a repeated message: the same answer, no second transaction
         else:
             plain = getattr(self, f"_{action}", self._nothing)
             answer = getattr(self, f"_{action}_201", plain) if version == "2.0.1" else plain
-            answer = self._answers[id_] = answer(id_, payload)
+            answer = self._answers[key] = answer(id_, payload)
         self._judge(action + "Response", answer, version)
         text = json.dumps([3, id_, answer])
         self.frames.append(("out", text))
@@ -145,6 +149,31 @@ class StrictCsms:
             after = asyncio.ensure_future(self.hook("after", action, payload))
             self._after.add(after)
             after.add_done_callback(self._after.discard)
+
+    def _look_at_id(self, id_: str, action: str) -> None:
+        if len(id_) > 36:
+            self.violations.append(f"message id of {len(id_)} characters")
+        if id_ in self.ids:
+            self.violations.append(f"message id {id_} is used again, for {action}")
+        self.ids.add(id_)
+
+    def key(self, action: str, payload: dict[str, Any]) -> tuple[Any, ...]:
+        """Equal for repetitions of one billed message. The clock of the station may have been set in between."""
+        if action == "TransactionEvent":
+            return action, payload["transactionInfo"]["transactionId"], payload["seqNo"]
+        if action == "StopTransaction":
+            return action, payload["transactionId"], payload["meterStop"], payload.get("reason")
+        if action != "StartTransaction":
+            return (action,)
+        place = (payload["connectorId"], payload["idTag"], payload["meterStart"])
+        begun = (
+            t.started
+            for t in self.transactions.values()
+            if t.version == "1.6"
+            and (t.connector, t.token, t.start_wh) == place
+            and abs(datetime.fromisoformat(t.started) - datetime.fromisoformat(payload["timestamp"])) < CLOCK_SET
+        )
+        return action, *place, next(begun, payload["timestamp"])
 
     def _judge(self, name: str, payload: Any, version: str = "1.6") -> None:
         schema = exact(json.loads((SCHEMAS[version] / "schemas" / f"{name}.json").read_text("utf-8-sig")))
@@ -211,10 +240,7 @@ class StrictCsms:
         return {}
 
     def _StartTransaction(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
-        key = (payload["connectorId"], payload["timestamp"], payload["meterStart"])
         for t in (t for t in self.transactions.values() if t.version == "1.6"):
-            if (t.connector, t.started, t.start_wh) == key:
-                self.violations.append(f"the same start under another message id: {t.message} and {id_}")
             if t.connector == payload["connectorId"] and t.stop_wh is None and not self._elsewhere(t):
                 self.violations.append(f"transaction {t.id} has no end, but connector {t.connector} starts another")
         number = self.first_id + len(self.transactions)

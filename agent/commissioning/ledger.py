@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from typing import Any, TextIO, TypeAlias
 
 FIRST_TRANSACTION_ID = 1001
+CLOCK_SET_S = 10.0
+"""By how much less a station tells the same instant differently after a restart."""
 TransactionId: TypeAlias = int | str
 """A number of ours, or what the station calls it, by version."""
 
@@ -120,13 +122,16 @@ class Ledger:
         given: str | None = None,
     ) -> TransactionId:  # fmt: skip
         """The transaction's id: ``given`` by the station, or the next number. Sent twice (same message id, or same
-        connector, register and instant) it is one transaction: an answer may have been lost on the way."""
+        connector, register and instant) it is one transaction: an answer may have been lost on the way. A repetition
+        has a message id of its own, and after a restart the station's clock may have been set a little."""
         numbered = given is None
         keys = (
             ("message", station, message_id, numbered),
             ("start", station, connector, meter_start_wh, timestamp, numbered),
         )
         known = next((self._ids[k] for k in keys if k in self._ids), None)
+        if known is None and numbered:
+            known = self._running_since(station, connector, id_tag, meter_start_wh, timestamp)
         if known is not None and given in (None, known):
             self.transactions[known].repeats += 1
             return known
@@ -148,6 +153,16 @@ class Ledger:
         if meter_start_wh is not None:
             self._register(station, connector, timestamp, meter_start_wh, transaction_id)
         return transaction_id
+
+    def _running_since(
+        self, station: str, connector: int, id_tag: str, meter_start_wh: int | None, timestamp: str
+    ) -> TransactionId | None:
+        """Return the running transaction that began like this one, but for a few seconds."""
+        for t in self.running(station):
+            alike = (t.connector, t.id_tag, t.meter_start_wh) == (connector, id_tag, meter_start_wh)
+            if alike and isinstance(t.transaction_id, int) and abs(_utc_s(t.started) - _utc_s(timestamp)) < CLOCK_SET_S:
+                return t.transaction_id
+        return None
 
     def _new_id(self) -> int:
         numbers = [n for n in self.transactions if isinstance(n, int)]

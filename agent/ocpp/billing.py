@@ -2,8 +2,8 @@
 
 An attempt is what the other side "fails to process": a refusal, or an invalid answer. After the last permitted one the
 row is buried and the queue goes on; but not the start of a session that still runs, because without it nothing of the
-session could ever be told. A lost connection and silence are no attempts: the same id and payload are sent again, for
-ever, after silence with a growing pause.
+session could ever be told. A lost connection and silence are no attempts: the same payload is sent again, for ever, in
+a CALL of its own, after silence with a growing pause. An answer to any CALL of a row is the row's answer.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ class Billing:
         self._rows: deque[OutboxRow] = deque()
         self._not_before_s = 0.0
         self._heard: dict[int, Heard] = {}
-        self._late: OrderedDict[str, Heard | None] = OrderedDict()
-        self._buried: OrderedDict[str, None] = OrderedDict()
+        self._late: OrderedDict[int, Heard | None] = OrderedDict()
+        self._buried: OrderedDict[int, None] = OrderedDict()
         self._orphans: tuple[Heard, ...] = ()
         """What late answers to buried rows have brought: stored along with the next row that leaves the queue."""
         self._silences = 0
-        self._told_of = ""
+        self._told_of = 0
         self._paused_for = ""
-        self._sent: tuple[str, str, dict[str, Any]] | None = None
+        self._sent: tuple[int, str, dict[str, Any]] | None = None
         self._backend_numbers, self._version = True, ""
         self._crossing, self._arrived = Crossing(desk), False
 
@@ -105,18 +105,24 @@ class Billing:
         self._backend_numbers, self._version = dialect.backend_numbers, dialect.name
         self._arrived = self.queue == self._desk.link
 
-    def late(self, id_: str, heard: Heard | None) -> tuple[Event, ...]:
+    def late(self, seq: int, heard: Heard | None) -> tuple[Event, ...]:
         """An answer after its time-out is an answer; None: a refusal, which never takes the place of a good one. What
         comes back is to be heard at once: it is about a row that has been buried."""
-        if id_ in self._buried:
+        if seq in self._buried:
             self._orphans += (heard,) if heard else ()
             return heard.events if heard else ()
-        self._late[id_] = heard or self._late.get(id_)
+        self._late[seq] = heard or self._late.get(seq)
         while len(self._late) > LATE_KEPT:
             self._late.popitem(last=False)
-        if heard and self._sent and self._sent[0] == id_:
+        if heard and self._sent and self._sent[0] == seq:
             self._not_before_s = 0.0
         return ()
+
+    def take_late(self, row: OutboxRow) -> Heard | None:
+        """Return what an earlier CALL of this row was answered with after its time-out."""
+        late = self._late.pop(row.seq, None)
+        is_old = late is not None and self._crossing.has_left(row, late.version)  # it is told anew elsewhere
+        return None if is_old else late
 
     async def head(self) -> OutboxRow | None:
         """The oldest row, if it may be sent now."""
@@ -163,14 +169,14 @@ class Billing:
     async def prepare(self, row: OutboxRow, dialect: Dialect) -> tuple[Out, dict[str, Any], list[Heard | None]] | None:
         """Row and payload to send; None if the row needs no sending (it has been dealt with). The third part holds
         what has been heard of it already: then only the store is behind."""
-        self._buried.pop(row.id, None)  # somebody has brought it back
+        self._buried.pop(row.seq, None)  # it has been brought back
         known: list[Heard | None] = []
         if row.seq in self._heard:
             known = [self._heard[row.seq]]
-        elif row.id in self._late:
-            late = self._late.pop(row.id)
-            is_old = late is not None and self._crossing.has_left(row, late.version)  # it is told anew elsewhere
-            known = [] if is_old else [late]
+        elif row.seq in self._late:
+            was_refused = self._late[row.seq] is None
+            late = self.take_late(row)
+            known = [late] if late or was_refused else []
         out = dialect.outgoing(type(row.message))
         if isinstance(out, Out):
             out = out.of(row.message)
@@ -222,7 +228,7 @@ class Billing:
         return self._crossing.events(row, heard)
 
     async def _encoded(self, row: OutboxRow, out: Out, dialect: Dialect) -> dict[str, Any] | None:
-        if self._sent and self._sent[:2] == (row.id, dialect.name):
+        if self._sent and self._sent[:2] == (row.seq, dialect.name):
             return self._sent[2]
         try:
             same = row.number == self._desk.number
@@ -245,7 +251,7 @@ class Billing:
         if payload is None:
             await self.done(row, Heard())
             return None
-        self._sent = (row.id, dialect.name, payload)
+        self._sent = (row.seq, dialect.name, payload)
         return payload
 
     async def done(self, row: OutboxRow, heard: Heard) -> bool:
@@ -281,7 +287,7 @@ class Billing:
             self._rest(pause_s)
 
     def silent(self) -> None:
-        """Nobody answered on a line that is alive: no attempt, the same again after a pause."""
+        """The line is alive and no answer came: no attempt, the same payload again after a pause."""
         self._silences += 1
         self._rest(growing_s(self._retry_interval_s(), self._silences))
 
@@ -312,8 +318,8 @@ class Billing:
         return names_token(row.message) and not named
 
     def _tell_once(self, row: OutboxRow, what: str) -> None:
-        if self._told_of != row.id:
-            self._told_of = row.id
+        if self._told_of != row.seq:
+            self._told_of = row.seq
             kind = type(row.message).__name__
             log.error("%s: %s of session %s %s", self._desk.link, kind, row.session, ascii(what)[1:-1][:200])
 
@@ -337,15 +343,16 @@ class Billing:
 
     def _remember_buried(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:
-            self._buried[row.id] = None
-            if row.id in self._late:  # it came while the row was being buried
-                self.late(row.id, self._late.pop(row.id))
+            self._buried[row.seq] = None
+            if row.seq in self._late:  # it came while the row was being buried
+                self.late(row.seq, self._late.pop(row.seq))
         while len(self._buried) > LATE_KEPT:
             self._buried.popitem(last=False)
 
     def _drop(self, row: OutboxRow, count: int = 1) -> None:
         self.settled += count
         self._sent = None
+        self._late.pop(row.seq, None)
         if count == 1 and self._rows and self._rows[0].seq == row.seq:
             self._rows.popleft()
         else:

@@ -60,7 +60,7 @@ class Crossing:
             except Poisoned as e:
                 log.error("%s: the opening of session %s cannot be told: %s", self._link, session, e)
                 continue
-            rows.append(OutboxRow(k.seq, "", self._link, session, message, 0, k.number))
+            rows.append(OutboxRow(k.seq, self._link, session, message, 0, k.number))
         return rows
 
     def is_new(self, session: str, version: str) -> bool:

@@ -15,7 +15,8 @@ from agent.ports.store import OutboxRow
 async def deliver(
     row: OutboxRow, dialect: Dialect, billing: Billing, line: Line, hear: Callable[[Event], None]
 ) -> None:
-    """Silence is no attempt, unless the version says so; a refusal is. Raises ``Gone`` with the connection."""
+    """Silence is no attempt, unless the version says so; a refusal is. An answer to an earlier CALL of the same row,
+    which came meanwhile, counts like one to this CALL. Raises ``Gone`` with the connection."""
     prepared = await to_the_end(billing.prepare(row, dialect))
     if prepared is None:
         return
@@ -23,15 +24,18 @@ async def deliver(
     if not known and not await to_the_end(billing.sending(row)):
         return
     try:
-        heard: Heard | None = known[0] if known else await line.call(row.id + dialect.mark, out, row, payload)
+        heard: Heard | None = known[0] if known else await line.call(out, row, payload)
     except Silent:
-        if dialect.silence_counts or billing.silence_counts:
+        if earlier := billing.take_late(row):
+            await to_the_end(_settle(row, earlier, billing, hear, False))
+        elif dialect.silence_counts or billing.silence_counts:
             await to_the_end(_settle(row, None, billing, hear, False))
         else:
             billing.silent()
     except Unspeakable as e:
         await to_the_end(billing.bury(row, str(e)))
     else:
+        heard = heard or billing.take_late(row)
         await to_the_end(_settle(row, heard, billing, hear, not known and line.refused))
 
 

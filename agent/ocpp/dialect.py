@@ -191,8 +191,7 @@ class Dialect:
     is told again. ``silence_counts``: a billed message that nobody answers on a live line has had an attempt (2.0.1
     E13). ``reads``: sees every payload of the other side first (action, is it an answer, payload);
     ``tolerates_unknown``: requests may have fields that the standard does not know; ``beats_always``: heartbeats also
-    while other things are said (quirks.py). ``mark``: ends the ids of billed messages, so that no version has those of
-    another."""
+    while other things are said (quirks.py)."""
 
     name: str
     subprotocol: str
@@ -211,7 +210,6 @@ class Dialect:
     reads: Callable[[str, bool, Payload], Payload] = lambda action, is_answer, payload: payload
     tolerates_unknown: bool = False
     beats_always: bool = False
-    mark: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_ins", {r.action: r for r in self.rows if isinstance(r, In | Refusal)})

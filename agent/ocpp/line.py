@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import random
+import string
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,6 +22,10 @@ from agent.ports.store import OutboxRow
 log = logging.getLogger("agent.ocpp")
 
 REPEAT_LOG_S = 600.0
+ID_LETTERS = string.ascii_letters + string.digits
+ID_PREFIX_LENGTH = 5
+"""916 million prefixes: two starts of a station hardly ever share one, and an id is not longer than it has to be (every
+byte is paid on 2G)."""
 
 
 class Gone(Exception):
@@ -43,7 +49,6 @@ class Line:
         late: Callable[[Any, Heard | None], None],
         call_timeout_s: float,
         pong_s: float,
-        id_prefix: str = "",
     ) -> None:
         self.ws: WebSocket | None = None
         self.dialect, self.url = dialect, url
@@ -52,7 +57,8 @@ class Line:
         self.received_s = self.exchanged_s = self.clock_heard_s = 0.0
         self._desk, self._trace, self._late = desk, trace, late
         self._call_timeout_s, self._pong_s = call_timeout_s, pong_s
-        self._id_prefix, self._ids = id_prefix, itertools.count(1)
+        prefix = "".join(random.SystemRandom().choices(ID_LETTERS, k=ID_PREFIX_LENGTH))
+        self._message_ids = (f"{prefix}{number:x}" for number in itertools.count(1))
         self._answer: asyncio.Future[Answered | Errored] | None = None
         self._asked: OrderedDict[str, tuple[Out, Any]] = OrderedDict()
         self._logged: dict[str, float] = {}
@@ -109,11 +115,7 @@ class Line:
 
     # --- one CALL --------------------------------------------------------------------------------------------------
 
-    def new_id(self) -> str:
-        """Short (every byte is paid on 2G); the prefix differs per start."""
-        return f"{self._id_prefix}{next(self._ids):x}"
-
-    async def tell(self, id_: str, message: Any) -> Heard | None:
+    async def tell(self, message: Any) -> Heard | None:
         """Say something that is not billed. None: it could not be said, or was answered with nothing useful. Raises
         ``Silent``, ``Gone``."""
         row = self.dialect.outgoing(type(message))
@@ -136,15 +138,16 @@ class Line:
             self.say(f"{self._desk.link}: own {out.action} breaks the schema at {broken}: not sent, please report")
             return None
         try:
-            return await self.call(id_, out, message, payload)
+            return await self.call(out, message, payload)
         except Unspeakable as e:
             self.say(f"{self._desk.link}: own {out.action}: {e}: not sent, please report")
             return None
 
-    async def call(self, id_: str, out: Out, subject: Any, payload: dict[str, Any]) -> Heard | None:
+    async def call(self, out: Out, subject: Any, payload: dict[str, Any]) -> Heard | None:
         """Send and wait. None: refused, or not understood. Raises ``Silent``, ``Gone``, and ``Unspeakable`` for what is
-        no JSON. ``subject``: the message, or the outbox row that it is in."""
-        began_s = time.monotonic()
+        no JSON. ``subject``: the message, or the outbox row that it is in. Every CALL has a message id of its own, a
+        repeated one too (OCPP 2.0.1 part 4, 4.1.4; OCPP-J 1.6, 4.1.4)."""
+        id_, began_s = next(self._message_ids), time.monotonic()
         try:
             text = self.rpc.call(id_, out.action, payload, began_s + self._call_timeout_s)
         except (ValueError, TypeError) as e:

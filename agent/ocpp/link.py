@@ -93,7 +93,6 @@ class Link:
             self._late,
             backend.call_timeout_s,
             self._patience.pong_s,
-            "".join(jitter.choices("abcdefghijklmnopqrstuvwxyz", k=3)),
         )
         self._asking = Asking(self._desk, self._line.rpc, hear, self._patience.answer_s)
         self._billing = Billing(self._desk, self._patience.store_retry_s)
@@ -297,7 +296,7 @@ class Link:
     def _late(self, subject: Any, heard: Heard | None) -> None:
         if isinstance(subject, OutboxRow):
             queue = next(q for q in self._queues if q.queue == subject.link)
-            for event in queue.late(subject.id, heard):
+            for event in queue.late(subject.seq, heard):
                 self._hear(event)
         elif heard is not None and heard.boot is not None and self.boot != "Accepted":
             self._booted(heard.boot)
@@ -387,7 +386,7 @@ class Link:
     async def _ask(self, message: Message | JudgeToken) -> Heard | None:
         """None: nothing useful came back, or nothing at all."""
         with contextlib.suppress(Silent):
-            return await self._line.tell(self._line.new_id(), message)
+            return await self._line.tell(message)
         return None
 
     async def _boot(self) -> bool:
@@ -423,7 +422,7 @@ class Link:
 
     async def _notify(self, status: Waiting) -> bool:
         try:
-            await self._line.tell(self._line.new_id(), status.message)
+            await self._line.tell(status.message)
         except (Gone, asyncio.CancelledError):
             self._statuses.give_back(status)
             raise

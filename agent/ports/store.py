@@ -10,13 +10,11 @@ from agent.frozen import frozen
 
 @frozen
 class OutboxRow:
-    """One billed message waiting for its backend. ``seq`` orders; ``id`` is the message id on the wire, the same for
-    every attempt, also after a restart; ``message`` is neutral (``domain/messages.py``); ``attempts`` so far.
-    ``number``: the place of the message in its session, 0, 1, 2 ..., given when it was queued and never given again
+    """One billed message waiting for its backend. ``seq`` orders and names it, and is never given again; ``message`` is
+    neutral (``domain/messages.py``); ``attempts`` so far. ``number``: the place of the message in its session, 0, 1, 2 ..., given when it was queued and never given again
     (2.x ``seqNo``: what is lost on the way leaves a gap that the backend can see)."""
 
     seq: int
-    id: str
     link: str
     session: str
     message: Any

@@ -1,4 +1,4 @@
-"""How the store writes things down: facts and messages as JSON text, numbers as short ids, damage as what it is."""
+"""How the store writes things down: facts and messages as JSON text, damage as what it is."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.domain.record import Poisoned, load
-
-DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def text(value: Mapping[str, Any]) -> str:
@@ -25,7 +23,7 @@ def decoded(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-_MUST_HAVE = {"transaction": "id", "ended": "id", "meta": "text"}
+_MUST_HAVE = {"transaction": "id", "ended": "id"}
 
 
 def judged(raw: Sequence[bytes], kind: str) -> dict[str, Any]:
@@ -48,11 +46,3 @@ def message(body: str) -> Any:
         return Poisoned(str(e))
     except Poisoned as e:
         return e
-
-
-def base36(number: int) -> str:
-    out = ""
-    while number:
-        number, digit = divmod(number, 36)
-        out = DIGITS[digit] + out
-    return out or "0"

@@ -21,8 +21,7 @@ TABLES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """With the columns of their keys, which are the first ones."""
 AHEAD = 1_000_000
-"""Places of the queue that are left out: what could not be read had some of them, and a message id (which is made of
-the place) is never given twice."""
+"""Places of the queue that are left out: what could not be read had some of them, and a place is never given twice."""
 LAST = 2**48
 """Nobody gets there: a counter beyond is damaged."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -47,7 +46,6 @@ class Store:
         self._thread = ThreadPoolExecutor(1, "store")
         self._waiting: dict[str, int] = {}
         self._ids = Ids()
-        self._prefix = ""
         self._pages = 0
         self._ailing = ""
         self._db: sqlite3.Connection
@@ -124,7 +122,6 @@ class Store:
         facts = self._read()
         for kind in (RUNNING, ENDED):
             self._ids.learn(Put(kind, key, value) for key, value in facts.get(kind, {}).items())
-        self._prefix = str(facts.get("meta", {}).get("prefix", {}).get("text", "")) or self._make_prefix()
 
     def _count(self) -> None:
         """The table is the truth: a link whose last row went is not in it. From an index alone: the messages of a long
@@ -160,15 +157,6 @@ class Store:
         self._ailing = ""
         log.warning("%s: can be written again", self.path)
         self._look()
-
-    def _make_prefix(self) -> str:
-        """Message ids are unique for ever: a random prefix of the file, then the sequence number."""
-        prefix = "".join(secrets.choice(forms.DIGITS) for _ in range(4))
-        try:
-            self._transaction(lambda: records.put(self._db, [Put("meta", "prefix", {"text": prefix})]))
-        except sqlite3.Error as e:
-            log.error("%s: prefix not saved: %s; message ids will be others after a restart", self.path, e)
-        return prefix
 
     @property
     def ailing(self) -> str:
@@ -319,7 +307,7 @@ class Store:
             self._heal()
         sql = f"SELECT seq, link, session, body, attempts, number FROM outbox WHERE {where} ORDER BY seq LIMIT ?"
         return [
-            OutboxRow(seq, self._prefix + forms.base36(seq), link, session, forms.message(body), attempts, number)
+            OutboxRow(seq, link, session, forms.message(body), attempts, number)
             for seq, link, session, body, attempts, number in self._db.execute(sql, (*args, count))
         ]
 

@@ -27,7 +27,7 @@ class Queue:
         self._left, self._row = count, self._made(1)
 
     def _made(self, seq: int) -> OutboxRow:
-        return OutboxRow(seq, f"q{seq:x}", "chargy", "", message(seq, ""), 0, 0)
+        return OutboxRow(seq, "chargy", "", message(seq, ""), 0, 0)
 
     def waiting(self, link: str) -> int:
         return self._left

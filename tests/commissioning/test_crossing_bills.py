@@ -40,3 +40,12 @@ def test_two_sessions_of_one_version_are_two() -> None:
     begun(ledger, "m0", NAME)
     begun(ledger, "m1", "another", T1)
     assert [v.kind for v in ledger.violations] == ["overlap"]
+
+
+def test_a_start_that_is_told_again_under_another_id_is_one_transaction() -> None:
+    """Also when the station was restarted in between, and its clock was set by a second."""
+    ledger = Ledger()
+    ids = {ledger.start("CP-1", f"message {n}", 1, "04A1B2C3", 100, f"2026-11-25T10:00:0{n}Z") for n in range(3)}
+    assert len(ids) == 1
+    assert ledger.violations == []
+    assert ledger.transactions[ids.pop()].repeats == 2

@@ -61,7 +61,7 @@ class Outbox:
         self._seq += 1
         number = self._numbers[link, session]
         self._numbers[link, session] += 1
-        row = OutboxRow(self._seq, f"r{self._seq}", link, session, message, 0, number)
+        row = OutboxRow(self._seq, link, session, message, 0, number)
         self.rows.append(row)
         return row
 
@@ -106,7 +106,7 @@ class Outbox:
     async def put_back(self, rows: Sequence[OutboxRow], facts: Sequence[Put] = ()) -> None:
         self._write()
         there = {r.seq for r in self.rows}
-        back = [replace(r, id=f"r{r.seq}") for r in rows if r.seq not in there]
+        back = [r for r in rows if r.seq not in there]
         self.rows = sorted((*self.rows, *back), key=lambda r: r.seq)
 
     async def call_back(self, link: str, session: str, facts: Sequence[Put]) -> None:

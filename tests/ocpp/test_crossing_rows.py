@@ -46,7 +46,6 @@ from agent.ocpp.times import rfc3339
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ports.store import OutboxRow, Put, StoreError
-from agent.services.forms import base36
 from agent.services.store import Store
 
 T = TypeVar("T")
@@ -63,10 +62,10 @@ DEEDS = (
 
 @dataclass
 class Books:
-    """The back office: it knows repetitions by what each version gives for that, and nothing across versions."""
+    """The back office: it knows repetitions by what is said in them, and nothing across versions."""
 
     wrong: list[str] = field(default_factory=list)
-    seen: dict[str, tuple[str, Any, Any]] = field(default_factory=dict)
+    seen: dict[str, dict[str, Any]] = field(default_factory=dict)
     numbered: dict[int, dict[str, Any]] = field(default_factory=dict)
     named: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
@@ -74,17 +73,14 @@ class Books:
     torn: dict[str, list[str]] = field(default_factory=dict)
     """What may only be where something was a dead letter for a while: this version tells the rest without it."""
 
-    def hear(self, id_: str, action: str, said: dict[str, Any]) -> dict[str, Any]:
+    def hear(self, action: str, said: dict[str, Any]) -> dict[str, Any]:
         said = json.loads(json.dumps(said))
-        if id_ in self.seen:
+        key = json.dumps([action, {**said, "offline": True}], sort_keys=True)
+        if key in self.seen:
             self.repeated += 1
-            before, payload, answer = self.seen[id_]
-            if (before, {**payload, "offline": True}) != (action, {**said, "offline": True}):
-                self.wrong.append(f"id {id_} again for something else: {payload} {said}")
-            return dict(answer)
-        answer = getattr(self, action)(said)
-        self.seen[id_] = (action, said, answer)
-        return dict(answer)
+        else:
+            self.seen[key] = getattr(self, action)(said)
+        return dict(self.seen[key])
 
     def StartTransaction(self, said: dict[str, Any]) -> dict[str, Any]:
         number = 100 + len(self.numbered)
@@ -147,13 +143,13 @@ class Wire:
         self.books, self.desk, self.dialect = books, desk, dialect
         self.fate, self.refused = "answered", False
 
-    async def call(self, id_: str, out: Out, row: OutboxRow, payload: dict[str, Any]) -> Heard | None:
+    async def call(self, out: Out, row: OutboxRow, payload: dict[str, Any]) -> Heard | None:
         self.refused = self.fate == "refused"
         if self.refused:
             return None
         if self.fate == "unsent":
             raise Gone
-        answer = self.books.hear(id_, out.action, payload)
+        answer = self.books.hear(out.action, payload)
         if self.fate == "nonsense":
             return None
         if self.fate == "lost":
@@ -535,11 +531,11 @@ async def test_an_answer_of_before_is_none_to_what_is_told_anew() -> None:
     """The first of two attempts is answered when the second has been: not in place of the other version's answer."""
     async with station("switch", "card", "silent", "answered") as s:
         (kept,) = known_of(s.store.transaction("chargy", "session-0"), "session-0").opening
-        row = OutboxRow(kept.seq, s.store._prefix + base36(kept.seq), "chargy", "session-0", load(kept.body), 0)
+        row = OutboxRow(kept.seq, "chargy", "session-0", load(kept.body), 0)
         out = DIALECTS["1.6"].outgoing(TransactionStarted)
         assert isinstance(out, Out)
         late = replace(out.heard(row.message, {"transactionId": 100, **verdict("Accepted")}, s.desk), version="1.6")
-        assert s.billing.late(row.id, late) == ()
+        assert s.billing.late(row.seq, late) == ()
         await s.do("switch", "answered")
         assert numbers(s) == [0]
 

@@ -206,7 +206,7 @@ async def test_what_is_kept_of_openings_fills_neither_the_store_nor_the_memory(t
                 ),
                 TransactionUpdated(session, 1, at, TriggerReason.CHARGING_STATE_CHANGED, CHARGING),
             )):  # fmt: skip
-                known = known.leaving(OutboxRow(5 * n + number, "", "chargy", session, message, 0, number), "2.0.1")
+                known = known.leaving(OutboxRow(5 * n + number, "chargy", session, message, 0, number), "2.0.1")
             puts.append(put("chargy", session, known.named(session, "2.0.1")))
             assert len(json.dumps(puts[-1].value)) < 1000
         await store.commit(puts, [("chargy", ended(str(n))) for n in range(AT_ONCE)])

@@ -48,7 +48,7 @@ async def test_facts_and_queue_survive_a_reopening(tmp_path: Path):
     rows = await store.head("chargy", 10)
     assert rows == first
     assert [r.message for r in rows] == [started(), ended()]
-    assert len({r.id for r in rows}) == 2
+    assert len({r.seq for r in rows}) == 2
     assert store.waiting("chargy") == 2
     await store.close()
 
@@ -101,7 +101,7 @@ async def test_dead_letters_are_kept_shown_and_revived_in_their_place(tmp_path: 
         ("MeterSampled", "refused three times"),
     ]
     await store.revive([x.seq for x in letters])
-    assert [r.id for r in await store.head("chargy", 9)] == [r.id for r in rows]
+    assert [r.seq for r in await store.head("chargy", 9)] == [r.seq for r in rows]
     assert await store.dead() == []
     await store.close()
 
@@ -305,7 +305,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("body", BAD.values(), ids=BAD)
-@pytest.mark.parametrize("place", [("transaction", "chargy/s1"), ("meta", "prefix"), ("setting", "x")])
+@pytest.mark.parametrize("place", [("transaction", "chargy/s1"), ("setting", "x")])
 async def test_one_bad_record_is_set_aside_and_the_rest_lives(tmp_path: Path, body: str, place: tuple[str, str]):
     path = tmp_path / "agent.db"
     store = await Store.open(path)
@@ -329,14 +329,10 @@ async def test_one_bad_record_is_set_aside_and_the_rest_lives(tmp_path: Path, bo
         aside = facts["poisoned"]["/".join(place)]
         assert aside["why"]
         assert "record" in aside
-        assert place[1] not in facts.get(place[0], {}) or place[0] == "meta"
+        assert place[1] not in facts.get(place[0], {})
         assert place[1] == "s1" or place[0] != "transaction" or store.transaction_id("chargy", "s1", "1.6") is None
     row = (await store.head("chargy"))[0]
     assert row.message == started("s2")
-    assert len(row.id) > 4
-    await store.close()
-    store = await Store.open(path)
-    assert (await store.head("chargy"))[0].id == row.id
     await store.close()
 
 

@@ -43,7 +43,6 @@ STATION_SAYS = frozenset({
 V201 = Dialect(
     name="2.0.1",
     subprotocol="ocpp2.0.1",
-    mark="-2",
     rows=(
         *boot.ROWS,
         *authorisation.ROWS,
