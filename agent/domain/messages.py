@@ -77,7 +77,7 @@ class TriggerReason(StrEnum):
 
 @frozen
 class Message:
-    """Something to tell. ``BILLED`` kinds travel in the durable first-in-first-out queue."""
+    """Something to tell. What is ``billed`` travels in the durable first-in-first-out queue."""
 
 
 @frozen
@@ -303,6 +303,16 @@ BILLED: tuple[type[Message], ...] = (
     MeterSampled,
     ConnectorUnplugged,
 )
+
+
+def billed(message: Message) -> bool:
+    """Does it travel in the queue of what is billed? Meter values outside a transaction do not."""
+    return isinstance(message, BILLED) and not read_outside(message)
+
+
+def read_outside(message: Message) -> bool:
+    """Is it a meter value outside a transaction? It travels in a durable queue that nothing billed waits for."""
+    return isinstance(message, MeterSampled) and not message.session
 
 
 def noted(message: Message) -> bool:

@@ -17,11 +17,12 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from agent.domain.events import Event
-from agent.domain.messages import TransactionEnded, names_token
+from agent.domain.messages import ConnectorUnplugged, MeterSampled, TransactionEnded, names_token
 from agent.frozen import replace
 from agent.ocpp.backoff import growing_s
 from agent.ocpp.crossing import Crossing
 from agent.ocpp.dialect import Desk, Dialect, Heard, Mute, Out, Unspeakable
+from agent.ocpp.rpc import NOT_OFFERED
 from agent.ocpp.times import NoTime
 from agent.ports.store import OutboxRow, Put, StoreError
 
@@ -57,10 +58,7 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
 
 
 class Billing:
-    """``settled``: how many rows have left the queue so far. ``queue``: its name in the store, "" the link's own.
-    ``silence_counts``: a row that nobody answers on a live line has had an attempt, whatever the version says."""
-
-    silence_counts = False
+    """``settled``: how many rows have left the queue so far. ``queue``: its name in the store, "" the link's own."""
 
     def __init__(self, desk: Desk, store_retry_s: float = 5.0, queue: str = "") -> None:
         self.settled, self.queue = 0, queue or desk.link
@@ -129,16 +127,19 @@ class Billing:
         if self.pausing or (self._arrived and not await self._arrive()) or not self.waiting:
             return None
         if not self._rows:
-            try:
-                self._rows.extend(await self._desk.outbox.head(self.queue, FETCH))
-            except StoreError as e:
-                self._pause(str(e))
-                return None
-        if not self._rows:
+            await self._fetch(FETCH)
+        return self._rows[0] if self._rows else None
+
+    async def _fetch(self, count: int) -> None:
+        try:
+            self._rows = deque(await self._desk.outbox.head(self.queue, count))
+        except StoreError as e:
+            self._pause(str(e))
+            return
+        if self._rows:
+            self._paused_for = ""
+        else:
             self._pause("rows are said to wait, but none is there")
-            return None
-        self._paused_for = ""
-        return self._rows[0]
 
     async def _arrive(self) -> bool:
         """In a version that may know nothing of the sessions that go on: they are told first. And in one that may have
@@ -268,8 +269,26 @@ class Billing:
         self._drop(row)
         return True
 
-    async def refused(self, row: OutboxRow, why: str, no: bool = False) -> None:
-        """One attempt more; the pause grows with the attempts (domain time). ``no``: the backend does not have it."""
+    def is_of_bill(self, row: OutboxRow) -> bool:
+        """Without it a bill could be missing, or not be understood. Everything else is sent once."""
+        message = row.message
+        if isinstance(message, MeterSampled):  # where nobody has the right yet, 1.6 tells it outside a transaction
+            return bool(message.session) and (message.authorised or not self._backend_numbers)
+        return not isinstance(message, ConnectorUnplugged)
+
+    def outlives_refusals(self, row: OutboxRow, is_unknown: bool) -> bool:
+        """Is it sent again when it was refused? ``is_unknown``: the backend does not offer this action at all; then
+        values between start and end that are a message of their own are sent no more either."""
+        is_between = isinstance(row.message, MeterSampled) and self._backend_numbers and not row.message.late
+        return self.is_of_bill(row) and not (is_unknown and is_between)
+
+    async def refused(self, row: OutboxRow, why: str, code: str = "") -> None:
+        """One attempt more; the pause grows with the attempts (domain time). ``code``: the backend has said so, and
+        does not have it."""
+        if not self.outlives_refusals(row, code in NOT_OFFERED):
+            await self.done(row, Heard())
+            return
+        no = bool(code)
         self._silences = 0
         attempts, interval_s = row.attempts + 1, self._retry_interval_s()
         pause_s = interval_s * attempts
@@ -286,8 +305,12 @@ class Billing:
             self._rows.clear()
             self._rest(pause_s)
 
-    def silent(self) -> None:
-        """The line is alive and no answer came: no attempt, the same payload again after a pause."""
+    async def silent(self, row: OutboxRow, counts: bool) -> None:
+        """The line is alive and no answer came: no attempt, unless it ``counts`` as one; the same payload again after a
+        pause."""
+        if counts:
+            await self.refused(row, "no valid answer")
+            return
         self._silences += 1
         self._rest(growing_s(self._retry_interval_s(), self._silences))
 
@@ -353,8 +376,8 @@ class Billing:
         self.settled += count
         self._sent = None
         self._late.pop(row.seq, None)
-        if count == 1 and self._rows and self._rows[0].seq == row.seq:
-            self._rows.popleft()
+        if count == 1:
+            self._rows = deque(r for r in self._rows if r.seq != row.seq)
         else:
             self._rows.clear()
 

@@ -79,7 +79,8 @@ class Connecting:
         return ws
 
     def worked(self) -> None:
-        """The backend has taken the station: the next wait is a short one again."""
+        """A CALL was answered: the next wait is a short one again. The handshake alone shows nothing of the backend, it
+        may be the work of a proxy."""
         self._backoff.reset()
 
     def pause_s(self) -> float:

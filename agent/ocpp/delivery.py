@@ -13,7 +13,7 @@ from agent.ports.store import OutboxRow
 
 
 async def deliver(
-    row: OutboxRow, dialect: Dialect, billing: Billing, line: Line, hear: Callable[[Event], None]
+    row: OutboxRow, billing: Billing, dialect: Dialect, line: Line, hear: Callable[[Event], None]
 ) -> None:
     """Silence is no attempt, unless the version says so; a refusal is. An answer to an earlier CALL of the same row,
     which came meanwhile, counts like one to this CALL. Raises ``Gone`` with the connection."""
@@ -21,30 +21,31 @@ async def deliver(
     if prepared is None:
         return
     out, payload, known = prepared
+    if out.action in line.unknown_actions and not known and not billing.outlives_refusals(row, is_unknown=True):
+        await to_the_end(billing.done(row, Heard()))
+        return
     if not known and not await to_the_end(billing.sending(row)):
         return
     try:
         heard: Heard | None = known[0] if known else await line.call(out, row, payload)
     except Silent:
         if earlier := billing.take_late(row):
-            await to_the_end(_settle(row, earlier, billing, hear, False))
-        elif dialect.silence_counts or billing.silence_counts:
-            await to_the_end(_settle(row, None, billing, hear, False))
+            await to_the_end(_settle(row, earlier, billing, hear))
         else:
-            billing.silent()
+            await to_the_end(billing.silent(row, dialect.silence_counts))
     except Unspeakable as e:
         await to_the_end(billing.bury(row, str(e)))
     else:
         heard = heard or billing.take_late(row)
-        await to_the_end(_settle(row, heard, billing, hear, not known and line.refused))
+        await to_the_end(_settle(row, heard, billing, hear, "" if known else line.refusal))
 
 
 async def _settle(
-    row: OutboxRow, heard: Heard | None, billing: Billing, hear: Callable[[Event], None], no: bool
+    row: OutboxRow, heard: Heard | None, billing: Billing, hear: Callable[[Event], None], refusal: str = ""
 ) -> None:
-    """``no``: the backend has said so."""
+    """``refusal``: the code of the backend's error."""
     if heard is None:
-        await billing.refused(row, "no valid answer", no)
+        await billing.refused(row, "no valid answer", refusal)
         return
     events = billing.events(row, heard)
     if await billing.done(row, heard):

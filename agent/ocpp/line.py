@@ -15,13 +15,15 @@ from typing import Any
 from agent.frozen import replace
 from agent.ocpp.dialect import HIDDEN, Desk, Dialect, Heard, Out, Unspeakable
 from agent.ocpp.masking import without_openings, written
-from agent.ocpp.rpc import SENT_KEPT, Answered, Dropped, Errored, Finding, Rpc
+from agent.ocpp.rpc import NOT_OFFERED, SENT_KEPT, Answered, Code, Dropped, Errored, Finding, Rpc
 from agent.ocpp.websocket import Closed, WebSocket
 from agent.ports.store import OutboxRow
 
 log = logging.getLogger("agent.ocpp")
 
 REPEAT_LOG_S = 600.0
+ALWAYS_CALLED = frozenset({"Authorize", "BootNotification", "Heartbeat"})
+"""A driver, the registration and the clock wait for these, whatever was answered before."""
 ID_LETTERS = string.ascii_letters + string.digits
 ID_PREFIX_LENGTH = 5
 """916 million prefixes: two starts of a station hardly ever share one, and an id is not longer than it has to be (every
@@ -37,8 +39,9 @@ class Silent(Exception):
 
 
 class Line:
-    """``late(subject, heard)``: an answer came after its time-out (None: a refusal, or nothing useful). ``refused``:
-    the latest CALL was answered with an error. Times are real seconds of the monotonic clock."""
+    """``late(subject, heard)``: an answer came after its time-out (None: a refusal, or nothing useful). ``refusal``:
+    the error code that the latest CALL was answered with, "" for none. ``unknown_actions``: what the backend does not
+    offer, as far as it has said so since its latest accepted boot. Times are real seconds of the monotonic clock."""
 
     def __init__(
         self,
@@ -53,7 +56,8 @@ class Line:
         self.ws: WebSocket | None = None
         self.dialect, self.url = dialect, url
         self.rpc = Rpc()
-        self.refused = False
+        self.refusal = ""
+        self.unknown_actions: set[str] = set()
         self.received_s = self.exchanged_s = self.clock_heard_s = 0.0
         self._desk, self._trace, self._late = desk, trace, late
         self._call_timeout_s, self._pong_s = call_timeout_s, pong_s
@@ -122,6 +126,8 @@ class Line:
         if not isinstance(row, Out):
             return None
         out = row.of(message)
+        if out.action in self.unknown_actions - ALWAYS_CALLED and not getattr(message, "forced", False):
+            return None
         try:
             payload = out.encode(message, self._desk)
         except Unspeakable as e:
@@ -169,7 +175,7 @@ class Line:
             self.say(f"{self.url}: no answer to {out.action} within {self._call_timeout_s:g} s")
             raise Silent from None
         self.exchanged_s = time.monotonic()
-        self.refused = isinstance(finding, Errored)
+        self.refusal = (finding.code or Code.GENERIC) if isinstance(finding, Errored) else ""
         heard = self._understood(out, subject, finding)
         if heard is not None and heard.utc_s is not None:
             self.clock_heard_s = self.exchanged_s
@@ -185,7 +191,7 @@ class Line:
 
     def _understood(self, out: Out, subject: Any, finding: Answered | Errored) -> Heard | None:
         if isinstance(finding, Errored):
-            self.say(f"{self.url}: refused {out.action} with error {ascii(finding.code)[:60]}")
+            self._was_refused(out.action, finding.code)
             return None
         payload = self.dialect.reads(out.action, True, finding.payload)
         check = self.dialect.schemas.answer(out.action, tolerant=True) if self.dialect.schemas else None
@@ -198,6 +204,13 @@ class Line:
         except Exception as e:  # noqa: BLE001  an answer is foreign data, whatever a row trips over in it
             self.say(f"{self.url}: answer to {out.action} makes no sense ({type(e).__name__})")
             return None
+
+    def _was_refused(self, action: str, code: str) -> None:
+        consequence = ""
+        if code in NOT_OFFERED:
+            self.unknown_actions.add(action)
+            consequence = "" if action in ALWAYS_CALLED else ": what no bill needs of it waits for the next boot"
+        self.say(f"{self.url}: refused {action} with error {ascii(code)[:60]}{consequence}")
 
     async def pong(self) -> bool:
         """Does anybody answer a ping? If not, the connection is given up without ceremony."""

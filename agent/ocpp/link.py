@@ -3,9 +3,8 @@ here as an exception.
 
 Three activities share a connection: ``_listen`` reads frames, ``_work`` answers requests in their order, ``_talk``
 sends our CALLs one at a time (OCPP-J allows one in flight): Authorize overtakes everything, then what was triggered,
-statuses, in turns what is billed and what else must be heard of, and at last the heartbeat. ``_watch`` pings after
-silence. Time-outs are real seconds; what the domain or the backend schedules (heartbeat, retries, boot interval) is
-domain time, scaled by the clock.
+statuses, the durable queues, and at last the heartbeat. ``_watch`` pings after silence. Time-outs are real seconds;
+what the domain or the backend schedules (heartbeat, retries, boot interval) is domain time, scaled by the clock.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ from agent.domain.variables import Settings
 from agent.ocpp import dial
 from agent.ocpp.asking import Asking
 from agent.ocpp.backoff import Backoff, growing_s
-from agent.ocpp.billing import Billing
 from agent.ocpp.connecting import Connecting
 from agent.ocpp.delivery import deliver
 from agent.ocpp.dialect import Boot, Desk, Dialect, Heard, Identity, Out
+from agent.ocpp.durable_queues import DurableQueues
 from agent.ocpp.heartbeat import Heartbeat
 from agent.ocpp.inbox import Inbox
 from agent.ocpp.judging import Judging
 from agent.ocpp.line import Gone, Line, Silent
-from agent.ocpp.notices import Notices
 from agent.ocpp.patience import Patience, wait
-from agent.ocpp.rpc import Called, Dropped, Say
+from agent.ocpp.registration import Registration
+from agent.ocpp.rpc import Answered, Called, Dropped, Errored, Say
 from agent.ocpp.statuses import Statuses, Waiting
 from agent.ocpp.websocket import Closed, WebSocket
 from agent.ports.clock import ClockPort
@@ -95,17 +94,15 @@ class Link:
             self._patience.pong_s,
         )
         self._asking = Asking(self._desk, self._line.rpc, hear, self._patience.answer_s)
-        self._billing = Billing(self._desk, self._patience.store_retry_s)
-        self._notices = Notices(self._desk, self._patience.store_retry_s)
-        self._queues: deque[Billing] = deque((self._notices, self._billing))
+        self._queues = DurableQueues(self._desk, self._patience.store_retry_s)
         self._statuses = Statuses()
-        self._boot_backoff = Backoff(jitter, self._patience.boot_retry_s, self._patience.boot_retry_s)
+        boot_retry_s = self._patience.boot_retry_s
+        self._registration = Registration(self._desk, Backoff(jitter, boot_retry_s, boot_retry_s), clock.rate)
         self._wake, self._watching, self._leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._inbox = Inbox()
         self._moved = asyncio.Event()
         self._status_silences = 0
-        self._boot_due_s, self._booted_as, self._up = 0.0, ("", ""), False
-        self._retell, self._down_since_s = False, 0.0
+        self._up, self._retell, self._down_since_s, self._connected_s = False, False, 0.0, 0.0
         self._heartbeat = Heartbeat(settings, self._desk, self._line, clock)
         self._judging = Judging(hear, backend.call_timeout_s)
         self._urgent: deque[Message] = deque()
@@ -157,10 +154,11 @@ class Link:
                 return  # the whole situation is told anew once the boot is accepted
             settle_s = float(self._settings.number("minimum_status_duration_s"))
             told, now_s = self._dialect.project(message), self._clock.now().t_s
-            self._statuses.add(message, told, now_s, settle_s, self._billing.barrier() if self._up else 0, self._up)
+            self._statuses.add(
+                message, told, now_s, settle_s, self._queues.billing.barrier() if self._up else 0, self._up
+            )
         elif isinstance(message, BootWanted) and self.boot != "Accepted":
-            self._desk.triggered = self.boot == "Pending"
-            self._boot_due_s = self._boot_due_s if self.boot == "Rejected" else 0.0
+            self._registration.triggered()
         elif message not in self._urgent and isinstance(self._dialect.outgoing(type(message)), Out):
             self._urgent.append(message)
         self._wake.set()
@@ -186,12 +184,12 @@ class Link:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._asking.flush()
-                while self._up and any(q.waiting and not q.pausing for q in self._queues):
+                while self._up and self._queues.moving:
                     self._moved.clear()
                     await self._moved.wait()
         except TimeoutError:
             return False
-        return not self._billing.waiting
+        return not self._queues.billing.waiting
 
     def reconnect(self) -> None:
         """Close the connection in order and open a new one at once (new password, new address)."""
@@ -238,18 +236,17 @@ class Link:
             self._retell = True
         self._line.attach(ws, dialect)
         self._line.url, self.trouble = self.url, ""
-        for queue in self._queues:
-            queue.reconnected(dialect)
-        self._status_silences = 0
+        self._queues.reconnected(dialect)
+        self._status_silences, self._connected_s = 0, time.monotonic()
         self._inbox = Inbox()
         log.info("%s: connected to %s, OCPP %s", self.name, self.url, dialect.name)
-        if self.boot == "Accepted" and self._booted_as == (dialect.name, self.url):
-            self._go_up()  # 1.6 4.2: booted once is booted, a new connection does not change that
-        elif self.boot == "Accepted":  # in another version, or by another backend
-            self._desk.boot, self._boot_due_s, self._retell = None, 0.0, True
+        was_accepted = self._registration.accepted
+        if self._registration.connected(dialect.name, self.url):
+            self._go_up()
+        elif was_accepted:
+            self._retell = True
 
     def _go_up(self) -> None:
-        self._connecting.worked()
         if not self._up:
             self._up = True
             now_s = self._clock.now().t_s
@@ -270,6 +267,8 @@ class Link:
         self._line.ws = None
         self._asking.sent()
         self._go_down()
+        if time.monotonic() - self._connected_s >= self._patience.lasting_s:
+            self._connecting.worked()
         log.info("%s: disconnected (%s)", self.name, ws.close_code)
         await ws.close()
 
@@ -287,6 +286,8 @@ class Link:
                 if isinstance(finding, Called | Say):
                     self._line.exchanged_s = self._line.received_s
                     await self._inbox.put(finding, len(data))
+                elif isinstance(finding, Answered | Errored):
+                    self._connecting.worked()
                 elif isinstance(finding, Dropped):
                     self._line.say(f"{self.url}: dropped a frame: {finding.why}")
                     self._hear(SecurityNoticed(SecurityEvent.INVALID_MESSAGES, finding.why, self.name))
@@ -295,8 +296,7 @@ class Link:
 
     def _late(self, subject: Any, heard: Heard | None) -> None:
         if isinstance(subject, OutboxRow):
-            queue = next(q for q in self._queues if q.queue == subject.link)
-            for event in queue.late(subject.seq, heard):
+            for event in self._queues.late(subject, heard):
                 self._hear(event)
         elif heard is not None and heard.boot is not None and self.boot != "Accepted":
             self._booted(heard.boot)
@@ -334,7 +334,7 @@ class Link:
 
     async def _say_next(self) -> bool:
         """Send what is first, and wait for its answer. False: there is nothing to say now."""
-        if self.boot != "Accepted" and time.monotonic() >= self._boot_due_s:
+        if self._registration.is_due:
             return await self._boot()
         if self.boot == "Accepted" and (question := self._judging.take()):
             self._judging.settle(question, await self._ask(question))
@@ -356,32 +356,26 @@ class Link:
         return False
 
     async def _deliver(self) -> bool:
-        """The oldest row of a durable queue; the other one is first next time."""
-        for queue in tuple(self._queues):
-            if row := await queue.head():
-                self._queues.remove(queue)
-                self._queues.append(queue)
-                await deliver(row, self._dialect, queue, self._line, self._hear)
-                return True
-        return False
+        if found := await self._queues.next_row():
+            await deliver(*found, self._dialect, self._line, self._hear)
+        return found is not None
 
     def _next_status(self) -> Waiting | None:
         """While pending only what was triggered may be told (1.6 4.2)."""
         if self.boot not in ("Accepted", "Pending"):
             return None
-        return self._statuses.take(self._clock.now().t_s, self._billing.passable(), self.boot == "Pending")
+        return self._statuses.take(self._clock.now().t_s, self._queues.billing.passable(), self.boot == "Pending")
 
     def _idle_s(self) -> float:
         """Until the next thing is due by time alone."""
         now_s = time.monotonic()
         if self.boot != "Accepted":
-            return max(0.0, self._boot_due_s - now_s)
+            return self._registration.due_in_s
         dues_s, domain_s = [self._heartbeat.due_s() - now_s], self._clock.now().t_s
         status_s = self._statuses.next_due_s(domain_s)
         if status_s is not None:
             dues_s.append((status_s - domain_s) / self._clock.rate)
-        dues_s += [due_s for queue in self._queues if (due_s := queue.due_in_s()) is not None]
-        return max(0.001, min(dues_s))
+        return max(0.001, min(dues_s + self._queues.dues_s()))
 
     async def _ask(self, message: Message | JudgeToken) -> Heard | None:
         """None: nothing useful came back, or nothing at all."""
@@ -394,21 +388,17 @@ class Link:
         if heard is not None and heard.boot is not None:
             self._booted(heard.boot)
         elif self.boot != "Accepted":
-            wait_s = self._boot_backoff.next_s()
+            wait_s = self._registration.unanswered()
             self._line.say(f"{self.url}: BootNotification was not answered usefully: again in {wait_s:.0f} s")
-            self._boot_due_s = time.monotonic() + wait_s
         return True
 
     def _booted(self, boot: Boot) -> None:
-        self._desk.boot, self._desk.triggered = boot.status, False
-        self._booted_as = self._dialect.name, self.url
-        if boot.status == "Accepted":
-            self._boot_backoff.reset()
+        self._registration.answered(boot, self._dialect.name, self.url)
+        if self._registration.accepted:
+            self._line.unknown_actions.clear()
             self._heartbeat.accepted(boot.interval_s)
             self._go_up()
             return
-        wait_s = boot.interval_s / self._clock.rate if boot.interval_s > 0 else self._boot_backoff.next_s()
-        self._boot_due_s = time.monotonic() + max(0.05, wait_s)
         self._line.say(f"{self.url}: this station is {boot.status} there: check whether the backend knows it")
         self._go_down()
 

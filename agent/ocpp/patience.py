@@ -19,6 +19,8 @@ class Patience:
     backoff_random_s: float = 0.0
     boot_retry_s: float = 30.0
     """First wait after a BootNotification that was not answered usefully, or with interval 0."""
+    lasting_s: float = 600.0
+    """A connection that lasted so long was not one that is cut as soon as it is there."""
 
 
 async def wait(event: asyncio.Event, timeout_s: float | None) -> None:

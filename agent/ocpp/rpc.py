@@ -54,6 +54,9 @@ class Code:
     GENERIC = "GenericError"
 
 
+NOT_OFFERED = frozenset({Code.NOT_IMPLEMENTED, Code.NOT_SUPPORTED, "MessageTypeNotSupported"})
+"""Codes of a CALLERROR about the action as such: whatever is in it, trying again is no use."""
+
 CODE_OF_RULE: Mapping[str, str] = {
     "type": Code.TYPE,
     "required": Code.OCCURRENCE,

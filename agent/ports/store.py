@@ -11,8 +11,9 @@ from agent.frozen import frozen
 @frozen
 class OutboxRow:
     """One billed message waiting for its backend. ``seq`` orders and names it, and is never given again; ``message`` is
-    neutral (``domain/messages.py``); ``attempts`` so far. ``number``: the place of the message in its session, 0, 1, 2 ..., given when it was queued and never given again
-    (2.x ``seqNo``: what is lost on the way leaves a gap that the backend can see)."""
+    neutral (``domain/messages.py``); ``attempts`` so far. ``number``: the place of the message in its session, 0, 1, 2
+    ..., given when it was queued and never given again (2.x ``seqNo``: what is lost on the way leaves a gap that the
+    backend can see)."""
 
     seq: int
     link: str
@@ -31,7 +32,9 @@ class Put:
     value: Mapping[str, Any] | None
 
 
-_NOTES = "/security"
+_NOTES, _READINGS = "/security", "/readings"
+NOTES_MAX = 500
+"""Security events and statuses of files that wait for one backend."""
 
 
 def notes_of(link: str) -> str:
@@ -40,14 +43,23 @@ def notes_of(link: str) -> str:
     return link + _NOTES
 
 
+def readings_of(link: str) -> str:
+    """The name of the queue of meter values outside a transaction."""
+    return link + _READINGS
+
+
+def is_notes(queue: str) -> bool:
+    return queue.endswith(_NOTES)
+
+
 def link_of(queue: str) -> str:
     """Whose queue it is."""
-    return queue.removesuffix(_NOTES)
+    return queue.removesuffix(_NOTES).removesuffix(_READINGS)
 
 
 class OutboxPort(Protocol):
-    """The queues of one station's messages, by the link's name or ``notes_of``. Every method is durable when it
-    returns.
+    """The queues of one station's messages, by the link's name, ``notes_of`` or ``readings_of``. Every method is
+    durable when it returns.
 
     Raises ``StoreError`` when the disk does not take it; the row then stays where it was.
     """

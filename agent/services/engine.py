@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from agent.domain.block import Blocks
 from agent.domain.events import Event, StopWanted, StoreFailed, StoreRecovered, TimeCame
 from agent.domain.keys import KeepCertificates
-from agent.domain.messages import BILLED, Message, StopReason, TriggerReason, noted
+from agent.domain.messages import Message, StopReason, TriggerReason, billed, noted, read_outside
 from agent.domain.orders import (
     JudgeToken,
     Leave,
@@ -39,7 +39,7 @@ from agent.domain.orders import (
 from agent.domain.payment_words import AuthorisePayment, CommitPayment, VoidPayment
 from agent.frozen import mutable
 from agent.ports.clock import ClockPort
-from agent.ports.store import Put, StoreError, link_of, notes_of
+from agent.ports.store import Put, StoreError, link_of, notes_of, readings_of
 
 log = logging.getLogger(__name__)
 
@@ -242,8 +242,10 @@ class Engine:
 
 def _queue(link: str, message: Message) -> str:
     """The durable queue that it travels in, "" for none."""
-    if isinstance(message, BILLED):
+    if billed(message):
         return link
+    if read_outside(message):
+        return readings_of(link)
     return notes_of(link) if noted(message) else ""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from agent.domain.security import LOG_MAX
 from agent.frozen import frozen
-from agent.ports.store import link_of
+from agent.ports.store import NOTES_MAX, is_notes
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,6 @@ BILLS_MAX = 10_000
 """Dead starts and stops (5,000 sessions, some 5 MB)."""
 POISONED_MAX = 200
 BOOTS_MAX = 500
-NOTES_MAX = 500
-"""Security events and statuses of files that wait for one backend."""
 _RINGS = {"boot": BOOTS_MAX, "security": LOG_MAX}
 
 _STARTS = ("TransactionStarted", "TransactionAuthorised")
@@ -165,7 +163,7 @@ def bound_notes(db: sqlite3.Connection, queues: Iterable[str]) -> bool:
     True: something went."""
     gone = 0
     for queue in queues:
-        if queue != link_of(queue):
+        if is_notes(queue):
             old = "SELECT seq FROM outbox WHERE link=? ORDER BY seq DESC LIMIT -1 OFFSET ?"
             gone += db.execute(f"DELETE FROM outbox WHERE seq IN ({old})", (queue, NOTES_MAX)).rowcount
     if gone:

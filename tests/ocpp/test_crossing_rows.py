@@ -141,11 +141,12 @@ class Wire:
 
     def __init__(self, books: Books, desk: Desk, dialect: Dialect) -> None:
         self.books, self.desk, self.dialect = books, desk, dialect
-        self.fate, self.refused = "answered", False
+        self.fate, self.refusal = "answered", ""
+        self.unknown_actions: set[str] = set()
 
     async def call(self, out: Out, row: OutboxRow, payload: dict[str, Any]) -> Heard | None:
-        self.refused = self.fate == "refused"
-        if self.refused:
+        self.refusal = "InternalError" if self.fate == "refused" else ""
+        if self.refusal:
             return None
         if self.fate == "unsent":
             raise Gone
@@ -294,7 +295,7 @@ class Station:
             self.billing._not_before_s = 0.0
             return failed
         try:
-            await deliver(row, DIALECTS[self.version], self.billing, self.wire, self.heard.append)  # type: ignore[arg-type]
+            await deliver(row, self.billing, DIALECTS[self.version], self.wire, self.heard.append)  # type: ignore[arg-type]
         except Gone:
             self.connect()
         self.store.fails = 0

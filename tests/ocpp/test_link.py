@@ -328,13 +328,13 @@ async def test_a_refused_message_is_retried_and_then_buried_with_its_session() -
 
 
 async def test_the_pause_grows_and_lets_others_pass() -> None:
-    central = Central(script={"MeterValues": ['[4,"$ID","InternalError","",{}]', '[3,"$ID",{}]']})
+    central = Central(script={"StartTransaction": [REFUSED, TAKEN]})
     async with linked(central, rate=10.0) as room:
         room.settings.put("message_retry_interval_s", 5)
-        room.outbox.put(sampled(""))
+        room.outbox.put(started())
         began_s = time.monotonic()
         room.link.wake()
-        await until(lambda: central.of("MeterValues"))
+        await until(lambda: central.of("StartTransaction"))
         await until(lambda: room.outbox.rows and room.outbox.rows[0].attempts == 1)
         room.link.tell(status(ChargingState.CHARGING))
         await until(lambda: central.of("StatusNotification"))
@@ -350,7 +350,7 @@ async def test_silence_on_a_live_line_is_no_attempt_and_a_late_answer_completes(
         room.outbox.put(started())
         room.outbox.put(sampled())
         room.link.wake()
-        await until(lambda: room.link._billing.pausing)
+        await until(lambda: room.link._queues.billing.pausing)
         assert room.outbox.rows[0].attempts == 0
         await central.ws.send(json.dumps([3, central.calls[-1][0], TAKEN]))
         await until(lambda: not room.outbox.rows)
@@ -431,15 +431,15 @@ async def test_a_late_answer_to_a_buried_start_is_taken() -> None:
 
 
 async def test_a_late_refusal_is_an_attempt() -> None:
-    central = Central(script={"MeterValues": [None]})
+    central = Central(script={"StartTransaction": [None]})
     async with linked(central, call_timeout_s=0.1, rate=100.0) as room:
         room.settings.put("message_retry_interval_s", 30)
-        room.outbox.put(sampled(""), "")
+        room.outbox.put(started())
         room.link.wake()
-        await until(lambda: room.link._billing.pausing)
+        await until(lambda: room.link._queues.billing.pausing)
         await central.ws.send(REFUSED.replace("$ID", central.calls[-1][0]))
         await until(lambda: room.outbox.rows[0].attempts == 1)
-        assert len(central.of("MeterValues")) == 1
+        assert len(central.of("StartTransaction")) == 1
 
 
 @pytest.mark.parametrize("primary", [True, False])
@@ -594,7 +594,7 @@ async def test_a_durable_write_is_finished_although_the_line_ends_in_its_middle(
         assert room.outbox.rows == []
         assert room.outbox.transaction_id("chargy", "s1", "1.6") == "42"
         assert len(room.central.of("StartTransaction")) == 1
-        assert room.link._billing.settled == 1
+        assert room.link._queues.billing.settled == 1
 
 
 async def test_statuses_keep_their_place_beside_what_is_billed() -> None:
@@ -778,7 +778,7 @@ async def test_flush_does_not_wait_where_nothing_moves(how: str) -> None:
     central = Central(script={"StartTransaction": [REFUSED if how == "refusal" else TAKEN if how == "store" else None]})
     async with linked(central, call_timeout_s=0.1 if how == "silence" else 30.0, reconnect_s=30.0) as room:
         room.outbox.broken = 1 if how == "store" else 0
-        room.link._billing._store_retry_s = 30.0
+        room.link._queues.billing._store_retry_s = 30.0
         room.outbox.put(started())
         room.link.wake()
         await until(lambda: central.of("StartTransaction"))

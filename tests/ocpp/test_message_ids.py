@@ -96,7 +96,7 @@ async def test_both_calls_are_answered_with_transactions_of_their_own() -> None:
         await central.ws.send(json.dumps([3, second, taken(10)]))
         await until(lambda: not room.outbox.rows)
         assert [p["transactionId"] for p in central.of("MeterValues") + central.of("StopTransaction")] == [10, 10]
-        assert [e.transaction_id for e in room.of(TransactionHeard)][0] == "10"
+        assert next(e.transaction_id for e in room.of(TransactionHeard)) == "10"
 
 
 async def test_an_answer_that_comes_after_the_row_has_left_changes_nothing() -> None:

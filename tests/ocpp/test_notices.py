@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from ocpp_stand_ins import Central, build, linked, running, served, until
 
 from agent.domain.events import SecurityNoticed
-from agent.domain.messages import FirmwareStatus, SecurityHappened, TransactionStarted
+from agent.domain.messages import BootWanted, FirmwareStatus, SecurityHappened, TransactionStarted
 from agent.domain.security import SecurityEvent
 from agent.kinds import Stamp, Token
 from agent.ocpp.v16 import V16
@@ -18,7 +19,13 @@ from agent.ports.store import link_of, notes_of
 NOTES = notes_of("chargy")
 T0 = Stamp(1, 0.0)
 STARTUP = SecurityHappened("StartupOfTheDevice", T0)
-REFUSAL = '[4, "$ID", "NotImplemented", "", {}]'
+
+
+def refusal(code: str) -> str:
+    return f'[4, "$ID", "{code}", "", {{}}]'
+
+
+REFUSAL = refusal("NotImplemented")
 
 
 def start(n: int) -> TransactionStarted:
@@ -55,44 +62,82 @@ async def test_bills_and_notices_take_turns() -> None:
         assert told == ["SecurityEventNotification", "StartTransaction"] * 4
 
 
-async def test_a_backend_that_does_not_know_it_is_asked_as_often_as_usual_and_bills_go_on() -> None:
-    central = Central(script={"SecurityEventNotification": [REFUSAL]})
+@pytest.mark.parametrize("code", ["NotImplemented", "NotSupported"])
+async def test_an_action_that_the_backend_does_not_offer_is_not_sent_again_until_the_next_boot(code: str) -> None:
+    central = Central(script={"SecurityEventNotification": [refusal(code)]})
     async with linked(central) as room:
-        room.settings.put("message_retry_interval_s", 0)
-        room.outbox.put(STARTUP, "", NOTES)
-        room.outbox.put(start(1))
+        for _ in range(3):
+            room.outbox.put(STARTUP, "", NOTES)
         room.link.wake()
         await until(lambda: not room.outbox.rows)
-        assert kinds(central) == ["StartupOfTheDevice"] * 3
-        assert central.of("StartTransaction")
-        assert room.outbox.dead == []  # it is in the security log; nobody can bill it
+        assert len(kinds(central)) == 1
+        assert room.outbox.dead == []  # it is in the security log; no bill is made of it
+        await central.ws.close()
+        await until(lambda: len(central.connections) == 2 and room.link.up)
+        room.outbox.put(STARTUP, "", NOTES)
+        room.link.wake()
+        await until(lambda: not room.outbox.rows)
+        assert len(kinds(central)) == 1  # a new connection is no boot
+        room.link.tell(BootWanted())
+        await until(lambda: len(central.of("BootNotification")) == 2)
+        room.outbox.put(STARTUP, "", NOTES)
+        room.link.wake()
+        await until(lambda: len(kinds(central)) == 2)
 
 
-async def test_a_notice_that_rests_holds_up_no_bill_and_the_other_way_round() -> None:
-    central = Central(script={"SecurityEventNotification": [REFUSAL], "StartTransaction": [REFUSAL]})
+async def test_another_refusal_is_about_this_notice_alone() -> None:
+    central = Central(script={"SecurityEventNotification": [refusal("InternalError"), {}]})
+    async with linked(central) as room:
+        for kind in ("StartupOfTheDevice", "SettingSystemTime"):
+            room.outbox.put(SecurityHappened(kind, T0), "", NOTES)
+        room.link.wake()
+        await until(lambda: not room.outbox.rows)
+        assert kinds(central) == ["StartupOfTheDevice", "SettingSystemTime"]
+
+
+async def test_a_bill_that_rests_holds_up_no_notice() -> None:
+    central = Central(script={"StartTransaction": [REFUSAL]})
     async with linked(central) as room:
         room.settings.put("message_retry_interval_s", 3600)
+        room.outbox.put(start(1))
+        room.link.wake()
+        await until(lambda: room.link._queues.billing.pausing)
         room.outbox.put(STARTUP, "", NOTES)
         room.link.wake()
         await until(lambda: kinds(central))
-        room.outbox.put(start(1))
-        room.link.wake()
-        await until(lambda: central.of("StartTransaction"))
-        assert len(room.outbox.rows) == 2  # both rest
-        central.script.clear()
-        assert room.link._notices.pausing
-        assert room.link._billing.pausing
+        assert len(room.outbox.rows) == 1
 
 
-async def test_silence_on_a_live_line_counts() -> None:
+async def test_a_notice_without_an_answer_is_sent_three_times() -> None:
     central = Central(script={"SecurityEventNotification": [None]})
-    async with linked(central, call_timeout_s=0.05) as room:
-        room.settings.put("message_retry_interval_s", 0)
+    async with linked(central, call_timeout_s=0.05, rate=1000.0) as room:
+        room.settings.put("message_attempts", 1)  # not theirs
         room.outbox.put(STARTUP, "", NOTES)
         room.link.wake()
         await until(lambda: not room.outbox.rows)
         assert len(kinds(central)) == 3
         assert room.link.up
+
+
+async def test_no_kind_of_notice_waits_for_one_without_an_answer() -> None:
+    central = Central(script={"SecurityEventNotification": [None]})
+    async with linked(central, call_timeout_s=0.05) as room:
+        for n in range(20):
+            room.outbox.put(STARTUP, "", NOTES)
+            room.outbox.put(FirmwareStatus("Downloading", n, True), "", NOTES)
+        room.link.wake()
+        await until(lambda: len(central.of("SignedFirmwareStatusNotification")) == 20)
+        assert len(kinds(central)) == 1
+        assert len(room.outbox.rows) == 20
+        assert room.link._queues.notices.pausing
+        room.outbox.put(FirmwareStatus("Installed", 20, True), "", NOTES)
+        room.link.wake()
+        await until(lambda: len(central.of("SignedFirmwareStatusNotification")) == 21)
+        first = next(id_ for id_, action, _ in central.calls if action == "SecurityEventNotification")
+        central.script.clear()
+        await central.ws.send(json.dumps([3, first, {}]))  # late: it is the answer, and the others may go
+        await until(lambda: not room.outbox.rows)
+        assert len(kinds(central)) == 20
 
 
 async def test_a_status_of_a_file_waits_for_the_backend() -> None:

@@ -20,6 +20,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from agent.domain.messages import (
     FirmwareStatus,
     LogStatus,
+    MeterSampled,
+    Sample,
     SecurityHappened,
     StopReason,
     TransactionEnded,
@@ -27,9 +29,9 @@ from agent.domain.messages import (
 )
 from agent.domain.record import dump
 from agent.domain.security import LOG_MAX, Noted
-from agent.kinds import Stamp
-from agent.ports.store import Put, notes_of
-from agent.services import letters
+from agent.kinds import Reading, ReadingContext, Stamp
+from agent.ports.store import NOTES_MAX, Put, link_of, notes_of, readings_of
+from agent.services import engine
 from agent.services.store import Store
 
 NOTES = notes_of("chargy")
@@ -79,7 +81,7 @@ def test_two_queues_that_know_nothing_of_each_other(tmp_path: Path, steps: list[
 
 async def test_a_month_off_line_leaves_the_newest_and_no_bill_is_touched(tmp_path: Path) -> None:
     store = await fast(tmp_path / "agent.db")
-    most = letters.NOTES_MAX
+    most = NOTES_MAX
     await store.commit([], [("chargy", bill(1))])
     for first in range(0, most + 100, 50):
         events = [event(n) for n in range(first, first + 50)]
@@ -89,6 +91,28 @@ async def test_a_month_off_line_leaves_the_newest_and_no_bill_is_touched(tmp_pat
     assert (store.waiting(NOTES), store.waiting("chargy")) == (most, 1)
     kept = (await store.facts())["security"]
     assert sorted(map(int, kept)) == list(range(most + 100 - LOG_MAX, most + 100))
+    await store.close()
+
+
+def sampled(session: str = "") -> MeterSampled:
+    reading = Reading(Stamp(1, 30.0), 1200)
+    return MeterSampled(session, 1, (Sample(ReadingContext.CLOCK, reading, ("Energy.Active.Import.Register",)),))
+
+
+def test_each_message_travels_in_the_queue_of_its_kind() -> None:
+    readings = readings_of("chargy")
+    queues = [(bill(1), "chargy"), (sampled("s1"), "chargy"), (sampled(), readings), (event(1), NOTES)]
+    assert [engine._queue("chargy", message) for message, _ in queues] == [queue for _, queue in queues]
+    assert {link_of(queue) for _, queue in queues} == {"chargy"}
+
+
+async def test_a_month_of_meter_values_outside_a_transaction_is_kept(tmp_path: Path) -> None:
+    """Where the store has room: they are no notes, of which the oldest may go."""
+    store = await fast(tmp_path / "agent.db")
+    for _ in range(12):
+        await store.commit([], [(readings_of("chargy"), sampled())] * 50)
+    assert store.waiting(readings_of("chargy")) == 600 > NOTES_MAX
+    assert store.waiting("chargy") == 0
     await store.close()
 
 
