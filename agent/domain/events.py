@@ -269,11 +269,13 @@ class ClockTrusted(Event):
 
 @frozen
 class TokenJudged(Event):
-    """Answer to ``JudgeToken``. ``verdict`` None: nobody could be asked (offline, time-out, error)."""
+    """Answer to ``JudgeToken``. ``verdict`` None: nobody could be asked (offline, time-out, error). ``remembered``
+    False: the answer was malformed, and is no word for the next time."""
 
     request: str
     token: Token
     verdict: Verdict | None
+    remembered: bool = True
 
 
 @frozen

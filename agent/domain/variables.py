@@ -120,6 +120,7 @@ VARIABLES: dict[str, Variable] = {
         _v("unlock_on_ev_disconnect", True),
         _v("message_attempts", 3, 0, 1000),
         _v("message_retry_interval_s", 60, 0, 86400),
+        _v("retry_start_while_charging", True, writable=False),
         _v("tx_start_points", ("PowerPathClosed",), 1, 5, choices=POINTS),
         _v("tx_stop_points", ("Authorized",), 1, 5, choices=POINTS),
         _v("free_vending", False, writable=False),

@@ -1,8 +1,10 @@
 """The queue of what is billed: strictly first in, first out, retried, and in the end moved aside (OCPP 1.6 4.10, 9.1).
 
 An attempt is what the other side "fails to process": a refusal, or an invalid answer. After the last permitted one the
-row is buried and the queue goes on; but not the start of a session that still runs, because without it nothing of the
-session could ever be told. A lost connection and silence are no attempts: the same payload is sent again, for ever, in
+row is buried and the queue goes on (1.6 3.7.1); but not, while ``retry_start_while_charging`` says so, the start of a
+session that still runs. Where the backend numbers the transactions, the rest of a session whose start was given up goes
+with the number -1 (1.6 errata 3.18), and its end stays in the dead letters beside its start: a person can resend both.
+ A lost connection and silence are no attempts: the same payload is sent again, for ever, in
 a CALL of its own, after silence with a growing pause. An answer to any CALL of a row is the row's answer.
 """
 
@@ -185,6 +187,9 @@ class Billing:
             return out, {}, known
         if await self._crosses(row):
             return None
+        if self._backend_numbers and names_token(row.message) and not self._is_key(row):
+            await self.done(row, Heard())  # it has a number: a late answer came while it was a dead letter
+            return None
         if isinstance(out, Mute):
             await self.done(row, Heard())
             return None
@@ -260,6 +265,8 @@ class Billing:
         sent again."""
         if not heard.version:
             heard = replace(heard, version=self._version)
+        if self._has_no_number(row) and isinstance(row.message, TransactionEnded) and row.message.authorised:
+            return await self._closed(row, heard)
         self._heard[row.seq] = heard
         orphans, self._silences = self._orphans, 0
         if not await self._stored(self._desk.outbox.done(row, self._crossing.left(row, (heard, *orphans)))):
@@ -282,6 +289,20 @@ class Billing:
         is_between = isinstance(row.message, MeterSampled) and self._backend_numbers and not row.message.late
         return self.is_of_bill(row) and not (is_unknown and is_between)
 
+    def _has_no_number(self, row: OutboxRow) -> bool:
+        named = self._desk.outbox.transaction_id(self._desk.link, row.session, self._version) is not None
+        return self._backend_numbers and not named and self._crossing.is_refused(row, self._version)
+
+    async def _closed(self, row: OutboxRow, heard: Heard) -> bool:
+        """The backend has the end, but cannot make a bill of it."""
+        reason = "taken without a transaction id, since its start was refused: resend it when the backend takes starts"
+        self._heard[row.seq] = heard
+        if not await self._stored(self._desk.outbox.bury([row], reason, self._crossing.end_closed(row))):
+            return False
+        del self._heard[row.seq]
+        self._drop(row)
+        return True
+
     async def refused(self, row: OutboxRow, why: str, code: str = "") -> None:
         """One attempt more; the pause grows with the attempts (domain time). ``code``: the backend has said so, and
         does not have it."""
@@ -297,13 +318,28 @@ class Billing:
             if running is None:
                 return
             if not running:
-                await self.bury(row, f"refused {attempts} times, at last: {why}", no)
+                await self._give_up(row, f"refused {attempts} times, at last: {why}", no)
                 return
             pause_s = growing_s(interval_s, attempts, LEAST_PAUSE_S)
             self._tell_once(row, f"refused {attempts} times ({why}), but its session still runs: asked again for ever")
         if await self._stored(self._desk.outbox.attempted(row, self._crossing.refused(row) if no else ())):
             self._rows.clear()
             self._rest(pause_s)
+
+    async def _give_up(self, row: OutboxRow, reason: str, no: bool) -> None:
+        """The queue goes on without it; what else there is of its session too, unless that was done before."""
+        if not self._is_key(row) or self._crossing.keeps_together(row, self._version):
+            await self.bury(row, reason, no)
+            return
+        log.error(
+            "%s: the start of session %s is a dead letter: %s; the rest is told without a number",
+            self._desk.link, row.session, ascii(reason)[1:-1][:200],
+        )  # fmt: skip
+        facts = self._crossing.start_refused(row, self._version)
+        if await self._stored(self._desk.outbox.bury([row], reason, facts)):
+            self._drop(row)
+            self._rows.clear()
+            self._remember_buried([row])
 
     async def silent(self, row: OutboxRow, counts: bool) -> None:
         """The line is alive and no answer came: no attempt, unless it ``counts`` as one; the same payload again after a
@@ -324,7 +360,7 @@ class Billing:
     async def _is_of_running_session(self, row: OutboxRow) -> bool | None:
         """Is it the start of a session whose end does not wait behind it? None: the store does not say."""
         link = self._desk.link
-        if not self._is_key(row):
+        if not self._is_key(row) or not self._desk.settings.flag("retry_start_while_charging"):
             return False
         try:
             rows = await self._desk.outbox.of_session(link, row.session)

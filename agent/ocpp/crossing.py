@@ -111,6 +111,25 @@ class Crossing:
             return why
         return f"{why}; it was sent in OCPP {ending} and not answered: look there first"
 
+    def is_refused(self, row: OutboxRow, version: str) -> bool:
+        """Has the backend refused the start of its session for good, so that the rest goes without a number?"""
+        return bool(row.session) and self._known(row.session).refused == version
+
+    def keeps_together(self, row: OutboxRow, version: str) -> bool:
+        """Must the rest of its session not go without this start? The backend has the end without a number already, or
+        may have it in another version."""
+        known = self._known(row.session)
+        return known.closed or known.ending not in ("", version)
+
+    def start_refused(self, row: OutboxRow, version: str) -> list[Put]:
+        """For the start that becomes a dead letter alone."""
+        known = replace(self._known(row.session), refused=version).leaving(row, version, dead=True)
+        return [put(self._link, row.session, known)]
+
+    def end_closed(self, row: OutboxRow) -> list[Put]:
+        """For the end that was taken without a number, and stays beside its start for a person."""
+        return [put(self._link, row.session, replace(self._known(row.session), closed=True, ending="", asked=False))]
+
     def sending(self, row: OutboxRow, version: str) -> list[Put]:
         """To be on disk before an end is sent."""
         known = self._known(row.session) if isinstance(row.message, TransactionEnded) else None

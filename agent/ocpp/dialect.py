@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from agent.domain.asks import Ask
-from agent.domain.events import Event
+from agent.domain.events import Event, TokenJudged
 from agent.domain.messages import MESSAGES, Message, StatusChanged
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.variables import Settings, Value
 from agent.frozen import frozen, mutable, replace
+from agent.kinds import AuthorizationStatus, Verdict
 from agent.ocpp.rpc import Code
 from agent.ocpp.schema import Schemas
 from agent.ports.clock import ClockPort
@@ -135,7 +136,7 @@ class In:
 class Out:
     """``message``: a class of ``domain/messages.py``, or ``JudgeToken``. ``encode`` returns None when nothing of it
     can be told in this version, and may raise ``Unspeakable``. ``unless``: for which messages of this class ``other``
-    is the row."""
+    is the row. ``malformed``: what an answer still says that breaks its schema; None: nothing, it counts as none."""
 
     message: type[Any]
     action: str
@@ -143,6 +144,7 @@ class Out:
     heard: Callable[[Any, Payload, Desk], Heard]
     unless: Callable[[Any], bool] = lambda message: False
     other: Out | None = None
+    malformed: Callable[[Any, Payload, Desk], Heard | None] = lambda message, payload, desk: None
 
     def of(self, message: Any) -> Out:
         """The row of this very message."""
@@ -163,6 +165,19 @@ class Refusal:
 
 
 Row: TypeAlias = In | Out | Mute | Refusal
+
+
+def status_alone(info: Any) -> Verdict | None:
+    """The status of an IdTagInfo or IdTokenInfoType that breaks its schema; None: not even that can be read."""
+    status = info.get("status") if isinstance(info, Mapping) else None
+    return next((Verdict(known) for known in AuthorizationStatus if known.value == status), None)
+
+
+def unreadable_verdict(order: JudgeToken, info: Any) -> Heard:
+    """An answer to Authorize came, but it cannot be read: the token is refused, unless its status is plain. Nothing of
+    it is remembered, and the backend is not taken for being away."""
+    verdict = status_alone(info) or Verdict(AuthorizationStatus.INVALID)
+    return Heard((TokenJudged(order.request, order.token, verdict, remembered=False),))
 
 
 def nothing(message: Any, payload: Payload, desk: Desk) -> Heard:

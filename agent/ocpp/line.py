@@ -9,13 +9,13 @@ import random
 import string
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.frozen import replace
 from agent.ocpp.dialect import HIDDEN, Desk, Dialect, Heard, Out, Unspeakable
 from agent.ocpp.masking import without_openings, written
-from agent.ocpp.rpc import NOT_OFFERED, SENT_KEPT, Answered, Code, Dropped, Errored, Finding, Rpc
+from agent.ocpp.rpc import NOT_OFFERED, SENT_KEPT, UNREADABLE, Answered, Code, Dropped, Errored, Finding, Rpc
 from agent.ocpp.websocket import Closed, WebSocket
 from agent.ports.store import OutboxRow
 
@@ -190,20 +190,29 @@ class Line:
             self._asked.popitem(last=False)
 
     def _understood(self, out: Out, subject: Any, finding: Answered | Errored) -> Heard | None:
+        if isinstance(finding, Errored) and finding.code == UNREADABLE:
+            self.say(f"{self.url}: malformed answer to {out.action}: {finding.description}")
+            return self._taken(out.malformed, out, subject, {})
         if isinstance(finding, Errored):
             self._was_refused(out.action, finding.code)
             return None
         payload = self.dialect.reads(out.action, True, finding.payload)
         check = self.dialect.schemas.answer(out.action, tolerant=True) if self.dialect.schemas else None
         if check and (broken := check(payload)):
-            self.say(f"{self.url}: invalid answer to {out.action}: {ascii(str(broken))[1:-1][:80]}")
-            return None
+            self.say(f"{self.url}: malformed answer to {out.action}: {ascii(str(broken))[1:-1][:80]}")
+            return self._taken(out.malformed, out, subject, payload)
+        return self._taken(out.heard, out, subject, payload)
+
+    def _taken(
+        self, take: Callable[[Any, Any, Desk], Heard | None], out: Out, subject: Any, payload: Mapping[str, Any]
+    ) -> Heard | None:
         message = subject.message if isinstance(subject, OutboxRow) else subject
         try:
-            return replace(out.heard(message, payload, self._desk), version=self.dialect.name)
+            heard = take(message, payload, self._desk)
         except Exception as e:  # noqa: BLE001  an answer is foreign data, whatever a row trips over in it
             self.say(f"{self.url}: answer to {out.action} makes no sense ({type(e).__name__})")
             return None
+        return None if heard is None else replace(heard, version=self.dialect.name)
 
     def _was_refused(self, action: str, code: str) -> None:
         consequence = ""

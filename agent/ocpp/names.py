@@ -182,6 +182,7 @@ UNNAMED_16: Mapping[str, str] = {
     "snapshot_interval_s": "inner matter of the station",
     "meter_grace_s": "a matter of the station's metrology",
     "refused_cards_per_min": "a matter of the place where the readers are",
+    "retry_start_while_charging": "a matter of the station file: what a bill is worth to the operator",
     "sign_readings": "one record at the end of a transaction; the note's key promises every sample",
     "public_key_told": "of that record",
     "sign_samples": "2.0.1 has it; the keys of the OCA's note on signed values are not offered",

@@ -376,6 +376,7 @@ UNNAMED_2: Mapping[str, str] = {
     "list_max_entries": "shown as the limit of LocalAuthListCtrlr.Entries",
     "minimum_status_duration_s": "1.x only",
     "nominal_voltage_v": "a matter of the installation: what W and A are to each other",
+    "retry_start_while_charging": "1.x only; in 2.x the station numbers the transactions",
     "profiles_max": "told as the most that SmartChargingCtrlr.Entries can be",
     **dict.fromkeys(
         (

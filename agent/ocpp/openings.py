@@ -48,7 +48,8 @@ class Known:
     """``id``: the latest of ``ids``, what the session is called by version. ``ending``: the version in which the end
     was sent and nothing has been heard of it. ``asked``: it is a dead letter for that, and a person decides.
     ``told``: the versions in which something of the opening has left or was given up. ``mute``: the version that has no
-    words for its token: its dead letters wait for another."""
+    words for its token: its dead letters wait for another. ``refused``: the version in which the backend has refused
+    its start for good; the rest goes there without a number. ``closed``: it has the end so."""
 
     id: str = ""
     ids: Mapping[str, str] = field(default_factory=dict)
@@ -57,6 +58,8 @@ class Known:
     asked: bool = False
     told: tuple[str, ...] = ()
     mute: str = ""
+    refused: str = ""
+    closed: bool = False
 
     def named(self, id_: str, version: str) -> Known:
         return replace(self, id=id_, ids={**self.ids, version: id_})
@@ -99,8 +102,10 @@ def known_of(value: Mapping[str, Any], session: str) -> Known:
     ending, asked = str(value.get("ending", "")), value.get("asked") is True
     ids = _ids(value, session)
     told = value.get("told") if isinstance(value.get("told"), list) else ids
-    mute = str(value.get("mute", ""))
-    return Known(str(value.get("id", "")), ids, tuple(kept), ending, asked, tuple(map(str, told or ())), mute)
+    mute, refused = str(value.get("mute", "")), str(value.get("refused", ""))
+    told = tuple(map(str, told or ()))
+    closed = value.get("closed") is True
+    return Known(str(value.get("id", "")), ids, tuple(kept), ending, asked, told, mute, refused, closed)
 
 
 def packed(records: list[Any]) -> str:
@@ -147,6 +152,10 @@ def put(link: str, session: str, known: Known) -> Put:
         value["asked"] = True
     if known.mute:
         value["mute"] = known.mute
+    if known.refused:
+        value["refused"] = known.refused
+    if known.closed:
+        value["closed"] = True
     return Put(FACT, f"{link}/{session}", value)
 
 

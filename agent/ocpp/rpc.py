@@ -54,6 +54,8 @@ class Code:
     GENERIC = "GenericError"
 
 
+UNREADABLE = "Unreadable"
+"""Our own word for an answer that is none."""
 NOT_OFFERED = frozenset({Code.NOT_IMPLEMENTED, Code.NOT_SUPPORTED, "MessageTypeNotSupported"})
 """Codes of a CALLERROR about the action as such: whatever is in it, trying again is no use."""
 
@@ -88,7 +90,7 @@ class Answered:
 
 @frozen
 class Errored:
-    """Our CALL was answered by a CALLERROR, or by something that is no answer (``code`` "Unreadable")."""
+    """Our CALL was answered by a CALLERROR, or by something that is no answer (``code`` ``UNREADABLE``)."""
 
     id: str
     action: str
@@ -289,5 +291,5 @@ class Rpc:
         if len(frame) in (2, 3) and payload is None:
             payload = {}
         if not isinstance(payload, dict):
-            return Errored(id_, action, "Unreadable", "a CALLRESULT is [3, id, payload]", late)
+            return Errored(id_, action, UNREADABLE, "a CALLRESULT is [3, id, payload]", late)
         return Answered(id_, action, payload, late)

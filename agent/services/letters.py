@@ -82,8 +82,9 @@ def listed(db: sqlite3.Connection) -> list[Letter]:
 
 def revive(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
     """Back into the queue at their old places with a fresh count of attempts; what nothing of a session can be told
-    without, its start, goes along. Returns what went."""
-    going = sorted(_known(db, seqs) | _starts_of(db, seqs))
+    without, its start, goes along, and the end that the backend has taken without a number. Returns what went."""
+    found = _known(db, seqs) | _starts_of(db, seqs)
+    going = sorted(found | _closed_ends_of(db, found))
     for seq in going:
         db.execute(
             "INSERT INTO outbox(seq, link, session, kind, body, number) "
@@ -122,6 +123,16 @@ def _starts_of(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
     sql = (
         "SELECT s.seq FROM dead AS d JOIN dead AS s ON s.link=d.link AND s.session=d.session AND s.seq<d.seq "
         "WHERE d.seq=? AND s.kind IN (?,?) AND d.session<>''"
+    )
+    return {row[0] for seq in seqs for row in db.execute(sql, (seq, *_STARTS))}
+
+
+def _closed_ends_of(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
+    """A start that is told again without them would be a transaction without an end."""
+    sql = (
+        "SELECT e.seq FROM dead AS d JOIN dead AS e ON e.link=d.link AND e.session=d.session "
+        "JOIN facts AS f ON f.kind='transaction' AND f.key=d.link||'/'||d.session "
+        "WHERE d.seq=? AND d.kind IN (?,?) AND e.kind='TransactionEnded' AND f.body LIKE '%\"closed\":true%'"
     )
     return {row[0] for seq in seqs for row in db.execute(sql, (seq, *_STARTS))}
 

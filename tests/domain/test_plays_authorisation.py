@@ -304,3 +304,15 @@ def test_each_reader_by_itself_and_one_for_all_outlets_as_one() -> None:
 
 def test_without_a_limit() -> None:
     assert asks(refused(Playbook(settings={"refused_cards_per_min": 0}), 50, every_s=0.1), CardPresented(1, B))
+
+
+def test_a_malformed_answer_refuses_the_card_and_is_not_remembered() -> None:
+    """It was "off line": with AllowOfflineTxForUnknownId the car charged."""
+    play = Playbook(settings={"offline_tx_for_unknown_id": True})
+    assert asks(play, CardPresented(1, A))
+    orders = play.feed(TokenJudged("token:1", A, REFUSED, remembered=False))
+    assert not [o for o in orders if isinstance(o, Remember) and o.kind == "cache"]
+    assert screen(play).name is ScreenName.REFUSED
+    assert play.state() is State.FREE
+    play.skip()
+    assert asks(play, CardPresented(1, A))

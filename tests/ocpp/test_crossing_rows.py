@@ -88,6 +88,8 @@ class Books:
         return {"transactionId": number, "idTagInfo": {"status": "Accepted"}}
 
     def StopTransaction(self, said: dict[str, Any]) -> dict[str, Any]:
+        if said["transactionId"] == -1:  # its start was refused for good (errata 3.18): taken, and no bill
+            return {}
         known = self.numbered.get(said["transactionId"])
         if known is None or known["stop"] is not None:
             self.wrong.append(f"stop of nothing: {said}")
@@ -97,7 +99,7 @@ class Books:
         return {}
 
     def MeterValues(self, said: dict[str, Any]) -> dict[str, Any]:
-        if "transactionId" in said and said["transactionId"] not in self.numbered:
+        if "transactionId" in said and said["transactionId"] not in (-1, *self.numbered):
             self.wrong.append(f"values of nothing: {said}")
         return {}
 

@@ -240,7 +240,7 @@ async def test_a_token_is_judged() -> None:
         assert room.of(TokenJudged) == [TokenJudged("t1", CARD, verdict)]
 
 
-@pytest.mark.parametrize("said", [None, '[4,"$ID","GenericError","",{}]', '[3,"$ID",{}]'])
+@pytest.mark.parametrize("said", [None, '[4,"$ID","GenericError","",{}]'])
 async def test_nobody_can_be_asked(said: str | None) -> None:
     async with linked(Central(script={"Authorize": [said]}), call_timeout_s=0.2) as room:
         room.link.judge(JudgeToken("chargy", "t1", CARD))
@@ -311,7 +311,8 @@ async def test_another_id_and_the_same_payload_after_a_lost_connection() -> None
         assert room.outbox.transaction_id("chargy", "s1", "1.6") == "7"
 
 
-async def test_a_refused_message_is_retried_and_then_buried_with_its_session() -> None:
+async def test_a_refused_start_is_retried_and_the_rest_of_its_session_goes_without_a_number() -> None:
+    """1.6 3.7.1 and errata 3.18: values and end have the transaction id -1. The end stays for a person."""
     central = Central(script={"StartTransaction": ['[4,"$ID","InternalError","",{}]']})
     async with linked(central) as room:
         room.settings.put("message_attempts", 3)
@@ -323,8 +324,9 @@ async def test_a_refused_message_is_retried_and_then_buried_with_its_session() -
         await until(lambda: not room.outbox.rows)
         assert len(central.of("StartTransaction")) == 3
         assert len({c[0] for c in central.calls if c[1] == "StartTransaction"}) == 3
-        assert [row.seq for row, _ in room.outbox.dead] == [1, 2, 3]
-        assert "transactionId" not in central.of("MeterValues")[0]
+        assert [row.seq for row, _ in room.outbox.dead] == [1, 3]
+        assert [p.get("transactionId") for p in central.of("MeterValues")] == [-1, None]
+        assert [p["transactionId"] for p in central.of("StopTransaction")] == [-1]
 
 
 async def test_the_pause_grows_and_lets_others_pass() -> None:

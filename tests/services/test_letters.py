@@ -45,6 +45,16 @@ async def test_an_end_that_is_resent_takes_its_start_along(tmp_path: Path) -> No
     await store.close()
 
 
+async def test_a_start_takes_the_end_along_that_was_taken_without_a_number(tmp_path: Path) -> None:
+    """Told again alone it would be a transaction that nothing ends."""
+    store = await buried(tmp_path / "agent.db", "s1", "s2")
+    first, _, end, other, *_ = [x.seq for x in await store.dead()]
+    await store.noted([Put("transaction", "chargy/s1", {"id": "", "refused": "1.6", "closed": True})])
+    assert await store.revive([other]) == [other]
+    assert await store.revive([first]) == [first, end]
+    await store.close()
+
+
 async def test_a_session_that_is_given_up_leaves_nothing_behind(tmp_path: Path) -> None:
     store = await buried(tmp_path / "agent.db", "s1", id_="42")
     seqs = [x.seq for x in await store.dead()]

@@ -9,7 +9,7 @@ from agent.domain.asks import AskClearCache
 from agent.domain.events import TokenJudged
 from agent.domain.orders import JudgeToken, Reply
 from agent.kinds import AuthorizationStatus, Verdict
-from agent.ocpp.dialect import Desk, Heard, In, Out, Payload
+from agent.ocpp.dialect import Desk, Heard, In, Out, Payload, unreadable_verdict
 from agent.ocpp.times import parse
 from agent.ocpp.v16.ids import id_tag
 
@@ -28,6 +28,10 @@ def _judged(order: JudgeToken, payload: Payload, desk: Desk) -> Heard:
     return Heard((TokenJudged(order.request, order.token, verdict(payload["idTagInfo"])),))
 
 
+def _malformed(order: JudgeToken, payload: Payload, desk: Desk) -> Heard:
+    return unreadable_verdict(order, payload.get("idTagInfo"))
+
+
 def _clear(payload: Payload, desk: Desk) -> AskClearCache:
     return AskClearCache()
 
@@ -37,6 +41,6 @@ def _cleared(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
 
 
 ROWS = (
-    Out(JudgeToken, "Authorize", _authorize, _judged),
+    Out(JudgeToken, "Authorize", _authorize, _judged, malformed=_malformed),
     In("ClearCache", _clear, _cleared),
 )

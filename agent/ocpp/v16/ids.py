@@ -6,6 +6,8 @@ from agent.kinds import Token
 from agent.ocpp.dialect import Desk, Unspeakable
 
 ID_TAG_MAX = 20
+NO_TRANSACTION_ID = -1
+"""Of a transaction whose start the backend has refused for good (errata 4.0, 3.18)."""
 VERSION = "1.6"
 
 
@@ -19,6 +21,8 @@ def id_tag(token: Token) -> str:
 def transaction_id(session: str, desk: Desk) -> int:
     """The backend's number of a session. Raises ``Unspeakable``: its StartTransaction never was answered."""
     known = desk.outbox.transaction_id(desk.link, session, VERSION)
+    if known is None and desk.outbox.transaction(desk.link, session).get("refused") == VERSION:
+        return NO_TRANSACTION_ID
     if known is None:
         raise Unspeakable("the backend never gave this session a transactionId")
     try:

@@ -14,7 +14,7 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.ocpp.dialect import Desk, Heard, Mute, Out, Payload
+from agent.ocpp.dialect import Desk, Heard, Mute, Out, Payload, status_alone
 from agent.ocpp.reserved import number
 from agent.ocpp.times import rfc3339
 from agent.ocpp.v16.authorisation import verdict
@@ -41,6 +41,16 @@ def _started(message: TransactionStarted | TransactionAuthorised, payload: Paylo
     known = str(int(payload["transactionId"]))
     event = TransactionHeard(desk.link, message.session, known, verdict(payload["idTagInfo"]))
     return Heard((event,), (Put("transaction", f"{desk.link}/{message.session}", {"id": known}),))
+
+
+def _malformed_start(message: TransactionStarted | TransactionAuthorised, payload: Payload, desk: Desk) -> Heard | None:
+    """The transaction is there if it has a number: a repetition would make another one."""
+    known = payload.get("transactionId")
+    if type(known) is not int:
+        return None
+    verdict = status_alone(payload.get("idTagInfo"))
+    event = TransactionHeard(desk.link, message.session, str(known), verdict)
+    return Heard((event,), (Put("transaction", f"{desk.link}/{message.session}", {"id": str(known)}),))
 
 
 _REASONS: dict[StopReason, str] = {
@@ -87,9 +97,15 @@ def _stopped(message: TransactionEnded, payload: Payload, desk: Desk) -> Heard:
     return Heard((TransactionHeard(desk.link, message.session, known, verdict(info) if info else None),))
 
 
+def _malformed_stop(message: TransactionEnded, payload: Payload, desk: Desk) -> Heard:
+    """An answer is no refusal: the backend has the end."""
+    known = desk.outbox.transaction_id(desk.link, message.session, VERSION) or ""
+    return Heard((TransactionHeard(desk.link, message.session, known, status_alone(payload.get("idTagInfo"))),))
+
+
 ROWS = (
-    Out(TransactionStarted, "StartTransaction", _start, _started),
-    Out(TransactionAuthorised, "StartTransaction", _start, _started),
-    Out(TransactionEnded, "StopTransaction", _stop, _stopped),
+    Out(TransactionStarted, "StartTransaction", _start, _started, malformed=_malformed_start),
+    Out(TransactionAuthorised, "StartTransaction", _start, _started, malformed=_malformed_start),
+    Out(TransactionEnded, "StopTransaction", _stop, _stopped, malformed=_malformed_stop),
     Mute(TransactionUpdated, "1.6 tells the charging state as StatusNotification of the connector"),
 )

@@ -7,7 +7,7 @@ from typing import Any
 from agent.domain.asks import AskClearCache
 from agent.domain.events import TokenJudged
 from agent.domain.orders import JudgeToken, Reply
-from agent.ocpp.dialect import Desk, Heard, In, Out, Payload
+from agent.ocpp.dialect import Desk, Heard, In, Out, Payload, unreadable_verdict
 from agent.ocpp.v201.cost import for_token
 from agent.ocpp.v201.ids import id_token, verdict
 
@@ -22,6 +22,10 @@ def _judged(order: JudgeToken, payload: Payload, desk: Desk) -> Heard:
     return Heard((*message, TokenJudged(order.request, order.token, verdict(info))))
 
 
+def _malformed(order: JudgeToken, payload: Payload, desk: Desk) -> Heard:
+    return unreadable_verdict(order, payload.get("idTokenInfo"))
+
+
 def _clear(payload: Payload, desk: Desk) -> AskClearCache:
     return AskClearCache()
 
@@ -31,6 +35,6 @@ def _cleared(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
 
 
 ROWS = (
-    Out(JudgeToken, "Authorize", _authorize, _judged),
+    Out(JudgeToken, "Authorize", _authorize, _judged, malformed=_malformed),
     In("ClearCache", _clear, _cleared),
 )

@@ -20,7 +20,7 @@ from agent.domain.messages import (
 )
 from agent.frozen import replace
 from agent.kinds import Reading, ReadingContext, Stamp
-from agent.ocpp.dialect import Desk, Heard, Mute, Out, Payload, nothing
+from agent.ocpp.dialect import Desk, Heard, Mute, Out, Payload, nothing, status_alone
 from agent.ocpp.reserved import number
 from agent.ocpp.times import rfc3339
 from agent.ocpp.v201.cost import for_session, for_token
@@ -158,13 +158,30 @@ def _heard(message: Any, payload: Payload, desk: Desk) -> Heard:
     return Heard((event, *brought), (known,) if isinstance(message, TransactionStarted) else ())
 
 
+def _malformed(message: Any, payload: Payload, desk: Desk) -> Heard:
+    """An answer is no refusal: the backend has the event. What can be read of it is the status of the token."""
+    verdict = status_alone(payload.get("idTokenInfo"))
+    heard = _heard(message, {}, desk)
+    if verdict is None:
+        return heard
+    return replace(heard, events=(TransactionHeard(desk.link, message.session, message.session, verdict),))
+
+
 _LOOSE = Out(MeterSampled, "MeterValues", loose, nothing)
 
 ROWS = (
-    Out(TransactionStarted, "TransactionEvent", _start, _heard),
-    Out(TransactionAuthorised, "TransactionEvent", _authorised, _heard),
-    Out(TransactionUpdated, "TransactionEvent", _update, _heard),
-    Out(TransactionEnded, "TransactionEvent", _end, _heard),
-    Out(MeterSampled, "TransactionEvent", _meter, _heard, unless=lambda m: not m.session or m.late, other=_LOOSE),
+    Out(TransactionStarted, "TransactionEvent", _start, _heard, malformed=_malformed),
+    Out(TransactionAuthorised, "TransactionEvent", _authorised, _heard, malformed=_malformed),
+    Out(TransactionUpdated, "TransactionEvent", _update, _heard, malformed=_malformed),
+    Out(TransactionEnded, "TransactionEvent", _end, _heard, malformed=_malformed),
+    Out(
+        MeterSampled,
+        "TransactionEvent",
+        _meter,
+        _heard,
+        unless=lambda m: not m.session or m.late,
+        other=_LOOSE,
+        malformed=_malformed,
+    ),
     Mute(ConnectorUnplugged, "TransactionEvent and StatusNotification tell it"),
 )
