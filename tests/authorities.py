@@ -72,8 +72,8 @@ class Authority:
         return pem(self.certify(request.subject, request.public_key(), span))
 
     def server(self, hosts: tuple[str, ...] = LOCAL, days: int = 30, kind: str = "ec", named: bool = True) -> Path:
-        """Certificate and key of a server in one file; ``days`` below 0: it has ended. ``kind``: ec or rsa. ``named``
-        False: only its common name says which host it is."""
+        """Certificate and key of a server in one file; ``days`` below 0: it has ended. ``kind``: ec, ec384 or rsa.
+        ``named`` False: only its common name says which host it is."""
         return self._leaf("server", hosts[0], days, kind, _alternatives(hosts) if named else None)
 
     def client(self, common: str, organisation: str = "Chargy", days: int = 30) -> Path:
@@ -94,7 +94,8 @@ class Authority:
     # --- making ------------------------------------------------------------------------------------------------------
 
     def _leaf(self, what: str, common: str, days: int, kind: str, extension: Any, organisation: str = "") -> Path:
-        key: Any = rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())
+        curve = ec.SECP384R1() if kind == "ec384" else ec.SECP256R1()
+        key: Any = rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(curve)
         made = self.certify(_name(common, organisation), key.public_key(), (SPAN[0], days), extension)
         secret = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

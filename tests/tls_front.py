@@ -7,17 +7,20 @@ import contextlib
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from typing import Any
 
 
 class TlsFront:
     """Listens on ``port`` and passes on to ``target`` on the loopback. ``context`` None: passes on what comes.
-    ``tries``: TCP connections since the last ``become``; ``agreed``: what was said of the last TLS that came about."""
+    ``tries``: TCP connections since the last ``become``; ``agreed``: what was said of the last TLS that came about.
+    ``refuses``: hang up after this handshake?"""
 
     def __init__(self, target: int, context: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.target, self.context = target, context
         self.tries = 0
         self.agreed: dict[str, Any] = {}
+        self.refuses: Callable[[ssl.SSLSocket], bool] = lambda inner: False
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port = int(self._listener.getsockname()[1])
@@ -65,11 +68,15 @@ class TlsFront:
         if context is None:
             return client
         inner = context.wrap_socket(client.dup(), server_side=True)
+        if self.refuses(inner):
+            inner.close()
+            raise OSError
         self.agreed = {
             "version": inner.version(),
             "cipher": (inner.cipher() or ("",))[0],
             "shared": {name for name, _, _ in inner.shared_ciphers() or ()},
             "certificate": inner.getpeercert(binary_form=True),
+            "resumed": bool(inner.session_reused),
         }
         return inner
 

@@ -73,8 +73,9 @@ class Connecting:
                 self._hear(ConnectFailed(self._backend.name, access, e.trouble, str(e)))
             raise
         self._half = False
+        root = tls.root_of(ws.transport.get_extra_info("ssl_object"))
         if self._pki:
-            self._pki.used(self._backend.name, tls.root_of(ws.transport.get_extra_info("ssl_object")))
+            self._pki.used(self._backend.name, root)
         self._hear(Connected(self._backend.name, access))
         return ws
 

@@ -17,6 +17,7 @@ from agent.domain.access import Trouble
 from agent.later import load_later
 from agent.ocpp import tls
 from agent.ocpp.frame_limits import LENGTH_MAX
+from agent.ocpp.tls_sessions import ResumingContext
 from agent.ocpp.websocket import WebSocket, open_socket
 from agent.ports.pki import NO_ROOTS, TrustedRoots
 from agent.settings import Backend
@@ -67,7 +68,7 @@ class Dialler:
 
     def __init__(self, open_timeout_s: float) -> None:
         self._open_timeout_s = open_timeout_s
-        self._made: tuple[Any, ssl.SSLContext] | None = None
+        self._made: tuple[Any, ResumingContext] | None = None
         self._compress = True
 
     async def connect(
@@ -92,17 +93,20 @@ class Dialler:
                 self._compress = not self._compress
             raise
 
-    def _context(self, backend: Backend, roots: TrustedRoots) -> ssl.SSLContext:
+    def _context(self, backend: Backend, roots: TrustedRoots) -> ResumingContext:
         own = (backend.client_cert, backend.client_key) if backend.security_profile == 3 else ()
         files = (path for path in (backend.ca, backend.crl, *own, *roots.installed) if path)
         made_of = roots.withdrawn, *((path, _changed_ns(path)) for path in files)
-        if self._made is None or self._made[0] != made_of:
+        if self._made is None or self._made[0] != made_of or self._made[1].is_spent:
             try:
-                self._made = made_of, tls.context(backend, roots)
+                made = tls.context(backend, roots)
             except OSError as e:
                 raise NoConnection(
                     f"[backend] ca, crl, client_cert, client_key: not usable ({e}): check the files"
                 ) from e
+            if self._made is not None and self._made[0] == made_of:
+                made.failures = self._made[1].failures
+            self._made = made_of, made
         return self._made[1]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.domain.access import Trouble
+from agent.ocpp.tls_sessions import ResumingContext
 from agent.ports.pki import NO_ROOTS, TrustedRoots
 from agent.roots import fingerprint, pem_certificates
 from agent.settings import Backend
@@ -29,10 +30,10 @@ _VERSION = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION", "NO
 _CIPHER = ("HANDSHAKE_FAILURE", "NO_SHARED_CIPHER", "WRONG_CIPHER", "UNKNOWN_CIPHER", "INSUFFICIENT_SECURITY")
 
 
-def context(backend: Backend, roots: TrustedRoots = NO_ROOTS) -> ssl.SSLContext:
+def context(backend: Backend, roots: TrustedRoots = NO_ROOTS) -> ResumingContext:
     """TLS 1.2 or newer, chain and host name checked against ``ca`` and the installed ``roots``, and the system's store
     where no ``ca`` is given; the client certificate in profile 3. Raises ``OSError`` (``ssl.SSLError`` is one)."""
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not Python's default: from 3.13 on it refuses many a private root
+    made = ResumingContext(ssl.PROTOCOL_TLS_CLIENT)  # not Python's default: from 3.13 on it refuses many a private root
     if backend.ca is None:
         made.load_default_certs()
     for path in roots.installed:
@@ -61,12 +62,8 @@ def _trust_ca(made: ssl.SSLContext, ca: Path, withdrawn: frozenset[str]) -> None
 
 def root_of(connection: Any) -> bytes | None:
     """The authority (DER) that the other side's chain ended in, of an ``ssl.SSLObject``; None: no TLS; b"": Python does
-    not say. Its own method came with 3.13, what that is made of is in 3.11 too."""
-    if connection is None:
-        return None
-    found = getattr(getattr(connection, "_sslobj", None), "get_verified_chain", None)
-    chain = found() if found is not None else None
-    return ssl.PEM_cert_to_DER_cert(chain[-1].public_bytes()) if chain else b""
+    not say. To be asked once something was read: the session is kept for the next connection."""
+    return None if connection is None else connection.context.remember(connection)
 
 
 def _readable(path: Path) -> Path:
