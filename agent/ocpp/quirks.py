@@ -70,9 +70,9 @@ SWITCHES: tuple[Switch, ...] = (
         alter=rows.unknown_fields_ignored,
     ),
     Switch(
-        "start_without_verdict", ("is_refused", "is_accepted"),
-        "an answer to StartTransaction with a number and without idTagInfo counts as Accepted",
-        "a refusal that the backend forgot to say lets the car charge",
+        "start_without_verdict", ("is_unknown", "is_accepted"),
+        "an answer to StartTransaction with a number and without idTagInfo counts as Accepted, and the token as known",
+        "a token that the backend has not judged is good off line, too",
         "idTagInfo missing (citrineos#166)", OLD, rows.start_without_verdict,
     ),
     Switch(

@@ -285,8 +285,7 @@ class Authorisation:
         if event.verdict is None:
             yield from self._offline(pending, self.known(pending.token, now), now)
         else:
-            if event.remembered:
-                yield from self._learn(pending.token, event.verdict, now)
+            yield from self._learn(pending.token, event.verdict, now) if event.remembered else ()
             yield from self._decide(pending, event.verdict, now, offline=False)
         yield SituationChanged(pending.evse)
 
