@@ -16,6 +16,7 @@ VERSION = "v1"
 NAMES = frozenset({"chargingstationid", "roamingcsid", "evse", "evseid", "roamingevseid", "totp", "version"})
 """Compared without case; ``evseid`` is what the back-port's sample calls ``evse``."""
 _KEPT = "*-._~"
+HTTP = "http://"
 
 
 def slot(utc_s: float, validity_s: int) -> int:
@@ -76,18 +77,19 @@ def template_problem(template: str, hosts: Collection[str]) -> str:
 
 def address_problem(url: str, hosts: Collection[str]) -> str:
     """Why nobody may be led there, "" if they may. ``hosts``: those that are allowed; none given: any. Plain http only
-    on this very machine (a demonstration)."""
+    on this very machine, or to a host that is given as ``http://HOST`` (a demonstration on a local network)."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError as e:
         return f"is no address: {e}"
-    local = host in ("127.0.0.1", "localhost", "::1")
+    local = host in ("127.0.0.1", "localhost", "::1") or HTTP + host in hosts
     if parts.scheme != "https" and not (local and parts.scheme == "http"):
         return "must begin with https://"
     if not _is_plain(host) or "@" in parts.netloc or not url.isprintable() or " " in url or "\\" in url:
         return "is no address that people can be led to"
-    if hosts and not any(host == h or host.endswith("." + h) for h in hosts):
+    names = [h.removeprefix(HTTP) for h in hosts]
+    if names and not any(host == h or host.endswith("." + h) for h in names):
         return f"leads to {host}, which is not among the allowed hosts"
     return ""
 

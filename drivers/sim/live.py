@@ -110,7 +110,7 @@ async def run(plan: Plan) -> None:
         pace = PaceMemory(folder).begin(plan.rate, boottime_s())
         central = None
         if plan.built_in:
-            plan = replace(plan, file=_demonstrated(plan.file, pace.rate, access))
+            plan = replace(plan, file=_demonstrated(plan.file, access))
             central = await _start_central(stack, folder, stop, plan, access, pace)
         control = await _build(stack, plan, folder, central, pace, stop)
         pay_page = central.pay_page if central is not None else None
@@ -158,9 +158,10 @@ async def _build(
         say(f"backend: {url}{' (built in)' if central else ''}, time runs {pace.rate:g} times as fast")
     # the path of a unix socket may have 107 bytes (unix(7)); state_dir may be deeper than that
     status = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chargy-", dir="/tmp"))) / "status"
+    file = with_plug_in_window(plan.file, pace.rate) if central is not None else plan.file
     try:
         world = await stack.enter_async_context(
-            World.open(plan.file, speed=pace.rate, backend_url=url, status_socket=status)
+            World.open(file, speed=pace.rate, backend_url=url, status_socket=status)
         )
     except ValueError as e:
         raise Unusable(f"{plan.file.path}: {e}") from e
@@ -169,7 +170,7 @@ async def _build(
     command = AgentCommand(folder / "derived.toml", pace)
     agent = _supervised(plan, world, watch, feed, command, folder)
     world.on_change(feed.changed)
-    switch = PaceSwitch(world, command, agent, PaceMemory(folder), central)
+    switch = PaceSwitch(plan.file, world, command, agent, PaceMemory(folder), central)
     control = Control(world, watch, feed, agent, command.step, switch)
     await stack.enter_async_context(running(watch.run(), stop))
     await stack.enter_async_context(running(narrate(control), stop))
@@ -180,6 +181,7 @@ async def _build(
 class PaceSwitch:
     """Lets the station's time run at another rate: the world at once, the agent from its next start, which is now."""
 
+    file: StationFile
     world: World
     command: AgentCommand
     agent: Supervisor | None
@@ -195,7 +197,7 @@ class PaceSwitch:
         self.world.speed = rate
         say(f"time runs {rate:g} times as fast now; the agent is started again")
         if self.central is not None:
-            self.world.file = with_plug_in_window(self.world.file, rate)
+            self.world.file = with_plug_in_window(self.file, rate)
             _write_private(self.command.derived, self.world.derived())
             telling = asyncio.create_task(self.central.set_pace(pace))
             self._telling.add(telling)
@@ -230,16 +232,16 @@ def _write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _demonstrated(file: StationFile, rate: float, access: Access) -> StationFile:
+def _demonstrated(file: StationFile, access: Access) -> StationFile:
     """The file for the built-in central system. Its payment page says what a charge costs, and the simulated displays
     show it unless the file says no; a telephone is led to this machine."""
     web_payment, shown = file.web_payment, {}
     if web_payment.dynamic:
         shown = {"cost_display": True}
         if access.outer_name:
-            web_payment = replace(web_payment, allowed_hosts=(*web_payment.allowed_hosts, access.outer_name))
-    file = replace(file, settings={**shown, **file.settings}, web_payment=web_payment)
-    return with_plug_in_window(file, rate)
+            allowed = (*web_payment.allowed_hosts, f"http://{access.outer_name}")
+            web_payment = replace(web_payment, allowed_hosts=allowed)
+    return replace(file, settings={**shown, **file.settings}, web_payment=web_payment)
 
 
 async def _start_central(

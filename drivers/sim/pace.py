@@ -54,9 +54,9 @@ class Pace:
     def arguments(self) -> list[str]:
         """For the command line of the agent; none for a station whose time is everybody's."""
         if self.is_plain:
-            return ["--clock-rate", f"{self.rate:g}"] if self.rate != 1.0 else []
+            return ["--clock-rate", _exact(self.rate)] if self.rate != 1.0 else []
         scale = f"{self.name},{self.real_s!r},{self.scaled_s!r}"
-        return ["--clock-rate", f"{self.rate:g}", "--clock-scale", scale]
+        return ["--clock-rate", _exact(self.rate), "--clock-scale", scale]
 
 
 class PaceMemory:
@@ -78,6 +78,10 @@ class PaceMemory:
             self._path.write_text(json.dumps(asdict(pace)), "utf-8")
         except OSError as e:
             log.warning("%s: the rate of the station's clock is not remembered: %s", self._path, e)
+
+
+def _exact(rate: float) -> str:
+    return repr(rate).removesuffix(".0")
 
 
 def boottime_s() -> float:

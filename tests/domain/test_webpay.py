@@ -97,6 +97,9 @@ def test_addresses() -> None:
     assert address_problem("https://pay.example/1", HOSTS) == ""
     assert address_problem("https://sub.pay.example/1", HOSTS) == ""
     assert address_problem("http://127.0.0.1:8080/pay", ()) == ""  # a demonstration on this machine
+    assert address_problem("http://192.168.1.20:8080/pay", ("127.0.0.1", "http://192.168.1.20")) == ""  # or beside it
+    assert address_problem("http://192.168.1.20:8080/pay", ("192.168.1.20",)) == "must begin with https://"
+    assert address_problem("http://sub.pay.example/pay", ("http://pay.example",)) == "must begin with https://"
     for url in (
         "https://evil.org\\.pay.example/",  # a browser takes the backslash for a slash, and leads to evil.org
         "https://evil.org%2f.pay.example/",

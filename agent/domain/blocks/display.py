@@ -64,6 +64,7 @@ _CAUSED_BY_A_PERSON = (
     ScreenName.CHECKING,
     ScreenName.PLUG_IN,
     ScreenName.REFUSED,
+    ScreenName.CHOOSE_OUTLET,
     ScreenName.PREPARING,
     ScreenName.FINISHED,
 )
