@@ -229,9 +229,9 @@ def unusable_terminals(file: StationFile) -> list[str]:
     """Complaints about terminals that would never wait for a card."""
     if file.terminal is None and all(e.terminal is None for e in file.evses):
         return []
-    from agent.paying import unused
+    from agent.paying import unclassed, unused
 
-    return [f"{file.path}: {problem}" for problem in unused(file)]
+    return [f"{file.path}: {problem}" for problem in (*unused(file), *unclassed(file))]
 
 
 def wall_clock(file: StationFile) -> Callable[[float], Local]:

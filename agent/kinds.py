@@ -249,7 +249,7 @@ class MeterIdentity:
 @frozen
 class MeterPolicy:
     """What the station file demands of a meter. ``accuracy_class``: A, B or C, as on its label; "" demands nothing and
-    leaves the strict rules of ``domain/metrology.py`` off. ``mid_year``: the year of its MID marking; ``certificate``:
+    leaves the strict rules of ``domain/metrology.py`` off, those of plausibility only where nothing is sold. ``mid_year``: the year of its MID marking; ``certificate``:
     of a DC meter without one, the reference of its EN 50470-4 certificate. ``serial``: the meter that was put into
     service. ``firmware``: the versions that the certificate names."""
 
@@ -258,10 +258,17 @@ class MeterPolicy:
     certificate: OneLine = ""
     serial: OneLine = ""
     firmware: tuple[OneLine, ...] = ()
+    sells: bool = False
+    """The outlet has an ad-hoc price: made of the file's prices, no key of the meter's table."""
 
     @property
     def strict(self) -> bool:
         return bool(self.accuracy_class)
+
+    @property
+    def plausible(self) -> bool:
+        """Only what can be true is believed: of a declared class, and wherever something is sold."""
+        return self.strict or self.sells
 
 
 @frozen

@@ -75,6 +75,20 @@ def unused(file: StationFile) -> list[str]:
     return missing if priced else [*missing, "terminal: nobody can pay without a price: add [tariff]"]
 
 
+def unclassed(file: StationFile) -> list[str]:
+    """Complaints about meters that bank cards pay by, and whose accuracy class the file does not say (decision 18)."""
+    if file.payment is None:
+        return []
+    paid = {n for outlets in _terminals(file).values() for n in outlets}
+    wrong = {}
+    for e in file.evses:
+        policy = file.meter_policies.get(e.number)
+        if e.number in paid and policy is not None and not policy.accuracy_class:
+            where = f"evse[{e.number}].meter" if e.meter is not None else "meter"
+            wrong[where] = f'{where}.class: is missing: bank cards pay by this meter; class = "B" as its label says'
+    return list(wrong.values())
+
+
 def _terminals(file: StationFile) -> dict[EvseId, tuple[EvseId, ...]]:
     """Each terminal and the outlets that it serves: its own, or all that have none."""
     own = {e.number: (e.number,) for e in file.evses if e.terminal is not None}

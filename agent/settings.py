@@ -125,7 +125,8 @@ def _meter_policy(evse: Evse, raw: Mapping[str, Any], wrong: list[str]) -> Meter
     device = evse.meter if own else device_of(raw.get("meter"), "meter", [])
     if device is None:
         return None
-    return meter_policy(device, f"evse[{evse.number}].meter" if own else "meter", evse.kind, wrong)
+    policy = meter_policy(device, f"evse[{evse.number}].meter" if own else "meter", evse.kind, wrong)
+    return replace(policy, sells=evse.tariff is not None or raw.get("tariff") is not None)
 
 
 def meter_policy(device: Device, where: str, kind: str, wrong: list[str]) -> MeterPolicy:

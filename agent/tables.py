@@ -37,7 +37,7 @@ class Device:
         return Device(self.driver, {k: v for k, v in self.options.items() if k not in keys})
 
 
-_MADE = {("Backend", "charge_point_id_in_url"), ("Backend", "subprotocol_echo")}
+_MADE = {("Backend", "charge_point_id_in_url"), ("Backend", "subprotocol_echo"), ("MeterPolicy", "sells")}
 """Fields that are made here and are no keys of the file."""
 _SECRET = {"password", "pin"}
 """Keys whose value no message repeats."""

@@ -2,8 +2,8 @@
 
 Always: an identified meter is the one that the bill began with, a reading is not older than the last, a register does
 not count in steps that no bill can bear. Where the station file declares an accuracy class (``strict``), moreover: the
-model is sold in that class, the register moves as far as the hardware's current explains, and it moves when there is
-power.
+model is sold in that class. There, and wherever something is sold (``plausible``): the register moves as far as the
+hardware's current explains, and it moves when there is power.
 
 Directive 2014/32/EU, annexes II and V (MI-003); EN 50470-3 for AC, EN 50470-4 for DC meters.
 """
@@ -142,7 +142,7 @@ def untrue(watch: Watch, reading: Reading, most_w: float) -> str:
         return ""
     if reading.at < base.at:
         return "it is older than the last one: a value that was not read again"
-    if not watch.policy.strict:
+    if not watch.policy.plausible:
         return ""
     more_wh = reading.energy_wh - base.energy_wh
     if more_wh < 0:

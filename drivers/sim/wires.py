@@ -248,7 +248,8 @@ class Wires:
             await self._open_rest_meter(evse, device)
         if "meter" in self.far_ends.evses[evse.number] or not lacks_address(device, "meter_modbus"):
             return
-        asked = {"map": "eastron_sdm630", "line": "rtu", "unit": 1, **chosen(device)}
+        label = {"class": "B"} if device is None and self._file.payment is not None else {}
+        asked = {"map": "eastron_sdm630", "line": "rtu", "unit": 1, **label, **chosen(device)}
         meter = Meter(family(asked["map"]), self._evses[evse.number], self._mains)
         if asked["line"] == "rtu":
             line = self._pty(f"meter-{evse.number}", RtuSlave(asked["unit"], meter))

@@ -298,6 +298,32 @@ def test_a_jump_that_stays_ends_the_session_with_the_last_true_register() -> Non
     assert faults(play) == set(), "without a bill it is where the next comparison begins"
 
 
+def test_a_leap_is_never_billed_where_something_is_sold() -> None:
+    """900 kWh in a second at an outlet of 22 kW, and no class is declared."""
+    play = charging(play_of(MeterPolicy(sells=True)))
+    looks(play, (1003, 7000.0), (901_003, 7000.0), (1010, 7000.0))
+    assert play.session().last_wh == 1010
+    looks(play, *[(901_003, 7000.0)] * 3)
+    assert faults(play) == {Fault.METER_IMPLAUSIBLE}
+    play.wait(61)
+    play.skip().feed(ContactorOpened(1))
+    for n in (1, 2, 3):
+        look(play, 901_003, purpose=f"end:{n}")
+        play.skip().wait(5)
+    [ended] = play.ended()
+    assert ended.meter_wh == 1010
+
+
+def test_a_register_that_stands_is_seen_where_something_is_sold() -> None:
+    play = charging(play_of(MeterPolicy(sells=True)))
+    looks(play, *[(1000, 22_000.0)] * 12)
+    assert faults(play) == {Fault.METER_IMPLAUSIBLE}
+
+
+def test_what_is_sold_demands_no_class_of_the_meter() -> None:
+    assert unfit(replace(SDM, classes=()), MeterPolicy(sells=True)) == ""
+
+
 def test_without_a_declared_class_a_jump_is_believed_as_the_driver_saw_it() -> None:
     play = charging(play_of(MeterPolicy()))
     looks(play, (1003, 7000.0), (1_001_003, 7000.0))

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STATION = """
 [station]
-id = "CP 1/a"
+id = "CP+1|a"
 state_dir = "state"
 languages = ["en"]
 [web_payment]
@@ -93,7 +93,7 @@ async def scanned(s: Simulated, n: int, other_than: str = "") -> str:
 
 async def test_scan_pay_charge_receipt(s: Simulated) -> None:
     url = await scanned(s, 1)
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/pay/CP%201%2Fa/1/[0-9A-Za-z]{8}/v1", url)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/pay/CP%2B1%7Ca/1/[0-9A-Za-z]{8}/v1", url)
     status, text = await page(url)
     assert status == 200, text
     assert "0.45 € per kWh" in text

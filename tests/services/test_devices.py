@@ -66,6 +66,11 @@ def test_the_demands_are_the_agents_and_the_rest_is_the_drivers():
     assert file.meter_policies[1] == MeterPolicy("B", 2024, "", "4711", ("1.2",))
     assert file.meter_policies[2] == MeterPolicy(certificate="EN-1")
     assert len(compose(file, lambda: (0, 0.0))) == 2
+    sold = station({"meter": METER}, {"meter": {**METER, "unit": 2}, "tariff": {"kwh": 1}})
+    assert [p.sells for p in sold.meter_policies.values()] == [False, True]
+    assert [p.plausible for p in station({"meter": METER}, tariff={"kwh": 1}).meter_policies.values()] == [True]
+    with pytest.raises(SettingsError, match="sells: unknown key"):
+        compose(station({"meter": {**METER, "sells": True}}), lambda: (0, 0.0))
     shared = station({}, meter={**METER, "class": "A"})
     assert shared.meter_policies[1].strict
 

@@ -127,8 +127,8 @@ class Metrology:
             yield MeterRead(evse.number, event.purpose, reading)
 
     def _not_counting(self, evse: Evse, reading: Reading) -> str:
-        """A register that stands while power flows; strict only. The integral goes on while readings are refused."""
-        if not evse.meter.policy.strict:
+        """A register that stands while power flows. The integral goes on while readings are refused."""
+        if not evse.meter.policy.plausible:
             return ""
         integrate(evse.meter, reading)
         return frozen_register(evse.meter, reading)
@@ -145,7 +145,7 @@ class Metrology:
     def _believe(self, evse: Evse, reading: Reading) -> Iterator[Yielded]:
         watch = evse.meter
         watch.base, watch.refused, watch.trouble = reading, 0, ""
-        apart = disagreement(watch, reading) if watch.policy.strict else None
+        apart = disagreement(watch, reading) if watch.policy.plausible else None
         if apart:
             yield FaultRaised(evse.number, Fault.METER_DISAGREES)
         elif apart is False and Fault.METER_DISAGREES in evse.faults:
