@@ -249,9 +249,10 @@ class MeterIdentity:
 @frozen
 class MeterPolicy:
     """What the station file demands of a meter. ``accuracy_class``: A, B or C, as on its label; "" demands nothing and
-    leaves the strict rules of ``domain/metrology.py`` off, those of plausibility only where nothing is sold. ``mid_year``: the year of its MID marking; ``certificate``:
-    of a DC meter without one, the reference of its EN 50470-4 certificate. ``serial``: the meter that was put into
-    service. ``firmware``: the versions that the certificate names."""
+    leaves the strict rules of ``domain/metrology.py`` off, those of plausibility only where nothing is sold.
+    ``mid_year``: the year of its MID marking; ``certificate``: of a DC meter without one, the reference of its EN
+    50470-4 certificate. ``serial``: the meter that was put into service. ``firmware``: the versions that the
+    certificate names."""
 
     accuracy_class: Annotated[str, OneOf(("A", "B", "C", ""))] = ""
     mid_year: Annotated[int, Between(2006, 2100, "the year of the MID marking")] | None = None
