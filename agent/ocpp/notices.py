@@ -50,9 +50,7 @@ class Unbilled(Billing):
         self._kind_rests.clear()
 
     def late(self, seq: int, heard: Heard | None) -> tuple[Event, ...]:
-        for row in self._rows:
-            if row.seq == seq:
-                self._kind_rests.pop(type(row.message), None)
+        self._kind_rests.clear()  # the backend answers again
         return super().late(seq, heard)
 
     # --- whose turn it is ----------------------------------------------------------------------------------------

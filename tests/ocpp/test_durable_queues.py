@@ -1,0 +1,149 @@
+"""The durable queues against a backend that answers, refuses, or says nothing, in every order: the bills keep theirs,
+and what no bill is made of is sent a few times at most."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ocpp_stand_ins import Clock, Outbox, desk
+
+from agent.domain.messages import (
+    FirmwareStatus,
+    LogStatus,
+    MeterSampled,
+    Sample,
+    SecurityHappened,
+    StopReason,
+    TransactionEnded,
+    TransactionStarted,
+    TriggerReason,
+)
+from agent.kinds import Reading, ReadingContext, Stamp, Token
+from agent.ocpp.delivery import deliver
+from agent.ocpp.dialect import Heard, Out
+from agent.ocpp.durable_queues import DurableQueues
+from agent.ocpp.line import Gone, Silent
+from agent.ocpp.notices import NOTICE_ATTEMPTS
+from agent.ocpp.rpc import NOT_OFFERED
+from agent.ocpp.v16 import V16
+from agent.ports.store import OutboxRow, notes_of, readings_of
+
+T0 = Stamp(1, 0.0)
+FATES = ("taken", "InternalError", "NotSupported", "silent", "gone", "late")
+MESSAGES = ("session", "event", "firmware", "log", "reading")
+
+
+class Backend:
+    """The place of ``line.Line``: what becomes of the next CALL. ``later``: what is answered after its time-out."""
+
+    def __init__(self, desk_: Any) -> None:
+        self.fate, self.refusal = "taken", ""
+        self.unknown_actions: set[str] = set()
+        self.sent: list[OutboxRow] = []
+        self.ended: Counter[int] = Counter()
+        """How often each row was answered with a word that is final for what no bill is made of."""
+        self.later: list[tuple[OutboxRow, Heard]] = []
+        self._desk, self._numbers = desk_, 0
+
+    async def call(self, out: Out, row: OutboxRow, payload: dict[str, Any]) -> Heard | None:
+        assert out.action not in self.unknown_actions or row.link == "chargy"
+        self.sent.append(row)
+        self.refusal = self.fate if self.fate in ("InternalError", "NotSupported") else ""
+        if self.refusal in NOT_OFFERED:
+            self.unknown_actions.add(out.action)
+        if self.fate == "gone":
+            raise Gone
+        if self.fate == "silent":
+            raise Silent
+        if self.refusal:
+            self.ended[row.seq] += 1
+            return None
+        self._numbers += 1
+        answer = {"transactionId": self._numbers, "idTagInfo": {"status": "Accepted"}}
+        heard = out.heard(row.message, answer if out.action == "StartTransaction" else {}, self._desk)
+        if self.fate == "late":
+            self.later.append((row, heard))
+            raise Silent
+        self.ended[row.seq] += 1
+        return heard
+
+
+def put(outbox: Outbox, what: str, n: int) -> None:
+    if what == "session":
+        end = TransactionEnded(f"s{n}", 1, None, T0, n, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)
+        outbox.put(TransactionStarted(f"s{n}", 1, Token("04A1B2C3"), T0, n), f"s{n}")
+        outbox.put(end, f"s{n}")
+    elif what == "reading":
+        sample = Sample(ReadingContext.CLOCK, Reading(T0, n), ("Energy.Active.Import.Register",))
+        outbox.put(MeterSampled("", 1, (sample,)), "", readings_of("chargy"))
+    else:
+        made = {
+            "event": SecurityHappened("FirmwareUpdated", T0, str(n)),
+            "firmware": FirmwareStatus("Downloading", n, True),
+            "log": LogStatus("Uploading", n, extended=True),
+        }[what]
+        outbox.put(made, "", notes_of("chargy"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from(MESSAGES), st.tuples(st.sampled_from(FATES), st.booleans())), max_size=40))
+def test_every_row_leaves_and_no_bill_is_lost(steps: list[Any]) -> None:
+    asyncio.run(_play(steps))
+
+
+async def _play(steps: list[Any]) -> None:
+    outbox = Outbox()
+    place = desk(outbox)
+    place.clock = Clock(1e12)  # no pause is a pause
+    place.settings.put("message_attempts", 1000)
+    queues, backend = DurableQueues(place, 0.0), Backend(place)
+    queues.reconnected(V16)
+
+    async def step(fate: str) -> bool:
+        backend.fate = fate
+        if (found := await queues.next_row()) is None:
+            return False
+        row, queue = found
+        assert queue.queue == row.link
+        if row.link == readings_of("chargy"):
+            assert not queues.billing.waiting or queues.billing.pausing
+        try:
+            await deliver(row, queue, V16, backend, lambda event: None)  # type: ignore[arg-type]
+        except Gone:
+            queues.reconnected(V16)
+        return True
+
+    for n, wanted in enumerate(steps):
+        if isinstance(wanted, str):
+            put(outbox, wanted, n)
+        else:
+            await step(wanted[0])
+            if wanted[1] and backend.later:
+                row, heard = backend.later.pop(0)
+                queues.late(row, heard)
+    put_in = outbox._seq
+    for _ in range(20 * put_in + 20):
+        await step("taken")
+    assert outbox.rows == []
+    assert outbox.dead == []
+    _judge(backend)
+
+
+def _judge(backend: Backend) -> None:
+    billed = [row.seq for row in backend.sent if row.link == "chargy"]
+    assert billed == sorted(billed)
+    others = [row for row in backend.sent if row.link != "chargy"]
+    silences = Counter(row.seq for row in others)
+    assert all(count <= backend.ended[seq] + NOTICE_ATTEMPTS + GONE_MOST for seq, count in silences.items())
+    assert all(backend.ended[row.seq] <= 1 for row in others)
+    for kind in {type(row.message) for row in others}:
+        seqs = [row.seq for row in others if type(row.message) is kind]
+        assert seqs == sorted(seqs)
+
+
+GONE_MOST = 40
+"""A connection that was lost is no attempt: as many as there are steps."""
