@@ -3,10 +3,13 @@
 import asyncio
 import base64
 import json
+import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from pyocmf import OCMF
+from street import SPEED
 from street201 import CARD, FRIEND, GROUP, STRANGER, Street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -190,28 +193,41 @@ async def test_TC_E_40_CS(s: Street201) -> None:
 
 @pytest.mark.parametrize("answer", [None, '[4,"ID","InternalError","",{}]'], ids=["TC_E_41_CS", "TC_E_50_CS"])
 async def test_given_up(s: Street201, answer: str | None) -> None:
-    """TransactionEvent not answered, or with an error: MessageAttempts tries, then the next one is sent."""
-    assert await s.put("OCPPCommCtrlr.MessageAttempts@TransactionEvent", "2") == "Accepted"
+    """TransactionEvent not answered, or with an error: MessageAttempts tries, after MessageAttemptInterval times the
+    tries before; then it is dropped, and the next one is sent. Each is a CALL of its own (part 4, 4.1.4)."""
+    interval_s = 10
+    assert await s.put("OCPPCommCtrlr.MessageAttempts@TransactionEvent", "3") == "Accepted"
+    assert await s.put("OCPPCommCtrlr.MessageAttemptInterval@TransactionEvent", str(interval_s)) == "Accepted"
     await s.session()
     await s.empty()
-    tried: list[str] = []
+    tried_s: list[float] = []
 
     def refuse(id_: str) -> str | None:
-        tried.append(id_)
+        tried_s.append(time.monotonic())
         return answer and answer.replace("ID", id_)
 
     s.csms.instead["TransactionEvent"] = refuse
+    before = len(calls(s))
     await s.station.post("/evses/1/ev", {"ready": False})
-    await s.heard(lambda: len(tried) >= 2)
+    await s.heard(lambda: len(tried_s) >= 3)
     await s.station.until(lambda p: p["agent"]["queue"] == 0)
     del s.csms.instead["TransactionEvent"]
-    assert len(tried) == 2
-    assert len(set(tried)) == 2  # part 4, 4.1.4: a retry is a CALL of its own
+    ids, payloads = zip(*calls(s)[before:], strict=True)
+    assert len(ids) == len(set(ids)) == 3
+    assert all(payload == payloads[0] for payload in payloads)
+    waits_s = [(later - earlier) * SPEED for earlier, later in pairwise(tried_s)]
+    assert all(wait_s >= interval_s * n for n, wait_s in enumerate(waits_s, 1)), waits_s
+    assert await s.put("OCPPCommCtrlr.MessageAttemptInterval@TransactionEvent", "1") == "Accepted"
     (t,) = [t for t in s.csms.transactions.values() if t.stop is None]
     t.events.append({})  # the one that nobody has: its number is gone
     await s.tap(CARD)
     await s.ended()
-    assert await s.put("OCPPCommCtrlr.MessageAttempts@TransactionEvent", "3") == "Accepted"
+
+
+def calls(s: Street201) -> list[tuple[str, dict[str, Any]]]:
+    """Message id and payload of every TransactionEvent that was sent."""
+    frames = [json.loads(text) for direction, text in s.csms.frames if direction == "in"]
+    return [(frame[1], frame[3]) for frame in frames if frame[0] == 2 and frame[2] == "TransactionEvent"]
 
 
 @pytest.mark.parametrize("answer", [None, '[4,"ID","InternalError","",{}]'], ids=["TC_E_42_CS", "TC_E_51_CS"])
@@ -219,6 +235,7 @@ async def test_answered_before_the_last_try(s: Street201, answer: str | None) ->
     await s.session()
     await s.empty()
     tried: list[str] = []
+    before = len(calls(s))
 
     def refuse_once(id_: str) -> str | None:
         tried.append(id_)
@@ -230,6 +247,9 @@ async def test_answered_before_the_last_try(s: Street201, answer: str | None) ->
     await s.ended()
     await s.empty()
     assert len(tried) == 1
+    (first, told), (second, again) = calls(s)[before:][:2]
+    assert first != second
+    assert told == again
 
 
 async def test_TC_E_43_CS_TC_E_44_CS(s: Street201) -> None:
