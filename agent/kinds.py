@@ -136,6 +136,18 @@ class AuthorizationStatus(StrEnum):
     UNKNOWN = "Unknown"
 
 
+class Judge(StrEnum):
+    """Who has said that somebody may charge here."""
+
+    NOBODY = ""
+    AUTHORIZE = "Authorize"
+    LIST = "LocalList"
+    CACHE = "Cache"
+    REMOTE_START = "RemoteStart"
+    BANK = "Bank"
+    BANK_AND_AUTHORIZE = "BankAndAuthorize"
+
+
 @frozen
 class Verdict:
     """What the backend (or a list) says of a token. ``expires_utc_s``: when it stops being true; ``group``: the

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.board import EvseState, EvseTraits
 from agent.domain.access import Access, Trouble
@@ -14,7 +14,10 @@ from agent.domain.charging.profiles import Profile
 from agent.domain.cost import Cost
 from agent.domain.security import SecurityEvent
 from agent.frozen import frozen
-from agent.kinds import EvseId, Fault, MessageContent, MeterIdentity, Reading, Stamp, Supply, Token, Verdict
+from agent.kinds import EvseId, Fault, Judge, MessageContent, MeterIdentity, Reading, Stamp, Supply, Token, Verdict
+
+if TYPE_CHECKING:  # of stations that sell without a contract
+    from agent.domain.tariff import Tariff
 
 
 @frozen
@@ -392,6 +395,9 @@ class TokenAccepted(EvseEvent):
     """The TxProfile that a remote start brought."""
     wait_s: float | None = None
     """How long the right waits for a vehicle, if not as long as others."""
+    judged_by: Judge = Judge.NOBODY
+    tariff: Tariff | None = None
+    """Agreed with somebody who pays without a contract."""
 
 
 @frozen

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.frozen import frozen
-from agent.kinds import MeterIdentity, Moment, Stamp, Token, TokenType
-from agent.signing import Signing
+from agent.kinds import Judge, MeterIdentity, Moment, Stamp, Token, TokenType
+from agent.signing import Signing, tariff_text
 
 FORMAT = "1.4"
 LABEL = "made by the station, not by the meter"
@@ -30,7 +30,28 @@ _ID_TYPES: Mapping[TokenType, str] = {
     TokenType.NO_AUTHORIZATION: "NONE",
 }
 _RFID = (TokenType.ISO14443, TokenType.ISO15693)
+_FLAGS: Mapping[Judge, str] = {
+    Judge.AUTHORIZE: "OCPP_AUTH",
+    Judge.BANK_AND_AUTHORIZE: "OCPP_AUTH",
+    Judge.LIST: "OCPP_WHITELIST",
+    Judge.CACHE: "OCPP_CACHE",
+    Judge.REMOTE_START: "OCPP_RS",
+}
+_BANKS = (Judge.BANK, Judge.BANK_AND_AUTHORIZE)
+_TRUSTED = (Judge.AUTHORIZE, Judge.REMOTE_START, *_BANKS)
+"""Asked and answered for this very session; a list or a cache is an earlier word, and so is hearsay."""
 _MOST_ID = 40
+
+
+@frozen
+class Holder:
+    """Who charges, as a record may say it. ``judged_by``: who has said that they may; ``price``: what was agreed
+    (``tariff_words``), ``name``: what the transaction is called."""
+
+    token: Token | None = None
+    judged_by: Judge = Judge.NOBODY
+    price: str = ""
+    name: str = ""
 
 
 @frozen
@@ -41,8 +62,7 @@ class Bill:
     point: str
     version: str
     meter: MeterIdentity
-    token: Token | None
-    offline: bool
+    holder: Holder
     begin: Stamp
     begin_wh: int
     end: Stamp
@@ -59,7 +79,8 @@ def payload(bill: Bill, now: Moment) -> str:
     record: dict[str, Any] = {
         "FV": FORMAT, "GI": "chargy-agent", "GS": bill.point, "GV": bill.version, "PG": f"T{bill.number}",
         "MV": bill.meter.vendor, "MM": bill.meter.model, "MS": bill.meter.serial, "MF": bill.meter.firmware,
-        **who(bill.token, bill.offline), "CT": "CBIDC", "CI": bill.point, "UL": LABEL, "RD": _readings(bill, now),
+        **who(bill.holder), "TT": tariff_text(bill.holder.price, bill.holder.name),
+        "CT": "CBIDC", "CI": bill.point, "UL": LABEL, "RD": _readings(bill, now),
     }  # fmt: skip
     return json.dumps(record, separators=(",", ":"), ensure_ascii=True).replace("|", "\\u007c")
 
@@ -69,25 +90,30 @@ def text(signed: str, signature_hex: str) -> str:
     return f'OCMF|{signed}|{{"SA":"ECDSA-secp256r1-SHA256","SD":"{signature_hex}"}}'
 
 
-def who(token: Token | None, offline: bool) -> dict[str, Any]:
-    """A plain UID is hearsay; what the backend has said of it is trusted (OCMF, identification level)."""
-    if token is None:
-        return {"IS": False, "IL": "NONE", "IF": [], "IT": "NONE", "ID": ""}
-    flags = (["RFID_PLAIN"] if token.type in _RFID else []) + ["OCPP_CACHE" if offline else "OCPP_AUTH"]
+def who(holder: Holder) -> dict[str, Any]:
+    """Nothing is claimed but what has happened: a UID that was read is hearsay, the word of a backend or a bank of this
+    very session is trusted (OCMF, identification level). Nobody is assigned where anybody may charge."""
+    token, judge = holder.token, holder.judged_by
+    flags = [_FLAGS[judge]] if judge in _FLAGS else []
+    if token is None or token.type is TokenType.NO_AUTHORIZATION:
+        return {"IS": False, "IL": "NONE", "IF": flags, "IT": "NONE", "ID": ""}
+    if token.type in _RFID and judge is not Judge.REMOTE_START:
+        flags.insert(0, "RFID_PLAIN")
     return {
         "IS": True,
-        "IL": "HEARSAY" if offline else "TRUSTED",
+        "IL": "TRUSTED" if judge in _TRUSTED else "HEARSAY",
         "IF": flags,
-        "IT": _ID_TYPES.get(token.type, "UNDEFINED"),
+        "IT": "CARD_TXN_NR" if judge in _BANKS else _ID_TYPES.get(token.type, "UNDEFINED"),
         "ID": token.value[:_MOST_ID],
     }
 
 
-def signing(id_: str, ends: bool, point: str, token: Token, offline: bool, now: Moment, owed: str = "") -> Signing:
+def signing(id_: str, ends: bool, point: str, holder: Holder, now: Moment, owed: str = "") -> Signing:
     """What a meter that signs by itself is told of the transaction ``id_``."""
-    told = who(token, offline)
+    told = who(holder)
     return Signing(
-        id_, ends, point, told["ID"], told["IT"], told["IL"], tuple(told["IF"]), now.stamp, now.utc_s, owed
+        id_, ends, point, told["ID"], told["IT"], told["IL"], tuple(told["IF"]), now.stamp, now.utc_s, owed,
+        holder.price, told["IS"],
     )  # fmt: skip
 
 

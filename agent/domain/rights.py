@@ -10,7 +10,7 @@ from agent.domain.messages import Sample
 from agent.domain.record import dump, load
 from agent.domain.stop import Stop
 from agent.frozen import frozen, mutable
-from agent.kinds import EvseId, Stamp, Token, Verdict
+from agent.kinds import EvseId, Judge, Stamp, Token, Verdict
 
 if TYPE_CHECKING:  # of stations that sell without a contract
     from agent.domain.tariff import Tariff
@@ -32,6 +32,7 @@ class Grant:
     """For a vehicle, if not as long as others."""
     tariff: Tariff | None = None
     """What was agreed with somebody who pays without a contract."""
+    judged_by: Judge = Judge.NOBODY
     web: bool = False
     """The remote start that an outlet was kept for: its driver has paid at a web page."""
 
@@ -66,6 +67,9 @@ class Session:
     spent: bool = False
     web: bool = False
     """Paid at a web page: there is no card."""
+    judged_by: Judge = Judge.NOBODY
+    price: str = ""
+    """What was agreed with somebody who pays without a contract, in the words of signed records."""
 
     def record(self) -> dict[str, Any]:
         """For ``Remember("session", id, ...)``."""
@@ -89,6 +93,8 @@ class Session:
             "signing": self.signing,
             "spent": self.spent,
             "web": self.web,
+            "judged_by": self.judged_by.value,
+            "price": self.price,
         }
 
     @classmethod
@@ -116,6 +122,8 @@ class Session:
             signing=str(r.get("signing", "")),
             spent=bool(r.get("spent", False)),
             web=bool(r.get("web", False)),
+            judged_by=Judge(r.get("judged_by", "")),
+            price=str(r.get("price", "")),
         )
 
 

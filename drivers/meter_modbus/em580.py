@@ -1,8 +1,8 @@
 """The signing side of a Carlo Gavazzi EM580 (registers 0x6900 to 0x7900 of its protocol; one source, unproven on
 hardware): it is told who charges, begins and ends a transaction, and shows the record as text in its registers.
 
-Our name of a transaction stands in its tariff text, which is written while none is open: so it can be read back. The
-record stays until it is confirmed, which is done when the next transaction begins.
+Our name of a transaction stands behind the price in its tariff text, which is written while none is open: so it can be
+read back. The record stays until it is confirmed, which is done when the next transaction begins.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from agent.kinds import SignedReading
 from agent.ports import Broken, Garbled, Refused
-from agent.signing import Signing
+from agent.signing import Signing, named_in, tariff_text
 from drivers.bus import Line, Priority
 
 SIGNATURE_KIND, KEY = 0x24FF, 0x2600
@@ -22,8 +22,8 @@ POINT_KIND, POINT, CLOCK, MODALITY, COMMAND, STATE, FILE = 0x701B, 0x701C, 0x703
 IDLE, RUNNING, READY, CORRUPTED = range(4)
 BEGIN, END = 0x42, 0x45
 CBIDC = 1
-NAME_WORDS = 19
-"""36 characters and the zero behind them."""
+TARIFF_WORDS = 60
+"""119 characters and the zero behind them: what one transfer can carry, of the 252 that the meter has room for."""
 MOST_WORDS = 2031
 LONGEST = 120
 STEP_S, STEPS = 0.1, 20
@@ -57,7 +57,7 @@ class Em580:
 
     async def running(self) -> str | None:
         state, _ = await self._state()
-        return words_text(await self._read(TARIFF, NAME_WORDS)) if state == RUNNING else None
+        return named_in(words_text(await self._read(TARIFF, TARIFF_WORDS))) if state == RUNNING else None
 
     async def set_clock(self, utc_s: float) -> None:
         whole = int(utc_s)
@@ -152,14 +152,14 @@ class Em580:
 def _about(signing: Signing) -> list[tuple[int, list[int]]]:
     """Field by field, as the meter is known to take them."""
     return [
-        (ASSIGNED, [1]),
+        (ASSIGNED, [int(signing.assigned)]),
         (LEVEL, [LEVELS.index(signing.level)]),
         (FLAGS, [next((g.index(f) for f in signing.flags if f in g), 0) for g in FLAG_GROUPS]),
         (ID_TYPE, [ID_TYPES.get(signing.id_type, ID_TYPES["UNDEFINED"])]),
         (HOLDER, text_words(signing.holder, 20)),
         (POINT_KIND, [CBIDC]),
         (POINT, text_words(signing.point, 20)),
-        (TARIFF, text_words(signing.id, NAME_WORDS)),
+        (TARIFF, text_words(tariff_text(signing.price, signing.id, 2 * TARIFF_WORDS - 1), TARIFF_WORDS)),
         (MODALITY, [0]),
     ]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from agent.kinds import SignedReading
 from agent.ports import Garbled, Refused
-from agent.signing import Signing
+from agent.signing import Signing, tariff_text
 from drivers.meter_rest import RestSettings
 from drivers.meter_rest.values import Look, Who, check, flag, hexadecimal, number, shown, text, whole_wh
 from drivers.meter_rest.web import Web
@@ -71,8 +71,8 @@ class Iem:
         if not await self._placed():
             await self._place(signing.point, utc_s)
         await self._post("user", {
-            "IS": True, "IL": signing.level, "IF": list(signing.flags), "IT": signing.id_type, "ID": signing.holder,
-            "US": False, "TT": signing.id,
+            "IS": signing.assigned, "IL": signing.level, "IF": list(signing.flags),
+            "IT": signing.id_type, "ID": signing.holder, "US": False, "TT": tariff_text(signing.price, signing.id),
         })  # fmt: skip
         await self._post("receipt", {"TX": "B"})
 

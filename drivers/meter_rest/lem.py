@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from agent.kinds import SignedReading
 from agent.ports import Garbled, Refused
-from agent.signing import Signing
+from agent.signing import Signing, tariff_text
 from drivers.meter_rest import RestSettings
 from drivers.meter_rest.values import Look, Who, check, flag, hexadecimal, number, table, text, whole_wh
 from drivers.meter_rest.web import Web
@@ -80,7 +80,11 @@ class Lem:
             "cableId": self._settings.cable,
             "userData": "",
         }
-        return told | ({"TT": "", "UV": "", "UD": "", "SC": ""} if self._version == "v2" else {})
+        return told | (
+            {"TT": tariff_text(signing.price, signing.id), "UV": "", "UD": "", "SC": ""}
+            if self._version == "v2"
+            else {}
+        )
 
     async def _may_begin(self) -> None:
         status = await self._status()

@@ -235,9 +235,8 @@ class LemFar(RestMeter):
     def _legal(self, body: dict[str, Any]) -> tuple[int, Any]:
         if self.open or self.full or body["transactionId"] in self.records or len(body["clientId"]) > 37:
             return 400, {"running": False}
-        self.begin(
-            body["transactionId"], {"IS": True, "IL": "TRUSTED", "IF": [], "IT": "ISO14443", "ID": body["clientId"]}
-        )
+        who = {"IS": True, "IL": "TRUSTED", "IF": [], "IT": "ISO14443", "ID": body["clientId"]}
+        self.begin(body["transactionId"], who | ({"TT": body["TT"]} if self.v == "v2" else {}))
         return 201, {**body, "running": True}
 
     def _record(self, name: str) -> tuple[int, Any]:

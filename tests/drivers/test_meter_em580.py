@@ -191,6 +191,29 @@ async def test_a_session_is_signed_by_the_meter(notary: Notary, rtu: bool) -> No
         assert '"IF": ["RFID_PLAIN", "OCPP_AUTH"]' in end.signed.data
 
 
+async def test_the_price_stands_before_the_name_of_the_transaction(far: Em580Far) -> None:
+    """However long it is: the name is whole, and the meter is asked by it."""
+    for n, price in enumerate(("0.59 EUR/kWh", "0.59 EUR/kWh, " * 20)):
+        begin = replace(BEGIN, id=BEGIN.id[:-1] + str(n), price=price)
+        async with opened(far) as meter:
+            await meter.read_signed(begin)
+            await meter.read_signed(begin)  # it goes on, as it has the name
+            assert len(far.begun) == n + 1
+            assert far.begun[n].startswith(price[:80])
+            assert far.begun[n].endswith(f"; {begin.id}")
+            end = await meter.read_signed(replace(begin, ends=True))
+            assert end.signed is not None
+            assert json.dumps(far.begun[n]) in end.signed.data
+            assert verified(end.signed)
+
+
+async def test_nobody_is_assigned_where_anybody_may_charge(far: Em580Far) -> None:
+    anybody = replace(BEGIN, holder="", id_type="NONE", level="NONE", flags=(), assigned=False)
+    async with opened(far) as meter:
+        await meter.read_signed(anybody)
+        assert [far.units[1][at] for at in (0x7000, 0x7001, 0x7002, 0x7003, 0x7006)] == [0, 0, 0, 0, 0]
+
+
 async def test_the_clock_is_set_before_and_never_in_between(far: Em580Far) -> None:
     async with opened(far) as meter:
         await meter.read_signed(BEGIN)

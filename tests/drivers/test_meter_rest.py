@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -69,6 +70,22 @@ async def test_the_register_of_a_transaction_is_not_billed(kind: type[RestMeter]
         await meter.read_signed(BEGIN)
         far.energy_wh += 3
         assert (await meter.read()).energy_wh == 1_234_570
+
+
+async def test_the_record_says_the_price(kind: type[RestMeter]) -> None:
+    """LEM: with newer firmware only, the older has no field for it."""
+    far = LemFar("0.2.0.0") if kind is LemFar else kind()
+    begin = replace(BEGIN, price="0.59 EUR/kWh, VAT 17% incl.", id_type="CARD_TXN_NR", flags=())
+    async with far, opened(far) as meter:
+        far.current_a = 0.0
+        await meter.read_signed(begin)
+        end = await meter.read_signed(replace(begin, ends=True))
+        assert end.signed is not None
+        assert verified(end.signed)
+        said = json.loads(end.signed.data.split("|")[1])
+        assert said["TT"] == f"{begin.price}; {begin.id}"
+        if kind is IemFar:
+            assert (said["IS"], said["IF"], said["IT"]) == (True, [], "CARD_TXN_NR")
 
 
 async def test_values_of_another_unit_are_noticed(kind: type[RestMeter], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ from agent.domain.payment_words import (
     TerminalOpened,
 )
 from agent.domain.payments import Journal
-from agent.kinds import STATION, AuthorizationStatus, EvseId, Moment, Stamp, Token, TokenType, Verdict
+from agent.kinds import STATION, AuthorizationStatus, EvseId, Judge, Moment, Stamp, Token, TokenType, Verdict
 
 if TYPE_CHECKING:
     from agent.domain.tariff import Tariff
@@ -316,9 +316,9 @@ class AdHoc:
         elif not event.verdict.accepted:
             yield from self._refuse(p, "invalid", now)
         else:
-            yield from self._grant(p, now)
+            yield from self._grant(p, now, Judge.BANK_AND_AUTHORIZE)
 
-    def _grant(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+    def _grant(self, p: Payment, now: Moment, judge: Judge = Judge.BANK) -> Iterator[Yielded]:
         """At the outlet that was chosen, or what has become of the choice while the bank was thinking."""
         here = [e for e in self._open(p.terminal, now) if e.number == p.evse]
         others = self._choose(p.terminal, now) if p.movable else []
@@ -331,7 +331,9 @@ class AdHoc:
         wait_s = float(self._site.settings.number("payment_connect_timeout_s"))
         yield WakeMe(timer("unused", p), now.t_s + wait_s + UNUSED_S * self._journal.io_s)
         movable = p.movable and not found.vehicle
-        yield TokenAccepted(found.number, p.token, _ACCEPTED, "", movable, not self._site.online, wait_s=wait_s)
+        yield TokenAccepted(
+            found.number, p.token, _ACCEPTED, "", movable, not self._site.online, None, wait_s, judge, p.tariff
+        )  # fmt: skip
 
     def _costs_the_same(self, p: Payment, evse: Evse, now: Moment) -> bool:
         """What was agreed at the outlet that was meant when the card was read is the price of this one too."""

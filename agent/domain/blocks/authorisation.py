@@ -37,9 +37,10 @@ from agent.domain.events import (
 from agent.domain.evse import Evse, Service, Site, State
 from agent.domain.messages import ConnectorStatus, ListConflicted, StopReason, TriggerReason
 from agent.domain.orders import JudgeToken, Remember, Reply, Tell
+from agent.domain.pending import Pending
 from agent.domain.reserved import claim
-from agent.frozen import mutable, replace
-from agent.kinds import STATION, AuthorizationStatus, EvseId, Moment, Token, TokenType, Verdict
+from agent.frozen import replace
+from agent.kinds import STATION, AuthorizationStatus, EvseId, Judge, Moment, Token, TokenType, Verdict
 
 _LOCALLY = "local_authorization_only"
 
@@ -48,20 +49,6 @@ _WHY = {
     AuthorizationStatus.EXPIRED: "expired",
     AuthorizationStatus.CONCURRENT_TX: "concurrent",
 }
-
-
-@mutable
-class Pending:
-    """A question under way. ``reader``: where the card was held (None: it came from afar). ``stops``: asked to end the
-    session of another member of the group."""
-
-    evse: EvseId
-    token: Token
-    reader: EvseId | None = None
-    movable: bool = False
-    remote_id: str = ""
-    stops: bool = False
-    profile: Profile | None = None
 
 
 class Authorisation:
@@ -286,7 +273,7 @@ class Authorisation:
             yield from self._offline(pending, self.known(pending.token, now), now)
         else:
             yield from self._learn(pending.token, event.verdict, now) if event.remembered else ()
-            yield from self._decide(pending, event.verdict, now, offline=False)
+            yield from self._decide(pending, event.verdict, now, Judge.AUTHORIZE)
         yield SituationChanged(pending.evse)
 
     def _offline(self, pending: Pending, known: Verdict | None, now: Moment) -> Iterator[Yielded]:
@@ -294,16 +281,19 @@ class Authorisation:
         if known is not None and settings.flag("local_authorize_offline"):
             yield from self._by_what_is_known(pending, known, now, offline=True)
         elif known is None and settings.flag("offline_tx_for_unknown_id") and not pending.stops:
-            yield from self._decide(pending, Verdict(AuthorizationStatus.ACCEPTED), now, offline=True)
+            yield from self._decide(pending, Verdict(AuthorizationStatus.ACCEPTED), now, Judge.NOBODY, offline=True)
         else:
             yield CardRefused(pending.evse, "offline")
 
     def _by_what_is_known(self, pending: Pending, known: Verdict, now: Moment, offline: bool) -> Iterator[Yielded]:
         if known.accepted:
             yield from self.cache.used(pending.token, now)
-        yield from self._decide(pending, known, now, offline)
+        judge = Judge.CACHE if self.listed(pending.token) is None else Judge.LIST
+        yield from self._decide(pending, known, now, judge, offline)
 
-    def _decide(self, pending: Pending, verdict: Verdict, now: Moment, offline: bool) -> Iterator[Yielded]:
+    def _decide(
+        self, pending: Pending, verdict: Verdict, now: Moment, judge: Judge, offline: bool = False
+    ) -> Iterator[Yielded]:
         evse = self._meant(pending, verdict)
         if not verdict.accepted:
             yield from self._bad_card(evse, pending.reader, _WHY.get(verdict.status, "invalid"), now)
@@ -317,7 +307,8 @@ class Authorisation:
             yield self._refusal(evse)  # the world moved on while the backend was thinking
         else:
             yield TokenAccepted(
-                evse.number, pending.token, verdict, pending.remote_id, pending.movable, offline, pending.profile
+                evse.number, pending.token, verdict, pending.remote_id, pending.movable, offline, pending.profile,
+                judged_by=judge,
             )  # fmt: skip
 
     def _meant(self, pending: Pending, verdict: Verdict) -> Evse:
@@ -403,6 +394,8 @@ class Authorisation:
             moved.offline,
             moved.profile,
             moved.wait_s,
+            moved.judged_by,
+            moved.tariff,
         )
 
     @answers(AskStart)
@@ -425,7 +418,8 @@ class Authorisation:
             yield from self._judge(Pending(evse.number, ask.token, remote_id=remote_id, profile=profile), now)
         else:
             verdict = Verdict(AuthorizationStatus.ACCEPTED, group) if group else None
-            yield TokenAccepted(evse.number, ask.token, verdict, remote_id, profile=profile)
+            judge = Judge.REMOTE_START
+            yield TokenAccepted(evse.number, ask.token, verdict, remote_id, profile=profile, judged_by=judge)
 
     def _impossible(self, profile: Profile | None) -> bool:
         return profile is not None and (

@@ -31,7 +31,7 @@ from agent.domain.rules.words import with_offer
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thinned
 from agent.domain.variables import AS_UPDATED, ENERGY
 from agent.frozen import replace
-from agent.kinds import Fault, Moment, Reading, ReadingContext, Stamp, Token
+from agent.kinds import Fault, Moment, Reading, ReadingContext, Stamp
 
 LIVE_S = 2.0
 """How often the screen of a running session is refreshed (real seconds)."""
@@ -203,7 +203,7 @@ class Metering:
             return
         wanted = "sign_aligned" if context is ReadingContext.CLOCK else "sign_samples"
         if ENERGY[0] in measurands:
-            reading = yield from stamped(self._site, evse, reading, wanted, "C", _holder(evse), now)
+            reading = yield from stamped(self._site, evse, reading, wanted, "C", now)
         session = evse.transaction if _within(evse, reading) and not loose else ""
         offline, charging = not self._site.online, _charging(evse) if session else None
         authorised = not session or evse.tx is None or evse.tx.token is not None
@@ -230,11 +230,6 @@ def _within(evse: Evse, reading: Reading) -> bool:
     if not session.told or reading.at < session.started:
         return False
     return session.stop is None or reading.at <= session.stop.at
-
-
-def _holder(evse: Evse) -> Token | None:
-    running = evse.session or evse.tx
-    return running.token if running is not None else None
 
 
 def _charging(evse: Evse) -> ChargingState:

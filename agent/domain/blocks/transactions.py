@@ -73,8 +73,7 @@ class Transactions:
             trigger = reached(self._site, evse)
             if trigger and may_open(self._site, evse):
                 evse.reading = event.reading
-                token = evse.grant.token if evse.grant else None
-                reading = yield from stamped(self._site, evse, event.reading, "sign_samples", "B", token, now)
+                reading = yield from stamped(self._site, evse, event.reading, "sign_samples", "B", now)
                 yield from opened(self._site, evse, trigger, now, reading)
         elif evse.tx is not None and evse.session is None and evse.tx.placed:
             if event.reading.energy_wh > evse.tx.last_wh:  # what is told now must not be more than its end

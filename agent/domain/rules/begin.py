@@ -23,7 +23,7 @@ from agent.domain.orders import ReadMeter, Remember, WakeMe
 from agent.domain.reserved import claim
 from agent.domain.rights import Grant, Session
 from agent.domain.rules.points import asked_by, begun, is_late
-from agent.domain.rules.signing import begin_signing, stamped, taken
+from agent.domain.rules.signing import begin_signing, price_words, stamped, taken
 from agent.domain.rules.words import bounded, changed, release, rest, timer, to, unsettle
 from agent.kinds import Moment
 
@@ -60,7 +60,7 @@ def grant(s: Site, evse: Evse, event: TokenAccepted, now: Moment) -> Iterator[Yi
     evse.grant = Grant(
         event.token, event.verdict, event.remote_id, event.offline, event.movable,
         profile=event.profile, reservation=used, wait_s=event.wait_s, web=web,
-        tariff=evse.offer.price(s.settings) if web and evse.offer else None,
+        tariff=evse.offer.price(s.settings) if web and evse.offer else event.tariff, judged_by=event.judged_by,
     )  # fmt: skip
     if evse.vehicle:
         yield from begin(s, evse, event, now)
@@ -151,9 +151,11 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
         told=not is_late(s, evse),
         signing=evse.signing,
         web=right.web,
+        judged_by=right.judged_by,
+        price=price_words(right),
     )
-    told_with = yield from stamped(s, evse, reading, "sign_samples", "B", right.token, now)
     evse.session, evse.grant, evse.reading = session, None, reading
+    told_with = yield from stamped(s, evse, reading, "sign_samples", "B", now)
     evse.state, evse.charging = State.ACTIVE, ChargingState.EV_CONNECTED
     evse.flowed = evse.resumed = False
     trigger = asked_by(right)

@@ -18,7 +18,7 @@ from agent.domain.events import (
 from agent.domain.evse import Evse, Site, State
 from agent.domain.live import flows
 from agent.domain.messages import ChargingState, StopReason, TransactionEnded, TriggerReason
-from agent.domain.ocmf import Bill, payload
+from agent.domain.ocmf import Bill, Holder, payload
 from agent.domain.orders import ReadMeter, Remember, WakeMe
 from agent.domain.rights import EndedSession, Session
 from agent.domain.rules.points import is_told, over
@@ -165,8 +165,9 @@ def _signed(
     stop = session.stop
     assert stop is not None
     bill = Bill(
-        s.records + 1, f"{s.number} {evse.number}", s.version, evse.meter.present or MeterIdentity(), session.token,
-        session.offline, session.started, session.start_wh, at, meter_wh, reading is not None, _OCMF_END.get(
+        s.records + 1, f"{s.number} {evse.number}", s.version, evse.meter.present or MeterIdentity(),
+        Holder(session.token, session.judged_by, session.price, session.id),
+        session.started, session.start_wh, at, meter_wh, reading is not None, _OCMF_END.get(
             StopReason(stop.reason), "E"
         ), evse.dc,
     )  # fmt: skip

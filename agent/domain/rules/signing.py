@@ -12,14 +12,14 @@ from typing import Any
 from agent.domain.block import Yielded
 from agent.domain.evse import Evse, Site
 from agent.domain.messages import MeterSampled, Sample
-from agent.domain.ocmf import Bill, payload, signing
+from agent.domain.ocmf import Bill, Holder, payload, signing
 from agent.domain.orders import Note, Remember
 from agent.domain.record import Poisoned, dump, load
-from agent.domain.rights import Session
+from agent.domain.rights import Grant, Session
 from agent.domain.rules.points import is_told, tell
 from agent.domain.variables import ENERGY
 from agent.frozen import replace
-from agent.kinds import MeterIdentity, Moment, Reading, ReadingContext, SignedReading, Stamp, Token
+from agent.kinds import MeterIdentity, Moment, Reading, ReadingContext, SignedReading, Stamp
 from agent.signing import Signing
 
 
@@ -30,15 +30,32 @@ def begin_signing(s: Site, evse: Evse, now: Moment) -> Signing | None:
     if grant is None or present is None or not present.signs:
         return None
     evse.signing = s.new_id()
-    offline = grant.offline or not s.online
-    return signing(evse.signing, False, _point(s, evse), grant.token, offline, now, str(evse.owed.get("signing", "")))
+    return signing(evse.signing, False, _point(s, evse), holder(evse), now, str(evse.owed.get("signing", "")))
 
 
 def end_signing(s: Site, evse: Evse, now: Moment) -> Signing | None:
     session = evse.session
     if session is None or not session.signing:
         return None
-    return signing(session.signing, True, _point(s, evse), session.token, session.offline, now)
+    return signing(session.signing, True, _point(s, evse), holder(evse), now)
+
+
+def holder(evse: Evse) -> Holder:
+    """Who charges, or is about to."""
+    session, grant = evse.session, evse.grant
+    if session is not None:
+        return Holder(session.token, session.judged_by, session.price, session.id)
+    if grant is not None:
+        return Holder(grant.token, grant.judged_by, price_words(grant))
+    return Holder(evse.tx.token if evse.tx is not None else None)
+
+
+def price_words(grant: Grant) -> str:
+    if grant.tariff is None:
+        return ""
+    from agent.domain.tariff_words import tariff_words
+
+    return tariff_words(grant.tariff)
 
 
 def _point(s: Site, evse: Evse) -> str:
@@ -83,14 +100,14 @@ def _late(s: Site, evse: Evse, owed: dict[str, Any], record: SignedReading) -> I
 
 
 def stamped(
-    s: Site, evse: Evse, reading: Reading, wanted: str, kind: str, token: Token | None, now: Moment
+    s: Site, evse: Evse, reading: Reading, wanted: str, kind: str, now: Moment
 ) -> Generator[Yielded, None, Reading]:
     """The reading with a record of the station, where the setting ``wanted`` asks for one of each value (2.0.1 J01,
     J02) and the meter has made none. ``kind``: OCMF's TX, B with a begin and C in between."""
     if reading.signed is not None or not s.settings.flag(wanted):
         return reading
     bill = Bill(
-        s.records + 1, _point(s, evse), s.version, evse.meter.present or MeterIdentity(), token, not s.online,
+        s.records + 1, _point(s, evse), s.version, evse.meter.present or MeterIdentity(), holder(evse),
         reading.at, reading.energy_wh, reading.at, reading.energy_wh, True, "", evse.dc, kind,
     )  # fmt: skip
     record = s.sign(payload(bill, now))
