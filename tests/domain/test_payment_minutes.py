@@ -84,7 +84,10 @@ class ClockStreet(PayStreet):
             super().answers()
             self.clock(step_s)
 
-    def _check_one(self, record: dict[str, Any], captured: int | None) -> None:
+    def reprice(self, tariff: Tariff) -> None:
+        """These walks are about time."""
+
+    def _check_one(self, key: str, record: dict[str, Any], captured: int | None) -> None:
         owed = record["owed_cents"]
         if owed is None:
             assert captured is None
