@@ -17,6 +17,8 @@ DEPTH_MAX = 32
 """Brackets inside each other, the frame's own included. The deepest message of the standards has 14 (sales tariff)."""
 VALUES_MAX = 32 * 1024
 """Values in a frame. The longest local list (1,000 entries of 2.0.1 with every field) has 26,000."""
+DIGITS_MAX = 1000
+"""Of a whole number: to read one takes the square of its length."""
 
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NO_BRACKET = re.compile(r"[^\[\]{}]+")
@@ -28,6 +30,8 @@ def excess(text: str) -> str | None:
     """Why this text is too much to be read; None: it is not. The text need not be JSON."""
     if _opened(text) <= DEPTH_MAX and _opened(text) + text.count(",") <= VALUES_MAX:
         return None
+    if text.count('"') - text.count('\\"') > 4 * VALUES_MAX:  # a value may have a name, each of two quotation marks
+        return f"more than {VALUES_MAX} values"
     bare = _STRING.sub("", text)
     if _opened(bare) + bare.count(",") > VALUES_MAX:
         return f"more than {VALUES_MAX} values"

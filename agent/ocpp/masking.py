@@ -2,7 +2,7 @@
 
 Nowhere: passwords and keys, and who or what opens an address (its user and password, and its query, which may be a
 signature). A request is judged by its schema first: of one that is built otherwise, where the secret is cannot be
-known. What must not be written is taken out of the parsed request, in one walk, so the cost is linear.
+known. What must not be written is taken out of the parsed request, in one walk.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import Any
 
 from agent.ocpp.dialect import HIDDEN, Dialect, In, names_secret
 from agent.ocpp.rpc import Called, Dropped, Finding, Kind, Say, encode
+
+LOOKED_THROUGH = 128 * 1024
+"""Characters. In a longer frame no secret is looked for: of one that may have some nothing is shown."""
 
 _ADDRESS = re.compile(r"(\w:(?:\\?/){2})(.*)", re.DOTALL)
 _ADDRESS_IN_JSON = re.compile(r'(\w:(?:\\?/){2})([^"\\]*(?:\\.[^"\\]*)*)', re.DOTALL)
@@ -31,10 +34,11 @@ def written(data: str | bytes, finding: Finding, dialect: Dialect) -> str:
 
 def _request(text: str, called: Called, dialect: Dialect) -> str:
     escaped = "\\u" in text
-    names = escaped or names_secret(text)
+    names, addressed = escaped or names_secret(text), escaped or _may_address(text)
+    if (names or addressed) and len(text) > LOOKED_THROUGH:
+        return HIDDEN
     if names and _is_broken(called, dialect) and names_secret(encode([called.payload])):
         return HIDDEN
-    addressed = escaped or _may_address(text)
     shown = dialect.masked(called.action, called.payload)
     if addressed:
         shown = without_addresses(shown)

@@ -127,6 +127,12 @@ def _no_constant(name: str) -> Any:
     raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
 
 
+def _whole(text: str) -> int:
+    if len(text) > frame_limits.DIGITS_MAX:
+        raise ValueError("too large for a number")
+    return int(text)
+
+
 def _finite(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
@@ -135,7 +141,7 @@ def _finite(text: str) -> float:
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_int=_whole, parse_float=_finite)
 """Made once: ``dumps`` and ``loads`` with options make one for every frame."""
 
 

@@ -118,7 +118,7 @@ def test_no_message_of_the_standard_is_too_deep() -> None:
         f'[2,"n","A",{{"x":[{"1," * VALUES_MAX}1]}}]',
         '[2,"n","A",{"x":1e999}]',
         f'[2,"n","A",{{"x":{"9" * 400}.0}}]',
-        f'[2,"n","A",{{"x":{"9" * 5000}}}]',
+        f'[2,"n","A",{{"x":{"9" * 1001}}}]',
     ],
     ids=["deep", "very deep", "many", "infinite", "long", "longer"],
 )
@@ -165,7 +165,7 @@ SMALL_FRAMES = [
     (QUIRKY[0], f'[2,"n","ChangeAvailability",{{"connectorId":1,"type":{nested(5000)}}}]'),
     (V201, '[2,"n","GetVariables",{"getVariableData":[{"component":{"name":"a","customData":{"vendorId":"v",'
            '"x":1e999}},"variable":{"name":"b"}}]}]'),
-    (V201, '[2,"n","GetVariables",{"getVariableData":[{"component":{"name":"a","evse":{"id":' + "9" * 4000 + "}},"
+    (V201, '[2,"n","GetVariables",{"getVariableData":[{"component":{"name":"a","evse":{"id":' + "9" * 900 + "}},"
            '"variable":{"name":"b"}}]}]'),
 ]  # fmt: skip
 

@@ -256,3 +256,22 @@ async def test_a_redirect_leads_nowhere_else_than_via() -> None:
         with pytest.raises(dial.NoConnection, match="HTTP 307"):
             await dialled(port, via=f"127.0.0.1:{port}")
         assert len(moved.seen) == 1
+
+
+async def test_a_far_side_that_does_not_read_loses_the_connection() -> None:
+    """Its pings have pongs, which would fill the memory."""
+
+    async def attend(connection: ServerConnection) -> None:
+        connection.transport.pause_reading()
+        try:
+            while not connection.transport.is_closing():
+                connection.transport.write(b"\x89\x7d" + b"x" * 125)
+                if connection.transport.get_write_buffer_size() > 65536:
+                    await asyncio.sleep(0)
+        finally:
+            connection.transport.abort()
+
+    async with facing(attend) as socket:
+        with pytest.raises(Closed):
+            await asyncio.wait_for(socket.recv(), 60)
+        assert socket.transport.get_write_buffer_size() == 0
