@@ -10,10 +10,11 @@ from typing import Any, TypeAlias
 
 from drivers.panel import tiny
 from drivers.panel.canvas import Canvas
+from drivers.panel.colours import COLOURS
 from drivers.panel.layout import TINY, Size, layout_for
 from drivers.panel.mounting import TURN_S
 from drivers.panel.page import Page
-from drivers.panel.paint import paint, share
+from drivers.panel.paint import frame, paint, share
 
 Face: TypeAlias = Callable[..., Canvas]
 """Draws one picture; with ``dry`` it only tells what would stand where."""
@@ -36,9 +37,16 @@ def faces(page: Page, size: Size, depth: int, margin: int = 0, numbered: bool = 
         return tuple(
             partial(tiny.paint, slide, size, depth, margin, badge) for slide in tiny.slides(page, size, margin, badge)
         )
+    if page.languages and not frame(page, layout, size, margin, COLOURS[page.tone], dry=True)[0].c.complete:
+        page = languages_below(page)
     band = share(page, layout)  # the same on all, so that only the words change
     shown = parts(page, lambda part: paint(part, layout, size, margin, band, dry=True))
     return tuple(partial(paint, part, layout, size, margin, band) for part in shown)
+
+
+def languages_below(page: Page) -> Page:
+    """The header has no room for them: below what costs something."""
+    return replace(page, languages="", price_notes=tuple(filter(None, (*page.price_notes, page.languages))))
 
 
 def turns(shown: tuple[Face, ...], turn_s: float = TURN_S) -> tuple[int, ...]:

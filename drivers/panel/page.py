@@ -28,7 +28,7 @@ class Page:
     ``title`` large in the tone's colour, with a ``countdown`` of its own if time runs. ``figures`` (the first one
     largest), ``battery`` (percent). ``price`` as one sentence, or ``prices`` as rows of a name and an amount in the
     order they must be read in, with ``price_notes`` below. ``lines``, then ``hint``. ``qr`` with ``qr_caption``,
-    ``qr_quality`` of its error correction."""
+    ``qr_quality`` of its error correction, ``qr_px`` pixels per module at most (0: as large as fits)."""
 
     tone: Tone
     icon: str
@@ -44,6 +44,7 @@ class Page:
     hint: str = ""
     qr: str = ""
     qr_quality: str = ""
+    qr_px: int = 0
     qr_caption: str = ""
     pay_at: str = ""
     """The code's address in words, for a panel on which it does not fit."""
@@ -53,10 +54,14 @@ class Page:
     """Of the network, where this outlet can charge."""
     clock: str = ""
     online: bool = True
+    languages: str = ""
+    """What the language button leads to."""
     station_label: str = ""
     number: str = ""
     hotline: str = ""
 
+
+OUT_OF_SERVICE_ICON = "warning"
 
 _LOOK: dict[ScreenName, tuple[Tone, str]] = {
     ScreenName.STARTING: (Tone.QUIET, "hourglass"),
@@ -69,7 +74,7 @@ _LOOK: dict[ScreenName, tuple[Tone, str]] = {
     ScreenName.CHARGING: (Tone.ACTIVE, "bolt"),
     ScreenName.PAUSED: (Tone.WAIT, "pause"),
     ScreenName.FINISHED: (Tone.FREE, "check"),
-    ScreenName.OUT_OF_SERVICE: (Tone.STOP, "warning"),
+    ScreenName.OUT_OF_SERVICE: (Tone.STOP, OUT_OF_SERVICE_ICON),
     ScreenName.RESERVED: (Tone.WAIT, "lock"),
     ScreenName.OFFLINE: (Tone.QUIET, "cloud"),
 }
@@ -98,6 +103,7 @@ def page(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> Page:
         "mark": "" if screen.name in _CANNOT_CHARGE else MARKS.get(str(facts.get("kind")), MARKS["AC"]),
         "clock": _clock(_number(v.get("time_utc_s")), v.get("utc_offset_min"), str(facts.get("timezone") or "")),
         "online": v.get("online") is not False,
+        "languages": str(v.get("languages") or ""),
         "station_label": texts("labels.station"),
         "number": str(v.get("number") or facts.get("number") or ""),
         "hotline": str(v.get("hotline") or facts.get("hotline") or ""),

@@ -79,7 +79,8 @@ def share(page: Page, layout: Layout) -> float:
 
 
 def _header(s: Sheet, box: Box, page: Page, colours: tuple[Colour, Colour], rows: float) -> None:
-    """The mark on the left, clock on the right, the outlet between or below them, a crossed cloud when off line."""
+    """The mark on the left, clock on the right, the outlet between or below them, a crossed cloud when off line, the
+    languages of the button."""
     box, below = box.top(box.h / rows)
     rest = _mark(s, box, page.mark, colours) if page.mark else box
     if page.clock:
@@ -90,6 +91,10 @@ def _header(s: Sheet, box: Box, page: Page, colours: tuple[Colour, Colour], rows
         rest, cloud = rest.left(rest.w - box.h * 1.1)
         s.c.icon("cloud", cloud.inset(box.h * 0.08), colours[0])
     outlet = below.inset(0, 1) if rows > 1 else rest.inset(box.h * 0.1, 0)
+    if page.languages:
+        needed = 1.06 * s.c.least_width(page.languages) + box.h * 0.5
+        outlet, hint = outlet.left(max(0, outlet.w - needed))
+        s.c.text(page.languages, hint, colours, s.type(s.layout.smallest, x=0.5))
     s.c.text(page.outlet, outlet, colours, Type(box.h * 0.9, x=0.5))
 
 
@@ -308,6 +313,7 @@ def _tile(s: Sheet, page: Page, body: Box, quality: str) -> _Tile | None:
         px, caption = int(min(wide, high)) // n, 0
     if px < MODULE_MIN_PX:
         return None
+    px = min(px, page.qr_px or px)
     room = px * n + caption
     words = s.c.least_width(page.qr_caption) + 2.5 * s.unit if caption else 0
     across = max(px * n, min(wide, words))

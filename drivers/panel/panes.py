@@ -9,11 +9,14 @@ from functools import lru_cache
 
 from drivers.panel.canvas import Box, Canvas, Type
 from drivers.panel.colours import COLOURS, FOOT, WHITE
-from drivers.panel.faces import parts
+from drivers.panel.faces import languages_below, parts
 from drivers.panel.layout import OUTLETS_AT_ONCE, PANES, Layout, Size
 from drivers.panel.page import MARKS, Page
-from drivers.panel.paint import Sheet, content, frame, with_code
+from drivers.panel.paint import MODULE_MIN_PX, Sheet, content, frame, with_code
 from drivers.panel.qr import modules
+
+_LARGE_PX = 6
+"""Of a module of a code, if the words beside it are short enough."""
 
 
 def paint_panes(shown: Sequence[Page], layout: Layout, size: Size, margin: int = 0, dry: bool = False) -> Canvas:
@@ -32,14 +35,17 @@ def pane_parts(page: Page, layout: Layout, size: Size, margin: int = 0) -> tuple
     there."""
     s, body = frame(_common((page,)), layout, size, margin, (FOOT, WHITE), dry=True)
     pane = _boxes(body, s.unit, layout)[0]
+    if not s.c.complete:
+        page = languages_below(page)
 
     def measured(part: Page) -> Canvas:
         return _measured(part, layout.name, s.unit, (pane.w, pane.h))
 
-    shown = parts(_in_sentences(page), measured)
-    looks = [measured(part) for part in shown]
-    whole = all(c.complete and (c.has("qr") or not modules(page.qr)) for c in looks)
-    return shown if whole else ()
+    for qr_px in range(_LARGE_PX, MODULE_MIN_PX - 1, -1) if page.qr else (0,):
+        shown = parts(replace(_in_sentences(page), qr_px=qr_px), measured)
+        if all(c.complete and (c.has("qr") or not modules(page.qr)) for c in map(measured, shown)):
+            return shown
+    return ()
 
 
 def _in_sentences(page: Page) -> Page:
@@ -54,7 +60,8 @@ def _common(shown: Sequence[Page]) -> Page:
     """What the header and the foot say. Each outlet is named in its pane."""
     marks = {page.mark for page in shown}
     mark = marks.pop() if len(marks) == 1 else "" if "" in marks else MARKS["AC"]
-    return replace(shown[0], outlet="", mark=mark)
+    languages = next(filter(None, (page.languages for page in shown)), "")
+    return replace(shown[0], outlet="", mark=mark, languages=languages)
 
 
 def _boxes(body: Box, unit: float, layout: Layout) -> list[Box]:

@@ -10,11 +10,12 @@ from drivers.panel.canvas import Box, Canvas, Type, fit, wrapped
 from drivers.panel.colours import BLACK, COLOURS, INK, WHITE, Colour, Tone
 from drivers.panel.fonts import drawable
 from drivers.panel.layout import TINY, Size
-from drivers.panel.page import Page
+from drivers.panel.page import OUT_OF_SERVICE_ICON, Page
 from drivers.panel.qr import draw_qr, modules
 
 MODULE_MIN_PX = 2
 _LINES = 3
+_ENDS, _ABBREVIATED = ".!?", ("Min", "inkl", "incl", "MwSt")
 _GAP = 2
 _WORDS = 22
 """Units per em at which a sentence is cut into slides; only a word longer than a line is smaller."""
@@ -40,6 +41,9 @@ def slides(page: Page, size: Size, margin: int = 0, badge: str = "") -> list[Sli
     if page.battery is not None:
         figures.append(f"{page.battery_label} {round(page.battery)} %".strip())
     found = [_title(page, badge), *_pairs(figures, inner, unit)]
+    hotline = page.hotline
+    if page.tone is Tone.STOP and page.icon == OUT_OF_SERVICE_ICON:
+        found, hotline = [*found, *_pairs([hotline] if hotline else [], inner, unit)], ""
     for name, amount in page.prices:
         found.append(_priced(name, amount, inner, unit) if name else Slide((amount,), (_LINES,)))
     for text in (page.price, *page.price_notes, *page.lines, page.hint):
@@ -47,7 +51,8 @@ def slides(page: Page, size: Size, margin: int = 0, badge: str = "") -> list[Sli
     found += _code(page, inner, unit)
     station = f"{page.station_label} {page.number}".strip() if page.number else ""
     outlet = "" if badge else page.outlet
-    return found + list(_pairs([text for text in (outlet, station, page.hotline) if text], inner, unit))
+    ends = [text for text in (outlet, station, hotline, page.languages) if text]
+    return found + list(_pairs(ends, inner, unit))
 
 
 def paint(slide: Slide, size: Size, depth: int, margin: int = 0, badge: str = "", dry: bool = False) -> Canvas:
@@ -115,15 +120,35 @@ def _pairs(texts: list[str], inner: Box, unit: float) -> Iterator[Slide]:
 
 
 def _spread(text: str, inner: Box, unit: float) -> Iterator[Slide]:
-    """A sentence over as many slides as it needs, evenly."""
-    if not text.split():
-        return
+    """Over as many slides as it needs: a slide ends with a sentence, and a longer sentence is cut evenly."""
     px = int(_WORDS * unit)
-    lines = wrapped(drawable(text), inner.w, px, True)
-    count = -(-len(lines) // _LINES)
-    for n in range(count):
-        part = lines[len(lines) * n // count : len(lines) * (n + 1) // count]
-        yield Slide((" ".join(part),), (_LINES,))
+
+    def lines_of(part: str) -> list[str]:
+        return wrapped(drawable(part), inner.w, px, True)
+
+    parts: list[str] = []
+    for sentence in sentences(text):
+        if parts and len(lines_of(f"{parts[-1]} {sentence}")) <= _LINES:
+            parts[-1] += f" {sentence}"
+        else:
+            parts.append(sentence)
+    for part in parts:
+        lines = lines_of(part)
+        count = -(-len(lines) // _LINES)
+        for n in range(count):
+            words = lines[len(lines) * n // count : len(lines) * (n + 1) // count]
+            yield Slide((" ".join(words),), (_LINES,))
+
+
+def sentences(text: str) -> list[str]:
+    """In their order. A point within an abbreviation ends none."""
+    found: list[str] = [""]
+    for word in text.split():
+        found[-1] = f"{found[-1]} {word}".lstrip()
+        stem = word.rstrip(_ENDS)
+        if stem != word and "." not in stem and stem not in _ABBREVIATED:
+            found.append("")
+    return [sentence for sentence in found if sentence]
 
 
 def _code(page: Page, inner: Box, unit: float) -> Iterator[Slide]:

@@ -14,6 +14,7 @@ from agent.domain.events import (
     BoardChanged,
     BoardOpened,
     ButtonPressed,
+    ButtonsKnown,
     CablePlugged,
     CardPresented,
     ClockTrusted,
@@ -234,3 +235,15 @@ def test_what_a_car_a_board_or_a_backend_does_is_no_act() -> None:
     assert play.skip()
     assert play.screens[1].name is ScreenName.PAUSED
     assert acts(play) == before
+
+
+def test_the_languages_are_named_where_a_button_changes_them() -> None:
+    play = Playbook(evses=2)
+    assert "languages" not in play.screens[1].values
+    assert play >> ButtonsKnown(("outlet-1", "outlet-2"))
+    assert "languages" not in play.screens[1].values
+    assert play >> ButtonsKnown(("language", "stop"))
+    assert {s.values["languages"] for s in play.screens.values()} == {"FR DE LB EN"}
+    play = Playbook(languages=("fr",))
+    assert play >> ButtonsKnown(("language",))
+    assert "languages" not in play.screens[1].values

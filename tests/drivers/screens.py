@@ -88,6 +88,8 @@ CASES: list[Case] = [
     (S.IDLE, "", {"tariff_currency": "EUR", "tariff_kwh_micro": 450_000, "qr_url": "HTTPS://C.LU/1"}),
     (S.IDLE, "", LAW),
     (S.IDLE, "", {**LAW, **PAY}),
+    (S.IDLE, "", {**LAW, **PAY, "languages": "FR DE LB EN"}),
+    (S.IDLE, "", {"free": True, "languages": "FR DE LB EN"}),
     (S.IDLE, "", {**PRICES, **BOUNDS, **TURN, "price_line": LONG}),
     (S.PLUG_IN, "", {"remaining_s": 57.0, "price_line": LONG}),
     (S.PLUG_IN, "", {"remaining_s": 57.0, **PRICES}),

@@ -47,8 +47,8 @@ def test_what_matters_most_comes_first() -> None:
     assert said(**then, utc_offset_min=-330).lines == ("Dès 06:30 : 0,50 €/kWh",)
     assert said(**{**then, "next_at_utc_s": 1e18}).lines == ("Dès --:-- : 0,50 €/kWh",)
     idle = {"idle": True, "idle_hour_micro": 6_000_000}
-    assert said(ScreenName.PAUSED, **then, **idle, idle_in_s=61).lines == ("Dans 2 min, la place coûte 6,00 €/h.",)
-    assert said(ScreenName.PAUSED, **idle, idle_in_s=0).lines == ("La place coûte maintenant 6,00 €/h.",)
+    assert said(ScreenName.PAUSED, **then, **idle, idle_in_s=61).lines == ("Frais d’occupation dans 2 min : 6,00 €/h.",)
+    assert said(ScreenName.PAUSED, **idle, idle_in_s=0).lines == ("Frais d’occupation : 6,00 €/h.",)
     assert said(ScreenName.PAUSED, idle=True).lines == ()
 
 

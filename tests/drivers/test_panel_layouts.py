@@ -66,7 +66,7 @@ def texts_of(whole: Page) -> list[str]:
     figures = [part for f in whole.figures if not f.spare for part in f.value.split()]
     return [
         whole.title, whole.countdown, whole.price, *whole.price_notes, whole.hint, whole.number, whole.hotline,
-        whole.outlet, *whole.lines, *rows, *figures,
+        whole.outlet, *whole.lines, *rows, *figures, whole.languages,
     ]  # fmt: skip
 
 
@@ -352,7 +352,7 @@ def test_qr_code_only_while_idle() -> None:
 def test_a_url_too_long_for_a_code_leaves_the_screen_standing() -> None:
     shown = faces(said((ScreenName.IDLE, "", {"qr_url": "https://pay.example/" + "x" * 5000}), "fr"), (800, 480), 16)
     assert not codes(shown)
-    assert "Payer sur pay.example" in {p.what for face in shown for p in face().placed}
+    assert "Payez sur pay.example" in {p.what for face in shown for p in face().placed}
 
 
 # --- fonts -------------------------------------------------------------------------------------------------------

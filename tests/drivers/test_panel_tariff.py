@@ -75,10 +75,10 @@ def test_the_order_can_be_wrong() -> None:
 @pytest.mark.parametrize(
     ("language", "notes"),
     [
-        ("fr", ("Sans contrat, TVA 17 % comprise", "Place : après 30 min sans charger")),
-        ("de", ("Ohne Vertrag, inkl. 17 % MwSt.", "Standzeit: nach 30 min ohne Laden")),
+        ("fr", ("Sans contrat, TVA 17 % comprise", "Frais d’occupation : après 30 min sans recharge")),
+        ("de", ("Ohne Vertrag, inkl. 17 % MwSt.", "Blockiergebühr: nach 30 min ohne Laden")),
         ("lb", ("Ouni Kontrakt, 17 % TVA abegraff", "Standzäit: no 30 Min. ouni Lueden")),
-        ("en", ("Without a contract, incl. 17 % VAT", "Idle time: after 30 min without charging")),
+        ("en", ("Without a contract, incl. 17 % VAT", "Idle fee: after 30 min without charging")),
     ],
 )
 def test_what_else_there_is_to_know(language: str, notes: tuple[str, ...]) -> None:
@@ -101,7 +101,7 @@ def test_bounds_and_a_broken_rate() -> None:
 
 def test_a_price_that_turns() -> None:
     assert said(**PRICES, **TURN).price_notes[2] == (
-        "Dès 10:46 : 0,2599 €/kWh, Temps de charge 0,00 €/min, Place sans charger 0,20 €/min"
+        "Dès 10:46 : 0,2599 €/kWh, Temps de charge 0,00 €/min, Frais d’occupation 0,20 €/min"
     )
     assert said(**PRICES, **TURN, utc_offset_min=-60).price_notes[2].startswith("Dès 08:46 : ")
     assert said(**PRICES, tariff_next_at_utc_s=1e18, tariff_next_kwh_micro=0).price_notes[2] == "Dès --:-- : 0,00 €/kWh"
@@ -120,7 +120,7 @@ def test_what_it_has_come_to_adds_up() -> None:
     found = said(ScreenName.FINISHED, energy_wh=123_456, **{**BILLED, "cost_final": True}, **BILL)
     assert [f.value for f in found.figures][:2] == ["50,00 €", "123,45"]
     assert found.prices == (
-        ("Énergie", "43,21 €"), ("Temps de charge", "31,20 €"), ("Place sans charger", "2,50 €"),
+        ("Énergie", "43,21 €"), ("Temps de charge", "31,20 €"), ("Frais d’occupation", "2,50 €"),
         ("Par recharge", "1,00 €"), ("Service", "0,50 €"), ("Montant maximum", "-28,41 €"),
     )  # fmt: skip
     assert found.price_notes == ("dont TVA 17 % : 7,26 €",)

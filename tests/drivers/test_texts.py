@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 from agent.domain.faults import blocks
 from agent.kinds import Fault, Screen, ScreenName
 from agent.ports import Broken
+from drivers.panel.faces import faces
 from drivers.panel.page import page
 from drivers.panel.texts import Texts, duration, load
+from drivers.panel.tiny import sentences, slides
 
 CONFIG = Path(__file__).parents[2] / "config"
 LANGUAGES = ("fr", "de", "lb", "en")
@@ -23,6 +26,7 @@ REFUSALS = (
     "unavailable", "reserved", "wrong_card", "just_begun",
     "new_charge", "not_chosen", "other_price",
 )  # fmt: skip
+S = ScreenName
 ENDS = ("stopped", "unplug", "timeout", "fault", "remote", "power_loss")
 
 
@@ -157,3 +161,83 @@ def test_the_clock_is_local_and_utc_is_called_so(timezone: str, clock: str) -> N
     shown = page(Screen(ScreenName.IDLE, "fr", "", values), load("fr", (CONFIG,)), {"timezone": timezone})
     assert shown.clock == clock
     assert page(Screen(ScreenName.IDLE, "fr", "", {"time_utc_s": None}), load("fr", (CONFIG,)), {}).clock == ""
+
+
+BANNED = {
+    "fr": ("voiture", "Scanner", "Payer", "Veuillez", "'"),
+    "de": ("Steckdose", "Anschluss", "Anschlüsse", "Station", "Standzeit", "einstecken", "belastet", "berechnet", "'"),
+    "lb": ("técht", "Uschloss", "Prise", "Statioun", "'"),
+    "en": ("anew", "omebody", "Hold your card", "hold the card", "hold the same", "'"),
+}
+"""One word for one thing, imperatives for what is to be done, one kind of apostrophe."""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_one_word_for_one_thing(language: str, words: dict[str, dict[str, str]]) -> None:
+    found = {key: word for key, text in words[language].items() for word in BANNED[language] if word in text}
+    assert found == {}
+
+
+def test_the_outlet_has_the_same_name_wherever_it_is_named(words: dict[str, dict[str, str]]) -> None:
+    for language, name in {"fr": "prise", "de": "ladepunkt", "lb": "luedpunkt", "en": "outlet"}.items():
+        for key in ("labels.outlet", "choose_outlet.title", "choose_outlet.line", "refused.unavailable.line"):
+            assert name in words[language][key].lower(), (language, key)
+
+
+# --- the mark and the languages ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["AC", "DC"])
+def test_a_mark_that_says_ok_is_on_no_screen_of_an_outlet_that_cannot_charge(kind: str) -> None:
+    mark = {"AC": "Chargy OK", "DC": "SuperChargy OK"}[kind]
+    without = {S.STARTING, S.REFUSED, S.OUT_OF_SERVICE, S.OFFLINE}
+    for name in ScreenName:
+        for size, depth in (((800, 480), 16), ((480, 800), 16), ((320, 240), 16), ((240, 320), 16)):
+            whole = page(Screen(name, "fr", "x", {"evse": 1, "evses": 2}), load("fr", (CONFIG,)), {"kind": kind})
+            seen = {p.what for face in faces(whole, size, depth) for p in face(dry=True).placed}
+            assert (mark in seen) is (name not in without), (name, size)
+            assert not {"Chargy OK", "SuperChargy OK"} & seen - {mark}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_tiny_panel_ends_its_slides_with_sentences(language: str, words: dict[str, dict[str, str]]) -> None:
+    """Three lines hold most sentences: none is cut behind the first word of the next one."""
+    for key, text in words[language].items():
+        said = sentences(text)
+        assert " ".join(said) == text
+        if key.startswith("out_of_service.details."):
+            shown = Screen(S.OUT_OF_SERVICE, language, key.rpartition(".")[2], {"hotline": "112", "number": "1"})
+            slides_ = slides(page(shown, load(language, (CONFIG,)), {}), (128, 64))
+            lines = [row for slide in slides_[2:] for row in slide.rows]
+            for first, second in itertools.pairwise(said):
+                assert not any(first in row and not row.endswith((second, first)) for row in lines), (key, lines)
+
+
+def test_sentences_are_told_from_abbreviations() -> None:
+    assert sentences("Isolatiounsfeeler. Stiecht Ären Auto w.e.g. aus.") == [
+        "Isolatiounsfeeler.", "Stiecht Ären Auto w.e.g. aus.",
+    ]  # fmt: skip
+    assert sentences("In 5 Min. geht es los. Danke!") == ["In 5 Min. geht es los.", "Danke!"]
+    assert sentences("Ohne Vertrag, inkl. MwSt.") == ["Ohne Vertrag, inkl. MwSt."]
+    assert sentences("") == []
+
+
+def test_the_hotline_is_second_when_out_of_service() -> None:
+    shown = Screen(
+        S.OUT_OF_SERVICE, "de", "GroundFailure", {"hotline": "+352 1234", "number": "1", "evse": 1, "evses": 2}
+    )
+    said = [slide.rows for slide in slides(page(shown, load("de", (CONFIG,)), {}), (128, 64))]
+    assert said[0] == ("Außer Betrieb",)
+    assert said[1] == ("+352 1234",)
+    assert said.count(("+352 1234",)) == 1
+
+
+@pytest.mark.parametrize("size", [(800, 480), (1024, 600), (480, 800), (320, 240), (240, 320), (128, 64)])
+@pytest.mark.parametrize("evses", [1, 2])
+def test_the_languages_of_the_button_are_shown(size: tuple[int, int], evses: int) -> None:
+    values = {"evse": 1, "evses": evses, "languages": "FR DE LB EN", "time_utc_s": 1_795_600_000.0, "number": "1"}
+    for language in LANGUAGES:
+        whole = page(Screen(S.IDLE, language, "", values), load(language, (CONFIG,)), {})
+        shown = [face(dry=True) for face in faces(whole, size, 1 if size == (128, 64) else 16)]
+        assert any(p.what == "FR DE LB EN" for c in shown for p in c.placed)
+        assert all(c.complete for c in shown)

@@ -10,6 +10,7 @@ from agent.domain.blocks.webpay import waits_s
 from agent.domain.cost import in_language
 from agent.domain.events import (
     ButtonPressed,
+    ButtonsKnown,
     CardRefused,
     ClockTrusted,
     CostChanged,
@@ -62,6 +63,7 @@ _PRICES = ("tariff_", "cost_", "currency", "time_offset", "offline_")
 
 _CAUSED_BY_A_PERSON = (
     ScreenName.CHECKING,
+    ScreenName.CHOOSE_OUTLET,
     ScreenName.PLUG_IN,
     ScreenName.REFUSED,
     ScreenName.CHOOSE_OUTLET,
@@ -96,6 +98,7 @@ class Display:
         self._checking, self._message_for, self._code = checking, message_for, code
         self._shown: dict[EvseId, Screen] = {}
         self._acts: dict[EvseId, int] = {}
+        self._language_button = False
         self._lamps: dict[EvseId, SetLamp] = {}
         self._notice: dict[EvseId, tuple[str, float, tuple[MessageContent, ...]]] = {}
         self._finished: dict[EvseId, Result] = {}
@@ -220,6 +223,12 @@ class Display:
             result = Result("", account.energy_wh, None, until, account.session, late=True)
         self._finished[event.evse] = replace(result, until_s=max(result.until_s, until))
         yield WakeMe(f"farewell:{event.evse}", self._finished[event.evse].until_s)
+
+    @on(ButtonsKnown)
+    def buttons(self, event: ButtonsKnown, now: Moment) -> Iterator[Yielded]:
+        if "language" in event.names and not self._language_button:
+            self._language_button = True
+            yield from self._all(now)
 
     @on(ButtonPressed)
     def button(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
@@ -352,6 +361,8 @@ class Display:
             "free": site.free_vending,
             "plugged": evse.vehicle,
         }
+        if self._language_button and len(site.languages) > 1:
+            values = {**values, "languages": " ".join(site.languages).upper()}
         return ScreenName.IDLE, "", values
 
     def _may_start_offline(self) -> bool:
