@@ -469,12 +469,20 @@ class SessionOpened(EvseEvent):
 
 @frozen
 class SessionClosed(EvseEvent):
-    """``end_wh``: the register that is billed; ``at``: when somebody ended it."""
+    """``end_wh``: the register that is billed; ``at``: when it was ended. ``token``, ``group``: of the card that began
+    it; None: there is no card that a reader could see."""
 
     session: str
     reason: str = ""
     end_wh: int | None = None
     at: Stamp | None = None
+    token: Token | None = None
+    group: str | None = None
+
+
+@frozen
+class CableClaimed(EvseEvent):
+    """The driver whose cable is kept, or one of that group, has come for it."""
 
 
 @frozen

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agent.domain.access import Access, Given
 from agent.domain.account import Account, Bill
 from agent.domain.faults import blocks
+from agent.domain.kept_cable import KeptCable
 from agent.domain.locallist import LocalList
 from agent.domain.localtime import Local
 from agent.domain.messages import ChargingState
@@ -128,6 +129,9 @@ class Evse:
     """The vehicle came while the last session was being ended: it has had nothing of it."""
     resumed: bool = False
     """It goes on after a time in which nobody saw it."""
+    # blocks/kept_cables.py
+    kept: KeptCable | None = None
+    """A cable whose car has left."""
     # blocks/transactions.py and rules/points.py
     tx: Transaction | None = None
     tx_try: int = 0
@@ -240,6 +244,12 @@ class Evse:
     def startable(self) -> bool:
         """Somebody could be given the right to charge here."""
         return self.state in (State.FREE, State.OCCUPIED, State.ENDED) and not self.spent
+
+    @property
+    def trapped(self) -> bool:
+        """A kept cable is all that is here: a card frees it, or begins nothing."""
+        here = self.cable and not self.vehicle and self.locked is not False
+        return self.kept is not None and here and self.session is None and self.grant is None
 
     @property
     def over(self) -> bool:

@@ -19,6 +19,7 @@ from agent.domain.blocks.display import Display
 from agent.domain.blocks.early import Early
 from agent.domain.blocks.firmware import Firmware
 from agent.domain.blocks.inventory import Inventory
+from agent.domain.blocks.kept_cables import KeptCables
 from agent.domain.blocks.latches import Latches
 from agent.domain.blocks.leaking import Leaking
 from agent.domain.blocks.lists import Lists
@@ -69,6 +70,7 @@ def assemble(site: Site) -> Blocks:
             authorisation,
             Vending(site, authorisation.is_closed),
             Sessions(site),
+            KeptCables(site, lock),
             lock,
             early,
             Transactions(site),

@@ -325,7 +325,7 @@ class Playbook:
 def _of_itself(order: Order) -> bool:
     """What comes with many events and has plays of its own."""
     if isinstance(order, Remember):
-        return order.kind in ("security", "unlock", "shown")
+        return order.kind in ("security", "unlock", "shown", "kept_cable")
     return isinstance(order, Tell) and isinstance(order.message, SecurityHappened)
 
 

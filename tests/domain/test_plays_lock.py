@@ -1,6 +1,7 @@
 """A cable that is stuck, a cable that is kept, and what a token that was refused may still draw."""
 
 from dataclasses import replace
+from typing import Any
 
 from playbook import (
     ACCEPTED,
@@ -10,8 +11,11 @@ from playbook import (
     PLUGGED,
     REFUSED,
     A,
+    B,
+    C,
     Playbook,
     charging,
+    energised,
     kept,
     told,
     wh,
@@ -29,6 +33,7 @@ from agent.domain.events import (
     ContactorOpened,
     FaultCleared,
     FaultRaised,
+    LinkChanged,
     MeterRead,
     TokenJudged,
     TransactionHeard,
@@ -40,7 +45,7 @@ from agent.domain.evse import State
 from agent.domain.faults import LASTING_S
 from agent.domain.messages import TransactionEnded, TransactionUpdated
 from agent.domain.orders import JudgeToken, Order, ReadMeter, Remember, Reply, SetHold, SetRelease, Unlock
-from agent.kinds import Fault, ScreenName
+from agent.kinds import Fault, ScreenName, Token, Verdict
 
 LOCKED = replace(PLUGGED, locked=True)
 HOLDS = EvseTraits(counts_plugged=True, holds=True)
@@ -299,3 +304,132 @@ def test_a_bound_reached_while_the_board_was_away_gives_no_energy() -> None:
     play = play >> BoardOpened(1, EvseState(Pilot.C, pwm=True, cable=True, plugged_s=1000.0), HOLDS)
     assert play.skip().state() is State.ACTIVE
     assert not play.evse().release
+
+
+KEEPS = {"unlock_on_ev_disconnect": False}
+LEFT_BEHIND = replace(EMPTY, cable=True, locked=True)
+GROUP = replace(ACCEPTED, group="G")
+
+
+def left_behind(verdict: Verdict = ACCEPTED, **options: Any) -> Playbook:
+    """The car has left, its session is over, and its cable is locked in the socket."""
+    play = Playbook(traits=HOLDS, settings={**KEEPS, **options.pop("settings", {})}, **options)
+    play.feed(CablePlugged(1))
+    play.feed(VehicleConnected(1))
+    play.feed(CardPresented(1, A))
+    play.feed(TokenJudged("token:1", A, verdict))
+    energised(play.skip())
+    play.feed(BoardChanged(1, LEFT_BEHIND))
+    play.skip().feed(MeterRead(1, f"end:{play.evse().end_try}", wh(1200)))
+    assert play.state() is State.ENDED
+    assert unlocks(play) == 0
+    return play.skip()
+
+
+def presented(play: Playbook, token: Token, verdict: Verdict | None = None, reader: int = 1) -> Playbook:
+    play.feed(CardPresented(reader, token))
+    for asked in [o for o in play.unclaimed if isinstance(o, JudgeToken)]:
+        play.feed(TokenJudged(asked.request, token, verdict))
+    return play
+
+
+def test_the_card_that_began_the_session_frees_the_cable_after_the_car_has_left() -> None:
+    play = left_behind()
+    play.feed(CardPresented(1, A))
+    assert unlocks(play) == 1
+    assert not any(isinstance(o, JudgeToken) for o in play.unclaimed)
+    assert play.state() is State.ENDED, "it begins nothing"
+    play.skip().feed(UnlockTried(1, "", True))
+    play.skip().feed(BoardChanged(1, EMPTY))
+    assert (play.state(), play.store.get("kept_cable")) == (State.FREE, {})
+
+
+def test_one_that_does_not_come_free_at_once_is_tried_again() -> None:
+    play = presented(left_behind(), A)
+    play.skip().feed(UnlockTried(1, "", False))
+    play.skip().wait(5)
+    assert unlocks(play) == 2
+
+
+def test_a_card_of_its_group_frees_it_too_and_no_other() -> None:
+    play = presented(left_behind(GROUP), B, ACCEPTED)
+    assert (unlocks(play), play.state()) == (0, State.ENDED)
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.REFUSED, "wrong_card")
+    play.skip()
+    assert unlocks(presented(play, C, GROUP)) == 1
+    play = presented(left_behind(), B, GROUP)
+    assert (unlocks(play), play.state()) == (0, State.ENDED)
+
+
+def test_its_own_card_frees_it_off_line() -> None:
+    play = left_behind()
+    play.feed(LinkChanged(LINK, False))
+    assert unlocks(presented(play.skip(), A)) == 1
+
+
+def test_it_is_still_kept_for_its_card_after_a_kill() -> None:
+    play = left_behind()
+    play.restart(20, state=LEFT_BEHIND)
+    assert holds(play.log)[-1] is True
+    assert unlocks(presented(play.skip(), B, ACCEPTED)) == 0
+    assert unlocks(presented(play.skip(), A)) == 1
+
+
+def test_a_record_of_one_that_cannot_be_read_is_dropped() -> None:
+    play = left_behind()
+    play.store["kept_cable"]["1"] = {"token": {"$": "Nonsense"}}
+    play.store["kept_cable"]["7"] = {}
+    play.restart(20, state=LEFT_BEHIND)
+    assert play.store["kept_cable"] == {}
+
+
+def test_with_the_car_back_on_the_cable_the_card_begins_anew() -> None:
+    play = left_behind()
+    play.feed(BoardChanged(1, LOCKED))
+    presented(play.skip(), A, ACCEPTED)
+    assert (play.state(), unlocks(play)) == (State.BEGINNING, 0)
+    play.skip().feed(MeterRead(1, "begin:2", wh(1200)))
+    assert play.store["kept_cable"] == {}
+
+
+def test_a_cable_that_was_taken_is_kept_for_none() -> None:
+    play = left_behind()
+    play.feed(BoardChanged(1, EMPTY))
+    presented(play.skip(), B, ACCEPTED)
+    assert play.state() is State.AUTHORISED
+    play = left_behind()
+    play.restart(20, state=EMPTY)
+    assert play.store["kept_cable"] == {}
+
+
+def test_a_change_of_mind_frees_what_is_kept() -> None:
+    play = left_behind()
+    play.feed(Asked(LINK, "q", AskSet({"unlock_on_ev_disconnect": "true"})))
+    assert unlocks(play) == 1
+
+
+def test_a_session_that_outlived_the_car_and_is_stopped_by_its_card_frees_the_cable() -> None:
+    """2.x E10: the driver comes back for the cable, not for the car."""
+    play = charging(Playbook(traits=HOLDS, settings={**KEEPS, "stop_on_ev_disconnect": False}))
+    play.feed(BoardChanged(1, LEFT_BEHIND))
+    assert (play.state(), unlocks(play)) == (State.ACTIVE, 0)
+    play.skip().feed(CardPresented(1, A))
+    play.skip().feed(MeterRead(1, "end:1", wh(1200)))
+    assert unlocks(play) == 1
+
+
+def test_who_has_no_card_is_not_kept_from_going() -> None:
+    play = Playbook(traits=HOLDS, settings=KEEPS, free_vending=True)
+    play.feed(CablePlugged(1))
+    play.feed(VehicleConnected(1))
+    energised(play.skip())
+    play.feed(BoardChanged(1, LEFT_BEHIND))
+    play.skip().feed(MeterRead(1, "end:1", wh(1200)))
+    assert unlocks(play) == 1
+
+
+def test_a_reader_for_the_whole_station_sends_the_owner_to_the_cable_and_others_elsewhere() -> None:
+    play = left_behind(GROUP, evses=2)
+    presented(play, B, ACCEPTED, reader=0)
+    assert (play.state(1), play.state(2)) == (State.ENDED, State.AUTHORISED)
+    assert unlocks(presented(play.skip(), A, reader=0)) == 1

@@ -252,7 +252,7 @@ def test_pulled_at_the_car_and_the_session_is_to_survive() -> None:
     play = play >> BoardChanged(1, CHARGING) << updated(ChargingState.CHARGING)
     play = play >> VehicleLeft(1) << SetRelease(1, False) << updated(ChargingState.SUSPENDED_EVSE)
     play = play >> Asked(LINK, "q1", AskStop("s1")) << Reply << kept("session")
-    assert ending(play, StopReason.REMOTE)
+    assert ending(play, StopReason.REMOTE) << Unlock(1)  # OCPP 1.6 5.11: and unlocks the connector
 
 
 # --- suspended -------------------------------------------------------------------------------------------------------

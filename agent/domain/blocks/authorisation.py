@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.domain.admission import closed_for, group_may
 from agent.domain.asks import AskClearCache, AskStart
 from agent.domain.block import Yielded, answers, on
 from agent.domain.blocks.choice import Choice
@@ -21,6 +22,7 @@ from agent.domain.charging.profiles import Profile, Purpose, problem
 from agent.domain.events import (
     Asked,
     BoardOpened,
+    CableClaimed,
     CardPresented,
     CardRefused,
     OutletChosen,
@@ -38,9 +40,8 @@ from agent.domain.evse import Evse, Service, Site, State
 from agent.domain.messages import ConnectorStatus, ListConflicted, StopReason, TriggerReason
 from agent.domain.orders import JudgeToken, Remember, Reply, Tell
 from agent.domain.pending import Pending
-from agent.domain.reserved import claim
 from agent.frozen import replace
-from agent.kinds import STATION, AuthorizationStatus, EvseId, Judge, Moment, Token, TokenType, Verdict
+from agent.kinds import AuthorizationStatus, EvseId, Judge, Moment, Token, TokenType, Verdict
 
 _LOCALLY = "local_authorization_only"
 
@@ -133,13 +134,13 @@ class Authorisation:
             return
         elif self._tries.over(event.evse, now) and not self._is_welcome(event.token, now):
             yield CardRefused(evse.number, "patience")
-        elif evse.state in (State.ACTIVE, State.RECOVERING):
-            yield from self._card_on_session(evse, event.evse, event.token, now)
+        elif evse.state in (State.ACTIVE, State.RECOVERING) or evse.trapped:
+            yield from self._card_on_owned(evse, event.evse, event.token, now)
         elif evse.state in (State.BEGINNING, State.ENDING, State.AUTHORISED):
             yield from self._card_while_waiting(evse, event.token)
         elif evse.payer_until_s is not None:
             yield CardRefused(evse.number, "paying")
-        elif evse.spent or (self._closed_for(evse, event.token) and not self._group_may(evse)):
+        elif evse.spent or (closed_for(self._site, evse, event.token) and not group_may(self._site, evse)):
             yield self._refusal(evse)
         else:
             yield from self._judge(Pending(evse.number, event.token, event.evse, movable), now)
@@ -160,7 +161,11 @@ class Authorisation:
         reserved = [e for e in evses.values() if event.token and self._is_reserved_for(e, event.token)]
         if reserved:
             return reserved[0], False, []
-        open_ = [e for e in evses.values() if not self._closed_for(e, event.token) and not self._asking(e)]
+        trapped = [e for e in evses.values() if e.trapped]
+        if of_group := [e for e in trapped if event.token and self._is_of_group(e, event.token, now)]:
+            return of_group[0], False, []
+        open_ = [e for e in evses.values() if not closed_for(self._site, e, event.token) and not self._asking(e)]
+        open_ = [e for e in open_ if not e.trapped]
         open_ = [e for e in open_ if e.payer_until_s is None and not e.spent] or open_
         plugged = [e for e in open_ if e.vehicle and e.state in (State.OCCUPIED, State.ENDED)]
         if plugged:
@@ -171,13 +176,18 @@ class Authorisation:
         free = [e for e in open_ if e.state in (State.FREE, State.OCCUPIED, State.ENDED)]
         if free:
             return self._choice.chosen(free, now) or free[0], len(free) > 1, []
-        by_group = [e for e in evses.values() if e.startable and self._group_may(e) and not self._asking(e)]
+        by_group = [e for e in evses.values() if e.startable and group_may(self._site, e) and not self._asking(e)]
         busy = [e for e in evses.values() if e.state is State.ACTIVE]
-        return next(iter((*by_group, *busy)), None), False, []
+        return next(iter((*by_group, *busy, *trapped)), None), False, []
+
+    def _is_of_group(self, evse: Evse, token: Token, now: Moment) -> bool:
+        """As far as list or cache know."""
+        known, kept = self.known(token, now), evse.kept
+        return kept is not None and kept.group is not None and known is not None and known.group == kept.group
 
     def _tokens(self, evse: Evse) -> set[Token]:
         """Who is here: charging, waiting for the cable, or being asked about."""
-        session = {evse.session.token} if evse.session else set()
+        session = {evse.session.token} if evse.session else {evse.kept.token} if evse.kept and evse.trapped else set()
         grant = {evse.grant.token} if evse.grant else set()
         return session | grant | {p.token for p in self._pending.values() if p.evse == evse.number}
 
@@ -185,24 +195,9 @@ class Authorisation:
         """Somebody who is here already, so that no plug has to say where."""
         return token is not None and any(token.same(t) for e in self._site.evses.values() for t in self._tokens(e))
 
-    def _closed_for(
-        self, evse: Evse, token: Token | None, group: str | None = None, leaving: Evse | None = None
-    ) -> bool:
-        """May this token (of that group) not begin here? ``leaving``: where its right waits now."""
-        service = self._site.service(evse)
-        if service is Service.RESERVED and evse.known and not self._site.stopping:
-            return claim(self._site, evse, token, group, leaving) is None
-        return service is not Service.IN_SERVICE or not evse.known or self._site.stopping
-
-    def _group_may(self, evse: Evse) -> bool:
-        """Kept for a group: who is of it may have to be asked (OCPP 1.6 5.13)."""
-        if self._site.service(evse) is not Service.RESERVED or not evse.known or self._site.stopping:
-            return False
-        return any(r.group and r.evse in (STATION, evse.number) for r in self._site.reservations.values())
-
     def _is_reserved_for(self, evse: Evse, token: Token) -> bool:
         own = any(r.evse == evse.number and token.same(r.token) for r in self._site.reservations.values())
-        return own and evse.startable and not self._closed_for(evse, token) and not self._asking(evse)
+        return own and evse.startable and not closed_for(self._site, evse, token) and not self._asking(evse)
 
     def _refusal(self, evse: Evse) -> CardRefused:
         service = self._site.service(evse)
@@ -212,17 +207,19 @@ class Authorisation:
 
     def _ends(self, evse: Evse, token: Token) -> bool:
         """The owner's card stops at once, whoever else is being asked about."""
-        return evse.session is not None and token.same(evse.session.token)
+        owner = evse.session or (evse.kept if evse.trapped else None)
+        return owner is not None and token.same(owner.token)
 
     def _asking(self, evse: Evse) -> bool:
         return any(p.evse == evse.number for p in self._pending.values())
 
-    def _card_on_session(self, evse: Evse, reader: EvseId, token: Token, now: Moment) -> Iterator[Yielded]:
-        session = evse.session
-        assert session is not None
-        if token.same(session.token):
-            yield StopWanted(evse.number, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, token)
-        elif session.group is None and not self._master_group:
+    def _card_on_owned(self, evse: Evse, reader: EvseId, token: Token, now: Moment) -> Iterator[Yielded]:
+        """Of a session, or of a cable that is kept."""
+        owner = evse.session or evse.kept
+        assert owner is not None
+        if token.same(owner.token):
+            yield _wish(evse, token)
+        elif owner.group is None and not self._master_group:
             yield from self._bad_card(evse, reader, "wrong_card", now)
         else:
             yield from self._judge(Pending(evse.number, token, reader, stops=True), now)
@@ -303,7 +300,7 @@ class Authorisation:
             yield from self._stop_by_group(evse, pending, verdict, now)
         elif not verdict.holds_at(evse.number):
             yield CardRefused(evse.number, "unavailable")
-        elif self._closed_for(evse, pending.token, verdict.group) or not evse.startable:
+        elif closed_for(self._site, evse, pending.token, verdict.group) or not evse.startable:
             yield self._refusal(evse)  # the world moved on while the backend was thinking
         else:
             yield TokenAccepted(
@@ -318,14 +315,14 @@ class Authorisation:
         if not pending.movable or (evse.vehicle and verdict.holds_at(evse.number)):
             return evse
         good = [e for e in self._site.evses.values() if verdict.holds_at(e.number)]
-        open_ = [e for e in good if e.startable and not self._closed_for(e, pending.token)]
+        open_ = [e for e in good if e.startable and not closed_for(self._site, e, pending.token)]
         plugged = [e for e in open_ if e.vehicle and e.state is State.OCCUPIED]
         return next(iter(plugged), evse if evse in open_ else next(iter(open_), evse))
 
     def _stop_by_group(self, evse: Evse, pending: Pending, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
-        session = evse.session
-        if session is not None and verdict.group is not None and verdict.group == session.group:
-            yield StopWanted(evse.number, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, pending.token)
+        owner = evse.session or (evse.kept if evse.trapped else None)
+        if owner is not None and verdict.group is not None and verdict.group == owner.group:
+            yield _wish(evse, pending.token)
         else:
             yield from self._bad_card(evse, pending.reader, "wrong_card", now)
 
@@ -348,7 +345,7 @@ class Authorisation:
 
     def is_closed(self, evse: Evse) -> bool:
         """To whoever comes without a card."""
-        return self._closed_for(evse, None)
+        return closed_for(self._site, evse, None)
 
     # --- without a card ----------------------------------------------------------------------------------------
 
@@ -377,7 +374,7 @@ class Authorisation:
                 continue
             group = moved.verdict.group if moved.verdict else None
             elsewhere = moved.verdict is not None and not moved.verdict.holds_at(evse.number)
-            if not elsewhere and not self._closed_for(evse, moved.token, group, leaving=other):
+            if not elsewhere and not closed_for(self._site, evse, moved.token, group, leaving=other):
                 return other
         return None
 
@@ -385,18 +382,10 @@ class Authorisation:
         moved = other.grant
         assert moved is not None
         yield StopWanted(other.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
+        m = moved
         yield TokenAccepted(
-            evse.number,
-            moved.token,
-            moved.verdict,
-            moved.remote_id,
-            movable,
-            moved.offline,
-            moved.profile,
-            moved.wait_s,
-            moved.judged_by,
-            moved.tariff,
-        )
+            evse.number, m.token, m.verdict, m.remote_id, movable, m.offline, m.profile, m.wait_s, m.judged_by, m.tariff
+        )  # fmt: skip
 
     @answers(AskStart)
     def remote(self, event: Asked, now: Moment) -> Iterator[Yielded]:
@@ -404,7 +393,7 @@ class Authorisation:
         assert isinstance(ask, AskStart)
         evse = self._remote_target(ask)
         master = bool(ask.group) and ask.group == self._master_group
-        nobody = evse and ask.token.type is TokenType.NO_AUTHORIZATION and self._closed_for(evse, ask.token)
+        nobody = evse and ask.token.type is TokenType.NO_AUTHORIZATION and closed_for(self._site, evse, ask.token)
         too_long = len(ask.token.value) > self._site.max_token_length()
         wrong = too_long or master or self._impossible(ask.profile) or self._site.used_up(ask.token)
         if evse is None or nobody or wrong:
@@ -412,7 +401,7 @@ class Authorisation:
             return
         yield Reply(event.link, event.request, "Accepted")
         remote_id, group, profile = ask.remote_id or "remote", ask.group or None, ask.profile
-        doubtful = self._closed_for(evse, ask.token, group)  # whether it is of the group has to be asked
+        doubtful = closed_for(self._site, evse, ask.token, group)  # whether it is of the group has to be asked
         asks = self._site.settings.flag("authorize_remote_start") if ask.asks is None else ask.asks
         if (asks or doubtful) and ask.token.type is not TokenType.NO_AUTHORIZATION:
             yield from self._judge(Pending(evse.number, ask.token, remote_id=remote_id, profile=profile), now)
@@ -430,14 +419,21 @@ class Authorisation:
         """Its own reservation first, then an outlet that is open, with a vehicle rather than without."""
         wanted = [e for e in self._site.evses.values() if ask.evse in (None, e.number)]
         asked = [e for e in wanted if e.startable and not self._asking(e)]
-        open_ = [e for e in asked if not self._closed_for(e, ask.token, ask.group or None)]
+        open_ = [e for e in asked if not closed_for(self._site, e, ask.token, ask.group or None)]
         own = [e for e in open_ if self._is_reserved_for(e, ask.token)]
-        by_group = [] if ask.group else [e for e in asked if self._group_may(e)]
+        by_group = [] if ask.group else [e for e in asked if group_may(self._site, e)]
         return max(own or open_ or by_group, key=lambda e: e.vehicle, default=None)
 
     def checking(self, evse: EvseId) -> bool:
         """A question for this EVSE is under way (for the screen)."""
         return any(p.evse == evse for p in self._pending.values())
+
+
+def _wish(evse: Evse, token: Token) -> StopWanted | CableClaimed:
+    """Of whoever may end the session, or take the cable that is kept."""
+    if evse.session is None:
+        return CableClaimed(evse.number)
+    return StopWanted(evse.number, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, token)
 
 
 def _plug_time(evse: Evse) -> float:

@@ -36,7 +36,9 @@ class Customers:
 
     def _known(self, token: Token) -> dict[str, Any]:
         site = self._site
-        here = {e.number for e in site.evses.values() for x in (e.session, e.grant) if x and x.token.same(token)}
+        here = {
+            e.number for e in site.evses.values() for x in (e.session, e.grant, e.kept) if x and x.token.same(token)
+        }
         found = {
             "cache": self._cache.recorded(token),
             "list": site.local_list.find(token),

@@ -25,13 +25,14 @@ from agent.domain.events import (
     UnlockTried,
 )
 from agent.domain.evse import Evse, Site, State
+from agent.domain.kept_cable import ENDED_BY_DRIVER
 from agent.domain.live import draws, flows
 from agent.domain.orders import ReadMeter, Remember, SetHold, Unlock, WakeMe
 from agent.kinds import EvseId, Fault, Moment
 
 RETRY_S = (5.0, 5.0, 30.0, 60.0)
 """A plug under tension often comes free when somebody moves it. The last one repeats: a motor gets hot."""
-_KEEPING = "unlock_on_ev_disconnect"
+KEEPING = "unlock_on_ev_disconnect"
 _LOOK = "unlock"
 
 
@@ -51,13 +52,21 @@ class Lock:
     def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         """A board that nobody has seen may hold one too."""
         evse = self._site.evses[event.evse]
-        goes = evse.vehicle or self._site.settings.flag(_KEEPING)
-        if evse.frees and (not evse.known or (evse.cable and goes)):
-            self._owed.add(evse.number)
-            yield Remember("unlock", str(evse.number), {})
-            yield from self.free(evse, now)
+        if evse.frees and (not evse.known or (evse.cable and not self.stays(evse, event))):
+            yield from self.let_go(evse, now)
             if evse.contactor:  # it had its time: whoever stands there has to know
                 yield FaultRaised(evse.number, Fault.UNLOCK_FAILURE)
+
+    def stays(self, evse: Evse, event: SessionClosed) -> bool:
+        """Its car has left, and it waits for the card of its driver (``kept_cables.py``)."""
+        left = evse.frees and evse.cable and not evse.vehicle and event.reason not in ENDED_BY_DRIVER
+        return left and event.token is not None and not self._site.settings.flag(KEEPING)
+
+    def let_go(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        """Until it is free, a restart in between or not."""
+        self._owed.add(evse.number)
+        yield Remember("unlock", str(evse.number), {})
+        yield from self.free(evse, now)
 
     @on(Started)
     def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
@@ -130,7 +139,7 @@ class Lock:
             yield from self._forget(evse.number)
         yield from self._retry(evse, now)
         if evse.holds and evse.session is None:
-            yield SetHold(evse.number, False)
+            yield SetHold(evse.number, evse.kept is not None)
 
     def _retry(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """Not under a driver who has begun anew meanwhile; who only may begin still has no session (``not_begun``)."""
@@ -161,7 +170,7 @@ class Lock:
     # --- a cable that is to be kept --------------------------------------------------------------------------------
 
     def _keeps(self, evse: Evse) -> bool:
-        return evse.holds and not evse.tethered and not self._site.settings.flag(_KEEPING)
+        return evse.holds and not evse.tethered and not self._site.settings.flag(KEEPING)
 
     @on(SessionOpened)
     def session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
@@ -171,7 +180,7 @@ class Lock:
 
     @on(SettingChanged)
     def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
-        if event.name == _KEEPING:
+        if event.name == KEEPING:
             for evse in self._site.evses.values():
                 if evse.holds and evse.session is not None:
                     yield SetHold(evse.number, self._keeps(evse))

@@ -16,6 +16,7 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.evse import Evse, Site, State
+from agent.domain.kept_cable import CARDLESS
 from agent.domain.live import flows
 from agent.domain.messages import ChargingState, StopReason, TransactionEnded, TriggerReason
 from agent.domain.ocmf import Bill, Holder, payload
@@ -149,7 +150,8 @@ def _close(s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | N
     evse.session, evse.charging = None, ChargingState.IDLE
     yield WakeMe(timer("end", evse), None)
     evse.state = rest(evse) if evse.newcomer or not (evse.cable or evse.vehicle) else State.ENDED
-    yield SessionClosed(evse.number, session.id, stop.reason, meter_wh, at)
+    card = None if session.web or session.token.type in CARDLESS else session.token
+    yield SessionClosed(evse.number, session.id, stop.reason, meter_wh, at, card, session.group)
     yield changed(evse)
 
 

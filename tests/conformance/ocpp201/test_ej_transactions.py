@@ -398,11 +398,20 @@ async def test_pulled_at_the_car(s: Street201, unlocks: bool) -> None:
     try:
         await s.session()
         await s.unplug(side="ev")
-        assert (await s.ended())["transactionInfo"]["stoppedReason"] == "EVDisconnected"
+        ended = await s.ended()
+        assert ended["transactionInfo"]["stoppedReason"] == "EVDisconnected"
+        assert ended["triggerReason"] == "EVCommunicationLost"
+        assert ended["transactionInfo"]["chargingState"] == "Idle"
         if not unlocks:
             assert (await s.until(lambda e: not e["session"]))["locked"]
-            answer = await s.csms.ask("UnlockConnector", {"evseId": 1, "connectorId": 1})
-            assert answer == {"status": "Unlocked"}
+            judged = len(s.payloads("Authorize"))
+            await s.tap(STRANGER)
+            assert (await s.station.evse())["locked"]
+            await s.tap(CARD)
+            assert len(s.payloads("Authorize")) == judged, "the card that began the session needs no question"
         await s.until(lambda e: not e["locked"])
+        await s.unplug()
+        await s.heard(lambda: s.csms.statuses["1"] == "Available")
+        assert len(s.events("Started")) == 1
     finally:
         assert await s.put("OCPPCommCtrlr.UnlockOnEVSideDisconnect", "true") == "Accepted"

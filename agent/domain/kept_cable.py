@@ -1,0 +1,33 @@
+"""A cable that stays locked in the socket after its car has left, until whoever may has come back for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent.domain.messages import StopReason
+from agent.domain.record import dump, load
+from agent.frozen import frozen
+from agent.kinds import Token, TokenType
+
+CARDLESS = frozenset((TokenType.NO_AUTHORIZATION, TokenType.DIRECT_PAYMENT))
+"""Drivers who have nothing to show at a reader."""
+ENDED_BY_DRIVER = frozenset((StopReason.LOCAL, StopReason.REMOTE, StopReason.MASTER_PASS))
+"""Who ends a session like this wants to go, also where the car has left before."""
+
+
+@frozen
+class KeptCable:
+    """``token`` began the session, ``group`` is its group: either frees the cable."""
+
+    token: Token
+    group: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """For ``Remember("kept_cable", EVSE, ...)``."""
+        return {"token": dump(self.token), "group": self.group}
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> KeptCable:
+        """Raises ``Poisoned``, ``KeyError``."""
+        return cls(load(record["token"], Token), None if record["group"] is None else str(record["group"]))
