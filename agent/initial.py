@@ -226,12 +226,15 @@ def stranded_payments(file: StationFile, facts: Mapping[str, Mapping[str, Any]])
 
 
 def unusable_terminals(file: StationFile) -> list[str]:
-    """Complaints about terminals that would never wait for a card."""
-    if file.terminal is None and all(e.terminal is None for e in file.evses):
+    """Complaints about terminals that would never wait for a card, or that sell nothing with it, and about outlets that
+    must have one. A station runs with such a file all the same: what it can do, it does."""
+    if file.tariff is None and file.terminal is None and not any(e.terminal or e.tariff for e in file.evses):
         return []
-    from agent.paying import unclassed, unused
+    from agent.paying import unclassed, uncovered, unused
+    from agent.tariffs import without_a_terminal
 
-    return [f"{file.path}: {problem}" for problem in (*unused(file), *unclassed(file))]
+    found = (*unused(file), *unclassed(file), *uncovered(file), *without_a_terminal(file))
+    return [f"{file.path}: {problem}" for problem in found]
 
 
 def wall_clock(file: StationFile) -> Callable[[float], Local]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import secret_file
+from agent.currencies import HUNDREDTHS, OTHERS
 from agent.initial import initial_offers, initial_settings, initial_terms, unusable_certificates, unusable_terminals
 from agent.ports.driver import missing_module
 from agent.settings import SettingsError, StationFile, load, meant
@@ -65,7 +66,7 @@ def check(file: StationFile) -> Iterable[str]:
         zone(file.station.timezone)
     except NoZone as e:
         wrong.append(f"{file.path}: station.timezone: {e}")
-    wrong += [f"{file.path}: {said}" for said in (*_languages(file), *_secrets(file), *_sinks(file), *_socket(file))]
+    wrong += [f"{file.path}: {said}" for said in (*_words(file), *_secrets(file), *_sinks(file), *_socket(file))]
     wrong += unusable_certificates(file) + unusable_terminals(file)
     for made in (initial_settings, initial_offers, initial_terms):
         try:
@@ -75,8 +76,8 @@ def check(file: StationFile) -> Iterable[str]:
     return wrong + devices(file)
 
 
-def _languages(file: StationFile) -> Iterator[str]:
-    """A screen says what the texts of its language say."""
+def _words(file: StationFile) -> Iterator[str]:
+    """What a screen can say: there are texts of each language, and the currency is one."""
     from agent.services.devices import config_dirs
 
     folders = [folder / "texts" for folder in config_dirs(file)]
@@ -84,6 +85,9 @@ def _languages(file: StationFile) -> Iterator[str]:
     for n, language in enumerate(file.station.languages):
         if language not in known:
             yield f"station.languages[{n}]: there are no texts for {language!r}{meant(language, known, 'known')}"
+    currency = file.settings.get("currency", "EUR")
+    if isinstance(currency, str) and currency not in HUNDREDTHS and currency not in OTHERS:
+        yield f"settings.currency: {currency!r} is no currency of ISO 4217"
     chosen = file.settings.get("language", "")
     if chosen and chosen not in file.station.languages:
         yield f"settings.language: must be one of station.languages, is {chosen!r}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+from agent.currencies import HUNDREDTHS
 from agent.domain.adhoc import DAY_S, FINISHED, HOLD_HOURS, HOUR_S, SCHEDULE_S, TOKEN_LENGTH, Terms, reference
 from agent.frozen import frozen
 from agent.key_rules import Between, Entries, Text
@@ -55,6 +55,32 @@ def terms(file: StationFile, wrong: list[str]) -> Terms | None:
     )
 
 
+SOME_WH = 1000.0
+"""A hold that leaves less than this, at the full power of the outlet, is of no use to a driver."""
+
+
+def uncovered(file: StationFile) -> list[str]:
+    """With a hold that is eaten up by fees, minimum and reserve every card is taken, and every session ends at once."""
+    from agent.tariffs import offers
+
+    held = terms(file, [])
+    if held is None or held.amount_cents < 1:
+        return []
+    outlets = {n for served in held.terminals.values() for n in served}
+    wrong = []
+    for e in file.evses:
+        tariff = offers(file, [])[e.number].tariff
+        if e.number not in outlets or tariff is None or e.power_w <= 0:
+            continue
+        needed_s = held.reserve_s + SOME_WH * 3600 / e.power_w
+        if tariff.headroom_s(tariff.usage(), held.amount_cents, e.power_w) < needed_s:
+            wrong.append(
+                f"payment.amount_cents: {held.amount_cents} is too little for EVSE {e.number}: fees, minimum and"
+                f" reserve_s leave less than {SOME_WH / 1000:g} kWh of it at {e.power_w / 1000:g} kW"
+            )
+    return wrong
+
+
 def left(file: StationFile) -> Terms:
     """Nobody can pay here (any more); what was begun is brought to its end by the terminals that are still there."""
     return Terms(0, _terminals(file))
@@ -100,5 +126,5 @@ def _currencies(file: StationFile, outlets: tuple[EvseId, ...]) -> str:
     """What is wrong with the prices at one terminal; "": nothing."""
     tariffs = (e.tariff or file.tariff for e in file.evses if e.number in outlets)
     named = (t.get("currency", "EUR") for t in tariffs if isinstance(t, Mapping))
-    found = sorted({c for c in named if isinstance(c, str) and re.fullmatch("[A-Z]{3}", c)})
+    found = sorted({c for c in named if isinstance(c, str) and c in HUNDREDTHS})  # of the others the tariff tells
     return "" if len(found) < 2 else f"terminal: it charges in one currency, and its outlets sell in {', '.join(found)}"

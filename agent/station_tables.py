@@ -68,6 +68,8 @@ class Station:
     store_max_mb: Annotated[int, Between(1, STORE_MAX_MB, "megabytes")] = 32
     features_off: tuple[Annotated[str, OneOf(FEATURE_PROFILES[1:])], ...] = ()
     free_vending: bool = False
+    pool_terminal: bool = False
+    """Another terminal of the recharging pool takes bank cards for this station."""
     resume_within_s: Annotated[float, Between(0, 86_400, "seconds")] = 60.0
     max_a: Annotated[float, Between(MIN_A, 100_000, "amperes; a vehicle takes no less")] | None = None
     """What each phase of the feed carries, for all EVSEs together."""

@@ -6,6 +6,7 @@ import re
 from dataclasses import field
 from typing import Annotated, Any, TypeAlias
 
+from agent.currencies import currency_problem
 from agent.domain.offer import Offer, unlawful
 from agent.domain.tariff import Rates, Tariff, Window, rate
 from agent.frozen import frozen
@@ -95,6 +96,20 @@ def offers(file: StationFile, wrong: list[str]) -> dict[EvseId, Offer]:
     return made
 
 
+def without_a_terminal(file: StationFile) -> list[str]:
+    """Regulation (EU) 2023/1804, 5(1): from 50 kW on a code to scan is not enough."""
+    if file.station.pool_terminal or file.terminal is not None:
+        return []
+    made = offers(file, [])
+    return [
+        f"evse[{e.number}].terminal: is missing: EVSE {e.number} sells with {e.power_w / 1000:g} kW, and from 50 kW on"
+        " a card reader is the law (Regulation (EU) 2023/1804, 5(1)); where another one of the pool takes the cards:"
+        " station.pool_terminal = true"
+        for e in file.evses
+        if e.terminal is None and made[e.number].tariff is not None and made[e.number].strict
+    ]
+
+
 def _refusal(where: str, evse: Evse, key: str) -> str:
     what = "is missing" if key == "kwh" else "cannot be asked"
     return f"{where}.{key}: {what}: EVSE {evse.number} has {evse.power_w / 1000:g} kW, and {_LAW}"
@@ -174,6 +189,7 @@ def _misfits(tariff: Tariff, table: TariffTable, where: str) -> list[str]:
         f"{where}.other_name: must say what the other fee is for": tariff.other is None or bool(tariff.other_name),
         f"{where}.minimum: is more than the maximum": least is None or most is None or least <= most,
     }
+    conditions |= {f"{where}.currency: {said}": False for said in [currency_problem(tariff.currency)] if said}
     return [said for said, holds in conditions.items() if not holds] + _holes(tariff.windows, where)
 
 

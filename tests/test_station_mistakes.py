@@ -181,6 +181,13 @@ MISTAKES: tuple[tuple[str, int, str, str, str], ...] = (
     ("[settings.ocpp2]", 1, '"TxCtrlr.EVConnectionTime" = 60', "settings.ocpp2.TxCtrlr.EVConnectionTime", "no such"),
     ("[tariff]", 1, "kwh = -1", "tariff.kwh", "0 or more"),
     ("[tariff]", 1, 'currency = "Euro"', "tariff.currency", "three capital letters"),
+    ("[tariff]", 1, 'currency = "ISK"', "tariff.currency", "ISK has 0 decimals (ISO 4217)"),
+    ("[tariff]", 1, 'currency = "KWD"', "tariff.currency", "KWD has 3 decimals"),
+    ("[tariff]", 1, 'currency = "EUX"', "tariff.currency", "no currency of ISO 4217"),
+    ("[settings]", 1, 'currency = "EUX"', "settings.currency", "no currency of ISO 4217"),
+    ("[tariff]", 1, "minimum = 60.01", "payment.amount_cents", "too little for EVSE 1"),
+    ("[tariff]", 1, "session = 60", "payment.amount_cents", "too little for EVSE 1"),
+    ("[evse.tariff]", 1, "session = 59.5", "payment.amount_cents", "too little for EVSE 2"),
     ("[tariff]", 1, "grace_min = 2000", "tariff.grace_min", "0 to 1440"),
     ("[tariff]", 1, "vat_percent = 170", "tariff.vat_percent", "0 to 100"),
     ("[payment]", 1, "amount_cents = 0", "payment.amount_cents", "1 to 100000"),
@@ -274,7 +281,8 @@ def test_one_mistake_is_named_with_its_place(
         assert problem.line == number, "the line of the key"
         assert line[problem.column - 1 :].lstrip("\"'").startswith((leaf, "TxCtrlr")) or path.endswith("]")
     elif problem.line != number:  # of the table, where a key is missing or two do not go together
-        assert lines[problem.line - 1].strip("[]").rpartition(".")[2].startswith(path.partition("[")[0][:4])
+        there = lines[problem.line - 1]
+        assert there.startswith(leaf) or there.strip("[]").rpartition(".")[2].startswith(path.partition("[")[0][:4])
 
 
 def test_mistakes_of_every_stage_are_named_in_one_run(tmp_path: Path) -> None:
@@ -345,6 +353,36 @@ def test_files_with_a_secret_are_for_their_owner(tmp_path: Path) -> None:
     for name in ("password", "broker-password"):
         (tmp_path / name).chmod(0o600)
     assert judged(tmp_path, text) == []
+
+
+QR_ONLY = """\
+[tariff]
+kwh = 0.59
+[[evse]]
+number = 1
+kind = "DC"
+power_kw = {power_kw}
+{terminal}
+"""
+OWN_TERMINAL = 'terminal = { driver = "terminal_payter", host = "10.0.0.5" }'
+
+
+@pytest.mark.parametrize(
+    ("power_kw", "terminal", "more", "wanted"),
+    [
+        (150, "", "", ["evse[1].terminal"]),
+        (50, "", "", ["evse[1].terminal"]),
+        (49, "", "", []),
+        (150, OWN_TERMINAL, "[payment]\namount_cents = 6000\n", []),
+        (150, "", "[station]\npool_terminal = true\n", []),
+    ],
+)
+def test_from_50_kw_on_a_card_reader_is_the_law(
+    tmp_path: Path, power_kw: int, terminal: str, more: str, wanted: list[str]
+) -> None:
+    found = judged(tmp_path, more + QR_ONLY.format(power_kw=power_kw, terminal=terminal))
+    assert [p.path for p in found] == wanted
+    assert all("2023/1804, 5(1)" in p.message for p in found)
 
 
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(

@@ -114,7 +114,7 @@ def approved(j: Book, p: Payment, event: PaymentApproved, now: Moment) -> Iterat
     yield WakeMe(timer("auth", p), None)
     if p.withdrawn:
         yield from _void(j, p, now, p.why)
-    elif p.held_cents < j.terms.least_cents:
+    elif p.held_cents < j.terms.least_cents or (p.tariff is not None and not p.tariff.affords(p.held_cents)):
         yield from _void(j, p, now, "too little is held")
     else:
         p.state = PayState.AUTHORISED

@@ -133,6 +133,10 @@ class Tariff:
             return None
         return max(0, int(self._left(usage, ceiling_cents) * 1000 / rate))
 
+    def affords(self, ceiling_cents: int) -> bool:
+        """Is anything left for energy after what is due in any case?"""
+        return self._capped(ceiling_cents) or self._left(self.usage(), ceiling_cents) > 0
+
     def headroom_s(self, usage: Usage, ceiling_cents: int, power_w: float) -> float:
         """How long from the last point of ``usage`` until more than the ceiling is due, at this power and if the
         vehicle goes on as it is; ``inf``: longer than a week. Rather too short: before the first point, and for the

@@ -475,6 +475,27 @@ def test_too_little_is_let_go_and_less_is_the_ceiling() -> None:
     assert record(play, paid_for)["held_cents"] == 1000
 
 
+@pytest.mark.parametrize(
+    ("once", "held_cents", "enough"),
+    [
+        ({"session": Decimal("30")}, 3000, False),
+        ({"session": Decimal("30")}, 3001, True),
+        ({"session": Decimal("20"), "other": Decimal("15"), "other_name": "Parking"}, 3500, False),
+        ({"min_cents": 3100}, 3000, False),
+        ({"min_cents": 3000}, 3000, True),
+        ({"session": Decimal("30"), "max_cents": 2900}, 2900, True),
+    ],
+)
+def test_a_hold_below_what_is_due_in_any_case_is_let_go(once: dict[str, Any], held_cents: int, enough: bool) -> None:
+    """Otherwise the card is taken and the session ends at once."""
+    play = till(tariff=Tariff(Decimal("0.5"), **once))
+    (play >> PLUG).skip()
+    payment = offer(play)
+    play.feed(BankCardRead(0, payment, CARD))
+    play.skip().feed(PaymentApproved(0, payment, 7, held_cents, partial=True))
+    assert record(play, payment)["state"] == ("Authorised" if enough else "VoidPending")
+
+
 # --- the backend -----------------------------------------------------------------------------------------------------
 
 FIRST = {"payment_authorize_first": True}
