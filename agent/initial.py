@@ -231,9 +231,10 @@ def unusable_terminals(file: StationFile) -> list[str]:
     if file.tariff is None and file.terminal is None and not any(e.terminal or e.tariff for e in file.evses):
         return []
     from agent.paying import unclassed, uncovered, unused
-    from agent.tariffs import without_a_terminal
+    from agent.tariffs import offers, without_a_terminal
 
-    found = (*unused(file), *unclassed(file), *uncovered(file), *without_a_terminal(file))
+    made = offers(file, [])
+    found = (*unused(file), *unclassed(file), *uncovered(file, made), *without_a_terminal(file, made))
     return [f"{file.path}: {problem}" for problem in found]
 
 

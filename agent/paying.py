@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from agent.currencies import HUNDREDTHS
 from agent.domain.adhoc import DAY_S, FINISHED, HOLD_HOURS, HOUR_S, SCHEDULE_S, TOKEN_LENGTH, Terms, reference
+from agent.domain.offer import Offer
 from agent.frozen import frozen
 from agent.key_rules import Between, Entries, Text
 from agent.kinds import STATION, EvseId
@@ -59,17 +60,15 @@ SOME_WH = 1000.0
 """A hold that leaves less than this, at the full power of the outlet, is of no use to a driver."""
 
 
-def uncovered(file: StationFile) -> list[str]:
+def uncovered(file: StationFile, offers: Mapping[EvseId, Offer]) -> list[str]:
     """With a hold that is eaten up by fees, minimum and reserve every card is taken, and every session ends at once."""
-    from agent.tariffs import offers
-
     held = terms(file, [])
     if held is None or held.amount_cents < 1:
         return []
     outlets = {n for served in held.terminals.values() for n in served}
     wrong = []
     for e in file.evses:
-        tariff = offers(file, [])[e.number].tariff
+        tariff = offers[e.number].tariff
         if e.number not in outlets or tariff is None or e.power_w <= 0:
             continue
         needed_s = held.reserve_s + SOME_WH * 3600 / e.power_w

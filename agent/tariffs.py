@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Any, TypeAlias
 
@@ -96,11 +97,10 @@ def offers(file: StationFile, wrong: list[str]) -> dict[EvseId, Offer]:
     return made
 
 
-def without_a_terminal(file: StationFile) -> list[str]:
+def without_a_terminal(file: StationFile, made: Mapping[EvseId, Offer]) -> list[str]:
     """Regulation (EU) 2023/1804, 5(1): from 50 kW on a code to scan is not enough."""
     if file.station.pool_terminal or file.terminal is not None:
         return []
-    made = offers(file, [])
     return [
         f"evse[{e.number}].terminal: is missing: EVSE {e.number} sells with {e.power_w / 1000:g} kW, and from 50 kW on"
         " a card reader is the law (Regulation (EU) 2023/1804, 5(1)); where another one of the pool takes the cards:"
