@@ -12,31 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
+from agent.command_help import ABOUT, CHECK, CSMS, DEAD, DRIVERS, FAULTS, PAYMENTS, PROBE, RUN
 
 if TYPE_CHECKING:
     import argparse
     from importlib.metadata import EntryPoint
 
-    from agent.settings import StationFile
+    from agent.settings import SettingsError, StationFile
 
 EXIT_WRONG_FILE, EXIT_PIPE = 2, 141
 COMMANDS = "chargy_agent.commands"
-
-ABOUT = """\
-Station-side OCPP agent for public EV charge points.
-
-  chargy-agent simulate                     see a simulated station charge, in a page
-  chargy-agent check station.toml           is this station file right? (says what is not, and where)
-  chargy-agent drivers                      which drivers are installed, and their settings
-  chargy-agent bench station.toml           its devices, simulated: to check, probe, verify without hardware
-  chargy-agent probe station.toml           look at its devices: who are they, what is proven?
-  chargy-agent verify station.toml          do they keep what the agent relies on? (speed, silence, spoilt replies)
-  chargy-agent run station.toml             run a real station (systemd does this)
-  chargy-agent faults list station.toml     what is wrong, and what to do about it
-  chargy-agent dead list station.toml       what could not be delivered, and what to do with it
-  chargy-agent payments list station.toml   what was charged to bank cards, and what is uncertain
-  chargy-agent csms                         a small central system of our own, to test against
-"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -100,14 +85,18 @@ def _adders(wanted: str) -> list[Callable[[Any], None]]:
     return [brought[wanted]] if wanted in brought else [*ours.values(), *brought.values()]
 
 
-def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+def _command(commands: Any, name: str, text: str, about: str) -> argparse.ArgumentParser:
+    import argparse
+
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     command.add_argument("-v", "--verbose", action="store_true", help="say more on the log")
     return command
 
 
 def _add_run(commands: Any) -> None:
-    command = _command(commands, "run", "Run the station that a station file describes, until SIGTERM.")
+    command = _command(commands, "run", "Run the station that a station file describes, until SIGTERM.", RUN)
     command.add_argument("station", type=Path, metavar="STATION.toml")
     command.add_argument(
         "--clock-rate",
@@ -157,44 +146,29 @@ def _run_file(path: Path, clock_rate: float, rtc_offset_s: float, scale: str | N
         options = compose.Options(clock_rate, rtc_offset_s, Scale.of(scale) if scale else None)
         return asyncio.run(compose.run(file, options, store))
     except* SettingsError as group:
-        _complain(group)
+        _complain(group, path)
     except* (StoreError, StoreRefused) as group:
-        _complain(group)
+        _complain(group, path)
     return EXIT_WRONG_FILE
 
 
-def _complain(group: BaseExceptionGroup[Any]) -> None:
+def _complain(group: BaseExceptionGroup[Any], path: Path) -> None:
+    from agent.settings import SettingsError
+
     for e in group.exceptions:
         if isinstance(e, BaseExceptionGroup):
-            _complain(e)
+            _complain(e, path)
+        elif isinstance(e, SettingsError):
+            _print_problems(path, e)
         else:
             print(e, file=sys.stderr)
 
 
-CHECK = """\
-Judges a station file before an agent runs with it: tables, settings, prices, devices and their maps, certificates,
-files with secrets, and whether what it needs is installed. No device is opened, nothing is written or sent.
-
-  chargy-agent check station.toml          each mistake on a line of its own: FILE:LINE:COLUMN: KEY: what is wrong
-  chargy-agent check station.toml --json   the same for machines: {"v", "file", "good", "problems": [{"line", "column",
-                                           "path", "message"}]}; line 0: it has no place in the file
-
-Exit code: 0 the file is good, 2 it is not, or cannot be read.
-"""
-
-
 def _add_check(commands: Any) -> None:
-    import argparse
-
-    command: argparse.ArgumentParser = commands.add_parser(
-        "check",
-        help="Is this station file right? Every mistake with line, column and path, and what was meant.",
-        description=CHECK,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    text = "Is this station file right? Every mistake with line, column and path, and what was meant."
+    command = _command(commands, "check", text, CHECK)
     command.add_argument("station", type=Path, metavar="STATION.toml")
     command.add_argument("--json", action="store_true", help="for machines, on standard output")
-    command.add_argument("-v", "--verbose", action="store_true", help="say more on the log")
     command.set_defaults(do=_check)
 
 
@@ -205,7 +179,9 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _add_drivers(commands: Any) -> None:
-    command = _command(commands, "drivers", "The drivers that are installed: role, package, settings with defaults.")
+    command = _command(
+        commands, "drivers", "The drivers that are installed: role, package, settings with defaults.", DRIVERS
+    )
     command.add_argument("--json", action="store_true", help="for machines")
     command.set_defaults(do=_drivers)
 
@@ -216,36 +192,15 @@ def _drivers(options: argparse.Namespace) -> int:
     return installed.run(options.json)
 
 
-PROBE = """\
-Opens every device of a station through its driver and writes a page of evidence: who each is, and of meters and boards
-class, MID marking, step of the register, freshness, monotonic count, plausibility. Release is never given; nothing is
-written to a meter. Stop the agent first: two programs on one line read wrong.
-
-  chargy-agent probe station.toml                          text, ten seconds per meter
-  chargy-agent probe station.toml --seconds 120            under load, so that energy and power can be compared
-  chargy-agent probe station.toml --only 'evse[1].meter'   one device
-  chargy-agent probe station.toml --json page.json         for the audit as well
-
-Exit code: 0 everything proven, 1 something failed, 2 it cannot be done, 3 nothing failed but not all is proven.
-"""
-
-
 def _add_probe(commands: Any) -> None:
-    import argparse
-
-    command: argparse.ArgumentParser = commands.add_parser(
-        "probe",
-        help="Look at the devices of a station, meters and boards above all: a page of evidence.",
-        description=PROBE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    text = "Look at the devices of a station, meters and boards above all: a page of evidence."
+    command = _command(commands, "probe", text, PROBE)
     command.add_argument("station", type=Path, metavar="STATION.toml")
     command.add_argument(
         "--seconds", type=float, default=10.0, metavar="S", help="how long each meter is looked at (10)"
     )
     command.add_argument("--only", action="append", default=[], metavar="DEVICE", help="as the page names it; repeats")
     command.add_argument("--json", default="", metavar="FILE", help="the page for machines; - for standard output")
-    command.add_argument("-v", "--verbose", action="store_true", help="say more on the log")
     command.set_defaults(do=_probe)
 
 
@@ -259,18 +214,11 @@ def _probe(options: argparse.Namespace) -> int:
 
 
 def _add_verify(commands: Any) -> None:
-    import argparse
-
     from agent.verify import command as verify
 
-    command: argparse.ArgumentParser = commands.add_parser(
-        "verify",
-        help="The conformance checks of every device, on the real hardware: a report.",
-        description=verify.ABOUT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    text = "The conformance checks of every device, on the real hardware: a report."
+    command = _command(commands, "verify", text, verify.ABOUT)
     verify.add_arguments(command)
-    command.add_argument("-v", "--verbose", action="store_true", help="say more on the log")
     command.set_defaults(do=_verify)
 
 
@@ -281,29 +229,8 @@ def _verify(options: argparse.Namespace) -> int:
     return EXIT_WRONG_FILE if file is None else command.run(file, options)
 
 
-DEAD = """\
-Messages that are billed (a session's start, values, end) and that a backend has refused for good, or that could not be
-read back, are no longer tried: they are kept in the dead-letter list. Nothing is lost until you say so.
-
-  chargy-agent dead list   station.toml          what is there, and why
-  chargy-agent dead show   station.toml 17 18    whole messages (card numbers masked)
-  chargy-agent dead resend station.toml 17       into the queue again, at its old place; a session's start goes along
-  chargy-agent dead resend station.toml --all    after the backend has been mended
-  chargy-agent dead drop   station.toml 17       given up for good: its energy will not be billed
-
-Works beside a running agent (as a member of its group) and while it is stopped (as its user).
-"""
-
-
 def _add_dead(commands: Any) -> None:
-    import argparse
-
-    command: argparse.ArgumentParser = commands.add_parser(
-        "dead",
-        help="What could not be delivered: list, show, resend, drop.",
-        description=DEAD,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = _command(commands, "dead", "What could not be delivered: list, show, resend, drop.", DEAD)
     command.add_argument("deed", choices=("list", "show", "resend", "drop"))
     command.add_argument("station", type=Path, metavar="STATION.toml")
     command.add_argument("numbers", type=int, nargs="*", metavar="NUMBER", help="as the list names them")
@@ -323,27 +250,8 @@ def _dead(options: argparse.Namespace) -> int:
     return dead.run(file, options.deed, options.numbers or None)
 
 
-PAYMENTS = """\
-The journal of bank card payments: what was held, what was charged, what nobody is sure of.
-
-  chargy-agent payments list   station.toml              all that are kept, oldest first
-  chargy-agent payments show   station.toml PY3K9V0T1A2B  whole records (no card numbers: there are none)
-  chargy-agent payments review station.toml PY3K9V0T1A2B  an uncertain one was looked at: its alarm goes
-
-Nothing here charges or releases anything. Works beside a running agent (as a member of its group) and while it is
-stopped (as its user).
-"""
-
-
 def _add_payments(commands: Any) -> None:
-    import argparse
-
-    command: argparse.ArgumentParser = commands.add_parser(
-        "payments",
-        help="The journal of bank card payments: list, show, review.",
-        description=PAYMENTS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = _command(commands, "payments", "The journal of bank card payments: list, show, review.", PAYMENTS)
     command.add_argument("deed", choices=("list", "show", "review"))
     command.add_argument("station", type=Path, metavar="STATION.toml")
     command.add_argument("names", nargs="*", metavar="REFERENCE", help="as the list names them")
@@ -362,29 +270,8 @@ def _payments(options: argparse.Namespace) -> int:
     return ledger.run(file, options.deed, options.names or None)
 
 
-FAULTS = """\
-What is wrong with the station, for somebody who stands before it.
-
-  chargy-agent faults list  station.toml      what, where, what to do
-  chargy-agent faults clear station.toml 2    what is latched at outlet 2 was looked at; without a number: all outlets
-
-Only what is latched (a welded contactor, a residual current device that failed its test, a lock that jams again and
-again) waits to be cleared; everything else goes by itself when its cause does. Nothing is talked away: the board must
-not show it any more. Works beside a running agent (as a member of its group); "list" also while it is stopped.
-
-Exit code: 0 nothing is wrong, or all was cleared; 1 something is; 2 it cannot be done.
-"""
-
-
 def _add_faults(commands: Any) -> None:
-    import argparse
-
-    command: argparse.ArgumentParser = commands.add_parser(
-        "faults",
-        help="What is wrong with the station: list, clear.",
-        description=FAULTS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = _command(commands, "faults", "What is wrong with the station: list, clear.", FAULTS)
     command.add_argument("deed", choices=("list", "clear"))
     command.add_argument("station", type=Path, metavar="STATION.toml")
     command.add_argument("evses", type=int, nargs="*", metavar="EVSE", help="numbers of outlets; all without one")
@@ -406,14 +293,21 @@ def _load(path: Path) -> StationFile | None:
     try:
         return load(path)
     except SettingsError as e:
-        print(e, file=sys.stderr)
+        _print_problems(path, e)
         return None
+
+
+def _print_problems(path: Path, error: SettingsError) -> None:
+    from agent.station_problems import placed
+
+    for problem in placed(path, error.problems):
+        print(problem.text(path), file=sys.stderr)
 
 
 def _add_csms(commands: Any) -> None:
     from agent.commissioning import central
 
-    command = _command(commands, "csms", "A central system of our own, for tests and demonstrations.")
+    command = _command(commands, "csms", "A central system of our own, for tests and demonstrations.", CSMS)
     central.add_arguments(command)
     command.set_defaults(do=central.main)
 
@@ -421,7 +315,7 @@ def _add_csms(commands: Any) -> None:
 def _add_installed(entry: EntryPoint, commands: Any) -> None:
     """A command of another package (the simulated station)."""
     found = entry.load()
-    command = _command(commands, found.name, found.help)
+    command = _command(commands, found.name, found.help, getattr(found, "about", "") or found.help)
     found.add_arguments(command)
     command.set_defaults(do=found.run)
 

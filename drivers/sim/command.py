@@ -32,6 +32,8 @@ class Command:
     help: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
+    about: str = ""
+    """What ``--help`` of the command says; "": ``help``."""
 
 
 def add_simulate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,17 +109,40 @@ def _run(plan: Callable[[StationFile, type[Plan]], Plan], path: Path | None = No
     return 0
 
 
+SIMULATE_ABOUT = """\
+A simulated station on this machine: far ends for all its devices, a page with cars, cards, screen and the OCPP
+conversation, and the very agent that runs on a board. Without a backend it brings a small central system along, and
+time runs 10 times as fast. Needs the extra: pip install 'chargy-agent[sim]'.
+
+  chargy-agent simulate                                          two Type 2 sockets; open the address that it prints
+  chargy-agent simulate station.toml --backend ws://HOST:PORT    your station file, your central system
+  chargy-agent simulate --headless --port 0 --speed 20           the control API alone (docs/control-api.md), for suites
+
+Exit code: 0 ended in order (Ctrl-C, SIGTERM), 2 it cannot be done: the station file is wrong, a port is taken, another
+simulation uses the folder, or the agent refuses its file.
+"""
+BENCH_ABOUT = """\
+The simulated devices of a station file without agent and backend, and world/derived.toml: the same station file with
+the addresses of these devices. It holds passwords and is readable by its owner alone.
+
+  chargy-agent bench station.toml
+  chargy-agent check world/derived.toml          then probe, verify or run it
+
+Exit code: 0 ended in order (Ctrl-C, SIGTERM), 2 it cannot be done.
+"""
 SIMULATE = Command(
     "simulate",
     "A simulated station with its page: cars, cards, the screen, the OCPP conversation.",
     add_simulate_arguments,
     simulate,
+    SIMULATE_ABOUT,
 )
 BENCH = Command(
     "bench",
     "The simulated devices alone, and a station file with their addresses for an agent of yours.",
     add_bench_arguments,
     bench,
+    BENCH_ABOUT,
 )
 
 
