@@ -10,13 +10,11 @@ a CALL of its own, after silence with a growing pause. An answer to any CALL of 
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import sys
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Sequence
+from typing import Any
 
 from agent.domain.events import Event
 from agent.domain.messages import ConnectorUnplugged, MeterSampled, TransactionEnded, names_token
@@ -30,33 +28,12 @@ from agent.ports.store import OutboxRow, Put, StoreError
 
 log = logging.getLogger("agent.ocpp")
 
-T = TypeVar("T")
-
 FETCH = 10
 BACKLOG = 3
 """More waiting rows than this are a backlog: statuses no longer wait for their turn in it."""
 LATE_KEPT = 64
 LEAST_PAUSE_S = 60.0
 """Domain seconds before a row goes again that may not be buried, whatever TransactionMessageRetryInterval says."""
-
-
-def _begun(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Runs up to its first wait at once (Python 3.12): most of this work waits for nothing, and a turn of the event
-    loop costs as much as the work."""
-    eager: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-    return asyncio.Task(work, loop=asyncio.get_running_loop(), **eager)
-
-
-async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """A connection that ends in the middle must not leave half a durable write behind: the cancellation waits."""
-    task = _begun(work)
-    if task.done():
-        return task.result()
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
 
 
 class Billing:
@@ -69,9 +46,9 @@ class Billing:
         self._not_before_s = 0.0
         self._heard: dict[int, Heard] = {}
         self._late: OrderedDict[int, Heard | None] = OrderedDict()
-        self._buried: OrderedDict[int, None] = OrderedDict()
-        self._orphans: tuple[Heard, ...] = ()
-        """What late answers to buried rows have brought: stored along with the next row that leaves the queue."""
+        self._buried: OrderedDict[int, OutboxRow] = OrderedDict()
+        self._late_to_buried: tuple[tuple[OutboxRow, Heard], ...] = ()
+        """Dead letters, and what late answers to them have brought: stored before the next row is sent."""
         self._silences = 0
         self._told_of = 0
         self._paused_for = ""
@@ -96,7 +73,8 @@ class Billing:
         return 2**62 if self.pausing or self.waiting > BACKLOG else self.settled
 
     def due_in_s(self) -> float | None:
-        return max(0.0, self._not_before_s - time.monotonic()) if self.waiting or self._arrived else None
+        owes = self.waiting or self._arrived or self._late_to_buried
+        return max(0.0, self._not_before_s - time.monotonic()) if owes else None
 
     def reconnected(self, dialect: Dialect) -> None:
         """A new connection: nothing is owed to the old one's failures."""
@@ -109,7 +87,7 @@ class Billing:
         """An answer after its time-out is an answer; None: a refusal, which never takes the place of a good one. What
         comes back is to be heard at once: it is about a row that has been buried."""
         if seq in self._buried:
-            self._orphans += (heard,) if heard else ()
+            self._late_to_buried += ((self._buried[seq], heard),) if heard else ()
             return heard.events if heard else ()
         self._late[seq] = heard or self._late.get(seq)
         while len(self._late) > LATE_KEPT:
@@ -126,11 +104,25 @@ class Billing:
 
     async def head(self) -> OutboxRow | None:
         """The oldest row, if it may be sent now."""
-        if self.pausing or (self._arrived and not await self._arrive()) or not self.waiting:
+        if self.pausing or not await self._store_late() or (self._arrived and not await self._arrive()):
+            return None
+        if not self.waiting:
             return None
         if not self._rows:
             await self._fetch(FETCH)
         return self._rows[0] if self._rows else None
+
+    async def _store_late(self) -> bool:
+        """A start that has got its number after all is no dead letter: to resend it would begin another transaction."""
+        for row, heard in self._late_to_buried:
+            if not await self._stored(self._desk.outbox.noted(self._crossing.named((heard,)))):
+                return False
+            is_start = self._backend_numbers and heard.version == self._version and names_token(row.message)
+            if is_start and not await self._stored(self._desk.outbox.put_back([row])):
+                return False
+            self._late_to_buried = self._late_to_buried[1:]
+            self._rows.clear()
+        return True
 
     async def _fetch(self, count: int) -> None:
         try:
@@ -268,10 +260,9 @@ class Billing:
         if self._has_no_number(row) and isinstance(row.message, TransactionEnded) and row.message.authorised:
             return await self._closed(row, heard)
         self._heard[row.seq] = heard
-        orphans, self._silences = self._orphans, 0
-        if not await self._stored(self._desk.outbox.done(row, self._crossing.left(row, (heard, *orphans)))):
+        self._silences = 0
+        if not await self._stored(self._desk.outbox.done(row, self._crossing.left(row, heard))):
             return False
-        self._orphans = self._orphans[len(orphans) :]
         del self._heard[row.seq]
         self._drop(row)
         return True
@@ -402,7 +393,7 @@ class Billing:
 
     def _remember_buried(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:
-            self._buried[row.seq] = None
+            self._buried[row.seq] = row
             if row.seq in self._late:  # it came while the row was being buried
                 self.late(row.seq, self._late.pop(row.seq))
         while len(self._buried) > LATE_KEPT:

@@ -148,13 +148,19 @@ class Crossing:
 
     # --- what is remembered ------------------------------------------------------------------------------------------
 
-    def left(self, row: OutboxRow, heard: Sequence[Heard]) -> list[Put]:
-        """The facts of a row that leaves the queue: those that it brought, and what is kept of it. ``heard``: the
-        row's own first, then what late answers have brought."""
+    def left(self, row: OutboxRow, heard: Heard) -> list[Put]:
+        """The facts of a row that leaves the queue: those that it brought, and what is kept of it."""
+        if not is_opening(row.message) and not heard.facts:
+            return []
+        return self._facts((heard,), row)
+
+    def named(self, heard: Sequence[Heard]) -> list[Put]:
+        """The facts of late answers to rows that are dead letters."""
+        return self._facts(heard)
+
+    def _facts(self, heard: Sequence[Heard], leaving: OutboxRow | None = None) -> list[Put]:
         changed: dict[str, Known] = {}
         puts: list[Put] = []
-        if not is_opening(row.message) and not any(one.facts for one in heard):
-            return puts
         for one in heard:
             for fact in one.facts:
                 session = fact.key.removeprefix(self._link + "/")
@@ -163,9 +169,9 @@ class Crossing:
                 else:
                     known = changed.get(session) or self._known(session)
                     changed[session] = known.named(str(fact.value["id"]), one.version)
-        if row.session:
-            known = changed.get(row.session) or self._known(row.session)
-            changed[row.session] = known.leaving(row, heard[0].version)
+        if leaving is not None and leaving.session:
+            known = changed.get(leaving.session) or self._known(leaving.session)
+            changed[leaving.session] = known.leaving(leaving, heard[0].version)
         return puts + [put(self._link, s, known) for s, known in changed.items() if known != self._known(s)]
 
     def refused(self, row: OutboxRow) -> list[Put]:

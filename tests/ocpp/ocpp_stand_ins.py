@@ -105,7 +105,8 @@ class Outbox:
 
     async def put_back(self, rows: Sequence[OutboxRow], facts: Sequence[Put] = ()) -> None:
         self._write()
-        there = {r.seq for r in self.rows}
+        there, back_again = {r.seq for r in self.rows}, {r.seq for r in rows}
+        self.dead = [(r, why) for r, why in self.dead if r.seq not in back_again]
         back = [r for r in rows if r.seq not in there]
         self.rows = sorted((*self.rows, *back), key=lambda r: r.seq)
 

@@ -212,3 +212,22 @@ async def test_a_bill_that_was_taken_without_a_number_can_be_resent_as_a_whole()
         await until(lambda: not room.outbox.rows)
         assert [p["transactionId"] for p in central.of("StopTransaction")] == [-1, 8]
         assert room.outbox.dead == []
+
+
+async def test_a_start_that_gets_its_number_after_all_is_no_dead_letter() -> None:
+    """Nor does it have to be resent: that would begin another transaction. The rest goes with the number."""
+    central = Central(script={"StartTransaction": [None, REFUSED]})
+    async with linked(central, call_timeout_s=0.1, rate=1000.0) as room:
+        room.settings.put("retry_start_while_charging", False)
+        await refused_start(room, 1)
+        await until(lambda: room.outbox.dead)
+        first = next(id_ for id_, action, _ in central.calls if action == "StartTransaction")
+        await central.ws.send(json.dumps([3, first, {"transactionId": 9, "idTagInfo": {"status": "Accepted"}}]))
+        await until(lambda: not room.outbox.dead)
+        for message in (sampled(), ended()):
+            room.outbox.put(message)
+        room.link.wake()
+        await until(lambda: not room.outbox.rows)
+        assert [p["transactionId"] for p in central.of("MeterValues") + central.of("StopTransaction")] == [9, 9]
+        assert len(central.of("StartTransaction")) == 2
+        assert room.outbox.dead == []
