@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol, TypeVar
 
 from PIL import Image
@@ -55,6 +55,7 @@ class PanelDisplay:
         """For how many turns the face, and the view, have been there."""
         self._output: Output | None = None
         self._failed: Exception | None = None
+        self._anew = asyncio.Event()
         self._turning: asyncio.Task[None] | None = None
 
     async def open(self, output: Callable[[], Output]) -> None:
@@ -77,13 +78,16 @@ class PanelDisplay:
             if failed := self._failed:
                 self._failed = None
                 raise failed
-            if self._wanted is screens:
-                await self._in_thread(lambda: self._draw(screens))
+            if self._wanted is screens and await self._in_thread(lambda: self._draw(screens)):
+                self._anew.set()
 
     async def _turn_faces(self) -> None:
         """What does not fit at once takes turns. A panel that fails meanwhile is told by the next ``show``."""
         while True:
-            await asyncio.sleep(self._mounting.turn_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._anew.wait(), self._mounting.turn_s)
+                self._anew.clear()
+                continue  # what has just come to the front has its whole turn
             async with self._turn:
                 try:
                     await self._in_thread(self._next)
@@ -116,24 +120,26 @@ class PanelDisplay:
             self._texts[language] = load(language, self._where.config_dirs)
         return self._texts[language]
 
-    def _draw(self, screens: tuple[Screen, ...]) -> None:
+    def _draw(self, screens: tuple[Screen, ...]) -> bool:
+        """Tells whether something was brought to the front, whose turn begins now."""
         pages = tuple(page(s, self._words(s.language), self._where.facts) for s in screens)
         act = (pages[0].evse, screens[0].acts)
         if self._output is None or (pages == self._pages and act == self._act):
-            return
+            return False
         before = self._views[self._view] if self._pages is not None else None
-        acted = len(pages) > 1 and act != self._act
+        front = before is None or (len(pages) > 1 and act != self._act)
         self._pages = None  # a picture that failed half-way is drawn again
         self._views = views(pages, self._panel(self._output))
-        self._turn_to(pages[0].evse if acted or before is None else before.evses[0])
+        self._turn_to(pages[0].evse if front or before is None else before.evses[0])
         now = self._views[self._view]
-        if acted or before is None or now.evses != before.evses:
+        if front:
             self._face = self._stood = self._stayed = 0
-        elif now.titles != before.titles:
+        elif before is None or (now.evses, now.titles) != (before.evses, before.titles):
             self._face = self._stood = 0  # a new state begins with its name; figures that go on do not disturb the turn
-        if acted or before is None or now.pages != before.pages:
+        if front or before is None or now.pages != before.pages:
             self._put(self._output)
         self._pages, self._act = pages, act
+        return front
 
     def _turn_to(self, evse: int) -> None:
         self._view = next((n for n, view in enumerate(self._views) if evse in view.evses), 0)

@@ -303,7 +303,7 @@ class Wires:
                 if table := self._open_screen(name, path, evse.display, (evse.number,)):
                     self.far_ends.evses[evse.number]["display"] = table
         served = tuple(e.number for e in self._file.evses if e.display is None)
-        if shared is not None and served:
+        if shared is not None:
             self.far_ends.display = self._open_screen("display shared", "display", shared, served)
 
     def _open_screen(self, name: str, place: str, device: Device | None, served: tuple[int, ...]) -> Table | None:

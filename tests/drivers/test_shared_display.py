@@ -284,6 +284,22 @@ async def test_the_touched_outlet_comes_first() -> None:
         assert in_view() == 2, "touched once more"
 
 
+async def test_what_comes_to_the_front_has_its_whole_turn() -> None:
+    """The clock of the turns runs on its own: an outlet that is touched just before it would stand for less."""
+    memory = Memory((320, 240, 16))
+    async with opened(lambda: memory, Mounting(turn_s=1.0), where()) as display:
+        clock = asyncio.get_running_loop().time
+        await display.show(screen((S.IDLE, "", LAW), "en", 1), screen(CHARGING, "en", 2))
+        for acts in range(1, 4):
+            await asyncio.sleep(0.9)
+            await display.show(screen(CHARGING, "en", 2, acts=acts), screen((S.IDLE, "", LAW), "en", 1))
+        came_s = clock()
+        async with asyncio.timeout(60):
+            while display._views[display._view].evses == (2,):
+                await asyncio.sleep(0.02)
+    assert clock() - came_s >= OUTLET_S - 0.1
+
+
 async def test_a_state_that_comes_and_goes_does_not_hide_the_other_outlet() -> None:
     memory, seen = Memory((320, 240, 16)), set[str]()
     async with clocked(memory) as display:

@@ -196,6 +196,23 @@ def _chunks(data: bytes, size: int) -> list[bytes]:
     return [data[i : i + size] for i in range(0, len(data), size)]
 
 
+async def test_a_display_of_the_station_shows_the_outlets_without_an_own_one(tmp_path: Path) -> None:
+    own = {"driver": "display_framebuffer", "width": 320, "height": 240}
+    for displays, wanted in (
+        ((None, None), [[1, 2]]),
+        ((own, None), [[1], [2]]),
+        ((own, own), [[1], [2]]),
+    ):
+        evses = [{"number": n, **({"display": d} if d else {})} for n, d in enumerate(displays, 1)]
+        async with opened(tmp_path, evse=evses, display={"driver": "display_framebuffer"}) as world:
+            assert sorted(d["evses"] for d in world.displays()) == wanted
+            raw = tomllib.loads(world.derived())
+            assert size(raw["display"]["path"]) == 800 * 480 * 2, "the agent opens it in any case"
+            assert [size(e["display"]["path"]) if "display" in e else 0 for e in raw["evse"]] == [
+                320 * 240 * 2 if d else 0 for d in displays
+            ]
+
+
 async def test_frame_buffer_becomes_png(tmp_path: Path) -> None:
     from PIL import Image
 
