@@ -90,7 +90,7 @@ class Between(StrictCsms):
         await connection.send(text)
 
     def _book(self, id_: str, action: str, payload: dict[str, Any], answer: dict[str, Any], version: str) -> None:
-        key = self.key(action, payload)
+        key = self.identity(action, payload)
         if key in self._answers and action in BILLED:
             return  # a repeated message
         if action == "StartTransaction":

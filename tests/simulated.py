@@ -55,8 +55,8 @@ class Simulated:
         self.file = folder / "station.toml"
         self.file.write_text(text)
         # on a busy machine the station's own time-outs would come before its work is done
-        slower = max(1.0, speed / busy_factor())
-        self.args = ["simulate", str(self.file), "--port", "0", "--headless", "--speed", f"{slower:g}"]
+        self.speed = float(f"{max(1.0, speed / busy_factor()):g}")
+        self.args = ["simulate", str(self.file), "--port", "0", "--headless", "--speed", str(self.speed)]
         if backend:
             self.args += ["--backend", backend]
 

@@ -134,7 +134,7 @@ class StrictCsms:
         self._look_at_id(id_, action)
         if self.hook:
             await self.hook("before", action, payload)
-        key = self.key(action, payload)
+        key = self.identity(action, payload)
         if action in BILLED and key in self._answers:
             answer = self._answers[key]  # a repeated message: the same answer, no second transaction
         else:
@@ -157,7 +157,7 @@ class StrictCsms:
             self.violations.append(f"message id {id_} is used again, for {action}")
         self.ids.add(id_)
 
-    def key(self, action: str, payload: dict[str, Any]) -> tuple[Any, ...]:
+    def identity(self, action: str, payload: dict[str, Any]) -> tuple[Any, ...]:
         """Equal for repetitions of one billed message. The clock of the station may have been set in between."""
         if action == "TransactionEvent":
             return action, payload["transactionInfo"]["transactionId"], payload["seqNo"]

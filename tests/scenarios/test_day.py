@@ -115,7 +115,7 @@ class Day:
         while (spent_s := time.monotonic() - began) < DAY_S or not self._enough_seen():
             if CAMPAIGN and int(spent_s) % 20 == 0:
                 told = ", ".join(f"{k} {v}" for k, v in sorted(self.done.items()))
-                hour = spent_s * SPEED / 3600
+                hour = spent_s * self.station.speed / 3600
                 self.say(f"OCPP {self.version}, {hour:.1f} h: {len(self.csms.transactions)} transactions, {told}")
             assert not self.csms.violations, self.csms.violations
             await asyncio.sleep(1.0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from street import SPEED, Street, station_text, street
+from street import Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -69,24 +69,24 @@ async def station_time(s: Street) -> datetime:
     return datetime.fromisoformat(s.csms.told[-1]["timestamp"])
 
 
-def our_s() -> float:
+def our_s(s: Street) -> float:
     """Our clock, in seconds of the station's."""
-    return asyncio.get_running_loop().time() * SPEED
+    return asyncio.get_running_loop().time() * s.station.speed
 
 
 @pytest.mark.parametrize("how", [{"up": False}, {"stall": True}])
 async def test_stopped_while_the_road_is_closed(s: Street, how: dict[str, bool]) -> None:
     number = await s.charge("CARD-A")
     await energy(s, 10)
-    before_s = our_s()
+    before_s = our_s(s)
     at = await station_time(s)
-    after_s = our_s()
+    after_s = our_s(s)
     await road(s, **how)
     await energy(s, 60)
-    tapped_s = our_s()
+    tapped_s = our_s(s)
     await s.tap("CARD-A")
     await s.screen("finished")
-    finished_s = our_s()
+    finished_s = our_s(s)
     assert s.csms.transactions[number].stop is None
     await road(s, up=True, stall=False)
     await s.empty()

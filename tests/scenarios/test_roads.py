@@ -113,7 +113,7 @@ async def test_a_session_on_a_bad_road(s: Street201, road: str) -> None:
     await energy(s, 40)
     await s.tap(CARD)
     await s.until(lambda e: not e["session"])
-    stopped = at + timedelta(seconds=(asyncio.get_running_loop().time() - began) * SPEED)
+    stopped = at + timedelta(seconds=(asyncio.get_running_loop().time() - began) * s.station.speed)
     if road == "flapping":
         await flapping(s)
     await s.station.post("/links/backend", GOOD)
@@ -138,7 +138,7 @@ async def test_a_clock_that_lies_after_a_restart(s: Street201, step_s: float) ->
     await s.until(lambda e: e["session"] and e["contactor"])
     await s.tap(CARD)
     await s.screen("finished")
-    stopped = at + timedelta(seconds=(asyncio.get_running_loop().time() - began) * SPEED)
+    stopped = at + timedelta(seconds=(asyncio.get_running_loop().time() - began) * s.station.speed)
     await s.on_line()
     transaction = s.csms.transactions[number]
     assert transaction.stop is not None
@@ -171,7 +171,7 @@ async def test_a_session_before_the_first_contact(s: Street201) -> None:
     stopped_s = asyncio.get_running_loop().time()
     await s.on_line()
     contact = datetime.now(UTC)
-    since = timedelta(seconds=(asyncio.get_running_loop().time() - stopped_s) * SPEED)
+    since = timedelta(seconds=(asyncio.get_running_loop().time() - stopped_s) * s.station.speed)
     (number,) = set(s.csms.transactions) - before
     transaction = s.csms.transactions[number]
     assert transaction.stop is not None

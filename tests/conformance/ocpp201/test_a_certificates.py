@@ -12,7 +12,6 @@ import pytest_asyncio
 from authorities import Authority, hash_data, serial_of, shown
 from cryptography import x509
 from secure201 import Guarded, at_home
-from street import SPEED
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -92,7 +91,7 @@ async def test_TC_A_15_CS(s: Guarded) -> None:
     assert await s.put("SecurityCtrlr.CertSigningWaitMinimum", "2") == "Accepted"  # the answer before it was heard
     await s.csms.drop()
     await s.up()
-    await asyncio.sleep(30 / SPEED)
+    await asyncio.sleep(30 / s.station.speed)
     assert len(s.payloads("SignCertificate")) == 1
     assert shown(s.csms.front) == before
 
@@ -104,7 +103,7 @@ async def test_TC_A_23_CS(s: Guarded) -> None:
     assert await s.put("SecurityCtrlr.CertSigningRepeatTimes", "2") == "Accepted"
     csr = await request(s)
     await s.heard(lambda: len(s.payloads("SignCertificate")) == 3)
-    await asyncio.sleep(100 / SPEED)
+    await asyncio.sleep(100 / s.station.speed)
     assert len(s.payloads("SignCertificate")) == 3
     waits_s = [b - a for a, b in itertools.pairwise((await sent_s(s, "SignCertificate"))[-3:])]
     assert waits_s[0] >= 18

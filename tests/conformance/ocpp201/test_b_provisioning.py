@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from simulated import Simulated
-from street import SPEED, Backend, station_text
+from street import Backend, station_text
 from street201 import Street201, named
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -70,7 +70,7 @@ async def test_TC_B_03_CS_TC_B_30_CS(s: Street201) -> None:
 
     async def note(moment: str, action: str, payload: dict[str, Any]) -> None:
         if (moment, action) == ("before", "BootNotification"):
-            booted_s.append(asyncio.get_running_loop().time() * SPEED)
+            booted_s.append(asyncio.get_running_loop().time() * s.station.speed)
 
     s.csms.boot, s.csms.interval_s, s.csms.hook = "Rejected", 20, note
     try:
