@@ -4,6 +4,7 @@ wrong, and says nothing else."""
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from dataclasses import dataclass, fields
 from importlib.metadata import entry_points
@@ -19,6 +20,7 @@ from agent.kinds import MeterPolicy
 from agent.station_problems import Problem
 from agent.tables import Device
 
+ROOT = Path(__file__).parents[1]
 WHOLE = """\
 [station]
 id = "CP-1"
@@ -405,7 +407,7 @@ OURS = [
     MeterPolicy, paying.PaymentTable, tariffs.TariffTable, tariffs.WindowTable,
 ]  # fmt: skip
 DRIVERS = {e.name: e.load().settings for e in entry_points(group="chargy_agent.drivers")}
-MADE = {"charge_point_id_in_url", "subprotocol_echo"}
+MADE = {"charge_point_id_in_url", "subprotocol_echo", "sells"}
 READ_BY_THE_FILE = {"StationFile"}
 
 
@@ -430,6 +432,22 @@ def test_every_key_of_our_tables_has_its_range_its_choices_or_its_form(cls: type
 @pytest.mark.parametrize("name", sorted(DRIVERS))
 def test_every_key_of_a_driver_has_its_range_its_choices_or_its_form(name: str) -> None:
     assert without_a_rule(DRIVERS[name]) == []
+
+
+DOCUMENTED = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("station-file.md", "payments.md"))
+OTHERWISE = {"accuracy_class": "class"}
+
+
+@pytest.mark.parametrize("cls", [c for c in OURS if c.__name__ not in READ_BY_THE_FILE], ids=lambda c: c.__name__)
+def test_every_key_of_our_tables_is_documented(cls: type[Any]) -> None:
+    names = {OTHERWISE.get(f.name, f.name) for f in fields(cls)} - MADE
+    assert [n for n in sorted(names) if not re.search(rf"\b{n}\b", DOCUMENTED)] == []
+
+
+@pytest.mark.parametrize("name", sorted(set(DRIVERS) - {"blueprint"}))
+def test_every_key_of_a_driver_is_documented(name: str) -> None:
+    told = DOCUMENTED + "".join(p.read_text("utf-8") for p in (ROOT / "docs").glob("*.md"))
+    assert [f.name for f in fields(DRIVERS[name]) if not re.search(rf"\b{f.name}\b", told)] == []
 
 
 @dataclass
