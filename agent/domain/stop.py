@@ -18,6 +18,8 @@ class Stop:
     at: Stamp
     token: Token | None = None
     note: str = ""
+    unplugged: bool = False
+    """No vehicle was there."""
 
     def record(self) -> dict[str, Any]:
         return {
@@ -26,6 +28,7 @@ class Stop:
             "at": dump(self.at),
             "token": dump(self.token),
             "note": self.note,
+            "unplugged": self.unplugged,
         }
 
     @classmethod
@@ -33,4 +36,5 @@ class Stop:
         """Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``, ``OverflowError``."""
         token = load(r["token"], Token) if r["token"] else None
         reason, trigger = StopReason(r["reason"]), TriggerReason(r["trigger"])
-        return cls(reason, trigger, load(r["at"], Stamp), token, str(r["note"]))
+        unplugged = bool(r.get("unplugged", False))
+        return cls(reason, trigger, load(r["at"], Stamp), token, str(r["note"]), unplugged)

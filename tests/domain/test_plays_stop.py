@@ -66,8 +66,13 @@ from tests.domain.playbook import (
 )
 
 
-def updated(state: ChargingState) -> object:
-    return told(TransactionUpdated, session="s1", charging=state)
+def updated(state: ChargingState, trigger: TriggerReason = TriggerReason.CHARGING_STATE_CHANGED) -> object:
+    return told(TransactionUpdated, session="s1", charging=state, trigger=trigger)
+
+
+def lost() -> object:
+    """The cable was pulled at the car (2.x E10)."""
+    return updated(ChargingState.IDLE, TriggerReason.EV_COMMUNICATION_LOST)
 
 
 def ending(play: Playbook, reason: StopReason, meter_wh: int = 2000, **more: object) -> Playbook:
@@ -227,8 +232,10 @@ def test_pulled_on_a_fixed_cable() -> None:
 def test_a_fixed_cable_does_not_wait_for_ever() -> None:
     """OCPP 2.0.1 test case E_27: plugged in again in time it goes on, otherwise the right ends."""
     play = charging(Playbook(tethered=True, settings={"stop_on_ev_disconnect": False}))
-    play = play >> BoardChanged(1, EMPTY) << SetRelease(1, False) << updated(ChargingState.SUSPENDED_EVSE)
+    play = play >> BoardChanged(1, EMPTY) << SetRelease(1, False) << lost()
+    assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
     play = play.wait(59.0).skip() >> BoardChanged(1, PLUGGED) << kept("session") << SetRelease(1, True)
+    assert play.statuses[1].connector is ConnectorStatus.OCCUPIED
     assert play.skip().wait(100.0).skip().state() is State.ACTIVE
     play.feed(BoardChanged(1, EMPTY))
     play.skip().wait(61.0).skip()
@@ -236,7 +243,7 @@ def test_a_fixed_cable_does_not_wait_for_ever() -> None:
     assert stop is not None
     assert (stop.reason, stop.trigger) == (StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT)
     play = play >> MeterRead(1, "end:1", wh(2000)) << forgotten("session")
-    assert play << told(TransactionEnded, reason=StopReason.TIMEOUT)
+    assert play << told(TransactionEnded, reason=StopReason.TIMEOUT, plugged=False)
     assert play.state() is State.FREE
 
 
@@ -244,13 +251,14 @@ def test_pulled_at_the_car_and_the_session_is_to_survive() -> None:
     """OCPP 1.6 test case 005_3."""
     play = charging(Playbook(settings={"stop_on_ev_disconnect": False, "unlock_on_ev_disconnect": False}))
     play = play >> BoardChanged(1, EvseState(Pilot.A, pwm=False, cable=True, contactor=False))
-    play = play << SetRelease(1, False) << updated(ChargingState.SUSPENDED_EVSE)
+    play = play << SetRelease(1, False) << lost()
     assert play
+    assert play.statuses[1].charging is ChargingState.SUSPENDED_EVSE, "1.6 knows no way back to Preparing"
     assert play.state() is State.ACTIVE
     play = play >> BoardChanged(1, PLUGGED) << kept("session") << SetRelease(1, True)
-    assert play
+    assert play << updated(ChargingState.EV_CONNECTED, trigger=TriggerReason.CABLE_PLUGGED_IN)
     play = play >> BoardChanged(1, CHARGING) << updated(ChargingState.CHARGING)
-    play = play >> VehicleLeft(1) << SetRelease(1, False) << updated(ChargingState.SUSPENDED_EVSE)
+    play = play >> VehicleLeft(1) << SetRelease(1, False) << lost()
     play = play >> Asked(LINK, "q1", AskStop("s1")) << Reply << kept("session")
     assert ending(play, StopReason.REMOTE) << Unlock(1)  # OCPP 1.6 5.11: and unlocks the connector
 

@@ -33,7 +33,7 @@ class Status:
         site, evse = self._site, self._site.evses[number]
         service = site.service(evse)
         connector = _OF_SERVICE[service]
-        in_use = evse.session is not None or evse.over
+        in_use = (evse.session is not None or evse.over) and not (evse.tethered and _is_unplugged(evse))
         if in_use and (service is not Service.FAULTED or _outlives_its_faults(evse)):
             connector = ConnectorStatus.OCCUPIED
         elif (evse.cable or evse.vehicle) and service in (Service.IN_SERVICE, Service.RESERVED):
@@ -99,9 +99,18 @@ def _charging(evse: Evse) -> ChargingState:
     waits = evse.resumed and evse.charging is ChargingState.EV_CONNECTED
     if evse.state is State.RECOVERING or (evse.state is State.ACTIVE and waits):
         return ChargingState.SUSPENDED_EVSE  # 1.6 4.9 knows no way back from a transaction to Preparing
+    if _is_unplugged(evse):
+        return ChargingState.SUSPENDED_EVSE  # likewise
     if evse.state in (State.ACTIVE, State.ENDING):
         return evse.charging  # the end is told first, then what follows from it
     return ChargingState.EV_CONNECTED if evse.vehicle else ChargingState.IDLE
+
+
+def _is_unplugged(evse: Evse) -> bool:
+    """Its session goes on without a vehicle (2.x E10)."""
+    session = evse.session
+    ending = evse.state is State.ENDING and session is not None and session.stop is not None and session.stop.unplugged
+    return (evse.state is State.ACTIVE or ending) and evse.charging is ChargingState.IDLE
 
 
 def _outlives_its_faults(evse: Evse) -> bool:

@@ -40,7 +40,9 @@ def end(s: Site, evse: Evse, event: StopWanted, now: Moment) -> Iterator[Yielded
     session = evse.session
     assert session is not None
     yield from release(s, evse, False)
-    session.stop = Stop(event.reason, event.trigger, now.stamp, event.token, event.note)
+    session.stop = Stop(
+        event.reason, event.trigger, now.stamp, event.token, event.note, evse.known and not evse.vehicle
+    )
     session.alive_at = now.stamp
     evse.state, evse.end_try, evse.newcomer = State.ENDING, 0, False
     yield Remember("session", session.id, session.record())
@@ -75,7 +77,7 @@ def read_end(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
 def other_vehicle(s: Site, evse: Evse, event: VehicleConnected | VehicleLeft, now: Moment) -> Iterator[Yielded]:
     """Whoever comes now has had nothing of the session that is being ended."""
     evse.newcomer = isinstance(event, VehicleConnected)
-    return iter(())
+    yield changed(evse)
 
 
 def end_open(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
@@ -139,7 +141,7 @@ def _close(s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | N
     told = TransactionEnded(
         session.id, evse.number, stop.token, at, meter_wh, StopReason(stop.reason), TriggerReason(stop.trigger),
         offline=not s.online, note=stop.note, samples=(*(evse.tx.samples if evse.tx else ()), *session.samples),
-        reading=reading, signed=signed,
+        reading=reading, plugged=False if stop.unplugged else None, signed=signed,
     )  # fmt: skip
     yield Remember("session", session.id, None)
     yield from owes(evse, session, meter_wh, at, reading)

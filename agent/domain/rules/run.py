@@ -24,7 +24,7 @@ from agent.domain.messages import ChargingState, StopReason, TriggerReason
 from agent.domain.orders import Remember, SetLimit, WakeMe
 from agent.domain.rules.end import end
 from agent.domain.rules.points import UNPLUGGING
-from agent.domain.rules.words import ends_without_energy, release, tell_charging, timer, to, unsettle
+from agent.domain.rules.words import ends_without_energy, release, tell_charging, tell_update, timer, to, unsettle
 from agent.kinds import Fault, Moment
 
 BOUNCE_S = 1.0
@@ -160,6 +160,10 @@ def vehicle_back(s: Site, evse: Evse, event: VehicleConnected, now: Moment) -> I
     if not session.held:
         yield from release(s, evse, True)
     yield from unsettle(s, evse, now)
+    if evse.charging is ChargingState.IDLE:
+        evse.charging = ChargingState.EV_CONNECTED
+        if session.told:
+            yield from tell_update(s, evse, session, TriggerReason.CABLE_PLUGGED_IN, now)
     yield from tell_charging(s, evse, now)
 
 

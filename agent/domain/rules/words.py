@@ -11,6 +11,7 @@ from agent.domain.evse import Evse, Site, State
 from agent.domain.faults import GRACE_S, blocks
 from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReason
 from agent.domain.orders import SetLimit, SetRelease, Tell, WakeMe
+from agent.domain.rights import Session
 from agent.domain.rules.points import energised
 from agent.domain.transaction import Point
 from agent.frozen import replace
@@ -84,10 +85,10 @@ def charging_state(evse: Evse) -> ChargingState:
     session = evse.session
     if session is not None and session.spent and evse.spent and not session.held:
         return ChargingState.SUSPENDED_EV
+    if not evse.vehicle:
+        return ChargingState.IDLE
     if not evse.release or evse.paused:
         return ChargingState.SUSPENDED_EVSE
-    if not evse.vehicle:
-        return ChargingState.SUSPENDED_EV
     if evse.asks and evse.contactor:
         return ChargingState.CHARGING
     if not evse.settled:  # row 4
@@ -113,9 +114,14 @@ def tell_charging(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
         return
     if new is ChargingState.SUSPENDED_EV and ends_without_energy(s, evse):
         yield WakeMe(timer("settle", evse), now.t_s + max(SETTLE_S, 3 * s.io_s))
-    update = TransactionUpdated(
-        session.id, evse.number, now.stamp, TriggerReason.CHARGING_STATE_CHANGED, new, offline=not s.online
+    lost = new is ChargingState.IDLE
+    yield from tell_update(
+        s, evse, session, TriggerReason.EV_COMMUNICATION_LOST if lost else TriggerReason.CHARGING_STATE_CHANGED, now
     )
+
+
+def tell_update(s: Site, evse: Evse, session: Session, trigger: TriggerReason, now: Moment) -> Iterator[Yielded]:
+    update = TransactionUpdated(session.id, evse.number, now.stamp, trigger, evse.charging, offline=not s.online)
     for link in s.links:
         yield Tell(link, update)
     yield changed(evse)

@@ -172,6 +172,7 @@ async def test_TC_E_14_CS(s: Street201) -> None:
         await s.unplug()
         ended = await s.ended()
         assert (ended["triggerReason"], ended["transactionInfo"]["stoppedReason"]) == ("EVCommunicationLost", "Local")
+        assert ended["transactionInfo"]["chargingState"] == "Idle"
         assert ended["transactionInfo"]["transactionId"] == first
 
 
@@ -236,9 +237,12 @@ async def test_TC_E_27_CS(s: Street201) -> None:
         await s.session(n=2)
         s.begin()
         await s.unplug(2, side="ev")
-        await s.event(lambda e: e["transactionInfo"].get("chargingState") == "SuspendedEVSE")
+        gone = await s.event(lambda e: e["triggerReason"] == "EVCommunicationLost")
+        assert (gone["eventType"], gone["transactionInfo"]["chargingState"]) == ("Updated", "Idle")
+        await s.told("Available", 2)
         ended = await s.ended()
         assert (ended["triggerReason"], ended["transactionInfo"]["stoppedReason"]) == ("EVConnectTimeout", "Timeout")
+        assert ended["transactionInfo"]["chargingState"] == "Idle"
     finally:
         assert await s.put("TxCtrlr.StopTxOnEVSideDisconnect", "true") == "Accepted"
         assert await s.put("TxCtrlr.EVConnectionTimeOut", "60") == "Accepted"

@@ -77,17 +77,39 @@ async def test_TC_E_17_CS(s: Street201) -> None:
 
 
 async def test_TC_E_26_CS(s: Street201) -> None:
-    """StopTxOnEVSideDisconnect=false: suspended, and goes on when the cable is back."""
+    """StopTxOnEVSideDisconnect=false: suspended, and goes on when the cable is back; the socket keeps its plug. Stopped
+    by the card while the car is away, it is Idle, and the plug comes free (E10)."""
     assert await s.put("TxCtrlr.StopTxOnEVSideDisconnect", "false") == "Accepted"
+    assert await s.put("OCPPCommCtrlr.UnlockOnEVSideDisconnect", "false") == "Accepted"
     try:
         await s.session()
+        for _ in range(2):
+            s.begin()
+            await s.unplug(side="ev")
+            gone = await s.event(lambda e: e["triggerReason"] == "EVCommunicationLost")
+            assert (gone["eventType"], gone["transactionInfo"]["chargingState"]) == ("Updated", "Idle")
+            assert (await s.station.evse())["locked"]
+            await s.plug()
+            await s.flows()
+            back, flows = s.events("Updated")[-2:]
+            assert (back["triggerReason"], back["transactionInfo"]["chargingState"]) == (
+                "CablePluggedIn",
+                "EVConnected",
+            )
+            assert (flows["triggerReason"], flows["transactionInfo"]["chargingState"]) == (
+                "ChargingStateChanged",
+                "Charging",
+            )
+        s.begin()
         await s.unplug(side="ev")
-        await s.event(lambda e: e["transactionInfo"].get("chargingState") in ("SuspendedEVSE", "SuspendedEV"))
-        assert s.events("Ended") == []
+        await s.event(lambda e: e["triggerReason"] == "EVCommunicationLost")
+        await s.tap(CARD)
+        ended = await s.ended()
+        assert (ended["triggerReason"], ended["transactionInfo"]["chargingState"]) == ("StopAuthorized", "Idle")
+        await s.until(lambda e: not e["locked"])
     finally:
         assert await s.put("TxCtrlr.StopTxOnEVSideDisconnect", "true") == "Accepted"
-    await s.tap(CARD)
-    await s.ended()
+        assert await s.put("OCPPCommCtrlr.UnlockOnEVSideDisconnect", "true") == "Accepted"
 
 
 async def test_TC_E_21_CS_TC_F_08_CS(s: Street201) -> None:
