@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from agent.key_rules import DevicePath, OneOf, problems
@@ -16,6 +17,7 @@ from agent.ports.display import DisplayPort
 from agent.ports.driver import Driver, Where
 from drivers.panel.mounting import TURN_S, Margin, Mounting, PanelSide, Rotation, TurnTime, size_complaints
 
+DEVICES = "/dev/"
 FORMATS = ("auto", "RGB565", "RGB888", "XRGB8888", "MONO")
 
 
@@ -40,7 +42,11 @@ def complaints(settings: FramebufferSettings, where: Where | None = None) -> lis
     wrong = problems(settings)
     if not settings.path:
         wrong.append('path: is missing, for example path = "/dev/fb0"')
-    return wrong + size_complaints(settings.width, settings.height, "ask the kernel")
+    wrong += size_complaints(settings.width, settings.height, "ask the kernel")
+    asked = not (settings.width and settings.height) or settings.format == "auto"
+    if not wrong and asked and not (settings.path.startswith(DEVICES) or Path(settings.path).is_char_device()):
+        wrong.append(f"path: {settings.path} is a plain file: width, height and format say what its bytes are")
+    return wrong
 
 
 def _mounting(settings: FramebufferSettings) -> Mounting:

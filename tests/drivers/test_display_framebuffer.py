@@ -222,3 +222,7 @@ def test_complaints_name_the_key() -> None:
         "format", "height", "margin", "path", "rotate", "width",
     ]  # fmt: skip
     assert DRIVER.check(FramebufferSettings("/dev/fb0"), where()) == []
+    assert [c.split(":")[0] for c in DRIVER.check(FramebufferSettings("screen.raw", 0, 240, "RGB565"), where())] == [
+        "path"
+    ]
+    assert [c.split(":")[0] for c in DRIVER.check(FramebufferSettings("screen.raw", 320, 240), where())] == ["path"]
