@@ -171,7 +171,6 @@ def _choose_outlet(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _S
 
 
 _NOTICES: dict[str, _Said] = {
-    "new_charge": {"tone": Tone.WAIT, "icon": "plug"},
     "not_chosen": {"tone": Tone.WAIT, "icon": "card"},
     "just_begun": {"tone": Tone.ACTIVE, "icon": "bolt"},
 }

@@ -18,6 +18,7 @@ from agent.domain.events import (
     MeterRead,
     SettingChanged,
     StopWanted,
+    TimeCame,
     VehicleConnected,
     VehicleLeft,
 )
@@ -117,6 +118,8 @@ def test_who_says_nothing_pays_nothing() -> None:
     assert play
     play = play.wait(0.2) << CancelPayment(0, payment)
     assert play
+    assert asked(play, "not_chosen") == {1, 2}
+    play.feed(TimeCame("notice:1"))  # that of the question, which was due in the same moment
     assert asked(play, "not_chosen") == {1, 2}
     assert no_bank(play)
     assert not play.store.get("payment")

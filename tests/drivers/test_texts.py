@@ -24,7 +24,7 @@ REFUSALS = (
     "web_failed",
     "invalid", "blocked", "expired", "concurrent", "too_long", "offline", "unreadable",
     "unavailable", "reserved", "wrong_card", "just_begun",
-    "new_charge", "not_chosen", "other_price",
+    "not_chosen", "other_price",
 )  # fmt: skip
 S = ScreenName
 ENDS = ("stopped", "unplug", "timeout", "fault", "remote", "power_loss")

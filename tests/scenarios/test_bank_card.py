@@ -94,3 +94,38 @@ async def test_killed_and_without_power_it_is_charged_once(tmp_path: Path) -> No
         wh = over["evses"][0]["meter_wh"] - first
         assert [c["cents"] for c in over["ledger"]["captures"]] == [pytest.approx(wh * 0.05, abs=0.51)]
         assert over["ledger"]["holds"] == over["ledger"]["voids"] == []
+
+
+BUTTONS = '[buttons]\ndriver = "buttons_evdev"\nkeys = { outlet-1 = 2, outlet-2 = 3 }\n'
+TWO = STATION.replace("[simulation]", f"[[evse]]\nnumber = 2\n{BUTTONS}[simulation]", 1)
+
+
+async def test_two_cars_wait_and_the_button_says_which_one_the_card_pays_for(tmp_path: Path) -> None:
+    """Nothing is held without an answer; the second driver's card is for what is left."""
+    async with Simulated(tmp_path, TWO, speed=10) as s:
+        await s.until(lambda p: waits(p) and p["buttons"] == ["outlet-1", "outlet-2"])
+        for n in (1, 2):
+            await s.post(f"/evses/{n}/plug", CAR)
+            await s.until(lambda p, n=n: p["evses"][n - 1]["told"]["status"] == "Preparing")
+        await s.post("/terminal/card", {"pan_last4": "1111"})
+        asked = await s.until(lambda p: [e["screen"] for e in p["evses"]] == ["choose_outlet"] * 2)
+        assert asked["ledger"]["holds"] == []
+        await s.post("/buttons/outlet-1")
+        begun = await s.until(lambda p: p["evses"][0]["session"] and p["evses"][0]["power_w"] > 0)
+        assert len(begun["ledger"]["holds"]) == 1
+        assert begun["evses"][1]["session"] is None
+        await s.until(waits)
+        await s.post("/terminal/card", {"pan_last4": "1111"})  # held too long
+        await s.until(lambda p: p["evses"][0]["screen"] == "refused")
+        assert (await s.picture())["evses"][0]["session"]
+        await s.until(waits)
+        await s.post("/terminal/card", {"pan_last4": "2222"})
+        both = await s.until(lambda p: all(e["session"] for e in p["evses"]))
+        assert len(both["ledger"]["holds"]) == 2
+        await asyncio.sleep(BEGUN_S)
+        for n, last4 in ((1, "1111"), (2, "2222")):
+            await s.until(waits)
+            await s.post("/terminal/card", {"pan_last4": last4})
+            await s.until(lambda p, n=n: p["evses"][n - 1]["session"] is None)
+        over = await s.until(lambda p: len(p["ledger"]["captures"]) == 2 and not p["ledger"]["holds"])
+        assert over["ledger"]["voids"] == []

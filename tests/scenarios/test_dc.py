@@ -336,7 +336,7 @@ async def test_one_terminal_sells_both_kinds_of_current(tmp_path: Path) -> None:
         await tap(s, "1111")
         await charged(s, 50, 2)
         await tap(s, "2222")  # somebody else's, or the same driver's second one?
-        await s.until(at(1, lambda e: e["screen"] == "refused"))
+        await s.until(at(1, lambda e: e["screen"] == "choose_outlet"))
         assert len((await s.picture())["ledger"]["holds"]) == 1
         await plug(s, 1)
         await held(s, 2)

@@ -55,8 +55,8 @@ _ENDED_BY = {
 }
 
 
-QUESTIONS = ("choose_outlet", "choose_cable", "choose_plug")
-"""Notices that ask a person which outlet is meant, and how it is said."""
+QUESTIONS = ("choose_outlet", "choose_cable", "choose_plug", "new_charge")
+"""Notices that ask a person which outlet is meant, or whether one is, and how it is said."""
 _PRICES = ("tariff_", "cost_", "currency", "time_offset", "offline_")
 """Settings that the screen shows something of."""
 
@@ -66,7 +66,6 @@ _CAUSED_BY_A_PERSON = (
     ScreenName.CHOOSE_OUTLET,
     ScreenName.PLUG_IN,
     ScreenName.REFUSED,
-    ScreenName.CHOOSE_OUTLET,
     ScreenName.PREPARING,
     ScreenName.FINISHED,
 )
@@ -173,7 +172,9 @@ class Display:
     def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind == "notice":
-            self._notice.pop(int(number), None)
+            notice = self._notice.get(int(number))
+            if notice and now.t_s >= notice[1]:  # another one may have taken its place in this very moment
+                del self._notice[int(number)]
             yield from self._show(self._site.evses[int(number)], now)
         elif kind in ("countdown", "farewell"):
             yield from self._show(self._site.evses[int(number)], now)
