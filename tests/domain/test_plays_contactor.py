@@ -301,3 +301,10 @@ def test_who_has_a_session_keeps_the_release() -> None:
     play.feed(BoardChanged(1, EvseState(Pilot.C, pwm=True, cable=True, contactor=True, released=True)))
     play.skip().wait(60).skip()
     assert withdrawals(play) == before
+
+
+def test_nor_does_it_rely_on_what_the_domain_believes_of_the_release() -> None:
+    play = Playbook(state=PLUGGED).skip()
+    play.evse().release = True
+    play.feed(BoardChanged(1, RELEASED))
+    assert (withdrawals(play), play.evse().release) == (1, False)

@@ -80,6 +80,8 @@ class Contactors:
         times, last_s = self._released.get(n, (0, now.t_s))
         times = times + 1 if now.t_s - last_s <= max(FORGOTTEN_S, 2 * again_s) else 1
         self._released[n] = times, now.t_s
+        if evse.session is None:
+            evse.release = evse.wanted = False
         yield SetRelease(n, False)
         yield WakeMe(timer("released", evse), now.t_s + again_s)
         if times >= WITHDRAWN_TIMES and n not in self._told:
@@ -114,4 +116,5 @@ def _is_stuck(evse: Evse) -> bool:
 
 
 def _is_released(evse: Evse) -> bool:
-    return _seen(evse) and bool(evse.released) and not evse.release
+    meant = evse.release and evse.session is not None
+    return _seen(evse) and bool(evse.released) and not meant
