@@ -181,8 +181,8 @@ def test_a_record_that_the_meter_does_not_have_is_asked_for_once() -> None:
 
 @pytest.mark.parametrize(("dc", "believed"), [(True, True), (False, False)])
 def test_a_dc_outlet_moves_the_register_faster(dc: bool, believed: bool) -> None:
-    """140 kW for a minute: too much for three phases of 100 A, not for a charger of 150 kW at its 100 A."""
-    table = {"number": 1, "max_a": 100, **({"kind": "DC", "power_kw": 150} if dc else {})}
+    """140 kW for a minute: too much for three phases of 80 A, not for a charger of 150 kW at its 80 A."""
+    table = {"number": 1, "max_a": 80, **({"kind": "DC", "power_kw": 150} if dc else {})}
     site = make_site()
     site.evses = initial_evses(parse({"evse": [table]}, Path("station.toml")))
     site.evses[1].meter = Watch(MeterPolicy("B"))
