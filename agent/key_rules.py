@@ -102,6 +102,10 @@ Seconds: TypeAlias = Annotated[float, Between(0.01, 86_400, "seconds")]
 HostName: TypeAlias = Annotated[
     str, Text(253, form=r"[A-Za-z0-9._-]*|\[?[0-9A-Fa-f:.]+(%[A-Za-z0-9.]+)?\]?", like="a host name or an IP address")
 ]
+CodeHost: TypeAlias = Annotated[
+    str, Text(260, form=r"(http://)?[A-Za-z0-9._:-]*", like="a host name, an IP address or http://HOST")
+]
+"""Where a QR code may lead; with ``http://`` without encryption."""
 OneLine: TypeAlias = Annotated[str, Text()]
 DevicePath: TypeAlias = Annotated[str, Text(4000, form=r"[^\0]*", like="a path")]
 """Of a device file, as text; "": none."""

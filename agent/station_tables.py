@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
 from agent.frozen import frozen
-from agent.key_rules import Between, Entries, HostName, OneLine, OneOf, Seconds, TcpPort, Text
+from agent.key_rules import Between, CodeHost, Entries, HostName, OneLine, OneOf, Seconds, TcpPort, Text
 from agent.kinds import FEATURE_PROFILES, MeterPolicy
 from agent.tables import Device
 
@@ -127,7 +127,7 @@ class WebPayment:
     shared: bool = False
     evses: Annotated[tuple[Annotated[int, Between(1, MOST_EVSES)], ...], Entries(0, MOST_EVSES, repeats=False)] = ()
     when: Annotated[str, OneOf(("idle", "plugged"))] = "idle"
-    allowed_hosts: tuple[HostName, ...] = ()
+    allowed_hosts: tuple[CodeHost, ...] = ()
     station_roaming_id: Annotated[str, Text(64)] = ""
 
 

@@ -181,7 +181,7 @@ async def test_the_picture_has_every_key_of_the_contract(rig: Rig) -> None:
     _, raw, _ = await rig.get("/api/v1/station")
     picture = json.loads(raw)
     assert set(picture) == {
-        "agent", "backend", "links", "mains", "time", "lamps", "evses", "ledger", "simulation", "buttons",
+        "agent", "backend", "links", "mains", "time", "lamps", "evses", "ledger", "simulation", "buttons", "displays",
     }  # fmt: skip
     assert set(picture["agent"]) == {"up", "pid", "restarts", "version", "queue", "screen_language"}
     assert set(picture["evses"][0]) == {
@@ -374,6 +374,9 @@ class Nowhere:
         return []
 
     def buttons(self) -> list[str]:
+        return []
+
+    def displays(self) -> list[dict[str, Any]]:
         return []
 
     def ledger(self) -> dict[str, Any]:
