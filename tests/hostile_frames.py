@@ -205,7 +205,7 @@ class HostileFrames:
     def _middle(self) -> str:
         action = self._action()
         payload = self._made(self._schemas[action], self._schemas[action])
-        payload[self._text()] = [self._junk()] * self.random.randint(100, 5000)
+        payload[self._text()] = [self._junk()] * self.random.randint(100, 3000)  # below 1 MiB
         return self._call(action, payload)
 
     def _long(self) -> Content:

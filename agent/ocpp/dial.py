@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from agent.domain.access import Trouble
+from agent.json_limits import LENGTH_MAX
 from agent.later import load_later
 from agent.ocpp import tls
-from agent.ocpp.frame_limits import LENGTH_MAX
 from agent.ocpp.tls_sessions import ResumingContext
 from agent.ocpp.websocket import WebSocket, open_socket
 from agent.ports.pki import NO_ROOTS, TrustedRoots

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agent import json_limits
 from agent.domain.cost import micro
 from agent.domain.variables import VARIABLES, Value, WrongValue, read
 from agent.frozen import frozen
@@ -43,7 +44,7 @@ def _parts(texts: Mapping[str, str], prices: Mapping[str, str]) -> Parts:
             found = _split(value, texts, prices)
             for name, text in found.items():
                 read(VARIABLES[name], text)
-        except (ValueError, RecursionError) as e:
+        except ValueError as e:
             raise WrongValue(f'must be like {{"priceText": "0.45 €/kWh"}} ({e})') from None
         return found
 
@@ -53,7 +54,7 @@ def _parts(texts: Mapping[str, str], prices: Mapping[str, str]) -> Parts:
 def _split(value: str, texts: Mapping[str, str], prices: Mapping[str, str]) -> dict[str, str]:
     from decimal import Decimal
 
-    data = json.loads(value, parse_float=Decimal, parse_constant=micro) if value.strip() else {"priceText": ""}
+    data = json_limits.read(value, parse_float=Decimal, parse_constant=micro) if value.strip() else {"priceText": ""}
     if not isinstance(data, dict) or "priceText" not in data:
         raise ValueError("must be an object with a priceText")
     charging = data.get("chargingPrice") or {}

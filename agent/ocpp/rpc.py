@@ -14,8 +14,8 @@ from dataclasses import field
 from enum import IntEnum
 from typing import Any, TypeAlias
 
+from agent import json_limits
 from agent.frozen import frozen, mutable
-from agent.ocpp import frame_limits
 from agent.ocpp.text import is_whole, whole
 
 ID_MAX = 36
@@ -128,7 +128,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _whole(text: str) -> int:
-    if len(text) > frame_limits.DIGITS_MAX:
+    if len(text) > json_limits.DIGITS_MAX:
         raise ValueError("too large for a number")
     return int(text)
 
@@ -213,7 +213,7 @@ class Rpc:
         """What a frame means. Never raises."""
         if not isinstance(data, str):
             return self._drop("binary frame")
-        if (why := frame_limits.excess(data)) is not None:
+        if (why := json_limits.excess(data)) is not None:
             return self._unread(data, why)
         try:
             frame = _DECODER.decode(data)
@@ -238,7 +238,7 @@ class Rpc:
 
     def _unread(self, text: str, why: str) -> Finding:
         """A frame that is too much: only its head is looked at. A CALL has its answer, and an answer has come."""
-        kind, id_ = frame_limits.head(text) or (0, "")
+        kind, id_ = json_limits.head(text) or (0, "")
         if kind == Kind.CALL and 0 < len(id_) <= ID_READABLE:
             return self._repeated(id_, text) or Say(self.refuse(id_, Code.FORMAT, why))
         action = self._sent.get(id_)

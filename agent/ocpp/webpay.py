@@ -8,10 +8,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from agent import json_limits
 from agent.domain.asks import Ask, AskWebPayment, AskWebPaymentOver
 from agent.domain.orders import Reply
 from agent.kinds import MessageContent
-from agent.ocpp import frame_limits
 from agent.ocpp.text import content
 
 VENDOR = "cloud.charging.open"
@@ -23,7 +23,7 @@ def asked(message: str, data: Any) -> Ask | dict[str, Any]:
     if message not in (_STARTED, _FAILED):
         return {"status": "UnknownMessageId"}
     try:
-        found = data if not isinstance(data, str) else None if frame_limits.excess(data) else json.loads(data)
+        found = json_limits.read(data) if isinstance(data, str) else data
     except ValueError:
         found = None
     if not isinstance(found, dict):

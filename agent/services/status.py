@@ -19,6 +19,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from agent import json_limits
+
 log = logging.getLogger(__name__)
 
 Frame: TypeAlias = tuple[int, float | None, str, str, str, str]
@@ -135,9 +137,9 @@ class StatusSocket:
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
-            question = json.loads(line)
+            question = json_limits.read(line)
             name = question["ask"]
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError):
             return {"error": 'a line is a JSON object with "ask"'}
         if not isinstance(name, str) or name not in self.asks:
             return {"error": f"nothing is known of {str(name)[:40]!r}; known: {', '.join(sorted(self.asks))}"}

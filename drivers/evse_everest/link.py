@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from agent import secret_file
+from agent import json_limits, secret_file
 from agent.ports import Broken, DeviceError, Garbled, Unreachable
 from drivers.evse_everest import EverestSettings
 
@@ -146,8 +146,8 @@ class Link:
 
     def _take(self, topic: str, payload: bytes, kept: bool) -> None:
         try:
-            value = json.loads(payload) if len(payload) <= _MOST_OCTETS else _too_long()
-        except (ValueError, RecursionError):  # also nesting without end
+            value = json_limits.read(payload) if len(payload) <= _MOST_OCTETS else _too_long()
+        except ValueError:  # also nesting without end
             self._spoilt(topic)
             return
         if topic in self._asked:

@@ -8,9 +8,9 @@ read back. The record stays until it is confirmed, which is done when the next t
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 
+from agent import json_limits
 from agent.kinds import SignedReading
 from agent.ports import Broken, Garbled, Refused
 from agent.signing import Signing, named_in, tariff_text
@@ -184,8 +184,8 @@ def _whole(words: Sequence[int], where: str) -> str:
     try:
         data = octets(words).rstrip(b"\0").decode("utf-8")
         head, payload, signature = data.split("|")
-        json.loads(payload), json.loads(signature)
-    except (ValueError, RecursionError) as e:  # also nesting without end
+        json_limits.read(payload), json_limits.read(signature)
+    except ValueError as e:  # also nesting without end
         raise Garbled(f"{where}: its record is not whole ({e})") from e
     if head != "OCMF":
         raise Garbled(f"{where}: its record is no OCMF")

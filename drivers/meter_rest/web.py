@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from agent import json_limits
 from agent.ports import Garbled, Refused, Unreachable
 
 MOST_OCTETS = 256 * 1024
@@ -73,8 +74,8 @@ class Web:
 
     def _object(self, octets: bytes, path: str) -> dict[str, Any]:
         try:
-            found = json.loads(octets, parse_float=Decimal, parse_constant=_no_number)
-        except (ValueError, RecursionError) as e:  # also nesting without end
+            found = json_limits.read(octets, parse_float=Decimal, parse_constant=_no_number)
+        except ValueError as e:  # also nesting without end
             raise Garbled(f"{self.name}: {_short(path)}: no JSON ({e})") from e
         if not isinstance(found, dict):
             raise Garbled(f"{self.name}: {_short(path)}: no JSON object")

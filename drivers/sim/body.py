@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from agent import json_limits
 
 Json: TypeAlias = dict[str, Any]
 REQUIRED: Any = object()
@@ -43,8 +44,8 @@ def read(raw: bytes, *keys: Key) -> Json:
 
 def _object(raw: bytes) -> Json:
     try:
-        body = json.loads(raw) if raw.strip() else {}
-    except (ValueError, RecursionError) as e:
+        body = json_limits.read(raw) if raw.strip() else {}
+    except ValueError as e:
         raise ValueError(f"the body is not JSON: {e}") from None
     if not isinstance(body, dict):
         raise ValueError("the body must be a JSON object")

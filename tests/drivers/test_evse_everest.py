@@ -470,6 +470,7 @@ async def test_a_prefix_is_put_before_every_topic_and_named_in_none() -> None:
 
 
 NESTED = b"[" * 100_000
+DEEP = b"[" * 9000 + b"]" * 9000
 NO_SENSE: list[tuple[str, Any]] = [
     *((name, value) for name in ("session_event", "session_info", "ev_info") for value in (
         b"", b"\xff", NESTED, b'{"a":' + NESTED, b'"' + b"x" * 300_000 + b'"', 7, None, "x", [], {}, {"event": 3},
@@ -481,7 +482,9 @@ NO_SENSE: list[tuple[str, Any]] = [
         "everest_api/1/auth_token_validator/token_validator_1/m2e/communication_check",
     )),
     *(("validate_token", value) for value in ({"headers": 7}, {"headers": {}}, {"payload": []}, 3, "x")),
-    *((name, value) for name in ("error_raised", "error_cleared") for value in (7, {}, {"type": 3}, {"uuid": []})),
+    *((name, value) for name in ("error_raised", "error_cleared") for value in (7, {}, {"type": 3}, {"uuid": []},
+        b'{"uuid":' + DEEP + b"}")),
+    ("validate_token", b'{"headers":{"replyTo":"x"},"payload":{"id_token":{"value":' + DEEP + b"}}}"),
 ]  # fmt: skip
 KINDS = {"validate_token": "auth_token_validator/token_validator_1", "error_raised": "error_history_consumer/errors_1",
          "error_cleared": "error_history_consumer/errors_1"}  # fmt: skip

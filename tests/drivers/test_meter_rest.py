@@ -140,11 +140,11 @@ async def test_a_number_that_no_meter_shows_is_garbled(kind: type[RestMeter], nu
             await meter.read()
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000, "{" * 4000 + "}" * 4000])
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 10_000, "[" * 40 + "]" * 40])
 async def test_an_answer_that_is_nested_without_end_is_garbled(kind: type[RestMeter], text: str) -> None:
     async with kind() as far, opened(far) as meter:
-        far.ways.extend(["= " + text] * 2)
-        with pytest.raises(Garbled):
+        far.ways.extend(["= " + odd(kind, text)] * 2)
+        with pytest.raises(Garbled, match=r"brackets|values"):
             await meter.read()
 
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from ocpp_stand_ins import Central, Room, build, linked, running, served, until
 from test_any_request import QUIRKY, document
 
+from agent import json_limits
 from agent.domain.messages import HeartbeatWanted
 from agent.domain.orders import Reply
-from agent.ocpp import frame_limits
+from agent.json_limits import DEPTH_MAX, VALUES_MAX, excess, head
 from agent.ocpp.dialect import Dialect
-from agent.ocpp.frame_limits import DEPTH_MAX, VALUES_MAX, excess, head
 from agent.ocpp.rpc import Called, Dropped, Errored, Rpc, Say
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
@@ -50,8 +50,8 @@ def values_in(value: Any) -> int:
 @given(JSON, st.integers(0, 5), st.integers(0, 40))
 def test_depth_and_number_are_those_of_the_value(value: Any, depth: int, values: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(frame_limits, "DEPTH_MAX", depth)
-        patch.setattr(frame_limits, "VALUES_MAX", values)
+        patch.setattr(json_limits, "DEPTH_MAX", depth)
+        patch.setattr(json_limits, "VALUES_MAX", values)
         why = excess(json.dumps([value]))
     deep, many = depth_of([value]) > depth, values_in([value]) > values
     assert (why is not None) >= (deep or many)

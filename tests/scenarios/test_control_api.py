@@ -106,6 +106,7 @@ WRONG: list[tuple[str, Any, int]] = [
     ("evses/1/plug", b"[]", 400),
     ("evses/1/plug", b"\xff", 400),
     ("evses/1/plug", b"[" * 100_000, 400),
+    *(("evses/1/plug", b'{"ready":' + b"[" * n + b"]" * n + b"}", 400) for n in (40, 960, 980, 990, 9990, 9996)),
     ("evses/1/plug", {"ready": 1}, 400),
     ("evses/1/plug", {"raedy": True}, 400),
     ("evses/1/plug", {"car": {"profile": "flying"}}, 400),

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from hostile_frames import Content, HostileFrames
+from large_frames import LENGTH
 from loop_hold import LoopHold, measured
 from simulated import CAMPAIGN, Simulated
 from street import Backend, station_text
@@ -80,6 +81,7 @@ class Hostile(Backend):
         """Send them. Returns when a request that was sent after them is answered: requests are served in order."""
         connection = list(self._connections)[-1]
         for content in contents:
+            assert len(content) <= LENGTH, content[:100]
             await connection.send(content)
         self._asked += 1
         id_ = f"probe{self._asked}"

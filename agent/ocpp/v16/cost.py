@@ -8,11 +8,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agent import json_limits
 from agent.domain.asks import Ask, AskCost, AskMessage
 from agent.domain.cost import Cost, IdlePrice, NextPrice, Price, Triggers, micro
 from agent.domain.messages import ChargingState, ConnectorUnplugged
 from agent.kinds import MessageContent, Token
-from agent.ocpp import frame_limits
 from agent.ocpp.dialect import Desk, Out, Payload, nothing
 from agent.ocpp.text import content, is_plain, line
 from agent.ocpp.times import parse, rfc3339
@@ -46,9 +46,7 @@ def _parsed(text: str) -> Any:
     """Numbers with a point become ``Decimal``: money is never a binary fraction."""
     from decimal import Decimal
 
-    if frame_limits.excess(text):
-        raise ValueError("too much")
-    return json.loads(text, parse_float=Decimal, parse_constant=micro)  # which has no word for NaN or Infinity
+    return json_limits.read(text, parse_float=Decimal, parse_constant=micro)  # which has no word for NaN or Infinity
 
 
 # --- the three messages ---------------------------------------------------------------------------------------------

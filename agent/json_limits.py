@@ -1,8 +1,8 @@
-"""What a frame of the far side may be, judged before anything reads it: how long, how deep, and how many values.
+"""What JSON of a far side may be, judged before anything reads it: how long, how deep, and how many values.
 
-Python's JSON readers and writers recurse, and so does every function that walks through what they make. A frame within
+Python's JSON readers and writers recurse, and so does every function that walks through what they make. A text within
 these limits costs the event loop a known time and ends no recursion. The judgement itself is linear: it counts, and it
-looks closer only where there are more brackets or commas than a frame may have values.
+looks closer only where there are more brackets or commas than a text may have values.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 from itertools import accumulate
+from typing import Any
 
 LENGTH_MAX = 1024 * 1024
-"""Octets of a message: what ``LocalAuthListCtrlr.BytesPerMessage`` promises. The WebSocket refuses more (1009)."""
+"""Octets of a frame of OCPP: what ``LocalAuthListCtrlr.BytesPerMessage`` promises. More is refused (1009)."""
 DEPTH_MAX = 32
-"""Brackets inside each other, the frame's own included. The deepest message of the standards has 14 (sales tariff)."""
+"""Brackets inside each other, the frame's own included. The deepest message of the standards has 13 (sales tariff)."""
 VALUES_MAX = 32 * 1024
-"""Values in a frame. The longest local list (1,000 entries of 2.0.1 with every field) has 26,000."""
+"""Values in a text. The longest local list (1,000 entries of 2.0.1 with every field) has 26,000."""
 DIGITS_MAX = 1000
 """Of a whole number: to read one takes the square of its length."""
 
@@ -38,6 +39,15 @@ def excess(text: str) -> str | None:
     if _opened(bare) > DEPTH_MAX and _depth(bare) > DEPTH_MAX:
         return f"more than {DEPTH_MAX} brackets inside each other"
     return None
+
+
+def read(text: str | bytes, **options: Any) -> Any:
+    """As ``json.loads``, within the limits. Raises ``ValueError``, and nothing else."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8-sig")
+    if (why := excess(text)) is not None:
+        raise ValueError(why)
+    return json.loads(text, **options)
 
 
 def _opened(text: str) -> int:
