@@ -98,7 +98,7 @@ class Station:
             facts.get("boot", {}),
             options.clock_rate,
             rtc=lambda: time.time() + options.rtc_offset_s,
-            above=_lost_boot(facts),
+            above=max(_lost_boot(facts), store.boots),
             scale=options.clock_scale,
         )
         self._boot_reason = self._why_anew()

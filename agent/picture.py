@@ -60,6 +60,7 @@ def picture(station: Station) -> dict[str, Any]:
         "store": {
             "set_aside": str(station.store.set_aside) if station.store.set_aside else None,
             "ailing": station.store.ailing or None,
+            "lost": station.store.lost or None,
         },
         "devices": [{"name": k.name, "open": k.open, "trouble": k.trouble} for k in station.keepers],
         **({"sinks": station.sinks.picture()} if station.sinks else {}),

@@ -55,6 +55,15 @@ class StoreFailed(Event):
 
 
 @frozen
+class StoreLost(Event):
+    """The store has less in it than its last commit left: ``reason``. The sessions ``ended`` are open in it and have
+    ended since, with this register (Wh; 0: unknown): what the meter shows now is not theirs."""
+
+    reason: str
+    ended: Mapping[str, int] = field(default_factory=dict)
+
+
+@frozen
 class StoreRecovered(Event):
     pass
 

@@ -44,7 +44,7 @@ CAUSES: dict[SecurityEvent, str] = {
     E.RESET_OR_REBOOT: "the start after an ordered reset or after new firmware was booted",
     E.LOG_CLEARED: "cannot occur: nobody can clear the security log, its oldest records make room",
     E.RECONFIGURATION: "a key, a certificate, a root or the security profile was changed by the backend",
-    E.MEMORY_EXHAUSTION: "the store does not take a record (disk or its share full, or broken)",
+    E.MEMORY_EXHAUSTION: "the store does not take a record (disk or its share full, or broken), or has lost some",
     E.INVALID_MESSAGES: "a frame is no OCPP message, or a request breaks its schema; once per connection",
     E.REPLAY: "cannot occur: TLS refuses replayed records, and a repeated request gets its first answer again",
     E.TAMPER: "the board reports an open door",

@@ -15,6 +15,7 @@ from typing import Any
 from agent.domain.security import LOG_MAX
 from agent.frozen import frozen
 from agent.ports.store import NOTES_MAX, is_notes
+from agent.services import forms
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class Letter:
     def whole(self) -> dict[str, Any]:
         """For a technician: with the message, card numbers masked."""
         try:
-            message = masked(json.loads(self.body))
+            message = masked(json.loads(forms.unsealed(self.body, self.link, self.session, self.kind)))
         except ValueError:
             message = f"cannot be read ({len(self.body)} characters)"  # not repeated: a card number may be in it
         return {**self.line(), "message": message}

@@ -29,17 +29,19 @@ def put(db: sqlite3.Connection, puts: Iterable[Put]) -> None:
         if one.value is None:
             db.execute("DELETE FROM facts WHERE kind=? AND key=?", (one.kind, forms.safe(one.key)))
         else:
-            row = (one.kind, forms.safe(one.key), forms.text(one.value))
+            kind, key = one.kind, forms.safe(one.key)
+            row = (kind, key, forms.sealed(forms.text(one.value), kind, key))
             db.execute("INSERT OR REPLACE INTO facts VALUES(?,?,?)", row)
 
 
-def read(db: sqlite3.Connection) -> tuple[Facts, list[Damaged]]:
-    """Everything, with what takes the place of the damaged ones."""
+def read(db: sqlite3.Connection, kind: str = "") -> tuple[Facts, list[Damaged]]:
+    """Everything, or all of a kind, with what takes the place of the damaged ones."""
     out: Facts = {}
     damaged: list[Damaged] = []
     # as blobs: a damaged key could not be found again by the text that it is shown as
     sql = "SELECT CAST(kind AS BLOB), CAST(key AS BLOB), CAST(body AS BLOB) FROM facts"
-    for raw in db.execute(sql).fetchall():
+    rows = db.execute(f"{sql} WHERE kind=?", (kind,)) if kind else db.execute(sql)
+    for raw in rows.fetchall():
         kind, key, body = map(forms.decoded, raw)
         try:
             value = forms.judged(raw, kind)

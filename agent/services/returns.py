@@ -17,10 +17,11 @@ def put_back(db: sqlite3.Connection, rows: Sequence[OutboxRow], anew: bool) -> N
     """At their old places. One that waits already stays as it is; a dead letter lives again."""
     for row in rows:
         db.execute("DELETE FROM dead WHERE seq=?", (row.seq,))
-        body = forms.text(dump(row.message))
+        keys = (row.link, forms.safe(row.session), type(row.message).__name__)
+        body = forms.sealed(forms.text(dump(row.message)), *keys)
         db.execute(
             "INSERT OR IGNORE INTO outbox(seq, link, session, kind, body, number) VALUES(?,?,?,?,?,?)",
-            (row.seq, row.link, forms.safe(row.session), type(row.message).__name__, body, row.number),
+            (row.seq, *keys, body, row.number),
         )
     if anew and rows:
         _number_anew(db, rows)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sqlite3
+import zlib
 from pathlib import Path
 
 from agent.services import forms
@@ -37,8 +39,14 @@ MIGRATIONS: tuple[str, ...] = (
     """
     CREATE INDEX dead_session ON dead(link, session);
     """,
+    # 5: how many commits there were (decision 31); from now on each record ends with a checksum
+    """
+    INSERT INTO sqlite_sequence VALUES('commits', 0);
+    """,
 )
 
+SHAPE = 0xB1ABA12F
+"""``shape`` of the present schema: a bit that flips in the name of a column is found before it is missed."""
 PRAGMAS = ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF", "cache_size=-256")
 """256 KiB of pages in memory: a queue is used at its two ends, and a long one that is checked fills what it may."""
 
@@ -47,8 +55,9 @@ class StoreRefused(Exception):
     """The file is not ours to use: newer schema, or another agent has it. ``str()`` says what to do."""
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open or create, judged and of the present shape. Raises ``StoreRefused``, ``OSError``, ``sqlite3.Error``."""
+def connect(path: Path, least: int = 0) -> sqlite3.Connection:
+    """Open or create, judged and of the present shape. ``least``: the schema that its witness has seen, 0 without one.
+    Raises ``StoreRefused``, ``OSError``, ``sqlite3.Error``."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # the WAL gets the mode that the file has now
     os.chmod(path, 0o600)
     db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
@@ -62,7 +71,13 @@ def connect(path: Path) -> sqlite3.Connection:
         check = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if check != "ok":
             raise sqlite3.DatabaseError(check)
-        _migrate(db, path)
+        _judge_version(db, least)
+        migrate(db, path)
+        if shape(db) != SHAPE:
+            raise sqlite3.DatabaseError("its tables are not those that this program makes")
+    except UnicodeDecodeError as e:  # the driver's, over what SQLite says of a damaged schema
+        db.close()
+        raise sqlite3.DatabaseError("its first page is damaged") from e
     except BaseException:
         db.close()
         raise
@@ -73,11 +88,25 @@ def fresh() -> sqlite3.Connection:
     """An empty one in memory."""
     db = sqlite3.connect(":memory:", isolation_level=None)
     db.text_factory = forms.decoded
-    _migrate(db, Path(":memory:"))
+    migrate(db, Path(":memory:"))
     return db
 
 
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
+def shape(db: sqlite3.Connection) -> int:
+    """A checksum over what its tables are made by."""
+    sql = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
+    return zlib.crc32("\n".join(text for (text,) in db.execute(sql)).encode())
+
+
+def _judge_version(db: sqlite3.Connection, least: int) -> None:
+    """A bit of the version that has flipped is damage, no other program: the witness knows better."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    empty = db.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+    if not empty and 0 < least <= len(MIGRATIONS) and not least <= version <= len(MIGRATIONS):
+        raise sqlite3.DatabaseError(f"its version is damaged ({version}, it was {least})")
+
+
+def migrate(db: sqlite3.Connection, path: Path) -> None:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
         raise StoreRefused(
@@ -97,6 +126,23 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
 def salvaged(path: Path) -> Path:
     """Where a new file lies that is whole and has not yet taken the place of the corrupt one."""
     return path.with_suffix(".salvaged")
+
+
+def wal_of(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def wal_frames(path: Path) -> int:
+    """How many frames the WAL of this store has since it was begun again: those with the salts of its header ("WAL File
+    Format" of SQLite)."""
+    count = 0
+    with contextlib.suppress(OSError), wal_of(path).open("rb") as file:
+        head = file.read(32)
+        page_bytes = int.from_bytes(head[8:12], "big")
+        while page_bytes and file.read(24)[8:16] == head[16:24]:
+            file.seek(page_bytes, os.SEEK_CUR)
+            count += 1
+    return count
 
 
 def is_of_the_disk(e: OSError | sqlite3.Error) -> bool:

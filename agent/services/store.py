@@ -1,193 +1,30 @@
-"""The durable store: SQLite, one file, one connection, one thread.
+"""The durable store: SQLite, one file, one connection, one thread (``store_file.py``).
 
-WAL with ``synchronous=FULL``: a commit that returned survives a power cut (SQLite, "Write-Ahead Logging" and PRAGMA
-docs). ``locking_mode=EXCLUSIVE``: a second agent on the same file is refused, and there is no shared-memory file. Facts
-are JSON by kind and key; the outbox is the first-in-first-out queue of what is billed; ``dead`` keeps what could not be
-delivered. Several facts and messages of one event are one transaction.
+Facts are JSON by kind and key; the outbox is the first-in-first-out queue of what is billed; ``dead`` keeps what could
+not be delivered. Several facts and messages of one event are one transaction.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from agent.domain.messages import TransactionEnded
 from agent.domain.record import dump
-from agent.ports.store import OutboxRow, Put, StoreError
-from agent.services import forms, letters, records, returns, schema, thinning
-from agent.services.ids import ENDED, RUNNING, Ids
+from agent.ports.store import OutboxRow, Put
+from agent.services import forms, letters, records, returns
+from agent.services.ids import RUNNING
 from agent.services.letters import Letter
-from agent.services.records import Facts
 from agent.services.schema import MIGRATIONS, StoreRefused
+from agent.services.store_file import RESERVE_PAGES, SESSIONS, StoreFile
 
-__all__ = ["MIGRATIONS", "Store", "StoreRefused"]
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-RESERVE_PAGES = 64
-"""Of a full file: for the ends of the sessions that run, and for the few bytes that delivering takes (256 KiB)."""
+__all__ = ["MIGRATIONS", "RESERVE_PAGES", "Store", "StoreRefused"]
 
 
-class Store:
+class Store(StoreFile):
     """Open with ``await Store.open(...)``, or ``begun`` and ``opened``; close with ``await store.close()``."""
-
-    def __init__(self, path: Path, max_mb: int) -> None:
-        self.path = path
-        self.set_aside: Path | None = None
-        self._max_mb = max_mb
-        self._thread = ThreadPoolExecutor(1, "store")
-        self._waiting: dict[str, int] = {}
-        self._ids = Ids()
-        self._pages = 0
-        self._ailing = ""
-        self._db: sqlite3.Connection
-        self._opening: Future[None] | None = None
-
-    @classmethod
-    def begun(cls, path: Path, max_mb: int = 32) -> Store:
-        """Opening from now on, in its own thread: a large file is checked while the program is still being loaded."""
-        store = cls(path, max_mb)
-        store._opening = store._thread.submit(store._open)
-        return store
-
-    @classmethod
-    async def open(cls, path: Path, max_mb: int = 32) -> Store:
-        """``begun`` and ``opened``."""
-        return await cls.begun(path, max_mb).opened()
-
-    async def opened(self) -> Store:
-        """Opened or created. A corrupt file is set aside (``set_aside``), what can be read of it goes into a new one. A
-        disk that takes nothing (full, read-only, dying) is waited for: see ``_ail``.
-
-        Raises ``StoreRefused`` (newer schema, in use by another agent), ``StoreError`` (no such folder, not ours)."""
-        assert self._opening is not None
-        try:
-            await self._result(self._opening)
-        except BaseException:
-            self._thread.shutdown()
-            raise
-        return self
-
-    async def _call(self, work: Callable[..., T], *args: Any) -> T:
-        return await self._result(self._thread.submit(work, *args))
-
-    async def _result(self, work: Future[T]) -> T:
-        try:
-            return await asyncio.wrap_future(work)
-        except (sqlite3.Error, OSError, ValueError) as e:
-            raise StoreError(f"{self.path}: {e}; check disk space and permissions") from e
-
-    # --- opening -----------------------------------------------------------------------------------------------
-
-    def _open(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            self._take()
-        except (OSError, sqlite3.Error) as e:
-            if schema.is_of_the_disk(e):
-                self._ail(e)
-            elif isinstance(e, sqlite3.OperationalError):
-                raise StoreRefused(schema.refusal(self.path, e)) from e
-            else:
-                raise
-        self._look()
-
-    def _take(self) -> None:
-        """The file, or a new one with what could be read of it. Raises ``StoreRefused``, ``OSError``,
-        ``sqlite3.Error``."""
-        if schema.salvaged(self.path).exists():
-            from agent.services import salvage
-
-            self.set_aside = salvage.finish(self.path)
-        try:
-            self._connect()
-        except sqlite3.DatabaseError as e:
-            if isinstance(e, sqlite3.OperationalError):
-                raise
-            from agent.services import salvage
-
-            self.set_aside = salvage.replace(self.path)
-            self._connect()
-
-    def _look(self) -> None:
-        self._count()
-        facts = self._read()
-        for kind in (RUNNING, ENDED):
-            self._ids.learn(Put(kind, key, value) for key, value in facts.get(kind, {}).items())
-
-    def _count(self) -> None:
-        """The table is the truth: a link whose last row went is not in it. From an index alone: the messages of a long
-        queue are not read at the start."""
-        self._waiting = dict(self._db.execute("SELECT link, count(*) FROM outbox GROUP BY link"))
-
-    def _connect(self) -> None:
-        self._db = schema.connect(self.path)
-        page = self._db.execute("PRAGMA page_size").fetchone()[0]
-        self._pages = self._max_mb * 1024 * 1024 // page
-        self._db.execute(f"PRAGMA max_page_count={self._pages}")
-        self._db.execute("PRAGMA journal_size_limit=1048576")
-
-    def _ail(self, why: Exception) -> None:
-        """The disk takes nothing: the station lives with what can be read, tells it, and starts nothing new. Nothing of
-        the queue is sent either, since it could not be written down that it has been."""
-        self._ailing = str(why)
-        log.error(
-            "%s: %s: nothing can be written, what is there is read; tried again with every record", self.path, why
-        )
-        from agent.services import salvage
-
-        self._db = salvage.in_memory(self.path)
-
-    def _heal(self) -> None:
-        """Opens the file again, or raises what is wrong with it now."""
-        memory = self._db
-        try:
-            self._take()
-        except (OSError, StoreRefused) as e:
-            raise sqlite3.OperationalError(str(e)) from e
-        memory.close()
-        self._ailing = ""
-        log.warning("%s: can be written again", self.path)
-        self._look()
-
-    @property
-    def ailing(self) -> str:
-        """What is wrong with the disk since the start; "" when nothing is."""
-        return self._ailing
-
-    async def close(self) -> None:
-        await self._call(self._db.close)
-        self._thread.shutdown()
-
-    # --- facts -------------------------------------------------------------------------------------------------
-
-    async def facts(self) -> Facts:
-        """Everything remembered: kind -> key -> value. A record that cannot be read is set aside: kind ``poisoned``,
-        key ``kind/key``, value ``{"record": text, "why": text}``."""
-        return await self._call(self._read)
-
-    def _read(self) -> Facts:
-        found, damaged = records.read(self._db)
-        for one in damaged:  # its key may be a card
-            log.error("%s: a record (%s) cannot be read, set aside: %s", self.path, one.kind, one.why)
-            try:
-                self._transaction(lambda one=one: records.set_aside(self._db, one))  # type: ignore[misc]
-            except sqlite3.Error as e:  # it must not stop the station; until the next start
-                log.error("%s: the bad record stays where it is: %s", self.path, e)
-        return found
-
-    def summary(self) -> dict[str, Any]:
-        """How full it is, for diagnostics; no content."""
-        file_bytes = self.path.stat().st_size if self.path.exists() else 0
-        return {"file_bytes": file_bytes, "waiting": dict(self._waiting)}
 
     async def commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]] = ()) -> None:
         """Put facts and queue messages (link, message) in one durable transaction. Raises ``StoreError``."""
@@ -195,12 +32,18 @@ class Store:
         self._ids.learn(puts)
 
     def _commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]]) -> None:
-        rows = [
-            (link, forms.safe(getattr(m, "session", "")), type(m).__name__, forms.text(dump(m))) for link, m in messages
-        ]
+        rows = [_row(link, message) for link, message in messages]
         gone: list[bool] = []
+        for _, message in messages:
+            if isinstance(message, TransactionEnded):
+                self._ended(message.session, message.meter_wh)
         end = any(r[2] == TransactionEnded.__name__ for r in rows) or any(map(_ends, puts))
-        self._transaction(lambda: gone.append(self._insert(puts, rows)), end)
+        self._transaction(lambda: gone.append(self._insert(puts, rows)), end, puts)
+        if any(r[2] == TransactionEnded.__name__ for r in rows) or any(
+            p.kind in SESSIONS and not p.value for p in puts
+        ):
+            with contextlib.suppress(RuntimeError):  # the store is being closed, which merges it too
+                self._thread.submit(self._merge)  # behind the answer to this commit
         for link, *_ in rows:
             self._add(link, 1)
         if gone[-1]:
@@ -235,59 +78,6 @@ class Store:
             self._db.execute("INSERT OR REPLACE INTO numbers VALUES(?,?,?)", (*where, number + 1))
         return number
 
-    def _transaction(self, work: Callable[[], None], reserve: bool = False) -> None:
-        """All or nothing. A full file first loses what ``thinning`` says, never a start or a stop. ``reserve``: what
-        ends a session or empties the queue may use the pages that are kept for it."""
-        while self._is_full(work):
-            if not self._thin():
-                break
-        else:
-            return
-        if not reserve:
-            raise sqlite3.OperationalError("the store or its disk is full, and nothing is left in it that may go")
-        with self._reserve():
-            self._at_once(work)
-
-    def _is_full(self, work: Callable[[], None]) -> bool:
-        """True: it was not done."""
-        try:
-            self._at_once(work)
-        except sqlite3.Error as e:
-            if "full" not in str(e):
-                raise
-            return True
-        return False
-
-    def _at_once(self, work: Callable[[], None]) -> None:
-        if self._ailing:
-            self._heal()
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            work()
-            self._db.execute("COMMIT")
-        except BaseException:  # whatever it was, an open transaction would swallow all later ones
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-
-    @contextmanager
-    def _reserve(self) -> Iterator[None]:
-        self._db.execute(f"PRAGMA max_page_count={self._pages + RESERVE_PAGES}")
-        try:
-            yield
-        finally:
-            self._db.execute(f"PRAGMA max_page_count={self._pages}")  # the present size, where it is more
-
-    def _thin(self) -> bool:
-        """Make room where nothing is billed."""
-        if self._ailing:
-            return False
-        gone = thinning.thin(self._db)
-        if gone:
-            log.warning("%s is full: %d values between starts and ends of sessions are given up", self.path, gone)
-        self._count()
-        return gone > 0
-
     # --- the queue ---------------------------------------------------------------------------------------------
 
     def waiting(self, link: str) -> int:
@@ -305,11 +95,12 @@ class Store:
     def _select(self, where: str, args: tuple[Any, ...], count: int) -> list[OutboxRow]:
         if self._ailing:
             self._heal()
-        sql = f"SELECT seq, link, session, body, attempts, number FROM outbox WHERE {where} ORDER BY seq LIMIT ?"
-        return [
-            OutboxRow(seq, link, session, forms.message(body), attempts, number)
-            for seq, link, session, body, attempts, number in self._db.execute(sql, (*args, count))
-        ]
+        sql = f"SELECT seq, link, session, kind, body, attempts, number FROM outbox WHERE {where} ORDER BY seq LIMIT ?"
+        rows = []
+        for seq, link, session, kind, body, attempts, number in self._db.execute(sql, (*args, count)):
+            message = forms.message(body, link, session, kind)
+            rows.append(OutboxRow(seq, link, session, message, attempts, number))
+        return rows
 
     async def done(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         if isinstance(row.message, TransactionEnded):
@@ -328,12 +119,12 @@ class Store:
             gone[0] = self._db.execute("DELETE FROM outbox WHERE seq=?", (row.seq,)).rowcount
             over[0] = bool(known and not is_end) and letters.forget(self._db, row.link, forms.safe(row.session))
 
-        self._transaction(work, reserve=True)
+        self._transaction(work, reserve=True, puts=facts, counted=False)
         self._add(row.link, -gone[0])
         return over[0]
 
     async def noted(self, facts: Sequence[Put]) -> None:
-        await self._call(lambda: self._transaction(lambda: records.put(self._db, facts), reserve=True))
+        await self._call(lambda: self._transaction(lambda: records.put(self._db, facts), reserve=True, puts=facts))
         self._ids.learn(facts)
 
     async def attempted(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
@@ -426,6 +217,12 @@ class Store:
 
     def session_of(self, link: str, transaction_id: str) -> str | None:
         return self._ids.session_of(link, transaction_id)
+
+
+def _row(link: str, message: Any) -> tuple[str, str, str, str]:
+    """Link, session, kind and body of a message in the queue."""
+    keys = (link, forms.safe(getattr(message, "session", "")), type(message).__name__)
+    return *keys, forms.sealed(forms.text(dump(message)), *keys)
 
 
 _OVER = ("FinalKnown", "CommitPending", "Committed", "VoidPending", "Voided", "Uncertain")

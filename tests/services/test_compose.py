@@ -87,7 +87,7 @@ async def test_a_damaged_store_is_said_and_blocks_nothing(tmp_path: Path, caplog
     path.parent.mkdir()
     path.write_bytes(b"this was never a database, " * 400)
     async with running(tmp_path) as station:
-        assert station.picture()["store"] == {"set_aside": str(station.store.set_aside), "ailing": None}
+        assert station.picture()["store"] == {"set_aside": str(station.store.set_aside), "ailing": None, "lost": None}
         assert station.store.set_aside is not None
         assert station.site.store_ok
         assert all(Fault.STORE_FAILED not in e.faults for e in station.site.evses.values())
@@ -97,7 +97,7 @@ async def test_a_damaged_store_is_said_and_blocks_nothing(tmp_path: Path, caplog
 
 async def test_a_sound_store_has_nothing_to_say(tmp_path: Path):
     async with running(tmp_path) as station:
-        assert station.picture()["store"] == {"set_aside": None, "ailing": None}
+        assert station.picture()["store"] == {"set_aside": None, "ailing": None, "lost": None}
 
 
 async def test_the_security_log_goes_on_over_starts(tmp_path: Path):

@@ -13,11 +13,13 @@ import pytest
 
 from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionEnded, TransactionStarted, TriggerReason
 from agent.domain.record import Poisoned
+from agent.frozen import replace
 from agent.kinds import Reading, ReadingContext, Stamp, Token
 from agent.ports.store import Put, StoreError
 from agent.services import store as module
 from agent.services.ids import ENDED_KEPT
 from agent.services.store import MIGRATIONS, Store, StoreRefused
+from agent.services.witness import Witness
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 
@@ -138,8 +140,15 @@ async def test_a_newer_schema_is_refused_with_advice(tmp_path: Path):
     db = sqlite3.connect(path)
     db.execute("PRAGMA user_version=99")
     db.close()
+    _witness_of_a_newer_program(path)
     with pytest.raises(StoreRefused, match="newer program"):
         await Store.open(path)
+
+
+def _witness_of_a_newer_program(path: Path):
+    witness = Witness(path)
+    witness.write(replace(witness.last(), schema=99))
+    witness.close()
 
 
 async def test_an_unreadable_message_travels_as_what_it_is(tmp_path: Path):

@@ -100,3 +100,8 @@ def test_a_file_of_any_age_is_becomes_of_the_present_shape(tmp_path: Path) -> No
         assert db.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall() == want
         assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
         db.close()
+
+
+def test_the_shape_is_that_of_the_migrations() -> None:
+    """After a new migration, put the new value into ``schema.SHAPE``."""
+    assert schema.shape(schema.fresh()) == schema.SHAPE

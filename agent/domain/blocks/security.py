@@ -14,6 +14,7 @@ from agent.domain.events import (
     SettingChanged,
     Started,
     StoreFailed,
+    StoreLost,
 )
 from agent.domain.evse import Site
 from agent.domain.messages import SecurityHappened
@@ -83,6 +84,10 @@ class Security:
     @on(StoreFailed)
     def store(self, event: StoreFailed, now: Moment) -> Iterator[Yielded]:
         yield SecurityNoticed(SecurityEvent.MEMORY_EXHAUSTION, event.reason)
+
+    @on(StoreLost)
+    def lost(self, event: StoreLost, now: Moment) -> Iterator[Yielded]:
+        yield SecurityNoticed(SecurityEvent.MEMORY_EXHAUSTION, f"StoreFailed: {event.reason}")
 
     @on(FaultRaised)
     def fault(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:

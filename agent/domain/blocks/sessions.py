@@ -6,13 +6,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.domain.block import Yielded, on
-from agent.domain.events import EvseEvent, FaultRaised, Started, StopRequested, StopWanted, TimeCame, TransactionHeard
+from agent.domain.events import (
+    EvseEvent,
+    FaultRaised,
+    Started,
+    StopRequested,
+    StopWanted,
+    StoreLost,
+    TimeCame,
+    TransactionHeard,
+)
 from agent.domain.evse import Site, State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Remember, SetRelease, WakeMe
 from agent.domain.record import Poisoned
 from agent.domain.rights import Session
-from agent.domain.rules.end import end
+from agent.domain.rules.end import end, end_on_disk
 from agent.domain.rules.resume import RECOVER_S
 from agent.domain.rules.run import still_here, tolerate
 from agent.domain.rules.words import timer
@@ -57,6 +66,19 @@ class Sessions:
                 continue
             evse.session, evse.state, evse.unseen = session, State.RECOVERING, True
             yield WakeMe(timer("recover", evse), now.t_s + RECOVER_S)
+        for key, record in event.remembered.get("lost", {}).items():
+            yield Remember("lost", key, None)
+            ended = record.get("ended")
+            known = ended.items() if isinstance(ended, Mapping) else ()
+            yield StoreLost(str(record.get("text")), {str(k): wh for k, wh in known if isinstance(wh, int)})
+
+    @on(StoreLost)
+    def lost(self, event: StoreLost, now: Moment) -> Iterator[Yielded]:
+        """What ended in the lost part is billed with the register it ended with, or the last one that is on disk: above
+        it is energy of others."""
+        for evse in self._site.evses.values():
+            if evse.session is not None and evse.session.id in event.ended:
+                yield from end_on_disk(self._site, evse, event.ended[evse.session.id], now)
 
     def _set_aside(self, key: str, record: Any, why: str) -> Iterator[Yielded]:
         yield Remember("poisoned", key, {"record": record, "why": why})

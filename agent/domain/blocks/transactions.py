@@ -17,6 +17,7 @@ from agent.domain.events import (
     Started,
     StopRequested,
     StopWanted,
+    StoreLost,
     TimeCame,
     TokenAccepted,
     TransactionClosed,
@@ -208,6 +209,13 @@ class Transactions:
                 continue
             evse.tx = tx
             yield WakeMe(timer("tx", evse), now.t_s + RECOVER_S)
+
+    @on(StoreLost)
+    def store_lost(self, event: StoreLost, now: Moment) -> Iterator[Yielded]:
+        """One that has ended in what the store lost ends as it is on disk."""
+        for evse in self._site.evses.values():
+            if evse.tx is not None and evse.session is None and evse.tx.id in event.ended:
+                yield from closed(self._site, evse, evse.tx, now, *_LOST)
 
     def _set_aside(self, key: str, record: Any, why: str) -> Iterator[Yielded]:
         """No energy hangs on it: the station goes on."""

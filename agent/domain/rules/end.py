@@ -126,6 +126,16 @@ def end_unread(s: Site, evse: Evse, event: MeterFailed, now: Moment) -> Iterator
     yield from _close(s, evse, session.last_wh, now)
 
 
+def end_on_disk(s: Site, evse: Evse, register_wh: int, now: Moment) -> Iterator[Yielded]:
+    """End it as it is on disk: with this register or its last one there, and with its last sign of life."""
+    session = evse.session
+    assert session is not None
+    if session.stop is None:
+        session.stop = Stop(StopReason.POWER_LOSS, TriggerReason.ABNORMAL_CONDITION, session.alive_at)
+    yield WakeMe(timer("recover", evse), None)
+    yield from _close(s, evse, max(session.last_wh, register_wh), now)
+
+
 def _again(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     yield WakeMe(timer("end", evse), now.t_s + max(RETRY_S, 2 * s.io_s))
 

@@ -1,0 +1,165 @@
+"""A store that has less than its witness has seen: what is missing, and what follows for what is left (decision 31).
+All functions run in the store's own thread, on its connection."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import field
+
+from agent.domain.messages import MeterSampled
+from agent.frozen import frozen
+from agent.ports.store import link_of
+from agent.services import forms, letters, records, schema, witness
+from agent.services.salvage import AHEAD, LAST
+from agent.services.witness import Seen
+
+COMMITS, QUEUE = "commits", "outbox"
+"""Rows of ``sqlite_sequence``."""
+TABLES = ("facts", "outbox", "dead", "numbers", "outbox_link", "dead_session", "sqlite_sequence")
+GONE = "the store was put back to an older state: this had left the queue before"
+
+
+@frozen
+class Loss:
+    """``text``: for a technician. ``ended``: sessions that are open in the store and have ended in what is lost, with
+    the register (Wh) that their bill ends with, as far as it is known."""
+
+    text: str
+    ended: dict[str, int] = field(default_factory=dict)
+
+
+def seen(db: sqlite3.Connection, identity: str, boots: int, open_: Iterable[str], roots: Mapping[str, int]) -> Seen:
+    """The present state, for the witness."""
+    counts = _counts(db)
+    ids = tuple(sorted(session[: witness.ID_DIGITS] for session in open_))
+    return Seen(
+        identity,
+        counts.get(COMMITS, 0),
+        counts.get(QUEUE, 0),
+        boots,
+        _heads(db),
+        ids,
+        roots=roots,
+        schema=len(schema.MIGRATIONS),
+    )
+
+
+def _counts(db: sqlite3.Connection) -> dict[str, int]:
+    return {
+        name: seq
+        for name, seq in db.execute("SELECT name, seq FROM sqlite_sequence")
+        if isinstance(seq, int) and seq < LAST
+    }
+
+
+def commits(db: sqlite3.Connection) -> int:
+    return _counts(db).get(COMMITS, 0)
+
+
+def begin_again(db: sqlite3.Connection) -> None:
+    """Write one page, of which nothing hangs on what is changed: an equal one would not be written."""
+    number = db.execute("PRAGMA application_id").fetchone()[0]
+    db.execute(f"PRAGMA application_id={(number + 1) % 2**31}")
+
+
+def count(db: sqlite3.Connection) -> None:
+    """One commit more, in its transaction."""
+    db.execute("UPDATE sqlite_sequence SET seq=seq+1 WHERE name=?", (COMMITS,))
+
+
+def roots(db: sqlite3.Connection) -> dict[str, int]:
+    names = ",".join("?" * len(TABLES))
+    return dict(db.execute(f"SELECT name, rootpage FROM sqlite_master WHERE name IN ({names})", TABLES))
+
+
+def _heads(db: sqlite3.Connection) -> dict[str, int]:
+    """One step in the index per queue, however long they are."""
+    heads: dict[str, int] = {}
+    sql = "SELECT link, seq FROM outbox INDEXED BY outbox_link WHERE link > ? ORDER BY link, seq LIMIT 1"
+    row = db.execute(sql, ("",)).fetchone()
+    while row is not None:
+        heads[row[0]] = row[1]
+        row = db.execute(sql, row[:1]).fetchone()
+    return heads
+
+
+def judge(db: sqlite3.Connection, before: Seen) -> Loss | None:
+    """None: all that the witness has seen is there."""
+    if before.merging and db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1] < before.merging:
+        text = "a part of the WAL was lost while it was merged: some records may be older than others"
+        return Loss(f"{text}; sessions, bills and settings may be lost: check the disk", _ended(db, before))
+    identity = _identity(db)
+    made, returned = commits(db), _returned(db, before)
+    if identity == before.identity and made >= before.commits and not returned:
+        return None
+    if identity == before.identity and made:
+        missing = max(before.commits - made, 0)
+        text = (
+            f"it is in an older state: {missing} of {before.commits} commits are missing, and {len(returned)} messages "
+            "wait again that had left the queue"
+        )
+    elif identity:
+        text = f"it is another one, or what could be saved of it; {before.commits} commits had been made"
+    else:
+        text = f"it is empty; {before.commits} commits had been made"
+    ended = {} if identity != before.identity else _ended(db, before)
+    return Loss(f"{text}; sessions, bills and settings may be lost: check the disk", ended)
+
+
+def _returned(db: sqlite3.Connection, before: Seen) -> list[tuple[int, str]]:
+    """Place and queue of what waits and had left: per queue, what stands before the first one that waited."""
+    found: list[tuple[int, str]] = []
+    for queue in _heads(db):
+        head = before.heads.get(queue, before.place + 1)
+        found += db.execute("SELECT seq, link FROM outbox WHERE link=? AND seq<?", (queue, head)).fetchall()
+    return found
+
+
+def _identity(db: sqlite3.Connection) -> str:
+    facts, _ = records.read(db, "meta")
+    return str(facts.get("meta", {}).get("identity", {}).get("text", ""))
+
+
+def _ended(db: sqlite3.Connection, before: Seen) -> dict[str, int]:
+    keys = [key for (key,) in db.execute("SELECT key FROM facts WHERE kind IN ('session', 'tx')")]
+    return {k: before.ends.get(k[: witness.ID_DIGITS], _told(db, k)) for k in keys if not before.is_open(k)}
+
+
+def _told(db: sqlite3.Connection, session: str) -> int:
+    """The highest register among what waits to be told of it: the end of a bill is not below its meter values."""
+    sql = "SELECT link, session, kind, body FROM outbox WHERE session=? AND kind=?"
+    rows = db.execute(sql, (session, MeterSampled.__name__)).fetchall()
+    messages = [m for *keys, body in rows if isinstance(m := forms.message(body, *keys), MeterSampled)]
+    return max((sample.reading.energy_wh for m in messages for sample in m.samples), default=0)
+
+
+def settle(db: sqlite3.Connection, before: Seen, ended: dict[str, int]) -> dict[str, int]:
+    """In one transaction: places and counts go on beyond what was seen; what had left the queue does not leave it
+    again; what had ended, and was delivered, is forgotten. Returns the sessions of ``ended`` that are left."""
+    _go_on(db, before)
+    for place, queue in _returned(db, before):
+        if queue == link_of(queue):  # a notice that had been sent is in the security log
+            db.execute(
+                "INSERT OR REPLACE INTO dead "
+                "SELECT seq, link, session, kind, body, attempts, ?, number FROM outbox WHERE seq=?",
+                (GONE, place),
+            )
+        db.execute("DELETE FROM outbox WHERE seq=?", (place,))
+    letters.bound_dead(db)
+    if any(queue == link_of(queue) for queue in before.heads):
+        return ended
+    for session in map(forms.safe, ended):
+        db.execute("DELETE FROM facts WHERE kind IN ('session', 'tx') AND key=?", (session,))
+        db.execute(
+            "DELETE FROM facts WHERE kind='transaction' AND substr(key, -?)=?", (len(session) + 1, f"/{session}")
+        )
+    return {}
+
+
+def _go_on(db: sqlite3.Connection, before: Seen) -> None:
+    counts = _counts(db)
+    places = max(before.place, counts.get(QUEUE, 0)) + AHEAD
+    made = max(before.commits, counts.get(COMMITS, 0))
+    db.execute("DELETE FROM sqlite_sequence WHERE name IN (?, ?)", (QUEUE, COMMITS))
+    db.executemany("INSERT INTO sqlite_sequence VALUES(?, ?)", [(QUEUE, places), (COMMITS, made)])

@@ -1,0 +1,119 @@
+"""What the store had with its last commit, in a file beside it: a store that has less has lost something (decision 31).
+
+Two slots are written in turns, each with a checksum, so that a write that was cut off leaves the one before. The
+page cache of the kernel has it at once, also when the process is killed; the disk has it with ``flush``, or within half
+a minute.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+from agent.frozen import frozen
+
+log = logging.getLogger(__name__)
+
+SLOT_BYTES = 4096
+ID_DIGITS = 8
+"""Of a session's id, which is random."""
+
+
+@frozen
+class Seen:
+    """The store after a commit. ``commits``: how many there were, ``place``: the last one of the queue that was given,
+    ``heads``: the first one that waits of each queue that is not empty, ``open``: sessions, their ids shortened,
+    ``ends``: registers (Wh) with which the latest ended, ``roots``: where its tables begin, ``schema``: its version,
+    ``merging``: so many frames of the WAL are being merged into the file."""
+
+    identity: str = ""
+    commits: int = 0
+    place: int = 0
+    boots: int = 0
+    heads: Mapping[str, int] = field(default_factory=dict)
+    open: tuple[str, ...] = ()
+    ends: Mapping[str, int] = field(default_factory=dict)
+    roots: Mapping[str, int] = field(default_factory=dict)
+    schema: int = 0
+    merging: int = 0
+
+    def is_open(self, session: str) -> bool:
+        return session[:ID_DIGITS] in self.open
+
+
+class Witness:
+    """``path``: of the store. Raises nothing: a disk that does not take it is reported once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.with_suffix(".witness")
+        self._file = -1
+        self._count = 0
+        self._ailing = False
+
+    def last(self) -> Seen | None:
+        """What it says; None where there is none that can be read."""
+        try:
+            data = self.path.read_bytes()
+        except OSError:
+            return None
+        slots = [s for at in (0, SLOT_BYTES) if (s := _read(data[at : at + SLOT_BYTES])) is not None]
+        number, seen = max(slots, key=lambda slot: slot[0], default=(0, None))
+        self._count = max(self._count, number)
+        return seen
+
+    def write(self, seen: Seen) -> None:
+        self._count += 1
+        what = {"number": self._count, **{name: getattr(seen, name) for name in _NAMES}}
+        text = json.dumps(what, separators=(",", ":")).encode()
+        slot = b"%08x%s\n" % (zlib.crc32(text), text)
+        if len(slot) > SLOT_BYTES:
+            self._failed("it does not fit")
+            return
+        try:
+            os.pwrite(self._opened(), slot.ljust(SLOT_BYTES), self._count % 2 * SLOT_BYTES)
+        except OSError as e:
+            self._failed(str(e.strerror))
+
+    def flush(self) -> None:
+        """To the disk, now."""
+        try:
+            os.fdatasync(self._opened())
+        except OSError as e:
+            self._failed(str(e.strerror))
+
+    def close(self) -> None:
+        if self._file >= 0:
+            self.flush()
+            os.close(self._file)
+            self._file = -1
+
+    def _opened(self) -> int:
+        if self._file < 0:
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return self._file
+
+    def _failed(self, why: str) -> None:
+        if not self._ailing:
+            self._ailing = True
+            log.warning("%s: cannot be written (%s): a loss of the store would not be seen", self.path, why)
+
+
+_NAMES = ("identity", "commits", "place", "boots", "heads", "open", "ends", "roots", "schema", "merging")
+
+
+def _read(slot: bytes) -> tuple[int, Seen] | None:
+    """The running number of the write, and what was written."""
+    text = slot.rstrip()
+    try:
+        if int(text[:8], 16) != zlib.crc32(text[8:]):
+            return None
+        body: dict[str, Any] = json.loads(text[8:])
+        return int(body.pop("number")), Seen(**{**body, "open": tuple(body["open"])})
+    except (ValueError, TypeError, KeyError):
+        return None

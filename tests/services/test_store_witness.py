@@ -1,0 +1,358 @@
+"""What the witness beside the store finds, and what follows (decision 31)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_store import ended, sampled, started
+
+from agent.domain.record import Poisoned
+from agent.frozen import replace
+from agent.ports.store import Put, notes_of
+from agent.services import schema
+from agent.services.store import Store
+from agent.services.witness import SLOT_BYTES, Seen, Witness
+
+PAGE = 4096
+
+
+def session(name: str, wh: int = 1000) -> Put:
+    return Put("session", name, {"evse": 1, "last_wh": wh})
+
+
+def wal(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def copied(path: Path, to: Path) -> Path:
+    """As a kill leaves it."""
+    to.mkdir(exist_ok=True)
+    for file in (path, wal(path), path.with_suffix(".witness")):
+        if file.exists():
+            shutil.copyfile(file, to / file.name)
+    return to / path.name
+
+
+async def life(folder: Path, deliver: bool = True) -> tuple[Path, Path]:
+    """Two drivers at one outlet, one after the other. Returns the store as it was while the first one charged, and as
+    it is at the end, each as a kill leaves it."""
+    (folder / "live").mkdir()
+    path = folder / "live" / "agent.db"
+    store = await Store.open(path)
+    await store.commit([session("aaaaaaaa-1"), Put("boot", "7", {"id": "x"})], [("chargy", started("aaaaaaaa-1"))])
+    await store.commit([session("aaaaaaaa-1", 1400)], [("chargy", sampled(1, "aaaaaaaa-1"))])
+    before = copied(path, folder / "before")
+    await store.commit([Put("session", "aaaaaaaa-1", None)], [("chargy", ended("aaaaaaaa-1", 5000))])
+    await store.commit([session("bbbbbbbb-2", 5000)], [("chargy", started("bbbbbbbb-2", 5000))])
+    while deliver and store.waiting("chargy"):
+        await store.done((await store.head("chargy"))[0])
+    after = copied(path, folder / "after")
+    await store.close()
+    return before, after
+
+
+def put_back(before: Path, after: Path) -> Path:
+    """The store of ``before`` with the witness of ``after``."""
+    for file in (before, wal(before)):
+        shutil.copyfile(file, after.parent / file.name)
+    return after
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def without_wal(path: Path) -> None:
+    wal(path).unlink()
+
+
+def wal_cut_short(path: Path) -> None:
+    os.truncate(wal(path), 32 + 2 * (24 + PAGE))  # two frames; a commit has more
+
+
+def with_a_damaged_wal_header(path: Path) -> None:
+    data = bytearray(wal(path).read_bytes())
+    data[5] ^= 4
+    wal(path).write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [emptied, Path.unlink, without_wal, wal_cut_short, with_a_damaged_wal_header])
+async def test_lost_content_is_reported_until_the_agent_has_heard_of_it(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    _, path = await life(tmp_path, deliver=False)
+    damage(path)
+    for _ in range(2):  # who looks first may be another command
+        store = await Store.open(path)
+        assert "check the disk" in store.lost
+        (fact,) = (await store.facts())["lost"].values()
+        assert fact["text"] in store.lost
+        await store.close()
+    store = await Store.open(path)
+    await store.noted([Put("lost", key, None) for key in (await store.facts())["lost"]])
+    await store.close()
+    store = await Store.open(path)
+    assert store.lost == ""
+    await store.close()
+
+
+async def test_what_had_been_delivered_does_not_leave_again(tmp_path: Path) -> None:
+    """The older store has start and meter values of the first driver in its queue, and his session as open."""
+    store = await Store.open(put_back(*await life(tmp_path)))
+    facts = await store.facts()
+    assert store.waiting("chargy") == 0
+    assert [(x.kind, x.reason.split(":")[0]) for x in await store.dead()] == [
+        ("TransactionStarted", "the store was put back to an older state"),
+        ("MeterSampled", "the store was put back to an older state"),
+    ]
+    assert "session" not in facts, "its end was delivered: another one would change the bill"
+    assert store.boots == 7
+    await store.close()
+
+
+async def test_what_had_not_been_delivered_is_ended_as_it_is_on_disk(tmp_path: Path) -> None:
+    store = await Store.open(put_back(*await life(tmp_path, deliver=False)))
+    facts = await store.facts()
+    assert [r.message for r in await store.head("chargy", 9)] == [started("aaaaaaaa-1"), sampled(1, "aaaaaaaa-1")]
+    (fact,) = facts["lost"].values()
+    assert fact["ended"] == {"aaaaaaaa-1": 5000}
+    assert facts["session"]["aaaaaaaa-1"]["last_wh"] == 1400
+    await store.close()
+
+
+async def test_a_session_that_was_open_to_the_last_is_not_taken_for_ended(tmp_path: Path) -> None:
+    path = tmp_path / "live" / "agent.db"
+    path.parent.mkdir()
+    store = await Store.open(path)
+    await store.commit([session("aaaaaaaa-1")], [("chargy", started("aaaaaaaa-1"))])
+    before = copied(path, tmp_path / "before")
+    await store.commit([session("aaaaaaaa-1", 1400)], [("chargy", sampled(1, "aaaaaaaa-1"))])
+    after = copied(path, tmp_path / "after")
+    await store.close()
+    store = await Store.open(put_back(before, after))
+    assert store.lost
+    (fact,) = (await store.facts())["lost"].values()
+    assert fact["ended"] == {}
+    await store.close()
+
+
+async def test_no_place_is_given_twice(tmp_path: Path) -> None:
+    before, after = await life(tmp_path, deliver=False)
+    last = (await Store.open(copied(after, tmp_path / "whole")),)[0]
+    places = {r.seq for r in await last.head("chargy", 99)}
+    await last.close()
+    store = await Store.open(put_back(before, after))
+    await store.commit([], [("chargy", started("new"))])
+    assert (await store.head("chargy", 99))[-1].seq > max(places)
+    await store.close()
+
+
+async def test_notices_that_had_been_sent_are_no_dead_letters(tmp_path: Path) -> None:
+    path = tmp_path / "live" / "agent.db"
+    path.parent.mkdir()
+    store = await Store.open(path)
+    await store.commit([], [(notes_of("chargy"), started())])
+    before = copied(path, tmp_path / "before")
+    await store.done((await store.head(notes_of("chargy")))[0])
+    after = copied(path, tmp_path / "after")
+    await store.close()
+    store = await Store.open(put_back(before, after))
+    assert "1 messages wait again" in store.lost
+    assert (store.waiting(notes_of("chargy")), await store.dead()) == (0, [])
+    await store.close()
+
+
+async def test_at_most_one_session_lives_in_the_wal_only(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    store = await Store.open(path)
+    for n in range(40):
+        name = f"{n:08x}"
+        await store.commit([session(name)], [("chargy", started(name))])
+        await store.commit([session(name)], [("chargy", sampled(n, name))] * 4)
+        await store.commit([Put("session", name, None)], [("chargy", ended(name))])
+    await store.head("chargy")  # behind the checkpoint
+    assert wal(path).stat().st_size < 64 * PAGE
+    without = copied(path, tmp_path / "without")
+    wal(without).unlink()
+    await store.close()
+    store = await Store.open(without)
+    assert (store.lost, store.waiting("chargy")) == ("", 40 * 6)
+    await store.close()
+
+
+async def test_a_wal_that_is_lost_while_it_is_merged_leaves_no_silent_mixture(tmp_path: Path) -> None:
+    """Half of its pages are in the file already: table and index are old, the counts are new, and all is in order."""
+    path = tmp_path / "live" / "agent.db"
+    path.parent.mkdir()
+    store = await Store.open(path)
+    await store.commit([session("s0")], [("chargy", started("s0")), ("chargy", ended("s0"))])
+    await store.head("chargy")
+    await store.commit([session("s1")], [("chargy", started("s1"))])
+    cut = copied(path, tmp_path / "cut")
+    await store.close()
+    frames = schema.wal_frames(cut)
+    merge_page_of_counts(cut)
+    witness = Witness(cut)
+    witness.write(replace(witness.last() or Seen(), merging=frames))
+    witness.close()
+    wal(cut).unlink()
+    store = await Store.open(cut)
+    assert "while it was merged" in store.lost
+    await store.close()
+
+
+def merge_page_of_counts(path: Path) -> None:
+    """What a merge has done when it is cut off: one page is in the file."""
+    root = (Witness(path).last() or Seen()).roots["sqlite_sequence"]
+    data, newest = wal(path).read_bytes(), b""
+    for at in range(32, 32 + schema.wal_frames(path) * (24 + PAGE), 24 + PAGE):
+        if int.from_bytes(data[at : at + 4], "big") == root:
+            newest = data[at + 24 : at + 24 + PAGE]
+    assert newest
+    with path.open("r+b") as file:
+        file.seek((root - 1) * PAGE)
+        file.write(newest)
+
+
+# --- while it runs ----------------------------------------------------------------------------------------------------
+
+
+def deleted(path: Path) -> None:
+    path.unlink()
+
+
+def exchanged(path: Path) -> None:
+    path.unlink()
+    sqlite3.connect(path).execute("CREATE TABLE other(x)").connection.close()
+
+
+@pytest.mark.parametrize("deed", [deleted, exchanged, lambda p: wal(p).unlink()], ids=["deleted", "exchanged", "wal"])
+async def test_a_store_that_is_taken_away_while_it_runs_is_written_again(
+    tmp_path: Path, deed: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "live" / "agent.db"
+    path.parent.mkdir()
+    store = await Store.open(path)
+    await store.commit([session("s1")], [("chargy", started("s1"))])
+    deed(path)
+    await store.commit([session("s1", 1400)], [("chargy", sampled(1, "s1"))])
+    await store.commit([], [("chargy", ended("s1"))])
+    assert (path.stat().st_mode & 0o777) == 0o600
+    after = copied(path, tmp_path / "after")  # and killed
+    await store.close()
+    store = await Store.open(after)
+    assert [r.message for r in await store.head("chargy", 9)] == [started("s1"), sampled(1, "s1"), ended("s1")]
+    assert (await store.facts())["session"]["s1"]["last_wh"] == 1400
+    assert store.lost == ""
+    await store.close()
+
+
+# --- records and pages ------------------------------------------------------------------------------------------------
+
+
+async def test_a_letter_that_flips_inside_a_record_is_found(tmp_path: Path) -> None:
+    """It is good JSON, SQLite finds nothing wrong with it, and it is another bill."""
+    path = tmp_path / "agent.db"
+    store = await Store.open(path)
+    await store.commit([session("s1", 1400)], [("chargy", started("s1", 1000)), ("chargy", ended("s1", 2000))])
+    await store.close()
+    data = path.read_bytes()
+    for old, new in ((b'"last_wh":1400', b'"last_wh":5400'), (b'"meter_wh":2000', b'"meter_wh":3000')):
+        assert old in data
+        data = data.replace(old, new)
+    path.write_bytes(data)
+    store = await Store.open(path)
+    start, end = await store.head("chargy", 9)
+    assert start.message == started("s1", 1000)
+    assert isinstance(end.message, Poisoned)
+    assert "checksum" in str(end.message)
+    assert "checksum" in (await store.facts())["poisoned"]["session/s1"]["why"]
+    await store.close()
+
+
+@pytest.mark.parametrize("witness", [True, False])
+@pytest.mark.parametrize("damage", [bytes(PAGE), b"\x5a" * 100, b"not a database"])
+async def test_a_damaged_first_page_costs_nothing(tmp_path: Path, witness: bool, damage: bytes) -> None:
+    """It has the names of the tables, no record."""
+    path = tmp_path / "agent.db"
+    store = await Store.open(path)
+    for n in range(50):
+        await store.commit(
+            [Put("cache", f"CARD-{n}", {"n": n})], [("chargy", started(f"s{n}")), ("chargy", ended(f"s{n}"))]
+        )
+    await store.close()
+    data = path.read_bytes()
+    path.write_bytes(damage + data[len(damage) :])
+    if not witness:
+        path.with_suffix(".witness").unlink()
+    store = await Store.open(path)
+    assert store.set_aside is not None
+    assert store.waiting("chargy") == 100
+    assert len((await store.facts())["cache"]) == 50
+    await store.close()
+
+
+# --- the witness itself -----------------------------------------------------------------------------------------------
+
+
+def test_a_write_that_was_cut_off_leaves_the_one_before(tmp_path: Path) -> None:
+    witness = Witness(tmp_path / "agent.db")
+    assert witness.last() is None
+    for n in range(5):
+        witness.write(Seen("abcd", 3, n))
+    witness.close()
+    data = bytearray(witness.path.read_bytes())
+    assert Witness(tmp_path / "agent.db").last() == Seen("abcd", 3, 4)
+    newest = max((0, SLOT_BYTES), key=lambda at: b'"place":4' in data[at : at + SLOT_BYTES])
+    data[newest + 20] ^= 1
+    witness.path.write_bytes(data)
+    assert Witness(tmp_path / "agent.db").last() == Seen("abcd", 3, 3)
+    witness.path.write_bytes(b"\xff" * 9000)
+    assert Witness(tmp_path / "agent.db").last() is None
+
+
+async def test_a_witness_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "agent.witness").mkdir()
+    store = await Store.open(tmp_path / "agent.db")
+    for n in range(3):
+        await store.commit([], [("chargy", started(f"s{n}"))])
+    assert store.waiting("chargy") == 3
+    await store.close()
+    assert caplog.text.count("cannot be written") == 1
+
+
+async def test_a_store_without_a_witness_is_no_loss(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "agent.db"
+    store = await Store.open(path)
+    await store.commit([], [("chargy", started())])
+    await store.close()
+    path.with_suffix(".witness").unlink()
+    store = await Store.open(path)
+    assert (store.lost, store.waiting("chargy")) == ("", 1)
+    assert "witness is gone" in caplog.text
+    await store.close()
+
+
+async def test_the_loop_is_not_held_by_what_is_new(tmp_path: Path) -> None:
+    """Witness, checkpoint and the look at the inode are work of the store's thread."""
+    store = await Store.open(tmp_path / "agent.db")
+    threads: set[str] = set()
+
+    def noting(*args: object) -> None:
+        threads.add(threading.current_thread().name)
+
+    store._witness.write = noting  # type: ignore[method-assign]
+    store._merge = noting  # type: ignore[method-assign]
+    await store.commit([], [("chargy", ended())])
+    await asyncio.sleep(0)
+    await store.head("chargy")
+    assert all(name.startswith("store") for name in threads)
+    assert threads
+    await store.close()
