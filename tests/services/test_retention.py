@@ -59,7 +59,7 @@ async def test_delivered_sessions_leave_nothing(tmp_path: Path) -> None:
         await store.done(end)
     assert store._ids._running == {}
     await store.close()
-    assert look(path) == {"outbox": 0, "dead": 0, "numbers": 0, "ended": ENDED_KEPT}
+    assert look(path) == {"outbox": 0, "dead": 0, "numbers": 0, "meta": 1, "ended": ENDED_KEPT}
     assert path.stat().st_size < 512 * 1024
 
 
