@@ -51,7 +51,7 @@ class Street201(Street):
             return str(answer["status"]), []
         parts = self.csms.reports
         await self.heard(lambda: number in parts and not parts[number][-1].get("tbc", False))
-        return "Accepted", [e for part in parts[number] for e in part["reportData"]]
+        return "Accepted", [e for part in parts[number] for e in part.get("reportData", [])]
 
     def events(self, kind: str = "") -> list[dict[str, Any]]:
         return [e for e in self.payloads("TransactionEvent") if kind in ("", e["eventType"])]

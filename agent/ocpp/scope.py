@@ -155,7 +155,8 @@ def leaving(action: str, payload: Said, leaves: Leaves) -> Said | None:
     """What of this payload may leave; None: nothing of it."""
     said: Said = _only(payload, leaves, "", payload)
     if "reportData" in said:
-        said["reportData"] = [r for r in said["reportData"] if not _is_faulty(r)]
+        kept = [r for r in said.pop("reportData") if not _is_faulty(r)]
+        said |= {"reportData": kept} if kept else {}  # an empty list breaks the schema, and the last part says the end
     for name in ("meterValue", "transactionData"):
         if name in said:
             said[name] = _measured(said[name])
