@@ -19,12 +19,13 @@ from street201 import Street201
 from test_journal import Bench, agent, spellings, trace
 
 PASSWORD, NEW_KEY, UPLOADS = "Fifteen-And-One!", "AnotherSecretKey42", "UploadPass-77"
+SIGNATURE = "5ff0c1d2e3a4b596"
 READ, UID, REMOTE, GROUP, BAD, LISTED, RESERVED = (
     "READ-4711-CARD", "04A1B2C3D4E5F6", "REMOTE-0815-TAG", "FAMILY-0042-GROUP", "BAD-6666-CARD", "LISTED-1234-TAG",
     "RESERVED-5555-TAG",
 )  # fmt: skip
 ENDS = {"Uploaded", "UploadFailure", "BadMessage", "PermissionDenied"}
-USED = (PASSWORD, NEW_KEY, UPLOADS, READ, UID, REMOTE, GROUP, BAD, LISTED, RESERVED)
+USED = (PASSWORD, NEW_KEY, UPLOADS, SIGNATURE, READ, UID, REMOTE, GROUP, BAD, LISTED, RESERVED)
 
 
 async def used_in_every_way(s: Street201) -> None:
@@ -71,7 +72,7 @@ async def archives(s: Street201, web: WebServer) -> str:
     await s.station.until(lambda p: p["backend"]["link"] == "up")
     where = f"http://chargy:{UPLOADS}@127.0.0.1"
     for number, kind, port in ((1, "DiagnosticsLog", 1), (2, "DiagnosticsLog", web.port), (3, "SecurityLog", web.port)):
-        log = {"remoteLocation": f"{where}:{port}/logs"}
+        log = {"remoteLocation": f"{where}:{port}/logs" + (f"?sig={SIGNATURE}" if port == 1 else "")}
         await s.csms.ask("GetLog", {"logType": kind, "requestId": number, "log": log, "retries": 0})
         await s.heard(lambda n=number: ENDS & statuses(s, n))
     assert len(web.got) == 2
@@ -123,7 +124,7 @@ async def test_nothing_of_it_is_in_anything_a_technician_sees(tmp_path: Path) ->
                     seen["dead list"] = await said("dead", "list", file)
                     seen["dead show"] = await said("dead", "show", file)
                     seen["check"] = await said("check", file)
-                    frames = json.dumps(await trace(world))
+                    frames, picture = json.dumps(await trace(world)), json.dumps(await world.picture())
                 except BaseException as e:
                     e.add_note(journal.read_text()[-3000:])
                     raise
@@ -131,7 +132,9 @@ async def test_nothing_of_it_is_in_anything_a_technician_sees(tmp_path: Path) ->
             seen["dead show, stopped"] = await said("dead", "show", file)
             seen["check of a wrong file"] = await said("check", str(misspelt(Path(file))))
     assert READ in frames
-    assert NEW_KEY not in frames
+    assert "/logs" in frames
+    for secret in (NEW_KEY, UPLOADS, SIGNATURE):
+        assert secret not in frames + picture
     judge(seen)
 
 
