@@ -744,3 +744,27 @@ def test_a_register_that_is_signed_waits_for_a_vehicle_that_the_board_cannot_cut
     assert reads(play) == []
     play.skip().feed(VehiclePaused(1))
     assert reads(play) == ["end:1"]
+
+
+def test_nor_for_one_that_was_pulled_at_the_car_meanwhile() -> None:
+    play = charging(Playbook(traits=EvseTraits(sees_contactor=False)))
+    play.session().signing = "m1"
+    play.feed(ContactorOpened(1))
+    play.skip().feed(CardPresented(1, A))
+    play.skip().feed(BoardChanged(1, EvseState(Pilot.A, pwm=False, cable=True, released=False)))
+    assert reads(play) == ["end:1"]
+
+
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_current_that_flows_while_the_contactor_is_not_seen_open_is_billed(withdrawn: bool) -> None:
+    """The board is late, or silent: its watchdog opens the contactor after the time that the end waits."""
+    play = charging(Playbook())
+    play.confirms = withdrawn
+    play.feed(CardPresented(1, A))
+    play.skip().wait(10).skip()
+    play.feed(MeterRead(1, "end:1", replace(wh(1500), current_a=(32.0, 32.0, 32.0))))
+    assert play.state() is State.ENDING
+    play.skip().wait(5).skip()
+    assert reads(play) == ["end:1", "end:2"]
+    play.feed(MeterRead(1, "end:2", replace(wh(1530), current_a=(0.0, 0.0, 0.0))))
+    assert [m.meter_wh for m in play.ended()] == [1530]

@@ -78,6 +78,8 @@ def other_vehicle(s: Site, evse: Evse, event: VehicleConnected | VehicleLeft, no
     """Whoever comes now has had nothing of the session that is being ended."""
     evse.newcomer = isinstance(event, VehicleConnected)
     yield changed(evse)
+    if not evse.vehicle:  # it asks for nothing any more
+        yield from end_open(s, evse, event, now)
 
 
 def end_open(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
@@ -108,9 +110,11 @@ def finish(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yield
 
 
 def _still_draws(evse: Evse, reading: Reading) -> bool:
-    """A board that does not see its contactor opens it some seconds after release, under load. What a meter has signed
-    as the end is the end."""
-    return not evse.sees_contactor and evse.vehicle and reading.signed is None and bool(flows(reading))
+    """A board that does not see its contactor opens it some seconds after release, under load; one that has confirmed
+    nothing within ``CONTACTOR_S`` is late, or silent until its watchdog opens. What a meter has signed as the end is
+    the end."""
+    unseen = not evse.sees_contactor or _may_flow(evse)
+    return unseen and evse.vehicle and reading.signed is None and bool(flows(reading))
 
 
 @to(State.ENDED, State.OCCUPIED, State.FREE)
