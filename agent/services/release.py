@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.board import EvseState
-from agent.ports import Refused
+from agent.ports import Garbled, Refused, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +20,8 @@ ASKED_TIMES, AGAIN_S = 3, 2.0
 """A release that the board refuses: it may not be done yet with what was before. Then it is told, and left alone."""
 LOOK_S, LOOK_MOST_S = 0.1, 0.4
 """Between two looks at a board that has not confirmed a withdrawal: twice as long each time, but less than a poll."""
+LOST_LOOKS = 3
+"""So many looks in a row that are not answered are a failure of the board; the polls tolerate as many."""
 
 
 class Release:
@@ -105,13 +107,19 @@ class Release:
     async def confirming(self, port: Any) -> None:
         """Read each withdrawal back, and look on for as long as the last picture shows a release that is not wanted:
         one that was given again since makes no new picture."""
-        pause_s = LOOK_S
+        pause_s, lost = LOOK_S, 0
         while True:
             await self._look.wait()
             self._look.clear()
             while self._in_doubt:
-                number = self._acknowledged
-                if self._settled(await port.state(), number):
+                number, state = self._acknowledged, None
+                try:
+                    state, lost = await port.state(), 0
+                except (Garbled, Unreachable):
+                    lost += 1
+                    if lost == LOST_LOOKS:
+                        raise
+                if state is not None and self._settled(state, number):
                     pause_s = LOOK_S
                 else:
                     await asyncio.sleep(pause_s)

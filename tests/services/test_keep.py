@@ -55,6 +55,7 @@ class Board:
         self.freeing = None
         self.withdrawing = self.contactor = None
         self.looks = 0
+        self.lost_looks = []
 
     async def states(self):
         while True:
@@ -75,6 +76,8 @@ class Board:
 
     async def state(self):
         self.looks += 1
+        if self.lost_looks:
+            raise self.lost_looks.pop(0)
         return EvseState(Pilot.B, released=self.released, contactor=self.contactor)
 
     async def set_limit(self, limit):
@@ -246,6 +249,20 @@ async def test_a_withdrawal_is_confirmed_when_the_board_shows_an_open_contactor(
     beats = board.did.count(("beat",))
     await until(lambda: board.did.count(("beat",)) > beats + 20)
     assert (events.count(ReleaseWithdrawn(1)), board.looks) == (1, looks)
+    task.cancel()
+
+
+async def test_a_look_that_is_lost_after_a_withdrawal_is_no_failure_three_are():
+    """Two noisy answers must not open a board anew under a session that only pauses."""
+    board = Board()
+    k, events, task = await opened(board)
+    board.lost_looks = [Unreachable("lost"), Garbled("noise")]
+    k.do(SetRelease(1, False))
+    await until(lambda: ReleaseWithdrawn(1) in events)
+    assert board.did.count(("open",)) == 1
+    board.lost_looks = [Unreachable("lost")] * 3
+    k.do(SetRelease(1, False))
+    await until(lambda: board.did.count(("open",)) == 2)
     task.cancel()
 
 
