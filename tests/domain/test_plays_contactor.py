@@ -308,3 +308,12 @@ def test_nor_does_it_rely_on_what_the_domain_believes_of_the_release() -> None:
     play.evse().release = True
     play.feed(BoardChanged(1, RELEASED))
     assert (withdrawals(play), play.evse().release) == (1, False)
+
+
+def test_a_fault_that_is_raised_again_is_not_cleared_by_the_time_that_ran_before() -> None:
+    play = Playbook(state=RELEASED).skip().wait(5).skip()
+    assert STUCK in play.evse().faults
+    play.feed(BoardChanged(1, WITHDRAWN))
+    play.skip().wait(2).skip().feed(BoardChanged(1, RELEASED))
+    play.skip().wait(30).skip()
+    assert STUCK in play.evse().faults, "it is still released without a session"

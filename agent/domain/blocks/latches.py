@@ -63,6 +63,9 @@ class Latches:
                 evse.acknowledged = False
                 if event.fault in _KEPT:
                     yield self._record(evse)
+            if event.evse in (STATION, evse.number) and (evse.number, event.fault) in self._going:
+                self._going.discard((evse.number, event.fault))
+                yield WakeMe(f"gone:{event.fault}:{evse.number}", None)
             if event.fault in (_LASTING & evse.board_faults) - evse.latched - self._shown[evse.number]:
                 self._shown[evse.number].add(event.fault)
                 yield self._record_shown(evse.number)
