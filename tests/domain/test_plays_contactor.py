@@ -317,3 +317,15 @@ def test_a_fault_that_is_raised_again_is_not_cleared_by_the_time_that_ran_before
     play.skip().wait(2).skip().feed(BoardChanged(1, RELEASED))
     play.skip().wait(30).skip()
     assert STUCK in play.evse().faults, "it is still released without a session"
+
+
+def test_pictures_that_were_on_their_way_when_it_was_withdrawn_count_once() -> None:
+    """Some boards tell every change at once: several pictures of one look are older than the withdrawal."""
+    play = Playbook(state=PLUGGED).skip()
+    for asks in (True, False, True, False):
+        play.feed(BoardChanged(1, replace(RELEASED, pilot=Pilot.C if asks else Pilot.B)))
+        play.skip().wait(0.2).skip()
+    assert (withdrawals(play), play.evse().faults) == (4, set())
+    play.feed(BoardChanged(1, WITHDRAWN))
+    play.skip().wait(10).skip()
+    assert play.evse().faults == set()

@@ -34,8 +34,8 @@ _WELDED = {Fault.CONTACTOR_WELDED, Fault.MREC17}
 _SEEN = (*(e for e in EVENTS if issubclass(e, EvseEvent)), BoardChanged, FaultCleared)
 """What may close a contactor, give release or take it: all that the session table hears of."""
 WITHDRAWN_TIMES, AGAIN_S, FORGOTTEN_S = 3, 2.0, 60.0
-"""A release without a session is withdrawn so many times in a row before it is a fault, so long apart where the picture
-does not change; what was seen longer ago counts no more. One picture may be older than a withdrawal."""
+"""A release without a session is withdrawn so many times in a row before it is a fault, counted so long apart: pictures
+may be older than a withdrawal. What was seen longer ago counts no more."""
 
 
 class Contactors:
@@ -78,8 +78,9 @@ class Contactors:
             return
         n, again_s = evse.number, AGAIN_S * max(1.0, self._site.io_s)
         times, last_s = self._released.get(n, (0, now.t_s))
-        times = times + 1 if now.t_s - last_s <= max(FORGOTTEN_S, 2 * again_s) else 1
-        self._released[n] = times, now.t_s
+        if times == 0 or now.t_s - last_s >= again_s:
+            times = times + 1 if now.t_s - last_s <= max(FORGOTTEN_S, 2 * again_s) else 1
+            self._released[n] = times, now.t_s
         if evse.session is None:
             evse.release = evse.wanted = False
         yield SetRelease(n, False)
