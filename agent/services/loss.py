@@ -90,7 +90,8 @@ def judge(db: sqlite3.Connection, before: Seen) -> Loss | None:
         text = "a part of the WAL was lost while it was merged: some records may be older than others"
         return Loss(f"{text}; sessions, bills and settings may be lost: check the disk", _ended(db, before))
     identity = _identity(db)
-    made, returned = commits(db), _returned(db, before)
+    made = commits(db)
+    returned = _returned(db, before) if made <= before.commits else []  # a newer store may have put letters back
     if identity == before.identity and made >= before.commits and not returned:
         return None
     if identity == before.identity and made:

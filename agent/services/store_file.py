@@ -302,8 +302,6 @@ class StoreFile:
     def _at_once(self, work: Callable[[], None]) -> None:
         if self._ailing:
             self._heal()
-        if self._ailing:
-            self._heal()
         with _in_one(self._db):
             work()
 
@@ -334,16 +332,22 @@ class StoreFile:
             del self._ends[next(iter(self._ends))]
 
     def _attest(self, puts: Iterable[Put]) -> None:
-        """The witness has seen this commit. A disk that takes the store takes it too; another one is reported once."""
+        """The witness has seen this commit. Raises nothing: a commit that was made and is reported as not made would be
+        made again."""
         for put in puts:
             if put.kind in SESSIONS:
                 (self._open_sessions.discard if put.value is None else self._open_sessions.add)(put.key)
             elif put.kind == "boot" and put.key.isdecimal():
                 self._boots = max(self._boots, int(put.key))
-        if self._identity and not self._ailing:
+        if not self._identity or self._ailing:
+            return
+        try:
             seen = loss.seen(self._db, self._identity, self._boots, self._open_sessions, self._roots)
-            self._seen = replace(seen, ends=self._ends)
-            self._witness.write(self._seen)
+        except sqlite3.Error as e:
+            log.error("%s: cannot be read after a commit: %s", self.path, e)
+            return
+        self._seen = replace(seen, ends=self._ends)
+        self._witness.write(self._seen)
 
     def _merge(self) -> None:
         """A session has ended: the WAL is merged into the file, so that a loss of it costs one session at most. Then it

@@ -356,3 +356,37 @@ async def test_the_loop_is_not_held_by_what_is_new(tmp_path: Path) -> None:
     assert all(name.startswith("store") for name in threads)
     assert threads
     await store.close()
+
+
+async def test_letters_that_are_sent_again_are_no_loss(tmp_path: Path) -> None:
+    """Killed between the commit that puts them back and the witness."""
+    path = tmp_path / "agent.db"
+    store = await Store.open(path)
+    await store.commit([], [("chargy", started("s1")), ("chargy", started("s2"))])
+    await store.bury((await store.head("chargy")), "refused for good")
+    before = Witness(path).last()
+    await store.revive([1])
+    await store.close()
+    assert before is not None
+    witness = Witness(path)
+    witness.last()
+    witness.write(before)  # the newest write counts
+    witness.close()
+    store = await Store.open(path)
+    assert (store.lost, store.waiting("chargy"), await store.dead()) == ("", 2, [])
+    await store.close()
+
+
+async def test_what_is_committed_is_committed_whatever_the_witness_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error after the commit would have it said again: a second bill."""
+    store = await Store.open(tmp_path / "agent.db")
+
+    def broken(*args: object) -> Seen:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr("agent.services.loss.seen", broken)
+    await store.commit([], [("chargy", started())])
+    assert store.waiting("chargy") == 1
+    await store.close()
