@@ -768,3 +768,14 @@ def test_current_that_flows_while_the_contactor_is_not_seen_open_is_billed(withd
     assert reads(play) == ["end:1", "end:2"]
     play.feed(MeterRead(1, "end:2", replace(wh(1530), current_a=(0.0, 0.0, 0.0))))
     assert [m.meter_wh for m in play.ended()] == [1530]
+
+
+def test_a_board_that_comes_and_goes_does_not_put_the_end_off_for_ever() -> None:
+    play = charging(Playbook())
+    play.feed(CardPresented(1, A))
+    for _ in range(4):
+        play.skip().wait(4).skip().feed(BoardOpened(1, replace(CHARGING, released=False), EvseTraits()))
+    assert reads(play) == ["end:1"]
+    play.skip().feed(BoardOpened(1, replace(CHARGING, released=False), EvseTraits()))
+    play.skip().feed(MeterRead(1, "end:1", wh(1200)))
+    assert [m.meter_wh for m in play.ended()] == [1200]

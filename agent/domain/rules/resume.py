@@ -11,7 +11,7 @@ from agent.domain.evse import Evse, Site, State
 from agent.domain.faults import GRACE_S, blocks, ends_session
 from agent.domain.messages import ChargingState, StopReason, TriggerReason
 from agent.domain.orders import Remember, WakeMe
-from agent.domain.rules.end import end, read_end, read_end_when_open
+from agent.domain.rules.end import end, end_open, read_end, read_end_when_open
 from agent.domain.rules.words import bounded, changed, release, tell_charging, timer, to, unsettle
 from agent.domain.stop import Stop
 from agent.kinds import Moment, Stamp
@@ -64,7 +64,11 @@ def recover(s: Site, evse: Evse, event: BoardOpened, now: Moment) -> Iterator[Yi
 
 @to(State.ENDING)
 def end_again(s: Site, evse: Evse, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
-    """The board is there again and the end was meant already: whatever vehicle is there, the reason stays."""
+    """The board is there again and the end was meant already: whatever vehicle is there, the reason stays. An end that
+    waits already waits no longer for it: a board may come and go."""
+    if evse.state is State.ENDING:
+        yield from end_open(s, evse, event, now)
+        return
     evse.state, evse.end_try = State.ENDING, 0
     yield from read_end_when_open(s, evse, now)
 
