@@ -57,6 +57,7 @@ class ResumingContext(ssl.SSLContext):
     ) -> ssl.SSLObject:
         """``asyncio`` calls it, which has no place for a session."""
         host = str(server_hostname)
+        self._offered.pop(host, None)  # of a handshake that came to nothing: it says nothing of this one
         kept = self._sessions.pop(host, None)
         if kept is not None and kept.is_young and self.failures.get(host, 0) < RESUMPTION_ATTEMPTS:
             session, self._offered[host] = kept.session, kept

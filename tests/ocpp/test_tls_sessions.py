@@ -169,9 +169,10 @@ async def test_a_session_is_resumed_for_a_day_at_most(ours: Authority, monkeypat
         assert await place.reconnected()
 
 
-async def test_a_server_that_fails_at_it_is_not_asked_any_more(ours: Authority) -> None:
+@TLS
+async def test_a_server_that_fails_at_it_is_not_asked_any_more(ours: Authority, version: str) -> None:
     """Its whole handshakes work, a resumed one ends in nothing, time after time."""
-    async with linked(ours, version="1.3") as place:
+    async with linked(ours, version=version) as place:
         resumed = [0]
         place.front.refuses = lambda inner: bool(inner.session_reused) and bool(resumed.append(1) or True)
         for _ in range(6):
