@@ -4,8 +4,9 @@ An attempt is what the other side "fails to process": a refusal, or an invalid a
 row is buried and the queue goes on (1.6 3.7.1); but not, while ``retry_start_while_charging`` says so, the start of a
 session that still runs. Where the backend numbers the transactions, the rest of a session whose start was given up goes
 with the number -1 (1.6 errata 3.18), and its end stays in the dead letters beside its start: a person can resend both.
- A lost connection and silence are no attempts: the same payload is sent again, for ever, in
-a CALL of its own, after silence with a growing pause. An answer to any CALL of a row is the row's answer.
+A lost connection and silence are no attempts: the same payload is sent again, for ever, in a CALL of its own, after
+silence with a growing pause. But of a backend that answers other CALLs meanwhile, starts and ends do not wait for ever
+behind what is neither. An answer to any CALL of a row is the row's answer.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Billing:
         self._buried: OrderedDict[int, OutboxRow] = OrderedDict()
         self._late_to_buried: tuple[tuple[OutboxRow, Heard], ...] = ()
         """Dead letters, and what late answers to them have brought: stored before the next row is sent."""
-        self._silences = 0
+        self._silences, self._silent_since_s = 0, 0.0
         self._told_of = 0
         self._paused_for = ""
         self._sent: tuple[int, str, dict[str, Any]] | None = None
@@ -332,14 +333,29 @@ class Billing:
             self._rows.clear()
             self._remember_buried([row])
 
-    async def silent(self, row: OutboxRow, counts: bool) -> None:
+    async def silent(self, row: OutboxRow, counts: bool, answered_s: float) -> None:
         """The line is alive and no answer came: no attempt, unless it ``counts`` as one; the same payload again after a
-        pause."""
+        pause. ``answered_s``: when the backend has answered another CALL last (monotonic)."""
         if counts:
             await self.refused(row, "no valid answer")
             return
         self._silences += 1
-        self._rest(growing_s(self._retry_interval_s(), self._silences))
+        if self._silences == 1:
+            self._silent_since_s = time.monotonic()
+        is_ignored = isinstance(row.message, MeterSampled | ConnectorUnplugged) and answered_s > self._silent_since_s
+        if is_ignored and self._silences >= max(1, self._desk.settings.number("message_attempts")):
+            await self._ignored(row)
+        else:
+            self._rest(growing_s(self._retry_interval_s(), self._silences))
+
+    async def _ignored(self, row: OutboxRow) -> None:
+        """The backend answers everything but this, which is neither a start nor an end: these wait behind it."""
+        reason, self._silences = f"no answer to {self._silences} CALLs, but to others", 0
+        if self.is_of_bill(row):
+            await self.bury(row, reason)
+            return
+        log.warning("%s: a %s is given up: %s", self._desk.link, type(row.message).__name__, reason)
+        await self.done(row, Heard())
 
     def _retry_interval_s(self) -> float:
         return float(self._desk.settings.number("message_retry_interval_s"))

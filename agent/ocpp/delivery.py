@@ -56,7 +56,7 @@ async def deliver(
         if earlier := billing.take_late(row):
             await to_the_end(_settle(row, earlier, billing, hear))
         else:
-            await to_the_end(billing.silent(row, dialect.silence_counts))
+            await to_the_end(billing.silent(row, dialect.silence_counts, line.answered_s))
     except Unspeakable as e:
         await to_the_end(billing.bury(row, str(e)))
     else:

@@ -41,7 +41,8 @@ class Silent(Exception):
 class Line:
     """``late(subject, heard)``: an answer came after its time-out (None: a refusal, or nothing useful). ``refusal``:
     the error code that the latest CALL was answered with, "" for none. ``unknown_actions``: what the backend does not
-    offer, as far as it has said so since its latest accepted boot. Times are real seconds of the monotonic clock."""
+    offer, as far as it has said so since its latest accepted boot. ``answered_s``: when the latest answer in time came.
+    Times are real seconds of the monotonic clock."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Line:
         self.rpc = Rpc()
         self.refusal = ""
         self.unknown_actions: set[str] = set()
-        self.received_s = self.exchanged_s = self.clock_heard_s = 0.0
+        self.received_s = self.answered_s = self.exchanged_s = self.clock_heard_s = 0.0
         self._desk, self._trace, self._late = desk, trace, late
         self._call_timeout_s, self._pong_s = call_timeout_s, pong_s
         prefix = "".join(random.SystemRandom().choices(ID_LETTERS, k=ID_PREFIX_LENGTH))
@@ -174,7 +175,7 @@ class Line:
                 raise Gone from None
             self.say(f"{self.url}: no answer to {out.action} within {self._call_timeout_s:g} s")
             raise Silent from None
-        self.exchanged_s = time.monotonic()
+        self.exchanged_s = self.answered_s = time.monotonic()
         self.refusal = (finding.code or Code.GENERIC) if isinstance(finding, Errored) else ""
         heard = self._understood(out, subject, finding)
         if heard is not None and heard.utc_s is not None:

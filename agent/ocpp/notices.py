@@ -31,7 +31,7 @@ class Unbilled(Billing):
     def is_of_bill(self, row: OutboxRow) -> bool:
         return False
 
-    async def silent(self, row: OutboxRow, counts: bool) -> None:
+    async def silent(self, row: OutboxRow, counts: bool, answered_s: float) -> None:
         attempts = row.attempts + 1
         if attempts >= NOTICE_ATTEMPTS:
             await self.bury(row, f"no answer to {attempts} CALLs")

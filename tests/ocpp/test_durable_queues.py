@@ -41,7 +41,7 @@ class Backend:
     """The place of ``line.Line``: what becomes of the next CALL. ``later``: what is answered after its time-out."""
 
     def __init__(self, desk_: Any) -> None:
-        self.fate, self.refusal = "taken", ""
+        self.fate, self.refusal, self.answered_s = "taken", "", 0.0
         self.unknown_actions: set[str] = set()
         self.sent: list[OutboxRow] = []
         self.ended: Counter[int] = Counter()

@@ -8,7 +8,7 @@ import itertools
 import time
 
 import pytest
-from ocpp_stand_ins import Central, Room, build, running, served, until
+from ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
 
 from agent.domain.messages import (
     CertificateSigningWanted,
@@ -19,6 +19,7 @@ from agent.domain.messages import (
     HeartbeatWanted,
     ListConflicted,
     LogStatus,
+    Message,
     MeterSampled,
     ReservationEnded,
     Sample,
@@ -168,3 +169,44 @@ async def test_bills_go_before_meter_values_outside_a_transaction() -> None:
         async with running(room):
             await until(lambda: not room.outbox.rows)
     assert central.actions()[1:] == ["StartTransaction"] * 5 + ["MeterValues"] * 5
+
+
+# --- what is refused without a word -----------------------------------------------------------------------------------
+
+IGNORED = (ConnectorUnplugged("s0", 1, T0), sampled("s0"), sampled(""))
+
+
+def waiting_behind(central: Central, ignored: Message) -> Room:
+    """A start behind what has no answer, 200 times as fast, with a heartbeat every ten seconds."""
+    central.script.update(
+        {"DataTransfer": [None], "MeterValues": [None], "BootNotification": [boot_answer(interval=10)]}
+    )
+    room = build(central, rate=200.0, call_timeout_s=0.1)
+    room.outbox.facts["transaction", "chargy/s0"] = {"id": "7"}
+    room.outbox.put(ignored, "s0")
+    room.outbox.put(TransactionStarted("s1", 1, CARD, T0, 1000), "s1")
+    return room
+
+
+@pytest.mark.parametrize("ignored", IGNORED, ids=("unplugged", "value", "value outside"))
+async def test_a_start_does_not_wait_for_ever_behind_what_is_never_answered(ignored: Message) -> None:
+    """Messages of a kind that the backend fails at without an answer, while it answers all others."""
+    central = Central()
+    async with served(central):
+        room = waiting_behind(central, ignored)
+        async with running(room):
+            await until(lambda: central.of("StartTransaction"), LONG_S)
+    sent = central.of("DataTransfer") + central.of("MeterValues")
+    assert len(sent) >= room.settings.number("message_attempts")
+    assert [row.message for row, _ in room.outbox.dead] == [ignored] * (ignored is IGNORED[1])
+
+
+async def test_a_backend_that_answers_nothing_is_waited_for() -> None:
+    """It hangs behind a proxy that keeps the connection: the values between start and end are not given up."""
+    central = Central(script={"Heartbeat": [None], "StartTransaction": [None]})
+    async with served(central):
+        room = waiting_behind(central, IGNORED[1])
+        async with running(room):
+            await until(lambda: len(central.of("MeterValues")) > room.settings.number("message_attempts") + 1, LONG_S)
+            assert not central.of("StartTransaction")
+    assert room.outbox.dead == []
