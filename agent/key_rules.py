@@ -103,7 +103,7 @@ HostName: TypeAlias = Annotated[
     str, Text(253, form=r"[A-Za-z0-9._-]*|\[?[0-9A-Fa-f:.]+(%[A-Za-z0-9.]+)?\]?", like="a host name or an IP address")
 ]
 CodeHost: TypeAlias = Annotated[
-    str, Text(260, form=r"(http://)?[A-Za-z0-9._:-]*", like="a host name, an IP address or http://HOST")
+    str, Text(260, 1, r"(http://)?([A-Za-z0-9._-]+|[0-9A-Fa-f:.]+)", "a host name, an IP address or http://HOST")
 ]
 """Where a QR code may lead; with ``http://`` without encryption."""
 OneLine: TypeAlias = Annotated[str, Text()]

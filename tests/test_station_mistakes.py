@@ -46,7 +46,7 @@ kind = "mqtt"
 host = "10.0.0.9"
 [web_payment]
 dynamic = true
-allowed_hosts = ["pay.example"]
+allowed_hosts = ["Pay.Example", "http://192.168.1.20"]
 [settings]
 cost_display = true
 sample_interval_s = 60
@@ -175,6 +175,7 @@ MISTAKES: tuple[tuple[str, int, str, str, str], ...] = (
     ("[web_payment]", 1, "evses = [3]", "web_payment.evses", "there is no EVSE 3"),
     ("[web_payment]", 1, 'when = "always"', "web_payment.when", "one of 'idle', 'plugged'"),
     ("[web_payment]", 1, 'allowed_hosts = ["https://pay.example"]', "web_payment.allowed_hosts[0]", "a host name"),
+    ("[web_payment]", 1, 'allowed_hosts = [""]', "web_payment.allowed_hosts[0]", "a host name"),
     ("[settings]", 1, "sample_intervall_s = 5", "settings.sample_intervall_s", "did you mean 'sample_interval_s'?"),
     ("[settings]", 1, "connection_timeout_s = 0", "settings.connection_timeout_s", "1 to 86400"),
     ("[settings]", 1, 'language = "nl"', "settings.language", "one of station.languages"),

@@ -83,6 +83,7 @@ def address_problem(url: str, hosts: Collection[str]) -> str:
         host, _ = parts.hostname or "", parts.port
     except ValueError as e:
         return f"is no address: {e}"
+    hosts = [h.lower() for h in hosts]  # as ``hostname`` is
     local = host in ("127.0.0.1", "localhost", "::1") or HTTP + host in hosts
     if parts.scheme != "https" and not (local and parts.scheme == "http"):
         return "must begin with https://"

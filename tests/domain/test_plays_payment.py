@@ -468,6 +468,7 @@ def test_too_little_is_let_go_and_less_is_the_ceiling() -> None:
     play.feed(BankCardRead(0, payment, CARD))
     play.skip() >> PaymentApproved(0, payment, 7, 999, partial=True)
     assert play << kept("payment", state="VoidPending") << VoidPayment(0, payment, 7) << OfferPayment
+    assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.REFUSED, "declined")
     play = till(least_cents=1000)
     (play >> PLUG).skip()
     paid_for = tapped(play, amount_cents=1000)

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from agent.bankcards import BankCard
-from agent.domain.events import MeterRead
+from agent.domain.blocks.adhoc import BEGUN_S
+from agent.domain.events import ContactorOpened, MeterRead
 from agent.domain.evse import State
 from agent.domain.messages import StopReason
 from agent.domain.orders import Signal
-from agent.domain.payment_words import BankCardRead, CancelPayment, PaymentCancelled
+from agent.domain.payment_words import AuthorisePayment, BankCardRead, CancelPayment, PaymentCancelled
 from agent.kinds import ScreenName, Sign
 from tests.domain.playbook import Playbook, wh
-from tests.domain.test_plays_payment import CARD, PLUG, energised, offer, paid, tapped, till
+from tests.domain.test_plays_payment import CARD, OTHER, PLUG, energised, offer, paid, tapped, till
 
 
 def read_again(play: Playbook, card: BankCard = CARD) -> Playbook:
@@ -60,6 +61,43 @@ def test_before_energy_it_takes_half_a_minute(energy: bool) -> None:
         play.wait(16).skip()
         read_again(play)
         assert stop_of(play) is StopReason.LOCAL
+
+
+@pytest.mark.parametrize(("evses", "over"), [(1, True), (2, True), (2, False)])
+def test_a_card_that_was_held_too_long_does_not_begin_another_after_it_has_ended_one(evses: int, over: bool) -> None:
+    """Neither at the outlet whose car is still there nor at the free one beside it."""
+    play = till(evses)
+    paid(play)
+    play.wait(60).skip()
+    read_again(play)
+    if over:
+        ended(play)
+        read_again(play)
+    else:  # a slow end: the card has said enough
+        play.wait(15).skip()
+        read_again(play)
+        ended(play)
+    play.wait(BEGUN_S + 1).skip()
+    again = offer(play)
+    play.feed(BankCardRead(0, again, CARD))
+    assert AuthorisePayment(0, again) in play.log, "later it is a new charge"
+
+
+def test_another_card_may_begin_at_once() -> None:
+    play = till(2)
+    paid(play)
+    play.wait(60).skip()
+    read_again(play)
+    ended(play)
+    other = offer(play)
+    play.feed(BankCardRead(0, other, OTHER))
+    assert AuthorisePayment(0, other) in play.log
+
+
+def ended(play: Playbook) -> None:
+    play.feed(ContactorOpened(1))
+    play.feed(MeterRead(1, f"end:{play.evse().end_try}", wh(3000)))
+    assert play.skip().state() is State.ENDED
 
 
 def test_a_session_that_outlived_a_restart_is_ended_at_once() -> None:

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from agent.domain.adhoc import reference
+from agent.domain.asks import AskStart
 from agent.domain.blocks.choice import PAYER_S
 from agent.domain.events import (
+    Asked,
     ButtonPressed,
     ButtonsKnown,
     CablePlugged,
@@ -17,6 +20,7 @@ from agent.domain.events import (
     FaultRaised,
     MeterRead,
     SettingChanged,
+    StopRequested,
     StopWanted,
     TimeCame,
     VehicleConnected,
@@ -33,13 +37,14 @@ from agent.domain.payment_words import (
     CommitPayment,
     PaymentApproved,
     PaymentCancelled,
+    PaymentDeclined,
     TerminalLost,
     TerminalOpened,
     VoidPayment,
 )
 from agent.domain.tariff import Tariff
-from agent.kinds import Fault, ScreenName
-from tests.domain.playbook import A, Playbook, kept, wh
+from agent.kinds import Fault, ScreenName, Token
+from tests.domain.playbook import LINK, A, Playbook, kept, wh
 from tests.domain.test_plays_payment import (
     AMOUNT,
     CARD,
@@ -319,24 +324,64 @@ def test_free_outlets_with_different_prices_are_asked_about(buttons: bool) -> No
     assert play.session(2)
 
 
+@pytest.mark.parametrize("dearer", [True, False])
+@pytest.mark.parametrize("said", ["before", "asked"])
 @pytest.mark.parametrize("while_the_bank_thinks", [True, False])
-def test_a_right_does_not_move_to_an_outlet_with_another_price(while_the_bank_thinks: bool) -> None:
-    """The driver has chosen the cheaper one and plugs in at the other: nothing is charged, he is asked to look."""
+def test_a_cable_of_another_driver_does_not_take_what_is_paid_for_a_named_outlet(
+    while_the_bank_thinks: bool, said: str, dearer: bool
+) -> None:
+    """Whatever it costs there: the hold is neither used at that outlet nor given back."""
+    play = two()
+    if dearer or said == "asked":
+        priced(play, DEAR, 2)
+    if said == "before":
+        play.feed(ButtonPressed("outlet-1"))
+    payment = read(play)
+    play.skip()
+    if said == "asked":
+        play.feed(ButtonPressed("outlet-1"))
+    if not while_the_bank_thinks:
+        (play.skip() >> PaymentApproved(0, payment, 7, AMOUNT)).skip()
+    (play.skip() >> (CablePlugged(2), VehicleConnected(2))).skip()
+    if while_the_bank_thinks:
+        (play >> PaymentApproved(0, payment, 7, AMOUNT)).skip()
+    assert (play.state(1), play.state(2)) == (State.AUTHORISED, State.OCCUPIED)
+    (play >> (CablePlugged(1), VehicleConnected(1))).skip()
+    energised(play, 1)
+    assert (record(play, payment)["state"], record(play, payment)["session"]) == ("Active", play.session(1).id)
+    assert not play.evse(2).grant
+
+
+def test_a_remote_start_does_not_move_a_right_to_an_outlet_with_another_price() -> None:
     play = two()
     priced(play, DEAR, 2)
     play.feed(ButtonPressed("outlet-1"))
-    payment = read(play)
-    play.skip()
-    if not while_the_bank_thinks:
-        (play >> PaymentApproved(0, payment, 7, AMOUNT)).skip()
-        assert play.state(1) is State.AUTHORISED
-    (play >> (CablePlugged(2), VehicleConnected(2))).skip()
-    if while_the_bank_thinks:
-        (play >> PaymentApproved(0, payment, 7, AMOUNT)).skip()
+    payment = tapped(play)
+    (play >> Asked(LINK, "q1", AskStart(2, Token(reference("PY", payment))))).skip()
     assert VoidPayment(0, payment, 7) in play.log
-    assert (play.state(1), play.state(2)) == (State.FREE, State.OCCUPIED)
-    assert 2 in asked(play, "other_price") or 1 in asked(play, "other_price")
-    assert not play.evse(2).grant
+    assert 2 in asked(play, "other_price")
+    assert [e.grant for e in play.site.evses.values()] == [None, None]
+
+
+def test_a_station_that_is_stopped_during_the_question_asks_no_bank() -> None:
+    """The new process would have to give the hold back."""
+    play = two(1, 2)
+    payment = read(play)
+    (play >> StopRequested()).skip()
+    assert play >> ButtonPressed("outlet-1") << CancelPayment(0, payment)
+    assert no_bank(play)
+    assert not play.store.get("payment")
+
+
+def test_the_time_of_the_question_before_does_not_end_this_one() -> None:
+    """It came due in the moment in which the button was pressed."""
+    play = two(1, 2)
+    first = read(play)
+    play.feed(ButtonPressed("outlet-1"))
+    (play.skip() >> PaymentDeclined(0, first, "no")).skip().wait(2).skip()
+    read(play, OTHER)
+    play.feed(TimeCame("choice:"))
+    assert asked(play, "choose_outlet") == {1, 2}
 
 
 def test_it_moves_to_one_with_the_same_price_and_keeps_it() -> None:

@@ -100,6 +100,8 @@ def test_addresses() -> None:
     assert address_problem("http://192.168.1.20:8080/pay", ("127.0.0.1", "http://192.168.1.20")) == ""  # or beside it
     assert address_problem("http://192.168.1.20:8080/pay", ("192.168.1.20",)) == "must begin with https://"
     assert address_problem("http://sub.pay.example/pay", ("http://pay.example",)) == "must begin with https://"
+    assert address_problem("HTTPS://PAY.example/1", ("Pay.Example",)) == ""  # names of hosts have no case
+    assert address_problem("http://station.local/pay", ("http://Station.local",)) == ""
     for url in (
         "https://evil.org\\.pay.example/",  # a browser takes the backslash for a slash, and leads to evil.org
         "https://evil.org%2f.pay.example/",

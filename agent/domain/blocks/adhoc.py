@@ -2,10 +2,11 @@
 that comes of it. What becomes of the money is ``blocks/till.py``.
 
 A card that pays for a running session stops it (the terminal has the same word for the card), but not the moment after
-it has begun: it may have been held too long. One whose right waits for its cable is shown again. Any other card pays
-for an outlet, at the price that the outlet has when the card is read. Which one: that of the button that was pressed,
-otherwise the one that is plugged in, otherwise a free one. Where that is not clear, or the card may be a second one of
-a driver who is charging, the driver is asked before the bank is.
+it has begun; and the moment after it has stopped one it begins no other: it may have been held too long. One whose
+right waits for its cable is shown again. Any other card pays for an outlet, at the price that the outlet has when the
+card is read. Which one: that of the button that was pressed, otherwise the one that is plugged in, otherwise a free
+one. Where that is not clear, or the card may be a second one of a driver who is charging, the driver is asked before
+the bank is.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ if TYPE_CHECKING:
 AGAIN_S = 1.0
 """Between the end of an offer and the next one, if the end was not ours (real seconds)."""
 BEGUN_S, UNENERGISED_S = 10.0, 30.0
-"""So long the card that has begun a session does not end it; the latter while no energy has flowed (real seconds)."""
+"""So long the card that has begun a session does not end it; the latter while no energy has flowed. The former also: so
+long the card that has ended a session begins no other (real seconds)."""
 _OFFERED = (PayState.NEW, PayState.CARD_READ, PayState.AUTH_PENDING)
 _ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
 _RUNNING = (State.ACTIVE, State.RECOVERING)
@@ -71,6 +73,8 @@ class AdHoc:
         self._not_before_s: dict[EvseId, float] = {}
         self._judging: set[str] = set()
         self._taken_back: set[str] = set()
+        self._ended: dict[EvseId, tuple[str, float]] = {}
+        """By terminal: the mark of the card that has ended a session there, and until when it begins nothing."""
         site.used_up = self._used_up
 
     # --- the offer ---------------------------------------------------------------------------------------------------
@@ -113,7 +117,10 @@ class AdHoc:
         return bool(self._paid_here(terminal)) or (self._may_begin() and bool(self._choose(terminal, now)))
 
     def _may_begin(self) -> bool:
-        """The backend hears of it, or need not."""
+        """What begins now goes on, and the backend hears of it, or need not. Judged at each answer of a driver: the
+        station may have been stopped meanwhile."""
+        if self._site.stopping or not self._site.store_ok:
+            return False
         return self._site.online or self._site.settings.flag("offline_payments")
 
     def _price(self, evse: Evse, now: Moment) -> Tariff | None:
@@ -173,6 +180,10 @@ class AdHoc:
             return
         yield from self._journal.step(p, event, now)
         own = self._own(p)
+        if own is None and self._just_ended(p, now):
+            yield from self._take_back(p, "the card that has just ended a session", now)
+            yield from self._refresh(p.terminal)
+            return
         if own is not None:
             yield from self._take_back(p, "the card of another payment", now)
             yield from self._again(own, now)
@@ -186,7 +197,7 @@ class AdHoc:
         p.prices = {e.number: tariff for e in served if (tariff := self._price(e, now)) is not None}
         why, among = ("", evses) if (named := self._choice.chosen(evses, now)) else self._question(p, evses)
         if not why:
-            yield from self._place(p, named or evses[0], evses, now)
+            yield from self._place(p, named or evses[0], evses, now, named=named is not None)
         elif self._choice.busy:
             yield from self._take_back(p, "another card is being asked about", now)
             yield CardRefused(evses[0].number, "concurrent")
@@ -206,10 +217,11 @@ class AdHoc:
         dearer = any(p.prices[e.number] != p.prices[best.number] for e in evses)
         return "choose_plug" if dearer else "", evses
 
-    def _place(self, p: Payment, evse: Evse, evses: list[Evse], now: Moment) -> Iterator[Yielded]:
-        """The price is agreed, and on disk with the rest before the bank is asked."""
+    def _place(self, p: Payment, evse: Evse, evses: list[Evse], now: Moment, named: bool) -> Iterator[Yielded]:
+        """The price is agreed, and on disk with the rest before the bank is asked. ``named``: its driver has said which
+        outlet; a cable that comes at another one is perhaps somebody else's."""
         p.tariff = p.prices[evse.number]
-        movable = len(evses) > 1 and not evse.vehicle
+        movable = len(evses) > 1 and not evse.vehicle and not named
         yield from self._journal.step(p, Placed(p.id, evse.number, movable), now)
         yield SituationChanged(evse.number)
 
@@ -230,7 +242,7 @@ class AdHoc:
             yield from self._take_back(p, "the price has changed", now)
             yield CardRefused(evse.number, "other_price")
         else:
-            yield from self._place(p, evse, evses, now)
+            yield from self._place(p, evse, evses, now, named=True)
 
     def _own(self, p: Payment) -> Payment | None:
         """A payment of the same card that lives, or waits for its vehicle. What has no mark is nobody's."""
@@ -247,7 +259,17 @@ class AdHoc:
         elif self._just_begun(self._site.evses[p.evse], now):
             yield NoticeShown((p.evse,), "just_begun")
         else:
+            self._ended[p.terminal] = (p.card.mark, now.t_s + BEGUN_S * self._site.io_s)
             yield StopWanted(p.evse, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, p.token)
+
+    def _just_ended(self, p: Payment, now: Moment) -> bool:
+        """Its session is ending, or was ended by it a moment ago: it may have been held too long."""
+        mark, until_s = self._ended.get(p.terminal, ("", 0.0))
+        if not p.card.mark or p.card.mark != mark:
+            return False
+        ending = {e.session.id for e in self._site.evses.values() if e.session and e.state is State.ENDING}
+        active = self._journal.at(p.terminal, PayState.ACTIVE)
+        return now.t_s < until_s or any(o.card.mark == mark and o.session in ending for o in active)
 
     def _just_begun(self, evse: Evse, now: Moment) -> bool:
         session = evse.session
@@ -275,6 +297,8 @@ class AdHoc:
         yield from self._journal.step(p, event, now)
         if before is PayState.AUTH_PENDING and p.state is PayState.AUTHORISED:
             yield from self._ask_backend(p, now)
+        elif before is PayState.AUTH_PENDING and not p.withdrawn:  # too little is held
+            yield CardRefused(p.evse, "declined")
         yield from self._journal.seek(event.terminal, now, event.reservation)
         yield from self._refresh(event.terminal)
 

@@ -145,8 +145,9 @@ class Choice:
 
     @on(TimeCame)
     def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        if event.key == "choice:" and self._asking is not None:
-            yield from self._answered(self._asking.otherwise)
+        asking = self._asking  # perhaps of another card than the one whose time came in this very moment
+        if event.key == "choice:" and asking is not None and now.t_s >= asking.until_s:
+            yield from self._answered(asking.otherwise)
 
     def _answered(self, number: EvseId) -> Iterator[Yielded]:
         assert self._asking is not None
