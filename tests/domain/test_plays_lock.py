@@ -433,3 +433,14 @@ def test_a_reader_for_the_whole_station_sends_the_owner_to_the_cable_and_others_
     presented(play, B, ACCEPTED, reader=0)
     assert (play.state(1), play.state(2)) == (State.ENDED, State.AUTHORISED)
     assert unlocks(presented(play.skip(), A, reader=0)) == 1
+
+
+def test_a_board_that_was_opened_while_a_session_ended_is_told_again_to_hold_its_cable() -> None:
+    """It may have forgotten, and would free the cable whose car has left."""
+    play = Playbook(traits=HOLDS, settings={"unlock_on_ev_disconnect": False})
+    play = charging(play)
+    play.confirms = False
+    play.skip().feed(VehicleLeft(1))
+    assert play.state() is State.ENDING
+    orders = play.skip().feed(BoardOpened(1, replace(EMPTY, cable=True, locked=True, released=False), HOLDS))
+    assert SetHold(1, True) in orders

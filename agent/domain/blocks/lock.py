@@ -140,6 +140,8 @@ class Lock:
         yield from self._retry(evse, now)
         if evse.holds and evse.session is None:
             yield SetHold(evse.number, evse.kept is not None)
+        elif evse.state is State.ENDING and self._keeps(evse):  # one that goes on is held as it is opened
+            yield SetHold(evse.number, True)
 
     def _retry(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """Not under a driver who has begun anew meanwhile; who only may begin still has no session (``not_begun``)."""
