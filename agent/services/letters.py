@@ -83,9 +83,9 @@ def listed(db: sqlite3.Connection) -> list[Letter]:
 
 def revive(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
     """Back into the queue at their old places with a fresh count of attempts; what nothing of a session can be told
-    without, its start, goes along, and the end that the backend has taken without a number. Returns what went."""
+    without, its start, goes along, and the end that was sent without a number, taken or not. Returns what went."""
     found = _known(db, seqs) | _starts_of(db, seqs)
-    going = sorted(found | _closed_ends_of(db, found))
+    going = sorted(found | _ends_without_number(db, found))
     for seq in going:
         db.execute(
             "INSERT INTO outbox(seq, link, session, kind, body, number) "
@@ -128,12 +128,14 @@ def _starts_of(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
     return {row[0] for seq in seqs for row in db.execute(sql, (seq, *_STARTS))}
 
 
-def _closed_ends_of(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
-    """A start that is told again without them would be a transaction without an end."""
+def _ends_without_number(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
+    """A start that is told again without them would be a transaction without an end. One that may have arrived in
+    another version (``ending``) is left to a person."""
     sql = (
         "SELECT e.seq FROM dead AS d JOIN dead AS e ON e.link=d.link AND e.session=d.session "
         "JOIN facts AS f ON f.kind='transaction' AND f.key=d.link||'/'||d.session "
-        "WHERE d.seq=? AND d.kind IN (?,?) AND e.kind='TransactionEnded' AND f.body LIKE '%\"closed\":true%'"
+        "WHERE d.seq=? AND d.kind IN (?,?) AND e.kind='TransactionEnded' AND (f.body LIKE '%\"closed\":true%' "
+        "OR (f.body LIKE '%\"refused\":%' AND f.body NOT LIKE '%\"ending\":%'))"
     )
     return {row[0] for seq in seqs for row in db.execute(sql, (seq, *_STARTS))}
 

@@ -45,13 +45,24 @@ async def test_an_end_that_is_resent_takes_its_start_along(tmp_path: Path) -> No
     await store.close()
 
 
-async def test_a_start_takes_the_end_along_that_was_taken_without_a_number(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("known", "goes_along"),
+    [
+        ({"refused": "1.6", "closed": True}, True),
+        ({"refused": "1.6"}, True),
+        ({"refused": "1.6", "ending": "2.0.1"}, False),
+    ],
+    ids=("taken", "refused", "maybe taken elsewhere"),
+)
+async def test_a_start_takes_the_end_along_that_was_sent_without_a_number(
+    tmp_path: Path, known: dict[str, Any], goes_along: bool
+) -> None:
     """Told again alone it would be a transaction that nothing ends."""
     store = await buried(tmp_path / "agent.db", "s1", "s2")
     first, _, end, other, *_ = [x.seq for x in await store.dead()]
-    await store.noted([Put("transaction", "chargy/s1", {"id": "", "refused": "1.6", "closed": True})])
+    await store.noted([Put("transaction", "chargy/s1", {"id": "", **known})])
     assert await store.revive([other]) == [other]
-    assert await store.revive([first]) == [first, end]
+    assert await store.revive([first]) == [first, end][: 1 + goes_along]
     await store.close()
 
 
