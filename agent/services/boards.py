@@ -198,7 +198,11 @@ class BoardKeeper(Keeper):
         if isinstance(order, Unlock):
             try:
                 async with self._unlocking:
-                    freed = await self._free(port)
+                    if self._release.wanted:  # a session began while this order waited: no fault of the lock
+                        log.info("%s: a plug that has release is not freed", self.name)
+                        self._cannot(order)
+                        return
+                    freed = await port.unlock()
             except Refused as e:
                 log.warning("%s: %s", self.name, e)
                 freed = False
@@ -206,12 +210,6 @@ class BoardKeeper(Keeper):
             self._post(FaultCleared(self.evse, Fault.UNLOCK_FAILURE) if freed else _stuck(self.evse))
         elif isinstance(order, ClearFaults):
             await port.clear_fault()
-
-    async def _free(self, port: Any) -> bool:
-        if self._release.wanted:  # a session began while this order waited
-            raise Refused("a plug that has release is not freed")
-        freed: bool = await port.unlock()
-        return freed
 
     def _cannot(self, order: Order) -> None:
         if isinstance(order, Unlock):

@@ -448,6 +448,24 @@ async def test_no_energy_while_the_cable_is_being_freed():
     task.cancel()
 
 
+async def test_an_unlock_that_a_session_has_overtaken_is_no_fault_of_the_lock():
+    board = Board()
+    k, events, task = await opened(board)
+    board.freeing = asyncio.Event()
+    k.do(Unlock(1, "r1"))
+    await until(lambda: ("unlock",) in board.did)
+    k.do(Unlock(1, "r2"))
+    k.do(SetRelease(1, True))
+    board.freeing.set()
+    await until(lambda: UnlockTried(1, "r2", False) in events)
+    assert board.did.count(("unlock",)) == 1
+    assert FaultRaised(1, Fault.UNLOCK_FAILURE) not in events
+    k.do(SetRelease(1, False))
+    k.do(Unlock(1, "r3"))
+    await until(lambda: UnlockTried(1, "r3", True) in events)
+    task.cancel()
+
+
 async def test_nonsense_from_a_meter_becomes_a_fault_and_is_opened_anew():
     meter = Meter()
     k, events = meter_keeper(meter)
