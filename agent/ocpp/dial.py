@@ -96,7 +96,7 @@ class Dialler:
     def _context(self, backend: Backend, roots: TrustedRoots) -> ResumingContext:
         own = (backend.client_cert, backend.client_key) if backend.security_profile == 3 else ()
         files = (path for path in (backend.ca, backend.crl, *own, *roots.installed) if path)
-        made_of = roots.withdrawn, *((path, _changed_ns(path)) for path in files)
+        made_of = roots.withdrawn, *((path, _state_of(path)) for path in files)
         if self._made is None or self._made[0] != made_of or self._made[1].is_spent:
             try:
                 made = tls.context(backend, roots)
@@ -110,12 +110,14 @@ class Dialler:
         return self._made[1]
 
 
-def _changed_ns(path: Path) -> int:
-    """When a file was written last: a renewed revocation list counts from the next connection on."""
+def _state_of(path: Path) -> tuple[int, ...]:
+    """Another one when the file was written or replaced, also by a copy that keeps its time: a renewed revocation list
+    counts from the next connection on."""
     try:
-        return path.stat().st_mtime_ns
+        found = path.stat()
     except OSError:
-        return 0
+        return ()
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def load() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -148,12 +149,16 @@ async def test_another_server_that_wants_the_whole_key_shares_is_reached(ours: A
         assert place.front.tries <= 2
 
 
-async def test_what_is_no_longer_trusted_is_not_resumed(ours: Authority, tmp_path: Path) -> None:
+@pytest.mark.parametrize("keeps_time", [False, True], ids=("written", "copied with its time"))
+async def test_what_is_no_longer_trusted_is_not_resumed(ours: Authority, keeps_time: bool) -> None:
     crl, server = ours.crl(), ours.server()
+    written_ns = crl.stat().st_mtime_ns
     async with linked(ours, crl=crl) as place:
         await place.reconnected(tls(server))
         assert await place.reconnected()
         crl.write_bytes(ours.crl(server).read_bytes())
+        if keeps_time:
+            os.utime(crl, ns=(written_ns, written_ns))
         place.front.cut()
         await until(lambda: place.room.of(ConnectFailed))
         assert place.room.of(ConnectFailed)[0].trouble is Trouble.SERVER_CERTIFICATE
