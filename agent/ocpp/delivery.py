@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from agent.domain.events import Event
 from agent.ocpp.billing import Billing
 from agent.ocpp.dialect import Dialect, Heard, Unspeakable
-from agent.ocpp.line import Line, Silent
+from agent.ocpp.line import Line, Silent, offered_as
 from agent.ports.store import OutboxRow
 
 T = TypeVar("T")
@@ -45,7 +45,8 @@ async def deliver(
     if prepared is None:
         return
     out, payload, known = prepared
-    if out.action in line.unknown_actions and not known and not billing.outlives_refusals(row, is_unknown=True):
+    is_unknown = offered_as(out, row) in line.unknown_actions
+    if is_unknown and not known and not billing.outlives_refusals(row, is_unknown=True):
         await to_the_end(billing.done(row, Heard()))
         return
     if not known and not await to_the_end(billing.sending(row)):

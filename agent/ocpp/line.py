@@ -38,11 +38,17 @@ class Silent(Exception):
     """Nobody answered in time, but the line is alive: whether the other side has taken it is not known."""
 
 
+def offered_as(out: Out, subject: Any) -> tuple[str, bool]:
+    """The action, and whether it tells something of a session: a backend may refuse MeterValues outside a transaction
+    and take those in one."""
+    return out.action, isinstance(subject, OutboxRow) and bool(subject.session)
+
+
 class Line:
     """``late(subject, heard)``: an answer came after its time-out (None: a refusal, or nothing useful). ``refusal``:
     the error code that the latest CALL was answered with, "" for none. ``unknown_actions``: what the backend does not
-    offer, as far as it has said so since its latest accepted boot. ``answered_s``: when the latest answer in time came.
-    Times are real seconds of the monotonic clock."""
+    offer (``offered_as``), as far as it has said so since its latest accepted boot. ``answered_s``: when the
+    latest answer in time came. Times are real seconds of the monotonic clock."""
 
     def __init__(
         self,
@@ -58,7 +64,7 @@ class Line:
         self.dialect, self.url = dialect, url
         self.rpc = Rpc()
         self.refusal = ""
-        self.unknown_actions: set[str] = set()
+        self.unknown_actions: set[tuple[str, bool]] = set()
         self.received_s = self.answered_s = self.exchanged_s = self.clock_heard_s = 0.0
         self._desk, self._trace, self._late = desk, trace, late
         self._call_timeout_s, self._pong_s = call_timeout_s, pong_s
@@ -127,7 +133,8 @@ class Line:
         if not isinstance(row, Out):
             return None
         out = row.of(message)
-        if out.action in self.unknown_actions - ALWAYS_CALLED and not getattr(message, "forced", False):
+        is_unknown = (out.action, False) in self.unknown_actions and out.action not in ALWAYS_CALLED
+        if is_unknown and not getattr(message, "forced", False):
             return None
         try:
             payload = out.encode(message, self._desk)
@@ -195,7 +202,7 @@ class Line:
             self.say(f"{self.url}: malformed answer to {out.action}: {finding.description}")
             return self._taken(out.malformed, out, subject, {})
         if isinstance(finding, Errored):
-            self._was_refused(out.action, finding.code)
+            self._was_refused(out.action, offered_as(out, subject), finding.code)
             return None
         payload = self.dialect.reads(out.action, True, finding.payload)
         check = self.dialect.schemas.answer(out.action, tolerant=True) if self.dialect.schemas else None
@@ -215,10 +222,10 @@ class Line:
             return None
         return None if heard is None else replace(heard, version=self.dialect.name)
 
-    def _was_refused(self, action: str, code: str) -> None:
+    def _was_refused(self, action: str, key: tuple[str, bool], code: str) -> None:
         consequence = ""
         if code in NOT_OFFERED:
-            self.unknown_actions.add(action)
+            self.unknown_actions.add(key)
             consequence = "" if action in ALWAYS_CALLED else ": what no bill needs of it waits for the next boot"
         self.say(f"{self.url}: refused {action} with error {ascii(code)[:60]}{consequence}")
 

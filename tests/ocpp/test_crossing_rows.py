@@ -144,7 +144,8 @@ class Wire:
     def __init__(self, books: Books, desk: Desk, dialect: Dialect) -> None:
         self.books, self.desk, self.dialect = books, desk, dialect
         self.fate, self.refusal = "answered", ""
-        self.unknown_actions: set[str] = set()
+        self.unknown_actions: set[tuple[str, bool]] = set()
+        self.answered_s = 0.0
 
     async def call(self, out: Out, row: OutboxRow, payload: dict[str, Any]) -> Heard | None:
         self.refusal = "InternalError" if self.fate == "refused" else ""

@@ -26,7 +26,7 @@ from agent.kinds import Reading, ReadingContext, Stamp, Token
 from agent.ocpp.delivery import deliver
 from agent.ocpp.dialect import Heard, Out
 from agent.ocpp.durable_queues import DurableQueues
-from agent.ocpp.line import Gone, Silent
+from agent.ocpp.line import Gone, Silent, offered_as
 from agent.ocpp.notices import NOTICE_ATTEMPTS
 from agent.ocpp.rpc import NOT_OFFERED
 from agent.ocpp.v16 import V16
@@ -42,7 +42,7 @@ class Backend:
 
     def __init__(self, desk_: Any) -> None:
         self.fate, self.refusal, self.answered_s = "taken", "", 0.0
-        self.unknown_actions: set[str] = set()
+        self.unknown_actions: set[tuple[str, bool]] = set()
         self.sent: list[OutboxRow] = []
         self.ended: Counter[int] = Counter()
         """How often each row was answered with a word that is final for what no bill is made of."""
@@ -50,11 +50,11 @@ class Backend:
         self._desk, self._numbers = desk_, 0
 
     async def call(self, out: Out, row: OutboxRow, payload: dict[str, Any]) -> Heard | None:
-        assert out.action not in self.unknown_actions or row.link == "chargy"
+        assert offered_as(out, row) not in self.unknown_actions or row.link == "chargy"
         self.sent.append(row)
         self.refusal = self.fate if self.fate in ("InternalError", "NotSupported") else ""
         if self.refusal in NOT_OFFERED:
-            self.unknown_actions.add(out.action)
+            self.unknown_actions.add(offered_as(out, row))
         if self.fate == "gone":
             raise Gone
         if self.fate == "silent":

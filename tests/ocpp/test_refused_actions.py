@@ -171,6 +171,23 @@ async def test_bills_go_before_meter_values_outside_a_transaction() -> None:
     assert central.actions()[1:] == ["StartTransaction"] * 5 + ["MeterValues"] * 5
 
 
+@pytest.mark.parametrize("is_outside", [False, True], ids=("in one", "outside again"))
+async def test_values_in_a_transaction_are_not_refused_with_those_outside(is_outside: bool) -> None:
+    """A backend that has no place for values of no transaction still takes the others."""
+    central = Central(script={"MeterValues": [refusal("NotSupported"), {}]})
+    async with served(central):
+        room = build(central)
+        room.outbox.facts["transaction", "chargy/s1"] = {"id": "7"}
+        async with running(room):
+            room.outbox.put(sampled(), "", readings_of("chargy"))
+            room.link.wake()
+            await until(lambda: not room.outbox.rows)
+            room.outbox.put(*((sampled(), "", readings_of("chargy")) if is_outside else (sampled("s1"), "s1")))
+            room.link.wake()
+            await until(lambda: not room.outbox.rows)
+    assert len(central.of("MeterValues")) == (1 if is_outside else 2)
+
+
 # --- what is refused without a word -----------------------------------------------------------------------------------
 
 IGNORED = (ConnectorUnplugged("s0", 1, T0), sampled("s0"), sampled(""))
