@@ -6,6 +6,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import field
+from pathlib import Path
 
 from agent.domain.messages import MeterSampled
 from agent.frozen import frozen
@@ -86,7 +87,7 @@ def _heads(db: sqlite3.Connection) -> dict[str, int]:
 
 def judge(db: sqlite3.Connection, before: Seen) -> Loss | None:
     """None: all that the witness has seen is there."""
-    if before.merging and db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1] < before.merging:
+    if before.merging and _is_half_merged(db, before):
         text = "a part of the WAL was lost while it was merged: some records may be older than others"
         return Loss(f"{text}; sessions, bills and settings may be lost: check the disk", _ended(db, before))
     identity = _identity(db)
@@ -106,6 +107,14 @@ def judge(db: sqlite3.Connection, before: Seen) -> Loss | None:
         text = f"it is empty; {before.commits} commits had been made"
     ended = {} if identity != before.identity else _ended(db, before)
     return Loss(f"{text}; sessions, bills and settings may be lost: check the disk", ended)
+
+
+def _is_half_merged(db: sqlite3.Connection, before: Seen) -> bool:
+    """A WAL with other salts was begun after the merge was done, if it can be read at all."""
+    path = Path(db.execute("PRAGMA database_list").fetchone()[2])
+    _, salts = schema.wal_frames(path)
+    frames = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+    return bool(frames < (before.merging if salts == before.salts else 1))
 
 
 def _returned(db: sqlite3.Connection, before: Seen) -> list[tuple[int, str]]:

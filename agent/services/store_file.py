@@ -234,6 +234,8 @@ class StoreFile:
         """SQLite merges the WAL when its last connection is closed."""
         with self._merging():
             self._db.close()
+        if self._identity and not self._ailing:
+            self._witness.write(self._seen)  # in both slots: the other one says that the WAL, now gone, is needed
         self._witness.close()
 
     # --- facts -------------------------------------------------------------------------------------------------
@@ -368,7 +370,8 @@ class StoreFile:
         """Meanwhile the file is half old and half new: the witness says how much of the WAL is needed to read it."""
         said = bool(self._identity and not self._ailing)
         if said:
-            self._witness.write(replace(self._seen, merging=schema.wal_frames(self.path)))
+            frames, salts = schema.wal_frames(self.path)
+            self._witness.write(replace(self._seen, merging=frames, salts=salts))
         yield
         if said:
             self._witness.write(self._seen)

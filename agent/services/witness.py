@@ -30,7 +30,7 @@ class Seen:
     """The store after a commit. ``commits``: how many there were, ``place``: the last one of the queue that was given,
     ``heads``: the first one that waits of each queue that is not empty, ``open``: sessions, their ids shortened,
     ``ends``: registers (Wh) with which the latest ended, ``roots``: where its tables begin, ``schema``: its version,
-    ``merging``: so many frames of the WAL are being merged into the file."""
+    ``merging``: so many frames of the WAL with these ``salts`` are being merged into the file."""
 
     identity: str = ""
     commits: int = 0
@@ -42,6 +42,7 @@ class Seen:
     roots: Mapping[str, int] = field(default_factory=dict)
     schema: int = 0
     merging: int = 0
+    salts: str = ""
 
     def is_open(self, session: str) -> bool:
         return session[:ID_DIGITS] in self.open
@@ -104,7 +105,7 @@ class Witness:
             log.warning("%s: cannot be written (%s): a loss of the store would not be seen", self.path, why)
 
 
-_NAMES = ("identity", "commits", "place", "boots", "heads", "open", "ends", "roots", "schema", "merging")
+_NAMES = ("identity", "commits", "place", "boots", "heads", "open", "ends", "roots", "schema", "merging", "salts")
 
 
 def _read(slot: bytes) -> tuple[int, Seen] | None:

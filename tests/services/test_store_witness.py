@@ -197,10 +197,10 @@ async def test_a_wal_that_is_lost_while_it_is_merged_leaves_no_silent_mixture(tm
     await store.commit([session("s1")], [("chargy", started("s1"))])
     cut = copied(path, tmp_path / "cut")
     await store.close()
-    frames = schema.wal_frames(cut)
+    frames, salts = schema.wal_frames(cut)
     merge_page_of_counts(cut)
     witness = Witness(cut)
-    witness.write(replace(witness.last() or Seen(), merging=frames))
+    witness.write(replace(witness.last() or Seen(), merging=frames, salts=salts))
     witness.close()
     wal(cut).unlink()
     store = await Store.open(cut)
@@ -212,7 +212,7 @@ def merge_page_of_counts(path: Path) -> None:
     """What a merge has done when it is cut off: one page is in the file."""
     root = (Witness(path).last() or Seen()).roots["sqlite_sequence"]
     data, newest = wal(path).read_bytes(), b""
-    for at in range(32, 32 + schema.wal_frames(path) * (24 + PAGE), 24 + PAGE):
+    for at in range(32, 32 + schema.wal_frames(path)[0] * (24 + PAGE), 24 + PAGE):
         if int.from_bytes(data[at : at + 4], "big") == root:
             newest = data[at + 24 : at + 24 + PAGE]
     assert newest
@@ -244,6 +244,7 @@ async def test_a_store_that_is_taken_away_while_it_runs_is_written_again(
     deed(path)
     await store.commit([session("s1", 1400)], [("chargy", sampled(1, "s1"))])
     await store.commit([], [("chargy", ended("s1"))])
+    await store.head("chargy")  # behind the merge
     assert (path.stat().st_mode & 0o777) == 0o600
     after = copied(path, tmp_path / "after")  # and killed
     await store.close()
@@ -389,4 +390,26 @@ async def test_what_is_committed_is_committed_whatever_the_witness_does(
     monkeypatch.setattr("agent.services.loss.seen", broken)
     await store.commit([], [("chargy", started())])
     assert store.waiting("chargy") == 1
+    await store.close()
+
+
+@pytest.mark.parametrize("closed", [True, False])
+async def test_the_older_slot_of_the_witness_is_no_alarm(tmp_path: Path, closed: bool) -> None:
+    """It may be of a merge that is done long since: after a power cut, or where the newer one is damaged."""
+    path = tmp_path / "live" / "agent.db"
+    path.parent.mkdir()
+    store = await Store.open(path)
+    await store.commit([], [("chargy", started("s1")), ("chargy", ended("s1"))])
+    await store.head("chargy")
+    if not closed:
+        cut = copied(path, tmp_path / "cut")
+    await store.close()
+    cut = path if closed else cut
+    witness = cut.with_suffix(".witness")
+    data = bytearray(witness.read_bytes())
+    numbers = {at: int(data[at + 8 :].split(b":")[1].split(b",")[0]) for at in (0, SLOT_BYTES)}
+    data[max(numbers, key=lambda at: numbers[at]) + 20] ^= 1
+    witness.write_bytes(data)
+    store = await Store.open(cut)
+    assert (store.lost, store.waiting("chargy")) == ("", 2)
     await store.close()
