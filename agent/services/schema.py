@@ -133,16 +133,18 @@ def wal_of(path: Path) -> Path:
 
 
 def wal_frames(path: Path) -> tuple[int, str]:
-    """How many frames the WAL of this store has since it was begun again, and the salts of its header, which each of
-    them has and no other beginning ("WAL File Format" of SQLite)."""
-    count, head = 0, b""
+    """How many frames the WAL of this store has since it was begun again, up to the last one that ends a commit, and
+    the salts of its header, which each of them has and no other beginning ("WAL File Format" of SQLite)."""
+    count, committed, head = 0, 0, b""
     with contextlib.suppress(OSError), wal_of(path).open("rb") as file:
         head = file.read(32)
         page_bytes = int.from_bytes(head[8:12], "big")
-        while page_bytes and file.read(24)[8:16] == head[16:24]:
+        while page_bytes and (frame := file.read(24))[8:16] == head[16:24]:
             file.seek(page_bytes, os.SEEK_CUR)
             count += 1
-    return count, head[16:24].hex()
+            if any(frame[4:8]):
+                committed = count
+    return committed, head[16:24].hex()
 
 
 def is_of_the_disk(e: OSError | sqlite3.Error) -> bool:

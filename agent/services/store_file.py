@@ -231,11 +231,12 @@ class StoreFile:
         self._thread.shutdown()
 
     def _close(self) -> None:
-        """SQLite merges the WAL when its last connection is closed."""
-        with self._merging():
-            self._db.close()
+        """SQLite merges the WAL when its last connection is closed, and deletes it. After ``_merge`` it has one page:
+        no kill leaves a file that is half old."""
+        self._merge()
         if self._identity and not self._ailing:
-            self._witness.write(self._seen)  # in both slots: the other one says that the WAL, now gone, is needed
+            self._witness.write(self._seen)  # in both slots: the other one says that the WAL, soon gone, is needed
+        self._db.close()
         self._witness.close()
 
     # --- facts -------------------------------------------------------------------------------------------------

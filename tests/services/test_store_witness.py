@@ -15,8 +15,8 @@ from test_store import ended, sampled, started
 
 from agent.domain.record import Poisoned
 from agent.frozen import replace
-from agent.ports.store import Put, notes_of
-from agent.services import schema
+from agent.ports.store import Put, StoreError, notes_of
+from agent.services import forms, schema
 from agent.services.store import Store
 from agent.services.witness import SLOT_BYTES, Seen, Witness
 
@@ -208,6 +208,57 @@ async def test_a_wal_that_is_lost_while_it_is_merged_leaves_no_silent_mixture(tm
     await store.close()
 
 
+async def test_a_kill_at_any_write_of_the_witness_is_no_loss(tmp_path: Path) -> None:
+    """The merge, the WAL that is begun again and the store that is closed included."""
+    path = tmp_path / "live" / "agent.db"
+    path.parent.mkdir()
+    store = await Store.open(path)
+    killed: list[Path] = []
+    write = store._witness.write
+
+    def noting(seen: Seen) -> None:
+        killed.append(copied(path, tmp_path / f"before-{len(killed)}"))
+        write(seen)
+        killed.append(copied(path, tmp_path / f"behind-{len(killed)}"))
+
+    store._witness.write = noting  # type: ignore[method-assign]
+    await store.commit([session("aaaaaaaa-1")], [("chargy", started("aaaaaaaa-1"))])
+    await store.commit([Put("session", "aaaaaaaa-1", None)], [("chargy", ended("aaaaaaaa-1"))])
+    await store.head("chargy")  # behind the merge
+    await store.commit([session("bbbbbbbb-2")], [("chargy", started("bbbbbbbb-2"))])
+    await store.close()
+    for left in killed:
+        store = await Store.open(left)
+        assert (left.parent.name, store.lost) == (left.parent.name, "")
+        await store.close()
+
+
+async def test_what_was_rolled_back_is_no_part_of_a_merge(tmp_path: Path) -> None:
+    """A large transaction spills into the WAL before it is rolled back; then the merge is cut off."""
+    path = tmp_path / "live" / "agent.db"
+    path.parent.mkdir()
+    store = await Store.open(path, max_mb=1)
+    await store.commit([session("s1")], [("chargy", started("s1"))])
+    with pytest.raises(StoreError):
+        await store.commit([Put("cache", f"CARD-{n}", {"x": "y" * 3000}) for n in range(600)])
+    cut: list[Path] = []
+    write = store._witness.write
+
+    def noting(seen: Seen) -> None:
+        write(seen)
+        if seen.merging:
+            cut.append(copied(path, tmp_path / f"cut-{len(cut)}"))
+
+    store._witness.write = noting  # type: ignore[method-assign]
+    await store.commit([Put("session", "s1", None)], [("chargy", ended("s1"))])
+    await store.close()
+    assert cut
+    for left in cut:
+        store = await Store.open(left)
+        assert (store.lost, store.waiting("chargy")) == ("", 2)
+        await store.close()
+
+
 def merge_page_of_counts(path: Path) -> None:
     """What a merge has done when it is cut off: one page is in the file."""
     root = (Witness(path).last() or Seen()).roots["sqlite_sequence"]
@@ -276,6 +327,13 @@ async def test_a_letter_that_flips_inside_a_record_is_found(tmp_path: Path) -> N
     assert "checksum" in str(end.message)
     assert "checksum" in (await store.facts())["poisoned"]["session/s1"]["why"]
     await store.close()
+
+
+def test_a_record_of_an_older_program_that_looks_like_sealed_is_read() -> None:
+    """Eight characters behind a ``#`` end it, and they are no checksum: a colour."""
+    text = forms.text({"value": "green #00ff00"})
+    assert forms.unsealed(text, "settings", "x") == text
+    assert forms.unsealed(forms.sealed(text, "settings", "x"), "settings", "x") == text
 
 
 @pytest.mark.parametrize("witness", [True, False])
