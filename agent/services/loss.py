@@ -168,8 +168,12 @@ def settle(db: sqlite3.Connection, before: Seen, ended: dict[str, int]) -> dict[
 
 
 def _go_on(db: sqlite3.Connection, before: Seen) -> None:
+    """Of the places in each session as many are left out as messages may be missing: a backend takes what comes with a
+    place that it knows for what it has."""
     counts = _counts(db)
-    places = max(before.place, counts.get(QUEUE, 0)) + AHEAD
+    place = counts.get(QUEUE, 0)
+    places = max(before.place, place) + AHEAD
     made = max(before.commits, counts.get(COMMITS, 0))
+    db.execute("UPDATE numbers SET next=next+?", (max(before.place - place, before.merging),))
     db.execute("DELETE FROM sqlite_sequence WHERE name IN (?, ?)", (QUEUE, COMMITS))
     db.executemany("INSERT INTO sqlite_sequence VALUES(?, ?)", [(QUEUE, places), (COMMITS, made)])

@@ -148,7 +148,7 @@ class StoreFile:
         log.error("%s: %s", self.path, lost.text)
         with _in_one(self._db):
             ended = loss.settle(self._db, before, lost.ended)
-            fact = {"text": lost.text, "ended": ended}
+            fact = {"text": lost.text, "ended": ended, "registers": lost.ended}
             records.put(self._db, [Put("lost", str(before.commits), fact)])
             records.put(self._db, [Put("meta", "boots", {"text": str(before.boots)})])
 

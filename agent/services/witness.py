@@ -95,9 +95,19 @@ class Witness:
             self._file = -1
 
     def _opened(self) -> int:
+        """Made again where it was deleted or exchanged meanwhile."""
+        if self._file >= 0 and not self._is_in_place():
+            os.close(self._file)
+            self._file = -1
         if self._file < 0:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         return self._file
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._file))
+        except FileNotFoundError:
+            return False
 
     def _failed(self, why: str) -> None:
         if not self._ailing:

@@ -12,6 +12,7 @@ from agent.domain.evse import State
 from agent.domain.messages import SecurityHappened, StopReason, TransactionEnded, TransactionStarted
 from agent.domain.orders import ReadMeter, Remember, SetRelease, Tell
 from tests.domain.playbook import EMPTY, B, Playbook, charging, wh
+from tests.domain.test_plays_payment import paid, record, till
 
 COUNTS = EvseTraits(counts_plugged=True)
 OTHER_CAR = EvseState(Pilot.C, pwm=False, cable=True, contactor=False, plugged_s=20.0)
@@ -75,3 +76,17 @@ def test_the_next_driver_begins_with_the_register_of_now() -> None:
     first, second = said(play, TransactionStarted)
     assert (first.meter_wh, second.meter_wh) == (1000, 7000)
     assert [(e.session, e.meter_wh) for e in said(play, TransactionEnded)] == [("s1", 1400)]
+
+
+@pytest.mark.parametrize(("registers", "cents"), [({}, 75), ({"s2": 2700}, 85), ({"s2": 0}, 75)])
+def test_a_bank_card_does_not_pay_for_what_flowed_after_its_session(registers: dict[str, int], cents: int) -> None:
+    """Its session ended in the lost part and the backend has the end; the payment is of before."""
+    play = till()
+    payment = paid(play)
+    play.t_s += 61
+    play.skip().feed(MeterRead(1, "live", wh(2500)))
+    play.store["session"] = {}
+    play.store["lost"] = {"40": {"text": "it is in an older state", "ended": {}, "registers": registers}}
+    play.skip().restart(3600, state=EMPTY).skip()
+    (play >> MeterRead(1, f"payment:{payment}", wh(9000))).skip()
+    assert (record(play, payment)["state"], record(play, payment)["cents"]) == ("FinalKnown", cents)

@@ -113,6 +113,8 @@ async def test_what_had_been_delivered_does_not_leave_again(tmp_path: Path) -> N
         ("MeterSampled", "the store was put back to an older state"),
     ]
     assert "session" not in facts, "its end was delivered: another one would change the bill"
+    (fact,) = facts["lost"].values()
+    assert (fact["ended"], fact["registers"]) == ({}, {"aaaaaaaa-1": 5000}), "what a bank card pays"
     assert store.boots == 7
     await store.close()
 
@@ -470,4 +472,39 @@ async def test_the_older_slot_of_the_witness_is_no_alarm(tmp_path: Path, closed:
     witness.write_bytes(data)
     store = await Store.open(cut)
     assert (store.lost, store.waiting("chargy")) == ("", 2)
+    await store.close()
+
+
+async def test_no_place_in_a_session_is_given_twice(tmp_path: Path) -> None:
+    """A 2.x backend takes what comes with an old seqNo for what it has already."""
+    path = tmp_path / "live" / "agent.db"
+    path.parent.mkdir()
+    store = await Store.open(path)
+    await store.commit([session("aaaaaaaa-1")], [("chargy", started("aaaaaaaa-1"))])
+    before = copied(path, tmp_path / "before")
+    numbers = {0}
+    for n in range(3):
+        await store.commit([session("aaaaaaaa-1", 1400 + n)], [("chargy", sampled(n, "aaaaaaaa-1"))])
+    while store.waiting("chargy"):
+        (row,) = await store.head("chargy")
+        numbers.add(row.number)
+        await store.done(row)
+    after = copied(path, tmp_path / "after")
+    await store.close()
+    store = await Store.open(put_back(before, after))
+    await store.commit([], [("chargy", ended("aaaaaaaa-1"))])
+    (row,) = await store.head("chargy", 9)
+    assert row.number > max(numbers)
+    await store.close()
+
+
+async def test_a_witness_that_is_deleted_while_the_store_is_in_use_is_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    store = await Store.open(path)
+    await store.commit([session("s1")], [("chargy", started("s1"))])
+    path.with_suffix(".witness").unlink()
+    await store.commit([], [("chargy", ended("s1"))])
+    last = Witness(path).last()
+    assert last is not None
+    assert last.heads == {"chargy": 1}
     await store.close()

@@ -243,6 +243,7 @@ class Till:
                 yield from self._unreadable(key, aside)
                 continue
             self._journal.add(p)
+        registers = _lost_registers(event.remembered.get("lost", {}))
         for p in list(self._journal.payments.values()):
             yield from self._journal.step(p, Resumed(p.id), now)
             yield from self._watch(p, now)
@@ -252,7 +253,11 @@ class Till:
             if p.usage is not None:  # what its record does not tell was watched by nobody, however the session ends
                 stop = session.stop if session is not None else None
                 p.usage = p.usage.until(now.stamp if stop is None else stop.at, KEEP_S)
-            if session is None:
+            if session is None and registers is not None:  # the register of now may have the energy of others
+                wh = registers.get(p.session, 0)
+                known = p.usage is not None and wh > p.usage.wh
+                yield from self._charge(p, wh if known else None, now.stamp, now, "session lost with the store")
+            elif session is None:
                 self._lost[p.id] = 0
                 yield WakeMe(f"pay-lost:{p.id}", now.t_s + RECOVER_S)
             elif p.usage is not None:  # the newer record of the two: card and backend are told one register
@@ -364,6 +369,13 @@ def _doubtful(p: Payment) -> bool:
 def _owed(p: Payment) -> bool:
     """It is known what is to be charged, and it is not."""
     return bool(p.cents) and not p.finished
+
+
+def _lost_registers(remembered: Mapping[str, Any]) -> dict[str, int] | None:
+    """Session -> register (Wh) with which it ended in what the store lost; None: it has lost nothing."""
+    found = [record.get("registers") for record in remembered.values()]
+    known = [one for one in found if isinstance(one, Mapping)]
+    return {str(k): wh for one in known for k, wh in one.items() if isinstance(wh, int)} if found else None
 
 
 def _age_s(p: Payment, now: Moment) -> float:
