@@ -133,7 +133,7 @@ def _identity(db: sqlite3.Connection) -> str:
 
 def _ended(db: sqlite3.Connection, before: Seen) -> dict[str, int]:
     keys = [key for (key,) in db.execute("SELECT key FROM facts WHERE kind IN ('session', 'tx')")]
-    return {k: before.ends.get(k[: witness.ID_DIGITS], _told(db, k)) for k in keys if not before.is_open(k)}
+    return {k: before.end_of(k)[0] or _told(db, k) for k in keys if not before.is_open(k)}
 
 
 def _told(db: sqlite3.Connection, session: str) -> int:
@@ -157,14 +157,14 @@ def settle(db: sqlite3.Connection, before: Seen, ended: dict[str, int]) -> dict[
             )
         db.execute("DELETE FROM outbox WHERE seq=?", (place,))
     letters.bound_dead(db)
-    if any(queue == link_of(queue) for queue in before.heads):
-        return ended
-    for session in map(forms.safe, ended):
+    waiting = min((place for queue, place in before.heads.items() if queue == link_of(queue)), default=LAST)
+    delivered = [session for session in ended if waiting == LAST or 0 < before.end_of(session)[1] < waiting]
+    for session in map(forms.safe, delivered):
         db.execute("DELETE FROM facts WHERE kind IN ('session', 'tx') AND key=?", (session,))
         db.execute(
             "DELETE FROM facts WHERE kind='transaction' AND substr(key, -?)=?", (len(session) + 1, f"/{session}")
         )
-    return {}
+    return {session: wh for session, wh in ended.items() if session not in delivered}
 
 
 def _go_on(db: sqlite3.Connection, before: Seen) -> None:

@@ -12,7 +12,7 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +24,7 @@ from agent.services import loss, records, schema, thinning
 from agent.services.ids import ENDED, RUNNING, Ids
 from agent.services.records import Facts
 from agent.services.schema import StoreRefused, wal_of
-from agent.services.witness import ID_DIGITS, Seen, Witness
+from agent.services.witness import ENDS, ID_DIGITS, Seen, Witness
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,6 @@ T = TypeVar("T")
 
 SESSIONS = ("session", "tx")
 """Kinds of facts: what is going on at an outlet."""
-ENDS = 16
-"""Of the latest sessions the witness has the registers of their ends."""
 WAL_BYTES = 4 * 1024 * 1024
 """Where no session ends for long the WAL is merged when it is as large."""
 RESERVE_PAGES = 64
@@ -62,7 +60,7 @@ class StoreFile:
         self._seen = Seen()
         self._boots = 0
         self._open_sessions: set[str] = set()
-        self._ends: dict[str, int] = {}
+        self._ends: dict[str, Sequence[int]] = {}
         self._roots: dict[str, int] = {}
         self._names = str(path), str(wal_of(path))
         self._places: tuple[tuple[int, ...] | None, ...] = ()
@@ -330,7 +328,8 @@ class StoreFile:
 
     def _ended(self, session: str, register_wh: int) -> None:
         """For the witness, with the commit that queues the end."""
-        self._ends[session[:ID_DIGITS]] = register_wh
+        self._ends.pop(session[:ID_DIGITS], None)  # the latest is the last one here
+        self._ends[session[:ID_DIGITS]] = register_wh, 0
         while len(self._ends) > ENDS:
             del self._ends[next(iter(self._ends))]
 
@@ -349,6 +348,7 @@ class StoreFile:
         except sqlite3.Error as e:
             log.error("%s: cannot be read after a commit: %s", self.path, e)
             return
+        self._ends = {name: (wh, place or seen.place) for name, (wh, place) in self._ends.items()}
         self._seen = replace(seen, ends=self._ends)
         self._witness.write(self._seen)
 

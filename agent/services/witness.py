@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,17 @@ log = logging.getLogger(__name__)
 SLOT_BYTES = 4096
 ID_DIGITS = 8
 """Of a session's id, which is random."""
+ENDS = 16
+"""Of so many of the latest sessions it has the end."""
 
 
 @frozen
 class Seen:
     """The store after a commit. ``commits``: how many there were, ``place``: the last one of the queue that was given,
     ``heads``: the first one that waits of each queue that is not empty, ``open``: sessions, their ids shortened,
-    ``ends``: registers (Wh) with which the latest ended, ``roots``: where its tables begin, ``schema``: its version,
-    ``merging``: so many frames of the WAL with these ``salts`` are being merged into the file."""
+    ``ends``: the register (Wh) with which each of the latest ended, and the last place of the queue then, ``roots``:
+    where its tables begin, ``schema``: its version, ``merging``: so many frames of the WAL with these ``salts`` are
+    being merged into the file."""
 
     identity: str = ""
     commits: int = 0
@@ -38,11 +41,19 @@ class Seen:
     boots: int = 0
     heads: Mapping[str, int] = field(default_factory=dict)
     open: tuple[str, ...] = ()
-    ends: Mapping[str, int] = field(default_factory=dict)
+    ends: Mapping[str, Sequence[int]] = field(default_factory=dict)
     roots: Mapping[str, int] = field(default_factory=dict)
     schema: int = 0
     merging: int = 0
     salts: str = ""
+
+    def end_of(self, session: str) -> tuple[int, int]:
+        """Register (Wh) and place of its end; of one that ended before the latest the place of the oldest of them. 0:
+        not known."""
+        known = self.ends.get(session[:ID_DIGITS])
+        if known is not None:
+            return known[0], known[1]
+        return 0, min(place for _, place in self.ends.values()) if len(self.ends) >= ENDS else 0
 
     def is_open(self, session: str) -> bool:
         return session[:ID_DIGITS] in self.open
@@ -125,6 +136,7 @@ def _read(slot: bytes) -> tuple[int, Seen] | None:
         if int(text[:8], 16) != zlib.crc32(text[8:]):
             return None
         body: dict[str, Any] = json.loads(text[8:])
-        return int(body.pop("number")), Seen(**{**body, "open": tuple(body["open"])})
+        ends = {name: (int(wh), int(place)) for name, (wh, place) in body["ends"].items()}
+        return int(body.pop("number")), Seen(**{**body, "open": tuple(body["open"]), "ends": ends})
     except (ValueError, TypeError, KeyError):
         return None

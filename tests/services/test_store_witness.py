@@ -119,6 +119,29 @@ async def test_what_had_been_delivered_does_not_leave_again(tmp_path: Path) -> N
     await store.close()
 
 
+@pytest.mark.parametrize("since", [0, 20])
+async def test_an_end_that_was_delivered_is_not_sent_again_while_others_wait(tmp_path: Path, since: int) -> None:
+    """``since``: so many others have ended after it, and the witness no longer has its end."""
+    path = tmp_path / "live" / "agent.db"
+    path.parent.mkdir()
+    store = await Store.open(path)
+    await store.commit([session("aaaaaaaa-1")], [("chargy", started("aaaaaaaa-1"))])
+    before = copied(path, tmp_path / "before")
+    await store.commit([Put("session", "aaaaaaaa-1", None)], [("chargy", ended("aaaaaaaa-1"))])
+    for n in range(since):
+        await store.commit([], [("chargy", ended(f"{n:08x}-0"))])
+    while store.waiting("chargy"):
+        await store.done((await store.head("chargy"))[0])
+    await store.commit([session("bbbbbbbb-2")], [("chargy", started("bbbbbbbb-2"))])
+    after = copied(path, tmp_path / "after")
+    await store.close()
+    store = await Store.open(put_back(before, after))
+    facts = await store.facts()
+    (fact,) = facts["lost"].values()
+    assert (fact["ended"], "session" in facts) == ({}, False)
+    await store.close()
+
+
 async def test_what_had_not_been_delivered_is_ended_as_it_is_on_disk(tmp_path: Path) -> None:
     store = await Store.open(put_back(*await life(tmp_path, deliver=False)))
     facts = await store.facts()
