@@ -101,12 +101,11 @@ def judge(db: sqlite3.Connection, before: Seen) -> Loss | None:
             f"it is in an older state: {missing} of {before.commits} commits are missing, and {len(returned)} messages "
             "wait again that had left the queue"
         )
-    elif identity:
+    elif identity or db.execute("SELECT 1 FROM facts UNION ALL SELECT 1 FROM outbox LIMIT 1").fetchone():
         text = f"it is another one, or what could be saved of it; {before.commits} commits had been made"
     else:
         text = f"it is empty; {before.commits} commits had been made"
-    ended = {} if identity != before.identity else _ended(db, before)
-    return Loss(f"{text}; sessions, bills and settings may be lost: check the disk", ended)
+    return Loss(f"{text}; sessions, bills and settings may be lost: check the disk", _ended(db, before))
 
 
 def _is_half_merged(db: sqlite3.Connection, before: Seen) -> bool:
@@ -148,6 +147,8 @@ def settle(db: sqlite3.Connection, before: Seen, ended: dict[str, int]) -> dict[
     """In one transaction: places and counts go on beyond what was seen; what had left the queue does not leave it
     again; what had ended, and was delivered, is forgotten. Returns the sessions of ``ended`` that are left."""
     _go_on(db, before)
+    if _identity(db) not in ("", before.identity):
+        return ended  # of another station: its places say nothing of what was delivered
     for place, queue in _returned(db, before):
         if queue == link_of(queue):  # a notice that had been sent is in the security log
             db.execute(

@@ -168,6 +168,40 @@ async def test_a_session_that_was_open_to_the_last_is_not_taken_for_ended(tmp_pa
     await store.close()
 
 
+async def test_the_store_of_another_board_keeps_its_bills(tmp_path: Path) -> None:
+    """A technician brings it to a station that has had one of its own: places of the two cannot be compared."""
+    _, after = await life(tmp_path)
+    other = tmp_path / "other" / "agent.db"
+    other.parent.mkdir()
+    store = await Store.open(other)
+    await store.commit([session("cccccccc-3", 1400)], [("chargy", started("cccccccc-3"))])
+    brought = copied(other, tmp_path / "brought")
+    await store.close()
+    store = await Store.open(put_back(brought, after))
+    assert "another one" in store.lost
+    assert [r.message for r in await store.head("chargy", 9)] == [started("cccccccc-3")]
+    (fact,) = (await store.facts())["lost"].values()
+    assert fact["ended"] == {"cccccccc-3": 0}, "as it is on disk: the register of now is not its own"
+    await store.close()
+
+
+async def test_a_copy_of_an_older_program_is_not_empty(tmp_path: Path) -> None:
+    """It has neither count nor identity; its session has ended since."""
+    before, after = await life(tmp_path, deliver=False)
+    db = sqlite3.connect(before)
+    db.execute("DELETE FROM facts WHERE kind='meta'")
+    db.execute("UPDATE sqlite_sequence SET seq=0 WHERE name='commits'")
+    db.commit()
+    db.close()  # merges the WAL
+    wal(after).unlink()
+    shutil.copyfile(before, after)
+    store = await Store.open(after)
+    assert "another one" in store.lost
+    (fact,) = (await store.facts())["lost"].values()
+    assert fact["ended"] == {"aaaaaaaa-1": 5000}
+    await store.close()
+
+
 async def test_no_place_is_given_twice(tmp_path: Path) -> None:
     before, after = await life(tmp_path, deliver=False)
     last = (await Store.open(copied(after, tmp_path / "whole")),)[0]
