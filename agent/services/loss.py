@@ -110,8 +110,10 @@ def judge(db: sqlite3.Connection, before: Seen) -> Loss | None:
 
 def _is_half_merged(db: sqlite3.Connection, before: Seen) -> bool:
     """A WAL with other salts was begun after the merge was done, if it can be read at all."""
-    path = Path(db.execute("PRAGMA database_list").fetchone()[2])
-    _, salts = schema.wal_frames(path)
+    name = db.execute("PRAGMA database_list").fetchone()[2]
+    if not name:
+        return False  # in memory: read with the WAL that was there
+    _, salts = schema.wal_frames(Path(name))
     frames = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
     return bool(frames < (before.merging if salts == before.salts else 1))
 

@@ -109,6 +109,7 @@ class StoreFile:
         except (OSError, sqlite3.Error) as e:
             if schema.is_of_the_disk(e):
                 self._ail(e)
+                self._judge()  # in memory: what has ended in a lost part is not resumed
             elif isinstance(e, sqlite3.OperationalError):
                 raise StoreRefused(schema.refusal(self.path, e)) from e
             else:
@@ -202,7 +203,12 @@ class StoreFile:
         memory = self._db
         try:
             self._take()
-        except (OSError, StoreRefused) as e:
+        except (OSError, StoreRefused, sqlite3.Error) as e:
+            if self._db is not memory:  # opened, and not to be written: open, it would lock the next attempt out
+                self._db.close()
+                self._db = memory
+            if isinstance(e, sqlite3.Error):
+                raise
             raise sqlite3.OperationalError(str(e)) from e
         memory.close()
         self._ailing = ""

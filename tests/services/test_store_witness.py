@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_store import ended, sampled, started
@@ -16,7 +17,7 @@ from test_store import ended, sampled, started
 from agent.domain.record import Poisoned
 from agent.frozen import replace
 from agent.ports.store import Put, StoreError, notes_of
-from agent.services import forms, schema
+from agent.services import forms, loss, schema
 from agent.services.store import Store
 from agent.services.witness import SLOT_BYTES, Seen, Witness
 
@@ -564,4 +565,53 @@ async def test_a_witness_that_is_deleted_while_the_store_is_in_use_is_written_ag
     last = Witness(path).last()
     assert last is not None
     assert last.heads == {"chargy": 1}
+    await store.close()
+
+
+@pytest.mark.parametrize("merging", [0, 5])
+async def test_a_loss_is_seen_on_a_disk_that_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, merging: int
+) -> None:
+    """The card that loses a WAL is the one that is read-only then: the session that has ended since is not resumed."""
+    path = put_back(*await life(tmp_path, deliver=False))
+    witness = Witness(path)
+    witness.write(replace(witness.last() or Seen(), merging=merging))
+    witness.close()
+    connect = schema.connect
+
+    def refused(*args: object) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+
+    monkeypatch.setattr(schema, "connect", refused)
+    store = await Store.open(path)
+    assert store.ailing
+    (fact,) = (await store.facts())["lost"].values()
+    assert fact["ended"] == {"aaaaaaaa-1": 5000}
+    monkeypatch.setattr(schema, "connect", connect)
+    await store.commit([Put("lost", key, None) for key in (await store.facts())["lost"]])
+    assert (store.ailing, (await store.facts()).get("lost", {})) == ("", {})
+    assert [r.message for r in await store.head("chargy", 9)] == [started("aaaaaaaa-1"), sampled(1, "aaaaaaaa-1")]
+    await store.close()
+
+
+async def test_a_disk_that_is_full_when_a_loss_is_written_down_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put_back(*await life(tmp_path, deliver=False))
+    settle, full = loss.settle, True
+
+    def settled(db: sqlite3.Connection, *args: Any) -> dict[str, int]:
+        if full and db.execute("PRAGMA database_list").fetchone()[2]:
+            raise sqlite3.OperationalError("database or disk is full")
+        return settle(db, *args)
+
+    monkeypatch.setattr(loss, "settle", settled)
+    store = await Store.open(path)
+    for _ in range(3):
+        with pytest.raises(StoreError, match="is full"):
+            await store.commit([], [("chargy", started("new"))])
+    assert store.lost
+    full = False
+    await store.commit([], [("chargy", started("new"))])
+    assert (store.ailing, store.waiting("chargy")) == ("", 3)
     await store.close()
