@@ -114,8 +114,18 @@ def _is_half_merged(db: sqlite3.Connection, before: Seen) -> bool:
     if not name:
         return False  # in memory: read with the WAL that was there
     _, salts = schema.wal_frames(Path(name))
+    if _follows(salts, before.salts):
+        return False  # begun again, though nothing may be in it yet
     frames = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
     return bool(frames < (before.merging if salts == before.salts else 1))
+
+
+def _follows(salts: str, before: str) -> bool:
+    """SQLite begins a WAL again, when all of it is merged, with the next first salt and another second one."""
+    if not salts or not before:
+        return False
+    first, second = int(salts[:8], 16), salts[8:]
+    return first == (int(before[:8], 16) + 1) % 2**32 and second != before[8:]
 
 
 def _returned(db: sqlite3.Connection, before: Seen) -> list[tuple[int, str]]:

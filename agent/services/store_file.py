@@ -133,7 +133,11 @@ class StoreFile:
 
             self.set_aside = salvage.replace(self.path, self._before.roots if self._before else {})
             self._connect()
-        self._judge()
+        try:
+            self._judge()
+        except BaseException:
+            self._db.close()  # open, it would lock the next attempt out
+            raise
 
     def _judge(self) -> None:
         """Is all there that the witness has seen? What is not is kept as a fact (kind ``lost``) until the agent has
@@ -204,9 +208,7 @@ class StoreFile:
         try:
             self._take()
         except (OSError, StoreRefused, sqlite3.Error) as e:
-            if self._db is not memory:  # opened, and not to be written: open, it would lock the next attempt out
-                self._db.close()
-                self._db = memory
+            self._db = memory
             if isinstance(e, sqlite3.Error):
                 raise
             raise sqlite3.OperationalError(str(e)) from e

@@ -293,6 +293,34 @@ async def test_a_kill_at_any_write_of_the_witness_is_no_loss(tmp_path: Path) -> 
         await store.close()
 
 
+async def test_a_kill_while_the_wal_is_begun_again_is_no_loss(tmp_path: Path) -> None:
+    """Its new header is on disk, flushed, and there is no frame yet."""
+    path = tmp_path / "live" / "agent.db"
+    path.parent.mkdir()
+    store = await Store.open(path)
+    await store.commit([session("s1")], [("chargy", started("s1"))])
+    cut: list[Path] = []
+    write = store._witness.write
+
+    def noting(seen: Seen) -> None:
+        if not seen.merging and Witness(path).last() != store._seen:  # after the merge
+            cut.append(copied(path, tmp_path / f"cut-{len(cut)}"))
+        write(seen)
+
+    await store.head("chargy")
+    store._witness.write = noting  # type: ignore[method-assign]
+    await store.commit([Put("session", "s1", None)], [("chargy", ended("s1"))])
+    await store.head("chargy")
+    await store.close()
+    merged = [left for left in cut if (seen := Witness(left).last()) is not None and seen.merging]
+    assert merged
+    for left in merged:
+        os.truncate(wal(left), 32)
+        store = await Store.open(left)
+        assert (store.lost, store.waiting("chargy")) == ("", 2)
+        await store.close()
+
+
 async def test_what_was_rolled_back_is_no_part_of_a_merge(tmp_path: Path) -> None:
     """A large transaction spills into the WAL before it is rolled back; then the merge is cut off."""
     path = tmp_path / "live" / "agent.db"
