@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from simulated import CAMPAIGN
 
-from agent.kinds import Token
+from agent.kinds import Token, TokenType
 from agent.ports.driver import Where
 from agent.ports.reader import ReaderPort, Tap
 from drivers.reader_nfc import DRIVER, NfcSettings
@@ -132,7 +132,7 @@ async def read(
     how often."""
     again = 0
     async with asyncio.timeout(60):
-        while (tap := await told(port, AGAIN_S)) is None or tap.token != Token(text):
+        while (tap := await told(port, AGAIN_S)) is None or tap.token is None or tap.token.value != text:
             assert tap is None or tap.token is None or tap.token.value in allowed, tap
             if tap is None and field is not None:
                 again += 1
@@ -192,7 +192,7 @@ async def misbehave(field: RfField, port: ReaderPort, dice: random.Random, name:
     put(field, card)
     tap = await told(port, 0.15)
     seen["nothing" if tap is None else tap.reason or "read all the same"] += 1
-    assert tap is None or tap.token in (None, Token("OTHER")), (name, card.name, card.at)
+    assert tap is None or tap.token in (None, Token("OTHER", TokenType.LOCAL)), (name, card.name, card.at)
     badge = honest(HONEST, name)
     put(field, badge)
     seen["held there again"] += await read(port, name, ("OTHER",), field, badge)

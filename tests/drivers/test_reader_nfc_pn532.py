@@ -19,7 +19,7 @@ import pytest
 from simulated import CAMPAIGN
 
 from agent.domain.events import CardPresented, Event, FaultCleared, FaultRaised
-from agent.kinds import Fault, Token
+from agent.kinds import Fault, Token, TokenType
 from agent.ports import Unreachable
 from agent.ports.driver import Where
 from agent.ports.reader import ReaderPort, Tap
@@ -279,7 +279,7 @@ async def test_tap_to_token_on_real_timing(tmp_path: Path, record_property: Call
             await asyncio.sleep(0.017 * (n % 8))  # at another moment between two looks each time
             began_s = time.monotonic()
             chip.card = DESFIRE
-            assert (await told(port)).token == Token("LU*CHG*1")
+            assert (await told(port)).token == Token("LU*CHG*1", TokenType.LOCAL)
             took_s.append(time.monotonic() - began_s)
             await away(chip, port)
     chip.unplug()
@@ -295,7 +295,7 @@ async def test_a_badge_at_a_chip_whose_host_was_killed(tmp_path: Path) -> None:
     chip = BadgeAtPn532(921600)
     async with secure(chip, tmp_path, poll_ms=5) as port:
         chip.card = DESFIRE
-        assert (await told(port)).token == Token("LU*CHG*1")
+        assert (await told(port)).token == Token("LU*CHG*1", TokenType.LOCAL)
     chip.unplug()
 
 
@@ -308,7 +308,7 @@ async def test_a_badge_torn_away_in_the_authentication(tmp_path: Path) -> None:
             assert await told(port) == Tap(None, "unreadable")
             chip.torn_at = -1
             chip.card = DESFIRE
-            assert (await told(port)).token == Token("LU*CHG*1")
+            assert (await told(port)).token == Token("LU*CHG*1", TokenType.LOCAL)
             await away(chip, port)
     chip.unplug()
 
@@ -349,7 +349,7 @@ async def test_a_reader_pulled_and_put_back_raises_the_fault_and_clears_it(
         name.symlink_to(new.path.split(":")[1])
 
     plugged(chip)
-    badge = CardPresented(1, Token("LU*CHG*1"))
+    badge = CardPresented(1, Token("LU*CHG*1", TokenType.LOCAL))
     running = asyncio.create_task(keeper.run())
     chip.card = DESFIRE
     await until(badge)
