@@ -110,7 +110,7 @@ async def test_a_session_on_a_bad_road(s: Street201, road: str) -> None:
     began = asyncio.get_running_loop().time()
     at = await station_time(s)
     await (s.station.post("/links/backend", ROADS[road]) if road in ROADS else flapping(s))
-    await energy(s, 40)
+    await energy(s, 120)  # long enough for several samples, however fast the station's time runs
     await s.tap(CARD)
     await s.until(lambda e: not e["session"])
     stopped = at + timedelta(seconds=(asyncio.get_running_loop().time() - began) * s.station.speed)
