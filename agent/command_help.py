@@ -80,7 +80,7 @@ Exit code: 0 done, 1 a number that was named is not there, 2 it cannot be done (
 """
 
 PAYMENTS = """\
-The journal of bank card payments: what was held, what was charged, what nobody is sure of.
+The journal of bank card payments: what was held, what was charged, what is uncertain.
 
   chargy-agent payments list   station.toml              all that are kept, oldest first
   chargy-agent payments show   station.toml PY3K9V0T1A2B  whole records (no card numbers: there are none)
@@ -93,7 +93,7 @@ Exit code: 0 done, 1 a payment that was named is not there, 2 it cannot be done 
 """
 
 FAULTS = """\
-What is wrong with the station, for somebody who stands before it.
+What is wrong with the station, for a technician at the station.
 
   chargy-agent faults list  station.toml      what, where, what to do
   chargy-agent faults clear station.toml 2    what is latched at outlet 2 was looked at; without a number: all outlets

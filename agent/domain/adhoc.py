@@ -75,7 +75,7 @@ class Terms:
 
     @property
     def alarm_s(self) -> float:
-        """So long after its card a bill that is still not charged is told."""
+        """So long after its card a bill that is still not charged is reported."""
         return self.released_s / 2
 
 
@@ -84,12 +84,12 @@ class Payment:
     """``tariff``: agreed when its card was read, before its bank is asked. ``held_cents``: what is held under the
     number ``reservation`` of the terminal ``serial``. ``cents``: what is captured of it, decided once; ``owed_cents``:
     what the session costs (more, if the ceiling was passed). ``tries``: how often the schedule has asked; ``asked``: at
-    least one commit or void was sent and not answered, it may have happened. ``withdrawn``: nobody waits for it any
-    more. ``guessed``: nobody heard that the bank holds something; ``reservation`` is the number that it would have, and
-    is let go if it is there.
+    least one commit or void was sent and not answered, it may have happened. ``withdrawn``: no driver waits for it any
+    more. ``guessed``: it is not known whether the bank holds something; ``reservation`` is the number that the
+    hold would have, and it is let go if it is there.
 
     Of this process only: ``under_way``, an answer is to come, nothing else is asked meanwhile; ``turn_s``, when the
-    schedule asks next; ``again_s``, when it was asked anew out of turn, or may be sought again; ``bank_until_s``, when
+    schedule asks next; ``again_s``, when it was asked again out of turn, or may be sought again; ``bank_until_s``, when
     its bank must have answered; ``prices``, of each outlet when its card was read; ``kept``, it is on disk;
     ``crossed``, its hold was told of while a guess at it was under way."""
 
