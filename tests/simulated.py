@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from busy_machine import busy_factor, deadline
+from busy_machine import busy_factor, deadline, stretched
 
 ONE_EVSE = """
 [station]
@@ -88,7 +88,7 @@ class Simulated:
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                await asyncio.wait_for(self.process.wait(), 10)
+                await asyncio.wait_for(self.process.wait(), stretched(10))
             except TimeoutError:
                 self.process.kill()
                 await self.process.wait()

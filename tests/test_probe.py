@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from busy_machine import stretched
 
 from agent.board import EvseState, EvseTraits, Pilot
 from agent.cli import main
@@ -232,7 +233,7 @@ async def test_a_whole_station_with_board_and_meter(tmp_path: Path) -> None:
             sys.executable, "-m", "agent", "probe", str(file), "--seconds", "0.2", "--json", "-",
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        out, err = await asyncio.wait_for(probe.communicate(), 30)
+        out, err = await asyncio.wait_for(probe.communicate(), stretched(30))
         assert probe.returncode == 3, err.decode()
         assert world.picture(1)["contactor"] is False
     page = json.loads(out)["devices"]

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from busy_machine import Deadline
 
 from agent.cli import main
 from agent.services.store import MIGRATIONS
@@ -71,9 +72,9 @@ def running(path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def wait_for(path: Path, text: str, timeout_s: float = 60.0) -> str:
-    until = time.monotonic() + timeout_s
+    patience = Deadline(timeout_s)
     while text not in (log := path.with_name("run.log").read_text()):
-        assert time.monotonic() < until, f"never said {text!r}: {log}"
+        assert not patience.over, f"never said {text!r}: {log}"
         time.sleep(0.05)
     return log
 

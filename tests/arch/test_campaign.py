@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from busy_machine import stretched
 
 from tests.arch import campaigns
 
@@ -41,7 +42,9 @@ def test_small(n):
 
 def campaign(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "tests.campaign", "--folder", str(folder / "results"), *arguments]
-    return subprocess.run([*argv, str(folder / "test_two.py")], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [*argv, str(folder / "test_two.py")], cwd=ROOT, capture_output=True, text=True, timeout=stretched(60)
+    )
 
 
 def test_what_was_done_is_not_done_again(tmp_path: Path) -> None:

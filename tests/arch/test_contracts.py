@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from busy_machine import stretched
+
 ROOT = Path(__file__).resolve().parents[2]
 LINT = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]
 
 
 def test_every_import_contract_is_kept() -> None:
-    judged = subprocess.run(LINT, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    judged = subprocess.run(LINT, cwd=ROOT, capture_output=True, text=True, timeout=stretched(100))
     assert judged.returncode == 0, judged.stdout[-4000:] + judged.stderr[-2000:]
 
 
@@ -25,6 +27,8 @@ def test_a_broken_contract_is_found(tmp_path: Path) -> None:
         '[tool.importlinter]\nroot_packages = ["agent", "drivers"]\n[[tool.importlinter.contracts]]\nname = "x"\n'
         'type = "forbidden"\nsource_modules = ["agent"]\nforbidden_modules = ["drivers"]\n'
     )
-    judged = subprocess.run(LINT, cwd=tmp_path, capture_output=True, text=True, timeout=100, env={"PYTHONPATH": "."})
+    judged = subprocess.run(
+        LINT, cwd=tmp_path, capture_output=True, text=True, timeout=stretched(100), env={"PYTHONPATH": "."}
+    )
     assert judged.returncode == 1
     assert "agent.heart -> drivers" in judged.stdout

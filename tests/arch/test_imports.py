@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from busy_machine import stretched
 
 from tests.bench.backend import open_backend
 
@@ -45,7 +46,9 @@ def loaded_by(statement: str) -> set[str]:
     code = (
         f"import sys, json; before = set(sys.modules); {statement}; print(json.dumps(list(set(sys.modules) - before)))"
     )
-    child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    child = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=stretched(60)
+    )
     assert child.returncode == 0, child.stderr
     return set(json.loads(child.stdout.splitlines()[-1]))
 
@@ -73,7 +76,7 @@ def test_a_heavy_import_is_found() -> None:
 @pytest.mark.parametrize("command", ["", "run", "check", "csms", "simulate"])
 def test_every_command_explains_itself(command: str) -> None:
     argv = [sys.executable, "-m", "agent", *([command] if command else []), "--help"]
-    child = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    child = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=stretched(60))
     assert child.returncode == 0, child.stderr
     assert child.stdout.startswith("usage: chargy-agent")
 
@@ -90,7 +93,7 @@ async def modules_of_a_run(folder: Path) -> tuple[list[str], list[str]]:
             await backend.wait_heard("BootNotification")
             said = b""
             while b"drivers.reader_serial" not in said:
-                said += (more := await asyncio.wait_for(child.stderr.read(65536), 30))
+                said += (more := await asyncio.wait_for(child.stderr.read(65536), stretched(30)))
                 assert more, said.decode()[-500:]
         finally:
             child.terminate()

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from busy_machine import stretched
 
 SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
 UNIT = SYSTEMD / "chargy-agent.service"
@@ -43,7 +44,7 @@ def directives(text: str) -> dict[str, list[str]]:
 def tool(name: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
     if shutil.which(name) is None:
         pytest.skip(f"{name} is not installed")
-    return subprocess.run([name, *map(str, words)], capture_output=True, text=True, timeout=60)
+    return subprocess.run([name, *map(str, words)], capture_output=True, text=True, timeout=stretched(60))
 
 
 @pytest.mark.parametrize(("name", "value"), REQUIRED.items())

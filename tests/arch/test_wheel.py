@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from busy_machine import stretched
 
 ROOT = Path(__file__).resolve().parents[2]
 UNCHECKED_HASH = 0b01
@@ -27,7 +28,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
     code = f"from setuptools.build_meta import build_wheel; build_wheel({str(folder)!r})"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tree, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tree, capture_output=True, text=True, timeout=stretched(100)
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert not list(tree.glob("agent/**/*.pyc")), "bytecode beside the sources would win over an edit"
     (wheel,) = folder.glob("*.whl")
@@ -50,7 +53,7 @@ def test_nothing_is_compiled_although_every_time_is_wrong(installed: Path) -> No
         os.utime(module, (0, 0))
     env = {**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
     argv = [sys.executable, "-v", "-c", "import agent.compose, agent.ocpp.v16; print(agent.compose.__file__)"]
-    done = subprocess.run(argv, cwd=installed, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, cwd=installed, env=env, capture_output=True, text=True, timeout=stretched(60))
     assert done.stdout.strip() == str(installed / "agent" / "compose.py"), done.stderr[-500:]
     code = [line for line in done.stderr.splitlines() if line.startswith("# code object from") and "/agent/" in line]
     assert len(code) > 50

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import pytest
 import websockets
+from busy_machine import stretched
 from ocpp.routing import on
 from ocpp.v16 import ChargePoint, call, call_result
 
@@ -65,7 +66,7 @@ async def get(central: Central, path: str, body: bytes | None = None, **headers:
     def fetch() -> tuple[int, str]:
         request = urllib.request.Request(f"http://127.0.0.1:{central.port}{path}", body, headers)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=stretched(10)) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()
@@ -307,7 +308,7 @@ async def test_without_a_common_version_the_connection_is_closed() -> None:
 async def test_a_newer_connection_replaces_the_older_one() -> None:
     async with running() as central, station(central) as old, station(central) as new:
         assert (await new.call(call.Heartbeat())).current_time
-        await asyncio.wait_for(old._connection.wait_closed(), 5)
+        await asyncio.wait_for(old._connection.wait_closed(), stretched(5))
         wish = {"station": "CP-1", "action": "RemoteStartTransaction", "payload": {"idTag": "A"}}
         assert (await command(central, wish))[0] == 200
         assert new.asked == {"id_tag": "A"}

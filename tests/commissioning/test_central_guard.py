@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import websockets
+from busy_machine import stretched
 from hypothesis import given
 from hypothesis import strategies as st
 from ocpp.v16 import call
@@ -96,7 +97,7 @@ async def _said(central: Central, *pieces: bytes) -> bytes:
         writer.write(piece)
         await writer.drain()
         await asyncio.sleep(0)
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), stretched(10))
     writer.close()
     return answer
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy_machine import deadline
 
 from agent.board import EvseState, Pilot
 from agent.kinds import Fault, Limit
@@ -72,7 +73,7 @@ def hooks(world: World) -> EvseWorld:
 
 
 async def state_with(board: EvsePort, **wanted: Any) -> EvseState:
-    async with asyncio.timeout(30):
+    async with deadline(30):
         while True:
             state = await board.state()
             if all(getattr(state, k) == v for k, v in wanted.items()):

@@ -12,6 +12,7 @@ from itertools import pairwise
 from subprocess import run
 
 import pytest
+from busy_machine import Deadline
 
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from drivers.bus import LineSettings, Priority, open_line
@@ -52,9 +53,9 @@ def ip(tcp: TcpLine, timeout_s: float = FAST_S) -> LineSettings:
 
 
 async def until(true: Callable[[], bool], within_s: float = 30.0) -> None:
-    deadline = time.monotonic() + within_s
+    patience = Deadline(within_s)
     while not true():
-        assert time.monotonic() < deadline, "did not come true"
+        assert not patience.over, "did not come true"
         await asyncio.sleep(0.005)
 
 
@@ -294,12 +295,12 @@ async def test_an_unplugged_adapter_is_unreachable_and_comes_back(bank: Bank) ->
 
 
 async def eventually(read: Callable[[], asyncio.Future[list[int]]], within_s: float = 30.0) -> list[int]:
-    deadline = time.monotonic() + within_s
+    patience = Deadline(within_s)
     while True:
         try:
             return await read()
         except Unreachable:
-            assert time.monotonic() < deadline
+            assert not patience.over
             await asyncio.sleep(0.02)
 
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from busy_machine import stretched
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,7 +62,7 @@ def opened(fifo: Fifo) -> AbstractAsyncContextManager[ButtonsPort]:
 
 
 async def told(port: ButtonsPort) -> str:
-    return await asyncio.wait_for(anext(port.presses()), 3)
+    return await asyncio.wait_for(anext(port.presses()), stretched(3))
 
 
 @given(

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+from busy_machine import deadline
 from PIL import Image
 
 from agent.kinds import Screen, ScreenName
@@ -66,7 +67,7 @@ async def test_what_takes_turns_is_seen_in_turn(tmp_path: Path) -> None:
     whole = said((CHARGING.name, "", dict(CHARGING.values)), "fr")
     wanted = [face().image.tobytes() for face in faces(whole, (128, 64), 1)]
     async with (
-        asyncio.timeout(60),
+        deadline(60),
         DRIVER.open(PngSettings(str(path), 128, 64, 1, turn_s=0.5), where(timezone="CET-1")) as port,
     ):
         while len(seen) < len(wanted) + 1:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy_machine import Deadline, deadline
 from simulated import held_port
 
 from agent.board import EvseState, Pilot
@@ -141,9 +142,9 @@ class Watched:
 
 
 async def until(true: Callable[[], bool], within_s: float = 60.0) -> None:
-    deadline = time.monotonic() + within_s
+    patience = Deadline(within_s)
     while not true():
-        assert time.monotonic() < deadline, "did not come about in time"
+        assert not patience.over, "did not come about in time"
         await asyncio.sleep(0.01)
 
 
@@ -232,7 +233,7 @@ async def test_a_limit_that_everest_forgets_is_noticed(monkeypatch: pytest.Monke
         assert await port.set_limit(Limit(power_w=50_000)) == 50_000
         far.evse.registers.limit_w = 150_000
         with pytest.raises(Unreachable, match="enforces 150000 W"):
-            async with asyncio.timeout(20):
+            async with deadline(20):
                 async for _ in port.states():
                     await port.beat()
 
@@ -338,7 +339,7 @@ async def test_what_seems_to_stop_and_does_not_run_is_over(state: str) -> None:
         await until(lambda: far.everest.phase is Phase.WAITS)
         far.everest._tell_info = lambda: far.tell("session_info", {"state": state})  # type: ignore[method-assign]
         far.everest.step(0.0)
-        async with asyncio.timeout(30), far.open() as port:
+        async with deadline(30), far.open() as port:
             seen = await port.state()
             assert (seen.spent, seen.vehicle, seen.contactor) == (True, True, False)
 
@@ -455,7 +456,7 @@ async def test_the_broker_goes_and_comes_back() -> None:
         await port.state()
         await far.broker.close()
         with pytest.raises(Unreachable):
-            async with asyncio.timeout(30):
+            async with deadline(30):
                 async for _ in port.states():
                     pass
         await far.broker.start()
@@ -688,7 +689,7 @@ async def mosquitto_at(folder: Path, port: int) -> AsyncIterator[None]:
         MOSQUITTO, "-c", str(folder / "mosquitto.conf"), stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        async with asyncio.timeout(30):
+        async with deadline(30):
             while True:
                 with contextlib.suppress(OSError):
                     (await asyncio.open_connection("127.0.0.1", port))[1].close()

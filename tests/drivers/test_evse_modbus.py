@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy_machine import Deadline, deadline
 
 from agent.board import EvseState, Pilot
 from agent.kinds import Fault, Limit
@@ -126,16 +127,16 @@ def settings(tcp: TcpLine, **more: Any) -> BoardSettings:
 
 
 async def until(true: Callable[[], bool], within_s: float = 30.0) -> None:
-    deadline = time.monotonic() + within_s
+    patience = Deadline(within_s)
     while not true():
-        assert time.monotonic() < deadline, "did not come true"
+        assert not patience.over, "did not come true"
         await asyncio.sleep(0.005)
 
 
 async def seen(
     states: AsyncIterator[EvseState], true: Callable[[EvseState], bool], within_s: float = 30.0
 ) -> EvseState:
-    async with asyncio.timeout(within_s):
+    async with deadline(within_s):
         async for state in states:
             if true(state):
                 return state
@@ -658,7 +659,7 @@ async def test_release_is_not_replayed_after_a_reconnect(tcp: TcpLine, charx: Ch
         states = board.states()
         assert (await seen(states, lambda s: True)).released is False
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.3):
+            async with deadline(0.3):
                 await anext(states)
         assert charx.get(300) == 0
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy_machine import Deadline, deadline
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -166,9 +167,9 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
 
 async def until(true: Callable[[], bool], within_s: float = 30.0) -> None:
-    deadline = time.monotonic() + within_s
+    patience = Deadline(within_s)
     while not true():
-        assert time.monotonic() < deadline, "did not come true"
+        assert not patience.over, "did not come true"
         await asyncio.sleep(0.005)
 
 
@@ -176,7 +177,7 @@ async def seen(board: OpenEvse, true: Callable[[EvseState], bool]) -> EvseState:
     """The first such picture; the watch goes on no longer than that."""
     states = board.states()
     try:
-        async with asyncio.timeout(30):
+        async with deadline(30):
             async for state in states:
                 if true(state):
                     return state
@@ -353,7 +354,7 @@ async def test_lost_and_spoiled_bytes(rig: Rig) -> None:
 
 async def patiently(order: Callable[[], Any]) -> None:
     """As a keeper would: an order is a level, and is said again."""
-    async with asyncio.timeout(30):
+    async with deadline(30):
         while True:
             with suppress(Garbled, Unreachable):
                 await order()
@@ -398,7 +399,7 @@ async def test_the_line_is_closed_and_opened_again(rig: Rig) -> None:
         await anext(states)
         rig.board.hang_up()
         with pytest.raises(Unreachable, match=r"EVSE 1"):
-            async with asyncio.timeout(30):
+            async with deadline(30):
                 async for _ in states:
                     pass
     with pytest.raises(Unreachable):
@@ -420,7 +421,7 @@ async def test_a_spurious_restart_gives_no_energy_and_ends_the_pictures(rig: Rig
         rig.board.reboot()
         await until(lambda: not rig.evse.contactor.closed)
         with pytest.raises(Unreachable, match="started anew"):
-            async with asyncio.timeout(30):
+            async with deadline(30):
                 async for _ in states:
                     pass
         assert rig.board.boot_locked
@@ -436,7 +437,7 @@ async def test_a_restart_whose_notice_is_lost_is_seen_by_its_lock(rig: Rig) -> N
         rig.board.spoil = lambda data: b"" if b"$AB" in data or b"$AT" in data else data
         rig.board.reboot()
         with pytest.raises(Unreachable):
-            async with asyncio.timeout(30):
+            async with deadline(30):
                 async for _ in states:
                     pass
         rig.board.spoil = lambda data: data

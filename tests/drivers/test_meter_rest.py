@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
@@ -10,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from busy_machine import deadline
 from pyocmf import OCMF
 
 from agent.kinds import SignedReading, Stamp
@@ -152,7 +152,7 @@ async def test_an_answer_that_drips_is_given_up(kind: type[RestMeter]) -> None:
     """Each octet is in time and the whole of it never comes: the end of a session would wait for ever."""
     async with kind() as far, opened(far, timeout_s=0.2) as meter:
         far.ways.extend(["drips"] * 4)
-        async with asyncio.timeout(30):
+        async with deadline(30):
             with pytest.raises(Unreachable):
                 await meter.read()
 

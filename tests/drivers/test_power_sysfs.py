@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from busy_machine import stretched
 
 from agent.kinds import Supply
 from agent.ports import Broken, Garbled, Unreachable
@@ -75,7 +76,7 @@ async def test_an_input_that_goes_away_is_told(tmp_path: Path) -> None:
         assert await anext(supplies) == Supply(True)
         (far_end.folder / "online").unlink()
         with pytest.raises(Unreachable):
-            await asyncio.wait_for(anext(supplies), 5)
+            await asyncio.wait_for(anext(supplies), stretched(5))
 
 
 @pytest.mark.parametrize("wrong", [{"path": ""}, {"poll_s": 3.0}, {"backup_min_percent": 101}])

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from busy_machine import deadline
 
 from agent.ports import Unreachable
 from drivers.sim.apollo.blocks import block
@@ -107,7 +108,7 @@ async def test_half_a_frame_is_given_up_after_the_silence() -> None:
     wire = Wire()
     wire.link.received(bytes.fromhex("AA F0 3C") + APPROVED)
     assert wire.heard == []
-    async with asyncio.timeout(30):
+    async with deadline(30):
         while not wire.heard:
             await asyncio.sleep(0.005)
     assert wire.heard[0].header == From.APPROVED

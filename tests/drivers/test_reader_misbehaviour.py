@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from busy_machine import deadline, stretched
 from simulated import CAMPAIGN
 
 from agent.kinds import Token, TokenType
@@ -119,7 +120,7 @@ def settings(field: RfField, folder: Path) -> NfcSettings:
 
 async def told(port: ReaderPort, timeout_s: float) -> Tap | None:
     try:
-        return await asyncio.wait_for(anext(port.taps()), timeout_s)
+        return await asyncio.wait_for(anext(port.taps()), stretched(timeout_s))
     except TimeoutError:
         return None
 
@@ -131,7 +132,7 @@ async def read(
     for longer than a talk may take (``TALK_S``) it is refused once; then its owner holds ``card`` there again. Returns
     how often."""
     again = 0
-    async with asyncio.timeout(60):
+    async with deadline(60):
         while (tap := await told(port, AGAIN_S)) is None or tap.token is None or tap.token.value != text:
             assert tap is None or tap.token is None or tap.token.value in allowed, tap
             if tap is None and field is not None:

@@ -18,6 +18,7 @@ from functools import reduce
 from operator import xor
 
 import pytest
+from busy_machine import Deadline, stretched
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -163,7 +164,7 @@ def opened(field: UdpField, **keys: object) -> AbstractAsyncContextManager[Reade
 
 
 async def told(port: ReaderPort, timeout_s: float = 20.0) -> Tap:
-    return await asyncio.wait_for(anext(port.taps()), timeout_s)
+    return await asyncio.wait_for(anext(port.taps()), stretched(timeout_s))
 
 
 async def silent(port: ReaderPort, for_s: float) -> None:
@@ -173,13 +174,13 @@ async def silent(port: ReaderPort, for_s: float) -> None:
 
 async def gone(field: UdpField) -> None:
     """Held until the driver has activated the card, then away until it looks for a card again."""
-    deadline_s = time.monotonic() + 20
+    patience = Deadline(20)
     while not field._awake:
-        assert time.monotonic() < deadline_s, "the driver does not activate the card"
+        assert not patience.over, "the driver does not activate the card"
         await asyncio.sleep(0.005)
     field.take()
     while not field._pending:
-        assert time.monotonic() < deadline_s, "the driver does not look for cards again"
+        assert not patience.over, "the driver does not look for cards again"
         await asyncio.sleep(0.005)
 
 
@@ -307,9 +308,9 @@ async def test_closing_is_quick_with_and_without_a_card(field: UdpField) -> None
                 await told(port)
             started_s = time.monotonic()
         assert time.monotonic() - started_s < 4.5
-    deadline_s = time.monotonic() + 20
+    patience = Deadline(20)
     while any(t.name == "reader_nfc" for t in threading.enumerate()):
-        assert time.monotonic() < deadline_s, "the reader's thread outlives its reader"
+        assert not patience.over, "the reader's thread outlives its reader"
         await asyncio.sleep(0.01)
 
 
@@ -380,7 +381,7 @@ async def test_a_stuck_driver_is_noticed_by_its_heartbeat(monkeypatch: pytest.Mo
     reader = NfcReader(NfcSettings("usb"), lambda path: Stuck(None, None))
     await reader.start()
     with pytest.raises(Unreachable, match="no sign of life"):
-        await asyncio.wait_for(anext(reader.taps()), 5)
+        await asyncio.wait_for(anext(reader.taps()), stretched(5))
     started_s = time.monotonic()
     await reader.stop()
     assert time.monotonic() - started_s < 10  # it would never end by itself
@@ -408,9 +409,9 @@ async def test_a_driver_that_hangs_is_not_asked_by_one_thread_after_the_other(mo
     with pytest.raises(Unreachable, match="did not open"):
         await other.start()
     release.set()
-    deadline_s = time.monotonic() + 5
+    patience = Deadline(5)
     while any(t.name == "reader_nfc" and t.is_alive() for t in threading.enumerate()):
-        assert time.monotonic() < deadline_s
+        assert not patience.over
         await asyncio.sleep(0.01)
     last = NfcReader(NfcSettings("usb:001:099"), stuck)
     with pytest.raises(Unreachable, match="gone"):

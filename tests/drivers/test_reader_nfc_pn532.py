@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from busy_machine import Deadline, deadline, stretched
 from simulated import CAMPAIGN
 
 from agent.domain.events import CardPresented, Event, FaultCleared, FaultRaised
@@ -151,7 +152,7 @@ def opened(chip: Pn532) -> AbstractAsyncContextManager[ReaderPort]:
 
 
 async def told(port: ReaderPort) -> Tap:
-    return await asyncio.wait_for(anext(port.taps()), 20)
+    return await asyncio.wait_for(anext(port.taps()), stretched(20))
 
 
 async def test_contract(chip: Pn532) -> None:
@@ -172,9 +173,9 @@ async def test_presence_is_asked_without_a_power_cycle(chip: Pn532) -> None:
     async with opened(chip) as port:
         chip.card = DESFIRE
         assert (await told(port)).token == Token("04A1B2C3D4E5F6")
-        deadline_s = time.monotonic() + 20
+        patience = Deadline(20)
         while chip.commands.count(0x42) < 5:
-            assert time.monotonic() < deadline_s
+            assert not patience.over
             await asyncio.sleep(0.01)
         listed = chip.commands.count(0x4A)
         await asyncio.sleep(0.1)
@@ -264,9 +265,9 @@ async def away(chip: Pn532, port: ReaderPort) -> None:
     """Taken away until the driver looks for cards again; a reader that does not says why."""
     chip.card = b""
     looked = chip.commands.count(0x4A)
-    deadline_s = time.monotonic() + 20
+    patience = Deadline(20)
     while chip.commands.count(0x4A) < looked + 1:
-        assert time.monotonic() < deadline_s, await told(port)
+        assert not patience.over, await told(port)
         await asyncio.sleep(0.005)
 
 
@@ -339,7 +340,7 @@ async def test_a_reader_pulled_and_put_back_raises_the_fault_and_clears_it(
     keeper = keep.ReaderKeeper(1, "reader", lambda: DRIVER.open(settings, WHERE), told.append)
 
     async def until(event: Event) -> None:
-        async with asyncio.timeout(30):
+        async with deadline(30):
             while event not in told:
                 await asyncio.sleep(0.01)
         told.clear()

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from busy_machine import stretched
 
 from agent.kinds import Token, TokenType
 from agent.ports import Broken
@@ -68,7 +69,7 @@ def opened(field: RfField, secure: SecureSettings, /, **keys: object) -> Abstrac
 
 
 async def told(port: ReaderPort, timeout_s: float = 5.0) -> Tap:
-    return await asyncio.wait_for(anext(port.taps()), timeout_s)
+    return await asyncio.wait_for(anext(port.taps()), stretched(timeout_s))
 
 
 # --- what a badge says -------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from busy_machine import stretched
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,7 +60,7 @@ def opened(line: Line, **keys: object) -> AbstractAsyncContextManager[ReaderPort
 
 
 async def told(port: ReaderPort) -> Tap:
-    return await asyncio.wait_for(anext(port.taps()), 3)
+    return await asyncio.wait_for(anext(port.taps()), stretched(3))
 
 
 def parsed(data: bytes, *cuts: int, settings: SerialReaderSettings = SETTINGS) -> list[Tap]:

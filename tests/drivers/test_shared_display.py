@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import zxingcpp
+from busy_machine import deadline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -294,7 +295,7 @@ async def test_what_comes_to_the_front_has_its_whole_turn() -> None:
             await asyncio.sleep(0.9)
             await display.show(screen(CHARGING, "en", 2, acts=acts), screen((S.IDLE, "", LAW), "en", 1))
         came_s = clock()
-        async with asyncio.timeout(60):
+        async with deadline(60):
             while display._views[display._view].evses == (2,):
                 await asyncio.sleep(0.02)
     assert clock() - came_s >= OUTLET_S - 0.1

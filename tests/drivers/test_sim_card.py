@@ -11,6 +11,7 @@ import nfc
 import nfc.clf
 import nfc.tag
 import pytest
+from busy_machine import Deadline
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,9 +78,9 @@ async def test_desfire_speaks_iso_dep_and_is_present_until_taken_away(field: RfF
     native = await asyncio.to_thread(tag.transceive, b"\x60")
     assert native.hex() == "af04010101001805"
     field.forget()
-    deadline = time.monotonic() + 20
+    patience = Deadline(20)
     while await asyncio.to_thread(lambda: tag.is_present):
-        assert time.monotonic() < deadline
+        assert not patience.over
     assert field.card is None
 
 
@@ -113,9 +114,9 @@ async def test_cards_come_one_after_the_other(field: RfField, reader: Reader) ->
     field.tap(Card(UID), 1)
     field.tap(Card(b"\x11\x22\x33\x44", "classic"), 5)
     assert bytes((await reader.sense()).sdd_res) == UID
-    deadline = time.monotonic() + 20
+    patience = Deadline(20)
     while (target := await reader.sense()) is None or bytes(target.sdd_res) != b"\x11\x22\x33\x44":
-        assert time.monotonic() < deadline
+        assert not patience.over
 
 
 async def test_a_card_is_not_taken_away_from_a_reader_that_is_only_slow(field: RfField, reader: Reader) -> None:
@@ -135,9 +136,9 @@ async def test_a_card_is_taken_away_from_a_reader_that_does_without_its_blocks(f
     """It looks whether the card is still there by its identifier, after RATS was answered too late."""
     await reader.sense()
     field.tap(Card(UID), 0.0)
-    deadline_s = time.monotonic() + 1.5
+    patience = Deadline(1.5)
     while await reader.sense() is not None:
-        assert time.monotonic() < deadline_s, "held on, though the reader knows which one it is"
+        assert not patience.over, "held on, though the reader knows which one it is"
 
 
 async def test_other_technologies_and_garbage_are_ignored(field: RfField, reader: Reader) -> None:

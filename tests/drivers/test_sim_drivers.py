@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy_machine import deadline, stretched
 
 from agent.board import EvseState, Pilot
 from agent.kinds import Fault, Limit, Screen, ScreenName
@@ -40,7 +41,7 @@ def device(named: Device | None, role: str) -> AbstractAsyncContextManager[Any]:
 
 
 async def state_with(board: Any, **wanted: Any) -> EvseState:
-    async with asyncio.timeout(30):
+    async with deadline(30):
         while True:
             state: EvseState = await board.state()
             if all(getattr(state, k) == v for k, v in wanted.items()):
@@ -66,7 +67,7 @@ async def test_a_session_through_board_and_meter(tmp_path: Path) -> None:
         state = await state_with(board, pilot=Pilot.C, contactor=True, offered_a=16.0, pwm=True)
         assert state.plugged_s is not None
         assert (await meter.read()).power_w == pytest.approx(world.picture(1)["power_w"], rel=0.2)
-        async with asyncio.timeout(30):
+        async with deadline(30):
             while world.picture(1)["meter_wh"] == begin.energy_wh:
                 await asyncio.sleep(0.02)
         await board.set_release(False)
@@ -118,9 +119,9 @@ async def test_taps_presses_and_screens(tmp_path: Path) -> None:
         await display.show(Screen(ScreenName.IDLE))
         await until(lambda: world.display_png(1) != dark)
         world.tap_card("04A1B2C3D4E5F6")
-        tap = await asyncio.wait_for(anext(aiter(cards.taps())), 5)
+        tap = await asyncio.wait_for(anext(aiter(cards.taps())), stretched(5))
         assert tap.token.value == "04A1B2C3D4E5F6"
         world.tap_text("lower Case-1")
-        assert (await asyncio.wait_for(anext(aiter(lines.taps())), 5)).token.value == "lower Case-1"
+        assert (await asyncio.wait_for(anext(aiter(lines.taps())), stretched(5))).token.value == "lower Case-1"
         world.press("language")
-        assert await asyncio.wait_for(anext(aiter(buttons.presses())), 5) == "language"
+        assert await asyncio.wait_for(anext(aiter(buttons.presses())), stretched(5)) == "language"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy_machine import stretched
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,7 +46,7 @@ class Client:
 
     async def ask(self, hexed: str) -> str:
         self.writer.write(bytes.fromhex(hexed))
-        head = await asyncio.wait_for(self.reader.readexactly(6), 2)
+        head = await asyncio.wait_for(self.reader.readexactly(6), stretched(2))
         return (head + await self.reader.readexactly(int.from_bytes(head[4:6], "big"))).hex(" ")
 
     async def read(self, address: int, count: int) -> list[int]:
@@ -157,7 +158,7 @@ async def test_dead_board_does_not_answer_but_its_neighbour_does(board: Client, 
 async def test_garbage_closes_the_connection_and_hurts_nobody(board: Client, garbage: str) -> None:
     async with Client(board.port) as other:
         other.writer.write(bytes.fromhex(garbage))
-        assert await asyncio.wait_for(other.reader.read(10), 2) == b""
+        assert await asyncio.wait_for(other.reader.read(10), stretched(2)) == b""
     assert await board.read(1299, 1) == [0x4131]
 
 
@@ -167,7 +168,7 @@ async def test_frames_in_pieces_and_in_one_go(board: Client) -> None:
         board.writer.write(bytes((byte,)))
         await asyncio.sleep(0)
     board.writer.write(one)
-    got = await asyncio.wait_for(board.reader.readexactly(33), 2)
+    got = await asyncio.wait_for(board.reader.readexactly(33), stretched(2))
     assert got == bytes.fromhex("0001 0000 0005 01 03 02 4131") * 3
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiomqtt import Client, MqttError, ProtocolVersion, Will
+from busy_machine import deadline
 
 from drivers.sim.mqtt import MOST_OCTETS, Broker, meets
 
@@ -32,7 +33,7 @@ def client(broker: Broker, **more: Any) -> Client:
 async def heard(c: Client, count: int) -> list[tuple[str, bytes, int, bool]]:
     """So many messages, in their order."""
     found: list[tuple[str, bytes, int, bool]] = []
-    async with asyncio.timeout(SOON_S):
+    async with deadline(SOON_S):
         async for m in c.messages:
             found.append((str(m.topic), bytes(m.payload), m.qos, m.retain))
             if len(found) == count:
@@ -44,7 +45,7 @@ async def raw(broker: Broker, *packets: bytes) -> bytes:
     """What comes back until the broker ends the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", broker.port)
     writer.write(b"".join(packets))
-    async with asyncio.timeout(SOON_S):
+    async with deadline(SOON_S):
         said = await reader.read()
     writer.close()
     return said

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from busy_machine import stretched
 
 from drivers.sim.road import Condition, Road, target_of
 from tests.drivers.sim_stations import until
@@ -41,7 +42,7 @@ async def dial(road: Road) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
 async def round_trip(ends: tuple[asyncio.StreamReader, asyncio.StreamWriter], data: bytes) -> float:
     began = time.monotonic()
     ends[1].write(data)
-    assert await asyncio.wait_for(ends[0].readexactly(len(data)), 10) == data
+    assert await asyncio.wait_for(ends[0].readexactly(len(data)), stretched(10)) == data
     return time.monotonic() - began
 
 
@@ -49,7 +50,7 @@ async def test_open_road_is_quick_and_ends_in_order(road: Road) -> None:
     ends = await dial(road)
     assert await round_trip(ends, b"x" * 100_000) < 5
     ends[1].write_eof()
-    assert await asyncio.wait_for(ends[0].read(), 20) == b"bye"
+    assert await asyncio.wait_for(ends[0].read(), stretched(20)) == b"bye"
 
 
 async def test_latency_counts_both_ways(road: Road) -> None:
@@ -81,8 +82,8 @@ async def test_stall_keeps_the_connection_and_delivers_afterwards(road: Road) ->
     new = await dial(road)
     new[1].write(b"new")
     road.set(stall=False)
-    assert await asyncio.wait_for(ends[0].readexactly(6), 20) == b"during"
-    assert await asyncio.wait_for(new[0].readexactly(3), 20) == b"new"
+    assert await asyncio.wait_for(ends[0].readexactly(6), stretched(20)) == b"during"
+    assert await asyncio.wait_for(new[0].readexactly(3), stretched(20)) == b"new"
 
 
 async def test_closed_road_breaks_connections_and_admits_none_until_it_is_open_again(road: Road) -> None:
@@ -90,7 +91,7 @@ async def test_closed_road_breaks_connections_and_admits_none_until_it_is_open_a
     await round_trip(ends, b"before")
     road.set(up=False)
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-        await asyncio.wait_for(ends[0].readexactly(1), 20)
+        await asyncio.wait_for(ends[0].readexactly(1), stretched(20))
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await round_trip(await dial(road), b"x")
     road.set(up=True)

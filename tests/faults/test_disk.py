@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from busy_machine import deadline
 from street import Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -33,7 +34,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 async def remount(folder: Path, how: str) -> None:
     """As soon as nobody writes any more."""
     words = ("mount", "-o", f"remount,{how}", str(folder / "state"))
-    async with asyncio.timeout(60):
+    async with deadline(60):
         while await (await asyncio.create_subprocess_exec(*words, stderr=asyncio.subprocess.DEVNULL)).wait():
             await asyncio.sleep(0.05)
 
@@ -58,7 +59,7 @@ def log(s: Street) -> str:
 
 
 async def said(s: Street, text: str) -> None:
-    async with asyncio.timeout(60):
+    async with deadline(60):
         while text not in log(s):
             await asyncio.sleep(0.05)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from apollo import Apollo, running
+from busy_machine import deadline
 
 from agent.bankcards import Settlement
 from agent.domain.events import Event
@@ -85,7 +86,7 @@ class Cashier:
     async def next(self, until: Callable[[Event], Any], timeout_s: float) -> Event | None:
         """The next event that is waited for; None when it does not come. Approvals are never overlooked."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
+            async with deadline(timeout_s):
                 while True:
                     event = await self._events.get()
                     self.seen[type(event).__name__] += 1

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from busy_machine import deadline, stretched
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
@@ -43,7 +44,7 @@ async def echo(connection: ServerConnection) -> None:
 
 
 async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
-    async with asyncio.timeout(within_s):
+    async with deadline(within_s):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -172,7 +173,7 @@ async def speaking(said: bytes, stay: asyncio.Event) -> AsyncIterator[int]:
 async def test_an_end_that_the_other_side_does_not_finish(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dial, "CLOSE_TIMEOUT_S", 0.1)
     stay = asyncio.Event()
-    async with speaking(said, stay) as port, asyncio.timeout(30):
+    async with speaking(said, stay) as port, deadline(30):
         socket = await dialled(port)
         if said:
             with pytest.raises(Closed):
@@ -193,7 +194,7 @@ async def test_an_end_that_the_other_side_does_not_finish(said: bytes, monkeypat
 )
 async def test_frames_that_break_the_rules_end_it(said: bytes, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dial, "CLOSE_TIMEOUT_S", 0.1)
-    async with speaking(said, asyncio.Event()) as port, asyncio.timeout(30):
+    async with speaking(said, asyncio.Event()) as port, deadline(30):
         socket = await dialled(port)
         with pytest.raises(Closed):
             await socket.recv()
@@ -273,5 +274,5 @@ async def test_a_far_side_that_does_not_read_loses_the_connection() -> None:
 
     async with facing(attend) as socket:
         with pytest.raises(Closed):
-            await asyncio.wait_for(socket.recv(), 60)
+            await asyncio.wait_for(socket.recv(), stretched(60))
         assert socket.transport.get_write_buffer_size() == 0

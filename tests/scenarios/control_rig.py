@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from busy_machine import Deadline
+from busy_machine import Deadline, stretched
 
 ROOT = Path(__file__).resolve().parents[2]
 STATION = """
@@ -82,7 +82,7 @@ class Simulation:
     def call(self, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         request = urllib.request.Request(f"{self.url}api/v1/{path}", body)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=stretched(10)) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as e:
             return e.code, e.read()

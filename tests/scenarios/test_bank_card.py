@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy_machine import deadline
 from simulated import ONE_EVSE, Simulated
 
 from agent.domain.blocks.adhoc import BEGUN_S
@@ -67,7 +68,7 @@ async def test_what_is_charged_is_what_the_meter_says(tmp_path: Path) -> None:
         assert capture["cents"] == pytest.approx(wh * 0.05, abs=0.51)
         assert over["ledger"]["voids"] == []
         listed = ""
-        async with asyncio.timeout(60):  # the bank knows before the agent has its answer
+        async with deadline(60):  # the bank knows before the agent has its answer
             while not listed.rstrip().endswith("Committed"):
                 listed = await said("payments", "list", str(tmp_path / "world" / "derived.toml"))
         assert f"{capture['cents'] / 100:.2f}" in listed

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
+from busy_machine import stretched
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from simulated import CAMPAIGN
@@ -160,7 +161,7 @@ async def run_of(path: Path, seconds: float) -> list[DeviceError]:
         if task.done():
             raise AssertionError(f"it ended with {task.result()}")
         station._leave(0)
-        assert await asyncio.wait_for(task, 60) == 0
+        assert await asyncio.wait_for(task, stretched(60)) == 0
     finally:
         Keeper._failed = failed  # type: ignore[method-assign]
         await store.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from busy_machine import stretched
 from scenarios.control_rig import ROOT, Simulation, simulated, wait_for, write_station
 
 
@@ -161,7 +162,7 @@ def test_bench_says_where_the_devices_are(tmp_path: Path) -> None:
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "agent", "simulate", *arguments]
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=stretched(60), check=False)
 
 
 @pytest.mark.parametrize("offset_s", [-3600.0, 0.0, -1e9, 1e9])

@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from busy_machine import Deadline, stretched
 
 from agent.services.status import StatusSocket
 from drivers.sim import watch as watch_module
@@ -28,9 +29,9 @@ STUBBORN = (
 
 
 async def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 10.0) -> None:
-    until = time.monotonic() + timeout_s
+    patience = Deadline(timeout_s)
     while not condition():
-        if time.monotonic() > until:
+        if patience.over:
             raise AssertionError(f"{what}: did not come about within {timeout_s:g} s")
         await asyncio.sleep(0.02)
 
@@ -249,4 +250,4 @@ async def test_who_asks_does_not_wait_for_an_agent_that_is_gone_or_hangs(tmp_pat
             asked = asyncio.create_task(watch.fresh())
             await asyncio.sleep(0)
             agent.say(b'{"v": 1, "type": "answer", "error": "unknown"}\n')  # an older agent
-            await asyncio.wait_for(asked, 30)
+            await asyncio.wait_for(asked, stretched(30))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from busy_machine import deadline
 from PIL import Image
 from street import Street, station_text, street
 
@@ -55,7 +56,7 @@ async def panel(s: Street, n: int = 1) -> Image.Image:
 
 
 async def seen(s: Street, what: Callable[[Image.Image], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with deadline(60):
         while not what(await panel(s)):
             await asyncio.sleep(0.05)
 

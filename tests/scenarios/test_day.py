@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 from between import Between, Foreign
+from busy_machine import Deadline, deadline
 from simulated import CAMPAIGN, Simulated
 from street import station_text
 
@@ -144,7 +145,7 @@ class Visit:
 
     async def run(self) -> None:
         try:
-            async with asyncio.timeout(GIVE_UP_S * 3):
+            async with deadline(GIVE_UP_S * 3):
                 if await self._start(self.dice.choices(("cable", "card", "remote", "bad"), (4, 3, 3, 1))[0]):
                     await self._charge()
                     await self._stop(self.dice.choice(("card", "remote", "cable")))
@@ -157,8 +158,8 @@ class Visit:
 
     async def _sees(self, what: Any, timeout_s: float) -> dict[str, Any] | None:
         """The outlet as soon as it is so; None: not in time."""
-        until = time.monotonic() + timeout_s
-        while time.monotonic() < until:
+        patience = Deadline(timeout_s)
+        while not patience.over:
             evse = await self._look()
             if what(evse):
                 return evse
@@ -223,8 +224,8 @@ class Visit:
             await self._sees(lambda e: e["told"] and not e["session"], 2.5)
 
     async def _leave(self) -> None:
-        until = time.monotonic() + GIVE_UP_S
-        while time.monotonic() < until:
+        patience = Deadline(GIVE_UP_S)
+        while not patience.over:
             evse = await self._look()
             if not evse["cable"] and not evse["car"] and evse["told"] and not evse["session"]:
                 return

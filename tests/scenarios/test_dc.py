@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import zxingcpp
+from busy_machine import deadline
 from PIL import Image
 from pyocmf import OCMF
 from reading import shows
@@ -80,7 +81,7 @@ async def booked(s: Simulated, count: int = 1) -> dict[str, Any]:
 
 async def shown(s: Simulated, words: str, n: int = 1) -> None:
     """On the panel, by its pixels."""
-    async with asyncio.timeout(60):
+    async with deadline(60):
         while True:
             async with s.http.get(f"/api/v1/display/{n}.png") as answer:
                 png = await answer.read()
@@ -92,7 +93,7 @@ async def shown(s: Simulated, words: str, n: int = 1) -> None:
 async def journal(s: Simulated, word: str = "") -> list[list[str]]:
     """What ``payments list`` says, row by row; once ``word`` is in it: the bank knows what it was told before the agent
     has heard its answer."""
-    async with asyncio.timeout(60):
+    async with deadline(60):
         while True:
             rows = await listed(s)
             if any(word in " ".join(row) for row in rows):

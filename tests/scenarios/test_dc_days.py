@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy_machine import deadline
 from simulated import CAMPAIGN, Simulated
 from test_dc import DC400, journal, owed, played, waits
 
@@ -131,7 +132,7 @@ async def test_each_watt_hour_is_paid_once(tmp_path: Path, record_property: Any)
         assert len(starts) == len(stops), said
         assert facts(s, "violation") == [], said
         rows = await journal(s)
-        async with asyncio.timeout(60):
+        async with deadline(60):
             while any("VoidPending" in row for row in rows):  # is being given back
                 await asyncio.sleep(0.2)
                 rows = await journal(s)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy_machine import deadline
 from simulated import CAMPAIGN, Simulated
 from street import Backend, Street, station_text
 from street201 import CARD, FRIEND, Street201
@@ -64,7 +65,7 @@ async def test_off_line_until_the_store_is_full(tmp_path: Path, version: str) ->
         register = (await station.evse())["meter_wh"]
         number = await start(s)
         await s.off_line()
-        async with asyncio.timeout(120):
+        async with deadline(120):
             while not given_up(s):
                 await asyncio.sleep(0.1)
         before = (await station.evse())["meter_wh"]

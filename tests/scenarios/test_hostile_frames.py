@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from busy_machine import stretched
 from hostile_frames import Content, HostileFrames
 from large_frames import LENGTH
 from loop_hold import LoopHold, measured
@@ -88,7 +89,7 @@ class Hostile(Backend):
         id_ = f"probe{self._asked}"
         future = self._waiting[id_] = asyncio.get_running_loop().create_future()
         await connection.send(f'[2,"{id_}","GetLocalListVersion",{{}}]')
-        await asyncio.wait_for(future, 120)
+        await asyncio.wait_for(future, stretched(120))
 
 
 _DECODER = json.JSONDecoder()

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from busy_machine import deadline, stretched
 from control_rig import ROOT
 from simulated import Simulated
 from street import Backend, Street, station_text
@@ -30,7 +31,7 @@ class Bench(Simulated):
         self.args = ["bench", str(self.file), "--port", "0"]
 
     async def healthy(self, timeout_s: float = 60.0) -> None:
-        async with asyncio.timeout(timeout_s):
+        async with deadline(timeout_s):
             while not (self.folder / "world" / "derived.toml").exists() or not await self._answers():
                 await asyncio.sleep(0.05)
 
@@ -52,7 +53,7 @@ async def agent(folder: Path) -> AsyncIterator[Path]:
             yield journal
         finally:
             process.terminate()
-            await asyncio.wait_for(process.wait(), 20)
+            await asyncio.wait_for(process.wait(), stretched(20))
 
 
 def spellings(secret: str) -> set[str]:

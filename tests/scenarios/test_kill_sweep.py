@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy_machine import deadline
 from simulated import CAMPAIGN, ONE_EVSE, Simulated
 from strict_csms import StrictCsms
 
@@ -97,7 +98,7 @@ class Driver:
     async def charge(self, timeout_s: float = 120.0) -> None:
         self.before, evse = len(self.csms.transactions), {}
         try:
-            async with asyncio.timeout(timeout_s):
+            async with deadline(timeout_s):
                 while True:
                     evse = await self.station.evse()
                     if evse["told"] and await self._act(evse):
@@ -132,7 +133,7 @@ class Driver:
     async def _while_shown(self, screens: tuple[str, ...], most_s: float) -> None:
         """Until another screen is there; an agent that is gone shows none."""
         try:
-            async with asyncio.timeout(most_s):
+            async with deadline(most_s):
                 while (await self.station.evse())["screen"] in (*screens, None):
                     await asyncio.sleep(0.05)
         except TimeoutError:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from busy_machine import Deadline
 from street import Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -153,9 +154,9 @@ async def test_an_answer_after_the_call_time_out_still_gives_the_id(s: Street) -
 
 
 def wait_for_log(s: Street, text: str) -> None:
-    until = time.monotonic() + 60
+    patience = Deadline(60)
     while text not in (s.station.folder / "world" / "agent.log").read_text():
-        assert time.monotonic() < until, f"the log never said {text!r}"
+        assert not patience.over, f"the log never said {text!r}"
         time.sleep(0.05)
 
 

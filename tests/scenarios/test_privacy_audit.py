@@ -12,6 +12,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+from busy_machine import deadline
 from control_rig import ROOT
 from file_servers import WebServer, web_server
 from street import Backend, station_text
@@ -58,7 +59,7 @@ async def used_in_every_way(s: Street201) -> None:
 
 
 async def journal_says(s: Street201, text: str) -> None:
-    async with asyncio.timeout(60):
+    async with deadline(60):
         while text not in (s.station.folder / "journal").read_text():
             await asyncio.sleep(0.05)
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from busy_machine import stretched
 from scenarios.control_rig import Simulation, simulated, wait_for, write_station
 
 OTHER = "127.0.0.2"
@@ -44,7 +45,7 @@ def ask(
     simulation: Simulation, path: str, method: str = "GET", body: str | None = None, **headers: str
 ) -> http.client.HTTPResponse:
     host, port, _ = shared(simulation)
-    connection = http.client.HTTPConnection(host, port, timeout=20)
+    connection = http.client.HTTPConnection(host, port, timeout=stretched(20))
     connection.request(method, path, body, headers)
     answer = connection.getresponse()
     answer.body = answer.read().decode()  # type: ignore[attr-defined]

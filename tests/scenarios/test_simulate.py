@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from busy_machine import deadline, stretched
 from simulated import Simulated, held_port
 from street import station_text
 
@@ -40,7 +41,7 @@ def actions(frames: list[dict[str, Any]]) -> list[str]:
 
 
 async def gone(processes: list[psutil.Process], timeout_s: float) -> None:
-    async with asyncio.timeout(timeout_s):
+    async with deadline(timeout_s):
         while any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):
             await asyncio.sleep(0.05)
 
@@ -52,7 +53,7 @@ async def test_a_session_with_the_built_in_central_system_and_an_end_in_order(tm
         assert len(family) == 2  # agent and central system
         began = time.monotonic()
         station.process.terminate()
-        assert await asyncio.wait_for(station.process.wait(), 8) == 0
+        assert await asyncio.wait_for(station.process.wait(), stretched(8)) == 0
         await gone(family, max(0.1, began + 8 - time.monotonic()))
     said = "".join(p.read_text() for p in (tmp_path / "simulate.log", tmp_path / "world" / "agent.log"))
     assert "connected to" in said

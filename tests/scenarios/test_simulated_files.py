@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from busy_machine import stretched
 from scenarios.control_rig import ROOT, Simulation, simulated, wait_for
 from simulated import held_port
 
@@ -49,7 +50,7 @@ def station_with_own_files(folder: Path, station: str = "", beside: str = "", qu
 
 def checked(path: Path) -> tuple[int, str]:
     argv = [sys.executable, "-m", "agent", "check", str(path)]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=stretched(60), check=False)
     return done.returncode, done.stderr
 
 
@@ -88,7 +89,7 @@ def test_an_agent_that_refuses_its_file_ends_the_simulation(tmp_path: Path) -> N
     path = tmp_path / "station.toml"
     path.write_text('[station]\nid = "CP-1"\nstate_dir = "state"\n[settings]\nno_such_setting = 1\n[[evse]]\n')
     argv = [sys.executable, "-m", "agent", "simulate", str(path), "--port", "0", "--headless"]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=stretched(60), check=False)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "no_such_setting" in done.stdout + done.stderr
     assert (tmp_path / "world" / "agent.log").read_text().count("no_such_setting") == 1
@@ -124,7 +125,7 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(tmp_path: Pa
     path.write_text('[station]\nid = "CP-1"\nstate_dir = "state"\n[[evse]]\n')
     code = "import sys; sys.modules['aiohttp'] = None; from agent.cli import main; sys.exit(main(sys.argv[1:]))"
     argv = [sys.executable, "-c", code, name, str(path)]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=stretched(60), check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "pip install 'chargy-agent[sim]'" in done.stderr

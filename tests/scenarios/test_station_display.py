@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy_machine import deadline
 from PIL import Image
 from simulated import Simulated
 
@@ -86,6 +87,6 @@ async def test_the_simulation_has_one_panel_for_all(tmp_path: Path) -> None:
     async with Simulated(tmp_path, station(PANELS["wide"])) as s:
         await s.until(lambda p: {e["screen"] for e in p["evses"]} == {"idle"})
         assert (await s.picture())["displays"] == [{"evses": [1, 2]}]
-        async with asyncio.timeout(60):  # its pictures take turns: two looks at one of them are wanted
+        async with deadline(60):  # its pictures take turns: two looks at one of them are wanted
             while await png(s, 1) != await png(s, 2):
                 await asyncio.sleep(0.05)

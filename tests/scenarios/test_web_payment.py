@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from busy_machine import deadline, stretched
 from PIL import Image
 from simulated import Simulated
 
@@ -49,7 +50,7 @@ async def s(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simulated
     central = await asyncio.create_subprocess_exec(*argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
     try:
         assert central.stdout
-        line = (await asyncio.wait_for(central.stdout.readline(), 30)).decode()
+        line = (await asyncio.wait_for(central.stdout.readline(), stretched(30))).decode()
         port = int(line.split("ws://127.0.0.1:")[1].split("/")[0])
         async with Simulated(folder, STATION, f"ws://127.0.0.1:{port}", 1.0) as station:
             await station.until(lambda p: p["backend"]["boot"] == "Accepted")
@@ -61,7 +62,7 @@ async def s(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simulated
 
 def fetched(url: str, body: bytes | None = None) -> tuple[int, bytes, str]:
     try:
-        with urllib.request.urlopen(url, body, timeout=20) as answer:
+        with urllib.request.urlopen(url, body, timeout=stretched(20)) as answer:
             return answer.status, answer.read(), answer.url
     except urllib.error.HTTPError as e:
         return e.code, e.read(), url
@@ -82,7 +83,7 @@ async def pressed(url: str, text: str, wish: str = "") -> tuple[int, str, str]:
 async def scanned(s: Simulated, n: int, other_than: str = "") -> str:
     """What the code on display ``n`` says."""
     zxingcpp: Any = pytest.importorskip("zxingcpp")
-    async with asyncio.timeout(90):
+    async with deadline(90):
         while True:
             _, png, _ = await asyncio.to_thread(fetched, f"http://127.0.0.1:{s.port}/api/v1/display/{n}.png")
             codes = zxingcpp.read_barcodes(Image.open(io.BytesIO(png)).convert("L"))
@@ -118,7 +119,7 @@ async def test_scan_pay_charge_receipt(s: Simulated) -> None:
     assert "Charging" in (await page(progress))[1]
     await s.post("/evses/1/unplug", {"side": "ev"})
     await s.until_evse(lambda e: e["session"] is None, 1)
-    async with asyncio.timeout(60):
+    async with deadline(60):
         while "Receipt" not in (text := (await page(progress))[1]):
             await asyncio.sleep(0.1)
     kwh = Decimal(re.findall(r"([0-9.]+) kWh</p>", text)[0])

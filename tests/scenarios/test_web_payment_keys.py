@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import zxingcpp
+from busy_machine import deadline
 from PIL import Image
 from street import Street, station_text, street
 from street201 import Street201, street201
@@ -146,7 +147,7 @@ async def scanned(s: Street201, n: int) -> list[str]:
 
 
 async def shown(s: Street201, n: int, what: Callable[[str], bool]) -> str:
-    async with asyncio.timeout(60):
+    async with deadline(60):
         while True:
             for text in await scanned(s, n):
                 if what(text):

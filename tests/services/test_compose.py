@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from busy_machine import deadline, stretched
 
 from agent import compose
 from agent.compose import Options, Station
@@ -42,13 +43,13 @@ async def running(folder: Path, **keys) -> AsyncIterator[Station]:
         assert not task.done(), task.exception()
         yield station
         station._leave(0)
-        assert await asyncio.wait_for(task, 20) == 0
+        assert await asyncio.wait_for(task, stretched(20)) == 0
     finally:
         await store.close()
 
 
 async def until(true: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    async with asyncio.timeout(timeout_s):
+    async with deadline(timeout_s):
         while not true():
             await asyncio.sleep(0.01)
 
@@ -137,7 +138,7 @@ async def test_the_latest_time_of_a_boot_is_kept_now_and_then_and_at_the_end(tmp
         station.clock.heard_utc(UTC, 0.0)
         await until(lambda: station.clock.boot.last_utc_s is not None)
         await station.engine.ping()
-        async with asyncio.timeout(30):
+        async with deadline(30):
             while await last_utc_s(station) < UTC + 0.2:
                 await asyncio.sleep(0.02)
         monkeypatch.setattr(compose, "SEEN_S", 1000.0)

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Iterator
 
+from busy_machine import deadline, stretched
+
 from agent.domain.block import Blocks, Yielded, on
 from agent.domain.events import (
     CablePlugged,
@@ -185,7 +187,7 @@ async def test_a_disk_that_refuses_gives_no_release_keeps_the_batch_and_goes_on_
     assert any(isinstance(e, StoreFailed) for e in block.seen)
     assert any(isinstance(e, StopWanted) and e.evse == 1 for e in block.seen)
     disk.broken = False
-    async with asyncio.timeout(30):
+    async with deadline(30):
         while not any(isinstance(e, StoreRecovered) for e in block.seen):
             await asyncio.sleep(0.01)
     assert disk.batches == [([module.Put("session", "s1", {"evse": 1})], [("chargy", STARTED)])]
@@ -244,7 +246,7 @@ async def test_timers_fire_in_order_and_a_cancelled_one_does_not():
     engine, _, block = make()
     running = asyncio.create_task(engine.run())
     engine.post(VehicleConnected(1))
-    async with asyncio.timeout(30):
+    async with deadline(30):
         while len(block.seen) < 2:
             await asyncio.sleep(0.005)
     assert [e.key for e in block.seen] == ["a", "b"]
@@ -287,8 +289,8 @@ async def test_who_looks_sees_nothing_half_done():
     gone.cancel()  # who does not wait for it any more holds nobody up
     engine.post(FaultRaised(1, Fault.GROUND_FAILURE))
     disk.gate.set()
-    await asyncio.wait_for(asyncio.gather(*looks), 10)
+    await asyncio.wait_for(asyncio.gather(*looks), stretched(10))
     assert seen == [2] * 4
-    await asyncio.wait_for(engine.ping(), 10)
+    await asyncio.wait_for(engine.ping(), stretched(10))
     assert len(disk.batches) == 3
     running.cancel()

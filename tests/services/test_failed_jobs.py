@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy_machine import deadline
 from file_servers import web_server
 
 from agent.domain.certificates import HashData, Use
@@ -121,7 +122,7 @@ async def test_an_alert_of_another_thread_reaches_its_sink(tmp_path: Path) -> No
     asyncio.get_running_loop().set_debug(True)  # what only the loop's own thread may do is an error elsewhere
     try:
         await asyncio.to_thread(sinks.handle, line(1))
-        async with asyncio.timeout(DEADLINE_S):
+        async with deadline(DEADLINE_S):
             while not (tmp_path / "alerts").exists():
                 await asyncio.sleep(0.001)
     finally:
@@ -140,7 +141,7 @@ class Station:
         self.begin: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = group.create_task
 
     async def answer(self) -> Event:
-        async with asyncio.timeout(DEADLINE_S):
+        async with deadline(DEADLINE_S):
             return await self.heard.get()
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from busy_machine import deadline
 
 from agent.domain.events import CablePlugged, Event
 from agent.services import health
@@ -47,7 +48,7 @@ async def station(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Engine
 
 
 async def until(true: Callable[[], bool], within_s: float = 30.0) -> None:
-    async with asyncio.timeout(within_s):
+    async with deadline(within_s):
         while not true():
             await asyncio.sleep(0.005)
 
@@ -60,7 +61,7 @@ async def fed(board: Fed) -> None:
 async def starved(board: Fed) -> None:
     """Until thirty periods have gone by without a beat."""
     last, since = board.beats, time.monotonic()
-    async with asyncio.timeout(20):
+    async with deadline(20):
         while time.monotonic() - since < 0.3:
             await asyncio.sleep(0.01)
             if board.beats != last:

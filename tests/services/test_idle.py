@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from busy_machine import deadline
+
 from agent.compose import Options, Station
 from agent.services.store import Store
 from agent.settings import parse
@@ -23,7 +25,7 @@ def due_in_s() -> list[float]:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with deadline(20):
         while not true():
             await asyncio.sleep(0.01)
 

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from busy_machine import deadline
+
 from agent.domain.events import Event, FaultCleared, FaultRaised, SupplyChanged
 from agent.domain.orders import SetLamp, Signal
 from agent.kinds import Fault, Lamp, Sign, Supply
@@ -39,7 +41,7 @@ async def running(keeper: Keeper) -> AsyncIterator[None]:
 
 
 async def until(what: Callable[[], Any], timeout_s: float = 10.0) -> None:
-    async with asyncio.timeout(timeout_s):
+    async with deadline(timeout_s):
         while not what():
             await asyncio.sleep(0.005)
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from busy_machine import deadline, stretched
 
 from agent.bankcards import BankCard
 from agent.domain.adhoc import Payment, PayState, Terms, reference
@@ -47,7 +48,7 @@ async def station(folder: Path) -> Path:
 
 def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "agent", "payments", *map(str, words)]
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=stretched(60))
 
 
 async def test_while_the_agent_is_stopped(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ async def started(file: Path) -> str:
     )
     assert agent.stderr is not None
     try:
-        async with asyncio.timeout(60):
+        async with deadline(60):
             first = await agent.stderr.readline()
     finally:
         agent.terminate()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy_machine import stretched
 from test_store import ended, sampled, started
 
 from agent.dead import answer
@@ -112,7 +113,7 @@ def station(folder: Path) -> Path:
 
 def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "agent", "dead", *map(str, words)]
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=stretched(60))
 
 
 async def test_while_the_agent_is_stopped(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from busy_machine import stretched
+
 from agent.domain.block import Blocks
 from agent.domain.blocks.lists import Lists
 from agent.domain.events import Started
@@ -57,7 +59,7 @@ async def _killed(path: Path, after_s: float) -> list[str]:
         sys.executable, "-c", WRITER, str(path), stdout=asyncio.subprocess.PIPE
     )
     assert writer.stdout is not None
-    said = [await asyncio.wait_for(writer.stdout.readline(), 60) for _ in range(2)]
+    said = [await asyncio.wait_for(writer.stdout.readline(), stretched(60)) for _ in range(2)]
     began = time.monotonic()
     while (left_s := began + after_s - time.monotonic()) > 0:
         try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from busy_machine import Deadline
 
 from agent.domain.events import ContactorOpened
 from agent.domain.evse import State
@@ -51,9 +51,9 @@ class Chain:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
+    patience = Deadline(15)
     while not true():
-        assert time.monotonic() < deadline
+        assert not patience.over
         await asyncio.sleep(0.002)
 
 

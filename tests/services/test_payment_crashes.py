@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from apollo import Apollo, running
+from busy_machine import deadline
 
 from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.adhoc import FINISHED, PayState, Terms
@@ -221,7 +222,7 @@ async def played(street: Street) -> dict[str, dict[str, Any]]:
         life = Life(street, store)
         street.lives += 1
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with deadline(PATIENCE_S):
                 if await life.run():
                     return life.records
         finally:

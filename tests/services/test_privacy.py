@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from busy_machine import stretched
 
 from agent.domain.asks import AskSet, AskStart
 from agent.domain.events import Asked, CardPresented, Started, TokenJudged, TransactionHeard
@@ -102,7 +103,7 @@ from agent.services.privacy import Mask
 mask = Mask(); mask.install(); mask.hearing(CardPresented(1, Token({UID!r})))
 raise ExceptionGroup("x", [ValueError({UID!r})])
 """
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=stretched(60))
     assert ended.returncode == 1
     assert UID not in ended.stderr
     assert "please report: the process ends" in ended.stderr

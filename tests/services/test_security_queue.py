@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from busy_machine import deadline
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_retention import fast
@@ -183,7 +184,7 @@ def waiting(folder: Path) -> int:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with deadline(30):
         while not true():
             await asyncio.sleep(0.005)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy_machine import deadline
 from simulated import held_port
 
 from agent.domain.messages import MeterSampled, Sample, SecurityHappened, TransactionStarted
@@ -59,7 +60,7 @@ async def at_work(*sinks: Sink | Sinks) -> AsyncIterator[None]:
 
 
 async def until(what: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
+    async with deadline(30):
         while not what():
             await asyncio.sleep(0.01)
 
@@ -226,7 +227,7 @@ async def broker(folder: Path, port: int) -> AsyncIterator[None]:
     file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     child = await asyncio.create_subprocess_exec(BROKER, "-c", str(file), stderr=asyncio.subprocess.DEVNULL)
     try:
-        async with asyncio.timeout(30):
+        async with deadline(30):
             while True:
                 try:
                     (await asyncio.open_connection("127.0.0.1", port))[1].close()

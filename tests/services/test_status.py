@@ -6,6 +6,8 @@ import asyncio
 import json
 from pathlib import Path
 
+from busy_machine import stretched
+
 from agent.services import status as module
 from agent.services.status import FRAME_BYTES, RING_BYTES, StatusSocket
 
@@ -17,7 +19,7 @@ def opened(path: Path, picture=dict) -> StatusSocket:
 async def lines(reader: asyncio.StreamReader, until: str = "picture") -> list[dict]:
     heard = []
     while not heard or heard[-1]["type"] != until:
-        line = await asyncio.wait_for(reader.readline(), 10)
+        line = await asyncio.wait_for(reader.readline(), stretched(10))
         assert line, "cut off"
         heard.append(json.loads(line))
     return heard
@@ -63,7 +65,7 @@ async def test_a_new_watcher_of_a_long_ring_is_not_cut_off(tmp_path: Path, monke
         for n in range(200):
             socket.frame("in", "a", "1.6", f"{n} " + "y" * 10_000)
         reader, writer = await connect(tmp_path / "s")
-        first = json.loads(await asyncio.wait_for(reader.readline(), 10))
+        first = json.loads(await asyncio.wait_for(reader.readline(), stretched(10)))
         for n in range(20):  # the traffic goes on while the watcher is still reading the past
             socket.frame("in", "a", "1.6", f"late {n}")
             await asyncio.sleep(0)

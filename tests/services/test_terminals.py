@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from apollo import Apollo, running
+from busy_machine import deadline
 
 from agent.bankcards import Settlement, TerminalIdentity
 from agent.domain.events import Event, FaultCleared, FaultRaised
@@ -54,7 +55,7 @@ class Kept:
 
     async def next(self, wanted: type[Event]) -> Any:
         """The next event, which must be of this kind."""
-        async with asyncio.timeout(15):
+        async with deadline(15):
             while len(self.events) <= self._read:
                 await asyncio.sleep(0.005)
         self._read += 1
@@ -159,7 +160,7 @@ async def test_whether_an_authorisation_was_taken_back_is_not_said_when_nobody_k
         await apollo.tap(bank_s=30)
         await it.next(BankCardRead)
         it.keeper.do(AuthorisePayment(0, "p1"))
-        async with asyncio.timeout(30):
+        async with deadline(30):
             while not it.keeper._asked:
                 await asyncio.sleep(0.005)
         await apollo.down()

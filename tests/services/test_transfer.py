@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from busy_machine import Deadline, stretched
 from file_servers import PASSWORD, QUOTED, USER, WebServer, certificate, ftp_server, sftp_server, web_server
 from hypothesis import given
 from hypothesis import strategies as st
@@ -218,8 +219,8 @@ def test_stopped_from_outside_at_once(web: WebServer, tmp_path: Path) -> None:
 
     thread = threading.Thread(target=work)
     thread.start()
-    deadline = time.monotonic() + 10
-    while not web.asked and time.monotonic() < deadline:
+    patience = Deadline(10)
+    while not web.asked and not patience.over:
         time.sleep(0.01)
     going.stop()
     thread.join(10)
@@ -250,9 +251,9 @@ async def test_every_order_is_answered(tmp_path: Path, location: str) -> None:
     }
     for order, event in orders.items():
         files.do(order)
-        assert await asyncio.wait_for(heard.get(), 5) == event
+        assert await asyncio.wait_for(heard.get(), stretched(5)) == event
     files.do(SendLog("s", location, name="log.zip"))
-    answer = await asyncio.wait_for(heard.get(), 5)
+    answer = await asyncio.wait_for(heard.get(), stretched(5))
     assert isinstance(answer, LogSent)
     assert answer.status in ("UploadFailure", "BadMessage")
 
@@ -355,7 +356,7 @@ async def test_firmware_comes_by_sftp_from_a_server_that_is_known(tmp_path: Path
         (folder / "known_hosts").write_text(line + "\n")
         files = Files(folder, heard.put_nowait, lambda order: {}, list)
         files.do(FetchFirmware("f", f"sftp://{USER}:{QUOTED}@127.0.0.1:{port}/fw"))
-        assert await asyncio.wait_for(heard.get(), 10) == FirmwareFetched("f", True)
+        assert await asyncio.wait_for(heard.get(), stretched(10)) == FirmwareFetched("f", True)
     assert files.image.read_bytes() == CONTENT
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from busy_machine import stretched
 
 from agent.ocpp.times import parse, rfc3339
 from agent.ports import zone as module
@@ -108,11 +109,11 @@ def test_check_names_the_key(tmp_path: Path) -> None:
     file = tmp_path / "station.toml"
     file.write_text('[station]\ntimezone = "Europe/Luxemburg"\n[[evse]]\nnumber = 1\n')
     argv = [sys.executable, "-m", "agent", "check", str(file)]
-    said = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    said = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=stretched(60))
     assert said.returncode == 2
     assert "station.timezone: 'Europe/Luxemburg' is no time zone (did you mean 'Europe/Luxembourg'?)" in said.stderr
     # the same machine without a database
     bare = {**os.environ, "PYTHONTZPATH": "", "PYTHONPATH": str(tmp_path)}
     (tmp_path / "tzdata.py").write_text("raise ImportError")
     file.write_text("[station]\n[[evse]]\nnumber = 1\n")
-    assert subprocess.run(argv, cwd=ROOT, env=bare, timeout=60).returncode == 0
+    assert subprocess.run(argv, cwd=ROOT, env=bare, timeout=stretched(60)).returncode == 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy_machine import stretched
 
 from agent.services.store import Store
 from agent.verify.bench import Options
@@ -40,7 +41,7 @@ async def started(*words: str, stdin: int | None = None) -> asyncio.subprocess.P
 
 
 async def said(child: asyncio.subprocess.Process) -> tuple[int, str, str]:
-    out, err = await asyncio.wait_for(child.communicate(), 60)
+    out, err = await asyncio.wait_for(child.communicate(), stretched(60))
     assert child.returncode is not None
     return child.returncode, out.decode(), err.decode()
 
@@ -108,7 +109,7 @@ async def test_an_end_in_the_middle_withdraws_release(tmp_path: Path, number: si
         await asyncio.sleep(0)
         child.send_signal(number)
         await until(lambda: not world.evses[1].registers.release, 10)
-        assert await asyncio.wait_for(child.wait(), 20) == 130, "".join(heard)
+        assert await asyncio.wait_for(child.wait(), stretched(20)) == 130, "".join(heard)
         await person
         assert world.evses[1].registers.release is False
     assert any("release ..." in line for line in heard)
@@ -123,7 +124,7 @@ async def test_a_technician_is_asked_and_has_to_write_the_word(tmp_path: Path) -
         assert child.stdin is not None
         assert child.stdout is not None
         child.stdin.write(b"y\n")
-        out = (await asyncio.wait_for(child.stdout.read(), 60)).decode()
+        out = (await asyncio.wait_for(child.stdout.read(), stretched(60))).decode()
         await person
         assert await child.wait() == 3, "".join(heard)
     assert any("THE OUTLET MAY BECOME LIVE" in line for line in heard)

@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from busy_machine import stretched
+
 from tests.verify.rig import street
 
 METER = {"driver": "meter_modbus", "line": "tcp", "timeout_s": 0.4}
@@ -19,7 +21,7 @@ async def pytest_in(folder: Path, *words: str, alone: bool = True) -> tuple[int,
     env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if alone else dict(os.environ)
     pipe, both = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT
     child = await asyncio.create_subprocess_exec(*argv, cwd=folder, env=env, stdout=pipe, stderr=both)
-    out, _ = await asyncio.wait_for(child.communicate(), 90)
+    out, _ = await asyncio.wait_for(child.communicate(), stretched(90))
     assert child.returncode is not None
     return child.returncode, out.decode()
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from busy_machine import deadline, stretched
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "porting.md"
@@ -84,20 +85,20 @@ class Shell:
     async def __aexit__(self, *_: object) -> None:
         assert self._bash.stdin is not None
         self._bash.stdin.write(b"kill $(jobs -p) 2>/dev/null; wait; exit\n")
-        await asyncio.wait_for(self._bash.wait(), 20)
+        await asyncio.wait_for(self._bash.wait(), stretched(20))
 
     async def run(self, command: Command) -> str:
         if command.stays:
             return await self._start(command)
         line = command.line + ("; wait" if command.line.startswith("kill ") else "")
         await self._write(f"{line}\necho; echo '{_MARK}'$?\n")
-        return await asyncio.wait_for(self._heard(), WITHIN_S)
+        return await asyncio.wait_for(self._heard(), stretched(WITHIN_S))
 
     async def _start(self, command: Command) -> str:
         self._jobs += 1
         log = self._folder / f"job-{self._jobs}"
         await self._write(f"{command.line.removesuffix('&')} >{log} 2>&1 &\n")
-        async with asyncio.timeout(WITHIN_S):
+        async with deadline(WITHIN_S):
             while not log.exists() or not fits(command.prints, log.read_text()):
                 await asyncio.sleep(0.05)
         return log.read_text()
@@ -127,7 +128,9 @@ def wheel(folder: Path) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):  # without setup.py: its bytecode is another test's affair
         shutil.copy(ROOT / name, tree)
     code = f"from setuptools.build_meta import build_wheel; build_wheel({str(folder)!r})"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tree, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tree, capture_output=True, text=True, timeout=stretched(100)
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     (made,) = folder.glob("*.whl")
     return made
@@ -148,7 +151,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f'#!/bin/sh\nshift\nexec {sys.executable} -m pip {options} --python {home}/bin/python install {offline} "$@"\n'
     )
     pip.chmod(0o755)
-    subprocess.run([pip, "install", wheel(folder)], check=True, timeout=100, capture_output=True)
+    subprocess.run([pip, "install", wheel(folder)], check=True, timeout=stretched(100), capture_output=True)
     return home / "bin"
 
 

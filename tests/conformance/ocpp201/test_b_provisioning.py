@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy_machine import deadline
 from simulated import Simulated
 from street import Backend, station_text
 from street201 import Street201, named
@@ -408,7 +409,7 @@ async def attempts(csms: Backend, count: int) -> list[float]:
         tried_s.append(now_s())
         writer.close()
 
-    async with await asyncio.start_server(knocked, "127.0.0.1", csms.port), asyncio.timeout(60):
+    async with await asyncio.start_server(knocked, "127.0.0.1", csms.port), deadline(60):
         while len(tried_s) < count:
             await asyncio.sleep(0.01)
     return tried_s

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from busy_machine import deadline
 from pyocmf import OCMF
 from street import SPEED
 from street201 import CARD, FRIEND, GROUP, STRANGER, Street201
@@ -160,7 +161,7 @@ async def test_TC_E_28_CS(s: Street201) -> None:
 async def answered(s: Street201, number: str | None, **wanted: bool) -> None:
     """GetTransactionStatus says so (the queue is looked at while it empties)."""
     asked = {"transactionId": number} if number else {}
-    async with asyncio.timeout(60):
+    async with deadline(60):
         while await s.csms.ask("GetTransactionStatus", asked) != wanted:
             await asyncio.sleep(0.05)
 
