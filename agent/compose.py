@@ -23,7 +23,6 @@ from agent.domain.metrology import recalled
 from agent.domain.orders import Leave, Order, ReadMeter, Restart, SetLamp, Show, Tell
 from agent.domain.station import assemble
 from agent.filing import UPDATER_FIRST_S, booting_firmware, files_of, keys_of, last_version
-from agent.frozen import frozen
 from agent.initial import (
     given,
     initial_evses,
@@ -36,7 +35,8 @@ from agent.initial import (
     web_plan,
 )
 from agent.inquiries import inquiries
-from agent.kinds import Fault, Lamp, Screen
+from agent.model.fastclass import frozen
+from agent.model.types import Fault, Lamp, Screen
 from agent.ocpp import dial
 from agent.ocpp.dialect import Identity
 from agent.ocpp.link import Link

@@ -16,7 +16,7 @@ from typing import Any
 from agent import __version__
 from agent.domain.orders import SendLog
 from agent.domain.variables import VARIABLES, Settings, write
-from agent.kinds import Token
+from agent.model.types import Token
 from agent.ocpp.dial import shown
 from agent.ocpp.dialect import HIDDEN
 from agent.ocpp.masking import without_credentials

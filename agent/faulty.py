@@ -15,8 +15,8 @@ from typing import Any
 from agent.dead import CannotDo, asked
 from agent.domain.evse import Site
 from agent.domain.faults import JAMS, KEPT, blocks, heaviest_first
-from agent.kinds import STATION, EvseId, Fault
 from agent.mending import plain, words
+from agent.model.types import STATION, EvseId, Fault
 from agent.ports.store import StoreError
 from agent.services.keep import Keeper
 from agent.services.store import Store, StoreRefused

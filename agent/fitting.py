@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from agent.domain.evse import Site
 from agent.domain.orders import SetLamp, Show
-from agent.kinds import Lamp, Screen
+from agent.model.types import Lamp, Screen
 from agent.services.boards import Alive, BoardKeeper
 from agent.services.engine import Engine
 from agent.services.files import Files, UpdaterKeeper

@@ -23,7 +23,7 @@ from agent.domain.variables import (
     web_part,
 )
 from agent.domain.webpay import Plan, address_problem, receipt_problem, template_problem
-from agent.kinds import STATION, EvseId, MeterPolicy, SignedReading
+from agent.model.types import STATION, EvseId, MeterPolicy, SignedReading
 from agent.ocpp import versions
 from agent.settings import NOMINAL_V, Backend, SettingsError, StationFile, meant
 from agent.spoken import spoken_to

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from agent.domain.events import FaultsAcknowledged
 from agent.domain.evse import Site
 from agent.domain.payment_words import PaymentReviewed
-from agent.kinds import EvseId
+from agent.model.types import EvseId
 from agent.ocpp.link import Link
 from agent.services.engine import Engine
 from agent.services.keep import Keeper

@@ -11,8 +11,8 @@ from dataclasses import MISSING, Field, fields
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any
 
-from agent.frozen import frozen
 from agent.key_rules import key_type, parts
+from agent.model.fastclass import frozen
 from agent.ports.driver import Driver
 from agent.services.devices import GROUP
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import Field
 from typing import Annotated, Any, Protocol, TypeAlias
 
-from agent.frozen import frozen, specs
+from agent.model.fastclass import frozen, specs
 
 
 class Rule(Protocol):

@@ -3,7 +3,7 @@ same; the screen has words of its own, for drivers."""
 
 from __future__ import annotations
 
-from agent.kinds import Fault
+from agent.model.types import Fault
 
 SAME = {
     Fault.MREC1: Fault.LOCK_FAILURE,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from agent.currencies import HUNDREDTHS
 from agent.domain.adhoc import DAY_S, FINISHED, HOLD_HOURS, HOUR_S, SCHEDULE_S, TOKEN_LENGTH, Terms, reference
 from agent.domain.offer import Offer
-from agent.frozen import frozen
 from agent.key_rules import Between, Entries, Text
-from agent.kinds import STATION, EvseId
+from agent.model.currencies import HUNDREDTHS
+from agent.model.fastclass import frozen
+from agent.model.types import STATION, EvseId
 from agent.settings import StationFile, build
 
 MOST_CENTS = 100_000

@@ -10,7 +10,7 @@ from agent import __version__
 from agent.domain.evse import Evse, Site
 from agent.domain.faults import JAMS, KEPT
 from agent.domain.metrology import record
-from agent.kinds import Lamp, Screen
+from agent.model.types import Lamp, Screen
 from agent.ocpp.link import Link
 from agent.services.clock import Clock
 from agent.services.keep import Keeper

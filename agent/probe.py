@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from agent import __version__
-from agent.bankcards import TerminalIdentity
-from agent.board import EvseState
 from agent.domain.evidence import Finding, Looked, Verdict, board_findings, meter_findings, worst
 from agent.domain.metrology import recalled
-from agent.frozen import frozen
-from agent.kinds import MeterIdentity, MeterPolicy, Reading
+from agent.model.bank_card import TerminalIdentity
+from agent.model.board import EvseState
+from agent.model.fastclass import frozen
+from agent.model.types import MeterIdentity, MeterPolicy, Reading
 from agent.ports import DeviceError
 from agent.ports.store import StoreError
 from agent.services.devices import Composed, compose

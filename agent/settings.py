@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from agent.frozen import replace
-from agent.kinds import MeterPolicy
+from agent.model.fastclass import replace
+from agent.model.types import MeterPolicy
 from agent.station_tables import MOST_PILOT_A, SERIAL_MAX
 from agent.station_tables import NOMINAL_V as NOMINAL_V
 from agent.station_tables import Backend as Backend

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import toml_positions
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 from agent.toml_positions import positions
 
 _NAME = r"[A-Za-z0-9_.-]+(?:\[\d+\])?"

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
-from agent.frozen import frozen
 from agent.key_rules import Between, CodeHost, Entries, HostName, OneLine, OneOf, Seconds, TcpPort, Text
-from agent.kinds import FEATURE_PROFILES, MeterPolicy
+from agent.model.fastclass import frozen
+from agent.model.types import FEATURE_PROFILES, MeterPolicy
 from agent.tables import Device
 
 STORE_MAX_MB = 100_000

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Any, TypeAlias
 
-from agent.currencies import currency_problem
 from agent.domain.offer import Offer, unlawful
 from agent.domain.tariff import Rates, Tariff, Window, rate
-from agent.frozen import frozen
 from agent.key_rules import Between, Entries, OneOf, Text
-from agent.kinds import EvseId
+from agent.model.currencies import currency_problem
+from agent.model.fastclass import frozen
+from agent.model.types import EvseId
 from agent.settings import Evse, StationFile, build
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

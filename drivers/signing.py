@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from agent.kinds import Reading, SignedReading
+from agent.model.meter_signing import Signing
+from agent.model.types import Reading, SignedReading
 from agent.ports import DeviceError, Garbled, Refused, Unreachable
-from agent.signing import Signing
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from agent.frozen import UNCOMPILED, frozen, is_record, mutable, replace, specs
+from agent.model.fastclass import UNCOMPILED, frozen, is_record, mutable, replace, specs
 
 
 @frozen

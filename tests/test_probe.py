@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from busy_machine import stretched
 
-from agent.board import EvseState, EvseTraits, Pilot
 from agent.cli import main
 from agent.domain.evidence import Looked, Verdict, board_findings, meter_findings, worst
-from agent.kinds import Fault, MeterIdentity, MeterPolicy, Reading, Stamp
+from agent.model.board import EvseState, EvseTraits, Pilot
+from agent.model.types import Fault, MeterIdentity, MeterPolicy, Reading, Stamp
 from agent.services.store import Store
 from drivers.sim.world import World
 from tests.drivers.modbus_far_ends import Bank, TcpLine

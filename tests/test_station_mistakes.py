@@ -16,7 +16,7 @@ import pytest
 from agent import judging, paying, station_tables, tariffs
 from agent.cli import main
 from agent.key_rules import Between, key_type, parts
-from agent.kinds import MeterPolicy
+from agent.model.types import MeterPolicy
 from agent.station_problems import Problem
 from agent.tables import Device
 

@@ -25,8 +25,8 @@ from urllib.parse import unquote, urlsplit
 from agent.commissioning.ledger import Ledger
 from agent.commissioning.pay_page import PayDesk
 from agent.commissioning.tokens import TokenTable, parse_token
-from agent.kinds import Verdict
-from agent.web_origin import is_foreign_origin, is_local_host
+from agent.model.types import Verdict
+from agent.model.web_origin import is_foreign_origin, is_local_host
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agent.kinds import AuthorizationStatus, Verdict
+from agent.model.types import AuthorizationStatus, Verdict
 
 SPEAKING_PREFIXES = (
     ("BAD", Verdict(AuthorizationStatus.INVALID)),

@@ -7,7 +7,7 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 
 
 class Trouble(StrEnum):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from agent.domain.cost import Cost
 from agent.domain.orders import Remember
 from agent.domain.record import dump, load
-from agent.frozen import frozen, mutable
-from agent.kinds import EvseId, MessageContent
+from agent.model.fastclass import frozen, mutable
+from agent.model.types import EvseId, MessageContent
 
 if TYPE_CHECKING:  # of stations that sell without a contract
     from agent.domain.tariff import Tariff

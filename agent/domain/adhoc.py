@@ -8,11 +8,11 @@ from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from agent.bankcards import BankCard
 from agent.domain.events import Event
 from agent.domain.record import dump, load
-from agent.frozen import frozen, mutable
-from agent.kinds import EvseId, Stamp, Token
+from agent.model.bank_card import BankCard
+from agent.model.fastclass import frozen, mutable
+from agent.model.types import EvseId, Stamp, Token
 
 if TYPE_CHECKING:
     from agent.domain.tariff import Tariff

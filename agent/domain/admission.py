@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.domain.evse import Evse, Service, Site
 from agent.domain.reserved import claim
-from agent.kinds import STATION, Token
+from agent.model.types import STATION, Token
 
 
 def closed_for(

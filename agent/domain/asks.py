@@ -10,8 +10,8 @@ from enum import StrEnum
 from agent.domain.certificates import HashData, Use
 from agent.domain.charging.profiles import Profile, Purpose, Unit
 from agent.domain.cost import Cost
-from agent.frozen import frozen
-from agent.kinds import EvseId, MessageContent, Token, Verdict
+from agent.model.fastclass import frozen
+from agent.model.types import EvseId, MessageContent, Token, Verdict
 
 
 @frozen

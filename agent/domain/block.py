@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from agent.domain.events import Asked, Event
 from agent.domain.orders import Order, Reply
-from agent.kinds import Moment
+from agent.model.types import Moment
 
 Yielded: TypeAlias = Order | Event
 Handler: TypeAlias = Callable[[Any, Moment], Iterator[Yielded]]

@@ -11,8 +11,8 @@ from agent.domain.locallist import key
 from agent.domain.orders import Remember
 from agent.domain.record import Poisoned, dump, load
 from agent.domain.variables import Settings
-from agent.frozen import mutable
-from agent.kinds import Moment, Token, Verdict
+from agent.model.fastclass import mutable
+from agent.model.types import Moment, Token, Verdict
 
 CACHE_MAX = 1000
 

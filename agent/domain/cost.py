@@ -7,8 +7,8 @@ from __future__ import annotations
 from dataclasses import field
 
 from agent.domain.messages import ChargingState
-from agent.frozen import frozen, replace
-from agent.kinds import MessageContent
+from agent.model.fastclass import frozen, replace
+from agent.model.types import MessageContent
 
 DECIMALS = 6
 _MOST = 10**9

@@ -7,14 +7,25 @@ from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from agent.board import EvseState, EvseTraits
 from agent.domain.access import Access, Trouble
 from agent.domain.asks import Ask
 from agent.domain.charging.profiles import Profile
 from agent.domain.cost import Cost
 from agent.domain.security import SecurityEvent
-from agent.frozen import frozen
-from agent.kinds import EvseId, Fault, Judge, MessageContent, MeterIdentity, Reading, Stamp, Supply, Token, Verdict
+from agent.model.board import EvseState, EvseTraits
+from agent.model.fastclass import frozen
+from agent.model.types import (
+    EvseId,
+    Fault,
+    Judge,
+    MessageContent,
+    MeterIdentity,
+    Reading,
+    Stamp,
+    Supply,
+    Token,
+    Verdict,
+)
 
 if TYPE_CHECKING:  # of stations that sell without a contract
     from agent.domain.tariff import Tariff

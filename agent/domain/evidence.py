@@ -11,10 +11,10 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TypeAlias
 
-from agent.board import EvseState, EvseTraits
 from agent.domain.metrology import APART, COARSEST_WH, MOST_V, Watch, exchanged, integrate, unfit, untrue
-from agent.frozen import frozen
-from agent.kinds import MeterIdentity, MeterPolicy, Reading
+from agent.model.board import EvseState, EvseTraits
+from agent.model.fastclass import frozen
+from agent.model.types import MeterIdentity, MeterPolicy, Reading
 
 GRID_V = (207.0, 253.0)
 """230 V and a tenth (EN 50160)."""

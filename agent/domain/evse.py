@@ -21,8 +21,8 @@ from agent.domain.security import SecurityLog
 from agent.domain.transaction import Transaction
 from agent.domain.variables import Settings, Value
 from agent.domain.webpay import Plan
-from agent.frozen import frozen, mutable
-from agent.kinds import EvseId, Fault, Lamp, Limit, Moment, Reading, SignedReading, Stamp, Token
+from agent.model.fastclass import frozen, mutable
+from agent.model.types import EvseId, Fault, Lamp, Limit, Moment, Reading, SignedReading, Stamp, Token
 
 if TYPE_CHECKING:  # of stations that sell without a contract
     from agent.domain.adhoc import Terms

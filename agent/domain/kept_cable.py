@@ -7,8 +7,8 @@ from typing import Any
 
 from agent.domain.messages import StopReason
 from agent.domain.record import dump, load
-from agent.frozen import frozen
-from agent.kinds import Token, TokenType
+from agent.model.fastclass import frozen
+from agent.model.types import Token, TokenType
 
 CARDLESS = frozenset((TokenType.NO_AUTHORIZATION, TokenType.DIRECT_PAYMENT))
 """Drivers who have nothing to show at a reader."""

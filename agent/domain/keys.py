@@ -7,7 +7,7 @@ from dataclasses import field
 from agent.domain.certificates import HashData, Installed, Use
 from agent.domain.events import Event
 from agent.domain.orders import Order
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 
 # --- orders ----------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.domain.evse import Evse, Site
-from agent.kinds import Moment, Reading
+from agent.model.types import Moment, Reading
 
 LEAST_A, LEAST_W = 1.0, 250.0
 """More than the station itself takes behind its meter, less than any vehicle that charges (6 A)."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import field
 
-from agent.frozen import mutable
-from agent.kinds import Token, Verdict
+from agent.model.fastclass import mutable
+from agent.model.types import Token, Verdict
 
 
 @mutable

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Callable
 
 from agent.domain.variables import Settings
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 
 
 @frozen

@@ -1,15 +1,15 @@
 """What the station tells a backend, in no version's words. A dialect has a row for each, or says why it is mute.
 
 Messages are stored as they are (``services/store.py``) and encoded when they leave, so everything in here is frozen and
-made of ``agent.kinds`` and plain values.
+made of ``agent.model.types`` and plain values.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from agent.frozen import frozen
-from agent.kinds import EvseId, Fault, Reading, ReadingContext, SignedReading, Stamp, Token
+from agent.model.fastclass import frozen
+from agent.model.types import EvseId, Fault, Reading, ReadingContext, SignedReading, Stamp, Token
 
 
 class ConnectorStatus(StrEnum):

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.frozen import mutable, replace
-from agent.kinds import MeterIdentity, MeterPolicy, Reading
+from agent.model.fastclass import mutable, replace
+from agent.model.types import MeterIdentity, MeterPolicy, Reading
 
 COARSEST_WH = 100.0
 """Whatever a station file allows: a register that counts in more than this cannot bill."""

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.frozen import frozen
-from agent.kinds import Judge, MeterIdentity, Moment, Stamp, Token, TokenType
-from agent.signing import Signing, tariff_text
+from agent.model.fastclass import frozen
+from agent.model.meter_signing import Signing, tariff_text
+from agent.model.types import Judge, MeterIdentity, Moment, Stamp, Token, TokenType
 
 FORMAT = "1.4"
 LABEL = "made by the station, not by the meter"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from agent.domain.cost import micro
 from agent.domain.tariff import DECIMALS, Tariff, rate
 from agent.domain.variables import OFFLINE_PRICES, Settings, Value
-from agent.frozen import frozen, replace
+from agent.model.fastclass import frozen, replace
 
 STRICT_W = 50_000
 """From this power on only energy and occupancy may have a price."""

@@ -7,9 +7,9 @@ from dataclasses import field
 from typing import Any
 
 from agent.domain.messages import Message
-from agent.frozen import frozen
-from agent.kinds import EvseId, Lamp, Limit, Screen, Sign, Token
-from agent.signing import Signing
+from agent.model.fastclass import frozen
+from agent.model.meter_signing import Signing
+from agent.model.types import EvseId, Lamp, Limit, Screen, Sign, Token
 
 
 @frozen

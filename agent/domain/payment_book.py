@@ -10,7 +10,7 @@ from agent.domain.block import Yielded
 from agent.domain.events import Event
 from agent.domain.orders import Remember
 from agent.domain.payment_words import PaymentApproved
-from agent.kinds import EvseId, Moment, Token
+from agent.model.types import EvseId, Moment, Token
 
 AUTH_S = 180.0
 """How long a bank (and a driver at the keys of the terminal) may take to answer (real seconds)."""

@@ -4,11 +4,11 @@ in the journal (``Remember("payment", id, ...)``)."""
 
 from __future__ import annotations
 
-from agent.bankcards import BankCard, Settlement, TerminalIdentity
 from agent.domain.events import Event
 from agent.domain.orders import Order
-from agent.frozen import frozen
-from agent.kinds import EvseId
+from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
+from agent.model.fastclass import frozen
+from agent.model.types import EvseId
 
 # --- facts -----------------------------------------------------------------------------------------------------------
 

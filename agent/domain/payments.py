@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.bankcards import Settlement
 from agent.domain.adhoc import (
     FINISHED,
     HOUR_S,
@@ -44,7 +43,8 @@ from agent.domain.payment_words import (
     VoidPayment,
 )
 from agent.domain.session import IllegalEvent
-from agent.kinds import EvseId, Moment
+from agent.model.bank_card import Settlement
+from agent.model.types import EvseId, Moment
 
 NEVER_CAME = "the bank's answer never came"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agent.domain.charging.profiles import Profile
-from agent.frozen import mutable
-from agent.kinds import EvseId, Token
+from agent.model.fastclass import mutable
+from agent.model.types import EvseId, Token
 
 
 @mutable

@@ -10,7 +10,7 @@ from agent.domain.account import Bill
 from agent.domain.evse import Evse, Site
 from agent.domain.localtime import local
 from agent.domain.pricing import Values, agreed, running
-from agent.kinds import MessageContent, Moment
+from agent.model.types import MessageContent, Moment
 
 if TYPE_CHECKING:
     from decimal import Decimal

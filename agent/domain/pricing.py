@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from agent.domain.cost import Cost, IdlePrice, Price, in_language
 from agent.domain.evse import Evse, Site
-from agent.kinds import MessageContent, Moment
+from agent.model.types import MessageContent, Moment
 
 Values: TypeAlias = dict[str, str | int | float | bool | None]
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
-from agent import kinds
 from agent.domain import cost, messages, security
 from agent.domain.charging import profiles
-from agent.frozen import is_record, specs
+from agent.model import types as kinds
+from agent.model.fastclass import is_record, specs
 
 
 class Poisoned(Exception):

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.record import dump, load
-from agent.frozen import frozen
-from agent.kinds import EvseId, Stamp, Token
+from agent.model.fastclass import frozen
+from agent.model.types import EvseId, Stamp, Token
 
 if TYPE_CHECKING:
     from agent.domain.evse import Evse, Site

@@ -9,8 +9,8 @@ from agent.domain.charging.profiles import Profile
 from agent.domain.messages import Sample
 from agent.domain.record import dump, load
 from agent.domain.stop import Stop
-from agent.frozen import frozen, mutable
-from agent.kinds import EvseId, Judge, Stamp, Token, Verdict
+from agent.model.fastclass import frozen, mutable
+from agent.model.types import EvseId, Judge, Stamp, Token, Verdict
 
 if TYPE_CHECKING:  # of stations that sell without a contract
     from agent.domain.tariff import Tariff

@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import Any
 
 from agent.domain.access import Access, Given, Slot
-from agent.frozen import mutable
+from agent.model.fastclass import mutable
 
 
 @mutable

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections import deque
 from enum import StrEnum
 
-from agent.frozen import frozen, mutable
-from agent.kinds import Stamp
+from agent.model.fastclass import frozen, mutable
+from agent.model.types import Stamp
 
 
 class SecurityEvent(StrEnum):

@@ -64,7 +64,7 @@ from agent.domain.rules.run import (
     vehicle_spent,
 )
 from agent.domain.rules.words import Rule, look, stay
-from agent.kinds import Moment
+from agent.model.types import Moment
 
 
 class IllegalEvent(Exception):

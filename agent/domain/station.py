@@ -45,7 +45,7 @@ from agent.domain.blocks.voltages import Voltages
 from agent.domain.blocks.webpay import WebPayments
 from agent.domain.blocks.wishes import Wishes
 from agent.domain.evse import Site
-from agent.kinds import EvseId
+from agent.model.types import EvseId
 
 
 def assemble(site: Site) -> Blocks:

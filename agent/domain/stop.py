@@ -7,8 +7,8 @@ from typing import Any
 
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.record import dump, load
-from agent.frozen import mutable
-from agent.kinds import Stamp, Token
+from agent.model.fastclass import mutable
+from agent.model.types import Stamp, Token
 
 
 @mutable

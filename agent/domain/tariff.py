@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.domain.localtime import Local
 from agent.domain.usage import WEEK_MIN, Plan, Usage, whole
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 
 if TYPE_CHECKING:  # together they cost as much as half of the domain at the start; most stations have no tariff
     from decimal import Decimal

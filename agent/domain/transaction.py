@@ -9,8 +9,8 @@ from typing import Any
 from agent.domain.messages import Sample
 from agent.domain.record import dump, load
 from agent.domain.stop import Stop
-from agent.frozen import mutable
-from agent.kinds import EvseId, Reading, SignedReading, Stamp, Token
+from agent.model.fastclass import mutable
+from agent.model.types import EvseId, Reading, SignedReading, Stamp, Token
 
 
 class Point(StrEnum):

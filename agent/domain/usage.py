@@ -9,8 +9,8 @@ from dataclasses import field
 from typing import Any
 
 from agent.domain.localtime import Local
-from agent.frozen import frozen, replace
-from agent.kinds import Stamp
+from agent.model.fastclass import frozen, replace
+from agent.model.types import Stamp
 
 GAP_S = 300
 """Between two points further apart nobody watched: no time counts there. The energy does."""

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from agent.frozen import frozen
-from agent.kinds import FEATURE_PROFILES
+from agent.model.fastclass import frozen
+from agent.model.types import FEATURE_PROFILES
 
 Value: TypeAlias = bool | int | str | tuple[str, ...]
 

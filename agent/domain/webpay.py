@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from urllib.parse import quote, urlsplit
 
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 VERSION = "v1"

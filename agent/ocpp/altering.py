@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from agent.frozen import replace
+from agent.model.fastclass import replace
 from agent.ocpp.dialect import Desk, Dialect, In, Out, Payload
 
 Said = dict[str, Any]

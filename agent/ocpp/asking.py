@@ -12,7 +12,7 @@ from agent.domain.asks import Ask
 from agent.domain.events import Asked, Event, SecurityNoticed
 from agent.domain.orders import Reply
 from agent.domain.security import SecurityEvent
-from agent.frozen import replace
+from agent.model.fastclass import replace
 from agent.ocpp.dialect import Desk, Dialect, In, Refusal, Refused
 from agent.ocpp.rpc import CODE_OF_RULE, Called, Code, Rpc
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from agent.domain.variables import Settings
-from agent.frozen import mutable
+from agent.model.fastclass import mutable
 
 RETRY_MAX_S = 600.0
 

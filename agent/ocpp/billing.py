@@ -19,7 +19,7 @@ from typing import Any
 
 from agent.domain.events import Event
 from agent.domain.messages import ConnectorUnplugged, MeterSampled, TransactionEnded, names_token
-from agent.frozen import replace
+from agent.model.fastclass import replace
 from agent.ocpp.backoff import growing_s
 from agent.ocpp.crossing import Crossing
 from agent.ocpp.dialect import Desk, Dialect, Heard, Mute, Out, Unspeakable

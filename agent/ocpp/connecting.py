@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from agent.domain.access import Access
 from agent.domain.events import Connected, ConnectFailed, Event
 from agent.domain.variables import Settings
-from agent.frozen import replace
+from agent.model.fastclass import replace
 from agent.ocpp import dial, tls
 from agent.ocpp.backoff import Backoff
 from agent.ocpp.dialect import Dialect

@@ -10,8 +10,8 @@ from typing import Any
 from agent.domain.events import Event, TransactionHeard
 from agent.domain.messages import TransactionEnded
 from agent.domain.record import Poisoned, load
-from agent.frozen import replace
-from agent.kinds import AuthorizationStatus
+from agent.model.fastclass import replace
+from agent.model.types import AuthorizationStatus
 from agent.ocpp.dialect import Desk, Heard
 from agent.ocpp.openings import FACT, Kept, Known, is_opening, known_of, put
 from agent.ports.store import OutboxRow, Put

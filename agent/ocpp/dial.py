@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from agent.domain.access import Trouble
-from agent.json_limits import LENGTH_MAX
-from agent.later import load_later
+from agent.model.json_limits import LENGTH_MAX
+from agent.model.lazy_import import load_later
 from agent.ocpp import tls
 from agent.ocpp.tls_sessions import ResumingContext
 from agent.ocpp.websocket import WebSocket, open_socket

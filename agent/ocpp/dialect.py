@@ -16,8 +16,8 @@ from agent.domain.events import Event, TokenJudged
 from agent.domain.messages import MESSAGES, Message, StatusChanged
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.variables import Settings, Value
-from agent.frozen import frozen, mutable, replace
-from agent.kinds import AuthorizationStatus, Verdict
+from agent.model.fastclass import frozen, mutable, replace
+from agent.model.types import AuthorizationStatus, Verdict
 from agent.ocpp.rpc import Code
 from agent.ocpp.schema import Schemas
 from agent.ports.clock import ClockPort

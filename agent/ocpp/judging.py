@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from agent.domain.events import Event, TokenJudged
 from agent.domain.orders import JudgeToken
-from agent.frozen import mutable
+from agent.model.fastclass import mutable
 from agent.ocpp.dialect import Heard
 
 

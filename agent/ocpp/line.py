@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.frozen import replace
+from agent.model.fastclass import replace
 from agent.ocpp.dialect import HIDDEN, Desk, Dialect, Heard, Out, Unspeakable
 from agent.ocpp.masking import without_openings, written
 from agent.ocpp.rpc import NOT_OFFERED, SENT_KEPT, UNREADABLE, Answered, Code, Dropped, Errored, Finding, Rpc

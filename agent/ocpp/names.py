@@ -25,8 +25,8 @@ from agent.domain.variables import (
     web_part,
     write,
 )
-from agent.frozen import frozen
-from agent.kinds import Fault
+from agent.model.fastclass import frozen
+from agent.model.types import Fault
 from agent.ocpp.prices import Parts, default_price, price_text
 
 # --- settings --------------------------------------------------------------------------------------------------------

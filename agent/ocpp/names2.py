@@ -29,7 +29,7 @@ from agent.domain.variables import (
     web_part,
     write,
 )
-from agent.frozen import frozen, replace
+from agent.model.fastclass import frozen, replace
 from agent.ocpp.dialect import Identity
 from agent.ocpp.names import PAYMENT_NAMES, WEB_NAMES
 

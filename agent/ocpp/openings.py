@@ -15,7 +15,7 @@ from typing import Any
 
 from agent.domain.messages import TransactionAuthorised, TransactionStarted, TransactionUpdated
 from agent.domain.record import dump
-from agent.frozen import frozen, replace
+from agent.model.fastclass import frozen, replace
 from agent.ports.store import OutboxRow, Put
 
 FACT = "transaction"

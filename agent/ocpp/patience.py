@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 
 
 @frozen

@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent import json_limits
 from agent.domain.cost import micro
 from agent.domain.variables import VARIABLES, Value, WrongValue, read
-from agent.frozen import frozen
+from agent.model import json_limits
+from agent.model.fastclass import frozen
 from agent.ocpp.text import is_plain
 
 VALUE_MAX = 500

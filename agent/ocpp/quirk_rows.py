@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.domain.asks import AskStart
 from agent.domain.messages import SecurityHappened, StatusChanged
-from agent.frozen import replace
+from agent.model.fastclass import replace
 from agent.ocpp.altering import Said, hearing, saying
 from agent.ocpp.dialect import Desk, Dialect, In, Mute, Payload, Told
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from agent.frozen import frozen, replace
+from agent.model.fastclass import frozen, replace
 from agent.ocpp import quirk_rows as rows
 from agent.ocpp.dialect import Dialect
 from agent.settings import Backend, meant

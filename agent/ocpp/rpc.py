@@ -14,8 +14,8 @@ from dataclasses import field
 from enum import IntEnum
 from typing import Any, TypeAlias
 
-from agent import json_limits
-from agent.frozen import frozen, mutable
+from agent.model import json_limits
+from agent.model.fastclass import frozen, mutable
 from agent.ocpp.text import is_whole, whole
 
 ID_MAX = 36

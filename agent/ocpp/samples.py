@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from agent.kinds import Reading
+from agent.model.types import Reading
 
 _PHASES = ("L1", "L2", "L3")
 _DIGITS = {"Current.Import": 2, "Frequency": 2, "Power.Factor": 3, "SoC": 0}

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 
 
 @frozen

@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.domain.asks import Ask
 from agent.domain.messages import ListConflicted, StatusChanged
-from agent.frozen import frozen, replace
+from agent.model.fastclass import frozen, replace
 from agent.ocpp.dialect import Desk, Dialect, In, Mute, Out, Payload, Refusal, Row, Told
 from agent.ocpp.rpc import Code
 

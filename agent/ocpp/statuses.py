@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agent.domain.messages import StatusChanged
-from agent.frozen import frozen, replace
+from agent.model.fastclass import frozen, replace
 from agent.ocpp.dialect import Told
 
 KEPT_MAX = 200

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.domain.variables import TEXT_MAX
-from agent.kinds import MessageContent
+from agent.model.types import MessageContent
 
 _FORMATS = ("ASCII", "HTML", "URI", "UTF8")
 _SUSPECT = r"\\u[dD][89a-fA-F]|[\ud800-\udfff]"

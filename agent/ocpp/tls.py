@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from agent.domain.access import Trouble
+from agent.model.root_certificates import fingerprint, pem_certificates
 from agent.ocpp.tls_sessions import ResumingContext
 from agent.ports.pki import NO_ROOTS, TrustedRoots
-from agent.roots import fingerprint, pem_certificates
 from agent.settings import Backend
 
 CIPHERS = ":".join((

@@ -6,7 +6,7 @@ import ssl
 import time
 from typing import Any
 
-from agent.frozen import frozen, replace
+from agent.model.fastclass import frozen, replace
 
 SESSION_MAX_S = 86400.0
 """A session is resumed for a day at most (RFC 5246, F.1.4): after it the certificate is looked at again."""

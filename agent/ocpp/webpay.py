@@ -8,10 +8,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from agent import json_limits
 from agent.domain.asks import Ask, AskWebPayment, AskWebPaymentOver
 from agent.domain.orders import Reply
-from agent.kinds import MessageContent
+from agent.model import json_limits
+from agent.model.types import MessageContent
 from agent.ocpp.text import content
 
 VENDOR = "cloud.charging.open"

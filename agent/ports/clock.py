@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from agent.kinds import Moment, Stamp
+from agent.model.types import Moment, Stamp
 
 
 class ClockPort(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from agent.kinds import Screen
+from agent.model.types import Screen
 
 
 class DisplayPort(Protocol):

@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from agent.frozen import frozen
-from agent.kinds import EvseId
+from agent.model.fastclass import frozen
+from agent.model.types import EvseId
 
 S = TypeVar("S")
 

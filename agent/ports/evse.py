@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from agent.board import EvseState, EvseTraits
-from agent.kinds import Limit
+from agent.model.board import EvseState, EvseTraits
+from agent.model.types import Limit
 
 
 class EvsePort(Protocol):

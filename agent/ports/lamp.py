@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from agent.kinds import Light
+from agent.model.types import Light
 
 
 class LampPort(Protocol):

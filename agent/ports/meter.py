@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from agent.kinds import MeterIdentity, Reading
-from agent.signing import Signing
+from agent.model.meter_signing import Signing
+from agent.model.types import MeterIdentity, Reading
 
 
 class MeterPort(Protocol):

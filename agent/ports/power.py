@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from agent.kinds import Supply
+from agent.model.types import Supply
 
 
 class PowerPort(Protocol):

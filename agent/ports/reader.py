@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from agent.frozen import frozen
-from agent.kinds import Token
+from agent.model.fastclass import frozen
+from agent.model.types import Token
 
 
 @frozen

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 
 
 @frozen

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from agent.bankcards import BankCard, Settlement, TerminalIdentity
-from agent.frozen import frozen
+from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
+from agent.model.fastclass import frozen
 
 
 @frozen

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 
 
 @frozen

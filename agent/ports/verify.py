@@ -12,8 +12,8 @@ from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
-from agent.frozen import frozen
-from agent.kinds import EvseId
+from agent.model.fastclass import frozen
+from agent.model.types import EvseId
 from agent.ports.driver import Where
 
 T = TypeVar("T")

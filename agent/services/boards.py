@@ -18,7 +18,7 @@ from agent.domain.events import (
     UnlockTried,
 )
 from agent.domain.orders import ClearFaults, Order, SetHold, SetLimit, SetRelease, SetService, Unlock
-from agent.kinds import EvseId, Fault, Limit
+from agent.model.types import EvseId, Fault, Limit
 from agent.ports import DeviceError, Refused, Unreachable
 from agent.services.keep import Keeper, Opening
 from agent.services.release import Release

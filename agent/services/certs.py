@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from agent.domain.certificates import HashData
-from agent.frozen import replace
+from agent.model.fastclass import replace
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, ExtensionType

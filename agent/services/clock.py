@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.frozen import frozen
-from agent.kinds import Moment, Stamp
+from agent.model.fastclass import frozen
+from agent.model.types import Moment, Stamp
 
 BUILT_UTC_S = 1_764_028_800.0
 """2025-11-25: no time before this program existed is believed."""

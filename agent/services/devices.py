@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.adhoc import HOLD_HOURS
-from agent.frozen import frozen
-from agent.kinds import EvseId
+from agent.model.fastclass import frozen
+from agent.model.types import EvseId
 from agent.ports.driver import Driver, Where
 from agent.services.entries import entries, load
 from agent.settings import OWN_METER, Device, Evse, SettingsError, StationFile, build, meant

@@ -37,7 +37,7 @@ from agent.domain.orders import (
     WakeMe,
 )
 from agent.domain.payment_words import AuthorisePayment, CommitPayment, VoidPayment
-from agent.frozen import mutable
+from agent.model.fastclass import mutable
 from agent.ports.clock import ClockPort
 from agent.ports.store import Put, StoreError, link_of, notes_of, readings_of
 

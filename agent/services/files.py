@@ -35,7 +35,7 @@ from agent.domain.orders import (
     Order,
     SendLog,
 )
-from agent.kinds import Fault
+from agent.model.types import Fault
 from agent.ports import Broken, DeviceError, Refused
 from agent.services.jobs import defect
 from agent.services.keep import Keeper, Opening

@@ -23,7 +23,7 @@ from agent.domain.orders import (
     Unlock,
 )
 from agent.domain.payment_words import TerminalOrder
-from agent.kinds import STATION, EvseId
+from agent.model.types import STATION, EvseId
 from agent.services.boards import BoardKeeper
 from agent.services.files import Files
 from agent.services.indicators import BuzzerKeeper, LampKeeper

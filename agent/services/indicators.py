@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.domain.events import Event, SupplyChanged
 from agent.domain.orders import Order, SetLamp, Signal
-from agent.kinds import EvseId, Fault, Lamp, Light, Sign
+from agent.model.types import EvseId, Fault, Lamp, Light, Sign
 from agent.services.keep import Keeper, Opening
 
 BLINK_S = 0.25

@@ -21,7 +21,7 @@ from agent.domain.events import (
     MeterLooked,
 )
 from agent.domain.orders import Order, ReadMeter, Show
-from agent.kinds import EvseId, Fault, MeterIdentity, Reading, Screen
+from agent.model.types import EvseId, Fault, MeterIdentity, Reading, Screen
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Unreachable
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from agent.domain.security import LOG_MAX
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 from agent.ports.store import NOTES_MAX, is_notes
 from agent.services import forms
 

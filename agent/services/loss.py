@@ -9,7 +9,7 @@ from dataclasses import field
 from pathlib import Path
 
 from agent.domain.messages import MeterSampled
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 from agent.ports.store import link_of
 from agent.services import forms, letters, records, schema, witness
 from agent.services.salvage import AHEAD, LAST

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.domain.ocmf import text
-from agent.kinds import SignedReading
+from agent.model.types import SignedReading
 
 log = logging.getLogger(__name__)
 

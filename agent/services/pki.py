@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.domain.certificates import HashData, Installed, Use
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
+from agent.model.root_certificates import FINGERPRINT_DIGITS as ID_DIGITS
+from agent.model.root_certificates import fingerprint, pem_certificates
 from agent.ports.pki import TrustedRoots
-from agent.roots import FINGERPRINT_DIGITS as ID_DIGITS
-from agent.roots import fingerprint, pem_certificates
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey

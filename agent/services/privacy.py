@@ -18,7 +18,7 @@ from typing import Any
 from agent.domain.asks import AskSet
 from agent.domain.events import Asked, Event, Started
 from agent.domain.variables import VARIABLES
-from agent.kinds import Token, TokenType
+from agent.model.types import Token, TokenType
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 from agent.ports.store import Put
 from agent.services import forms
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from agent.board import EvseState
+from agent.model.board import EvseState
 from agent.ports import Garbled, Refused, Unreachable
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from agent import json_limits
+from agent.model import json_limits
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from agent.frozen import replace
+from agent.model.fastclass import replace
 from agent.ports.store import Put, StoreError
 from agent.services import loss, records, schema, thinning
 from agent.services.ids import ENDED, RUNNING, Ids

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from agent.bankcards import BankCard, Settlement
 from agent.domain.events import Event, FaultRaised
 from agent.domain.payment_words import (
     AuthorisePayment,
@@ -25,7 +24,8 @@ from agent.domain.payment_words import (
     TerminalOrder,
     VoidPayment,
 )
-from agent.kinds import EvseId, Fault
+from agent.model.bank_card import BankCard, Settlement
+from agent.model.types import EvseId, Fault
 from agent.ports import DeviceError, Refused
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalNews, TerminalPort
 from agent.services.keep import Keeper, Opening

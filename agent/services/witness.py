@@ -16,7 +16,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import field
 from typing import Any, TypeAlias, TypeVar
 
-from agent.frozen import frozen
-from agent.kinds import Limit
+from agent.model.fastclass import frozen
+from agent.model.types import Limit
 from agent.ports import DeviceError
 from agent.ports.verify import Deed, Left, Shim
 from agent.services.devices import Composed, fitting_of

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 from agent.ports.store import StoreError
 from agent.services.store import StoreRefused
 from agent.settings import SettingsError, StationFile

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from agent.kinds import EvseId
+from agent.model.types import EvseId
 from agent.ports.verify import Deed, Left
 
 ROBOT_S = 10.0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import __version__
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 from agent.services.devices import Composed, fitting_of
 from agent.settings import StationFile
 from agent.verify.rounds import FAILED, LEFT, PASSED, Outcome

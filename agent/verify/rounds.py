@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.frozen import frozen
-from agent.kinds import STATION
+from agent.model.fastclass import frozen
+from agent.model.types import STATION
 from agent.ports import DeviceError
 from agent.ports.verify import Check, Left, Wire
 from agent.services.devices import Composed, compose, fitting_of

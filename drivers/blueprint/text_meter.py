@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from agent.kinds import MeterIdentity, Reading, Stamp
+from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Garbled, Unreachable
 from agent.ports.driver import Where
 from drivers.blueprint import TextMeterSettings

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from agent.board import EvseState, EvseTraits, Pilot
-from agent.kinds import Fault, Limit
+from agent.model.board import EvseState, EvseTraits, Pilot
+from agent.model.types import Fault, Limit
 from agent.ports import DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from drivers.evse_everest import EverestSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from agent.kinds import Limit
+from agent.model.types import Limit
 from agent.ports import Garbled, Unreachable
 
 OVER_S = 5.0

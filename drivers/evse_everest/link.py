@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from agent import json_limits, secret_file
+from agent.model import json_limits, secret_file
 from agent.ports import Broken, DeviceError, Garbled, Unreachable
 from drivers.evse_everest import EverestSettings
 

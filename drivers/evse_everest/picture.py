@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent.board import EvseState, Pilot
-from agent.kinds import Fault
+from agent.model.board import EvseState, Pilot
+from agent.model.types import Fault
 from agent.ports import Garbled
 
 _PULLED = "EVDisconnected"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from agent.board import EvseTraits
+from agent.model.board import EvseTraits
 from agent.ports import Broken, Refused
 from drivers.bus import Priority
 from drivers.evse_modbus.board_map import HOLDING, LimitRegister, Setting, TraitRegisters, Watchdog

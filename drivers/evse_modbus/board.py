@@ -8,8 +8,8 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from agent.board import EvseState, EvseTraits
-from agent.kinds import Limit
+from agent.model.board import EvseState, EvseTraits
+from agent.model.types import Limit
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from drivers.bus import Line, Priority

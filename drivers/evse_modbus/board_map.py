@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.board import Pilot
-from agent.frozen import frozen
-from agent.kinds import Fault
+from agent.model.board import Pilot
+from agent.model.fastclass import frozen
+from agent.model.types import Fault
 
 TABLES = {
     *("vendor", "model", "unproven", "stride", "line", "poll", "state", "picture", "control", "setup", "memory"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.frozen import frozen
-from agent.kinds import Fault
+from agent.model.fastclass import frozen
+from agent.model.types import Fault
 from drivers.evse_modbus import BoardSettings
 from drivers.evse_modbus.board_map import BoardMap, MapError
 

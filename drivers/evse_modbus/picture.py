@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from agent.board import EvseState, Pilot
-from agent.frozen import frozen
-from agent.kinds import Fault
+from agent.model.board import EvseState, Pilot
+from agent.model.fastclass import frozen
+from agent.model.types import Fault
 from drivers.evse_modbus.board_map import BoardMap, Code, Place
 from drivers.evse_modbus.contacts import Contact, told
 

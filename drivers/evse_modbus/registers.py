@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
-from agent.kinds import EvseId
+from agent.model.types import EvseId
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from drivers.bus import Line, Priority
 from drivers.evse_modbus import BoardSettings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from agent.board import EvseState, Pilot
-from agent.kinds import Fault
+from agent.model.board import EvseState, Pilot
+from agent.model.types import Fault
 
 SLEEPING, DISABLED = 0xFE, 0xFF
 HARD_FAULT, AUTH_LOCKED, RELAY_CLOSED, CONNECTED, BOOT_LOCKED = 0x0002, 0x0008, 0x0040, 0x0100, 0x4000

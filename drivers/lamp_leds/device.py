@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from agent.kinds import Lamp, Light
+from agent.model.types import Lamp, Light
 from agent.ports import Unreachable
 from drivers.lamp_leds import LampSettings
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from agent import json_limits
-from agent.kinds import SignedReading
+from agent.model import json_limits
+from agent.model.meter_signing import Signing, named_in, tariff_text
+from agent.model.types import SignedReading
 from agent.ports import Broken, Garbled, Refused
-from agent.signing import Signing, named_in, tariff_text
 from drivers.bus import Line, Priority
 
 SIGNATURE_KIND, KEY = 0x24FF, 0x2600

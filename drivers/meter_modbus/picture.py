@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-from agent.kinds import Reading, Stamp
+from agent.model.types import Reading, Stamp
 from agent.ports import Garbled
 from drivers.meter_modbus.numbers import energy
 from drivers.meter_modbus.shape import COPY, ENERGY, PHASED, SINGLE, Block, Register

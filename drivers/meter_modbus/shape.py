@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 from drivers.meter_modbus.numbers import NumberType
 
 COARSEST_WH = 10

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from agent.kinds import SignedReading
+from agent.model.meter_signing import Signing, tariff_text
+from agent.model.types import SignedReading
 from agent.ports import Garbled, Refused
-from agent.signing import Signing, tariff_text
 from drivers.meter_rest import RestSettings
 from drivers.meter_rest.values import Look, Who, check, flag, hexadecimal, number, table, text, whole_wh
 from drivers.meter_rest.web import Web

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from agent.key_rules import problems
-from agent.kinds import MeterIdentity, Reading, Stamp
+from agent.model.meter_signing import Signing
+from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
-from agent.signing import Signing
 from drivers.meter_rest import RestSettings
 from drivers.meter_rest.isabellenhuette import Iem
 from drivers.meter_rest.lem import Lem

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from agent import json_limits
+from agent.model import json_limits
 from agent.ports import Garbled, Refused, Unreachable
 
 MOST_OCTETS = 256 * 1024

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from PIL import Image
 
-from agent.kinds import Screen
+from agent.model.types import Screen
 from agent.ports import Broken, Unreachable
 from agent.ports.driver import Where
 from drivers.panel.layout import Size

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.kinds import Screen, ScreenName
+from agent.model.types import Screen, ScreenName
 from drivers.panel.colours import Tone
 from drivers.panel.price import cost_figure, price_line, price_slots, receipt
 from drivers.panel.texts import Texts, duration, wall_time

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.kinds import Screen, ScreenName
+from agent.model.types import Screen, ScreenName
 from drivers.panel import tariff
 from drivers.panel.texts import Texts, wall_time
 

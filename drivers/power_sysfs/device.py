@@ -10,7 +10,7 @@ import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from agent.kinds import Supply
+from agent.model.types import Supply
 from agent.ports import Garbled, Unreachable
 from drivers.power_sysfs import PowerSettings
 

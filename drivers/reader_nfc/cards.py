@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from agent.kinds import Token, TokenType
+from agent.model.types import Token, TokenType
 from agent.ports.reader import Tap
 from drivers.reader_nfc import ISO14443A, NfcSettings
 

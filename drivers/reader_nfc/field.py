@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from agent.later import load_later
+from agent.model.lazy_import import load_later
 from agent.ports import Broken, DeviceError, Unreachable
 from drivers.reader_nfc.cards import Card
 from drivers.reader_nfc.desfire import Gone

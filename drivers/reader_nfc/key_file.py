@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent import secret_file
-from agent.secret_file import Unfit
+from agent.model import secret_file
+from agent.model.secret_file import Unfit
 
 _SIZES = {"aes": (16,), "iso": (16, 24), "legacy": (16,)}
 

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Callable
 from typing import TypeAlias
 
-from agent.kinds import Token, TokenType
+from agent.model.secret_file import Unfit
+from agent.model.types import Token, TokenType
 from agent.ports import Broken
 from agent.ports.reader import Tap
-from agent.secret_file import Unfit
 from drivers.reader_nfc import EV1_4K, NfcSettings
 from drivers.reader_nfc.cards import NOT_GENUINE, RANDOM, UNREADABLE, Card, tap_of, written
 from drivers.reader_nfc.desfire import NotGenuine, Refusal

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from agent.key_rules import Between, OneOf, Text
-from agent.kinds import TokenType
+from agent.model.types import TokenType
 from drivers.reader_nfc.key_file import trouble
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from agent.key_rules import BaudRate, Between, DevicePath, OneOf, Text, problems
-from agent.kinds import TokenType
+from agent.model.types import TokenType
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.reader import ReaderPort

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from agent.kinds import Token, TokenType
+from agent.model.types import Token, TokenType
 from agent.ports.reader import Tap
 from drivers.reader_serial import SerialReaderSettings
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from agent.web_origin import LOOPBACK, host_name, is_foreign_origin, is_local_host
+from agent.model.web_origin import LOOPBACK, host_name, is_foreign_origin, is_local_host
 
 PAY = "/pay/"
 """The payment page is for every telephone that has scanned a code."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from agent.kinds import Fault
+from agent.model.types import Fault
 from drivers.sim.evse import LEAST_A, MOST_A, NWS_PER_WH, Evse
 from drivers.sim.faults import error_mask, extra_words
 from drivers.sim.mains import Mains

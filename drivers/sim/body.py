@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from agent import json_limits
+from agent.model import json_limits
 
 Json: TypeAlias = dict[str, Any]
 REQUIRED: Any = object()

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agent.kinds import Fault
+from agent.model.types import Fault
 from agent.settings import Evse as Fitted
 from drivers.sim.car import POWER_FACTOR, Car
 from drivers.sim.faults import SAFETY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from agent.kinds import Fault
+from agent.model.types import Fault
 
 ERROR_BIT: dict[Fault, int] = {
     Fault.HIGH_TEMPERATURE: 0,

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.kinds import Fault
+from agent.model.types import Fault
 from drivers.sim.board import text, u32, u64
 from drivers.sim.car import POWER_FACTOR
 from drivers.sim.evse import Evse

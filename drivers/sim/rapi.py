@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from agent.kinds import Fault
+from agent.model.types import Fault
 from drivers.sim.evse import LEAST_A, Evse
 from drivers.sim.pty_line import PtyLine
 

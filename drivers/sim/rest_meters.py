@@ -15,7 +15,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.kinds import Fault
+from agent.model.types import Fault
 from drivers.sim.evse import NWS_PER_WH, Evse
 
 DRIP_S = 0.05

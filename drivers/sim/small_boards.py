@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from agent.kinds import Fault
+from agent.model.types import Fault
 from drivers.sim.evse import Evse
 from drivers.sim.mains import Mains
 from drivers.sim.modbus_slave import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Exceptional, Mute

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.kinds import Fault
+from agent.model.types import Fault
 from agent.settings import SimulatedEvse, StationFile
 from drivers.sim import card as cards
 from drivers.sim import card_list, derive

@@ -8,8 +8,8 @@ import os
 import secrets
 from pathlib import Path
 
-from agent import secret_file
-from agent.bankcards import BankCard
+from agent.model import secret_file
+from agent.model.bank_card import BankCard
 from agent.ports import Broken
 from drivers.terminal_payter import tlv, words
 

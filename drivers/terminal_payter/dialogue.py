@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from agent.bankcards import TerminalIdentity
-from agent.frozen import replace
+from agent.model.bank_card import TerminalIdentity
+from agent.model.fastclass import replace
 from agent.ports import Garbled, Refused, Unreachable
 from drivers.terminal_payter import messages, words
 from drivers.terminal_payter.frames import Frame

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 
 TO_TERMINAL, FROM_TERMINAL = 0xCC, 0xAA
 MAGIC = 0x3C

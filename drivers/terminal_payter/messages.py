@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.bankcards import TerminalIdentity
-from agent.frozen import frozen
+from agent.model.bank_card import TerminalIdentity
+from agent.model.fastclass import frozen
 from drivers.terminal_payter import words
 from drivers.terminal_payter.frames import Frame
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from agent.bankcards import BankCard, Settlement, TerminalIdentity
+from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
 from agent.ports import DeviceError, Refused, Unreachable
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalNews
 from drivers.terminal_payter import card, messages, words

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from agent.kinds import Screen, ScreenName
+from agent.model.types import Screen, ScreenName
 from agent.ports.display import DisplayPort
 
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")

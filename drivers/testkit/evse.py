@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from agent.board import EvseState, Pilot
-from agent.kinds import Limit
+from agent.model.board import EvseState, Pilot
+from agent.model.types import Limit
 from agent.ports import Refused, Unreachable
 from agent.ports.evse import EvsePort
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
-from agent.kinds import Lamp, Light
+from agent.model.types import Lamp, Light
 from agent.ports.lamp import LampPort
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from agent.kinds import Reading
+from agent.model.types import Reading
 from agent.ports import DeviceError, Garbled, Unreachable
 from agent.ports.meter import MeterPort
 

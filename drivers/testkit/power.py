@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
-from agent.kinds import Supply
+from agent.model.types import Supply
 from agent.ports.power import PowerPort
 
 

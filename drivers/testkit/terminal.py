@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from agent.bankcards import Settlement
+from agent.model.bank_card import Settlement
 from agent.ports import DeviceError, Refused
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, TerminalNews, TerminalPort
 from drivers.testkit.display import loop_lag

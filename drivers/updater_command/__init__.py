@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, TypeAlias
 
-from agent.frozen import frozen
 from agent.key_rules import Between, Text, problems
+from agent.model.fastclass import frozen
 from agent.ports.driver import Driver, Where
 from agent.ports.updater import UpdaterPort
 

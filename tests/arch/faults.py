@@ -7,8 +7,8 @@ from pathlib import Path
 
 from agent.domain.faults import CATALOGUE, GRACE_S, JAMS, JAMS_MOST, KEPT, LASTING_S, FaultRow, Severity
 from agent.domain.rules.end import CONTACTOR_S
-from agent.kinds import Fault
 from agent.mending import words
+from agent.model.types import Fault
 from agent.ocpp.names import ERRORS_16, cx
 
 TEXTS = Path(__file__).resolve().parents[2] / "config" / "texts" / "en.toml"

@@ -130,7 +130,9 @@ def decorated_by_dataclasses(path: Path) -> list[str]:
 def test_the_agent_makes_its_classes_cheaply() -> None:
     rooms = [p for p in (ROOT / "agent").rglob("*.py") if "commissioning" not in p.parts]
     dear = {f"{p.relative_to(ROOT)}: {name}" for p in rooms for name in decorated_by_dataclasses(p)}
-    assert dear <= {"agent/ocpp/dialect.py: Dialect"}, "use @frozen or @mutable of agent/frozen.py (decision 7)"
+    assert dear <= {"agent/ocpp/dialect.py: Dialect"}, (
+        "use @frozen or @mutable of agent/model/fastclass.py (decision 7)"
+    )
 
 
 def test_the_agent_replaces_its_records_cheaply() -> None:
@@ -139,4 +141,4 @@ def test_the_agent_replaces_its_records_cheaply() -> None:
         (p, n) for p in rooms for n in ast.walk(ast.parse(p.read_text("utf-8"))) if isinstance(n, ast.ImportFrom)
     ]
     dear = {p.name for p, n in imports if n.module == "dataclasses" and "replace" in {a.name for a in n.names}}
-    assert dear == set(), "use replace of agent/frozen.py (decision 7)"
+    assert dear == set(), "use replace of agent/model/fastclass.py (decision 7)"

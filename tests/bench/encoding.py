@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.domain.messages import MeterSampled, Sample
 from agent.domain.variables import Settings
-from agent.kinds import Moment, Reading, ReadingContext, Stamp
+from agent.model.types import Moment, Reading, ReadingContext, Stamp
 from agent.ocpp.dialect import Desk, Identity, Out
 from agent.ocpp.rpc import Rpc
 from agent.ocpp.versions import dialects

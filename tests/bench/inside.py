@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from agent import compose
-from agent.board import EvseState, EvseTraits, Pilot
-from agent.kinds import Limit, MeterIdentity, Reading, Stamp, Token
+from agent.model.board import EvseState, EvseTraits, Pilot
+from agent.model.types import Limit, MeterIdentity, Reading, Stamp, Token
 from agent.ocpp.websocket import WebSocket
 from agent.ports.reader import Tap
 from agent.services import devices, store

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted, TriggerReason
-from agent.kinds import Stamp, Token
+from agent.model.types import Stamp, Token
 from agent.services.schema import PRAGMAS
 from tests.bench import encoding
 from tests.bench.backend import Backend

@@ -26,7 +26,7 @@ from ocpp.v16 import ChargePoint, call, call_result
 from agent.commissioning import central as csms
 from agent.commissioning.central import Central, Options, open_central
 from agent.commissioning.console import run_line
-from agent.kinds import AuthorizationStatus, Verdict
+from agent.model.types import AuthorizationStatus, Verdict
 
 T0, T1, T2 = "2026-11-25T10:00:00Z", "2026-11-25T10:05:00Z", "2026-11-25T10:10:00Z"
 

@@ -16,7 +16,7 @@ from test_central import command, get, running, station
 
 from agent.commissioning.central import Central
 from agent.commissioning.posted import BODY_MAX, HEAD_MAX
-from agent.web_origin import host_name, is_foreign_origin, is_local_host
+from agent.model.web_origin import host_name, is_foreign_origin, is_local_host
 
 START = {"station": "CP-1", "action": "RemoteStartTransaction", "payload": {"idTag": "04A1"}}
 

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Self
 
-from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.events import (
     BoardOpened,
     CablePlugged,
@@ -55,7 +54,8 @@ from agent.domain.orders import (
 from agent.domain.rights import Session
 from agent.domain.station import assemble
 from agent.domain.variables import Settings, Value
-from agent.kinds import AuthorizationStatus, Lamp, Moment, Reading, Screen, Stamp, Token, Verdict
+from agent.model.board import EvseState, EvseTraits, Pilot
+from agent.model.types import AuthorizationStatus, Lamp, Moment, Reading, Screen, Stamp, Token, Verdict
 
 A, B, C = Token("04A1B2C3"), Token("04D4E5F6"), Token("0477889900AABB")
 CARD_A, CARD_B = A.value.casefold(), B.value.casefold()

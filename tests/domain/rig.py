@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.asks import Ask, AskReset
 from agent.domain.blocks.display import Display
 from agent.domain.blocks.status import Status
@@ -70,7 +69,8 @@ from agent.domain.orders import (
 )
 from agent.domain.station import assemble
 from agent.domain.variables import Settings
-from agent.kinds import AuthorizationStatus, Fault, Moment, Reading, Screen, Stamp, Supply, Token, Verdict
+from agent.model.board import EvseState, EvseTraits, Pilot
+from agent.model.types import AuthorizationStatus, Fault, Moment, Reading, Screen, Stamp, Supply, Token, Verdict
 
 GOOD, FRIEND, STRANGER, BAD = (Token(v) for v in ("04AAAAAA", "04BBBBBB", "04CCCCCC", "04DDDDDD"))
 VERDICTS = {

@@ -27,7 +27,7 @@ from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.metrology import Watch, exchanged, unfit, untrue
 from agent.domain.orders import JudgeToken, Note, SetRelease
 from agent.domain.transaction import Transaction
-from agent.kinds import Fault, MeterIdentity, MeterPolicy, Reading, Stamp
+from agent.model.types import Fault, MeterIdentity, MeterPolicy, Reading, Stamp
 from tests.domain.playbook import ACCEPTED, A, Playbook, charging, kept, make_site, wh
 
 SDM = MeterIdentity("Eastron", "SDM630", "4711", "1.2", 1.0, ("B",))

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from agent.bankcards import BankCard
 from agent.domain.adhoc import Terms
 from agent.domain.blocks.till import KEEP_S
 from agent.domain.messages import TransactionEnded, TransactionStarted
 from agent.domain.offer import Offer
 from agent.domain.tariff import Tariff
-from agent.kinds import Moment
+from agent.model.bank_card import BankCard
+from agent.model.types import Moment
 from tests.domain.rig import Config, Rig
 from tests.domain.test_payment_properties import (
     CARDS,

@@ -18,7 +18,6 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from agent.bankcards import BankCard, Settlement, TerminalIdentity
 from agent.domain.adhoc import FINISHED, PayState, Terms
 from agent.domain.events import ButtonPressed, ButtonsKnown, SettingChanged, TokenJudged
 from agent.domain.messages import TransactionEnded, TransactionStarted
@@ -40,6 +39,7 @@ from agent.domain.payment_words import (
     VoidPayment,
 )
 from agent.domain.tariff import Tariff
+from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
 from tests.domain.rig import BAD, GOOD, STRANGER, VERDICTS, Config, Crash, Rig
 from tests.domain.test_session_properties import DEEDS, PICK, WHEN_GONE, YES_NO, Street
 from tests.domain.walks import Deeds, Walks

@@ -22,7 +22,7 @@ from agent.domain.events import (
 from agent.domain.evse import State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import JudgeToken, Note, Order, Remember, Reply
-from agent.kinds import FREE_TOKEN, AuthorizationStatus, Screen, ScreenName, Token, Verdict
+from agent.model.types import FREE_TOKEN, AuthorizationStatus, Screen, ScreenName, Token, Verdict
 
 MASTER = Token("04FFFFFF")
 OF_MASTERS = Verdict(AuthorizationStatus.ACCEPTED, "MASTERS")

@@ -17,7 +17,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import State
 from agent.domain.orders import JudgeToken, ReadMeter, Signal
-from agent.kinds import ScreenName, Sign
+from agent.model.types import ScreenName, Sign
 from tests.domain.playbook import ACCEPTED, LINK, A, B, Playbook, kept
 
 BUTTONS = ButtonsKnown(("language", "outlet-1", "outlet-2", "outlet-9", "outlet-x"))

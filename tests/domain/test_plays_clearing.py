@@ -8,7 +8,7 @@ from agent.domain.asks import AskReset
 from agent.domain.blocks.clearing import LOOK_S
 from agent.domain.events import Asked, FaultCleared, FaultRaised
 from agent.domain.orders import ClearFaults, Reply
-from agent.kinds import Fault
+from agent.model.types import Fault
 from tests.domain.playbook import EMPTY, LINK, Playbook
 
 

@@ -11,7 +11,7 @@ from agent.domain.cost import Cost
 from agent.domain.events import Asked, CostHeard
 from agent.domain.orders import Note, Reply
 from agent.domain.webpay import Plan
-from agent.kinds import MessageContent, ScreenName
+from agent.model.types import MessageContent, ScreenName
 from tests.domain.playbook import LINK, Playbook, charging
 from tests.domain.test_plays_cost import CENT, ask, stopped
 from tests.domain.test_plays_payment import paid, till, unplugged

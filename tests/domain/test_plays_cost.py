@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from agent.board import EvseState, Pilot
 from agent.domain.asks import Ask, AskCost, AskMessage, AskSet, AskStart
 from agent.domain.cost import Cost, IdlePrice, NextPrice, Price, Triggers, in_language, micro
 from agent.domain.events import (
@@ -24,7 +23,8 @@ from agent.domain.events import (
 )
 from agent.domain.messages import ChargingState, ConnectorUnplugged
 from agent.domain.orders import ReadMeter, Reply, Tell
-from agent.kinds import MessageContent, ScreenName
+from agent.model.board import EvseState, Pilot
+from agent.model.types import MessageContent, ScreenName
 from tests.domain.playbook import CHARGING, EMPTY, LINK, PLUGGED, UTC0_S, A, B, Playbook, charging, wh
 
 CENT, EURO = 10_000, 1_000_000

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.account import Bill
 from agent.domain.asks import AskInventory, AskStart
 from agent.domain.charging.profiles import Period, Schedule, Unit
@@ -32,7 +31,8 @@ from agent.domain.orders import JudgeToken, SetLimit, SetRelease, Tell
 from agent.domain.rules.words import SETTLE_S
 from agent.domain.tariff import Tariff, rate
 from agent.domain.variables import Settings
-from agent.kinds import ScreenName
+from agent.model.board import EvseState, EvseTraits, Pilot
+from agent.model.types import ScreenName
 from tests.domain.playbook import ACCEPTED, LINK, REFUSED, UTC0_S, A, Playbook, charging, wh
 from tests.domain.test_plays_charging import DEFAULT, MAX, Play, ask, given, plugged_and_begun, profile, put, schedule
 

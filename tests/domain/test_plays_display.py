@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.asks import AskReset, AskStart
 from agent.domain.events import (
     Asked,
@@ -28,7 +27,8 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.orders import JudgeToken, Remember, Show
-from agent.kinds import AuthorizationStatus, Fault, Lamp, ScreenName, Token, Verdict
+from agent.model.board import EvseState, EvseTraits, Pilot
+from agent.model.types import AuthorizationStatus, Fault, Lamp, ScreenName, Token, Verdict
 from tests.domain.playbook import EMPTY, LINK, PLUGGED, A, B, C, Playbook, charging, wh
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.board import EvseTraits
 from agent.domain.blocks.early import OPENING_S
 from agent.domain.events import BoardOpened, CardPresented, FaultRaised, LinkChanged, Started
 from agent.domain.evse import State
 from agent.domain.orders import JudgeToken, SetRelease
-from agent.kinds import Fault, ScreenName
+from agent.model.board import EvseTraits
+from agent.model.types import Fault, ScreenName
 from tests.domain.playbook import CARD_B, EMPTY, LINK, PLUGGED, A, B, Playbook, charging
 
 TRAITS = EvseTraits(tethered=False)

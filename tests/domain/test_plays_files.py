@@ -38,7 +38,7 @@ from agent.domain.orders import (
     SendLog,
     Tell,
 )
-from agent.kinds import Token
+from agent.model.types import Token
 
 PLAIN = AskFirmware("http://h/fw", UTC0_S, None, 1, 30)
 SIGNED = AskFirmware("http://h/fw", UTC0_S, request_id=7, certificate="PEM", signature="sig")

@@ -20,7 +20,7 @@ from agent.domain.events import (
 )
 from agent.domain.messages import ConnectorStatus, StatusChanged
 from agent.domain.orders import ClearFaults, Order, ReadMeter, Reply, Restart, Tell
-from agent.kinds import Fault, ScreenName, Supply
+from agent.model.types import Fault, ScreenName, Supply
 from tests.domain.playbook import EMPTY, LINK, A, Like, Playbook, forgotten, kept, wh
 
 HOT = replace(EMPTY, faults=frozenset({Fault.HIGH_TEMPERATURE}))

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from agent.board import EvseState, EvseTraits
 from agent.domain.events import (
     BoardChanged,
     BoardOpened,
@@ -18,7 +17,8 @@ from agent.domain.events import (
 from agent.domain.evse import Service, State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Note, ReadMeter
-from agent.kinds import Fault, Reading
+from agent.model.board import EvseState, EvseTraits
+from agent.model.types import Fault, Reading
 from tests.domain.playbook import CHARGING, EMPTY, PLUGGED, Playbook, charging
 
 IDLE_S = 10.0

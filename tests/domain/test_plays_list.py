@@ -15,7 +15,7 @@ from agent.domain.events import Asked, CardPresented, Started, StoreFailed, Toke
 from agent.domain.evse import State
 from agent.domain.messages import ListConflicted
 from agent.domain.orders import JudgeToken, ReadMeter, Remember, Reply
-from agent.kinds import AuthorizationStatus, Moment, Stamp, Token, Verdict
+from agent.model.types import AuthorizationStatus, Moment, Stamp, Token, Verdict
 
 GOOD = Verdict(AuthorizationStatus.ACCEPTED)
 FAMILY = Verdict(AuthorizationStatus.ACCEPTED, "FAMILY")

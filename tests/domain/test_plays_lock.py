@@ -21,7 +21,6 @@ from playbook import (
     wh,
 )
 
-from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.asks import AskSet, AskUnlock
 from agent.domain.events import (
     Asked,
@@ -45,7 +44,8 @@ from agent.domain.evse import State
 from agent.domain.faults import LASTING_S
 from agent.domain.messages import TransactionEnded, TransactionUpdated
 from agent.domain.orders import JudgeToken, Order, ReadMeter, Remember, Reply, SetHold, SetRelease, Unlock
-from agent.kinds import Fault, ScreenName, Token, Verdict
+from agent.model.board import EvseState, EvseTraits, Pilot
+from agent.model.types import Fault, ScreenName, Token, Verdict
 
 LOCKED = replace(PLUGGED, locked=True)
 HOLDS = EvseTraits(counts_plugged=True, holds=True)

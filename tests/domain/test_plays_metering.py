@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-from agent.board import EvseState, Pilot
 from agent.domain.events import (
     BoardChanged,
     CardPresented,
@@ -17,7 +16,8 @@ from agent.domain.events import (
 from agent.domain.evse import State
 from agent.domain.messages import MeterSampled, TransactionEnded, TransactionUpdated
 from agent.domain.orders import ReadMeter, Remember, SetRelease, Unlock
-from agent.kinds import Fault, ReadingContext, Stamp
+from agent.model.board import EvseState, Pilot
+from agent.model.types import Fault, ReadingContext, Stamp
 from tests.domain.playbook import T0_S, UTC0_S, A, B, Playbook, charging, told, wh
 
 ENERGY = ("Energy.Active.Import.Register",)

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from agent.board import EvseState
 from agent.domain.events import BoardChanged, ContactorOpened, MeterLooked, VehicleLeft
 from agent.domain.evse import State
 from agent.domain.messages import ConnectorStatus, StopReason
 from agent.domain.orders import SetRelease
-from agent.kinds import Fault, Reading, ScreenName
+from agent.model.board import EvseState
+from agent.model.types import Fault, Reading, ScreenName
 from tests.domain.playbook import CHARGING, Playbook, charging, kept
 
 LIMIT_A = 32.0

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from agent.bankcards import BankCard, Settlement, TerminalIdentity
-from agent.board import EvseTraits
 from agent.domain.adhoc import Payment, PayState, Terms, reference
 from agent.domain.events import (
     BoardChanged,
@@ -53,7 +51,9 @@ from agent.domain.payment_words import (
 )
 from agent.domain.payments import EVENTS, TABLE
 from agent.domain.tariff import Tariff
-from agent.kinds import Fault, ScreenName, Stamp, Token, TokenType
+from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
+from agent.model.board import EvseTraits
+from agent.model.types import Fault, ScreenName, Stamp, Token, TokenType
 from tests.domain.playbook import (
     ACCEPTED,
     EMPTY,

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from agent.bankcards import BankCard
 from agent.domain.blocks.adhoc import BEGUN_S
 from agent.domain.events import ContactorOpened, MeterRead
 from agent.domain.evse import State
 from agent.domain.messages import StopReason
 from agent.domain.orders import Signal
 from agent.domain.payment_words import AuthorisePayment, BankCardRead, CancelPayment, PaymentCancelled
-from agent.kinds import ScreenName, Sign
+from agent.model.bank_card import BankCard
+from agent.model.types import ScreenName, Sign
 from tests.domain.playbook import Playbook, wh
 from tests.domain.test_plays_payment import CARD, OTHER, PLUG, energised, offer, paid, tapped, till
 

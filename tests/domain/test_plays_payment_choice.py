@@ -43,7 +43,7 @@ from agent.domain.payment_words import (
     VoidPayment,
 )
 from agent.domain.tariff import Tariff
-from agent.kinds import Fault, ScreenName, Token
+from agent.model.types import Fault, ScreenName, Token
 from tests.domain.playbook import LINK, A, Playbook, kept, wh
 from tests.domain.test_plays_payment import (
     AMOUNT,

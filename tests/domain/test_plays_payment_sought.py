@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from agent.bankcards import Settlement
 from agent.domain.payment_book import ANSWER_S, AUTH_S
 from agent.domain.payment_words import BankCardRead, PaymentApproved, PaymentCancelled, PaymentSettled, VoidPayment
-from agent.kinds import Fault
+from agent.model.bank_card import Settlement
+from agent.model.types import Fault
 from tests.domain.playbook import Playbook
 from tests.domain.test_plays_payment import AMOUNT, CARD, offer, record, till, unheard
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from agent.bankcards import Settlement, TerminalIdentity
 from agent.domain.adhoc import PayState, Terms, reference
 from agent.domain.asks import AskStart
 from agent.domain.events import (
@@ -37,7 +36,8 @@ from agent.domain.payment_words import (
     VoidPayment,
 )
 from agent.domain.tariff import Tariff
-from agent.kinds import Fault, Token
+from agent.model.bank_card import Settlement, TerminalIdentity
+from agent.model.types import Fault, Token
 from tests.domain.playbook import EMPTY, LINK, Playbook, kept, wh
 from tests.domain.test_plays_payment import (
     OTHER,

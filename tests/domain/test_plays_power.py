@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from agent.board import EvseState, Pilot
 from agent.domain.events import (
     BoardChanged,
     BoardOpened,
@@ -18,7 +17,8 @@ from agent.domain.events import (
 from agent.domain.evse import State
 from agent.domain.messages import ConnectorStatus, StopReason, TransactionEnded, TriggerReason
 from agent.domain.orders import JudgeToken, Leave, ReadMeter, Remember, SetRelease, Unlock
-from agent.kinds import Fault, ScreenName, Supply
+from agent.model.board import EvseState, Pilot
+from agent.model.types import Fault, ScreenName, Supply
 from tests.domain.playbook import (
     ACCEPTED,
     CHARGING,

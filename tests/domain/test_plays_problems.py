@@ -7,7 +7,7 @@ from playbook import LINK, Playbook
 from agent.domain.events import FaultCleared, FaultRaised, LinkChanged
 from agent.domain.messages import FaultNoted
 from agent.domain.orders import Tell
-from agent.kinds import STATION, Fault
+from agent.model.types import STATION, Fault
 
 LOCK, DOOR = Fault.LOCK_FAILURE, Fault.DOOR_OPEN
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.events import (
     BoardChanged,
     CablePlugged,
@@ -22,7 +21,8 @@ from agent.domain.events import (
 from agent.domain.evse import State
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted, TriggerReason
 from agent.domain.orders import JudgeToken, ReadMeter
-from agent.kinds import ScreenName
+from agent.model.board import EvseState, EvseTraits, Pilot
+from agent.model.types import ScreenName
 from tests.domain.playbook import ACCEPTED, CHARGING, A, Playbook, wh
 
 HERE = EvseState(Pilot.B, pwm=False, cable=True, contactor=False)

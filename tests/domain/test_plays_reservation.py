@@ -21,7 +21,6 @@ from playbook import (
     wh,
 )
 
-from agent.board import EvseTraits
 from agent.domain.asks import (
     AskAvailability,
     AskCancelReservation,
@@ -48,7 +47,8 @@ from agent.domain.evse import Service, State
 from agent.domain.messages import ReservationEnded, TransactionStarted
 from agent.domain.orders import JudgeToken, Remember, Reply, Tell
 from agent.domain.reserved import served
-from agent.kinds import AuthorizationStatus, Fault, ScreenName, Token, Verdict
+from agent.model.board import EvseTraits
+from agent.model.types import AuthorizationStatus, Fault, ScreenName, Token, Verdict
 
 OK = Verdict(AuthorizationStatus.ACCEPTED)
 FAMILY = Verdict(AuthorizationStatus.ACCEPTED, "FAMILY")

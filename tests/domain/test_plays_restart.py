@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.asks import AskStop
 from agent.domain.blocks.metering import Metering
 from agent.domain.events import (
@@ -32,7 +31,8 @@ from agent.domain.messages import (
 )
 from agent.domain.orders import ReadMeter, Remember, Reply, SetLimit, SetRelease, Unlock
 from agent.domain.variables import Settings
-from agent.kinds import Fault, ScreenName
+from agent.model.board import EvseState, EvseTraits, Pilot
+from agent.model.types import Fault, ScreenName
 from tests.domain.playbook import (
     CHARGING,
     EMPTY,

@@ -18,7 +18,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import ClearFaults, JudgeToken, ReadMeter, Remember, Reply, Restart
-from agent.kinds import AuthorizationStatus, Verdict
+from agent.model.types import AuthorizationStatus, Verdict
 
 ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
 

@@ -19,7 +19,7 @@ from agent.domain.events import (
 from agent.domain.messages import FirmwareStatus, LogStatus, SecurityHappened, noted
 from agent.domain.record import dump, load
 from agent.domain.security import CAUSES, LOG_MAX, NEVER, REPEATED, Noted, SecurityEvent
-from agent.kinds import Fault, Moment, Stamp
+from agent.model.types import Fault, Moment, Stamp
 
 START = "StartupOfTheDevice"
 

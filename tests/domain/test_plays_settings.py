@@ -35,7 +35,7 @@ from agent.domain.messages import (
 )
 from agent.domain.orders import JudgeToken, ReadMeter, Remember, Reply, SetRelease, SetService, Tell, Unlock
 from agent.domain.variables import VARIABLES
-from agent.kinds import ReadingContext, ScreenName
+from agent.model.types import ReadingContext, ScreenName
 from tests.domain.playbook import (
     ACCEPTED,
     CARD_A,

@@ -7,7 +7,7 @@ import pytest
 from agent.domain.asks import AskSet, AskStart
 from agent.domain.events import Asked, CardPresented, FaultCleared, FaultRaised, TokenJudged
 from agent.domain.orders import SetLamp, Signal
-from agent.kinds import Fault, Lamp, Sign
+from agent.model.types import Fault, Lamp, Sign
 from tests.domain.playbook import ACCEPTED, LINK, PLUGGED, REFUSED, A, B, Playbook, charging
 
 

@@ -31,9 +31,9 @@ from agent.domain.payment_words import BankCardRead, PaymentApproved
 from agent.domain.rights import Session
 from agent.domain.tariff import Rates, Tariff, Window
 from agent.domain.tariff_words import tariff_words
-from agent.kinds import Judge, Token, TokenType
+from agent.model.meter_signing import Signing, named_in, tariff_text
+from agent.model.types import Judge, Token, TokenType
 from agent.services.ocmf import Signer
-from agent.signing import Signing, named_in, tariff_text
 from tests.domain.playbook import ACCEPTED, EMPTY, LINK, A, Playbook, make_site, wh
 from tests.domain.test_plays_payment import AMOUNT, CARD, offer, till
 from tests.domain.test_plays_signing import EM580

@@ -26,9 +26,9 @@ from agent.domain.messages import MeterSampled, StopReason, TransactionStarted, 
 from agent.domain.metrology import Watch
 from agent.domain.orders import JudgeToken, Note, ReadMeter
 from agent.initial import initial_evses
-from agent.kinds import MeterIdentity, MeterPolicy, ReadingContext, SignedReading
+from agent.model.meter_signing import Signing
+from agent.model.types import MeterIdentity, MeterPolicy, ReadingContext, SignedReading
 from agent.settings import parse
-from agent.signing import Signing
 from tests.domain.playbook import ACCEPTED, EMPTY, PLUGGED, A, Playbook, make_site, wh
 
 EM580 = MeterIdentity("Carlo Gavazzi", "EM580", "S1", "1", 1.0, ("B",), signs=True)

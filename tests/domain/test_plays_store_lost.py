@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.events import MeterRead
 from agent.domain.evse import State
 from agent.domain.messages import SecurityHappened, StopReason, TransactionEnded, TransactionStarted
 from agent.domain.orders import ReadMeter, Remember, SetRelease, Tell
+from agent.model.board import EvseState, EvseTraits, Pilot
 from tests.domain.playbook import EMPTY, B, Playbook, charging, wh
 from tests.domain.test_plays_payment import paid, record, till
 

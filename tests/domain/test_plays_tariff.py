@@ -26,7 +26,7 @@ from agent.domain.messages import ChargingState
 from agent.domain.offer import Offer
 from agent.domain.payment_words import CommitPayment, VoidPayment
 from agent.domain.tariff import Rates, Tariff, Usage, Window
-from agent.kinds import ScreenName
+from agent.model.types import ScreenName
 from tests.domain.playbook import ACCEPTED, LINK, A, Playbook, make_site, wh
 from tests.domain.test_plays_cost import ask
 from tests.domain.test_plays_payment import PLUG, charge, paid, record, tapped, till, unplugged

@@ -11,7 +11,7 @@ from agent.domain.events import Asked, BoardChanged, MeterFailed, MeterRead, Sto
 from agent.domain.evse import State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import ReadMeter
-from agent.kinds import Fault
+from agent.model.types import Fault
 from tests.domain.playbook import EMPTY, LINK, PLUGGED, Playbook, wh
 
 DOOR = frozenset({Fault.DOOR_OPEN})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from agent.board import EvseState
 from agent.domain.events import BoardChanged, MeterLooked
 from agent.domain.evse import State
 from agent.domain.messages import StopReason
-from agent.kinds import Fault, Reading
+from agent.model.board import EvseState
+from agent.model.types import Fault, Reading
 from tests.domain.playbook import Playbook, charging
 
 

@@ -18,7 +18,7 @@ from agent.domain.rights import Session
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thinned
 from agent.domain.stop import Stop
 from agent.domain.variables import MEASURANDS, PHASES, VARIABLES, Settings, Variable, WrongValue, read, write
-from agent.kinds import Reading, Stamp, Token, Verdict
+from agent.model.types import Reading, Stamp, Token, Verdict
 
 texts = st.text(max_size=40)
 finite = st.floats(allow_nan=False, allow_infinity=False, width=64)

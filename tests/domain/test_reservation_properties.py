@@ -16,7 +16,7 @@ from agent.domain.evse import Evse, Site, State
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.reserved import Reservation, claim, served
 from agent.domain.variables import Settings
-from agent.kinds import AuthorizationStatus, Stamp, Token, Verdict
+from agent.model.types import AuthorizationStatus, Stamp, Token, Verdict
 
 KINDS = ("sType2", "cType2")
 TOKENS = tuple(Token(name) for name in "ABCD")

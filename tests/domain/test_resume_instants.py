@@ -13,7 +13,7 @@ import pytest
 from agent.domain.asks import AskStop, AskUnlock
 from agent.domain.events import CardPresented, FaultRaised
 from agent.domain.messages import TransactionEnded
-from agent.kinds import Fault
+from agent.model.types import Fault
 from tests.domain.rig import GOOD, Config, Rig
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"

@@ -46,7 +46,7 @@ from agent.domain.messages import StopReason, TransactionAuthorised, Transaction
 from agent.domain.rules.points import OUTLASTING
 from agent.domain.session import EVENTS, TABLE, IllegalEvent, step
 from agent.domain.variables import POINTS
-from agent.kinds import Fault, Moment, Reading, Stamp, Supply, Token
+from agent.model.types import Fault, Moment, Reading, Stamp, Supply, Token
 from tests.domain.playbook import make_site
 from tests.domain.rig import BAD, FRIEND, GOOD, STRANGER, VERDICTS, Config, Rig
 from tests.domain.walks import Deed, Deeds, Walks

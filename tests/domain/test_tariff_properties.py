@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.domain.localtime import Local
 from agent.domain.tariff import Rates, Tariff, Usage, Window
-from agent.kinds import Stamp
+from agent.model.types import Stamp
 
 FEW = settings(max_examples=60, deadline=None, derandomize=True)
 SPRING_S = 1_806_195_600

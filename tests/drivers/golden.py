@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, features
 
-from agent.kinds import ScreenName
+from agent.model.types import ScreenName
 from drivers.panel import fonts
 from drivers.panel.faces import faces
 from drivers.panel.mounting import TURN_S

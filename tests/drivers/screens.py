@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from agent.kinds import Screen, ScreenName
+from agent.model.types import Screen, ScreenName
 from agent.ports.driver import Where
 from drivers.panel import canvas, fonts
 from drivers.panel.page import Page, page

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from agent.kinds import Limit
+from agent.model.types import Limit
 from agent.ports import DeviceError, Refused
 from agent.ports.evse import EvsePort
 from drivers.evse_modbus import DRIVER, BoardSettings

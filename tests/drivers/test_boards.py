@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from busy_machine import deadline
 
-from agent.board import EvseState, Pilot
-from agent.kinds import Fault, Limit
+from agent.model.board import EvseState, Pilot
+from agent.model.types import Fault, Limit
 from agent.ports import Broken
 from agent.ports.driver import Where
 from agent.ports.evse import EvsePort

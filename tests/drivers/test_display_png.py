@@ -13,7 +13,7 @@ import pytest
 from busy_machine import deadline
 from PIL import Image
 
-from agent.kinds import Screen, ScreenName
+from agent.model.types import Screen, ScreenName
 from agent.ports import Broken, Unreachable
 from agent.ports.display import DisplayPort
 from drivers.display_png import DRIVER, PngSettings

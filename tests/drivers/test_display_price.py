@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.kinds import Screen, ScreenName
+from agent.model.types import Screen, ScreenName
 from drivers.panel.page import Page, page
 from tests.drivers.screens import words
 

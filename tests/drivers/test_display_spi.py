@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from agent.kinds import Screen, ScreenName
+from agent.model.types import Screen, ScreenName
 from agent.ports import Broken, Unreachable
 from agent.ports.display import DisplayPort
 from drivers.display_spi import DRIVER, SpiSettings

@@ -17,8 +17,8 @@ import pytest
 from busy_machine import Deadline, deadline
 from simulated import held_port
 
-from agent.board import EvseState, Pilot
-from agent.kinds import Fault, Limit
+from agent.model.board import EvseState, Pilot
+from agent.model.types import Fault, Limit
 from agent.ports import Broken, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.settings import Evse as Fitted

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from busy_machine import Deadline, deadline
 
-from agent.board import EvseState, Pilot
-from agent.kinds import Fault, Limit
+from agent.model.board import EvseState, Pilot
+from agent.model.types import Fault, Limit
 from agent.ports import Broken, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.ports.evse import EvsePort

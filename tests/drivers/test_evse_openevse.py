@@ -17,8 +17,8 @@ from busy_machine import Deadline, deadline
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.board import EvseState, Pilot
-from agent.kinds import Fault, Limit
+from agent.model.board import EvseState, Pilot
+from agent.model.types import Fault, Limit
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.settings import Evse as Fitted

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.kinds import Lamp as Colour
-from agent.kinds import Light
+from agent.model.types import Lamp as Colour
+from agent.model.types import Light
 from agent.ports import Broken, Unreachable
 from agent.ports.driver import Where
 from drivers.lamp_leds import DRIVER, LampSettings, complaints

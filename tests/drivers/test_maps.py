@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.board import Pilot
-from agent.kinds import Fault
+from agent.model.board import Pilot
+from agent.model.types import Fault
 from drivers.evse_modbus import board_map
 
 CONFIG = Path(__file__).parents[2] / "config"

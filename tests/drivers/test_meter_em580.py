@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from pyocmf import OCMF
 
-from agent.kinds import SignedReading, Stamp
+from agent.model.meter_signing import Signing
+from agent.model.types import SignedReading, Stamp
 from agent.ports import DeviceError
 from agent.ports.driver import Where
 from agent.ports.meter import SigningMeter
-from agent.signing import Signing
 from drivers.meter_modbus import DRIVER, MeterSettings
 from drivers.sim.rest_meters import Notary, ocmf
 from tests.drivers import modbus_far_ends as modbus

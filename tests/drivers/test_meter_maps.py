@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.kinds import MeterIdentity, Reading, Stamp
+from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, Garbled
 from agent.ports.driver import Where
 from drivers.meter_modbus import DRIVER, MeterSettings, meter_map

@@ -12,11 +12,11 @@ import pytest
 from busy_machine import deadline
 from pyocmf import OCMF
 
-from agent.kinds import SignedReading, Stamp
+from agent.model.meter_signing import Signing
+from agent.model.types import SignedReading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Unreachable
 from agent.ports.driver import Where
 from agent.ports.meter import SigningMeter
-from agent.signing import Signing
 from drivers.meter_rest import DRIVER, RestSettings
 from drivers.sim.rest_meters import IemFar, LemFar, RestMeter
 from drivers.testkit.meter import check_meter

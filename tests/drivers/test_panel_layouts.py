@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import CAMPAIGN
 
-from agent.kinds import Screen, ScreenName
+from agent.model.types import Screen, ScreenName
 from drivers.panel import canvas as canvas_module
 from drivers.panel import fonts as fonts_module
 from drivers.panel.canvas import Canvas, Placed, Type, fit, wrapped

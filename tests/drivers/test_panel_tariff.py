@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.kinds import Screen, ScreenName
+from agent.model.types import Screen, ScreenName
 from drivers.panel.faces import faces
 from drivers.panel.page import Page, page
 from tests.drivers.screens import BILL, BILLED, BOUNDS, LANGUAGES, LAW, PRICES, TURN, hurry, words

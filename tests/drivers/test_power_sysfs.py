@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from busy_machine import stretched
 
-from agent.kinds import Supply
+from agent.model.types import Supply
 from agent.ports import Broken, Garbled, Unreachable
 from agent.ports.driver import Where
 from drivers.power_sysfs import DRIVER, PowerSettings, complaints

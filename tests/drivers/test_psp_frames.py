@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.bankcards import TerminalIdentity
+from agent.model.bank_card import TerminalIdentity
 from drivers.sim.apollo.blocks import Ear, block
 from drivers.terminal_payter import messages, tlv, words
 from drivers.terminal_payter.card import card

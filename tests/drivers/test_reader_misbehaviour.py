@@ -16,7 +16,7 @@ import pytest
 from busy_machine import deadline, stretched
 from simulated import CAMPAIGN
 
-from agent.kinds import Token, TokenType
+from agent.model.types import Token, TokenType
 from agent.ports.driver import Where
 from agent.ports.reader import ReaderPort, Tap
 from drivers.reader_nfc import DRIVER, NfcSettings

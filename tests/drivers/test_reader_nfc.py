@@ -22,7 +22,7 @@ from busy_machine import Deadline, stretched
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.kinds import Token, TokenType
+from agent.model.types import Token, TokenType
 from agent.ports import Broken, Unreachable
 from agent.ports.driver import Where
 from agent.ports.reader import ReaderPort, Tap

@@ -20,7 +20,7 @@ from busy_machine import Deadline, deadline, stretched
 from simulated import CAMPAIGN
 
 from agent.domain.events import CardPresented, Event, FaultCleared, FaultRaised
-from agent.kinds import Fault, Token, TokenType
+from agent.model.types import Fault, Token, TokenType
 from agent.ports import Unreachable
 from agent.ports.driver import Where
 from agent.ports.reader import ReaderPort, Tap

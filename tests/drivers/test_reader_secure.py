@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from busy_machine import stretched
 
-from agent.kinds import Token, TokenType
+from agent.model.types import Token, TokenType
 from agent.ports import Broken
 from agent.ports.driver import Where
 from agent.ports.reader import ReaderPort, Tap

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from simulated import CAMPAIGN
 
-from agent.kinds import Screen, ScreenName
+from agent.model.types import Screen, ScreenName
 from drivers.panel import panes
 from drivers.panel.display import PanelDisplay, opened
 from drivers.panel.faces import CODE_S

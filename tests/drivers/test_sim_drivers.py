@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from busy_machine import deadline, stretched
 
-from agent.board import EvseState, Pilot
-from agent.kinds import Fault, Limit, Screen, ScreenName
+from agent.model.board import EvseState, Pilot
+from agent.model.types import Fault, Limit, Screen, ScreenName
 from agent.ports.driver import Where
 from agent.settings import Device, StationFile, build, parse
 from drivers.sim.world import World

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.kinds import Fault
+from agent.model.types import Fault
 from agent.ocpp.names import ERRORS_16
 from drivers.sim.faults import NO_CONDITION, named
 

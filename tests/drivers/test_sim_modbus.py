@@ -16,7 +16,7 @@ from busy_machine import stretched
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.kinds import Fault
+from agent.model.types import Fault
 from drivers.sim.board import EXTRA_BASE, ChargeController
 from drivers.sim.faults import EXTRA, FAULT_NAMES
 from drivers.sim.meter import FAMILIES, Meter, kwh_float

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.kinds import Fault
+from agent.model.types import Fault
 from drivers.sim.evse import NWS_PER_WH
 from drivers.sim.faults import SAFETY
 from drivers.sim.world import STEP_US, Impossible, Unknown, World

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from agent.kinds import Fault
+from agent.model.types import Fault
 from drivers.sim.board import ChargeController
 from drivers.sim.car import PROFILES
 from drivers.sim.faults import SAFETY

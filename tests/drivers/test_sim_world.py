@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from agent.judging import check
-from agent.kinds import Fault
+from agent.model.types import Fault
 from agent.settings import Device, load, parse
 from drivers.sim.command import station_file
 from drivers.sim.faults import FAULT_NAMES

@@ -12,7 +12,7 @@ import pytest
 from apollo import Apollo, heard, running
 from authorities import Authority
 
-from agent.bankcards import Settlement
+from agent.model.bank_card import Settlement
 from agent.ports import Broken, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalPort

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.domain.faults import blocks
-from agent.kinds import Fault, Screen, ScreenName
+from agent.model.types import Fault, Screen, ScreenName
 from agent.ports import Broken
 from drivers.panel.faces import faces
 from drivers.panel.page import page

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from agent.kinds import Stamp
+from agent.model.types import Stamp
 from agent.services.clock import BUILT_UTC_S, LAST_UTC_S, STEADY, Boot, Clock
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"

@@ -9,7 +9,7 @@ import pytest
 
 from agent.domain.events import BoardOpened, Event, ReleaseRefused
 from agent.domain.orders import SetLimit, SetRelease
-from agent.kinds import Limit
+from agent.model.types import Limit
 from agent.services import release
 from agent.services.boards import Alive, BoardKeeper
 from agent.verify.rounds import rounds

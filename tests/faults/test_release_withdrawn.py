@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.domain.events import BoardOpened, Event, UnlockTried
 from agent.domain.orders import SetLimit, SetRelease, Unlock
-from agent.kinds import Limit
+from agent.model.types import Limit
 from agent.services.boards import Alive, BoardKeeper
 from agent.verify.rounds import rounds
 from drivers.sim.board import ChargeController

@@ -24,7 +24,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.record import Poisoned
-from agent.kinds import Reading, ReadingContext, Stamp, Token
+from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ports.store import Put, StoreError
 from agent.services.store import Store, StoreRefused
 

@@ -18,7 +18,6 @@ import pytest
 from apollo import Apollo, running
 from busy_machine import deadline
 
-from agent.bankcards import Settlement
 from agent.domain.events import Event
 from agent.domain.payment_words import (
     AuthorisePayment,
@@ -34,6 +33,7 @@ from agent.domain.payment_words import (
     TerminalOpened,
     VoidPayment,
 )
+from agent.model.bank_card import Settlement
 from agent.services import keep
 from agent.services.terminals import TerminalKeeper
 

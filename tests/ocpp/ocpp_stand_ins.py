@@ -18,7 +18,7 @@ from agent.domain.access import Access
 from agent.domain.events import Asked, Event
 from agent.domain.orders import Reply
 from agent.domain.variables import Settings
-from agent.kinds import Moment, Stamp
+from agent.model.types import Moment, Stamp
 from agent.ocpp.dialect import Desk, Dialect, Identity
 from agent.ocpp.link import Link, Patience
 from agent.ocpp.v16 import V16

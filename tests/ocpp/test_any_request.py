@@ -23,7 +23,7 @@ from agent.domain.charging.composite import Span
 from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Purpose, Schedule, Unit
 from agent.domain.events import Asked, Event, SecurityNoticed
 from agent.domain.orders import Reply
-from agent.kinds import AuthorizationStatus, Verdict
+from agent.model.types import AuthorizationStatus, Verdict
 from agent.ocpp.asking import Asking
 from agent.ocpp.dialect import Dialect, Out
 from agent.ocpp.quirks import SWITCHES, applied

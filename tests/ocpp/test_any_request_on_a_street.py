@@ -34,7 +34,7 @@ from agent.domain.keys import (
     TakeChain,
 )
 from agent.domain.orders import FetchFirmware, JudgeSigner, Order, Reply, SendLog
-from agent.kinds import Token
+from agent.model.types import Token
 from agent.ocpp.dialect import Desk, Dialect, In, Refused
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201

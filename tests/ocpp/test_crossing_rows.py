@@ -36,7 +36,7 @@ from agent.domain.messages import (
 from agent.domain.orders import Reply
 from agent.domain.record import load
 from agent.domain.variables import Settings
-from agent.kinds import AuthorizationStatus, Reading, ReadingContext, Stamp, Token
+from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token
 from agent.ocpp.billing import Billing
 from agent.ocpp.delivery import deliver
 from agent.ocpp.dialect import Desk, Dialect, Heard, In, Out

@@ -15,7 +15,7 @@ from agent.domain.events import Asked, SecurityNoticed
 from agent.domain.messages import BootWanted, ConnectorStatus, HeartbeatWanted, StatusChanged
 from agent.domain.orders import Reply
 from agent.domain.variables import VARIABLES
-from agent.kinds import Stamp
+from agent.model.types import Stamp
 from agent.ocpp.asking import Asking
 from agent.ocpp.dialect import Boot, Dialect, Heard, In, Mute, Out, Refusal, Told, gaps, nothing
 from agent.ocpp.rpc import Called, Rpc

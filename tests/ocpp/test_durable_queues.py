@@ -22,7 +22,7 @@ from agent.domain.messages import (
     TransactionStarted,
     TriggerReason,
 )
-from agent.kinds import Reading, ReadingContext, Stamp, Token
+from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ocpp.delivery import deliver
 from agent.ocpp.dialect import Heard, Out
 from agent.ocpp.durable_queues import DurableQueues

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from ocpp_stand_ins import Central, Room, build, linked, running, served, until
 from test_any_request import QUIRKY, document
 
-from agent import json_limits
 from agent.domain.messages import HeartbeatWanted
 from agent.domain.orders import Reply
-from agent.json_limits import DEPTH_MAX, VALUES_MAX, excess, head
+from agent.model import json_limits
+from agent.model.json_limits import DEPTH_MAX, VALUES_MAX, excess, head
 from agent.ocpp.dialect import Dialect
 from agent.ocpp.rpc import Called, Dropped, Errored, Rpc, Say
 from agent.ocpp.v16 import V16

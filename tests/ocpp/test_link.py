@@ -31,7 +31,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import JudgeToken, Reply
-from agent.kinds import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
+from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
 from agent.ocpp.dialect import Heard, Out
 from agent.ocpp.inbox import Inbox
 from agent.ocpp.line import Line

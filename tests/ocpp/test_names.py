@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.domain.variables import VARIABLES
-from agent.kinds import Fault
+from agent.model.types import Fault
 from agent.ocpp.names import (
     ERRORS_16,
     KEYS_16,

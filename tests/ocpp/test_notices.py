@@ -11,7 +11,7 @@ from ocpp_stand_ins import Central, build, linked, running, served, until
 from agent.domain.events import SecurityNoticed
 from agent.domain.messages import BootWanted, FirmwareStatus, SecurityHappened, TransactionStarted
 from agent.domain.security import SecurityEvent
-from agent.kinds import Stamp, Token
+from agent.model.types import Stamp, Token
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ports.store import link_of, notes_of

@@ -26,7 +26,7 @@ from agent.domain.messages import (
 )
 from agent.domain.orders import JudgeToken, Reply
 from agent.judging import check
-from agent.kinds import ReadingContext, Stamp, Token
+from agent.model.types import ReadingContext, Stamp, Token
 from agent.ocpp.asking import Asking
 from agent.ocpp.dialect import Dialect, In, Mute, Out
 from agent.ocpp.heartbeat import Heartbeat

@@ -31,7 +31,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import JudgeToken
-from agent.kinds import Fault, Reading, ReadingContext, Stamp, Token
+from agent.model.types import Fault, Reading, ReadingContext, Stamp, Token
 from agent.ocpp.dialect import Dialect, Out
 from agent.ocpp.rpc import NOT_OFFERED
 from agent.ocpp.v16 import V16

@@ -14,7 +14,7 @@ from ocpp_stand_ins import UTC_S, desk
 from agent.domain.asks import AskListVersion, AskSendList
 from agent.domain.messages import ConnectorStatus, ListConflicted
 from agent.domain.orders import Reply
-from agent.kinds import AuthorizationStatus, Stamp, Verdict
+from agent.model.types import AuthorizationStatus, Stamp, Verdict
 from agent.ocpp import v16, v201
 from agent.ocpp.dialect import Dialect, In, Out, Refusal
 from agent.ocpp.v16 import V16

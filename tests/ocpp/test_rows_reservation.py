@@ -10,7 +10,7 @@ from test_rows_lists import answered, judge, row
 
 from agent.domain.asks import AskCancelReservation, AskReserve, AskStart
 from agent.domain.messages import ReservationEnded, TransactionStarted
-from agent.kinds import Stamp, Token, TokenType
+from agent.model.types import Stamp, Token, TokenType
 from agent.ocpp import v16, v201
 from agent.ocpp.dialect import Dialect, In, Mute, Out, Refusal
 from agent.ocpp.v16 import V16

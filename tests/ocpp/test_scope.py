@@ -9,7 +9,7 @@ import pytest
 from test_v201_model import inventory, item
 from test_v201_rows import place, valid
 
-from agent.kinds import Fault
+from agent.model.types import Fault
 from agent.ocpp.dialect import In, Mute, Out, Refusal, gaps
 from agent.ocpp.scope import SAYS, Leaves, billing, leaving, looking_on
 from agent.ocpp.v201.reports import Report

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.domain.messages import ChargingState, ConnectorStatus, StatusChanged
-from agent.kinds import Stamp
+from agent.model.types import Stamp
 from agent.ocpp.backoff import RETRY_MAX_S, Backoff, growing_s
 from agent.ocpp.statuses import KEPT_MAX, Statuses
 from agent.ocpp.times import NoTime, parse, rfc3339

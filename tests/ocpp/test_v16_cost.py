@@ -17,7 +17,7 @@ from agent.domain.cost import Cost, IdlePrice, NextPrice, Price, Triggers
 from agent.domain.messages import ChargingState
 from agent.domain.orders import Reply
 from agent.domain.variables import VARIABLES, Settings, Value, read
-from agent.kinds import MessageContent, Token
+from agent.model.types import MessageContent, Token
 from agent.ocpp.dialect import Desk, In
 from agent.ocpp.names import KEYS_16, initial_16, key_16
 from agent.ocpp.v16 import V16

@@ -14,7 +14,7 @@ from agent.domain.messages import ChargingState as State
 from agent.domain.messages import StopReason, TransactionEnded, TransactionUpdated, TriggerReason
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.variables import Settings
-from agent.kinds import MessageContent, Stamp, Token
+from agent.model.types import MessageContent, Stamp, Token
 from agent.ocpp.dialect import In, Out, Refused
 from agent.ocpp.v201 import V201
 

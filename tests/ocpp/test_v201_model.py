@@ -15,7 +15,7 @@ from agent.domain.events import Asked
 from agent.domain.evse import Evse, Site
 from agent.domain.orders import Reply
 from agent.domain.variables import VARIABLES, Settings, WrongValue, read
-from agent.kinds import Fault, Moment, Stamp
+from agent.model.types import Fault, Moment, Stamp
 from agent.ocpp.dialect import Desk, Refused
 from agent.ocpp.names2 import NAMES, UNNAMED_2, initial_2
 from agent.ocpp.v201.reports import CHUNK, Report

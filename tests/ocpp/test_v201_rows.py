@@ -72,7 +72,7 @@ from agent.domain.messages import (
 )
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.variables import Settings
-from agent.kinds import AuthorizationStatus, Fault, Reading, ReadingContext, Stamp, Token, TokenType, Verdict
+from agent.model.types import AuthorizationStatus, Fault, Reading, ReadingContext, Stamp, Token, TokenType, Verdict
 from agent.ocpp import versions
 from agent.ocpp.dialect import Boot, Desk, Heard, Identity, In, Out, Refusal, Refused, Unspeakable, gaps
 from agent.ocpp.v201 import V201

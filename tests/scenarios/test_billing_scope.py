@@ -14,7 +14,7 @@ import pytest_asyncio
 from street import Street, station_text, street
 from street201 import Street201, street201
 
-from agent.kinds import Fault
+from agent.model.types import Fault
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

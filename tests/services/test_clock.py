@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.kinds import Stamp
+from agent.model.types import Stamp
 from agent.services.clock import BUILT_UTC_S, Clock
 
 UTC = BUILT_UTC_S + 1e6

@@ -18,7 +18,7 @@ from agent.domain.keys import ListRoots
 from agent.domain.messages import StopReason, TransactionEnded, TriggerReason
 from agent.domain.orders import ReadMeter, SendLog
 from agent.filing import security_log
-from agent.kinds import Fault, Stamp
+from agent.model.types import Fault, Stamp
 from agent.ports.store import Put, StoreError
 from agent.services.clock import BUILT_UTC_S
 from agent.services.store import Store

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.judging import check, devices
-from agent.kinds import MeterPolicy
+from agent.model.types import MeterPolicy
 from agent.services.devices import compose
 from agent.settings import SettingsError, StationFile, parse
 

@@ -22,7 +22,7 @@ from agent.domain.events import (
 from agent.domain.messages import TransactionStarted
 from agent.domain.orders import Redial, Remember, Reply, SetRelease, Show, Tell, WakeMe
 from agent.domain.payment_words import CommitPayment
-from agent.kinds import Fault, Moment, Screen, ScreenName, Stamp, Token
+from agent.model.types import Fault, Moment, Screen, ScreenName, Stamp, Token
 from agent.ports.store import StoreError
 from agent.services import engine as module
 from agent.services.engine import Engine

@@ -41,7 +41,7 @@ from agent.domain.keys import (
     TakeChain,
 )
 from agent.domain.orders import CheckFirmware, DropFirmware, FetchFirmware, JudgeSigner, Order, SendLog
-from agent.kinds import Token
+from agent.model.types import Token
 from agent.ports.updater import Running
 from agent.services.clock import Clock
 from agent.services.files import Files, UpdaterKeeper

@@ -12,7 +12,7 @@ from busy_machine import deadline
 
 from agent.domain.events import Event, FaultCleared, FaultRaised, SupplyChanged
 from agent.domain.orders import SetLamp, Signal
-from agent.kinds import Fault, Lamp, Sign, Supply
+from agent.model.types import Fault, Lamp, Sign, Supply
 from agent.ports.driver import Where
 from agent.services import indicators
 from agent.services.indicators import BuzzerKeeper, LampKeeper, PowerKeeper

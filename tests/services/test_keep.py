@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 import pytest
 from busy_machine import deadline, stretched
 
-from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.events import (
     BoardChanged,
     BoardOpened,
@@ -20,7 +19,8 @@ from agent.domain.events import (
     UnlockTried,
 )
 from agent.domain.orders import ReadMeter, SetLimit, SetRelease, Show, Unlock
-from agent.kinds import Fault, Limit, MeterIdentity, Reading, Screen, ScreenName, Stamp
+from agent.model.board import EvseState, EvseTraits, Pilot
+from agent.model.types import Fault, Limit, MeterIdentity, Reading, Screen, ScreenName, Stamp
 from agent.ports import Broken, Exchanged, Garbled, Refused, Unreachable
 from agent.services import keep, release
 from agent.services.boards import Alive, BoardKeeper

@@ -16,7 +16,7 @@ from agent.domain.blocks.lists import Lists
 from agent.domain.events import Started
 from agent.domain.evse import Evse, Site
 from agent.domain.variables import Settings
-from agent.kinds import Moment, Stamp
+from agent.model.types import Moment, Stamp
 from agent.services.store import Store
 
 ENTRIES = 400
@@ -29,7 +29,7 @@ from agent.domain.blocks.lists import Lists
 from agent.domain.events import Asked, Started
 from agent.domain.evse import Evse, Site
 from agent.domain.variables import Settings
-from agent.kinds import AuthorizationStatus, Verdict
+from agent.model.types import AuthorizationStatus, Verdict
 from agent.services.clock import Clock
 from agent.services.engine import Engine
 from agent.services.store import Store

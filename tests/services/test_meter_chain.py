@@ -14,7 +14,7 @@ from agent.domain.events import ContactorOpened
 from agent.domain.evse import State
 from agent.domain.metrology import Watch
 from agent.domain.orders import ReadMeter
-from agent.kinds import Fault, MeterPolicy
+from agent.model.types import Fault, MeterPolicy
 from agent.ports.driver import Where
 from agent.services.keep import MeterKeeper
 from drivers.meter_modbus import DRIVER, MeterSettings

@@ -33,7 +33,7 @@ from agent.domain.evse import State
 from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionEnded, TriggerReason
 from agent.domain.record import dump, load
 from agent.domain.variables import Settings
-from agent.kinds import MeterIdentity, ReadingContext, SignedReading
+from agent.model.types import MeterIdentity, ReadingContext, SignedReading
 from agent.ocpp.dialect import Desk, Dialect, Out
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201

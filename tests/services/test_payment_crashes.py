@@ -22,7 +22,6 @@ import pytest
 from apollo import Apollo, running
 from busy_machine import deadline
 
-from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.adhoc import FINISHED, PayState, Terms
 from agent.domain.events import BoardChanged, BoardOpened, Event, LinkChanged, MeterLooked, Started
 from agent.domain.evse import Evse, Site
@@ -32,7 +31,8 @@ from agent.domain.payment_words import TerminalOrder
 from agent.domain.station import assemble
 from agent.domain.tariff import Tariff
 from agent.domain.variables import Settings
-from agent.kinds import Moment, Reading, Stamp
+from agent.model.board import EvseState, EvseTraits, Pilot
+from agent.model.types import Moment, Reading, Stamp
 from agent.ports.store import Put
 from agent.services import keep
 from agent.services.engine import Engine

@@ -15,7 +15,7 @@ from busy_machine import stretched
 
 from agent.domain.asks import AskSet, AskStart
 from agent.domain.events import Asked, CardPresented, Started, TokenJudged, TransactionHeard
-from agent.kinds import AuthorizationStatus, Token, Verdict
+from agent.model.types import AuthorizationStatus, Token, Verdict
 from agent.services.privacy import KEPT, Mask
 from agent.settings import Backend, Device
 
@@ -98,7 +98,7 @@ def test_an_error_that_ends_the_process_is_masked(tmp_path: Path) -> None:
 import logging, sys
 logging.basicConfig(stream=sys.stderr)
 from agent.domain.events import CardPresented
-from agent.kinds import Token
+from agent.model.types import Token
 from agent.services.privacy import Mask
 mask = Mask(); mask.install(); mask.hearing(CardPresented(1, Token({UID!r})))
 raise ExceptionGroup("x", [ValueError({UID!r})])

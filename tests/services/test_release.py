@@ -20,10 +20,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from agent.board import EvseState, EvseTraits, Pilot
 from agent.domain.events import BoardOpened, Event, ReleaseRefused
 from agent.domain.orders import SetHold, SetLimit, SetRelease, SetService, Unlock
-from agent.kinds import Limit
+from agent.model.board import EvseState, EvseTraits, Pilot
+from agent.model.types import Limit
 from agent.ports import Refused, Unreachable
 from agent.services.boards import Alive, BoardKeeper
 from tests.moving_clock import run_moving

@@ -20,7 +20,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.record import dump
-from agent.kinds import Reading, ReadingContext, Stamp, Token
+from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ocpp.openings import Known, put
 from agent.ports.store import OutboxRow, Put
 from agent.services import letters, salvage

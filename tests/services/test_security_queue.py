@@ -30,7 +30,7 @@ from agent.domain.messages import (
 )
 from agent.domain.record import dump
 from agent.domain.security import LOG_MAX, Noted
-from agent.kinds import Reading, ReadingContext, Stamp
+from agent.model.types import Reading, ReadingContext, Stamp
 from agent.ports.store import NOTES_MAX, Put, link_of, notes_of, readings_of
 from agent.services import engine
 from agent.services.store import Store

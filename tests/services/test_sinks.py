@@ -16,7 +16,7 @@ from busy_machine import deadline
 from simulated import held_port
 
 from agent.domain.messages import MeterSampled, Sample, SecurityHappened, TransactionStarted
-from agent.kinds import Reading, ReadingContext, SignedReading, Stamp, Token
+from agent.model.types import Reading, ReadingContext, SignedReading, Stamp, Token
 from agent.services.clock import Clock
 from agent.services.sink_mqtt import open_outlet
 from agent.services.sinks import FileOutlet, Sink, SinkError, Sinks

@@ -13,8 +13,8 @@ import pytest
 
 from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionEnded, TransactionStarted, TriggerReason
 from agent.domain.record import Poisoned
-from agent.frozen import replace
-from agent.kinds import Reading, ReadingContext, Stamp, Token
+from agent.model.fastclass import replace
+from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ports.store import Put, StoreError
 from agent.services import store as module
 from agent.services.ids import ENDED_KEPT
@@ -204,7 +204,7 @@ sys.path.insert(0, "tests/services")
 from agent.services.store import Store
 from agent.ports.store import Put
 from agent.domain.messages import TransactionStarted
-from agent.kinds import Stamp, Token
+from agent.model.types import Stamp, Token
 
 async def main():
     store = await Store.open(Path(sys.argv[1]))

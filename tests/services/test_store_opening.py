@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.domain.messages import MeterSampled, Sample, TransactionStarted
-from agent.kinds import Reading, ReadingContext, Stamp, Token
+from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ports.store import Put
 from agent.services import schema
 from agent.services.store import MIGRATIONS, Store, StoreRefused

@@ -15,7 +15,7 @@ import pytest
 from test_store import ended, sampled, started
 
 from agent.domain.record import Poisoned
-from agent.frozen import replace
+from agent.model.fastclass import replace
 from agent.ports.store import Put, StoreError, notes_of
 from agent.services import forms, loss, schema
 from agent.services.store import Store

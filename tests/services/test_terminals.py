@@ -12,7 +12,6 @@ import pytest
 from apollo import Apollo, running
 from busy_machine import deadline
 
-from agent.bankcards import Settlement, TerminalIdentity
 from agent.domain.events import Event, FaultCleared, FaultRaised
 from agent.domain.payment_words import (
     AuthorisePayment,
@@ -28,7 +27,8 @@ from agent.domain.payment_words import (
     TerminalOpened,
     VoidPayment,
 )
-from agent.kinds import Fault
+from agent.model.bank_card import Settlement, TerminalIdentity
+from agent.model.types import Fault
 from agent.ports import Unreachable
 from agent.ports.terminal import Approved, TerminalNews
 from agent.services import keep

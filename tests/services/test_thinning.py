@@ -10,7 +10,7 @@ from test_store import ended, sampled, started
 
 from agent.domain.adhoc import UNKEPT, PayState
 from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReason
-from agent.kinds import Stamp
+from agent.model.types import Stamp
 from agent.ports.store import Put, StoreError
 from agent.services import thinning
 from agent.services.store import RESERVE_PAGES, Store

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.kinds import EvseId
+from agent.model.types import EvseId
 from agent.ports.verify import Deed, Left
 from agent.settings import StationFile, parse
 from agent.verify import command, report, rounds

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.kinds import EvseId
+from agent.model.types import EvseId
 from agent.ports.verify import Deed
 from agent.verify.rounds import PASSED
 from drivers.sim.terminal import Terminal

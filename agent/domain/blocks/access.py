@@ -24,7 +24,7 @@ from agent.domain.orders import Redial, Remember, Reply, WakeMe
 from agent.domain.route import Route, of_file
 from agent.domain.security import SecurityEvent
 from agent.domain.variables import VARIABLES, Value, write
-from agent.kinds import Moment
+from agent.model.types import Moment
 
 SLOTS_MAX = 3
 GRACE_S = 10.0

@@ -52,7 +52,7 @@ from agent.domain.payment_words import (
     TerminalOpened,
 )
 from agent.domain.payments import Journal
-from agent.kinds import STATION, AuthorizationStatus, EvseId, Judge, Moment, Stamp, Token, TokenType, Verdict
+from agent.model.types import STATION, AuthorizationStatus, EvseId, Judge, Moment, Stamp, Token, TokenType, Verdict
 
 if TYPE_CHECKING:
     from agent.domain.tariff import Tariff

@@ -40,8 +40,8 @@ from agent.domain.evse import Evse, Service, Site, State
 from agent.domain.messages import ConnectorStatus, ListConflicted, StopReason, TriggerReason
 from agent.domain.orders import JudgeToken, Remember, Reply, Tell
 from agent.domain.pending import Pending
-from agent.frozen import replace
-from agent.kinds import AuthorizationStatus, EvseId, Judge, Moment, Token, TokenType, Verdict
+from agent.model.fastclass import replace
+from agent.model.types import AuthorizationStatus, EvseId, Judge, Moment, Token, TokenType, Verdict
 
 _LOCALLY = "local_authorization_only"
 

@@ -26,7 +26,7 @@ from agent.domain.evse import Evse, Site, State
 from agent.domain.faults import CATALOGUE, GRACE_S, ends_session
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Remember, Reply, SetService, WakeMe
-from agent.kinds import STATION, Fault, Moment
+from agent.model.types import STATION, Fault, Moment
 
 
 class Availability:

@@ -39,8 +39,8 @@ from agent.domain.keys import (
 from agent.domain.messages import CertificateSigningWanted
 from agent.domain.orders import Remember, Reply, Tell, WakeMe
 from agent.domain.security import SecurityEvent
-from agent.frozen import mutable
-from agent.kinds import Moment
+from agent.model.fastclass import mutable
+from agent.model.types import Moment
 
 DAY_S = 86400.0
 RENEW_S = 30 * DAY_S

@@ -56,8 +56,8 @@ from agent.domain.orders import Remember, Reply, WakeMe
 from agent.domain.record import Poisoned, dump, load
 from agent.domain.rights import Session
 from agent.domain.rules.words import timer
-from agent.frozen import replace
-from agent.kinds import STATION, EvseId, Moment, Stamp
+from agent.model.fastclass import replace
+from agent.model.types import STATION, EvseId, Moment, Stamp
 
 TIMER = "limits:"
 YIELD_S = 5.0

@@ -26,8 +26,8 @@ from agent.domain.events import (
 )
 from agent.domain.evse import Evse, Site
 from agent.domain.orders import WakeMe
-from agent.frozen import mutable, replace
-from agent.kinds import STATION, EvseId, Moment
+from agent.model.fastclass import mutable, replace
+from agent.model.types import STATION, EvseId, Moment
 
 CHOICE_S, PAYER_S = 15.0, 30.0
 """How long a question waits for its answer; the latter about a bank card: time to plug in (real seconds)."""

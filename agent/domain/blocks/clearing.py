@@ -12,7 +12,7 @@ from agent.domain.events import BoardOpened, FaultCleared, FaultRaised, FaultsAc
 from agent.domain.evse import Evse, Site
 from agent.domain.faults import blocks
 from agent.domain.orders import ClearFaults, ReadMeter, WakeMe
-from agent.kinds import Fault, Moment
+from agent.model.types import Fault, Moment
 
 LOOK_S = 5.0
 """After this time a fault is no longer one that the board is about to drop."""

@@ -27,7 +27,7 @@ from agent.domain.orders import Note, SetRelease, WakeMe
 from agent.domain.rules.end import CONTACTOR_S
 from agent.domain.rules.words import timer
 from agent.domain.session import EVENTS
-from agent.kinds import EvseId, Fault, Moment
+from agent.model.types import EvseId, Fault, Moment
 
 STUCK = Fault.CONTACTOR_STUCK_CLOSED
 _WELDED = {Fault.CONTACTOR_WELDED, Fault.MREC17}

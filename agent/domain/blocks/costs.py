@@ -35,8 +35,8 @@ from agent.domain.orders import Remember, Reply, Tell, WakeMe
 from agent.domain.record import Poisoned
 from agent.domain.rights import Session
 from agent.domain.variables import OFFLINE_PRICES, Value
-from agent.frozen import replace
-from agent.kinds import MessageContent, Moment, Token
+from agent.model.fastclass import replace
+from agent.model.types import MessageContent, Moment, Token
 
 MESSAGES_MAX = 16
 """Prices of drivers that are not (yet) here: a remote start may follow its price."""

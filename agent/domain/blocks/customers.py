@@ -13,7 +13,7 @@ from agent.domain.cache import Cache
 from agent.domain.events import Asked
 from agent.domain.evse import Site
 from agent.domain.orders import Reply
-from agent.kinds import Moment, Token
+from agent.model.types import Moment, Token
 
 
 class Customers:

@@ -35,8 +35,8 @@ from agent.domain.price_tag import agreed_with, bill_of, charged, of_session, of
 from agent.domain.pricing import Values, amount, not_told, tariff
 from agent.domain.rights import Session
 from agent.domain.webpay import address_problem
-from agent.frozen import frozen, replace
-from agent.kinds import STATION, EvseId, Fault, Lamp, MessageContent, Moment, Screen, ScreenName, TokenType
+from agent.model.fastclass import frozen, replace
+from agent.model.types import STATION, EvseId, Fault, Lamp, MessageContent, Moment, Screen, ScreenName, TokenType
 
 NOTICE_S = 4.0
 """How long a refusal stays on the screen (real seconds)."""

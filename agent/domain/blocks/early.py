@@ -9,7 +9,7 @@ from agent.domain.block import Yielded, on
 from agent.domain.events import BoardOpened, CardPresented, Started, TimeCame
 from agent.domain.evse import Site
 from agent.domain.orders import WakeMe
-from agent.kinds import STATION, Moment
+from agent.model.types import STATION, Moment
 
 OPENING_S = 10.0
 """After its start, in real seconds: a board that has not told by then is broken or not fitted."""

@@ -47,8 +47,8 @@ from agent.domain.orders import (
     WakeMe,
 )
 from agent.domain.security import SecurityEvent
-from agent.frozen import mutable
-from agent.kinds import STATION, Moment
+from agent.model.fastclass import mutable
+from agent.model.types import STATION, Moment
 
 OFFLINE_GRACE_S = 30 * 60.0
 """A station that cannot reach its backend is not for that a bad update: after this time it is committed as well."""

@@ -13,7 +13,7 @@ from agent.domain.evse import Evse, Site
 from agent.domain.faults import LOCKING
 from agent.domain.orders import Reply
 from agent.domain.variables import VARIABLES
-from agent.kinds import STATION, Moment
+from agent.model.types import STATION, Moment
 
 
 class Inventory:

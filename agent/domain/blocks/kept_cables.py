@@ -21,7 +21,7 @@ from agent.domain.evse import Evse, Site
 from agent.domain.kept_cable import KeptCable
 from agent.domain.orders import Remember
 from agent.domain.record import Poisoned
-from agent.kinds import Moment
+from agent.model.types import Moment
 
 
 class KeptCables:

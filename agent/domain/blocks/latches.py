@@ -24,7 +24,7 @@ from agent.domain.evse import Evse, Site
 from agent.domain.faults import CATALOGUE, GRACE_S, JAMS, JAMS_MOST, KEPT, LASTING_S, blocks
 from agent.domain.live import draws
 from agent.domain.orders import Remember, WakeMe
-from agent.kinds import STATION, EvseId, Fault, Moment
+from agent.model.types import STATION, EvseId, Fault, Moment
 
 _KEPT = KEPT | JAMS
 _LASTING = frozenset(f for f in CATALOGUE if blocks(f)) - KEPT - GRACE_S.keys()

@@ -11,7 +11,7 @@ from agent.domain.events import BoardOpened, FaultRaised, MeterRead
 from agent.domain.evse import Site
 from agent.domain.live import flows
 from agent.domain.orders import Note
-from agent.kinds import EvseId, Fault, Moment
+from agent.model.types import EvseId, Fault, Moment
 
 LASTS_S = 20.0
 """A board may wait 6 s until it opens under load (IEC 61851-1); an idle meter is looked at every 10 s."""

@@ -15,7 +15,7 @@ from agent.domain.events import Asked, Started
 from agent.domain.evse import Site
 from agent.domain.locallist import key
 from agent.domain.orders import Remember, Reply
-from agent.kinds import AuthorizationStatus, Moment, Token, Verdict
+from agent.model.types import AuthorizationStatus, Moment, Token, Verdict
 
 KIND, ABOUT = "list", "list_version"
 

@@ -28,7 +28,7 @@ from agent.domain.evse import Evse, Site, State
 from agent.domain.kept_cable import ENDED_BY_DRIVER
 from agent.domain.live import draws, flows
 from agent.domain.orders import ReadMeter, Remember, SetHold, Unlock, WakeMe
-from agent.kinds import EvseId, Fault, Moment
+from agent.model.types import EvseId, Fault, Moment
 
 RETRY_S = (5.0, 5.0, 30.0, 60.0)
 """A plug under tension often comes free when somebody moves it. The last one repeats: a motor gets hot."""

@@ -12,8 +12,8 @@ from agent.domain.events import Asked, LogSent, Started, TimeCame
 from agent.domain.evse import Site
 from agent.domain.messages import LogStatus
 from agent.domain.orders import DropLog, Remember, Reply, SendLog, Tell, WakeMe
-from agent.frozen import mutable, replace
-from agent.kinds import Moment
+from agent.model.fastclass import mutable, replace
+from agent.model.types import Moment
 
 RETRY_LEAST_S = 10.0
 AGAIN = "log:again"

@@ -30,8 +30,8 @@ from agent.domain.rules.signing import stamped
 from agent.domain.rules.words import with_offer
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thinned
 from agent.domain.variables import AS_UPDATED, ENERGY
-from agent.frozen import replace
-from agent.kinds import Fault, Moment, Reading, ReadingContext, Stamp
+from agent.model.fastclass import replace
+from agent.model.types import Fault, Moment, Reading, ReadingContext, Stamp
 
 LIVE_S = 2.0
 """How often the screen of a running session is refreshed (real seconds)."""

@@ -36,7 +36,7 @@ from agent.domain.metrology import (
     untrue,
 )
 from agent.domain.orders import Note, Remember
-from agent.kinds import Fault, MeterIdentity, Moment, Reading
+from agent.model.types import Fault, MeterIdentity, Moment, Reading
 
 FOREIGN = (Fault.METER_EXCHANGED, Fault.METER_UNFIT)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from agent.domain.block import Yielded, on
 from agent.domain.events import BoardOpened, FaultCleared, FaultRaised, MeterRead, VehicleLeft
 from agent.domain.evse import Evse, Site
-from agent.kinds import EvseId, Fault, Moment
+from agent.model.types import EvseId, Fault, Moment
 
 MORE, MORE_A, LASTS_S = 1.10, 0.5, 7.0
 """Over the offer by so much, for so long: what open stations tolerate."""

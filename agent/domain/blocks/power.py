@@ -9,7 +9,7 @@ from agent.domain.block import Yielded, on
 from agent.domain.events import FaultCleared, FaultRaised, GrantDropped, SessionClosed, SupplyChanged, TimeCame
 from agent.domain.evse import Site, State
 from agent.domain.orders import Leave, WakeMe
-from agent.kinds import STATION, Fault, Moment
+from agent.model.types import STATION, Fault, Moment
 
 LOST, GONE = "mains:lost", "mains:gone"
 """Timers: the loss has lasted; the back-up supply is used up."""

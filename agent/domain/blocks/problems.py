@@ -10,7 +10,7 @@ from agent.domain.evse import Evse, Site
 from agent.domain.faults import CATALOGUE, heaviest_first
 from agent.domain.messages import FaultNoted
 from agent.domain.orders import Tell
-from agent.kinds import STATION, EvseId, Fault, Moment
+from agent.model.types import STATION, EvseId, Fault, Moment
 
 
 class Problems:

@@ -12,7 +12,7 @@ from agent.domain.events import MeterRead, SessionClosed, SessionOpened, Situati
 from agent.domain.evse import Evse, Site, State
 from agent.domain.localtime import local
 from agent.domain.messages import ChargingState, TriggerReason
-from agent.kinds import EvseId, Moment, Stamp
+from agent.model.types import EvseId, Moment, Stamp
 
 if TYPE_CHECKING:  # of stations that sell without a contract
     from agent.domain.tariff import Tariff

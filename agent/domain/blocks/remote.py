@@ -32,8 +32,8 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import REMOTE_RESET, SCHEDULED_RESET, ReadMeter, Reply, Restart, Tell, WakeMe
-from agent.frozen import mutable
-from agent.kinds import STATION, Moment
+from agent.model.fastclass import mutable
+from agent.model.types import STATION, Moment
 
 RESET_PATIENCE_S = 30.0
 """How long a reset waits for the end readings of running sessions; they are on disk and told after the boot anyway."""

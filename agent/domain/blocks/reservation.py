@@ -14,7 +14,7 @@ from agent.domain.messages import ReservationEnded
 from agent.domain.orders import Remember, Reply, Tell, WakeMe
 from agent.domain.record import Poisoned
 from agent.domain.reserved import Reservation, claim, free, kept, served, waiting
-from agent.kinds import STATION, EvseId, Moment
+from agent.model.types import STATION, EvseId, Moment
 
 TIMER = "reservation:"
 ROUND_S = 0.001

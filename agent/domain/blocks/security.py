@@ -21,7 +21,7 @@ from agent.domain.messages import SecurityHappened
 from agent.domain.orders import FIRMWARE_UPDATE, REMOTE_RESET, SCHEDULED_RESET, Remember, Tell
 from agent.domain.record import Poisoned, dump, load
 from agent.domain.security import REPEATED, Noted, SecurityEvent
-from agent.kinds import Fault, Moment
+from agent.model.types import Fault, Moment
 
 CORRECTED_S = 1.0
 """Less is no change of the system time."""

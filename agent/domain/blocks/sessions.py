@@ -26,7 +26,7 @@ from agent.domain.rules.resume import RECOVER_S
 from agent.domain.rules.run import still_here, tolerate
 from agent.domain.rules.words import timer
 from agent.domain.session import EVENTS, step
-from agent.kinds import Fault, Moment
+from agent.model.types import Fault, Moment
 
 _OF_ONE_EVSE = tuple(e for e in EVENTS if issubclass(e, EvseEvent))
 

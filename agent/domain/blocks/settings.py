@@ -12,7 +12,7 @@ from agent.domain.localtime import instant
 from agent.domain.orders import Remember, Reply
 from agent.domain.transaction import Point
 from agent.domain.variables import VARIABLES, Variable, WrongValue, read, write
-from agent.kinds import Moment
+from agent.model.types import Moment
 
 
 class SettingsBlock:

@@ -10,7 +10,7 @@ from agent.domain.evse import Evse, Site
 from agent.domain.faults import blocks
 from agent.domain.messages import TriggerReason
 from agent.domain.orders import Signal
-from agent.kinds import STATION, EvseId, Fault, Moment, Sign, TokenType
+from agent.model.types import STATION, EvseId, Fault, Moment, Sign, TokenType
 
 
 class Signals:

@@ -10,7 +10,7 @@ from agent.domain.evse import Evse, Service, Site, State
 from agent.domain.faults import GRACE_S, blocks, heaviest_first
 from agent.domain.messages import ChargingState, ConnectorStatus, StatusChanged
 from agent.domain.orders import Tell
-from agent.kinds import STATION, EvseId, Fault, Moment, Stamp
+from agent.model.types import STATION, EvseId, Fault, Moment, Stamp
 
 _OF_SERVICE = {
     Service.FAULTED: ConnectorStatus.FAULTED,

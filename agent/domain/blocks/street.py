@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.board import EvseState, EvseTraits
 from agent.domain.block import Yielded, on
 from agent.domain.events import (
     BayChanged,
@@ -27,7 +26,8 @@ from agent.domain.events import (
     VehicleSpent,
 )
 from agent.domain.evse import Evse, Site
-from agent.kinds import Fault, Moment, Stamp
+from agent.model.board import EvseState, EvseTraits
+from agent.model.types import Fault, Moment, Stamp
 
 
 class Street:

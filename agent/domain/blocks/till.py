@@ -42,7 +42,7 @@ from agent.domain.rights import Session
 from agent.domain.rules.resume import RECOVER_S
 from agent.domain.rules.run import hold
 from agent.domain.webpay import receipt_address
-from agent.kinds import STATION, Fault, Moment, Reading, Stamp
+from agent.model.types import STATION, Fault, Moment, Reading, Stamp
 
 KEEP_S = 60.0
 """How often what a session has used goes to disk (domain seconds); after a restart the register itself is asked."""

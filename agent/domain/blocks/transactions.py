@@ -46,7 +46,7 @@ from agent.domain.rules.signing import stamped
 from agent.domain.rules.words import timer
 from agent.domain.stop import Stop
 from agent.domain.transaction import Point, Transaction
-from agent.kinds import Fault, Moment
+from agent.model.types import Fault, Moment
 
 _UNPLUGGED = (StopReason.EV_DISCONNECTED, TriggerReason.EV_COMMUNICATION_LOST)
 _LEFT = (StopReason.LOCAL, TriggerReason.EV_DEPARTED)

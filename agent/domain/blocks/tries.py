@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from agent.domain.block import Yielded
 from agent.domain.evse import Site
 from agent.domain.orders import Note
-from agent.kinds import STATION, EvseId, Moment
+from agent.model.types import STATION, EvseId, Moment
 
 WINDOW_S, NOTED_S = 60.0, 600.0
 """Seconds that count, and between two lines in the journal."""

@@ -11,7 +11,7 @@ from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import TriggerReason
 from agent.domain.orders import WakeMe
 from agent.domain.rules.words import timer
-from agent.kinds import FREE_TOKEN, STATION, AuthorizationStatus, EvseId, Moment, Verdict
+from agent.model.types import FREE_TOKEN, STATION, AuthorizationStatus, EvseId, Moment, Verdict
 
 AGAIN_S = 5.0
 """After a begin that failed, in real seconds."""

@@ -9,7 +9,7 @@ from agent.domain.block import Yielded, on
 from agent.domain.events import FaultCleared, FaultRaised, MeterRead
 from agent.domain.evse import Site
 from agent.domain.faults import LASTING_S
-from agent.kinds import EvseId, Fault, Moment
+from agent.model.types import EvseId, Fault, Moment
 
 LEAST_V, MOST_V = 150.0, 280.0
 """No grid of 230 V is that low or high for long (EN 50160 allows a tenth)."""

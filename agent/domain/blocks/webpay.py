@@ -28,8 +28,8 @@ from agent.domain.orders import Reply, WakeMe
 from agent.domain.pricing import Values
 from agent.domain.variables import OUTLETS_MOST, Value
 from agent.domain.webpay import VERSION, Plan, address_problem, filled, receipt_problem, slot, template_problem, token
-from agent.frozen import frozen
-from agent.kinds import STATION, EvseId, Moment
+from agent.model.fastclass import frozen
+from agent.model.types import STATION, EvseId, Moment
 
 HOLD_MOST_S = 300
 _TEMPLATE, _ENABLED = "template", "enabled"

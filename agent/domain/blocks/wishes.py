@@ -11,8 +11,8 @@ from agent.domain.events import ClockTrusted, CostChanged, Event, MeterRead, Sit
 from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import ChargingState
 from agent.domain.orders import ReadMeter, WakeMe
-from agent.frozen import replace
-from agent.kinds import Moment
+from agent.model.fastclass import replace
+from agent.model.types import Moment
 
 _HYSTERESIS = 0.05
 """A power that stays this near to its threshold has not crossed it again."""

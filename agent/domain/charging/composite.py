@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from agent.domain.charging.profiles import Installed, Period, Profile, Purpose, Unit
 from agent.domain.charging.timing import needs_utc, next_edge_s, period_at
-from agent.frozen import frozen
-from agent.kinds import STATION, EvseId
+from agent.model.fastclass import frozen
+from agent.model.types import STATION, EvseId
 
 STEPS_MAX = 1000
 """A composite schedule ends after so many changes at the latest: a request must not keep the station busy."""

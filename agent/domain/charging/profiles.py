@@ -11,8 +11,8 @@ from enum import StrEnum
 from itertools import pairwise
 
 from agent.domain.variables import Settings
-from agent.frozen import frozen
-from agent.kinds import STATION, EvseId
+from agent.model.fastclass import frozen
+from agent.model.types import STATION, EvseId
 
 
 class Purpose(StrEnum):

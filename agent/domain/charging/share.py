@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from agent.frozen import frozen
-from agent.kinds import EvseId
+from agent.model.fastclass import frozen
+from agent.model.types import EvseId
 
 _NONE = 1e-9
 

@@ -25,7 +25,7 @@ from agent.domain.rights import Grant, Session
 from agent.domain.rules.points import asked_by, begun, is_late
 from agent.domain.rules.signing import begin_signing, price_words, stamped, taken
 from agent.domain.rules.words import bounded, changed, release, rest, timer, to, unsettle
-from agent.kinds import Moment
+from agent.model.types import Moment
 
 
 @to(State.OCCUPIED)

@@ -26,7 +26,7 @@ from agent.domain.rules.points import is_told, over
 from agent.domain.rules.signing import end_signing, owes
 from agent.domain.rules.words import changed, release, rest, timer, to, with_offer
 from agent.domain.stop import Stop
-from agent.kinds import MeterIdentity, Moment, Reading, SignedReading, Stamp
+from agent.model.types import MeterIdentity, Moment, Reading, SignedReading, Stamp
 
 CONTACTOR_S = 10.0
 """IEC 61851-1 lets a board open under load 6 s after the pilot's PWM is gone; then the end is read in any case."""

@@ -22,7 +22,7 @@ from agent.domain.orders import Remember, Tell
 from agent.domain.rights import Grant, Session
 from agent.domain.stop import Stop
 from agent.domain.transaction import Point, Transaction
-from agent.kinds import Moment, Reading, Stamp
+from agent.model.types import Moment, Reading, Stamp
 
 RIGHT_ENDED = frozenset(
     (

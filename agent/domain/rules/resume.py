@@ -14,7 +14,7 @@ from agent.domain.orders import Remember, WakeMe
 from agent.domain.rules.end import end, end_open, read_end, read_end_when_open
 from agent.domain.rules.words import bounded, changed, release, tell_charging, timer, to, unsettle
 from agent.domain.stop import Stop
-from agent.kinds import Moment, Stamp
+from agent.model.types import Moment, Stamp
 
 RECOVER_S = 300.0
 

@@ -25,7 +25,7 @@ from agent.domain.orders import Remember, SetLimit, WakeMe
 from agent.domain.rules.end import end
 from agent.domain.rules.points import UNPLUGGING
 from agent.domain.rules.words import ends_without_energy, release, tell_charging, tell_update, timer, to, unsettle
-from agent.kinds import Fault, Moment
+from agent.model.types import Fault, Moment
 
 BOUNCE_S = 1.0
 """A plug that is pushed in makes and breaks contact (real seconds)."""

@@ -18,9 +18,9 @@ from agent.domain.record import Poisoned, dump, load
 from agent.domain.rights import Grant, Session
 from agent.domain.rules.points import is_told, tell
 from agent.domain.variables import ENERGY
-from agent.frozen import replace
-from agent.kinds import MeterIdentity, Moment, Reading, ReadingContext, SignedReading, Stamp
-from agent.signing import Signing
+from agent.model.fastclass import replace
+from agent.model.meter_signing import Signing
+from agent.model.types import MeterIdentity, Moment, Reading, ReadingContext, SignedReading, Stamp
 
 
 def begin_signing(s: Site, evse: Evse, now: Moment) -> Signing | None:

@@ -14,8 +14,8 @@ from agent.domain.orders import SetLimit, SetRelease, Tell, WakeMe
 from agent.domain.rights import Session
 from agent.domain.rules.points import energised
 from agent.domain.transaction import Point
-from agent.frozen import replace
-from agent.kinds import Moment, Reading
+from agent.model.fastclass import replace
+from agent.model.types import Moment, Reading
 
 Rule: TypeAlias = Callable[[Site, Evse, Any, Moment], Iterator[Yielded]]
 

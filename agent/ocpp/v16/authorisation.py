@@ -8,7 +8,7 @@ from typing import Any
 from agent.domain.asks import AskClearCache
 from agent.domain.events import TokenJudged
 from agent.domain.orders import JudgeToken, Reply
-from agent.kinds import AuthorizationStatus, Verdict
+from agent.model.types import AuthorizationStatus, Verdict
 from agent.ocpp.dialect import Desk, Heard, In, Out, Payload, unreadable_verdict
 from agent.ocpp.times import parse
 from agent.ocpp.v16.ids import id_tag

@@ -8,11 +8,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent import json_limits
 from agent.domain.asks import Ask, AskCost, AskMessage
 from agent.domain.cost import Cost, IdlePrice, NextPrice, Price, Triggers, micro
 from agent.domain.messages import ChargingState, ConnectorUnplugged
-from agent.kinds import MessageContent, Token
+from agent.model import json_limits
+from agent.model.types import MessageContent, Token
 from agent.ocpp.dialect import Desk, Out, Payload, nothing
 from agent.ocpp.text import content, is_plain, line
 from agent.ocpp.times import parse, rfc3339

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.kinds import Token
+from agent.model.types import Token
 from agent.ocpp.dialect import Desk, Unspeakable
 
 ID_TAG_MAX = 20

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from agent.domain.messages import MeterSampled, Sample, TransactionEnded
-from agent.kinds import ReadingContext, SignedReading
+from agent.model.types import ReadingContext, SignedReading
 from agent.ocpp.dialect import Desk, Out, nothing
 from agent.ocpp.samples import measured
 from agent.ocpp.times import rfc3339

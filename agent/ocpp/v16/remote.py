@@ -7,8 +7,8 @@ from typing import Any
 
 from agent.domain.asks import AskAvailability, AskReset, AskStart, AskStop, AskTrigger, AskUnlock, Trigger
 from agent.domain.orders import Reply
-from agent.frozen import replace
-from agent.kinds import Token
+from agent.model.fastclass import replace
+from agent.model.types import Token
 from agent.ocpp.dialect import Desk, In, Payload, Refused
 from agent.ocpp.rpc import Code
 from agent.ocpp.text import is_plain

@@ -8,7 +8,7 @@ from typing import Any
 from agent.domain.asks import AskCancelReservation, AskReserve
 from agent.domain.messages import ReservationEnded
 from agent.domain.orders import Reply
-from agent.kinds import Token
+from agent.model.types import Token
 from agent.ocpp.dialect import Desk, In, Mute, Payload
 from agent.ocpp.text import is_plain
 from agent.ocpp.times import parse

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.domain.messages import ChargingState, ConnectorStatus, FaultNoted, StatusChanged
-from agent.kinds import STATION
+from agent.model.types import STATION
 from agent.ocpp.dialect import Desk, Mute, Out, Told, nothing
 from agent.ocpp.names import ERRORS_16, Error16, vendor
 from agent.ocpp.times import rfc3339

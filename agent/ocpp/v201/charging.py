@@ -20,7 +20,7 @@ from agent.domain.charging.profiles import (
 )
 from agent.domain.messages import Message
 from agent.domain.orders import Reply
-from agent.frozen import frozen, replace
+from agent.model.fastclass import frozen, replace
 from agent.ocpp.composite import schedule_periods
 from agent.ocpp.dialect import Desk, In, Out, Payload, nothing
 from agent.ocpp.fields import decimal, utc_s, whole

@@ -11,7 +11,7 @@ from agent.domain.cost import Cost, micro
 from agent.domain.events import CostHeard, Event, MessageHeard
 from agent.domain.orders import Reply
 from agent.domain.variables import TEXT_MAX
-from agent.kinds import MessageContent, Token
+from agent.model.types import MessageContent, Token
 from agent.ocpp.dialect import Desk, In, Payload, Refused
 from agent.ocpp.rpc import Code
 from agent.ocpp.text import is_plain

@@ -9,8 +9,8 @@ from typing import Any
 from agent.domain.asks import AskCustomer
 from agent.domain.messages import Message
 from agent.domain.orders import Reply
-from agent.frozen import frozen
-from agent.kinds import Stamp, Verdict
+from agent.model.fastclass import frozen
+from agent.model.types import Stamp, Verdict
 from agent.ocpp.dialect import Desk, In, Out, Payload, nothing
 from agent.ocpp.times import rfc3339
 from agent.ocpp.v201.ids import token

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.kinds import FREE_TOKEN, AuthorizationStatus, Token, TokenType, Verdict
+from agent.model.types import FREE_TOKEN, AuthorizationStatus, Token, TokenType, Verdict
 from agent.ocpp.dialect import Desk, Payload, Unspeakable
 from agent.ocpp.times import parse
 

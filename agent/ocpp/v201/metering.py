@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.domain.messages import MeterSampled, Sample
 from agent.domain.variables import ENERGY
-from agent.kinds import ReadingContext, SignedReading
+from agent.model.types import ReadingContext, SignedReading
 from agent.ocpp.dialect import Desk
 from agent.ocpp.samples import measured
 from agent.ocpp.times import rfc3339

@@ -8,8 +8,8 @@ from typing import Any
 from agent.domain.asks import AskInventory
 from agent.domain.messages import Message
 from agent.domain.orders import Reply
-from agent.frozen import frozen
-from agent.kinds import Stamp
+from agent.model.fastclass import frozen
+from agent.model.types import Stamp
 from agent.ocpp.dialect import Desk, In, Out, Payload, Refused, nothing
 from agent.ocpp.names2 import ITEMS_MAX, Facts
 from agent.ocpp.rpc import Code

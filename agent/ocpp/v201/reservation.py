@@ -7,7 +7,7 @@ from typing import Any
 from agent.domain.asks import AskCancelReservation, AskReserve
 from agent.domain.messages import ReservationEnded
 from agent.domain.orders import Reply
-from agent.kinds import TokenType
+from agent.model.types import TokenType
 from agent.ocpp.dialect import Desk, In, Out, Payload, nothing
 from agent.ocpp.reserved import number
 from agent.ocpp.text import is_plain

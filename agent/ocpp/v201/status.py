@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.domain.faults import LOCKING
 from agent.domain.messages import FaultNoted, SecurityHappened, StatusChanged
-from agent.kinds import STATION
+from agent.model.types import STATION
 from agent.ocpp.dialect import Desk, Out, Told, nothing
 from agent.ocpp.names import cx
 from agent.ocpp.names2 import LOCK

@@ -18,8 +18,8 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.frozen import replace
-from agent.kinds import Reading, ReadingContext, Stamp
+from agent.model.fastclass import replace
+from agent.model.types import Reading, ReadingContext, Stamp
 from agent.ocpp.dialect import Desk, Heard, Mute, Out, Payload, nothing, status_alone
 from agent.ocpp.reserved import number
 from agent.ocpp.times import rfc3339

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from urllib.parse import quote, unquote, urlsplit
 
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 from agent.services.transfer.going import Failed
 
 PORTS = {"ftp": 21, "ftps": 21, "http": 80, "https": 443, "sftp": 22}

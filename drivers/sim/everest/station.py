@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
-from agent.kinds import Fault
+from agent.model.types import Fault
 from drivers.sim.everest.api import NO_REPLY, Api, now_text
 from drivers.sim.evse import Evse
 from drivers.sim.faults import SAFETY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 
-from agent.kinds import Screen, ScreenName
+from agent.model.types import Screen, ScreenName
 from agent.ports.verify import Bench, Check, Left
 from drivers.testkit.checks.common import timed
 from drivers.testkit.display import check_display

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from agent.board import EvseState, Pilot
-from agent.kinds import Limit
+from agent.model.board import EvseState, Pilot
+from agent.model.types import Limit
 from agent.ports import DeviceError, Refused
 from agent.ports.verify import Bench, Check, Deed, Left, Mood
 from drivers.testkit.checks.common import BACK_S, bus_checks, wait_state

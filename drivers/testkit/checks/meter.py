@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from agent.kinds import Reading
+from agent.model.types import Reading
 from agent.ports.verify import Bench, Check, Left
 from drivers.testkit.checks.common import bus_checks
 from drivers.testkit.meter import check_meter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from agent.kinds import Token
+from agent.model.types import Token
 from agent.ports import Unreachable
 from agent.ports.reader import Tap
 from agent.ports.verify import Bench, Check, Deed, Left, Mood

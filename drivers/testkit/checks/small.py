@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.kinds import Lamp, Light, Supply
+from agent.model.types import Lamp, Light, Supply
 from agent.ports.verify import Bench, Check, Deed, Left
 from drivers.testkit.checks.common import Told
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.bankcards import Settlement
+from agent.model.bank_card import Settlement
 from agent.ports import DeviceError
 from agent.ports.terminal import Approved, Cancelled, CardRead, TerminalNews
 from agent.ports.verify import Bench, Check, Deed, Mood

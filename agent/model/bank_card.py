@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from enum import StrEnum
 
-from agent.frozen import frozen
+from agent.model.fastclass import frozen
 
 
 @frozen

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.frozen import frozen
-from agent.kinds import Stamp
+from agent.model.fastclass import frozen
+from agent.model.types import Stamp
 
 TARIFF_MOST = 250
 """Characters of OCMF's tariff text (TT)."""

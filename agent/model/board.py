@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from agent.frozen import frozen
-from agent.kinds import Fault
+from agent.model.fastclass import frozen
+from agent.model.types import Fault
 
 
 class Pilot(StrEnum):
