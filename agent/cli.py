@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
     from importlib.metadata import EntryPoint
 
-    from agent.settings import SettingsError, StationFile
+    from agent.station_file.settings import SettingsError, StationFile
 
 EXIT_WRONG_FILE, EXIT_PIPE = 2, 141
 COMMANDS = "chargy_agent.commands"
@@ -136,7 +136,7 @@ def _run_file(path: Path, clock_rate: float, rtc_offset_s: float, scale: str | N
 
     from agent.ports.store import StoreError
     from agent.services.store import Store, StoreRefused
-    from agent.settings import SettingsError
+    from agent.station_file.settings import SettingsError
 
     store = Store.begun(file.station.state_dir / "agent.db", file.station.store_max_mb)  # while the rest is loaded
     from agent import compose
@@ -153,7 +153,7 @@ def _run_file(path: Path, clock_rate: float, rtc_offset_s: float, scale: str | N
 
 
 def _complain(group: BaseExceptionGroup[Any], path: Path) -> None:
-    from agent.settings import SettingsError
+    from agent.station_file.settings import SettingsError
 
     for e in group.exceptions:
         if isinstance(e, BaseExceptionGroup):
@@ -288,7 +288,7 @@ def _faults(options: argparse.Namespace) -> int:
 
 
 def _load(path: Path) -> StationFile | None:
-    from agent.settings import SettingsError, load
+    from agent.station_file.settings import SettingsError, load
 
     try:
         return load(path)
@@ -298,7 +298,7 @@ def _load(path: Path) -> StationFile | None:
 
 
 def _print_problems(path: Path, error: SettingsError) -> None:
-    from agent.station_problems import placed
+    from agent.station_file.problems import placed
 
     for problem in placed(path, error.problems):
         print(problem.text(path), file=sys.stderr)

@@ -54,8 +54,8 @@ from agent.services.privacy import Mask
 from agent.services.ring import LogRing
 from agent.services.status import StatusSocket
 from agent.services.store import Store
-from agent.settings import Backend, StationFile
 from agent.spoken import spoken_to
+from agent.station_file.settings import Backend, StationFile
 
 if TYPE_CHECKING:
     from agent.services.sinks import Sinks

@@ -17,7 +17,7 @@ from typing import Any
 from agent.ports.store import StoreError
 from agent.services.status import VERSION
 from agent.services.store import Store, StoreRefused
-from agent.settings import StationFile
+from agent.station_file.settings import StationFile
 
 ASK = "dead"
 DEEDS = ("list", "show", "resend", "drop")

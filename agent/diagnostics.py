@@ -21,7 +21,7 @@ from agent.ocpp.dial import shown
 from agent.ocpp.dialect import HIDDEN
 from agent.ocpp.masking import without_credentials
 from agent.services.ring import LogRing
-from agent.settings import StationFile
+from agent.station_file.settings import StationFile
 
 SECRET = ("password", "secret", "pin", "puk", "key", "token_file")
 _NO_SECRET = ("keypad", "key_code")

@@ -20,7 +20,7 @@ from agent.model.types import STATION, EvseId, Fault
 from agent.ports.store import StoreError
 from agent.services.keep import Keeper
 from agent.services.store import Store, StoreRefused
-from agent.settings import StationFile
+from agent.station_file.settings import StationFile
 
 ASK = "faults"
 DEEDS = ("list", "clear")

@@ -18,7 +18,7 @@ from agent.services.privacy import Mask
 from agent.services.ring import LogRing
 from agent.services.status import StatusSocket
 from agent.services.store import Store
-from agent.settings import StationFile
+from agent.station_file.settings import StationFile
 
 UPDATER_FIRST_S = 10.0
 """After new firmware was booted, BootNotification waits so long for the updater to say which version runs."""

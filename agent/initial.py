@@ -25,8 +25,8 @@ from agent.domain.variables import (
 from agent.domain.webpay import Plan, address_problem, receipt_problem, template_problem
 from agent.model.types import STATION, EvseId, MeterPolicy, SignedReading
 from agent.ocpp import versions
-from agent.settings import NOMINAL_V, Backend, SettingsError, StationFile, meant
 from agent.spoken import spoken_to
+from agent.station_file.settings import NOMINAL_V, Backend, SettingsError, StationFile, meant
 
 if TYPE_CHECKING:
     from agent.domain.adhoc import Terms
@@ -178,7 +178,7 @@ def initial_offers(file: StationFile) -> Mapping[EvseId, Offer]:
     """The ad-hoc prices of the file. Raises ``SettingsError``."""
     if file.tariff is None and all(e.tariff is None for e in file.evses):
         return {}
-    from agent.tariffs import offers
+    from agent.station_file.tariff import offers
 
     wrong: list[str] = []
     made = offers(file, wrong)
@@ -191,7 +191,7 @@ def initial_terms(file: StationFile) -> Terms | None:
     """Of payment with a bank card. Raises ``SettingsError``."""
     if file.payment is None:
         return None
-    from agent.paying import terms
+    from agent.station_file.payment import terms
 
     wrong: list[str] = []
     made = terms(file, wrong)
@@ -208,7 +208,7 @@ def terms_with(file: StationFile, facts: Mapping[str, Mapping[str, Any]]) -> Ter
     unread = any(key.startswith("payment/") and not record.get("reviewed") for key, record in aside)
     if file.payment is not None or not (kept or unread):
         return initial_terms(file)
-    from agent.paying import left
+    from agent.station_file.payment import left
 
     return left(file)
 
@@ -217,7 +217,7 @@ def stranded_payments(file: StationFile, facts: Mapping[str, Mapping[str, Any]])
     """Complaints about terminals that the file has no more while their money is held."""
     if not facts.get("payment"):
         return []
-    from agent.paying import stranded
+    from agent.station_file.payment import stranded
 
     waiting = len(stranded(facts["payment"], file))
     many = "1 payment is" if waiting == 1 else f"{waiting} payments are"
@@ -230,8 +230,8 @@ def unusable_terminals(file: StationFile) -> list[str]:
     must have one. A station runs with such a file all the same: what it can do, it does."""
     if file.tariff is None and file.terminal is None and not any(e.terminal or e.tariff for e in file.evses):
         return []
-    from agent.paying import unclassed, uncovered, unused
-    from agent.tariffs import offers, without_a_terminal
+    from agent.station_file.payment import unclassed, uncovered, unused
+    from agent.station_file.tariff import offers, without_a_terminal
 
     made = offers(file, [])
     found = (*unused(file), *unclassed(file), *uncovered(file, made), *without_a_terminal(file, made))

@@ -11,10 +11,10 @@ from dataclasses import MISSING, Field, fields
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any
 
-from agent.key_rules import key_type, parts
 from agent.model.fastclass import frozen
 from agent.ports.driver import Driver
 from agent.services.devices import GROUP
+from agent.station_file.key_rules import key_type, parts
 
 SOME_BROKEN = 1
 

@@ -13,8 +13,8 @@ from agent.initial import initial_offers, initial_settings, initial_terms, unusa
 from agent.model import secret_file
 from agent.model.currencies import HUNDREDTHS, OTHERS
 from agent.ports.driver import missing_module
-from agent.settings import SettingsError, StationFile, load, meant
-from agent.station_problems import Problem, placed
+from agent.station_file.problems import Problem, placed
+from agent.station_file.settings import SettingsError, StationFile, load, meant
 
 if TYPE_CHECKING:
     from agent.services.devices import Composed

@@ -14,10 +14,10 @@ from typing import Any
 
 from agent.dead import CannotDo, asked
 from agent.domain.adhoc import PayState, reference
-from agent.paying import stranded
 from agent.ports.store import Put, StoreError
 from agent.services.store import Store, StoreRefused
-from agent.settings import StationFile
+from agent.station_file.payment import stranded
+from agent.station_file.settings import StationFile
 
 ASK = "payments"
 DEEDS = ("list", "show", "review")

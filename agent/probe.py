@@ -26,7 +26,7 @@ from agent.ports import DeviceError
 from agent.ports.store import StoreError
 from agent.services.devices import Composed, compose
 from agent.services.store import Store, StoreRefused
-from agent.settings import NOMINAL_V, SettingsError, StationFile
+from agent.station_file.settings import NOMINAL_V, SettingsError, StationFile
 
 EVERY_S = 1.0
 OPEN_S, TELL_S = 30.0, 3.0

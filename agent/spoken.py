@@ -6,7 +6,7 @@ from typing import Any
 
 from agent.ocpp.dialect import Dialect, In
 from agent.ocpp.versions import dialects
-from agent.settings import Backend, SettingsError, StationFile
+from agent.station_file.settings import Backend, SettingsError, StationFile
 
 
 def spoken_to(file: StationFile, backend: Backend) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 
-from agent import judging, paying, station_tables, tariffs
+from agent import judging
 from agent.cli import main
-from agent.key_rules import Between, key_type, parts
 from agent.model.types import MeterPolicy
-from agent.station_problems import Problem
-from agent.tables import Device
+from agent.station_file import payment, tables, tariff
+from agent.station_file.key_rules import Between, key_type, parts
+from agent.station_file.parser import Device
+from agent.station_file.problems import Problem
 
 ROOT = Path(__file__).parents[1]
 WHOLE = """\
@@ -404,8 +405,8 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(
 # --- every key has its rule -----------------------------------------------------------------------------------------
 
 OURS = [
-    *(c for c in vars(station_tables).values() if isinstance(c, type) and c.__module__ == station_tables.__name__),
-    MeterPolicy, paying.PaymentTable, tariffs.TariffTable, tariffs.WindowTable,
+    *(c for c in vars(tables).values() if isinstance(c, type) and c.__module__ == tables.__name__),
+    MeterPolicy, payment.PaymentTable, tariff.TariffTable, tariff.WindowTable,
 ]  # fmt: skip
 DRIVERS = {e.name: e.load().settings for e in entry_points(group="chargy_agent.drivers")}
 MADE = {"charge_point_id_in_url", "subprotocol_echo", "sells"}

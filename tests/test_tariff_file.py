@@ -13,8 +13,8 @@ from agent.domain.offer import Offer
 from agent.domain.tariff import Rates, Tariff, Window
 from agent.domain.variables import Settings
 from agent.initial import initial_evses, initial_terms, wall_clock
-from agent.settings import SettingsError, parse
-from agent.tariffs import offers
+from agent.station_file.settings import SettingsError, parse
+from agent.station_file.tariff import offers
 from tests.test_station_file import GOOD, said
 
 AC, DC = "[[evse]]\nnumber = 1\n", '[[evse]]\nnumber = 1\nkind = "DC"\n'

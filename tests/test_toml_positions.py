@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.toml_positions import positions
+from agent.station_file.toml_positions import positions
 from drivers.sim.toml_text import document
 
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,7 @@ from agent.ocpp.names import authorization_key_bytes
 from agent.ocpp.patience import Patience
 from agent.ocpp.websocket import WebSocket
 from agent.ports.pki import NO_ROOTS, PkiPort
-from agent.settings import Backend
+from agent.station_file.settings import Backend
 
 RECONNECT_LEAST_S = 0.02
 """However eager the station file is: a server that closes at once must not keep a core busy."""

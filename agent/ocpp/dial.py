@@ -20,7 +20,7 @@ from agent.ocpp import tls
 from agent.ocpp.tls_sessions import ResumingContext
 from agent.ocpp.websocket import WebSocket, open_socket
 from agent.ports.pki import NO_ROOTS, TrustedRoots
-from agent.settings import Backend
+from agent.station_file.settings import Backend
 
 if TYPE_CHECKING:
     from websockets.uri import WebSocketURI

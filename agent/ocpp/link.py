@@ -43,7 +43,7 @@ from agent.ocpp.websocket import Closed, WebSocket
 from agent.ports.clock import ClockPort
 from agent.ports.pki import PkiPort
 from agent.ports.store import OutboxPort, OutboxRow
-from agent.settings import Backend
+from agent.station_file.settings import Backend
 
 log = logging.getLogger("agent.ocpp")
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from agent.model.fastclass import frozen, replace
 from agent.ocpp import quirk_rows as rows
 from agent.ocpp.dialect import Dialect
-from agent.settings import Backend, meant
+from agent.station_file.settings import Backend, meant
 
 Value: TypeAlias = str | bool
 BOTH, OLD = ("1.6", "2.0.1"), ("1.6",)

@@ -11,7 +11,7 @@ from agent.domain.access import Trouble
 from agent.model.root_certificates import fingerprint, pem_certificates
 from agent.ocpp.tls_sessions import ResumingContext
 from agent.ports.pki import NO_ROOTS, TrustedRoots
-from agent.settings import Backend
+from agent.station_file.settings import Backend
 
 CIPHERS = ":".join((
     "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384",

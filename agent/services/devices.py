@@ -17,7 +17,7 @@ from agent.model.fastclass import frozen
 from agent.model.types import EvseId
 from agent.ports.driver import Driver, Where
 from agent.services.entries import entries, load
-from agent.settings import OWN_METER, Device, Evse, SettingsError, StationFile, build, meant
+from agent.station_file.settings import OWN_METER, Device, Evse, SettingsError, StationFile, build, meant
 
 if TYPE_CHECKING:
     from agent.ports.verify import Fitting

@@ -8,7 +8,7 @@ import ssl
 from typing import Any
 
 from agent.services.sinks import Outlet, SinkError
-from agent.settings import SinkTable
+from agent.station_file.settings import SinkTable
 
 TIMEOUT_S = 10.0
 

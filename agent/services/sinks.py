@@ -26,7 +26,7 @@ from agent.domain.messages import (
 )
 from agent.domain.record import dump
 from agent.ports.clock import ClockPort
-from agent.settings import SinkTable
+from agent.station_file.settings import SinkTable
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.ports.verify import Wire
 from agent.services.store import Store
-from agent.settings import StationFile
+from agent.station_file.settings import StationFile
 
 PROC = Path("/proc")
 _ESTABLISHED = "01"

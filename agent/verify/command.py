@@ -12,7 +12,7 @@ from pathlib import Path
 from agent.model.fastclass import frozen
 from agent.ports.store import StoreError
 from agent.services.store import StoreRefused
-from agent.settings import SettingsError, StationFile
+from agent.station_file.settings import SettingsError, StationFile
 from agent.verify import report, rounds
 from agent.verify.alone import Busy, alone
 from agent.verify.bench import Options, plain

@@ -15,7 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from agent.ports.verify import Check
-    from agent.settings import StationFile
+    from agent.station_file.settings import StationFile
     from agent.verify.command import Asked
     from agent.verify.rounds import Round
 
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 
 def _items(session: pytest.Session, config: pytest.Config, path: Path) -> list[pytest.Item]:
-    from agent.settings import SettingsError, load
+    from agent.station_file.settings import SettingsError, load
     from agent.verify import rounds
 
     try:

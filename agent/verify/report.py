@@ -14,7 +14,7 @@ from typing import Any
 from agent import __version__
 from agent.model.fastclass import frozen
 from agent.services.devices import Composed, fitting_of
-from agent.settings import StationFile
+from agent.station_file.settings import StationFile
 from agent.verify.rounds import FAILED, LEFT, PASSED, Outcome
 
 WORDS = {

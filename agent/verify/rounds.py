@@ -13,7 +13,7 @@ from agent.model.types import STATION
 from agent.ports import DeviceError
 from agent.ports.verify import Check, Left, Wire
 from agent.services.devices import Composed, compose, fitting_of
-from agent.settings import SettingsError, StationFile
+from agent.station_file.settings import SettingsError, StationFile
 from agent.verify.bench import Bench, Options, plain
 from agent.verify.hands import Hands
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-from agent.key_rules import Between, HostName, OneLine, Seconds, TcpPort, Text, problems
 from agent.model import secret_file
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.evse import EvsePort
+from agent.station_file.key_rules import Between, HostName, OneLine, Seconds, TcpPort, Text, problems
 
 WIDEST_BEAT_S = 4.0
 

@@ -183,7 +183,7 @@ def find(name: str, folders: Sequence[Path]) -> BoardMap:
         if path.is_file():
             return load(path)
     known = sorted({p.stem for f in folders for p in (f / "boards").glob("*.toml")})
-    from agent.tables import meant
+    from agent.station_file.parser import meant
 
     places = ", ".join(str(f / "boards") for f in folders)
     raise MapError(f"board map {name!r} not found in {places}{meant(name, known, 'known')}")

@@ -7,9 +7,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from agent.key_rules import BaudRate, Between, DevicePath, HostName, ModbusUnit, OneLine, OneOf, Parity, TcpPort, Text
 from agent.ports.driver import Driver, Where
 from agent.ports.meter import MeterPort
+from agent.station_file.key_rules import (
+    BaudRate,
+    Between,
+    DevicePath,
+    HostName,
+    ModbusUnit,
+    OneLine,
+    OneOf,
+    Parity,
+    TcpPort,
+    Text,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def find(name: str, folders: Sequence[Path]) -> MeterMap:
         if path.is_file():
             return load(path)
     known = sorted({p.stem for f in folders for p in (f / "meters").glob("*.toml")})
-    from agent.tables import meant
+    from agent.station_file.parser import meant
 
     places = ", ".join(str(f / "meters") for f in folders)
     raise MapError(f"meter map {name!r} not found in {places}{meant(name, known, 'known')}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agent.settings import StationFile
+    from agent.station_file.settings import StationFile
     from drivers.sim.live import Plan
 
 BUILT_IN = "ac_two_sockets.toml"
@@ -90,7 +90,7 @@ def bench(args: argparse.Namespace) -> int:
 def _run(plan: Callable[[StationFile, type[Plan]], Plan], path: Path | None = None) -> int:
     import asyncio
 
-    from agent.settings import SettingsError
+    from agent.station_file.settings import SettingsError
 
     try:
         from drivers.sim import live
@@ -148,7 +148,7 @@ BENCH = Command(
 
 def station_file(path: Path | None) -> StationFile:
     """The file at ``path``, or the built-in station, whose memory is in the folder ``chargy-sim``."""
-    from agent.settings import parse, read
+    from agent.station_file.settings import parse, read
     from drivers.sim.derive import alone, fitted
 
     if path is not None:
@@ -166,7 +166,7 @@ def offering(file: StationFile, versions: list[str] | None) -> StationFile:
     """The file with ``versions`` for its first backend, if there are any. Raises ``Unusable``."""
     from dataclasses import replace
 
-    from agent.settings import Backend
+    from agent.station_file.settings import Backend
     from drivers.sim.live import Unusable
 
     for version in versions or ():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.settings import Backend, Device, Evse, Power, StationFile
+from agent.station_file.settings import Backend, Device, Evse, Power, StationFile
 from drivers.sim.toml_text import document
 
 Table = dict[str, Any]

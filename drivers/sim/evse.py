@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.model.types import Fault
-from agent.settings import Evse as Fitted
+from agent.station_file.settings import Evse as Fitted
 from drivers.sim.car import POWER_FACTOR, Car
 from drivers.sim.faults import SAFETY
 from drivers.sim.mains import Mains

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from agent.settings import Device
+from agent.station_file.settings import Device
 from drivers.sim.evse import Evse
 from drivers.sim.mains import Mains
 

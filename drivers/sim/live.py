@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import urlsplit
 
-from agent.settings import StationFile
+from agent.station_file.settings import StationFile
 from drivers.sim.access import Access
 from drivers.sim.control import Control, Feed
 from drivers.sim.demo_central import DemoCentral

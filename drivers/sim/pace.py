@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent.settings import StationFile
+from agent.station_file.settings import StationFile
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.settings import SimulatedEvse
+from agent.station_file.settings import SimulatedEvse
 from drivers.sim.car import Car
 from drivers.sim.evse import NWS_PER_WH, Evse, Registers
 from drivers.sim.faults import named

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from agent.settings import Device, Evse, StationFile
+from agent.station_file.settings import Device, Evse, StationFile
 from drivers.sim.board import EXTRA_BASE, ChargeController
 from drivers.sim.buttons import Buttons, key_codes
 from drivers.sim.buzzer import Buzzer

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.model.types import Fault
-from agent.settings import SimulatedEvse, StationFile
+from agent.station_file.settings import SimulatedEvse, StationFile
 from drivers.sim import card as cards
 from drivers.sim import card_list, derive
 from drivers.sim.car import Car

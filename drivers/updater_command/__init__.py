@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, TypeAlias
 
-from agent.key_rules import Between, Text, problems
 from agent.model.fastclass import frozen
 from agent.ports.driver import Driver, Where
 from agent.ports.updater import UpdaterPort
+from agent.station_file.key_rules import Between, Text, problems
 
 Word: TypeAlias = Annotated[str, Text(4000)]
 

@@ -64,7 +64,9 @@ def test_a_driver_package_costs_nothing_until_it_is_opened(package: str) -> None
     assert sorted(loaded_by(f"import drivers.{package}") & set(HEAVY)) == []
 
 
-@pytest.mark.parametrize("module", ["agent.settings", "agent.commissioning.central", "agent.commissioning.console"])
+@pytest.mark.parametrize(
+    "module", ["agent.station_file.settings", "agent.commissioning.central", "agent.commissioning.console"]
+)
 def test_what_runs_before_a_station_is_known_stays_light(module: str) -> None:
     assert sorted(loaded_by(f"import {module}") & {*HEAVY, "websockets"}) == []
 

@@ -16,7 +16,7 @@ from agent.ocpp.dialect import Identity
 from agent.ocpp.link import Link
 from agent.ocpp.versions import dialects
 from agent.ports.store import OutboxRow, Put
-from agent.settings import Backend
+from agent.station_file.settings import Backend
 from tests.bench.encoding import Clock, message
 
 

@@ -29,7 +29,7 @@ from agent.model.types import Limit, MeterIdentity, Reading, Stamp, Token
 from agent.ocpp.websocket import WebSocket
 from agent.ports.reader import Tap
 from agent.services import devices, store
-from agent.settings import load
+from agent.station_file.settings import load
 
 CARD = "04A1B2C3D4E5F6"
 

@@ -28,7 +28,7 @@ from agent.domain.orders import JudgeToken, Note, ReadMeter
 from agent.initial import initial_evses
 from agent.model.meter_signing import Signing
 from agent.model.types import MeterIdentity, MeterPolicy, ReadingContext, SignedReading
-from agent.settings import parse
+from agent.station_file.settings import parse
 from tests.domain.playbook import ACCEPTED, EMPTY, PLUGGED, A, Playbook, make_site, wh
 
 EM580 = MeterIdentity("Carlo Gavazzi", "EM580", "S1", "1", 1.0, ("B",), signs=True)

@@ -38,7 +38,7 @@ from agent.domain.tariff import Tariff, rate
 from agent.domain.webpay import ALPHABET, Plan, address_problem, filled, placeholders, slot, template_problem, token
 from agent.initial import initial_settings, web_plan
 from agent.model.types import AuthorizationStatus, Fault, MessageContent, ScreenName, Token, TokenType, Verdict
-from agent.settings import parse
+from agent.station_file.settings import parse
 from tests.domain.playbook import LINK, A, Like, Playbook, wh
 
 SECRET = "secure!Charging!"

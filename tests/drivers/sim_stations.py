@@ -9,7 +9,7 @@ from typing import Any
 
 from busy_machine import Deadline
 
-from agent.settings import StationFile, parse
+from agent.station_file.settings import StationFile, parse
 from drivers.sim.evse import Evse
 from drivers.sim.world import World
 

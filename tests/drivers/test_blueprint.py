@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.ports import Garbled, Unreachable
 from agent.ports.driver import Where
-from agent.settings import build
+from agent.station_file.settings import build
 from drivers.blueprint import DRIVER, TextMeterSettings
 from drivers.blueprint.lines import parse
 from drivers.testkit.meter import MeterWorld, check_meter

@@ -19,7 +19,7 @@ from agent.model.types import Fault, Limit
 from agent.ports import Broken
 from agent.ports.driver import Where
 from agent.ports.evse import EvsePort
-from agent.settings import build, parse
+from agent.station_file.settings import build, parse
 from drivers.evse_modbus import board_map
 from drivers.sim.world import World
 from drivers.testkit.evse import EvseWorld, check_evse

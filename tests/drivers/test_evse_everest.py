@@ -21,7 +21,7 @@ from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Limit
 from agent.ports import Broken, Refused, Unreachable
 from agent.ports.driver import Where
-from agent.settings import Evse as Fitted
+from agent.station_file.settings import Evse as Fitted
 from drivers.evse_everest import DRIVER, EverestSettings, limits
 from drivers.evse_everest.link import MANAGER
 from drivers.sim.car import Car

@@ -17,7 +17,7 @@ from agent.model.types import Fault, Limit
 from agent.ports import Broken, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.ports.evse import EvsePort
-from agent.settings import build
+from agent.station_file.settings import build
 from drivers.evse_modbus import DRIVER, BoardSettings
 from drivers.meter_modbus import DRIVER as METER
 from drivers.meter_modbus import MeterSettings

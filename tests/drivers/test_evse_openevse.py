@@ -21,7 +21,7 @@ from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Limit
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
-from agent.settings import Evse as Fitted
+from agent.station_file.settings import Evse as Fitted
 from drivers.evse_openevse import DRIVER, OpenEvseSettings
 from drivers.evse_openevse.board import OpenEvse
 from drivers.evse_openevse.frames import COMMAND_MAX_BYTES, LINE_MAX_BYTES, Line, LineParser, command, numbers

@@ -12,7 +12,7 @@ import pytest
 
 from agent.ports import Broken, DeviceError, Garbled, Unreachable
 from agent.ports.driver import Where
-from agent.settings import build
+from agent.station_file.settings import build
 from drivers.meter_modbus import DRIVER, MeterSettings
 from drivers.testkit.meter import MeterWorld, check_meter
 from tests.drivers import modbus_far_ends as far

@@ -16,7 +16,7 @@ from busy_machine import deadline, stretched
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Limit, Screen, ScreenName
 from agent.ports.driver import Where
-from agent.settings import Device, StationFile, build, parse
+from agent.station_file.settings import Device, StationFile, build, parse
 from drivers.sim.world import World
 from tests.drivers.sim_stations import station, until
 

@@ -16,7 +16,7 @@ import pytest
 
 from agent.judging import check
 from agent.model.types import Fault
-from agent.settings import Device, load, parse
+from agent.station_file.settings import Device, load, parse
 from drivers.sim.command import station_file
 from drivers.sim.faults import FAULT_NAMES
 from drivers.sim.memory import InUse, Memory

@@ -24,7 +24,7 @@ from agent.ocpp.link import Link, Patience
 from agent.ocpp.v16 import V16
 from agent.ports.pki import PkiPort
 from agent.ports.store import OutboxRow, Put, StoreError
-from agent.settings import Backend
+from agent.station_file.settings import Backend
 
 UTC_S = 1_795_600_800.0  # 2026-11-25T10:00:00Z
 

@@ -30,7 +30,7 @@ from agent.ocpp.quirks import SWITCHES, applied
 from agent.ocpp.rpc import Called, Rpc
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from agent.settings import Backend
+from agent.station_file.settings import Backend
 
 PACKAGE = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations)))
 FOLDERS = {"1.6": PACKAGE / "v16" / "schemas", "2.0.1": PACKAGE / "v201" / "schemas"}

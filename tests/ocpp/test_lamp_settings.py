@@ -13,7 +13,7 @@ from agent.initial import initial_settings
 from agent.ocpp.dialect import Desk
 from agent.ocpp.v16.settings import ROWS, known
 from agent.ocpp.v201.model import entries, find
-from agent.settings import parse
+from agent.station_file.settings import parse
 
 CHANGE = next(r for r in ROWS if r.action == "ChangeConfiguration")
 INDICATOR = {"name": "ChargingStatusIndicator"}

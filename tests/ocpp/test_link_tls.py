@@ -23,7 +23,7 @@ from agent.ocpp.dial import NoConnection
 from agent.ocpp.tls import CIPHERS
 from agent.ocpp.v16 import V16
 from agent.ports.pki import TrustedRoots
-from agent.settings import Backend
+from agent.station_file.settings import Backend
 
 
 @pytest.fixture(scope="module")

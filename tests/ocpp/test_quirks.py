@@ -35,7 +35,7 @@ from agent.ocpp.quirks import SWITCHES, Value, WrongQuirks, applied, judged, loa
 from agent.ocpp.rpc import Answered, Called, Rpc
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from agent.settings import Backend, SettingsError, parse
+from agent.station_file.settings import Backend, SettingsError, parse
 
 CONFIG = Path(__file__).parents[2] / "config"
 BACKEND = Backend(url="ws://host/ocpp", charge_point_id="CP 1")

@@ -18,7 +18,7 @@ from agent.initial import unusable_certificates
 from agent.services import certs
 from agent.services.pki import NamedFiles, Pki
 from agent.services.signing import signer_accepted
-from agent.settings import load
+from agent.station_file.settings import load
 
 TRUSTED = {RootKind.BASIC_CONSTRAINTS, RootKind.KEY_USAGE, RootKind.VERSION_1}
 SERIAL = "SN-1"

@@ -15,7 +15,7 @@ from websockets.http11 import Request, Response
 
 from agent.ocpp import dial
 from agent.ocpp.websocket import Closed, WebSocket
-from agent.settings import Backend
+from agent.station_file.settings import Backend
 
 SERVER: dict[str, Any] = {"subprotocols": ["ocpp1.6"], "ping_interval": None, "close_timeout": 0.2}
 

@@ -19,14 +19,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from simulated import CAMPAIGN
 
-from agent import judging, paying, station_tables, tariffs
+from agent import judging
 from agent.compose import Options, Station
 from agent.domain.variables import VARIABLES, Variable
-from agent.key_rules import Between, Entries, OneOf, Text, key_type, parts
 from agent.ports import Broken, DeviceError
 from agent.services.keep import Keeper
 from agent.services.store import Store
-from agent.settings import load
+from agent.station_file import payment, tariff
+from agent.station_file import tables as station_tables
+from agent.station_file.key_rules import Between, Entries, OneOf, Text, key_type, parts
+from agent.station_file.settings import load
 from drivers.sim.command import station_file
 from drivers.sim.toml_text import document
 from drivers.sim.world import World
@@ -89,7 +91,7 @@ def values(hint: Any) -> st.SearchStrategy[Any] | None:
         if isinstance(rule, Text):
             form = st.from_regex(rule.form, fullmatch=True) if rule.form else st.text(st.characters(codec="utf-8"))
             return form.filter(lambda s: len(s) < 600) | st.sampled_from(["", "x", "x" * rule.longest])
-        if isinstance(rule, tariffs.Amount):
+        if isinstance(rule, tariff.Amount):
             return st.sampled_from([0, 0.01, 1, "0.5", 60, 999_999, -1])
     return None
 
@@ -111,8 +113,8 @@ def edits_of(path: tuple[Any, ...], cls: type[Any]) -> list[st.SearchStrategy[An
 def edits_in(raw: dict[str, Any]) -> st.SearchStrategy[Any]:
     tables: dict[tuple[Any, ...], type[Any]] = {
         ("station",): station_tables.Station, ("backend",): station_tables.Backend,
-        ("web_payment",): station_tables.WebPayment, ("tariff",): tariffs.TariffTable,
-        ("payment",): paying.PaymentTable, ("evse", 0): station_tables.Evse, ("evse", 1): station_tables.Evse,
+        ("web_payment",): station_tables.WebPayment, ("tariff",): tariff.TariffTable,
+        ("payment",): payment.PaymentTable, ("evse", 0): station_tables.Evse, ("evse", 1): station_tables.Evse,
     }  # fmt: skip
     for place in [("terminal",), ("power",), ("buzzer",), ("buttons",)]:
         if place[0] in raw:

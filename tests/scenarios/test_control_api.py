@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenarios.control_rig import write_station
 
-from agent.settings import load
+from agent.station_file.settings import load
 from drivers.sim import body
 from drivers.sim.control import Control, Feed
 from drivers.sim.live import listen, say

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scenarios.control_rig import simulated, wait_for, write_station
 
 from agent.services.clock import BUILT_UTC_S, Clock, Scale
-from agent.settings import load, parse
+from agent.station_file.settings import load, parse
 from drivers.sim.pace import Pace, PaceMemory, kernel_boot, with_plug_in_window
 
 RATES = st.floats(0.1, 1000)

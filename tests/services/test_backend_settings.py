@@ -9,7 +9,7 @@ import pytest
 from authorities import Authority
 
 from agent.judging import check
-from agent.settings import SettingsError, StationFile, parse
+from agent.station_file.settings import SettingsError, StationFile, parse
 
 
 def backend(**keys: Any) -> StationFile:

@@ -22,7 +22,7 @@ from agent.model.types import Fault, Stamp
 from agent.ports.store import Put, StoreError
 from agent.services.clock import BUILT_UTC_S
 from agent.services.store import Store
-from agent.settings import parse
+from agent.station_file.settings import parse
 
 UTC = BUILT_UTC_S + 1e6
 

@@ -10,7 +10,7 @@ import pytest
 from agent.judging import check, devices
 from agent.model.types import MeterPolicy
 from agent.services.devices import compose
-from agent.settings import SettingsError, StationFile, parse
+from agent.station_file.settings import SettingsError, StationFile, parse
 
 METER = {"driver": "meter_modbus", "map": "abb_b23", "device": "/dev/ttyS7"}
 

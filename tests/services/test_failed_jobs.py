@@ -50,7 +50,7 @@ from agent.services.pki import Pki
 from agent.services.privacy import Mask
 from agent.services.ring import LogRing
 from agent.services.sinks import Sinks
-from agent.settings import SinkTable
+from agent.station_file.settings import SinkTable
 
 DEADLINE_S = 30.0
 

@@ -10,7 +10,7 @@ from busy_machine import deadline
 
 from agent.compose import Options, Station
 from agent.services.store import Store
-from agent.settings import parse
+from agent.station_file.settings import parse
 from tests.bench.backend import open_backend
 
 QUIET_S = 5.0

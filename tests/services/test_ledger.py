@@ -20,7 +20,7 @@ from agent.model.bank_card import BankCard
 from agent.model.types import Stamp, Token, TokenType
 from agent.ports.store import Put
 from agent.services.store import Store
-from agent.settings import load
+from agent.station_file.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "a-keyed-hash-of-a-card"

@@ -17,7 +17,7 @@ from agent.domain.asks import AskSet, AskStart
 from agent.domain.events import Asked, CardPresented, Started, TokenJudged, TransactionHeard
 from agent.model.types import AuthorizationStatus, Token, Verdict
 from agent.services.privacy import KEPT, Mask
-from agent.settings import Backend, Device
+from agent.station_file.settings import Backend, Device
 
 UID, EMAID = "04A1B2C3D4E5F6", "LU-CHA-C12345678-9"
 

@@ -20,7 +20,7 @@ from agent.model.types import Reading, ReadingContext, SignedReading, Stamp, Tok
 from agent.services.clock import Clock
 from agent.services.sink_mqtt import open_outlet
 from agent.services.sinks import FileOutlet, Sink, SinkError, Sinks
-from agent.settings import SettingsError, SinkTable, parse
+from agent.station_file.settings import SettingsError, SinkTable, parse
 from drivers.sim.mqtt import Broker as SimBroker
 
 AT = Stamp(1, 10.0)

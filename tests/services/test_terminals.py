@@ -35,7 +35,7 @@ from agent.services import keep
 from agent.services.devices import compose
 from agent.services.hands import Hands
 from agent.services.terminals import REFUSALS, TerminalKeeper
-from agent.settings import SettingsError, parse
+from agent.station_file.settings import SettingsError, parse
 
 OFFER = OfferPayment(0, "p1", 5000)
 

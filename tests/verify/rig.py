@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.model.types import EvseId
 from agent.ports.verify import Deed, Left
-from agent.settings import StationFile, parse
+from agent.station_file.settings import StationFile, parse
 from agent.verify import command, report, rounds
 from agent.verify.bench import Options
 from drivers.sim.world import Impossible, World

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.settings import StationFile
+from agent.station_file.settings import StationFile
 from agent.verify.bench import Options
 from drivers.sim.small_boards import SMALL_BOARDS
 from drivers.sim.world import World

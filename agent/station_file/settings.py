@@ -13,22 +13,22 @@ from urllib.parse import urlsplit
 
 from agent.model.fastclass import replace
 from agent.model.types import MeterPolicy
-from agent.station_tables import MOST_PILOT_A, SERIAL_MAX
-from agent.station_tables import NOMINAL_V as NOMINAL_V
-from agent.station_tables import Backend as Backend
-from agent.station_tables import Evse as Evse
-from agent.station_tables import Power as Power
-from agent.station_tables import SimulatedEvse as SimulatedEvse
-from agent.station_tables import Simulation as Simulation
-from agent.station_tables import SinkTable as SinkTable
-from agent.station_tables import Station as Station
-from agent.station_tables import StationFile as StationFile
-from agent.station_tables import WebPayment as WebPayment
-from agent.tables import Device as Device
-from agent.tables import SettingsError as SettingsError
-from agent.tables import build as build
-from agent.tables import device_of, devices_of, meant_key
-from agent.tables import meant as meant
+from agent.station_file.parser import Device as Device
+from agent.station_file.parser import SettingsError as SettingsError
+from agent.station_file.parser import build as build
+from agent.station_file.parser import device_of, devices_of, meant_key
+from agent.station_file.parser import meant as meant
+from agent.station_file.tables import MOST_PILOT_A, SERIAL_MAX
+from agent.station_file.tables import NOMINAL_V as NOMINAL_V
+from agent.station_file.tables import Backend as Backend
+from agent.station_file.tables import Evse as Evse
+from agent.station_file.tables import Power as Power
+from agent.station_file.tables import SimulatedEvse as SimulatedEvse
+from agent.station_file.tables import Simulation as Simulation
+from agent.station_file.tables import SinkTable as SinkTable
+from agent.station_file.tables import Station as Station
+from agent.station_file.tables import StationFile as StationFile
+from agent.station_file.tables import WebPayment as WebPayment
 
 TABLES = (
     "station", "backend", "backends", "sinks", "web_payment", "settings", "evse", "simulation",

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent import toml_positions
 from agent.model.fastclass import frozen
-from agent.toml_positions import positions
+from agent.station_file import toml_positions
+from agent.station_file.toml_positions import positions
 
 _NAME = r"[A-Za-z0-9_.-]+(?:\[\d+\])?"
 _PATH = re.compile(rf"\[{{0,2}}({_NAME}(?:\.{_NAME})*)\]{{0,2}}")

@@ -9,11 +9,11 @@ from typing import Annotated, Any, TypeAlias
 
 from agent.domain.offer import Offer, unlawful
 from agent.domain.tariff import Rates, Tariff, Window, rate
-from agent.key_rules import Between, Entries, OneOf, Text
 from agent.model.currencies import currency_problem
 from agent.model.fastclass import frozen
 from agent.model.types import EvseId
-from agent.settings import Evse, StationFile, build
+from agent.station_file.key_rules import Between, Entries, OneOf, Text
+from agent.station_file.settings import Evse, StationFile, build
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 NAME_MAX = 40

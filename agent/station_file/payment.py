@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from agent.domain.adhoc import DAY_S, FINISHED, HOLD_HOURS, HOUR_S, SCHEDULE_S, TOKEN_LENGTH, Terms, reference
 from agent.domain.offer import Offer
-from agent.key_rules import Between, Entries, Text
 from agent.model.currencies import HUNDREDTHS
 from agent.model.fastclass import frozen
 from agent.model.types import STATION, EvseId
-from agent.settings import StationFile, build
+from agent.station_file.key_rules import Between, Entries, Text
+from agent.station_file.settings import StationFile, build
 
 MOST_CENTS = 100_000
 """Of a hold: more is a slip of the pen."""

@@ -10,8 +10,8 @@ from dataclasses import MISSING, field, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.key_rules import first_problem, key_type, parts
 from agent.model.fastclass import frozen, specs
+from agent.station_file.key_rules import first_problem, key_type, parts
 
 T = TypeVar("T")
 
