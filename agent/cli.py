@@ -305,11 +305,11 @@ def _print_problems(path: Path, error: SettingsError) -> None:
 
 
 def _add_csms(commands: Any) -> None:
-    from agent.commissioning import central
+    from agent.csms import central_system
 
     command = _command(commands, "csms", "A central system of our own, for tests and demonstrations.", CSMS)
-    central.add_arguments(command)
-    command.set_defaults(do=central.main)
+    central_system.add_arguments(command)
+    command.set_defaults(do=central_system.main)
 
 
 def _add_installed(entry: EntryPoint, commands: Any) -> None:

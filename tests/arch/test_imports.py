@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("pymodbus", "nfc", "PIL", "qrcode", "aiohttp", "serial", "jsonschema", "cryptography", "ocpp.v16", "ocpp.v201")
 PACKAGES = sorted(p.parent.name for p in (ROOT / "drivers").glob("*/__init__.py") if p.parent.name != "testkit")
 LATER = (
-    *HEAVY, "argparse", "difflib", "decimal", "http.client", "http.server", "email", "drivers", "agent.commissioning",
+    *HEAVY, "argparse", "difflib", "decimal", "http.client", "http.server", "email", "drivers", "agent.csms",
     "agent.services.devices", "agent.ocpp.v201", "agent.ocpp.names2", "websockets.asyncio",
 )  # fmt: skip
 """Nothing of this helps to say BootNotification in OCPP 1.6. A name stands for what is in it, too."""
@@ -65,7 +65,7 @@ def test_a_driver_package_costs_nothing_until_it_is_opened(package: str) -> None
 
 
 @pytest.mark.parametrize(
-    "module", ["agent.station_file.settings", "agent.commissioning.central", "agent.commissioning.console"]
+    "module", ["agent.station_file.settings", "agent.csms.central_system", "agent.csms.operator_console"]
 )
 def test_what_runs_before_a_station_is_known_stays_light(module: str) -> None:
     assert sorted(loaded_by(f"import {module}") & {*HEAVY, "websockets"}) == []

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = {"1.5", "1.6", "2.0", "2.0.1", "2.1", "ocpp1.6", "ocpp2.0.1"}
 ALLOWED = {("agent/station_file/tables.py", "1.6")}
 """The default of a station file."""
-OF_VERSIONS = ("agent/ocpp/", "agent/commissioning/")
+OF_VERSIONS = ("agent/ocpp/", "agent/csms/")
 """The test central system is the other side: it speaks what it speaks."""
 
 

@@ -23,9 +23,9 @@ from busy_machine import stretched
 from ocpp.routing import on
 from ocpp.v16 import ChargePoint, call, call_result
 
-from agent.commissioning import central as csms
-from agent.commissioning.central import Central, Options, open_central
-from agent.commissioning.console import run_line
+from agent.csms import central_system as csms
+from agent.csms.central_system import Central, Options, open_central
+from agent.csms.operator_console import run_line
 from agent.model.types import AuthorizationStatus, Verdict
 
 T0, T1, T2 = "2026-11-25T10:00:00Z", "2026-11-25T10:05:00Z", "2026-11-25T10:10:00Z"
@@ -328,7 +328,7 @@ def test_the_command_line_says_what_is_wrong(capsys: pytest.CaptureFixture[str])
     assert options.passwords == {"A": "b=c"}
 
 
-SPAWN = "import argparse,sys;from agent.commissioning import central as c;p=argparse.ArgumentParser();"
+SPAWN = "import argparse,sys;from agent.csms import central as c;p=argparse.ArgumentParser();"
 SPAWN += "c.add_arguments(p);sys.exit(c.main(p.parse_args()))"
 
 

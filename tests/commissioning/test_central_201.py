@@ -15,8 +15,8 @@ from ocpp.routing import on
 from ocpp.v201 import ChargePoint, call, call_result
 from test_central import T0, T1, T2, command, get, kinds, running
 
-from agent.commissioning import central as csms
-from agent.commissioning.central import Central
+from agent.csms import central_system as csms
+from agent.csms.central_system import Central
 
 TX = "5d2f0a4e-1"
 TOKEN = {"idToken": "04A1B2C3", "type": "ISO14443"}

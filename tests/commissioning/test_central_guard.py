@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from ocpp.v16 import call
 from test_central import command, get, running, station
 
-from agent.commissioning.central import Central
-from agent.commissioning.posted import BODY_MAX, HEAD_MAX
+from agent.csms.central_system import Central
+from agent.csms.http_post import BODY_MAX, HEAD_MAX
 from agent.model.web_origin import host_name, is_foreign_origin, is_local_host
 
 START = {"station": "CP-1", "action": "RemoteStartTransaction", "payload": {"idTag": "04A1"}}

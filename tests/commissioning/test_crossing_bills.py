@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from agent.commissioning.ledger import Ledger, TransactionId
+from agent.csms.station_records import Ledger, TransactionId
 
 T0, T1, T2 = (f"2026-11-25T10:0{n}:00Z" for n in range(3))
 NAME = "5d2f0a4e-1"

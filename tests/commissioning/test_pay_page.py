@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from agent.commissioning.pay_page import PayDesk
+from agent.csms.payment_page import PayDesk
 
 
 @pytest.mark.parametrize("post", [False, True])

@@ -13,7 +13,7 @@ from simulated import Simulated, held_port
 from street import Backend, station_text
 from street201 import CARD, Street201, street201
 
-from agent.commissioning.central import Central, Options, open_central
+from agent.csms.central_system import Central, Options, open_central
 
 BOTH = 'versions = ["2.0.1", "1.6"]'
 

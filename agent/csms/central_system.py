@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from agent.commissioning.ledger import Ledger
-from agent.commissioning.pay_page import PayDesk
-from agent.commissioning.tokens import TokenTable, parse_token
+from agent.csms.accepted_tokens import TokenTable, parse_token
+from agent.csms.payment_page import PayDesk
+from agent.csms.station_records import Ledger
 from agent.model.types import Verdict
 from agent.model.web_origin import is_foreign_origin, is_local_host
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from websockets.http11 import Request, Response
 
 SPOKEN = {
-    "ocpp2.0.1": "agent.commissioning.station201:Station201",
-    "ocpp1.6": "agent.commissioning.station16:Station16",
+    "ocpp2.0.1": "agent.csms.station201:Station201",
+    "ocpp1.6": "agent.csms.station16:Station16",
 }
 """Subprotocol to the class that speaks it, in order of preference; loaded when the first station asks for it."""
 
@@ -152,7 +152,7 @@ class Central:
             self.say(f"refused: {why}")
             return connection.respond(403, f"{why}\n")
         if not upgrade:
-            from agent.commissioning.console import answer
+            from agent.csms.operator_console import answer
 
             return await answer(self, connection, request)
         station_id = _station_id(request.path)
@@ -229,7 +229,7 @@ async def open_central(options: Options) -> AsyncIterator[Central]:
     """A listening central system. Raises ``OSError`` if the address or the journal cannot be had."""
     from websockets.asyncio.server import serve as listen
 
-    from agent.commissioning.posted import PostConnection
+    from agent.csms.http_post import PostConnection
 
     with contextlib.ExitStack() as stack:
         ledger = _ledger(options.journal, stack)
@@ -252,7 +252,7 @@ async def serve(options: Options) -> None:
     async with open_central(options) as central:
         at = f"{options.host}:{central.port}"
         print(f"central system: ws://{at}/STATION   page: http://{at}/", flush=True)
-        from agent.commissioning.console import follow_stdin
+        from agent.csms.operator_console import follow_stdin
 
         following = asyncio.create_task(follow_stdin(central))
         await stop.wait()

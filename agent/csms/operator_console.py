@@ -13,9 +13,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from agent.commissioning.central import Central, NotConnected
-from agent.commissioning.ledger import StationRecord, Transaction
-from agent.commissioning.pay_page import SEE_OTHER
+from agent.csms.central_system import Central, NotConnected
+from agent.csms.payment_page import SEE_OTHER
+from agent.csms.station_records import StationRecord, Transaction
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection

@@ -6,7 +6,7 @@ from typing import Any
 
 from ocpp.v16 import ChargePoint, call, call_result  # type: ignore[import-untyped]
 
-from agent.commissioning.speaking import ENERGY, TO_WH, Speaking, as_wire, now, on
+from agent.csms.station_commands import ENERGY, TO_WH, Speaking, as_wire, now, on
 
 STATUS_16 = {"Accepted", "Blocked", "Expired", "ConcurrentTx"}
 """AuthorizationStatus of 1.6 has these and Invalid, which stands for everything else that 2.x can say."""

@@ -8,7 +8,7 @@ from typing import Any
 from ocpp.v201 import ChargePoint, call, call_result  # type: ignore[import-untyped]
 from ocpp.v201.enums import AuthorizationStatusEnumType  # type: ignore[import-untyped]
 
-from agent.commissioning.speaking import ENERGY, TO_WH, Speaking, as_wire, now, on
+from agent.csms.station_commands import ENERGY, TO_WH, Speaking, as_wire, now, on
 
 COMMANDS = frozenset({
     "CancelReservation", "CertificateSigned", "ChangeAvailability", "ClearCache", "ClearChargingProfile",

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
-    from agent.commissioning.central import Central
-    from agent.commissioning.ledger import Transaction
+    from agent.csms.central_system import Central
+    from agent.csms.station_records import Transaction
 
 VENDOR, PRICING = "cloud.charging.open", "org.openchargealliance.costmsg"
 VALIDITY_S, LENGTH, HOLD_S = 30, 8, 60
@@ -118,7 +118,7 @@ class PayDesk:
     async def _tell(self, number: str, visit: Visit) -> None:
         """The cost of one charge with each reading that comes, and the total with its receipt, once. A station that
         does not show what a backend says of costs (``cost_display``) refuses, which is well."""
-        from agent.commissioning.central import NotConnected
+        from agent.csms.central_system import NotConnected
 
         told: tuple[int, bool] | None = None
         while told is None or not told[1]:

@@ -20,8 +20,8 @@ from ocpp.exceptions import OCPPError  # type: ignore[import-untyped]
 from ocpp.messages import Call, CallResult, validate_payload  # type: ignore[import-untyped]
 from ocpp.routing import on as ocpp_on  # type: ignore[import-untyped]
 
-from agent.commissioning.ledger import Ledger
-from agent.commissioning.tokens import TokenTable
+from agent.csms.accepted_tokens import TokenTable
+from agent.csms.station_records import Ledger
 
 F = TypeVar("F", bound=Callable[..., Any])
 
