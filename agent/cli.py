@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
-from agent.command_help import ABOUT, CHECK, CSMS, DEAD, DRIVERS, FAULTS, PAYMENTS, PROBE, RUN
+from agent.commands.command_help import ABOUT, CHECK, CSMS, DEAD, DRIVERS, FAULTS, PAYMENTS, PROBE, RUN
 
 if TYPE_CHECKING:
     import argparse
@@ -173,9 +173,9 @@ def _add_check(commands: Any) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from agent import judging
+    from agent.commands import check
 
-    return judging.run(options.station, options.json)
+    return check.run(options.station, options.json)
 
 
 def _add_drivers(commands: Any) -> None:
@@ -187,9 +187,9 @@ def _add_drivers(commands: Any) -> None:
 
 
 def _drivers(options: argparse.Namespace) -> int:
-    from agent import installed
+    from agent.commands import drivers
 
-    return installed.run(options.json)
+    return drivers.run(options.json)
 
 
 def _add_probe(commands: Any) -> None:
@@ -208,13 +208,13 @@ def _probe(options: argparse.Namespace) -> int:
     file = _load(options.station)
     if file is None:
         return EXIT_WRONG_FILE
-    from agent import probe
+    from agent.commands import probe
 
     return probe.run(file, probe.Options(max(options.seconds, 0.0), tuple(options.only), options.json))
 
 
 def _add_verify(commands: Any) -> None:
-    from agent.verify import command as verify
+    from agent.commands.verify import command as verify
 
     text = "The conformance checks of every device, on the real hardware: a report."
     command = _command(commands, "verify", text, verify.ABOUT)
@@ -223,7 +223,7 @@ def _add_verify(commands: Any) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from agent.verify import command
+    from agent.commands.verify import command
 
     file = _load(options.station)
     return EXIT_WRONG_FILE if file is None else command.run(file, options)
@@ -245,9 +245,9 @@ def _dead(options: argparse.Namespace) -> int:
     file = _load(options.station)
     if file is None:
         return EXIT_WRONG_FILE
-    from agent import dead
+    from agent.commands import dead_letters
 
-    return dead.run(file, options.deed, options.numbers or None)
+    return dead_letters.run(file, options.deed, options.numbers or None)
 
 
 def _add_payments(commands: Any) -> None:
@@ -265,9 +265,9 @@ def _payments(options: argparse.Namespace) -> int:
     file = _load(options.station)
     if file is None:
         return EXIT_WRONG_FILE
-    from agent import ledger
+    from agent.commands import payments
 
-    return ledger.run(file, options.deed, options.names or None)
+    return payments.run(file, options.deed, options.names or None)
 
 
 def _add_faults(commands: Any) -> None:
@@ -282,9 +282,9 @@ def _faults(options: argparse.Namespace) -> int:
     file = _load(options.station)
     if file is None:
         return EXIT_WRONG_FILE
-    from agent import faulty
+    from agent.commands import faults
 
-    return faulty.run(file, options.deed, options.evses or None)
+    return faults.run(file, options.deed, options.evses or None)
 
 
 def _load(path: Path) -> StationFile | None:

@@ -34,7 +34,7 @@ class Station(Protocol):
 
 def inquiries(station: Station) -> dict[str, Asked]:
     async def dead_letters(question: dict[str, Any]) -> dict[str, Any]:
-        from agent import dead
+        from agent.commands import dead_letters as dead
 
         def resent() -> None:
             for link in station.links.values():
@@ -43,7 +43,7 @@ def inquiries(station: Station) -> dict[str, Asked]:
         return await dead.answer(station.store, question, resent)
 
     async def payments(question: dict[str, Any]) -> dict[str, Any]:
-        from agent import ledger
+        from agent.commands import payments as ledger
 
         async def reviewed(payment: str) -> None:
             station.engine.post(PaymentReviewed(payment))
@@ -52,7 +52,7 @@ def inquiries(station: Station) -> dict[str, Asked]:
         return await ledger.answer(station.store, question, reviewed)
 
     async def faults(question: dict[str, Any]) -> dict[str, Any]:
-        from agent import faulty
+        from agent.commands import faults as faulty
 
         async def clear(evse: EvseId) -> None:
             log.warning("outlet %d: somebody has looked at its latched faults and wants them cleared", evse)

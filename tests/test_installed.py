@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agent import installed
 from agent.cli import main
+from agent.commands import drivers
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
@@ -68,7 +68,7 @@ def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_is_broken_is_a_row_too(foreign: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = {r.name: r for r in installed.installed()}
+    rows = {r.name: r for r in drivers.installed()}
     assert (rows["acme_good"].package, rows["acme_good"].version, rows["acme_good"].trouble) == ("acme", "2.1", "")
     assert rows["acme_extra"].missing == ("a-bus-nobody-has",)
     assert "cannot be imported" in rows["acme_gone"].trouble

@@ -13,8 +13,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 
-from agent import judging
 from agent.cli import main
+from agent.commands import check
 from agent.model.types import MeterPolicy
 from agent.station_file import payment, tables, tariff
 from agent.station_file.key_rules import Between, key_type, parts
@@ -259,7 +259,7 @@ def with_line(text: str, header: str, which: int, line: str) -> tuple[str, int]:
 def judged(folder: Path, text: str) -> list[Problem]:
     path = folder / "station.toml"
     path.write_text(text, "utf-8")
-    return judging.judged(path)[1]
+    return check.judged(path)[1]
 
 
 def test_the_whole_file_is_good(tmp_path: Path) -> None:

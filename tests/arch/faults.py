@@ -5,9 +5,9 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from agent.commands.fault_texts import words
 from agent.domain.faults import CATALOGUE, GRACE_S, JAMS, JAMS_MOST, KEPT, LASTING_S, FaultRow, Severity
 from agent.domain.rules.end import CONTACTOR_S
-from agent.mending import words
 from agent.model.types import Fault
 from agent.ocpp.names import ERRORS_16, cx
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.commands.verify.runner import checks
 from agent.ports.verify import Fitting
-from agent.verify.rounds import checks
 from tests.verify.far_ends import MUTANTS, ROWS, Mutant
 
 PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from agent.judging import check
+from agent.commands.check import check
 from agent.model.types import Fault
 from agent.station_file.settings import Device, load, parse
 from drivers.sim.command import station_file

@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 from street import Street, station_text, street
 
+from agent.commands.fault_texts import plain, words
 from agent.domain.faults import CATALOGUE
-from agent.mending import plain, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.commands.verify.runner import rounds
 from agent.domain.events import BoardOpened, Event, ReleaseRefused
 from agent.domain.orders import SetLimit, SetRelease
 from agent.model.types import Limit
 from agent.services import release
 from agent.services.boards import Alive, BoardKeeper
-from agent.verify.rounds import rounds
 from drivers.sim.board import ChargeController
 from drivers.sim.modbus_slave import ILLEGAL_VALUE, Exceptional
 from tests.drivers.sim_stations import until

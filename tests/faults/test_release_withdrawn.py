@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from agent.commands.verify.runner import rounds
 from agent.domain.events import BoardOpened, Event, UnlockTried
 from agent.domain.orders import SetLimit, SetRelease, Unlock
 from agent.model.types import Limit
 from agent.services.boards import Alive, BoardKeeper
-from agent.verify.rounds import rounds
 from drivers.sim.board import ChargeController
 from tests.drivers.sim_stations import until
 from tests.verify.far_ends import BOARD, Spoilt, behind

@@ -14,6 +14,7 @@ import pytest
 from ocpp_stand_ins import Central, Outbox, desk, served, until
 from test_v16_rows import ENDED, READING
 
+from agent.commands.check import check
 from agent.domain.asks import AskAvailability, AskStart
 from agent.domain.events import Asked
 from agent.domain.messages import (
@@ -25,7 +26,6 @@ from agent.domain.messages import (
     TransactionStarted,
 )
 from agent.domain.orders import JudgeToken, Reply
-from agent.judging import check
 from agent.model.types import ReadingContext, Stamp, Token
 from agent.ocpp.asking import Asking
 from agent.ocpp.dialect import Dialect, In, Mute, Out

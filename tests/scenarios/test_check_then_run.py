@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from simulated import CAMPAIGN
 
-from agent import judging
+from agent.commands import check
 from agent.compose import Options, Station
 from agent.domain.variables import VARIABLES, Variable
 from agent.ports import Broken, DeviceError
@@ -183,7 +183,7 @@ async def example(folder: Path, data: st.DataObject) -> bool:
         edits = data.draw(edits_in(raw))
         path = folder / "edited.toml"
         path.write_text(document(edited(raw, edits)), "utf-8")
-        _, problems = judging.judged(path)
+        _, problems = check.judged(path)
         if problems:
             return False
         assert await run_of(path, 5.0) == [], edits
@@ -221,7 +221,7 @@ def test_the_base_itself_is_good_and_runs(tmp_path: Path) -> None:
         ) as world:
             derived = tmp_path / "derived.toml"
             derived.write_text(world.derived(), "utf-8")
-            assert judging.judged(derived)[1] == []
+            assert check.judged(derived)[1] == []
             assert await run_of(derived, 20.0) == []
 
     asyncio.run(base())

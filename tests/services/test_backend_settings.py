@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from authorities import Authority
 
-from agent.judging import check
+from agent.commands.check import check
 from agent.station_file.settings import SettingsError, StationFile, parse
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.judging import check, devices
+from agent.commands.check import check, devices
 from agent.model.types import MeterPolicy
 from agent.services.devices import compose
 from agent.station_file.settings import SettingsError, StationFile, parse

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from agent.commands.verify import command, report, runner
+from agent.commands.verify.bench import Options
 from agent.model.types import EvseId
 from agent.ports.verify import Deed, Left
 from agent.station_file.settings import StationFile, parse
-from agent.verify import command, report, rounds
-from agent.verify.bench import Options
 from drivers.sim.world import Impossible, World
 from tests.drivers.sim_stations import station
 
@@ -81,18 +81,18 @@ async def verified(
     file: StationFile, hands: Any, only: Sequence[str] = (), options: Options = QUICK, names: Sequence[str] = ()
 ) -> list[report.Verified]:
     """``names``: of checks, all when empty."""
-    made = rounds.rounds(file, only)
+    made = runner.rounds(file, only)
     if names:
-        made = [rounds.Round(r.device, r.board, tuple(c for c in r.checks if c.name in names)) for r in made]
+        made = [runner.Round(r.device, r.board, tuple(c for c in r.checks if c.name in names)) for r in made]
     return await command.verified(made, hands, options, lambda text: None)
 
 
 def failures(done: Sequence[report.Verified]) -> list[str]:
-    return [f"{v.device.name} {o.check}: {o.says}" for v in done for o in v.outcomes if o.outcome == rounds.FAILED]
+    return [f"{v.device.name} {o.check}: {o.says}" for v in done for o in v.outcomes if o.outcome == runner.FAILED]
 
 
 def left(done: Sequence[report.Verified]) -> dict[str, str]:
-    return {f"{v.device.name} {o.check}": o.says for v in done for o in v.outcomes if o.outcome == rounds.LEFT}
+    return {f"{v.device.name} {o.check}": o.says for v in done for o in v.outcomes if o.outcome == runner.LEFT}
 
 
 Mutant = Callable[[World], None]

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from busy_machine import stretched
 
+from agent.commands.verify.bench import Options
+from agent.commands.verify.operator import Nobody
 from agent.services.store import Store
-from agent.verify.bench import Options
-from agent.verify.hands import Nobody
 from drivers.sim.world import World
 from tests.drivers.sim_stations import until
 from tests.verify.rig import WorldHands, failures, left, street, verified

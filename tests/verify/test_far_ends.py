@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from agent.commands.verify.bench import Options
 from agent.station_file.settings import StationFile
-from agent.verify.bench import Options
 from drivers.sim.small_boards import SMALL_BOARDS
 from drivers.sim.world import World
 from tests.drivers.sim_stations import until
@@ -58,7 +58,7 @@ async def test_it_passes(driver: str, tmp_path: Path, caplog: pytest.LogCaptureF
         assert {name.split()[-1] for name in left(done)} == MAY_BE_LEFT.get(driver, set())
         assert world.evses[1].registers.release is False
         assert world.evses[1].contactor.closed is False
-        assert [r.message for r in caplog.records if r.name == "agent.verify.bench"] == [], "a false alarm"
+        assert [r.message for r in caplog.records if r.name == "agent.commands.verify.bench"] == [], "a false alarm"
 
 
 MUTANTS = [(d, kind) for d, row in ROWS.items() for kind, m in row.mutants.items() if isinstance(m, Mutant)]

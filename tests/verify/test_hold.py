@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from agent.commands.verify.runner import PASSED
 from agent.model.types import EvseId
 from agent.ports.verify import Deed
-from agent.verify.rounds import PASSED
 from drivers.sim.terminal import Terminal
 from drivers.sim.world import World
 from drivers.testkit.checks import terminal as checks

@@ -16,7 +16,7 @@ METER = {"driver": "meter_modbus", "line": "tcp", "timeout_s": 0.4}
 
 async def pytest_in(folder: Path, *words: str, alone: bool = True) -> tuple[int, str]:
     """``alone``: without what else is installed, which costs a second of computing at each start."""
-    mine = ("-p", "agent.verify.plugin") if alone else ()
+    mine = ("-p", "agent.commands.verify.pytest_plugin") if alone else ()
     argv = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", "-v", *mine, *words)
     env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if alone else dict(os.environ)
     pipe, both = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.dead import CannotDo, asked
+from agent.commands.dead_letters import CannotDo, asked
+from agent.commands.fault_texts import plain, words
 from agent.domain.evse import Site
 from agent.domain.faults import JAMS, KEPT, blocks, heaviest_first
-from agent.mending import plain, words
 from agent.model.types import STATION, EvseId, Fault
 from agent.ports.store import StoreError
 from agent.services.keep import Keeper

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from agent import __version__
+from agent.commands.verify.runner import FAILED, LEFT, PASSED, Outcome
 from agent.model.fastclass import frozen
 from agent.services.devices import Composed, fitting_of
 from agent.station_file.settings import StationFile
-from agent.verify.rounds import FAILED, LEFT, PASSED, Outcome
 
 WORDS = {
     PASSED: "everything that was checked here is as it must be",

@@ -11,13 +11,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import field
 from typing import Any, TypeAlias, TypeVar
 
+from agent.commands.verify.fault_proxy import shim
+from agent.commands.verify.operator import Hands
 from agent.model.fastclass import frozen
 from agent.model.types import Limit
 from agent.ports import DeviceError
 from agent.ports.verify import Deed, Left, Shim
 from agent.services.devices import Composed, fitting_of
-from agent.verify.hands import Hands
-from agent.verify.shim import shim
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from agent.commands.verify.command import Asked
+    from agent.commands.verify.runner import Round
     from agent.ports.verify import Check
     from agent.station_file.settings import StationFile
-    from agent.verify.command import Asked
-    from agent.verify.rounds import Round
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,12 +42,12 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 
 def _items(session: pytest.Session, config: pytest.Config, path: Path) -> list[pytest.Item]:
+    from agent.commands.verify import runner
     from agent.station_file.settings import SettingsError, load
-    from agent.verify import rounds
 
     try:
         file, wanted = load(path), _asked(config)
-        made = rounds.rounds(file, wanted.only)
+        made = runner.rounds(file, wanted.only)
     except SettingsError as e:
         raise pytest.UsageError(f"--station: {e}") from e
     return [
@@ -58,7 +58,7 @@ def _items(session: pytest.Session, config: pytest.Config, path: Path) -> list[p
 
 
 def _asked(config: pytest.Config) -> Asked:
-    from agent.verify import command
+    from agent.commands.verify import command
 
     option = config.getoption
     words = argparse.Namespace(
@@ -81,24 +81,24 @@ class DeviceCheck(pytest.Item):
         self._of = of
 
     def runtest(self) -> None:
-        from agent.verify import rounds
+        from agent.commands.verify import runner
 
         made, figures = asyncio.run(self._made())
         self.user_properties += list(figures.items())
-        if made.outcome == rounds.LEFT:
+        if made.outcome == runner.LEFT:
             pytest.skip(made.says)
-        if made.outcome == rounds.FAILED:
+        if made.outcome == runner.FAILED:
             raise Failed(made.says)
 
     async def _made(self) -> tuple[Any, dict[str, float | str]]:
-        from agent.verify import rounds
-        from agent.verify.alone import alone
-        from agent.verify.command import hands_of
+        from agent.commands.verify import runner
+        from agent.commands.verify.command import hands_of
+        from agent.commands.verify.exclusive import alone
 
         file, wanted, r, check = self._of
-        async with alone(file, rounds.wires([r])):
-            bench = rounds.bench_of(r, hands_of(wanted), wanted.options, lambda text: None)
-            return await rounds.outcome(check, bench), bench.figures
+        async with alone(file, runner.wires([r])):
+            bench = runner.bench_of(r, hands_of(wanted), wanted.options, lambda text: None)
+            return await runner.outcome(check, bench), bench.figures
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, Failed):

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from agent.commands.verify.bench import Bench, Options, plain
+from agent.commands.verify.operator import Hands
 from agent.model.fastclass import frozen
 from agent.model.types import STATION
 from agent.ports import DeviceError
 from agent.ports.verify import Check, Left, Wire
 from agent.services.devices import Composed, compose, fitting_of
 from agent.station_file.settings import SettingsError, StationFile
-from agent.verify.bench import Bench, Options, plain
-from agent.verify.hands import Hands
 
 GROUP = "chargy_agent.checks"
 PASSED, FAILED, LEFT = "passed", "failed", "left out"

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Se
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.dead import CannotDo, asked
+from agent.commands.dead_letters import CannotDo, asked
 from agent.domain.adhoc import PayState, reference
 from agent.ports.store import Put, StoreError
 from agent.services.store import Store, StoreRefused

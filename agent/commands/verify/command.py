@@ -9,17 +9,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.commands.verify import report, runner
+from agent.commands.verify.bench import Options, plain
+from agent.commands.verify.exclusive import Busy, alone
+from agent.commands.verify.operator import Hands, Nobody, Person, Robot
 from agent.model.fastclass import frozen
 from agent.ports.store import StoreError
 from agent.services.store import StoreRefused
 from agent.station_file.settings import SettingsError, StationFile
-from agent.verify import report, rounds
-from agent.verify.alone import Busy, alone
-from agent.verify.bench import Options, plain
-from agent.verify.hands import Hands, Nobody, Person, Robot
 
 ALL_PASSED, SOMETHING_FAILED, CANNOT, SOMETHING_LEFT = 0, 1, 2, 3
-EXIT = {rounds.PASSED: ALL_PASSED, rounds.FAILED: SOMETHING_FAILED, rounds.LEFT: SOMETHING_LEFT}
+EXIT = {runner.PASSED: ALL_PASSED, runner.FAILED: SOMETHING_FAILED, runner.LEFT: SOMETHING_LEFT}
 ENDED = 130
 """As of a command that Ctrl-C ends."""
 WAYS_OUT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -126,20 +126,20 @@ async def _verified(file: StationFile, wanted: Asked) -> list[report.Verified]:
     assert task is not None
     for number in WAYS_OUT:
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    made = rounds.rounds(file, wanted.only)
-    async with alone(file, rounds.wires(made)):
+    made = runner.rounds(file, wanted.only)
+    async with alone(file, runner.wires(made)):
         hands = hands_of(wanted)
         options = await _consent(made, wanted, hands)
         return await verified(made, hands, options, say)
 
 
 async def verified(
-    made: list[rounds.Round], hands: Hands, options: Options, say: Callable[[str], None]
+    made: list[runner.Round], hands: Hands, options: Options, say: Callable[[str], None]
 ) -> list[report.Verified]:
     done = []
     for r in made:
-        bench = rounds.bench_of(r, hands, options, say)
-        found = [o async for o in rounds.outcomes(r, bench)]
+        bench = runner.bench_of(r, hands, options, say)
+        found = [o async for o in runner.outcomes(r, bench)]
         done.append(report.Verified(r.device, bench.figures, tuple(found)))
     return done
 
@@ -150,7 +150,7 @@ def hands_of(wanted: Asked) -> Hands:
     return Person(say) if wanted.hands == "person" else Nobody()
 
 
-async def _consent(made: list[rounds.Round], wanted: Asked, hands: Hands) -> Options:
+async def _consent(made: list[runner.Round], wanted: Asked, hands: Hands) -> Options:
     """A technician who is there is asked once, and has to write the whole word."""
     from dataclasses import replace
 
