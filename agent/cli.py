@@ -139,12 +139,12 @@ def _run_file(path: Path, clock_rate: float, rtc_offset_s: float, scale: str | N
     from agent.station_file.settings import SettingsError
 
     store = Store.begun(file.station.state_dir / "agent.db", file.station.store_max_mb)  # while the rest is loaded
-    from agent import compose
+    from agent.assembly import station
     from agent.services.clock import Scale
 
     try:
-        options = compose.Options(clock_rate, rtc_offset_s, Scale.of(scale) if scale else None)
-        return asyncio.run(compose.run(file, options, store))
+        options = station.Options(clock_rate, rtc_offset_s, Scale.of(scale) if scale else None)
+        return asyncio.run(station.run(file, options, store))
     except* SettingsError as group:
         _complain(group, path)
     except* (StoreError, StoreRefused) as group:

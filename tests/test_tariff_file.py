@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from agent.assembly.domain_setup import initial_evses, initial_terms, wall_clock
 from agent.domain.offer import Offer
 from agent.domain.tariff import Rates, Tariff, Window
 from agent.domain.variables import Settings
-from agent.initial import initial_evses, initial_terms, wall_clock
 from agent.station_file.settings import SettingsError, parse
 from agent.station_file.tariff import offers
 from tests.test_station_file import GOOD, said

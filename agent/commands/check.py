@@ -9,7 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.initial import initial_offers, initial_settings, initial_terms, unusable_certificates, unusable_terminals
+from agent.assembly.domain_setup import (
+    initial_offers,
+    initial_settings,
+    initial_terms,
+    unusable_certificates,
+    unusable_terminals,
+)
 from agent.model import secret_file
 from agent.model.currencies import HUNDREDTHS, OTHERS
 from agent.ports.driver import missing_module

@@ -52,7 +52,12 @@ def test_nothing_is_compiled_although_every_time_is_wrong(installed: Path) -> No
     for module in installed.rglob("*.py"):
         os.utime(module, (0, 0))
     env = {**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
-    argv = [sys.executable, "-v", "-c", "import agent.compose, agent.ocpp.v16; print(agent.compose.__file__)"]
+    argv = [
+        sys.executable,
+        "-v",
+        "-c",
+        "import agent.assembly.station, agent.ocpp.v16; print(agent.assembly.station.__file__)",
+    ]
     done = subprocess.run(argv, cwd=installed, env=env, capture_output=True, text=True, timeout=stretched(60))
     assert done.stdout.strip() == str(installed / "agent" / "compose.py"), done.stderr[-500:]
     code = [line for line in done.stderr.splitlines() if line.startswith("# code object from") and "/agent/" in line]

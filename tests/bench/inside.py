@@ -2,7 +2,7 @@
 
   python -m tests.bench.inside STATION.toml [--held FILE] [--taps N FILE] [--slow-disk S]
 
-Everything is the real thing, composed by ``agent.compose``, but the three ports (board, meter, reader), which answer at
+Everything is the real thing, composed by ``agent.assembly.station``, but the three ports (board, meter, reader), which answer at
 once. ``--held``: writes how long each callback held the event loop, as JSON, on SIGUSR2. ``--taps``: taps by itself and
 writes the instants. ``--slow-disk``: every commit takes so much longer, as on a worn SD card.
 """
@@ -23,7 +23,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from agent import compose
+from agent.assembly import station as compose
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Limit, MeterIdentity, Reading, Stamp, Token
 from agent.ocpp.websocket import WebSocket

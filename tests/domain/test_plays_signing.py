@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.assembly.domain_setup import initial_evses
 from agent.domain.events import (
     CablePlugged,
     CableRemoved,
@@ -25,7 +26,6 @@ from agent.domain.evse import State
 from agent.domain.messages import MeterSampled, StopReason, TransactionStarted, TriggerReason
 from agent.domain.metrology import Watch
 from agent.domain.orders import JudgeToken, Note, ReadMeter
-from agent.initial import initial_evses
 from agent.model.meter_signing import Signing
 from agent.model.types import MeterIdentity, MeterPolicy, ReadingContext, SignedReading
 from agent.station_file.settings import parse

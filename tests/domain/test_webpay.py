@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.assembly.domain_setup import initial_settings, web_plan
 from agent.domain.account import Account
 from agent.domain.asks import AskReserve, AskStart, AskWebPayment, AskWebPaymentOver
 from agent.domain.cost import Cost
@@ -36,7 +37,6 @@ from agent.domain.orders import JudgeToken, Remember, Reply
 from agent.domain.rights import Session
 from agent.domain.tariff import Tariff, rate
 from agent.domain.webpay import ALPHABET, Plan, address_problem, filled, placeholders, slot, template_problem, token
-from agent.initial import initial_settings, web_plan
 from agent.model.types import AuthorizationStatus, Fault, MessageContent, ScreenName, Token, TokenType, Verdict
 from agent.station_file.settings import parse
 from tests.domain.playbook import LINK, A, Like, Playbook, wh

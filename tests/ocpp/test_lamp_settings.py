@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from ocpp_stand_ins import desk
 
+from agent.assembly.domain_setup import initial_settings
 from agent.domain.asks import AskSet
 from agent.domain.variables import LAMP, Settings
-from agent.initial import initial_settings
 from agent.ocpp.dialect import Desk
 from agent.ocpp.v16.settings import ROWS, known
 from agent.ocpp.v201.model import entries, find

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 from test_link_tls import connects, trouble
 
+from agent.assembly.domain_setup import unusable_certificates
 from agent.domain.access import Trouble
 from agent.domain.certificates import Use
-from agent.initial import unusable_certificates
 from agent.services import certs
 from agent.services.pki import NamedFiles, Pki
 from agent.services.signing import signer_accepted

@@ -9,12 +9,12 @@ import pytest
 from test_v201_model import inventory, item
 from test_v201_rows import place, valid
 
+from agent.assembly.dialects import spoken_to
 from agent.model.types import Fault
 from agent.ocpp.dialect import In, Mute, Out, Refusal, gaps
 from agent.ocpp.scope import SAYS, Leaves, billing, leaving, looking_on
 from agent.ocpp.v201.reports import Report
 from agent.ocpp.versions import dialects
-from agent.spoken import spoken_to
 from agent.station_file.settings import SettingsError, parse
 
 BOTH = dialects(("1.6", "2.0.1"))

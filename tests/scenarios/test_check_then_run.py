@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from simulated import CAMPAIGN
 
+from agent.assembly.station import Options, Station
 from agent.commands import check
-from agent.compose import Options, Station
 from agent.domain.variables import VARIABLES, Variable
 from agent.ports import Broken, DeviceError
 from agent.services.keep import Keeper

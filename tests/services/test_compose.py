@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from busy_machine import deadline, stretched
 
-from agent import compose
-from agent.compose import Options, Station
+from agent.assembly import station as compose
+from agent.assembly.files import security_log
+from agent.assembly.station import Options, Station
 from agent.domain.certificates import Use
 from agent.domain.keys import ListRoots
 from agent.domain.messages import StopReason, TransactionEnded, TriggerReason
 from agent.domain.orders import ReadMeter, SendLog
-from agent.filing import security_log
 from agent.model.types import Fault, Stamp
 from agent.ports.store import Put, StoreError
 from agent.services.clock import BUILT_UTC_S

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.diagnostics import HIDDEN, frames, is_secret, station_file, without_secrets, without_tokens
+from agent.assembly.diagnostics import HIDDEN, frames, is_secret, station_file, without_secrets, without_tokens
 from agent.services.clock import Clock
 from agent.services.ring import LINE_MAX, LogRing
 

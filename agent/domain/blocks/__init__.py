@@ -1,1 +1,1 @@
-"""Functional blocks, one per file. ``agent/compose.py`` chooses and orders them."""
+"""Functional blocks, one per file. ``agent/assembly/station.py`` chooses and orders them."""

@@ -46,7 +46,7 @@ def files_of(station: Station) -> Files:
     ca = next((b.ca for b in file.backends if b.ca is not None), None)
 
     def parts(order: SendLog) -> Callable[[], Mapping[str, bytes]]:
-        from agent.diagnostics import Diagnostics
+        from agent.assembly.diagnostics import Diagnostics
 
         made = Diagnostics(
             file,

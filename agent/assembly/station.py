@@ -17,13 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
-from agent.domain.events import ClockTrusted, FaultRaised, Started, StopRequested, TimeCame
-from agent.domain.evse import Site
-from agent.domain.metrology import recalled
-from agent.domain.orders import Leave, Order, ReadMeter, Restart, SetLamp, Show, Tell
-from agent.domain.station import assemble
-from agent.filing import UPDATER_FIRST_S, booting_firmware, files_of, keys_of, last_version
-from agent.initial import (
+from agent.assembly.dialects import spoken_to
+from agent.assembly.domain_setup import (
     given,
     initial_evses,
     initial_settings,
@@ -34,14 +29,20 @@ from agent.initial import (
     wall_clock,
     web_plan,
 )
-from agent.inquiries import inquiries
+from agent.assembly.files import UPDATER_FIRST_S, booting_firmware, files_of, keys_of, last_version
+from agent.assembly.queries import inquiries
+from agent.assembly.snapshot import picture
+from agent.domain.events import ClockTrusted, FaultRaised, Started, StopRequested, TimeCame
+from agent.domain.evse import Site
+from agent.domain.metrology import recalled
+from agent.domain.orders import Leave, Order, ReadMeter, Restart, SetLamp, Show, Tell
+from agent.domain.station import assemble
 from agent.model.fastclass import frozen
 from agent.model.types import Fault, Lamp, Screen
 from agent.ocpp import dial
 from agent.ocpp.dialect import Identity
 from agent.ocpp.link import Link
 from agent.ocpp.patience import wait
-from agent.picture import picture
 from agent.ports.store import Put, StoreError
 from agent.services.boards import Alive
 from agent.services.clock import Boot, Clock, Scale
@@ -54,7 +55,6 @@ from agent.services.privacy import Mask
 from agent.services.ring import LogRing
 from agent.services.status import StatusSocket
 from agent.services.store import Store
-from agent.spoken import spoken_to
 from agent.station_file.settings import Backend, StationFile
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ class Station:
         if any(b.url for b in self.file.backends):
             await wait(self._answered, HEAD_START_S)
         alone = settle()
-        from agent.fitting import fit
+        from agent.assembly.devices import fit
         from agent.services.devices import compose
 
         for device in compose(self.file, self.clock.stamp):

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.assembly.dialects import spoken_to
 from agent.domain.access import Given
 from agent.domain.evse import Evse
 from agent.domain.localtime import Local
@@ -25,7 +26,6 @@ from agent.domain.variables import (
 from agent.domain.webpay import Plan, address_problem, receipt_problem, template_problem
 from agent.model.types import STATION, EvseId, MeterPolicy, SignedReading
 from agent.ocpp import versions
-from agent.spoken import spoken_to
 from agent.station_file.settings import NOMINAL_V, Backend, SettingsError, StationFile, meant
 
 if TYPE_CHECKING:
