@@ -17,9 +17,9 @@ from agent import __version__
 from agent.domain.orders import SendLog
 from agent.domain.variables import VARIABLES, Settings, write
 from agent.model.types import Token
-from agent.ocpp.dial import shown
-from agent.ocpp.dialect import HIDDEN
-from agent.ocpp.masking import without_credentials
+from agent.ocpp.dialects.dialect import HIDDEN
+from agent.ocpp.transport.connector import shown
+from agent.ocpp.wire.masking import without_credentials
 from agent.services.ring import LogRing
 from agent.station_file.settings import StationFile
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.ocpp.dialect import Dialect, In
+from agent.ocpp.dialects.dialect import Dialect, In
 from agent.ocpp.versions import dialects
 from agent.station_file.settings import Backend, SettingsError, StationFile
 
@@ -30,7 +30,7 @@ def spoken_to(file: StationFile, backend: Backend) -> dict[str, Any]:
 def _with_quirks(
     file: StationFile, backend: Backend, spoken: tuple[Dialect, ...], wrong: list[str]
 ) -> tuple[Backend, tuple[Dialect, ...]]:
-    from agent.ocpp import quirks
+    from agent.ocpp.dialects import quirks
     from agent.services.devices import config_dirs
 
     try:
@@ -42,11 +42,11 @@ def _with_quirks(
 
 def _narrowed(file: StationFile, backend: Backend, spoken: tuple[Dialect, ...]) -> tuple[Dialect, ...]:
     """Before the quirks: these only say the same otherwise."""
-    from agent.ocpp import scope
+    from agent.ocpp.dialects import billing_scope
 
     if unknown := set(backend.calls) - {r.action for d in spoken for r in d.rows if isinstance(r, In)}:
         problem = f"{file.path}: backend {backend.name}: calls: no such call is offered: {', '.join(sorted(unknown))}"
         raise SettingsError([problem])
     if backend.scope == "billing":
-        spoken = tuple(map(scope.billing, spoken))
-    return spoken if backend is file.backends[0] else tuple(scope.looking_on(d, backend.calls) for d in spoken)
+        spoken = tuple(map(billing_scope.billing, spoken))
+    return spoken if backend is file.backends[0] else tuple(billing_scope.looking_on(d, backend.calls) for d in spoken)

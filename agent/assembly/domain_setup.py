@@ -137,7 +137,7 @@ def given(b: Backend) -> Given:
 
 def unusable_certificates(file: StationFile) -> list[str]:
     """Complaints about certificate files, as TLS itself sees them; a station that cannot use one does not connect."""
-    from agent.ocpp import tls
+    from agent.ocpp.transport import tls
 
     wrong = []
     for b in (b for b in file.backends if b.security_profile >= 2 or b.ca is not None):

@@ -39,10 +39,10 @@ from agent.domain.orders import Leave, Order, ReadMeter, Restart, SetLamp, Show,
 from agent.domain.station import assemble
 from agent.model.fastclass import frozen
 from agent.model.types import Fault, Lamp, Screen
-from agent.ocpp import dial
-from agent.ocpp.dialect import Identity
+from agent.ocpp.dialects.dialect import Identity
 from agent.ocpp.link import Link
-from agent.ocpp.patience import wait
+from agent.ocpp.transport import connector
+from agent.ocpp.transport.timeouts import wait
 from agent.ports.store import Put, StoreError
 from agent.services.boards import Alive
 from agent.services.clock import Boot, Clock, Scale
@@ -417,7 +417,7 @@ def _lost_boot(facts: Mapping[str, Mapping[str, Any]]) -> int:
 async def run(file: StationFile, options: Options, begun: Store) -> int:
     """Run a station until it is told to end; 0 = wanted (SIGTERM, Reset)."""
     if any(b.url for b in file.backends):
-        dial.load()  # while the disk works
+        connector.load()  # while the disk works
     store = await begun.opened()
     try:
         station = Station(file, options, store, await store.facts())

@@ -1,4 +1,4 @@
-"""Faults once: what each means for charging and for a person. How an OCPP version names it: ``ocpp/names.py``.
+"""Faults once: what each means for charging and for a person. How an OCPP version names it: ``ocpp/dialects/keys_v1x.py``.
 
 ``severity``: BLOCK stops the session and takes the EVSE out of service until it is gone; SESSION stops the session,
 the next one may try; WARN is told and charging goes on. ``latched``: stays until a hard reset acknowledges it and the

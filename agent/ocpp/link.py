@@ -24,22 +24,22 @@ from agent.domain.messages import BootWanted, HeartbeatWanted, Message, StatusCh
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.security import SecurityEvent
 from agent.domain.variables import Settings
-from agent.ocpp import dial
-from agent.ocpp.asking import Asking
-from agent.ocpp.backoff import Backoff, growing_s
-from agent.ocpp.connecting import Connecting
-from agent.ocpp.delivery import deliver
-from agent.ocpp.dialect import Boot, Desk, Dialect, Heard, Identity, Out
-from agent.ocpp.durable_queues import DurableQueues
-from agent.ocpp.heartbeat import Heartbeat
-from agent.ocpp.inbox import Inbox
-from agent.ocpp.judging import Judging
-from agent.ocpp.line import Gone, Line, Silent
-from agent.ocpp.patience import Patience, wait
+from agent.ocpp.dialects.dialect import Boot, Desk, Dialect, Heard, Identity, Out
+from agent.ocpp.inbound.queue import Inbox
+from agent.ocpp.inbound.requests import Asking
+from agent.ocpp.outbound.authorize_queue import Judging
+from agent.ocpp.outbound.delivery import deliver
+from agent.ocpp.outbound.durable_queues import DurableQueues
+from agent.ocpp.outbound.heartbeat import Heartbeat
+from agent.ocpp.outbound.status_queue import Statuses, Waiting
 from agent.ocpp.registration import Registration
-from agent.ocpp.rpc import Answered, Called, Dropped, Errored, Say
-from agent.ocpp.statuses import Statuses, Waiting
-from agent.ocpp.websocket import Closed, WebSocket
+from agent.ocpp.transport import connector
+from agent.ocpp.transport.backoff import Backoff, growing_s
+from agent.ocpp.transport.call_channel import Gone, Line, Silent
+from agent.ocpp.transport.reconnect import Connecting
+from agent.ocpp.transport.timeouts import Patience, wait
+from agent.ocpp.transport.websocket import Closed, WebSocket
+from agent.ocpp.wire.rpc import Answered, Called, Dropped, Errored, Say
 from agent.ports.clock import ClockPort
 from agent.ports.pki import PkiPort
 from agent.ports.store import OutboxPort, OutboxRow
@@ -208,7 +208,7 @@ class Link:
             self._leave.clear()
             try:
                 connection = await self._connecting.connect()
-            except dial.NoConnection as e:
+            except connector.NoConnection as e:
                 self.trouble = str(e)
                 self._line.say(self.trouble)
             else:

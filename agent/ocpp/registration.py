@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import time
 
-from agent.ocpp.backoff import Backoff
-from agent.ocpp.dialect import Boot, Desk
+from agent.ocpp.dialects.dialect import Boot, Desk
+from agent.ocpp.transport.backoff import Backoff
 
 LEAST_WAIT_S = 0.05
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from agent.domain.variables import Value
-from agent.ocpp.dialect import Dialect
+from agent.ocpp.dialects.dialect import Dialect
 
 KNOWN = ("2.0.1", "1.6")
 VENDOR_MAX = {"1.6": 20}
@@ -44,9 +44,9 @@ def _dialect(version: str, features_off: Collection[str]) -> Dialect:
 def initial(table: str, given: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
     """Settings of one of ``TABLES``: typed values by our own names, and one line per problem."""
     if table == "ocpp2":
-        from agent.ocpp.names2 import initial_2
+        from agent.ocpp.dialects.device_model_v2x import initial_2
 
         return initial_2(given)
-    from agent.ocpp.names import initial_16
+    from agent.ocpp.dialects.keys_v1x import initial_16
 
     return initial_16(given)

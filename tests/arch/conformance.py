@@ -8,8 +8,8 @@ from agent.domain.messages import MESSAGES
 from agent.domain.orders import JudgeToken
 from agent.domain.security import CAUSES
 from agent.domain.variables import LAMP, MEASURANDS, PHASES, ROTATIONS, TERMINAL, code_part, web_part, write
-from agent.ocpp import names, names2
-from agent.ocpp.dialect import Dialect, In, Mute, Out, Refusal
+from agent.ocpp.dialects import device_model_v2x, keys_v1x
+from agent.ocpp.dialects.dialect import Dialect, In, Mute, Out, Refusal
 from agent.ocpp.v16 import V16, refusals
 from agent.ocpp.v16.security import EVENT_NAMES
 from agent.ocpp.v201 import V201
@@ -45,8 +45,8 @@ def _version(title: str, dialect: Dialect) -> list[str]:
 
 def _keys_16() -> list[str]:
     head = ["key", "profile", "type", "unit", "range", "default", "access", "a change takes effect"]
-    lines = ["", "### Configuration keys", "", *_table(head, [_key(k) for k in names.KEYS_16])]
-    away = {k: why for k, why in names.UNOFFERED_16.items() if names.key_16(k) is None}
+    lines = ["", "### Configuration keys", "", *_table(head, [_key(k) for k in keys_v1x.KEYS_16])]
+    away = {k: why for k, why in keys_v1x.UNOFFERED_16.items() if keys_v1x.key_16(k) is None}
     lines += ["", f"Measurands: {', '.join(MEASURANDS)}; where it makes sense with a phase ({', '.join(PHASES)})."]
     lines += [f"ConnectorPhaseRotation: entries like `1.RST`, with {', '.join(ROTATIONS)}."]
     lines += ["", "Keys of the standard that this station does not have:", ""]
@@ -63,7 +63,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _names_2() -> list[str]:
     head = ["component", "variable", "there", "type", "unit", "range", "default", "access"]
-    return ["", "### Device model", "", *_table(head, [_name(n) for n in names2.NAMES if n.only <= 1])]
+    return ["", "### Device model", "", *_table(head, [_name(n) for n in device_model_v2x.NAMES if n.only <= 1])]
 
 
 def _events() -> list[str]:
@@ -93,7 +93,7 @@ KINDS = {"bool": "boolean", "int": "integer", "text": "string", "list": "list"}
 UNITS = {"s": "s", "wh": "Wh", "v": "V"}
 
 
-def _key(key: names.Key) -> list[str]:
+def _key(key: keys_v1x.Key) -> list[str]:
     ours = key.variable
     profile = f"with a {key.profile.lower()}" if key.profile in (LAMP, TERMINAL) else key.profile
     if key.count_of:
@@ -105,7 +105,7 @@ def _key(key: names.Key) -> list[str]:
     return [key.key, profile, KINDS[ours.kind], unit, _range(key), default, access, effect]
 
 
-def _range(key: names.Key) -> str:
+def _range(key: keys_v1x.Key) -> str:
     """What is taken; of what can only be read there is nothing to say."""
     ours = key.variable
     if key.readonly or ours.kind == "bool":
@@ -116,7 +116,7 @@ def _range(key: names.Key) -> str:
     return f"{ours.low} to {ours.high}{entries}"
 
 
-def _name(name: names2.Name) -> list[str]:
+def _name(name: device_model_v2x.Name) -> list[str]:
     variable = f"{name.variable}[{name.instance}]" if name.instance else name.variable
     there = f"with a {name.profile.lower()}" if name.profile in (LAMP, TERMINAL) else name.profile
     access = "write only" if name.secret else "read, write" if name.writable else "read only"

@@ -9,14 +9,14 @@ from agent.commands.fault_texts import words
 from agent.domain.faults import CATALOGUE, GRACE_S, JAMS, JAMS_MOST, KEPT, LASTING_S, FaultRow, Severity
 from agent.domain.rules.end import CONTACTOR_S
 from agent.model.types import Fault
-from agent.ocpp.names import ERRORS_16, cx
+from agent.ocpp.dialects.keys_v1x import ERRORS_16, cx
 
 TEXTS = Path(__file__).resolve().parents[2] / "config" / "texts" / "en.toml"
 
 TEXT = """\
 # Faults
 
-Generated from `agent/domain/faults.py` and `agent/ocpp/names.py` by `make docs`; `tests/faults/test_catalogue.py`
+Generated from `agent/domain/faults.py` and `agent/ocpp/dialects/keys_v1x.py` by `make docs`; `tests/faults/test_catalogue.py`
 follows the conditions of a board from its registers to the contactor, the screen and both versions of OCPP.
 
 * **blocks**: the session ends with the reason, the contactor opens, and the outlet is out of service until it is over.

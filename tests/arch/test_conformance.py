@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from busy_machine import stretched
 
-from agent.ocpp.dialect import Refusal
-from agent.ocpp.names2 import NAMES
+from agent.ocpp.dialects.device_model_v2x import NAMES
+from agent.ocpp.dialects.dialect import Refusal
 from agent.ocpp.v201 import V201
 from tests.conformance.cases import CASES, HERE, OPEN, VERSIONS, Case
 from tests.conformance.declared import ABSENT, OFFERED, lacking

@@ -19,7 +19,7 @@ HEAVY = ("pymodbus", "nfc", "PIL", "qrcode", "aiohttp", "serial", "jsonschema", 
 PACKAGES = sorted(p.parent.name for p in (ROOT / "drivers").glob("*/__init__.py") if p.parent.name != "testkit")
 LATER = (
     *HEAVY, "argparse", "difflib", "decimal", "http.client", "http.server", "email", "drivers", "agent.csms",
-    "agent.services.devices", "agent.ocpp.v201", "agent.ocpp.names2", "websockets.asyncio",
+    "agent.services.devices", "agent.ocpp.v201", "agent.ocpp.dialects.device_model_v2x", "websockets.asyncio",
 )  # fmt: skip
 """Nothing of this helps to say BootNotification in OCPP 1.6. A name stands for what is in it, too."""
 CLI_ONLY = ("websockets", "sqlite3", "asyncio", "ssl")
@@ -132,7 +132,7 @@ def decorated_by_dataclasses(path: Path) -> list[str]:
 def test_the_agent_makes_its_classes_cheaply() -> None:
     rooms = [p for p in (ROOT / "agent").rglob("*.py") if "commissioning" not in p.parts]
     dear = {f"{p.relative_to(ROOT)}: {name}" for p in rooms for name in decorated_by_dataclasses(p)}
-    assert dear <= {"agent/ocpp/dialect.py: Dialect"}, (
+    assert dear <= {"agent/ocpp/dialects/dialect.py: Dialect"}, (
         "use @frozen or @mutable of agent/model/fastclass.py (decision 7)"
     )
 

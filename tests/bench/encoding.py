@@ -11,9 +11,9 @@ from typing import Any
 from agent.domain.messages import MeterSampled, Sample
 from agent.domain.variables import Settings
 from agent.model.types import Moment, Reading, ReadingContext, Stamp
-from agent.ocpp.dialect import Desk, Identity, Out
-from agent.ocpp.rpc import Rpc
+from agent.ocpp.dialects.dialect import Desk, Identity, Out
 from agent.ocpp.versions import dialects
+from agent.ocpp.wire.rpc import Rpc
 
 NAMES = ("Energy.Active.Import.Register", "Power.Active.Import", "Current.Import", "Voltage", "Current.Offered")
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.domain.variables import Settings
-from agent.ocpp import dial
-from agent.ocpp.dialect import Identity
+from agent.ocpp.dialects.dialect import Identity
 from agent.ocpp.link import Link
+from agent.ocpp.transport import connector
 from agent.ocpp.versions import dialects
 from agent.ports.store import OutboxRow, Put
 from agent.station_file.settings import Backend
@@ -77,7 +77,7 @@ class Queue:
 
 
 async def main(url: str, count: int) -> None:
-    dial.load()
+    connector.load()
     quiet: Any = lambda *args: None  # noqa: E731
     await Link(
         backend=Backend(url=url, charge_point_id=url.rpartition("/")[2]),

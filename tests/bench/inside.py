@@ -26,7 +26,7 @@ from typing import Any
 from agent.assembly import station as compose
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Limit, MeterIdentity, Reading, Stamp, Token
-from agent.ocpp.websocket import WebSocket
+from agent.ocpp.transport.websocket import WebSocket
 from agent.ports.reader import Tap
 from agent.services import devices, store
 from agent.station_file.settings import load

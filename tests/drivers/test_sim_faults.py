@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.model.types import Fault
-from agent.ocpp.names import ERRORS_16
+from agent.ocpp.dialects.keys_v1x import ERRORS_16
 from drivers.sim.faults import NO_CONDITION, named
 
 SCHEMAS = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations or ()))) / "v16" / "schemas"

@@ -18,7 +18,7 @@ from street import Backend, Street, station_text
 from agent.domain.faults import CATALOGUE, KEPT, LOCKING, Severity
 from agent.domain.messages import StopReason
 from agent.model.types import Fault
-from agent.ocpp.names import ERRORS_16
+from agent.ocpp.dialects.keys_v1x import ERRORS_16
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -19,7 +19,7 @@ from agent.domain.events import Asked, Event
 from agent.domain.orders import Reply
 from agent.domain.variables import Settings
 from agent.model.types import Moment, Stamp
-from agent.ocpp.dialect import Desk, Dialect, Identity
+from agent.ocpp.dialects.dialect import Desk, Dialect, Identity
 from agent.ocpp.link import Link, Patience
 from agent.ocpp.v16 import V16
 from agent.ports.pki import PkiPort

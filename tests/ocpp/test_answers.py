@@ -21,7 +21,7 @@ from agent.domain.messages import (
 )
 from agent.domain.orders import JudgeToken
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
-from agent.ocpp.dialect import Dialect
+from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 

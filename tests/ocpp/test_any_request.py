@@ -24,12 +24,12 @@ from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Pur
 from agent.domain.events import Asked, Event, SecurityNoticed
 from agent.domain.orders import Reply
 from agent.model.types import AuthorizationStatus, Verdict
-from agent.ocpp.asking import Asking
-from agent.ocpp.dialect import Dialect, Out
-from agent.ocpp.quirks import SWITCHES, applied
-from agent.ocpp.rpc import Called, Rpc
+from agent.ocpp.dialects.dialect import Dialect, Out
+from agent.ocpp.dialects.quirks import SWITCHES, applied
+from agent.ocpp.inbound.requests import Asking
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
+from agent.ocpp.wire.rpc import Called, Rpc
 from agent.station_file.settings import Backend
 
 PACKAGE = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations)))

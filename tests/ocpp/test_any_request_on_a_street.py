@@ -35,7 +35,7 @@ from agent.domain.keys import (
 )
 from agent.domain.orders import FetchFirmware, JudgeSigner, Order, Reply, SendLog
 from agent.model.types import Token
-from agent.ocpp.dialect import Desk, Dialect, In, Refused
+from agent.ocpp.dialects.dialect import Desk, Dialect, In, Refused
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from tests.domain.test_session_properties import DEEDS, TOKENS, WHEN_GONE, Street, books, shape_of

@@ -37,14 +37,14 @@ from agent.domain.orders import Reply
 from agent.domain.record import load
 from agent.domain.variables import Settings
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token
-from agent.ocpp.billing import Billing
-from agent.ocpp.delivery import deliver
-from agent.ocpp.dialect import Desk, Dialect, Heard, In, Out
-from agent.ocpp.line import Gone, Silent
-from agent.ocpp.openings import known_of, packed
-from agent.ocpp.times import rfc3339
+from agent.ocpp.dialects.dialect import Desk, Dialect, Heard, In, Out
+from agent.ocpp.outbound.delivery import deliver
+from agent.ocpp.outbound.transaction_openings import known_of, packed
+from agent.ocpp.outbound.transaction_queue import Billing
+from agent.ocpp.transport.call_channel import Gone, Silent
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
+from agent.ocpp.wire.timestamps import rfc3339
 from agent.ports.store import OutboxRow, Put, StoreError
 from agent.services.store import Store
 

@@ -16,10 +16,10 @@ from agent.domain.messages import BootWanted, ConnectorStatus, HeartbeatWanted, 
 from agent.domain.orders import Reply
 from agent.domain.variables import VARIABLES
 from agent.model.types import Stamp
-from agent.ocpp.asking import Asking
-from agent.ocpp.dialect import Boot, Dialect, Heard, In, Mute, Out, Refusal, Told, gaps, nothing
-from agent.ocpp.rpc import Called, Rpc
+from agent.ocpp.dialects.dialect import Boot, Dialect, Heard, In, Mute, Out, Refusal, Told, gaps, nothing
+from agent.ocpp.inbound.requests import Asking
 from agent.ocpp.v16 import CODES, PROFILES, V16, dialect
+from agent.ocpp.wire.rpc import Called, Rpc
 
 # A whole second language in a few lines: other words, no schemas, no session.
 TOY = Dialect(

@@ -23,13 +23,13 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.model.types import Reading, ReadingContext, Stamp, Token
-from agent.ocpp.delivery import deliver
-from agent.ocpp.dialect import Heard, Out
-from agent.ocpp.durable_queues import DurableQueues
-from agent.ocpp.line import Gone, Silent, offered_as
-from agent.ocpp.notices import NOTICE_ATTEMPTS
-from agent.ocpp.rpc import NOT_OFFERED
+from agent.ocpp.dialects.dialect import Heard, Out
+from agent.ocpp.outbound.delivery import deliver
+from agent.ocpp.outbound.durable_queues import DurableQueues
+from agent.ocpp.outbound.notification_queue import NOTICE_ATTEMPTS
+from agent.ocpp.transport.call_channel import Gone, Silent, offered_as
 from agent.ocpp.v16 import V16
+from agent.ocpp.wire.rpc import NOT_OFFERED
 from agent.ports.store import OutboxRow, notes_of, readings_of
 
 T0 = Stamp(1, 0.0)

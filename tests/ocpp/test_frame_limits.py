@@ -18,10 +18,10 @@ from agent.domain.messages import HeartbeatWanted
 from agent.domain.orders import Reply
 from agent.model import json_limits
 from agent.model.json_limits import DEPTH_MAX, VALUES_MAX, excess, head
-from agent.ocpp.dialect import Dialect
-from agent.ocpp.rpc import Called, Dropped, Errored, Rpc, Say
+from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
+from agent.ocpp.wire.rpc import Called, Dropped, Errored, Rpc, Say
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(alphabet='[]{},"\\a:'),

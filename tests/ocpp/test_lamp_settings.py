@@ -10,9 +10,9 @@ from ocpp_stand_ins import desk
 from agent.assembly.domain_setup import initial_settings
 from agent.domain.asks import AskSet
 from agent.domain.variables import LAMP, Settings
-from agent.ocpp.dialect import Desk
+from agent.ocpp.dialects.dialect import Desk
 from agent.ocpp.v16.settings import ROWS, known
-from agent.ocpp.v201.model import entries, find
+from agent.ocpp.v201.device_model import entries, find
 from agent.station_file.settings import parse
 
 CHANGE = next(r for r in ROWS if r.action == "ChangeConfiguration")

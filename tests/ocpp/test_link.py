@@ -32,11 +32,11 @@ from agent.domain.messages import (
 )
 from agent.domain.orders import JudgeToken, Reply
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
-from agent.ocpp.dialect import Heard, Out
-from agent.ocpp.inbox import Inbox
-from agent.ocpp.line import Line
-from agent.ocpp.rpc import Say
+from agent.ocpp.dialects.dialect import Heard, Out
+from agent.ocpp.inbound.queue import Inbox
+from agent.ocpp.transport.call_channel import Line
 from agent.ocpp.v16 import V16
+from agent.ocpp.wire.rpc import Say
 from agent.ports.store import OutboxRow, StoreError
 
 T0 = Stamp(1, 0.0)

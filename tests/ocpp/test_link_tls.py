@@ -18,9 +18,9 @@ from agent.domain.access import Access, Trouble
 from agent.domain.events import Connected, ConnectFailed
 from agent.domain.variables import Settings
 from agent.model.root_certificates import fingerprint
-from agent.ocpp.connecting import Connecting
-from agent.ocpp.dial import NoConnection
-from agent.ocpp.tls import CIPHERS
+from agent.ocpp.transport.connector import NoConnection
+from agent.ocpp.transport.reconnect import Connecting
+from agent.ocpp.transport.tls import CIPHERS
 from agent.ocpp.v16 import V16
 from agent.ports.pki import TrustedRoots
 from agent.station_file.settings import Backend

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from ocpp_stand_ins import linked, until
 
 from agent.domain.orders import Reply
-from agent.ocpp.dialect import Dialect
-from agent.ocpp.masking import without_credentials, without_openings, written
-from agent.ocpp.rpc import Rpc
+from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
+from agent.ocpp.wire.masking import without_credentials, without_openings, written
+from agent.ocpp.wire.rpc import Rpc
 
 
 def traced(dialect: Dialect, text: str) -> str:

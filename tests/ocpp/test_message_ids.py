@@ -14,7 +14,7 @@ from ocpp_stand_ins import Central, boot_answer, build, linked, running, served,
 from agent.domain.events import TransactionHeard
 from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionEnded, TransactionStarted, TriggerReason
 from agent.model.types import Reading, ReadingContext, Stamp, Token
-from agent.ocpp.dialect import Dialect
+from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 

@@ -10,7 +10,7 @@ import pytest
 
 from agent.domain.variables import VARIABLES
 from agent.model.types import Fault
-from agent.ocpp.names import (
+from agent.ocpp.dialects.keys_v1x import (
     ERRORS_16,
     KEYS_16,
     UNNAMED_16,

@@ -27,14 +27,14 @@ from agent.domain.messages import (
 )
 from agent.domain.orders import JudgeToken, Reply
 from agent.model.types import ReadingContext, Stamp, Token
-from agent.ocpp.asking import Asking
-from agent.ocpp.dialect import Dialect, In, Mute, Out
-from agent.ocpp.heartbeat import Heartbeat
-from agent.ocpp.line import Line
-from agent.ocpp.quirks import SWITCHES, Value, WrongQuirks, applied, judged, load, profiles
-from agent.ocpp.rpc import Answered, Called, Rpc
+from agent.ocpp.dialects.dialect import Dialect, In, Mute, Out
+from agent.ocpp.dialects.quirks import SWITCHES, Value, WrongQuirks, applied, judged, load, profiles
+from agent.ocpp.inbound.requests import Asking
+from agent.ocpp.outbound.heartbeat import Heartbeat
+from agent.ocpp.transport.call_channel import Line
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
+from agent.ocpp.wire.rpc import Answered, Called, Rpc
 from agent.station_file.settings import Backend, SettingsError, parse
 
 CONFIG = Path(__file__).parents[2] / "config"

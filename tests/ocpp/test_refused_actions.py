@@ -32,10 +32,10 @@ from agent.domain.messages import (
 )
 from agent.domain.orders import JudgeToken
 from agent.model.types import Fault, Reading, ReadingContext, Stamp, Token
-from agent.ocpp.dialect import Dialect, Out
-from agent.ocpp.rpc import NOT_OFFERED
+from agent.ocpp.dialects.dialect import Dialect, Out
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
+from agent.ocpp.wire.rpc import NOT_OFFERED
 from agent.ports.store import notes_of, readings_of
 
 DELAY_S, LONG_S, BUSY = 1.0, 30.0, 10

@@ -21,7 +21,7 @@ from agent.domain.asks import (
 from agent.domain.certificates import HashData, Installed, Use
 from agent.domain.keys import SigningAnswered
 from agent.domain.messages import CertificateSigningWanted
-from agent.ocpp.dialect import Dialect, Out
+from agent.ocpp.dialects.dialect import Dialect, Out
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 

@@ -16,7 +16,7 @@ from agent.domain.messages import ConnectorStatus, ListConflicted
 from agent.domain.orders import Reply
 from agent.model.types import AuthorizationStatus, Stamp, Verdict
 from agent.ocpp import v16, v201
-from agent.ocpp.dialect import Dialect, In, Out, Refusal
+from agent.ocpp.dialects.dialect import Dialect, In, Out, Refusal
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 

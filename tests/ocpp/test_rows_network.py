@@ -11,7 +11,7 @@ from test_rows_lists import answered, judge, row
 from agent.domain.asks import AskNetwork, AskSet
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from agent.ocpp.v201.network import acceptable
+from agent.ocpp.v201.network_profile import acceptable
 from agent.ocpp.v201.settings import masked
 
 DATA = {

@@ -12,7 +12,7 @@ from agent.domain.asks import AskCancelReservation, AskReserve, AskStart
 from agent.domain.messages import ReservationEnded, TransactionStarted
 from agent.model.types import Stamp, Token, TokenType
 from agent.ocpp import v16, v201
-from agent.ocpp.dialect import Dialect, In, Mute, Out, Refusal
+from agent.ocpp.dialects.dialect import Dialect, In, Mute, Out, Refusal
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 

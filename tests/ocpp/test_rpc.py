@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.ocpp.rpc import Answered, Called, Code, Dropped, Errored, Rpc, Say
 from agent.ocpp.v16 import CODES
+from agent.ocpp.wire.rpc import Answered, Called, Code, Dropped, Errored, Rpc, Say
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

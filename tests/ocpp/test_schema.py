@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft4Validator, Draft6Validator
 
-from agent.ocpp.schema import Violation, compiled, is_date_time, of_package
+from agent.ocpp.wire.schema import Violation, compiled, is_date_time, of_package
 
 FOLDER = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations))) / "v16" / "schemas"
 DOCUMENTS = {p.stem: json.loads(p.read_text("utf-8-sig")) for p in sorted(FOLDER.glob("*.json"))}

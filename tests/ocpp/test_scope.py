@@ -11,8 +11,8 @@ from test_v201_rows import place, valid
 
 from agent.assembly.dialects import spoken_to
 from agent.model.types import Fault
-from agent.ocpp.dialect import In, Mute, Out, Refusal, gaps
-from agent.ocpp.scope import SAYS, Leaves, billing, leaving, looking_on
+from agent.ocpp.dialects.billing_scope import SAYS, Leaves, billing, leaving, looking_on
+from agent.ocpp.dialects.dialect import In, Mute, Out, Refusal, gaps
 from agent.ocpp.v201.reports import Report
 from agent.ocpp.versions import dialects
 from agent.station_file.settings import SettingsError, parse

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent.domain.variables import OUTLETS_MOST, VARIABLES
-from agent.ocpp.names import COST, KEYS_16, UNOFFERED_16, key_16
-from agent.ocpp.names2 import NAMES
+from agent.ocpp.dialects.device_model_v2x import NAMES
+from agent.ocpp.dialects.keys_v1x import COST, KEYS_16, UNOFFERED_16, key_16
 
 STANDARD = """
 Core AllowOfflineTxForUnknownId bool RW
@@ -93,7 +93,7 @@ def test_there_are_no_keys_of_our_own() -> None:
 # --- no dead key -----------------------------------------------------------------------------------------------------
 
 AGENT = Path(__file__).resolve().parents[2] / "agent"
-TABLES = {"domain/variables.py", "ocpp/names.py", "ocpp/names2.py"}
+TABLES = {"domain/variables.py", "ocpp/dialects/keys_v1x.py", "ocpp/dialects/device_model_v2x.py"}
 NOTES = {
     "connector_phase_rotation": "a note of the installer's for the backend: the station keeps it and converts nothing",
     "multi_language": "says what the screen can",

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from agent.domain.messages import ChargingState, ConnectorStatus, StatusChanged
 from agent.model.types import Stamp
-from agent.ocpp.backoff import RETRY_MAX_S, Backoff, growing_s
-from agent.ocpp.statuses import KEPT_MAX, Statuses
-from agent.ocpp.times import NoTime, parse, rfc3339
+from agent.ocpp.outbound.status_queue import KEPT_MAX, Statuses
+from agent.ocpp.transport.backoff import RETRY_MAX_S, Backoff, growing_s
 from agent.ocpp.v16.status import project
+from agent.ocpp.wire.timestamps import NoTime, parse, rfc3339
 
 STATES = list(ChargingState)
 

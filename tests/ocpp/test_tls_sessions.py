@@ -17,7 +17,7 @@ from tls_front import TlsFront
 
 from agent.domain.access import Trouble
 from agent.domain.events import ConnectFailed
-from agent.ocpp import tls_sessions
+from agent.ocpp.transport import tls_sessions
 from agent.ports.pki import NO_ROOTS, TrustedRoots
 
 RECONNECT_MAX_BYTES = 3740

@@ -18,8 +18,8 @@ from agent.domain.messages import ChargingState
 from agent.domain.orders import Reply
 from agent.domain.variables import VARIABLES, Settings, Value, read
 from agent.model.types import MessageContent, Token
-from agent.ocpp.dialect import Desk, In
-from agent.ocpp.names import KEYS_16, initial_16, key_16
+from agent.ocpp.dialects.dialect import Desk, In
+from agent.ocpp.dialects.keys_v1x import KEYS_16, initial_16, key_16
 from agent.ocpp.v16 import V16
 
 VENDOR = "org.openchargealliance.costmsg"

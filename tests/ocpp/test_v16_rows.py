@@ -60,8 +60,8 @@ from agent.domain.messages import (
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.variables import VARIABLES, Settings
 from agent.model.types import AuthorizationStatus, Fault, Reading, ReadingContext, Stamp, Token, Verdict
-from agent.ocpp.dialect import Boot, Heard, Identity, In, Mute, Out, Refusal, Refused, Unspeakable
-from agent.ocpp.names import KEYS_16
+from agent.ocpp.dialects.dialect import Boot, Heard, Identity, In, Mute, Out, Refusal, Refused, Unspeakable
+from agent.ocpp.dialects.keys_v1x import KEYS_16
 from agent.ocpp.v16 import V16, dialect
 from agent.ocpp.v16.settings import offered
 from agent.ports.store import Put

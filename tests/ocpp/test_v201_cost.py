@@ -15,7 +15,7 @@ from agent.domain.messages import StopReason, TransactionEnded, TransactionUpdat
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.variables import Settings
 from agent.model.types import MessageContent, Stamp, Token
-from agent.ocpp.dialect import In, Out, Refused
+from agent.ocpp.dialects.dialect import In, Out, Refused
 from agent.ocpp.v201 import V201
 
 AT, CARD = Stamp(1, 0.0), Token("04AAAAAA")

@@ -16,8 +16,8 @@ from agent.domain.evse import Evse, Site
 from agent.domain.orders import Reply
 from agent.domain.variables import VARIABLES, Settings, WrongValue, read
 from agent.model.types import Fault, Moment, Stamp
-from agent.ocpp.dialect import Desk, Refused
-from agent.ocpp.names2 import NAMES, UNNAMED_2, initial_2
+from agent.ocpp.dialects.device_model_v2x import NAMES, UNNAMED_2, initial_2
+from agent.ocpp.dialects.dialect import Desk, Refused
 from agent.ocpp.v201.reports import CHUNK, Report
 
 REQUIRED = {
@@ -254,7 +254,7 @@ def test_the_password(password: str, good: bool) -> None:
     asked, statuses = put(item("SecurityCtrlr", "BasicAuthPassword", attributeValue=password))
     assert (bool(asked), statuses) == (good, ["Accepted" if good else "Rejected"])
     if good:
-        from agent.ocpp.names import authorization_key_bytes
+        from agent.ocpp.dialects.keys_v1x import authorization_key_bytes
 
         assert authorization_key_bytes(asked["authorization_key"]) == password.encode()
         assert read(VARIABLES["authorization_key"], asked["authorization_key"])

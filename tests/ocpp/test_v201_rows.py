@@ -74,11 +74,11 @@ from agent.domain.orders import JudgeToken, Reply
 from agent.domain.variables import Settings
 from agent.model.types import AuthorizationStatus, Fault, Reading, ReadingContext, Stamp, Token, TokenType, Verdict
 from agent.ocpp import versions
-from agent.ocpp.dialect import Boot, Desk, Heard, Identity, In, Out, Refusal, Refused, Unspeakable, gaps
+from agent.ocpp.dialects.dialect import Boot, Desk, Heard, Identity, In, Out, Refusal, Refused, Unspeakable, gaps
 from agent.ocpp.v201 import V201
-from agent.ocpp.v201.charging import ProfilesReport
-from agent.ocpp.v201.customers import CustomerReport
+from agent.ocpp.v201.customer_information import CustomerReport
 from agent.ocpp.v201.reports import Report
+from agent.ocpp.v201.smart_charging import ProfilesReport
 from agent.ports.store import Put
 
 FOLDER = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations))) / "v201" / "schemas"

@@ -34,7 +34,7 @@ from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionE
 from agent.domain.record import dump, load
 from agent.domain.variables import Settings
 from agent.model.types import MeterIdentity, ReadingContext, SignedReading
-from agent.ocpp.dialect import Desk, Dialect, Out
+from agent.ocpp.dialects.dialect import Desk, Dialect, Out
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.services.ocmf import Signer

@@ -21,7 +21,7 @@ from agent.domain.messages import (
 )
 from agent.domain.record import dump
 from agent.model.types import Reading, ReadingContext, Stamp, Token
-from agent.ocpp.openings import Known, put
+from agent.ocpp.outbound.transaction_openings import Known, put
 from agent.ports.store import OutboxRow, Put
 from agent.services import letters, salvage
 from agent.services.ids import ENDED_KEPT

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from busy_machine import stretched
 
-from agent.ocpp.times import parse, rfc3339
+from agent.ocpp.wire.timestamps import parse, rfc3339
 from agent.ports import zone as module
 from agent.ports.zone import RULES, NoZone, local_time, zone
 

@@ -9,27 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from agent.ocpp.dialect import Dialect
-from agent.ocpp.rpc import Code
-from agent.ocpp.schema import of_package
+from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v16 import (
-    authorisation,
+    authorization,
     boot,
-    charging,
     cost,
-    data,
+    data_transfer,
     files,
-    ids,
-    lists,
+    identifiers,
+    local_auth_list,
     metering,
     refusals,
     remote,
     reservation,
     security,
     settings,
+    smart_charging,
     status,
     transactions,
 )
+from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.schema import of_package
 
 CODES = {Code.FORMAT: "FormationViolation", Code.OCCURRENCE: "OccurenceConstraintViolation"}
 """1.6 spells two of them differently, one of them wrongly (JSON specification 4.2.3)."""
@@ -45,16 +45,16 @@ V16 = Dialect(
     subprotocol="ocpp1.6",
     rows=(
         *boot.ROWS,
-        *authorisation.ROWS,
+        *authorization.ROWS,
         *transactions.ROWS,
         *metering.ROWS,
         *status.ROWS,
         *remote.ROWS,
-        *charging.ROWS,
+        *smart_charging.ROWS,
         *settings.ROWS,
-        *lists.ROWS,
+        *local_auth_list.ROWS,
         *reservation.ROWS,
-        *data.ROWS,
+        *data_transfer.ROWS,
         *cost.ROWS,
         *files.ROWS,
         *security.ROWS,
@@ -63,7 +63,7 @@ V16 = Dialect(
     project=status.project,
     schemas=of_package("v16"),
     codes=CODES,
-    max_token_length=ids.ID_TAG_MAX,
+    max_token_length=identifiers.ID_TAG_MAX,
     station_says=STATION_SAYS,
     masked=settings.masked,
 )

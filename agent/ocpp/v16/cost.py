@@ -13,10 +13,10 @@ from agent.domain.cost import Cost, IdlePrice, NextPrice, Price, Triggers, micro
 from agent.domain.messages import ChargingState, ConnectorUnplugged
 from agent.model import json_limits
 from agent.model.types import MessageContent, Token
-from agent.ocpp.dialect import Desk, Out, Payload, nothing
-from agent.ocpp.text import content, is_plain, line
-from agent.ocpp.times import parse, rfc3339
-from agent.ocpp.v16.ids import ID_TAG_MAX, VERSION, transaction_id
+from agent.ocpp.dialects.dialect import Desk, Out, Payload, nothing
+from agent.ocpp.v16.identifiers import ID_TAG_MAX, VERSION, transaction_id
+from agent.ocpp.wire.text import content, is_plain, line
+from agent.ocpp.wire.timestamps import parse, rfc3339
 
 VENDOR = "org.openchargealliance.costmsg"
 URL_MAX = 512

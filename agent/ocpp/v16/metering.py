@@ -9,10 +9,10 @@ from typing import Any
 
 from agent.domain.messages import MeterSampled, Sample, TransactionEnded
 from agent.model.types import ReadingContext, SignedReading
-from agent.ocpp.dialect import Desk, Out, nothing
-from agent.ocpp.samples import measured
-from agent.ocpp.times import rfc3339
-from agent.ocpp.v16.ids import transaction_id
+from agent.ocpp.dialects.dialect import Desk, Out, nothing
+from agent.ocpp.dialects.sampled_values import measured
+from agent.ocpp.v16.identifiers import transaction_id
+from agent.ocpp.wire.timestamps import rfc3339
 
 _UNITS = {
     "Current.Import": "A",

@@ -3,7 +3,7 @@ CALLERROR NotSupported."""
 
 from __future__ import annotations
 
-from agent.ocpp.dialect import In, Mute, Out, Refusal, always
+from agent.ocpp.dialects.dialect import In, Mute, Out, Refusal, always
 
 _FIRMWARE = "FirmwareManagement is not offered"
 _RESERVATION = "Reservation is not offered"

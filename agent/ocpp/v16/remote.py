@@ -9,10 +9,10 @@ from agent.domain.asks import AskAvailability, AskReset, AskStart, AskStop, AskT
 from agent.domain.orders import Reply
 from agent.model.fastclass import replace
 from agent.model.types import Token
-from agent.ocpp.dialect import Desk, In, Payload, Refused
-from agent.ocpp.rpc import Code
-from agent.ocpp.text import is_plain
-from agent.ocpp.v16 import charging
+from agent.ocpp.dialects.dialect import Desk, In, Payload, Refused
+from agent.ocpp.v16 import smart_charging
+from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.text import is_plain
 
 REJECTED = {"status": "Rejected"}
 
@@ -40,8 +40,8 @@ def _start(payload: Payload, desk: Desk) -> AskStart | dict[str, Any]:
     wanted = payload.get("chargingProfile")
     if wanted is not None and wanted["chargingProfilePurpose"] != "TxProfile":
         return dict(REJECTED)
-    offered = charging.PROFILE in desk.settings.items_of("feature_profiles")
-    profile = replace(charging.profile(wanted, desk), session="") if wanted is not None and offered else None
+    offered = smart_charging.PROFILE in desk.settings.items_of("feature_profiles")
+    profile = replace(smart_charging.profile(wanted, desk), session="") if wanted is not None and offered else None
     connector = payload.get("connectorId")
     if connector is not None and connector < 1:
         return dict(REJECTED)

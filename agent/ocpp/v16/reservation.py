@@ -9,9 +9,9 @@ from agent.domain.asks import AskCancelReservation, AskReserve
 from agent.domain.messages import ReservationEnded
 from agent.domain.orders import Reply
 from agent.model.types import Token
-from agent.ocpp.dialect import Desk, In, Mute, Payload
-from agent.ocpp.text import is_plain
-from agent.ocpp.times import parse
+from agent.ocpp.dialects.dialect import Desk, In, Mute, Payload
+from agent.ocpp.wire.text import is_plain
+from agent.ocpp.wire.timestamps import parse
 
 
 def _reserve(payload: Payload, desk: Desk) -> AskReserve | dict[str, Any]:

@@ -15,9 +15,9 @@ from agent.domain.asks import (
 from agent.domain.certificates import Use
 from agent.domain.messages import CertificateSigningWanted, SecurityHappened
 from agent.domain.orders import Reply
-from agent.ocpp.certificates import DELETED, INSTALLED, SIGNED, answered, hashes, named, one_of
-from agent.ocpp.dialect import Desk, In, Out, Payload, nothing
-from agent.ocpp.times import rfc3339
+from agent.ocpp.dialects.certificates import DELETED, INSTALLED, SIGNED, answered, hashes, named, one_of
+from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, nothing
+from agent.ocpp.wire.timestamps import rfc3339
 
 EVENT_NAMES = {
     "FailedToAuthenticateAtCsms": "FailedToAuthenticateAtCentralSystem",

@@ -8,10 +8,10 @@ from typing import Any
 from agent.domain.asks import AskGet, AskSet
 from agent.domain.orders import Reply
 from agent.domain.variables import VARIABLES, WrongValue
-from agent.ocpp.dialect import HIDDEN, Desk, In, Payload, Refused, names_secret
-from agent.ocpp.names import CORE, KEYS_16, Key, given_16, is_authorization_key, key_16, value_16
-from agent.ocpp.rpc import Code
-from agent.ocpp.text import is_plain
+from agent.ocpp.dialects.dialect import HIDDEN, Desk, In, Payload, Refused, names_secret
+from agent.ocpp.dialects.keys_v1x import CORE, KEYS_16, Key, given_16, is_authorization_key, key_16, value_16
+from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.text import is_plain
 
 
 def offered(key: Key, desk: Desk) -> bool:

@@ -7,9 +7,9 @@ from typing import Any
 
 from agent.domain.messages import ChargingState, ConnectorStatus, FaultNoted, StatusChanged
 from agent.model.types import STATION
-from agent.ocpp.dialect import Desk, Mute, Out, Told, nothing
-from agent.ocpp.names import ERRORS_16, Error16, vendor
-from agent.ocpp.times import rfc3339
+from agent.ocpp.dialects.dialect import Desk, Mute, Out, Told, nothing
+from agent.ocpp.dialects.keys_v1x import ERRORS_16, Error16, vendor
+from agent.ocpp.wire.timestamps import rfc3339
 
 _OF_TRANSACTION = {
     ChargingState.CHARGING: "Charging",

@@ -14,12 +14,12 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.ocpp.dialect import Desk, Heard, Mute, Out, Payload, status_alone
-from agent.ocpp.reserved import number
-from agent.ocpp.times import rfc3339
-from agent.ocpp.v16.authorisation import verdict
-from agent.ocpp.v16.ids import ID_TAG_MAX, VERSION, id_tag, transaction_id
+from agent.ocpp.dialects.dialect import Desk, Heard, Mute, Out, Payload, status_alone
+from agent.ocpp.dialects.reservation_ids import number
+from agent.ocpp.v16.authorization import verdict
+from agent.ocpp.v16.identifiers import ID_TAG_MAX, VERSION, id_tag, transaction_id
 from agent.ocpp.v16.metering import meter_values, signed_values
+from agent.ocpp.wire.timestamps import rfc3339
 from agent.ports.store import Put
 
 

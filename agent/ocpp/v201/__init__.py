@@ -8,28 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from agent.ocpp.dialect import Dialect
-from agent.ocpp.schema import of_package
+from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v201 import (
-    authorisation,
+    authorization,
     boot,
     certificates,
-    charging,
     cost,
-    customers,
-    data,
+    customer_information,
+    data_transfer,
     files,
-    ids,
-    lists,
-    network,
+    identifiers,
+    local_auth_list,
+    network_profile,
     refusals,
     remote,
     reports,
     reservation,
     settings,
+    smart_charging,
     status,
     transactions,
 )
+from agent.ocpp.wire.schema import of_package
 
 STATION_SAYS = frozenset({
     "Authorize", "BootNotification", "ClearedChargingLimit", "FirmwareStatusNotification", "Get15118EVCertificate",
@@ -45,18 +45,18 @@ V201 = Dialect(
     subprotocol="ocpp2.0.1",
     rows=(
         *boot.ROWS,
-        *authorisation.ROWS,
+        *authorization.ROWS,
         *transactions.ROWS,
         *status.ROWS,
         *remote.ROWS,
-        *charging.ROWS,
+        *smart_charging.ROWS,
         *settings.ROWS,
-        *network.ROWS,
+        *network_profile.ROWS,
         *reports.ROWS,
-        *data.ROWS,
+        *data_transfer.ROWS,
         *cost.ROWS,
-        *customers.ROWS,
-        *lists.ROWS,
+        *customer_information.ROWS,
+        *local_auth_list.ROWS,
         *reservation.ROWS,
         *files.ROWS,
         *certificates.ROWS,
@@ -64,7 +64,7 @@ V201 = Dialect(
     ),
     project=status.project,
     schemas=of_package("v201", "Request"),
-    max_token_length=ids.TOKEN_MAX,
+    max_token_length=identifiers.TOKEN_MAX,
     station_says=STATION_SAYS,
     masked=settings.masked,
     admits=boot.admits,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agent.domain.messages import BootWanted, HeartbeatWanted
-from agent.ocpp.dialect import Boot, Desk, Heard, Out, Payload
-from agent.ocpp.times import parse
+from agent.ocpp.dialects.dialect import Boot, Desk, Heard, Out, Payload
+from agent.ocpp.wire.timestamps import parse
 
 INTERVAL_MAX_S = 7 * 86400
 """A longer interval is a mistake of the other side; it would silence the station for good."""

@@ -9,8 +9,8 @@ from agent.domain.asks import AskCertificateSigned, AskInstallCertificate, AskIn
 from agent.domain.certificates import Use
 from agent.domain.messages import CertificateSigningWanted
 from agent.domain.orders import Reply
-from agent.ocpp.certificates import DELETED, INSTALLED, SIGNED, answered, hashes, named
-from agent.ocpp.dialect import Desk, In, Out, Payload
+from agent.ocpp.dialects.certificates import DELETED, INSTALLED, SIGNED, answered, hashes, named
+from agent.ocpp.dialects.dialect import Desk, In, Out, Payload
 
 OWN = "ChargingStationCertificate"
 _USES = frozenset(Use)

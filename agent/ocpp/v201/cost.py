@@ -12,10 +12,10 @@ from agent.domain.events import CostHeard, Event, MessageHeard
 from agent.domain.orders import Reply
 from agent.domain.variables import TEXT_MAX
 from agent.model.types import MessageContent, Token
-from agent.ocpp.dialect import Desk, In, Payload, Refused
-from agent.ocpp.rpc import Code
-from agent.ocpp.text import is_plain
-from agent.ocpp.v201.ids import session_of
+from agent.ocpp.dialects.dialect import Desk, In, Payload, Refused
+from agent.ocpp.v201.identifiers import session_of
+from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.text import is_plain
 
 
 def texts(content: Payload | None) -> tuple[MessageContent, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agent.domain.messages import FirmwareStatus, LogStatus
-from agent.ocpp.dialect import In, Out, nothing
-from agent.ocpp.files import accepted, get_log, log_accepted, signed_firmware, with_id
+from agent.ocpp.dialects.dialect import In, Out, nothing
+from agent.ocpp.dialects.files import accepted, get_log, log_accepted, signed_firmware, with_id
 
 ROWS = (
     In("UpdateFirmware", signed_firmware, accepted),

@@ -10,9 +10,9 @@ from typing import Any
 from agent.domain.messages import MeterSampled, Sample
 from agent.domain.variables import ENERGY
 from agent.model.types import ReadingContext, SignedReading
-from agent.ocpp.dialect import Desk
-from agent.ocpp.samples import measured
-from agent.ocpp.times import rfc3339
+from agent.ocpp.dialects.dialect import Desk
+from agent.ocpp.dialects.sampled_values import measured
+from agent.ocpp.wire.timestamps import rfc3339
 
 log = logging.getLogger(__name__)
 

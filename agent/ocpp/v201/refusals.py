@@ -3,7 +3,7 @@ CALLERROR NotSupported."""
 
 from __future__ import annotations
 
-from agent.ocpp.dialect import In, Refusal, always
+from agent.ocpp.dialects.dialect import In, Refusal, always
 
 _DISPLAY = "DisplayMessage is not offered"
 _FIRMWARE = "FirmwareManagement is not offered"

@@ -7,10 +7,10 @@ from typing import Any
 
 from agent.domain.asks import AskAvailability, AskInventory, AskReset, AskStart, AskStop, AskTrigger, AskUnlock, Trigger
 from agent.domain.orders import Reply
-from agent.ocpp.dialect import Desk, In, Payload, Refused
-from agent.ocpp.rpc import Code
-from agent.ocpp.v201 import charging
-from agent.ocpp.v201.ids import session_of, token
+from agent.ocpp.dialects.dialect import Desk, In, Payload, Refused
+from agent.ocpp.v201 import smart_charging
+from agent.ocpp.v201.identifiers import session_of, token
+from agent.ocpp.wire.rpc import Code
 
 REJECTED = {"status": "Rejected"}
 
@@ -46,7 +46,7 @@ def _availability(payload: Payload, desk: Desk) -> AskAvailability | dict[str, A
 def _start(payload: Payload, desk: Desk) -> AskStart | dict[str, Any]:
     """A profile of another purpose is an error (F01.FR.26); a right one is ignored by a station without smart
     charging."""
-    profile = charging.of_start(payload, desk)
+    profile = smart_charging.of_start(payload, desk)
     if desk.boot != "Accepted" or isinstance(profile, bool):
         return dict(REJECTED)
     number = payload.get("evseId")

@@ -10,11 +10,11 @@ from agent.domain.messages import Message
 from agent.domain.orders import Reply
 from agent.model.fastclass import frozen
 from agent.model.types import Stamp
-from agent.ocpp.dialect import Desk, In, Out, Payload, Refused, nothing
-from agent.ocpp.names2 import ITEMS_MAX, Facts
-from agent.ocpp.rpc import Code
-from agent.ocpp.times import rfc3339
-from agent.ocpp.v201.model import Entry, entries, facts, is_component, is_variable
+from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, Facts
+from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, Refused, nothing
+from agent.ocpp.v201.device_model import Entry, entries, facts, is_component, is_variable
+from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.timestamps import rfc3339
 
 CHUNK = 20
 """Entries per NotifyReport: some 6 kB, which a slow line carries within a call's time-out."""

@@ -8,11 +8,11 @@ from agent.domain.asks import AskCancelReservation, AskReserve
 from agent.domain.messages import ReservationEnded
 from agent.domain.orders import Reply
 from agent.model.types import TokenType
-from agent.ocpp.dialect import Desk, In, Out, Payload, nothing
-from agent.ocpp.reserved import number
-from agent.ocpp.text import is_plain
-from agent.ocpp.times import parse
-from agent.ocpp.v201.ids import token
+from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, nothing
+from agent.ocpp.dialects.reservation_ids import number
+from agent.ocpp.v201.identifiers import token
+from agent.ocpp.wire.text import is_plain
+from agent.ocpp.wire.timestamps import parse
 
 
 def _reserve(payload: Payload, desk: Desk) -> AskReserve | dict[str, Any]:

@@ -7,11 +7,11 @@ from typing import Any
 
 from agent.domain.asks import AskInventory, AskSet
 from agent.domain.orders import Reply
-from agent.ocpp.dialect import HIDDEN, Desk, In, Payload, Refused, names_secret
-from agent.ocpp.names import PLAIN
-from agent.ocpp.names2 import ITEMS_MAX, Facts
-from agent.ocpp.rpc import Code
-from agent.ocpp.v201.model import Entry, facts, find
+from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, Facts
+from agent.ocpp.dialects.dialect import HIDDEN, Desk, In, Payload, Refused, names_secret
+from agent.ocpp.dialects.keys_v1x import PLAIN
+from agent.ocpp.v201.device_model import Entry, facts, find
+from agent.ocpp.wire.rpc import Code
 
 PASSWORD = range(16, 41)
 """Characters (A01, passwordString)."""

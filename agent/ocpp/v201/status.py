@@ -10,11 +10,11 @@ from typing import Any
 from agent.domain.faults import LOCKING
 from agent.domain.messages import FaultNoted, SecurityHappened, StatusChanged
 from agent.model.types import STATION
-from agent.ocpp.dialect import Desk, Out, Told, nothing
-from agent.ocpp.names import cx
-from agent.ocpp.names2 import LOCK
-from agent.ocpp.times import rfc3339
-from agent.ocpp.v201.ids import evse
+from agent.ocpp.dialects.device_model_v2x import LOCK
+from agent.ocpp.dialects.dialect import Desk, Out, Told, nothing
+from agent.ocpp.dialects.keys_v1x import cx
+from agent.ocpp.v201.identifiers import evse
+from agent.ocpp.wire.timestamps import rfc3339
 
 
 def project(message: StatusChanged) -> Told:

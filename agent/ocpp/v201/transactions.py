@@ -20,12 +20,12 @@ from agent.domain.messages import (
 )
 from agent.model.fastclass import replace
 from agent.model.types import Reading, ReadingContext, Stamp
-from agent.ocpp.dialect import Desk, Heard, Mute, Out, Payload, nothing, status_alone
-from agent.ocpp.reserved import number
-from agent.ocpp.times import rfc3339
+from agent.ocpp.dialects.dialect import Desk, Heard, Mute, Out, Payload, nothing, status_alone
+from agent.ocpp.dialects.reservation_ids import number
 from agent.ocpp.v201.cost import for_session, for_token
-from agent.ocpp.v201.ids import evse, id_token, verdict
+from agent.ocpp.v201.identifiers import evse, id_token, verdict
 from agent.ocpp.v201.metering import loose, meter_values, signed
+from agent.ocpp.wire.timestamps import rfc3339
 from agent.ports.store import Put
 
 ENERGY = "Energy.Active.Import.Register"

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from agent.domain.variables import Variable
-from agent.ocpp.names import COST, KEYS_16, Key
+from agent.ocpp.dialects.keys_v1x import COST, KEYS_16, Key
 from ocpp16.play import Play, Shelf
 
 ELSEWHERE = ("AuthorizationKey", "SecurityProfile", "CpoName")

@@ -1,0 +1,259 @@
+"""What may leave to a backend that shall see billing only (``[backend] scope = "billing"``, decision 28): an allow-list
+of actions, fields, words and measurands. What is not on it stays here; other links and the sinks get it.
+
+And the other way round: a second backend may look, and do only what the station file lists (``calls``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import field
+from typing import Any
+
+from agent.domain.asks import Ask
+from agent.domain.messages import ListConflicted, StatusChanged
+from agent.model.fastclass import frozen, replace
+from agent.ocpp.dialects.dialect import Desk, Dialect, In, Mute, Out, Payload, Refusal, Row, Told
+from agent.ocpp.wire.rpc import Code
+
+Said = dict[str, Any]
+
+MEASURANDS = frozenset({"Energy.Active.Import.Register", "Energy.Active.Import.Interval"})
+"""The first one is what a value without a name is (1.6 7.32, 2.0.1 3.50)."""
+FAULTY = frozenset({"problem", "overload", "tripped", "temperature", "faulted"})
+"""Variables of the device model that tell of faults. Names have no case (2.0.1 part 1, 4)."""
+_WHY_NOT = "this backend sees billing only"
+
+
+@frozen
+class Leaves:
+    """``fields``: paths that may leave, with all below them; None: all. ``words``: by path what is said there, of the
+    value and the payload."""
+
+    fields: frozenset[str] | None = None
+    words: Mapping[str, Callable[[Any, Said], Any]] = field(default_factory=dict)
+
+
+def _of(*fields: str) -> Leaves:
+    return Leaves(frozenset(fields))
+
+
+def _one_of(words: Collection[str], otherwise: str) -> Callable[[Any, Said], Any]:
+    return lambda value, payload: value if value in words else otherwise
+
+
+def _error(value: Any, payload: Said) -> str:
+    """1.6 demands a word."""
+    return "OtherError" if payload["status"] == "Faulted" else "NoError"
+
+
+WHOLE = Leaves()
+_REASONS_16 = _one_of(
+    frozenset({
+        "DeAuthorized", "EVDisconnected", "HardReset", "Local", "Other", "PowerLoss", "Reboot", "Remote", "SoftReset",
+        "UnlockCommand",
+    }),
+    "Other",
+)  # fmt: skip
+_REASONS_2 = _one_of(
+    frozenset({
+        "DeAuthorized", "EVDisconnected", "EnergyLimitReached", "ImmediateReset", "Local", "LocalOutOfCredit",
+        "MasterPass", "Other", "PowerLoss", "Reboot", "Remote", "SOCLimitReached", "StoppedByEV", "TimeLimitReached",
+        "Timeout",
+    }),
+    "Other",
+)  # fmt: skip
+_TRANSACTION = (
+    "transactionInfo.transactionId", "transactionInfo.chargingState", "transactionInfo.stoppedReason",
+    "transactionInfo.remoteStartId", "transactionInfo.timeSpentCharging",
+)  # fmt: skip
+
+BOTH: dict[str, Leaves] = {
+    "BootNotification": WHOLE,
+    "Heartbeat": WHOLE,
+    "Authorize": WHOLE,
+    "SignCertificate": WHOLE,
+    "DataTransfer": _of("vendorId", "messageId", "data"),
+    "MeterValues": _of("connectorId", "evseId", "transactionId", "meterValue"),
+}
+SAYS: dict[str, dict[str, Leaves]] = {
+    "1.6": {
+        **BOTH,
+        "StartTransaction": WHOLE,
+        "StopTransaction": Leaves(words={"reason": _REASONS_16}),
+        "StatusNotification": Leaves(
+            frozenset({"connectorId", "status", "errorCode", "timestamp"}),
+            {"errorCode": _error},
+        ),
+    },
+    "2.0.1": {
+        **BOTH,
+        "TransactionEvent": Leaves(
+            frozenset({
+                "eventType", "timestamp", "triggerReason", "seqNo", "offline", "reservationId", "idToken", "evse",
+                "meterValue", *_TRANSACTION,
+            }),
+            {"transactionInfo.stoppedReason": _REASONS_2},
+        ),
+        "StatusNotification": _of("timestamp", "connectorStatus", "evseId", "connectorId"),
+        "ReservationStatusUpdate": _of("reservationId", "reservationUpdateStatus"),
+        "NotifyReport": WHOLE,
+        "ReportChargingProfiles": WHOLE,
+        "NotifyCustomerInformation": WHOLE,
+    },
+}  # fmt: skip
+"""What the station says of its own accord, by version. What is not here is not said; answers are said whole, without
+what tells of faults."""
+
+NOT_HERS = frozenset({
+    "GetDiagnostics", "GetLog", "UpdateFirmware", "SignedUpdateFirmware", "SetMonitoringBase", "SetMonitoringLevel",
+    "SetVariableMonitoring", "ClearVariableMonitoring", "GetMonitoringReport",
+})  # fmt: skip
+"""Calls that ask for what is not for a billing backend."""
+
+READS = frozenset({
+    "DataTransfer", "ExtendedTriggerMessage", "GetBaseReport", "GetChargingProfiles",
+    "GetCompositeSchedule", "GetConfiguration", "GetDiagnostics", "GetInstalledCertificateIds", "GetLocalListVersion",
+    "GetLog", "GetMonitoringReport", "GetReport", "GetTransactionStatus", "GetVariables", "TriggerMessage",
+})  # fmt: skip
+"""Calls that change nothing at the station."""
+
+
+# --- billing only ----------------------------------------------------------------------------------------------------
+
+
+def billing(dialect: Dialect) -> Dialect:
+    """The dialect that says nothing but what ``SAYS`` lists."""
+    says = SAYS[dialect.name]
+    outs = [r for r in dialect.rows if isinstance(r, Out)]
+    muted = frozenset(o.action for r in outs for o in (r, r.other) if o and o.action not in says)
+    rows = tuple(_narrowed(row, says, muted) for row in dialect.rows)
+    return replace(dialect, rows=rows, project=_plain(dialect.project))
+
+
+def _narrowed(row: Row, says: Mapping[str, Leaves], muted: frozenset[str]) -> Row:
+    if isinstance(row, Out):
+        kept = [o for o in (row, row.other) if o and o.action in says]
+        if not kept or row.message is ListConflicted:
+            return Mute(row.message, _WHY_NOT)
+        return _telling(row, says)
+    if isinstance(row, In):
+        return Refusal(row.action, _WHY_NOT) if row.action in NOT_HERS else _answering(row, muted)
+    return row
+
+
+def _telling(row: Out, says: Mapping[str, Leaves]) -> Out:
+    def encode(message: Any, desk: Desk) -> Said | None:
+        leaves = says.get(row.action)
+        payload = None if leaves is None else row.encode(message, desk)
+        return None if leaves is None or payload is None else leaving(row.action, payload, leaves)
+
+    return replace(row, encode=encode, other=_telling(row.other, says) if row.other else None)
+
+
+def leaving(action: str, payload: Said, leaves: Leaves) -> Said | None:
+    """What of this payload may leave; None: nothing of it."""
+    said: Said = _only(payload, leaves, "", payload)
+    if "reportData" in said:
+        kept = [r for r in said.pop("reportData") if not _is_faulty(r)]
+        said |= {"reportData": kept} if kept else {}  # an empty list breaks the schema, and the last part says the end
+    for name in ("meterValue", "transactionData"):
+        if name in said:
+            said[name] = _measured(said[name])
+            if not said[name]:
+                del said[name]
+    return None if action == "MeterValues" and "meterValue" not in said else said
+
+
+def _only(value: Any, leaves: Leaves, path: str, payload: Said) -> Any:
+    if isinstance(value, list):
+        return [_only(v, leaves, path, payload) for v in value]
+    if not isinstance(value, dict):
+        return leaves.words[path](value, payload) if path in leaves.words else value
+    inner = {k: f"{path}.{k}".lstrip(".") for k in value}
+    return {k: _only(v, leaves, inner[k], payload) for k, v in value.items() if _may(inner[k], leaves)}
+
+
+def _may(path: str, leaves: Leaves) -> bool:
+    """On the list, below something on it, or above."""
+    if leaves.fields is None:
+        return True
+    return any(path == f or path.startswith(f + ".") or f.startswith(path + ".") for f in leaves.fields)
+
+
+def _measured(values: list[Said]) -> list[Said]:
+    """Only what is billed; a moment without such a value is left out."""
+    default = "Energy.Active.Import.Register"
+    kept = [
+        {**v, "sampledValue": [s for s in v["sampledValue"] if s.get("measurand", default) in MEASURANDS]}
+        for v in values
+    ]
+    return [v for v in kept if v["sampledValue"]]
+
+
+def _plain(project: Callable[[StatusChanged], Told]) -> Callable[[StatusChanged], Told]:
+    """As it will be told, so that a fault that changes nothing in the status is not told twice."""
+
+    def projected(message: StatusChanged) -> Told:
+        told = project(message)
+        if not told.error:
+            return told
+        return Told(told.status, "OtherError" if told.status == "Faulted" else "NoError")
+
+    return projected
+
+
+def _answering(row: In, muted: frozenset[str]) -> In:
+    def decode(payload: Payload, desk: Desk) -> Ask | dict[str, Any]:
+        if row.action in ("TriggerMessage", "ExtendedTriggerMessage") and payload.get("requestedMessage") in muted:
+            return {"status": "NotImplemented"}
+        wanted = _wanted(payload)
+        if "componentCriteria" in wanted and not wanted["componentCriteria"]:
+            return {"status": "EmptyResultSet"}
+        asked = row.decode(wanted, desk)
+        return _without_faults(asked) if isinstance(asked, dict) else asked
+
+    return replace(
+        row,
+        decode=decode,
+        answer=lambda reply, payload, desk: _without_faults(row.answer(reply, _wanted(payload), desk)),
+    )
+
+
+def _wanted(payload: Payload) -> Said:
+    """Of GetReport, what does not ask for what is broken: whether anything is found would tell it."""
+    wanted = dict(payload)
+    if "componentCriteria" in payload:
+        wanted["componentCriteria"] = [c for c in payload["componentCriteria"] if c.lower() not in FAULTY]
+    if "componentVariable" in payload:
+        wanted["componentVariable"] = [v for v in payload["componentVariable"] if not _is_faulty(v)]
+    return wanted
+
+
+def _is_faulty(entry: Payload) -> bool:
+    return entry.get("variable", {}).get("name", "").lower() in FAULTY
+
+
+def _without_faults(answer: Said) -> Said:
+    found = answer.get("getVariableResult")
+    if not isinstance(found, list):
+        return answer
+    return {**answer, "getVariableResult": [_unread(r) if _is_faulty(r) else r for r in found]}
+
+
+def _unread(result: Said) -> Said:
+    return {**{k: v for k, v in result.items() if k != "attributeValue"}, "attributeStatus": "Rejected"}
+
+
+# --- a second backend ------------------------------------------------------------------------------------------------
+
+
+def looking_on(dialect: Dialect, calls: Collection[str]) -> Dialect:
+    """The dialect for a backend that is not the first: it may ask, and order only what ``calls`` lists."""
+    why = "this backend may only look; list the call in `calls` of its table"
+    may = READS | set(calls)
+    rows = (
+        Refusal(r.action, why, Code.NOT_SUPPORTED) if isinstance(r, In) and r.action not in may else r
+        for r in dialect.rows
+    )
+    return replace(dialect, rows=tuple(rows))

@@ -1,0 +1,448 @@
+"""How OCPP 2.x names our settings and the parts of the station: (component, variable, instance) of its device model.
+
+Source: OCPP 2.0.1 part 2, appendix 3 (standardised components and variables). Settings: ``domain/variables.py`` has
+each once. Only what works is named; why a setting has no name here says ``UNNAMED_2``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from agent.domain.transaction import Point
+from agent.domain.variables import (
+    AS_UPDATED,
+    COST,
+    LAMP,
+    MEASURANDS,
+    OFFLINE_PRICES,
+    OUTLETS_MOST,
+    POINTS,
+    TERMINAL,
+    VARIABLES,
+    Value,
+    Variable,
+    WrongValue,
+    code_part,
+    read,
+    web_part,
+    write,
+)
+from agent.model.fastclass import frozen, replace
+from agent.ocpp.dialects.dialect import Identity
+from agent.ocpp.dialects.keys_v1x import PAYMENT_NAMES, WEB_NAMES
+
+ITEMS_MAX = 100
+BYTES_MAX = 65536
+LIST_BYTES_MAX = 1024 * 1024
+LOCK = "ConnectorPlugRetentionLock"
+PRICES_2 = dict(zip(("KWhPrice", "HourPrice", "FlatFee"), OFFLINE_PRICES, strict=True))
+"""Variables of our own: 2.0.1 has none for a price. Decimal numbers, or "" for none."""
+LISTS, RESERVATION = "LocalAuthListManagement", "Reservation"
+
+
+class Of(StrEnum):
+    """What a component belongs to."""
+
+    STATION = "station"
+    EVSE = "evse"
+    CONNECTOR = "connector"
+
+
+@frozen
+class Facts:
+    """What values are made of. ``evses``: number -> how it is (``blocks/inventory.py``), 0 the station; ``now``: UTC in
+    the form of the wire, "" if it is not known."""
+
+    settings: Mapping[str, Value]
+    evses: Mapping[int, Mapping[str, Any]]
+    identity: Identity
+    now: str = ""
+
+
+@frozen
+class Name:
+    """One variable. Either a ``setting`` of ours, or ``value`` computes its text (of the EVSE with this number, 0: of
+    the station). ``kind``: DataEnumType. ``shown``: a setting that cannot be written under this name. ``profile``:
+    there only where the station offers it (``feature_profiles``) or has this part (``LAMP``). ``only``: of this EVSE
+    and of no other."""
+
+    component: str
+    variable: str
+    setting: str = ""
+    instance: str = ""
+    of: Of = Of.STATION
+    value: Callable[[Facts, int], str] | None = None
+    kind: str = ""
+    unit: str = ""
+    choices: str | Callable[[Facts], str] = ""
+    shown: bool = False
+    constant: bool = False
+    high: Callable[[Facts, int], float] | None = None
+    profile: str = ""
+    only: int = 0
+
+    @property
+    def ours(self) -> Variable | None:
+        return VARIABLES[self.setting] if self.setting else None
+
+    @property
+    def secret(self) -> bool:
+        return self.ours is not None and self.ours.secret
+
+    @property
+    def writable(self) -> bool:
+        return self.ours is not None and self.ours.writable and not self.shown
+
+    @property
+    def data_type(self) -> str:
+        kinds = {"bool": "boolean", "int": "integer", "text": "string", "list": "MemberList"}
+        return self.kind or kinds[self.ours.kind if self.ours else "text"]
+
+    def text(self, facts: Facts, evse: int) -> str:
+        """The present value; at most 2500 characters, cut at a comma."""
+        if self.value is not None:
+            return self.value(facts, evse)
+        assert self.ours is not None
+        text = write(self.ours, facts.settings.get(self.setting, ""))
+        return text if len(text) <= 2500 else text[:2501].rpartition(",")[0]
+
+
+def _fixed(text: str) -> Callable[[Facts, int], str]:
+    return lambda facts, evse: text
+
+
+def _how(key: str) -> Callable[[Facts, int], str]:
+    return lambda facts, evse: str(facts.evses[evse][key])
+
+
+def _problem(facts: Facts, evse: int) -> str:
+    return "true" if facts.evses[evse]["problem"] else "false"
+
+
+def _lockable(facts: Facts, evse: int) -> str:
+    return "true" if facts.evses[evse]["lockable"] else "false"
+
+
+def _lock_problem(facts: Facts, evse: int) -> str:
+    return "true" if facts.evses[evse]["lock_problem"] else "false"
+
+
+def _connector(facts: Facts, evse: int) -> str:
+    return str(facts.evses[evse]["connector"])
+
+
+def _power(facts: Facts, evse: int) -> str:
+    return f"{facts.evses[evse]['power_w']:.0f}"
+
+
+def _most_power(facts: Facts, evse: int) -> float:
+    return float(facts.evses[evse]["max_power_w"])
+
+
+def _listed(facts: Facts, evse: int) -> str:
+    return str(len(facts.evses[evse]["list"].entries))
+
+
+def _list_bytes(facts: Facts, evse: int) -> str:
+    return str(facts.evses[evse]["list"].size_bytes)
+
+
+def _most_entries(facts: Facts, evse: int) -> float:
+    return float(str(facts.settings.get("list_max_entries", 0)))
+
+
+def _certificates(facts: Facts, evse: int) -> str:
+    return str(facts.evses.get(0, {}).get("certificates", 0))
+
+
+def _most_certificates(facts: Facts, evse: int) -> float:
+    return float(str(facts.settings.get("certificates_max", 0)))
+
+
+def _smart(facts: Facts, evse: int) -> str:
+    offered = facts.settings.get("feature_profiles", ())
+    return "true" if isinstance(offered, tuple) and "SmartCharging" in offered else "false"
+
+
+def _units(facts: Facts, evse: int) -> str:
+    units = facts.settings.get("profile_rate_units", ())
+    return ",".join(u for u, word in (("A", "Current"), ("W", "Power")) if isinstance(units, tuple) and word in units)
+
+
+def _points(facts: Facts) -> str:
+    """A bay counts only where there is a sensor."""
+    sensed = any(evse.get("bay") for evse in facts.evses.values())
+    return ",".join(p for p in POINTS if sensed or p != Point.BAY)
+
+
+_STATES = "Available,Occupied,Reserved,Unavailable,Faulted"
+_MEASURED = ",".join(MEASURANDS)
+
+
+def _of_part(component: str, of: Of) -> tuple[Name, ...]:
+    return (
+        Name(component, "Available", of=of, value=_fixed("true"), kind="boolean", constant=True),
+        Name(component, "AvailabilityState", of=of, value=_how("status"), kind="OptionList", choices=_STATES),
+        Name(component, "SupplyPhases", of=of, value=_how("phases"), kind="integer", constant=True),
+        Name(component, "Problem", of=of, value=_problem, kind="boolean"),
+    )
+
+
+def _interval(own: str, as_updated: str) -> Callable[[Facts, int], str]:
+    def text(facts: Facts, evse: int) -> str:
+        settings = facts.settings
+        return str(settings.get(as_updated if settings.get(own) == AS_UPDATED else own, 0))
+
+    return text
+
+
+_sample_interval = _interval("stop_sample_interval_s", "sample_interval_s")
+_clock_interval = _interval("stop_clock_interval_s", "clock_aligned_interval_s")
+
+
+def _list(component: str, variable: str, setting: str) -> Name:
+    return Name(component, variable, setting, choices=_MEASURED)
+
+
+def _offered(setting: str) -> dict[str, Any]:
+    """A text of few choices, and a time."""
+    choices = ",".join(VARIABLES[setting].choices)
+    unit = {"unit": "s"} if setting.endswith("_s") else {}
+    return {"kind": "OptionList", "choices": choices} if choices else unit
+
+
+def _of_web(n: int, variable: str, setting: str) -> Name:
+    """WebPaymentsCtrlr of OCPP 2.1 (C25): of one EVSE, or (0) of the whole station. It knows no fixed address:
+    ``QRCodeURL`` is our own."""
+    of = Of.EVSE if n else Of.STATION
+    return Name("WebPaymentsCtrlr", variable, setting, of=of, profile=web_part(n), only=n, **_offered(setting))
+
+
+_LAMP = "ChargingStatusIndicator"
+
+
+def _lit(facts: Facts, evse: int) -> str:
+    return "false" if facts.evses[evse]["lamp"] == "off" else "true"
+
+
+NAMES: tuple[Name, ...] = (
+    *_of_part("ChargingStation", Of.STATION),
+    Name("ChargingStation", "Model", value=lambda f, n: f.identity.model, kind="string", constant=True),
+    Name("ChargingStation", "VendorName", value=lambda f, n: f.identity.vendor, kind="string", constant=True),
+    Name("ChargingStation", "SerialNumber", value=lambda f, n: f.identity.serial, kind="string", constant=True),
+    Name("ChargingStation", "FirmwareVersion", value=lambda f, n: f.identity.firmware, kind="string", constant=True),
+    *_of_part("EVSE", Of.EVSE),
+    Name("EVSE", "AllowReset", of=Of.EVSE, value=_fixed("true"), kind="boolean", constant=True),
+    Name("EVSE", "Power", of=Of.EVSE, value=_power, kind="decimal", unit="W", high=_most_power),
+    *_of_part("Connector", Of.CONNECTOR),
+    Name("Connector", "ConnectorType", of=Of.CONNECTOR, value=_connector, kind="string", constant=True),
+    Name(LOCK, "Available", of=Of.CONNECTOR, value=_lockable, kind="boolean", constant=True),
+    Name(LOCK, "Problem", of=Of.CONNECTOR, value=_lock_problem, kind="boolean"),
+    # the lamp
+    Name(_LAMP, "Active", of=Of.EVSE, value=_lit, kind="boolean", profile=LAMP),
+    Name(_LAMP, "Color", of=Of.EVSE, value=_how("lamp"), kind="string", profile=LAMP),
+    Name(_LAMP, "Percent", "light_intensity", profile=LAMP),
+    # metering
+    Name("AlignedDataCtrlr", "Interval", "clock_aligned_interval_s", unit="s"),
+    _list("AlignedDataCtrlr", "Measurands", "aligned_measurands"),
+    Name("AlignedDataCtrlr", "SendDuringIdle", "aligned_when_idle"),
+    Name("AlignedDataCtrlr", "SignReadings", "sign_aligned"),
+    Name("AlignedDataCtrlr", "TxEndedInterval", "stop_clock_interval_s", value=_clock_interval, unit="s"),
+    _list("AlignedDataCtrlr", "TxEndedMeasurands", "stop_aligned_measurands"),
+    Name("SampledDataCtrlr", "SignReadings", "sign_samples"),
+    Name("SampledDataCtrlr", "TxEndedInterval", "stop_sample_interval_s", value=_sample_interval, unit="s"),
+    _list("SampledDataCtrlr", "TxEndedMeasurands", "stop_sampled_measurands"),
+    _list("SampledDataCtrlr", "TxStartedMeasurands", "start_measurands"),
+    Name("SampledDataCtrlr", "TxUpdatedInterval", "sample_interval_s", unit="s"),
+    _list("SampledDataCtrlr", "TxUpdatedMeasurands", "sampled_measurands"),
+    # authorisation
+    Name("AuthCtrlr", "AuthorizeRemoteStart", "authorize_remote_start"),
+    Name("AuthCtrlr", "DisableRemoteAuthorization", "local_authorization_only"),
+    Name("AuthCtrlr", "LocalAuthorizeOffline", "local_authorize_offline"),
+    Name("AuthCtrlr", "LocalPreAuthorize", "local_pre_authorize"),
+    Name("AuthCtrlr", "MasterPassGroupId", "master_group"),
+    Name("AuthCtrlr", "OfflineTxForUnknownIdEnabled", "offline_tx_for_unknown_id"),
+    Name("AuthCacheCtrlr", "Available", value=_fixed("true"), kind="boolean", constant=True),
+    Name("AuthCacheCtrlr", "DisablePostAuthorize", "cache_settles"),
+    Name("AuthCacheCtrlr", "Enabled", "auth_cache_enabled"),
+    Name("AuthCacheCtrlr", "LifeTime", "auth_cache_lifetime_s", unit="s"),
+    *(replace(name, profile=LISTS) for name in (
+        Name("LocalAuthListCtrlr", "Available", value=_fixed("true"), kind="boolean", constant=True),
+        Name("LocalAuthListCtrlr", "BytesPerMessage", value=_fixed(str(LIST_BYTES_MAX)), kind="integer", constant=True),
+        Name("LocalAuthListCtrlr", "DisablePostAuthorize", "list_settles"),
+        Name("LocalAuthListCtrlr", "Enabled", "local_list_enabled"),
+        Name("LocalAuthListCtrlr", "Entries", value=_listed, kind="integer", high=_most_entries),
+        Name("LocalAuthListCtrlr", "ItemsPerMessage", "list_max_items", constant=True),
+        Name("LocalAuthListCtrlr", "Storage", value=_list_bytes, kind="integer", unit="B"),
+    )),
+    *(replace(name, profile=RESERVATION) for name in (
+        Name("ReservationCtrlr", "Available", value=_fixed("true"), kind="boolean", constant=True),
+        Name("ReservationCtrlr", "Enabled", "reservation_enabled"),
+        Name("ReservationCtrlr", "NonEvseSpecific", "reserve_any", constant=True),
+    )),
+    # clock
+    Name("ClockCtrlr", "DateTime", value=lambda f, n: f.now, kind="dateTime"),
+    *(replace(name, profile=COST) for name in (
+        Name("ClockCtrlr", "NextTimeOffsetTransitionDateTime", "time_offset_next_at", kind="dateTime"),
+        Name("ClockCtrlr", "TimeOffset", "time_offset"),
+        Name("ClockCtrlr", "TimeOffset", "time_offset_next", "NextTransition"),
+    )),
+    Name("ClockCtrlr", "TimeSource", "time_sources", kind="SequenceList", choices="Heartbeat"),
+    # device model
+    *(
+        Name("DeviceDataCtrlr", variable, instance=of, value=_fixed(str(most)), kind="integer", constant=True)
+        for variable, most in (("BytesPerMessage", BYTES_MAX), ("ItemsPerMessage", ITEMS_MAX))
+        for of in ("GetReport", "GetVariables", "SetVariables")
+    ),
+    # communication
+    Name("OCPPCommCtrlr", "ActiveNetworkProfile", "network_slot"),
+    Name("OCPPCommCtrlr", "FileTransferProtocols", "file_transfer_protocols", choices="FTP,FTPS,HTTP,HTTPS,SFTP"),
+    Name("OCPPCommCtrlr", "HeartbeatInterval", "heartbeat_interval_s", unit="s"),
+    Name("OCPPCommCtrlr", "MessageAttemptInterval", "message_retry_interval_s", "TransactionEvent", unit="s"),
+    Name("OCPPCommCtrlr", "MessageAttempts", "message_attempts", "TransactionEvent"),
+    Name("OCPPCommCtrlr", "MessageTimeout", "message_timeout_s", "Default", unit="s"),
+    Name("OCPPCommCtrlr", "NetworkConfigurationPriority", "network_priority", kind="SequenceList", choices="1,2,3"),
+    Name("OCPPCommCtrlr", "NetworkProfileConnectionAttempts", "network_attempts"),
+    Name("OCPPCommCtrlr", "OfflineThreshold", "offline_threshold_s", unit="s"),
+    Name("OCPPCommCtrlr", "ResetRetries", "reset_retries"),
+    Name("OCPPCommCtrlr", "RetryBackOffRandomRange", "backoff_random_s", unit="s"),
+    Name("OCPPCommCtrlr", "RetryBackOffRepeatTimes", "backoff_repeats"),
+    Name("OCPPCommCtrlr", "RetryBackOffWaitMinimum", "backoff_minimum_s", unit="s"),
+    Name("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", "unlock_on_ev_disconnect"),
+    Name("OCPPCommCtrlr", "WebSocketPingInterval", "ping_interval_s", unit="s"),
+    # security
+    Name("SecurityCtrlr", "BasicAuthPassword", "authorization_key", kind="string"),
+    Name("SecurityCtrlr", "CertificateEntries", value=_certificates, kind="integer", high=_most_certificates),
+    Name("SecurityCtrlr", "CertSigningRepeatTimes", "signing_repeats"),
+    Name("SecurityCtrlr", "CertSigningWaitMinimum", "signing_wait_s", unit="s"),
+    Name("SecurityCtrlr", "MaxCertificateChainSize", "chain_max_size", constant=True),
+    Name("SecurityCtrlr", "OrganizationName", "cpo_name"),
+    Name("SecurityCtrlr", "SecurityProfile", "security_profile", shown=True),
+    # smart charging
+    Name("SmartChargingCtrlr", "Available", value=_smart, kind="boolean", constant=True),
+    Name("SmartChargingCtrlr", "Enabled", value=_smart, kind="boolean", constant=True),
+    Name(
+        "SmartChargingCtrlr", "Entries", instance="ChargingProfiles",
+        value=lambda f, n: str(f.evses.get(0, {}).get("profiles", 0)), kind="integer",
+        high=lambda f, n: float(str(f.settings.get("profiles_max", 0))),
+    ),
+    Name("SmartChargingCtrlr", "LimitChangeSignificance", value=_fixed("0"), kind="decimal", constant=True),
+    Name("SmartChargingCtrlr", "PeriodsPerSchedule", "profile_periods_max"),
+    Name("SmartChargingCtrlr", "Phases3to1", "phase_switching"),
+    Name("SmartChargingCtrlr", "ProfileStackLevel", "profile_stack_level_max"),
+    Name("SmartChargingCtrlr", "RateUnit", "profile_rate_units", value=_units, choices="A,W"),
+    # what charging costs
+    *(replace(name, profile=COST) for name in (
+        *(
+            Name("TariffCostCtrlr", variable, instance=what, value=_fixed("true"), kind="boolean", constant=True)
+            for variable in ("Available", "Enabled")
+            for what in ("Cost", "Tariff")
+        ),
+        Name("TariffCostCtrlr", "Currency", "currency"),
+        *(Name("TariffCostCtrlr", name, setting) for name, setting in PRICES_2.items()),
+        Name("TariffCostCtrlr", "TariffFallbackMessage", "tariff_fallback"),
+        Name("TariffCostCtrlr", "TotalCostFallbackMessage", "cost_fallback"),
+    )),
+    # payment with a bank card
+    *(
+        Name("PaymentCtrlr", variable, setting, profile=TERMINAL, **_offered(setting))
+        for variable, setting in PAYMENT_NAMES.items()
+    ),
+    # payment at a web page
+    *(_of_web(n, variable, f"web{n}_{ours}") for n in range(OUTLETS_MOST + 1) for variable, ours in WEB_NAMES.items()),
+    *(
+        Name("WebPaymentsCtrlr", "QRCodeURL", f"qr{n}_url", of=Of.EVSE, profile=code_part(n), only=n)
+        for n in range(1, OUTLETS_MOST + 1)
+    ),
+    # transactions
+    Name("TxCtrlr", "EVConnectionTimeOut", "connection_timeout_s", unit="s"),
+    Name("TxCtrlr", "MaxEnergyOnInvalidId", "max_energy_on_invalid_wh", unit="Wh"),
+    Name("TxCtrlr", "StopTxOnEVSideDisconnect", "stop_on_ev_disconnect"),
+    Name("TxCtrlr", "StopTxOnInvalidId", "stop_on_invalid_id"),
+    Name("TxCtrlr", "TxStartPoint", "tx_start_points", choices=_points),
+    Name("TxCtrlr", "TxStopPoint", "tx_stop_points", choices=_points),
+)  # fmt: skip
+
+UNNAMED_2: Mapping[str, str] = {
+    "blink_repeat": "1.x only",
+    "certificates_max": "shown as the limit of SecurityCtrlr.CertificateEntries",
+    "connector_count": "the device model itself says it",
+    "connector_phase_rotation": "optional in 2.x; not used here",
+    "feature_profiles": "1.x only; in 2.x the controllers that are there say it",
+    "free_vending": "a matter of the station file, not of a backend",
+    "get_maximum": "ItemsPerMessage is fixed here",
+    "list_max_entries": "shown as the limit of LocalAuthListCtrlr.Entries",
+    "minimum_status_duration_s": "1.x only",
+    "nominal_voltage_v": "a matter of the installation: what W and A are to each other",
+    "retry_start_while_charging": "1.x only; in 2.x the station numbers the transactions",
+    "profiles_max": "told as the most that SmartChargingCtrlr.Entries can be",
+    **dict.fromkeys(
+        (
+            "cost_display",
+            "cost_decimals",
+            "idle_fee_after_stop",
+            "language",
+            "languages",
+            "multi_language",
+            *(
+                n
+                for n in VARIABLES
+                if n.startswith(("tariff_", "offline_"))
+                and n
+                not in (
+                    "offline_threshold_s",
+                    "offline_tx_for_unknown_id",
+                    "tariff_fallback",
+                    "offline_payments",
+                    *OFFLINE_PRICES,
+                )
+            ),
+        ),
+        "what charging costs: no name of 2.0.1",
+    ),
+    "root_check": "optional in 2.x: who does not offer the check does not show it",
+    "snapshot_interval_s": "inner matter of the station",
+    "meter_grace_s": "a matter of the station's metrology",
+    "refused_cards_per_min": "a matter of the place where the readers are",
+    "sign_readings": "one record at the end of a transaction; SignReadings promises every sample",
+    "public_key_told": "of that record",
+    "signed_firmware_required": "2.x takes no firmware without a signature (L01.FR.11)",
+}
+"""Settings that have no name in 2.x, and why."""
+
+
+def initial_2(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
+    """``[settings.ocpp2]`` of a station file: keys ``Component.Variable`` (``Component.Variable[Instance]``; of EVSE 1
+    ``Component.1.Variable``), or a table per component. Typed values by our own names, and one line per problem."""
+    values: dict[str, Value] = {}
+    problems = []
+    for key, given in _flat(table):
+        name = next((n for n in NAMES if n.writable and key.lower() in _spellings(n)), None)
+        if name is None or name.ours is None:
+            problems.append(f"settings.ocpp2.{key}: no such OCPP 2.x variable can be set")
+            continue
+        try:
+            values[name.setting] = read(name.ours, _as_text(given))
+        except WrongValue as e:
+            problems.append(f"settings.ocpp2.{key}: {e}")
+    return values, problems
+
+
+def _flat(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    out: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        out += [(f"{key}.{k}", v) for k, v in value.items()] if isinstance(value, Mapping) else [(key, value)]
+    return out
+
+
+def _spellings(name: Name) -> set[str]:
+    plain = f"{name.component}.{f'{name.only}.' if name.only else ''}{name.variable}".lower()
+    return {plain, f"{plain}[{name.instance.lower()}]"}
+
+
+def _as_text(given: Any) -> str:
+    if isinstance(given, bool):
+        return "true" if given else "false"
+    return ",".join(map(str, given)) if isinstance(given, list) else str(given)

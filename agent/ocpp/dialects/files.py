@@ -1,0 +1,76 @@
+"""What SignedUpdateFirmware and GetLog of 1.6's security extension and UpdateFirmware and GetLog of 2.x have in common:
+everything but their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.domain.asks import AskFirmware, AskLog
+from agent.domain.messages import FirmwareStatus, LogStatus
+from agent.domain.orders import Reply
+from agent.ocpp.dialects.dialect import Desk, Payload, Refused
+from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.timestamps import parse
+
+RETRIES_MAX, RETRY_INTERVAL_MAX_S = 1000, 7 * 86400
+
+
+def when(payload: Payload, key: str) -> float | None:
+    """UTC seconds; None where nothing is said. Raises ``Refused`` for what is no time."""
+    if key not in payload:
+        return None
+    utc_s = parse(payload[key])
+    if utc_s is None:
+        raise Refused(Code.PROPERTY, f"{key}: is no date and time")
+    return utc_s
+
+
+def tries(payload: Payload) -> tuple[int, int]:
+    """How often more, and the seconds between two attempts. JSON has no greatest number."""
+    times, interval_s = payload.get("retries", 0), payload.get("retryInterval", 0)
+    return int(min(max(times, 0), RETRIES_MAX)), int(min(max(interval_s, 0), RETRY_INTERVAL_MAX_S))
+
+
+def signed_firmware(payload: Payload, desk: Desk) -> AskFirmware | dict[str, Any]:
+    """Without certificate or signature it is refused (2.x L01.FR.11, test case L_18)."""
+    firmware = payload["firmware"]
+    if not firmware.get("signingCertificate") or not firmware.get("signature"):
+        return {"status": "InvalidCertificate"}
+    return AskFirmware(
+        firmware["location"],
+        when(firmware, "retrieveDateTime") or 0.0,
+        when(firmware, "installDateTime"),
+        *tries(payload),
+        request_id=int(payload["requestId"]),
+        certificate=firmware["signingCertificate"],
+        signature=firmware["signature"],
+    )
+
+
+def accepted(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    known = ("Accepted", "AcceptedCanceled", "InvalidCertificate")
+    return {"status": reply.status if reply.status in known else "Rejected"}
+
+
+def get_log(payload: Payload, desk: Desk) -> AskLog:
+    """GetLog, of the whitepaper and of 2.x."""
+    log = payload["log"]
+    return AskLog(
+        log["remoteLocation"],
+        payload["logType"] == "SecurityLog",
+        int(payload["requestId"]),
+        *tries(payload),
+        oldest_utc_s=when(log, "oldestTimestamp"),
+        latest_utc_s=when(log, "latestTimestamp"),
+    )
+
+
+def log_accepted(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    status = reply.status if reply.status in ("Accepted", "AcceptedCanceled") else "Rejected"
+    return {"status": status, **({"filename": reply.data["filename"]} if "filename" in reply.data else {})}
+
+
+def with_id(message: FirmwareStatus | LogStatus, desk: Desk) -> dict[str, Any]:
+    """``requestId`` may be missing only where nothing is under way."""
+    number = {} if message.request_id is None else {"requestId": message.request_id}
+    return {"status": message.status, **number}

@@ -1,0 +1,373 @@
+"""How OCPP names our settings and faults. Settings: ``domain/variables.py`` has each once; here is what 1.x calls it.
+
+1.x keys: OCPP 1.6 9.1-9.3 and the security whitepaper. Faults: OCPP 1.6 7.6 (ChargePointErrorCode); the minimum
+required error codes of ChargeX/INL (CXnnn, or a board's MREC name as it is) travel as ``vendorErrorCode`` with
+``VENDOR_ID``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agent.domain.variables import (
+    COST,
+    LAMP,
+    LANGUAGES,
+    OUTLETS_MOST,
+    TERMINAL,
+    VARIABLES,
+    Value,
+    Variable,
+    WrongValue,
+    code_part,
+    read,
+    web_part,
+    write,
+)
+from agent.model.fastclass import frozen
+from agent.model.types import Fault
+from agent.ocpp.dialects.price_keys import Parts, default_price, price_text
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+CORE, SECURITY, LISTS = "Core", "Security", "LocalAuthListManagement"
+RESERVATION, CHARGING = "Reservation", "SmartCharging"
+FIRMWARE = "FirmwareManagement"
+
+
+@frozen
+class Key:
+    """One 1.x key. ``profile``: listed only where the station offers it (Core always),
+    or has this part (``LAMP``). ``count_of``: the read-only
+    ``...MaxLength`` neighbour of this list setting. ``parts``: its value is made of several settings. ``language``:
+    there only where the screen speaks it."""
+
+    key: str
+    setting: str
+    profile: str = CORE
+    count_of: bool = False
+    parts: Parts | None = None
+    language: str = ""
+    blank: bool = False
+    """A secret that is listed as an empty text: so its key shows that it is there."""
+
+    @property
+    def variable(self) -> Variable:
+        return VARIABLES[self.setting]
+
+    @property
+    def readonly(self) -> bool:
+        return self.count_of or not self.variable.writable
+
+
+WEB_NAMES = {
+    "Enabled": "enabled", "Length": "length", "QRCodeQuality": "quality", "RoamingEvseId": "roaming_id",
+    "SharedSecret": "secret", "TOTPVersion": "totp_version", "URLTemplate": "template",
+    "ValidityTime": "validity_s",
+}  # fmt: skip
+
+
+def _web(n: int) -> Iterator[Key]:
+    """The published back-port of OCPP 2.1's WebPaymentsCtrlr: of one outlet, or (0) of the station."""
+    place = f"WebPaymentsCtrlr.{n}." if n else "WebPaymentsCtrlr."
+    return (
+        Key(place + name, f"web{n}_{ours}", web_part(n), blank=ours == "secret") for name, ours in WEB_NAMES.items()
+    )
+
+
+PAYMENT_NAMES = {
+    "AuthorizeDirectPayment": "payment_authorize_first",
+    "ReceiptServerUrl": "receipt_url",
+    "EVConnectionTimeOut": "payment_connect_timeout_s",
+    "OfflinePayments": "offline_payments",
+    "StartBy": "payment_start",
+    "TokenType": "payment_token_type",
+    "AtCostLimit": "payment_at_ceiling",
+}
+"""Variables of PaymentCtrlr: the first two are of OCPP 2.1, the others our own. In 1.6 they are keys with the component
+in front, as the published back-port of web payments has its own."""
+
+KEYS_16: tuple[Key, ...] = (
+    Key("AdditionalRootCertificateCheck", "root_check"),
+    Key("AllowOfflineTxForUnknownId", "offline_tx_for_unknown_id"),
+    Key("AuthorizationCacheEnabled", "auth_cache_enabled"),
+    Key("AuthorizationKey", "authorization_key"),
+    Key("AuthorizeRemoteTxRequests", "authorize_remote_start"),
+    Key("ChargeProfileMaxStackLevel", "profile_stack_level_max", CHARGING),
+    Key("ChargingScheduleAllowedChargingRateUnit", "profile_rate_units", CHARGING),
+    Key("ChargingScheduleMaxPeriods", "profile_periods_max", CHARGING),
+    Key("BlinkRepeat", "blink_repeat", LAMP),
+    Key("CertificateSignedMaxChainSize", "chain_max_size"),
+    Key("CertificateStoreMaxLength", "certificates_max"),
+    Key("ClockAlignedDataInterval", "clock_aligned_interval_s"),
+    Key("ConnectionTimeOut", "connection_timeout_s"),
+    Key("ConnectorPhaseRotation", "connector_phase_rotation"),
+    Key("ConnectorPhaseRotationMaxLength", "connector_phase_rotation", count_of=True),
+    Key("ConnectorSwitch3to1PhaseSupported", "phase_switching", CHARGING),
+    Key("CustomDisplayCostAndPrice", "cost_display"),
+    Key("CustomIdleFeeAfterStop", "idle_fee_after_stop", COST),
+    Key("CustomMultiLanguageMessages", "multi_language", COST),
+    Key("DefaultPrice", "tariff_fallback", COST, parts=default_price()),
+    *(
+        Key(f"DefaultPriceText,{code}", f"tariff_fallback_{code}", COST, parts=price_text(code), language=code)
+        for code in LANGUAGES
+    ),
+    Key("CpoName", "cpo_name"),
+    Key("GetConfigurationMaxKeys", "get_maximum"),
+    Key("HeartbeatInterval", "heartbeat_interval_s"),
+    Key("Language", "language", COST),
+    Key("LightIntensity", "light_intensity", LAMP),
+    Key("LocalAuthListEnabled", "local_list_enabled", LISTS),
+    Key("LocalAuthListMaxLength", "list_max_entries", LISTS),
+    Key("LocalAuthorizeOffline", "local_authorize_offline"),
+    Key("LocalPreAuthorize", "local_pre_authorize"),
+    Key("MaxChargingProfilesInstalled", "profiles_max", CHARGING),
+    Key("MaxEnergyOnInvalidId", "max_energy_on_invalid_wh"),
+    Key("MeterValuesAlignedData", "aligned_measurands"),
+    Key("MeterValuesAlignedDataMaxLength", "aligned_measurands", count_of=True),
+    Key("MeterValuesSampledData", "sampled_measurands"),
+    Key("MeterValuesSampledDataMaxLength", "sampled_measurands", count_of=True),
+    Key("MeterValueSampleInterval", "sample_interval_s"),
+    Key("MinimumStatusDuration", "minimum_status_duration_s"),
+    Key("NextTimeOffsetTransitionDateTime", "time_offset_next_at", COST),
+    Key("NumberOfConnectors", "connector_count"),
+    Key("NumberOfDecimalsForCostValues", "cost_decimals", COST),
+    Key("ReserveConnectorZeroSupported", "reserve_any", RESERVATION),
+    Key("ResetRetries", "reset_retries"),
+    Key("SecurityProfile", "security_profile"),
+    Key("SendLocalListMaxLength", "list_max_items", LISTS),
+    Key("StopTransactionOnEVSideDisconnect", "stop_on_ev_disconnect"),
+    Key("StopTransactionOnInvalidId", "stop_on_invalid_id"),
+    Key("StopTxnAlignedData", "stop_aligned_measurands"),
+    Key("StopTxnAlignedDataMaxLength", "stop_aligned_measurands", count_of=True),
+    Key("StopTxnSampledData", "stop_sampled_measurands"),
+    Key("StopTxnSampledDataMaxLength", "stop_sampled_measurands", count_of=True),
+    Key("SupportedFeatureProfiles", "feature_profiles"),
+    Key("SupportedFeatureProfilesMaxLength", "feature_profiles", count_of=True),
+    Key("SupportedFileTransferProtocols", "file_transfer_protocols", FIRMWARE),
+    Key("SupportedLanguages", "languages", COST),
+    Key("TimeOffset", "time_offset", COST),
+    Key("TimeOffsetNextTransition", "time_offset_next", COST),
+    *(
+        Key(f"PaymentCtrlr.{variable}", setting, TERMINAL)
+        for variable, setting in PAYMENT_NAMES.items()
+        if setting != "payment_token_type"
+    ),
+    Key("TransactionMessageAttempts", "message_attempts"),
+    Key("TransactionMessageRetryInterval", "message_retry_interval_s"),
+    Key("UnlockConnectorOnEVSideDisconnect", "unlock_on_ev_disconnect"),
+    *(key for n in range(OUTLETS_MOST + 1) for key in _web(n)),
+    Key("WebSocketPingInterval", "ping_interval_s"),
+    *(Key(f"qrCodeURL{n}", f"qr{n}_url", code_part(n)) for n in range(1, OUTLETS_MOST + 1)),
+)
+
+UNNAMED_16: Mapping[str, str] = {
+    "payment_token_type": "2.x only; an idTag has no type",
+    "aligned_when_idle": "2.x only",
+    "auth_cache_lifetime_s": "2.x only; 1.6 lets the entries expire by their expiryDate",
+    "cache_settles": "2.x only; 1.6 asks about a card that is cached as not accepted (4.1)",
+    "list_settles": "2.x only; 1.6 asks about a card that is listed as not accepted (4.1)",
+    "local_authorization_only": "2.x only",
+    "master_group": "2.x only",
+    "reservation_enabled": "2.x only",
+    "cost_fallback": "2.x only",
+    "currency": "2.x only; in 1.6 the price texts say it",
+    "free_vending": "a matter of the station file, not of a backend",
+    "network_attempts": "2.x only",
+    "network_priority": "2.x only; in 1.6 the station file has the address",
+    "network_slot": "2.x only",
+    "nominal_voltage_v": "a matter of the installation: what W and A are to each other",
+    "snapshot_interval_s": "inner matter of the station",
+    "meter_grace_s": "a matter of the station's metrology",
+    "refused_cards_per_min": "a matter of the place where the readers are",
+    "retry_start_while_charging": "a matter of the station file: what a bill is worth to the operator",
+    "sign_readings": "one record at the end of a transaction; the note's key promises every sample",
+    "public_key_told": "of that record",
+    "signed_firmware_required": "1.6 has no key for it; UpdateFirmware is answered by DownloadFailed",
+    "sign_samples": "2.0.1 has it; the keys of the OCA's note on signed values are not offered",
+    "sign_aligned": "as sign_samples",
+    "start_measurands": "2.x only; StartTransaction carries the register and nothing else",
+    "stop_clock_interval_s": "2.x only; 1.6 has one interval for both",
+    "stop_sample_interval_s": "2.x only; 1.6 has one interval for both",
+    "time_sources": "2.x only",
+    "tx_start_points": "2.x only; 1.6 begins when there is a token (decision 9)",
+    "tx_stop_points": "2.x only",
+    "message_timeout_s": "2.x only",
+    "signing_repeats": "2.x only; a signing request is repeated as by default",
+    "signing_wait_s": "2.x only",
+    "offline_threshold_s": "2.x only; 1.6 tells what has changed",
+    "backoff_minimum_s": "2.x only",
+    "backoff_random_s": "2.x only",
+    "backoff_repeats": "2.x only",
+}
+"""Settings that have no 1.x key, and why."""
+
+UNOFFERED_16: Mapping[str, str] = dict.fromkeys(
+    (
+        "CentralContractValidationAllowed", "CertSigningRepeatTimes", "CertSigningWaitMinimum",
+        "ContractValidationOffline", "ISO15118PnCEnabled",
+    ),
+    "no ISO 15118: AC by IEC 61851-1",
+)  # fmt: skip
+"""Keys of the standard, its whitepapers and application notes that this station does not have, and why."""
+
+_BY_KEY: Mapping[str, Key] = {k.key.lower(): k for k in KEYS_16}
+
+
+def key_16(name: str) -> Key | None:
+    """Keys are CiStrings: case does not matter."""
+    return _BY_KEY.get(name.lower())
+
+
+def value_16(key: Key, value: Value) -> str:
+    """The text for GetConfiguration; at most 500 characters, cut at a comma."""
+    if key.count_of:
+        return str(key.variable.high)
+    text = write(key.variable, value)
+    return text if len(text) <= 500 else text[:501].rpartition(",")[0]
+
+
+def given_16(key: Key, text: str) -> dict[str, str]:
+    """Our own settings, as texts, that this value of a key is. Raises ``WrongValue``."""
+    return {key.setting: text} if key.parts is None else key.parts.split(text)
+
+
+def initial_16(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
+    """``[settings.ocpp16]`` of a station file: typed values by our own names, and one line per problem."""
+    values: dict[str, Value] = {}
+    problems = []
+    for name, given in table.items():
+        key = key_16(name)
+        if key is None or key.count_of:
+            problems.append(f"settings.ocpp16.{name}: no such OCPP 1.6 key can be set")
+            continue
+        text = str(given).lower() if isinstance(given, bool) else str(given)
+        try:
+            values |= {name: read(VARIABLES[name], part) for name, part in given_16(key, text).items()}
+        except WrongValue as e:
+            problems.append(f"settings.ocpp16.{name}: {e}")
+    return values, problems
+
+
+PLAIN = "text:"
+
+
+def authorization_key_bytes(text: str) -> bytes:
+    """The password of HTTP Basic: the whitepaper has the key in hexadecimal (32-40 digits); raw text is seen too. What
+    2.x sets is text whatever it looks like: it is kept with ``PLAIN`` before it."""
+    if text.startswith(PLAIN):
+        return text.removeprefix(PLAIN).encode()
+    if 32 <= len(text) <= 40 and len(text) % 2 == 0:
+        try:
+            return bytes.fromhex(text)
+        except ValueError:
+            pass  # not hexadecimal: the text itself is the password
+    return text.encode("utf-8", "replace")
+
+
+def is_authorization_key(text: str) -> bool:
+    """16 to 20 bytes (security whitepaper, 2.2), raw or in hexadecimal."""
+    return text.isprintable() and " " not in text and 16 <= len(authorization_key_bytes(text)) <= 20
+
+
+# --- faults ----------------------------------------------------------------------------------------------------------
+
+VENDOR_ID = "https://chargex.inl.gov"
+
+
+@frozen
+class Error16:
+    """``info`` is "" where the code says it all; ``vendor_code``: CXnnn, otherwise our name."""
+
+    code: str
+    info: str = ""
+    vendor_code: str = ""
+
+
+def vendor(vendor_code: str) -> str:
+    """Whose code it is (vendorId)."""
+    return VENDOR_ID if vendor_code.startswith(("MREC", "CX")) else "chargy"
+
+
+_CX: Mapping[Fault, int] = {
+    Fault.LOCK_FAILURE: 1,
+    Fault.UNLOCK_FAILURE: 1,
+    Fault.GROUND_FAILURE: 2,
+    Fault.RCD_TEST_FAILED: 2,
+    Fault.TEMPERATURE_DERATING: 3,
+    Fault.OVER_CURRENT: 4,
+    Fault.OVER_VOLTAGE: 5,
+    Fault.UNDER_VOLTAGE: 6,
+    Fault.WEAK_SIGNAL: 7,
+    Fault.EMERGENCY_STOP: 8,
+    Fault.PILOT_FAULT: 14,
+    Fault.DIODE_FAULT: 14,
+    Fault.POWER_LOSS: 15,
+    Fault.CONTACTOR_WELDED: 17,
+    Fault.CONTACTOR_STUCK_OPEN: 17,
+    Fault.CONTACTOR_STUCK_CLOSED: 17,
+    Fault.PLUG_DERATING: 18,
+    Fault.HIGH_TEMPERATURE: 19,
+    Fault.PLUG_HOT: 19,
+    Fault.PROXIMITY_FAULT: 23,
+}
+"""Minimum required error codes (ChargeX/INL) of our own faults."""
+
+
+def cx(fault: Fault) -> str:
+    """Its minimum required error code; "" where the list has none."""
+    if fault.value.startswith("MREC"):
+        return f"CX{int(''.join(c for c in fault.value[4:6] if c.isdecimal())):03d}"
+    return f"CX{_CX[fault]:03d}" if fault in _CX else ""
+
+
+def _error_16(fault: Fault) -> Error16:
+    """A MREC name stays the name that the board has given it."""
+    code = {**_CODES_16, **_NEAREST_16}.get(fault, "OtherError")
+    name = fault.value
+    vendor_code = name if name.startswith("MREC") else cx(fault)
+    return Error16(code, "", vendor_code) if fault in _CODES_16 else Error16(code, name, vendor_code or name)
+
+
+_CODES_16: Mapping[Fault, str] = {
+    Fault.GROUND_FAILURE: "GroundFailure",
+    Fault.OVER_CURRENT: "OverCurrentFailure",
+    Fault.OVER_VOLTAGE: "OverVoltage",
+    Fault.UNDER_VOLTAGE: "UnderVoltage",
+    Fault.LOCK_FAILURE: "ConnectorLockFailure",
+    Fault.HIGH_TEMPERATURE: "HighTemperature",
+    Fault.READER_SILENT: "ReaderFailure",
+    Fault.METER_SILENT: "PowerMeterFailure",
+    Fault.WEAK_SIGNAL: "WeakSignal",
+    Fault.RESET_FAILURE: "ResetFailure",
+    Fault.INTERNAL_ERROR: "InternalError",
+    Fault.OTHER_ERROR: "OtherError",
+}
+"""Faults whose name and the code of 1.6 say the same."""
+
+_NEAREST_16: Mapping[Fault, str] = {
+    Fault.DIODE_FAULT: "GroundFailure",
+    Fault.RCD_TEST_FAILED: "GroundFailure",
+    Fault.UNLOCK_FAILURE: "ConnectorLockFailure",
+    Fault.CONTACTOR_WELDED: "PowerSwitchFailure",
+    Fault.CONTACTOR_STUCK_OPEN: "PowerSwitchFailure",
+    Fault.CONTACTOR_STUCK_CLOSED: "PowerSwitchFailure",
+    Fault.PILOT_FAULT: "EVCommunicationError",
+    Fault.TEMPERATURE_DERATING: "HighTemperature",
+    Fault.PLUG_HOT: "HighTemperature",
+    Fault.PLUG_DERATING: "HighTemperature",
+    Fault.METER_IMPLAUSIBLE: "PowerMeterFailure",
+    Fault.METER_EXCHANGED: "PowerMeterFailure",
+    Fault.METER_UNFIT: "PowerMeterFailure",
+    Fault.METER_DISAGREES: "PowerMeterFailure",
+    Fault.BOARD_SILENT: "InternalError",
+    Fault.BOARD_CONFIG: "InternalError",
+    Fault.STORE_FAILED: "InternalError",
+    Fault.RECORD_POISONED: "InternalError",
+    Fault.TERMINAL_SILENT: "ReaderFailure",
+}
+"""Faults that 1.6 has only a wider word for; the name goes along."""
+
+ERRORS_16: Mapping[Fault, Error16] = {fault: _error_16(fault) for fault in Fault}
+"""Everything else, the MREC names among it, is told as OtherError with the name."""

@@ -1,0 +1,28 @@
+"""Optional fields of a payload that its schema has judged already, as plain values; None where they are absent."""
+
+from __future__ import annotations
+
+from agent.ocpp.dialects.dialect import Payload, Refused
+from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.timestamps import parse
+
+
+def whole(payload: Payload, key: str) -> int | None:
+    return None if payload.get(key) is None else int(payload[key])
+
+
+def decimal(payload: Payload, key: str) -> float | None:
+    """Raises ``Refused``: JSON knows greater numbers than this machine."""
+    try:
+        return None if payload.get(key) is None else float(payload[key])
+    except OverflowError:
+        raise Refused(Code.PROPERTY, f"{key}: is too great") from None
+
+
+def utc_s(payload: Payload, key: str) -> float | None:
+    """A date and time in seconds since 1970. Raises ``Refused``."""
+    text = payload.get(key)
+    found = parse(text)
+    if text is not None and found is None:
+        raise Refused(Code.PROPERTY, f"{key}: is no date and time")
+    return found

@@ -1,0 +1,102 @@
+"""Keys of OCPP 1.6 whose value is JSON in a text: ``DefaultPrice`` and ``DefaultPriceText,<language>`` (OCA application
+note "OCPP & California Pricing Requirements"). Each is made of several settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agent.domain.cost import micro
+from agent.domain.variables import VARIABLES, Value, WrongValue, read
+from agent.model import json_limits
+from agent.model.fastclass import frozen
+from agent.ocpp.wire.text import is_plain
+
+VALUE_MAX = 500
+"""Of a configuration value (CiString500)."""
+_PRICES = {"kWhPrice": "offline_kwh_price", "hourPrice": "offline_hour_price", "flatFee": "offline_flat_price"}
+
+
+@frozen
+class Parts:
+    """``split``: a value as it came to the settings that it is made of, as texts; raises ``WrongValue``. ``join``: the
+    other way. ``settings``: which they are."""
+
+    settings: tuple[str, ...]
+    split: Callable[[str], dict[str, str]]
+    join: Callable[[Mapping[str, Value]], str]
+
+
+def default_price() -> Parts:
+    texts = {"priceText": "tariff_fallback", "priceTextOffline": "tariff_fallback_offline"}
+    return _parts(texts, _PRICES)
+
+
+def price_text(language: str) -> Parts:
+    texts = {"priceText": f"tariff_fallback_{language}", "priceTextOffline": f"tariff_fallback_offline_{language}"}
+    return _parts(texts, {})
+
+
+def _parts(texts: Mapping[str, str], prices: Mapping[str, str]) -> Parts:
+    def split(value: str) -> dict[str, str]:
+        try:
+            found = _split(value, texts, prices)
+            for name, text in found.items():
+                read(VARIABLES[name], text)
+        except ValueError as e:
+            raise WrongValue(f'must be like {{"priceText": "0.45 €/kWh"}} ({e})') from None
+        return found
+
+    return Parts((*texts.values(), *prices.values()), split, lambda values: _join(values, texts, prices))
+
+
+def _split(value: str, texts: Mapping[str, str], prices: Mapping[str, str]) -> dict[str, str]:
+    from decimal import Decimal
+
+    data = json_limits.read(value, parse_float=Decimal, parse_constant=micro) if value.strip() else {"priceText": ""}
+    if not isinstance(data, dict) or "priceText" not in data:
+        raise ValueError("must be an object with a priceText")
+    charging = data.get("chargingPrice") or {}
+    if not isinstance(charging, dict):
+        raise ValueError("chargingPrice must be an object")
+    return {name: _text(data.get(part)) for part, name in texts.items()} | {
+        name: _amount(charging.get(part)) for part, name in prices.items()
+    }
+
+
+def _text(value: Any) -> str:
+    if value is not None and not isinstance(value, str):
+        raise ValueError("a price text must be a text")
+    text = " ".join((value or "").split())
+    if not is_plain(text):
+        raise ValueError("control characters")
+    return text
+
+
+def _amount(value: Any) -> str:
+    """A plain decimal number; "" for none."""
+    if isinstance(value, str):
+        raise ValueError("a price must be a number")
+    return "" if value is None else _digits(micro(value))
+
+
+def _digits(amount_micro: int) -> str:
+    whole, part = divmod(amount_micro, 10**6)
+    return f"{whole}.{part:06d}".rstrip("0").rstrip(".")
+
+
+def _join(values: Mapping[str, Value], texts: Mapping[str, str], prices: Mapping[str, str]) -> str:
+    """At most ``VALUE_MAX`` characters: another version may set longer texts; then the last part is left out."""
+    said = {part: values.get(name, "") for part, name in texts.items()}
+    parts = [f"{_json(part)}:{_json(text)}" for part, text in said.items() if text or part == "priceText"]
+    amounts = [f"{_json(p)}:{_digits(micro(values[n]))}" for p, n in prices.items() if values.get(n)]
+    parts += [f'"chargingPrice":{{{",".join(amounts)}}}'] if amounts else []
+    while len(parts) > 1 and len(",".join(parts)) + 2 > VALUE_MAX:
+        parts.pop()
+    whole = "{" + ",".join(parts) + "}"
+    return "" if not any(said.values()) and not amounts else whole if len(whole) <= VALUE_MAX else "{}"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

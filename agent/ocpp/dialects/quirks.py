@@ -1,0 +1,211 @@
+"""Quirk profiles: how a station gets on with a backend that does not do what the standard says (decision 17).
+
+``[backend] quirks = "name"`` picks ``quirks/name.toml``: ``about``, and some of the switches below. A switch alters the
+dialects (``quirk_rows.py``) or how the backend is dialled, once, when the link is made; nothing asks for it later.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from agent.model.fastclass import frozen, replace
+from agent.ocpp.dialects import quirk_rows as rows
+from agent.ocpp.dialects.dialect import Dialect
+from agent.station_file.settings import Backend, meant
+
+Value: TypeAlias = str | bool
+BOTH, OLD = ("1.6", "2.0.1"), ("1.6",)
+
+
+@frozen
+class Switch:
+    """``choices``: the first one is the standard's word and changes nothing. ``changes``, ``breaks``: for the document.
+    ``seen``: where a backend like that is on record. ``alter`` makes the dialect for another choice; without it the
+    choice is the backend's field of the switch's name."""
+
+    name: str
+    choices: tuple[Value, ...]
+    changes: str
+    breaks: str
+    seen: str
+    versions: tuple[str, ...] = BOTH
+    alter: Callable[[Dialect, Value], Dialect] | None = None
+
+    @property
+    def default(self) -> Value:
+        return self.choices[0]
+
+
+SWITCHES: tuple[Switch, ...] = (
+    Switch(
+        "charge_point_id_in_url", ("encoded", "plain", "absent"),
+        "`plain`: the id is appended to the address as it is, without percent-encoding; `absent`: the address is "
+        "dialled as it stands",
+        "`plain`: ids with a blank, `?`, `#` or `/` make another address of it",
+        "a CSMS compared the encoded id with its own (citrineos-core#1093); addresses with an opaque path per station "
+        "(ocpp-cs#5)",
+    ),
+    Switch(
+        "subprotocol_echo", ("required", "missing_is_first"),
+        "a server that names no subprotocol is taken to speak the first of `versions`",
+        "a web server that is no central system is only noticed when it does not answer the boot; with two versions "
+        "nothing is negotiated",
+        "ocpp-asgi#19, NetCoreServer#328",
+    ),
+    Switch(
+        "nulls", ("are_errors", "are_absent"),
+        "a field of a request or an answer whose value is `null` is taken as not there",
+        "a null where a value is needed is told as a missing field",
+        "a backend that sends every optional field (SmartEVSE-3.5#239)",
+        alter=rows.nulls_absent,
+    ),
+    Switch(
+        "unknown_fields", ("are_errors", "are_ignored"),
+        "fields of a request that the standard does not know are ignored (those of answers always are)",
+        "a misspelt optional field does nothing, and nobody is told",
+        "a start answered with one field too many (ocpp-rpc#82); a field with a capital letter (open-ocpp#236)",
+        alter=rows.unknown_fields_ignored,
+    ),
+    Switch(
+        "start_without_verdict", ("is_unknown", "is_accepted"),
+        "an answer to StartTransaction with a number and without idTagInfo counts as Accepted, and the token as known",
+        "a token that the backend has not judged is good off line, too",
+        "idTagInfo missing (citrineos#166)", OLD, rows.start_without_verdict,
+    ),
+    Switch(
+        "id_tag_case", ("as_read", "upper", "lower"),
+        "letters of what is told as idTag or idToken are capital, or small",
+        "ids of apps and cars in which the backend distinguishes them; list and cache here never do",
+        "a switch of other stations' firmware (RFID hex letter case per backend)",
+        alter=rows.id_tag_case,
+    ),
+    Switch(
+        "remote_start_asks", ("as_set", "always", "never"),
+        "whether the token of a remote start is authorised first, whatever AuthorizeRemoteTxRequests says; a "
+        "reservation for a group is asked about in any case",
+        "the setting can be changed and has no effect; `never`: a remote start needs no valid token",
+        "a switch of other stations' firmware; a CSMS that cannot authorise its own remote starts "
+        "(connectorio-addons#144)",
+        alter=rows.remote_start_asks,
+    ),
+    Switch(
+        "remote_start_connector_0", ("is_refused", "is_any"),
+        "connectorId 0 of a remote start leaves the choice to the station",
+        "an outlet that the driver did not mean may be chosen",
+        "connector 0 for any (steve#1211, open-ocpp#161)", OLD, rows.connector_0_is_any,
+    ),
+    Switch(
+        "suspended_told_as", ("suspended", "charging"),
+        "SuspendedEV and SuspendedEVSE are told as Charging",
+        "nobody there learns that a car has had enough, or that a limit holds it",
+        "a CSMS that took suspended transactions for ended ones (citrineos-core#334)", OLD, rows.suspended_as_charging,
+    ),
+    Switch(
+        "finishing_told_as", ("finishing", "preparing"),
+        "Finishing is told as Preparing: a car that is still there may be started again",
+        "nobody there can tell a new car from one that has charged",
+        "a controller that starts on Preparing alone (evcc#15552)", OLD, rows.finishing_as_preparing,
+    ),
+    Switch(
+        "security_events", ("told", "kept_here"),
+        "no SecurityEventNotification is sent; the security log has the events all the same",
+        "nobody there learns of them until a log is fetched",
+        "a backend without the security extension refuses each one (open-ocpp#37, libocpp#460)", OLD,
+        rows.security_events_kept,
+    ),
+    Switch(
+        "heartbeat", ("after_silence", "always"),
+        "a heartbeat at every interval, whatever else was said",
+        "some 60 bytes an interval more on a metered line",
+        "servers that judge a station by its heartbeats (MicroOcpp#18, ev-server#1686)",
+        alter=rows.heartbeat_always,
+    ),
+    Switch(
+        "fractions_of_seconds", (True, False),
+        "times are told in whole seconds, cut",
+        "two events of one second have one time; their order is that of the messages",
+        "a test tool that could not read `.224Z` (ocpp-rpc#42)",
+        alter=rows.whole_seconds,
+    ),
+    Switch(
+        "transaction_data", (True, False),
+        "StopTransaction has no transactionData, whatever StopTxnSampledData and StopTxnAlignedData say",
+        "signed or sampled values of the whole session are not told again at its end",
+        "messages too large for the other side (libocpp#651)", OLD, rows.without_transaction_data,
+    ),
+)  # fmt: skip
+_BY_NAME: Mapping[str, Switch] = {s.name: s for s in SWITCHES}
+
+
+class WrongQuirks(ValueError):
+    """One line for each thing that is wrong with a profile."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+def load(name: str, config_dirs: Sequence[Path]) -> dict[str, Value]:
+    """The switches of a profile, those of the first folder that has it. Raises ``WrongQuirks``."""
+    found = profiles(config_dirs)
+    if name not in found:
+        raise WrongQuirks([f"quirks: there is no profile {name!r}{meant(name, found, 'known')}"])
+    path = found[name]
+    try:
+        return judged(tomllib.loads(path.read_text("utf-8")), str(path))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise WrongQuirks([f"quirks: {path}: cannot be read ({e}); correct it"]) from e
+
+
+def profiles(config_dirs: Sequence[Path]) -> dict[str, Path]:
+    """Name to file; the station's own folders come first."""
+    files = [path for folder in config_dirs for path in sorted((folder / "quirks").glob("*.toml"))]
+    return {path.stem: path for path in reversed(files)}
+
+
+def judged(table: Mapping[str, Any], where: str) -> dict[str, Value]:
+    """The switches of a profile's table. Raises ``WrongQuirks``."""
+    wrong, values = [], {}
+    for name, value in table.items():
+        if name == "about":
+            continue
+        switch = _BY_NAME.get(name)
+        if switch is None:
+            wrong.append(f"quirks: {where}: {name}: unknown switch{meant(name, _BY_NAME, 'known')}")
+        elif not any(value == c and type(value) is type(c) for c in switch.choices):
+            known = ", ".join(_toml(c) for c in switch.choices)
+            wrong.append(f"quirks: {where}: {name}: must be one of {known}, is {value!r}")
+        else:
+            values[name] = value
+    if wrong:
+        raise WrongQuirks(wrong)
+    return values
+
+
+def _toml(value: Value) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value).lower()
+
+
+def _dialled(backend: Backend, name: str, value: str) -> Backend:
+    changes: dict[str, Any] = {name: value}
+    return replace(backend, **changes)
+
+
+def applied(
+    values: Mapping[str, Value], backend: Backend, dialects: Sequence[Dialect]
+) -> tuple[Backend, tuple[Dialect, ...]]:
+    """How this backend is dialled and spoken to."""
+    made = tuple(dialects)
+    for switch in SWITCHES:
+        value = values.get(switch.name, switch.default)
+        if value == switch.default:
+            continue
+        if switch.alter is None:
+            backend = _dialled(backend, switch.name, str(value))
+        else:
+            alter = switch.alter
+            made = tuple(alter(d, value) if d.name in switch.versions else d for d in made)
+    return backend, made

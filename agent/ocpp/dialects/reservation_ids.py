@@ -1,0 +1,11 @@
+"""Reservations by the number that the backend gave them."""
+
+from __future__ import annotations
+
+from agent.ocpp.dialects.dialect import Desk
+
+
+def number(reservation: str, desk: Desk) -> int | None:
+    """The number of ``domain/reserved.py``'s id, for the backend that has made the reservation; None for others."""
+    link, _, text = reservation.rpartition("/")
+    return int(text) if link == desk.link and text.lstrip("-").isdecimal() else None

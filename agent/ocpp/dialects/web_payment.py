@@ -1,0 +1,53 @@
+"""Notices about web payments by DataTransfer: the published back-port of OCPP 2.1's NotifyWebPaymentStarted to 1.6 and
+2.0.1 (OpenChargingCloud, SecureDynamicQRCodes). Data is a JSON text, in 2.0.1 an object as well."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from agent.domain.asks import Ask, AskWebPayment, AskWebPaymentOver
+from agent.domain.orders import Reply
+from agent.model import json_limits
+from agent.model.types import MessageContent
+from agent.ocpp.wire.text import content
+
+VENDOR = "cloud.charging.open"
+_STARTED, _FAILED = "NotifyWebPaymentStarted", "NotifyWebPaymentFailed"
+
+
+def asked(message: str, data: Any) -> Ask | dict[str, Any]:
+    """The question, or the answer to what is none."""
+    if message not in (_STARTED, _FAILED):
+        return {"status": "UnknownMessageId"}
+    try:
+        found = json_limits.read(data) if isinstance(data, str) else data
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        return _rejected("invalidData")
+    number = found.get("connectorId", found.get("evseId"))
+    if type(number) is not int:
+        return _rejected("invalidConnectorId")
+    if message == _FAILED:
+        return AskWebPaymentOver(number, tuple(_messages(found.get("errorMessage"))))
+    timeout_s = found.get("timeout")
+    return AskWebPayment(number, timeout_s) if type(timeout_s) is int else _rejected("invalidTimeout")
+
+
+def _messages(given: Any) -> Iterator[MessageContent]:
+    """What cannot be shown is left out: the outlet is free again, whatever was said about it."""
+    for one in given[:50] if isinstance(given, list) else ():
+        with contextlib.suppress(ValueError, KeyError):
+            if isinstance(one, dict):
+                yield content(one)
+
+
+def _rejected(reason: str) -> dict[str, Any]:
+    return {"status": "Rejected", "data": json.dumps({"reasonCode": reason})}
+
+
+def answered(reply: Reply) -> dict[str, Any]:
+    return {"status": "Accepted"} if reply.status == "Accepted" else _rejected(str(reply.data["reason"]))

@@ -1,0 +1,41 @@
+"""Requests that wait for their turn: so many, and so many bytes. Beyond it the reader waits, and TCP holds the backend
+back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from agent.ocpp.wire.rpc import Called, Say
+
+INBOX = 100
+INBOX_BYTES = 4 * 1024 * 1024
+
+
+class Inbox:
+    def __init__(self, count: int = INBOX, size_bytes: int = INBOX_BYTES) -> None:
+        self.maxsize, self.max_bytes = count, size_bytes
+        self.bytes = 0
+        self._items: deque[tuple[Called | Say, int]] = deque()
+        self._changed = asyncio.Condition()
+
+    def _fits(self, size: int) -> bool:
+        """A single one always fits: how long a frame may be is the connection's matter."""
+        return not self._items or (len(self._items) < self.maxsize and self.bytes + size <= self.max_bytes)
+
+    async def put(self, item: Called | Say, size: int) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._fits(size))
+            self._items.append((item, size))
+            self.bytes += size
+            self._changed.notify_all()
+
+    async def get(self) -> Called | Say:
+        """The oldest one. The event loop has a turn before it, also while others wait here."""
+        await asyncio.sleep(0)
+        async with self._changed:
+            await self._changed.wait_for(lambda: bool(self._items))
+            item, size = self._items.popleft()
+            self.bytes -= size
+            self._changed.notify_all()
+            return item

@@ -1,0 +1,290 @@
+"""Getting a WebSocket connection to a backend: options, sockets, security profiles, and what to say when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import re
+import socket
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+from agent.domain.access import Trouble
+from agent.model.json_limits import LENGTH_MAX
+from agent.model.lazy_import import load_later
+from agent.ocpp.transport import tls
+from agent.ocpp.transport.tls_sessions import ResumingContext
+from agent.ocpp.transport.websocket import WebSocket, open_socket
+from agent.ports.pki import NO_ROOTS, TrustedRoots
+from agent.station_file.settings import Backend
+
+if TYPE_CHECKING:
+    from websockets.uri import WebSocketURI
+
+log = logging.getLogger("agent.ocpp")
+
+READ_AHEAD = 4
+"""Frames that are read before somebody takes them: each may be as long as a message."""
+CLOSE_TIMEOUT_S = 2.0
+KEEPALIVE = (60, 20, 3)
+"""Idle, interval, count: works in the kernel, even while this process is stopped."""
+USER_TIMEOUT_S = 60
+REDIRECTS = 5
+MOVED = (301, 302, 303, 307, 308)
+
+
+class NoConnection(Exception):
+    """``str()`` is one line for a technician: what, where, what to do. ``negotiation``: try again without offering
+    compression."""
+
+    def __init__(self, line: str, negotiation: bool = False, trouble: Trouble = Trouble.OTHER) -> None:
+        super().__init__(line)
+        self.negotiation, self.trouble = negotiation, trouble
+
+
+def basic_auth(user: str, password: bytes) -> str:
+    """Security profiles 1 and 2: the user is the charge point's id, the password may be any bytes (whitepaper 2.2)."""
+    return "Basic " + base64.b64encode(user.encode() + b":" + password).decode("ascii")
+
+
+_USER_INFO = re.compile(r"//[^/?#\s]*@")
+
+
+def shown(url: str) -> str:
+    """A URL, or a text with one in it, as it may be written down: without user and password."""
+    return _USER_INFO.sub("//", url)
+
+
+def is_tls(url: str) -> bool:
+    return url.lower().startswith("wss:")
+
+
+class Dialler:
+    """One ``SSLContext`` as long as what it is made of stays, and the memory that a server cannot do compression."""
+
+    def __init__(self, open_timeout_s: float) -> None:
+        self._open_timeout_s = open_timeout_s
+        self._made: tuple[Any, ResumingContext] | None = None
+        self._compress = True
+
+    async def connect(
+        self,
+        backend: Backend,
+        subprotocols: Sequence[str],
+        password: bytes | None,
+        roots: TrustedRoots = NO_ROOTS,
+    ) -> WebSocket:
+        """Raises ``NoConnection``. ``backend``: address, profile and certificate to use; ``roots``: trusted too."""
+        profile = backend.security_profile
+        if profile >= 2 and not is_tls(backend.endpoint):
+            raise NoConnection(
+                f"{shown(backend.endpoint)}: security_profile {profile} needs TLS: not connected, nothing sent: "
+                "use a wss:// address in [backend] url"
+            )
+        context = self._context(backend, roots) if is_tls(backend.endpoint) else None
+        try:
+            return await connect(backend, subprotocols, password, context, self._open_timeout_s, self._compress)
+        except NoConnection as e:
+            if e.negotiation:
+                self._compress = not self._compress
+            raise
+
+    def _context(self, backend: Backend, roots: TrustedRoots) -> ResumingContext:
+        own = (backend.client_cert, backend.client_key) if backend.security_profile == 3 else ()
+        files = (path for path in (backend.ca, backend.crl, *own, *roots.installed) if path)
+        made_of = roots.withdrawn, *((path, _state_of(path)) for path in files)
+        if self._made is None or self._made[0] != made_of or self._made[1].is_spent:
+            try:
+                made = tls.context(backend, roots)
+            except OSError as e:
+                raise NoConnection(
+                    f"[backend] ca, crl, client_cert, client_key: not usable ({e}): check the files"
+                ) from e
+            if self._made is not None and self._made[0] == made_of:
+                made.failures = self._made[1].failures
+            self._made = made_of, made
+        return self._made[1]
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """Another one when the file was written or replaced, also by a copy that keeps its time: a renewed revocation list
+    counts from the next connection on."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
+def load() -> None:
+    """Import the WebSocket library, which ``connect`` would do otherwise: a sixth of the time until the first frame."""
+    load_later("importlib.metadata")  # which it imports to know its own version while it is being developed
+    import websockets.client
+    import websockets.extensions.permessage_deflate  # noqa: F401
+
+
+async def connect(
+    backend: Backend,
+    subprotocols: Sequence[str],
+    password: bytes | None,
+    context: ssl.SSLContext | None,
+    open_timeout_s: float,
+    compress: bool = True,
+) -> WebSocket:
+    """A connection on which one of ``subprotocols`` was agreed. Raises ``NoConnection``."""
+    from websockets.exceptions import NegotiationError
+
+    try:
+        async with asyncio.timeout(open_timeout_s):
+            connection = await _follow(backend, subprotocols, password, context, compress)
+    except NegotiationError as e:
+        raise NoConnection(_line(backend, e), negotiation=True) from e
+    except Exception as e:  # whatever a server can provoke in the library is a failed attempt
+        raise NoConnection(_line(backend, e), trouble=_trouble(backend, e)) from e
+    if connection.subprotocol is None and backend.subprotocol_echo == "missing_is_first":
+        log.warning("%s: the server named no OCPP version: taken as %s", shown(backend.endpoint), subprotocols[0])
+    elif connection.subprotocol not in subprotocols:
+        await connection.close(1002, "no common OCPP version")
+        offered = ", ".join(subprotocols)
+        raise NoConnection(
+            f"{shown(backend.endpoint)}: the server agreed to no OCPP version (offered: {offered}): "
+            "check [backend] versions, and that this is the OCPP port of the backend"
+        )
+    _tune(connection.transport.get_extra_info("socket"))
+    return connection
+
+
+async def _follow(
+    backend: Backend,
+    subprotocols: Sequence[str],
+    password: bytes | None,
+    context: ssl.SSLContext | None,
+    compress: bool,
+) -> WebSocket:
+    """Through redirects that change nothing of how it is secured; another host never gets the password."""
+    from websockets.exceptions import InvalidStatus
+    from websockets.uri import parse_uri
+
+    url, headers, moves = backend.endpoint, _headers(backend, password), 0
+    while True:
+        uri = parse_uri(url)
+        try:
+            return await _open(backend, uri, subprotocols, headers, context, compress)
+        except InvalidStatus as e:
+            moves += 1
+            if e.response.status_code not in MOVED or moves > REDIRECTS:
+                raise
+            url = urljoin(url, e.response.headers.get("Location", ""))
+            there = parse_uri(url)
+            same = (there.host, there.port) == (uri.host, uri.port)
+            if there.secure != uri.secure or (backend.via and not same):
+                raise
+            headers = headers if same else {}
+
+
+async def _open(
+    backend: Backend,
+    uri: WebSocketURI,
+    subprotocols: Sequence[str],
+    headers: dict[str, str],
+    context: ssl.SSLContext | None,
+    compress: bool,
+) -> WebSocket:
+    from websockets.client import ClientProtocol
+
+    extensions = [_deflate()] if compress else None
+    offered: Any = list(subprotocols)
+    protocol = ClientProtocol(uri, extensions=extensions, subprotocols=offered, max_size=LENGTH_MAX)
+    at = (uri.host, uri.port)
+    if backend.via:
+        host, _, port = backend.via.rpartition(":")
+        at = (host.strip("[]"), int(port))
+    return await open_socket(uri, at, protocol, headers, context if uri.secure else None, READ_AHEAD, CLOSE_TIMEOUT_S)
+
+
+def _headers(backend: Backend, password: bytes | None) -> dict[str, str]:
+    if password is None or backend.security_profile not in (1, 2):
+        return {}
+    return {"Authorization": basic_auth(backend.charge_point_id, password)}
+
+
+def _deflate() -> Any:
+    """Small windows: most of the gain for 44 KiB less memory per connection."""
+    from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+
+    return ClientPerMessageDeflateFactory(
+        server_max_window_bits=11, client_max_window_bits=11, compress_settings={"memLevel": 4}
+    )
+
+
+def _tune(sock: Any) -> None:
+    """Half-open connections: keepalive finds them while idle, TCP_USER_TIMEOUT while data is unacknowledged."""
+    if sock is None:
+        return
+    idle_s, interval_s, count = KEEPALIVE
+    wanted = [
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle_s),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval_s),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, count),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_S * 1000),
+    ]
+    for level, option, value in wanted:
+        try:
+            sock.setsockopt(level, option, value)
+        except OSError:
+            pass  # a kernel without it: the pings of the link still find a dead connection
+
+
+def _tls_line(error: ssl.SSLError, trouble: Trouble) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate not accepted ({error.verify_message}): check [backend] ca and the station's clock"
+    if trouble is Trouble.OWN_CERTIFICATE:
+        return f"the server does not accept this station's certificate ({error.reason}): have it signed anew"
+    return f"TLS failed ({error.reason}): check that the port speaks TLS 1.2 or newer, and [backend] ca, client_cert"
+
+
+_STATUS_HELP = {
+    401: "wrong or missing password: check AuthorizationKey or [backend] password, and security_profile",
+    403: "not allowed: check charge_point_id and password, and whether the backend has released this station",
+    404: "not known there: check the path in [backend] url and charge_point_id",
+}
+
+
+def _trouble(backend: Backend, error: Exception) -> Trouble:
+    if (failed := tls.ssl_error(error)) is not None:
+        return tls.trouble(failed, backend.security_profile == 3)
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return Trouble.CREDENTIALS if status in (401, 403) else Trouble.OTHER
+
+
+def _behind(backend: Backend) -> str:
+    return f"what is behind {backend.via}" if backend.via else "host and port in [backend] url"
+
+
+def _line(backend: Backend, error: Exception) -> str:
+    where = shown(backend.endpoint) + (f" via {backend.via}" if backend.via else "")
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is not None:
+        return f"{where}: refused with HTTP {status}: {_STATUS_HELP.get(status, 'the server has a problem of its own')}"
+    if (failed := tls.ssl_error(error)) is not None:
+        return f"{where}: {_tls_line(failed, tls.trouble(failed, backend.security_profile == 3))}"
+    if isinstance(error, socket.gaierror):
+        return f"{where}: the name cannot be resolved: check [backend] url, DNS and the network"
+    if isinstance(error, ConnectionRefusedError):
+        return f"{where}: nobody listens there: check host and port in [backend] url, and that the backend runs"
+    if isinstance(error, TimeoutError):
+        return f"{where}: no answer in time: check the network and the firewall"
+    if isinstance(error, ConnectionError) and is_tls(backend.endpoint):
+        return f"{where}: hung up while TLS was agreed: check that this port speaks TLS, and what the backend logs"
+    if isinstance(error, ConnectionResetError) or isinstance(error.__cause__, EOFError | OSError):
+        return f"{where}: hung up before it answered: check {_behind(backend)}, and that the backend runs"
+    if isinstance(error, OSError):
+        return f"{where}: no connection ({error.strerror or error}): check the network"
+    said = shown(str(error))[:120]
+    return f"{where}: no WebSocket connection ({type(error).__name__}: {said!a}): check [backend] url"

@@ -1,0 +1,31 @@
+"""The two identifiers that 1.6 is narrow about: idTag (20 characters) and transactionId (a number of the backend)."""
+
+from __future__ import annotations
+
+from agent.model.types import Token
+from agent.ocpp.dialects.dialect import Desk, Unspeakable
+
+ID_TAG_MAX = 20
+NO_TRANSACTION_ID = -1
+"""Of a transaction whose start the backend has refused for good (errata 4.0, 3.18)."""
+VERSION = "1.6"
+
+
+def id_tag(token: Token) -> str:
+    """Unchanged, never cut. Raises ``Unspeakable``."""
+    if not 0 < len(token.value) <= ID_TAG_MAX:
+        raise Unspeakable(f"a token of {len(token.value)} characters; OCPP 1.6 has 1 to {ID_TAG_MAX}", elsewhere=True)
+    return token.value
+
+
+def transaction_id(session: str, desk: Desk) -> int:
+    """The backend's number of a session. Raises ``Unspeakable``: its StartTransaction never was answered."""
+    known = desk.outbox.transaction_id(desk.link, session, VERSION)
+    if known is None and desk.outbox.transaction(desk.link, session).get("refused") == VERSION:
+        return NO_TRANSACTION_ID
+    if known is None:
+        raise Unspeakable("the backend never gave this session a transactionId")
+    try:
+        return int(known)
+    except ValueError:  # an older release kept nothing but the id
+        raise Unspeakable("its start was told in another OCPP version, and is not kept here") from None

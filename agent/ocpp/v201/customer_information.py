@@ -1,0 +1,84 @@
+"""CustomerInformation and the NotifyCustomerInformations that follow (OCPP 2.0.1 N09, N10). Customers are known here by
+their token alone: by another name nothing is known of anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agent.domain.asks import AskCustomer
+from agent.domain.messages import Message
+from agent.domain.orders import Reply
+from agent.model.fastclass import frozen
+from agent.model.types import Stamp, Verdict
+from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, nothing
+from agent.ocpp.v201.identifiers import token
+from agent.ocpp.wire.timestamps import rfc3339
+
+DATA_MAX = 512
+_REFERENCES = ("idToken", "customerIdentifier", "customerCertificate")
+
+
+@frozen
+class CustomerReport(Message):
+    """One part of what is known; ``more``: another part follows."""
+
+    request: int
+    part: int
+    more: bool
+    at: Stamp
+    data: str
+
+
+def _ask(payload: Payload, desk: Desk) -> AskCustomer | dict[str, Any]:
+    """One customer has to be named (N09.FR.09), and one of the two wanted."""
+    if sum(name in payload for name in _REFERENCES) != 1:
+        return {"status": "Invalid"}
+    if not (payload["report"] or payload["clear"]):
+        return {"status": "Rejected"}
+    named = token(payload["idToken"]) if "idToken" in payload else None
+    return AskCustomer(named, report=payload["report"], clear=payload["clear"])
+
+
+def _answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    """A report follows in any case; it is empty where nothing is known or none was wanted."""
+    if reply.status != "Accepted":
+        return {"status": "Rejected"}
+    text = "\n".join(_lines(reply.data))
+    parts = [text[i : i + DATA_MAX] for i in range(0, len(text), DATA_MAX)] or [""]
+    at = desk.clock.now().stamp
+    for number, part in enumerate(parts):
+        desk.owed.append(CustomerReport(int(payload["requestId"]), number, number + 1 < len(parts), at, part))
+    return {"status": "Accepted"}
+
+
+def _lines(known: Mapping[str, Any]) -> Iterator[str]:
+    for what, name in (("cache", "authorisation cache"), ("list", "local authorisation list")):
+        if what in known:
+            yield f"{name}: {_verdict(known[what])}"
+    for name in known.get("reservations", ()):
+        yield f"reservation {name.rpartition('/')[2]}"
+    for number in known.get("evses", ()):
+        yield f"EVSE {number}: charges, or may"
+
+
+def _verdict(verdict: Verdict) -> str:
+    group = f", group {verdict.group}" if verdict.group else ""
+    until = "" if verdict.expires_utc_s is None else f", until {rfc3339(verdict.expires_utc_s)}"
+    return f"{verdict.status.value}{group}{until}"
+
+
+def _notify(message: CustomerReport, desk: Desk) -> dict[str, Any]:
+    return {
+        "requestId": message.request,
+        "seqNo": message.part,
+        "tbc": message.more,
+        "generatedAt": rfc3339(desk.clock.utc_s(message.at)),
+        "data": message.data,
+    }
+
+
+ROWS = (
+    In("CustomerInformation", _ask, _answer),
+    Out(CustomerReport, "NotifyCustomerInformation", _notify, nothing),
+)

@@ -1,0 +1,33 @@
+"""DataTransfer from the backend (OCPP 2.0.1 P01). Data is anything: what is no text travels as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from agent.domain.asks import Ask, AskData
+from agent.domain.orders import Reply
+from agent.ocpp.dialects import web_payment
+from agent.ocpp.dialects.dialect import Desk, In, Payload
+
+_WORDS = ("Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId")
+
+
+def _ask(payload: Payload, desk: Desk) -> Ask | dict[str, Any]:
+    if payload["vendorId"] == web_payment.VENDOR:
+        return web_payment.asked(payload.get("messageId", ""), payload.get("data", ""))
+    data = payload.get("data", "")
+    text = data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))
+    return AskData(payload["vendorId"], payload.get("messageId", ""), text)
+
+
+def _answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    if payload["vendorId"] == web_payment.VENDOR:
+        return web_payment.answered(reply)
+    answer: dict[str, Any] = {"status": reply.status if reply.status in _WORDS else "UnknownVendorId"}
+    if "data" in reply.data:
+        answer["data"] = reply.data["data"]
+    return answer
+
+
+ROWS = (In("DataTransfer", _ask, _answer),)

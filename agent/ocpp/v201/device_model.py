@@ -1,0 +1,82 @@
+"""The device model of this very station: which components it has, and how a request finds a variable in it (OCPP 2.0.1
+part 1, 4; B05-B08). Names are case-insensitive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from agent.domain.orders import Reply
+from agent.ocpp.dialects.device_model_v2x import NAMES, Facts, Name, Of
+from agent.ocpp.dialects.dialect import Desk, Payload, Refused
+from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.timestamps import rfc3339
+
+
+class Entry(NamedTuple):
+    """One variable of one component. ``evse``: 0 for what belongs to the station."""
+
+    name: Name
+    evse: int
+
+    @property
+    def component(self) -> dict[str, Any]:
+        component: dict[str, Any] = {"name": self.name.component}
+        if self.name.of is Of.EVSE:
+            component["evse"] = {"id": self.evse}
+        elif self.name.of is Of.CONNECTOR:
+            component["evse"] = {"id": self.evse, "connectorId": 1}
+        return component
+
+    @property
+    def variable(self) -> dict[str, Any]:
+        instance = {"instance": self.name.instance} if self.name.instance else {}
+        return {"name": self.name.variable, **instance}
+
+
+def entries(desk: Desk) -> Iterator[Entry]:
+    """All that this station has, component by component."""
+    names = [name for name in NAMES if not name.profile or desk.settings.offers(name.profile)]
+    for name in names:
+        if name.of is Of.STATION:
+            yield Entry(name, 0)
+    for number in desk.evse_numbers:
+        for of in (Of.EVSE, Of.CONNECTOR):
+            yield from (Entry(name, number) for name in names if name.of is of and name.only in (0, number))
+
+
+def facts(reply: Reply, desk: Desk) -> Facts:
+    """From the answer to ``AskInventory``. Raises ``Refused``: this station has no such block."""
+    if reply.status != "Accepted":
+        raise Refused(Code.NOT_SUPPORTED, "not offered by this station")
+    utc_s = reply.data.get("utc_s")
+    settings = {**reply.data.get("settings", {}), **desk.overlay}
+    now = rfc3339(utc_s) if utc_s is not None else ""
+    return Facts(settings, reply.data.get("evses", {}), desk.identity(), now)
+
+
+def is_component(entry: Entry, wanted: Payload, loosely: bool = False) -> bool:
+    """Is this entry of the component that a request names? ``loosely``: one without EVSE means those of all EVSEs."""
+    if wanted["name"].lower() != entry.name.component.lower() or wanted.get("instance"):
+        return False
+    have, want = entry.component.get("evse"), wanted.get("evse")
+    if want is None:
+        return have is None or loosely
+    if have is None:
+        return False
+    return bool(have["id"] == want["id"]) and (have.get("connectorId") == want.get("connectorId") or loosely)
+
+
+def is_variable(entry: Entry, wanted: Payload, loosely: bool = False) -> bool:
+    if wanted["name"].lower() != entry.name.variable.lower():
+        return False
+    instance = wanted.get("instance", "")
+    return bool(instance.lower() == entry.name.instance.lower()) or (loosely and not instance)
+
+
+def find(component: Payload, variable: Payload, desk: Desk) -> Entry | str:
+    """The entry, or the status that says what is not known."""
+    own = [e for e in entries(desk) if is_component(e, component)]
+    if not own:
+        return "UnknownComponent"
+    return next((e for e in own if is_variable(e, variable)), "UnknownVariable")

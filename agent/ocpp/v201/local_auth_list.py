@@ -1,0 +1,42 @@
+"""The local authorisation list (OCPP 2.0.1 D01, D02). What an entry says beyond status, group and expiry (languages,
+messages, priority, EVSEs) is not kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.domain.asks import AskListVersion, AskSendList
+from agent.domain.messages import ListConflicted
+from agent.domain.orders import Reply
+from agent.ocpp.dialects.dialect import Desk, In, Mute, Payload
+from agent.ocpp.v201.identifiers import verdict
+from agent.ocpp.wire.text import is_plain
+
+
+def _version(payload: Payload, desk: Desk) -> AskListVersion:
+    return AskListVersion()
+
+
+def _versioned(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    return {"versionNumber": reply.data.get("version", 0)}
+
+
+def _send(payload: Payload, desk: Desk) -> AskSendList | dict[str, Any]:
+    entries = payload.get("localAuthorizationList") or ()
+    tokens = [e["idToken"]["idToken"] for e in entries]
+    if not all(t and is_plain(t) for t in tokens):
+        return {"status": "Failed"}
+    said = (verdict(e["idTokenInfo"]) if "idTokenInfo" in e else None for e in entries)
+    told = tuple(zip(tokens, said, strict=True))
+    return AskSendList(int(payload["versionNumber"]), payload["updateType"] == "Full", told)
+
+
+def _sent(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    return {"status": reply.status if reply.status in ("Accepted", "VersionMismatch") else "Failed"}
+
+
+ROWS = (
+    In("GetLocalListVersion", _version, _versioned),
+    In("SendLocalList", _send, _sent),
+    Mute(ListConflicted, "2.x asks nothing of the kind; the answer that contradicts the list decides"),
+)

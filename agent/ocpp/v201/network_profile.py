@@ -1,0 +1,45 @@
+"""SetNetworkProfile (OCPP 2.0.1 B09). The operating system chooses the interface, and a VPN or an APN is its matter: a
+profile that asks for one is rejected, not half obeyed. The time-out of messages stays the station file's."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from agent.domain.asks import AskNetwork
+from agent.domain.orders import Reply
+from agent.ocpp.dialects.dialect import Desk, In, Payload
+from agent.ocpp.wire.text import is_plain
+
+OURS = "OCPP20"
+"""OCPPVersionEnumType: 2.0.1 is told as this."""
+_REJECTED = {"status": "Rejected"}
+
+
+def _ask(payload: Payload, desk: Desk) -> AskNetwork | dict[str, Any]:
+    data = payload["connectionData"]
+    if data["ocppTransport"] != "JSON" or data["ocppVersion"] != OURS or "vpn" in data or "apn" in data:
+        return _REJECTED
+    profile = int(data["securityProfile"])
+    if not 0 <= profile <= 3 or not acceptable(data["ocppCsmsUrl"], profile):
+        return _REJECTED
+    return AskNetwork(int(payload["configurationSlot"]), data["ocppCsmsUrl"], profile)
+
+
+def acceptable(url: str, profile: int) -> bool:
+    """An address that a WebSocket can be opened to, with TLS where the security profile wants it."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    schemes = ("wss",) if profile >= 2 else ("ws", "wss")
+    plain = is_plain(url) and not any(c.isspace() for c in url)
+    return plain and bool(host) and "@" not in parts.netloc and not parts.fragment and parts.scheme in schemes
+
+
+def _answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    return {"status": "Accepted" if reply.status == "Accepted" else "Rejected"}
+
+
+ROWS = (In("SetNetworkProfile", _ask, _answer),)

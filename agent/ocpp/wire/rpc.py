@@ -1,0 +1,301 @@
+"""The OCPP-J RPC framework (OCPP 1.6 JSON specification 4; 2.x part 4), sans-I/O: text in, findings out.
+
+Nothing here raises for anything that the other side may send. ``now_s`` is an argument: real seconds of a monotonic
+clock. One CALL of ours is outstanding at a time; an answer that comes after its time-out is still reported as an
+answer. A CALL that is repeated on the same connection is answered with the same text again, never executed twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import field
+from enum import IntEnum
+from typing import Any, TypeAlias
+
+from agent.model import json_limits
+from agent.model.fastclass import frozen, mutable
+from agent.ocpp.wire.text import is_whole, whole
+
+ID_MAX = 36
+ID_READABLE = 255
+"""Characters of a message id that is answered, if only with an error."""
+SENT_KEPT = 64
+"""How many own message ids are remembered for late answers."""
+ANSWERS_KEPT = 32
+
+
+class Kind(IntEnum):
+    """MessageTypeId. CALLRESULTERROR and SEND exist since 2.1 only."""
+
+    CALL = 2
+    CALLRESULT = 3
+    CALLERROR = 4
+    CALLRESULTERROR = 5
+    SEND = 6
+
+
+PLAIN = frozenset({Kind.CALL, Kind.CALLRESULT, Kind.CALLERROR})
+
+
+class Code:
+    """Neutral names of the error codes; ``Rpc.codes`` says how the version spells them."""
+
+    NOT_IMPLEMENTED = "NotImplemented"
+    NOT_SUPPORTED = "NotSupported"
+    INTERNAL = "InternalError"
+    PROTOCOL = "ProtocolError"
+    SECURITY = "SecurityError"
+    FORMAT = "FormatViolation"
+    PROPERTY = "PropertyConstraintViolation"
+    OCCURRENCE = "OccurrenceConstraintViolation"
+    TYPE = "TypeConstraintViolation"
+    GENERIC = "GenericError"
+
+
+UNREADABLE = "Unreadable"
+"""Our own word for an answer that is none."""
+NOT_OFFERED = frozenset({Code.NOT_IMPLEMENTED, Code.NOT_SUPPORTED, "MessageTypeNotSupported"})
+"""Codes of a CALLERROR about the action as such: whatever is in it, trying again is no use."""
+
+CODE_OF_RULE: Mapping[str, str] = {
+    "type": Code.TYPE,
+    "required": Code.OCCURRENCE,
+    "minItems": Code.OCCURRENCE,
+    "maxItems": Code.OCCURRENCE,
+    "additionalProperties": Code.FORMAT,
+}
+"""Which code tells the other side that a schema keyword is broken; everything else is a PropertyConstraintViolation."""
+
+
+@frozen
+class Called:
+    """A request to work on; ``Rpc.answer`` or ``Rpc.refuse`` follows."""
+
+    id: str
+    action: str
+    payload: dict[str, Any]
+
+
+@frozen
+class Answered:
+    """The answer to our CALL ``id``. ``late``: it was no longer outstanding."""
+
+    id: str
+    action: str
+    payload: dict[str, Any]
+    late: bool = False
+
+
+@frozen
+class Errored:
+    """Our CALL was answered by a CALLERROR, or by something that is no answer (``code`` ``UNREADABLE``)."""
+
+    id: str
+    action: str
+    code: str
+    description: str = ""
+    late: bool = False
+
+
+@frozen
+class Say:
+    """Text that has to be sent now."""
+
+    text: str
+
+
+@frozen
+class Dropped:
+    """Nothing can be done with it; ``why`` is one line for the log."""
+
+    why: str
+
+
+Finding: TypeAlias = Called | Answered | Errored | Say | Dropped
+
+
+@mutable
+class _Sent:
+    id: str
+    action: str
+    deadline_s: float
+
+
+def _no_constant(name: str) -> Any:
+    raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
+
+
+def _whole(text: str) -> int:
+    if len(text) > json_limits.DIGITS_MAX:
+        raise ValueError("too large for a number")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("too large for a number")  # it could not be written again
+    return value
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_int=_whole, parse_float=_finite)
+"""Made once: ``dumps`` and ``loads`` with options make one for every frame."""
+
+
+def encode(frame: list[Any]) -> str:
+    """Compact and pure ASCII, so that no text at all can fail on its way to the socket."""
+    return _ENCODER.encode(frame)
+
+
+@mutable
+class Rpc:
+    """State of the framework. It outlives a connection: ``reconnected`` is called when a new one begins."""
+
+    codes: Mapping[str, str] = field(default_factory=dict)
+    kinds: frozenset[Kind] = PLAIN
+    dropped: int = 0
+    _out: _Sent | None = None
+    _sent: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    _answers: OrderedDict[str, tuple[int, str | None]] = field(default_factory=OrderedDict)
+    """id of a CALL of theirs -> a print of its text, and what was answered."""
+
+    # --- ours ----------------------------------------------------------------------------------------------------
+
+    @property
+    def outstanding(self) -> str | None:
+        return self._out.id if self._out else None
+
+    def call(self, id_: str, action: str, payload: Mapping[str, Any], deadline_s: float) -> str:
+        """The text of a CALL, which is outstanding from now on. Raises ``RuntimeError`` if another one is."""
+        if self._out is not None:
+            raise RuntimeError(f"CALL {self._out.id} is still outstanding")
+        if not 0 < len(id_) <= ID_MAX:
+            raise ValueError(f"message id {id_!r} must have 1 to {ID_MAX} characters")
+        text = encode([Kind.CALL, id_, action, payload])
+        self._out = _Sent(id_, action, deadline_s)
+        self._sent[id_] = action
+        self._sent.move_to_end(id_)
+        while len(self._sent) > SENT_KEPT:
+            self._sent.popitem(last=False)
+        return text
+
+    def expire(self, now_s: float) -> str | None:
+        """The id of the outstanding CALL if its time is over; a late answer is still welcome."""
+        if self._out is None or now_s < self._out.deadline_s:
+            return None
+        id_, self._out = self._out.id, None
+        return id_
+
+    def reconnected(self) -> None:
+        """A new connection: the outstanding CALL is lost; message ids of the other side begin anew."""
+        self._out = None
+        self._answers.clear()
+
+    # --- theirs --------------------------------------------------------------------------------------------------
+
+    def answer(self, id_: str, payload: Mapping[str, Any]) -> str:
+        return self._answered(id_, encode([Kind.CALLRESULT, id_, payload]))
+
+    def refuse(self, id_: str, code: str, description: str = "") -> str:
+        """A CALLERROR; ``code`` is a neutral name of ``Code``."""
+        frame = [Kind.CALLERROR, id_, self.codes.get(code, code), description[:255], {}]
+        return self._answered(id_, encode(frame))
+
+    def _answered(self, id_: str, text: str) -> str:
+        if id_ in self._answers:
+            self._answers[id_] = (self._answers[id_][0], text)
+        return text
+
+    def receive(self, data: str | bytes) -> Finding:
+        """What a frame means. Never raises."""
+        if not isinstance(data, str):
+            return self._drop("binary frame")
+        if (why := json_limits.excess(data)) is not None:
+            return self._unread(data, why)
+        try:
+            frame = _DECODER.decode(data)
+        except json.JSONDecodeError:
+            return self._drop("not JSON")
+        except ValueError:  # JSON has no greatest number, this station has
+            return self._unread(data, "a number that is too large")
+        return self._read(frame, data) if isinstance(frame, list) else self._drop("not a JSON array")
+
+    def _read(self, frame: list[Any], text: str) -> Finding:
+        kind = frame[0] if frame else None
+        if type(kind) is not int or kind not in self.kinds:
+            return self._drop("unknown message type")
+        id_ = frame[1] if len(frame) > 1 else None
+        if not isinstance(id_, str) or not id_ or len(id_) > ID_READABLE:
+            return self._drop("no readable message id")
+        if kind == Kind.CALL:
+            return self._repeated(id_, text) or self._call(id_, frame, text)
+        if kind in (Kind.CALLRESULT, Kind.CALLERROR):
+            return self._response(Kind(kind), id_, frame, text)
+        return self._drop("message type is not handled yet")  # seam: SEND and CALLRESULTERROR of 2.1
+
+    def _unread(self, text: str, why: str) -> Finding:
+        """A frame that is too much: only its head is looked at. A CALL has its answer, and an answer has come."""
+        kind, id_ = json_limits.head(text) or (0, "")
+        if kind == Kind.CALL and 0 < len(id_) <= ID_READABLE:
+            return self._repeated(id_, text) or Say(self.refuse(id_, Code.FORMAT, why))
+        action = self._sent.get(id_)
+        if kind not in (Kind.CALLRESULT, Kind.CALLERROR) or action is None:
+            return self._drop(why)
+        return Errored(id_, action, "Unreadable", why, self._is_late(id_))
+
+    def _drop(self, why: str) -> Dropped:
+        self.dropped += 1
+        return Dropped(why)
+
+    def _repeated(self, id_: str, text: str) -> Finding | None:
+        """What a CALL gets that was here before; None: it is a new one, which is known from now on."""
+        known, fingerprint = self._answers.get(id_), hash(text)
+        if known is not None and known[0] == fingerprint:
+            return Say(known[1]) if known[1] is not None else self._drop("repeated while being worked on")
+        self._answers[id_] = (fingerprint, None)
+        self._answers.move_to_end(id_)
+        while len(self._answers) > ANSWERS_KEPT:
+            self._answers.popitem(last=False)
+        return None
+
+    def _call(self, id_: str, frame: list[Any], text: str) -> Finding:
+        if len(id_) > ID_MAX:
+            return Say(self.refuse(id_, Code.FORMAT, f"a message id has at most {ID_MAX} characters"))
+        if not is_whole(frame, text):
+            return Say(self.refuse(id_, Code.FORMAT, "half a character: a surrogate without its other half"))
+        if len(frame) == 3:
+            frame = [*frame, None]
+        if len(frame) != 4 or not isinstance(frame[2], str):
+            return Say(self.refuse(id_, Code.FORMAT, "a CALL is [2, id, action, payload]"))
+        payload = {} if frame[3] is None else frame[3]  # no fields: some senders write null
+        if not isinstance(payload, dict):
+            return Say(self.refuse(id_, Code.FORMAT, "the payload must be an object"))
+        return Called(id_, frame[2], payload)
+
+    def _is_late(self, id_: str) -> bool:
+        """Whether the answer to our CALL ``id_`` is no longer waited for; if it is, the CALL has had it now."""
+        if self._out is None or self._out.id != id_:
+            return True
+        self._out = None
+        return False
+
+    def _response(self, kind: Kind, id_: str, frame: list[Any], text: str) -> Finding:
+        """What is no character in an answer becomes a question mark: a transaction id is not thrown away for it."""
+        action = self._sent.get(id_)
+        if action is None:
+            return self._drop("answer to a message id that was never sent")
+        if not is_whole(frame, text):
+            frame = whole(frame)
+        late = self._is_late(id_)
+        if kind is Kind.CALLERROR:
+            words = [f if isinstance(f, str) else "" for f in (*frame[2:4], "", "")]
+            return Errored(id_, action, words[0], words[1], late)
+        payload = frame[2] if len(frame) == 3 else None
+        if len(frame) in (2, 3) and payload is None:
+            payload = {}
+        if not isinstance(payload, dict):
+            return Errored(id_, action, UNREADABLE, "a CALLRESULT is [3, id, payload]", late)
+        return Answered(id_, action, payload, late)
