@@ -135,7 +135,7 @@ def _run_file(path: Path, clock_rate: float, rtc_offset_s: float, scale: str | N
     import asyncio
 
     from agent.ports.store import StoreError
-    from agent.services.store import Store, StoreRefused
+    from agent.services.store.store import Store, StoreRefused
     from agent.station_file.settings import SettingsError
 
     store = Store.begun(file.station.state_dir / "agent.db", file.station.store_max_mb)  # while the rest is loaded

@@ -16,7 +16,7 @@ from agent.cli import main
 from agent.domain.evidence import Looked, Verdict, board_findings, meter_findings, worst
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Fault, MeterIdentity, MeterPolicy, Reading, Stamp
-from agent.services.store import Store
+from agent.services.store.store import Store
 from drivers.sim.world import World
 from tests.drivers.modbus_far_ends import Bank, TcpLine
 from tests.drivers.sim_stations import station

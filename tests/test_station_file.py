@@ -19,7 +19,7 @@ import pytest
 from busy_machine import Deadline
 
 from agent.cli import main
-from agent.services.store import MIGRATIONS
+from agent.services.store.store import MIGRATIONS
 
 STATIONS = Path(__file__).parents[1] / "config" / "stations"
 GOOD = """

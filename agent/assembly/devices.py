@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 from agent.domain.evse import Site
 from agent.domain.orders import SetLamp, Show
 from agent.model.types import Lamp, Screen
-from agent.services.boards import Alive, BoardKeeper
+from agent.services.devices.board import Alive, BoardKeeper
+from agent.services.devices.dispatch import Hands
+from agent.services.devices.indicators import BuzzerKeeper, LampKeeper, PowerKeeper
+from agent.services.devices.supervisor import ButtonsKeeper, DisplayKeeper, Keeper, MeterKeeper, ReaderKeeper
 from agent.services.engine import Engine
-from agent.services.files import Files, UpdaterKeeper
-from agent.services.hands import Hands
-from agent.services.indicators import BuzzerKeeper, LampKeeper, PowerKeeper
-from agent.services.keep import ButtonsKeeper, DisplayKeeper, Keeper, MeterKeeper, ReaderKeeper
+from agent.services.files.orders import Files, UpdaterKeeper
 
 if TYPE_CHECKING:
-    from agent.services.devices import Composed
+    from agent.services.devices.configured import Composed
 
 
 class Station(Protocol):
@@ -79,7 +79,7 @@ def _updater(station: Station, d: Composed) -> Keeper:
 
 
 def _terminal(station: Station, d: Composed) -> Keeper:
-    from agent.services.terminals import TerminalKeeper  # most stations have none
+    from agent.services.devices.terminal import TerminalKeeper  # most stations have none
 
     keeper = station.hands.terminals[d.evse] = TerminalKeeper(d.evse, d.name, d.opening, station.engine.post)
     return keeper
@@ -107,4 +107,4 @@ FITTINGS: dict[str, Callable[[Station, Composed], Keeper]] = {
     "display": _display,
     "terminal": _terminal,
 }
-"""By role; ``services/devices.py`` composes no other."""
+"""By role; ``services/devices/configured.py`` composes no other."""

@@ -20,7 +20,7 @@ from agent.model.types import Token
 from agent.ocpp.dialects.dialect import HIDDEN
 from agent.ocpp.transport.connector import shown
 from agent.ocpp.wire.masking import without_credentials
-from agent.services.ring import LogRing
+from agent.services.logs.buffer import LogRing
 from agent.station_file.settings import StationFile
 
 SECRET = ("password", "secret", "pin", "puk", "key", "token_file")

@@ -31,7 +31,7 @@ def _with_quirks(
     file: StationFile, backend: Backend, spoken: tuple[Dialect, ...], wrong: list[str]
 ) -> tuple[Backend, tuple[Dialect, ...]]:
     from agent.ocpp.dialects import quirks
-    from agent.services.devices import config_dirs
+    from agent.services.devices.configured import config_dirs
 
     try:
         return quirks.applied(quirks.load(backend.quirks, config_dirs(file)), backend, spoken)

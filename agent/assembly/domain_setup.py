@@ -153,13 +153,13 @@ def unusable_certificates(file: StationFile) -> list[str]:
 
 def _weak_roots(path: Path | None) -> list[str]:
     """What is wrong with the keys of these roots; of a file that cannot be read, others complain."""
-    from agent.services import certs
+    from agent.services.keys import x509_certificates
 
     try:
-        roots = certs.read(path.read_bytes()) if path is not None else []
+        roots = x509_certificates.read(path.read_bytes()) if path is not None else []
     except (OSError, ValueError):
         return []
-    found = [(n, certs.key_problem(root)) for n, root in enumerate(roots, 1)]
+    found = [(n, x509_certificates.key_problem(root)) for n, root in enumerate(roots, 1)]
     return [f"certificate {n} {why}: use another root" for n, why in found if why]
 
 
@@ -272,7 +272,7 @@ def signer(file: StationFile) -> Callable[[str], SignedReading | None]:
 
     def sign(payload: str) -> SignedReading | None:
         if not made:
-            from agent.services.ocmf import Signer
+            from agent.services.keys.ocmf_signer import Signer
 
             made.append(Signer(file.station.state_dir / "ocmf.key"))
         record: SignedReading | None = made[0].sign(payload)

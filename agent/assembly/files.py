@@ -11,13 +11,13 @@ from agent.domain.evse import Site
 from agent.domain.orders import SendLog
 from agent.services.clock import Clock
 from agent.services.engine import Engine
-from agent.services.files import Files
-from agent.services.keys import Keys
-from agent.services.pki import NamedFiles, Pki
-from agent.services.privacy import Mask
-from agent.services.ring import LogRing
+from agent.services.files.orders import Files
+from agent.services.keys.key_store import NamedFiles, Pki
+from agent.services.keys.orders import Keys
+from agent.services.logs.buffer import LogRing
+from agent.services.logs.masking import Mask
 from agent.services.status import StatusSocket
-from agent.services.store import Store
+from agent.services.store.store import Store
 from agent.station_file.settings import StationFile
 
 UPDATER_FIRST_S = 10.0

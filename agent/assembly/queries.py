@@ -11,10 +11,10 @@ from agent.domain.evse import Site
 from agent.domain.payment_words import PaymentReviewed
 from agent.model.types import EvseId
 from agent.ocpp.link import Link
+from agent.services.devices.supervisor import Keeper
 from agent.services.engine import Engine
-from agent.services.keep import Keeper
 from agent.services.status import Asked
-from agent.services.store import Store
+from agent.services.store.store import Store
 
 log = logging.getLogger(__name__)
 

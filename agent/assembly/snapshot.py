@@ -13,11 +13,11 @@ from agent.domain.metrology import record
 from agent.model.types import Lamp, Screen
 from agent.ocpp.link import Link
 from agent.services.clock import Clock
-from agent.services.keep import Keeper
-from agent.services.store import Store
+from agent.services.devices.supervisor import Keeper
+from agent.services.store.store import Store
 
 if TYPE_CHECKING:
-    from agent.services.sinks import Sinks
+    from agent.services.sinks.sinks import Sinks
 
 
 class Station(Protocol):

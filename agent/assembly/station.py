@@ -44,21 +44,21 @@ from agent.ocpp.link import Link
 from agent.ocpp.transport import connector
 from agent.ocpp.transport.timeouts import wait
 from agent.ports.store import Put, StoreError
-from agent.services.boards import Alive
 from agent.services.clock import Boot, Clock, Scale
+from agent.services.devices.board import Alive
+from agent.services.devices.dispatch import Hands
+from agent.services.devices.supervisor import Keeper
 from agent.services.engine import Engine
-from agent.services.hands import Hands
-from agent.services.health import watch
-from agent.services.keep import Keeper
-from agent.services.notify import notify
-from agent.services.privacy import Mask
-from agent.services.ring import LogRing
+from agent.services.logs.buffer import LogRing
+from agent.services.logs.masking import Mask
+from agent.services.sd_notify import notify
 from agent.services.status import StatusSocket
-from agent.services.store import Store
+from agent.services.store.store import Store
+from agent.services.watchdog import watch
 from agent.station_file.settings import Backend, StationFile
 
 if TYPE_CHECKING:
-    from agent.services.sinks import Sinks
+    from agent.services.sinks.sinks import Sinks
 
 log = logging.getLogger(__name__)
 
@@ -268,7 +268,7 @@ class Station:
         await self.links[backend.name].run()
 
     async def _alert(self) -> None:
-        from agent.services.sinks import Sinks
+        from agent.services.sinks.sinks import Sinks
 
         self.sinks = Sinks(self.file.sinks, self.file.station.id, self.clock)
         self.sinks.addFilter(self.mask)
@@ -311,7 +311,7 @@ class Station:
             await wait(self._answered, HEAD_START_S)
         alone = settle()
         from agent.assembly.devices import fit
-        from agent.services.devices import compose
+        from agent.services.devices.configured import compose
 
         for device in compose(self.file, self.clock.stamp):
             for complaint in device.complaints:

@@ -23,7 +23,7 @@ from agent.station_file.problems import Problem, placed
 from agent.station_file.settings import SettingsError, StationFile, load, meant
 
 if TYPE_CHECKING:
-    from agent.services.devices import Composed
+    from agent.services.devices.configured import Composed
 
 GOOD, WRONG = 0, 2
 
@@ -84,7 +84,7 @@ def check(file: StationFile) -> Iterable[str]:
 
 def _words(file: StationFile) -> Iterator[str]:
     """What a screen can say: there are texts of each language, and the currency is one."""
-    from agent.services.devices import config_dirs
+    from agent.services.devices.configured import config_dirs
 
     folders = [folder / "texts" for folder in config_dirs(file)]
     known = sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
@@ -141,7 +141,7 @@ def _socket(file: StationFile) -> Iterator[str]:
 
 def devices(file: StationFile) -> list[str]:
     """Of the devices alone, also of a file in which something else is wrong."""
-    from agent.services.devices import compose
+    from agent.services.devices.configured import compose
 
     try:
         composed = compose(file, lambda: (0, 0.0))
@@ -152,7 +152,7 @@ def devices(file: StationFile) -> list[str]:
 
 def _lines(file: StationFile, composed: Sequence[Composed]) -> list[str]:
     """All devices on one serial line speak at its speed."""
-    from agent.services.devices import fitting_of
+    from agent.services.devices.configured import fitting_of
 
     wrong: list[str] = []
     lines: dict[str, tuple[str, str]] = {}

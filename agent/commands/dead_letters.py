@@ -16,7 +16,7 @@ from typing import Any
 
 from agent.ports.store import StoreError
 from agent.services.status import VERSION
-from agent.services.store import Store, StoreRefused
+from agent.services.store.store import Store, StoreRefused
 from agent.station_file.settings import StationFile
 
 ASK = "dead"

@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.model.fastclass import frozen
 from agent.ports.driver import Driver
-from agent.services.devices import GROUP
+from agent.services.devices.configured import GROUP
 from agent.station_file.key_rules import key_type, parts
 
 SOME_BROKEN = 1

@@ -18,8 +18,8 @@ from agent.domain.evse import Site
 from agent.domain.faults import JAMS, KEPT, blocks, heaviest_first
 from agent.model.types import STATION, EvseId, Fault
 from agent.ports.store import StoreError
-from agent.services.keep import Keeper
-from agent.services.store import Store, StoreRefused
+from agent.services.devices.supervisor import Keeper
+from agent.services.store.store import Store, StoreRefused
 from agent.station_file.settings import StationFile
 
 ASK = "faults"

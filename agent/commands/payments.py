@@ -15,7 +15,7 @@ from typing import Any
 from agent.commands.dead_letters import CannotDo, asked
 from agent.domain.adhoc import PayState, reference
 from agent.ports.store import Put, StoreError
-from agent.services.store import Store, StoreRefused
+from agent.services.store.store import Store, StoreRefused
 from agent.station_file.payment import stranded
 from agent.station_file.settings import StationFile
 

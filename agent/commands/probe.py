@@ -24,8 +24,8 @@ from agent.model.fastclass import frozen
 from agent.model.types import MeterIdentity, MeterPolicy, Reading
 from agent.ports import DeviceError
 from agent.ports.store import StoreError
-from agent.services.devices import Composed, compose
-from agent.services.store import Store, StoreRefused
+from agent.services.devices.configured import Composed, compose
+from agent.services.store.store import Store, StoreRefused
 from agent.station_file.settings import NOMINAL_V, SettingsError, StationFile
 
 EVERY_S = 1.0

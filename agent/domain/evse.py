@@ -300,7 +300,7 @@ class Site:
     backup_s: float = 15.0
     profiles: Callable[[], int] = lambda: 0
     sign: Callable[[str], SignedReading | None] = lambda payload: None
-    """Signs an OCMF payload with the station's key (``services/ocmf.py``); None: it cannot."""
+    """Signs an OCMF payload with the station's key (``services/keys/ocmf_signer.py``); None: it cannot."""
     version: str = ""
     """Of the program, as a record names it."""
     records: int = 0

@@ -1,4 +1,4 @@
-"""What is ordered of keys and certificates, and what comes back (``services/keys.py``)."""
+"""What is ordered of keys and certificates, and what comes back (``services/keys/orders.py``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys and certificates of the station; ``services/pki.py`` is the real one (decision 12)."""
+"""Keys and certificates of the station; ``services/keys/key_store.py`` is the real one (decision 12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the link needs of the durable store; ``services/store.py`` is the real one."""
+"""What the link needs of the durable store; ``services/store/store.py`` is the real one."""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Limit, MeterIdentity, Reading, Stamp, Token
 from agent.ocpp.transport.websocket import WebSocket
 from agent.ports.reader import Tap
-from agent.services import devices, store
+from agent.services.devices import configured
+from agent.services.store import store
 from agent.station_file.settings import load
 
 CARD = "04A1B2C3D4E5F6"
@@ -233,11 +234,11 @@ async def main() -> int:
     marks: dict[str, float] = {}
     board, reader = Board(marks), Reader(marks)
 
-    def composed(file: Any, now: Callable[[], tuple[int, float]]) -> list[devices.Composed]:
+    def composed(file: Any, now: Callable[[], tuple[int, float]]) -> list[configured.Composed]:
         ports = {"board": board, "meter": Meter(now), "reader": reader}
-        return [devices.Composed(1, role, role, opened(port), [], *[None] * 3) for role, port in ports.items()]
+        return [configured.Composed(1, role, role, opened(port), [], *[None] * 3) for role, port in ports.items()]
 
-    devices.compose = composed
+    configured.compose = composed
     if args.taps:
         note_frames(marks)
         note_commits(marks)

@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted, TriggerReason
 from agent.model.types import Stamp, Token
-from agent.services.schema import PRAGMAS
+from agent.services.store.migrations import PRAGMAS
 from tests.bench import encoding
 from tests.bench.backend import Backend
 from tests.bench.figures import Figures, Goal

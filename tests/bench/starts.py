@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.domain.record import dump
-from agent.services import forms
-from agent.services.store import Store
+from agent.services.store import encoding as forms
+from agent.services.store.store import Store
 from tests.bench import encoding
 from tests.bench.backend import Backend
 from tests.bench.figures import Figures, Goal

@@ -33,7 +33,7 @@ from agent.domain.tariff import Rates, Tariff, Window
 from agent.domain.tariff_words import tariff_words
 from agent.model.meter_signing import Signing, named_in, tariff_text
 from agent.model.types import Judge, Token, TokenType
-from agent.services.ocmf import Signer
+from agent.services.keys.ocmf_signer import Signer
 from tests.domain.playbook import ACCEPTED, EMPTY, LINK, A, Playbook, make_site, wh
 from tests.domain.test_plays_payment import AMOUNT, CARD, offer, till
 from tests.domain.test_plays_signing import EM580

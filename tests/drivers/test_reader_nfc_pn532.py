@@ -24,7 +24,7 @@ from agent.model.types import Fault, Token, TokenType
 from agent.ports import Unreachable
 from agent.ports.driver import Where
 from agent.ports.reader import ReaderPort, Tap
-from agent.services import keep
+from agent.services.devices import supervisor
 from drivers.reader_nfc import DRIVER, NfcSettings
 from drivers.reader_nfc.secure_settings import SecureSettings
 from drivers.sim.card import Card
@@ -330,14 +330,14 @@ async def test_a_reader_pulled_and_put_back_raises_the_fault_and_clears_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its keeper and the driver as they are on a board, over a name as of udev; badges are read before and after."""
-    monkeypatch.setattr(keep, "BACK_OFF_S", (0.05,))
+    monkeypatch.setattr(supervisor, "BACK_OFF_S", (0.05,))
     chip, name = BadgeAtPn532(), tmp_path / "rfid0"
     (tmp_path / "key").write_bytes(KEY)
     (tmp_path / "key").chmod(0o600)
     table = SecureSettings("000001", tmp_path / "key", diversify="none", file=1)
     settings = NfcSettings(f"tty:{name}:pn532", "secure", secure=table, poll_ms=5, presence_ms=10)
     told: list[Event] = []
-    keeper = keep.ReaderKeeper(1, "reader", lambda: DRIVER.open(settings, WHERE), told.append)
+    keeper = supervisor.ReaderKeeper(1, "reader", lambda: DRIVER.open(settings, WHERE), told.append)
 
     async def until(event: Event) -> None:
         async with deadline(30):

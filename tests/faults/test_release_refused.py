@@ -11,8 +11,8 @@ from agent.commands.verify.runner import rounds
 from agent.domain.events import BoardOpened, Event, ReleaseRefused
 from agent.domain.orders import SetLimit, SetRelease
 from agent.model.types import Limit
-from agent.services import release
-from agent.services.boards import Alive, BoardKeeper
+from agent.services.devices import release
+from agent.services.devices.board import Alive, BoardKeeper
 from drivers.sim.board import ChargeController
 from drivers.sim.modbus_slave import ILLEGAL_VALUE, Exceptional
 from tests.drivers.sim_stations import until

@@ -12,7 +12,7 @@ from agent.commands.verify.runner import rounds
 from agent.domain.events import BoardOpened, Event, UnlockTried
 from agent.domain.orders import SetLimit, SetRelease, Unlock
 from agent.model.types import Limit
-from agent.services.boards import Alive, BoardKeeper
+from agent.services.devices.board import Alive, BoardKeeper
 from drivers.sim.board import ChargeController
 from tests.drivers.sim_stations import until
 from tests.verify.far_ends import BOARD, Spoilt, behind

@@ -26,7 +26,7 @@ from agent.domain.messages import (
 from agent.domain.record import Poisoned
 from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ports.store import Put, StoreError
-from agent.services.store import Store, StoreRefused
+from agent.services.store.store import Store, StoreRefused
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "20261128"))

@@ -34,8 +34,8 @@ from agent.domain.payment_words import (
     VoidPayment,
 )
 from agent.model.bank_card import Settlement
-from agent.services import keep
-from agent.services.terminals import TerminalKeeper
+from agent.services.devices import supervisor
+from agent.services.devices.terminal import TerminalKeeper
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
@@ -186,7 +186,7 @@ async def test_each_hold_is_charged_once_or_released(
 ) -> None:
     """Payments at a terminal beside lost, late and spoilt replies, hang-ups, power cuts and kills of the agent; over
     TCP and over a serial line. The bank's books say whether each hold was charged once, as decided, or released."""
-    monkeypatch.setattr(keep, "BACK_OFF_S", (0.02, 0.1))
+    monkeypatch.setattr(supervisor, "BACK_OFF_S", (0.02, 0.1))
     draw = random.Random(f"{SEED} {line}")
     async with running(tmp_path, line) as apollo, Cashier(apollo, draw) as cashier:
         for number in range(PAYMENTS // 2):

@@ -46,7 +46,7 @@ from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.timestamps import rfc3339
 from agent.ports.store import OutboxRow, Put, StoreError
-from agent.services.store import Store
+from agent.services.store.store import Store
 
 T = TypeVar("T")
 ENERGY = "Energy.Active.Import.Register"

@@ -15,9 +15,9 @@ from test_link_tls import connects, trouble
 from agent.assembly.domain_setup import unusable_certificates
 from agent.domain.access import Trouble
 from agent.domain.certificates import Use
-from agent.services import certs
-from agent.services.pki import NamedFiles, Pki
-from agent.services.signing import signer_accepted
+from agent.services.keys import x509_certificates
+from agent.services.keys.firmware_signature import signer_accepted
+from agent.services.keys.key_store import NamedFiles, Pki
 from agent.station_file.settings import load
 
 TRUSTED = {RootKind.BASIC_CONSTRAINTS, RootKind.KEY_USAGE, RootKind.VERSION_1}
@@ -111,4 +111,7 @@ def test_a_signer_of_firmware_with_a_weak_key_is_refused(tmp_path: Path, name: s
 def test_other_keys_of_today_are_strong(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Firmware")])
-    assert certs.key_problem(authority.certify(subject, ed25519.Ed25519PrivateKey.generate().public_key())) == ""
+    assert (
+        x509_certificates.key_problem(authority.certify(subject, ed25519.Ed25519PrivateKey.generate().public_key()))
+        == ""
+    )

@@ -23,8 +23,8 @@ from agent.assembly.station import Options, Station
 from agent.commands import check
 from agent.domain.variables import VARIABLES, Variable
 from agent.ports import Broken, DeviceError
-from agent.services.keep import Keeper
-from agent.services.store import Store
+from agent.services.devices.supervisor import Keeper
+from agent.services.store.store import Store
 from agent.station_file import payment, tariff
 from agent.station_file import tables as station_tables
 from agent.station_file.key_rules import Between, Entries, OneOf, Text, key_type, parts

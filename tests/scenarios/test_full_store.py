@@ -16,7 +16,7 @@ from street import Backend, Street, station_text
 from street201 import CARD, FRIEND, Street201
 
 from agent.ports.store import Put
-from agent.services.store import Store
+from agent.services.store.store import Store
 
 LEFT_BYTES = 54_000
 

@@ -21,7 +21,7 @@ from agent.domain.orders import ReadMeter, SendLog
 from agent.model.types import Fault, Stamp
 from agent.ports.store import Put, StoreError
 from agent.services.clock import BUILT_UTC_S
-from agent.services.store import Store
+from agent.services.store.store import Store
 from agent.station_file.settings import parse
 
 UTC = BUILT_UTC_S + 1e6

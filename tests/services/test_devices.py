@@ -9,7 +9,7 @@ import pytest
 
 from agent.commands.check import check, devices
 from agent.model.types import MeterPolicy
-from agent.services.devices import compose
+from agent.services.devices.configured import compose
 from agent.station_file.settings import SettingsError, StationFile, parse
 
 METER = {"driver": "meter_modbus", "map": "abb_b23", "device": "/dev/ttyS7"}

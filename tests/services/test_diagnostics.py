@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.assembly.diagnostics import HIDDEN, frames, is_secret, station_file, without_secrets, without_tokens
 from agent.services.clock import Clock
-from agent.services.ring import LINE_MAX, LogRing
+from agent.services.logs.buffer import LINE_MAX, LogRing
 
 
 def test_secrets_of_the_station_file(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.services.devices import CONFIG_GROUP, GROUP, _brought
-from agent.services.entries import entries, load
+from agent.services.devices.configured import CONFIG_GROUP, GROUP, _brought
+from agent.services.devices.entry_points import entries, load
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,7 +88,7 @@ def test_what_is_named_is_loaded() -> None:
 
 def test_the_library_stays_out() -> None:
     code = (
-        "import sys; from agent.services.devices import _brought, find; find('reader_serial'); _brought(); "
+        "import sys; from agent.services.devices.configured import _brought, find; find('reader_serial'); _brought(); "
         "print({'email', 'zipfile', 'bz2', 'tempfile'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -44,12 +44,12 @@ from agent.domain.orders import CheckFirmware, DropFirmware, FetchFirmware, Judg
 from agent.model.types import Token
 from agent.ports.updater import Running
 from agent.services.clock import Clock
-from agent.services.files import Files, UpdaterKeeper
-from agent.services.keys import Keys
-from agent.services.pki import Pki
-from agent.services.privacy import Mask
-from agent.services.ring import LogRing
-from agent.services.sinks import Sinks
+from agent.services.files.orders import Files, UpdaterKeeper
+from agent.services.keys.key_store import Pki
+from agent.services.keys.orders import Keys
+from agent.services.logs.buffer import LogRing
+from agent.services.logs.masking import Mask
+from agent.services.sinks.sinks import Sinks
 from agent.station_file.settings import SinkTable
 
 DEADLINE_S = 30.0
@@ -163,8 +163,8 @@ FILE_ORDERS: list[tuple[Order, Event | None]] = [
     (SendLog("s", "http://127.0.0.1:1/x", name="log.zip"), LogSent("s", "UploadFailure")),
 ]
 FILE_WORK = (
-    "agent.services.signing.signer_accepted", "agent.services.transfer.fetch", "agent.services.signing.signed_by",
-    "agent.services.transfer.part.forget", "agent.services.archive.pack", "agent.services.transfer.send",
+    "agent.services.keys.firmware_signature.signer_accepted", "agent.services.files.transfer.fetch", "agent.services.keys.firmware_signature.signed_by",
+    "agent.services.files.transfer.partial_file.forget", "agent.services.files.zip_file.pack", "agent.services.files.transfer.send",
 )  # fmt: skip
 
 
@@ -241,7 +241,7 @@ class OddUpdater:
 
 
 async def test_an_updater_with_a_defect_fails_its_job_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.services.keep.BROKEN_S", 0.01)
+    monkeypatch.setattr("agent.services.devices.supervisor.BROKEN_S", 0.01)
     async with station() as s:
         odd = OddUpdater()
         keeper = UpdaterKeeper("updater", odd.open, s.heard.put_nowait, asyncio.Event())

@@ -11,8 +11,8 @@ import pytest
 from busy_machine import deadline
 
 from agent.domain.events import CablePlugged, Event
-from agent.services import health
-from agent.services.boards import Alive
+from agent.services import watchdog
+from agent.services.devices.board import Alive
 from agent.services.engine import Engine
 from tests.services.test_engine import Disk, make
 
@@ -32,12 +32,12 @@ class Fed:
 @contextlib.asynccontextmanager
 async def station(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Engine, Disk, Fed, Callable[[Event], None]]]:
     """The engine with its disk, the question that is asked of it, and a board."""
-    monkeypatch.setattr(health, "PATIENCE_S", PATIENCE_S)
+    monkeypatch.setattr(watchdog, "PATIENCE_S", PATIENCE_S)
     engine, disk, _ = make()
     alive, board = Alive(0.01), Fed()
     tasks = [
         asyncio.ensure_future(work)
-        for work in (engine.run(), health.watch(engine, alive, boards=True), alive.beat(board))
+        for work in (engine.run(), watchdog.watch(engine, alive, boards=True), alive.beat(board))
     ]
     try:
         yield engine, disk, board, engine.post

@@ -9,7 +9,7 @@ from pathlib import Path
 from busy_machine import deadline
 
 from agent.assembly.station import Options, Station
-from agent.services.store import Store
+from agent.services.store.store import Store
 from agent.station_file.settings import parse
 from tests.bench.backend import open_backend
 

@@ -14,9 +14,9 @@ from agent.domain.events import Event, FaultCleared, FaultRaised, SupplyChanged
 from agent.domain.orders import SetLamp, Signal
 from agent.model.types import Fault, Lamp, Sign, Supply
 from agent.ports.driver import Where
-from agent.services import indicators
-from agent.services.indicators import BuzzerKeeper, LampKeeper, PowerKeeper
-from agent.services.keep import Keeper
+from agent.services.devices import indicators
+from agent.services.devices.indicators import BuzzerKeeper, LampKeeper, PowerKeeper
+from agent.services.devices.supervisor import Keeper
 from drivers.buzzer_evdev import DRIVER as BUZZER
 from drivers.buzzer_evdev import BuzzerSettings
 from drivers.lamp_leds import DRIVER as LEDS

@@ -22,16 +22,16 @@ from agent.domain.orders import ReadMeter, SetLimit, SetRelease, Show, Unlock
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Fault, Limit, MeterIdentity, Reading, Screen, ScreenName, Stamp
 from agent.ports import Broken, Exchanged, Garbled, Refused, Unreachable
-from agent.services import keep, release
-from agent.services.boards import Alive, BoardKeeper
-from agent.services.hands import Hands
-from agent.services.keep import DisplayKeeper, MeterKeeper
+from agent.services.devices import release, supervisor
+from agent.services.devices.board import Alive, BoardKeeper
+from agent.services.devices.dispatch import Hands
+from agent.services.devices.supervisor import DisplayKeeper, MeterKeeper
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(keep, "BACK_OFF_S", (0.01,))
-    monkeypatch.setattr(keep, "BROKEN_S", 0.05)
+    monkeypatch.setattr(supervisor, "BACK_OFF_S", (0.01,))
+    monkeypatch.setattr(supervisor, "BROKEN_S", 0.05)
 
 
 async def until(condition, timeout_s=30.0):

@@ -19,7 +19,7 @@ from agent.domain.tariff import Tariff
 from agent.model.bank_card import BankCard
 from agent.model.types import Stamp, Token, TokenType
 from agent.ports.store import Put
-from agent.services.store import Store
+from agent.services.store.store import Store
 from agent.station_file.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]

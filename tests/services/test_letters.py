@@ -15,8 +15,8 @@ from test_store import ended, sampled, started
 
 from agent.commands.dead_letters import answer
 from agent.ports.store import Put
-from agent.services import letters
-from agent.services.store import Store
+from agent.services.store import dead_letters
+from agent.services.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 CARD = "04A1B2C3"
@@ -90,8 +90,8 @@ async def test_an_open_session_or_transaction_keeps_the_backends_id(tmp_path: Pa
 async def test_the_list_is_bounded_and_a_bill_outlives_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(letters, "VALUES_MAX", 3)
-    monkeypatch.setattr(letters, "BILLS_MAX", 6)
+    monkeypatch.setattr(dead_letters, "VALUES_MAX", 3)
+    monkeypatch.setattr(dead_letters, "BILLS_MAX", 6)
     store = await buried(tmp_path / "agent.db", *(f"s{n}" for n in range(5)), id_="1")
     left = await store.dead()
     assert [x.session for x in left if x.kind == "MeterSampled"] == ["s2", "s3", "s4"]

@@ -17,7 +17,7 @@ from agent.domain.events import Started
 from agent.domain.evse import Evse, Site
 from agent.domain.variables import Settings
 from agent.model.types import Moment, Stamp
-from agent.services.store import Store
+from agent.services.store.store import Store
 
 ENTRIES = 400
 WRITER = f"""
@@ -32,7 +32,7 @@ from agent.domain.variables import Settings
 from agent.model.types import AuthorizationStatus, Verdict
 from agent.services.clock import Clock
 from agent.services.engine import Engine
-from agent.services.store import Store
+from agent.services.store.store import Store
 
 class Backend:
     def reply(self, order): print(self.version, order.status, flush=True)

@@ -16,7 +16,7 @@ from agent.domain.metrology import Watch
 from agent.domain.orders import ReadMeter
 from agent.model.types import Fault, MeterPolicy
 from agent.ports.driver import Where
-from agent.services.keep import MeterKeeper
+from agent.services.devices.supervisor import MeterKeeper
 from drivers.meter_modbus import DRIVER, MeterSettings
 from tests.domain.playbook import Playbook, charging, make_site
 from tests.drivers.modbus_far_ends import Bank, TcpLine

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.services.notify import notify, watchdog_s
+from agent.services.sd_notify import notify, watchdog_s
 
 
 def test_a_datagram_reaches_the_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

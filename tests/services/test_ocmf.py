@@ -37,7 +37,7 @@ from agent.model.types import MeterIdentity, ReadingContext, SignedReading
 from agent.ocpp.dialects.dialect import Desk, Dialect, Out
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from agent.services.ocmf import Signer
+from agent.services.keys.ocmf_signer import Signer
 from tests.domain.playbook import ACCEPTED, EMPTY, PLUGGED, A, Playbook, charging, make_site, wh
 from tests.ocpp.ocpp_stand_ins import Outbox, desk
 

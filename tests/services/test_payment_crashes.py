@@ -34,10 +34,10 @@ from agent.domain.variables import Settings
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Moment, Reading, Stamp
 from agent.ports.store import Put
-from agent.services import keep
+from agent.services.devices import supervisor
+from agent.services.devices.terminal import TerminalKeeper
 from agent.services.engine import Engine
-from agent.services.store import Store
-from agent.services.terminals import TerminalKeeper
+from agent.services.store.store import Store
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
@@ -252,7 +252,7 @@ async def one(folder: Path, apollo: Apollo, deeds: Sequence[tuple[int, str]]) ->
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keep, "BACK_OFF_S", (0.02,))
+    monkeypatch.setattr(supervisor, "BACK_OFF_S", (0.02,))
 
 
 async def test_an_honest_payment_is_captured(tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent.domain.certificates import HashData, Use
-from agent.services import certs
-from agent.services.pki import NamedFiles, Pki
-from agent.services.signing import signer_accepted
+from agent.services.keys import x509_certificates
+from agent.services.keys.firmware_signature import signer_accepted
+from agent.services.keys.key_store import NamedFiles, Pki
 
 CPO = Authority(name="CPO root")
 STRANGER = Authority(name="Stranger")
@@ -211,16 +211,16 @@ def test_so_many_and_no_more_but_the_same_again(pki: Pki) -> None:
 def test_hashes_are_those_of_another_implementation(name: str, algorithm: type[hashes.HashAlgorithm]) -> None:
     own = CPO.certify(named("leaf"), STRANGER.key.public_key())
     request = ocsp.OCSPRequestBuilder().add_certificate(own, CPO.certificate, algorithm()).build()
-    ours = certs.hash_data(own, CPO.certificate, name)
+    ours = x509_certificates.hash_data(own, CPO.certificate, name)
     assert ours.issuer_name == request.issuer_name_hash.hex()
     assert ours.issuer_key == request.issuer_key_hash.hex()
     assert ours.serial == f"{request.serial_number:x}"
     assert ours.same(HashData(name, ours.issuer_name.upper(), ours.issuer_key.upper(), "00" + ours.serial.upper()))
 
 
-@pytest.mark.parametrize("algorithm", certs.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", x509_certificates.ALGORITHMS)
 def test_a_root_goes_by_its_hashes_once(pki: Pki, algorithm: str) -> None:
-    named = certs.hash_data(CPO.certificate, CPO.certificate, algorithm)
+    named = x509_certificates.hash_data(CPO.certificate, CPO.certificate, algorithm)
     assert pki.delete(named, True) == "Failed"  # the last one that the connection hangs on
     pki.install(Use.CSMS_ROOT, STRANGER.pem, 5, None)
     pki.used("a", STRANGER.certificate.public_bytes(Encoding.DER))
@@ -233,7 +233,7 @@ def test_a_root_goes_by_its_hashes_once(pki: Pki, algorithm: str) -> None:
 @pytest.mark.parametrize("spare_last", [True, False])
 def test_the_root_that_a_connection_hangs_on_stays(pki: Pki, spare_last: bool) -> None:
     pki.install(Use.CSMS_ROOT, STRANGER.pem, 5, None)
-    ours, other = (certs.hash_data(a.certificate, a.certificate) for a in (CPO, STRANGER))
+    ours, other = (x509_certificates.hash_data(a.certificate, a.certificate) for a in (CPO, STRANGER))
     pki.used("a", CPO.certificate.public_bytes(Encoding.DER))
     pki.used("b", STRANGER.certificate.public_bytes(Encoding.DER))
     assert [pki.delete(root, spare_last) for root in (ours, other)] == ["Failed", "Failed"]
@@ -247,12 +247,12 @@ def test_while_nobody_knows_which_root_it_is_all_stay(pki: Pki, roots: tuple[byt
     for root in roots:
         pki.used("a", root)
     for authority in (CPO, STRANGER):
-        assert pki.delete(certs.hash_data(authority.certificate, authority.certificate), True) == "Failed"
-    assert pki.delete(certs.hash_data(CPO.certificate, CPO.certificate), False) == "Accepted"
+        assert pki.delete(x509_certificates.hash_data(authority.certificate, authority.certificate), True) == "Failed"
+    assert pki.delete(x509_certificates.hash_data(CPO.certificate, CPO.certificate), False) == "Accepted"
 
 
 def hashes_of(authority: Authority) -> HashData:
-    return certs.hash_data(authority.certificate, authority.certificate)
+    return x509_certificates.hash_data(authority.certificate, authority.certificate)
 
 
 @pytest.mark.parametrize("use", Use)
@@ -304,16 +304,16 @@ def test_the_own_certificate_of_the_station_file_cannot_be_deleted(tmp_path: Pat
     pki = Pki(tmp_path / "pki", NamedFiles(own=(file,)))
     if issuer_is_known:
         pki.install(Use.CSMS_ROOT, CPO.pem, 5, None)
-    assert pki.delete(certs.hash_data(own, CPO.certificate), False) == "Failed"
+    assert pki.delete(x509_certificates.hash_data(own, CPO.certificate), False) == "Failed"
     other = CPO.certify(named("SN-2"), STRANGER.key.public_key())
-    assert pki.delete(certs.hash_data(other, CPO.certificate), False) == "NotFound"
+    assert pki.delete(x509_certificates.hash_data(other, CPO.certificate), False) == "NotFound"
 
 
 @pytest.mark.parametrize("signer", [CPO, SUB])
 def test_its_own_certificate_cannot_be_deleted(pki: Pki, signer: Authority) -> None:
     chain = signer.sign(pki.request("SN-1", "")) + (SUB.pem if signer is SUB else "")
     taken = pki.take(chain, "SN-1", None)
-    assert pki.delete(certs.hash_data(leaf(chain), signer.certificate), False) == "Failed"
+    assert pki.delete(x509_certificates.hash_data(leaf(chain), signer.certificate), False) == "Failed"
     assert pki.client(taken.id) is not None
 
 
@@ -346,7 +346,7 @@ def test_whatever_is_done_what_is_there_is_complete(
             assert (pki.install(Use.CSMS_ROOT, MADE[n].pem, 2, None) == "") is not full
             roots |= set() if full else {n}
         elif what == "delete":
-            named = certs.hash_data(MADE[n].certificate, MADE[n].certificate)
+            named = x509_certificates.hash_data(MADE[n].certificate, MADE[n].certificate)
             assert pki.delete(named, False) == ("Accepted" if n in roots else "NotFound")
             roots -= {n}
         elif what == "sign":
@@ -395,7 +395,7 @@ from pathlib import Path
 sys.path[:0] = [sys.argv[2]]
 from authorities import Authority, pem
 from agent.domain.certificates import Use
-from agent.services.pki import NamedFiles, Pki
+from agent.services.keys.key_store import NamedFiles, Pki
 root, pki = Authority(), Pki(Path(sys.argv[1]))
 pki.install(Use.CSMS_ROOT, root.pem, 5, None)
 print(flush=True)

@@ -16,7 +16,7 @@ from busy_machine import stretched
 from agent.domain.asks import AskSet, AskStart
 from agent.domain.events import Asked, CardPresented, Started, TokenJudged, TransactionHeard
 from agent.model.types import AuthorizationStatus, Token, Verdict
-from agent.services.privacy import KEPT, Mask
+from agent.services.logs.masking import KEPT, Mask
 from agent.station_file.settings import Backend, Device
 
 UID, EMAID = "04A1B2C3D4E5F6", "LU-CHA-C12345678-9"
@@ -99,7 +99,7 @@ import logging, sys
 logging.basicConfig(stream=sys.stderr)
 from agent.domain.events import CardPresented
 from agent.model.types import Token
-from agent.services.privacy import Mask
+from agent.services.logs.masking import Mask
 mask = Mask(); mask.install(); mask.hearing(CardPresented(1, Token({UID!r})))
 raise ExceptionGroup("x", [ValueError({UID!r})])
 """

@@ -25,7 +25,7 @@ from agent.domain.orders import SetHold, SetLimit, SetRelease, SetService, Unloc
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Limit
 from agent.ports import Refused, Unreachable
-from agent.services.boards import Alive, BoardKeeper
+from agent.services.devices.board import Alive, BoardKeeper
 from tests.moving_clock import run_moving
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"

@@ -23,9 +23,9 @@ from agent.domain.record import dump
 from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ocpp.outbound.transaction_openings import Known, put
 from agent.ports.store import OutboxRow, Put
-from agent.services import letters, salvage
-from agent.services.ids import ENDED_KEPT
-from agent.services.store import MIGRATIONS, Store
+from agent.services.store import dead_letters, recovery
+from agent.services.store.store import MIGRATIONS, Store
+from agent.services.store.transaction_ids import ENDED_KEPT
 
 SESSIONS, AT_ONCE = 10_000, 250
 CHARGING = ChargingState.CHARGING
@@ -75,8 +75,8 @@ async def test_refused_sessions_are_kept_up_to_the_bound(tmp_path: Path) -> None
     kept = len(store._ids._running)
     await store.close()
     counts = look(path)
-    assert counts["dead"] == letters.VALUES_MAX + letters.BILLS_MAX
-    assert counts["transaction"] == letters.BILLS_MAX // 2 == kept
+    assert counts["dead"] == dead_letters.VALUES_MAX + dead_letters.BILLS_MAX
+    assert counts["transaction"] == dead_letters.BILLS_MAX // 2 == kept
     assert counts["outbox"] == counts["numbers"] == 0
     assert path.stat().st_size < 16 * 1024 * 1024
 
@@ -84,16 +84,16 @@ async def test_refused_sessions_are_kept_up_to_the_bound(tmp_path: Path) -> None
 async def test_boots_and_poisoned_records_are_bounded(tmp_path: Path) -> None:
     path = tmp_path / "agent.db"
     store = await fast(path)
-    for n in range(letters.BOOTS_MAX + 50):
+    for n in range(dead_letters.BOOTS_MAX + 50):
         await store.commit([Put("boot", str(n), {"id": f"b{n}"}), Put("poisoned", f"cache/{n}", {"why": "x"})])
     bills = ("session/s1", "s2", "payment/p1")
     await store.commit([Put("poisoned", key, {"why": "a bill"}) for key in bills])
-    await store.commit([Put("poisoned", f"zone/{n}", {"why": "x"}) for n in range(letters.POISONED_MAX)])
+    await store.commit([Put("poisoned", f"zone/{n}", {"why": "x"}) for n in range(dead_letters.POISONED_MAX)])
     facts = await store.facts()
-    assert len(facts["boot"]) == letters.BOOTS_MAX
-    assert str(letters.BOOTS_MAX + 49) in facts["boot"]
+    assert len(facts["boot"]) == dead_letters.BOOTS_MAX
+    assert str(dead_letters.BOOTS_MAX + 49) in facts["boot"]
     assert "0" not in facts["boot"]
-    assert len(facts["poisoned"]) == letters.POISONED_MAX
+    assert len(facts["poisoned"]) == dead_letters.POISONED_MAX
     assert set(bills) <= facts["poisoned"].keys(), "what may hold a bill outlives the rest"
     await store.close()
 
@@ -147,7 +147,7 @@ async def test_no_message_id_is_given_twice_after_one_salvage_more(tmp_path: Pat
     for n in range(3):
         await store.commit([Put("session", f"s{n}", {"open": True})], [("chargy", started(f"s{n}"))])
         (row,) = await store.head("chargy", 9)
-        assert before + (salvage.AHEAD if n else 1) <= row.seq < 2**32
+        assert before + (recovery.AHEAD if n else 1) <= row.seq < 2**32
         before = row.seq
         kept = Known(f"s{n}").leaving(row, "2.0.1")
         await store.done(row, [put("chargy", f"s{n}", kept)])
@@ -155,7 +155,7 @@ async def test_no_message_id_is_given_twice_after_one_salvage_more(tmp_path: Pat
         with contextlib.closing(sqlite3.connect(path)) as db, db:
             if counter != "whole":
                 db.execute("UPDATE sqlite_sequence SET seq=?", (counter,))
-        salvage.replace(path)
+        recovery.replace(path)
         store = await Store.open(path)
     await store.close()
 
@@ -167,7 +167,7 @@ async def test_no_place_is_given_twice_after_a_salvage(tmp_path: Path) -> None:
     store = await Store.open(path)
     await store.commit([], [("chargy", started("s2"))])
     new = (await store.head("chargy", 9))[-1]
-    assert new.seq > 9 + salvage.AHEAD - 1
+    assert new.seq > 9 + recovery.AHEAD - 1
     await store.close()
 
 

@@ -33,7 +33,7 @@ from agent.domain.security import LOG_MAX, Noted
 from agent.model.types import Reading, ReadingContext, Stamp
 from agent.ports.store import NOTES_MAX, Put, link_of, notes_of, readings_of
 from agent.services import engine
-from agent.services.store import Store
+from agent.services.store.store import Store
 
 NOTES = notes_of("chargy")
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from makers import Maker
 
-from agent.services.signing import signed_by, signer_accepted
+from agent.services.keys.firmware_signature import signed_by, signer_accepted
 
 CONTENT = b"firmware" * 1000
 

@@ -18,8 +18,8 @@ from simulated import held_port
 from agent.domain.messages import MeterSampled, Sample, SecurityHappened, TransactionStarted
 from agent.model.types import Reading, ReadingContext, SignedReading, Stamp, Token
 from agent.services.clock import Clock
-from agent.services.sink_mqtt import open_outlet
-from agent.services.sinks import FileOutlet, Sink, SinkError, Sinks
+from agent.services.sinks.mqtt import open_outlet
+from agent.services.sinks.sinks import FileOutlet, Sink, SinkError, Sinks
 from agent.station_file.settings import SettingsError, SinkTable, parse
 from drivers.sim.mqtt import Broker as SimBroker
 
@@ -164,7 +164,7 @@ async def test_what_no_encoding_has_ends_no_sink(tmp_path: Path) -> None:
 async def test_files_that_are_no_use_are_a_trouble_of_the_sink(
     tmp_path: Path, file: str, content: bytes | None
 ) -> None:
-    from agent.services.sink_mqtt import open_outlet
+    from agent.services.sinks.mqtt import open_outlet
 
     path = tmp_path / "file"
     if content is not None:

@@ -16,10 +16,10 @@ from agent.domain.record import Poisoned
 from agent.model.fastclass import replace
 from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ports.store import Put, StoreError
-from agent.services import store as module
-from agent.services.ids import ENDED_KEPT
-from agent.services.store import MIGRATIONS, Store, StoreRefused
-from agent.services.witness import Witness
+from agent.services.store import store as module
+from agent.services.store.store import MIGRATIONS, Store, StoreRefused
+from agent.services.store.transaction_ids import ENDED_KEPT
+from agent.services.store.witness import Witness
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 
@@ -201,7 +201,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, "tests/services")
-from agent.services.store import Store
+from agent.services.store.store import Store
 from agent.ports.store import Put
 from agent.domain.messages import TransactionStarted
 from agent.model.types import Stamp, Token

@@ -13,9 +13,9 @@ from test_store import ended, sampled, started
 
 from agent.domain.record import dump
 from agent.ports.store import Put, StoreError
-from agent.services import forms, salvage, schema
-from agent.services.schema import MIGRATIONS, StoreRefused
-from agent.services.store import Store
+from agent.services.store import encoding, migrations, recovery
+from agent.services.store.migrations import MIGRATIONS, StoreRefused
+from agent.services.store.store import Store
 
 SESSIONS = 60
 PAGE = 4096
@@ -100,13 +100,13 @@ async def test_what_was_committed_and_not_yet_merged_is_saved_too(tmp_path: Path
 @pytest.mark.parametrize("moved", [False, True])
 async def test_a_power_cut_in_the_middle_of_a_salvage_is_finished(tmp_path: Path, moved: bool) -> None:
     path, corrupt = tmp_path / "agent.db", b"\x00 no database" * 3000
-    await filled(schema.salvaged(path))
+    await filled(migrations.salvaged(path))
     if not moved:
         path.write_bytes(corrupt)
     else:
         path.with_suffix(".corrupt-1").write_bytes(corrupt)
     assert (await content(path))[0] == SESSIONS * 6 - 60
-    assert not schema.salvaged(path).exists()
+    assert not migrations.salvaged(path).exists()
     assert path.with_suffix(".corrupt-1").read_bytes() == corrupt
 
 
@@ -136,7 +136,7 @@ def of_schema(path: Path, version: int) -> None:
     db.execute("INSERT INTO facts VALUES('session', 's1', '{\"evse\":1}')")
     place = ", number" if version >= 3 else ""
     for n, message in enumerate((started(), sampled(1), ended())):
-        row = ("chargy", "s1", type(message).__name__, forms.text(dump(message)), *([n] if place else []))
+        row = ("chargy", "s1", type(message).__name__, encoding.text(dump(message)), *([n] if place else []))
         marks = ",".join("?" * len(row))
         db.execute(f"INSERT INTO outbox(link, session, kind, body{place}) VALUES({marks})", row)
     columns, row = "seq, link, session, kind, body, attempts", "90, 'chargy', 's0', 'TransactionEnded', '{}', 3"
@@ -163,7 +163,7 @@ async def test_every_older_schema_is_brought_forward_with_its_content(tmp_path: 
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
     shape = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
-    assert db.execute(shape).fetchall() == salvage.in_memory(tmp_path / "none").execute(shape).fetchall()
+    assert db.execute(shape).fetchall() == recovery.in_memory(tmp_path / "none").execute(shape).fetchall()
     db.close()
 
 
@@ -176,7 +176,7 @@ async def test_a_power_cut_in_a_migration_changes_nothing(
     if version:
         of_schema(path, version)
     broken = (*MIGRATIONS[:version], MIGRATIONS[version] + "; CREATE TABLE facts(again)", *MIGRATIONS[version + 1 :])
-    monkeypatch.setattr(schema, "MIGRATIONS", broken)
+    monkeypatch.setattr(migrations, "MIGRATIONS", broken)
     with pytest.raises((StoreError, StoreRefused)):
         await Store.open(path)
     db = sqlite3.connect(path)

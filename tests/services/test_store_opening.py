@@ -10,8 +10,8 @@ import pytest
 from agent.domain.messages import MeterSampled, Sample, TransactionStarted
 from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ports.store import Put
-from agent.services import schema
-from agent.services.store import MIGRATIONS, Store, StoreRefused
+from agent.services.store import migrations
+from agent.services.store.store import MIGRATIONS, Store, StoreRefused
 
 RUNNING = Put("transaction", "chargy/s1", {"id": "42"})
 
@@ -87,7 +87,7 @@ async def test_what_is_known_of_a_session_goes_with_its_last_message(tmp_path: P
 
 
 def test_a_file_of_any_age_is_becomes_of_the_present_shape(tmp_path: Path) -> None:
-    new = schema.fresh()
+    new = migrations.fresh()
     want = new.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
     for version in range(len(MIGRATIONS)):
         path = tmp_path / f"{version}.db"
@@ -96,7 +96,7 @@ def test_a_file_of_any_age_is_becomes_of_the_present_shape(tmp_path: Path) -> No
             old.executescript(MIGRATIONS[number])
         old.execute(f"PRAGMA user_version={version}")
         old.close()
-        db = schema.connect(path)
+        db = migrations.connect(path)
         assert db.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall() == want
         assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
         db.close()
@@ -104,4 +104,4 @@ def test_a_file_of_any_age_is_becomes_of_the_present_shape(tmp_path: Path) -> No
 
 def test_the_shape_is_that_of_the_migrations() -> None:
     """After a new migration, put the new value into ``schema.SHAPE``."""
-    assert schema.shape(schema.fresh()) == schema.SHAPE
+    assert migrations.shape(migrations.fresh()) == migrations.SHAPE

@@ -17,9 +17,9 @@ from test_store import ended, sampled, started
 from agent.domain.record import Poisoned
 from agent.model.fastclass import replace
 from agent.ports.store import Put, StoreError, notes_of
-from agent.services import forms, loss, schema
-from agent.services.store import Store
-from agent.services.witness import SLOT_BYTES, Seen, Witness
+from agent.services.store import content_loss, encoding, migrations
+from agent.services.store.store import Store
+from agent.services.store.witness import SLOT_BYTES, Seen, Witness
 
 PAGE = 4096
 
@@ -257,7 +257,7 @@ async def test_a_wal_that_is_lost_while_it_is_merged_leaves_no_silent_mixture(tm
     await store.commit([session("s1")], [("chargy", started("s1"))])
     cut = copied(path, tmp_path / "cut")
     await store.close()
-    frames, salts = schema.wal_frames(cut)
+    frames, salts = migrations.wal_frames(cut)
     merge_page_of_counts(cut)
     witness = Witness(cut)
     witness.write(replace(witness.last() or Seen(), merging=frames, salts=salts))
@@ -351,7 +351,7 @@ def merge_page_of_counts(path: Path) -> None:
     """What a merge has done when it is cut off: one page is in the file."""
     root = (Witness(path).last() or Seen()).roots["sqlite_sequence"]
     data, newest = wal(path).read_bytes(), b""
-    for at in range(32, 32 + schema.wal_frames(path)[0] * (24 + PAGE), 24 + PAGE):
+    for at in range(32, 32 + migrations.wal_frames(path)[0] * (24 + PAGE), 24 + PAGE):
         if int.from_bytes(data[at : at + 4], "big") == root:
             newest = data[at + 24 : at + 24 + PAGE]
     assert newest
@@ -419,9 +419,9 @@ async def test_a_letter_that_flips_inside_a_record_is_found(tmp_path: Path) -> N
 
 def test_a_record_of_an_older_program_that_looks_like_sealed_is_read() -> None:
     """Eight characters behind a ``#`` end it, and they are no checksum: a colour."""
-    text = forms.text({"value": "green #00ff00"})
-    assert forms.unsealed(text, "settings", "x") == text
-    assert forms.unsealed(forms.sealed(text, "settings", "x"), "settings", "x") == text
+    text = encoding.text({"value": "green #00ff00"})
+    assert encoding.unsealed(text, "settings", "x") == text
+    assert encoding.unsealed(encoding.sealed(text, "settings", "x"), "settings", "x") == text
 
 
 @pytest.mark.parametrize("witness", [True, False])
@@ -533,7 +533,7 @@ async def test_what_is_committed_is_committed_whatever_the_witness_does(
     def broken(*args: object) -> Seen:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr("agent.services.loss.seen", broken)
+    monkeypatch.setattr("agent.services.store.content_loss.seen", broken)
     await store.commit([], [("chargy", started())])
     assert store.waiting("chargy") == 1
     await store.close()
@@ -605,17 +605,17 @@ async def test_a_loss_is_seen_on_a_disk_that_takes_nothing(
     witness = Witness(path)
     witness.write(replace(witness.last() or Seen(), merging=merging))
     witness.close()
-    connect = schema.connect
+    connect = migrations.connect
 
     def refused(*args: object) -> sqlite3.Connection:
         raise sqlite3.OperationalError("attempt to write a readonly database")
 
-    monkeypatch.setattr(schema, "connect", refused)
+    monkeypatch.setattr(migrations, "connect", refused)
     store = await Store.open(path)
     assert store.ailing
     (fact,) = (await store.facts())["lost"].values()
     assert fact["ended"] == {"aaaaaaaa-1": 5000}
-    monkeypatch.setattr(schema, "connect", connect)
+    monkeypatch.setattr(migrations, "connect", connect)
     await store.commit([Put("lost", key, None) for key in (await store.facts())["lost"]])
     assert (store.ailing, (await store.facts()).get("lost", {})) == ("", {})
     assert [r.message for r in await store.head("chargy", 9)] == [started("aaaaaaaa-1"), sampled(1, "aaaaaaaa-1")]
@@ -626,14 +626,14 @@ async def test_a_disk_that_is_full_when_a_loss_is_written_down_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = put_back(*await life(tmp_path, deliver=False))
-    settle, full = loss.settle, True
+    settle, full = content_loss.settle, True
 
     def settled(db: sqlite3.Connection, *args: Any) -> dict[str, int]:
         if full and db.execute("PRAGMA database_list").fetchone()[2]:
             raise sqlite3.OperationalError("database or disk is full")
         return settle(db, *args)
 
-    monkeypatch.setattr(loss, "settle", settled)
+    monkeypatch.setattr(content_loss, "settle", settled)
     store = await Store.open(path)
     for _ in range(3):
         with pytest.raises(StoreError, match="is full"):

@@ -31,10 +31,10 @@ from agent.model.bank_card import Settlement, TerminalIdentity
 from agent.model.types import Fault
 from agent.ports import Unreachable
 from agent.ports.terminal import Approved, TerminalNews
-from agent.services import keep
-from agent.services.devices import compose
-from agent.services.hands import Hands
-from agent.services.terminals import REFUSALS, TerminalKeeper
+from agent.services.devices import supervisor
+from agent.services.devices.configured import compose
+from agent.services.devices.dispatch import Hands
+from agent.services.devices.terminal import REFUSALS, TerminalKeeper
 from agent.station_file.settings import SettingsError, parse
 
 OFFER = OfferPayment(0, "p1", 5000)
@@ -42,7 +42,7 @@ OFFER = OfferPayment(0, "p1", 5000)
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keep, "BACK_OFF_S", (0.05,))
+    monkeypatch.setattr(supervisor, "BACK_OFF_S", (0.05,))
 
 
 class Kept:

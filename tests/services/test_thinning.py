@@ -12,8 +12,8 @@ from agent.domain.adhoc import UNKEPT, PayState
 from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReason
 from agent.model.types import Stamp
 from agent.ports.store import Put, StoreError
-from agent.services import thinning
-from agent.services.store import RESERVE_PAGES, Store
+from agent.services.store import thinning
+from agent.services.store.store import RESERVE_PAGES, Store
 
 
 def updated(session: str = "s1", n: int = 0) -> TransactionUpdated:

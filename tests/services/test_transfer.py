@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from agent.domain.events import Event, FirmwareChecked, FirmwareFetched, LogSent, SignerJudged
 from agent.domain.orders import CheckFirmware, FetchFirmware, JudgeSigner, Order, SendLog
-from agent.services.files import Files
-from agent.services.transfer import Failed, Going, fetch, send
-from agent.services.transfer.address import Address, parse
-from agent.services.transfer.going import CHUNK
-from agent.services.transfer.part import SPARE_BYTES, forget
+from agent.services.files.orders import Files
+from agent.services.files.transfer import Failed, Going, fetch, send
+from agent.services.files.transfer.address import Address, parse
+from agent.services.files.transfer.partial_file import SPARE_BYTES, forget
+from agent.services.files.transfer.progress import CHUNK
 
 CONTENT = bytes(range(256)) * 2000
 
@@ -200,7 +200,7 @@ def test_what_says_no_length_leaves_the_disk_its_spare(
         have = part.stat().st_size if part.exists() else 0
         return SimpleNamespace(free=SPARE_BYTES + len(CONTENT) // 2 - have)
 
-    monkeypatch.setattr("agent.services.transfer.part.shutil.disk_usage", disk)
+    monkeypatch.setattr("agent.services.files.transfer.partial_file.shutil.disk_usage", disk)
     with pytest.raises(Failed, match="disk"):
         fetch(f"http://127.0.0.1:{web.port}/fw", target, Going(5.0))
     assert part.stat().st_size <= len(CONTENT) // 2 + CHUNK

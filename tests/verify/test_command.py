@@ -17,7 +17,7 @@ from busy_machine import stretched
 
 from agent.commands.verify.bench import Options
 from agent.commands.verify.operator import Nobody
-from agent.services.store import Store
+from agent.services.store.store import Store
 from drivers.sim.world import World
 from tests.drivers.sim_stations import until
 from tests.verify.rig import WorldHands, failures, left, street, verified

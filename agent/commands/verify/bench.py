@@ -17,7 +17,7 @@ from agent.model.fastclass import frozen
 from agent.model.types import Limit
 from agent.ports import DeviceError
 from agent.ports.verify import Deed, Left, Shim
-from agent.services.devices import Composed, fitting_of
+from agent.services.devices.configured import Composed, fitting_of
 
 log = logging.getLogger(__name__)
 

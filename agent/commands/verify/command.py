@@ -15,7 +15,7 @@ from agent.commands.verify.exclusive import Busy, alone
 from agent.commands.verify.operator import Hands, Nobody, Person, Robot
 from agent.model.fastclass import frozen
 from agent.ports.store import StoreError
-from agent.services.store import StoreRefused
+from agent.services.store.store import StoreRefused
 from agent.station_file.settings import SettingsError, StationFile
 
 ALL_PASSED, SOMETHING_FAILED, CANNOT, SOMETHING_LEFT = 0, 1, 2, 3

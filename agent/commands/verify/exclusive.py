@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from agent.ports.verify import Wire
-from agent.services.store import Store
+from agent.services.store.store import Store
 from agent.station_file.settings import StationFile
 
 PROC = Path("/proc")

@@ -14,7 +14,7 @@ from typing import Any
 from agent import __version__
 from agent.commands.verify.runner import FAILED, LEFT, PASSED, Outcome
 from agent.model.fastclass import frozen
-from agent.services.devices import Composed, fitting_of
+from agent.services.devices.configured import Composed, fitting_of
 from agent.station_file.settings import StationFile
 
 WORDS = {
@@ -89,7 +89,7 @@ def _device(v: Verified) -> dict[str, Any]:
 def _package(driver: str) -> tuple[str, str]:
     from importlib.metadata import entry_points
 
-    from agent.services.devices import GROUP
+    from agent.services.devices.configured import GROUP
 
     dist = next((e.dist for e in entry_points(group=GROUP, name=driver)), None)
     return (dist.name, dist.version) if dist is not None else ("", "")

@@ -14,7 +14,7 @@ from agent.model.fastclass import frozen
 from agent.model.types import STATION
 from agent.ports import DeviceError
 from agent.ports.verify import Check, Left, Wire
-from agent.services.devices import Composed, compose, fitting_of
+from agent.services.devices.configured import Composed, compose, fitting_of
 from agent.station_file.settings import SettingsError, StationFile
 
 GROUP = "chargy_agent.checks"

@@ -1,0 +1,254 @@
+"""The keeper of a charge controller board, and the proof of life that feeds the board's watchdog."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from agent.domain.events import (
+    BoardChanged,
+    BoardOpened,
+    Event,
+    FaultCleared,
+    FaultRaised,
+    ReleaseRefused,
+    ReleaseWithdrawn,
+    UnlockTried,
+)
+from agent.domain.orders import ClearFaults, Order, SetHold, SetLimit, SetRelease, SetService, Unlock
+from agent.model.types import EvseId, Fault, Limit
+from agent.ports import DeviceError, Refused, Unreachable
+from agent.services.devices.release import Release
+from agent.services.devices.supervisor import Keeper, Opening
+
+log = logging.getLogger(__name__)
+
+
+async def _together(*works: Awaitable[None]) -> None:
+    """All of them, until one fails."""
+    async with asyncio.TaskGroup() as group:
+        for work in works:
+            group.create_task(_run(work))
+
+
+async def _run(work: Awaitable[None]) -> None:
+    await work
+
+
+class BoardKeeper(Keeper):
+    """One EVSE of a board. Wanted levels wait in ``_limit``, ``_service`` ...: the newest wins. Release is a matter of
+    ``Release``."""
+
+    fault = Fault.BOARD_SILENT
+
+    def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None], alive: Alive) -> None:
+        super().__init__(evse, name, opening, post)
+        self._alive = alive
+        self._release = Release(name, lambda: self._wanted.set(), self._release_refused, self._release_withdrawn)
+        self._limit: Limit | None = None
+        self._service: bool | None = None
+        self._hold: bool | None = None
+        self._others: list[Order] = []
+        self._wanted, self._settled = asyncio.Event(), asyncio.Event()
+        self._opening_told: BoardOpened | None = None
+        self._heard = False
+        self._paused = False
+        """By its limit, or a limit is under way: the board may show release or not."""
+        self._confirmed = Limit()
+        self._unlocking = asyncio.Lock()
+
+    @property
+    def busy(self) -> bool:
+        """Something that was ordered has not reached the board."""
+        return self.open and (self._release.busy or bool(self._others))
+
+    def do(self, order: Order) -> None:
+        match order:
+            case SetRelease(_, on):
+                self._order_release(on)
+            case SetLimit(_, limit):
+                self._limit = limit
+            case SetService(_, on):
+                self._service = on
+            case SetHold(_, on):
+                self._hold = on
+            case _:
+                self._others.append(order)
+        self._wanted.set()
+
+    def _order_release(self, on: bool) -> None:
+        """Release that was meant for the board as it was before it was opened anew is void: the domain has not yet
+        heard that the vehicle may be another one."""
+        if self._heard or not on:
+            self._release.order(on)
+
+    def hearing(self, event: Event) -> None:
+        """The domain is about to learn of this opening: what it orders from now on is meant for this board."""
+        if event is self._opening_told:
+            self._heard = True
+
+    async def use(self, port: Any) -> None:
+        # Levels of before are void: the board came up released from everything, the domain says anew what it wants.
+        self._release.opened()
+        self._limit = self._service = self._hold = None
+        self._heard = self._paused = False
+        self._confirmed = Limit()
+        self._opening_told = None
+        for order in self._others:
+            self._cannot(order)
+        self._others = []
+        await _together(
+            self._watch(port),
+            self._work(port),
+            self._release.withdrawing(port),
+            self._release.confirming(port),
+            self._tend(port),
+            self._alive.beat(port),
+        )
+
+    async def _watch(self, port: Any) -> None:
+        async for state in port.states():
+            if self._opening_told is None:
+                self._opening_told = BoardOpened(self.evse, state, port.traits)
+                self._post(self._opening_told)
+            else:
+                self._post(BoardChanged(self.evse, state))
+            self._release.seen(state)
+            if state.released is False and self._holds and not await self._still_holds(port):
+                raise Unreachable("the board has withdrawn release by itself (its watchdog, or a restart)")
+
+    @property
+    def _holds(self) -> bool:
+        """The board has release from us, and should show it."""
+        return self._release.given and not self._paused
+
+    async def _still_holds(self, port: Any) -> bool:
+        """A picture may be older than our last order: look again before we believe that the board forgot it."""
+        released = (await port.state()).released
+        return released is not False or not self._holds
+
+    async def _work(self, port: Any) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while await self._one(port):
+                pass
+            self._settled.set()
+
+    async def _tend(self, port: Any) -> None:
+        """What takes its time (an unlock: seconds), beside the levels but after those that were wanted before it. It
+        stays in ``_others`` until it is answered."""
+        while True:
+            await self._settled.wait()
+            self._settled.clear()
+            if self._others:
+                await self._other(port, self._others[0])
+                self._others.pop(0)
+                self._wanted.set()
+
+    async def _one(self, port: Any) -> bool:
+        """The most urgent wanted level; False when nothing is wanted. A level that the board refuses is told, not
+        fatal: the next picture shows what is."""
+        try:
+            return await self._level(port)
+        except Refused as e:
+            log.warning("%s: %s", self.name, e)
+            return True
+
+    async def _level(self, port: Any) -> bool:
+        if self._service is not None:
+            on, self._service = self._service, None
+            await port.set_service(on)
+        elif self._limit is not None:
+            limit, self._limit = self._limit, None
+            await self._bound(port, limit)
+        elif self._hold is not None:
+            on, self._hold = self._hold, None
+            await port.set_hold(on)
+        elif self._release.ready and not self._unlocking.locked():  # the cable is being freed: no energy meanwhile
+            async with self._unlocking:
+                await self._release.give(port)
+        else:
+            return False
+        return True
+
+    def _release_withdrawn(self) -> None:
+        self._post(ReleaseWithdrawn(self.evse))
+
+    def _release_refused(self) -> None:
+        self._post(ReleaseRefused(self.evse))
+
+    async def _bound(self, port: Any, limit: Limit) -> None:
+        """Nothing is released at a limit that the board has not confirmed: it may offer what it was told long ago. Nor
+        does it stay released at one that is to be lower: the rest is somebody else's by now."""
+        before, self._paused = self._paused, True
+        try:
+            before = await port.set_limit(limit) == 0
+        except Refused as e:
+            if self._release.given and not _lower(limit, self._confirmed):
+                raise
+            raise Unreachable(f"no limit, no release: {e}") from e
+        finally:
+            self._paused = before
+        self._confirmed = limit
+
+    async def _other(self, port: Any, order: Order) -> None:
+        if isinstance(order, Unlock):
+            try:
+                async with self._unlocking:
+                    if self._release.wanted:  # a session began while this order waited: no fault of the lock
+                        log.info("%s: a plug that has release is not freed", self.name)
+                        self._cannot(order)
+                        return
+                    freed = await port.unlock()
+            except Refused as e:
+                log.warning("%s: %s", self.name, e)
+                freed = False
+            self._post(UnlockTried(self.evse, order.request, freed))
+            self._post(FaultCleared(self.evse, Fault.UNLOCK_FAILURE) if freed else _stuck(self.evse))
+        elif isinstance(order, ClearFaults):
+            await port.clear_fault()
+
+    def _cannot(self, order: Order) -> None:
+        if isinstance(order, Unlock):
+            self._post(UnlockTried(self.evse, order.request, False))
+
+    async def _failed(self, error: DeviceError) -> None:
+        for order in self._others:
+            self._cannot(order)
+        self._others = []
+        await super()._failed(error)
+
+
+def _lower(limit: Limit, than: Limit) -> bool:
+    """None: no bound."""
+    pairs = ((limit.current_a, than.current_a), (limit.phases, than.phases), (limit.power_w, than.power_w))
+    return any(new is not None and (old is None or new < old) for new, old in pairs)
+
+
+def _stuck(evse: EvseId) -> Event:
+    return FaultRaised(evse, Fault.UNLOCK_FAILURE)
+
+
+class Alive:
+    """The proof of life that feeds the boards' watchdogs: ``ok`` is set by the health service only. A single beat may
+    miss (the polls tell whether the board is there); three in a row, within a watchdog's patience, are a failure."""
+
+    def __init__(self, period_s: float = 2.0) -> None:
+        self.period_s = period_s
+        self.ok = True
+
+    async def beat(self, port: Any) -> None:
+        missed = 0
+        while True:
+            if self.ok:
+                try:
+                    await port.beat()
+                    missed = 0
+                except DeviceError:
+                    missed += 1
+                    if missed == 3:
+                        raise
+            await asyncio.sleep(self.period_s)

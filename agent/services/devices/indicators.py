@@ -1,0 +1,102 @@
+"""Keepers of the small devices: the power-fail input, lamps, the buzzer. Nobody waits for any of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from agent.domain.events import Event, SupplyChanged
+from agent.domain.orders import Order, SetLamp, Signal
+from agent.model.types import EvseId, Fault, Lamp, Light, Sign
+from agent.services.devices.supervisor import Keeper, Opening
+
+BLINK_S = 0.25
+"""Real seconds of light, and of darkness, when a lamp blinks: 2 Hz is seen, and far from what harms anybody."""
+COLOURS = {Sign.ACCEPTED: Lamp.GREEN, Sign.REFUSED: Lamp.RED, Sign.FAULT: Lamp.RED}
+PATTERNS: dict[Sign, tuple[tuple[int, float], ...]] = {
+    Sign.ACCEPTED: ((2400, 0.12),),
+    Sign.REFUSED: ((600, 0.15), (0, 0.1), (600, 0.15)),
+    Sign.FAULT: ((600, 0.3), (0, 0.15), (600, 0.3), (0, 0.15), (600, 0.3)),
+}
+"""(Hz, real seconds), all below 1.5 s: high and once is good, low and often is not."""
+
+
+class PowerKeeper(Keeper):
+    fault = Fault.POWER_INPUT_SILENT
+
+    async def use(self, port: Any) -> None:
+        async for supply in port.supplies():
+            self._post(SupplyChanged(supply))
+
+
+class LampKeeper(Keeper):
+    """A level that is kept through every re-opening, and now and then some blinking over it."""
+
+    fault = Fault.INDICATOR_SILENT
+
+    def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
+        super().__init__(evse, name, opening, post)
+        self._light = Light(Lamp.OFF)
+        self._sign: Signal | None = None
+        self._new = asyncio.Event()
+
+    def do(self, order: Order) -> None:
+        if isinstance(order, SetLamp):
+            self._light = Light(order.lamp, order.percent)
+        elif isinstance(order, Signal):
+            self._sign = order if self.open and order.blinks else None
+        self._new.set()
+
+    async def use(self, port: Any) -> None:
+        self._taken()  # what was to be said while nobody could is said no more
+        while True:
+            if (sign := self._taken()) is not None:
+                await self._blink(port, sign)
+            await port.show(self._light)
+            await self._new.wait()
+            self._new.clear()
+
+    def _taken(self) -> Signal | None:
+        sign, self._sign = self._sign, None
+        return sign
+
+    async def _blink(self, port: Any, sign: Signal) -> None:
+        for _ in range(sign.blinks):
+            for lamp in (Lamp.OFF, COLOURS[sign.sign]):
+                await port.show(Light(lamp, self._light.percent))
+                await asyncio.sleep(BLINK_S)
+
+
+class BuzzerKeeper(Keeper):
+    """One pattern at a time; of those that come meanwhile the newest is played."""
+
+    fault = Fault.INDICATOR_SILENT
+
+    def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
+        super().__init__(evse, name, opening, post)
+        self._sign: Sign | None = None
+        self._new = asyncio.Event()
+
+    def do(self, order: Order) -> None:
+        if isinstance(order, Signal) and self.open:
+            self._sign = order.sign
+            self._new.set()
+
+    async def use(self, port: Any) -> None:
+        self._taken()
+        while True:
+            await self._new.wait()
+            self._new.clear()
+            if (sign := self._taken()) is not None:
+                await self._play(port, PATTERNS[sign])
+
+    def _taken(self) -> Sign | None:
+        sign, self._sign = self._sign, None
+        return sign
+
+    async def _play(self, port: Any, pattern: Sequence[tuple[int, float]]) -> None:
+        for frequency_hz, seconds in pattern:
+            await port.tone(frequency_hz)
+            await asyncio.sleep(seconds)
+        await port.tone(0)

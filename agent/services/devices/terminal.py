@@ -1,0 +1,207 @@
+"""Keeper of a payment terminal: orders in the domain's words become calls of the port, what it tells becomes facts with
+the payment's id (decision 21)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from agent.domain.events import Event, FaultRaised
+from agent.domain.payment_words import (
+    AuthorisePayment,
+    BankCardRead,
+    CancelPayment,
+    CommitPayment,
+    OfferPayment,
+    PaymentApproved,
+    PaymentCancelled,
+    PaymentDeclined,
+    PaymentSettled,
+    TerminalLost,
+    TerminalOpened,
+    TerminalOrder,
+    VoidPayment,
+)
+from agent.model.bank_card import BankCard, Settlement
+from agent.model.types import EvseId, Fault
+from agent.ports import DeviceError, Refused
+from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalNews, TerminalPort
+from agent.services.devices.supervisor import Keeper, Opening
+
+log = logging.getLogger(__name__)
+
+REST_S = 0.5
+"""For what a terminal had told before it went."""
+REFUSALS = 20
+"""Offers in a row that a terminal refuses before that is told: it sells nothing, as if it did not answer."""
+
+
+class TerminalKeeper(Keeper):
+    """Orders are carried out one after the other. Each commit and each void gets its ``PaymentSettled``, whatever
+    becomes of the terminal; an offer that cannot be made is cancelled. Money that nobody here has asked for is told
+    with the payment ""."""
+
+    fault = Fault.TERMINAL_SILENT
+
+    def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
+        super().__init__(evse, name, opening, post)
+        self.seen.set()  # a terminal that starts for minutes keeps no station from its badges
+        self._orders: asyncio.Queue[TerminalOrder] = asyncio.Queue()
+        self._known = self._serving = False
+        self._payment = ""
+        """The one that was offered last: an approval may cross the end of its offer."""
+        self._offered = self._asked = False
+        """Its end has not been told; its card is with the bank."""
+        self._ended = ""
+        """The one whose end was told last: a restart of the terminal takes an offer away without that."""
+        self._card = BankCard("")
+        self._settling = self._refusals = 0
+
+    @property
+    def busy(self) -> bool:
+        """A commit or void was ordered and not answered."""
+        return self._settling > 0
+
+    def do(self, order: TerminalOrder) -> None:
+        if self._serving:
+            self._settling += isinstance(order, CommitPayment | VoidPayment)
+            self._orders.put_nowait(order)
+        elif not (isinstance(order, CancelPayment) and self._asked and order.payment == self._payment):
+            unserved(order, self._post)
+
+    async def use(self, port: TerminalPort) -> None:
+        self._post(TerminalOpened(self.evse, port.identity, restarted=self._known))
+        self._known = self._serving = True
+        self._offered = False
+        self._refusals = 0
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._hear(port))
+                group.create_task(self._work(port))
+        finally:
+            self._serving = False
+            await self._rest(port)
+            self._drop()
+            self._post(TerminalLost(self.evse))
+
+    async def _rest(self, port: TerminalPort) -> None:
+        """An approval that came before the line went must not be lost with it."""
+        try:
+            async with asyncio.timeout(REST_S):
+                await self._hear(port)
+        except (TimeoutError, DeviceError):
+            pass
+
+    def _drop(self) -> None:
+        """What nobody carries out any more."""
+        self._settling = 0
+        while not self._orders.empty():
+            self.do(self._orders.get_nowait())
+
+    # --- what it tells -----------------------------------------------------------------------------------------------
+
+    async def _hear(self, port: TerminalPort) -> None:
+        async for news in port.news():
+            self._tell(port, news)
+
+    def _tell(self, port: TerminalPort, news: TerminalNews) -> None:
+        match news:
+            case Approved(reservation, cents, partial, card):
+                if card is None or not card.is_another(self._card):  # otherwise its own end is still to come
+                    self._offered = self._asked = False
+                    self._ended = self._payment
+                self._post(PaymentApproved(self.evse, self._payment, reservation, cents, partial, card))
+            case CardRead(card):
+                self._card = card
+                self._post(BankCardRead(self.evse, self._payment, card))
+            case Declined(reason):
+                self._end(PaymentDeclined(self.evse, self._payment, reason))
+            case Cancelled():
+                self._end(PaymentCancelled(self.evse, self._payment))
+            case Restarted():
+                self._offered = False
+                self._post(TerminalOpened(self.evse, port.identity, restarted=True))
+
+    def _end(self, event: PaymentDeclined | PaymentCancelled) -> None:
+        """Of an offer, once."""
+        if self._offered:
+            self._offered = self._asked = False
+            self._ended = self._payment
+            self._post(event)
+
+    # --- what it is told to do ---------------------------------------------------------------------------------------
+
+    async def _work(self, port: TerminalPort) -> None:
+        while True:
+            order = await self._orders.get()
+            if isinstance(order, CommitPayment | VoidPayment):
+                await self._settle(port, order)
+            else:
+                await self._offering(port, order)
+
+    async def _settle(self, port: TerminalPort, order: CommitPayment | VoidPayment) -> None:
+        """No answer is told too: it may have happened."""
+        outcome: Settlement | None = None
+        try:
+            if order.serial and port.identity.serial not in ("", order.serial):
+                log.error("%s: it is another terminal than the one that holds the money", self.name)
+            elif isinstance(order, CommitPayment):
+                outcome = await port.commit(order.reservation, order.amount_cents)
+            else:
+                outcome = await port.void(order.reservation)
+        except Refused:
+            outcome = Settlement.REFUSED
+        finally:
+            self._settling -= 1
+            self._post(PaymentSettled(self.evse, order.payment, outcome))
+
+    async def _offering(self, port: TerminalPort, order: TerminalOrder) -> None:
+        if isinstance(order, OfferPayment):
+            self._payment, self._offered, self._asked, self._ended = order.payment, True, False, ""
+            self._card = BankCard("")
+            offer = port.offer(order.amount_cents, order.reference, order.language)
+            taken = await self._unless_refused(offer)
+            self._count(taken)
+            if not taken:
+                await self._over(port)
+        elif order.payment != self._payment:
+            unserved(order, self._post)
+        elif isinstance(order, CancelPayment):
+            await self._unless_refused(port.cancel())
+        elif isinstance(order, AuthorisePayment):
+            self._asked = True
+            if not await self._unless_refused(port.authorise()):
+                await self._over(port)
+                if self._ended != order.payment:  # no bank was asked, and whoever waits for one is told
+                    self._post(PaymentCancelled(self.evse, order.payment))
+
+    def _count(self, taken: bool) -> None:
+        if taken and self._refusals >= REFUSALS:
+            self._clear()
+        self._refusals = 0 if taken else self._refusals + 1
+        if self._refusals == REFUSALS and self._raised is None:
+            self._raised, self.trouble = self.fault, f"{self.name}: it takes no offer"
+            self._post(FaultRaised(self.evse, self.fault))
+
+    async def _over(self, port: TerminalPort) -> None:
+        """It did not do what it was told: whatever it is doing instead ends too."""
+        await self._unless_refused(port.cancel())
+        self._end(PaymentCancelled(self.evse, self._payment))
+
+    async def _unless_refused(self, call: Any) -> bool:
+        try:
+            await call
+        except Refused as e:
+            log.warning("%s: %s", self.name, e)
+            return False
+        return True
+
+
+def unserved(order: TerminalOrder, post: Callable[[Event], None]) -> None:
+    """Nothing is there that could carry it out: it is answered all the same."""
+    if isinstance(order, CommitPayment | VoidPayment):
+        post(PaymentSettled(order.terminal, order.payment, None))
+    else:
+        post(PaymentCancelled(order.terminal, order.payment))

@@ -1,0 +1,312 @@
+"""Carries out what the domain orders of files: fetch, check and install firmware, send logs.
+
+One thing at a time of each kind; each order is answered by its event, whatever happens: a job that fails in a way that
+was not expected is a failed job. All heavy imports wait for the first order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from agent.domain.events import (
+    Event,
+    FirmwareBooted,
+    FirmwareChecked,
+    FirmwareFetched,
+    FirmwareInstalled,
+    Install,
+    LogSent,
+    SignerJudged,
+)
+from agent.domain.orders import (
+    CheckFirmware,
+    CommitFirmware,
+    DropFirmware,
+    DropLog,
+    FetchFirmware,
+    InstallFirmware,
+    JudgeSigner,
+    Order,
+    SendLog,
+)
+from agent.model.types import Fault
+from agent.ports import Broken, DeviceError, Refused
+from agent.services.devices.supervisor import Keeper, Opening
+from agent.services.ordered_jobs import defect
+
+if TYPE_CHECKING:
+    from agent.services.files.transfer import Going
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+UPDATER_S = 60.0
+"""So long an installation waits for an updater that cannot be opened."""
+
+Parts = Callable[[SendLog], Callable[[], Mapping[str, bytes]]]
+"""What belongs into the archive of this order. Called on the event loop, where it takes what is there now, quickly;
+what it returns is called beside the loop and makes the contents of it: name -> content."""
+
+Begin = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+"""Begins a task: the station's in its ``TaskGroup``."""
+
+
+class Files:
+    """``folder``: where files lie while they are on their way. ``roots``: PEM texts of the authorities that may sign
+    firmware. ``ca``: further authorities (PEM file) for file servers, beside the system's."""
+
+    def __init__(
+        self,
+        folder: Path,
+        post: Callable[[Event], None],
+        parts: Parts,
+        roots: Callable[[], list[bytes]],
+        ca: Path | None = None,
+    ) -> None:
+        self._folder, self._post, self._parts, self._roots, self._ca = folder, post, parts, roots, ca
+        self.begin: Begin = asyncio.create_task
+        self._closed = False
+        self._firmware: asyncio.Task[None] | None = None
+        self._judging: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._going: dict[str, Going] = {}
+        self.updater: UpdaterKeeper | None = None
+        self.known = asyncio.Event()
+        """The updater has said what runs, or could not."""
+
+    @property
+    def image(self) -> Path:
+        return self._folder / "firmware"
+
+    def do(self, order: Order) -> None:
+        if self._closed:
+            return
+        match order:
+            case JudgeSigner(job, certificate):
+                work = self._judge(job, certificate)  # beside a running download
+                self._judging = self._start(self._judging, work, SignerJudged(job, False))
+            case FetchFirmware(job, location):
+                work = self._fetch(job, location)
+                self._firmware = self._start(self._firmware, work, FirmwareFetched(job, False))
+            case CheckFirmware(job, certificate, signature):
+                work = self._check(job, certificate, signature)
+                self._firmware = self._start(self._firmware, work, FirmwareChecked(job, False))
+            case DropFirmware(job):
+                self._stop(job)
+                self._firmware = self._start(self._firmware, self._forget(), None)
+            case SendLog(job):
+                self._sending = self._start(self._sending, self._send(order), LogSent(job, "UploadFailure"))
+            case DropLog(job):
+                self._stop(job)
+            case InstallFirmware(job):
+                self._install(job)
+            case CommitFirmware() if self.updater is not None:
+                self.updater.commit()
+            case _:
+                pass
+
+    def _start(
+        self, before: asyncio.Task[None] | None, work: Coroutine[Any, Any, None], failed: Event | None
+    ) -> asyncio.Task[None]:
+        """After the one before, in the order in which they were ordered. ``failed`` answers the order where the work
+        ends in a way that was not expected."""
+
+        async def in_turn() -> None:
+            if before is not None:
+                await asyncio.wait((before,))
+            try:
+                await work
+            except Exception as e:  # noqa: BLE001 - foreign files, servers and certificates: the station goes on
+                log.error("file job: not done: %s", defect(e))
+                if failed is not None:
+                    self._post(failed)
+
+        return self.begin(in_turn())
+
+    def _stop(self, job: str) -> None:
+        going = self._going.pop(job, None)
+        if going is not None:
+            going.stop()
+
+    def close(self) -> None:
+        """The process ends: what is on its way stops and is done again after the start."""
+        self._closed = True
+        for job in list(self._going):
+            self._stop(job)
+        for task in (self._judging, self._firmware, self._sending):
+            if task is not None:
+                task.cancel()
+
+    # --- firmware ----------------------------------------------------------------------------------------------
+
+    async def _judge(self, job: str, certificate: str) -> None:
+        from agent.services.files.transfer.thread import beside
+        from agent.services.keys.firmware_signature import signer_accepted
+
+        try:
+            why = await beside(signer_accepted, certificate, self._roots())
+        except OSError as e:
+            why = f"the manufacturers' root certificates cannot be read ({e})"
+        if why:
+            log.warning("firmware: the signing certificate is not accepted: %s", why)
+        self._post(SignerJudged(job, not why))
+
+    async def _fetch(self, job: str, location: str) -> None:
+        from agent.services.files.transfer import Failed, fetch
+        from agent.services.files.transfer.thread import beside
+
+        going = self._going[job] = self._new()
+        try:
+            await beside(fetch, location, self.image, going)
+            ok = True
+        except Failed as e:
+            log.warning("firmware: not fetched: %s", e)
+            ok = False
+        if self._going.pop(job, None) is not None:
+            self._post(FirmwareFetched(job, ok))
+
+    async def _check(self, job: str, certificate: str, signature: str) -> None:
+        from agent.services.files.transfer.thread import beside
+        from agent.services.keys.firmware_signature import signed_by
+
+        why = await beside(signed_by, self.image, certificate, signature)
+        if why:
+            log.warning("firmware: the signature does not fit: %s", why)
+        self._post(FirmwareChecked(job, not why))
+
+    async def _forget(self) -> None:
+        from agent.services.files.transfer.partial_file import forget
+
+        try:
+            forget(self.image)
+        except OSError as e:
+            log.warning("firmware: %s: cannot be removed: %s", self.image, e.strerror)
+
+    def _install(self, job: str) -> None:
+        if self.updater is None:
+            self._post(FirmwareInstalled(job, Install.NOBODY))
+        else:
+            self.updater.install(job, self.image)
+
+    # --- logs --------------------------------------------------------------------------------------------------
+
+    async def _send(self, order: SendLog) -> None:
+        from agent.services.files.transfer import Failed, send
+        from agent.services.files.transfer.thread import beside
+        from agent.services.files.zip_file import pack
+
+        going = self._going[order.job] = self._new()
+        file = self._folder / order.name
+        status = "Uploaded"
+        try:
+            await beside(_packed, pack, file, self._parts(order))
+            await beside(send, order.location, file, order.name, going)
+        except (Failed, OSError) as e:
+            status = e.status if isinstance(e, Failed) else "UploadFailure"
+            log.warning("log %s: not sent: %s", order.name, e)
+        finally:
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+            stopped = self._going.pop(order.job, None) is None
+        if not stopped:
+            self._post(LogSent(order.job, status))
+
+    def _new(self) -> Going:
+        from agent.services.files.transfer import Going
+
+        return Going(context=self._context, known_hosts=str(self._folder / "known_hosts"))
+
+    def _context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self._ca is not None:
+            context.load_verify_locations(str(self._ca))
+        return context
+
+
+def _packed(pack: Callable[[Path, Mapping[str, bytes]], None], file: Path, parts: Callable[[], Any]) -> None:
+    pack(file, parts())
+
+
+class UpdaterKeeper(Keeper):
+    """The system updater. What it cannot do now it does when it can be opened, within ``UPDATER_S``."""
+
+    fault = Fault.INTERNAL_ERROR
+
+    def __init__(self, name: str, opening: Opening, post: Callable[[Event], None], known: asyncio.Event) -> None:
+        super().__init__(0, name, opening, self._quietly)
+        self._tell, self._known = post, known
+        self._orders: asyncio.Queue[tuple[str, Path] | None] = asyncio.Queue()
+        self._port: Any = None
+        self._waiting: dict[str, asyncio.TimerHandle] = {}
+        self.version = ""
+
+    def _quietly(self, event: Event) -> None:
+        """A station without its updater charges as well as with it: no fault of any EVSE."""
+
+    def install(self, job: str, file: Path) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiting[job] = loop.call_later(UPDATER_S, self._done, job, Install.NOBODY)
+        self._orders.put_nowait((job, file))
+
+    def commit(self) -> None:
+        self._orders.put_nowait(None)
+
+    async def reboot(self) -> None:
+        if self._port is not None:
+            try:
+                await self._port.reboot()
+            except DeviceError as e:
+                log.error("the board was not booted: %s", e)
+
+    def _done(self, job: str, outcome: Install) -> None:
+        waiting = self._waiting.pop(job, None)
+        if waiting is not None:
+            waiting.cancel()
+            self._tell(FirmwareInstalled(job, outcome))
+
+    async def use(self, port: Any) -> None:
+        self._port = port
+        running = await port.running()
+        self.version = running.version
+        self._known.set()
+        self._tell(FirmwareBooted(running.pending, running.fell_back, running.version))
+        try:
+            while True:
+                order = await self._orders.get()
+                if order is None:
+                    await _without_defect(port.commit())
+                elif order[0] in self._waiting:
+                    self._waiting[order[0]].cancel()
+                    await self._do_install(port, *order)
+        finally:
+            self._port = None
+
+    async def _do_install(self, port: Any, job: str, file: Path) -> None:
+        try:
+            outcome = Install.REBOOT if await _without_defect(port.install(file)) else Install.DONE
+        except Refused as e:
+            log.warning("firmware: %s", e)
+            outcome = Install.UNFIT
+        except DeviceError as e:
+            log.warning("firmware: %s", e)
+            outcome = Install.FAILED
+        self._done(job, outcome)
+
+
+async def _without_defect(work: Awaitable[T]) -> T:
+    """What an updater does beyond its contract is a failed job too: no firmware is worth the sessions that run. Raises
+    ``DeviceError``."""
+    try:
+        return await work
+    except DeviceError:
+        raise
+    except Exception as e:
+        raise Broken(f"the updater failed: {defect(e)}") from e

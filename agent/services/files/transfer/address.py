@@ -1,0 +1,70 @@
+"""A file's address: a URL whose user and password are never shown."""
+
+from __future__ import annotations
+
+import hashlib
+from urllib.parse import quote, unquote, urlsplit
+
+from agent.model.fastclass import frozen
+from agent.services.files.transfer.progress import Failed
+
+PORTS = {"ftp": 21, "ftps": 21, "http": 80, "https": 443, "sftp": 22}
+
+
+@frozen
+class Address:
+    """``path``: as it stands in the URL, percent-encoded, with its leading slash. ``secret``: user and password,
+    decoded; None where the URL names no user."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    query: str = ""
+    secret: tuple[str, str] | None = None
+
+    def __repr__(self) -> str:
+        return self.shown
+
+    @property
+    def shown(self) -> str:
+        """For logs: no user, no password, no query (there may be a signature in it)."""
+        return f"{self.scheme}://{self.host}:{self.port}{self.path}"
+
+    @property
+    def target(self) -> str:
+        """What follows a request line's method."""
+        return self.path + (f"?{self.query}" if self.query else "")
+
+    @property
+    def file(self) -> str:
+        """The path, decoded."""
+        return unquote(self.path)
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal addresses, and says nothing about them."""
+        return hashlib.sha256(repr((self.shown, self.query)).encode()).hexdigest()
+
+    def with_name(self, name: str) -> Address:
+        last = self.path.rpartition("/")[2]
+        if self.query or "." in last:
+            return self
+        path = f"{self.path.rstrip('/')}/{quote(name)}"
+        return Address(self.scheme, self.host, self.port, path, self.query, self.secret)
+
+
+def parse(location: str) -> Address:
+    """Raises ``Failed`` (BadMessage): not a URL that a file can have."""
+    try:
+        url = urlsplit(location.strip())
+        scheme, host, port = url.scheme.lower(), url.hostname, url.port
+        user, password = unquote(url.username or ""), unquote(url.password or "")
+    except ValueError as e:
+        raise Failed("BadMessage", "the location is no URL") from e
+    controls = any(ord(c) < 32 or ord(c) == 127 for c in unquote(url.path))
+    if scheme not in PORTS or not host or controls or any(ord(c) < 33 for c in url.path + url.query + user + password):
+        raise Failed("BadMessage", "the location is no URL of a file server")
+    secret = (user, password) if url.username is not None else None
+    path = quote(url.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    return Address(scheme, host, port or PORTS[scheme], path, url.query, secret)

@@ -1,0 +1,112 @@
+"""FTP, and FTPS: with AUTH TLS (RFC 4217), or TLS from the first byte where the port is 990."""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from agent.services.files.transfer.address import Address
+from agent.services.files.transfer.partial_file import Part
+from agent.services.files.transfer.progress import CHUNK, Failed, Going
+
+IMPLICIT = 990
+_DENIED = ("530", "532", "550", "553")
+
+
+class _Tls(ftplib.FTP_TLS):
+    """Many servers want the data connection to resume the control connection's TLS session."""
+
+    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
+        conn, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        if getattr(self, "_prot_p", False):
+            session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
+            conn = self.context.wrap_socket(conn, server_hostname=self.host, session=session)
+        return conn, size
+
+
+class _Implicit(_Tls):
+    def connect(self, host: str = "", port: int = 0, timeout: float = -999, source_address: Any = None) -> str:
+        self.host, self.port, self.timeout = host, port, timeout
+        plain = socket.create_connection((host, port), timeout)
+        self.sock = self.context.wrap_socket(plain, server_hostname=host)
+        self.af = self.sock.family
+        self.file = self.sock.makefile("r", encoding=self.encoding)
+        self.welcome = self.getresp()
+        return self.welcome
+
+
+def fetch(address: Address, part: Part, going: Going) -> None:
+    """Goes on where an earlier attempt broke off if the file still has the same length and time. Raises ``Failed``."""
+    with _session(address, going) as ftp:
+        ftp.voidcmd("TYPE I")
+        size, tag = _known(ftp, address.file)
+        begin = part.have if tag and tag == part.tag and size is not None and part.have <= size else 0
+        data = ftp.transfercmd(f"RETR {address.file}", begin or None)
+        try:
+            part.write(iter(lambda: data.recv(CHUNK), b""), going, size, begin, tag)
+        finally:
+            data.close()
+        ftp.voidresp()
+
+
+def _known(ftp: ftplib.FTP, path: str) -> tuple[int | None, str]:
+    """Length and a tag of the file, as far as the server says them (RFC 3659)."""
+    size, time = None, ""
+    with contextlib.suppress(ftplib.error_perm):
+        size = ftp.size(path)
+    with contextlib.suppress(ftplib.error_perm):
+        time = ftp.sendcmd(f"MDTM {path}")
+    return size, f"{size} {time}" if size is not None and time else ""
+
+
+def send(address: Address, source: Path, going: Going) -> None:
+    """Raises ``Failed``."""
+    with _session(address, going) as ftp, source.open("rb") as file:
+        ftp.storbinary(f"STOR {address.file}", file, CHUNK, lambda _: going.check())
+
+
+@contextlib.contextmanager
+def _session(address: Address, going: Going) -> Iterator[ftplib.FTP]:
+    """A logged-in connection. Raises ``Failed``."""
+    ftp = _client(address, going)
+    try:
+        ftp.connect(address.host, address.port, going.silence_s)
+        sock = ftp.sock
+        going.connected(lambda: _shut(sock))
+        user, password = address.secret or ("anonymous", "")
+        ftp.login(user, password)
+        if isinstance(ftp, ftplib.FTP_TLS):
+            ftp.prot_p()
+        yield ftp
+        with contextlib.suppress(*ftplib.all_errors):
+            ftp.quit()
+    except ftplib.Error as e:
+        going.check()
+        raise Failed("PermissionDenied" if str(e)[:3] in _DENIED else "UploadFailure", _line(address, e)) from e
+    except (OSError, EOFError) as e:
+        going.check()
+        raise Failed("UploadFailure", _line(address, e)) from e
+    finally:
+        ftp.close()
+
+
+def _client(address: Address, going: Going) -> ftplib.FTP:
+    if address.scheme == "ftp":
+        return ftplib.FTP(encoding="utf-8")
+    kind = _Implicit if address.port == IMPLICIT else _Tls
+    return kind(context=going.context(), encoding="utf-8")
+
+
+def _shut(sock: Any) -> None:
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+def _line(address: Address, error: Exception) -> str:
+    said = str(error).splitlines()
+    return f"{address.shown}: {type(error).__name__}: {said[0][:120] if said else ''}"

@@ -1,0 +1,74 @@
+"""A file that is on its way: what is there already, and what it is a part of."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from agent.services.files.transfer.address import Address
+from agent.services.files.transfer.progress import Failed, Going
+
+SPARE_BYTES = 16 * 1024 * 1024
+"""The disk keeps so much for the store, whatever is fetched."""
+
+
+class Part:
+    """``have``: bytes of ``target`` that an earlier attempt left. ``tag``: the server's word for that very version."""
+
+    def __init__(self, target: Path, address: Address) -> None:
+        self._target, self._of = target, address.digest
+        self.file = target.with_name(target.name + ".part")
+        self._about = target.with_name(target.name + ".part.json")
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.tag, self.have = "", 0
+        known = self._known()
+        if known.get("of") == self._of and self.file.exists():
+            self.tag, self.have = str(known.get("tag", "")), self.file.stat().st_size
+
+    def _known(self) -> dict[str, object]:
+        try:
+            known = json.loads(self._about.read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    def write(self, chunks: Iterable[bytes], going: Going, whole: int | None, begin: int, tag: str) -> None:
+        """Append from ``begin`` on. ``whole``: length of all of it, if it is known. Raises ``Failed``, ``OSError``."""
+        going.check(whole or 0)
+        free = shutil.disk_usage(self.file.parent).free
+        if whole is not None and whole - begin > free - SPARE_BYTES:
+            raise Failed("UploadFailure", f"{whole - begin} bytes do not fit on the disk ({free} free)")
+        self._about.write_text(json.dumps({"of": self._of, "tag": tag}))
+        done = begin
+        with self.file.open("r+b" if begin else "wb") as out:
+            out.truncate(begin)
+            out.seek(begin)
+            for chunk in chunks:
+                out.write(chunk)
+                done += len(chunk)
+                going.check(done)
+                if shutil.disk_usage(self.file.parent).free < SPARE_BYTES:  # a server need not say how long it is
+                    raise Failed("UploadFailure", f"the disk has no room after {done} bytes")
+        if whole is not None and done != whole:
+            raise Failed("UploadFailure", f"broke off after {done} of {whole} bytes")
+
+    def finish(self) -> None:
+        """Complete: durable, and under its name."""
+        with self.file.open("rb") as f:
+            os.fsync(f.fileno())
+        self.file.replace(self._target)
+        folder = os.open(self._target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        self._about.unlink(missing_ok=True)
+
+
+def forget(target: Path) -> None:
+    """The file and whatever part of it is there."""
+    for name in (target.name, target.name + ".part", target.name + ".part.json"):
+        target.with_name(name).unlink(missing_ok=True)

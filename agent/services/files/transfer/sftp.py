@@ -1,0 +1,62 @@
+"""SFTP, by ``paramiko`` (``pip install 'chargy-agent[sftp]'``). The server's key must be in the known hosts file."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from agent.services.files.transfer.address import Address
+from agent.services.files.transfer.partial_file import Part
+from agent.services.files.transfer.progress import CHUNK, Failed, Going
+
+
+def fetch(address: Address, part: Part, going: Going) -> None:
+    """Raises ``Failed``."""
+    with _session(address, going) as sftp:
+        about = sftp.stat(address.file)
+        tag = f"{about.st_size} {about.st_mtime}"
+        begin = part.have if tag == part.tag and part.have <= (about.st_size or 0) else 0
+        with sftp.open(address.file, "rb") as remote:
+            remote.seek(begin)
+            part.write(iter(lambda: remote.read(CHUNK), b""), going, about.st_size, begin, tag)
+
+
+def send(address: Address, source: Path, going: Going) -> None:
+    """Raises ``Failed``."""
+    with _session(address, going) as sftp:
+        sftp.put(str(source), address.file, callback=lambda done, whole: going.check())
+
+
+@contextlib.contextmanager
+def _session(address: Address, going: Going) -> Iterator[Any]:
+    import paramiko
+
+    user, password = address.secret or ("", "")
+    client = paramiko.SSHClient()
+    try:
+        if going.known_hosts:
+            client.load_host_keys(going.known_hosts)
+        client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        client.connect(
+            address.host, address.port, user, password,
+            timeout=going.silence_s, allow_agent=False, look_for_keys=False,
+        )  # fmt: skip
+        going.connected(client.close)
+        sftp = client.open_sftp()
+        channel = sftp.get_channel()
+        if channel is not None:
+            channel.settimeout(going.silence_s)
+        yield sftp
+    except PermissionError as e:
+        raise Failed("PermissionDenied", f"{address.shown}: {e}") from e
+    except (OSError, EOFError, paramiko.SSHException, paramiko.hostkeys.InvalidHostKey) as e:
+        going.check()
+        denied = isinstance(e, paramiko.AuthenticationException | paramiko.BadHostKeyException)
+        unknown = "not found in known_hosts" in str(e)
+        raise Failed(
+            "PermissionDenied" if denied or unknown else "UploadFailure", f"{address.shown}: {type(e).__name__}: {e}"
+        ) from e
+    finally:
+        client.close()

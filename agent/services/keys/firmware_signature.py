@@ -1,0 +1,87 @@
+"""Firmware signatures (OCPP 1.6 security whitepaper 4.6; 2.x L01.FR.12): who may sign, and did they. Each function
+returns why not, or ""."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Any
+
+CHUNK = 1024 * 1024
+
+
+def signer_accepted(certificate: str, roots: list[bytes]) -> str:
+    """Is it a certificate of one of these authorities, directly or by the chain that comes with it, and
+    for signing? An authority signs much else: clients, servers."""
+    from agent.services.keys import x509_certificates
+
+    try:
+        chain = x509_certificates.read(certificate)
+        trusted = [c for pem in roots for c in x509_certificates.read(pem)]
+    except (ValueError, UnicodeEncodeError):
+        return "it is no PEM certificate"
+    if not trusted:
+        return "no manufacturer's root certificate is installed"
+    if not x509_certificates.signs_code(chain[0]):
+        return "it is for other things than signing firmware (its key usage)"
+    return x509_certificates.leads_to(chain, trusted, x509_certificates.utc(None))
+
+
+def signed_by(file: Path, certificate: str, signature: str) -> str:
+    """SHA-256 over the whole file; RSA with PSS (any salt length) or PKCS#1 v1.5, or ECDSA."""
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    from agent.services.keys import x509_certificates
+
+    try:
+        key = x509_certificates.read(certificate)[0].public_key()
+        said = base64.b64decode(signature, validate=False)
+        digest = _digest(file)
+    except (ValueError, UnicodeEncodeError, binascii.Error) as e:
+        return f"certificate or signature cannot be read ({e})"
+    except OSError as e:
+        return f"the file cannot be read ({e.strerror})"
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            _verify_rsa(key, said, digest)
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(said, digest, ec.ECDSA(_prehashed()))
+        else:
+            return f"keys of this kind are not spoken ({type(key).__name__})"
+    except InvalidSignature:
+        return "these bytes were not signed with this key"
+    except (ValueError, UnsupportedAlgorithm) as e:  # a key too short for the digest, a curve that is not spoken
+        return f"with this key nothing can be checked ({e})"
+    return ""
+
+
+def _verify_rsa(key: Any, said: bytes, digest: bytes) -> None:
+    """Raises ``InvalidSignature``. PSS is what the standard wants; plain tools make PKCS#1 v1.5, as safe for this."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import padding
+
+    try:
+        pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.AUTO)
+        key.verify(said, digest, pss, _prehashed())
+    except InvalidSignature:
+        key.verify(said, digest, padding.PKCS1v15(), _prehashed())
+
+
+def _prehashed() -> Any:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+
+    return Prehashed(hashes.SHA256())
+
+
+def _digest(file: Path) -> bytes:
+    from hashlib import sha256
+
+    digest = sha256()
+    with file.open("rb") as f:
+        while chunk := f.read(CHUNK):
+            digest.update(chunk)
+    return digest.digest()

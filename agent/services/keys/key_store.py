@@ -1,0 +1,317 @@
+"""Keys and certificates of the station, as files (decision 12): a file is complete or not there, whatever happens.
+
+``ID.key`` a private key, ``ID.pem`` the chain that belongs to it (ID: the SHA-256 of the public key, shortened),
+``csms-FINGERPRINT.pem`` and ``manufacturer-FINGERPRINT.pem`` installed roots. Roots that the station file names are
+trusted, listed and deleted like installed ones; ``csms-FINGERPRINT.withdrawn`` is left where one of them was deleted.
+All work blocks; ``services/keys/orders.py`` does one thing at a time, beside the event loop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.domain.certificates import HashData, Installed, Use
+from agent.model.fastclass import frozen
+from agent.model.root_certificates import FINGERPRINT_DIGITS as ID_DIGITS
+from agent.model.root_certificates import fingerprint, pem_certificates
+from agent.ports.pki import TrustedRoots
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.x509 import Certificate
+
+log = logging.getLogger(__name__)
+
+HEADS = {Use.CSMS_ROOT: "csms-", Use.MANUFACTURER_ROOT: "manufacturer-"}
+WITHDRAWN = ".withdrawn"
+
+
+@frozen
+class NamedFiles:
+    """PEM files that the station file names: ``roots`` by what they are for, ``own``: client certificates."""
+
+    roots: tuple[tuple[Use, Path], ...] = ()
+    own: tuple[Path, ...] = ()
+
+
+@frozen
+class Taken:
+    """A chain that was taken: the id of its key, and until when it is valid. ``why``: why it was not."""
+
+    id: str = ""
+    begins_utc_s: float = 0.0
+    expires_utc_s: float = 0.0
+    why: str = ""
+
+
+class Pki:
+    """``folder``: ``state_dir/pki``. ``named``: what the station file names."""
+
+    def __init__(self, folder: Path, named: NamedFiles | None = None) -> None:
+        self._folder, self._named = folder, named or NamedFiles()
+        self._names: frozenset[str] = frozenset()
+        self._used: dict[str, str] = {}
+        self._look()
+
+    def _look(self) -> None:
+        try:
+            self._names = frozenset(os.listdir(self._folder))
+        except FileNotFoundError:
+            self._names = frozenset()
+
+    # --- from memory ---------------------------------------------------------------------------------------------
+
+    def trusted(self) -> TrustedRoots:
+        return TrustedRoots(self.installed_files(Use.CSMS_ROOT), self._withdrawn(Use.CSMS_ROOT))
+
+    def installed_files(self, use: Use) -> tuple[Path, ...]:
+        """PEM files that a backend has installed."""
+        names = sorted(n for n in self._names if n.startswith(HEADS[use]) and n.endswith(".pem"))
+        return tuple(self._folder / n for n in names)
+
+    def _withdrawn(self, use: Use) -> frozenset[str]:
+        head = HEADS[use]
+        marks = (n for n in self._names if n.startswith(head) and n.endswith(WITHDRAWN))
+        return frozenset(n.removeprefix(head).removesuffix(WITHDRAWN) for n in marks)
+
+    def client(self, certificate: str) -> tuple[Path, Path] | None:
+        names = f"{certificate}.pem", f"{certificate}.key"
+        return (self._folder / names[0], self._folder / names[1]) if self._names.issuperset(names) else None
+
+    def entries(self) -> int:
+        """How many roots are trusted."""
+        return sum(len(self.trusted_pems(use)) for use in Use)
+
+    def trusted_pems(self, use: Use) -> list[str]:
+        """Each root that is trusted for this use, installed or of the station file, once, as a PEM text."""
+        return [pem for _, pem in self._trusted_texts(use)]
+
+    def _trusted_texts(self, use: Use) -> list[tuple[Path, str]]:
+        withdrawn, found = self._withdrawn(use), dict[str, tuple[Path, str]]()
+        for path in self.installed_files(use):
+            for pem in _texts(path)[:1]:
+                found[fingerprint(pem)] = path, pem
+        for path in (path for named_use, path in self._named.roots if named_use is use):
+            for pem in _texts(path):
+                if (mark := fingerprint(pem)) not in withdrawn:
+                    found.setdefault(mark, (path, pem))
+        return list(found.values())
+
+    def used(self, link: str, root: bytes | None) -> None:
+        """It stays remembered until the next connection: that will want it again."""
+        self._used = {name: digest for name, digest in self._used.items() if name != link}
+        if root is not None:
+            self._used[link] = fingerprint(root) if root else ""
+
+    # --- own keys and certificates ---------------------------------------------------------------------------------
+
+    def request(self, name: str, organisation: str) -> str:
+        """A new key and its signing request (PEM) for the subject ``CN=name, O=organisation``; the key of a request
+        that was never answered goes. Raises ``OSError``."""
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.x509.oid import NameOID
+
+        key = ec.generate_private_key(ec.SECP256R1())
+        parts = [(NameOID.COMMON_NAME, name[:64]), (NameOID.ORGANIZATION_NAME, organisation[:64])]
+        subject = x509.Name([x509.NameAttribute(oid, text) for oid, text in parts if text])
+        made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+        pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        secret = key.private_bytes(pem, pkcs8, serialization.NoEncryption())
+        unanswered = [n for n in self._names if n.endswith(".key") and f"{n[:-4]}.pem" not in self._names]
+        self._write(f"{_id_of(key.public_key())}.key", secret)
+        self._remove(unanswered)
+        return made.public_bytes(pem).decode("ascii")
+
+    def take(self, chain: str, name: str, utc_s: float | None) -> Taken:
+        """A signed chain, the station's own certificate first, becomes a file beside its key. Raises ``OSError``."""
+        from agent.services.keys import x509_certificates
+
+        now = x509_certificates.utc(utc_s)
+        try:
+            certificates = x509_certificates.read(chain)
+            own = certificates[0]
+            id_ = _id_of(own.public_key())
+        except (ValueError, UnicodeEncodeError):
+            return Taken(why="it is no PEM certificate")
+        if f"{id_}.key" not in self._names:
+            return Taken(why="it is of no key that this station has made")
+        if x509_certificates.common_name(own) != name:
+            return Taken(why=f"its common name is not the serial number {name}")
+        if why := x509_certificates.leads_to(certificates, list(self._trusted()), now):
+            return Taken(why=why)
+        self._write(f"{id_}.pem", b"".join(map(_pem, certificates)))
+        return Taken(id_, own.not_valid_before_utc.timestamp(), own.not_valid_after_utc.timestamp())
+
+    def keep(self, ids: tuple[str, ...]) -> None:
+        """Certificates other than these are not needed any more, nor are their keys. Raises ``OSError``."""
+        chains = [n for n in self._names if n.endswith(".pem") and not n.startswith(tuple(HEADS.values()))]
+        old = [n[:-4] for n in chains if n[:-4] not in ids]
+        self._remove([f"{id_}{tail}" for id_ in old for tail in (".pem", ".key")])
+
+    # --- roots -------------------------------------------------------------------------------------------------------
+
+    def install(self, use: Use, pem: str, most: int, utc_s: float | None) -> str:
+        """Why it was not, or "". ``most``: so many roots may be here. Raises ``OSError``."""
+        from agent.services.keys import x509_certificates
+
+        try:
+            chain = x509_certificates.read(pem)
+        except (ValueError, UnicodeEncodeError):
+            return "it is no PEM certificate"
+        if why := x509_certificates.root_problem(chain, x509_certificates.utc(utc_s)):
+            return why
+        mark = f"{HEADS[use]}{_fingerprint(chain[0])}"
+        if f"{mark}.pem" not in self._names and self._installed_count() >= most:
+            return f"{most} roots are installed already"
+        self._write(f"{mark}.pem", _pem(chain[0]))
+        self._remove([n for n in (f"{mark}{WITHDRAWN}",) if n in self._names])
+        return ""
+
+    def _installed_count(self) -> int:
+        return sum(len(self.installed_files(use)) for use in Use)
+
+    def installed(self, uses: tuple[Use, ...], algorithm: str = "SHA256") -> list[tuple[str, Installed]]:
+        """Roots that are trusted for these uses, each with its fingerprint. A file that cannot be read is left out, and
+        named in the log."""
+        from agent.services.keys import x509_certificates
+
+        return [
+            (fingerprint(pem), Installed(use, x509_certificates.hash_data(root, root, algorithm)))
+            for use in uses
+            for path, pem in self._trusted_texts(use)
+            for root in _certificates(path, pem)
+        ]
+
+    def delete(self, named: HashData, spare_last: bool) -> str:
+        """DeleteCertificateStatusEnumType. A root that a connection uses stays. ``spare_last``: the last one of central
+        systems too, and all of them while it is not known which one is used. Raises ``OSError``."""
+        if self._is_own(named):
+            return "Failed"
+        for mark, root in self.installed(tuple(Use), named.algorithm):
+            if root.hashes.same(named):
+                if root.use is Use.CSMS_ROOT and self._is_needed(mark, spare_last):
+                    return "Failed"
+                self._withdraw(root.use, mark)
+                return "Accepted"
+        return "NotFound"
+
+    def _withdraw(self, use: Use, mark: str) -> None:
+        """The mark is on the disk before the file goes: a root of both is never trusted again after a power cut."""
+        named = [pem for named_use, path in self._named.roots if named_use is use for pem in _texts(path)]
+        if any(fingerprint(pem) == mark for pem in named):
+            self._write(f"{HEADS[use]}{mark}{WITHDRAWN}", b"")
+        self._remove([n for n in (f"{HEADS[use]}{mark}.pem",) if n in self._names])
+
+    def _is_needed(self, mark: str, spare_last: bool) -> bool:
+        used = frozenset(self._used.values())
+        if spare_last and (len(self.trusted_pems(Use.CSMS_ROOT)) == 1 or not used or "" in used):
+            return True
+        return mark in used
+
+    def _is_own(self, named: HashData) -> bool:
+        """One of our own certificates, signed over the air or named by the station file? Its issuer is in its chain or
+        among the roots; where it is in neither, name and serial number have to do."""
+        from agent.services.keys import x509_certificates
+
+        heads = tuple(HEADS.values())
+        chains = [self._folder / n for n in self._names if n.endswith(".pem") and not n.startswith(heads)]
+        trusted = list(self._trusted())
+        for chain in filter(None, map(_read, (*chains, *self._named.own))):
+            issuers = [c for c in (*chain[1:], *trusted) if x509_certificates.issued(chain[0], c)]
+            if x509_certificates.is_named(chain[0], issuers[0] if issuers else None, named):
+                return True
+        return False
+
+    def _trusted(self) -> Iterator[Certificate]:
+        for path, pem in self._trusted_texts(Use.CSMS_ROOT):
+            yield from _certificates(path, pem)
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def _write(self, name: str, content: bytes) -> None:
+        """Beside its place, synced, renamed, and the folder synced: then it may be named."""
+        if not self._folder.is_dir():
+            self._folder.mkdir(mode=0o700, parents=True)
+            _sync(self._folder.parent)
+        os.chmod(self._folder, 0o700)
+        self._remove([n for n in self._names if n.endswith(".new")])  # of a write that was cut off
+        beside = self._folder / f"{name}.new"
+        file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            with os.fdopen(file, "wb") as f:
+                f.write(content)
+                f.flush()
+                os.fsync(f.fileno())
+            os.replace(beside, self._folder / name)
+        finally:
+            beside.unlink(missing_ok=True)
+        _sync(self._folder)
+        self._look()
+
+    def _remove(self, names: list[str]) -> None:
+        for name in names:
+            (self._folder / name).unlink(missing_ok=True)
+        if names:
+            _sync(self._folder)
+            self._look()
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _texts(path: Path) -> list[str]:
+    """The certificates of a PEM file. A file without one is named in the log."""
+    try:
+        found = pem_certificates(path.read_text("ascii"))
+    except (OSError, ValueError) as e:
+        log.error("%s: cannot be read (%s): not trusted", path, e)
+        return []
+    if not found:
+        log.error("%s: cannot be read (no PEM certificate in it): not trusted", path)
+    return found
+
+
+def _read(path: Path) -> list[Certificate]:
+    return [certificate for pem in _texts(path) for certificate in _certificates(path, pem)]
+
+
+def _certificates(path: Path, pem: str) -> list[Certificate]:
+    from agent.services.keys import x509_certificates
+
+    try:
+        return x509_certificates.read(pem)
+    except ValueError as e:
+        log.error("%s: cannot be read (%s): not trusted", path, e)
+        return []
+
+
+def _pem(cert: Certificate) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
+    return cert.public_bytes(serialization.Encoding.PEM)
+
+
+def _fingerprint(cert: Certificate) -> str:
+    from cryptography.hazmat.primitives import hashes
+
+    return cert.fingerprint(hashes.SHA256()).hex()[:ID_DIGITS]
+
+
+def _id_of(key: object) -> str:
+    from cryptography.hazmat.primitives import serialization
+
+    public: EllipticCurvePublicKey = key  # type: ignore[assignment]
+    spki = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(spki).hexdigest()[:ID_DIGITS]

@@ -1,0 +1,113 @@
+"""Carries out what the domain orders of keys and certificates: in turn, beside the event loop, each answered by its
+event."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from agent.domain.events import Event
+from agent.domain.keys import (
+    ChainTaken,
+    DeleteRoot,
+    InstallRoot,
+    KeepCertificates,
+    ListRoots,
+    MakeRequest,
+    RequestMade,
+    RootDeleted,
+    RootInstalled,
+    RootsListed,
+    TakeChain,
+)
+from agent.domain.orders import Order
+from agent.services.keys.key_store import Pki, Taken
+from agent.services.ordered_jobs import defect
+
+log = logging.getLogger(__name__)
+
+
+class Keys:
+    def __init__(self, pki: Pki, post: Callable[[Event], None], serial: str) -> None:
+        """``serial``: of the station, as its BootNotification says it."""
+        self.pki, self._post, self._serial = pki, post, serial
+        self.begin: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = asyncio.create_task
+        self._closed = False
+        self._queue: asyncio.Queue[Order] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    def do(self, order: Order) -> bool:
+        """Taken? Its event follows."""
+        if self._closed or not isinstance(
+            order, MakeRequest | TakeChain | InstallRoot | DeleteRoot | ListRoots | KeepCertificates
+        ):
+            return False
+        self._queue.put_nowait(order)
+        if self._task is None:
+            self._task = self.begin(self._run())
+        return True
+
+    def close(self) -> None:
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        from agent.services.files.transfer.thread import beside
+
+        while True:
+            order = await self._queue.get()
+            try:
+                event = await beside(self._done, order)
+            except Exception as e:  # noqa: BLE001 - foreign certificates, the disk: the station goes on
+                log.error("pki: %s: not done: %s", type(order).__name__, defect(e))
+                event = _failed(order)
+            if event is not None:
+                self._post(event)
+
+    def _done(self, order: Any) -> Event | None:
+        match order:
+            case MakeRequest(job, organisation):
+                return RequestMade(job, self._tried(self.pki.request, "", self._serial, organisation))
+            case TakeChain(job, chain, utc_s):
+                taken = self._tried(self.pki.take, Taken(why="the disk does not take it"), chain, self._serial, utc_s)
+                if taken.why:
+                    log.warning("the certificate that the backend has had signed is not taken: %s", taken.why)
+                return ChainTaken(job, taken.id, taken.begins_utc_s, taken.expires_utc_s, taken.why)
+            case InstallRoot(job, use, certificate, most, utc_s):
+                why = self._tried(self.pki.install, None, use, certificate, most, utc_s)
+                if why:
+                    log.warning("a %s of the backend is not installed: %s", use.value, why)
+                return RootInstalled(job, "Failed" if why is None else "Rejected" if why else "Accepted", why or "")
+            case DeleteRoot(job, named, spare_last):
+                return RootDeleted(job, self._tried(self.pki.delete, "Failed", named, spare_last))
+            case ListRoots(job, uses):
+                return RootsListed(job, tuple(root for _, root in self.pki.installed(uses)))
+            case KeepCertificates(ids):
+                self._tried(self.pki.keep, None, ids)
+        return None
+
+    def _tried(self, work: Callable[..., Any], otherwise: Any, *args: Any) -> Any:
+        try:
+            return work(*args)
+        except OSError as e:
+            log.error("pki: %s: check the disk and the permissions of state_dir/pki", e)
+            return otherwise
+
+
+def _failed(order: Order) -> Event | None:
+    """What answers an order whose work ended in a way that was not expected."""
+    match order:
+        case MakeRequest(job):
+            return RequestMade(job, "")
+        case TakeChain(job):
+            return ChainTaken(job, why="it could not be looked at")
+        case InstallRoot(job):
+            return RootInstalled(job, "Failed")
+        case DeleteRoot(job):
+            return RootDeleted(job, "Failed")
+        case ListRoots(job):
+            return RootsListed(job)
+    return None

@@ -1,0 +1,48 @@
+"""The last lines of the log, kept in memory for the diagnostics archive: a board's journal is not ours to read."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from datetime import UTC, datetime
+
+from agent.ports.clock import ClockPort
+from agent.services.store.encoding import safe
+
+LINES = 3000
+LINE_MAX = 2000
+
+
+class LogRing(logging.Handler):
+    """Lines are stamped with the station's own clock, since the machine's may say 1970, and get their UTC when they are
+    read: it may be known by then. Written by any thread (``Handler.handle`` holds the lock), read by any."""
+
+    def __init__(self, clock: ClockPort, lines: int = LINES) -> None:
+        super().__init__()
+        self._clock = clock
+        self._lines: deque[tuple[float, str]] = deque(maxlen=lines)
+        self.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.append((self._clock.now().t_s, safe(self.format(record)[:LINE_MAX])))
+        except (ValueError, TypeError, KeyError):
+            self.handleError(record)
+
+    def text(self, oldest_utc_s: float | None, latest_utc_s: float | None) -> str:
+        """Lines between two times; all of them while the time is not known (``boot+seconds``)."""
+        self.acquire()
+        try:
+            lines = tuple(self._lines)
+        finally:
+            self.release()
+        now = self._clock.now()
+        if now.utc_s is None:
+            return "".join(f"boot+{t_s:.1f}s {line}\n" for t_s, line in lines)
+        offset = now.utc_s - now.t_s
+        low, high = oldest_utc_s or 0.0, latest_utc_s if latest_utc_s is not None else float("inf")
+        return "".join(f"{_named(offset + t)} {line}\n" for t, line in lines if low <= offset + t <= high)
+
+
+def _named(utc_s: float) -> str:
+    return f"{datetime.fromtimestamp(utc_s, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,187 @@
+"""Where alerts go besides the backends (``[[sinks]]``): error details, security events, readings and the warnings of
+the log, as JSON lines to a file or an MQTT broker. Each has its own bounded queue: losing one never delays another, nor
+anything that is billed. What does not fit is counted, oldest first; nothing names a driver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from agent.domain.messages import (
+    FaultNoted,
+    FirmwareStatus,
+    ListConflicted,
+    LogStatus,
+    Message,
+    MeterSampled,
+    SecurityHappened,
+    StatusChanged,
+)
+from agent.domain.record import dump
+from agent.ports.clock import ClockPort
+from agent.station_file.settings import SinkTable
+
+log = logging.getLogger(__name__)
+
+TOLD = (StatusChanged, FaultNoted, SecurityHappened, MeterSampled, FirmwareStatus, LogStatus, ListConflicted)
+RETRY_S = 5.0
+_HIDDEN = ("$", "signed", "token")
+
+
+class SinkError(Exception):
+    """The far side did not take it: one line for a technician."""
+
+
+class Outlet(Protocol):
+    """One connection to the far side. ``send`` raises ``SinkError``, and takes a line again that it may have taken."""
+
+    async def send(self, kind: str, line: str) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Sink:
+    """``opening`` raises ``SinkError``."""
+
+    def __init__(self, name: str, most: int, opening: Callable[[], Any], retry_s: float = RETRY_S) -> None:
+        self.name = name
+        self.dropped = 0
+        self.up = False
+        self._most, self._opening, self._retry_s = most, opening, retry_s
+        self._queue: deque[tuple[str, str]] = deque()
+        self._new = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    def put(self, kind: str, line: str) -> None:
+        if len(self._queue) >= self._most:
+            self._queue.popleft()
+            self.dropped += 1
+        self._queue.append((kind, line))
+        self._new.set()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._work()
+            except SinkError as e:
+                if self.up or not self.dropped:
+                    log.debug("sink %s: %s; tried again", self.name, e)
+                self.up = False
+            await asyncio.sleep(self._retry_s)
+
+    async def _work(self) -> None:
+        outlet: Outlet = await self._opening()
+        try:
+            self.up = True
+            while True:
+                while self._queue:
+                    head = self._queue[0]
+                    await outlet.send(*head)
+                    if self._queue and self._queue[0] is head:  # it may have been pushed out meanwhile
+                        self._queue.popleft()
+                self._new.clear()
+                await self._new.wait()
+        finally:
+            await outlet.close()
+
+
+class Sinks(logging.Handler):
+    """All sinks of a station: hears what is told to the first backend, and the warnings of the log."""
+
+    def __init__(self, tables: Sequence[SinkTable], station: str, clock: ClockPort) -> None:
+        super().__init__(logging.WARNING)
+        self.sinks = [Sink(t.name, t.queue, opening_of(t, station)) for t in tables]
+        self._station, self._clock = station, clock
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def hear(self, message: Message) -> None:
+        if isinstance(message, TOLD):
+            self._put(type(message).__name__, _plain(dump(message)))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """The filters have masked it already. A line of another thread (store, transfer) is put on the loop."""
+        if record.name == __name__ or self._loop is None:
+            return
+        what = {"level": record.levelname, "where": record.name, "text": record.getMessage()[:2000]}
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the station has ended
+                self._loop.call_soon_threadsafe(self._put, "Log", what)
+        else:
+            self._put("Log", what)
+
+    def _put(self, kind: str, what: dict[str, Any]) -> None:
+        now = self._clock.now()
+        line = json.dumps({"station": self._station, "message": kind, "utc_s": now.utc_s, **what})
+        for sink in self.sinks:
+            sink.put(kind, line)
+
+    async def run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        logging.getLogger().addHandler(self)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for sink in self.sinks:
+                    group.create_task(sink.run())
+        finally:
+            logging.getLogger().removeHandler(self)
+
+    def picture(self) -> dict[str, Any]:
+        return {s.name: {"up": s.up, "waiting": s.waiting, "dropped": s.dropped} for s in self.sinks}
+
+
+def _plain(value: Any) -> Any:
+    """Without what names a driver (tokens, signed records) and without our own marks."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items() if k not in _HIDDEN}
+    return [_plain(v) for v in value] if isinstance(value, list) else value
+
+
+def opening_of(table: SinkTable, station: str) -> Callable[[], Any]:
+    async def open_file() -> Outlet:
+        assert table.path is not None  # the station file was judged
+        return FileOutlet(table.path, table.max_mb)
+
+    async def open_mqtt() -> Outlet:
+        from agent.services.sinks.mqtt import open_outlet
+
+        return await open_outlet(table, station)
+
+    return open_mqtt if table.kind == "mqtt" else open_file
+
+
+class FileOutlet:
+    """JSON lines; the file before the present one is kept as ``NAME.1``, together they have ``max_mb``."""
+
+    def __init__(self, path: Path, max_mb: float) -> None:
+        self._path, self._half = path, int(max_mb * 500_000)
+
+    async def send(self, kind: str, line: str) -> None:
+        try:
+            await asyncio.to_thread(self._append, line)
+        except OSError as e:
+            raise SinkError(f"{self._path}: {e.strerror or e}") from e
+
+    def _append(self, line: str) -> None:
+        data = line.encode() + b"\n"
+        with self._path.open("ab") as file:
+            size = file.tell()
+            if size + len(data) <= self._half or size == 0:
+                file.write(data)
+                return
+        self._path.replace(self._path.with_name(self._path.name + ".1"))
+        self._path.write_bytes(data)
+
+    async def close(self) -> None:
+        pass

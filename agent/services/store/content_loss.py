@@ -1,0 +1,193 @@
+"""A store that has less than its witness has seen: what is missing, and what follows for what is left (decision 31).
+All functions run in the store's own thread, on its connection."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import field
+from pathlib import Path
+
+from agent.domain.messages import MeterSampled
+from agent.model.fastclass import frozen
+from agent.ports.store import link_of
+from agent.services.store import dead_letters, encoding, migrations, witness
+from agent.services.store import facts as records
+from agent.services.store.recovery import AHEAD, LAST
+from agent.services.store.witness import Seen
+
+COMMITS, QUEUE = "commits", "outbox"
+"""Rows of ``sqlite_sequence``."""
+TABLES = ("facts", "outbox", "dead", "numbers", "outbox_link", "dead_session", "sqlite_sequence")
+GONE = "the store was put back to an older state: this had left the queue before"
+
+
+@frozen
+class Loss:
+    """``text``: for a technician. ``ended``: sessions that are open in the store and have ended in what is lost, with
+    the register (Wh) that their bill ends with, as far as it is known."""
+
+    text: str
+    ended: dict[str, int] = field(default_factory=dict)
+
+
+def seen(db: sqlite3.Connection, identity: str, boots: int, open_: Iterable[str], roots: Mapping[str, int]) -> Seen:
+    """The present state, for the witness."""
+    counts = _counts(db)
+    ids = tuple(sorted(session[: witness.ID_DIGITS] for session in open_))
+    return Seen(
+        identity,
+        counts.get(COMMITS, 0),
+        counts.get(QUEUE, 0),
+        boots,
+        _heads(db),
+        ids,
+        roots=roots,
+        schema=len(migrations.MIGRATIONS),
+    )
+
+
+def _counts(db: sqlite3.Connection) -> dict[str, int]:
+    return {
+        name: seq
+        for name, seq in db.execute("SELECT name, seq FROM sqlite_sequence")
+        if isinstance(seq, int) and seq < LAST
+    }
+
+
+def commits(db: sqlite3.Connection) -> int:
+    return _counts(db).get(COMMITS, 0)
+
+
+def begin_again(db: sqlite3.Connection) -> None:
+    """Write one page, of which nothing hangs on what is changed: an equal one would not be written."""
+    number = db.execute("PRAGMA application_id").fetchone()[0]
+    db.execute(f"PRAGMA application_id={(number + 1) % 2**31}")
+
+
+def count(db: sqlite3.Connection) -> None:
+    """One commit more, in its transaction."""
+    db.execute("UPDATE sqlite_sequence SET seq=seq+1 WHERE name=?", (COMMITS,))
+
+
+def roots(db: sqlite3.Connection) -> dict[str, int]:
+    names = ",".join("?" * len(TABLES))
+    return dict(db.execute(f"SELECT name, rootpage FROM sqlite_master WHERE name IN ({names})", TABLES))
+
+
+def _heads(db: sqlite3.Connection) -> dict[str, int]:
+    """One step in the index per queue, however long they are."""
+    heads: dict[str, int] = {}
+    sql = "SELECT link, seq FROM outbox INDEXED BY outbox_link WHERE link > ? ORDER BY link, seq LIMIT 1"
+    row = db.execute(sql, ("",)).fetchone()
+    while row is not None:
+        heads[row[0]] = row[1]
+        row = db.execute(sql, row[:1]).fetchone()
+    return heads
+
+
+def judge(db: sqlite3.Connection, before: Seen) -> Loss | None:
+    """None: all that the witness has seen is there."""
+    if before.merging and _is_half_merged(db, before):
+        text = "a part of the WAL was lost while it was merged: some records may be older than others"
+        return Loss(f"{text}; sessions, bills and settings may be lost: check the disk", _ended(db, before))
+    identity = _identity(db)
+    made = commits(db)
+    returned = _returned(db, before) if made <= before.commits else []  # a newer store may have put letters back
+    if identity == before.identity and made >= before.commits and not returned:
+        return None
+    if identity == before.identity and made:
+        missing = max(before.commits - made, 0)
+        text = (
+            f"it is in an older state: {missing} of {before.commits} commits are missing, and {len(returned)} messages "
+            "wait again that had left the queue"
+        )
+    elif identity or db.execute("SELECT 1 FROM facts UNION ALL SELECT 1 FROM outbox LIMIT 1").fetchone():
+        text = f"it is another one, or what could be saved of it; {before.commits} commits had been made"
+    else:
+        text = f"it is empty; {before.commits} commits had been made"
+    return Loss(f"{text}; sessions, bills and settings may be lost: check the disk", _ended(db, before))
+
+
+def _is_half_merged(db: sqlite3.Connection, before: Seen) -> bool:
+    """A WAL with other salts was begun after the merge was done, if it can be read at all."""
+    name = db.execute("PRAGMA database_list").fetchone()[2]
+    if not name:
+        return False  # in memory: read with the WAL that was there
+    _, salts = migrations.wal_frames(Path(name))
+    if _follows(salts, before.salts):
+        return False  # begun again, though nothing may be in it yet
+    frames = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+    return bool(frames < (before.merging if salts == before.salts else 1))
+
+
+def _follows(salts: str, before: str) -> bool:
+    """SQLite begins a WAL again, when all of it is merged, with the next first salt and another second one."""
+    if not salts or not before:
+        return False
+    first, second = int(salts[:8], 16), salts[8:]
+    return first == (int(before[:8], 16) + 1) % 2**32 and second != before[8:]
+
+
+def _returned(db: sqlite3.Connection, before: Seen) -> list[tuple[int, str]]:
+    """Place and queue of what waits and had left: per queue, what stands before the first one that waited."""
+    found: list[tuple[int, str]] = []
+    for queue in _heads(db):
+        head = before.heads.get(queue, before.place + 1)
+        found += db.execute("SELECT seq, link FROM outbox WHERE link=? AND seq<?", (queue, head)).fetchall()
+    return found
+
+
+def _identity(db: sqlite3.Connection) -> str:
+    facts, _ = records.read(db, "meta")
+    return str(facts.get("meta", {}).get("identity", {}).get("text", ""))
+
+
+def _ended(db: sqlite3.Connection, before: Seen) -> dict[str, int]:
+    keys = [key for (key,) in db.execute("SELECT key FROM facts WHERE kind IN ('session', 'tx')")]
+    return {k: before.end_of(k)[0] or _told(db, k) for k in keys if not before.is_open(k)}
+
+
+def _told(db: sqlite3.Connection, session: str) -> int:
+    """The highest register among what waits to be told of it: the end of a bill is not below its meter values."""
+    sql = "SELECT link, session, kind, body FROM outbox WHERE session=? AND kind=?"
+    rows = db.execute(sql, (session, MeterSampled.__name__)).fetchall()
+    messages = [m for *keys, body in rows if isinstance(m := encoding.message(body, *keys), MeterSampled)]
+    return max((sample.reading.energy_wh for m in messages for sample in m.samples), default=0)
+
+
+def settle(db: sqlite3.Connection, before: Seen, ended: dict[str, int]) -> dict[str, int]:
+    """In one transaction: places and counts go on beyond what was seen; what had left the queue does not leave it
+    again; what had ended, and was delivered, is forgotten. Returns the sessions of ``ended`` that are left."""
+    _go_on(db, before)
+    if _identity(db) not in ("", before.identity):
+        return ended  # of another station: its places say nothing of what was delivered
+    for place, queue in _returned(db, before):
+        if queue == link_of(queue):  # a notice that had been sent is in the security log
+            db.execute(
+                "INSERT OR REPLACE INTO dead "
+                "SELECT seq, link, session, kind, body, attempts, ?, number FROM outbox WHERE seq=?",
+                (GONE, place),
+            )
+        db.execute("DELETE FROM outbox WHERE seq=?", (place,))
+    dead_letters.bound_dead(db)
+    waiting = min((place for queue, place in before.heads.items() if queue == link_of(queue)), default=LAST)
+    delivered = [session for session in ended if waiting == LAST or 0 < before.end_of(session)[1] < waiting]
+    for session in map(encoding.safe, delivered):
+        db.execute("DELETE FROM facts WHERE kind IN ('session', 'tx') AND key=?", (session,))
+        db.execute(
+            "DELETE FROM facts WHERE kind='transaction' AND substr(key, -?)=?", (len(session) + 1, f"/{session}")
+        )
+    return {session: wh for session, wh in ended.items() if session not in delivered}
+
+
+def _go_on(db: sqlite3.Connection, before: Seen) -> None:
+    """Of the places in each session as many are left out as messages may be missing: a backend takes what comes with a
+    place that it knows for what it has."""
+    counts = _counts(db)
+    place = counts.get(QUEUE, 0)
+    places = max(before.place, place) + AHEAD
+    made = max(before.commits, counts.get(COMMITS, 0))
+    db.execute("UPDATE numbers SET next=next+?", (max(before.place - place, before.merging),))
+    db.execute("DELETE FROM sqlite_sequence WHERE name IN (?, ?)", (QUEUE, COMMITS))
+    db.executemany("INSERT INTO sqlite_sequence VALUES(?, ?)", [(QUEUE, places), (COMMITS, made)])

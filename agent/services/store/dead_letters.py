@@ -1,0 +1,203 @@
+"""The dead-letter list and what is set aside, inside the store's transactions: looked at, resent, dropped, bounded.
+
+``docs/operations.md`` names the bounds. All functions run in the store's own thread, on its connection.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from agent.domain.security import LOG_MAX
+from agent.model.fastclass import frozen
+from agent.ports.store import NOTES_MAX, is_notes
+from agent.services.store import encoding
+
+log = logging.getLogger(__name__)
+
+VALUES_MAX = 2_000
+"""Dead meter values and updates; the bill is not made of them."""
+BILLS_MAX = 10_000
+"""Dead starts and stops (5,000 sessions, some 5 MB)."""
+POISONED_MAX = 200
+BOOTS_MAX = 500
+_RINGS = {"boot": BOOTS_MAX, "security": LOG_MAX}
+
+_STARTS = ("TransactionStarted", "TransactionAuthorised")
+_BILLS = (*_STARTS, "TransactionEnded")
+_COLUMNS = "seq, link, session, kind, reason, attempts, number, body"
+
+
+@frozen
+class Letter:
+    """A message in the dead-letter list. ``body``: the stored text of the message."""
+
+    seq: int
+    link: str
+    session: str
+    kind: str
+    reason: str
+    attempts: int = 0
+    number: int = 0
+    body: str = ""
+
+    def line(self) -> dict[str, Any]:
+        """For the list: without the message itself."""
+        names = ("seq", "link", "session", "kind", "attempts", "number")
+        return {**{name: getattr(self, name) for name in names}, "reason": self._masked_reason()}
+
+    def _masked_reason(self) -> str:
+        """The backend's words, which may repeat the token."""
+        reason = self.reason
+        for value in re.findall(r'"\$": ?"Token","value": ?"([^"]{4,})"', self.body):
+            reason = re.sub(re.escape(value), "…" + value[-4:] if len(value) > 6 else "…", reason, flags=re.IGNORECASE)
+        return reason
+
+    def whole(self) -> dict[str, Any]:
+        """For a technician: with the message, card numbers masked."""
+        try:
+            message = masked(json.loads(encoding.unsealed(self.body, self.link, self.session, self.kind)))
+        except ValueError:
+            message = f"cannot be read ({len(self.body)} characters)"  # not repeated: a card number may be in it
+        return {**self.line(), "message": message}
+
+
+def masked(value: Any) -> Any:
+    """A stored message with its tokens as ``Token.masked`` shows them."""
+    if isinstance(value, dict):
+        if value.get("$") == "Token":
+            text = str(value.get("value", ""))
+            return {**value, "value": "…" + text[-4:] if len(text) > 6 else "…"}
+        return {k: masked(v) for k, v in value.items()}
+    return [masked(v) for v in value] if isinstance(value, list) else value
+
+
+def listed(db: sqlite3.Connection) -> list[Letter]:
+    """Oldest first."""
+    return [Letter(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM dead ORDER BY seq")]
+
+
+def revive(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
+    """Back into the queue at their old places with a fresh count of attempts; what nothing of a session can be told
+    without, its start, goes along, and the end that was sent without a number, taken or not. Returns what went."""
+    found = _known(db, seqs) | _starts_of(db, seqs)
+    going = sorted(found | _ends_without_number(db, found))
+    for seq in going:
+        db.execute(
+            "INSERT INTO outbox(seq, link, session, kind, body, number) "
+            "SELECT seq, link, session, kind, body, number FROM dead WHERE seq=?",
+            (seq,),
+        )
+        db.execute("DELETE FROM dead WHERE seq=?", (seq,))
+    return going
+
+
+def call_back(db: sqlite3.Connection, link: str, session: str) -> None:
+    """What the bill of this session is made of."""
+    sql = "SELECT seq FROM dead WHERE link=? AND session=? AND kind IN (?,?,?)"
+    revive(db, [seq for (seq,) in db.execute(sql, (link, session, *_BILLS)).fetchall()])
+
+
+def drop(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
+    """Given up for good. Returns what was there and is gone."""
+    gone = sorted(_known(db, seqs))
+    sessions = {db.execute("SELECT link, session FROM dead WHERE seq=?", (seq,)).fetchone() for seq in gone}
+    _delete(db, gone, sessions)
+    return gone
+
+
+def _delete(db: sqlite3.Connection, seqs: Sequence[int], sessions: Iterable[tuple[str, str]]) -> None:
+    db.executemany("DELETE FROM dead WHERE seq=?", [(seq,) for seq in seqs])
+    for link, session in sessions:
+        forget(db, link, session)
+
+
+def _known(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
+    return {s for s in seqs if db.execute("SELECT 1 FROM dead WHERE seq=?", (s,)).fetchone()}
+
+
+def _starts_of(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
+    sql = (
+        "SELECT s.seq FROM dead AS d JOIN dead AS s ON s.link=d.link AND s.session=d.session AND s.seq<d.seq "
+        "WHERE d.seq=? AND s.kind IN (?,?) AND d.session<>''"
+    )
+    return {row[0] for seq in seqs for row in db.execute(sql, (seq, *_STARTS))}
+
+
+def _ends_without_number(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
+    """A start that is told again without them would be a transaction without an end. One that may have arrived in
+    another version (``ending``) is left to a person."""
+    sql = (
+        "SELECT e.seq FROM dead AS d JOIN dead AS e ON e.link=d.link AND e.session=d.session "
+        "JOIN facts AS f ON f.kind='transaction' AND f.key=d.link||'/'||d.session "
+        "WHERE d.seq=? AND d.kind IN (?,?) AND e.kind='TransactionEnded' AND (f.body LIKE '%\"closed\":true%' "
+        "OR (f.body LIKE '%\"refused\":%' AND f.body NOT LIKE '%\"ending\":%'))"
+    )
+    return {row[0] for seq in seqs for row in db.execute(sql, (seq, *_STARTS))}
+
+
+def forget(db: sqlite3.Connection, link: str, session: str) -> bool:
+    """What the backend has heard of a session is kept as long as something of it may be told, or it is open, or its
+    transaction is (decision 9). True: nothing is kept any more."""
+    if db.execute("SELECT 1 FROM facts WHERE kind IN ('session', 'tx') AND key=?", (session,)).fetchone():
+        return False
+    if is_in("outbox", db, link, session) or is_in("dead", db, link, session):
+        return False
+    db.execute("DELETE FROM facts WHERE kind='transaction' AND key=?", (f"{link}/{session}",))
+    return True
+
+
+def is_in(table: str, db: sqlite3.Connection, link: str, session: str) -> bool:
+    return (
+        db.execute(f"SELECT 1 FROM {table} WHERE link=? AND session=? LIMIT 1", (link, session)).fetchone() is not None
+    )
+
+
+def bound_dead(db: sqlite3.Connection) -> bool:
+    """The oldest go first, meter values long before a bill does. True: something went."""
+    gone = 0
+    marks = f"kind{{}} IN ({','.join('?' * len(_BILLS))})"
+    for where, most in ((marks.format(" NOT"), VALUES_MAX), (marks.format(""), BILLS_MAX)):
+        sql = f"SELECT seq, link, session, kind FROM dead WHERE {where} ORDER BY seq DESC LIMIT -1 OFFSET ?"
+        rows = db.execute(sql, (*_BILLS, most)).fetchall()
+        bills = [kind for *_, kind in rows if kind in _BILLS]
+        if bills:
+            log.error("more than %d dead letters: %d starts and ends of sessions are given up", most, len(bills))
+        _delete(db, [seq for seq, *_ in rows], {(link, session) for _, link, session, _ in rows})
+        gone += len(rows)
+    return gone > 0
+
+
+def bound_notes(db: sqlite3.Connection, queues: Iterable[str]) -> bool:
+    """``queues`` that something was just added to. The oldest notes go first: they are in the security log as well.
+    True: something went."""
+    gone = 0
+    for queue in queues:
+        if is_notes(queue):
+            old = "SELECT seq FROM outbox WHERE link=? ORDER BY seq DESC LIMIT -1 OFFSET ?"
+            gone += db.execute(f"DELETE FROM outbox WHERE seq IN ({old})", (queue, NOTES_MAX)).rowcount
+    if gone:
+        log.warning("more than %d security events and statuses wait: the oldest are given up", NOTES_MAX)
+    return gone > 0
+
+
+def bound_facts(db: sqlite3.Connection, kinds: Sequence[str]) -> None:
+    """``kinds``: those that something was just put of."""
+    if "poisoned" in kinds:  # of sessions and payments longest: they may hold a bill
+        db.execute(
+            "DELETE FROM facts WHERE kind='poisoned' AND key IN (SELECT key FROM facts WHERE kind='poisoned' "
+            "ORDER BY (key LIKE '%/%' AND key NOT LIKE 'session/%' AND key NOT LIKE 'payment/%'), key "
+            "LIMIT -1 OFFSET ?)",
+            (POISONED_MAX,),
+        )
+    for kind, most in _RINGS.items():
+        if kind in kinds:
+            db.execute(
+                "DELETE FROM facts WHERE kind=? AND key IN (SELECT key FROM facts WHERE kind=? "
+                "ORDER BY CAST(key AS INTEGER) DESC LIMIT -1 OFFSET ?)",
+                (kind, kind, most),
+            )

@@ -1,0 +1,58 @@
+"""The table of facts: JSON by kind and key. All functions run in the store's own thread, on its connection."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from agent.model.fastclass import frozen
+from agent.ports.store import Put
+from agent.services.store import encoding
+
+Facts: TypeAlias = dict[str, dict[str, dict[str, Any]]]
+"""Kind -> key -> value."""
+
+
+@frozen
+class Damaged:
+    """A record that cannot be read: ``raw`` as it is in the file, ``instead`` what takes its place."""
+
+    raw: tuple[bytes, ...]
+    kind: str
+    why: str
+    instead: Put
+
+
+def put(db: sqlite3.Connection, puts: Iterable[Put]) -> None:
+    for one in puts:
+        if one.value is None:
+            db.execute("DELETE FROM facts WHERE kind=? AND key=?", (one.kind, encoding.safe(one.key)))
+        else:
+            kind, key = one.kind, encoding.safe(one.key)
+            row = (kind, key, encoding.sealed(encoding.text(one.value), kind, key))
+            db.execute("INSERT OR REPLACE INTO facts VALUES(?,?,?)", row)
+
+
+def read(db: sqlite3.Connection, kind: str = "") -> tuple[Facts, list[Damaged]]:
+    """Everything, or all of a kind, with what takes the place of the damaged ones."""
+    out: Facts = {}
+    damaged: list[Damaged] = []
+    # as blobs: a damaged key could not be found again by the text that it is shown as
+    sql = "SELECT CAST(kind AS BLOB), CAST(key AS BLOB), CAST(body AS BLOB) FROM facts"
+    rows = db.execute(f"{sql} WHERE kind=?", (kind,)) if kind else db.execute(sql)
+    for raw in rows.fetchall():
+        kind, key, body = map(encoding.decoded, raw)
+        try:
+            value = encoding.judged(raw, kind)
+        except ValueError as e:
+            instead = Put("poisoned", f"{kind}/{key}", {"record": body, "why": str(e)})
+            damaged.append(Damaged(tuple(raw), kind, str(e), instead))
+            kind, key, value = instead.kind, instead.key, dict(instead.value or {})
+        out.setdefault(kind, {})[key] = value
+    return out, damaged
+
+
+def set_aside(db: sqlite3.Connection, one: Damaged) -> None:
+    db.execute("DELETE FROM facts WHERE kind=CAST(? AS TEXT) AND key=CAST(? AS TEXT)", one.raw[:2])
+    put(db, [one.instead])

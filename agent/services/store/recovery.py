@@ -1,0 +1,191 @@
+"""What can still be read of a corrupt store is carried over into a new one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from agent.services.store import encoding, first_page, migrations
+from agent.services.store.migrations import wal_of
+
+Saved: TypeAlias = dict[str, list[tuple[Any, ...]]]
+
+TABLES: dict[str, tuple[str, ...]] = {
+    "facts": ("kind", "key"), "outbox": ("seq",), "dead": ("seq",), "numbers": ("link", "session"),
+    "sqlite_sequence": ("name",),
+}  # fmt: skip
+"""With the columns of their keys, which are the first ones."""
+_TYPES: dict[str, tuple[type, ...]] = {
+    "facts": (str, str, str), "outbox": (int, str, str, str, str, int), "dead": (int, str, str, str, str, int),
+    "numbers": (str, str, int), "sqlite_sequence": (str, int),
+}  # fmt: skip
+AHEAD = 1_000_000
+"""Places of the queue that are left out: what could not be read had some of them, and a place is never given twice."""
+LAST = 2**48
+"""Nobody gets there: a counter beyond is damaged."""
+
+NO_ROOTS: Mapping[str, int] = {}
+
+NUMBER_ANEW = """
+    UPDATE outbox SET number = (SELECT count(*) FROM outbox AS o WHERE o.link = outbox.link
+                                AND o.session = outbox.session AND o.seq < outbox.seq);
+    INSERT OR REPLACE INTO numbers SELECT link, session, max(number) + 1 FROM outbox WHERE session <> ''
+                                   GROUP BY link, session;
+"""
+"""Each message's place in its session, for a queue that was written without (schema 1 and 2)."""
+NUMBERED_COLUMNS = 7
+
+
+def replace(path: Path, roots: Mapping[str, int] = NO_ROOTS) -> Path:
+    """A new file with what can be read takes the place of the corrupt one; returns where that is now. The new one is
+    whole and on disk before the old one moves: a power cut or a full disk in between loses nothing.
+
+    Raises ``OSError`` and ``sqlite3.Error``; then everything is as it was."""
+    making = path.with_suffix(".salvaging")
+    for old in (making, wal_of(making)):
+        old.unlink(missing_ok=True)
+    db = migrations.connect(making)
+    try:
+        write(db, read(path, roots))
+    finally:
+        db.close()  # merges the -wal, durably
+    making.rename(migrations.salvaged(path))
+    aside = finish(path)
+    assert aside is not None
+    return aside
+
+
+def finish(path: Path) -> Path | None:
+    """The rest of ``replace``, also after a power cut in the middle of it: where the file is now that was there; None
+    where none was, or nothing is to be finished."""
+    new = migrations.salvaged(path)
+    if not new.exists():
+        return None
+    number = 1
+    while (aside := path.with_suffix(f".corrupt-{number}")).exists():
+        number += 1
+    if wal_of(path).exists():
+        wal_of(path).rename(wal_of(aside))
+    if path.exists():
+        path.rename(aside)
+    new.rename(path)
+    return aside if aside.exists() else None
+
+
+def copy(path: Path, db: sqlite3.Connection) -> None:
+    """The open store ``db``, whose file is no longer under its name, as a whole new file that ``finish`` puts there."""
+    making = path.with_suffix(".salvaging")
+    making.unlink(missing_ok=True)
+    db.execute("VACUUM INTO ?", (str(making),))
+    making.chmod(0o600)
+    with making.open("rb") as file:
+        os.fsync(file.fileno())
+    making.rename(migrations.salvaged(path))
+
+
+def in_memory(path: Path, roots: Mapping[str, int] = NO_ROOTS) -> sqlite3.Connection:
+    """What can be read, in a store that nothing can be written to for good."""
+    db = migrations.fresh()
+    write(db, read(path, roots))
+    return db
+
+
+def read(path: Path, roots: Mapping[str, int] = NO_ROOTS) -> Saved:
+    """Table by table, from both ends until it breaks off, so that one bad page costs what is on it. Newest first: what
+    has been committed but not yet merged into the file (its ``-wal``) counts. ``roots``: where the tables begin, as the
+    witness has it, for a file whose first page no longer says so."""
+    with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix="store-", dir=_room()) as folder:
+        for file in (path, wal_of(path)):
+            if file.exists():
+                shutil.copyfile(file, Path(folder) / file.name)
+        file = Path(folder) / path.name
+        saved = _tables(f"file:{file}")
+        if first_page.restore(file, roots):
+            again = _tables(f"file:{file}")
+            saved = {table: max(rows, again[table], key=len) for table, rows in saved.items()}
+        if any(saved.values()):
+            return saved
+    return _tables(f"file:{path}?mode=ro&immutable=1")
+
+
+def _room() -> str | None:
+    """For a copy: systemd's runtime directory lies in memory."""
+    return os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or None
+
+
+def _tables(uri: str) -> Saved:
+    saved: Saved = {table: [] for table in TABLES}
+    try:
+        db = sqlite3.connect(uri, uri=True)
+        db.text_factory = encoding.decoded
+    except sqlite3.Error:
+        return saved
+    for table, key in TABLES.items():
+        rows: dict[Any, tuple[Any, ...]] = {}
+        for way in ("ASC", "DESC"):
+            with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
+                for row in db.execute(f"SELECT * FROM {table} ORDER BY {', '.join(f'{c} {way}' for c in key)}"):
+                    if row[: len(key)] in rows or not all(map(isinstance, row, _TYPES[table])):
+                        break  # known from the other end; or not of this table
+                    rows[row[: len(key)]] = row
+        saved[table] = list(rows.values())
+    db.close()
+    return saved
+
+
+def write(db: sqlite3.Connection, saved: Saved) -> None:
+    """One transaction into a file of the present schema; rows of an older one have fewer columns."""
+    columns = {t: [c[1] for c in db.execute(f"PRAGMA table_info({t})")] for t in saved}
+    db.execute("BEGIN IMMEDIATE")
+    for table, rows in saved.items():
+        for row in rows:
+            names = ",".join(columns[table][: len(row)])
+            marks = ",".join("?" * len(row))
+            db.execute(f"INSERT OR IGNORE INTO {table}({names}) VALUES({marks})", row)
+    if any(len(row) < NUMBERED_COLUMNS for row in saved["outbox"]):
+        for statement in NUMBER_ANEW.split(";"):
+            db.execute(statement)
+    _bury_damaged(db)
+    _go_ahead(db)
+    db.execute("COMMIT")
+
+
+def _bury_damaged(db: sqlite3.Connection) -> None:
+    """A message whose text or keys are not what they were: whose it is cannot be known, so a person decides."""
+    for seq, *keys, body in db.execute("SELECT seq, link, session, kind, body FROM outbox").fetchall():
+        try:
+            encoding.unsealed(body, *keys)
+        except ValueError as e:
+            columns = "seq, link, session, kind, body, attempts, number"
+            why = f"damaged in the store: {e}"
+            db.execute(
+                f"INSERT OR REPLACE INTO dead({columns}, reason) SELECT {columns}, ? FROM outbox WHERE seq=?",
+                (why, seq),
+            )
+            db.execute("DELETE FROM outbox WHERE seq=?", (seq,))
+
+
+_PLACES = (
+    "SELECT seq FROM outbox UNION ALL SELECT seq FROM dead UNION ALL "
+    "SELECT seq FROM sqlite_sequence WHERE name <> 'commits'"
+)
+_COMMITS = "SELECT seq FROM sqlite_sequence WHERE name = 'commits'"
+_OPENINGS = "SELECT body FROM facts WHERE kind='transaction'"
+
+
+def _go_ahead(db: sqlite3.Connection) -> None:
+    """From the last place that is known of: the counter's, a row's, or that of a message that may come back."""
+    places = [seq for (seq,) in db.execute(_PLACES) if isinstance(seq, int) and seq < LAST]
+    for (body,) in db.execute(_OPENINGS):
+        places += map(int, re.findall(r'"seq":(\d{1,15})\b', body))
+    commits = [seq for (seq,) in db.execute(_COMMITS) if isinstance(seq, int) and seq < LAST]
+    db.execute("DELETE FROM sqlite_sequence")
+    counts = [("outbox", max(places, default=0) + AHEAD), ("commits", max(commits, default=0))]
+    db.executemany("INSERT INTO sqlite_sequence VALUES(?, ?)", counts)

@@ -1,0 +1,54 @@
+"""Messages that have left the queue wait in it again, because the backend goes on in another version of OCPP that knows
+nothing of their session (decision 8). All functions run in the store's own thread, on its connection."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from agent.domain.record import dump
+from agent.ports.store import OutboxRow
+from agent.services.store import encoding
+
+_OTHERS = "link=? AND session=? AND seq NOT IN ({})"
+
+
+def put_back(db: sqlite3.Connection, rows: Sequence[OutboxRow], anew: bool) -> None:
+    """At their old places. One that waits already stays as it is; a dead letter lives again."""
+    for row in rows:
+        db.execute("DELETE FROM dead WHERE seq=?", (row.seq,))
+        keys = (row.link, encoding.safe(row.session), type(row.message).__name__)
+        body = encoding.sealed(encoding.text(dump(row.message)), *keys)
+        db.execute(
+            "INSERT OR IGNORE INTO outbox(seq, link, session, kind, body, number) VALUES(?,?,?,?,?,?)",
+            (row.seq, *keys, body, row.number),
+        )
+    if anew and rows:
+        _number_anew(db, rows)
+
+
+def _number_anew(db: sqlite3.Connection, rows: Sequence[OutboxRow]) -> None:
+    """These first, as they are numbered, then the others without a gap; a place is given once, to dead letters too."""
+    for row in rows:
+        db.execute("UPDATE outbox SET number=? WHERE seq=?", (row.number, row.seq))
+    where = (rows[0].link, encoding.safe(rows[0].session))
+    others = _OTHERS.format(",".join(str(row.seq) for row in rows))
+    first = db.execute(
+        f"SELECT min(number) FROM (SELECT number FROM outbox WHERE {others} UNION ALL "
+        f"SELECT number FROM dead WHERE {others} UNION ALL SELECT next FROM numbers WHERE link=? AND session=?)",
+        (*where, *where, *where),
+    ).fetchone()[0]
+    if first is None:
+        return
+    less = first - len(rows)
+    for table in ("outbox", "dead"):
+        db.execute(f"UPDATE {table} SET number=number-? WHERE {others}", (less, *where))
+    db.execute("UPDATE numbers SET next=next-? WHERE link=? AND session=?", (less, *where))
+
+
+def still_open(db: sqlite3.Connection, link: str) -> set[str]:
+    """The sessions (``forms.safe``) that are not over yet: here, and in what this backend was or is to be told."""
+    keys = {key for (key,) in db.execute("SELECT key FROM facts WHERE kind IN ('session', 'tx')")}
+    ends = "SELECT 1 FROM {} WHERE link=? AND session=? AND kind='TransactionEnded'"
+    both = f"{ends.format('outbox')} UNION ALL {ends.format('dead')}"
+    return {key for key in keys if not db.execute(both, (link, key) * 2).fetchone()}

@@ -1,0 +1,86 @@
+"""What each backend calls the sessions: running ones, and the latest of those that it knows to be over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from agent.ports.store import Put
+from agent.services.store import encoding
+
+RUNNING, ENDED = "transaction", "ended"
+"""Kinds of facts; the key is ``link/session``, the value has the latest ``id`` and the ``ids`` by version of OCPP, of
+ended ones also a running number ``n``."""
+ENDED_KEPT = 64
+
+
+class Ids:
+    """A copy in memory of what the store holds; ``learn`` keeps it so."""
+
+    def __init__(self) -> None:
+        self._running: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._ended: dict[tuple[str, str], Mapping[str, Any]] = {}
+
+    def learn(self, puts: Iterable[Put]) -> None:
+        for put in puts:
+            link, _, session = put.key.partition("/")
+            if put.kind == RUNNING:
+                before = self.known(link, session)
+                if put.value is None or put.value["id"] != before.get("id"):  # the latest start is the last one here
+                    self._running.pop((link, session), None)
+                if put.value is not None:
+                    self._running[link, session] = put.value
+            elif put.kind == ENDED:
+                self._ended.pop((link, session), None)
+                if put.value is not None and isinstance(put.value.get("n"), int):
+                    self._ended[link, session] = put.value
+
+    def over(self, link: str, session: str) -> list[Put]:
+        """The backend has the end of it: what its place costs may still be told for a while."""
+        puts = [Put(RUNNING, f"{link}/{session}", None)]
+        known = self._running.get((link, session))
+        if known is None or not known["id"]:
+            return puts
+        oldest_first = sorted(self._ended.items(), key=lambda item: int(item[1]["n"]))
+        number = int(oldest_first[-1][1]["n"]) + 1 if oldest_first else 1
+        gone = [key for key, _ in oldest_first[: max(0, len(oldest_first) - ENDED_KEPT + 1)]]
+        puts += [Put(ENDED, "/".join(key), None) for key in gone]
+        kept = {name: known[name] for name in ("id", "ids") if name in known}
+        return [*puts, Put(ENDED, f"{link}/{session}", {**kept, "n": number})]
+
+    def known(self, link: str, session: str) -> Mapping[str, Any]:
+        """Of a running one."""
+        return self._running.get((link, session), {})
+
+    def running(self, link: str) -> dict[str, Mapping[str, Any]]:
+        return {session: known for (name, session), known in self._running.items() if name == link}
+
+    def of(self, link: str, session: str, version: str) -> str | None:
+        for known in (self._running.get((link, session)), self._ended.get((link, session))):
+            ids = known.get("ids") if known else None
+            found = ids.get(version) if isinstance(ids, Mapping) else known["id"] if known else None
+            if found:
+                return str(found)
+        return None
+
+    def session_of(self, link: str, id_: str) -> str | None:
+        """The latest one with this id: a backend may begin to count anew."""
+        for (name, session), known in reversed(self._running.items()):
+            if name == link and id_ in _all_of(known):
+                return session
+        ended = [
+            (int(known["n"]), session)
+            for (name, session), known in self._ended.items()
+            if name == link and id_ in _all_of(known)
+        ]
+        return max(ended)[1] if ended else None
+
+    def keep(self, keys: set[str]) -> None:
+        """Only these running ones are left (``forms.safe`` keys)."""
+        for link, session in [k for k in self._running if encoding.safe("/".join(k)) not in keys]:
+            del self._running[link, session]
+
+
+def _all_of(known: Mapping[str, Any]) -> set[str]:
+    ids = known.get("ids")
+    return {str(known["id"]), *map(str, ids.values() if isinstance(ids, Mapping) else ())}

@@ -1,0 +1,35 @@
+"""Is the core alive? One question through the engine's own queue feeds systemd's watchdog and the boards'."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from agent.services.devices.board import Alive
+from agent.services.engine import Engine
+from agent.services.sd_notify import notify, watchdog_s
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 5.0
+
+
+async def watch(engine: Engine, alive: Alive, boards: bool) -> None:
+    """Runs for ever. With boards the question is asked often enough for their watchdogs; without, only as often as
+    systemd asks for it, and not at all where nobody wants to know (an idle agent sleeps)."""
+    systemd_s = watchdog_s()
+    periods = ([alive.period_s] if boards else []) + ([systemd_s] if systemd_s else [])
+    if not periods:
+        return
+    while True:
+        try:
+            await asyncio.wait_for(engine.ping(), PATIENCE_S)
+        except TimeoutError:
+            if alive.ok:
+                log.error("the engine has not answered for %g s: the boards' watchdogs are no longer fed", PATIENCE_S)
+            alive.ok = False
+            continue
+        alive.ok = True
+        if systemd_s:
+            notify("WATCHDOG=1")
+        await asyncio.sleep(min(periods))
