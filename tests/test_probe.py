@@ -13,7 +13,7 @@ import pytest
 from busy_machine import stretched
 
 from agent.cli import main
-from agent.domain.evidence import Looked, Verdict, board_findings, meter_findings, worst
+from agent.domain.probe_findings import Looked, Verdict, board_findings, meter_findings, worst
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Fault, MeterIdentity, MeterPolicy, Reading, Stamp
 from agent.services.store.store import Store

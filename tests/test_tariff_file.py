@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.assembly.domain_setup import initial_evses, initial_terms, wall_clock
-from agent.domain.offer import Offer
+from agent.domain.adhoc_tariff import Offer
 from agent.domain.tariff import Rates, Tariff, Window
 from agent.domain.variables import Settings
 from agent.station_file.settings import SettingsError, parse

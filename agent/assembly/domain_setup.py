@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.assembly.dialects import spoken_to
-from agent.domain.access import Given
+from agent.domain.backend_connection import Given
 from agent.domain.evse import Evse
-from agent.domain.localtime import Local
+from agent.domain.local_time import Local
 from agent.domain.metrology import Watch
 from agent.domain.variables import (
     LAMP,
@@ -23,14 +23,14 @@ from agent.domain.variables import (
     read,
     web_part,
 )
-from agent.domain.webpay import Plan, address_problem, receipt_problem, template_problem
+from agent.domain.web_payment import Plan, address_problem, receipt_problem, template_problem
 from agent.model.types import STATION, EvseId, MeterPolicy, SignedReading
 from agent.ocpp import versions
 from agent.station_file.settings import NOMINAL_V, Backend, SettingsError, StationFile, meant
 
 if TYPE_CHECKING:
-    from agent.domain.adhoc import Terms
-    from agent.domain.offer import Offer
+    from agent.domain.adhoc_tariff import Offer
+    from agent.domain.payment import Terms
 
 
 def initial_settings(file: StationFile) -> Settings:

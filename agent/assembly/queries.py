@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from agent.domain.events import FaultsAcknowledged
 from agent.domain.evse import Site
-from agent.domain.payment_words import PaymentReviewed
+from agent.domain.terminal_messages import PaymentReviewed
 from agent.model.types import EvseId
 from agent.ocpp.link import Link
 from agent.services.devices.supervisor import Keeper

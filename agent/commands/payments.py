@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.commands.dead_letters import CannotDo, asked
-from agent.domain.adhoc import PayState, reference
+from agent.domain.payment import PayState, reference
 from agent.ports.store import Put, StoreError
 from agent.services.store.store import Store, StoreRefused
 from agent.station_file.payment import stranded

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from agent import __version__
-from agent.domain.evidence import Finding, Looked, Verdict, board_findings, meter_findings, worst
 from agent.domain.metrology import recalled
+from agent.domain.probe_findings import Finding, Looked, Verdict, board_findings, meter_findings, worst
 from agent.model.bank_card import TerminalIdentity
 from agent.model.board import EvseState
 from agent.model.fastclass import frozen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.domain.evse import Evse, Service, Site
-from agent.domain.reserved import claim
+from agent.domain.reservation_claims import claim
 from agent.model.types import STATION, Token
 
 

@@ -7,11 +7,11 @@ from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.access import Access, Trouble
-from agent.domain.asks import Ask
+from agent.domain.backend_connection import Access, Trouble
 from agent.domain.charging.profiles import Profile
-from agent.domain.cost import Cost
-from agent.domain.security import SecurityEvent
+from agent.domain.csms_cost import Cost
+from agent.domain.requests import Ask
+from agent.domain.security_events import SecurityEvent
 from agent.model.board import EvseState, EvseTraits
 from agent.model.fastclass import frozen
 from agent.model.types import (
@@ -97,7 +97,7 @@ class BoardOpened(EvseEvent):
 
 @frozen
 class BoardChanged(EvseEvent):
-    """A picture that differs from the last; ``blocks/street.py`` makes the single facts below of it."""
+    """A picture that differs from the last; ``blocks/board_state.py`` makes the single facts below of it."""
 
     state: EvseState
 

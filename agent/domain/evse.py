@@ -7,26 +7,26 @@ from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.access import Access, Given
-from agent.domain.account import Account, Bill
+from agent.domain.backend_connection import Access, Given
+from agent.domain.driver_cost import Account, Bill
 from agent.domain.faults import blocks
 from agent.domain.kept_cable import KeptCable
-from agent.domain.locallist import LocalList
-from agent.domain.localtime import Local
+from agent.domain.local_auth_list import LocalList
+from agent.domain.local_time import Local
 from agent.domain.messages import ChargingState
 from agent.domain.metrology import Watch
-from agent.domain.reserved import Reservation, kept
-from agent.domain.rights import EndedSession, Grant, Session
-from agent.domain.security import SecurityLog
+from agent.domain.reservation_claims import Reservation, kept
+from agent.domain.security_events import SecurityLog
+from agent.domain.session_records import EndedSession, Grant, Session
 from agent.domain.transaction import Transaction
 from agent.domain.variables import Settings, Value
-from agent.domain.webpay import Plan
+from agent.domain.web_payment import Plan
 from agent.model.fastclass import frozen, mutable
 from agent.model.types import EvseId, Fault, Lamp, Limit, Moment, Reading, SignedReading, Stamp, Token
 
 if TYPE_CHECKING:  # of stations that sell without a contract
-    from agent.domain.adhoc import Terms
-    from agent.domain.offer import Offer
+    from agent.domain.adhoc_tariff import Offer
+    from agent.domain.payment import Terms
 
 LEAST_A = 6.0
 """The least current that IEC 61851-1 can offer; less is a pause."""
@@ -71,7 +71,7 @@ class Evse:
     """Of what is drawn from the feed, how much reaches the vehicle."""
     rotation: str = ""
     """Which phases of the feed are L1, L2, L3 here ("STR"), or which one ("S"); "": nobody has said so."""
-    # blocks/street.py
+    # blocks/board_state.py
     known: bool = False
     unseen: bool = False
     """It charged when the agent went away; its board has not been opened since."""
@@ -82,7 +82,7 @@ class Evse:
     released: bool | None = None
     """As the board shows it; ``release`` is what was ordered."""
     withdrawn: bool = False
-    """The board has confirmed the last withdrawal (written by ``rules/words.py`` too)."""
+    """The board has confirmed the last withdrawal (written by ``session/common.py`` too)."""
     sees_contactor: bool = True
     offering: bool = False
     locked: bool | None = None
@@ -132,33 +132,33 @@ class Evse:
     # blocks/kept_cables.py
     kept: KeptCable | None = None
     """A cable whose car has left."""
-    # blocks/transactions.py and rules/points.py
+    # blocks/transactions.py and session/tx_points.py
     tx: Transaction | None = None
     tx_try: int = 0
     tx_asked: str = ""
     """Purpose of the reading that the next transaction begins with."""
-    # blocks/metrology.py and rules/signing.py
+    # blocks/metrology.py and session/signed_readings.py
     meter: Watch = field(default_factory=Watch)
     dc: bool = False
     signing: str = ""
     """What the meter's transaction of the session that begins is called."""
     owed: dict[str, Any] = field(default_factory=dict)
     """An earlier one whose record the meter still has: what it is called, its session, and what was billed."""
-    # blocks/metering.py
+    # blocks/meter_values.py
     reading: Reading | None = None
-    # blocks/charging.py
+    # blocks/smart_charging.py
     allowed_a: float | None = None
     allowed_phases: int | None = None
-    # blocks/webpay.py
+    # blocks/web_payment.py
     payer_until_s: float | None = None
     """The outlet is kept so long for somebody who pays at its web page."""
-    # blocks/costs.py
+    # blocks/session_cost.py
     account: Account | None = None
     offer: Offer | None = None
     """From the station file: the ad-hoc price."""
-    # blocks/till.py
+    # blocks/payment_settlement.py
     bill: Bill | None = None
-    # blocks/reckoning.py
+    # blocks/web_payment_estimate.py
     reckoned: Bill | None = None
     # blocks/display.py
     lamp: Lamp = Lamp.OFF
@@ -295,7 +295,7 @@ class Site:
     draining: bool = False
     """A reset waits for the running sessions: nobody else may start."""
     dark: bool = False
-    """Mains is lost for good, a back-up supply carries the board (``blocks/power.py``)."""
+    """Mains is lost for good, a back-up supply carries the board (``blocks/mains_loss.py``)."""
     mains_hold_s: float = 0.3
     backup_s: float = 15.0
     profiles: Callable[[], int] = lambda: 0
@@ -306,11 +306,11 @@ class Site:
     records: int = 0
     """How many records the station has made: each has a number, without a gap."""
     bound: Callable[[Evse, Moment], None] = lambda evse, now: None
-    """Works out ``allowed_a`` of an EVSE whose session is about to get energy (blocks/charging.py)."""
+    """Works out ``allowed_a`` of an EVSE whose session is about to get energy (blocks/smart_charging.py)."""
     given: Mapping[str, Given] = field(default_factory=dict)
     """What the station file says of each link's backend."""
     access: Callable[[str], Access] = lambda link: Access()
-    """What this link is to dial with now (blocks/access.py)."""
+    """What this link is to dial with now (blocks/backend_connection.py)."""
     roots: Callable[[], int] = lambda: 0
     judges: dict[str, Callable[[Value], bool]] = field(default_factory=dict)
     """Settings that more than their range is asked of: may this value be set? By the block that owns them."""
@@ -318,7 +318,7 @@ class Site:
     """Of payment with a bank card; None: there is no terminal."""
     used_up: Callable[[Token], bool] = lambda token: False
     """The token of a bank card's payment that may begin nothing: it pays already, has paid, or is not approved
-    (blocks/adhoc.py)."""
+    (blocks/card_payment.py)."""
     updater: bool = False
     """Firmware can be installed here."""
     updating: bool = False

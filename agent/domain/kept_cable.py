@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.domain.messages import StopReason
-from agent.domain.record import dump, load
+from agent.domain.serialization import dump, load
 from agent.model.fastclass import frozen
 from agent.model.types import Token, TokenType
 

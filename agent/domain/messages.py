@@ -106,7 +106,7 @@ class TransactionStarted(Message):
     reading: Reading | None = None
     """All that the meter said at the start; ``meter_wh`` is its register."""
     reservation: str = ""
-    """Which reservation it uses up (``domain/reserved.py``)."""
+    """Which reservation it uses up (``domain/reservation_claims.py``)."""
 
 
 @frozen

@@ -4,47 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.domain.block import Blocks
-from agent.domain.blocks.access import AccessBlock
-from agent.domain.blocks.authorisation import Authorisation
+from agent.domain.blocks.authorization import Authorisation
 from agent.domain.blocks.availability import Availability
+from agent.domain.blocks.backend_connection import AccessBlock
+from agent.domain.blocks.board_state import Street
+from agent.domain.blocks.cable_lock import Lock
 from agent.domain.blocks.certificates import Certificates
-from agent.domain.blocks.charging import Charging
-from agent.domain.blocks.choice import Choice
-from agent.domain.blocks.clearing import Clearing
 from agent.domain.blocks.contactor import Contactors
-from agent.domain.blocks.costs import Costs
-from agent.domain.blocks.customers import Customers
+from agent.domain.blocks.cost_triggers import Wishes
+from agent.domain.blocks.customer_information import Customers
+from agent.domain.blocks.device_model import Inventory
 from agent.domain.blocks.display import Display
-from agent.domain.blocks.early import Early
+from agent.domain.blocks.evse_status import Status
+from agent.domain.blocks.fault_latching import Latches
+from agent.domain.blocks.fault_reports import Problems
+from agent.domain.blocks.fault_reset import Clearing
 from agent.domain.blocks.firmware import Firmware
-from agent.domain.blocks.inventory import Inventory
+from agent.domain.blocks.free_vending import Vending
 from agent.domain.blocks.kept_cables import KeptCables
-from agent.domain.blocks.latches import Latches
-from agent.domain.blocks.leaking import Leaking
-from agent.domain.blocks.lists import Lists
-from agent.domain.blocks.lock import Lock
-from agent.domain.blocks.logs import Logs
-from agent.domain.blocks.metering import Metering
+from agent.domain.blocks.local_auth_list import Lists
+from agent.domain.blocks.log_upload import Logs
+from agent.domain.blocks.mains_loss import Power
+from agent.domain.blocks.meter_values import Metering
 from agent.domain.blocks.metrology import Metrology
+from agent.domain.blocks.outlet_selection import Choice
 from agent.domain.blocks.overcurrent import OverCurrent
-from agent.domain.blocks.power import Power
-from agent.domain.blocks.problems import Problems
-from agent.domain.blocks.reckoning import Reckoning
-from agent.domain.blocks.remote import Remote
+from agent.domain.blocks.remote_control import Remote
 from agent.domain.blocks.reservation import Reservations
-from agent.domain.blocks.security import Security
+from agent.domain.blocks.security_events import Security
+from agent.domain.blocks.session_cost import Costs
 from agent.domain.blocks.sessions import Sessions
 from agent.domain.blocks.settings import SettingsBlock
-from agent.domain.blocks.signals import Signals
-from agent.domain.blocks.status import Status
-from agent.domain.blocks.street import Street
+from agent.domain.blocks.smart_charging import Charging
+from agent.domain.blocks.startup_taps import Early
+from agent.domain.blocks.supply_voltage import Voltages
 from agent.domain.blocks.transactions import Transactions
-from agent.domain.blocks.vending import Vending
-from agent.domain.blocks.voltages import Voltages
-from agent.domain.blocks.webpay import WebPayments
-from agent.domain.blocks.wishes import Wishes
+from agent.domain.blocks.unreleased_current import Leaking
+from agent.domain.blocks.user_feedback import Signals
+from agent.domain.blocks.web_payment import WebPayments
+from agent.domain.blocks.web_payment_estimate import Reckoning
 from agent.domain.evse import Site
+from agent.domain.functional_block import Blocks
 from agent.model.types import EvseId
 
 
@@ -109,9 +109,9 @@ def _payments(site: Site, choice: Choice) -> tuple[tuple[object, ...], tuple[obj
     asked. Most stations have no terminal."""
     if site.terms is None:
         return (), (), lambda evse: False
-    from agent.domain.blocks.adhoc import AdHoc
-    from agent.domain.blocks.till import Till
-    from agent.domain.payments import Journal
+    from agent.domain.blocks.card_payment import AdHoc
+    from agent.domain.blocks.payment_settlement import Till
+    from agent.domain.payment_table import Journal
 
     journal = Journal(site.terms, site.io_s)
     adhoc = AdHoc(site, journal, choice)

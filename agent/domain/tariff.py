@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.localtime import Local
-from agent.domain.usage import WEEK_MIN, Plan, Usage, whole
+from agent.domain.local_time import Local
+from agent.domain.session_usage import WEEK_MIN, Plan, Usage, whole
 from agent.model.fastclass import frozen
 
 if TYPE_CHECKING:  # together they cost as much as half of the domain at the start; most stations have no tariff

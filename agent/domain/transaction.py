@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from agent.domain.messages import Sample
-from agent.domain.record import dump, load
-from agent.domain.stop import Stop
+from agent.domain.serialization import dump, load
+from agent.domain.stop_reason import Stop
 from agent.model.fastclass import mutable
 from agent.model.types import EvseId, Reading, SignedReading, Stamp, Token
 

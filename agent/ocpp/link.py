@@ -18,11 +18,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from agent.domain.access import Access
+from agent.domain.backend_connection import Access
 from agent.domain.events import Event, LinkChanged, SecurityNoticed, TokenJudged
 from agent.domain.messages import BootWanted, HeartbeatWanted, Message, StatusChanged
 from agent.domain.orders import JudgeToken, Reply
-from agent.domain.security import SecurityEvent
+from agent.domain.security_events import SecurityEvent
 from agent.domain.variables import Settings
 from agent.ocpp.dialects.dialect import Boot, Desk, Dialect, Heard, Identity, Out
 from agent.ocpp.inbound.queue import Inbox

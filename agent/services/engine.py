@@ -17,9 +17,9 @@ from contextlib import asynccontextmanager
 from dataclasses import field
 from typing import Any, Protocol
 
-from agent.domain.block import Blocks
+from agent.domain.certificate_orders import KeepCertificates
 from agent.domain.events import Event, StopWanted, StoreFailed, StoreRecovered, TimeCame
-from agent.domain.keys import KeepCertificates
+from agent.domain.functional_block import Blocks
 from agent.domain.messages import Message, StopReason, TriggerReason, billed, noted, read_outside
 from agent.domain.orders import (
     JudgeToken,
@@ -36,7 +36,7 @@ from agent.domain.orders import (
     Tell,
     WakeMe,
 )
-from agent.domain.payment_words import AuthorisePayment, CommitPayment, VoidPayment
+from agent.domain.terminal_messages import AuthorisePayment, CommitPayment, VoidPayment
 from agent.model.fastclass import mutable
 from agent.ports.clock import ClockPort
 from agent.ports.store import Put, StoreError, link_of, notes_of, readings_of

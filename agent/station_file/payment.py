@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from agent.domain.adhoc import DAY_S, FINISHED, HOLD_HOURS, HOUR_S, SCHEDULE_S, TOKEN_LENGTH, Terms, reference
-from agent.domain.offer import Offer
+from agent.domain.adhoc_tariff import Offer
+from agent.domain.payment import DAY_S, FINISHED, HOLD_HOURS, HOUR_S, SCHEDULE_S, TOKEN_LENGTH, Terms, reference
 from agent.model.currencies import HUNDREDTHS
 from agent.model.fastclass import frozen
 from agent.model.types import STATION, EvseId

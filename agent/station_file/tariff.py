@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Any, TypeAlias
 
-from agent.domain.offer import Offer, unlawful
+from agent.domain.adhoc_tariff import Offer, unlawful
 from agent.domain.tariff import Rates, Tariff, Window, rate
 from agent.model.currencies import currency_problem
 from agent.model.fastclass import frozen

@@ -1,5 +1,5 @@
 """The tariff in words: rows in the order in which Regulation (EU) 2023/1804, article 5(4), wants them read, and notes.
-Amounts come as millionths of ``tariff_currency`` (``agent/domain/price_tag.py``)."""
+Amounts come as millionths of ``tariff_currency`` (``agent/domain/tariff_screen.py``)."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from agent.domain.messages import MESSAGES
 from agent.domain.orders import JudgeToken
-from agent.domain.security import CAUSES
+from agent.domain.security_events import CAUSES
 from agent.domain.variables import LAMP, MEASURANDS, PHASES, ROTATIONS, TERMINAL, code_part, web_part, write
 from agent.ocpp.dialects import device_model_v2x, keys_v1x
 from agent.ocpp.dialects.dialect import Dialect, In, Mute, Out, Refusal

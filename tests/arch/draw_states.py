@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from agent.domain import payments
-from agent.domain.adhoc import PayState
+from agent.domain import payment_table
 from agent.domain.events import Event
 from agent.domain.evse import SERVICES, State
-from agent.domain.session import EVENTS, TABLE
+from agent.domain.payment import PayState
+from agent.domain.session.table import EVENTS, TABLE
 
 INK, FAINT, LINE, PAPER = "#1c2b3a", "#6b7c8d", "#c4d0da", "#ffffff"
 ORDER = (
@@ -69,8 +69,8 @@ class Ladder:
 SESSION = Ladder("Session region of an EVSE", TABLE, EVENTS, {s: COLOURS[s] for s in ORDER}, SAID)
 PAYMENT = Ladder(
     "A payment with a bank card",
-    payments.TABLE,
-    payments.EVENTS,
+    payment_table.TABLE,
+    payment_table.EVENTS,
     {
         PayState.NEW: "#6b7c8d",
         PayState.CARD_READ: "#7a8f2f",

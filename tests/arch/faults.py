@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.commands.fault_texts import words
 from agent.domain.faults import CATALOGUE, GRACE_S, JAMS, JAMS_MOST, KEPT, LASTING_S, FaultRow, Severity
-from agent.domain.rules.end import CONTACTOR_S
+from agent.domain.session.end import CONTACTOR_S
 from agent.model.types import Fault
 from agent.ocpp.dialects.keys_v1x import ERRORS_16, cx
 

@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from agent.domain.adhoc import PayState
 from agent.domain.evse import SERVICES, State
-from agent.domain.session import EVENTS, TABLE
+from agent.domain.payment import PayState
+from agent.domain.session.table import EVENTS, TABLE
 from tests.arch.draw_states import ORDER, PAYMENT, payment, rungs, service, session
 from tests.arch.generated import DOCUMENTS
 

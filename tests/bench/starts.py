@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from agent.domain.record import dump
+from agent.domain.serialization import dump
 from agent.services.store import encoding as forms
 from agent.services.store.store import Store
 from tests.bench import encoding

@@ -51,7 +51,7 @@ from agent.domain.orders import (
     Tell,
     WakeMe,
 )
-from agent.domain.rights import Session
+from agent.domain.session_records import Session
 from agent.domain.station import assemble
 from agent.domain.variables import Settings, Value
 from agent.model.board import EvseState, EvseTraits, Pilot

@@ -13,9 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agent.domain.asks import Ask, AskReset
 from agent.domain.blocks.display import Display
-from agent.domain.blocks.status import Status
+from agent.domain.blocks.evse_status import Status
 from agent.domain.charging.profiles import Purpose
 from agent.domain.events import (
     Asked,
@@ -67,6 +66,7 @@ from agent.domain.orders import (
     Unlock,
     WakeMe,
 )
+from agent.domain.requests import Ask, AskReset
 from agent.domain.station import assemble
 from agent.domain.variables import Settings
 from agent.model.board import EvseState, EvseTraits, Pilot

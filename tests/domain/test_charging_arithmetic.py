@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import CAMPAIGN
 
-from agent.domain.charging.composite import Outlet, Table, composite, own_bound, station_bound
+from agent.domain.charging.composite_schedule import Outlet, Table, composite, own_bound, station_bound
+from agent.domain.charging.load_sharing import Budget, Claim, shares
 from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
-from agent.domain.charging.share import Budget, Claim, shares
 
 DAY_S = 86400
 NOW_S = 20_000 * DAY_S

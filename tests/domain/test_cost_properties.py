@@ -7,9 +7,9 @@ import random
 
 from test_session_properties import DEEDS, WHEN_GONE, Street, books, shape_of
 
-from agent.domain.asks import AskCost, AskMessage
-from agent.domain.cost import Cost, IdlePrice, NextPrice, Price, Triggers
+from agent.domain.csms_cost import Cost, IdlePrice, NextPrice, Price, Triggers
 from agent.domain.messages import ChargingState, ConnectorUnplugged, TransactionEnded
+from agent.domain.requests import AskCost, AskMessage
 from agent.model.types import MessageContent, ScreenName
 from tests.domain.rig import FRIEND, GOOD, STRANGER
 from tests.domain.walks import next_deed

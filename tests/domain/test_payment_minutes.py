@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from agent.domain.adhoc import Terms
-from agent.domain.blocks.till import KEEP_S
+from agent.domain.adhoc_tariff import Offer
+from agent.domain.blocks.payment_settlement import KEEP_S
 from agent.domain.messages import TransactionEnded, TransactionStarted
-from agent.domain.offer import Offer
+from agent.domain.payment import Terms
 from agent.domain.tariff import Tariff
 from agent.model.bank_card import BankCard
 from agent.model.types import Moment

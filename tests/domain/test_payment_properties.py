@@ -18,12 +18,13 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from agent.domain.adhoc import FINISHED, PayState, Terms
+from agent.domain.adhoc_tariff import Offer
 from agent.domain.events import ButtonPressed, ButtonsKnown, SettingChanged, TokenJudged
 from agent.domain.messages import TransactionEnded, TransactionStarted
-from agent.domain.offer import Offer
 from agent.domain.orders import JudgeToken, Order, Show
-from agent.domain.payment_words import (
+from agent.domain.payment import FINISHED, PayState, Terms
+from agent.domain.tariff import Tariff
+from agent.domain.terminal_messages import (
     AuthorisePayment,
     BankCardRead,
     CancelPayment,
@@ -38,7 +39,6 @@ from agent.domain.payment_words import (
     TerminalOrder,
     VoidPayment,
 )
-from agent.domain.tariff import Tariff
 from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
 from tests.domain.rig import BAD, GOOD, STRANGER, VERDICTS, Config, Crash, Rig
 from tests.domain.test_session_properties import DEEDS, PICK, WHEN_GONE, YES_NO, Street

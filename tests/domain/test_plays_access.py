@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from playbook import LINK, Playbook, forgotten, kept
 from simulated import CAMPAIGN
 
-from agent.domain.access import Access, Given, Slot, Trouble
-from agent.domain.asks import AskNetwork, AskSet
+from agent.domain.backend_connection import Access, Given, Slot, Trouble
 from agent.domain.events import (
     Asked,
     CertificateReady,
@@ -21,8 +20,9 @@ from agent.domain.events import (
     LinkChanged,
     Started,
 )
+from agent.domain.network_profiles import Route
 from agent.domain.orders import Redial, Remember, Reply
-from agent.domain.route import Route
+from agent.domain.requests import AskNetwork, AskSet
 
 HOST = "ws://backend.example"
 KEY, OTHER_KEY = "0123456789abcdef", "fedcba9876543210"

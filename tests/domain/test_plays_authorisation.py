@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from playbook import ACCEPTED, CARD_A, EMPTY, LINK, REFUSED, UTC0_S, A, B, Playbook, charging, kept, wh
 
-from agent.domain.asks import AskCancelReservation, AskReserve, AskSendList, AskStart
-from agent.domain.cache import CACHE_MAX
+from agent.domain.authorization_cache import CACHE_MAX
 from agent.domain.events import (
     Asked,
     CablePlugged,
@@ -22,6 +21,7 @@ from agent.domain.events import (
 from agent.domain.evse import State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import JudgeToken, Note, Order, Remember, Reply
+from agent.domain.requests import AskCancelReservation, AskReserve, AskSendList, AskStart
 from agent.model.types import FREE_TOKEN, AuthorizationStatus, Screen, ScreenName, Token, Verdict
 
 MASTER = Token("04FFFFFF")

@@ -7,19 +7,8 @@ from typing import Any
 import pytest
 from playbook import LINK, UTC0_S, Playbook, forgotten, kept
 
-from agent.domain.access import Access
-from agent.domain.asks import (
-    Ask,
-    AskCertificateSigned,
-    AskDeleteCertificate,
-    AskInstallCertificate,
-    AskInstalledCertificates,
-    AskTrigger,
-    Trigger,
-)
-from agent.domain.certificates import HashData, Installed, Use
-from agent.domain.events import Asked, ClockTrusted, Connected, TimeCame
-from agent.domain.keys import (
+from agent.domain.backend_connection import Access
+from agent.domain.certificate_orders import (
     ChainTaken,
     DeleteRoot,
     InstallRoot,
@@ -33,8 +22,19 @@ from agent.domain.keys import (
     SigningAnswered,
     TakeChain,
 )
+from agent.domain.certificates import HashData, Installed, Use
+from agent.domain.events import Asked, ClockTrusted, Connected, TimeCame
 from agent.domain.messages import CertificateSigningWanted
 from agent.domain.orders import Order, Redial, Reply, Tell
+from agent.domain.requests import (
+    Ask,
+    AskCertificateSigned,
+    AskDeleteCertificate,
+    AskInstallCertificate,
+    AskInstalledCertificates,
+    AskTrigger,
+    Trigger,
+)
 
 SECOND = "second"
 DAY_S = 86400.0

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from agent.domain.asks import Ask, AskClearProfiles, AskComposite, AskProfiles, AskSet, AskSetProfile, AskStart
 from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
 from agent.domain.events import (
     Asked,
@@ -32,6 +31,7 @@ from agent.domain.events import (
 from agent.domain.evse import State
 from agent.domain.messages import ChargingState, MeterSampled, StopReason, TransactionUpdated, TriggerReason
 from agent.domain.orders import ReadMeter, Remember, Reply, SetLimit, SetRelease
+from agent.domain.requests import Ask, AskClearProfiles, AskComposite, AskProfiles, AskSet, AskSetProfile, AskStart
 from agent.model.board import EvseTraits, Pilot
 from agent.model.types import Fault, Limit
 from tests.domain.playbook import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.domain.blocks.choice import CHOICE_S
+from agent.domain.blocks.outlet_selection import CHOICE_S
 from agent.domain.events import (
     ButtonPressed,
     ButtonsKnown,

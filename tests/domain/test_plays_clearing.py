@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from agent.domain.asks import AskReset
-from agent.domain.blocks.clearing import LOOK_S
+from agent.domain.blocks.fault_reset import LOOK_S
 from agent.domain.events import Asked, FaultCleared, FaultRaised
 from agent.domain.orders import ClearFaults, Reply
+from agent.domain.requests import AskReset
 from agent.model.types import Fault
 from tests.domain.playbook import EMPTY, LINK, Playbook
 

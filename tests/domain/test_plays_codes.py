@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from agent.domain.asks import AskCost, AskSet
-from agent.domain.cost import Cost
+from agent.domain.csms_cost import Cost
 from agent.domain.events import Asked, CostHeard
 from agent.domain.orders import Note, Reply
-from agent.domain.webpay import Plan
+from agent.domain.requests import AskCost, AskSet
+from agent.domain.web_payment import Plan
 from agent.model.types import MessageContent, ScreenName
 from tests.domain.playbook import LINK, Playbook, charging
 from tests.domain.test_plays_cost import CENT, ask, stopped

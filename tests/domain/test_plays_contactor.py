@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from agent.domain.asks import AskUnlock
 from agent.domain.events import (
     Asked,
     BoardChanged,
@@ -22,6 +21,7 @@ from agent.domain.events import (
 from agent.domain.evse import State
 from agent.domain.messages import ConnectorStatus, FaultNoted
 from agent.domain.orders import JudgeToken, ReadMeter, Reply, SetRelease, Tell, Unlock
+from agent.domain.requests import AskUnlock
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Reading, ScreenName
 from tests.domain.playbook import EMPTY, LINK, NOW, PLUGGED, A, Playbook, charging, wh

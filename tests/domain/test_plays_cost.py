@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.domain.asks import Ask, AskCost, AskMessage, AskSet, AskStart
-from agent.domain.cost import Cost, IdlePrice, NextPrice, Price, Triggers, in_language, micro
+from agent.domain.csms_cost import Cost, IdlePrice, NextPrice, Price, Triggers, in_language, micro
 from agent.domain.events import (
     Asked,
     BoardChanged,
@@ -23,6 +22,7 @@ from agent.domain.events import (
 )
 from agent.domain.messages import ChargingState, ConnectorUnplugged
 from agent.domain.orders import ReadMeter, Reply, Tell
+from agent.domain.requests import Ask, AskCost, AskMessage, AskSet, AskStart
 from agent.model.board import EvseState, Pilot
 from agent.model.types import MessageContent, ScreenName
 from tests.domain.playbook import CHARGING, EMPTY, LINK, PLUGGED, UTC0_S, A, B, Playbook, charging, wh

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from playbook import ACCEPTED, CARD_A, LINK, A, B, Playbook, charging
 
-from agent.domain.asks import AskCustomer, AskReserve, AskSendList
 from agent.domain.events import Asked, StoreFailed
 from agent.domain.orders import Remember, Reply
+from agent.domain.requests import AskCustomer, AskReserve, AskSendList
 from agent.model.types import AuthorizationStatus, Token, Verdict
 
 FAMILY = Verdict(AuthorizationStatus.ACCEPTED, "FAMILY")

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.domain.account import Bill
-from agent.domain.asks import AskInventory, AskStart
 from agent.domain.charging.profiles import Period, Schedule, Unit
+from agent.domain.driver_cost import Bill
 from agent.domain.events import (
     BoardChanged,
     BoardOpened,
@@ -28,7 +27,8 @@ from agent.domain.events import (
 from agent.domain.evse import Evse, Site, State
 from agent.domain.messages import ChargingState, MeterSampled, StopReason, TriggerReason
 from agent.domain.orders import JudgeToken, SetLimit, SetRelease, Tell
-from agent.domain.rules.words import SETTLE_S
+from agent.domain.requests import AskInventory, AskStart
+from agent.domain.session.common import SETTLE_S
 from agent.domain.tariff import Tariff, rate
 from agent.domain.variables import Settings
 from agent.model.board import EvseState, EvseTraits, Pilot

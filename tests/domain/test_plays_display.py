@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.domain.asks import AskReset, AskStart
 from agent.domain.events import (
     Asked,
     BoardChanged,
@@ -27,6 +26,7 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.orders import JudgeToken, Remember, Show
+from agent.domain.requests import AskReset, AskStart
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import AuthorizationStatus, Fault, Lamp, ScreenName, Token, Verdict
 from tests.domain.playbook import EMPTY, LINK, PLUGGED, A, B, C, Playbook, charging, wh

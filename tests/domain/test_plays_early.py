@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.domain.blocks.early import OPENING_S
+from agent.domain.blocks.startup_taps import OPENING_S
 from agent.domain.events import BoardOpened, CardPresented, FaultRaised, LinkChanged, Started
 from agent.domain.evse import State
 from agent.domain.orders import JudgeToken, SetRelease

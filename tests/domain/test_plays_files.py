@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from playbook import LINK, UTC0_S, A, Playbook, charging, forgotten, kept, told, wh
 
-from agent.domain.asks import AskFirmware, AskLog, AskStart, AskTrigger, Trigger
 from agent.domain.events import (
     Asked,
     CardPresented,
@@ -38,6 +37,7 @@ from agent.domain.orders import (
     SendLog,
     Tell,
 )
+from agent.domain.requests import AskFirmware, AskLog, AskStart, AskTrigger, Trigger
 from agent.model.types import Token
 
 PLAIN = AskFirmware("http://h/fw", UTC0_S, None, 1, 30)

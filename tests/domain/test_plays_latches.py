@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from agent.domain.asks import AskReset
 from agent.domain.events import (
     Asked,
     BoardChanged,
@@ -20,6 +19,7 @@ from agent.domain.events import (
 )
 from agent.domain.messages import ConnectorStatus, StatusChanged
 from agent.domain.orders import ClearFaults, Order, ReadMeter, Reply, Restart, Tell
+from agent.domain.requests import AskReset
 from agent.model.types import Fault, ScreenName, Supply
 from tests.domain.playbook import EMPTY, LINK, A, Like, Playbook, forgotten, kept, wh
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playbook import LINK, UTC0_S, A, B, Playbook, charging, kept, told
 
-from agent.domain.asks import AskListVersion, AskSendList, AskSet, AskStart
-from agent.domain.block import Blocks
 from agent.domain.events import Asked, CardPresented, Started, StoreFailed, TokenJudged, TransactionHeard
 from agent.domain.evse import State
+from agent.domain.functional_block import Blocks
 from agent.domain.messages import ListConflicted
 from agent.domain.orders import JudgeToken, ReadMeter, Remember, Reply
+from agent.domain.requests import AskListVersion, AskSendList, AskSet, AskStart
 from agent.model.types import AuthorizationStatus, Moment, Stamp, Token, Verdict
 
 GOOD = Verdict(AuthorizationStatus.ACCEPTED)

@@ -21,7 +21,6 @@ from playbook import (
     wh,
 )
 
-from agent.domain.asks import AskSet, AskUnlock
 from agent.domain.events import (
     Asked,
     BoardChanged,
@@ -44,6 +43,7 @@ from agent.domain.evse import State
 from agent.domain.faults import LASTING_S
 from agent.domain.messages import TransactionEnded, TransactionUpdated
 from agent.domain.orders import JudgeToken, Order, ReadMeter, Remember, Reply, SetHold, SetRelease, Unlock
+from agent.domain.requests import AskSet, AskUnlock
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Fault, ScreenName, Token, Verdict
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.domain.adhoc import Payment, PayState, Terms, reference
+from agent.domain.adhoc_tariff import Offer
 from agent.domain.events import (
     BoardChanged,
     CablePlugged,
@@ -31,10 +31,12 @@ from agent.domain.events import (
 )
 from agent.domain.evse import Site, State
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted
-from agent.domain.offer import Offer
 from agent.domain.orders import JudgeToken, ReadMeter, Remember, SetLimit, SetRelease, Unlock
-from agent.domain.payment_book import ANSWER_S, AUTH_S, Book
-from agent.domain.payment_words import (
+from agent.domain.payment import Payment, PayState, Terms, reference
+from agent.domain.payment_journal import ANSWER_S, AUTH_S, Book
+from agent.domain.payment_table import EVENTS, TABLE
+from agent.domain.tariff import Tariff
+from agent.domain.terminal_messages import (
     AuthorisePayment,
     BankCardRead,
     CancelPayment,
@@ -49,8 +51,6 @@ from agent.domain.payment_words import (
     TerminalOpened,
     VoidPayment,
 )
-from agent.domain.payments import EVENTS, TABLE
-from agent.domain.tariff import Tariff
 from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
 from agent.model.board import EvseTraits
 from agent.model.types import Fault, ScreenName, Stamp, Token, TokenType
@@ -1212,7 +1212,7 @@ def test_what_is_finished_is_forgotten_in_the_end() -> None:
 
 
 def test_a_record_is_read_back_as_it_was() -> None:
-    from agent.domain.adhoc import Payment
+    from agent.domain.payment import Payment
 
     play = till()
     payment = paid(play)

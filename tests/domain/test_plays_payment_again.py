@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from agent.domain.blocks.adhoc import BEGUN_S
+from agent.domain.blocks.card_payment import BEGUN_S
 from agent.domain.events import ContactorOpened, MeterRead
 from agent.domain.evse import State
 from agent.domain.messages import StopReason
 from agent.domain.orders import Signal
-from agent.domain.payment_words import AuthorisePayment, BankCardRead, CancelPayment, PaymentCancelled
+from agent.domain.terminal_messages import AuthorisePayment, BankCardRead, CancelPayment, PaymentCancelled
 from agent.model.bank_card import BankCard
 from agent.model.types import ScreenName, Sign
 from tests.domain.playbook import Playbook, wh

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.domain.adhoc import reference
-from agent.domain.asks import AskStart
-from agent.domain.blocks.choice import PAYER_S
+from agent.domain.adhoc_tariff import Offer
+from agent.domain.blocks.outlet_selection import PAYER_S
 from agent.domain.events import (
     Asked,
     ButtonPressed,
@@ -28,9 +27,11 @@ from agent.domain.events import (
 )
 from agent.domain.evse import State
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.offer import Offer
 from agent.domain.orders import JudgeToken, Remember
-from agent.domain.payment_words import (
+from agent.domain.payment import reference
+from agent.domain.requests import AskStart
+from agent.domain.tariff import Tariff
+from agent.domain.terminal_messages import (
     AuthorisePayment,
     BankCardRead,
     CancelPayment,
@@ -42,7 +43,6 @@ from agent.domain.payment_words import (
     TerminalOpened,
     VoidPayment,
 )
-from agent.domain.tariff import Tariff
 from agent.model.types import Fault, ScreenName, Token
 from tests.domain.playbook import LINK, A, Playbook, kept, wh
 from tests.domain.test_plays_payment import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.domain.payment_book import ANSWER_S, AUTH_S
-from agent.domain.payment_words import BankCardRead, PaymentApproved, PaymentCancelled, PaymentSettled, VoidPayment
+from agent.domain.payment_journal import ANSWER_S, AUTH_S
+from agent.domain.terminal_messages import BankCardRead, PaymentApproved, PaymentCancelled, PaymentSettled, VoidPayment
 from agent.model.bank_card import Settlement
 from agent.model.types import Fault
 from tests.domain.playbook import Playbook

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from agent.domain.adhoc import PayState, Terms, reference
-from agent.domain.asks import AskStart
 from agent.domain.events import (
     Asked,
     CablePlugged,
@@ -25,7 +23,10 @@ from agent.domain.events import (
 from agent.domain.evse import State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Reply
-from agent.domain.payment_words import (
+from agent.domain.payment import PayState, Terms, reference
+from agent.domain.requests import AskStart
+from agent.domain.tariff import Tariff
+from agent.domain.terminal_messages import (
     CommitPayment,
     OfferPayment,
     PaymentCancelled,
@@ -35,7 +36,6 @@ from agent.domain.payment_words import (
     TerminalOpened,
     VoidPayment,
 )
-from agent.domain.tariff import Tariff
 from agent.model.bank_card import Settlement, TerminalIdentity
 from agent.model.types import Fault, Token
 from tests.domain.playbook import EMPTY, LINK, Playbook, kept, wh

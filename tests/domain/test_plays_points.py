@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from agent.domain.asks import AskInventory, AskReset, AskSet, AskStop
 from agent.domain.events import (
     Asked,
     BayChanged,
@@ -34,6 +33,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import JudgeToken, ReadMeter, Reply, Restart, SetRelease
+from agent.domain.requests import AskInventory, AskReset, AskSet, AskStop
 from agent.model.board import EvseTraits
 from agent.model.types import ReadingContext
 from tests.domain.playbook import (

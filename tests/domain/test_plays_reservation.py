@@ -21,14 +21,6 @@ from playbook import (
     wh,
 )
 
-from agent.domain.asks import (
-    AskAvailability,
-    AskCancelReservation,
-    AskReserve,
-    AskSendList,
-    AskSet,
-    AskStart,
-)
 from agent.domain.events import (
     Asked,
     BoardOpened,
@@ -46,7 +38,15 @@ from agent.domain.events import (
 from agent.domain.evse import Service, State
 from agent.domain.messages import ReservationEnded, TransactionStarted
 from agent.domain.orders import JudgeToken, Remember, Reply, Tell
-from agent.domain.reserved import served
+from agent.domain.requests import (
+    AskAvailability,
+    AskCancelReservation,
+    AskReserve,
+    AskSendList,
+    AskSet,
+    AskStart,
+)
+from agent.domain.reservation_claims import served
 from agent.model.board import EvseTraits
 from agent.model.types import AuthorizationStatus, Fault, ScreenName, Token, Verdict
 

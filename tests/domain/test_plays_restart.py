@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.domain.asks import AskStop
-from agent.domain.blocks.metering import Metering
+from agent.domain.blocks.meter_values import Metering
 from agent.domain.events import (
     Asked,
     BoardChanged,
@@ -30,6 +29,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import ReadMeter, Remember, Reply, SetLimit, SetRelease, Unlock
+from agent.domain.requests import AskStop
 from agent.domain.variables import Settings
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Fault, ScreenName

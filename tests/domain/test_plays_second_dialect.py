@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from playbook import LINK, A, B, Playbook, charging, kept, told, wh
 
-from agent.domain.asks import Ask, AskAvailability, AskInventory, AskReset, AskTrigger, Trigger
 from agent.domain.events import Asked, CardPresented, ContactorOpened, LinkChanged, MeterRead, TokenJudged
 from agent.domain.evse import Service
 from agent.domain.messages import (
@@ -18,6 +17,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import ClearFaults, JudgeToken, ReadMeter, Remember, Reply, Restart
+from agent.domain.requests import Ask, AskAvailability, AskInventory, AskReset, AskTrigger, Trigger
 from agent.model.types import AuthorizationStatus, Verdict
 
 ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from playbook import LINK, Playbook, kept
 
-from agent.domain.asks import AskSet
 from agent.domain.events import (
     Asked,
     ClockTrusted,
@@ -17,8 +16,9 @@ from agent.domain.events import (
     StoreRecovered,
 )
 from agent.domain.messages import FirmwareStatus, LogStatus, SecurityHappened, noted
-from agent.domain.record import dump, load
-from agent.domain.security import CAUSES, LOG_MAX, NEVER, REPEATED, Noted, SecurityEvent
+from agent.domain.requests import AskSet
+from agent.domain.security_events import CAUSES, LOG_MAX, NEVER, REPEATED, Noted, SecurityEvent
+from agent.domain.serialization import dump, load
 from agent.model.types import Fault, Moment, Stamp
 
 START = "StartupOfTheDevice"

@@ -6,8 +6,6 @@ import itertools
 
 import pytest
 
-from agent.domain.asks import AskAvailability, AskClearCache, AskData, AskGet, AskSet, AskStart, AskTrigger, Trigger
-from agent.domain.block import Blocks, TwoAnswerers, answers
 from agent.domain.events import (
     Asked,
     CablePlugged,
@@ -22,6 +20,7 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.evse import State
+from agent.domain.functional_block import Blocks, TwoAnswerers, answers
 from agent.domain.messages import (
     BootWanted,
     ConnectorStatus,
@@ -34,6 +33,7 @@ from agent.domain.messages import (
     TransactionEnded,
 )
 from agent.domain.orders import JudgeToken, ReadMeter, Remember, Reply, SetRelease, SetService, Tell, Unlock
+from agent.domain.requests import AskAvailability, AskClearCache, AskData, AskGet, AskSet, AskStart, AskTrigger, Trigger
 from agent.domain.variables import VARIABLES
 from agent.model.types import ReadingContext, ScreenName
 from tests.domain.playbook import (

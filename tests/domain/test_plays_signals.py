@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from agent.domain.asks import AskSet, AskStart
 from agent.domain.events import Asked, CardPresented, FaultCleared, FaultRaised, TokenJudged
 from agent.domain.orders import SetLamp, Signal
+from agent.domain.requests import AskSet, AskStart
 from agent.model.types import Fault, Lamp, Sign
 from tests.domain.playbook import ACCEPTED, LINK, PLUGGED, REFUSED, A, B, Playbook, charging
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from pyocmf import OCMF
 
-from agent.domain.asks import AskStart
 from agent.domain.events import (
     Asked,
     CablePlugged,
@@ -26,11 +25,12 @@ from agent.domain.events import (
 )
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.ocmf import Holder, who
+from agent.domain.ocmf_tariff_text import tariff_words
 from agent.domain.orders import JudgeToken, ReadMeter
-from agent.domain.payment_words import BankCardRead, PaymentApproved
-from agent.domain.rights import Session
+from agent.domain.requests import AskStart
+from agent.domain.session_records import Session
 from agent.domain.tariff import Rates, Tariff, Window
-from agent.domain.tariff_words import tariff_words
+from agent.domain.terminal_messages import BankCardRead, PaymentApproved
 from agent.model.meter_signing import Signing, named_in, tariff_text
 from agent.model.types import Judge, Token, TokenType
 from agent.services.keys.ocmf_signer import Signer

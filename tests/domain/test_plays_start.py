@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from agent.domain.asks import AskStart
 from agent.domain.events import (
     Asked,
     BoardChanged,
@@ -38,6 +37,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import JudgeToken, ReadMeter, Remember, Reply, SetLimit, SetRelease, Unlock
+from agent.domain.requests import AskStart
 from agent.model.board import EvseTraits
 from agent.model.types import AuthorizationStatus, Fault, Limit, ScreenName, Token, TokenType, Verdict
 from tests.domain.playbook import (

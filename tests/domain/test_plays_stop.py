@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from agent.domain.asks import AskReset, AskStart, AskStop, AskUnlock
 from agent.domain.events import (
     Asked,
     BoardChanged,
@@ -42,7 +41,8 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import JudgeToken, ReadMeter, Remember, Reply, Restart, SetRelease, Tell, Unlock
-from agent.domain.rules.run import BOUNCE_S
+from agent.domain.requests import AskReset, AskStart, AskStop, AskUnlock
+from agent.domain.session.active import BOUNCE_S
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import AuthorizationStatus, Fault, ScreenName, Verdict
 from tests.domain.playbook import (

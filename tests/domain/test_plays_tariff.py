@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.domain.asks import AskSet
+from agent.domain.adhoc_tariff import Offer
 from agent.domain.events import (
     Asked,
     CardPresented,
@@ -21,11 +21,11 @@ from agent.domain.events import (
     VehicleConnected,
     VehicleLeft,
 )
-from agent.domain.localtime import Local
+from agent.domain.local_time import Local
 from agent.domain.messages import ChargingState
-from agent.domain.offer import Offer
-from agent.domain.payment_words import CommitPayment, VoidPayment
+from agent.domain.requests import AskSet
 from agent.domain.tariff import Rates, Tariff, Usage, Window
+from agent.domain.terminal_messages import CommitPayment, VoidPayment
 from agent.model.types import ScreenName
 from tests.domain.playbook import ACCEPTED, LINK, A, Playbook, make_site, wh
 from tests.domain.test_plays_cost import ask

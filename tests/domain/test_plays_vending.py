@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from agent.domain.asks import AskAvailability, AskUnlock
 from agent.domain.events import Asked, BoardChanged, MeterFailed, MeterRead, StopWanted, UnlockTried
 from agent.domain.evse import State
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import ReadMeter
+from agent.domain.requests import AskAvailability, AskUnlock
 from agent.model.types import Fault
 from tests.domain.playbook import EMPTY, LINK, PLUGGED, Playbook, wh
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from agent.domain import messages
 from agent.domain.messages import MESSAGES, Sample, StopReason, TriggerReason
-from agent.domain.record import Poisoned, dump, load
-from agent.domain.rights import Session
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thinned
-from agent.domain.stop import Stop
+from agent.domain.serialization import Poisoned, dump, load
+from agent.domain.session_records import Session
+from agent.domain.stop_reason import Stop
 from agent.domain.variables import MEASURANDS, PHASES, VARIABLES, Settings, Variable, WrongValue, read, write
 from agent.model.types import Reading, Stamp, Token, Verdict
 

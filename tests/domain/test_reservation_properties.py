@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playbook import EMPTY, LINK, UTC0_S, Playbook
 
-from agent.domain.asks import AskCancelReservation, AskReserve
 from agent.domain.events import Asked, CardPresented, TokenJudged
 from agent.domain.evse import Evse, Site, State
 from agent.domain.orders import JudgeToken, Reply
-from agent.domain.reserved import Reservation, claim, served
+from agent.domain.requests import AskCancelReservation, AskReserve
+from agent.domain.reservation_claims import Reservation, claim, served
 from agent.domain.variables import Settings
 from agent.model.types import AuthorizationStatus, Stamp, Token, Verdict
 

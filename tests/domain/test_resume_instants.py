@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from agent.domain.asks import AskStop, AskUnlock
 from agent.domain.events import CardPresented, FaultRaised
 from agent.domain.messages import TransactionEnded
+from agent.domain.requests import AskStop, AskUnlock
 from agent.model.types import Fault
 from tests.domain.rig import GOOD, Config, Rig
 

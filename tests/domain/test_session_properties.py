@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: the promises of ``agent/domain/session.py`` hold.
+"""Whatever happens in whatever order: the promises of ``agent/domain/session/table.py`` hold.
 
 A walk is a list of deeds drawn from a seed: people, boards, the backend, power cuts. A walk that breaks a promise is
 reduced to the deeds that it takes and printed as lines that can become a plain test (``Street(...)``, then the deeds).
@@ -16,7 +16,19 @@ from typing import Any
 
 import pytest
 
-from agent.domain.asks import (
+from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Schedule, Unit
+from agent.domain.events import (
+    CardPresented,
+    FaultCleared,
+    FaultRaised,
+    MeterRead,
+    StopRequested,
+    SupplyChanged,
+    TransactionHeard,
+)
+from agent.domain.evse import State
+from agent.domain.messages import StopReason, TransactionAuthorised, TransactionEnded, TransactionStarted
+from agent.domain.requests import (
     AskAvailability,
     AskCancelReservation,
     AskClearCache,
@@ -31,20 +43,8 @@ from agent.domain.asks import (
     AskUnlock,
     Trigger,
 )
-from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Schedule, Unit
-from agent.domain.events import (
-    CardPresented,
-    FaultCleared,
-    FaultRaised,
-    MeterRead,
-    StopRequested,
-    SupplyChanged,
-    TransactionHeard,
-)
-from agent.domain.evse import State
-from agent.domain.messages import StopReason, TransactionAuthorised, TransactionEnded, TransactionStarted
-from agent.domain.rules.points import OUTLASTING
-from agent.domain.session import EVENTS, TABLE, IllegalEvent, step
+from agent.domain.session.table import EVENTS, TABLE, IllegalEvent, step
+from agent.domain.session.tx_points import OUTLASTING
 from agent.domain.variables import POINTS
 from agent.model.types import Fault, Moment, Reading, Stamp, Supply, Token
 from tests.domain.playbook import make_site
@@ -465,7 +465,7 @@ def test_the_promises_hold_whatever_happens(record_property: Callable[[str, obje
 
 def test_a_broken_promise_is_found_and_reduced(monkeypatch: pytest.MonkeyPatch) -> None:
     """The walk itself: with a proof that is none, a car that left is resumed."""
-    monkeypatch.setattr("agent.domain.rules.resume.uninterrupted", lambda *any_: True)
+    monkeypatch.setattr("agent.domain.session.resume.uninterrupted", lambda *any_: True)
     shape = {"settings": {}, "counts": True}
     swap: list[Deed] = [
         ("session", {"pick": 1, "token": GOOD}),

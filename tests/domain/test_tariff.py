@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent.domain.localtime import Local, local
+from agent.domain.local_time import Local, local
 from agent.domain.tariff import Rates, Tariff, Usage, Window, rate
 from agent.domain.variables import Settings
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.domain.localtime import Local
+from agent.domain.local_time import Local
 from agent.domain.tariff import Rates, Tariff, Usage, Window
 from agent.model.types import Stamp
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.assembly.domain_setup import initial_settings, web_plan
-from agent.domain.account import Account
-from agent.domain.asks import AskReserve, AskStart, AskWebPayment, AskWebPaymentOver
-from agent.domain.cost import Cost
+from agent.domain.adhoc_tariff import Offer
+from agent.domain.csms_cost import Cost
+from agent.domain.driver_cost import Account
 from agent.domain.events import (
     Asked,
     CablePlugged,
@@ -32,11 +32,20 @@ from agent.domain.events import (
 )
 from agent.domain.evse import State
 from agent.domain.messages import TriggerReason
-from agent.domain.offer import Offer
 from agent.domain.orders import JudgeToken, Remember, Reply
-from agent.domain.rights import Session
+from agent.domain.requests import AskReserve, AskStart, AskWebPayment, AskWebPaymentOver
+from agent.domain.session_records import Session
 from agent.domain.tariff import Tariff, rate
-from agent.domain.webpay import ALPHABET, Plan, address_problem, filled, placeholders, slot, template_problem, token
+from agent.domain.web_payment import (
+    ALPHABET,
+    Plan,
+    address_problem,
+    filled,
+    placeholders,
+    slot,
+    template_problem,
+    token,
+)
 from agent.model.types import AuthorizationStatus, Fault, MessageContent, ScreenName, Token, TokenType, Verdict
 from agent.station_file.settings import parse
 from tests.domain.playbook import LINK, A, Like, Playbook, wh

@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import pytest
 
-from agent.domain.session import IllegalEvent
+from agent.domain.session.table import IllegalEvent
 from tests.domain.rig import Rig
 
 Deed: TypeAlias = tuple[str, dict[str, Any]]

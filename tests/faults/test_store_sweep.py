@@ -23,7 +23,7 @@ from agent.domain.messages import (
     TransactionStarted,
     TriggerReason,
 )
-from agent.domain.record import Poisoned
+from agent.domain.serialization import Poisoned
 from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ports.store import Put, StoreError
 from agent.services.store.store import Store, StoreRefused

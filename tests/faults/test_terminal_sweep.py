@@ -19,7 +19,7 @@ from apollo import Apollo, running
 from busy_machine import deadline
 
 from agent.domain.events import Event
-from agent.domain.payment_words import (
+from agent.domain.terminal_messages import (
     AuthorisePayment,
     BankCardRead,
     CancelPayment,

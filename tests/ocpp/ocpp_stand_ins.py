@@ -14,7 +14,7 @@ from typing import Any
 
 from busy_machine import Deadline
 
-from agent.domain.access import Access
+from agent.domain.backend_connection import Access
 from agent.domain.events import Asked, Event
 from agent.domain.orders import Reply
 from agent.domain.variables import Settings

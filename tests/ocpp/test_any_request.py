@@ -18,11 +18,11 @@ from ocpp_stand_ins import desk
 from simulated import CAMPAIGN
 from test_negotiation import INVENTORY
 
-from agent.domain.asks import Ask, AskComposite, AskCustomer, AskInventory, AskProfiles
-from agent.domain.charging.composite import Span
+from agent.domain.charging.composite_schedule import Span
 from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Purpose, Schedule, Unit
 from agent.domain.events import Asked, Event, SecurityNoticed
 from agent.domain.orders import Reply
+from agent.domain.requests import Ask, AskComposite, AskCustomer, AskInventory, AskProfiles
 from agent.model.types import AuthorizationStatus, Verdict
 from agent.ocpp.dialects.dialect import Dialect, Out
 from agent.ocpp.dialects.quirks import SWITCHES, applied

@@ -19,9 +19,7 @@ from simulated import CAMPAIGN
 from strict_csms import exact
 from test_any_request import SUFFIX, asked_by, document, made_of
 
-from agent.domain.asks import AskReset, AskSendList, AskStart
-from agent.domain.events import Event, FirmwareFetched, LogSent, SignerJudged
-from agent.domain.keys import (
+from agent.domain.certificate_orders import (
     ChainTaken,
     DeleteRoot,
     InstallRoot,
@@ -33,7 +31,9 @@ from agent.domain.keys import (
     RootsListed,
     TakeChain,
 )
+from agent.domain.events import Event, FirmwareFetched, LogSent, SignerJudged
 from agent.domain.orders import FetchFirmware, JudgeSigner, Order, Reply, SendLog
+from agent.domain.requests import AskReset, AskSendList, AskStart
 from agent.model.types import Token
 from agent.ocpp.dialects.dialect import Desk, Dialect, In, Refused
 from agent.ocpp.v16 import V16

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from ocpp_stand_ins import IDENTITY, Clock
 from simulated import CAMPAIGN
 
-from agent.domain.asks import AskInventory
 from agent.domain.events import Event, TransactionHeard
 from agent.domain.messages import (
     ChargingState,
@@ -34,7 +33,8 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import Reply
-from agent.domain.record import load
+from agent.domain.requests import AskInventory
+from agent.domain.serialization import load
 from agent.domain.variables import Settings
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token
 from agent.ocpp.dialects.dialect import Desk, Dialect, Heard, In, Out

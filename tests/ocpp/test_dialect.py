@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from ocpp_stand_ins import Central, Outbox, build, desk, linked, running, served, until
 from test_schema import DOCUMENTS, _mutate, _valid
 
-from agent.domain.asks import AskReset
 from agent.domain.events import Asked, SecurityNoticed
 from agent.domain.messages import BootWanted, ConnectorStatus, HeartbeatWanted, StatusChanged
 from agent.domain.orders import Reply
+from agent.domain.requests import AskReset
 from agent.domain.variables import VARIABLES
 from agent.model.types import Stamp
 from agent.ocpp.dialects.dialect import Boot, Dialect, Heard, In, Mute, Out, Refusal, Told, gaps, nothing

@@ -8,7 +8,7 @@ import pytest
 from ocpp_stand_ins import desk
 
 from agent.assembly.domain_setup import initial_settings
-from agent.domain.asks import AskSet
+from agent.domain.requests import AskSet
 from agent.domain.variables import LAMP, Settings
 from agent.ocpp.dialects.dialect import Desk
 from agent.ocpp.v16.settings import ROWS, known

@@ -14,7 +14,6 @@ import pytest
 from busy_machine import Deadline, stretched
 from ocpp_stand_ins import QUICK, Central, Room, boot_answer, build, desk, linked, running, served, until
 
-from agent.domain.asks import AskReset, AskSet
 from agent.domain.events import Asked, ConnectFailed, LinkChanged, TokenJudged, TransactionHeard
 from agent.domain.messages import (
     BootWanted,
@@ -31,6 +30,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import JudgeToken, Reply
+from agent.domain.requests import AskReset, AskSet
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
 from agent.ocpp.dialects.dialect import Heard, Out
 from agent.ocpp.inbound.queue import Inbox

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ocpp_stand_ins import QUICK, Central, Room, build, running, served, until
 from tls_front import TlsFront
 
-from agent.domain.access import Access, Trouble
+from agent.domain.backend_connection import Access, Trouble
 from agent.domain.events import Connected, ConnectFailed
 from agent.domain.variables import Settings
 from agent.model.root_certificates import fingerprint

@@ -9,9 +9,9 @@ import pytest
 from ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
 from test_link import ended, sampled, started, status
 
-from agent.domain.access import Access
+from agent.domain.backend_connection import Access
 from agent.domain.events import Asked, TransactionHeard
-from agent.domain.locallist import LocalList
+from agent.domain.local_auth_list import LocalList
 from agent.domain.messages import BootWanted, ChargingState
 from agent.domain.orders import Reply
 from agent.ocpp.v16 import V16

@@ -10,7 +10,7 @@ from ocpp_stand_ins import Central, build, linked, running, served, until
 
 from agent.domain.events import SecurityNoticed
 from agent.domain.messages import BootWanted, FirmwareStatus, SecurityHappened, TransactionStarted
-from agent.domain.security import SecurityEvent
+from agent.domain.security_events import SecurityEvent
 from agent.model.types import Stamp, Token
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201

@@ -15,7 +15,6 @@ from ocpp_stand_ins import Central, Outbox, desk, served, until
 from test_v16_rows import ENDED, READING
 
 from agent.commands.check import check
-from agent.domain.asks import AskAvailability, AskStart
 from agent.domain.events import Asked
 from agent.domain.messages import (
     ChargingState,
@@ -26,6 +25,7 @@ from agent.domain.messages import (
     TransactionStarted,
 )
 from agent.domain.orders import JudgeToken, Reply
+from agent.domain.requests import AskAvailability, AskStart
 from agent.model.types import ReadingContext, Stamp, Token
 from agent.ocpp.dialects.dialect import Dialect, In, Mute, Out
 from agent.ocpp.dialects.quirks import SWITCHES, Value, WrongQuirks, applied, judged, load, profiles

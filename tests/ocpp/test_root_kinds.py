@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from test_link_tls import connects, trouble
 
 from agent.assembly.domain_setup import unusable_certificates
-from agent.domain.access import Trouble
+from agent.domain.backend_connection import Trouble
 from agent.domain.certificates import Use
 from agent.services.keys import x509_certificates
 from agent.services.keys.firmware_signature import signer_accepted

@@ -9,7 +9,10 @@ import pytest
 from ocpp_stand_ins import Central, desk, linked, until
 from test_rows_lists import answered, judge, row
 
-from agent.domain.asks import (
+from agent.domain.certificate_orders import SigningAnswered
+from agent.domain.certificates import HashData, Installed, Use
+from agent.domain.messages import CertificateSigningWanted
+from agent.domain.requests import (
     Ask,
     AskCertificateSigned,
     AskDeleteCertificate,
@@ -18,9 +21,6 @@ from agent.domain.asks import (
     AskTrigger,
     Trigger,
 )
-from agent.domain.certificates import HashData, Installed, Use
-from agent.domain.keys import SigningAnswered
-from agent.domain.messages import CertificateSigningWanted
 from agent.ocpp.dialects.dialect import Dialect, Out
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201

@@ -11,9 +11,9 @@ import pytest
 from jsonschema import Draft4Validator, Draft6Validator
 from ocpp_stand_ins import UTC_S, desk
 
-from agent.domain.asks import AskListVersion, AskSendList
 from agent.domain.messages import ConnectorStatus, ListConflicted
 from agent.domain.orders import Reply
+from agent.domain.requests import AskListVersion, AskSendList
 from agent.model.types import AuthorizationStatus, Stamp, Verdict
 from agent.ocpp import v16, v201
 from agent.ocpp.dialects.dialect import Dialect, In, Out, Refusal

@@ -8,7 +8,7 @@ import pytest
 from ocpp_stand_ins import desk
 from test_rows_lists import answered, judge, row
 
-from agent.domain.asks import AskNetwork, AskSet
+from agent.domain.requests import AskNetwork, AskSet
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.v201.network_profile import acceptable

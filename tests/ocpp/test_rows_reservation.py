@@ -8,8 +8,8 @@ import pytest
 from ocpp_stand_ins import UTC_S, desk
 from test_rows_lists import answered, judge, row
 
-from agent.domain.asks import AskCancelReservation, AskReserve, AskStart
 from agent.domain.messages import ReservationEnded, TransactionStarted
+from agent.domain.requests import AskCancelReservation, AskReserve, AskStart
 from agent.model.types import Stamp, Token, TokenType
 from agent.ocpp import v16, v201
 from agent.ocpp.dialects.dialect import Dialect, In, Mute, Out, Refusal

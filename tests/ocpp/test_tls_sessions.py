@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ocpp_stand_ins import Central, Room, build, running, served, until
 from tls_front import TlsFront
 
-from agent.domain.access import Trouble
+from agent.domain.backend_connection import Trouble
 from agent.domain.events import ConnectFailed
 from agent.ocpp.transport import tls_sessions
 from agent.ports.pki import NO_ROOTS, TrustedRoots

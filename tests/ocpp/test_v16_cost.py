@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ocpp_stand_ins import UTC_S, Outbox, desk
 
-from agent.domain.asks import Ask, AskCost, AskData, AskGet, AskMessage, AskSet
-from agent.domain.cost import Cost, IdlePrice, NextPrice, Price, Triggers
+from agent.domain.csms_cost import Cost, IdlePrice, NextPrice, Price, Triggers
 from agent.domain.messages import ChargingState
 from agent.domain.orders import Reply
+from agent.domain.requests import Ask, AskCost, AskData, AskGet, AskMessage, AskSet
 from agent.domain.variables import VARIABLES, Settings, Value, read
 from agent.model.types import MessageContent, Token
 from agent.ocpp.dialects.dialect import Desk, In

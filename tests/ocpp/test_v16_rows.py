@@ -15,25 +15,7 @@ from test_rows_certificates import CERTIFICATE_ACTIONS
 from test_rows_lists import LIST_ACTIONS
 from test_rows_reservation import RESERVATION_ACTIONS
 
-from agent.domain.asks import (
-    AskAvailability,
-    AskClearCache,
-    AskClearProfiles,
-    AskComposite,
-    AskData,
-    AskFirmware,
-    AskGet,
-    AskLog,
-    AskReset,
-    AskSet,
-    AskSetProfile,
-    AskStart,
-    AskStop,
-    AskTrigger,
-    AskUnlock,
-    Trigger,
-)
-from agent.domain.charging.composite import Span
+from agent.domain.charging.composite_schedule import Span
 from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
 from agent.domain.events import TokenJudged, TransactionHeard
 from agent.domain.messages import (
@@ -58,6 +40,24 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import JudgeToken, Reply
+from agent.domain.requests import (
+    AskAvailability,
+    AskClearCache,
+    AskClearProfiles,
+    AskComposite,
+    AskData,
+    AskFirmware,
+    AskGet,
+    AskLog,
+    AskReset,
+    AskSet,
+    AskSetProfile,
+    AskStart,
+    AskStop,
+    AskTrigger,
+    AskUnlock,
+    Trigger,
+)
 from agent.domain.variables import VARIABLES, Settings
 from agent.model.types import AuthorizationStatus, Fault, Reading, ReadingContext, Stamp, Token, Verdict
 from agent.ocpp.dialects.dialect import Boot, Heard, Identity, In, Mute, Out, Refusal, Refused, Unspeakable

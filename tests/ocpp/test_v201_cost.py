@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from ocpp_stand_ins import desk
 
-from agent.domain.asks import AskCost
-from agent.domain.cost import Cost
+from agent.domain.csms_cost import Cost
 from agent.domain.events import CostHeard, Event, MessageHeard, TokenJudged
 from agent.domain.messages import ChargingState as State
 from agent.domain.messages import StopReason, TransactionEnded, TransactionUpdated, TriggerReason
 from agent.domain.orders import JudgeToken, Reply
+from agent.domain.requests import AskCost
 from agent.domain.variables import Settings
 from agent.model.types import MessageContent, Stamp, Token
 from agent.ocpp.dialects.dialect import In, Out, Refused

@@ -8,12 +8,12 @@ import pytest
 from ocpp_stand_ins import desk
 from test_v201_rows import place, row, valid
 
-from agent.domain.asks import AskInventory, AskSet
-from agent.domain.blocks.inventory import Inventory
-from agent.domain.blocks.status import Status
+from agent.domain.blocks.device_model import Inventory
+from agent.domain.blocks.evse_status import Status
 from agent.domain.events import Asked
 from agent.domain.evse import Evse, Site
 from agent.domain.orders import Reply
+from agent.domain.requests import AskInventory, AskSet
 from agent.domain.variables import VARIABLES, Settings, WrongValue, read
 from agent.model.types import Fault, Moment, Stamp
 from agent.ocpp.dialects.device_model_v2x import NAMES, UNNAMED_2, initial_2

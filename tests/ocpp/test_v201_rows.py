@@ -15,27 +15,7 @@ from test_rows_certificates import CERTIFICATE_ACTIONS
 from test_rows_lists import LIST_ACTIONS
 from test_rows_reservation import RESERVATION_ACTIONS
 
-from agent.domain.asks import (
-    AskAvailability,
-    AskClearCache,
-    AskClearProfiles,
-    AskComposite,
-    AskCustomer,
-    AskData,
-    AskFirmware,
-    AskInventory,
-    AskLog,
-    AskProfiles,
-    AskReset,
-    AskSet,
-    AskSetProfile,
-    AskStart,
-    AskStop,
-    AskTrigger,
-    AskUnlock,
-    Trigger,
-)
-from agent.domain.charging.composite import Span
+from agent.domain.charging.composite_schedule import Span
 from agent.domain.charging.profiles import (
     Installed,
     Kind,
@@ -47,7 +27,7 @@ from agent.domain.charging.profiles import (
     Schedule,
     Unit,
 )
-from agent.domain.cost import Cost
+from agent.domain.csms_cost import Cost
 from agent.domain.events import CostHeard, TokenJudged, TransactionHeard
 from agent.domain.messages import (
     BootWanted,
@@ -71,6 +51,26 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import JudgeToken, Reply
+from agent.domain.requests import (
+    AskAvailability,
+    AskClearCache,
+    AskClearProfiles,
+    AskComposite,
+    AskCustomer,
+    AskData,
+    AskFirmware,
+    AskInventory,
+    AskLog,
+    AskProfiles,
+    AskReset,
+    AskSet,
+    AskSetProfile,
+    AskStart,
+    AskStop,
+    AskTrigger,
+    AskUnlock,
+    Trigger,
+)
 from agent.domain.variables import Settings
 from agent.model.types import AuthorizationStatus, Fault, Reading, ReadingContext, Stamp, Token, TokenType, Verdict
 from agent.ocpp import versions

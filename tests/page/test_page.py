@@ -13,7 +13,7 @@ from page.visiting import at, frame, has, visited
 from PIL import Image
 from scenarios.control_rig import Simulation, simulated, wait_for, write_station
 
-from agent.domain.blocks.adhoc import BEGUN_S
+from agent.domain.blocks.card_payment import BEGUN_S
 
 ROOT = Path(__file__).resolve().parents[2]
 

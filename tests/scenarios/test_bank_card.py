@@ -11,7 +11,7 @@ import pytest
 from busy_machine import deadline
 from simulated import ONE_EVSE, Simulated
 
-from agent.domain.blocks.adhoc import BEGUN_S
+from agent.domain.blocks.card_payment import BEGUN_S
 
 STATION = (
     ONE_EVSE.replace("sample_interval_s = 5", "sample_interval_s = 5\npayment_authorize_first = false")

@@ -22,7 +22,7 @@ from reading import shows
 from simulated import Simulated
 from test_billing_scope import check
 
-from agent.domain.blocks.adhoc import BEGUN_S
+from agent.domain.blocks.card_payment import BEGUN_S
 
 ROOT = Path(__file__).resolve().parents[2]
 STATIONS = ROOT / "config" / "stations"

@@ -14,8 +14,8 @@ from busy_machine import deadline, stretched
 from agent.assembly import station as compose
 from agent.assembly.files import security_log
 from agent.assembly.station import Options, Station
+from agent.domain.certificate_orders import ListRoots
 from agent.domain.certificates import Use
-from agent.domain.keys import ListRoots
 from agent.domain.messages import StopReason, TransactionEnded, TriggerReason
 from agent.domain.orders import ReadMeter, SendLog
 from agent.model.types import Fault, Stamp

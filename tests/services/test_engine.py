@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from busy_machine import deadline, stretched
 
-from agent.domain.block import Blocks, Yielded, on
 from agent.domain.events import (
     CablePlugged,
     CableRemoved,
@@ -19,9 +18,10 @@ from agent.domain.events import (
     VehicleLeft,
     VehiclePaused,
 )
+from agent.domain.functional_block import Blocks, Yielded, on
 from agent.domain.messages import TransactionStarted
 from agent.domain.orders import Redial, Remember, Reply, SetRelease, Show, Tell, WakeMe
-from agent.domain.payment_words import CommitPayment
+from agent.domain.terminal_messages import CommitPayment
 from agent.model.types import Fault, Moment, Screen, ScreenName, Stamp, Token
 from agent.ports.store import StoreError
 from agent.services import engine as module

@@ -15,19 +15,7 @@ import pytest
 from busy_machine import deadline
 from file_servers import web_server
 
-from agent.domain.certificates import HashData, Use
-from agent.domain.events import (
-    CardPresented,
-    Event,
-    FirmwareBooted,
-    FirmwareChecked,
-    FirmwareFetched,
-    FirmwareInstalled,
-    Install,
-    LogSent,
-    SignerJudged,
-)
-from agent.domain.keys import (
+from agent.domain.certificate_orders import (
     ChainTaken,
     DeleteRoot,
     InstallRoot,
@@ -39,6 +27,18 @@ from agent.domain.keys import (
     RootInstalled,
     RootsListed,
     TakeChain,
+)
+from agent.domain.certificates import HashData, Use
+from agent.domain.events import (
+    CardPresented,
+    Event,
+    FirmwareBooted,
+    FirmwareChecked,
+    FirmwareFetched,
+    FirmwareInstalled,
+    Install,
+    LogSent,
+    SignerJudged,
 )
 from agent.domain.orders import CheckFirmware, DropFirmware, FetchFirmware, JudgeSigner, Order, SendLog
 from agent.model.types import Token

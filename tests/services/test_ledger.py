@@ -14,7 +14,7 @@ import pytest
 from busy_machine import deadline, stretched
 
 from agent.assembly.domain_setup import stranded_payments, terms_with
-from agent.domain.adhoc import Payment, PayState, Terms, reference
+from agent.domain.payment import Payment, PayState, Terms, reference
 from agent.domain.tariff import Tariff
 from agent.model.bank_card import BankCard
 from agent.model.types import Stamp, Token, TokenType

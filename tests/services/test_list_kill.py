@@ -11,10 +11,10 @@ from pathlib import Path
 
 from busy_machine import stretched
 
-from agent.domain.block import Blocks
-from agent.domain.blocks.lists import Lists
+from agent.domain.blocks.local_auth_list import Lists
 from agent.domain.events import Started
 from agent.domain.evse import Evse, Site
+from agent.domain.functional_block import Blocks
 from agent.domain.variables import Settings
 from agent.model.types import Moment, Stamp
 from agent.services.store.store import Store
@@ -23,9 +23,9 @@ ENTRIES = 400
 WRITER = f"""
 import asyncio, itertools, sys
 from pathlib import Path
-from agent.domain.asks import AskSendList
-from agent.domain.block import Blocks
-from agent.domain.blocks.lists import Lists
+from agent.domain.requests import AskSendList
+from agent.domain.functional_block import Blocks
+from agent.domain.blocks.local_auth_list import Lists
 from agent.domain.events import Asked, Started
 from agent.domain.evse import Evse, Site
 from agent.domain.variables import Settings

@@ -31,7 +31,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import State
 from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionEnded, TriggerReason
-from agent.domain.record import dump, load
+from agent.domain.serialization import dump, load
 from agent.domain.variables import Settings
 from agent.model.types import MeterIdentity, ReadingContext, SignedReading
 from agent.ocpp.dialects.dialect import Desk, Dialect, Out

@@ -22,14 +22,14 @@ import pytest
 from apollo import Apollo, running
 from busy_machine import deadline
 
-from agent.domain.adhoc import FINISHED, PayState, Terms
+from agent.domain.adhoc_tariff import Offer
 from agent.domain.events import BoardChanged, BoardOpened, Event, LinkChanged, MeterLooked, Started
 from agent.domain.evse import Evse, Site
-from agent.domain.offer import Offer
 from agent.domain.orders import Order, ReadMeter, SetRelease
-from agent.domain.payment_words import TerminalOrder
+from agent.domain.payment import FINISHED, PayState, Terms
 from agent.domain.station import assemble
 from agent.domain.tariff import Tariff
+from agent.domain.terminal_messages import TerminalOrder
 from agent.domain.variables import Settings
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Moment, Reading, Stamp

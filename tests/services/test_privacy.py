@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from busy_machine import stretched
 
-from agent.domain.asks import AskSet, AskStart
 from agent.domain.events import Asked, CardPresented, Started, TokenJudged, TransactionHeard
+from agent.domain.requests import AskSet, AskStart
 from agent.model.types import AuthorizationStatus, Token, Verdict
 from agent.services.logs.masking import KEPT, Mask
 from agent.station_file.settings import Backend, Device

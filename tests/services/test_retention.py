@@ -19,7 +19,7 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.domain.record import dump
+from agent.domain.serialization import dump
 from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ocpp.outbound.transaction_openings import Known, put
 from agent.ports.store import OutboxRow, Put

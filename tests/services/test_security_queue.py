@@ -28,8 +28,8 @@ from agent.domain.messages import (
     TransactionEnded,
     TriggerReason,
 )
-from agent.domain.record import dump
-from agent.domain.security import LOG_MAX, Noted
+from agent.domain.security_events import LOG_MAX, Noted
+from agent.domain.serialization import dump
 from agent.model.types import Reading, ReadingContext, Stamp
 from agent.ports.store import NOTES_MAX, Put, link_of, notes_of, readings_of
 from agent.services import engine

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionEnded, TransactionStarted, TriggerReason
-from agent.domain.record import Poisoned
+from agent.domain.serialization import Poisoned
 from agent.model.fastclass import replace
 from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ports.store import Put, StoreError

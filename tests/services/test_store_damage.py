@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_store import ended, sampled, started
 
-from agent.domain.record import dump
+from agent.domain.serialization import dump
 from agent.ports.store import Put, StoreError
 from agent.services.store import encoding, migrations, recovery
 from agent.services.store.migrations import MIGRATIONS, StoreRefused

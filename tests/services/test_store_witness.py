@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from test_store import ended, sampled, started
 
-from agent.domain.record import Poisoned
+from agent.domain.serialization import Poisoned
 from agent.model.fastclass import replace
 from agent.ports.store import Put, StoreError, notes_of
 from agent.services.store import content_loss, encoding, migrations

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from test_store import ended, sampled, started
 
-from agent.domain.adhoc import UNKEPT, PayState
 from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReason
+from agent.domain.payment import UNKEPT, PayState
 from agent.model.types import Stamp
 from agent.ports.store import Put, StoreError
 from agent.services.store import thinning

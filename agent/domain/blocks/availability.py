@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.asks import AskAvailability
-from agent.domain.block import Yielded, answers, on
 from agent.domain.events import (
     Asked,
     BoardOpened,
@@ -24,8 +22,10 @@ from agent.domain.events import (
 )
 from agent.domain.evse import Evse, Site, State
 from agent.domain.faults import CATALOGUE, GRACE_S, ends_session
+from agent.domain.functional_block import Yielded, answers, on
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Remember, Reply, SetService, WakeMe
+from agent.domain.requests import AskAvailability
 from agent.model.types import STATION, Fault, Moment
 
 

@@ -10,17 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from agent.domain.asks import (
-    AskCertificateSigned,
-    AskDeleteCertificate,
-    AskInstallCertificate,
-    AskInstalledCertificates,
-)
-from agent.domain.block import Yielded, answers, on
-from agent.domain.certificates import Use
-from agent.domain.events import Asked, CertificateReady, ClockTrusted, Connected, SecurityNoticed, Started, TimeCame
-from agent.domain.evse import Site
-from agent.domain.keys import (
+from agent.domain.certificate_orders import (
     ChainTaken,
     DeleteRoot,
     InstallRoot,
@@ -36,9 +26,19 @@ from agent.domain.keys import (
     SigningWanted,
     TakeChain,
 )
+from agent.domain.certificates import Use
+from agent.domain.events import Asked, CertificateReady, ClockTrusted, Connected, SecurityNoticed, Started, TimeCame
+from agent.domain.evse import Site
+from agent.domain.functional_block import Yielded, answers, on
 from agent.domain.messages import CertificateSigningWanted
 from agent.domain.orders import Remember, Reply, Tell, WakeMe
-from agent.domain.security import SecurityEvent
+from agent.domain.requests import (
+    AskCertificateSigned,
+    AskDeleteCertificate,
+    AskInstallCertificate,
+    AskInstalledCertificates,
+)
+from agent.domain.security_events import SecurityEvent
 from agent.model.fastclass import mutable
 from agent.model.types import Moment
 

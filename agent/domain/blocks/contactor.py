@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.block import Yielded, on
 from agent.domain.events import (
     BoardChanged,
     BoardOpened,
@@ -23,10 +22,11 @@ from agent.domain.events import (
     TimeCame,
 )
 from agent.domain.evse import Evse, Site
+from agent.domain.functional_block import Yielded, on
 from agent.domain.orders import Note, SetRelease, WakeMe
-from agent.domain.rules.end import CONTACTOR_S
-from agent.domain.rules.words import timer
-from agent.domain.session import EVENTS
+from agent.domain.session.common import timer
+from agent.domain.session.end import CONTACTOR_S
+from agent.domain.session.table import EVENTS
 from agent.model.types import EvseId, Fault, Moment
 
 STUCK = Fault.CONTACTOR_STUCK_CLOSED

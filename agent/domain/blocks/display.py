@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from math import ceil
 
-from agent.domain.block import Yielded, on
-from agent.domain.blocks.webpay import waits_s
-from agent.domain.cost import in_language
+from agent.domain.blocks.web_payment import waits_s
+from agent.domain.cost_screen import Values, amount, not_told, tariff
+from agent.domain.csms_cost import in_language
 from agent.domain.events import (
     ButtonPressed,
     ButtonsKnown,
@@ -28,13 +28,13 @@ from agent.domain.events import (
 )
 from agent.domain.evse import Evse, Service, Site, State
 from agent.domain.faults import JAMS, blocks, heaviest_first
-from agent.domain.localtime import offset_min
+from agent.domain.functional_block import Yielded, on
+from agent.domain.local_time import offset_min
 from agent.domain.messages import ChargingState
 from agent.domain.orders import Note, Remember, SetLamp, Show, WakeMe
-from agent.domain.price_tag import agreed_with, bill_of, charged, of_session, offered
-from agent.domain.pricing import Values, amount, not_told, tariff
-from agent.domain.rights import Session
-from agent.domain.webpay import address_problem
+from agent.domain.session_records import Session
+from agent.domain.tariff_screen import agreed_with, bill_of, charged, of_session, offered
+from agent.domain.web_payment import address_problem
 from agent.model.fastclass import frozen, replace
 from agent.model.types import STATION, EvseId, Fault, Lamp, MessageContent, Moment, Screen, ScreenName, TokenType
 

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
-from agent.domain.asks import AskFirmware
-from agent.domain.block import Yielded, answers, on
 from agent.domain.events import (
     Asked,
     FileEvent,
@@ -31,6 +29,7 @@ from agent.domain.events import (
     TimeCame,
 )
 from agent.domain.evse import Site, State
+from agent.domain.functional_block import Yielded, answers, on
 from agent.domain.messages import FirmwareStatus
 from agent.domain.orders import (
     FIRMWARE_UPDATE,
@@ -46,7 +45,8 @@ from agent.domain.orders import (
     Tell,
     WakeMe,
 )
-from agent.domain.security import SecurityEvent
+from agent.domain.requests import AskFirmware
+from agent.domain.security_events import SecurityEvent
 from agent.model.fastclass import mutable
 from agent.model.types import STATION, Moment
 

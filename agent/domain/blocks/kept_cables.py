@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.block import Yielded, on
-from agent.domain.blocks.lock import KEEPING, Lock
+from agent.domain.blocks.cable_lock import KEEPING, Lock
 from agent.domain.events import (
     BoardOpened,
     CableClaimed,
@@ -18,9 +17,10 @@ from agent.domain.events import (
     Started,
 )
 from agent.domain.evse import Evse, Site
+from agent.domain.functional_block import Yielded, on
 from agent.domain.kept_cable import KeptCable
 from agent.domain.orders import Remember
-from agent.domain.record import Poisoned
+from agent.domain.serialization import Poisoned
 from agent.model.types import Moment
 
 

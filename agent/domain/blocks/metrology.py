@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.block import Yielded, on
 from agent.domain.events import (
     FaultCleared,
     FaultRaised,
@@ -20,6 +19,7 @@ from agent.domain.events import (
     Started,
 )
 from agent.domain.evse import Evse, Site
+from agent.domain.functional_block import Yielded, on
 from agent.domain.metrology import (
     MOST_V,
     NONSENSE,

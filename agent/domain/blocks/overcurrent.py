@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.block import Yielded, on
 from agent.domain.events import BoardOpened, FaultCleared, FaultRaised, MeterRead, VehicleLeft
 from agent.domain.evse import Evse, Site
+from agent.domain.functional_block import Yielded, on
 from agent.model.types import EvseId, Fault, Moment
 
 MORE, MORE_A, LASTS_S = 1.10, 0.5, 7.0

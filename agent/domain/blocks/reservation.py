@@ -1,19 +1,19 @@
 """ReserveNow and CancelReservation (OCPP 1.6 5.4, 5.13; 2.x H01-H04): promised when durable, ended by use, by time, by
-the backend, or when the reserved EVSE can serve nobody. What is kept for whom follows in ``domain/reserved.py``."""
+the backend, or when the reserved EVSE can serve nobody. What is kept for whom follows in ``domain/reservation_claims.py``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.asks import AskCancelReservation, AskReserve
-from agent.domain.block import Yielded, answers, on
 from agent.domain.events import Asked, ClockTrusted, Event, SessionOpened, SituationChanged, Started, TimeCame
 from agent.domain.evse import Evse, Service, Site
 from agent.domain.faults import GRACE_S, blocks
+from agent.domain.functional_block import Yielded, answers, on
 from agent.domain.messages import ReservationEnded
 from agent.domain.orders import Remember, Reply, Tell, WakeMe
-from agent.domain.record import Poisoned
-from agent.domain.reserved import Reservation, claim, free, kept, served, waiting
+from agent.domain.requests import AskCancelReservation, AskReserve
+from agent.domain.reservation_claims import Reservation, claim, free, kept, served, waiting
+from agent.domain.serialization import Poisoned
 from agent.model.types import STATION, EvseId, Moment
 
 TIMER = "reservation:"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.domain.block import Yielded, on
 from agent.domain.events import (
     EvseEvent,
     FaultRaised,
@@ -17,15 +16,16 @@ from agent.domain.events import (
     TransactionHeard,
 )
 from agent.domain.evse import Site, State
+from agent.domain.functional_block import Yielded, on
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Remember, SetRelease, WakeMe
-from agent.domain.record import Poisoned
-from agent.domain.rights import Session
-from agent.domain.rules.end import end, end_on_disk
-from agent.domain.rules.resume import RECOVER_S
-from agent.domain.rules.run import still_here, tolerate
-from agent.domain.rules.words import timer
-from agent.domain.session import EVENTS, step
+from agent.domain.serialization import Poisoned
+from agent.domain.session.active import still_here, tolerate
+from agent.domain.session.common import timer
+from agent.domain.session.end import end, end_on_disk
+from agent.domain.session.resume import RECOVER_S
+from agent.domain.session.table import EVENTS, step
+from agent.domain.session_records import Session
 from agent.model.types import Fault, Moment
 
 _OF_ONE_EVSE = tuple(e for e in EVENTS if issubclass(e, EvseEvent))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.asks import AskGet, AskSet
-from agent.domain.block import Yielded, answers, on
 from agent.domain.events import Asked, SettingChanged, Started
 from agent.domain.evse import Site
-from agent.domain.localtime import instant
+from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.local_time import instant
 from agent.domain.orders import Remember, Reply
+from agent.domain.requests import AskGet, AskSet
 from agent.domain.transaction import Point
 from agent.domain.variables import VARIABLES, Variable, WrongValue, read, write
 from agent.model.types import Moment

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.domain.block import Yielded, on
 from agent.domain.events import (
     BayChanged,
     BoardOpened,
@@ -27,10 +26,14 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.evse import Evse, Site, State
+from agent.domain.functional_block import Yielded, on
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import ReadMeter, Remember, WakeMe
-from agent.domain.record import Poisoned
-from agent.domain.rules.points import (
+from agent.domain.serialization import Poisoned
+from agent.domain.session.common import timer
+from agent.domain.session.resume import RECOVER_S, uninterrupted
+from agent.domain.session.signed_readings import stamped
+from agent.domain.session.tx_points import (
     authorise,
     closed,
     keep,
@@ -41,10 +44,7 @@ from agent.domain.rules.points import (
     right_gone,
     told_update,
 )
-from agent.domain.rules.resume import RECOVER_S, uninterrupted
-from agent.domain.rules.signing import stamped
-from agent.domain.rules.words import timer
-from agent.domain.stop import Stop
+from agent.domain.stop_reason import Stop
 from agent.domain.transaction import Point, Transaction
 from agent.model.types import Fault, Moment
 

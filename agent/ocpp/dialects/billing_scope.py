@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import field
 from typing import Any
 
-from agent.domain.asks import Ask
 from agent.domain.messages import ListConflicted, StatusChanged
+from agent.domain.requests import Ask
 from agent.model.fastclass import frozen, replace
 from agent.ocpp.dialects.dialect import Desk, Dialect, In, Mute, Out, Payload, Refusal, Row, Told
 from agent.ocpp.wire.rpc import Code

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.asks import AskDeleteCertificate
+from agent.domain.certificate_orders import SigningAnswered
 from agent.domain.certificates import HashData
-from agent.domain.keys import SigningAnswered
 from agent.domain.orders import Reply
+from agent.domain.requests import AskDeleteCertificate
 from agent.ocpp.dialects.dialect import Desk, Heard, Payload
 
 

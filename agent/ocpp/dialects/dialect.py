@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from agent.domain.asks import Ask
 from agent.domain.events import Event, TokenJudged
 from agent.domain.messages import MESSAGES, Message, StatusChanged
 from agent.domain.orders import JudgeToken, Reply
+from agent.domain.requests import Ask
 from agent.domain.variables import Settings, Value
 from agent.model.fastclass import frozen, mutable, replace
 from agent.model.types import AuthorizationStatus, Verdict

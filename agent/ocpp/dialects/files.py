@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.asks import AskFirmware, AskLog
 from agent.domain.messages import FirmwareStatus, LogStatus
 from agent.domain.orders import Reply
+from agent.domain.requests import AskFirmware, AskLog
 from agent.ocpp.dialects.dialect import Desk, Payload, Refused
 from agent.ocpp.wire.rpc import Code
 from agent.ocpp.wire.timestamps import parse

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.domain.cost import micro
+from agent.domain.csms_cost import micro
 from agent.domain.variables import VARIABLES, Value, WrongValue, read
 from agent.model import json_limits
 from agent.model.fastclass import frozen

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.domain.asks import AskStart
 from agent.domain.messages import SecurityHappened, StatusChanged
+from agent.domain.requests import AskStart
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Desk, Dialect, In, Mute, Payload, Told
 from agent.ocpp.dialects.wrapping import Said, hearing, saying

@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from agent.domain.asks import Ask, AskWebPayment, AskWebPaymentOver
 from agent.domain.orders import Reply
+from agent.domain.requests import Ask, AskWebPayment, AskWebPaymentOver
 from agent.model import json_limits
 from agent.model.types import MessageContent
 from agent.ocpp.wire.text import content

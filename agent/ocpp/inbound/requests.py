@@ -8,10 +8,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from agent.domain.asks import Ask
 from agent.domain.events import Asked, Event, SecurityNoticed
 from agent.domain.orders import Reply
-from agent.domain.security import SecurityEvent
+from agent.domain.requests import Ask
+from agent.domain.security_events import SecurityEvent
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Desk, Dialect, In, Refusal, Refused
 from agent.ocpp.wire.rpc import CODE_OF_RULE, Called, Code, Rpc

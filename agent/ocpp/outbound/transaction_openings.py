@@ -14,7 +14,7 @@ from dataclasses import field
 from typing import Any
 
 from agent.domain.messages import TransactionAuthorised, TransactionStarted, TransactionUpdated
-from agent.domain.record import dump
+from agent.domain.serialization import dump
 from agent.model.fastclass import frozen, replace
 from agent.ports.store import OutboxRow, Put
 

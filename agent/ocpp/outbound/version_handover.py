@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.domain.events import Event, TransactionHeard
 from agent.domain.messages import TransactionEnded
-from agent.domain.record import Poisoned, load
+from agent.domain.serialization import Poisoned, load
 from agent.model.fastclass import replace
 from agent.model.types import AuthorizationStatus
 from agent.ocpp.dialects.dialect import Desk, Heard

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from agent.domain.access import Trouble
+from agent.domain.backend_connection import Trouble
 from agent.model.json_limits import LENGTH_MAX
 from agent.model.lazy_import import load_later
 from agent.ocpp.transport import tls

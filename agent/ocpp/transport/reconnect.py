@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from agent.domain.access import Access
+from agent.domain.backend_connection import Access
 from agent.domain.events import Connected, ConnectFailed, Event
 from agent.domain.variables import Settings
 from agent.model.fastclass import replace

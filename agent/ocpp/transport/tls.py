@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from agent.domain.access import Trouble
+from agent.domain.backend_connection import Trouble
 from agent.model.root_certificates import fingerprint, pem_certificates
 from agent.ocpp.transport.tls_sessions import ResumingContext
 from agent.ports.pki import NO_ROOTS, TrustedRoots

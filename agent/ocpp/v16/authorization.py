@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.asks import AskClearCache
 from agent.domain.events import TokenJudged
 from agent.domain.orders import JudgeToken, Reply
+from agent.domain.requests import AskClearCache
 from agent.model.types import AuthorizationStatus, Verdict
 from agent.ocpp.dialects.dialect import Desk, Heard, In, Out, Payload, unreadable_verdict
 from agent.ocpp.v16.identifiers import id_tag

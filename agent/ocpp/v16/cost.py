@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.domain.asks import Ask, AskCost, AskMessage
-from agent.domain.cost import Cost, IdlePrice, NextPrice, Price, Triggers, micro
+from agent.domain.csms_cost import Cost, IdlePrice, NextPrice, Price, Triggers, micro
 from agent.domain.messages import ChargingState, ConnectorUnplugged
+from agent.domain.requests import Ask, AskCost, AskMessage
 from agent.model import json_limits
 from agent.model.types import MessageContent, Token
 from agent.ocpp.dialects.dialect import Desk, Out, Payload, nothing

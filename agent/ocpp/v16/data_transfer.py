@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.asks import Ask, AskData
 from agent.domain.orders import Reply
+from agent.domain.requests import Ask, AskData
 from agent.ocpp.dialects import web_payment
 from agent.ocpp.dialects.dialect import Desk, In, Payload
 from agent.ocpp.v16 import cost

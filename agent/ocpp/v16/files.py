@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.asks import AskFirmware, AskLog
 from agent.domain.messages import FirmwareStatus, LogStatus
 from agent.domain.orders import Reply
+from agent.domain.requests import AskFirmware, AskLog
 from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, nothing
 from agent.ocpp.dialects.files import accepted, get_log, log_accepted, signed_firmware, tries, when, with_id
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.asks import AskListVersion, AskSendList
 from agent.domain.messages import ConnectorStatus, ListConflicted
 from agent.domain.orders import Reply
+from agent.domain.requests import AskListVersion, AskSendList
 from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, nothing
 from agent.ocpp.v16.authorization import verdict
 from agent.ocpp.wire.text import is_plain

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.asks import AskAvailability, AskReset, AskStart, AskStop, AskTrigger, AskUnlock, Trigger
 from agent.domain.orders import Reply
+from agent.domain.requests import AskAvailability, AskReset, AskStart, AskStop, AskTrigger, AskUnlock, Trigger
 from agent.model.fastclass import replace
 from agent.model.types import Token
 from agent.ocpp.dialects.dialect import Desk, In, Payload, Refused

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.asks import AskCancelReservation, AskReserve
 from agent.domain.messages import ReservationEnded
 from agent.domain.orders import Reply
+from agent.domain.requests import AskCancelReservation, AskReserve
 from agent.model.types import Token
 from agent.ocpp.dialects.dialect import Desk, In, Mute, Payload
 from agent.ocpp.wire.text import is_plain

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.asks import (
+from agent.domain.certificates import Use
+from agent.domain.messages import CertificateSigningWanted, SecurityHappened
+from agent.domain.orders import Reply
+from agent.domain.requests import (
     AskCertificateSigned,
     AskInstallCertificate,
     AskInstalledCertificates,
     AskTrigger,
     Trigger,
 )
-from agent.domain.certificates import Use
-from agent.domain.messages import CertificateSigningWanted, SecurityHappened
-from agent.domain.orders import Reply
 from agent.ocpp.dialects.certificates import DELETED, INSTALLED, SIGNED, answered, hashes, named, one_of
 from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, nothing
 from agent.ocpp.wire.timestamps import rfc3339

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.asks import AskGet, AskSet
 from agent.domain.orders import Reply
+from agent.domain.requests import AskGet, AskSet
 from agent.domain.variables import VARIABLES, WrongValue
 from agent.ocpp.dialects.dialect import HIDDEN, Desk, In, Payload, Refused, names_secret
 from agent.ocpp.dialects.keys_v1x import CORE, KEYS_16, Key, given_16, is_authorization_key, key_16, value_16

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.asks import AskClearProfiles, AskComposite, AskSetProfile
 from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
 from agent.domain.orders import Reply
+from agent.domain.requests import AskClearProfiles, AskComposite, AskSetProfile
 from agent.ocpp.dialects.composite_schedule import schedule_periods
 from agent.ocpp.dialects.dialect import Desk, In, Payload
 from agent.ocpp.dialects.optional_fields import decimal, utc_s, whole

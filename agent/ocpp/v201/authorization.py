@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.asks import AskClearCache
 from agent.domain.events import TokenJudged
 from agent.domain.orders import JudgeToken, Reply
+from agent.domain.requests import AskClearCache
 from agent.ocpp.dialects.dialect import Desk, Heard, In, Out, Payload, unreadable_verdict
 from agent.ocpp.v201.cost import for_token
 from agent.ocpp.v201.identifiers import id_token, verdict

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.asks import AskCertificateSigned, AskInstallCertificate, AskInstalledCertificates
 from agent.domain.certificates import Use
 from agent.domain.messages import CertificateSigningWanted
 from agent.domain.orders import Reply
+from agent.domain.requests import AskCertificateSigned, AskInstallCertificate, AskInstalledCertificates
 from agent.ocpp.dialects.certificates import DELETED, INSTALLED, SIGNED, answered, hashes, named
 from agent.ocpp.dialects.dialect import Desk, In, Out, Payload
 

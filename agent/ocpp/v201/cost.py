@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from agent.domain.asks import AskCost
-from agent.domain.cost import Cost, micro
+from agent.domain.csms_cost import Cost, micro
 from agent.domain.events import CostHeard, Event, MessageHeard
 from agent.domain.orders import Reply
+from agent.domain.requests import AskCost
 from agent.domain.variables import TEXT_MAX
 from agent.model.types import MessageContent, Token
 from agent.ocpp.dialects.dialect import Desk, In, Payload, Refused

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.domain.asks import AskCustomer
 from agent.domain.messages import Message
 from agent.domain.orders import Reply
+from agent.domain.requests import AskCustomer
 from agent.model.fastclass import frozen
 from agent.model.types import Stamp, Verdict
 from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, nothing

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.asks import AskListVersion, AskSendList
 from agent.domain.messages import ListConflicted
 from agent.domain.orders import Reply
+from agent.domain.requests import AskListVersion, AskSendList
 from agent.ocpp.dialects.dialect import Desk, In, Mute, Payload
 from agent.ocpp.v201.identifiers import verdict
 from agent.ocpp.wire.text import is_plain

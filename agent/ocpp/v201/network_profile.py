@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from agent.domain.asks import AskNetwork
 from agent.domain.orders import Reply
+from agent.domain.requests import AskNetwork
 from agent.ocpp.dialects.dialect import Desk, In, Payload
 from agent.ocpp.wire.text import is_plain
 

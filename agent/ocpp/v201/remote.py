@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agent.domain.asks import AskAvailability, AskInventory, AskReset, AskStart, AskStop, AskTrigger, AskUnlock, Trigger
 from agent.domain.orders import Reply
+from agent.domain.requests import (
+    AskAvailability,
+    AskInventory,
+    AskReset,
+    AskStart,
+    AskStop,
+    AskTrigger,
+    AskUnlock,
+    Trigger,
+)
 from agent.ocpp.dialects.dialect import Desk, In, Payload, Refused
 from agent.ocpp.v201 import smart_charging
 from agent.ocpp.v201.identifiers import session_of, token

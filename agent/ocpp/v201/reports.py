@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agent.domain.asks import AskInventory
 from agent.domain.messages import Message
 from agent.domain.orders import Reply
+from agent.domain.requests import AskInventory
 from agent.model.fastclass import frozen
 from agent.model.types import Stamp
 from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, Facts

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.asks import AskCancelReservation, AskReserve
 from agent.domain.messages import ReservationEnded
 from agent.domain.orders import Reply
+from agent.domain.requests import AskCancelReservation, AskReserve
 from agent.model.types import TokenType
 from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, nothing
 from agent.ocpp.dialects.reservation_ids import number

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.domain.asks import AskInventory, AskSet
 from agent.domain.orders import Reply
+from agent.domain.requests import AskInventory, AskSet
 from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, Facts
 from agent.ocpp.dialects.dialect import HIDDEN, Desk, In, Payload, Refused, names_secret
 from agent.ocpp.dialects.keys_v1x import PLAIN

@@ -6,7 +6,6 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
-from agent.domain.asks import AskClearProfiles, AskComposite, AskProfiles, AskSetProfile
 from agent.domain.charging.profiles import (
     Installed,
     Kind,
@@ -20,6 +19,7 @@ from agent.domain.charging.profiles import (
 )
 from agent.domain.messages import Message
 from agent.domain.orders import Reply
+from agent.domain.requests import AskClearProfiles, AskComposite, AskProfiles, AskSetProfile
 from agent.model.fastclass import frozen, replace
 from agent.ocpp.dialects.composite_schedule import schedule_periods
 from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, nothing

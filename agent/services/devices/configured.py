@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.adhoc import HOLD_HOURS
+from agent.domain.payment import HOLD_HOURS
 from agent.model.fastclass import frozen
 from agent.model.types import EvseId
 from agent.ports.driver import Driver, Where

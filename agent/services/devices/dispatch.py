@@ -22,7 +22,7 @@ from agent.domain.orders import (
     Signal,
     Unlock,
 )
-from agent.domain.payment_words import TerminalOrder
+from agent.domain.terminal_messages import TerminalOrder
 from agent.model.types import STATION, EvseId
 from agent.services.devices.board import BoardKeeper
 from agent.services.devices.indicators import BuzzerKeeper, LampKeeper

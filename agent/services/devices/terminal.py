@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.domain.events import Event, FaultRaised
-from agent.domain.payment_words import (
+from agent.domain.terminal_messages import (
     AuthorisePayment,
     BankCardRead,
     CancelPayment,

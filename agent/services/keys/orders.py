@@ -8,8 +8,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from agent.domain.events import Event
-from agent.domain.keys import (
+from agent.domain.certificate_orders import (
     ChainTaken,
     DeleteRoot,
     InstallRoot,
@@ -22,6 +21,7 @@ from agent.domain.keys import (
     RootsListed,
     TakeChain,
 )
+from agent.domain.events import Event
 from agent.domain.orders import Order
 from agent.services.keys.key_store import Pki, Taken
 from agent.services.ordered_jobs import defect

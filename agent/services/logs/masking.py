@@ -15,8 +15,8 @@ from collections import OrderedDict
 from types import TracebackType
 from typing import Any
 
-from agent.domain.asks import AskSet
 from agent.domain.events import Asked, Event, Started
+from agent.domain.requests import AskSet
 from agent.domain.variables import VARIABLES
 from agent.model.types import Token, TokenType
 

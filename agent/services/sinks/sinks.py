@@ -24,7 +24,7 @@ from agent.domain.messages import (
     SecurityHappened,
     StatusChanged,
 )
-from agent.domain.record import dump
+from agent.domain.serialization import dump
 from agent.ports.clock import ClockPort
 from agent.station_file.settings import SinkTable
 

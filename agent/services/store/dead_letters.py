@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from agent.domain.security import LOG_MAX
+from agent.domain.security_events import LOG_MAX
 from agent.model.fastclass import frozen
 from agent.ports.store import NOTES_MAX, is_notes
 from agent.services.store import encoding

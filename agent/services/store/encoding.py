@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent.domain.record import Poisoned, load
+from agent.domain.serialization import Poisoned, load
 
 SEAL = 9
 """Characters of a checksum and its mark."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from agent.domain.record import dump
+from agent.domain.serialization import dump
 from agent.ports.store import OutboxRow
 from agent.services.store import encoding
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from agent.domain.messages import TransactionEnded
-from agent.domain.record import dump
+from agent.domain.serialization import dump
 from agent.ports.store import OutboxRow, Put
 from agent.services.store import dead_letters, encoding, requeue
 from agent.services.store import facts as records

@@ -1,0 +1,66 @@
+"""What a link connects with, and what may go wrong when it does (decision 12). Pure words; who chooses is
+``blocks/backend_connection.py``."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from enum import StrEnum
+from typing import Any
+
+from agent.model.fastclass import frozen
+
+
+class Trouble(StrEnum):
+    """Why an attempt to connect failed, as far as security asks."""
+
+    SERVER_CERTIFICATE = "server certificate"
+    OWN_CERTIFICATE = "own certificate"
+    CREDENTIALS = "credentials"
+    TLS_VERSION = "TLS version"
+    TLS_CIPHER = "TLS cipher suite"
+    OTHER = "other"
+
+
+@frozen
+class Access:
+    """``slot`` 1 is the station file's; ``url`` "" means the file's address. ``key``: the AuthorizationKey as it was
+    set, "" the file's password. ``certificate``: the id of a client certificate, "" the file's."""
+
+    slot: int = 1
+    url: str = ""
+    profile: int = 0
+    key: str = field(default="", repr=False)
+    certificate: str = ""
+
+    @property
+    def shown(self) -> str:
+        """For people: which data these are, without saying them."""
+        address = f"network profile {self.slot}" if self.url else "the station file's address"
+        return f"{address}, security profile {self.profile}"
+
+    def same(self, other: Access | None) -> bool:
+        """Would dialling differ? A key matters only where it is shown, a certificate likewise."""
+        return other is not None and self._matters() == other._matters()
+
+    def _matters(self) -> tuple[Any, ...]:
+        key = self.key if self.profile in (1, 2) else ""
+        return self.url, self.profile, key, self.certificate if self.profile == 3 else ""
+
+
+@frozen
+class Slot:
+    """A network profile: ``url`` "" means the station file's address."""
+
+    url: str = ""
+    profile: int = 0
+
+
+@frozen
+class Given:
+    """What the station file says of a backend. ``password``, ``certificate``: it names one to show, one to be trusted
+    by."""
+
+    url: str = ""
+    profile: int = 0
+    password: bool = False
+    certificate: bool = False

@@ -1,0 +1,440 @@
+"""Who may charge, who may stop: cards, remote starts, the cache, and what holds while nobody can be asked.
+
+Order of the questions (OCPP 1.6 3.5, 4.1, 4.2; 2.x C10-C14): local list, cache, backend. Off line, list and cache
+decide if ``local_authorize_offline``; unknown tokens only if ``offline_tx_for_unknown_id``. On line a good word of
+theirs suffices if ``local_pre_authorize``; a bad one is asked about again, unless ``list_settles`` or
+``cache_settles``. With ``local_authorization_only`` the backend is never asked. Who is of ``master_group`` stops every
+transaction and starts none (2.x C16). A reader at which card after card is refused has a pause (``tries.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.admission import closed_for, group_may
+from agent.domain.authorization_cache import Cache
+from agent.domain.blocks.card_rate_limit import Tries
+from agent.domain.blocks.outlet_selection import Choice
+from agent.domain.blocks.startup_taps import Early
+from agent.domain.charging.profiles import Profile, Purpose, problem
+from agent.domain.events import (
+    Asked,
+    BoardOpened,
+    CableClaimed,
+    CardPresented,
+    CardRefused,
+    OutletChosen,
+    SessionClosed,
+    SituationChanged,
+    Started,
+    StopWanted,
+    TokenAccepted,
+    TokenJudged,
+    TransactionGivenUp,
+    TransactionHeard,
+    VehicleConnected,
+)
+from agent.domain.evse import Evse, Service, Site, State
+from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.messages import ConnectorStatus, ListConflicted, StopReason, TriggerReason
+from agent.domain.orders import JudgeToken, Remember, Reply, Tell
+from agent.domain.pending_authorization import Pending
+from agent.domain.requests import AskClearCache, AskStart
+from agent.model.fastclass import replace
+from agent.model.types import AuthorizationStatus, EvseId, Judge, Moment, Token, TokenType, Verdict
+
+_LOCALLY = "local_authorization_only"
+
+_WHY = {
+    AuthorizationStatus.BLOCKED: "blocked",
+    AuthorizationStatus.EXPIRED: "expired",
+    AuthorizationStatus.CONCURRENT_TX: "concurrent",
+}
+
+
+class Authorisation:
+    def __init__(self, site: Site, choice: Choice, early: Early) -> None:
+        self._site, self._choice, self._early, self._tries = site, choice, early, Tries(site)
+        self.cache = Cache(site.settings)
+        self._pending: dict[str, Pending] = {}
+        self._asked = 0
+
+    # --- the cache ---------------------------------------------------------------------------------------------
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        yield from self.cache.recall(event.remembered.get("cache", {}))
+
+    def known(self, token: Token, now: Moment) -> Verdict | None:
+        """What list or cache say. Expired by the passage of time is known as bad, not unknown (OCPP 1.6, 3.5.3);
+        without trusted time an expiry cannot be judged and counts."""
+        verdict = self.listed(token)
+        if verdict is None:
+            verdict = self.cache.find(token, now)
+        if verdict and verdict.expires_utc_s is not None and (now.utc_s is None or now.utc_s > verdict.expires_utc_s):
+            return replace(verdict, status=AuthorizationStatus.EXPIRED) if verdict.accepted else verdict
+        return verdict
+
+    def listed(self, token: Token) -> Verdict | None:
+        """What the local list says, as it was sent."""
+        return self._site.local_list.find(token) if self._site.settings.flag("local_list_enabled") else None
+
+    def _learn(self, token: Token, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
+        """Into the cache; but what is listed stays out of it (OCPP 1.6 3.5.3), and a contradiction is told."""
+        listed = self.listed(token)
+        if listed is not None:
+            if listed.status is not verdict.status:
+                here = ConnectorStatus.AVAILABLE if self._site.operative else ConnectorStatus.UNAVAILABLE
+                yield Tell(self._site.links[0], ListConflicted(now.stamp, here))
+            return
+        yield from self.cache.learn(token, verdict, now)
+
+    @answers(AskClearCache)
+    def clear(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        if not self.cache.enabled:
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        yield from self.cache.clear()
+        yield Reply(event.link, event.request, "Accepted")
+
+    @on(TransactionHeard)
+    def heard(self, event: TransactionHeard, now: Moment) -> Iterator[Yielded]:
+        if event.link != self._site.links[0]:
+            return
+        for evse in self._site.evses.values():
+            tx = evse.tx if evse.session is None else None  # told before there was a session
+            if tx and tx.id == event.session and tx.token and not tx.stop and event.verdict:
+                yield from self._learn(tx.token, event.verdict, now)
+            if evse.session and evse.session.id == event.session and event.verdict:
+                if evse.session.token.type is not TokenType.NO_AUTHORIZATION and evse.bill is None:
+                    yield from self._learn(evse.session.token, event.verdict, now)
+                if event.verdict.group not in (None, evse.session.group):
+                    evse.session.group = event.verdict.group
+                    yield Remember("session", evse.session.id, evse.session.record())
+
+    # --- a card ------------------------------------------------------------------------------------------------
+
+    @on(CardPresented)
+    def card(self, event: CardPresented, now: Moment) -> Iterator[Yielded]:
+        if self._early.is_early(event, now) and not self._is_own(event.token):
+            yield from self._early.keep(event)
+            return
+        evse, movable, among = self._target(event, now)
+        if evse is not None and self._choice.asks(among):
+            yield from self._choice.ask(event, among, evse, now)
+            return
+        if evse is None:
+            yield CardRefused(event.evse, "unavailable")
+            return
+        if event.token is None:
+            yield CardRefused(evse.number, event.reason or "unreadable")
+        elif len(event.token.value) > self._site.max_token_length():
+            yield CardRefused(evse.number, "too_long")
+        elif self._asking(evse) and not self._ends(evse, event.token):
+            return
+        elif self._tries.over(event.evse, now) and not self._is_welcome(event.token, now):
+            yield CardRefused(evse.number, "patience")
+        elif evse.state in (State.ACTIVE, State.RECOVERING) or evse.trapped:
+            yield from self._card_on_owned(evse, event.evse, event.token, now)
+        elif evse.state in (State.BEGINNING, State.ENDING, State.AUTHORISED):
+            yield from self._card_while_waiting(evse, event.token)
+        elif evse.payer_until_s is not None:
+            yield CardRefused(evse.number, "paying")
+        elif evse.spent or (closed_for(self._site, evse, event.token) and not group_may(self._site, evse)):
+            yield self._refusal(evse)
+        else:
+            yield from self._judge(Pending(evse.number, event.token, event.evse, movable), now)
+
+    def _is_welcome(self, token: Token, now: Moment) -> bool:
+        known = self.known(token, now)
+        return self._is_own(token) or (known is not None and known.accepted)
+
+    def _target(self, event: CardPresented, now: Moment) -> tuple[Evse | None, bool, list[Evse]]:
+        """The outlet that a card at this reader means, whether the first cable may still decide otherwise, and those
+        that are as likely meant (it is one of them)."""
+        evses = self._site.evses
+        if event.evse:
+            return evses.get(event.evse), False, []
+        own = [e for e in evses.values() if event.token and any(event.token.same(t) for t in self._tokens(e))]
+        if own:
+            return own[0], False, []
+        reserved = [e for e in evses.values() if event.token and self._is_reserved_for(e, event.token)]
+        if reserved:
+            return reserved[0], False, []
+        trapped = [e for e in evses.values() if e.trapped]
+        if of_group := [e for e in trapped if event.token and self._is_of_group(e, event.token, now)]:
+            return of_group[0], False, []
+        open_ = [e for e in evses.values() if not closed_for(self._site, e, event.token) and not self._asking(e)]
+        open_ = [e for e in open_ if not e.trapped]
+        open_ = [e for e in open_ if e.payer_until_s is None and not e.spent] or open_
+        plugged = [e for e in open_ if e.vehicle and e.state in (State.OCCUPIED, State.ENDED)]
+        if plugged:
+            last = max(plugged, key=lambda e: (e.state is State.OCCUPIED, _plug_time(e)))
+            if chosen := self._choice.chosen(plugged, now):
+                return chosen, False, []
+            return last, len(open_) > 1, [e for e in plugged if e.state is last.state and event.token]
+        free = [e for e in open_ if e.state in (State.FREE, State.OCCUPIED, State.ENDED)]
+        if free:
+            return self._choice.chosen(free, now) or free[0], len(free) > 1, []
+        by_group = [e for e in evses.values() if e.startable and group_may(self._site, e) and not self._asking(e)]
+        busy = [e for e in evses.values() if e.state is State.ACTIVE]
+        return next(iter((*by_group, *busy, *trapped)), None), False, []
+
+    def _is_of_group(self, evse: Evse, token: Token, now: Moment) -> bool:
+        """As far as list or cache know."""
+        known, kept = self.known(token, now), evse.kept
+        return kept is not None and kept.group is not None and known is not None and known.group == kept.group
+
+    def _tokens(self, evse: Evse) -> set[Token]:
+        """Who is here: charging, waiting for the cable, or being asked about."""
+        session = {evse.session.token} if evse.session else {evse.kept.token} if evse.kept and evse.trapped else set()
+        grant = {evse.grant.token} if evse.grant else set()
+        return session | grant | {p.token for p in self._pending.values() if p.evse == evse.number}
+
+    def _is_own(self, token: Token | None) -> bool:
+        """Somebody who is here already, so that no plug has to say where."""
+        return token is not None and any(token.same(t) for e in self._site.evses.values() for t in self._tokens(e))
+
+    def _is_reserved_for(self, evse: Evse, token: Token) -> bool:
+        own = any(r.evse == evse.number and token.same(r.token) for r in self._site.reservations.values())
+        return own and evse.startable and not closed_for(self._site, evse, token) and not self._asking(evse)
+
+    def _refusal(self, evse: Evse) -> CardRefused:
+        service = self._site.service(evse)
+        if evse.spent and service is Service.IN_SERVICE:
+            return CardRefused(evse.number, "spent")
+        return CardRefused(evse.number, "reserved" if service is Service.RESERVED else "unavailable")
+
+    def _ends(self, evse: Evse, token: Token) -> bool:
+        """The owner's card stops at once, whoever else is being asked about."""
+        owner = evse.session or (evse.kept if evse.trapped else None)
+        return owner is not None and token.same(owner.token)
+
+    def _asking(self, evse: Evse) -> bool:
+        return any(p.evse == evse.number for p in self._pending.values())
+
+    def _card_on_owned(self, evse: Evse, reader: EvseId, token: Token, now: Moment) -> Iterator[Yielded]:
+        """Of a session, or of a cable that is kept."""
+        owner = evse.session or evse.kept
+        assert owner is not None
+        if token.same(owner.token):
+            yield _wish(evse, token)
+        elif owner.group is None and not self._master_group:
+            yield from self._bad_card(evse, reader, "wrong_card", now)
+        else:
+            yield from self._judge(Pending(evse.number, token, reader, stops=True), now)
+
+    def _bad_card(self, evse: Evse, reader: EvseId | None, why: str, now: Moment) -> Iterator[Yielded]:
+        yield CardRefused(evse.number, why)
+        if reader is not None:
+            yield from self._tries.refused(reader, now)
+
+    def _card_while_waiting(self, evse: Evse, token: Token) -> Iterator[Yielded]:
+        if evse.grant is None or token.same(evse.grant.token):
+            yield SituationChanged(evse.number)  # a second tap to be sure: nothing to do but to show it again
+        else:
+            yield CardRefused(evse.number, "concurrent")
+
+    # --- the question ------------------------------------------------------------------------------------------
+
+    def _judge(self, pending: Pending, now: Moment) -> Iterator[Yielded]:
+        known = self.known(pending.token, now)
+        if not self._site.online:
+            yield from self._offline(pending, known, now)
+        elif known and self._settled(pending.token, known):
+            yield from self._by_what_is_known(pending, known, now, offline=False)
+        elif self._site.settings.flag(_LOCALLY):
+            yield from self._bad_card(self._site.evses[pending.evse], pending.reader, "invalid", now)
+        else:
+            self._asked += 1
+            request = f"token:{self._asked}"
+            self._pending[request] = pending
+            yield JudgeToken(self._site.links[0], request, pending.token, pending.evse)
+            yield SituationChanged(pending.evse)
+
+    def _settled(self, token: Token, known: Verdict) -> bool:
+        """Need the backend not be asked although it could be?"""
+        settings = self._site.settings
+        if settings.flag(_LOCALLY):
+            return True
+        if known.accepted:
+            return settings.flag("local_pre_authorize")
+        return settings.flag("cache_settles" if self.listed(token) is None else "list_settles")
+
+    @on(TokenJudged)
+    def judged(self, event: TokenJudged, now: Moment) -> Iterator[Yielded]:
+        pending = self._pending.pop(event.request, None)
+        if pending is None:
+            return
+        if event.verdict is None:
+            yield from self._offline(pending, self.known(pending.token, now), now)
+        else:
+            yield from self._learn(pending.token, event.verdict, now) if event.remembered else ()
+            yield from self._decide(pending, event.verdict, now, Judge.AUTHORIZE)
+        yield SituationChanged(pending.evse)
+
+    def _offline(self, pending: Pending, known: Verdict | None, now: Moment) -> Iterator[Yielded]:
+        settings = self._site.settings
+        if known is not None and settings.flag("local_authorize_offline"):
+            yield from self._by_what_is_known(pending, known, now, offline=True)
+        elif known is None and settings.flag("offline_tx_for_unknown_id") and not pending.stops:
+            yield from self._decide(pending, Verdict(AuthorizationStatus.ACCEPTED), now, Judge.NOBODY, offline=True)
+        else:
+            yield CardRefused(pending.evse, "offline")
+
+    def _by_what_is_known(self, pending: Pending, known: Verdict, now: Moment, offline: bool) -> Iterator[Yielded]:
+        if known.accepted:
+            yield from self.cache.used(pending.token, now)
+        judge = Judge.CACHE if self.listed(pending.token) is None else Judge.LIST
+        yield from self._decide(pending, known, now, judge, offline)
+
+    def _decide(
+        self, pending: Pending, verdict: Verdict, now: Moment, judge: Judge, offline: bool = False
+    ) -> Iterator[Yielded]:
+        evse = self._meant(pending, verdict)
+        if not verdict.accepted:
+            yield from self._bad_card(evse, pending.reader, _WHY.get(verdict.status, "invalid"), now)
+        elif self._master_group and verdict.group == self._master_group:
+            yield from self._stop_all(pending)
+        elif pending.stops:
+            yield from self._stop_by_group(evse, pending, verdict, now)
+        elif not verdict.holds_at(evse.number):
+            yield CardRefused(evse.number, "unavailable")
+        elif closed_for(self._site, evse, pending.token, verdict.group) or not evse.startable:
+            yield self._refusal(evse)  # the world moved on while the backend was thinking
+        else:
+            yield TokenAccepted(
+                evse.number, pending.token, verdict, pending.remote_id, pending.movable, offline, pending.profile,
+                judged_by=judge,
+            )  # fmt: skip
+
+    def _meant(self, pending: Pending, verdict: Verdict) -> Evse:
+        """A cable that was plugged at another outlet while the backend was thinking decides, and where the token is
+        good at all."""
+        evse = self._site.evses[pending.evse]
+        if not pending.movable or (evse.vehicle and verdict.holds_at(evse.number)):
+            return evse
+        good = [e for e in self._site.evses.values() if verdict.holds_at(e.number)]
+        open_ = [e for e in good if e.startable and not closed_for(self._site, e, pending.token)]
+        plugged = [e for e in open_ if e.vehicle and e.state is State.OCCUPIED]
+        return next(iter(plugged), evse if evse in open_ else next(iter(open_), evse))
+
+    def _stop_by_group(self, evse: Evse, pending: Pending, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
+        owner = evse.session or (evse.kept if evse.trapped else None)
+        if owner is not None and verdict.group is not None and verdict.group == owner.group:
+            yield _wish(evse, pending.token)
+        else:
+            yield from self._bad_card(evse, pending.reader, "wrong_card", now)
+
+    @property
+    def _master_group(self) -> str:
+        return self._site.settings.text("master_group")
+
+    def _stop_all(self, pending: Pending) -> Iterator[Yielded]:
+        """The master pass: nobody can choose at this station, so everything ends (2.x C16)."""
+        why, token = (StopReason.MASTER_PASS, TriggerReason.STOP_AUTHORIZED), pending.token
+        evses = [] if pending.remote_id else list(self._site.evses.values())
+        charging = [e for e in evses if e.state in (State.ACTIVE, State.RECOVERING)]
+        waiting = [e for e in evses if e.session is None and e.tx is not None]
+        yield from (StopWanted(e.number, *why, token) for e in charging)
+        yield from (
+            StopWanted(e.number, *why, token) if e.grant else TransactionGivenUp(e.number, *why) for e in waiting
+        )
+        if not charging and not waiting:
+            yield CardRefused(pending.evse, "master")
+
+    def is_closed(self, evse: Evse) -> bool:
+        """To whoever comes without a card."""
+        return closed_for(self._site, evse, None)
+
+    # --- without a card ----------------------------------------------------------------------------------------
+
+    @on(VehicleConnected, BoardOpened, SessionClosed)
+    def plugged(self, event: VehicleConnected | BoardOpened | SessionClosed, now: Moment) -> Iterator[Yielded]:
+        """A right that waits at another outlet moves to the first cable."""
+        evse = self._site.evses[event.evse]
+        fresh = (State.FREE, State.OCCUPIED, State.ENDED)[: 3 if isinstance(event, VehicleConnected) else 2]
+        if evse.state not in fresh or not evse.vehicle or evse.spent:
+            return
+        if moved := self._waiting_for(evse):
+            yield from self._move(moved, evse, movable=False)
+
+    @on(OutletChosen)
+    def outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
+        """A right that waits elsewhere comes here; a cable may still take it along."""
+        evse = self._site.evses[event.evse]
+        if evse.startable and (moved := self._waiting_for(evse)):
+            yield from self._move(moved, evse, movable=not evse.vehicle)
+
+    def _waiting_for(self, evse: Evse) -> Evse | None:
+        """Where a right waits that may be used here as well."""
+        for other in self._site.evses.values():
+            moved = other.grant
+            if other is evse or other.state is not State.AUTHORISED or moved is None or not moved.movable:
+                continue
+            group = moved.verdict.group if moved.verdict else None
+            elsewhere = moved.verdict is not None and not moved.verdict.holds_at(evse.number)
+            if not elsewhere and not closed_for(self._site, evse, moved.token, group, leaving=other):
+                return other
+        return None
+
+    def _move(self, other: Evse, evse: Evse, movable: bool) -> Iterator[Yielded]:
+        moved = other.grant
+        assert moved is not None
+        yield StopWanted(other.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
+        m = moved
+        yield TokenAccepted(
+            evse.number, m.token, m.verdict, m.remote_id, movable, m.offline, m.profile, m.wait_s, m.judged_by, m.tariff
+        )  # fmt: skip
+
+    @answers(AskStart)
+    def remote(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskStart)
+        evse = self._remote_target(ask)
+        master = bool(ask.group) and ask.group == self._master_group
+        nobody = evse and ask.token.type is TokenType.NO_AUTHORIZATION and closed_for(self._site, evse, ask.token)
+        too_long = len(ask.token.value) > self._site.max_token_length()
+        wrong = too_long or master or self._impossible(ask.profile) or self._site.used_up(ask.token)
+        if evse is None or nobody or wrong:
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        yield Reply(event.link, event.request, "Accepted")
+        remote_id, group, profile = ask.remote_id or "remote", ask.group or None, ask.profile
+        doubtful = closed_for(self._site, evse, ask.token, group)  # whether it is of the group has to be asked
+        asks = self._site.settings.flag("authorize_remote_start") if ask.asks is None else ask.asks
+        if (asks or doubtful) and ask.token.type is not TokenType.NO_AUTHORIZATION:
+            yield from self._judge(Pending(evse.number, ask.token, remote_id=remote_id, profile=profile), now)
+        else:
+            verdict = Verdict(AuthorizationStatus.ACCEPTED, group) if group else None
+            judge = Judge.REMOTE_START
+            yield TokenAccepted(evse.number, ask.token, verdict, remote_id, profile=profile, judged_by=judge)
+
+    def _impossible(self, profile: Profile | None) -> bool:
+        return profile is not None and (
+            profile.purpose is not Purpose.TX or problem(profile, self._site.settings) is not None
+        )
+
+    def _remote_target(self, ask: AskStart) -> Evse | None:
+        """Its own reservation first, then an outlet that is open, with a vehicle rather than without."""
+        wanted = [e for e in self._site.evses.values() if ask.evse in (None, e.number)]
+        asked = [e for e in wanted if e.startable and not self._asking(e)]
+        open_ = [e for e in asked if not closed_for(self._site, e, ask.token, ask.group or None)]
+        own = [e for e in open_ if self._is_reserved_for(e, ask.token)]
+        by_group = [] if ask.group else [e for e in asked if group_may(self._site, e)]
+        return max(own or open_ or by_group, key=lambda e: e.vehicle, default=None)
+
+    def checking(self, evse: EvseId) -> bool:
+        """A question for this EVSE is under way (for the screen)."""
+        return any(p.evse == evse for p in self._pending.values())
+
+
+def _wish(evse: Evse, token: Token) -> StopWanted | CableClaimed:
+    """Of whoever may end the session, or take the cable that is kept."""
+    if evse.session is None:
+        return CableClaimed(evse.number)
+    return StopWanted(evse.number, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, token)
+
+
+def _plug_time(evse: Evse) -> float:
+    return evse.plugged_at.t_s if evse.plugged_at else 0.0

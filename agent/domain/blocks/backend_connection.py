@@ -1,0 +1,223 @@
+"""With what each link connects (decision 12; whitepaper A01, A05; OCPP 2.0.1 A01, A05, B09, B10): a change is tried,
+and taken back if only what was before it works. Never downward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agent.domain.backend_connection import Access, Given, Slot, Trouble
+from agent.domain.events import (
+    Asked,
+    CertificateReady,
+    Connected,
+    ConnectFailed,
+    SecurityNoticed,
+    SettingChanged,
+    Started,
+    TimeCame,
+)
+from agent.domain.evse import Site
+from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.network_profiles import Route, of_file
+from agent.domain.orders import Redial, Remember, Reply, WakeMe
+from agent.domain.requests import AskNetwork
+from agent.domain.security_events import SecurityEvent
+from agent.domain.variables import VARIABLES, Value, write
+from agent.model.types import Moment
+
+SLOTS_MAX = 3
+GRACE_S = 10.0
+"""After a raise of the security profile: time for the Reset that many backends send, then the link connects anew."""
+LEARNT = ("authorization_key", "security_profile", "network_priority")
+"""Settings that are forgotten with the rest when a technician changes the station file's address or profile."""
+
+
+_TOLD = {
+    Trouble.SERVER_CERTIFICATE: SecurityEvent.INVALID_CSMS_CERTIFICATE,
+    Trouble.TLS_VERSION: SecurityEvent.INVALID_TLS_VERSION,
+    Trouble.TLS_CIPHER: SecurityEvent.INVALID_TLS_CIPHER,
+    Trouble.OWN_CERTIFICATE: SecurityEvent.FAILED_TO_AUTHENTICATE,
+    Trouble.CREDENTIALS: SecurityEvent.FAILED_TO_AUTHENTICATE,
+}
+"""Which security event a failed attempt is."""
+
+
+class AccessBlock:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._first = site.links[0] if site.links else ""
+        self._routes = {link: Route(site.given.get(link, Given())) for link in site.links}
+        for route in self._routes.values():
+            route.slots = {1: Slot("", route.given.profile)}
+            route.set = dict(route.slots)
+        self._of_file = {name: site.settings[name] for name in LEARNT}
+        site.access = self._access
+        site.judges |= {"security_profile": self._may_be_raised, "network_priority": self._may_be_ordered}
+
+    def _access(self, link: str) -> Access:
+        return self._routes[link].now
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        records = event.remembered.get("access", {})
+        for link, route in self._routes.items():
+            yield from self._begin(link, route, records.get(link))
+
+    def _begin(self, link: str, route: Route, record: Mapping[str, Any] | None) -> Iterator[Yielded]:
+        settings = self._site.settings
+        if record is not None and not of_file(record, route.given):
+            yield from self._forget(link, route)
+        elif record is not None:
+            yield from self._read(link, route, record)
+        if link == self._first:
+            if record is None or not route.worked:  # what a damaged record cannot say, the setting still knows
+                active = route.slots.get(1, Slot())
+                route.slots[1] = route.set[1] = Slot(
+                    active.url, max(active.profile, settings.number("security_profile"))
+                )
+            asked = (int(n) for n in settings.items_of("network_priority"))
+            route.order = tuple(n for n in asked if n in route.slots) or (1,)
+            route.key = settings.text("authorization_key")
+            settings.put("network_slot", route.now.slot)
+
+    def _read(self, link: str, route: Route, record: Mapping[str, Any]) -> Iterator[Yielded]:
+        try:
+            route.read(record)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
+            yield Remember("poisoned", f"access/{link}", {"why": type(e).__name__})
+        else:
+            if route.record() != record:  # the station file says now what was in force already
+                yield Remember("access", link, route.record())
+
+    def _forget(self, link: str, route: Route) -> Iterator[Yielded]:
+        """The station file names another address or profile: a technician has the last word."""
+        yield Remember("access", link, route.record())
+        if link == self._first:
+            for name in LEARNT:
+                self._site.settings.put(name, self._of_file[name])
+                yield Remember("setting", name, None)
+
+    # --- how it went -----------------------------------------------------------------------------------------------
+
+    @on(Connected)
+    def connected(self, event: Connected, now: Moment) -> Iterator[Yielded]:
+        route, access = self._routes[event.link], event.access
+        before, order = route.worked, route.order
+        fell_back = route.fell_back(access)
+        if fell_back:
+            route.take_back(access)
+        route.proven(access)
+        if event.link == self._first:
+            yield from self._settle(route, fell_back)
+        if before != access or fell_back or route.order != order:
+            yield Remember("access", event.link, route.record())
+        if fell_back:
+            yield SecurityNoticed(SecurityEvent.RECONFIGURATION, f"taken back: {access.shown}")
+
+    def _settle(self, route: Route, fell_back: bool) -> Iterator[Yielded]:
+        """The settings say what is in force."""
+        assert route.worked is not None
+        raised = 0 if fell_back else self._site.settings.number("security_profile")
+        yield from self._put("security_profile", max(raised, route.worked.profile))
+        if fell_back:
+            yield from self._put("authorization_key", route.key)
+        self._site.settings.put("network_slot", route.worked.slot)
+        asked = tuple(int(n) for n in self._site.settings.items_of("network_priority"))
+        kept = route.order if fell_back else tuple(n for n in asked if n in route.set)
+        yield from self._put("network_priority", tuple(map(str, kept or route.order)))
+
+    def _put(self, name: str, value: Value) -> Iterator[Yielded]:
+        if self._site.settings[name] != value:
+            self._site.settings.put(name, value)
+            yield Remember("setting", name, {"text": write(VARIABLES[name], value)})
+
+    @on(ConnectFailed)
+    def failed(self, event: ConnectFailed, now: Moment) -> Iterator[Yielded]:
+        attempts = self._site.settings.number("network_attempts")
+        self._routes[event.link].failed(event.access, attempts)
+        if event.trouble in _TOLD:
+            yield SecurityNoticed(_TOLD[event.trouble], event.info, event.link)
+
+    # --- changes ---------------------------------------------------------------------------------------------------
+
+    @on(SettingChanged)
+    def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
+        route = self._routes.get(self._first)
+        if route is None:
+            return
+        if event.name == "authorization_key":
+            route.key = self._site.settings.text(event.name)
+            route.change()
+        elif event.name == "security_profile":
+            yield from self._raise(route, now)
+
+    def _raise(self, route: Route, now: Moment) -> Iterator[Yielded]:
+        route.using = route.now
+        slot = route.using.slot
+        raised = Slot(route.using.url, self._site.settings.number("security_profile"))
+        route.slots[slot] = route.set[slot] = raised
+        route.change(at_once=False)
+        yield Remember("access", self._first, route.record())
+        yield WakeMe(f"access:{self._first}", now.t_s + GRACE_S)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        head, _, link = event.key.partition(":")
+        if head == "access":
+            self._routes[link].change()
+            yield Redial(link)
+
+    @on(CertificateReady)
+    def certified(self, event: CertificateReady, now: Moment) -> Iterator[Yielded]:
+        route = self._routes[event.link]
+        route.certificate = event.certificate
+        route.change()
+        yield Remember("access", event.link, route.record())
+        yield Redial(event.link)
+
+    @answers(AskNetwork)
+    def network(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """In force after the next start, and if the priority names it (B09, B10)."""
+        ask = event.ask
+        assert isinstance(ask, AskNetwork)
+        route = self._routes.get(event.link)
+        if route is None or event.link != self._first or not 1 <= ask.slot <= SLOTS_MAX:
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        slot = Slot(ask.url, ask.profile)
+        asked_for = str(ask.slot) in self._site.settings.items_of("network_priority")
+        if ask.profile < self._present(route) or (asked_for and not self._has(route, ask.profile)):
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        route.set[ask.slot] = slot
+        yield Remember("access", event.link, route.record())
+        yield Reply(event.link, event.request, "Accepted")
+        yield SecurityNoticed(SecurityEvent.RECONFIGURATION, f"network profile {ask.slot}")
+
+    # --- may it be? ------------------------------------------------------------------------------------------------
+
+    def _present(self, route: Route) -> int:
+        return max(route.floor, self._site.settings.number("security_profile"))
+
+    def _has(self, route: Route, profile: int) -> bool:
+        """Is there all that this security profile needs?"""
+        key = route.given.password or bool(self._site.settings.text("authorization_key"))
+        root = self._site.roots() > 0
+        certificate = route.given.certificate or bool(route.certificate)
+        return (key or profile not in (1, 2)) and (root or profile < 2) and (certificate or profile < 3)
+
+    def _may_be_raised(self, value: Value) -> bool:
+        route = self._routes.get(self._first)
+        assert isinstance(value, int)
+        return route is not None and value > self._present(route) and self._has(route, value)
+
+    def _may_be_ordered(self, value: Value) -> bool:
+        route = self._routes.get(self._first)
+        if route is None or not isinstance(value, tuple):
+            return False
+        slots = [route.set.get(int(n)) for n in value]
+        least = self._present(route)
+        return all(s is not None and s.profile >= least and self._has(route, s.profile) for s in slots)

@@ -1,0 +1,174 @@
+"""The board's picture becomes single facts: first what takes energy away, its reason before its effect (a vehicle that
+leaves opens the contactor, not the other way round: each fact may be told), then what gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.events import (
+    BayChanged,
+    BoardChanged,
+    BoardOpened,
+    CablePlugged,
+    CableRemoved,
+    ContactorClosed,
+    ContactorOpened,
+    FaultGone,
+    FaultRaised,
+    OfferChanged,
+    ReleaseWithdrawn,
+    SituationChanged,
+    VehicleConnected,
+    VehicleLeft,
+    VehiclePaused,
+    VehicleReady,
+    VehicleSpent,
+)
+from agent.domain.evse import Evse, Site
+from agent.domain.functional_block import Yielded, on
+from agent.model.board import EvseState, EvseTraits
+from agent.model.types import Fault, Moment, Stamp
+
+
+class Street:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    @on(BoardOpened)
+    def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+        """The fields are set before anybody looks; single facts would lie about what happened while nobody saw it."""
+        evse = self._site.evses[event.evse]
+        state = event.state
+        if not state.vehicle:
+            evse.plugged_at = None
+        elif evse.plugged_at is None or event.traits.counts_plugged:
+            evse.plugged_at = _since(state, now)
+        evse.known, evse.tethered = True, event.traits.tethered  # before the cable is judged
+        evse.spent, evse.unseen = state.spent, False
+        evse.counts_plugged, evse.holds = event.traits.counts_plugged, event.traits.holds
+        evse.lockable = event.traits.lockable
+        evse.cable, evse.vehicle, evse.asks = _cable(evse, state), state.vehicle, state.asks
+        evse.locked, evse.release, evse.bay = state.locked, False, state.bay_occupied
+        evse.wanted, evse.released, evse.withdrawn = False, state.released, not state.released
+        self._rated(evse, event.traits)
+        self._current(evse, state)
+        evse.contactor, evse.offering = _contactor(evse, state), state.pwm is not False
+        yield from self._faults(evse, state)
+        yield SituationChanged(event.evse)
+
+    @on(BoardChanged)
+    def changed(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
+        evse, state, n = self._site.evses[event.evse], event.state, event.evse
+        evse.locked, evse.released = state.locked, state.released
+        newly_spent = state.spent and not evse.spent
+        evse.spent = state.spent
+        self._current(evse, state)
+        cable, contactor = _cable(evse, state), _contactor(evse, state)
+        yield from self._faults(evse, state)
+        if evse.vehicle and not state.vehicle:
+            yield VehicleLeft(n)
+        if state.pwm is False and evse.offering:
+            yield OfferChanged(n, False)
+        if evse.asks and state.vehicle and not state.asks:
+            yield VehiclePaused(n)
+        if evse.cable and not cable:
+            yield CableRemoved(n)
+        if evse.contactor and not contactor:
+            yield ContactorOpened(n)
+        if newly_spent:
+            yield VehicleSpent(n, by_itself=state.released is not False)
+        if cable and not evse.cable:
+            yield CablePlugged(n)
+        if state.vehicle and not evse.vehicle:
+            yield VehicleConnected(n)
+        if state.pwm and not evse.offering:
+            yield OfferChanged(n, True)
+        if state.asks and not evse.asks:
+            yield VehicleReady(n)
+        if contactor and not evse.contactor:
+            yield ContactorClosed(n)
+        if state.bay_occupied is not None and state.bay_occupied != evse.bay:
+            yield BayChanged(n, state.bay_occupied)
+
+    def _rated(self, evse: Evse, traits: EvseTraits) -> None:
+        evse.board_a = traits.max_w / evse.watts_per_a if traits.dc else traits.max_a
+        evse.least_w, evse.pausable, evse.one_release = traits.min_w, traits.pausable, traits.one_release
+        evse.tells_pilot, evse.begins_s = traits.tells_pilot, traits.begins_s
+        evse.sees_contactor = traits.sees_contactor
+
+    def _current(self, evse: Evse, state: EvseState) -> None:
+        """A board that knows no cable rating says None; 0 is a plug it could not read, or none. What was read of a
+        cable holds as long as that is in: one look that failed does not make it thicker."""
+        if state.cable_a or not _cable(evse, state):
+            evse.cable_a = float(state.cable_a) if state.cable_a else None
+        evse.offered_a, evse.offered_w, evse.soc_percent = state.offered_a, state.offered_w, state.soc_percent
+
+    def _faults(self, evse: Evse, state: EvseState) -> Iterator[Yielded]:
+        """A picture clears what pictures have raised; faults from elsewhere stay as they are (the power-fail input has
+        said that mains is lost: a board that sees it already, or still, does not take that back)."""
+        for fault in sorted(state.faults - evse.faults):
+            yield FaultRaised(evse.number, fault)
+        elsewhere = {Fault.POWER_LOSS} if self._site.dark else set()
+        for fault in sorted(evse.board_faults - state.faults - elsewhere):
+            yield FaultGone(evse.number, fault)
+        evse.board_faults = state.faults
+
+    # The facts themselves, whoever states them, keep the picture: a play may state them without a board.
+
+    @on(ReleaseWithdrawn)
+    def withdrawn(self, event: ReleaseWithdrawn, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        evse.withdrawn = not evse.release
+        return iter(())
+
+    @on(CablePlugged, CableRemoved)
+    def cable(self, event: CablePlugged | CableRemoved, now: Moment) -> Iterator[Yielded]:
+        self._site.evses[event.evse].cable = isinstance(event, CablePlugged)
+        return iter(())
+
+    @on(VehicleConnected, VehicleLeft)
+    def vehicle(self, event: VehicleConnected | VehicleLeft, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        evse.vehicle = isinstance(event, VehicleConnected)
+        evse.plugged_at = now.stamp if evse.vehicle else None
+        if not evse.vehicle:
+            evse.asks = False
+        if evse.tethered:
+            evse.cable = evse.vehicle
+        return iter(())
+
+    @on(VehicleReady, VehiclePaused)
+    def ready(self, event: VehicleReady | VehiclePaused, now: Moment) -> Iterator[Yielded]:
+        self._site.evses[event.evse].asks = isinstance(event, VehicleReady)
+        return iter(())
+
+    @on(ContactorClosed, ContactorOpened)
+    def contactor(self, event: ContactorClosed | ContactorOpened, now: Moment) -> Iterator[Yielded]:
+        self._site.evses[event.evse].contactor = isinstance(event, ContactorClosed)
+        return iter(())
+
+    @on(OfferChanged)
+    def offer(self, event: OfferChanged, now: Moment) -> Iterator[Yielded]:
+        self._site.evses[event.evse].offering = event.on
+        return iter(())
+
+    @on(BayChanged)
+    def bay(self, event: BayChanged, now: Moment) -> Iterator[Yielded]:
+        self._site.evses[event.evse].bay = event.occupied
+        return iter(())
+
+
+def _cable(evse: Evse, state: EvseState) -> bool:
+    return state.vehicle if evse.tethered else state.cable or state.vehicle
+
+
+def _contactor(evse: Evse, state: EvseState) -> bool:
+    """Confirmed by the board; one without feedback closes it when release is given and the vehicle asks."""
+    if state.contactor is not None:
+        return state.contactor
+    return state.asks and (evse.release if state.released is None else state.released)
+
+
+def _since(state: EvseState, now: Moment) -> Stamp:
+    """When the vehicle came, by the board's own count; without one, now."""
+    return Stamp(now.stamp.boot, now.t_s - (state.plugged_s or 0.0))

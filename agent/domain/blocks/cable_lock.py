@@ -1,0 +1,197 @@
+"""The lock of a socket: a cable is freed when its session is over, one that did not come free is tried again until it
+does, and one that the backend wants kept after the car has left is held (OCPP 1.6 UnlockConnectorOnEVSideDisconnect;
+2.x UnlockOnEVSideDisconnect)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.energized import draws, flows
+from agent.domain.events import (
+    BoardOpened,
+    CableRemoved,
+    ContactorOpened,
+    FaultCleared,
+    FaultRaised,
+    GrantDropped,
+    MeterFailed,
+    MeterRead,
+    SessionClosed,
+    SessionOpened,
+    SettingChanged,
+    SituationChanged,
+    Started,
+    TimeCame,
+    UnlockTried,
+)
+from agent.domain.evse import Evse, Site, State
+from agent.domain.functional_block import Yielded, on
+from agent.domain.kept_cable import ENDED_BY_DRIVER
+from agent.domain.orders import ReadMeter, Remember, SetHold, Unlock, WakeMe
+from agent.model.types import EvseId, Fault, Moment
+
+RETRY_S = (5.0, 5.0, 30.0, 60.0)
+"""A plug under tension often comes free when somebody moves it. The last one repeats: a motor gets hot."""
+KEEPING = "unlock_on_ev_disconnect"
+_LOOK = "unlock"
+
+
+class Lock:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._tries: dict[EvseId, int] = {}
+        self._owed: set[EvseId] = set()
+        """Their session is over and their cable is not free: on disk with the close, for a driver does not wait in the
+        rain because the agent was killed."""
+        self._asked: dict[EvseId, list[str]] = {}
+        """Requests ("": our own) for which the meter is looked at first."""
+
+    # --- a session is over -----------------------------------------------------------------------------------------
+
+    @on(SessionClosed)
+    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+        """A board that nobody has seen may hold one too."""
+        evse = self._site.evses[event.evse]
+        if evse.frees and (not evse.known or (evse.cable and not self.stays(evse, event))):
+            yield from self.let_go(evse, now)
+            if evse.contactor:  # it had its time: whoever stands there has to know
+                yield FaultRaised(evse.number, Fault.UNLOCK_FAILURE)
+
+    def stays(self, evse: Evse, event: SessionClosed) -> bool:
+        """Its car has left, and it waits for the card of its driver (``kept_cables.py``)."""
+        left = evse.frees and evse.cable and not evse.vehicle and event.reason not in ENDED_BY_DRIVER
+        return left and event.token is not None and not self._site.settings.flag(KEEPING)
+
+    def let_go(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        """Until it is free, a restart in between or not."""
+        self._owed.add(evse.number)
+        yield Remember("unlock", str(evse.number), {})
+        yield from self.free(evse, now)
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        known = {str(number): number for number in self._site.evses}
+        for key in event.remembered.get("unlock", {}):
+            if key in known:
+                self._owed.add(known[key])
+            else:
+                yield Remember("unlock", key, None)
+
+    @on(ContactorOpened)
+    def safe(self, event: ContactorOpened, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        if evse.session is None:
+            yield from self._retry(evse, now)
+
+    def free(self, evse: Evse, now: Moment, request: str = "") -> Iterator[Yielded]:
+        """Never with voltage on the plug, nor while current flows: ``safe`` and ``again`` make up for it."""
+        if not evse.known or evse.contactor:
+            yield from _denied(evse, [request] if request else [])
+        elif not draws(self._site, evse, now):
+            yield Unlock(evse.number, request)
+        else:
+            self._asked.setdefault(evse.number, []).append(request)
+            yield ReadMeter(evse.number, _LOOK)
+
+    @on(MeterRead, MeterFailed)
+    def looked(self, event: MeterRead | MeterFailed, now: Moment) -> Iterator[Yielded]:
+        """A meter that shows an average is slower than a contactor."""
+        requests = self._asked.pop(event.evse, []) if event.purpose == _LOOK else []
+        if not requests:
+            return
+        evse = self._site.evses[event.evse]
+        flowing = isinstance(event, MeterFailed) or bool(flows(event.reading))
+        if flowing or evse.contactor or evse.session is not None:
+            yield from _denied(evse, requests, told=any(requests) or event.evse in self._tries)
+            return
+        for request in [r for r in requests if r] or [""]:
+            yield Unlock(evse.number, request)
+
+    # --- a cable that is stuck -------------------------------------------------------------------------------------
+
+    @on(UnlockTried)
+    def tried(self, event: UnlockTried, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        if event.freed or not evse.frees or not evse.cable:
+            yield from self._forget(event.evse)
+            return
+        tries = self._tries[event.evse] = self._tries.get(event.evse, 0) + 1
+        pause_s = max(RETRY_S[min(tries, len(RETRY_S)) - 1], 4 * self._site.io_s)
+        yield WakeMe(f"unlock:{event.evse}", now.t_s + pause_s)
+        yield SituationChanged(event.evse)
+
+    @on(TimeCame)
+    def again(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        kind, _, number = event.key.partition(":")
+        if kind == "unlock":
+            yield from self._retry(self._site.evses[int(number)], now)
+
+    @on(GrantDropped)
+    def not_begun(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
+        yield from self._retry(self._site.evses[event.evse], now)
+
+    @on(BoardOpened)
+    def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+        """An attempt that fell into the time while the board was away is made up for at once. What it was told to hold
+        it may have forgotten, or nobody wants it any more."""
+        evse = self._site.evses[event.evse]
+        if evse.locked is False and evse.number not in self._tries:
+            yield from self._forget(evse.number)
+        yield from self._retry(evse, now)
+        if evse.holds and evse.session is None:
+            yield SetHold(evse.number, evse.kept is not None)
+        elif evse.state is State.ENDING and self._keeps(evse):  # one that goes on is held as it is opened
+            yield SetHold(evse.number, True)
+
+    def _retry(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        """Not under a driver who has begun anew meanwhile; who only may begin still has no session (``not_begun``)."""
+        if (evse.number not in self._tries and evse.number not in self._owed) or evse.grant is not None:
+            return
+        if evse.session is None and evse.cable and evse.frees and evse.state in (State.OCCUPIED, State.ENDED):
+            yield from self.free(evse, now)
+        else:
+            yield from self._forget(evse.number)
+
+    def _forget(self, number: EvseId) -> Iterator[Yielded]:
+        if self._tries.pop(number, None) is not None:
+            yield WakeMe(f"unlock:{number}", None)
+        if number in self._owed:
+            self._owed.discard(number)
+            yield Remember("unlock", str(number), None)
+
+    @on(CableRemoved)
+    def removed(self, event: CableRemoved, now: Moment) -> Iterator[Yielded]:
+        """Out is out, whatever the lock says."""
+        evse = self._site.evses[event.evse]
+        yield from self._forget(evse.number)
+        if Fault.UNLOCK_FAILURE in evse.faults - evse.board_faults:
+            yield FaultCleared(evse.number, Fault.UNLOCK_FAILURE)
+        if self._keeps(evse):
+            yield SetHold(evse.number, False)
+
+    # --- a cable that is to be kept --------------------------------------------------------------------------------
+
+    def _keeps(self, evse: Evse) -> bool:
+        return evse.holds and not evse.tethered and not self._site.settings.flag(KEEPING)
+
+    @on(SessionOpened)
+    def session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+        yield from self._forget(event.evse)
+        if self._keeps(self._site.evses[event.evse]):
+            yield SetHold(event.evse, True)
+
+    @on(SettingChanged)
+    def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
+        if event.name == KEEPING:
+            for evse in self._site.evses.values():
+                if evse.holds and evse.session is not None:
+                    yield SetHold(evse.number, self._keeps(evse))
+
+
+def _denied(evse: Evse, requests: list[str], told: bool = True) -> Iterator[Yielded]:
+    """There is power on the plug: whoever stands there has to know, and it is tried again. ``told`` False: a vehicle
+    may take so long to let go where the board does not see its contactor."""
+    for request in requests:
+        yield UnlockTried(evse.number, request, False)
+    if requests and told and evse.cable:
+        yield FaultRaised(evse.number, Fault.UNLOCK_FAILURE)

@@ -1,0 +1,432 @@
+"""Paying with a bank card at the station: when a terminal waits for a card, what a card means, and the right to charge
+that comes of it. What becomes of the money is ``blocks/payment_settlement.py``.
+
+A card that pays for a running session stops it (the terminal has the same word for the card), but not the moment after
+it has begun; and the moment after it has stopped one it begins no other: it may have been held too long. One whose
+right waits for its cable is shown again. Any other card pays for an outlet, at the price that the outlet has when the
+card is read. Which one: that of the button that was pressed, otherwise the one that is plugged in, otherwise a free
+one. Where that is not clear, or the card may be a second one of a driver who is charging, the driver is asked before
+the bank is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from agent.domain.blocks.outlet_selection import Choice
+from agent.domain.blocks.payment_settlement import has_right, rights
+from agent.domain.events import (
+    ButtonPressed,
+    CardRefused,
+    Event,
+    EvseEvent,
+    GrantDropped,
+    NoticeShown,
+    OutletMeant,
+    SettingChanged,
+    SituationChanged,
+    StopRequested,
+    StopWanted,
+    StoreFailed,
+    StoreRecovered,
+    TimeCame,
+    TokenAccepted,
+    TokenJudged,
+)
+from agent.domain.evse import Evse, Service, Site, State
+from agent.domain.functional_block import Yielded, on
+from agent.domain.messages import StopReason, TriggerReason
+from agent.domain.orders import JudgeToken, WakeMe
+from agent.domain.payment import Payment, PayState, Placed, Withdrawn, reference
+from agent.domain.payment_journal import UNUSED_S, timer
+from agent.domain.payment_table import Journal
+from agent.domain.terminal_messages import (
+    BankCardRead,
+    CancelPayment,
+    OfferPayment,
+    PaymentApproved,
+    PaymentCancelled,
+    PaymentDeclined,
+    TerminalEvent,
+    TerminalLost,
+    TerminalOpened,
+)
+from agent.model.types import STATION, AuthorizationStatus, EvseId, Judge, Moment, Stamp, Token, TokenType, Verdict
+
+if TYPE_CHECKING:
+    from agent.domain.tariff import Tariff
+
+AGAIN_S = 1.0
+"""Between the end of an offer and the next one, if the end was not ours (real seconds)."""
+BEGUN_S, UNENERGISED_S = 10.0, 30.0
+"""So long the card that has begun a session does not end it; the latter while no energy has flowed. The former also: so
+long the card that has ended a session begins no other (real seconds)."""
+_OFFERED = (PayState.NEW, PayState.CARD_READ, PayState.AUTH_PENDING)
+_ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
+_RUNNING = (State.ACTIVE, State.RECOVERING)
+
+
+class AdHoc:
+    def __init__(self, site: Site, journal: Journal, choice: Choice) -> None:
+        self._site, self._journal, self._choice = site, journal, choice
+        self._not_before_s: dict[EvseId, float] = {}
+        self._judging: set[str] = set()
+        self._taken_back: set[str] = set()
+        self._ended: dict[EvseId, tuple[str, float]] = {}
+        """By terminal: the mark of the card that has ended a session there, and until when it begins nothing."""
+        site.used_up = self._used_up
+
+    # --- the offer ---------------------------------------------------------------------------------------------------
+
+    @on(SituationChanged, SettingChanged, StoreFailed, StoreRecovered, StopRequested, TerminalOpened, ButtonPressed)
+    def situation(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        if self._choice.payment and self._journal.find(self._choice.payment) is None:
+            yield from self._choice.drop()
+        for terminal in self._journal.terms.terminals:
+            yield from self._offer(terminal, now)
+
+    def _offer(self, terminal: EvseId, now: Moment) -> Iterator[Yielded]:
+        """A level: what is wanted now against what the terminal does."""
+        wanted = self._wanted(terminal, now)
+        offered = self._journal.at(terminal, *_OFFERED)
+        for p in offered:
+            if p.state is PayState.NEW and (not wanted or p.language != self._site.language):
+                yield from self._take_back(p, "not wanted", now)
+        if wanted and not offered and now.t_s >= self._not_before_s.get(terminal, now.t_s):
+            yield self._new(terminal, now)
+
+    def _take_back(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:
+        self._taken_back.add(p.id)
+        yield from self._journal.step(p, Withdrawn(p.id, why), now)
+
+    def _new(self, terminal: EvseId, now: Moment) -> OfferPayment:
+        site, id_ = self._site, self._site.new_id()
+        prefix = self._journal.terms.prefix
+        token = Token(reference(prefix, id_), TokenType(site.settings.text("payment_token_type")))
+        p = Payment(id_, terminal, token, self._journal.terms.amount_cents, now.stamp, language=site.language)
+        self._journal.payments[id_] = p
+        return OfferPayment(terminal, id_, p.asked_cents, token.value, site.language)
+
+    def _wanted(self, terminal: EvseId, now: Moment) -> bool:
+        """May it wait for a card? To begin, or to end what a card began."""
+        if terminal not in self._journal.open or self._site.stopping or not self._site.store_ok:
+            return False
+        if not self._journal.terms.amount_cents:
+            return False
+        return bool(self._paid_here(terminal)) or (self._may_begin() and bool(self._choose(terminal, now)))
+
+    def _may_begin(self) -> bool:
+        """What begins now goes on, and the backend hears of it, or need not. Judged at each answer of a driver: the
+        station may have been stopped meanwhile."""
+        if self._site.stopping or not self._site.store_ok:
+            return False
+        return self._site.online or self._site.settings.flag("offline_payments")
+
+    def _price(self, evse: Evse, now: Moment) -> Tariff | None:
+        """What it costs there; None: nothing is sold, or nobody knows the price before the clock is known."""
+        tariff = evse.offer.price(self._site.settings) if evse.offer is not None else None
+        return tariff if tariff is not None and (now.utc_s is not None or not tariff.windows) else None
+
+    def _open(self, terminal: EvseId, now: Moment) -> list[Evse]:
+        """Outlets of this terminal where somebody without a reservation may begin, at a known price."""
+        served = [self._site.evses[n] for n in self._journal.terms.terminals[terminal]]
+        priced = [e for e in served if self._price(e, now) is not None]
+        open_ = [
+            e
+            for e in priced
+            if e.payer_until_s is None and e.known and e.startable and self._site.service(e) is Service.IN_SERVICE
+        ]
+        if self._site.settings.text("payment_start") == "plug":
+            return [e for e in open_ if e.vehicle]
+        return open_
+
+    def _paid_here(self, terminal: EvseId) -> list[tuple[Evse, Payment]]:
+        """Sessions that a card at this terminal began."""
+        active = self._journal.at(terminal, PayState.ACTIVE)
+        sessions = {e.session.id: e for e in self._site.evses.values() if e.session and e.state in _RUNNING}
+        return [(sessions[p.session], p) for p in active if p.session in sessions]
+
+    @on(PaymentDeclined, PaymentCancelled, TerminalLost)
+    def over(self, event: TerminalEvent, now: Moment) -> Iterator[Yielded]:
+        ours = getattr(event, "payment", "") in self._taken_back
+        self._not_before_s[event.terminal] = until_s = now.t_s + (0.0 if ours else AGAIN_S * self._journal.io_s)
+        self._taken_back &= self._journal.payments.keys()
+        yield WakeMe(f"offer:{event.terminal}", until_s)
+        yield from self._refresh(event.terminal)
+        if isinstance(event, PaymentDeclined):
+            for evse in self._choose(event.terminal, now)[:1]:
+                yield CardRefused(evse.number, "declined")
+
+    def _refresh(self, terminal: EvseId) -> Iterator[Yielded]:
+        yield from (SituationChanged(n) for n in self._journal.terms.terminals.get(terminal, ()))
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        kind, _, number = event.key.partition(":")
+        if kind == "offer":
+            yield from self._offer(int(number), now)
+        elif kind.startswith("pay-"):
+            for terminal in self._journal.terms.terminals:
+                yield from self._refresh(terminal)
+
+    # --- a card ------------------------------------------------------------------------------------------------------
+
+    @on(BankCardRead)
+    def card(self, event: BankCardRead, now: Moment) -> Iterator[Yielded]:
+        p = self._journal.payments.get(event.payment)
+        if p is None or p.state is not PayState.NEW:
+            yield CancelPayment(event.terminal, event.payment)
+            return
+        yield from self._journal.step(p, event, now)
+        own = self._own(p)
+        if own is None and self._just_ended(p, now):
+            yield from self._take_back(p, "the card that has just ended a session", now)
+            yield from self._refresh(p.terminal)
+            return
+        if own is not None:
+            yield from self._take_back(p, "the card of another payment", now)
+            yield from self._again(own, now)
+            return
+        evses = self._choose(p.terminal, now) if self._may_begin() and not p.withdrawn else []
+        if not evses:
+            yield from self._take_back(p, "no outlet", now)
+            yield CardRefused(self._journal.terms.terminals[p.terminal][0], "unavailable")
+            return
+        served = [self._site.evses[n] for n in self._journal.terms.terminals[p.terminal]]
+        p.prices = {e.number: tariff for e in served if (tariff := self._price(e, now)) is not None}
+        why, among = ("", evses) if (named := self._choice.chosen(evses, now)) else self._question(p, evses)
+        if not why:
+            yield from self._place(p, named or evses[0], evses, now, named=named is not None)
+        elif self._choice.busy:
+            yield from self._take_back(p, "another card is being asked about", now)
+            yield CardRefused(evses[0].number, "concurrent")
+        else:
+            yield from self._choice.ask_payer(p.id, among, why, now)
+
+    def _question(self, p: Payment, evses: list[Evse]) -> tuple[str, list[Evse]]:
+        """What its driver has to say before anything is held, and between which outlets; "": it is clear."""
+        best = evses[0]
+        if best.vehicle:
+            alike = [e for e in evses if e.vehicle and e.state is best.state]
+            if len(alike) == 1:
+                return "", alike
+            return "choose_outlet" if self._choice.has_buttons(alike) else "choose_cable", alike
+        if self._paid_here(p.terminal):  # perhaps a second card of who is charging, to stop
+            return "new_charge", evses
+        dearer = any(p.prices[e.number] != p.prices[best.number] for e in evses)
+        return "choose_plug" if dearer else "", evses
+
+    def _place(self, p: Payment, evse: Evse, evses: list[Evse], now: Moment, named: bool) -> Iterator[Yielded]:
+        """The price is agreed, and on disk with the rest before the bank is asked. ``named``: its driver has said which
+        outlet; a cable that comes at another one is perhaps somebody else's."""
+        p.tariff = p.prices[evse.number]
+        movable = len(evses) > 1 and not evse.vehicle and not named
+        yield from self._journal.step(p, Placed(p.id, evse.number, movable), now)
+        yield SituationChanged(evse.number)
+
+    @on(OutletMeant)
+    def meant(self, event: OutletMeant, now: Moment) -> Iterator[Yielded]:
+        p = self._journal.payments.get(event.payment)
+        if p is None or p.state is not PayState.CARD_READ or p.withdrawn:
+            return
+        evses = self._choose(p.terminal, now) if self._may_begin() else []
+        evse = next((e for e in evses if e.number == event.evse), None)
+        if event.evse == STATION:
+            yield from self._take_back(p, "no outlet was chosen", now)
+            yield NoticeShown(tuple(e.number for e in evses), "not_chosen")
+        elif evse is None:
+            yield from self._take_back(p, "no outlet", now)
+            yield CardRefused(event.evse, "unavailable")
+        elif self._price(evse, now) != p.prices.get(evse.number):
+            yield from self._take_back(p, "the price has changed", now)
+            yield CardRefused(evse.number, "other_price")
+        else:
+            yield from self._place(p, evse, evses, now, named=True)
+
+    def _own(self, p: Payment) -> Payment | None:
+        """A payment of the same card that lives, or waits for its vehicle. What has no mark is nobody's."""
+        held = self._journal.at(p.terminal, PayState.ACTIVE, PayState.AUTHORISED)
+        return next((o for o in held if p.card.mark and o.card.mark == p.card.mark and self._waits(o)), None)
+
+    def _waits(self, p: Payment) -> bool:
+        return p.state is PayState.AUTHORISED or any(q is p for _, q in self._paid_here(p.terminal))
+
+    def _again(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+        """The same card once more: the end of its session, or a look whether it was understood."""
+        if p.state is not PayState.ACTIVE:
+            yield SituationChanged(p.evse)
+        elif self._just_begun(self._site.evses[p.evse], now):
+            yield NoticeShown((p.evse,), "just_begun")
+        else:
+            self._ended[p.terminal] = (p.card.mark, now.t_s + BEGUN_S * self._site.io_s)
+            yield StopWanted(p.evse, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, p.token)
+
+    def _just_ended(self, p: Payment, now: Moment) -> bool:
+        """Its session is ending, or was ended by it a moment ago: it may have been held too long."""
+        mark, until_s = self._ended.get(p.terminal, ("", 0.0))
+        if not p.card.mark or p.card.mark != mark:
+            return False
+        ending = {e.session.id for e in self._site.evses.values() if e.session and e.state is State.ENDING}
+        active = self._journal.at(p.terminal, PayState.ACTIVE)
+        return now.t_s < until_s or any(o.card.mark == mark and o.session in ending for o in active)
+
+    def _just_begun(self, evse: Evse, now: Moment) -> bool:
+        session = evse.session
+        if session is None or session.started.boot != now.stamp.boot:
+            return False
+        flowed = evse.flowed or session.last_wh > session.start_wh
+        return now.t_s - session.started.t_s < (BEGUN_S if flowed else UNENERGISED_S) * self._site.io_s
+
+    def _choose(self, terminal: EvseId, now: Moment) -> list[Evse]:
+        """Best first: the newest plug, then what is free."""
+        open_ = self._open(terminal, now)
+        plugged = sorted((e for e in open_ if e.vehicle), key=_newness, reverse=True)
+        waiting = (PayState.AUTH_PENDING, PayState.AUTHORISED)
+        taken = {p.evse for p in self._journal.payments.values() if p.state in waiting}
+        return [e for e in (*plugged, *(e for e in open_ if not e.vehicle)) if e.number not in taken]
+
+    # --- the right ---------------------------------------------------------------------------------------------------
+
+    @on(PaymentApproved)
+    def approved(self, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
+        p = self._journal.find(event.payment) or self._asked_before(event)
+        if p is None or p.reservation not in (None, event.reservation) or _of_another(p, event):
+            p = self._stranger(event, now)
+        before = p.state
+        yield from self._journal.step(p, event, now)
+        if before is PayState.AUTH_PENDING and p.state is PayState.AUTHORISED:
+            yield from self._ask_backend(p, now)
+        elif before is PayState.AUTH_PENDING and not p.withdrawn:  # too little is held
+            yield CardRefused(p.evse, "declined")
+        yield from self._journal.seek(event.terminal, now, event.reservation)
+        yield from self._refresh(event.terminal)
+
+    def _asked_before(self, event: PaymentApproved) -> Payment | None:
+        """The bank's answer to what another process of ours has asked, also when nobody waits for it any more."""
+        asked = (PayState.AUTH_PENDING, PayState.UNCERTAIN)
+        given_up = (p for p in self._journal.known() if p.terminal == event.terminal and p.state in asked)
+        return next((p for p in given_up if p.withdrawn and p.reservation is None and not event.payment), None)
+
+    def _stranger(self, event: PaymentApproved, now: Moment) -> Payment:
+        """Money that nobody here has asked for, or no longer: a record of its own, to be let go."""
+        id_ = self._site.new_id()
+        token = Token(reference(self._journal.terms.prefix, id_), TokenType.LOCAL)
+        p = self._journal.payments[id_] = Payment(id_, event.terminal, token, 0, now.stamp, utc_s=now.utc_s)
+        return p
+
+    def _ask_backend(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+        if self._site.settings.flag("payment_authorize_first") and self._site.online:
+            self._judging.add(p.id)
+            yield JudgeToken(self._site.links[0], f"payment:{p.id}", p.token, p.evse)
+            yield WakeMe(timer("unused", p), now.t_s + UNUSED_S * self._journal.io_s)
+        elif self._site.settings.flag("payment_authorize_first") and not self._site.settings.flag("offline_payments"):
+            yield from self._refuse(p, "offline", now)
+        else:
+            yield from self._grant(p, now)
+
+    @on(TokenJudged)
+    def judged(self, event: TokenJudged, now: Moment) -> Iterator[Yielded]:
+        kind, _, id_ = event.request.partition(":")
+        p = self._journal.payments.get(id_) if kind == "payment" else None
+        self._judging.discard(id_)
+        if p is None or p.state is not PayState.AUTHORISED:
+            return
+        yield from self._refresh(p.terminal)
+        if event.verdict is None and self._site.settings.flag("offline_payments"):
+            yield from self._grant(p, now)
+        elif event.verdict is None:
+            yield from self._refuse(p, "offline", now)
+        elif not event.verdict.accepted:
+            yield from self._refuse(p, "invalid", now)
+        else:
+            yield from self._grant(p, now, Judge.BANK_AND_AUTHORIZE)
+
+    def _grant(self, p: Payment, now: Moment, judge: Judge = Judge.BANK) -> Iterator[Yielded]:
+        """At the outlet that was chosen, or what has become of the choice while the bank was thinking."""
+        here = [e for e in self._open(p.terminal, now) if e.number == p.evse]
+        others = self._choose(p.terminal, now) if p.movable else []
+        plugged = [e for e in here if e.vehicle] + [e for e in others if _plugged_since(e, p.at)]
+        found = next(iter((*plugged, *here, *(e for e in others if not e.vehicle))), None)
+        if found is None or not self._costs_the_same(p, found, now):
+            yield from self._refuse(p, "unavailable" if found is None else "other_price", now)
+            return
+        p.evse = found.number
+        wait_s = float(self._site.settings.number("payment_connect_timeout_s"))
+        yield WakeMe(timer("unused", p), now.t_s + wait_s + UNUSED_S * self._journal.io_s)
+        movable = p.movable and not found.vehicle
+        yield TokenAccepted(
+            found.number, p.token, _ACCEPTED, "", movable, not self._site.online, None, wait_s, judge, p.tariff
+        )  # fmt: skip
+
+    def _costs_the_same(self, p: Payment, evse: Evse, now: Moment) -> bool:
+        """What was agreed at the outlet that was meant when the card was read is the price of this one too."""
+        return p.prices.get(evse.number, self._price(evse, now)) == p.tariff
+
+    def _refuse(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:
+        yield from self._journal.step(p, Withdrawn(p.id, why), now)
+        yield CardRefused(p.evse, why)
+
+    @on(TokenAccepted)
+    def accepted(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
+        """A right that has moved to another outlet is there and nowhere else; one that found no room, or another price,
+        is none. What pays already, or has paid, pays for nothing else, whoever asks for it."""
+        p = self._journal.of_token(event.token)
+        if p is None:
+            return
+        used = p.state is not PayState.AUTHORISED
+        for evse in rights(self._site, p):
+            if used:
+                yield StopWanted(evse.number, StopReason.DEAUTHORIZED, TriggerReason.DEAUTHORIZED)
+            elif evse.number != event.evse:
+                yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
+        if used:
+            return
+        p.evse = event.evse
+        if not self._costs_the_same(p, self._site.evses[event.evse], now):
+            yield StopWanted(event.evse, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
+            yield CardRefused(event.evse, "other_price")
+        elif not has_right(self._site, p):
+            yield from self._refuse(p, "unavailable", now)
+        else:
+            yield from self._tell_price(p)
+
+    def _used_up(self, token: Token) -> bool:
+        p = self._journal.of_token(token)
+        return p is not None and p.state is not PayState.AUTHORISED
+
+    def _tell_price(self, p: Payment) -> Iterator[Yielded]:
+        grant = self._site.evses[p.evse].grant
+        if grant is not None and grant.token.same(p.token):
+            grant.tariff = p.tariff
+            yield SituationChanged(p.evse)
+
+    @on(GrantDropped)
+    def dropped(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+        for p in list(self._journal.payments.values()):
+            waited = p.state is PayState.AUTHORISED and p.evse == event.evse and p.id not in self._judging
+            if waited and not has_right(self._site, p):
+                yield from self._journal.step(p, Withdrawn(p.id, "no session was begun"), now)
+
+    def checking(self, evse: EvseId) -> bool:
+        """A bank or a backend is being asked for this outlet (for the screen)."""
+        waiting = (p for p in self._journal.payments.values() if p.evse == evse)
+        return any(
+            (p.state is PayState.AUTH_PENDING and not p.withdrawn)
+            or (p.state is PayState.AUTHORISED and p.id in self._judging)
+            for p in waiting
+        )
+
+
+def _of_another(p: Payment, event: PaymentApproved) -> bool:
+    """The hold of another card than the one that was read: a late answer, for somebody who was there before."""
+    return event.card is not None and event.card.is_another(p.card)
+
+
+def _plugged_since(evse: Evse, at: Stamp) -> bool:
+    return evse.vehicle and evse.plugged_at is not None and evse.plugged_at >= at
+
+
+def _newness(evse: Evse) -> tuple[bool, float]:
+    """A vehicle that has charged already comes after one that has not."""
+    return evse.state is State.OCCUPIED, evse.plugged_at.t_s if evse.plugged_at else 0.0

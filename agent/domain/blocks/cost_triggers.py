@@ -1,0 +1,116 @@
+"""Meter values that a backend wants to see for the cost of a session, besides the usual (``Triggers``): each is a
+reading on demand, told with the context Trigger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.csms_cost import Triggers
+from agent.domain.events import ClockTrusted, CostChanged, Event, MeterRead, SituationChanged, TimeCame
+from agent.domain.evse import Evse, Site, State
+from agent.domain.functional_block import Yielded, on
+from agent.domain.messages import ChargingState
+from agent.domain.orders import ReadMeter, WakeMe
+from agent.model.fastclass import replace
+from agent.model.types import Moment
+
+_HYSTERESIS = 0.05
+"""A power that stays this near to its threshold has not crossed it again."""
+
+
+class Wishes:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._above: dict[int, bool] = {}
+        self._seen: dict[int, ChargingState] = {}
+
+    @on(CostChanged)
+    def changed(self, event: CostChanged, now: Moment) -> Iterator[Yielded]:
+        self._above.pop(event.evse, None)
+        yield from self._arm(self._site.evses[event.evse], now)
+
+    @on(ClockTrusted)
+    def clock(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        for evse in self._site.evses.values():
+            yield from self._arm(evse, now)
+
+    def _arm(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        triggers = _triggers(evse, now)
+        yield WakeMe(f"cost-look:{evse.number}", in_time(triggers.at_utc_s, now) if triggers else None)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        kind, _, number = event.key.partition(":")
+        if kind == "cost-look":
+            evse = self._site.evses[int(number)]
+            triggers = _triggers(evse, now)
+            if triggers is not None and triggers.at_utc_s is not None:
+                yield from self._fire(evse, replace(triggers, at_utc_s=None))
+
+    @on(MeterRead)
+    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        triggers = _triggers(evse, now)
+        if triggers is None or evse.account is None or evse.session is None:
+            return
+        had_wh = event.reading.energy_wh - evse.account.start_wh
+        if triggers.energy_wh is not None and had_wh >= triggers.energy_wh:
+            yield from self._fire(evse, replace(triggers, energy_wh=None))
+        if triggers.power_w is not None and event.reading.power_w is not None:
+            yield from self._crossed(evse, triggers.power_w, event.reading.power_w)
+
+    def _crossed(self, evse: Evse, threshold_w: float, power_w: float) -> Iterator[Yielded]:
+        before = self._above.get(evse.number)
+        if before is None:
+            self._above[evse.number] = power_w > threshold_w
+        elif power_w < threshold_w * (1 - _HYSTERESIS) if before else power_w > threshold_w * (1 + _HYSTERESIS):
+            self._above[evse.number] = not before
+            yield ReadMeter(evse.number, "trigger")
+
+    @on(SituationChanged)
+    def situation(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
+        for evse in self._site.evses.values():
+            state, before = _charging(evse), self._seen.get(evse.number)
+            self._seen[evse.number] = state
+            triggers = _triggers(evse, now)
+            if triggers is not None and before is not None and state is not before and state in triggers.states:
+                yield ReadMeter(evse.number, "trigger")
+
+    def _fire(self, evse: Evse, left: Triggers) -> Iterator[Yielded]:
+        """Once for a time and for an energy: the answer to the meter values brings the next ones."""
+        account = evse.account
+        assert account is not None
+        assert account.cost is not None
+        account.cost = replace(account.cost, triggers=left)
+        yield from account.kept()
+        yield ReadMeter(evse.number, "trigger")
+
+
+def ahead(evse: Evse, triggers: Triggers, now: Moment) -> Triggers:
+    """Without what has been reached already: its meter value would bring the same wish again, without end."""
+    had_wh = evse.reading.energy_wh - evse.account.start_wh if evse.reading and evse.account else 0
+    if triggers.energy_wh is not None and triggers.energy_wh <= had_wh:
+        triggers = replace(triggers, energy_wh=None)
+    if triggers.at_utc_s is not None and now.utc_s is not None and triggers.at_utc_s <= now.utc_s:
+        triggers = replace(triggers, at_utc_s=None)
+    return triggers
+
+
+def in_time(utc_s: float | None, now: Moment) -> float | None:
+    """When the stamp clock will show this time; what has passed is due at once."""
+    return None if utc_s is None or now.utc_s is None else now.t_s + max(0.0, utc_s - now.utc_s)
+
+
+def _triggers(evse: Evse, now: Moment) -> Triggers | None:
+    """Of the session that is here, or whose vehicle was until now."""
+    account = evse.account
+    if account is None or account.cost is None or account.cost.final:
+        return None
+    gone = account.unplugged_s is not None and account.unplugged_s < now.t_s
+    return None if gone else account.cost.triggers
+
+
+def _charging(evse: Evse) -> ChargingState:
+    if evse.state in (State.ACTIVE, State.ENDING):
+        return evse.charging
+    return ChargingState.EV_CONNECTED if evse.vehicle else ChargingState.IDLE

@@ -1,0 +1,48 @@
+"""What is known here of a customer, by token, and forgetting it (OCPP 2.x N09, N10). Bills, running sessions and
+reservations are not forgotten: somebody is owed them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from agent.domain.authorization_cache import Cache
+from agent.domain.blocks.local_auth_list import Lists
+from agent.domain.events import Asked
+from agent.domain.evse import Site
+from agent.domain.functional_block import Yielded, answers
+from agent.domain.orders import Reply
+from agent.domain.requests import AskCustomer
+from agent.model.types import Moment, Token
+
+
+class Customers:
+    def __init__(self, site: Site, cache: Cache, lists: Lists) -> None:
+        self._site, self._cache, self._lists = site, cache, lists
+
+    @answers(AskCustomer)
+    def asked(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """``cache``, ``list``: verdicts; ``reservations``: their numbers; ``evses``: where the token charges or may."""
+        ask = event.ask
+        assert isinstance(ask, AskCustomer)
+        if ask.clear and not self._site.store_ok:
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        known = self._known(ask.token) if ask.report and ask.token else {}
+        if ask.clear and ask.token:
+            yield from self._cache.forget(ask.token)
+            yield from self._lists.forget(ask.token)
+        yield Reply(event.link, event.request, "Accepted", known)
+
+    def _known(self, token: Token) -> dict[str, Any]:
+        site = self._site
+        here = {
+            e.number for e in site.evses.values() for x in (e.session, e.grant, e.kept) if x and x.token.same(token)
+        }
+        found = {
+            "cache": self._cache.recorded(token),
+            "list": site.local_list.find(token),
+            "reservations": [name for name, r in site.reservations.items() if r.token.same(token)],
+            "evses": sorted(here),
+        }
+        return {what: value for what, value in found.items() if value}

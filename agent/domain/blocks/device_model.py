@@ -1,0 +1,54 @@
+"""What the station is made of and how it is right now, for reports: nothing but what the blocks know anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from agent.domain.blocks.evse_status import Status
+from agent.domain.events import Asked
+from agent.domain.evse import Evse, Site
+from agent.domain.faults import LOCKING
+from agent.domain.functional_block import Yielded, answers
+from agent.domain.orders import Reply
+from agent.domain.requests import AskInventory
+from agent.domain.variables import VARIABLES
+from agent.model.types import STATION, Moment
+
+
+class Inventory:
+    def __init__(self, site: Site, status: Status) -> None:
+        self._site, self._status = site, status
+
+    @answers(AskInventory)
+    def made_of(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """``settings``: values by our own names, secrets left out. ``evses``: number -> how it is; 0 the station."""
+        site = self._site
+        settings = {n: site.settings[n] for n, v in VARIABLES.items() if not v.secret}
+        evses = {n: self._evse(e, now) for n, e in site.evses.items()}
+        station = {
+            "status": str(self._status.situation(STATION, now.stamp).connector),
+            "phases": max((e.phases for e in site.evses.values()), default=1),
+            "problem": any(e["problem"] for e in evses.values()),
+            "list": site.local_list,
+            "profiles": site.profiles(),
+            "certificates": site.certificates(),
+        }
+        sessions = [e.transaction for e in site.evses.values() if e.transaction]
+        data = {"settings": settings, "evses": {STATION: station, **evses}, "sessions": sessions, "utc_s": now.utc_s}
+        yield Reply(event.link, event.request, "Accepted", data)
+
+    def _evse(self, evse: Evse, now: Moment) -> dict[str, Any]:
+        reading = evse.reading if evse.session else None
+        return {
+            "status": str(self._status.situation(evse.number, now.stamp).connector),
+            "problem": bool(evse.faults),
+            "lock_problem": bool(evse.faults & LOCKING),
+            "connector": evse.connector,
+            "lockable": evse.frees,
+            "lamp": str(evse.lamp),
+            "bay": evse.bay_sensor,
+            "phases": evse.phases,
+            "power_w": (reading.power_w or 0.0) if reading else 0.0,
+            "max_power_w": round(evse.max_a * evse.phases * evse.nominal_v, 1),
+        }

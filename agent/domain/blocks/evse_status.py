@@ -1,0 +1,137 @@
+"""One derived situation per EVSE, told when it changes, after each boot, and on request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.events import BoardOpened, FaultRaised, LinkChanged, SituationChanged
+from agent.domain.evse import Evse, Service, Site, State
+from agent.domain.faults import GRACE_S, blocks, heaviest_first
+from agent.domain.functional_block import Yielded, on
+from agent.domain.messages import ChargingState, ConnectorStatus, StatusChanged
+from agent.domain.orders import Tell
+from agent.model.types import STATION, EvseId, Fault, Moment, Stamp
+
+_OF_SERVICE = {
+    Service.FAULTED: ConnectorStatus.FAULTED,
+    Service.UNAVAILABLE: ConnectorStatus.UNAVAILABLE,
+    Service.RESERVED: ConnectorStatus.RESERVED,
+    Service.IN_SERVICE: ConnectorStatus.AVAILABLE,
+}
+
+
+class Status:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._told: dict[tuple[str, EvseId], StatusChanged] = {}
+        self._owed: set[tuple[str, EvseId]] = {(link, n) for link in site.links for n in (STATION, *site.evses)}
+
+    def situation(self, number: EvseId, at: Stamp) -> StatusChanged:
+        """The picture of an EVSE, or of the station as a whole (0)."""
+        if number == STATION:
+            return self._of_station(at)
+        site, evse = self._site, self._site.evses[number]
+        service = site.service(evse)
+        connector = _OF_SERVICE[service]
+        in_use = (evse.session is not None or evse.over) and not (evse.tethered and _is_unplugged(evse))
+        if in_use and (service is not Service.FAULTED or _outlives_its_faults(evse)):
+            connector = ConnectorStatus.OCCUPIED
+        elif (evse.cable or evse.vehicle) and service in (Service.IN_SERVICE, Service.RESERVED):
+            connector = ConnectorStatus.OCCUPIED  # inoperative with a cable stays Unavailable: nobody may charge
+        faults = evse.faults if site.store_ok else evse.faults | {Fault.STORE_FAILED}
+        return StatusChanged(
+            evse=number,
+            at=at,
+            connector=connector,
+            charging=_charging(evse),
+            authorised=evse.grant is not None or evse.state is State.BEGINNING,
+            ended=evse.over,
+            faults=heaviest_first(frozenset(faults)),
+        )
+
+    def _of_station(self, at: Stamp) -> StatusChanged:
+        connector = ConnectorStatus.AVAILABLE if self._site.operative else ConnectorStatus.UNAVAILABLE
+        faults: tuple[Fault, ...] = ()
+        if not self._site.store_ok:
+            connector, faults = ConnectorStatus.FAULTED, (Fault.STORE_FAILED,)
+        return StatusChanged(STATION, at, connector, faults=faults)
+
+    @on(SituationChanged)
+    def changed(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
+        numbers = (STATION, *self._site.evses) if event.evse == STATION else (event.evse,)
+        for link in self._site.links:
+            for number in numbers:
+                yield from self._tell(link, number, now)
+
+    def _tell(self, link: str, number: EvseId, now: Moment) -> Iterator[Yielded]:
+        """Nothing is said of an EVSE whose board nobody has seen yet, and nothing twice."""
+        evse = self._site.evses.get(number)
+        if evse is not None and not evse.known and not evse.faults:
+            return
+        new, old = self.situation(number, now.stamp), self._told.get((link, number))
+        owed = (link, number) in self._owed and self._site.link_up.get(link, False)
+        if not owed and old is not None and _same(old, new):
+            return
+        self._told[(link, number)] = new
+        if owed:
+            self._owed.discard((link, number))
+            new = _forced(new)
+        yield Tell(link, new)
+
+    @on(LinkChanged)
+    def link(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
+        """After the boot every connector is told; after a mere loss of the line only what has changed (the dialect
+        compares with what it told)."""
+        self._site.link_up[event.link] = event.up
+        yield SituationChanged(STATION)
+
+    @on(BoardOpened, FaultRaised)
+    def seen(self, event: BoardOpened | FaultRaised, now: Moment) -> Iterator[Yielded]:
+        yield SituationChanged(event.evse)
+
+    def again(self, link: str, number: EvseId | None, now: Moment) -> Iterator[Yielded]:
+        """Told although nothing changed (TriggerMessage)."""
+        for n in (STATION, *self._site.evses) if number is None else (number,):
+            yield Tell(link, _forced(self.situation(n, now.stamp)))
+
+
+def _charging(evse: Evse) -> ChargingState:
+    waits = evse.resumed and evse.charging is ChargingState.EV_CONNECTED
+    if evse.state is State.RECOVERING or (evse.state is State.ACTIVE and waits):
+        return ChargingState.SUSPENDED_EVSE  # 1.6 4.9 knows no way back from a transaction to Preparing
+    if _is_unplugged(evse):
+        return ChargingState.SUSPENDED_EVSE  # likewise
+    if evse.state in (State.ACTIVE, State.ENDING):
+        return evse.charging  # the end is told first, then what follows from it
+    return ChargingState.EV_CONNECTED if evse.vehicle else ChargingState.IDLE
+
+
+def _is_unplugged(evse: Evse) -> bool:
+    """Its session goes on without a vehicle (2.x E10)."""
+    session = evse.session
+    ending = evse.state is State.ENDING and session is not None and session.stop is not None and session.stop.unplugged
+    return (evse.state is State.ACTIVE or ending) and evse.charging is ChargingState.IDLE
+
+
+def _outlives_its_faults(evse: Evse) -> bool:
+    """Faulted says that no energy is to be had (1.6 4.9). A session in the grace of a silent meter still delivers it;
+    of a silent board nobody knows."""
+    heavy = {f for f in evse.faults if blocks(f)}
+    charging = evse.state is State.ACTIVE and evse.charging is ChargingState.CHARGING
+    return charging and heavy <= GRACE_S.keys() - {Fault.BOARD_SILENT}
+
+
+def _forced(status: StatusChanged) -> StatusChanged:
+    return StatusChanged(
+        status.evse, status.at, status.connector, status.charging, status.authorised, status.ended, status.faults, True
+    )
+
+
+def _same(a: StatusChanged, b: StatusChanged) -> bool:
+    return (a.connector, a.charging, a.authorised, a.ended, a.faults) == (
+        b.connector,
+        b.charging,
+        b.authorised,
+        b.ended,
+        b.faults,
+    )

@@ -1,0 +1,154 @@
+"""When a fault is over. What blocks: when the board has not shown it for ``LASTING_S``, so that nothing starts between
+two looks at a loose wire, with a restart in between or without. What is latched (in the catalogue, or a lock that has
+jammed again and again): when somebody has looked at it. Both are on disk, so that neither a crash nor a power cut
+forgets them. A hard reset, or one of the EVSE, acknowledges what is latched; it is gone when the board, some time after
+that, does not show it any more."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from agent.domain.energized import draws
+from agent.domain.events import (
+    BoardOpened,
+    ContactorClosed,
+    FaultCleared,
+    FaultGone,
+    FaultRaised,
+    SituationChanged,
+    Started,
+    TimeCame,
+)
+from agent.domain.evse import Evse, Site
+from agent.domain.faults import CATALOGUE, GRACE_S, JAMS, JAMS_MOST, KEPT, LASTING_S, blocks
+from agent.domain.functional_block import Yielded, on
+from agent.domain.orders import Remember, WakeMe
+from agent.model.types import STATION, EvseId, Fault, Moment
+
+_KEPT = KEPT | JAMS
+_LASTING = frozenset(f for f in CATALOGUE if blocks(f)) - KEPT - GRACE_S.keys()
+"""What a board may show that blocks as long as it is there, and at once."""
+
+
+class Latches:
+    """Before the availability, which adds what is new to ``Evse.faults``."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._jams: Counter[EvseId] = Counter()
+        self._going: set[tuple[EvseId, Fault]] = set()
+        self._shown: dict[EvseId, set[Fault]] = defaultdict(set)
+        """What blocks and is not over, on disk."""
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        for key, record in event.remembered.get("latched", {}).items():
+            evse = self._site.evses.get(int(key)) if key.isdecimal() else None
+            if evse is not None:
+                evse.latched |= {f for f in _KEPT if f.value in record.get("faults", ())}
+                evse.faults |= evse.latched
+        for key, record in event.remembered.get("shown", {}).items():
+            evse = self._site.evses.get(int(key)) if key.isdecimal() else None
+            if evse is not None:
+                self._shown[evse.number] = {f for f in _LASTING if f.value in record.get("faults", ())}
+                evse.faults |= self._shown[evse.number]
+        yield from ()
+
+    @on(FaultRaised)
+    def raised(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
+        for evse in self._site.evses.values():
+            if event.evse in (STATION, evse.number) and event.fault not in evse.faults and self._latches(evse, event):
+                evse.latched.add(event.fault)
+                evse.acknowledged = False
+                if event.fault in _KEPT:
+                    yield self._record(evse)
+            if event.evse in (STATION, evse.number) and (evse.number, event.fault) in self._going:
+                self._going.discard((evse.number, event.fault))
+                yield WakeMe(f"gone:{event.fault}:{evse.number}", None)
+            if event.fault in (_LASTING & evse.board_faults) - evse.latched - self._shown[evse.number]:
+                self._shown[evse.number].add(event.fault)
+                yield self._record_shown(evse.number)
+
+    def _latches(self, evse: Evse, event: FaultRaised) -> bool:
+        if event.fault in JAMS:
+            self._jams[evse.number] += 1
+            return self._jams[evse.number] >= JAMS_MOST
+        return CATALOGUE[event.fault].latched
+
+    @on(ContactorClosed)
+    def held(self, event: ContactorClosed, now: Moment) -> Iterator[Yielded]:
+        """The board locks before it gives power."""
+        self._jams.pop(event.evse, None)
+        yield from ()
+
+    def _record_shown(self, number: EvseId) -> Remember:
+        names = sorted(f.value for f in self._shown[number])
+        return Remember("shown", str(number), {"faults": names} if names else None)
+
+    # --- gone ----------------------------------------------------------------------------------------------------
+
+    @on(FaultGone)
+    def gone(self, event: FaultGone, now: Moment) -> Iterator[Yielded]:
+        if blocks(event.fault):
+            self._going.add((event.evse, event.fault))
+            yield WakeMe(f"gone:{event.fault}:{event.evse}", now.t_s + LASTING_S)
+        else:
+            yield FaultCleared(event.evse, event.fault)
+
+    @on(BoardOpened)
+    def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+        """What was there when the agent went away, and is not any more: since when, nobody has seen."""
+        for fault in sorted(self._shown[event.evse] - self._site.evses[event.evse].board_faults):
+            yield FaultGone(event.evse, fault)
+
+    @on(FaultCleared)
+    def over(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
+        for number in self._site.evses if event.evse == STATION else (event.evse,):
+            if event.fault in self._shown[number]:
+                self._shown[number].discard(event.fault)
+                yield self._record_shown(number)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        kind, _, rest = event.key.partition(":")
+        if kind == "gone":
+            name, _, number = rest.rpartition(":")
+            evse, fault = self._site.evses[int(number)], Fault(name)
+            if fault in self.going(evse):
+                yield FaultCleared(evse.number, fault)
+            self._going.discard((evse.number, fault))
+
+    def going(self, evse: Evse) -> frozenset[Fault]:
+        """What the board does not show any more, for a moment now."""
+        elsewhere = {Fault.POWER_LOSS} if self._site.dark else set()
+        gone = {fault for number, fault in self._going if number == evse.number}
+        return frozenset((gone & evse.faults) - evse.board_faults - evse.latched - elsewhere)
+
+    # --- looked at -----------------------------------------------------------------------------------------------
+
+    def lapse(self, evse: Evse) -> None:
+        """What goes by itself, or comes, later on was looked at by nobody. A board that was not there yet has not been
+        asked."""
+        evse.acknowledged = evse.acknowledged and not _there(evse)
+
+    def prove(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        """Asked a while after the acknowledgement: what does the board show now, and the meter, which has seen what
+        ``leaking.py`` told?"""
+        live = {Fault.CONTACTOR_WELDED} if not evse.release and draws(self._site, evse, now) else set()
+        gone = evse.latched & _KEPT - evse.board_faults - live
+        if not (gone and _there(evse) and evse.acknowledged):
+            return
+        evse.faults -= gone
+        evse.latched -= gone
+        self._jams.pop(evse.number, None)
+        yield self._record(evse)
+        yield SituationChanged(evse.number)
+
+    def _record(self, evse: Evse) -> Remember:
+        names = sorted(f.value for f in evse.latched & _KEPT)
+        return Remember("latched", str(evse.number), {"faults": names} if names else None)
+
+
+def _there(evse: Evse) -> bool:
+    return evse.known and Fault.BOARD_SILENT not in evse.faults

@@ -1,0 +1,45 @@
+"""What is wrong, told when it begins and when it is over (OCPP 2.x G05, NotifyEvent; 1.x tells it with the status)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.events import LinkChanged, SituationChanged
+from agent.domain.evse import Evse, Site
+from agent.domain.faults import CATALOGUE, heaviest_first
+from agent.domain.functional_block import Yielded, on
+from agent.domain.messages import FaultNoted
+from agent.domain.orders import Tell
+from agent.model.types import STATION, EvseId, Fault, Moment
+
+
+class Problems:
+    """While a backend cannot be reached nothing is kept for it: it is told what has changed when it is back."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._told: dict[tuple[str, EvseId], frozenset[Fault]] = {}
+        self._number = 0
+
+    @on(LinkChanged)
+    def back(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
+        for evse in self._site.evses.values():
+            yield from self._look(event.link, evse, now)
+
+    @on(SituationChanged)
+    def changed(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
+        for link in self._site.links:
+            for evse in self._site.evses.values():
+                if event.evse in (STATION, evse.number):
+                    yield from self._look(link, evse, now)
+
+    def _look(self, link: str, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        new = frozenset(f for f in evse.faults if CATALOGUE[f].alert)
+        old = self._told.get((link, evse.number), frozenset())
+        if new == old or not self._site.link_up.get(link):
+            return
+        self._told[link, evse.number] = new
+        for fault in heaviest_first(new ^ old):
+            self._number += 1
+            noted = FaultNoted(evse.number, fault, fault in new, heaviest_first(new), now.stamp, self._number)
+            yield Tell(link, noted)

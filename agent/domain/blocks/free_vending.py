@@ -1,0 +1,61 @@
+"""Free vending: whoever plugs in may charge, once per plug. Where an outlet is not in order yet, or its meter does not
+answer, the vehicle that waits there begins as soon as it can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from agent.domain.events import GrantDropped, SituationChanged, TimeCame, TokenAccepted, VehicleConnected, VehicleLeft
+from agent.domain.evse import Evse, Site, State
+from agent.domain.functional_block import Yielded, on
+from agent.domain.messages import TriggerReason
+from agent.domain.orders import WakeMe
+from agent.domain.session.common import timer
+from agent.model.types import FREE_TOKEN, STATION, AuthorizationStatus, EvseId, Moment, Verdict
+
+AGAIN_S = 5.0
+"""After a begin that failed, in real seconds."""
+_SAID_NO = (TriggerReason.REMOTE_STOP, TriggerReason.UNLOCK_COMMAND, TriggerReason.RESET_COMMAND)
+
+
+class Vending:
+    """``closed``: may nobody begin there?"""
+
+    def __init__(self, site: Site, closed: Callable[[Evse], bool]) -> None:
+        self._site, self._closed = site, closed
+        self._stopped: set[EvseId] = set()
+        """Somebody said no to the vehicle that is there."""
+        self._resting: set[EvseId] = set()
+
+    @on(VehicleConnected, VehicleLeft)
+    def anew(self, event: VehicleConnected | VehicleLeft, now: Moment) -> Iterator[Yielded]:
+        self._stopped.discard(event.evse)
+        yield from ()
+
+    @on(GrantDropped)
+    def dropped(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
+        if not self._site.free_vending:
+            return
+        if event.trigger in _SAID_NO:
+            self._stopped.add(event.evse)
+            return
+        self._resting.add(event.evse)
+        evse = self._site.evses[event.evse]
+        yield WakeMe(timer("vending", evse), now.t_s + AGAIN_S * self._site.io_s)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        for evse in self._site.evses.values():
+            if event.key == timer("vending", evse):
+                self._resting.discard(evse.number)
+                yield SituationChanged(evse.number)
+
+    @on(SituationChanged)
+    def look(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
+        for evse in self._site.evses.values() if self._site.free_vending else ():
+            if event.evse in (STATION, evse.number) and self._waits(evse) and not self._closed(evse):
+                yield TokenAccepted(evse.number, FREE_TOKEN, Verdict(AuthorizationStatus.ACCEPTED))
+
+    def _waits(self, evse: Evse) -> bool:
+        here = evse.vehicle and not evse.spent and evse.state is State.OCCUPIED
+        return here and evse.number not in self._stopped | self._resting

@@ -1,0 +1,123 @@
+"""The local authorisation list (OCPP 1.6 3.5.2, 5.10, 5.15; 2.x block D): taken whole or not at all.
+
+An update is one event, so all its records are one durable transaction: whatever dies in the middle, the old list or the
+new one is there. Only what differs is written. Who asks the list, and when: ``blocks/authorization.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agent.domain.events import Asked, Started
+from agent.domain.evse import Site
+from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.local_auth_list import key
+from agent.domain.orders import Remember, Reply
+from agent.domain.requests import AskListVersion, AskSendList
+from agent.model.types import AuthorizationStatus, Moment, Token, Verdict
+
+KIND, ABOUT = "list", "list_version"
+
+
+class Lists:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        """Entries that were lost since (a damaged file) leave version 0: the backend sends the list anew."""
+        ours, about = self._site.local_list, event.remembered.get(ABOUT, {}).get("now", {})
+        shared: dict[tuple[Any, ...], Verdict] = {}
+        for name, record in event.remembered.get(KIND, {}).items():
+            try:
+                ours.entries[name] = _read(record, shared)
+            except (ValueError, TypeError):
+                yield Remember(KIND, name, None)
+        whole = about.get("entries") == len(ours.entries)
+        version = about.get("version")
+        ours.version = version if whole and isinstance(version, int) else 0
+
+    @answers(AskListVersion)
+    def version(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        on = self._site.settings.flag("local_list_enabled")
+        data = {"version": self._site.local_list.version if on else 0}
+        yield Reply(event.link, event.request, "Accepted" if on else "NotSupported", data)
+
+    @answers(AskSendList)
+    def update(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask, ours = event.ask, self._site.local_list
+        assert isinstance(ask, AskSendList)
+        new = {key(value): verdict for value, verdict in ask.entries}
+        refusal = self._refusal(ask, new)
+        if refusal:
+            yield Reply(event.link, event.request, refusal)
+            return
+        for name in [n for n in ours.entries if n not in new] if ask.full else ():
+            del ours.entries[name]
+            yield Remember(KIND, name, None)
+        for name, verdict in new.items():
+            yield from self._put(name, verdict)
+        ours.version = ask.version if new or not ask.full else 0
+        yield Remember(ABOUT, "now", {"version": ours.version, "entries": len(ours.entries)})
+        yield Reply(event.link, event.request, "Accepted")
+
+    def _put(self, name: str, verdict: Verdict | None) -> Iterator[Yielded]:
+        entries = self._site.local_list.entries
+        if entries.get(name) == verdict:
+            return
+        if verdict is None:
+            del entries[name]
+            yield Remember(KIND, name, None)
+        else:
+            entries[name] = verdict
+            yield Remember(KIND, name, _record(verdict))
+
+    def forget(self, token: Token) -> Iterator[Yielded]:
+        """Off the list, whose version stays: the backend has asked for it."""
+        ours = self._site.local_list
+        if key(token.value) in ours.entries:
+            yield from self._put(key(token.value), None)
+            yield Remember(ABOUT, "now", {"version": ours.version, "entries": len(ours.entries)})
+
+    def _refusal(self, ask: AskSendList, new: Mapping[str, Verdict | None]) -> str:
+        """Why this update is not taken at all; "" if it is. A full list says of every token what it is worth; tokens
+        are unique; versions begin with 1, and a differential one is newer than what is there."""
+        settings, ours = self._site.settings, self._site.local_list
+        if not settings.flag("local_list_enabled"):
+            return "NotSupported"
+        if not ask.full and ask.version <= ours.version:
+            return "VersionMismatch"
+        unworded = ask.full and None in new.values()
+        unversioned = ask.version < 1 and (bool(new) or not ask.full)
+        if unworded or unversioned or len(new) < len(ask.entries) or not self._site.store_ok:
+            return "Failed"
+        gone = {n for n, v in new.items() if v is None}
+        after = len((set() if ask.full else ours.entries.keys()) | new.keys()) - len(gone)
+        too_many = after > settings.number("list_max_entries")
+        return "Failed" if too_many or len(new) > settings.number("list_max_items") else ""
+
+
+def _record(verdict: Verdict) -> dict[str, Any]:
+    """Short, since there may be thousands."""
+    record: dict[str, Any] = {"status": verdict.status.value}
+    if verdict.group is not None:
+        record["group"] = verdict.group
+    if verdict.expires_utc_s is not None:
+        record["expires_utc_s"] = verdict.expires_utc_s
+    if verdict.evses:
+        record["evses"] = list(verdict.evses)
+    return record
+
+
+def _read(record: Mapping[str, Any], shared: dict[tuple[Any, ...], Verdict]) -> Verdict:
+    """Equal verdicts are one object: most entries of a list say the same. Raises ``ValueError``, ``TypeError``."""
+    status, group, expires = record.get("status"), record.get("group"), record.get("expires_utc_s")
+    evses = tuple(int(number) for number in record.get("evses", ()))
+    known = shared.get((status, group, expires, evses))
+    if known is None:
+        if not isinstance(group, str | None) or not isinstance(expires, int | float | None):
+            raise TypeError("no entry of a list")
+        known = Verdict(AuthorizationStatus(str(status)), group, expires, evses)
+        shared[status, group, expires, evses] = known
+    return known

@@ -1,0 +1,128 @@
+"""Diagnostics and the security log, sent where the backend wants them (OCPP 1.6 5.9 GetDiagnostics, whitepaper and 2.x
+N01 GetLog). One upload at a time, on disk until it is over, so that a restart in the middle does it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from agent.domain.events import Asked, LogSent, Started, TimeCame
+from agent.domain.evse import Site
+from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.messages import LogStatus
+from agent.domain.orders import DropLog, Remember, Reply, SendLog, Tell, WakeMe
+from agent.domain.requests import AskLog
+from agent.model.fastclass import mutable, replace
+from agent.model.types import Moment
+
+RETRY_LEAST_S = 10.0
+AGAIN = "log:again"
+
+
+@mutable
+class _Job:
+    id: str
+    link: str
+    name: str
+    ask: AskLog
+    tries: int = 0
+
+    def record(self) -> dict[str, Any]:
+        ask = {name: getattr(self.ask, name) for name in _KEPT}
+        return {"id": self.id, "link": self.link, "name": self.name, "tries": self.tries} | ask
+
+    @classmethod
+    def of(cls, r: Any) -> _Job:
+        """Raises ``KeyError``, ``TypeError``, ``ValueError``."""
+        ask = AskLog(**{name: r[name] for name in _KEPT if name in r})
+        return cls(str(r["id"]), str(r["link"]), str(r["name"]), ask, int(r["tries"]))
+
+    def status(self, word: str) -> LogStatus:
+        return LogStatus(word, self.ask.request_id, self.ask.request_id is not None)
+
+    def order(self) -> SendLog:
+        a = self.ask
+        return SendLog(self.id, a.location, self.name, a.security, a.oldest_utc_s, a.latest_utc_s)
+
+
+_KEPT = ("location", "security", "request_id", "retries", "retry_interval_s", "oldest_utc_s", "latest_utc_s")
+
+
+class Logs:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._job: _Job | None = None
+
+    def status(self, extended: bool) -> LogStatus:
+        """What a trigger is answered with."""
+        told = self._job.status("Uploading") if self._job is not None else LogStatus(extended=extended)
+        return replace(told, forced=True)
+
+    @answers(AskLog)
+    def asked(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """A newer request takes the place of the one that runs; not that of a backend which only looks on."""
+        ask = event.ask
+        assert isinstance(ask, AskLog)
+        taken = self._job is not None and event.link not in (self._job.link, self._site.links[0])
+        if taken or not self._site.can_fetch(ask.location):
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        name = self._name(ask, now)
+        before = self._job
+        job = self._job = _Job(f"{event.request}@{now.t_s:.3f}", event.link, name, ask)
+        yield Remember("log", "job", job.record())
+        yield Reply(event.link, event.request, "AcceptedCanceled" if before else "Accepted", {"filename": name})
+        if before is not None:
+            yield DropLog(before.id)
+            yield Tell(before.link, before.status("AcceptedCanceled"))
+        yield from self._send(True)
+
+    def _name(self, ask: AskLog, now: Moment) -> str:
+        """Unique per station and second; fit for any file system."""
+        plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in self._site.number)
+        kind = "security" if ask.security else "diagnostics"
+        return f"{plain or 'station'}-{kind}-{int(now.utc_s if now.utc_s is not None else now.t_s)}.zip"
+
+    def _send(self, tell: bool) -> Iterator[Yielded]:
+        job = self._job
+        assert job is not None
+        job.tries += 1
+        yield WakeMe(AGAIN, None)
+        if tell:
+            yield Tell(job.link, job.status("Uploading"))
+        yield job.order()
+
+    @on(LogSent)
+    def sent(self, event: LogSent, now: Moment) -> Iterator[Yielded]:
+        job = self._job
+        if job is None or job.id != event.job:
+            return
+        if event.status != "Uploaded" and job.tries <= job.ask.retries:
+            yield WakeMe(AGAIN, now.t_s + max(job.ask.retry_interval_s, RETRY_LEAST_S))
+            return
+        self._job = None
+        yield Remember("log", "job", None)
+        yield DropLog(job.id)
+        yield Tell(job.link, job.status(event.status))
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        if event.key == AGAIN and self._job is not None:
+            yield from self._send(False)
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        record = event.remembered.get("log", {}).get("job")
+        if record is None:
+            return
+        try:
+            job = _Job.of(record)
+        except (KeyError, TypeError, ValueError) as e:
+            yield Remember("poisoned", "log/job", {"why": str(e)})
+            yield Remember("log", "job", None)
+            return
+        if job.link in self._site.links:
+            self._job = job
+            yield WakeMe(AGAIN, now.t_s + 1.0)
+        else:
+            yield Remember("log", "job", None)

@@ -1,0 +1,81 @@
+"""Mains lost while a back-up supply carries the board: everybody's energy ends now, and everything is on disk before it
+goes dark (OCPP 1.6 test case 032_1: StopTransaction with PowerLoss is sent before that)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.events import FaultCleared, FaultRaised, GrantDropped, SessionClosed, SupplyChanged, TimeCame
+from agent.domain.evse import Site, State
+from agent.domain.functional_block import Yielded, on
+from agent.domain.orders import Leave, WakeMe
+from agent.model.types import STATION, Fault, Moment
+
+LOST, GONE = "mains:lost", "mains:gone"
+"""Timers: the loss has lasted; the back-up supply is used up."""
+
+
+class Power:
+    """A loss that lasts is a fault of every EVSE (``POWER_LOSS`` ends sessions by the fault catalogue). When nobody
+    charges any more the process ends in order; the supervisor starts it again.
+
+    Mains that comes back before that: the sessions that were told to end do end, everything else goes on. Afterwards:
+    the next process finds mains there. One that finds none when it starts has nothing to flush: it waits for mains out
+    of service, without energy, and does not end again and again."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._lit = False
+        self._waiting = False
+        self._left = False
+
+    @on(SupplyChanged)
+    def changed(self, event: SupplyChanged, now: Moment) -> Iterator[Yielded]:
+        supply = event.supply
+        if supply.mains:
+            self._lit = True
+            yield from self._back()
+        elif not self._site.dark and (supply.backup is False or not self._lit):
+            yield from self._lost(now)  # nothing carries us, or nothing is at stake: no time for a second look
+        elif not self._site.dark and not self._waiting:
+            self._waiting = True
+            yield WakeMe(LOST, now.t_s + self._site.mains_hold_s * self._site.io_s)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        if event.key == LOST and self._waiting:
+            yield from self._lost(now)
+        elif event.key == GONE and self._site.dark:
+            yield from self._leave()  # what is still being ended is on disk, and is told after the next start
+
+    def _lost(self, now: Moment) -> Iterator[Yielded]:
+        self._site.dark, self._waiting = True, False
+        yield WakeMe(LOST, None)
+        if self._lit:
+            yield WakeMe(GONE, now.t_s + self._site.backup_s * self._site.io_s)
+        yield FaultRaised(STATION, Fault.POWER_LOSS)
+
+    def _back(self) -> Iterator[Yielded]:
+        was_dark = self._site.dark
+        self._site.dark, self._waiting = False, False
+        yield WakeMe(LOST, None)
+        yield WakeMe(GONE, None)
+        for evse in self._site.evses.values() if was_dark else ():
+            if Fault.POWER_LOSS not in evse.board_faults:
+                yield FaultCleared(evse.number, Fault.POWER_LOSS)
+
+    @on(FaultRaised, SessionClosed, GrantDropped)
+    def look(self, event: FaultRaised | SessionClosed | GrantDropped, now: Moment) -> Iterator[Yielded]:
+        if self._site.dark and not self._busy():
+            yield from self._leave()
+
+    def _busy(self) -> bool:
+        waiting = (State.AUTHORISED, State.BEGINNING)
+        return any(e.session is not None or e.state in waiting for e in self._site.evses.values())
+
+    def _leave(self) -> Iterator[Yielded]:
+        if not self._lit or self._left:
+            return
+        self._left = self._site.stopping = True
+        yield WakeMe(GONE, None)
+        yield Leave()

@@ -1,0 +1,236 @@
+"""Values of the meter: sampled, clock-aligned, on request, and the live look for the screen.
+
+Begin and end of a transaction belong to the session table; here is what happens in between (OCPP 1.6 3.16, 4.7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from agent.domain.events import (
+    ClockTrusted,
+    FaultCleared,
+    FaultRaised,
+    MeterRead,
+    SessionClosed,
+    SessionOpened,
+    SettingChanged,
+    SituationChanged,
+    Started,
+    TimeCame,
+    TransactionClosed,
+    TransactionOpened,
+)
+from agent.domain.evse import Evse, Site, State
+from agent.domain.functional_block import Yielded, on
+from agent.domain.messages import ChargingState, MeterSampled, Sample
+from agent.domain.orders import ReadMeter, Remember, Tell, WakeMe
+from agent.domain.sampling import next_mark_utc_s, next_sample_s, thinned
+from agent.domain.session.common import with_offer
+from agent.domain.session.signed_readings import stamped
+from agent.domain.session.tx_points import parked
+from agent.domain.variables import AS_UPDATED, ENERGY
+from agent.model.fastclass import replace
+from agent.model.types import Fault, Moment, Reading, ReadingContext, Stamp
+
+LIVE_S = 2.0
+"""How often the screen of a running session is refreshed (real seconds)."""
+STOP_SAMPLES_MAX = 100
+_SAMPLES = {"sample": "sample_interval_s", "endsample": "stop_sample_interval_s"}
+_CLOCKS = {"clock": "clock_aligned_interval_s", "endclock": "stop_clock_interval_s"}
+"""Timers (and purposes of readings) -> their interval: what is told while a transaction lasts, what is kept for its
+end where that has an interval of its own."""
+
+
+class Metering:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._marks: dict[str, Stamp] = {}
+
+    # --- sampled -----------------------------------------------------------------------------------------------
+
+    @on(SessionOpened)
+    def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        yield from self._arm_samples(evse, now)
+        yield WakeMe(f"live:{evse.number}", now.t_s + LIVE_S * self._site.io_s)
+        yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._snapshot_s(evse))
+
+    def _snapshot_s(self, evse: Evse) -> float:
+        """How often the register goes to disk. Where the board does not count the seconds since the plug, the last sign
+        of life is the proof that a resume needs: it must be fresher than ``resume_within_s`` asks."""
+        usual_s = float(self._site.settings.number("snapshot_interval_s"))
+        return usual_s if evse.counts_plugged else min(usual_s, self._site.resume_within_s / 2)
+
+    def _arm_samples(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        for kind in _SAMPLES:
+            yield from self._arm_sample(kind, evse, now)
+
+    def _arm_sample(self, kind: str, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        interval = self._site.settings.number(_SAMPLES[kind])
+        session = evse.session or evse.tx
+        if session is None or interval <= 0:
+            yield WakeMe(f"{kind}:{evse.number}", None)
+            return
+        same_boot = session.started.boot == now.stamp.boot
+        started = session.started.t_s if same_boot else now.t_s
+        yield WakeMe(f"{kind}:{evse.number}", next_sample_s(started, interval, now.t_s))
+
+    @on(SessionClosed)
+    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+        for kind in ("live", "snapshot"):
+            yield WakeMe(f"{kind}:{event.evse}", None)
+        yield from self._arm_samples(self._site.evses[event.evse], now)
+
+    @on(TransactionOpened, TransactionClosed)
+    def without_session(self, event: TransactionOpened | TransactionClosed, now: Moment) -> Iterator[Yielded]:
+        yield from self._arm_samples(self._site.evses[event.evse], now)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        kind, _, number = event.key.partition(":")
+        if kind in _CLOCKS:
+            yield from self._clock(kind, now)
+        elif kind in (*_SAMPLES, "live", "snapshot"):
+            evse = self._site.evses[int(number)]
+            if evse.session is not None or (kind in _SAMPLES and evse.tx is not None):
+                yield from self._due(kind, evse, now)
+
+    def _due(self, kind: str, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        if kind in _SAMPLES:
+            yield ReadMeter(evse.number, kind)
+            yield from self._arm_sample(kind, evse, now)
+        elif kind == "live":
+            if evse.state is State.ACTIVE:
+                yield ReadMeter(evse.number, "live")
+            yield WakeMe(f"live:{evse.number}", now.t_s + LIVE_S * self._site.io_s)
+        elif evse.session is not None:
+            yield Remember("session", evse.session.id, evse.session.record())
+            yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._snapshot_s(evse))
+
+    # --- clock-aligned -----------------------------------------------------------------------------------------
+
+    @on(Started, ClockTrusted)
+    def clock_known(self, event: Started | ClockTrusted, now: Moment) -> Iterator[Yielded]:
+        yield from self._arm_clocks(now)
+
+    def _arm_clocks(self, now: Moment) -> Iterator[Yielded]:
+        for kind in _CLOCKS:
+            yield from self._arm_clock(kind, now)
+
+    def _arm_clock(self, kind: str, now: Moment) -> Iterator[Yielded]:
+        interval = self._site.settings.number(_CLOCKS[kind])
+        if interval <= 0 or now.utc_s is None:
+            self._marks.pop(kind, None)
+            yield WakeMe(f"{kind}:", None)
+            return
+        ahead = next_mark_utc_s(interval, now.utc_s) - now.utc_s
+        self._marks[kind] = Stamp(now.stamp.boot, now.t_s + ahead)
+        yield WakeMe(f"{kind}:", now.t_s + ahead)
+
+    def _clock(self, kind: str, now: Moment) -> Iterator[Yielded]:
+        mark = self._marks.get(kind)
+        if mark is not None:
+            for evse in self._site.evses.values():
+                if self._wants(kind, evse):
+                    yield ReadMeter(evse.number, f"{kind}:{mark.t_s!r}")
+        yield from self._arm_clock(kind, now)
+
+    def _wants(self, kind: str, evse: Evse) -> bool:
+        if kind == "endclock":
+            return bool(evse.transaction)
+        return not (self._site.settings.flag("aligned_when_idle") and evse.transaction)
+
+    @on(SettingChanged)
+    def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
+        if event.name in _SAMPLES.values():
+            for evse in self._site.evses.values():
+                yield from self._arm_samples(evse, now)
+        elif event.name in _CLOCKS.values():
+            yield from self._arm_clocks(now)
+
+    # --- readings ----------------------------------------------------------------------------------------------
+
+    @on(MeterRead)
+    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        reading = with_offer(evse, event.reading)
+        yield from self._backwards(evse, reading)
+        if evse.reading is None or reading.energy_wh >= evse.reading.energy_wh:
+            evse.reading = reading
+        kind, _, mark = event.purpose.partition(":")
+        if kind in _CLOCKS:
+            reading = replace(reading, at=Stamp(reading.at.boot, float(mark)))
+        if kind == "sample" and _within(evse, reading):
+            yield from self._sampled(now, evse, reading, ReadingContext.PERIODIC, "sampled_measurands")
+        elif kind == "clock":
+            yield from self._sampled(now, evse, reading, ReadingContext.CLOCK, "aligned_measurands")
+        elif kind == "trigger":
+            yield from self._sampled(now, evse, reading, ReadingContext.TRIGGER, "sampled_measurands", only=mark)
+        elif kind == "loose":
+            yield from self._sampled(
+                now, evse, reading, ReadingContext.TRIGGER, "aligned_measurands", loose=True, only=mark
+            )
+        elif kind in ("live", "end"):
+            yield SituationChanged(evse.number)
+        if kind == self._kept_from(_SAMPLES):
+            self._for_the_stop(evse, reading, ReadingContext.PERIODIC, "stop_sampled_measurands")
+        elif kind == self._kept_from(_CLOCKS):
+            self._for_the_stop(evse, reading, ReadingContext.CLOCK, "stop_aligned_measurands")
+
+    def _kept_from(self, kinds: Mapping[str, str]) -> str:
+        """Which readings are kept for the end: those that are told, or ones of their own."""
+        told, own = kinds
+        return told if self._site.settings.number(kinds[own]) == AS_UPDATED else own
+
+    def _backwards(self, evse: Evse, reading: Reading) -> Iterator[Yielded]:
+        """A lifetime register never runs backwards: exchanged or broken meter, nothing can be billed from it."""
+        floor = evse.session.last_wh if evse.session else None
+        if floor is not None and reading.energy_wh < floor:
+            yield FaultRaised(evse.number, Fault.METER_IMPLAUSIBLE)
+        elif Fault.METER_IMPLAUSIBLE in evse.faults:
+            yield FaultCleared(evse.number, Fault.METER_IMPLAUSIBLE)
+
+    def _sampled(
+        self, now: Moment, evse: Evse, reading: Reading, context: ReadingContext, names: str, loose: bool = False,
+        only: str = "",
+    ) -> Iterator[Yielded]:  # fmt: skip
+        """Of the session, if it had begun by then; a register that ran backwards is not told. ``only``: to this link;
+        otherwise to all."""
+        measurands = self._site.settings.items_of(names)
+        running = evse.session or evse.tx
+        if not measurands or (running and reading.energy_wh < running.last_wh):
+            return
+        wanted = "sign_aligned" if context is ReadingContext.CLOCK else "sign_samples"
+        if ENERGY[0] in measurands:
+            reading = yield from stamped(self._site, evse, reading, wanted, "C", now)
+        session = evse.transaction if _within(evse, reading) and not loose else ""
+        offline, charging = not self._site.online, _charging(evse) if session else None
+        authorised = not session or evse.tx is None or evse.tx.token is not None
+        stop = evse.session.stop if evse.session else None
+        at = min(now.stamp, stop.at) if stop else now.stamp  # what was told meanwhile came before it
+        samples = (Sample(context, reading, measurands),)
+        message = MeterSampled(session, evse.number, samples, offline, charging, authorised, at=at)
+        for link in (only,) if only else self._site.links:
+            yield Tell(link, message)
+
+    def _for_the_stop(self, evse: Evse, reading: Reading, context: ReadingContext, names: str) -> None:
+        measurands = self._site.settings.items_of(names)
+        running = evse.session or evse.tx
+        if measurands and running and _within(evse, reading) and reading.energy_wh >= running.last_wh:
+            kept = (*running.samples, Sample(context, reading, measurands))
+            running.samples = thinned(kept, STOP_SAMPLES_MAX, lambda s: s.reading.at.t_s)
+
+
+def _within(evse: Evse, reading: Reading) -> bool:
+    """Of the transaction, which ends when somebody ends it: the register of the end is read a moment later."""
+    session = evse.session
+    if session is None:
+        return evse.tx is not None and evse.tx.placed and reading.at >= evse.tx.started
+    if not session.told or reading.at < session.started:
+        return False
+    return session.stop is None or reading.at <= session.stop.at
+
+
+def _charging(evse: Evse) -> ChargingState:
+    return evse.charging if evse.session is not None else parked(evse)

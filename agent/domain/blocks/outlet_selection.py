@@ -1,0 +1,169 @@
+"""Which outlet a card is for, where the cables do not say: two are plugged in and wait.
+
+With buttons (or fields of a touch panel) named ``outlet-1``, ``outlet-2`` ... the driver is asked, and may also say it
+before the card. For a card at the station's own reader, without them, and when nobody answers, the cable that came last
+decides. A bank card pays for no outlet that its driver has not named, by a button or by a cable that is plugged in
+after the question (``blocks/card_payment.py`` asks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from agent.domain.events import (
+    ButtonPressed,
+    ButtonsKnown,
+    CardPresented,
+    CardRefused,
+    NoticeShown,
+    OutletChosen,
+    OutletMeant,
+    SituationChanged,
+    TimeCame,
+    VehicleConnected,
+    VehicleLeft,
+)
+from agent.domain.evse import Evse, Site
+from agent.domain.functional_block import Yielded, on
+from agent.domain.orders import WakeMe
+from agent.model.fastclass import mutable, replace
+from agent.model.types import STATION, EvseId, Moment
+
+CHOICE_S, PAYER_S = 15.0, 30.0
+"""How long a question waits for its answer; the latter about a bank card: time to plug in (real seconds)."""
+PREFIX = "outlet-"
+
+
+@mutable
+class Asking:
+    """A card that waits for its driver's answer. ``about``: a badge, or the payment of a bank card. ``otherwise``: the
+    outlet that is meant if there is none (0: no outlet). ``why``: the question, a detail key of the texts."""
+
+    about: CardPresented | str
+    among: tuple[EvseId, ...]
+    otherwise: EvseId
+    until_s: float
+    why: str
+
+    @property
+    def payment(self) -> str:
+        """Whose bank card waits, "" for a badge."""
+        return self.about if isinstance(self.about, str) else ""
+
+
+class Choice:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._buttons: frozenset[EvseId] = frozenset()
+        self._asking: Asking | None = None
+        self._chosen: tuple[EvseId, float] = (STATION, 0.0)
+
+    @on(ButtonsKnown)
+    def known(self, event: ButtonsKnown, now: Moment) -> Iterator[Yielded]:
+        numbers = (_number(name) for name in event.names)
+        self._buttons |= {n for n in numbers if n in self._site.evses}
+        return iter(())
+
+    def chosen(self, among: Sequence[Evse], now: Moment) -> Evse | None:
+        """The outlet whose button was pressed a moment ago."""
+        number, until_s = self._chosen
+        return next((e for e in among if e.number == number and now.t_s < until_s), None)
+
+    def asks(self, plugged: Sequence[Evse]) -> bool:
+        """Is it worth asking, and can the driver answer?"""
+        return len(plugged) > 1 and self.has_buttons(plugged)
+
+    def has_buttons(self, evses: Sequence[Evse]) -> bool:
+        return {e.number for e in evses} <= self._buttons
+
+    @property
+    def busy(self) -> bool:
+        """One card at a time."""
+        return self._asking is not None
+
+    @property
+    def payment(self) -> str:
+        """The payment whose bank card waits for an answer, "" if none does."""
+        return self._asking.payment if self._asking is not None else ""
+
+    def ask(self, card: CardPresented, plugged: Sequence[Evse], otherwise: Evse, now: Moment) -> Iterator[Yielded]:
+        """One card at a time: the button that is pressed next is for the card that was first."""
+        waiting = self._asking
+        if waiting is None:
+            until_s = now.t_s + CHOICE_S * self._site.io_s
+            numbers = tuple(e.number for e in plugged)
+            waiting = self._asking = Asking(card, numbers, otherwise.number, until_s, "choose_outlet")
+            yield WakeMe("choice:", until_s)
+        elif not _same_card(waiting.about, card):
+            yield CardRefused(otherwise.number, "concurrent")
+        yield NoticeShown(waiting.among, waiting.why, waiting.until_s)
+
+    def ask_payer(self, payment: str, among: Sequence[Evse], why: str, now: Moment) -> Iterator[Yielded]:
+        """``OutletMeant`` comes back. Not while another card is being asked about (``busy``)."""
+        until_s = now.t_s + PAYER_S * self._site.io_s
+        self._asking = Asking(payment, tuple(e.number for e in among), STATION, until_s, why)
+        yield WakeMe("choice:", until_s)
+        yield NoticeShown(self._asking.among, why, until_s)
+
+    def drop(self) -> Iterator[Yielded]:
+        """The card is gone: there is nothing to ask any more."""
+        if self._asking is not None:
+            yield WakeMe("choice:", None)
+            yield NoticeShown(self._asking.among, self._asking.why, 0.0)
+            self._asking = None
+
+    @on(ButtonPressed)
+    def pressed(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
+        number = _number(event.name)
+        if number not in self._site.evses:
+            return
+        if self._asking is not None:
+            if number in self._asking.among:
+                yield from self._answered(number)
+            return
+        self._chosen = (number, now.t_s + CHOICE_S * self._site.io_s)
+        yield OutletChosen(number)
+
+    @on(VehicleConnected)
+    def plugged(self, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
+        """The driver of the bank card says it with the cable."""
+        if self.payment and self._asking is not None and event.evse in self._asking.among:
+            yield from self._answered(event.evse)
+
+    @on(VehicleLeft)
+    def left(self, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
+        """One of them was pulled: where one is left there is nothing to ask about a badge. A bank card's driver may
+        pull the cable to plug it in again."""
+        asking = self._asking
+        if asking is None or asking.payment or event.evse not in asking.among:
+            return
+        yield NoticeShown((event.evse,), asking.why, 0.0)
+        asking.among = tuple(n for n in asking.among if n != event.evse)
+        asking.otherwise = asking.among[-1] if asking.otherwise == event.evse else asking.otherwise
+        if len(asking.among) == 1:
+            yield from self._answered(asking.otherwise)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        asking = self._asking  # perhaps of another card than the one whose time came in this very moment
+        if event.key == "choice:" and asking is not None and now.t_s >= asking.until_s:
+            yield from self._answered(asking.otherwise)
+
+    def _answered(self, number: EvseId) -> Iterator[Yielded]:
+        assert self._asking is not None
+        asking, self._asking = self._asking, None
+        yield WakeMe("choice:", None)
+        yield NoticeShown(asking.among, asking.why, 0.0)
+        about = asking.about
+        yield OutletMeant(number, about) if isinstance(about, str) else replace(about, evse=number)
+        yield SituationChanged(STATION)
+
+
+def _same_card(about: CardPresented | str, card: CardPresented) -> bool:
+    token = None if isinstance(about, str) else about.token
+    return token is not None and card.token is not None and card.token.same(token)
+
+
+def _number(name: str) -> EvseId:
+    number = name.removeprefix(PREFIX)
+    return int(number) if name.startswith(PREFIX) and number.isdecimal() else STATION

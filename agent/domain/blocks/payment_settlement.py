@@ -1,0 +1,385 @@
+"""The till: what happens to a payment's money. The answers of the terminals, what its session has cost so far, the
+ceiling that it must not pass, the bill at its end, and after a restart everything that was unfinished (decision 21)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agent.domain.blocks.web_payment_estimate import charges, clock_s, passed_s
+from agent.domain.driver_cost import Bill
+from agent.domain.events import (
+    BoardOpened,
+    FaultCleared,
+    FaultRaised,
+    MeterFailed,
+    MeterRead,
+    SessionClosed,
+    SessionOpened,
+    Started,
+    StopWanted,
+    TimeCame,
+)
+from agent.domain.evse import Evse, Site, State
+from agent.domain.functional_block import Yielded, on
+from agent.domain.local_time import local
+from agent.domain.messages import StopReason, TriggerReason
+from agent.domain.orders import ReadMeter, Remember, WakeMe
+from agent.domain.payment import DAY_S, Begun, Payment, PayState, Resumed, Spent, reference
+from agent.domain.payment_journal import UNUSED_S
+from agent.domain.payment_table import Journal
+from agent.domain.serialization import Poisoned
+from agent.domain.session.active import hold
+from agent.domain.session.resume import RECOVER_S
+from agent.domain.session_records import Session
+from agent.domain.tariff_screen import capped
+from agent.domain.terminal_messages import (
+    PaymentCancelled,
+    PaymentDeclined,
+    PaymentReviewed,
+    PaymentSettled,
+    TerminalLost,
+    TerminalOpened,
+)
+from agent.domain.web_payment import receipt_address
+from agent.model.types import STATION, Fault, Moment, Reading, Stamp
+
+KEEP_S = 60.0
+"""How often what a session has used goes to disk (domain seconds); after a restart the register itself is asked."""
+FIRST_S = 10.0
+"""How long a meter may take to its first word after a restart (real seconds)."""
+TRIES, RETRY_S = 3, 5.0
+"""Of the register of a session that was lost."""
+FINISHED_MAX = 500
+_UNPAID = (StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
+_LIMIT = (StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.ENERGY_LIMIT)
+
+
+class Till:
+    def __init__(self, site: Site, journal: Journal) -> None:
+        self._site, self._journal = site, journal
+        self._saved_s: dict[str, float] = {}
+        self._lost: dict[str, int] = {}
+        """Payments whose session is gone -> how often its register was asked for."""
+        self._unread: dict[str, Mapping[str, Any]] = {}
+        """Records that cannot be read and that nobody has looked at."""
+
+    # --- what terminals say ------------------------------------------------------------------------------------------
+
+    @on(TerminalOpened, TerminalLost)
+    def terminal(self, event: TerminalOpened | TerminalLost, now: Moment) -> Iterator[Yielded]:
+        if isinstance(event, TerminalOpened):
+            self._journal.open[event.terminal] = event.identity.serial
+        else:
+            self._journal.open.pop(event.terminal, None)
+        for p in list(self._journal.payments.values()):
+            if p.terminal == event.terminal:
+                yield from self._journal.step(p, event, now)
+        yield from self._journal.seek(event.terminal, now)
+        yield from self._alert(now)
+
+    @on(PaymentDeclined, PaymentCancelled, PaymentSettled)
+    def answered(self, event: Any, now: Moment) -> Iterator[Yielded]:
+        p = self._journal.find(event.payment)
+        if p is not None:
+            yield from self._journal.step(p, event, now)
+        yield from self._alert(now)
+
+    # --- what a session has cost -------------------------------------------------------------------------------------
+
+    @on(SessionOpened)
+    def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        session = evse.session
+        evse.bill = None
+        p = self._journal.of_token(session.token) if session else None
+        if session is None or p is None:
+            return
+        if p.state is PayState.AUTHORISED:
+            assert p.tariff is not None  # agreed when the right was given
+            utc_s = clock_s(now)
+            usage = p.tariff.usage(local(self._site.settings, utc_s, self._site.zone))
+            p.usage, p.evse = usage.at(utc_s, session.start_wh, None, now.stamp), evse.number
+            yield from self._journal.step(p, Begun(p.id, session.id, session.start_wh), now)
+        if p.state is PayState.ACTIVE and p.session == session.id:
+            resumed = event.trigger is TriggerReason.TX_RESUMED
+            if resumed and p.usage is not None:
+                p.usage = p.usage.until(now.stamp, KEEP_S)
+            yield from self._look(evse, p, now, KEEP_S if resumed else 0.0)
+        else:
+            yield StopWanted(evse.number, *_UNPAID, note="fault")
+
+    @on(MeterRead)
+    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        kind, _, rest = event.purpose.partition(":")
+        if kind == "payment":
+            yield from self._register(rest, event.reading, now)
+        p = self._active(evse)
+        if p is None or p.usage is None or evse.state is not State.ACTIVE:
+            return
+        p.usage = p.usage.at(clock_s(now), event.reading.energy_wh, charges(evse), now.stamp)
+        if now.t_s - self._saved_s.get(p.id, 0.0) >= KEEP_S:
+            self._saved_s[p.id] = now.t_s
+            yield self._journal.keep(p)
+        yield from self._look(evse, p, now)
+
+    def _active(self, evse: Evse) -> Payment | None:
+        return self._journal.of_session(evse.session.id) if evse.session is not None else None
+
+    def _look(self, evse: Evse, p: Payment, now: Moment, unseen_s: float = 0.0) -> Iterator[Yielded]:
+        """For the screen, and for the ceiling: even if no reading came any more it is not passed. ``unseen_s``: since
+        the last record so much may have flowed that only the meter knows."""
+        assert p.tariff is not None
+        assert p.usage is not None
+        cents = min(p.tariff.cents(p.usage), p.held_cents)
+        evse.bill = Bill(p.session, cents, p.held_cents, p.tariff.currency, tariff=p.tariff)
+        if evse.state is not State.ACTIVE:
+            return
+        if _age_s(p, now) >= self._journal.terms.hold_s:
+            yield StopWanted(evse.number, StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.TIME_LIMIT)
+            return
+        left_s = p.tariff.headroom_s(p.usage, p.held_cents, self._most_w(evse))
+        left_s -= self._journal.terms.reserve_s * self._journal.io_s
+        if unseen_s:
+            left_s = max(left_s - unseen_s, min(left_s, FIRST_S * self._journal.io_s))
+        if left_s <= 0:
+            yield from self._reached(evse, now)
+        else:
+            yield WakeMe(f"pay-ceiling:{evse.number}", now.t_s + left_s if left_s < DAY_S else None)
+
+    def _most_w(self, evse: Evse) -> float:
+        """What the vehicle could take from now on."""
+        return evse.most_a * evse.watts_per_a
+
+    def _reached(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        """No more than was authorised: no more energy."""
+        yield WakeMe(f"pay-ceiling:{evse.number}", None)
+        if self._site.settings.text("payment_at_ceiling") == "suspend":
+            yield from hold(self._site, evse, now)
+        elif evse.state is State.ACTIVE:
+            yield StopWanted(evse.number, *_LIMIT)
+
+    @on(SessionClosed)
+    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+        """The bill, in the same transaction as the end of the session."""
+        p = self._journal.of_session(event.session)
+        yield WakeMe(f"pay-ceiling:{event.evse}", None)
+        if p is None:
+            return
+        yield from self._charge(p, event.end_wh, event.at or now.stamp, now)  # what came after the stop costs no time
+        assert p.cents is not None
+        assert p.tariff is not None
+        assert p.usage is not None
+        parts = capped(p.tariff.bill(p.usage), p.cents)
+        receipt = self._receipt(p)
+        bill = Bill(p.session, p.cents, p.held_cents, p.tariff.currency, receipt, True, p.tariff, parts)
+        self._site.evses[event.evse].bill = bill
+
+    def _charge(self, p: Payment, end_wh: int | None, at: Stamp, now: Moment, why: str = "") -> Iterator[Yielded]:
+        assert p.tariff is not None
+        assert p.usage is not None
+        if end_wh is not None:
+            p.usage = p.usage.at(clock_s(now) - passed_s(at, now), end_wh, None, at)
+        self._saved_s.pop(p.id, None)
+        yield from self._journal.step(p, Spent(p.id, p.tariff.cents(p.usage), why), now)
+        yield from self._watch(p, now)
+        yield from self._alert(now)
+
+    def _watch(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+        """That it is charged in time."""
+        if _owed(p):
+            yield WakeMe(f"pay-alarm:{p.id}", now.t_s + max(0.0, self._journal.terms.alarm_s - _age_s(p, now)))
+
+    def _receipt(self, p: Payment) -> str:
+        """Where the driver finds the receipt; nothing was paid: nowhere."""
+        url = self._site.settings.text("receipt_url")
+        return receipt_address(url, p.token.value, p.id, p.session) if p.cents else ""
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        kind, _, key = event.key.partition(":")
+        if kind == "pay-ceiling":
+            evse = self._site.evses[int(key)]
+            if self._active(evse) is not None:
+                yield from self._reached(evse, now)
+        elif kind == "pay-lost" and key in self._lost:
+            yield from self._ask_register(self._journal.payments[key], now)
+        elif kind == "pay-prune":
+            yield from self._prune(now)
+        elif kind == "pay-seek" and key in self._journal.done:
+            p = self._journal.done[key]
+            if _age_s(p, now) < self._journal.terms.released_s:
+                yield from self._journal.seek_again(p, now)
+                yield from self._alert(now)
+        elif kind == "pay-unused" and has_right(self._site, self._journal.payments.get(key)):
+            yield WakeMe(event.key, now.t_s + UNUSED_S * self._journal.io_s)
+        elif kind.startswith("pay-") and key in self._journal.payments:
+            p = self._journal.payments[key]
+            yield from self._journal.step(p, event, now)
+            if kind == "pay-auth":
+                yield from self._journal.seek(p.terminal, now)
+            yield from self._alert(now)
+
+    # --- after a restart ---------------------------------------------------------------------------------------------
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        """Every unfinished payment is finished by rule. A record that cannot be read is set aside and reported; what is
+        held for it, the terminal releases by itself."""
+        for key, record in event.remembered.get("poisoned", {}).items():
+            kind, _, id_ = key.partition("/")
+            if kind == "payment" and not record.get("reviewed"):
+                yield from self._unreadable(id_, record)
+        for key, record in event.remembered.get("payment", {}).items():
+            try:
+                p = Payment.of(key, record)
+            except (Poisoned, KeyError, TypeError, ValueError, OverflowError) as e:
+                aside = {"record": record, "why": str(e)}
+                yield Remember("poisoned", f"payment/{key}", aside)
+                yield Remember("payment", key, None)
+                yield from self._unreadable(key, aside)
+                continue
+            self._journal.add(p)
+        registers = _lost_registers(event.remembered.get("lost", {}))
+        for p in list(self._journal.payments.values()):
+            yield from self._journal.step(p, Resumed(p.id), now)
+            yield from self._watch(p, now)
+            if p.state is not PayState.ACTIVE:
+                continue
+            session = self._session(p)
+            if p.usage is not None:  # what its record does not tell was watched by nobody, however the session ends
+                stop = session.stop if session is not None else None
+                p.usage = p.usage.until(now.stamp if stop is None else stop.at, KEEP_S)
+            if session is None and registers is not None:  # the register of now may have the energy of others
+                wh = registers.get(p.session, 0)
+                known = p.usage is not None and wh > p.usage.wh
+                yield from self._charge(p, wh if known else None, now.stamp, now, "session lost with the store")
+            elif session is None:
+                self._lost[p.id] = 0
+                yield WakeMe(f"pay-lost:{p.id}", now.t_s + RECOVER_S)
+            elif p.usage is not None:  # the newer record of the two: card and backend are told one register
+                session.last_wh = max(session.last_wh, p.usage.wh)
+        yield from self._alert(now)
+        yield from self._prune(now)
+
+    def _unreadable(self, payment: str, record: Mapping[str, Any]) -> Iterator[Yielded]:
+        """Nobody knows what is held for its session: no more energy. Its token tells which one it is, whatever prefix
+        it was given."""
+        self._unread[payment] = record
+        self._journal.blind = True
+        for evse in self._site.evses.values():
+            if evse.session is not None and evse.session.token.value.endswith(reference("", payment)):
+                yield StopWanted(evse.number, *_UNPAID, note="fault")
+
+    def _session(self, p: Payment) -> Session | None:
+        sessions = (e.session for e in self._site.evses.values())
+        return next((s for s in sessions if s is not None and s.id == p.session), None)
+
+    @on(BoardOpened)
+    def board(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+        """A session whose record was lost has had its energy: the register of now says how much."""
+        for key in [k for k in self._lost if self._journal.payments[k].evse == event.evse]:
+            yield from self._ask_register(self._journal.payments[key], now)
+
+    def _ask_register(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+        """Unless somebody else's energy has been through it."""
+        evse = self._site.evses.get(p.evse)
+        if evse is None or evse.session is not None:
+            yield from self._without_register(p, now)
+            return
+        self._lost[p.id] += 1
+        yield WakeMe(f"pay-lost:{p.id}", None)
+        yield ReadMeter(evse.number, f"payment:{p.id}", billing=True)
+
+    def _register(self, key: str, reading: Reading, now: Moment) -> Iterator[Yielded]:
+        if self._lost.pop(key, None) is not None:
+            yield from self._charge(self._journal.payments[key], reading.energy_wh, now.stamp, now, "session lost")
+
+    @on(MeterFailed)
+    def unread(self, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
+        kind, _, key = event.purpose.partition(":")
+        if kind != "payment" or key not in self._lost:
+            return
+        if self._lost[key] < TRIES:
+            yield WakeMe(f"pay-lost:{key}", now.t_s + RETRY_S * self._journal.io_s)
+        else:
+            yield from self._without_register(self._journal.payments[key], now)
+
+    def _without_register(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+        del self._lost[p.id]
+        yield from self._charge(p, None, now.stamp, now, "session and register lost")
+
+    # --- for people --------------------------------------------------------------------------------------------------
+
+    def _alert(self, now: Moment) -> Iterator[Yielded]:
+        """Somebody has to look at what nobody knows, until somebody has; put back a terminal that holds money; and see
+        why a bill is still not charged."""
+        unfinished, terms = self._journal.payments.values(), self._journal.terms
+        doubtful = any(_doubtful(p) and not p.reviewed for p in self._journal.done.values())
+        doubtful |= bool(self._unread) or any(p.terminal not in terms.terminals for p in unfinished)
+        doubtful |= any(_owed(p) and _age_s(p, now) >= terms.alarm_s for p in unfinished)
+        raised = self._alerted
+        doubtful |= raised and any(p.guessed for p in unfinished)  # until it is found, as it was
+        self._alerted = doubtful
+        if doubtful != raised:
+            yield (FaultRaised if doubtful else FaultCleared)(STATION, Fault.PAYMENT_UNCERTAIN)
+
+    _alerted = False
+
+    @on(PaymentReviewed)
+    def reviewed(self, event: PaymentReviewed, now: Moment) -> Iterator[Yielded]:
+        p = self._journal.find(event.payment)
+        if p is not None and p.state is PayState.UNCERTAIN:
+            p.reviewed = True
+            yield self._journal.keep(p)
+        aside = self._unread.pop(event.payment, None)
+        self._journal.blind = bool(self._unread)
+        if aside is not None:
+            yield Remember("poisoned", f"payment/{event.payment}", {**aside, "reviewed": True})
+        yield from self._alert(now)
+
+    def _prune(self, now: Moment) -> Iterator[Yielded]:
+        """What is finished is kept for so long, and not more than so many; what nobody has looked at stays."""
+        done = [p for p in self._journal.done.values() if p.reviewed or not _doubtful(p)]
+        done.sort(key=lambda p: p.at)
+        for n, p in enumerate(done):
+            old = _age_s(p, now) > self._journal.terms.keep_s
+            if old or n < len(done) - FINISHED_MAX:
+                yield from self._journal.forget(p)
+        yield WakeMe("pay-prune:", now.t_s + DAY_S)
+
+
+def rights(site: Site, p: Payment) -> list[Evse]:
+    """Outlets where the right that was made of it waits."""
+    return [e for e in site.evses.values() if e.grant is not None and e.grant.token.same(p.token)]
+
+
+def has_right(site: Site, p: Payment | None) -> bool:
+    """Somebody may still begin with it: what is held for it must not go before that right does."""
+    return p is not None and bool(rights(site, p))
+
+
+def _doubtful(p: Payment) -> bool:
+    return p.state is PayState.UNCERTAIN
+
+
+def _owed(p: Payment) -> bool:
+    """It is known what is to be charged, and it is not."""
+    return bool(p.cents) and not p.finished
+
+
+def _lost_registers(remembered: Mapping[str, Any]) -> dict[str, int] | None:
+    """Session -> register (Wh) with which it ended in what the store lost; None: it has lost nothing."""
+    found = [record.get("registers") for record in remembered.values()]
+    known = [one for one in found if isinstance(one, Mapping)]
+    return {str(k): wh for one in known for k, wh in one.items() if isinstance(wh, int)} if found else None
+
+
+def _age_s(p: Payment, now: Moment) -> float:
+    """Over a boot only the clock knows it."""
+    if p.at.boot != now.stamp.boot and p.utc_s is not None and now.utc_s is not None:
+        return now.utc_s - p.utc_s
+    return passed_s(p.at, now)

@@ -1,0 +1,252 @@
+"""What a backend may do from afar: stop, unlock, reset, trigger (OCPP 1.6 5.10-5.18; 2.x F03-F06, B11-B12)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.blocks.cable_lock import Lock
+from agent.domain.blocks.evse_status import Status
+from agent.domain.blocks.fault_reset import Clearing
+from agent.domain.blocks.firmware import Firmware
+from agent.domain.blocks.log_upload import Logs
+from agent.domain.certificate_orders import SigningWanted
+from agent.domain.events import (
+    Asked,
+    GrantDropped,
+    SessionClosed,
+    SituationChanged,
+    StopWanted,
+    TimeCame,
+    TransactionClosed,
+    TransactionGivenUp,
+    UnlockTried,
+)
+from agent.domain.evse import Evse, Site, State
+from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.messages import (
+    BootWanted,
+    HeartbeatWanted,
+    Message,
+    StopReason,
+    TriggerReason,
+)
+from agent.domain.orders import REMOTE_RESET, SCHEDULED_RESET, ReadMeter, Reply, Restart, Tell, WakeMe
+from agent.domain.requests import AskData, AskReset, AskStop, AskTrigger, AskUnlock, Trigger
+from agent.model.fastclass import mutable
+from agent.model.types import STATION, Moment
+
+RESET_PATIENCE_S = 30.0
+"""How long a reset waits for the end readings of running sessions; they are on disk and told after the boot anyway."""
+
+_PLAIN: dict[Trigger, Message] = {
+    Trigger.BOOT: BootWanted(),
+    Trigger.HEARTBEAT: HeartbeatWanted(),
+}
+
+
+_RESET = (StopReason.IMMEDIATE_RESET, TriggerReason.RESET_COMMAND)
+
+
+def _names(evse: Evse) -> tuple[str, str]:
+    """A session goes by its name also while its transaction is not told yet."""
+    return (evse.session.id if evse.session else "", evse.tx.id if evse.tx else "")
+
+
+@mutable
+class _Unlocking:
+    link: str
+    request: str
+    asked_for: bool = False
+
+
+class Remote:
+    def __init__(
+        self, site: Site, lock: Lock, status: Status, firmware: Firmware, logs: Logs, cleared: Clearing
+    ) -> None:
+        self._site, self._lock, self._cleared = site, lock, cleared
+        self._status, self._firmware, self._logs = status, firmware, logs
+        self._unlocking: dict[int, _Unlocking] = {}
+        self._reset: AskReset | None = None
+        self._clearing: set[int] = set()
+
+    @answers(AskStop)
+    def stop(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskStop)
+        evse = next((e for e in self._site.evses.values() if ask.session and ask.session in _names(e)), None)
+        if evse is None or (evse.session is not None and evse.state not in (State.ACTIVE, State.RECOVERING)):
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        yield Reply(event.link, event.request, "Accepted")
+        wanted = StopWanted if evse.session is not None or evse.grant is not None else TransactionGivenUp
+        yield wanted(evse.number, StopReason.REMOTE, TriggerReason.REMOTE_STOP)
+
+    # --- unlock ------------------------------------------------------------------------------------------------
+
+    @answers(AskUnlock)
+    def unlock(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskUnlock)
+        evse = self._site.evses.get(ask.evse)
+        status = self._unlock_refusal(evse, ask)
+        if status or evse is None:
+            yield Reply(event.link, event.request, status)
+            return
+        self._unlocking[evse.number] = _Unlocking(event.link, event.request)
+        if evse.state in (State.ACTIVE, State.RECOVERING, State.BEGINNING):
+            yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.UNLOCK_COMMAND)
+        if evse.session is None:
+            yield from self._try_unlock(evse, now)
+
+    def _unlock_refusal(self, evse: Evse | None, ask: AskUnlock) -> str:
+        if evse is None:
+            return "UnknownConnector"
+        if not evse.frees:
+            return "NotSupported"
+        if evse.number in self._unlocking or not evse.known:
+            return "UnlockFailed"
+        if (evse.session is not None or evse.state is State.BEGINNING) and not ask.stop_first:
+            return "OngoingAuthorizedTransaction"
+        return ""
+
+    def _try_unlock(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        waiting = self._unlocking[evse.number]
+        waiting.asked_for = True
+        yield from self._lock.free(evse, now, waiting.request)
+
+    @on(SessionClosed)
+    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+        waiting = self._unlocking.get(event.evse)
+        if waiting and not waiting.asked_for:
+            yield from self._try_unlock(self._site.evses[event.evse], now)
+        if event.evse in self._clearing:
+            self._clearing.discard(event.evse)
+            yield from self._cleared.reset(event.evse, now)
+        if self._reset and not (self._busy() if self._reset.on_idle else self._running()):
+            yield from self._restart()
+
+    @on(GrantDropped, TransactionClosed)
+    def dropped(self, event: GrantDropped | TransactionClosed, now: Moment) -> Iterator[Yielded]:
+        if event.evse in self._clearing and self._site.evses[event.evse].session is None:
+            self._clearing.discard(event.evse)
+            yield from self._cleared.reset(event.evse, now)
+        if self._reset and self._reset.on_idle and not self._busy():
+            yield from self._restart()
+
+    @on(UnlockTried)
+    def tried(self, event: UnlockTried, now: Moment) -> Iterator[Yielded]:
+        waiting = self._unlocking.get(event.evse)
+        if waiting and event.request == waiting.request:
+            del self._unlocking[event.evse]
+            yield Reply(waiting.link, waiting.request, "Unlocked" if event.freed else "UnlockFailed")
+
+    # --- reset -------------------------------------------------------------------------------------------------
+
+    @answers(AskReset)
+    def reset(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """Promised, then the sessions end in order (once), then the process ends."""
+        ask = event.ask
+        assert isinstance(ask, AskReset)
+        if ask.evse != STATION:
+            yield from self._reset_evse(event, ask, now)
+            return
+        waiting = ask.on_idle and self._busy()
+        yield Reply(event.link, event.request, "Scheduled" if waiting else "Accepted")
+        if self._reset is not None and (waiting or not self._reset.on_idle):
+            return
+        self._reset = ask
+        if waiting:
+            self._site.draining = True
+            yield SituationChanged(STATION)
+            return
+        self._site.stopping = True
+        for evse in self._site.evses.values():
+            if evse.tx is not None and evse.session is None:
+                yield TransactionGivenUp(evse.number, *_RESET, note="hard" if ask.hard else "soft")
+        if not self._running():
+            yield from self._restart()
+            return
+        yield WakeMe("reset:", now.t_s + max(RESET_PATIENCE_S, 10 * self._site.io_s))
+        for evse in self._site.evses.values():
+            yield StopWanted(evse.number, *_RESET, note="hard" if ask.hard else "soft")
+
+    def _reset_evse(self, event: Asked, ask: AskReset, now: Moment) -> Iterator[Yielded]:
+        """One EVSE starts afresh: its session ends, its board is told to acknowledge its faults."""
+        evse = self._site.evses.get(ask.evse)
+        if evse is None:
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        busy = evse.session is not None or evse.tx is not None
+        yield Reply(event.link, event.request, "Scheduled" if busy and ask.on_idle else "Accepted")
+        if not busy:
+            yield from self._cleared.reset(evse.number, now)
+            return
+        self._clearing.add(evse.number)
+        if not ask.on_idle:
+            wanted = StopWanted if evse.session is not None else TransactionGivenUp
+            yield wanted(evse.number, *_RESET, note="soft")
+
+    def _busy(self) -> bool:
+        """Somebody charges, or may start any moment, or a transaction is open."""
+        waiting = (State.AUTHORISED, State.BEGINNING)
+        return self._running() or any(e.state in waiting or e.tx is not None for e in self._site.evses.values())
+
+    def _running(self) -> bool:
+        return any(e.session is not None for e in self._site.evses.values())
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        if event.key == "reset:":
+            yield from self._restart()
+
+    def _restart(self) -> Iterator[Yielded]:
+        """A reset that waited for its moment is scheduled (2.0.1 B12); one that found the station idle is not."""
+        reset, self._reset = self._reset, None
+        yield WakeMe("reset:", None)
+        waited = reset is not None and reset.on_idle and self._site.draining
+        yield Restart(bool(reset and reset.hard), SCHEDULED_RESET if waited else REMOTE_RESET)
+
+    # --- trigger, data -----------------------------------------------------------------------------------------
+
+    @answers(AskTrigger)
+    def trigger(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskTrigger)
+        number = ask.evse
+        if number is not None and number != 0 and number not in self._site.evses:
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        numbers = list(self._site.evses) if not number else [number]
+        if ask.what is Trigger.SIGN:
+            yield Reply(event.link, event.request, "Accepted" if event.link == self._site.links[0] else "Rejected")
+            if event.link == self._site.links[0]:
+                yield SigningWanted()
+            return
+        if ask.what is Trigger.TRANSACTION:
+            numbers = [n for n in numbers if self._site.evses[n].transaction]
+            if not numbers:
+                yield Reply(event.link, event.request, "Rejected")
+                return
+        if ask.what in (Trigger.METER_VALUES, Trigger.STATUS, Trigger.TRANSACTION):
+            yield Reply(event.link, event.request, "Accepted")
+            if ask.what is Trigger.STATUS:
+                yield from self._status.again(event.link, number, now)
+            else:
+                alone = "" if event.link == self._site.links[0] else f":{event.link}"  # who looks on tells nobody
+                for n in numbers:
+                    yield ReadMeter(n, ("loose" if ask.loose else "trigger") + alone)
+            return
+        yield Reply(event.link, event.request, "Accepted")
+        yield Tell(event.link, self._present(ask))
+
+    def _present(self, ask: AskTrigger) -> Message:
+        if ask.what is Trigger.FIRMWARE_STATUS:
+            return self._firmware.status(ask.extended)
+        if ask.what is Trigger.LOG_STATUS:
+            return self._logs.status(ask.extended)
+        return _PLAIN[ask.what]
+
+    @answers(AskData)
+    def data(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """No vendor extension is spoken yet."""
+        yield Reply(event.link, event.request, "UnknownVendorId")

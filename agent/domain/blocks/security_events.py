@@ -1,0 +1,100 @@
+"""Security events: logged, and told to the backends they concern (whitepaper and 2.x A04). All of them are told, also
+those that the standard leaves to the log: a queue that is empty costs nothing, and an operator wants to know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.events import (
+    ClockTrusted,
+    FaultRaised,
+    LinkChanged,
+    SecurityNoticed,
+    SettingChanged,
+    Started,
+    StoreFailed,
+    StoreLost,
+)
+from agent.domain.evse import Site
+from agent.domain.functional_block import Yielded, on
+from agent.domain.messages import SecurityHappened
+from agent.domain.orders import FIRMWARE_UPDATE, REMOTE_RESET, SCHEDULED_RESET, Remember, Tell
+from agent.domain.security_events import REPEATED, Noted, SecurityEvent
+from agent.domain.serialization import Poisoned, dump, load
+from agent.model.types import Fault, Moment
+
+CORRECTED_S = 1.0
+"""Less is no change of the system time."""
+_ORDERED = (REMOTE_RESET, SCHEDULED_RESET, FIRMWARE_UPDATE)
+_PARAMETERS = ("authorization_key", "security_profile", "root_check", "cpo_name")
+
+
+class Security:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._said: set[tuple[str, str]] = set()
+        self._offset_s: float | None = None
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        log = self._site.security
+        remembered = event.remembered.get("security", {})
+        for key in sorted((k for k in remembered if k.isdecimal()), key=int):
+            log.number = int(key)
+            try:
+                log.records.append(load(remembered[key], Noted))
+            except Poisoned as e:
+                yield Remember("poisoned", f"security/{key}", {"why": str(e)})
+                yield Remember("security", key, None)
+        reason = self._site.boot_reason
+        kind = SecurityEvent.RESET_OR_REBOOT if reason in _ORDERED else SecurityEvent.STARTUP
+        yield SecurityNoticed(kind, reason)
+
+    @on(SecurityNoticed)
+    def noticed(self, event: SecurityNoticed, now: Moment) -> Iterator[Yielded]:
+        if event.kind in REPEATED:
+            if (event.link, event.kind) in self._said:
+                return
+            self._said.add((event.link, event.kind))
+        log = self._site.security
+        log.number += 1
+        noted = Noted(event.kind.value, now.stamp, event.info, event.link)
+        log.records.append(noted)
+        yield Remember("security", str(log.number), dump(noted))
+        for link in (event.link,) if event.link else self._site.links:
+            if link in self._site.links:
+                yield Tell(link, SecurityHappened(event.kind.value, now.stamp, event.info))
+
+    @on(LinkChanged)
+    def link(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
+        """What fails from now on is another failure."""
+        if event.up:
+            self._said = {(link, kind) for link, kind in self._said if link not in (event.link, "")}
+        yield from ()
+
+    # --- what nobody else tells ----------------------------------------------------------------------------------
+
+    @on(ClockTrusted)
+    def clock(self, event: ClockTrusted, now: Moment) -> Iterator[Yielded]:
+        offset_s = None if now.utc_s is None else now.utc_s - now.t_s
+        before_s, self._offset_s = self._offset_s, offset_s
+        if offset_s is not None and before_s is not None and abs(offset_s - before_s) >= CORRECTED_S:
+            yield SecurityNoticed(SecurityEvent.SETTING_SYSTEM_TIME, f"by {offset_s - before_s:+.0f} s")
+
+    @on(StoreFailed)
+    def store(self, event: StoreFailed, now: Moment) -> Iterator[Yielded]:
+        yield SecurityNoticed(SecurityEvent.MEMORY_EXHAUSTION, event.reason)
+
+    @on(StoreLost)
+    def lost(self, event: StoreLost, now: Moment) -> Iterator[Yielded]:
+        yield SecurityNoticed(SecurityEvent.MEMORY_EXHAUSTION, f"StoreFailed: {event.reason}")
+
+    @on(FaultRaised)
+    def fault(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
+        if event.fault is Fault.DOOR_OPEN:
+            yield SecurityNoticed(SecurityEvent.TAMPER, f"EVSE {event.evse}: door open")
+
+    @on(SettingChanged)
+    def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
+        if event.name in _PARAMETERS:
+            yield SecurityNoticed(SecurityEvent.RECONFIGURATION, event.name)

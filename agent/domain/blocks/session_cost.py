@@ -1,0 +1,270 @@
+"""What charging costs, for the screen: told by the backend that authorises, carried on with its prices in between, kept
+over restarts; and the end of what a place costs (2.x I01-I05)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from agent.domain.blocks.cost_triggers import ahead, in_time
+from agent.domain.csms_cost import Cost, Price, micro
+from agent.domain.driver_cost import Account
+from agent.domain.events import (
+    Asked,
+    BoardOpened,
+    CableRemoved,
+    ClockTrusted,
+    CostChanged,
+    CostHeard,
+    Event,
+    EvseEvent,
+    MessageHeard,
+    SessionClosed,
+    SessionOpened,
+    SituationChanged,
+    Started,
+    TimeCame,
+    TransactionClosed,
+    VehicleLeft,
+)
+from agent.domain.evse import Evse, Site
+from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.messages import ConnectorUnplugged
+from agent.domain.orders import Remember, Reply, Tell, WakeMe
+from agent.domain.requests import AskCost, AskMessage
+from agent.domain.serialization import Poisoned
+from agent.domain.session_records import Session
+from agent.domain.variables import OFFLINE_PRICES, Value
+from agent.model.fastclass import replace
+from agent.model.types import MessageContent, Moment, Token
+
+MESSAGES_MAX = 16
+"""Prices of drivers that are not (yet) here: a remote start may follow its price."""
+LATE_S = 120.0
+"""How long after the vehicle has gone a final cost still has its reader (real seconds)."""
+REFRESH_S = 20.0
+"""How often the cost of a place is shown anew (real seconds)."""
+
+
+class Costs:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._messages: dict[str, tuple[MessageContent, ...]] = {}
+        self._sessions: dict[int, Session] = {}
+        site.judges |= {name: self._lawful(name) for name in OFFLINE_PRICES}
+
+    def _lawful(self, name: str) -> Callable[[Value], bool]:
+        """Where the backend's default price is the ad-hoc price, it has to be one that may be asked."""
+        return lambda value: all(e.offer is None or e.offer.allows(name, value) for e in self._site.evses.values())
+
+    # --- what the backend says -----------------------------------------------------------------------------------
+
+    @answers(AskCost)
+    def cost(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskCost)
+        evse = self._of(event.link, ask.session, now)
+        if evse is None or not self._newer(evse, ask.cost):
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        yield from self._take(evse, ask.cost, now)
+        yield Reply(event.link, event.request, "Accepted")
+
+    @on(CostHeard)
+    def heard(self, event: CostHeard, now: Moment) -> Iterator[Yielded]:
+        evse = self._of(event.link, event.session, now)
+        if evse is not None and self._newer(evse, event.cost):
+            yield from self._take(evse, event.cost, now)
+
+    def _of(self, link: str, session: str, now: Moment) -> Evse | None:
+        """Where this session's driver would read it. Only the backend that authorises has a say, and only of the
+        latest session of an EVSE: nobody is shown what somebody else has paid."""
+        if not self._site.settings.flag("cost_display") or link != self._site.links[0] or not session:
+            return None
+        evse = next((e for e in self._site.evses.values() if e.account and e.account.session == session), None)
+        if evse is None or evse.account is None or evse.account.unplugged_s is None:
+            return evse
+        late_s = now.t_s - evse.account.unplugged_s
+        return evse if late_s <= LATE_S * self._site.io_s and evse.grant is None else None
+
+    def _newer(self, evse: Evse, cost: Cost) -> bool:
+        known = evse.account.cost if evse.account else None
+        return cost.final or known is None or not known.final
+
+    def _take(self, evse: Evse, cost: Cost, now: Moment) -> Iterator[Yielded]:
+        account = evse.account
+        assert account is not None
+        account.cost = replace(cost, triggers=ahead(evse, cost.triggers, now) if cost.triggers else None)
+        if cost.texts and not cost.final:
+            account.message = cost.texts
+        yield from account.kept()
+        yield from self._arm(evse, now)
+        yield CostChanged(evse.number)
+        yield SituationChanged(evse.number)
+
+    @answers(AskMessage)
+    def message(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskMessage)
+        if not self._site.settings.flag("cost_display") or event.link != self._site.links[0]:
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        yield from self._tell_driver(ask.token, ask.texts)
+        yield Reply(event.link, event.request, "Accepted")
+
+    @on(MessageHeard)
+    def told(self, event: MessageHeard, now: Moment) -> Iterator[Yielded]:
+        if not self._site.settings.flag("cost_display") or event.link != self._site.links[0]:
+            return
+        if event.token is not None:
+            yield from self._tell_driver(event.token, event.texts)
+        evse = self._of(event.link, event.session, now)
+        if evse is not None:
+            yield from self._write_down(evse, event.texts)
+
+    def _tell_driver(self, token: Token, texts: tuple[MessageContent, ...]) -> Iterator[Yielded]:
+        """To where this token is, or as soon as it is somewhere."""
+        key = token.value.casefold()
+        self._messages.pop(key, None)
+        self._messages[key] = texts
+        while len(self._messages) > MESSAGES_MAX:
+            del self._messages[next(iter(self._messages))]
+        for evse in self._site.evses.values():
+            if evse.session is not None and evse.session.token.same(token):
+                yield from self._write_down(evse, texts)
+            elif evse.grant is not None and evse.grant.token.same(token):
+                yield SituationChanged(evse.number)
+
+    def _write_down(self, evse: Evse, texts: tuple[MessageContent, ...]) -> Iterator[Yielded]:
+        account = evse.account
+        if account is not None and account.message != texts:
+            account.message = texts
+            yield from account.kept()
+            yield SituationChanged(evse.number)
+
+    def message_for(self, evse: Evse) -> tuple[MessageContent, ...]:
+        """What the driver who is here was told of the price."""
+        if evse.grant is not None:
+            return self._messages.get(evse.grant.token.value.casefold(), ())
+        return evse.account.message if evse.account is not None else ()
+
+    # --- the life of a session -----------------------------------------------------------------------------------
+
+    @on(SessionOpened)
+    def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        session = evse.session
+        if session is None or not self._site.settings.flag("cost_display"):
+            return
+        self._sessions[evse.number] = session
+        if evse.account is not None and evse.account.session == session.id:
+            return  # it goes on after a restart
+        if evse.account is not None and evse.account.unplugged_s is None:  # charged again without unplugging
+            yield from self._unplugged(evse, now)
+        message = self._messages.pop(session.token.value.casefold(), ())
+        own = self._own(session.start_wh, now) if session.offline else None
+        evse.account = Account(session.id, evse.number, session.start_wh, message, own)
+        yield from evse.account.kept()
+
+    def _own(self, start_wh: int, now: Moment) -> Cost | None:
+        """A session that begins off line: the prices that were agreed for that."""
+        texts = [self._site.settings.text(f"offline_{part}_price") for part in ("kwh", "hour", "flat")]
+        if not any(texts):
+            return None
+        price = Price(*(micro(text) if text else None for text in texts))
+        return Cost(price.flat_micro or 0, estimated=True, meter_wh=start_wh, utc_s=now.utc_s, price=price)
+
+    @on(SessionClosed)
+    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        if evse.account is None or evse.account.session != event.session:
+            return
+        session = self._sessions.pop(evse.number, None)
+        billed_wh = event.end_wh
+        if billed_wh is None:
+            billed_wh = evse.reading.energy_wh if evse.reading else 0
+        register_wh = max(evse.account.start_wh, billed_wh)
+        evse.account.energy_wh = register_wh - evse.account.start_wh
+        evse.account.over = True
+        evse.account.told = session is None or session.told or evse.account.energy_wh > 0
+        cost = evse.account.cost
+        if cost is not None and not (cost.idle or cost.final):  # no more energy, no more charging time
+            total_micro = cost.at(register_wh, now.utc_s)
+            evse.account.cost = replace(cost, total_micro=total_micro, price=None, next=None)
+        if evse.vehicle and evse.known:
+            yield from evse.account.kept()
+        else:
+            yield from self._unplugged(evse, now)
+
+    @on(VehicleLeft, CableRemoved, BoardOpened, TransactionClosed)
+    def left(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        if evse.account is not None and evse.account.over and not evse.vehicle:
+            yield from self._unplugged(evse, now)
+
+    def _unplugged(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        """Once, and as durable as a bill: the cost of the place ends here, but not before its transaction, which may
+        outlast its session (decision 9)."""
+        account = evse.account
+        if account is None or account.unplugged_s is not None:
+            return
+        if evse.tx is not None and evse.tx.id == account.session:
+            yield from account.kept()
+            return
+        account.unplugged_s = now.t_s
+        yield Remember("account", account.session, None)
+        if account.told and self._site.settings.flag("idle_fee_after_stop"):
+            for link in self._site.links:
+                yield Tell(link, ConnectorUnplugged(account.session, evse.number, now.stamp))
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        """Nothing is lost but a text on the screen where a record cannot be read."""
+        for key, record in event.remembered.get("account", {}).items():
+            account = _read(key, record)
+            evse = self._site.evses.get(account.evse) if account else None
+            if evse is None or account is None or evse.account is not None:
+                yield Remember("account", key, None)
+                continue
+            evse.account = account
+            if evse.session is not None and not account.over:
+                self._sessions[evse.number] = evse.session
+            yield from self._arm(evse, now)
+            if account.cost is not None and not account.cost.final:
+                yield CostChanged(evse.number)
+
+    # --- prices that change --------------------------------------------------------------------------------------
+
+    def _arm(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        cost = evse.account.cost if evse.account else None
+        turn = cost.next.at_utc_s if cost and cost.next and not cost.final else None
+        yield WakeMe(f"cost-turn:{evse.number}", in_time(turn, now))
+        runs = cost is not None and cost.idle and not cost.final
+        yield WakeMe(f"cost-idle:{evse.number}", now.t_s + REFRESH_S * self._site.io_s if runs else None)
+
+    @on(ClockTrusted)
+    def clock(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        for evse in self._site.evses.values():
+            yield from self._arm(evse, now)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        kind, _, number = event.key.partition(":")
+        if kind not in ("cost-turn", "cost-idle"):
+            return
+        evse = self._site.evses[int(number)]
+        account, cost = evse.account, evse.account.cost if evse.account else None
+        if account is None or cost is None or account.unplugged_s is not None:
+            return
+        if kind == "cost-turn" and cost.next:
+            account.cost = cost.turned(evse.reading.energy_wh if evse.reading else cost.meter_wh or 0)
+            yield from account.kept()
+        yield from self._arm(evse, now)
+        yield SituationChanged(evse.number)
+
+
+def _read(key: str, record: Mapping[str, Any]) -> Account | None:
+    try:
+        return Account.of(key, record)
+    except (Poisoned, KeyError, TypeError, ValueError, OverflowError):
+        return None

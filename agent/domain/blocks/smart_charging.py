@@ -1,0 +1,403 @@
+"""Smart charging: profiles set, cleared, told and kept; the current that each EVSE may offer, worked out anew whenever
+something changes it (OCPP 1.6 3.13, 5.7, 5.16; 2.x block K)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from agent.domain.charging.composite_schedule import (
+    Bound,
+    Outlet,
+    Table,
+    composite,
+    next_change_s,
+    own_bound,
+    station_bound,
+)
+from agent.domain.charging.load_sharing import Budget, Claim, room_a, shares
+from agent.domain.charging.profile_periods import begins_with_session
+from agent.domain.charging.profiles import (
+    UNIT_WORDS,
+    Installed,
+    Kind,
+    Profile,
+    ProfileRefusal,
+    Purpose,
+    Unit,
+    conflict,
+    misplaced,
+    problem,
+    same_right,
+)
+from agent.domain.events import (
+    Asked,
+    BoardChanged,
+    BoardOpened,
+    ClockTrusted,
+    FaultCleared,
+    FaultRaised,
+    LimitChanged,
+    SessionClosed,
+    SessionOpened,
+    Started,
+    TimeCame,
+    VehicleConnected,
+    VehicleLeft,
+    VehiclePaused,
+    VehicleReady,
+)
+from agent.domain.evse import FEED, Evse, Site, State
+from agent.domain.faults import LIVE
+from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.orders import Remember, Reply, WakeMe
+from agent.domain.requests import AskClearProfiles, AskComposite, AskProfiles, AskSetProfile
+from agent.domain.serialization import Poisoned, dump, load
+from agent.domain.session.common import timer
+from agent.domain.session_records import Session
+from agent.model.fastclass import replace
+from agent.model.types import STATION, EvseId, Moment, Stamp
+
+TIMER = "limits:"
+YIELD_S = 5.0
+"""How long a vehicle may take to follow a lower offer (IEC 61851-1, annex A): only then another one may get it."""
+LONG_AGO = Stamp(0, 0.0)
+EARLY_S = 0.001
+"""A timer that fires a hair too early has come."""
+
+
+class Charging:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._installed: dict[int, Installed] = {}
+        self._still: dict[EvseId, tuple[float, float]] = {}
+        """Amperes that a vehicle may draw yet although it is offered less by now, and until when."""
+        site.bound = self.bound
+        site.profiles = lambda: len(self._installed)
+
+    # --- what is installed -------------------------------------------------------------------------------------
+
+    @on(Started)
+    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        """Profiles survive; those of a session that is over do not."""
+        for key, record in event.remembered.get("charging_profile", {}).items():
+            try:
+                found = Installed(int(record["evse"]), load(record["profile"], Profile))
+            except (Poisoned, KeyError, TypeError, ValueError) as e:
+                yield Remember("poisoned", f"charging_profile/{key}", {"record": record, "why": str(e)})
+                yield Remember("charging_profile", key, None)
+                continue
+            profile = found.profile
+            if profile.purpose is Purpose.TX and profile.session not in {s.id for s in self._sessions()}:
+                yield Remember("charging_profile", key, None)
+            else:
+                self._installed[profile.id] = found
+
+    def _sessions(self) -> Iterator[Session]:
+        return (e.session for e in self._site.evses.values() if e.session is not None)
+
+    def _install(self, evse: EvseId, profile: Profile) -> Iterator[Yielded]:
+        self._installed[profile.id] = Installed(evse, profile)
+        yield Remember("charging_profile", str(profile.id), {"evse": evse, "profile": dump(profile)})
+
+    def _forget(self, *ids: int) -> Iterator[Yielded]:
+        for number in ids:
+            del self._installed[number]
+            yield Remember("charging_profile", str(number), None)
+
+    @answers(AskSetProfile)
+    def put(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """Durable before it is promised."""
+        ask = event.ask
+        assert isinstance(ask, AskSetProfile)
+        new = Installed(ask.evse, self._bound_to_session(ask, now))
+        gone = self._displaced(new, ask.replaces)
+        if len(self._installed) - len(gone) >= self._most:
+            gone |= self._over(now)
+        refusal = self._refusal(new, ask.replaces)
+        if refusal is None and len(self._installed) - len(gone) >= self._most:
+            refusal = ProfileRefusal("TooManyElements", f"{self._most} profiles are installed, no more fit")
+        if refusal is not None:
+            yield Reply(event.link, event.request, "Rejected", {"reason": refusal})
+            return
+        yield from self._forget(*(gone - {new.profile.id}))
+        yield from self._install(new.evse, new.profile)
+        yield Reply(event.link, event.request, "Accepted")
+        yield from self._recompute(now)
+
+    @property
+    def _most(self) -> int:
+        return self._site.settings.number("profiles_max")
+
+    def _displaced(self, new: Installed, replaces: bool) -> set[int]:
+        """The one of the same id always (1.6 5.16.2, K01)."""
+        return {
+            n
+            for n, old in self._installed.items()
+            if n == new.profile.id or (replaces and old.evse == new.evse and same_right(new.profile, old.profile))
+        }
+
+    def _over(self, now: Moment) -> set[int]:
+        """Profiles that will never speak again."""
+        until = {n: i.profile.valid_to_utc_s for n, i in self._installed.items()}
+        return {n for n, u in until.items() if u is not None and now.utc_s is not None and u <= now.utc_s}
+
+    def _bound_to_session(self, ask: AskSetProfile, now: Moment) -> Profile:
+        """A TxProfile without a session is for the one that runs; a station maximum that would begin with a session
+        (1.x lets it) begins now: the station has none."""
+        profile, evse = ask.profile, self._site.evses.get(ask.evse)
+        if profile.purpose is Purpose.TX and not profile.session and evse is not None and evse.session is not None:
+            return replace(profile, session=evse.session.id)
+        if profile.purpose is Purpose.STATION_MAX and begins_with_session(profile) and now.utc_s is not None:
+            schedule = replace(profile.schedule, start_utc_s=math.floor(now.utc_s))
+            return replace(profile, kind=Kind.ABSOLUTE, schedule=schedule)
+        return profile
+
+    def _refusal(self, new: Installed, replaces: bool) -> ProfileRefusal | None:
+        profile, evse = new.profile, self._site.evses.get(new.evse)
+        if new.evse != STATION and evse is None:
+            return ProfileRefusal("UnknownEvse", "there is no such EVSE")
+        if profile.purpose is Purpose.TX and evse is not None:
+            session = evse.session
+            if session is None or session.stop is not None or session.id != profile.session:
+                return ProfileRefusal("TxNotFound", "this transaction does not run here")
+        others = [i for n, i in self._installed.items() if n != profile.id]
+        if not replaces and any(conflict(new, old) for old in others):
+            return ProfileRefusal(
+                "DuplicateProfile", "another profile of this purpose and stack level is valid at the same time"
+            )
+        return misplaced(new.evse, profile) or problem(profile, self._site.settings)
+
+    @answers(AskClearProfiles)
+    def clear(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskClearProfiles)
+        if ask.id is not None:
+            found = [i for i in (ask.id,) if i in self._installed]
+        else:
+            found = [i.profile.id for i in self._meeting(ask)]
+        yield from self._forget(*found)
+        yield Reply(event.link, event.request, "Accepted" if found else "Unknown")
+        yield from self._recompute(now)
+
+    def _meeting(self, ask: AskClearProfiles | AskProfiles) -> list[Installed]:
+        return [
+            i
+            for i in self._installed.values()
+            if ask.evse in (None, i.evse)
+            and ask.purpose in (None, i.profile.purpose)
+            and ask.stack_level in (None, i.profile.stack_level)
+        ]
+
+    @answers(AskProfiles)
+    def report(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """``profiles``: what is installed and meets the criteria, EVSE by EVSE."""
+        ask = event.ask
+        assert isinstance(ask, AskProfiles)
+        found = [i for i in self._meeting(ask) if not ask.ids or i.profile.id in ask.ids]
+        found.sort(key=lambda i: (i.evse, i.profile.id))
+        yield Reply(event.link, event.request, "Accepted" if found else "NoProfiles", {"profiles": found})
+
+    @answers(AskComposite)
+    def composite(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        """The schedule begins at the request, rounded up to the millisecond: never with an earlier limit (1.6 errata
+        3.28, 2.0.1 K08.FR.02)."""
+        ask = event.ask
+        assert isinstance(ask, AskComposite)
+        units = self._site.settings.items_of("profile_rate_units")
+        unit = ask.unit or next((u for u in Unit if UNIT_WORDS[u] in units), Unit.A)
+        known = ask.evse == STATION or ask.evse in self._site.evses
+        if not known or UNIT_WORDS[unit] not in units or ask.duration_s <= 0 or now.utc_s is None:
+            yield Reply(event.link, event.request, "Rejected")
+            return
+        start_s = math.ceil(now.utc_s * 1000) / 1000
+        outlets = [self._outlet(e, now) for e in self._site.evses.values()]
+        covered_s, spans = composite(self._table(now), outlets, ask.evse, start_s, ask.duration_s, unit)
+        meant = [e for e in self._site.evses.values() if ask.evse in (STATION, e.number)]
+        data = {"start_utc_s": start_s, "duration_s": covered_s, "unit": unit, "spans": spans}
+        data["dc"] = all(e.dc for e in meant)
+        yield Reply(event.link, event.request, "Accepted", data)
+
+    # --- sessions ----------------------------------------------------------------------------------------------
+
+    @on(SessionOpened)
+    def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+        session = self._site.evses[event.evse].session
+        if session is not None and session.profile is not None:
+            profile, session.profile = replace(session.profile, session=session.id), None
+            yield from self._forget(*({profile.id} & self._installed.keys()))
+            yield from self._install(event.evse, profile)
+        yield from self._recompute(now)
+
+    @on(SessionClosed)
+    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+        self._site.evses[event.evse].allowed_a = None
+        yield from self._forget(*[n for n, i in self._installed.items() if i.profile.session == event.session])
+        yield from self._recompute(now)
+
+    @on(ClockTrusted, VehicleConnected, VehicleLeft, VehicleReady, VehiclePaused)
+    def changed(self, event: Any, now: Moment) -> Iterator[Yielded]:
+        yield from self._recompute(now)
+
+    @on(BoardOpened)
+    def seen(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+        """Nothing flows here; where a session goes on, its rules say so next."""
+        if self._site.evses[event.evse].session is None:
+            yield from self._recompute(now)
+
+    @on(BoardChanged)
+    def board(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
+        """A rating of the cable that is read late: the cable carries less than is offered."""
+        evse = self._site.evses[event.evse]
+        if evse.allowed_a is not None and evse.allowed_a > evse.most_a:
+            yield from self._recompute(now)
+
+    @on(FaultRaised, FaultCleared)
+    def live(self, event: FaultRaised | FaultCleared, now: Moment) -> Iterator[Yielded]:
+        """Once others have added the fault, or taken it away."""
+        if event.fault in LIVE:
+            yield WakeMe(TIMER, now.t_s)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        """Also when a vehicle has had its time to ask for energy."""
+        if event.key == TIMER or event.key in (timer("settle", e) for e in self._site.evses.values()):
+            yield from self._recompute(now)
+
+    # --- what may be offered -----------------------------------------------------------------------------------
+
+    def bound(self, evse: Evse, now: Moment) -> None:
+        """Before a session gets energy: its share, as far as the others have left it already. Too little for it: none.
+        Another one that charged when the agent went away, and whose board has not been opened since, still has what
+        it was given then: its share, as far as anybody can say now."""
+        running = self._charging()
+        table, at_s = self._table(now), _axis_s(now)
+        owns = {e.number: own_bound(table, self._outlet(e, now), at_s) for e in running}
+        evse.allowed_phases = owns[evse.number].phases
+        claims = [self._claim(e, owns[e.number], len(running) == 1) for e in running]
+        budgets = self._budgets(running, now)
+        fair_a = shares(budgets, claims)
+        others = [e for e in running if e is not evse]
+        had_a = {e.number: fair_a[e.number] if e.allowed_a is None else e.allowed_a for e in others}
+        taken_a = {e.number: max(had_a[e.number], self._still_a(e, now)) for e in others}
+        allowed_a = min(fair_a[evse.number], room_a(budgets, taken_a, evse.number))
+        least_a = next(c.least_a for c in claims if c.evse == evse.number)
+        evse.allowed_a = allowed_a if allowed_a >= least_a else 0.0
+
+    def _charging(self) -> list[Evse]:
+        """Who has a share in the station's maximum, in the order in which they came."""
+        running = [e for e in self._site.evses.values() if _draws(e)]
+        return sorted(running, key=lambda e: (e.session.started if e.session else LONG_AGO, e.number))
+
+    def _budgets(self, running: list[Evse], now: Moment) -> list[Budget]:
+        """The station's feed and the maximum that a backend has set: amperes are of each phase, watts of all."""
+        station = station_bound(self._table(now), max((e.phases for e in running), default=3), _axis_s(now))
+        per_phase_a = [] if self._site.feed_a is None else [self._site.feed_a]
+        if station is not None and station.unit is Unit.A:
+            per_phase_a.append(station.limit)
+        out = [
+            Budget(min(per_phase_a), {e.number: 1 / e.efficiency for e in running if phase in e.feeds})
+            for phase in FEED
+            if per_phase_a
+        ]
+        if station is not None and station.unit is Unit.W:
+            out.append(Budget(station.limit, {e.number: e.watts_per_a / e.efficiency for e in running}))
+        return out
+
+    def _recompute(self, now: Moment) -> Iterator[Yielded]:
+        running = self._charging()
+        table, at_s = self._table(now), _axis_s(now)
+        outlets = [self._outlet(e, now) for e in running]
+        owns = {e.number: own_bound(table, o, at_s) for e, o in zip(running, outlets, strict=True)}
+        for evse in running:
+            evse.allowed_phases = owns[evse.number].phases
+        budgets = self._budgets(running, now)
+        wanted = shares(budgets, [self._claim(e, owns[e.number], len(running) == 1) for e in running])
+        again_s = self._wait_for_room(wanted, running, now) if budgets else math.inf
+        for evse in running:
+            if evse.allowed_a is None or abs(wanted[evse.number] - evse.allowed_a) > 1e-6:
+                evse.allowed_a = wanted[evse.number]
+                yield LimitChanged(evse.number)
+        ahead_s = min(next_change_s(table, outlets, at_s) - at_s + EARLY_S, again_s) if running else math.inf
+        yield WakeMe(TIMER, None if ahead_s == math.inf else now.t_s + ahead_s)
+
+    def _claim(self, evse: Evse, own: Bound, alone: bool) -> Claim:
+        """``minChargingRate`` says whom to let wait when there is not enough for all; who is alone waits for nobody,
+        and who cannot wait gets no more for it."""
+        waits = not (alone or evse.insists or own.least > own.limit)
+        least_a = max(evse.least_a, own.least) if waits else evse.least_a
+        return Claim(evse.number, own.limit, least_a, _eager(evse), evse.insists)
+
+    def _wait_for_room(self, wanted: dict[EvseId, float], running: list[Evse], now: Moment) -> float:
+        """While somebody has to come down, nobody goes up, except to what he may draw anyway: their vehicles take a
+        moment, whatever is told meanwhile. Returns when to look again."""
+        until_s = now.t_s + max(YIELD_S, 2 * self._site.io_s)
+        for e in running:
+            if (e.allowed_a or 0.0) > wanted[e.number] + 1e-6 and e.contactor:
+                self._still[e.number] = max(e.allowed_a or 0.0, self._still_a(e, now)), until_s
+        down = [end_s for e in running if self._still_a(e, now) for end_s in self._still[e.number][1:]]
+        up = [e for e in running if (e.allowed_a or 0.0) < wanted[e.number] - 1e-6]
+        if not (down and up):
+            return math.inf
+        for evse in up:
+            wanted[evse.number] = max(evse.allowed_a or 0.0, min(wanted[evse.number], self._still_a(evse, now)))
+        return max(down) - now.t_s
+
+    def _still_a(self, evse: Evse, now: Moment) -> float:
+        amperes, until_s = self._still.get(evse.number, (0.0, 0.0))
+        return amperes if now.t_s < until_s and _draws(evse) and evse.contactor else 0.0
+
+    # --- words of the arithmetic ---------------------------------------------------------------------------------
+
+    @property
+    def _nominal_v(self) -> float:
+        return float(self._site.settings.number("nominal_voltage_v"))
+
+    def _table(self, now: Moment) -> Table:
+        pending = [
+            Installed(e.number, replace(e.session.profile, session=e.session.id))
+            for e in self._site.evses.values()
+            if e.session is not None and e.session.profile is not None
+        ]
+        return Table(
+            (*self._installed.values(), *pending),
+            self._nominal_v,
+            trusted=now.utc_s is not None,
+            switches=self._site.settings.flag("phase_switching"),
+            feed_a=self._site.feed_a,
+        )
+
+    def _outlet(self, evse: Evse, now: Moment) -> Outlet:
+        session = evse.session
+        age_s = 0.0
+        if session is not None and session.started.boot == now.stamp.boot:
+            age_s = max(0.0, now.t_s - session.started.t_s)
+        began_s = _axis_s(now) - EARLY_S - age_s
+        of = session.id if session else ""
+        surely_a = evse.least_a if evse.insists else 0.0
+        return Outlet(evse.number, evse.most_a, evse.phases, began_s, of, evse.efficiency, evse.dc, surely_a)
+
+
+def _draws(evse: Evse) -> bool:
+    """Energy may flow: in a session (of a vehicle that takes any), at its end until the contactor is open, on a board
+    that went on by itself while the agent was away, and where nobody can switch it off."""
+    return (
+        (evse.state is State.ACTIVE and not evse.spent)
+        or (evse.state is State.ENDING and evse.contactor)
+        or evse.unseen
+        or (evse.vehicle and bool(LIVE & evse.faults))
+    )
+
+
+def _eager(evse: Evse) -> bool:
+    """Its vehicle asks for energy, or may: a board that nobody has seen yet tells nothing, and some see it only some
+    time after there is something to have."""
+    if evse.asks or not evse.known:
+        return True
+    return not (evse.tells_pilot or (evse.release and evse.settled))
+
+
+def _axis_s(now: Moment) -> float:
+    """Now on the axis of all times: UTC, or the stamp clock as long as that is not known."""
+    return (now.t_s if now.utc_s is None else now.utc_s) + EARLY_S

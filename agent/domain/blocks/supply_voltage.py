@@ -1,0 +1,57 @@
+"""The grid as the outlet's own meter sees it. A phase that is missing, or not connected to the meter: what flows there
+is not counted. A neutral that is broken: it destroys what is plugged in. Boards that measure it say so themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from agent.domain.events import FaultCleared, FaultRaised, MeterRead
+from agent.domain.evse import Site
+from agent.domain.faults import LASTING_S
+from agent.domain.functional_block import Yielded, on
+from agent.model.types import EvseId, Fault, Moment
+
+LEAST_V, MOST_V = 150.0, 280.0
+"""No grid of 230 V is that low or high for long (EN 50160 allows a tenth)."""
+LASTS_S = 5.0
+
+
+class Voltages:
+    """``_since_s``: when it was seen first, or, of what is raised, not any more."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._since_s: dict[tuple[EvseId, Fault], float] = {}
+        self._raised: set[tuple[EvseId, Fault]] = set()
+
+    @on(MeterRead)
+    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        volts = event.reading.voltage_v[: evse.phases]
+        if evse.dc or not volts:
+            return
+        seen = _wrong(volts)
+        for fault in (Fault.UNDER_VOLTAGE, Fault.OVER_VOLTAGE):
+            key = evse.number, fault
+            if fault not in evse.faults:  # the board, which told it too, has taken it back
+                self._raised.discard(key)
+            if (fault in seen) == (key in self._raised):
+                self._since_s.pop(key, None)
+                continue
+            lasts_s = event.reading.at.t_s - self._since_s.setdefault(key, event.reading.at.t_s)
+            if lasts_s < (LASTS_S if fault in seen else LASTING_S):
+                continue
+            self._since_s.pop(key)
+            self._raised ^= {key}
+            if fault in seen:
+                yield FaultRaised(evse.number, fault)
+            elif fault not in evse.board_faults:
+                yield FaultCleared(evse.number, fault)
+
+
+def _wrong(volts: Sequence[float]) -> frozenset[Fault]:
+    """All lines dark is a power cut, which others tell."""
+    if not any(volts):
+        return frozenset()
+    low = {Fault.UNDER_VOLTAGE} if min(volts) < LEAST_V else set()
+    return frozenset(low | ({Fault.OVER_VOLTAGE} if max(volts) > MOST_V else set()))

@@ -1,0 +1,45 @@
+"""Energy that flows though nothing is released: a contactor that does not open, or a board that something else than the
+agent releases. Most boards do not see the one (those that do: ``contactor.py``), none the other; the outlet's own meter
+does. Nobody pays for it, and the outlet may be live without a vehicle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.energized import flows
+from agent.domain.events import BoardOpened, FaultRaised, MeterRead
+from agent.domain.evse import Site
+from agent.domain.functional_block import Yielded, on
+from agent.domain.orders import Note
+from agent.model.types import EvseId, Fault, Moment
+
+LASTS_S = 20.0
+"""A board may wait 6 s until it opens under load (IEC 61851-1); an idle meter is looked at every 10 s."""
+
+
+class Leaking:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._since_s: dict[EvseId, float] = {}
+
+    @on(MeterRead)
+    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        why = flows(event.reading)
+        if not why or evse.release or not evse.known or Fault.BOARD_SILENT in evse.faults:
+            self._since_s.pop(evse.number, None)
+            return
+        at_s = event.reading.at.t_s
+        since_s = self._since_s.setdefault(evse.number, at_s)
+        if at_s - since_s >= LASTS_S * max(1.0, self._site.io_s) and Fault.CONTACTOR_WELDED not in evse.faults:
+            yield Note(
+                evse.number, f"{why} though nothing is released: its contactor does not open, or something else "
+                "releases it (its release mode, an input); switch it off and look", "board"
+            )  # fmt: skip
+            yield FaultRaised(evse.number, Fault.CONTACTOR_WELDED)
+
+    @on(BoardOpened)
+    def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+        """Release was withdrawn a moment ago, whatever was before."""
+        self._since_s.pop(event.evse, None)
+        yield from ()

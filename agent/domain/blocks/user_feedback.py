@@ -1,0 +1,58 @@
+"""Short answers to what a person has just done: a sound, and some blinking of the lamp (1.6 BlinkRepeat)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.events import CardRefused, FaultCleared, FaultRaised, StopWanted, TokenAccepted
+from agent.domain.evse import Evse, Site
+from agent.domain.faults import blocks
+from agent.domain.functional_block import Yielded, on
+from agent.domain.messages import TriggerReason
+from agent.domain.orders import Signal
+from agent.model.types import STATION, EvseId, Fault, Moment, Sign, TokenType
+
+
+class Signals:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._known: set[tuple[EvseId, Fault]] = set()
+
+    @on(TokenAccepted)
+    def accepted(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
+        """A card; what comes from afar or without anybody has nobody to hear it."""
+        if not event.remote_id and event.token.type is not TokenType.NO_AUTHORIZATION:
+            yield self._signal(event.evse, Sign.ACCEPTED)
+
+    @on(StopWanted)
+    def stopped(self, event: StopWanted, now: Moment) -> Iterator[Yielded]:
+        if event.token is not None and event.trigger == TriggerReason.STOP_AUTHORIZED:
+            yield self._signal(event.evse, Sign.ACCEPTED)
+
+    @on(CardRefused)
+    def refused(self, event: CardRefused, now: Moment) -> Iterator[Yielded]:
+        yield self._signal(event.evse, Sign.REFUSED)
+
+    @on(FaultRaised)
+    def fault(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
+        """Once, and only where somebody is who can be told: no station calls out at night to an empty street."""
+        for evse in self._touched(event.evse):
+            new = (evse.number, event.fault) not in self._known
+            self._known.add((evse.number, event.fault))
+            if new and blocks(event.fault) and _somebody(evse):
+                yield self._signal(evse.number, Sign.FAULT)
+
+    @on(FaultCleared)
+    def cleared(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
+        self._known -= {(e.number, event.fault) for e in self._touched(event.evse)}
+        return iter(())
+
+    def _touched(self, number: EvseId) -> list[Evse]:
+        return [e for e in self._site.evses.values() if number in (STATION, e.number)]
+
+    def _signal(self, evse: EvseId, sign: Sign) -> Signal:
+        return Signal(evse, sign, self._site.settings.number("blink_repeat"))
+
+
+def _somebody(evse: Evse) -> bool:
+    return evse.vehicle or evse.cable or evse.grant is not None or evse.session is not None

@@ -1,0 +1,211 @@
+"""The QR code of an outlet, and the outlet that is kept for who is paying (OCPP 2.1 C25 and its back-port).
+
+What is shown: a code with a one-time token if a backend has set it up, otherwise the fixed address; nothing, with a
+reason, while a payment could not lead to a charge. Who has begun to pay at the web page gets the outlet to himself for
+a while: cards are refused there, the remote start that follows is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil
+
+from agent.domain.cost_screen import Values
+from agent.domain.events import (
+    Asked,
+    CardRefused,
+    ClockTrusted,
+    Event,
+    SessionOpened,
+    SettingChanged,
+    SituationChanged,
+    TimeCame,
+    TokenAccepted,
+)
+from agent.domain.evse import Evse, Service, Site
+from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.orders import Reply, WakeMe
+from agent.domain.requests import AskWebPayment, AskWebPaymentOver
+from agent.domain.variables import OUTLETS_MOST, Value
+from agent.domain.web_payment import (
+    VERSION,
+    Plan,
+    address_problem,
+    filled,
+    receipt_problem,
+    slot,
+    template_problem,
+    token,
+)
+from agent.model.fastclass import frozen
+from agent.model.types import STATION, EvseId, Moment
+
+HOLD_MOST_S = 300
+_TEMPLATE, _ENABLED = "template", "enabled"
+
+
+@frozen
+class Code:
+    """``url`` "": nothing can be shown, ``why`` says the reason (a key of the texts, "" for none). ``until_s``: on the
+    stamp clock, when another one takes its place. ``quality``: of its error correction, if a backend has said one."""
+
+    url: str = ""
+    why: str = ""
+    until_s: float | None = None
+    quality: str = ""
+
+
+class WebPayments:
+    def __init__(self, site: Site) -> None:
+        self._site, self._plan = site, site.web_payment
+        for number in (STATION, *site.evses):
+            site.judges[f"web{number}_{_TEMPLATE}"] = self._template
+            site.judges[f"qr{number}_url"] = self._address
+        site.judges["receipt_url"] = self._receipt
+
+    @property
+    def plan(self) -> Plan:
+        return self._plan
+
+    def _template(self, value: Value) -> bool:
+        return not value or not template_problem(str(value), self._plan.hosts)
+
+    def _address(self, value: Value) -> bool:
+        return not value or not address_problem(str(value), self._plan.hosts)
+
+    def _receipt(self, value: Value) -> bool:
+        return not value or not receipt_problem(str(value), self._plan.hosts)
+
+    # --- the code ----------------------------------------------------------------------------------------------------
+
+    def code(self, evse: Evse, now: Moment) -> Code:
+        site, settings = self._site, self._site.settings
+        if site.free_vending or (self._plan.plugged and not evse.vehicle):
+            return Code()
+        number = self._number(evse)
+        known = number <= OUTLETS_MOST  # an outlet beyond has no settings of its own
+        dynamic = self._plan.dynamic and known and settings.flag(f"web{number}_enabled")
+        keyed = evse.number <= OUTLETS_MOST
+        own = settings.text(f"qr{evse.number}_url") if keyed else self._plan.fixed.get(evse.number)
+        fixed = own or site.qr_url
+        if not dynamic and not fixed:
+            return Code()
+        if not site.online:
+            return Code(why="offline")
+        if site.service(evse) is not Service.IN_SERVICE:
+            return Code(why="unavailable")
+        return self._dynamic(evse, number, now) if dynamic else Code(fixed)
+
+    def _number(self, evse: Evse) -> EvseId:
+        return STATION if self._plan.shared else evse.number
+
+    def _dynamic(self, evse: Evse, number: EvseId, now: Moment) -> Code:
+        settings = self._site.settings
+        template, secret = settings.text(f"web{number}_template"), settings.text(f"web{number}_secret")
+        if not template or not secret:
+            return Code()
+        if now.utc_s is None:  # a token of another time would be refused, or be one that was seen before
+            return Code(why="clock")
+        validity_s, length = settings.number(f"web{number}_validity_s"), settings.number(f"web{number}_length")
+        at = slot(now.utc_s, validity_s)
+        roaming = settings.text(f"web{number}_roaming_id") or self._plan.ids.get(evse.number, "")
+        values = {
+            "chargingstationid": self._plan.station,
+            "roamingcsid": self._plan.station_roaming_id or self._plan.station,
+            "evse": str(evse.number),
+            "evseid": str(evse.number),
+            "roamingevseid": roaming or f"{self._plan.station}*{evse.number}",
+            "totp": token(secret, at, length),
+            "version": VERSION,
+        }
+        until_s = now.t_s + (at + 1) * validity_s - now.utc_s
+        return Code(filled(template, values), until_s=until_s, quality=settings.text(f"web{number}_quality"))
+
+    def shown(self, evse: Evse, now: Moment) -> Values:
+        """For the idle screen."""
+        code = self.code(evse, now)
+        said = {"no_code": code.why, "qr_quality": code.quality}
+        return {"qr_url": code.url, **{name: text for name, text in said.items() if text}}
+
+    @on(SettingChanged)
+    def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
+        if event.name.startswith(("web", "qr")):
+            yield SituationChanged(STATION)
+
+    @on(SituationChanged, ClockTrusted)
+    def situation(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        """A timer for the edge of the slot that is shown."""
+        for evse in self._site.evses.values():
+            if self._plan.dynamic and evse.session is None:
+                yield WakeMe(f"code:{evse.number}", self.code(evse, now).until_s)
+
+    @on(TimeCame)
+    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        kind, _, number = event.key.partition(":")
+        if kind == "code":
+            yield SituationChanged(int(number))
+        elif kind == "payer":
+            evse = self._site.evses[int(number)]
+            if evse.payer_until_s is not None and now.t_s >= evse.payer_until_s:
+                yield from self._free(evse)
+            else:
+                yield from self._tick(evse, now)
+
+    # --- somebody is paying ------------------------------------------------------------------------------------------
+
+    @answers(AskWebPayment)
+    def begun(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskWebPayment)
+        evse = self._site.evses.get(ask.evse)
+        if event.link != self._site.links[0]:  # another one only looks on: it keeps no driver away
+            yield Reply(event.link, event.request, "Rejected", {"reason": "notAllowed"})
+        elif evse is None:
+            yield Reply(event.link, event.request, "Rejected", {"reason": "invalidConnectorId"})
+        elif not 0 <= ask.timeout_s <= HOLD_MOST_S:
+            yield Reply(event.link, event.request, "Rejected", {"reason": "invalidTimeout"})
+        elif ask.timeout_s and (not evse.startable or self._site.service(evse) is not Service.IN_SERVICE):
+            yield Reply(event.link, event.request, "Rejected", {"reason": "connectorNotAvailable"})
+        else:
+            yield Reply(event.link, event.request, "Accepted")
+            if ask.timeout_s:
+                evse.payer_until_s = now.t_s + ask.timeout_s
+                yield from self._tick(evse, now)
+            else:
+                yield from self._free(evse)
+
+    @answers(AskWebPaymentOver)
+    def failed(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+        ask = event.ask
+        assert isinstance(ask, AskWebPaymentOver)
+        evse = self._site.evses.get(ask.evse)
+        if evse is None or event.link != self._site.links[0]:
+            reason = "invalidConnectorId" if evse is None else "notAllowed"
+            yield Reply(event.link, event.request, "Rejected", {"reason": reason})
+            return
+        yield Reply(event.link, event.request, "Accepted")
+        if evse.payer_until_s is not None:
+            yield from self._free(evse)
+            yield CardRefused(evse.number, "web_failed", ask.message)
+
+    @on(TokenAccepted, SessionOpened)
+    def over(self, event: TokenAccepted | SessionOpened, now: Moment) -> Iterator[Yielded]:
+        yield from self._free(self._site.evses[event.evse])
+
+    def _free(self, evse: Evse) -> Iterator[Yielded]:
+        if evse.payer_until_s is not None:
+            evse.payer_until_s = None
+            yield WakeMe(f"payer:{evse.number}", None)
+            yield SituationChanged(evse.number)
+
+    def _tick(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        """Once a second of the screen's countdown."""
+        if evse.payer_until_s is not None:
+            yield WakeMe(f"payer:{evse.number}", min(evse.payer_until_s, now.t_s + self._site.io_s))
+            yield SituationChanged(evse.number)
+
+
+def waits_s(evse: Evse, now: Moment) -> int | None:
+    """How long the outlet is still kept for somebody who pays; None: it is not."""
+    left_s = None if evse.payer_until_s is None else evse.payer_until_s - now.t_s
+    return None if left_s is None or left_s <= 0 else ceil(left_s)

@@ -1,0 +1,90 @@
+"""What a session that was paid for at a web page has come to so far, by the price that its driver was shown. For the
+screen only, and told as about right: the backend charges, and what it says of the cost goes before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from agent.domain.driver_cost import Bill
+from agent.domain.events import MeterRead, SessionClosed, SessionOpened, SituationChanged
+from agent.domain.evse import Evse, Site, State
+from agent.domain.functional_block import Yielded, on
+from agent.domain.local_time import local
+from agent.domain.messages import ChargingState, TriggerReason
+from agent.model.types import EvseId, Moment, Stamp
+
+if TYPE_CHECKING:  # of stations that sell without a contract
+    from agent.domain.session_usage import Usage
+    from agent.domain.tariff import Tariff
+
+
+class Reckoning:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._usage: dict[EvseId, tuple[Tariff, Usage]] = {}
+
+    @on(SessionOpened)
+    def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+        """Minutes before a restart are known to nobody: then only energy and what is due once can be reckoned."""
+        evse = self._site.evses[event.evse]
+        evse.reckoned = None
+        self._usage.pop(event.evse, None)
+        session = evse.session
+        tariff = evse.offer.price(self._site.settings) if session and session.web and evse.offer else None
+        if session is None or tariff is None or (tariff.windows and now.utc_s is None):
+            return
+        if event.trigger == TriggerReason.TX_RESUMED and (tariff.windows or tariff.minute or tariff.occupancy):
+            return
+        utc_s = clock_s(now)
+        usage = tariff.usage(local(self._site.settings, utc_s, self._site.zone))
+        self._usage[event.evse] = tariff, usage.at(utc_s, session.start_wh, None, now.stamp)
+        yield from self._said(evse, session.id)
+
+    @on(MeterRead)
+    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.evse]
+        if evse.session is None or evse.state is not State.ACTIVE or evse.number not in self._usage:
+            return
+        tariff, usage = self._usage[evse.number]
+        grown = usage.at(clock_s(now), event.reading.energy_wh, charges(evse), now.stamp)
+        self._usage[evse.number] = tariff, grown
+        yield from self._said(evse, evse.session.id)
+
+    @on(SessionClosed)
+    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+        """As the till does it: what came after the stop costs no time."""
+        if event.evse not in self._usage:
+            return
+        tariff, usage = self._usage[event.evse]
+        if event.end_wh is not None:
+            at = event.at or now.stamp
+            usage = usage.at(clock_s(now) - passed_s(at, now), event.end_wh, None, at)
+        self._usage[event.evse] = tariff, usage
+        yield from self._said(self._site.evses[event.evse], event.session, final=True)
+        del self._usage[event.evse]
+
+    def _said(self, evse: Evse, session: str, final: bool = False) -> Iterator[Yielded]:
+        tariff, usage = self._usage[evse.number]
+        parts = tariff.bill(usage) if final else ()
+        evse.reckoned = Bill(
+            session, tariff.cents(usage), 0, tariff.currency, final=final, tariff=tariff, parts=parts, estimated=True
+        )
+        yield SituationChanged(evse.number)
+
+
+def passed_s(at: Stamp, now: Moment) -> float:
+    """Since then, as far as time itself tells."""
+    return now.t_s - at.t_s if at.boot == now.stamp.boot else 0.0
+
+
+def clock_s(now: Moment) -> float:
+    """Of the clock that finds the window of a tariff; one without windows needs no clock."""
+    return now.t_s if now.utc_s is None else now.utc_s
+
+
+def charges(evse: Evse) -> bool | None:
+    """Charging, idle, or neither: what the station itself withholds costs no time."""
+    if evse.charging is ChargingState.CHARGING:
+        return True
+    return False if evse.charging is ChargingState.SUSPENDED_EV and evse.vehicle else None

@@ -1,0 +1,206 @@
+"""What all profiles together allow: one bound for an EVSE at a moment, and the schedule of bounds that follows.
+
+For an EVSE: the least of what the hardware can, what the station maximum leaves, and the TxProfile while it lasts,
+else the TxDefaultProfile (one of the EVSE's own before one of the station; among those the highest stack level). For
+the station: its maximum, or the sum of its EVSEs where that is less.
+
+Without trusted UTC nobody knows whether a profile with a date or a time of day speaks. The cautious answer holds then:
+the least limit that may be in force.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from agent.domain.charging.profile_periods import needs_utc, next_edge_s, period_at
+from agent.domain.charging.profiles import Installed, Period, Profile, Purpose, Unit
+from agent.model.fastclass import frozen
+from agent.model.types import STATION, EvseId
+
+STEPS_MAX = 1000
+"""A composite schedule ends after so many changes at the latest: a request must not keep the station busy."""
+
+
+@frozen
+class Outlet:
+    """What is asked about: an EVSE with what its hardware can. ``session``: the running one; ``began_s``: when it
+    began, or would begin, on the axis of ``Table``. ``efficiency``: what it gives of what it draws. ``fixed``: it uses
+    all its phases, whatever others can do. ``surely_a``: its vehicle takes as much, whatever the bounds."""
+
+    number: EvseId
+    most_a: float
+    phases: int
+    began_s: float
+    session: str = ""
+    efficiency: float = 1.0
+    fixed: bool = False
+    surely_a: float = 0.0
+
+
+@frozen
+class Table:
+    """All installed profiles, and how to read them. ``trusted``: the axis of seconds is UTC. ``switches``: the outlets
+    can charge on fewer phases than they have. ``feed_a``: what each phase of the station's feed carries."""
+
+    installed: tuple[Installed, ...]
+    nominal_v: float = 230.0
+    trusted: bool = True
+    switches: bool = False
+    feed_a: float | None = None
+
+
+@frozen
+class Bound:
+    """At most ``limit`` of ``unit``. ``phases``: of an EVSE, how many it may use. ``least``: below it charging is no
+    use, in the same unit."""
+
+    limit: float
+    unit: Unit = Unit.A
+    phases: int = 3
+    least: float = 0.0
+
+    def amperes(self, nominal_v: float) -> float:
+        return self.limit if self.unit is Unit.A else self.limit / (nominal_v * self.phases)
+
+    def watts(self, nominal_v: float) -> float:
+        return self.limit if self.unit is Unit.W else self.limit * nominal_v * self.phases
+
+    def least_a(self, nominal_v: float) -> float:
+        return self.least if self.unit is Unit.A else self.least / (nominal_v * self.phases)
+
+    def of(self, unit: Unit, nominal_v: float) -> float:
+        return self.amperes(nominal_v) if unit is Unit.A else self.watts(nominal_v)
+
+
+@frozen
+class Span:
+    """From ``start_s`` seconds after the beginning of the composite schedule until the next one."""
+
+    start_s: int
+    limit: float
+    phases: int = 3
+
+
+# --- who speaks ----------------------------------------------------------------------------------------------------
+
+
+def ranks(table: Table, purpose: Purpose, outlet: Outlet | None = None) -> list[Profile]:
+    """Profiles of this purpose that are meant for the outlet (None: the station), the first one that speaks wins."""
+    numbers = (STATION,) if outlet is None else (outlet.number, STATION)
+    session = outlet.session if outlet is not None else ""
+    found = [i for i in table.installed if i.profile.purpose is purpose and i.evse in numbers]
+    if purpose is Purpose.TX:
+        found = [i for i in found if session and i.profile.session == session]
+    found.sort(key=lambda i: (numbers.index(i.evse), -i.profile.stack_level))
+    return [i.profile for i in found]
+
+
+def _bounds(
+    table: Table, profiles: Iterable[Profile], phases: int, began_s: float, at_s: float, switches: bool
+) -> Iterator[Bound]:
+    """Of the first profile that surely speaks, and of those before it that may."""
+    for profile in profiles:
+        if not table.trusted and needs_utc(profile):
+            yield min((_bound(profile, p, phases, switches) for p in profile.schedule.periods), key=lambda b: b.limit)
+        elif (period := period_at(profile, began_s, at_s)) is not None:
+            yield _bound(profile, period, phases, switches)
+            return
+
+
+def _bound(profile: Profile, period: Period, phases: int, switches: bool) -> Bound:
+    """An outlet that cannot do with fewer phases uses all it has, whatever the profile hopes for."""
+    used = min(period.phases or phases, phases) if switches else phases
+    return Bound(period.limit, profile.schedule.unit, used, profile.schedule.least_rate or 0.0)
+
+
+def own_bound(table: Table, outlet: Outlet, at_s: float) -> Bound:
+    """What hardware and transaction profiles allow at this EVSE, in A."""
+    order = [*ranks(table, Purpose.TX, outlet), *ranks(table, Purpose.TX_DEFAULT, outlet)]
+    switches = table.switches and not outlet.fixed
+    found = list(_bounds(table, order, outlet.phases, outlet.began_s, at_s, switches))
+    in_a = [Bound(b.amperes(table.nominal_v), Unit.A, b.phases, b.least_a(table.nominal_v)) for b in found]
+    least = min(in_a, key=lambda b: b.limit, default=Bound(outlet.most_a, Unit.A, outlet.phases))
+    return Bound(min(outlet.most_a, least.limit), Unit.A, least.phases, least.least)
+
+
+def station_bound(table: Table, phases: int, at_s: float) -> Bound | None:
+    """The station maximum in force, in its own unit; None: there is none."""
+    found = list(_bounds(table, ranks(table, Purpose.STATION_MAX), phases, at_s, at_s, table.switches))
+    return min(found, key=lambda b: b.watts(table.nominal_v), default=None)
+
+
+def next_change_s(table: Table, outlets: Sequence[Outlet], at_s: float) -> float:
+    """When anything of what these outlets are bound by may change; infinity: never by itself."""
+    edges = [_edge(table, p, at_s, at_s) for p in ranks(table, Purpose.STATION_MAX)]
+    for outlet in outlets:
+        for purpose in (Purpose.TX, Purpose.TX_DEFAULT):
+            edges += [_edge(table, p, outlet.began_s, at_s) for p in ranks(table, purpose, outlet)]
+    return min(edges, default=math.inf)
+
+
+def _edge(table: Table, profile: Profile, began_s: float, at_s: float) -> float:
+    return math.inf if not table.trusted and needs_utc(profile) else next_edge_s(profile, began_s, at_s)
+
+
+# --- schedules -----------------------------------------------------------------------------------------------------
+
+
+def composite(
+    table: Table, outlets: Sequence[Outlet], evse: EvseId, start_s: float, duration_s: int, unit: Unit
+) -> tuple[int, list[Span]]:
+    """The schedule of an EVSE (0: of the station) from ``start_s`` on. Returns how many seconds it covers, which is
+    less than was asked for only after ``STEPS_MAX`` changes, and its spans; equal neighbours are one."""
+    outlet = next((o for o in outlets if o.number == evse), None)
+    spans: list[Span] = []
+    at_s = start_s
+    for _ in range(STEPS_MAX):
+        limit, phases = _of_evse(table, outlet, at_s, unit) if outlet else _of_station(table, outlets, at_s, unit)
+        _append(spans, Span(round(at_s - start_s), limit, phases))
+        at_s = next_change_s(table, [outlet] if outlet else outlets, at_s)
+        if at_s - start_s >= duration_s:  # a duration may be greater than any float
+            return duration_s, spans
+    return max(1, math.floor(at_s - start_s)), spans
+
+
+def _append(spans: list[Span], span: Span) -> None:
+    """Two changes within the same second are told as the later one."""
+    if spans and spans[-1].start_s == span.start_s:
+        spans.pop()
+    if not spans or (spans[-1].limit, spans[-1].phases) != (span.limit, span.phases):
+        spans.append(span)
+
+
+def _of_evse(table: Table, outlet: Outlet, at_s: float, unit: Unit) -> tuple[float, int]:
+    own = own_bound(table, outlet, at_s)
+    limit = own.of(unit, table.nominal_v)
+    for bound in _of_all(table, outlet.phases, at_s):
+        drawn = Bound(bound.limit, bound.unit, own.phases).of(unit, table.nominal_v)
+        limit = min(limit, drawn * outlet.efficiency)
+    return floor_tenth(max(limit, _surely(table, outlet, unit))), own.phases
+
+
+def _of_station(table: Table, outlets: Sequence[Outlet], at_s: float, unit: Unit) -> tuple[float, int]:
+    phases = max((o.phases for o in outlets), default=3)
+    surely = [_surely(table, o, unit) / o.efficiency for o in outlets]
+    own = [own_bound(table, o, at_s).of(unit, table.nominal_v) / o.efficiency for o in outlets]
+    limit = sum(map(max, own, surely))
+    for bound in _of_all(table, phases, at_s):
+        limit = min(limit, bound.of(unit, table.nominal_v))
+    return floor_tenth(max(limit, sum(surely))), phases
+
+
+def _surely(table: Table, outlet: Outlet, unit: Unit) -> float:
+    return Bound(outlet.surely_a, Unit.A, outlet.phases).of(unit, table.nominal_v)
+
+
+def _of_all(table: Table, phases: int, at_s: float) -> list[Bound]:
+    """What binds the station as a whole: its feed, and a maximum that was set."""
+    feed = [] if table.feed_a is None else [Bound(table.feed_a, Unit.A, phases)]
+    station = station_bound(table, phases, at_s)
+    return feed if station is None else [*feed, station]
+
+
+def floor_tenth(value: float) -> float:
+    """OCPP tells rates to a tenth; never more than is allowed."""
+    return math.floor(value * 10 + 1e-6) / 10

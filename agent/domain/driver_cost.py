@@ -1,0 +1,80 @@
+"""What a driver is to know of the price of one session, from its begin until somebody else charges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from agent.domain.csms_cost import Cost
+from agent.domain.orders import Remember
+from agent.domain.serialization import dump, load
+from agent.model.fastclass import frozen, mutable
+from agent.model.types import EvseId, MessageContent
+
+if TYPE_CHECKING:  # of stations that sell without a contract
+    from agent.domain.tariff import Tariff
+
+
+@mutable
+class Account:
+    """``message``: the price as this driver was told it. ``over``: the session has ended, with ``energy_wh``;
+    ``told``: a backend knows of it. ``unplugged_s``: when the vehicle was gone after that (None: it is there, or nobody
+    has seen it go)."""
+
+    session: str
+    evse: EvseId
+    start_wh: int
+    message: tuple[MessageContent, ...] = ()
+    cost: Cost | None = None
+    over: bool = False
+    energy_wh: int = 0
+    told: bool = True
+    unplugged_s: float | None = None
+
+    def record(self) -> dict[str, Any]:
+        """For ``Remember("account", session, ...)``."""
+        return {
+            "evse": self.evse,
+            "start_wh": self.start_wh,
+            "message": dump(self.message),
+            "cost": dump(self.cost),
+            "over": self.over,
+            "energy_wh": self.energy_wh,
+            "told": self.told,
+        }
+
+    def kept(self) -> Iterator[Remember]:
+        """On disk as long as its vehicle is there; after that nobody could be shown it by another process."""
+        if self.unplugged_s is None:
+            yield Remember("account", self.session, self.record())
+
+    @classmethod
+    def of(cls, key: str, r: Mapping[str, Any]) -> Account:
+        """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``."""
+        return cls(
+            session=key,
+            evse=int(r["evse"]),
+            start_wh=int(r["start_wh"]),
+            message=tuple(load(m, MessageContent) for m in r["message"]),
+            cost=load(r["cost"], Cost) if r["cost"] else None,
+            over=bool(r["over"]),
+            energy_wh=int(r.get("energy_wh", 0)),
+            told=bool(r.get("told", True)),
+        )
+
+
+@frozen
+class Bill:
+    """Of the latest session that a bank card pays for: what it costs by now, or in the end (``final``), and what the
+    bank holds for it. ``receipt``: an address to show as QR code. ``parts``: what it is made of, in the end; they add
+    up to ``cents``. ``estimated``: somebody else charges, the station only reckons."""
+
+    session: str
+    cents: int
+    held_cents: int
+    currency: str = "EUR"
+    receipt: str = ""
+    final: bool = False
+    tariff: Tariff | None = None
+    parts: tuple[tuple[str, int], ...] = ()
+    estimated: bool = False

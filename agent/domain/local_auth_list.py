@@ -1,0 +1,29 @@
+"""The local authorisation list as the station holds it: tokens that may (or may not) charge without asking anybody."""
+
+from __future__ import annotations
+
+from dataclasses import field
+
+from agent.model.fastclass import mutable
+from agent.model.types import Token, Verdict
+
+
+@mutable
+class LocalList:
+    """Written by ``blocks/local_auth_list.py`` only. ``version`` 0: there is no list, or one that has to be sent anew."""
+
+    version: int = 0
+    entries: dict[str, Verdict] = field(default_factory=dict)
+
+    def find(self, token: Token) -> Verdict | None:
+        return self.entries.get(key(token.value))
+
+    @property
+    def size_bytes(self) -> int:
+        """About what the entries take on the disk."""
+        return sum(len(k) + len(v.group or "") + 32 for k, v in self.entries.items())
+
+
+def key(value: str) -> str:
+    """Tokens compare without regard to case (CiString), however a reader spells them."""
+    return value.casefold()

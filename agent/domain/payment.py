@@ -1,0 +1,258 @@
+"""A payment with a bank card, from the card to the bank's last word: its record in the journal, and what the station
+file says of payments (decision 21). Amounts are whole hundredths of the currency's unit (``_cents``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from agent.domain.events import Event
+from agent.domain.serialization import dump, load
+from agent.model.bank_card import BankCard
+from agent.model.fastclass import frozen, mutable
+from agent.model.types import EvseId, Stamp, Token
+
+if TYPE_CHECKING:
+    from agent.domain.session_usage import Usage
+    from agent.domain.tariff import Tariff
+
+MINUTE_S, HOUR_S, DAY_S = 60.0, 3600.0, 86400.0
+SCHEDULE_S = (MINUTE_S,) * 5 + (HOUR_S,) * 24 + (DAY_S,) * 7
+"""How long after each unanswered commit or void it is asked again, as the maker of the terminal publishes it."""
+HOLD_HOURS = 48.0
+"""Unless the station file says otherwise: a session ends so long after its card."""
+TOKEN_LENGTH = 20
+"""Of an idTag of 1.6 (CiString20Type)."""
+_BITS, _REFERENCE = 5, 12
+
+
+class PayState(StrEnum):
+    """Where a payment is. What comes before ``AUTH_PENDING`` holds nothing and is not on disk."""
+
+    NEW = "New"
+    CARD_READ = "CardRead"
+    AUTH_PENDING = "AuthPending"
+    AUTHORISED = "Authorised"
+    ACTIVE = "Active"
+    FINAL_KNOWN = "FinalKnown"
+    COMMIT_PENDING = "CommitPending"
+    COMMITTED = "Committed"
+    VOID_PENDING = "VoidPending"
+    VOIDED = "Voided"
+    DECLINED = "Declined"
+    UNCERTAIN = "Uncertain"
+
+
+FINISHED = frozenset((PayState.COMMITTED, PayState.VOIDED, PayState.DECLINED, PayState.UNCERTAIN))
+UNKEPT = frozenset((PayState.NEW, PayState.CARD_READ))
+
+
+@frozen
+class Terms:
+    """What the station file says. ``amount_cents``: held by the bank before anybody charges (0: nobody pays here any
+    more, what was begun is finished); ``least_cents``: a bank
+    that holds less is let go. ``prefix``: of the token that a backend is told. ``reserve_s``: how far ahead of the
+    ceiling energy ends, for the delay of meter and contactor (real seconds). ``hold_s``: a session ends no later than
+    so long after its card, since the terminal lets go by itself what nobody settles. ``terminals``: the number of each
+    terminal's EVSE (0: of the station) and the EVSEs that it serves. ``keep_s``: how long what is finished is kept, for
+    receipts and the reconciliation."""
+
+    amount_cents: int
+    terminals: Mapping[EvseId, tuple[EvseId, ...]]
+    least_cents: int = 100
+    prefix: str = ""
+    reserve_s: float = 15.0
+    schedule_s: tuple[float, ...] = SCHEDULE_S
+    keep_s: float = 30 * DAY_S
+    hold_s: float = HOLD_HOURS * HOUR_S
+
+    @property
+    def released_s(self) -> float:
+        """So long after its card the terminal lets go by itself, or later: what the station file demands of it."""
+        return 1.5 * self.hold_s
+
+    @property
+    def alarm_s(self) -> float:
+        """So long after its card a bill that is still not charged is reported."""
+        return self.released_s / 2
+
+
+@mutable
+class Payment:
+    """``tariff``: agreed when its card was read, before its bank is asked. ``held_cents``: what is held under the
+    number ``reservation`` of the terminal ``serial``. ``cents``: what is captured of it, decided once; ``owed_cents``:
+    what the session costs (more, if the ceiling was passed). ``tries``: how often the schedule has asked; ``asked``: at
+    least one commit or void was sent and not answered, it may have happened. ``withdrawn``: no driver waits for it any
+    more. ``guessed``: it is not known whether the bank holds something; ``reservation`` is the number that the
+    hold would have, and it is let go if it is there.
+
+    Of this process only: ``under_way``, an answer is to come, nothing else is asked meanwhile; ``turn_s``, when the
+    schedule asks next; ``again_s``, when it was asked again out of turn, or may be sought again; ``bank_until_s``, when
+    its bank must have answered; ``prices``, of each outlet when its card was read; ``kept``, it is on disk;
+    ``crossed``, its hold was told of while a guess at it was under way."""
+
+    id: str
+    terminal: EvseId
+    token: Token
+    asked_cents: int
+    at: Stamp
+    state: PayState = PayState.NEW
+    card: BankCard = field(default_factory=lambda: BankCard(""))
+    evse: EvseId = 0
+    movable: bool = False
+    reservation: int | None = None
+    serial: str = ""
+    held_cents: int = 0
+    session: str = ""
+    tariff: Tariff | None = None
+    usage: Usage | None = None
+    cents: int | None = None
+    owed_cents: int | None = None
+    tries: int = 0
+    asked: bool = False
+    withdrawn: bool = False
+    why: str = ""
+    utc_s: float | None = None
+    reviewed: bool = False
+    guessed: bool = False
+    language: str = ""
+    under_way: bool = False
+    crossed: bool = False
+    turn_s: float | None = None
+    again_s: float | None = None
+    bank_until_s: float | None = None
+    prices: Mapping[EvseId, Tariff] = field(default_factory=dict)
+    kept: bool = False
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINISHED
+
+    def record(self) -> dict[str, Any]:
+        """For ``Remember("payment", id, ...)``."""
+        return {
+            "terminal": self.terminal,
+            "token": dump(self.token),
+            "asked_cents": self.asked_cents,
+            "at": dump(self.at),
+            "state": self.state.value,
+            "card": [self.card.mark, self.card.last4, self.card.brand],
+            "evse": self.evse,
+            "reservation": self.reservation,
+            "serial": self.serial,
+            "held_cents": self.held_cents,
+            "session": self.session,
+            "tariff": self.tariff.record() if self.tariff else None,
+            "usage": self.usage.record() if self.usage else None,
+            "cents": self.cents,
+            "owed_cents": self.owed_cents,
+            "tries": self.tries,
+            "asked": self.asked,
+            "withdrawn": self.withdrawn,
+            "why": self.why,
+            "utc_s": self.utc_s,
+            "reviewed": self.reviewed,
+            "guessed": self.guessed,
+        }
+
+    @classmethod
+    def of(cls, key: str, r: Mapping[str, Any]) -> Payment:
+        """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``,
+        ``OverflowError``."""
+        from agent.domain.tariff import Tariff, Usage
+
+        mark, last4, brand = (str(word) for word in r["card"])
+        return cls(
+            id=key,
+            terminal=int(r["terminal"]),
+            token=load(r["token"], Token),
+            asked_cents=int(r["asked_cents"]),
+            at=load(r["at"], Stamp),
+            state=PayState(r["state"]),
+            card=BankCard(mark, last4, brand),
+            evse=int(r["evse"]),
+            reservation=_number(r["reservation"]),
+            serial=str(r.get("serial", "")),
+            held_cents=int(r["held_cents"]),
+            session=str(r["session"]),
+            tariff=Tariff.of(r["tariff"]) if r["tariff"] else None,
+            usage=Usage.of(r["usage"]) if r["usage"] else None,
+            cents=_number(r["cents"]),
+            owed_cents=_number(r["owed_cents"]),
+            tries=int(r["tries"]),
+            asked=bool(r["asked"]),
+            withdrawn=bool(r["withdrawn"]),
+            why=str(r["why"]),
+            utc_s=None if r["utc_s"] is None else float(r["utc_s"]),
+            reviewed=bool(r["reviewed"]),
+            guessed=bool(r.get("guessed", False)),
+            kept=True,
+        )
+
+
+def _number(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def reference(prefix: str, payment: str) -> str:
+    """What a backend knows the payment by: 60 bits of its id as digits and letters that are not mistaken for each other
+    (Crockford's base 32), behind the prefix; at most ``TOKEN_LENGTH`` characters."""
+    from hashlib import sha256
+
+    number = int.from_bytes(sha256(payment.encode()).digest()[:8]) >> (64 - _BITS * _REFERENCE)
+    digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    made = "".join(digits[number >> _BITS * place & 31] for place in reversed(range(_REFERENCE)))
+    return (prefix + made)[:TOKEN_LENGTH]
+
+
+# --- facts of the flow, for the table --------------------------------------------------------------------------------
+
+
+@frozen
+class PaymentFact(Event):
+    payment: str
+
+
+@frozen
+class Placed(PaymentFact):
+    """The card that was read shall pay, at this outlet."""
+
+    evse: EvseId
+    movable: bool = False
+
+
+@frozen
+class Withdrawn(PaymentFact):
+    """Nobody needs it any more. ``why``: for the journal."""
+
+    why: str
+
+
+@frozen
+class Begun(PaymentFact):
+    """A session lives on it."""
+
+    session: str
+    start_wh: int
+
+
+@frozen
+class Sought(PaymentFact):
+    """If its bank holds something, it does so under this number."""
+
+    number: int
+
+
+@frozen
+class Spent(PaymentFact):
+    """Its session is over and costs this."""
+
+    owed_cents: int
+    why: str = ""
+
+
+@frozen
+class Resumed(PaymentFact):
+    """It was unfinished when the agent went away."""

@@ -1,0 +1,129 @@
+"""All payments that are not forgotten, and what the rules of their life (``payments.py``) are made with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+from agent.domain.events import Event
+from agent.domain.functional_block import Yielded
+from agent.domain.orders import Remember
+from agent.domain.payment import Payment, PayState, Terms
+from agent.domain.terminal_messages import PaymentApproved
+from agent.model.types import EvseId, Moment, Token
+
+AUTH_S = 180.0
+"""How long a bank (and a driver at the keys of the terminal) may take to answer (real seconds)."""
+ANSWER_S = 2.0
+"""How long a terminal that was prepared anew may take to tell what it had heard of a bank before (real seconds)."""
+CANCEL_S = 30.0
+"""How long a terminal may take to give an offer back (real seconds)."""
+UNUSED_S = 60.0
+"""Beyond the connection time-out, which alone should end a right that nobody uses (real seconds)."""
+_CLOSED = (PayState.COMMITTED, PayState.VOIDED)
+
+
+class Book:
+    """All payments that are not forgotten (``done``: finished ones), and which terminals can be asked. ``io_s``: domain
+    seconds of a real one."""
+
+    def __init__(self, terms: Terms, io_s: float) -> None:
+        self.terms, self.io_s = terms, io_s
+        self.payments: dict[str, Payment] = {}
+        self.done: dict[str, Payment] = {}
+        self.open: dict[EvseId, str] = {}
+        """Terminals that can be asked, and the serial number of each ("": it says none)."""
+        self.blind = False
+        """There are records that cannot be read: not every hold of ours is known."""
+
+    def add(self, p: Payment) -> None:
+        (self.done if p.finished else self.payments)[p.id] = p
+
+    def find(self, payment: str) -> Payment | None:
+        return self.payments.get(payment) or self.done.get(payment)
+
+    def known(self) -> tuple[Payment, ...]:
+        return (*self.payments.values(), *self.done.values())
+
+    def of_token(self, token: Token | None) -> Payment | None:
+        """The payment that this right to charge was made of."""
+        return next((p for p in self.known() if token is not None and token.same(p.token)), None)
+
+    def of_session(self, session: str) -> Payment | None:
+        return next((p for p in self.payments.values() if p.session == session and p.state is PayState.ACTIVE), None)
+
+    def at(self, terminal: EvseId, *states: PayState) -> list[Payment]:
+        return [p for p in self.payments.values() if p.terminal == terminal and p.state in states]
+
+    def astray(self, p: Payment) -> str:
+        """Why its number would be of somebody else's money at the terminal that is there; "": it is of its own."""
+        if p.serial and self.open.get(p.terminal, "") not in ("", p.serial):
+            return "another terminal is there"
+        newer = (o for o in self.known() if o.terminal == p.terminal and o.serial == p.serial and o.at > p.at)
+        return "its number was given again" if any(o.reservation == p.reservation for o in newer) else ""
+
+    def lost(self, terminal: EvseId) -> list[Payment]:
+        """Of which nobody has heard what the bank said, at the terminal that is there; the latest first."""
+        lost = (p for p in self.done.values() if p.state is PayState.UNCERTAIN and p.reservation is None)
+        here = (p for p in lost if p.terminal == terminal and p.serial in ("", self.open.get(terminal)))
+        return sorted((p for p in here if not p.reviewed), key=lambda p: p.at, reverse=True)
+
+    def overtaken(self, p: Payment) -> bool:
+        """A later card's hold has its number: one of this card would have a lower one."""
+        told = (o for o in self.known() if o.reservation is not None and not o.guessed)
+        return any(o.terminal == p.terminal and o.serial == p.serial and o.at > p.at for o in told)
+
+    def unheard(self, terminal: EvseId, below: int | None = None) -> Iterator[int]:
+        """Numbers that holds may have of which the terminal could tell nobody: after the latest that is known, or
+        before the one that it has given now. A terminal counts, as far as is known; if it does not, nobody has such a
+        number. None while a bank is being asked there, which may give it the next moment."""
+        serial = self.open.get(terminal)
+        held = [p for p in self.known() if p.reservation is not None]
+        here = [p for p in held if not (serial and p.serial not in ("", serial))]
+        known = {p.reservation for p in here}  # wherever the station file has the terminal now
+        known |= {p.reservation for p in held if p.state not in _CLOSED}  # one terminal may have told two names
+        ours = [p for p in here if p.terminal == terminal]
+        if serial is None or not ours or self.blind or self.at(terminal, PayState.AUTH_PENDING):
+            return
+        latest = max(ours, key=lambda p: p.at)
+        assert latest.reservation is not None
+        number, step = (latest.reservation + 1, 1) if below is None else (below - 1, -1)
+        while number > 0 and number not in known:
+            yield number
+            number += step
+
+    def holds(self, p: Payment, event: PaymentApproved) -> None:
+        """The bank's yes, under the number of the terminal that is there."""
+        p.reservation, p.held_cents = event.reservation, event.amount_cents
+        p.serial = self.open.get(p.terminal, "")
+
+    def keep(self, p: Payment) -> Remember:
+        p.kept = True
+        return Remember("payment", p.id, p.record())
+
+    def forget(self, p: Payment) -> Iterator[Yielded]:
+        for where in (self.payments, self.done):
+            where.pop(p.id, None)
+        if p.kept:
+            yield Remember("payment", p.id, None)
+
+
+Rule: TypeAlias = Callable[[Book, Payment, Any, Moment], Iterator[Yielded]]
+
+
+def to(*states: PayState) -> Callable[[Rule], Rule]:
+    """Declare which states a rule may lead to (besides staying)."""
+
+    def mark(rule: Rule) -> Rule:
+        rule.targets = states  # type: ignore[attr-defined]
+        return rule
+
+    return mark
+
+
+def timer(kind: str, p: Payment) -> str:
+    return f"pay-{kind}:{p.id}"
+
+
+def stay(j: Book, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
+    return iter(())

@@ -1,0 +1,306 @@
+"""What a backend may ask of the station, in no version's words. Each is answered by the one method of a block that is
+marked ``@answers`` for it, with exactly one ``Reply``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from enum import StrEnum
+
+from agent.domain.certificates import HashData, Use
+from agent.domain.charging.profiles import Profile, Purpose, Unit
+from agent.domain.csms_cost import Cost
+from agent.model.fastclass import frozen
+from agent.model.types import EvseId, MessageContent, Token, Verdict
+
+
+@frozen
+class Ask:
+    """A request."""
+
+
+class Trigger(StrEnum):
+    """MessageTriggerEnumType of OCPP 2.1 (those that exist here)."""
+
+    BOOT = "BootNotification"
+    HEARTBEAT = "Heartbeat"
+    METER_VALUES = "MeterValues"
+    STATUS = "StatusNotification"
+    TRANSACTION = "TransactionEvent"
+    FIRMWARE_STATUS = "FirmwareStatusNotification"
+    LOG_STATUS = "LogStatusNotification"
+    SIGN = "SignChargingStationCertificate"
+
+
+@frozen
+class AskStart(Ask):
+    """RequestStartTransaction. ``evse`` None: the station may choose. ``profile``: the TxProfile of the session.
+    ``group``: whose the token is, if known. ``asks``: is the token authorised first? None: as the setting says."""
+
+    evse: EvseId | None
+    token: Token
+    remote_id: str = ""
+    profile: Profile | None = None
+    group: str = ""
+    asks: bool | None = None
+
+
+@frozen
+class AskStop(Ask):
+    """RequestStopTransaction; ``session`` "" when the dialect knows no session by that transaction id."""
+
+    session: str
+
+
+@frozen
+class AskAvailability(Ask):
+    """ChangeAvailability; evse 0 is the station. ``every``: 1.x, where connector 0 speaks for all of them and an EVSE
+    is its connector; in 2.x station, EVSE and connector each keep a state. ``connector``: the EVSE's is meant."""
+
+    evse: EvseId
+    operative: bool
+    every: bool = True
+    connector: bool = False
+
+
+@frozen
+class AskUnlock(Ask):
+    evse: EvseId
+    stop_first: bool = False
+    """1.x: a running transaction is stopped and the connector unlocked; 2.x refuses instead."""
+
+
+@frozen
+class AskReset(Ask):
+    """``hard``: 1.x Hard, 2.x Immediate: it acknowledges latched faults. ``on_idle``: not before the running
+    sessions have ended. ``evse``: only this one (2.x); 0 is the station."""
+
+    hard: bool = False
+    on_idle: bool = False
+    evse: EvseId = 0
+
+
+@frozen
+class AskTrigger(Ask):
+    """``loose``: triggered meter values are those of the meter, not of the transaction (2.x, where the transaction
+    has a trigger of its own). ``extended``: a status of a file transfer in the words of 1.6's security extension."""
+
+    what: Trigger
+    evse: EvseId | None = None
+    loose: bool = False
+    extended: bool = False
+
+
+@frozen
+class AskClearCache(Ask):
+    pass
+
+
+@frozen
+class AskReserve(Ask):
+    """ReserveNow. ``evse`` 0: any, of this ``connector`` type if it is given."""
+
+    number: int
+    evse: EvseId
+    token: Token
+    expires_utc_s: float
+    group: str = ""
+    connector: str = ""
+
+
+@frozen
+class AskCancelReservation(Ask):
+    number: int
+
+
+@frozen
+class AskListVersion(Ask):
+    """Which version of the local authorisation list is here; ``data["version"]`` of the reply."""
+
+
+@frozen
+class AskSendList(Ask):
+    """SendLocalList. ``full``: this is the whole list; otherwise only what has changed. ``entries``: token and what is
+    said of it, None takes it off the list."""
+
+    version: int
+    full: bool
+    entries: tuple[tuple[str, Verdict | None], ...] = field(default=(), repr=False)
+
+
+@frozen
+class AskSet(Ask):
+    """Set settings: our own names (``domain/variables.py``) -> text as it came. ``whole``: all of them or none."""
+
+    values: Mapping[str, str]
+    whole: bool = False
+
+
+@frozen
+class AskGet(Ask):
+    """Read settings; empty = all."""
+
+    names: tuple[str, ...] = ()
+
+
+@frozen
+class AskNetwork(Ask):
+    """SetNetworkProfile of 2.x: what to dial, once this slot is asked for and the station has started anew."""
+
+    slot: int
+    url: str
+    profile: int
+
+
+@frozen
+class AskInventory(Ask):
+    """What the station is made of and how it is, beside its settings (``blocks/device_model.py``)."""
+
+
+@frozen
+class AskCustomer(Ask):
+    """What is known of this customer (``report``), and forget it (``clear``). ``token`` None: somebody whom this
+    station has no name for."""
+
+    token: Token | None
+    report: bool
+    clear: bool
+
+
+@frozen
+class AskData(Ask):
+    """DataTransfer."""
+
+    vendor: str
+    message: str = ""
+    data: str = ""
+
+
+@frozen
+class AskWebPayment(Ask):
+    """Somebody pays at the web page of this EVSE: keep it for ``timeout_s`` (0: no more)."""
+
+    evse: EvseId
+    timeout_s: int
+
+
+@frozen
+class AskWebPaymentOver(Ask):
+    """That payment has failed. ``message``: why, for who stands there."""
+
+    evse: EvseId
+    message: tuple[MessageContent, ...] = ()
+
+
+@frozen
+class AskCost(Ask):
+    """CostUpdated: what this session costs by now, or in the end; ``session`` "" when the dialect knows none by that
+    transaction id."""
+
+    session: str
+    cost: Cost
+
+
+@frozen
+class AskMessage(Ask):
+    """Show the driver with this token what charging costs (personalMessage of 2.x)."""
+
+    token: Token
+    texts: tuple[MessageContent, ...]
+
+
+@frozen
+class AskSetProfile(Ask):
+    """SetChargingProfile. ``replaces``: 1.x, where a profile takes the place of the one with its purpose and stack
+    level; 2.x refuses what would speak at the same time."""
+
+    evse: EvseId
+    profile: Profile
+    replaces: bool = True
+
+
+@frozen
+class AskClearProfiles(Ask):
+    """ClearChargingProfile: by ``id`` alone, or by all of the criteria that are given; none: every profile."""
+
+    id: int | None = None
+    evse: EvseId | None = None
+    purpose: Purpose | None = None
+    stack_level: int | None = None
+
+
+@frozen
+class AskProfiles(Ask):
+    """GetChargingProfiles of 2.x: those that meet every criterion that is given; ``ids`` empty: any id."""
+
+    ids: tuple[int, ...] = ()
+    evse: EvseId | None = None
+    purpose: Purpose | None = None
+    stack_level: int | None = None
+
+
+@frozen
+class AskComposite(Ask):
+    """GetCompositeSchedule of an EVSE or (0) of the station, from now on. ``unit`` None: the station may choose."""
+
+    evse: EvseId
+    duration_s: int
+    unit: Unit | None = None
+
+
+@frozen
+class AskFirmware(Ask):
+    """UpdateFirmware. ``location``: a URL, perhaps with a password. Times are UTC seconds since 1970; ``install_utc_s``
+    None: as soon as nobody charges. ``request_id`` None: the request had none (1.x). ``certificate`` (PEM) and
+    ``signature`` (Base64) of the signed procedure, "" without."""
+
+    location: str = field(repr=False)
+    retrieve_utc_s: float
+    install_utc_s: float | None = None
+    retries: int = 0
+    retry_interval_s: int = 0
+    request_id: int | None = None
+    certificate: str = field(default="", repr=False)
+    signature: str = field(default="", repr=False)
+
+
+@frozen
+class AskLog(Ask):
+    """GetLog, GetDiagnostics: make a file of it and send it to ``location`` (a URL, perhaps with a password).
+    ``security``: the log of security events, otherwise diagnostics. What is older or newer than the two UTC times is
+    left out."""
+
+    location: str = field(repr=False)
+    security: bool = False
+    request_id: int | None = None
+    retries: int = 0
+    retry_interval_s: int = 0
+    oldest_utc_s: float | None = None
+    latest_utc_s: float | None = None
+
+
+@frozen
+class AskCertificateSigned(Ask):
+    """``chain`` (PEM): the station's own certificate first, then those that lead to the root."""
+
+    chain: str
+
+
+@frozen
+class AskInstallCertificate(Ask):
+    """``certificate``: a root (PEM)."""
+
+    use: Use
+    certificate: str
+
+
+@frozen
+class AskDeleteCertificate(Ask):
+    named: HashData
+
+
+@frozen
+class AskInstalledCertificates(Ask):
+    """Roots for these uses (None: for any); ``data["roots"]`` of the reply: ``Installed``."""
+
+    uses: tuple[Use, ...] | None = None

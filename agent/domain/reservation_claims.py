@@ -1,0 +1,120 @@
+"""Reservations, and what follows from them: whom is an outlet kept for? (OCPP 1.6 3.13, 5.13; 2.x block H)
+
+A reservation of one EVSE keeps that one. One without EVSE keeps none in particular: as long as more outlets are free
+than are wanted anybody may take one, then each of them is kept for those who have reserved (2.x: of the connector type
+that they want).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from agent.domain.serialization import dump, load
+from agent.model.fastclass import frozen
+from agent.model.types import EvseId, Stamp, Token
+
+if TYPE_CHECKING:
+    from agent.domain.evse import Evse, Site
+
+
+@frozen
+class Reservation:
+    """``id``: link and the backend's number. ``evse`` 0: any, of this ``connector`` type ("": any). ``at``, ``left_s``:
+    when it was made, and how long it was to last then: the bound where UTC is not known."""
+
+    id: str
+    evse: EvseId
+    token: Token
+    expires_utc_s: float
+    at: Stamp
+    left_s: float
+    group: str | None = None
+    connector: str = ""
+
+    @property
+    def link(self) -> str:
+        return self.id.rpartition("/")[0]
+
+    def is_for(self, token: Token | None, group: str | None) -> bool:
+        own = token is not None and token.same(self.token)
+        return own or (self.group is not None and group is not None and self.group.casefold() == group.casefold())
+
+    def record(self) -> dict[str, Any]:
+        """For ``Remember("reservation", id, ...)``."""
+        return {
+            "evse": self.evse,
+            "token": dump(self.token),
+            "expires_utc_s": self.expires_utc_s,
+            "at": dump(self.at),
+            "left_s": self.left_s,
+            "group": self.group,
+            "connector": self.connector,
+        }
+
+    @classmethod
+    def of(cls, key: str, r: Mapping[str, Any]) -> Reservation:
+        """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``,
+        ``OverflowError``."""
+        group = r.get("group")
+        return cls(
+            id=key,
+            evse=int(r["evse"]),
+            token=load(r["token"], Token),
+            expires_utc_s=float(r["expires_utc_s"]),
+            at=load(r["at"], Stamp),
+            left_s=float(r["left_s"]),
+            group=None if group is None else str(group),
+            connector=str(r.get("connector", "")),
+        )
+
+
+def served(free: Sequence[str], wanted: Sequence[str]) -> int:
+    """How many of these wishes ("": any connector) these free connectors can fulfil."""
+    have, want = Counter(free), Counter(w for w in wanted if w)
+    typed = sum(min(have[kind], count) for kind, count in want.items())
+    return typed + min(len(wanted) - want.total(), len(free) - typed)
+
+
+def free(site: Site, but: Evse | None = None) -> list[Evse]:
+    """Where somebody without a reservation of the very EVSE could begin. ``but``: this one counts, whatever it is."""
+    kept = {r.evse for r in site.reservations.values()}
+    return [e for e in site.evses.values() if e is but or (e.vacant and site.in_order(e) and e.number not in kept)]
+
+
+def waiting(site: Site, leaving: Evse | None = None) -> list[Reservation]:
+    """Those whose driver has not come yet; nor has the one whose right waits at ``leaving``."""
+    taken = {e.grant.reservation for e in site.evses.values() if e.grant and e is not leaving}
+    return [r for r in site.reservations.values() if r.id not in taken]
+
+
+def claim(
+    site: Site, evse: Evse, token: Token | None, group: str | None = None, leaving: Evse | None = None
+) -> str | None:
+    """Which reservation this token (of that group) would use here; "": it needs none; None: this outlet is kept for
+    somebody else. ``leaving``: a right that waits at this other outlet is the one that would move here."""
+    if not site.reservations:
+        return ""
+    unused = waiting(site, leaving)
+    own = [r for r in unused if r.is_for(token, group)]
+    if any(r.evse == evse.number for r in unused):
+        return next((r.id for r in own if r.evse == evse.number), None)
+    fitting = [r for r in own if not r.evse and r.connector in ("", evse.connector)]
+    mine = max(fitting, key=lambda r: r.connector, default=None)
+    pool = [r for r in unused if not r.evse]
+    here = {id(e): e for e in (*free(site, evse), *((leaving,) if leaving else ()))}.values()
+    possible = served([e.connector for e in here], [r.connector for r in pool])
+    left = served([e.connector for e in here if e is not evse], [r.connector for r in pool if r is not mine])
+    if left < possible - (mine is not None):
+        return None
+    return mine.id if mine else ""
+
+
+def kept(site: Site, evse: Evse) -> bool:
+    """Is this outlet kept for somebody? It stays so until the one that it is kept for has begun."""
+    if not site.reservations:
+        return False
+    if any(r.evse == evse.number for r in site.reservations.values()) or (evse.grant and evse.grant.reservation):
+        return True
+    return evse.startable and claim(site, evse, None) is None

@@ -1,0 +1,148 @@
+"""What all rules of the session table share: what they are, and the small things that they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+from agent.domain.events import Event, EvseEvent, SituationChanged
+from agent.domain.evse import Evse, Site, State
+from agent.domain.faults import GRACE_S, blocks
+from agent.domain.functional_block import Yielded
+from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReason
+from agent.domain.orders import SetLimit, SetRelease, Tell, WakeMe
+from agent.domain.session.tx_points import energised
+from agent.domain.session_records import Session
+from agent.domain.transaction import Point
+from agent.model.fastclass import replace
+from agent.model.types import Moment, Reading
+
+Rule: TypeAlias = Callable[[Site, Evse, Any, Moment], Iterator[Yielded]]
+
+SETTLE_S = 5.0
+"""How long after the start a vehicle may take before its silence is told as suspended (decision table, row 4)."""
+
+
+def to(*states: State) -> Callable[[Rule], Rule]:
+    """Declare which states a rule may lead to (besides staying)."""
+
+    def mark(rule: Rule) -> Rule:
+        rule.targets = states  # type: ignore[attr-defined]
+        return rule
+
+    return mark
+
+
+def timer(kind: str, evse: Evse) -> str:
+    return f"{kind}:{evse.number}"
+
+
+def changed(evse: Evse) -> SituationChanged:
+    return SituationChanged(evse.number)
+
+
+def release(s: Site, evse: Evse, on: bool) -> Iterator[Yielded]:
+    """A level: withdrawing is said whatever we believe of the board; giving only once, and never on a broken EVSE. In a
+    pause the wish is kept: ``run.limited`` gives release when there is current again."""
+    if on and (evse.release or s.stopping or any(blocks(f) and f not in GRACE_S for f in evse.faults)):
+        return
+    evse.wanted = on
+    if on and evse.paused:
+        return
+    evse.release, evse.withdrawn = on, False
+    yield SetRelease(evse.number, on)
+
+
+def bounded(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    """Before release is given: the board learns what it may offer at most."""
+    s.bound(evse, now)
+    yield SetLimit(evse.number, evse.limit)
+
+
+def with_offer(evse: Evse, reading: Reading) -> Reading:
+    """The limit in force is no matter of the meter: as the board tells it, otherwise as it was ordered. Nor is the
+    battery: as the vehicle has told the board."""
+    if evse.dc:
+        ordered_w = evse.limit.power_w if evse.offered_w is None else evse.offered_w
+        offered_w = (ordered_w or 0.0) if evse.release else 0.0
+        return replace(reading, offered_w=offered_w, soc_percent=evse.soc_percent)
+    if reading.offered_a is not None:
+        return reading
+    ordered_a = evse.limit.current_a if evse.offered_a is None else evse.offered_a
+    offered_a = (ordered_a or 0.0) if evse.release else 0.0
+    return replace(reading, offered_a=offered_a, offered_w=offered_a * evse.watts_per_a)
+
+
+def rest(evse: Evse) -> State:
+    """Where an EVSE without a session and without a grant belongs."""
+    return State.OCCUPIED if evse.cable or evse.vehicle else State.FREE
+
+
+def charging_state(evse: Evse) -> ChargingState:
+    """The decision table of a running session (IEC 61851-1 pilot to OCPP charging state). The station's own pause
+    wins over the vehicle's, unless that takes nothing any more; between release and the first sign of the vehicle the
+    old word stays for ``SETTLE_S``."""
+    session = evse.session
+    if session is not None and session.spent and evse.spent and not session.held:
+        return ChargingState.SUSPENDED_EV
+    if not evse.vehicle:
+        return ChargingState.IDLE
+    if not evse.release or evse.paused:
+        return ChargingState.SUSPENDED_EVSE
+    if evse.asks and evse.contactor:
+        return ChargingState.CHARGING
+    if not evse.settled:  # row 4
+        return evse.charging
+    if evse.asks or not evse.offering:
+        return ChargingState.SUSPENDED_EVSE
+    return ChargingState.SUSPENDED_EV
+
+
+def tell_charging(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    """Tell a changed charging state."""
+    session = evse.session
+    new = charging_state(evse)
+    if session is None or new is evse.charging:
+        return
+    evse.charging = new
+    if new is ChargingState.CHARGING:
+        evse.settled = evse.flowed = True
+    if not session.told:
+        if evse.flowed:
+            yield from energised(s, evse, session, now.stamp)
+        yield changed(evse)
+        return
+    if new is ChargingState.SUSPENDED_EV and ends_without_energy(s, evse):
+        yield WakeMe(timer("settle", evse), now.t_s + max(SETTLE_S, 3 * s.io_s))
+    lost = new is ChargingState.IDLE
+    yield from tell_update(
+        s, evse, session, TriggerReason.EV_COMMUNICATION_LOST if lost else TriggerReason.CHARGING_STATE_CHANGED, now
+    )
+
+
+def tell_update(s: Site, evse: Evse, session: Session, trigger: TriggerReason, now: Moment) -> Iterator[Yielded]:
+    update = TransactionUpdated(session.id, evse.number, now.stamp, trigger, evse.charging, offline=not s.online)
+    for link in s.links:
+        yield Tell(link, update)
+    yield changed(evse)
+
+
+def ends_without_energy(s: Site, evse: Evse) -> bool:
+    """The vehicle has had energy, and the transaction ends when it takes no more (stop point EnergyTransfer)."""
+    return evse.flowed and Point.ENERGY in s.stops()
+
+
+def unsettle(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    evse.settled = False
+    begins_s = evse.begins_s if evse.release else 0.0
+    yield WakeMe(timer("settle", evse), now.t_s + max(SETTLE_S + begins_s, 3 * s.io_s))
+
+
+def stay(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+    """This event changes nothing here."""
+    return iter(())
+
+
+def look(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+    """The socket looks different, nothing else has changed."""
+    yield changed(evse)

@@ -1,0 +1,118 @@
+"""The meter's own, signed transaction beside a session: begun before energy may flow, ended when none does any more.
+
+It has a name of its own that is on disk with the session, so that an agent that was killed ends the right one. A record
+that is not to be had when the bill leaves is owed: asked for again with the next begin, and told after its bill then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Any
+
+from agent.domain.evse import Evse, Site
+from agent.domain.functional_block import Yielded
+from agent.domain.messages import MeterSampled, Sample
+from agent.domain.ocmf import Bill, Holder, payload, signing
+from agent.domain.orders import Note, Remember
+from agent.domain.serialization import Poisoned, dump, load
+from agent.domain.session.tx_points import is_told, tell
+from agent.domain.session_records import Grant, Session
+from agent.domain.variables import ENERGY
+from agent.model.fastclass import replace
+from agent.model.meter_signing import Signing
+from agent.model.types import MeterIdentity, Moment, Reading, ReadingContext, SignedReading, Stamp
+
+
+def begin_signing(s: Site, evse: Evse, now: Moment) -> Signing | None:
+    """For the reading that a session begins with; None: the meter does not sign."""
+    evse.signing = ""
+    grant, present = evse.grant, evse.meter.present
+    if grant is None or present is None or not present.signs:
+        return None
+    evse.signing = s.new_id()
+    return signing(evse.signing, False, _point(s, evse), holder(evse), now, str(evse.owed.get("signing", "")))
+
+
+def end_signing(s: Site, evse: Evse, now: Moment) -> Signing | None:
+    session = evse.session
+    if session is None or not session.signing:
+        return None
+    return signing(session.signing, True, _point(s, evse), holder(evse), now)
+
+
+def holder(evse: Evse) -> Holder:
+    """Who charges, or is about to."""
+    session, grant = evse.session, evse.grant
+    if session is not None:
+        return Holder(session.token, session.judged_by, session.price, session.id)
+    if grant is not None:
+        return Holder(grant.token, grant.judged_by, price_words(grant))
+    return Holder(evse.tx.token if evse.tx is not None else None)
+
+
+def price_words(grant: Grant) -> str:
+    if grant.tariff is None:
+        return ""
+    from agent.domain.ocmf_tariff_text import tariff_words
+
+    return tariff_words(grant.tariff)
+
+
+def _point(s: Site, evse: Evse) -> str:
+    return f"{s.number} {evse.number}"
+
+
+def owes(evse: Evse, session: Session, meter_wh: int, at: Stamp, reading: Reading | None) -> Iterator[Yielded]:
+    """The session is closed: does the meter keep a record of it?"""
+    if not session.signing or (reading is not None and not reading.record_due) or not is_told(session, meter_wh):
+        return
+    if evse.owed:
+        yield Note(evse.number, f"the record of the meter for session {evse.owed.get('session')} is given up")
+    evse.owed = {"signing": session.signing, "session": session.id, "meter_wh": meter_wh, "at": dump(at)}
+    yield Remember("owed", str(evse.number), evse.owed)
+    yield Note(
+        evse.number, f"session {session.id} is billed without the record of the meter, which did not come in time"
+    )
+
+
+def taken(s: Site, evse: Evse, reading: Reading) -> Generator[Yielded, None, Reading]:
+    """With a begin: what was owed has come, and is told; or the meter does not have it. The reading goes on without."""
+    owed = evse.owed
+    if owed and not reading.record_due:
+        if reading.signed is not None:
+            yield from _late(s, evse, owed, reading.signed)
+        else:
+            yield Note(evse.number, f"the meter has no record of session {owed.get('session')}: none will be told")
+        yield Remember("owed", str(evse.number), None)
+        evse.owed = {}
+    return replace(reading, signed=None, record_due=False)
+
+
+def _late(s: Site, evse: Evse, owed: dict[str, Any], record: SignedReading) -> Iterator[Yielded]:
+    try:
+        at = load(owed["at"], Stamp)
+        then = Reading(at, int(owed["meter_wh"]), signed=record, dc=evse.dc)
+    except (Poisoned, KeyError, TypeError, ValueError) as e:
+        yield Note(evse.number, f"a late record of the meter belongs to a session that cannot be read back: {e}")
+        return
+    sample = Sample(ReadingContext.END, then, ENERGY)
+    yield from tell(s, MeterSampled(str(owed["session"]), evse.number, (sample,), late=True))
+
+
+def stamped(
+    s: Site, evse: Evse, reading: Reading, wanted: str, kind: str, now: Moment
+) -> Generator[Yielded, None, Reading]:
+    """The reading with a record of the station, where the setting ``wanted`` asks for one of each value (2.0.1 J01,
+    J02) and the meter has made none. ``kind``: OCMF's TX, B with a begin and C in between."""
+    if reading.signed is not None or not s.settings.flag(wanted):
+        return reading
+    bill = Bill(
+        s.records + 1, _point(s, evse), s.version, evse.meter.present or MeterIdentity(), holder(evse),
+        reading.at, reading.energy_wh, reading.at, reading.energy_wh, True, "", evse.dc, kind,
+    )  # fmt: skip
+    record = s.sign(payload(bill, now))
+    if record is None:
+        return reading
+    s.records += 1
+    yield Remember("ocmf", "made", {"number": s.records})
+    return replace(reading, signed=record)

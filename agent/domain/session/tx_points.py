@@ -1,0 +1,240 @@
+"""What the start and stop points do to what is told (decision 9). Energy is none of their business: the session table
+decides about that, and asks here when a session begins, charges and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.events import TransactionClosed, TransactionOpened
+from agent.domain.evse import Evse, Service, Site
+from agent.domain.functional_block import Yielded
+from agent.domain.messages import (
+    ChargingState,
+    Message,
+    StopReason,
+    TransactionAuthorised,
+    TransactionEnded,
+    TransactionStarted,
+    TransactionUpdated,
+    TriggerReason,
+)
+from agent.domain.orders import Remember, Tell
+from agent.domain.session_records import Grant, Session
+from agent.domain.stop_reason import Stop
+from agent.domain.transaction import Point, Transaction
+from agent.model.types import Moment, Reading, Stamp
+
+RIGHT_ENDED = frozenset(
+    (
+        StopReason.LOCAL,
+        StopReason.REMOTE,
+        StopReason.DEAUTHORIZED,
+        StopReason.EV_DISCONNECTED,
+        StopReason.STOPPED_BY_EV,
+        StopReason.TIMEOUT,
+    )
+)
+"""Reasons that a transaction may outlive. Everything else is a fault, a reset, an unlock, a lost proof."""
+OUTLASTING = frozenset((Point.EV_CONNECTED, Point.BAY))
+"""Stop points that may come after the right has ended."""
+UNPLUGGING = frozenset((Point.EV_CONNECTED, Point.POWER_PATH, Point.ENERGY))
+"""Stop points that come with the vehicle's end of the cable, whether or not the right ends."""
+
+
+def tell(s: Site, message: Message) -> Iterator[Yielded]:
+    for link in s.links:
+        yield Tell(link, message)
+
+
+def keep(tx: Transaction) -> Remember:
+    return Remember("tx", tx.id, tx.record())
+
+
+def parked(evse: Evse) -> ChargingState:
+    """The charging state of a transaction without a session."""
+    return ChargingState.EV_CONNECTED if evse.vehicle else ChargingState.IDLE
+
+
+def asked_by(grant: Grant) -> TriggerReason:
+    return TriggerReason.REMOTE_START if grant.remote_id else TriggerReason.AUTHORIZED
+
+
+# --- the begin -------------------------------------------------------------------------------------------------------
+
+
+def may_open(s: Site, evse: Evse) -> bool:
+    free = evse.session is None and evse.tx is None and evse.known
+    return free and not s.stopping and s.service(evse) in (Service.IN_SERVICE, Service.RESERVED)
+
+
+def reached(s: Site, evse: Evse) -> TriggerReason | None:
+    """The early start point that holds right now: the right first, for its token is worth telling."""
+    starts = s.starts()
+    if evse.grant is not None and (Point.AUTHORISED in starts or (evse.vehicle and Point.EV_CONNECTED in starts)):
+        return asked_by(evse.grant)
+    if evse.vehicle and Point.EV_CONNECTED in starts:
+        return TriggerReason.CABLE_PLUGGED_IN
+    return TriggerReason.EV_DETECTED if evse.occupied and Point.BAY in starts else None
+
+
+def opened(
+    s: Site, evse: Evse, trigger: TriggerReason, now: Moment, reading: Reading | None = None
+) -> Iterator[Yielded]:
+    """On disk and told. Without ``reading``: the EVSE is not chosen yet."""
+    grant = evse.grant
+    at, meter_wh = (reading.at, reading.energy_wh) if reading else (now.stamp, 0)
+    evse.tx_asked = ""
+    evse.tx = tx = Transaction(
+        id=s.new_id(),
+        evse=evse.number,
+        started=at,
+        start_wh=meter_wh,
+        last_wh=meter_wh,
+        alive_at=now.stamp,
+        plugged_at=evse.plugged_at,
+        placed=reading is not None,
+        token=grant.token if grant else None,
+    )
+    yield keep(tx)
+    yield from tell(s, TransactionStarted(
+        tx.id, evse.number if tx.placed else 0, tx.token, at, meter_wh, trigger, parked(evse),
+        offline=not s.online or bool(grant and grant.offline), remote_id=grant.remote_id if grant else "",
+        reading=reading, reservation=grant.reservation if grant else "",
+    ))  # fmt: skip
+    yield TransactionOpened(evse.number, tx.id)
+
+
+def authorise(s: Site, evse: Evse, tx: Transaction, now: Moment) -> Iterator[Yielded]:
+    """The right has come."""
+    grant = evse.grant
+    assert grant is not None
+    tx.token = grant.token
+    yield keep(tx)
+    yield from tell(s, TransactionAuthorised(
+        tx.id, evse.number, tx.token, now.stamp, tx.start_wh, asked_by(grant), parked(evse),
+        offline=not s.online or grant.offline, remote_id=grant.remote_id, reservation=grant.reservation,
+    ))  # fmt: skip
+
+
+def begun(s: Site, evse: Evse, session: Session, told: TransactionStarted, now: Moment) -> Iterator[Yielded]:
+    """A session is on disk. ``told``: the start as it is told where nothing is open and no late point is waited for."""
+    tx = evse.tx
+    evse.tx_asked = ""
+    if tx is None:
+        if session.told:
+            yield from tell(s, told)
+    elif not tx.placed:
+        tx.placed, tx.evse, tx.start_wh, tx.plugged_at = True, evse.number, told.meter_wh, evse.plugged_at
+        yield keep(tx)
+        yield from tell(s, TransactionAuthorised(
+            tx.id, evse.number, session.token, now.stamp, tx.start_wh, TriggerReason.CABLE_PLUGGED_IN,
+            ChargingState.EV_CONNECTED, offline=told.offline, remote_id=told.remote_id, placed=True,
+            reading=told.reading, reservation=told.reservation,
+        ))  # fmt: skip
+
+
+def is_late(s: Site, evse: Evse) -> bool:
+    return evse.tx is None and s.starts() == {Point.ENERGY}
+
+
+def energised(s: Site, evse: Evse, session: Session, at: Stamp) -> Iterator[Yielded]:
+    """A late transaction begins: now, with the register of the session's begin."""
+    session.told, session.started = True, at
+    trigger, state = TriggerReason.CHARGING_STATE_CHANGED, ChargingState.CHARGING
+    yield Remember("session", session.id, session.record())
+    yield from tell(s, TransactionStarted(
+        session.id, evse.number, session.token, at, session.start_wh, trigger, state, offline=not s.online,
+        remote_id=session.remote_id, reservation=session.reservation,
+    ))  # fmt: skip
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+def outlasts(s: Site, evse: Evse) -> bool:
+    """None of the stop points has come although nobody has the right (any more)."""
+    stops = s.stops()
+    if not stops <= OUTLASTING:
+        return False
+    return (evse.vehicle or Point.EV_CONNECTED not in stops) and (evse.occupied or Point.BAY not in stops)
+
+
+def _came(s: Site, stop: Stop) -> bool:
+    """A stop point was the very reason, whatever has come back since."""
+    unplugged = stop.trigger == TriggerReason.EV_COMMUNICATION_LOST and Point.EV_CONNECTED in s.stops()
+    return unplugged or (stop.trigger == TriggerReason.EV_DEPARTED and Point.BAY in s.stops())
+
+
+def is_told(session: Session, meter_wh: int) -> bool:
+    """Of a late transaction without energy nothing ever is."""
+    return session.told or meter_wh > session.start_wh
+
+
+def over(s: Site, evse: Evse, session: Session, ended: TransactionEnded, now: Moment) -> Iterator[Yielded]:
+    """The session has been closed: its transaction ends with it, or goes on without."""
+    tx, stop = evse.tx, session.stop
+    assert stop is not None
+    if not is_told(session, ended.meter_wh):
+        return
+    if not session.told:
+        yield from tell(s, TransactionStarted(
+            session.id, evse.number, session.token, session.started, session.start_wh,
+            TriggerReason.CHARGING_STATE_CHANGED, ChargingState.CHARGING, offline=session.offline,
+            remote_id=session.remote_id, reservation=session.reservation,
+        ))  # fmt: skip
+    if stop.reason not in RIGHT_ENDED or _came(s, stop) or not outlasts(s, evse):
+        if tx is not None:
+            evse.tx = None
+            yield Remember("tx", tx.id, None)
+        yield from tell(s, ended)
+        return
+    if tx is None:
+        tx = Transaction(session.id, evse.number, session.started, session.start_wh, ended.meter_wh, now.stamp)
+        tx.token = session.token
+    evse.tx, tx.last_wh, tx.stop, tx.samples = tx, ended.meter_wh, stop, ended.samples
+    tx.reading, tx.signed = ended.reading, ended.signed
+    yield from outlived(s, evse, tx, now)
+
+
+def outlived(s: Site, evse: Evse, tx: Transaction, now: Moment) -> Iterator[Yielded]:
+    """The right has ended and the transaction has not."""
+    assert tx.stop is not None
+    tx.alive_at, tx.plugged_at = now.stamp, evse.plugged_at
+    yield keep(tx)
+    trigger = TriggerReason(tx.stop.trigger)
+    yield from told_update(s, evse, tx, now, trigger)
+    yield TransactionOpened(evse.number, tx.id)
+
+
+def told_update(s: Site, evse: Evse, tx: Transaction, now: Moment, trigger: TriggerReason) -> Iterator[Yielded]:
+    token = tx.stop.token if tx.stop and trigger is TriggerReason.STOP_AUTHORIZED else None
+    yield from tell(s, TransactionUpdated(
+        tx.id, evse.number if tx.placed else 0, now.stamp, trigger, parked(evse), offline=not s.online, token=token
+    ))  # fmt: skip
+
+
+def right_gone(s: Site, evse: Evse, tx: Transaction, stop: Stop, now: Moment) -> Iterator[Yielded]:
+    """The right was dropped before there was a session."""
+    if stop.reason in RIGHT_ENDED and tx.placed and outlasts(s, evse):
+        tx.stop = stop
+        yield from outlived(s, evse, tx, now)
+    else:
+        yield from closed(s, evse, tx, now, stop.reason, stop.trigger, stop.note)
+
+
+def closed(
+    s: Site, evse: Evse, tx: Transaction, now: Moment, reason: str, trigger: str, note: str = ""
+) -> Iterator[Yielded]:
+    """A transaction without a session ends: told with the reason that set its end going, and with the last register
+    (since its session, or since ever, nobody got energy)."""
+    stop = tx.stop
+    at = now.stamp if now.stamp > tx.started else tx.started
+    yield Remember("tx", tx.id, None)
+    yield from tell(s, TransactionEnded(
+        tx.id, evse.number if tx.placed else 0, stop.token if stop else None, at, tx.last_wh,
+        StopReason(stop.reason if stop else reason), TriggerReason(trigger), offline=not s.online,
+        note=stop.note if stop else note, samples=tx.samples, reading=tx.last_reading,
+        authorised=tx.token is not None and tx.placed, plugged=evse.vehicle, signed=tx.signed,
+    ))  # fmt: skip
+    evse.tx = None
+    yield TransactionClosed(evse.number, tx.id)

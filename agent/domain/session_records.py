@@ -1,0 +1,139 @@
+"""Somebody's right to charge here: given, and waiting (``Grant``); with a vehicle, and on disk (``Session``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from agent.domain.charging.profiles import Profile
+from agent.domain.messages import Sample
+from agent.domain.serialization import dump, load
+from agent.domain.stop_reason import Stop
+from agent.model.fastclass import frozen, mutable
+from agent.model.types import EvseId, Judge, Stamp, Token, Verdict
+
+if TYPE_CHECKING:  # of stations that sell without a contract
+    from agent.domain.tariff import Tariff
+
+
+@mutable
+class Grant:
+    """Somebody's right to charge here, before a session exists."""
+
+    token: Token
+    verdict: Verdict | None = None
+    remote_id: str = ""
+    offline: bool = False
+    movable: bool = False
+    until_s: float = 0.0
+    profile: Profile | None = None
+    reservation: str = ""
+    wait_s: float | None = None
+    """For a vehicle, if not as long as others."""
+    tariff: Tariff | None = None
+    """What was agreed with somebody who pays without a contract."""
+    judged_by: Judge = Judge.NOBODY
+    web: bool = False
+    """The remote start that an outlet was kept for: its driver has paid at a web page."""
+
+
+@mutable
+class Session:
+    """A right and a vehicle: energy. ``last_wh`` is the newest register that is on disk or better. ``told`` False: its
+    transaction begins later (decision 9). ``spent``: its vehicle is full and the tariff asks for the place."""
+
+    id: str
+    evse: EvseId
+    token: Token
+    started: Stamp
+    start_wh: int
+    last_wh: int
+    plugged_at: Stamp
+    alive_at: Stamp
+    group: str | None = None
+    remote_id: str = ""
+    offline: bool = False
+    held: bool = False
+    until_wh: int | None = None
+    """Register at which a session whose token turned out bad is held (MaxEnergyOnInvalidId)."""
+    stop: Stop | None = None
+    samples: tuple[Sample, ...] = ()
+    profile: Profile | None = None
+    """Brought by a remote start, until blocks/smart_charging.py has installed it (in the transaction of the begin)."""
+    reservation: str = ""
+    told: bool = True
+    signing: str = ""
+    """What the meter's own, signed transaction is called; "" where it signs none."""
+    spent: bool = False
+    web: bool = False
+    """Paid at a web page: there is no card."""
+    judged_by: Judge = Judge.NOBODY
+    price: str = ""
+    """What was agreed with somebody who pays without a contract, in the words of signed records."""
+
+    def record(self) -> dict[str, Any]:
+        """For ``Remember("session", id, ...)``."""
+        return {
+            "evse": self.evse,
+            "token": dump(self.token),
+            "started": dump(self.started),
+            "start_wh": self.start_wh,
+            "last_wh": self.last_wh,
+            "plugged_at": dump(self.plugged_at),
+            "alive_at": dump(self.alive_at),
+            "group": self.group,
+            "remote_id": self.remote_id,
+            "offline": self.offline,
+            "held": self.held,
+            "until_wh": self.until_wh,
+            "stop": self.stop.record() if self.stop else None,
+            "samples": dump(self.samples),
+            "reservation": self.reservation,
+            "told": self.told,
+            "signing": self.signing,
+            "spent": self.spent,
+            "web": self.web,
+            "judged_by": self.judged_by.value,
+            "price": self.price,
+        }
+
+    @classmethod
+    def of(cls, key: str, r: Mapping[str, Any]) -> Session:
+        """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``,
+        ``OverflowError``."""
+        return cls(
+            id=key,
+            evse=int(r["evse"]),
+            token=load(r["token"], Token),
+            started=load(r["started"], Stamp),
+            start_wh=int(r["start_wh"]),
+            last_wh=int(r["last_wh"]),
+            plugged_at=load(r["plugged_at"], Stamp),
+            alive_at=load(r["alive_at"], Stamp),
+            group=None if r["group"] is None else str(r["group"]),
+            remote_id=str(r["remote_id"]),
+            offline=bool(r["offline"]),
+            held=bool(r.get("held", False)),
+            until_wh=None if r.get("until_wh") is None else int(r["until_wh"]),
+            stop=Stop.of(r["stop"]) if r["stop"] else None,
+            samples=tuple(load(x, Sample) for x in r["samples"]),
+            reservation=str(r.get("reservation", "")),
+            told=bool(r.get("told", True)),
+            signing=str(r.get("signing", "")),
+            spent=bool(r.get("spent", False)),
+            web=bool(r.get("web", False)),
+            judged_by=Judge(r.get("judged_by", "")),
+            price=str(r.get("price", "")),
+        )
+
+
+@frozen
+class EndedSession:
+    """The latest session of an outlet, as its end was told to the backends: ``energy_wh`` is what is billed."""
+
+    id: str
+    token: Token
+    started: Stamp
+    ended: Stamp
+    energy_wh: int
+    reason: str
