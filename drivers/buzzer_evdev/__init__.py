@@ -42,5 +42,5 @@ async def open_buzzer(settings: BuzzerSettings, where: Where) -> AsyncIterator[B
 
 
 DRIVER = Driver(
-    "buzzer_evdev", "buzzer", BuzzerSettings, open_buzzer, complaints, fitting="drivers.buzzer_evdev.fitting:FITTING"
+    "buzzer_evdev", "buzzer", BuzzerSettings, open_buzzer, complaints, fitting="drivers.buzzer_evdev.verify_kit:FITTING"
 )

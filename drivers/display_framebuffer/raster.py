@@ -16,7 +16,7 @@ from PIL import Image, ImageChops
 from agent.ports import Broken, Unreachable
 from drivers.display_framebuffer import FORMATS, FramebufferSettings
 from drivers.panel.canvas import Box
-from drivers.panel.changes import changes
+from drivers.panel.changed_boxes import changes
 
 BITS_PER_PIXEL = {"RGB565": 16, "RGB888": 24, "XRGB8888": 32, "MONO": 1}
 """``MONO``: the lowest bit is the leftmost pixel, 1 is lit (``ssd1307fb``)."""

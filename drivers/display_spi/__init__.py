@@ -75,7 +75,7 @@ DRIVER = Driver(
     SpiSettings,
     open_display,
     complaints,
-    fitting="drivers.display_spi.fitting:FITTING",
+    fitting="drivers.display_spi.verify_kit:FITTING",
     needs=("luma.oled", "luma.lcd", "spidev", "gpiod"),
     extra="chargy-agent[spi]",
 )

@@ -13,7 +13,7 @@ from drivers.display_spi import SpiSettings
 from drivers.display_spi.chips import CHIPS
 from drivers.display_spi.wire import opened_wire
 from drivers.panel.canvas import Box
-from drivers.panel.changes import changes
+from drivers.panel.changed_boxes import changes
 
 
 class SpiPanel:

@@ -22,9 +22,7 @@ from agent.model.types import Fault, Limit
 from agent.ports import DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from drivers.evse_everest import EverestSettings
-from drivers.evse_everest.limits import Enforced
-from drivers.evse_everest.link import ERRORS, LIMITS, MANAGER, PROVIDER, VALIDATOR, Link, as_device_error
-from drivers.evse_everest.picture import (
+from drivers.evse_everest.decoded_state import (
     OF_THE_VEHICLE,
     Seen,
     after,
@@ -35,6 +33,8 @@ from drivers.evse_everest.picture import (
     soc_of,
     why_failed,
 )
+from drivers.evse_everest.limits import Enforced
+from drivers.evse_everest.mqtt_link import ERRORS, LIMITS, MANAGER, PROVIDER, VALIDATOR, Link, as_device_error
 
 log = logging.getLogger(__name__)
 

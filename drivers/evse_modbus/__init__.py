@@ -54,16 +54,16 @@ class BoardSettings:
 
 @asynccontextmanager
 async def _open(settings: BoardSettings, where: Where) -> AsyncIterator[EvsePort]:
-    from drivers.evse_modbus.opening import open_board
+    from drivers.evse_modbus.connection import open_board
 
     async with open_board(settings, where) as board:
         yield board
 
 
 def _check(settings: BoardSettings, where: Where) -> list[str]:
-    from drivers.evse_modbus.opening import complaints
+    from drivers.evse_modbus.connection import complaints
 
     return complaints(settings, where)
 
 
-DRIVER = Driver("evse_modbus", "evse", BoardSettings, _open, _check, fitting="drivers.evse_modbus.fitting:FITTING")
+DRIVER = Driver("evse_modbus", "evse", BoardSettings, _open, _check, fitting="drivers.evse_modbus.verify_kit:FITTING")

@@ -9,7 +9,7 @@ from agent.model.board import EvseTraits
 from agent.ports import Broken, Refused
 from drivers.bus import Priority
 from drivers.evse_modbus.board_map import HOLDING, LimitRegister, Setting, TraitRegisters, Watchdog
-from drivers.evse_modbus.picture import Poll
+from drivers.evse_modbus.decoded_state import Poll
 from drivers.evse_modbus.registers import Registers
 
 log = logging.getLogger(__name__)

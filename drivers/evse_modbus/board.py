@@ -17,7 +17,7 @@ from drivers.evse_modbus import BoardSettings
 from drivers.evse_modbus.arming import arm, armed, read_traits, set_up
 from drivers.evse_modbus.board_map import BoardMap, Unlock
 from drivers.evse_modbus.contacts import WORD_BITS, Contact
-from drivers.evse_modbus.picture import Reader, news
+from drivers.evse_modbus.decoded_state import Reader, news
 from drivers.evse_modbus.registers import Registers
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from drivers.bus import Line, Priority
 from drivers.evse_modbus import BoardSettings
 from drivers.evse_modbus.board_map import HOLDING, BoardMap, Switch
-from drivers.evse_modbus.picture import Poll
-from drivers.evse_modbus.wear import WORN
+from drivers.evse_modbus.decoded_state import Poll
+from drivers.evse_modbus.write_wear import WORN
 
 _WRITE_COIL, _WRITE_MANY = 5, 16
 Wanted = Callable[[], bool]

@@ -63,5 +63,10 @@ async def open_board(settings: OpenEvseSettings, where: Where) -> AsyncIterator[
 
 
 DRIVER = Driver(
-    "evse_openevse", "evse", OpenEvseSettings, open_board, complaints, fitting="drivers.evse_openevse.fitting:FITTING"
+    "evse_openevse",
+    "evse",
+    OpenEvseSettings,
+    open_board,
+    complaints,
+    fitting="drivers.evse_openevse.verify_kit:FITTING",
 )

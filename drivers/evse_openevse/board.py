@@ -19,9 +19,7 @@ from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from drivers.evse_openevse import LEAST_A, OpenEvseSettings
 from drivers.evse_openevse import firmware as fw
-from drivers.evse_openevse.frames import Line, numbers
-from drivers.evse_openevse.line import RapiLine
-from drivers.evse_openevse.picture import (
+from drivers.evse_openevse.decoded_state import (
     AUTH_LOCKED,
     BOOT_LOCKED,
     CONNECTED,
@@ -33,6 +31,8 @@ from drivers.evse_openevse.picture import (
     gone,
     picture,
 )
+from drivers.evse_openevse.frames import Line, numbers
+from drivers.evse_openevse.line import RapiLine
 
 log = logging.getLogger(__name__)
 

@@ -56,4 +56,6 @@ async def open_lamp(settings: LampSettings, where: Where) -> AsyncIterator[LampP
         lamp.close()
 
 
-DRIVER = Driver("lamp_leds", "lamp", LampSettings, open_lamp, complaints, fitting="drivers.lamp_leds.fitting:FITTING")
+DRIVER = Driver(
+    "lamp_leds", "lamp", LampSettings, open_lamp, complaints, fitting="drivers.lamp_leds.verify_kit:FITTING"
+)

@@ -68,5 +68,5 @@ def _address(settings: MeterSettings, where: Where) -> tuple[object, ...]:
 
 
 DRIVER = Driver(
-    "meter_modbus", "meter", MeterSettings, _open, _check, _address, fitting="drivers.meter_modbus.fitting:FITTING"
+    "meter_modbus", "meter", MeterSettings, _open, _check, _address, fitting="drivers.meter_modbus.verify_kit:FITTING"
 )

@@ -49,7 +49,7 @@ ID_TYPES = {
 
 
 class Em580:
-    """``drivers.signing.Transactions``."""
+    """``drivers.meter_signing.Transactions``."""
 
     def __init__(self, line: Line, unit: int) -> None:
         self._line, self._unit = line, unit

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from drivers.meter_modbus.shape import CLASSES, COARSEST_WH, ENERGY, PHASED, SIGNING, Block, MeterMap
+from drivers.meter_modbus.register_layout import CLASSES, COARSEST_WH, ENERGY, PHASED, SIGNING, Block, MeterMap
 from drivers.meter_modbus.toml_table import MapError
 
 

@@ -13,11 +13,11 @@ from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreac
 from agent.ports.driver import Where
 from agent.station_file.key_rules import problems
 from drivers.bus import Line, LineSettings, Priority, open_line
-from drivers.meter_modbus import MeterSettings, numbers
+from drivers.meter_modbus import MeterSettings, register_numbers
+from drivers.meter_modbus.decoded_values import MOST_DC_V, Values, check, compare, decode, energy_wh, reading, scale_of
 from drivers.meter_modbus.meter_map import MapError, find
-from drivers.meter_modbus.picture import MOST_DC_V, Values, check, compare, decode, energy_wh, reading, scale_of
-from drivers.meter_modbus.shape import ENERGY, Block, Mark, MeterMap
-from drivers.signing import Signed
+from drivers.meter_modbus.register_layout import ENERGY, Block, Mark, MeterMap
+from drivers.meter_signing import Signed
 
 log = logging.getLogger(__name__)
 
@@ -294,7 +294,7 @@ class ModbusMeter:
         except Refused:
             return ""
         if mark.type.kind == "ascii":
-            return numbers.text(words)
+            return register_numbers.text(words)
         if mark.count != mark.type.registers:
             return ".".join(map(str, words))
         raw = mark.type.decode(words)
@@ -310,7 +310,7 @@ class ModbusMeter:
             elif r.type.kind == "float":
                 start = r.at - block.address
                 raw = r.type.decode(registers[start : start + r.type.registers])
-                step = max(step, numbers.float_step(raw, r.type) * Fraction(r.scale))
+                step = max(step, register_numbers.float_step(raw, r.type) * Fraction(r.scale))
         return float(step)
 
     def _told(self, error: DeviceError) -> DeviceError:

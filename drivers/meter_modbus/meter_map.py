@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers.meter_modbus.map_rules import judge
-from drivers.meter_modbus.shape import MOST_REGISTERS, NAMES, Block, Mark, MeterMap, Register
+from drivers.meter_modbus.register_layout import MOST_REGISTERS, NAMES, Block, Mark, MeterMap, Register
 from drivers.meter_modbus.toml_table import MapError, Table
 
 __all__ = ["Block", "MapError", "MeterMap", "find", "load"]

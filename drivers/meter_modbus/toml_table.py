@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drivers.meter_modbus.numbers import NumberType
+from drivers.meter_modbus.register_numbers import NumberType
 
 
 class MapError(Exception):

@@ -51,5 +51,5 @@ def _address(settings: RestSettings, where: Where) -> tuple[object, ...]:
 
 
 DRIVER = Driver(
-    "meter_rest", "meter", RestSettings, _open, _check, _address, fitting="drivers.meter_rest.fitting:FITTING"
+    "meter_rest", "meter", RestSettings, _open, _check, _address, fitting="drivers.meter_rest.verify_kit:FITTING"
 )

@@ -16,9 +16,9 @@ from agent.model.meter_signing import Signing, tariff_text
 from agent.model.types import SignedReading
 from agent.ports import Garbled, Refused
 from drivers.meter_rest import RestSettings
+from drivers.meter_rest.http_client import Web
 from drivers.meter_rest.values import Look, Who, check, flag, hexadecimal, number, shown, text, whole_wh
-from drivers.meter_rest.web import Web
-from drivers.signing import UNNAMED
+from drivers.meter_signing import UNNAMED
 
 BASE = "/counter/v1/ocmf"
 NEWER_TRANSACTION = "/counter/v2/ocmf/transaction"

@@ -14,8 +14,8 @@ from agent.model.meter_signing import Signing, tariff_text
 from agent.model.types import SignedReading
 from agent.ports import Garbled, Refused
 from drivers.meter_rest import RestSettings
+from drivers.meter_rest.http_client import Web
 from drivers.meter_rest.values import Look, Who, check, flag, hexadecimal, number, table, text, whole_wh
-from drivers.meter_rest.web import Web
 
 MOST_CLIENT = 37
 ONGOING = 0b100

@@ -13,11 +13,11 @@ from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreac
 from agent.ports.driver import Where
 from agent.station_file.key_rules import problems
 from drivers.meter_rest import RestSettings
+from drivers.meter_rest.http_client import Web
 from drivers.meter_rest.isabellenhuette import Iem
 from drivers.meter_rest.lem import Lem
 from drivers.meter_rest.values import STEP_WH, Look, Who
-from drivers.meter_rest.web import Web
-from drivers.signing import Signed, Transactions
+from drivers.meter_signing import Signed, Transactions
 
 log = logging.getLogger(__name__)
 

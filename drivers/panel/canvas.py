@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from drivers.panel.colours import Colour
+from drivers.panel.colors import Colour
 from drivers.panel.fonts import drawable, font
 from drivers.panel.icons import icon
 

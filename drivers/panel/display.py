@@ -15,9 +15,9 @@ from agent.ports import Broken, Unreachable
 from agent.ports.driver import Where
 from drivers.panel.layout import Size
 from drivers.panel.mounting import Mounting
+from drivers.panel.outlet_views import Panel, View, views
 from drivers.panel.page import Page, page
 from drivers.panel.texts import FALLBACKS, Texts, load
-from drivers.panel.views import Panel, View, views
 
 T = TypeVar("T")
 

@@ -48,7 +48,7 @@ class Layout:
 
 
 TINY = Layout("tiny", False, smallest=20, title_least=24, with_qr=24, across=0.5)
-"""128x64 and its like, in one colour or more: ``drivers/panel/tiny.py`` shows a few large words at a time."""
+"""128x64 and its like, in one colour or more: ``drivers/panel/small_panels.py`` shows a few large words at a time."""
 SMALL = Layout("small", False, smallest=5.8, title_least=8.5, with_qr=7.5, hint=7.2, strip=10, bar=8)
 SMALL_UPRIGHT = Layout(
     "small upright", True, smallest=7.2, title_least=10, with_qr=8, header=15, foot=34, band_full=0.44, title=15,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.model.types import Screen, ScreenName
-from drivers.panel.colours import Tone
-from drivers.panel.price import cost_figure, price_line, price_slots, receipt
+from drivers.panel.colors import Tone
+from drivers.panel.cost_text import cost_figure, price_line, price_slots, receipt
 from drivers.panel.texts import Texts, duration, wall_time
 
 
@@ -23,7 +23,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a screen says, by slots; a layout decides how much of it is shown at a time (``drivers/panel/faces.py``).
+    """What a screen says, by slots; a layout decides how much of it is shown at a time (``drivers/panel/page_parts.py``).
 
     ``title`` large in the tone's colour, with a ``countdown`` of its own if time runs. ``figures`` (the first one
     largest), ``battery`` (percent). ``price`` as one sentence, or ``prices`` as rows of a name and an amount in the

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from drivers.panel.canvas import Box, Canvas, Type
-from drivers.panel.colours import COLOURS, FOOT, INK, LINE, SOFT, WHITE, Colour, Tone
+from drivers.panel.colors import COLOURS, FOOT, INK, LINE, SOFT, WHITE, Colour, Tone
 from drivers.panel.fonts import drawable
 from drivers.panel.layout import Layout, Size
 from drivers.panel.page import Figure, Page

@@ -54,7 +54,7 @@ def complaints(settings: SerialReaderSettings, where: Where | None = None) -> li
 @asynccontextmanager
 async def open_reader(settings: SerialReaderSettings, where: Where) -> AsyncIterator[ReaderPort]:
     """Yields the reader with its line open. Raises ``Unreachable`` (no such line), ``Broken`` (settings)."""
-    from drivers.reader_serial.line import SerialReader
+    from drivers.reader_serial.reader import SerialReader
 
     if wrong := complaints(settings):
         raise Broken(f"reader_serial {settings.device}: " + "; ".join(wrong))
@@ -68,5 +68,5 @@ DRIVER = Driver(
     SerialReaderSettings,
     open_reader,
     complaints,
-    fitting="drivers.reader_serial.fitting:FITTING",
+    fitting="drivers.reader_serial.verify_kit:FITTING",
 )

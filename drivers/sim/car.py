@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from drivers.sim.checks import choice, number
+from drivers.sim.checked_values import choice, number
 
 PROFILES: dict[str, dict[str, Any]] = {
     "normal": {},

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agent.station_file.settings import StationFile
-    from drivers.sim.live import Plan
+    from drivers.sim.runner import Plan
 
 BUILT_IN = "ac_two_sockets.toml"
 HOME = Path("chargy-sim")
@@ -93,17 +93,17 @@ def _run(plan: Callable[[StationFile, type[Plan]], Plan], path: Path | None = No
     from agent.station_file.settings import SettingsError
 
     try:
-        from drivers.sim import live
+        from drivers.sim import runner
     except ModuleNotFoundError as e:
         if (e.name or "").partition(".")[0] in ("agent", "drivers", ""):
             raise  # this program is incomplete
         print(f"chargy-agent: {e.name} is not installed; install it: pip install 'chargy-agent[sim]'", file=sys.stderr)
         return 2
-    from drivers.sim.memory import InUse
+    from drivers.sim.world_state import InUse
 
     try:
-        asyncio.run(live.run(plan(station_file(path), live.Plan)))
-    except (SettingsError, live.Unusable, InUse) as e:
+        asyncio.run(runner.run(plan(station_file(path), runner.Plan)))
+    except (SettingsError, runner.Unusable, InUse) as e:
         print(f"chargy-agent: {e}", file=sys.stderr)
         return 2
     return 0
@@ -149,7 +149,7 @@ BENCH = Command(
 def station_file(path: Path | None) -> StationFile:
     """The file at ``path``, or the built-in station, whose memory is in the folder ``chargy-sim``."""
     from agent.station_file.settings import parse, read
-    from drivers.sim.derive import alone, fitted
+    from drivers.sim.derived_file import alone, fitted
 
     if path is not None:
         file = parse(fitted(read(path)), path)
@@ -167,7 +167,7 @@ def offering(file: StationFile, versions: list[str] | None) -> StationFile:
     from dataclasses import replace
 
     from agent.station_file.settings import Backend
-    from drivers.sim.live import Unusable
+    from drivers.sim.runner import Unusable
 
     for version in versions or ():
         if not re.fullmatch(r"\d+(\.\d+)+", version):

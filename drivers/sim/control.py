@@ -16,11 +16,11 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
-from drivers.sim import body, picture
-from drivers.sim.pace import FASTEST, SLOWEST
+from drivers.sim import request_body, station_snapshot
+from drivers.sim.status_client import Watch
 from drivers.sim.supervisor import NotRunning, Supervisor
 from drivers.sim.terminal import ACTIONS, CARD_BEHAVIOURS
-from drivers.sim.watch import Watch
+from drivers.sim.time_rate import FASTEST, SLOWEST
 from drivers.sim.world import Unknown, World
 
 Json: TypeAlias = dict[str, Any]
@@ -74,15 +74,19 @@ class Control:
     # --- what is ---------------------------------------------------------------------------------------------------
 
     def station(self) -> Json:
-        child = picture.Child(self.agent.pid, self.agent.restarts) if self.agent else picture.Child(None, 0)
+        child = (
+            station_snapshot.Child(self.agent.pid, self.agent.restarts)
+            if self.agent
+            else station_snapshot.Child(None, 0)
+        )
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         return {
-            **picture.station(self.world, child, self._said(), now, self.watch.last_sessions),
+            **station_snapshot.station(self.world, child, self._said(), now, self.watch.last_sessions),
             "simulation": {"run": self.watch.trace.run, "speed": self.world.speed},
         }
 
     async def health(self, request: web.Request) -> web.Response:
-        if picture.ready(self._said()):
+        if station_snapshot.ready(self._said()):
             return web.json_response({"ready": True})
         return web.json_response({"ready": False, "error": "the agent has not opened its devices yet"}, status=503)
 
@@ -142,21 +146,25 @@ class Control:
     # --- the street ------------------------------------------------------------------------------------------------
 
     async def plug(self, request: web.Request) -> None:
-        n, b = await self._ask(request, body.flag("ready", True), body.nullable(body.table("car", None)))
+        n, b = await self._ask(
+            request, request_body.flag("ready", True), request_body.nullable(request_body.table("car", None))
+        )
         self.world.plug(n, ready=b["ready"], car=b["car"])
 
     async def unplug(self, request: web.Request) -> None:
-        n, b = await self._ask(request, body.choice("side", "station", "ev", default="station"))
+        n, b = await self._ask(request, request_body.choice("side", "station", "ev", default="station"))
         self.world.unplug(n, b["side"])
 
     async def ev(self, request: web.Request) -> None:
-        n, b = await self._ask(request, body.flag("ready", None), body.nullable(body.number("max_a", None, 0)))
+        n, b = await self._ask(
+            request, request_body.flag("ready", None), request_body.nullable(request_body.number("max_a", None, 0))
+        )
         if b["ready"] is None and b["max_a"] is None:
             raise ValueError("ready or max_a: one of them must be given")
         self.world.ev(n, b["ready"], b["max_a"])
 
     async def fault(self, request: web.Request) -> None:
-        n, b = await self._ask(request, body.text("fault"), body.flag("active", True))
+        n, b = await self._ask(request, request_body.text("fault"), request_body.flag("active", True))
         self.world.fault(n, b["fault"], b["active"])
 
     async def clear(self, request: web.Request) -> None:
@@ -167,40 +175,42 @@ class Control:
             raise NotRunning("the agent is not running: it clears what is latched once its board shows that it is over")
 
     async def meter(self, request: web.Request) -> None:
-        n, b = await self._ask(request, body.whole("wh"))
+        n, b = await self._ask(request, request_body.whole("wh"))
         self.world.meter(n, b["wh"])
 
     async def bay(self, request: web.Request) -> None:
-        n, b = await self._ask(request, body.flag("occupied"))
+        n, b = await self._ask(request, request_body.flag("occupied"))
         self.world.bay(n, b["occupied"])
 
     async def tap(self, request: web.Request) -> None:
         raw = await request.read()
-        evse = body.nullable(body.whole("evse", None, 1))
-        if "token" in body.names(raw):
-            b = body.read(raw, body.text("token", longest=36), evse)
+        evse = request_body.nullable(request_body.whole("evse", None, 1))
+        if "token" in request_body.names(raw):
+            b = request_body.read(raw, request_body.text("token", longest=36), evse)
             self._known(b["evse"])
             self.world.tap_text(b["token"], b["evse"])
             return
-        cards = body.choice("card", "desfire_ev1", "random_uid", "classic", default="desfire_ev1")
-        b = body.read(raw, body.hexadecimal("uid"), evse, cards, body.number("hold_s", 0.5, 0, 3600))
+        cards = request_body.choice("card", "desfire_ev1", "random_uid", "classic", default="desfire_ev1")
+        b = request_body.read(
+            raw, request_body.hexadecimal("uid"), evse, cards, request_body.number("hold_s", 0.5, 0, 3600)
+        )
         self._known(b["evse"])
         self.world.tap_card(b["uid"], b["evse"], b["card"], b["hold_s"])
 
     async def press(self, request: web.Request) -> None:
-        body.read(await request.read())
+        request_body.read(await request.read())
         self.world.press(request.match_info["name"])
 
     async def bank_card(self, request: web.Request) -> None:
-        evse = body.nullable(body.whole("evse", None, 1))
-        behaviour = body.choice("behaviour", *CARD_BEHAVIOURS, default="approve")
-        b = body.read(await request.read(), body.digits("pan_last4", 4, "1234"), behaviour, evse)
+        evse = request_body.nullable(request_body.whole("evse", None, 1))
+        behaviour = request_body.choice("behaviour", *CARD_BEHAVIOURS, default="approve")
+        b = request_body.read(await request.read(), request_body.digits("pan_last4", 4, "1234"), behaviour, evse)
         self._known(b["evse"])
         self.world.tap_bank_card(b["pan_last4"], b["behaviour"], b["evse"])
 
     async def terminal(self, request: web.Request) -> None:
-        evse = body.nullable(body.whole("evse", None, 1))
-        b = body.read(await request.read(), body.choice("action", *ACTIONS), evse)
+        evse = request_body.nullable(request_body.whole("evse", None, 1))
+        b = request_body.read(await request.read(), request_body.choice("action", *ACTIONS), evse)
         self._known(b["evse"])
         self.world.terminal(b["action"], b["evse"])
 
@@ -210,40 +220,43 @@ class Control:
     # --- the site and the road ---------------------------------------------------------------------------------------
 
     async def link(self, request: web.Request) -> None:
-        whole, share = [body.number(k, None, 0) for k in ("latency_ms", "kbit_s")], body.number("loss", None, 0, 1)
+        whole, share = (
+            [request_body.number(k, None, 0) for k in ("latency_ms", "kbit_s")],
+            request_body.number("loss", None, 0, 1),
+        )
         keys = (
-            body.flag("up", None),
-            body.nullable(whole[0]),
-            body.nullable(whole[1]),
+            request_body.flag("up", None),
+            request_body.nullable(whole[0]),
+            request_body.nullable(whole[1]),
             share,
-            body.flag("stall", None),
+            request_body.flag("stall", None),
         )
         raw = await request.read()
-        b = body.read(raw, *keys)
-        given = body.names(raw)
+        b = request_body.read(raw, *keys)
+        given = request_body.names(raw)
         self.world.link(request.match_info["name"], **{k: v for k, v in b.items() if k in given})
 
     async def limits(self, request: web.Request) -> None:
-        b = body.read(await request.read(), body.nullable(body.number("max_a", low=0)))
+        b = request_body.read(await request.read(), request_body.nullable(request_body.number("max_a", low=0)))
         self.world.limits(b["max_a"])
 
     async def power(self, request: web.Request) -> None:
-        b = body.read(await request.read(), body.flag("mains"))
+        b = request_body.read(await request.read(), request_body.flag("mains"))
         self.world.power(b["mains"])
 
     async def clock(self, request: web.Request) -> None:
-        b = body.read(await request.read(), body.number("step_s", low=-4e9, high=4e9))
+        b = request_body.read(await request.read(), request_body.number("step_s", low=-4e9, high=4e9))
         self._set_clock(b["step_s"])
 
     async def time(self, request: web.Request) -> None:
-        b = body.read(await request.read(), body.number("speed", low=SLOWEST, high=FASTEST))
+        b = request_body.read(await request.read(), request_body.number("speed", low=SLOWEST, high=FASTEST))
         if self.agent is None:
             raise NotRunning("a bench has no agent of its own: its time is this machine's")
         self._set_pace(float(b["speed"]))
         self.feed.changed()
 
     async def act(self, request: web.Request) -> None:
-        b = body.read(await request.read(), body.choice("action", "kill", "stop", "start"))
+        b = request_body.read(await request.read(), request_body.choice("action", "kill", "stop", "start"))
         if self.agent is None:
             raise NotRunning("a bench has no agent of its own: start and stop yours yourself")
         {"kill": self.agent.kill, "stop": self.agent.stop, "start": self.agent.start}[b["action"]]()
@@ -254,9 +267,9 @@ class Control:
         """A process that is gone says nothing, even if its last words have not been read to the end."""
         return self.watch.said if self.agent is None or self.agent.pid else None
 
-    async def _ask(self, request: web.Request, *keys: body.Key) -> tuple[int, Json]:
+    async def _ask(self, request: web.Request, *keys: request_body.Key) -> tuple[int, Json]:
         n = self._evse(request)
-        return n, body.read(await request.read(), *keys)
+        return n, request_body.read(await request.read(), *keys)
 
     def _evse(self, request: web.Request) -> int:
         text = request.match_info["n"]

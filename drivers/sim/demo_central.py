@@ -12,8 +12,8 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from drivers.sim.pace import Pace
 from drivers.sim.supervisor import Supervisor
+from drivers.sim.time_rate import Pace
 
 WITHIN_S = 30.0
 BODY_MAX = 16_384

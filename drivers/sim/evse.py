@@ -15,7 +15,7 @@ from agent.station_file.settings import Evse as Fitted
 from drivers.sim.car import POWER_FACTOR, Car
 from drivers.sim.faults import SAFETY
 from drivers.sim.mains import Mains
-from drivers.sim.parts import Contactor, Heat, Lock
+from drivers.sim.moving_parts import Contactor, Heat, Lock
 
 NWS_PER_WH = 3_600_000_000_000
 LEAST_A, MOST_A = 6, 80

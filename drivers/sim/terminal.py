@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from drivers.sim.apollo.machine import BEHAVIOURS, HOLD_S
+from drivers.sim.apollo.terminal import BEHAVIOURS, HOLD_S
 from drivers.sim.supervisor import NotRunning, Supervisor
 
 Json: TypeAlias = dict[str, Any]

@@ -16,16 +16,16 @@ from typing import Any
 from agent.model.types import Fault
 from agent.station_file.settings import SimulatedEvse, StationFile
 from drivers.sim import card as cards
-from drivers.sim import card_list, derive
+from drivers.sim import card_list, derived_file
 from drivers.sim.car import Car
-from drivers.sim.checks import choice, flag, number, whole
+from drivers.sim.checked_values import choice, flag, number, whole
 from drivers.sim.evse import NWS_PER_WH, Evse
+from drivers.sim.far_ends import STATION, Wires
 from drivers.sim.faults import SAFETY, named
+from drivers.sim.initial_situation import begin, resume, stored
 from drivers.sim.mains import Mains
-from drivers.sim.memory import Memory
-from drivers.sim.situation import begin, resume, stored
 from drivers.sim.terminal import ACTIONS, CARD_BEHAVIOURS, Terminal, ledger_of
-from drivers.sim.wires import STATION, Wires
+from drivers.sim.world_state import Memory
 
 STEP_US = 50_000
 TELL_EVERY = 2
@@ -232,7 +232,7 @@ class World:
 
     def derived(self) -> str:
         """The station file for the agent, as TOML text."""
-        return derive.derived(self.file, self._wired().far_ends, self._backend_url, self._socket)
+        return derived_file.derived(self.file, self._wired().far_ends, self._backend_url, self._socket)
 
     def addresses(self) -> dict[str, str]:
         return dict(self._wired().addresses)

@@ -106,7 +106,7 @@ def _files(settings: PayterSettings) -> list[str]:
 async def open_terminal(settings: PayterSettings, where: Where) -> AsyncIterator[TerminalPort]:
     """Yields the terminal once it is enabled. Raises ``Unreachable`` (no terminal), ``Broken`` (settings)."""
     from drivers.terminal_payter.card import salt_of
-    from drivers.terminal_payter.opening import opened
+    from drivers.terminal_payter.connection import opened
 
     if wrong := complaints(settings):
         raise Broken(f"terminal_payter {settings.host or settings.device}: " + "; ".join(wrong))
@@ -128,5 +128,5 @@ DRIVER = Driver(
     open_terminal,
     complaints,
     _address,
-    fitting="drivers.terminal_payter.fitting:FITTING",
+    fitting="drivers.terminal_payter.verify_kit:FITTING",
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 from agent.model import secret_file
 from agent.model.bank_card import BankCard
 from agent.ports import Broken
-from drivers.terminal_payter import tlv, words
+from drivers.terminal_payter import commands, tlv
 
 SALT_NAME = "terminal.salt"
 SALT_BYTES = 32
@@ -23,9 +23,9 @@ def card(data: bytes, hash_tag: str, salt: bytes) -> BankCard:
     fields = tlv.read(data)
     digest = fields.get(hash_tag, b"")
     mark = hmac.digest(salt, digest, hashlib.sha256)[:_MARK_BYTES].hex() if digest else ""
-    pan = fields.get(words.MASKED_PAN, b"").decode("utf-8", "replace").strip()
+    pan = fields.get(commands.MASKED_PAN, b"").decode("utf-8", "replace").strip()
     last4 = pan[-4:] if pan[-4:].isascii() and pan[-4:].isdigit() and len(pan) >= 4 else ""
-    brand = fields.get(words.BRAND_NAME, b"").decode("utf-8", "replace").strip("\0 ")
+    brand = fields.get(commands.BRAND_NAME, b"").decode("utf-8", "replace").strip("\0 ")
     return BankCard(mark, last4, brand[:30] if brand.isprintable() else "")
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from agent.model.bank_card import TerminalIdentity
 from agent.model.fastclass import replace
 from agent.ports import Garbled, Refused, Unreachable
-from drivers.terminal_payter import messages, words
+from drivers.terminal_payter import commands, messages
+from drivers.terminal_payter.commands import From, To
 from drivers.terminal_payter.frames import Frame
 from drivers.terminal_payter.link import Link, Silent
-from drivers.terminal_payter.words import From, To
 
 if TYPE_CHECKING:
     from drivers.terminal_payter import PayterSettings
@@ -35,22 +35,22 @@ class Dialogue:
         """``words.OK`` or the detail of a refusal."""
         if self.link.unsure:
             await self.status()
-        code = words.OK
+        code = commands.OK
         for _ in range(AGAIN):
             frame = await self._ask(header, payload, wait_s or self._settings.reply_s, signs)
-            code = words.OK if frame is None else messages.result(frame.payload)
-            if code != words.BAD_CHECKSUM:
+            code = commands.OK if frame is None else messages.result(frame.payload)
+            if code != commands.BAD_CHECKSUM:
                 break
         return code
 
     async def must(self, header: int, payload: bytes, what: str) -> None:
         """A step of the start. A terminal that is not ready is given time."""
         end_s = asyncio.get_running_loop().time() + NOT_READY_S
-        while (code := await self.result(header, payload)) == words.NOT_READY:
+        while (code := await self.result(header, payload)) == commands.NOT_READY:
             if asyncio.get_running_loop().time() > end_s:
                 break
             await asyncio.sleep(self._settings.sync_every_s)
-        if code != words.OK:
+        if code != commands.OK:
             raise Refused(f"terminal {self.link.name}: {what}: {said(code)}")
 
     async def status(self) -> messages.Status:
@@ -126,8 +126,8 @@ class Dialogue:
         return True
 
     def _options(self) -> int:
-        options = words.OPTION_EVENTS | words.OPTION_DOL | words.OPTION_DETAILS | words.OPTION_DECLINED_DOL
-        return options | (words.OPTION_EXTENDED if self._settings.extended else 0)
+        options = commands.OPTION_EVENTS | commands.OPTION_DOL | commands.OPTION_DETAILS | commands.OPTION_DECLINED_DOL
+        return options | (commands.OPTION_EXTENDED if self._settings.extended else 0)
 
     async def _ask(self, header: int, payload: bytes, wait_s: float, signs: frozenset[int]) -> Frame | None:
         try:
@@ -143,7 +143,7 @@ class Dialogue:
 
 
 def said(code: int) -> str:
-    return words.RESULTS.get(code, "it says no") + (f" ({code:02X})" if code else "")
+    return commands.RESULTS.get(code, "it says no") + (f" ({code:02X})" if code else "")
 
 
 def garbled(name: str, what: str) -> Garbled:

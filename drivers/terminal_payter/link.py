@@ -12,9 +12,9 @@ import logging
 from collections.abc import Callable
 
 from agent.ports import DeviceError, Garbled, Unreachable
+from drivers.terminal_payter.commands import From
 from drivers.terminal_payter.frames import Frame, Parser, TooLong, encode
 from drivers.terminal_payter.lines import Line, TcpLine
-from drivers.terminal_payter.words import From
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.model.bank_card import TerminalIdentity
 from agent.model.fastclass import frozen
-from drivers.terminal_payter import words
+from drivers.terminal_payter import commands
 from drivers.terminal_payter.frames import Frame
 
 _U32 = 0xFFFF_FFFF
@@ -13,7 +13,7 @@ LONGEST_TEXT = 63
 
 @frozen
 class Status:
-    state: words.State
+    state: commands.State
     running: bool
 
 
@@ -25,12 +25,12 @@ def u32(value: int) -> bytes:
 
 
 def protocol(options: int) -> bytes:
-    return bytes([words.PROTOCOL_VERSION]) + u32(options)
+    return bytes([commands.PROTOCOL_VERSION]) + u32(options)
 
 
 def setup(timeout_s: int) -> bytes:
     """A session that nobody settles within ``timeout_s`` is voided."""
-    return u32(timeout_s) + bytes([words.VOID_ON_TIMEOUT])
+    return u32(timeout_s) + bytes([commands.VOID_ON_TIMEOUT])
 
 
 def start(amount: int, number: int, tags: bytes = b"", extras: bytes = b"") -> bytes:
@@ -59,7 +59,7 @@ def is_result(frame: Frame) -> bool:
 def result(payload: bytes) -> int:
     """``words.OK``, or the detail of a refusal (0: none was given)."""
     if payload[:1] == b"\0":
-        return words.OK
+        return commands.OK
     return payload[1] if len(payload) > 1 else 0
 
 
@@ -68,7 +68,7 @@ def status(payload: bytes) -> Status | None:
     if len(payload) < 2 or payload[1] > 1:
         return None
     try:
-        return Status(words.State(payload[0]), payload[1] == 1)
+        return Status(commands.State(payload[0]), payload[1] == 1)
     except ValueError:
         return None
 

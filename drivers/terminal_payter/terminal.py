@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
 from agent.ports import DeviceError, Refused, Unreachable
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalNews
-from drivers.terminal_payter import card, messages, words
+from drivers.terminal_payter import card, commands, messages
+from drivers.terminal_payter.commands import From, State, To
 from drivers.terminal_payter.dialogue import Dialogue, garbled, said
 from drivers.terminal_payter.frames import Frame
 from drivers.terminal_payter.link import GRACE_S, Link, Silent
 from drivers.terminal_payter.messages import Status, u32
-from drivers.terminal_payter.words import From, State, To
 
 if TYPE_CHECKING:
     from drivers.terminal_payter import PayterSettings
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 _STARTED = frozenset({From.TRANSACTION, From.CARD_READ, From.CANCELLED})
 _ENDED = frozenset({From.APPROVED, From.PARTIAL, From.DECLINED, From.CANCELLED})
-_MAY_BE_RESTARTED = (0, words.WRONG_STATE, words.NOT_READY)
+_MAY_BE_RESTARTED = (0, commands.WRONG_STATE, commands.NOT_READY)
 """A terminal that has lost its state has also lost the option to give details."""
 LOOK_S = 1.0
 """Between two looks at a bank that is being asked."""
@@ -65,7 +65,7 @@ class PayterTerminal:
         status = await self._dialogue.found()
         if status is None or status.state != State.WAIT_AUTH:
             return
-        if await self._dialogue.result(To.CANCEL, b"", signs=_ENDED) == words.OK:
+        if await self._dialogue.result(To.CANCEL, b"", signs=_ENDED) == commands.OK:
             return
         log.warning("terminal %s: a bank is being asked there; its answer is waited for", self._link.name)
         end_s = asyncio.get_running_loop().time() + self._settings.bank_s
@@ -100,9 +100,9 @@ class PayterTerminal:
             number = next(self._numbers)
             await self._speak(language)
             code = await self._start(amount_cents, number, reference)
-            if code == words.DUPLICATE:
+            if code == commands.DUPLICATE:
                 code = await self._start(amount_cents, next(self._numbers), reference)
-            if code != words.OK:
+            if code != commands.OK:
                 self._offered = False
                 await self._restored()
                 raise Refused(f"terminal {self._link.name}: it does not take an offer: {said(code)}")
@@ -110,17 +110,17 @@ class PayterTerminal:
     async def authorise(self) -> None:
         async with self._asking():
             code = await self._order(To.AUTH, bytes.fromhex(self._settings.auth_payload), _ENDED, State.WAIT_AUTH)
-            if code != words.OK:
+            if code != commands.OK:
                 await self._restored()
                 raise Refused(f"terminal {self._link.name}: there is no card to authorise: {said(code)}")
 
     async def cancel(self) -> None:
         async with self._asking():
             code = await self._order(To.CANCEL, b"", _ENDED, State.ENABLED)
-            if code == words.OK or not self._offered:
+            if code == commands.OK or not self._offered:
                 return  # the end of the offer is told, or will be
             status = await self._dialogue.status()
-            if status.state in words.UNPREPARED:
+            if status.state in commands.UNPREPARED:
                 await self._restored(status)
             elif status.state == State.ENABLED and self._offered:
                 self._end(Cancelled())
@@ -176,7 +176,9 @@ class PayterTerminal:
         if header == To.AUTH and self._offered and status.state == State.ENABLED:
             raise Unreachable(f"terminal {self._link.name}: what the bank said was not heard")
         done = status.state in states or (header == To.AUTH and not self._offered)
-        return words.OK if done else words.NOT_READY if status.state in words.UNPREPARED else words.WRONG_STATE
+        return (
+            commands.OK if done else commands.NOT_READY if status.state in commands.UNPREPARED else commands.WRONG_STATE
+        )
 
     async def _maybe(self, header: int, payload: bytes, signs: frozenset[int]) -> int | None:
         wait_s = min(GRACE_S, self._settings.reply_s) if self._silent_start else self._settings.reply_s
@@ -184,23 +186,23 @@ class PayterTerminal:
             frame = await self._link.ask(header, payload, wait_s, signs=signs, judge=messages.is_result)
         except Silent:
             return None
-        return words.OK if frame is None else messages.result(frame.payload)
+        return commands.OK if frame is None else messages.result(frame.payload)
 
     async def _settle(self, header: int, reservation: int, payload: bytes) -> Settlement:
         async with self._asking():
             code = await self._dialogue.result(header, payload, self._settings.settle_s)
             if code in _MAY_BE_RESTARTED and await self._restored():
                 code = await self._dialogue.result(header, payload, self._settings.settle_s)
-        if code == words.OK or code == words.NOT_FOUND:
+        if code == commands.OK or code == commands.NOT_FOUND:
             self._open.discard(reservation)
-            return Settlement.DONE if code == words.OK else Settlement.CLOSED
+            return Settlement.DONE if code == commands.OK else Settlement.CLOSED
         log.warning("terminal %s: session %d is not settled: %s", self._link.name, reservation, said(code))
         return Settlement.REFUSED
 
     async def _restored(self, status: Status | None = None) -> bool:
         """It had lost its state: prepare it anew and say so. False: its state is as it should be."""
         status = status or await self._dialogue.status()
-        if status.state not in words.UNPREPARED:
+        if status.state not in commands.UNPREPARED:
             return False
         log.warning("terminal %s: it was restarted", self._link.name)
         await self._dialogue.synchronise(self._settings.sync_s)
@@ -244,7 +246,7 @@ class PayterTerminal:
                 self._approved(frame)
             case From.DECLINED if self._offered:
                 code = frame.payload[0] if frame.payload else 0
-                self._end(Declined(words.REASONS.get(code, f"code {code:02X}")))
+                self._end(Declined(commands.REASONS.get(code, f"code {code:02X}")))
             case From.CANCELLED if self._offered:
                 self._end(Cancelled())
             case _:

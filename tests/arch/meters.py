@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from drivers.meter_modbus import meter_map
-from drivers.meter_modbus.shape import COARSEST_WH, ENERGY, NAMES, MeterMap
+from drivers.meter_modbus.register_layout import COARSEST_WH, ENERGY, NAMES, MeterMap
 from drivers.meter_rest import MODELS
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"

@@ -11,9 +11,9 @@ from PIL import Image, features
 
 from agent.model.types import ScreenName
 from drivers.panel import fonts
-from drivers.panel.faces import faces
 from drivers.panel.mounting import TURN_S
-from drivers.panel.views import Panel, views
+from drivers.panel.outlet_views import Panel, views
+from drivers.panel.page_parts import faces
 from tests.drivers.screens import BILLED, LAW, ONE, PAY, SESSION, Case, said
 
 FOLDER = Path(__file__).parent / "golden"

@@ -20,7 +20,7 @@ from agent.model.types import Limit
 from agent.ports import DeviceError, Refused
 from agent.ports.evse import EvsePort
 from drivers.evse_modbus import DRIVER, BoardSettings
-from drivers.evse_modbus.wear import DAY_S, MOST_A_DAY, Wear
+from drivers.evse_modbus.write_wear import DAY_S, MOST_A_DAY, Wear
 from drivers.sim.evse import Evse
 from drivers.sim.modbus_slave import NetworkSlave
 from drivers.sim.small_boards import Cc61x

@@ -21,8 +21,8 @@ from agent.ports.display import DisplayPort
 from agent.ports.driver import Where
 from drivers.display_framebuffer import DRIVER, FramebufferSettings
 from drivers.display_framebuffer.raster import Framebuffer, packed
-from drivers.panel.faces import faces
 from drivers.panel.page import page
+from drivers.panel.page_parts import faces
 from drivers.panel.texts import load
 from drivers.sim import screen
 from drivers.testkit.display import check_display, loop_lag

@@ -18,8 +18,8 @@ from agent.ports import Broken, Unreachable
 from agent.ports.display import DisplayPort
 from drivers.display_png import DRIVER, PngSettings
 from drivers.panel.display import opened
-from drivers.panel.faces import faces
 from drivers.panel.mounting import Mounting
+from drivers.panel.page_parts import faces
 from drivers.testkit.display import check_display
 from tests.drivers.screens import COMMON, PRICES, SESSION, said, where
 

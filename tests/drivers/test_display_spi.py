@@ -14,7 +14,7 @@ from agent.ports import Broken, Unreachable
 from agent.ports.display import DisplayPort
 from drivers.display_spi import DRIVER, SpiSettings
 from drivers.display_spi.chips import CHIPS
-from drivers.panel.faces import faces
+from drivers.panel.page_parts import faces
 from drivers.testkit.display import check_display
 from tests.drivers.screens import COMMON, COST, SESSION, said, where
 from tests.drivers.spi_panels import Wire, panel_of

@@ -19,9 +19,9 @@ from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, Garbled
 from agent.ports.driver import Where
 from drivers.meter_modbus import DRIVER, MeterSettings, meter_map
+from drivers.meter_modbus.decoded_values import check, compare, decode, reading
 from drivers.meter_modbus.meter import complaints
 from drivers.meter_modbus.meter_map import MapError
-from drivers.meter_modbus.picture import check, compare, decode, reading
 from tests.drivers.modbus_far_ends import Bank, TcpLine
 
 CONFIG = Path(__file__).parents[2] / "config"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.ports import Garbled
-from drivers.meter_modbus.numbers import NumberType, energy, float_step, text
+from drivers.meter_modbus.register_numbers import NumberType, energy, float_step, text
 
 F32 = NumberType.named("float32_be")
 KWH = Fraction(1000)

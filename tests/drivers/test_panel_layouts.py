@@ -16,11 +16,11 @@ from agent.model.types import Screen, ScreenName
 from drivers.panel import canvas as canvas_module
 from drivers.panel import fonts as fonts_module
 from drivers.panel.canvas import Canvas, Placed, Type, fit, wrapped
-from drivers.panel.colours import COLOURS, Colour
-from drivers.panel.faces import Face, faces, turns
+from drivers.panel.colors import COLOURS, Colour
 from drivers.panel.fonts import drawable
 from drivers.panel.layout import TINY, layout_for
 from drivers.panel.page import Page, page
+from drivers.panel.page_parts import Face, faces, turns
 from drivers.panel.qr import QUIET_ZONE, qr_matrix
 from tests.drivers.screens import CASES, LANGUAGES, LONG, PRICES, QR_URL, Case, every_size, hurry, said
 from tests.drivers.screens import words as words_of

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from agent.model.types import Screen, ScreenName
-from drivers.panel.faces import faces
 from drivers.panel.page import Page, page
+from drivers.panel.page_parts import faces
 from tests.drivers.screens import BILL, BILLED, BOUNDS, LANGUAGES, LAW, PRICES, TURN, hurry, words
 from tests.drivers.test_panel_layouts import PANELS
 

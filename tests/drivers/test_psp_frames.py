@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from agent.model.bank_card import TerminalIdentity
 from drivers.sim.apollo.blocks import Ear, block
-from drivers.terminal_payter import messages, tlv, words
+from drivers.terminal_payter import commands, messages, tlv
 from drivers.terminal_payter.card import card
+from drivers.terminal_payter.commands import From, State, To
 from drivers.terminal_payter.frames import LONGEST_PLAIN, Frame, Parser, TooLong, encode
 from drivers.terminal_payter.messages import Status, u32
-from drivers.terminal_payter.words import From, State, To
 
 TO_TERMINAL = [
     ("CC 02 3C 24 2E", To.SYNCHRONIZE, b""),
@@ -51,8 +51,8 @@ def test_what_comes(golden: str, frame: Frame) -> None:
 
 
 def test_what_a_result_says() -> None:
-    assert messages.result(b"\0") == words.OK
-    assert messages.result(b"\1\5") == words.WRONG_STATE
+    assert messages.result(b"\0") == commands.OK
+    assert messages.result(b"\1\5") == commands.WRONG_STATE
     assert messages.result(b"\1") == 0
 
 

@@ -10,11 +10,11 @@ from busy_machine import deadline
 
 from agent.ports import Unreachable
 from drivers.sim.apollo.blocks import block
-from drivers.terminal_payter import PayterSettings, messages, words
+from drivers.terminal_payter import PayterSettings, commands, messages
+from drivers.terminal_payter.commands import From, State, To
 from drivers.terminal_payter.dialogue import Dialogue
 from drivers.terminal_payter.frames import Frame
 from drivers.terminal_payter.link import Link, Silent
-from drivers.terminal_payter.words import From, State, To
 
 OK, STATUS = block(0x00, b"\x00", False), block(0x00, b"\x08\x00", False)
 REFUSED = block(0x00, b"\x01\x05", False)
@@ -51,7 +51,7 @@ async def asking(wire: Wire, header: int, *bytes_: bytes, judge: Callable[[Frame
 async def test_a_late_status_is_no_result_of_a_commit() -> None:
     frame = await asking(Wire(), To.COMMIT, STATUS, OK, judge=messages.is_result)
     assert frame is not None
-    assert messages.result(frame.payload) == words.OK
+    assert messages.result(frame.payload) == commands.OK
 
 
 async def test_a_late_result_is_no_status() -> None:
@@ -81,7 +81,7 @@ async def test_after_an_answer_that_may_still_come_the_state_is_asked_first() ->
     wire = Wire(**{"26": OK + STATUS, "35": REFUSED})
     wire.link.unsure = True
     code = await Dialogue(PayterSettings(reply_s=1), wire.link).result(To.COMMIT)
-    assert (code, wire.sent) == (words.WRONG_STATE, [To.GET_STATUS, To.COMMIT])
+    assert (code, wire.sent) == (commands.WRONG_STATE, [To.GET_STATUS, To.COMMIT])
 
 
 async def test_who_is_called_off_leaves_the_link_unsure() -> None:

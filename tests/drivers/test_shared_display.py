@@ -19,13 +19,13 @@ from PIL import Image
 from simulated import CAMPAIGN
 
 from agent.model.types import Screen, ScreenName
-from drivers.panel import panes
+from drivers.panel import outlet_panes
 from drivers.panel.display import PanelDisplay, opened
-from drivers.panel.faces import CODE_S
 from drivers.panel.layout import TINY, layout_for
 from drivers.panel.mounting import Mounting
+from drivers.panel.outlet_views import OUTLET_S, Panel, View, views
 from drivers.panel.page import Page, page
-from drivers.panel.views import OUTLET_S, Panel, View, views
+from drivers.panel.page_parts import CODE_S
 from tests.drivers.screens import (
     BILLED,
     CASES,
@@ -314,15 +314,15 @@ async def test_a_state_that_comes_and_goes_does_not_hide_the_other_outlet() -> N
 
 async def test_a_change_at_one_outlet_paints_that_one_only(monkeypatch: pytest.MonkeyPatch) -> None:
     painted: list[int] = []
-    inner = panes._pane
+    inner = outlet_panes._pane
 
     def counted(page: Page, *rest: Any, dry: bool) -> Any:
         if not dry:
             painted.append(page.evse)
         return inner(page, *rest, dry=dry)
 
-    monkeypatch.setattr(panes, "_pane", counted)
-    panes._drawn.cache_clear()
+    monkeypatch.setattr(outlet_panes, "_pane", counted)
+    outlet_panes._drawn.cache_clear()
     memory = Memory((800, 480, 16))
     async with clocked(memory) as display:
         for second in range(5):

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from busy_machine import stretched
 
-from drivers.sim.road import Condition, Road, target_of
+from drivers.sim.link_proxy import Condition, Road, target_of
 from tests.drivers.sim_stations import until
 
 

@@ -19,8 +19,8 @@ from agent.model.types import Fault
 from agent.station_file.settings import Device, load, parse
 from drivers.sim.command import station_file
 from drivers.sim.faults import FAULT_NAMES
-from drivers.sim.memory import InUse, Memory
 from drivers.sim.world import Impossible, Unknown, World
+from drivers.sim.world_state import InUse, Memory
 from tests.drivers.sim_stations import TWO, released, run, station, until
 
 ADDRESSED = """

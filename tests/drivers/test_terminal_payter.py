@@ -16,8 +16,8 @@ from agent.model.bank_card import Settlement
 from agent.ports import Broken, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalPort
-from drivers.sim.apollo.machine import DECLINES
-from drivers.terminal_payter import DRIVER, PayterSettings, words
+from drivers.sim.apollo.terminal import DECLINES
+from drivers.terminal_payter import DRIVER, PayterSettings, commands
 from drivers.terminal_payter.card import trouble
 from drivers.testkit.terminal import check_terminal
 
@@ -343,7 +343,7 @@ async def test_what_nobody_settles_is_given_back_never_charged(tmp_path: Path) -
 
 async def test_the_other_time_out_would_charge_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The far end takes the driver at its word: a wrong one would be seen."""
-    monkeypatch.setattr(words, "VOID_ON_TIMEOUT", 0x00)
+    monkeypatch.setattr(commands, "VOID_ON_TIMEOUT", 0x00)
     async with running(tmp_path) as apollo, apollo.opened() as port:
         told = await hold(apollo, port)
         await apollo.do("elapse", s=259_201)

@@ -13,10 +13,10 @@ import pytest
 from agent.domain.faults import blocks
 from agent.model.types import Fault, Screen, ScreenName
 from agent.ports import Broken
-from drivers.panel.faces import faces
 from drivers.panel.page import page
+from drivers.panel.page_parts import faces
+from drivers.panel.small_panels import sentences, slides
 from drivers.panel.texts import Texts, duration, load
-from drivers.panel.tiny import sentences, slides
 
 CONFIG = Path(__file__).parents[2] / "config"
 LANGUAGES = ("fr", "de", "lb", "en")

@@ -6,7 +6,7 @@ import io
 
 from PIL import Image, ImageDraw
 
-from drivers.panel.colours import INK, WHITE
+from drivers.panel.colors import INK, WHITE
 from drivers.panel.fonts import drawable, font
 
 SIZES = range(16, 120)

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from scenarios.control_rig import write_station
 
 from agent.station_file.settings import load
-from drivers.sim import body
+from drivers.sim import request_body as body
 from drivers.sim.control import Control, Feed
-from drivers.sim.live import listen, say
-from drivers.sim.picture import Child, news
-from drivers.sim.picture import station as picture_of
-from drivers.sim.site import served
-from drivers.sim.watch import Trace, Watch
+from drivers.sim.http_server import served
+from drivers.sim.runner import listen, say
+from drivers.sim.station_snapshot import Child, news
+from drivers.sim.station_snapshot import station as picture_of
+from drivers.sim.status_client import Trace, Watch
 from drivers.sim.world import World
 
 

@@ -168,8 +168,8 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("offset_s", [-3600.0, 0.0, -1e9, 1e9])
 def test_the_agent_understands_every_step_of_its_clock(tmp_path: Path, offset_s: float) -> None:
     from agent.cli import _parser
-    from drivers.sim.live import AgentCommand
-    from drivers.sim.pace import Pace
+    from drivers.sim.runner import AgentCommand
+    from drivers.sim.time_rate import Pace
 
     command = AgentCommand(tmp_path / "derived.toml", Pace.first(20.0))
     command.step(offset_s)

@@ -18,9 +18,9 @@ import pytest
 from busy_machine import Deadline, stretched
 
 from agent.services.status import StatusSocket
-from drivers.sim import watch as watch_module
+from drivers.sim import status_client as watch_module
+from drivers.sim.status_client import Watch
 from drivers.sim.supervisor import NotRunning, Supervisor
-from drivers.sim.watch import Watch
 
 SLEEPER = "import time; time.sleep(60)"
 STUBBORN = (

@@ -15,7 +15,7 @@ from scenarios.control_rig import simulated, wait_for, write_station
 
 from agent.services.clock import BUILT_UTC_S, Clock, Scale
 from agent.station_file.settings import load, parse
-from drivers.sim.pace import Pace, PaceMemory, kernel_boot, with_plug_in_window
+from drivers.sim.time_rate import Pace, PaceMemory, kernel_boot, with_plug_in_window
 
 RATES = st.floats(0.1, 1000)
 STEPS = st.lists(st.tuples(RATES, st.floats(0, 1e5), st.booleans()), max_size=8)

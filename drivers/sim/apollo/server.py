@@ -11,10 +11,10 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from drivers.sim.apollo.bank import Bank
+from drivers.sim.apollo.bank_records import Bank
 from drivers.sim.apollo.blocks import Ear, block
-from drivers.sim.apollo.machine import BAD_SUM, BEHAVIOURS, Card, Machine
-from drivers.sim.apollo.mischief import Mischief
+from drivers.sim.apollo.faults import Mischief
+from drivers.sim.apollo.terminal import BAD_SUM, BEHAVIOURS, Card, Machine
 from drivers.sim.pty_line import PtyLine
 
 TICK_S = 0.1

@@ -7,8 +7,8 @@ from fractions import Fraction
 
 from agent.model.types import Reading, Stamp
 from agent.ports import Garbled
-from drivers.meter_modbus.numbers import energy
-from drivers.meter_modbus.shape import COPY, ENERGY, PHASED, SINGLE, Block, Register
+from drivers.meter_modbus.register_layout import COPY, ENERGY, PHASED, SINGLE, Block, Register
+from drivers.meter_modbus.register_numbers import energy
 
 Values = dict[str, tuple[Fraction, ...]]
 """A value's name to its numbers; phases that the meter marks as not available are left out from the first one on."""

@@ -8,9 +8,9 @@ from functools import partial
 from math import ceil
 from typing import Any, TypeAlias
 
-from drivers.panel import tiny
+from drivers.panel import small_panels
 from drivers.panel.canvas import Canvas
-from drivers.panel.colours import COLOURS
+from drivers.panel.colors import COLOURS
 from drivers.panel.layout import TINY, Size, layout_for
 from drivers.panel.mounting import TURN_S
 from drivers.panel.page import Page
@@ -35,7 +35,8 @@ def faces(page: Page, size: Size, depth: int, margin: int = 0, numbered: bool = 
     if layout is TINY:
         badge = str(page.evse) if numbered else ""
         return tuple(
-            partial(tiny.paint, slide, size, depth, margin, badge) for slide in tiny.slides(page, size, margin, badge)
+            partial(small_panels.paint, slide, size, depth, margin, badge)
+            for slide in small_panels.slides(page, size, margin, badge)
         )
     if page.languages and not frame(page, layout, size, margin, COLOURS[page.tone], dry=True)[0].c.complete:
         page = languages_below(page)

@@ -9,10 +9,10 @@ from functools import lru_cache, partial
 from itertools import chain
 from math import ceil
 
-from drivers.panel.faces import CODE_S, Face, faces, turns
 from drivers.panel.layout import OUTLETS_AT_ONCE, PANES, TINY, Size, layout_for
+from drivers.panel.outlet_panes import paint_panes, pane_parts
 from drivers.panel.page import Page
-from drivers.panel.panes import paint_panes, pane_parts
+from drivers.panel.page_parts import CODE_S, Face, faces, turns
 
 OUTLET_S = 5.0
 """An outlet without a code stands for so long at least, where another one waits for its turn."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from drivers.sim.apollo.bank import Bank
+from drivers.sim.apollo.bank_records import Bank
 from drivers.sim.apollo.blocks import Ear, data_objects, tags
 
 OFFLINE, ONLINE, DISABLED, ENABLED, WAIT_CARD, WAIT_AUTH = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.model.types import Screen, ScreenName
-from drivers.panel import tariff
+from drivers.panel import tariff_text
 from drivers.panel.texts import Texts, wall_time
 
 
@@ -21,12 +21,12 @@ def _money(screen: Screen, texts: Texts, name: str, exact: bool = False) -> str:
 
 def price_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> dict[str, Any]:
     """The tariff in rows with what else there is to know of it, or ``price_line``, the price in one sentence."""
-    rows = tariff.rows(screen.values, texts)
+    rows = tariff_text.rows(screen.values, texts)
     if not rows:
         return {"price": str(screen.values.get("price_line") or ""), "prices": (), "price_notes": ()}
-    if len(rows) == 1 and tariff.billed(screen.values):
+    if len(rows) == 1 and tariff_text.billed(screen.values):
         rows = ()  # the total says it
-    notes = tariff.notes(screen.values, texts, str(facts.get("timezone") or "UTC"), screen.name is ScreenName.IDLE)
+    notes = tariff_text.notes(screen.values, texts, str(facts.get("timezone") or "UTC"), screen.name is ScreenName.IDLE)
     return {"price": "", "prices": rows, "price_notes": tuple(filter(None, notes))}
 
 

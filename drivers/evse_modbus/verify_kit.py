@@ -10,7 +10,7 @@ from drivers.evse_modbus import BoardSettings
 def wire(settings: BoardSettings, where: Where) -> Wire | None:
     """As the map has it, where the station file says nothing. None: there is no such map."""
     from drivers.evse_modbus.board_map import MapError, find
-    from drivers.evse_modbus.opening import line_settings
+    from drivers.evse_modbus.connection import line_settings
 
     try:
         line = line_settings(settings, find(settings.map, where.config_dirs))

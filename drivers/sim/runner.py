@@ -19,14 +19,14 @@ from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 from agent.station_file.settings import StationFile
-from drivers.sim.access import Access
 from drivers.sim.control import Control, Feed
 from drivers.sim.demo_central import DemoCentral
-from drivers.sim.pace import FASTEST, SLOWEST, Pace, PaceMemory, boottime_s, with_plug_in_window
-from drivers.sim.picture import news
-from drivers.sim.site import served
+from drivers.sim.http_access import Access
+from drivers.sim.http_server import served
+from drivers.sim.station_snapshot import news
+from drivers.sim.status_client import Watch
 from drivers.sim.supervisor import Refused, Supervisor
-from drivers.sim.watch import Watch
+from drivers.sim.time_rate import FASTEST, SLOWEST, Pace, PaceMemory, boottime_s, with_plug_in_window
 from drivers.sim.world import World
 
 DEMO_SPEED = 10.0

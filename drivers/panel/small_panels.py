@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from drivers.panel.canvas import Box, Canvas, Type, fit, wrapped
-from drivers.panel.colours import BLACK, COLOURS, INK, WHITE, Colour, Tone
+from drivers.panel.colors import BLACK, COLOURS, INK, WHITE, Colour, Tone
 from drivers.panel.fonts import drawable
 from drivers.panel.layout import TINY, Size
 from drivers.panel.page import OUT_OF_SERVICE_ICON, Page

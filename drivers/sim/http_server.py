@@ -11,8 +11,8 @@ from typing import TypeAlias
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from drivers.sim.access import PAY, Access
 from drivers.sim.control import HEADERS, Control
+from drivers.sim.http_access import PAY, Access
 from drivers.sim.supervisor import NotRunning
 from drivers.sim.world import Impossible, Unknown
 

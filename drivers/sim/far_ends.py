@@ -15,13 +15,14 @@ from agent.station_file.settings import Device, Evse, StationFile
 from drivers.sim.board import EXTRA_BASE, ChargeController
 from drivers.sim.buttons import Buttons, key_codes
 from drivers.sim.buzzer import Buzzer
-from drivers.sim.derive import FarEnds, Table, chosen, lacks_address, rooted, with_url
+from drivers.sim.derived_file import FarEnds, Table, chosen, lacks_address, rooted, with_url
 from drivers.sim.everest.station import Everest
 from drivers.sim.evse import Evse as EvseModel
+from drivers.sim.external_far_ends import Place, far_ends
 from drivers.sim.faults import FAULT_NAMES
-from drivers.sim.foreign import Place, far_ends
 from drivers.sim.lamp import Lamp
 from drivers.sim.line_reader import LineReader
+from drivers.sim.link_proxy import Road, target_of
 from drivers.sim.mains import Mains
 from drivers.sim.meter import Meter, family
 from drivers.sim.modbus_slave import Device as SlaveDevice
@@ -32,7 +33,6 @@ from drivers.sim.pty_line import PtyLine
 from drivers.sim.rapi import RapiBoard
 from drivers.sim.rest_meters import WIRED
 from drivers.sim.rf_field import RfField
-from drivers.sim.road import Road, target_of
 from drivers.sim.screen import Screen
 from drivers.sim.small_boards import SMALL_BOARDS
 from drivers.sim.terminal import Terminal

@@ -8,10 +8,10 @@ from dataclasses import replace
 from functools import lru_cache
 
 from drivers.panel.canvas import Box, Canvas, Type
-from drivers.panel.colours import COLOURS, FOOT, WHITE
-from drivers.panel.faces import languages_below, parts
+from drivers.panel.colors import COLOURS, FOOT, WHITE
 from drivers.panel.layout import OUTLETS_AT_ONCE, PANES, Layout, Size
 from drivers.panel.page import MARKS, Page
+from drivers.panel.page_parts import languages_below, parts
 from drivers.panel.paint import MODULE_MIN_PX, Sheet, content, frame, with_code
 from drivers.panel.qr import modules
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from drivers.sim.checks import flag, number
+from drivers.sim.checked_values import flag, number
 
 _CHUNK = 1400
 _AHEAD = 64

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from agent.model.fastclass import frozen
-from drivers.meter_modbus.numbers import NumberType
+from drivers.meter_modbus.register_numbers import NumberType
 
 COARSEST_WH = 10
 PHASED = ("voltage_v", "current_a", "power_phase_w")
