@@ -15,9 +15,9 @@ import pytest
 
 from agent.cli import main
 from agent.commands import check
+from agent.model.key_rules import Between, key_type, parts
 from agent.model.types import MeterPolicy
 from agent.station_file import payment, tables, tariff
-from agent.station_file.key_rules import Between, key_type, parts
 from agent.station_file.parser import Device
 from agent.station_file.problems import Problem
 

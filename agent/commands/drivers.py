@@ -12,9 +12,9 @@ from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, e
 from typing import Any
 
 from agent.model.fastclass import frozen
+from agent.model.key_rules import key_type, parts
 from agent.ports.driver import Driver
 from agent.services.devices.configured import GROUP
-from agent.station_file.key_rules import key_type, parts
 
 SOME_BROKEN = 1
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Annotated, TypeAlias
 
 from agent.model.fastclass import frozen
-from agent.station_file.key_rules import Between, OneLine, OneOf
+from agent.model.key_rules import Between, OneLine, OneOf
 
 EvseId: TypeAlias = int
 """1..n in the order of the station file; 0 speaks of the station as a whole."""

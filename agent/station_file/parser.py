@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agent.model.fastclass import frozen, specs
-from agent.station_file.key_rules import first_problem, key_type, parts
+from agent.model.key_rules import first_problem, key_type, parts
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from agent.domain.adhoc_tariff import Offer
 from agent.domain.payment import DAY_S, FINISHED, HOLD_HOURS, HOUR_S, SCHEDULE_S, TOKEN_LENGTH, Terms, reference
 from agent.model.currencies import HUNDREDTHS
 from agent.model.fastclass import frozen
+from agent.model.key_rules import Between, Entries, Text
 from agent.model.types import STATION, EvseId
-from agent.station_file.key_rules import Between, Entries, Text
 from agent.station_file.settings import StationFile, build
 
 MOST_CENTS = 100_000

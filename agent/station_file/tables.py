@@ -12,8 +12,8 @@ from typing import Annotated, Any, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
 from agent.model.fastclass import frozen
+from agent.model.key_rules import Between, CodeHost, Entries, HostName, OneLine, OneOf, Seconds, TcpPort, Text
 from agent.model.types import FEATURE_PROFILES, MeterPolicy
-from agent.station_file.key_rules import Between, CodeHost, Entries, HostName, OneLine, OneOf, Seconds, TcpPort, Text
 from agent.station_file.parser import Device
 
 STORE_MAX_MB = 100_000

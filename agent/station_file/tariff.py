@@ -11,8 +11,8 @@ from agent.domain.adhoc_tariff import Offer, unlawful
 from agent.domain.tariff import Rates, Tariff, Window, rate
 from agent.model.currencies import currency_problem
 from agent.model.fastclass import frozen
+from agent.model.key_rules import Between, Entries, OneOf, Text
 from agent.model.types import EvseId
-from agent.station_file.key_rules import Between, Entries, OneOf, Text
 from agent.station_file.settings import Evse, StationFile, build
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

@@ -14,9 +14,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
+from agent.model.key_rules import Between, HostName, TcpPort
 from agent.ports.driver import Driver, Where
 from agent.ports.meter import MeterPort
-from agent.station_file.key_rules import Between, HostName, TcpPort
 
 
 @dataclass(frozen=True, slots=True)

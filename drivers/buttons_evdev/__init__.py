@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from agent.model.key_rules import Between, DevicePath, Entries, problems
 from agent.ports import Broken
 from agent.ports.buttons import ButtonsPort
 from agent.ports.driver import Driver, Where
-from agent.station_file.key_rules import Between, DevicePath, Entries, problems
 
 KEY_MAX = 0x2FF
 

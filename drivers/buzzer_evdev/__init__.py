@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from agent.model.key_rules import DevicePath, problems
 from agent.ports import Broken
 from agent.ports.buzzer import BuzzerPort
 from agent.ports.driver import Driver, Where
-from agent.station_file.key_rules import DevicePath, problems
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
+from agent.model.key_rules import DevicePath, OneOf, problems
 from agent.ports import Broken
 from agent.ports.display import DisplayPort
 from agent.ports.driver import Driver, Where
-from agent.station_file.key_rules import DevicePath, OneOf, problems
 from drivers.panel.mounting import TURN_S, Margin, Mounting, PanelSide, Rotation, TurnTime, size_complaints
 
 DEPTHS = (1, 24)

@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
+from agent.model.key_rules import Between, DevicePath, OneOf, Text, problems
 from agent.ports import Broken
 from agent.ports.display import DisplayPort
 from agent.ports.driver import Driver, Where
-from agent.station_file.key_rules import Between, DevicePath, OneOf, Text, problems
 from drivers.display_spi.chips import CHIPS
 from drivers.panel.mounting import TURN_S, Margin, Mounting, Rotation, TurnTime
 

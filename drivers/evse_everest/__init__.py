@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 from agent.model import secret_file
+from agent.model.key_rules import Between, HostName, OneLine, Seconds, TcpPort, Text, problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.evse import EvsePort
-from agent.station_file.key_rules import Between, HostName, OneLine, Seconds, TcpPort, Text, problems
 
 WIDEST_BEAT_S = 4.0
 

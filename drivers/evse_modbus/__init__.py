@@ -7,9 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from agent.ports.driver import Driver, Where
-from agent.ports.evse import EvsePort
-from agent.station_file.key_rules import (
+from agent.model.key_rules import (
     BaudRate,
     Between,
     DevicePath,
@@ -20,6 +18,8 @@ from agent.station_file.key_rules import (
     TcpPort,
     Text,
 )
+from agent.ports.driver import Driver, Where
+from agent.ports.evse import EvsePort
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from agent.model.key_rules import problems
 from agent.ports import Broken
 from agent.ports.driver import Where
-from agent.station_file.key_rules import problems
 from drivers.bus import LineSettings, open_line
 from drivers.evse_modbus import BoardSettings
 from drivers.evse_modbus.arming import NO_WATCHDOG

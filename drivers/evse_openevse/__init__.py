@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
+from agent.model.key_rules import BaudRate, Between, DevicePath, problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.evse import EvsePort
-from agent.station_file.key_rules import BaudRate, Between, DevicePath, problems
 
 LEAST_A = 6
 LEAST_HEARTBEAT_S = 5

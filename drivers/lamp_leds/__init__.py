@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
+from agent.model.key_rules import DevicePath, Text, problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.lamp import LampPort
-from agent.station_file.key_rules import DevicePath, Text, problems
 
 LedName: TypeAlias = Annotated[str, Text(255)]
 

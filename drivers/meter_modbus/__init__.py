@@ -7,9 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from agent.ports.driver import Driver, Where
-from agent.ports.meter import MeterPort
-from agent.station_file.key_rules import (
+from agent.model.key_rules import (
     BaudRate,
     Between,
     DevicePath,
@@ -21,6 +19,8 @@ from agent.station_file.key_rules import (
     TcpPort,
     Text,
 )
+from agent.ports.driver import Driver, Where
+from agent.ports.meter import MeterPort
 
 
 @dataclass(frozen=True, slots=True)

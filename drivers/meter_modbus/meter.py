@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from fractions import Fraction
 
+from agent.model.key_rules import problems
 from agent.model.meter_signing import Signing
 from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
-from agent.station_file.key_rules import problems
 from drivers.bus import Line, LineSettings, Priority, open_line
 from drivers.meter_modbus import MeterSettings, register_numbers
 from drivers.meter_modbus.decoded_values import MOST_DC_V, Values, check, compare, decode, energy_wh, reading, scale_of

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
+from agent.model.key_rules import Between, HostName, OneLine, OneOf, TcpPort
 from agent.ports.driver import Driver, Where
 from agent.ports.meter import SigningMeter
-from agent.station_file.key_rules import Between, HostName, OneLine, OneOf, TcpPort
 
 MODELS = ("lem_dcbm", "isabellenhuette_iem")
 

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from agent.model.key_rules import problems
 from agent.model.meter_signing import Signing
 from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
-from agent.station_file.key_rules import problems
 from drivers.meter_rest import RestSettings
 from drivers.meter_rest.http_client import Web
 from drivers.meter_rest.isabellenhuette import Iem

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
-from agent.station_file.key_rules import Between, OneOf, problems
+from agent.model.key_rules import Between, OneOf, problems
 
 TURN_S = 2.5
 """So that two faces are seen while a notice stands (4 s)."""

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
+from agent.model.key_rules import Between, DevicePath, problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.power import PowerPort
-from agent.station_file.key_rules import Between, DevicePath, problems
 
 
 @dataclass(frozen=True, slots=True)

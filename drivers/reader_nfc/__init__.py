@@ -13,10 +13,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
+from agent.model.key_rules import Between, OneOf, Text, problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.reader import ReaderPort
-from agent.station_file.key_rules import Between, OneOf, Text, problems
 from drivers.reader_nfc import secure_settings
 from drivers.reader_nfc.secure_settings import SecureSettings
 

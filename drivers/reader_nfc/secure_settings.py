@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from agent.model.key_rules import Between, OneOf, Text
 from agent.model.types import TokenType
-from agent.station_file.key_rules import Between, OneOf, Text
 from drivers.reader_nfc.key_file import trouble
 
 

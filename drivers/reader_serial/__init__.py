@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
+from agent.model.key_rules import BaudRate, Between, DevicePath, OneOf, Text, problems
 from agent.model.types import TokenType
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.reader import ReaderPort
-from agent.station_file.key_rules import BaudRate, Between, DevicePath, OneOf, Text, problems
 
 FORMLESS_TYPES = (TokenType.CENTRAL, TokenType.KEY_CODE, TokenType.LOCAL)
 """Types of OCPP 2.x for a text of any form."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
+from agent.model.key_rules import Between, DevicePath, HostName, OneLine, OneOf, TcpPort, Text, problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.terminal import TerminalPort
-from agent.station_file.key_rules import Between, DevicePath, HostName, OneLine, OneOf, TcpPort, Text, problems
 
 TIMEOUT_FACTOR = 1.5
 """By how much the terminal's own time-out outlasts the longest session: time to ask again and again."""

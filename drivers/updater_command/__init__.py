@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Annotated, TypeAlias
 
 from agent.model.fastclass import frozen
+from agent.model.key_rules import Between, Text, problems
 from agent.ports.driver import Driver, Where
 from agent.ports.updater import UpdaterPort
-from agent.station_file.key_rules import Between, Text, problems
 
 Word: TypeAlias = Annotated[str, Text(4000)]
 

@@ -22,12 +22,12 @@ from simulated import CAMPAIGN
 from agent.assembly.station import Options, Station
 from agent.commands import check
 from agent.domain.variables import VARIABLES, Variable
+from agent.model.key_rules import Between, Entries, OneOf, Text, key_type, parts
 from agent.ports import Broken, DeviceError
 from agent.services.devices.supervisor import Keeper
 from agent.services.store.store import Store
 from agent.station_file import payment, tariff
 from agent.station_file import tables as station_tables
-from agent.station_file.key_rules import Between, Entries, OneOf, Text, key_type, parts
 from agent.station_file.settings import load
 from drivers.sim.command import station_file
 from drivers.sim.toml_text import document
