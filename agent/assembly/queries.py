@@ -34,31 +34,34 @@ class Station(Protocol):
 
 def inquiries(station: Station) -> dict[str, Asked]:
     async def dead_letters(question: dict[str, Any]) -> dict[str, Any]:
-        from agent.commands import dead_letters as dead
+        from agent.assembly import dead_letter_queries
 
         def resent() -> None:
             for link in station.links.values():
                 link.wake()
 
-        return await dead.answer(station.store, question, resent)
+        return await dead_letter_queries.answer(station.store, question, resent)
 
     async def payments(question: dict[str, Any]) -> dict[str, Any]:
-        from agent.commands import payments as ledger
+        from agent.assembly import payment_queries
 
         async def reviewed(payment: str) -> None:
             station.engine.post(PaymentReviewed(payment))
             await station.engine.ping()
 
-        return await ledger.answer(station.store, question, reviewed)
+        return await payment_queries.answer(station.store, question, reviewed)
 
     async def faults(question: dict[str, Any]) -> dict[str, Any]:
-        from agent.commands import faults as faulty
+        from agent.assembly import fault_queries
 
         async def clear(evse: EvseId) -> None:
             log.warning("outlet %d: somebody has looked at its latched faults and wants them cleared", evse)
             station.engine.post(FaultsAcknowledged(evse))
             await station.engine.ping()
 
-        return await faulty.answer(station.store, question, lambda: faulty.told(station.site, station.keepers), clear)
+        def rows() -> list[fault_queries.Row]:
+            return fault_queries.fault_rows(station.site, station.keepers)
+
+        return await fault_queries.answer(station.store, question, rows, clear)
 
     return {"dead": dead_letters, "payments": payments, "faults": faults}

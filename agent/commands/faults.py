@@ -9,71 +9,21 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agent.commands.dead_letters import CannotDo, asked
+from agent.assembly.fault_queries import ASK, Row
 from agent.commands.fault_texts import plain, words
-from agent.domain.evse import Site
-from agent.domain.faults import JAMS, KEPT, blocks, heaviest_first
-from agent.model.types import STATION, EvseId, Fault
+from agent.commands.store_query import CannotDo, asked
+from agent.domain.faults import blocks
+from agent.model.types import EvseId, Fault
 from agent.ports.store import StoreError
-from agent.services.devices.supervisor import Keeper
 from agent.services.store.store import Store, StoreRefused
 from agent.station_file.settings import StationFile
 
-ASK = "faults"
-DEEDS = ("list", "clear")
-CLEARABLE = KEPT | JAMS
 LOOK_EVERY_S = 0.5
 PATIENCE_S = 60.0
 """The board is looked at five seconds after it was told, and again as often as ``reset_retries`` says."""
-
-Row = Mapping[str, Any]
-
-
-# --- in the agent ----------------------------------------------------------------------------------------------------
-
-
-def told(site: Site, keepers: Sequence[Keeper]) -> list[Row]:
-    """One row per fault and outlet, the heaviest first; outlet 0 is the station. ``shown``: the board still says so."""
-    disk = {"evse": STATION, "fault": Fault.STORE_FAILED.value, "latched": False, "shown": False, "waits": False}
-    return [*([] if site.store_ok else [{**disk, "trouble": []}]), *_rows(site, keepers)]
-
-
-def _rows(site: Site, keepers: Sequence[Keeper]) -> list[Row]:
-    return [
-        {
-            "evse": evse.number,
-            "fault": fault.value,
-            "latched": fault in evse.latched & CLEARABLE,
-            "shown": fault in evse.board_faults,
-            "waits": evse.acknowledged,
-            "trouble": [f"{k.name}: {k.trouble}" for k in keepers if k.trouble and _of(k, evse.number, fault)],
-        }
-        for evse in site.evses.values()
-        for fault in heaviest_first(frozenset(evse.faults))
-    ]
-
-
-def _of(keeper: Keeper, number: EvseId, fault: Fault) -> bool:
-    return keeper.fault is fault and keeper.evse in (STATION, number)
-
-
-async def answer(
-    store: Store, question: Mapping[str, Any], rows: Callable[[], list[Row]], clear: Callable[[EvseId], Any]
-) -> dict[str, Any]:
-    """``question``: ``do``, ``evses`` (None: all), ``store``: the path that is meant."""
-    do, evses = question.get("do"), question.get("evses")
-    if question.get("store") != str(store.path.resolve()):
-        return {"error": "another store", "other": True}
-    if do not in DEEDS or not (evses is None or (isinstance(evses, list) and all(type(n) is int for n in evses))):
-        return {"error": f"do must be one of {', '.join(DEEDS)}, evses a list of numbers"}
-    found = [r for r in rows() if evses is None or r["evse"] in evses]
-    if do == "clear":
-        for number in sorted({r["evse"] for r in found if r["latched"]}):
-            await clear(number)
-    return {"faults": found, "running": True}
 
 
 async def _stopped(store: Store, question: dict[str, Any]) -> dict[str, Any]:
@@ -87,9 +37,6 @@ async def _stopped(store: Store, question: dict[str, Any]) -> dict[str, Any]:
         for fault in record["faults"]
     ]
     return {"faults": [r for r in rows if question["evses"] is None or r["evse"] in question["evses"]]}
-
-
-# --- the command -----------------------------------------------------------------------------------------------------
 
 
 def run(file: StationFile, do: str, evses: Sequence[EvseId] | None) -> int:

@@ -1,8 +1,10 @@
-"""Faults once: what each means for charging and for a person. How an OCPP version names it: ``ocpp/dialects/keys_v1x.py``.
+"""Faults once: what each means for charging and for a person. How an OCPP version names it:
+``ocpp/dialects/keys_v1x.py``.
 
 ``severity``: BLOCK stops the session and takes the EVSE out of service until it is gone; SESSION stops the session,
 the next one may try; WARN is told and charging goes on. ``latched``: stays until a hard reset acknowledges it and the
-board does not show it any more (``blocks/fault_latching.py``). ``alert`` False: a driver's matter, no event for a backend.
+board does not show it any more (``blocks/fault_latching.py``). ``alert`` False: a driver's matter, no event for a
+backend.
 Severity after the MREC catalogue (ChargeX/INL) and what open stations found workable.
 """
 

@@ -10,7 +10,8 @@ from agent.model.types import Token, Verdict
 
 @mutable
 class LocalList:
-    """Written by ``blocks/local_auth_list.py`` only. ``version`` 0: there is no list, or one that has to be sent anew."""
+    """Written by ``blocks/local_auth_list.py`` only. ``version`` 0: there is no list, or one that has to be sent
+    anew."""
 
     version: int = 0
     entries: dict[str, Verdict] = field(default_factory=dict)

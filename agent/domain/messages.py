@@ -1,6 +1,7 @@
 """What the station tells a backend, in no version's words. A dialect has a row for each, or says why it is mute.
 
-Messages are stored as they are (``services/store/store.py``) and encoded when they leave, so everything in here is frozen and
+Messages are stored as they are (``services/store/store.py``) and encoded when they leave, so everything in here is
+frozen and
 made of ``agent.model.types`` and plain values.
 """
 

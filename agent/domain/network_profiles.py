@@ -1,4 +1,5 @@
-"""What one link may dial with, in which order, and whose turn it is (decision 12). ``blocks/backend_connection.py`` feeds it."""
+"""What one link may dial with, in which order, and whose turn it is (decision 12). ``blocks/backend_connection.py``
+feeds it."""
 
 from __future__ import annotations
 

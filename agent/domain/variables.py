@@ -1,4 +1,5 @@
-"""Every run-time setting, once: type, default, range, and what a change does. ``ocpp/dialects/keys_v1x.py`` says how a version
+"""Every run-time setting, once: type, default, range, and what a change does. ``ocpp/dialects/keys_v1x.py`` says how
+a version
 calls it. Values travel as text in OCPP; here they are typed."""
 
 from __future__ import annotations

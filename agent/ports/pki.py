@@ -11,7 +11,8 @@ from agent.model.fastclass import frozen
 @frozen
 class TrustedRoots:
     """Whom TLS may trust beside the station file's ``ca``. ``installed``: PEM files. ``withdrawn``: fingerprints
-    (``agent/model/root_certificates.py``) of roots of that ``ca`` which the backend has deleted: they are not trusted any more."""
+    (``agent/model/root_certificates.py``) of roots of that ``ca`` which the backend has deleted: they are not trusted
+    any more."""
 
     installed: tuple[Path, ...] = ()
     withdrawn: frozenset[str] = frozenset()

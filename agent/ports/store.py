@@ -111,7 +111,8 @@ class OutboxPort(Protocol):
 
     def transaction(self, link: str, session: str) -> Mapping[str, Any]:
         """What is known of this session at the backend as long as it has not heard of its end (kept in memory, durable
-        through facts: kind ``transaction``, key ``link/session``; ``ocpp/outbound/transaction_openings.py`` says what is in it)."""
+        through facts: kind ``transaction``, key ``link/session``; ``ocpp/outbound/transaction_openings.py`` says what
+        is in it)."""
         ...
 
     def transactions(self, link: str) -> Mapping[str, Mapping[str, Any]]:

@@ -28,7 +28,8 @@ class BoardSettings:
     for meters; what is not said is as usual for the board. ``point``: the charging point behind that address.
     ``watchdog_s``: so long after the last ``beat`` the board stops by itself. ``accept_no_watchdog``: use a board
     that goes on charging while the agent is dead. ``bay_input``: the bit of the digital inputs that says that the
-    parking bay is occupied. ``input_faults``: faults (values of ``agent.model.types.Fault``) that contacts at the digital
+    parking bay is occupied. ``input_faults``: faults (values of ``agent.model.types.Fault``) that contacts at the
+    digital
     inputs report, the lowest bit first: ``""`` none, ``"!EmergencyStop"`` one whose contact is closed as long as all is
     well, so that a broken wire is told too. ``extra_fault_names``: likewise, in registers of the station's own wiring
     from ``extra_fault_base``, 16 to a register."""

@@ -1,4 +1,5 @@
-"""What the screen says of the price. Amounts come as millionths of a currency's unit (``agent/domain/cost_screen.py``)."""
+"""What the screen says of the price. Amounts come as millionths of a currency's unit
+(``agent/domain/cost_screen.py``)."""
 
 from __future__ import annotations
 

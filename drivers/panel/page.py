@@ -23,7 +23,8 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a screen says, by slots; a layout decides how much of it is shown at a time (``drivers/panel/page_parts.py``).
+    """What a screen says, by slots; a layout decides how much of it is shown at a time
+    (``drivers/panel/page_parts.py``).
 
     ``title`` large in the tone's colour, with a ``countdown`` of its own if time runs. ``figures`` (the first one
     largest), ``battery`` (percent). ``price`` as one sentence, or ``prices`` as rows of a name and an amount in the

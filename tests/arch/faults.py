@@ -16,7 +16,8 @@ TEXTS = Path(__file__).resolve().parents[2] / "config" / "texts" / "en.toml"
 TEXT = """\
 # Faults
 
-Generated from `agent/domain/faults.py` and `agent/ocpp/dialects/keys_v1x.py` by `make docs`; `tests/faults/test_catalogue.py`
+Generated from `agent/domain/faults.py` and `agent/ocpp/dialects/keys_v1x.py` by `make docs`;
+`tests/faults/test_catalogue.py`
 follows the conditions of a board from its registers to the contactor, the screen and both versions of OCPP.
 
 * **blocks**: the session ends with the reason, the contactor opens, and the outlet is out of service until it is over.

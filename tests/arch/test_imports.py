@@ -19,7 +19,8 @@ HEAVY = ("pymodbus", "nfc", "PIL", "qrcode", "aiohttp", "serial", "jsonschema", 
 PACKAGES = sorted(p.parent.name for p in (ROOT / "drivers").glob("*/__init__.py") if p.parent.name != "testkit")
 LATER = (
     *HEAVY, "argparse", "difflib", "decimal", "http.client", "http.server", "email", "drivers", "agent.csms",
-    "agent.services.devices.configured", "agent.ocpp.v201", "agent.ocpp.dialects.device_model_v2x", "websockets.asyncio",
+    "agent.services.devices.configured", "agent.ocpp.v201", "agent.ocpp.dialects.device_model_v2x",
+    "websockets.asyncio",
 )  # fmt: skip
 """Nothing of this helps to say BootNotification in OCPP 1.6. A name stands for what is in it, too."""
 CLI_ONLY = ("websockets", "sqlite3", "asyncio", "ssl")

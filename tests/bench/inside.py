@@ -2,7 +2,8 @@
 
   python -m tests.bench.inside STATION.toml [--held FILE] [--taps N FILE] [--slow-disk S]
 
-Everything is the real thing, composed by ``agent.assembly.station``, but the three ports (board, meter, reader), which answer at
+Everything is the real thing, composed by ``agent.assembly.station``, but the three ports (board, meter, reader),
+which answer at
 once. ``--held``: writes how long each callback held the event loop, as JSON, on SIGUSR2. ``--taps``: taps by itself and
 writes the instants. ``--slow-disk``: every commit takes so much longer, as on a worn SD card.
 """

@@ -163,8 +163,10 @@ FILE_ORDERS: list[tuple[Order, Event | None]] = [
     (SendLog("s", "http://127.0.0.1:1/x", name="log.zip"), LogSent("s", "UploadFailure")),
 ]
 FILE_WORK = (
-    "agent.services.keys.firmware_signature.signer_accepted", "agent.services.files.transfer.fetch", "agent.services.keys.firmware_signature.signed_by",
-    "agent.services.files.transfer.partial_file.forget", "agent.services.files.zip_file.pack", "agent.services.files.transfer.send",
+    "agent.services.keys.firmware_signature.signer_accepted", "agent.services.files.transfer.fetch",
+    "agent.services.keys.firmware_signature.signed_by",
+    "agent.services.files.transfer.partial_file.forget", "agent.services.files.zip_file.pack",
+    "agent.services.files.transfer.send",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import pytest
 from busy_machine import stretched
 from test_store import ended, sampled, started
 
-from agent.commands.dead_letters import answer
+from agent.assembly.dead_letter_queries import answer
 from agent.ports.store import Put
 from agent.services.store import dead_letters
 from agent.services.store.store import Store

@@ -1,5 +1,6 @@
 """ReserveNow and CancelReservation (OCPP 1.6 5.4, 5.13; 2.x H01-H04): promised when durable, ended by use, by time, by
-the backend, or when the reserved EVSE can serve nobody. What is kept for whom follows in ``domain/reservation_claims.py``."""
+the backend, or when the reserved EVSE can serve nobody. What is kept for whom follows in
+``domain/reservation_claims.py``."""
 
 from __future__ import annotations
 

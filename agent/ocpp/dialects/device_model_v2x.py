@@ -52,7 +52,8 @@ class Of(StrEnum):
 
 @frozen
 class Facts:
-    """What values are made of. ``evses``: number -> how it is (``blocks/device_model.py``), 0 the station; ``now``: UTC in
+    """What values are made of. ``evses``: number -> how it is (``blocks/device_model.py``), 0 the station; ``now``:
+    UTC in
     the form of the wire, "" if it is not known."""
 
     settings: Mapping[str, Value]

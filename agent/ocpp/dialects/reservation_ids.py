@@ -6,6 +6,7 @@ from agent.ocpp.dialects.dialect import Desk
 
 
 def number(reservation: str, desk: Desk) -> int | None:
-    """The number of ``domain/reservation_claims.py``'s id, for the backend that has made the reservation; None for others."""
+    """The number of ``domain/reservation_claims.py``'s id, for the backend that has made the reservation; None for
+    others."""
     link, _, text = reservation.rpartition("/")
     return int(text) if link == desk.link and text.lstrip("-").isdecimal() else None

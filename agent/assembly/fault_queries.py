@@ -1,0 +1,59 @@
+"""Answers about faults: one row per fault and outlet, and the order to clear what is latched. The running agent answers
+over its status socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from agent.domain.evse import Site
+from agent.domain.faults import JAMS, KEPT, heaviest_first
+from agent.model.types import STATION, EvseId, Fault
+from agent.services.devices.supervisor import Keeper
+from agent.services.store.store import Store
+
+ASK = "faults"
+ACTIONS = ("list", "clear")
+CLEARABLE = KEPT | JAMS
+Row = Mapping[str, Any]
+
+
+def fault_rows(site: Site, keepers: Sequence[Keeper]) -> list[Row]:
+    """One row per fault and outlet, the heaviest first; outlet 0 is the station. ``shown``: the board still says so."""
+    disk = {"evse": STATION, "fault": Fault.STORE_FAILED.value, "latched": False, "shown": False, "waits": False}
+    return [*([] if site.store_ok else [{**disk, "trouble": []}]), *_rows(site, keepers)]
+
+
+def _rows(site: Site, keepers: Sequence[Keeper]) -> list[Row]:
+    return [
+        {
+            "evse": evse.number,
+            "fault": fault.value,
+            "latched": fault in evse.latched & CLEARABLE,
+            "shown": fault in evse.board_faults,
+            "waits": evse.acknowledged,
+            "trouble": [f"{k.name}: {k.trouble}" for k in keepers if k.trouble and _of(k, evse.number, fault)],
+        }
+        for evse in site.evses.values()
+        for fault in heaviest_first(frozenset(evse.faults))
+    ]
+
+
+def _of(keeper: Keeper, number: EvseId, fault: Fault) -> bool:
+    return keeper.fault is fault and keeper.evse in (STATION, number)
+
+
+async def answer(
+    store: Store, question: Mapping[str, Any], rows: Callable[[], list[Row]], clear: Callable[[EvseId], Any]
+) -> dict[str, Any]:
+    """``question``: ``do``, ``evses`` (None: all), ``store``: the path that is meant."""
+    do, evses = question.get("do"), question.get("evses")
+    if question.get("store") != str(store.path.resolve()):
+        return {"error": "another store", "other": True}
+    if do not in ACTIONS or not (evses is None or (isinstance(evses, list) and all(type(n) is int for n in evses))):
+        return {"error": f"do must be one of {', '.join(ACTIONS)}, evses a list of numbers"}
+    found = [r for r in rows() if evses is None or r["evse"] in evses]
+    if do == "clear":
+        for number in sorted({r["evse"] for r in found if r["latched"]}):
+            await clear(number)
+    return {"faults": found, "running": True}

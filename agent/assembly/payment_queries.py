@@ -1,0 +1,92 @@
+"""Answers about the journal of bank card payments: list, show, mark as reviewed. A running agent answers over its
+status socket, the command ``payments`` answers from the store of a stopped agent."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from agent.domain.payment import PayState, reference
+from agent.ports.store import Put, StoreError
+from agent.services.store.store import Store
+
+ASK = "payments"
+ACTIONS = ("list", "show", "review")
+UNREADABLE = "Unreadable"
+Record = Mapping[str, Any]
+Reviewed = Callable[[str], Awaitable[None]]
+
+
+async def answer(store: Store, question: dict[str, Any], reviewed: Reviewed | None = None) -> dict[str, Any]:
+    """``question``: ``do``, ``names`` (references or ids; None: all of them), ``store``: the path that is meant.
+    ``reviewed(id)`` marks one that a person has looked at; without it the store is written (nobody else does)."""
+    do, names = question.get("do"), question.get("names")
+    if question.get("store") != str(store.path.resolve()):
+        return {"error": "another store", "other": True}
+    if do not in ACTIONS or not (names is None or (isinstance(names, list) and all(isinstance(n, str) for n in names))):
+        return {"error": f"do must be one of {', '.join(ACTIONS)}, names a list of texts"}
+    try:
+        facts = await store.facts()
+        records = {k: r for k, r in facts.get("payment", {}).items() if _named(k, _reference(r), names)}
+        aside = {k.partition("/")[2]: r for k, r in facts.get("poisoned", {}).items() if k.startswith("payment/")}
+        unread = {k: r for k, r in aside.items() if _named(k, reference("", k), names)}
+        if do == "review":
+            return {"done": await _review(store, records, unread, reviewed)}
+    except StoreError as e:
+        return {"error": str(e)}
+    shown = [_shown(k, r) for k, r in sorted(records.items(), key=lambda item: _age(item[1]))]
+    return {"payments": [*shown, *(_unreadable(k, r) for k, r in unread.items())]}
+
+
+def _named(key: str, told_as: str, names: Sequence[str] | None) -> bool:
+    return names is None or key in names or told_as in names
+
+
+async def _review(
+    store: Store, records: Mapping[str, Record], unread: Mapping[str, Record], reviewed: Reviewed | None
+) -> list[str]:
+    """Ids and references of those that were looked at now."""
+    waiting = [("payment", k, r, _reference(r)) for k, r in records.items() if r.get("state") == PayState.UNCERTAIN]
+    waiting += [("poisoned", k, r, reference("", k)) for k, r in unread.items()]
+    done = []
+    for kind, key, record, told_as in waiting:
+        if record.get("reviewed"):
+            continue
+        if reviewed is None:
+            place = key if kind == "payment" else f"payment/{key}"
+            await store.commit([Put(kind, place, {**record, "reviewed": True})])
+        else:
+            await reviewed(key)
+        done += [key, told_as]
+    return done
+
+
+def _unreadable(key: str, r: Record) -> dict[str, Any]:
+    """Nothing of the damaged record itself."""
+    nothing = dict.fromkeys(("evse", "held_cents", "cents", "utc_s"))
+    words = {"state": UNREADABLE, "why": str(r.get("why", "")), "last4": "", "brand": ""}
+    return {"id": key, "reference": reference("", key), **nothing, **words, "reviewed": bool(r.get("reviewed"))}
+
+
+def _shown(key: str, r: Record) -> dict[str, Any]:
+    """Without what identifies the card to us."""
+    _, last4, brand = r["card"]
+    kept = ("state", "evse", "terminal", "session", "reservation", "asked_cents", "held_cents", "cents", "owed_cents")
+    return {
+        "id": key,
+        "reference": _reference(r),
+        **{k: r[k] for k in kept},
+        "serial": r.get("serial", ""),
+        "currency": (r["tariff"] or {}).get("currency", ""),
+        "last4": last4,
+        "brand": brand,
+        **{k: r[k] for k in ("tries", "asked", "why", "utc_s", "reviewed")},
+    }
+
+
+def _reference(r: Record) -> str:
+    return str(r["token"]["value"])
+
+
+def _age(r: Record) -> tuple[int, float]:
+    return int(r["at"]["boot"]), float(r["at"]["t_s"])

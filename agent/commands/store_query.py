@@ -1,0 +1,71 @@
+"""Questions about the store of a station: to the running agent over its status socket, or to the store of a stopped
+one. The store is locked by the process that has it open."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from agent.services.status import VERSION
+from agent.services.store.store import Store
+from agent.station_file.settings import StationFile
+
+SYSTEM_SOCKET = Path("/run/chargy-agent/status.sock")
+PATIENCE_S = 20.0
+LINE_BYTES = 16 * 1024 * 1024
+Answer = Callable[[Store, dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+class CannotDo(Exception):
+    """``str()`` says what to do."""
+
+
+async def asked(file: StationFile, name: str, question: dict[str, Any], answer: Answer) -> dict[str, Any]:
+    """The answer of the running agent, otherwise that of its store. Raises ``CannotDo``, ``StoreError``,
+    ``StoreRefused``."""
+    path = (file.station.state_dir / "agent.db").resolve()
+    question = {"v": VERSION, "type": "ask", "ask": name, "store": str(path), **question}
+    for socket in _sockets(file):
+        said = await _ask_the_agent(socket, question)
+        if said is not None and not said.get("other"):
+            return said
+    if not path.exists():
+        raise CannotDo(f"{path}: there is no store; is [station] state_dir the one of the agent?")
+    store = await Store.open(path, file.station.store_max_mb)
+    try:
+        return await answer(store, question)
+    finally:
+        await store.close()
+
+
+def _sockets(file: StationFile) -> list[Path]:
+    """Where the agent of this file may listen: as it chooses itself, and as systemd makes it choose."""
+    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    candidates = [file.station.status_socket, Path(given) / "status.sock" if given else None, SYSTEM_SOCKET]
+    return [p for p in (*candidates, file.station.state_dir / "status.sock") if p is not None and p.exists()]
+
+
+async def _ask_the_agent(socket: Path, question: dict[str, Any]) -> dict[str, Any] | None:
+    """None: nobody is there, or nobody who knows this question."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            reader, writer = await asyncio.open_unix_connection(str(socket), limit=LINE_BYTES)
+            try:
+                writer.write(json.dumps(question).encode() + b"\n")
+                while line := await reader.readline():
+                    said = json.loads(line)
+                    if said.get("type") == "answer":
+                        return dict(said)
+            finally:
+                writer.close()
+    except PermissionError:
+        raise CannotDo(f"{socket}: you may not talk to the agent; use its user or group (chargy-agent)") from None
+    except TimeoutError:
+        raise CannotDo(f"{socket}: the agent has not answered in {PATIENCE_S:g} s; look at its log") from None
+    except (OSError, ValueError):
+        pass  # a socket that a killed agent left behind
+    return None
