@@ -59,7 +59,7 @@ def test_nothing_is_compiled_although_every_time_is_wrong(installed: Path) -> No
         "import agent.assembly.station, agent.ocpp.v16; print(agent.assembly.station.__file__)",
     ]
     done = subprocess.run(argv, cwd=installed, env=env, capture_output=True, text=True, timeout=stretched(60))
-    assert done.stdout.strip() == str(installed / "agent" / "compose.py"), done.stderr[-500:]
+    assert done.stdout.strip() == str(installed / "agent" / "assembly" / "station.py"), done.stderr[-500:]
     code = [line for line in done.stderr.splitlines() if line.startswith("# code object from") and "/agent/" in line]
     assert len(code) > 50
     assert [line for line in code if ".pyc" not in line] == []
