@@ -328,7 +328,7 @@ def test_the_command_line_says_what_is_wrong(capsys: pytest.CaptureFixture[str])
     assert options.passwords == {"A": "b=c"}
 
 
-SPAWN = "import argparse,sys;from agent.csms import central as c;p=argparse.ArgumentParser();"
+SPAWN = "import argparse,sys;from agent.csms import central_system as c;p=argparse.ArgumentParser();"
 SPAWN += "c.add_arguments(p);sys.exit(c.main(p.parse_args()))"
 
 

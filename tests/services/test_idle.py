@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from busy_machine import deadline
+from busy_machine import stretched
 
 from agent.assembly.station import Options, Station
 from agent.services.store.store import Store
@@ -25,7 +25,7 @@ def due_in_s() -> list[float]:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with deadline(20):
+    async with asyncio.timeout(stretched(20)):  # a deadline that looks at the load would set timers of its own
         while not true():
             await asyncio.sleep(0.01)
 
