@@ -6,6 +6,6 @@ pymodbus is imported when a line connects for the first time, not by importing t
 from __future__ import annotations
 
 from drivers.bus.line import LineSettings, Priority
-from drivers.bus.registry import Line, open_line
+from drivers.bus.registry import ModbusLine, open_line
 
-__all__ = ["Line", "LineSettings", "Priority", "open_line"]
+__all__ = ["LineSettings", "ModbusLine", "Priority", "open_line"]

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from drivers.bus.backoff import Silence
 from drivers.bus.line import LineSettings, Priority, Request
-from drivers.bus.wire import Exceptional, Wire
+from drivers.bus.wire import ExceptionResponse, PymodbusConnection
 
 log = logging.getLogger(__name__)
 
@@ -49,19 +49,19 @@ class Job:
     attempts: int = 0
 
     @property
-    def abandoned(self) -> bool:
+    def is_abandoned(self) -> bool:
         """Nobody waits for what it would read. A write is an order: it is carried out all the same."""
-        return self.answer.done() and not self.request.writes
+        return self.answer.done() and not self.request.is_write
 
     @property
-    def urgent(self) -> bool:
+    def is_urgent(self) -> bool:
         return self.priority <= Priority.BILLING
 
-    def succeed(self, registers: list[int]) -> None:
+    def deliver_registers(self, registers: list[int]) -> None:
         if not self.answer.done():
             self.answer.set_result(registers)
 
-    def fail(self, error: BaseException) -> None:
+    def deliver_error(self, error: BaseException) -> None:
         if not self.answer.done():
             self.answer.set_exception(error)
 
@@ -83,21 +83,21 @@ class LineActor:
     _quiet_until: float = 0.0
     _late: Request | None = None
     _misses: int = 0
-    _dial_at: float = 0.0
-    _dial_failures: int = 0
-    _dial_error: DeviceError | None = None
+    _connect_at: float = 0.0
+    _connect_failures: int = 0
+    _connect_error: DeviceError | None = None
 
     def __post_init__(self) -> None:
-        self._wire = Wire(self.settings)
-        self._task = asyncio.create_task(self._run(), name=f"line {self.settings.name}")
+        self._wire = PymodbusConnection(self.settings)
+        self._task = asyncio.create_task(self._serve_queue(), name=f"line {self.settings.name}")
 
-    async def close(self) -> None:
+    async def close_line(self) -> None:
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
-        self._wire.close()
+        self._wire.close_connection()
 
-    def ask(
+    def queue_transfer(
         self, request: Request, priority: Priority, timeout_s: float, silence_s: float, wanted: Wanted | None
     ) -> asyncio.Future[list[int]]:
         """Queue a transfer. Cancelling the future does not cancel a transfer that has begun, nor any write."""
@@ -105,124 +105,124 @@ class LineActor:
             raise Broken(f"{self.settings.name}: the line has been closed")
         job = Job(request, priority, timeout_s, silence_s, asyncio.get_running_loop().create_future(), wanted)
         self._silences.setdefault(request.unit, Silence())
-        self._enqueue(job)
+        self._enqueue_job(job)
         return job.answer
 
-    def _enqueue(self, job: Job) -> None:
+    def _enqueue_job(self, job: Job) -> None:
         heapq.heappush(self._queue, (job.priority, next(self._numbers), job))
         self._arrived.set()
 
-    async def _run(self) -> None:
+    async def _serve_queue(self) -> None:
         try:
             while True:
-                await self._serve(await self._next())
+                await self._serve_job(await self._take_next_job())
                 await asyncio.sleep(0)  # who got an answer may ask on before the less urgent get their turn
         finally:
             for _, _, job in self._queue:
-                job.fail(Unreachable(f"{self.settings.name}: the line has been closed"))
+                job.deliver_error(Unreachable(f"{self.settings.name}: the line has been closed"))
 
-    async def _next(self) -> Job:
+    async def _take_next_job(self) -> Job:
         """The most urgent job, once the line has been silent long enough for it; a more urgent one may come first."""
         while True:
             self._arrived.clear()
             if not self._queue:
                 await self._arrived.wait()
                 continue
-            wait_s = self._silence_before(self._queue[0][2]) - _now()
+            wait_s = self._earliest_start(self._queue[0][2]) - _loop_time()
             if wait_s <= 0:
                 return heapq.heappop(self._queue)[2]
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._arrived.wait()
 
-    def _silence_before(self, job: Job) -> float:
+    def _earliest_start(self, job: Job) -> float:
         may_begin = self._free_at + job.silence_s
         # The late answer to a read cannot pass for the acknowledgement of a write: taking release away need not wait.
-        harmless = job.request.writes and self._late is not None and not self._late.writes
+        harmless = job.request.is_write and self._late is not None and not self._late.is_write
         return may_begin if harmless else max(may_begin, self._quiet_until)
 
-    async def _serve(self, job: Job) -> None:
-        if job.abandoned:
+    async def _serve_job(self, job: Job) -> None:
+        if job.is_abandoned:
             return
         try:
-            self._admit(job)
-            registers = await self._transfer(job)
+            self._admit_job(job)
+            registers = await self._transfer_job(job)
         except (Unreachable, Garbled) as e:
-            self._missed(job, e)
-        except Exceptional as e:
-            self._heard(job)
-            self._again_or(Unreachable(str(e)) if e.busy and not job.request.writes else e, job, e.busy)
+            self._handle_no_answer(job, e)
+        except ExceptionResponse as e:
+            self._note_answer(job)
+            self._retry_or_fail(Unreachable(str(e)) if e.busy and not job.request.is_write else e, job, e.busy)
         except DeviceError as e:
-            job.fail(e)
+            job.deliver_error(e)
         except BaseException as e:
-            job.fail(Unreachable(f"{self.settings.name}: the line was closed in the middle of a transfer"))
+            job.deliver_error(Unreachable(f"{self.settings.name}: the line was closed in the middle of a transfer"))
             if not isinstance(e, asyncio.CancelledError):
                 log.exception("line %s: a fault of this program", self.settings.name)
             raise
         else:
-            self._heard(job)
-            job.succeed(registers)
+            self._note_answer(job)
+            job.deliver_registers(registers)
 
-    def _admit(self, job: Job) -> None:
+    def _admit_job(self, job: Job) -> None:
         """Raises ``Refused`` for an order that a newer one has overtaken, ``Unreachable`` during a device's pause."""
         if job.wanted is not None and not job.wanted():
             raise Refused(f"{self.settings.name}: {job.request}: not sent, a newer order has overtaken it")
         silence = self._silences[job.request.unit]
-        if _now() < silence.until and not job.urgent and len(self._silences) > 1:
-            raise _Pausing(silence.why)
+        if _loop_time() < silence.until and not job.is_urgent and len(self._silences) > 1:
+            raise _BackingOff(silence.why)
 
-    async def _transfer(self, job: Job) -> list[int]:
-        if not self._wire.connected:
-            await self._dial(job)
+    async def _transfer_job(self, job: Job) -> list[int]:
+        if not self._wire.is_connected:
+            await self._connect_line(job)
         job.attempts += 1
-        timeout_s = job.timeout_s + self.settings.line_time_s(job.request.octets)
+        timeout_s = job.timeout_s + self.settings.line_time_s(job.request.octets_on_line)
         try:
-            return await self._wire.transfer(job.request, timeout_s)
+            return await self._wire.transfer_request(job.request, timeout_s)
         finally:
-            self._free_at = _now()
+            self._free_at = _loop_time()
 
-    async def _dial(self, job: Job) -> None:
-        if self._dial_error and _now() < self._dial_at and not job.urgent:
-            raise _Pausing(str(self._dial_error))
+    async def _connect_line(self, job: Job) -> None:
+        if self._connect_error and _loop_time() < self._connect_at and not job.is_urgent:
+            raise _BackingOff(str(self._connect_error))
         try:
-            await self._wire.connect()
+            await self._wire.open_connection()
         except DeviceError as e:
             job.attempts += 1
-            self._dial_error = e
-            self._dial_at = _now() + RECONNECT_S[min(self._dial_failures, len(RECONNECT_S) - 1)]
-            self._dial_failures += 1
+            self._connect_error = e
+            self._connect_at = _loop_time() + RECONNECT_S[min(self._connect_failures, len(RECONNECT_S) - 1)]
+            self._connect_failures += 1
             raise
-        self._dial_error, self._dial_failures, self._misses = None, 0, 0
+        self._connect_error, self._connect_failures, self._misses = None, 0, 0
         self.generation += 1
 
-    def _missed(self, job: Job, error: DeviceError) -> None:
-        if isinstance(error, _Pausing):
-            job.fail(Unreachable(str(error)))
+    def _handle_no_answer(self, job: Job, error: DeviceError) -> None:
+        if isinstance(error, _BackingOff):
+            job.deliver_error(Unreachable(str(error)))
             return
         silence = self._silences[job.request.unit]
-        silence.missed(_now(), str(error))
+        silence.record_no_answer(_loop_time(), str(error))
         self._misses += 1
-        if self.settings.serial:
-            self._quiet_until, self._late = _now() + job.timeout_s, job.request
+        if self.settings.is_serial:
+            self._quiet_until, self._late = _loop_time() + job.timeout_s, job.request
         elif self._misses >= HUNG_AFTER:
-            self._wire.close()
-        self._again_or(error, job, job.urgent or not silence.long)
+            self._wire.close_connection()
+        self._retry_or_fail(error, job, job.is_urgent or not silence.is_backing_off)
 
-    def _heard(self, job: Job) -> None:
-        self._silences[job.request.unit].heard()
+    def _note_answer(self, job: Job) -> None:
+        self._silences[job.request.unit].record_answer()
         self._misses = 0
 
-    def _again_or(self, error: DeviceError, job: Job, sensible: bool) -> None:
+    def _retry_or_fail(self, error: DeviceError, job: Job, sensible: bool) -> None:
         """Another attempt goes to the end of its class, so that a dead device does not hold up the living."""
-        if sensible and job.attempts < ATTEMPTS[job.priority] and not job.abandoned:
-            self._enqueue(job)
+        if sensible and job.attempts < ATTEMPTS[job.priority] and not job.is_abandoned:
+            self._enqueue_job(job)
         else:
-            job.fail(error)
+            job.deliver_error(error)
 
 
-class _Pausing(Unreachable):
+class _BackingOff(Unreachable):
     """Not asked at all: the device or the line is in its pause."""
 
 
-def _now() -> float:
+def _loop_time() -> float:
     return asyncio.get_running_loop().time()

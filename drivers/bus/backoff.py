@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PATIENCE = 3
+MISSES_BEFORE_PAUSE = 3
 """Unanswered transfers before the pauses begin (Carlo Gavazzi EM300 protocol: faulty after 2-3 failed queries)."""
 PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 
@@ -18,14 +18,14 @@ class Silence:
     why: str = ""
 
     @property
-    def long(self) -> bool:
-        return self.misses >= PATIENCE
+    def is_backing_off(self) -> bool:
+        return self.misses >= MISSES_BEFORE_PAUSE
 
-    def missed(self, now: float, why: str) -> None:
+    def record_no_answer(self, now: float, why: str) -> None:
         self.misses += 1
         self.why = why
-        if self.long:
-            self.until = now + PAUSES_S[min(self.misses - PATIENCE, len(PAUSES_S) - 1)]
+        if self.is_backing_off:
+            self.until = now + PAUSES_S[min(self.misses - MISSES_BEFORE_PAUSE, len(PAUSES_S) - 1)]
 
-    def heard(self) -> None:
+    def record_answer(self) -> None:
         self.misses, self.until, self.why = 0, 0.0, ""

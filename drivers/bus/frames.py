@@ -16,7 +16,7 @@ _EXCEPTION = 0x80
 _READS = (READ_HOLDING, READ_INPUT, *BITS)
 
 
-def crc16(data: bytes) -> bytes:
+def modbus_crc16(data: bytes) -> bytes:
     """CRC of RTU frames (polynomial 0xA001, start 0xFFFF), in the order in which it is sent."""
     crc = 0xFFFF
     for byte in data:
@@ -27,7 +27,7 @@ def crc16(data: bytes) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ExpectedAnswer:
     """The shape of the only acceptable answers: ``head`` and total ``size`` of a good one, the same of a refusal."""
 
     head: bytes
@@ -37,7 +37,7 @@ class Answer:
     checksum: bool
 
     @classmethod
-    def to(cls, packet: bytes, rtu: bool) -> Answer:
+    def for_request(cls, packet: bytes, rtu: bool) -> ExpectedAnswer:
         """The answer that fits a request, from the request's own bytes as they went out."""
         pdu = packet[1:-2] if rtu else packet[_MBAP:]
         body = _answer_head(pdu)
@@ -46,17 +46,25 @@ class Answer:
         if rtu:
             unit = packet[:1]
             return cls(unit + body, 1 + length + 2, unit + refusal, 5, checksum=True)
-        return cls(_mbap(packet, length) + body, _MBAP + length, _mbap(packet, 2) + refusal, _MBAP + 2, checksum=False)
+        return cls(
+            _mbap_header(packet, length) + body,
+            _MBAP + length,
+            _mbap_header(packet, 2) + refusal,
+            _MBAP + 2,
+            checksum=False,
+        )
 
-    def find(self, heard: bytes) -> bytes | None:
+    def find_frame(self, heard: bytes) -> bytes | None:
         """The complete answer or refusal in what was heard so far; None: not (yet) there."""
-        return self._find(heard, self.head, self.size) or self._find(heard, self.refusal_head, self.refusal_size)
+        return self._find_matching(heard, self.head, self.size) or self._find_matching(
+            heard, self.refusal_head, self.refusal_size
+        )
 
-    def _find(self, heard: bytes, head: bytes, size: int) -> bytes | None:
+    def _find_matching(self, heard: bytes, head: bytes, size: int) -> bytes | None:
         start = heard.find(head)
         while start >= 0:
             frame = heard[start : start + size]
-            if len(frame) == size and (not self.checksum or crc16(frame[:-2]) == frame[-2:]):
+            if len(frame) == size and (not self.checksum or modbus_crc16(frame[:-2]) == frame[-2:]):
                 return frame
             start = heard.find(head, start + 1)
         return None
@@ -76,5 +84,5 @@ def _answer_length(pdu: bytes) -> int:
     return 2 + 2 * count if pdu[0] in _READS else 5
 
 
-def _mbap(packet: bytes, pdu_length: int) -> bytes:
+def _mbap_header(packet: bytes, pdu_length: int) -> bytes:
     return packet[:4] + (pdu_length + 1).to_bytes(2, "big") + packet[6:7]

@@ -44,7 +44,7 @@ class LineSettings:
     gap_s: float = 0.0
 
     @property
-    def key(self) -> tuple[str, ...]:
+    def connection_key(self) -> tuple[str, ...]:
         """The physical line: two names of one serial port are one line."""
         if self.kind == "rtu":
             return ("rtu", os.path.realpath(self.device))
@@ -56,25 +56,25 @@ class LineSettings:
         return self.device if self.kind == "rtu" else f"{self.host}:{self.port}"
 
     @property
-    def mode(self) -> str:
+    def serial_mode(self) -> str:
         return f"{self.baud} 8{self.parity}{self.stopbits}" if self.kind == "rtu" else self.kind
 
     @property
-    def serial(self) -> bool:
+    def is_serial(self) -> bool:
         """Without transaction numbers: a late answer looks like a timely one."""
         return self.kind != "tcp"
 
     def line_time_s(self, octets: int) -> float:
         """How long so many octets travel (11 bits each, as with parity or a second stop bit)."""
-        return octets * 11 / self.baud if self.serial else 0.0
+        return octets * 11 / self.baud if self.is_serial else 0.0
 
     def silence_s(self) -> float:
         """Silence before a frame: 3.5 characters, fixed 1.75 ms above 19200 baud (Modbus over serial line, 2.5.1.1)."""
-        if not self.serial:
+        if not self.is_serial:
             return 0.0
         return max(self.gap_s, 0.00175 if self.baud > 19200 else self.line_time_s(4))
 
-    def complaints(self) -> list[str]:
+    def list_complaints(self) -> list[str]:
         """What a person has to correct in the station file."""
         if self.kind not in KINDS:
             return [f"line: must be one of {', '.join(KINDS)}, is {self.kind!r}"]
@@ -99,14 +99,14 @@ class Request:
     values: tuple[int, ...] = ()
 
     @property
-    def writes(self) -> bool:
+    def is_write(self) -> bool:
         return self.function in (WRITE_ONE, WRITE_MANY, WRITE_COIL)
 
     @property
-    def octets(self) -> int:
+    def octets_on_line(self) -> int:
         """Of question and answer together, in RTU framing."""
-        return 8 + 9 + 2 * self.count if self.writes else 8 + 5 + 2 * self.count
+        return 8 + 9 + 2 * self.count if self.is_write else 8 + 5 + 2 * self.count
 
     def __str__(self) -> str:
-        verb = "write" if self.writes else "read"
+        verb = "write" if self.is_write else "read"
         return f"unit {self.unit}, {verb} {self.count} at {self.address} (function {self.function})"

@@ -13,7 +13,7 @@ import os
 from typing import Any
 
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
-from drivers.bus.frames import Answer
+from drivers.bus.frames import ExpectedAnswer
 from drivers.bus.line import (
     BITS,
     READ_COILS,
@@ -41,7 +41,7 @@ _GATEWAY = {10: "the gateway has no path to the device", 11: "the gateway got no
 _BUSY = (5, 6)
 
 
-class Exceptional(Refused):
+class ExceptionResponse(Refused):
     """A Modbus exception answer; ``busy`` ones may be tried again."""
 
     def __init__(self, text: str, code: int) -> None:
@@ -49,24 +49,24 @@ class Exceptional(Refused):
         self.busy = code in _BUSY
 
 
-class Wire:
+class PymodbusConnection:
     """One connection. Not re-entrant: its actor makes one transfer at a time."""
 
     def __init__(self, settings: LineSettings) -> None:
         self._settings = settings
         self._client: Any = None
-        self._answer: Answer | None = None
+        self._answer: ExpectedAnswer | None = None
         self._noise = False
 
     @property
-    def connected(self) -> bool:
+    def is_connected(self) -> bool:
         return self._client is not None and bool(self._client.connected)
 
-    async def connect(self) -> None:
+    async def open_connection(self) -> None:
         """(Re)open the line. Raises ``Unreachable``; ``Broken`` when a person has to allow or configure it."""
-        self.close()
+        self.close_connection()
         try:
-            self._client = _client(self._settings, self._watch)
+            self._client = _create_client(self._settings, self._filter_packet)
             async with asyncio.timeout(CONNECT_S):
                 open_now = await self._client.connect()
         except TimeoutError:
@@ -74,51 +74,51 @@ class Wire:
         except ValueError as e:
             raise Broken(f"{self._settings.name}: {e}; correct the line settings") from e
         except Exception as e:  # termios has an error class of its own, for example for a parity that a pty cannot do
-            self.close()
+            self.close_connection()
             raise Unreachable(f"{self._settings.name}: cannot be opened ({e}); does it take these settings?") from e
         if not open_now:
-            self.close()
-            raise self._why_closed()
+            self.close_connection()
+            raise self._connect_error()
 
-    def close(self) -> None:
+    def close_connection(self) -> None:
         if self._client is not None:
             self._client.close()
             self._client = None
 
-    async def transfer(self, request: Request, timeout_s: float) -> list[int]:
+    async def transfer_request(self, request: Request, timeout_s: float) -> list[int]:
         """The registers read (empty for a write). Raises ``Unreachable``, ``Garbled``, ``Exceptional``."""
         self._noise = False
         where = f"{self._settings.name}: {request}"
         try:
             async with asyncio.timeout(timeout_s):
-                response = await _call(self._client, request)
+                response = await _call_pymodbus(self._client, request)
         except TimeoutError:
-            raise self._why_silent(where, timeout_s) from None
+            raise self._no_answer_error(where, timeout_s) from None
         except Exception as e:  # pymodbus and pyserial throw what they like when a port vanishes
-            self.close()
+            self.close_connection()
             raise Unreachable(f"{where}: connection lost ({e}); check the cable and the adapter") from e
         finally:
             self._answer = None
-        return _judge(response, request, where)
+        return _check_response(response, request, where)
 
-    def _watch(self, sending: bool, data: bytes) -> bytes:
+    def _filter_packet(self, sending: bool, data: bytes) -> bytes:
         """Both directions of the wire: learns the expected answer from the request, hides everything else."""
         if sending:
-            self._answer = Answer.to(data, rtu=self._settings.serial)
+            self._answer = ExpectedAnswer.for_request(data, rtu=self._settings.is_serial)
             return data
-        frame = self._answer.find(data) if self._answer else None
+        frame = self._answer.find_frame(data) if self._answer else None
         self._noise = frame is None
         return frame or b""
 
-    def _why_silent(self, where: str, timeout_s: float) -> DeviceError:
-        if not self.connected:
-            self.close()
+    def _no_answer_error(self, where: str, timeout_s: float) -> DeviceError:
+        if not self.is_connected:
+            self.close_connection()
             return Unreachable(f"{where}: connection lost; check the cable and the adapter")
         if self._noise:
             return Garbled(f"{where}: what came back is not the answer; check unit id, parity, termination, wiring")
         return Unreachable(f"{where}: no answer in {timeout_s:.2f} s; check power, wiring, unit id and baud rate")
 
-    def _why_closed(self) -> DeviceError:
+    def _connect_error(self) -> DeviceError:
         s = self._settings
         if s.kind != "rtu":
             return Unreachable(f"{s.name}: connection refused or no route; check address, port and network cable")
@@ -130,7 +130,7 @@ class Wire:
         return Unreachable(f"{s.device}: cannot be opened; does another program use it?")
 
 
-def _client(s: LineSettings, watch: Any) -> Any:
+def _create_client(s: LineSettings, watch: Any) -> Any:
     from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
     from pymodbus.framer import FramerType
 
@@ -145,7 +145,7 @@ def _client(s: LineSettings, watch: Any) -> Any:
     return AsyncModbusTcpClient(s.host, port=s.port, framer=framer, **common)
 
 
-async def _call(client: Any, r: Request) -> Any:
+async def _call_pymodbus(client: Any, r: Request) -> Any:
     if r.function == READ_HOLDING:
         return await client.read_holding_registers(r.address, count=r.count, device_id=r.unit)
     if r.function == READ_INPUT:
@@ -161,13 +161,15 @@ async def _call(client: Any, r: Request) -> Any:
     return await client.write_registers(r.address, list(r.values), device_id=r.unit)
 
 
-def _judge(response: Any, request: Request, where: str) -> list[int]:
+def _check_response(response: Any, request: Request, where: str) -> list[int]:
     if response.isError():
         code = int(response.exception_code)
         if code in _GATEWAY:
             raise Unreachable(f"{where}: {_GATEWAY[code]}; check the device's power and wiring")
-        raise Exceptional(f"{where}: refused with exception {code}, {_EXCEPTIONS.get(code, 'not explained')}", code)
-    if request.writes:
+        raise ExceptionResponse(
+            f"{where}: refused with exception {code}, {_EXCEPTIONS.get(code, 'not explained')}", code
+        )
+    if request.is_write:
         return []
     registers = (
         [int(b) for b in response.bits[: request.count]] if request.function in BITS else list(response.registers)

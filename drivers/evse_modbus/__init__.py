@@ -54,17 +54,19 @@ class BoardSettings:
 
 
 @asynccontextmanager
-async def _open(settings: BoardSettings, where: Where) -> AsyncIterator[EvsePort]:
+async def _open_port(settings: BoardSettings, where: Where) -> AsyncIterator[EvsePort]:
     from drivers.evse_modbus.connection import open_board
 
     async with open_board(settings, where) as board:
         yield board
 
 
-def _check(settings: BoardSettings, where: Where) -> list[str]:
-    from drivers.evse_modbus.connection import complaints
+def _check_settings(settings: BoardSettings, where: Where) -> list[str]:
+    from drivers.evse_modbus.connection import list_complaints
 
-    return complaints(settings, where)
+    return list_complaints(settings, where)
 
 
-DRIVER = Driver("evse_modbus", "evse", BoardSettings, _open, _check, fitting="drivers.evse_modbus.verify_kit:FITTING")
+DRIVER = Driver(
+    "evse_modbus", "evse", BoardSettings, _open_port, _check_settings, fitting="drivers.evse_modbus.verify_kit:FITTING"
+)

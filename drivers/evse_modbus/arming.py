@@ -10,7 +10,7 @@ from agent.ports import Broken, Refused
 from drivers.bus import Priority
 from drivers.evse_modbus.board_map import HOLDING, LimitRegister, Setting, TraitRegisters, Watchdog
 from drivers.evse_modbus.decoded_state import Poll
-from drivers.evse_modbus.registers import Registers
+from drivers.evse_modbus.registers import BoardRegisters
 
 log = logging.getLogger(__name__)
 
@@ -20,18 +20,18 @@ NO_WATCHDOG = (
 )
 
 
-async def set_up(board: Registers) -> None:
+async def apply_setup(board: BoardRegisters) -> None:
     """Raises ``Refused`` when the board does not take what the map needs, ``Broken`` when a person has to set it."""
     for setting in board.map.setup:
         if setting.hand:
-            await _look_at(board, setting)
+            await _verify_hand_setting(board, setting)
         else:
-            await settle(board, setting.at, setting.value)
+            await write_if_different(board, setting.at, setting.value)
 
 
-async def _look_at(board: Registers, setting: Setting) -> None:
+async def _verify_hand_setting(board: BoardRegisters, setting: Setting) -> None:
     try:
-        found = await board.value(setting.at)
+        found = await board.read_value(setting.at)
     except Refused as e:
         log.warning("%s: does not tell whether it is set up: %s (%s)", board.name, setting.hand, e)
         return
@@ -39,53 +39,53 @@ async def _look_at(board: Registers, setting: Setting) -> None:
         raise Broken(f"register {setting.at} says {found} instead of {setting.value}: {setting.hand}")
 
 
-async def settle(board: Registers, at: int, value: int) -> None:
+async def write_if_different(board: BoardRegisters, at: int, value: int) -> None:
     """Written only when it differs (such registers may be kept in a memory that wears out), and read back.
     Raises ``Refused``."""
-    if await board.value(at) == value:
+    if await board.read_value(at) == value:
         return
-    await board.write(at, value)
-    if (kept := await board.value(at)) != value:
+    await board.write_value(at, value)
+    if (kept := await board.read_value(at)) != value:
         raise Refused(f"register {at} was set to {value}, but the board says {kept}")
 
 
-async def arm(board: Registers, watchdog_s: float) -> bool:
+async def arm_watchdog(board: BoardRegisters, watchdog_s: float) -> bool:
     """What the board does by itself when the agent falls silent. False: it goes on with a small current, or with
     what it was told last. Raises ``Refused`` when it takes none of the two, or not the time."""
     dog = board.map.watchdog
     if dog is None:
         log.warning("%s: %s", board.name, NO_WATCHDOG)
         return False
-    stops = await _fall_back(board, dog)
-    await settle(board, dog.seconds_at, round(watchdog_s * dog.per_s))
+    stops = await _set_fallback_current(board, dog)
+    await write_if_different(board, dog.seconds_at, round(watchdog_s * dog.per_s))
     return stops
 
 
-async def _fall_back(board: Registers, dog: Watchdog) -> bool:
+async def _set_fallback_current(board: BoardRegisters, dog: Watchdog) -> bool:
     try:
-        await settle(board, dog.fallback_at, dog.stop * dog.per_a)
+        await write_if_different(board, dog.fallback_at, dog.stop * dog.per_a)
         return True
     except Refused as e:
-        await settle(board, dog.fallback_at, dog.least * dog.per_a)
+        await write_if_different(board, dog.fallback_at, dog.least * dog.per_a)
         log.warning(
             "%s: does not stop when the agent falls silent, it goes on with %d A (%s)", board.name, dog.least, e
         )
         return False
 
 
-def armed(board: Registers, poll: Poll) -> tuple[int, ...]:
+def watchdog_registers(board: BoardRegisters, poll: Poll) -> tuple[int, ...]:
     """The watchdog's registers as the poll shows them; empty where it does not cover them."""
     dog = board.map.watchdog
     places = (dog.fallback_at, dog.seconds_at) if dog is not None else ()
     return tuple(poll.words[HOLDING, at] for at in places if (HOLDING, at) in poll.words)
 
 
-async def read_traits(board: Registers, traits: EvseTraits) -> EvseTraits:
+async def read_traits(board: BoardRegisters, traits: EvseTraits) -> EvseTraits:
     place = board.map.traits
     if place is None:
         return traits
     try:
-        words = await board.read(HOLDING, place.address, place.count, Priority.IDENTITY)
+        words = await board.read_registers(HOLDING, place.address, place.count, Priority.IDENTITY)
     except Refused as e:
         log.info("%s: does not tell its traits: %s", board.name, e)
         return traits
@@ -93,10 +93,12 @@ async def read_traits(board: Registers, traits: EvseTraits) -> EvseTraits:
         at, value = place.tethered
         if (words[at - place.address] == value) != traits.tethered:
             log.warning("%s: outlet in the station file and in the board's settings differ", board.name)
-    return _bounded(traits, place, words, board.map.limit)
+    return _traits_within_limits(traits, place, words, board.map.limit)
 
 
-def _bounded(traits: EvseTraits, place: TraitRegisters, words: list[int], limit: LimitRegister) -> EvseTraits:
+def _traits_within_limits(
+    traits: EvseTraits, place: TraitRegisters, words: list[int], limit: LimitRegister
+) -> EvseTraits:
     max_a = words[place.max_a - place.address] if place.max_a is not None else 0
     min_a = words[place.min_a - place.address] if place.min_a is not None else 0
     return replace(

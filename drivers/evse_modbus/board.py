@@ -12,13 +12,13 @@ from agent.model.board import EvseState, EvseTraits
 from agent.model.types import Limit
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
-from drivers.bus import Line, Priority
+from drivers.bus import ModbusLine, Priority
 from drivers.evse_modbus import BoardSettings
-from drivers.evse_modbus.arming import arm, armed, read_traits, set_up
+from drivers.evse_modbus.arming import apply_setup, arm_watchdog, read_traits, watchdog_registers
 from drivers.evse_modbus.board_map import BoardMap, Unlock
 from drivers.evse_modbus.contacts import WORD_BITS, Contact
-from drivers.evse_modbus.decoded_state import Reader, news
-from drivers.evse_modbus.registers import Registers
+from drivers.evse_modbus.decoded_state import PollDecoder, states_to_report
+from drivers.evse_modbus.registers import BoardRegisters
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _LOOK_S = 0.1
 _END_S = 2.0
 
 
-class _Beyond(Refused):
+class _OffersTooMuch(Refused):
     """The board offers more than it was told."""
 
 
@@ -40,7 +40,7 @@ class ModbusBoard:
 
     def __init__(
         self, settings: BoardSettings, where: Where, board_map: BoardMap, inputs: tuple[Contact, ...],
-        extra: tuple[Contact, ...], line: Line,
+        extra: tuple[Contact, ...], line: ModbusLine,
     ) -> None:  # fmt: skip
         tethered = where.facts.get("outlet") == "tethered"
         phases = int(where.facts.get("phases", 3))
@@ -58,8 +58,8 @@ class ModbusBoard:
         )
         self._settings = settings
         self._map = board_map
-        self._registers = Registers(settings, board_map, line, where.evse, -(-len(extra) // WORD_BITS))
-        self._reader = Reader(board_map, tethered, settings.bay_input, inputs, extra)
+        self._registers = BoardRegisters(settings, board_map, line, where.evse, -(-len(extra) // WORD_BITS))
+        self._reader = PollDecoder(board_map, tethered, settings.bay_input, inputs, extra)
         self._name = self._registers.name
         self._nudge = asyncio.Event()
         self._released = self._unlocking = False
@@ -74,48 +74,48 @@ class ModbusBoard:
     async def set_release(self, on: bool) -> None:
         """While paused by a limit, giving release is only remembered: ``set_limit`` carries it out on resuming."""
         self._released = on
-        with self._registers.told():
+        with self._registers.name_errors():
             if not on:
-                await self._withdraw()
+                await self._withdraw_release()
             elif self._limit_a:
-                await self._release()
+                await self._send_release()
         self._nudge.set()
 
     async def set_limit(self, limit: Limit) -> float:
         """Rounded down to what the board can be told. No current withdraws release on these boards, so resuming gives
         it again. A limit that the board does not confirm is an error; where the board may offer more than that, there
         is no current at all until a limit is confirmed, whoever orders release: a cable or a fuse may depend on it."""
-        wanted_a = self._amperes(limit)
+        wanted_a = self._limit_amperes(limit)
         resumes = wanted_a > 0 and not self._limit_a
         less = wanted_a < self._taken_a
         self._limit_a = wanted_a
-        with self._registers.told():
+        with self._registers.name_errors():
             try:
                 async with asyncio.timeout(CONFIRM_S):
-                    self._taken_a = await self._limit(wanted_a)
+                    self._taken_a = await self._apply_limit(wanted_a)
             except (DeviceError, TimeoutError) as e:
                 self._taken_a = max(self._taken_a, wanted_a)  # it may have heard us all the same
-                if less or resumes or isinstance(e, _Beyond):
+                if less or resumes or isinstance(e, _OffersTooMuch):
                     self._limit_a = 0.0
                     self._released = self._released and resumes  # remembered, as in any pause
-                    await self._off()
-                raise _unconfirmed(wanted_a, e) from e
+                    await self._cut_current()
+                raise _unconfirmed_limit_error(wanted_a, e) from e
             if resumes and self._released:
-                await self._release()
+                await self._send_release()
         self._limit_a = self._taken_a
         self._nudge.set()
         return self._taken_a
 
     async def set_service(self, on: bool) -> None:
-        with self._registers.told():
+        with self._registers.name_errors():
             if self._map.service is not None:
-                await self._registers.switch(self._map.service, on)
+                await self._registers.write_switch(self._map.service, on)
         self._nudge.set()
 
     async def set_hold(self, on: bool) -> None:
-        with self._registers.told():
+        with self._registers.name_errors():
             if self._map.hold is not None and self.traits.holds:
-                await self._registers.switch(self._map.hold, on)
+                await self._registers.write_switch(self._map.hold, on)
         self._nudge.set()
 
     async def unlock(self) -> bool:
@@ -130,9 +130,9 @@ class ModbusBoard:
         await self.set_hold(False)
         self._unlocking, self._empty = True, False
         try:
-            with self._registers.told():
-                failed = self._reader.bits(await self._registers.poll()) & self._map.lock_failed_bits
-                await self._registers.write(self._map.unlock.at, self._map.unlock.on)
+            with self._registers.name_errors():
+                failed = self._reader.error_bits(await self._registers.poll_registers()) & self._map.lock_failed_bits
+                await self._registers.write_value(self._map.unlock.at, self._map.unlock.on)
                 return await self._wait_free(self._map.unlock, state.cable, failed)
         finally:
             self._unlocking = False
@@ -146,17 +146,17 @@ class ModbusBoard:
         """Any write feeds the watchdog: the limit as it stands, so that a lost one is put right at the same time.
         Nobody listens on a board without one, and its memory is spared."""
         self._beat_at = asyncio.get_running_loop().time()
-        with self._registers.told():
-            level = self._level()
-            stands = self._map.watchdog is None and await self._registers.value(self._map.limit.at) == level
+        with self._registers.name_errors():
+            level = self._limit_register_level()
+            stands = self._map.watchdog is None and await self._registers.read_value(self._map.limit.at) == level
             if level is not None and not stands:
                 await self._write_limit(level)
 
     # --- looking ------------------------------------------------------------------------------------------------
 
     async def state(self) -> EvseState:
-        with self._registers.told():
-            return self._reader.state(await self._registers.poll(), self._unlocking)
+        with self._registers.name_errors():
+            return self._reader.decode_state(await self._registers.poll_registers(), self._unlocking)
 
     async def states(self) -> AsyncIterator[EvseState]:
         last: EvseState | None = None
@@ -166,7 +166,7 @@ class ModbusBoard:
             next_s = loop.time() + self._settings.poll_s
             self._nudge.clear()
             try:
-                now = await self._look()
+                now = await self._poll_state()
                 missed = 0
             except (Broken, Refused):
                 raise
@@ -175,32 +175,32 @@ class ModbusBoard:
                 if missed == MISSED_POLLS:
                     raise Unreachable(f"{e} ({missed} polls missed)") from e
             else:
-                for picture in news(last, now):
+                for picture in states_to_report(last, now):
                     yield picture
                 last = now
-            await self._pause(next_s - loop.time())
+            await self._wait_next_poll(next_s - loop.time())
 
-    async def _pause(self, seconds: float) -> None:
+    async def _wait_next_poll(self, seconds: float) -> None:
         """Until the next poll; an order of ours shows its effect sooner."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0.0)):
                 await self._nudge.wait()
                 await asyncio.sleep(_LOOK_S)
 
-    async def _look(self) -> EvseState:
-        with self._registers.told():
+    async def _poll_state(self) -> EvseState:
+        with self._registers.name_errors():
             if self._released and self._core_is_silent():  # also where the line loses every look
                 log.error("%s: the core has given no sign of life for %d s", self._name, self._settings.watchdog_s)
-                await self._withdraw()
+                await self._withdraw_release()
             released = self._released
-            poll = await self._registers.poll()
-            state = self._reader.state(poll, self._unlocking)
+            poll = await self._registers.poll_registers()
+            state = self._reader.decode_state(poll, self._unlocking)
             self._empty |= not state.cable
             if state.released and not released and not self._released:
                 log.warning("%s: released without our order; withdrawing", self._name)
-                await self._withdraw()
-            if self._armed is not None and armed(self._registers, poll) != self._armed:
-                await self._arm()
+                await self._withdraw_release()
+            if self._armed is not None and watchdog_registers(self._registers, poll) != self._armed:
+                await self._arm_watchdog()
             return state
 
     def _core_is_silent(self) -> bool:
@@ -215,9 +215,9 @@ class ModbusBoard:
         sure = self._map.lock_failed_bits - self._map.lock_doubtful_bits - failed
         while True:
             await asyncio.sleep(_LOOK_S)
-            poll = await self._registers.poll()
-            passed_s, bits = loop.time() - began, self._reader.bits(poll)
-            now = self._reader.state(poll)
+            poll = await self._registers.poll_registers()
+            passed_s, bits = loop.time() - began, self._reader.error_bits(poll)
+            now = self._reader.decode_state(poll)
             if plugged and (self._empty or not now.cable):
                 return True
             if bits & sure or passed_s >= unlock.within_s:
@@ -227,32 +227,32 @@ class ModbusBoard:
 
     # --- beginning and end --------------------------------------------------------------------------------------
 
-    async def begin(self) -> None:
-        with self._registers.told():
-            await self._withdraw()
-            await set_up(self._registers)
+    async def start_board(self) -> None:
+        with self._registers.name_errors():
+            await self._withdraw_release()
+            await apply_setup(self._registers)
             self.traits = await read_traits(self._registers, self.traits)
-            await self._arm()
-            self._limit_a = self._amperes(Limit())
-            self._taken_a = await self._limit(self._limit_a)
-            await self._registers.poll()
+            await self._arm_watchdog()
+            self._limit_a = self._limit_amperes(Limit())
+            self._taken_a = await self._apply_limit(self._limit_a)
+            await self._registers.poll_registers()
 
-    async def end(self) -> None:
+    async def stop_board(self) -> None:
         """Best effort: the watchdog does the same a little later."""
         self._released = False
         try:
             async with asyncio.timeout(_END_S):
-                await self._withdraw()
+                await self._withdraw_release()
         except (DeviceError, TimeoutError) as e:
             log.warning("%s: release could not be withdrawn at the end (%s): its watchdog has to", self._name, e)
 
-    async def _arm(self) -> None:
-        self.traits = replace(self.traits, fallback_stop=await arm(self._registers, self._settings.watchdog_s))
-        self._armed = armed(self._registers, await self._registers.poll())
+    async def _arm_watchdog(self) -> None:
+        self.traits = replace(self.traits, fallback_stop=await arm_watchdog(self._registers, self._settings.watchdog_s))
+        self._armed = watchdog_registers(self._registers, await self._registers.poll_registers())
 
     # --- levels -------------------------------------------------------------------------------------------------
 
-    def _amperes(self, limit: Limit) -> float:
+    def _limit_amperes(self, limit: Limit) -> float:
         bounds = [self.traits.max_a, float(self._map.limit.most)]
         if limit.current_a is not None:
             bounds.append(limit.current_a)
@@ -262,7 +262,7 @@ class ModbusBoard:
         told_a = steps / self._map.limit.per_a
         return told_a if told_a >= self.traits.min_a else 0.0
 
-    def _level(self) -> int | None:
+    def _limit_register_level(self) -> int | None:
         """What the register of the limit has to hold now; None: it stays as it is."""
         limit = self._map.limit
         offered = self._limit_a > 0 and (self._released or self._map.release is not None)
@@ -270,56 +270,58 @@ class ModbusBoard:
             return None if limit.pause is None else limit.pause * limit.per_a
         return round(self._limit_a * limit.per_a)
 
-    async def _limit(self, wanted_a: float) -> float:
+    async def _apply_limit(self, wanted_a: float) -> float:
         """Written and read back. Returns what the board has taken; less is accepted, more is not."""
-        limit, level = self._map.limit, self._level()
+        limit, level = self._map.limit, self._limit_register_level()
         if not wanted_a and limit.pause is None and self._map.release is not None:
-            await self._registers.switch(self._map.release, False, Priority.WITHDRAW)
+            await self._registers.write_switch(self._map.release, False, Priority.WITHDRAW)
         if level is None or not await self._write_limit(level):
             return wanted_a
-        kept = await self._registers.value(limit.at)
-        if level != self._level() or kept == level:
+        kept = await self._registers.read_value(limit.at)
+        if level != self._limit_register_level() or kept == level:
             return wanted_a
         if kept > level or kept < limit.least * limit.per_a:
-            kind = _Beyond if kept > level else Refused
+            kind = _OffersTooMuch if kept > level else Refused
             raise kind(f"was told {level} in register {limit.at}, but the board says {kept}")
         return kept / limit.per_a
 
     async def _write_limit(self, level: int) -> bool:
         """False: a newer order has overtaken it. A withdrawal does, where release is the limit itself."""
         try:
-            await self._registers.write(self._map.limit.at, level, wanted=lambda: self._level() == level)
+            await self._registers.write_value(
+                self._map.limit.at, level, wanted=lambda: self._limit_register_level() == level
+            )
         except Refused:
-            if self._level() == level:
+            if self._limit_register_level() == level:
                 raise
             return False
         return True
 
-    async def _withdraw(self) -> None:
+    async def _withdraw_release(self) -> None:
         self._released = False
-        await self._off()
+        await self._cut_current()
 
-    async def _off(self) -> None:
+    async def _cut_current(self) -> None:
         release, limit = self._map.release, self._map.limit
         if release is not None:
-            await self._registers.switch(release, False, Priority.WITHDRAW)
+            await self._registers.write_switch(release, False, Priority.WITHDRAW)
         else:
-            await self._registers.write(limit.at, (limit.pause or 0) * limit.per_a, Priority.WITHDRAW)
+            await self._registers.write_value(limit.at, (limit.pause or 0) * limit.per_a, Priority.WITHDRAW)
 
-    async def _release(self) -> None:
+    async def _send_release(self) -> None:
         """Not sent, or not sent again, once it has been withdrawn: that order overtakes this one in the queue."""
         release, limit = self._map.release, self._map.limit
 
-        def wanted() -> bool:
+        def release_wanted() -> bool:
             return self._released and self._limit_a > 0
 
         if release is not None:
-            await self._registers.switch(release, True, wanted=wanted)
+            await self._registers.write_switch(release, True, wanted=release_wanted)
         else:
-            await self._registers.write(limit.at, round(self._limit_a * limit.per_a), wanted=wanted)
+            await self._registers.write_value(limit.at, round(self._limit_a * limit.per_a), wanted=release_wanted)
 
 
-def _unconfirmed(wanted_a: float, error: Exception) -> DeviceError:
+def _unconfirmed_limit_error(wanted_a: float, error: Exception) -> DeviceError:
     why = f"not within {CONFIRM_S:g} s" if isinstance(error, TimeoutError) else str(error)
     kind = next((k for k in (Refused, Broken, Garbled) if isinstance(error, k)), Unreachable)
     return kind(f"a limit of {wanted_a:g} A was not confirmed: {why}")

@@ -36,7 +36,7 @@ class Block:
     address: int
     count: int
 
-    def covers(self, function: int, at: int, registers: int) -> bool:
+    def covers_range(self, function: int, at: int, registers: int) -> bool:
         return function == self.function and self.address <= at and at + registers <= self.address + self.count
 
 
@@ -176,12 +176,12 @@ class BoardMap:
         return "contactor" in self.picture or Fault.CONTACTOR_WELDED in self.errors.values()
 
 
-def find(name: str, folders: Sequence[Path]) -> BoardMap:
+def find_board_map(name: str, folders: Sequence[Path]) -> BoardMap:
     """The first ``boards/<name>.toml`` of the folders. Raises ``MapError``."""
     for folder in folders:
         path = folder / "boards" / f"{name}.toml"
         if path.is_file():
-            return load(path)
+            return load_board_map(path)
     known = sorted({p.stem for f in folders for p in (f / "boards").glob("*.toml")})
     from agent.station_file.parser import meant
 
@@ -189,24 +189,24 @@ def find(name: str, folders: Sequence[Path]) -> BoardMap:
     raise MapError(f"board map {name!r} not found in {places}{meant(name, known, 'known')}")
 
 
-def load(path: Path) -> BoardMap:
+def load_board_map(path: Path) -> BoardMap:
     """Read and check one map. Raises ``MapError``."""
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
         if unknown := set(raw) - TABLES:
             raise ValueError(f"unknown {', '.join(sorted(unknown))}; known: {', '.join(sorted(TABLES))}")
-        found = _build(raw, path.stem)
+        found = _build_map(raw, path.stem)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise MapError(f"{path}: {e}") from e
     except KeyError as e:
         raise MapError(f"{path}: {e.args[0]} is missing") from e
     except (TypeError, ValueError) as e:
         raise MapError(f"{path}: {e}") from e
-    _judge(found, path)
+    _check_map(found, path)
     return found
 
 
-def _build(raw: dict[str, Any], name: str) -> BoardMap:
+def _build_map(raw: dict[str, Any], name: str) -> BoardMap:
     poll, control, lock, state = raw["poll"], raw["control"], raw.get("lock", {}), raw["state"]
     blocks = tuple(Block(**b) for b in (poll if isinstance(poll, list) else [poll]))
     return BoardMap(
@@ -219,39 +219,39 @@ def _build(raw: dict[str, Any], name: str) -> BoardMap:
         blocks=blocks,
         state=Place(state["at"], state.get("function", blocks[0].function)),
         state_word=state.get("word", "text"),
-        codes={str(k): _code(c) for k, c in state["codes"].items()},
+        codes={str(k): _parse_state_code(c) for k, c in state["codes"].items()},
         picture={k: Place(**{"function": blocks[0].function, **v}) for k, v in raw["picture"].items()},
         release=None if control["release"] == BY_LIMIT else Switch(**control["release"]),
         limit=LimitRegister(**control["limit"]),
-        service=_switch(control, "service"),
+        service=_parse_switch(control, "service"),
         unlock=Unlock(**control["unlock"]) if "unlock" in control else None,
-        hold=_switch(control, "hold"),
+        hold=_parse_switch(control, "hold"),
         watchdog=Watchdog(**control["watchdog"]) if control["watchdog"] else None,
         setup=tuple(Setting(**s) for s in raw.get("setup", ())),
         kept=frozenset(raw.get("memory", {}).get("kept", ())),
-        traits=_traits(raw["traits"]) if "traits" in raw else None,
+        traits=_parse_trait_registers(raw["traits"]) if "traits" in raw else None,
         errors={int(bit): Fault(fault) for bit, fault in raw.get("errors", {}).items()},
         lock_doubtful_bits=frozenset(lock.get("doubtful_bits", ())),
         lock_failed_bits=frozenset(lock.get("failed_bits", ())),
     )
 
 
-def _switch(control: Mapping[str, Any], name: str) -> Switch | None:
+def _parse_switch(control: Mapping[str, Any], name: str) -> Switch | None:
     return Switch(**control[name]) if name in control else None
 
 
-def _code(raw: Mapping[str, Any]) -> Code:
+def _parse_state_code(raw: Mapping[str, Any]) -> Code:
     fault = Fault(raw["fault"]) if "fault" in raw else None
     return Code(Pilot(raw["pilot"]), raw.get("pwm"), raw.get("power", False), fault)
 
 
-def _traits(raw: dict[str, Any]) -> TraitRegisters:
+def _parse_trait_registers(raw: dict[str, Any]) -> TraitRegisters:
     tethered = raw.get("tethered")
     pair = (tethered["at"], tethered["value"]) if tethered else None
     return TraitRegisters(raw["address"], raw["count"], pair, raw.get("max_a"), raw.get("min_a"))
 
 
-def _judge(found: BoardMap, path: Path) -> None:
+def _check_map(found: BoardMap, path: Path) -> None:
     if unknown := set(found.picture) - set(PICTURE):
         raise MapError(f"{path}: picture: unknown {', '.join(sorted(unknown))}; known: {', '.join(PICTURE)}")
     if found.state_word not in STATE_WORDS:
@@ -266,5 +266,5 @@ def _judge(found: BoardMap, path: Path) -> None:
             f"{path}: memory.kept: {min(worn)} is written all day and would wear out; no board for this agent"
         )
     for name, p in {**found.picture, "state": found.state}.items():
-        if not any(b.covers(p.function, p.at, p.registers) for b in found.blocks):
+        if not any(b.covers_range(p.function, p.at, p.registers) for b in found.blocks):
             raise MapError(f"{path}: {name} at {p.at} lies outside of the poll blocks")

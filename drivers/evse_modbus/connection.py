@@ -12,8 +12,8 @@ from drivers.bus import LineSettings, open_line
 from drivers.evse_modbus import BoardSettings
 from drivers.evse_modbus.arming import NO_WATCHDOG
 from drivers.evse_modbus.board import ModbusBoard
-from drivers.evse_modbus.board_map import BoardMap, MapError, find
-from drivers.evse_modbus.contacts import wired
+from drivers.evse_modbus.board_map import BoardMap, MapError, find_board_map
+from drivers.evse_modbus.contacts import wired_contacts
 
 _MOST_WORD = 65_534  # the next one means "off" on some boards
 
@@ -23,19 +23,19 @@ async def open_board(settings: BoardSettings, where: Where) -> AsyncIterator[Mod
     """Comes up with release withdrawn and the watchdog armed, and withdraws release when it closes.
     Raises ``Unreachable``, ``Garbled``, ``Broken``."""
     try:
-        board_map = find(settings.map, where.config_dirs)
-        inputs, extra = wired(settings, board_map)
+        board_map = find_board_map(settings.map, where.config_dirs)
+        inputs, extra = wired_contacts(settings, board_map)
     except MapError as e:
         raise Broken(str(e)) from e
-    if wrong := _watchdog(settings, board_map):
+    if wrong := _watchdog_complaints(settings, board_map):
         raise Broken("; ".join(wrong))
     async with open_line(line_settings(settings, board_map)) as line:
         board = ModbusBoard(settings, where, board_map, inputs, extra, line)
-        await board.begin()
+        await board.start_board()
         try:
             yield board
         finally:
-            await board.end()
+            await board.stop_board()
 
 
 def line_settings(settings: BoardSettings, board_map: BoardMap) -> LineSettings:
@@ -51,20 +51,24 @@ def line_settings(settings: BoardSettings, board_map: BoardMap) -> LineSettings:
     )
 
 
-def complaints(settings: BoardSettings, where: Where) -> list[str]:
+def list_complaints(settings: BoardSettings, where: Where) -> list[str]:
     """What is wrong with the station file, without touching the line."""
     try:
-        board_map = find(settings.map, where.config_dirs)
+        board_map = find_board_map(settings.map, where.config_dirs)
     except MapError as e:
         return [f"map: {e}"]
     try:
-        wired(settings, board_map)
+        wired_contacts(settings, board_map)
     except MapError as e:
         return [str(e)]
-    return problems(settings) + _watchdog(settings, board_map) + line_settings(settings, board_map).complaints()
+    return (
+        problems(settings)
+        + _watchdog_complaints(settings, board_map)
+        + line_settings(settings, board_map).list_complaints()
+    )
 
 
-def _watchdog(settings: BoardSettings, board_map: BoardMap) -> list[str]:
+def _watchdog_complaints(settings: BoardSettings, board_map: BoardMap) -> list[str]:
     """The board has to notice our silence, or somebody has decided to do without."""
     dog = board_map.watchdog
     most_s = _MOST_WORD // dog.per_s if dog is not None else _MOST_WORD

@@ -20,9 +20,9 @@ class Contact:
     opens: bool
 
 
-def wired(settings: BoardSettings, board_map: BoardMap) -> tuple[tuple[Contact, ...], tuple[Contact, ...]]:
+def wired_contacts(settings: BoardSettings, board_map: BoardMap) -> tuple[tuple[Contact, ...], tuple[Contact, ...]]:
     """At the digital inputs, and in registers of their own. Raises ``MapError``."""
-    inputs = _contacts("input_faults", settings.input_faults)
+    inputs = _parse_contacts("input_faults", settings.input_faults)
     if (inputs or settings.bay_input is not None) and "inputs" not in board_map.picture:
         raise MapError(
             f"input_faults, bay_input: a {board_map.vendor} {board_map.model} has no digital inputs we know of"
@@ -32,10 +32,10 @@ def wired(settings: BoardSettings, board_map: BoardMap) -> tuple[tuple[Contact, 
     bay = settings.bay_input
     if bay is not None and bay < len(inputs) and inputs[bay].fault is not None:
         raise MapError(f"input_faults: bit {bay} is the bay's (bay_input)")
-    return inputs, _contacts("extra_fault_names", settings.extra_fault_names)
+    return inputs, _parse_contacts("extra_fault_names", settings.extra_fault_names)
 
 
-def told(contacts: Sequence[Contact], words: Sequence[int]) -> frozenset[Fault]:
+def faults_of_contacts(contacts: Sequence[Contact], words: Sequence[int]) -> frozenset[Fault]:
     """``words``: 16 contacts each, the lowest bit first."""
     return frozenset(
         c.fault
@@ -44,11 +44,11 @@ def told(contacts: Sequence[Contact], words: Sequence[int]) -> frozenset[Fault]:
     )
 
 
-def _contacts(key: str, names: Sequence[str]) -> tuple[Contact, ...]:
-    return tuple(_contact(key, name) for name in names)
+def _parse_contacts(key: str, names: Sequence[str]) -> tuple[Contact, ...]:
+    return tuple(_parse_contact(key, name) for name in names)
 
 
-def _contact(key: str, name: str) -> Contact:
+def _parse_contact(key: str, name: str) -> Contact:
     fault = name.removeprefix("!")
     try:
         return Contact(Fault(fault) if fault else None, name.startswith("!"))

@@ -9,7 +9,7 @@ from agent.model.board import EvseState, Pilot
 from agent.model.fastclass import frozen
 from agent.model.types import Fault
 from drivers.evse_modbus.board_map import BoardMap, Code, Place
-from drivers.evse_modbus.contacts import Contact, told
+from drivers.evse_modbus.contacts import Contact, faults_of_contacts
 
 _UNKNOWN = Code(Pilot.UNKNOWN, pwm=False, power=False, fault=None)
 
@@ -23,7 +23,7 @@ class Poll:
 
 
 @frozen
-class Reader:
+class PollDecoder:
     """How to read this EVSE's polls: map, and the facts of its place in the station."""
 
     map: BoardMap
@@ -32,88 +32,92 @@ class Reader:
     inputs: tuple[Contact, ...] = ()
     extra: tuple[Contact, ...] = ()
 
-    def number(self, poll: Poll, name: str) -> int | None:
+    def register_value(self, poll: Poll, name: str) -> int | None:
         """A named place as an unsigned number; None where the board has no such register."""
         place = self.map.picture.get(name)
-        return None if place is None else _number(poll, place)
+        return None if place is None else _join_registers(poll, place)
 
-    def amperes(self, poll: Poll, name: str) -> float | None:
-        place, value = self.map.picture.get(name), self.number(poll, name)
+    def register_amperes(self, poll: Poll, name: str) -> float | None:
+        place, value = self.map.picture.get(name), self.register_value(poll, name)
         return None if place is None or value is None or value == place.absent else value / place.per
 
-    def state(self, poll: Poll, turning: bool = False) -> EvseState:
+    def decode_state(self, poll: Poll, turning: bool = False) -> EvseState:
         """``turning``: the lock was just told to open, so that the board's doubts about it are no fault."""
-        code = self._code(poll)
+        code = self._state_code(poll)
         known = code or _UNKNOWN
-        faults = self.faults(poll, turning) | ({known.fault} if known.fault else frozenset())
-        released = bool(self.number(poll, "released"))
-        cable_a = int(self.amperes(poll, "cable_a") or 0) or None
+        faults = self.decode_faults(poll, turning) | ({known.fault} if known.fault else frozenset())
+        released = bool(self.register_value(poll, "released"))
+        cable_a = int(self.register_amperes(poll, "cable_a") or 0) or None
         vehicle = known.pilot in (Pilot.B, Pilot.C, Pilot.D)
         return EvseState(
             pilot=known.pilot,
-            pwm=_pwm(code, vehicle, released),
+            pwm=_pwm_offered(code, vehicle, released),
             cable=vehicle or (cable_a is not None and not self.tethered),
             cable_a=cable_a,
-            locked=self._locked(poll),
-            contactor=self._contactor(poll, code, released, faults),
+            locked=self._lock_state(poll),
+            contactor=self._contactor_closed(poll, code, released, faults),
             released=released,
-            offered_a=self.amperes(poll, "offered_a"),
+            offered_a=self.register_amperes(poll, "offered_a"),
             faults=faults,
             plugged_s=self._plugged_s(poll) if vehicle else None,
-            bay_occupied=self._bay(poll),
+            bay_occupied=self._bay_occupied(poll),
         )
 
-    def bits(self, poll: Poll) -> frozenset[int]:
+    def error_bits(self, poll: Poll) -> frozenset[int]:
         """Error bits that are set, known or not."""
-        mask = self.number(poll, "errors") or 0
+        mask = self.register_value(poll, "errors") or 0
         return frozenset(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
 
-    def faults(self, poll: Poll, turning: bool = False) -> frozenset[Fault]:
-        bits = self.bits(poll) - self.map.lock_doubtful_bits if turning else self.bits(poll)
+    def decode_faults(self, poll: Poll, turning: bool = False) -> frozenset[Fault]:
+        bits = self.error_bits(poll) - self.map.lock_doubtful_bits if turning else self.error_bits(poll)
         own = frozenset(self.map.errors[bit] for bit in bits if bit in self.map.errors)
-        return own | told(self.inputs, (self.number(poll, "inputs") or 0,)) | told(self.extra, poll.extra)
+        return (
+            own
+            | faults_of_contacts(self.inputs, (self.register_value(poll, "inputs") or 0,))
+            | faults_of_contacts(self.extra, poll.extra)
+        )
 
-    def _code(self, poll: Poll) -> Code | None:
-        word = _number(poll, self.map.state)
+    def _state_code(self, poll: Poll) -> Code | None:
+        word = _join_registers(poll, self.map.state)
         text = word.to_bytes(2, "big").decode("ascii", "replace")
         return self.map.codes.get({"number": str(word), "letter": text[1:]}.get(self.map.state_word, text))
 
-    def _contactor(self, poll: Poll, code: Code | None, released: bool, faults: frozenset[Fault]) -> bool | None:
+    def _contactor_closed(self, poll: Poll, code: Code | None, released: bool, faults: frozenset[Fault]) -> bool | None:
         """As the board sees it, where it looks; a welded one is neither open nor closed at will."""
         if "contactor" not in self.map.picture:
-            return _contactor(code, released, faults)
-        return None if Fault.CONTACTOR_WELDED in faults else bool(self.number(poll, "contactor"))
+            return _derive_contactor(code, released, faults)
+        return None if Fault.CONTACTOR_WELDED in faults else bool(self.register_value(poll, "contactor"))
 
-    def _locked(self, poll: Poll) -> bool | None:
-        value = self.number(poll, "locked")
-        if value is None or self.tethered or self.bits(poll) & self.map.lock_doubtful_bits:
+    def _lock_state(self, poll: Poll) -> bool | None:
+        value = self.register_value(poll, "locked")
+        if value is None or self.tethered or self.error_bits(poll) & self.map.lock_doubtful_bits:
             return None
         return bool(value)
 
     def _plugged_s(self, poll: Poll) -> float | None:
-        seconds = self.number(poll, "plugged_s")
+        seconds = self.register_value(poll, "plugged_s")
         return None if seconds is None else float(seconds)
 
-    def _bay(self, poll: Poll) -> bool | None:
-        inputs = self.number(poll, "inputs")
+    def _bay_occupied(self, poll: Poll) -> bool | None:
+        inputs = self.register_value(poll, "inputs")
         return None if inputs is None or self.bay_input is None else bool(inputs >> self.bay_input & 1)
 
 
-def _number(poll: Poll, place: Place) -> int:
+def _join_registers(poll: Poll, place: Place) -> int:
     value = 0
     for i in range(place.registers):
         value = value << 16 | poll.words[place.function, place.at + i]
     return value
 
 
-def _pwm(code: Code | None, vehicle: bool, released: bool) -> bool | None:
+def _pwm_offered(code: Code | None, vehicle: bool, released: bool) -> bool | None:
     """A board whose state word does not tell whether current is offered does so while it is released."""
     if code is None or code.pwm is not None:
         return None if code is None else code.pwm
     return vehicle and released
 
 
-def _contactor(code: Code | None, released: bool, faults: frozenset[Fault]) -> bool | None:
+def _derive_contactor(code: Code | None, released: bool, faults: frozenset[Fault]) -> bool | None:
     """Derived, where the board has no register for it: it closes the contactor in a power state while released, and a
     welded one is an error. Unknown in an unknown state, and when the board doubts its contactor."""
     if code is None or Fault.CONTACTOR_WELDED in faults:
@@ -123,7 +127,7 @@ def _contactor(code: Code | None, released: bool, faults: frozenset[Fault]) -> b
     return code.power
 
 
-def news(before: EvseState | None, now: EvseState) -> tuple[EvseState, ...]:
+def states_to_report(before: EvseState | None, now: EvseState) -> tuple[EvseState, ...]:
     """The pictures to tell. The count of connected seconds alone is no news; but if it began anew, another vehicle came
     between two polls, and the port's contract wants it seen as one that left and one that came."""
     if before is None:

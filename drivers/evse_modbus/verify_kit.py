@@ -7,13 +7,13 @@ from agent.ports.verify import Fitting, Wire
 from drivers.evse_modbus import BoardSettings
 
 
-def wire(settings: BoardSettings, where: Where) -> Wire | None:
+def wire_of_board(settings: BoardSettings, where: Where) -> Wire | None:
     """As the map has it, where the station file says nothing. None: there is no such map."""
-    from drivers.evse_modbus.board_map import MapError, find
+    from drivers.evse_modbus.board_map import MapError, find_board_map
     from drivers.evse_modbus.connection import line_settings
 
     try:
-        line = line_settings(settings, find(settings.map, where.config_dirs))
+        line = line_settings(settings, find_board_map(settings.map, where.config_dirs))
     except MapError:
         return None
     if line.kind == "rtu":
@@ -22,7 +22,7 @@ def wire(settings: BoardSettings, where: Where) -> Wire | None:
 
 
 FITTING = Fitting(
-    wire=wire,
+    wire=wire_of_board,
     on_hardware=(
         "The board takes its orders from Modbus alone (its own release mode, load management and web page are set so).",
         "With a vehicle tester: states A to F, diode fault and short circuit of the pilot are seen as the map says.",

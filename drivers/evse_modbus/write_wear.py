@@ -13,14 +13,14 @@ Register = tuple[tuple[str, ...], int, int]
 """Line, unit and address on the wire."""
 
 
-class Wear:
+class WriteWear:
     """Counts the writes of the last 24 hours. One for the process: a board that is opened again and again, because
     it forgets what was written, must not be worn out by that."""
 
     def __init__(self) -> None:
         self._writes: dict[Register, deque[float]] = {}
 
-    def allow(self, register: Register, now_s: float) -> None:
+    def count_write(self, register: Register, now_s: float) -> None:
         """Counts one more write. Raises ``Refused`` when there were ten within a day."""
         writes = self._writes.setdefault(register, deque())
         while writes and now_s - writes[0] >= DAY_S:
@@ -33,4 +33,4 @@ class Wear:
         writes.append(now_s)
 
 
-WORN = Wear()
+WRITE_WEAR = WriteWear()

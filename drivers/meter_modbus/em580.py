@@ -14,7 +14,7 @@ from agent.model import json_limits
 from agent.model.meter_signing import Signing, named_in, tariff_text
 from agent.model.types import SignedReading
 from agent.ports import Broken, Garbled, Refused
-from drivers.bus import Line, Priority
+from drivers.bus import ModbusLine, Priority
 
 SIGNATURE_KIND, KEY = 0x24FF, 0x2600
 TARIFF, ASSIGNED, LEVEL, FLAGS, ID_TYPE, HOLDER = 0x6900, 0x7000, 0x7001, 0x7002, 0x7006, 0x7007
@@ -51,7 +51,7 @@ ID_TYPES = {
 class Em580:
     """``drivers.meter_signing.Transactions``."""
 
-    def __init__(self, line: Line, unit: int) -> None:
+    def __init__(self, line: ModbusLine, unit: int) -> None:
         self._line, self._unit = line, unit
         self._method, self._key = "", ""
 
@@ -139,10 +139,10 @@ class Em580:
         return state, size
 
     async def _read(self, address: int, count: int) -> list[int]:
-        return await self._line.read(self._unit, 3, address, count, Priority.BILLING)
+        return await self._line.read_registers(self._unit, 3, address, count, Priority.BILLING)
 
     async def _write(self, address: int, words: Sequence[int]) -> None:
-        await self._line.write(self._unit, address, words, Priority.BILLING)
+        await self._line.write_registers(self._unit, address, words, Priority.BILLING)
 
     @property
     def _where(self) -> str:

@@ -12,7 +12,7 @@ from agent.model.meter_signing import Signing
 from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
-from drivers.bus import Line, LineSettings, Priority, open_line
+from drivers.bus import LineSettings, ModbusLine, Priority, open_line
 from drivers.meter_modbus import MeterSettings, register_numbers
 from drivers.meter_modbus.decoded_values import MOST_DC_V, Values, check, compare, decode, energy_wh, reading, scale_of
 from drivers.meter_modbus.meter_map import MapError, find
@@ -37,7 +37,7 @@ async def open_meter(settings: MeterSettings, where: Where) -> AsyncIterator[Mod
         raise Broken(str(e)) from e
     async with open_line(line_settings(settings, meter_map)) as line:
         meter = ModbusMeter(settings, where, meter_map, line)
-        with line.billing(meter.unit):
+        with line.claim_billing_unit(meter.unit):
             await meter.begin()
             yield meter
 
@@ -62,7 +62,7 @@ def complaints(settings: MeterSettings, where: Where) -> list[str]:
         meter_map = find(settings.map, where.config_dirs)
     except MapError as e:
         return [f"map: {e}"]
-    wrong = problems(settings) + line_settings(settings, meter_map).complaints()
+    wrong = problems(settings) + line_settings(settings, meter_map).list_complaints()
     if meter_map.step_wh > settings.coarsest_wh:
         wrong.append(_too_coarse(meter_map, float(meter_map.step_wh), settings))
     if meter_map.current == "AC" and int(where.facts.get("phases", 3)) > meter_map.phases:
@@ -76,7 +76,7 @@ def address(settings: MeterSettings, where: Where) -> tuple[object, ...]:
         meter_map = find(settings.map, where.config_dirs)
     except MapError:
         return (settings.line, settings.device, settings.host, settings.port, settings.unit)
-    return (*line_settings(settings, meter_map).key, _unit(settings, meter_map))
+    return (*line_settings(settings, meter_map).connection_key, _unit(settings, meter_map))
 
 
 def _unit(settings: MeterSettings, meter_map: MeterMap) -> int:
@@ -90,7 +90,7 @@ def _too_coarse(meter_map: MeterMap, step_wh: float, settings: MeterSettings) ->
     )
 
 
-def signed(s: MeterSettings, meter_map: MeterMap, line: Line, unit: int, name: str) -> Signed | None:
+def signed(s: MeterSettings, meter_map: MeterMap, line: ModbusLine, unit: int, name: str) -> Signed | None:
     """How this meter signs; None: it does not."""
     if not meter_map.signing:
         return None
@@ -102,7 +102,7 @@ def signed(s: MeterSettings, meter_map: MeterMap, line: Line, unit: int, name: s
 class ModbusMeter:
     """``agent.ports.meter.MeterPort``, of one that signs ``SigningMeter``: nothing else of it ever writes."""
 
-    def __init__(self, settings: MeterSettings, where: Where, meter_map: MeterMap, line: Line) -> None:
+    def __init__(self, settings: MeterSettings, where: Where, meter_map: MeterMap, line: ModbusLine) -> None:
         self.identity = MeterIdentity(vendor=meter_map.vendor, model=meter_map.model)
         self._map = meter_map
         self._line = line
@@ -222,7 +222,7 @@ class ModbusMeter:
 
     async def _registers(self, block: Block, priority: Priority) -> list[int]:
         try:
-            return await self._line.read(self.unit, block.function, block.address, block.count, priority)
+            return await self._line.read_registers(self.unit, block.function, block.address, block.count, priority)
         except Refused as e:
             raise Broken(f"{e}; does the map {self._map.name!r} fit this meter and its firmware?") from e
 
@@ -240,7 +240,7 @@ class ModbusMeter:
     async def _same_meter(self, priority: Priority) -> None:
         """After a reconnect (also one in the middle of a reading) and after any error another meter may hang on the
         line: look who it is before a value is believed."""
-        if self._line.generation != self._known_at:
+        if self._line.connection_number != self._known_at:
             await self._identify(priority)
 
     async def _identify(self, priority: Priority) -> None:
@@ -272,7 +272,7 @@ class ModbusMeter:
             tuple(f"{fact} ({why})" for fact, why in self._map.unproven.items()), self._signed is not None,
             self._map.reset,
         )  # fmt: skip
-        self._known_at = self._line.generation
+        self._known_at = self._line.connection_number
 
     async def _marks(self, priority: Priority) -> dict[str, str]:
         return {name: await self._mark(mark, priority) for name, mark in self._map.identity.items()}
@@ -290,7 +290,7 @@ class ModbusMeter:
     async def _mark(self, mark: Mark, priority: Priority) -> str:
         """An identity register as text; empty when the meter does not have it."""
         try:
-            words = await self._line.read(self.unit, mark.function, mark.address, mark.count, priority)
+            words = await self._line.read_registers(self.unit, mark.function, mark.address, mark.count, priority)
         except Refused:
             return ""
         if mark.type.kind == "ascii":

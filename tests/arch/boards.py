@@ -84,7 +84,7 @@ HEAD = "| map | board | wire | watchdog | when the agent dies | release | lock |
 
 
 def text() -> str:
-    maps = [board_map.load(p) for p in sorted((CONFIG / "boards").glob("*.toml"))]
+    maps = [board_map.load_board_map(p) for p in sorted((CONFIG / "boards").glob("*.toml"))]
     table = "\n".join([HEAD, "|" + "---|" * 9, *map(_row, maps)])
     dogless = [f"{m.vendor} {m.model}" for m in maps if m.watchdog is None]
     least = max(m.watchdog.least for m in maps if m.watchdog is not None)

@@ -20,7 +20,7 @@ from agent.model.types import Limit
 from agent.ports import DeviceError, Refused
 from agent.ports.evse import EvsePort
 from drivers.evse_modbus import DRIVER, BoardSettings
-from drivers.evse_modbus.write_wear import DAY_S, MOST_A_DAY, Wear
+from drivers.evse_modbus.write_wear import DAY_S, MOST_A_DAY, WriteWear
 from drivers.sim.evse import Evse
 from drivers.sim.modbus_slave import NetworkSlave
 from drivers.sim.small_boards import Cc61x
@@ -91,7 +91,7 @@ async def test_2_a_core_without_proof_of_life_needs_no_good_look(board: EvsePort
 
     charx.bank.script.extend([blind] * 20)
     with pytest.raises(DeviceError):
-        await board._look()  # type: ignore[attr-defined]
+        await board._poll_state()  # type: ignore[attr-defined]
     assert charx.get(300) == 0
 
 
@@ -299,15 +299,15 @@ async def test_9_a_withdrawal_in_the_middle_is_no_broken_promise(tmp_path: Path)
 
 
 def test_10_ten_writes_a_day_and_no_more() -> None:
-    wear, mine, other = Wear(), (("rtu", "/dev/ttyS1"), 1, 257), (("rtu", "/dev/ttyS1"), 1, 262)
+    wear, mine, other = WriteWear(), (("rtu", "/dev/ttyS1"), 1, 257), (("rtu", "/dev/ttyS1"), 1, 262)
     for i in range(MOST_A_DAY):
-        wear.allow(mine, 1000.0 + i)
+        wear.count_write(mine, 1000.0 + i)
     with pytest.raises(Refused, match="257 was written 10 times within a day"):
-        wear.allow(mine, 1000.0 + DAY_S - 1)
-    wear.allow(other, 1000.0)
-    wear.allow(mine, 1000.0 + DAY_S)
+        wear.count_write(mine, 1000.0 + DAY_S - 1)
+    wear.count_write(other, 1000.0)
+    wear.count_write(mine, 1000.0 + DAY_S)
     with pytest.raises(Refused):
-        wear.allow(mine, 1000.0 + DAY_S)
+        wear.count_write(mine, 1000.0 + DAY_S)
 
 
 async def test_10_a_withdrawal_is_never_refused(board: EvsePort, charx: Charx) -> None:

@@ -83,7 +83,7 @@ async def state_with(board: EvsePort, **wanted: Any) -> EvseState:
 
 def test_every_map_has_a_far_end() -> None:
     assert {p.stem for p in (CONFIG / "boards").glob("*.toml")} == set(ALL)
-    maps = {n: board_map.find(n, (CONFIG,)) for n in ALL}
+    maps = {n: board_map.find_board_map(n, (CONFIG,)) for n in ALL}
     assert {n for n, m in maps.items() if m.watchdog is None} == set(DOGLESS)
 
 

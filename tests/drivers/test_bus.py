@@ -61,8 +61,8 @@ async def until(true: Callable[[], bool], within_s: float = 30.0) -> None:
 
 async def test_reads_holding_and_input_registers(serial: PtyLine, bank: Bank) -> None:
     async with open_line(rtu(serial)) as line:
-        assert await line.read(1, 3, 0, 3) == [100, 101, 102]
-        assert await line.read(2, 4, 5, 2) == [205, 206]
+        assert await line.read_registers(1, 3, 0, 3) == [100, 101, 102]
+        assert await line.read_registers(2, 4, 5, 2) == [205, 206]
     assert [a.function for a in bank.asked] == [3, 4]
 
 
@@ -81,7 +81,7 @@ async def test_reads_holding_and_input_registers(serial: PtyLine, bank: Bank) ->
 async def test_noise_around_the_answer_does_not_matter(serial: PtyLine, bank: Bank, fault: Fault) -> None:
     bank.script.append(fault)
     async with open_line(rtu(serial)) as line:
-        assert await line.read(1, 3, 4, 2) == [104, 105]
+        assert await line.read_registers(1, 3, 4, 2) == [104, 105]
     assert len(bank.asked) == 1, "no second attempt was needed"
 
 
@@ -106,16 +106,16 @@ async def test_a_wrong_answer_is_an_error_and_the_next_read_is_right(
     bank.script.extend([fault, fault])
     async with open_line(rtu(serial)) as line:
         with pytest.raises(error, match="unit 1, read 2 at 4"):
-            await line.read(1, 3, 4, 2)
+            await line.read_registers(1, 3, 4, 2)
         bank.script.clear()
-        assert await line.read(1, 3, 6, 3) == [106, 107, 108]
+        assert await line.read_registers(1, 3, 6, 3) == [106, 107, 108]
 
 
 @pytest.mark.parametrize("fault", [far.silent, far.bad_crc, far.exception(6)])
 async def test_one_fault_is_repaired_by_a_second_attempt(serial: PtyLine, bank: Bank, fault: Fault) -> None:
     bank.script.append(fault)
     async with open_line(rtu(serial)) as line:
-        assert await line.read(1, 3, 4, 2) == [104, 105]
+        assert await line.read_registers(1, 3, 4, 2) == [104, 105]
     assert len(bank.asked) == 2
 
 
@@ -123,7 +123,7 @@ async def test_a_refusal_is_not_tried_again(serial: PtyLine, bank: Bank) -> None
     bank.script.append(far.exception(2))
     async with open_line(rtu(serial)) as line:
         with pytest.raises(Refused, match="no such register"):
-            await line.read(1, 3, 4, 2)
+            await line.read_registers(1, 3, 4, 2)
     assert len(bank.asked) == 1
 
 
@@ -133,14 +133,14 @@ async def test_a_late_answer_never_passes_for_the_next_one(serial: PtyLine, bank
     bank.script.extend([far.late(FAST_S * 1.4)] * 2)
     async with open_line(rtu(serial)) as line:
         with suppress(DeviceError):  # to a machine that is busy for so long the answer is not late
-            assert await line.read(1, 3, 0, 2) == [100, 101]
-        assert await line.read(1, 3, 10, next_count) == [110, 111, 112][:next_count]
+            assert await line.read_registers(1, 3, 0, 2) == [100, 101]
+        assert await line.read_registers(1, 3, 10, next_count) == [110, 111, 112][:next_count]
 
 
 async def test_a_late_answer_on_tcp_is_told_apart_by_its_number(tcp: TcpLine, bank: Bank) -> None:
     bank.script.append(far.late(FAST_S * 1.4))
     async with open_line(ip(tcp)) as line:
-        both = await asyncio.gather(line.read(1, 3, 0, 2), line.read(1, 3, 10, 2))
+        both = await asyncio.gather(line.read_registers(1, 3, 0, 2), line.read_registers(1, 3, 10, 2))
     assert both == [[100, 101], [110, 111]]
     assert [a.address for a in bank.asked] == [0, 10, 0], "the answer to the first came while the second was awaited"
 
@@ -148,16 +148,16 @@ async def test_a_late_answer_on_tcp_is_told_apart_by_its_number(tcp: TcpLine, ba
 async def test_a_slow_device_is_waited_for(serial: PtyLine, bank: Bank) -> None:
     bank.script.append(far.late(0.45))
     async with open_line(rtu(serial, 2.0)) as line:
-        assert await line.read(1, 3, 0, 2) == [100, 101]
+        assert await line.read_registers(1, 3, 0, 2) == [100, 101]
 
 
 async def test_a_cancelled_reader_leaves_no_answer_behind(serial: PtyLine, bank: Bank) -> None:
     bank.script.append(far.late(FAST_S / 2))
     async with open_line(rtu(serial)) as line:
-        reader = asyncio.ensure_future(line.read(1, 3, 0, 2))
+        reader = asyncio.ensure_future(line.read_registers(1, 3, 0, 2))
         await until(lambda: len(bank.asked) == 1)
         reader.cancel()
-        assert await line.read(1, 3, 10, 2) == [110, 111]
+        assert await line.read_registers(1, 3, 10, 2) == [110, 111]
         assert reader.cancelled()
     assert len(bank.asked) == 2
 
@@ -165,9 +165,9 @@ async def test_a_cancelled_reader_leaves_no_answer_behind(serial: PtyLine, bank:
 async def test_a_cancelled_writer_is_still_carried_out(serial: PtyLine, bank: Bank) -> None:
     bank.script.append(far.late(FAST_S / 2))
     async with open_line(rtu(serial)) as line:
-        first = asyncio.ensure_future(line.read(1, 3, 0, 2))
+        first = asyncio.ensure_future(line.read_registers(1, 3, 0, 2))
         await until(lambda: len(bank.asked) == 1)
-        writer = asyncio.ensure_future(line.write(1, 30, [7]))
+        writer = asyncio.ensure_future(line.write_registers(1, 30, [7]))
         await asyncio.sleep(0)
         writer.cancel()
         await first
@@ -177,14 +177,14 @@ async def test_a_cancelled_writer_is_still_carried_out(serial: PtyLine, bank: Ba
 async def test_urgent_transfers_overtake(tcp: TcpLine, bank: Bank) -> None:
     bank.script.append(far.late(FAST_S / 2))
     async with open_line(ip(tcp)) as line:
-        first = asyncio.ensure_future(line.read(1, 3, 0, 1))
+        first = asyncio.ensure_future(line.read_registers(1, 3, 0, 1))
         await until(lambda: len(bank.asked) == 1)
         rest = [
-            asyncio.ensure_future(line.read(1, 3, 1, 1, Priority.IDENTITY)),
-            asyncio.ensure_future(line.read(1, 3, 2, 1, Priority.POLL)),
-            asyncio.ensure_future(line.write(1, 33, [1], Priority.CONTROL)),
-            asyncio.ensure_future(line.read(1, 3, 4, 1, Priority.BILLING)),
-            asyncio.ensure_future(line.write(1, 35, [0], Priority.WITHDRAW)),
+            asyncio.ensure_future(line.read_registers(1, 3, 1, 1, Priority.IDENTITY)),
+            asyncio.ensure_future(line.read_registers(1, 3, 2, 1, Priority.POLL)),
+            asyncio.ensure_future(line.write_registers(1, 33, [1], Priority.CONTROL)),
+            asyncio.ensure_future(line.read_registers(1, 3, 4, 1, Priority.BILLING)),
+            asyncio.ensure_future(line.write_registers(1, 35, [0], Priority.WITHDRAW)),
         ]
         await asyncio.gather(first, *rest)
     assert [a.address for a in bank.asked] == [0, 35, 4, 33, 2, 1]
@@ -194,12 +194,12 @@ async def test_an_overtaken_order_is_not_sent(tcp: TcpLine, bank: Bank) -> None:
     bank.script.append(far.late(FAST_S / 2))
     released = True
     async with open_line(ip(tcp)) as line:
-        first = asyncio.ensure_future(line.read(1, 3, 0, 1))
+        first = asyncio.ensure_future(line.read_registers(1, 3, 0, 1))
         await until(lambda: len(bank.asked) == 1)
-        give = asyncio.ensure_future(line.write(1, 30, [1], wanted=lambda: released))
+        give = asyncio.ensure_future(line.write_registers(1, 30, [1], wanted=lambda: released))
         await asyncio.sleep(0)
         released = False
-        await line.write(1, 30, [0], Priority.WITHDRAW)
+        await line.write_registers(1, 30, [0], Priority.WITHDRAW)
         await first
         with pytest.raises(Refused, match="overtaken"):
             await give
@@ -210,10 +210,10 @@ async def test_an_overtaken_order_is_not_sent(tcp: TcpLine, bank: Bank) -> None:
 async def test_withdrawing_does_not_wait_for_the_silence_after_a_timeout(serial: PtyLine, bank: Bank) -> None:
     bank.script.append(far.silent)
     async with open_line(rtu(serial, 1.5)) as line:
-        poll = asyncio.ensure_future(line.read(1, 3, 0, 2))
+        poll = asyncio.ensure_future(line.read_registers(1, 3, 0, 2))
         await until(lambda: len(bank.asked) == 1)
         began = time.monotonic()
-        await line.write(1, 30, [0], Priority.WITHDRAW)
+        await line.write_registers(1, 30, [0], Priority.WITHDRAW)
         assert time.monotonic() - began < 2.6, "one time-out, not the drain"
         assert await poll == [100, 101]
 
@@ -223,11 +223,11 @@ async def test_a_dead_device_hardly_delays_its_neighbours(serial: PtyLine, bank:
     took_s = []
     async with open_line(rtu(serial)) as line:
         for _ in range(6):
-            dead = asyncio.ensure_future(line.read(3, 3, 0, 2))
+            dead = asyncio.ensure_future(line.read_registers(3, 3, 0, 2))
             await asyncio.sleep(0)
             for unit in (1, 2, 4):
                 began = time.monotonic()
-                assert (await line.read(unit, 3, 0, 2))[0] == unit * 100
+                assert (await line.read_registers(unit, 3, 0, 2))[0] == unit * 100
                 took_s.append(time.monotonic() - began)
             with pytest.raises(Unreachable):
                 await dead
@@ -239,15 +239,15 @@ async def test_a_dead_device_hardly_delays_its_neighbours(serial: PtyLine, bank:
 async def test_billing_is_tried_even_during_a_pause(serial: PtyLine, bank: Bank) -> None:
     bank.deaf.add(3)
     async with open_line(rtu(serial)) as line:
-        await line.read(1, 3, 0, 1)
+        await line.read_registers(1, 3, 0, 1)
         for _ in range(3):
             with pytest.raises(Unreachable):
-                await line.read(3, 3, 0, 2)
+                await line.read_registers(3, 3, 0, 2)
         bank.deaf.clear()
         with pytest.raises(Unreachable):
-            await line.read(3, 3, 0, 2)
-        assert await line.read(3, 3, 0, 2, Priority.BILLING) == [300, 301]
-        assert await line.read(3, 3, 0, 2) == [300, 301], "and its success ends the pause"
+            await line.read_registers(3, 3, 0, 2)
+        assert await line.read_registers(3, 3, 0, 2, Priority.BILLING) == [300, 301]
+        assert await line.read_registers(3, 3, 0, 2) == [300, 301], "and its success ends the pause"
 
 
 async def test_a_device_alone_on_its_line_never_pauses(tcp: TcpLine, bank: Bank) -> None:
@@ -255,9 +255,9 @@ async def test_a_device_alone_on_its_line_never_pauses(tcp: TcpLine, bank: Bank)
     async with open_line(ip(tcp)) as line:
         for _ in range(4):
             with pytest.raises(Unreachable):
-                await line.read(1, 3, 0, 1)
+                await line.read_registers(1, 3, 0, 1)
         bank.deaf.clear()
-        assert await line.read(1, 3, 0, 1) == [100]
+        assert await line.read_registers(1, 3, 0, 1) == [100]
 
 
 async def test_the_gap_before_a_request_is_kept(serial: PtyLine, bank: Bank) -> None:
@@ -269,7 +269,7 @@ async def test_the_gap_before_a_request_is_kept(serial: PtyLine, bank: Bank) -> 
 
     bank.script.extend([noted] * 3)
     async with open_line(LineSettings("rtu", serial.path, timeout_s=FAST_S, gap_s=0.05)) as line:
-        await asyncio.gather(*(line.read(1, 3, i, 1) for i in range(3)))
+        await asyncio.gather(*(line.read_registers(1, 3, i, 1) for i in range(3)))
     assert min(b - a for a, b in pairwise(times)) >= 0.05
 
 
@@ -280,16 +280,16 @@ async def test_an_unplugged_adapter_is_unreachable_and_comes_back(bank: Bank) ->
         try:
             settings = LineSettings("rtu", link, timeout_s=FAST_S)
             async with open_line(settings) as line:
-                assert await line.read(1, 3, 0, 1) == [100]
-                assert line.generation == 1
+                assert await line.read_registers(1, 3, 0, 1) == [100]
+                assert line.connection_number == 1
                 serial.unplug()
                 os.unlink(link)
                 with pytest.raises(Unreachable, match=r"plugged in|connection lost"):
-                    await line.read(1, 3, 0, 1)
+                    await line.read_registers(1, 3, 0, 1)
                 serial.plug()
                 os.symlink(serial.path, link)
-                assert await eventually(lambda: line.read(1, 3, 0, 1)) == [100]
-                assert line.generation == 2
+                assert await eventually(lambda: line.read_registers(1, 3, 0, 1)) == [100]
+                assert line.connection_number == 2
         finally:
             os.unlink(link)
 
@@ -306,13 +306,13 @@ async def eventually(read: Callable[[], asyncio.Future[list[int]]], within_s: fl
 
 async def test_a_closed_network_connection_comes_back(tcp: TcpLine, bank: Bank) -> None:
     async with open_line(ip(tcp)) as line:
-        assert await line.read(1, 3, 0, 1) == [100]
+        assert await line.read_registers(1, 3, 0, 1) == [100]
         await tcp.drop()
         with pytest.raises(Unreachable, match="connection"):
-            await line.read(1, 3, 0, 1)
+            await line.read_registers(1, 3, 0, 1)
         await tcp.listen()
-        assert await eventually(lambda: line.read(1, 3, 0, 1)) == [100]
-        assert line.generation == 2
+        assert await eventually(lambda: line.read_registers(1, 3, 0, 1)) == [100]
+        assert line.connection_number == 2
 
 
 async def test_a_hung_connection_is_dialled_again(tcp: TcpLine, bank: Bank) -> None:
@@ -320,8 +320,8 @@ async def test_a_hung_connection_is_dialled_again(tcp: TcpLine, bank: Bank) -> N
     async with open_line(ip(tcp)) as line:
         for _ in range(2):
             with pytest.raises(Unreachable):
-                await line.read(1, 3, 0, 1)
-        assert await line.read(1, 3, 0, 1) == [100]
+                await line.read_registers(1, 3, 0, 1)
+        assert await line.read_registers(1, 3, 0, 1) == [100]
     assert tcp.connections == 2
 
 
@@ -330,19 +330,19 @@ async def test_rtu_through_tcp(bank: Bank) -> None:
         settings = LineSettings("rtu_tcp", host="127.0.0.1", port=far_end.port, timeout_s=FAST_S)
         bank.script.append(far.noise_before(b"\xff\x00"))
         async with open_line(settings) as line:
-            assert await line.read(1, 4, 0, 2) == [100, 101]
-            await line.write(1, 30, [9])
+            assert await line.read_registers(1, 4, 0, 2) == [100, 101]
+            await line.write_registers(1, 30, [9])
     assert bank.units[1][30] == 9
 
 
 async def test_devices_of_one_line_share_one_connection(tcp: TcpLine, bank: Bank) -> None:
     async with open_line(ip(tcp)) as first:
         async with open_line(ip(tcp, 0.3)) as second:
-            await asyncio.gather(first.read(1, 3, 0, 1), second.read(2, 3, 0, 1))
-        assert await first.read(1, 3, 0, 1) == [100], "still open for the other user"
+            await asyncio.gather(first.read_registers(1, 3, 0, 1), second.read_registers(2, 3, 0, 1))
+        assert await first.read_registers(1, 3, 0, 1) == [100], "still open for the other user"
     assert tcp.connections == 1
     async with open_line(ip(tcp)) as third:
-        await third.read(1, 3, 0, 1)
+        await third.read_registers(1, 3, 0, 1)
     assert tcp.connections == 2
 
 
@@ -371,13 +371,13 @@ async def test_settings_that_make_no_sense(settings: LineSettings, text: str) ->
 async def test_a_missing_port_says_so() -> None:
     async with open_line(LineSettings("rtu", "/dev/does-not-exist", timeout_s=FAST_S)) as line:
         with pytest.raises(Unreachable, match="no such serial port"):
-            await line.read(1, 3, 0, 1)
+            await line.read_registers(1, 3, 0, 1)
 
 
 async def test_closing_the_line_fails_what_waits(tcp: TcpLine, bank: Bank) -> None:
     bank.script.append(far.late(1.0))
     async with open_line(ip(tcp, 2.0)) as line:
-        waiting = [asyncio.ensure_future(line.read(1, 3, i, 1)) for i in range(3)]
+        waiting = [asyncio.ensure_future(line.read_registers(1, 3, i, 1)) for i in range(3)]
         await until(lambda: len(bank.asked) == 1)
     for outcome in await asyncio.gather(*waiting, return_exceptions=True):
         assert isinstance(outcome, Unreachable)
@@ -392,7 +392,7 @@ async def test_a_storm_of_faults_never_gives_a_wrong_value(serial: PtyLine, bank
     async def reader(unit: int, address: int, count: int) -> None:
         for _ in range(12):
             try:
-                got = await line.read(unit, 3, address, count)
+                got = await line.read_registers(unit, 3, address, count)
             except DeviceError:
                 continue
             if got != [unit * 100 + address + i for i in range(count)]:
@@ -437,11 +437,11 @@ async def test_coils_are_read_in_their_order_and_written_one_by_one(kind: str) -
     await slave.start()
     try:
         async with open_line(LineSettings(kind, host="127.0.0.1", port=slave.port)) as line:
-            assert await line.read(1, 1, 19, 19) == list(relays.coils.values())
-            assert await line.read(1, 1, 19, 3) == [1, 0, 1]
-            await line.write(1, 20, [1], function=5)
-            assert await line.read(1, 1, 19, 3) == [1, 1, 1]
-            await line.write(1, 19, [0], function=5)
-            assert await line.read(1, 1, 19, 3) == [0, 1, 1]
+            assert await line.read_registers(1, 1, 19, 19) == list(relays.coils.values())
+            assert await line.read_registers(1, 1, 19, 3) == [1, 0, 1]
+            await line.write_registers(1, 20, [1], function=5)
+            assert await line.read_registers(1, 1, 19, 3) == [1, 1, 1]
+            await line.write_registers(1, 19, [0], function=5)
+            assert await line.read_registers(1, 1, 19, 3) == [0, 1, 1]
     finally:
         slave.close()

@@ -57,7 +57,7 @@ async def ours(serial: PtyLine) -> AsyncIterator[Read]:
     async with open_line(settings) as line:
 
         async def read(address: int, count: int) -> list[int]:
-            return await line.read(1, 3, address, count, Priority.POLL)
+            return await line.read_registers(1, 3, address, count, Priority.POLL)
 
         yield read
 

@@ -15,12 +15,12 @@ CONFIG = Path(__file__).parents[2] / "config"
 
 def test_an_unknown_map_is_guessed() -> None:
     with pytest.raises(board_map.MapError, match="did you mean 'charx_sec'"):
-        board_map.find("charx", (CONFIG,))
+        board_map.find_board_map("charx", (CONFIG,))
 
 
 def test_charx_registers() -> None:
     """UM EN CHARX SEC, appendix B."""
-    m = board_map.find("charx_sec", (CONFIG,))
+    m = board_map.find_board_map("charx_sec", (CONFIG,))
     assert (m.stride, m.blocks, m.state.at) == (1000, (board_map.Block(3, 232, 77),), 299)
     assert m.release is not None
     assert (m.release.at, m.release.on, m.release.off) == (300, 1, 0)
@@ -71,5 +71,5 @@ def test_a_wrong_board_map_says_what_is_wrong(tmp_path: Path, old: str, new: str
     path = tmp_path / "wrong.toml"
     path.write_text(text.replace(old, new))
     with pytest.raises(board_map.MapError, match=complaint) as caught:
-        board_map.load(path)
+        board_map.load_board_map(path)
     assert "wrong.toml" in str(caught.value)
