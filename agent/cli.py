@@ -27,37 +27,37 @@ COMMANDS = "chargy_agent.commands"
 def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     if len(arguments) == 2 and arguments[0] == "run" and not arguments[1].startswith("-"):
-        _log(verbose=False)  # what systemd says: a station starts without argparse
-        return _interruptible(lambda: _run_station(Path(arguments[1])))
-    parser = _parser(arguments)
+        _configure_logging(verbose=False)  # what systemd says: a station starts without argparse
+        return _exit_code_of(lambda: _run_station(Path(arguments[1])))
+    parser = _build_parser(arguments)
     options = parser.parse_args(arguments)
     if not hasattr(options, "do"):
         parser.print_help()
         return 0
-    _log(getattr(options, "verbose", False))
+    _configure_logging(getattr(options, "verbose", False))
     try:
-        return _interruptible(lambda: _printed(options))
+        return _exit_code_of(lambda: _run_and_flush(options))
     except BrokenPipeError:
-        if options.do is _run:
+        if options.do is _run_with_options:
             raise  # of a station it would be a defect
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read it (head) has seen enough
         return EXIT_PIPE
 
 
-def _printed(options: argparse.Namespace) -> int:
+def _run_and_flush(options: argparse.Namespace) -> int:
     code = int(options.do(options))
     sys.stdout.flush()
     return code
 
 
-def _interruptible(do: Callable[[], int]) -> int:
+def _exit_code_of(do: Callable[[], int]) -> int:
     try:
         return do()
     except KeyboardInterrupt:
         return 130
 
 
-def _parser(arguments: list[str]) -> argparse.ArgumentParser:
+def _build_parser(arguments: list[str]) -> argparse.ArgumentParser:
     import argparse
 
     parser = argparse.ArgumentParser(
@@ -66,12 +66,12 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"chargy-agent {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     wanted = next((a for a in arguments if not a.startswith("-")), "")
-    for add in _adders(wanted):
+    for add in _parser_builders(wanted):
         add(commands)
     return parser
 
 
-def _adders(wanted: str) -> list[Callable[[Any], None]]:
+def _parser_builders(wanted: str) -> list[Callable[[Any], None]]:
     """Who asks for one command does not wait for what the others import."""
     ours: dict[str, Callable[[Any], None]] = {
         "run": _add_run, "check": _add_check, "drivers": _add_drivers, "probe": _add_probe, "verify": _add_verify,
@@ -85,7 +85,7 @@ def _adders(wanted: str) -> list[Callable[[Any], None]]:
     return [brought[wanted]] if wanted in brought else [*ours.values(), *brought.values()]
 
 
-def _command(commands: Any, name: str, text: str, about: str) -> argparse.ArgumentParser:
+def _add_command_parser(commands: Any, name: str, text: str, about: str) -> argparse.ArgumentParser:
     import argparse
 
     command: argparse.ArgumentParser = commands.add_parser(
@@ -96,7 +96,7 @@ def _command(commands: Any, name: str, text: str, about: str) -> argparse.Argume
 
 
 def _add_run(commands: Any) -> None:
-    command = _command(commands, "run", "Run the station that a station file describes, until SIGTERM.", RUN)
+    command = _add_command_parser(commands, "run", "Run the station that a station file describes, until SIGTERM.", RUN)
     command.add_argument("station", type=Path, metavar="STATION.toml")
     command.add_argument(
         "--clock-rate",
@@ -113,15 +113,16 @@ def _add_run(commands: Any) -> None:
     command.add_argument(
         "--rtc-offset", type=float, default=0.0, metavar="S", help="simulation: the real-time clock is off by S seconds"
     )
-    command.set_defaults(do=_run)
+    command.set_defaults(do=_run_with_options)
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run_with_options(options: argparse.Namespace) -> int:
     return _run_station(options.station, options.clock_rate, options.rtc_offset, options.clock_scale)
 
 
 def _run_station(path: Path, clock_rate: float = 1.0, rtc_offset_s: float = 0.0, scale: str | None = None) -> int:
-    gc.disable()  # nothing that a start makes is garbage: looking for it takes 5 % of the start (``compose.settle``)
+    # A start makes no garbage. Looking for it would take 5 % of the time (``station.resume_garbage_collection``).
+    gc.disable()
     try:
         return _run_file(path, clock_rate, rtc_offset_s, scale)
     finally:
@@ -129,7 +130,7 @@ def _run_station(path: Path, clock_rate: float = 1.0, rtc_offset_s: float = 0.0,
 
 
 def _run_file(path: Path, clock_rate: float, rtc_offset_s: float, scale: str | None) -> int:
-    file = _load(path)
+    file = _load_station_file(path)
     if file is None:
         return EXIT_WRONG_FILE
     import asyncio
@@ -146,18 +147,18 @@ def _run_file(path: Path, clock_rate: float, rtc_offset_s: float, scale: str | N
         options = station.Options(clock_rate, rtc_offset_s, Scale.of(scale) if scale else None)
         return asyncio.run(station.run(file, options, store))
     except* SettingsError as group:
-        _complain(group, path)
+        _print_errors(group, path)
     except* (StoreError, StoreRefused) as group:
-        _complain(group, path)
+        _print_errors(group, path)
     return EXIT_WRONG_FILE
 
 
-def _complain(group: BaseExceptionGroup[Any], path: Path) -> None:
+def _print_errors(group: BaseExceptionGroup[Any], path: Path) -> None:
     from agent.station_file.settings import SettingsError
 
     for e in group.exceptions:
         if isinstance(e, BaseExceptionGroup):
-            _complain(e, path)
+            _print_errors(e, path)
         elif isinstance(e, SettingsError):
             _print_problems(path, e)
         else:
@@ -166,27 +167,27 @@ def _complain(group: BaseExceptionGroup[Any], path: Path) -> None:
 
 def _add_check(commands: Any) -> None:
     text = "Is this station file right? Every mistake with line, column and path, and what was meant."
-    command = _command(commands, "check", text, CHECK)
+    command = _add_command_parser(commands, "check", text, CHECK)
     command.add_argument("station", type=Path, metavar="STATION.toml")
     command.add_argument("--json", action="store_true", help="for machines, on standard output")
-    command.set_defaults(do=_check)
+    command.set_defaults(do=_run_check)
 
 
-def _check(options: argparse.Namespace) -> int:
+def _run_check(options: argparse.Namespace) -> int:
     from agent.commands import check
 
     return check.run(options.station, options.json)
 
 
 def _add_drivers(commands: Any) -> None:
-    command = _command(
+    command = _add_command_parser(
         commands, "drivers", "The drivers that are installed: role, package, settings with defaults.", DRIVERS
     )
     command.add_argument("--json", action="store_true", help="for machines")
-    command.set_defaults(do=_drivers)
+    command.set_defaults(do=_run_drivers)
 
 
-def _drivers(options: argparse.Namespace) -> int:
+def _run_drivers(options: argparse.Namespace) -> int:
     from agent.commands import drivers
 
     return drivers.run(options.json)
@@ -194,18 +195,18 @@ def _drivers(options: argparse.Namespace) -> int:
 
 def _add_probe(commands: Any) -> None:
     text = "Look at the devices of a station, meters and boards above all: a page of evidence."
-    command = _command(commands, "probe", text, PROBE)
+    command = _add_command_parser(commands, "probe", text, PROBE)
     command.add_argument("station", type=Path, metavar="STATION.toml")
     command.add_argument(
         "--seconds", type=float, default=10.0, metavar="S", help="how long each meter is looked at (10)"
     )
     command.add_argument("--only", action="append", default=[], metavar="DEVICE", help="as the page names it; repeats")
     command.add_argument("--json", default="", metavar="FILE", help="the page for machines; - for standard output")
-    command.set_defaults(do=_probe)
+    command.set_defaults(do=_run_probe)
 
 
-def _probe(options: argparse.Namespace) -> int:
-    file = _load(options.station)
+def _run_probe(options: argparse.Namespace) -> int:
+    file = _load_station_file(options.station)
     if file is None:
         return EXIT_WRONG_FILE
     from agent.commands import probe
@@ -217,77 +218,79 @@ def _add_verify(commands: Any) -> None:
     from agent.commands.verify import command as verify
 
     text = "The conformance checks of every device, on the real hardware: a report."
-    command = _command(commands, "verify", text, verify.ABOUT)
+    command = _add_command_parser(commands, "verify", text, verify.ABOUT)
     verify.add_arguments(command)
-    command.set_defaults(do=_verify)
+    command.set_defaults(do=_run_verify)
 
 
-def _verify(options: argparse.Namespace) -> int:
+def _run_verify(options: argparse.Namespace) -> int:
     from agent.commands.verify import command
 
-    file = _load(options.station)
+    file = _load_station_file(options.station)
     return EXIT_WRONG_FILE if file is None else command.run(file, options)
 
 
 def _add_dead(commands: Any) -> None:
-    command = _command(commands, "dead", "What could not be delivered: list, show, resend, drop.", DEAD)
-    command.add_argument("deed", choices=("list", "show", "resend", "drop"))
+    command = _add_command_parser(commands, "dead", "What could not be delivered: list, show, resend, drop.", DEAD)
+    command.add_argument("action", choices=("list", "show", "resend", "drop"))
     command.add_argument("station", type=Path, metavar="STATION.toml")
     command.add_argument("numbers", type=int, nargs="*", metavar="NUMBER", help="as the list names them")
     command.add_argument("--all", action="store_true", help="every dead letter (list and show do so by themselves)")
-    command.set_defaults(do=_dead)
+    command.set_defaults(do=_run_dead_letters)
 
 
-def _dead(options: argparse.Namespace) -> int:
-    if options.deed in ("resend", "drop") and bool(options.numbers) == options.all:
-        print(f"dead {options.deed}: say which (numbers of the list), or --all", file=sys.stderr)
+def _run_dead_letters(options: argparse.Namespace) -> int:
+    if options.action in ("resend", "drop") and bool(options.numbers) == options.all:
+        print(f"dead {options.action}: say which (numbers of the list), or --all", file=sys.stderr)
         return EXIT_WRONG_FILE
-    file = _load(options.station)
+    file = _load_station_file(options.station)
     if file is None:
         return EXIT_WRONG_FILE
     from agent.commands import dead_letters
 
-    return dead_letters.run(file, options.deed, options.numbers or None)
+    return dead_letters.run(file, options.action, options.numbers or None)
 
 
 def _add_payments(commands: Any) -> None:
-    command = _command(commands, "payments", "The journal of bank card payments: list, show, review.", PAYMENTS)
-    command.add_argument("deed", choices=("list", "show", "review"))
+    command = _add_command_parser(
+        commands, "payments", "The journal of bank card payments: list, show, review.", PAYMENTS
+    )
+    command.add_argument("action", choices=("list", "show", "review"))
     command.add_argument("station", type=Path, metavar="STATION.toml")
     command.add_argument("names", nargs="*", metavar="REFERENCE", help="as the list names them")
-    command.set_defaults(do=_payments)
+    command.set_defaults(do=_run_payments)
 
 
-def _payments(options: argparse.Namespace) -> int:
-    if options.deed == "review" and not options.names:
+def _run_payments(options: argparse.Namespace) -> int:
+    if options.action == "review" and not options.names:
         print("payments review: say which (references of the list)", file=sys.stderr)
         return EXIT_WRONG_FILE
-    file = _load(options.station)
+    file = _load_station_file(options.station)
     if file is None:
         return EXIT_WRONG_FILE
     from agent.commands import payments
 
-    return payments.run(file, options.deed, options.names or None)
+    return payments.run(file, options.action, options.names or None)
 
 
 def _add_faults(commands: Any) -> None:
-    command = _command(commands, "faults", "What is wrong with the station: list, clear.", FAULTS)
-    command.add_argument("deed", choices=("list", "clear"))
+    command = _add_command_parser(commands, "faults", "What is wrong with the station: list, clear.", FAULTS)
+    command.add_argument("action", choices=("list", "clear"))
     command.add_argument("station", type=Path, metavar="STATION.toml")
     command.add_argument("evses", type=int, nargs="*", metavar="EVSE", help="numbers of outlets; all without one")
-    command.set_defaults(do=_faults)
+    command.set_defaults(do=_run_faults)
 
 
-def _faults(options: argparse.Namespace) -> int:
-    file = _load(options.station)
+def _run_faults(options: argparse.Namespace) -> int:
+    file = _load_station_file(options.station)
     if file is None:
         return EXIT_WRONG_FILE
     from agent.commands import faults
 
-    return faults.run(file, options.deed, options.evses or None)
+    return faults.run(file, options.action, options.evses or None)
 
 
-def _load(path: Path) -> StationFile | None:
+def _load_station_file(path: Path) -> StationFile | None:
     from agent.station_file.settings import SettingsError, load
 
     try:
@@ -307,7 +310,7 @@ def _print_problems(path: Path, error: SettingsError) -> None:
 def _add_csms(commands: Any) -> None:
     from agent.csms import central_system
 
-    command = _command(commands, "csms", "A central system of our own, for tests and demonstrations.", CSMS)
+    command = _add_command_parser(commands, "csms", "A central system of our own, for tests and demonstrations.", CSMS)
     central_system.add_arguments(command)
     command.set_defaults(do=central_system.main)
 
@@ -315,12 +318,12 @@ def _add_csms(commands: Any) -> None:
 def _add_installed(entry: EntryPoint, commands: Any) -> None:
     """A command of another package (the simulated station)."""
     found = entry.load()
-    command = _command(commands, found.name, found.help, getattr(found, "about", "") or found.help)
+    command = _add_command_parser(commands, found.name, found.help, getattr(found, "about", "") or found.help)
     found.add_arguments(command)
     command.set_defaults(do=found.run)
 
 
-def _log(verbose: bool) -> None:
+def _configure_logging(verbose: bool) -> None:
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     for noisy in ("websockets", "pymodbus", "nfc", "asyncio", "PIL"):

@@ -68,7 +68,7 @@ def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_is_broken_is_a_row_too(foreign: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = {r.name: r for r in drivers.installed()}
+    rows = {r.name: r for r in drivers.installed_drivers()}
     assert (rows["acme_good"].package, rows["acme_good"].version, rows["acme_good"].trouble) == ("acme", "2.1", "")
     assert rows["acme_extra"].missing == ("a-bus-nobody-has",)
     assert "cannot be imported" in rows["acme_gone"].trouble

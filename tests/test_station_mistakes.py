@@ -259,7 +259,7 @@ def with_line(text: str, header: str, which: int, line: str) -> tuple[str, int]:
 def judged(folder: Path, text: str) -> list[Problem]:
     path = folder / "station.toml"
     path.write_text(text, "utf-8")
-    return check.judged(path)[1]
+    return check.check_station_file(path)[1]
 
 
 def test_the_whole_file_is_good(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ SEQ_MAX = 2**63 - 1
 """Of SQLite's numbers."""
 
 
-async def answer(store: Store, question: dict[str, Any], resent: Any = lambda: None) -> dict[str, Any]:
+async def answer_dead_letters(store: Store, question: dict[str, Any], resent: Any = lambda: None) -> dict[str, Any]:
     """What both ways have in common. ``question``: ``do``, ``seqs`` (None: all of them), ``store``: the path that is
     meant. ``resent()`` is called when the queue has got something."""
     do, seqs = question.get("do"), question.get("seqs")

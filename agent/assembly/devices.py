@@ -32,30 +32,30 @@ class Station(Protocol):
     keepers: list[Keeper]
 
 
-def fit(station: Station, device: Composed) -> None:
-    station.keepers.append(FITTINGS[device.role](station, device))
+def add_supervisor(station: Station, device: Composed) -> None:
+    station.keepers.append(SUPERVISORS[device.role](station, device))
 
 
-def _board(station: Station, d: Composed) -> Keeper:
+def _board_supervisor(station: Station, d: Composed) -> Keeper:
     keeper = BoardKeeper(d.evse, d.name, d.opening, station.engine.post, station.alive)
     station.hands.boards[d.evse] = keeper
     return keeper
 
 
-def _meter(station: Station, d: Composed) -> Keeper:
+def _meter_supervisor(station: Station, d: Composed) -> Keeper:
     keeper = station.hands.meters[d.evse] = MeterKeeper(d.evse, d.name, d.opening, station.engine.post)
     return keeper
 
 
-def _reader(station: Station, d: Composed) -> Keeper:
+def _reader_supervisor(station: Station, d: Composed) -> Keeper:
     return ReaderKeeper(d.evse, d.name, d.opening, station.engine.post)
 
 
-def _buttons(station: Station, d: Composed) -> Keeper:
+def _buttons_supervisor(station: Station, d: Composed) -> Keeper:
     return ButtonsKeeper(d.evse, d.name, d.opening, station.engine.post)
 
 
-def _lamp(station: Station, d: Composed) -> Keeper:
+def _lamp_supervisor(station: Station, d: Composed) -> Keeper:
     """What it has to show was ordered before it was there; the same holds for the display."""
     keeper = station.hands.lamps[d.evse] = LampKeeper(d.evse, d.name, d.opening, station.engine.post)
     lamp = station.lamps.get(d.evse, Lamp.OFF)
@@ -63,29 +63,29 @@ def _lamp(station: Station, d: Composed) -> Keeper:
     return keeper
 
 
-def _buzzer(station: Station, d: Composed) -> Keeper:
+def _buzzer_supervisor(station: Station, d: Composed) -> Keeper:
     keeper = station.hands.buzzer = BuzzerKeeper(d.evse, d.name, d.opening, station.engine.post)
     return keeper
 
 
-def _power(station: Station, d: Composed) -> Keeper:
+def _power_supervisor(station: Station, d: Composed) -> Keeper:
     return PowerKeeper(d.evse, d.name, d.opening, station.engine.post)
 
 
-def _updater(station: Station, d: Composed) -> Keeper:
+def _updater_supervisor(station: Station, d: Composed) -> Keeper:
     files = station.files
     keeper = files.updater = UpdaterKeeper(d.name, d.opening, station.engine.post, files.known)
     return keeper
 
 
-def _terminal(station: Station, d: Composed) -> Keeper:
+def _terminal_supervisor(station: Station, d: Composed) -> Keeper:
     from agent.services.devices.terminal import TerminalKeeper  # most stations have none
 
     keeper = station.hands.terminals[d.evse] = TerminalKeeper(d.evse, d.name, d.opening, station.engine.post)
     return keeper
 
 
-def _display(station: Station, d: Composed) -> Keeper:
+def _display_supervisor(station: Station, d: Composed) -> Keeper:
     """One of the whole station serves the outlets that have none of their own."""
     keeper = DisplayKeeper(d.evse, d.name, d.opening, station.engine.post)
     for number in [d.evse] if d.evse else list(station.site.evses):
@@ -95,16 +95,16 @@ def _display(station: Station, d: Composed) -> Keeper:
     return keeper
 
 
-FITTINGS: dict[str, Callable[[Station, Composed], Keeper]] = {
-    "board": _board,
-    "meter": _meter,
-    "reader": _reader,
-    "buttons": _buttons,
-    "lamp": _lamp,
-    "buzzer": _buzzer,
-    "power": _power,
-    "updater": _updater,
-    "display": _display,
-    "terminal": _terminal,
+SUPERVISORS: dict[str, Callable[[Station, Composed], Keeper]] = {
+    "board": _board_supervisor,
+    "meter": _meter_supervisor,
+    "reader": _reader_supervisor,
+    "buttons": _buttons_supervisor,
+    "lamp": _lamp_supervisor,
+    "buzzer": _buzzer_supervisor,
+    "power": _power_supervisor,
+    "updater": _updater_supervisor,
+    "display": _display_supervisor,
+    "terminal": _terminal_supervisor,
 }
 """By role; ``services/devices/configured.py`` composes no other."""

@@ -55,7 +55,7 @@ def without_tokens(value: Any, name: str = "") -> Any:
     """A copy in which every driver's token is shortened, wherever it is, and no address has what opens it."""
     if isinstance(value, Mapping):
         signed = ("value",) if value.get("format") == "SignedData" else ()  # 1.6
-        return {k: _hidden(v) if k in (*SIGNED, *signed) else without_tokens(v, str(k)) for k, v in value.items()}
+        return {k: _length_only(v) if k in (*SIGNED, *signed) else without_tokens(v, str(k)) for k, v in value.items()}
     if isinstance(value, list):
         return [without_tokens(v, name) for v in value]
     if isinstance(value, str) and name == "data":
@@ -73,14 +73,14 @@ def _data_without_tokens(text: str) -> str:
             return json.dumps(without_tokens(inside), ensure_ascii=False)
     except (ValueError, RecursionError):
         pass
-    return _hidden(text)
+    return _length_only(text)
 
 
-def _hidden(value: Any) -> str:
+def _length_only(value: Any) -> str:
     return f"({len(str(value))} characters of data)" if value else ""
 
 
-def frames(lines: Iterable[bytes], oldest_utc_s: float | None, latest_utc_s: float | None) -> str:
+def frame_lines(lines: Iterable[bytes], oldest_utc_s: float | None, latest_utc_s: float | None) -> str:
     """Traced frames as JSON lines; a frame that is no JSON is left out, but for its length."""
     out = []
     for line in lines:
@@ -129,14 +129,14 @@ class Diagnostics:
         self._file, self._settings, self._ring, self._frames = file, settings, ring, frames
         self._picture, self._store, self._events, self._utc_s = picture, store, events, utc_s
 
-    def taken(self, order: SendLog) -> Callable[[], dict[str, bytes]]:
+    def collect_parts(self, order: SendLog) -> Callable[[], dict[str, bytes]]:
         """Take what the event loop owns, on it. What is returned makes the parts of it, in any thread."""
         oldest, latest = order.oldest_utc_s, order.latest_utc_s
         about = {"station": self._file.station.id, "agent": __version__, "made_utc_s": self._utc_s()}
         first = {"about.json": as_json({**about, "oldest_utc_s": oldest, "latest_utc_s": latest})}
         if order.security:
             events = list(self._events())
-            return lambda: first | {"security.json": as_json(_between(events, oldest, latest))}
+            return lambda: first | {"security.json": as_json(_within_period(events, oldest, latest))}
         picture, store = without_tokens(without_secrets(self._picture())), self._store()
         settings, traced = settings_of(self._settings), self._frames()
         return lambda: (
@@ -147,11 +147,11 @@ class Diagnostics:
                 "picture.json": as_json(picture),
                 "store.json": as_json(store),
                 "agent.log": self._ring.text(oldest, latest).encode(),
-                "wire.jsonl": frames(traced, oldest, latest).encode(),
+                "wire.jsonl": frame_lines(traced, oldest, latest).encode(),
             }
         )
 
 
-def _between(events: Iterable[Mapping[str, Any]], oldest: float | None, latest: float | None) -> list[Any]:
+def _within_period(events: Iterable[Mapping[str, Any]], oldest: float | None, latest: float | None) -> list[Any]:
     low, high = oldest or 0.0, latest if latest is not None else float("inf")
     return [e for e in events if e.get("utc_s") is None or low <= e["utc_s"] <= high]

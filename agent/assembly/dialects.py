@@ -9,14 +9,14 @@ from agent.ocpp.versions import dialects
 from agent.station_file.settings import Backend, SettingsError, StationFile
 
 
-def spoken_to(file: StationFile, backend: Backend) -> dict[str, Any]:
+def backend_and_dialects(file: StationFile, backend: Backend) -> dict[str, Any]:
     """``backend`` and ``dialects`` for its link. Raises ``SettingsError`` with all that is wrong."""
     wrong: list[str] = []
     spoken: tuple[Dialect, ...] = ()
     try:
         spoken = dialects(backend.versions, file.station.features_off)
         if backend.scope == "billing" or backend is not file.backends[0]:
-            spoken = _narrowed(file, backend, spoken)
+            spoken = _limit_scope(file, backend, spoken)
     except ValueError as e:
         wrong.append(f"{file.path}: backend {backend.name}: versions: {e}")
     except SettingsError as e:
@@ -40,7 +40,7 @@ def _with_quirks(
         return backend, spoken
 
 
-def _narrowed(file: StationFile, backend: Backend, spoken: tuple[Dialect, ...]) -> tuple[Dialect, ...]:
+def _limit_scope(file: StationFile, backend: Backend, spoken: tuple[Dialect, ...]) -> tuple[Dialect, ...]:
     """Before the quirks: these only say the same otherwise."""
     from agent.ocpp.dialects import billing_scope
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.assembly.dialects import spoken_to
+from agent.assembly.dialects import backend_and_dialects
 from agent.domain.backend_connection import Given
 from agent.domain.evse import Evse
 from agent.domain.local_time import Local
@@ -55,7 +55,7 @@ def initial_settings(file: StationFile) -> Settings:
     wrong += _wrong_codes(file, settings)
     for backend in file.backends:
         try:
-            spoken_to(file, backend)
+            backend_and_dialects(file, backend)
         except SettingsError as e:
             wrong += [p.removeprefix(f"{file.path}: ") for p in e.problems]
         if said := versions.vendor_problem(backend.versions, file.station.vendor):
@@ -64,7 +64,7 @@ def initial_settings(file: StationFile) -> Settings:
         wrong.append("settings.cost_display: nothing can be shown without a display: add [display], or leave it off")
     if wrong:
         raise SettingsError([f"{file.path}: {w}" for w in wrong])
-    _codes(file, settings)
+    _set_code_urls(file, settings)
     settings.put("languages", file.station.languages)
     settings.put("language", settings.text("language") or next(iter(file.station.languages), "en"))
     settings.put("connector_count", len(file.evses))
@@ -104,7 +104,7 @@ def _code_parts(file: StationFile) -> set[str]:
     return {code_part(n) for n in shown} | {web_part(n) for n in web}
 
 
-def _codes(file: StationFile, settings: Settings) -> None:
+def _set_code_urls(file: StationFile, settings: Settings) -> None:
     for e in file.evses:
         if e.qr_url and e.number <= OUTLETS_MOST and not settings.text(f"qr{e.number}_url"):
             settings.put(f"qr{e.number}_url", e.qr_url)
@@ -129,7 +129,7 @@ def _wrong_codes(file: StationFile, settings: Settings) -> list[str]:
     return wrong
 
 
-def given(b: Backend) -> Given:
+def backend_config(b: Backend) -> Given:
     """What the file says of a backend."""
     password = bool(b.password or b.password_file)
     return Given(b.url, b.security_profile, password, b.client_cert is not None)
@@ -200,7 +200,7 @@ def initial_terms(file: StationFile) -> Terms | None:
     return made
 
 
-def terms_with(file: StationFile, facts: Mapping[str, Mapping[str, Any]]) -> Terms | None:
+def startup_payment_terms(file: StationFile, facts: Mapping[str, Mapping[str, Any]]) -> Terms | None:
     """The same for a station that starts: payments on disk are finished and told of, also where the file has no
     ``[payment]`` any more. Raises ``SettingsError``."""
     kept = facts.get("payment", {})
@@ -266,11 +266,11 @@ def initial_evses(file: StationFile, nominal_v: float = NOMINAL_V) -> dict[EvseI
     }
 
 
-def signer(file: StationFile) -> Callable[[str], SignedReading | None]:
+def record_signer(file: StationFile) -> Callable[[str], SignedReading | None]:
     """Signs OCMF records with the station's key, which is made and loaded when it is needed first."""
     made: list[Any] = []
 
-    def sign(payload: str) -> SignedReading | None:
+    def sign_record(payload: str) -> SignedReading | None:
         if not made:
             from agent.services.keys.ocmf_signer import Signer
 
@@ -278,4 +278,4 @@ def signer(file: StationFile) -> Callable[[str], SignedReading | None]:
         record: SignedReading | None = made[0].sign(payload)
         return record
 
-    return sign
+    return sign_record

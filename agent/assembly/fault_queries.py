@@ -21,10 +21,10 @@ Row = Mapping[str, Any]
 def fault_rows(site: Site, keepers: Sequence[Keeper]) -> list[Row]:
     """One row per fault and outlet, the heaviest first; outlet 0 is the station. ``shown``: the board still says so."""
     disk = {"evse": STATION, "fault": Fault.STORE_FAILED.value, "latched": False, "shown": False, "waits": False}
-    return [*([] if site.store_ok else [{**disk, "trouble": []}]), *_rows(site, keepers)]
+    return [*([] if site.store_ok else [{**disk, "trouble": []}]), *_evse_fault_rows(site, keepers)]
 
 
-def _rows(site: Site, keepers: Sequence[Keeper]) -> list[Row]:
+def _evse_fault_rows(site: Site, keepers: Sequence[Keeper]) -> list[Row]:
     return [
         {
             "evse": evse.number,
@@ -32,18 +32,20 @@ def _rows(site: Site, keepers: Sequence[Keeper]) -> list[Row]:
             "latched": fault in evse.latched & CLEARABLE,
             "shown": fault in evse.board_faults,
             "waits": evse.acknowledged,
-            "trouble": [f"{k.name}: {k.trouble}" for k in keepers if k.trouble and _of(k, evse.number, fault)],
+            "trouble": [
+                f"{k.name}: {k.trouble}" for k in keepers if k.trouble and _keeper_reports(k, evse.number, fault)
+            ],
         }
         for evse in site.evses.values()
         for fault in heaviest_first(frozenset(evse.faults))
     ]
 
 
-def _of(keeper: Keeper, number: EvseId, fault: Fault) -> bool:
+def _keeper_reports(keeper: Keeper, number: EvseId, fault: Fault) -> bool:
     return keeper.fault is fault and keeper.evse in (STATION, number)
 
 
-async def answer(
+async def answer_faults(
     store: Store, question: Mapping[str, Any], rows: Callable[[], list[Row]], clear: Callable[[EvseId], Any]
 ) -> dict[str, Any]:
     """``question``: ``do``, ``evses`` (None: all), ``store``: the path that is meant."""

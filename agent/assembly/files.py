@@ -37,7 +37,7 @@ class Station(Protocol):
     mask: Mask
     keys: Keys
 
-    def picture(self) -> dict[str, Any]: ...
+    def status_snapshot(self) -> dict[str, Any]: ...
 
 
 def files_of(station: Station) -> Files:
@@ -45,7 +45,7 @@ def files_of(station: Station) -> Files:
     folder = file.station.state_dir / "files"
     ca = next((b.ca for b in file.backends if b.ca is not None), None)
 
-    def parts(order: SendLog) -> Callable[[], Mapping[str, bytes]]:
+    def diagnostics_parts(order: SendLog) -> Callable[[], Mapping[str, bytes]]:
         from agent.assembly.diagnostics import Diagnostics
 
         made = Diagnostics(
@@ -53,22 +53,22 @@ def files_of(station: Station) -> Files:
             station.site.settings,
             station.ring,
             lambda: station.status.frames,
-            station.picture,
+            station.status_snapshot,
             station.store.summary,
             lambda: security_log(station.site, station.clock),
             lambda: station.clock.now().utc_s,
-        ).taken(order)
+        ).collect_parts(order)
         # free text of a backend (error descriptions, messages to the driver) repeats tokens where no name says so
         return lambda: {name: station.mask.masked(content.decode()).encode() for name, content in made().items()}
 
-    def roots() -> list[bytes]:
+    def manufacturer_roots() -> list[bytes]:
         """Installed ones, and those of the station file."""
         return [pem.encode() for pem in station.keys.pki.trusted_pems(Use.MANUFACTURER_ROOT)]
 
-    def post(event: Event) -> None:
+    def post_event(event: Event) -> None:
         station.engine.post(event)
 
-    return Files(folder, post, parts, roots, ca)
+    return Files(folder, post_event, diagnostics_parts, manufacturer_roots, ca)
 
 
 def keys_of(station: Station) -> Keys:

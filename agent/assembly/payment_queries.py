@@ -17,7 +17,7 @@ Record = Mapping[str, Any]
 Reviewed = Callable[[str], Awaitable[None]]
 
 
-async def answer(store: Store, question: dict[str, Any], reviewed: Reviewed | None = None) -> dict[str, Any]:
+async def answer_payments(store: Store, question: dict[str, Any], reviewed: Reviewed | None = None) -> dict[str, Any]:
     """``question``: ``do``, ``names`` (references or ids; None: all of them), ``store``: the path that is meant.
     ``reviewed(id)`` marks one that a person has looked at; without it the store is written (nobody else does)."""
     do, names = question.get("do"), question.get("names")
@@ -27,26 +27,28 @@ async def answer(store: Store, question: dict[str, Any], reviewed: Reviewed | No
         return {"error": f"do must be one of {', '.join(ACTIONS)}, names a list of texts"}
     try:
         facts = await store.facts()
-        records = {k: r for k, r in facts.get("payment", {}).items() if _named(k, _reference(r), names)}
+        records = {k: r for k, r in facts.get("payment", {}).items() if _is_wanted(k, _payment_reference(r), names)}
         aside = {k.partition("/")[2]: r for k, r in facts.get("poisoned", {}).items() if k.startswith("payment/")}
-        unread = {k: r for k, r in aside.items() if _named(k, reference("", k), names)}
+        unread = {k: r for k, r in aside.items() if _is_wanted(k, reference("", k), names)}
         if do == "review":
-            return {"done": await _review(store, records, unread, reviewed)}
+            return {"done": await _mark_reviewed(store, records, unread, reviewed)}
     except StoreError as e:
         return {"error": str(e)}
-    shown = [_shown(k, r) for k, r in sorted(records.items(), key=lambda item: _age(item[1]))]
-    return {"payments": [*shown, *(_unreadable(k, r) for k, r in unread.items())]}
+    shown = [_payment_entry(k, r) for k, r in sorted(records.items(), key=lambda item: _begin_stamp(item[1]))]
+    return {"payments": [*shown, *(_unreadable_entry(k, r) for k, r in unread.items())]}
 
 
-def _named(key: str, told_as: str, names: Sequence[str] | None) -> bool:
+def _is_wanted(key: str, told_as: str, names: Sequence[str] | None) -> bool:
     return names is None or key in names or told_as in names
 
 
-async def _review(
+async def _mark_reviewed(
     store: Store, records: Mapping[str, Record], unread: Mapping[str, Record], reviewed: Reviewed | None
 ) -> list[str]:
     """Ids and references of those that were looked at now."""
-    waiting = [("payment", k, r, _reference(r)) for k, r in records.items() if r.get("state") == PayState.UNCERTAIN]
+    waiting = [
+        ("payment", k, r, _payment_reference(r)) for k, r in records.items() if r.get("state") == PayState.UNCERTAIN
+    ]
     waiting += [("poisoned", k, r, reference("", k)) for k, r in unread.items()]
     done = []
     for kind, key, record, told_as in waiting:
@@ -61,20 +63,20 @@ async def _review(
     return done
 
 
-def _unreadable(key: str, r: Record) -> dict[str, Any]:
+def _unreadable_entry(key: str, r: Record) -> dict[str, Any]:
     """Nothing of the damaged record itself."""
     nothing = dict.fromkeys(("evse", "held_cents", "cents", "utc_s"))
     words = {"state": UNREADABLE, "why": str(r.get("why", "")), "last4": "", "brand": ""}
     return {"id": key, "reference": reference("", key), **nothing, **words, "reviewed": bool(r.get("reviewed"))}
 
 
-def _shown(key: str, r: Record) -> dict[str, Any]:
+def _payment_entry(key: str, r: Record) -> dict[str, Any]:
     """Without what identifies the card to us."""
     _, last4, brand = r["card"]
     kept = ("state", "evse", "terminal", "session", "reservation", "asked_cents", "held_cents", "cents", "owed_cents")
     return {
         "id": key,
-        "reference": _reference(r),
+        "reference": _payment_reference(r),
         **{k: r[k] for k in kept},
         "serial": r.get("serial", ""),
         "currency": (r["tariff"] or {}).get("currency", ""),
@@ -84,9 +86,9 @@ def _shown(key: str, r: Record) -> dict[str, Any]:
     }
 
 
-def _reference(r: Record) -> str:
+def _payment_reference(r: Record) -> str:
     return str(r["token"]["value"])
 
 
-def _age(r: Record) -> tuple[int, float]:
+def _begin_stamp(r: Record) -> tuple[int, float]:
     return int(r["at"]["boot"]), float(r["at"]["t_s"])

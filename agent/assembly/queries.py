@@ -32,36 +32,36 @@ class Station(Protocol):
     def keepers(self) -> Sequence[Keeper]: ...
 
 
-def inquiries(station: Station) -> dict[str, Asked]:
-    async def dead_letters(question: dict[str, Any]) -> dict[str, Any]:
+def status_socket_queries(station: Station) -> dict[str, Asked]:
+    async def query_dead_letters(question: dict[str, Any]) -> dict[str, Any]:
         from agent.assembly import dead_letter_queries
 
-        def resent() -> None:
+        def wake_links() -> None:
             for link in station.links.values():
                 link.wake()
 
-        return await dead_letter_queries.answer(station.store, question, resent)
+        return await dead_letter_queries.answer_dead_letters(station.store, question, wake_links)
 
-    async def payments(question: dict[str, Any]) -> dict[str, Any]:
+    async def query_payments(question: dict[str, Any]) -> dict[str, Any]:
         from agent.assembly import payment_queries
 
-        async def reviewed(payment: str) -> None:
+        async def mark_reviewed(payment: str) -> None:
             station.engine.post(PaymentReviewed(payment))
             await station.engine.ping()
 
-        return await payment_queries.answer(station.store, question, reviewed)
+        return await payment_queries.answer_payments(station.store, question, mark_reviewed)
 
-    async def faults(question: dict[str, Any]) -> dict[str, Any]:
+    async def query_faults(question: dict[str, Any]) -> dict[str, Any]:
         from agent.assembly import fault_queries
 
-        async def clear(evse: EvseId) -> None:
+        async def acknowledge_faults(evse: EvseId) -> None:
             log.warning("outlet %d: somebody has looked at its latched faults and wants them cleared", evse)
             station.engine.post(FaultsAcknowledged(evse))
             await station.engine.ping()
 
-        def rows() -> list[fault_queries.Row]:
+        def current_rows() -> list[fault_queries.Row]:
             return fault_queries.fault_rows(station.site, station.keepers)
 
-        return await fault_queries.answer(station.store, question, rows, clear)
+        return await fault_queries.answer_faults(station.store, question, current_rows, acknowledge_faults)
 
-    return {"dead": dead_letters, "payments": payments, "faults": faults}
+    return {"dead": query_dead_letters, "payments": query_payments, "faults": query_faults}

@@ -39,7 +39,7 @@ class Station(Protocol):
     def lamps(self) -> Mapping[int, Lamp]: ...
 
 
-def picture(station: Station) -> dict[str, Any]:
+def station_snapshot(station: Station) -> dict[str, Any]:
     links = station.links
     link = next(iter(links.values()), None)
     return {
@@ -64,26 +64,26 @@ def picture(station: Station) -> dict[str, Any]:
         },
         "devices": [{"name": k.name, "open": k.open, "trouble": k.trouble} for k in station.keepers],
         **({"sinks": station.sinks.picture()} if station.sinks else {}),
-        "evses": [_evse(station, e, link) for e in station.site.evses.values()],
+        "evses": [_evse_snapshot(station, e, link) for e in station.site.evses.values()],
     }
 
 
-def _evse(station: Station, evse: Evse, link: Link | None) -> dict[str, Any]:
+def _evse_snapshot(station: Station, evse: Evse, link: Link | None) -> dict[str, Any]:
     screen, lamp = station.screens.get(evse.number), station.lamps.get(evse.number)
     return {
         "number": evse.number,
         "screen": str(screen.name) if screen else None,
         "lamp": str(lamp) if lamp else None,
         "told": link.told.get(evse.number) if link else None,
-        "session": _session(station, evse, link),
-        "last_session": _last_session(station, evse, link),
+        "session": _session_snapshot(station, evse, link),
+        "last_session": _last_session_snapshot(station, evse, link),
         "latched": sorted(evse.latched & (KEPT | JAMS)),
         "code": str(screen.values.get("qr_url") or "") or None if screen else None,
-        "metrology": _metrology(evse),
+        "metrology": _metrology_snapshot(evse),
     }
 
 
-def _metrology(evse: Evse) -> dict[str, Any]:
+def _metrology_snapshot(evse: Evse) -> dict[str, Any]:
     """Which meter bills here, what is demanded of it, and why it may not (decision 18)."""
     watch, meter = evse.meter, evse.meter.present
     return {
@@ -95,7 +95,7 @@ def _metrology(evse: Evse) -> dict[str, Any]:
     }
 
 
-def _session(station: Station, evse: Evse, link: Link | None) -> dict[str, Any] | None:
+def _session_snapshot(station: Station, evse: Evse, link: Link | None) -> dict[str, Any] | None:
     session = evse.session
     if session is None:
         return None
@@ -109,12 +109,12 @@ def _session(station: Station, evse: Evse, link: Link | None) -> dict[str, Any] 
     }
 
 
-def _last_session(station: Station, evse: Evse, link: Link | None) -> dict[str, Any] | None:
+def _last_session_snapshot(station: Station, evse: Evse, link: Link | None) -> dict[str, Any] | None:
     """Its figures are those of the bill. ``cost_final`` False: nobody has said the total yet."""
     ended = evse.last_session
     if ended is None:
         return None
-    cents, final = _total(evse, ended.id)
+    cents, final = _total_cost(evse, ended.id)
     return {
         "id": ended.id,
         "transaction_id": station.store.transaction_id(link.name, ended.id, link.version) if link else None,
@@ -128,7 +128,7 @@ def _last_session(station: Station, evse: Evse, link: Link | None) -> dict[str, 
     }
 
 
-def _total(evse: Evse, session: str) -> tuple[int | None, bool]:
+def _total_cost(evse: Evse, session: str) -> tuple[int | None, bool]:
     """What is charged to a bank card; of others what the backend has said of the total."""
     if evse.bill is not None and evse.bill.session == session:
         return evse.bill.cents, evse.bill.final

@@ -17,21 +17,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
-from agent.assembly.dialects import spoken_to
+from agent.assembly.dialects import backend_and_dialects
 from agent.assembly.domain_setup import (
-    given,
+    backend_config,
     initial_evses,
     initial_settings,
     power_times,
-    signer,
+    record_signer,
+    startup_payment_terms,
     stranded_payments,
-    terms_with,
     wall_clock,
     web_plan,
 )
 from agent.assembly.files import UPDATER_FIRST_S, booting_firmware, files_of, keys_of, last_version
-from agent.assembly.queries import inquiries
-from agent.assembly.snapshot import picture
+from agent.assembly.queries import status_socket_queries
+from agent.assembly.snapshot import station_snapshot
 from agent.domain.events import ClockTrusted, FaultRaised, Started, StopRequested, TimeCame
 from agent.domain.evse import Site
 from agent.domain.metrology import recalled
@@ -98,18 +98,18 @@ class Station:
             facts.get("boot", {}),
             options.clock_rate,
             rtc=lambda: time.time() + options.rtc_offset_s,
-            above=max(_lost_boot(facts), store.boots),
+            above=max(_highest_unreadable_boot(facts), store.boots),
             scale=options.clock_scale,
         )
-        self._boot_reason = self._why_anew()
+        self._boot_reason = self._find_boot_reason()
         self.site = self._make_site()
         self.engine = Engine(assemble(self.site), store, self.clock)
         self.hands = Hands(self.engine.post)
         self.engine.hands = self.hands
-        self.engine.restart = self._restart
+        self.engine.restart = self._restart_or_shut_down
         self.mask = Mask()
         self.engine.hearing = self.mask.hearing
-        self.engine.watch = self._watch
+        self.engine.watch = self._observe_order
         self._spoken: dict[str, str] = {}
         self.screens: dict[int, Screen] = {}
         self.lamps: dict[int, Lamp] = {}
@@ -117,7 +117,7 @@ class Station:
         self.alive = Alive()
         self.ready = False
         self._answered = asyncio.Event()
-        self.status = StatusSocket(self._socket_path(), self.picture, lambda: self.clock.now().utc_s)
+        self.status = StatusSocket(self._socket_path(), self.status_snapshot, lambda: self.clock.now().utc_s)
         self.ring = LogRing(self.clock)
         self._trying, self._version = booting_firmware(facts), last_version(facts)
         self.keys = self.hands.keys = keys_of(self)
@@ -126,7 +126,7 @@ class Station:
         self.engine.links.update(self.links)
         for b in file.backends:
             self.mask.secret(b.password)
-        self.status.asks |= inquiries(self)
+        self.status.asks |= status_socket_queries(self)
         self.status.still = self.engine.still
 
     def _socket_path(self) -> Path:
@@ -141,9 +141,9 @@ class Station:
             evses=initial_evses(self.file, float(settings.number("nominal_voltage_v"))),
             settings=settings,
             links=tuple(b.name for b in self.file.backends),
-            given={b.name: given(b) for b in self.file.backends},
+            given={b.name: backend_config(b) for b in self.file.backends},
             new_id=new_session_id,
-            sign=signer(self.file),
+            sign=record_signer(self.file),
             version=__version__,
             io_s=max(1.0, self.clock.rate),
             feed_a=station.max_a,
@@ -158,7 +158,7 @@ class Station:
             qr_url=station.qr_url,
             web_payment=web_plan(self.file),
             zone=wall_clock(self.file),
-            terms=terms_with(self.file, self._facts),
+            terms=startup_payment_terms(self.file, self._facts),
             **power_times(self.file),
             updater=self.file.updater is not None,
             boot_reason=self._boot_reason,
@@ -166,34 +166,34 @@ class Station:
 
     def _make_link(self, backend: Backend) -> Link:
         return Link(
-            **spoken_to(self.file, backend),
+            **backend_and_dialects(self.file, backend),
             primary=backend is self.file.backends[0],
-            identity=self._identity,
+            identity=self._station_identity,
             outbox=self.store,
             clock=self.clock,
             settings=self.site.settings,
             evse_numbers=tuple(self.site.evses),
             hear=self.engine.post,
-            trace=self._frame,
-            password=lambda: self._password(backend),
+            trace=self._trace_frame,
+            password=lambda: self._backend_password(backend),
             access=lambda: self.site.access(backend.name),
             pki=self.keys.pki,
             spoken=str(self._facts.get("spoken", {}).get(backend.name, {}).get("version", "")),
         )
 
-    def _frame(self, direction: str, link: str, version: str, text: str) -> None:
+    def _trace_frame(self, direction: str, link: str, version: str, text: str) -> None:
         self.status.frame(direction, link, version, text)
         if direction == "in":
             self._answered.set()
 
-    def _why_anew(self) -> str:
+    def _find_boot_reason(self) -> str:
         """A restart that was ordered left its reason; otherwise the kernel's boot tells (BootReasonEnumType)."""
         ordered = self._facts.get("restart", {}).get("ordered")
         if ordered:
             return str(ordered.get("reason", "Unknown"))
         return "ApplicationReset" if str(self.clock.boot.number) in self._facts.get("boot", {}) else "PowerUp"
 
-    def _password(self, backend: Backend) -> str | None:
+    def _backend_password(self, backend: Backend) -> str | None:
         """The file's; the link itself knows what its backend has set since."""
         if backend.password_file is not None:
             try:
@@ -204,7 +204,7 @@ class Station:
                 log.error("backend %s: password_file %s: %s", backend.name, backend.password_file, e.strerror)
         return backend.password or None
 
-    def _identity(self) -> Identity:
+    def _station_identity(self) -> Identity:
         """Meter identity comes from the last known one until the meter has been read."""
         station = self.file.station
         meters = (k.identity for k in self.hands.meters.values() if k.identity)
@@ -228,13 +228,13 @@ class Station:
     # --- running -----------------------------------------------------------------------------------------------
 
     async def run(self) -> int:
-        await self._booted()
+        await self._record_boot()
         self.ring.addFilter(self.mask)
         logging.getLogger().addHandler(self.ring)
         self.clock.changed = self._clock_changed
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signum, self._leave, 0)
+            loop.add_signal_handler(signum, self._request_exit, 0)
         for complaint in stranded_payments(self.file, self._facts):
             log.warning("%s", complaint)
         self.engine.post(Started(self._facts))
@@ -246,13 +246,13 @@ class Station:
         async with self.status, asyncio.TaskGroup() as group:
             self.files.begin = self.keys.begin = group.create_task
             works = [group.create_task(self.engine.run())]
-            works += [group.create_task(self._talk(b)) for b in self.file.backends if b.url]
-            works.append(group.create_task(self._devices(group)))
-            works.append(group.create_task(self._seeing()))
+            works += [group.create_task(self._run_link(b)) for b in self.file.backends if b.url]
+            works.append(group.create_task(self._start_devices(group)))
+            works.append(group.create_task(self._record_uptime_regularly()))
             if self.file.sinks:
-                works.append(group.create_task(self._alert()))
+                works.append(group.create_task(self._run_sinks()))
             code = await self._exit
-            await self._end()
+            await self._shut_down()
             for keeper in self.keepers:
                 keeper.leave()
             for work in (*works, *self._tasks):
@@ -260,21 +260,21 @@ class Station:
         logging.getLogger().removeHandler(self.ring)
         return code
 
-    async def _talk(self, backend: Backend) -> None:
+    async def _run_link(self, backend: Backend) -> None:
         if self._trying:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(UPDATER_FIRST_S):
                     await self.files.known.wait()
         await self.links[backend.name].run()
 
-    async def _alert(self) -> None:
+    async def _run_sinks(self) -> None:
         from agent.services.sinks.sinks import Sinks
 
         self.sinks = Sinks(self.file.sinks, self.file.station.id, self.clock)
         self.sinks.addFilter(self.mask)
         await self.sinks.run()
 
-    async def _booted(self) -> None:
+    async def _record_boot(self) -> None:
         """A disk that does not take the first record stops nothing: it is the engine's to try again, and to tell."""
         boot = self.clock.boot
         aside = [
@@ -288,13 +288,13 @@ class Station:
             log.error("the boot is not on disk yet: %s", e)
             self.engine.remember("boot", str(boot.number), boot.record())
 
-    async def _seeing(self) -> None:
+    async def _record_uptime_regularly(self) -> None:
         while True:
             await asyncio.sleep(SEEN_S)
-            self._remember_seen()
+            self._record_uptime()
             self.engine.post(TimeCame("store:"))  # what is remembered goes with the next event
 
-    def _remember_seen(self) -> None:
+    def _record_uptime(self) -> None:
         boot = self.clock.seen()
         self.engine.remember("boot", str(boot.number), boot.record())
         for link in self.links.values():
@@ -305,18 +305,18 @@ class Station:
     _tasks: tuple[asyncio.Task[None], ...] = ()
     sinks: Sinks | None = None
 
-    async def _devices(self, group: asyncio.TaskGroup) -> None:
+    async def _start_devices(self, group: asyncio.TaskGroup) -> None:
         """Drivers are imported when the backend has answered, or seems to be far: importing holds the loop."""
         if any(b.url for b in self.file.backends):
             await wait(self._answered, HEAD_START_S)
-        alone = settle()
-        from agent.assembly.devices import fit
+        alone = resume_garbage_collection()
+        from agent.assembly.devices import add_supervisor
         from agent.services.devices.configured import compose
 
         for device in compose(self.file, self.clock.stamp):
             for complaint in device.complaints:
                 log.warning("%s", complaint)
-            fit(self, device)
+            add_supervisor(self, device)
         tasks = [group.create_task(k.run()) for k in self.keepers]
         tasks.append(group.create_task(watch(self.engine, self.alive, bool(self.hands.boards))))
         self._tasks = tuple(tasks)
@@ -328,7 +328,7 @@ class Station:
             await keeper.seen.wait()
         await self.engine.ping()
         if alone:
-            keep()
+            freeze_garbage_collection()
         self.ready = True
         self.status.changed()
         notify("READY=1\nSTATUS=in service")
@@ -342,26 +342,26 @@ class Station:
 
     # --- ending ------------------------------------------------------------------------------------------------
 
-    def _leave(self, code: int) -> None:
+    def _request_exit(self, code: int) -> None:
         if not self._exit.done():
             self._exit.set_result(code)
 
-    def _restart(self, order: Restart | Leave) -> None:
+    def _restart_or_shut_down(self, order: Restart | Leave) -> None:
         if isinstance(order, Leave):  # no reason is left: a kernel that boots anew was powered up, another was not
             log.warning("mains is lost and everything is on disk: ending in order")
-            self._leave(0)
+            self._request_exit(0)
             return
         log.info("restart ordered (%s, %s)", order.reason, "hard" if order.hard else "soft")
         self.engine.remember("restart", "ordered", {"reason": order.reason, "hard": order.hard})
         self._boot_board = order.reason == "FirmwareUpdate"
-        self._leave(0)
+        self._request_exit(0)
 
     _boot_board = False
 
-    async def _end(self) -> None:
+    async def _shut_down(self) -> None:
         """Release off, sessions on disk, replies on the wire; then every device's context closes."""
         notify("STOPPING=1")
-        self._remember_seen()
+        self._record_uptime()
         self.engine.post(StopRequested())
         await self.engine.ping()
         await self.hands.settled(STOP_S)
@@ -375,7 +375,7 @@ class Station:
 
     # --- what is shown -----------------------------------------------------------------------------------------
 
-    def _watch(self, order: Order | None) -> None:
+    def _observe_order(self, order: Order | None) -> None:
         if isinstance(order, Show):
             self.screens[order.evse] = order.screen
         elif isinstance(order, SetLamp):
@@ -383,32 +383,32 @@ class Station:
         elif isinstance(order, Tell) and self.sinks is not None and order.link == self.site.links[0]:
             self.sinks.hear(order.message)
         elif isinstance(order, ReadMeter) and order.billing:
-            self._remember_seen()  # goes with what is billed of it: a later boot is then never put before this bill
+            self._record_uptime()  # goes with what is billed of it: a later boot is then never put before this bill
         elif order is None:
             self.status.changed()
 
-    def picture(self) -> dict[str, Any]:
+    def status_snapshot(self) -> dict[str, Any]:
         """The agent's half of the control API's picture."""
-        return picture(self)
+        return station_snapshot(self)
 
 
-def settle() -> bool:
+def resume_garbage_collection() -> bool:
     """The hurry is over: the collector, switched off for the start, works again. False: nobody has switched it off
     (many stations in one process), there is nothing to do."""
     if gc.isenabled():
         return False
-    keep()
+    freeze_garbage_collection()
     gc.enable()
     return True
 
 
-def keep() -> None:
+def freeze_garbage_collection() -> None:
     """What is there now stays: the collector need not look at it again, which would hold the event loop for 10 ms."""
     gc.collect()
     gc.freeze()
 
 
-def _lost_boot(facts: Mapping[str, Mapping[str, Any]]) -> int:
+def _highest_unreadable_boot(facts: Mapping[str, Mapping[str, Any]]) -> int:
     """The highest number of a boot whose record could not be read: stamps with it may still wait."""
     numbers = (key.partition("/")[2] for key in facts.get("poisoned", {}) if key.startswith("boot/"))
     return max((int(n) for n in numbers if n.isdecimal()), default=0)

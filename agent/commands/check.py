@@ -30,7 +30,7 @@ GOOD, WRONG = 0, 2
 
 def run(path: Path, as_json: bool) -> int:
     """The command."""
-    file, problems = judged(path)
+    file, problems = check_station_file(path)
     if as_json:
         listed = [{"line": p.line, "column": p.column, "path": p.path, "message": p.message} for p in problems]
         page = {"v": 1, "file": str(path), "good": not problems, "problems": listed}
@@ -43,7 +43,7 @@ def run(path: Path, as_json: bool) -> int:
     return WRONG if problems else GOOD
 
 
-def judged(path: Path) -> tuple[StationFile | None, list[Problem]]:
+def check_station_file(path: Path) -> tuple[StationFile | None, list[Problem]]:
     """Whatever could be read of the file, and all its mistakes, those of every stage."""
     complaints: list[str] = []
     try:
@@ -54,16 +54,16 @@ def judged(path: Path) -> tuple[StationFile | None, list[Problem]]:
         return None, placed(path, complaints)
     problems = placed(path, complaints)
     told = [p.path for p in problems if p.path]
-    later = [p for p in placed(path, list(check(file))) if not _follows(p.path, told)]
+    later = [p for p in placed(path, list(complaints_after_loading(file))) if not _follows_from_earlier(p.path, told)]
     return file, sorted({*problems, *later}, key=lambda p: (p.line or 10**9, p.column, p.path, p.message))
 
 
-def _follows(path: str, told: Sequence[str]) -> bool:
+def _follows_from_earlier(path: str, told: Sequence[str]) -> bool:
     """A value that was not accepted is replaced by its default, and what that leads to is no mistake of its own."""
     return any(path == t or path.startswith((f"{t}.", f"{t}[")) for t in told)
 
 
-def check(file: StationFile) -> Iterable[str]:
+def complaints_after_loading(file: StationFile) -> Iterable[str]:
     """Complaints about a station file that loading it does not find: settings, drivers and their own settings."""
     from agent.ports.zone import NoZone, zone
 
@@ -72,17 +72,25 @@ def check(file: StationFile) -> Iterable[str]:
         zone(file.station.timezone)
     except NoZone as e:
         wrong.append(f"{file.path}: station.timezone: {e}")
-    wrong += [f"{file.path}: {said}" for said in (*_words(file), *_secrets(file), *_sinks(file), *_socket(file))]
+    wrong += [
+        f"{file.path}: {said}"
+        for said in (
+            *_language_complaints(file),
+            *_secret_complaints(file),
+            *_sink_complaints(file),
+            *_socket_complaints(file),
+        )
+    ]
     wrong += unusable_certificates(file) + unusable_terminals(file)
     for made in (initial_settings, initial_offers, initial_terms):
         try:
             made(file)
         except SettingsError as e:
             wrong += e.problems
-    return wrong + devices(file)
+    return wrong + device_complaints(file)
 
 
-def _words(file: StationFile) -> Iterator[str]:
+def _language_complaints(file: StationFile) -> Iterator[str]:
     """What a screen can say: there are texts of each language, and the currency is one."""
     from agent.services.devices.configured import config_dirs
 
@@ -99,7 +107,7 @@ def _words(file: StationFile) -> Iterator[str]:
         yield f"settings.language: must be one of station.languages, is {chosen!r}"
 
 
-def _secrets(file: StationFile) -> Iterator[str]:
+def _secret_complaints(file: StationFile) -> Iterator[str]:
     """Files that only the agent's user may read."""
     for backend in file.backends:
         if said := secret_file.text_trouble(backend.password_file):
@@ -114,7 +122,7 @@ def _secrets(file: StationFile) -> Iterator[str]:
             yield f"sinks[{n}].password_file: {said}"
 
 
-def _sinks(file: StationFile) -> Iterator[str]:
+def _sink_complaints(file: StationFile) -> Iterator[str]:
     for n, sink in enumerate(file.sinks, 1):
         if sink.kind != "mqtt":
             continue
@@ -133,13 +141,13 @@ LONGEST_SOCKET = 107
 """Bytes of the path of a unix socket (unix(7))."""
 
 
-def _socket(file: StationFile) -> Iterator[str]:
+def _socket_complaints(file: StationFile) -> Iterator[str]:
     path = file.station.status_socket
     if path is not None and len(os.fsencode(path)) > LONGEST_SOCKET:
         yield f"station.status_socket: must have at most {LONGEST_SOCKET} bytes, is {path}"
 
 
-def devices(file: StationFile) -> list[str]:
+def device_complaints(file: StationFile) -> list[str]:
     """Of the devices alone, also of a file in which something else is wrong."""
     from agent.services.devices.configured import compose
 
@@ -147,10 +155,10 @@ def devices(file: StationFile) -> list[str]:
         composed = compose(file, lambda: (0, 0.0))
     except SettingsError as e:
         return e.problems
-    return [c for device in composed for c in device.complaints] + _lines(file, composed)
+    return [c for device in composed for c in device.complaints] + _serial_line_complaints(file, composed)
 
 
-def _lines(file: StationFile, composed: Sequence[Composed]) -> list[str]:
+def _serial_line_complaints(file: StationFile, composed: Sequence[Composed]) -> list[str]:
     """All devices on one serial line speak at its speed."""
     from agent.services.devices.configured import fitting_of
 

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agent.assembly.dead_letter_queries import ASK, answer
-from agent.commands.store_query import CannotDo, asked
+from agent.assembly.dead_letter_queries import ASK, answer_dead_letters
+from agent.commands.store_query import CannotDo, query_agent_or_store
 from agent.ports.store import StoreError
 from agent.services.store.store import StoreRefused
 from agent.station_file.settings import StationFile
@@ -23,13 +23,13 @@ def run(file: StationFile, do: str, seqs: Sequence[int] | None) -> int:
     """The command. Prints; 0 done, 1 nothing of it was there, 2 it cannot be done."""
     try:
         question = {"do": do, "seqs": None if seqs is None else list(seqs)}
-        said = asyncio.run(asked(file, ASK, question, answer))
+        said = asyncio.run(query_agent_or_store(file, ASK, question, answer_dead_letters))
         if "error" in said:
             raise CannotDo(str(said["error"]))
     except (CannotDo, StoreError, StoreRefused) as e:
         print(e, file=sys.stderr)
         return 2
-    for line in _lines(do, said, seqs is None):
+    for line in _output_lines(do, said, seqs is None):
         print(line)
     missing = set(seqs or ()) - {x["seq"] for x in said.get("letters", ())} - set(said.get("done", ()))
     for seq in sorted(missing):
@@ -37,7 +37,7 @@ def run(file: StationFile, do: str, seqs: Sequence[int] | None) -> int:
     return 1 if missing else 0
 
 
-def _lines(do: str, said: dict[str, Any], everything: bool) -> Iterator[str]:
+def _output_lines(do: str, said: dict[str, Any], everything: bool) -> Iterator[str]:
     words = {"resend": "in the queue again", "drop": "given up"}
     for seq in said.get("done", ()):
         yield f"{seq}: {words[do]}"

@@ -48,22 +48,22 @@ class Row:
 
 def run(as_json: bool) -> int:
     """The command. 0, or 1 when a driver is installed that cannot be used."""
-    rows = installed()
+    rows = installed_drivers()
     if as_json:
-        print(json.dumps({"v": 1, "drivers": [_machine(r) for r in rows]}, indent=2, ensure_ascii=False))
+        print(json.dumps({"v": 1, "drivers": [_json_row(r) for r in rows]}, indent=2, ensure_ascii=False))
     else:
-        print("\n".join(_text(rows)))
+        print("\n".join(_text_lines(rows)))
     return SOME_BROKEN if any(r.trouble or r.missing for r in rows) else 0  # an extra that nobody uses is no defect
 
 
-def installed() -> list[Row]:
+def installed_drivers() -> list[Row]:
     """Every registered driver by name. One that is broken is a row as well, and spoils no other."""
-    return [row(e) for e in sorted(entry_points(group=GROUP), key=lambda e: e.name)]
+    return [driver_row(e) for e in sorted(entry_points(group=GROUP), key=lambda e: e.name)]
 
 
-def row(entry: EntryPoint) -> Row:
+def driver_row(entry: EntryPoint) -> Row:
     package, its_version = (entry.dist.name, entry.dist.version) if entry.dist else ("", "")
-    missing = tuple(_missing(entry))
+    missing = tuple(_missing_requirements(entry))
     try:
         driver = entry.load()
     except (ImportError, AttributeError) as e:
@@ -71,40 +71,40 @@ def row(entry: EntryPoint) -> Row:
         return Row(entry.name, "", package, its_version, (), missing, trouble)
     if not isinstance(driver, Driver):
         return Row(entry.name, "", package, its_version, (), missing, f"{entry.value} is no agent.ports.driver.Driver")
-    settings = tuple(_setting(driver.settings, f) for f in fields(driver.settings))
+    settings = tuple(_setting_row(driver.settings, f) for f in fields(driver.settings))
     return Row(entry.name, driver.role, package, its_version, settings, missing, lacks=driver.missing())
 
 
-def _setting(settings: type[Any], f: Field[Any]) -> Setting:
+def _setting_row(settings: type[Any], f: Field[Any]) -> Setting:
     hint = key_type(settings, f)
-    kind, rules = _named(hint), tuple(map(str, parts(hint)[1]))
+    kind, rules = _type_name(hint), tuple(map(str, parts(hint)[1]))
     if f.default is not MISSING:
         return Setting(f.name, kind, False, f.default, rules)
     made = f.default_factory() if f.default_factory is not MISSING else None
     return Setting(f.name, kind, f.default_factory is MISSING, made, rules)
 
 
-def _named(hint: Any) -> str:
+def _type_name(hint: Any) -> str:
     """The type without its rules, as it is written."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return " | ".join(_named(a) for a in typing.get_args(hint))
+        return " | ".join(_type_name(a) for a in typing.get_args(hint))
     base, _ = parts(hint)
     inner = typing.get_args(base)
     if inner:
-        return f"{base.__name__}[{', '.join('...' if a is ... else _named(a) for a in inner)}]"
+        return f"{base.__name__}[{', '.join('...' if a is ... else _type_name(a) for a in inner)}]"
     return "None" if base is type(None) else str(getattr(base, "__name__", base))
 
 
-def _missing(entry: EntryPoint) -> Iterator[str]:
+def _missing_requirements(entry: EntryPoint) -> Iterator[str]:
     """Requirements of the extras that the entry point names (``name = "module:DRIVER [extra]"``)."""
-    for requirement in _of_extras(entry.dist, entry.extras) if entry.dist and entry.extras else ():
+    for requirement in _requirements_of_extras(entry.dist, entry.extras) if entry.dist and entry.extras else ():
         try:
             version(requirement)
         except PackageNotFoundError:
             yield requirement
 
 
-def _of_extras(package: Distribution, extras: list[str]) -> Iterator[str]:
+def _requirements_of_extras(package: Distribution, extras: list[str]) -> Iterator[str]:
     for text in package.requires or ():
         extra = re.search(r"""extra\s*==\s*["']([^"']+)""", text)
         name = re.match(r"[A-Za-z0-9._-]+", text)
@@ -112,13 +112,13 @@ def _of_extras(package: Distribution, extras: list[str]) -> Iterator[str]:
             yield name[0]
 
 
-def _machine(r: Row) -> dict[str, Any]:
+def _json_row(r: Row) -> dict[str, Any]:
     settings = [
         {
             "name": s.name,
             "type": s.type,
             "required": s.required,
-            **({} if s.required else {"default": _plain(s.default)}),
+            **({} if s.required else {"default": _json_value(s.default)}),
             **({"rules": list(s.rules)} if s.rules else {}),
         }
         for s in r.settings
@@ -129,17 +129,17 @@ def _machine(r: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if isinstance(value, tuple | frozenset):
         return list(value)
     return value if value is None or isinstance(value, bool | int | float | str | list | dict) else str(value)
 
 
-def _text(rows: list[Row]) -> Iterator[str]:
+def _text_lines(rows: list[Row]) -> Iterator[str]:
     yield f"{'driver':<20} {'role':<9} package"
     for r in rows:
         yield f"{r.name:<20} {r.role or '?':<9} {r.package} {r.version}"
-        for part in _wrapped(s.name if s.required else f"{s.name} = {_shown(s.default)}" for s in r.settings):
+        for part in _wrap_words(s.name if s.required else f"{s.name} = {_default_text(s.default)}" for s in r.settings):
             yield f"    {part}"
         if r.missing:
             yield f"    not installed: {', '.join(r.missing)}; without it the device cannot be opened"
@@ -153,11 +153,11 @@ def _text(rows: list[Row]) -> Iterator[str]:
         yield "keys without = must be given in the device's table; the others show their default"
 
 
-def _shown(value: Any) -> str:
-    return "(none)" if value is None else json.dumps(_plain(value), ensure_ascii=False)
+def _default_text(value: Any) -> str:
+    return "(none)" if value is None else json.dumps(_json_value(value), ensure_ascii=False)
 
 
-def _wrapped(words: Iterator[str], width: int = 100) -> Iterator[str]:
+def _wrap_words(words: Iterator[str], width: int = 100) -> Iterator[str]:
     line = ""
     for word in words:
         if line and len(line) + len(word) + 2 > width:

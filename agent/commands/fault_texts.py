@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from agent.model.types import Fault
 
-SAME = {
+MREC_SYNONYMS = {
     Fault.MREC1: Fault.LOCK_FAILURE,
     Fault.MREC2: Fault.GROUND_FAILURE,
     Fault.MREC3: Fault.TEMPERATURE_DERATING,
@@ -22,7 +22,7 @@ SAME = {
 }
 """The MREC names of boards are the same conditions."""
 
-WORDS: dict[Fault, tuple[str, str]] = {
+FAULT_TEXTS: dict[Fault, tuple[str, str]] = {
     Fault.EMERGENCY_STOP: ("the emergency stop is pressed", "find out why, release the button"),
     Fault.GROUND_FAILURE: (
         "current to earth, or no earth",
@@ -135,12 +135,12 @@ WORDS: dict[Fault, tuple[str, str]] = {
 }
 
 
-def words(fault: Fault) -> tuple[str, str]:
+def describe_fault(fault: Fault) -> tuple[str, str]:
     """What it is, and what to do."""
-    return WORDS[SAME.get(fault, fault)]
+    return FAULT_TEXTS[MREC_SYNONYMS.get(fault, fault)]
 
 
-def plain(text: str) -> str:
+def without_markdown(text: str) -> str:
     """As people read it who have no page with links before them."""
     import re
 

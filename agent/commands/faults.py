@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent.assembly.fault_queries import ASK, Row
-from agent.commands.fault_texts import plain, words
-from agent.commands.store_query import CannotDo, asked
+from agent.commands.fault_texts import describe_fault, without_markdown
+from agent.commands.store_query import CannotDo, query_agent_or_store
 from agent.domain.faults import blocks
 from agent.model.types import EvseId, Fault
 from agent.ports.store import StoreError
@@ -26,7 +26,7 @@ PATIENCE_S = 60.0
 """The board is looked at five seconds after it was told, and again as often as ``reset_retries`` says."""
 
 
-async def _stopped(store: Store, question: dict[str, Any]) -> dict[str, Any]:
+async def _answer_from_store(store: Store, question: dict[str, Any]) -> dict[str, Any]:
     """What the store remembers."""
     if question["do"] == "clear":
         return {"error": "the agent is not running: start it, so that the board can show that it is over"}
@@ -45,22 +45,24 @@ def run(file: StationFile, do: str, evses: Sequence[EvseId] | None) -> int:
     try:
         if unknown:
             raise CannotDo(f"{file.path}: there is no outlet {unknown[0]}")
-        return asyncio.run(_list(file, evses) if do == "list" else _clear(file, evses))
+        return asyncio.run(_list_faults(file, evses) if do == "list" else _clear_faults(file, evses))
     except (CannotDo, StoreError, StoreRefused) as e:
         print(e, file=sys.stderr)
         return 2
 
 
-async def _ask(file: StationFile, do: str, evses: Sequence[EvseId] | None) -> dict[str, Any]:
-    said = await asked(file, ASK, {"do": do, "evses": None if evses is None else list(evses)}, _stopped)
+async def _query_faults(file: StationFile, do: str, evses: Sequence[EvseId] | None) -> dict[str, Any]:
+    said = await query_agent_or_store(
+        file, ASK, {"do": do, "evses": None if evses is None else list(evses)}, _answer_from_store
+    )
     if "error" in said:
         raise CannotDo(str(said["error"]))
     return said
 
 
-async def _list(file: StationFile, evses: Sequence[EvseId] | None) -> int:
-    said = await _ask(file, "list", evses)
-    for line in _lines(file, said["faults"]):
+async def _list_faults(file: StationFile, evses: Sequence[EvseId] | None) -> int:
+    said = await _query_faults(file, "list", evses)
+    for line in _fault_lines(file, said["faults"]):
         print(line)
     if not said.get("running"):
         print("the agent is not running: only what is latched is known")
@@ -69,13 +71,13 @@ async def _list(file: StationFile, evses: Sequence[EvseId] | None) -> int:
     return 1 if said["faults"] else 0
 
 
-def _lines(file: StationFile, rows: Sequence[Row]) -> Iterator[str]:
+def _fault_lines(file: StationFile, rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         fault = Fault(row["fault"])
-        what, do = map(plain, words(fault))
+        what, do = map(without_markdown, describe_fault(fault))
         weight = ["out of service"] if blocks(fault) else []
         weight += ["latched"] if row["latched"] else []
-        yield f"{_where(row)}: {what} ({', '.join([fault.value, *weight])})"
+        yield f"{_place_name(row)}: {what} ({', '.join([fault.value, *weight])})"
         yield from (f"  {line}" for line in row["trouble"])
         yield f"  to do: {do}"
         if row["latched"]:
@@ -83,29 +85,29 @@ def _lines(file: StationFile, rows: Sequence[Row]) -> Iterator[str]:
             yield f"  {shown}: chargy-agent faults clear {file.path} {row['evse']}"
 
 
-def _where(row: Row) -> str:
+def _place_name(row: Row) -> str:
     return f"outlet {row['evse']}" if row["evse"] else "station"
 
 
-async def _clear(file: StationFile, evses: Sequence[EvseId] | None) -> int:
-    before = [r for r in (await _ask(file, "clear", evses))["faults"] if r["latched"]]
+async def _clear_faults(file: StationFile, evses: Sequence[EvseId] | None) -> int:
+    before = [r for r in (await _query_faults(file, "clear", evses))["faults"] if r["latched"]]
     if not before:
         print("nothing is latched; what else is wrong goes by itself when its cause does: chargy-agent faults list")
         return 0
     print("the boards are told, and looked at for some seconds")
-    left = await _looked_at(file, sorted({r["evse"] for r in before}))
+    left = await _wait_for_boards(file, sorted({r["evse"] for r in before}))
     for row in before:
         stays = (row["evse"], row["fault"]) in left
-        what = plain(words(Fault(row["fault"]))[0])
-        print(f"{_where(row)}: {what} ({row['fault']}): " + ("the board still shows it" if stays else "cleared"))
+        what = without_markdown(describe_fault(Fault(row["fault"]))[0])
+        print(f"{_place_name(row)}: {what} ({row['fault']}): " + ("the board still shows it" if stays else "cleared"))
     return 1 if left else 0
 
 
-async def _looked_at(file: StationFile, evses: Sequence[EvseId]) -> set[tuple[EvseId, str]]:
+async def _wait_for_boards(file: StationFile, evses: Sequence[EvseId]) -> set[tuple[EvseId, str]]:
     """What is latched once nobody looks any more."""
     until_s = time.monotonic() + PATIENCE_S
     while True:
-        latched = [r for r in (await _ask(file, "list", evses))["faults"] if r["latched"]]
+        latched = [r for r in (await _query_faults(file, "list", evses))["faults"] if r["latched"]]
         if not any(r["waits"] for r in latched):
             return {(r["evse"], r["fault"]) for r in latched}
         if time.monotonic() > until_s:

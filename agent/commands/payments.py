@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.assembly.payment_queries import ASK, UNREADABLE, Record, answer
-from agent.commands.store_query import CannotDo, asked
+from agent.assembly.payment_queries import ASK, UNREADABLE, Record, answer_payments
+from agent.commands.store_query import CannotDo, query_agent_or_store
 from agent.domain.payment import PayState
 from agent.ports.store import StoreError
 from agent.services.store.store import StoreRefused
@@ -26,14 +26,18 @@ NOWHERE = " (its terminal is not in the station file)"
 def run(file: StationFile, do: str, names: Sequence[str] | None) -> int:
     """The command. Prints; 0 done, 1 nothing of it was there, 2 it cannot be done."""
     try:
-        said = asyncio.run(asked(file, ASK, {"do": do, "names": None if names is None else list(names)}, answer))
+        said = asyncio.run(
+            query_agent_or_store(
+                file, ASK, {"do": do, "names": None if names is None else list(names)}, answer_payments
+            )
+        )
         if "error" in said:
             raise CannotDo(str(said["error"]))
     except (CannotDo, StoreError, StoreRefused) as e:
         print(e, file=sys.stderr)
         return 2
     readable = {p["id"]: p for p in said.get("payments", ()) if p["state"] != UNREADABLE}
-    for line in _lines(do, said, set(stranded(readable, file))):
+    for line in _output_lines(do, said, set(stranded(readable, file))):
         print(line)
     known = {n for p in said.get("payments", ()) for n in (p["id"], p["reference"])} | set(said.get("done", ()))
     missing = sorted(set(names or ()) - known)
@@ -43,7 +47,7 @@ def run(file: StationFile, do: str, names: Sequence[str] | None) -> int:
     return 1 if missing else 0
 
 
-def _lines(do: str, said: Mapping[str, Any], nowhere: Set[str]) -> Iterator[str]:
+def _output_lines(do: str, said: Mapping[str, Any], nowhere: Set[str]) -> Iterator[str]:
     payments = said.get("payments", ())
     if do == "show":
         yield from (json.dumps(p, ensure_ascii=False, indent=2) for p in payments)
@@ -53,20 +57,20 @@ def _lines(do: str, said: Mapping[str, Any], nowhere: Set[str]) -> Iterator[str]
         yield "no payments"
     else:
         yield f"{'reference':<20} {'when (UTC)':<16} {'outlet':>6} {'held':>8} {'charged':>8} {'card':<16} state"
-        yield from (_line(p) + (NOWHERE if p["id"] in nowhere else "") for p in payments)
+        yield from (_payment_line(p) + (NOWHERE if p["id"] in nowhere else "") for p in payments)
 
 
-def _line(p: Record) -> str:
+def _payment_line(p: Record) -> str:
     charged = p["cents"] if p["state"] == PayState.COMMITTED else None
     card = f"{p['brand']} …{p['last4']}" if p["last4"] else p["brand"]
     state = ": ".join(x for x in (str(p["state"]), str(p["why"])) if x) + (" (reviewed)" if p["reviewed"] else "")
-    amounts = f"{_money(p['held_cents'])} {_money(charged)}"
-    return f"{p['reference']:<20} {_when(p['utc_s']):<16} {p['evse'] or '':>6} {amounts} {card:<16} {state}"
+    amounts = f"{_amount_column(p['held_cents'])} {_amount_column(charged)}"
+    return f"{p['reference']:<20} {_time_column(p['utc_s']):<16} {p['evse'] or '':>6} {amounts} {card:<16} {state}"
 
 
-def _money(cents: int | None) -> str:
+def _amount_column(cents: int | None) -> str:
     return f"{'' if cents is None else f'{cents / 100:.2f}':>8}"
 
 
-def _when(utc_s: float | None) -> str:
+def _time_column(utc_s: float | None) -> str:
     return "" if utc_s is None else f"{datetime.fromtimestamp(utc_s, UTC):%Y-%m-%d %H:%M}"

@@ -44,7 +44,7 @@ class Options:
 
 
 @frozen
-class Seen:
+class ProbedDevice:
     """One device and what was found."""
 
     device: Composed
@@ -60,13 +60,13 @@ class Seen:
 def run(file: StationFile, options: Options) -> int:
     """The command. 0: everything proven, 1: something failed, 2: cannot be done, 3: nothing failed, not all proven."""
     try:
-        seen = asyncio.run(_probe(file, options, _progress))
+        seen = asyncio.run(_probe_station(file, options, _print_progress))
     except SettingsError as e:
-        return _cannot(str(e))
+        return _print_refusal(str(e))
     except (StoreError, StoreRefused) as e:
-        return _cannot(f"{e} (stop the agent while you probe: two programs on one line read wrong)")
+        return _print_refusal(f"{e} (stop the agent while you probe: two programs on one line read wrong)")
     if not seen:
-        return _cannot(
+        return _print_refusal(
             f"{file.path}: names no device to look at; write its board, meter ... into it, or, without hardware, start "
             f"chargy-agent bench {file.path} and probe the file that it prints"
         )
@@ -80,30 +80,30 @@ def run(file: StationFile, options: Options) -> int:
     return {"proven": ALL_PROVEN, "unproven": NOT_ALL_PROVEN, "failed": SOMETHING_FAILED}[page["verdict"]]
 
 
-def _cannot(why: str) -> int:
+def _print_refusal(why: str) -> int:
     print(why, file=sys.stderr)
     return WRONG_FILE
 
 
-def _progress(text: str) -> None:
+def _print_progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 # --- looking --------------------------------------------------------------------------------------------------------
 
 
-async def _probe(file: StationFile, options: Options, say: Callable[[str], None]) -> list[Seen]:
-    devices = _chosen(compose(file, _now), options.only)
-    store = await _locked(file)
+async def _probe_station(file: StationFile, options: Options, say: Callable[[str], None]) -> list[ProbedDevice]:
+    devices = _choose_devices(compose(file, _monotonic_stamp), options.only)
+    store = await _open_locked_store(file)
     try:
         facts = await store.facts() if store is not None else {}
-        return [await _look(file, d, facts, options, say) for d in devices]
+        return [await _probe_device(file, d, facts, options, say) for d in devices]
     finally:
         if store is not None:
             await store.close()
 
 
-def _chosen(devices: list[Composed], only: Sequence[str]) -> list[Composed]:
+def _choose_devices(devices: list[Composed], only: Sequence[str]) -> list[Composed]:
     """Raises ``SettingsError`` for a name that is none."""
     names = [d.name for d in devices]
     if unknown := [n for n in only if n not in names]:
@@ -113,34 +113,34 @@ def _chosen(devices: list[Composed], only: Sequence[str]) -> list[Composed]:
     return [d for d in devices if not only or d.name in only]
 
 
-async def _locked(file: StationFile) -> Store | None:
+async def _open_locked_store(file: StationFile) -> Store | None:
     """The agent's store, which nobody else can open meanwhile. None: there is none yet, and none is made."""
     path = file.station.state_dir / "agent.db"
     return await Store.open(path, file.station.store_max_mb) if path.exists() else None
 
 
-async def _look(
+async def _probe_device(
     file: StationFile, device: Composed, facts: dict[str, Any], options: Options, say: Callable[[str], None]
-) -> Seen:
+) -> ProbedDevice:
     say(f"{device.name}: opening")
     began_s, identity = time.monotonic(), None
     complaints = [Finding("settings", Verdict.FAILED, c) for c in device.complaints]
     try:
         async with asyncio.timeout(OPEN_S + options.seconds), device.opening() as port:
             if device.role == "meter":
-                identity, findings = await _meter(file, device, port, facts, options.seconds, say)
+                identity, findings = await _probe_meter(file, device, port, facts, options.seconds, say)
             elif device.role == "board":
-                findings = await _board(port, say, device.name)
+                findings = await _probe_board(port, say, device.name)
             else:
                 identity = getattr(port, "identity", None)
-                findings = [Finding("answers", Verdict.PROVEN, await _about(port, device.role, identity))]
+                findings = [Finding("answers", Verdict.PROVEN, await _self_description(port, device.role, identity))]
     except (DeviceError, TimeoutError) as e:
         why = str(e) or f"no end within {OPEN_S + options.seconds:g} s"
         identity, findings = None, [Finding("answers", Verdict.FAILED, why)]
-    return Seen(device, identity, (*complaints, *findings), time.monotonic() - began_s)
+    return ProbedDevice(device, identity, (*complaints, *findings), time.monotonic() - began_s)
 
 
-async def _meter(
+async def _probe_meter(
     file: StationFile, device: Composed, port: Any, facts: dict[str, Any], seconds: float, say: Callable[[str], None]
 ) -> tuple[MeterIdentity, list[Finding]]:
     readings: list[Reading] = []
@@ -159,7 +159,7 @@ async def _meter(
     return port.identity, meter_findings(looked)
 
 
-async def _board(port: Any, say: Callable[[str], None], name: str) -> list[Finding]:
+async def _probe_board(port: Any, say: Callable[[str], None], name: str) -> list[Finding]:
     states: list[EvseState] = []
     for _ in range(3):
         states.append(await port.state())
@@ -168,7 +168,7 @@ async def _board(port: Any, say: Callable[[str], None], name: str) -> list[Findi
     return board_findings(port.traits, states)
 
 
-async def _about(port: Any, role: str, identity: TerminalIdentity | None) -> str:
+async def _self_description(port: Any, role: str, identity: TerminalIdentity | None) -> str:
     """Who a device without evidence of its own says that it is; nothing is switched, shown or asked of a card."""
     if identity is not None:
         told = (f"{what} {value}" for what, value in asdict(identity).items() if value)
@@ -186,14 +186,14 @@ async def _about(port: Any, role: str, identity: TerminalIdentity | None) -> str
     return getattr(port, "about", "") or "opened; it says nothing of itself: see it with chargy-agent verify"
 
 
-def _now() -> tuple[int, float]:
+def _monotonic_stamp() -> tuple[int, float]:
     return 0, time.monotonic()
 
 
 # --- the page -------------------------------------------------------------------------------------------------------
 
 
-def machine_page(file: StationFile, seen: Sequence[Seen]) -> dict[str, Any]:
+def machine_page(file: StationFile, seen: Sequence[ProbedDevice]) -> dict[str, Any]:
     """What the audit embeds; ``v`` changes when a key changes its meaning."""
     verdicts = [s.verdict for s in seen]
     order = (Verdict.FAILED, Verdict.UNPROVEN, Verdict.PROVEN)
@@ -203,11 +203,11 @@ def machine_page(file: StationFile, seen: Sequence[Seen]) -> dict[str, Any]:
         "station": file.station.id,
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "verdict": str(min(verdicts, key=order.index)),
-        "devices": [_device(s) for s in seen],
+        "devices": [_device_entry(s) for s in seen],
     }
 
 
-def _device(seen: Seen) -> dict[str, Any]:
+def _device_entry(seen: ProbedDevice) -> dict[str, Any]:
     i = seen.identity
     identity = None
     if isinstance(i, TerminalIdentity):

@@ -24,13 +24,15 @@ class CannotDo(Exception):
     """``str()`` says what to do."""
 
 
-async def asked(file: StationFile, name: str, question: dict[str, Any], answer: Answer) -> dict[str, Any]:
+async def query_agent_or_store(
+    file: StationFile, name: str, question: dict[str, Any], answer: Answer
+) -> dict[str, Any]:
     """The answer of the running agent, otherwise that of its store. Raises ``CannotDo``, ``StoreError``,
     ``StoreRefused``."""
     path = (file.station.state_dir / "agent.db").resolve()
     question = {"v": VERSION, "type": "ask", "ask": name, "store": str(path), **question}
-    for socket in _sockets(file):
-        said = await _ask_the_agent(socket, question)
+    for socket in _candidate_sockets(file):
+        said = await _query_agent(socket, question)
         if said is not None and not said.get("other"):
             return said
     if not path.exists():
@@ -42,14 +44,14 @@ async def asked(file: StationFile, name: str, question: dict[str, Any], answer: 
         await store.close()
 
 
-def _sockets(file: StationFile) -> list[Path]:
+def _candidate_sockets(file: StationFile) -> list[Path]:
     """Where the agent of this file may listen: as it chooses itself, and as systemd makes it choose."""
     given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     candidates = [file.station.status_socket, Path(given) / "status.sock" if given else None, SYSTEM_SOCKET]
     return [p for p in (*candidates, file.station.state_dir / "status.sock") if p is not None and p.exists()]
 
 
-async def _ask_the_agent(socket: Path, question: dict[str, Any]) -> dict[str, Any] | None:
+async def _query_agent(socket: Path, question: dict[str, Any]) -> dict[str, Any] | None:
     """None: nobody is there, or nobody who knows this question."""
     try:
         async with asyncio.timeout(PATIENCE_S):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from agent.commands.fault_texts import words
+from agent.commands.fault_texts import describe_fault
 from agent.domain.faults import CATALOGUE, GRACE_S, JAMS, JAMS_MOST, KEPT, LASTING_S, FaultRow, Severity
 from agent.domain.session.end import CONTACTOR_S
 from agent.model.types import Fault
@@ -68,7 +68,7 @@ def _row(fault: Fault, row: FaultRow) -> str:
         " ".join(filter(None, (error.code, error.vendor_code))),
         (cx(fault) or fault.value) if row.alert else "-",
         _screen(fault) if row.severity is Severity.BLOCK or fault is Fault.UNLOCK_FAILURE else "",
-        words(fault)[1],
+        describe_fault(fault)[1],
     ]
     return "| " + " | ".join(cells) + " |"
 

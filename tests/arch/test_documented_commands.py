@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli import _parser
+from agent.cli import _build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [
@@ -26,7 +26,7 @@ CALL = re.compile(r"(?<![/@\w.-])chargy-agent +([a-z]+)\b([^\n`|]*)")
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    parser = _parser([])
+    parser = _build_parser([])
     found = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     return dict(found.choices)
 
@@ -81,6 +81,6 @@ def test_help_names_every_example_as_it_is_called(name: str) -> None:
 
 
 def test_the_first_help_names_every_command_and_the_exit_codes() -> None:
-    said = _parser([]).format_help()
+    said = _build_parser([]).format_help()
     assert "Exit code" in said
     assert [name for name in COMMANDS if f"chargy-agent {name}" not in said] == []

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from agent.commands.check import check
+from agent.commands.check import complaints_after_loading
 from agent.model.types import Fault
 from agent.station_file.settings import Device, load, parse
 from drivers.sim.command import station_file
@@ -302,12 +302,12 @@ async def test_fault_of_the_program_ends_the_body(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(Path("config/stations").glob("*.toml")), ids=lambda p: p.stem)
 async def test_own_station_files_are_right_and_have_a_world(tmp_path: Path, path: Path) -> None:
-    assert list(check(load(path))) == []
+    assert list(complaints_after_loading(load(path))) == []
     own = station_file(path)
     file = replace(own, simulation=replace(own.simulation, state_dir=tmp_path / "world"))
     async with World.open(file, backend_url="ws://127.0.0.1:9", status_socket=tmp_path / "s.sock") as world:
         derived = parse(tomllib.loads(world.derived()), tmp_path / "derived.toml")
-        assert list(check(derived)) == []
+        assert list(complaints_after_loading(derived)) == []
         assert not re.findall(r"192\.168|/dev/", world.derived()), "an address of the board's"
 
 
@@ -334,7 +334,7 @@ async def test_dc_is_enough_to_say_of_a_simulated_outlet(tmp_path: Path) -> None
     assert [(e.outlet, e.power_kw, e.max_a) for e in file.evses] == [("tethered", 150, 350), ("tethered", 150, 32)]
     async with World.open(file, backend_url="ws://127.0.0.1:9", status_socket=tmp_path / "s.sock") as world:
         derived = parse(tomllib.loads(world.derived()), tmp_path / "derived.toml")
-    assert list(check(derived)) == []
+    assert list(complaints_after_loading(derived)) == []
     assert [(e.power_kw, e.board.driver) for e in derived.evses] == [(150, "evse_everest")] * 2
     path.write_text(path.read_text() + '[board]\ndriver = "evse_modbus"\n')
     assert [e.board for e in station_file(path).evses] == [None, None]

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from street import Street, station_text, street
 
-from agent.commands.fault_texts import plain, words
+from agent.commands.fault_texts import describe_fault, without_markdown
 from agent.domain.faults import CATALOGUE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -29,7 +29,7 @@ async def s(opened: Street) -> AsyncIterator[Street]:
 
 @pytest.mark.parametrize("fault", CATALOGUE)
 async def test_every_fault_has_words(fault: str) -> None:
-    what, do = map(plain, words(fault))  # type: ignore[arg-type]
+    what, do = map(without_markdown, describe_fault(fault))  # type: ignore[arg-type]
     assert what
     assert do
     assert not set("*[]`") & set(what + do)

@@ -14,7 +14,7 @@ import pytest
 from ocpp_stand_ins import Central, Outbox, desk, served, until
 from test_v16_rows import ENDED, READING
 
-from agent.commands.check import check
+from agent.commands.check import complaints_after_loading
 from agent.domain.events import Asked
 from agent.domain.messages import (
     ChargingState,
@@ -299,11 +299,11 @@ def test_what_is_wrong_with_a_profile_is_said(table: dict[str, Any], words: str)
 
 def test_the_check_of_a_station_file_names_a_wrong_profile(tmp_path: Path) -> None:
     raw: dict[str, Any] = {"backend": {"url": "ws://h/o", "quirks": "old_parsr"}, "evse": [{"number": 1}]}
-    assert list(check(parse(raw, tmp_path / "s.toml"))) == [
+    assert list(complaints_after_loading(parse(raw, tmp_path / "s.toml"))) == [
         f"{tmp_path}/s.toml: backend chargy: quirks: there is no profile 'old_parsr' (did you mean 'old_parser'?)"
     ]
     raw["backend"]["quirks"] = "old_parser"
-    assert list(check(parse(raw, tmp_path / "s.toml"))) == []
+    assert list(complaints_after_loading(parse(raw, tmp_path / "s.toml"))) == []
     with pytest.raises(SettingsError, match=r"backend\.subprotocol_echo: unknown key"):
         parse({**raw, "backend": {"subprotocol_echo": "x"}}, tmp_path / "s.toml")
 

@@ -9,7 +9,7 @@ import pytest
 from test_v201_model import inventory, item
 from test_v201_rows import place, valid
 
-from agent.assembly.dialects import spoken_to
+from agent.assembly.dialects import backend_and_dialects
 from agent.model.types import Fault
 from agent.ocpp.dialects.billing_scope import SAYS, Leaves, billing, leaving, looking_on
 from agent.ocpp.dialects.dialect import In, Mute, Out, Refusal, gaps
@@ -138,11 +138,11 @@ def test_the_station_file_says_which_backend_may_what() -> None:
     tables = [{"url": "ws://b.example", "name": "second", "calls": ["Reset"]}]
     raw: dict[str, Any] = {"backend": {"url": "ws://a.example"}, "backends": tables, "evse": [{"number": 1}]}
     file = parse(raw, Path("station.toml"))
-    first, second = (spoken_to(file, b)["dialects"][0] for b in file.backends)
+    first, second = (backend_and_dialects(file, b)["dialects"][0] for b in file.backends)
     assert "ChangeConfiguration" in ins(first)
     assert "ChangeConfiguration" not in ins(second)
     assert "Reset" in ins(second)
     tables[0]["calls"] = ["Resett"]
     wrong = parse(raw, Path("station.toml"))
     with pytest.raises(SettingsError, match="no such call is offered: Resett"):
-        spoken_to(wrong, wrong.backends[1])
+        backend_and_dialects(wrong, wrong.backends[1])

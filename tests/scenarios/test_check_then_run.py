@@ -162,7 +162,7 @@ async def run_of(path: Path, seconds: float) -> list[DeviceError]:
             await asyncio.sleep(0.05)
         if task.done():
             raise AssertionError(f"it ended with {task.result()}")
-        station._leave(0)
+        station._request_exit(0)
         assert await asyncio.wait_for(task, stretched(60)) == 0
     finally:
         Keeper._failed = failed  # type: ignore[method-assign]
@@ -183,7 +183,7 @@ async def example(folder: Path, data: st.DataObject) -> bool:
         edits = data.draw(edits_in(raw))
         path = folder / "edited.toml"
         path.write_text(document(edited(raw, edits)), "utf-8")
-        _, problems = check.judged(path)
+        _, problems = check.check_station_file(path)
         if problems:
             return False
         assert await run_of(path, 5.0) == [], edits
@@ -221,7 +221,7 @@ def test_the_base_itself_is_good_and_runs(tmp_path: Path) -> None:
         ) as world:
             derived = tmp_path / "derived.toml"
             derived.write_text(world.derived(), "utf-8")
-            assert check.judged(derived)[1] == []
+            assert check.check_station_file(derived)[1] == []
             assert await run_of(derived, 20.0) == []
 
     asyncio.run(base())

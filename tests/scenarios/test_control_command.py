@@ -167,11 +167,11 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("offset_s", [-3600.0, 0.0, -1e9, 1e9])
 def test_the_agent_understands_every_step_of_its_clock(tmp_path: Path, offset_s: float) -> None:
-    from agent.cli import _parser
+    from agent.cli import _build_parser
     from drivers.sim.runner import AgentCommand
     from drivers.sim.time_rate import Pace
 
     command = AgentCommand(tmp_path / "derived.toml", Pace.first(20.0))
     command.step(offset_s)
     argv = command()[3:]
-    assert _parser(argv).parse_args(argv).rtc_offset == offset_s
+    assert _build_parser(argv).parse_args(argv).rtc_offset == offset_s

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from authorities import Authority
 
-from agent.commands.check import check
+from agent.commands.check import complaints_after_loading
 from agent.station_file.settings import SettingsError, StationFile, parse
 
 
@@ -95,4 +95,4 @@ def test_certificate_files_that_cannot_be_used_are_told_before_the_station_needs
 
 def unusable(given: dict[str, str]) -> list[str]:
     file = backend(url="wss://example.org", security_profile=3, **given)
-    return [line for line in check(file) if "not usable" in line]
+    return [line for line in complaints_after_loading(file) if "not usable" in line]

@@ -42,7 +42,7 @@ async def running(folder: Path, **keys) -> AsyncIterator[Station]:
         await until(lambda: station.ready or task.done())
         assert not task.done(), task.exception()
         yield station
-        station._leave(0)
+        station._request_exit(0)
         assert await asyncio.wait_for(task, stretched(20)) == 0
     finally:
         await store.close()
@@ -88,7 +88,11 @@ async def test_a_damaged_store_is_said_and_blocks_nothing(tmp_path: Path, caplog
     path.parent.mkdir()
     path.write_bytes(b"this was never a database, " * 400)
     async with running(tmp_path) as station:
-        assert station.picture()["store"] == {"set_aside": str(station.store.set_aside), "ailing": None, "lost": None}
+        assert station.status_snapshot()["store"] == {
+            "set_aside": str(station.store.set_aside),
+            "ailing": None,
+            "lost": None,
+        }
         assert station.store.set_aside is not None
         assert station.site.store_ok
         assert all(Fault.STORE_FAILED not in e.faults for e in station.site.evses.values())
@@ -98,7 +102,7 @@ async def test_a_damaged_store_is_said_and_blocks_nothing(tmp_path: Path, caplog
 
 async def test_a_sound_store_has_nothing_to_say(tmp_path: Path):
     async with running(tmp_path) as station:
-        assert station.picture()["store"] == {"set_aside": None, "ailing": None, "lost": None}
+        assert station.status_snapshot()["store"] == {"set_aside": None, "ailing": None, "lost": None}
 
 
 async def test_the_security_log_goes_on_over_starts(tmp_path: Path):
@@ -154,7 +158,7 @@ async def test_a_bill_never_gets_ahead_of_the_kept_time(tmp_path: Path):
         station.clock.heard_utc(UTC, 0.0)
         await asyncio.sleep(0.1)
         now = station.clock.now().utc_s
-        station._watch(ReadMeter(1, "begin", billing=True))
+        station._observe_order(ReadMeter(1, "begin", billing=True))
         station.engine._try_again()
         await station.engine.ping()
         assert await last_utc_s(station) >= now

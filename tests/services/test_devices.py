@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.commands.check import check, devices
+from agent.commands.check import complaints_after_loading, device_complaints
 from agent.model.types import MeterPolicy
 from agent.services.devices.configured import compose
 from agent.station_file.settings import SettingsError, StationFile, parse
@@ -33,7 +33,7 @@ def station(*evses: dict[str, Any], **tables: Any) -> StationFile:
 def test_one_meter_for_two_evses_would_bill_twice(file: StationFile):
     with pytest.raises(SettingsError, match=r"EVSE 1 and 2.*twice"):
         compose(file, lambda: (0, 0.0))
-    assert any("twice" in line for line in check(file))
+    assert any("twice" in line for line in complaints_after_loading(file))
 
 
 def test_meters_of_their_own_are_welcome():
@@ -80,5 +80,7 @@ def test_the_demands_are_the_agents_and_the_rest_is_the_drivers():
 )
 def test_no_time_to_hold_something_stops_the_judging_of_the_terminal(hours: Any):
     payment = {"amount_cents": 5000, "hold_hours": hours}
-    said = devices(station({}, payment=payment, terminal={"driver": "terminal_payter", "session_timeout_s": 60}))
+    said = device_complaints(
+        station({}, payment=payment, terminal={"driver": "terminal_payter", "session_timeout_s": 60})
+    )
     assert any("terminal.host: is missing" in line for line in said)

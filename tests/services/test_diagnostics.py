@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.assembly.diagnostics import HIDDEN, frames, is_secret, station_file, without_secrets, without_tokens
+from agent.assembly.diagnostics import HIDDEN, frame_lines, is_secret, station_file, without_secrets, without_tokens
 from agent.services.clock import Clock
 from agent.services.logs.buffer import LINE_MAX, LogRing
 
@@ -83,7 +83,7 @@ def test_a_signed_record_names_nobody_in_either_version() -> None:
         [2, "x", "A", {"meterValue": [{"sampledValue": [newer, older, {"value": "7", "format": "Raw"}]}]}]
     )
     line = {"n": 1, "t": 5.0, "dir": "out", "link": "l", "version": "2.0.1", "frame": frame}
-    told = frames([json.dumps(line).encode()], None, None)
+    told = frame_lines([json.dumps(line).encode()], None, None)
     values = json.loads(told)["frame"][3]["meterValue"][0]["sampledValue"]
     assert values[0]["signedMeterValue"] == {
         "signedMeterData": f"({len(data)} characters of data)",
@@ -100,7 +100,7 @@ def test_frames_between_two_times() -> None:
         json.dumps({"n": n, "t": t, "dir": "in", "link": "a", "version": "1.6", "frame": text}).encode()
         for n, t, text in said
     ]
-    told = [json.loads(line) for line in frames(lines, 15.0, 25.0).splitlines()]
+    told = [json.loads(line) for line in frame_lines(lines, 15.0, 25.0).splitlines()]
     assert [t["n"] for t in told] == [2, 3]
     assert told[0]["frame"] == "(7 characters that are no JSON)"
 
@@ -119,7 +119,7 @@ def logged(ring: LogRing, count: int) -> None:
 def test_a_frame_that_is_nested_without_end_is_left_out(text: str) -> None:
     """Any backend can send one, and ask for diagnostics then."""
     line = json.dumps({"n": 1, "t": None, "dir": "in", "link": "l", "version": "1.6", "frame": text}).encode()
-    told = json.loads(frames([line], None, None))
+    told = json.loads(frame_lines([line], None, None))
     assert told["frame"] == f"({len(text)} characters that are no JSON)"
 
 

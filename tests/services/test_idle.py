@@ -47,6 +47,6 @@ async def test_a_connected_station_without_polled_devices_sets_no_timer_that_is_
             lambda: all(wait_s > QUIET_S for wait_s in due_in_s())
         )  # one that comes again and again never lets it
         assert due_in_s(), "the heartbeat is due some day"
-        station._leave(0)
+        station._request_exit(0)
         assert await running == 0
         await store.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from busy_machine import deadline, stretched
 
-from agent.assembly.domain_setup import stranded_payments, terms_with
+from agent.assembly.domain_setup import startup_payment_terms, stranded_payments
 from agent.domain.payment import Payment, PayState, Terms, reference
 from agent.domain.tariff import Tariff
 from agent.model.bank_card import BankCard
@@ -111,15 +111,15 @@ def test_a_station_whose_file_has_no_terminal_any_more_still_knows_its_payments(
     file.write_text('[station]\nstate_dir = "state"\n[[evse]]\nnumber = 1\n')
     facts = {"payment": {"c": payment("c", PayState.VOID_PENDING).record()}}
     loaded = load(file)
-    assert terms_with(loaded, facts) == Terms(0, {})
-    assert terms_with(loaded, {"poisoned": {"payment/d": {}}}) == Terms(0, {})
-    assert terms_with(loaded, {"payment": {}, "poisoned": {"payment/d": {"reviewed": True}}}) is None
+    assert startup_payment_terms(loaded, facts) == Terms(0, {})
+    assert startup_payment_terms(loaded, {"poisoned": {"payment/d": {}}}) == Terms(0, {})
+    assert startup_payment_terms(loaded, {"payment": {}, "poisoned": {"payment/d": {"reviewed": True}}}) is None
     [said] = stranded_payments(loaded, facts)
     assert "1 payment is unfinished" in said
     assert stranded_payments(loaded, {"payment": {"a": payment("a", PayState.COMMITTED).record()}}) == []
     file.write_text(file.read_text() + '[terminal]\ndriver = "terminal_payter"\nhost = "127.0.0.1"\n')
     loaded = load(file)
-    assert terms_with(loaded, facts) == Terms(0, {0: (1,)})
+    assert startup_payment_terms(loaded, facts) == Terms(0, {0: (1,)})
     assert stranded_payments(loaded, facts) == []
 
 

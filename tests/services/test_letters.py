@@ -13,7 +13,7 @@ import pytest
 from busy_machine import stretched
 from test_store import ended, sampled, started
 
-from agent.assembly.dead_letter_queries import answer
+from agent.assembly.dead_letter_queries import answer_dead_letters
 from agent.ports.store import Put
 from agent.services.store import dead_letters
 from agent.services.store.store import Store
@@ -174,6 +174,6 @@ async def test_a_number_that_no_letter_has_is_refused(tmp_path: Path) -> None:
     for seq in (2**70, -(2**70)):
         for do in ("drop", "resend", "list"):
             question = {"do": do, "seqs": [seq], "store": str(store.path.resolve())}
-            assert "seqs" in (await answer(store, question)).get("error", "")
+            assert "seqs" in (await answer_dead_letters(store, question)).get("error", "")
     assert len(await store.dead()) > 0
     await store.close()
