@@ -144,7 +144,7 @@ def _run_file(path: Path, clock_rate: float, rtc_offset_s: float, scale: str | N
     from agent.services.clock import Scale
 
     try:
-        options = station.Options(clock_rate, rtc_offset_s, Scale.of(scale) if scale else None)
+        options = station.Options(clock_rate, rtc_offset_s, Scale.from_text(scale) if scale else None)
         return asyncio.run(station.run(file, options, store))
     except* SettingsError as group:
         _print_errors(group, path)

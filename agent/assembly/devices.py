@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING, Protocol
 from agent.domain.evse import Site
 from agent.domain.orders import SetLamp, Show
 from agent.model.types import Lamp, Screen
-from agent.services.devices.board import Alive, BoardKeeper
-from agent.services.devices.dispatch import Hands
-from agent.services.devices.indicators import BuzzerKeeper, LampKeeper, PowerKeeper
-from agent.services.devices.supervisor import ButtonsKeeper, DisplayKeeper, Keeper, MeterKeeper, ReaderKeeper
+from agent.services.devices.board import BoardSupervisor, LivenessSignal
+from agent.services.devices.dispatch import OrderDispatch
+from agent.services.devices.indicators import BuzzerSupervisor, LampSupervisor, PowerSupervisor
+from agent.services.devices.supervisor import (
+    ButtonsSupervisor,
+    DeviceSupervisor,
+    DisplaySupervisor,
+    MeterSupervisor,
+    ReaderSupervisor,
+)
 from agent.services.engine import Engine
-from agent.services.files.orders import Files, UpdaterKeeper
+from agent.services.files.orders import FileOrders, UpdaterSupervisor
 
 if TYPE_CHECKING:
-    from agent.services.devices.configured import Composed
+    from agent.services.devices.configured import ComposedDevice
 
 
 class Station(Protocol):
@@ -24,78 +30,78 @@ class Station(Protocol):
 
     site: Site
     engine: Engine
-    hands: Hands
-    files: Files
-    alive: Alive
+    hands: OrderDispatch
+    files: FileOrders
+    alive: LivenessSignal
     screens: dict[int, Screen]
     lamps: dict[int, Lamp]
-    keepers: list[Keeper]
+    keepers: list[DeviceSupervisor]
 
 
-def add_supervisor(station: Station, device: Composed) -> None:
+def add_supervisor(station: Station, device: ComposedDevice) -> None:
     station.keepers.append(SUPERVISORS[device.role](station, device))
 
 
-def _board_supervisor(station: Station, d: Composed) -> Keeper:
-    keeper = BoardKeeper(d.evse, d.name, d.opening, station.engine.post, station.alive)
+def _board_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
+    keeper = BoardSupervisor(d.evse, d.name, d.opening, station.engine.post_event, station.alive)
     station.hands.boards[d.evse] = keeper
     return keeper
 
 
-def _meter_supervisor(station: Station, d: Composed) -> Keeper:
-    keeper = station.hands.meters[d.evse] = MeterKeeper(d.evse, d.name, d.opening, station.engine.post)
+def _meter_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
+    keeper = station.hands.meters[d.evse] = MeterSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
     return keeper
 
 
-def _reader_supervisor(station: Station, d: Composed) -> Keeper:
-    return ReaderKeeper(d.evse, d.name, d.opening, station.engine.post)
+def _reader_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
+    return ReaderSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
 
 
-def _buttons_supervisor(station: Station, d: Composed) -> Keeper:
-    return ButtonsKeeper(d.evse, d.name, d.opening, station.engine.post)
+def _buttons_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
+    return ButtonsSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
 
 
-def _lamp_supervisor(station: Station, d: Composed) -> Keeper:
+def _lamp_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
     """What it has to show was ordered before it was there; the same holds for the display."""
-    keeper = station.hands.lamps[d.evse] = LampKeeper(d.evse, d.name, d.opening, station.engine.post)
+    keeper = station.hands.lamps[d.evse] = LampSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
     lamp = station.lamps.get(d.evse, Lamp.OFF)
-    keeper.do(SetLamp(d.evse, lamp, station.site.settings.number("light_intensity")))
+    keeper.accept_order(SetLamp(d.evse, lamp, station.site.settings.number("light_intensity")))
     return keeper
 
 
-def _buzzer_supervisor(station: Station, d: Composed) -> Keeper:
-    keeper = station.hands.buzzer = BuzzerKeeper(d.evse, d.name, d.opening, station.engine.post)
+def _buzzer_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
+    keeper = station.hands.buzzer = BuzzerSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
     return keeper
 
 
-def _power_supervisor(station: Station, d: Composed) -> Keeper:
-    return PowerKeeper(d.evse, d.name, d.opening, station.engine.post)
+def _power_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
+    return PowerSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
 
 
-def _updater_supervisor(station: Station, d: Composed) -> Keeper:
+def _updater_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
     files = station.files
-    keeper = files.updater = UpdaterKeeper(d.name, d.opening, station.engine.post, files.known)
+    keeper = files.updater = UpdaterSupervisor(d.name, d.opening, station.engine.post_event, files.known)
     return keeper
 
 
-def _terminal_supervisor(station: Station, d: Composed) -> Keeper:
-    from agent.services.devices.terminal import TerminalKeeper  # most stations have none
+def _terminal_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
+    from agent.services.devices.terminal import TerminalSupervisor  # most stations have none
 
-    keeper = station.hands.terminals[d.evse] = TerminalKeeper(d.evse, d.name, d.opening, station.engine.post)
+    keeper = station.hands.terminals[d.evse] = TerminalSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
     return keeper
 
 
-def _display_supervisor(station: Station, d: Composed) -> Keeper:
+def _display_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
     """One of the whole station serves the outlets that have none of their own."""
-    keeper = DisplayKeeper(d.evse, d.name, d.opening, station.engine.post)
+    keeper = DisplaySupervisor(d.evse, d.name, d.opening, station.engine.post_event)
     for number in [d.evse] if d.evse else list(station.site.evses):
         its_keeper = station.hands.displays.setdefault(number, keeper)
         if its_keeper is keeper and number in station.screens:
-            keeper.do(Show(number, station.screens[number]))
+            keeper.accept_order(Show(number, station.screens[number]))
     return keeper
 
 
-SUPERVISORS: dict[str, Callable[[Station, Composed], Keeper]] = {
+SUPERVISORS: dict[str, Callable[[Station, ComposedDevice], DeviceSupervisor]] = {
     "board": _board_supervisor,
     "meter": _meter_supervisor,
     "reader": _reader_supervisor,

@@ -9,7 +9,7 @@ from typing import Any
 from agent.domain.evse import Site
 from agent.domain.faults import JAMS, KEPT, heaviest_first
 from agent.model.types import STATION, EvseId, Fault
-from agent.services.devices.supervisor import Keeper
+from agent.services.devices.supervisor import DeviceSupervisor
 from agent.services.store.store import Store
 
 ASK = "faults"
@@ -18,13 +18,13 @@ CLEARABLE = KEPT | JAMS
 Row = Mapping[str, Any]
 
 
-def fault_rows(site: Site, keepers: Sequence[Keeper]) -> list[Row]:
+def fault_rows(site: Site, keepers: Sequence[DeviceSupervisor]) -> list[Row]:
     """One row per fault and outlet, the heaviest first; outlet 0 is the station. ``shown``: the board still says so."""
     disk = {"evse": STATION, "fault": Fault.STORE_FAILED.value, "latched": False, "shown": False, "waits": False}
     return [*([] if site.store_ok else [{**disk, "trouble": []}]), *_evse_fault_rows(site, keepers)]
 
 
-def _evse_fault_rows(site: Site, keepers: Sequence[Keeper]) -> list[Row]:
+def _evse_fault_rows(site: Site, keepers: Sequence[DeviceSupervisor]) -> list[Row]:
     return [
         {
             "evse": evse.number,
@@ -41,7 +41,7 @@ def _evse_fault_rows(site: Site, keepers: Sequence[Keeper]) -> list[Row]:
     ]
 
 
-def _keeper_reports(keeper: Keeper, number: EvseId, fault: Fault) -> bool:
+def _keeper_reports(keeper: DeviceSupervisor, number: EvseId, fault: Fault) -> bool:
     return keeper.fault is fault and keeper.evse in (STATION, number)
 
 

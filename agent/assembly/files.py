@@ -11,11 +11,11 @@ from agent.domain.evse import Site
 from agent.domain.orders import SendLog
 from agent.services.clock import Clock
 from agent.services.engine import Engine
-from agent.services.files.orders import Files
+from agent.services.files.orders import FileOrders
 from agent.services.keys.key_store import NamedFiles, Pki
-from agent.services.keys.orders import Keys
+from agent.services.keys.orders import KeyOrders
 from agent.services.logs.buffer import LogRing
-from agent.services.logs.masking import Mask
+from agent.services.logs.masking import LogMask
 from agent.services.status import StatusSocket
 from agent.services.store.store import Store
 from agent.station_file.settings import StationFile
@@ -34,13 +34,13 @@ class Station(Protocol):
     ring: LogRing
     site: Site
     clock: Clock
-    mask: Mask
-    keys: Keys
+    mask: LogMask
+    keys: KeyOrders
 
     def status_snapshot(self) -> dict[str, Any]: ...
 
 
-def files_of(station: Station) -> Files:
+def files_of(station: Station) -> FileOrders:
     file = station.file
     folder = file.station.state_dir / "files"
     ca = next((b.ca for b in file.backends if b.ca is not None), None)
@@ -59,19 +59,19 @@ def files_of(station: Station) -> Files:
             lambda: station.clock.now().utc_s,
         ).collect_parts(order)
         # free text of a backend (error descriptions, messages to the driver) repeats tokens where no name says so
-        return lambda: {name: station.mask.masked(content.decode()).encode() for name, content in made().items()}
+        return lambda: {name: station.mask.mask_text(content.decode()).encode() for name, content in made().items()}
 
     def manufacturer_roots() -> list[bytes]:
         """Installed ones, and those of the station file."""
         return [pem.encode() for pem in station.keys.pki.trusted_pems(Use.MANUFACTURER_ROOT)]
 
     def post_event(event: Event) -> None:
-        station.engine.post(event)
+        station.engine.post_event(event)
 
-    return Files(folder, post_event, diagnostics_parts, manufacturer_roots, ca)
+    return FileOrders(folder, post_event, diagnostics_parts, manufacturer_roots, ca)
 
 
-def keys_of(station: Station) -> Keys:
+def keys_of(station: Station) -> KeyOrders:
     """Keys and certificates; the roots of the station file are trusted beside installed ones."""
     file, site = station.file, station.site
     csms = [(Use.CSMS_ROOT, b.ca) for b in file.backends if b.ca is not None]
@@ -79,7 +79,7 @@ def keys_of(station: Station) -> Keys:
     own = tuple(b.client_cert for b in file.backends if b.client_cert is not None)
     pki = Pki(file.station.state_dir / "pki", NamedFiles((*csms, *manufacturer), own))
     site.certificates, site.roots = pki.entries, lambda: len(pki.trusted_pems(Use.CSMS_ROOT))
-    return Keys(pki, station.engine.post, file.station.serial or file.station.id)
+    return KeyOrders(pki, station.engine.post_event, file.station.serial or file.station.id)
 
 
 def security_log(site: Site, clock: Clock) -> list[dict[str, Any]]:

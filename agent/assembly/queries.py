@@ -11,7 +11,7 @@ from agent.domain.evse import Site
 from agent.domain.terminal_messages import PaymentReviewed
 from agent.model.types import EvseId
 from agent.ocpp.link import Link
-from agent.services.devices.supervisor import Keeper
+from agent.services.devices.supervisor import DeviceSupervisor
 from agent.services.engine import Engine
 from agent.services.status import Asked
 from agent.services.store.store import Store
@@ -29,7 +29,7 @@ class Station(Protocol):
     @property
     def links(self) -> Mapping[str, Link]: ...
     @property
-    def keepers(self) -> Sequence[Keeper]: ...
+    def keepers(self) -> Sequence[DeviceSupervisor]: ...
 
 
 def status_socket_queries(station: Station) -> dict[str, Asked]:
@@ -46,8 +46,8 @@ def status_socket_queries(station: Station) -> dict[str, Asked]:
         from agent.assembly import payment_queries
 
         async def mark_reviewed(payment: str) -> None:
-            station.engine.post(PaymentReviewed(payment))
-            await station.engine.ping()
+            station.engine.post_event(PaymentReviewed(payment))
+            await station.engine.wait_until_handled()
 
         return await payment_queries.answer_payments(station.store, question, mark_reviewed)
 
@@ -56,8 +56,8 @@ def status_socket_queries(station: Station) -> dict[str, Asked]:
 
         async def acknowledge_faults(evse: EvseId) -> None:
             log.warning("outlet %d: somebody has looked at its latched faults and wants them cleared", evse)
-            station.engine.post(FaultsAcknowledged(evse))
-            await station.engine.ping()
+            station.engine.post_event(FaultsAcknowledged(evse))
+            await station.engine.wait_until_handled()
 
         def current_rows() -> list[fault_queries.Row]:
             return fault_queries.fault_rows(station.site, station.keepers)

@@ -13,7 +13,7 @@ from agent.domain.metrology import record
 from agent.model.types import Lamp, Screen
 from agent.ocpp.link import Link
 from agent.services.clock import Clock
-from agent.services.devices.supervisor import Keeper
+from agent.services.devices.supervisor import DeviceSupervisor
 from agent.services.store.store import Store
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Station(Protocol):
     @property
     def links(self) -> Mapping[str, Link]: ...
     @property
-    def keepers(self) -> Sequence[Keeper]: ...
+    def keepers(self) -> Sequence[DeviceSupervisor]: ...
     @property
     def screens(self) -> Mapping[int, Screen]: ...
     @property

@@ -45,16 +45,16 @@ from agent.ocpp.transport import connector
 from agent.ocpp.transport.timeouts import wait
 from agent.ports.store import Put, StoreError
 from agent.services.clock import Boot, Clock, Scale
-from agent.services.devices.board import Alive
-from agent.services.devices.dispatch import Hands
-from agent.services.devices.supervisor import Keeper
+from agent.services.devices.board import LivenessSignal
+from agent.services.devices.dispatch import OrderDispatch
+from agent.services.devices.supervisor import DeviceSupervisor
 from agent.services.engine import Engine
 from agent.services.logs.buffer import LogRing
-from agent.services.logs.masking import Mask
-from agent.services.sd_notify import notify
+from agent.services.logs.masking import LogMask
+from agent.services.sd_notify import notify_systemd
 from agent.services.status import StatusSocket
 from agent.services.store.store import Store
-from agent.services.watchdog import watch
+from agent.services.watchdog import feed_watchdogs
 from agent.station_file.settings import Backend, StationFile
 
 if TYPE_CHECKING:
@@ -104,17 +104,17 @@ class Station:
         self._boot_reason = self._find_boot_reason()
         self.site = self._make_site()
         self.engine = Engine(assemble(self.site), store, self.clock)
-        self.hands = Hands(self.engine.post)
-        self.engine.hands = self.hands
+        self.hands = OrderDispatch(self.engine.post_event)
+        self.engine.order_dispatch = self.hands
         self.engine.restart = self._restart_or_shut_down
-        self.mask = Mask()
-        self.engine.hearing = self.mask.hearing
-        self.engine.watch = self._observe_order
+        self.mask = LogMask()
+        self.engine.before_event = self.mask.before_event
+        self.engine.after_event = self._observe_order
         self._spoken: dict[str, str] = {}
         self.screens: dict[int, Screen] = {}
         self.lamps: dict[int, Lamp] = {}
-        self.keepers: list[Keeper] = []
-        self.alive = Alive()
+        self.keepers: list[DeviceSupervisor] = []
+        self.alive = LivenessSignal()
         self.ready = False
         self._answered = asyncio.Event()
         self.status = StatusSocket(self._socket_path(), self.status_snapshot, lambda: self.clock.now().utc_s)
@@ -125,9 +125,9 @@ class Station:
         self.links = {b.name: self._make_link(b) for b in file.backends}
         self.engine.links.update(self.links)
         for b in file.backends:
-            self.mask.secret(b.password)
+            self.mask.learn_secret(b.password)
         self.status.asks |= status_socket_queries(self)
-        self.status.still = self.engine.still
+        self.status.still = self.engine.hold_still
 
     def _socket_path(self) -> Path:
         """systemd's runtime directory is open to the agent's group, the state directory is not."""
@@ -173,7 +173,7 @@ class Station:
             clock=self.clock,
             settings=self.site.settings,
             evse_numbers=tuple(self.site.evses),
-            hear=self.engine.post,
+            hear=self.engine.post_event,
             trace=self._trace_frame,
             password=lambda: self._backend_password(backend),
             access=lambda: self.site.access(backend.name),
@@ -198,7 +198,7 @@ class Station:
         if backend.password_file is not None:
             try:
                 text = backend.password_file.read_text("utf-8").strip()
-                self.mask.secret(text)
+                self.mask.learn_secret(text)
                 return text
             except OSError as e:
                 log.error("backend %s: password_file %s: %s", backend.name, backend.password_file, e.strerror)
@@ -237,10 +237,10 @@ class Station:
             loop.add_signal_handler(signum, self._request_exit, 0)
         for complaint in stranded_payments(self.file, self._facts):
             log.warning("%s", complaint)
-        self.engine.post(Started(self._facts))
+        self.engine.post_event(Started(self._facts))
         self._facts = {"meter": self._facts.get("meter", {})}  # the rest may be a list of thousands
         if self.clock.boot.offset_s is not None:
-            self.engine.post(ClockTrusted())
+            self.engine.post_event(ClockTrusted())
         if self.store.set_aside is not None:
             log.error("the store was damaged; it was set aside as %s, a new one is in use", self.store.set_aside)
         async with self.status, asyncio.TaskGroup() as group:
@@ -254,7 +254,7 @@ class Station:
             code = await self._exit
             await self._shut_down()
             for keeper in self.keepers:
-                keeper.leave()
+                keeper.prepare_to_stop()
             for work in (*works, *self._tasks):
                 work.cancel()
         logging.getLogger().removeHandler(self.ring)
@@ -281,26 +281,26 @@ class Station:
             Put("poisoned", f"boot/{k}", {"record": r, "why": "no boot"}) for k, r in self.clock.unreadable.items()
         ]
         gone = [Put("boot", k, None) for k in self.clock.unreadable]
-        puts = [*aside, *gone, Put("boot", str(boot.number), boot.record()), Put("restart", "ordered", None)]
+        puts = [*aside, *gone, Put("boot", str(boot.number), boot.to_record()), Put("restart", "ordered", None)]
         try:
             await self.store.commit(puts)
         except StoreError as e:
             log.error("the boot is not on disk yet: %s", e)
-            self.engine.remember("boot", str(boot.number), boot.record())
+            self.engine.remember_fact("boot", str(boot.number), boot.to_record())
 
     async def _record_uptime_regularly(self) -> None:
         while True:
             await asyncio.sleep(SEEN_S)
             self._record_uptime()
-            self.engine.post(TimeCame("store:"))  # what is remembered goes with the next event
+            self.engine.post_event(TimeCame("store:"))  # what is remembered goes with the next event
 
     def _record_uptime(self) -> None:
-        boot = self.clock.seen()
-        self.engine.remember("boot", str(boot.number), boot.record())
+        boot = self.clock.mark_boot_alive()
+        self.engine.remember_fact("boot", str(boot.number), boot.to_record())
         for link in self.links.values():
             if link.up and self._spoken.get(link.name) != link.version:
                 self._spoken[link.name] = link.version
-                self.engine.remember("spoken", link.name, {"version": link.version})
+                self.engine.remember_fact("spoken", link.name, {"version": link.version})
 
     _tasks: tuple[asyncio.Task[None], ...] = ()
     sinks: Sinks | None = None
@@ -311,34 +311,34 @@ class Station:
             await wait(self._answered, HEAD_START_S)
         alone = resume_garbage_collection()
         from agent.assembly.devices import add_supervisor
-        from agent.services.devices.configured import compose
+        from agent.services.devices.configured import compose_devices
 
-        for device in compose(self.file, self.clock.stamp):
+        for device in compose_devices(self.file, self.clock.boot_stamp):
             for complaint in device.complaints:
                 log.warning("%s", complaint)
             add_supervisor(self, device)
         tasks = [group.create_task(k.run()) for k in self.keepers]
-        tasks.append(group.create_task(watch(self.engine, self.alive, bool(self.hands.boards))))
+        tasks.append(group.create_task(feed_watchdogs(self.engine, self.alive, bool(self.hands.boards))))
         self._tasks = tuple(tasks)
         for number in self.site.evses:
             if number not in self.hands.boards:
                 log.warning("EVSE %d has no board in the station file: it stays out of service", number)
-                self.engine.post(FaultRaised(number, Fault.BOARD_SILENT))
+                self.engine.post_event(FaultRaised(number, Fault.BOARD_SILENT))
         for keeper in self.keepers:
             await keeper.seen.wait()
-        await self.engine.ping()
+        await self.engine.wait_until_handled()
         if alone:
             freeze_garbage_collection()
         self.ready = True
         self.status.changed()
-        notify("READY=1\nSTATUS=in service")
+        notify_systemd("READY=1\nSTATUS=in service")
 
     def _clock_changed(self, boot: Boot) -> None:
         off_s = self.clock.rtc_off_s
         if off_s is not None and abs(off_s) > RTC_OFF_S and not self.clock.hurried:
             log.warning("the board's real-time clock is off by %.0f s (not used; check its battery)", off_s)
-        self.engine.remember("boot", str(boot.number), boot.record())
-        self.engine.post(ClockTrusted())
+        self.engine.remember_fact("boot", str(boot.number), boot.to_record())
+        self.engine.post_event(ClockTrusted())
 
     # --- ending ------------------------------------------------------------------------------------------------
 
@@ -352,7 +352,7 @@ class Station:
             self._request_exit(0)
             return
         log.info("restart ordered (%s, %s)", order.reason, "hard" if order.hard else "soft")
-        self.engine.remember("restart", "ordered", {"reason": order.reason, "hard": order.hard})
+        self.engine.remember_fact("restart", "ordered", {"reason": order.reason, "hard": order.hard})
         self._boot_board = order.reason == "FirmwareUpdate"
         self._request_exit(0)
 
@@ -360,18 +360,18 @@ class Station:
 
     async def _shut_down(self) -> None:
         """Release off, sessions on disk, replies on the wire; then every device's context closes."""
-        notify("STOPPING=1")
+        notify_systemd("STOPPING=1")
         self._record_uptime()
-        self.engine.post(StopRequested())
-        await self.engine.ping()
-        await self.hands.settled(STOP_S)
-        await self.engine.ping()  # what a terminal has answered is on disk
+        self.engine.post_event(StopRequested())
+        await self.engine.wait_until_handled()
+        await self.hands.wait_until_settled(STOP_S)
+        await self.engine.wait_until_handled()  # what a terminal has answered is on disk
         for link in self.links.values():
             await link.flush(FLUSH_S if self._exit.result() == 0 and link.up else 0.5)
         self.files.close()
         self.keys.close()
         if self._boot_board and self.files.updater is not None:
-            await self.files.updater.reboot()
+            await self.files.updater.reboot_board()
 
     # --- what is shown -----------------------------------------------------------------------------------------
 
@@ -421,7 +421,7 @@ async def run(file: StationFile, options: Options, begun: Store) -> int:
     store = await begun.opened()
     try:
         station = Station(file, options, store, await store.facts())
-        station.mask.install()
+        station.mask.install_filter()
         return await station.run()
     finally:
         await store.close()

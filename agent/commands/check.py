@@ -23,7 +23,7 @@ from agent.station_file.problems import Problem, placed
 from agent.station_file.settings import SettingsError, StationFile, load, meant
 
 if TYPE_CHECKING:
-    from agent.services.devices.configured import Composed
+    from agent.services.devices.configured import ComposedDevice
 
 GOOD, WRONG = 0, 2
 
@@ -149,16 +149,16 @@ def _socket_complaints(file: StationFile) -> Iterator[str]:
 
 def device_complaints(file: StationFile) -> list[str]:
     """Of the devices alone, also of a file in which something else is wrong."""
-    from agent.services.devices.configured import compose
+    from agent.services.devices.configured import compose_devices
 
     try:
-        composed = compose(file, lambda: (0, 0.0))
+        composed = compose_devices(file, lambda: (0, 0.0))
     except SettingsError as e:
         return e.problems
     return [c for device in composed for c in device.complaints] + _serial_line_complaints(file, composed)
 
 
-def _serial_line_complaints(file: StationFile, composed: Sequence[Composed]) -> list[str]:
+def _serial_line_complaints(file: StationFile, composed: Sequence[ComposedDevice]) -> list[str]:
     """All devices on one serial line speak at its speed."""
     from agent.services.devices.configured import fitting_of
 

@@ -24,7 +24,7 @@ from agent.model.fastclass import frozen
 from agent.model.types import MeterIdentity, MeterPolicy, Reading
 from agent.ports import DeviceError
 from agent.ports.store import StoreError
-from agent.services.devices.configured import Composed, compose
+from agent.services.devices.configured import ComposedDevice, compose_devices
 from agent.services.store.store import Store, StoreRefused
 from agent.station_file.settings import NOMINAL_V, SettingsError, StationFile
 
@@ -47,7 +47,7 @@ class Options:
 class ProbedDevice:
     """One device and what was found."""
 
-    device: Composed
+    device: ComposedDevice
     identity: MeterIdentity | TerminalIdentity | None
     findings: tuple[Finding, ...]
     took_s: float
@@ -93,7 +93,7 @@ def _print_progress(text: str) -> None:
 
 
 async def _probe_station(file: StationFile, options: Options, say: Callable[[str], None]) -> list[ProbedDevice]:
-    devices = _choose_devices(compose(file, _monotonic_stamp), options.only)
+    devices = _choose_devices(compose_devices(file, _monotonic_stamp), options.only)
     store = await _open_locked_store(file)
     try:
         facts = await store.facts() if store is not None else {}
@@ -103,7 +103,7 @@ async def _probe_station(file: StationFile, options: Options, say: Callable[[str
             await store.close()
 
 
-def _choose_devices(devices: list[Composed], only: Sequence[str]) -> list[Composed]:
+def _choose_devices(devices: list[ComposedDevice], only: Sequence[str]) -> list[ComposedDevice]:
     """Raises ``SettingsError`` for a name that is none."""
     names = [d.name for d in devices]
     if unknown := [n for n in only if n not in names]:
@@ -120,7 +120,7 @@ async def _open_locked_store(file: StationFile) -> Store | None:
 
 
 async def _probe_device(
-    file: StationFile, device: Composed, facts: dict[str, Any], options: Options, say: Callable[[str], None]
+    file: StationFile, device: ComposedDevice, facts: dict[str, Any], options: Options, say: Callable[[str], None]
 ) -> ProbedDevice:
     say(f"{device.name}: opening")
     began_s, identity = time.monotonic(), None
@@ -141,7 +141,12 @@ async def _probe_device(
 
 
 async def _probe_meter(
-    file: StationFile, device: Composed, port: Any, facts: dict[str, Any], seconds: float, say: Callable[[str], None]
+    file: StationFile,
+    device: ComposedDevice,
+    port: Any,
+    facts: dict[str, Any],
+    seconds: float,
+    say: Callable[[str], None],
 ) -> tuple[MeterIdentity, list[Finding]]:
     readings: list[Reading] = []
     until_s = time.monotonic() + seconds

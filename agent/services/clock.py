@@ -34,7 +34,7 @@ class Scale:
     scaled_s: float
 
     @classmethod
-    def of(cls, text: str) -> Scale:
+    def from_text(cls, text: str) -> Scale:
         """``NAME,REAL_S,SCALED_S``. Raises ``ValueError``."""
         name, real_s, scaled_s = text.split(",")
         return cls(name, float(real_s), float(scaled_s))
@@ -50,7 +50,7 @@ class Boot:
     offset_s: float | None = None
     last_utc_s: float | None = None
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         return {"id": self.id, "offset_s": self.offset_s, "last_utc_s": self.last_utc_s}
 
 
@@ -76,8 +76,8 @@ class Clock:
         self._rtc = rtc
         self.changed: Callable[[Boot], None] = lambda boot: None
         self._boottime = boottime
-        self._boots = {b.number: b for key, record in remembered.items() if (b := _boot(key, record)) is not None}
-        self.unreadable = {k: r for k, r in remembered.items() if _boot(k, r) is None}
+        self._boots = {b.number: b for key, record in remembered.items() if (b := _parse_boot(key, record)) is not None}
+        self.unreadable = {k: r for k, r in remembered.items() if _parse_boot(k, r) is None}
         taken = max([above, *self._boots, *(int(k) for k in self.unreadable if k.isdecimal())])
         # the stamps of another time scale cannot be compared with those of this one
         identity = f"{boot_id or kernel_boot_id()}x{self._scale.name}"
@@ -96,7 +96,7 @@ class Clock:
         offset = self.boot.offset_s
         return Moment(Stamp(self.boot.number, t_s), None if offset is None else offset + t_s)
 
-    def stamp(self) -> tuple[int, float]:
+    def boot_stamp(self) -> tuple[int, float]:
         """Boot number and seconds, for drivers."""
         return self.boot.number, self._t_s()
 
@@ -104,9 +104,9 @@ class Clock:
         boot = self._boots.get(stamp.boot)
         if boot is not None and boot.offset_s is not None:
             return boot.offset_s + stamp.t_s
-        return self._bracketed(stamp)
+        return self._bracketed_utc_s(stamp)
 
-    def _bracketed(self, stamp: Stamp) -> float:
+    def _bracketed_utc_s(self, stamp: Stamp) -> float:
         """A boot whose time was never known: after everything known before it, before everything known after it."""
         earlier = [b.last_utc_s for n, b in self._boots.items() if n < stamp.boot and b.last_utc_s is not None]
         later = [b.offset_s for n, b in self._boots.items() if n > stamp.boot and b.offset_s is not None]
@@ -127,7 +127,7 @@ class Clock:
         if not BUILT_UTC_S <= utc_s <= LAST_UTC_S:
             return
         if self.boot.offset_s is None:
-            self._set(offset, t_s)
+            self._set_offset(offset, t_s)
             return
         if self.hurried or round_trip_s > ROUND_TRIP_MAX_S:
             return  # a hurried clock cannot be compared with a real one
@@ -136,32 +136,34 @@ class Clock:
             return
         self._doubts = [*(d for d in self._doubts if abs(d - offset) <= STEP_S), offset]
         if len(self._doubts) >= STEADY:
-            self._set(offset, t_s)
+            self._set_offset(offset, t_s)
 
-    def _set(self, offset_s: float, t_s: float) -> None:
+    def _set_offset(self, offset_s: float, t_s: float) -> None:
         self._doubts.clear()
-        self._keep(Boot(self.boot.number, self.boot.id, offset_s, offset_s + t_s))
+        self._keep_boot(Boot(self.boot.number, self.boot.id, offset_s, offset_s + t_s))
         self.changed(self.boot)
 
-    def _keep(self, boot: Boot) -> None:
+    def _keep_boot(self, boot: Boot) -> None:
         self.boot = self._boots[boot.number] = boot
 
-    def seen(self) -> Boot:
+    def mark_boot_alive(self) -> Boot:
         """The present boot, alive until now: to be made durable now and then and before what is billed, so that a
         later boot that never learns the time is not put before it."""
         now = self.now().stamp
-        self._keep(Boot(now.boot, self.boot.id, self.boot.offset_s, self.utc_s(now)))
+        self._keep_boot(Boot(now.boot, self.boot.id, self.boot.offset_s, self.utc_s(now)))
         return self.boot
 
 
-def _boot(key: str, record: Any) -> Boot | None:
+def _parse_boot(key: str, record: Any) -> Boot | None:
     """None: no boot at all. A time in it that cannot be is forgotten, the rest is good."""
     if not (key.isdecimal() and isinstance(record, Mapping) and isinstance(record.get("id"), str)):
         return None
-    return Boot(int(key), record["id"], _sane(record.get("offset_s")), _sane(record.get("last_utc_s")))
+    return Boot(
+        int(key), record["id"], _plausible_utc_s(record.get("offset_s")), _plausible_utc_s(record.get("last_utc_s"))
+    )
 
 
-def _sane(utc_s: Any) -> float | None:
+def _plausible_utc_s(utc_s: Any) -> float | None:
     """An offset may lie long before this program (it is the UTC of stamp 0), nothing lies after its life."""
     number = isinstance(utc_s, int | float) and not isinstance(utc_s, bool)
     return float(utc_s) if number and -LAST_UTC_S * 1000 <= utc_s <= LAST_UTC_S else None

@@ -60,15 +60,15 @@ class LinkRoom(Protocol):
     def refresh(self) -> None: ...
 
 
-class HandsRoom(Protocol):
+class DispatchRoom(Protocol):
     """What the engine asks of the hardware side; nothing of it blocks."""
 
-    def do(self, order: Order) -> None: ...
-    def hearing(self, event: Event) -> None:
+    def dispatch_order(self, order: Order) -> None: ...
+    def before_event(self, event: Event) -> None:
         """This event is about to be handled."""
 
 
-class Durable(Protocol):
+class DurableStore(Protocol):
     async def commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]] = ()) -> None: ...
 
 
@@ -77,7 +77,7 @@ class Batch:
     """One event's durable transaction, until the disk has it; ``told``: queue and message."""
 
     puts: list[Put]
-    told: list[tuple[str, Any]]
+    messages: list[tuple[str, Any]]
     promised: list[Order] = field(default_factory=list)
 
 
@@ -92,38 +92,38 @@ class Engine:
     """``restart`` is called when the domain wants the process to end; ``watch`` after every event (the status),
     ``hearing`` before."""
 
-    def __init__(self, blocks: Blocks, store: Durable, clock: ClockPort) -> None:
+    def __init__(self, blocks: Blocks, store: DurableStore, clock: ClockPort) -> None:
         self.links: dict[str, LinkRoom] = {}
-        self.hands: HandsRoom | None = None
+        self.order_dispatch: DispatchRoom | None = None
         self.restart: Callable[[Restart | Leave], None] = lambda order: None
-        self.watch: Callable[[Order | None], None] = lambda order: None
-        self.hearing: Callable[[Event], None] = lambda event: None
+        self.after_event: Callable[[Order | None], None] = lambda order: None
+        self.before_event: Callable[[Event], None] = lambda event: None
         self._blocks = blocks
         self._store = store
         self._clock = clock
         self._queue: asyncio.Queue[Event | Pause] = asyncio.Queue()
-        self._timers = Timers(clock, self.post)
+        self._timers = Timers(clock, self.post_event)
         self._unsaved: list[Batch] = []
         self._own: list[Put] = []
         """Facts of the services: a transaction of their own would double the wait for release."""
         self._failing = False
         self._retry: asyncio.TimerHandle | None = None
 
-    def post(self, event: Event) -> None:
+    def post_event(self, event: Event) -> None:
         """Say what has happened. From the event loop's thread only."""
         self._queue.put_nowait(event)
 
-    def remember(self, kind: str, key: str, value: dict[str, Any]) -> None:
+    def remember_fact(self, kind: str, key: str, value: dict[str, Any]) -> None:
         """Keep a fact of the services themselves; it goes with the next event's transaction."""
         self._own.append(Put(kind, key, value))
 
-    async def ping(self) -> None:
+    async def wait_until_handled(self) -> None:
         """Returns when the engine has handled everything that was posted before: the proof that it lives."""
-        async with self.still():
+        async with self.hold_still():
             pass
 
     @asynccontextmanager
-    async def still(self) -> AsyncIterator[None]:
+    async def hold_still(self) -> AsyncIterator[None]:
         """Inside, everything that was posted before is handled, and nothing is half done."""
         pause = Pause()
         self._queue.put_nowait(pause)
@@ -140,83 +140,87 @@ class Engine:
                 item.reached.set()
                 await item.over.wait()
             else:
-                await self.handle(item)
+                await self.handle_event(item)
 
-    async def handle(self, event: Event) -> None:
-        self.hearing(event)
-        if self.hands is not None:
-            self.hands.hearing(event)
-        orders = _one_release_each(self._blocks.handle(event, self._clock.now()))
+    async def handle_event(self, event: Event) -> None:
+        self.before_event(event)
+        if self.order_dispatch is not None:
+            self.order_dispatch.before_event(event)
+        orders = _keep_last_releases(self._blocks.handle(event, self._clock.now()))
         for order in orders:
             if isinstance(order, SetRelease) and not order.on:
-                self._hand(order)
-        saved = await self._save(orders)
-        held = () if saved else self._hold(orders)
+                self._dispatch_to_devices(order)
+        saved = await self._save_records(orders)
+        held = () if saved else self._hold_promises(orders)
         for order in orders:
             if isinstance(order, SetRelease) and order.on and not saved:
-                self._deny(order)
+                self._refuse_release(order)
             elif order not in held and not (isinstance(order, SetRelease) and not order.on):
                 self._carry_out(order)
-        self.watch(None)
+        self.after_event(None)
 
     # --- durability --------------------------------------------------------------------------------------------
 
-    async def _save(self, orders: Sequence[Order]) -> bool:
+    async def _save_records(self, orders: Sequence[Order]) -> bool:
         puts = self._own + [Put(o.kind, o.key, o.value) for o in orders if isinstance(o, Remember)]
-        told = [(queue, o.message) for o in orders if isinstance(o, Tell) and (queue := _queue(o.link, o.message))]
+        told = [
+            (queue, o.message)
+            for o in orders
+            if isinstance(o, Tell) and (queue := _durable_queue_of(o.link, o.message))
+        ]
         if puts or told:
             self._own = []
             self._unsaved.append(Batch(puts, told))
-        return await self._flush()
+        return await self._flush_batches()
 
-    def _hold(self, orders: Sequence[Order]) -> Sequence[Order]:
+    def _hold_promises(self, orders: Sequence[Order]) -> Sequence[Order]:
         """What is promised of an event that is not on disk: carried out when it is."""
         if not any(isinstance(o, Remember) for o in orders):
             return ()
         self._unsaved[-1].promised = [o for o in orders if isinstance(o, PROMISES)]
         return self._unsaved[-1].promised
 
-    async def _flush(self) -> bool:
+    async def _flush_batches(self) -> bool:
         """Strictly in order: a later batch never overtakes one that could not be saved."""
         while self._unsaved:
             batch = self._unsaved[0]
             try:
-                await self._store.commit(batch.puts, batch.told)
+                await self._store.commit(batch.puts, batch.messages)
             except StoreError as e:
-                self._not_saved(e)
+                self._on_save_failure(e)
                 return False
             self._unsaved.pop(0)
-            for link in {link_of(queue) for queue, _ in batch.told}:
+            for link in {link_of(queue) for queue, _ in batch.messages}:
                 self.links[link].wake()
             for order in batch.promised:
                 self._carry_out(order)
         if self._failing:
             self._failing = False
             log.warning("the store takes records again")
-            self.post(StoreRecovered())
+            self.post_event(StoreRecovered())
         return True
 
-    def _not_saved(self, e: StoreError) -> None:
+    def _on_save_failure(self, e: StoreError) -> None:
         if not self._failing:
             self._failing = True
             log.error("not saved, nothing new may start until it is: %s", e)
-            self.post(StoreFailed(str(e)))
+            self.post_event(StoreFailed(str(e)))
         if self._retry is None:
-            self._retry = asyncio.get_running_loop().call_later(RETRY_S, self._try_again)
+            self._retry = asyncio.get_running_loop().call_later(RETRY_S, self._retry_save)
 
-    def _try_again(self) -> None:
+    def _retry_save(self) -> None:
         self._retry = None
-        self.post(TimeCame("store:"))  # any event tries the kept batches again
+        self.post_event(TimeCame("store:"))  # any event tries the kept batches again
 
-    def _deny(self, order: SetRelease) -> None:
-        self.post(StopWanted(order.evse, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="fault"))
+    def _refuse_release(self, order: SetRelease) -> None:
+        self.post_event(StopWanted(order.evse, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="fault"))
 
     # --- the rest ----------------------------------------------------------------------------------------------
 
     def _carry_out(self, order: Order) -> None:
         match order:
             case Tell(link, message):
-                if not _queue(link, message):
+                if not _durable_queue_of(link, message):
                     self.links[link].tell(message)
             case JudgeToken(link):
                 self.links[link].judge(order)
@@ -225,22 +229,22 @@ class Engine:
             case Redial(link):
                 self.links[link].refresh()
             case WakeMe(key, at_s):
-                self._timers.set(key, at_s)
+                self._timers.set_timer(key, at_s)
             case Restart() | Leave():
                 self.restart(order)
             case Remember():
                 pass
             case _:
-                self._hand(order)
+                self._dispatch_to_devices(order)
         if isinstance(order, Show | SetLamp | Tell | ReadMeter):
-            self.watch(order)
+            self.after_event(order)
 
-    def _hand(self, order: Order) -> None:
-        if self.hands is not None:
-            self.hands.do(order)
+    def _dispatch_to_devices(self, order: Order) -> None:
+        if self.order_dispatch is not None:
+            self.order_dispatch.dispatch_order(order)
 
 
-def _queue(link: str, message: Message) -> str:
+def _durable_queue_of(link: str, message: Message) -> str:
     """The durable queue that it travels in, "" for none."""
     if billed(message):
         return link
@@ -249,7 +253,7 @@ def _queue(link: str, message: Message) -> str:
     return notes_of(link) if noted(message) else ""
 
 
-def _one_release_each(orders: Sequence[Order]) -> list[Order]:
+def _keep_last_releases(orders: Sequence[Order]) -> list[Order]:
     """Levels: of several releases for one EVSE in one event only the last counts, or carrying out the withdrawals first
     would turn on, off into off, on."""
     last = {o.evse: i for i, o in enumerate(orders) if isinstance(o, SetRelease)}
@@ -267,16 +271,16 @@ class Timers:
         self._count = itertools.count()
         self._handle: asyncio.TimerHandle | None = None
 
-    def set(self, key: str, at_s: float | None) -> None:
+    def set_timer(self, key: str, at_s: float | None) -> None:
         if at_s is None:
             self._number.pop(key, None)
         else:
             number = next(self._count)
             self._number[key] = number
             heapq.heappush(self._due, (at_s, number, key))
-        self._arm()
+        self._arm_next_timer()
 
-    def _arm(self) -> None:
+    def _arm_next_timer(self) -> None:
         while self._due and self._number.get(self._due[0][2]) != self._due[0][1]:
             heapq.heappop(self._due)
         if self._handle is not None:
@@ -284,9 +288,9 @@ class Timers:
             self._handle = None
         if self._due:
             wait_s = (self._due[0][0] - self._clock.now().t_s) / self._clock.rate
-            self._handle = asyncio.get_running_loop().call_later(max(0.0, wait_s), self._fire)
+            self._handle = asyncio.get_running_loop().call_later(max(0.0, wait_s), self._fire_due_timers)
 
-    def _fire(self) -> None:
+    def _fire_due_timers(self) -> None:
         self._handle = None
         now_s = self._clock.now().t_s
         while self._due and self._due[0][0] <= now_s:
@@ -294,4 +298,4 @@ class Timers:
             if self._number.get(key) == number:
                 del self._number[key]
                 self._post(TimeCame(key))
-        self._arm()
+        self._arm_next_timer()

@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 
 
-def defect(e: BaseException) -> str:
+def describe_defect(e: BaseException) -> str:
     """Kind and place of an error that was not expected. Its text may hold an address with a password: not shown."""
     frames = traceback.extract_tb(e.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

@@ -6,7 +6,7 @@ import os
 import socket
 
 
-def notify(text: str) -> bool:
+def notify_systemd(text: str) -> bool:
     """Send; False when nobody listens."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from agent.services.devices.board import Alive
+from agent.services.devices.board import LivenessSignal
 from agent.services.engine import Engine
-from agent.services.sd_notify import notify, watchdog_s
+from agent.services.sd_notify import notify_systemd, watchdog_s
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 5.0
 
 
-async def watch(engine: Engine, alive: Alive, boards: bool) -> None:
+async def feed_watchdogs(engine: Engine, alive: LivenessSignal, boards: bool) -> None:
     """Runs for ever. With boards the question is asked often enough for their watchdogs; without, only as often as
     systemd asks for it, and not at all where nobody wants to know (an idle agent sleeps)."""
     systemd_s = watchdog_s()
@@ -23,7 +23,7 @@ async def watch(engine: Engine, alive: Alive, boards: bool) -> None:
         return
     while True:
         try:
-            await asyncio.wait_for(engine.ping(), PATIENCE_S)
+            await asyncio.wait_for(engine.wait_until_handled(), PATIENCE_S)
         except TimeoutError:
             if alive.ok:
                 log.error("the engine has not answered for %g s: the boards' watchdogs are no longer fed", PATIENCE_S)
@@ -31,5 +31,5 @@ async def watch(engine: Engine, alive: Alive, boards: bool) -> None:
             continue
         alive.ok = True
         if systemd_s:
-            notify("WATCHDOG=1")
+            notify_systemd("WATCHDOG=1")
         await asyncio.sleep(min(periods))

@@ -235,11 +235,11 @@ async def main() -> int:
     marks: dict[str, float] = {}
     board, reader = Board(marks), Reader(marks)
 
-    def composed(file: Any, now: Callable[[], tuple[int, float]]) -> list[configured.Composed]:
+    def composed(file: Any, now: Callable[[], tuple[int, float]]) -> list[configured.ComposedDevice]:
         ports = {"board": board, "meter": Meter(now), "reader": reader}
-        return [configured.Composed(1, role, role, opened(port), [], *[None] * 3) for role, port in ports.items()]
+        return [configured.ComposedDevice(1, role, role, opened(port), [], *[None] * 3) for role, port in ports.items()]
 
-    configured.compose = composed
+    configured.compose_devices = composed
     if args.taps:
         note_frames(marks)
         note_commits(marks)

@@ -337,7 +337,7 @@ async def test_a_reader_pulled_and_put_back_raises_the_fault_and_clears_it(
     table = SecureSettings("000001", tmp_path / "key", diversify="none", file=1)
     settings = NfcSettings(f"tty:{name}:pn532", "secure", secure=table, poll_ms=5, presence_ms=10)
     told: list[Event] = []
-    keeper = supervisor.ReaderKeeper(1, "reader", lambda: DRIVER.open(settings, WHERE), told.append)
+    keeper = supervisor.ReaderSupervisor(1, "reader", lambda: DRIVER.open(settings, WHERE), told.append)
 
     async def until(event: Event) -> None:
         async with deadline(30):
@@ -362,7 +362,7 @@ async def test_a_reader_pulled_and_put_back_raises_the_fault_and_clears_it(
     await until(FaultCleared(1, Fault.READER_SILENT))
     chip.card = DESFIRE
     await until(badge)
-    keeper.leave()
+    keeper.prepare_to_stop()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     chip.unplug()

@@ -61,11 +61,11 @@ class Board:
         self.keep(self.clock.boot)
 
     def keep(self, boot: Boot) -> None:
-        self.disk[str(boot.number)] = json.loads(json.dumps(boot.record()))
+        self.disk[str(boot.number)] = json.loads(json.dumps(boot.to_record()))
 
     def billed(self) -> Stamp:
-        """As ``compose`` does: with what is billed it is on disk how far this boot has come."""
-        self.keep(self.clock.seen())
+        """As ``compose_devices`` does: with what is billed it is on disk how far this boot has come."""
+        self.keep(self.clock.mark_boot_alive())
         return self.clock.now().stamp
 
     def backend(self, off_s: float, times: int = 1) -> None:

@@ -12,7 +12,7 @@ from agent.domain.events import BoardOpened, Event, ReleaseRefused
 from agent.domain.orders import SetLimit, SetRelease
 from agent.model.types import Limit
 from agent.services.devices import release
-from agent.services.devices.board import Alive, BoardKeeper
+from agent.services.devices.board import BoardSupervisor, LivenessSignal
 from drivers.sim.board import ChargeController
 from drivers.sim.modbus_slave import ILLEGAL_VALUE, Exceptional
 from tests.drivers.sim_stations import until
@@ -40,12 +40,12 @@ async def test_a_board_that_answers_no(tmp_path: Path, monkeypatch: pytest.Monke
         behind(world, ChargeController, refusing)
         [device] = [r.device for r in rounds(file, ["evse[1].board"])]
         events: list[Event] = []
-        keeper = BoardKeeper(1, "board", device.opening, events.append, Alive(0.5))
+        keeper = BoardSupervisor(1, "board", device.opening, events.append, LivenessSignal(0.5))
         task = asyncio.create_task(keeper.run())
         await until(lambda: any(isinstance(e, BoardOpened) for e in events), 10)
-        keeper.hearing(next(e for e in events if isinstance(e, BoardOpened)))
-        keeper.do(SetLimit(1, Limit(16.0)))
-        keeper.do(SetRelease(1, True))
+        keeper.before_event(next(e for e in events if isinstance(e, BoardOpened)))
+        keeper.accept_order(SetLimit(1, Limit(16.0)))
+        keeper.accept_order(SetRelease(1, True))
         await until(lambda: ReleaseRefused(1) in events, 10)
         tries = len(asked)
         await asyncio.sleep(0.2)  # four times as long as between two tries

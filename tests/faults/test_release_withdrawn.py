@@ -12,7 +12,7 @@ from agent.commands.verify.runner import rounds
 from agent.domain.events import BoardOpened, Event, UnlockTried
 from agent.domain.orders import SetLimit, SetRelease, Unlock
 from agent.model.types import Limit
-from agent.services.devices.board import Alive, BoardKeeper
+from agent.services.devices.board import BoardSupervisor, LivenessSignal
 from drivers.sim.board import ChargeController
 from tests.drivers.sim_stations import until
 from tests.verify.far_ends import BOARD, Spoilt, behind
@@ -23,7 +23,7 @@ RELEASE, UNLOCK = 300, 305
 
 
 @asynccontextmanager
-async def kept(folder: Path, written: list[tuple[int, int]]) -> AsyncIterator[tuple[Any, BoardKeeper, list[Event]]]:
+async def kept(folder: Path, written: list[tuple[int, int]]) -> AsyncIterator[tuple[Any, BoardSupervisor, list[Event]]]:
     """A street with one board, and its keeper; ``written``: what reaches the board's registers."""
 
     def noting(device: ChargeController) -> Spoilt:
@@ -37,14 +37,14 @@ async def kept(folder: Path, written: list[tuple[int, int]]) -> AsyncIterator[tu
         behind(world, ChargeController, noting)
         [device] = [r.device for r in rounds(file, ["evse[1].board"])]
         events: list[Event] = []
-        keeper = BoardKeeper(1, "board", device.opening, events.append, Alive(0.5))
+        keeper = BoardSupervisor(1, "board", device.opening, events.append, LivenessSignal(0.5))
         task = asyncio.create_task(keeper.run())
         await until(lambda: any(isinstance(e, BoardOpened) for e in events), 10)
-        keeper.hearing(next(e for e in events if isinstance(e, BoardOpened)))
+        keeper.before_event(next(e for e in events if isinstance(e, BoardOpened)))
         try:
             yield world, keeper, events
         finally:
-            keeper.leave()
+            keeper.prepare_to_stop()
             task.cancel()
             await asyncio.wait([task])
 
@@ -52,14 +52,14 @@ async def kept(folder: Path, written: list[tuple[int, int]]) -> AsyncIterator[tu
 async def test_a_session_that_ends_while_the_plug_is_being_freed(tmp_path: Path) -> None:
     written: list[tuple[int, int]] = []
     async with kept(tmp_path, written) as (world, keeper, events):
-        keeper.do(Unlock(1, "r"))
+        keeper.accept_order(Unlock(1, "r"))
         await until(lambda: (UNLOCK, 1) in written, 10)
-        keeper.do(SetLimit(1, Limit(16.0)))
-        keeper.do(SetRelease(1, True))
+        keeper.accept_order(SetLimit(1, Limit(16.0)))
+        keeper.accept_order(SetRelease(1, True))
         await until(lambda: not keeper._limit, 10)
-        keeper.do(SetRelease(1, False))
+        keeper.accept_order(SetRelease(1, False))
         await until(lambda: any(isinstance(e, UnlockTried) for e in events), 20)
-        await until(lambda: not keeper.busy, 10)
+        await until(lambda: not keeper.has_pending_orders, 10)
         assert (RELEASE, 1) not in written
         assert not world.evses[1].registers.release
 

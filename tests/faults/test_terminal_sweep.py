@@ -35,7 +35,7 @@ from agent.domain.terminal_messages import (
 )
 from agent.model.bank_card import Settlement
 from agent.services.devices import supervisor
-from agent.services.devices.terminal import TerminalKeeper
+from agent.services.devices.terminal import TerminalSupervisor
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
@@ -74,12 +74,12 @@ class Cashier:
 
     def begin(self) -> None:
         self._events = asyncio.Queue()
-        self._keeper = TerminalKeeper(0, "terminal", lambda: self.apollo.opened(**QUICK), self._events.put_nowait)
+        self._keeper = TerminalSupervisor(0, "terminal", lambda: self.apollo.opened(**QUICK), self._events.put_nowait)
         self._task = asyncio.create_task(self._keeper.run())
 
     async def end(self) -> None:
         """As by SIGKILL: nobody says good-bye, and what was not read yet is lost."""
-        self._keeper.leave()
+        self._keeper.prepare_to_stop()
         self._task.cancel()
         await asyncio.wait([self._task])
 
@@ -100,17 +100,17 @@ class Cashier:
         payment = f"p{number}"
         if not self._keeper._serving:
             await self.next(lambda e: isinstance(e, TerminalOpened), SETTLE_S)
-        self._keeper.do(OfferPayment(0, payment, 5000))
+        self._keeper.accept_order(OfferPayment(0, payment, 5000))
         await self.apollo_does(lambda: self.apollo.tap(self.draw.choice(CARDS), bank_s=self.draw.choice((0.02, 0.2))))
         ends = (PaymentApproved, PaymentDeclined, PaymentCancelled, TerminalLost, TerminalOpened)
         event = await self.next(lambda e: isinstance(e, (BankCardRead, *ends)), OFFER_S)
         if isinstance(event, BankCardRead):
-            self._keeper.do(AuthorisePayment(0, payment))
+            self._keeper.accept_order(AuthorisePayment(0, payment))
             if self.draw.random() < 0.15:
-                self._keeper.do(CancelPayment(0, payment))
+                self._keeper.accept_order(CancelPayment(0, payment))
             event = await self.next(lambda e: isinstance(e, ends), OFFER_S)
         if event is None:
-            self._keeper.do(CancelPayment(0, payment))
+            self._keeper.accept_order(CancelPayment(0, payment))
             event = await self.next(lambda e: isinstance(e, ends), 2.0)
         if isinstance(event, PaymentApproved):
             await self.settle(event.reservation, self.draw.choice((0, 1, event.amount_cents)))
@@ -126,7 +126,7 @@ class Cashier:
         while reservation not in self.outcomes:
             assert asyncio.get_running_loop().time() < end_s, f"{reservation}: {cents} cents not settled; {told}"
             order = CommitPayment(0, "s", reservation, cents) if cents else VoidPayment(0, "s", reservation)
-            self._keeper.do(order)
+            self._keeper.accept_order(order)
             event = await self.next(lambda e: isinstance(e, PaymentSettled), 5.0)
             outcome = event.outcome if isinstance(event, PaymentSettled) else None
             told[str(outcome) if event else "no event"] += 1

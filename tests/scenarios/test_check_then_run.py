@@ -24,7 +24,7 @@ from agent.commands import check
 from agent.domain.variables import VARIABLES, Variable
 from agent.model.key_rules import Between, Entries, OneOf, Text, key_type, parts
 from agent.ports import Broken, DeviceError
-from agent.services.devices.supervisor import Keeper
+from agent.services.devices.supervisor import DeviceSupervisor
 from agent.services.store.store import Store
 from agent.station_file import payment, tariff
 from agent.station_file import tables as station_tables
@@ -144,14 +144,14 @@ def edited(raw: dict[str, Any], edits: list[tuple[tuple[Any, ...], Any]]) -> dic
 async def run_of(path: Path, seconds: float) -> list[DeviceError]:
     """What goes wrong for the content of the file while a station runs with it. An exception of ``run`` is raised."""
     broken: list[DeviceError] = []
-    failed = Keeper._failed
+    failed = DeviceSupervisor._on_failure
 
-    async def noted(self: Keeper, error: DeviceError) -> None:
+    async def noted(self: DeviceSupervisor, error: DeviceError) -> None:
         if isinstance(error, Broken):
             broken.append(error)
         await failed(self, error)
 
-    Keeper._failed = noted  # type: ignore[method-assign]
+    DeviceSupervisor._on_failure = noted  # type: ignore[method-assign]
     file = load(path)
     store = await Store.open(file.station.state_dir / "agent.db", file.station.store_max_mb)
     try:
@@ -165,7 +165,7 @@ async def run_of(path: Path, seconds: float) -> list[DeviceError]:
         station._request_exit(0)
         assert await asyncio.wait_for(task, stretched(60)) == 0
     finally:
-        Keeper._failed = failed  # type: ignore[method-assign]
+        DeviceSupervisor._on_failure = failed  # type: ignore[method-assign]
         await store.close()
     return broken
 

@@ -24,7 +24,7 @@ STEPS = st.lists(st.tuples(RATES, st.floats(0, 1e5), st.booleans()), max_size=8)
 def clock_of(pace: Pace, boots: dict[str, Any], now: list[float]) -> Clock:
     """The agent's clock, as its command line says it."""
     argv = dict(zip(*[iter(pace.arguments())] * 2, strict=True))
-    scale = Scale.of(argv["--clock-scale"]) if "--clock-scale" in argv else None
+    scale = Scale.from_text(argv["--clock-scale"]) if "--clock-scale" in argv else None
     return Clock(boots, float(argv.get("--clock-rate", 1)), "boot", lambda: now[0], scale=scale)
 
 
@@ -42,7 +42,7 @@ def test_time_goes_on_over_every_switch(first: float, begin_s: float, steps: lis
         pace = (
             Pace(**json.loads(json.dumps({k: getattr(changed, k) for k in Pace.__slots__}))) if by_memory else changed
         )
-        clock = clock_of(pace, {str(clock.boot.number): clock.boot.record()}, now)
+        clock = clock_of(pace, {str(clock.boot.number): clock.boot.to_record()}, now)
         after = clock.now()
         assert after.stamp.boot == before.stamp.boot, "another boot: stamps could not be compared"
         assert math.isclose(after.t_s, expected_s, rel_tol=1e-9, abs_tol=1e-3)

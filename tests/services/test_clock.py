@@ -31,7 +31,7 @@ def test_a_restart_in_the_same_boot_keeps_time_and_number():
     watch = Watch()
     clock = Clock({}, boot_id="a", boottime=watch)
     clock.heard_utc(UTC, 0.0)
-    again = Clock({"1": clock.boot.record()}, boot_id="a", boottime=watch)
+    again = Clock({"1": clock.boot.to_record()}, boot_id="a", boottime=watch)
     assert again.now() == clock.now()
 
 
@@ -39,10 +39,10 @@ def test_an_event_of_an_unknown_boot_lies_between_what_is_known():
     watch = Watch()
     first = Clock({}, boot_id="a", boottime=watch)
     first.heard_utc(UTC, 0.0)
-    boots = {"1": first.boot.record()}
+    boots = {"1": first.boot.to_record()}
     second = Clock(boots, boot_id="b", boottime=watch)  # never hears the time
     lost = Stamp(second.boot.number, 50.0)
-    boots["2"] = second.boot.record()
+    boots["2"] = second.boot.to_record()
     watch.t = 10.0
     third = Clock(boots, boot_id="c", boottime=watch)
     third.heard_utc(UTC + 3600, 0.0)
@@ -93,7 +93,7 @@ def test_a_hurried_clock_takes_the_time_once():
 
 def test_another_rate_is_another_boot():
     clock = Clock({}, rate=1.0, boot_id="a", boottime=Watch())
-    other = Clock({"1": clock.boot.record()}, rate=10.0, boot_id="a", boottime=Watch())
+    other = Clock({"1": clock.boot.to_record()}, rate=10.0, boot_id="a", boottime=Watch())
     assert other.boot.number == 2
 
 
@@ -103,11 +103,11 @@ def test_a_stop_never_comes_before_its_start_though_its_boot_never_learnt_the_ti
     first.heard_utc(UTC, 0.0)
     watch.t += 30 * 86400
     start = first.now().stamp
-    boots = {"1": first.seen().record()}
+    boots = {"1": first.mark_boot_alive().to_record()}
     watch.t = 120.0
     second = Clock(boots, boot_id="b", boottime=watch)
     stop = second.now().stamp
-    boots["2"] = second.boot.record()
+    boots["2"] = second.boot.to_record()
     watch.t = 20.0
     third = Clock(boots, boot_id="c", boottime=watch)
     third.heard_utc(UTC + 31 * 86400, 0.0)
@@ -126,7 +126,7 @@ def test_time_goes_on_through_two_boots_that_never_learn_it():
             clock.heard_utc(UTC, 0.0)
         watch.t += 86400
         stamps.append(clock.now().stamp)
-        boots[str(clock.boot.number)] = clock.seen().record()
+        boots[str(clock.boot.number)] = clock.mark_boot_alive().to_record()
     said = [clock.utc_s(s) for s in stamps]
     assert said == sorted(said)
     assert said[2] >= UTC + 2 * 86400

@@ -78,7 +78,7 @@ async def test_a_full_store_starts_and_is_told_and_recovers(tmp_path: Path):
         rows = await station.store.head("chargy", 400)
         for row in rows:
             await station.store.done(row)
-        station.engine._try_again()
+        station.engine._retry_save()
         await until(lambda: station.site.store_ok)
         assert str(station.clock.boot.number) in (await station.store.facts())["boot"]
 
@@ -141,7 +141,7 @@ async def test_the_latest_time_of_a_boot_is_kept_now_and_then_and_at_the_end(tmp
     async with running(tmp_path) as station:
         station.clock.heard_utc(UTC, 0.0)
         await until(lambda: station.clock.boot.last_utc_s is not None)
-        await station.engine.ping()
+        await station.engine.wait_until_handled()
         async with deadline(30):
             while await last_utc_s(station) < UTC + 0.2:
                 await asyncio.sleep(0.02)
@@ -159,8 +159,8 @@ async def test_a_bill_never_gets_ahead_of_the_kept_time(tmp_path: Path):
         await asyncio.sleep(0.1)
         now = station.clock.now().utc_s
         station._observe_order(ReadMeter(1, "begin", billing=True))
-        station.engine._try_again()
-        await station.engine.ping()
+        station.engine._retry_save()
+        await station.engine.wait_until_handled()
         assert await last_utc_s(station) >= now
 
 
@@ -183,6 +183,6 @@ async def test_what_was_not_expected_of_a_file_or_a_key_does_not_end_the_process
 
     async with running(tmp_path) as station:
         station.files._parts = station.keys.pki.installed = broken
-        station.hands.do(order)
+        station.hands.dispatch_order(order)
         await until(lambda: "not done: RuntimeError" in caplog.text)
-        await station.engine.ping()
+        await station.engine.wait_until_handled()

@@ -9,7 +9,7 @@ import pytest
 
 from agent.commands.check import complaints_after_loading, device_complaints
 from agent.model.types import MeterPolicy
-from agent.services.devices.configured import compose
+from agent.services.devices.configured import compose_devices
 from agent.station_file.settings import SettingsError, StationFile, parse
 
 METER = {"driver": "meter_modbus", "map": "abb_b23", "device": "/dev/ttyS7"}
@@ -32,14 +32,14 @@ def station(*evses: dict[str, Any], **tables: Any) -> StationFile:
 )
 def test_one_meter_for_two_evses_would_bill_twice(file: StationFile):
     with pytest.raises(SettingsError, match=r"EVSE 1 and 2.*twice"):
-        compose(file, lambda: (0, 0.0))
+        compose_devices(file, lambda: (0, 0.0))
     assert any("twice" in line for line in complaints_after_loading(file))
 
 
 def test_meters_of_their_own_are_welcome():
     file = station({"meter": METER}, {"meter": {**METER, "unit": 2}})
-    assert [d.role for d in compose(file, lambda: (0, 0.0))] == ["meter", "meter"]
-    assert [d.role for d in compose(station({}, meter=METER), lambda: (0, 0.0))] == ["meter"]
+    assert [d.role for d in compose_devices(file, lambda: (0, 0.0))] == ["meter", "meter"]
+    assert [d.role for d in compose_devices(station({}, meter=METER), lambda: (0, 0.0))] == ["meter"]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_meters_of_their_own_are_welcome():
 )
 def test_what_a_meters_table_demands_is_judged(more: dict[str, Any], complaint: str):
     with pytest.raises(SettingsError, match=complaint):
-        compose(station({"meter": {**METER, **more}}), lambda: (0, 0.0))
+        compose_devices(station({"meter": {**METER, **more}}), lambda: (0, 0.0))
 
 
 def test_the_demands_are_the_agents_and_the_rest_is_the_drivers():
@@ -65,12 +65,12 @@ def test_the_demands_are_the_agents_and_the_rest_is_the_drivers():
     )
     assert file.meter_policies[1] == MeterPolicy("B", 2024, "", "4711", ("1.2",))
     assert file.meter_policies[2] == MeterPolicy(certificate="EN-1")
-    assert len(compose(file, lambda: (0, 0.0))) == 2
+    assert len(compose_devices(file, lambda: (0, 0.0))) == 2
     sold = station({"meter": METER}, {"meter": {**METER, "unit": 2}, "tariff": {"kwh": 1}})
     assert [p.sells for p in sold.meter_policies.values()] == [False, True]
     assert [p.plausible for p in station({"meter": METER}, tariff={"kwh": 1}).meter_policies.values()] == [True]
     with pytest.raises(SettingsError, match="sells: unknown key"):
-        compose(station({"meter": {**METER, "sells": True}}), lambda: (0, 0.0))
+        compose_devices(station({"meter": {**METER, "sells": True}}), lambda: (0, 0.0))
     shared = station({}, meter={**METER, "class": "A"})
     assert shared.meter_policies[1].strict
 

@@ -72,10 +72,10 @@ class Hands:
     def __init__(self, log):
         self.log = log
 
-    def do(self, order):
+    def dispatch_order(self, order):
         self.log.append(order)
 
-    def hearing(self, event):
+    def before_event(self, event):
         pass
 
 
@@ -134,18 +134,18 @@ def make():
     disk, block = Disk(), Scripted()
     engine = Engine(Blocks([block]), disk, Clock())
     engine.links["chargy"] = Link(disk.log)
-    engine.hands = Hands(disk.log)
+    engine.order_dispatch = Hands(disk.log)
     return engine, disk, block
 
 
 async def test_release_is_given_after_the_commit_and_withdrawn_before_it():
     engine, disk, _ = make()
-    await engine.handle(CablePlugged(1))
+    await engine.handle_event(CablePlugged(1))
     assert disk.log[:2] == ["commit", "wake"]
     assert SetRelease(1, True) in disk.log[2:]
     disk.log.clear()
     disk.gate.clear()
-    task = asyncio.create_task(engine.handle(FaultRaised(1, Fault.EMERGENCY_STOP)))
+    task = asyncio.create_task(engine.handle_event(FaultRaised(1, Fault.EMERGENCY_STOP)))
     await asyncio.sleep(0)
     assert disk.log == [SetRelease(1, False)]
     disk.gate.set()
@@ -155,12 +155,12 @@ async def test_release_is_given_after_the_commit_and_withdrawn_before_it():
 
 async def test_what_the_services_remember_costs_no_transaction_of_its_own():
     engine, disk, _ = make()
-    engine.remember("boot", "1", {"seen": 1})
+    engine.remember_fact("boot", "1", {"seen": 1})
     disk.broken = True
-    await engine.handle(CablePlugged(1))
-    engine.remember("boot", "1", {"seen": 2})
+    await engine.handle_event(CablePlugged(1))
+    engine.remember_fact("boot", "1", {"seen": 2})
     disk.broken = False
-    await engine.handle(FaultRaised(1, Fault.EMERGENCY_STOP))
+    await engine.handle_event(FaultRaised(1, Fault.EMERGENCY_STOP))
     assert [[(p.kind, p.value) for p in puts] for puts, _ in disk.batches] == [
         [("boot", {"seen": 1}), ("session", {"evse": 1})],
         [("boot", {"seen": 2}), ("session", {"evse": 1, "stop": {}})],
@@ -169,7 +169,7 @@ async def test_what_the_services_remember_costs_no_transaction_of_its_own():
 
 async def test_facts_and_billed_messages_of_one_event_are_one_transaction():
     engine, disk, _ = make()
-    await engine.handle(CablePlugged(1))
+    await engine.handle_event(CablePlugged(1))
     ((puts, messages),) = disk.batches
     assert [p.key for p in puts] == ["s1"]
     assert messages == [("chargy", STARTED)]
@@ -180,9 +180,9 @@ async def test_a_disk_that_refuses_gives_no_release_keeps_the_batch_and_goes_on_
     engine, disk, block = make()
     running = asyncio.create_task(engine.run())
     disk.broken = True
-    engine.post(CablePlugged(1))
-    await engine.ping()
-    await engine.ping()
+    engine.post_event(CablePlugged(1))
+    await engine.wait_until_handled()
+    await engine.wait_until_handled()
     assert SetRelease(1, True) not in disk.log
     assert any(isinstance(e, StoreFailed) for e in block.seen)
     assert any(isinstance(e, StopWanted) and e.evse == 1 for e in block.seen)
@@ -197,10 +197,10 @@ async def test_a_disk_that_refuses_gives_no_release_keeps_the_batch_and_goes_on_
 async def test_money_waits_for_the_disk():
     engine, disk, _ = make()
     disk.broken = True
-    await engine.handle(VehiclePaused(1))
+    await engine.handle_event(VehiclePaused(1))
     assert disk.log == []
     disk.broken = False
-    await engine.handle(TimeCame("store:"))
+    await engine.handle_event(TimeCame("store:"))
     assert [type(o) for o in disk.log if not isinstance(o, tuple | str)][-1] is CommitPayment
 
 
@@ -208,44 +208,44 @@ async def test_nothing_is_promised_that_is_not_on_disk():
     """A backend held a new password for accepted; after a power cut the station had the old one."""
     engine, disk, _ = make()
     disk.broken = True
-    await engine.handle(CableRemoved(1))
+    await engine.handle_event(CableRemoved(1))
     assert disk.log == []
-    await engine.handle(VehicleLeft(1))  # what promises nothing durable goes on
+    await engine.handle_event(VehicleLeft(1))  # what promises nothing durable goes on
     assert SetRelease(1, False) in disk.log
     disk.log.clear()
     disk.broken = False
-    await engine.handle(StoreRecovered())
+    await engine.handle_event(StoreRecovered())
     assert disk.log[:4] == [
         "commit",
         Reply("chargy", "read", "Accepted"),
         Reply("chargy", "q1", "Accepted"),
         "refresh",
     ]
-    await engine.handle(CableRemoved(1))
+    await engine.handle_event(CableRemoved(1))
     assert disk.log[4:] == ["commit", *disk.log[1:4]]
 
 
 async def test_a_later_batch_never_overtakes_one_that_could_not_be_saved():
     engine, disk, _ = make()
     disk.broken = True
-    await engine.handle(CablePlugged(1))
-    await engine.handle(FaultRaised(1, Fault.EMERGENCY_STOP))
+    await engine.handle_event(CablePlugged(1))
+    await engine.handle_event(FaultRaised(1, Fault.EMERGENCY_STOP))
     disk.broken = False
-    await engine.handle(StoreRecovered())
+    await engine.handle_event(StoreRecovered())
     assert [p[0].value for p, _ in disk.batches] == [{"evse": 1}, {"evse": 1, "stop": {}}]
 
 
 async def test_of_several_releases_in_one_event_the_last_counts():
     """Withdrawals are carried out first: on, off of one event used to become off, on."""
     engine, disk, _ = make()
-    await engine.handle(VehicleLeft(1))
+    await engine.handle_event(VehicleLeft(1))
     assert [o for o in disk.log if isinstance(o, SetRelease)] == [SetRelease(1, False), SetRelease(2, True)]
 
 
 async def test_timers_fire_in_order_and_a_cancelled_one_does_not():
     engine, _, block = make()
     running = asyncio.create_task(engine.run())
-    engine.post(VehicleConnected(1))
+    engine.post_event(VehicleConnected(1))
     async with deadline(30):
         while len(block.seen) < 2:
             await asyncio.sleep(0.005)
@@ -262,7 +262,7 @@ async def test_a_link_is_told_to_connect_anew():
     _, disk, _ = make()
     engine = Engine(Blocks([Redials()]), disk, Clock())
     engine.links["chargy"] = Link(disk.log)
-    await engine.handle(VehicleConnected(1))
+    await engine.handle_event(VehicleConnected(1))
     assert disk.log == ["refresh"]
 
 
@@ -271,26 +271,26 @@ async def test_who_looks_sees_nothing_half_done():
     engine, disk, _ = make()
     running = asyncio.create_task(engine.run())
     disk.gate.clear()
-    engine.post(CablePlugged(1))
-    engine.post(FaultRaised(1, Fault.GROUND_FAILURE))
+    engine.post_event(CablePlugged(1))
+    engine.post_event(FaultRaised(1, Fault.GROUND_FAILURE))
     seen = []
 
     async def look():
-        async with engine.still():
+        async with engine.hold_still():
             seen.append(len(disk.batches))
             await asyncio.sleep(0)
             seen.append(len(disk.batches))
 
     looks = [asyncio.create_task(look()) for _ in range(2)]
-    gone = asyncio.create_task(engine.ping())
+    gone = asyncio.create_task(engine.wait_until_handled())
     for _ in range(20):
         await asyncio.sleep(0)
     assert seen == []
     gone.cancel()  # who does not wait for it any more holds nobody up
-    engine.post(FaultRaised(1, Fault.GROUND_FAILURE))
+    engine.post_event(FaultRaised(1, Fault.GROUND_FAILURE))
     disk.gate.set()
     await asyncio.wait_for(asyncio.gather(*looks), stretched(10))
     assert seen == [2] * 4
-    await asyncio.wait_for(engine.ping(), stretched(10))
+    await asyncio.wait_for(engine.wait_until_handled(), stretched(10))
     assert len(disk.batches) == 3
     running.cancel()

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from agent.services.devices.configured import CONFIG_GROUP, GROUP, _brought
-from agent.services.devices.entry_points import entries, load
+from agent.services.devices.configured import CONFIG_GROUP, GROUP, _package_config_dirs
+from agent.services.devices.entry_points import list_entry_points, load_entry_point
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("group", [GROUP, CONFIG_GROUP, "pytest11", "console_scripts", "nobody.has.it"])
 def test_it_is_what_the_library_finds(group: str) -> None:
-    assert entries(group) == [(e.name, e.value.partition("[")[0].strip()) for e in entry_points(group=group)]
+    assert list_entry_points(group) == [(e.name, e.value.partition("[")[0].strip()) for e in entry_points(group=group)]
 
 
 def brought(folder: Path, package: str, lines: str) -> None:
@@ -42,7 +42,7 @@ def test_of_two_packages_with_one_name_the_first_on_the_path_counts(
     for folder in ("old", "new"):
         monkeypatch.syspath_prepend(tmp_path / folder)
     monkeypatch.setattr(sys, "path", [*sys.path, "/nowhere"])
-    assert dict(entries("g")) == {"a": "new:A", "b": "new:B.C", "d": "more"}
+    assert dict(list_entry_points("g")) == {"a": "new:A", "b": "new:B.C", "d": "more"}
 
 
 def test_an_archive_on_the_path_is_read_by_who_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,14 +50,14 @@ def test_an_archive_on_the_path_is_read_by_who_can(tmp_path: Path, monkeypatch: 
         archive.writestr("acme-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: acme\nVersion: 1\n")
         archive.writestr("acme-1.dist-info/entry_points.txt", "[g]\na = acme:A\n")
     monkeypatch.syspath_prepend(tmp_path / "acme.zip")
-    assert entries("g") == [("a", "acme:A")]
+    assert list_entry_points("g") == [("a", "acme:A")]
 
 
 def test_so_is_an_archive_that_was_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``setup.py install`` leaves such folders."""
     brought(tmp_path / "acme-1-py3.11.egg", "EGG-INFO", "[g]\na = acme:A\n")
     monkeypatch.syspath_prepend(tmp_path / "acme-1-py3.11.egg")
-    assert entries("g") == [("a", "acme:A")]
+    assert list_entry_points("g") == [("a", "acme:A")]
 
 
 def test_maps_of_two_packages_may_have_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,7 @@ def test_maps_of_two_packages_may_have_one_name(tmp_path: Path, monkeypatch: pyt
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    assert {tmp_path / "acme_maps", tmp_path / "more_maps"} <= set(_brought.__wrapped__())
+    assert {tmp_path / "acme_maps", tmp_path / "more_maps"} <= set(_package_config_dirs.__wrapped__())
 
 
 def test_a_package_that_wrote_rubbish_stops_no_station(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,21 +74,22 @@ def test_a_package_that_wrote_rubbish_stops_no_station(tmp_path: Path, monkeypat
     brought(tmp_path, "rubbish-1.dist-info", "")
     (tmp_path / "rubbish-1.dist-info" / "entry_points.txt").write_bytes(b"[other]\n\xff = rubbish:A\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert entries("g") == [("a", "acme:A")]
+    assert list_entry_points("g") == [("a", "acme:A")]
 
 
 def test_what_is_named_is_loaded() -> None:
-    assert load("pathlib:Path") is Path
-    assert load("pathlib : Path.home") == Path.home
-    assert load("pathlib").Path is Path
+    assert load_entry_point("pathlib:Path") is Path
+    assert load_entry_point("pathlib : Path.home") == Path.home
+    assert load_entry_point("pathlib").Path is Path
     for wrong, error in (("pathlib:Nothing", AttributeError), ("no_such_module:X", ImportError)):
         with pytest.raises(error):
-            load(wrong)
+            load_entry_point(wrong)
 
 
 def test_the_library_stays_out() -> None:
     code = (
-        "import sys; from agent.services.devices.configured import _brought, find; find('reader_serial'); _brought(); "
+        "import sys; from agent.services.devices.configured import find_driver, _package_config_dirs; "
+        "find_driver('reader_serial'); _package_config_dirs(); "
         "print({'email', 'zipfile', 'bz2', 'tempfile'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -44,11 +44,11 @@ from agent.domain.orders import CheckFirmware, DropFirmware, FetchFirmware, Judg
 from agent.model.types import Token
 from agent.ports.updater import Running
 from agent.services.clock import Clock
-from agent.services.files.orders import Files, UpdaterKeeper
+from agent.services.files.orders import FileOrders, UpdaterSupervisor
 from agent.services.keys.key_store import Pki
-from agent.services.keys.orders import Keys
+from agent.services.keys.orders import KeyOrders
 from agent.services.logs.buffer import LogRing
-from agent.services.logs.masking import Mask
+from agent.services.logs.masking import LogMask
 from agent.services.sinks.sinks import Sinks
 from agent.station_file.settings import SinkTable
 
@@ -106,11 +106,11 @@ def test_the_log_is_read_while_another_thread_writes_it(busy_threads: None) -> N
 
 
 def test_a_line_of_another_thread_is_masked_while_tokens_are_learnt(busy_threads: None) -> None:
-    mask = Mask()
+    mask = LogMask()
     with beside(lambda n: mask.filter(line(n))):
         for n in range(3000):
-            mask.hearing(CardPresented(1, Token(f"CARD-{n:08d}")))
-            mask.secret(f"secret-{n:08d}")
+            mask.before_event(CardPresented(1, Token(f"CARD-{n:08d}")))
+            mask.learn_secret(f"secret-{n:08d}")
 
 
 async def test_an_alert_of_another_thread_reaches_its_sink(tmp_path: Path) -> None:
@@ -176,13 +176,13 @@ async def test_whatever_fails_in_a_file_job_is_a_failed_job(
 ) -> None:
     monkeypatch.setattr(work, broken)
     async with station() as s:
-        files = Files(tmp_path, s.heard.put_nowait, lambda order: lambda: {"a": b""}, list)
+        files = FileOrders(tmp_path, s.heard.put_nowait, lambda order: lambda: {"a": b""}, list)
         files.begin = s.begin
         for order, event in FILE_ORDERS:
-            files.do(order)
+            files.accept_order(order)
             if event is not None:
                 assert await s.answer() == event
-        files.do(FetchFirmware("again", "http://127.0.0.1:1/x"))  # what comes after it is done
+        files.accept_order(FetchFirmware("again", "http://127.0.0.1:1/x"))  # what comes after it is done
         assert await s.answer() == FirmwareFetched("again", False)
     assert "RuntimeError" in caplog.text
     assert "geheim" not in caplog.text
@@ -192,9 +192,9 @@ async def test_whatever_fails_in_a_file_job_is_a_failed_job(
 async def test_an_archive_that_cannot_be_made_is_a_failed_upload(tmp_path: Path, where: str) -> None:
     async with station() as s:
         parts = broken if where == "taken" else lambda order: broken
-        files = Files(tmp_path, s.heard.put_nowait, parts, list)
+        files = FileOrders(tmp_path, s.heard.put_nowait, parts, list)
         files.begin = s.begin
-        files.do(SendLog("s", "http://127.0.0.1:1/x", name="log.zip"))
+        files.accept_order(SendLog("s", "http://127.0.0.1:1/x", name="log.zip"))
         assert await s.answer() == LogSent("s", "UploadFailure")
     assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240
 
@@ -209,9 +209,9 @@ async def test_an_archive_is_made_beside_the_loop(tmp_path: Path) -> None:
 
     with web_server() as web:
         async with station() as s:
-            files = Files(tmp_path, s.heard.put_nowait, lambda order: made, list)
+            files = FileOrders(tmp_path, s.heard.put_nowait, lambda order: made, list)
             files.begin = s.begin
-            files.do(SendLog("s", f"http://127.0.0.1:{web.port}/log.zip", name="log.zip"))
+            files.accept_order(SendLog("s", f"http://127.0.0.1:{web.port}/log.zip", name="log.zip"))
             await asyncio.sleep(0)
             asyncio.get_running_loop().call_later(0.05, turned.set)
             assert await s.answer() == LogSent("s", "Uploaded")
@@ -246,15 +246,15 @@ async def test_an_updater_with_a_defect_fails_its_job_only(tmp_path: Path, monke
     monkeypatch.setattr("agent.services.devices.supervisor.BROKEN_S", 0.01)
     async with station() as s:
         odd = OddUpdater()
-        keeper = UpdaterKeeper("updater", odd.open, s.heard.put_nowait, asyncio.Event())
+        keeper = UpdaterSupervisor("updater", odd.open, s.heard.put_nowait, asyncio.Event())
         task = s.begin(keeper.run())
         assert await s.answer() == FirmwareBooted(False, False, "1")
-        keeper.install("i", tmp_path)
+        keeper.install_firmware("i", tmp_path)
         assert await s.answer() == FirmwareInstalled("i", Install.FAILED)
-        keeper.commit()
+        keeper.commit_firmware()
         assert await s.answer() == FirmwareBooted(False, False, "1")  # opened again
         assert odd.opened == 2
-        keeper.leave()
+        keeper.prepare_to_stop()
         task.cancel()
 
 
@@ -280,10 +280,10 @@ async def test_whatever_fails_in_a_job_of_keys_is_a_failed_job(
         (ListRoots("l", (Use.CSMS_ROOT,)), RootsListed("l")),
     ]
     async with station() as s:
-        keys = Keys(BrokenPki(tmp_path), s.heard.put_nowait, "serial")
+        keys = KeyOrders(BrokenPki(tmp_path), s.heard.put_nowait, "serial")
         keys.begin = s.begin
         for order, event in orders:
-            keys.do(order)
+            keys.accept_order(order)
             if event is not None:
                 assert await s.answer() == event
         keys.close()

@@ -12,7 +12,7 @@ from busy_machine import deadline
 
 from agent.domain.events import CablePlugged, Event
 from agent.services import watchdog
-from agent.services.devices.board import Alive
+from agent.services.devices.board import LivenessSignal
 from agent.services.engine import Engine
 from tests.services.test_engine import Disk, make
 
@@ -34,13 +34,13 @@ async def station(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Engine
     """The engine with its disk, the question that is asked of it, and a board."""
     monkeypatch.setattr(watchdog, "PATIENCE_S", PATIENCE_S)
     engine, disk, _ = make()
-    alive, board = Alive(0.01), Fed()
+    alive, board = LivenessSignal(0.01), Fed()
     tasks = [
         asyncio.ensure_future(work)
-        for work in (engine.run(), watchdog.watch(engine, alive, boards=True), alive.beat(board))
+        for work in (engine.run(), watchdog.feed_watchdogs(engine, alive, boards=True), alive.feed_watchdog(board))
     ]
     try:
-        yield engine, disk, board, engine.post
+        yield engine, disk, board, engine.post_event
     finally:
         for task in tasks:
             task.cancel()
@@ -83,5 +83,5 @@ async def test_a_core_whose_disk_is_full_is_alive(monkeypatch: pytest.MonkeyPatc
     async with station(monkeypatch) as (engine, disk, board, post):
         disk.broken = True
         post(CablePlugged(1))
-        await engine.ping()
+        await engine.wait_until_handled()
         await fed(board)

@@ -15,8 +15,8 @@ from agent.domain.orders import SetLamp, Signal
 from agent.model.types import Fault, Lamp, Sign, Supply
 from agent.ports.driver import Where
 from agent.services.devices import indicators
-from agent.services.devices.indicators import BuzzerKeeper, LampKeeper, PowerKeeper
-from agent.services.devices.supervisor import Keeper
+from agent.services.devices.indicators import BuzzerSupervisor, LampSupervisor, PowerSupervisor
+from agent.services.devices.supervisor import DeviceSupervisor
 from drivers.buzzer_evdev import DRIVER as BUZZER
 from drivers.buzzer_evdev import BuzzerSettings
 from drivers.lamp_leds import DRIVER as LEDS
@@ -31,11 +31,11 @@ WHERE = Where(1, "", lambda: (1, 0.0), (), {})
 
 
 @asynccontextmanager
-async def running(keeper: Keeper) -> AsyncIterator[None]:
+async def running(keeper: DeviceSupervisor) -> AsyncIterator[None]:
     task = asyncio.create_task(keeper.run())
     await keeper.seen.wait()
     yield
-    keeper.leave()
+    keeper.prepare_to_stop()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -46,10 +46,10 @@ async def until(what: Callable[[], Any], timeout_s: float = 10.0) -> None:
             await asyncio.sleep(0.005)
 
 
-def lamp_at(folder: Path, events: list[Event]) -> tuple[FarLamp, LampKeeper]:
+def lamp_at(folder: Path, events: list[Event]) -> tuple[FarLamp, LampSupervisor]:
     far = FarLamp(folder, 1)
     settings = LampSettings(folder=str(folder), **far.names)
-    return far, LampKeeper(1, "lamp", lambda: LEDS.open(settings, WHERE), events.append)
+    return far, LampSupervisor(1, "lamp", lambda: LEDS.open(settings, WHERE), events.append)
 
 
 async def test_a_lamp_keeps_its_level_blinks_over_it_and_is_dark_at_the_end(tmp_path: Path, monkeypatch: Any) -> None:
@@ -65,16 +65,16 @@ async def test_a_lamp_keeps_its_level_blinks_over_it_and_is_dark_at_the_end(tmp_
         return now
 
     async with running(keeper):
-        keeper.do(SetLamp(1, Lamp.BLUE, 40))
+        keeper.accept_order(SetLamp(1, Lamp.BLUE, 40))
         await until(lambda: look() == "blue")
         assert far.brightness("blue") == 102
-        keeper.do(Signal(1, Sign.REFUSED, 2))
+        keeper.accept_order(Signal(1, Sign.REFUSED, 2))
         await until(lambda: look() == "red")
         await until(lambda: look() == "blue")
         assert set(seen) <= {"off", "blue", "red"}
         assert seen[-1] == "blue", "after the blinking the level is there again"
-        keeper.do(Signal(1, Sign.REFUSED, 0))
-        keeper.do(SetLamp(1, Lamp.YELLOW))
+        keeper.accept_order(Signal(1, Sign.REFUSED, 0))
+        keeper.accept_order(SetLamp(1, Lamp.YELLOW))
         await until(lambda: look() == "yellow")
     assert far.seen() == "off"
 
@@ -83,8 +83,8 @@ async def test_a_lamp_that_comes_late_shows_what_is_wanted_now(tmp_path: Path) -
     events: list[Event] = []
     far, keeper = lamp_at(tmp_path, events)
     async with running(keeper):
-        keeper.do(SetLamp(1, Lamp.GREEN))
-        keeper.do(Signal(1, Sign.REFUSED, 20))
+        keeper.accept_order(SetLamp(1, Lamp.GREEN))
+        keeper.accept_order(Signal(1, Sign.REFUSED, 20))
         await until(lambda: FaultRaised(1, Fault.INDICATOR_SILENT) in events)
         far.start()
         await until(lambda: far.seen() == "green")
@@ -94,22 +94,22 @@ async def test_a_lamp_that_comes_late_shows_what_is_wanted_now(tmp_path: Path) -
 async def test_a_buzzer_plays_one_pattern_after_the_other_and_is_silent_at_the_end(tmp_path: Path) -> None:
     far = Buzzer(tmp_path / "buzzer")
     far.start()
-    keeper = BuzzerKeeper(0, "buzzer", lambda: BUZZER.open(BuzzerSettings(str(far.path)), WHERE), [].append)
+    keeper = BuzzerSupervisor(0, "buzzer", lambda: BUZZER.open(BuzzerSettings(str(far.path)), WHERE), [].append)
 
     def heard() -> list[int]:
         far.listen()
         return list(far.heard)
 
     async with running(keeper):
-        keeper.do(Signal(1, Sign.ACCEPTED))
+        keeper.accept_order(Signal(1, Sign.ACCEPTED))
         await until(lambda: heard() == [2400, 0])
-        keeper.do(Signal(1, Sign.REFUSED))
+        keeper.accept_order(Signal(1, Sign.REFUSED))
         await until(lambda: len(heard()) == 3)
         for _ in range(50):
-            keeper.do(Signal(1, Sign.ACCEPTED))
+            keeper.accept_order(Signal(1, Sign.ACCEPTED))
         await until(lambda: len(heard()) == 8)
         assert heard()[2:] == [600, 0, 600, 0, 2400, 0], "of those that came meanwhile one is played"
-        keeper.do(Signal(1, Sign.FAULT))
+        keeper.accept_order(Signal(1, Sign.FAULT))
         await until(lambda: len(heard()) == 9)
     assert heard()[-1] == 0
     far.close()
@@ -119,7 +119,7 @@ async def test_a_power_input_tells_what_is_and_what_changes(tmp_path: Path) -> N
     events: list[Event] = []
     far = PowerSupply(tmp_path / "mains")
     settings = PowerSettings(str(far.folder), poll_s=0.02)
-    keeper = PowerKeeper(0, "power", lambda: POWER.open(settings, WHERE), events.append)
+    keeper = PowerSupervisor(0, "power", lambda: POWER.open(settings, WHERE), events.append)
     async with running(keeper):
         await until(lambda: FaultRaised(0, Fault.POWER_INPUT_SILENT) in events)
         far.start(True)

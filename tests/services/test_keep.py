@@ -23,9 +23,9 @@ from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Fault, Limit, MeterIdentity, Reading, Screen, ScreenName, Stamp
 from agent.ports import Broken, Exchanged, Garbled, Refused, Unreachable
 from agent.services.devices import release, supervisor
-from agent.services.devices.board import Alive, BoardKeeper
-from agent.services.devices.dispatch import Hands
-from agent.services.devices.supervisor import DisplayKeeper, MeterKeeper
+from agent.services.devices.board import BoardSupervisor, LivenessSignal
+from agent.services.devices.dispatch import OrderDispatch
+from agent.services.devices.supervisor import DisplaySupervisor, MeterSupervisor
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +111,7 @@ def keeper(board, refuse=()):
         board.did.append(("open",))
         yield board
 
-    return BoardKeeper(1, "board", opening, events.append, Alive(0.01)), events
+    return BoardSupervisor(1, "board", opening, events.append, LivenessSignal(0.01)), events
 
 
 async def test_first_picture_then_changes_and_the_heart_beats():
@@ -156,7 +156,7 @@ async def opened(board, refuse=()):
     k, events = keeper(board, refuse)
     task = asyncio.create_task(k.run())
     await until(lambda: any(isinstance(e, BoardOpened) for e in events))
-    k.hearing(next(e for e in events if isinstance(e, BoardOpened)))
+    k.before_event(next(e for e in events if isinstance(e, BoardOpened)))
     return k, events, task
 
 
@@ -164,10 +164,10 @@ async def test_withdrawing_waits_for_no_other_order():
     board = Board()
     k, _, task = await opened(board)
     board.slow = asyncio.Event()
-    k.do(SetRelease(1, True))
+    k.accept_order(SetRelease(1, True))
     await until(lambda: ("release", True) in board.did)
-    k.do(SetLimit(1, Limit(16.0)))
-    k.do(SetRelease(1, False))
+    k.accept_order(SetLimit(1, Limit(16.0)))
+    k.accept_order(SetRelease(1, False))
     await until(lambda: ("release", False) in board.did)
     assert ("limit", 16.0) not in board.did, "the release under way still holds the others up"
     board.slow.set()
@@ -185,9 +185,9 @@ async def test_a_release_that_ends_after_its_withdrawal_is_withdrawn_once_more()
     board = Board()
     k, _, task = await opened(board)
     board.slow = asyncio.Event()
-    k.do(SetRelease(1, True))
+    k.accept_order(SetRelease(1, True))
     await until(lambda: releases(board) == [True])
-    k.do(SetRelease(1, False))
+    k.accept_order(SetRelease(1, False))
     await until(lambda: releases(board) == [True, False])
     board.slow.set()
     await until(lambda: releases(board) == [True, False, False])
@@ -199,10 +199,10 @@ async def test_a_release_of_before_a_withdrawal_is_not_taken_for_the_one_after_i
     board = Board()
     k, _, task = await opened(board)
     board.slow = asyncio.Event()
-    k.do(SetRelease(1, True))
+    k.accept_order(SetRelease(1, True))
     await until(lambda: releases(board) == [True])
-    k.do(SetRelease(1, False))
-    k.do(SetRelease(1, True))
+    k.accept_order(SetRelease(1, False))
+    k.accept_order(SetRelease(1, True))
     first, board.slow = board.slow, asyncio.Event()
     first.set()
     await until(lambda: releases(board) == [True, False, True])
@@ -217,11 +217,11 @@ async def test_release_waits_until_the_board_has_taken_the_withdrawal_before_it(
     board = Board()
     k, _, task = await opened(board)
     board.withdrawing = asyncio.Event()
-    k.do(SetRelease(1, False))
-    k.do(SetRelease(1, True))
+    k.accept_order(SetRelease(1, False))
+    k.accept_order(SetRelease(1, True))
     await until(lambda: board.did.count(("beat",)) > 3)
     assert releases(board) == [False]
-    assert k.busy
+    assert k.has_pending_orders
     board.withdrawing.set()
     await until(lambda: releases(board) == [False, True])
     task.cancel()
@@ -232,7 +232,7 @@ async def test_a_withdrawal_does_not_wait_for_an_earlier_one():
     k, _, task = await opened(board)
     board.withdrawing = asyncio.Event()
     for times in (1, 2):
-        k.do(SetRelease(1, False))
+        k.accept_order(SetRelease(1, False))
         await until(lambda: releases(board) == [False] * times)  # noqa: B023
     task.cancel()
 
@@ -241,7 +241,7 @@ async def test_a_withdrawal_is_confirmed_when_the_board_shows_an_open_contactor(
     board = Board()
     k, events, task = await opened(board)
     board.released, board.contactor = False, True
-    k.do(SetRelease(1, False))
+    k.accept_order(SetRelease(1, False))
     await until(lambda: board.looks > 2)
     assert ReleaseWithdrawn(1) not in events
     board.contactor = False
@@ -258,11 +258,11 @@ async def test_a_look_that_is_lost_after_a_withdrawal_is_no_failure_three_are():
     board = Board()
     k, events, task = await opened(board)
     board.lost_looks = [Unreachable("lost"), Garbled("noise")]
-    k.do(SetRelease(1, False))
+    k.accept_order(SetRelease(1, False))
     await until(lambda: ReleaseWithdrawn(1) in events)
     assert board.did.count(("open",)) == 1
     board.lost_looks = [Unreachable("lost")] * 3
-    k.do(SetRelease(1, False))
+    k.accept_order(SetRelease(1, False))
     await until(lambda: board.did.count(("open",)) == 2)
     task.cancel()
 
@@ -271,7 +271,7 @@ async def test_a_withdrawal_that_the_board_does_not_obey_is_sent_again():
     board = Board()
     k, _, task = await opened(board)
     board.released = True
-    k.do(SetRelease(1, False))
+    k.accept_order(SetRelease(1, False))
     await until(lambda: len(releases(board)) > 3)
     board.released = False
     await until(lambda: k._release._confirmed == k._release._ordered)
@@ -289,15 +289,15 @@ async def test_release_meant_for_the_board_of_before_is_void():
     board.states_.put_nowait(Unreachable("cable out"))
     board.states_.put_nowait(EvseState(Pilot.B))
     await until(lambda: len([e for e in events if isinstance(e, BoardOpened)]) == 2)
-    k.do(SetRelease(1, True))
+    k.accept_order(SetRelease(1, True))
     await until(lambda: board.did.count(("beat",)) > 3)
     assert ("release", True) not in board.did
-    k.hearing(events[0])
-    k.do(SetRelease(1, True))
+    k.before_event(events[0])
+    k.accept_order(SetRelease(1, True))
     await until(lambda: board.did.count(("beat",)) > 6)
     assert ("release", True) not in board.did, "that was the opening of before"
-    k.hearing([e for e in events if isinstance(e, BoardOpened)][-1])
-    k.do(SetRelease(1, True))
+    k.before_event([e for e in events if isinstance(e, BoardOpened)][-1])
+    k.accept_order(SetRelease(1, True))
     await until(lambda: ("release", True) in board.did)
     task.cancel()
 
@@ -307,7 +307,7 @@ async def test_a_release_that_the_board_forgot_is_not_believed_in():
     board = Board()
     k, events, task = await opened(board)
     board.released = False
-    k.do(SetRelease(1, True))
+    k.accept_order(SetRelease(1, True))
     await until(lambda: k._release.given)
     board.states_.put_nowait(EvseState(Pilot.B, released=False))
     board.states_.put_nowait(EvseState(Pilot.B))
@@ -338,7 +338,7 @@ async def test_a_device_that_opens_and_fails_for_ever_is_a_fault():
     await until(lambda: board.did.count(("open",)) > 7)
     faults = [e for e in events if isinstance(e, FaultRaised | FaultCleared)]
     assert faults[-1] == FaultRaised(1, Fault.BOARD_SILENT)
-    k.leave()
+    k.prepare_to_stop()
     task.cancel()
     await asyncio.wait({task}, timeout=stretched(30))
     assert task.done(), "a failing device used to swallow the cancellation"
@@ -348,11 +348,11 @@ async def test_a_level_that_is_refused_is_told_and_not_fatal():
     """Who charges goes on with what was confirmed before; a driver that cannot promise that has withdrawn release."""
     board = Board()
     k, _, task = await opened(board)
-    k.do(SetLimit(1, Limit(10.0)))
-    k.do(SetRelease(1, True))
+    k.accept_order(SetLimit(1, Limit(10.0)))
+    k.accept_order(SetRelease(1, True))
     await until(lambda: k._release.given)
     board.refuse_limit = True
-    k.do(SetLimit(1, Limit(16.0)))
+    k.accept_order(SetLimit(1, Limit(16.0)))
     await until(lambda: board.did.count(("beat",)) > 3)
     assert board.did.count(("open",)) == 1
     task.cancel()
@@ -363,7 +363,7 @@ async def test_a_release_that_is_refused_is_asked_for_again(monkeypatch):
     board = Board()
     k, events, task = await opened(board)
     board.refuse_release = 2
-    k.do(SetRelease(1, True))
+    k.accept_order(SetRelease(1, True))
     await until(lambda: k._release.given)
     assert board.did.count(("release", True)) == 3
     assert not any(isinstance(e, ReleaseRefused) for e in events)
@@ -376,7 +376,7 @@ async def test_but_not_for_ever_then_it_is_told(monkeypatch):
     board = Board()
     k, events, task = await opened(board)
     board.refuse_release = 99
-    k.do(SetRelease(1, True))
+    k.accept_order(SetRelease(1, True))
     await until(lambda: ReleaseRefused(1) in events)
     await until(lambda: board.did.count(("beat",)) > 10)
     assert board.did.count(("release", True)) == 3
@@ -384,7 +384,7 @@ async def test_but_not_for_ever_then_it_is_told(monkeypatch):
     assert board.did.count(("open",)) == 1
     board.refuse_release = 0
     for on in (False, True):  # a new wish begins anew
-        k.do(SetRelease(1, on))
+        k.accept_order(SetRelease(1, on))
         await asyncio.sleep(0)
     await until(lambda: k._release.given)
     task.cancel()
@@ -395,9 +395,9 @@ async def test_a_release_that_is_withdrawn_meanwhile_is_not_asked_for_again(monk
     board = Board()
     k, events, task = await opened(board)
     board.refuse_release = 1
-    k.do(SetRelease(1, True))
+    k.accept_order(SetRelease(1, True))
     await until(lambda: ("release", True) in board.did)
-    k.do(SetRelease(1, False))
+    k.accept_order(SetRelease(1, False))
     await until(lambda: ("release", False) in board.did)
     before = board.did.count(("beat",))
     await until(lambda: board.did.count(("beat",)) > before + 5)
@@ -411,11 +411,11 @@ async def test_who_cannot_be_bounded_lower_gets_nothing(lower):
     """What he does not give up is somebody else's by now: the board is opened anew, with release withdrawn."""
     board = Board()
     k, _, task = await opened(board)
-    k.do(SetLimit(1, Limit(16.0, 3)))
-    k.do(SetRelease(1, True))
+    k.accept_order(SetLimit(1, Limit(16.0, 3)))
+    k.accept_order(SetRelease(1, True))
     await until(lambda: k._release.given)
     board.refuse_limit = True
-    k.do(SetLimit(1, lower))
+    k.accept_order(SetLimit(1, lower))
     board.states_.put_nowait(EvseState(Pilot.B))
     await until(lambda: board.did.count(("open",)) == 2)
     assert not k._release.given
@@ -427,8 +427,8 @@ async def test_without_a_confirmed_limit_nothing_is_released():
     board = Board()
     k, _, task = await opened(board)
     board.refuse_limit = True
-    k.do(SetLimit(1, Limit(6.0)))
-    k.do(SetRelease(1, True))
+    k.accept_order(SetLimit(1, Limit(6.0)))
+    k.accept_order(SetRelease(1, True))
     board.states_.put_nowait(EvseState(Pilot.B))
     await until(lambda: board.did.count(("open",)) == 2)
     assert ("release", True) not in board.did
@@ -439,9 +439,9 @@ async def test_no_energy_while_the_cable_is_being_freed():
     board = Board()
     k, _events, task = await opened(board)
     board.freeing = asyncio.Event()
-    k.do(Unlock(1, "r1"))
+    k.accept_order(Unlock(1, "r1"))
     await until(lambda: ("unlock",) in board.did)
-    k.do(SetRelease(1, True))
+    k.accept_order(SetRelease(1, True))
     await until(lambda: board.did.count(("beat",)) > 3)
     assert ("release", True) not in board.did
     board.freeing.set()
@@ -453,16 +453,16 @@ async def test_an_unlock_that_a_session_has_overtaken_is_no_fault_of_the_lock():
     board = Board()
     k, events, task = await opened(board)
     board.freeing = asyncio.Event()
-    k.do(Unlock(1, "r1"))
+    k.accept_order(Unlock(1, "r1"))
     await until(lambda: ("unlock",) in board.did)
-    k.do(Unlock(1, "r2"))
-    k.do(SetRelease(1, True))
+    k.accept_order(Unlock(1, "r2"))
+    k.accept_order(SetRelease(1, True))
     board.freeing.set()
     await until(lambda: UnlockTried(1, "r2", False) in events)
     assert board.did.count(("unlock",)) == 1
     assert FaultRaised(1, Fault.UNLOCK_FAILURE) not in events
-    k.do(SetRelease(1, False))
-    k.do(Unlock(1, "r3"))
+    k.accept_order(SetRelease(1, False))
+    k.accept_order(Unlock(1, "r3"))
     await until(lambda: UnlockTried(1, "r3", True) in events)
     task.cancel()
 
@@ -474,10 +474,10 @@ async def test_nonsense_from_a_meter_becomes_a_fault_and_is_opened_anew():
     await until(lambda: k.open)
     meter.fail = Garbled("ran backwards")
     for n in range(3):
-        k.do(ReadMeter(1, f"begin:{n}", billing=True))
+        k.accept_order(ReadMeter(1, f"begin:{n}", billing=True))
     await until(lambda: FaultRaised(1, Fault.METER_IMPLAUSIBLE) in events)
     meter.fail = None
-    k.do(ReadMeter(1, "begin:9", billing=True))
+    k.accept_order(ReadMeter(1, "begin:9", billing=True))
     await until(lambda: FaultCleared(1, Fault.METER_IMPLAUSIBLE) in events)
     task.cancel()
 
@@ -487,14 +487,14 @@ async def test_every_unlock_is_answered():
     k, events = keeper(board)
     task = asyncio.create_task(k.run())
     await until(lambda: ("open",) in board.did)
-    k.do(Unlock(1, "r1"))
+    k.accept_order(Unlock(1, "r1"))
     await until(lambda: UnlockTried(1, "r1", True) in events)
     board.stuck = True
-    k.do(Unlock(1, "r2"))
+    k.accept_order(Unlock(1, "r2"))
     await until(lambda: UnlockTried(1, "r2", False) in events)
     task.cancel()
     hands_events = []
-    Hands(hands_events.append).do(Unlock(7, "r3"))
+    OrderDispatch(hands_events.append).dispatch_order(Unlock(7, "r3"))
     assert hands_events == [UnlockTried(7, "r3", False)]
 
 
@@ -508,11 +508,11 @@ async def test_withdrawing_does_not_wait_for_an_unlock_and_the_unlock_is_answere
     k, events = keeper(board)
     task = asyncio.create_task(k.run())
     await until(lambda: ("open",) in board.did)
-    k.do(Unlock(1, "r1"))
+    k.accept_order(Unlock(1, "r1"))
     await until(lambda: ("unlock",) in board.did)
-    k.do(SetRelease(1, False))
+    k.accept_order(SetRelease(1, False))
     await until(lambda: ("release", False) in board.did)
-    assert k.busy
+    assert k.has_pending_orders
     board.states_.put_nowait(Unreachable("cable out"))
     await until(lambda: UnlockTried(1, "r1", False) in events)
     task.cancel()
@@ -550,7 +550,7 @@ def meter_keeper(meter, refuse=()):
             raise e
         yield meter
 
-    return MeterKeeper(1, "meter", opening, events.append), events
+    return MeterSupervisor(1, "meter", opening, events.append), events
 
 
 async def test_billing_reads_overtake_and_live_looks_do_not_pile_up():
@@ -559,11 +559,11 @@ async def test_billing_reads_overtake_and_live_looks_do_not_pile_up():
     task = asyncio.create_task(k.run())
     await until(lambda: k.open)
     meter.gate.clear()
-    k.do(ReadMeter(1, "sample"))
+    k.accept_order(ReadMeter(1, "sample"))
     await until(lambda: meter.order == ["live"])
     for _ in range(5):
-        k.do(ReadMeter(1, "live"))
-    k.do(ReadMeter(1, "end:1", billing=True))
+        k.accept_order(ReadMeter(1, "live"))
+    k.accept_order(ReadMeter(1, "end:1", billing=True))
     meter.gate.set()
     await until(lambda: len(events) == 4)
     assert meter.order == ["live", "billing", "live"]
@@ -578,22 +578,22 @@ async def test_garbage_is_no_reading_and_keeps_the_line_open():
     task = asyncio.create_task(k.run())
     await until(lambda: k.open)
     meter.fail = Garbled("register ran backwards")
-    k.do(ReadMeter(1, "begin:1", billing=True))
+    k.accept_order(ReadMeter(1, "begin:1", billing=True))
     await until(lambda: len(events) == 2)
     assert events[1:] == [MeterFailed(1, "begin:1")]
     assert k.open
     meter.fail = None
-    k.do(ReadMeter(1, "begin:2", billing=True))
+    k.accept_order(ReadMeter(1, "begin:2", billing=True))
     await until(lambda: len(events) == 3)
     assert isinstance(events[2], MeterLooked)
     task.cancel()
 
 
 async def test_a_meter_that_is_not_there_answers_nobody_for_ever(monkeypatch):
-    monkeypatch.setattr(MeterKeeper, "WAIT_OPEN_S", 0.05)
+    monkeypatch.setattr(MeterSupervisor, "WAIT_OPEN_S", 0.05)
     k, events = meter_keeper(Meter(), [Unreachable("gone")] * 100000)
     task = asyncio.create_task(k.run())
-    k.do(ReadMeter(1, "begin:1", billing=True))
+    k.accept_order(ReadMeter(1, "begin:1", billing=True))
     await until(lambda: MeterFailed(1, "begin:1") in events)
     assert FaultRaised(1, Fault.METER_SILENT) in events
     task.cancel()
@@ -614,10 +614,10 @@ async def test_another_meter_behind_the_same_port_is_said_before_its_reading():
     k, events = meter_keeper(meter)
     task = asyncio.create_task(k.run())
     await until(lambda: k.open)
-    k.do(ReadMeter(1, "sample"))
+    k.accept_order(ReadMeter(1, "sample"))
     await until(lambda: len(events) == 2)
     meter.identity = MeterIdentity(serial="2")
-    k.do(ReadMeter(1, "end:1", billing=True))
+    k.accept_order(ReadMeter(1, "end:1", billing=True))
     await until(lambda: len(events) == 4)
     assert events[2:] == [MeterKnown(1, MeterIdentity(serial="2")), MeterLooked(1, "end:1", Reading(Stamp(1, 1.0), 6))]
     task.cancel()
@@ -645,9 +645,9 @@ async def test_a_display_of_several_outlets_gets_the_screen_of_each_the_touched_
     async def opening():
         yield panel
 
-    keeper = DisplayKeeper(0, "display", opening, lambda event: None)
-    keeper.do(_show(1, 10))
-    keeper.do(_show(2, 20))
+    keeper = DisplaySupervisor(0, "display", opening, lambda event: None)
+    keeper.accept_order(_show(1, 10))
+    keeper.accept_order(_show(2, 20))
     running = asyncio.create_task(keeper.run())
     try:
         for order, wanted in (
@@ -658,7 +658,7 @@ async def test_a_display_of_several_outlets_gets_the_screen_of_each_the_touched_
             (_show(1, 11, acts=1), [(1, 11), (2, 21)]),
         ):
             if order is not None:
-                keeper.do(order)
+                keeper.accept_order(order)
             await until(lambda wanted=wanted: panel.shown and panel.shown[-1] == wanted)
     finally:
         running.cancel()

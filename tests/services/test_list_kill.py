@@ -42,12 +42,12 @@ async def main():
     site = Site({{1: Evse(1)}}, Settings())
     engine = Engine(Blocks([Lists(site)]), store, Clock({{}}))
     backend = engine.links["chargy"] = Backend()
-    await engine.handle(Started(await store.facts()))
+    await engine.handle_event(Started(await store.facts()))
     for backend.version in itertools.count(site.local_list.version + 1):
         verdict = Verdict(AuthorizationStatus.ACCEPTED, str(backend.version))
         first = backend.version * 200  # half of the cards of the last list are on the next one too
         entries = tuple((f"CARD{{n}}", verdict) for n in range(first, first + {ENTRIES}))
-        await engine.handle(Asked("chargy", "1", AskSendList(backend.version, True, entries)))
+        await engine.handle_event(Asked("chargy", "1", AskSendList(backend.version, True, entries)))
 
 asyncio.run(main())
 """

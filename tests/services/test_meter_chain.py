@@ -16,7 +16,7 @@ from agent.domain.metrology import Watch
 from agent.domain.orders import ReadMeter
 from agent.model.types import Fault, MeterPolicy
 from agent.ports.driver import Where
-from agent.services.devices.supervisor import MeterKeeper
+from agent.services.devices.supervisor import MeterSupervisor
 from drivers.meter_modbus import DRIVER, MeterSettings
 from tests.domain.playbook import Playbook, charging, make_site
 from tests.drivers.modbus_far_ends import Bank, TcpLine
@@ -27,7 +27,7 @@ CONFIG = Path(__file__).parents[2] / "config"
 class Chain:
     """``do`` gives an order to the keeper; whatever it posts is an event of the play, in the play's time."""
 
-    def __init__(self, play: Playbook, keeper: MeterKeeper, bank: Bank) -> None:
+    def __init__(self, play: Playbook, keeper: MeterSupervisor, bank: Bank) -> None:
         self.play, self.keeper, self.bank = play, keeper, bank
         self.answers = 0
 
@@ -38,7 +38,7 @@ class Chain:
             self.bank.floats(1, 72, energy_wh / 1000)
         self.bank.floats(1, 52, power_w)
         before = self.answers
-        self.keeper.do(ReadMeter(1, purpose, billing=purpose.startswith(("begin", "end"))))
+        self.keeper.accept_order(ReadMeter(1, purpose, billing=purpose.startswith(("begin", "end"))))
         await until(lambda: self.answers > before)
 
     async def end(self, energy_wh: int | None = None) -> None:
@@ -81,12 +81,12 @@ async def chain() -> AsyncIterator[Chain]:
             play.feed(event)
             made.answers += hasattr(event, "purpose")
 
-        keeper = MeterKeeper(1, "meter", lambda: DRIVER.open(chosen, where), post)
+        keeper = MeterSupervisor(1, "meter", lambda: DRIVER.open(chosen, where), post)
         made = Chain(play, keeper, bank)
         task = asyncio.create_task(keeper.run())
         await until(lambda: keeper.open)
         yield made
-        keeper.leave()
+        keeper.prepare_to_stop()
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.services.sd_notify import notify, watchdog_s
+from agent.services.sd_notify import notify_systemd, watchdog_s
 
 
 def test_a_datagram_reaches_the_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -14,7 +14,7 @@ def test_a_datagram_reaches_the_socket(tmp_path: Path, monkeypatch: pytest.Monke
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(path)
         monkeypatch.setenv("NOTIFY_SOCKET", path)
-        assert notify("READY=1\nSTATUS=x")
+        assert notify_systemd("READY=1\nSTATUS=x")
         assert s.recv(100) == b"READY=1\nSTATUS=x"
 
 
@@ -23,15 +23,15 @@ def test_abstract_socket(monkeypatch: pytest.MonkeyPatch):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind("\0" + name)
         monkeypatch.setenv("NOTIFY_SOCKET", "@" + name)
-        assert notify("WATCHDOG=1")
+        assert notify_systemd("WATCHDOG=1")
         assert s.recv(100) == b"WATCHDOG=1"
 
 
 def test_nobody_listens(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    assert not notify("READY=1")
+    assert not notify_systemd("READY=1")
     monkeypatch.setenv("NOTIFY_SOCKET", "/nonexistent/socket")
-    assert not notify("READY=1")
+    assert not notify_systemd("READY=1")
 
 
 def test_watchdog_half_of_the_patience_and_only_for_us(monkeypatch: pytest.MonkeyPatch):

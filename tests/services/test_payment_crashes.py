@@ -35,7 +35,7 @@ from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Moment, Reading, Stamp
 from agent.ports.store import Put
 from agent.services.devices import supervisor
-from agent.services.devices.terminal import TerminalKeeper
+from agent.services.devices.terminal import TerminalSupervisor
 from agent.services.engine import Engine
 from agent.services.store.store import Store
 
@@ -102,9 +102,9 @@ class Life:
         site = Site({1: evse}, Settings(), new_id=lambda: next(street.ids), terms=TERMS)
         self.engine = Engine(assemble(site), self, self)  # type: ignore[arg-type]
         self.engine.links["chargy"] = self  # type: ignore[assignment]
-        self.engine.hands = self  # type: ignore[assignment]
+        self.engine.order_dispatch = self  # type: ignore[assignment]
         self.site = site
-        self.keeper = TerminalKeeper(0, "terminal", street.apollo.opened, self.engine.post)
+        self.keeper = TerminalSupervisor(0, "terminal", street.apollo.opened, self.engine.post_event)
         self.records: dict[str, dict[str, Any]] = {}
 
     def now(self) -> Moment:
@@ -133,16 +133,16 @@ class Life:
         elif deed:
             raise Gone
 
-    def do(self, order: Order) -> None:
+    def dispatch_order(self, order: Order) -> None:
         touches = isinstance(order, TerminalOrder | SetRelease | ReadMeter)
         self._look(touches)
         if isinstance(order, TerminalOrder):
-            self.keeper.do(order)
+            self.keeper.accept_order(order)
         elif isinstance(order, SetRelease):
             self._release(order.on)
         elif isinstance(order, ReadMeter):
             reading = Reading(self.now().stamp, self.street.register_wh)
-            self.engine.post(MeterLooked(order.evse, order.purpose, reading))
+            self.engine.post_event(MeterLooked(order.evse, order.purpose, reading))
         self._look(touches)
 
     def _look(self, touches: bool) -> None:
@@ -151,9 +151,9 @@ class Life:
 
     def _release(self, on: bool) -> None:
         self.street.released = on and not self.street.left
-        self.engine.post(BoardChanged(1, self.street.board))
+        self.engine.post_event(BoardChanged(1, self.street.board))
 
-    def hearing(self, event: Event) -> None:
+    def before_event(self, event: Event) -> None:
         pass
 
     def wake(self) -> None:
@@ -168,9 +168,9 @@ class Life:
         """True: there is nothing left to do. False: it was ended."""
         facts = await self._store.facts()
         self.records = {k: dict(v) for k, v in facts.get("payment", {}).items()}
-        self.engine.post(Started(facts))
-        self.engine.post(BoardOpened(1, self.street.board, TRAITS))
-        self.engine.post(LinkChanged("chargy", True))
+        self.engine.post_event(Started(facts))
+        self.engine.post_event(BoardOpened(1, self.street.board, TRAITS))
+        self.engine.post_event(LinkChanged("chargy", True))
         tasks = [asyncio.create_task(c) for c in (self.engine.run(), self.keeper.run(), self._people())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -182,7 +182,7 @@ class Life:
             return False
         finally:
             self.street.released = False  # the board's watchdog
-            self.keeper.leave()
+            self.keeper.prepare_to_stop()
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
@@ -202,7 +202,7 @@ class Life:
                 street.register_wh += USED_WH
             elif street.served and not street.left:
                 street.left, street.released = True, False
-                self.engine.post(BoardChanged(1, EMPTY))
+                self.engine.post_event(BoardChanged(1, EMPTY))
             idle = self.site.evses[1].session is None and self.site.evses[1].grant is None
             open_ = [r for r in self.records.values() if PayState(r["state"]) not in FINISHED]
             over = street.tapped and waits and idle and not open_

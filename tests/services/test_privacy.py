@@ -16,58 +16,62 @@ from busy_machine import stretched
 from agent.domain.events import Asked, CardPresented, Started, TokenJudged, TransactionHeard
 from agent.domain.requests import AskSet, AskStart
 from agent.model.types import AuthorizationStatus, Token, Verdict
-from agent.services.logs.masking import KEPT, Mask
+from agent.services.logs.masking import KEPT, LogMask
 from agent.station_file.settings import Backend, Device
 
 UID, EMAID = "04A1B2C3D4E5F6", "LU-CHA-C12345678-9"
 
 
 @pytest.fixture
-def journal() -> Iterator[tuple[Mask, io.StringIO]]:
-    mask, out = Mask(), io.StringIO()
+def journal() -> Iterator[tuple[LogMask, io.StringIO]]:
+    mask, out = LogMask(), io.StringIO()
     handler = logging.StreamHandler(out)
     logging.getLogger().addHandler(handler)
-    mask.install()
+    mask.install_filter()
     yield mask, out
-    mask.remove()
+    mask.remove_filter()
     logging.getLogger().removeHandler(handler)
 
 
-def test_tokens_of_events_are_masked_in_any_case_and_anywhere(journal: tuple[Mask, io.StringIO]) -> None:
+def test_tokens_of_events_are_masked_in_any_case_and_anywhere(journal: tuple[LogMask, io.StringIO]) -> None:
     mask, out = journal
-    mask.hearing(CardPresented(1, Token(UID)))
-    mask.hearing(Asked("chargy", "1", AskStart(1, Token(EMAID))))
-    mask.hearing(TokenJudged("token:1", Token(UID), Verdict(AuthorizationStatus.ACCEPTED, group="GROUP-OF-CARDS")))
-    mask.hearing(TransactionHeard("chargy", "s1", "1", Verdict(AuthorizationStatus.ACCEPTED, group="OTHER-GROUP")))
+    mask.before_event(CardPresented(1, Token(UID)))
+    mask.before_event(Asked("chargy", "1", AskStart(1, Token(EMAID))))
+    mask.before_event(TokenJudged("token:1", Token(UID), Verdict(AuthorizationStatus.ACCEPTED, group="GROUP-OF-CARDS")))
+    mask.before_event(TransactionHeard("chargy", "s1", "1", Verdict(AuthorizationStatus.ACCEPTED, group="OTHER-GROUP")))
     logging.getLogger("x").warning("refused %s: %r (%s, OTHER-GROUP)", UID.lower(), {"a": EMAID}, "group-of-cards")
     assert out.getvalue() == "refused …E5F6: {'a': '…78-9'} (…ARDS, …ROUP)\n"
 
 
 def test_a_token_is_found_as_json_spells_it() -> None:
-    mask = Mask()
-    mask.hearing(CardPresented(1, Token('käte"4711')))
-    assert mask.masked(json.dumps({"a": 'of käte"4711, too'})) == '{"a": "of …4711, too"}'
+    mask = LogMask()
+    mask.before_event(CardPresented(1, Token('käte"4711')))
+    assert mask.mask_text(json.dumps({"a": 'of käte"4711, too'})) == '{"a": "of …4711, too"}'
 
 
-def test_secrets_are_masked_whole(journal: tuple[Mask, io.StringIO]) -> None:
+def test_secrets_are_masked_whole(journal: tuple[LogMask, io.StringIO]) -> None:
     mask, out = journal
-    mask.secret("the password of the file")
-    mask.secret("")
-    mask.hearing(Asked("chargy", "1", AskSet({"authorization_key": "text:0123456789abcdef", "reset_retries": "12345"})))
+    mask.learn_secret("the password of the file")
+    mask.learn_secret("")
+    mask.before_event(
+        Asked("chargy", "1", AskSet({"authorization_key": "text:0123456789abcdef", "reset_retries": "12345"}))
+    )
     logging.getLogger("x").error("basic %s / %s / 12345", "the password of the file", "0123456789abcdef")
     assert out.getvalue() == "basic *** / *** / 12345\n"
 
 
-def test_a_key_of_before_the_restart_is_masked_too(journal: tuple[Mask, io.StringIO]) -> None:
+def test_a_key_of_before_the_restart_is_masked_too(journal: tuple[LogMask, io.StringIO]) -> None:
     mask, out = journal
-    mask.hearing(Started({"setting": {"authorization_key": {"text": "text:0123456789abcdef"}, "reset_retries": {}}}))
+    mask.before_event(
+        Started({"setting": {"authorization_key": {"text": "text:0123456789abcdef"}, "reset_retries": {}}})
+    )
     logging.getLogger("x").error("basic 0123456789abcdef")
     assert out.getvalue() == "basic ***\n"
 
 
-def test_a_traceback_is_masked_too(journal: tuple[Mask, io.StringIO]) -> None:
+def test_a_traceback_is_masked_too(journal: tuple[LogMask, io.StringIO]) -> None:
     mask, out = journal
-    mask.hearing(CardPresented(1, Token(UID)))
+    mask.before_event(CardPresented(1, Token(UID)))
     try:
         raise KeyError(UID)
     except KeyError:
@@ -76,20 +80,20 @@ def test_a_traceback_is_masked_too(journal: tuple[Mask, io.StringIO]) -> None:
     assert "KeyError: '…E5F6'" in out.getvalue()
 
 
-def test_short_tokens_and_wrong_format_strings_spoil_no_line(journal: tuple[Mask, io.StringIO]) -> None:
+def test_short_tokens_and_wrong_format_strings_spoil_no_line(journal: tuple[LogMask, io.StringIO]) -> None:
     mask, out = journal
-    mask.hearing(CardPresented(1, Token("1")))
-    mask.hearing(CardPresented(1, None, "unreadable"))
+    mask.before_event(CardPresented(1, Token("1")))
+    mask.before_event(CardPresented(1, None, "unreadable"))
     logging.getLogger("x").warning("EVSE 1")
     assert out.getvalue() == "EVSE 1\n"
 
 
 def test_the_memory_is_bounded_and_keeps_the_newest() -> None:
-    mask = Mask()
+    mask = LogMask()
     for n in range(KEPT + 10):
-        mask.hearing(CardPresented(1, Token(f"CARD-{n:06d}")))
-    assert mask.masked("CARD-000000") == "CARD-000000"
-    assert mask.masked(f"CARD-{KEPT + 9:06d}") == f"…0{KEPT + 9}"
+        mask.before_event(CardPresented(1, Token(f"CARD-{n:06d}")))
+    assert mask.mask_text("CARD-000000") == "CARD-000000"
+    assert mask.mask_text(f"CARD-{KEPT + 9:06d}") == f"…0{KEPT + 9}"
     assert len(mask._tokens) == KEPT
 
 
@@ -99,8 +103,8 @@ import logging, sys
 logging.basicConfig(stream=sys.stderr)
 from agent.domain.events import CardPresented
 from agent.model.types import Token
-from agent.services.logs.masking import Mask
-mask = Mask(); mask.install(); mask.hearing(CardPresented(1, Token({UID!r})))
+from agent.services.logs.masking import LogMask
+mask = LogMask(); mask.install_filter(); mask.before_event(CardPresented(1, Token({UID!r})))
 raise ExceptionGroup("x", [ValueError({UID!r})])
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=stretched(60))

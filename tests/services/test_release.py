@@ -25,7 +25,7 @@ from agent.domain.orders import SetHold, SetLimit, SetRelease, SetService, Unloc
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Limit
 from agent.ports import Refused, Unreachable
-from agent.services.devices.board import Alive, BoardKeeper
+from agent.services.devices.board import BoardSupervisor, LivenessSignal
 from tests.moving_clock import run_moving
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
@@ -246,7 +246,7 @@ class DomainModel:
         self.judge = Judge(asyncio.get_running_loop())
         self.board = BoardModel(shape, self.judge)
         self.events: list[Event] = []
-        self.keeper = BoardKeeper(1, "board", self.board.opening, self._post, Alive(2.0))
+        self.keeper = BoardSupervisor(1, "board", self.board.opening, self._post, LivenessSignal(2.0))
         self._newest: Event | None = None
         self._heard: Event | None = None
 
@@ -261,7 +261,7 @@ class DomainModel:
 
     def _hear(self, event: Event) -> None:
         self._heard = event
-        self.keeper.hearing(event)
+        self.keeper.before_event(event)
         if self.shape.resumes:
             self.begin()
 
@@ -274,25 +274,25 @@ class DomainModel:
                 self.judge.limits_a = self.judge.limits_a[-1:]
             self.judge.wanted = True
             self.judge.look()
-        self.keeper.do(SetRelease(1, True))
+        self.keeper.accept_order(SetRelease(1, True))
 
     def end(self) -> None:
         self.judge.wanted = False
         self.judge.look()
-        self.keeper.do(SetRelease(1, False))
+        self.keeper.accept_order(SetRelease(1, False))
 
     def bound(self, amperes: float) -> None:
         self.judge.limits_a.append(amperes)
-        self.keeper.do(SetLimit(1, Limit(amperes)))
+        self.keeper.accept_order(SetLimit(1, Limit(amperes)))
 
     def unlock(self) -> None:
-        self.keeper.do(Unlock(1, "r"))
+        self.keeper.accept_order(Unlock(1, "r"))
 
     def hold(self) -> None:
-        self.keeper.do(SetHold(1, True))
+        self.keeper.accept_order(SetHold(1, True))
 
     def service(self) -> None:
-        self.keeper.do(SetService(1, True))
+        self.keeper.accept_order(SetService(1, True))
 
     def refuse(self, what: str, times: int) -> None:
         self.board.refuses[what] += times
@@ -312,7 +312,7 @@ async def playing(shape: Shape) -> AsyncIterator[DomainModel]:
     try:
         yield domain
     finally:
-        domain.keeper.leave()
+        domain.keeper.prepare_to_stop()
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)

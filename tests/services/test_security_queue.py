@@ -103,7 +103,7 @@ def sampled(session: str = "") -> MeterSampled:
 def test_each_message_travels_in_the_queue_of_its_kind() -> None:
     readings = readings_of("chargy")
     queues = [(bill(1), "chargy"), (sampled("s1"), "chargy"), (sampled(), readings), (event(1), NOTES)]
-    assert [engine._queue("chargy", message) for message, _ in queues] == [queue for _, queue in queues]
+    assert [engine._durable_queue_of("chargy", message) for message, _ in queues] == [queue for _, queue in queues]
     assert {link_of(queue) for _, queue in queues} == {"chargy"}
 
 

@@ -32,9 +32,9 @@ from agent.model.types import Fault
 from agent.ports import Unreachable
 from agent.ports.terminal import Approved, TerminalNews
 from agent.services.devices import supervisor
-from agent.services.devices.configured import compose
-from agent.services.devices.dispatch import Hands
-from agent.services.devices.terminal import REFUSALS, TerminalKeeper
+from agent.services.devices.configured import compose_devices
+from agent.services.devices.dispatch import OrderDispatch
+from agent.services.devices.terminal import REFUSALS, TerminalSupervisor
 from agent.station_file.settings import SettingsError, parse
 
 OFFER = OfferPayment(0, "p1", 5000)
@@ -50,7 +50,7 @@ class Kept:
 
     def __init__(self, opening: Any) -> None:
         self.events: list[Event] = []
-        self.keeper = TerminalKeeper(0, "terminal", opening, self.events.append)
+        self.keeper = TerminalSupervisor(0, "terminal", opening, self.events.append)
         self._read = 0
 
     async def next(self, wanted: type[Event]) -> Any:
@@ -64,10 +64,10 @@ class Kept:
         return event
 
     async def held(self, apollo: Apollo) -> PaymentApproved:
-        self.keeper.do(OFFER)
+        self.keeper.accept_order(OFFER)
         await apollo.tap()
         assert (await self.next(BankCardRead)).payment == "p1"
-        self.keeper.do(AuthorisePayment(0, "p1"))
+        self.keeper.accept_order(AuthorisePayment(0, "p1"))
         approved: PaymentApproved = await self.next(PaymentApproved)
         assert (approved.payment, approved.amount_cents) == ("p1", 5000)
         return approved
@@ -80,7 +80,7 @@ async def kept(opening: Any) -> AsyncIterator[Kept]:
     try:
         yield it
     finally:
-        it.keeper.leave()
+        it.keeper.prepare_to_stop()
         task.cancel()
         await asyncio.wait([task])
 
@@ -90,17 +90,17 @@ async def test_from_the_offer_to_the_charge(tmp_path: Path) -> None:
         opened = await it.next(TerminalOpened)
         assert (opened.identity.model, opened.restarted) == ("APOLLO", False)
         approved = await it.held(apollo)
-        it.keeper.do(CommitPayment(0, "p1", approved.reservation, 1234))
+        it.keeper.accept_order(CommitPayment(0, "p1", approved.reservation, 1234))
         assert (await it.next(PaymentSettled)).outcome is Settlement.DONE
-        it.keeper.do(VoidPayment(0, "p1", approved.reservation))
+        it.keeper.accept_order(VoidPayment(0, "p1", approved.reservation))
         assert (await it.next(PaymentSettled)).outcome is Settlement.CLOSED
-        it.keeper.do(OfferPayment(0, "p2", 100))
+        it.keeper.accept_order(OfferPayment(0, "p2", 100))
         await apollo.tap("insufficient_funds")
         await it.next(BankCardRead)
-        it.keeper.do(AuthorisePayment(0, "p2"))
+        it.keeper.accept_order(AuthorisePayment(0, "p2"))
         assert await it.next(PaymentDeclined) == PaymentDeclined(0, "p2", "insufficient funds")
-        it.keeper.do(OfferPayment(0, "p3", 100))
-        it.keeper.do(CancelPayment(0, "p3"))
+        it.keeper.accept_order(OfferPayment(0, "p3", 100))
+        it.keeper.accept_order(CancelPayment(0, "p3"))
         assert await it.next(PaymentCancelled) == PaymentCancelled(0, "p3")
         books = await apollo.books()
         assert (books.captures, books.holds) == ([(approved.reservation, 1234)], {})
@@ -112,11 +112,11 @@ async def test_a_commit_without_an_answer_is_told_as_that(tmp_path: Path) -> Non
         approved = await it.held(apollo)
         await apollo.spoil("lose_reply", code=0x35)
         commit = CommitPayment(0, "p1", approved.reservation, 1234)
-        it.keeper.do(commit)
+        it.keeper.accept_order(commit)
         assert (await it.next(PaymentSettled)).outcome is None
         await it.next(TerminalLost)
         assert (await it.next(TerminalOpened)).restarted
-        it.keeper.do(commit)
+        it.keeper.accept_order(commit)
         assert (await it.next(PaymentSettled)).outcome is Settlement.CLOSED
         assert (await apollo.books()).captures == [(approved.reservation, 1234)]
 
@@ -127,7 +127,7 @@ async def test_another_terminal_is_not_asked(tmp_path: Path) -> None:
         await it.next(TerminalOpened)
         approved = await it.held(apollo)
         for serial, outcome in (("APO0041SIM", None), ("APO0042SIM", Settlement.DONE)):
-            it.keeper.do(CommitPayment(0, "p1", approved.reservation, 1234, serial))
+            it.keeper.accept_order(CommitPayment(0, "p1", approved.reservation, 1234, serial))
             assert (await it.next(PaymentSettled)).outcome is outcome
         assert (await apollo.books()).captures == [(approved.reservation, 1234)]
 
@@ -138,34 +138,34 @@ async def test_every_settlement_is_answered_while_the_terminal_is_away(tmp_path:
         approved = await it.held(apollo)
         await apollo.down()
         for order in (CommitPayment(0, "p1", 1, 1), VoidPayment(0, "p1", 1)):
-            it.keeper.do(order)
+            it.keeper.accept_order(order)
         told = {type(await it.next(Event)) for _ in range(3)}
         assert told == {PaymentSettled, TerminalLost}
         await it.next(FaultRaised)
-        it.keeper.do(CommitPayment(0, "p1", 1, 1))
+        it.keeper.accept_order(CommitPayment(0, "p1", 1, 1))
         assert await it.next(PaymentSettled) == PaymentSettled(0, "p1", None)
-        it.keeper.do(OfferPayment(0, "p2", 1))
+        it.keeper.accept_order(OfferPayment(0, "p2", 1))
         assert await it.next(PaymentCancelled) == PaymentCancelled(0, "p2")
         await apollo.up()
         assert (await it.next(TerminalOpened)).restarted
         assert await it.next(FaultCleared) == FaultCleared(0, Fault.TERMINAL_SILENT)
-        it.keeper.do(VoidPayment(0, "p1", approved.reservation))
+        it.keeper.accept_order(VoidPayment(0, "p1", approved.reservation))
         assert (await it.next(PaymentSettled)).outcome is Settlement.DONE
 
 
 async def test_whether_an_authorisation_was_taken_back_is_not_said_when_nobody_knows(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo, kept(apollo.opened) as it:
         await it.next(TerminalOpened)
-        it.keeper.do(OFFER)
+        it.keeper.accept_order(OFFER)
         await apollo.tap(bank_s=30)
         await it.next(BankCardRead)
-        it.keeper.do(AuthorisePayment(0, "p1"))
+        it.keeper.accept_order(AuthorisePayment(0, "p1"))
         async with deadline(30):
             while not it.keeper._asked:
                 await asyncio.sleep(0.005)
         await apollo.down()
         await it.next(TerminalLost)
-        it.keeper.do(CancelPayment(0, "p1"))
+        it.keeper.accept_order(CancelPayment(0, "p1"))
         assert isinstance(await it.next(FaultRaised), FaultRaised)
 
 
@@ -173,12 +173,12 @@ async def test_what_is_refused_is_cancelled(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo, kept(apollo.opened) as it:
         await it.next(TerminalOpened)
         await apollo.spoil("refuse", code=0x34, detail=0x11)
-        it.keeper.do(OFFER)
+        it.keeper.accept_order(OFFER)
         assert await it.next(PaymentCancelled) == PaymentCancelled(0, "p1")
-        it.keeper.do(OFFER)
-        it.keeper.do(AuthorisePayment(0, "p1"))  # no card was read
+        it.keeper.accept_order(OFFER)
+        it.keeper.accept_order(AuthorisePayment(0, "p1"))  # no card was read
         assert await it.next(PaymentCancelled) == PaymentCancelled(0, "p1")
-        it.keeper.do(AuthorisePayment(0, "another"))
+        it.keeper.accept_order(AuthorisePayment(0, "another"))
         assert await it.next(PaymentCancelled) == PaymentCancelled(0, "another")
 
 
@@ -188,11 +188,11 @@ async def test_a_terminal_that_takes_no_offer_is_told_of(tmp_path: Path) -> None
         await it.next(TerminalOpened)
         for n in range(REFUSALS):
             await apollo.spoil("refuse", code=0x34, detail=0x0E)
-            it.keeper.do(OFFER)
+            it.keeper.accept_order(OFFER)
             if n == REFUSALS - 1:
                 assert await it.next(FaultRaised) == FaultRaised(0, Fault.TERMINAL_SILENT)
             await it.next(PaymentCancelled)
-        it.keeper.do(OFFER)
+        it.keeper.accept_order(OFFER)
         assert await it.next(FaultCleared) == FaultCleared(0, Fault.TERMINAL_SILENT)
         await apollo.tap()
         await it.next(BankCardRead)
@@ -204,7 +204,7 @@ async def test_a_restart_that_the_line_does_not_notice(tmp_path: Path) -> None:
         approved = await it.held(apollo)
         await apollo.do("restart")
         assert (await it.next(TerminalOpened)).restarted
-        it.keeper.do(VoidPayment(0, "p1", approved.reservation))
+        it.keeper.accept_order(VoidPayment(0, "p1", approved.reservation))
         assert (await it.next(PaymentSettled)).outcome is Settlement.DONE
 
 
@@ -212,11 +212,11 @@ async def test_a_card_whose_bank_was_never_asked_is_told_as_that(tmp_path: Path)
     """The terminal lost its state between the card and the order to ask: nobody waits for an answer."""
     async with running(tmp_path, "serial") as apollo, kept(lambda: apollo.opened(keep_alive_s=15)) as it:
         await it.next(TerminalOpened)
-        it.keeper.do(OFFER)
+        it.keeper.accept_order(OFFER)
         await apollo.tap()
         await it.next(BankCardRead)
         await apollo.do("restart")
-        it.keeper.do(AuthorisePayment(0, "p1"))
+        it.keeper.accept_order(AuthorisePayment(0, "p1"))
         assert (await it.next(TerminalOpened)).restarted
         assert await it.next(PaymentCancelled) == PaymentCancelled(0, "p1")
 
@@ -260,7 +260,7 @@ async def test_what_nobody_asked_for_is_told_as_that() -> None:
 async def test_an_approval_that_came_before_the_line_went_is_told() -> None:
     async with kept(opening_of(Port())) as it:
         await it.next(TerminalOpened)
-        it.keeper.do(VoidPayment(0, "p", 1))
+        it.keeper.accept_order(VoidPayment(0, "p", 1))
         assert (await it.next(PaymentSettled)).outcome is None
         assert await it.next(PaymentApproved) == PaymentApproved(0, "", 7, 5000)
         await it.next(TerminalLost)
@@ -268,30 +268,30 @@ async def test_an_approval_that_came_before_the_line_went_is_told() -> None:
 
 def test_a_station_without_a_terminal_answers() -> None:
     events: list[Event] = []
-    hands = Hands(events.append)
+    hands = OrderDispatch(events.append)
     for order in (CommitPayment(0, "p", 1, 1), VoidPayment(0, "p", 1), OFFER):
-        hands.do(order)
+        hands.dispatch_order(order)
     assert events == [PaymentSettled(0, "p", None), PaymentSettled(0, "p", None), PaymentCancelled(0, "p1")]
 
 
 def test_terminals_of_a_station_file(tmp_path: Path) -> None:
     table = {"driver": "terminal_payter", "host": "192.168.5.10"}
     raw = {"terminal": table, "evse": [{"number": 1}, {"number": 2, "terminal": {**table, "port": 4000}}]}
-    found = compose(parse(raw, tmp_path / "s.toml"), lambda: (0, 0.0))
+    found = compose_devices(parse(raw, tmp_path / "s.toml"), lambda: (0, 0.0))
     assert [(d.evse, d.role, d.complaints) for d in found] == [(2, "terminal", []), (0, "terminal", [])]
     wrong = parse({**raw, "terminal": {"driver": "reader_serial", "device": "x"}}, tmp_path / "s")
     with pytest.raises(SettingsError, match=r"terminal\.driver: 'reader_serial' drives a reader"):
-        compose(wrong, lambda: (0, 0.0))
+        compose_devices(wrong, lambda: (0, 0.0))
 
 
 async def test_an_agent_that_ends_waits_for_what_was_told_of_money(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo, kept(apollo.opened) as it:
         await it.next(TerminalOpened)
         approved = await it.held(apollo)
-        hands = Hands(it.events.append)
+        hands = OrderDispatch(it.events.append)
         hands.terminals[0] = it.keeper
         await apollo.spoil("delay_reply", s=0.3)
-        hands.do(CommitPayment(0, "p1", approved.reservation, 1234))
-        await hands.settled(10.0)
+        hands.dispatch_order(CommitPayment(0, "p1", approved.reservation, 1234))
+        await hands.wait_until_settled(10.0)
         assert (await it.next(PaymentSettled)).outcome is Settlement.DONE
-        assert not it.keeper.busy
+        assert not it.keeper.has_pending_settlement

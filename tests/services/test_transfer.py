@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from agent.domain.events import Event, FirmwareChecked, FirmwareFetched, LogSent, SignerJudged
 from agent.domain.orders import CheckFirmware, FetchFirmware, JudgeSigner, Order, SendLog
-from agent.services.files.orders import Files
+from agent.services.files.orders import FileOrders
 from agent.services.files.transfer import Failed, Going, fetch, send
 from agent.services.files.transfer.address import Address, parse
 from agent.services.files.transfer.partial_file import SPARE_BYTES, forget
@@ -241,7 +241,7 @@ def test_what_the_libraries_choke_on_is_a_failed_transfer(tmp_path: Path, source
 @pytest.mark.parametrize("location", [LONG_NAME, "ftp://127.0.0.1:1/a%0d%0aDELE%20x", "nonsense"])
 async def test_every_order_is_answered(tmp_path: Path, location: str) -> None:
     heard: asyncio.Queue[Event] = asyncio.Queue()
-    files = Files(
+    files = FileOrders(
         tmp_path, heard.put_nowait, lambda order: {"about.json": b"{}"}, lambda: [(tmp_path / "no").read_bytes()]
     )
     orders: dict[Order, Event] = {
@@ -250,9 +250,9 @@ async def test_every_order_is_answered(tmp_path: Path, location: str) -> None:
         JudgeSigner("j", "no PEM"): SignerJudged("j", False),
     }
     for order, event in orders.items():
-        files.do(order)
+        files.accept_order(order)
         assert await asyncio.wait_for(heard.get(), stretched(5)) == event
-    files.do(SendLog("s", location, name="log.zip"))
+    files.accept_order(SendLog("s", location, name="log.zip"))
     answer = await asyncio.wait_for(heard.get(), stretched(5))
     assert isinstance(answer, LogSent)
     assert answer.status in ("UploadFailure", "BadMessage")
@@ -354,10 +354,10 @@ async def test_firmware_comes_by_sftp_from_a_server_that_is_known(tmp_path: Path
     heard: asyncio.Queue[Event] = asyncio.Queue()
     with sftp_server(root) as (port, line):
         (folder / "known_hosts").write_text(line + "\n")
-        files = Files(folder, heard.put_nowait, lambda order: {}, list)
-        files.do(FetchFirmware("f", f"sftp://{USER}:{QUOTED}@127.0.0.1:{port}/fw"))
+        files = FileOrders(folder, heard.put_nowait, lambda order: {}, list)
+        files.accept_order(FetchFirmware("f", f"sftp://{USER}:{QUOTED}@127.0.0.1:{port}/fw"))
         assert await asyncio.wait_for(heard.get(), stretched(10)) == FirmwareFetched("f", True)
-    assert files.image.read_bytes() == CONTENT
+    assert files.firmware_image.read_bytes() == CONTENT
 
 
 def test_known_hosts_that_cannot_be_read_are_a_failed_transfer(tmp_path: Path, source: Path) -> None:

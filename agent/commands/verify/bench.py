@@ -17,7 +17,7 @@ from agent.model.fastclass import frozen
 from agent.model.types import Limit
 from agent.ports import DeviceError
 from agent.ports.verify import Deed, Left, Shim
-from agent.services.devices.configured import Composed, fitting_of
+from agent.services.devices.configured import ComposedDevice, fitting_of
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,12 @@ class Bench:
     """``board``: of the same EVSE, for a load."""
 
     def __init__(
-        self, device: Composed, board: Composed | None, hands: Hands, options: Options, say: Callable[[str], None]
+        self,
+        device: ComposedDevice,
+        board: ComposedDevice | None,
+        hands: Hands,
+        options: Options,
+        say: Callable[[str], None],
     ) -> None:
         self.name, self.evse, self.settings, self.where = device.name, device.evse, device.settings, device.where
         self.samples, self.reads, self.patience_s = options.samples, options.reads, hands.patience_s

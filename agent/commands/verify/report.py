@@ -14,7 +14,7 @@ from typing import Any
 from agent import __version__
 from agent.commands.verify.runner import FAILED, LEFT, PASSED, Outcome
 from agent.model.fastclass import frozen
-from agent.services.devices.configured import Composed, fitting_of
+from agent.services.devices.configured import ComposedDevice, fitting_of
 from agent.station_file.settings import StationFile
 
 WORDS = {
@@ -28,7 +28,7 @@ WORDS = {
 class Verified:
     """One device with what came of its checks."""
 
-    device: Composed
+    device: ComposedDevice
     figures: dict[str, float | str]
     outcomes: tuple[Outcome, ...]
 

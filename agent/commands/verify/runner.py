@@ -14,7 +14,7 @@ from agent.model.fastclass import frozen
 from agent.model.types import STATION
 from agent.ports import DeviceError
 from agent.ports.verify import Check, Left, Wire
-from agent.services.devices.configured import Composed, compose, fitting_of
+from agent.services.devices.configured import ComposedDevice, compose_devices, fitting_of
 from agent.station_file.settings import SettingsError, StationFile
 
 GROUP = "chargy_agent.checks"
@@ -38,8 +38,8 @@ class Outcome:
 class Round:
     """One device with its checks."""
 
-    device: Composed
-    board: Composed | None
+    device: ComposedDevice
+    board: ComposedDevice | None
     checks: tuple[Check, ...]
 
 
@@ -55,7 +55,7 @@ def checks() -> tuple[Check, ...]:
 
 def rounds(file: StationFile, only: Sequence[str] = ()) -> list[Round]:
     """Raises ``SettingsError``: for the file, and for a name that is none."""
-    devices = _named(compose(file, _now))
+    devices = _named(compose_devices(file, _now))
     chosen = [d for d in devices if not only or plain(d.name) in map(plain, only)]
     names = {plain(d.name) for d in devices}
     if unknown := [n for n in only if plain(n) not in names]:
@@ -66,7 +66,7 @@ def rounds(file: StationFile, only: Sequence[str] = ()) -> list[Round]:
     return [Round(d, boards.get(d.evse), tuple(c for c in known if c.role == d.driver.role)) for d in chosen]
 
 
-def _named(devices: list[Composed]) -> list[Composed]:
+def _named(devices: list[ComposedDevice]) -> list[ComposedDevice]:
     """A shared board is one device at each EVSE."""
     paths = [d.name for d in devices]
     return [replace(d, name=f"evse[{d.evse}].{d.name}") if paths.count(d.name) > 1 else d for d in devices]
@@ -99,7 +99,7 @@ async def outcomes(r: Round, bench: Bench) -> AsyncIterator[Outcome]:
         yield made
 
 
-def _settings(device: Composed) -> Outcome:
+def _settings(device: ComposedDevice) -> Outcome:
     wrong = "; ".join(device.complaints)
     return Outcome("settings", FAILED, wrong) if wrong else Outcome("settings", PASSED, "the driver takes them")
 

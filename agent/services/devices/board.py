@@ -21,29 +21,31 @@ from agent.domain.orders import ClearFaults, Order, SetHold, SetLimit, SetReleas
 from agent.model.types import EvseId, Fault, Limit
 from agent.ports import DeviceError, Refused, Unreachable
 from agent.services.devices.release import Release
-from agent.services.devices.supervisor import Keeper, Opening
+from agent.services.devices.supervisor import DeviceSupervisor, Opening
 
 log = logging.getLogger(__name__)
 
 
-async def _together(*works: Awaitable[None]) -> None:
+async def _run_together(*works: Awaitable[None]) -> None:
     """All of them, until one fails."""
     async with asyncio.TaskGroup() as group:
         for work in works:
-            group.create_task(_run(work))
+            group.create_task(_as_coroutine(work))
 
 
-async def _run(work: Awaitable[None]) -> None:
+async def _as_coroutine(work: Awaitable[None]) -> None:
     await work
 
 
-class BoardKeeper(Keeper):
+class BoardSupervisor(DeviceSupervisor):
     """One EVSE of a board. Wanted levels wait in ``_limit``, ``_service`` ...: the newest wins. Release is a matter of
     ``Release``."""
 
     fault = Fault.BOARD_SILENT
 
-    def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None], alive: Alive) -> None:
+    def __init__(
+        self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None], alive: LivenessSignal
+    ) -> None:
         super().__init__(evse, name, opening, post)
         self._alive = alive
         self._release = Release(name, lambda: self._wanted.set(), self._release_refused, self._release_withdrawn)
@@ -60,11 +62,11 @@ class BoardKeeper(Keeper):
         self._unlocking = asyncio.Lock()
 
     @property
-    def busy(self) -> bool:
+    def has_pending_orders(self) -> bool:
         """Something that was ordered has not reached the board."""
-        return self.open and (self._release.busy or bool(self._others))
+        return self.open and (self._release.has_pending_order or bool(self._others))
 
-    def do(self, order: Order) -> None:
+    def accept_order(self, order: Order) -> None:
         match order:
             case SetRelease(_, on):
                 self._order_release(on)
@@ -82,94 +84,96 @@ class BoardKeeper(Keeper):
         """Release that was meant for the board as it was before it was opened anew is void: the domain has not yet
         heard that the vehicle may be another one."""
         if self._heard or not on:
-            self._release.order(on)
+            self._release.order_release(on)
 
-    def hearing(self, event: Event) -> None:
+    def before_event(self, event: Event) -> None:
         """The domain is about to learn of this opening: what it orders from now on is meant for this board."""
         if event is self._opening_told:
             self._heard = True
 
-    async def use(self, port: Any) -> None:
+    async def operate_device(self, port: Any) -> None:
         # Levels of before are void: the board came up released from everything, the domain says anew what it wants.
-        self._release.opened()
+        self._release.reset_for_opened_board()
         self._limit = self._service = self._hold = None
         self._heard = self._paused = False
         self._confirmed = Limit()
         self._opening_told = None
         for order in self._others:
-            self._cannot(order)
+            self._report_not_done(order)
         self._others = []
-        await _together(
-            self._watch(port),
-            self._work(port),
-            self._release.withdrawing(port),
-            self._release.confirming(port),
-            self._tend(port),
-            self._alive.beat(port),
+        await _run_together(
+            self._watch_states(port),
+            self._apply_levels(port),
+            self._release.send_withdrawals(port),
+            self._release.confirm_withdrawals(port),
+            self._carry_out_slow_orders(port),
+            self._alive.feed_watchdog(port),
         )
 
-    async def _watch(self, port: Any) -> None:
+    async def _watch_states(self, port: Any) -> None:
         async for state in port.states():
             if self._opening_told is None:
                 self._opening_told = BoardOpened(self.evse, state, port.traits)
                 self._post(self._opening_told)
             else:
                 self._post(BoardChanged(self.evse, state))
-            self._release.seen(state)
-            if state.released is False and self._holds and not await self._still_holds(port):
+            self._release.observe_state(state)
+            if state.released is False and self._holds_release and not await self._still_holds_release(port):
                 raise Unreachable("the board has withdrawn release by itself (its watchdog, or a restart)")
 
     @property
-    def _holds(self) -> bool:
+    def _holds_release(self) -> bool:
         """The board has release from us, and should show it."""
         return self._release.given and not self._paused
 
-    async def _still_holds(self, port: Any) -> bool:
+    async def _still_holds_release(self, port: Any) -> bool:
         """A picture may be older than our last order: look again before we believe that the board forgot it."""
         released = (await port.state()).released
-        return released is not False or not self._holds
+        return released is not False or not self._holds_release
 
-    async def _work(self, port: Any) -> None:
+    async def _apply_levels(self, port: Any) -> None:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            while await self._one(port):
+            while await self._apply_next_level(port):
                 pass
             self._settled.set()
 
-    async def _tend(self, port: Any) -> None:
+    async def _carry_out_slow_orders(self, port: Any) -> None:
         """What takes its time (an unlock: seconds), beside the levels but after those that were wanted before it. It
         stays in ``_others`` until it is answered."""
         while True:
             await self._settled.wait()
             self._settled.clear()
             if self._others:
-                await self._other(port, self._others[0])
+                await self._carry_out_slow_order(port, self._others[0])
                 self._others.pop(0)
                 self._wanted.set()
 
-    async def _one(self, port: Any) -> bool:
+    async def _apply_next_level(self, port: Any) -> bool:
         """The most urgent wanted level; False when nothing is wanted. A level that the board refuses is told, not
         fatal: the next picture shows what is."""
         try:
-            return await self._level(port)
+            return await self._write_next_level(port)
         except Refused as e:
             log.warning("%s: %s", self.name, e)
             return True
 
-    async def _level(self, port: Any) -> bool:
+    async def _write_next_level(self, port: Any) -> bool:
         if self._service is not None:
             on, self._service = self._service, None
             await port.set_service(on)
         elif self._limit is not None:
             limit, self._limit = self._limit, None
-            await self._bound(port, limit)
+            await self._write_limit(port, limit)
         elif self._hold is not None:
             on, self._hold = self._hold, None
             await port.set_hold(on)
-        elif self._release.ready and not self._unlocking.locked():  # the cable is being freed: no energy meanwhile
+        elif (
+            self._release.can_be_given and not self._unlocking.locked()
+        ):  # the cable is being freed: no energy meanwhile
             async with self._unlocking:
-                await self._release.give(port)
+                await self._release.give_release(port)
         else:
             return False
         return True
@@ -180,59 +184,59 @@ class BoardKeeper(Keeper):
     def _release_refused(self) -> None:
         self._post(ReleaseRefused(self.evse))
 
-    async def _bound(self, port: Any, limit: Limit) -> None:
+    async def _write_limit(self, port: Any, limit: Limit) -> None:
         """Nothing is released at a limit that the board has not confirmed: it may offer what it was told long ago. Nor
         does it stay released at one that is to be lower: the rest is somebody else's by now."""
         before, self._paused = self._paused, True
         try:
             before = await port.set_limit(limit) == 0
         except Refused as e:
-            if self._release.given and not _lower(limit, self._confirmed):
+            if self._release.given and not _is_lower_limit(limit, self._confirmed):
                 raise
             raise Unreachable(f"no limit, no release: {e}") from e
         finally:
             self._paused = before
         self._confirmed = limit
 
-    async def _other(self, port: Any, order: Order) -> None:
+    async def _carry_out_slow_order(self, port: Any, order: Order) -> None:
         if isinstance(order, Unlock):
             try:
                 async with self._unlocking:
                     if self._release.wanted:  # a session began while this order waited: no fault of the lock
                         log.info("%s: a plug that has release is not freed", self.name)
-                        self._cannot(order)
+                        self._report_not_done(order)
                         return
                     freed = await port.unlock()
             except Refused as e:
                 log.warning("%s: %s", self.name, e)
                 freed = False
             self._post(UnlockTried(self.evse, order.request, freed))
-            self._post(FaultCleared(self.evse, Fault.UNLOCK_FAILURE) if freed else _stuck(self.evse))
+            self._post(FaultCleared(self.evse, Fault.UNLOCK_FAILURE) if freed else _unlock_failure(self.evse))
         elif isinstance(order, ClearFaults):
             await port.clear_fault()
 
-    def _cannot(self, order: Order) -> None:
+    def _report_not_done(self, order: Order) -> None:
         if isinstance(order, Unlock):
             self._post(UnlockTried(self.evse, order.request, False))
 
-    async def _failed(self, error: DeviceError) -> None:
+    async def _on_failure(self, error: DeviceError) -> None:
         for order in self._others:
-            self._cannot(order)
+            self._report_not_done(order)
         self._others = []
-        await super()._failed(error)
+        await super()._on_failure(error)
 
 
-def _lower(limit: Limit, than: Limit) -> bool:
+def _is_lower_limit(limit: Limit, than: Limit) -> bool:
     """None: no bound."""
     pairs = ((limit.current_a, than.current_a), (limit.phases, than.phases), (limit.power_w, than.power_w))
     return any(new is not None and (old is None or new < old) for new, old in pairs)
 
 
-def _stuck(evse: EvseId) -> Event:
+def _unlock_failure(evse: EvseId) -> Event:
     return FaultRaised(evse, Fault.UNLOCK_FAILURE)
 
 
-class Alive:
+class LivenessSignal:
     """The proof of life that feeds the boards' watchdogs: ``ok`` is set by the health service only. A single beat may
     miss (the polls tell whether the board is there); three in a row, within a watchdog's patience, are a failure."""
 
@@ -240,7 +244,7 @@ class Alive:
         self.period_s = period_s
         self.ok = True
 
-    async def beat(self, port: Any) -> None:
+    async def feed_watchdog(self, port: Any) -> None:
         missed = 0
         while True:
             if self.ok:

@@ -16,7 +16,7 @@ from agent.domain.payment import HOLD_HOURS
 from agent.model.fastclass import frozen
 from agent.model.types import EvseId
 from agent.ports.driver import Driver, Where
-from agent.services.devices.entry_points import entries, load
+from agent.services.devices.entry_points import list_entry_points, load_entry_point
 from agent.station_file.settings import OWN_METER, Device, Evse, SettingsError, StationFile, build, meant
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ CONFIG_GROUP = "chargy_agent.config"
 
 
 @frozen
-class Composed:
+class ComposedDevice:
     """A device of the station: where it is, and how to open it."""
 
     evse: EvseId
@@ -40,25 +40,25 @@ class Composed:
     where: Where
 
 
-def find(name: str) -> Driver[Any]:
+def find_driver(name: str) -> Driver[Any]:
     """The driver of this name. Raises ``SettingsError`` with the names that exist."""
-    found = _drivers()
+    found = _installed_drivers()
     if name not in found:
         raise SettingsError([f"no driver is called {name!r}{meant(name, found, 'installed')}"])
-    driver = load(found[name])
+    driver = load_entry_point(found[name])
     assert isinstance(driver, Driver)
     return driver
 
 
 @functools.cache
-def _drivers() -> dict[str, str]:
+def _installed_drivers() -> dict[str, str]:
     """Read once: looking through all installed packages takes 3 ms, and a station has ten devices."""
-    return dict(entries(GROUP))
+    return dict(list_entry_points(GROUP))
 
 
-def wanted(file: StationFile) -> list[tuple[EvseId, str, str, Device]]:
+def configured_devices(file: StationFile) -> list[tuple[EvseId, str, str, Device]]:
     """All devices that the file names: (EVSE or 0, role, path in the file, table). A shared board or meter serves
-    every EVSE that has none of its own; ``compose`` refuses a meter that more than one EVSE would bill from."""
+    every EVSE that has none of its own; ``compose_devices`` refuses a meter that more than one EVSE would bill from."""
     out: list[tuple[EvseId, str, str, Device]] = []
     for evse in file.evses:
         for role in ("board", "meter", "display", "lamp"):
@@ -87,7 +87,7 @@ def wanted(file: StationFile) -> list[tuple[EvseId, str, str, Device]]:
     return out
 
 
-def fitting_of(device: Composed) -> Fitting:
+def fitting_of(device: ComposedDevice) -> Fitting:
     """What the driver says of itself, or what is customary."""
     from agent.ports.verify import Fitting
 
@@ -113,14 +113,14 @@ ROLES = {
 }
 
 
-def compose(file: StationFile, now: Callable[[], tuple[int, float]]) -> list[Composed]:
+def compose_devices(file: StationFile, now: Callable[[], tuple[int, float]]) -> list[ComposedDevice]:
     """Every device with its driver and judged settings. Raises ``SettingsError`` naming each path."""
     wrong: list[str] = []
-    out: list[Composed] = []
+    out: list[ComposedDevice] = []
     meters: dict[Any, tuple[EvseId, str]] = {}
-    for evse, role, path, device in wanted(file):
+    for evse, role, path, device in configured_devices(file):
         try:
-            driver = find(device.driver)
+            driver = find_driver(device.driver)
         except SettingsError as e:
             wrong += [f"{file.path}: {path}.driver: {p}" for p in e.problems]
             continue
@@ -128,19 +128,25 @@ def compose(file: StationFile, now: Callable[[], tuple[int, float]]) -> list[Com
             wrong.append(f"{file.path}: {path}.driver: {driver.name!r} drives a {driver.role}, not a {role}")
             continue
         problems: list[str] = []
-        settings = build(driver.settings, _numbered(driver, device, evse, path), path, problems, file.path.parent)
-        where = _where(file, evse, role, now)
+        settings = build(
+            driver.settings, _with_point_number(driver, device, evse, path), path, problems, file.path.parent
+        )
+        where = _device_context(file, evse, role, now)
         if role == "meter" and not problems:
             problems += _billed_twice(meters, evse, path, driver, settings, where)
         wrong += [f"{file.path}: {p}" for p in problems]
-        complaints = [f"{file.path}: {c}" for c in _complaints(driver, settings, where, path, problems)]
-        out.append(Composed(evse, role, path, _opening(driver, settings, where), complaints, driver, settings, where))
+        complaints = [f"{file.path}: {c}" for c in _settings_complaints(driver, settings, where, path, problems)]
+        out.append(
+            ComposedDevice(
+                evse, role, path, _bind_opening(driver, settings, where), complaints, driver, settings, where
+            )
+        )
     if wrong:
         raise SettingsError(wrong + [c for d in out for c in d.complaints])
     return out
 
 
-def _complaints(driver: Driver[Any], settings: Any, where: Where, path: str, problems: list[str]) -> list[str]:
+def _settings_complaints(driver: Driver[Any], settings: Any, where: Where, path: str, problems: list[str]) -> list[str]:
     """What the driver says, by the path of the key; nothing of keys that were not accepted: their defaults stand in."""
     keys = {f.name for f in fields(driver.settings)}
     told = {p.partition(": ")[0] for p in problems}
@@ -173,11 +179,11 @@ def _billed_twice(
     ]
 
 
-def _opening(driver: Driver[Any], settings: Any, where: Where) -> Callable[[], AbstractAsyncContextManager[Any]]:
+def _bind_opening(driver: Driver[Any], settings: Any, where: Where) -> Callable[[], AbstractAsyncContextManager[Any]]:
     return lambda: driver.open(settings, where)
 
 
-def _numbered(driver: Driver[Any], device: Device, evse: EvseId, path: str) -> dict[str, Any]:
+def _with_point_number(driver: Driver[Any], device: Device, evse: EvseId, path: str) -> dict[str, Any]:
     """A board that serves several EVSEs numbers its points as the station numbers its EVSEs, unless told otherwise."""
     options = dict((device.without(*OWN_METER) if driver.role == "meter" else device).options)
     if path == "board" and "point" in {f.name for f in fields(driver.settings)}:
@@ -185,7 +191,7 @@ def _numbered(driver: Driver[Any], device: Device, evse: EvseId, path: str) -> d
     return options
 
 
-def _where(file: StationFile, evse: EvseId, role: str, now: Callable[[], tuple[int, float]]) -> Where:
+def _device_context(file: StationFile, evse: EvseId, role: str, now: Callable[[], tuple[int, float]]) -> Where:
     station = file.station
     of_evse: Evse | None = file.evse(evse) if evse else None
     facts: dict[str, Any] = {
@@ -216,10 +222,15 @@ def config_dirs(file: StationFile) -> tuple[Path, ...]:
     travels with the program."""
     import config
 
-    return (*file.station.config_dir, file.path.resolve().parent, *_brought(), Path(next(iter(config.__path__))))
+    return (
+        *file.station.config_dir,
+        file.path.resolve().parent,
+        *_package_config_dirs(),
+        Path(next(iter(config.__path__))),
+    )
 
 
 @functools.cache
-def _brought() -> tuple[Path, ...]:
+def _package_config_dirs() -> tuple[Path, ...]:
     """Folders with ``meters/``, ``boards/``, ``texts/`` that packages register: an entry point names the package."""
-    return tuple(Path(next(iter(load(entry).__path__))) for _, entry in entries(CONFIG_GROUP))
+    return tuple(Path(next(iter(load_entry_point(entry).__path__))) for _, entry in list_entry_points(CONFIG_GROUP))

@@ -24,53 +24,53 @@ from agent.domain.orders import (
 )
 from agent.domain.terminal_messages import TerminalOrder
 from agent.model.types import STATION, EvseId
-from agent.services.devices.board import BoardKeeper
-from agent.services.devices.indicators import BuzzerKeeper, LampKeeper
-from agent.services.devices.supervisor import DisplayKeeper, MeterKeeper
-from agent.services.files.orders import Files
-from agent.services.keys.orders import Keys
+from agent.services.devices.board import BoardSupervisor
+from agent.services.devices.indicators import BuzzerSupervisor, LampSupervisor
+from agent.services.devices.supervisor import DisplaySupervisor, MeterSupervisor
+from agent.services.files.orders import FileOrders
+from agent.services.keys.orders import KeyOrders
 
 if TYPE_CHECKING:
-    from agent.services.devices.terminal import TerminalKeeper
+    from agent.services.devices.terminal import TerminalSupervisor
 
 log = logging.getLogger(__name__)
 
 
-class Hands:
+class OrderDispatch:
     """Orders to hardware find their keeper. An order for a device that is not composed is answered, never lost."""
 
     def __init__(self, post: Callable[[Event], None]) -> None:
-        self.boards: dict[EvseId, BoardKeeper] = {}
-        self.meters: dict[EvseId, MeterKeeper] = {}
-        self.displays: dict[EvseId, DisplayKeeper] = {}
-        self.lamps: dict[EvseId, LampKeeper] = {}
-        self.buzzer: BuzzerKeeper | None = None
-        self.terminals: dict[EvseId, TerminalKeeper] = {}
-        self.files: Files | None = None
-        self.keys: Keys | None = None
+        self.boards: dict[EvseId, BoardSupervisor] = {}
+        self.meters: dict[EvseId, MeterSupervisor] = {}
+        self.displays: dict[EvseId, DisplaySupervisor] = {}
+        self.lamps: dict[EvseId, LampSupervisor] = {}
+        self.buzzer: BuzzerSupervisor | None = None
+        self.terminals: dict[EvseId, TerminalSupervisor] = {}
+        self.files: FileOrders | None = None
+        self.keys: KeyOrders | None = None
         self._post = post
 
-    def hearing(self, event: Event) -> None:
+    def before_event(self, event: Event) -> None:
         """The engine is about to handle this event."""
         if isinstance(event, BoardOpened) and event.evse in self.boards:
-            self.boards[event.evse].hearing(event)
+            self.boards[event.evse].before_event(event)
 
-    def do(self, order: Order) -> None:
+    def dispatch_order(self, order: Order) -> None:
         match order:
             case Show(evse):
                 if evse in self.displays:
-                    self.displays[evse].do(order)
+                    self.displays[evse].accept_order(order)
             case SetLamp(evse) if evse in self.lamps:
-                self.lamps[evse].do(order)
+                self.lamps[evse].accept_order(order)
             case Signal():
-                self._signal(order)
+                self._dispatch_signal(order)
             case ReadMeter(evse, purpose):
                 if evse in self.meters:
-                    self.meters[evse].do(order)
+                    self.meters[evse].accept_order(order)
                 else:
                     self._post(MeterFailed(evse, purpose))
             case TerminalOrder(terminal):
-                self._pay(terminal, order)
+                self._dispatch_to_terminal(terminal, order)
             case Note(evse, text, part):
                 log.warning("EVSE %d: %s: %s", evse, part, text)
             case Unlock(evse, request) if evse not in self.boards:
@@ -81,34 +81,36 @@ class Hands:
                 SetRelease(evse) | SetLimit(evse) | SetService(evse) | SetHold(evse) | Unlock(evse) | ClearFaults(evse)
             ):
                 if evse in self.boards:
-                    self.boards[evse].do(order)
-            case _ if self.keys is not None and self.keys.do(order):
+                    self.boards[evse].accept_order(order)
+            case _ if self.keys is not None and self.keys.accept_order(order):
                 pass
             case _ if self.files is not None:
-                self.files.do(order)
+                self.files.accept_order(order)
             case _:
                 pass
 
-    def _pay(self, terminal: EvseId, order: TerminalOrder) -> None:
+    def _dispatch_to_terminal(self, terminal: EvseId, order: TerminalOrder) -> None:
         if terminal in self.terminals:
-            self.terminals[terminal].do(order)
+            self.terminals[terminal].accept_order(order)
             return
-        from agent.services.devices.terminal import unserved  # most stations have none
+        from agent.services.devices.terminal import answer_unserved  # most stations have none
 
-        unserved(order, self._post)
+        answer_unserved(order, self._post)
 
-    def _signal(self, order: Signal) -> None:
+    def _dispatch_signal(self, order: Signal) -> None:
         for number, lamp in self.lamps.items():
             if order.evse in (STATION, number):
-                lamp.do(order)
+                lamp.accept_order(order)
         if self.buzzer is not None:
-            self.buzzer.do(order)
+            self.buzzer.accept_order(order)
 
-    async def settled(self, patience_s: float) -> None:
+    async def wait_until_settled(self, patience_s: float) -> None:
         """Wait until the boards have what was ordered and the terminals have answered for money, or the patience is
         over."""
         end_s = asyncio.get_running_loop().time() + patience_s
-        while any(b.busy for b in self.boards.values()) or any(t.busy for t in self.terminals.values()):
+        while any(b.has_pending_orders for b in self.boards.values()) or any(
+            t.has_pending_settlement for t in self.terminals.values()
+        ):
             if asyncio.get_running_loop().time() > end_s:
                 return
             await asyncio.sleep(0.02)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 
-def entries(group: str) -> list[tuple[str, str]]:
+def list_entry_points(group: str) -> list[tuple[str, str]]:
     """Name and ``module:attribute`` of all entry points of a group; of two packages with one name the first on the path
     counts."""
     if any(os.path.isfile(folder) or str(folder).endswith(".egg") for folder in sys.path):  # who can read archives may
@@ -24,15 +24,15 @@ def entries(group: str) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     seen: set[str] = set()
     for folder in sys.path:
-        for info in _infos(folder):
+        for info in _metadata_folders(folder):
             package = re.sub(r"[-_.]+", "-", info.name.removesuffix(info.suffix).partition("-")[0]).lower()
             if package not in seen:
                 seen.add(package)
-                found += _listed(info / "entry_points.txt", group)
+                found += _parse_entry_points(info / "entry_points.txt", group)
     return found
 
 
-def _infos(folder: str) -> list[Path]:
+def _metadata_folders(folder: str) -> list[Path]:
     try:
         names = os.listdir(folder or ".")
     except OSError:
@@ -40,7 +40,7 @@ def _infos(folder: str) -> list[Path]:
     return [Path(folder, name) for name in names if name.endswith((".dist-info", ".egg-info"))]
 
 
-def _listed(file: Path, group: str) -> list[tuple[str, str]]:
+def _parse_entry_points(file: Path, group: str) -> list[tuple[str, str]]:
     try:
         lines = file.read_text("utf-8", "replace").splitlines()  # of somebody else's, all but that counts
     except OSError:
@@ -55,7 +55,7 @@ def _listed(file: Path, group: str) -> list[tuple[str, str]]:
     return found
 
 
-def load(entry: str) -> Any:
+def load_entry_point(entry: str) -> Any:
     """What ``module:attribute`` names. Raises ``ImportError`` and ``AttributeError`` as an import would."""
     module, _, attribute = entry.partition(":")
     found: Any = importlib.import_module(module.strip())

@@ -9,7 +9,7 @@ from typing import Any
 from agent.domain.events import Event, SupplyChanged
 from agent.domain.orders import Order, SetLamp, Signal
 from agent.model.types import EvseId, Fault, Lamp, Light, Sign
-from agent.services.devices.supervisor import Keeper, Opening
+from agent.services.devices.supervisor import DeviceSupervisor, Opening
 
 BLINK_S = 0.25
 """Real seconds of light, and of darkness, when a lamp blinks: 2 Hz is seen, and far from what harms anybody."""
@@ -22,15 +22,15 @@ PATTERNS: dict[Sign, tuple[tuple[int, float], ...]] = {
 """(Hz, real seconds), all below 1.5 s: high and once is good, low and often is not."""
 
 
-class PowerKeeper(Keeper):
+class PowerSupervisor(DeviceSupervisor):
     fault = Fault.POWER_INPUT_SILENT
 
-    async def use(self, port: Any) -> None:
+    async def operate_device(self, port: Any) -> None:
         async for supply in port.supplies():
             self._post(SupplyChanged(supply))
 
 
-class LampKeeper(Keeper):
+class LampSupervisor(DeviceSupervisor):
     """A level that is kept through every re-opening, and now and then some blinking over it."""
 
     fault = Fault.INDICATOR_SILENT
@@ -41,34 +41,34 @@ class LampKeeper(Keeper):
         self._sign: Signal | None = None
         self._new = asyncio.Event()
 
-    def do(self, order: Order) -> None:
+    def accept_order(self, order: Order) -> None:
         if isinstance(order, SetLamp):
             self._light = Light(order.lamp, order.percent)
         elif isinstance(order, Signal):
             self._sign = order if self.open and order.blinks else None
         self._new.set()
 
-    async def use(self, port: Any) -> None:
-        self._taken()  # what was to be said while nobody could is said no more
+    async def operate_device(self, port: Any) -> None:
+        self._take_signal()  # what was to be said while nobody could is said no more
         while True:
-            if (sign := self._taken()) is not None:
-                await self._blink(port, sign)
+            if (sign := self._take_signal()) is not None:
+                await self._blink_lamp(port, sign)
             await port.show(self._light)
             await self._new.wait()
             self._new.clear()
 
-    def _taken(self) -> Signal | None:
+    def _take_signal(self) -> Signal | None:
         sign, self._sign = self._sign, None
         return sign
 
-    async def _blink(self, port: Any, sign: Signal) -> None:
+    async def _blink_lamp(self, port: Any, sign: Signal) -> None:
         for _ in range(sign.blinks):
             for lamp in (Lamp.OFF, COLOURS[sign.sign]):
                 await port.show(Light(lamp, self._light.percent))
                 await asyncio.sleep(BLINK_S)
 
 
-class BuzzerKeeper(Keeper):
+class BuzzerSupervisor(DeviceSupervisor):
     """One pattern at a time; of those that come meanwhile the newest is played."""
 
     fault = Fault.INDICATOR_SILENT
@@ -78,24 +78,24 @@ class BuzzerKeeper(Keeper):
         self._sign: Sign | None = None
         self._new = asyncio.Event()
 
-    def do(self, order: Order) -> None:
+    def accept_order(self, order: Order) -> None:
         if isinstance(order, Signal) and self.open:
             self._sign = order.sign
             self._new.set()
 
-    async def use(self, port: Any) -> None:
-        self._taken()
+    async def operate_device(self, port: Any) -> None:
+        self._take_signal()
         while True:
             await self._new.wait()
             self._new.clear()
-            if (sign := self._taken()) is not None:
-                await self._play(port, PATTERNS[sign])
+            if (sign := self._take_signal()) is not None:
+                await self._play_pattern(port, PATTERNS[sign])
 
-    def _taken(self) -> Sign | None:
+    def _take_signal(self) -> Sign | None:
         sign, self._sign = self._sign, None
         return sign
 
-    async def _play(self, port: Any, pattern: Sequence[tuple[int, float]]) -> None:
+    async def _play_pattern(self, port: Any, pattern: Sequence[tuple[int, float]]) -> None:
         for frequency_hz, seconds in pattern:
             await port.tone(frequency_hz)
             await asyncio.sleep(seconds)

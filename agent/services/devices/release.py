@@ -49,25 +49,25 @@ class Release:
         self._again: asyncio.TimerHandle | None = None
 
     @property
-    def ready(self) -> bool:
+    def can_be_given(self) -> bool:
         """It is to be given now: what was withdrawn before has reached the board."""
         return self.due and self._acknowledged == self._ordered
 
     @property
-    def busy(self) -> bool:
+    def has_pending_order(self) -> bool:
         """An order has not reached the board."""
         return self.due or self._acknowledged != self._ordered
 
-    def order(self, on: bool) -> None:
+    def order_release(self, on: bool) -> None:
         self._cancel_retry()
         self._refusals = 0
         self.wanted = self.due = on
         if on:
             self._changed()
         else:
-            self._withdraw()
+            self._order_withdrawal()
 
-    def opened(self) -> None:
+    def reset_for_opened_board(self) -> None:
         """The board came up with release withdrawn: what was ordered before was for the board as it was."""
         self._cancel_retry()
         self.wanted = self.given = self.due = False
@@ -77,34 +77,34 @@ class Release:
         self._send.clear()
         self._look.clear()
 
-    def seen(self, state: EvseState) -> None:
+    def observe_state(self, state: EvseState) -> None:
         """A picture of the board: release that is not wanted is withdrawn at once, whoever gave it."""
         self._shown = bool(state.released)
         if self._shown and not self.wanted:
-            self._withdraw()
+            self._order_withdrawal()
 
-    def _withdraw(self) -> None:
+    def _order_withdrawal(self) -> None:
         self.given = False
         self._ordered += 1
         self._send.set()
 
     # --- tasks of an open board --------------------------------------------------------------------------------------
 
-    async def withdrawing(self, port: Any) -> None:
+    async def send_withdrawals(self, port: Any) -> None:
         """Send each withdrawal at once, beside everything else."""
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._send.wait()
                 self._send.clear()
-                group.create_task(self._take(port, self._ordered))
+                group.create_task(self._send_withdrawal(port, self._ordered))
 
-    async def _take(self, port: Any, number: int) -> None:
+    async def _send_withdrawal(self, port: Any, number: int) -> None:
         await port.set_release(False)
         self._acknowledged = max(self._acknowledged, number)
         self._look.set()
         self._changed()
 
-    async def confirming(self, port: Any) -> None:
+    async def confirm_withdrawals(self, port: Any) -> None:
         """Read each withdrawal back, and look on for as long as the last picture shows a release that is not wanted:
         one that was given again since makes no new picture."""
         pause_s, lost = LOOK_S, 0
@@ -119,7 +119,7 @@ class Release:
                     lost += 1
                     if lost == LOST_LOOKS:
                         raise
-                if state is not None and self._settled(state, number):
+                if state is not None and self._check_withdrawal(state, number):
                     pause_s = LOOK_S
                 else:
                     await asyncio.sleep(pause_s)
@@ -134,20 +134,20 @@ class Release:
             and (self._shown or self._confirmed != self._ordered)
         )
 
-    def _settled(self, state: EvseState, number: int) -> bool:
+    def _check_withdrawal(self, state: EvseState, number: int) -> bool:
         """``number`` withdrawals were acknowledged before the board was read. A contactor may open some seconds after
         its release is gone."""
         if self.wanted or number != self._ordered:
             return True  # a newer order came meanwhile: what it does is read after it
         if state.released:
             log.warning("%s: still released after a withdrawal; withdrawn again", self._name)
-            self._withdraw()
+            self._order_withdrawal()
         elif state.contactor is not True and self._confirmed != number:
             self._confirmed = number
             self._on_withdrawn()
         return not self._in_doubt and not state.released
 
-    async def give(self, port: Any) -> None:
+    async def give_release(self, port: Any) -> None:
         """Raises ``Refused`` after the refusal is reported, or the order is to be repeated."""
         before = self._ordered
         self.due = False
@@ -156,21 +156,21 @@ class Release:
         except Refused:
             self._refusals += 1
             if self.wanted and before == self._ordered:
-                self._refused()
+                self._retry_or_report()
             raise
         finally:
             if not self.wanted:  # the board may have carried out this order after the one that withdrew it
-                self._withdraw()
+                self._order_withdrawal()
         if self.wanted and before == self._ordered:
             self.given, self._refusals = True, 0
 
-    def _refused(self) -> None:
+    def _retry_or_report(self) -> None:
         if self._refusals < ASKED_TIMES:
-            self._again = asyncio.get_running_loop().call_later(AGAIN_S, self._retry)
+            self._again = asyncio.get_running_loop().call_later(AGAIN_S, self._retry_release)
         else:
             self._on_refused()
 
-    def _retry(self) -> None:
+    def _retry_release(self) -> None:
         self.due = self.wanted
         self._changed()
 

@@ -39,7 +39,7 @@ working device. Until then its fault stays raised."""
 Opening = Callable[[], AbstractAsyncContextManager[Any]]
 
 
-class Keeper:
+class DeviceSupervisor:
     """``fault`` is raised after ``PATIENCE`` failed openings in a row and cleared by a success. ``seen`` is set when
     the device was opened, or could not be, for the first time."""
 
@@ -58,7 +58,7 @@ class Keeper:
         self._clearing: asyncio.TimerHandle | None = None
         self._leaving = False
 
-    def leave(self) -> None:
+    def prepare_to_stop(self) -> None:
         """Say before the task is cancelled: a ``TaskGroup`` whose device fails at the same moment swallows the
         cancellation (Python 3.11), and the keeper would go on."""
         self._leaving = True
@@ -69,41 +69,41 @@ class Keeper:
             opened_s = asyncio.get_running_loop().time()
             try:
                 async with self._opening() as port:
-                    self._opened()
-                    await self.use(port)
+                    self._on_opened()
+                    await self.operate_device(port)
             except* DeviceError as group:
-                error = _first(group)
+                error = _first_error(group)
             finally:
-                self._unclear()
+                self._cancel_clearing()
             if self.open and asyncio.get_running_loop().time() - opened_s > GOOD_S:
                 self._failures = self._flaps = 0
             self._flaps += self.open  # a device that was merely away may serve at once when it is back
             self.open = False
-            await self._failed(error)
+            await self._on_failure(error)
 
-    async def use(self, port: Any) -> None:
+    async def operate_device(self, port: Any) -> None:
         """Work with the open device until it fails."""
         raise NotImplementedError
 
-    def _opened(self) -> None:
+    def _on_opened(self) -> None:
         self.open = True
         self.seen.set()
         if self._raised is not None:
             wait_s = 0.0 if self._flaps <= FLAPPING else GOOD_S
-            self._clearing = asyncio.get_running_loop().call_later(wait_s, self._clear)
+            self._clearing = asyncio.get_running_loop().call_later(wait_s, self._clear_fault)
 
-    def _clear(self) -> None:
+    def _clear_fault(self) -> None:
         if self._raised is not None:
             log.warning("%s: works again", self.name)
             self._post(FaultCleared(self.evse, self._raised))
             self._raised, self.trouble = None, ""
 
-    def _unclear(self) -> None:
+    def _cancel_clearing(self) -> None:
         if self._clearing is not None:
             self._clearing.cancel()
             self._clearing = None
 
-    async def _failed(self, error: DeviceError) -> None:
+    async def _on_failure(self, error: DeviceError) -> None:
         self._failures += 1
         if str(error) != self.trouble:
             self.trouble = str(error)
@@ -119,7 +119,7 @@ class Keeper:
         return self.fault
 
 
-def _first(group: BaseExceptionGroup[DeviceError]) -> DeviceError:
+def _first_error(group: BaseExceptionGroup[DeviceError]) -> DeviceError:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -127,7 +127,7 @@ def _first(group: BaseExceptionGroup[DeviceError]) -> DeviceError:
     return error
 
 
-class MeterKeeper(Keeper):
+class MeterSupervisor(DeviceSupervisor):
     """A meter and its requests. Begin and end readings come first; a live look is dropped when one waits already."""
 
     fault = Fault.METER_SILENT
@@ -142,7 +142,7 @@ class MeterKeeper(Keeper):
         self._live = False
         self._garbled = 0
 
-    def do(self, order: Order) -> None:
+    def accept_order(self, order: Order) -> None:
         if not isinstance(order, ReadMeter):
             return
         if order.purpose == "live":
@@ -168,44 +168,44 @@ class MeterKeeper(Keeper):
                 if item[3] > late:
                     self._requests.put_nowait(item)
                     break
-                self._fail(item[2])
+                self._fail_request(item[2])
 
-    async def use(self, port: Any) -> None:
+    async def operate_device(self, port: Any) -> None:
         self.identity = None
-        self._know(port.identity)
+        self._report_identity(port.identity)
         while True:
             try:
                 async with asyncio.timeout(self.IDLE_POLL_S):
                     _, _, order, _ = await self._requests.get()
             except TimeoutError:
                 order = ReadMeter(self.evse, "poll")
-            await self._answer(port, order)
+            await self._answer_request(port, order)
 
-    def _know(self, identity: MeterIdentity) -> None:
+    def _report_identity(self, identity: MeterIdentity) -> None:
         """Said once for each meter that answers: before its first reading, and when it turns out to be another one."""
         if identity != self.identity:
             self.identity = identity
             self._post(MeterKnown(self.evse, identity))
 
-    async def _answer(self, port: Any, order: ReadMeter) -> None:
+    async def _answer_request(self, port: Any, order: ReadMeter) -> None:
         try:
-            reading = await _reading(port, order)
+            reading = await _read_meter(port, order)
         except Garbled as e:
-            self._fail(order)
-            self._nonsense(e)
+            self._fail_request(order)
+            self._count_garbled(e)
             return
         except DeviceError:
-            self._fail(order)
+            self._fail_request(order)
             raise
         finally:
             self._live = self._live and order.purpose != "live"
         if self._garbled >= NONSENSE:
             self._post(FaultCleared(self.evse, Fault.METER_IMPLAUSIBLE))
         self._garbled = 0
-        self._know(port.identity)
+        self._report_identity(port.identity)
         self._post(MeterLooked(self.evse, order.purpose, reading))
 
-    def _nonsense(self, error: Garbled) -> None:
+    def _count_garbled(self, error: Garbled) -> None:
         """One impossible value is dropped; three in a row are a fault, and the meter is opened anew: what it was
         compared with may be what is wrong."""
         self._garbled += 1
@@ -216,7 +216,7 @@ class MeterKeeper(Keeper):
         if self._garbled % NONSENSE == 0:
             raise error
 
-    def _fail(self, order: ReadMeter) -> None:
+    def _fail_request(self, order: ReadMeter) -> None:
         self._live = self._live and order.purpose != "live"
         self._post(MeterFailed(self.evse, order.purpose))
 
@@ -224,7 +224,7 @@ class MeterKeeper(Keeper):
         return Fault.METER_EXCHANGED if isinstance(error, Exchanged) else Fault.METER_SILENT
 
 
-async def _reading(port: Any, order: ReadMeter) -> Reading:
+async def _read_meter(port: Any, order: ReadMeter) -> Reading:
     if order.signing is not None and port.identity.signs:
         found: Reading = await port.read_signed(order.signing)
     else:
@@ -232,24 +232,24 @@ async def _reading(port: Any, order: ReadMeter) -> Reading:
     return found
 
 
-class ReaderKeeper(Keeper):
+class ReaderSupervisor(DeviceSupervisor):
     fault = Fault.READER_SILENT
 
-    async def use(self, port: Any) -> None:
+    async def operate_device(self, port: Any) -> None:
         async for tap in port.taps():
             self._post(CardPresented(self.evse, tap.token, tap.reason))
 
 
-class ButtonsKeeper(Keeper):
+class ButtonsSupervisor(DeviceSupervisor):
     fault = Fault.READER_SILENT
 
-    async def use(self, port: Any) -> None:
+    async def operate_device(self, port: Any) -> None:
         self._post(ButtonsKnown(tuple(port.names)))
         async for name in port.presses():
             self._post(ButtonPressed(name))
 
 
-class DisplayKeeper(Keeper):
+class DisplaySupervisor(DeviceSupervisor):
     """The newest screen of each outlet is what is shown, the outlet of the newest act first; the screens in between
     are skipped."""
 
@@ -260,7 +260,7 @@ class DisplayKeeper(Keeper):
         self._screens: dict[EvseId, Screen] = {}
         self._new = asyncio.Event()
 
-    def do(self, order: Order) -> None:
+    def accept_order(self, order: Order) -> None:
         if isinstance(order, Show):
             before = self._screens.get(order.evse)
             self._screens[order.evse] = order.screen
@@ -268,7 +268,7 @@ class DisplayKeeper(Keeper):
                 self._screens = {order.evse: order.screen, **self._screens}
             self._new.set()
 
-    async def use(self, port: Any) -> None:
+    async def operate_device(self, port: Any) -> None:
         while True:
             if self._screens:
                 await port.show(*self._screens.values())

@@ -28,7 +28,7 @@ from agent.model.bank_card import BankCard, Settlement
 from agent.model.types import EvseId, Fault
 from agent.ports import DeviceError, Refused
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalNews, TerminalPort
-from agent.services.devices.supervisor import Keeper, Opening
+from agent.services.devices.supervisor import DeviceSupervisor, Opening
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ REFUSALS = 20
 """Offers in a row that a terminal refuses before that is told: it sells nothing, as if it did not answer."""
 
 
-class TerminalKeeper(Keeper):
+class TerminalSupervisor(DeviceSupervisor):
     """Orders are carried out one after the other. Each commit and each void gets its ``PaymentSettled``, whatever
     becomes of the terminal; an offer that cannot be made is cancelled. Money that nobody here has asked for is told
     with the payment ""."""
@@ -60,53 +60,53 @@ class TerminalKeeper(Keeper):
         self._settling = self._refusals = 0
 
     @property
-    def busy(self) -> bool:
+    def has_pending_settlement(self) -> bool:
         """A commit or void was ordered and not answered."""
         return self._settling > 0
 
-    def do(self, order: TerminalOrder) -> None:
+    def accept_order(self, order: TerminalOrder) -> None:
         if self._serving:
             self._settling += isinstance(order, CommitPayment | VoidPayment)
             self._orders.put_nowait(order)
         elif not (isinstance(order, CancelPayment) and self._asked and order.payment == self._payment):
-            unserved(order, self._post)
+            answer_unserved(order, self._post)
 
-    async def use(self, port: TerminalPort) -> None:
+    async def operate_device(self, port: TerminalPort) -> None:
         self._post(TerminalOpened(self.evse, port.identity, restarted=self._known))
         self._known = self._serving = True
         self._offered = False
         self._refusals = 0
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._hear(port))
-                group.create_task(self._work(port))
+                group.create_task(self._receive_news(port))
+                group.create_task(self._carry_out_orders(port))
         finally:
             self._serving = False
-            await self._rest(port)
-            self._drop()
+            await self._receive_last_news(port)
+            self._answer_queued_orders()
             self._post(TerminalLost(self.evse))
 
-    async def _rest(self, port: TerminalPort) -> None:
+    async def _receive_last_news(self, port: TerminalPort) -> None:
         """An approval that came before the line went must not be lost with it."""
         try:
             async with asyncio.timeout(REST_S):
-                await self._hear(port)
+                await self._receive_news(port)
         except (TimeoutError, DeviceError):
             pass
 
-    def _drop(self) -> None:
+    def _answer_queued_orders(self) -> None:
         """What nobody carries out any more."""
         self._settling = 0
         while not self._orders.empty():
-            self.do(self._orders.get_nowait())
+            self.accept_order(self._orders.get_nowait())
 
     # --- what it tells -----------------------------------------------------------------------------------------------
 
-    async def _hear(self, port: TerminalPort) -> None:
+    async def _receive_news(self, port: TerminalPort) -> None:
         async for news in port.news():
-            self._tell(port, news)
+            self._report_news(port, news)
 
-    def _tell(self, port: TerminalPort, news: TerminalNews) -> None:
+    def _report_news(self, port: TerminalPort, news: TerminalNews) -> None:
         match news:
             case Approved(reservation, cents, partial, card):
                 if card is None or not card.is_another(self._card):  # otherwise its own end is still to come
@@ -117,14 +117,14 @@ class TerminalKeeper(Keeper):
                 self._card = card
                 self._post(BankCardRead(self.evse, self._payment, card))
             case Declined(reason):
-                self._end(PaymentDeclined(self.evse, self._payment, reason))
+                self._end_offer(PaymentDeclined(self.evse, self._payment, reason))
             case Cancelled():
-                self._end(PaymentCancelled(self.evse, self._payment))
+                self._end_offer(PaymentCancelled(self.evse, self._payment))
             case Restarted():
                 self._offered = False
                 self._post(TerminalOpened(self.evse, port.identity, restarted=True))
 
-    def _end(self, event: PaymentDeclined | PaymentCancelled) -> None:
+    def _end_offer(self, event: PaymentDeclined | PaymentCancelled) -> None:
         """Of an offer, once."""
         if self._offered:
             self._offered = self._asked = False
@@ -133,15 +133,15 @@ class TerminalKeeper(Keeper):
 
     # --- what it is told to do ---------------------------------------------------------------------------------------
 
-    async def _work(self, port: TerminalPort) -> None:
+    async def _carry_out_orders(self, port: TerminalPort) -> None:
         while True:
             order = await self._orders.get()
             if isinstance(order, CommitPayment | VoidPayment):
-                await self._settle(port, order)
+                await self._settle_payment(port, order)
             else:
-                await self._offering(port, order)
+                await self._carry_out_offer(port, order)
 
-    async def _settle(self, port: TerminalPort, order: CommitPayment | VoidPayment) -> None:
+    async def _settle_payment(self, port: TerminalPort, order: CommitPayment | VoidPayment) -> None:
         """No answer is told too: it may have happened."""
         outcome: Settlement | None = None
         try:
@@ -157,38 +157,38 @@ class TerminalKeeper(Keeper):
             self._settling -= 1
             self._post(PaymentSettled(self.evse, order.payment, outcome))
 
-    async def _offering(self, port: TerminalPort, order: TerminalOrder) -> None:
+    async def _carry_out_offer(self, port: TerminalPort, order: TerminalOrder) -> None:
         if isinstance(order, OfferPayment):
             self._payment, self._offered, self._asked, self._ended = order.payment, True, False, ""
             self._card = BankCard("")
             offer = port.offer(order.amount_cents, order.reference, order.language)
             taken = await self._unless_refused(offer)
-            self._count(taken)
+            self._count_refusals(taken)
             if not taken:
-                await self._over(port)
+                await self._abandon_offer(port)
         elif order.payment != self._payment:
-            unserved(order, self._post)
+            answer_unserved(order, self._post)
         elif isinstance(order, CancelPayment):
             await self._unless_refused(port.cancel())
         elif isinstance(order, AuthorisePayment):
             self._asked = True
             if not await self._unless_refused(port.authorise()):
-                await self._over(port)
+                await self._abandon_offer(port)
                 if self._ended != order.payment:  # no bank was asked, and whoever waits for one is told
                     self._post(PaymentCancelled(self.evse, order.payment))
 
-    def _count(self, taken: bool) -> None:
+    def _count_refusals(self, taken: bool) -> None:
         if taken and self._refusals >= REFUSALS:
-            self._clear()
+            self._clear_fault()
         self._refusals = 0 if taken else self._refusals + 1
         if self._refusals == REFUSALS and self._raised is None:
             self._raised, self.trouble = self.fault, f"{self.name}: it takes no offer"
             self._post(FaultRaised(self.evse, self.fault))
 
-    async def _over(self, port: TerminalPort) -> None:
+    async def _abandon_offer(self, port: TerminalPort) -> None:
         """It did not do what it was told: whatever it is doing instead ends too."""
         await self._unless_refused(port.cancel())
-        self._end(PaymentCancelled(self.evse, self._payment))
+        self._end_offer(PaymentCancelled(self.evse, self._payment))
 
     async def _unless_refused(self, call: Any) -> bool:
         try:
@@ -199,7 +199,7 @@ class TerminalKeeper(Keeper):
         return True
 
 
-def unserved(order: TerminalOrder, post: Callable[[Event], None]) -> None:
+def answer_unserved(order: TerminalOrder, post: Callable[[Event], None]) -> None:
     """Nothing is there that could carry it out: it is answered all the same."""
     if isinstance(order, CommitPayment | VoidPayment):
         post(PaymentSettled(order.terminal, order.payment, None))

@@ -37,8 +37,8 @@ from agent.domain.orders import (
 )
 from agent.model.types import Fault
 from agent.ports import Broken, DeviceError, Refused
-from agent.services.devices.supervisor import Keeper, Opening
-from agent.services.ordered_jobs import defect
+from agent.services.devices.supervisor import DeviceSupervisor, Opening
+from agent.services.ordered_jobs import describe_defect
 
 if TYPE_CHECKING:
     from agent.services.files.transfer import Going
@@ -58,7 +58,7 @@ Begin = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 """Begins a task: the station's in its ``TaskGroup``."""
 
 
-class Files:
+class FileOrders:
     """``folder``: where files lie while they are on their way. ``roots``: PEM texts of the authorities that may sign
     firmware. ``ca``: further authorities (PEM file) for file servers, beside the system's."""
 
@@ -77,42 +77,42 @@ class Files:
         self._judging: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
         self._going: dict[str, Going] = {}
-        self.updater: UpdaterKeeper | None = None
+        self.updater: UpdaterSupervisor | None = None
         self.known = asyncio.Event()
         """The updater has said what runs, or could not."""
 
     @property
-    def image(self) -> Path:
+    def firmware_image(self) -> Path:
         return self._folder / "firmware"
 
-    def do(self, order: Order) -> None:
+    def accept_order(self, order: Order) -> None:
         if self._closed:
             return
         match order:
             case JudgeSigner(job, certificate):
-                work = self._judge(job, certificate)  # beside a running download
-                self._judging = self._start(self._judging, work, SignerJudged(job, False))
+                work = self._judge_signer(job, certificate)  # beside a running download
+                self._judging = self._start_in_turn(self._judging, work, SignerJudged(job, False))
             case FetchFirmware(job, location):
-                work = self._fetch(job, location)
-                self._firmware = self._start(self._firmware, work, FirmwareFetched(job, False))
+                work = self._fetch_firmware(job, location)
+                self._firmware = self._start_in_turn(self._firmware, work, FirmwareFetched(job, False))
             case CheckFirmware(job, certificate, signature):
-                work = self._check(job, certificate, signature)
-                self._firmware = self._start(self._firmware, work, FirmwareChecked(job, False))
+                work = self._check_firmware(job, certificate, signature)
+                self._firmware = self._start_in_turn(self._firmware, work, FirmwareChecked(job, False))
             case DropFirmware(job):
-                self._stop(job)
-                self._firmware = self._start(self._firmware, self._forget(), None)
+                self._stop_transfer(job)
+                self._firmware = self._start_in_turn(self._firmware, self._forget_firmware(), None)
             case SendLog(job):
-                self._sending = self._start(self._sending, self._send(order), LogSent(job, "UploadFailure"))
+                self._sending = self._start_in_turn(self._sending, self._send_log(order), LogSent(job, "UploadFailure"))
             case DropLog(job):
-                self._stop(job)
+                self._stop_transfer(job)
             case InstallFirmware(job):
-                self._install(job)
+                self._install_firmware(job)
             case CommitFirmware() if self.updater is not None:
-                self.updater.commit()
+                self.updater.commit_firmware()
             case _:
                 pass
 
-    def _start(
+    def _start_in_turn(
         self, before: asyncio.Task[None] | None, work: Coroutine[Any, Any, None], failed: Event | None
     ) -> asyncio.Task[None]:
         """After the one before, in the order in which they were ordered. ``failed`` answers the order where the work
@@ -124,13 +124,13 @@ class Files:
             try:
                 await work
             except Exception as e:  # noqa: BLE001 - foreign files, servers and certificates: the station goes on
-                log.error("file job: not done: %s", defect(e))
+                log.error("file job: not done: %s", describe_defect(e))
                 if failed is not None:
                     self._post(failed)
 
         return self.begin(in_turn())
 
-    def _stop(self, job: str) -> None:
+    def _stop_transfer(self, job: str) -> None:
         going = self._going.pop(job, None)
         if going is not None:
             going.stop()
@@ -139,14 +139,14 @@ class Files:
         """The process ends: what is on its way stops and is done again after the start."""
         self._closed = True
         for job in list(self._going):
-            self._stop(job)
+            self._stop_transfer(job)
         for task in (self._judging, self._firmware, self._sending):
             if task is not None:
                 task.cancel()
 
     # --- firmware ----------------------------------------------------------------------------------------------
 
-    async def _judge(self, job: str, certificate: str) -> None:
+    async def _judge_signer(self, job: str, certificate: str) -> None:
         from agent.services.files.transfer.thread import beside
         from agent.services.keys.firmware_signature import signer_accepted
 
@@ -158,13 +158,13 @@ class Files:
             log.warning("firmware: the signing certificate is not accepted: %s", why)
         self._post(SignerJudged(job, not why))
 
-    async def _fetch(self, job: str, location: str) -> None:
+    async def _fetch_firmware(self, job: str, location: str) -> None:
         from agent.services.files.transfer import Failed, fetch
         from agent.services.files.transfer.thread import beside
 
-        going = self._going[job] = self._new()
+        going = self._going[job] = self._new_transfer()
         try:
-            await beside(fetch, location, self.image, going)
+            await beside(fetch, location, self.firmware_image, going)
             ok = True
         except Failed as e:
             log.warning("firmware: not fetched: %s", e)
@@ -172,41 +172,41 @@ class Files:
         if self._going.pop(job, None) is not None:
             self._post(FirmwareFetched(job, ok))
 
-    async def _check(self, job: str, certificate: str, signature: str) -> None:
+    async def _check_firmware(self, job: str, certificate: str, signature: str) -> None:
         from agent.services.files.transfer.thread import beside
         from agent.services.keys.firmware_signature import signed_by
 
-        why = await beside(signed_by, self.image, certificate, signature)
+        why = await beside(signed_by, self.firmware_image, certificate, signature)
         if why:
             log.warning("firmware: the signature does not fit: %s", why)
         self._post(FirmwareChecked(job, not why))
 
-    async def _forget(self) -> None:
+    async def _forget_firmware(self) -> None:
         from agent.services.files.transfer.partial_file import forget
 
         try:
-            forget(self.image)
+            forget(self.firmware_image)
         except OSError as e:
-            log.warning("firmware: %s: cannot be removed: %s", self.image, e.strerror)
+            log.warning("firmware: %s: cannot be removed: %s", self.firmware_image, e.strerror)
 
-    def _install(self, job: str) -> None:
+    def _install_firmware(self, job: str) -> None:
         if self.updater is None:
             self._post(FirmwareInstalled(job, Install.NOBODY))
         else:
-            self.updater.install(job, self.image)
+            self.updater.install_firmware(job, self.firmware_image)
 
     # --- logs --------------------------------------------------------------------------------------------------
 
-    async def _send(self, order: SendLog) -> None:
+    async def _send_log(self, order: SendLog) -> None:
         from agent.services.files.transfer import Failed, send
         from agent.services.files.transfer.thread import beside
         from agent.services.files.zip_file import pack
 
-        going = self._going[order.job] = self._new()
+        going = self._going[order.job] = self._new_transfer()
         file = self._folder / order.name
         status = "Uploaded"
         try:
-            await beside(_packed, pack, file, self._parts(order))
+            await beside(_pack_parts, pack, file, self._parts(order))
             await beside(send, order.location, file, order.name, going)
         except (Failed, OSError) as e:
             status = e.status if isinstance(e, Failed) else "UploadFailure"
@@ -218,12 +218,12 @@ class Files:
         if not stopped:
             self._post(LogSent(order.job, status))
 
-    def _new(self) -> Going:
+    def _new_transfer(self) -> Going:
         from agent.services.files.transfer import Going
 
-        return Going(context=self._context, known_hosts=str(self._folder / "known_hosts"))
+        return Going(context=self._tls_context, known_hosts=str(self._folder / "known_hosts"))
 
-    def _context(self) -> ssl.SSLContext:
+    def _tls_context(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self._ca is not None:
@@ -231,48 +231,48 @@ class Files:
         return context
 
 
-def _packed(pack: Callable[[Path, Mapping[str, bytes]], None], file: Path, parts: Callable[[], Any]) -> None:
+def _pack_parts(pack: Callable[[Path, Mapping[str, bytes]], None], file: Path, parts: Callable[[], Any]) -> None:
     pack(file, parts())
 
 
-class UpdaterKeeper(Keeper):
+class UpdaterSupervisor(DeviceSupervisor):
     """The system updater. What it cannot do now it does when it can be opened, within ``UPDATER_S``."""
 
     fault = Fault.INTERNAL_ERROR
 
     def __init__(self, name: str, opening: Opening, post: Callable[[Event], None], known: asyncio.Event) -> None:
-        super().__init__(0, name, opening, self._quietly)
+        super().__init__(0, name, opening, self._ignore_event)
         self._tell, self._known = post, known
         self._orders: asyncio.Queue[tuple[str, Path] | None] = asyncio.Queue()
         self._port: Any = None
         self._waiting: dict[str, asyncio.TimerHandle] = {}
         self.version = ""
 
-    def _quietly(self, event: Event) -> None:
+    def _ignore_event(self, event: Event) -> None:
         """A station without its updater charges as well as with it: no fault of any EVSE."""
 
-    def install(self, job: str, file: Path) -> None:
+    def install_firmware(self, job: str, file: Path) -> None:
         loop = asyncio.get_running_loop()
-        self._waiting[job] = loop.call_later(UPDATER_S, self._done, job, Install.NOBODY)
+        self._waiting[job] = loop.call_later(UPDATER_S, self._report_outcome, job, Install.NOBODY)
         self._orders.put_nowait((job, file))
 
-    def commit(self) -> None:
+    def commit_firmware(self) -> None:
         self._orders.put_nowait(None)
 
-    async def reboot(self) -> None:
+    async def reboot_board(self) -> None:
         if self._port is not None:
             try:
                 await self._port.reboot()
             except DeviceError as e:
                 log.error("the board was not booted: %s", e)
 
-    def _done(self, job: str, outcome: Install) -> None:
+    def _report_outcome(self, job: str, outcome: Install) -> None:
         waiting = self._waiting.pop(job, None)
         if waiting is not None:
             waiting.cancel()
             self._tell(FirmwareInstalled(job, outcome))
 
-    async def use(self, port: Any) -> None:
+    async def operate_device(self, port: Any) -> None:
         self._port = port
         running = await port.running()
         self.version = running.version
@@ -298,7 +298,7 @@ class UpdaterKeeper(Keeper):
         except DeviceError as e:
             log.warning("firmware: %s", e)
             outcome = Install.FAILED
-        self._done(job, outcome)
+        self._report_outcome(job, outcome)
 
 
 async def _without_defect(work: Awaitable[T]) -> T:
@@ -309,4 +309,4 @@ async def _without_defect(work: Awaitable[T]) -> T:
     except DeviceError:
         raise
     except Exception as e:
-        raise Broken(f"the updater failed: {defect(e)}") from e
+        raise Broken(f"the updater failed: {describe_defect(e)}") from e

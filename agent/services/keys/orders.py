@@ -24,12 +24,12 @@ from agent.domain.certificate_orders import (
 from agent.domain.events import Event
 from agent.domain.orders import Order
 from agent.services.keys.key_store import Pki, Taken
-from agent.services.ordered_jobs import defect
+from agent.services.ordered_jobs import describe_defect
 
 log = logging.getLogger(__name__)
 
 
-class Keys:
+class KeyOrders:
     def __init__(self, pki: Pki, post: Callable[[Event], None], serial: str) -> None:
         """``serial``: of the station, as its BootNotification says it."""
         self.pki, self._post, self._serial = pki, post, serial
@@ -38,7 +38,7 @@ class Keys:
         self._queue: asyncio.Queue[Order] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
-    def do(self, order: Order) -> bool:
+    def accept_order(self, order: Order) -> bool:
         """Taken? Its event follows."""
         if self._closed or not isinstance(
             order, MakeRequest | TakeChain | InstallRoot | DeleteRoot | ListRoots | KeepCertificates
@@ -46,7 +46,7 @@ class Keys:
             return False
         self._queue.put_nowait(order)
         if self._task is None:
-            self._task = self.begin(self._run())
+            self._task = self.begin(self._carry_out_orders())
         return True
 
     def close(self) -> None:
@@ -54,42 +54,44 @@ class Keys:
         if self._task is not None:
             self._task.cancel()
 
-    async def _run(self) -> None:
+    async def _carry_out_orders(self) -> None:
         from agent.services.files.transfer.thread import beside
 
         while True:
             order = await self._queue.get()
             try:
-                event = await beside(self._done, order)
+                event = await beside(self._carry_out_order, order)
             except Exception as e:  # noqa: BLE001 - foreign certificates, the disk: the station goes on
-                log.error("pki: %s: not done: %s", type(order).__name__, defect(e))
-                event = _failed(order)
+                log.error("pki: %s: not done: %s", type(order).__name__, describe_defect(e))
+                event = _failure_event(order)
             if event is not None:
                 self._post(event)
 
-    def _done(self, order: Any) -> Event | None:
+    def _carry_out_order(self, order: Any) -> Event | None:
         match order:
             case MakeRequest(job, organisation):
-                return RequestMade(job, self._tried(self.pki.request, "", self._serial, organisation))
+                return RequestMade(job, self._unless_disk_fails(self.pki.request, "", self._serial, organisation))
             case TakeChain(job, chain, utc_s):
-                taken = self._tried(self.pki.take, Taken(why="the disk does not take it"), chain, self._serial, utc_s)
+                taken = self._unless_disk_fails(
+                    self.pki.take, Taken(why="the disk does not take it"), chain, self._serial, utc_s
+                )
                 if taken.why:
                     log.warning("the certificate that the backend has had signed is not taken: %s", taken.why)
                 return ChainTaken(job, taken.id, taken.begins_utc_s, taken.expires_utc_s, taken.why)
             case InstallRoot(job, use, certificate, most, utc_s):
-                why = self._tried(self.pki.install, None, use, certificate, most, utc_s)
+                why = self._unless_disk_fails(self.pki.install, None, use, certificate, most, utc_s)
                 if why:
                     log.warning("a %s of the backend is not installed: %s", use.value, why)
                 return RootInstalled(job, "Failed" if why is None else "Rejected" if why else "Accepted", why or "")
             case DeleteRoot(job, named, spare_last):
-                return RootDeleted(job, self._tried(self.pki.delete, "Failed", named, spare_last))
+                return RootDeleted(job, self._unless_disk_fails(self.pki.delete, "Failed", named, spare_last))
             case ListRoots(job, uses):
                 return RootsListed(job, tuple(root for _, root in self.pki.installed(uses)))
             case KeepCertificates(ids):
-                self._tried(self.pki.keep, None, ids)
+                self._unless_disk_fails(self.pki.keep, None, ids)
         return None
 
-    def _tried(self, work: Callable[..., Any], otherwise: Any, *args: Any) -> Any:
+    def _unless_disk_fails(self, work: Callable[..., Any], otherwise: Any, *args: Any) -> Any:
         try:
             return work(*args)
         except OSError as e:
@@ -97,7 +99,7 @@ class Keys:
             return otherwise
 
 
-def _failed(order: Order) -> Event | None:
+def _failure_event(order: Order) -> Event | None:
     """What answers an order whose work ended in a way that was not expected."""
     match order:
         case MakeRequest(job):

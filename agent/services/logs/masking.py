@@ -28,7 +28,7 @@ SHORTEST = 4
 """Characters: what is shorter identifies nobody, and replacing it would make lines unreadable."""
 
 
-class Mask(logging.Filter):
+class LogMask(logging.Filter):
     """Learns on the event loop; lines of other threads (store, transfers) are masked in these."""
 
     def __init__(self) -> None:
@@ -37,40 +37,40 @@ class Mask(logging.Filter):
         self._tokens: OrderedDict[str, str] = OrderedDict()
         self._secrets: set[str] = set()
 
-    def install(self) -> None:
+    def install_filter(self) -> None:
         """On what writes the journal; an error that ends the process goes there too."""
         for handler in logging.getLogger().handlers:
             handler.addFilter(self)
-        sys.excepthook = _crashed
+        sys.excepthook = _log_crash
 
-    def remove(self) -> None:
+    def remove_filter(self) -> None:
         for handler in logging.getLogger().handlers:
             handler.removeFilter(self)
         sys.excepthook = sys.__excepthook__
 
     # --- what is to be masked ----------------------------------------------------------------------------------
 
-    def hearing(self, event: Event) -> None:
+    def before_event(self, event: Event) -> None:
         """Before the event is handled."""
         of = event.ask if isinstance(event, Asked) else event
         token = getattr(of, "token", None)
         if isinstance(token, Token) and token.type is not TokenType.NO_AUTHORIZATION:
-            self._learn(token)
+            self._learn_token(token)
         group = getattr(getattr(of, "verdict", None), "group", None) or getattr(of, "group", None)
         if group:
-            self._learn(Token(str(group)))
+            self._learn_token(Token(str(group)))
         if isinstance(event, Started):
             for name, record in event.remembered.get("setting", {}).items():
-                self._setting(name, str(record.get("text", "")))
+                self._learn_setting(name, str(record.get("text", "")))
         if isinstance(of, AskSet):
             for name, text in of.values.items():
-                self._setting(name, text)
+                self._learn_setting(name, text)
 
-    def _setting(self, name: str, text: str) -> None:
+    def _learn_setting(self, name: str, text: str) -> None:
         if name in VARIABLES and VARIABLES[name].secret:
-            self.secret(text.removeprefix("text:"))
+            self.learn_secret(text.removeprefix("text:"))
 
-    def _learn(self, token: Token) -> None:
+    def _learn_token(self, token: Token) -> None:
         if len(token.value) < SHORTEST:
             return
         with self._lock:
@@ -80,14 +80,14 @@ class Mask(logging.Filter):
             while len(self._tokens) > KEPT:
                 self._tokens.popitem(last=False)
 
-    def secret(self, text: str) -> None:
+    def learn_secret(self, text: str) -> None:
         if len(text) >= SHORTEST:
             with self._lock:
                 self._secrets.add(text)
 
     # --- masking -----------------------------------------------------------------------------------------------
 
-    def masked(self, text: str) -> str:
+    def mask_text(self, text: str) -> str:
         with self._lock:
             secrets, tokens = tuple(self._secrets), tuple(self._tokens.items())
         for secret in secrets:
@@ -100,17 +100,17 @@ class Mask(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         try:
-            record.msg, record.args = self.masked(record.getMessage()), ()
+            record.msg, record.args = self.mask_text(record.getMessage()), ()
         except (TypeError, ValueError):
             return True  # a wrong format string: the handler says so
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
-            record.exc_text = self.masked(record.exc_text)
+            record.exc_text = self.mask_text(record.exc_text)
         return True
 
 
-def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> Any:
+def _log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> Any:
     if issubclass(kind, KeyboardInterrupt):
         return sys.__excepthook__(kind, error, trace)
     log.critical("a defect, please report: the process ends", exc_info=(kind, error, trace))
