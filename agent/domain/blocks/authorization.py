@@ -1,11 +1,13 @@
-"""Who may charge, who may stop: cards, remote starts, the cache, and what holds while nobody can be asked.
+"""Authorize cards and remote starts: who may charge, who may stop, the authorization cache, and
+what applies while the backend cannot be asked.
 
-Order of the questions (OCPP 1.6 3.5, 4.1, 4.2; 2.x C10-C14): local list, cache, backend. Off line, list and cache
-decide if ``local_authorize_offline``; unknown tokens only if ``offline_tx_for_unknown_id``. On line a good word of
-theirs suffices if ``local_pre_authorize``; a bad one is asked about again, unless ``list_settles`` or
-``cache_settles``. With ``local_authorization_only`` the backend is never asked. Who is of ``master_group`` stops every
-transaction and starts none (2.x C16). A reader at which card after card is refused has a pause (``tries.py``).
-"""
+Order of the questions (OCPP 1.6 3.5, 4.1, 4.2; 2.x C10-C14): local list, cache, backend. Offline,
+list and cache decide if ``local_authorize_offline`` is set; unknown tokens are accepted only if
+``offline_tx_for_unknown_id`` is set. Online, an Accepted entry of list or cache is enough if
+``local_pre_authorize`` is set. For any other entry the backend is asked again, unless
+``list_settles`` or ``cache_settles`` is set. With ``local_authorization_only`` the backend is never
+asked. A token of ``master_group`` stops every transaction and starts none (2.x C16). A reader at
+which card after card is refused pauses (``card_rate_limit.py``)."""
 
 from __future__ import annotations
 
@@ -66,8 +68,9 @@ class Authorisation:
         yield from self.cache.recall(event.remembered.get("cache", {}))
 
     def known(self, token: Token, now: Moment) -> Verdict | None:
-        """What list or cache say. Expired by the passage of time is known as bad, not unknown (OCPP 1.6, 3.5.3);
-        without trusted time an expiry cannot be judged and counts."""
+        """Return what the local list or the cache says of the token. A token that expired with time
+        is known as Expired, not unknown (OCPP 1.6, 3.5.3). Without a trusted time an expiry cannot
+        be judged, and the token counts as expired."""
         verdict = self.listed(token)
         if verdict is None:
             verdict = self.cache.find(token, now)
@@ -76,11 +79,12 @@ class Authorisation:
         return verdict
 
     def listed(self, token: Token) -> Verdict | None:
-        """What the local list says, as it was sent."""
+        """Return the local list's entry for the token, as it was sent."""
         return self._site.local_list.find(token) if self._site.settings.flag("local_list_enabled") else None
 
     def _learn(self, token: Token, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
-        """Into the cache; but what is listed stays out of it (OCPP 1.6 3.5.3), and a contradiction is told."""
+        """Store the verdict in the cache. A token of the local list is not cached (OCPP 1.6 3.5.3);
+        if list and verdict differ, the conflict is reported."""
         listed = self.listed(token)
         if listed is not None:
             if listed.status is not verdict.status:
@@ -102,7 +106,7 @@ class Authorisation:
         if event.link != self._site.links[0]:
             return
         for evse in self._site.evses.values():
-            tx = evse.tx if evse.session is None else None  # told before there was a session
+            tx = evse.tx if evse.session is None else None  # reported before there was a session
             if tx and tx.id == event.session and tx.token and not tx.stop and event.verdict:
                 yield from self._learn(tx.token, event.verdict, now)
             if evse.session and evse.session.id == event.session and event.verdict:
@@ -150,8 +154,9 @@ class Authorisation:
         return self._is_own(token) or (known is not None and known.accepted)
 
     def _target(self, event: CardPresented, now: Moment) -> tuple[Evse | None, bool, list[Evse]]:
-        """The outlet that a card at this reader means, whether the first cable may still decide otherwise, and those
-        that are as likely meant (it is one of them)."""
+        """Return the EVSE that a card at this reader is for, whether the first cable may still
+        choose another one, and the EVSEs that are equally likely (the returned one is among
+        them)."""
         evses = self._site.evses
         if event.evse:
             return evses.get(event.evse), False, []
@@ -181,18 +186,20 @@ class Authorisation:
         return next(iter((*by_group, *busy, *trapped)), None), False, []
 
     def _is_of_group(self, evse: Evse, token: Token, now: Moment) -> bool:
-        """As far as list or cache know."""
+        """True if the token is of the kept cable's group, as far as list or cache know."""
         known, kept = self.known(token, now), evse.kept
         return kept is not None and kept.group is not None and known is not None and known.group == kept.group
 
     def _tokens(self, evse: Evse) -> set[Token]:
-        """Who is here: charging, waiting for the cable, or being asked about."""
+        """Return the tokens at this EVSE: those that charge, wait for the cable, or are being
+        authorized."""
         session = {evse.session.token} if evse.session else {evse.kept.token} if evse.kept and evse.trapped else set()
         grant = {evse.grant.token} if evse.grant else set()
         return session | grant | {p.token for p in self._pending.values() if p.evse == evse.number}
 
     def _is_own(self, token: Token | None) -> bool:
-        """Somebody who is here already, so that no plug has to say where."""
+        """True if this token is at an EVSE already. Then no plug is needed to show which EVSE is
+        meant."""
         return token is not None and any(token.same(t) for e in self._site.evses.values() for t in self._tokens(e))
 
     def _is_reserved_for(self, evse: Evse, token: Token) -> bool:
@@ -206,7 +213,8 @@ class Authorisation:
         return CardRefused(evse.number, "reserved" if service is Service.RESERVED else "unavailable")
 
     def _ends(self, evse: Evse, token: Token) -> bool:
-        """The owner's card stops at once, whoever else is being asked about."""
+        """True for the card that owns the session or the kept cable. It stops at once, even while
+        another card is being authorized."""
         owner = evse.session or (evse.kept if evse.trapped else None)
         return owner is not None and token.same(owner.token)
 
@@ -214,7 +222,7 @@ class Authorisation:
         return any(p.evse == evse.number for p in self._pending.values())
 
     def _card_on_owned(self, evse: Evse, reader: EvseId, token: Token, now: Moment) -> Iterator[Yielded]:
-        """Of a session, or of a cable that is kept."""
+        """Stop the session, or free the kept cable, if this card may do so."""
         owner = evse.session or evse.kept
         assert owner is not None
         if token.same(owner.token):
@@ -231,7 +239,7 @@ class Authorisation:
 
     def _card_while_waiting(self, evse: Evse, token: Token) -> Iterator[Yielded]:
         if evse.grant is None or token.same(evse.grant.token):
-            yield SituationChanged(evse.number)  # a second tap to be sure: nothing to do but to show it again
+            yield SituationChanged(evse.number)  # a second tap to be sure: show the state again
         else:
             yield CardRefused(evse.number, "concurrent")
 
@@ -253,7 +261,7 @@ class Authorisation:
             yield SituationChanged(pending.evse)
 
     def _settled(self, token: Token, known: Verdict) -> bool:
-        """Need the backend not be asked although it could be?"""
+        """True if list or cache decide, although the backend could be asked."""
         settings = self._site.settings
         if settings.flag(_LOCALLY):
             return True
@@ -301,7 +309,7 @@ class Authorisation:
         elif not verdict.holds_at(evse.number):
             yield CardRefused(evse.number, "unavailable")
         elif closed_for(self._site, evse, pending.token, verdict.group) or not evse.startable:
-            yield self._refusal(evse)  # the world moved on while the backend was thinking
+            yield self._refusal(evse)  # the situation changed while the backend answered
         else:
             yield TokenAccepted(
                 evse.number, pending.token, verdict, pending.remote_id, pending.movable, offline, pending.profile,
@@ -309,8 +317,9 @@ class Authorisation:
             )  # fmt: skip
 
     def _meant(self, pending: Pending, verdict: Verdict) -> Evse:
-        """A cable that was plugged at another outlet while the backend was thinking decides, and where the token is
-        good at all."""
+        """Return the EVSE that the authorization is for in the end. A cable that was plugged in at
+        another EVSE while the backend answered decides, and so does the list of EVSEs for which the
+        token is valid."""
         evse = self._site.evses[pending.evse]
         if not pending.movable or (evse.vehicle and verdict.holds_at(evse.number)):
             return evse
@@ -331,7 +340,8 @@ class Authorisation:
         return self._site.settings.text("master_group")
 
     def _stop_all(self, pending: Pending) -> Iterator[Yielded]:
-        """The master pass: nobody can choose at this station, so everything ends (2.x C16)."""
+        """Stop all transactions. The driver cannot choose one at this station, so the master pass
+        ends every one (2.x C16)."""
         why, token = (StopReason.MASTER_PASS, TriggerReason.STOP_AUTHORIZED), pending.token
         evses = [] if pending.remote_id else list(self._site.evses.values())
         charging = [e for e in evses if e.state in (State.ACTIVE, State.RECOVERING)]
@@ -344,14 +354,14 @@ class Authorisation:
             yield CardRefused(pending.evse, "master")
 
     def is_closed(self, evse: Evse) -> bool:
-        """To whoever comes without a card."""
+        """True if this EVSE is closed to a driver without a card."""
         return closed_for(self._site, evse, None)
 
     # --- without a card ----------------------------------------------------------------------------------------
 
     @on(VehicleConnected, BoardOpened, SessionClosed)
     def plugged(self, event: VehicleConnected | BoardOpened | SessionClosed, now: Moment) -> Iterator[Yielded]:
-        """A right that waits at another outlet moves to the first cable."""
+        """Move an authorization that waits at another EVSE to the first cable."""
         evse = self._site.evses[event.evse]
         fresh = (State.FREE, State.OCCUPIED, State.ENDED)[: 3 if isinstance(event, VehicleConnected) else 2]
         if evse.state not in fresh or not evse.vehicle or evse.spent:
@@ -361,13 +371,14 @@ class Authorisation:
 
     @on(OutletChosen)
     def outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
-        """A right that waits elsewhere comes here; a cable may still take it along."""
+        """Move an authorization that waits at another EVSE to the chosen one. A cable may still
+        move it again."""
         evse = self._site.evses[event.evse]
         if evse.startable and (moved := self._waiting_for(evse)):
             yield from self._move(moved, evse, movable=not evse.vehicle)
 
     def _waiting_for(self, evse: Evse) -> Evse | None:
-        """Where a right waits that may be used here as well."""
+        """Return the EVSE with a waiting authorization that may be used here as well."""
         for other in self._site.evses.values():
             moved = other.grant
             if other is evse or other.state is not State.AUTHORISED or moved is None or not moved.movable:
@@ -401,7 +412,7 @@ class Authorisation:
             return
         yield Reply(event.link, event.request, "Accepted")
         remote_id, group, profile = ask.remote_id or "remote", ask.group or None, ask.profile
-        doubtful = closed_for(self._site, evse, ask.token, group)  # whether it is of the group has to be asked
+        doubtful = closed_for(self._site, evse, ask.token, group)  # the backend has to say whether it is of the group
         asks = self._site.settings.flag("authorize_remote_start") if ask.asks is None else ask.asks
         if (asks or doubtful) and ask.token.type is not TokenType.NO_AUTHORIZATION:
             yield from self._judge(Pending(evse.number, ask.token, remote_id=remote_id, profile=profile), now)
@@ -416,7 +427,8 @@ class Authorisation:
         )
 
     def _remote_target(self, ask: AskStart) -> Evse | None:
-        """Its own reservation first, then an outlet that is open, with a vehicle rather than without."""
+        """Select the EVSE: first one reserved for this token, then an open one, preferably with a
+        vehicle."""
         wanted = [e for e in self._site.evses.values() if ask.evse in (None, e.number)]
         asked = [e for e in wanted if e.startable and not self._asking(e)]
         open_ = [e for e in asked if not closed_for(self._site, e, ask.token, ask.group or None)]
@@ -425,12 +437,12 @@ class Authorisation:
         return max(own or open_ or by_group, key=lambda e: e.vehicle, default=None)
 
     def checking(self, evse: EvseId) -> bool:
-        """A question for this EVSE is under way (for the screen)."""
+        """True while a card is being authorized for this EVSE (for the screen)."""
         return any(p.evse == evse for p in self._pending.values())
 
 
 def _wish(evse: Evse, token: Token) -> StopWanted | CableClaimed:
-    """Of whoever may end the session, or take the cable that is kept."""
+    """Stop the session, or claim the kept cable, for a card that may do so."""
     if evse.session is None:
         return CableClaimed(evse.number)
     return StopWanted(evse.number, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, token)

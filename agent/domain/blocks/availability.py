@@ -1,4 +1,5 @@
-"""The service region: operative or not (durable), faults and what they end. SVG: ``docs/states/service.svg``."""
+"""Availability of station, EVSE and connector (durable), and the faults with what they end. SVG:
+``docs/states/service.svg``."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ class Availability:
 
     @answers(AskAvailability)
     def change(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """Durable before it is promised; a running session finishes first (``Scheduled``)."""
+        """Store the change before it is accepted. A running session finishes first
+        (``Scheduled``)."""
         ask = event.ask
         assert isinstance(ask, AskAvailability)
         if ask.evse != STATION and ask.evse not in self._site.evses:
@@ -56,7 +58,7 @@ class Availability:
         if ask.evse == STATION:
             self._site.operative = ask.operative
             yield Remember("availability", str(STATION), {"operative": ask.operative})
-        if ask.evse != STATION or ask.every:  # 1.6 5.2: connector 0 speaks for all of them
+        if ask.evse != STATION or ask.every:  # 1.6 5.2: connector 0 stands for all connectors
             for evse in touched:
                 yield self._set(evse, ask)
         busy = any(e.session is not None or e.tx is not None for e in touched)
@@ -68,8 +70,8 @@ class Availability:
         yield SituationChanged(STATION)
 
     def _set(self, evse: Evse, ask: AskAvailability) -> Remember:
-        """An EVSE that becomes operative leaves its connector as it is, and the other way round (2.0.1 G03); 1.x knows
-        one state for both."""
+        """Set an EVSE or its connector operative or not. An EVSE that becomes operative leaves its
+        connector as it is, and the other way round (2.0.1 G03). 1.x has one state for both."""
         if ask.every or not ask.connector:
             evse.operative = ask.operative
         if ask.every or ask.connector:
@@ -81,7 +83,7 @@ class Availability:
     def look(self, event: BoardOpened | CableRemoved | VehicleLeft, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if isinstance(event, BoardOpened):
-            evse.service_on = True  # said even if we believe it: what a board comes up with is its own affair
+            evse.service_on = True  # sent even if it is on already: a board may open in any state
             yield SetService(evse.number, True)
         yield from self._service(evse)
 
@@ -90,7 +92,8 @@ class Availability:
         yield from self._service(self._site.evses[event.evse])
 
     def _service(self, evse: Evse) -> Iterator[Yielded]:
-        """Pilot F only on an empty socket: with a cable in, it would hide the vehicle that is still there."""
+        """Switch the board's service on or off. Pilot F is set only on an empty socket: with a
+        cable in, it would hide the vehicle that is still there."""
         wanted = self._site.is_operative(evse)
         if not evse.known or (not wanted and evse.state is not State.FREE):
             return
@@ -141,7 +144,7 @@ class Availability:
 
     @on(FaultCleared)
     def cleared(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
-        """A latched fault stays (``Latches``)."""
+        """Remove the fault. A latched fault stays (``fault_latching.py``)."""
         for evse in self._touched(event.evse):
             if event.fault in evse.faults and event.fault not in evse.latched:
                 evse.faults.discard(event.fault)
@@ -150,7 +153,8 @@ class Availability:
 
     @on(StoreFailed)
     def store_failed(self, event: StoreFailed, now: Moment) -> Iterator[Yielded]:
-        """Nothing new may start that could not be billed; what runs goes on, its begin is on disk."""
+        """Start nothing that could not be billed. Running sessions go on: their begin is on
+        disk."""
         self._site.store_ok = False
         yield SituationChanged(STATION)
         for evse in self._site.evses.values():

@@ -1,5 +1,6 @@
-"""With what each link connects (decision 12; whitepaper A01, A05; OCPP 2.0.1 A01, A05, B09, B10): a change is tried,
-and taken back if only what was before it works. Never downward."""
+"""The address, security profile and credentials of each link (decision 12; whitepaper A01, A05;
+OCPP 2.0.1 A01, A05, B09, B10). A change is tried, and taken back if only the previous values work.
+The security profile is never lowered."""
 
 from __future__ import annotations
 
@@ -28,9 +29,11 @@ from agent.model.types import Moment
 
 SLOTS_MAX = 3
 GRACE_S = 10.0
-"""After a raise of the security profile: time for the Reset that many backends send, then the link connects anew."""
+"""Time for the Reset that many backends send after the security profile was raised. Then the link
+reconnects."""
 LEARNT = ("authorization_key", "security_profile", "network_priority")
-"""Settings that are forgotten with the rest when a technician changes the station file's address or profile."""
+"""Settings that return to the station file's values when a technician changes its address or
+profile."""
 
 
 _TOLD = {
@@ -40,7 +43,7 @@ _TOLD = {
     Trouble.OWN_CERTIFICATE: SecurityEvent.FAILED_TO_AUTHENTICATE,
     Trouble.CREDENTIALS: SecurityEvent.FAILED_TO_AUTHENTICATE,
 }
-"""Which security event a failed attempt is."""
+"""The security event of a failed connection attempt."""
 
 
 class AccessBlock:
@@ -73,7 +76,7 @@ class AccessBlock:
         elif record is not None:
             yield from self._read(link, route, record)
         if link == self._first:
-            if record is None or not route.worked:  # what a damaged record cannot say, the setting still knows
+            if record is None or not route.worked:  # a damaged record has no value here, the setting still has
                 active = route.slots.get(1, Slot())
                 route.slots[1] = route.set[1] = Slot(
                     active.url, max(active.profile, settings.number("security_profile"))
@@ -89,11 +92,12 @@ class AccessBlock:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
             yield Remember("poisoned", f"access/{link}", {"why": type(e).__name__})
         else:
-            if route.record() != record:  # the station file says now what was in force already
+            if route.record() != record:  # the station file now contains what was in force already
                 yield Remember("access", link, route.record())
 
     def _forget(self, link: str, route: Route) -> Iterator[Yielded]:
-        """The station file names another address or profile: a technician has the last word."""
+        """Drop what was learnt. The station file names another address or profile, and a technician
+        has the last word."""
         yield Remember("access", link, route.record())
         if link == self._first:
             for name in LEARNT:
@@ -118,7 +122,7 @@ class AccessBlock:
             yield SecurityNoticed(SecurityEvent.RECONFIGURATION, f"taken back: {access.shown}")
 
     def _settle(self, route: Route, fell_back: bool) -> Iterator[Yielded]:
-        """The settings say what is in force."""
+        """Set the settings to what is in force."""
         assert route.worked is not None
         raised = 0 if fell_back else self._site.settings.number("security_profile")
         yield from self._put("security_profile", max(raised, route.worked.profile))
@@ -180,7 +184,8 @@ class AccessBlock:
 
     @answers(AskNetwork)
     def network(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """In force after the next start, and if the priority names it (B09, B10)."""
+        """Store a network profile. It is used after the next start, if the priority contains its
+        slot (B09, B10)."""
         ask = event.ask
         assert isinstance(ask, AskNetwork)
         route = self._routes.get(event.link)
@@ -203,7 +208,7 @@ class AccessBlock:
         return max(route.floor, self._site.settings.number("security_profile"))
 
     def _has(self, route: Route, profile: int) -> bool:
-        """Is there all that this security profile needs?"""
+        """True if password, root and certificate are there as this security profile needs them."""
         key = route.given.password or bool(self._site.settings.text("authorization_key"))
         root = self._site.roots() > 0
         certificate = route.given.certificate or bool(route.certificate)

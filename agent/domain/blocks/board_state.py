@@ -1,5 +1,6 @@
-"""The board's picture becomes single facts: first what takes energy away, its reason before its effect (a vehicle that
-leaves opens the contactor, not the other way round: each fact may be told), then what gives it."""
+"""Turn the board's state into single facts: first those that take energy away, then those that give
+it. The cause comes before its effect, since each fact may be reported: a vehicle that leaves opens
+the contactor, not the other way round."""
 
 from __future__ import annotations
 
@@ -36,14 +37,15 @@ class Street:
 
     @on(BoardOpened)
     def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
-        """The fields are set before anybody looks; single facts would lie about what happened while nobody saw it."""
+        """Take the first state of the board. The fields are set without single facts: those would
+        claim a time for what happened while the board was not watched."""
         evse = self._site.evses[event.evse]
         state = event.state
         if not state.vehicle:
             evse.plugged_at = None
         elif evse.plugged_at is None or event.traits.counts_plugged:
             evse.plugged_at = _since(state, now)
-        evse.known, evse.tethered = True, event.traits.tethered  # before the cable is judged
+        evse.known, evse.tethered = True, event.traits.tethered  # before the cable is looked at
         evse.spent, evse.unseen = state.spent, False
         evse.counts_plugged, evse.holds = event.traits.counts_plugged, event.traits.holds
         evse.lockable = event.traits.lockable
@@ -97,15 +99,17 @@ class Street:
         evse.sees_contactor = traits.sees_contactor
 
     def _current(self, evse: Evse, state: EvseState) -> None:
-        """A board that knows no cable rating says None; 0 is a plug it could not read, or none. What was read of a
-        cable holds as long as that is in: one look that failed does not make it thicker."""
+        """Take the currents of the board. A board without a cable rating reports None; 0 is a plug
+        that it could not read, or no plug. The rating that was read stays while the cable is in: a
+        failed reading does not make the cable thicker."""
         if state.cable_a or not _cable(evse, state):
             evse.cable_a = float(state.cable_a) if state.cable_a else None
         evse.offered_a, evse.offered_w, evse.soc_percent = state.offered_a, state.offered_w, state.soc_percent
 
     def _faults(self, evse: Evse, state: EvseState) -> Iterator[Yielded]:
-        """A picture clears what pictures have raised; faults from elsewhere stay as they are (the power-fail input has
-        said that mains is lost: a board that sees it already, or still, does not take that back)."""
+        """Report faults that came and went. A board state clears only faults that board states have
+        raised. A loss of mains that the power-fail input reported stays, even if the board does not
+        see it yet or any more."""
         for fault in sorted(state.faults - evse.faults):
             yield FaultRaised(evse.number, fault)
         elsewhere = {Fault.POWER_LOSS} if self._site.dark else set()
@@ -113,7 +117,7 @@ class Street:
             yield FaultGone(evse.number, fault)
         evse.board_faults = state.faults
 
-    # The facts themselves, whoever states them, keep the picture: a play may state them without a board.
+    # The facts themselves keep the state, so that a playbook can report them without a board.
 
     @on(ReleaseWithdrawn)
     def withdrawn(self, event: ReleaseWithdrawn, now: Moment) -> Iterator[Yielded]:
@@ -163,12 +167,13 @@ def _cable(evse: Evse, state: EvseState) -> bool:
 
 
 def _contactor(evse: Evse, state: EvseState) -> bool:
-    """Confirmed by the board; one without feedback closes it when release is given and the vehicle asks."""
+    """True if the contactor is closed. A board without feedback closes it when release is given and
+    the vehicle asks for energy."""
     if state.contactor is not None:
         return state.contactor
     return state.asks and (evse.release if state.released is None else state.released)
 
 
 def _since(state: EvseState, now: Moment) -> Stamp:
-    """When the vehicle came, by the board's own count; without one, now."""
+    """Return when the vehicle was plugged in, by the board's own count; without a count, now."""
     return Stamp(now.stamp.boot, now.t_s - (state.plugged_s or 0.0))

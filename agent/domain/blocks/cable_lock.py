@@ -1,6 +1,6 @@
-"""The lock of a socket: a cable is freed when its session is over, one that did not come free is tried again until it
-does, and one that the backend wants kept after the car has left is held (OCPP 1.6 UnlockConnectorOnEVSideDisconnect;
-2.x UnlockOnEVSideDisconnect)."""
+"""The cable lock of a socket. A cable is unlocked when its session is over. A failed unlock is
+tried again until it succeeds. A cable that the backend wants kept after the vehicle has left stays
+locked (OCPP 1.6 UnlockConnectorOnEVSideDisconnect; 2.x UnlockOnEVSideDisconnect)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ from agent.domain.orders import ReadMeter, Remember, SetHold, Unlock, WakeMe
 from agent.model.types import EvseId, Fault, Moment
 
 RETRY_S = (5.0, 5.0, 30.0, 60.0)
-"""A plug under tension often comes free when somebody moves it. The last one repeats: a motor gets hot."""
+"""Pauses between the tries. A plug under tension often comes free when the cable is moved. The last
+pause repeats: a motor gets hot."""
 KEEPING = "unlock_on_ev_disconnect"
 _LOOK = "unlock"
 
@@ -41,29 +42,30 @@ class Lock:
         self._site = site
         self._tries: dict[EvseId, int] = {}
         self._owed: set[EvseId] = set()
-        """Their session is over and their cable is not free: on disk with the close, for a driver does not wait in the
-        rain because the agent was killed."""
+        """EVSEs whose session is over and whose cable is not free. Stored together with the end of
+        the session: a driver must not wait in the rain because the agent was killed."""
         self._asked: dict[EvseId, list[str]] = {}
-        """Requests ("": our own) for which the meter is looked at first."""
+        """Requests ("": our own) that wait for a meter reading."""
 
     # --- a session is over -----------------------------------------------------------------------------------------
 
     @on(SessionClosed)
     def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
-        """A board that nobody has seen may hold one too."""
+        """Unlock the cable. A board that was not opened yet may hold one too."""
         evse = self._site.evses[event.evse]
         if evse.frees and (not evse.known or (evse.cable and not self.stays(evse, event))):
             yield from self.let_go(evse, now)
-            if evse.contactor:  # it had its time: whoever stands there has to know
+            if evse.contactor:  # the contactor had its time to open: report why the cable stays locked
                 yield FaultRaised(evse.number, Fault.UNLOCK_FAILURE)
 
     def stays(self, evse: Evse, event: SessionClosed) -> bool:
-        """Its car has left, and it waits for the card of its driver (``kept_cables.py``)."""
+        """True if the vehicle has left and the cable waits for the card of its driver
+        (``kept_cables.py``)."""
         left = evse.frees and evse.cable and not evse.vehicle and event.reason not in ENDED_BY_DRIVER
         return left and event.token is not None and not self._site.settings.flag(KEEPING)
 
     def let_go(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
-        """Until it is free, a restart in between or not."""
+        """Unlock the cable, and try until it is free, also after a restart."""
         self._owed.add(evse.number)
         yield Remember("unlock", str(evse.number), {})
         yield from self.free(evse, now)
@@ -84,7 +86,8 @@ class Lock:
             yield from self._retry(evse, now)
 
     def free(self, evse: Evse, now: Moment, request: str = "") -> Iterator[Yielded]:
-        """Never with voltage on the plug, nor while current flows: ``safe`` and ``again`` make up for it."""
+        """Unlock only without voltage on the plug and without current. The retries make up for
+        it."""
         if not evse.known or evse.contactor:
             yield from _denied(evse, [request] if request else [])
         elif not draws(self._site, evse, now):
@@ -95,7 +98,7 @@ class Lock:
 
     @on(MeterRead, MeterFailed)
     def looked(self, event: MeterRead | MeterFailed, now: Moment) -> Iterator[Yielded]:
-        """A meter that shows an average is slower than a contactor."""
+        """Unlock, or report why not. A meter that shows an average is slower than a contactor."""
         requests = self._asked.pop(event.evse, []) if event.purpose == _LOOK else []
         if not requests:
             return
@@ -132,19 +135,20 @@ class Lock:
 
     @on(BoardOpened)
     def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
-        """An attempt that fell into the time while the board was away is made up for at once. What it was told to hold
-        it may have forgotten, or nobody wants it any more."""
+        """Retry at once an unlock that failed while the board was away. Set the hold again: the
+        board may have forgotten it, or it may not be wanted any more."""
         evse = self._site.evses[event.evse]
         if evse.locked is False and evse.number not in self._tries:
             yield from self._forget(evse.number)
         yield from self._retry(evse, now)
         if evse.holds and evse.session is None:
             yield SetHold(evse.number, evse.kept is not None)
-        elif evse.state is State.ENDING and self._keeps(evse):  # one that goes on is held as it is opened
+        elif evse.state is State.ENDING and self._keeps(evse):  # a session that goes on sets it when it opens
             yield SetHold(evse.number, True)
 
     def _retry(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
-        """Not under a driver who has begun anew meanwhile; who only may begin still has no session (``not_begun``)."""
+        """Retry unless a driver has begun again. A driver who only may begin has no session yet
+        (``retry_unlock_without_session``)."""
         if (evse.number not in self._tries and evse.number not in self._owed) or evse.grant is not None:
             return
         if evse.session is None and evse.cable and evse.frees and evse.state in (State.OCCUPIED, State.ENDED):
@@ -161,7 +165,7 @@ class Lock:
 
     @on(CableRemoved)
     def removed(self, event: CableRemoved, now: Moment) -> Iterator[Yielded]:
-        """Out is out, whatever the lock says."""
+        """Forget the unlock: the cable is out, even if the lock reports otherwise."""
         evse = self._site.evses[event.evse]
         yield from self._forget(evse.number)
         if Fault.UNLOCK_FAILURE in evse.faults - evse.board_faults:
@@ -189,8 +193,9 @@ class Lock:
 
 
 def _denied(evse: Evse, requests: list[str], told: bool = True) -> Iterator[Yielded]:
-    """There is power on the plug: whoever stands there has to know, and it is tried again. ``told`` False: a vehicle
-    may take so long to let go where the board does not see its contactor."""
+    """Report that unlocking is denied while there is power on the plug; it is tried again.
+    ``raises`` False: raise no fault yet, since a vehicle may take long to stop where the board does
+    not see its contactor."""
     for request in requests:
         yield UnlockTried(evse.number, request, False)
     if requests and told and evse.cable:

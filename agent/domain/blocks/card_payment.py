@@ -1,13 +1,13 @@
-"""Paying with a bank card at the station: when a terminal waits for a card, what a card means, and the right to charge
-that comes of it. What becomes of the money is ``blocks/payment_settlement.py``.
+"""Payment with a bank card at the station: when a terminal waits for a card, what a card is for,
+and the authorization that comes of it. ``blocks/payment_settlement.py`` handles the money.
 
-A card that pays for a running session stops it (the terminal has the same word for the card), but not the moment after
-it has begun; and the moment after it has stopped one it begins no other: it may have been held too long. One whose
-right waits for its cable is shown again. Any other card pays for an outlet, at the price that the outlet has when the
-card is read. Which one: that of the button that was pressed, otherwise the one that is plugged in, otherwise a free
-one. Where that is not clear, or the card may be a second one of a driver who is charging, the driver is asked before
-the bank is.
-"""
+A card that pays for a running session stops it (the terminal reports the same card), but not just
+after the session has begun. Just after a card has stopped a session it begins no other: it may have
+been held too long. A card whose authorization waits for its cable shows its screen again. Any other
+card pays for an outlet, at the price of the outlet when the card is read: the outlet whose button
+was pressed, otherwise the one that is plugged in, otherwise a free one. Where that is not clear, or
+where the card may be a second one of a driver who is charging, the driver is asked before the bank
+is."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ if TYPE_CHECKING:
     from agent.domain.tariff import Tariff
 
 AGAIN_S = 1.0
-"""Between the end of an offer and the next one, if the end was not ours (real seconds)."""
+"""Between the end of an offer and the next one, if we did not end it (real seconds)."""
 BEGUN_S, UNENERGISED_S = 10.0, 30.0
-"""So long the card that has begun a session does not end it; the latter while no energy has flowed. The former also: so
-long the card that has ended a session begins no other (real seconds)."""
+"""So long the card that has begun a session does not end it; the second value while no energy has
+flowed. The first also: so long the card that has ended a session begins no other (real seconds)."""
 _OFFERED = (PayState.NEW, PayState.CARD_READ, PayState.AUTH_PENDING)
 _ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
 _RUNNING = (State.ACTIVE, State.RECOVERING)
@@ -74,7 +74,8 @@ class AdHoc:
         self._judging: set[str] = set()
         self._taken_back: set[str] = set()
         self._ended: dict[EvseId, tuple[str, float]] = {}
-        """By terminal: the mark of the card that has ended a session there, and until when it begins nothing."""
+        """By terminal: the mark of the card that has ended a session there, and until when it
+        begins none."""
         site.used_up = self._used_up
 
     # --- the offer ---------------------------------------------------------------------------------------------------
@@ -87,7 +88,7 @@ class AdHoc:
             yield from self._offer(terminal, now)
 
     def _offer(self, terminal: EvseId, now: Moment) -> Iterator[Yielded]:
-        """A level: what is wanted now against what the terminal does."""
+        """Start or withdraw the offer: compare what is wanted now with what the terminal does."""
         wanted = self._wanted(terminal, now)
         offered = self._journal.at(terminal, *_OFFERED)
         for p in offered:
@@ -109,7 +110,8 @@ class AdHoc:
         return OfferPayment(terminal, id_, p.asked_cents, token.value, site.language)
 
     def _wanted(self, terminal: EvseId, now: Moment) -> bool:
-        """May it wait for a card? To begin, or to end what a card began."""
+        """True if the terminal should wait for a card, to begin a session or to end one that a card
+        began."""
         if terminal not in self._journal.open or self._site.stopping or not self._site.store_ok:
             return False
         if not self._journal.terms.amount_cents:
@@ -117,19 +119,22 @@ class AdHoc:
         return bool(self._paid_here(terminal)) or (self._may_begin() and bool(self._choose(terminal, now)))
 
     def _may_begin(self) -> bool:
-        """What begins now goes on, and the backend hears of it, or need not. Judged at each answer of a driver: the
-        station may have been stopped meanwhile."""
+        """True if a session may begin: it can go on, and the backend is reached or not needed.
+        Checked again at each answer of a driver, since the station may have been stopped by
+        then."""
         if self._site.stopping or not self._site.store_ok:
             return False
         return self._site.online or self._site.settings.flag("offline_payments")
 
     def _price(self, evse: Evse, now: Moment) -> Tariff | None:
-        """What it costs there; None: nothing is sold, or nobody knows the price before the clock is known."""
+        """Return the tariff at this EVSE. None: nothing is sold, or the price is unknown until the
+        clock is."""
         tariff = evse.offer.price(self._site.settings) if evse.offer is not None else None
         return tariff if tariff is not None and (now.utc_s is not None or not tariff.windows) else None
 
     def _open(self, terminal: EvseId, now: Moment) -> list[Evse]:
-        """Outlets of this terminal where somebody without a reservation may begin, at a known price."""
+        """Return the EVSEs of this terminal where a driver without a reservation may begin, at a
+        known price."""
         served = [self._site.evses[n] for n in self._journal.terms.terminals[terminal]]
         priced = [e for e in served if self._price(e, now) is not None]
         open_ = [
@@ -142,7 +147,7 @@ class AdHoc:
         return open_
 
     def _paid_here(self, terminal: EvseId) -> list[tuple[Evse, Payment]]:
-        """Sessions that a card at this terminal began."""
+        """Return the sessions that a card at this terminal began."""
         active = self._journal.at(terminal, PayState.ACTIVE)
         sessions = {e.session.id: e for e in self._site.evses.values() if e.session and e.state in _RUNNING}
         return [(sessions[p.session], p) for p in active if p.session in sessions]
@@ -205,21 +210,23 @@ class AdHoc:
             yield from self._choice.ask_payer(p.id, among, why, now)
 
     def _question(self, p: Payment, evses: list[Evse]) -> tuple[str, list[Evse]]:
-        """What its driver has to say before anything is held, and between which outlets; "": it is clear."""
+        """Return the question that the driver must answer before anything is held, and its outlets;
+        "": no question."""
         best = evses[0]
         if best.vehicle:
             alike = [e for e in evses if e.vehicle and e.state is best.state]
             if len(alike) == 1:
                 return "", alike
             return "choose_outlet" if self._choice.has_buttons(alike) else "choose_cable", alike
-        if self._paid_here(p.terminal):  # perhaps a second card of who is charging, to stop
+        if self._paid_here(p.terminal):  # perhaps a second card of a driver who is charging, to stop
             return "new_charge", evses
         dearer = any(p.prices[e.number] != p.prices[best.number] for e in evses)
         return "choose_plug" if dearer else "", evses
 
     def _place(self, p: Payment, evse: Evse, evses: list[Evse], now: Moment, named: bool) -> Iterator[Yielded]:
-        """The price is agreed, and on disk with the rest before the bank is asked. ``named``: its driver has said which
-        outlet; a cable that comes at another one is perhaps somebody else's."""
+        """Agree the price, and store it before the bank is asked. ``named``: the driver has chosen
+        the outlet. Then a cable at another outlet does not move the payment: it may be another
+        driver's."""
         p.tariff = p.prices[evse.number]
         movable = len(evses) > 1 and not evse.vehicle and not named
         yield from self._journal.step(p, Placed(p.id, evse.number, movable), now)
@@ -245,7 +252,8 @@ class AdHoc:
             yield from self._place(p, evse, evses, now, named=True)
 
     def _own(self, p: Payment) -> Payment | None:
-        """A payment of the same card that lives, or waits for its vehicle. What has no mark is nobody's."""
+        """Return a payment of the same card that charges or waits for its vehicle. A card without a
+        mark has none."""
         held = self._journal.at(p.terminal, PayState.ACTIVE, PayState.AUTHORISED)
         return next((o for o in held if p.card.mark and o.card.mark == p.card.mark and self._waits(o)), None)
 
@@ -253,7 +261,7 @@ class AdHoc:
         return p.state is PayState.AUTHORISED or any(q is p for _, q in self._paid_here(p.terminal))
 
     def _again(self, p: Payment, now: Moment) -> Iterator[Yielded]:
-        """The same card once more: the end of its session, or a look whether it was understood."""
+        """Act on the same card again: end its session, or show that it was understood."""
         if p.state is not PayState.ACTIVE:
             yield SituationChanged(p.evse)
         elif self._just_begun(self._site.evses[p.evse], now):
@@ -263,7 +271,8 @@ class AdHoc:
             yield StopWanted(p.evse, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, p.token)
 
     def _just_ended(self, p: Payment, now: Moment) -> bool:
-        """Its session is ending, or was ended by it a moment ago: it may have been held too long."""
+        """True if this card is ending its session, or ended it a moment ago: it may have been held
+        too long."""
         mark, until_s = self._ended.get(p.terminal, ("", 0.0))
         if not p.card.mark or p.card.mark != mark:
             return False
@@ -279,7 +288,7 @@ class AdHoc:
         return now.t_s - session.started.t_s < (BEGUN_S if flowed else UNENERGISED_S) * self._site.io_s
 
     def _choose(self, terminal: EvseId, now: Moment) -> list[Evse]:
-        """Best first: the newest plug, then what is free."""
+        """Return the EVSEs that may be used, best first: the newest plug, then free ones."""
         open_ = self._open(terminal, now)
         plugged = sorted((e for e in open_ if e.vehicle), key=_newness, reverse=True)
         waiting = (PayState.AUTH_PENDING, PayState.AUTHORISED)
@@ -297,19 +306,21 @@ class AdHoc:
         yield from self._journal.step(p, event, now)
         if before is PayState.AUTH_PENDING and p.state is PayState.AUTHORISED:
             yield from self._ask_backend(p, now)
-        elif before is PayState.AUTH_PENDING and not p.withdrawn:  # too little is held
+        elif before is PayState.AUTH_PENDING and not p.withdrawn:  # the bank holds too little
             yield CardRefused(p.evse, "declined")
         yield from self._journal.seek(event.terminal, now, event.reservation)
         yield from self._refresh(event.terminal)
 
     def _asked_before(self, event: PaymentApproved) -> Payment | None:
-        """The bank's answer to what another process of ours has asked, also when nobody waits for it any more."""
+        """Return a given-up payment that this answer belongs to: an earlier process asked the
+        bank."""
         asked = (PayState.AUTH_PENDING, PayState.UNCERTAIN)
         given_up = (p for p in self._journal.known() if p.terminal == event.terminal and p.state in asked)
         return next((p for p in given_up if p.withdrawn and p.reservation is None and not event.payment), None)
 
     def _stranger(self, event: PaymentApproved, now: Moment) -> Payment:
-        """Money that nobody here has asked for, or no longer: a record of its own, to be let go."""
+        """Record money that is held without a request of ours (any more). It gets a record of its
+        own, to be released."""
         id_ = self._site.new_id()
         token = Token(reference(self._journal.terms.prefix, id_), TokenType.LOCAL)
         p = self._journal.payments[id_] = Payment(id_, event.terminal, token, 0, now.stamp, utc_s=now.utc_s)
@@ -343,7 +354,8 @@ class AdHoc:
             yield from self._grant(p, now, Judge.BANK_AND_AUTHORIZE)
 
     def _grant(self, p: Payment, now: Moment, judge: Judge = Judge.BANK) -> Iterator[Yielded]:
-        """At the outlet that was chosen, or what has become of the choice while the bank was thinking."""
+        """Authorize charging at the chosen outlet, or at the one that has taken its place while the
+        bank answered."""
         here = [e for e in self._open(p.terminal, now) if e.number == p.evse]
         others = self._choose(p.terminal, now) if p.movable else []
         plugged = [e for e in here if e.vehicle] + [e for e in others if _plugged_since(e, p.at)]
@@ -360,7 +372,7 @@ class AdHoc:
         )  # fmt: skip
 
     def _costs_the_same(self, p: Payment, evse: Evse, now: Moment) -> bool:
-        """What was agreed at the outlet that was meant when the card was read is the price of this one too."""
+        """True if this EVSE has the price that was agreed at the outlet of the card."""
         return p.prices.get(evse.number, self._price(evse, now)) == p.tariff
 
     def _refuse(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:
@@ -369,8 +381,9 @@ class AdHoc:
 
     @on(TokenAccepted)
     def accepted(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
-        """A right that has moved to another outlet is there and nowhere else; one that found no room, or another price,
-        is none. What pays already, or has paid, pays for nothing else, whoever asks for it."""
+        """Follow the authorization. After a move it is valid at the new EVSE only. Without a free
+        EVSE, or at another price, it is withdrawn. A payment that pays already, or has paid,
+        authorizes nothing else."""
         p = self._journal.of_token(event.token)
         if p is None:
             return
@@ -409,7 +422,7 @@ class AdHoc:
                 yield from self._journal.step(p, Withdrawn(p.id, "no session was begun"), now)
 
     def checking(self, evse: EvseId) -> bool:
-        """A bank or a backend is being asked for this outlet (for the screen)."""
+        """True while the bank or the backend is asked for this EVSE (for the screen)."""
         waiting = (p for p in self._journal.payments.values() if p.evse == evse)
         return any(
             (p.state is PayState.AUTH_PENDING and not p.withdrawn)
@@ -419,7 +432,8 @@ class AdHoc:
 
 
 def _of_another(p: Payment, event: PaymentApproved) -> bool:
-    """The hold of another card than the one that was read: a late answer, for somebody who was there before."""
+    """True if the approval is for another card than the one that was read: a late answer for an
+    earlier driver."""
     return event.card is not None and event.card.is_another(p.card)
 
 
@@ -428,5 +442,5 @@ def _plugged_since(evse: Evse, at: Stamp) -> bool:
 
 
 def _newness(evse: Evse) -> tuple[bool, float]:
-    """A vehicle that has charged already comes after one that has not."""
+    """Sort key: a vehicle that has charged already comes after one that has not."""
     return evse.state is State.OCCUPIED, evse.plugged_at.t_s if evse.plugged_at else 0.0

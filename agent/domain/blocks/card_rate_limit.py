@@ -1,6 +1,7 @@
-"""Cards that were refused at a reader within the last minute: somebody who tries cards, or one that lies before it.
-Above so many (``refused_cards_per_min``) the next ones are not judged, so that nobody finds a good one by trying and no
-backend is asked without end. Who is known as good, or is here already, is not held up."""
+"""Limit refused cards at a reader: a person may be trying cards, or a card lies before the reader.
+After ``refused_cards_per_min`` refusals within a minute further cards are not authorized. So no
+valid card is found by trying, and the backend is not asked without end. Known good cards, and cards
+that are in use here, are not limited."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from agent.domain.orders import Note
 from agent.model.types import STATION, EvseId, Moment
 
 WINDOW_S, NOTED_S = 60.0, 600.0
-"""Seconds that count, and between two lines in the journal."""
+"""Seconds that count, and seconds between two log lines."""
 
 
 class Tries:
@@ -24,7 +25,8 @@ class Tries:
         self._shared = False
 
     def over(self, reader: EvseId, now: Moment) -> bool:
-        """One reader for all outlets is told by its first card; a driver who had to choose names one of them."""
+        """True if too many cards were refused here. The first card shows whether one reader serves
+        all EVSEs; after a question to the driver the card carries the chosen EVSE."""
         self._shared = self._shared or reader == STATION
         most = self._site.settings.number("refused_cards_per_min")
         return bool(most) and len(self._late(reader, now)) >= most

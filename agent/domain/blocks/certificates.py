@@ -1,9 +1,9 @@
-"""The station's own certificate and the roots it trusts (whitepaper 1.6: A02, M03-M05; OCPP 2.0.1 A02, A03, M03-M05).
+"""The station's own certificate and the roots that it trusts (whitepaper 1.6: A02, M03-M05; OCPP
+2.0.1 A02, A03, M03-M05).
 
-Who may change them is the first backend of the station file alone: what a station trusts is a matter between it and its
-operator. Files are made and judged by the services (decision 12); a certificate that is good becomes the one that is
-tried (``CertificateReady``), the old one stays until a connection has been made without it.
-"""
+Only the first backend of the station file may change them: what a station trusts is decided by its
+operator. The services create and check the files (decision 12). A good certificate is tried next
+(``CertificateReady``). The old one stays until a connection was made without it."""
 
 from __future__ import annotations
 
@@ -44,13 +44,15 @@ from agent.model.types import Moment
 
 DAY_S = 86400.0
 RENEW_S = 30 * DAY_S
-"""So long before its end a certificate is renewed; a short-lived one when a third of its life is left."""
+"""A certificate is renewed so long before its end, a short-lived one when a third of its life is
+left."""
 REPEAT, RENEW = "sign:repeat", "sign:renew"
 
 
 @mutable
 class _Own:
-    """``id``: the certificate that was signed last; ``worked``: the last one that a connection was made with."""
+    """``id``: the certificate that was signed last; ``worked``: the last one that made a
+    connection."""
 
     id: str = ""
     worked: str = ""
@@ -83,7 +85,7 @@ class Certificates:
             yield from self._ask(now)
 
     def _ask(self, now: Moment) -> Iterator[Yielded]:
-        """Each wait is twice as long as the one before (2.0.1 A02.FR.17-19)."""
+        """Send the CSR. Each wait is twice as long as the one before (2.0.1 A02.FR.17-19)."""
         wait_s = self._site.settings.number("signing_wait_s") * 2.0**self._tries
         yield Tell(self._link, CertificateSigningWanted(self._csr))
         yield WakeMe(REPEAT, now.t_s + wait_s if wait_s else None)
@@ -142,11 +144,11 @@ class Certificates:
 
     @on(Connected)
     def connected(self, event: Connected, now: Moment) -> Iterator[Yielded]:
-        """What was before is not needed any more. If what was before is all that works, it is renewed tomorrow, unless
-        it is the station file's."""
+        """Keep the certificate that works and drop the one before. If only the previous one works,
+        it is renewed tomorrow, unless it comes from the station file."""
         access, wanted = event.access, self._site.access(event.link) if event.link == self._link else None
         if access.profile != 3 or wanted is None or access.certificate != wanted.certificate:
-            return  # of before a change
+            return  # a connection from before a change
         if self._own.id and access.certificate != self._own.id:
             self._own.renew_utc_s = (now.utc_s or 0.0) + DAY_S if access.certificate else 0.0
             self._own.id = access.certificate
@@ -201,7 +203,8 @@ class Certificates:
 
     @answers(AskDeleteCertificate)
     def delete(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """The root that the connection uses stays: without it the station would never connect again."""
+        """Delete a root. The root that the connection uses stays: without it the station would
+        never connect again."""
         ask = event.ask
         assert isinstance(ask, AskDeleteCertificate)
         if event.link != self._link:

@@ -1,11 +1,11 @@
-"""What may give energy without a session, as the board shows it.
+"""Guard against energy without a session, as the board shows it.
 
-A contactor that is closed although nothing is released: welded, held by a board that does not obey, or never ordered to
-open since the agent was away. Some boards call it welded themselves; a current is a matter of ``leaking.py``.
+A contactor that is closed although nothing is released: it is welded, held by a board that does not
+obey, or was never ordered to open since the agent was away. Some boards report a weld themselves. A
+current is found by ``unreleased_current.py``.
 
-A board that is released without a session, whatever released it: the guard of last resort, which relies on nothing that
-gives or withdraws release.
-"""
+A board that is released without a session, for whatever reason: this is the last guard, and it
+relies on nothing that gives or withdraws release."""
 
 from __future__ import annotations
 
@@ -32,21 +32,22 @@ from agent.model.types import EvseId, Fault, Moment
 STUCK = Fault.CONTACTOR_STUCK_CLOSED
 _WELDED = {Fault.CONTACTOR_WELDED, Fault.MREC17}
 _SEEN = (*(e for e in EVENTS if issubclass(e, EvseEvent)), BoardChanged, FaultCleared)
-"""What may close a contactor, give release or take it: all that the session table hears of."""
+"""What may close a contactor, give release or take it: all that the session table receives."""
 WITHDRAWN_TIMES, AGAIN_S, FORGOTTEN_S = 3, 2.0, 60.0
-"""A release without a session is withdrawn so many times in a row before it is a fault, counted so long apart: pictures
-may be older than a withdrawal. What was seen longer ago counts no more."""
+"""So many times in a row a release without a session is withdrawn before it is a fault, counted so
+long apart: board states may be older than a withdrawal. What is older than the last value does not
+count."""
 
 
 class Contactors:
-    """After the sessions, which give release."""
+    """Runs after the sessions, which give release."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._waiting: set[EvseId] = set()
         self._told: set[EvseId] = set()
         self._released: dict[EvseId, tuple[int, float]] = {}
-        """How many times it was seen released without a session, and when the last time was."""
+        """How often the board was released without a session, and when last."""
 
     @on(*_SEEN)
     def look(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:

@@ -1,5 +1,5 @@
-"""Meter values that a backend wants to see for the cost of a session, besides the usual (``Triggers``): each is a
-reading on demand, told with the context Trigger."""
+"""Send the extra meter values that a backend wants for the cost of a session (``Triggers``). Each
+is a reading on demand, sent with the context Trigger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agent.model.fastclass import replace
 from agent.model.types import Moment
 
 _HYSTERESIS = 0.05
-"""A power that stays this near to its threshold has not crossed it again."""
+"""A power this near to its threshold has not crossed it again."""
 
 
 class Wishes:
@@ -77,7 +77,8 @@ class Wishes:
                 yield ReadMeter(evse.number, "trigger")
 
     def _fire(self, evse: Evse, left: Triggers) -> Iterator[Yielded]:
-        """Once for a time and for an energy: the answer to the meter values brings the next ones."""
+        """Read the meter for a trigger. Triggers for a time or an energy fire once: the answer to
+        the meter values brings the next ones."""
         account = evse.account
         assert account is not None
         assert account.cost is not None
@@ -87,7 +88,8 @@ class Wishes:
 
 
 def ahead(evse: Evse, triggers: Triggers, now: Moment) -> Triggers:
-    """Without what has been reached already: its meter value would bring the same wish again, without end."""
+    """Drop triggers that were reached already: their meter value would bring the same trigger
+    again, without end."""
     had_wh = evse.reading.energy_wh - evse.account.start_wh if evse.reading and evse.account else 0
     if triggers.energy_wh is not None and triggers.energy_wh <= had_wh:
         triggers = replace(triggers, energy_wh=None)
@@ -97,12 +99,12 @@ def ahead(evse: Evse, triggers: Triggers, now: Moment) -> Triggers:
 
 
 def in_time(utc_s: float | None, now: Moment) -> float | None:
-    """When the stamp clock will show this time; what has passed is due at once."""
+    """Return when the stamp clock will show this time. A time that has passed is due at once."""
     return None if utc_s is None or now.utc_s is None else now.t_s + max(0.0, utc_s - now.utc_s)
 
 
 def _triggers(evse: Evse, now: Moment) -> Triggers | None:
-    """Of the session that is here, or whose vehicle was until now."""
+    """Return the triggers of the session that is here, or whose vehicle was here until now."""
     account = evse.account
     if account is None or account.cost is None or account.cost.final:
         return None

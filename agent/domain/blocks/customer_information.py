@@ -1,5 +1,5 @@
-"""What is known here of a customer, by token, and forgetting it (OCPP 2.x N09, N10). Bills, running sessions and
-reservations are not forgotten: somebody is owed them."""
+"""Report and clear what the station knows of a customer, by token (OCPP 2.x N09, N10). Bills,
+running sessions and reservations stay: they are owed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Customers:
 
     @answers(AskCustomer)
     def asked(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """``cache``, ``list``: verdicts; ``reservations``: their numbers; ``evses``: where the token charges or may."""
+        """Report and clear. ``cache``, ``list``: verdicts; ``reservations``: their numbers;
+        ``evses``: where the token charges or may charge."""
         ask = event.ask
         assert isinstance(ask, AskCustomer)
         if ask.clear and not self._site.store_ok:

@@ -1,4 +1,4 @@
-"""What the station is made of and how it is right now, for reports: nothing but what the blocks know anyway."""
+"""Report the station's parts and their present state: only what the blocks know anyway."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Inventory:
 
     @answers(AskInventory)
     def made_of(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """``settings``: values by our own names, secrets left out. ``evses``: number -> how it is; 0 the station."""
+        """Answer an inventory request. ``settings``: values by our own names, without secrets.
+        ``evses``: number -> state; 0 is the station."""
         site = self._site
         settings = {n: site.settings[n] for n, v in VARIABLES.items() if not v.secret}
         evses = {n: self._evse(e, now) for n, e in site.evses.items()}

@@ -1,4 +1,4 @@
-"""What the driver in the rain sees: one screen and one lamp per EVSE, derived from its situation."""
+"""Derive one screen and one lamp per EVSE from its situation: what the driver in the rain sees."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NOTICE_S = 4.0
 FAREWELL_S = 15.0
 """How long the result stays after the cable is gone (real seconds)."""
 RECEIPT_S = 30.0
-"""How long it stays if what it costs comes later (real seconds)."""
+"""How long the result stays if its cost comes later (real seconds)."""
 MINUTE_S = 60.0
 
 _ENDED_BY = {
@@ -56,9 +56,9 @@ _ENDED_BY = {
 
 
 QUESTIONS = ("choose_outlet", "choose_cable", "choose_plug", "new_charge")
-"""Notices that ask a person which outlet is meant, or whether one is, and how it is said."""
+"""Notices that ask the driver which outlet is meant, or whether one is meant, and how to answer."""
 _PRICES = ("tariff_", "cost_", "currency", "time_offset", "offline_")
-"""Settings that the screen shows something of."""
+"""Settings that change the screen."""
 
 
 _CAUSED_BY_A_PERSON = (
@@ -74,8 +74,8 @@ _CHARGES = (ScreenName.CHARGING, ScreenName.PAUSED)
 
 @frozen
 class Result:
-    """How a session ended, for the screen. ``until_s``: when the screen forgets it once the cable is gone. ``late``:
-    the agent was away since, and somebody is to see what it has cost."""
+    """How a session ended, for the screen. ``until_s``: when the screen drops it once the cable is
+    gone. ``late``: the agent was away since, and the driver must still see the cost."""
 
     detail: str
     energy_wh: int
@@ -128,7 +128,8 @@ class Display:
         yield from self._arm_minute(now)
 
     def _arm_minute(self, now: Moment) -> Iterator[Yielded]:
-        """The clock on the screen goes on with each full minute; there is none until somebody has told the time."""
+        """Wake at the next full minute, for the clock on the screen. There is none until the time
+        is known."""
         yield WakeMe("minute:", None if now.utc_s is None else now.t_s + MINUTE_S - now.utc_s % MINUTE_S)
 
     @on(SettingChanged)
@@ -164,7 +165,7 @@ class Display:
 
     @on(TokenAccepted)
     def accepted(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
-        """The next card was good: the refusal of the one before must not hide it."""
+        """Drop the refusal of the card before: it must not hide that this card was accepted."""
         self._notice.pop(event.evse, None)
         yield from self._show(self._site.evses[event.evse], now)
 
@@ -173,7 +174,7 @@ class Display:
         kind, _, number = event.key.partition(":")
         if kind == "notice":
             notice = self._notice.get(int(number))
-            if notice and now.t_s >= notice[1]:  # another one may have taken its place in this very moment
+            if notice and now.t_s >= notice[1]:  # another notice may have taken its place just now
                 del self._notice[int(number)]
             yield from self._show(self._site.evses[int(number)], now)
         elif kind in ("countdown", "farewell"):
@@ -215,7 +216,7 @@ class Display:
 
     @on(CostChanged)
     def settled(self, event: CostChanged, now: Moment) -> Iterator[Yielded]:
-        """What it costs is known after the cable has gone: time to read it."""
+        """Show the final cost. It may come after the cable has gone: leave time to read it."""
         result, account = self._finished.get(event.evse), self._site.evses[event.evse].account
         if account is None or not account.over or account.cost is None or not account.cost.final:
             return
@@ -243,7 +244,7 @@ class Display:
 
     @on(OutletChosen)
     def outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
-        """Its screen is the one to be seen, even if it says the same as before."""
+        """Count an act, so that this screen is seen even if it has not changed."""
         self._count_act(event.evse)
         yield from self._show(self._site.evses[event.evse], now)
 
@@ -276,7 +277,8 @@ class Display:
             yield lamp
 
     def _misleading(self, url: str) -> str:
-        """Why nobody may be led there. Whoever has set the address: every code that is painted comes by here."""
+        """Return why drivers must not be led to this address, "" if they may. Every code on the
+        screen is checked here, whatever has set its address."""
         return address_problem(url, self._site.web_payment.hosts) if url else ""
 
     def _count_act(self, number: EvseId) -> None:
@@ -296,7 +298,7 @@ class Display:
         }
 
     def _screen(self, evse: Evse, now: Moment) -> tuple[ScreenName, str, Values]:
-        """First match wins: what a person at this outlet has to know now."""
+        """Select the screen: what a driver at this EVSE needs to know now. The first match wins."""
         service = self._site.service(evse)
         notice = self._notice.get(evse.number)
         if self._site.dark:
@@ -394,13 +396,15 @@ class Display:
         return ScreenName.PAUSED, self._paused_by(evse, session), values
 
     def _stopped_by(self, session: Session) -> str:
-        """By whom there is no card of, the vehicle, if its leaving is an end."""
+        """Return how the driver can stop. Without a card: by unplugging, if that ends the
+        session."""
         if session.web or session.token.type is TokenType.NO_AUTHORIZATION:
             return "unplug" if self._site.settings.flag("stop_on_ev_disconnect") else ""
         return "card"
 
     def _paused_by(self, evse: Evse, session: Session) -> str:
-        """``refused``: by a board that gives no release although this vehicle should have it."""
+        """Return what pauses the session. ``refused``: the board gives no release although this
+        vehicle should have it."""
         if evse.charging is ChargingState.SUSPENDED_EV:
             return "car"
         should = evse.state is State.ACTIVE and evse.vehicle and not (session.held or self._site.stopping)
@@ -408,7 +412,7 @@ class Display:
 
     def _fault(self, evse: Evse) -> str:
         heavy = [f for f in heaviest_first(frozenset(evse.faults)) if blocks(f)]
-        if heavy and heavy[0] in JAMS & evse.latched:  # to plug in once more does not help
+        if heavy and heavy[0] in JAMS & evse.latched:  # plugging in again does not help
             return str(Fault.MREC25)
         return str(heavy[0]) if heavy else "StoreFailed"
 
@@ -423,7 +427,8 @@ class Display:
 
 
 def _shows_an_act(before: Screen | None, name: ScreenName, detail: str, values: Values) -> bool:
-    """A person at this outlet has just caused this screen. What a car does while it charges is none of it."""
+    """True if a person at this EVSE has just caused this screen. What a vehicle does while it
+    charges does not count."""
     if before is None:
         return False
     if name in _CAUSED_BY_A_PERSON and (name, detail) != (before.name, before.detail):
@@ -432,5 +437,6 @@ def _shows_an_act(before: Screen | None, name: ScreenName, detail: str, values: 
 
 
 def _ended_by(reason: str, note: str) -> str:
-    """A lost mains is told as a fault to the backend, and as what it is to the driver."""
+    """Return the detail of the end. Lost mains is a fault for the backend, but shown to the driver
+    as what it is."""
     return "fault" if note == "fault" and reason != "PowerLoss" else _ENDED_BY.get(reason, "stopped")

@@ -1,10 +1,10 @@
-"""Which outlet a card is for, where the cables do not say: two are plugged in and wait.
+"""Select the outlet that a card is for when the cables do not show it: two are plugged in and wait.
 
-With buttons (or fields of a touch panel) named ``outlet-1``, ``outlet-2`` ... the driver is asked, and may also say it
-before the card. For a card at the station's own reader, without them, and when nobody answers, the cable that came last
-decides. A bank card pays for no outlet that its driver has not named, by a button or by a cable that is plugged in
-after the question (``blocks/card_payment.py`` asks).
-"""
+With buttons (or fields of a touch panel) named ``outlet-1``, ``outlet-2`` ... the driver is asked,
+and may also press the button before the card. For a card at the station's own reader, without such
+buttons, or without an answer, the cable that came last decides. A bank card pays only for an outlet
+that its driver has chosen, by a button or by a cable that is plugged in after the question
+(``blocks/card_payment.py`` asks)."""
 
 from __future__ import annotations
 
@@ -30,14 +30,16 @@ from agent.model.fastclass import mutable, replace
 from agent.model.types import STATION, EvseId, Moment
 
 CHOICE_S, PAYER_S = 15.0, 30.0
-"""How long a question waits for its answer; the latter about a bank card: time to plug in (real seconds)."""
+"""How long a question waits for its answer; the second value about a bank card: time to plug in
+(real seconds)."""
 PREFIX = "outlet-"
 
 
 @mutable
 class Asking:
-    """A card that waits for its driver's answer. ``about``: a badge, or the payment of a bank card. ``otherwise``: the
-    outlet that is meant if there is none (0: no outlet). ``why``: the question, a detail key of the texts."""
+    """A card that waits for its driver's answer. ``about``: an RFID card, or the payment of a bank
+    card. ``otherwise``: the outlet if there is no answer (0: no outlet). ``why``: the question, a
+    detail key of the texts."""
 
     about: CardPresented | str
     among: tuple[EvseId, ...]
@@ -47,7 +49,7 @@ class Asking:
 
     @property
     def payment(self) -> str:
-        """Whose bank card waits, "" for a badge."""
+        """The payment whose bank card waits, "" for an RFID card."""
         return self.about if isinstance(self.about, str) else ""
 
 
@@ -65,12 +67,12 @@ class Choice:
         return iter(())
 
     def chosen(self, among: Sequence[Evse], now: Moment) -> Evse | None:
-        """The outlet whose button was pressed a moment ago."""
+        """Return the outlet whose button was pressed a moment ago."""
         number, until_s = self._chosen
         return next((e for e in among if e.number == number and now.t_s < until_s), None)
 
     def asks(self, plugged: Sequence[Evse]) -> bool:
-        """Is it worth asking, and can the driver answer?"""
+        """True if asking is worth it and the driver can answer."""
         return len(plugged) > 1 and self.has_buttons(plugged)
 
     def has_buttons(self, evses: Sequence[Evse]) -> bool:
@@ -78,16 +80,17 @@ class Choice:
 
     @property
     def busy(self) -> bool:
-        """One card at a time."""
+        """True while a card waits for an answer. Only one card is asked about at a time."""
         return self._asking is not None
 
     @property
     def payment(self) -> str:
-        """The payment whose bank card waits for an answer, "" if none does."""
+        """The payment whose bank card waits for an answer, "" if there is none."""
         return self._asking.payment if self._asking is not None else ""
 
     def ask(self, card: CardPresented, plugged: Sequence[Evse], otherwise: Evse, now: Moment) -> Iterator[Yielded]:
-        """One card at a time: the button that is pressed next is for the card that was first."""
+        """Ask which outlet is meant. One card at a time: the next button counts for the first
+        card."""
         waiting = self._asking
         if waiting is None:
             until_s = now.t_s + CHOICE_S * self._site.io_s
@@ -99,14 +102,15 @@ class Choice:
         yield NoticeShown(waiting.among, waiting.why, waiting.until_s)
 
     def ask_payer(self, payment: str, among: Sequence[Evse], why: str, now: Moment) -> Iterator[Yielded]:
-        """``OutletMeant`` comes back. Not while another card is being asked about (``busy``)."""
+        """Ask the driver of a bank card. ``OutletMeant`` comes back. Not while another card is
+        being asked about (``is_asking``)."""
         until_s = now.t_s + PAYER_S * self._site.io_s
         self._asking = Asking(payment, tuple(e.number for e in among), STATION, until_s, why)
         yield WakeMe("choice:", until_s)
         yield NoticeShown(self._asking.among, why, until_s)
 
     def drop(self) -> Iterator[Yielded]:
-        """The card is gone: there is nothing to ask any more."""
+        """Withdraw the question: the card is gone."""
         if self._asking is not None:
             yield WakeMe("choice:", None)
             yield NoticeShown(self._asking.among, self._asking.why, 0.0)
@@ -126,14 +130,14 @@ class Choice:
 
     @on(VehicleConnected)
     def plugged(self, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
-        """The driver of the bank card says it with the cable."""
+        """Take the cable as the answer of the bank card's driver."""
         if self.payment and self._asking is not None and event.evse in self._asking.among:
             yield from self._answered(event.evse)
 
     @on(VehicleLeft)
     def left(self, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
-        """One of them was pulled: where one is left there is nothing to ask about a badge. A bank card's driver may
-        pull the cable to plug it in again."""
+        """Drop an outlet whose cable was pulled. If one is left, there is nothing to ask about an
+        RFID card. A bank card's driver may pull the cable to plug it in again."""
         asking = self._asking
         if asking is None or asking.payment or event.evse not in asking.among:
             return
@@ -145,7 +149,7 @@ class Choice:
 
     @on(TimeCame)
     def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        asking = self._asking  # perhaps of another card than the one whose time came in this very moment
+        asking = self._asking  # the question may be about another card than the one whose time ended just now
         if event.key == "choice:" and asking is not None and now.t_s >= asking.until_s:
             yield from self._answered(asking.otherwise)
 

@@ -1,5 +1,5 @@
-"""The till: what happens to a payment's money. The answers of the terminals, what its session has cost so far, the
-ceiling that it must not pass, the bill at its end, and after a restart everything that was unfinished (decision 21)."""
+"""Settle payments: the answers of the terminals, the cost of the session so far, its ceiling, the
+bill at its end, and after a restart everything that was unfinished (decision 21)."""
 
 from __future__ import annotations
 
@@ -45,11 +45,12 @@ from agent.domain.web_payment import receipt_address
 from agent.model.types import STATION, Fault, Moment, Reading, Stamp
 
 KEEP_S = 60.0
-"""How often what a session has used goes to disk (domain seconds); after a restart the register itself is asked."""
+"""How often the usage of a session is stored (domain seconds). After a restart the register itself
+is read."""
 FIRST_S = 10.0
-"""How long a meter may take to its first word after a restart (real seconds)."""
+"""How long a meter may take for its first reading after a restart (real seconds)."""
 TRIES, RETRY_S = 3, 5.0
-"""Of the register of a session that was lost."""
+"""Readings of the register of a lost session."""
 FINISHED_MAX = 500
 _UNPAID = (StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
 _LIMIT = (StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.ENERGY_LIMIT)
@@ -62,7 +63,7 @@ class Till:
         self._lost: dict[str, int] = {}
         """Payments whose session is gone -> how often its register was asked for."""
         self._unread: dict[str, Mapping[str, Any]] = {}
-        """Records that cannot be read and that nobody has looked at."""
+        """Records that cannot be read and were not reviewed."""
 
     # --- what terminals say ------------------------------------------------------------------------------------------
 
@@ -96,7 +97,7 @@ class Till:
         if session is None or p is None:
             return
         if p.state is PayState.AUTHORISED:
-            assert p.tariff is not None  # agreed when the right was given
+            assert p.tariff is not None  # agreed at the authorization
             utc_s = clock_s(now)
             usage = p.tariff.usage(local(self._site.settings, utc_s, self._site.zone))
             p.usage, p.evse = usage.at(utc_s, session.start_wh, None, now.stamp), evse.number
@@ -128,8 +129,8 @@ class Till:
         return self._journal.of_session(evse.session.id) if evse.session is not None else None
 
     def _look(self, evse: Evse, p: Payment, now: Moment, unseen_s: float = 0.0) -> Iterator[Yielded]:
-        """For the screen, and for the ceiling: even if no reading came any more it is not passed. ``unseen_s``: since
-        the last record so much may have flowed that only the meter knows."""
+        """Update the bill and check the ceiling. It is not passed even if no reading comes any
+        more. ``unseen_s``: for so long energy may have flowed that only the meter knows."""
         assert p.tariff is not None
         assert p.usage is not None
         cents = min(p.tariff.cents(p.usage), p.held_cents)
@@ -149,11 +150,11 @@ class Till:
             yield WakeMe(f"pay-ceiling:{evse.number}", now.t_s + left_s if left_s < DAY_S else None)
 
     def _most_w(self, evse: Evse) -> float:
-        """What the vehicle could take from now on."""
+        """Return the power that the vehicle could draw from now on."""
         return evse.most_a * evse.watts_per_a
 
     def _reached(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
-        """No more than was authorised: no more energy."""
+        """Stop the energy: the authorized amount is reached."""
         yield WakeMe(f"pay-ceiling:{evse.number}", None)
         if self._site.settings.text("payment_at_ceiling") == "suspend":
             yield from hold(self._site, evse, now)
@@ -162,12 +163,13 @@ class Till:
 
     @on(SessionClosed)
     def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
-        """The bill, in the same transaction as the end of the session."""
+        """Charge the payment and make the bill, in the same store transaction as the end of the
+        session."""
         p = self._journal.of_session(event.session)
         yield WakeMe(f"pay-ceiling:{event.evse}", None)
         if p is None:
             return
-        yield from self._charge(p, event.end_wh, event.at or now.stamp, now)  # what came after the stop costs no time
+        yield from self._charge(p, event.end_wh, event.at or now.stamp, now)  # time after the stop costs nothing
         assert p.cents is not None
         assert p.tariff is not None
         assert p.usage is not None
@@ -187,12 +189,12 @@ class Till:
         yield from self._alert(now)
 
     def _watch(self, p: Payment, now: Moment) -> Iterator[Yielded]:
-        """That it is charged in time."""
+        """Wake to check that the payment is charged in time."""
         if _owed(p):
             yield WakeMe(f"pay-alarm:{p.id}", now.t_s + max(0.0, self._journal.terms.alarm_s - _age_s(p, now)))
 
     def _receipt(self, p: Payment) -> str:
-        """Where the driver finds the receipt; nothing was paid: nowhere."""
+        """Return the address of the receipt; "" if nothing was paid."""
         url = self._site.settings.text("receipt_url")
         return receipt_address(url, p.token.value, p.id, p.session) if p.cents else ""
 
@@ -227,8 +229,8 @@ class Till:
 
     @on(Started)
     def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
-        """Every unfinished payment is finished by rule. A record that cannot be read is set aside and reported; what is
-        held for it, the terminal releases by itself."""
+        """Resume every unfinished payment by rule. A record that cannot be read is set aside and
+        reported; the terminal releases its money by itself."""
         for key, record in event.remembered.get("poisoned", {}).items():
             kind, _, id_ = key.partition("/")
             if kind == "payment" and not record.get("reviewed"):
@@ -250,24 +252,24 @@ class Till:
             if p.state is not PayState.ACTIVE:
                 continue
             session = self._session(p)
-            if p.usage is not None:  # what its record does not tell was watched by nobody, however the session ends
+            if p.usage is not None:  # time that its record does not cover was not observed, however the session ends
                 stop = session.stop if session is not None else None
                 p.usage = p.usage.until(now.stamp if stop is None else stop.at, KEEP_S)
-            if session is None and registers is not None:  # the register of now may have the energy of others
+            if session is None and registers is not None:  # the register may contain energy of other drivers by now
                 wh = registers.get(p.session, 0)
                 known = p.usage is not None and wh > p.usage.wh
                 yield from self._charge(p, wh if known else None, now.stamp, now, "session lost with the store")
             elif session is None:
                 self._lost[p.id] = 0
                 yield WakeMe(f"pay-lost:{p.id}", now.t_s + RECOVER_S)
-            elif p.usage is not None:  # the newer record of the two: card and backend are told one register
+            elif p.usage is not None:  # take the newer record: card and backend get one register
                 session.last_wh = max(session.last_wh, p.usage.wh)
         yield from self._alert(now)
         yield from self._prune(now)
 
     def _unreadable(self, payment: str, record: Mapping[str, Any]) -> Iterator[Yielded]:
-        """Nobody knows what is held for its session: no more energy. Its token tells which one it is, whatever prefix
-        it was given."""
+        """Stop the session of an unreadable payment: the held amount is unknown. The end of its
+        token shows which session it is, whatever prefix the token has."""
         self._unread[payment] = record
         self._journal.blind = True
         for evse in self._site.evses.values():
@@ -280,12 +282,13 @@ class Till:
 
     @on(BoardOpened)
     def board(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
-        """A session whose record was lost has had its energy: the register of now says how much."""
+        """Read the register: a session whose record was lost has had its energy, and the register
+        shows how much."""
         for key in [k for k in self._lost if self._journal.payments[k].evse == event.evse]:
             yield from self._ask_register(self._journal.payments[key], now)
 
     def _ask_register(self, p: Payment, now: Moment) -> Iterator[Yielded]:
-        """Unless somebody else's energy has been through it."""
+        """Ask the register, unless another driver's energy has passed through it."""
         evse = self._site.evses.get(p.evse)
         if evse is None or evse.session is not None:
             yield from self._without_register(p, now)
@@ -315,14 +318,14 @@ class Till:
     # --- for people --------------------------------------------------------------------------------------------------
 
     def _alert(self, now: Moment) -> Iterator[Yielded]:
-        """Somebody has to look at what nobody knows, until somebody has; put back a terminal that holds money; and see
-        why a bill is still not charged."""
+        """Raise the payment fault while an operator has to act: review an uncertain payment, put
+        back a terminal that holds money, or find out why a bill is still not charged."""
         unfinished, terms = self._journal.payments.values(), self._journal.terms
         doubtful = any(_doubtful(p) and not p.reviewed for p in self._journal.done.values())
         doubtful |= bool(self._unread) or any(p.terminal not in terms.terminals for p in unfinished)
         doubtful |= any(_owed(p) and _age_s(p, now) >= terms.alarm_s for p in unfinished)
         raised = self._alerted
-        doubtful |= raised and any(p.guessed for p in unfinished)  # until it is found, as it was
+        doubtful |= raised and any(p.guessed for p in unfinished)  # until it is found again
         self._alerted = doubtful
         if doubtful != raised:
             yield (FaultRaised if doubtful else FaultCleared)(STATION, Fault.PAYMENT_UNCERTAIN)
@@ -342,7 +345,7 @@ class Till:
         yield from self._alert(now)
 
     def _prune(self, now: Moment) -> Iterator[Yielded]:
-        """What is finished is kept for so long, and not more than so many; what nobody has looked at stays."""
+        """Drop finished payments by age and number. A payment that needs review stays."""
         done = [p for p in self._journal.done.values() if p.reviewed or not _doubtful(p)]
         done.sort(key=lambda p: p.at)
         for n, p in enumerate(done):
@@ -353,12 +356,13 @@ class Till:
 
 
 def rights(site: Site, p: Payment) -> list[Evse]:
-    """Outlets where the right that was made of it waits."""
+    """Return the EVSEs where the authorization of this payment waits."""
     return [e for e in site.evses.values() if e.grant is not None and e.grant.token.same(p.token)]
 
 
 def has_right(site: Site, p: Payment | None) -> bool:
-    """Somebody may still begin with it: what is held for it must not go before that right does."""
+    """True if a session may still begin with this payment: its held amount must not be released
+    before the authorization ends."""
     return p is not None and bool(rights(site, p))
 
 
@@ -367,19 +371,20 @@ def _doubtful(p: Payment) -> bool:
 
 
 def _owed(p: Payment) -> bool:
-    """It is known what is to be charged, and it is not."""
+    """True if the amount is known and not charged yet."""
     return bool(p.cents) and not p.finished
 
 
 def _lost_registers(remembered: Mapping[str, Any]) -> dict[str, int] | None:
-    """Session -> register (Wh) with which it ended in what the store lost; None: it has lost nothing."""
+    """Return session -> register (Wh) at its end, for sessions that the store lost; None: the store
+    has lost nothing."""
     found = [record.get("registers") for record in remembered.values()]
     known = [one for one in found if isinstance(one, Mapping)]
     return {str(k): wh for one in known for k, wh in one.items() if isinstance(wh, int)} if found else None
 
 
 def _age_s(p: Payment, now: Moment) -> float:
-    """Over a boot only the clock knows it."""
+    """Return the age of a payment. Across a boot only the clock knows it."""
     if p.at.boot != now.stamp.boot and p.utc_s is not None and now.utc_s is not None:
         return now.utc_s - p.utc_s
     return passed_s(p.at, now)

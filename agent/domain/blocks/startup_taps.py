@@ -1,5 +1,5 @@
-"""A card that comes while the agent has only just started: some boards take seconds to tell of a plug that has been in
-for long. The card waits for them, and is then judged by what is there."""
+"""Cards that are presented just after the start. Some boards take seconds to report a plug that has
+been in for long. The card waits for the boards, and is then authorized by what is there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from agent.domain.orders import WakeMe
 from agent.model.types import STATION, Moment
 
 OPENING_S = 10.0
-"""After its start, in real seconds: a board that has not told by then is broken or not fitted."""
+"""After the start, in real seconds: a board that has not reported by then is broken or not
+fitted."""
 
 
 class Early:
@@ -27,20 +28,21 @@ class Early:
         return iter(())
 
     def is_early(self, card: CardPresented, now: Moment) -> bool:
-        """May a board that has not told yet decide what this card is for?"""
+        """True while a board that has not reported yet may decide what this card is for."""
         meant = [e for e in self._site.evses.values() if card.evse in (STATION, e.number)]
         opening = any(not e.known and self._site.in_order(e) for e in meant)
         return opening and now.t_s < self._until_s and not self._site.stopping
 
     def keep(self, card: CardPresented) -> Iterator[Yielded]:
-        """A reader's latest card counts, as it would if it had been judged at once."""
+        """Keep the card. A reader's latest card counts, as it would if it had been authorized at
+        once."""
         self._cards = [c for c in self._cards if c.evse != card.evse] + [card]
         yield WakeMe("early:", self._until_s)
 
     @on(BoardOpened)
     def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
-        """Judged by an event of its own: what the board's session was resumed for may be stopped by this card, and no
-        event gives release and takes it."""
+        """Present the card with an event of its own: it may stop the session that the board's event
+        resumes, and one event must not both give and withdraw release."""
         if any(not self.is_early(c, now) for c in self._cards):
             yield WakeMe("early:", now.t_s)
 
