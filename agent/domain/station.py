@@ -4,45 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.domain.blocks.authorization import Authorisation
+from agent.domain.blocks.authorization import AuthorizationBlock
 from agent.domain.blocks.availability import Availability
-from agent.domain.blocks.backend_connection import AccessBlock
-from agent.domain.blocks.board_state import Street
-from agent.domain.blocks.cable_lock import Lock
+from agent.domain.blocks.backend_connection import BackendConnectionBlock
+from agent.domain.blocks.board_state import BoardStateBlock
+from agent.domain.blocks.cable_lock import CableLock
 from agent.domain.blocks.certificates import Certificates
-from agent.domain.blocks.contactor import Contactors
-from agent.domain.blocks.cost_triggers import Wishes
-from agent.domain.blocks.customer_information import Customers
-from agent.domain.blocks.device_model import Inventory
+from agent.domain.blocks.contactor import ContactorGuard
+from agent.domain.blocks.cost_triggers import CostTriggers
+from agent.domain.blocks.customer_information import CustomerInformation
+from agent.domain.blocks.device_model import DeviceModel
 from agent.domain.blocks.display import Display
-from agent.domain.blocks.evse_status import Status
-from agent.domain.blocks.fault_latching import Latches
-from agent.domain.blocks.fault_reports import Problems
-from agent.domain.blocks.fault_reset import Clearing
-from agent.domain.blocks.firmware import Firmware
-from agent.domain.blocks.free_vending import Vending
+from agent.domain.blocks.evse_status import EvseStatus
+from agent.domain.blocks.fault_latching import FaultLatching
+from agent.domain.blocks.fault_reports import FaultReports
+from agent.domain.blocks.fault_reset import FaultReset
+from agent.domain.blocks.firmware import FirmwareUpdate
+from agent.domain.blocks.free_vending import FreeVending
 from agent.domain.blocks.kept_cables import KeptCables
-from agent.domain.blocks.local_auth_list import Lists
-from agent.domain.blocks.log_upload import Logs
-from agent.domain.blocks.mains_loss import Power
-from agent.domain.blocks.meter_values import Metering
+from agent.domain.blocks.local_auth_list import LocalAuthListBlock
+from agent.domain.blocks.log_upload import LogUpload
+from agent.domain.blocks.mains_loss import MainsLoss
+from agent.domain.blocks.meter_values import MeterValues
 from agent.domain.blocks.metrology import Metrology
-from agent.domain.blocks.outlet_selection import Choice
+from agent.domain.blocks.outlet_selection import OutletSelection
 from agent.domain.blocks.overcurrent import OverCurrent
-from agent.domain.blocks.remote_control import Remote
+from agent.domain.blocks.remote_control import RemoteControl
 from agent.domain.blocks.reservation import Reservations
-from agent.domain.blocks.security_events import Security
-from agent.domain.blocks.session_cost import Costs
+from agent.domain.blocks.security_events import SecurityEventsBlock
+from agent.domain.blocks.session_cost import SessionCosts
 from agent.domain.blocks.sessions import Sessions
 from agent.domain.blocks.settings import SettingsBlock
-from agent.domain.blocks.smart_charging import Charging
-from agent.domain.blocks.startup_taps import Early
-from agent.domain.blocks.supply_voltage import Voltages
+from agent.domain.blocks.smart_charging import SmartCharging
+from agent.domain.blocks.startup_taps import StartupTaps
+from agent.domain.blocks.supply_voltage import SupplyVoltage
 from agent.domain.blocks.transactions import Transactions
-from agent.domain.blocks.unreleased_current import Leaking
-from agent.domain.blocks.user_feedback import Signals
+from agent.domain.blocks.unreleased_current import UnreleasedCurrent
+from agent.domain.blocks.user_feedback import UserFeedback
 from agent.domain.blocks.web_payment import WebPayments
-from agent.domain.blocks.web_payment_estimate import Reckoning
+from agent.domain.blocks.web_payment_estimate import WebPaymentEstimate
 from agent.domain.evse import Site
 from agent.domain.functional_block import Blocks
 from agent.model.types import EvseId
@@ -50,69 +50,76 @@ from agent.model.types import EvseId
 
 def assemble(site: Site) -> Blocks:
     """The street first (it keeps the picture that the others read), the screen last (it shows what they made of it)."""
-    choice, early, lists = Choice(site), Early(site), Lists(site)
-    authorisation = Authorisation(site, choice, early)
-    latches, lock = Latches(site), Lock(site)
-    clearing = Clearing(site, latches)
-    status, firmware, logs, costs = Status(site), Firmware(site), Logs(site), Costs(site)
+    choice, early, lists = OutletSelection(site), StartupTaps(site), LocalAuthListBlock(site)
+    authorisation = AuthorizationBlock(site, choice, early)
+    latches, lock = FaultLatching(site), CableLock(site)
+    clearing = FaultReset(site, latches)
+    status, firmware, logs, costs = EvseStatus(site), FirmwareUpdate(site), LogUpload(site), SessionCosts(site)
     till, adhoc, paying = _payments(site, choice)
     webpay = WebPayments(site)
     return Blocks(
         (
-            Street(site),
+            BoardStateBlock(site),
             Metrology(site),
             SettingsBlock(site),
-            Security(site),
-            AccessBlock(site),
+            SecurityEventsBlock(site),
+            BackendConnectionBlock(site),
             Certificates(site),
             lists,
             choice,
             authorisation,
-            Vending(site, authorisation.is_closed),
+            FreeVending(site, authorisation.is_closed),
             Sessions(site),
             KeptCables(site, lock),
             lock,
             early,
             Transactions(site),
-            Charging(site),
+            SmartCharging(site),
             latches,
             Availability(site),
             OverCurrent(site),
-            Contactors(site),
-            Leaking(site),
-            Voltages(site),
+            ContactorGuard(site),
+            UnreleasedCurrent(site),
+            SupplyVoltage(site),
             Reservations(site),
-            Power(site),
-            Metering(site),
+            MainsLoss(site),
+            MeterValues(site),
             status,
-            Problems(site),
+            FaultReports(site),
             firmware,
             logs,
-            Remote(site, lock, status, firmware, logs, clearing),
+            RemoteControl(site, lock, status, firmware, logs, clearing),
             clearing,
-            Inventory(site, status),
-            Customers(site, authorisation.cache, lists),
+            DeviceModel(site, status),
+            CustomerInformation(site, authorisation.cache, lists),
             costs,
             *till,
             webpay,
-            Reckoning(site),
-            Wishes(site),
-            Signals(site),
-            Display(site, lambda evse: authorisation.checking(evse) or paying(evse), costs.message_for, webpay.shown),
+            WebPaymentEstimate(site),
+            CostTriggers(site),
+            UserFeedback(site),
+            Display(
+                site,
+                lambda evse: authorisation.is_authorizing_at(evse) or paying(evse),
+                costs.message_for,
+                webpay.idle_screen_values,
+            ),
             *adhoc,
         )
     )
 
 
-def _payments(site: Site, choice: Choice) -> tuple[tuple[object, ...], tuple[object, ...], Callable[[EvseId], bool]]:
+def _payments(
+    site: Site, choice: OutletSelection
+) -> tuple[tuple[object, ...], tuple[object, ...], Callable[[EvseId], bool]]:
     """The till, whose bill the screen shows; the offers, which speak the screen's language; and whether a bank is being
     asked. Most stations have no terminal."""
     if site.terms is None:
         return (), (), lambda evse: False
-    from agent.domain.blocks.card_payment import AdHoc
-    from agent.domain.blocks.payment_settlement import Till
+    from agent.domain.blocks.card_payment import CardPayments
+    from agent.domain.blocks.payment_settlement import PaymentSettlement
     from agent.domain.payment_table import Journal
 
     journal = Journal(site.terms, site.io_s)
-    adhoc = AdHoc(site, journal, choice)
-    return (Till(site, journal),), (adhoc,), adhoc.checking
+    adhoc = CardPayments(site, journal, choice)
+    return (PaymentSettlement(site, journal),), (adhoc,), adhoc.is_checking_payment

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.domain.blocks.display import Display
-from agent.domain.blocks.evse_status import Status
+from agent.domain.blocks.evse_status import EvseStatus
 from agent.domain.charging.profiles import Purpose
 from agent.domain.events import (
     Asked,
@@ -525,14 +525,14 @@ class Rig:
     def _look_at_what_is_shown(self) -> None:
         """Neither the backend nor the driver is left with an old picture."""
         self._check_limits()
-        fresh = Status(self.site)
+        fresh = EvseStatus(self.site)
         for n, evse in self.site.evses.items():
             self._check_levels(n, evse)
-            name, detail, _ = self.display._screen(evse, self.now)
+            name, detail, _ = self.display._select_screen(evse, self.now)
             shown = self.screens[n]
             assert (shown.name, shown.detail) == (name, detail), f"screen says {shown}, truth is {name} {detail}"
             for link in self.links if self.link_up and (evse.known or evse.faults) else ():
-                told, true = self.statuses[link, n], fresh.situation(n, self.now.stamp)
+                told, true = self.statuses[link, n], fresh.derive_status(n, self.now.stamp)
                 for word in ("connector", "charging", "authorised", "ended", "faults"):
                     assert getattr(told, word) == getattr(true, word), f"{word}: told {told}, true {true}"
 

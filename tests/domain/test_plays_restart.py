@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.domain.blocks.meter_values import Metering
+from agent.domain.blocks.meter_values import MeterValues
 from agent.domain.events import (
     Asked,
     BoardChanged,
@@ -369,10 +369,10 @@ def test_an_unknown_field_of_a_newer_program_is_no_poison() -> None:
 def test_without_a_plug_counter_the_sign_of_life_is_fresh_enough_to_resume() -> None:
     """A snapshot every 300 s used to be older than the 60 s within which such a board may resume."""
     evse = Evse(1)
-    metering = Metering(Site({1: evse}, Settings(), resume_within_s=60.0))
-    assert metering._snapshot_s(evse) <= 60.0
+    metering = MeterValues(Site({1: evse}, Settings(), resume_within_s=60.0))
+    assert metering._snapshot_interval_s(evse) <= 60.0
     evse.counts_plugged = True
-    assert metering._snapshot_s(evse) == 300.0
+    assert metering._snapshot_interval_s(evse) == 300.0
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from agent.ports.reader import Tap
 from tests.drivers.screens import CONFIG, LANGUAGES
 
 ROOT = Path(__file__).parents[2]
-GIVERS = {"CardRefused": 1, "Tap": 1, "_refuse": 1, "_bad_card": 2}
+GIVERS = {"CardRefused": 1, "Tap": 1, "_refuse_payment": 1, "_refuse_bad_card": 2}
 """Calls that give a reason, and which argument it is."""
 HANDED_ON = {"why", "reason"}
 """Names of a reason that another place has given: that place is found, too."""
@@ -98,7 +98,11 @@ def test_every_reason_has_its_words(language: str) -> None:
 
 def test_the_reading_of_sources_can_fail() -> None:
     assert set(reasons("WHY = {1: 'a'}\nCardRefused(n, WHY.get(s, 'b'))\nTap(None, reason='c')")) == {"a", "b", "c"}
-    assert set(reasons("x._refuse(p, 'd' if y else 'e', now); CardRefused(1, event.reason or 'f')")) == {"d", "e", "f"}
+    assert set(reasons("x._refuse_payment(p, 'd' if y else 'e', now); CardRefused(1, event.reason or 'f')")) == {
+        "d",
+        "e",
+        "f",
+    }
     with pytest.raises(AssertionError, match="where does the reason cause come from"):
         list(reasons("CardRefused(1, cause)"))
     with pytest.raises(AssertionError, match="cannot read"):

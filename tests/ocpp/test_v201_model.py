@@ -8,8 +8,8 @@ import pytest
 from ocpp_stand_ins import desk
 from test_v201_rows import place, row, valid
 
-from agent.domain.blocks.device_model import Inventory
-from agent.domain.blocks.evse_status import Status
+from agent.domain.blocks.device_model import DeviceModel
+from agent.domain.blocks.evse_status import EvseStatus
 from agent.domain.events import Asked
 from agent.domain.evse import Evse, Site
 from agent.domain.orders import Reply
@@ -47,7 +47,7 @@ def inventory(settings: Settings | None = None, fault: Fault | None = None, bay:
         evse.known = True
     if fault:
         site.evses[2].faults.add(fault)
-    block = Inventory(site, Status(site))
+    block = DeviceModel(site, EvseStatus(site))
     (reply,) = block.made_of(Asked("chargy", "1", AskInventory()), Moment(Stamp(1, 5.0), 1_795_600_800.0))
     assert isinstance(reply, Reply)
     return reply

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from busy_machine import stretched
 
-from agent.domain.blocks.local_auth_list import Lists
+from agent.domain.blocks.local_auth_list import LocalAuthListBlock
 from agent.domain.events import Started
 from agent.domain.evse import Evse, Site
 from agent.domain.functional_block import Blocks
@@ -82,7 +82,7 @@ async def test_the_old_list_or_the_new_one(tmp_path: Path) -> None:
         facts = await store.facts()
         await store.close()
         site = Site({1: Evse(1)}, Settings())
-        Blocks([Lists(site)]).handle(Started(facts), Moment(Stamp(1, 1.0)))
+        Blocks([LocalAuthListBlock(site)]).handle(Started(facts), Moment(Stamp(1, 1.0)))
         ours = site.local_list
         assert ours.version in (promised, promised + 1)  # durable before it is promised
         assert {v.group for v in ours.entries.values()} == {str(ours.version)}

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 
 from agent.domain.admission import closed_for, group_may
 from agent.domain.authorization_cache import Cache
-from agent.domain.blocks.card_rate_limit import Tries
-from agent.domain.blocks.outlet_selection import Choice
-from agent.domain.blocks.startup_taps import Early
+from agent.domain.blocks.card_rate_limit import CardRateLimit
+from agent.domain.blocks.outlet_selection import OutletSelection
+from agent.domain.blocks.startup_taps import StartupTaps
 from agent.domain.charging.profiles import Profile, Purpose, problem
 from agent.domain.events import (
     Asked,
@@ -54,9 +54,9 @@ _WHY = {
 }
 
 
-class Authorisation:
-    def __init__(self, site: Site, choice: Choice, early: Early) -> None:
-        self._site, self._choice, self._early, self._tries = site, choice, early, Tries(site)
+class AuthorizationBlock:
+    def __init__(self, site: Site, choice: OutletSelection, early: StartupTaps) -> None:
+        self._site, self._choice, self._early, self._tries = site, choice, early, CardRateLimit(site)
         self.cache = Cache(site.settings)
         self._pending: dict[str, Pending] = {}
         self._asked = 0
@@ -64,28 +64,28 @@ class Authorisation:
     # --- the cache ---------------------------------------------------------------------------------------------
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def recall_cache(self, event: Started, now: Moment) -> Iterator[Yielded]:
         yield from self.cache.recall(event.remembered.get("cache", {}))
 
-    def known(self, token: Token, now: Moment) -> Verdict | None:
+    def find_known_verdict(self, token: Token, now: Moment) -> Verdict | None:
         """Return what the local list or the cache says of the token. A token that expired with time
         is known as Expired, not unknown (OCPP 1.6, 3.5.3). Without a trusted time an expiry cannot
         be judged, and the token counts as expired."""
-        verdict = self.listed(token)
+        verdict = self.find_listed_verdict(token)
         if verdict is None:
             verdict = self.cache.find(token, now)
         if verdict and verdict.expires_utc_s is not None and (now.utc_s is None or now.utc_s > verdict.expires_utc_s):
             return replace(verdict, status=AuthorizationStatus.EXPIRED) if verdict.accepted else verdict
         return verdict
 
-    def listed(self, token: Token) -> Verdict | None:
+    def find_listed_verdict(self, token: Token) -> Verdict | None:
         """Return the local list's entry for the token, as it was sent."""
         return self._site.local_list.find(token) if self._site.settings.flag("local_list_enabled") else None
 
-    def _learn(self, token: Token, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
+    def _cache_verdict(self, token: Token, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
         """Store the verdict in the cache. A token of the local list is not cached (OCPP 1.6 3.5.3);
         if list and verdict differ, the conflict is reported."""
-        listed = self.listed(token)
+        listed = self.find_listed_verdict(token)
         if listed is not None:
             if listed.status is not verdict.status:
                 here = ConnectorStatus.AVAILABLE if self._site.operative else ConnectorStatus.UNAVAILABLE
@@ -94,7 +94,7 @@ class Authorisation:
         yield from self.cache.learn(token, verdict, now)
 
     @answers(AskClearCache)
-    def clear(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_clear_cache(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         if not self.cache.enabled:
             yield Reply(event.link, event.request, "Rejected")
             return
@@ -102,16 +102,16 @@ class Authorisation:
         yield Reply(event.link, event.request, "Accepted")
 
     @on(TransactionHeard)
-    def heard(self, event: TransactionHeard, now: Moment) -> Iterator[Yielded]:
+    def learn_from_transaction_response(self, event: TransactionHeard, now: Moment) -> Iterator[Yielded]:
         if event.link != self._site.links[0]:
             return
         for evse in self._site.evses.values():
             tx = evse.tx if evse.session is None else None  # reported before there was a session
             if tx and tx.id == event.session and tx.token and not tx.stop and event.verdict:
-                yield from self._learn(tx.token, event.verdict, now)
+                yield from self._cache_verdict(tx.token, event.verdict, now)
             if evse.session and evse.session.id == event.session and event.verdict:
                 if evse.session.token.type is not TokenType.NO_AUTHORIZATION and evse.bill is None:
-                    yield from self._learn(evse.session.token, event.verdict, now)
+                    yield from self._cache_verdict(evse.session.token, event.verdict, now)
                 if event.verdict.group not in (None, evse.session.group):
                     evse.session.group = event.verdict.group
                     yield Remember("session", evse.session.id, evse.session.record())
@@ -119,13 +119,13 @@ class Authorisation:
     # --- a card ------------------------------------------------------------------------------------------------
 
     @on(CardPresented)
-    def card(self, event: CardPresented, now: Moment) -> Iterator[Yielded]:
-        if self._early.is_early(event, now) and not self._is_own(event.token):
-            yield from self._early.keep(event)
+    def authorize_card(self, event: CardPresented, now: Moment) -> Iterator[Yielded]:
+        if self._early.is_early(event, now) and not self._is_token_here(event.token):
+            yield from self._early.keep_early_card(event)
             return
-        evse, movable, among = self._target(event, now)
-        if evse is not None and self._choice.asks(among):
-            yield from self._choice.ask(event, among, evse, now)
+        evse, movable, among = self._select_evse_for_card(event, now)
+        if evse is not None and self._choice.should_ask_driver(among):
+            yield from self._choice.ask_for_outlet(event, among, evse, now)
             return
         if evse is None:
             yield CardRefused(event.evse, "unavailable")
@@ -134,33 +134,33 @@ class Authorisation:
             yield CardRefused(evse.number, event.reason or "unreadable")
         elif len(event.token.value) > self._site.max_token_length():
             yield CardRefused(evse.number, "too_long")
-        elif self._asking(evse) and not self._ends(evse, event.token):
+        elif self._has_pending_authorization(evse) and not self._is_owner_card(evse, event.token):
             return
-        elif self._tries.over(event.evse, now) and not self._is_welcome(event.token, now):
+        elif self._tries.is_limit_reached(event.evse, now) and not self._is_known_good(event.token, now):
             yield CardRefused(evse.number, "patience")
         elif evse.state in (State.ACTIVE, State.RECOVERING) or evse.trapped:
-            yield from self._card_on_owned(evse, event.evse, event.token, now)
+            yield from self._authorize_stop_by_card(evse, event.evse, event.token, now)
         elif evse.state in (State.BEGINNING, State.ENDING, State.AUTHORISED):
             yield from self._card_while_waiting(evse, event.token)
         elif evse.payer_until_s is not None:
             yield CardRefused(evse.number, "paying")
         elif evse.spent or (closed_for(self._site, evse, event.token) and not group_may(self._site, evse)):
-            yield self._refusal(evse)
+            yield self._unavailable_refusal(evse)
         else:
-            yield from self._judge(Pending(evse.number, event.token, event.evse, movable), now)
+            yield from self._authorize_token(Pending(evse.number, event.token, event.evse, movable), now)
 
-    def _is_welcome(self, token: Token, now: Moment) -> bool:
-        known = self.known(token, now)
-        return self._is_own(token) or (known is not None and known.accepted)
+    def _is_known_good(self, token: Token, now: Moment) -> bool:
+        known = self.find_known_verdict(token, now)
+        return self._is_token_here(token) or (known is not None and known.accepted)
 
-    def _target(self, event: CardPresented, now: Moment) -> tuple[Evse | None, bool, list[Evse]]:
+    def _select_evse_for_card(self, event: CardPresented, now: Moment) -> tuple[Evse | None, bool, list[Evse]]:
         """Return the EVSE that a card at this reader is for, whether the first cable may still
         choose another one, and the EVSEs that are equally likely (the returned one is among
         them)."""
         evses = self._site.evses
         if event.evse:
             return evses.get(event.evse), False, []
-        own = [e for e in evses.values() if event.token and any(event.token.same(t) for t in self._tokens(e))]
+        own = [e for e in evses.values() if event.token and any(event.token.same(t) for t in self._tokens_at_evse(e))]
         if own:
             return own[0], False, []
         reserved = [e for e in evses.values() if event.token and self._is_reserved_for(e, event.token)]
@@ -169,73 +169,88 @@ class Authorisation:
         trapped = [e for e in evses.values() if e.trapped]
         if of_group := [e for e in trapped if event.token and self._is_of_group(e, event.token, now)]:
             return of_group[0], False, []
-        open_ = [e for e in evses.values() if not closed_for(self._site, e, event.token) and not self._asking(e)]
+        open_ = [
+            e
+            for e in evses.values()
+            if not closed_for(self._site, e, event.token) and not self._has_pending_authorization(e)
+        ]
         open_ = [e for e in open_ if not e.trapped]
         open_ = [e for e in open_ if e.payer_until_s is None and not e.spent] or open_
         plugged = [e for e in open_ if e.vehicle and e.state in (State.OCCUPIED, State.ENDED)]
         if plugged:
             last = max(plugged, key=lambda e: (e.state is State.OCCUPIED, _plug_time(e)))
-            if chosen := self._choice.chosen(plugged, now):
+            if chosen := self._choice.find_chosen_outlet(plugged, now):
                 return chosen, False, []
             return last, len(open_) > 1, [e for e in plugged if e.state is last.state and event.token]
         free = [e for e in open_ if e.state in (State.FREE, State.OCCUPIED, State.ENDED)]
         if free:
-            return self._choice.chosen(free, now) or free[0], len(free) > 1, []
-        by_group = [e for e in evses.values() if e.startable and group_may(self._site, e) and not self._asking(e)]
+            return self._choice.find_chosen_outlet(free, now) or free[0], len(free) > 1, []
+        by_group = [
+            e
+            for e in evses.values()
+            if e.startable and group_may(self._site, e) and not self._has_pending_authorization(e)
+        ]
         busy = [e for e in evses.values() if e.state is State.ACTIVE]
         return next(iter((*by_group, *busy, *trapped)), None), False, []
 
     def _is_of_group(self, evse: Evse, token: Token, now: Moment) -> bool:
         """True if the token is of the kept cable's group, as far as list or cache know."""
-        known, kept = self.known(token, now), evse.kept
+        known, kept = self.find_known_verdict(token, now), evse.kept
         return kept is not None and kept.group is not None and known is not None and known.group == kept.group
 
-    def _tokens(self, evse: Evse) -> set[Token]:
+    def _tokens_at_evse(self, evse: Evse) -> set[Token]:
         """Return the tokens at this EVSE: those that charge, wait for the cable, or are being
         authorized."""
         session = {evse.session.token} if evse.session else {evse.kept.token} if evse.kept and evse.trapped else set()
         grant = {evse.grant.token} if evse.grant else set()
         return session | grant | {p.token for p in self._pending.values() if p.evse == evse.number}
 
-    def _is_own(self, token: Token | None) -> bool:
+    def _is_token_here(self, token: Token | None) -> bool:
         """True if this token is at an EVSE already. Then no plug is needed to show which EVSE is
         meant."""
-        return token is not None and any(token.same(t) for e in self._site.evses.values() for t in self._tokens(e))
+        return token is not None and any(
+            token.same(t) for e in self._site.evses.values() for t in self._tokens_at_evse(e)
+        )
 
     def _is_reserved_for(self, evse: Evse, token: Token) -> bool:
         own = any(r.evse == evse.number and token.same(r.token) for r in self._site.reservations.values())
-        return own and evse.startable and not closed_for(self._site, evse, token) and not self._asking(evse)
+        return (
+            own
+            and evse.startable
+            and not closed_for(self._site, evse, token)
+            and not self._has_pending_authorization(evse)
+        )
 
-    def _refusal(self, evse: Evse) -> CardRefused:
+    def _unavailable_refusal(self, evse: Evse) -> CardRefused:
         service = self._site.service(evse)
         if evse.spent and service is Service.IN_SERVICE:
             return CardRefused(evse.number, "spent")
         return CardRefused(evse.number, "reserved" if service is Service.RESERVED else "unavailable")
 
-    def _ends(self, evse: Evse, token: Token) -> bool:
+    def _is_owner_card(self, evse: Evse, token: Token) -> bool:
         """True for the card that owns the session or the kept cable. It stops at once, even while
         another card is being authorized."""
         owner = evse.session or (evse.kept if evse.trapped else None)
         return owner is not None and token.same(owner.token)
 
-    def _asking(self, evse: Evse) -> bool:
+    def _has_pending_authorization(self, evse: Evse) -> bool:
         return any(p.evse == evse.number for p in self._pending.values())
 
-    def _card_on_owned(self, evse: Evse, reader: EvseId, token: Token, now: Moment) -> Iterator[Yielded]:
+    def _authorize_stop_by_card(self, evse: Evse, reader: EvseId, token: Token, now: Moment) -> Iterator[Yielded]:
         """Stop the session, or free the kept cable, if this card may do so."""
         owner = evse.session or evse.kept
         assert owner is not None
         if token.same(owner.token):
-            yield _wish(evse, token)
+            yield _stop_or_claim_cable(evse, token)
         elif owner.group is None and not self._master_group:
-            yield from self._bad_card(evse, reader, "wrong_card", now)
+            yield from self._refuse_bad_card(evse, reader, "wrong_card", now)
         else:
-            yield from self._judge(Pending(evse.number, token, reader, stops=True), now)
+            yield from self._authorize_token(Pending(evse.number, token, reader, stops=True), now)
 
-    def _bad_card(self, evse: Evse, reader: EvseId | None, why: str, now: Moment) -> Iterator[Yielded]:
+    def _refuse_bad_card(self, evse: Evse, reader: EvseId | None, why: str, now: Moment) -> Iterator[Yielded]:
         yield CardRefused(evse.number, why)
         if reader is not None:
-            yield from self._tries.refused(reader, now)
+            yield from self._tries.count_refused_card(reader, now)
 
     def _card_while_waiting(self, evse: Evse, token: Token) -> Iterator[Yielded]:
         if evse.grant is None or token.same(evse.grant.token):
@@ -245,14 +260,14 @@ class Authorisation:
 
     # --- the question ------------------------------------------------------------------------------------------
 
-    def _judge(self, pending: Pending, now: Moment) -> Iterator[Yielded]:
-        known = self.known(pending.token, now)
+    def _authorize_token(self, pending: Pending, now: Moment) -> Iterator[Yielded]:
+        known = self.find_known_verdict(pending.token, now)
         if not self._site.online:
-            yield from self._offline(pending, known, now)
-        elif known and self._settled(pending.token, known):
-            yield from self._by_what_is_known(pending, known, now, offline=False)
+            yield from self._authorize_offline(pending, known, now)
+        elif known and self._is_settled_locally(pending.token, known):
+            yield from self._authorize_locally(pending, known, now, offline=False)
         elif self._site.settings.flag(_LOCALLY):
-            yield from self._bad_card(self._site.evses[pending.evse], pending.reader, "invalid", now)
+            yield from self._refuse_bad_card(self._site.evses[pending.evse], pending.reader, "invalid", now)
         else:
             self._asked += 1
             request = f"token:{self._asked}"
@@ -260,63 +275,65 @@ class Authorisation:
             yield JudgeToken(self._site.links[0], request, pending.token, pending.evse)
             yield SituationChanged(pending.evse)
 
-    def _settled(self, token: Token, known: Verdict) -> bool:
+    def _is_settled_locally(self, token: Token, known: Verdict) -> bool:
         """True if list or cache decide, although the backend could be asked."""
         settings = self._site.settings
         if settings.flag(_LOCALLY):
             return True
         if known.accepted:
             return settings.flag("local_pre_authorize")
-        return settings.flag("cache_settles" if self.listed(token) is None else "list_settles")
+        return settings.flag("cache_settles" if self.find_listed_verdict(token) is None else "list_settles")
 
     @on(TokenJudged)
-    def judged(self, event: TokenJudged, now: Moment) -> Iterator[Yielded]:
+    def apply_authorize_response(self, event: TokenJudged, now: Moment) -> Iterator[Yielded]:
         pending = self._pending.pop(event.request, None)
         if pending is None:
             return
         if event.verdict is None:
-            yield from self._offline(pending, self.known(pending.token, now), now)
+            yield from self._authorize_offline(pending, self.find_known_verdict(pending.token, now), now)
         else:
-            yield from self._learn(pending.token, event.verdict, now) if event.remembered else ()
-            yield from self._decide(pending, event.verdict, now, Judge.AUTHORIZE)
+            yield from self._cache_verdict(pending.token, event.verdict, now) if event.remembered else ()
+            yield from self._apply_verdict(pending, event.verdict, now, Judge.AUTHORIZE)
         yield SituationChanged(pending.evse)
 
-    def _offline(self, pending: Pending, known: Verdict | None, now: Moment) -> Iterator[Yielded]:
+    def _authorize_offline(self, pending: Pending, known: Verdict | None, now: Moment) -> Iterator[Yielded]:
         settings = self._site.settings
         if known is not None and settings.flag("local_authorize_offline"):
-            yield from self._by_what_is_known(pending, known, now, offline=True)
+            yield from self._authorize_locally(pending, known, now, offline=True)
         elif known is None and settings.flag("offline_tx_for_unknown_id") and not pending.stops:
-            yield from self._decide(pending, Verdict(AuthorizationStatus.ACCEPTED), now, Judge.NOBODY, offline=True)
+            yield from self._apply_verdict(
+                pending, Verdict(AuthorizationStatus.ACCEPTED), now, Judge.NOBODY, offline=True
+            )
         else:
             yield CardRefused(pending.evse, "offline")
 
-    def _by_what_is_known(self, pending: Pending, known: Verdict, now: Moment, offline: bool) -> Iterator[Yielded]:
+    def _authorize_locally(self, pending: Pending, known: Verdict, now: Moment, offline: bool) -> Iterator[Yielded]:
         if known.accepted:
             yield from self.cache.used(pending.token, now)
-        judge = Judge.CACHE if self.listed(pending.token) is None else Judge.LIST
-        yield from self._decide(pending, known, now, judge, offline)
+        judge = Judge.CACHE if self.find_listed_verdict(pending.token) is None else Judge.LIST
+        yield from self._apply_verdict(pending, known, now, judge, offline)
 
-    def _decide(
+    def _apply_verdict(
         self, pending: Pending, verdict: Verdict, now: Moment, judge: Judge, offline: bool = False
     ) -> Iterator[Yielded]:
-        evse = self._meant(pending, verdict)
+        evse = self._final_evse_for(pending, verdict)
         if not verdict.accepted:
-            yield from self._bad_card(evse, pending.reader, _WHY.get(verdict.status, "invalid"), now)
+            yield from self._refuse_bad_card(evse, pending.reader, _WHY.get(verdict.status, "invalid"), now)
         elif self._master_group and verdict.group == self._master_group:
-            yield from self._stop_all(pending)
+            yield from self._stop_all_by_master_pass(pending)
         elif pending.stops:
             yield from self._stop_by_group(evse, pending, verdict, now)
         elif not verdict.holds_at(evse.number):
             yield CardRefused(evse.number, "unavailable")
         elif closed_for(self._site, evse, pending.token, verdict.group) or not evse.startable:
-            yield self._refusal(evse)  # the situation changed while the backend answered
+            yield self._unavailable_refusal(evse)  # the situation changed while the backend answered
         else:
             yield TokenAccepted(
                 evse.number, pending.token, verdict, pending.remote_id, pending.movable, offline, pending.profile,
                 judged_by=judge,
             )  # fmt: skip
 
-    def _meant(self, pending: Pending, verdict: Verdict) -> Evse:
+    def _final_evse_for(self, pending: Pending, verdict: Verdict) -> Evse:
         """Return the EVSE that the authorization is for in the end. A cable that was plugged in at
         another EVSE while the backend answered decides, and so does the list of EVSEs for which the
         token is valid."""
@@ -331,15 +348,15 @@ class Authorisation:
     def _stop_by_group(self, evse: Evse, pending: Pending, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
         owner = evse.session or (evse.kept if evse.trapped else None)
         if owner is not None and verdict.group is not None and verdict.group == owner.group:
-            yield _wish(evse, pending.token)
+            yield _stop_or_claim_cable(evse, pending.token)
         else:
-            yield from self._bad_card(evse, pending.reader, "wrong_card", now)
+            yield from self._refuse_bad_card(evse, pending.reader, "wrong_card", now)
 
     @property
     def _master_group(self) -> str:
         return self._site.settings.text("master_group")
 
-    def _stop_all(self, pending: Pending) -> Iterator[Yielded]:
+    def _stop_all_by_master_pass(self, pending: Pending) -> Iterator[Yielded]:
         """Stop all transactions. The driver cannot choose one at this station, so the master pass
         ends every one (2.x C16)."""
         why, token = (StopReason.MASTER_PASS, TriggerReason.STOP_AUTHORIZED), pending.token
@@ -360,24 +377,26 @@ class Authorisation:
     # --- without a card ----------------------------------------------------------------------------------------
 
     @on(VehicleConnected, BoardOpened, SessionClosed)
-    def plugged(self, event: VehicleConnected | BoardOpened | SessionClosed, now: Moment) -> Iterator[Yielded]:
+    def move_authorization_to_cable(
+        self, event: VehicleConnected | BoardOpened | SessionClosed, now: Moment
+    ) -> Iterator[Yielded]:
         """Move an authorization that waits at another EVSE to the first cable."""
         evse = self._site.evses[event.evse]
         fresh = (State.FREE, State.OCCUPIED, State.ENDED)[: 3 if isinstance(event, VehicleConnected) else 2]
         if evse.state not in fresh or not evse.vehicle or evse.spent:
             return
-        if moved := self._waiting_for(evse):
-            yield from self._move(moved, evse, movable=False)
+        if moved := self._find_movable_authorization(evse):
+            yield from self._move_authorization(moved, evse, movable=False)
 
     @on(OutletChosen)
-    def outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
+    def move_authorization_to_chosen_outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
         """Move an authorization that waits at another EVSE to the chosen one. A cable may still
         move it again."""
         evse = self._site.evses[event.evse]
-        if evse.startable and (moved := self._waiting_for(evse)):
-            yield from self._move(moved, evse, movable=not evse.vehicle)
+        if evse.startable and (moved := self._find_movable_authorization(evse)):
+            yield from self._move_authorization(moved, evse, movable=not evse.vehicle)
 
-    def _waiting_for(self, evse: Evse) -> Evse | None:
+    def _find_movable_authorization(self, evse: Evse) -> Evse | None:
         """Return the EVSE with a waiting authorization that may be used here as well."""
         for other in self._site.evses.values():
             moved = other.grant
@@ -389,7 +408,7 @@ class Authorisation:
                 return other
         return None
 
-    def _move(self, other: Evse, evse: Evse, movable: bool) -> Iterator[Yielded]:
+    def _move_authorization(self, other: Evse, evse: Evse, movable: bool) -> Iterator[Yielded]:
         moved = other.grant
         assert moved is not None
         yield StopWanted(other.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
@@ -399,14 +418,14 @@ class Authorisation:
         )  # fmt: skip
 
     @answers(AskStart)
-    def remote(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_remote_start(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskStart)
-        evse = self._remote_target(ask)
+        evse = self._select_evse_for_remote_start(ask)
         master = bool(ask.group) and ask.group == self._master_group
         nobody = evse and ask.token.type is TokenType.NO_AUTHORIZATION and closed_for(self._site, evse, ask.token)
         too_long = len(ask.token.value) > self._site.max_token_length()
-        wrong = too_long or master or self._impossible(ask.profile) or self._site.used_up(ask.token)
+        wrong = too_long or master or self._is_profile_impossible(ask.profile) or self._site.used_up(ask.token)
         if evse is None or nobody or wrong:
             yield Reply(event.link, event.request, "Rejected")
             return
@@ -415,33 +434,33 @@ class Authorisation:
         doubtful = closed_for(self._site, evse, ask.token, group)  # the backend has to say whether it is of the group
         asks = self._site.settings.flag("authorize_remote_start") if ask.asks is None else ask.asks
         if (asks or doubtful) and ask.token.type is not TokenType.NO_AUTHORIZATION:
-            yield from self._judge(Pending(evse.number, ask.token, remote_id=remote_id, profile=profile), now)
+            yield from self._authorize_token(Pending(evse.number, ask.token, remote_id=remote_id, profile=profile), now)
         else:
             verdict = Verdict(AuthorizationStatus.ACCEPTED, group) if group else None
             judge = Judge.REMOTE_START
             yield TokenAccepted(evse.number, ask.token, verdict, remote_id, profile=profile, judged_by=judge)
 
-    def _impossible(self, profile: Profile | None) -> bool:
+    def _is_profile_impossible(self, profile: Profile | None) -> bool:
         return profile is not None and (
             profile.purpose is not Purpose.TX or problem(profile, self._site.settings) is not None
         )
 
-    def _remote_target(self, ask: AskStart) -> Evse | None:
+    def _select_evse_for_remote_start(self, ask: AskStart) -> Evse | None:
         """Select the EVSE: first one reserved for this token, then an open one, preferably with a
         vehicle."""
         wanted = [e for e in self._site.evses.values() if ask.evse in (None, e.number)]
-        asked = [e for e in wanted if e.startable and not self._asking(e)]
+        asked = [e for e in wanted if e.startable and not self._has_pending_authorization(e)]
         open_ = [e for e in asked if not closed_for(self._site, e, ask.token, ask.group or None)]
         own = [e for e in open_ if self._is_reserved_for(e, ask.token)]
         by_group = [] if ask.group else [e for e in asked if group_may(self._site, e)]
         return max(own or open_ or by_group, key=lambda e: e.vehicle, default=None)
 
-    def checking(self, evse: EvseId) -> bool:
+    def is_authorizing_at(self, evse: EvseId) -> bool:
         """True while a card is being authorized for this EVSE (for the screen)."""
         return any(p.evse == evse for p in self._pending.values())
 
 
-def _wish(evse: Evse, token: Token) -> StopWanted | CableClaimed:
+def _stop_or_claim_cable(evse: Evse, token: Token) -> StopWanted | CableClaimed:
     """Stop the session, or claim the kept cable, for a card that may do so."""
     if evse.session is None:
         return CableClaimed(evse.number)

@@ -35,7 +35,7 @@ class Availability:
         self._site = site
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def restore_availability(self, event: Started, now: Moment) -> Iterator[Yielded]:
         for key, record in event.remembered.get("availability", {}).items():
             operative = bool(record.get("operative", True))
             if key == str(STATION):
@@ -46,7 +46,7 @@ class Availability:
         return iter(())
 
     @answers(AskAvailability)
-    def change(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_change_availability(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         """Store the change before it is accepted. A running session finishes first
         (``Scheduled``)."""
         ask = event.ask
@@ -60,16 +60,16 @@ class Availability:
             yield Remember("availability", str(STATION), {"operative": ask.operative})
         if ask.evse != STATION or ask.every:  # 1.6 5.2: connector 0 stands for all connectors
             for evse in touched:
-                yield self._set(evse, ask)
+                yield self._set_operative(evse, ask)
         busy = any(e.session is not None or e.tx is not None for e in touched)
         yield Reply(event.link, event.request, "Scheduled" if busy and not ask.operative else "Accepted")
         for evse in touched:
             if evse.state in (State.AUTHORISED, State.BEGINNING) and not ask.operative:
                 yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="unavailable")
-            yield from self._service(evse)
+            yield from self._switch_board_service(evse)
         yield SituationChanged(STATION)
 
-    def _set(self, evse: Evse, ask: AskAvailability) -> Remember:
+    def _set_operative(self, evse: Evse, ask: AskAvailability) -> Remember:
         """Set an EVSE or its connector operative or not. An EVSE that becomes operative leaves its
         connector as it is, and the other way round (2.0.1 G03). 1.x has one state for both."""
         if ask.every or not ask.connector:
@@ -80,18 +80,20 @@ class Availability:
         return Remember("availability", str(evse.number), record)
 
     @on(BoardOpened, CableRemoved, VehicleLeft)
-    def look(self, event: BoardOpened | CableRemoved | VehicleLeft, now: Moment) -> Iterator[Yielded]:
+    def refresh_service_on_board_event(
+        self, event: BoardOpened | CableRemoved | VehicleLeft, now: Moment
+    ) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if isinstance(event, BoardOpened):
             evse.service_on = True  # sent even if it is on already: a board may open in any state
             yield SetService(evse.number, True)
-        yield from self._service(evse)
+        yield from self._switch_board_service(evse)
 
     @on(SessionClosed, GrantDropped)
-    def closed(self, event: SessionClosed | GrantDropped, now: Moment) -> Iterator[Yielded]:
-        yield from self._service(self._site.evses[event.evse])
+    def refresh_service_after_session(self, event: SessionClosed | GrantDropped, now: Moment) -> Iterator[Yielded]:
+        yield from self._switch_board_service(self._site.evses[event.evse])
 
-    def _service(self, evse: Evse) -> Iterator[Yielded]:
+    def _switch_board_service(self, evse: Evse) -> Iterator[Yielded]:
         """Switch the board's service on or off. Pilot F is set only on an empty socket: with a
         cable in, it would hide the vehicle that is still there."""
         wanted = self._site.is_operative(evse)
@@ -105,8 +107,8 @@ class Availability:
     # --- faults ------------------------------------------------------------------------------------------------
 
     @on(FaultRaised)
-    def raised(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
-        for evse in self._touched(event.evse):
+    def add_raised_fault(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
+        for evse in self._affected_evses(event.evse):
             if event.fault in evse.faults:
                 continue
             evse.faults.add(event.fault)
@@ -117,42 +119,42 @@ class Availability:
             if grace and evse.state in (State.ACTIVE, State.RECOVERING):
                 yield WakeMe(f"fault:{event.fault}:{evse.number}", now.t_s + grace)
             else:
-                yield from self._end(evse, event.fault)
+                yield from self._end_session_by_fault(evse, event.fault)
 
     def _grace_s(self, fault: Fault) -> float:
         if fault in (Fault.METER_SILENT, Fault.METER_IMPLAUSIBLE):
             return float(self._site.settings.number("meter_grace_s"))
         return GRACE_S.get(fault, 0.0)
 
-    def _touched(self, number: int) -> list[Evse]:
+    def _affected_evses(self, number: int) -> list[Evse]:
         return list(self._site.evses.values()) if number == STATION else [self._site.evses[number]]
 
-    def _end(self, evse: Evse, fault: Fault) -> Iterator[Yielded]:
+    def _end_session_by_fault(self, evse: Evse, fault: Fault) -> Iterator[Yielded]:
         running = evse.state is State.ACTIVE or (evse.state is State.RECOVERING and fault is not Fault.BOARD_SILENT)
         if running or evse.state in (State.AUTHORISED, State.BEGINNING):
             yield StopWanted(evse.number, CATALOGUE[fault].reason, TriggerReason.ABNORMAL_CONDITION, note="fault")
 
     @on(TimeCame)
-    def grace_over(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def end_session_after_grace(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, rest = event.key.partition(":")
         if kind != "fault":
             return
         name, _, number = rest.rpartition(":")
         evse, fault = self._site.evses[int(number)], Fault(name)
         if fault in evse.faults:
-            yield from self._end(evse, fault)
+            yield from self._end_session_by_fault(evse, fault)
 
     @on(FaultCleared)
-    def cleared(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
+    def remove_cleared_fault(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
         """Remove the fault. A latched fault stays (``fault_latching.py``)."""
-        for evse in self._touched(event.evse):
+        for evse in self._affected_evses(event.evse):
             if event.fault in evse.faults and event.fault not in evse.latched:
                 evse.faults.discard(event.fault)
                 yield WakeMe(f"fault:{event.fault}:{evse.number}", None)
                 yield SituationChanged(evse.number)
 
     @on(StoreFailed)
-    def store_failed(self, event: StoreFailed, now: Moment) -> Iterator[Yielded]:
+    def refuse_starts_on_store_failure(self, event: StoreFailed, now: Moment) -> Iterator[Yielded]:
         """Start nothing that could not be billed. Running sessions go on: their begin is on
         disk."""
         self._site.store_ok = False
@@ -162,6 +164,6 @@ class Availability:
                 yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="fault")
 
     @on(StoreRecovered)
-    def store_recovered(self, event: StoreRecovered, now: Moment) -> Iterator[Yielded]:
+    def allow_starts_on_store_recovery(self, event: StoreRecovered, now: Moment) -> Iterator[Yielded]:
         self._site.store_ok = True
         yield SituationChanged(STATION)

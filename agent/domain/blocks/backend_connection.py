@@ -46,7 +46,7 @@ _TOLD = {
 """The security event of a failed connection attempt."""
 
 
-class AccessBlock:
+class BackendConnectionBlock:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._first = site.links[0] if site.links else ""
@@ -55,26 +55,29 @@ class AccessBlock:
             route.slots = {1: Slot("", route.given.profile)}
             route.set = dict(route.slots)
         self._of_file = {name: site.settings[name] for name in LEARNT}
-        site.access = self._access
-        site.judges |= {"security_profile": self._may_be_raised, "network_priority": self._may_be_ordered}
+        site.access = self._current_access
+        site.judges |= {
+            "security_profile": self._may_raise_security_profile,
+            "network_priority": self._may_set_network_priority,
+        }
 
-    def _access(self, link: str) -> Access:
+    def _current_access(self, link: str) -> Access:
         return self._routes[link].now
 
     # --- life ----------------------------------------------------------------------------------------------------
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def restore_connection_profiles(self, event: Started, now: Moment) -> Iterator[Yielded]:
         records = event.remembered.get("access", {})
         for link, route in self._routes.items():
-            yield from self._begin(link, route, records.get(link))
+            yield from self._restore_route(link, route, records.get(link))
 
-    def _begin(self, link: str, route: Route, record: Mapping[str, Any] | None) -> Iterator[Yielded]:
+    def _restore_route(self, link: str, route: Route, record: Mapping[str, Any] | None) -> Iterator[Yielded]:
         settings = self._site.settings
         if record is not None and not of_file(record, route.given):
-            yield from self._forget(link, route)
+            yield from self._reset_to_station_file(link, route)
         elif record is not None:
-            yield from self._read(link, route, record)
+            yield from self._read_route_record(link, route, record)
         if link == self._first:
             if record is None or not route.worked:  # a damaged record has no value here, the setting still has
                 active = route.slots.get(1, Slot())
@@ -86,7 +89,7 @@ class AccessBlock:
             route.key = settings.text("authorization_key")
             settings.put("network_slot", route.now.slot)
 
-    def _read(self, link: str, route: Route, record: Mapping[str, Any]) -> Iterator[Yielded]:
+    def _read_route_record(self, link: str, route: Route, record: Mapping[str, Any]) -> Iterator[Yielded]:
         try:
             route.read(record)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
@@ -95,7 +98,7 @@ class AccessBlock:
             if route.record() != record:  # the station file now contains what was in force already
                 yield Remember("access", link, route.record())
 
-    def _forget(self, link: str, route: Route) -> Iterator[Yielded]:
+    def _reset_to_station_file(self, link: str, route: Route) -> Iterator[Yielded]:
         """Drop what was learnt. The station file names another address or profile, and a technician
         has the last word."""
         yield Remember("access", link, route.record())
@@ -107,7 +110,7 @@ class AccessBlock:
     # --- how it went -----------------------------------------------------------------------------------------------
 
     @on(Connected)
-    def connected(self, event: Connected, now: Moment) -> Iterator[Yielded]:
+    def confirm_working_access(self, event: Connected, now: Moment) -> Iterator[Yielded]:
         route, access = self._routes[event.link], event.access
         before, order = route.worked, route.order
         fell_back = route.fell_back(access)
@@ -115,31 +118,31 @@ class AccessBlock:
             route.take_back(access)
         route.proven(access)
         if event.link == self._first:
-            yield from self._settle(route, fell_back)
+            yield from self._align_settings(route, fell_back)
         if before != access or fell_back or route.order != order:
             yield Remember("access", event.link, route.record())
         if fell_back:
             yield SecurityNoticed(SecurityEvent.RECONFIGURATION, f"taken back: {access.shown}")
 
-    def _settle(self, route: Route, fell_back: bool) -> Iterator[Yielded]:
+    def _align_settings(self, route: Route, fell_back: bool) -> Iterator[Yielded]:
         """Set the settings to what is in force."""
         assert route.worked is not None
         raised = 0 if fell_back else self._site.settings.number("security_profile")
-        yield from self._put("security_profile", max(raised, route.worked.profile))
+        yield from self._store_setting("security_profile", max(raised, route.worked.profile))
         if fell_back:
-            yield from self._put("authorization_key", route.key)
+            yield from self._store_setting("authorization_key", route.key)
         self._site.settings.put("network_slot", route.worked.slot)
         asked = tuple(int(n) for n in self._site.settings.items_of("network_priority"))
         kept = route.order if fell_back else tuple(n for n in asked if n in route.set)
-        yield from self._put("network_priority", tuple(map(str, kept or route.order)))
+        yield from self._store_setting("network_priority", tuple(map(str, kept or route.order)))
 
-    def _put(self, name: str, value: Value) -> Iterator[Yielded]:
+    def _store_setting(self, name: str, value: Value) -> Iterator[Yielded]:
         if self._site.settings[name] != value:
             self._site.settings.put(name, value)
             yield Remember("setting", name, {"text": write(VARIABLES[name], value)})
 
     @on(ConnectFailed)
-    def failed(self, event: ConnectFailed, now: Moment) -> Iterator[Yielded]:
+    def record_connect_failure(self, event: ConnectFailed, now: Moment) -> Iterator[Yielded]:
         attempts = self._site.settings.number("network_attempts")
         self._routes[event.link].failed(event.access, attempts)
         if event.trouble in _TOLD:
@@ -148,7 +151,7 @@ class AccessBlock:
     # --- changes ---------------------------------------------------------------------------------------------------
 
     @on(SettingChanged)
-    def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
+    def apply_security_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
         route = self._routes.get(self._first)
         if route is None:
             return
@@ -156,9 +159,9 @@ class AccessBlock:
             route.key = self._site.settings.text(event.name)
             route.change()
         elif event.name == "security_profile":
-            yield from self._raise(route, now)
+            yield from self._raise_security_profile(route, now)
 
-    def _raise(self, route: Route, now: Moment) -> Iterator[Yielded]:
+    def _raise_security_profile(self, route: Route, now: Moment) -> Iterator[Yielded]:
         route.using = route.now
         slot = route.using.slot
         raised = Slot(route.using.url, self._site.settings.number("security_profile"))
@@ -168,14 +171,14 @@ class AccessBlock:
         yield WakeMe(f"access:{self._first}", now.t_s + GRACE_S)
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def reconnect_after_grace(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         head, _, link = event.key.partition(":")
         if head == "access":
             self._routes[link].change()
             yield Redial(link)
 
     @on(CertificateReady)
-    def certified(self, event: CertificateReady, now: Moment) -> Iterator[Yielded]:
+    def connect_with_new_certificate(self, event: CertificateReady, now: Moment) -> Iterator[Yielded]:
         route = self._routes[event.link]
         route.certificate = event.certificate
         route.change()
@@ -183,7 +186,7 @@ class AccessBlock:
         yield Redial(event.link)
 
     @answers(AskNetwork)
-    def network(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_set_network_profile(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         """Store a network profile. It is used after the next start, if the priority contains its
         slot (B09, B10)."""
         ask = event.ask
@@ -194,7 +197,9 @@ class AccessBlock:
             return
         slot = Slot(ask.url, ask.profile)
         asked_for = str(ask.slot) in self._site.settings.items_of("network_priority")
-        if ask.profile < self._present(route) or (asked_for and not self._has(route, ask.profile)):
+        if ask.profile < self._present_security_profile(route) or (
+            asked_for and not self._has_credentials_for(route, ask.profile)
+        ):
             yield Reply(event.link, event.request, "Rejected")
             return
         route.set[ask.slot] = slot
@@ -204,25 +209,29 @@ class AccessBlock:
 
     # --- may it be? ------------------------------------------------------------------------------------------------
 
-    def _present(self, route: Route) -> int:
+    def _present_security_profile(self, route: Route) -> int:
         return max(route.floor, self._site.settings.number("security_profile"))
 
-    def _has(self, route: Route, profile: int) -> bool:
+    def _has_credentials_for(self, route: Route, profile: int) -> bool:
         """True if password, root and certificate are there as this security profile needs them."""
         key = route.given.password or bool(self._site.settings.text("authorization_key"))
         root = self._site.roots() > 0
         certificate = route.given.certificate or bool(route.certificate)
         return (key or profile not in (1, 2)) and (root or profile < 2) and (certificate or profile < 3)
 
-    def _may_be_raised(self, value: Value) -> bool:
+    def _may_raise_security_profile(self, value: Value) -> bool:
         route = self._routes.get(self._first)
         assert isinstance(value, int)
-        return route is not None and value > self._present(route) and self._has(route, value)
+        return (
+            route is not None
+            and value > self._present_security_profile(route)
+            and self._has_credentials_for(route, value)
+        )
 
-    def _may_be_ordered(self, value: Value) -> bool:
+    def _may_set_network_priority(self, value: Value) -> bool:
         route = self._routes.get(self._first)
         if route is None or not isinstance(value, tuple):
             return False
         slots = [route.set.get(int(n)) for n in value]
-        least = self._present(route)
-        return all(s is not None and s.profile >= least and self._has(route, s.profile) for s in slots)
+        least = self._present_security_profile(route)
+        return all(s is not None and s.profile >= least and self._has_credentials_for(route, s.profile) for s in slots)

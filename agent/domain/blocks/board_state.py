@@ -31,12 +31,12 @@ from agent.model.board import EvseState, EvseTraits
 from agent.model.types import Fault, Moment, Stamp
 
 
-class Street:
+class BoardStateBlock:
     def __init__(self, site: Site) -> None:
         self._site = site
 
     @on(BoardOpened)
-    def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+    def take_first_board_state(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Take the first state of the board. The fields are set without single facts: those would
         claim a time for what happened while the board was not watched."""
         evse = self._site.evses[event.evse]
@@ -44,29 +44,29 @@ class Street:
         if not state.vehicle:
             evse.plugged_at = None
         elif evse.plugged_at is None or event.traits.counts_plugged:
-            evse.plugged_at = _since(state, now)
+            evse.plugged_at = _estimate_plugged_at(state, now)
         evse.known, evse.tethered = True, event.traits.tethered  # before the cable is looked at
         evse.spent, evse.unseen = state.spent, False
         evse.counts_plugged, evse.holds = event.traits.counts_plugged, event.traits.holds
         evse.lockable = event.traits.lockable
-        evse.cable, evse.vehicle, evse.asks = _cable(evse, state), state.vehicle, state.asks
+        evse.cable, evse.vehicle, evse.asks = _is_cable_present(evse, state), state.vehicle, state.asks
         evse.locked, evse.release, evse.bay = state.locked, False, state.bay_occupied
         evse.wanted, evse.released, evse.withdrawn = False, state.released, not state.released
-        self._rated(evse, event.traits)
-        self._current(evse, state)
-        evse.contactor, evse.offering = _contactor(evse, state), state.pwm is not False
-        yield from self._faults(evse, state)
+        self._take_board_ratings(evse, event.traits)
+        self._take_board_currents(evse, state)
+        evse.contactor, evse.offering = _is_contactor_closed(evse, state), state.pwm is not False
+        yield from self._report_board_faults(evse, state)
         yield SituationChanged(event.evse)
 
     @on(BoardChanged)
-    def changed(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
+    def report_board_changes(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
         evse, state, n = self._site.evses[event.evse], event.state, event.evse
         evse.locked, evse.released = state.locked, state.released
         newly_spent = state.spent and not evse.spent
         evse.spent = state.spent
-        self._current(evse, state)
-        cable, contactor = _cable(evse, state), _contactor(evse, state)
-        yield from self._faults(evse, state)
+        self._take_board_currents(evse, state)
+        cable, contactor = _is_cable_present(evse, state), _is_contactor_closed(evse, state)
+        yield from self._report_board_faults(evse, state)
         if evse.vehicle and not state.vehicle:
             yield VehicleLeft(n)
         if state.pwm is False and evse.offering:
@@ -92,21 +92,21 @@ class Street:
         if state.bay_occupied is not None and state.bay_occupied != evse.bay:
             yield BayChanged(n, state.bay_occupied)
 
-    def _rated(self, evse: Evse, traits: EvseTraits) -> None:
+    def _take_board_ratings(self, evse: Evse, traits: EvseTraits) -> None:
         evse.board_a = traits.max_w / evse.watts_per_a if traits.dc else traits.max_a
         evse.least_w, evse.pausable, evse.one_release = traits.min_w, traits.pausable, traits.one_release
         evse.tells_pilot, evse.begins_s = traits.tells_pilot, traits.begins_s
         evse.sees_contactor = traits.sees_contactor
 
-    def _current(self, evse: Evse, state: EvseState) -> None:
+    def _take_board_currents(self, evse: Evse, state: EvseState) -> None:
         """Take the currents of the board. A board without a cable rating reports None; 0 is a plug
         that it could not read, or no plug. The rating that was read stays while the cable is in: a
         failed reading does not make the cable thicker."""
-        if state.cable_a or not _cable(evse, state):
+        if state.cable_a or not _is_cable_present(evse, state):
             evse.cable_a = float(state.cable_a) if state.cable_a else None
         evse.offered_a, evse.offered_w, evse.soc_percent = state.offered_a, state.offered_w, state.soc_percent
 
-    def _faults(self, evse: Evse, state: EvseState) -> Iterator[Yielded]:
+    def _report_board_faults(self, evse: Evse, state: EvseState) -> Iterator[Yielded]:
         """Report faults that came and went. A board state clears only faults that board states have
         raised. A loss of mains that the power-fail input reported stays, even if the board does not
         see it yet or any more."""
@@ -120,18 +120,18 @@ class Street:
     # The facts themselves keep the state, so that a playbook can report them without a board.
 
     @on(ReleaseWithdrawn)
-    def withdrawn(self, event: ReleaseWithdrawn, now: Moment) -> Iterator[Yielded]:
+    def note_release_withdrawn(self, event: ReleaseWithdrawn, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         evse.withdrawn = not evse.release
         return iter(())
 
     @on(CablePlugged, CableRemoved)
-    def cable(self, event: CablePlugged | CableRemoved, now: Moment) -> Iterator[Yielded]:
+    def note_cable_presence(self, event: CablePlugged | CableRemoved, now: Moment) -> Iterator[Yielded]:
         self._site.evses[event.evse].cable = isinstance(event, CablePlugged)
         return iter(())
 
     @on(VehicleConnected, VehicleLeft)
-    def vehicle(self, event: VehicleConnected | VehicleLeft, now: Moment) -> Iterator[Yielded]:
+    def note_vehicle_presence(self, event: VehicleConnected | VehicleLeft, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         evse.vehicle = isinstance(event, VehicleConnected)
         evse.plugged_at = now.stamp if evse.vehicle else None
@@ -142,31 +142,31 @@ class Street:
         return iter(())
 
     @on(VehicleReady, VehiclePaused)
-    def ready(self, event: VehicleReady | VehiclePaused, now: Moment) -> Iterator[Yielded]:
+    def note_energy_request(self, event: VehicleReady | VehiclePaused, now: Moment) -> Iterator[Yielded]:
         self._site.evses[event.evse].asks = isinstance(event, VehicleReady)
         return iter(())
 
     @on(ContactorClosed, ContactorOpened)
-    def contactor(self, event: ContactorClosed | ContactorOpened, now: Moment) -> Iterator[Yielded]:
+    def note_contactor_state(self, event: ContactorClosed | ContactorOpened, now: Moment) -> Iterator[Yielded]:
         self._site.evses[event.evse].contactor = isinstance(event, ContactorClosed)
         return iter(())
 
     @on(OfferChanged)
-    def offer(self, event: OfferChanged, now: Moment) -> Iterator[Yielded]:
+    def note_current_offer(self, event: OfferChanged, now: Moment) -> Iterator[Yielded]:
         self._site.evses[event.evse].offering = event.on
         return iter(())
 
     @on(BayChanged)
-    def bay(self, event: BayChanged, now: Moment) -> Iterator[Yielded]:
+    def note_bay_occupancy(self, event: BayChanged, now: Moment) -> Iterator[Yielded]:
         self._site.evses[event.evse].bay = event.occupied
         return iter(())
 
 
-def _cable(evse: Evse, state: EvseState) -> bool:
+def _is_cable_present(evse: Evse, state: EvseState) -> bool:
     return state.vehicle if evse.tethered else state.cable or state.vehicle
 
 
-def _contactor(evse: Evse, state: EvseState) -> bool:
+def _is_contactor_closed(evse: Evse, state: EvseState) -> bool:
     """True if the contactor is closed. A board without feedback closes it when release is given and
     the vehicle asks for energy."""
     if state.contactor is not None:
@@ -174,6 +174,6 @@ def _contactor(evse: Evse, state: EvseState) -> bool:
     return state.asks and (evse.release if state.released is None else state.released)
 
 
-def _since(state: EvseState, now: Moment) -> Stamp:
+def _estimate_plugged_at(state: EvseState, now: Moment) -> Stamp:
     """Return when the vehicle was plugged in, by the board's own count; without a count, now."""
     return Stamp(now.stamp.boot, now.t_s - (state.plugged_s or 0.0))

@@ -37,7 +37,7 @@ KEEPING = "unlock_on_ev_disconnect"
 _LOOK = "unlock"
 
 
-class Lock:
+class CableLock:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._tries: dict[EvseId, int] = {}
@@ -50,28 +50,28 @@ class Lock:
     # --- a session is over -----------------------------------------------------------------------------------------
 
     @on(SessionClosed)
-    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+    def free_cable_after_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         """Unlock the cable. A board that was not opened yet may hold one too."""
         evse = self._site.evses[event.evse]
-        if evse.frees and (not evse.known or (evse.cable and not self.stays(evse, event))):
-            yield from self.let_go(evse, now)
+        if evse.frees and (not evse.known or (evse.cable and not self.waits_for_driver_card(evse, event))):
+            yield from self.free_cable_until_unlocked(evse, now)
             if evse.contactor:  # the contactor had its time to open: report why the cable stays locked
                 yield FaultRaised(evse.number, Fault.UNLOCK_FAILURE)
 
-    def stays(self, evse: Evse, event: SessionClosed) -> bool:
+    def waits_for_driver_card(self, evse: Evse, event: SessionClosed) -> bool:
         """True if the vehicle has left and the cable waits for the card of its driver
         (``kept_cables.py``)."""
         left = evse.frees and evse.cable and not evse.vehicle and event.reason not in ENDED_BY_DRIVER
         return left and event.token is not None and not self._site.settings.flag(KEEPING)
 
-    def let_go(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def free_cable_until_unlocked(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """Unlock the cable, and try until it is free, also after a restart."""
         self._owed.add(evse.number)
         yield Remember("unlock", str(evse.number), {})
-        yield from self.free(evse, now)
+        yield from self.unlock_if_safe(evse, now)
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def restore_owed_unlocks(self, event: Started, now: Moment) -> Iterator[Yielded]:
         known = {str(number): number for number in self._site.evses}
         for key in event.remembered.get("unlock", {}):
             if key in known:
@@ -80,16 +80,16 @@ class Lock:
                 yield Remember("unlock", key, None)
 
     @on(ContactorOpened)
-    def safe(self, event: ContactorOpened, now: Moment) -> Iterator[Yielded]:
+    def retry_unlock_without_power(self, event: ContactorOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if evse.session is None:
-            yield from self._retry(evse, now)
+            yield from self._retry_unlock(evse, now)
 
-    def free(self, evse: Evse, now: Moment, request: str = "") -> Iterator[Yielded]:
+    def unlock_if_safe(self, evse: Evse, now: Moment, request: str = "") -> Iterator[Yielded]:
         """Unlock only without voltage on the plug and without current. The retries make up for
         it."""
         if not evse.known or evse.contactor:
-            yield from _denied(evse, [request] if request else [])
+            yield from _report_unlock_denied(evse, [request] if request else [])
         elif not draws(self._site, evse, now):
             yield Unlock(evse.number, request)
         else:
@@ -97,7 +97,7 @@ class Lock:
             yield ReadMeter(evse.number, _LOOK)
 
     @on(MeterRead, MeterFailed)
-    def looked(self, event: MeterRead | MeterFailed, now: Moment) -> Iterator[Yielded]:
+    def unlock_after_meter_check(self, event: MeterRead | MeterFailed, now: Moment) -> Iterator[Yielded]:
         """Unlock, or report why not. A meter that shows an average is slower than a contactor."""
         requests = self._asked.pop(event.evse, []) if event.purpose == _LOOK else []
         if not requests:
@@ -105,7 +105,7 @@ class Lock:
         evse = self._site.evses[event.evse]
         flowing = isinstance(event, MeterFailed) or bool(flows(event.reading))
         if flowing or evse.contactor or evse.session is not None:
-            yield from _denied(evse, requests, told=any(requests) or event.evse in self._tries)
+            yield from _report_unlock_denied(evse, requests, raises=any(requests) or event.evse in self._tries)
             return
         for request in [r for r in requests if r] or [""]:
             yield Unlock(evse.number, request)
@@ -113,10 +113,10 @@ class Lock:
     # --- a cable that is stuck -------------------------------------------------------------------------------------
 
     @on(UnlockTried)
-    def tried(self, event: UnlockTried, now: Moment) -> Iterator[Yielded]:
+    def schedule_unlock_retry(self, event: UnlockTried, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if event.freed or not evse.frees or not evse.cable:
-            yield from self._forget(event.evse)
+            yield from self._forget_unlock(event.evse)
             return
         tries = self._tries[event.evse] = self._tries.get(event.evse, 0) + 1
         pause_s = max(RETRY_S[min(tries, len(RETRY_S)) - 1], 4 * self._site.io_s)
@@ -124,39 +124,39 @@ class Lock:
         yield SituationChanged(event.evse)
 
     @on(TimeCame)
-    def again(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def retry_unlock_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind == "unlock":
-            yield from self._retry(self._site.evses[int(number)], now)
+            yield from self._retry_unlock(self._site.evses[int(number)], now)
 
     @on(GrantDropped)
-    def not_begun(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
-        yield from self._retry(self._site.evses[event.evse], now)
+    def retry_unlock_without_session(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
+        yield from self._retry_unlock(self._site.evses[event.evse], now)
 
     @on(BoardOpened)
-    def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+    def resume_lock_on_board_open(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Retry at once an unlock that failed while the board was away. Set the hold again: the
         board may have forgotten it, or it may not be wanted any more."""
         evse = self._site.evses[event.evse]
         if evse.locked is False and evse.number not in self._tries:
-            yield from self._forget(evse.number)
-        yield from self._retry(evse, now)
+            yield from self._forget_unlock(evse.number)
+        yield from self._retry_unlock(evse, now)
         if evse.holds and evse.session is None:
             yield SetHold(evse.number, evse.kept is not None)
-        elif evse.state is State.ENDING and self._keeps(evse):  # a session that goes on sets it when it opens
+        elif evse.state is State.ENDING and self._holds_cable(evse):  # a session that goes on sets it when it opens
             yield SetHold(evse.number, True)
 
-    def _retry(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _retry_unlock(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """Retry unless a driver has begun again. A driver who only may begin has no session yet
         (``retry_unlock_without_session``)."""
         if (evse.number not in self._tries and evse.number not in self._owed) or evse.grant is not None:
             return
         if evse.session is None and evse.cable and evse.frees and evse.state in (State.OCCUPIED, State.ENDED):
-            yield from self.free(evse, now)
+            yield from self.unlock_if_safe(evse, now)
         else:
-            yield from self._forget(evse.number)
+            yield from self._forget_unlock(evse.number)
 
-    def _forget(self, number: EvseId) -> Iterator[Yielded]:
+    def _forget_unlock(self, number: EvseId) -> Iterator[Yielded]:
         if self._tries.pop(number, None) is not None:
             yield WakeMe(f"unlock:{number}", None)
         if number in self._owed:
@@ -164,39 +164,39 @@ class Lock:
             yield Remember("unlock", str(number), None)
 
     @on(CableRemoved)
-    def removed(self, event: CableRemoved, now: Moment) -> Iterator[Yielded]:
+    def forget_unlock_of_removed_cable(self, event: CableRemoved, now: Moment) -> Iterator[Yielded]:
         """Forget the unlock: the cable is out, even if the lock reports otherwise."""
         evse = self._site.evses[event.evse]
-        yield from self._forget(evse.number)
+        yield from self._forget_unlock(evse.number)
         if Fault.UNLOCK_FAILURE in evse.faults - evse.board_faults:
             yield FaultCleared(evse.number, Fault.UNLOCK_FAILURE)
-        if self._keeps(evse):
+        if self._holds_cable(evse):
             yield SetHold(evse.number, False)
 
     # --- a cable that is to be kept --------------------------------------------------------------------------------
 
-    def _keeps(self, evse: Evse) -> bool:
+    def _holds_cable(self, evse: Evse) -> bool:
         return evse.holds and not evse.tethered and not self._site.settings.flag(KEEPING)
 
     @on(SessionOpened)
-    def session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
-        yield from self._forget(event.evse)
-        if self._keeps(self._site.evses[event.evse]):
+    def hold_cable_for_session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+        yield from self._forget_unlock(event.evse)
+        if self._holds_cable(self._site.evses[event.evse]):
             yield SetHold(event.evse, True)
 
     @on(SettingChanged)
-    def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
+    def apply_hold_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
         if event.name == KEEPING:
             for evse in self._site.evses.values():
                 if evse.holds and evse.session is not None:
-                    yield SetHold(evse.number, self._keeps(evse))
+                    yield SetHold(evse.number, self._holds_cable(evse))
 
 
-def _denied(evse: Evse, requests: list[str], told: bool = True) -> Iterator[Yielded]:
+def _report_unlock_denied(evse: Evse, requests: list[str], raises: bool = True) -> Iterator[Yielded]:
     """Report that unlocking is denied while there is power on the plug; it is tried again.
     ``raises`` False: raise no fault yet, since a vehicle may take long to stop where the board does
     not see its contactor."""
     for request in requests:
         yield UnlockTried(evse.number, request, False)
-    if requests and told and evse.cable:
+    if requests and raises and evse.cable:
         yield FaultRaised(evse.number, Fault.UNLOCK_FAILURE)

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from agent.domain.blocks.outlet_selection import Choice
-from agent.domain.blocks.payment_settlement import has_right, rights
+from agent.domain.blocks.outlet_selection import OutletSelection
+from agent.domain.blocks.payment_settlement import authorized_evses, has_authorization
 from agent.domain.events import (
     ButtonPressed,
     CardRefused,
@@ -67,8 +67,8 @@ _ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
 _RUNNING = (State.ACTIVE, State.RECOVERING)
 
 
-class AdHoc:
-    def __init__(self, site: Site, journal: Journal, choice: Choice) -> None:
+class CardPayments:
+    def __init__(self, site: Site, journal: Journal, choice: OutletSelection) -> None:
         self._site, self._journal, self._choice = site, journal, choice
         self._not_before_s: dict[EvseId, float] = {}
         self._judging: set[str] = set()
@@ -81,27 +81,27 @@ class AdHoc:
     # --- the offer ---------------------------------------------------------------------------------------------------
 
     @on(SituationChanged, SettingChanged, StoreFailed, StoreRecovered, StopRequested, TerminalOpened, ButtonPressed)
-    def situation(self, event: Event, now: Moment) -> Iterator[Yielded]:
-        if self._choice.payment and self._journal.find(self._choice.payment) is None:
-            yield from self._choice.drop()
+    def update_offers(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        if self._choice.waiting_payment and self._journal.find(self._choice.waiting_payment) is None:
+            yield from self._choice.withdraw_question()
         for terminal in self._journal.terms.terminals:
-            yield from self._offer(terminal, now)
+            yield from self._update_offer(terminal, now)
 
-    def _offer(self, terminal: EvseId, now: Moment) -> Iterator[Yielded]:
+    def _update_offer(self, terminal: EvseId, now: Moment) -> Iterator[Yielded]:
         """Start or withdraw the offer: compare what is wanted now with what the terminal does."""
-        wanted = self._wanted(terminal, now)
+        wanted = self._should_offer(terminal, now)
         offered = self._journal.at(terminal, *_OFFERED)
         for p in offered:
             if p.state is PayState.NEW and (not wanted or p.language != self._site.language):
-                yield from self._take_back(p, "not wanted", now)
+                yield from self._withdraw_payment(p, "not wanted", now)
         if wanted and not offered and now.t_s >= self._not_before_s.get(terminal, now.t_s):
-            yield self._new(terminal, now)
+            yield self._create_payment(terminal, now)
 
-    def _take_back(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:
+    def _withdraw_payment(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:
         self._taken_back.add(p.id)
         yield from self._journal.step(p, Withdrawn(p.id, why), now)
 
-    def _new(self, terminal: EvseId, now: Moment) -> OfferPayment:
+    def _create_payment(self, terminal: EvseId, now: Moment) -> OfferPayment:
         site, id_ = self._site, self._site.new_id()
         prefix = self._journal.terms.prefix
         token = Token(reference(prefix, id_), TokenType(site.settings.text("payment_token_type")))
@@ -109,14 +109,16 @@ class AdHoc:
         self._journal.payments[id_] = p
         return OfferPayment(terminal, id_, p.asked_cents, token.value, site.language)
 
-    def _wanted(self, terminal: EvseId, now: Moment) -> bool:
+    def _should_offer(self, terminal: EvseId, now: Moment) -> bool:
         """True if the terminal should wait for a card, to begin a session or to end one that a card
         began."""
         if terminal not in self._journal.open or self._site.stopping or not self._site.store_ok:
             return False
         if not self._journal.terms.amount_cents:
             return False
-        return bool(self._paid_here(terminal)) or (self._may_begin() and bool(self._choose(terminal, now)))
+        return bool(self._sessions_paid_here(terminal)) or (
+            self._may_begin() and bool(self._ranked_open_evses(terminal, now))
+        )
 
     def _may_begin(self) -> bool:
         """True if a session may begin: it can go on, and the backend is reached or not needed.
@@ -126,17 +128,17 @@ class AdHoc:
             return False
         return self._site.online or self._site.settings.flag("offline_payments")
 
-    def _price(self, evse: Evse, now: Moment) -> Tariff | None:
+    def _known_tariff(self, evse: Evse, now: Moment) -> Tariff | None:
         """Return the tariff at this EVSE. None: nothing is sold, or the price is unknown until the
         clock is."""
         tariff = evse.offer.price(self._site.settings) if evse.offer is not None else None
         return tariff if tariff is not None and (now.utc_s is not None or not tariff.windows) else None
 
-    def _open(self, terminal: EvseId, now: Moment) -> list[Evse]:
+    def _open_evses(self, terminal: EvseId, now: Moment) -> list[Evse]:
         """Return the EVSEs of this terminal where a driver without a reservation may begin, at a
         known price."""
         served = [self._site.evses[n] for n in self._journal.terms.terminals[terminal]]
-        priced = [e for e in served if self._price(e, now) is not None]
+        priced = [e for e in served if self._known_tariff(e, now) is not None]
         open_ = [
             e
             for e in priced
@@ -146,70 +148,74 @@ class AdHoc:
             return [e for e in open_ if e.vehicle]
         return open_
 
-    def _paid_here(self, terminal: EvseId) -> list[tuple[Evse, Payment]]:
+    def _sessions_paid_here(self, terminal: EvseId) -> list[tuple[Evse, Payment]]:
         """Return the sessions that a card at this terminal began."""
         active = self._journal.at(terminal, PayState.ACTIVE)
         sessions = {e.session.id: e for e in self._site.evses.values() if e.session and e.state in _RUNNING}
         return [(sessions[p.session], p) for p in active if p.session in sessions]
 
     @on(PaymentDeclined, PaymentCancelled, TerminalLost)
-    def over(self, event: TerminalEvent, now: Moment) -> Iterator[Yielded]:
+    def pause_next_offer(self, event: TerminalEvent, now: Moment) -> Iterator[Yielded]:
         ours = getattr(event, "payment", "") in self._taken_back
         self._not_before_s[event.terminal] = until_s = now.t_s + (0.0 if ours else AGAIN_S * self._journal.io_s)
         self._taken_back &= self._journal.payments.keys()
         yield WakeMe(f"offer:{event.terminal}", until_s)
-        yield from self._refresh(event.terminal)
+        yield from self._refresh_screens(event.terminal)
         if isinstance(event, PaymentDeclined):
-            for evse in self._choose(event.terminal, now)[:1]:
+            for evse in self._ranked_open_evses(event.terminal, now)[:1]:
                 yield CardRefused(evse.number, "declined")
 
-    def _refresh(self, terminal: EvseId) -> Iterator[Yielded]:
+    def _refresh_screens(self, terminal: EvseId) -> Iterator[Yielded]:
         yield from (SituationChanged(n) for n in self._journal.terms.terminals.get(terminal, ()))
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def renew_offer_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind == "offer":
-            yield from self._offer(int(number), now)
+            yield from self._update_offer(int(number), now)
         elif kind.startswith("pay-"):
             for terminal in self._journal.terms.terminals:
-                yield from self._refresh(terminal)
+                yield from self._refresh_screens(terminal)
 
     # --- a card ------------------------------------------------------------------------------------------------------
 
     @on(BankCardRead)
-    def card(self, event: BankCardRead, now: Moment) -> Iterator[Yielded]:
+    def assign_bank_card(self, event: BankCardRead, now: Moment) -> Iterator[Yielded]:
         p = self._journal.payments.get(event.payment)
         if p is None or p.state is not PayState.NEW:
             yield CancelPayment(event.terminal, event.payment)
             return
         yield from self._journal.step(p, event, now)
-        own = self._own(p)
+        own = self._payment_of_same_card(p)
         if own is None and self._just_ended(p, now):
-            yield from self._take_back(p, "the card that has just ended a session", now)
-            yield from self._refresh(p.terminal)
+            yield from self._withdraw_payment(p, "the card that has just ended a session", now)
+            yield from self._refresh_screens(p.terminal)
             return
         if own is not None:
-            yield from self._take_back(p, "the card of another payment", now)
-            yield from self._again(own, now)
+            yield from self._withdraw_payment(p, "the card of another payment", now)
+            yield from self._act_on_repeated_card(own, now)
             return
-        evses = self._choose(p.terminal, now) if self._may_begin() and not p.withdrawn else []
+        evses = self._ranked_open_evses(p.terminal, now) if self._may_begin() and not p.withdrawn else []
         if not evses:
-            yield from self._take_back(p, "no outlet", now)
+            yield from self._withdraw_payment(p, "no outlet", now)
             yield CardRefused(self._journal.terms.terminals[p.terminal][0], "unavailable")
             return
         served = [self._site.evses[n] for n in self._journal.terms.terminals[p.terminal]]
-        p.prices = {e.number: tariff for e in served if (tariff := self._price(e, now)) is not None}
-        why, among = ("", evses) if (named := self._choice.chosen(evses, now)) else self._question(p, evses)
+        p.prices = {e.number: tariff for e in served if (tariff := self._known_tariff(e, now)) is not None}
+        why, among = (
+            ("", evses)
+            if (named := self._choice.find_chosen_outlet(evses, now))
+            else self._question_for_driver(p, evses)
+        )
         if not why:
-            yield from self._place(p, named or evses[0], evses, now, named=named is not None)
-        elif self._choice.busy:
-            yield from self._take_back(p, "another card is being asked about", now)
+            yield from self._place_payment(p, named or evses[0], evses, now, named=named is not None)
+        elif self._choice.is_asking:
+            yield from self._withdraw_payment(p, "another card is being asked about", now)
             yield CardRefused(evses[0].number, "concurrent")
         else:
-            yield from self._choice.ask_payer(p.id, among, why, now)
+            yield from self._choice.ask_payer_for_outlet(p.id, among, why, now)
 
-    def _question(self, p: Payment, evses: list[Evse]) -> tuple[str, list[Evse]]:
+    def _question_for_driver(self, p: Payment, evses: list[Evse]) -> tuple[str, list[Evse]]:
         """Return the question that the driver must answer before anything is held, and its outlets;
         "": no question."""
         best = evses[0]
@@ -218,12 +224,12 @@ class AdHoc:
             if len(alike) == 1:
                 return "", alike
             return "choose_outlet" if self._choice.has_buttons(alike) else "choose_cable", alike
-        if self._paid_here(p.terminal):  # perhaps a second card of a driver who is charging, to stop
+        if self._sessions_paid_here(p.terminal):  # perhaps a second card of a driver who is charging, to stop
             return "new_charge", evses
         dearer = any(p.prices[e.number] != p.prices[best.number] for e in evses)
         return "choose_plug" if dearer else "", evses
 
-    def _place(self, p: Payment, evse: Evse, evses: list[Evse], now: Moment, named: bool) -> Iterator[Yielded]:
+    def _place_payment(self, p: Payment, evse: Evse, evses: list[Evse], now: Moment, named: bool) -> Iterator[Yielded]:
         """Agree the price, and store it before the bank is asked. ``named``: the driver has chosen
         the outlet. Then a cable at another outlet does not move the payment: it may be another
         driver's."""
@@ -233,34 +239,34 @@ class AdHoc:
         yield SituationChanged(evse.number)
 
     @on(OutletMeant)
-    def meant(self, event: OutletMeant, now: Moment) -> Iterator[Yielded]:
+    def place_payment_at_chosen_outlet(self, event: OutletMeant, now: Moment) -> Iterator[Yielded]:
         p = self._journal.payments.get(event.payment)
         if p is None or p.state is not PayState.CARD_READ or p.withdrawn:
             return
-        evses = self._choose(p.terminal, now) if self._may_begin() else []
+        evses = self._ranked_open_evses(p.terminal, now) if self._may_begin() else []
         evse = next((e for e in evses if e.number == event.evse), None)
         if event.evse == STATION:
-            yield from self._take_back(p, "no outlet was chosen", now)
+            yield from self._withdraw_payment(p, "no outlet was chosen", now)
             yield NoticeShown(tuple(e.number for e in evses), "not_chosen")
         elif evse is None:
-            yield from self._take_back(p, "no outlet", now)
+            yield from self._withdraw_payment(p, "no outlet", now)
             yield CardRefused(event.evse, "unavailable")
-        elif self._price(evse, now) != p.prices.get(evse.number):
-            yield from self._take_back(p, "the price has changed", now)
+        elif self._known_tariff(evse, now) != p.prices.get(evse.number):
+            yield from self._withdraw_payment(p, "the price has changed", now)
             yield CardRefused(evse.number, "other_price")
         else:
-            yield from self._place(p, evse, evses, now, named=True)
+            yield from self._place_payment(p, evse, evses, now, named=True)
 
-    def _own(self, p: Payment) -> Payment | None:
+    def _payment_of_same_card(self, p: Payment) -> Payment | None:
         """Return a payment of the same card that charges or waits for its vehicle. A card without a
         mark has none."""
         held = self._journal.at(p.terminal, PayState.ACTIVE, PayState.AUTHORISED)
-        return next((o for o in held if p.card.mark and o.card.mark == p.card.mark and self._waits(o)), None)
+        return next((o for o in held if p.card.mark and o.card.mark == p.card.mark and self._is_payment_alive(o)), None)
 
-    def _waits(self, p: Payment) -> bool:
-        return p.state is PayState.AUTHORISED or any(q is p for _, q in self._paid_here(p.terminal))
+    def _is_payment_alive(self, p: Payment) -> bool:
+        return p.state is PayState.AUTHORISED or any(q is p for _, q in self._sessions_paid_here(p.terminal))
 
-    def _again(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+    def _act_on_repeated_card(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         """Act on the same card again: end its session, or show that it was understood."""
         if p.state is not PayState.ACTIVE:
             yield SituationChanged(p.evse)
@@ -287,10 +293,10 @@ class AdHoc:
         flowed = evse.flowed or session.last_wh > session.start_wh
         return now.t_s - session.started.t_s < (BEGUN_S if flowed else UNENERGISED_S) * self._site.io_s
 
-    def _choose(self, terminal: EvseId, now: Moment) -> list[Evse]:
+    def _ranked_open_evses(self, terminal: EvseId, now: Moment) -> list[Evse]:
         """Return the EVSEs that may be used, best first: the newest plug, then free ones."""
-        open_ = self._open(terminal, now)
-        plugged = sorted((e for e in open_ if e.vehicle), key=_newness, reverse=True)
+        open_ = self._open_evses(terminal, now)
+        plugged = sorted((e for e in open_ if e.vehicle), key=_plug_order, reverse=True)
         waiting = (PayState.AUTH_PENDING, PayState.AUTHORISED)
         taken = {p.evse for p in self._journal.payments.values() if p.state in waiting}
         return [e for e in (*plugged, *(e for e in open_ if not e.vehicle)) if e.number not in taken]
@@ -298,27 +304,27 @@ class AdHoc:
     # --- the right ---------------------------------------------------------------------------------------------------
 
     @on(PaymentApproved)
-    def approved(self, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
-        p = self._journal.find(event.payment) or self._asked_before(event)
-        if p is None or p.reservation not in (None, event.reservation) or _of_another(p, event):
-            p = self._stranger(event, now)
+    def take_bank_approval(self, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
+        p = self._journal.find(event.payment) or self._find_abandoned_payment(event)
+        if p is None or p.reservation not in (None, event.reservation) or _is_other_card(p, event):
+            p = self._record_unknown_payment(event, now)
         before = p.state
         yield from self._journal.step(p, event, now)
         if before is PayState.AUTH_PENDING and p.state is PayState.AUTHORISED:
-            yield from self._ask_backend(p, now)
+            yield from self._authorize_at_backend(p, now)
         elif before is PayState.AUTH_PENDING and not p.withdrawn:  # the bank holds too little
             yield CardRefused(p.evse, "declined")
         yield from self._journal.seek(event.terminal, now, event.reservation)
-        yield from self._refresh(event.terminal)
+        yield from self._refresh_screens(event.terminal)
 
-    def _asked_before(self, event: PaymentApproved) -> Payment | None:
+    def _find_abandoned_payment(self, event: PaymentApproved) -> Payment | None:
         """Return a given-up payment that this answer belongs to: an earlier process asked the
         bank."""
         asked = (PayState.AUTH_PENDING, PayState.UNCERTAIN)
         given_up = (p for p in self._journal.known() if p.terminal == event.terminal and p.state in asked)
         return next((p for p in given_up if p.withdrawn and p.reservation is None and not event.payment), None)
 
-    def _stranger(self, event: PaymentApproved, now: Moment) -> Payment:
+    def _record_unknown_payment(self, event: PaymentApproved, now: Moment) -> Payment:
         """Record money that is held without a request of ours (any more). It gets a record of its
         own, to be released."""
         id_ = self._site.new_id()
@@ -326,42 +332,42 @@ class AdHoc:
         p = self._journal.payments[id_] = Payment(id_, event.terminal, token, 0, now.stamp, utc_s=now.utc_s)
         return p
 
-    def _ask_backend(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+    def _authorize_at_backend(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         if self._site.settings.flag("payment_authorize_first") and self._site.online:
             self._judging.add(p.id)
             yield JudgeToken(self._site.links[0], f"payment:{p.id}", p.token, p.evse)
             yield WakeMe(timer("unused", p), now.t_s + UNUSED_S * self._journal.io_s)
         elif self._site.settings.flag("payment_authorize_first") and not self._site.settings.flag("offline_payments"):
-            yield from self._refuse(p, "offline", now)
+            yield from self._refuse_payment(p, "offline", now)
         else:
-            yield from self._grant(p, now)
+            yield from self._authorize_charging(p, now)
 
     @on(TokenJudged)
-    def judged(self, event: TokenJudged, now: Moment) -> Iterator[Yielded]:
+    def apply_payment_authorization(self, event: TokenJudged, now: Moment) -> Iterator[Yielded]:
         kind, _, id_ = event.request.partition(":")
         p = self._journal.payments.get(id_) if kind == "payment" else None
         self._judging.discard(id_)
         if p is None or p.state is not PayState.AUTHORISED:
             return
-        yield from self._refresh(p.terminal)
+        yield from self._refresh_screens(p.terminal)
         if event.verdict is None and self._site.settings.flag("offline_payments"):
-            yield from self._grant(p, now)
+            yield from self._authorize_charging(p, now)
         elif event.verdict is None:
-            yield from self._refuse(p, "offline", now)
+            yield from self._refuse_payment(p, "offline", now)
         elif not event.verdict.accepted:
-            yield from self._refuse(p, "invalid", now)
+            yield from self._refuse_payment(p, "invalid", now)
         else:
-            yield from self._grant(p, now, Judge.BANK_AND_AUTHORIZE)
+            yield from self._authorize_charging(p, now, Judge.BANK_AND_AUTHORIZE)
 
-    def _grant(self, p: Payment, now: Moment, judge: Judge = Judge.BANK) -> Iterator[Yielded]:
+    def _authorize_charging(self, p: Payment, now: Moment, judge: Judge = Judge.BANK) -> Iterator[Yielded]:
         """Authorize charging at the chosen outlet, or at the one that has taken its place while the
         bank answered."""
-        here = [e for e in self._open(p.terminal, now) if e.number == p.evse]
-        others = self._choose(p.terminal, now) if p.movable else []
+        here = [e for e in self._open_evses(p.terminal, now) if e.number == p.evse]
+        others = self._ranked_open_evses(p.terminal, now) if p.movable else []
         plugged = [e for e in here if e.vehicle] + [e for e in others if _plugged_since(e, p.at)]
         found = next(iter((*plugged, *here, *(e for e in others if not e.vehicle))), None)
         if found is None or not self._costs_the_same(p, found, now):
-            yield from self._refuse(p, "unavailable" if found is None else "other_price", now)
+            yield from self._refuse_payment(p, "unavailable" if found is None else "other_price", now)
             return
         p.evse = found.number
         wait_s = float(self._site.settings.number("payment_connect_timeout_s"))
@@ -373,14 +379,14 @@ class AdHoc:
 
     def _costs_the_same(self, p: Payment, evse: Evse, now: Moment) -> bool:
         """True if this EVSE has the price that was agreed at the outlet of the card."""
-        return p.prices.get(evse.number, self._price(evse, now)) == p.tariff
+        return p.prices.get(evse.number, self._known_tariff(evse, now)) == p.tariff
 
-    def _refuse(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:
+    def _refuse_payment(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:
         yield from self._journal.step(p, Withdrawn(p.id, why), now)
         yield CardRefused(p.evse, why)
 
     @on(TokenAccepted)
-    def accepted(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
+    def track_authorized_payment(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
         """Follow the authorization. After a move it is valid at the new EVSE only. Without a free
         EVSE, or at another price, it is withdrawn. A payment that pays already, or has paid,
         authorizes nothing else."""
@@ -388,7 +394,7 @@ class AdHoc:
         if p is None:
             return
         used = p.state is not PayState.AUTHORISED
-        for evse in rights(self._site, p):
+        for evse in authorized_evses(self._site, p):
             if used:
                 yield StopWanted(evse.number, StopReason.DEAUTHORIZED, TriggerReason.DEAUTHORIZED)
             elif evse.number != event.evse:
@@ -399,29 +405,29 @@ class AdHoc:
         if not self._costs_the_same(p, self._site.evses[event.evse], now):
             yield StopWanted(event.evse, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
             yield CardRefused(event.evse, "other_price")
-        elif not has_right(self._site, p):
-            yield from self._refuse(p, "unavailable", now)
+        elif not has_authorization(self._site, p):
+            yield from self._refuse_payment(p, "unavailable", now)
         else:
-            yield from self._tell_price(p)
+            yield from self._show_agreed_price(p)
 
     def _used_up(self, token: Token) -> bool:
         p = self._journal.of_token(token)
         return p is not None and p.state is not PayState.AUTHORISED
 
-    def _tell_price(self, p: Payment) -> Iterator[Yielded]:
+    def _show_agreed_price(self, p: Payment) -> Iterator[Yielded]:
         grant = self._site.evses[p.evse].grant
         if grant is not None and grant.token.same(p.token):
             grant.tariff = p.tariff
             yield SituationChanged(p.evse)
 
     @on(GrantDropped)
-    def dropped(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+    def withdraw_unused_payment(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
         for p in list(self._journal.payments.values()):
             waited = p.state is PayState.AUTHORISED and p.evse == event.evse and p.id not in self._judging
-            if waited and not has_right(self._site, p):
+            if waited and not has_authorization(self._site, p):
                 yield from self._journal.step(p, Withdrawn(p.id, "no session was begun"), now)
 
-    def checking(self, evse: EvseId) -> bool:
+    def is_checking_payment(self, evse: EvseId) -> bool:
         """True while the bank or the backend is asked for this EVSE (for the screen)."""
         waiting = (p for p in self._journal.payments.values() if p.evse == evse)
         return any(
@@ -431,7 +437,7 @@ class AdHoc:
         )
 
 
-def _of_another(p: Payment, event: PaymentApproved) -> bool:
+def _is_other_card(p: Payment, event: PaymentApproved) -> bool:
     """True if the approval is for another card than the one that was read: a late answer for an
     earlier driver."""
     return event.card is not None and event.card.is_another(p.card)
@@ -441,6 +447,6 @@ def _plugged_since(evse: Evse, at: Stamp) -> bool:
     return evse.vehicle and evse.plugged_at is not None and evse.plugged_at >= at
 
 
-def _newness(evse: Evse) -> tuple[bool, float]:
+def _plug_order(evse: Evse) -> tuple[bool, float]:
     """Sort key: a vehicle that has charged already comes after one that has not."""
     return evse.state is State.OCCUPIED, evse.plugged_at.t_s if evse.plugged_at else 0.0

@@ -17,28 +17,28 @@ WINDOW_S, NOTED_S = 60.0, 600.0
 """Seconds that count, and seconds between two log lines."""
 
 
-class Tries:
+class CardRateLimit:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._refused: dict[EvseId, deque[float]] = {}
         self._noted: dict[EvseId, float] = {}
         self._shared = False
 
-    def over(self, reader: EvseId, now: Moment) -> bool:
+    def is_limit_reached(self, reader: EvseId, now: Moment) -> bool:
         """True if too many cards were refused here. The first card shows whether one reader serves
         all EVSEs; after a question to the driver the card carries the chosen EVSE."""
         self._shared = self._shared or reader == STATION
         most = self._site.settings.number("refused_cards_per_min")
-        return bool(most) and len(self._late(reader, now)) >= most
+        return bool(most) and len(self._recent_refusals(reader, now)) >= most
 
-    def refused(self, reader: EvseId, now: Moment) -> Iterator[Yielded]:
-        late = self._late(reader, now)
+    def count_refused_card(self, reader: EvseId, now: Moment) -> Iterator[Yielded]:
+        late = self._recent_refusals(reader, now)
         late.append(now.t_s)
-        if self.over(reader, now) and now.t_s - self._noted.get(reader, -NOTED_S) >= NOTED_S:
+        if self.is_limit_reached(reader, now) and now.t_s - self._noted.get(reader, -NOTED_S) >= NOTED_S:
             self._noted[reader] = now.t_s
             yield Note(reader, f"{len(late)} cards were refused within a minute: no more are judged for now", "reader")
 
-    def _late(self, reader: EvseId, now: Moment) -> deque[float]:
+    def _recent_refusals(self, reader: EvseId, now: Moment) -> deque[float]:
         times = self._refused.setdefault(STATION if self._shared else reader, deque())
         while times and now.t_s - times[0] >= WINDOW_S:
             times.popleft()

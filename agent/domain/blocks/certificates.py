@@ -58,7 +58,7 @@ class _Own:
     worked: str = ""
     renew_utc_s: float = 0.0
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         return {"id": self.id, "worked": self.worked, "renew_utc_s": self.renew_utc_s}
 
 
@@ -74,76 +74,78 @@ class Certificates:
     # --- a certificate of its own ----------------------------------------------------------------------------------
 
     @on(SigningWanted)
-    def wanted(self, event: SigningWanted, now: Moment) -> Iterator[Yielded]:
-        yield MakeRequest(self._job(None), self._site.settings.text("cpo_name"))
+    def make_signing_request(self, event: SigningWanted, now: Moment) -> Iterator[Yielded]:
+        yield MakeRequest(self._new_job(None), self._site.settings.text("cpo_name"))
 
     @on(RequestMade)
-    def made(self, event: RequestMade, now: Moment) -> Iterator[Yielded]:
+    def send_signing_request(self, event: RequestMade, now: Moment) -> Iterator[Yielded]:
         self._waiting.pop(event.job, None)
         self._csr, self._tries = event.csr, 0
         if event.csr:
-            yield from self._ask(now)
+            yield from self._request_signing(now)
 
-    def _ask(self, now: Moment) -> Iterator[Yielded]:
+    def _request_signing(self, now: Moment) -> Iterator[Yielded]:
         """Send the CSR. Each wait is twice as long as the one before (2.0.1 A02.FR.17-19)."""
         wait_s = self._site.settings.number("signing_wait_s") * 2.0**self._tries
         yield Tell(self._link, CertificateSigningWanted(self._csr))
         yield WakeMe(REPEAT, now.t_s + wait_s if wait_s else None)
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def renew_or_repeat_signing(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         if event.key == RENEW:
             yield WakeMe(RENEW, now.t_s + DAY_S)
             yield SigningWanted()
         elif event.key == REPEAT and self._csr and self._tries < self._site.settings.number("signing_repeats"):
             self._tries += 1
-            yield from self._ask(now)
+            yield from self._request_signing(now)
 
     @on(SigningAnswered)
-    def answered(self, event: SigningAnswered, now: Moment) -> Iterator[Yielded]:
+    def stop_repeats_if_rejected(self, event: SigningAnswered, now: Moment) -> Iterator[Yielded]:
         if not event.accepted:
-            yield from self._no_more()
+            yield from self._stop_signing_repeats()
 
-    def _no_more(self) -> Iterator[Yielded]:
+    def _stop_signing_repeats(self) -> Iterator[Yielded]:
         self._csr = ""
         yield WakeMe(REPEAT, None)
 
     @answers(AskCertificateSigned)
-    def signed(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_certificate_signed(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskCertificateSigned)
         if event.link != self._link:
             yield Reply(event.link, event.request, "Rejected")
             return
-        yield from self._no_more()
+        yield from self._stop_signing_repeats()
         if len(ask.chain) > (most := self._site.settings.number("chain_max_size")):
-            yield from self._refuse(event, f"the chain has {len(ask.chain)} characters, at most {most} are possible")
+            yield from self._reject_chain(
+                event, f"the chain has {len(ask.chain)} characters, at most {most} are possible"
+            )
         else:
-            yield TakeChain(self._job(event), ask.chain, now.utc_s)
+            yield TakeChain(self._new_job(event), ask.chain, now.utc_s)
 
-    def _refuse(self, asked: Asked, why: str) -> Iterator[Yielded]:
+    def _reject_chain(self, asked: Asked, why: str) -> Iterator[Yielded]:
         yield Reply(asked.link, asked.request, "Rejected")
         yield SecurityNoticed(SecurityEvent.INVALID_OWN_CERTIFICATE, why, asked.link)
 
     @on(ChainTaken)
-    def taken(self, event: ChainTaken, now: Moment) -> Iterator[Yielded]:
+    def use_signed_certificate(self, event: ChainTaken, now: Moment) -> Iterator[Yielded]:
         asked = self._waiting.pop(event.job, None)
         if asked is None:
             return
         if event.why:
-            yield from self._refuse(asked, event.why)
+            yield from self._reject_chain(asked, event.why)
             return
         life_s = event.expires_utc_s - event.begins_utc_s
         self._own = _Own(event.certificate, self._own.worked, event.expires_utc_s - min(RENEW_S, life_s / 3))
-        yield Remember("certificate", self._link, self._own.record())
+        yield Remember("certificate", self._link, self._own.to_record())
         yield Reply(asked.link, asked.request, "Accepted")
         yield KeepCertificates((self._own.id, self._own.worked))
         yield SecurityNoticed(SecurityEvent.RECONFIGURATION, "client certificate")
         yield CertificateReady(self._link, event.certificate)
-        yield from self._renew(now)
+        yield from self._arm_renewal(now)
 
     @on(Connected)
-    def connected(self, event: Connected, now: Moment) -> Iterator[Yielded]:
+    def confirm_used_certificate(self, event: Connected, now: Moment) -> Iterator[Yielded]:
         """Keep the certificate that works and drop the one before. If only the previous one works,
         it is renewed tomorrow, unless it comes from the station file."""
         access, wanted = event.access, self._site.access(event.link) if event.link == self._link else None
@@ -152,17 +154,17 @@ class Certificates:
         if self._own.id and access.certificate != self._own.id:
             self._own.renew_utc_s = (now.utc_s or 0.0) + DAY_S if access.certificate else 0.0
             self._own.id = access.certificate
-            yield from self._renew(now)
+            yield from self._arm_renewal(now)
         elif access.certificate == self._own.worked:
             return
         self._own.worked = access.certificate
-        yield Remember("certificate", self._link, self._own.record())
+        yield Remember("certificate", self._link, self._own.to_record())
         yield KeepCertificates((self._own.id, self._own.worked))
 
     # --- renewal -----------------------------------------------------------------------------------------------------
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def restore_certificate(self, event: Started, now: Moment) -> Iterator[Yielded]:
         record = event.remembered.get("certificate", {}).get(self._link)
         if record is None:
             return
@@ -171,13 +173,13 @@ class Certificates:
         except (KeyError, TypeError, ValueError) as e:
             yield Remember("poisoned", f"certificate/{self._link}", {"why": type(e).__name__})
             yield Remember("certificate", self._link, None)
-        yield from self._renew(now)
+        yield from self._arm_renewal(now)
 
     @on(ClockTrusted)
-    def clock(self, event: ClockTrusted, now: Moment) -> Iterator[Yielded]:
-        yield from self._renew(now)
+    def arm_renewal_on_clock(self, event: ClockTrusted, now: Moment) -> Iterator[Yielded]:
+        yield from self._arm_renewal(now)
 
-    def _renew(self, now: Moment) -> Iterator[Yielded]:
+    def _arm_renewal(self, now: Moment) -> Iterator[Yielded]:
         if not self._own.renew_utc_s:
             yield WakeMe(RENEW, None)
         elif now.utc_s is not None:
@@ -186,23 +188,23 @@ class Certificates:
     # --- roots -------------------------------------------------------------------------------------------------------
 
     @answers(AskInstallCertificate)
-    def install(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_install_certificate(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskInstallCertificate)
         if event.link != self._link:
             yield Reply(event.link, event.request, "Rejected")
             return
         most = self._site.settings.number("certificates_max")
-        yield InstallRoot(self._job(event), ask.use, ask.certificate, most, now.utc_s)
+        yield InstallRoot(self._new_job(event), ask.use, ask.certificate, most, now.utc_s)
 
     @on(RootInstalled)
-    def installed(self, event: RootInstalled, now: Moment) -> Iterator[Yielded]:
-        yield from self._reply(event, event.status)
+    def reply_root_installed(self, event: RootInstalled, now: Moment) -> Iterator[Yielded]:
+        yield from self._reply_to_waiting_request(event, event.status)
         if event.status == "Accepted":
             yield SecurityNoticed(SecurityEvent.RECONFIGURATION, "root certificate installed")
 
     @answers(AskDeleteCertificate)
-    def delete(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_delete_certificate(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         """Delete a root. The root that the connection uses stays: without it the station would
         never connect again."""
         ask = event.ask
@@ -210,30 +212,30 @@ class Certificates:
         if event.link != self._link:
             yield Reply(event.link, event.request, "Failed")
             return
-        yield DeleteRoot(self._job(event), ask.named, self._site.settings.number("security_profile") >= 2)
+        yield DeleteRoot(self._new_job(event), ask.named, self._site.settings.number("security_profile") >= 2)
 
     @on(RootDeleted)
-    def deleted(self, event: RootDeleted, now: Moment) -> Iterator[Yielded]:
-        yield from self._reply(event, event.status)
+    def reply_root_deleted(self, event: RootDeleted, now: Moment) -> Iterator[Yielded]:
+        yield from self._reply_to_waiting_request(event, event.status)
         if event.status == "Accepted":
             yield SecurityNoticed(SecurityEvent.RECONFIGURATION, "root certificate deleted")
 
     @answers(AskInstalledCertificates)
-    def list(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_installed_certificate_ids(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskInstalledCertificates)
-        yield ListRoots(self._job(event), ask.uses if ask.uses is not None else tuple(Use))
+        yield ListRoots(self._new_job(event), ask.uses if ask.uses is not None else tuple(Use))
 
     @on(RootsListed)
-    def listed(self, event: RootsListed, now: Moment) -> Iterator[Yielded]:
-        yield from self._reply(event, "Accepted" if event.roots else "NotFound", roots=event.roots)
+    def reply_roots_listed(self, event: RootsListed, now: Moment) -> Iterator[Yielded]:
+        yield from self._reply_to_waiting_request(event, "Accepted" if event.roots else "NotFound", roots=event.roots)
 
-    def _reply(self, event: PkiEvent, status: str, **data: Any) -> Iterator[Yielded]:
+    def _reply_to_waiting_request(self, event: PkiEvent, status: str, **data: Any) -> Iterator[Yielded]:
         asked = self._waiting.pop(event.job, None)
         if asked is not None:
             yield Reply(asked.link, asked.request, status, data)
 
-    def _job(self, asked: Asked | None) -> str:
+    def _new_job(self, asked: Asked | None) -> str:
         self._count += 1
         job = f"pki:{self._count}"
         self._waiting[job] = asked

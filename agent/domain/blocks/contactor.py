@@ -39,7 +39,7 @@ long apart: board states may be older than a withdrawal. What is older than the 
 count."""
 
 
-class Contactors:
+class ContactorGuard:
     """Runs after the sessions, which give release."""
 
     def __init__(self, site: Site) -> None:
@@ -50,7 +50,7 @@ class Contactors:
         """How often the board was released without a session, and when last."""
 
     @on(*_SEEN)
-    def look(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+    def detect_stuck_contactor(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses.get(event.evse)
         if evse is None:
             return
@@ -61,20 +61,20 @@ class Contactors:
         elif not stuck and n in self._waiting:
             self._waiting.discard(n)
             yield WakeMe(timer("contactor", evse), None)
-        if not stuck and not _is_released(evse) and n in self._told and _seen(evse):
+        if not stuck and not _is_released(evse) and n in self._told and _is_board_present(evse):
             self._told.discard(n)
             yield FaultGone(n, STUCK)
 
     @on(BoardOpened, BoardChanged)
-    def picture(self, event: BoardOpened | BoardChanged, now: Moment) -> Iterator[Yielded]:
-        yield from self._guard(self._site.evses[event.evse], now)
+    def guard_board_release(self, event: BoardOpened | BoardChanged, now: Moment) -> Iterator[Yielded]:
+        yield from self._withdraw_stray_release(self._site.evses[event.evse], now)
 
     @on(SessionOpened)
-    def session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+    def reset_release_count(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         self._released.pop(event.evse, None)
         yield from ()
 
-    def _guard(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _withdraw_stray_release(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         if not _is_released(evse):
             return
         n, again_s = evse.number, AGAIN_S * max(1.0, self._site.io_s)
@@ -93,14 +93,14 @@ class Contactors:
             yield FaultRaised(n, STUCK)
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def check_contactor_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             if event.key == timer("contactor", evse):
-                yield from self._late(evse)
+                yield from self._report_if_still_stuck(evse)
             elif event.key == timer("released", evse):
-                yield from self._guard(evse, now)
+                yield from self._withdraw_stray_release(evse, now)
 
-    def _late(self, evse: Evse) -> Iterator[Yielded]:
+    def _report_if_still_stuck(self, evse: Evse) -> Iterator[Yielded]:
         if evse.number not in self._waiting:
             return
         self._waiting.discard(evse.number)
@@ -109,14 +109,14 @@ class Contactors:
             yield FaultRaised(evse.number, STUCK)
 
 
-def _seen(evse: Evse) -> bool:
+def _is_board_present(evse: Evse) -> bool:
     return evse.known and Fault.BOARD_SILENT not in evse.faults
 
 
 def _is_stuck(evse: Evse) -> bool:
-    return _seen(evse) and evse.contactor and not evse.release and not _WELDED & evse.faults
+    return _is_board_present(evse) and evse.contactor and not evse.release and not _WELDED & evse.faults
 
 
 def _is_released(evse: Evse) -> bool:
     meant = evse.release and evse.session is not None
-    return _seen(evse) and bool(evse.released) and not meant
+    return _is_board_present(evse) and bool(evse.released) and not meant

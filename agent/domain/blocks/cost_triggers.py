@@ -18,48 +18,48 @@ _HYSTERESIS = 0.05
 """A power this near to its threshold has not crossed it again."""
 
 
-class Wishes:
+class CostTriggers:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._above: dict[int, bool] = {}
         self._seen: dict[int, ChargingState] = {}
 
     @on(CostChanged)
-    def changed(self, event: CostChanged, now: Moment) -> Iterator[Yielded]:
+    def arm_new_triggers(self, event: CostChanged, now: Moment) -> Iterator[Yielded]:
         self._above.pop(event.evse, None)
-        yield from self._arm(self._site.evses[event.evse], now)
+        yield from self._arm_time_trigger(self._site.evses[event.evse], now)
 
     @on(ClockTrusted)
-    def clock(self, event: Event, now: Moment) -> Iterator[Yielded]:
+    def arm_triggers_on_clock(self, event: Event, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
-            yield from self._arm(evse, now)
+            yield from self._arm_time_trigger(evse, now)
 
-    def _arm(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
-        triggers = _triggers(evse, now)
-        yield WakeMe(f"cost-look:{evse.number}", in_time(triggers.at_utc_s, now) if triggers else None)
+    def _arm_time_trigger(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        triggers = _active_triggers(evse, now)
+        yield WakeMe(f"cost-look:{evse.number}", stamp_time_of_utc(triggers.at_utc_s, now) if triggers else None)
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def fire_time_trigger(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind == "cost-look":
             evse = self._site.evses[int(number)]
-            triggers = _triggers(evse, now)
+            triggers = _active_triggers(evse, now)
             if triggers is not None and triggers.at_utc_s is not None:
-                yield from self._fire(evse, replace(triggers, at_utc_s=None))
+                yield from self._fire_trigger(evse, replace(triggers, at_utc_s=None))
 
     @on(MeterRead)
-    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+    def check_reading_triggers(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        triggers = _triggers(evse, now)
+        triggers = _active_triggers(evse, now)
         if triggers is None or evse.account is None or evse.session is None:
             return
         had_wh = event.reading.energy_wh - evse.account.start_wh
         if triggers.energy_wh is not None and had_wh >= triggers.energy_wh:
-            yield from self._fire(evse, replace(triggers, energy_wh=None))
+            yield from self._fire_trigger(evse, replace(triggers, energy_wh=None))
         if triggers.power_w is not None and event.reading.power_w is not None:
-            yield from self._crossed(evse, triggers.power_w, event.reading.power_w)
+            yield from self._check_power_threshold(evse, triggers.power_w, event.reading.power_w)
 
-    def _crossed(self, evse: Evse, threshold_w: float, power_w: float) -> Iterator[Yielded]:
+    def _check_power_threshold(self, evse: Evse, threshold_w: float, power_w: float) -> Iterator[Yielded]:
         before = self._above.get(evse.number)
         if before is None:
             self._above[evse.number] = power_w > threshold_w
@@ -68,15 +68,15 @@ class Wishes:
             yield ReadMeter(evse.number, "trigger")
 
     @on(SituationChanged)
-    def situation(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
+    def fire_state_triggers(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
-            state, before = _charging(evse), self._seen.get(evse.number)
+            state, before = _charging_state(evse), self._seen.get(evse.number)
             self._seen[evse.number] = state
-            triggers = _triggers(evse, now)
+            triggers = _active_triggers(evse, now)
             if triggers is not None and before is not None and state is not before and state in triggers.states:
                 yield ReadMeter(evse.number, "trigger")
 
-    def _fire(self, evse: Evse, left: Triggers) -> Iterator[Yielded]:
+    def _fire_trigger(self, evse: Evse, left: Triggers) -> Iterator[Yielded]:
         """Read the meter for a trigger. Triggers for a time or an energy fire once: the answer to
         the meter values brings the next ones."""
         account = evse.account
@@ -87,7 +87,7 @@ class Wishes:
         yield ReadMeter(evse.number, "trigger")
 
 
-def ahead(evse: Evse, triggers: Triggers, now: Moment) -> Triggers:
+def drop_reached_triggers(evse: Evse, triggers: Triggers, now: Moment) -> Triggers:
     """Drop triggers that were reached already: their meter value would bring the same trigger
     again, without end."""
     had_wh = evse.reading.energy_wh - evse.account.start_wh if evse.reading and evse.account else 0
@@ -98,12 +98,12 @@ def ahead(evse: Evse, triggers: Triggers, now: Moment) -> Triggers:
     return triggers
 
 
-def in_time(utc_s: float | None, now: Moment) -> float | None:
+def stamp_time_of_utc(utc_s: float | None, now: Moment) -> float | None:
     """Return when the stamp clock will show this time. A time that has passed is due at once."""
     return None if utc_s is None or now.utc_s is None else now.t_s + max(0.0, utc_s - now.utc_s)
 
 
-def _triggers(evse: Evse, now: Moment) -> Triggers | None:
+def _active_triggers(evse: Evse, now: Moment) -> Triggers | None:
     """Return the triggers of the session that is here, or whose vehicle was here until now."""
     account = evse.account
     if account is None or account.cost is None or account.cost.final:
@@ -112,7 +112,7 @@ def _triggers(evse: Evse, now: Moment) -> Triggers | None:
     return None if gone else account.cost.triggers
 
 
-def _charging(evse: Evse) -> ChargingState:
+def _charging_state(evse: Evse) -> ChargingState:
     if evse.state in (State.ACTIVE, State.ENDING):
         return evse.charging
     return ChargingState.EV_CONNECTED if evse.vehicle else ChargingState.IDLE

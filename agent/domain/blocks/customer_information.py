@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent.domain.authorization_cache import Cache
-from agent.domain.blocks.local_auth_list import Lists
+from agent.domain.blocks.local_auth_list import LocalAuthListBlock
 from agent.domain.events import Asked
 from agent.domain.evse import Site
 from agent.domain.functional_block import Yielded, answers
@@ -16,12 +16,12 @@ from agent.domain.requests import AskCustomer
 from agent.model.types import Moment, Token
 
 
-class Customers:
-    def __init__(self, site: Site, cache: Cache, lists: Lists) -> None:
+class CustomerInformation:
+    def __init__(self, site: Site, cache: Cache, lists: LocalAuthListBlock) -> None:
         self._site, self._cache, self._lists = site, cache, lists
 
     @answers(AskCustomer)
-    def asked(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_customer_information(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         """Report and clear. ``cache``, ``list``: verdicts; ``reservations``: their numbers;
         ``evses``: where the token charges or may charge."""
         ask = event.ask
@@ -29,13 +29,13 @@ class Customers:
         if ask.clear and not self._site.store_ok:
             yield Reply(event.link, event.request, "Rejected")
             return
-        known = self._known(ask.token) if ask.report and ask.token else {}
+        known = self._collect_known_data(ask.token) if ask.report and ask.token else {}
         if ask.clear and ask.token:
             yield from self._cache.forget(ask.token)
-            yield from self._lists.forget(ask.token)
+            yield from self._lists.forget_token(ask.token)
         yield Reply(event.link, event.request, "Accepted", known)
 
-    def _known(self, token: Token) -> dict[str, Any]:
+    def _collect_known_data(self, token: Token) -> dict[str, Any]:
         site = self._site
         here = {
             e.number for e in site.evses.values() for x in (e.session, e.grant, e.kept) if x and x.token.same(token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from agent.domain.blocks.evse_status import Status
+from agent.domain.blocks.evse_status import EvseStatus
 from agent.domain.events import Asked
 from agent.domain.evse import Evse, Site
 from agent.domain.faults import LOCKING
@@ -16,19 +16,19 @@ from agent.domain.variables import VARIABLES
 from agent.model.types import STATION, Moment
 
 
-class Inventory:
-    def __init__(self, site: Site, status: Status) -> None:
+class DeviceModel:
+    def __init__(self, site: Site, status: EvseStatus) -> None:
         self._site, self._status = site, status
 
     @answers(AskInventory)
-    def made_of(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_inventory_report(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         """Answer an inventory request. ``settings``: values by our own names, without secrets.
         ``evses``: number -> state; 0 is the station."""
         site = self._site
         settings = {n: site.settings[n] for n, v in VARIABLES.items() if not v.secret}
-        evses = {n: self._evse(e, now) for n, e in site.evses.items()}
+        evses = {n: self._describe_evse(e, now) for n, e in site.evses.items()}
         station = {
-            "status": str(self._status.situation(STATION, now.stamp).connector),
+            "status": str(self._status.derive_status(STATION, now.stamp).connector),
             "phases": max((e.phases for e in site.evses.values()), default=1),
             "problem": any(e["problem"] for e in evses.values()),
             "list": site.local_list,
@@ -39,10 +39,10 @@ class Inventory:
         data = {"settings": settings, "evses": {STATION: station, **evses}, "sessions": sessions, "utc_s": now.utc_s}
         yield Reply(event.link, event.request, "Accepted", data)
 
-    def _evse(self, evse: Evse, now: Moment) -> dict[str, Any]:
+    def _describe_evse(self, evse: Evse, now: Moment) -> dict[str, Any]:
         reading = evse.reading if evse.session else None
         return {
-            "status": str(self._status.situation(evse.number, now.stamp).connector),
+            "status": str(self._status.derive_status(evse.number, now.stamp).connector),
             "problem": bool(evse.faults),
             "lock_problem": bool(evse.faults & LOCKING),
             "connector": evse.connector,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from math import ceil
 
-from agent.domain.blocks.web_payment import waits_s
+from agent.domain.blocks.web_payment import payer_hold_s
 from agent.domain.cost_screen import Values, amount, not_told, tariff
 from agent.domain.csms_cost import in_language
 from agent.domain.events import (
@@ -107,24 +107,24 @@ class Display:
     # --- what happens ------------------------------------------------------------------------------------------
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def show_first_screens(self, event: Started, now: Moment) -> Iterator[Yielded]:
         language = event.remembered.get("screen", {}).get("language", {}).get("code")
         if language in self._site.languages:
             self._site.language = str(language)
         self._ending = {e.number: e.session for e in self._site.evses.values() if e.session}
-        yield from self._all(now)
+        yield from self._show_all_evses(now)
         yield from self._arm_minute(now)
 
     @on(SituationChanged)
-    def changed(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
+    def show_changed_situation(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         if event.evse == STATION:
-            yield from self._all(now)
+            yield from self._show_all_evses(now)
         else:
-            yield from self._show(self._site.evses[event.evse], now)
+            yield from self._show_evse(self._site.evses[event.evse], now)
 
     @on(ClockTrusted)
-    def clock(self, event: Event, now: Moment) -> Iterator[Yielded]:
-        yield from self._all(now)
+    def show_trusted_time(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        yield from self._show_all_evses(now)
         yield from self._arm_minute(now)
 
     def _arm_minute(self, now: Moment) -> Iterator[Yielded]:
@@ -133,58 +133,58 @@ class Display:
         yield WakeMe("minute:", None if now.utc_s is None else now.t_s + MINUTE_S - now.utc_s % MINUTE_S)
 
     @on(SettingChanged)
-    def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
+    def apply_screen_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
         if event.name == "language" and (code := self._site.settings.text("language")) in self._site.languages:
             self._site.language = code
             yield Remember("screen", "language", {"code": code})
         if event.name in ("language", "light_intensity") or event.name.startswith(_PRICES):
-            yield from self._all(now)
+            yield from self._show_all_evses(now)
 
     @on(CardRefused)
-    def refused(self, event: CardRefused, now: Moment) -> Iterator[Yielded]:
+    def show_card_refusal(self, event: CardRefused, now: Moment) -> Iterator[Yielded]:
         numbers = list(self._site.evses) if event.evse == STATION else [event.evse]
         until = now.t_s + NOTICE_S * self._site.io_s
         for number in numbers:
             self._notice[number] = (event.why, until, event.message)
             yield WakeMe(f"notice:{number}", until)
-            yield from self._show(self._site.evses[number], now)
+            yield from self._show_evse(self._site.evses[number], now)
 
     @on(NoticeShown)
-    def noticed(self, event: NoticeShown, now: Moment) -> Iterator[Yielded]:
+    def show_driver_notice(self, event: NoticeShown, now: Moment) -> Iterator[Yielded]:
         until_s = now.t_s + NOTICE_S * self._site.io_s if event.until_s is None else event.until_s
         for number in event.evses:
             self._notice[number] = (event.why, until_s, ())
             yield WakeMe(f"notice:{number}", until_s or None)
-            yield from self._show(self._site.evses[number], now)
+            yield from self._show_evse(self._site.evses[number], now)
 
     @on(GrantDropped)
-    def dropped(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
+    def show_lost_authorization(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
         if event.why == "unavailable":
             self._notice[event.evse] = ("unavailable", now.t_s + NOTICE_S * self._site.io_s, ())
             yield WakeMe(f"notice:{event.evse}", now.t_s + NOTICE_S * self._site.io_s)
 
     @on(TokenAccepted)
-    def accepted(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
+    def drop_refusal_notice(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
         """Drop the refusal of the card before: it must not hide that this card was accepted."""
         self._notice.pop(event.evse, None)
-        yield from self._show(self._site.evses[event.evse], now)
+        yield from self._show_evse(self._site.evses[event.evse], now)
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def refresh_screen_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind == "notice":
             notice = self._notice.get(int(number))
             if notice and now.t_s >= notice[1]:  # another notice may have taken its place just now
                 del self._notice[int(number)]
-            yield from self._show(self._site.evses[int(number)], now)
+            yield from self._show_evse(self._site.evses[int(number)], now)
         elif kind in ("countdown", "farewell"):
-            yield from self._show(self._site.evses[int(number)], now)
+            yield from self._show_evse(self._site.evses[int(number)], now)
         elif kind == "minute":
-            yield from self._all(now)
+            yield from self._show_all_evses(now)
             yield from self._arm_minute(now)
 
     @on(SessionOpened)
-    def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+    def forget_last_result(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         self._finished.pop(event.evse, None)
         self._notice.pop(event.evse, None)
         session = self._site.evses[event.evse].session
@@ -193,7 +193,7 @@ class Display:
         return iter(())
 
     @on(SessionClosed)
-    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+    def show_session_result(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         session = self._ending.pop(event.evse, None)
         if session is None or session.stop is None:
@@ -212,10 +212,10 @@ class Display:
             session=event.session,
         )
         yield WakeMe(f"farewell:{event.evse}", until)
-        yield from self._show(evse, now)
+        yield from self._show_evse(evse, now)
 
     @on(CostChanged)
-    def settled(self, event: CostChanged, now: Moment) -> Iterator[Yielded]:
+    def show_final_cost(self, event: CostChanged, now: Moment) -> Iterator[Yielded]:
         """Show the final cost. It may come after the cable has gone: leave time to read it."""
         result, account = self._finished.get(event.evse), self._site.evses[event.evse].account
         if account is None or not account.over or account.cost is None or not account.cost.final:
@@ -227,41 +227,41 @@ class Display:
         yield WakeMe(f"farewell:{event.evse}", self._finished[event.evse].until_s)
 
     @on(ButtonsKnown)
-    def buttons(self, event: ButtonsKnown, now: Moment) -> Iterator[Yielded]:
+    def note_language_button(self, event: ButtonsKnown, now: Moment) -> Iterator[Yielded]:
         if "language" in event.names and not self._language_button:
             self._language_button = True
-            yield from self._all(now)
+            yield from self._show_all_evses(now)
 
     @on(ButtonPressed)
-    def button(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
+    def switch_language(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
         if event.name != "language":
             return
         languages = self._site.languages
         position = languages.index(self._site.language) if self._site.language in languages else -1
         self._site.language = languages[(position + 1) % len(languages)]
         yield Remember("screen", "language", {"code": self._site.language})
-        yield from self._all(now)
+        yield from self._show_all_evses(now)
 
     @on(OutletChosen)
-    def outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
+    def show_chosen_outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
         """Count an act, so that this screen is seen even if it has not changed."""
         self._count_act(event.evse)
-        yield from self._show(self._site.evses[event.evse], now)
+        yield from self._show_evse(self._site.evses[event.evse], now)
 
     # --- the screen --------------------------------------------------------------------------------------------
 
-    def _all(self, now: Moment) -> Iterator[Yielded]:
+    def _show_all_evses(self, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
-            yield from self._show(evse, now)
+            yield from self._show_evse(evse, now)
 
-    def _show(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
-        name, detail, values = self._screen(evse, now)
-        if problem := self._misleading(str(values.get("qr_url") or "")):
+    def _show_evse(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+        name, detail, values = self._select_screen(evse, now)
+        if problem := self._qr_address_problem(str(values.get("qr_url") or "")):
             values = {**values, "qr_url": "", "no_code": "unavailable"}
             if (evse.number, problem) not in self._misled:
                 self._misled.add((evse.number, problem))
                 yield Note(evse.number, f"a QR code is not shown, its address {problem}", "display")
-        values = {**self._common(evse, now), **values}
+        values = {**self._common_values(evse, now), **values}
         if _shows_an_act(self._shown.get(evse.number), name, detail, values):
             self._count_act(evse.number)
         screen = Screen(name, self._site.language, detail, values, self._acts.get(evse.number, 0))
@@ -270,13 +270,13 @@ class Display:
             yield Show(evse.number, screen)
         if name in (ScreenName.PLUG_IN, ScreenName.CHOOSE_OUTLET):
             yield WakeMe(f"countdown:{evse.number}", now.t_s + self._site.io_s)
-        evse.lamp = self._lamp(evse, name)
+        evse.lamp = self._select_lamp(evse, name)
         lamp = SetLamp(evse.number, evse.lamp, self._site.settings.number("light_intensity"))
         if lamp != self._lamps.get(evse.number):
             self._lamps[evse.number] = lamp
             yield lamp
 
-    def _misleading(self, url: str) -> str:
+    def _qr_address_problem(self, url: str) -> str:
         """Return why drivers must not be led to this address, "" if they may. Every code on the
         screen is checked here, whatever has set its address."""
         return address_problem(url, self._site.web_payment.hosts) if url else ""
@@ -284,7 +284,7 @@ class Display:
     def _count_act(self, number: EvseId) -> None:
         self._acts[number] = self._acts.get(number, 0) + 1
 
-    def _common(self, evse: Evse, now: Moment) -> Values:
+    def _common_values(self, evse: Evse, now: Moment) -> Values:
         site = self._site
         offset = offset_min(site.settings, now.utc_s)
         return {
@@ -297,7 +297,7 @@ class Display:
             "time_utc_s": None if now.utc_s is None else now.utc_s // MINUTE_S * MINUTE_S,
         }
 
-    def _screen(self, evse: Evse, now: Moment) -> tuple[ScreenName, str, Values]:
+    def _select_screen(self, evse: Evse, now: Moment) -> tuple[ScreenName, str, Values]:
         """Select the screen: what a driver at this EVSE needs to know now. The first match wins."""
         service = self._site.service(evse)
         notice = self._notice.get(evse.number)
@@ -309,7 +309,7 @@ class Display:
             words = in_language(notice[2], self._site.language)
             return ScreenName.REFUSED, notice[0], {"words": words} if words else {}
         if service is Service.FAULTED and evse.session is None:
-            return ScreenName.OUT_OF_SERVICE, self._fault(evse), {}
+            return ScreenName.OUT_OF_SERVICE, self._heaviest_fault(evse), {}
         if evse.session is None and evse.cable and Fault.UNLOCK_FAILURE in evse.faults:
             return ScreenName.OUT_OF_SERVICE, str(Fault.UNLOCK_FAILURE), {}
         if evse.session is not None and evse.state in (State.ACTIVE, State.ENDING, State.RECOVERING):
@@ -322,20 +322,20 @@ class Display:
             return ScreenName.PLUG_IN, "", {"remaining_s": max(0, ceil(left_s)), **price}
         if self._checking(evse.number):
             return ScreenName.CHECKING, "", {}
-        if (payer_s := waits_s(evse, now)) is not None:
+        if (payer_s := payer_hold_s(evse, now)) is not None:
             return ScreenName.CHECKING, "paying", {"remaining_s": payer_s}
         result = self._finished.get(evse.number)
-        if result and self._reads(evse, result, now):
+        if result and self._shows_result(evse, result, now):
             figures: Values = {"energy_wh": result.energy_wh, "since_s": result.since_s}
-            return ScreenName.FINISHED, result.detail, {**figures, **self._bill(evse, result, now)}
+            return ScreenName.FINISHED, result.detail, {**figures, **self._bill_values(evse, result, now)}
         return self._idle_screen(evse, service, now)
 
-    def _reads(self, evse: Evse, result: Result, now: Moment) -> bool:
+    def _shows_result(self, evse: Evse, result: Result, now: Moment) -> bool:
         if evse.state is State.ENDED:
             return True
         return now.t_s < result.until_s and (evse.state is State.FREE or (result.late and evse.state is State.OCCUPIED))
 
-    def _bill(self, evse: Evse, result: Result, now: Moment) -> Values:
+    def _bill_values(self, evse: Evse, result: Result, now: Moment) -> Values:
         account = evse.account
         if (bill := bill_of(evse, result.session)) is not None:
             return charged(self._site, bill, now)
@@ -410,13 +410,13 @@ class Display:
         should = evse.state is State.ACTIVE and evse.vehicle and not (session.held or self._site.stopping)
         return "refused" if should and not evse.wanted else "station"
 
-    def _fault(self, evse: Evse) -> str:
+    def _heaviest_fault(self, evse: Evse) -> str:
         heavy = [f for f in heaviest_first(frozenset(evse.faults)) if blocks(f)]
         if heavy and heavy[0] in JAMS & evse.latched:  # plugging in again does not help
             return str(Fault.MREC25)
         return str(heavy[0]) if heavy else "StoreFailed"
 
-    def _lamp(self, evse: Evse, name: ScreenName) -> Lamp:
+    def _select_lamp(self, evse: Evse, name: ScreenName) -> Lamp:
         if name in (ScreenName.OUT_OF_SERVICE, ScreenName.OFFLINE, ScreenName.STARTING):
             return Lamp.RED
         if name is ScreenName.CHARGING:

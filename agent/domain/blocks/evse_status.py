@@ -20,16 +20,16 @@ _OF_SERVICE = {
 }
 
 
-class Status:
+class EvseStatus:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._told: dict[tuple[str, EvseId], StatusChanged] = {}
         self._owed: set[tuple[str, EvseId]] = {(link, n) for link in site.links for n in (STATION, *site.evses)}
 
-    def situation(self, number: EvseId, at: Stamp) -> StatusChanged:
+    def derive_status(self, number: EvseId, at: Stamp) -> StatusChanged:
         """The picture of an EVSE, or of the station as a whole (0)."""
         if number == STATION:
-            return self._of_station(at)
+            return self._derive_station_status(at)
         site, evse = self._site, self._site.evses[number]
         service = site.service(evse)
         connector = _OF_SERVICE[service]
@@ -43,13 +43,13 @@ class Status:
             evse=number,
             at=at,
             connector=connector,
-            charging=_charging(evse),
+            charging=_reported_charging_state(evse),
             authorised=evse.grant is not None or evse.state is State.BEGINNING,
             ended=evse.over,
             faults=heaviest_first(frozenset(faults)),
         )
 
-    def _of_station(self, at: Stamp) -> StatusChanged:
+    def _derive_station_status(self, at: Stamp) -> StatusChanged:
         connector = ConnectorStatus.AVAILABLE if self._site.operative else ConnectorStatus.UNAVAILABLE
         faults: tuple[Fault, ...] = ()
         if not self._site.store_ok:
@@ -57,45 +57,45 @@ class Status:
         return StatusChanged(STATION, at, connector, faults=faults)
 
     @on(SituationChanged)
-    def changed(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
+    def report_changed_status(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         numbers = (STATION, *self._site.evses) if event.evse == STATION else (event.evse,)
         for link in self._site.links:
             for number in numbers:
-                yield from self._tell(link, number, now)
+                yield from self._report_status(link, number, now)
 
-    def _tell(self, link: str, number: EvseId, now: Moment) -> Iterator[Yielded]:
+    def _report_status(self, link: str, number: EvseId, now: Moment) -> Iterator[Yielded]:
         """Nothing is said of an EVSE whose board nobody has seen yet, and nothing twice."""
         evse = self._site.evses.get(number)
         if evse is not None and not evse.known and not evse.faults:
             return
-        new, old = self.situation(number, now.stamp), self._told.get((link, number))
+        new, old = self.derive_status(number, now.stamp), self._told.get((link, number))
         owed = (link, number) in self._owed and self._site.link_up.get(link, False)
-        if not owed and old is not None and _same(old, new):
+        if not owed and old is not None and _is_same_status(old, new):
             return
         self._told[(link, number)] = new
         if owed:
             self._owed.discard((link, number))
-            new = _forced(new)
+            new = _force_report(new)
         yield Tell(link, new)
 
     @on(LinkChanged)
-    def link(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
+    def report_status_after_connect(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
         """After the boot every connector is told; after a mere loss of the line only what has changed (the dialect
         compares with what it told)."""
         self._site.link_up[event.link] = event.up
         yield SituationChanged(STATION)
 
     @on(BoardOpened, FaultRaised)
-    def seen(self, event: BoardOpened | FaultRaised, now: Moment) -> Iterator[Yielded]:
+    def update_status_on_board_event(self, event: BoardOpened | FaultRaised, now: Moment) -> Iterator[Yielded]:
         yield SituationChanged(event.evse)
 
-    def again(self, link: str, number: EvseId | None, now: Moment) -> Iterator[Yielded]:
+    def resend_status(self, link: str, number: EvseId | None, now: Moment) -> Iterator[Yielded]:
         """Told although nothing changed (TriggerMessage)."""
         for n in (STATION, *self._site.evses) if number is None else (number,):
-            yield Tell(link, _forced(self.situation(n, now.stamp)))
+            yield Tell(link, _force_report(self.derive_status(n, now.stamp)))
 
 
-def _charging(evse: Evse) -> ChargingState:
+def _reported_charging_state(evse: Evse) -> ChargingState:
     waits = evse.resumed and evse.charging is ChargingState.EV_CONNECTED
     if evse.state is State.RECOVERING or (evse.state is State.ACTIVE and waits):
         return ChargingState.SUSPENDED_EVSE  # 1.6 4.9 knows no way back from a transaction to Preparing
@@ -121,13 +121,13 @@ def _outlives_its_faults(evse: Evse) -> bool:
     return charging and heavy <= GRACE_S.keys() - {Fault.BOARD_SILENT}
 
 
-def _forced(status: StatusChanged) -> StatusChanged:
+def _force_report(status: StatusChanged) -> StatusChanged:
     return StatusChanged(
         status.evse, status.at, status.connector, status.charging, status.authorised, status.ended, status.faults, True
     )
 
 
-def _same(a: StatusChanged, b: StatusChanged) -> bool:
+def _is_same_status(a: StatusChanged, b: StatusChanged) -> bool:
     return (a.connector, a.charging, a.authorised, a.ended, a.faults) == (
         b.connector,
         b.charging,

@@ -31,7 +31,7 @@ _LASTING = frozenset(f for f in CATALOGUE if blocks(f)) - KEPT - GRACE_S.keys()
 """What a board may show that blocks as long as it is there, and at once."""
 
 
-class Latches:
+class FaultLatching:
     """Before the availability, which adds what is new to ``Evse.faults``."""
 
     def __init__(self, site: Site) -> None:
@@ -42,7 +42,7 @@ class Latches:
         """What blocks and is not over, on disk."""
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def restore_latched_faults(self, event: Started, now: Moment) -> Iterator[Yielded]:
         for key, record in event.remembered.get("latched", {}).items():
             evse = self._site.evses.get(int(key)) if key.isdecimal() else None
             if evse is not None:
@@ -56,13 +56,17 @@ class Latches:
         yield from ()
 
     @on(FaultRaised)
-    def raised(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
+    def latch_raised_fault(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
-            if event.evse in (STATION, evse.number) and event.fault not in evse.faults and self._latches(evse, event):
+            if (
+                event.evse in (STATION, evse.number)
+                and event.fault not in evse.faults
+                and self._is_latching_fault(evse, event)
+            ):
                 evse.latched.add(event.fault)
                 evse.acknowledged = False
                 if event.fault in _KEPT:
-                    yield self._record(evse)
+                    yield self._record_latched(evse)
             if event.evse in (STATION, evse.number) and (evse.number, event.fault) in self._going:
                 self._going.discard((evse.number, event.fault))
                 yield WakeMe(f"gone:{event.fault}:{evse.number}", None)
@@ -70,14 +74,14 @@ class Latches:
                 self._shown[evse.number].add(event.fault)
                 yield self._record_shown(evse.number)
 
-    def _latches(self, evse: Evse, event: FaultRaised) -> bool:
+    def _is_latching_fault(self, evse: Evse, event: FaultRaised) -> bool:
         if event.fault in JAMS:
             self._jams[evse.number] += 1
             return self._jams[evse.number] >= JAMS_MOST
         return CATALOGUE[event.fault].latched
 
     @on(ContactorClosed)
-    def held(self, event: ContactorClosed, now: Moment) -> Iterator[Yielded]:
+    def forget_lock_jams(self, event: ContactorClosed, now: Moment) -> Iterator[Yielded]:
         """The board locks before it gives power."""
         self._jams.pop(event.evse, None)
         yield from ()
@@ -89,7 +93,7 @@ class Latches:
     # --- gone ----------------------------------------------------------------------------------------------------
 
     @on(FaultGone)
-    def gone(self, event: FaultGone, now: Moment) -> Iterator[Yielded]:
+    def clear_fault_after_delay(self, event: FaultGone, now: Moment) -> Iterator[Yielded]:
         if blocks(event.fault):
             self._going.add((event.evse, event.fault))
             yield WakeMe(f"gone:{event.fault}:{event.evse}", now.t_s + LASTING_S)
@@ -97,29 +101,29 @@ class Latches:
             yield FaultCleared(event.evse, event.fault)
 
     @on(BoardOpened)
-    def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+    def check_faults_of_last_run(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """What was there when the agent went away, and is not any more: since when, nobody has seen."""
         for fault in sorted(self._shown[event.evse] - self._site.evses[event.evse].board_faults):
             yield FaultGone(event.evse, fault)
 
     @on(FaultCleared)
-    def over(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
+    def forget_cleared_fault(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
         for number in self._site.evses if event.evse == STATION else (event.evse,):
             if event.fault in self._shown[number]:
                 self._shown[number].discard(event.fault)
                 yield self._record_shown(number)
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def clear_fault_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, rest = event.key.partition(":")
         if kind == "gone":
             name, _, number = rest.rpartition(":")
             evse, fault = self._site.evses[int(number)], Fault(name)
-            if fault in self.going(evse):
+            if fault in self.disappearing_faults(evse):
                 yield FaultCleared(evse.number, fault)
             self._going.discard((evse.number, fault))
 
-    def going(self, evse: Evse) -> frozenset[Fault]:
+    def disappearing_faults(self, evse: Evse) -> frozenset[Fault]:
         """What the board does not show any more, for a moment now."""
         elsewhere = {Fault.POWER_LOSS} if self._site.dark else set()
         gone = {fault for number, fault in self._going if number == evse.number}
@@ -127,28 +131,28 @@ class Latches:
 
     # --- looked at -----------------------------------------------------------------------------------------------
 
-    def lapse(self, evse: Evse) -> None:
+    def lapse_acknowledgement(self, evse: Evse) -> None:
         """What goes by itself, or comes, later on was looked at by nobody. A board that was not there yet has not been
         asked."""
-        evse.acknowledged = evse.acknowledged and not _there(evse)
+        evse.acknowledged = evse.acknowledged and not _is_board_present(evse)
 
-    def prove(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def clear_acknowledged_faults(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """Asked a while after the acknowledgement: what does the board show now, and the meter, which has seen what
         ``leaking.py`` told?"""
         live = {Fault.CONTACTOR_WELDED} if not evse.release and draws(self._site, evse, now) else set()
         gone = evse.latched & _KEPT - evse.board_faults - live
-        if not (gone and _there(evse) and evse.acknowledged):
+        if not (gone and _is_board_present(evse) and evse.acknowledged):
             return
         evse.faults -= gone
         evse.latched -= gone
         self._jams.pop(evse.number, None)
-        yield self._record(evse)
+        yield self._record_latched(evse)
         yield SituationChanged(evse.number)
 
-    def _record(self, evse: Evse) -> Remember:
+    def _record_latched(self, evse: Evse) -> Remember:
         names = sorted(f.value for f in evse.latched & _KEPT)
         return Remember("latched", str(evse.number), {"faults": names} if names else None)
 
 
-def _there(evse: Evse) -> bool:
+def _is_board_present(evse: Evse) -> bool:
     return evse.known and Fault.BOARD_SILENT not in evse.faults

@@ -13,7 +13,7 @@ from agent.domain.orders import Tell
 from agent.model.types import STATION, EvseId, Fault, Moment
 
 
-class Problems:
+class FaultReports:
     """While a backend cannot be reached nothing is kept for it: it is told what has changed when it is back."""
 
     def __init__(self, site: Site) -> None:
@@ -22,18 +22,18 @@ class Problems:
         self._number = 0
 
     @on(LinkChanged)
-    def back(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
+    def report_faults_on_connect(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
-            yield from self._look(event.link, evse, now)
+            yield from self._report_fault_changes(event.link, evse, now)
 
     @on(SituationChanged)
-    def changed(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
+    def report_changed_faults(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         for link in self._site.links:
             for evse in self._site.evses.values():
                 if event.evse in (STATION, evse.number):
-                    yield from self._look(link, evse, now)
+                    yield from self._report_fault_changes(link, evse, now)
 
-    def _look(self, link: str, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _report_fault_changes(self, link: str, evse: Evse, now: Moment) -> Iterator[Yielded]:
         new = frozenset(f for f in evse.faults if CATALOGUE[f].alert)
         old = self._told.get((link, evse.number), frozenset())
         if new == old or not self._site.link_up.get(link):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.blocks.fault_latching import Latches
+from agent.domain.blocks.fault_latching import FaultLatching
 from agent.domain.events import BoardOpened, FaultCleared, FaultRaised, FaultsAcknowledged, Started, TimeCame
 from agent.domain.evse import Evse, Site
 from agent.domain.faults import blocks
@@ -18,14 +18,14 @@ LOOK_S = 5.0
 """After this time a fault is no longer one that the board is about to drop."""
 
 
-class Clearing:
-    def __init__(self, site: Site, latches: Latches) -> None:
+class FaultReset:
+    def __init__(self, site: Site, latches: FaultLatching) -> None:
         self._site, self._latches = site, latches
         self._left: dict[int, int] = {}
         """Tries that are left after a reset."""
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def resume_station_reset(self, event: Started, now: Moment) -> Iterator[Yielded]:
         """A reset of the station ended the process; whether it helped is seen when the boards have told."""
         ordered = event.remembered.get("restart", {}).get("ordered") or {}
         if "Reset" in str(ordered.get("reason", "")):
@@ -34,62 +34,62 @@ class Clearing:
                 self._site.evses[number].acknowledged = bool(ordered.get("hard"))
                 yield WakeMe(f"clear:{number}", now.t_s + LOOK_S)
 
-    def reset(self, number: int, now: Moment) -> Iterator[Yielded]:
+    def reset_evse_faults(self, number: int, now: Moment) -> Iterator[Yielded]:
         """One EVSE starts afresh; its session, if there was one, is closed."""
         self._left[number] = self._site.settings.number("reset_retries")
         self._site.evses[number].acknowledged = True
         yield ClearFaults(number)
-        yield from self._look_at(self._site.evses[number], now)
+        yield from self._schedule_fault_check(self._site.evses[number], now)
 
-    def _look_at(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _schedule_fault_check(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """A weld shows in the meter."""
         if Fault.CONTACTOR_WELDED in evse.latched:
             yield ReadMeter(evse.number, "clear")
         yield WakeMe(f"clear:{evse.number}", now.t_s + LOOK_S)
 
     @on(FaultsAcknowledged)
-    def acknowledged(self, event: FaultsAcknowledged, now: Moment) -> Iterator[Yielded]:
+    def reset_on_acknowledgement(self, event: FaultsAcknowledged, now: Moment) -> Iterator[Yielded]:
         """On the spot."""
         if self._site.evses[event.evse].latched:
-            yield from self.reset(event.evse, now)
+            yield from self.reset_evse_faults(event.evse, now)
 
     @on(TimeCame)
-    def look(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def check_reset_outcome(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind != "clear":
             return
         evse = self._site.evses[int(number)]
-        yield from self._latches.prove(evse, now)
-        going = self._latches.going(evse)
-        if not _blocked(evse, going):
-            self._latches.lapse(evse)
-            yield from self._in_order(evse)
+        yield from self._latches.clear_acknowledged_faults(evse, now)
+        going = self._latches.disappearing_faults(evse)
+        if not _is_blocked(evse, going):
+            self._latches.lapse_acknowledgement(evse)
+            yield from self._clear_reset_failure(evse)
             return
         if self._left.get(evse.number, 0) > 0:
             self._left[evse.number] -= 1
             yield ClearFaults(evse.number)
             yield WakeMe(event.key, now.t_s + LOOK_S)
         else:
-            self._latches.lapse(evse)
+            self._latches.lapse_acknowledgement(evse)
             yield FaultRaised(evse.number, Fault.RESET_FAILURE)
 
     @on(BoardOpened)
-    def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+    def check_slow_board(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """A board that took its time is looked at all the same."""
         evse = self._site.evses[event.evse]
         if evse.acknowledged:
-            yield from self._look_at(evse, now)
+            yield from self._schedule_fault_check(evse, now)
 
     @on(FaultCleared)
-    def cleared(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
+    def end_reset_failure(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
-            if not _blocked(evse):
-                yield from self._in_order(evse)
+            if not _is_blocked(evse):
+                yield from self._clear_reset_failure(evse)
 
-    def _in_order(self, evse: Evse) -> Iterator[Yielded]:
+    def _clear_reset_failure(self, evse: Evse) -> Iterator[Yielded]:
         if Fault.RESET_FAILURE in evse.faults:
             yield FaultCleared(evse.number, Fault.RESET_FAILURE)
 
 
-def _blocked(evse: Evse, going: frozenset[Fault] = frozenset()) -> bool:
+def _is_blocked(evse: Evse, going: frozenset[Fault] = frozenset()) -> bool:
     return any(map(blocks, evse.faults - going))

@@ -78,12 +78,12 @@ class _Job:
     before: str = ""
     """What ran when the installation began, as the updater calls it; "": it did not say."""
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in _OWN}
         return own | {name: getattr(self.ask, name) for name in _KEPT}
 
     @classmethod
-    def of(cls, r: Any) -> _Job:
+    def from_record(cls, r: Any) -> _Job:
         """Raises ``KeyError``, ``TypeError``, ``ValueError``."""
         ask = AskFirmware(**{name: r[name] for name in _KEPT if name in r})
         job = cls(str(r["id"]), str(r["link"]), ask, Phase(r["phase"]), int(r["tries"]))
@@ -98,7 +98,7 @@ _KEPT = (
 )  # fmt: skip
 
 
-class Firmware:
+class FirmwareUpdate:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._job: _Job | None = None
@@ -106,7 +106,7 @@ class Firmware:
         self._pending = False
         self._version = ""
 
-    def status(self, extended: bool) -> FirmwareStatus:
+    def current_status(self, extended: bool) -> FirmwareStatus:
         """What a trigger is answered with."""
         job = self._job
         if job is None:
@@ -117,82 +117,82 @@ class Firmware:
     # --- asked -------------------------------------------------------------------------------------------------
 
     @answers(AskFirmware)
-    def asked(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_update_firmware(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskFirmware)
         able = self._site.updater and self._site.can_fetch(ask.location)
         able = able and bool(ask.signature or not self._site.settings.flag("signed_firmware_required"))
-        if self._writes() or not able or self._judging is not None:
-            yield from self._reject(event, ask)
+        if self._is_installing() or not able or self._judging is not None:
+            yield from self._reject_update(event, ask)
             return
         if ask.certificate:
             self._judging = (event, ask)
             yield JudgeSigner(event.request, ask.certificate)
             return
-        yield from self._accept(event, ask, now)
+        yield from self._accept_update(event, ask, now)
 
     @on(SignerJudged)
-    def judged(self, event: SignerJudged, now: Moment) -> Iterator[Yielded]:
+    def continue_after_signer_check(self, event: SignerJudged, now: Moment) -> Iterator[Yielded]:
         if self._judging is None or self._judging[0].request != event.job:
             return
         (asked, ask), self._judging = self._judging, None
         if event.accepted:
-            yield from self._accept(asked, ask, now)
+            yield from self._accept_update(asked, ask, now)
             return
         yield Reply(asked.link, asked.request, "InvalidCertificate")
         yield SecurityNoticed(SecurityEvent.INVALID_SIGNING_CERTIFICATE, link=asked.link)
 
-    def _writes(self) -> bool:
+    def _is_installing(self) -> bool:
         """Is a system being written or booted? Nothing takes that job's place, and nobody may charge meanwhile."""
         return self._job is not None and self._job.phase in (Phase.INSTALLING, Phase.BOOTING)
 
-    def _reject(self, event: Asked, ask: AskFirmware) -> Iterator[Yielded]:
+    def _reject_update(self, event: Asked, ask: AskFirmware) -> Iterator[Yielded]:
         yield Reply(event.link, event.request, "Rejected")
         if ask.request_id is None:  # 1.x has no word for no in its answer
             yield Tell(event.link, FirmwareStatus("DownloadFailed"))
 
-    def _accept(self, event: Asked, ask: AskFirmware, now: Moment) -> Iterator[Yielded]:
+    def _accept_update(self, event: Asked, ask: AskFirmware, now: Moment) -> Iterator[Yielded]:
         """A newer request takes the place of one that is not being installed yet. Judging its signer takes a while:
         the one before may have come so far in the meantime."""
-        if self._writes():
-            yield from self._reject(event, ask)
+        if self._is_installing():
+            yield from self._reject_update(event, ask)
             return
         replaced = self._job
         yield Reply(event.link, event.request, "AcceptedCanceled" if replaced else "Accepted")
         if replaced:
             yield DropFirmware(replaced.id)
         self._job = _Job(f"{event.request}@{now.t_s:.3f}", event.link, ask)
-        yield from self._keep_shut(False)
+        yield from self._block_new_sessions(False)
         if now.utc_s is not None and ask.retrieve_utc_s > now.utc_s + 1:
-            yield from self._step(Phase.FETCH_LATER, "DownloadScheduled")
+            yield from self._enter_phase(Phase.FETCH_LATER, "DownloadScheduled")
             yield WakeMe(DUE, now.t_s + ask.retrieve_utc_s - now.utc_s)
         else:
-            yield from self._fetch()
+            yield from self._start_download()
 
     # --- fetching ----------------------------------------------------------------------------------------------
 
-    def _fetch(self) -> Iterator[Yielded]:
+    def _start_download(self) -> Iterator[Yielded]:
         assert self._job is not None
         self._job.tries += 1
-        yield from self._step(Phase.FETCHING, "Downloading")
+        yield from self._enter_phase(Phase.FETCHING, "Downloading")
         yield WakeMe(DUE, None)
         yield FetchFirmware(self._job.id, self._job.ask.location)
 
     @on(FirmwareFetched)
-    def fetched(self, event: FirmwareFetched, now: Moment) -> Iterator[Yielded]:
-        job = self._of(event, Phase.FETCHING)
+    def finish_download(self, event: FirmwareFetched, now: Moment) -> Iterator[Yielded]:
+        job = self._job_waiting_for(event, Phase.FETCHING)
         if job is None:
             return
         if event.ok:
-            yield from self._step(Phase.CHECKING, "Downloaded")
-            yield from self._check(now)
+            yield from self._enter_phase(Phase.CHECKING, "Downloaded")
+            yield from self._check_signature(now)
         elif job.tries <= job.ask.retries:
             yield WakeMe(DUE, now.t_s + max(job.ask.retry_interval_s, RETRY_LEAST_S))
-            yield from self._step(Phase.FETCH_LATER)
+            yield from self._enter_phase(Phase.FETCH_LATER)
         else:
-            yield from self._end("DownloadFailed")
+            yield from self._end_job("DownloadFailed")
 
-    def _check(self, now: Moment) -> Iterator[Yielded]:
+    def _check_signature(self, now: Moment) -> Iterator[Yielded]:
         assert self._job is not None
         ask = self._job.ask
         if ask.signature:
@@ -201,15 +201,15 @@ class Firmware:
             yield from self._await_install(now)
 
     @on(FirmwareChecked)
-    def checked(self, event: FirmwareChecked, now: Moment) -> Iterator[Yielded]:
-        job = self._of(event, Phase.CHECKING)
+    def finish_signature_check(self, event: FirmwareChecked, now: Moment) -> Iterator[Yielded]:
+        job = self._job_waiting_for(event, Phase.CHECKING)
         if job is None:
             return
         if event.ok:
-            yield from self._tell("SignatureVerified")
+            yield from self._report_firmware_status("SignatureVerified")
             yield from self._await_install(now)
             return
-        yield from self._end("InvalidSignature")
+        yield from self._end_job("InvalidSignature")
         yield SecurityNoticed(SecurityEvent.INVALID_FIRMWARE_SIGNATURE, link=job.link)
 
     # --- installing --------------------------------------------------------------------------------------------
@@ -219,44 +219,44 @@ class Firmware:
         assert self._job is not None
         at = self._job.ask.install_utc_s
         if at is not None and now.utc_s is not None and at > now.utc_s + 1:
-            yield from self._step(Phase.INSTALL_LATER, "InstallScheduled")
+            yield from self._enter_phase(Phase.INSTALL_LATER, "InstallScheduled")
             yield WakeMe(DUE, now.t_s + at - now.utc_s)
             return
-        yield from self._keep_shut(True)
-        if self._busy():
-            yield from self._step(Phase.INSTALL_LATER, "InstallScheduled")
+        yield from self._block_new_sessions(True)
+        if self._is_station_in_use():
+            yield from self._enter_phase(Phase.INSTALL_LATER, "InstallScheduled")
         else:
             self._job.before = self._version
-            yield from self._step(Phase.INSTALLING, "Installing")
+            yield from self._enter_phase(Phase.INSTALLING, "Installing")
             yield InstallFirmware(self._job.id)
 
-    def _busy(self) -> bool:
+    def _is_station_in_use(self) -> bool:
         waiting = (State.AUTHORISED, State.BEGINNING)
         return any(e.session is not None or e.state in waiting for e in self._site.evses.values())
 
     @on(SessionClosed, GrantDropped)
-    def free(self, event: SessionClosed | GrantDropped, now: Moment) -> Iterator[Yielded]:
+    def install_when_idle(self, event: SessionClosed | GrantDropped, now: Moment) -> Iterator[Yielded]:
         if self._job is not None and self._job.phase is Phase.INSTALL_LATER and self._site.updating:
             yield from self._await_install(now)
 
     @on(FirmwareInstalled)
-    def installed(self, event: FirmwareInstalled, now: Moment) -> Iterator[Yielded]:
-        job = self._of(event, Phase.INSTALLING)
+    def finish_installation(self, event: FirmwareInstalled, now: Moment) -> Iterator[Yielded]:
+        job = self._job_waiting_for(event, Phase.INSTALLING)
         if job is None:
             return
         match event.outcome:
             case Install.DONE:
-                yield from self._good(job, now)
+                yield from self._finish_successfully(job, now)
             case Install.REBOOT:
-                yield from self._step(Phase.BOOTING, "InstallRebooting")
+                yield from self._enter_phase(Phase.BOOTING, "InstallRebooting")
                 yield Restart(hard=True, reason=FIRMWARE_UPDATE)
             case Install.UNFIT:
-                yield from self._end("InstallVerificationFailed")
+                yield from self._end_job("InstallVerificationFailed")
             case _:
-                yield from self._end("InstallationFailed")
+                yield from self._end_job("InstallationFailed")
 
     @on(FirmwareBooted)
-    def booted(self, event: FirmwareBooted, now: Moment) -> Iterator[Yielded]:
+    def confirm_booted_firmware(self, event: FirmwareBooted, now: Moment) -> Iterator[Yielded]:
         """The updater says what runs. A pending system is committed once the backend has accepted its boot."""
         self._pending = event.pending
         if event.version and event.version != self._version:
@@ -264,29 +264,29 @@ class Firmware:
             yield Remember("firmware", "version", {"version": event.version})
         job = self._job if self._job is not None and self._job.phase is Phase.BOOTING else None
         if job is not None and event.fell_back:
-            yield from self._end("InstallationFailed")
+            yield from self._end_job("InstallationFailed")
         elif event.pending:
             yield WakeMe(GRACE, now.t_s + OFFLINE_GRACE_S)
             if self._site.online:
-                yield from self._commit(now)
+                yield from self._commit_firmware(now)
         elif job is not None:
-            yield from self._cut_short(job, event.version, now)
+            yield from self._resume_interrupted_boot(job, event.version, now)
 
-    def _cut_short(self, job: _Job, version: str, now: Moment) -> Iterator[Yielded]:
+    def _resume_interrupted_boot(self, job: _Job, version: str, now: Moment) -> Iterator[Yielded]:
         """Killed on one side of the boot: after the commit, then something else runs than before, or before the boot,
         then the file is installed again, which does no harm."""
         if version and job.before and version != job.before:
-            yield from self._good(job, now)
+            yield from self._finish_successfully(job, now)
         else:
             yield from self._await_install(now)
 
     @on(LinkChanged)
-    def link(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
+    def commit_after_registration(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
         """Registered after the link's own bookkeeping; only the backend that authorises proves a good boot."""
         if event.up and self._site.links and event.link == self._site.links[0]:
-            yield from self._commit(now)
+            yield from self._commit_firmware(now)
 
-    def _commit(self, now: Moment) -> Iterator[Yielded]:
+    def _commit_firmware(self, now: Moment) -> Iterator[Yielded]:
         booting = self._job is not None and self._job.phase is Phase.BOOTING
         if not self._pending:
             return  # the updater has not said yet what runs, or there is nothing to commit
@@ -294,82 +294,82 @@ class Firmware:
         yield WakeMe(GRACE, None)
         yield CommitFirmware()
         if booting and self._job is not None:
-            yield from self._good(self._job, now)
+            yield from self._finish_successfully(self._job, now)
 
     # --- time and restart --------------------------------------------------------------------------------------
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def continue_job_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         if event.key == GRACE:
-            yield from self._commit(now)
+            yield from self._commit_firmware(now)
         elif event.key == DUE and self._job is not None:
             if self._job.phase is Phase.FETCH_LATER:
-                yield from self._fetch()
+                yield from self._start_download()
             elif self._job.phase is Phase.INSTALL_LATER:
                 yield from self._await_install(now)
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def resume_firmware_job(self, event: Started, now: Moment) -> Iterator[Yielded]:
         self._version = str(event.remembered.get("firmware", {}).get("version", {}).get("version", ""))
         record = event.remembered.get("firmware", {}).get("job")
         if record is None:
             return
         try:
-            self._job = job = _Job.of(record)
+            self._job = job = _Job.from_record(record)
         except (KeyError, TypeError, ValueError) as e:
             yield Remember("poisoned", "firmware/job", {"why": str(e)})
             yield Remember("firmware", "job", None)
             return
         if job.link not in self._site.links:
-            yield from self._end("")
+            yield from self._end_job("")
         elif job.phase in (Phase.FETCH_LATER, Phase.FETCHING):
             job.phase = Phase.FETCH_LATER
             wait_s = 0.0 if now.utc_s is None else max(0.0, job.ask.retrieve_utc_s - now.utc_s)
             yield WakeMe(DUE, now.t_s + wait_s)
         elif job.phase is Phase.CHECKING:
-            yield from self._check(now)
+            yield from self._check_signature(now)
         elif job.phase is not Phase.BOOTING:
             job.phase = Phase.INSTALL_LATER  # sessions that resume are known by then
             yield WakeMe(DUE, now.t_s + 1.0)
 
     # --- the job -----------------------------------------------------------------------------------------------
 
-    def _of(self, event: FileEvent, phase: Phase) -> _Job | None:
+    def _job_waiting_for(self, event: FileEvent, phase: Phase) -> _Job | None:
         """The job, if this is an answer that it waits for."""
         job = self._job
         return job if job is not None and job.id == event.job and job.phase is phase else None
 
-    def _step(self, phase: Phase, status: str = "") -> Iterator[Yielded]:
+    def _enter_phase(self, phase: Phase, status: str = "") -> Iterator[Yielded]:
         assert self._job is not None
         self._job.phase = phase
-        tell = list(self._tell(status)) if status else []
-        yield Remember("firmware", "job", self._job.record())
+        tell = list(self._report_firmware_status(status)) if status else []
+        yield Remember("firmware", "job", self._job.to_record())
         yield from tell
 
-    def _tell(self, status: str) -> Iterator[Yielded]:
+    def _report_firmware_status(self, status: str) -> Iterator[Yielded]:
         """Each status once: a second attempt is still downloading."""
         job = self._job
         if job is not None and status != job.told:
             job.told = status
             yield Tell(job.link, FirmwareStatus(status, job.ask.request_id, job.ask.request_id is not None))
 
-    def _good(self, job: _Job, now: Moment) -> Iterator[Yielded]:
-        yield from self._end("Installed")
+    def _finish_successfully(self, job: _Job, now: Moment) -> Iterator[Yielded]:
+        yield from self._end_job("Installed")
         yield SecurityNoticed(SecurityEvent.FIRMWARE_UPDATED, self._version)
 
-    def _end(self, status: str) -> Iterator[Yielded]:
+    def _end_job(self, status: str) -> Iterator[Yielded]:
         """The job is over; the station is open again."""
         job = self._job
         assert job is not None
         if status:
-            yield from self._tell(status)
+            yield from self._report_firmware_status(status)
         self._job = None
         yield Remember("firmware", "job", None)
         yield WakeMe(DUE, None)
         yield DropFirmware(job.id)
-        yield from self._keep_shut(False)
+        yield from self._block_new_sessions(False)
 
-    def _keep_shut(self, on: bool) -> Iterator[Yielded]:
+    def _block_new_sessions(self, on: bool) -> Iterator[Yielded]:
         before, self._site.updating = self._site.updating, on
         if before != on:
             yield SituationChanged(STATION)

@@ -18,7 +18,7 @@ AGAIN_S = 5.0
 _SAID_NO = (TriggerReason.REMOTE_STOP, TriggerReason.UNLOCK_COMMAND, TriggerReason.RESET_COMMAND)
 
 
-class Vending:
+class FreeVending:
     """``closed``: may nobody begin there?"""
 
     def __init__(self, site: Site, closed: Callable[[Evse], bool]) -> None:
@@ -28,12 +28,12 @@ class Vending:
         self._resting: set[EvseId] = set()
 
     @on(VehicleConnected, VehicleLeft)
-    def anew(self, event: VehicleConnected | VehicleLeft, now: Moment) -> Iterator[Yielded]:
+    def forget_stopped_vehicle(self, event: VehicleConnected | VehicleLeft, now: Moment) -> Iterator[Yielded]:
         self._stopped.discard(event.evse)
         yield from ()
 
     @on(GrantDropped)
-    def dropped(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
+    def pause_after_failed_begin(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
         if not self._site.free_vending:
             return
         if event.trigger in _SAID_NO:
@@ -44,18 +44,18 @@ class Vending:
         yield WakeMe(timer("vending", evse), now.t_s + AGAIN_S * self._site.io_s)
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def end_pause_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             if event.key == timer("vending", evse):
                 self._resting.discard(evse.number)
                 yield SituationChanged(evse.number)
 
     @on(SituationChanged)
-    def look(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
+    def authorize_waiting_vehicles(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values() if self._site.free_vending else ():
-            if event.evse in (STATION, evse.number) and self._waits(evse) and not self._closed(evse):
+            if event.evse in (STATION, evse.number) and self._is_vehicle_waiting(evse) and not self._closed(evse):
                 yield TokenAccepted(evse.number, FREE_TOKEN, Verdict(AuthorizationStatus.ACCEPTED))
 
-    def _waits(self, evse: Evse) -> bool:
+    def _is_vehicle_waiting(self, evse: Evse) -> bool:
         here = evse.vehicle and not evse.spent and evse.state is State.OCCUPIED
         return here and evse.number not in self._stopped | self._resting

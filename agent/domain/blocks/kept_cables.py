@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.blocks.cable_lock import KEEPING, Lock
+from agent.domain.blocks.cable_lock import KEEPING, CableLock
 from agent.domain.events import (
     BoardOpened,
     CableClaimed,
@@ -27,18 +27,18 @@ from agent.model.types import Moment
 class KeptCables:
     """Before the lock, which holds what is kept."""
 
-    def __init__(self, site: Site, lock: Lock) -> None:
+    def __init__(self, site: Site, lock: CableLock) -> None:
         self._site, self._lock = site, lock
 
     @on(SessionClosed)
-    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+    def keep_cable_after_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        if event.token is not None and evse.known and self._lock.stays(evse, event):
+        if event.token is not None and evse.known and self._lock.waits_for_driver_card(evse, event):
             evse.kept = KeptCable(event.token, event.group)
             yield Remember("kept_cable", str(evse.number), evse.kept.record())
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def restore_kept_cables(self, event: Started, now: Moment) -> Iterator[Yielded]:
         known = {str(number): evse for number, evse in self._site.evses.items()}
         for key, record in event.remembered.get("kept_cable", {}).items():
             try:
@@ -47,27 +47,27 @@ class KeptCables:
                 yield Remember("kept_cable", key, None)
 
     @on(CableClaimed)
-    def claimed(self, event: CableClaimed, now: Moment) -> Iterator[Yielded]:
+    def free_claimed_cable(self, event: CableClaimed, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        yield from self._drop(evse)
-        yield from self._lock.let_go(evse, now)
+        yield from self._forget_kept_cable(evse)
+        yield from self._lock.free_cable_until_unlocked(evse, now)
 
     @on(SettingChanged)
-    def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
+    def free_cables_on_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
         if event.name == KEEPING and self._site.settings.flag(KEEPING):
             yield from (CableClaimed(evse.number) for evse in self._site.evses.values() if evse.trapped)
 
     @on(CableRemoved, SessionOpened)
-    def removed(self, event: CableRemoved | SessionOpened, now: Moment) -> Iterator[Yielded]:
-        yield from self._drop(self._site.evses[event.evse])
+    def forget_removed_cable(self, event: CableRemoved | SessionOpened, now: Moment) -> Iterator[Yielded]:
+        yield from self._forget_kept_cable(self._site.evses[event.evse])
 
     @on(BoardOpened)
-    def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+    def forget_missing_cable(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if not evse.cable:
-            yield from self._drop(evse)
+            yield from self._forget_kept_cable(evse)
 
-    def _drop(self, evse: Evse) -> Iterator[Yielded]:
+    def _forget_kept_cable(self, evse: Evse) -> Iterator[Yielded]:
         if evse.kept is not None:
             evse.kept = None
             yield Remember("kept_cable", str(evse.number), None)

@@ -20,18 +20,18 @@ from agent.model.types import AuthorizationStatus, Moment, Token, Verdict
 KIND, ABOUT = "list", "list_version"
 
 
-class Lists:
+class LocalAuthListBlock:
     def __init__(self, site: Site) -> None:
         self._site = site
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def restore_local_list(self, event: Started, now: Moment) -> Iterator[Yielded]:
         """Entries that were lost since (a damaged file) leave version 0: the backend sends the list anew."""
         ours, about = self._site.local_list, event.remembered.get(ABOUT, {}).get("now", {})
         shared: dict[tuple[Any, ...], Verdict] = {}
         for name, record in event.remembered.get(KIND, {}).items():
             try:
-                ours.entries[name] = _read(record, shared)
+                ours.entries[name] = _entry_from_record(record, shared)
             except (ValueError, TypeError):
                 yield Remember(KIND, name, None)
         whole = about.get("entries") == len(ours.entries)
@@ -39,17 +39,17 @@ class Lists:
         ours.version = version if whole and isinstance(version, int) else 0
 
     @answers(AskListVersion)
-    def version(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_get_local_list_version(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         on = self._site.settings.flag("local_list_enabled")
         data = {"version": self._site.local_list.version if on else 0}
         yield Reply(event.link, event.request, "Accepted" if on else "NotSupported", data)
 
     @answers(AskSendList)
-    def update(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_send_local_list(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask, ours = event.ask, self._site.local_list
         assert isinstance(ask, AskSendList)
         new = {key(value): verdict for value, verdict in ask.entries}
-        refusal = self._refusal(ask, new)
+        refusal = self._update_refusal(ask, new)
         if refusal:
             yield Reply(event.link, event.request, refusal)
             return
@@ -57,12 +57,12 @@ class Lists:
             del ours.entries[name]
             yield Remember(KIND, name, None)
         for name, verdict in new.items():
-            yield from self._put(name, verdict)
+            yield from self._put_list_entry(name, verdict)
         ours.version = ask.version if new or not ask.full else 0
         yield Remember(ABOUT, "now", {"version": ours.version, "entries": len(ours.entries)})
         yield Reply(event.link, event.request, "Accepted")
 
-    def _put(self, name: str, verdict: Verdict | None) -> Iterator[Yielded]:
+    def _put_list_entry(self, name: str, verdict: Verdict | None) -> Iterator[Yielded]:
         entries = self._site.local_list.entries
         if entries.get(name) == verdict:
             return
@@ -71,16 +71,16 @@ class Lists:
             yield Remember(KIND, name, None)
         else:
             entries[name] = verdict
-            yield Remember(KIND, name, _record(verdict))
+            yield Remember(KIND, name, _entry_to_record(verdict))
 
-    def forget(self, token: Token) -> Iterator[Yielded]:
+    def forget_token(self, token: Token) -> Iterator[Yielded]:
         """Off the list, whose version stays: the backend has asked for it."""
         ours = self._site.local_list
         if key(token.value) in ours.entries:
-            yield from self._put(key(token.value), None)
+            yield from self._put_list_entry(key(token.value), None)
             yield Remember(ABOUT, "now", {"version": ours.version, "entries": len(ours.entries)})
 
-    def _refusal(self, ask: AskSendList, new: Mapping[str, Verdict | None]) -> str:
+    def _update_refusal(self, ask: AskSendList, new: Mapping[str, Verdict | None]) -> str:
         """Why this update is not taken at all; "" if it is. A full list says of every token what it is worth; tokens
         are unique; versions begin with 1, and a differential one is newer than what is there."""
         settings, ours = self._site.settings, self._site.local_list
@@ -98,7 +98,7 @@ class Lists:
         return "Failed" if too_many or len(new) > settings.number("list_max_items") else ""
 
 
-def _record(verdict: Verdict) -> dict[str, Any]:
+def _entry_to_record(verdict: Verdict) -> dict[str, Any]:
     """Short, since there may be thousands."""
     record: dict[str, Any] = {"status": verdict.status.value}
     if verdict.group is not None:
@@ -110,7 +110,7 @@ def _record(verdict: Verdict) -> dict[str, Any]:
     return record
 
 
-def _read(record: Mapping[str, Any], shared: dict[tuple[Any, ...], Verdict]) -> Verdict:
+def _entry_from_record(record: Mapping[str, Any], shared: dict[tuple[Any, ...], Verdict]) -> Verdict:
     """Equal verdicts are one object: most entries of a list say the same. Raises ``ValueError``, ``TypeError``."""
     status, group, expires = record.get("status"), record.get("group"), record.get("expires_utc_s")
     evses = tuple(int(number) for number in record.get("evses", ()))

@@ -27,20 +27,20 @@ class _Job:
     ask: AskLog
     tries: int = 0
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         ask = {name: getattr(self.ask, name) for name in _KEPT}
         return {"id": self.id, "link": self.link, "name": self.name, "tries": self.tries} | ask
 
     @classmethod
-    def of(cls, r: Any) -> _Job:
+    def from_record(cls, r: Any) -> _Job:
         """Raises ``KeyError``, ``TypeError``, ``ValueError``."""
         ask = AskLog(**{name: r[name] for name in _KEPT if name in r})
         return cls(str(r["id"]), str(r["link"]), str(r["name"]), ask, int(r["tries"]))
 
-    def status(self, word: str) -> LogStatus:
+    def status_message(self, word: str) -> LogStatus:
         return LogStatus(word, self.ask.request_id, self.ask.request_id is not None)
 
-    def order(self) -> SendLog:
+    def upload_order(self) -> SendLog:
         a = self.ask
         return SendLog(self.id, a.location, self.name, a.security, a.oldest_utc_s, a.latest_utc_s)
 
@@ -48,18 +48,18 @@ class _Job:
 _KEPT = ("location", "security", "request_id", "retries", "retry_interval_s", "oldest_utc_s", "latest_utc_s")
 
 
-class Logs:
+class LogUpload:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._job: _Job | None = None
 
-    def status(self, extended: bool) -> LogStatus:
+    def current_status(self, extended: bool) -> LogStatus:
         """What a trigger is answered with."""
-        told = self._job.status("Uploading") if self._job is not None else LogStatus(extended=extended)
+        told = self._job.status_message("Uploading") if self._job is not None else LogStatus(extended=extended)
         return replace(told, forced=True)
 
     @answers(AskLog)
-    def asked(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_get_log(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         """A newer request takes the place of the one that runs; not that of a backend which only looks on."""
         ask = event.ask
         assert isinstance(ask, AskLog)
@@ -67,33 +67,33 @@ class Logs:
         if taken or not self._site.can_fetch(ask.location):
             yield Reply(event.link, event.request, "Rejected")
             return
-        name = self._name(ask, now)
+        name = self._log_file_name(ask, now)
         before = self._job
         job = self._job = _Job(f"{event.request}@{now.t_s:.3f}", event.link, name, ask)
-        yield Remember("log", "job", job.record())
+        yield Remember("log", "job", job.to_record())
         yield Reply(event.link, event.request, "AcceptedCanceled" if before else "Accepted", {"filename": name})
         if before is not None:
             yield DropLog(before.id)
-            yield Tell(before.link, before.status("AcceptedCanceled"))
-        yield from self._send(True)
+            yield Tell(before.link, before.status_message("AcceptedCanceled"))
+        yield from self._start_upload(True)
 
-    def _name(self, ask: AskLog, now: Moment) -> str:
+    def _log_file_name(self, ask: AskLog, now: Moment) -> str:
         """Unique per station and second; fit for any file system."""
         plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in self._site.number)
         kind = "security" if ask.security else "diagnostics"
         return f"{plain or 'station'}-{kind}-{int(now.utc_s if now.utc_s is not None else now.t_s)}.zip"
 
-    def _send(self, tell: bool) -> Iterator[Yielded]:
+    def _start_upload(self, tell: bool) -> Iterator[Yielded]:
         job = self._job
         assert job is not None
         job.tries += 1
         yield WakeMe(AGAIN, None)
         if tell:
-            yield Tell(job.link, job.status("Uploading"))
-        yield job.order()
+            yield Tell(job.link, job.status_message("Uploading"))
+        yield job.upload_order()
 
     @on(LogSent)
-    def sent(self, event: LogSent, now: Moment) -> Iterator[Yielded]:
+    def finish_upload(self, event: LogSent, now: Moment) -> Iterator[Yielded]:
         job = self._job
         if job is None or job.id != event.job:
             return
@@ -103,20 +103,20 @@ class Logs:
         self._job = None
         yield Remember("log", "job", None)
         yield DropLog(job.id)
-        yield Tell(job.link, job.status(event.status))
+        yield Tell(job.link, job.status_message(event.status))
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def retry_upload(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         if event.key == AGAIN and self._job is not None:
-            yield from self._send(False)
+            yield from self._start_upload(False)
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def resume_upload(self, event: Started, now: Moment) -> Iterator[Yielded]:
         record = event.remembered.get("log", {}).get("job")
         if record is None:
             return
         try:
-            job = _Job.of(record)
+            job = _Job.from_record(record)
         except (KeyError, TypeError, ValueError) as e:
             yield Remember("poisoned", "log/job", {"why": str(e)})
             yield Remember("log", "job", None)

@@ -15,7 +15,7 @@ LOST, GONE = "mains:lost", "mains:gone"
 """Timers: the loss has lasted; the back-up supply is used up."""
 
 
-class Power:
+class MainsLoss:
     """A loss that lasts is a fault of every EVSE (``POWER_LOSS`` ends sessions by the fault catalogue). When nobody
     charges any more the process ends in order; the supervisor starts it again.
 
@@ -30,32 +30,34 @@ class Power:
         self._left = False
 
     @on(SupplyChanged)
-    def changed(self, event: SupplyChanged, now: Moment) -> Iterator[Yielded]:
+    def follow_mains_supply(self, event: SupplyChanged, now: Moment) -> Iterator[Yielded]:
         supply = event.supply
         if supply.mains:
             self._lit = True
-            yield from self._back()
+            yield from self._declare_mains_back()
         elif not self._site.dark and (supply.backup is False or not self._lit):
-            yield from self._lost(now)  # nothing carries us, or nothing is at stake: no time for a second look
+            yield from self._declare_mains_lost(
+                now
+            )  # nothing carries us, or nothing is at stake: no time for a second look
         elif not self._site.dark and not self._waiting:
             self._waiting = True
             yield WakeMe(LOST, now.t_s + self._site.mains_hold_s * self._site.io_s)
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def act_on_mains_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         if event.key == LOST and self._waiting:
-            yield from self._lost(now)
+            yield from self._declare_mains_lost(now)
         elif event.key == GONE and self._site.dark:
-            yield from self._leave()  # what is still being ended is on disk, and is told after the next start
+            yield from self._order_shutdown()  # what is still being ended is on disk, and is told after the next start
 
-    def _lost(self, now: Moment) -> Iterator[Yielded]:
+    def _declare_mains_lost(self, now: Moment) -> Iterator[Yielded]:
         self._site.dark, self._waiting = True, False
         yield WakeMe(LOST, None)
         if self._lit:
             yield WakeMe(GONE, now.t_s + self._site.backup_s * self._site.io_s)
         yield FaultRaised(STATION, Fault.POWER_LOSS)
 
-    def _back(self) -> Iterator[Yielded]:
+    def _declare_mains_back(self) -> Iterator[Yielded]:
         was_dark = self._site.dark
         self._site.dark, self._waiting = False, False
         yield WakeMe(LOST, None)
@@ -65,15 +67,15 @@ class Power:
                 yield FaultCleared(evse.number, Fault.POWER_LOSS)
 
     @on(FaultRaised, SessionClosed, GrantDropped)
-    def look(self, event: FaultRaised | SessionClosed | GrantDropped, now: Moment) -> Iterator[Yielded]:
-        if self._site.dark and not self._busy():
-            yield from self._leave()
+    def shut_down_when_idle(self, event: FaultRaised | SessionClosed | GrantDropped, now: Moment) -> Iterator[Yielded]:
+        if self._site.dark and not self._is_station_in_use():
+            yield from self._order_shutdown()
 
-    def _busy(self) -> bool:
+    def _is_station_in_use(self) -> bool:
         waiting = (State.AUTHORISED, State.BEGINNING)
         return any(e.session is not None or e.state in waiting for e in self._site.evses.values())
 
-    def _leave(self) -> Iterator[Yielded]:
+    def _order_shutdown(self) -> Iterator[Yielded]:
         if not self._lit or self._left:
             return
         self._left = self._site.stopping = True

@@ -42,7 +42,7 @@ _CLOCKS = {"clock": "clock_aligned_interval_s", "endclock": "stop_clock_interval
 end where that has an interval of its own."""
 
 
-class Metering:
+class MeterValues:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._marks: dict[str, Stamp] = {}
@@ -50,13 +50,13 @@ class Metering:
     # --- sampled -----------------------------------------------------------------------------------------------
 
     @on(SessionOpened)
-    def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+    def start_session_readings(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         yield from self._arm_samples(evse, now)
         yield WakeMe(f"live:{evse.number}", now.t_s + LIVE_S * self._site.io_s)
-        yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._snapshot_s(evse))
+        yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._snapshot_interval_s(evse))
 
-    def _snapshot_s(self, evse: Evse) -> float:
+    def _snapshot_interval_s(self, evse: Evse) -> float:
         """How often the register goes to disk. Where the board does not count the seconds since the plug, the last sign
         of life is the proof that a resume needs: it must be fresher than ``resume_within_s`` asks."""
         usual_s = float(self._site.settings.number("snapshot_interval_s"))
@@ -77,26 +77,28 @@ class Metering:
         yield WakeMe(f"{kind}:{evse.number}", next_sample_s(started, interval, now.t_s))
 
     @on(SessionClosed)
-    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+    def stop_session_readings(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         for kind in ("live", "snapshot"):
             yield WakeMe(f"{kind}:{event.evse}", None)
         yield from self._arm_samples(self._site.evses[event.evse], now)
 
     @on(TransactionOpened, TransactionClosed)
-    def without_session(self, event: TransactionOpened | TransactionClosed, now: Moment) -> Iterator[Yielded]:
+    def arm_samples_of_transaction(
+        self, event: TransactionOpened | TransactionClosed, now: Moment
+    ) -> Iterator[Yielded]:
         yield from self._arm_samples(self._site.evses[event.evse], now)
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def read_meter_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind in _CLOCKS:
-            yield from self._clock(kind, now)
+            yield from self._read_at_clock_mark(kind, now)
         elif kind in (*_SAMPLES, "live", "snapshot"):
             evse = self._site.evses[int(number)]
             if evse.session is not None or (kind in _SAMPLES and evse.tx is not None):
-                yield from self._due(kind, evse, now)
+                yield from self._take_due_reading(kind, evse, now)
 
-    def _due(self, kind: str, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _take_due_reading(self, kind: str, evse: Evse, now: Moment) -> Iterator[Yielded]:
         if kind in _SAMPLES:
             yield ReadMeter(evse.number, kind)
             yield from self._arm_sample(kind, evse, now)
@@ -106,12 +108,12 @@ class Metering:
             yield WakeMe(f"live:{evse.number}", now.t_s + LIVE_S * self._site.io_s)
         elif evse.session is not None:
             yield Remember("session", evse.session.id, evse.session.record())
-            yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._snapshot_s(evse))
+            yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._snapshot_interval_s(evse))
 
     # --- clock-aligned -----------------------------------------------------------------------------------------
 
     @on(Started, ClockTrusted)
-    def clock_known(self, event: Started | ClockTrusted, now: Moment) -> Iterator[Yielded]:
+    def arm_clock_readings(self, event: Started | ClockTrusted, now: Moment) -> Iterator[Yielded]:
         yield from self._arm_clocks(now)
 
     def _arm_clocks(self, now: Moment) -> Iterator[Yielded]:
@@ -128,21 +130,21 @@ class Metering:
         self._marks[kind] = Stamp(now.stamp.boot, now.t_s + ahead)
         yield WakeMe(f"{kind}:", now.t_s + ahead)
 
-    def _clock(self, kind: str, now: Moment) -> Iterator[Yielded]:
+    def _read_at_clock_mark(self, kind: str, now: Moment) -> Iterator[Yielded]:
         mark = self._marks.get(kind)
         if mark is not None:
             for evse in self._site.evses.values():
-                if self._wants(kind, evse):
+                if self._wants_clock_reading(kind, evse):
                     yield ReadMeter(evse.number, f"{kind}:{mark.t_s!r}")
         yield from self._arm_clock(kind, now)
 
-    def _wants(self, kind: str, evse: Evse) -> bool:
+    def _wants_clock_reading(self, kind: str, evse: Evse) -> bool:
         if kind == "endclock":
             return bool(evse.transaction)
         return not (self._site.settings.flag("aligned_when_idle") and evse.transaction)
 
     @on(SettingChanged)
-    def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
+    def apply_interval_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
         if event.name in _SAMPLES.values():
             for evse in self._site.evses.values():
                 yield from self._arm_samples(evse, now)
@@ -152,38 +154,40 @@ class Metering:
     # --- readings ----------------------------------------------------------------------------------------------
 
     @on(MeterRead)
-    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+    def report_meter_reading(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         reading = with_offer(evse, event.reading)
-        yield from self._backwards(evse, reading)
+        yield from self._check_register_order(evse, reading)
         if evse.reading is None or reading.energy_wh >= evse.reading.energy_wh:
             evse.reading = reading
         kind, _, mark = event.purpose.partition(":")
         if kind in _CLOCKS:
             reading = replace(reading, at=Stamp(reading.at.boot, float(mark)))
-        if kind == "sample" and _within(evse, reading):
-            yield from self._sampled(now, evse, reading, ReadingContext.PERIODIC, "sampled_measurands")
+        if kind == "sample" and _is_within_transaction(evse, reading):
+            yield from self._send_meter_values(now, evse, reading, ReadingContext.PERIODIC, "sampled_measurands")
         elif kind == "clock":
-            yield from self._sampled(now, evse, reading, ReadingContext.CLOCK, "aligned_measurands")
+            yield from self._send_meter_values(now, evse, reading, ReadingContext.CLOCK, "aligned_measurands")
         elif kind == "trigger":
-            yield from self._sampled(now, evse, reading, ReadingContext.TRIGGER, "sampled_measurands", only=mark)
+            yield from self._send_meter_values(
+                now, evse, reading, ReadingContext.TRIGGER, "sampled_measurands", only=mark
+            )
         elif kind == "loose":
-            yield from self._sampled(
+            yield from self._send_meter_values(
                 now, evse, reading, ReadingContext.TRIGGER, "aligned_measurands", loose=True, only=mark
             )
         elif kind in ("live", "end"):
             yield SituationChanged(evse.number)
         if kind == self._kept_from(_SAMPLES):
-            self._for_the_stop(evse, reading, ReadingContext.PERIODIC, "stop_sampled_measurands")
+            self._keep_for_transaction_end(evse, reading, ReadingContext.PERIODIC, "stop_sampled_measurands")
         elif kind == self._kept_from(_CLOCKS):
-            self._for_the_stop(evse, reading, ReadingContext.CLOCK, "stop_aligned_measurands")
+            self._keep_for_transaction_end(evse, reading, ReadingContext.CLOCK, "stop_aligned_measurands")
 
     def _kept_from(self, kinds: Mapping[str, str]) -> str:
         """Which readings are kept for the end: those that are told, or ones of their own."""
         told, own = kinds
         return told if self._site.settings.number(kinds[own]) == AS_UPDATED else own
 
-    def _backwards(self, evse: Evse, reading: Reading) -> Iterator[Yielded]:
+    def _check_register_order(self, evse: Evse, reading: Reading) -> Iterator[Yielded]:
         """A lifetime register never runs backwards: exchanged or broken meter, nothing can be billed from it."""
         floor = evse.session.last_wh if evse.session else None
         if floor is not None and reading.energy_wh < floor:
@@ -191,7 +195,7 @@ class Metering:
         elif Fault.METER_IMPLAUSIBLE in evse.faults:
             yield FaultCleared(evse.number, Fault.METER_IMPLAUSIBLE)
 
-    def _sampled(
+    def _send_meter_values(
         self, now: Moment, evse: Evse, reading: Reading, context: ReadingContext, names: str, loose: bool = False,
         only: str = "",
     ) -> Iterator[Yielded]:  # fmt: skip
@@ -204,8 +208,8 @@ class Metering:
         wanted = "sign_aligned" if context is ReadingContext.CLOCK else "sign_samples"
         if ENERGY[0] in measurands:
             reading = yield from stamped(self._site, evse, reading, wanted, "C", now)
-        session = evse.transaction if _within(evse, reading) and not loose else ""
-        offline, charging = not self._site.online, _charging(evse) if session else None
+        session = evse.transaction if _is_within_transaction(evse, reading) and not loose else ""
+        offline, charging = not self._site.online, _charging_state(evse) if session else None
         authorised = not session or evse.tx is None or evse.tx.token is not None
         stop = evse.session.stop if evse.session else None
         at = min(now.stamp, stop.at) if stop else now.stamp  # what was told meanwhile came before it
@@ -214,15 +218,15 @@ class Metering:
         for link in (only,) if only else self._site.links:
             yield Tell(link, message)
 
-    def _for_the_stop(self, evse: Evse, reading: Reading, context: ReadingContext, names: str) -> None:
+    def _keep_for_transaction_end(self, evse: Evse, reading: Reading, context: ReadingContext, names: str) -> None:
         measurands = self._site.settings.items_of(names)
         running = evse.session or evse.tx
-        if measurands and running and _within(evse, reading) and reading.energy_wh >= running.last_wh:
+        if measurands and running and _is_within_transaction(evse, reading) and reading.energy_wh >= running.last_wh:
             kept = (*running.samples, Sample(context, reading, measurands))
             running.samples = thinned(kept, STOP_SAMPLES_MAX, lambda s: s.reading.at.t_s)
 
 
-def _within(evse: Evse, reading: Reading) -> bool:
+def _is_within_transaction(evse: Evse, reading: Reading) -> bool:
     """Of the transaction, which ends when somebody ends it: the register of the end is read a moment later."""
     session = evse.session
     if session is None:
@@ -232,5 +236,5 @@ def _within(evse: Evse, reading: Reading) -> bool:
     return session.stop is None or reading.at <= session.stop.at
 
 
-def _charging(evse: Evse) -> ChargingState:
+def _charging_state(evse: Evse) -> ChargingState:
     return evse.charging if evse.session is not None else parked(evse)

@@ -46,7 +46,7 @@ class Metrology:
         self._site = site
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def restore_meter_records(self, event: Started, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             known = event.remembered.get("meter", {}).get(str(evse.number))
             if known:
@@ -59,42 +59,42 @@ class Metrology:
     # --- who it is ---------------------------------------------------------------------------------------------
 
     @on(MeterKnown)
-    def known(self, event: MeterKnown, now: Moment) -> Iterator[Yielded]:
+    def take_meter_identity(self, event: MeterKnown, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         evse.meter.present = event.identity
-        yield from self._judged(evse, event.identity)
+        yield from self._judge_meter_identity(evse, event.identity)
         for other in self._site.evses.values():  # it may have been taken for this one's
             if other is not evse and other.meter.present is not None and Fault.METER_UNFIT in other.faults:
-                yield from self._judged(other, other.meter.present)
+                yield from self._judge_meter_identity(other, other.meter.present)
 
-    def _judged(self, evse: Evse, meter: MeterIdentity) -> Iterator[Yielded]:
+    def _judge_meter_identity(self, evse: Evse, meter: MeterIdentity) -> Iterator[Yielded]:
         watch = evse.meter
-        if why := exchanged(watch, meter, _billing(evse)):
-            yield from self._foreign(evse, Fault.METER_EXCHANGED, why)
-        elif why := unfit(meter, watch.policy) or self._elsewhere(evse, meter):
-            yield from self._foreign(evse, Fault.METER_UNFIT, why)
+        if why := exchanged(watch, meter, _has_open_bill(evse)):
+            yield from self._refuse_meter(evse, Fault.METER_EXCHANGED, why)
+        elif why := unfit(meter, watch.policy) or self._meter_used_elsewhere(evse, meter):
+            yield from self._refuse_meter(evse, Fault.METER_UNFIT, why)
         else:
-            yield from self._pin(evse, meter)
+            yield from self._pin_meter(evse, meter)
 
-    def _elsewhere(self, evse: Evse, meter: MeterIdentity) -> str:
+    def _meter_used_elsewhere(self, evse: Evse, meter: MeterIdentity) -> str:
         """One that is reached by two addresses would put the same energy on two bills."""
         for other in self._site.evses.values():
             if other is not evse and Fault.METER_SILENT not in other.faults and same(other.meter.present, meter):
                 return f"it is the meter of EVSE {other.number}, reached by another address: each EVSE needs its own"
         return ""
 
-    def _foreign(self, evse: Evse, fault: Fault, why: str) -> Iterator[Yielded]:
-        yield from self._note(evse, why)
+    def _refuse_meter(self, evse: Evse, fault: Fault, why: str) -> Iterator[Yielded]:
+        yield from self._note_once(evse, why)
         yield FaultRaised(evse.number, fault)
         yield SituationChanged(evse.number)
 
-    def _note(self, evse: Evse, why: str) -> Iterator[Yielded]:
+    def _note_once(self, evse: Evse, why: str) -> Iterator[Yielded]:
         """Said once as long as it stays so; numbers in it may move."""
         if not evse.meter.trouble:
             yield Note(evse.number, why)
         evse.meter.trouble = why
 
-    def _pin(self, evse: Evse, meter: MeterIdentity) -> Iterator[Yielded]:
+    def _pin_meter(self, evse: Evse, meter: MeterIdentity) -> Iterator[Yielded]:
         watch = evse.meter
         watch.trouble = ""
         if Fault.METER_UNFIT in evse.faults:
@@ -111,7 +111,7 @@ class Metrology:
     # --- what it says ------------------------------------------------------------------------------------------
 
     @on(MeterLooked)
-    def looked(self, event: MeterLooked, now: Moment) -> Iterator[Yielded]:
+    def judge_raw_reading(self, event: MeterLooked, now: Moment) -> Iterator[Yielded]:
         evse, reading = self._site.evses[event.evse], event.reading
         if evse.faults.intersection(FOREIGN):
             yield MeterFailed(evse.number, event.purpose)
@@ -119,11 +119,11 @@ class Metrology:
         _begin_from_the_bill(evse)
         most_w = evse.max_a * evse.phases * MOST_V
         if why := untrue(evse.meter, reading, most_w) or self._not_counting(evse, reading):
-            yield from self._refuse(evse, event, why)
-            if evse.meter.refused >= NONSENSE and not _billing(evse):
+            yield from self._refuse_reading(evse, event, why)
+            if evse.meter.refused >= NONSENSE and not _has_open_bill(evse):
                 evse.meter.rebase(reading)  # no bill hangs on it: what it goes on saying is the next comparison's begin
         else:
-            yield from self._believe(evse, reading)
+            yield from self._believe_reading(evse, reading)
             yield MeterRead(evse.number, event.purpose, reading)
 
     def _not_counting(self, evse: Evse, reading: Reading) -> str:
@@ -133,16 +133,16 @@ class Metrology:
         integrate(evse.meter, reading)
         return frozen_register(evse.meter, reading)
 
-    def _refuse(self, evse: Evse, event: MeterLooked, why: str) -> Iterator[Yielded]:
+    def _refuse_reading(self, evse: Evse, event: MeterLooked, why: str) -> Iterator[Yielded]:
         """One is dropped; several in a row are a fault."""
         watch = evse.meter
         watch.refused += 1
-        yield from self._note(evse, why)
+        yield from self._note_once(evse, why)
         yield MeterFailed(evse.number, event.purpose)
         if watch.refused >= NONSENSE:
             yield FaultRaised(evse.number, Fault.METER_IMPLAUSIBLE)
 
-    def _believe(self, evse: Evse, reading: Reading) -> Iterator[Yielded]:
+    def _believe_reading(self, evse: Evse, reading: Reading) -> Iterator[Yielded]:
         watch = evse.meter
         watch.base, watch.refused, watch.trouble = reading, 0, ""
         apart = disagreement(watch, reading) if watch.policy.plausible else None
@@ -160,5 +160,5 @@ def _begin_from_the_bill(evse: Evse) -> None:
         evse.meter.base = Reading(running.started, running.last_wh)
 
 
-def _billing(evse: Evse) -> bool:
+def _has_open_bill(evse: Evse) -> bool:
     return evse.session is not None or evse.tx is not None

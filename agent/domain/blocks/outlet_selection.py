@@ -36,7 +36,7 @@ PREFIX = "outlet-"
 
 
 @mutable
-class Asking:
+class OutletQuestion:
     """A card that waits for its driver's answer. ``about``: an RFID card, or the payment of a bank
     card. ``otherwise``: the outlet if there is no answer (0: no outlet). ``why``: the question, a
     detail key of the texts."""
@@ -48,30 +48,30 @@ class Asking:
     why: str
 
     @property
-    def payment(self) -> str:
+    def payment_id(self) -> str:
         """The payment whose bank card waits, "" for an RFID card."""
         return self.about if isinstance(self.about, str) else ""
 
 
-class Choice:
+class OutletSelection:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._buttons: frozenset[EvseId] = frozenset()
-        self._asking: Asking | None = None
+        self._asking: OutletQuestion | None = None
         self._chosen: tuple[EvseId, float] = (STATION, 0.0)
 
     @on(ButtonsKnown)
-    def known(self, event: ButtonsKnown, now: Moment) -> Iterator[Yielded]:
-        numbers = (_number(name) for name in event.names)
+    def note_outlet_buttons(self, event: ButtonsKnown, now: Moment) -> Iterator[Yielded]:
+        numbers = (_outlet_number(name) for name in event.names)
         self._buttons |= {n for n in numbers if n in self._site.evses}
         return iter(())
 
-    def chosen(self, among: Sequence[Evse], now: Moment) -> Evse | None:
+    def find_chosen_outlet(self, among: Sequence[Evse], now: Moment) -> Evse | None:
         """Return the outlet whose button was pressed a moment ago."""
         number, until_s = self._chosen
         return next((e for e in among if e.number == number and now.t_s < until_s), None)
 
-    def asks(self, plugged: Sequence[Evse]) -> bool:
+    def should_ask_driver(self, plugged: Sequence[Evse]) -> bool:
         """True if asking is worth it and the driver can answer."""
         return len(plugged) > 1 and self.has_buttons(plugged)
 
@@ -79,37 +79,39 @@ class Choice:
         return {e.number for e in evses} <= self._buttons
 
     @property
-    def busy(self) -> bool:
+    def is_asking(self) -> bool:
         """True while a card waits for an answer. Only one card is asked about at a time."""
         return self._asking is not None
 
     @property
-    def payment(self) -> str:
+    def waiting_payment(self) -> str:
         """The payment whose bank card waits for an answer, "" if there is none."""
-        return self._asking.payment if self._asking is not None else ""
+        return self._asking.payment_id if self._asking is not None else ""
 
-    def ask(self, card: CardPresented, plugged: Sequence[Evse], otherwise: Evse, now: Moment) -> Iterator[Yielded]:
+    def ask_for_outlet(
+        self, card: CardPresented, plugged: Sequence[Evse], otherwise: Evse, now: Moment
+    ) -> Iterator[Yielded]:
         """Ask which outlet is meant. One card at a time: the next button counts for the first
         card."""
         waiting = self._asking
         if waiting is None:
             until_s = now.t_s + CHOICE_S * self._site.io_s
             numbers = tuple(e.number for e in plugged)
-            waiting = self._asking = Asking(card, numbers, otherwise.number, until_s, "choose_outlet")
+            waiting = self._asking = OutletQuestion(card, numbers, otherwise.number, until_s, "choose_outlet")
             yield WakeMe("choice:", until_s)
         elif not _same_card(waiting.about, card):
             yield CardRefused(otherwise.number, "concurrent")
         yield NoticeShown(waiting.among, waiting.why, waiting.until_s)
 
-    def ask_payer(self, payment: str, among: Sequence[Evse], why: str, now: Moment) -> Iterator[Yielded]:
+    def ask_payer_for_outlet(self, payment: str, among: Sequence[Evse], why: str, now: Moment) -> Iterator[Yielded]:
         """Ask the driver of a bank card. ``OutletMeant`` comes back. Not while another card is
         being asked about (``is_asking``)."""
         until_s = now.t_s + PAYER_S * self._site.io_s
-        self._asking = Asking(payment, tuple(e.number for e in among), STATION, until_s, why)
+        self._asking = OutletQuestion(payment, tuple(e.number for e in among), STATION, until_s, why)
         yield WakeMe("choice:", until_s)
         yield NoticeShown(self._asking.among, why, until_s)
 
-    def drop(self) -> Iterator[Yielded]:
+    def withdraw_question(self) -> Iterator[Yielded]:
         """Withdraw the question: the card is gone."""
         if self._asking is not None:
             yield WakeMe("choice:", None)
@@ -117,43 +119,43 @@ class Choice:
             self._asking = None
 
     @on(ButtonPressed)
-    def pressed(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
-        number = _number(event.name)
+    def choose_outlet_by_button(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
+        number = _outlet_number(event.name)
         if number not in self._site.evses:
             return
         if self._asking is not None:
             if number in self._asking.among:
-                yield from self._answered(number)
+                yield from self._finish_question(number)
             return
         self._chosen = (number, now.t_s + CHOICE_S * self._site.io_s)
         yield OutletChosen(number)
 
     @on(VehicleConnected)
-    def plugged(self, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
+    def choose_outlet_by_cable(self, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
         """Take the cable as the answer of the bank card's driver."""
-        if self.payment and self._asking is not None and event.evse in self._asking.among:
-            yield from self._answered(event.evse)
+        if self.waiting_payment and self._asking is not None and event.evse in self._asking.among:
+            yield from self._finish_question(event.evse)
 
     @on(VehicleLeft)
-    def left(self, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
+    def drop_unplugged_outlet(self, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
         """Drop an outlet whose cable was pulled. If one is left, there is nothing to ask about an
         RFID card. A bank card's driver may pull the cable to plug it in again."""
         asking = self._asking
-        if asking is None or asking.payment or event.evse not in asking.among:
+        if asking is None or asking.payment_id or event.evse not in asking.among:
             return
         yield NoticeShown((event.evse,), asking.why, 0.0)
         asking.among = tuple(n for n in asking.among if n != event.evse)
         asking.otherwise = asking.among[-1] if asking.otherwise == event.evse else asking.otherwise
         if len(asking.among) == 1:
-            yield from self._answered(asking.otherwise)
+            yield from self._finish_question(asking.otherwise)
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def decide_after_timeout(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         asking = self._asking  # the question may be about another card than the one whose time ended just now
         if event.key == "choice:" and asking is not None and now.t_s >= asking.until_s:
-            yield from self._answered(asking.otherwise)
+            yield from self._finish_question(asking.otherwise)
 
-    def _answered(self, number: EvseId) -> Iterator[Yielded]:
+    def _finish_question(self, number: EvseId) -> Iterator[Yielded]:
         assert self._asking is not None
         asking, self._asking = self._asking, None
         yield WakeMe("choice:", None)
@@ -168,6 +170,6 @@ def _same_card(about: CardPresented | str, card: CardPresented) -> bool:
     return token is not None and card.token is not None and card.token.same(token)
 
 
-def _number(name: str) -> EvseId:
+def _outlet_number(name: str) -> EvseId:
     number = name.removeprefix(PREFIX)
     return int(number) if name.startswith(PREFIX) and number.isdecimal() else STATION

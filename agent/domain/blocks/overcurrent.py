@@ -20,7 +20,7 @@ class OverCurrent:
         self._since_s: dict[EvseId, float] = {}
 
     @on(MeterRead)
-    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+    def detect_over_current(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         """Every reading while energy may flow counts; one within bounds, or a pause, begins anew."""
         evse = self._site.evses[event.evse]
         allowed_a = _offered_a(evse)
@@ -33,7 +33,7 @@ class OverCurrent:
             yield FaultRaised(evse.number, Fault.OVER_CURRENT)
 
     @on(VehicleLeft, BoardOpened)
-    def left(self, event: VehicleLeft | BoardOpened, now: Moment) -> Iterator[Yielded]:
+    def clear_over_current(self, event: VehicleLeft | BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Its fault goes with the vehicle, unless the board says so as well."""
         evse = self._site.evses[event.evse]
         self._since_s.pop(evse.number, None)

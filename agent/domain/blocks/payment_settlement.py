@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.domain.blocks.web_payment_estimate import charges, clock_s, passed_s
+from agent.domain.blocks.web_payment_estimate import clock_s, counts_as_charging, passed_s
 from agent.domain.driver_cost import Bill
 from agent.domain.events import (
     BoardOpened,
@@ -56,7 +56,7 @@ _UNPAID = (StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
 _LIMIT = (StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.ENERGY_LIMIT)
 
 
-class Till:
+class PaymentSettlement:
     def __init__(self, site: Site, journal: Journal) -> None:
         self._site, self._journal = site, journal
         self._saved_s: dict[str, float] = {}
@@ -68,7 +68,7 @@ class Till:
     # --- what terminals say ------------------------------------------------------------------------------------------
 
     @on(TerminalOpened, TerminalLost)
-    def terminal(self, event: TerminalOpened | TerminalLost, now: Moment) -> Iterator[Yielded]:
+    def resume_payments_of_terminal(self, event: TerminalOpened | TerminalLost, now: Moment) -> Iterator[Yielded]:
         if isinstance(event, TerminalOpened):
             self._journal.open[event.terminal] = event.identity.serial
         else:
@@ -77,19 +77,19 @@ class Till:
             if p.terminal == event.terminal:
                 yield from self._journal.step(p, event, now)
         yield from self._journal.seek(event.terminal, now)
-        yield from self._alert(now)
+        yield from self._update_payment_fault(now)
 
     @on(PaymentDeclined, PaymentCancelled, PaymentSettled)
-    def answered(self, event: Any, now: Moment) -> Iterator[Yielded]:
+    def apply_terminal_answer(self, event: Any, now: Moment) -> Iterator[Yielded]:
         p = self._journal.find(event.payment)
         if p is not None:
             yield from self._journal.step(p, event, now)
-        yield from self._alert(now)
+        yield from self._update_payment_fault(now)
 
     # --- what a session has cost -------------------------------------------------------------------------------------
 
     @on(SessionOpened)
-    def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+    def begin_paid_session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         session = evse.session
         evse.bill = None
@@ -106,29 +106,29 @@ class Till:
             resumed = event.trigger is TriggerReason.TX_RESUMED
             if resumed and p.usage is not None:
                 p.usage = p.usage.until(now.stamp, KEEP_S)
-            yield from self._look(evse, p, now, KEEP_S if resumed else 0.0)
+            yield from self._check_payment_ceiling(evse, p, now, KEEP_S if resumed else 0.0)
         else:
             yield StopWanted(evse.number, *_UNPAID, note="fault")
 
     @on(MeterRead)
-    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+    def count_session_cost(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         kind, _, rest = event.purpose.partition(":")
         if kind == "payment":
-            yield from self._register(rest, event.reading, now)
-        p = self._active(evse)
+            yield from self._charge_by_register(rest, event.reading, now)
+        p = self._active_payment(evse)
         if p is None or p.usage is None or evse.state is not State.ACTIVE:
             return
-        p.usage = p.usage.at(clock_s(now), event.reading.energy_wh, charges(evse), now.stamp)
+        p.usage = p.usage.at(clock_s(now), event.reading.energy_wh, counts_as_charging(evse), now.stamp)
         if now.t_s - self._saved_s.get(p.id, 0.0) >= KEEP_S:
             self._saved_s[p.id] = now.t_s
             yield self._journal.keep(p)
-        yield from self._look(evse, p, now)
+        yield from self._check_payment_ceiling(evse, p, now)
 
-    def _active(self, evse: Evse) -> Payment | None:
+    def _active_payment(self, evse: Evse) -> Payment | None:
         return self._journal.of_session(evse.session.id) if evse.session is not None else None
 
-    def _look(self, evse: Evse, p: Payment, now: Moment, unseen_s: float = 0.0) -> Iterator[Yielded]:
+    def _check_payment_ceiling(self, evse: Evse, p: Payment, now: Moment, unseen_s: float = 0.0) -> Iterator[Yielded]:
         """Update the bill and check the ceiling. It is not passed even if no reading comes any
         more. ``unseen_s``: for so long energy may have flowed that only the meter knows."""
         assert p.tariff is not None
@@ -145,7 +145,7 @@ class Till:
         if unseen_s:
             left_s = max(left_s - unseen_s, min(left_s, FIRST_S * self._journal.io_s))
         if left_s <= 0:
-            yield from self._reached(evse, now)
+            yield from self._stop_at_ceiling(evse, now)
         else:
             yield WakeMe(f"pay-ceiling:{evse.number}", now.t_s + left_s if left_s < DAY_S else None)
 
@@ -153,7 +153,7 @@ class Till:
         """Return the power that the vehicle could draw from now on."""
         return evse.most_a * evse.watts_per_a
 
-    def _reached(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _stop_at_ceiling(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """Stop the energy: the authorized amount is reached."""
         yield WakeMe(f"pay-ceiling:{evse.number}", None)
         if self._site.settings.text("payment_at_ceiling") == "suspend":
@@ -162,38 +162,42 @@ class Till:
             yield StopWanted(evse.number, *_LIMIT)
 
     @on(SessionClosed)
-    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+    def charge_closed_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         """Charge the payment and make the bill, in the same store transaction as the end of the
         session."""
         p = self._journal.of_session(event.session)
         yield WakeMe(f"pay-ceiling:{event.evse}", None)
         if p is None:
             return
-        yield from self._charge(p, event.end_wh, event.at or now.stamp, now)  # time after the stop costs nothing
+        yield from self._charge_payment(
+            p, event.end_wh, event.at or now.stamp, now
+        )  # time after the stop costs nothing
         assert p.cents is not None
         assert p.tariff is not None
         assert p.usage is not None
         parts = capped(p.tariff.bill(p.usage), p.cents)
-        receipt = self._receipt(p)
+        receipt = self._receipt_address(p)
         bill = Bill(p.session, p.cents, p.held_cents, p.tariff.currency, receipt, True, p.tariff, parts)
         self._site.evses[event.evse].bill = bill
 
-    def _charge(self, p: Payment, end_wh: int | None, at: Stamp, now: Moment, why: str = "") -> Iterator[Yielded]:
+    def _charge_payment(
+        self, p: Payment, end_wh: int | None, at: Stamp, now: Moment, why: str = ""
+    ) -> Iterator[Yielded]:
         assert p.tariff is not None
         assert p.usage is not None
         if end_wh is not None:
             p.usage = p.usage.at(clock_s(now) - passed_s(at, now), end_wh, None, at)
         self._saved_s.pop(p.id, None)
         yield from self._journal.step(p, Spent(p.id, p.tariff.cents(p.usage), why), now)
-        yield from self._watch(p, now)
-        yield from self._alert(now)
+        yield from self._arm_charge_alarm(p, now)
+        yield from self._update_payment_fault(now)
 
-    def _watch(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+    def _arm_charge_alarm(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         """Wake to check that the payment is charged in time."""
-        if _owed(p):
+        if _is_charge_owed(p):
             yield WakeMe(f"pay-alarm:{p.id}", now.t_s + max(0.0, self._journal.terms.alarm_s - _age_s(p, now)))
 
-    def _receipt(self, p: Payment) -> str:
+    def _receipt_address(self, p: Payment) -> str:
         """Return the address of the receipt; "" if nothing was paid."""
         url = self._site.settings.text("receipt_url")
         return receipt_address(url, p.token.value, p.id, p.session) if p.cents else ""
@@ -201,40 +205,40 @@ class Till:
     # --- time --------------------------------------------------------------------------------------------------------
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def act_on_payment_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, key = event.key.partition(":")
         if kind == "pay-ceiling":
             evse = self._site.evses[int(key)]
-            if self._active(evse) is not None:
-                yield from self._reached(evse, now)
+            if self._active_payment(evse) is not None:
+                yield from self._stop_at_ceiling(evse, now)
         elif kind == "pay-lost" and key in self._lost:
             yield from self._ask_register(self._journal.payments[key], now)
         elif kind == "pay-prune":
-            yield from self._prune(now)
+            yield from self._prune_finished_payments(now)
         elif kind == "pay-seek" and key in self._journal.done:
             p = self._journal.done[key]
             if _age_s(p, now) < self._journal.terms.released_s:
                 yield from self._journal.seek_again(p, now)
-                yield from self._alert(now)
-        elif kind == "pay-unused" and has_right(self._site, self._journal.payments.get(key)):
+                yield from self._update_payment_fault(now)
+        elif kind == "pay-unused" and has_authorization(self._site, self._journal.payments.get(key)):
             yield WakeMe(event.key, now.t_s + UNUSED_S * self._journal.io_s)
         elif kind.startswith("pay-") and key in self._journal.payments:
             p = self._journal.payments[key]
             yield from self._journal.step(p, event, now)
             if kind == "pay-auth":
                 yield from self._journal.seek(p.terminal, now)
-            yield from self._alert(now)
+            yield from self._update_payment_fault(now)
 
     # --- after a restart ---------------------------------------------------------------------------------------------
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def resume_payments(self, event: Started, now: Moment) -> Iterator[Yielded]:
         """Resume every unfinished payment by rule. A record that cannot be read is set aside and
         reported; the terminal releases its money by itself."""
         for key, record in event.remembered.get("poisoned", {}).items():
             kind, _, id_ = key.partition("/")
             if kind == "payment" and not record.get("reviewed"):
-                yield from self._unreadable(id_, record)
+                yield from self._stop_unreadable_payment(id_, record)
         for key, record in event.remembered.get("payment", {}).items():
             try:
                 p = Payment.of(key, record)
@@ -242,32 +246,32 @@ class Till:
                 aside = {"record": record, "why": str(e)}
                 yield Remember("poisoned", f"payment/{key}", aside)
                 yield Remember("payment", key, None)
-                yield from self._unreadable(key, aside)
+                yield from self._stop_unreadable_payment(key, aside)
                 continue
             self._journal.add(p)
         registers = _lost_registers(event.remembered.get("lost", {}))
         for p in list(self._journal.payments.values()):
             yield from self._journal.step(p, Resumed(p.id), now)
-            yield from self._watch(p, now)
+            yield from self._arm_charge_alarm(p, now)
             if p.state is not PayState.ACTIVE:
                 continue
-            session = self._session(p)
+            session = self._session_of_payment(p)
             if p.usage is not None:  # time that its record does not cover was not observed, however the session ends
                 stop = session.stop if session is not None else None
                 p.usage = p.usage.until(now.stamp if stop is None else stop.at, KEEP_S)
             if session is None and registers is not None:  # the register may contain energy of other drivers by now
                 wh = registers.get(p.session, 0)
                 known = p.usage is not None and wh > p.usage.wh
-                yield from self._charge(p, wh if known else None, now.stamp, now, "session lost with the store")
+                yield from self._charge_payment(p, wh if known else None, now.stamp, now, "session lost with the store")
             elif session is None:
                 self._lost[p.id] = 0
                 yield WakeMe(f"pay-lost:{p.id}", now.t_s + RECOVER_S)
             elif p.usage is not None:  # take the newer record: card and backend get one register
                 session.last_wh = max(session.last_wh, p.usage.wh)
-        yield from self._alert(now)
-        yield from self._prune(now)
+        yield from self._update_payment_fault(now)
+        yield from self._prune_finished_payments(now)
 
-    def _unreadable(self, payment: str, record: Mapping[str, Any]) -> Iterator[Yielded]:
+    def _stop_unreadable_payment(self, payment: str, record: Mapping[str, Any]) -> Iterator[Yielded]:
         """Stop the session of an unreadable payment: the held amount is unknown. The end of its
         token shows which session it is, whatever prefix the token has."""
         self._unread[payment] = record
@@ -276,12 +280,12 @@ class Till:
             if evse.session is not None and evse.session.token.value.endswith(reference("", payment)):
                 yield StopWanted(evse.number, *_UNPAID, note="fault")
 
-    def _session(self, p: Payment) -> Session | None:
+    def _session_of_payment(self, p: Payment) -> Session | None:
         sessions = (e.session for e in self._site.evses.values())
         return next((s for s in sessions if s is not None and s.id == p.session), None)
 
     @on(BoardOpened)
-    def board(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+    def ask_lost_registers(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Read the register: a session whose record was lost has had its energy, and the register
         shows how much."""
         for key in [k for k in self._lost if self._journal.payments[k].evse == event.evse]:
@@ -291,39 +295,41 @@ class Till:
         """Ask the register, unless another driver's energy has passed through it."""
         evse = self._site.evses.get(p.evse)
         if evse is None or evse.session is not None:
-            yield from self._without_register(p, now)
+            yield from self._charge_without_register(p, now)
             return
         self._lost[p.id] += 1
         yield WakeMe(f"pay-lost:{p.id}", None)
         yield ReadMeter(evse.number, f"payment:{p.id}", billing=True)
 
-    def _register(self, key: str, reading: Reading, now: Moment) -> Iterator[Yielded]:
+    def _charge_by_register(self, key: str, reading: Reading, now: Moment) -> Iterator[Yielded]:
         if self._lost.pop(key, None) is not None:
-            yield from self._charge(self._journal.payments[key], reading.energy_wh, now.stamp, now, "session lost")
+            yield from self._charge_payment(
+                self._journal.payments[key], reading.energy_wh, now.stamp, now, "session lost"
+            )
 
     @on(MeterFailed)
-    def unread(self, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
+    def retry_lost_register(self, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
         kind, _, key = event.purpose.partition(":")
         if kind != "payment" or key not in self._lost:
             return
         if self._lost[key] < TRIES:
             yield WakeMe(f"pay-lost:{key}", now.t_s + RETRY_S * self._journal.io_s)
         else:
-            yield from self._without_register(self._journal.payments[key], now)
+            yield from self._charge_without_register(self._journal.payments[key], now)
 
-    def _without_register(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+    def _charge_without_register(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         del self._lost[p.id]
-        yield from self._charge(p, None, now.stamp, now, "session and register lost")
+        yield from self._charge_payment(p, None, now.stamp, now, "session and register lost")
 
     # --- for people --------------------------------------------------------------------------------------------------
 
-    def _alert(self, now: Moment) -> Iterator[Yielded]:
+    def _update_payment_fault(self, now: Moment) -> Iterator[Yielded]:
         """Raise the payment fault while an operator has to act: review an uncertain payment, put
         back a terminal that holds money, or find out why a bill is still not charged."""
         unfinished, terms = self._journal.payments.values(), self._journal.terms
-        doubtful = any(_doubtful(p) and not p.reviewed for p in self._journal.done.values())
+        doubtful = any(_is_uncertain(p) and not p.reviewed for p in self._journal.done.values())
         doubtful |= bool(self._unread) or any(p.terminal not in terms.terminals for p in unfinished)
-        doubtful |= any(_owed(p) and _age_s(p, now) >= terms.alarm_s for p in unfinished)
+        doubtful |= any(_is_charge_owed(p) and _age_s(p, now) >= terms.alarm_s for p in unfinished)
         raised = self._alerted
         doubtful |= raised and any(p.guessed for p in unfinished)  # until it is found again
         self._alerted = doubtful
@@ -333,7 +339,7 @@ class Till:
     _alerted = False
 
     @on(PaymentReviewed)
-    def reviewed(self, event: PaymentReviewed, now: Moment) -> Iterator[Yielded]:
+    def mark_payment_reviewed(self, event: PaymentReviewed, now: Moment) -> Iterator[Yielded]:
         p = self._journal.find(event.payment)
         if p is not None and p.state is PayState.UNCERTAIN:
             p.reviewed = True
@@ -342,11 +348,11 @@ class Till:
         self._journal.blind = bool(self._unread)
         if aside is not None:
             yield Remember("poisoned", f"payment/{event.payment}", {**aside, "reviewed": True})
-        yield from self._alert(now)
+        yield from self._update_payment_fault(now)
 
-    def _prune(self, now: Moment) -> Iterator[Yielded]:
+    def _prune_finished_payments(self, now: Moment) -> Iterator[Yielded]:
         """Drop finished payments by age and number. A payment that needs review stays."""
-        done = [p for p in self._journal.done.values() if p.reviewed or not _doubtful(p)]
+        done = [p for p in self._journal.done.values() if p.reviewed or not _is_uncertain(p)]
         done.sort(key=lambda p: p.at)
         for n, p in enumerate(done):
             old = _age_s(p, now) > self._journal.terms.keep_s
@@ -355,22 +361,22 @@ class Till:
         yield WakeMe("pay-prune:", now.t_s + DAY_S)
 
 
-def rights(site: Site, p: Payment) -> list[Evse]:
+def authorized_evses(site: Site, p: Payment) -> list[Evse]:
     """Return the EVSEs where the authorization of this payment waits."""
     return [e for e in site.evses.values() if e.grant is not None and e.grant.token.same(p.token)]
 
 
-def has_right(site: Site, p: Payment | None) -> bool:
+def has_authorization(site: Site, p: Payment | None) -> bool:
     """True if a session may still begin with this payment: its held amount must not be released
     before the authorization ends."""
-    return p is not None and bool(rights(site, p))
+    return p is not None and bool(authorized_evses(site, p))
 
 
-def _doubtful(p: Payment) -> bool:
+def _is_uncertain(p: Payment) -> bool:
     return p.state is PayState.UNCERTAIN
 
 
-def _owed(p: Payment) -> bool:
+def _is_charge_owed(p: Payment) -> bool:
     """True if the amount is known and not charged yet."""
     return bool(p.cents) and not p.finished
 

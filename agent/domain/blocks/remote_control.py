@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.blocks.cable_lock import Lock
-from agent.domain.blocks.evse_status import Status
-from agent.domain.blocks.fault_reset import Clearing
-from agent.domain.blocks.firmware import Firmware
-from agent.domain.blocks.log_upload import Logs
+from agent.domain.blocks.cable_lock import CableLock
+from agent.domain.blocks.evse_status import EvseStatus
+from agent.domain.blocks.fault_reset import FaultReset
+from agent.domain.blocks.firmware import FirmwareUpdate
+from agent.domain.blocks.log_upload import LogUpload
 from agent.domain.certificate_orders import SigningWanted
 from agent.domain.events import (
     Asked,
@@ -47,7 +47,7 @@ _PLAIN: dict[Trigger, Message] = {
 _RESET = (StopReason.IMMEDIATE_RESET, TriggerReason.RESET_COMMAND)
 
 
-def _names(evse: Evse) -> tuple[str, str]:
+def _transaction_names(evse: Evse) -> tuple[str, str]:
     """A session goes by its name also while its transaction is not told yet."""
     return (evse.session.id if evse.session else "", evse.tx.id if evse.tx else "")
 
@@ -59,9 +59,15 @@ class _Unlocking:
     asked_for: bool = False
 
 
-class Remote:
+class RemoteControl:
     def __init__(
-        self, site: Site, lock: Lock, status: Status, firmware: Firmware, logs: Logs, cleared: Clearing
+        self,
+        site: Site,
+        lock: CableLock,
+        status: EvseStatus,
+        firmware: FirmwareUpdate,
+        logs: LogUpload,
+        cleared: FaultReset,
     ) -> None:
         self._site, self._lock, self._cleared = site, lock, cleared
         self._status, self._firmware, self._logs = status, firmware, logs
@@ -70,10 +76,12 @@ class Remote:
         self._clearing: set[int] = set()
 
     @answers(AskStop)
-    def stop(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_remote_stop(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskStop)
-        evse = next((e for e in self._site.evses.values() if ask.session and ask.session in _names(e)), None)
+        evse = next(
+            (e for e in self._site.evses.values() if ask.session and ask.session in _transaction_names(e)), None
+        )
         if evse is None or (evse.session is not None and evse.state not in (State.ACTIVE, State.RECOVERING)):
             yield Reply(event.link, event.request, "Rejected")
             return
@@ -84,7 +92,7 @@ class Remote:
     # --- unlock ------------------------------------------------------------------------------------------------
 
     @answers(AskUnlock)
-    def unlock(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_unlock_connector(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskUnlock)
         evse = self._site.evses.get(ask.evse)
@@ -112,29 +120,29 @@ class Remote:
     def _try_unlock(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         waiting = self._unlocking[evse.number]
         waiting.asked_for = True
-        yield from self._lock.free(evse, now, waiting.request)
+        yield from self._lock.unlock_if_safe(evse, now, waiting.request)
 
     @on(SessionClosed)
-    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+    def continue_after_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         waiting = self._unlocking.get(event.evse)
         if waiting and not waiting.asked_for:
             yield from self._try_unlock(self._site.evses[event.evse], now)
         if event.evse in self._clearing:
             self._clearing.discard(event.evse)
-            yield from self._cleared.reset(event.evse, now)
-        if self._reset and not (self._busy() if self._reset.on_idle else self._running()):
-            yield from self._restart()
+            yield from self._cleared.reset_evse_faults(event.evse, now)
+        if self._reset and not (self._is_station_in_use() if self._reset.on_idle else self._has_running_session()):
+            yield from self._restart_station()
 
     @on(GrantDropped, TransactionClosed)
-    def dropped(self, event: GrantDropped | TransactionClosed, now: Moment) -> Iterator[Yielded]:
+    def continue_without_session(self, event: GrantDropped | TransactionClosed, now: Moment) -> Iterator[Yielded]:
         if event.evse in self._clearing and self._site.evses[event.evse].session is None:
             self._clearing.discard(event.evse)
-            yield from self._cleared.reset(event.evse, now)
-        if self._reset and self._reset.on_idle and not self._busy():
-            yield from self._restart()
+            yield from self._cleared.reset_evse_faults(event.evse, now)
+        if self._reset and self._reset.on_idle and not self._is_station_in_use():
+            yield from self._restart_station()
 
     @on(UnlockTried)
-    def tried(self, event: UnlockTried, now: Moment) -> Iterator[Yielded]:
+    def reply_unlock_outcome(self, event: UnlockTried, now: Moment) -> Iterator[Yielded]:
         waiting = self._unlocking.get(event.evse)
         if waiting and event.request == waiting.request:
             del self._unlocking[event.evse]
@@ -143,14 +151,14 @@ class Remote:
     # --- reset -------------------------------------------------------------------------------------------------
 
     @answers(AskReset)
-    def reset(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_reset(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         """Promised, then the sessions end in order (once), then the process ends."""
         ask = event.ask
         assert isinstance(ask, AskReset)
         if ask.evse != STATION:
             yield from self._reset_evse(event, ask, now)
             return
-        waiting = ask.on_idle and self._busy()
+        waiting = ask.on_idle and self._is_station_in_use()
         yield Reply(event.link, event.request, "Scheduled" if waiting else "Accepted")
         if self._reset is not None and (waiting or not self._reset.on_idle):
             return
@@ -163,8 +171,8 @@ class Remote:
         for evse in self._site.evses.values():
             if evse.tx is not None and evse.session is None:
                 yield TransactionGivenUp(evse.number, *_RESET, note="hard" if ask.hard else "soft")
-        if not self._running():
-            yield from self._restart()
+        if not self._has_running_session():
+            yield from self._restart_station()
             return
         yield WakeMe("reset:", now.t_s + max(RESET_PATIENCE_S, 10 * self._site.io_s))
         for evse in self._site.evses.values():
@@ -179,27 +187,29 @@ class Remote:
         busy = evse.session is not None or evse.tx is not None
         yield Reply(event.link, event.request, "Scheduled" if busy and ask.on_idle else "Accepted")
         if not busy:
-            yield from self._cleared.reset(evse.number, now)
+            yield from self._cleared.reset_evse_faults(evse.number, now)
             return
         self._clearing.add(evse.number)
         if not ask.on_idle:
             wanted = StopWanted if evse.session is not None else TransactionGivenUp
             yield wanted(evse.number, *_RESET, note="soft")
 
-    def _busy(self) -> bool:
+    def _is_station_in_use(self) -> bool:
         """Somebody charges, or may start any moment, or a transaction is open."""
         waiting = (State.AUTHORISED, State.BEGINNING)
-        return self._running() or any(e.state in waiting or e.tx is not None for e in self._site.evses.values())
+        return self._has_running_session() or any(
+            e.state in waiting or e.tx is not None for e in self._site.evses.values()
+        )
 
-    def _running(self) -> bool:
+    def _has_running_session(self) -> bool:
         return any(e.session is not None for e in self._site.evses.values())
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def restart_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         if event.key == "reset:":
-            yield from self._restart()
+            yield from self._restart_station()
 
-    def _restart(self) -> Iterator[Yielded]:
+    def _restart_station(self) -> Iterator[Yielded]:
         """A reset that waited for its moment is scheduled (2.0.1 B12); one that found the station idle is not."""
         reset, self._reset = self._reset, None
         yield WakeMe("reset:", None)
@@ -209,7 +219,7 @@ class Remote:
     # --- trigger, data -----------------------------------------------------------------------------------------
 
     @answers(AskTrigger)
-    def trigger(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_trigger_message(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskTrigger)
         number = ask.evse
@@ -230,23 +240,23 @@ class Remote:
         if ask.what in (Trigger.METER_VALUES, Trigger.STATUS, Trigger.TRANSACTION):
             yield Reply(event.link, event.request, "Accepted")
             if ask.what is Trigger.STATUS:
-                yield from self._status.again(event.link, number, now)
+                yield from self._status.resend_status(event.link, number, now)
             else:
                 alone = "" if event.link == self._site.links[0] else f":{event.link}"  # who looks on tells nobody
                 for n in numbers:
                     yield ReadMeter(n, ("loose" if ask.loose else "trigger") + alone)
             return
         yield Reply(event.link, event.request, "Accepted")
-        yield Tell(event.link, self._present(ask))
+        yield Tell(event.link, self._triggered_message(ask))
 
-    def _present(self, ask: AskTrigger) -> Message:
+    def _triggered_message(self, ask: AskTrigger) -> Message:
         if ask.what is Trigger.FIRMWARE_STATUS:
-            return self._firmware.status(ask.extended)
+            return self._firmware.current_status(ask.extended)
         if ask.what is Trigger.LOG_STATUS:
-            return self._logs.status(ask.extended)
+            return self._logs.current_status(ask.extended)
         return _PLAIN[ask.what]
 
     @answers(AskData)
-    def data(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_data_transfer(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         """No vendor extension is spoken yet."""
         yield Reply(event.link, event.request, "UnknownVendorId")

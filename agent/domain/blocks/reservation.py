@@ -27,7 +27,7 @@ class Reservations:
         self._kept: tuple[EvseId, ...] = ()
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def restore_reservations(self, event: Started, now: Moment) -> Iterator[Yielded]:
         for name, record in event.remembered.get("reservation", {}).items():
             try:
                 reservation = Reservation.of(name, record)
@@ -35,18 +35,18 @@ class Reservations:
                 yield Remember("reservation", name, None)
                 continue
             self._site.reservations[name] = reservation
-        yield from self._expire(now)
+        yield from self._expire_reservations(now)
 
     # --- what the backend wants --------------------------------------------------------------------------------
 
     @answers(AskReserve)
-    def reserve(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_reserve_now(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         """The same number again replaces, if the new one is possible; otherwise the old one stays."""
         ask = event.ask
         assert isinstance(ask, AskReserve)
         name = f"{event.link}/{ask.number}"
         old = self._site.reservations.pop(name, None)
-        status = self._possible(ask, now)
+        status = self._reserve_now_status(ask, now)
         if status != "Accepted" or now.utc_s is None:
             if old is not None:
                 self._site.reservations[name] = old
@@ -56,14 +56,14 @@ class Reservations:
         new = Reservation(
             name, ask.evse, ask.token, ask.expires_utc_s, now.stamp, left_s, ask.group or None, ask.connector
         )
-        self._unbind(name)
+        self._unbind_authorization(name)
         self._site.reservations[name] = new
         yield Remember("reservation", name, new.record())
         yield Reply(event.link, event.request, "Accepted")
-        yield from self._arm(now)
+        yield from self._arm_expiry_timer(now)
         yield SituationChanged(STATION)
 
-    def _possible(self, ask: AskReserve, now: Moment) -> str:
+    def _reserve_now_status(self, ask: AskReserve, now: Moment) -> str:
         """ReserveNowStatusEnumType. Without known time nobody could say when it ends."""
         site = self._site
         offered = site.settings.flag("reservation_enabled") and (ask.evse or site.settings.flag("reserve_any"))
@@ -75,15 +75,15 @@ class Reservations:
         if not fitting:
             return "Rejected"
         if ask.evse:
-            return self._state(fitting[0])
+            return self._reserve_evse_status(fitting[0])
         open_ = [e.connector for e in free(site)]
         pool = [r.connector for r in waiting(site) if not r.evse]
         if served(open_, [*pool, ask.connector]) > served(open_, pool):
             return "Accepted"
-        states = {self._state(e) for e in fitting} - {"Accepted"}
+        states = {self._reserve_evse_status(e) for e in fitting} - {"Accepted"}
         return next((s for s in ("Occupied", "Faulted", "Unavailable") if s in states), "Occupied")
 
-    def _state(self, evse: Evse) -> str:
+    def _reserve_evse_status(self, evse: Evse) -> str:
         """Could this very EVSE be reserved now?"""
         service = self._site.service(evse)
         if service is Service.FAULTED:
@@ -93,39 +93,39 @@ class Reservations:
         return "Accepted" if evse.vacant and claim(self._site, evse, None) == "" else "Occupied"
 
     @answers(AskCancelReservation)
-    def cancel(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_cancel_reservation(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskCancelReservation)
         name = f"{event.link}/{ask.number}"
         if name not in self._site.reservations:
             yield Reply(event.link, event.request, "Rejected")
             return
-        yield from self._forget(name, now)
+        yield from self._forget_reservation(name, now)
         yield Reply(event.link, event.request, "Accepted")
 
     # --- how it ends -------------------------------------------------------------------------------------------
 
-    def _forget(self, name: str, now: Moment) -> Iterator[Yielded]:
+    def _forget_reservation(self, name: str, now: Moment) -> Iterator[Yielded]:
         del self._site.reservations[name]
-        self._unbind(name)
+        self._unbind_authorization(name)
         yield Remember("reservation", name, None)
-        yield from self._arm(now)
+        yield from self._arm_expiry_timer(now)
         yield SituationChanged(STATION)
 
-    def _unbind(self, name: str) -> None:
+    def _unbind_authorization(self, name: str) -> None:
         """A right that was given already stays, but it no longer uses this reservation."""
         for evse in self._site.evses.values():
             if evse.grant and evse.grant.reservation == name:
                 evse.grant.reservation = ""
 
     @on(SessionOpened)
-    def used(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+    def use_up_reservation(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         session = self._site.evses[event.evse].session
         if session is not None and session.reservation in self._site.reservations:
-            yield from self._forget(session.reservation, now)
+            yield from self._forget_reservation(session.reservation, now)
 
     @on(SituationChanged)
-    def others(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
+    def refresh_other_evses(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         """What happens at one outlet may make another one the last that is left for somebody."""
         now_kept = tuple(e.number for e in self._site.evses.values() if kept(self._site, e))
         changed, self._kept = set(self._kept) ^ set(now_kept), now_kept
@@ -133,34 +133,34 @@ class Reservations:
             yield SituationChanged(number)
 
     @on(SituationChanged)
-    def lost(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
+    def end_unusable_reservations(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         """2.x H01.FR.09: the reserved EVSE is faulty or closed. What may pass in seconds (a silent board, a reset)
         ends nothing."""
         for reservation in list(self._site.reservations.values()):
             evse = self._site.evses.get(reservation.evse)
             if evse is not None and self._out_of_use(evse):
-                yield from self._forget(reservation.id, now)
-                yield from self._tell(reservation, expired=False)
+                yield from self._forget_reservation(reservation.id, now)
+                yield from self._report_reservation_ended(reservation, expired=False)
 
     def _out_of_use(self, evse: Evse) -> bool:
         return not self._site.is_operative(evse) or any(blocks(f) and f not in GRACE_S for f in evse.faults)
 
     @on(TimeCame, ClockTrusted)
-    def time(self, event: Event, now: Moment) -> Iterator[Yielded]:
+    def expire_on_timer(self, event: Event, now: Moment) -> Iterator[Yielded]:
         if isinstance(event, ClockTrusted) or (isinstance(event, TimeCame) and event.key == TIMER):
-            yield from self._expire(now)
+            yield from self._expire_reservations(now)
 
-    def _expire(self, now: Moment) -> Iterator[Yielded]:
+    def _expire_reservations(self, now: Moment) -> Iterator[Yielded]:
         for reservation in list(self._site.reservations.values()):
             if _due_s(reservation, now) <= now.t_s + ROUND_S:
-                yield from self._forget(reservation.id, now)
-                yield from self._tell(reservation, expired=True)
-        yield from self._arm(now)
+                yield from self._forget_reservation(reservation.id, now)
+                yield from self._report_reservation_ended(reservation, expired=True)
+        yield from self._arm_expiry_timer(now)
 
-    def _arm(self, now: Moment) -> Iterator[Yielded]:
+    def _arm_expiry_timer(self, now: Moment) -> Iterator[Yielded]:
         yield WakeMe(TIMER, min((_due_s(r, now) for r in self._site.reservations.values()), default=None))
 
-    def _tell(self, reservation: Reservation, expired: bool) -> Iterator[Yielded]:
+    def _report_reservation_ended(self, reservation: Reservation, expired: bool) -> Iterator[Yielded]:
         if reservation.link in self._site.links:
             yield Tell(reservation.link, ReservationEnded(reservation.id, expired))
 

@@ -29,14 +29,14 @@ _ORDERED = (REMOTE_RESET, SCHEDULED_RESET, FIRMWARE_UPDATE)
 _PARAMETERS = ("authorization_key", "security_profile", "root_check", "cpo_name")
 
 
-class Security:
+class SecurityEventsBlock:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._said: set[tuple[str, str]] = set()
         self._offset_s: float | None = None
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def restore_security_log(self, event: Started, now: Moment) -> Iterator[Yielded]:
         log = self._site.security
         remembered = event.remembered.get("security", {})
         for key in sorted((k for k in remembered if k.isdecimal()), key=int):
@@ -51,7 +51,7 @@ class Security:
         yield SecurityNoticed(kind, reason)
 
     @on(SecurityNoticed)
-    def noticed(self, event: SecurityNoticed, now: Moment) -> Iterator[Yielded]:
+    def record_security_event(self, event: SecurityNoticed, now: Moment) -> Iterator[Yielded]:
         if event.kind in REPEATED:
             if (event.link, event.kind) in self._said:
                 return
@@ -66,7 +66,7 @@ class Security:
                 yield Tell(link, SecurityHappened(event.kind.value, now.stamp, event.info))
 
     @on(LinkChanged)
-    def link(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
+    def forget_repeated_events(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
         """What fails from now on is another failure."""
         if event.up:
             self._said = {(link, kind) for link, kind in self._said if link not in (event.link, "")}
@@ -75,26 +75,26 @@ class Security:
     # --- what nobody else tells ----------------------------------------------------------------------------------
 
     @on(ClockTrusted)
-    def clock(self, event: ClockTrusted, now: Moment) -> Iterator[Yielded]:
+    def report_clock_correction(self, event: ClockTrusted, now: Moment) -> Iterator[Yielded]:
         offset_s = None if now.utc_s is None else now.utc_s - now.t_s
         before_s, self._offset_s = self._offset_s, offset_s
         if offset_s is not None and before_s is not None and abs(offset_s - before_s) >= CORRECTED_S:
             yield SecurityNoticed(SecurityEvent.SETTING_SYSTEM_TIME, f"by {offset_s - before_s:+.0f} s")
 
     @on(StoreFailed)
-    def store(self, event: StoreFailed, now: Moment) -> Iterator[Yielded]:
+    def report_store_failure(self, event: StoreFailed, now: Moment) -> Iterator[Yielded]:
         yield SecurityNoticed(SecurityEvent.MEMORY_EXHAUSTION, event.reason)
 
     @on(StoreLost)
-    def lost(self, event: StoreLost, now: Moment) -> Iterator[Yielded]:
+    def report_store_loss(self, event: StoreLost, now: Moment) -> Iterator[Yielded]:
         yield SecurityNoticed(SecurityEvent.MEMORY_EXHAUSTION, f"StoreFailed: {event.reason}")
 
     @on(FaultRaised)
-    def fault(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
+    def report_tampering(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
         if event.fault is Fault.DOOR_OPEN:
             yield SecurityNoticed(SecurityEvent.TAMPER, f"EVSE {event.evse}: door open")
 
     @on(SettingChanged)
-    def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
+    def report_reconfiguration(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
         if event.name in _PARAMETERS:
             yield SecurityNoticed(SecurityEvent.RECONFIGURATION, event.name)

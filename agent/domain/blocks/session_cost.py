@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from agent.domain.blocks.cost_triggers import ahead, in_time
+from agent.domain.blocks.cost_triggers import drop_reached_triggers, stamp_time_of_utc
 from agent.domain.csms_cost import Cost, Price, micro
 from agent.domain.driver_cost import Account
 from agent.domain.events import (
@@ -46,37 +46,37 @@ REFRESH_S = 20.0
 """How often the cost of a place is shown anew (real seconds)."""
 
 
-class Costs:
+class SessionCosts:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._messages: dict[str, tuple[MessageContent, ...]] = {}
         self._sessions: dict[int, Session] = {}
-        site.judges |= {name: self._lawful(name) for name in OFFLINE_PRICES}
+        site.judges |= {name: self._price_check_for(name) for name in OFFLINE_PRICES}
 
-    def _lawful(self, name: str) -> Callable[[Value], bool]:
+    def _price_check_for(self, name: str) -> Callable[[Value], bool]:
         """Where the backend's default price is the ad-hoc price, it has to be one that may be asked."""
         return lambda value: all(e.offer is None or e.offer.allows(name, value) for e in self._site.evses.values())
 
     # --- what the backend says -----------------------------------------------------------------------------------
 
     @answers(AskCost)
-    def cost(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_cost_updated(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskCost)
-        evse = self._of(event.link, ask.session, now)
-        if evse is None or not self._newer(evse, ask.cost):
+        evse = self._evse_of_session(event.link, ask.session, now)
+        if evse is None or not self._may_replace_cost(evse, ask.cost):
             yield Reply(event.link, event.request, "Rejected")
             return
-        yield from self._take(evse, ask.cost, now)
+        yield from self._apply_cost(evse, ask.cost, now)
         yield Reply(event.link, event.request, "Accepted")
 
     @on(CostHeard)
-    def heard(self, event: CostHeard, now: Moment) -> Iterator[Yielded]:
-        evse = self._of(event.link, event.session, now)
-        if evse is not None and self._newer(evse, event.cost):
-            yield from self._take(evse, event.cost, now)
+    def apply_received_cost(self, event: CostHeard, now: Moment) -> Iterator[Yielded]:
+        evse = self._evse_of_session(event.link, event.session, now)
+        if evse is not None and self._may_replace_cost(evse, event.cost):
+            yield from self._apply_cost(evse, event.cost, now)
 
-    def _of(self, link: str, session: str, now: Moment) -> Evse | None:
+    def _evse_of_session(self, link: str, session: str, now: Moment) -> Evse | None:
         """Where this session's driver would read it. Only the backend that authorises has a say, and only of the
         latest session of an EVSE: nobody is shown what somebody else has paid."""
         if not self._site.settings.flag("cost_display") or link != self._site.links[0] or not session:
@@ -87,42 +87,44 @@ class Costs:
         late_s = now.t_s - evse.account.unplugged_s
         return evse if late_s <= LATE_S * self._site.io_s and evse.grant is None else None
 
-    def _newer(self, evse: Evse, cost: Cost) -> bool:
+    def _may_replace_cost(self, evse: Evse, cost: Cost) -> bool:
         known = evse.account.cost if evse.account else None
         return cost.final or known is None or not known.final
 
-    def _take(self, evse: Evse, cost: Cost, now: Moment) -> Iterator[Yielded]:
+    def _apply_cost(self, evse: Evse, cost: Cost, now: Moment) -> Iterator[Yielded]:
         account = evse.account
         assert account is not None
-        account.cost = replace(cost, triggers=ahead(evse, cost.triggers, now) if cost.triggers else None)
+        account.cost = replace(
+            cost, triggers=drop_reached_triggers(evse, cost.triggers, now) if cost.triggers else None
+        )
         if cost.texts and not cost.final:
             account.message = cost.texts
         yield from account.kept()
-        yield from self._arm(evse, now)
+        yield from self._arm_price_timers(evse, now)
         yield CostChanged(evse.number)
         yield SituationChanged(evse.number)
 
     @answers(AskMessage)
-    def message(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_driver_message(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskMessage)
         if not self._site.settings.flag("cost_display") or event.link != self._site.links[0]:
             yield Reply(event.link, event.request, "Rejected")
             return
-        yield from self._tell_driver(ask.token, ask.texts)
+        yield from self._show_driver_message(ask.token, ask.texts)
         yield Reply(event.link, event.request, "Accepted")
 
     @on(MessageHeard)
-    def told(self, event: MessageHeard, now: Moment) -> Iterator[Yielded]:
+    def apply_received_message(self, event: MessageHeard, now: Moment) -> Iterator[Yielded]:
         if not self._site.settings.flag("cost_display") or event.link != self._site.links[0]:
             return
         if event.token is not None:
-            yield from self._tell_driver(event.token, event.texts)
-        evse = self._of(event.link, event.session, now)
+            yield from self._show_driver_message(event.token, event.texts)
+        evse = self._evse_of_session(event.link, event.session, now)
         if evse is not None:
-            yield from self._write_down(evse, event.texts)
+            yield from self._keep_driver_message(evse, event.texts)
 
-    def _tell_driver(self, token: Token, texts: tuple[MessageContent, ...]) -> Iterator[Yielded]:
+    def _show_driver_message(self, token: Token, texts: tuple[MessageContent, ...]) -> Iterator[Yielded]:
         """To where this token is, or as soon as it is somewhere."""
         key = token.value.casefold()
         self._messages.pop(key, None)
@@ -131,11 +133,11 @@ class Costs:
             del self._messages[next(iter(self._messages))]
         for evse in self._site.evses.values():
             if evse.session is not None and evse.session.token.same(token):
-                yield from self._write_down(evse, texts)
+                yield from self._keep_driver_message(evse, texts)
             elif evse.grant is not None and evse.grant.token.same(token):
                 yield SituationChanged(evse.number)
 
-    def _write_down(self, evse: Evse, texts: tuple[MessageContent, ...]) -> Iterator[Yielded]:
+    def _keep_driver_message(self, evse: Evse, texts: tuple[MessageContent, ...]) -> Iterator[Yielded]:
         account = evse.account
         if account is not None and account.message != texts:
             account.message = texts
@@ -151,7 +153,7 @@ class Costs:
     # --- the life of a session -----------------------------------------------------------------------------------
 
     @on(SessionOpened)
-    def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+    def open_session_account(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         session = evse.session
         if session is None or not self._site.settings.flag("cost_display"):
@@ -160,13 +162,13 @@ class Costs:
         if evse.account is not None and evse.account.session == session.id:
             return  # it goes on after a restart
         if evse.account is not None and evse.account.unplugged_s is None:  # charged again without unplugging
-            yield from self._unplugged(evse, now)
+            yield from self._end_account(evse, now)
         message = self._messages.pop(session.token.value.casefold(), ())
-        own = self._own(session.start_wh, now) if session.offline else None
+        own = self._offline_cost(session.start_wh, now) if session.offline else None
         evse.account = Account(session.id, evse.number, session.start_wh, message, own)
         yield from evse.account.kept()
 
-    def _own(self, start_wh: int, now: Moment) -> Cost | None:
+    def _offline_cost(self, start_wh: int, now: Moment) -> Cost | None:
         """A session that begins off line: the prices that were agreed for that."""
         texts = [self._site.settings.text(f"offline_{part}_price") for part in ("kwh", "hour", "flat")]
         if not any(texts):
@@ -175,7 +177,7 @@ class Costs:
         return Cost(price.flat_micro or 0, estimated=True, meter_wh=start_wh, utc_s=now.utc_s, price=price)
 
     @on(SessionClosed)
-    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+    def close_session_account(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if evse.account is None or evse.account.session != event.session:
             return
@@ -194,15 +196,15 @@ class Costs:
         if evse.vehicle and evse.known:
             yield from evse.account.kept()
         else:
-            yield from self._unplugged(evse, now)
+            yield from self._end_account(evse, now)
 
     @on(VehicleLeft, CableRemoved, BoardOpened, TransactionClosed)
-    def left(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+    def end_account_of_left_vehicle(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if evse.account is not None and evse.account.over and not evse.vehicle:
-            yield from self._unplugged(evse, now)
+            yield from self._end_account(evse, now)
 
-    def _unplugged(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _end_account(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """Once, and as durable as a bill: the cost of the place ends here, but not before its transaction, which may
         outlast its session (decision 9)."""
         account = evse.account
@@ -218,10 +220,10 @@ class Costs:
                 yield Tell(link, ConnectorUnplugged(account.session, evse.number, now.stamp))
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def restore_accounts(self, event: Started, now: Moment) -> Iterator[Yielded]:
         """Nothing is lost but a text on the screen where a record cannot be read."""
         for key, record in event.remembered.get("account", {}).items():
-            account = _read(key, record)
+            account = _account_from_record(key, record)
             evse = self._site.evses.get(account.evse) if account else None
             if evse is None or account is None or evse.account is not None:
                 yield Remember("account", key, None)
@@ -229,26 +231,26 @@ class Costs:
             evse.account = account
             if evse.session is not None and not account.over:
                 self._sessions[evse.number] = evse.session
-            yield from self._arm(evse, now)
+            yield from self._arm_price_timers(evse, now)
             if account.cost is not None and not account.cost.final:
                 yield CostChanged(evse.number)
 
     # --- prices that change --------------------------------------------------------------------------------------
 
-    def _arm(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _arm_price_timers(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         cost = evse.account.cost if evse.account else None
         turn = cost.next.at_utc_s if cost and cost.next and not cost.final else None
-        yield WakeMe(f"cost-turn:{evse.number}", in_time(turn, now))
+        yield WakeMe(f"cost-turn:{evse.number}", stamp_time_of_utc(turn, now))
         runs = cost is not None and cost.idle and not cost.final
         yield WakeMe(f"cost-idle:{evse.number}", now.t_s + REFRESH_S * self._site.io_s if runs else None)
 
     @on(ClockTrusted)
-    def clock(self, event: Event, now: Moment) -> Iterator[Yielded]:
+    def arm_price_timers_on_clock(self, event: Event, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
-            yield from self._arm(evse, now)
+            yield from self._arm_price_timers(evse, now)
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def change_price_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind not in ("cost-turn", "cost-idle"):
             return
@@ -259,11 +261,11 @@ class Costs:
         if kind == "cost-turn" and cost.next:
             account.cost = cost.turned(evse.reading.energy_wh if evse.reading else cost.meter_wh or 0)
             yield from account.kept()
-        yield from self._arm(evse, now)
+        yield from self._arm_price_timers(evse, now)
         yield SituationChanged(evse.number)
 
 
-def _read(key: str, record: Mapping[str, Any]) -> Account | None:
+def _account_from_record(key: str, record: Mapping[str, Any]) -> Account | None:
     try:
         return Account.of(key, record)
     except (Poisoned, KeyError, TypeError, ValueError, OverflowError):

@@ -36,18 +36,18 @@ class Sessions:
         self._site = site
 
     @on(*_OF_ONE_EVSE)
-    def of_one(self, event: Any, now: Moment) -> Iterator[Yielded]:
+    def run_session_table(self, event: Any, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses.get(event.evse)
         if evse is not None:
             yield from step(self._site, evse, event, now)
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def run_table_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             yield from step(self._site, evse, event, now)
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def resume_sessions(self, event: Started, now: Moment) -> Iterator[Yielded]:
         """Open sessions wait for their board; a record that cannot be read is set aside and its EVSE stays out of
         service, the rest of the station lives."""
         for key, record in event.remembered.get("poisoned", {}).items():
@@ -73,7 +73,7 @@ class Sessions:
             yield StoreLost(str(record.get("text")), {str(k): wh for k, wh in known if isinstance(wh, int)})
 
     @on(StoreLost)
-    def lost(self, event: StoreLost, now: Moment) -> Iterator[Yielded]:
+    def end_sessions_of_lost_store(self, event: StoreLost, now: Moment) -> Iterator[Yielded]:
         """What ended in the lost part is billed with the register it ended with, or the last one that is on disk: above
         it is energy of others."""
         for evse in self._site.evses.values():
@@ -92,7 +92,7 @@ class Sessions:
             yield FaultRaised(evse.number, Fault.RECORD_POISONED)
 
     @on(StopRequested)
-    def stop(self, event: StopRequested, now: Moment) -> Iterator[Yielded]:
+    def withdraw_release_on_stop(self, event: StopRequested, now: Moment) -> Iterator[Yielded]:
         """SIGTERM: no energy without an agent, the session stays open for the restart."""
         self._site.stopping = True
         for evse in self._site.evses.values():
@@ -104,7 +104,7 @@ class Sessions:
                 yield Remember("session", evse.session.id, evse.session.record())
 
     @on(TransactionHeard)
-    def heard(self, event: TransactionHeard, now: Moment) -> Iterator[Yielded]:
+    def stop_refused_session(self, event: TransactionHeard, now: Moment) -> Iterator[Yielded]:
         """The backend refuses the token of a session that runs already (OCPP 1.6, StartTransaction.conf)."""
         evse = next((e for e in self._site.evses.values() if e.transaction == event.session), None)
         if event.link != self._site.links[0]:

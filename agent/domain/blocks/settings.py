@@ -20,7 +20,7 @@ class SettingsBlock:
         self._site = site
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def restore_settings(self, event: Started, now: Moment) -> Iterator[Yielded]:
         for name, record in event.remembered.get("setting", {}).items():
             variable = VARIABLES.get(name)
             try:
@@ -30,7 +30,7 @@ class SettingsBlock:
                 yield Remember("setting", name, None)  # a range that has become narrower: back to the file's value
 
     @answers(AskGet)
-    def get(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_get_variables(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskGet)
         names = ask.names or tuple(VARIABLES)
@@ -38,11 +38,11 @@ class SettingsBlock:
         yield Reply(event.link, event.request, "Accepted", data)
 
     @answers(AskSet)
-    def set(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_set_variables(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         """Durable before it is promised. What needs a restart is shown at once, and acts when its block starts."""
         ask = event.ask
         assert isinstance(ask, AskSet)
-        results = {name: self._judge(VARIABLES.get(name), text) for name, text in ask.values.items()}
+        results = {name: self._check_value(VARIABLES.get(name), text) for name, text in ask.values.items()}
         if ask.whole and not set(results.values()) <= {"Accepted", "RebootRequired"}:
             results = dict.fromkeys(results, "Rejected")
         for name, text in ask.values.items():
@@ -55,7 +55,7 @@ class SettingsBlock:
                 yield SettingChanged(name)
         yield Reply(event.link, event.request, "Accepted", results)
 
-    def _judge(self, variable: Variable | None, text: str) -> str:
+    def _check_value(self, variable: Variable | None, text: str) -> str:
         if variable is None:
             return "NotSupported"
         if not (variable.writable and self._site.store_ok):

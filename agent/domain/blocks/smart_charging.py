@@ -67,19 +67,19 @@ EARLY_S = 0.001
 """A timer that fires a hair too early has come."""
 
 
-class Charging:
+class SmartCharging:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._installed: dict[int, Installed] = {}
         self._still: dict[EvseId, tuple[float, float]] = {}
         """Amperes that a vehicle may draw yet although it is offered less by now, and until when."""
-        site.bound = self.bound
+        site.bound = self.compute_starting_limit
         site.profiles = lambda: len(self._installed)
 
     # --- what is installed -------------------------------------------------------------------------------------
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def restore_profiles(self, event: Started, now: Moment) -> Iterator[Yielded]:
         """Profiles survive; those of a session that is over do not."""
         for key, record in event.remembered.get("charging_profile", {}).items():
             try:
@@ -89,48 +89,48 @@ class Charging:
                 yield Remember("charging_profile", key, None)
                 continue
             profile = found.profile
-            if profile.purpose is Purpose.TX and profile.session not in {s.id for s in self._sessions()}:
+            if profile.purpose is Purpose.TX and profile.session not in {s.id for s in self._open_sessions()}:
                 yield Remember("charging_profile", key, None)
             else:
                 self._installed[profile.id] = found
 
-    def _sessions(self) -> Iterator[Session]:
+    def _open_sessions(self) -> Iterator[Session]:
         return (e.session for e in self._site.evses.values() if e.session is not None)
 
-    def _install(self, evse: EvseId, profile: Profile) -> Iterator[Yielded]:
+    def _install_profile(self, evse: EvseId, profile: Profile) -> Iterator[Yielded]:
         self._installed[profile.id] = Installed(evse, profile)
         yield Remember("charging_profile", str(profile.id), {"evse": evse, "profile": dump(profile)})
 
-    def _forget(self, *ids: int) -> Iterator[Yielded]:
+    def _forget_profiles(self, *ids: int) -> Iterator[Yielded]:
         for number in ids:
             del self._installed[number]
             yield Remember("charging_profile", str(number), None)
 
     @answers(AskSetProfile)
-    def put(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_set_charging_profile(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         """Durable before it is promised."""
         ask = event.ask
         assert isinstance(ask, AskSetProfile)
         new = Installed(ask.evse, self._bound_to_session(ask, now))
-        gone = self._displaced(new, ask.replaces)
-        if len(self._installed) - len(gone) >= self._most:
-            gone |= self._over(now)
-        refusal = self._refusal(new, ask.replaces)
-        if refusal is None and len(self._installed) - len(gone) >= self._most:
-            refusal = ProfileRefusal("TooManyElements", f"{self._most} profiles are installed, no more fit")
+        gone = self._displaced_profiles(new, ask.replaces)
+        if len(self._installed) - len(gone) >= self._profile_limit:
+            gone |= self._expired_profiles(now)
+        refusal = self._profile_refusal(new, ask.replaces)
+        if refusal is None and len(self._installed) - len(gone) >= self._profile_limit:
+            refusal = ProfileRefusal("TooManyElements", f"{self._profile_limit} profiles are installed, no more fit")
         if refusal is not None:
             yield Reply(event.link, event.request, "Rejected", {"reason": refusal})
             return
-        yield from self._forget(*(gone - {new.profile.id}))
-        yield from self._install(new.evse, new.profile)
+        yield from self._forget_profiles(*(gone - {new.profile.id}))
+        yield from self._install_profile(new.evse, new.profile)
         yield Reply(event.link, event.request, "Accepted")
-        yield from self._recompute(now)
+        yield from self._recompute_limits(now)
 
     @property
-    def _most(self) -> int:
+    def _profile_limit(self) -> int:
         return self._site.settings.number("profiles_max")
 
-    def _displaced(self, new: Installed, replaces: bool) -> set[int]:
+    def _displaced_profiles(self, new: Installed, replaces: bool) -> set[int]:
         """The one of the same id always (1.6 5.16.2, K01)."""
         return {
             n
@@ -138,7 +138,7 @@ class Charging:
             if n == new.profile.id or (replaces and old.evse == new.evse and same_right(new.profile, old.profile))
         }
 
-    def _over(self, now: Moment) -> set[int]:
+    def _expired_profiles(self, now: Moment) -> set[int]:
         """Profiles that will never speak again."""
         until = {n: i.profile.valid_to_utc_s for n, i in self._installed.items()}
         return {n for n, u in until.items() if u is not None and now.utc_s is not None and u <= now.utc_s}
@@ -154,7 +154,7 @@ class Charging:
             return replace(profile, kind=Kind.ABSOLUTE, schedule=schedule)
         return profile
 
-    def _refusal(self, new: Installed, replaces: bool) -> ProfileRefusal | None:
+    def _profile_refusal(self, new: Installed, replaces: bool) -> ProfileRefusal | None:
         profile, evse = new.profile, self._site.evses.get(new.evse)
         if new.evse != STATION and evse is None:
             return ProfileRefusal("UnknownEvse", "there is no such EVSE")
@@ -170,18 +170,18 @@ class Charging:
         return misplaced(new.evse, profile) or problem(profile, self._site.settings)
 
     @answers(AskClearProfiles)
-    def clear(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_clear_charging_profile(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskClearProfiles)
         if ask.id is not None:
             found = [i for i in (ask.id,) if i in self._installed]
         else:
-            found = [i.profile.id for i in self._meeting(ask)]
-        yield from self._forget(*found)
+            found = [i.profile.id for i in self._matching_profiles(ask)]
+        yield from self._forget_profiles(*found)
         yield Reply(event.link, event.request, "Accepted" if found else "Unknown")
-        yield from self._recompute(now)
+        yield from self._recompute_limits(now)
 
-    def _meeting(self, ask: AskClearProfiles | AskProfiles) -> list[Installed]:
+    def _matching_profiles(self, ask: AskClearProfiles | AskProfiles) -> list[Installed]:
         return [
             i
             for i in self._installed.values()
@@ -191,16 +191,16 @@ class Charging:
         ]
 
     @answers(AskProfiles)
-    def report(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_get_charging_profiles(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         """``profiles``: what is installed and meets the criteria, EVSE by EVSE."""
         ask = event.ask
         assert isinstance(ask, AskProfiles)
-        found = [i for i in self._meeting(ask) if not ask.ids or i.profile.id in ask.ids]
+        found = [i for i in self._matching_profiles(ask) if not ask.ids or i.profile.id in ask.ids]
         found.sort(key=lambda i: (i.evse, i.profile.id))
         yield Reply(event.link, event.request, "Accepted" if found else "NoProfiles", {"profiles": found})
 
     @answers(AskComposite)
-    def composite(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_get_composite_schedule(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         """The schedule begins at the request, rounded up to the millisecond: never with an earlier limit (1.6 errata
         3.28, 2.0.1 K08.FR.02)."""
         ask = event.ask
@@ -212,8 +212,8 @@ class Charging:
             yield Reply(event.link, event.request, "Rejected")
             return
         start_s = math.ceil(now.utc_s * 1000) / 1000
-        outlets = [self._outlet(e, now) for e in self._site.evses.values()]
-        covered_s, spans = composite(self._table(now), outlets, ask.evse, start_s, ask.duration_s, unit)
+        outlets = [self._outlet_of_evse(e, now) for e in self._site.evses.values()]
+        covered_s, spans = composite(self._profile_table(now), outlets, ask.evse, start_s, ask.duration_s, unit)
         meant = [e for e in self._site.evses.values() if ask.evse in (STATION, e.number)]
         data = {"start_utc_s": start_s, "duration_s": covered_s, "unit": unit, "spans": spans}
         data["dc"] = all(e.dc for e in meant)
@@ -222,61 +222,61 @@ class Charging:
     # --- sessions ----------------------------------------------------------------------------------------------
 
     @on(SessionOpened)
-    def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+    def install_profile_of_session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         session = self._site.evses[event.evse].session
         if session is not None and session.profile is not None:
             profile, session.profile = replace(session.profile, session=session.id), None
-            yield from self._forget(*({profile.id} & self._installed.keys()))
-            yield from self._install(event.evse, profile)
-        yield from self._recompute(now)
+            yield from self._forget_profiles(*({profile.id} & self._installed.keys()))
+            yield from self._install_profile(event.evse, profile)
+        yield from self._recompute_limits(now)
 
     @on(SessionClosed)
-    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+    def remove_profiles_of_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         self._site.evses[event.evse].allowed_a = None
-        yield from self._forget(*[n for n, i in self._installed.items() if i.profile.session == event.session])
-        yield from self._recompute(now)
+        yield from self._forget_profiles(*[n for n, i in self._installed.items() if i.profile.session == event.session])
+        yield from self._recompute_limits(now)
 
     @on(ClockTrusted, VehicleConnected, VehicleLeft, VehicleReady, VehiclePaused)
-    def changed(self, event: Any, now: Moment) -> Iterator[Yielded]:
-        yield from self._recompute(now)
+    def recompute_after_change(self, event: Any, now: Moment) -> Iterator[Yielded]:
+        yield from self._recompute_limits(now)
 
     @on(BoardOpened)
-    def seen(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+    def recompute_on_board_open(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Nothing flows here; where a session goes on, its rules say so next."""
         if self._site.evses[event.evse].session is None:
-            yield from self._recompute(now)
+            yield from self._recompute_limits(now)
 
     @on(BoardChanged)
-    def board(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
+    def lower_to_cable_rating(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
         """A rating of the cable that is read late: the cable carries less than is offered."""
         evse = self._site.evses[event.evse]
         if evse.allowed_a is not None and evse.allowed_a > evse.most_a:
-            yield from self._recompute(now)
+            yield from self._recompute_limits(now)
 
     @on(FaultRaised, FaultCleared)
-    def live(self, event: FaultRaised | FaultCleared, now: Moment) -> Iterator[Yielded]:
+    def recompute_after_live_fault(self, event: FaultRaised | FaultCleared, now: Moment) -> Iterator[Yielded]:
         """Once others have added the fault, or taken it away."""
         if event.fault in LIVE:
             yield WakeMe(TIMER, now.t_s)
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def recompute_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         """Also when a vehicle has had its time to ask for energy."""
         if event.key == TIMER or event.key in (timer("settle", e) for e in self._site.evses.values()):
-            yield from self._recompute(now)
+            yield from self._recompute_limits(now)
 
     # --- what may be offered -----------------------------------------------------------------------------------
 
-    def bound(self, evse: Evse, now: Moment) -> None:
+    def compute_starting_limit(self, evse: Evse, now: Moment) -> None:
         """Before a session gets energy: its share, as far as the others have left it already. Too little for it: none.
         Another one that charged when the agent went away, and whose board has not been opened since, still has what
         it was given then: its share, as far as anybody can say now."""
-        running = self._charging()
-        table, at_s = self._table(now), _axis_s(now)
-        owns = {e.number: own_bound(table, self._outlet(e, now), at_s) for e in running}
+        running = self._evses_drawing_energy()
+        table, at_s = self._profile_table(now), _axis_s(now)
+        owns = {e.number: own_bound(table, self._outlet_of_evse(e, now), at_s) for e in running}
         evse.allowed_phases = owns[evse.number].phases
-        claims = [self._claim(e, owns[e.number], len(running) == 1) for e in running]
-        budgets = self._budgets(running, now)
+        claims = [self._claim_of_evse(e, owns[e.number], len(running) == 1) for e in running]
+        budgets = self._station_budgets(running, now)
         fair_a = shares(budgets, claims)
         others = [e for e in running if e is not evse]
         had_a = {e.number: fair_a[e.number] if e.allowed_a is None else e.allowed_a for e in others}
@@ -285,14 +285,14 @@ class Charging:
         least_a = next(c.least_a for c in claims if c.evse == evse.number)
         evse.allowed_a = allowed_a if allowed_a >= least_a else 0.0
 
-    def _charging(self) -> list[Evse]:
+    def _evses_drawing_energy(self) -> list[Evse]:
         """Who has a share in the station's maximum, in the order in which they came."""
-        running = [e for e in self._site.evses.values() if _draws(e)]
+        running = [e for e in self._site.evses.values() if _may_draw_energy(e)]
         return sorted(running, key=lambda e: (e.session.started if e.session else LONG_AGO, e.number))
 
-    def _budgets(self, running: list[Evse], now: Moment) -> list[Budget]:
+    def _station_budgets(self, running: list[Evse], now: Moment) -> list[Budget]:
         """The station's feed and the maximum that a backend has set: amperes are of each phase, watts of all."""
-        station = station_bound(self._table(now), max((e.phases for e in running), default=3), _axis_s(now))
+        station = station_bound(self._profile_table(now), max((e.phases for e in running), default=3), _axis_s(now))
         per_phase_a = [] if self._site.feed_a is None else [self._site.feed_a]
         if station is not None and station.unit is Unit.A:
             per_phase_a.append(station.limit)
@@ -305,15 +305,15 @@ class Charging:
             out.append(Budget(station.limit, {e.number: e.watts_per_a / e.efficiency for e in running}))
         return out
 
-    def _recompute(self, now: Moment) -> Iterator[Yielded]:
-        running = self._charging()
-        table, at_s = self._table(now), _axis_s(now)
-        outlets = [self._outlet(e, now) for e in running]
+    def _recompute_limits(self, now: Moment) -> Iterator[Yielded]:
+        running = self._evses_drawing_energy()
+        table, at_s = self._profile_table(now), _axis_s(now)
+        outlets = [self._outlet_of_evse(e, now) for e in running]
         owns = {e.number: own_bound(table, o, at_s) for e, o in zip(running, outlets, strict=True)}
         for evse in running:
             evse.allowed_phases = owns[evse.number].phases
-        budgets = self._budgets(running, now)
-        wanted = shares(budgets, [self._claim(e, owns[e.number], len(running) == 1) for e in running])
+        budgets = self._station_budgets(running, now)
+        wanted = shares(budgets, [self._claim_of_evse(e, owns[e.number], len(running) == 1) for e in running])
         again_s = self._wait_for_room(wanted, running, now) if budgets else math.inf
         for evse in running:
             if evse.allowed_a is None or abs(wanted[evse.number] - evse.allowed_a) > 1e-6:
@@ -322,12 +322,12 @@ class Charging:
         ahead_s = min(next_change_s(table, outlets, at_s) - at_s + EARLY_S, again_s) if running else math.inf
         yield WakeMe(TIMER, None if ahead_s == math.inf else now.t_s + ahead_s)
 
-    def _claim(self, evse: Evse, own: Bound, alone: bool) -> Claim:
+    def _claim_of_evse(self, evse: Evse, own: Bound, alone: bool) -> Claim:
         """``minChargingRate`` says whom to let wait when there is not enough for all; who is alone waits for nobody,
         and who cannot wait gets no more for it."""
         waits = not (alone or evse.insists or own.least > own.limit)
         least_a = max(evse.least_a, own.least) if waits else evse.least_a
-        return Claim(evse.number, own.limit, least_a, _eager(evse), evse.insists)
+        return Claim(evse.number, own.limit, least_a, _wants_energy(evse), evse.insists)
 
     def _wait_for_room(self, wanted: dict[EvseId, float], running: list[Evse], now: Moment) -> float:
         """While somebody has to come down, nobody goes up, except to what he may draw anyway: their vehicles take a
@@ -346,7 +346,7 @@ class Charging:
 
     def _still_a(self, evse: Evse, now: Moment) -> float:
         amperes, until_s = self._still.get(evse.number, (0.0, 0.0))
-        return amperes if now.t_s < until_s and _draws(evse) and evse.contactor else 0.0
+        return amperes if now.t_s < until_s and _may_draw_energy(evse) and evse.contactor else 0.0
 
     # --- words of the arithmetic ---------------------------------------------------------------------------------
 
@@ -354,7 +354,7 @@ class Charging:
     def _nominal_v(self) -> float:
         return float(self._site.settings.number("nominal_voltage_v"))
 
-    def _table(self, now: Moment) -> Table:
+    def _profile_table(self, now: Moment) -> Table:
         pending = [
             Installed(e.number, replace(e.session.profile, session=e.session.id))
             for e in self._site.evses.values()
@@ -368,7 +368,7 @@ class Charging:
             feed_a=self._site.feed_a,
         )
 
-    def _outlet(self, evse: Evse, now: Moment) -> Outlet:
+    def _outlet_of_evse(self, evse: Evse, now: Moment) -> Outlet:
         session = evse.session
         age_s = 0.0
         if session is not None and session.started.boot == now.stamp.boot:
@@ -379,7 +379,7 @@ class Charging:
         return Outlet(evse.number, evse.most_a, evse.phases, began_s, of, evse.efficiency, evse.dc, surely_a)
 
 
-def _draws(evse: Evse) -> bool:
+def _may_draw_energy(evse: Evse) -> bool:
     """Energy may flow: in a session (of a vehicle that takes any), at its end until the contactor is open, on a board
     that went on by itself while the agent was away, and where nobody can switch it off."""
     return (
@@ -390,7 +390,7 @@ def _draws(evse: Evse) -> bool:
     )
 
 
-def _eager(evse: Evse) -> bool:
+def _wants_energy(evse: Evse) -> bool:
     """Its vehicle asks for energy, or may: a board that nobody has seen yet tells nothing, and some see it only some
     time after there is something to have."""
     if evse.asks or not evse.known:

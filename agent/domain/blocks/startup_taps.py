@@ -16,14 +16,14 @@ OPENING_S = 10.0
 fitted."""
 
 
-class Early:
+class StartupTaps:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._until_s = 0.0
         self._cards: list[CardPresented] = []
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def start_waiting_time(self, event: Started, now: Moment) -> Iterator[Yielded]:
         self._until_s = now.t_s + OPENING_S * self._site.io_s
         return iter(())
 
@@ -33,21 +33,21 @@ class Early:
         opening = any(not e.known and self._site.in_order(e) for e in meant)
         return opening and now.t_s < self._until_s and not self._site.stopping
 
-    def keep(self, card: CardPresented) -> Iterator[Yielded]:
+    def keep_early_card(self, card: CardPresented) -> Iterator[Yielded]:
         """Keep the card. A reader's latest card counts, as it would if it had been authorized at
         once."""
         self._cards = [c for c in self._cards if c.evse != card.evse] + [card]
         yield WakeMe("early:", self._until_s)
 
     @on(BoardOpened)
-    def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+    def wake_when_boards_known(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Present the card with an event of its own: it may stop the session that the board's event
         resumes, and one event must not both give and withdraw release."""
         if any(not self.is_early(c, now) for c in self._cards):
             yield WakeMe("early:", now.t_s)
 
     @on(TimeCame)
-    def due(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def present_waiting_cards(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         if event.key == "early:":
             due = [c for c in self._cards if not self.is_early(c, now)]
             self._cards = [c for c in self._cards if c not in due]

@@ -16,7 +16,7 @@ LEAST_V, MOST_V = 150.0, 280.0
 LASTS_S = 5.0
 
 
-class Voltages:
+class SupplyVoltage:
     """``_since_s``: when it was seen first, or, of what is raised, not any more."""
 
     def __init__(self, site: Site) -> None:
@@ -25,12 +25,12 @@ class Voltages:
         self._raised: set[tuple[EvseId, Fault]] = set()
 
     @on(MeterRead)
-    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+    def check_grid_voltage(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         volts = event.reading.voltage_v[: evse.phases]
         if evse.dc or not volts:
             return
-        seen = _wrong(volts)
+        seen = _voltage_faults(volts)
         for fault in (Fault.UNDER_VOLTAGE, Fault.OVER_VOLTAGE):
             key = evse.number, fault
             if fault not in evse.faults:  # the board, which told it too, has taken it back
@@ -49,7 +49,7 @@ class Voltages:
                 yield FaultCleared(evse.number, fault)
 
 
-def _wrong(volts: Sequence[float]) -> frozenset[Fault]:
+def _voltage_faults(volts: Sequence[float]) -> frozenset[Fault]:
     """All lines dark is a power cut, which others tell."""
     if not any(volts):
         return frozenset()

@@ -59,7 +59,7 @@ class Transactions:
 
     # --- the begin -----------------------------------------------------------------------------------------------
 
-    def _ask(self, evse: Evse) -> Iterator[Yielded]:
+    def _read_begin_register(self, evse: Evse) -> Iterator[Yielded]:
         """Read the register that the transaction begins with, if one begins."""
         if may_open(self._site, evse) and not evse.tx_asked and reached(self._site, evse):
             evse.tx_try += 1
@@ -67,7 +67,7 @@ class Transactions:
             yield ReadMeter(evse.number, evse.tx_asked, billing=True)
 
     @on(MeterRead)
-    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+    def open_or_advance_transaction(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if event.purpose == evse.tx_asked:
             evse.tx_asked = ""
@@ -80,10 +80,10 @@ class Transactions:
             if event.reading.energy_wh > evse.tx.last_wh:  # what is told now must not be more than its end
                 evse.tx.last_wh = event.reading.energy_wh
                 yield keep(evse.tx)
-            self._alive(evse, now)
+            self._note_alive(evse, now)
 
     @on(MeterFailed)
-    def unread(self, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
+    def forget_failed_reading(self, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
         """Without a register none begins; the next occasion may ask again."""
         evse = self._site.evses[event.evse]
         if event.purpose == evse.tx_asked:
@@ -91,30 +91,30 @@ class Transactions:
         yield from ()
 
     @on(VehicleConnected)
-    def came(self, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
+    def follow_connected_vehicle(self, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         tx = evse.tx
         if tx is None:
-            yield from self._ask(evse)
+            yield from self._read_begin_register(evse)
         elif evse.session is None and tx.placed:
             tx.plugged_at, tx.alive_at = evse.plugged_at, now.stamp
             yield keep(tx)
             yield from told_update(self._site, evse, tx, now, TriggerReason.CABLE_PLUGGED_IN)
 
     @on(SessionClosed)
-    def newcomer(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+    def open_for_replaced_vehicle(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         """Who came while it was being ended."""
         evse = self._site.evses[event.evse]
         if evse.newcomer and evse.vehicle:
-            yield from self._ask(evse)
+            yield from self._read_begin_register(evse)
 
     @on(TokenAccepted)
-    def accepted(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
+    def authorize_transaction(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
         """Somebody has the right, and the session table has taken it."""
         evse = self._site.evses[event.evse]
         if evse.grant is None or evse.grant.token is not event.token:
             return
-        yield from self._taken_along(evse, now)
+        yield from self._take_transaction_along(evse, now)
         tx = evse.tx
         if tx is not None and tx.stop is not None:  # nobody charges on a transaction whose right has ended
             yield from closed(self._site, evse, tx, now, StopReason.OTHER, TriggerReason.AUTHORIZED)
@@ -126,9 +126,9 @@ class Transactions:
             if event.movable and wanted and may_open(self._site, evse) and Point.AUTHORISED in self._site.starts():
                 yield from opened(self._site, evse, wanted, now)
             else:
-                yield from self._ask(evse)
+                yield from self._read_begin_register(evse)
 
-    def _taken_along(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _take_transaction_along(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """The first cable has chosen the EVSE: the transaction moves with its right."""
         assert evse.grant is not None
         for other in self._site.evses.values():
@@ -146,14 +146,14 @@ class Transactions:
     # --- what ends it --------------------------------------------------------------------------------------------
 
     @on(GrantDropped)
-    def dropped(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
+    def end_without_authorization(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         tx = evse.tx
         if tx is not None and not tx.waits and tx.stop is None and evse.session is None and evse.grant is None:
             yield from right_gone(self._site, evse, tx, Stop(event.reason, event.trigger, now.stamp), now)
 
     @on(VehicleLeft)
-    def left(self, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
+    def end_when_vehicle_leaves(self, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         tx = evse.tx
         if tx is None or evse.session is not None:
@@ -166,12 +166,12 @@ class Transactions:
             yield from closed(self._site, evse, tx, now, *_UNPLUGGED)
 
     @on(BayChanged)
-    def bay(self, event: BayChanged, now: Moment) -> Iterator[Yielded]:
+    def follow_bay_sensor(self, event: BayChanged, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if not evse.bay_sensor:
             return
         if event.occupied:
-            yield from self._ask(evse)
+            yield from self._read_begin_register(evse)
         elif evse.session is not None:
             if Point.BAY in self._site.stops():
                 yield StopWanted(evse.number, *_LEFT)
@@ -188,7 +188,7 @@ class Transactions:
         return evse.grant is not None or evse.vehicle or (evse.occupied and counts)
 
     @on(TransactionGivenUp)
-    def given_up(self, event: TransactionGivenUp, now: Moment) -> Iterator[Yielded]:
+    def abandon_transaction(self, event: TransactionGivenUp, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if evse.tx is not None and evse.session is None:
             yield from closed(self._site, evse, evse.tx, now, event.reason, event.trigger, event.note)
@@ -196,7 +196,7 @@ class Transactions:
     # --- restarts ------------------------------------------------------------------------------------------------
 
     @on(Started)
-    def started(self, event: Started, now: Moment) -> Iterator[Yielded]:
+    def resume_transactions(self, event: Started, now: Moment) -> Iterator[Yielded]:
         for key, record in event.remembered.get("tx", {}).items():
             try:
                 tx = Transaction.of(key, record)
@@ -211,7 +211,7 @@ class Transactions:
             yield WakeMe(timer("tx", evse), now.t_s + RECOVER_S)
 
     @on(StoreLost)
-    def store_lost(self, event: StoreLost, now: Moment) -> Iterator[Yielded]:
+    def end_transactions_of_lost_store(self, event: StoreLost, now: Moment) -> Iterator[Yielded]:
         """One that has ended in what the store lost ends as it is on disk."""
         for evse in self._site.evses.values():
             if evse.tx is not None and evse.session is None and evse.tx.id in event.ended:
@@ -223,22 +223,22 @@ class Transactions:
         yield Remember("tx", key, None)
 
     @on(BoardOpened)
-    def board(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+    def resume_on_board_open(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Go on with proof, otherwise end; and what holds now may begin one."""
         evse = self._site.evses[event.evse]
         tx = evse.tx
         if tx is not None and evse.session is None:
-            lost = self._lost(evse, tx, event.state.plugged_s, now)
+            lost = self._end_reason_after_restart(evse, tx, event.state.plugged_s, now)
             if lost:
                 yield from closed(self._site, evse, tx, now, *lost)
             else:
-                yield from self._arm(evse, now)
+                yield from self._arm_alive_timer(evse, now)
                 tx.alive_at = now.stamp
                 yield keep(tx)
         if evse.tx is None:
-            yield from self._ask(evse)
+            yield from self._read_begin_register(evse)
 
-    def _lost(
+    def _end_reason_after_restart(
         self, evse: Evse, tx: Transaction, plugged_s: float | None, now: Moment
     ) -> tuple[StopReason, TriggerReason] | None:
         if tx.token is not None and tx.stop is None and evse.grant is None:
@@ -252,37 +252,37 @@ class Transactions:
         return None if self._goes_on(evse, tx) else _LEFT
 
     @on(TransactionOpened)
-    def open(self, event: TransactionOpened, now: Moment) -> Iterator[Yielded]:
-        yield from self._arm(self._site.evses[event.evse], now)
+    def arm_proof_of_life(self, event: TransactionOpened, now: Moment) -> Iterator[Yielded]:
+        yield from self._arm_alive_timer(self._site.evses[event.evse], now)
 
     @on(TransactionClosed)
-    def over(self, event: TransactionClosed, now: Moment) -> Iterator[Yielded]:
+    def disarm_proof_of_life(self, event: TransactionClosed, now: Moment) -> Iterator[Yielded]:
         yield WakeMe(timer("tx", self._site.evses[event.evse]), None)
 
-    def _arm(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _arm_alive_timer(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """Where the board does not count, the last sign of life is the proof: keep it fresh."""
         wake_s = None if evse.counts_plugged else now.t_s + self._site.resume_within_s / 2
         yield WakeMe(timer("tx", evse), wake_s)
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def renew_proof_of_life(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         evse = next((e for e in self._site.evses.values() if event.key == timer("tx", e)), None)
         if evse is None or evse.tx is None or evse.session is not None:
             return
         if not evse.known:
             yield from closed(self._site, evse, evse.tx, now, *_LOST)
             return
-        self._alive(evse, now)
+        self._note_alive(evse, now)
         yield keep(evse.tx)
-        yield from self._arm(evse, now)
+        yield from self._arm_alive_timer(evse, now)
 
-    def _alive(self, evse: Evse, now: Moment) -> None:
+    def _note_alive(self, evse: Evse, now: Moment) -> None:
         if evse.tx is not None and evse.known and Fault.BOARD_SILENT not in evse.faults:
             evse.tx.alive_at = now.stamp
 
     @on(StopRequested)
-    def stop(self, event: StopRequested, now: Moment) -> Iterator[Yielded]:
+    def keep_alive_time_on_stop(self, event: StopRequested, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             if evse.tx is not None and evse.session is None:
-                self._alive(evse, now)
+                self._note_alive(evse, now)
                 yield keep(evse.tx)

@@ -17,13 +17,13 @@ LASTS_S = 20.0
 """A board may wait 6 s until it opens under load (IEC 61851-1); an idle meter is looked at every 10 s."""
 
 
-class Leaking:
+class UnreleasedCurrent:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._since_s: dict[EvseId, float] = {}
 
     @on(MeterRead)
-    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+    def detect_unreleased_current(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         why = flows(event.reading)
         if not why or evse.release or not evse.known or Fault.BOARD_SILENT in evse.faults:
@@ -39,7 +39,7 @@ class Leaking:
             yield FaultRaised(evse.number, Fault.CONTACTOR_WELDED)
 
     @on(BoardOpened)
-    def opened(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+    def restart_detection(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Release was withdrawn a moment ago, whatever was before."""
         self._since_s.pop(event.evse, None)
         yield from ()

@@ -13,46 +13,46 @@ from agent.domain.orders import Signal
 from agent.model.types import STATION, EvseId, Fault, Moment, Sign, TokenType
 
 
-class Signals:
+class UserFeedback:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._known: set[tuple[EvseId, Fault]] = set()
 
     @on(TokenAccepted)
-    def accepted(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
+    def signal_accepted_card(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
         """A card; what comes from afar or without anybody has nobody to hear it."""
         if not event.remote_id and event.token.type is not TokenType.NO_AUTHORIZATION:
-            yield self._signal(event.evse, Sign.ACCEPTED)
+            yield self._make_signal(event.evse, Sign.ACCEPTED)
 
     @on(StopWanted)
-    def stopped(self, event: StopWanted, now: Moment) -> Iterator[Yielded]:
+    def signal_stopping_card(self, event: StopWanted, now: Moment) -> Iterator[Yielded]:
         if event.token is not None and event.trigger == TriggerReason.STOP_AUTHORIZED:
-            yield self._signal(event.evse, Sign.ACCEPTED)
+            yield self._make_signal(event.evse, Sign.ACCEPTED)
 
     @on(CardRefused)
-    def refused(self, event: CardRefused, now: Moment) -> Iterator[Yielded]:
-        yield self._signal(event.evse, Sign.REFUSED)
+    def signal_refused_card(self, event: CardRefused, now: Moment) -> Iterator[Yielded]:
+        yield self._make_signal(event.evse, Sign.REFUSED)
 
     @on(FaultRaised)
-    def fault(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
+    def signal_new_fault(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
         """Once, and only where somebody is who can be told: no station calls out at night to an empty street."""
-        for evse in self._touched(event.evse):
+        for evse in self._affected_evses(event.evse):
             new = (evse.number, event.fault) not in self._known
             self._known.add((evse.number, event.fault))
-            if new and blocks(event.fault) and _somebody(evse):
-                yield self._signal(evse.number, Sign.FAULT)
+            if new and blocks(event.fault) and _is_driver_present(evse):
+                yield self._make_signal(evse.number, Sign.FAULT)
 
     @on(FaultCleared)
-    def cleared(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
-        self._known -= {(e.number, event.fault) for e in self._touched(event.evse)}
+    def forget_cleared_fault(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
+        self._known -= {(e.number, event.fault) for e in self._affected_evses(event.evse)}
         return iter(())
 
-    def _touched(self, number: EvseId) -> list[Evse]:
+    def _affected_evses(self, number: EvseId) -> list[Evse]:
         return [e for e in self._site.evses.values() if number in (STATION, e.number)]
 
-    def _signal(self, evse: EvseId, sign: Sign) -> Signal:
+    def _make_signal(self, evse: EvseId, sign: Sign) -> Signal:
         return Signal(evse, sign, self._site.settings.number("blink_repeat"))
 
 
-def _somebody(evse: Evse) -> bool:
+def _is_driver_present(evse: Evse) -> bool:
     return evse.vehicle or evse.cable or evse.grant is not None or evse.session is not None

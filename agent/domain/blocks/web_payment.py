@@ -59,30 +59,30 @@ class WebPayments:
     def __init__(self, site: Site) -> None:
         self._site, self._plan = site, site.web_payment
         for number in (STATION, *site.evses):
-            site.judges[f"web{number}_{_TEMPLATE}"] = self._template
-            site.judges[f"qr{number}_url"] = self._address
-        site.judges["receipt_url"] = self._receipt
+            site.judges[f"web{number}_{_TEMPLATE}"] = self._is_valid_template
+            site.judges[f"qr{number}_url"] = self._is_valid_address
+        site.judges["receipt_url"] = self._is_valid_receipt_url
 
     @property
-    def plan(self) -> Plan:
+    def payment_plan(self) -> Plan:
         return self._plan
 
-    def _template(self, value: Value) -> bool:
+    def _is_valid_template(self, value: Value) -> bool:
         return not value or not template_problem(str(value), self._plan.hosts)
 
-    def _address(self, value: Value) -> bool:
+    def _is_valid_address(self, value: Value) -> bool:
         return not value or not address_problem(str(value), self._plan.hosts)
 
-    def _receipt(self, value: Value) -> bool:
+    def _is_valid_receipt_url(self, value: Value) -> bool:
         return not value or not receipt_problem(str(value), self._plan.hosts)
 
     # --- the code ----------------------------------------------------------------------------------------------------
 
-    def code(self, evse: Evse, now: Moment) -> Code:
+    def current_code(self, evse: Evse, now: Moment) -> Code:
         site, settings = self._site, self._site.settings
         if site.free_vending or (self._plan.plugged and not evse.vehicle):
             return Code()
-        number = self._number(evse)
+        number = self._settings_number(evse)
         known = number <= OUTLETS_MOST  # an outlet beyond has no settings of its own
         dynamic = self._plan.dynamic and known and settings.flag(f"web{number}_enabled")
         keyed = evse.number <= OUTLETS_MOST
@@ -94,12 +94,12 @@ class WebPayments:
             return Code(why="offline")
         if site.service(evse) is not Service.IN_SERVICE:
             return Code(why="unavailable")
-        return self._dynamic(evse, number, now) if dynamic else Code(fixed)
+        return self._dynamic_code(evse, number, now) if dynamic else Code(fixed)
 
-    def _number(self, evse: Evse) -> EvseId:
+    def _settings_number(self, evse: Evse) -> EvseId:
         return STATION if self._plan.shared else evse.number
 
-    def _dynamic(self, evse: Evse, number: EvseId, now: Moment) -> Code:
+    def _dynamic_code(self, evse: Evse, number: EvseId, now: Moment) -> Code:
         settings = self._site.settings
         template, secret = settings.text(f"web{number}_template"), settings.text(f"web{number}_secret")
         if not template or not secret:
@@ -121,40 +121,40 @@ class WebPayments:
         until_s = now.t_s + (at + 1) * validity_s - now.utc_s
         return Code(filled(template, values), until_s=until_s, quality=settings.text(f"web{number}_quality"))
 
-    def shown(self, evse: Evse, now: Moment) -> Values:
+    def idle_screen_values(self, evse: Evse, now: Moment) -> Values:
         """For the idle screen."""
-        code = self.code(evse, now)
+        code = self.current_code(evse, now)
         said = {"no_code": code.why, "qr_quality": code.quality}
         return {"qr_url": code.url, **{name: text for name, text in said.items() if text}}
 
     @on(SettingChanged)
-    def setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
+    def refresh_on_code_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
         if event.name.startswith(("web", "qr")):
             yield SituationChanged(STATION)
 
     @on(SituationChanged, ClockTrusted)
-    def situation(self, event: Event, now: Moment) -> Iterator[Yielded]:
+    def arm_code_timers(self, event: Event, now: Moment) -> Iterator[Yielded]:
         """A timer for the edge of the slot that is shown."""
         for evse in self._site.evses.values():
             if self._plan.dynamic and evse.session is None:
-                yield WakeMe(f"code:{evse.number}", self.code(evse, now).until_s)
+                yield WakeMe(f"code:{evse.number}", self.current_code(evse, now).until_s)
 
     @on(TimeCame)
-    def time(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def renew_code_or_hold(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind == "code":
             yield SituationChanged(int(number))
         elif kind == "payer":
             evse = self._site.evses[int(number)]
             if evse.payer_until_s is not None and now.t_s >= evse.payer_until_s:
-                yield from self._free(evse)
+                yield from self._end_payer_hold(evse)
             else:
-                yield from self._tick(evse, now)
+                yield from self._arm_countdown(evse, now)
 
     # --- somebody is paying ------------------------------------------------------------------------------------------
 
     @answers(AskWebPayment)
-    def begun(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_web_payment_started(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskWebPayment)
         evse = self._site.evses.get(ask.evse)
@@ -170,12 +170,12 @@ class WebPayments:
             yield Reply(event.link, event.request, "Accepted")
             if ask.timeout_s:
                 evse.payer_until_s = now.t_s + ask.timeout_s
-                yield from self._tick(evse, now)
+                yield from self._arm_countdown(evse, now)
             else:
-                yield from self._free(evse)
+                yield from self._end_payer_hold(evse)
 
     @answers(AskWebPaymentOver)
-    def failed(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    def answer_web_payment_failed(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskWebPaymentOver)
         evse = self._site.evses.get(ask.evse)
@@ -185,27 +185,27 @@ class WebPayments:
             return
         yield Reply(event.link, event.request, "Accepted")
         if evse.payer_until_s is not None:
-            yield from self._free(evse)
+            yield from self._end_payer_hold(evse)
             yield CardRefused(evse.number, "web_failed", ask.message)
 
     @on(TokenAccepted, SessionOpened)
-    def over(self, event: TokenAccepted | SessionOpened, now: Moment) -> Iterator[Yielded]:
-        yield from self._free(self._site.evses[event.evse])
+    def end_hold_on_start(self, event: TokenAccepted | SessionOpened, now: Moment) -> Iterator[Yielded]:
+        yield from self._end_payer_hold(self._site.evses[event.evse])
 
-    def _free(self, evse: Evse) -> Iterator[Yielded]:
+    def _end_payer_hold(self, evse: Evse) -> Iterator[Yielded]:
         if evse.payer_until_s is not None:
             evse.payer_until_s = None
             yield WakeMe(f"payer:{evse.number}", None)
             yield SituationChanged(evse.number)
 
-    def _tick(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _arm_countdown(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """Once a second of the screen's countdown."""
         if evse.payer_until_s is not None:
             yield WakeMe(f"payer:{evse.number}", min(evse.payer_until_s, now.t_s + self._site.io_s))
             yield SituationChanged(evse.number)
 
 
-def waits_s(evse: Evse, now: Moment) -> int | None:
+def payer_hold_s(evse: Evse, now: Moment) -> int | None:
     """How long the outlet is still kept for somebody who pays; None: it is not."""
     left_s = None if evse.payer_until_s is None else evse.payer_until_s - now.t_s
     return None if left_s is None or left_s <= 0 else ceil(left_s)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:  # of stations that sell without a contract
     from agent.domain.tariff import Tariff
 
 
-class Reckoning:
+class WebPaymentEstimate:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._usage: dict[EvseId, tuple[Tariff, Usage]] = {}
 
     @on(SessionOpened)
-    def opened(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+    def start_cost_estimate(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         """Minutes before a restart are known to nobody: then only energy and what is due once can be reckoned."""
         evse = self._site.evses[event.evse]
         evse.reckoned = None
@@ -39,20 +39,20 @@ class Reckoning:
         utc_s = clock_s(now)
         usage = tariff.usage(local(self._site.settings, utc_s, self._site.zone))
         self._usage[event.evse] = tariff, usage.at(utc_s, session.start_wh, None, now.stamp)
-        yield from self._said(evse, session.id)
+        yield from self._show_estimate(evse, session.id)
 
     @on(MeterRead)
-    def read(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+    def update_cost_estimate(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if evse.session is None or evse.state is not State.ACTIVE or evse.number not in self._usage:
             return
         tariff, usage = self._usage[evse.number]
-        grown = usage.at(clock_s(now), event.reading.energy_wh, charges(evse), now.stamp)
+        grown = usage.at(clock_s(now), event.reading.energy_wh, counts_as_charging(evse), now.stamp)
         self._usage[evse.number] = tariff, grown
-        yield from self._said(evse, evse.session.id)
+        yield from self._show_estimate(evse, evse.session.id)
 
     @on(SessionClosed)
-    def closed(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+    def finish_cost_estimate(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         """As the till does it: what came after the stop costs no time."""
         if event.evse not in self._usage:
             return
@@ -61,10 +61,10 @@ class Reckoning:
             at = event.at or now.stamp
             usage = usage.at(clock_s(now) - passed_s(at, now), event.end_wh, None, at)
         self._usage[event.evse] = tariff, usage
-        yield from self._said(self._site.evses[event.evse], event.session, final=True)
+        yield from self._show_estimate(self._site.evses[event.evse], event.session, final=True)
         del self._usage[event.evse]
 
-    def _said(self, evse: Evse, session: str, final: bool = False) -> Iterator[Yielded]:
+    def _show_estimate(self, evse: Evse, session: str, final: bool = False) -> Iterator[Yielded]:
         tariff, usage = self._usage[evse.number]
         parts = tariff.bill(usage) if final else ()
         evse.reckoned = Bill(
@@ -83,7 +83,7 @@ def clock_s(now: Moment) -> float:
     return now.t_s if now.utc_s is None else now.utc_s
 
 
-def charges(evse: Evse) -> bool | None:
+def counts_as_charging(evse: Evse) -> bool | None:
     """Charging, idle, or neither: what the station itself withholds costs no time."""
     if evse.charging is ChargingState.CHARGING:
         return True
