@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from agent import __version__
 from agent.domain.evse import Evse, Site
 from agent.domain.faults import JAMS, KEPT
-from agent.domain.metrology import record
+from agent.domain.metrology import identity_to_record
 from agent.model.types import Lamp, Screen
 from agent.ocpp.link import Link
 from agent.services.clock import Clock
@@ -90,7 +90,7 @@ def _metrology_snapshot(evse: Evse) -> dict[str, Any]:
         "class": watch.policy.accuracy_class or None,
         "mid_year": watch.policy.mid_year,
         "certificate": watch.policy.certificate or None,
-        "meter": {**record(meter), "step_wh": meter.register_step_wh, "mid": meter.mid} if meter else None,
+        "meter": {**identity_to_record(meter), "step_wh": meter.register_step_wh, "mid": meter.mid} if meter else None,
         "trouble": watch.trouble,
     }
 

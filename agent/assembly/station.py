@@ -34,7 +34,7 @@ from agent.assembly.queries import status_socket_queries
 from agent.assembly.snapshot import station_snapshot
 from agent.domain.events import ClockTrusted, FaultRaised, Started, StopRequested, TimeCame
 from agent.domain.evse import Site
-from agent.domain.metrology import recalled
+from agent.domain.metrology import identity_from_record
 from agent.domain.orders import Leave, Order, ReadMeter, Restart, SetLamp, Show, Tell
 from agent.domain.station import assemble
 from agent.model.fastclass import frozen
@@ -208,7 +208,7 @@ class Station:
         """Meter identity comes from the last known one until the meter has been read."""
         station = self.file.station
         meters = (k.identity for k in self.hands.meters.values() if k.identity)
-        meter = next(meters, None) or recalled(self._facts.get("meter", {}).get("1", {}))
+        meter = next(meters, None) or identity_from_record(self._facts.get("meter", {}).get("1", {}))
         return Identity(
             vendor=station.vendor,
             model=station.model,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import __version__
-from agent.domain.metrology import recalled
+from agent.domain.metrology import identity_from_record
 from agent.domain.probe_findings import Finding, Looked, Verdict, board_findings, meter_findings, worst
 from agent.model.bank_card import TerminalIdentity
 from agent.model.board import EvseState
@@ -159,7 +159,7 @@ async def _probe_meter(
     known = facts.get("meter", {}).get(str(device.evse))
     looked = Looked(
         port.identity, file.meter_policies.get(device.evse, MeterPolicy()), readings, bill,
-        recalled(known) if known else None, evse.phases, evse.phase_a(NOMINAL_V), evse.dc,
+        identity_from_record(known) if known else None, evse.phases, evse.phase_a(NOMINAL_V), evse.dc,
     )  # fmt: skip
     return port.identity, meter_findings(looked)
 

@@ -11,14 +11,14 @@ def closed_for(
     site: Site, evse: Evse, token: Token | None, group: str | None = None, leaving: Evse | None = None
 ) -> bool:
     """May this token (of that group) not begin here? ``leaving``: where its right waits now."""
-    service = site.service(evse)
-    if service is Service.RESERVED and evse.known and not site.stopping:
+    service = site.service_state(evse)
+    if service is Service.RESERVED and evse.board_known and not site.stopping:
         return claim(site, evse, token, group, leaving) is None
-    return service is not Service.IN_SERVICE or not evse.known or site.stopping
+    return service is not Service.IN_SERVICE or not evse.board_known or site.stopping
 
 
 def group_may(site: Site, evse: Evse) -> bool:
     """Kept for a group: who is of it may have to be asked (OCPP 1.6 5.13)."""
-    if site.service(evse) is not Service.RESERVED or not evse.known or site.stopping:
+    if site.service_state(evse) is not Service.RESERVED or not evse.board_known or site.stopping:
         return False
     return any(r.group and r.evse in (STATION, evse.number) for r in site.reservations.values())

@@ -24,7 +24,7 @@ class Entry:
     verdict: Verdict
     used_utc_s: float | None = None
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         return {**dump(self.verdict), "used_utc_s": self.used_utc_s}
 
 
@@ -66,7 +66,7 @@ class Cache:
         entry = self._entries.get(key(token.value)) if self.enabled else None
         if entry is not None and self._lifetime_s and now.utc_s is not None:
             entry.used_utc_s = now.utc_s
-            yield Remember("cache", key(token.value), entry.record())
+            yield Remember("cache", key(token.value), entry.to_record())
 
     def learn(self, token: Token, verdict: Verdict, now: Moment) -> Iterator[Remember]:
         name = key(token.value)
@@ -79,7 +79,7 @@ class Cache:
         if known is None and len(self._entries) >= CACHE_MAX:
             yield self._make_room()
         self._entries[name] = Entry(verdict, now.utc_s)
-        yield Remember("cache", name, self._entries[name].record())
+        yield Remember("cache", name, self._entries[name].to_record())
 
     def _make_room(self) -> Remember:
         """What would have to be asked about anyway goes first, then the oldest."""

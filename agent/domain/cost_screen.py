@@ -16,7 +16,7 @@ def tariff(site: Site) -> str:
     settings = site.settings
     if not settings.flag("cost_display"):
         return site.price_line
-    names = ("tariff_fallback",) if site.online else ("tariff_fallback_offline", "tariff_fallback")
+    names = ("tariff_fallback",) if site.backend_online else ("tariff_fallback_offline", "tariff_fallback")
     found = (settings.text(n) for name in names for n in (f"{name}_{site.language}", name) if n in settings)
     return next((text for text in found if text), site.price_line)
 
@@ -46,7 +46,7 @@ def running(site: Site, evse: Evse, energy_wh: int, now: Moment) -> Values:
 
 def not_told(site: Site) -> Values:
     """Off line at the end: nobody says what it costs."""
-    text = "" if site.online else site.settings.text("cost_fallback")
+    text = "" if site.backend_online else site.settings.text("cost_fallback")
     return {"cost_final": True, "cost_text": text} if text else {}
 
 

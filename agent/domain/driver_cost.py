@@ -31,7 +31,7 @@ class Account:
     told: bool = True
     unplugged_s: float | None = None
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """For ``Remember("account", session, ...)``."""
         return {
             "evse": self.evse,
@@ -46,10 +46,10 @@ class Account:
     def kept(self) -> Iterator[Remember]:
         """On disk as long as its vehicle is there; after that nobody could be shown it by another process."""
         if self.unplugged_s is None:
-            yield Remember("account", self.session, self.record())
+            yield Remember("account", self.session, self.to_record())
 
     @classmethod
-    def of(cls, key: str, r: Mapping[str, Any]) -> Account:
+    def from_record(cls, key: str, r: Mapping[str, Any]) -> Account:
         """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``."""
         return cls(
             session=key,

@@ -72,13 +72,13 @@ class Evse:
     rotation: str = ""
     """Which phases of the feed are L1, L2, L3 here ("STR"), or which one ("S"); "": nobody has said so."""
     # blocks/board_state.py
-    known: bool = False
-    unseen: bool = False
+    board_known: bool = False
+    board_not_seen: bool = False
     """It charged when the agent went away; its board has not been opened since."""
-    cable: bool = False
-    vehicle: bool = False
-    asks: bool = False
-    contactor: bool = False
+    cable_plugged: bool = False
+    vehicle_connected: bool = False
+    requests_energy: bool = False
+    contactor_closed: bool = False
     released: bool | None = None
     """As the board shows it; ``release`` is what was ordered."""
     withdrawn: bool = False
@@ -87,27 +87,27 @@ class Evse:
     offering: bool = False
     locked: bool | None = None
     counts_plugged: bool = False
-    lockable: bool = True
-    holds: bool = False
+    unlockable: bool = True
+    can_hold_plug: bool = False
     least_w: float = 0.0
     """Of a DC board."""
-    begins_s: float = 0.0
+    release_to_energy_s: float = 0.0
     pausable: bool = True
     one_release: bool = False
-    tells_pilot: bool = True
+    shows_request_unreleased: bool = True
     plugged_at: Stamp | None = None
     board_faults: frozenset[Fault] = frozenset()
     faults: set[Fault] = field(default_factory=set)
     latched: set[Fault] = field(default_factory=set)
     acknowledged: bool = False
     """Somebody has looked at what is latched; whether the board still shows it is looked at now."""
-    bay: bool | None = None
+    bay_occupied: bool | None = None
     cable_a: float | None = None
     board_a: float | None = None
     offered_a: float | None = None
     offered_w: float | None = None
     soc_percent: int | None = None
-    spent: bool = False
+    session_used: bool = False
     bay_sensor: bool = False
     """From the station file: the parking bay counts."""
     # blocks/sessions.py and session.py
@@ -117,15 +117,15 @@ class Evse:
     last_session: EndedSession | None = None
     """The one before; the present process has seen it end."""
     charging: ChargingState = ChargingState.IDLE
-    settled: bool = False
+    state_settled: bool = False
     release: bool = False
-    wanted: bool = False
+    release_requested: bool = False
     """The session may have energy; ``release`` follows it, except in a pause."""
     begin_try: int = 0
     end_try: int = 0
-    flowed: bool = False
+    energy_delivered: bool = False
     """The present session has had energy."""
-    newcomer: bool = False
+    vehicle_replaced: bool = False
     """The vehicle came while the last session was being ended: it has had nothing of it."""
     resumed: bool = False
     """It goes on after a time in which nobody saw it."""
@@ -142,7 +142,7 @@ class Evse:
     dc: bool = False
     signing: str = ""
     """What the meter's transaction of the session that begins is called."""
-    owed: dict[str, Any] = field(default_factory=dict)
+    owed_record: dict[str, Any] = field(default_factory=dict)
     """An earlier one whose record the meter still has: what it is called, its session, and what was billed."""
     # blocks/meter_values.py
     reading: Reading | None = None
@@ -169,7 +169,7 @@ class Evse:
     service_on: bool = True
 
     @property
-    def most_a(self) -> float:
+    def maximum_a(self) -> float:
         """What outlet, board and the cable that is in can carry."""
         return min(a for a in (self.max_a, self.board_a, self.cable_a) if a is not None)
 
@@ -183,78 +183,78 @@ class Evse:
         return self.nominal_v * self.used_phases
 
     @property
-    def least_a(self) -> float:
+    def minimum_a(self) -> float:
         """Less is a pause."""
         return self.least_w / self.watts_per_a if self.dc else LEAST_A
 
     @property
-    def insists(self) -> bool:
+    def cannot_pause(self) -> bool:
         """Its vehicle cannot be paused any more: it takes the least that there is, or its session ends."""
         return self.release and not self.pausable
 
     @property
-    def feeds(self) -> tuple[str, ...]:
+    def loaded_feed_phases(self) -> tuple[str, ...]:
         """The phases of the feed that may be loaded: all, where less are used and nobody has said which."""
         return FEED if not self.rotation or self.used_phases >= len(FEED) else tuple(self.rotation[: self.used_phases])
 
     @property
-    def occupied(self) -> bool:
+    def bay_counts_occupied(self) -> bool:
         """A car is in the parking bay, as far as that counts."""
-        return self.bay_sensor and bool(self.bay)
+        return self.bay_sensor and bool(self.bay_occupied)
 
     @property
-    def transaction(self) -> str:
+    def open_transaction_id(self) -> str:
         """The open transaction that a backend has been told of, "" if there is none."""
         if self.session is not None:
             return self.session.id if self.session.told else ""
         return self.tx.id if self.tx is not None else ""
 
     @property
-    def limit(self) -> Limit:
+    def charging_limit(self) -> Limit:
         """The wanted bound: never above the hardware's. A DC board goes by watts."""
-        allowed_a = self.most_a if self.allowed_a is None else min(self.most_a, self.allowed_a)
-        if allowed_a < self.least_a:
-            allowed_a = self.least_a if self.insists else 0.0
+        allowed_a = self.maximum_a if self.allowed_a is None else min(self.maximum_a, self.allowed_a)
+        if allowed_a < self.minimum_a:
+            allowed_a = self.minimum_a if self.cannot_pause else 0.0
         power_w = round(allowed_a * self.watts_per_a, 3)  # a hair less than the least would be a pause
         return Limit(allowed_a, self.used_phases, power_w if self.dc else None)
 
     @property
-    def paused(self) -> bool:
+    def paused_by_limit(self) -> bool:
         """By its limit: IEC 61851-1 knows nothing between 0 and 6 A, and a DC charger has a least power."""
-        return not self.limit.current_a
+        return not self.charging_limit.current_a
 
     @property
-    def frees(self) -> bool:
+    def can_unlock_plug(self) -> bool:
         """Whether it can be told to unlock: there is a plug, and the board does not see to its lock alone."""
-        return self.lockable and not self.tethered
+        return self.unlockable and not self.tethered
 
     @property
-    def connector(self) -> str:
+    def connector_type(self) -> str:
         """ConnectorEnumType."""
         if self.dc:
             return "cCCS2"
         return "cType2" if self.tethered else "sType2"
 
     @property
-    def vacant(self) -> bool:
+    def is_vacant(self) -> bool:
         """Nobody and nothing is here, as far as is known, and nobody is paying for it from afar."""
-        return self.known and self.state is State.FREE and self.payer_until_s is None
+        return self.board_known and self.state is State.FREE and self.payer_until_s is None
 
     @property
-    def startable(self) -> bool:
+    def accepts_authorization(self) -> bool:
         """Somebody could be given the right to charge here."""
-        return self.state in (State.FREE, State.OCCUPIED, State.ENDED) and not self.spent
+        return self.state in (State.FREE, State.OCCUPIED, State.ENDED) and not self.session_used
 
     @property
-    def trapped(self) -> bool:
+    def holds_only_kept_cable(self) -> bool:
         """A kept cable is all that is here: a card frees it, or begins nothing."""
-        here = self.cable and not self.vehicle and self.locked is not False
+        here = self.cable_plugged and not self.vehicle_connected and self.locked is not False
         return self.kept is not None and here and self.session is None and self.grant is None
 
     @property
-    def over(self) -> bool:
+    def vehicle_finished(self) -> bool:
         """A vehicle is here that has had its energy."""
-        return self.state is State.ENDED or (self.state is State.OCCUPIED and self.spent)
+        return self.state is State.ENDED or (self.state is State.OCCUPIED and self.session_used)
 
 
 @mutable
@@ -329,7 +329,7 @@ class Site:
     """BootReasonEnumType of 2.x: why the agent runs anew."""
 
     @property
-    def online(self) -> bool:
+    def backend_online(self) -> bool:
         """The backend that authorises can be asked."""
         return self.link_up.get(self.links[0], False) if self.links else False
 
@@ -337,22 +337,22 @@ class Site:
         """Station, EVSE and connector (2.0.1 G03, G04)."""
         return self.operative and evse.operative and evse.connector_operative
 
-    def in_order(self, evse: Evse) -> bool:
+    def is_in_order(self, evse: Evse) -> bool:
         """Neither broken nor closed."""
-        return not (_broken(self, evse) or _closed(self, evse))
+        return not (_has_blocking_fault(self, evse) or _is_unavailable(self, evse))
 
     def can_fetch(self, location: str) -> bool:
         """Is this an address that files can be fetched from and sent to?"""
         scheme, colon, _ = location.partition("://")
         return bool(colon) and scheme.upper() in self.settings.items_of("file_transfer_protocols")
 
-    def starts(self) -> frozenset[str]:
+    def tx_start_points(self) -> frozenset[str]:
         return frozenset(self.settings.items_of("tx_start_points"))
 
-    def stops(self) -> frozenset[str]:
+    def tx_stop_points(self) -> frozenset[str]:
         return frozenset(self.settings.items_of("tx_stop_points"))
 
-    def service(self, evse: Evse) -> Service:
+    def service_state(self, evse: Evse) -> Service:
         """First match wins."""
         return next(row.service for row in SERVICES if row.holds(self, evse))
 
@@ -366,18 +366,20 @@ class ServiceRow:
     holds: Callable[[Site, Evse], bool]
 
 
-def _broken(site: Site, evse: Evse) -> bool:
+def _has_blocking_fault(site: Site, evse: Evse) -> bool:
     return any(blocks(f) for f in evse.faults) or not site.store_ok
 
 
-def _closed(site: Site, evse: Evse) -> bool:
+def _is_unavailable(site: Site, evse: Evse) -> bool:
     return not site.is_operative(evse) or site.draining or site.updating
 
 
 SERVICES: tuple[ServiceRow, ...] = (
-    ServiceRow(Service.FAULTED, "a blocking fault, or the store takes nothing", _broken),
+    ServiceRow(Service.FAULTED, "a blocking fault, or the store takes nothing", _has_blocking_fault),
     ServiceRow(
-        Service.UNAVAILABLE, "set inoperative: connector, EVSE or station; or a reset or new firmware waits", _closed
+        Service.UNAVAILABLE,
+        "set inoperative: connector, EVSE or station; or a reset or new firmware waits",
+        _is_unavailable,
     ),
     ServiceRow(Service.RESERVED, "reserved for somebody", kept),
     ServiceRow(Service.IN_SERVICE, "otherwise", lambda s, e: True),

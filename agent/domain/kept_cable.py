@@ -23,11 +23,11 @@ class KeptCable:
     token: Token
     group: str | None = None
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """For ``Remember("kept_cable", EVSE, ...)``."""
         return {"token": dump(self.token), "group": self.group}
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> KeptCable:
+    def from_record(cls, record: Mapping[str, Any]) -> KeptCable:
         """Raises ``Poisoned``, ``KeyError``."""
         return cls(load(record["token"], Token), None if record["group"] is None else str(record["group"]))

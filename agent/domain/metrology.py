@@ -202,12 +202,12 @@ def disagreement(watch: Watch, reading: Reading) -> bool | None:
     return apart_wh > APART * moved_wh + 2 * watch.step_wh
 
 
-def record(meter: MeterIdentity) -> dict[str, str]:
+def identity_to_record(meter: MeterIdentity) -> dict[str, str]:
     """For ``Remember("meter", evse, ...)``."""
     return {"vendor": meter.vendor, "model": meter.model, "serial": meter.serial, "firmware": meter.firmware}
 
 
-def recalled(remembered: Mapping[str, object]) -> MeterIdentity:
+def identity_from_record(remembered: Mapping[str, object]) -> MeterIdentity:
     """Read back what ``record`` made."""
     told = {k: str(remembered.get(k, "")) for k in ("vendor", "model", "serial", "firmware")}
     return MeterIdentity(told["vendor"], told["model"], told["serial"], told["firmware"])

@@ -94,7 +94,7 @@ class Route:
 
     # --- on disk -------------------------------------------------------------------------------------------------
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """For ``Remember("access", link, ...)``."""
         return {
             "file": [self.given.url, self.given.profile],
@@ -104,7 +104,7 @@ class Route:
             "worked_order": list(self.worked_order),
         }
 
-    def read(self, record: Mapping[str, Any]) -> None:
+    def load_record(self, record: Mapping[str, Any]) -> None:
         """Take over what ``record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``,
         ``AttributeError``, ``OverflowError``."""
         slots = {int(n): Slot(str(url), int(profile)) for n, (url, profile) in record["slots"].items()}

@@ -130,7 +130,7 @@ class Payment:
     def finished(self) -> bool:
         return self.state in FINISHED
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """For ``Remember("payment", id, ...)``."""
         return {
             "terminal": self.terminal,
@@ -144,8 +144,8 @@ class Payment:
             "serial": self.serial,
             "held_cents": self.held_cents,
             "session": self.session,
-            "tariff": self.tariff.record() if self.tariff else None,
-            "usage": self.usage.record() if self.usage else None,
+            "tariff": self.tariff.to_record() if self.tariff else None,
+            "usage": self.usage.to_record() if self.usage else None,
             "cents": self.cents,
             "owed_cents": self.owed_cents,
             "tries": self.tries,
@@ -158,7 +158,7 @@ class Payment:
         }
 
     @classmethod
-    def of(cls, key: str, r: Mapping[str, Any]) -> Payment:
+    def from_record(cls, key: str, r: Mapping[str, Any]) -> Payment:
         """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``,
         ``OverflowError``."""
         from agent.domain.tariff import Tariff, Usage
@@ -177,8 +177,8 @@ class Payment:
             serial=str(r.get("serial", "")),
             held_cents=int(r["held_cents"]),
             session=str(r["session"]),
-            tariff=Tariff.of(r["tariff"]) if r["tariff"] else None,
-            usage=Usage.of(r["usage"]) if r["usage"] else None,
+            tariff=Tariff.from_record(r["tariff"]) if r["tariff"] else None,
+            usage=Usage.from_record(r["usage"]) if r["usage"] else None,
             cents=_number(r["cents"]),
             owed_cents=_number(r["owed_cents"]),
             tries=int(r["tries"]),

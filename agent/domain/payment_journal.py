@@ -99,7 +99,7 @@ class Book:
 
     def keep(self, p: Payment) -> Remember:
         p.kept = True
-        return Remember("payment", p.id, p.record())
+        return Remember("payment", p.id, p.to_record())
 
     def forget(self, p: Payment) -> Iterator[Yielded]:
         for where in (self.payments, self.done):

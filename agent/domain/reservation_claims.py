@@ -41,7 +41,7 @@ class Reservation:
         own = token is not None and token.same(self.token)
         return own or (self.group is not None and group is not None and self.group.casefold() == group.casefold())
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """For ``Remember("reservation", id, ...)``."""
         return {
             "evse": self.evse,
@@ -54,7 +54,7 @@ class Reservation:
         }
 
     @classmethod
-    def of(cls, key: str, r: Mapping[str, Any]) -> Reservation:
+    def from_record(cls, key: str, r: Mapping[str, Any]) -> Reservation:
         """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``,
         ``OverflowError``."""
         group = r.get("group")
@@ -80,7 +80,9 @@ def served(free: Sequence[str], wanted: Sequence[str]) -> int:
 def free(site: Site, but: Evse | None = None) -> list[Evse]:
     """Where somebody without a reservation of the very EVSE could begin. ``but``: this one counts, whatever it is."""
     kept = {r.evse for r in site.reservations.values()}
-    return [e for e in site.evses.values() if e is but or (e.vacant and site.in_order(e) and e.number not in kept)]
+    return [
+        e for e in site.evses.values() if e is but or (e.is_vacant and site.is_in_order(e) and e.number not in kept)
+    ]
 
 
 def waiting(site: Site, leaving: Evse | None = None) -> list[Reservation]:
@@ -100,12 +102,12 @@ def claim(
     own = [r for r in unused if r.is_for(token, group)]
     if any(r.evse == evse.number for r in unused):
         return next((r.id for r in own if r.evse == evse.number), None)
-    fitting = [r for r in own if not r.evse and r.connector in ("", evse.connector)]
+    fitting = [r for r in own if not r.evse and r.connector in ("", evse.connector_type)]
     mine = max(fitting, key=lambda r: r.connector, default=None)
     pool = [r for r in unused if not r.evse]
     here = {id(e): e for e in (*free(site, evse), *((leaving,) if leaving else ()))}.values()
-    possible = served([e.connector for e in here], [r.connector for r in pool])
-    left = served([e.connector for e in here if e is not evse], [r.connector for r in pool if r is not mine])
+    possible = served([e.connector_type for e in here], [r.connector for r in pool])
+    left = served([e.connector_type for e in here if e is not evse], [r.connector for r in pool if r is not mine])
     if left < possible - (mine is not None):
         return None
     return mine.id if mine else ""
@@ -117,4 +119,4 @@ def kept(site: Site, evse: Evse) -> bool:
         return False
     if any(r.evse == evse.number for r in site.reservations.values()) or (evse.grant and evse.grant.reservation):
         return True
-    return evse.startable and claim(site, evse, None) is None
+    return evse.accepts_authorization and claim(site, evse, None) is None

@@ -71,7 +71,7 @@ class Session:
     price: str = ""
     """What was agreed with somebody who pays without a contract, in the words of signed records."""
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """For ``Remember("session", id, ...)``."""
         return {
             "evse": self.evse,
@@ -86,7 +86,7 @@ class Session:
             "offline": self.offline,
             "held": self.held,
             "until_wh": self.until_wh,
-            "stop": self.stop.record() if self.stop else None,
+            "stop": self.stop.to_record() if self.stop else None,
             "samples": dump(self.samples),
             "reservation": self.reservation,
             "told": self.told,
@@ -98,7 +98,7 @@ class Session:
         }
 
     @classmethod
-    def of(cls, key: str, r: Mapping[str, Any]) -> Session:
+    def from_record(cls, key: str, r: Mapping[str, Any]) -> Session:
         """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``,
         ``OverflowError``."""
         return cls(
@@ -115,7 +115,7 @@ class Session:
             offline=bool(r["offline"]),
             held=bool(r.get("held", False)),
             until_wh=None if r.get("until_wh") is None else int(r["until_wh"]),
-            stop=Stop.of(r["stop"]) if r["stop"] else None,
+            stop=Stop.from_record(r["stop"]) if r["stop"] else None,
             samples=tuple(load(x, Sample) for x in r["samples"]),
             reservation=str(r.get("reservation", "")),
             told=bool(r.get("told", True)),

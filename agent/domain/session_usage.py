@@ -49,13 +49,13 @@ class Plan:
     def _position(self, at_ms: int) -> int:
         return (at_ms + self.local.at(at_ms / 1000) * 60_000 + _MONDAY_MS) % _WEEK_MS
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         at = self.local
         wall = [at.offset_min, at.turn_utc_s, at.after_min]
         return {"grace_ms": self.grace_ms, "edges": [list(e) for e in self.edges], "local": wall}
 
     @classmethod
-    def of(cls, r: Mapping[str, Any]) -> Plan:
+    def from_record(cls, r: Mapping[str, Any]) -> Plan:
         """Read back what ``record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``."""
         edges = tuple((whole(minute), whole(window)) for minute, window in r["edges"])
         offset_min, turn_utc_s, after_min = r["local"]
@@ -143,10 +143,10 @@ class Usage:
             yield self.plan.window(at_ms), part_wh, next_ms - at_ms
             at_ms, given_wh = next_ms, given_wh + part_wh
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """JSON-able, whole numbers only."""
         return {
-            "plan": self.plan.record(),
+            "plan": self.plan.to_record(),
             "sums": [[s.wh, s.charging_ms, s.idle_ms] for s in self.sums],
             "at_ms": self.at_ms,
             "stamp": None if self.stamp is None else list(self.stamp),
@@ -156,9 +156,9 @@ class Usage:
         }
 
     @classmethod
-    def of(cls, r: Mapping[str, Any]) -> Usage:
+    def from_record(cls, r: Mapping[str, Any]) -> Usage:
         """Read back what ``record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``."""
-        plan = Plan.of(r["plan"])
+        plan = Plan.from_record(r["plan"])
         sums = tuple(Sum(whole(wh), whole(charging_ms), whole(idle_ms)) for wh, charging_ms, idle_ms in r["sums"])
         if len(sums) != plan.windows() or r["charging"] not in (True, False, None):
             raise ValueError("no usage")

@@ -21,7 +21,7 @@ class Stop:
     unplugged: bool = False
     """No vehicle was there."""
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         return {
             "reason": self.reason,
             "trigger": self.trigger,
@@ -32,7 +32,7 @@ class Stop:
         }
 
     @classmethod
-    def of(cls, r: Mapping[str, Any]) -> Stop:
+    def from_record(cls, r: Mapping[str, Any]) -> Stop:
         """Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``, ``OverflowError``."""
         token = load(r["token"], Token) if r["token"] else None
         reason, trigger = StopReason(r["reason"]), TriggerReason(r["trigger"])

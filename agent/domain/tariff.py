@@ -188,7 +188,7 @@ class Tariff:
 
     # --- on disk -------------------------------------------------------------------------------------------------
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """JSON-able: rates as texts, what is not there left out."""
         record: dict[str, Any] = {"currency": self.currency, "grace_min": self.grace_min, **_texts(self, *_ONCE)}
         record |= {k: v for k in ("min_cents", "max_cents") if (v := getattr(self, k)) is not None}
@@ -199,7 +199,7 @@ class Tariff:
         return record
 
     @classmethod
-    def of(cls, r: Mapping[str, Any]) -> Tariff:
+    def from_record(cls, r: Mapping[str, Any]) -> Tariff:
         """Read back what ``record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``."""
         windows = tuple(
             Window(tuple(whole(d) for d in days), whole(from_min), whole(to_min), Rates(**_read(rates, *_KINDS)))

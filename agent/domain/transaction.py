@@ -53,7 +53,7 @@ class Transaction:
         """For a first right."""
         return self.token is None and self.stop is None
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """For ``Remember("tx", id, ...)``."""
         return {
             "evse": self.evse,
@@ -64,14 +64,14 @@ class Transaction:
             "plugged_at": dump(self.plugged_at),
             "placed": self.placed,
             "token": dump(self.token),
-            "stop": self.stop.record() if self.stop else None,
+            "stop": self.stop.to_record() if self.stop else None,
             "samples": dump(self.samples),
             "reading": dump(self.reading),
             "signed": dump(self.signed),
         }
 
     @classmethod
-    def of(cls, key: str, r: Mapping[str, Any]) -> Transaction:
+    def from_record(cls, key: str, r: Mapping[str, Any]) -> Transaction:
         """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``,
         ``OverflowError``."""
         return cls(
@@ -84,7 +84,7 @@ class Transaction:
             plugged_at=load(r["plugged_at"], Stamp) if r["plugged_at"] else None,
             placed=bool(r["placed"]),
             token=load(r["token"], Token) if r["token"] else None,
-            stop=Stop.of(r["stop"]) if r["stop"] else None,
+            stop=Stop.from_record(r["stop"]) if r["stop"] else None,
             samples=tuple(load(x, Sample) for x in r["samples"]),
             reading=load(r["reading"], Reading) if r.get("reading") else None,
             signed=load(r["signed"], SignedReading) if r.get("signed") else None,

@@ -354,7 +354,7 @@ class Rig:
             case ReadMeter() | JudgeToken() | Unlock():
                 if isinstance(order, Unlock):
                     assert not self.outlets[order.evse].release, "unlocked while release was given"
-                    assert not self.site.evses[order.evse].contactor, "unlocked with the contactor closed"
+                    assert not self.site.evses[order.evse].contactor_closed, "unlocked with the contactor closed"
                 if order not in self.devices or not (isinstance(order, ReadMeter) and order.purpose == "live"):
                     self.devices.append(order)
             case Reply(_, request):
@@ -531,7 +531,7 @@ class Rig:
             name, detail, _ = self.display._select_screen(evse, self.now)
             shown = self.screens[n]
             assert (shown.name, shown.detail) == (name, detail), f"screen says {shown}, truth is {name} {detail}"
-            for link in self.links if self.link_up and (evse.known or evse.faults) else ():
+            for link in self.links if self.link_up and (evse.board_known or evse.faults) else ():
                 told, true = self.statuses[link, n], fresh.derive_status(n, self.now.stamp)
                 for word in ("connector", "charging", "authorised", "ended", "faults"):
                     assert getattr(told, word) == getattr(true, word), f"{word}: told {told}, true {true}"
@@ -539,9 +539,9 @@ class Rig:
     def _check_limits(self) -> None:
         """Who may have energy has it unless there is too little, and neither feed nor a station maximum is exceeded."""
         for evse in self.site.evses.values():
-            if evse.state is State.ACTIVE and evse.wanted and not self.site.stopping and self.site.store_ok:
-                assert evse.release or evse.paused, "neither paused nor charging"
-                assert evse.one_release or not (evse.release and evse.paused), "charging in a pause"
+            if evse.state is State.ACTIVE and evse.release_requested and not self.site.stopping and self.site.store_ok:
+                assert evse.release or evse.paused_by_limit, "neither paused nor charging"
+                assert evse.one_release or not (evse.release and evse.paused_by_limit), "charging in a pause"
         if self.disk_full or self.unsaved:
             return
         profiles = [r["profile"] for r in self.store.get("charging_profile", {}).values()]

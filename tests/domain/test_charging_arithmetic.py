@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import CAMPAIGN
 
-from agent.domain.charging.composite_schedule import Outlet, Table, composite, own_bound, station_bound
-from agent.domain.charging.load_sharing import Budget, Claim, shares
+from agent.domain.charging.composite_schedule import Outlet, Table, bound_of_evse, bound_of_station, composite_schedule
+from agent.domain.charging.load_sharing import Budget, Claim, share_current
 from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
 
 DAY_S = 86400
@@ -140,7 +140,7 @@ def installed_profiles(draw: st.DrawFn) -> list[Installed]:
 @settings(max_examples=2000 if CAMPAIGN else 80, deadline=None)
 @given(installed_profiles(), st.sampled_from([0, 1, 2, 3]), st.sampled_from(Unit), st.integers(1, SPAN_S))
 def test_every_second_of_it_is_right(found: list[Installed], evse: int, unit: Unit, duration_s: int) -> None:
-    covered_s, spans = composite(Table(tuple(found), VOLTS), OUTLETS, evse, NOW_S, duration_s, unit)
+    covered_s, spans = composite_schedule(Table(tuple(found), VOLTS), OUTLETS, evse, NOW_S, duration_s, unit)
     assert covered_s == duration_s
     assert spans[0].start_s == 0
     starts = [s.start_s for s in spans]
@@ -162,10 +162,12 @@ def test_without_a_clock_nobody_gets_more_than_with_one(found: list[Installed], 
     """Whatever the time really is."""
     knows, guesses = Table(tuple(found), VOLTS), Table(tuple(found), VOLTS, trusted=False)
     for outlet in OUTLETS:
-        own = own_bound(knows, outlet, NOW_S + passed_s)
-        assert own_bound(guesses, outlet, NOW_S + passed_s).limit <= own.limit + 1e-9
-    known, guessed = station_bound(knows, 3, NOW_S + passed_s), station_bound(guesses, 3, NOW_S + passed_s)
-    assert known is None or (guessed is not None and guessed.watts(VOLTS) <= known.watts(VOLTS) + 1e-9)
+        own = bound_of_evse(knows, outlet, NOW_S + passed_s)
+        assert bound_of_evse(guesses, outlet, NOW_S + passed_s).limit <= own.limit + 1e-9
+    known, guessed = bound_of_station(knows, 3, NOW_S + passed_s), bound_of_station(guesses, 3, NOW_S + passed_s)
+    assert known is None or (
+        guessed is not None and guessed.limit_in_watts(VOLTS) <= known.limit_in_watts(VOLTS) + 1e-9
+    )
 
 
 def test_a_schedule_without_end_keeps_nobody_busy() -> None:
@@ -174,7 +176,7 @@ def test_a_schedule_without_end_keeps_nobody_busy() -> None:
     profile = Profile(
         1, 0, Purpose.TX_DEFAULT, Kind.RECURRING, Schedule(Unit.A, flicker, None, NOW_S), Recurrency.DAILY
     )
-    covered_s, spans = composite(Table((Installed(0, profile),)), OUTLETS, 1, NOW_S, 2**31 - 1, Unit.A)
+    covered_s, spans = composite_schedule(Table((Installed(0, profile),)), OUTLETS, 1, NOW_S, 2**31 - 1, Unit.A)
     assert 9 * DAY_S < covered_s < 11 * DAY_S
     assert len(spans) <= 1000
 
@@ -183,8 +185,8 @@ def test_fewer_phases_only_where_the_outlet_can() -> None:
     """3680 W on one phase are 16 A; an outlet that stays on three gets a third of it."""
     one = Profile(1, 0, Purpose.TX_DEFAULT, Kind.RELATIVE, Schedule(Unit.W, (Period(0, 3680.0, 1),)))
     installed = (Installed(0, one),)
-    assert own_bound(Table(installed, VOLTS), OUTLETS[0], NOW_S).limit == 3680.0 / 690
-    switched = own_bound(Table(installed, VOLTS, switches=True), OUTLETS[0], NOW_S)
+    assert bound_of_evse(Table(installed, VOLTS), OUTLETS[0], NOW_S).limit == 3680.0 / 690
+    switched = bound_of_evse(Table(installed, VOLTS, switches=True), OUTLETS[0], NOW_S)
     assert (switched.limit, switched.phases) == (16.0, 1)
 
 
@@ -207,7 +209,7 @@ def budgets() -> st.SearchStrategy[list[Budget]]:
 @settings(max_examples=2000 if CAMPAIGN else 100, deadline=None)
 @given(budgets(), claims(1))
 def test_never_above_and_nothing_wasted(bounds: list[Budget], wanted: list[Claim]) -> None:
-    given_a = shares(bounds, wanted)
+    given_a = share_current(bounds, wanted)
 
     def left(bound: Budget) -> float:
         return bound.amount - sum(given_a[c.evse] * bound.weights.get(c.evse, 0.0) for c in wanted)
@@ -235,16 +237,16 @@ def one(amount: float) -> list[Budget]:
 def test_a_full_phase_holds_only_those_who_load_it() -> None:
     """Two single-phase outlets on R and S beside one on all three: 32 A each phase."""
     feed = [Budget(32.0, {1: 1.0, 3: 1.0}), Budget(32.0, {2: 1.0, 3: 1.0}), Budget(32.0, {3: 1.0})]
-    assert shares(feed, [Claim(1, 32.0), Claim(2, 10.0), Claim(3, 32.0)]) == {1: 16.0, 2: 10.0, 3: 16.0}
-    assert shares(feed, [Claim(1, 32.0), Claim(2, 32.0)]) == {1: 32.0, 2: 32.0}
+    assert share_current(feed, [Claim(1, 32.0), Claim(2, 10.0), Claim(3, 32.0)]) == {1: 16.0, 2: 10.0, 3: 16.0}
+    assert share_current(feed, [Claim(1, 32.0), Claim(2, 32.0)]) == {1: 32.0, 2: 32.0}
 
 
 def test_even_shares_and_what_one_cannot_use_goes_to_the_others() -> None:
-    assert shares(one(30.0), [Claim(1, 32.0), Claim(2, 32.0)]) == {1: 15.0, 2: 15.0}
-    assert shares(one(30.0), [Claim(1, 8.0), Claim(2, 32.0)]) == {1: 8.0, 2: 22.0}
+    assert share_current(one(30.0), [Claim(1, 32.0), Claim(2, 32.0)]) == {1: 15.0, 2: 15.0}
+    assert share_current(one(30.0), [Claim(1, 8.0), Claim(2, 32.0)]) == {1: 8.0, 2: 22.0}
 
 
 def test_who_asks_goes_before_who_does_not_and_the_first_before_the_second() -> None:
-    assert shares(one(10.0), [Claim(1, 32.0), Claim(2, 32.0)]) == {1: 10.0, 2: 0.0}
-    assert shares(one(10.0), [Claim(1, 32.0, eager=False), Claim(2, 32.0)]) == {1: 0.0, 2: 10.0}
-    assert shares(one(20.0), [Claim(1, 32.0, eager=False), Claim(2, 12.0)]) == {1: 8.0, 2: 12.0}
+    assert share_current(one(10.0), [Claim(1, 32.0), Claim(2, 32.0)]) == {1: 10.0, 2: 0.0}
+    assert share_current(one(10.0), [Claim(1, 32.0, eager=False), Claim(2, 32.0)]) == {1: 0.0, 2: 10.0}
+    assert share_current(one(20.0), [Claim(1, 32.0, eager=False), Claim(2, 12.0)]) == {1: 8.0, 2: 12.0}

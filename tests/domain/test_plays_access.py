@@ -520,8 +520,8 @@ def test_a_route_is_read_back_as_it_was() -> None:
     route = Route(Given(HOST, 1), key=KEY)
     route.proven(Access(1, "", 1, KEY, "id1"))
     other = Route(Given(HOST, 1))
-    other.read(json.loads(json.dumps(route.record())))
-    assert other.record() == route.record()
+    other.load_record(json.loads(json.dumps(route.to_record())))
+    assert other.to_record() == route.to_record()
     assert KEY not in repr(route)
 
 

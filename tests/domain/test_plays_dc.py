@@ -200,7 +200,7 @@ def test_the_feed_is_shared_with_what_the_charger_draws() -> None:
 def test_who_cannot_wait_is_served_before_who_asks() -> None:
     play = play_of(Evse(2), feed_a=7.0)
     charging(play.skip(), evse=2)
-    assert play.evse(2).limit.current_a == 7.0
+    assert play.evse(2).charging_limit.current_a == 7.0
     begun(play)
     assert releases(play) == []  # not yet begun: it waits
     play.feed(StopWanted(2, StopReason.REMOTE, TriggerReason.REMOTE_STOP))
@@ -243,7 +243,7 @@ def test_the_least_power_is_told_in_full(least_w: float) -> None:
     """A hair less would be a pause to its board."""
     play = running(play_of(traits=replace(TRAITS, min_w=least_w, pausable=True)))
     put(play, profile(DEFAULT, (0, least_w), unit=Unit.W), 1)
-    assert not play.evse().paused
+    assert not play.evse().paused_by_limit
     assert (watts(play) or 0.0) >= least_w
 
 
@@ -293,9 +293,9 @@ def test_who_was_paused_by_the_limit_still_asks() -> None:
     for event in (VehicleReady(2), ContactorClosed(2), BoardChanged(1, replace(LOOP, pilot=Pilot.B, pwm=False))):
         play.feed(event)
     play.skip().wait(200)
-    assert (play.evse().paused, play.evse().release) == (True, True)
+    assert (play.evse().paused_by_limit, play.evse().release) == (True, True)
     full(play, 2)
-    assert not play.evse().paused
+    assert not play.evse().paused_by_limit
 
 
 def test_a_vehicle_that_has_had_its_session_needs_no_share() -> None:
@@ -373,7 +373,7 @@ def test_what_it_can_give_is_told_as_it_was_written() -> None:
 
 def test_the_connector_is_told_by_its_name() -> None:
     play = play_of(Evse(2), Evse(3, tethered=True))
-    assert [play.evse(n).connector for n in (1, 2, 3)] == ["cCCS2", "sType2", "cType2"]
+    assert [play.evse(n).connector_type for n in (1, 2, 3)] == ["cCCS2", "sType2", "cType2"]
 
 
 # --- a vehicle takes one session -----------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def ended() -> Playbook:
 def test_current_without_release_is_a_contactor_that_does_not_open(seen: tuple[float | None, ...]) -> None:
     play = looked(ended(), 60, *seen)  # type: ignore[arg-type]
     assert play.evse().faults == {Fault.CONTACTOR_WELDED}
-    assert play.site.service(play.evse()) is Service.FAULTED
+    assert play.site.service_state(play.evse()) is Service.FAULTED
     assert play.store["latched"]["1"] == {"faults": ["ContactorWelded"]}
     said = [o.text for o in play.log if isinstance(o, Note)]
     assert len(said) == 1

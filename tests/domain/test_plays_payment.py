@@ -1217,8 +1217,8 @@ def test_a_record_is_read_back_as_it_was() -> None:
     play = till()
     payment = paid(play)
     charge(play, 2000, 61)
-    again = Payment.of(payment, record(play, payment))
-    assert again.record() == record(play, payment)
+    again = Payment.from_record(payment, record(play, payment))
+    assert again.to_record() == record(play, payment)
     assert (again.card, again.held_cents, again.reservation) == (CARD, AMOUNT, 7)
 
 

@@ -284,7 +284,7 @@ def test_the_price_that_counts_is_the_one_when_the_card_was_read() -> None:
     payment = read(play)
     agreed = [o.value for o in play.log if isinstance(o, Remember) and o.kind == "payment"][-1]
     assert agreed is not None
-    assert agreed["tariff"] == TARIFF.record(), "on disk before the bank is asked"
+    assert agreed["tariff"] == TARIFF.to_record(), "on disk before the bank is asked"
     priced(play, DEAR)
     (play >> PaymentApproved(0, payment, 7, AMOUNT)).skip()
     assert play.state(1) is State.BEGINNING
@@ -318,7 +318,7 @@ def test_free_outlets_with_different_prices_are_asked_about(buttons: bool) -> No
     payment = read(play)
     assert asked(play, "choose_plug") == {1, 2}
     (play >> (CablePlugged(2), VehicleConnected(2))).skip()
-    assert record(play, payment)["tariff"] == DEAR.record()
+    assert record(play, payment)["tariff"] == DEAR.to_record()
     (play >> PaymentApproved(0, payment, 7, AMOUNT)).skip()
     energised(play, 2)
     assert play.session(2)
@@ -391,7 +391,7 @@ def test_it_moves_to_one_with_the_same_price_and_keeps_it() -> None:
     (play >> (CablePlugged(2), VehicleConnected(2))).skip()
     assert play.screens[2].values["tariff_kwh_micro"] == 500_000
     energised(play, 2)
-    assert record(play, payment)["tariff"] == TARIFF.record()
+    assert record(play, payment)["tariff"] == TARIFF.to_record()
 
 
 def test_a_record_of_an_older_program_without_a_price_is_let_go() -> None:

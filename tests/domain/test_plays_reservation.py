@@ -122,7 +122,7 @@ def test_another_card_is_turned_away_and_its_own_uses_it() -> None:
     play << kept("session") << told(TransactionStarted, reservation=f"{LINK}/1")
     assert Remember("reservation", f"{LINK}/1", None) in play.skip().log
     assert play.store["reservation"] == {}
-    assert play.site.service(play.evse()) is Service.IN_SERVICE
+    assert play.site.service_state(play.evse()) is Service.IN_SERVICE
 
 
 def test_the_same_card_with_the_cable_first() -> None:
@@ -387,7 +387,7 @@ def test_of_a_connector_type() -> None:
     play.feed(BoardOpened(1, EMPTY, EvseTraits()))
     play.feed(BoardOpened(2, EMPTY, EvseTraits(tethered=True)))
     play.feed(LinkChanged(LINK, True))
-    assert [e.connector for e in play.site.evses.values()] == ["sType2", "cType2"]
+    assert [e.connector_type for e in play.site.evses.values()] == ["sType2", "cType2"]
     assert answer(play.skip(), reserving(1, 0, A, connector="cType2")) == "Accepted"
     assert connectors(play) == ["Available", "Reserved"]
     assert answer(play, reserving(2, 0, B, connector="cType2")) == "Occupied"

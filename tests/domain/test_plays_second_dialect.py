@@ -147,23 +147,23 @@ def test_a_connector_stays_inoperative_when_its_evse_becomes_operative(connector
     for asked in (connector, evse) if connector_first else (evse, connector):
         play.skip() >> ask(asked)
     play.skip() >> ask(AskAvailability(1, True, every=False))
-    assert play.site.service(play.evse()) is Service.UNAVAILABLE
+    assert play.site.service_state(play.evse()) is Service.UNAVAILABLE
     play.skip().restart(5)
-    assert play.site.service(play.evse()) is Service.UNAVAILABLE
+    assert play.site.service_state(play.evse()) is Service.UNAVAILABLE
     play.skip() >> ask(AskAvailability(1, True, every=False, connector=True))
-    assert play.site.service(play.evse()) is Service.IN_SERVICE
+    assert play.site.service_state(play.evse()) is Service.IN_SERVICE
 
 
 def test_an_evse_stays_inoperative_when_its_connector_becomes_operative() -> None:
     play = Playbook() >> ask(AskAvailability(1, False, every=False))
     play.skip() >> ask(AskAvailability(1, True, every=False, connector=True))
-    assert play.skip().site.service(play.evse()) is Service.UNAVAILABLE
+    assert play.skip().site.service_state(play.evse()) is Service.UNAVAILABLE
 
 
 def test_connector_and_evse_are_one_for_1_6() -> None:
     play = Playbook() >> ask(AskAvailability(1, False, every=False, connector=True))
     play.skip() >> ask(AskAvailability(1, True))
-    assert play.skip().site.service(play.evse()) is Service.IN_SERVICE
+    assert play.skip().site.service_state(play.evse()) is Service.IN_SERVICE
 
 
 def test_a_record_of_an_earlier_program_has_an_operative_connector() -> None:
@@ -171,7 +171,7 @@ def test_a_record_of_an_earlier_program_has_an_operative_connector() -> None:
     play.store = {"availability": {"1": {"operative": False}}}
     play.restart(5)
     play.skip() >> ask(AskAvailability(1, True, every=False))
-    assert play.skip().site.service(play.evse()) is Service.IN_SERVICE
+    assert play.skip().site.service_state(play.evse()) is Service.IN_SERVICE
 
 
 def test_the_station_and_its_evses_have_a_word_each() -> None:

@@ -169,9 +169,9 @@ def test_a_session_of_an_older_program_claims_nothing() -> None:
     play = station()
     tapped(play)
     play.feed(MeterRead(1, "begin:1", wh(1000)))
-    record = dict(play.session().record())
+    record = dict(play.session().to_record())
     del record["judged_by"], record["price"]
-    old = Session.of("s9", json.loads(json.dumps(record)))
+    old = Session.from_record("s9", json.loads(json.dumps(record)))
     said = who(Holder(old.token, old.judged_by, old.price, old.id))
     assert (said["IL"], said["IF"], old.price) == ("HEARSAY", ["RFID_PLAIN"], "")
 

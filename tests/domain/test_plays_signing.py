@@ -110,7 +110,7 @@ def test_the_record_is_told_with_the_bill() -> None:
     play.skip().feed(MeterRead(1, "end:1", replace(wh(5000, at=play.now.stamp), signed=RECORD)))
     [told] = play.ended()
     assert (told.meter_wh, told.signed) == (5000, RECORD)
-    assert play.site.evses[1].owed == {}
+    assert play.site.evses[1].owed_record == {}
 
 
 def test_a_record_that_is_due_is_waited_for() -> None:
@@ -139,7 +139,7 @@ def test_a_record_that_comes_later_still_is_told_after_its_bill(unread: bool, ki
     [bill] = play.ended()
     assert bill.signed is None
     assert bill.meter_wh == (1000 if unread else 5000)
-    owed = play.site.evses[1].owed
+    owed = play.site.evses[1].owed_record
     play.skip()
     if killed:
         play.restart(5, state=EMPTY).skip()
@@ -158,7 +158,7 @@ def test_a_record_that_comes_later_still_is_told_after_its_bill(unread: bool, ki
     assert (sample.context, sample.reading.energy_wh, sample.reading.signed) == (
         ReadingContext.END, bill.meter_wh, RECORD,
     )  # fmt: skip
-    assert play.site.evses[1].owed == {}
+    assert play.site.evses[1].owed_record == {}
     assert play.state() is State.BEGINNING, "the meter begins, and forgets the record, when that is on disk"
     last = asked(play)[-1]
     assert last is not None
@@ -175,7 +175,7 @@ def test_a_record_that_the_meter_does_not_have_is_asked_for_once() -> None:
     came(emptied(play))
     play.skip().feed(MeterRead(1, "begin:2", wh(5000, at=play.now.stamp)))
     assert any(isinstance(o, Note) and "no record" in o.text for o in play.log)
-    assert play.site.evses[1].owed == {}
+    assert play.site.evses[1].owed_record == {}
     assert not [m for m in play.told if isinstance(m, MeterSampled)]
 
 

@@ -78,7 +78,7 @@ def lost() -> object:
 def ending(play: Playbook, reason: StopReason, meter_wh: int = 2000, **more: object) -> Playbook:
     """From withdrawn release and remembered reason to the end that is told, contactor first."""
     assert play.state() is State.ENDING
-    if play.evse().contactor:
+    if play.evse().contactor_closed:
         play = play >> ContactorOpened(1)
     return (
         play

@@ -267,9 +267,9 @@ def test_one_amount_on_the_screen_in_the_journal_and_at_the_bank(
         p >> MeterRead(1, f"end:{p.evse().end_try}", wh(meter_wh))
     p.skip()
     journal = record(p, payment)
-    cost = Tariff.of(journal["tariff"]).cents(Usage.of(journal["usage"]))
+    cost = Tariff.from_record(journal["tariff"]).cents(Usage.from_record(journal["usage"]))
     shown = p.screens[1].values
-    assert Tariff.of(journal["tariff"]) == tariff
+    assert Tariff.from_record(journal["tariff"]) == tariff
     assert journal["owed_cents"] == cost
     assert shown["cost_micro"] == min(cost, held_cents) * 10_000 == journal["cents"] * 10_000
     parts = [v for k, v in shown.items() if k.startswith("bill_") and k != "bill_vat_micro"]

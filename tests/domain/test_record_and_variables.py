@@ -92,19 +92,19 @@ def sessions(draw: st.DrawFn) -> Session:
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(sessions())
 def test_a_session_reads_back_as_it_was(session: Session) -> None:
-    assert Session.of(session.id, json.loads(json.dumps(session.record()))) == session
+    assert Session.from_record(session.id, json.loads(json.dumps(session.to_record()))) == session
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(sessions(), st.data())
 def test_a_damaged_session_is_found_when_it_is_read(session: Session, data: st.DataObject) -> None:
-    record = session.record()
+    record = session.to_record()
     record[data.draw(st.sampled_from(sorted(record)))] = data.draw(json_values)
     try:
-        back = Session.of(session.id, json.loads(json.dumps(record)))
+        back = Session.from_record(session.id, json.loads(json.dumps(record)))
     except (Poisoned, KeyError, TypeError, ValueError, OverflowError):
         return
-    assert Session.of(back.id, json.loads(json.dumps(back.record()))) == back
+    assert Session.from_record(back.id, json.loads(json.dumps(back.to_record()))) == back
 
 
 def test_every_message_is_known_to_the_store() -> None:

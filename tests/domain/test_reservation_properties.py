@@ -46,7 +46,7 @@ def test_as_many_wishes_are_served_as_can_be(have: list[str], want: list[str]) -
 
 @st.composite
 def situations(draw: st.DrawFn) -> tuple[Site, Evse, Token, str | None]:
-    evses = {n: Evse(n, tethered=draw(st.booleans()), known=True) for n in range(1, draw(st.integers(1, 4)) + 1)}
+    evses = {n: Evse(n, tethered=draw(st.booleans()), board_known=True) for n in range(1, draw(st.integers(1, 4)) + 1)}
     for evse in evses.values():
         evse.state = draw(st.sampled_from([State.FREE, State.FREE, State.OCCUPIED, State.ACTIVE]))
     site = Site(evses, Settings())
@@ -75,9 +75,9 @@ def test_nobody_takes_what_others_cannot_do_without(situation: tuple[Site, Evse,
         return
     open_ = [e for e in site.evses.values() if (e.state is State.FREE and e.number not in specific) or e is evse]
     pool = [r for r in every if not r.evse]
-    before = best([e.connector for e in open_], [r.connector for r in pool])
-    others = [e.connector for e in open_ if e is not evse]
-    mine = [r for r in own if not r.evse and r.connector in ("", evse.connector)]
+    before = best([e.connector_type for e in open_], [r.connector for r in pool])
+    others = [e.connector_type for e in open_ if e is not evse]
+    mine = [r for r in own if not r.evse and r.connector in ("", evse.connector_type)]
     ways = [best(others, [p.connector for p in pool if p is not r]) >= before - 1 for r in mine]
     free_way = best(others, [r.connector for r in pool]) >= before
     assert (used is not None) == (any(ways) or (not mine and free_way))

@@ -43,7 +43,7 @@ from agent.domain.requests import (
     AskUnlock,
     Trigger,
 )
-from agent.domain.session.table import EVENTS, TABLE, IllegalEvent, step
+from agent.domain.session.table import EVENTS, TABLE, IllegalEvent, apply_session_event
 from agent.domain.session.tx_points import OUTLASTING
 from agent.domain.variables import POINTS
 from agent.model.types import Fault, Moment, Reading, Stamp, Supply, Token
@@ -465,7 +465,7 @@ def test_the_promises_hold_whatever_happens(record_property: Callable[[str, obje
 
 def test_a_broken_promise_is_found_and_reduced(monkeypatch: pytest.MonkeyPatch) -> None:
     """The walk itself: with a proof that is none, a car that left is resumed."""
-    monkeypatch.setattr("agent.domain.session.resume.uninterrupted", lambda *any_: True)
+    monkeypatch.setattr("agent.domain.session.resume.plug_is_uninterrupted", lambda *any_: True)
     shape = {"settings": {}, "counts": True}
     swap: list[Deed] = [
         ("session", {"pick": 1, "token": GOOD}),
@@ -494,7 +494,7 @@ def test_the_table_is_total() -> None:
 def test_an_event_that_the_table_does_not_know_is_named() -> None:
     site = make_site()
     with pytest.raises(IllegalEvent, match="EVSE 1: StopRequested in state Free"):
-        list(step(site, site.evses[1], StopRequested(), Moment(Stamp(1, 0.0))))
+        list(apply_session_event(site, site.evses[1], StopRequested(), Moment(Stamp(1, 0.0))))
 
 
 def test_a_rule_that_leads_elsewhere_than_it_declares_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,7 +505,7 @@ def test_a_rule_that_leads_elsewhere_than_it_declares_is_found(monkeypatch: pyte
     site = make_site()
     monkeypatch.setitem(TABLE[State.FREE], EVENTS[0], wild)
     with pytest.raises(IllegalEvent, match="wild led from Free to Active, undeclared"):
-        list(step(site, site.evses[1], EVENTS[0](1, None, None), Moment(Stamp(1, 0.0))))  # type: ignore[call-arg]
+        list(apply_session_event(site, site.evses[1], EVENTS[0](1, None, None), Moment(Stamp(1, 0.0))))  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("state", State)

@@ -265,10 +265,10 @@ def test_a_maximum_below_the_ceiling_never_passes_it() -> None:
     ],
 )  # fmt: skip
 def test_a_damaged_usage_is_none(damage: dict[str, object]) -> None:
-    record = json.loads(json.dumps(Tariff().usage().at(5, 7, True).record()))
-    assert Usage.of(record) == Tariff().usage().at(5, 7, True)
+    record = json.loads(json.dumps(Tariff().usage().at(5, 7, True).to_record()))
+    assert Usage.from_record(record) == Tariff().usage().at(5, 7, True)
     with pytest.raises((KeyError, TypeError, ValueError)):
-        Usage.of(record | damage)
+        Usage.from_record(record | damage)
 
 
 def test_a_tariff_survives_the_disk() -> None:
@@ -276,12 +276,12 @@ def test_a_tariff_survives_the_disk() -> None:
         D("0.45"), D("0.02"), D("0.10"), 15, D("0.50"), D("0.05"), "Mëscht", (NIGHT, DAY), 50, 5000, "CHF", D("8.1")
     )
     for tariff in (Tariff(), whole, WINDOWS):
-        record = json.loads(json.dumps(tariff.record()))
-        assert Tariff.of(record) == tariff
+        record = json.loads(json.dumps(tariff.to_record()))
+        assert Tariff.from_record(record) == tariff
         assert "." not in json.dumps(record) or '"0.' in json.dumps(record)  # no number with a point
     for damage in ({"kwh": "-1"}, {"kwh": "NaN"}, {"kwh": [1]}, {"grace_min": -1}, {"windows": [[1]]}):
         with pytest.raises((KeyError, TypeError, ValueError)):
-            Tariff.of(whole.record() | damage)
+            Tariff.from_record(whole.to_record() | damage)
 
 
 @pytest.mark.parametrize("wrong", ["", "x", "-0.1", "1e6", "NaN", "Infinity", True, None, [], 0.1 + 0.2, "0.0000001"])

@@ -118,7 +118,7 @@ def test_a_clock_that_is_set_changes_no_sum(parts: list[tuple[list[Leg], int, bo
             told = told.at(SPRING_S + t_s + off_s, wh, state, Stamp(boot, t_s))
             assert (told.sums, told.stretch_ms) == (plain.sums, plain.stretch_ms)
     assert (told.sums[0].charging_ms, told.energy_wh) == (charged_ms, wh)
-    assert Usage.of(json.loads(json.dumps(told.record()))) == told
+    assert Usage.from_record(json.loads(json.dumps(told.to_record()))) == told
 
 
 @FEW
@@ -127,8 +127,8 @@ def test_the_disk_changes_nothing(tariff: Tariff, legs: list[Leg], cut: int) -> 
     """After any point tariff and usage are written down and read back; the session goes on with the copy."""
     cut = min(cut, len(legs))
     points = drive(tariff.usage(WALL), legs)
-    copy = Usage.of(json.loads(json.dumps(points[cut].record())))
-    again = Tariff.of(json.loads(json.dumps(tariff.record())))
+    copy = Usage.from_record(json.loads(json.dumps(points[cut].to_record())))
+    again = Tariff.from_record(json.loads(json.dumps(tariff.to_record())))
     assert (copy, again) == (points[cut], tariff)
     on = points[cut]
     for point in points[cut + 1 :]:

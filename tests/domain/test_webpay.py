@@ -282,7 +282,7 @@ def test_who_has_paid_at_the_page_sees_the_price_and_is_asked_for_no_card() -> N
     play.feed(VehicleConnected(1))
     play.feed(MeterRead(1, "begin:1", wh(1000)))
     assert play.screens[1].values["stop_hint"] == "unplug"
-    again = Session.of("s", play.session(1).record())
+    again = Session.from_record("s", play.session(1).to_record())
     assert again.web, "also after a restart"
 
 

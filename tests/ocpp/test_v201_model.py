@@ -44,7 +44,7 @@ def inventory(settings: Settings | None = None, fault: Fault | None = None, bay:
     """What the domain's own block says of a station with a socket and a fixed cable."""
     site = Site({1: Evse(1, bay_sensor=bay), 2: Evse(2, tethered=True, max_a=16.0, phases=1)}, settings or Settings())
     for evse in site.evses.values():
-        evse.known = True
+        evse.board_known = True
     if fault:
         site.evses[2].faults.add(fault)
     block = DeviceModel(site, EvseStatus(site))

@@ -41,7 +41,7 @@ async def station(folder: Path) -> Path:
     store = await Store.open(folder / "state" / "agent.db")
     paid = payment("a", PayState.COMMITTED, cents=123, owed_cents=123)
     lost = payment("bb", PayState.UNCERTAIN, cents=250, owed_cents=250, why="the hold was gone")
-    await store.commit([Put("payment", p.id, p.record()) for p in (paid, lost)])
+    await store.commit([Put("payment", p.id, p.to_record()) for p in (paid, lost)])
     await store.close()
     return file
 
@@ -88,7 +88,7 @@ async def test_one_that_was_looked_at(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / "state" / "agent.db")
     records = (await store.facts())["payment"]
     await store.close()
-    assert Payment.of("bb", records["bb"]).reviewed
+    assert Payment.from_record("bb", records["bb"]).reviewed
     assert records["bb"]["state"] == "Uncertain"
     assert not records["a"]["reviewed"]
 
@@ -109,14 +109,14 @@ def test_a_station_whose_file_has_no_terminal_any_more_still_knows_its_payments(
     """Once they were on disk and nobody told of them."""
     file = tmp_path / "station.toml"
     file.write_text('[station]\nstate_dir = "state"\n[[evse]]\nnumber = 1\n')
-    facts = {"payment": {"c": payment("c", PayState.VOID_PENDING).record()}}
+    facts = {"payment": {"c": payment("c", PayState.VOID_PENDING).to_record()}}
     loaded = load(file)
     assert startup_payment_terms(loaded, facts) == Terms(0, {})
     assert startup_payment_terms(loaded, {"poisoned": {"payment/d": {}}}) == Terms(0, {})
     assert startup_payment_terms(loaded, {"payment": {}, "poisoned": {"payment/d": {"reviewed": True}}}) is None
     [said] = stranded_payments(loaded, facts)
     assert "1 payment is unfinished" in said
-    assert stranded_payments(loaded, {"payment": {"a": payment("a", PayState.COMMITTED).record()}}) == []
+    assert stranded_payments(loaded, {"payment": {"a": payment("a", PayState.COMMITTED).to_record()}}) == []
     file.write_text(file.read_text() + '[terminal]\ndriver = "terminal_payter"\nhost = "127.0.0.1"\n')
     loaded = load(file)
     assert startup_payment_terms(loaded, facts) == Terms(0, {0: (1,)})
@@ -127,7 +127,7 @@ async def test_what_waits_for_a_terminal_that_is_not_in_the_file(tmp_path: Path)
     file = await station(tmp_path)
     store = await Store.open(tmp_path / "state" / "agent.db")
     waits = payment("c", PayState.VOID_PENDING, why="no session was begun", cents=None)
-    await store.commit([Put("payment", "c", waits.record())])
+    await store.commit([Put("payment", "c", waits.to_record())])
     await store.close()
     *_, line = command("list", file, "c").stdout.splitlines()
     assert line.endswith("VoidPending: no session was begun (its terminal is not in the station file)")

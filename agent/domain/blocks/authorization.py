@@ -18,7 +18,7 @@ from agent.domain.authorization_cache import Cache
 from agent.domain.blocks.card_rate_limit import CardRateLimit
 from agent.domain.blocks.outlet_selection import OutletSelection
 from agent.domain.blocks.startup_taps import StartupTaps
-from agent.domain.charging.profiles import Profile, Purpose, problem
+from agent.domain.charging.profiles import Profile, Purpose, profile_problem
 from agent.domain.events import (
     Asked,
     BoardOpened,
@@ -114,7 +114,7 @@ class AuthorizationBlock:
                     yield from self._cache_verdict(evse.session.token, event.verdict, now)
                 if event.verdict.group not in (None, evse.session.group):
                     evse.session.group = event.verdict.group
-                    yield Remember("session", evse.session.id, evse.session.record())
+                    yield Remember("session", evse.session.id, evse.session.to_record())
 
     # --- a card ------------------------------------------------------------------------------------------------
 
@@ -138,13 +138,13 @@ class AuthorizationBlock:
             return
         elif self._tries.is_limit_reached(event.evse, now) and not self._is_known_good(event.token, now):
             yield CardRefused(evse.number, "patience")
-        elif evse.state in (State.ACTIVE, State.RECOVERING) or evse.trapped:
+        elif evse.state in (State.ACTIVE, State.RECOVERING) or evse.holds_only_kept_cable:
             yield from self._authorize_stop_by_card(evse, event.evse, event.token, now)
         elif evse.state in (State.BEGINNING, State.ENDING, State.AUTHORISED):
             yield from self._card_while_waiting(evse, event.token)
         elif evse.payer_until_s is not None:
             yield CardRefused(evse.number, "paying")
-        elif evse.spent or (closed_for(self._site, evse, event.token) and not group_may(self._site, evse)):
+        elif evse.session_used or (closed_for(self._site, evse, event.token) and not group_may(self._site, evse)):
             yield self._unavailable_refusal(evse)
         else:
             yield from self._authorize_token(Pending(evse.number, event.token, event.evse, movable), now)
@@ -166,7 +166,7 @@ class AuthorizationBlock:
         reserved = [e for e in evses.values() if event.token and self._is_reserved_for(e, event.token)]
         if reserved:
             return reserved[0], False, []
-        trapped = [e for e in evses.values() if e.trapped]
+        trapped = [e for e in evses.values() if e.holds_only_kept_cable]
         if of_group := [e for e in trapped if event.token and self._is_of_group(e, event.token, now)]:
             return of_group[0], False, []
         open_ = [
@@ -174,9 +174,9 @@ class AuthorizationBlock:
             for e in evses.values()
             if not closed_for(self._site, e, event.token) and not self._has_pending_authorization(e)
         ]
-        open_ = [e for e in open_ if not e.trapped]
-        open_ = [e for e in open_ if e.payer_until_s is None and not e.spent] or open_
-        plugged = [e for e in open_ if e.vehicle and e.state in (State.OCCUPIED, State.ENDED)]
+        open_ = [e for e in open_ if not e.holds_only_kept_cable]
+        open_ = [e for e in open_ if e.payer_until_s is None and not e.session_used] or open_
+        plugged = [e for e in open_ if e.vehicle_connected and e.state in (State.OCCUPIED, State.ENDED)]
         if plugged:
             last = max(plugged, key=lambda e: (e.state is State.OCCUPIED, _plug_time(e)))
             if chosen := self._choice.find_chosen_outlet(plugged, now):
@@ -188,7 +188,7 @@ class AuthorizationBlock:
         by_group = [
             e
             for e in evses.values()
-            if e.startable and group_may(self._site, e) and not self._has_pending_authorization(e)
+            if e.accepts_authorization and group_may(self._site, e) and not self._has_pending_authorization(e)
         ]
         busy = [e for e in evses.values() if e.state is State.ACTIVE]
         return next(iter((*by_group, *busy, *trapped)), None), False, []
@@ -201,7 +201,13 @@ class AuthorizationBlock:
     def _tokens_at_evse(self, evse: Evse) -> set[Token]:
         """Return the tokens at this EVSE: those that charge, wait for the cable, or are being
         authorized."""
-        session = {evse.session.token} if evse.session else {evse.kept.token} if evse.kept and evse.trapped else set()
+        session = (
+            {evse.session.token}
+            if evse.session
+            else {evse.kept.token}
+            if evse.kept and evse.holds_only_kept_cable
+            else set()
+        )
         grant = {evse.grant.token} if evse.grant else set()
         return session | grant | {p.token for p in self._pending.values() if p.evse == evse.number}
 
@@ -216,21 +222,21 @@ class AuthorizationBlock:
         own = any(r.evse == evse.number and token.same(r.token) for r in self._site.reservations.values())
         return (
             own
-            and evse.startable
+            and evse.accepts_authorization
             and not closed_for(self._site, evse, token)
             and not self._has_pending_authorization(evse)
         )
 
     def _unavailable_refusal(self, evse: Evse) -> CardRefused:
-        service = self._site.service(evse)
-        if evse.spent and service is Service.IN_SERVICE:
+        service = self._site.service_state(evse)
+        if evse.session_used and service is Service.IN_SERVICE:
             return CardRefused(evse.number, "spent")
         return CardRefused(evse.number, "reserved" if service is Service.RESERVED else "unavailable")
 
     def _is_owner_card(self, evse: Evse, token: Token) -> bool:
         """True for the card that owns the session or the kept cable. It stops at once, even while
         another card is being authorized."""
-        owner = evse.session or (evse.kept if evse.trapped else None)
+        owner = evse.session or (evse.kept if evse.holds_only_kept_cable else None)
         return owner is not None and token.same(owner.token)
 
     def _has_pending_authorization(self, evse: Evse) -> bool:
@@ -262,7 +268,7 @@ class AuthorizationBlock:
 
     def _authorize_token(self, pending: Pending, now: Moment) -> Iterator[Yielded]:
         known = self.find_known_verdict(pending.token, now)
-        if not self._site.online:
+        if not self._site.backend_online:
             yield from self._authorize_offline(pending, known, now)
         elif known and self._is_settled_locally(pending.token, known):
             yield from self._authorize_locally(pending, known, now, offline=False)
@@ -325,7 +331,7 @@ class AuthorizationBlock:
             yield from self._stop_by_group(evse, pending, verdict, now)
         elif not verdict.holds_at(evse.number):
             yield CardRefused(evse.number, "unavailable")
-        elif closed_for(self._site, evse, pending.token, verdict.group) or not evse.startable:
+        elif closed_for(self._site, evse, pending.token, verdict.group) or not evse.accepts_authorization:
             yield self._unavailable_refusal(evse)  # the situation changed while the backend answered
         else:
             yield TokenAccepted(
@@ -338,15 +344,15 @@ class AuthorizationBlock:
         another EVSE while the backend answered decides, and so does the list of EVSEs for which the
         token is valid."""
         evse = self._site.evses[pending.evse]
-        if not pending.movable or (evse.vehicle and verdict.holds_at(evse.number)):
+        if not pending.movable or (evse.vehicle_connected and verdict.holds_at(evse.number)):
             return evse
         good = [e for e in self._site.evses.values() if verdict.holds_at(e.number)]
-        open_ = [e for e in good if e.startable and not closed_for(self._site, e, pending.token)]
-        plugged = [e for e in open_ if e.vehicle and e.state is State.OCCUPIED]
+        open_ = [e for e in good if e.accepts_authorization and not closed_for(self._site, e, pending.token)]
+        plugged = [e for e in open_ if e.vehicle_connected and e.state is State.OCCUPIED]
         return next(iter(plugged), evse if evse in open_ else next(iter(open_), evse))
 
     def _stop_by_group(self, evse: Evse, pending: Pending, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
-        owner = evse.session or (evse.kept if evse.trapped else None)
+        owner = evse.session or (evse.kept if evse.holds_only_kept_cable else None)
         if owner is not None and verdict.group is not None and verdict.group == owner.group:
             yield _stop_or_claim_cable(evse, pending.token)
         else:
@@ -383,7 +389,7 @@ class AuthorizationBlock:
         """Move an authorization that waits at another EVSE to the first cable."""
         evse = self._site.evses[event.evse]
         fresh = (State.FREE, State.OCCUPIED, State.ENDED)[: 3 if isinstance(event, VehicleConnected) else 2]
-        if evse.state not in fresh or not evse.vehicle or evse.spent:
+        if evse.state not in fresh or not evse.vehicle_connected or evse.session_used:
             return
         if moved := self._find_movable_authorization(evse):
             yield from self._move_authorization(moved, evse, movable=False)
@@ -393,8 +399,8 @@ class AuthorizationBlock:
         """Move an authorization that waits at another EVSE to the chosen one. A cable may still
         move it again."""
         evse = self._site.evses[event.evse]
-        if evse.startable and (moved := self._find_movable_authorization(evse)):
-            yield from self._move_authorization(moved, evse, movable=not evse.vehicle)
+        if evse.accepts_authorization and (moved := self._find_movable_authorization(evse)):
+            yield from self._move_authorization(moved, evse, movable=not evse.vehicle_connected)
 
     def _find_movable_authorization(self, evse: Evse) -> Evse | None:
         """Return the EVSE with a waiting authorization that may be used here as well."""
@@ -442,18 +448,18 @@ class AuthorizationBlock:
 
     def _is_profile_impossible(self, profile: Profile | None) -> bool:
         return profile is not None and (
-            profile.purpose is not Purpose.TX or problem(profile, self._site.settings) is not None
+            profile.purpose is not Purpose.TX or profile_problem(profile, self._site.settings) is not None
         )
 
     def _select_evse_for_remote_start(self, ask: AskStart) -> Evse | None:
         """Select the EVSE: first one reserved for this token, then an open one, preferably with a
         vehicle."""
         wanted = [e for e in self._site.evses.values() if ask.evse in (None, e.number)]
-        asked = [e for e in wanted if e.startable and not self._has_pending_authorization(e)]
+        asked = [e for e in wanted if e.accepts_authorization and not self._has_pending_authorization(e)]
         open_ = [e for e in asked if not closed_for(self._site, e, ask.token, ask.group or None)]
         own = [e for e in open_ if self._is_reserved_for(e, ask.token)]
         by_group = [] if ask.group else [e for e in asked if group_may(self._site, e)]
-        return max(own or open_ or by_group, key=lambda e: e.vehicle, default=None)
+        return max(own or open_ or by_group, key=lambda e: e.vehicle_connected, default=None)
 
     def is_authorizing_at(self, evse: EvseId) -> bool:
         """True while a card is being authorized for this EVSE (for the screen)."""

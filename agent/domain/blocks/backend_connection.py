@@ -91,17 +91,17 @@ class BackendConnectionBlock:
 
     def _read_route_record(self, link: str, route: Route, record: Mapping[str, Any]) -> Iterator[Yielded]:
         try:
-            route.read(record)
+            route.load_record(record)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
             yield Remember("poisoned", f"access/{link}", {"why": type(e).__name__})
         else:
-            if route.record() != record:  # the station file now contains what was in force already
-                yield Remember("access", link, route.record())
+            if route.to_record() != record:  # the station file now contains what was in force already
+                yield Remember("access", link, route.to_record())
 
     def _reset_to_station_file(self, link: str, route: Route) -> Iterator[Yielded]:
         """Drop what was learnt. The station file names another address or profile, and a technician
         has the last word."""
-        yield Remember("access", link, route.record())
+        yield Remember("access", link, route.to_record())
         if link == self._first:
             for name in LEARNT:
                 self._site.settings.put(name, self._of_file[name])
@@ -120,7 +120,7 @@ class BackendConnectionBlock:
         if event.link == self._first:
             yield from self._align_settings(route, fell_back)
         if before != access or fell_back or route.order != order:
-            yield Remember("access", event.link, route.record())
+            yield Remember("access", event.link, route.to_record())
         if fell_back:
             yield SecurityNoticed(SecurityEvent.RECONFIGURATION, f"taken back: {access.shown}")
 
@@ -167,7 +167,7 @@ class BackendConnectionBlock:
         raised = Slot(route.using.url, self._site.settings.number("security_profile"))
         route.slots[slot] = route.set[slot] = raised
         route.change(at_once=False)
-        yield Remember("access", self._first, route.record())
+        yield Remember("access", self._first, route.to_record())
         yield WakeMe(f"access:{self._first}", now.t_s + GRACE_S)
 
     @on(TimeCame)
@@ -182,7 +182,7 @@ class BackendConnectionBlock:
         route = self._routes[event.link]
         route.certificate = event.certificate
         route.change()
-        yield Remember("access", event.link, route.record())
+        yield Remember("access", event.link, route.to_record())
         yield Redial(event.link)
 
     @answers(AskNetwork)
@@ -203,7 +203,7 @@ class BackendConnectionBlock:
             yield Reply(event.link, event.request, "Rejected")
             return
         route.set[ask.slot] = slot
-        yield Remember("access", event.link, route.record())
+        yield Remember("access", event.link, route.to_record())
         yield Reply(event.link, event.request, "Accepted")
         yield SecurityNoticed(SecurityEvent.RECONFIGURATION, f"network profile {ask.slot}")
 

@@ -45,16 +45,20 @@ class BoardStateBlock:
             evse.plugged_at = None
         elif evse.plugged_at is None or event.traits.counts_plugged:
             evse.plugged_at = _estimate_plugged_at(state, now)
-        evse.known, evse.tethered = True, event.traits.tethered  # before the cable is looked at
-        evse.spent, evse.unseen = state.spent, False
-        evse.counts_plugged, evse.holds = event.traits.counts_plugged, event.traits.holds
-        evse.lockable = event.traits.lockable
-        evse.cable, evse.vehicle, evse.asks = _is_cable_present(evse, state), state.vehicle, state.asks
-        evse.locked, evse.release, evse.bay = state.locked, False, state.bay_occupied
-        evse.wanted, evse.released, evse.withdrawn = False, state.released, not state.released
+        evse.board_known, evse.tethered = True, event.traits.tethered  # before the cable is looked at
+        evse.session_used, evse.board_not_seen = state.spent, False
+        evse.counts_plugged, evse.can_hold_plug = event.traits.counts_plugged, event.traits.holds
+        evse.unlockable = event.traits.lockable
+        evse.cable_plugged, evse.vehicle_connected, evse.requests_energy = (
+            _is_cable_present(evse, state),
+            state.vehicle,
+            state.asks,
+        )
+        evse.locked, evse.release, evse.bay_occupied = state.locked, False, state.bay_occupied
+        evse.release_requested, evse.released, evse.withdrawn = False, state.released, not state.released
         self._take_board_ratings(evse, event.traits)
         self._take_board_currents(evse, state)
-        evse.contactor, evse.offering = _is_contactor_closed(evse, state), state.pwm is not False
+        evse.contactor_closed, evse.offering = _is_contactor_closed(evse, state), state.pwm is not False
         yield from self._report_board_faults(evse, state)
         yield SituationChanged(event.evse)
 
@@ -62,40 +66,40 @@ class BoardStateBlock:
     def report_board_changes(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
         evse, state, n = self._site.evses[event.evse], event.state, event.evse
         evse.locked, evse.released = state.locked, state.released
-        newly_spent = state.spent and not evse.spent
-        evse.spent = state.spent
+        newly_spent = state.spent and not evse.session_used
+        evse.session_used = state.spent
         self._take_board_currents(evse, state)
         cable, contactor = _is_cable_present(evse, state), _is_contactor_closed(evse, state)
         yield from self._report_board_faults(evse, state)
-        if evse.vehicle and not state.vehicle:
+        if evse.vehicle_connected and not state.vehicle:
             yield VehicleLeft(n)
         if state.pwm is False and evse.offering:
             yield OfferChanged(n, False)
-        if evse.asks and state.vehicle and not state.asks:
+        if evse.requests_energy and state.vehicle and not state.asks:
             yield VehiclePaused(n)
-        if evse.cable and not cable:
+        if evse.cable_plugged and not cable:
             yield CableRemoved(n)
-        if evse.contactor and not contactor:
+        if evse.contactor_closed and not contactor:
             yield ContactorOpened(n)
         if newly_spent:
             yield VehicleSpent(n, by_itself=state.released is not False)
-        if cable and not evse.cable:
+        if cable and not evse.cable_plugged:
             yield CablePlugged(n)
-        if state.vehicle and not evse.vehicle:
+        if state.vehicle and not evse.vehicle_connected:
             yield VehicleConnected(n)
         if state.pwm and not evse.offering:
             yield OfferChanged(n, True)
-        if state.asks and not evse.asks:
+        if state.asks and not evse.requests_energy:
             yield VehicleReady(n)
-        if contactor and not evse.contactor:
+        if contactor and not evse.contactor_closed:
             yield ContactorClosed(n)
-        if state.bay_occupied is not None and state.bay_occupied != evse.bay:
+        if state.bay_occupied is not None and state.bay_occupied != evse.bay_occupied:
             yield BayChanged(n, state.bay_occupied)
 
     def _take_board_ratings(self, evse: Evse, traits: EvseTraits) -> None:
         evse.board_a = traits.max_w / evse.watts_per_a if traits.dc else traits.max_a
         evse.least_w, evse.pausable, evse.one_release = traits.min_w, traits.pausable, traits.one_release
-        evse.tells_pilot, evse.begins_s = traits.tells_pilot, traits.begins_s
+        evse.shows_request_unreleased, evse.release_to_energy_s = traits.tells_pilot, traits.begins_s
         evse.sees_contactor = traits.sees_contactor
 
     def _take_board_currents(self, evse: Evse, state: EvseState) -> None:
@@ -127,28 +131,28 @@ class BoardStateBlock:
 
     @on(CablePlugged, CableRemoved)
     def note_cable_presence(self, event: CablePlugged | CableRemoved, now: Moment) -> Iterator[Yielded]:
-        self._site.evses[event.evse].cable = isinstance(event, CablePlugged)
+        self._site.evses[event.evse].cable_plugged = isinstance(event, CablePlugged)
         return iter(())
 
     @on(VehicleConnected, VehicleLeft)
     def note_vehicle_presence(self, event: VehicleConnected | VehicleLeft, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        evse.vehicle = isinstance(event, VehicleConnected)
-        evse.plugged_at = now.stamp if evse.vehicle else None
-        if not evse.vehicle:
-            evse.asks = False
+        evse.vehicle_connected = isinstance(event, VehicleConnected)
+        evse.plugged_at = now.stamp if evse.vehicle_connected else None
+        if not evse.vehicle_connected:
+            evse.requests_energy = False
         if evse.tethered:
-            evse.cable = evse.vehicle
+            evse.cable_plugged = evse.vehicle_connected
         return iter(())
 
     @on(VehicleReady, VehiclePaused)
     def note_energy_request(self, event: VehicleReady | VehiclePaused, now: Moment) -> Iterator[Yielded]:
-        self._site.evses[event.evse].asks = isinstance(event, VehicleReady)
+        self._site.evses[event.evse].requests_energy = isinstance(event, VehicleReady)
         return iter(())
 
     @on(ContactorClosed, ContactorOpened)
     def note_contactor_state(self, event: ContactorClosed | ContactorOpened, now: Moment) -> Iterator[Yielded]:
-        self._site.evses[event.evse].contactor = isinstance(event, ContactorClosed)
+        self._site.evses[event.evse].contactor_closed = isinstance(event, ContactorClosed)
         return iter(())
 
     @on(OfferChanged)
@@ -158,7 +162,7 @@ class BoardStateBlock:
 
     @on(BayChanged)
     def note_bay_occupancy(self, event: BayChanged, now: Moment) -> Iterator[Yielded]:
-        self._site.evses[event.evse].bay = event.occupied
+        self._site.evses[event.evse].bay_occupied = event.occupied
         return iter(())
 
 

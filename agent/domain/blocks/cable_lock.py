@@ -53,15 +53,22 @@ class CableLock:
     def free_cable_after_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         """Unlock the cable. A board that was not opened yet may hold one too."""
         evse = self._site.evses[event.evse]
-        if evse.frees and (not evse.known or (evse.cable and not self.waits_for_driver_card(evse, event))):
+        if evse.can_unlock_plug and (
+            not evse.board_known or (evse.cable_plugged and not self.waits_for_driver_card(evse, event))
+        ):
             yield from self.free_cable_until_unlocked(evse, now)
-            if evse.contactor:  # the contactor had its time to open: report why the cable stays locked
+            if evse.contactor_closed:  # the contactor had its time to open: report why the cable stays locked
                 yield FaultRaised(evse.number, Fault.UNLOCK_FAILURE)
 
     def waits_for_driver_card(self, evse: Evse, event: SessionClosed) -> bool:
         """True if the vehicle has left and the cable waits for the card of its driver
         (``kept_cables.py``)."""
-        left = evse.frees and evse.cable and not evse.vehicle and event.reason not in ENDED_BY_DRIVER
+        left = (
+            evse.can_unlock_plug
+            and evse.cable_plugged
+            and not evse.vehicle_connected
+            and event.reason not in ENDED_BY_DRIVER
+        )
         return left and event.token is not None and not self._site.settings.flag(KEEPING)
 
     def free_cable_until_unlocked(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
@@ -88,7 +95,7 @@ class CableLock:
     def unlock_if_safe(self, evse: Evse, now: Moment, request: str = "") -> Iterator[Yielded]:
         """Unlock only without voltage on the plug and without current. The retries make up for
         it."""
-        if not evse.known or evse.contactor:
+        if not evse.board_known or evse.contactor_closed:
             yield from _report_unlock_denied(evse, [request] if request else [])
         elif not draws(self._site, evse, now):
             yield Unlock(evse.number, request)
@@ -104,7 +111,7 @@ class CableLock:
             return
         evse = self._site.evses[event.evse]
         flowing = isinstance(event, MeterFailed) or bool(flows(event.reading))
-        if flowing or evse.contactor or evse.session is not None:
+        if flowing or evse.contactor_closed or evse.session is not None:
             yield from _report_unlock_denied(evse, requests, raises=any(requests) or event.evse in self._tries)
             return
         for request in [r for r in requests if r] or [""]:
@@ -115,7 +122,7 @@ class CableLock:
     @on(UnlockTried)
     def schedule_unlock_retry(self, event: UnlockTried, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        if event.freed or not evse.frees or not evse.cable:
+        if event.freed or not evse.can_unlock_plug or not evse.cable_plugged:
             yield from self._forget_unlock(event.evse)
             return
         tries = self._tries[event.evse] = self._tries.get(event.evse, 0) + 1
@@ -141,7 +148,7 @@ class CableLock:
         if evse.locked is False and evse.number not in self._tries:
             yield from self._forget_unlock(evse.number)
         yield from self._retry_unlock(evse, now)
-        if evse.holds and evse.session is None:
+        if evse.can_hold_plug and evse.session is None:
             yield SetHold(evse.number, evse.kept is not None)
         elif evse.state is State.ENDING and self._holds_cable(evse):  # a session that goes on sets it when it opens
             yield SetHold(evse.number, True)
@@ -151,7 +158,12 @@ class CableLock:
         (``retry_unlock_without_session``)."""
         if (evse.number not in self._tries and evse.number not in self._owed) or evse.grant is not None:
             return
-        if evse.session is None and evse.cable and evse.frees and evse.state in (State.OCCUPIED, State.ENDED):
+        if (
+            evse.session is None
+            and evse.cable_plugged
+            and evse.can_unlock_plug
+            and evse.state in (State.OCCUPIED, State.ENDED)
+        ):
             yield from self.unlock_if_safe(evse, now)
         else:
             yield from self._forget_unlock(evse.number)
@@ -176,7 +188,7 @@ class CableLock:
     # --- a cable that is to be kept --------------------------------------------------------------------------------
 
     def _holds_cable(self, evse: Evse) -> bool:
-        return evse.holds and not evse.tethered and not self._site.settings.flag(KEEPING)
+        return evse.can_hold_plug and not evse.tethered and not self._site.settings.flag(KEEPING)
 
     @on(SessionOpened)
     def hold_cable_for_session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
@@ -188,7 +200,7 @@ class CableLock:
     def apply_hold_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
         if event.name == KEEPING:
             for evse in self._site.evses.values():
-                if evse.holds and evse.session is not None:
+                if evse.can_hold_plug and evse.session is not None:
                     yield SetHold(evse.number, self._holds_cable(evse))
 
 
@@ -198,5 +210,5 @@ def _report_unlock_denied(evse: Evse, requests: list[str], raises: bool = True) 
     not see its contactor."""
     for request in requests:
         yield UnlockTried(evse.number, request, False)
-    if requests and raises and evse.cable:
+    if requests and raises and evse.cable_plugged:
         yield FaultRaised(evse.number, Fault.UNLOCK_FAILURE)

@@ -126,7 +126,7 @@ class CardPayments:
         then."""
         if self._site.stopping or not self._site.store_ok:
             return False
-        return self._site.online or self._site.settings.flag("offline_payments")
+        return self._site.backend_online or self._site.settings.flag("offline_payments")
 
     def _known_tariff(self, evse: Evse, now: Moment) -> Tariff | None:
         """Return the tariff at this EVSE. None: nothing is sold, or the price is unknown until the
@@ -142,10 +142,13 @@ class CardPayments:
         open_ = [
             e
             for e in priced
-            if e.payer_until_s is None and e.known and e.startable and self._site.service(e) is Service.IN_SERVICE
+            if e.payer_until_s is None
+            and e.board_known
+            and e.accepts_authorization
+            and self._site.service_state(e) is Service.IN_SERVICE
         ]
         if self._site.settings.text("payment_start") == "plug":
-            return [e for e in open_ if e.vehicle]
+            return [e for e in open_ if e.vehicle_connected]
         return open_
 
     def _sessions_paid_here(self, terminal: EvseId) -> list[tuple[Evse, Payment]]:
@@ -219,8 +222,8 @@ class CardPayments:
         """Return the question that the driver must answer before anything is held, and its outlets;
         "": no question."""
         best = evses[0]
-        if best.vehicle:
-            alike = [e for e in evses if e.vehicle and e.state is best.state]
+        if best.vehicle_connected:
+            alike = [e for e in evses if e.vehicle_connected and e.state is best.state]
             if len(alike) == 1:
                 return "", alike
             return "choose_outlet" if self._choice.has_buttons(alike) else "choose_cable", alike
@@ -234,7 +237,7 @@ class CardPayments:
         the outlet. Then a cable at another outlet does not move the payment: it may be another
         driver's."""
         p.tariff = p.prices[evse.number]
-        movable = len(evses) > 1 and not evse.vehicle and not named
+        movable = len(evses) > 1 and not evse.vehicle_connected and not named
         yield from self._journal.step(p, Placed(p.id, evse.number, movable), now)
         yield SituationChanged(evse.number)
 
@@ -290,16 +293,16 @@ class CardPayments:
         session = evse.session
         if session is None or session.started.boot != now.stamp.boot:
             return False
-        flowed = evse.flowed or session.last_wh > session.start_wh
+        flowed = evse.energy_delivered or session.last_wh > session.start_wh
         return now.t_s - session.started.t_s < (BEGUN_S if flowed else UNENERGISED_S) * self._site.io_s
 
     def _ranked_open_evses(self, terminal: EvseId, now: Moment) -> list[Evse]:
         """Return the EVSEs that may be used, best first: the newest plug, then free ones."""
         open_ = self._open_evses(terminal, now)
-        plugged = sorted((e for e in open_ if e.vehicle), key=_plug_order, reverse=True)
+        plugged = sorted((e for e in open_ if e.vehicle_connected), key=_plug_order, reverse=True)
         waiting = (PayState.AUTH_PENDING, PayState.AUTHORISED)
         taken = {p.evse for p in self._journal.payments.values() if p.state in waiting}
-        return [e for e in (*plugged, *(e for e in open_ if not e.vehicle)) if e.number not in taken]
+        return [e for e in (*plugged, *(e for e in open_ if not e.vehicle_connected)) if e.number not in taken]
 
     # --- the right ---------------------------------------------------------------------------------------------------
 
@@ -333,7 +336,7 @@ class CardPayments:
         return p
 
     def _authorize_at_backend(self, p: Payment, now: Moment) -> Iterator[Yielded]:
-        if self._site.settings.flag("payment_authorize_first") and self._site.online:
+        if self._site.settings.flag("payment_authorize_first") and self._site.backend_online:
             self._judging.add(p.id)
             yield JudgeToken(self._site.links[0], f"payment:{p.id}", p.token, p.evse)
             yield WakeMe(timer("unused", p), now.t_s + UNUSED_S * self._journal.io_s)
@@ -364,17 +367,17 @@ class CardPayments:
         bank answered."""
         here = [e for e in self._open_evses(p.terminal, now) if e.number == p.evse]
         others = self._ranked_open_evses(p.terminal, now) if p.movable else []
-        plugged = [e for e in here if e.vehicle] + [e for e in others if _plugged_since(e, p.at)]
-        found = next(iter((*plugged, *here, *(e for e in others if not e.vehicle))), None)
+        plugged = [e for e in here if e.vehicle_connected] + [e for e in others if _plugged_since(e, p.at)]
+        found = next(iter((*plugged, *here, *(e for e in others if not e.vehicle_connected))), None)
         if found is None or not self._costs_the_same(p, found, now):
             yield from self._refuse_payment(p, "unavailable" if found is None else "other_price", now)
             return
         p.evse = found.number
         wait_s = float(self._site.settings.number("payment_connect_timeout_s"))
         yield WakeMe(timer("unused", p), now.t_s + wait_s + UNUSED_S * self._journal.io_s)
-        movable = p.movable and not found.vehicle
+        movable = p.movable and not found.vehicle_connected
         yield TokenAccepted(
-            found.number, p.token, _ACCEPTED, "", movable, not self._site.online, None, wait_s, judge, p.tariff
+            found.number, p.token, _ACCEPTED, "", movable, not self._site.backend_online, None, wait_s, judge, p.tariff
         )  # fmt: skip
 
     def _costs_the_same(self, p: Payment, evse: Evse, now: Moment) -> bool:
@@ -444,7 +447,7 @@ def _is_other_card(p: Payment, event: PaymentApproved) -> bool:
 
 
 def _plugged_since(evse: Evse, at: Stamp) -> bool:
-    return evse.vehicle and evse.plugged_at is not None and evse.plugged_at >= at
+    return evse.vehicle_connected and evse.plugged_at is not None and evse.plugged_at >= at
 
 
 def _plug_order(evse: Evse) -> tuple[bool, float]:

@@ -24,7 +24,7 @@ from agent.domain.events import (
 from agent.domain.evse import Evse, Site
 from agent.domain.functional_block import Yielded, on
 from agent.domain.orders import Note, SetRelease, WakeMe
-from agent.domain.session.common import timer
+from agent.domain.session.common import timer_key
 from agent.domain.session.end import CONTACTOR_S
 from agent.domain.session.table import EVENTS
 from agent.model.types import EvseId, Fault, Moment
@@ -57,10 +57,10 @@ class ContactorGuard:
         n, stuck = evse.number, _is_stuck(evse)
         if stuck and n not in self._told | self._waiting:
             self._waiting.add(n)
-            yield WakeMe(timer("contactor", evse), now.t_s + max(CONTACTOR_S, 8 * self._site.io_s))
+            yield WakeMe(timer_key("contactor", evse), now.t_s + max(CONTACTOR_S, 8 * self._site.io_s))
         elif not stuck and n in self._waiting:
             self._waiting.discard(n)
-            yield WakeMe(timer("contactor", evse), None)
+            yield WakeMe(timer_key("contactor", evse), None)
         if not stuck and not _is_released(evse) and n in self._told and _is_board_present(evse):
             self._told.discard(n)
             yield FaultGone(n, STUCK)
@@ -83,9 +83,9 @@ class ContactorGuard:
             times = times + 1 if now.t_s - last_s <= max(FORGOTTEN_S, 2 * again_s) else 1
             self._released[n] = times, now.t_s
         if evse.session is None:
-            evse.release = evse.wanted = False
+            evse.release = evse.release_requested = False
         yield SetRelease(n, False)
-        yield WakeMe(timer("released", evse), now.t_s + again_s)
+        yield WakeMe(timer_key("released", evse), now.t_s + again_s)
         if times >= WITHDRAWN_TIMES and n not in self._told:
             self._told.add(n)
             yield Note(n, f"the board was released without a session {times} times, and withdrawn each time: does "
@@ -95,9 +95,9 @@ class ContactorGuard:
     @on(TimeCame)
     def check_contactor_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
-            if event.key == timer("contactor", evse):
+            if event.key == timer_key("contactor", evse):
                 yield from self._report_if_still_stuck(evse)
-            elif event.key == timer("released", evse):
+            elif event.key == timer_key("released", evse):
                 yield from self._withdraw_stray_release(evse, now)
 
     def _report_if_still_stuck(self, evse: Evse) -> Iterator[Yielded]:
@@ -110,11 +110,11 @@ class ContactorGuard:
 
 
 def _is_board_present(evse: Evse) -> bool:
-    return evse.known and Fault.BOARD_SILENT not in evse.faults
+    return evse.board_known and Fault.BOARD_SILENT not in evse.faults
 
 
 def _is_stuck(evse: Evse) -> bool:
-    return _is_board_present(evse) and evse.contactor and not evse.release and not _WELDED & evse.faults
+    return _is_board_present(evse) and evse.contactor_closed and not evse.release and not _WELDED & evse.faults
 
 
 def _is_released(evse: Evse) -> bool:

@@ -115,4 +115,4 @@ def _active_triggers(evse: Evse, now: Moment) -> Triggers | None:
 def _charging_state(evse: Evse) -> ChargingState:
     if evse.state in (State.ACTIVE, State.ENDING):
         return evse.charging
-    return ChargingState.EV_CONNECTED if evse.vehicle else ChargingState.IDLE
+    return ChargingState.EV_CONNECTED if evse.vehicle_connected else ChargingState.IDLE

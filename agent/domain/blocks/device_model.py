@@ -35,7 +35,7 @@ class DeviceModel:
             "profiles": site.profiles(),
             "certificates": site.certificates(),
         }
-        sessions = [e.transaction for e in site.evses.values() if e.transaction]
+        sessions = [e.open_transaction_id for e in site.evses.values() if e.open_transaction_id]
         data = {"settings": settings, "evses": {STATION: station, **evses}, "sessions": sessions, "utc_s": now.utc_s}
         yield Reply(event.link, event.request, "Accepted", data)
 
@@ -45,8 +45,8 @@ class DeviceModel:
             "status": str(self._status.derive_status(evse.number, now.stamp).connector),
             "problem": bool(evse.faults),
             "lock_problem": bool(evse.faults & LOCKING),
-            "connector": evse.connector,
-            "lockable": evse.frees,
+            "connector": evse.connector_type,
+            "lockable": evse.can_unlock_plug,
             "lamp": str(evse.lamp),
             "bay": evse.bay_sensor,
             "phases": evse.phases,

@@ -293,13 +293,13 @@ class Display:
             "hotline": site.hotline,
             "evse": evse.number,
             "evses": len(site.evses),
-            "online": site.online,
+            "online": site.backend_online,
             "time_utc_s": None if now.utc_s is None else now.utc_s // MINUTE_S * MINUTE_S,
         }
 
     def _select_screen(self, evse: Evse, now: Moment) -> tuple[ScreenName, str, Values]:
         """Select the screen: what a driver at this EVSE needs to know now. The first match wins."""
-        service = self._site.service(evse)
+        service = self._site.service_state(evse)
         notice = self._notice.get(evse.number)
         if self._site.dark:
             return ScreenName.OUT_OF_SERVICE, str(Fault.POWER_LOSS), {}
@@ -310,7 +310,7 @@ class Display:
             return ScreenName.REFUSED, notice[0], {"words": words} if words else {}
         if service is Service.FAULTED and evse.session is None:
             return ScreenName.OUT_OF_SERVICE, self._heaviest_fault(evse), {}
-        if evse.session is None and evse.cable and Fault.UNLOCK_FAILURE in evse.faults:
+        if evse.session is None and evse.cable_plugged and Fault.UNLOCK_FAILURE in evse.faults:
             return ScreenName.OUT_OF_SERVICE, str(Fault.UNLOCK_FAILURE), {}
         if evse.session is not None and evse.state in (State.ACTIVE, State.ENDING, State.RECOVERING):
             return self._session_screen(evse, evse.session, now)
@@ -347,22 +347,22 @@ class Display:
 
     def _idle_screen(self, evse: Evse, service: Service, now: Moment) -> tuple[ScreenName, str, Values]:
         site = self._site
-        if not evse.known:
+        if not evse.board_known:
             return ScreenName.STARTING, "", {}
         if service is Service.UNAVAILABLE:
             return ScreenName.OUT_OF_SERVICE, "unavailable", {}
         if service is Service.RESERVED:
             return ScreenName.RESERVED, "", {}
-        if evse.spent:
+        if evse.session_used:
             return ScreenName.FINISHED, "spent", {}
-        if not site.online and not self._may_start_offline():
+        if not site.backend_online and not self._may_start_offline():
             return ScreenName.OFFLINE, "", {}
         values: Values = {
             "price_line": tariff(site),
             **offered(site, evse, now),
             **self._code(evse, now),
             "free": site.free_vending,
-            "plugged": evse.vehicle,
+            "plugged": evse.vehicle_connected,
         }
         if self._language_button and len(site.languages) > 1:
             values = {**values, "languages": " ".join(site.languages).upper()}
@@ -384,7 +384,7 @@ class Display:
             "energy_wh": register_wh - session.start_wh,
             "power_w": round(reading.power_w) if reading and reading.power_w is not None else None,
             "since_s": int(now.t_s - session.started.t_s) if same_boot else None,
-            "limit_a": None if evse.dc else evse.offered_a or evse.limit.current_a,
+            "limit_a": None if evse.dc else evse.offered_a or evse.charging_limit.current_a,
             "soc_percent": reading.soc_percent if reading else None,
             "stop_hint": self._stopped_by(session),
             **of_session(self._site, evse, register_wh, now),
@@ -407,8 +407,8 @@ class Display:
         vehicle should have it."""
         if evse.charging is ChargingState.SUSPENDED_EV:
             return "car"
-        should = evse.state is State.ACTIVE and evse.vehicle and not (session.held or self._site.stopping)
-        return "refused" if should and not evse.wanted else "station"
+        should = evse.state is State.ACTIVE and evse.vehicle_connected and not (session.held or self._site.stopping)
+        return "refused" if should and not evse.release_requested else "station"
 
     def _heaviest_fault(self, evse: Evse) -> str:
         heavy = [f for f in heaviest_first(frozenset(evse.faults)) if blocks(f)]

@@ -31,12 +31,12 @@ class EvseStatus:
         if number == STATION:
             return self._derive_station_status(at)
         site, evse = self._site, self._site.evses[number]
-        service = site.service(evse)
+        service = site.service_state(evse)
         connector = _OF_SERVICE[service]
-        in_use = (evse.session is not None or evse.over) and not (evse.tethered and _is_unplugged(evse))
+        in_use = (evse.session is not None or evse.vehicle_finished) and not (evse.tethered and _is_unplugged(evse))
         if in_use and (service is not Service.FAULTED or _outlives_its_faults(evse)):
             connector = ConnectorStatus.OCCUPIED
-        elif (evse.cable or evse.vehicle) and service in (Service.IN_SERVICE, Service.RESERVED):
+        elif (evse.cable_plugged or evse.vehicle_connected) and service in (Service.IN_SERVICE, Service.RESERVED):
             connector = ConnectorStatus.OCCUPIED  # inoperative with a cable stays Unavailable: nobody may charge
         faults = evse.faults if site.store_ok else evse.faults | {Fault.STORE_FAILED}
         return StatusChanged(
@@ -45,7 +45,7 @@ class EvseStatus:
             connector=connector,
             charging=_reported_charging_state(evse),
             authorised=evse.grant is not None or evse.state is State.BEGINNING,
-            ended=evse.over,
+            ended=evse.vehicle_finished,
             faults=heaviest_first(frozenset(faults)),
         )
 
@@ -66,7 +66,7 @@ class EvseStatus:
     def _report_status(self, link: str, number: EvseId, now: Moment) -> Iterator[Yielded]:
         """Nothing is said of an EVSE whose board nobody has seen yet, and nothing twice."""
         evse = self._site.evses.get(number)
-        if evse is not None and not evse.known and not evse.faults:
+        if evse is not None and not evse.board_known and not evse.faults:
             return
         new, old = self.derive_status(number, now.stamp), self._told.get((link, number))
         owed = (link, number) in self._owed and self._site.link_up.get(link, False)
@@ -103,7 +103,7 @@ def _reported_charging_state(evse: Evse) -> ChargingState:
         return ChargingState.SUSPENDED_EVSE  # likewise
     if evse.state in (State.ACTIVE, State.ENDING):
         return evse.charging  # the end is told first, then what follows from it
-    return ChargingState.EV_CONNECTED if evse.vehicle else ChargingState.IDLE
+    return ChargingState.EV_CONNECTED if evse.vehicle_connected else ChargingState.IDLE
 
 
 def _is_unplugged(evse: Evse) -> bool:

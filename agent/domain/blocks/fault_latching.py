@@ -155,4 +155,4 @@ class FaultLatching:
 
 
 def _is_board_present(evse: Evse) -> bool:
-    return evse.known and Fault.BOARD_SILENT not in evse.faults
+    return evse.board_known and Fault.BOARD_SILENT not in evse.faults

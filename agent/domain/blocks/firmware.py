@@ -267,7 +267,7 @@ class FirmwareUpdate:
             yield from self._end_job("InstallationFailed")
         elif event.pending:
             yield WakeMe(GRACE, now.t_s + OFFLINE_GRACE_S)
-            if self._site.online:
+            if self._site.backend_online:
                 yield from self._commit_firmware(now)
         elif job is not None:
             yield from self._resume_interrupted_boot(job, event.version, now)

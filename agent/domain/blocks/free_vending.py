@@ -10,7 +10,7 @@ from agent.domain.evse import Evse, Site, State
 from agent.domain.functional_block import Yielded, on
 from agent.domain.messages import TriggerReason
 from agent.domain.orders import WakeMe
-from agent.domain.session.common import timer
+from agent.domain.session.common import timer_key
 from agent.model.types import FREE_TOKEN, STATION, AuthorizationStatus, EvseId, Moment, Verdict
 
 AGAIN_S = 5.0
@@ -41,12 +41,12 @@ class FreeVending:
             return
         self._resting.add(event.evse)
         evse = self._site.evses[event.evse]
-        yield WakeMe(timer("vending", evse), now.t_s + AGAIN_S * self._site.io_s)
+        yield WakeMe(timer_key("vending", evse), now.t_s + AGAIN_S * self._site.io_s)
 
     @on(TimeCame)
     def end_pause_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
-            if event.key == timer("vending", evse):
+            if event.key == timer_key("vending", evse):
                 self._resting.discard(evse.number)
                 yield SituationChanged(evse.number)
 
@@ -57,5 +57,5 @@ class FreeVending:
                 yield TokenAccepted(evse.number, FREE_TOKEN, Verdict(AuthorizationStatus.ACCEPTED))
 
     def _is_vehicle_waiting(self, evse: Evse) -> bool:
-        here = evse.vehicle and not evse.spent and evse.state is State.OCCUPIED
+        here = evse.vehicle_connected and not evse.session_used and evse.state is State.OCCUPIED
         return here and evse.number not in self._stopped | self._resting

@@ -33,16 +33,16 @@ class KeptCables:
     @on(SessionClosed)
     def keep_cable_after_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        if event.token is not None and evse.known and self._lock.waits_for_driver_card(evse, event):
+        if event.token is not None and evse.board_known and self._lock.waits_for_driver_card(evse, event):
             evse.kept = KeptCable(event.token, event.group)
-            yield Remember("kept_cable", str(evse.number), evse.kept.record())
+            yield Remember("kept_cable", str(evse.number), evse.kept.to_record())
 
     @on(Started)
     def restore_kept_cables(self, event: Started, now: Moment) -> Iterator[Yielded]:
         known = {str(number): evse for number, evse in self._site.evses.items()}
         for key, record in event.remembered.get("kept_cable", {}).items():
             try:
-                known[key].kept = KeptCable.of(record)
+                known[key].kept = KeptCable.from_record(record)
             except (Poisoned, KeyError):
                 yield Remember("kept_cable", key, None)
 
@@ -55,7 +55,7 @@ class KeptCables:
     @on(SettingChanged)
     def free_cables_on_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
         if event.name == KEEPING and self._site.settings.flag(KEEPING):
-            yield from (CableClaimed(evse.number) for evse in self._site.evses.values() if evse.trapped)
+            yield from (CableClaimed(evse.number) for evse in self._site.evses.values() if evse.holds_only_kept_cable)
 
     @on(CableRemoved, SessionOpened)
     def forget_removed_cable(self, event: CableRemoved | SessionOpened, now: Moment) -> Iterator[Yielded]:
@@ -64,7 +64,7 @@ class KeptCables:
     @on(BoardOpened)
     def forget_missing_cable(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        if not evse.cable:
+        if not evse.cable_plugged:
             yield from self._forget_kept_cable(evse)
 
     def _forget_kept_cable(self, evse: Evse) -> Iterator[Yielded]:

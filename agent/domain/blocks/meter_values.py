@@ -26,9 +26,9 @@ from agent.domain.functional_block import Yielded, on
 from agent.domain.messages import ChargingState, MeterSampled, Sample
 from agent.domain.orders import ReadMeter, Remember, Tell, WakeMe
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thinned
-from agent.domain.session.common import with_offer
-from agent.domain.session.signed_readings import stamped
-from agent.domain.session.tx_points import parked
+from agent.domain.session.common import with_offered_limit
+from agent.domain.session.signed_readings import add_station_signature
+from agent.domain.session.tx_points import idle_charging_state
 from agent.domain.variables import AS_UPDATED, ENERGY
 from agent.model.fastclass import replace
 from agent.model.types import Fault, Moment, Reading, ReadingContext, Stamp
@@ -107,7 +107,7 @@ class MeterValues:
                 yield ReadMeter(evse.number, "live")
             yield WakeMe(f"live:{evse.number}", now.t_s + LIVE_S * self._site.io_s)
         elif evse.session is not None:
-            yield Remember("session", evse.session.id, evse.session.record())
+            yield Remember("session", evse.session.id, evse.session.to_record())
             yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._snapshot_interval_s(evse))
 
     # --- clock-aligned -----------------------------------------------------------------------------------------
@@ -140,8 +140,8 @@ class MeterValues:
 
     def _wants_clock_reading(self, kind: str, evse: Evse) -> bool:
         if kind == "endclock":
-            return bool(evse.transaction)
-        return not (self._site.settings.flag("aligned_when_idle") and evse.transaction)
+            return bool(evse.open_transaction_id)
+        return not (self._site.settings.flag("aligned_when_idle") and evse.open_transaction_id)
 
     @on(SettingChanged)
     def apply_interval_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
@@ -156,7 +156,7 @@ class MeterValues:
     @on(MeterRead)
     def report_meter_reading(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        reading = with_offer(evse, event.reading)
+        reading = with_offered_limit(evse, event.reading)
         yield from self._check_register_order(evse, reading)
         if evse.reading is None or reading.energy_wh >= evse.reading.energy_wh:
             evse.reading = reading
@@ -207,9 +207,9 @@ class MeterValues:
             return
         wanted = "sign_aligned" if context is ReadingContext.CLOCK else "sign_samples"
         if ENERGY[0] in measurands:
-            reading = yield from stamped(self._site, evse, reading, wanted, "C", now)
-        session = evse.transaction if _is_within_transaction(evse, reading) and not loose else ""
-        offline, charging = not self._site.online, _charging_state(evse) if session else None
+            reading = yield from add_station_signature(self._site, evse, reading, wanted, "C", now)
+        session = evse.open_transaction_id if _is_within_transaction(evse, reading) and not loose else ""
+        offline, charging = not self._site.backend_online, _charging_state(evse) if session else None
         authorised = not session or evse.tx is None or evse.tx.token is not None
         stop = evse.session.stop if evse.session else None
         at = min(now.stamp, stop.at) if stop else now.stamp  # what was told meanwhile came before it
@@ -237,4 +237,4 @@ def _is_within_transaction(evse: Evse, reading: Reading) -> bool:
 
 
 def _charging_state(evse: Evse) -> ChargingState:
-    return evse.charging if evse.session is not None else parked(evse)
+    return evse.charging if evse.session is not None else idle_charging_state(evse)

@@ -27,9 +27,9 @@ from agent.domain.metrology import (
     disagreement,
     exchanged,
     frozen_register,
+    identity_from_record,
+    identity_to_record,
     integrate,
-    recalled,
-    record,
     same,
     successor,
     unfit,
@@ -50,8 +50,8 @@ class Metrology:
         for evse in self._site.evses.values():
             known = event.remembered.get("meter", {}).get(str(evse.number))
             if known:
-                evse.meter.pinned = recalled(known)
-            evse.owed = dict(event.remembered.get("owed", {}).get(str(evse.number), {}))
+                evse.meter.pinned = identity_from_record(known)
+            evse.owed_record = dict(event.remembered.get("owed", {}).get(str(evse.number), {}))
         made = event.remembered.get("ocmf", {}).get("made", {}).get("number", 0)
         self._site.records = made if type(made) is int else 0
         yield from ()
@@ -100,12 +100,12 @@ class Metrology:
         if Fault.METER_UNFIT in evse.faults:
             yield FaultCleared(evse.number, Fault.METER_UNFIT)
         pinned = successor(watch.pinned, meter)
-        if watch.pinned is None or record(watch.pinned) != record(pinned):
+        if watch.pinned is None or identity_to_record(watch.pinned) != identity_to_record(pinned):
             watch.base = None  # nothing of another meter is compared with this one's register
             watch.compare_from(None)
             if watch.pinned is not None:
                 yield Note(evse.number, f"taken into service: {changed(watch.pinned, pinned)}")
-            yield Remember("meter", str(evse.number), dict(record(pinned)))
+            yield Remember("meter", str(evse.number), dict(identity_to_record(pinned)))
         watch.pinned = pinned
 
     # --- what it says ------------------------------------------------------------------------------------------

@@ -37,14 +37,14 @@ class OverCurrent:
         """Its fault goes with the vehicle, unless the board says so as well."""
         evse = self._site.evses[event.evse]
         self._since_s.pop(evse.number, None)
-        if not evse.vehicle and Fault.OVER_CURRENT in evse.faults - evse.board_faults:
+        if not evse.vehicle_connected and Fault.OVER_CURRENT in evse.faults - evse.board_faults:
             yield FaultCleared(evse.number, Fault.OVER_CURRENT)
 
 
 def _offered_a(evse: Evse) -> float | None:
     """What the vehicle is offered; None while it is offered nothing. A board that has cooled its offer down says so.
     With direct current the charger is the source: it cannot give more than it gives."""
-    if not (evse.release and evse.contactor) or evse.paused or evse.dc:
+    if not (evse.release and evse.contactor_closed) or evse.paused_by_limit or evse.dc:
         return None
-    wanted_a = evse.limit.current_a or 0.0
+    wanted_a = evse.charging_limit.current_a or 0.0
     return min(wanted_a, evse.offered_a) if evse.offered_a else wanted_a

@@ -29,7 +29,7 @@ from agent.domain.payment import DAY_S, Begun, Payment, PayState, Resumed, Spent
 from agent.domain.payment_journal import UNUSED_S
 from agent.domain.payment_table import Journal
 from agent.domain.serialization import Poisoned
-from agent.domain.session.active import hold
+from agent.domain.session.active import withhold_energy
 from agent.domain.session.resume import RECOVER_S
 from agent.domain.session_records import Session
 from agent.domain.tariff_screen import capped
@@ -151,13 +151,13 @@ class PaymentSettlement:
 
     def _most_w(self, evse: Evse) -> float:
         """Return the power that the vehicle could draw from now on."""
-        return evse.most_a * evse.watts_per_a
+        return evse.maximum_a * evse.watts_per_a
 
     def _stop_at_ceiling(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """Stop the energy: the authorized amount is reached."""
         yield WakeMe(f"pay-ceiling:{evse.number}", None)
         if self._site.settings.text("payment_at_ceiling") == "suspend":
-            yield from hold(self._site, evse, now)
+            yield from withhold_energy(self._site, evse, now)
         elif evse.state is State.ACTIVE:
             yield StopWanted(evse.number, *_LIMIT)
 
@@ -241,7 +241,7 @@ class PaymentSettlement:
                 yield from self._stop_unreadable_payment(id_, record)
         for key, record in event.remembered.get("payment", {}).items():
             try:
-                p = Payment.of(key, record)
+                p = Payment.from_record(key, record)
             except (Poisoned, KeyError, TypeError, ValueError, OverflowError) as e:
                 aside = {"record": record, "why": str(e)}
                 yield Remember("poisoned", f"payment/{key}", aside)

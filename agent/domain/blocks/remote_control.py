@@ -109,9 +109,9 @@ class RemoteControl:
     def _unlock_refusal(self, evse: Evse | None, ask: AskUnlock) -> str:
         if evse is None:
             return "UnknownConnector"
-        if not evse.frees:
+        if not evse.can_unlock_plug:
             return "NotSupported"
-        if evse.number in self._unlocking or not evse.known:
+        if evse.number in self._unlocking or not evse.board_known:
             return "UnlockFailed"
         if (evse.session is not None or evse.state is State.BEGINNING) and not ask.stop_first:
             return "OngoingAuthorizedTransaction"
@@ -233,7 +233,7 @@ class RemoteControl:
                 yield SigningWanted()
             return
         if ask.what is Trigger.TRANSACTION:
-            numbers = [n for n in numbers if self._site.evses[n].transaction]
+            numbers = [n for n in numbers if self._site.evses[n].open_transaction_id]
             if not numbers:
                 yield Reply(event.link, event.request, "Rejected")
                 return

@@ -30,7 +30,7 @@ class Reservations:
     def restore_reservations(self, event: Started, now: Moment) -> Iterator[Yielded]:
         for name, record in event.remembered.get("reservation", {}).items():
             try:
-                reservation = Reservation.of(name, record)
+                reservation = Reservation.from_record(name, record)
             except (Poisoned, KeyError, TypeError, ValueError, OverflowError):
                 yield Remember("reservation", name, None)
                 continue
@@ -58,7 +58,7 @@ class Reservations:
         )
         self._unbind_authorization(name)
         self._site.reservations[name] = new
-        yield Remember("reservation", name, new.record())
+        yield Remember("reservation", name, new.to_record())
         yield Reply(event.link, event.request, "Accepted")
         yield from self._arm_expiry_timer(now)
         yield SituationChanged(STATION)
@@ -70,13 +70,15 @@ class Reservations:
         if not offered or site.stopping or now.utc_s is None or ask.expires_utc_s <= now.utc_s:
             return "Rejected"
         fitting = [
-            e for e in site.evses.values() if ask.evse in (STATION, e.number) and ask.connector in ("", e.connector)
+            e
+            for e in site.evses.values()
+            if ask.evse in (STATION, e.number) and ask.connector in ("", e.connector_type)
         ]
         if not fitting:
             return "Rejected"
         if ask.evse:
             return self._reserve_evse_status(fitting[0])
-        open_ = [e.connector for e in free(site)]
+        open_ = [e.connector_type for e in free(site)]
         pool = [r.connector for r in waiting(site) if not r.evse]
         if served(open_, [*pool, ask.connector]) > served(open_, pool):
             return "Accepted"
@@ -85,12 +87,12 @@ class Reservations:
 
     def _reserve_evse_status(self, evse: Evse) -> str:
         """Could this very EVSE be reserved now?"""
-        service = self._site.service(evse)
+        service = self._site.service_state(evse)
         if service is Service.FAULTED:
             return "Faulted"
-        if service is Service.UNAVAILABLE or not evse.known:
+        if service is Service.UNAVAILABLE or not evse.board_known:
             return "Unavailable"
-        return "Accepted" if evse.vacant and claim(self._site, evse, None) == "" else "Occupied"
+        return "Accepted" if evse.is_vacant and claim(self._site, evse, None) == "" else "Occupied"
 
     @answers(AskCancelReservation)
     def answer_cancel_reservation(self, event: Asked, now: Moment) -> Iterator[Yielded]:

@@ -193,7 +193,7 @@ class SessionCosts:
         if cost is not None and not (cost.idle or cost.final):  # no more energy, no more charging time
             total_micro = cost.at(register_wh, now.utc_s)
             evse.account.cost = replace(cost, total_micro=total_micro, price=None, next=None)
-        if evse.vehicle and evse.known:
+        if evse.vehicle_connected and evse.board_known:
             yield from evse.account.kept()
         else:
             yield from self._end_account(evse, now)
@@ -201,7 +201,7 @@ class SessionCosts:
     @on(VehicleLeft, CableRemoved, BoardOpened, TransactionClosed)
     def end_account_of_left_vehicle(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        if evse.account is not None and evse.account.over and not evse.vehicle:
+        if evse.account is not None and evse.account.over and not evse.vehicle_connected:
             yield from self._end_account(evse, now)
 
     def _end_account(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
@@ -267,6 +267,6 @@ class SessionCosts:
 
 def _account_from_record(key: str, record: Mapping[str, Any]) -> Account | None:
     try:
-        return Account.of(key, record)
+        return Account.from_record(key, record)
     except (Poisoned, KeyError, TypeError, ValueError, OverflowError):
         return None

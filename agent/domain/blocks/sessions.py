@@ -20,11 +20,11 @@ from agent.domain.functional_block import Yielded, on
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Remember, SetRelease, WakeMe
 from agent.domain.serialization import Poisoned
-from agent.domain.session.active import still_here, tolerate
-from agent.domain.session.common import timer
-from agent.domain.session.end import end, end_on_disk
+from agent.domain.session.active import limit_invalid_token_energy, mark_session_alive
+from agent.domain.session.common import timer_key
+from agent.domain.session.end import end_session, end_session_from_disk
 from agent.domain.session.resume import RECOVER_S
-from agent.domain.session.table import EVENTS, step
+from agent.domain.session.table import EVENTS, apply_session_event
 from agent.domain.session_records import Session
 from agent.model.types import Fault, Moment
 
@@ -39,12 +39,12 @@ class Sessions:
     def run_session_table(self, event: Any, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses.get(event.evse)
         if evse is not None:
-            yield from step(self._site, evse, event, now)
+            yield from apply_session_event(self._site, evse, event, now)
 
     @on(TimeCame)
     def run_table_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
-            yield from step(self._site, evse, event, now)
+            yield from apply_session_event(self._site, evse, event, now)
 
     @on(Started)
     def resume_sessions(self, event: Started, now: Moment) -> Iterator[Yielded]:
@@ -56,7 +56,7 @@ class Sessions:
                 yield from self._out_of_service(record.get("evse") or _evse_in(str(record.get("record"))))
         for key, record in event.remembered.get("session", {}).items():
             try:
-                session = Session.of(key, record)
+                session = Session.from_record(key, record)
                 evse = self._site.evses[session.evse]
             except (Poisoned, KeyError, TypeError, ValueError, OverflowError) as e:
                 yield from self._set_aside(key, record, str(e))
@@ -64,8 +64,8 @@ class Sessions:
             if evse.session is not None:
                 yield from self._set_aside(key, record, "second open session of the same EVSE")
                 continue
-            evse.session, evse.state, evse.unseen = session, State.RECOVERING, True
-            yield WakeMe(timer("recover", evse), now.t_s + RECOVER_S)
+            evse.session, evse.state, evse.board_not_seen = session, State.RECOVERING, True
+            yield WakeMe(timer_key("recover", evse), now.t_s + RECOVER_S)
         for key, record in event.remembered.get("lost", {}).items():
             yield Remember("lost", key, None)
             ended = record.get("ended")
@@ -78,7 +78,7 @@ class Sessions:
         it is energy of others."""
         for evse in self._site.evses.values():
             if evse.session is not None and evse.session.id in event.ended:
-                yield from end_on_disk(self._site, evse, event.ended[evse.session.id], now)
+                yield from end_session_from_disk(self._site, evse, event.ended[evse.session.id], now)
 
     def _set_aside(self, key: str, record: Any, why: str) -> Iterator[Yielded]:
         yield Remember("poisoned", key, {"record": record, "why": why})
@@ -97,16 +97,16 @@ class Sessions:
         self._site.stopping = True
         for evse in self._site.evses.values():
             if evse.release:
-                evse.release = evse.wanted = evse.withdrawn = False
+                evse.release = evse.release_requested = evse.withdrawn = False
                 yield SetRelease(evse.number, False)
             if evse.session is not None:
-                still_here(evse, now)
-                yield Remember("session", evse.session.id, evse.session.record())
+                mark_session_alive(evse, now)
+                yield Remember("session", evse.session.id, evse.session.to_record())
 
     @on(TransactionHeard)
     def stop_refused_session(self, event: TransactionHeard, now: Moment) -> Iterator[Yielded]:
         """The backend refuses the token of a session that runs already (OCPP 1.6, StartTransaction.conf)."""
-        evse = next((e for e in self._site.evses.values() if e.transaction == event.session), None)
+        evse = next((e for e in self._site.evses.values() if e.open_transaction_id == event.session), None)
         if event.link != self._site.links[0]:
             return  # one backend authorises; another one that only watches has no say
         if evse is None or event.verdict is None or event.verdict.accepted:
@@ -117,9 +117,9 @@ class Sessions:
                 yield wanted
         elif self._site.settings.flag("stop_on_invalid_id"):
             if evse.state in (State.ACTIVE, State.RECOVERING):
-                yield from end(self._site, evse, wanted, now)
+                yield from end_session(self._site, evse, wanted, now)
         else:
-            yield from tolerate(self._site, evse, now)
+            yield from limit_invalid_token_energy(self._site, evse, now)
 
 
 def _evse_in(damaged: str) -> int | None:

@@ -11,12 +11,12 @@ from agent.domain.charging.composite_schedule import (
     Bound,
     Outlet,
     Table,
-    composite,
+    bound_of_evse,
+    bound_of_station,
+    composite_schedule,
     next_change_s,
-    own_bound,
-    station_bound,
 )
-from agent.domain.charging.load_sharing import Budget, Claim, room_a, shares
+from agent.domain.charging.load_sharing import Budget, Claim, room_a, share_current
 from agent.domain.charging.profile_periods import begins_with_session
 from agent.domain.charging.profiles import (
     UNIT_WORDS,
@@ -26,10 +26,10 @@ from agent.domain.charging.profiles import (
     ProfileRefusal,
     Purpose,
     Unit,
-    conflict,
-    misplaced,
-    problem,
-    same_right,
+    have_same_priority,
+    placement_problem,
+    profile_problem,
+    profiles_conflict,
 )
 from agent.domain.events import (
     Asked,
@@ -54,7 +54,7 @@ from agent.domain.functional_block import Yielded, answers, on
 from agent.domain.orders import Remember, Reply, WakeMe
 from agent.domain.requests import AskClearProfiles, AskComposite, AskProfiles, AskSetProfile
 from agent.domain.serialization import Poisoned, dump, load
-from agent.domain.session.common import timer
+from agent.domain.session.common import timer_key
 from agent.domain.session_records import Session
 from agent.model.fastclass import replace
 from agent.model.types import STATION, EvseId, Moment, Stamp
@@ -135,7 +135,8 @@ class SmartCharging:
         return {
             n
             for n, old in self._installed.items()
-            if n == new.profile.id or (replaces and old.evse == new.evse and same_right(new.profile, old.profile))
+            if n == new.profile.id
+            or (replaces and old.evse == new.evse and have_same_priority(new.profile, old.profile))
         }
 
     def _expired_profiles(self, now: Moment) -> set[int]:
@@ -163,11 +164,11 @@ class SmartCharging:
             if session is None or session.stop is not None or session.id != profile.session:
                 return ProfileRefusal("TxNotFound", "this transaction does not run here")
         others = [i for n, i in self._installed.items() if n != profile.id]
-        if not replaces and any(conflict(new, old) for old in others):
+        if not replaces and any(profiles_conflict(new, old) for old in others):
             return ProfileRefusal(
                 "DuplicateProfile", "another profile of this purpose and stack level is valid at the same time"
             )
-        return misplaced(new.evse, profile) or problem(profile, self._site.settings)
+        return placement_problem(new.evse, profile) or profile_problem(profile, self._site.settings)
 
     @answers(AskClearProfiles)
     def answer_clear_charging_profile(self, event: Asked, now: Moment) -> Iterator[Yielded]:
@@ -213,7 +214,9 @@ class SmartCharging:
             return
         start_s = math.ceil(now.utc_s * 1000) / 1000
         outlets = [self._outlet_of_evse(e, now) for e in self._site.evses.values()]
-        covered_s, spans = composite(self._profile_table(now), outlets, ask.evse, start_s, ask.duration_s, unit)
+        covered_s, spans = composite_schedule(
+            self._profile_table(now), outlets, ask.evse, start_s, ask.duration_s, unit
+        )
         meant = [e for e in self._site.evses.values() if ask.evse in (STATION, e.number)]
         data = {"start_utc_s": start_s, "duration_s": covered_s, "unit": unit, "spans": spans}
         data["dc"] = all(e.dc for e in meant)
@@ -250,7 +253,7 @@ class SmartCharging:
     def lower_to_cable_rating(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
         """A rating of the cable that is read late: the cable carries less than is offered."""
         evse = self._site.evses[event.evse]
-        if evse.allowed_a is not None and evse.allowed_a > evse.most_a:
+        if evse.allowed_a is not None and evse.allowed_a > evse.maximum_a:
             yield from self._recompute_limits(now)
 
     @on(FaultRaised, FaultCleared)
@@ -262,7 +265,7 @@ class SmartCharging:
     @on(TimeCame)
     def recompute_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         """Also when a vehicle has had its time to ask for energy."""
-        if event.key == TIMER or event.key in (timer("settle", e) for e in self._site.evses.values()):
+        if event.key == TIMER or event.key in (timer_key("settle", e) for e in self._site.evses.values()):
             yield from self._recompute_limits(now)
 
     # --- what may be offered -----------------------------------------------------------------------------------
@@ -273,11 +276,11 @@ class SmartCharging:
         it was given then: its share, as far as anybody can say now."""
         running = self._evses_drawing_energy()
         table, at_s = self._profile_table(now), _axis_s(now)
-        owns = {e.number: own_bound(table, self._outlet_of_evse(e, now), at_s) for e in running}
+        owns = {e.number: bound_of_evse(table, self._outlet_of_evse(e, now), at_s) for e in running}
         evse.allowed_phases = owns[evse.number].phases
         claims = [self._claim_of_evse(e, owns[e.number], len(running) == 1) for e in running]
         budgets = self._station_budgets(running, now)
-        fair_a = shares(budgets, claims)
+        fair_a = share_current(budgets, claims)
         others = [e for e in running if e is not evse]
         had_a = {e.number: fair_a[e.number] if e.allowed_a is None else e.allowed_a for e in others}
         taken_a = {e.number: max(had_a[e.number], self._still_a(e, now)) for e in others}
@@ -292,12 +295,12 @@ class SmartCharging:
 
     def _station_budgets(self, running: list[Evse], now: Moment) -> list[Budget]:
         """The station's feed and the maximum that a backend has set: amperes are of each phase, watts of all."""
-        station = station_bound(self._profile_table(now), max((e.phases for e in running), default=3), _axis_s(now))
+        station = bound_of_station(self._profile_table(now), max((e.phases for e in running), default=3), _axis_s(now))
         per_phase_a = [] if self._site.feed_a is None else [self._site.feed_a]
         if station is not None and station.unit is Unit.A:
             per_phase_a.append(station.limit)
         out = [
-            Budget(min(per_phase_a), {e.number: 1 / e.efficiency for e in running if phase in e.feeds})
+            Budget(min(per_phase_a), {e.number: 1 / e.efficiency for e in running if phase in e.loaded_feed_phases})
             for phase in FEED
             if per_phase_a
         ]
@@ -309,11 +312,11 @@ class SmartCharging:
         running = self._evses_drawing_energy()
         table, at_s = self._profile_table(now), _axis_s(now)
         outlets = [self._outlet_of_evse(e, now) for e in running]
-        owns = {e.number: own_bound(table, o, at_s) for e, o in zip(running, outlets, strict=True)}
+        owns = {e.number: bound_of_evse(table, o, at_s) for e, o in zip(running, outlets, strict=True)}
         for evse in running:
             evse.allowed_phases = owns[evse.number].phases
         budgets = self._station_budgets(running, now)
-        wanted = shares(budgets, [self._claim_of_evse(e, owns[e.number], len(running) == 1) for e in running])
+        wanted = share_current(budgets, [self._claim_of_evse(e, owns[e.number], len(running) == 1) for e in running])
         again_s = self._wait_for_room(wanted, running, now) if budgets else math.inf
         for evse in running:
             if evse.allowed_a is None or abs(wanted[evse.number] - evse.allowed_a) > 1e-6:
@@ -325,16 +328,16 @@ class SmartCharging:
     def _claim_of_evse(self, evse: Evse, own: Bound, alone: bool) -> Claim:
         """``minChargingRate`` says whom to let wait when there is not enough for all; who is alone waits for nobody,
         and who cannot wait gets no more for it."""
-        waits = not (alone or evse.insists or own.least > own.limit)
-        least_a = max(evse.least_a, own.least) if waits else evse.least_a
-        return Claim(evse.number, own.limit, least_a, _wants_energy(evse), evse.insists)
+        waits = not (alone or evse.cannot_pause or own.least > own.limit)
+        least_a = max(evse.minimum_a, own.least) if waits else evse.minimum_a
+        return Claim(evse.number, own.limit, least_a, _wants_energy(evse), evse.cannot_pause)
 
     def _wait_for_room(self, wanted: dict[EvseId, float], running: list[Evse], now: Moment) -> float:
         """While somebody has to come down, nobody goes up, except to what he may draw anyway: their vehicles take a
         moment, whatever is told meanwhile. Returns when to look again."""
         until_s = now.t_s + max(YIELD_S, 2 * self._site.io_s)
         for e in running:
-            if (e.allowed_a or 0.0) > wanted[e.number] + 1e-6 and e.contactor:
+            if (e.allowed_a or 0.0) > wanted[e.number] + 1e-6 and e.contactor_closed:
                 self._still[e.number] = max(e.allowed_a or 0.0, self._still_a(e, now)), until_s
         down = [end_s for e in running if self._still_a(e, now) for end_s in self._still[e.number][1:]]
         up = [e for e in running if (e.allowed_a or 0.0) < wanted[e.number] - 1e-6]
@@ -346,7 +349,7 @@ class SmartCharging:
 
     def _still_a(self, evse: Evse, now: Moment) -> float:
         amperes, until_s = self._still.get(evse.number, (0.0, 0.0))
-        return amperes if now.t_s < until_s and _may_draw_energy(evse) and evse.contactor else 0.0
+        return amperes if now.t_s < until_s and _may_draw_energy(evse) and evse.contactor_closed else 0.0
 
     # --- words of the arithmetic ---------------------------------------------------------------------------------
 
@@ -375,27 +378,27 @@ class SmartCharging:
             age_s = max(0.0, now.t_s - session.started.t_s)
         began_s = _axis_s(now) - EARLY_S - age_s
         of = session.id if session else ""
-        surely_a = evse.least_a if evse.insists else 0.0
-        return Outlet(evse.number, evse.most_a, evse.phases, began_s, of, evse.efficiency, evse.dc, surely_a)
+        surely_a = evse.minimum_a if evse.cannot_pause else 0.0
+        return Outlet(evse.number, evse.maximum_a, evse.phases, began_s, of, evse.efficiency, evse.dc, surely_a)
 
 
 def _may_draw_energy(evse: Evse) -> bool:
     """Energy may flow: in a session (of a vehicle that takes any), at its end until the contactor is open, on a board
     that went on by itself while the agent was away, and where nobody can switch it off."""
     return (
-        (evse.state is State.ACTIVE and not evse.spent)
-        or (evse.state is State.ENDING and evse.contactor)
-        or evse.unseen
-        or (evse.vehicle and bool(LIVE & evse.faults))
+        (evse.state is State.ACTIVE and not evse.session_used)
+        or (evse.state is State.ENDING and evse.contactor_closed)
+        or evse.board_not_seen
+        or (evse.vehicle_connected and bool(LIVE & evse.faults))
     )
 
 
 def _wants_energy(evse: Evse) -> bool:
     """Its vehicle asks for energy, or may: a board that nobody has seen yet tells nothing, and some see it only some
     time after there is something to have."""
-    if evse.asks or not evse.known:
+    if evse.requests_energy or not evse.board_known:
         return True
-    return not (evse.tells_pilot or (evse.release and evse.settled))
+    return not (evse.shows_request_unreleased or (evse.release and evse.state_settled))
 
 
 def _axis_s(now: Moment) -> float:

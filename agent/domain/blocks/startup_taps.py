@@ -30,7 +30,7 @@ class StartupTaps:
     def is_early(self, card: CardPresented, now: Moment) -> bool:
         """True while a board that has not reported yet may decide what this card is for."""
         meant = [e for e in self._site.evses.values() if card.evse in (STATION, e.number)]
-        opening = any(not e.known and self._site.in_order(e) for e in meant)
+        opening = any(not e.board_known and self._site.is_in_order(e) for e in meant)
         return opening and now.t_s < self._until_s and not self._site.stopping
 
     def keep_early_card(self, card: CardPresented) -> Iterator[Yielded]:

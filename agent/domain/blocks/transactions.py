@@ -30,19 +30,19 @@ from agent.domain.functional_block import Yielded, on
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import ReadMeter, Remember, WakeMe
 from agent.domain.serialization import Poisoned
-from agent.domain.session.common import timer
-from agent.domain.session.resume import RECOVER_S, uninterrupted
-from agent.domain.session.signed_readings import stamped
+from agent.domain.session.common import timer_key
+from agent.domain.session.resume import RECOVER_S, plug_is_uninterrupted
+from agent.domain.session.signed_readings import add_station_signature
 from agent.domain.session.tx_points import (
-    authorise,
-    closed,
-    keep,
-    may_open,
-    opened,
-    outlasts,
-    reached,
-    right_gone,
-    told_update,
+    authorization_ended,
+    authorize_transaction,
+    close_transaction,
+    may_open_transaction,
+    open_transaction,
+    outlasts_authorization,
+    persist_transaction,
+    reached_start_point,
+    report_open_transaction,
 )
 from agent.domain.stop_reason import Stop
 from agent.domain.transaction import Point, Transaction
@@ -61,7 +61,7 @@ class Transactions:
 
     def _read_begin_register(self, evse: Evse) -> Iterator[Yielded]:
         """Read the register that the transaction begins with, if one begins."""
-        if may_open(self._site, evse) and not evse.tx_asked and reached(self._site, evse):
+        if may_open_transaction(self._site, evse) and not evse.tx_asked and reached_start_point(self._site, evse):
             evse.tx_try += 1
             evse.tx_asked = f"tx:{evse.tx_try}"
             yield ReadMeter(evse.number, evse.tx_asked, billing=True)
@@ -71,15 +71,15 @@ class Transactions:
         evse = self._site.evses[event.evse]
         if event.purpose == evse.tx_asked:
             evse.tx_asked = ""
-            trigger = reached(self._site, evse)
-            if trigger and may_open(self._site, evse):
+            trigger = reached_start_point(self._site, evse)
+            if trigger and may_open_transaction(self._site, evse):
                 evse.reading = event.reading
-                reading = yield from stamped(self._site, evse, event.reading, "sign_samples", "B", now)
-                yield from opened(self._site, evse, trigger, now, reading)
+                reading = yield from add_station_signature(self._site, evse, event.reading, "sign_samples", "B", now)
+                yield from open_transaction(self._site, evse, trigger, now, reading)
         elif evse.tx is not None and evse.session is None and evse.tx.placed:
             if event.reading.energy_wh > evse.tx.last_wh:  # what is told now must not be more than its end
                 evse.tx.last_wh = event.reading.energy_wh
-                yield keep(evse.tx)
+                yield persist_transaction(evse.tx)
             self._note_alive(evse, now)
 
     @on(MeterFailed)
@@ -98,14 +98,14 @@ class Transactions:
             yield from self._read_begin_register(evse)
         elif evse.session is None and tx.placed:
             tx.plugged_at, tx.alive_at = evse.plugged_at, now.stamp
-            yield keep(tx)
-            yield from told_update(self._site, evse, tx, now, TriggerReason.CABLE_PLUGGED_IN)
+            yield persist_transaction(tx)
+            yield from report_open_transaction(self._site, evse, tx, now, TriggerReason.CABLE_PLUGGED_IN)
 
     @on(SessionClosed)
     def open_for_replaced_vehicle(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         """Who came while it was being ended."""
         evse = self._site.evses[event.evse]
-        if evse.newcomer and evse.vehicle:
+        if evse.vehicle_replaced and evse.vehicle_connected:
             yield from self._read_begin_register(evse)
 
     @on(TokenAccepted)
@@ -117,14 +117,19 @@ class Transactions:
         yield from self._take_transaction_along(evse, now)
         tx = evse.tx
         if tx is not None and tx.stop is not None:  # nobody charges on a transaction whose right has ended
-            yield from closed(self._site, evse, tx, now, StopReason.OTHER, TriggerReason.AUTHORIZED)
+            yield from close_transaction(self._site, evse, tx, now, StopReason.OTHER, TriggerReason.AUTHORIZED)
             tx = None
         if tx is not None and tx.waits:
-            yield from authorise(self._site, evse, tx, now)
+            yield from authorize_transaction(self._site, evse, tx, now)
         elif tx is None and evse.state is State.AUTHORISED:
-            wanted = reached(self._site, evse)
-            if event.movable and wanted and may_open(self._site, evse) and Point.AUTHORISED in self._site.starts():
-                yield from opened(self._site, evse, wanted, now)
+            wanted = reached_start_point(self._site, evse)
+            if (
+                event.movable
+                and wanted
+                and may_open_transaction(self._site, evse)
+                and Point.AUTHORISED in self._site.tx_start_points()
+            ):
+                yield from open_transaction(self._site, evse, wanted, now)
             else:
                 yield from self._read_begin_register(evse)
 
@@ -136,12 +141,14 @@ class Transactions:
             if other is evse or tx is None or tx.placed or other.grant is not None or tx.token != evse.grant.token:
                 continue
             if evse.tx is not None and evse.tx.stop is None:  # one right, one transaction: that of the car's place
-                yield from closed(self._site, other, tx, now, StopReason.OTHER, TriggerReason.CABLE_PLUGGED_IN)
+                yield from close_transaction(
+                    self._site, other, tx, now, StopReason.OTHER, TriggerReason.CABLE_PLUGGED_IN
+                )
                 continue
             if evse.tx is not None:
-                yield from closed(self._site, evse, evse.tx, now, StopReason.OTHER, TriggerReason.AUTHORIZED)
+                yield from close_transaction(self._site, evse, evse.tx, now, StopReason.OTHER, TriggerReason.AUTHORIZED)
             other.tx, evse.tx, tx.evse = None, tx, evse.number
-            yield keep(tx)
+            yield persist_transaction(tx)
 
     # --- what ends it --------------------------------------------------------------------------------------------
 
@@ -150,7 +157,7 @@ class Transactions:
         evse = self._site.evses[event.evse]
         tx = evse.tx
         if tx is not None and not tx.waits and tx.stop is None and evse.session is None and evse.grant is None:
-            yield from right_gone(self._site, evse, tx, Stop(event.reason, event.trigger, now.stamp), now)
+            yield from authorization_ended(self._site, evse, tx, Stop(event.reason, event.trigger, now.stamp), now)
 
     @on(VehicleLeft)
     def end_when_vehicle_leaves(self, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
@@ -158,12 +165,12 @@ class Transactions:
         tx = evse.tx
         if tx is None or evse.session is not None:
             return
-        if self._goes_on(evse, tx) and not (tx.stop is None and Point.EV_CONNECTED in self._site.stops()):
+        if self._goes_on(evse, tx) and not (tx.stop is None and Point.EV_CONNECTED in self._site.tx_stop_points()):
             tx.plugged_at = None
-            yield keep(tx)
-            yield from told_update(self._site, evse, tx, now, TriggerReason.EV_COMMUNICATION_LOST)
+            yield persist_transaction(tx)
+            yield from report_open_transaction(self._site, evse, tx, now, TriggerReason.EV_COMMUNICATION_LOST)
         else:
-            yield from closed(self._site, evse, tx, now, *_UNPLUGGED)
+            yield from close_transaction(self._site, evse, tx, now, *_UNPLUGGED)
 
     @on(BayChanged)
     def follow_bay_sensor(self, event: BayChanged, now: Moment) -> Iterator[Yielded]:
@@ -173,25 +180,25 @@ class Transactions:
         if event.occupied:
             yield from self._read_begin_register(evse)
         elif evse.session is not None:
-            if Point.BAY in self._site.stops():
+            if Point.BAY in self._site.tx_stop_points():
                 yield StopWanted(evse.number, *_LEFT)
         elif evse.tx is not None:
-            ends = Point.BAY in self._site.stops() or not self._goes_on(evse, evse.tx)
+            ends = Point.BAY in self._site.tx_stop_points() or not self._goes_on(evse, evse.tx)
             if ends:
-                yield from closed(self._site, evse, evse.tx, now, *_LEFT)
+                yield from close_transaction(self._site, evse, evse.tx, now, *_LEFT)
 
     def _goes_on(self, evse: Evse, tx: Transaction) -> bool:
         """Is anything left that it lives on?"""
         if tx.stop is not None:
-            return outlasts(self._site, evse)
-        counts = Point.BAY in self._site.starts() | self._site.stops()
-        return evse.grant is not None or evse.vehicle or (evse.occupied and counts)
+            return outlasts_authorization(self._site, evse)
+        counts = Point.BAY in self._site.tx_start_points() | self._site.tx_stop_points()
+        return evse.grant is not None or evse.vehicle_connected or (evse.bay_counts_occupied and counts)
 
     @on(TransactionGivenUp)
     def abandon_transaction(self, event: TransactionGivenUp, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if evse.tx is not None and evse.session is None:
-            yield from closed(self._site, evse, evse.tx, now, event.reason, event.trigger, event.note)
+            yield from close_transaction(self._site, evse, evse.tx, now, event.reason, event.trigger, event.note)
 
     # --- restarts ------------------------------------------------------------------------------------------------
 
@@ -199,7 +206,7 @@ class Transactions:
     def resume_transactions(self, event: Started, now: Moment) -> Iterator[Yielded]:
         for key, record in event.remembered.get("tx", {}).items():
             try:
-                tx = Transaction.of(key, record)
+                tx = Transaction.from_record(key, record)
                 evse = self._site.evses[tx.evse]
             except (Poisoned, KeyError, TypeError, ValueError, OverflowError) as e:
                 yield from self._set_aside(key, record, str(e))
@@ -208,14 +215,14 @@ class Transactions:
                 yield from self._set_aside(key, record, "second open transaction of the same EVSE")
                 continue
             evse.tx = tx
-            yield WakeMe(timer("tx", evse), now.t_s + RECOVER_S)
+            yield WakeMe(timer_key("tx", evse), now.t_s + RECOVER_S)
 
     @on(StoreLost)
     def end_transactions_of_lost_store(self, event: StoreLost, now: Moment) -> Iterator[Yielded]:
         """One that has ended in what the store lost ends as it is on disk."""
         for evse in self._site.evses.values():
             if evse.tx is not None and evse.session is None and evse.tx.id in event.ended:
-                yield from closed(self._site, evse, evse.tx, now, *_LOST)
+                yield from close_transaction(self._site, evse, evse.tx, now, *_LOST)
 
     def _set_aside(self, key: str, record: Any, why: str) -> Iterator[Yielded]:
         """No energy hangs on it: the station goes on."""
@@ -230,11 +237,11 @@ class Transactions:
         if tx is not None and evse.session is None:
             lost = self._end_reason_after_restart(evse, tx, event.state.plugged_s, now)
             if lost:
-                yield from closed(self._site, evse, tx, now, *lost)
+                yield from close_transaction(self._site, evse, tx, now, *lost)
             else:
                 yield from self._arm_alive_timer(evse, now)
                 tx.alive_at = now.stamp
-                yield keep(tx)
+                yield persist_transaction(tx)
         if evse.tx is None:
             yield from self._read_begin_register(evse)
 
@@ -243,9 +250,13 @@ class Transactions:
     ) -> tuple[StopReason, TriggerReason] | None:
         if tx.token is not None and tx.stop is None and evse.grant is None:
             return _LOST  # the right did not outlive the agent
-        if tx.plugged_at is not None and not evse.vehicle:
-            return None if self._goes_on(evse, tx) and Point.EV_CONNECTED not in self._site.stops() else _UNPLUGGED
-        if tx.plugged_at is not None and not uninterrupted(self._site, evse, tx, plugged_s, now):
+        if tx.plugged_at is not None and not evse.vehicle_connected:
+            return (
+                None
+                if self._goes_on(evse, tx) and Point.EV_CONNECTED not in self._site.tx_stop_points()
+                else _UNPLUGGED
+            )
+        if tx.plugged_at is not None and not plug_is_uninterrupted(self._site, evse, tx, plugged_s, now):
             return _LOST
         if tx.plugged_at is None and tx.alive_at.boot != now.stamp.boot:
             return _LOST
@@ -257,27 +268,27 @@ class Transactions:
 
     @on(TransactionClosed)
     def disarm_proof_of_life(self, event: TransactionClosed, now: Moment) -> Iterator[Yielded]:
-        yield WakeMe(timer("tx", self._site.evses[event.evse]), None)
+        yield WakeMe(timer_key("tx", self._site.evses[event.evse]), None)
 
     def _arm_alive_timer(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """Where the board does not count, the last sign of life is the proof: keep it fresh."""
         wake_s = None if evse.counts_plugged else now.t_s + self._site.resume_within_s / 2
-        yield WakeMe(timer("tx", evse), wake_s)
+        yield WakeMe(timer_key("tx", evse), wake_s)
 
     @on(TimeCame)
     def renew_proof_of_life(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        evse = next((e for e in self._site.evses.values() if event.key == timer("tx", e)), None)
+        evse = next((e for e in self._site.evses.values() if event.key == timer_key("tx", e)), None)
         if evse is None or evse.tx is None or evse.session is not None:
             return
-        if not evse.known:
-            yield from closed(self._site, evse, evse.tx, now, *_LOST)
+        if not evse.board_known:
+            yield from close_transaction(self._site, evse, evse.tx, now, *_LOST)
             return
         self._note_alive(evse, now)
-        yield keep(evse.tx)
+        yield persist_transaction(evse.tx)
         yield from self._arm_alive_timer(evse, now)
 
     def _note_alive(self, evse: Evse, now: Moment) -> None:
-        if evse.tx is not None and evse.known and Fault.BOARD_SILENT not in evse.faults:
+        if evse.tx is not None and evse.board_known and Fault.BOARD_SILENT not in evse.faults:
             evse.tx.alive_at = now.stamp
 
     @on(StopRequested)
@@ -285,4 +296,4 @@ class Transactions:
         for evse in self._site.evses.values():
             if evse.tx is not None and evse.session is None:
                 self._note_alive(evse, now)
-                yield keep(evse.tx)
+                yield persist_transaction(evse.tx)

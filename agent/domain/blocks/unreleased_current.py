@@ -26,7 +26,7 @@ class UnreleasedCurrent:
     def detect_unreleased_current(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         why = flows(event.reading)
-        if not why or evse.release or not evse.known or Fault.BOARD_SILENT in evse.faults:
+        if not why or evse.release or not evse.board_known or Fault.BOARD_SILENT in evse.faults:
             self._since_s.pop(evse.number, None)
             return
         at_s = event.reading.at.t_s

@@ -55,4 +55,4 @@ class UserFeedback:
 
 
 def _is_driver_present(evse: Evse) -> bool:
-    return evse.vehicle or evse.cable or evse.grant is not None or evse.session is not None
+    return evse.vehicle_connected or evse.cable_plugged or evse.grant is not None or evse.session is not None

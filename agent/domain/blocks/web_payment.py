@@ -80,7 +80,7 @@ class WebPayments:
 
     def current_code(self, evse: Evse, now: Moment) -> Code:
         site, settings = self._site, self._site.settings
-        if site.free_vending or (self._plan.plugged and not evse.vehicle):
+        if site.free_vending or (self._plan.plugged and not evse.vehicle_connected):
             return Code()
         number = self._settings_number(evse)
         known = number <= OUTLETS_MOST  # an outlet beyond has no settings of its own
@@ -90,9 +90,9 @@ class WebPayments:
         fixed = own or site.qr_url
         if not dynamic and not fixed:
             return Code()
-        if not site.online:
+        if not site.backend_online:
             return Code(why="offline")
-        if site.service(evse) is not Service.IN_SERVICE:
+        if site.service_state(evse) is not Service.IN_SERVICE:
             return Code(why="unavailable")
         return self._dynamic_code(evse, number, now) if dynamic else Code(fixed)
 
@@ -164,7 +164,9 @@ class WebPayments:
             yield Reply(event.link, event.request, "Rejected", {"reason": "invalidConnectorId"})
         elif not 0 <= ask.timeout_s <= HOLD_MOST_S:
             yield Reply(event.link, event.request, "Rejected", {"reason": "invalidTimeout"})
-        elif ask.timeout_s and (not evse.startable or self._site.service(evse) is not Service.IN_SERVICE):
+        elif ask.timeout_s and (
+            not evse.accepts_authorization or self._site.service_state(evse) is not Service.IN_SERVICE
+        ):
             yield Reply(event.link, event.request, "Rejected", {"reason": "connectorNotAvailable"})
         else:
             yield Reply(event.link, event.request, "Accepted")

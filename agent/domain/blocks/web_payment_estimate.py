@@ -87,4 +87,4 @@ def counts_as_charging(evse: Evse) -> bool | None:
     """Charging, idle, or neither: what the station itself withholds costs no time."""
     if evse.charging is ChargingState.CHARGING:
         return True
-    return False if evse.charging is ChargingState.SUSPENDED_EV and evse.vehicle else None
+    return False if evse.charging is ChargingState.SUSPENDED_EV and evse.vehicle_connected else None

@@ -60,17 +60,17 @@ class Bound:
     phases: int = 3
     least: float = 0.0
 
-    def amperes(self, nominal_v: float) -> float:
+    def limit_in_amperes(self, nominal_v: float) -> float:
         return self.limit if self.unit is Unit.A else self.limit / (nominal_v * self.phases)
 
-    def watts(self, nominal_v: float) -> float:
+    def limit_in_watts(self, nominal_v: float) -> float:
         return self.limit if self.unit is Unit.W else self.limit * nominal_v * self.phases
 
-    def least_a(self, nominal_v: float) -> float:
+    def minimum_in_amperes(self, nominal_v: float) -> float:
         return self.least if self.unit is Unit.A else self.least / (nominal_v * self.phases)
 
-    def of(self, unit: Unit, nominal_v: float) -> float:
-        return self.amperes(nominal_v) if unit is Unit.A else self.watts(nominal_v)
+    def limit_in_unit(self, unit: Unit, nominal_v: float) -> float:
+        return self.limit_in_amperes(nominal_v) if unit is Unit.A else self.limit_in_watts(nominal_v)
 
 
 @frozen
@@ -85,7 +85,7 @@ class Span:
 # --- who speaks ----------------------------------------------------------------------------------------------------
 
 
-def ranks(table: Table, purpose: Purpose, outlet: Outlet | None = None) -> list[Profile]:
+def profiles_by_rank(table: Table, purpose: Purpose, outlet: Outlet | None = None) -> list[Profile]:
     """Profiles of this purpose that are meant for the outlet (None: the station), the first one that speaks wins."""
     numbers = (STATION,) if outlet is None else (outlet.number, STATION)
     session = outlet.session if outlet is not None else ""
@@ -96,57 +96,67 @@ def ranks(table: Table, purpose: Purpose, outlet: Outlet | None = None) -> list[
     return [i.profile for i in found]
 
 
-def _bounds(
+def _possible_bounds(
     table: Table, profiles: Iterable[Profile], phases: int, began_s: float, at_s: float, switches: bool
 ) -> Iterator[Bound]:
     """Of the first profile that surely speaks, and of those before it that may."""
     for profile in profiles:
         if not table.trusted and needs_utc(profile):
-            yield min((_bound(profile, p, phases, switches) for p in profile.schedule.periods), key=lambda b: b.limit)
+            yield min(
+                (_bound_of_period(profile, p, phases, switches) for p in profile.schedule.periods),
+                key=lambda b: b.limit,
+            )
         elif (period := period_at(profile, began_s, at_s)) is not None:
-            yield _bound(profile, period, phases, switches)
+            yield _bound_of_period(profile, period, phases, switches)
             return
 
 
-def _bound(profile: Profile, period: Period, phases: int, switches: bool) -> Bound:
+def _bound_of_period(profile: Profile, period: Period, phases: int, switches: bool) -> Bound:
     """An outlet that cannot do with fewer phases uses all it has, whatever the profile hopes for."""
     used = min(period.phases or phases, phases) if switches else phases
     return Bound(period.limit, profile.schedule.unit, used, profile.schedule.least_rate or 0.0)
 
 
-def own_bound(table: Table, outlet: Outlet, at_s: float) -> Bound:
+def bound_of_evse(table: Table, outlet: Outlet, at_s: float) -> Bound:
     """What hardware and transaction profiles allow at this EVSE, in A."""
-    order = [*ranks(table, Purpose.TX, outlet), *ranks(table, Purpose.TX_DEFAULT, outlet)]
+    order = [*profiles_by_rank(table, Purpose.TX, outlet), *profiles_by_rank(table, Purpose.TX_DEFAULT, outlet)]
     switches = table.switches and not outlet.fixed
-    found = list(_bounds(table, order, outlet.phases, outlet.began_s, at_s, switches))
-    in_a = [Bound(b.amperes(table.nominal_v), Unit.A, b.phases, b.least_a(table.nominal_v)) for b in found]
+    found = list(_possible_bounds(table, order, outlet.phases, outlet.began_s, at_s, switches))
+    in_a = [
+        Bound(b.limit_in_amperes(table.nominal_v), Unit.A, b.phases, b.minimum_in_amperes(table.nominal_v))
+        for b in found
+    ]
     least = min(in_a, key=lambda b: b.limit, default=Bound(outlet.most_a, Unit.A, outlet.phases))
     return Bound(min(outlet.most_a, least.limit), Unit.A, least.phases, least.least)
 
 
-def station_bound(table: Table, phases: int, at_s: float) -> Bound | None:
+def bound_of_station(table: Table, phases: int, at_s: float) -> Bound | None:
     """The station maximum in force, in its own unit; None: there is none."""
-    found = list(_bounds(table, ranks(table, Purpose.STATION_MAX), phases, at_s, at_s, table.switches))
-    return min(found, key=lambda b: b.watts(table.nominal_v), default=None)
+    found = list(
+        _possible_bounds(table, profiles_by_rank(table, Purpose.STATION_MAX), phases, at_s, at_s, table.switches)
+    )
+    return min(found, key=lambda b: b.limit_in_watts(table.nominal_v), default=None)
 
 
 def next_change_s(table: Table, outlets: Sequence[Outlet], at_s: float) -> float:
     """When anything of what these outlets are bound by may change; infinity: never by itself."""
-    edges = [_edge(table, p, at_s, at_s) for p in ranks(table, Purpose.STATION_MAX)]
+    edges = [_next_profile_edge_s(table, p, at_s, at_s) for p in profiles_by_rank(table, Purpose.STATION_MAX)]
     for outlet in outlets:
         for purpose in (Purpose.TX, Purpose.TX_DEFAULT):
-            edges += [_edge(table, p, outlet.began_s, at_s) for p in ranks(table, purpose, outlet)]
+            edges += [
+                _next_profile_edge_s(table, p, outlet.began_s, at_s) for p in profiles_by_rank(table, purpose, outlet)
+            ]
     return min(edges, default=math.inf)
 
 
-def _edge(table: Table, profile: Profile, began_s: float, at_s: float) -> float:
+def _next_profile_edge_s(table: Table, profile: Profile, began_s: float, at_s: float) -> float:
     return math.inf if not table.trusted and needs_utc(profile) else next_edge_s(profile, began_s, at_s)
 
 
 # --- schedules -----------------------------------------------------------------------------------------------------
 
 
-def composite(
+def composite_schedule(
     table: Table, outlets: Sequence[Outlet], evse: EvseId, start_s: float, duration_s: int, unit: Unit
 ) -> tuple[int, list[Span]]:
     """The schedule of an EVSE (0: of the station) from ``start_s`` on. Returns how many seconds it covers, which is
@@ -155,15 +165,17 @@ def composite(
     spans: list[Span] = []
     at_s = start_s
     for _ in range(STEPS_MAX):
-        limit, phases = _of_evse(table, outlet, at_s, unit) if outlet else _of_station(table, outlets, at_s, unit)
-        _append(spans, Span(round(at_s - start_s), limit, phases))
+        limit, phases = (
+            _limit_of_evse(table, outlet, at_s, unit) if outlet else _limit_of_station(table, outlets, at_s, unit)
+        )
+        _append_span(spans, Span(round(at_s - start_s), limit, phases))
         at_s = next_change_s(table, [outlet] if outlet else outlets, at_s)
         if at_s - start_s >= duration_s:  # a duration may be greater than any float
             return duration_s, spans
     return max(1, math.floor(at_s - start_s)), spans
 
 
-def _append(spans: list[Span], span: Span) -> None:
+def _append_span(spans: list[Span], span: Span) -> None:
     """Two changes within the same second are told as the later one."""
     if spans and spans[-1].start_s == span.start_s:
         spans.pop()
@@ -171,36 +183,36 @@ def _append(spans: list[Span], span: Span) -> None:
         spans.append(span)
 
 
-def _of_evse(table: Table, outlet: Outlet, at_s: float, unit: Unit) -> tuple[float, int]:
-    own = own_bound(table, outlet, at_s)
-    limit = own.of(unit, table.nominal_v)
-    for bound in _of_all(table, outlet.phases, at_s):
-        drawn = Bound(bound.limit, bound.unit, own.phases).of(unit, table.nominal_v)
+def _limit_of_evse(table: Table, outlet: Outlet, at_s: float, unit: Unit) -> tuple[float, int]:
+    own = bound_of_evse(table, outlet, at_s)
+    limit = own.limit_in_unit(unit, table.nominal_v)
+    for bound in _station_wide_bounds(table, outlet.phases, at_s):
+        drawn = Bound(bound.limit, bound.unit, own.phases).limit_in_unit(unit, table.nominal_v)
         limit = min(limit, drawn * outlet.efficiency)
-    return floor_tenth(max(limit, _surely(table, outlet, unit))), own.phases
+    return round_down_to_tenth(max(limit, _surely_drawn(table, outlet, unit))), own.phases
 
 
-def _of_station(table: Table, outlets: Sequence[Outlet], at_s: float, unit: Unit) -> tuple[float, int]:
+def _limit_of_station(table: Table, outlets: Sequence[Outlet], at_s: float, unit: Unit) -> tuple[float, int]:
     phases = max((o.phases for o in outlets), default=3)
-    surely = [_surely(table, o, unit) / o.efficiency for o in outlets]
-    own = [own_bound(table, o, at_s).of(unit, table.nominal_v) / o.efficiency for o in outlets]
+    surely = [_surely_drawn(table, o, unit) / o.efficiency for o in outlets]
+    own = [bound_of_evse(table, o, at_s).limit_in_unit(unit, table.nominal_v) / o.efficiency for o in outlets]
     limit = sum(map(max, own, surely))
-    for bound in _of_all(table, phases, at_s):
-        limit = min(limit, bound.of(unit, table.nominal_v))
-    return floor_tenth(max(limit, sum(surely))), phases
+    for bound in _station_wide_bounds(table, phases, at_s):
+        limit = min(limit, bound.limit_in_unit(unit, table.nominal_v))
+    return round_down_to_tenth(max(limit, sum(surely))), phases
 
 
-def _surely(table: Table, outlet: Outlet, unit: Unit) -> float:
-    return Bound(outlet.surely_a, Unit.A, outlet.phases).of(unit, table.nominal_v)
+def _surely_drawn(table: Table, outlet: Outlet, unit: Unit) -> float:
+    return Bound(outlet.surely_a, Unit.A, outlet.phases).limit_in_unit(unit, table.nominal_v)
 
 
-def _of_all(table: Table, phases: int, at_s: float) -> list[Bound]:
+def _station_wide_bounds(table: Table, phases: int, at_s: float) -> list[Bound]:
     """What binds the station as a whole: its feed, and a maximum that was set."""
     feed = [] if table.feed_a is None else [Bound(table.feed_a, Unit.A, phases)]
-    station = station_bound(table, phases, at_s)
+    station = bound_of_station(table, phases, at_s)
     return feed if station is None else [*feed, station]
 
 
-def floor_tenth(value: float) -> float:
+def round_down_to_tenth(value: float) -> float:
     """OCPP tells rates to a tenth; never more than is allowed."""
     return math.floor(value * 10 + 1e-6) / 10

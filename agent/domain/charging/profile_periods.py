@@ -31,7 +31,7 @@ def _beginning_s(profile: Profile, began_s: float) -> float:
     return began_s if begins_with_session(profile) or start_s is None else start_s
 
 
-def _round_s(profile: Profile, began_s: float, at_s: float) -> tuple[float, float]:
+def _schedule_run_s(profile: Profile, began_s: float, at_s: float) -> tuple[float, float]:
     """Beginning and end of the run of the schedule that ``at_s`` lies in or after."""
     start_s, duration_s = _beginning_s(profile, began_s), profile.schedule.duration_s
     if profile.kind is not Kind.RECURRING or profile.recurrency is None:
@@ -46,7 +46,7 @@ def period_at(profile: Profile, began_s: float, at_s: float) -> Period | None:
     since_s, until_s = profile.valid_from_utc_s, profile.valid_to_utc_s
     if (since_s is not None and at_s < since_s) or (until_s is not None and at_s >= until_s):
         return None
-    start_s, end_s = _round_s(profile, began_s, at_s)
+    start_s, end_s = _schedule_run_s(profile, began_s, at_s)
     if not start_s <= at_s < end_s:
         return None
     periods = profile.schedule.periods
@@ -60,7 +60,7 @@ def next_edge_s(profile: Profile, began_s: float, at_s: float) -> float:
 
 def _edges_s(profile: Profile, began_s: float, at_s: float) -> Iterator[float]:
     yield from (v for v in (profile.valid_from_utc_s, profile.valid_to_utc_s) if v is not None)
-    start_s, end_s = _round_s(profile, began_s, at_s)
+    start_s, end_s = _schedule_run_s(profile, began_s, at_s)
     yield start_s
     yield from (start_s + p.start_s for p in profile.schedule.periods if start_s + p.start_s < end_s)
     yield end_s

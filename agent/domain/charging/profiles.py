@@ -105,8 +105,8 @@ class ProfileRefusal:
     text: str
 
 
-def problem(profile: Profile, settings: Settings) -> ProfileRefusal | None:
-    """What is wrong with the profile itself. Of what it is set for, ``misplaced`` judges."""
+def profile_problem(profile: Profile, settings: Settings) -> ProfileRefusal | None:
+    """What is wrong with the profile itself. Of what it is set for, ``placement_problem`` judges."""
     return _shape_problem(profile) or _limits_problem(profile, settings) or _periods_problem(profile.schedule)
 
 
@@ -146,7 +146,7 @@ def _periods_problem(schedule: Schedule) -> ProfileRefusal | None:
     return next((ProfileRefusal("InvalidSchedule", rule) for rule, is_broken in broken.items() if is_broken), None)
 
 
-def misplaced(evse: EvseId, profile: Profile) -> ProfileRefusal | None:
+def placement_problem(evse: EvseId, profile: Profile) -> ProfileRefusal | None:
     """A station maximum is the whole station's, a TxProfile one EVSE's."""
     if profile.purpose is Purpose.STATION_MAX and evse != STATION:
         return ProfileRefusal("InvalidProfile", "a station maximum is set for EVSE 0 only")
@@ -155,18 +155,18 @@ def misplaced(evse: EvseId, profile: Profile) -> ProfileRefusal | None:
     return None
 
 
-def same_right(a: Profile, b: Profile) -> bool:
+def have_same_priority(a: Profile, b: Profile) -> bool:
     """Neither goes before the other: purpose, stack level and transaction are the same."""
     return (a.purpose, a.stack_level, a.session) == (b.purpose, b.stack_level, b.session)
 
 
-def conflict(a: Installed, b: Installed) -> bool:
+def profiles_conflict(a: Installed, b: Installed) -> bool:
     """Both would speak at the same time with the same right (2.x K01): at the same EVSE, or one of them at all."""
     shared = a.evse == b.evse or STATION in (a.evse, b.evse)
-    return shared and same_right(a.profile, b.profile) and _overlap(a.profile, b.profile)
+    return shared and have_same_priority(a.profile, b.profile) and _validity_overlaps(a.profile, b.profile)
 
 
-def _overlap(a: Profile, b: Profile) -> bool:
+def _validity_overlaps(a: Profile, b: Profile) -> bool:
     return all(
         one.valid_to_utc_s is None or other.valid_from_utc_s is None or other.valid_from_utc_s < one.valid_to_utc_s
         for one, other in ((a, b), (b, a))

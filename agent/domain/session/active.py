@@ -22,8 +22,16 @@ from agent.domain.faults import CATALOGUE, GRACE_S, blocks, ends_session, heavie
 from agent.domain.functional_block import Yielded
 from agent.domain.messages import ChargingState, StopReason, TriggerReason
 from agent.domain.orders import Remember, SetLimit, WakeMe
-from agent.domain.session.common import ends_without_energy, release, tell_charging, tell_update, timer, to, unsettle
-from agent.domain.session.end import end
+from agent.domain.session.common import (
+    ends_without_energy,
+    leads_to_states,
+    report_charging_state,
+    report_transaction_update,
+    restart_settle_timer,
+    set_release,
+    timer_key,
+)
+from agent.domain.session.end import end_session
 from agent.domain.session.tx_points import UNPLUGGING
 from agent.model.types import Fault, Moment
 
@@ -31,110 +39,112 @@ BOUNCE_S = 1.0
 """A plug that is pushed in makes and breaks contact (real seconds)."""
 
 
-def recompute(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
-    yield from tell_charging(s, evse, now)
+def update_charging_state(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+    yield from report_charging_state(s, evse, now)
 
 
-def ready(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+def energy_possible(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
     """Vehicle or board is ready for energy: the contactor has ``SETTLE_S`` before its silence is told."""
-    if not evse.contactor:
-        yield from unsettle(s, evse, now)
-    yield from tell_charging(s, evse, now)
+    if not evse.contactor_closed:
+        yield from restart_settle_timer(s, evse, now)
+    yield from report_charging_state(s, evse, now)
 
 
-def offer(s: Site, evse: Evse, event: OfferChanged, now: Moment) -> Iterator[Yielded]:
-    yield from (ready if event.on else recompute)(s, evse, event, now)
+def current_offer_changed(s: Site, evse: Evse, event: OfferChanged, now: Moment) -> Iterator[Yielded]:
+    yield from (energy_possible if event.on else update_charging_state)(s, evse, event, now)
 
 
-@to(State.ENDING)
-def settle(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.key == timer("left", evse) and not evse.vehicle:
-        yield from end(s, evse, _disconnected(evse), now)
-    if event.key == timer("connect", evse) and not evse.vehicle:
-        yield from end(s, evse, StopWanted(evse.number, StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT), now)
-    if event.key != timer("settle", evse):
+@leads_to_states(State.ENDING)
+def active_timer_expired(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    if event.key == timer_key("left", evse) and not evse.vehicle_connected:
+        yield from end_session(s, evse, _stop_for_unplug(evse), now)
+    if event.key == timer_key("connect", evse) and not evse.vehicle_connected:
+        yield from end_session(
+            s, evse, StopWanted(evse.number, StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT), now
+        )
+    if event.key != timer_key("settle", evse):
         return
-    evse.settled = True
-    yield from tell_charging(s, evse, now)
+    evse.state_settled = True
+    yield from report_charging_state(s, evse, now)
     if evse.charging is ChargingState.SUSPENDED_EV and ends_without_energy(s, evse):
         reason = StopReason.STOPPED_BY_EV, TriggerReason.CHARGING_STATE_CHANGED
-        yield from end(s, evse, StopWanted(evse.number, *reason), now)
+        yield from end_session(s, evse, StopWanted(evse.number, *reason), now)
 
 
-@to(State.ENDING)
-def cable_gone(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(State.ENDING)
+def cable_removed(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
     if not evse.tethered:  # a fixed cable only leaves the vehicle
-        yield from end(s, evse, _disconnected(evse), now)
+        yield from end_session(s, evse, _stop_for_unplug(evse), now)
 
 
-@to(State.ENDING)
-def vehicle_spent(s: Site, evse: Evse, event: VehicleSpent, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(State.ENDING)
+def vehicle_session_used(s: Site, evse: Evse, event: VehicleSpent, now: Moment) -> Iterator[Yielded]:
     """So ends the transaction, unless its tariff asks for the place that is still taken. What a withdrawal has ended
     stays as long as it was meant to; what the board has ended, or has not begun, cannot go on."""
     if not event.by_itself:
         if evse.release:
             reason = StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION
-            yield from end(s, evse, StopWanted(evse.number, *reason), now)
+            yield from end_session(s, evse, StopWanted(evse.number, *reason), now)
         return
     tariff = evse.bill.tariff if evse.bill is not None else None
     session = evse.session
     if session is not None and tariff is not None and any(rates.occupancy for rates in tariff.rates()):
         session.spent = True
-        yield Remember("session", session.id, session.record())
-        yield from tell_charging(s, evse, now)
+        yield Remember("session", session.id, session.to_record())
+        yield from report_charging_state(s, evse, now)
     else:
         reason = StopReason.STOPPED_BY_EV, TriggerReason.CHARGING_STATE_CHANGED
-        yield from end(s, evse, StopWanted(evse.number, *reason), now)
+        yield from end_session(s, evse, StopWanted(evse.number, *reason), now)
 
 
-@to(State.ENDING)
-def vehicle_gone(s: Site, evse: Evse, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(State.ENDING)
+def vehicle_left(s: Site, evse: Evse, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
     """The driver pulled at the car: ends the session, unless the backend wants it to survive (1.6 test case 005_3);
     then nobody gets energy until the vehicle is back. A fixed cable does not show who holds it: the right waits no
     longer than for a first plug (2.x E10). Before there was energy a plug has a moment to be pushed in for good."""
-    ends = s.settings.flag("stop_on_ev_disconnect") or bool(s.stops() & UNPLUGGING)
-    if ends and _has_had(evse):
-        yield from end(s, evse, _disconnected(evse), now)
+    ends = s.settings.flag("stop_on_ev_disconnect") or bool(s.tx_stop_points() & UNPLUGGING)
+    if ends and _energy_had_or_lost(evse):
+        yield from end_session(s, evse, _stop_for_unplug(evse), now)
         return
-    yield from release(s, evse, False)
+    yield from set_release(s, evse, False)
     if ends:
-        yield WakeMe(timer("left", evse), now.t_s + BOUNCE_S * s.io_s)
+        yield WakeMe(timer_key("left", evse), now.t_s + BOUNCE_S * s.io_s)
         return
     if evse.tethered:
-        yield WakeMe(timer("connect", evse), now.t_s + s.settings.number("connection_timeout_s"))
-    yield from tell_charging(s, evse, now)
+        yield WakeMe(timer_key("connect", evse), now.t_s + s.settings.number("connection_timeout_s"))
+    yield from report_charging_state(s, evse, now)
 
 
-def limited(s: Site, evse: Evse, event: LimitChanged, now: Moment) -> Iterator[Yielded]:
+def apply_changed_limit(s: Site, evse: Evse, event: LimitChanged, now: Moment) -> Iterator[Yielded]:
     """Another bound. Below the least the session pauses: release is withdrawn, nothing ends; with current again it is
     given to whom it was meant for. Where release is given once only, the limit alone says it."""
-    yield SetLimit(evse.number, evse.limit)
+    yield SetLimit(evse.number, evse.charging_limit)
     if evse.one_release and evse.release:
-        if not evse.paused:
+        if not evse.paused_by_limit:
             if evse.charging is ChargingState.SUSPENDED_EVSE:
-                yield from unsettle(s, evse, now)
-        elif evse.asks or not evse.settled:  # that it asks holds until it may draw again
-            evse.settled = False
-            yield WakeMe(timer("settle", evse), None)
-    elif evse.paused and evse.release:
-        yield from release(s, evse, False)
-        evse.wanted = True
-    elif evse.wanted and not evse.release:
-        yield from release(s, evse, True)
-        yield from unsettle(s, evse, now)
-    yield from tell_charging(s, evse, now)
+                yield from restart_settle_timer(s, evse, now)
+        elif evse.requests_energy or not evse.state_settled:  # that it asks holds until it may draw again
+            evse.state_settled = False
+            yield WakeMe(timer_key("settle", evse), None)
+    elif evse.paused_by_limit and evse.release:
+        yield from set_release(s, evse, False)
+        evse.release_requested = True
+    elif evse.release_requested and not evse.release:
+        yield from set_release(s, evse, True)
+        yield from restart_settle_timer(s, evse, now)
+    yield from report_charging_state(s, evse, now)
 
 
-def refused(s: Site, evse: Evse, event: ReleaseRefused, now: Moment) -> Iterator[Yielded]:
+def release_refused(s: Site, evse: Evse, event: ReleaseRefused, now: Moment) -> Iterator[Yielded]:
     """The session goes on without energy, and says so, until the vehicle is plugged anew or the board is opened anew:
     nobody may believe in a release that is not there, and nobody tries it all night."""
     if evse.release:
-        yield from release(s, evse, False)
-        yield WakeMe(timer("settle", evse), None)
-        yield from tell_charging(s, evse, now)
+        yield from set_release(s, evse, False)
+        yield WakeMe(timer_key("settle", evse), None)
+        yield from report_charging_state(s, evse, now)
 
 
-def _disconnected(evse: Evse) -> StopWanted:
+def _stop_for_unplug(evse: Evse) -> StopWanted:
     """One picture may show both: a pilot that is short-circuited hides the vehicle. The fault is the reason then."""
     why = next((f for f in heaviest_first(frozenset(evse.faults)) if ends_session(f) and f not in GRACE_S), None)
     if why is not None:
@@ -142,48 +152,48 @@ def _disconnected(evse: Evse) -> StopWanted:
     return StopWanted(evse.number, StopReason.EV_DISCONNECTED, TriggerReason.EV_COMMUNICATION_LOST)
 
 
-def _has_had(evse: Evse) -> bool:
+def _energy_had_or_lost(evse: Evse) -> bool:
     """Energy, or a fault that takes it away for good; otherwise it is nobody's yet."""
     session = evse.session
     assert session is not None
-    drawn = evse.flowed or session.last_wh > session.start_wh
+    drawn = evse.energy_delivered or session.last_wh > session.start_wh
     return drawn or any(blocks(f) and f not in GRACE_S for f in evse.faults | evse.board_faults)
 
 
-def vehicle_back(s: Site, evse: Evse, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
+def vehicle_returned(s: Site, evse: Evse, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
     session = evse.session
     assert session is not None
     for kind in ("connect", "left"):
-        yield WakeMe(timer(kind, evse), None)
+        yield WakeMe(timer_key(kind, evse), None)
     session.spent, session.plugged_at = False, evse.plugged_at or now.stamp
-    yield Remember("session", session.id, session.record())
+    yield Remember("session", session.id, session.to_record())
     if not session.held:
-        yield from release(s, evse, True)
-    yield from unsettle(s, evse, now)
+        yield from set_release(s, evse, True)
+    yield from restart_settle_timer(s, evse, now)
     if evse.charging is ChargingState.IDLE:
         evse.charging = ChargingState.EV_CONNECTED
         if session.told:
-            yield from tell_update(s, evse, session, TriggerReason.CABLE_PLUGGED_IN, now)
-    yield from tell_charging(s, evse, now)
+            yield from report_transaction_update(s, evse, session, TriggerReason.CABLE_PLUGGED_IN, now)
+    yield from report_charging_state(s, evse, now)
 
 
-def newer_register(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+def update_register(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielded]:
     session = evse.session
     assert session is not None
     session.last_wh = max(session.last_wh, event.reading.energy_wh)
-    still_here(evse, now)
+    mark_session_alive(evse, now)
     if session.until_wh is not None and session.last_wh >= session.until_wh:
-        yield from hold(s, evse, now)
+        yield from withhold_energy(s, evse, now)
 
 
-def still_here(evse: Evse, now: Moment) -> None:
+def mark_session_alive(evse: Evse, now: Moment) -> None:
     """The session lives and its vehicle is there, as far as the board can be asked: neither a register alone nor a
     session that waits for its board proves anything of the plug."""
     if evse.session is not None and evse.state is State.ACTIVE and Fault.BOARD_SILENT not in evse.faults:
         evse.session.alive_at = now.stamp
 
 
-def tolerate(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+def limit_invalid_token_energy(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     """The token turned out to be bad and the session is to stay open (StopTransactionOnInvalidId false): so many more
     watt-hours as MaxEnergyOnInvalidId allows (1.6 9.1; 2.x C15), from the newest register on, then none."""
     session = evse.session
@@ -191,19 +201,19 @@ def tolerate(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     if session is None or session.until_wh is not None:
         return
     if more_wh == 0:
-        yield from hold(s, evse, now)
+        yield from withhold_energy(s, evse, now)
     elif evse.state in (State.ACTIVE, State.RECOVERING) and not session.held:
         session.until_wh = session.last_wh + more_wh
-        yield Remember("session", session.id, session.record())
+        yield Remember("session", session.id, session.to_record())
 
 
-def hold(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+def withhold_energy(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     """No more energy, and the session stays open: release withdrawn until somebody ends it."""
     session = evse.session
     if session is None or session.held or evse.state not in (State.ACTIVE, State.RECOVERING):
         return
     session.held = True
-    yield from release(s, evse, False)
-    yield Remember("session", session.id, session.record())
+    yield from set_release(s, evse, False)
+    yield Remember("session", session.id, session.to_record())
     if evse.state is State.ACTIVE:
-        yield from tell_charging(s, evse, now)
+        yield from report_charging_state(s, evse, now)

@@ -21,26 +21,39 @@ from agent.domain.functional_block import Yielded
 from agent.domain.messages import ChargingState, StopReason, TransactionStarted, TriggerReason
 from agent.domain.orders import ReadMeter, Remember, WakeMe
 from agent.domain.reservation_claims import claim
-from agent.domain.session.common import bounded, changed, release, rest, timer, to, unsettle
-from agent.domain.session.signed_readings import begin_signing, price_words, stamped, taken
-from agent.domain.session.tx_points import asked_by, begun, is_late
+from agent.domain.session.common import (
+    leads_to_states,
+    restart_settle_timer,
+    set_limit_before_release,
+    set_release,
+    situation_changed,
+    state_without_session,
+    timer_key,
+)
+from agent.domain.session.signed_readings import (
+    add_station_signature,
+    agreed_price_text,
+    signing_at_begin,
+    take_owed_record,
+)
+from agent.domain.session.tx_points import authorization_trigger, session_begun, transaction_starts_late
 from agent.domain.session_records import Grant, Session
 from agent.model.types import Moment
 
 
-@to(State.OCCUPIED)
-def occupy(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(State.OCCUPIED)
+def occupy_evse(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
     """Something is in the socket, or a new vehicle on what was left there."""
-    evse.state = rest(evse)
-    yield changed(evse)
+    evse.state = state_without_session(evse)
+    yield situation_changed(evse)
 
 
-@to(State.FREE)
-def vacate(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(State.FREE)
+def vacate_evse(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
     """Free is where neither cable nor vehicle is; until then everything stays (Finishing as well)."""
-    if not (evse.cable or evse.vehicle):
+    if not (evse.cable_plugged or evse.vehicle_connected):
         evse.state = State.FREE
-    yield changed(evse)
+    yield situation_changed(evse)
 
 
 def _await_vehicle(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
@@ -48,12 +61,12 @@ def _await_vehicle(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     evse.state = State.AUTHORISED
     wait_s = evse.grant.wait_s
     evse.grant.until_s = now.t_s + (s.settings.number("connection_timeout_s") if wait_s is None else wait_s)
-    yield WakeMe(timer("connect", evse), evse.grant.until_s)
-    yield changed(evse)
+    yield WakeMe(timer_key("connect", evse), evse.grant.until_s)
+    yield situation_changed(evse)
 
 
-@to(State.AUTHORISED, State.BEGINNING)
-def grant(s: Site, evse: Evse, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(State.AUTHORISED, State.BEGINNING)
+def accept_authorization(s: Site, evse: Evse, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
     group = event.verdict.group if event.verdict else None
     used = claim(s, evse, event.token, group) or ""
     web = bool(event.remote_id) and evse.payer_until_s is not None
@@ -62,41 +75,41 @@ def grant(s: Site, evse: Evse, event: TokenAccepted, now: Moment) -> Iterator[Yi
         profile=event.profile, reservation=used, wait_s=event.wait_s, web=web,
         tariff=evse.offer.price(s.settings) if web and evse.offer else event.tariff, judged_by=event.judged_by,
     )  # fmt: skip
-    if evse.vehicle:
-        yield from begin(s, evse, event, now)
+    if evse.vehicle_connected:
+        yield from begin_session(s, evse, event, now)
         return
     yield from _await_vehicle(s, evse, now)
 
 
-@to(State.BEGINNING)
-def begin(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(State.BEGINNING)
+def begin_session(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
     """Vehicle and right are there: take the register before anything else."""
     evse.state = State.BEGINNING
     evse.begin_try += 1
-    yield WakeMe(timer("connect", evse), None)
-    yield ReadMeter(evse.number, f"begin:{evse.begin_try}", billing=True, signing=begin_signing(s, evse, now))
-    yield changed(evse)
+    yield WakeMe(timer_key("connect", evse), None)
+    yield ReadMeter(evse.number, f"begin:{evse.begin_try}", billing=True, signing=signing_at_begin(s, evse, now))
+    yield situation_changed(evse)
 
 
-@to(State.BEGINNING, State.AUTHORISED)
-def begin_again(s: Site, evse: Evse, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(State.BEGINNING, State.AUTHORISED)
+def begin_session_again(s: Site, evse: Evse, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
     """The board was away for a moment; nothing is on disk yet, the right is seconds old."""
-    if evse.vehicle and not evse.spent:
-        yield from begin(s, evse, event, now)
+    if evse.vehicle_connected and not evse.session_used:
+        yield from begin_session(s, evse, event, now)
     elif evse.state is State.BEGINNING:
-        yield from vehicle_gone_again(s, evse, event, now)
+        yield from vehicle_left_before_session(s, evse, event, now)
 
 
-@to(State.FREE, State.OCCUPIED)
-def drop_grant(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(State.FREE, State.OCCUPIED)
+def drop_authorization(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
     evse.grant = None
-    evse.state = rest(evse)
-    yield WakeMe(timer("connect", evse), None)
-    yield _dropped(evse, event)
-    yield changed(evse)
+    evse.state = state_without_session(evse)
+    yield WakeMe(timer_key("connect", evse), None)
+    yield _authorization_dropped(evse, event)
+    yield situation_changed(evse)
 
 
-def _dropped(evse: Evse, event: Event) -> GrantDropped:
+def _authorization_dropped(evse: Evse, event: Event) -> GrantDropped:
     if isinstance(event, TimeCame):
         return GrantDropped(evse.number, "timeout", StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT)
     if isinstance(event, StopWanted):
@@ -104,35 +117,35 @@ def _dropped(evse: Evse, event: Event) -> GrantDropped:
     return GrantDropped(evse.number, "unavailable" if isinstance(event, MeterFailed) else "stopped")
 
 
-@to(State.FREE, State.OCCUPIED)
-def connect_timeout(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.key == timer("connect", evse) and evse.grant and now.t_s >= evse.grant.until_s:
-        yield from drop_grant(s, evse, event, now)
+@leads_to_states(State.FREE, State.OCCUPIED)
+def connection_timed_out(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    if event.key == timer_key("connect", evse) and evse.grant and now.t_s >= evse.grant.until_s:
+        yield from drop_authorization(s, evse, event, now)
 
 
-@to(State.AUTHORISED)
-def vehicle_gone_again(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(State.AUTHORISED)
+def vehicle_left_before_session(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
     """Pulled before the session was on disk: the right stays for another connection time-out."""
     yield from _await_vehicle(s, evse, now)
 
 
-@to(State.ACTIVE, State.AUTHORISED, State.FREE, State.OCCUPIED)
-def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(State.ACTIVE, State.AUTHORISED, State.FREE, State.OCCUPIED)
+def open_session(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielded]:
     """The register is known: session on disk, then told, then release."""
     if event.purpose != f"begin:{evse.begin_try}":
         return
-    if s.stopping or s.service(evse) is Service.FAULTED:
-        yield from drop_grant(s, evse, event, now)
+    if s.stopping or s.service_state(evse) is Service.FAULTED:
+        yield from drop_authorization(s, evse, event, now)
         return
-    if evse.spent:  # told since: the right waits until the vehicle is plugged anew
+    if evse.session_used:  # told since: the right waits until the vehicle is plugged anew
         yield from _await_vehicle(s, evse, now)
         return
     right, reading = evse.grant, event.reading
     assert right is not None  # the only ways into BEGINNING set it
-    late = bool(evse.owed) and reading.signed is not None
-    reading = yield from taken(s, evse, reading)
+    late = bool(evse.owed_record) and reading.signed is not None
+    reading = yield from take_owed_record(s, evse, reading)
     if late:  # it goes to disk first, then the meter begins and forgets it
-        yield from begin(s, evse, event, now)
+        yield from begin_session(s, evse, event, now)
         return
     session = Session(
         id=evse.tx.id if evse.tx else evse.signing or s.new_id(),
@@ -145,35 +158,35 @@ def start(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielde
         alive_at=now.stamp,
         group=right.verdict.group if right.verdict else None,
         remote_id=right.remote_id,
-        offline=right.offline or not s.online,
+        offline=right.offline or not s.backend_online,
         profile=right.profile,
         reservation=right.reservation,
-        told=not is_late(s, evse),
+        told=not transaction_starts_late(s, evse),
         signing=evse.signing,
         web=right.web,
         judged_by=right.judged_by,
-        price=price_words(right),
+        price=agreed_price_text(right),
     )
     evse.session, evse.grant, evse.reading = session, None, reading
-    told_with = yield from stamped(s, evse, reading, "sign_samples", "B", now)
+    told_with = yield from add_station_signature(s, evse, reading, "sign_samples", "B", now)
     evse.state, evse.charging = State.ACTIVE, ChargingState.EV_CONNECTED
-    evse.flowed = evse.resumed = False
-    trigger = asked_by(right)
-    yield Remember("session", session.id, session.record())
+    evse.energy_delivered = evse.resumed = False
+    trigger = authorization_trigger(right)
+    yield Remember("session", session.id, session.to_record())
     told = TransactionStarted(
         session.id, evse.number, session.token, reading.at, reading.energy_wh, trigger, offline=session.offline,
         remote_id=right.remote_id, reading=told_with, reservation=right.reservation,
     )  # fmt: skip
-    yield from begun(s, evse, session, told, now)
-    yield from bounded(s, evse, now)
-    yield from release(s, evse, True)
-    yield from unsettle(s, evse, now)
+    yield from session_begun(s, evse, session, told, now)
+    yield from set_limit_before_release(s, evse, now)
+    yield from set_release(s, evse, True)
+    yield from restart_settle_timer(s, evse, now)
     yield SessionOpened(evse.number, session.id, trigger)
-    yield changed(evse)
+    yield situation_changed(evse)
 
 
-@to(State.FREE, State.OCCUPIED)
-def no_register(s: Site, evse: Evse, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(State.FREE, State.OCCUPIED)
+def begin_register_failed(s: Site, evse: Evse, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
     """Without a register there is no transaction (and no energy)."""
     if event.purpose == f"begin:{evse.begin_try}":
-        yield from drop_grant(s, evse, event, now)
+        yield from drop_authorization(s, evse, event, now)

@@ -11,7 +11,7 @@ from agent.domain.faults import GRACE_S, blocks
 from agent.domain.functional_block import Yielded
 from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReason
 from agent.domain.orders import SetLimit, SetRelease, Tell, WakeMe
-from agent.domain.session.tx_points import energised
+from agent.domain.session.tx_points import start_late_transaction
 from agent.domain.session_records import Session
 from agent.domain.transaction import Point
 from agent.model.fastclass import replace
@@ -23,59 +23,59 @@ SETTLE_S = 5.0
 """How long after the start a vehicle may take before its silence is told as suspended (decision table, row 4)."""
 
 
-def to(*states: State) -> Callable[[Rule], Rule]:
+def leads_to_states(*states: State) -> Callable[[Rule], Rule]:
     """Declare which states a rule may lead to (besides staying)."""
 
-    def mark(rule: Rule) -> Rule:
+    def declare_targets(rule: Rule) -> Rule:
         rule.targets = states  # type: ignore[attr-defined]
         return rule
 
-    return mark
+    return declare_targets
 
 
-def timer(kind: str, evse: Evse) -> str:
+def timer_key(kind: str, evse: Evse) -> str:
     return f"{kind}:{evse.number}"
 
 
-def changed(evse: Evse) -> SituationChanged:
+def situation_changed(evse: Evse) -> SituationChanged:
     return SituationChanged(evse.number)
 
 
-def release(s: Site, evse: Evse, on: bool) -> Iterator[Yielded]:
+def set_release(s: Site, evse: Evse, on: bool) -> Iterator[Yielded]:
     """A level: withdrawing is said whatever we believe of the board; giving only once, and never on a broken EVSE. In a
-    pause the wish is kept: ``run.limited`` gives release when there is current again."""
+    pause the wish is kept: ``active.apply_changed_limit`` gives release when there is current again."""
     if on and (evse.release or s.stopping or any(blocks(f) and f not in GRACE_S for f in evse.faults)):
         return
-    evse.wanted = on
-    if on and evse.paused:
+    evse.release_requested = on
+    if on and evse.paused_by_limit:
         return
     evse.release, evse.withdrawn = on, False
     yield SetRelease(evse.number, on)
 
 
-def bounded(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+def set_limit_before_release(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     """Before release is given: the board learns what it may offer at most."""
     s.bound(evse, now)
-    yield SetLimit(evse.number, evse.limit)
+    yield SetLimit(evse.number, evse.charging_limit)
 
 
-def with_offer(evse: Evse, reading: Reading) -> Reading:
+def with_offered_limit(evse: Evse, reading: Reading) -> Reading:
     """The limit in force is no matter of the meter: as the board tells it, otherwise as it was ordered. Nor is the
     battery: as the vehicle has told the board."""
     if evse.dc:
-        ordered_w = evse.limit.power_w if evse.offered_w is None else evse.offered_w
+        ordered_w = evse.charging_limit.power_w if evse.offered_w is None else evse.offered_w
         offered_w = (ordered_w or 0.0) if evse.release else 0.0
         return replace(reading, offered_w=offered_w, soc_percent=evse.soc_percent)
     if reading.offered_a is not None:
         return reading
-    ordered_a = evse.limit.current_a if evse.offered_a is None else evse.offered_a
+    ordered_a = evse.charging_limit.current_a if evse.offered_a is None else evse.offered_a
     offered_a = (ordered_a or 0.0) if evse.release else 0.0
     return replace(reading, offered_a=offered_a, offered_w=offered_a * evse.watts_per_a)
 
 
-def rest(evse: Evse) -> State:
+def state_without_session(evse: Evse) -> State:
     """Where an EVSE without a session and without a grant belongs."""
-    return State.OCCUPIED if evse.cable or evse.vehicle else State.FREE
+    return State.OCCUPIED if evse.cable_plugged or evse.vehicle_connected else State.FREE
 
 
 def charging_state(evse: Evse) -> ChargingState:
@@ -83,22 +83,22 @@ def charging_state(evse: Evse) -> ChargingState:
     wins over the vehicle's, unless that takes nothing any more; between release and the first sign of the vehicle the
     old word stays for ``SETTLE_S``."""
     session = evse.session
-    if session is not None and session.spent and evse.spent and not session.held:
+    if session is not None and session.spent and evse.session_used and not session.held:
         return ChargingState.SUSPENDED_EV
-    if not evse.vehicle:
+    if not evse.vehicle_connected:
         return ChargingState.IDLE
-    if not evse.release or evse.paused:
+    if not evse.release or evse.paused_by_limit:
         return ChargingState.SUSPENDED_EVSE
-    if evse.asks and evse.contactor:
+    if evse.requests_energy and evse.contactor_closed:
         return ChargingState.CHARGING
-    if not evse.settled:  # row 4
+    if not evse.state_settled:  # row 4
         return evse.charging
-    if evse.asks or not evse.offering:
+    if evse.requests_energy or not evse.offering:
         return ChargingState.SUSPENDED_EVSE
     return ChargingState.SUSPENDED_EV
 
 
-def tell_charging(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+def report_charging_state(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     """Tell a changed charging state."""
     session = evse.session
     new = charging_state(evse)
@@ -106,43 +106,47 @@ def tell_charging(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
         return
     evse.charging = new
     if new is ChargingState.CHARGING:
-        evse.settled = evse.flowed = True
+        evse.state_settled = evse.energy_delivered = True
     if not session.told:
-        if evse.flowed:
-            yield from energised(s, evse, session, now.stamp)
-        yield changed(evse)
+        if evse.energy_delivered:
+            yield from start_late_transaction(s, evse, session, now.stamp)
+        yield situation_changed(evse)
         return
     if new is ChargingState.SUSPENDED_EV and ends_without_energy(s, evse):
-        yield WakeMe(timer("settle", evse), now.t_s + max(SETTLE_S, 3 * s.io_s))
+        yield WakeMe(timer_key("settle", evse), now.t_s + max(SETTLE_S, 3 * s.io_s))
     lost = new is ChargingState.IDLE
-    yield from tell_update(
+    yield from report_transaction_update(
         s, evse, session, TriggerReason.EV_COMMUNICATION_LOST if lost else TriggerReason.CHARGING_STATE_CHANGED, now
     )
 
 
-def tell_update(s: Site, evse: Evse, session: Session, trigger: TriggerReason, now: Moment) -> Iterator[Yielded]:
-    update = TransactionUpdated(session.id, evse.number, now.stamp, trigger, evse.charging, offline=not s.online)
+def report_transaction_update(
+    s: Site, evse: Evse, session: Session, trigger: TriggerReason, now: Moment
+) -> Iterator[Yielded]:
+    update = TransactionUpdated(
+        session.id, evse.number, now.stamp, trigger, evse.charging, offline=not s.backend_online
+    )
     for link in s.links:
         yield Tell(link, update)
-    yield changed(evse)
+    yield situation_changed(evse)
 
 
 def ends_without_energy(s: Site, evse: Evse) -> bool:
     """The vehicle has had energy, and the transaction ends when it takes no more (stop point EnergyTransfer)."""
-    return evse.flowed and Point.ENERGY in s.stops()
+    return evse.energy_delivered and Point.ENERGY in s.tx_stop_points()
 
 
-def unsettle(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
-    evse.settled = False
-    begins_s = evse.begins_s if evse.release else 0.0
-    yield WakeMe(timer("settle", evse), now.t_s + max(SETTLE_S + begins_s, 3 * s.io_s))
+def restart_settle_timer(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    evse.state_settled = False
+    begins_s = evse.release_to_energy_s if evse.release else 0.0
+    yield WakeMe(timer_key("settle", evse), now.t_s + max(SETTLE_S + begins_s, 3 * s.io_s))
 
 
-def stay(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+def ignore_event(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
     """This event changes nothing here."""
     return iter(())
 
 
-def look(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+def report_situation(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
     """The socket looks different, nothing else has changed."""
-    yield changed(evse)
+    yield situation_changed(evse)

@@ -21,9 +21,16 @@ from agent.domain.kept_cable import CARDLESS
 from agent.domain.messages import ChargingState, StopReason, TransactionEnded, TriggerReason
 from agent.domain.ocmf import Bill, Holder, payload
 from agent.domain.orders import ReadMeter, Remember, WakeMe
-from agent.domain.session.common import changed, release, rest, timer, to, with_offer
-from agent.domain.session.signed_readings import end_signing, owes
-from agent.domain.session.tx_points import is_told, over
+from agent.domain.session.common import (
+    leads_to_states,
+    set_release,
+    situation_changed,
+    state_without_session,
+    timer_key,
+    with_offered_limit,
+)
+from agent.domain.session.signed_readings import owe_meter_record, signing_at_end
+from agent.domain.session.tx_points import is_transaction_reported, session_ended
 from agent.domain.session_records import EndedSession, Session
 from agent.domain.stop_reason import Stop
 from agent.model.types import MeterIdentity, Moment, Reading, SignedReading, Stamp
@@ -34,151 +41,161 @@ END_TRIES = 3
 RETRY_S = 5.0
 
 
-@to(State.ENDING)
-def end(s: Site, evse: Evse, event: StopWanted, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(State.ENDING)
+def end_session(s: Site, evse: Evse, event: StopWanted, now: Moment) -> Iterator[Yielded]:
     """Withdraw release at once, put the reason on disk, and wait for the board before the register is read."""
     session = evse.session
     assert session is not None
-    yield from release(s, evse, False)
+    yield from set_release(s, evse, False)
     session.stop = Stop(
-        event.reason, event.trigger, now.stamp, event.token, event.note, evse.known and not evse.vehicle
+        event.reason, event.trigger, now.stamp, event.token, event.note, evse.board_known and not evse.vehicle_connected
     )
     session.alive_at = now.stamp
-    evse.state, evse.end_try, evse.newcomer = State.ENDING, 0, False
-    yield Remember("session", session.id, session.record())
-    yield WakeMe(timer("settle", evse), None)
-    yield WakeMe(timer("connect", evse), None)
-    yield from read_end_when_open(s, evse, now)
-    yield changed(evse)
+    evse.state, evse.end_try, evse.vehicle_replaced = State.ENDING, 0, False
+    yield Remember("session", session.id, session.to_record())
+    yield WakeMe(timer_key("settle", evse), None)
+    yield WakeMe(timer_key("connect", evse), None)
+    yield from read_end_register_when_open(s, evse, now)
+    yield situation_changed(evse)
 
 
-def read_end_when_open(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
-    if _may_flow(evse):
-        yield WakeMe(timer("end", evse), now.t_s + max(CONTACTOR_S, 8 * s.io_s))
+def read_end_register_when_open(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    if _current_may_flow(evse):
+        yield WakeMe(timer_key("end", evse), now.t_s + max(CONTACTOR_S, 8 * s.io_s))
     else:
-        yield from read_end(s, evse, now)
+        yield from read_end_register(s, evse, now)
 
 
-def _may_flow(evse: Evse) -> bool:
+def _current_may_flow(evse: Evse) -> bool:
     """Until the board has confirmed that release is withdrawn, its last picture may be older than its contactor; one
     that was not seen yet may be on its way to open. A register that a meter signs is read once: where the board does
     not see its contactor, the vehicle has to stop asking first."""
     session = evse.session
-    if session is not None and session.signing and not evse.sees_contactor and evse.asks:
+    if session is not None and session.signing and not evse.sees_contactor and evse.requests_energy:
         return True
-    return evse.contactor or not evse.withdrawn or not evse.known
+    return evse.contactor_closed or not evse.withdrawn or not evse.board_known
 
 
-def read_end(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+def read_end_register(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     evse.end_try += 1
-    yield ReadMeter(evse.number, f"end:{evse.end_try}", billing=True, signing=end_signing(s, evse, now))
+    yield ReadMeter(evse.number, f"end:{evse.end_try}", billing=True, signing=signing_at_end(s, evse, now))
 
 
-def other_vehicle(s: Site, evse: Evse, event: VehicleConnected | VehicleLeft, now: Moment) -> Iterator[Yielded]:
+def vehicle_changed_during_end(
+    s: Site, evse: Evse, event: VehicleConnected | VehicleLeft, now: Moment
+) -> Iterator[Yielded]:
     """Whoever comes now has had nothing of the session that is being ended."""
-    evse.newcomer = isinstance(event, VehicleConnected)
-    yield changed(evse)
-    if not evse.vehicle:  # it asks for nothing any more
-        yield from end_open(s, evse, event, now)
+    evse.vehicle_replaced = isinstance(event, VehicleConnected)
+    yield situation_changed(evse)
+    if not evse.vehicle_connected:  # it asks for nothing any more
+        yield from end_condition_met(s, evse, event, now)
 
 
-def end_open(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+def end_condition_met(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
     """One of the things that were waited for has come."""
-    if evse.end_try == 0 and not _may_flow(evse):  # otherwise the timer is that of the next try
-        yield WakeMe(timer("end", evse), None)
-        yield from read_end(s, evse, now)
+    if evse.end_try == 0 and not _current_may_flow(evse):  # otherwise the timer is that of the next try
+        yield WakeMe(timer_key("end", evse), None)
+        yield from read_end_register(s, evse, now)
 
 
-def end_time(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.key == timer("end", evse):
-        yield from read_end(s, evse, now)
+def end_timer_expired(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    if event.key == timer_key("end", evse):
+        yield from read_end_register(s, evse, now)
 
 
-@to(State.ENDED, State.OCCUPIED, State.FREE)
-def finish(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(State.ENDED, State.OCCUPIED, State.FREE)
+def finish_session(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielded]:
     session = evse.session
     assert session is not None
     if event.purpose != f"end:{evse.end_try}":
         session.last_wh = max(session.last_wh, event.reading.energy_wh)
         return
-    evse.reading = with_offer(evse, event.reading)
-    if (event.reading.record_due or _still_draws(evse, event.reading)) and evse.end_try < END_TRIES:
+    evse.reading = with_offered_limit(evse, event.reading)
+    if (event.reading.record_due or _vehicle_still_draws(evse, event.reading)) and evse.end_try < END_TRIES:
         session.last_wh = max(session.last_wh, event.reading.energy_wh)
-        yield from _again(s, evse, now)
+        yield from _retry_end_register(s, evse, now)
         return
-    yield from _close(s, evse, max(event.reading.energy_wh, session.last_wh), now, evse.reading)
+    yield from _close_session(s, evse, max(event.reading.energy_wh, session.last_wh), now, evse.reading)
 
 
-def _still_draws(evse: Evse, reading: Reading) -> bool:
+def _vehicle_still_draws(evse: Evse, reading: Reading) -> bool:
     """A board that does not see its contactor opens it some seconds after release, under load; one that has confirmed
     nothing within ``CONTACTOR_S`` is late, or silent until its watchdog opens. What a meter has signed as the end is
     the end."""
-    unseen = not evse.sees_contactor or _may_flow(evse)
-    return unseen and evse.vehicle and reading.signed is None and bool(flows(reading))
+    unseen = not evse.sees_contactor or _current_may_flow(evse)
+    return unseen and evse.vehicle_connected and reading.signed is None and bool(flows(reading))
 
 
-@to(State.ENDED, State.OCCUPIED, State.FREE)
-def end_unread(s: Site, evse: Evse, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(State.ENDED, State.OCCUPIED, State.FREE)
+def end_register_failed(s: Site, evse: Evse, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
     """Try again; after that the last good register is billed: never zero, never invented."""
     session = evse.session
     assert session is not None
     if event.purpose != f"end:{evse.end_try}":
         return
     if evse.end_try < END_TRIES:
-        yield from _again(s, evse, now)
+        yield from _retry_end_register(s, evse, now)
         return
-    yield from _close(s, evse, session.last_wh, now)
+    yield from _close_session(s, evse, session.last_wh, now)
 
 
-def end_on_disk(s: Site, evse: Evse, register_wh: int, now: Moment) -> Iterator[Yielded]:
+def end_session_from_disk(s: Site, evse: Evse, register_wh: int, now: Moment) -> Iterator[Yielded]:
     """End it as it is on disk: with this register or its last one there, and with its last sign of life."""
     session = evse.session
     assert session is not None
     if session.stop is None:
         session.stop = Stop(StopReason.POWER_LOSS, TriggerReason.ABNORMAL_CONDITION, session.alive_at)
-    yield WakeMe(timer("recover", evse), None)
-    yield from _close(s, evse, max(session.last_wh, register_wh), now)
+    yield WakeMe(timer_key("recover", evse), None)
+    yield from _close_session(s, evse, max(session.last_wh, register_wh), now)
 
 
-def _again(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
-    yield WakeMe(timer("end", evse), now.t_s + max(RETRY_S, 2 * s.io_s))
+def _retry_end_register(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    yield WakeMe(timer_key("end", evse), now.t_s + max(RETRY_S, 2 * s.io_s))
 
 
-def _close(s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | None = None) -> Iterator[Yielded]:
+def _close_session(
+    s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | None = None
+) -> Iterator[Yielded]:
     """The stop is on disk (the told message and the forgotten session are one transaction), then told."""
     session = evse.session
     assert session is not None
     assert session.stop is not None
     stop = session.stop
     at = stop.at if stop.at > session.started else session.started
-    signed = yield from _signed(s, evse, session, meter_wh, at, reading, now)
+    signed = yield from _signed_session_record(s, evse, session, meter_wh, at, reading, now)
     told = TransactionEnded(
         session.id, evse.number, stop.token, at, meter_wh, StopReason(stop.reason), TriggerReason(stop.trigger),
-        offline=not s.online, note=stop.note, samples=(*(evse.tx.samples if evse.tx else ()), *session.samples),
+        offline=not s.backend_online, note=stop.note, samples=(*(evse.tx.samples if evse.tx else ()), *session.samples),
         reading=reading, plugged=False if stop.unplugged else None, signed=signed,
     )  # fmt: skip
     yield Remember("session", session.id, None)
-    yield from owes(evse, session, meter_wh, at, reading)
-    yield from over(s, evse, session, told, now)
+    yield from owe_meter_record(evse, session, meter_wh, at, reading)
+    yield from session_ended(s, evse, session, told, now)
     evse.last_session = EndedSession(
         session.id, session.token, session.started, at, meter_wh - session.start_wh, stop.reason
     )
     evse.session, evse.charging = None, ChargingState.IDLE
-    yield WakeMe(timer("end", evse), None)
-    evse.state = rest(evse) if evse.newcomer or not (evse.cable or evse.vehicle) else State.ENDED
+    yield WakeMe(timer_key("end", evse), None)
+    evse.state = (
+        state_without_session(evse)
+        if evse.vehicle_replaced or not (evse.cable_plugged or evse.vehicle_connected)
+        else State.ENDED
+    )
     card = None if session.web or session.token.type in CARDLESS else session.token
     yield SessionClosed(evse.number, session.id, stop.reason, meter_wh, at, card, session.group)
-    yield changed(evse)
+    yield situation_changed(evse)
 
 
-def _signed(
+def _signed_session_record(
     s: Site, evse: Evse, session: Session, meter_wh: int, at: Stamp, reading: Reading | None, now: Moment
 ) -> Generator[Yielded, None, SignedReading | None]:
     """The meter's own record as it is; otherwise, where it is wanted, one of the station. Its number is on disk with
     the bill, before either leaves."""
     if reading is not None and reading.signed is not None:
         return reading.signed
-    if not (s.settings.flag("sign_readings") or s.settings.flag("sign_samples")) or not is_told(session, meter_wh):
+    if not (s.settings.flag("sign_readings") or s.settings.flag("sign_samples")) or not is_transaction_reported(
+        session, meter_wh
+    ):
         return None
     stop = session.stop
     assert stop is not None

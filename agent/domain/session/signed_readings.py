@@ -15,7 +15,7 @@ from agent.domain.messages import MeterSampled, Sample
 from agent.domain.ocmf import Bill, Holder, payload, signing
 from agent.domain.orders import Note, Remember
 from agent.domain.serialization import Poisoned, dump, load
-from agent.domain.session.tx_points import is_told, tell
+from agent.domain.session.tx_points import is_transaction_reported, send_to_backends
 from agent.domain.session_records import Grant, Session
 from agent.domain.variables import ENERGY
 from agent.model.fastclass import replace
@@ -23,34 +23,41 @@ from agent.model.meter_signing import Signing
 from agent.model.types import MeterIdentity, Moment, Reading, ReadingContext, SignedReading, Stamp
 
 
-def begin_signing(s: Site, evse: Evse, now: Moment) -> Signing | None:
+def signing_at_begin(s: Site, evse: Evse, now: Moment) -> Signing | None:
     """For the reading that a session begins with; None: the meter does not sign."""
     evse.signing = ""
     grant, present = evse.grant, evse.meter.present
     if grant is None or present is None or not present.signs:
         return None
     evse.signing = s.new_id()
-    return signing(evse.signing, False, _point(s, evse), holder(evse), now, str(evse.owed.get("signing", "")))
+    return signing(
+        evse.signing,
+        False,
+        _charge_point_label(s, evse),
+        record_holder(evse),
+        now,
+        str(evse.owed_record.get("signing", "")),
+    )
 
 
-def end_signing(s: Site, evse: Evse, now: Moment) -> Signing | None:
+def signing_at_end(s: Site, evse: Evse, now: Moment) -> Signing | None:
     session = evse.session
     if session is None or not session.signing:
         return None
-    return signing(session.signing, True, _point(s, evse), holder(evse), now)
+    return signing(session.signing, True, _charge_point_label(s, evse), record_holder(evse), now)
 
 
-def holder(evse: Evse) -> Holder:
+def record_holder(evse: Evse) -> Holder:
     """Who charges, or is about to."""
     session, grant = evse.session, evse.grant
     if session is not None:
         return Holder(session.token, session.judged_by, session.price, session.id)
     if grant is not None:
-        return Holder(grant.token, grant.judged_by, price_words(grant))
+        return Holder(grant.token, grant.judged_by, agreed_price_text(grant))
     return Holder(evse.tx.token if evse.tx is not None else None)
 
 
-def price_words(grant: Grant) -> str:
+def agreed_price_text(grant: Grant) -> str:
     if grant.tariff is None:
         return ""
     from agent.domain.ocmf_tariff_text import tariff_words
@@ -58,37 +65,43 @@ def price_words(grant: Grant) -> str:
     return tariff_words(grant.tariff)
 
 
-def _point(s: Site, evse: Evse) -> str:
+def _charge_point_label(s: Site, evse: Evse) -> str:
     return f"{s.number} {evse.number}"
 
 
-def owes(evse: Evse, session: Session, meter_wh: int, at: Stamp, reading: Reading | None) -> Iterator[Yielded]:
+def owe_meter_record(
+    evse: Evse, session: Session, meter_wh: int, at: Stamp, reading: Reading | None
+) -> Iterator[Yielded]:
     """The session is closed: does the meter keep a record of it?"""
-    if not session.signing or (reading is not None and not reading.record_due) or not is_told(session, meter_wh):
+    if (
+        not session.signing
+        or (reading is not None and not reading.record_due)
+        or not is_transaction_reported(session, meter_wh)
+    ):
         return
-    if evse.owed:
-        yield Note(evse.number, f"the record of the meter for session {evse.owed.get('session')} is given up")
-    evse.owed = {"signing": session.signing, "session": session.id, "meter_wh": meter_wh, "at": dump(at)}
-    yield Remember("owed", str(evse.number), evse.owed)
+    if evse.owed_record:
+        yield Note(evse.number, f"the record of the meter for session {evse.owed_record.get('session')} is given up")
+    evse.owed_record = {"signing": session.signing, "session": session.id, "meter_wh": meter_wh, "at": dump(at)}
+    yield Remember("owed", str(evse.number), evse.owed_record)
     yield Note(
         evse.number, f"session {session.id} is billed without the record of the meter, which did not come in time"
     )
 
 
-def taken(s: Site, evse: Evse, reading: Reading) -> Generator[Yielded, None, Reading]:
+def take_owed_record(s: Site, evse: Evse, reading: Reading) -> Generator[Yielded, None, Reading]:
     """With a begin: what was owed has come, and is told; or the meter does not have it. The reading goes on without."""
-    owed = evse.owed
+    owed = evse.owed_record
     if owed and not reading.record_due:
         if reading.signed is not None:
-            yield from _late(s, evse, owed, reading.signed)
+            yield from _send_late_record(s, evse, owed, reading.signed)
         else:
             yield Note(evse.number, f"the meter has no record of session {owed.get('session')}: none will be told")
         yield Remember("owed", str(evse.number), None)
-        evse.owed = {}
+        evse.owed_record = {}
     return replace(reading, signed=None, record_due=False)
 
 
-def _late(s: Site, evse: Evse, owed: dict[str, Any], record: SignedReading) -> Iterator[Yielded]:
+def _send_late_record(s: Site, evse: Evse, owed: dict[str, Any], record: SignedReading) -> Iterator[Yielded]:
     try:
         at = load(owed["at"], Stamp)
         then = Reading(at, int(owed["meter_wh"]), signed=record, dc=evse.dc)
@@ -96,10 +109,10 @@ def _late(s: Site, evse: Evse, owed: dict[str, Any], record: SignedReading) -> I
         yield Note(evse.number, f"a late record of the meter belongs to a session that cannot be read back: {e}")
         return
     sample = Sample(ReadingContext.END, then, ENERGY)
-    yield from tell(s, MeterSampled(str(owed["session"]), evse.number, (sample,), late=True))
+    yield from send_to_backends(s, MeterSampled(str(owed["session"]), evse.number, (sample,), late=True))
 
 
-def stamped(
+def add_station_signature(
     s: Site, evse: Evse, reading: Reading, wanted: str, kind: str, now: Moment
 ) -> Generator[Yielded, None, Reading]:
     """The reading with a record of the station, where the setting ``wanted`` asks for one of each value (2.0.1 J01,
@@ -107,7 +120,8 @@ def stamped(
     if reading.signed is not None or not s.settings.flag(wanted):
         return reading
     bill = Bill(
-        s.records + 1, _point(s, evse), s.version, evse.meter.present or MeterIdentity(), holder(evse),
+        s.records + 1, _charge_point_label(s, evse), s.version,
+        evse.meter.present or MeterIdentity(), record_holder(evse),
         reading.at, reading.energy_wh, reading.at, reading.energy_wh, True, "", evse.dc, kind,
     )  # fmt: skip
     record = s.sign(payload(bill, now))

@@ -41,43 +41,45 @@ UNPLUGGING = frozenset((Point.EV_CONNECTED, Point.POWER_PATH, Point.ENERGY))
 """Stop points that come with the vehicle's end of the cable, whether or not the right ends."""
 
 
-def tell(s: Site, message: Message) -> Iterator[Yielded]:
+def send_to_backends(s: Site, message: Message) -> Iterator[Yielded]:
     for link in s.links:
         yield Tell(link, message)
 
 
-def keep(tx: Transaction) -> Remember:
-    return Remember("tx", tx.id, tx.record())
+def persist_transaction(tx: Transaction) -> Remember:
+    return Remember("tx", tx.id, tx.to_record())
 
 
-def parked(evse: Evse) -> ChargingState:
+def idle_charging_state(evse: Evse) -> ChargingState:
     """The charging state of a transaction without a session."""
-    return ChargingState.EV_CONNECTED if evse.vehicle else ChargingState.IDLE
+    return ChargingState.EV_CONNECTED if evse.vehicle_connected else ChargingState.IDLE
 
 
-def asked_by(grant: Grant) -> TriggerReason:
+def authorization_trigger(grant: Grant) -> TriggerReason:
     return TriggerReason.REMOTE_START if grant.remote_id else TriggerReason.AUTHORIZED
 
 
 # --- the begin -------------------------------------------------------------------------------------------------------
 
 
-def may_open(s: Site, evse: Evse) -> bool:
-    free = evse.session is None and evse.tx is None and evse.known
-    return free and not s.stopping and s.service(evse) in (Service.IN_SERVICE, Service.RESERVED)
+def may_open_transaction(s: Site, evse: Evse) -> bool:
+    free = evse.session is None and evse.tx is None and evse.board_known
+    return free and not s.stopping and s.service_state(evse) in (Service.IN_SERVICE, Service.RESERVED)
 
 
-def reached(s: Site, evse: Evse) -> TriggerReason | None:
+def reached_start_point(s: Site, evse: Evse) -> TriggerReason | None:
     """The early start point that holds right now: the right first, for its token is worth telling."""
-    starts = s.starts()
-    if evse.grant is not None and (Point.AUTHORISED in starts or (evse.vehicle and Point.EV_CONNECTED in starts)):
-        return asked_by(evse.grant)
-    if evse.vehicle and Point.EV_CONNECTED in starts:
+    starts = s.tx_start_points()
+    if evse.grant is not None and (
+        Point.AUTHORISED in starts or (evse.vehicle_connected and Point.EV_CONNECTED in starts)
+    ):
+        return authorization_trigger(evse.grant)
+    if evse.vehicle_connected and Point.EV_CONNECTED in starts:
         return TriggerReason.CABLE_PLUGGED_IN
-    return TriggerReason.EV_DETECTED if evse.occupied and Point.BAY in starts else None
+    return TriggerReason.EV_DETECTED if evse.bay_counts_occupied and Point.BAY in starts else None
 
 
-def opened(
+def open_transaction(
     s: Site, evse: Evse, trigger: TriggerReason, now: Moment, reading: Reading | None = None
 ) -> Iterator[Yielded]:
     """On disk and told. Without ``reading``: the EVSE is not chosen yet."""
@@ -95,55 +97,55 @@ def opened(
         placed=reading is not None,
         token=grant.token if grant else None,
     )
-    yield keep(tx)
-    yield from tell(s, TransactionStarted(
-        tx.id, evse.number if tx.placed else 0, tx.token, at, meter_wh, trigger, parked(evse),
-        offline=not s.online or bool(grant and grant.offline), remote_id=grant.remote_id if grant else "",
+    yield persist_transaction(tx)
+    yield from send_to_backends(s, TransactionStarted(
+        tx.id, evse.number if tx.placed else 0, tx.token, at, meter_wh, trigger, idle_charging_state(evse),
+        offline=not s.backend_online or bool(grant and grant.offline), remote_id=grant.remote_id if grant else "",
         reading=reading, reservation=grant.reservation if grant else "",
     ))  # fmt: skip
     yield TransactionOpened(evse.number, tx.id)
 
 
-def authorise(s: Site, evse: Evse, tx: Transaction, now: Moment) -> Iterator[Yielded]:
+def authorize_transaction(s: Site, evse: Evse, tx: Transaction, now: Moment) -> Iterator[Yielded]:
     """The right has come."""
     grant = evse.grant
     assert grant is not None
     tx.token = grant.token
-    yield keep(tx)
-    yield from tell(s, TransactionAuthorised(
-        tx.id, evse.number, tx.token, now.stamp, tx.start_wh, asked_by(grant), parked(evse),
-        offline=not s.online or grant.offline, remote_id=grant.remote_id, reservation=grant.reservation,
+    yield persist_transaction(tx)
+    yield from send_to_backends(s, TransactionAuthorised(
+        tx.id, evse.number, tx.token, now.stamp, tx.start_wh, authorization_trigger(grant), idle_charging_state(evse),
+        offline=not s.backend_online or grant.offline, remote_id=grant.remote_id, reservation=grant.reservation,
     ))  # fmt: skip
 
 
-def begun(s: Site, evse: Evse, session: Session, told: TransactionStarted, now: Moment) -> Iterator[Yielded]:
+def session_begun(s: Site, evse: Evse, session: Session, told: TransactionStarted, now: Moment) -> Iterator[Yielded]:
     """A session is on disk. ``told``: the start as it is told where nothing is open and no late point is waited for."""
     tx = evse.tx
     evse.tx_asked = ""
     if tx is None:
         if session.told:
-            yield from tell(s, told)
+            yield from send_to_backends(s, told)
     elif not tx.placed:
         tx.placed, tx.evse, tx.start_wh, tx.plugged_at = True, evse.number, told.meter_wh, evse.plugged_at
-        yield keep(tx)
-        yield from tell(s, TransactionAuthorised(
+        yield persist_transaction(tx)
+        yield from send_to_backends(s, TransactionAuthorised(
             tx.id, evse.number, session.token, now.stamp, tx.start_wh, TriggerReason.CABLE_PLUGGED_IN,
             ChargingState.EV_CONNECTED, offline=told.offline, remote_id=told.remote_id, placed=True,
             reading=told.reading, reservation=told.reservation,
         ))  # fmt: skip
 
 
-def is_late(s: Site, evse: Evse) -> bool:
-    return evse.tx is None and s.starts() == {Point.ENERGY}
+def transaction_starts_late(s: Site, evse: Evse) -> bool:
+    return evse.tx is None and s.tx_start_points() == {Point.ENERGY}
 
 
-def energised(s: Site, evse: Evse, session: Session, at: Stamp) -> Iterator[Yielded]:
+def start_late_transaction(s: Site, evse: Evse, session: Session, at: Stamp) -> Iterator[Yielded]:
     """A late transaction begins: now, with the register of the session's begin."""
     session.told, session.started = True, at
     trigger, state = TriggerReason.CHARGING_STATE_CHANGED, ChargingState.CHARGING
-    yield Remember("session", session.id, session.record())
-    yield from tell(s, TransactionStarted(
-        session.id, evse.number, session.token, at, session.start_wh, trigger, state, offline=not s.online,
+    yield Remember("session", session.id, session.to_record())
+    yield from send_to_backends(s, TransactionStarted(
+        session.id, evse.number, session.token, at, session.start_wh, trigger, state, offline=not s.backend_online,
         remote_id=session.remote_id, reservation=session.reservation,
     ))  # fmt: skip
 
@@ -151,78 +153,83 @@ def energised(s: Site, evse: Evse, session: Session, at: Stamp) -> Iterator[Yiel
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
-def outlasts(s: Site, evse: Evse) -> bool:
+def outlasts_authorization(s: Site, evse: Evse) -> bool:
     """None of the stop points has come although nobody has the right (any more)."""
-    stops = s.stops()
+    stops = s.tx_stop_points()
     if not stops <= OUTLASTING:
         return False
-    return (evse.vehicle or Point.EV_CONNECTED not in stops) and (evse.occupied or Point.BAY not in stops)
+    return (evse.vehicle_connected or Point.EV_CONNECTED not in stops) and (
+        evse.bay_counts_occupied or Point.BAY not in stops
+    )
 
 
-def _came(s: Site, stop: Stop) -> bool:
+def _stop_point_reached(s: Site, stop: Stop) -> bool:
     """A stop point was the very reason, whatever has come back since."""
-    unplugged = stop.trigger == TriggerReason.EV_COMMUNICATION_LOST and Point.EV_CONNECTED in s.stops()
-    return unplugged or (stop.trigger == TriggerReason.EV_DEPARTED and Point.BAY in s.stops())
+    unplugged = stop.trigger == TriggerReason.EV_COMMUNICATION_LOST and Point.EV_CONNECTED in s.tx_stop_points()
+    return unplugged or (stop.trigger == TriggerReason.EV_DEPARTED and Point.BAY in s.tx_stop_points())
 
 
-def is_told(session: Session, meter_wh: int) -> bool:
+def is_transaction_reported(session: Session, meter_wh: int) -> bool:
     """Of a late transaction without energy nothing ever is."""
     return session.told or meter_wh > session.start_wh
 
 
-def over(s: Site, evse: Evse, session: Session, ended: TransactionEnded, now: Moment) -> Iterator[Yielded]:
+def session_ended(s: Site, evse: Evse, session: Session, ended: TransactionEnded, now: Moment) -> Iterator[Yielded]:
     """The session has been closed: its transaction ends with it, or goes on without."""
     tx, stop = evse.tx, session.stop
     assert stop is not None
-    if not is_told(session, ended.meter_wh):
+    if not is_transaction_reported(session, ended.meter_wh):
         return
     if not session.told:
-        yield from tell(s, TransactionStarted(
+        yield from send_to_backends(s, TransactionStarted(
             session.id, evse.number, session.token, session.started, session.start_wh,
             TriggerReason.CHARGING_STATE_CHANGED, ChargingState.CHARGING, offline=session.offline,
             remote_id=session.remote_id, reservation=session.reservation,
         ))  # fmt: skip
-    if stop.reason not in RIGHT_ENDED or _came(s, stop) or not outlasts(s, evse):
+    if stop.reason not in RIGHT_ENDED or _stop_point_reached(s, stop) or not outlasts_authorization(s, evse):
         if tx is not None:
             evse.tx = None
             yield Remember("tx", tx.id, None)
-        yield from tell(s, ended)
+        yield from send_to_backends(s, ended)
         return
     if tx is None:
         tx = Transaction(session.id, evse.number, session.started, session.start_wh, ended.meter_wh, now.stamp)
         tx.token = session.token
     evse.tx, tx.last_wh, tx.stop, tx.samples = tx, ended.meter_wh, stop, ended.samples
     tx.reading, tx.signed = ended.reading, ended.signed
-    yield from outlived(s, evse, tx, now)
+    yield from keep_transaction_open(s, evse, tx, now)
 
 
-def outlived(s: Site, evse: Evse, tx: Transaction, now: Moment) -> Iterator[Yielded]:
+def keep_transaction_open(s: Site, evse: Evse, tx: Transaction, now: Moment) -> Iterator[Yielded]:
     """The right has ended and the transaction has not."""
     assert tx.stop is not None
     tx.alive_at, tx.plugged_at = now.stamp, evse.plugged_at
-    yield keep(tx)
+    yield persist_transaction(tx)
     trigger = TriggerReason(tx.stop.trigger)
-    yield from told_update(s, evse, tx, now, trigger)
+    yield from report_open_transaction(s, evse, tx, now, trigger)
     yield TransactionOpened(evse.number, tx.id)
 
 
-def told_update(s: Site, evse: Evse, tx: Transaction, now: Moment, trigger: TriggerReason) -> Iterator[Yielded]:
+def report_open_transaction(
+    s: Site, evse: Evse, tx: Transaction, now: Moment, trigger: TriggerReason
+) -> Iterator[Yielded]:
     token = tx.stop.token if tx.stop and trigger is TriggerReason.STOP_AUTHORIZED else None
-    yield from tell(s, TransactionUpdated(
-        tx.id, evse.number if tx.placed else 0, now.stamp, trigger, parked(evse), offline=not s.online, token=token
+    yield from send_to_backends(s, TransactionUpdated(
+        tx.id, evse.number if tx.placed else 0, now.stamp, trigger, idle_charging_state(evse),
+        offline=not s.backend_online, token=token,
     ))  # fmt: skip
 
 
-def right_gone(s: Site, evse: Evse, tx: Transaction, stop: Stop, now: Moment) -> Iterator[Yielded]:
+def authorization_ended(s: Site, evse: Evse, tx: Transaction, stop: Stop, now: Moment) -> Iterator[Yielded]:
     """The right was dropped before there was a session."""
-    if stop.reason in RIGHT_ENDED and tx.placed and outlasts(s, evse):
+    if stop.reason in RIGHT_ENDED and tx.placed and outlasts_authorization(s, evse):
         tx.stop = stop
-        yield from outlived(s, evse, tx, now)
+        yield from keep_transaction_open(s, evse, tx, now)
     else:
-        yield from closed(s, evse, tx, now, stop.reason, stop.trigger, stop.note)
+        yield from close_transaction(s, evse, tx, now, stop.reason, stop.trigger, stop.note)
 
 
-def closed(
+def close_transaction(
     s: Site, evse: Evse, tx: Transaction, now: Moment, reason: str, trigger: str, note: str = ""
 ) -> Iterator[Yielded]:
     """A transaction without a session ends: told with the reason that set its end going, and with the last register
@@ -230,11 +237,11 @@ def closed(
     stop = tx.stop
     at = now.stamp if now.stamp > tx.started else tx.started
     yield Remember("tx", tx.id, None)
-    yield from tell(s, TransactionEnded(
+    yield from send_to_backends(s, TransactionEnded(
         tx.id, evse.number if tx.placed else 0, stop.token if stop else None, at, tx.last_wh,
-        StopReason(stop.reason if stop else reason), TriggerReason(trigger), offline=not s.online,
+        StopReason(stop.reason if stop else reason), TriggerReason(trigger), offline=not s.backend_online,
         note=stop.note if stop else note, samples=tx.samples, reading=tx.last_reading,
-        authorised=tx.token is not None and tx.placed, plugged=evse.vehicle, signed=tx.signed,
+        authorised=tx.token is not None and tx.placed, plugged=evse.vehicle_connected, signed=tx.signed,
     ))  # fmt: skip
     evse.tx = None
     yield TransactionClosed(evse.number, tx.id)
