@@ -540,6 +540,17 @@ def test_nobody_gets_what_another_vehicle_may_still_draw() -> None:
     assert given(play) == (15.0, 15.0)
 
 
+def test_nobody_waits_for_himself() -> None:
+    """What an EVSE came down from a moment ago is its own: it goes up to the next step of its schedule at once."""
+    play = Play(evses=2)
+    put(play, profile(MAX, (0, 60)))
+    put(play, profile(DEFAULT, (0, 12), (20, 9), (22, 16), number=2), evse=1)
+    charging(play.skip())
+    for at_s, offered_a in ((1, 12.0), (20, 9.0), (22, 16.0)):
+        play.skip().wait(T0_S + at_s + 0.01 - play.t_s)
+        assert (limit(play), schedule(play)[0]) == (offered_a, (0, offered_a))
+
+
 def test_who_begins_gets_nothing_that_another_vehicle_may_still_draw() -> None:
     play = Play(evses=3)
     put(play, profile(MAX, (0, 30.0)))

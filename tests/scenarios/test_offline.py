@@ -181,7 +181,7 @@ async def test_killed_between_the_start_and_its_answer(s: Street) -> None:
 async def test_killed_while_offline_with_a_full_queue(s: Street) -> None:
     number = await s.charge("CARD-A")
     await road(s, up=False)
-    await energy(s, 80)
+    await s.station.until(lambda p: p["agent"]["queue"] > 2)
     await s.kill()
     await s.screen("charging")
     await s.station.until(lambda p: p["agent"]["queue"] > 2)

@@ -333,19 +333,20 @@ class SmartCharging:
         return Claim(evse.number, own.limit, least_a, _wants_energy(evse), evse.cannot_pause)
 
     def _wait_for_room(self, wanted: dict[EvseId, float], running: list[Evse], now: Moment) -> float:
-        """While somebody has to come down, nobody goes up, except to what he may draw anyway: their vehicles take a
-        moment, whatever is told meanwhile. Returns when to look again."""
+        """While somebody has to come down, nobody else goes up, except to what he may draw anyway: their vehicles take
+        a moment, whatever is told meanwhile. Returns when to look again."""
         until_s = now.t_s + max(YIELD_S, 2 * self._site.io_s)
         for e in running:
             if (e.allowed_a or 0.0) > wanted[e.number] + 1e-6 and e.contactor_closed:
                 self._still[e.number] = max(e.allowed_a or 0.0, self._still_a(e, now)), until_s
-        down = [end_s for e in running if self._still_a(e, now) for end_s in self._still[e.number][1:]]
+        down = [e for e in running if self._still_a(e, now)]
         up = [e for e in running if (e.allowed_a or 0.0) < wanted[e.number] - 1e-6]
-        if not (down and up):
-            return math.inf
+        again_s = math.inf
         for evse in up:
-            wanted[evse.number] = max(evse.allowed_a or 0.0, min(wanted[evse.number], self._still_a(evse, now)))
-        return max(down) - now.t_s
+            if others := [self._still[e.number][1] - now.t_s for e in down if e is not evse]:
+                wanted[evse.number] = max(evse.allowed_a or 0.0, min(wanted[evse.number], self._still_a(evse, now)))
+                again_s = min(again_s, max(others))
+        return again_s
 
     def _still_a(self, evse: Evse, now: Moment) -> float:
         amperes, until_s = self._still.get(evse.number, (0.0, 0.0))
